@@ -1,0 +1,3 @@
+"""A terminal laboratory for autoencoders."""
+
+__version__ = "0.1.0"

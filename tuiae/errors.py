@@ -1,0 +1,68 @@
+"""The errors a user meets: one sentence of cause, one of what to do next, one exit code."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process returns; `tuiae --help` lists them."""
+
+    OK = 0
+    USAGE = 2
+    DATA = 3
+    TRAINING = 4
+    STOPPED = 5
+    HELD = 6
+
+
+class TuiaeError(Exception):
+    """Base of everything that is told to the user as a sentence rather than a traceback."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, cause: str, hint: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.cause}; {self.hint}" if self.hint else self.cause
+
+
+class ConfigError(TuiaeError):
+    """A preset, an override or a command line that cannot be used."""
+
+
+class UnknownRunError(TuiaeError):
+    """A run that matches none or several, or a runs directory that cannot be used."""
+
+
+class DeviceError(TuiaeError):
+    """A device that this machine does not have."""
+
+
+class DataError(TuiaeError):
+    """A dataset that is not to be had or not fit to use."""
+
+    exit_code = ExitCode.DATA
+
+
+class TrainingError(TuiaeError):
+    """A training that failed: diverged, out of memory, disk full, worker died."""
+
+    exit_code = ExitCode.TRAINING
+
+
+class RunHeldError(TuiaeError):
+    """The run is being written by another process."""
+
+    exit_code = ExitCode.HELD
+
+
+BY_CODE: dict[int, type[TuiaeError]] = {
+    ExitCode.USAGE: ConfigError,
+    ExitCode.DATA: DataError,
+    ExitCode.TRAINING: TrainingError,
+    ExitCode.HELD: RunHeldError,
+}
