@@ -1,0 +1,83 @@
+"""Files that are never seen half-written: replace by temp + fsync + rename, append whole lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file through `write` and put it in place in one step, durable before it is visible.
+
+    Raises:
+        OSError: disk full, not writable; nothing is left behind and the old file stands.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(2)}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def replace_text(path: Path, text: str) -> None:
+    """`replace_file` for a text."""
+    replace_file(path, lambda file: file.write(text.encode()))
+
+
+def replace_json(path: Path, value: Any) -> None:
+    """`replace_file` for a JSON document."""
+    replace_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object, or an empty one when the file is missing, torn or not an object."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def fsync_directory(path: Path) -> None:
+    """Make a rename inside `path` durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class LineFile:
+    """An append-only file of JSON objects; each line is a single write()."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._end_torn_line()
+
+    def _end_torn_line(self) -> None:
+        """A writer that was killed may have left half a line; the next record must not be glued to it."""
+        size = os.fstat(self._descriptor).st_size
+        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+            os.write(self._descriptor, b"\n")
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Raises OSError on a full disk; a short write is completed or reported, never ignored."""
+        line = (json.dumps(record, separators=(",", ":")) + "\n").encode()
+        written = os.write(self._descriptor, line)
+        if written != len(line):
+            os.write(self._descriptor, line[written:])
+
+    def sync(self) -> None:
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,129 @@
+"""Names inside a run directory, how a run names itself, and how one is found again."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuiae.errors import UnknownRunError
+
+SCHEMA = 1
+LIVE_STATES = ("starting", "running", "paused")
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Where everything of one run lies."""
+
+    root: Path
+
+    @property
+    def id(self) -> str:
+        return self.root.name
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.toml"
+
+    @property
+    def meta(self) -> Path:
+        return self.root / "meta.json"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events.jsonl"
+
+    @property
+    def status(self) -> Path:
+        return self.root / "status.json"
+
+    @property
+    def samples(self) -> Path:
+        return self.root / "samples"
+
+    @property
+    def weights(self) -> Path:
+        return self.root / "weights"
+
+    @property
+    def control(self) -> Path:
+        return self.root / "control"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "worker.log"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    def sample(self, epoch: int) -> Path:
+        return self.samples / f"{epoch:06d}.npz"
+
+
+def runs_dir() -> Path:
+    """TUIAE_RUNS_DIR, else `checkpoints/` of the checkout this package runs from, else the user's data directory.
+
+    It does not depend on the working directory, so a run started anywhere is found everywhere.
+    """
+    override = os.environ.get("TUIAE_RUNS_DIR")
+    if override:
+        return Path(override).expanduser().absolute()
+    checkout = Path(__file__).parents[2]
+    if (checkout / "pyproject.toml").is_file() and (checkout / "checkpoints").is_dir():
+        return checkout / "checkpoints"
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("tuiae")) / "runs"
+
+
+def new_run_id(name: str, now: float | None = None) -> str:
+    """`20261120-224105-conv_256-a3f9`: sorts by time, names itself, does not collide."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    return f"{stamp}-{name}-{secrets.token_hex(2)}"
+
+
+def is_run(path: Path) -> bool:
+    """Whether a directory is a run at all, and not something foreign among the runs."""
+    return (path / "config.toml").is_file() and (path / "status.json").exists()
+
+
+def list_runs(root: Path) -> list[RunPaths]:
+    """Every run below `root`, newest first; foreign files and directories are passed over."""
+    try:
+        entries = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir()]
+    except OSError:
+        return []
+    return [RunPaths(path) for path in sorted(entries, reverse=True) if is_run(path)]
+
+
+def find_run(text: str, root: Path) -> RunPaths:
+    """Resolve a path, `last`, an id or a unique prefix of one (with or without its date) to a run.
+
+    Raises:
+        UnknownRunError: none or several match.
+    """
+    path = Path(text).expanduser()
+    if os.sep in text and is_run(path):
+        return RunPaths(path.absolute())
+    runs = list_runs(root)
+    if not runs:
+        raise UnknownRunError(f"no runs in {root}", "start one with `tuiae run`")
+    if text == "last":
+        return runs[0]
+    matches = [run for run in runs if run.id == text] or [run for run in runs if run.id.startswith(text)]
+    matches = matches or [run for run in runs if _undated(run.id).startswith(text)]
+    if len(matches) == 1 and text:
+        return matches[0]
+    if not matches or not text:
+        raise UnknownRunError(f"no run matches '{text}' in {root}", "`tuiae runs` lists them")
+    shown = ", ".join(run.id for run in matches[:3]) + (", ..." if len(matches) > 3 else "")
+    raise UnknownRunError(f"'{text}' matches {len(matches)} runs: {shown}", "give more of the id")
+
+
+def _undated(run_id: str) -> str:
+    """The id from its name on: people remember `conv_256`, not the second it started."""
+    return run_id.split("-", 2)[-1]

@@ -1,0 +1,122 @@
+"""Worker processes: starting them detached, keeping one warm, and telling whether one still lives."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+from tuiae.runs.layout import RunPaths
+
+WORKER = [sys.executable, "-m", "tuiae.training.worker"]
+
+
+def process_start(pid: int) -> str:
+    """When a process started, as the system words it: with the pid it names one process for good.
+
+    Linux gives clock ticks since boot (field 22 of /proc/PID/stat); elsewhere `ps` gives a date. Empty when there
+    is no such process.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        fields = stat.rpartition(")")[2].split()
+        # A zombie has ended; only its parent has not looked yet.
+        return "" if fields[0] in "ZX" else fields[19]
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            return ""
+    except (OSError, IndexError):
+        return ""
+    listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return listed.stdout.strip()
+
+
+def is_alive(pid: int, started: str) -> bool:
+    """Whether this very process, and not a later one with its number, still runs on this host."""
+    return bool(pid) and bool(started) and process_start(pid) == started
+
+
+def start_worker(run: RunPaths) -> subprocess.Popen[bytes]:
+    """Start a worker in a session of its own, so that neither Ctrl-C nor a hang-up reaches it."""
+    with open(run.log, "ab") as log:
+        return subprocess.Popen(
+            [*WORKER, str(run.root)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+class StandbyWorker:
+    """A worker that imports torch while one configures, and waits for a run directory on its stdin.
+
+    It says what it is on stdout, one JSON line: `{"devices": ["cpu", "cuda:0 NVIDIA ..."], ...}`. When its parent
+    goes away before a run was given, its stdin closes and it ends.
+    """
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
+            [*WORKER, "--standby"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def hello(self) -> dict[str, Any]:
+        """Wait until the worker is warm (blocks: call it from a thread); empty when it died first."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        try:
+            return dict(json.loads(line))
+        except ValueError:
+            return {}
+
+    @property
+    def usable(self) -> bool:
+        return self.process.poll() is None
+
+    def give(self, run: RunPaths) -> subprocess.Popen[bytes]:
+        """Hand over a run; from here on the process is an ordinary worker of that run.
+
+        Raises:
+            OSError: the standby died; start a cold worker instead.
+        """
+        stdin: IO[bytes] | None = self.process.stdin
+        assert stdin is not None
+        stdin.write(json.dumps({"run": str(run.root)}).encode() + b"\n")
+        stdin.close()
+        return self.process
+
+    def dismiss(self) -> None:
+        """Let the standby go; it ends when its stdin closes."""
+        if self.process.stdin is not None and not self.process.stdin.closed:
+            self.process.stdin.close()
+        self.process.terminate()
+
+
+class RunLock:
+    """The run's flock: held by the one worker that may write there, gone with its process, never stale."""
+
+    def __init__(self, run: RunPaths) -> None:
+        self._descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free; False when another process holds it."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+def is_held(run: RunPaths) -> bool:
+    """Whether some process holds the run's lock right now."""
+    lock = RunLock(run)
+    held = not lock.acquire()
+    lock.release()
+    return held

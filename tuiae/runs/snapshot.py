@@ -1,0 +1,101 @@
+"""What a reader hands out: immutable values, safe to pass between threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuiae.config import RunConfig
+from tuiae.runs.layout import LIVE_STATES
+
+Key = tuple[str, str]  # split, metric: ("test", "loss")
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands; fields are None when nobody knows."""
+
+    state: str = "unknown"
+    phase: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    step: int = 0
+    steps_per_epoch: int = 0
+    images_per_second: float | None = None
+    eta: float | None = None
+    elapsed: float | None = None
+    device: str = ""
+    memory: float | None = None
+    pid: int = 0
+    process_start: str = ""
+    host: str = ""
+    heartbeat: float = 0.0
+    error: Mapping[str, Any] | None = None
+
+    @property
+    def live(self) -> bool:
+        return self.state in LIVE_STATES
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve: `epochs` is where a value belongs on the axis (fractional for live points)."""
+
+    steps: np.ndarray
+    epochs: np.ndarray
+    values: np.ndarray
+
+    @property
+    def last(self) -> float | None:
+        return float(self.values[-1]) if len(self.values) else None
+
+
+@dataclass(frozen=True)
+class Note:
+    """A warning, an error or a phase, as a line for people."""
+
+    time: float
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment of one run."""
+
+    id: str
+    path: Path
+    config: RunConfig | None
+    meta: Mapping[str, Any]
+    status: Status
+    series: Mapping[Key, Series]
+    samples: tuple[int, ...] = ()
+    notes: tuple[Note, ...] = ()
+    log: tuple[str, ...] = ()
+    checkpoints: tuple[int, ...] = ()
+
+    def latest(self, split: str, metric: str) -> float | None:
+        series = self.series.get((split, metric))
+        return series.last if series else None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the panels show for one epoch; arrays that the run does not have are None.
+
+    `inputs`, `noisy`, `reconstructions`: uint8 (N, C, H, W). `labels`, `predictions`: (N,). `confusion`: (classes,
+    classes), rows the true class.
+    """
+
+    epoch: int
+    inputs: np.ndarray | None = None
+    noisy: np.ndarray | None = None
+    reconstructions: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    predictions: np.ndarray | None = None
+    confusion: np.ndarray | None = None
+    classes: tuple[str, ...] = ()

@@ -1,0 +1,43 @@
+"""A run as one JSON object: what `--json` prints for it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tuiae.runs.snapshot import Snapshot
+
+SPLITS = ("train", "train-eval", "test", "speed")
+
+
+def summarise(snapshot: Snapshot) -> dict[str, Any]:
+    """`metrics` holds the values of the last epoch and `history` one list a metric, both keyed `split/metric`.
+
+    `train` is measured while training, dropout and all; `train-eval` and `test` with dropout off. A value that is not
+    finite is null, as JSON has no NaN.
+    """
+    series = {
+        f"{split}/{name}": _plain(values.values)
+        for (split, name), values in snapshot.series.items()
+        if split in SPLITS and split != "speed"
+    }
+    seconds = snapshot.series.get(("speed", "epoch_seconds"))
+    rates = snapshot.series.get(("speed", "images_per_second"))
+    status = snapshot.status
+    return {
+        "run": snapshot.id,
+        "dir": str(snapshot.path),
+        "state": status.state,
+        "device": status.device,
+        "epochs": status.epoch,
+        "steps": status.step,
+        "metrics": {key: values[-1] for key, values in series.items() if values},
+        "history": series,
+        "epoch_seconds": _plain(seconds.values) if seconds else [],
+        "images_per_second": _plain(rates.values) if rates else [],
+        "error": dict(status.error) if status.error else None,
+    }
+
+
+def _plain(values: Any) -> list[float | None]:
+    return [float(value) if math.isfinite(value) else None for value in values]

@@ -1,0 +1,164 @@
+"""The writing side of a run directory; one process at a time, the holder of its lock."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuiae import __version__
+from tuiae.config import RunConfig, dump_config
+from tuiae.errors import UnknownRunError
+from tuiae.runs.files import LineFile, read_json, replace_file, replace_json, replace_text
+from tuiae.runs.layout import SCHEMA, RunPaths, new_run_id
+from tuiae.runs.process import process_start
+
+HEARTBEAT_SECONDS = 1.0
+
+
+def create_run(config: RunConfig, root: Path, argv: list[str]) -> RunPaths:
+    """Make a run directory in state `starting`; it appears whole or not at all.
+
+    Raises:
+        UnknownRunError: the runs directory cannot be written.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        run = RunPaths(root / new_run_id(config.name))
+        draft = RunPaths(root / f".{run.id}.tmp")
+        draft.root.mkdir()
+        try:
+            for folder in (draft.samples, draft.weights, draft.control):
+                folder.mkdir()
+            replace_text(draft.config, dump_config(config))
+            replace_json(draft.meta, describe_machine(argv))
+            replace_json(draft.status, {"v": SCHEMA, "state": "starting", "heartbeat": time.time()})
+            os.rename(draft.root, run.root)
+        except BaseException:
+            remove_draft(draft.root)
+            raise
+    except OSError as error:
+        raise UnknownRunError(
+            f"cannot write runs to {root}: {error.strerror or error}",
+            "free some space, or point TUIAE_RUNS_DIR at a directory that you may write",
+        ) from error
+    return run
+
+
+def remove_draft(path: Path) -> None:
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def describe_machine(argv: list[str]) -> dict[str, Any]:
+    """What a reader needs to know to repeat or to doubt a result; no torch import for it."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        torch_version = version("torch")
+    except PackageNotFoundError:
+        torch_version = "not installed"
+    return {
+        "v": SCHEMA,
+        "tuiae": __version__,
+        "torch": torch_version,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": socket.gethostname(),
+        "created": time.time(),
+        "argv": argv,
+        "git_commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str:
+    """The commit of the checkout that this package runs from, read without starting git; empty outside one."""
+    git = Path(__file__).parents[2] / ".git"
+    try:
+        head = (git / "HEAD").read_text().strip()
+        return (git / head[5:]).read_text().strip() if head.startswith("ref: ") else head
+    except OSError:
+        return ""
+
+
+class RunWriter:
+    """Events, status, samples. A thread keeps the heartbeat, so that a long phase does not look like a death."""
+
+    def __init__(self, run: RunPaths) -> None:
+        self.run = run
+        self._events = LineFile(run.events)
+        self._sequence = _last_sequence(run.events)
+        self._status: dict[str, Any] = {
+            **read_json(run.status),
+            "v": SCHEMA,
+            "pid": os.getpid(),
+            "process_start": process_start(os.getpid()),
+            "host": socket.gethostname(),
+            "error": None,
+        }
+        self._mutex = threading.Lock()
+        self._ended = threading.Event()
+        self.heartbeat_error: OSError | None = None
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._heart.start()
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Append one record; the file is the run's history and is never rewritten."""
+        with self._mutex:
+            self._sequence += 1
+            self._events.append({"v": SCHEMA, "seq": self._sequence, "time": time.time(), "kind": kind, **fields})
+
+    def status(self, *, now: bool = False, **fields: Any) -> None:
+        """Change status fields; they reach the disk with the next heartbeat, or at once with `now`."""
+        with self._mutex:
+            self._status.update(fields)
+            if now:
+                self._write_status()
+
+    def sample(self, epoch: int, **arrays: np.ndarray) -> None:
+        """Store what the panels show at the end of an epoch (0: before training) and say so."""
+        replace_file(self.run.sample(epoch), lambda file: np.savez(file, allow_pickle=False, **arrays))  # type: ignore[arg-type]
+        self.event("sample", epoch=epoch)
+
+    def close(self, state: str, error: dict[str, Any] | None = None) -> None:
+        """Record how the run ended; after this nothing is written any more."""
+        self.event("end", state=state, error=error)
+        self._ended.set()
+        self._heart.join()
+        self._events.sync()
+        self._events.close()
+        self.status(now=True, state=state, error=error)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            try:
+                with self._mutex:
+                    self._write_status()
+            except OSError as error:
+                # The loop looks here and fails with a sentence; a thread has nobody to tell.
+                self.heartbeat_error = error
+
+    def _write_status(self) -> None:
+        self._status["heartbeat"] = time.time()
+        replace_json(self.run.status, self._status)
+
+
+def _last_sequence(path: Path) -> int:
+    """The highest sequence number in the tail of the event file, so that a resumed run counts on."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
+        lines = file.read().splitlines()
+    for line in reversed(lines):
+        try:
+            return int(json.loads(line)["seq"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return 0
