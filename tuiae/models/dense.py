@@ -1,0 +1,42 @@
+"""The fully connected autoencoder; without hidden layers it is politano-2020's 784-h-784."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import nn
+
+from tuiae.config import ModelSection
+from tuiae.models.geometry import ImageShape, dense_widths
+from tuiae.models.layers import ACTIVATIONS, Dropout
+
+
+def dense_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
+    """Images (N, C, H, W) -> codes (N, latent): hidden layers, then Linear, code activation, dropout."""
+    *widths, latent = dense_widths(model, image_shape)
+    return nn.Sequential(
+        nn.Flatten(),
+        *_hidden(model, widths),
+        nn.Linear(widths[-1], latent),
+        ACTIVATIONS[model.code_activation](),
+        Dropout(model.dropout),
+    )
+
+
+def dense_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
+    """Codes (N, latent) -> images (N, C, H, W): the encoder's widths backwards, then the output activation."""
+    *widths, pixels = reversed(dense_widths(model, image_shape))
+    return nn.Sequential(
+        *_hidden(model, widths),
+        nn.Linear(widths[-1], pixels),
+        ACTIVATIONS[model.output](),
+        *([Dropout(model.dropout)] if model.output_dropout else []),
+        nn.Unflatten(1, image_shape),
+    )
+
+
+def _hidden(model: ModelSection, widths: list[int]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for source, target in pairwise(widths):
+        layers += [nn.Linear(source, target), ACTIVATIONS[model.activation](), Dropout(model.dropout)]
+    return layers
