@@ -1,0 +1,1 @@
+"""Datasets: registry, download, import, the prepared cache, and what a run selects of them."""

@@ -1,0 +1,237 @@
+"""The prepared cache: four .npy files and a manifest in a folder, there whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from tuiae.data.dataset import Content, Dataset, Part, Progress, silent
+from tuiae.data.manifest import ARRAYS, FILE_NAME, Manifest, Origin, damaged, read_manifest
+from tuiae.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows: nobody waits there, and the rename alone keeps a set whole
+    fcntl = None  # type: ignore[assignment]
+
+Build = Callable[[Path], Content]
+"""Makes the content, given a temporary folder inside the root to work in."""
+
+
+def open_cached(root: Path, key: str, fingerprint: str = "") -> Dataset | None:
+    """Open a prepared set, every array file checked against its sha256.
+
+    Returns:
+        Memory-mapped arrays, or None where nothing is prepared or it was made from another state (`fingerprint`).
+
+    Raises:
+        DataError: a file is missing, altered, or not readable.
+    """
+    folder = root / key
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.fingerprint != fingerprint:
+        return None
+    train_images, train_labels, test_images, test_labels = (_open_array(folder, array, manifest) for array in ARRAYS)
+    return Dataset(
+        manifest.name, manifest.classes, train_images, train_labels, test_images, test_labels, manifest.labelled
+    )
+
+
+def open_or_build(
+    root: Path,
+    key: str,
+    build: Build,
+    origin: Origin,
+    source: str,
+    *,
+    fingerprint: str = "",
+    name: str = "",
+    force: bool = False,
+    progress: Progress = silent,
+) -> Dataset:
+    """Open `<root>/<key>`, or build it first; of two processes at once one builds and the other waits for it.
+
+    Raises:
+        DataError: damaged cache, root not writable, disk full, or what `build` raises.
+    """
+    found = None if force else open_cached(root, key, fingerprint)
+    if found is not None:
+        return found
+    with writing(root, key, progress) as work:
+        found = None if force else open_cached(root, key, fingerprint)
+        if found is not None:
+            return found
+        content = build(work)
+        store(work, content, origin, source, name or key, fingerprint, progress)
+        put_in_place(work, root / key)
+    built = open_cached(root, key, fingerprint)
+    if built is None:
+        raise DataError(f"{root / key} was removed while it was being opened", "start again")
+    return built
+
+
+@contextmanager
+def writing(root: Path, key: str, progress: Progress = silent) -> Iterator[Path]:
+    """Hold the right to write `<root>/<key>`, with a temporary folder beside it that is gone afterwards."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _locked(root / f".{key}.lock", progress) as alone:
+            _refuse_foreign(root / key)
+            if alone:
+                # Whoever writes holds the lock, so these belong to processes that died.
+                for leftover in root.glob(f".{key}.tmp-*"):
+                    shutil.rmtree(leftover, ignore_errors=True)
+            # Not tempfile.mkdtemp: its 0700 would shut other users out of a shared root.
+            work = root / f".{key}.tmp-{uuid.uuid4().hex}"
+            work.mkdir()
+            try:
+                yield work
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise DataError(
+            f"cannot write to {root}: {error.strerror or error}",
+            "free some space there, or set TUIAE_DATA_DIR to a folder you can write to",
+        ) from error
+
+
+def store(
+    work: Path, content: Content, origin: Origin, source: str, name: str, fingerprint: str, progress: Progress = silent
+) -> Manifest:
+    """Write the four arrays and the manifest into `work`, on the disk when this returns."""
+    parts = (content.train, content.test)
+    total = sum(len(part.labels) for part in parts)
+    done = 0
+    for split, part in zip(("train", "test"), parts, strict=True):
+        done = _write_images(work / f"{split}-images.npy", part, content.shape, done, total, progress)
+        with (work / f"{split}-labels.npy").open("wb") as file:
+            np.save(file, part.labels.astype(np.int64))
+            _sync(file)
+    manifest = Manifest(
+        name=name,
+        origin=origin,
+        source=source,
+        shape=content.shape,
+        classes=content.classes,
+        labelled=content.labelled,
+        train=len(content.train.labels),
+        test=len(content.test.labels),
+        fingerprint=fingerprint,
+        sha256={array: _sha256(work / f"{array}.npy") for array in ARRAYS},
+    )
+    with (work / FILE_NAME).open("w", encoding="utf-8") as text:
+        text.write(manifest.to_json())
+        _sync(text)
+    return manifest
+
+
+def put_in_place(work: Path, target: Path) -> None:
+    """Rename a stored set to its name; whoever has the old one open keeps reading the old one."""
+    for entry in work.iterdir():
+        if entry.name != FILE_NAME and entry.name.removesuffix(".npy") not in ARRAYS:
+            shutil.rmtree(entry)
+    _sync_folder(work)
+    old = work.with_name(f"{work.name}.old")
+    if target.exists():
+        target.rename(old)
+    work.rename(target)
+    _sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_images(path: Path, part: Part, shape: tuple[int, ...], done: int, total: int, progress: Progress) -> int:
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(part.labels), *shape)}
+    # Written, not memory-mapped: on a full disk a write fails with an error, a mapped page kills the process.
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in part.images:
+            file.write(np.ascontiguousarray(chunk, dtype=np.uint8).data)
+            done += len(chunk)
+            progress("preparing", done, total)
+        _sync(file)
+    return done
+
+
+def _open_array(folder: Path, array: str, manifest: Manifest) -> np.ndarray:
+    path = folder / f"{array}.npy"
+    try:
+        if _sha256(path) != manifest.sha256[array]:
+            raise damaged(folder, manifest.origin, f"{path.name} does not match its checksum")
+        # Copy-on-write rather than read-only: torch.from_numpy warns about arrays that cannot be written to.
+        return np.load(path, mmap_mode="c")
+    except FileNotFoundError as error:
+        raise damaged(folder, manifest.origin, f"{path.name} is missing") from error
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}", "check the disk and the permissions") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_foreign(target: Path) -> None:
+    """A folder of that name that is no prepared set may be the user's own files: never replace it."""
+    if target.exists() and not (target / FILE_NAME).exists():
+        raise DataError(
+            f"{target} is there and is not a prepared set",
+            "move it elsewhere, or set TUIAE_DATA_DIR to another folder",
+        )
+
+
+@contextmanager
+def _locked(path: Path, progress: Progress) -> Iterator[bool]:
+    """Hold the lock file; yields False where locks are not to be had."""
+    if fcntl is None:
+        yield False
+        return
+    descriptor, alone = _take(path, progress)
+    try:
+        yield alone
+    finally:
+        # Removed while still held; `_take` notices when the file it locked is no longer the one at the path.
+        if alone:
+            path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _take(path: Path, progress: Progress) -> tuple[int, bool]:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("waiting for another process", 0, 0)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            # Some network file systems have no locks; the rename still keeps the set whole.
+            return descriptor, False
+        try:
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor, True
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+
+
+def _sync(file: IO[Any]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

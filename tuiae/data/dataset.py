@@ -1,0 +1,59 @@
+"""What a prepared set is, in memory or on its way there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+Progress = Callable[[str, int, int], None]
+"""Called with phase, done, total: bytes while downloading, images while preparing; a total of 0 is unknown."""
+
+Shape = tuple[int, int, int]
+"""Channels, height, width of one image."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A set ready to train on: images are uint8 (N, C, H, W), labels int64 (N,) and index `classes`.
+
+    An unlabelled set has labels of zero and one class that stands for all pictures.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    labelled: bool = True
+
+    @property
+    def image_shape(self) -> Shape:
+        """(C, H, W)."""
+        channels, height, width = self.train_images.shape[1:]
+        return channels, height, width
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split on its way into the cache: chunks of uint8 (n, C, H, W) that add up to the labels' N."""
+
+    images: Iterable[np.ndarray]
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Content:
+    """A whole set on its way into the cache; chunks, so that a set larger than memory passes through."""
+
+    classes: tuple[str, ...]
+    shape: Shape
+    train: Part
+    test: Part
+    labelled: bool = True
+
+
+def silent(phase: str, done: int, total: int) -> None:
+    """The progress of a caller that asked for none."""

@@ -1,0 +1,128 @@
+"""Downloads, by torchvision's own downloader and against its checksums."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+from tuiae.data.dataset import Content, Progress
+from tuiae.data.importing import read_directory
+from tuiae.data.registry import ways_on
+from tuiae.errors import DataError
+
+_TIMEOUT_SECONDS = 20
+"""Of each connection; torchvision sets none, and a firewall that drops packets would hold the user for ever."""
+
+_CLASSES = {
+    "mnist": "MNIST",
+    "fashion-mnist": "FashionMNIST",
+    "kmnist": "KMNIST",
+    "qmnist": "QMNIST",
+    "emnist-letters": "EMNIST",
+}
+_EMNIST_MEMBER = "emnist-letters-"
+
+Resource = tuple[list[str], str]
+"""The addresses of one file, to be tried in turn, and its md5."""
+
+
+def download(name: str, work: Path, progress: Progress) -> Content:
+    """Download a set into a folder below `work` and read it.
+
+    Raises:
+        DataError: no network, a wrong checksum, a full disk or a foreign file; says which and the three ways on.
+    """
+    try:
+        from torchvision.datasets import mnist, utils
+    except ImportError as error:
+        raise _not_to_be_had(name, f"torchvision cannot be imported ({error})") from error
+    folder = work / "download"
+    for addresses, md5 in _resources(getattr(mnist, _CLASSES[name])):
+        _download_file(utils, name, addresses, md5, folder, progress)
+    try:
+        _unpack(folder)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise _not_to_be_had(name, str(error)) from error
+    return read_directory(folder, name)
+
+
+def _resources(dataset: Any) -> list[Resource]:
+    """What a class of torchvision downloads, read from its attributes."""
+    if hasattr(dataset, "url"):  # EMNIST: one archive of all its splits
+        return [([dataset.url], dataset.md5)]
+    if isinstance(dataset.resources, dict):  # QMNIST: full addresses by split
+        return [([url], md5) for split in ("train", "test") for url, md5 in dataset.resources[split]]
+    return [([mirror + file for mirror in dataset.mirrors], md5) for file, md5 in dataset.resources]
+
+
+def _download_file(utils: Any, name: str, addresses: list[str], md5: str, folder: Path, progress: Progress) -> None:
+    reasons = []
+    for address in addresses:
+        file = address.rpartition("/")[2]
+        try:
+            with _reported(utils, f"downloading {file}", progress):
+                utils.download_url(address, str(folder), file, md5)
+            return
+        except (RuntimeError, OSError, ValueError, http.client.HTTPException) as error:
+            reasons.append(f"{urlsplit(address).netloc}: {_reason(error)}")
+    raise _not_to_be_had(name, f"{file}: {'; '.join(reasons)}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RuntimeError) and "corrupted" in str(error):
+        return "what came does not match the published checksum"
+    reason = error.reason if isinstance(error, URLError) else error
+    return getattr(reason, "strerror", None) or str(reason) or type(error).__name__
+
+
+def _not_to_be_had(name: str, reason: str) -> DataError:
+    return DataError(f"{name} is not on this machine and could not be downloaded ({reason})", ways_on(name))
+
+
+def _unpack(folder: Path) -> None:
+    """Take the split that is wanted out of an archive; the others would fill gigabytes."""
+    for archive in folder.glob("*.zip"):
+        with zipfile.ZipFile(archive) as members:
+            for member in members.namelist():
+                file = member.rpartition("/")[2]
+                if file.startswith(_EMNIST_MEMBER):
+                    (folder / file).write_bytes(members.read(member))
+        archive.unlink()
+
+
+@contextmanager
+def _reported(utils: Any, phase: str, progress: Progress) -> Iterator[None]:
+    """Put `progress` where torchvision would draw its own bar, and a limit on the waiting, for one file."""
+
+    class Meter:
+        """What torchvision asks of a tqdm."""
+
+        def __init__(self, total: int | None = None, **_: object) -> None:
+            self.done, self.total = 0, total or 0
+
+        def __enter__(self) -> Meter:
+            progress(phase, self.done, self.total)
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+        def update(self, count: int) -> None:
+            self.done += count
+            progress(phase, self.done, self.total)
+
+    timeout, bar = socket.getdefaulttimeout(), utils.tqdm
+    socket.setdefaulttimeout(_TIMEOUT_SECONDS)
+    utils.tqdm = Meter
+    try:
+        yield
+    finally:
+        utils.tqdm = bar
+        socket.setdefaulttimeout(timeout)

@@ -1,0 +1,256 @@
+"""The user's own pictures: one sub-folder per class, or one folder of unlabelled pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tuiae.data.dataset import Content, Part, Shape
+from tuiae.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+UNLABELLED = ("picture",)
+"""The one class of a folder without sub-folders."""
+
+_TEST_SHARE = 6
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B"})
+_WIDE_MODES = frozenset({"I", "F"})
+_CHUNK = 256
+
+Picture = tuple[Path, int]
+"""A file and its label."""
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    """The pictures of a folder, each split in an order that mixes the classes and does not change."""
+
+    path: Path
+    classes: tuple[str, ...]
+    train: tuple[Picture, ...]
+    test: tuple[Picture, ...]
+    labelled: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a picture is added, removed, renamed, resized or touched."""
+        files = sorted(picture for picture, _ in self.train + self.test)
+        digest = hashlib.sha256()
+        for file in files:
+            status = _stat(file)
+            digest.update(f"{file.relative_to(self.path)}\0{status[0]}\0{status[1]}\n".encode())
+        return digest.hexdigest()
+
+    @property
+    def cache_key(self) -> str:
+        """A name in the data directory that belongs to this absolute path."""
+        absolute = self.path.absolute()
+        readable = re.sub(r"[^a-z0-9_-]+", "-", absolute.name.lower()).strip("-")[:32]
+        return f"folder@{readable or 'pictures'}-{hashlib.sha256(str(absolute).encode()).hexdigest()[:12]}"
+
+
+def scan(path: Path) -> FolderScan:
+    """Find classes and pictures without opening any.
+
+    DIR/train/<class>/ and DIR/test/<class>/ are taken as they are. Of DIR/<class>/ every class gives a sixth to the
+    test split, chosen by a hash of the file names, so that it is the same on every machine.
+
+    Raises:
+        DataError: missing, unreadable or empty folder, pictures beside class folders, a test class that is not trained.
+    """
+    if not path.is_dir():
+        raise DataError(f"folder:{path}: {'not a folder' if path.exists() else 'no such folder'}", "check the path")
+    if (path / "train").is_dir() and (path / "test").is_dir():
+        return _scan_two(path)
+    if (path / "train").is_dir() and any(True for _ in _folders(path / "train")):
+        raise DataError(f"folder:{path} has train/ but no test/", "add test/, or give the folder train/ itself")
+    classes, pictures, labelled = _scan_split(path)
+    train: list[Path] = []
+    test: list[Path] = []
+    for name in classes:
+        ordered = sorted(pictures[name], key=lambda file: _order(file.name))
+        share = max(1, round(len(ordered) / _TEST_SHARE)) if len(ordered) > 1 else 0
+        test += ordered[:share]
+        train += ordered[share:]
+    label = {file: index for index, name in enumerate(classes) for file in pictures[name]}
+    if not test:
+        raise DataError(
+            f"folder:{path} has no class with two pictures", "add pictures: a part of them is the test split"
+        )
+    return FolderScan(path, classes, _mixed(path, train, label), _mixed(path, test, label), labelled)
+
+
+def first_shape(found: FolderScan) -> Shape:
+    """(C, H, W) of the first picture, from its header.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    (width, height), grey = _header(found.train[0][0])
+    return (1 if grey else 3), height, width
+
+
+def read_content(found: FolderScan, image_size: int) -> Content:
+    """Check every picture's header and return a content that decodes them as it is written.
+
+    One channel if all pictures are greyscale files, else RGB; transparency is laid on white; 16-bit grey keeps its
+    upper 8 bits; pictures are turned upright by their EXIF tag.
+
+    Raises:
+        DataError: an unreadable picture, or two sizes while `image_size` is 0 (pixels).
+    """
+    pictures = found.train + found.test
+    headers = [_header(file) for file, _ in pictures]
+    if not image_size:
+        _check_same_size(pictures, [size for size, _ in headers])
+    width, height = (image_size, image_size) if image_size else headers[0][0]
+    channels = 1 if all(grey for _, grey in headers) else 3
+    shape = (channels, height, width)
+    train, test = (
+        Part(_decode(split, shape), np.array([label for _, label in split], dtype=np.int64))
+        for split in (found.train, found.test)
+    )
+    return Content(found.classes, shape, train, test, found.labelled)
+
+
+def _scan_two(path: Path) -> FolderScan:
+    classes, train, labelled = _scan_split(path / "train")
+    test_classes, test, test_labelled = _scan_split(path / "test")
+    extra = sorted(set(test_classes) - set(classes))
+    if extra or labelled != test_labelled:
+        raise DataError(
+            f"{path / 'test'} has {'class ' + repr(extra[0]) if extra else 'other sub-folders'} and train/ does not",
+            "give both the same class folders",
+        )
+    label = {file: classes.index(name) for split in (train, test) for name in split for file in split[name]}
+    return FolderScan(
+        path,
+        classes,
+        _mixed(path, [file for files in train.values() for file in files], label),
+        _mixed(path, [file for files in test.values() for file in files], label),
+        labelled,
+    )
+
+
+def _scan_split(path: Path) -> tuple[tuple[str, ...], dict[str, list[Path]], bool]:
+    """Classes, pictures by class, and whether the folders name classes."""
+    loose = _pictures(path)
+    pictures = {folder.name: _pictures(folder) for folder in _folders(path)}
+    pictures = {name: files for name, files in pictures.items() if files}
+    if loose and pictures:
+        raise DataError(f"{loose[0]} lies beside the class folders", "move it into one of them, or away")
+    if loose:
+        return UNLABELLED, {UNLABELLED[0]: loose}, False
+    if not pictures:
+        raise DataError(
+            f"folder:{path} holds no pictures",
+            f"put them in one sub-folder per class; endings: {', '.join(sorted(ENDINGS))}",
+        )
+    return tuple(sorted(pictures)), pictures, True
+
+
+def _entries(path: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", "check its permissions") from error
+
+
+def _folders(path: Path) -> list[Path]:
+    return [entry for entry in _entries(path) if entry.is_dir()]
+
+
+def _pictures(path: Path) -> list[Path]:
+    return [entry for entry in _entries(path) if entry.suffix.lower() in ENDINGS and entry.is_file()]
+
+
+def _stat(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise DataError(f"{file}: {error.strerror}", "check the folder") from error
+    return status.st_size, status.st_mtime_ns
+
+
+def _order(name: str) -> bytes:
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+
+
+def _mixed(path: Path, files: list[Path], label: dict[Path, int]) -> tuple[Picture, ...]:
+    """In the order of a hash, so that `train_limit` takes from every class rather than all of the first."""
+    ordered = sorted(files, key=lambda file: _order(file.relative_to(path).as_posix()))
+    return tuple((file, label[file]) for file in ordered)
+
+
+def _open(file: Path) -> Image.Image:
+    """Decode one picture, upright."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file) as picture:
+            return ImageOps.exif_transpose(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(file, error) from error
+
+
+def _header(file: Path) -> tuple[tuple[int, int], bool]:
+    """(width, height) as it will be decoded, and whether the file is greyscale."""
+    from PIL import ExifTags, Image
+
+    try:
+        with Image.open(file) as picture:
+            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            size = (picture.height, picture.width) if turned else picture.size
+            mode = picture.mode
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(file, error) from error
+    if mode in _WIDE_MODES:
+        raise DataError(f"{file} holds 32-bit pixels", "save it with 8 or 16 bits a channel")
+    return size, mode in _GREY_MODES
+
+
+def _unreadable(file: Path, error: Exception) -> DataError:
+    return DataError(f"{file} cannot be read as a picture: {error}", "mend it or take it out of the folder")
+
+
+def _check_same_size(pictures: tuple[Picture, ...], sizes: list[tuple[int, int]]) -> None:
+    if len(set(sizes)) == 1:
+        return
+    common = Counter(sizes).most_common(1)[0][0]
+    first, other = sizes.index(common), next(index for index, size in enumerate(sizes) if size != common)
+    one, two = (f"{pictures[index][0]} is {sizes[index][0]}x{sizes[index][1]}" for index in (first, other))
+    raise DataError(
+        f"the pictures differ in size: {one} and {two}", "set data.image_size, e.g. --set data.image_size=64"
+    )
+
+
+def _decode(pictures: tuple[Picture, ...], shape: Shape) -> Iterator[np.ndarray]:
+    """Chunks of uint8 (n, C, H, W)."""
+    for start in range(0, len(pictures), _CHUNK):
+        yield np.stack([_pixels(file, shape) for file, _ in pictures[start : start + _CHUNK]])
+
+
+def _pixels(file: Path, shape: Shape) -> np.ndarray:
+    from PIL import Image
+
+    channels, height, width = shape
+    picture = _open(file)
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+    picture = picture.convert("L" if channels == 1 else "RGB")
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(picture, dtype=np.uint8)
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)

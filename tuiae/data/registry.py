@@ -1,0 +1,164 @@
+"""Which datasets there are: known by name, imported, or a folder of pictures. Cheap enough to ask every second."""
+
+from __future__ import annotations
+
+import os
+import string
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from tuiae.config import did_you_mean
+from tuiae.data import folder
+from tuiae.data.dataset import Shape
+from tuiae.data.embedded import DIGITS, DIGITS_TRAIN, GLYPHS
+from tuiae.data.manifest import Origin, read_manifest
+from tuiae.errors import ConfigError, DataError
+
+FOLDER_PREFIX = "folder:"
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a set without opening its images."""
+
+    name: str
+    title: str
+    origin: Origin
+    shape: Shape | None
+    """Channels, height, width; None where only opening the set would tell."""
+    classes: tuple[str, ...]
+    train: int
+    test: int
+    """Counts of images."""
+    ready: bool
+    """Usable now, with no network."""
+    labelled: bool = True
+
+
+_FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+_KMNIST = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+_LETTERS = tuple(string.ascii_lowercase)
+_28 = (1, 28, 28)
+
+EMBEDDED_SETS = (
+    DatasetInfo("digits", "Handwritten digits (scikit-learn)", "embedded", (1, 8, 8), DIGITS, DIGITS_TRAIN, 297, True),
+    DatasetInfo("glyphs", "Characters of 5x7 pixels", "embedded", (1, 7, 5), GLYPHS, len(GLYPHS), len(GLYPHS), True),
+)
+DOWNLOADS = (
+    DatasetInfo("mnist", "MNIST, handwritten digits", "download", _28, DIGITS, 60_000, 10_000, False),
+    DatasetInfo(
+        "fashion-mnist", "Fashion-MNIST, articles of clothing", "download", _28, _FASHION, 60_000, 10_000, False
+    ),
+    DatasetInfo("kmnist", "KMNIST, cursive Japanese characters", "download", _28, _KMNIST, 60_000, 10_000, False),
+    DatasetInfo("qmnist", "QMNIST, MNIST with 60,000 test images", "download", _28, DIGITS, 60_000, 60_000, False),
+    DatasetInfo("emnist-letters", "EMNIST, handwritten letters", "download", _28, _LETTERS, 124_800, 20_800, False),
+)
+"""Names, classes and counts as torchvision's classes and the sets' own pages give them."""
+
+
+def data_dir() -> Path:
+    """Where prepared sets live: TUIAE_DATA_DIR, else the system's place for a program's data. Creates nothing."""
+    chosen = os.environ.get("TUIAE_DATA_DIR")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("tuiae"))
+
+
+def list_datasets(root: Path | None = None) -> list[DatasetInfo]:
+    """Every set there is: embedded, known for download, then imported ones by name. Reads manifests alone.
+
+    A set whose manifest cannot be read is listed as not ready; opening it says what is wrong.
+
+    Raises:
+        DataError: the data directory is there and cannot be read.
+    """
+    root = root or data_dir()
+    imported = [_prepared(root, _unknown(name)) for name in _imported_names(root)]
+    return [*EMBEDDED_SETS, *(_prepared(root, info) for info in DOWNLOADS), *imported]
+
+
+def describe(dataset: str, root: Path | None = None) -> DatasetInfo:
+    """What is known of one set; `folder:PATH` is looked through, its first picture's header read.
+
+    Raises:
+        ConfigError: no set of that name.
+        DataError: the folder is missing, holds no pictures or cannot be read.
+    """
+    if dataset.startswith(FOLDER_PREFIX):
+        return _describe_folder(dataset)
+    sets = {info.name: info for info in list_datasets(root)}
+    if dataset not in sets:
+        raise ConfigError(
+            f"data.dataset = '{dataset}': no such dataset{did_you_mean(dataset, list(sets))}",
+            "`tuiae data list` shows them",
+        )
+    return sets[dataset]
+
+
+def known_download(name: str) -> DatasetInfo | None:
+    """The set as its makers publish it, or None when the name is no set that can be downloaded."""
+    return next((info for info in DOWNLOADS if info.name == name), None)
+
+
+def is_embedded(name: str) -> bool:
+    return any(info.name == name for info in EMBEDDED_SETS)
+
+
+def ways_on(name: str) -> str:
+    """What a user can do about a set that is not on this machine."""
+    return (
+        f"`tuiae data fetch {name}` where there is a network, `tuiae data import DIR --as {name}` with files carried "
+        "over, or an embedded set (`--dataset digits`)"
+    )
+
+
+def _unknown(name: str) -> DatasetInfo:
+    return DatasetInfo(name, name, "imported", None, (), 0, 0, False)
+
+
+def _prepared(root: Path, info: DatasetInfo) -> DatasetInfo:
+    try:
+        manifest = read_manifest(root / info.name)
+    except DataError:
+        return info
+    if manifest is None:
+        return info
+    return DatasetInfo(
+        info.name,
+        info.title,
+        manifest.origin,
+        manifest.shape,
+        manifest.classes,
+        manifest.train,
+        manifest.test,
+        True,
+        manifest.labelled,
+    )
+
+
+def _imported_names(root: Path) -> list[str]:
+    known = {info.name for info in (*EMBEDDED_SETS, *DOWNLOADS)}
+    try:
+        names = [entry.name for entry in root.iterdir() if (entry / "manifest.json").is_file()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise DataError(f"{root}: {error.strerror}", "check its permissions, or set TUIAE_DATA_DIR") from error
+    # '@' marks what was derived from another set, a leading dot what is being written.
+    return sorted(name for name in names if name not in known and "@" not in name and not name.startswith("."))
+
+
+def _describe_folder(dataset: str) -> DatasetInfo:
+    path = Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()
+    found = folder.scan(path)
+    return DatasetInfo(
+        name=dataset,
+        title=f"Pictures in {path}",
+        origin="folder",
+        shape=folder.first_shape(found),
+        classes=found.classes,
+        train=len(found.train),
+        test=len(found.test),
+        ready=True,
+        labelled=found.labelled,
+    )
