@@ -1,0 +1,1 @@
+"""The worker process: the loop, evaluation, checkpoints."""

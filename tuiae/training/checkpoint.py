@@ -1,0 +1,122 @@
+"""Checkpoints: one moment each, durable before it is named, verified before it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from tuiae.errors import TrainingError
+from tuiae.runs.files import fsync_directory, read_json, replace_file, replace_json, replace_text
+from tuiae.runs.layout import SCHEMA, RunPaths
+
+MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+
+
+def save_checkpoint(
+    run: RunPaths, step: int, epoch: float, model: torch.nn.Module, state: dict[str, Any], names: tuple[str, ...]
+) -> None:
+    """Write `weights/step-NNNNNN/` and point the names (`last`, `best`) at it.
+
+    `state` is everything but the weights that the next step depends on: tensors, numbers, strings.
+
+    Raises:
+        OSError: disk full; earlier checkpoints stand.
+    """
+    folder = run.weights / f"step-{step:06d}"
+    if not verify(folder):
+        draft = run.weights / f".{folder.name}.{os.getpid()}.tmp"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        try:
+            _write_files(draft, step, epoch, model, state)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.rename(draft, folder)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        fsync_directory(run.weights)
+    for name in names:
+        replace_text(run.weights / name, folder.name + "\n")
+
+
+def _write_files(folder: Path, step: int, epoch: float, model: torch.nn.Module, state: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    contents = {MODEL: save_tensors(tensors), STATE: buffer.getvalue()}
+    for name, content in contents.items():
+        replace_file(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
+    files = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()}
+    replace_json(folder / MANIFEST, {"v": SCHEMA, "step": step, "epoch": epoch, "files": files})
+
+
+def prune(run: RunPaths, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints and the best; called after the new one is durable."""
+    named = {pointed(run, "best"), pointed(run, "last")}
+    for folder in all_checkpoints(run)[keep:]:
+        if folder.name not in named:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def all_checkpoints(run: RunPaths) -> list[Path]:
+    """Every checkpoint directory, newest step first, whole or not."""
+    folders = [path for path in run.weights.glob("step-*") if path.name[5:].isdigit()]
+    return sorted(folders, key=lambda path: int(path.name[5:]), reverse=True)
+
+
+def pointed(run: RunPaths, name: str) -> str:
+    """The step that `last` or `best` names; empty when it names none."""
+    try:
+        return (run.weights / name).read_text().strip()
+    except OSError:
+        return ""
+
+
+def verify(folder: Path) -> bool:
+    """Whether every file of a checkpoint is there with the size and the digest of its manifest."""
+    files = read_json(folder / MANIFEST).get("files")
+    if not isinstance(files, dict) or set(files) != {MODEL, STATE}:
+        return False
+    for name, entry in files.items():
+        try:
+            data = (folder / name).read_bytes()
+        except OSError:
+            return False
+        if len(data) != entry.get("size") or hashlib.sha256(data).hexdigest() != entry.get("sha256"):
+            return False
+    return True
+
+
+def find_checkpoint(run: RunPaths, name: str = "last") -> Path | None:
+    """The checkpoint that a name (`last`, `best`, a step) means; for `last`, the newest whole one.
+
+    None when there is none at all.
+
+    Raises:
+        TrainingError: the one asked for by name is missing or damaged.
+    """
+    if name == "last":
+        return next((folder for folder in all_checkpoints(run) if verify(folder)), None)
+    folder = run.weights / (pointed(run, name) or f"step-{int(name):06d}" if name.isdigit() else pointed(run, name))
+    if folder == run.weights or not verify(folder):
+        kept = ", ".join(path.name[5:].lstrip("0") or "0" for path in all_checkpoints(run)) or "none"
+        raise TrainingError(f"{run.id} has no whole checkpoint '{name}'", f"steps kept: {kept}; or use last")
+    return folder
+
+
+def load_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The model's tensors by name, on the CPU."""
+    return load_tensors((folder / MODEL).read_bytes())
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """What `save_checkpoint` was given as `state`; nothing in the file is executed."""
+    return dict(torch.load(folder / STATE, map_location="cpu", weights_only=True))

@@ -1,0 +1,57 @@
+"""Devices: what this machine has, and what a config's word for one means here."""
+
+from __future__ import annotations
+
+import torch
+
+from tuiae.errors import DeviceError
+
+
+def list_devices() -> list[str]:
+    """`cpu`, then every accelerator as `cuda:N NAME` or `mps`."""
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found += [f"cuda:{n} {torch.cuda.get_device_name(n)}" for n in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return found
+
+
+def resolve_device(word: str) -> torch.device:
+    """Turn auto, cpu, cuda, cuda:N or mps into a device that exists; auto takes the first accelerator.
+
+    Raises:
+        DeviceError: this machine has no such device.
+    """
+    names = [name.split()[0] for name in list_devices()]
+    if word == "auto":
+        return torch.device(names[1] if len(names) > 1 else "cpu")
+    wanted = "cuda:0" if word == "cuda" else word
+    if wanted not in names:
+        raise DeviceError(
+            f"training.device = '{word}': this machine has {', '.join(list_devices())}",
+            "use --device auto, or one of these",
+        )
+    return torch.device(wanted)
+
+
+def describe_device(device: torch.device) -> str:
+    """The device as people know it."""
+    if device.type == "cuda":
+        return f"{device} {torch.cuda.get_device_name(device)}"
+    return f"cpu, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
+
+
+def memory_megabytes(device: torch.device) -> float:
+    """What the training holds, in MB: allocated on a CUDA device, resident in the process elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device) / 1e6
+    import resource
+    import sys
+
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

@@ -1,0 +1,52 @@
+"""The one explicit state of a training: what a checkpoint holds is what the next step depends on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from tuiae.training.objective import Totals
+from tuiae.training.setup import Parts
+
+
+@dataclass
+class TrainState:
+    """Counters, the optimizer, and the sums of the epoch under way."""
+
+    optimizer: torch.optim.Optimizer
+    totals: Totals
+    epoch: int = 0  # epochs completed
+    position: int = 0  # images of the current epoch already used
+    step: int = 0  # optimizer steps in all
+    best: float = math.inf  # lowest test loss of a checkpoint
+    seconds: float = 0.0  # training time so far, pauses left out
+    epoch_seconds: float = 0.0  # of it, in the epoch under way
+    diverged: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
+
+    def dump(self, parts: Parts) -> dict[str, Any]:
+        """Everything but the weights, as tensors and numbers."""
+        saved: dict[str, Any] = {
+            "optimizer": self.optimizer.state_dict(),
+            "totals": self.totals.sums.cpu(),
+            "rng": torch.get_rng_state(),
+            **{name: getattr(self, name) for name in _COUNTERS},
+        }
+        if parts.device.type == "cuda":
+            saved["cuda_rng"] = torch.cuda.get_rng_state(parts.device)
+        return saved
+
+    def restore(self, saved: dict[str, Any], parts: Parts) -> None:
+        """Continue exactly where `dump` was taken (on the same kind of device, bit for bit on the CPU)."""
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.totals.sums.copy_(saved["totals"])
+        torch.set_rng_state(saved["rng"])
+        if parts.device.type == "cuda" and "cuda_rng" in saved:
+            torch.cuda.set_rng_state(saved["cuda_rng"], parts.device)
+        for name in _COUNTERS:
+            setattr(self, name, saved[name])
+
+
+_COUNTERS = ("epoch", "position", "step", "best", "seconds", "epoch_seconds")

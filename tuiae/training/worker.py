@@ -1,0 +1,161 @@
+"""The worker process: `python -m tuiae.training.worker RUN_DIR`, or `--standby` to be given one later.
+
+It holds the run's lock, writes the run directory, and returns the exit code that a user's command passes on. Torch is
+imported after the lock is taken and the status says so, so that nobody waits in front of an empty screen.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.process import RunLock
+from tuiae.runs.reader import read_config
+from tuiae.runs.writer import RunWriter
+
+
+class Termination:
+    """SIGTERM and SIGINT set a flag; the loop saves and stops at the next step boundary.
+
+    Saving inside the handler could interrupt a save that is under way.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._request)
+
+    def _request(self, number: int, frame: object) -> None:
+        self.requested = True
+
+    def __call__(self) -> bool:
+        return self.requested
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train the run named on the command line, or the one that the parent sends to a standby."""
+    arguments = sys.argv[1:] if argv is None else argv
+    path = _wait_for_run() if arguments == ["--standby"] else Path(arguments[0])
+    if path is None:
+        return ExitCode.OK
+    run = RunPaths(path)
+    lock = RunLock(run)
+    if not lock.acquire():
+        print(f"{run.id} is held by another process", file=sys.stderr)
+        return ExitCode.HELD
+    return work(run)
+
+
+def work(run: RunPaths) -> int:
+    """Train a run whose lock this process holds, and record how it ended."""
+    terminated = Termination()
+    try:
+        writer = RunWriter(run)
+    except OSError as error:
+        print(f"{run.root}: {error.strerror}", file=sys.stderr)
+        return ExitCode.TRAINING
+    try:
+        writer.status(now=True, state="starting", phase="importing torch")
+        state, failure = _train(run, writer, terminated), None
+    except Exception as error:  # noqa: BLE001 - recorded below: whatever ended the run is what its reader must see
+        state, failure = "failed", explain(error, run)
+        if not isinstance(error, TuiaeError):
+            traceback.print_exc()
+    if failure is not None:
+        print(f"error: {failure}", file=sys.stderr)
+    record = failure and {"cause": failure.cause, "hint": failure.hint, "exit_code": int(failure.exit_code)}
+    try:
+        writer.close(state, record or None)
+    except OSError as error:
+        print(f"{run.root}: {error.strerror}", file=sys.stderr)
+        return ExitCode.TRAINING
+    if failure is not None:
+        return failure.exit_code
+    return ExitCode.STOPPED if state == "stopped" else ExitCode.OK
+
+
+def _train(run: RunPaths, writer: RunWriter, terminated: Termination) -> str:
+    config = read_config(run)
+    if config is None:
+        raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
+    from tuiae.training.device import describe_device
+    from tuiae.training.fit import Fit
+    from tuiae.training.report import Mailbox
+    from tuiae.training.setup import set_up
+
+    def progress(phase: str, done: int, total: int) -> None:
+        writer.status(phase=f"{phase} {done * 100 // total}%" if total else phase)
+
+    writer.status(now=True, phase="preparing", epochs=config.training.epochs)
+    parts = set_up(config, run.root.parent, progress)
+    writer.status(device=describe_device(parts.device))
+    return Fit(parts, writer, Mailbox(run, terminated)).run()
+
+
+def explain(error: Exception, run: RunPaths) -> TuiaeError:
+    """The sentence, the next step and the exit code for whatever ended a training."""
+    import torch
+
+    if isinstance(error, TuiaeError):
+        return error
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error):
+        return TrainingError("out of memory", "lower training.batch_size, or choose another device")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return TrainingError(
+            f"no space left for {run.root}", f"free some, then go on from the last checkpoint: tuiae resume {run.id}"
+        )
+    if isinstance(error, OSError):
+        return TrainingError(f"{error.filename or run.root}: {error.strerror}", "the last good checkpoint is kept")
+    return TrainingError(f"{type(error).__name__}: {error}", f"the traceback is in {run.log}")
+
+
+def _wait_for_run() -> Path | None:
+    """Warm up, say hello, and wait for a line with a run directory; None when the parent went away first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print(json.dumps(_warm_up()), flush=True)
+    line = sys.stdin.readline()
+    if not line.strip():
+        return None
+    path = Path(json.loads(line)["run"])
+    _redirect_output(RunPaths(path).log)
+    return path
+
+
+def _warm_up() -> dict[str, Any]:
+    """Import what a training needs and take one step with it: PyTorch imports a second's worth at the first
+    optimizer step."""
+    import importlib
+
+    import torch
+
+    importlib.import_module("tuiae.training.fit")
+    from tuiae.training.device import list_devices
+
+    weights = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.Adam([weights], fused=True)
+    weights.sum().backward()
+    optimizer.step()
+    return {"devices": list_devices(), "torch": torch.__version__, "pid": os.getpid()}
+
+
+def _redirect_output(log: Path) -> None:
+    """Everything printed from now on, by C libraries too, belongs to the run."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    os.close(nothing)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
