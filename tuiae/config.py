@@ -227,7 +227,7 @@ def _put(document: dict[str, Any], dotted: str, value: Any) -> None:
 
 def _explain(error: ValidationError, source: str, overridden: set[str]) -> str:
     """One line a mistake: where, key, value, what is allowed."""
-    lines = []
+    lines: list[str] = []
     for item in error.errors(include_url=False):
         parts = [str(part) for part in item["loc"]]
         # Unions add the name of each member to the location; the key ends before it.

@@ -16,7 +16,7 @@ import numpy as np
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError
 from tuiae.runs.files import read_json
-from tuiae.runs.layout import LIVE_STATES, RunPaths
+from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import is_alive
 from tuiae.runs.snapshot import Key, Note, Sample, Series, Snapshot, Status
 from tuiae.runs.tail import Tail, parse_event
@@ -42,7 +42,7 @@ def _fits(value: Any, default: Any) -> bool:
     """Whether a value from a file has the kind that the field promises; what does not is left at its default."""
     if default is None:
         return value is None or isinstance(value, (int, float, dict))
-    if isinstance(default, float) or isinstance(default, int):
+    if isinstance(default, (float, int)):
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return isinstance(value, type(default))
 

@@ -125,7 +125,7 @@ class RunWriter:
 
     def sample(self, epoch: int, **arrays: np.ndarray) -> None:
         """Store what the panels show at the end of an epoch (0: before training) and say so."""
-        replace_file(self.run.sample(epoch), lambda file: np.savez(file, allow_pickle=False, **arrays))  # type: ignore[arg-type]
+        replace_file(self.run.sample(epoch), lambda file: np.savez(file, allow_pickle=False, **arrays))
         self.event("sample", epoch=epoch)
 
     def close(self, state: str, error: dict[str, Any] | None = None) -> None:

@@ -1,0 +1,1 @@
+"""The commands on a terminal without a dashboard: progress, tables, JSON."""

@@ -1,0 +1,172 @@
+"""Following a run to its end, in front of it or from another terminal: the same reader as the dashboard's."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+
+from tuiae.console.output import Output
+from tuiae.runs import control
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.reader import RunReader
+from tuiae.runs.snapshot import Snapshot
+from tuiae.ui.render.text import count, duration, number
+
+POLL_SECONDS = 0.1
+CATCH_UP = 20  # epochs told of a run that is followed from the middle
+
+
+class Interrupt:
+    """Ctrl-C and SIGTERM while following, counted; the loop decides what they mean."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def _note(self, number: int, frame: object) -> None:
+        self.count += 1
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Count signals instead of dying of them, for as long as the block lasts."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, self._note) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+
+
+def follow(
+    run: RunPaths, output: Output, process: subprocess.Popen[bytes] | None = None, *, owns: bool
+) -> tuple[Snapshot, bool]:
+    """Show a run until it ends; returns its last snapshot, and whether it was left running.
+
+    `owns`: an interrupt stops the run (and a second one leaves it to finish its save); otherwise it only ends the
+    following.
+    """
+    reader, interrupt = RunReader(run.root), Interrupt()
+    display: Display = LiveDisplay(output) if output.lively else PlainDisplay(output)
+    asked = False
+    with interrupt.listening(), display:
+        while True:
+            # The process is looked at first: what it wrote before it ended is then in the snapshot.
+            ended = process is not None and process.poll() is not None
+            snapshot = reader.poll()
+            display.show(snapshot)
+            if not snapshot.status.live or ended:
+                snapshot = reader.read_all()
+                display.show(snapshot)
+                return snapshot, False
+            if interrupt.count and (not owns or interrupt.count > 1):
+                return snapshot, True
+            if interrupt.count and not asked:
+                asked = True
+                control.send(run, "stop")
+                output.note("stopping: saving at the next step (Ctrl-C again to leave it to that)", "yellow")
+            time.sleep(POLL_SECONDS)
+
+
+class Display:
+    """Shows snapshots as they come; this one shows nothing."""
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Take the next snapshot."""
+
+
+class PlainDisplay(Display):
+    """A line for each phase and each epoch, appended, never redrawn."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._told: int | None = None
+        self._phase = ""
+
+    def show(self, snapshot: Snapshot) -> None:
+        phase = snapshot.status.phase.rstrip("0123456789% ")
+        if phase and phase != self._phase and snapshot.status.live:
+            self._phase = phase
+            self._output.note(phase)
+        series = snapshot.series.get(("test", "loss"))
+        done = len(series.values) if series else 0
+        start = max(0, done - CATCH_UP) if self._told is None else self._told
+        for index in range(start, done):
+            self._output.note(epoch_line(snapshot, index))
+        self._told = done
+
+
+class LiveDisplay(Display):
+    """One redrawn line with a bar over the whole run, and the last epoch's figures."""
+
+    def __init__(self, output: Output) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", style="bold"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=output.progress,
+        )
+        self._task = self._progress.add_task("starting", total=None, figures="")
+
+    def __enter__(self) -> Display:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def show(self, snapshot: Snapshot) -> None:
+        status = snapshot.status
+        total = status.epochs * status.steps_per_epoch
+        self._progress.update(
+            self._task,
+            description=_doing(snapshot, bool(total)),
+            total=total or None,
+            completed=status.step,
+            figures=_figures(snapshot) if total else "",
+        )
+
+
+def _doing(snapshot: Snapshot, training: bool) -> str:
+    status = snapshot.status
+    if not training:
+        return status.phase or status.state
+    epoch = min(status.epoch + 1, status.epochs) if status.live else status.epoch
+    return f"{status.state}  epoch {epoch}/{status.epochs}"
+
+
+def _figures(snapshot: Snapshot) -> str:
+    status = snapshot.status
+    left = f"ETA {duration(status.eta)}" if status.live else duration(status.elapsed)
+    losses = (snapshot.latest("live" if status.live else "train", "loss"), snapshot.latest("test", "loss"))
+    rate = f"{count(round(status.images_per_second))} images/s" if status.images_per_second else ""
+    return f"train {number(losses[0])}  test {number(losses[1])}  {rate}  {left}"
+
+
+def epoch_line(snapshot: Snapshot, index: int) -> str:
+    """One epoch in one line: `epoch 3/10  train loss 0.0312 acc 0.9410  test loss ...  12,345 images/s  1.20s`."""
+    parts = [f"epoch {index + 1}/{snapshot.status.epochs or '?'}"]
+    for split in ("train", "test"):
+        loss, accuracy = (_at(snapshot, split, name, index) for name in ("loss", "accuracy"))
+        parts.append(f"{split} loss {number(loss)} acc {number(accuracy)}")
+    rate, seconds = (_at(snapshot, "speed", name, index) for name in ("images_per_second", "epoch_seconds"))
+    parts.append("" if rate is None else f"{count(round(rate))} images/s")
+    parts.append("" if seconds is None else f"{seconds:.2f}s")
+    return "  ".join(part for part in parts if part)
+
+
+def _at(snapshot: Snapshot, split: str, name: str, index: int) -> float | None:
+    series = snapshot.series.get((split, name))
+    return float(series.values[index]) if series is not None and index < len(series.values) else None

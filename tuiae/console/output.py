@@ -1,0 +1,72 @@
+"""Where words go: people's to a terminal or to plain lines, JSON to stdout alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PLAIN_WIDTH = 500  # columns: a line for a pipe is never wrapped
+
+
+@dataclass(frozen=True)
+class Output:
+    """How this command speaks."""
+
+    json: bool = False
+    plain: bool = False
+
+    @property
+    def people(self) -> Console:
+        """Where results for people go: stdout, or stderr when stdout belongs to JSON."""
+        return self._console(sys.stderr if self.json else sys.stdout)
+
+    @property
+    def progress(self) -> Console:
+        """Where progress goes: stderr."""
+        return self._console(sys.stderr)
+
+    @property
+    def lively(self) -> bool:
+        """Whether progress may redraw itself."""
+        return not self.plain and is_terminal(sys.stderr)
+
+    def document(self, value: Any) -> None:
+        """Print the one JSON document of the command."""
+        sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def line(self, text: str | Text = "", style: str = "") -> None:
+        """One line for people; what the text holds is never read as markup."""
+        self.people.print(Text(text, style) if isinstance(text, str) else text, soft_wrap=True)
+
+    def note(self, text: str, style: str = "") -> None:
+        """One line about what goes on."""
+        self.progress.print(Text(text, style), soft_wrap=True)
+
+    def table(self, columns: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable[str] = ()) -> None:
+        """Aligned columns without a frame, that `grep` and `awk` can read as well."""
+        numbers = set(right)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, justify="right" if column in numbers else "left")
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        self.people.print(table)
+
+    def _console(self, stream: TextIO) -> Console:
+        if self.plain or not is_terminal(stream):
+            return Console(file=stream, width=PLAIN_WIDTH, color_system=None, highlight=False, force_terminal=False)
+        return Console(file=stream, highlight=False)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether escape codes may be sent there."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")

@@ -1,0 +1,158 @@
+"""Runs, results, datasets and presets as aligned text."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tuiae.console.output import Output, is_terminal
+from tuiae.data.registry import list_datasets
+from tuiae.preset_files import list_presets
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.reader import RunReader, read_config, read_sample, read_status
+from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.runs.summary import summarise
+from tuiae.ui.render.text import count, duration, number
+
+METRICS = ("loss", "accuracy")
+
+
+def show_runs(root: Path, output: Output) -> None:
+    """Every run, newest first."""
+    rows: list[dict[str, Any]] = []
+    for run in list_runs(root):
+        status, config = read_status(run), read_config(run)
+        rows.append(
+            {
+                "run": run.id,
+                "state": status.state,
+                "dataset": config.data.dataset if config else None,
+                "model": config.model.family if config else None,
+                "epoch": status.epoch,
+                "epochs": status.epochs,
+                "device": status.device,
+                "age_seconds": round(max(0.0, time.time() - status.heartbeat), 1),
+            }
+        )
+    if output.json:
+        output.document(rows)
+        return
+    if not rows:
+        output.line(f"no runs in {root} yet; start one with `tuiae run`")
+        return
+    output.table(
+        ("run", "state", "dataset", "model", "epoch", "age"),
+        (
+            (
+                row["run"],
+                row["state"],
+                row["dataset"] or "–",
+                row["model"] or "–",
+                f"{row['epoch']}/{row['epochs']}",
+                duration(row["age_seconds"]),
+            )
+            for row in rows
+        ),
+        right=("epoch", "age"),
+    )
+
+
+def show_run(path: Path, output: Output) -> None:
+    """One run: how it stands, its figures, its pictures where a terminal can show them."""
+    snapshot = RunReader(path).read_all()
+    if output.json:
+        output.document(summarise(snapshot))
+        return
+    show_result(snapshot, output)
+    for note in snapshot.notes[-5:]:
+        output.line(f"{note.kind}: {note.text}", "dim")
+
+
+def show_result(snapshot: Snapshot, output: Output) -> None:
+    """The figures of the last epoch, and where everything is."""
+    status = snapshot.status
+    output.line(f"{snapshot.id}  {status.state}", "bold")
+    if snapshot.config is not None:
+        config = snapshot.config
+        output.line(f"{config.model.family}, code {config.model.latent}, on {config.data.dataset}; {status.device}")
+    splits = [split for split in ("train", "train-eval", "test") if (split, "loss") in snapshot.series]
+    if splits:
+        output.table(
+            ("split", *METRICS, "best loss"),
+            (
+                (split, *(number(snapshot.latest(split, name)) for name in METRICS), _best(snapshot, split))
+                for split in splits
+            ),
+            right=(*METRICS, "best loss"),
+        )
+    seconds = snapshot.series.get(("speed", "epoch_seconds"))
+    if seconds is not None and len(seconds.values):
+        rate = snapshot.latest("speed", "images_per_second")
+        typical = float(sorted(seconds.values)[len(seconds.values) // 2])
+        output.line(
+            f"{status.epoch} of {status.epochs} epochs in {duration(status.elapsed)} "
+            f"({typical:.3g} s an epoch, {count(round(rate or 0))} images/s)"
+        )
+    _show_pictures(snapshot, output)
+    output.line(f"run directory: {snapshot.path}")
+
+
+def _best(snapshot: Snapshot, split: str) -> str:
+    values = snapshot.series[(split, "loss")].values
+    return number(float(min(values))) if len(values) else number(None)
+
+
+def _show_pictures(snapshot: Snapshot, output: Output) -> None:
+    """The last sample, drawn in cells: only on a terminal, where it is read by eyes."""
+    import sys
+
+    if output.plain or output.json or not is_terminal(sys.stdout) or not snapshot.samples:
+        return
+    sample = read_sample(RunPaths(snapshot.path), snapshot.samples[-1])
+    if sample is not None:
+        _draw(sample, output)
+
+
+def _draw(sample: Sample, output: Output) -> None:
+    from tuiae.ui.render.sample import sample_grid
+
+    width = min(output.people.width, 120)
+    output.line(sample_grid(sample, width, 22))
+
+
+def show_datasets(output: Output) -> None:
+    """What there is, and what is ready with no network."""
+    sets = list_datasets()
+    if output.json:
+        fields = ("name", "title", "origin", "shape", "classes", "train", "test", "ready", "labelled")
+        output.document([{field: getattr(info, field) for field in fields} for info in sets])
+        return
+    output.table(
+        ("dataset", "ready", "images", "train", "test", "classes", "what it is"),
+        (
+            (
+                info.name,
+                "yes" if info.ready else "no",
+                "x".join(str(n) for n in info.shape[1:]) if info.shape else "–",
+                count(info.train),
+                count(info.test),
+                str(len(info.classes)) if info.labelled else "–",
+                info.title,
+            )
+            for info in sets
+        ),
+        right=("images", "train", "test", "classes"),
+    )
+    output.line("folder:PATH reads pictures from a folder, one sub-folder a class", "dim")
+    if not all(info.ready for info in sets):
+        output.line("not ready: `tuiae data fetch NAME` downloads it, `tuiae data import DIR` takes idx files", "dim")
+
+
+def show_presets(output: Output) -> None:
+    """What comes with tuiae, and what each preset teaches."""
+    presets = list_presets()
+    if output.json:
+        output.document([{"name": p.name, "path": str(p.path), "teaches": p.teaches} for p in presets])
+        return
+    output.table(("preset", "what it teaches"), ((preset.name, preset.teaches) for preset in presets))

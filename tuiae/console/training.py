@@ -1,0 +1,190 @@
+"""`tuiae run`, `resume`, `attach`, `stop`: starting a worker, following it, and saying how it ended."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from tuiae.config import RunConfig, dump_config
+from tuiae.console.follow import follow
+from tuiae.console.output import Output
+from tuiae.console.tables import show_result
+from tuiae.data.dataset import Progress as Report
+from tuiae.data.prepare import prepare
+from tuiae.errors import BY_CODE, ConfigError, ExitCode, RunHeldError, TrainingError
+from tuiae.preflight import check
+from tuiae.runs import control
+from tuiae.runs.files import replace_text
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.process import is_held, start_worker
+from tuiae.runs.reader import RunReader, read_config, read_status
+from tuiae.runs.snapshot import Snapshot
+from tuiae.runs.summary import summarise
+from tuiae.runs.writer import create_run
+
+STOP_SECONDS = 120.0  # a step of the slowest model here takes seconds, its save less
+
+
+def start(config: RunConfig, root: Path, output: Output, *, detach: bool) -> ExitCode:
+    """Check, prepare the images, start a worker and follow it; what can fail for the user fails before a run exists."""
+    devices = None if config.training.device in ("auto", "cpu") else _ask_devices()
+    checked = check(config, root, devices)
+    for warning in checked.warnings:
+        output.note(f"note: {warning}", "yellow")
+    with reporting(output) as report:
+        prepare(checked.config.data.dataset, checked.config.data.image_size, progress=report)
+    run = create_run(checked.config, root, sys.argv)
+    process = start_worker(run)
+    if detach:
+        return _detached(run, output)
+    output.note(f"run {run.id}")
+    return _see_through(run, process, output)
+
+
+def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -> ExitCode:
+    """Go on from the newest checkpoint, up to more epochs when asked.
+
+    Raises:
+        RunHeldError: it is still running. ConfigError: it is already finished.
+    """
+    if is_held(run):
+        raise RunHeldError(f"{run.id} is still running", f"watch it with `tuiae attach {run.id}`, or stop it first")
+    config = read_config(run)
+    if config is None:
+        raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
+    if epochs is not None:
+        training = config.training.model_copy(update={"epochs": epochs})
+        replace_text(run.config, dump_config(config.model_copy(update={"training": training})))
+    target, done = epochs or config.training.epochs, read_status(run).epoch
+    if done >= target:
+        raise ConfigError(
+            f"{run.id} has done its {done} epochs", f"give more: tuiae resume {run.id} --epochs {2 * done}"
+        )
+    process = start_worker(run)
+    if detach:
+        return _detached(run, output)
+    _await_start(run, process)
+    return _see_through(run, process, output)
+
+
+def _await_start(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the status is the new worker's and no longer how the run ended before."""
+    while process.poll() is None and read_status(run).pid != process.pid:
+        time.sleep(0.02)
+
+
+def attach(run: RunPaths, output: Output) -> ExitCode:
+    """Follow a run that goes on by itself; Ctrl-C ends the following, not the run."""
+    snapshot, left = follow(run, output, owns=False)
+    if left:
+        output.note(f"left running; come back with `tuiae attach {run.id}`")
+        return ExitCode.OK
+    return _conclude(run, snapshot, None, output)
+
+
+def stop(run: RunPaths, output: Output) -> ExitCode:
+    """Ask a run to save and stop, and wait until it has.
+
+    Raises:
+        TrainingError: it did not answer in time.
+    """
+    if read_status(run).live:
+        control.send(run, "stop")
+        deadline = time.monotonic() + STOP_SECONDS
+        while (status := read_status(run)).live:
+            if time.monotonic() > deadline:
+                raise TrainingError(f"{run.id} has not stopped for {STOP_SECONDS:.0f} s", f"kill -9 {status.pid}")
+            time.sleep(0.05)
+    snapshot = RunReader(run.root).read_all()
+    if output.json:
+        output.document(summarise(snapshot))
+    output.line(f"{run.id}: {snapshot.status.state}")
+    return ExitCode.OK
+
+
+def _detached(run: RunPaths, output: Output) -> ExitCode:
+    if output.json:
+        output.document({"run": run.id, "dir": str(run.root), "state": read_status(run).state})
+    output.line(run.id)
+    output.note(f"watch it with `tuiae attach {run.id}`, stop it with `tuiae stop {run.id}`")
+    return ExitCode.OK
+
+
+def _see_through(run: RunPaths, process: subprocess.Popen[bytes], output: Output) -> ExitCode:
+    snapshot, left = follow(run, output, process, owns=True)
+    if left:
+        output.note(f"the worker is saving; go on later with `tuiae resume {run.id}`", "yellow")
+        return ExitCode.STOPPED
+    return _conclude(run, snapshot, process, output)
+
+
+def _conclude(run: RunPaths, snapshot: Snapshot, process: subprocess.Popen[bytes] | None, output: Output) -> ExitCode:
+    """Say how a run ended, in words and in the exit code."""
+    state = snapshot.status.state
+    if state == "failed":
+        _raise_failure(run, snapshot)
+    if state not in ("finished", "stopped"):
+        code = process.poll() if process is not None else None
+        if code == ExitCode.HELD:
+            raise RunHeldError(f"{run.id} is held by another process", f"`tuiae attach {run.id}` watches it")
+        how = f"the worker died (signal {-code})" if code is not None and code < 0 else "the worker died"
+        raise TrainingError(f"{run.id}: {how}", f"see {run.log}, and go on with `tuiae resume {run.id}`")
+    if output.json:
+        output.document(summarise(snapshot))
+    else:
+        show_result(snapshot, output)
+    if state == "stopped":
+        output.note(f"stopped early; go on with: tuiae resume {run.id}", "yellow")
+        return ExitCode.STOPPED
+    return ExitCode.OK
+
+
+def _raise_failure(run: RunPaths, snapshot: Snapshot) -> None:
+    """Turn what the worker recorded back into the error that it was."""
+    record: dict[str, Any] = dict(snapshot.status.error or {})
+    code = record.get("exit_code", ExitCode.TRAINING)
+    if code in (ExitCode.USAGE, ExitCode.DATA) and not snapshot.checkpoints:
+        # Nothing was trained: an empty run would only stand in the way.
+        shutil.rmtree(run.root, ignore_errors=True)
+    kind = BY_CODE.get(code, TrainingError)
+    raise kind(str(record.get("cause", "the training failed")), str(record.get("hint", f"see {run.log}")))
+
+
+def _ask_devices() -> list[str]:
+    """Imports torch: only worth it when an accelerator is asked for by name."""
+    from tuiae.training.device import list_devices
+
+    return list_devices()
+
+
+@contextmanager
+def reporting(output: Output) -> Iterator[Report]:
+    """A progress bar for downloads and decoding; on no terminal, a line for each phase."""
+    if not output.lively:
+        told: set[str] = set()
+
+        def tell(phase: str, done: int, total: int) -> None:
+            if phase not in told:
+                told.add(phase)
+                output.note(phase)
+
+        yield tell
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), DownloadColumn())
+    with Progress(*columns, console=output.progress, transient=True) as progress:
+        tasks: dict[str, Any] = {}
+
+        def show(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = progress.add_task(phase, total=total or None)
+            progress.update(tasks[phase], completed=done, total=total or None)
+
+        yield show

@@ -1,0 +1,90 @@
+"""What can be said about a run before it starts, without torch: the same words in the form and on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuiae.config import RunConfig, did_you_mean
+from tuiae.data.registry import DatasetInfo, describe
+from tuiae.errors import ConfigError, DeviceError
+from tuiae.models.geometry import check_fit, count_parameters
+from tuiae.runs.layout import find_run
+from tuiae.runs.reader import read_config
+
+_ENCODER_KEYS = ("latent", "hidden", "activation", "code_activation", "output")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A config that can run, and what is worth saying about it."""
+
+    config: RunConfig
+    dataset: DatasetInfo
+    parameters: int | None
+    warnings: tuple[str, ...] = ()
+
+
+def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) -> Checked:
+    """Check a config against what is there: datasets, runs, devices (when known), and the network against the images.
+
+    Raises:
+        ConfigError, DataError, UnknownRunError, DeviceError: cause and next step.
+    """
+    if config.model.encoder_run:
+        config = _take_architecture(config, runs_root)
+    dataset = describe(config.data.dataset)
+    classes = _count_classes(config, dataset)
+    if devices is not None:
+        _check_device(config.training.device, devices)
+    parameters = None
+    if dataset.shape is not None:
+        size = config.data.image_size
+        shape = (dataset.shape[0], size, size) if size else dataset.shape
+        check_fit(config.model, shape, classes)
+        parameters = count_parameters(config.model, shape, classes)
+    return Checked(config, dataset, parameters, _warnings(config, dataset))
+
+
+def _take_architecture(config: RunConfig, runs_root: Path) -> RunConfig:
+    """An encoder from a run keeps that run's architecture; dropout stays the classifier's own to choose."""
+    source = find_run(config.model.encoder_run, runs_root)
+    trained = read_config(source)
+    if trained is None:
+        raise ConfigError(f"model.encoder_run: {source.id} has no config that this version knows", "choose another run")
+    family = trained.model.encoder if trained.is_classifier else trained.model.family
+    update = {key: getattr(trained.model, key) for key in _ENCODER_KEYS}
+    model = config.model.model_copy(update={**update, "encoder": family, "encoder_run": source.id})
+    return config.model_copy(update={"model": model})
+
+
+def _count_classes(config: RunConfig, dataset: DatasetInfo) -> int:
+    for name in config.data.classes:
+        if name not in dataset.classes:
+            known = list(dataset.classes)
+            raise ConfigError(
+                f"data.classes: {dataset.name} has no class '{name}'{did_you_mean(name, known)}",
+                f"it has {', '.join(known)}",
+            )
+    return (len(config.data.classes) or len(dataset.classes)) if dataset.labelled else 0
+
+
+def _check_device(word: str, devices: list[str]) -> None:
+    names = [name.split()[0] for name in devices]
+    wanted = "cuda:0" if word == "cuda" else word
+    if word != "auto" and wanted not in names:
+        raise DeviceError(
+            f"training.device = '{word}': this machine has {', '.join(devices)}", "use --device auto, or one of these"
+        )
+
+
+def _warnings(config: RunConfig, dataset: DatasetInfo) -> tuple[str, ...]:
+    found = []
+    images = min(config.data.train_limit or dataset.train, dataset.train) or 0
+    if 0 < images < config.training.batch_size:
+        found.append(f"a batch of {config.training.batch_size} takes all {images} training images: one step an epoch")
+    if dataset.shape is not None and config.data.image_size == 0:
+        channels, height, width = dataset.shape
+        if config.model.latent >= channels * height * width:
+            found.append(f"a code of {config.model.latent} is as wide as the image: nothing needs to be learned")
+    return tuple(found)

@@ -1,0 +1,58 @@
+"""Presets: where they lie, what each one teaches, and finding one by name or path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuiae.config import did_you_mean
+from tuiae.errors import ConfigError
+
+DEFAULT = "quickstart"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A preset file and the first sentence of its comment."""
+
+    name: str
+    path: Path
+    teaches: str
+
+
+def presets_dir() -> Path:
+    """Beside this file in an installed package, at the top of the checkout otherwise."""
+    inside = Path(__file__).with_name("presets")
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "presets"
+
+
+def list_presets() -> list[Preset]:
+    """Every preset that came with the package, the default one first."""
+    paths = sorted(presets_dir().glob("*.toml"), key=lambda path: (path.stem != DEFAULT, path.stem))
+    return [Preset(path.stem, path, _first_sentence(path)) for path in paths]
+
+
+def _first_sentence(path: Path) -> str:
+    comment = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        comment.append(line[1:].strip())
+    return " ".join(comment).split(". ")[0].rstrip(".")
+
+
+def find_preset(text: str) -> Path:
+    """A path, or the name of a preset with or without `presets/` and `.toml`, so that the README's commands work from
+    any directory.
+
+    Raises:
+        ConfigError: no such file and no such preset.
+    """
+    path = Path(text).expanduser()
+    if path.is_file():
+        return path
+    names = [preset.name for preset in list_presets()]
+    named = presets_dir() / f"{path.stem}.toml"
+    if path.suffix in ("", ".toml") and path.parent.name in ("", "presets") and path.stem in names:
+        return named
+    raise ConfigError(f"{text}: no such preset{did_you_mean(path.stem, names)}", "`tuiae presets` lists them")
