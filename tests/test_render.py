@@ -1,0 +1,442 @@
+"""What the panels draw, read as plain strings; then the panels themselves on screens small and large."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from tuiae.ui.render import axes, palette
+from tuiae.ui.render.confusion import draw_confusion
+from tuiae.ui.render.curves import EMPTY, Curve, draw_curves, finite, legend, reduce_series, train_and_test
+from tuiae.ui.render.facts import draw_facts
+from tuiae.ui.render.grid import image_grid, plan
+from tuiae.ui.render.images import RAMP, ascii_ramp, half_blocks
+from tuiae.ui.render.log import log_line
+from tuiae.ui.render.text import caption, centred, clean, count, duration, number, percent, shorten
+from tuiae.ui.widgets.confusion import ConfusionPanel
+from tuiae.ui.widgets.curves import CurvesPanel
+from tuiae.ui.widgets.facts import FactsPanel
+from tuiae.ui.widgets.images import ImagesPanel
+from tuiae.ui.widgets.log import MOST_LINES, LogPanel
+
+CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+SIZES = [(0, 0), (0, 5), (5, 0), (1, 1), (3, 2), (8, 3), (18, 3), (20, 5), (40, 12), (78, 22), (120, 40), (198, 58)]
+
+
+def curves_of(points: int = 200) -> tuple[Curve, Curve]:
+    x = np.linspace(0, 12, points)
+    noise = np.random.default_rng(0).normal(0, 0.001, points)
+    epochs = np.arange(1, 13)
+    return train_and_test([x, epochs], [0.011 + 0.06 * np.exp(-x) + noise, 0.013 + 0.05 * np.exp(-epochs)])
+
+
+def images_of(size: tuple[int, int], number: int = 8) -> list[tuple[str, np.ndarray]]:
+    images = np.random.default_rng(0).integers(0, 256, (number, 1, *size), dtype=np.uint8)
+    return [("input", images), ("noisy", 255 - images), ("output", images // 2)]
+
+
+def counts_of(classes: int, right: int = 90) -> np.ndarray:
+    return np.eye(classes, dtype=int) * right + np.random.default_rng(0).integers(0, 5, (classes, classes))
+
+
+def assert_fits(text: Text, width: int, height: int) -> None:
+    lines = text.plain.split("\n")
+    assert text.plain == "" or len(lines) <= height
+    assert max(map(cell_len, lines)) <= width
+
+
+# Text
+
+
+@pytest.mark.parametrize(
+    ("dirty", "shown"),
+    [
+        ("plain", "plain"),
+        ("a\x1b[31mred\x1b[0m b", "ared b"),
+        ("\x1b]0;title\x07name", "name"),
+        ("\x9b31mred", "red"),
+        ("one\ttwo\r\nthree  four", "one two three four"),
+        ("nul\x00bell\x07del\x7f", "nulbelldel"),
+        ("right\u202eleft", "rightleft"),
+        ("[/x] [bold]", "[/x] [bold]"),
+    ],
+)
+def test_clean_leaves_nothing_that_moves_a_terminal(dirty: str, shown: str) -> None:
+    assert clean(dirty) == shown
+
+
+def test_shortening_counts_cells_and_keeps_the_verdict() -> None:
+    assert shorten("Ankle boot", 6) == "Ankle…"
+    assert cell_len(shorten("日本語の名前", 5)) <= 5
+    assert shorten("abc", 0) == ""
+    assert caption("Ankle boot ✓", 8) == "Ankle… ✓"
+    assert caption("Shirt→Coat ✗", 40) == "Shirt→Coat ✗"
+
+
+def test_numbers() -> None:
+    values = [0.01234, 1.23, 123.4, 9.99996, 0, 1e-5, 1.5e7, -0.5, None, float("nan"), float("inf")]
+    expected = ["0.01234", "1.230", "123.4", "10.00", "0", "1.000e-5", "1.500e7", "-0.5000", "–", "–", "∞"]
+    assert [number(value) for value in values] == expected
+    assert [count(value) for value in (7, 12_345, 1_234_567, None)] == ["7", "12,345", "1.2M", "–"]
+    assert [duration(value) for value in (42, 3753, 59.6, None, float("nan"))] == ["0:42", "1:02:33", "1:00", "–", "–"]
+    assert [percent(value) for value in (0.883, None)] == ["88.3%", "–"]
+
+
+def test_centred_message() -> None:
+    assert centred("hi", 6, 3).plain == "\n  hi"
+    assert centred("hello", 3, 1).plain == "he…"
+
+
+def test_colours_stay_legible() -> None:
+    for share in np.linspace(0, 1, 11):
+        for right in (True, False):
+            back = palette.count_ramp(float(share), right)
+            lights = sorted((palette.luminance(back) + 0.05, palette.luminance(palette.ink_on(back)) + 0.05))
+            assert lights[1] / lights[0] >= 4.5
+
+
+# Images
+
+
+def test_half_blocks_put_two_pixels_in_a_cell_and_merge_equal_neighbours() -> None:
+    image = np.array([[0, 0, 255], [255, 255, 0]], np.uint8)
+    (line,) = half_blocks(image, 3, 1)
+    assert line.plain == "▀▀▀"
+    assert [(span.start, span.end) for span in line.spans] == [(0, 2), (2, 3)]
+    colours = [(span.style.color.triplet.hex, span.style.bgcolor.triplet.hex) for span in line.spans]
+    assert colours == [("#000000", "#ffffff"), ("#ffffff", "#000000")]
+
+
+def test_whole_multiples_stay_crisp_and_an_odd_height_leaves_a_half_row() -> None:
+    image = np.array([[0], [255], [0]], np.uint8)
+    lines = half_blocks(image, 1, 2)
+    assert lines[1].spans[0].style.bgcolor is None
+    image = np.random.default_rng(0).integers(0, 2, (4, 4)).astype(np.uint8) * 255
+    shades = {span.style.color.triplet.hex for line in half_blocks(image, 12, 6) for span in line.spans}
+    assert shades <= {"#000000", "#ffffff"}
+
+
+def test_shrinking_averages_areas() -> None:
+    image = np.zeros((28, 28), np.uint8)
+    image[:, ::2] = 254
+    shades = {span.style.color.triplet.red for line in half_blocks(image, 14, 7) for span in line.spans}
+    assert len(shades) == 1
+    assert 120 <= shades.pop() <= 134
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (1, 6, 4), (3, 6, 4), (6, 4, 3), (6, 4, 1)])
+def test_every_order_of_channels(shape: tuple[int, ...]) -> None:
+    lines = half_blocks(np.full(shape, 255, np.uint8), 4, 3)
+    assert [line.plain for line in lines] == ["▀▀▀▀"] * 3
+
+
+def test_ascii_ramp_goes_from_dark_to_light_in_ascii() -> None:
+    image = np.tile(np.linspace(0, 255, 10).astype(np.uint8), (2, 1))
+    assert ascii_ramp(image, 10, 1)[0].plain == RAMP
+    text = image_grid([("entrée", images_of((28, 28))[0][1])], 100, 30, "ascii", ["Coat→Shirt ✗"] * 8)
+    assert text.plain.isascii()
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "cell", "shown"), [(80, 20, (12, 6), 5), (120, 40, (24, 12), 4), (200, 60, (28, 14), 6)]
+)
+def test_grid_takes_the_largest_pictures_that_fit(width: int, height: int, cell: tuple[int, int], shown: int) -> None:
+    layout = plan((8, 28, 28), 3, width, height, gutter=8)
+    assert layout is not None
+    assert ((layout.columns, layout.rows), layout.shown) == (cell, shown)
+    lines = image_grid(images_of((28, 28)), width, height).plain.split("\n")
+    assert max(line.count("▀") for line in lines) == cell[0] * shown
+    assert sum("▀" in line for line in lines) == 3 * cell[1]
+
+
+@pytest.mark.parametrize(("size", "cell"), [((8, 8), (32, 16)), ((7, 5), (20, 14)), ((28, 28), (28, 14))])
+def test_small_pictures_are_enlarged_by_whole_factors(size: tuple[int, int], cell: tuple[int, int]) -> None:
+    layout = plan((8, *size), 3, 200, 60, gutter=8)
+    assert layout is not None
+    assert (layout.columns, layout.rows) == cell
+
+
+def test_grid_labels_rows_and_captions_columns() -> None:
+    text = image_grid(images_of((8, 8)), 100, 20, captions=["Coat ✓", "Shirt→Coat ✗"])
+    lines = text.plain.split("\n")
+    assert [line.split()[0] for line in lines if line.strip() and line.strip()[0].isalpha()][:3] == [
+        "input",
+        "noisy",
+        "output",
+    ]
+    assert "Coat ✓" in lines[-1]
+    assert lines[-1].rstrip().endswith("✗")
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("mode", ["blocks", "ascii"])
+def test_grid_fits_any_size(width: int, height: int, mode: str) -> None:
+    for size in ((28, 28), (8, 8), (7, 5), (64, 48)):
+        assert_fits(image_grid(images_of(size), width, height, mode, ["x"] * 8), width, height)
+
+
+def test_grid_without_usable_pictures_says_so() -> None:
+    empty = np.zeros((0, 1, 28, 28), np.uint8)
+    assert "no images" in image_grid([("input", empty)], 40, 5).plain
+    assert "no images" in image_grid([("input", np.zeros((2, 4, 8, 8), np.uint8))], 40, 5).plain
+
+
+# Curves
+
+
+def test_reducing_a_series_keeps_every_extreme() -> None:
+    x, y = np.arange(10_000.0), np.zeros(10_000)
+    y[1234], y[7777], y[0], y[-1] = 9, -9, 3, 4
+    short_x, short_y = reduce_series(x, y, 50)
+    assert len(short_x) <= 100
+    assert (np.diff(short_x) >= 0).all()
+    assert {9, -9, 3, 4} <= set(short_y)
+    assert reduce_series(x[:20], y[:20], 50)[0] is not None
+    assert len(reduce_series(x[:20], y[:20], 50)[0]) == 20
+    assert len(reduce_series(np.zeros(500), np.arange(500.0), 10)[0]) == 2
+
+
+def test_points_that_cannot_be_drawn_are_left_out() -> None:
+    curve = Curve("a", np.array([3, 1, 2, 4, 5]), np.array([1.0, np.nan, np.inf, 0.0, 100.0]))
+    assert finite(curve)[0].tolist() == [3, 4, 5]
+    assert finite(curve, log=True)[1].tolist() == [0, 2]
+
+
+def test_plot_has_a_left_and_a_lower_axis_only() -> None:
+    lines = draw_curves(curves_of(), 60, 14).plain.split("\n")
+    assert len(lines) == 14
+    corner = lines[-2].index("└")
+    assert all(line[corner] in "│┤" for line in lines[:-2])
+    assert lines[-1].startswith("epoch")
+    assert lines[-1].split()[-1] == "10"
+    assert "┐" not in "".join(lines)
+
+
+def test_train_and_test_differ_by_more_than_colour() -> None:
+    plain = draw_curves(curves_of(), 60, 14).plain
+    assert "•" in plain
+    assert any(0x2800 < ord(char) <= 0x28FF for char in plain)
+    assert legend(curves_of()).plain.startswith("━ train 0.0")
+    assert "• test 0.01300" in legend(curves_of()).plain
+
+
+def test_plot_paints_no_background() -> None:
+    spans = draw_curves(curves_of(), 60, 14).spans
+    assert all(isinstance(span.style, str) or span.style.bgcolor is None for span in spans)
+
+
+def test_plot_is_as_wide_as_asked_whatever_the_terminal() -> None:
+    lines = draw_curves(curves_of(2000), 250, 70).plain.split("\n")
+    assert len(lines) == 70
+    assert max(map(cell_len, lines)) == 250
+
+
+@pytest.mark.parametrize("values", [[], [np.nan, np.inf]])
+def test_nothing_to_plot_says_what_it_waits_for(values: list[float]) -> None:
+    curve = Curve("train", np.arange(len(values)), np.array(values))
+    assert draw_curves([curve], 60, 9).plain.strip() == EMPTY
+    assert draw_curves([], 60, 9).plain.strip() == EMPTY
+
+
+@pytest.mark.parametrize("y", [[0.5], [0.5, 0.5], [0, 0, 0], [1e-12, 2e-12], [-1e30, 1e30], [5, np.nan, 7], [1e9, 1]])
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_odd_series_fit_any_size(y: list[float], log: bool, width: int, height: int) -> None:
+    x = np.arange(len(y)) + 1
+    curves = [Curve("[/x]", x, np.array(y)), Curve("b", x, np.array(y), marker="×")]
+    assert_fits(draw_curves(curves, width, height, title="[/x]", log=log), width, height)
+
+
+def test_ticks_are_round_and_told_apart() -> None:
+    assert axes.tick_labels(axes.linear_ticks((0.009, 0.071), 5)) == ["0.02", "0.04", "0.06"]
+    assert axes.tick_labels(axes.linear_ticks((0, 50_000), 5)) == ["0", "10000", "20000", "30000", "40000", "50000"]
+    assert axes.tick_labels(axes.linear_ticks((0, 2e6), 4)) == ["0", "500k", "1M", "1.5M", "2M"]
+    assert axes.tick_labels(axes.linear_ticks((1, 3), 20, whole=True)) == ["1", "2", "3"]
+    assert axes.log_labels(axes.log_ticks((-3, 0), 4)) == ["0.001", "0.01", "0.1", "1"]
+    labels = axes.tick_labels(axes.linear_ticks((1e-7, 9e-7), 5))
+    assert len(set(labels)) == len(labels)
+
+
+# Confusion
+
+
+def test_confusion_in_words_and_counts() -> None:
+    counts = np.diag([90, 80]) + np.array([[0, 10], [20, 0]])
+    lines = draw_confusion(counts, ["Shirt", "Coat"], 50, 10).plain.split("\n")
+    words = [line.split() for line in lines if line.strip()]
+    assert words[0] == ["Shirt", "Coat"]
+    assert ["Shirt", "90", "10"] in words
+    assert ["Coat", "20", "80"] in words
+    assert lines[-1].strip() == "accuracy 85.0%   most taken: Coat → Shirt 20"
+    assert draw_confusion(counts, ["Shirt", "Coat"], 30, 10).plain.endswith("85.0%   Coat → Shirt 20")
+
+
+def test_confusion_marks_errors_apart_from_hits() -> None:
+    counts = np.array([[50, 50], [0, 50]])
+    text = draw_confusion(counts, ["a", "b"], 40, 8)
+    row = next(line for line in text.split("\n") if "50" in line.plain)
+    backs = {str(span.style.bgcolor.triplet.hex) for span in row.spans if not isinstance(span.style, str)}
+    assert len(backs) == 2
+
+
+def test_many_classes_lose_counts_then_the_table() -> None:
+    names = [chr(65 + index) for index in range(26)] + [str(index) for index in range(6)]
+    counts = np.eye(32, dtype=int) * 28
+    counts[0, 5] = 4
+    assert "28" in draw_confusion(counts, names, 198, 58).plain
+    shaded = draw_confusion(counts, names, 80, 40).plain
+    assert "28" not in shaded.rpartition("accuracy")[0]
+    assert "██" in shaded
+    assert "░░" in shaded
+    assert "A B C D" in shaded
+    small = draw_confusion(counts, names, 80, 20).plain
+    assert "32 classes need more room" in small
+    assert "accuracy" in small
+    assert "%" in draw_confusion(counts, names, 12, 1).plain
+
+
+def test_columns_whose_cut_names_are_alike_take_numbers() -> None:
+    names = ["class one", "class two"] + [f"class {index}" for index in range(8)]
+    lines = draw_confusion(counts_of(10), names, 70, 14).plain.split("\n")
+    assert lines[0].split() == [str(index) for index in range(10)]
+    assert lines[1].strip().startswith("0 class")
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("classes", [1, 2, 10, 32])
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_confusion_fits_any_size(width: int, height: int, classes: int, ascii_only: bool) -> None:
+    names = ["[/x]", "\x1b[31mred", *map(str, range(classes))]
+    text = draw_confusion(counts_of(classes), names, width, height, ascii_only)
+    assert_fits(text, width, height)
+    assert text.plain.isascii() or not ascii_only
+
+
+def test_confusion_without_predictions() -> None:
+    for counts in (np.zeros((0, 0), int), np.zeros((3, 3), int)):
+        assert draw_confusion(counts, ["a"], 40, 5).plain.strip() == "no predictions yet"
+    assert "0 1" in " ".join(draw_confusion(counts_of(2), [], 40, 8).plain.split())
+
+
+# Facts and log
+
+
+def test_facts_align_and_flow_into_columns() -> None:
+    facts = [("run", "[/x]", ""), ("epoch time", "0:42", "bold"), ("loss", "0.01", "")]
+    assert draw_facts(facts, 40, 5).plain.split("\n") == [
+        "run         [/x]",
+        "epoch time  0:42",
+        "loss        0.01",
+    ]
+    flowed = draw_facts(facts, 60, 2).plain.split("\n")
+    assert len(flowed) == 2
+    assert "loss" in flowed[0]
+    for width, height in SIZES:
+        assert_fits(draw_facts(facts, width, height), width, height)
+
+
+def test_log_lines_are_text_alone() -> None:
+    line = log_line("    \x1b[31m[/x] RuntimeError: no\x1b[0m\n")
+    assert line.plain == "    [/x] RuntimeError: no"
+    assert [line.plain[span.start : span.end] for span in line.spans] == ["RuntimeError"]
+    assert log_line("10%\r 50%\r100% done\n").plain == "100% done"
+    assert len(log_line("x" * 1_000_000).plain) <= 2000
+
+
+# Widgets
+
+
+class Gallery(App[None]):
+    """Every panel on one screen."""
+
+    CSS = "Horizontal { height: 1fr; }"
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            with Horizontal():
+                yield CurvesPanel("loss")
+                yield FactsPanel("run")
+                yield LogPanel("log")
+            with Horizontal():
+                yield ImagesPanel()
+                yield ConfusionPanel()
+
+    def fill(self) -> None:
+        self.query_one(CurvesPanel).show(curves_of(), "loss [/x]")
+        self.query_one(FactsPanel).show([("run", "[/x]", "bold")])
+        self.query_one(ImagesPanel).show(images_of((28, 28)), note="epoch 3 [/x]")
+        self.query_one(ConfusionPanel).show(counts_of(10), CLASSES)
+        self.query_one(LogPanel).append(f"[/x] line {index}" for index in range(MOST_LINES + 50))
+
+
+def plain_of(widget: Widget) -> str:
+    return "\n".join(widget.render_line(y).text for y in range(widget.content_size.height))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+async def test_panels_draw_empty_then_full_then_resized(size: tuple[int, int]) -> None:
+    app = Gallery()
+    async with app.run_test(size=size) as pilot:
+        assert "waiting for the" in plain_of(app.query_one(CurvesPanel))
+        assert "nothing logged yet" in plain_of(app.query_one(LogPanel))
+        app.fill()
+        await pilot.pause()
+        assert "train 0.0" in plain_of(app.query_one(CurvesPanel))
+        assert "[/x]" in plain_of(app.query_one(FactsPanel))
+        assert "▀▀▀" in plain_of(app.query_one(ImagesPanel))
+        assert "% " in plain_of(app.query_one(ConfusionPanel))
+        assert app.query_one(CurvesPanel)._border_title.plain == "loss [/x]"
+        for width, height in ((60, 10), (20, 5), (3, 2), size):
+            await pilot.resize_terminal(width, height)
+            await pilot.pause()
+        assert "▀▀▀" in plain_of(app.query_one(ImagesPanel))
+
+
+async def test_modes_redraw_in_place() -> None:
+    app = Gallery()
+    async with app.run_test(size=(160, 50)) as pilot:
+        app.fill()
+        await pilot.pause()
+        images, curves = app.query_one(ImagesPanel), app.query_one(CurvesPanel)
+        images.mode = "ascii"
+        curves.log_scale = True
+        await pilot.pause()
+        assert plain_of(images).isascii()
+        assert curves._border_subtitle.plain == "log"
+        drawing = curves.render()
+        assert curves.render() is drawing
+
+
+async def test_log_is_bounded_and_follows_until_one_scrolls_up() -> None:
+    app = Gallery()
+    async with app.run_test(size=(120, 30)) as pilot:
+        app.fill()
+        await pilot.pause()
+        log = app.query_one(LogPanel)
+        assert len(log.plain.split("\n")) == MOST_LINES
+        assert f"line {MOST_LINES + 49}" in plain_of(log)
+        log.focus()
+        await pilot.press("pageup", "pageup")
+        await pilot.wait_for_animation()
+        log.append(["later"])
+        await pilot.pause()
+        assert "later" not in plain_of(log)
+        await pilot.press("end")
+        await pilot.wait_for_animation()
+        log.append(["\x1b[2Jlast"])
+        await pilot.pause()
+        assert "last" in plain_of(log)
+
+
+def test_drawing_needs_neither_torch_nor_plotext_to_start() -> None:
+    modules = "tuiae.ui.widgets.curves, tuiae.ui.widgets.images, tuiae.ui.widgets.confusion, tuiae.ui.widgets.log"
+    code = f"import sys, {modules}; sys.exit(bool({{'torch', 'plotext', 'textual_plotext'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,141 @@
+"""The reconstructions panel: kinds of picture in rows, examples in columns, as large as the room allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len
+from rich.text import Text
+
+from tuiae.ui.render import palette
+from tuiae.ui.render.images import ascii_ramp, half_blocks
+from tuiae.ui.render.text import caption, centred, clean, join_lines, to_ascii
+
+ImageRow = tuple[str, NDArray[np.uint8]]
+
+MOST_ENLARGED = 4
+LEAST_ROWS = 3
+"""Lines below which a shrunk picture shows nothing."""
+LEAST_SHOWN = 4
+LABEL_LIMIT = 8
+ROOMY = 6
+"""Lines from which a shrunk picture gives one up for an empty line between rows."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the pictures of a grid go, in cells."""
+
+    columns: int
+    """Width of one picture."""
+    rows: int
+    """Height of one picture."""
+    shown: int
+    """Pictures a row."""
+    gap: int
+    """Empty lines between rows."""
+    gutter: int
+    """Room for the row labels, their gap included."""
+
+
+def cell_sizes(image_width: int, image_height: int) -> list[tuple[int, int]]:
+    """(columns, rows) a picture may take, largest first: whole multiples, then ever smaller with its aspect."""
+    whole = [(image_width * scale, (image_height * scale + 1) // 2) for scale in range(MOST_ENLARGED, 0, -1)]
+    full_rows = whole[-1][1]
+    return whole + [
+        (max(round(image_width * 2 * rows / image_height), 1), rows)
+        for rows in range(full_rows - 1, LEAST_ROWS - 1, -1)
+    ]
+
+
+def plan(shape: tuple[int, ...], kinds: int, width: int, height: int, gutter: int) -> Layout | None:
+    """The largest layout for `kinds` rows of (N, H, W) pictures, or None when nothing fits.
+
+    Every row must fit the height and at least min(4, N) pictures the width.
+    """
+    number, image_height, image_width = shape
+    for columns, rows in cell_sizes(image_width, image_height):
+        shown = min(number, (width - gutter + 1) // (columns + 1))
+        if shown < min(LEAST_SHOWN, number):
+            continue
+        crisp = columns % image_width == 0
+        for gap in (1, 0) if crisp else (int(rows >= ROOMY),):
+            if kinds * rows + (kinds - 1) * gap <= height:
+                return Layout(columns, rows, shown, gap, gutter)
+    return None
+
+
+def image_grid(
+    rows: Sequence[ImageRow], width: int, height: int, mode: str = "blocks", captions: Sequence[str] | None = None
+) -> Text:
+    """One line of pictures for each (label, (N, C, H, W) uint8), centred in width x height cells.
+
+    `captions` go under the last row, one a column; a closing ✓ or ✗ survives when they are cut.
+    """
+    rows = [(label, images) for label, images in rows if images.ndim == 4 and images.size and images.shape[1] in (1, 3)]
+    if not rows or width <= 0 or height <= 0:
+        return centred("no images yet", width, height)
+    shape = (min(len(images) for _, images in rows), *rows[0][1].shape[2:])
+    labels = [clean(label, LABEL_LIMIT) for label, _ in rows]
+    gutter = max(map(cell_len, labels)) + 2
+    spare = height - bool(captions)
+    layout = plan(shape, len(rows), width, spare, gutter) or plan(shape, len(rows), width, spare, 0)
+    if layout is None:
+        return centred("too small for images", width, height)
+    lines = _compose(rows, labels, layout, mode)
+    if captions:
+        lines.append(_caption_line(captions, layout))
+    text = join_lines(_centre(lines, layout, width, height))
+    if mode == "ascii":
+        text.plain = to_ascii(text.plain)
+    return text
+
+
+def _compose(rows: Sequence[ImageRow], labels: Sequence[str], layout: Layout, mode: str) -> list[Text]:
+    lines: list[Text] = []
+    for label, (_, images) in zip(labels, rows, strict=True):
+        if lines:
+            lines += [Text() for _ in range(layout.gap)]
+        pictures = [_picture(image.transpose(1, 2, 0), layout, mode) for image in images[: layout.shown]]
+        for row in range(layout.rows):
+            name = label if row == (layout.rows - 1) // 2 else ""
+            line = Text(f"{name:>{layout.gutter - 2}}  " if layout.gutter else "", "dim", end="")
+            lines.append(_side_by_side(line, [picture[row] for picture in pictures]))
+    return lines
+
+
+def _picture(image: NDArray[np.uint8], layout: Layout, mode: str) -> list[Text]:
+    if mode == "ascii":
+        return ascii_ramp(image, layout.columns, layout.rows)
+    shrunk = layout.columns % image.shape[1] != 0
+    return half_blocks(image, layout.columns, layout.rows, trim=shrunk and not layout.gap)
+
+
+def _side_by_side(line: Text, parts: Sequence[Text]) -> Text:
+    """The parts after the line, a cell apart; the first line's own style stays on it alone."""
+    joined = Text(end="", no_wrap=True).append_text(line)
+    for index, part in enumerate(parts):
+        joined.append(" " if index else "").append_text(part)
+    return joined
+
+
+def _caption_line(captions: Sequence[str], layout: Layout) -> Text:
+    line = Text(" " * layout.gutter, end="")
+    for index, words in enumerate(captions[: layout.shown]):
+        words = caption(clean(words), layout.columns)
+        style = palette.GOOD if words.endswith("✓") else palette.BAD if words.endswith("✗") else "dim"
+        before = (layout.columns - cell_len(words)) // 2
+        line.append(" " * (before + bool(index))).append(words, style)
+        line.append(" " * (layout.columns - before - cell_len(words)))
+    return line
+
+
+def _centre(lines: list[Text], layout: Layout, width: int, height: int) -> list[Text]:
+    """The block in the middle; labels count half, so that the pictures look centred."""
+    block = layout.gutter + layout.shown * (layout.columns + 1) - 1
+    left = " " * ((width - block) // 2)
+    top = [Text() for _ in range((height - len(lines)) // 2)]
+    return top + [Text(left, end="").append_text(line) if line.plain else line for line in lines]

@@ -1,0 +1,111 @@
+"""Pictures in cells: two pixels a cell as half blocks, or a ramp of ASCII characters."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.color import Color
+from rich.style import Style
+from rich.text import Text
+
+UPPER_HALF = "▀"
+RAMP = " .:-=+*#%@"
+_LEVELS = 63
+"""Grey levels kept, less one: fewer colours make longer runs, and so fewer bytes over SSH."""
+
+Pixels = NDArray[np.uint8]
+
+
+def as_rgb(image: NDArray[np.generic]) -> Pixels:
+    """Any of (H, W), (C, H, W) and (H, W, C) with 1 or 3 channels as (H, W, 3) uint8.
+
+    Raises:
+        ValueError: another shape.
+    """
+    array = np.asarray(image)
+    if array.dtype != np.uint8:
+        array = np.nan_to_num(array.astype(np.float64)).clip(0, 255).astype(np.uint8)
+    if array.ndim == 2:
+        array = array[:, :, None]
+    elif array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3):
+        array = array.transpose(1, 2, 0)
+    elif array.ndim != 3 or array.shape[2] not in (1, 3):
+        raise ValueError(f"not an image: shape {array.shape}")
+    return np.broadcast_to(array, (*array.shape[:2], 3)) if array.shape[2] == 1 else array
+
+
+@lru_cache(maxsize=64)
+def _overlaps(old: int, new: int) -> NDArray[np.float64]:
+    """(new, old): the share of each old pixel in each new one; rows sum to 1."""
+    edges = np.arange(new + 1) * (old / new)
+    low = np.maximum(edges[:-1, None], np.arange(old))
+    high = np.minimum(edges[1:, None], np.arange(1, old + 1))
+    shares = np.clip(high - low, 0, None)
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def resample(image: Pixels, width: int, height: int) -> Pixels:
+    """(H, W, 3) to (height, width, 3) by area; an integer multiple repeats pixels and stays crisp."""
+    old_height, old_width = image.shape[:2]
+    if width % old_width == 0 and height % old_height == 0:
+        return image.repeat(height // old_height, axis=0).repeat(width // old_width, axis=1)
+    down, across = _overlaps(old_height, height), _overlaps(old_width, width)
+    return np.einsum("hi,ijc,wj->hwc", down, image, across, optimize=True).round().astype(np.uint8)
+
+
+def _pixel_height(image: Pixels, columns: int, rows: int, trim: bool) -> int:
+    """2 * rows, or one less where the last half row stays free: asked for, or of an odd enlarged picture."""
+    if trim and rows > 1:
+        return 2 * rows - 1
+    height, width = image.shape[:2]
+    scale = columns // width
+    exact = scale > 0 and scale * width == columns and (scale * height + 1) // 2 == rows
+    return scale * height if exact else 2 * rows
+
+
+def half_blocks(image: NDArray[np.generic], columns: int, rows: int, trim: bool = False) -> list[Text]:
+    """`rows` lines of `columns` cells, each cell two pixels: foreground above, background below.
+
+    `trim` leaves the lowest half row free, which parts pictures that stand on each other.
+    """
+    pixels = as_rgb(image)
+    if columns <= 0 or rows <= 0 or 0 in pixels.shape:
+        return [Text(" " * max(columns, 0)) for _ in range(max(rows, 0))]
+    small = resample(pixels, columns, _pixel_height(pixels, columns, rows, trim)).astype(np.uint32)
+    small = (small * _LEVELS + 127) // 255 * 255 // _LEVELS
+    packed = (small[..., 0] << 16 | small[..., 1] << 8 | small[..., 2]).astype(np.int64)
+    if len(packed) % 2:
+        packed = np.vstack([packed, np.full((1, columns), -1)])
+    return [_runs(packed[2 * row], packed[2 * row + 1]) for row in range(rows)]
+
+
+def _runs(above: NDArray[np.int64], below: NDArray[np.int64]) -> Text:
+    """One line; equal neighbours share a span."""
+    text = Text(UPPER_HALF * len(above), no_wrap=True, end="")
+    changes = np.flatnonzero((np.diff(above) != 0) | (np.diff(below) != 0)) + 1
+    starts = [0, *changes.tolist()]
+    for start, end in zip(starts, [*starts[1:], len(above)], strict=True):
+        text.stylize(_style(int(above[start]), int(below[start])), start, end)
+    return text
+
+
+@lru_cache(maxsize=8192)
+def _style(above: int, below: int) -> Style:
+    """Packed RGB to a style; -1 below leaves the terminal's own background."""
+    background = None if below < 0 else Color.from_rgb(below >> 16, below >> 8 & 255, below & 255)
+    return Style(color=Color.from_rgb(above >> 16, above >> 8 & 255, above & 255), bgcolor=background)
+
+
+def ascii_ramp(image: NDArray[np.generic], columns: int, rows: int) -> list[Text]:
+    """`rows` lines of `columns` characters from dark to light; a cell averages the two pixels it stands for."""
+    pixels = as_rgb(image)
+    if columns <= 0 or rows <= 0 or 0 in pixels.shape:
+        return [Text(" " * max(columns, 0)) for _ in range(max(rows, 0))]
+    small = resample(pixels, columns, _pixel_height(pixels, columns, rows, False))
+    if len(small) % 2:
+        small = np.concatenate([small, np.zeros_like(small[:1])])
+    light = small.reshape(rows, 2, columns, 3).mean(axis=1) @ np.array([0.299, 0.587, 0.114])
+    steps = (light * (len(RAMP) - 1) / 255).round().astype(int).clip(0, len(RAMP) - 1)
+    return [Text("".join(RAMP[step] for step in line), no_wrap=True, end="") for line in steps]

@@ -1,0 +1,65 @@
+"""Colours that stay apart for colour-blind eyes (Okabe and Ito, 2008) and read well on a dark terminal."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+RGB: TypeAlias = tuple[int, int, int]
+
+SKY = "#56B4E9"
+ORANGE = "#E69F00"
+GREEN = "#1DB88A"  # Okabe-Ito's bluish green, lighter: #009E73 is too dark for text on a dark screen
+YELLOW = "#F0E442"
+BLUE = "#4C8DD6"  # Okabe-Ito's blue, lighter for the same reason
+VERMILLION = "#E8743B"
+PURPLE = "#CC79A7"
+GREY = "#8A93A0"
+
+TRAIN = SKY
+TEST = ORANGE
+GOOD = GREEN
+CAUTION = YELLOW
+BAD = VERMILLION
+
+SERIES: tuple[str, ...] = (SKY, ORANGE, GREEN, PURPLE, YELLOW, VERMILLION, BLUE, GREY)
+"""The order in which runs laid over each other take colours."""
+
+MARKERS: tuple[str, ...] = ("braille", "•", "×", "+", "◦", "*", "▪", "▵")
+"""What goes with each colour, so that colour is never the only cue."""
+
+SHADES = " ░▒▓█"
+ASCII_SHADES = " .:+#"
+
+_RIGHT_LOW, _RIGHT_HIGH = (22, 38, 54), (86, 180, 233)
+_WRONG_LOW, _WRONG_HIGH = (48, 30, 16), (240, 140, 40)
+_INK_DARK, _INK_LIGHT = (0, 0, 0), (255, 255, 255)
+
+
+def rgb(color: str) -> RGB:
+    """`#RRGGBB` as three numbers."""
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def blend(low: RGB, high: RGB, share: float) -> RGB:
+    """`low` at 0, `high` at 1."""
+    share = min(max(share, 0.0), 1.0)
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(low, high, strict=True))
+    return red, green, blue
+
+
+def count_ramp(share: float, right: bool) -> RGB:
+    """The sequential ramp of a table of counts: blue for what is right, orange for what is not."""
+    return blend(_RIGHT_LOW, _RIGHT_HIGH, share) if right else blend(_WRONG_LOW, _WRONG_HIGH, share)
+
+
+def luminance(color: RGB) -> float:
+    """WCAG relative luminance, 0 to 1."""
+    linear = [c / 3294.6 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def ink_on(background: RGB) -> RGB:
+    """Whichever of black and white has the higher contrast with the background."""
+    light = luminance(background) + 0.05
+    over, under = luminance(_INK_LIGHT) + 0.05, luminance(_INK_DARK) + 0.05
+    return _INK_LIGHT if over / light >= light / under else _INK_DARK

@@ -1,0 +1,103 @@
+"""Words and numbers: external text made safe, numbers made short, lines put in the middle."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+MISSING = "–"
+
+# CSI, OSC up to BEL or ST, and the two-byte escapes: what a log or a file name can smuggle in.
+_ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
+_ASCII = str.maketrans({"→": ">", "✓": "+", "✗": "x", "…": "~", "–": "-", "—": "-", "×": "x", "·": "."})
+_MARKS = ("✓", "✗")
+
+
+def clean(text: object, limit: int | None = None) -> str:
+    """External text as one harmless line: no escapes or control characters, single spaces, at most `limit` cells."""
+    bare = _ESCAPES.sub("", str(text))
+    # Category C: controls, the direction marks that reorder a line, lone surrogates.
+    safe = "".join(" " if char in "\t\n\r\v\f" else char for char in bare)
+    safe = " ".join("".join(char for char in safe if unicodedata.category(char)[0] != "C").split())
+    return safe if limit is None else shorten(safe, limit)
+
+
+def shorten(text: str, limit: int) -> str:
+    """At most `limit` cells, the last an ellipsis when something was cut."""
+    if cell_len(text) <= limit:
+        return text
+    return set_cell_size(text, limit - 1).rstrip() + "…" if limit > 1 else "…"[: max(limit, 0)]
+
+
+def caption(text: str, limit: int) -> str:
+    """Shortened without losing a closing tick or cross."""
+    body, space, mark = text.rpartition(" ")
+    if mark in _MARKS and space and limit >= 4:
+        return f"{shorten(body, limit - 2)} {mark}"
+    return shorten(text, limit)
+
+
+def to_ascii(text: str) -> str:
+    """For terminals without more: known signs by their like, the rest by `?`."""
+    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
+
+
+def number(value: float | None) -> str:
+    """Four significant digits: `0.01234`, `1.230`, `123.4`, `1.234e-5`; `–` for None and NaN."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == 0:
+        return "0"
+    exponent = int(f"{value:.3e}".partition("e")[2])
+    if -4 < exponent < 6:
+        return f"{value:.{max(3 - exponent, 0)}f}"
+    return f"{value:.3e}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def count(value: int | None) -> str:
+    """`12,345`, and from a million on `1.2M`."""
+    if value is None:
+        return MISSING
+    for unit, size in (("G", 10**9), ("M", 10**6)):
+        if abs(value) >= size:
+            return f"{value / size:.1f}{unit}"
+    return f"{value:,}"
+
+
+def duration(seconds: float | None) -> str:
+    """`0:42`, `1:02:33`."""
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return MISSING
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of 1 as `88.3%`."""
+    if share is None or not math.isfinite(share):
+        return MISSING
+    return f"{100 * share:.{digits}f}%"
+
+
+def centred(message: str, width: int, height: int, style: str = "dim") -> Text:
+    """One short message in the middle of an area; an area too small for it gets what fits."""
+    if width <= 0 or height <= 0:
+        return Text()
+    line = shorten(message, width)
+    text = Text("\n" * ((height - 1) // 2), no_wrap=True, end="")
+    return text.append(" " * ((width - cell_len(line)) // 2)).append(line, style)
+
+
+def join_lines(lines: Sequence[Text]) -> Text:
+    """Lines as one Text that is never wrapped."""
+    text = Text("\n", end="").join(lines)
+    text.no_wrap = True
+    return text
