@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -221,11 +222,15 @@ def test_plot_has_a_left_and_a_lower_axis_only() -> None:
 
 
 def test_train_and_test_differ_by_more_than_colour() -> None:
-    plain = draw_curves(curves_of(), 60, 14).plain
-    assert "•" in plain
-    assert any(0x2800 < ord(char) <= 0x28FF for char in plain)
+    flat = np.array([0.0, 10.0]), np.array([0.5, 0.5])
+    both = train_and_test((flat[0], flat[0]), (flat[1], flat[1]))
+    train, test = (draw_curves((curve,), 60, 14).plain for curve in both)
+    # A gap of one cell in the row is what a dashed line has and a whole one has not.
+    gap = re.compile(r"[⠁-⣿] [⠁-⣿]")
+    assert gap.search(test)
+    assert not gap.search(train)
     assert legend(curves_of()).plain.startswith("━ train 0.0")
-    assert "• test 0.01300" in legend(curves_of()).plain
+    assert "╍ test 0.01300" in legend(curves_of()).plain
 
 
 def test_plot_paints_no_background() -> None:

@@ -16,6 +16,9 @@ from tuiae.ui.render import axes, palette
 from tuiae.ui.render.text import centred, clean, join_lines, number
 
 LINE = "braille"
+DASHES = "dashes"
+SIGNS = {LINE: "━", DASHES: "╍"}
+DASH = 3  # cells: two drawn, one left out
 EMPTY = "waiting for the first point"
 _AXIS = "dim"
 _LEAST_WIDTH, _LEAST_HEIGHT = 12, 4
@@ -33,13 +36,13 @@ class Curve:
     y: NDArray[Any]
     color: str = palette.TRAIN
     marker: str = LINE
-    """`braille` for a fine line, or the one character of a dotted one."""
+    """`braille` for a fine line, `dashes` for a broken one, or the one character of a dotted one."""
 
 
 def train_and_test(x: Sequence[NDArray[Any]], y: Sequence[NDArray[Any]]) -> tuple[Curve, Curve]:
     """The two curves of one run, told apart by marker as well as by colour."""
-    train = Curve("train", x[0], y[0], palette.TRAIN, palette.MARKERS[0])
-    return train, Curve("test", x[1], y[1], palette.TEST, palette.MARKERS[1])
+    train = Curve("train", x[0], y[0], palette.TRAIN, LINE)
+    return train, Curve("test", x[1], y[1], palette.TEST, DASHES)
 
 
 def finite(curve: Curve, log: bool = False) -> tuple[Series, Series]:
@@ -70,11 +73,11 @@ def reduce_series(x: Series, y: Series, columns: int) -> tuple[Series, Series]:
 
 
 def legend(curves: Sequence[Curve]) -> Text:
-    """`━ train 0.01230   • test 0.01310`: each curve's sign, name and last finite value."""
+    """`━ train 0.01230   ╍ test 0.01310`: each curve's sign, name and last finite value."""
     text = Text(no_wrap=True, end="", overflow="ellipsis")
     for index, curve in enumerate(curves):
         _, y = finite(curve)
-        sign = "━" if curve.marker == LINE else curve.marker
+        sign = SIGNS.get(curve.marker, curve.marker)
         text.append("   " if index else "").append(sign, f"bold {curve.color}").append(f" {clean(curve.label, 24)} ")
         text.append(number(float(y[-1]) if len(y) else None), "bold")
     return text
@@ -162,15 +165,30 @@ def _canvas(
     for curve, (x, y) in zip(curves, points, strict=True):
         if curve.marker == LINE and len(x) > 1:
             _add(plot.plot, reduce_series(x, y, width), LINE, curve.color)
+        elif curve.marker == DASHES and len(x) > 1:
+            _add(plot.scatter, dashes(x, y, limits[0], width), LINE, curve.color)
         elif len(x):
             spots = in_cells(dots(x, y, limits[0], width), limits, size)
-            _add(plot.scatter, spots, "•" if curve.marker == LINE else curve.marker, curve.color)
+            _add(plot.scatter, spots, "•" if curve.marker in SIGNS else curve.marker, curve.color)
     lines = [Text.from_ansi(line) for line in plot.build().split("\n")[:height]]
     return [Text(line.plain, spans=line.spans, no_wrap=True, end="") for line in lines]
 
 
 def _add(draw: Any, points: tuple[Series, Series], marker: str, color: str) -> None:
     draw(points[0].tolist(), points[1].tolist(), marker=marker, color=palette.rgb(color))
+
+
+def dashes(x: Series, y: Series, limits: axes.Limits, width: int) -> tuple[Series, Series]:
+    """A broken line as fine as braille: the points and the way between them, on two cells of every three."""
+    if len(x) <= 2 * width:
+        # Four places a dot column, so that a steep way is not torn.
+        columns = np.linspace(x[0], x[-1], 8 * width)
+        x, y = columns, np.interp(columns, x, y)
+    else:
+        x, y = reduce_series(x, y, 2 * width)
+    cell = np.floor((x - limits[0]) / max(limits[1] - limits[0], 1e-300) * (width - 1e-9)).astype(int)
+    drawn = cell % DASH != DASH - 1
+    return x[drawn], y[drawn]
 
 
 def dots(x: Series, y: Series, limits: axes.Limits, width: int) -> tuple[Series, Series]:

@@ -20,6 +20,8 @@ MOST_ENLARGED = 4
 LEAST_ROWS = 3
 """Lines below which a shrunk picture shows nothing."""
 LEAST_SHOWN = 4
+NARROW, LEAST_SHOWN_NARROW = 60, 3
+"""Columns below which fewer and larger pictures say more."""
 LABEL_LIMIT = 8
 ROOMY = 6
 """Lines from which a shrunk picture gives one up for an empty line between rows."""
@@ -54,12 +56,13 @@ def cell_sizes(image_width: int, image_height: int) -> list[tuple[int, int]]:
 def plan(shape: tuple[int, ...], kinds: int, width: int, height: int, gutter: int) -> Layout | None:
     """The largest layout for `kinds` rows of (N, H, W) pictures, or None when nothing fits.
 
-    Every row must fit the height and at least min(4, N) pictures the width.
+    Every row must fit the height, and at least four pictures the width (three where it is narrow) or all there are.
     """
     number, image_height, image_width = shape
+    least = min(LEAST_SHOWN if width >= NARROW else LEAST_SHOWN_NARROW, number)
     for columns, rows in cell_sizes(image_width, image_height):
         shown = min(number, (width - gutter + 1) // (columns + 1))
-        if shown < min(LEAST_SHOWN, number):
+        if shown < least:
             continue
         crisp = columns % image_width == 0
         for gap in (1, 0) if crisp else (int(rows >= ROOMY),):

@@ -30,12 +30,18 @@ class ImagesPanel(Panel):
         self._empty = empty
         self._rows: Sequence[ImageRow] = ()
         self._captions: Sequence[str] | None = None
+        self._note = ""
 
     def show(self, rows: Sequence[ImageRow], captions: Sequence[str] | None = None, note: str = "") -> None:
         """Replace the pictures: (label, (N, C, H, W) uint8) a row; `note` goes into the lower frame."""
-        self._rows, self._captions = rows, captions
+        self._rows, self._captions, self._note = rows, captions, note
         self.set_title(self._title, note)
         self.changed()
+
+    def rename(self, title: str) -> None:
+        """Say in the frame what kind of pictures these are."""
+        self._title = title
+        self.set_title(title, self._note)
 
     def set_empty(self, message: str) -> None:
         """What to say while there is nothing to show."""

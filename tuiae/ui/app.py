@@ -1,0 +1,136 @@
+"""The dashboard: wiring of screens, worker and terminal, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from textual import on
+from textual.app import App
+from textual.message import Message
+from textual.theme import Theme
+
+from tuiae.runs import control
+from tuiae.runs.layout import RunPaths, list_runs, runs_dir
+from tuiae.runs.reader import read_status
+from tuiae.ui.keys import APP
+from tuiae.ui.launcher import Launcher
+from tuiae.ui.screens.dialogs import ChoiceDialog, HelpDialog
+from tuiae.ui.screens.live import LiveScreen
+from tuiae.ui.screens.runs import RunsScreen
+
+RECENT = 20  # runs looked at for a live one to come back to
+
+THEME = Theme(
+    name="tuiae",
+    primary="#56B4E9",
+    secondary="#8A93A0",
+    accent="#56B4E9",
+    success="#1DB88A",
+    warning="#E69F00",
+    error="#E8743B",
+    foreground="#D8DEE6",
+    background="#0E1116",
+    surface="#161B22",
+    panel="#1C232C",
+    dark=True,
+)
+
+
+class TuiaeApp(App[str]):
+    """Returns a line to print once the terminal is restored."""
+
+    TITLE = "tuiae"
+    CSS_PATH = "dashboard.tcss"
+    BINDINGS = [key.binding for key in APP]
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (20, "-short"), (34, "-tall")]
+
+    def __init__(self, run: Path | None = None, ascii_only: bool = False, root: Path | None = None) -> None:
+        super().__init__()
+        self._root = root or runs_dir()
+        self._run = run
+        self.launcher = Launcher(self._root, self._tell_live)
+        self.live = LiveScreen(self._root, self.launcher, ascii_only)
+        self.add_mode("live", lambda: self.live)
+        self.add_mode("runs", lambda: RunsScreen(self._root))
+
+    def on_mount(self) -> None:
+        self.register_theme(THEME)
+        self.theme = "tuiae"
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # Unhandled, SIGTERM leaves the alternate screen and the mouse on; the run itself goes on.
+            loop.add_signal_handler(number, self.exit, "")
+        self.switch_mode("live")
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        """What can wait until the first paint: a run to come back to, and the warm worker."""
+        run = self._run or self._live_run()
+        if run is not None:
+            self.live.open_run(run)
+        else:
+            self.launcher.warm_up()
+
+    def _live_run(self) -> Path | None:
+        for run in list_runs(self._root)[:RECENT]:
+            if read_status(run).live:
+                return run.root
+        return None
+
+    def _tell_live(self, message: Message) -> None:
+        self.live.post_message(message)
+
+    @on(RunsScreen.Opened)
+    def _open_run(self, event: RunsScreen.Opened) -> None:
+        self.switch_mode("live")
+        self.live.open_run(event.path)
+
+    def action_show_runs(self) -> None:
+        """All runs."""
+        self.switch_mode("runs")
+
+    def action_show_live(self) -> None:
+        """The open run."""
+        self.switch_mode("live")
+
+    def action_help(self) -> None:
+        """Which key does what."""
+        self.push_screen(HelpDialog())
+
+    def action_ask_quit(self) -> None:
+        """Leave; while a run is live, ask what becomes of it."""
+        snapshot = self.live.snapshot
+        if snapshot is None or not snapshot.status.live:
+            self.exit("")
+            return
+        answers = [("leave", "Leave it running"), ("stop", "Stop and save"), ("cancel", "Cancel")]
+        self.push_screen(ChoiceDialog("quit", f"{snapshot.id} is {snapshot.status.state}.", answers), self._quit)
+
+    def _quit(self, answer: str | None) -> None:
+        snapshot = self.live.snapshot
+        if answer not in ("leave", "stop") or snapshot is None:
+            return
+        if answer == "stop":
+            control.send(RunPaths(snapshot.path), "stop")
+            self.exit(f"{snapshot.id} is saving and stopping; go on with: tuiae resume {snapshot.id}")
+        else:
+            self.exit(f"{snapshot.id} goes on; come back with: tuiae attach {snapshot.id}")
+
+
+def open_dashboard(run: Path | None, *, ascii_only: bool) -> int:
+    """Show the dashboard until it is left; the runs that were started go on.
+
+    Returns the exit code.
+    """
+    app = TuiaeApp(run, ascii_only)
+    try:
+        farewell = app.run()
+    finally:
+        app.launcher.close()
+    if farewell:
+        sys.stdout.write(farewell + "\n")
+    return app.return_code or 0

@@ -1,0 +1,80 @@
+"""Starting workers from the dashboard, one of them kept warm."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from textual.message import Message
+
+from tuiae.config import RunConfig
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.process import StandbyWorker, start_worker
+from tuiae.runs.writer import create_run
+
+
+class WorkerWarm(Message):
+    """The standby has imported torch; or it died trying, and says nothing."""
+
+    def __init__(self, devices: tuple[str, ...], torch: str) -> None:
+        super().__init__()
+        self.devices = devices
+        self.torch = torch
+
+
+class Launcher:
+    """Owns the standby worker and remembers which processes are its children, so that none stays a zombie."""
+
+    def __init__(self, root: Path, post: Callable[[Message], object]) -> None:
+        self._root = root
+        self._post = post
+        self._standby: StandbyWorker | None = None
+        self._children: list[subprocess.Popen[bytes]] = []
+        self.devices: list[str] | None = None
+        """What this machine has, once a worker has said so."""
+
+    def warm_up(self) -> None:
+        """Begin to keep a worker warm, unless one is."""
+        if self._standby is None or not self._standby.usable:
+            self._standby = StandbyWorker()
+            threading.Thread(target=self._await_hello, args=(self._standby,), name="hello", daemon=True).start()
+
+    def _await_hello(self, standby: StandbyWorker) -> None:
+        hello: dict[str, Any] = standby.hello()
+        self.devices = list(hello.get("devices", ())) or self.devices
+        self._post(WorkerWarm(tuple(hello.get("devices", ())), str(hello.get("torch", ""))))
+
+    def start(self, config: RunConfig) -> RunPaths:
+        """Make a run and give it to the warm worker, or to a cold one.
+
+        Raises:
+            UnknownRunError: the runs directory cannot be written.
+        """
+        run = create_run(config, self._root, sys.argv)
+        self.work_on(run)
+        return run
+
+    def work_on(self, run: RunPaths) -> None:
+        """Let a worker go on with a run that has none."""
+        standby, self._standby = self._standby, None
+        if standby is not None and standby.usable:
+            try:
+                self._children.append(standby.give(run))
+            except OSError:
+                # It died between the look and the hand-over: a cold worker does the same, later.
+                self._children.append(start_worker(run))
+        else:
+            self._children.append(start_worker(run))
+
+    def reap(self) -> None:
+        """Look after children that have ended."""
+        self._children = [child for child in self._children if child.poll() is None]
+
+    def close(self) -> None:
+        """Let the standby go; runs go on."""
+        if self._standby is not None:
+            self._standby.dismiss()

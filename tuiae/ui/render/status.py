@@ -1,0 +1,117 @@
+"""How a run stands, in words and signs: colour is never the only cue."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from rich.text import Text
+
+from tuiae.runs.snapshot import Snapshot, Status
+from tuiae.ui.render import palette
+from tuiae.ui.render.facts import Fact
+from tuiae.ui.render.text import clean, count, duration, number
+
+SIGNS = {
+    "starting": ("◌", palette.YELLOW),
+    "running": ("●", palette.GREEN),
+    "paused": ("‖", palette.YELLOW),
+    "finished": ("✓", palette.SKY),
+    "stopped": ("■", palette.ORANGE),
+    "failed": ("✗", palette.VERMILLION),
+    "lost": ("?", palette.VERMILLION),
+}
+BAR = 10  # cells
+
+
+def state_text(state: str) -> Text:
+    """`● running`, each state with a sign of its own."""
+    sign, color = SIGNS.get(state, ("·", palette.GREY))
+    return Text(f"{sign} {clean(state)}", color)
+
+
+def title_line(snapshot: Snapshot, width: int) -> Text:
+    """The one line above everything: what runs, on what, how far, which run."""
+    line = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
+    config, status = snapshot.config, snapshot.status
+    if config is not None:
+        line.append(clean(config.name, 24), "bold not dim").append(f" › {clean(config.data.dataset, 24)}", "dim")
+    line.append("  ").append_text(state_text(status.state))
+    if status.state == "starting" and status.phase:
+        line.append(f" · {clean(status.phase)}", "dim")
+    total = status.epochs * status.steps_per_epoch
+    if total:
+        share = min(1.0, status.step / total)
+        done = round(share * BAR)
+        line.append("  ").append("━" * done, palette.SKY).append("━" * (BAR - done), "dim").append(f" {share:4.0%}")
+    room = width - line.cell_len - len(snapshot.id) - 1
+    if room >= 2:
+        line.append(" " * room).append(clean(snapshot.id), "dim")
+    line.truncate(width)
+    return line
+
+
+def status_facts(snapshot: Snapshot) -> list[Fact]:
+    """What the status panel says of a run, the most important first."""
+    status = snapshot.status
+    return [
+        ("epoch", f"{status.epoch}/{status.epochs or '?'} · step {count(status.step)}", ""),
+        ("speed", _speed(status), ""),
+        ("time", _time(status), ""),
+        ("device", clean(status.device) or "–", ""),
+        ("memory", f"{count(round(status.memory))} MB" if status.memory else "–", ""),
+        *_config_facts(snapshot),
+    ]
+
+
+def _config_facts(snapshot: Snapshot) -> list[Fact]:
+    """What was asked for, and the best that came of it; shown where the panel is tall enough."""
+    config = snapshot.config
+    if config is None:
+        return []
+    model, training, noise = config.model, config.training, config.noise
+    facts = [
+        ("best", _best(snapshot), ""),
+        ("model", f"{model.family}, code {model.latent}", ""),
+        ("dropout", f"{model.dropout:g}{', output too' if model.output_dropout else ''}", ""),
+        ("noise", noise.kind if noise.kind == "none" else f"{noise.kind} {noise.level:g}", ""),
+        ("loss", "cross-entropy" if config.is_classifier else training.loss, ""),
+        ("optim", f"{training.optimizer}, rate {training.learning_rate:g}", ""),
+        ("batch", f"{count(training.batch_size)}, seed {training.seed}", ""),
+    ]
+    host = clean(snapshot.meta.get("host", ""))
+    return [*facts, ("host", host, "")] if host else facts
+
+
+def _best(snapshot: Snapshot) -> str:
+    series = snapshot.series.get(("test", "loss"))
+    if series is None or not np.isfinite(series.values).any():
+        return "–"
+    index = int(np.nanargmin(series.values))
+    return f"test {number(float(series.values[index]))}, epoch {series.epochs[index]:g}"
+
+
+def _speed(status: Status) -> str:
+    return f"{count(round(status.images_per_second))} images/s" if status.images_per_second else "–"
+
+
+def _time(status: Status) -> str:
+    left = f" · {duration(status.eta)} left" if status.live and status.eta is not None else ""
+    return duration(status.elapsed) + left
+
+
+def log_lines(snapshot: Snapshot) -> tuple[str, ...]:
+    """What happened, then what the worker printed."""
+    notes = (f"{time.strftime('%H:%M:%S', time.localtime(note.time))} {note.text}" for note in snapshot.notes)
+    return (*notes, *snapshot.log)
+
+
+def ending(snapshot: Snapshot) -> str:
+    """A sentence for a run that did not end well, with the next step; empty for all others."""
+    status = snapshot.status
+    if status.state == "failed" and status.error:
+        cause, hint = (clean(status.error.get(key, "")) for key in ("cause", "hint"))
+        return f"{cause}; {hint}" if hint else cause
+    if status.state == "lost":
+        return "the worker is gone without a word; R goes on from the last checkpoint"
+    return ""

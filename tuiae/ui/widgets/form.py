@@ -1,0 +1,205 @@
+"""The configuration panel: what the next run will be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Grid, Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Button, Input, Label, Select
+
+from tuiae.config import FAMILIES, NOISE_KINDS, RunConfig, parse_override
+from tuiae.data.registry import DatasetInfo
+from tuiae.ui.render.text import clean
+
+MODELS: dict[str, tuple[str, str]] = {
+    **{family: (family, "") for family in FAMILIES if family != "classifier"},
+    "classifier · dense": ("classifier", "dense"),
+    "classifier · conv": ("classifier", "conv"),
+}
+NUMBERS = (
+    ("code", "model.latent"),
+    ("resize", "data.image_size"),
+    ("epochs", "training.epochs"),
+    ("batch", "training.batch_size"),
+    ("rate", "training.learning_rate"),
+    ("seed", "training.seed"),
+)
+OWN_FOLDER = "folder:"
+
+
+class NumberInput(Input):
+    """A field for a number: it takes the characters of numbers and lets every other key through to the screen."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(id=field, compact=True, select_on_focus=True, classes="number")
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        return character is not None and character in "0123456789.e-+_"
+
+
+class Choice(Select[str]):
+    """A compact list to choose from."""
+
+    def __init__(self, field: str, options: Sequence[tuple[Any, str]]) -> None:
+        super().__init__(options, allow_blank=False, compact=True, id=field)
+
+    def offer(self, options: Sequence[tuple[Any, str]], value: str) -> None:
+        """Replace the options and choose one, without telling it as a change made by the user."""
+        with self.prevent(Select.Changed):
+            self.set_options(options)
+            self.value = value
+
+
+class ConfigForm(Vertical):
+    """Fields for what is changed most; everything else comes from the preset."""
+
+    class Edited(Message):
+        """A field changed; the form's `overrides` say what it asks for."""
+
+    class PresetChosen(Message):
+        """Another preset is to fill the form."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    class FolderWanted(Message):
+        """A folder of the user's own is to be named."""
+
+    def __init__(self, presets: Sequence[str], datasets: Sequence[DatasetInfo]) -> None:
+        super().__init__(id="form")
+        self.border_title = "configure"
+        self._presets = presets
+        self._datasets = tuple(datasets)
+        self._devices: tuple[str, ...] = ("auto", "cpu")
+        self._dataset = datasets[0].name
+
+    def compose(self) -> ComposeResult:
+        with Grid(id="fields"):
+            yield Label("preset")
+            yield Choice("preset", [(name, name) for name in self._presets])
+            yield Label("model")
+            yield Choice("model", [(name, name) for name in MODELS])
+            yield from self._number(0)
+            yield Label("dataset")
+            yield Choice("dataset", self._dataset_options())
+            yield from self._number(1)
+            yield Label("noise")
+            with Horizontal():
+                yield Choice("noise", [(kind, kind) for kind in NOISE_KINDS])
+                yield NumberInput("noise-level")
+            yield Label("device")
+            yield Choice("device", [(name, name) for name in self._devices])
+            for index in range(2, len(NUMBERS)):
+                yield from self._number(index)
+        with Horizontal(id="buttons"):
+            yield Button("Start", id="start", compact=True, variant="success")
+            yield Button("Pause", id="pause", compact=True)
+            yield Button("Stop", id="stop", compact=True)
+            yield Button("Save", id="save", compact=True)
+
+    def _number(self, index: int) -> ComposeResult:
+        label, key = NUMBERS[index]
+        yield Label(label)
+        yield NumberInput(_id(key))
+
+    def fill(self, config: RunConfig, preset: str = "") -> None:
+        """Show a config; nothing is posted, as nobody edited anything."""
+        model = config.model
+        wanted = (model.family, model.encoder if config.is_classifier else "")
+        choices = {
+            "model": next(name for name, value in MODELS.items() if value == wanted),
+            "noise": config.noise.kind,
+        }
+        if preset in self._presets:
+            choices["preset"] = preset
+        with self.prevent(Select.Changed, Input.Changed):
+            for field, value in choices.items():
+                self.query_one(f"#{field}", Choice).value = value
+            self.choose_dataset(config.data.dataset)
+            self._choose_device(config.training.device)
+            self.query_one("#noise-level", NumberInput).value = f"{config.noise.level:g}"
+            for _, key in NUMBERS:
+                section, _, name = key.partition(".")
+                number = getattr(getattr(config, section), name)
+                self.query_one(f"#{_id(key)}", NumberInput).value = f"{number:g}" if number < 1 else str(number)
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What the fields say, by dotted key."""
+        family, encoder = MODELS[str(self.query_one("#model", Choice).value)]
+        found: dict[str, Any] = {
+            "model.family": family,
+            **({"model.encoder": encoder} if encoder else {"model.encoder_run": ""}),
+            "data.dataset": self._dataset,
+            "noise.kind": self.query_one("#noise", Choice).value,
+            "noise.level": self._read("noise-level"),
+            "training.device": self.query_one("#device", Choice).value,
+        }
+        return found | {key: self._read(_id(key)) for _, key in NUMBERS}
+
+    def _read(self, field: str) -> Any:
+        text = self.query_one(f"#{field}", NumberInput).value.strip()
+        return parse_override(f"value={text}")[1] if text else ""
+
+    def choose_dataset(self, name: str) -> None:
+        """Choose a set by name; a folder that is not in the list yet is added."""
+        self._dataset = name
+        self.query_one("#dataset", Choice).offer(self._dataset_options(), name)
+
+    def show_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
+        """Take a newer list: something was fetched or imported meanwhile."""
+        if tuple(datasets) != self._datasets:
+            self._datasets = tuple(datasets)
+            self.choose_dataset(self._dataset)
+
+    def _dataset_options(self) -> list[tuple[Any, str]]:
+        names = [(_dataset_label(info), info.name) for info in self._datasets]
+        if self._dataset.startswith(OWN_FOLDER):
+            names.append((Content(clean(self._dataset)), self._dataset))
+        return [*names, (Content("folder of pictures…"), OWN_FOLDER)]
+
+    def show_devices(self, devices: Sequence[str]) -> None:
+        """Offer the devices that this machine turned out to have."""
+        self._devices = ("auto", *(name.split()[0] for name in devices))
+        self._choose_device(str(self.query_one("#device", Choice).value))
+
+    def _choose_device(self, device: str) -> None:
+        known = self._devices if device in self._devices else (*self._devices, device)
+        self.query_one("#device", Choice).offer([(name, name) for name in known], device)
+
+    @on(Select.Changed, "#preset")
+    def _preset_chosen(self, event: Select.Changed) -> None:
+        event.stop()
+        self.post_message(self.PresetChosen(str(event.value)))
+
+    @on(Select.Changed, "#dataset")
+    def _dataset_chosen(self, event: Select.Changed) -> None:
+        event.stop()
+        if event.value == OWN_FOLDER:
+            self.choose_dataset(self._dataset)
+            self.post_message(self.FolderWanted())
+            return
+        self._dataset = str(event.value)
+        self.post_message(self.Edited())
+
+    @on(Select.Changed)
+    @on(Input.Changed)
+    def _edited(self, event: Message) -> None:
+        event.stop()
+        self.post_message(self.Edited())
+
+
+def _id(key: str) -> str:
+    return key.replace(".", "-")
+
+
+def _dataset_label(info: DatasetInfo) -> Content:
+    if info.ready:
+        return Content(info.name)
+    return Content.assemble(info.name, ("  not here yet", "dim"))

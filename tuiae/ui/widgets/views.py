@@ -1,0 +1,57 @@
+"""Which panel shows where the screen is too small for all of them."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import Static
+
+VIEWS = ("curves", "pictures", "confusion", "log")
+
+
+class ViewTab(Static):
+    """One name in the bar; a click chooses it."""
+
+    def __init__(self, view: str) -> None:
+        super().__init__(view, id=f"tab-{view}", classes="tab")
+        self.view = view
+
+    def on_click(self) -> None:
+        bar = self.parent
+        assert isinstance(bar, ViewBar)
+        bar.view = self.view
+
+
+class ViewBar(Horizontal):
+    """The names of the panels; the chosen one is marked."""
+
+    view: reactive[str] = reactive(VIEWS[0])
+
+    class Chosen(Message):
+        """Another panel is to show."""
+
+        def __init__(self, view: str) -> None:
+            super().__init__()
+            self.view = view
+
+    def compose(self) -> ComposeResult:
+        for view in VIEWS:
+            yield ViewTab(view)
+
+    def watch_view(self, view: str) -> None:
+        for tab in self.query(ViewTab):
+            tab.set_class(tab.view == view, "-active")
+        self.post_message(self.Chosen(view))
+
+    def offer(self, view: str, wanted: bool) -> None:
+        """Show a name, or hide it; a hidden one is never chosen."""
+        self.query_one(f"#tab-{view}").display = wanted
+        if not wanted and self.view == view:
+            self.next()
+
+    def next(self) -> None:
+        """Choose the next panel, and after the last the first."""
+        offered = [tab.view for tab in self.query(ViewTab) if tab.display or tab.view == self.view]
+        self.view = offered[(offered.index(self.view) + 1) % len(offered)]
