@@ -9,10 +9,12 @@ from typing import Any
 from tuiae.console.output import Output, is_terminal
 from tuiae.data.registry import list_datasets
 from tuiae.preset_files import list_presets
-from tuiae.runs.layout import RunPaths, list_runs
-from tuiae.runs.reader import RunReader, read_config, read_sample, read_status
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.listing import RunLister, RunRow
+from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.runs.summary import summarise
+from tuiae.ui.render.status import RUN_COLUMNS, RUN_NUMBERS, run_cells
 from tuiae.ui.render.text import count, duration, number
 
 METRICS = ("loss", "accuracy")
@@ -20,42 +22,25 @@ METRICS = ("loss", "accuracy")
 
 def show_runs(root: Path, output: Output) -> None:
     """Every run, newest first."""
-    rows: list[dict[str, Any]] = []
-    for run in list_runs(root):
-        status, config = read_status(run), read_config(run)
-        rows.append(
-            {
-                "run": run.id,
-                "state": status.state,
-                "dataset": config.data.dataset if config else None,
-                "model": config.model.family if config else None,
-                "epoch": status.epoch,
-                "epochs": status.epochs,
-                "device": status.device,
-                "age_seconds": round(max(0.0, time.time() - status.heartbeat), 1),
-            }
-        )
+    rows, now = RunLister(root).rows(), time.time()
     if output.json:
-        output.document(rows)
-        return
-    if not rows:
+        output.document([_run_record(row, now) for row in rows])
+    elif not rows:
         output.line(f"no runs in {root} yet; start one with `tuiae run`")
-        return
-    output.table(
-        ("run", "state", "dataset", "model", "epoch", "age"),
-        (
-            (
-                row["run"],
-                row["state"],
-                row["dataset"] or "–",
-                row["model"] or "–",
-                f"{row['epoch']}/{row['epochs']}",
-                duration(row["age_seconds"]),
-            )
-            for row in rows
-        ),
-        right=("epoch", "age"),
-    )
+    else:
+        output.table(RUN_COLUMNS, ((cell.plain for cell in run_cells(row, now)) for row in rows), right=RUN_NUMBERS)
+
+
+def _run_record(row: RunRow, now: float) -> dict[str, Any]:
+    status = row.status
+    fields = ("state", "epoch", "epochs", "device", "test_loss", "test_accuracy")
+    return {
+        "run": row.path.name,
+        "dataset": row.dataset or None,
+        "model": row.model or None,
+        **{field: getattr(status, field) for field in fields},
+        "age_seconds": round(max(0.0, now - status.heartbeat), 1),
+    }
 
 
 def show_run(path: Path, output: Output) -> None:

@@ -28,6 +28,8 @@ class Status:
     images_per_second: float | None = None
     eta: float | None = None
     elapsed: float | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
     device: str = ""
     memory: float | None = None
     pid: int = 0
@@ -99,3 +101,7 @@ class Sample:
     predictions: np.ndarray | None = None
     confusion: np.ndarray | None = None
     classes: tuple[str, ...] = ()
+
+
+SAMPLE_AXES = {"inputs": 4, "noisy": 4, "reconstructions": 4, "labels": 1, "predictions": 1, "confusion": 2}
+"""Arrays of a Sample and their dimensions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -119,6 +120,15 @@ class Reporter:
         left = self._parts.config.training.epochs * self.steps_per_epoch - self._state.step
         return round(seconds / steps * left, 1) if steps else None
 
-    def metrics(self, split: str, values: dict[str, float]) -> None:
-        """End-of-epoch values of a split."""
-        self._writer.event("metric", split=split, step=self._state.step, epoch=self._state.epoch, values=values)
+    def epoch(self, splits: dict[str, dict[str, float]]) -> None:
+        """End-of-epoch values by split: events for the curves, and a line in the worker's log."""
+        state = self._state
+        for split, values in splits.items():
+            self._writer.event("metric", split=split, step=state.step, epoch=state.epoch, values=values)
+        self._writer.status(test_loss=splits["test"]["loss"], test_accuracy=splits["test"]["accuracy"])
+        words = [f"epoch {state.epoch}/{self._parts.config.training.epochs}"]
+        for split in ("train", "test"):
+            words.append(f"{split} {splits[split]['loss']:.5g}, {splits[split]['accuracy']:.2%}")
+        words.append(f"{splits['speed']['epoch_seconds']:.2f} s")
+        sys.stdout.write(" · ".join(words) + "\n")
+        sys.stdout.flush()

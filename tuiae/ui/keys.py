@@ -23,29 +23,29 @@ class Key:
 
 
 LIVE = (
-    Key("r", "start", "Start", "start a run from the form"),
-    Key("p", "pause", "Pause", "pause the run, or let it go on"),
-    Key("x", "stop", "Stop", "save and stop the run"),
-    Key("w", "save", "Save", "write a checkpoint now"),
-    Key("R", "resume", "", "go on with a stopped run from its last checkpoint"),
-    Key("v", "next_view", "View", "next panel, where the screen is too small for all"),
-    Key("z", "zoom", "", "the focused panel on the whole screen, and back"),
-    Key("i", "pictures", "Pictures", "pictures in half-block cells or in ASCII"),
-    Key("e", "fill_form", "", "put the open run's settings into the form"),
+    Key("r", "start", "Start", "start what the form says"),
+    Key("p", "pause", "Pause", "pause, or go on"),
+    Key("x", "stop", "Stop", "save and stop"),
+    Key("w", "save", "Save", "write a checkpoint"),
+    Key("R", "resume", "", "go on from the last checkpoint"),
+    Key("v", "next_view", "View", "next panel, on small screens"),
+    Key("z", "zoom", "", "one panel alone, and back"),
+    Key("i", "pictures", "Pictures", "pictures: blocks or ASCII"),
+    Key("e", "fill_form", "", "form from the open run"),
 )
 APP = (
-    Key("1", "show_runs", "Runs", "all runs, live and finished"),
+    Key("1", "show_runs", "Runs", "all runs"),
     Key("2", "show_live", "", "the open run"),
     Key("question_mark", "help", "Help", "these keys"),
-    Key("q", "ask_quit", "Quit", "leave; a live run may go on"),
+    Key("q", "ask_quit", "Quit", "leave"),
 )
 RUNS = (
-    Key("enter", "open", "Open", "open the run under the cursor"),
+    Key("enter", "open", "Open", "open the run"),
     Key("escape", "back", "Back", "back to the open run"),
 )
 ELSEWHERE = (
-    ("tab, shift+tab", "next and previous field or panel"),
-    ("enter, arrows", "open a list and choose; press a button"),
-    ("escape", "leave a field or a list"),
-    ("ctrl+p", "every action, by name"),
+    ("tab", "next field"),
+    ("enter", "open, press"),
+    ("escape", "close a list"),
+    ("ctrl+p", "all by name"),
 )

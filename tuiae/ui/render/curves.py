@@ -84,12 +84,21 @@ def legend(curves: Sequence[Curve]) -> Text:
 
 
 def draw_curves(
-    curves: Sequence[Curve], width: int, height: int, title: str = "", x_label: str = "epoch", log: bool = False
+    curves: Sequence[Curve],
+    width: int,
+    height: int,
+    title: str = "",
+    x_label: str = "epoch",
+    log: bool = False,
+    empty: str = EMPTY,
 ) -> Text:
-    """The plot, exactly `height` lines of at most `width` cells, on the background that is there."""
+    """The plot, exactly `height` lines of at most `width` cells, on the background that is there.
+
+    Without a single point it is the words `empty`.
+    """
     points = [finite(curve, log) for curve in curves]
     if width <= 0 or height <= 0 or not any(len(x) for x, _ in points):
-        return centred(EMPTY, width, height)
+        return centred(empty, width, height)
     x_limits = _limits([x for x, _ in points], pad=0, widen=1)
     y_limits = _limits([y for _, y in points], pad=0.04, widen=0.2 if log else 0)
     head = [Text(clean(title, width), "bold", end="")] if title and height > _LEAST_HEIGHT else []

@@ -7,10 +7,11 @@ import time
 import numpy as np
 from rich.text import Text
 
+from tuiae.runs.listing import RunRow
 from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.ui.render import palette
 from tuiae.ui.render.facts import Fact
-from tuiae.ui.render.text import clean, count, duration, number
+from tuiae.ui.render.text import ago, clean, count, duration, number, percent
 
 SIGNS = {
     "starting": ("◌", palette.YELLOW),
@@ -22,12 +23,30 @@ SIGNS = {
     "lost": ("?", palette.VERMILLION),
 }
 BAR = 10  # cells
+RUN_COLUMNS = ("run", "state", "dataset", "model", "epoch", "test loss", "accuracy", "age")
+RUN_NUMBERS = ("epoch", "test loss", "accuracy", "age")
 
 
 def state_text(state: str) -> Text:
     """`● running`, each state with a sign of its own."""
     sign, color = SIGNS.get(state, ("·", palette.GREY))
     return Text(f"{sign} {clean(state)}", color)
+
+
+def run_cells(row: RunRow, now: float) -> list[Text]:
+    """A run in a list, one text for each of RUN_COLUMNS."""
+    status = row.status
+    age = ago(max(0.0, now - status.heartbeat)) if status.heartbeat else ago(None)
+    return [
+        Text(clean(row.path.name, 60)),
+        state_text(status.state),
+        Text(clean(row.dataset, 30) or "–"),
+        Text(clean(row.model) or "–"),
+        Text(f"{status.epoch}/{status.epochs}"),
+        Text(number(status.test_loss)),
+        Text(percent(status.test_accuracy)),
+        Text("now" if status.live else age),
+    ]
 
 
 def title_line(snapshot: Snapshot, width: int) -> Text:
@@ -88,7 +107,7 @@ def _best(snapshot: Snapshot) -> str:
     if series is None or not np.isfinite(series.values).any():
         return "–"
     index = int(np.nanargmin(series.values))
-    return f"test {number(float(series.values[index]))}, epoch {series.epochs[index]:g}"
+    return f"{number(float(series.values[index]))}, epoch {series.epochs[index]:g}"
 
 
 def _speed(status: Status) -> str:

@@ -8,12 +8,13 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
-from tuiae.ui.keys import APP, ELSEWHERE, LIVE, RUNS
+from tuiae.ui.keys import APP, ELSEWHERE, LIVE, RUNS, Key
+from tuiae.ui.render import palette
 
 
 class ChoiceDialog(ModalScreen[str]):
@@ -66,19 +67,23 @@ class HelpDialog(ModalScreen[None]):
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "keys"
             dialog.border_subtitle = "escape closes"
-            yield Static(self._text())
+            with Horizontal():
+                yield Static(_table([("this run", _rows(LIVE)), ("list of runs", _rows(RUNS))]), classes="keys")
+                yield Static(_table([("everywhere", _rows(APP)), ("moving", list(ELSEWHERE))]), classes="keys")
 
-    def _text(self) -> Text:
-        text = Text(no_wrap=True)
-        groups = (("this run", LIVE), ("runs list", RUNS), ("everywhere", APP))
-        rows = [(name, [(_shown(key.key), key.help) for key in keys]) for name, keys in groups]
-        rows.append(("moving", list(ELSEWHERE)))
-        for index, (name, lines) in enumerate(rows):
-            text.append(f"{'' if index == 0 else chr(10)}{name}\n", "bold")
-            for key, words in lines:
-                text.append(f"  {key:<15}", "bold #56B4E9").append(f"{words}\n")
-        text.rstrip()
-        return text
+
+def _rows(keys: Sequence[Key]) -> list[tuple[str, str]]:
+    return [(_shown(key.key), key.help) for key in keys]
+
+
+def _table(groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> Text:
+    text = Text(no_wrap=True)
+    for name, rows in groups:
+        text.append(f"{chr(10) if text else ''}{name}\n", "bold")
+        for key, words in rows:
+            text.append(f"{key:>6}  ", f"bold {palette.SKY}").append(f"{words}\n")
+    text.rstrip()
+    return text
 
 
 def _shown(key: str) -> str:

@@ -27,7 +27,7 @@ from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.feed import RunChanged, RunFeed
 from tuiae.ui.keys import LIVE
 from tuiae.ui.launcher import Launcher, WorkerWarm
-from tuiae.ui.render.curves import train_and_test
+from tuiae.ui.render.curves import EMPTY, train_and_test
 from tuiae.ui.render.sample import sample_captions, sample_rows
 from tuiae.ui.render.status import ending, log_lines, state_text, status_facts, title_line
 from tuiae.ui.render.text import clean, count
@@ -42,6 +42,7 @@ from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.views import VIEWS, ViewBar
 
 DATASETS_SECONDS = 5.0
+ZOOMED = {"curves": "#loss", "pictures": "#images", "confusion": "#confusion", "log": "#log"}
 
 
 class ConfigChecked(Message):
@@ -83,7 +84,9 @@ class LiveScreen(Screen[None]):
                     yield CurvesPanel("loss", id="loss")
                     yield CurvesPanel("accuracy", id="accuracy")
                 with Horizontal(id="pictures"):
-                    yield ImagesPanel(empty="the pictures of a run show here", id="images")
+                    yield ImagesPanel(
+                        empty="r starts what the form says  ·  1 lists all runs  ·  ? shows the keys", id="images"
+                    )
                     yield ConfusionPanel(id="confusion")
                 yield LogPanel(empty="what the worker says shows here", id="log")
         yield Static(id="message")
@@ -249,6 +252,7 @@ class LiveScreen(Screen[None]):
         self._shown_sample: Sample | None = None
         for panel in ("#loss", "#accuracy"):
             self.query_one(panel, CurvesPanel).show(())
+            self.query_one(panel, CurvesPanel).set_empty(EMPTY)
         self.query_one(ImagesPanel).show([])
         self.query_one(ConfusionPanel).show(np.zeros((0, 0), np.int64), ())
         self.query_one(LogPanel).clear()
@@ -327,6 +331,8 @@ class LiveScreen(Screen[None]):
         if self.snapshot is None and self._feed is None:
             facts = [("run", "none open", ""), ("worker", self._warm, ""), ("start", "r, or the button", "dim")]
             self.query_one("#status", FactsPanel).show(facts)
+            for panel in self.query(CurvesPanel):
+                panel.set_empty(f"no run open: its {panel.id} shows here")
             self._show_controls("")
 
     @on(WorkerWarm)
@@ -356,7 +362,7 @@ class LiveScreen(Screen[None]):
         elif isinstance(self.focused, (Panel, LogPanel)):
             self.maximize(self.focused)
         else:
-            self._say("tab to a panel first, then z shows it alone", "quiet")
+            self.maximize(self.query_one(ZOOMED[self.query_one(ViewBar).view]))
 
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""

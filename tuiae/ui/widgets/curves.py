@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from textual.reactive import reactive
 
-from tuiae.ui.render.curves import Curve, draw_curves, legend
+from tuiae.ui.render.curves import EMPTY, Curve, draw_curves, legend
 from tuiae.ui.render.text import join_lines
 from tuiae.ui.widgets.panel import Panel
 
@@ -21,12 +21,18 @@ class CurvesPanel(Panel):
         self._title = title
         self._x_label = x_label
         self._curves: tuple[Curve, ...] = ()
+        self._empty = EMPTY
 
     def show(self, curves: tuple[Curve, ...], title: str | None = None) -> None:
         """Replace the curves, and the title when there is a new one."""
         self._curves = curves
         self._title = self._title if title is None else title
         self._retitle()
+        self.changed()
+
+    def set_empty(self, message: str) -> None:
+        """What to say while there is no point."""
+        self._empty = message
         self.changed()
 
     def watch_log_scale(self) -> None:
@@ -38,7 +44,7 @@ class CurvesPanel(Panel):
 
     def draw(self, width: int, height: int) -> Text:
         if not any(len(curve.y) for curve in self._curves) or height < 3:
-            return draw_curves(self._curves, width, height, log=self.log_scale)
+            return draw_curves(self._curves, width, height, log=self.log_scale, empty=self._empty)
         head = legend(self._curves)
         head.truncate(width, overflow="ellipsis")
         return join_lines(
