@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
@@ -23,26 +22,20 @@ from tuiae.preset_files import DEFAULT, list_presets
 from tuiae.runs import control
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import is_held
-from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.runs.snapshot import Snapshot
 from tuiae.ui.feed import RunChanged, RunFeed
 from tuiae.ui.keys import LIVE
 from tuiae.ui.launcher import Launcher, WorkerWarm
-from tuiae.ui.render.curves import EMPTY, train_and_test
-from tuiae.ui.render.sample import sample_captions, sample_rows
-from tuiae.ui.render.status import ending, log_lines, state_text, status_facts, title_line
+from tuiae.ui.render.status import ending, state_text, status_facts, title_line
 from tuiae.ui.render.text import clean, count
 from tuiae.ui.screens.dialogs import ChoiceDialog, FolderDialog
-from tuiae.ui.widgets.confusion import ConfusionPanel
-from tuiae.ui.widgets.curves import CurvesPanel
 from tuiae.ui.widgets.facts import FactsPanel
 from tuiae.ui.widgets.form import OWN_FOLDER, ConfigForm
-from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.log import LogPanel
 from tuiae.ui.widgets.panel import Panel
-from tuiae.ui.widgets.views import VIEWS, ViewBar
+from tuiae.ui.widgets.run_view import RunView
 
 DATASETS_SECONDS = 5.0
-ZOOMED = {"curves": "#loss", "pictures": "#images", "confusion": "#confusion", "log": "#log"}
 
 
 class ConfigChecked(Message):
@@ -78,25 +71,13 @@ class LiveScreen(Screen[None]):
             with Vertical(id="left"):
                 yield ConfigForm(list(self._presets), list_datasets())
                 yield FactsPanel("status", id="status")
-            with Vertical(id="right"):
-                yield ViewBar()
-                with Horizontal(id="curves"):
-                    yield CurvesPanel("loss", id="loss")
-                    yield CurvesPanel("accuracy", id="accuracy")
-                with Horizontal(id="pictures"):
-                    yield ImagesPanel(
-                        empty="r starts what the form says  ·  1 lists all runs  ·  ? shows the keys", id="images"
-                    )
-                    yield ConfusionPanel(id="confusion")
-                yield LogPanel(empty="what the worker says shows here", id="log")
+            yield RunView(id="right")
         yield Static(id="message")
         yield Static("tuiae needs 60 columns and 20 rows", id="too-small")
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        self.query_one(ViewBar).offer("confusion", False)
-        if self._ascii_only:
-            self._draw_ascii(True)
+        self._view.ascii_only = self._ascii_only
         self.load_preset(DEFAULT)
         self._show_idle_status()
         self.set_interval(DATASETS_SECONDS, self._look_around)
@@ -249,14 +230,7 @@ class LiveScreen(Screen[None]):
         if self._feed is not None:
             self._feed.close()
         self.snapshot = None
-        self._shown_sample: Sample | None = None
-        for panel in ("#loss", "#accuracy"):
-            self.query_one(panel, CurvesPanel).show(())
-            self.query_one(panel, CurvesPanel).set_empty(EMPTY)
-        self.query_one(ImagesPanel).show([])
-        self.query_one(ConfusionPanel).show(np.zeros((0, 0), np.int64), ())
-        self.query_one(LogPanel).clear()
-        self._logged: tuple[str, ...] = ()
+        self._view.clear()
         self._feed = RunFeed(path, self.post_message)
 
     @on(RunChanged)
@@ -269,19 +243,12 @@ class LiveScreen(Screen[None]):
         status = self.query_one("#status", FactsPanel)
         status.set_title(f"status · {state_text(snapshot.status.state).plain}")
         status.show(status_facts(snapshot))
-        self._show_curves(snapshot)
-        self._show_sample(event.sample)
-        self._show_log(log_lines(snapshot))
+        self._view.show(snapshot, event.sample)
         self._show_controls(snapshot.status.state)
         if before is None or before.status.state != snapshot.status.state:
             self._state_changed(snapshot, before)
 
     def _state_changed(self, snapshot: Snapshot, before: Snapshot | None) -> None:
-        classifier = snapshot.config is not None and snapshot.config.is_classifier
-        self.set_class(classifier, "-classifier")
-        self.query_one(ViewBar).offer("confusion", classifier)
-        self.query_one(ImagesPanel).rename("predictions" if classifier else "reconstructions")
-        self.query_one(ImagesPanel).set_empty(snapshot.status.phase or "no pictures in this run")
         if problem := ending(snapshot):
             self._say(problem, "bad")
         if not snapshot.status.live:
@@ -289,37 +256,6 @@ class LiveScreen(Screen[None]):
             self._launcher.warm_up()
         elif before is not None and not before.status.live:
             self._check_form()
-
-    def _show_curves(self, snapshot: Snapshot) -> None:
-        for metric in ("loss", "accuracy"):
-            splits = [snapshot.series.get((split, metric)) for split in ("live", "train", "test")]
-            live, train, test = splits
-            # Until the first epoch is done the live points are all there is; later they would hide the test curve.
-            left = train if train is not None and len(train.values) > 1 else live or train
-            empty = np.zeros(0)
-            pairs = [(s.epochs, s.values) if s is not None else (empty, empty) for s in (left, test)]
-            curves = train_and_test(*zip(*pairs, strict=True))
-            self.query_one(f"#{metric}", CurvesPanel).show(curves)
-
-    def _show_sample(self, sample: Sample | None) -> None:
-        if sample is None or sample is self._shown_sample:
-            return
-        self._shown_sample = sample
-        note = f"epoch {sample.epoch}" if sample.epoch else "untrained"
-        self.query_one(ImagesPanel).show(sample_rows(sample), sample_captions(sample), note)
-        if sample.confusion is not None:
-            self.query_one(ConfusionPanel).show(sample.confusion, sample.classes)
-
-    def _show_log(self, lines: tuple[str, ...]) -> None:
-        if lines == self._logged:
-            return
-        panel = self.query_one(LogPanel)
-        if lines[: len(self._logged)] == self._logged:
-            panel.append(lines[len(self._logged) :])
-        else:
-            panel.clear()
-            panel.append(lines)
-        self._logged = lines
 
     def _show_controls(self, state: str) -> None:
         live = state in ("running", "paused", "starting")
@@ -331,8 +267,6 @@ class LiveScreen(Screen[None]):
         if self.snapshot is None and self._feed is None:
             facts = [("run", "none open", ""), ("worker", self._warm, ""), ("start", "r, or the button", "dim")]
             self.query_one("#status", FactsPanel).show(facts)
-            for panel in self.query(CurvesPanel):
-                panel.set_empty(f"no run open: its {panel.id} shows here")
             self._show_controls("")
 
     @on(WorkerWarm)
@@ -345,32 +279,24 @@ class LiveScreen(Screen[None]):
 
     # The screen
 
-    @on(ViewBar.Chosen)
-    def _view_chosen(self, event: ViewBar.Chosen) -> None:
-        right = self.query_one("#right")
-        for view in VIEWS:
-            right.set_class(view == event.view, f"-{view}")
+    @property
+    def _view(self) -> RunView:
+        return self.query_one(RunView)
 
     def action_next_view(self) -> None:
         """The next panel, where there is no room for all."""
-        self.query_one(ViewBar).next()
+        self._view.next_view()
 
     def action_zoom(self) -> None:
         """The focused panel on the whole screen, or everything again."""
         if self.maximized is not None:
             self.minimize()
-        elif isinstance(self.focused, (Panel, LogPanel)):
-            self.maximize(self.focused)
         else:
-            self.maximize(self.query_one(ZOOMED[self.query_one(ViewBar).view]))
+            self.maximize(self.focused if isinstance(self.focused, (Panel, LogPanel)) else self._view.main_panel)
 
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""
-        self._draw_ascii(self.query_one(ImagesPanel).mode == "blocks")
-
-    def _draw_ascii(self, wanted: bool) -> None:
-        self.query_one(ImagesPanel).mode = "ascii" if wanted else "blocks"
-        self.query_one(ConfusionPanel).ascii_only = wanted
+        self._view.ascii_only = not self._view.ascii_only
 
     def on_resize(self) -> None:
         if self.snapshot is not None:

@@ -1,0 +1,118 @@
+"""The right side of the live screen: everything that one run shows."""
+
+from __future__ import annotations
+
+import numpy as np
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.ui.render.curves import EMPTY
+from tuiae.ui.render.run_curves import METRICS, run_curves
+from tuiae.ui.render.sample import sample_captions, sample_rows
+from tuiae.ui.render.status import log_lines
+from tuiae.ui.widgets.confusion import ConfusionPanel
+from tuiae.ui.widgets.curves import CurvesPanel
+from tuiae.ui.widgets.images import ImagesPanel
+from tuiae.ui.widgets.log import LogPanel
+from tuiae.ui.widgets.views import VIEWS, ViewBar
+
+WELCOME = "r starts what the form says  ·  1 lists all runs  ·  ? shows the keys"
+MAIN_PANEL = {"curves": "#loss", "pictures": "#images", "confusion": "#confusion", "log": "#log"}
+
+
+class RunView(Vertical):
+    """Curves, pictures, confusion matrix and log; on a small screen one of them at a time."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._sample: Sample | None = None
+        self._logged: tuple[str, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        yield ViewBar()
+        with Horizontal(id="curves"):
+            for metric in METRICS:
+                yield CurvesPanel(metric, id=metric)
+        with Horizontal(id="pictures"):
+            yield ImagesPanel(empty=WELCOME, id="images")
+            yield ConfusionPanel(id="confusion")
+        yield LogPanel(empty="what the worker says shows here", id="log")
+
+    def on_mount(self) -> None:
+        self.query_one(ViewBar).offer("confusion", False)
+        for panel in self.query(CurvesPanel):
+            panel.set_empty(f"no run open: its {panel.id} shows here")
+
+    def clear(self) -> None:
+        """Forget the run that was shown; another one is about to."""
+        self._sample, self._logged = None, ()
+        for panel in self.query(CurvesPanel):
+            panel.show(())
+            panel.set_empty(EMPTY)
+        self.query_one(ImagesPanel).show([])
+        self.query_one(ConfusionPanel).show(np.zeros((0, 0), np.int64), ())
+        self.query_one(LogPanel).clear()
+
+    def show(self, snapshot: Snapshot, sample: Sample | None) -> None:
+        """Show a run as it is now."""
+        self._show_family(snapshot)
+        for metric in METRICS:
+            self.query_one(f"#{metric}", CurvesPanel).show(run_curves(snapshot, metric))
+        if sample is not None and sample is not self._sample:
+            self._show_sample(sample)
+        self._show_log(log_lines(snapshot))
+
+    def _show_family(self, snapshot: Snapshot) -> None:
+        classifier = snapshot.config is not None and snapshot.config.is_classifier
+        images = self.query_one(ImagesPanel)
+        images.set_empty(snapshot.status.phase if snapshot.status.live else "no pictures in this run")
+        if classifier != self.has_class("-classifier"):
+            self.set_class(classifier, "-classifier")
+            self.query_one(ViewBar).offer("confusion", classifier)
+            images.rename("predictions" if classifier else "reconstructions")
+
+    def _show_sample(self, sample: Sample) -> None:
+        self._sample = sample
+        note = f"epoch {sample.epoch}" if sample.epoch else "untrained"
+        self.query_one(ImagesPanel).show(sample_rows(sample), sample_captions(sample), note)
+        if sample.confusion is not None:
+            self.query_one(ConfusionPanel).show(sample.confusion, sample.classes)
+
+    def _show_log(self, lines: tuple[str, ...]) -> None:
+        if lines == self._logged:
+            return
+        panel = self.query_one(LogPanel)
+        if lines[: len(self._logged)] == self._logged:
+            panel.append(lines[len(self._logged) :])
+        else:
+            panel.clear()
+            panel.append(lines)
+        self._logged = lines
+
+    @on(ViewBar.Chosen)
+    def _view_chosen(self, event: ViewBar.Chosen) -> None:
+        event.stop()
+        for view in VIEWS:
+            self.set_class(view == event.view, f"-{view}")
+
+    def next_view(self) -> None:
+        """The next panel, where there is no room for all."""
+        self.query_one(ViewBar).next()
+
+    @property
+    def main_panel(self) -> Widget:
+        """What `z` shows alone when no panel has the focus."""
+        return self.query_one(MAIN_PANEL[self.query_one(ViewBar).view])
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether pictures are drawn without any character above 127."""
+        return self.query_one(ImagesPanel).mode == "ascii"
+
+    @ascii_only.setter
+    def ascii_only(self, wanted: bool) -> None:
+        self.query_one(ImagesPanel).mode = "ascii" if wanted else "blocks"
+        self.query_one(ConfusionPanel).ascii_only = wanted
