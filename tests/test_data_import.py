@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import struct
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from tuiae.data.importing import import_directory
 from tuiae.data.prepare import prepare
 from tuiae.data.registry import list_datasets
 from tuiae.errors import ConfigError, DataError
-
-REAL_DATA = Path(os.environ.get("TUIAE_TEST_DATA") or Path(__file__).parent / "../../shared/data")
 
 
 def idx(array: np.ndarray, kind: int = 0x08) -> bytes:
@@ -208,10 +205,8 @@ def test_own_files_where_the_set_would_go_are_never_replaced(tmp_path: Path) -> 
     assert tree(tmp_path) == before
 
 
-def test_the_real_mnist_imports(tmp_path: Path) -> None:
-    if not (REAL_DATA / "mnist").is_dir():
-        pytest.skip(f"no MNIST in {REAL_DATA}: set TUIAE_TEST_DATA")
-    info = import_directory(REAL_DATA / "mnist", root=tmp_path)
+def test_the_real_mnist_imports(tmp_path: Path, real_data: Path) -> None:
+    info = import_directory(real_data / "mnist", root=tmp_path)
     assert (info.train, info.test, info.shape) == (60_000, 10_000, (1, 28, 28))
     dataset = prepare("mnist", root=tmp_path)
     # The mean that everyone normalises MNIST by.

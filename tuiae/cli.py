@@ -98,7 +98,7 @@ def _overrides(flags: dict[str, Any], noise: str | None, settings: list[str]) ->
 @app.command()
 def resume(
     run: Run,
-    epochs: Annotated[int | None, typer.Option(help="Train up to so many epochs instead.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Train up to so many epochs instead.")] = None,
     detach: Detach = False,
     json: Json = False,
     plain: Plain = False,
@@ -243,10 +243,11 @@ def main() -> None:
             raise
         _tell(error, "--json" in arguments)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # `tuiae runs | head`: the reader has seen enough.
-        sys.stderr.close()
-        sys.exit(ExitCode.OK)
+    except SystemExit as end:
+        # `tuiae runs | head`: the reader has seen enough. Typer and Rich both make an exit code of 1 of it.
+        if isinstance(end.__context__, BrokenPipeError):
+            sys.exit(ExitCode.OK)
+        raise
 
 
 def _tell(error: TuiaeError, as_json: bool) -> None:

@@ -28,9 +28,9 @@ DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 
 
 class Section(BaseModel):
-    """A frozen table of the document that refuses keys it does not know."""
+    """A frozen table of the document that refuses keys it does not know and values of another kind: `true` is no 1."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class DataSection(Section):
@@ -46,7 +46,7 @@ class DataSection(Section):
     """Use only the first so many test images; 0 uses all."""
     image_size: int = Field(default=0, ge=0, le=1024)
     """Resize every image to a square of so many pixels; 0 keeps the set's own size."""
-    classes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = Field(default=(), strict=False)
     """Keep only these classes, by name; empty keeps all."""
 
 
@@ -74,7 +74,7 @@ class ModelSection(Section):
     """classifier: Linear, or Linear-ReLU-Dropout as pacheco-2023 printed it."""
     latent: int = Field(default=64, ge=1, le=65536)
     """Width of the code."""
-    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = ()
+    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(default=(), strict=False)
     """dense: widths between the input and the code; the decoder mirrors them."""
     activation: Activation = "relu"
     code_activation: Activation = "relu"
@@ -121,6 +121,8 @@ class SamplesSection(Section):
 
 class RunConfig(Section):
     """One run, complete: the same document repeats it."""
+
+    model_config = ConfigDict(strict=False)  # its sections come as tables; each is strict in itself
 
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")
     data: DataSection = DataSection()
@@ -176,9 +178,11 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def build_config(
-    document: dict[str, Any], overrides: dict[str, Any] | None = None, source: str = "config"
+    document: dict[str, Any], overrides: dict[str, Any] | None = None, source: str = "config", asker: str = "--set"
 ) -> RunConfig:
     """Validate a parsed document with overrides on top.
+
+    Messages about the document begin with `source`, those about an override with `asker`.
 
     Raises:
         ConfigError: naming source, key, value and what is allowed.
@@ -189,7 +193,7 @@ def build_config(
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
-        raise ConfigError(_explain(error, source, set(overrides or {})), "") from error
+        raise ConfigError(_explain(error, source, dict.fromkeys(overrides or {}, asker)), "") from error
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -225,14 +229,15 @@ def _put(document: dict[str, Any], dotted: str, value: Any) -> None:
     table[key] = value
 
 
-def _explain(error: ValidationError, source: str, overridden: set[str]) -> str:
+def _explain(error: ValidationError, source: str, askers: dict[str, str]) -> str:
     """One line a mistake: where, key, value, what is allowed."""
     lines: list[str] = []
     for item in error.errors(include_url=False):
         parts = [str(part) for part in item["loc"]]
         # Unions add the name of each member to the location; the key ends before it.
         key = ".".join(parts[: 2 if parts and parts[0] in RunConfig.model_fields else 1])
-        line = f"{'--set' if key in overridden else source}: {_reason(key, item)}"
+        prefix = askers.get(key, source)
+        line = f"{prefix}: {_reason(key, item)}" if prefix else _reason(key, item)
         if not any(line.partition(" = ")[0] == seen.partition(" = ")[0] for seen in lines):
             lines.append(line)
     return "\n".join(lines)
@@ -241,7 +246,9 @@ def _explain(error: ValidationError, source: str, overridden: set[str]) -> str:
 def _reason(key: str, item: Any) -> str:
     kind, value, context = item["type"], item["input"], item.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown key '{key}'{did_you_mean(key, known_keys())}"
+        return f"unknown key '{key}'{_meant_key(key)}"
+    if kind == "model_type":
+        return f"{key} = {value!r}: should be a table of keys"
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error" and key != "data.validation":
@@ -257,6 +264,21 @@ _PATTERN_WORDS = {
     "name": "letters, digits, _ and -, at most 48",
 }
 _ALLOWED = {"data.validation": 'should be "test" or a fraction between 0 and 1'}
+
+
+def _meant_key(key: str) -> str:
+    """A key of the same section before one of another; a section is never what a key was meant to be."""
+    section, dot, leaf = key.partition(".")
+    keys = known_keys()
+    if not dot:
+        return did_you_mean(key, keys)
+    dotted = [name for name in keys if "." in name]
+    for group in ([name for name in dotted if name.startswith(f"{section}.")], dotted):
+        leaves = {name.rpartition(".")[2]: name for name in reversed(group)}
+        near = difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.6)
+        if near:
+            return f" (did you mean '{leaves[near[0]]}'?)"
+    return ""
 
 
 def known_keys() -> list[str]:

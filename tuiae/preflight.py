@@ -54,7 +54,9 @@ def _take_architecture(config: RunConfig, runs_root: Path) -> RunConfig:
         raise ConfigError(f"model.encoder_run: {source.id} has no config that this version knows", "choose another run")
     family = trained.model.encoder if trained.is_classifier else trained.model.family
     update = {key: getattr(trained.model, key) for key in _ENCODER_KEYS}
-    model = config.model.model_copy(update={**update, "encoder": family, "encoder_run": source.id})
+    # The worker looks among the runs; what lies elsewhere keeps its path.
+    place = source.id if source.root.parent == runs_root else str(source.root)
+    model = config.model.model_copy(update={**update, "encoder": family, "encoder_run": place})
     return config.model_copy(update={"model": model})
 
 

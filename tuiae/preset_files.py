@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +49,8 @@ def find_preset(text: str) -> Path:
     Raises:
         ConfigError: no such file and no such preset.
     """
-    path = Path(text).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(text))
+    if os.path.isfile(path):
         return path
     names = [preset.name for preset in list_presets()]
     named = presets_dir() / f"{path.stem}.toml"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.text import Text
 
 from tuiae.console.output import Output
 from tuiae.runs import control
@@ -68,7 +69,7 @@ def follow(
             if interrupt.count and not asked:
                 asked = True
                 control.send(run, "stop")
-                output.note("stopping: saving at the next step (Ctrl-C again to leave it to that)", "yellow")
+                display.say("stopping: saving at the next step (Ctrl-C again to leave it to that)")
             time.sleep(POLL_SECONDS)
 
 
@@ -83,6 +84,9 @@ class Display:
 
     def show(self, snapshot: Snapshot) -> None:
         """Take the next snapshot."""
+
+    def say(self, text: str) -> None:
+        """Tell something beside the run's own figures."""
 
 
 class PlainDisplay(Display):
@@ -104,6 +108,9 @@ class PlainDisplay(Display):
         for index in range(start, done):
             self._output.note(epoch_line(snapshot, index))
         self._told = done
+
+    def say(self, text: str) -> None:
+        self._output.note(text)
 
 
 class LiveDisplay(Display):
@@ -137,6 +144,10 @@ class LiveDisplay(Display):
             completed=status.step,
             figures=_figures(snapshot) if total else "",
         )
+
+    def say(self, text: str) -> None:
+        # Through the display's own console, which keeps the redrawn line below it.
+        self._progress.console.print(Text(text, "yellow"))
 
 
 def _doing(snapshot: Snapshot, training: bool) -> str:

@@ -13,13 +13,13 @@ from typing import Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from tuiae.config import RunConfig, dump_config
+from tuiae.config import RunConfig, build_config, dump_config
 from tuiae.console.follow import follow
 from tuiae.console.output import Output
 from tuiae.console.tables import show_result
 from tuiae.data.dataset import Progress as Report
 from tuiae.data.prepare import prepare
-from tuiae.errors import BY_CODE, ConfigError, ExitCode, RunHeldError, TrainingError
+from tuiae.errors import BY_CODE, ConfigError, ExitCode, RunHeldError, TrainingError, UnknownRunError
 from tuiae.preflight import check
 from tuiae.runs import control
 from tuiae.runs.files import replace_text
@@ -31,6 +31,7 @@ from tuiae.runs.summary import summarise
 from tuiae.runs.writer import create_run
 
 STOP_SECONDS = 120.0  # a step of the slowest model here takes seconds, its save less
+LEAVE_SECONDS = 5.0
 
 
 def start(config: RunConfig, root: Path, output: Output, *, detach: bool) -> ExitCode:
@@ -55,24 +56,35 @@ def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -
     Raises:
         RunHeldError: it is still running. ConfigError: it is already finished.
     """
-    if is_held(run):
+    if not _is_free(run):
         raise RunHeldError(f"{run.id} is still running", f"watch it with `tuiae attach {run.id}`, or stop it first")
     config = read_config(run)
     if config is None:
         raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
     if epochs is not None:
-        training = config.training.model_copy(update={"epochs": epochs})
-        replace_text(run.config, dump_config(config.model_copy(update={"training": training})))
-    target, done = epochs or config.training.epochs, read_status(run).epoch
-    if done >= target:
+        config = build_config(config.model_dump(mode="json"), {"training.epochs": epochs})
+    done = read_status(run).epoch
+    if done >= config.training.epochs:
         raise ConfigError(
             f"{run.id} has done its {done} epochs", f"give more: tuiae resume {run.id} --epochs {2 * done}"
         )
+    if epochs is not None:
+        replace_text(run.config, dump_config(config))
     process = start_worker(run)
+    _await_start(run, process)
     if detach:
         return _detached(run, output)
-    _await_start(run, process)
     return _see_through(run, process, output)
+
+
+def _is_free(run: RunPaths) -> bool:
+    """Whether nobody writes the run; a worker that has said its last word gets the moment that it needs to leave."""
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while is_held(run):
+        if read_status(run).live or time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _await_start(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
@@ -97,7 +109,7 @@ def stop(run: RunPaths, output: Output) -> ExitCode:
         TrainingError: it did not answer in time.
     """
     if read_status(run).live:
-        control.send(run, "stop")
+        _send_stop(run)
         deadline = time.monotonic() + STOP_SECONDS
         while (status := read_status(run)).live:
             if time.monotonic() > deadline:
@@ -108,6 +120,14 @@ def stop(run: RunPaths, output: Output) -> ExitCode:
         output.document(summarise(snapshot))
     output.line(f"{run.id}: {snapshot.status.state}")
     return ExitCode.OK
+
+
+def _send_stop(run: RunPaths) -> None:
+    try:
+        control.send(run, "stop")
+    except OSError as error:
+        hint = "stop it as the user who started it"
+        raise UnknownRunError(f"cannot write to {run.control}: {error.strerror}", hint) from error
 
 
 def _detached(run: RunPaths, output: Output) -> ExitCode:
@@ -130,7 +150,7 @@ def _conclude(run: RunPaths, snapshot: Snapshot, process: subprocess.Popen[bytes
     """Say how a run ended, in words and in the exit code."""
     state = snapshot.status.state
     if state == "failed":
-        _raise_failure(run, snapshot)
+        _raise_failure(run, snapshot, owned=process is not None)
     if state not in ("finished", "stopped"):
         code = process.poll() if process is not None else None
         if code == ExitCode.HELD:
@@ -147,11 +167,12 @@ def _conclude(run: RunPaths, snapshot: Snapshot, process: subprocess.Popen[bytes
     return ExitCode.OK
 
 
-def _raise_failure(run: RunPaths, snapshot: Snapshot) -> None:
+def _raise_failure(run: RunPaths, snapshot: Snapshot, *, owned: bool) -> None:
     """Turn what the worker recorded back into the error that it was."""
     record: dict[str, Any] = dict(snapshot.status.error or {})
-    code = record.get("exit_code", ExitCode.TRAINING)
-    if code in (ExitCode.USAGE, ExitCode.DATA) and not snapshot.checkpoints:
+    code = record.get("exit_code")
+    code = code if isinstance(code, int) else ExitCode.TRAINING
+    if owned and code in (ExitCode.USAGE, ExitCode.DATA) and not any(run.weights.glob("step-*")):
         # Nothing was trained: an empty run would only stand in the way.
         shutil.rmtree(run.root, ignore_errors=True)
     kind = BY_CODE.get(code, TrainingError)

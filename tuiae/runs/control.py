@@ -38,7 +38,11 @@ def take(run: RunPaths) -> list[dict[str, Any]]:
     for name in names:
         path = run.control / name
         record = read_json(path)
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink()
+        except OSError:
+            # A directory, or gone already: carrying it out would mean to do so again at every step.
+            continue
         if record.get("command") in COMMANDS:
             taken.append(record)
     return taken

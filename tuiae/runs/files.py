@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 from collections.abc import Callable
@@ -35,7 +36,16 @@ def replace_text(path: Path, text: str) -> None:
 
 def replace_json(path: Path, value: Any) -> None:
     """`replace_file` for a JSON document."""
-    replace_text(path, json.dumps(value, indent=1) + "\n")
+    replace_text(path, json.dumps(_plain(value), indent=1) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can say it: what is not finite becomes null, because NaN is no JSON and stops strict parsers."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -71,7 +81,7 @@ class LineFile:
 
     def append(self, record: dict[str, Any]) -> None:
         """Raises OSError on a full disk; a short write is completed or reported, never ignored."""
-        line = (json.dumps(record, separators=(",", ":")) + "\n").encode()
+        line = (json.dumps(_plain(record), separators=(",", ":")) + "\n").encode()
         written = os.write(self._descriptor, line)
         if written != len(line):
             os.write(self._descriptor, line[written:])

@@ -88,16 +88,18 @@ def new_run_id(name: str, now: float | None = None) -> str:
 
 def is_run(path: Path) -> bool:
     """Whether a directory is a run at all, and not something foreign among the runs."""
-    return (path / "config.toml").is_file() and (path / "status.json").exists()
+    # os.path and not pathlib: a directory that may not be entered is no run, and no error.
+    return os.path.isfile(path / "config.toml") and os.path.exists(path / "status.json")
 
 
 def list_runs(root: Path) -> list[RunPaths]:
     """Every run below `root`, newest first; foreign files and directories are passed over."""
     try:
-        entries = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir()]
+        # A leading dot marks a run that is still being made.
+        names = [name for name in os.listdir(root) if not name.startswith(".")]
     except OSError:
         return []
-    return [RunPaths(path) for path in sorted(entries, reverse=True) if is_run(path)]
+    return [RunPaths(root / name) for name in sorted(names, reverse=True) if is_run(root / name)]
 
 
 def find_run(text: str, root: Path) -> RunPaths:
@@ -106,9 +108,9 @@ def find_run(text: str, root: Path) -> RunPaths:
     Raises:
         UnknownRunError: none or several match.
     """
-    path = Path(text).expanduser()
-    if os.sep in text and is_run(path):
-        return RunPaths(path.absolute())
+    path = Path(os.path.abspath(os.path.expanduser(text)))
+    if (os.sep in text or text == ".") and is_run(path):
+        return RunPaths(path)
     runs = list_runs(root)
     if not runs:
         raise UnknownRunError(f"no runs in {root}", "start one with `tuiae run`")

@@ -22,7 +22,7 @@ def process_start(pid: int) -> str:
     is no such process.
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
         fields = stat.rpartition(")")[2].split()
         # A zombie has ended; only its parent has not looked yet.
         return "" if fields[0] in "ZX" else fields[19]
@@ -31,7 +31,10 @@ def process_start(pid: int) -> str:
             return ""
     except (OSError, IndexError):
         return ""
-    listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    try:
+        listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
     return listed.stdout.strip()
 
 

@@ -6,10 +6,9 @@ import math
 import socket
 import time
 import tomllib
-import zipfile
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -18,11 +17,12 @@ from tuiae.errors import ConfigError
 from tuiae.runs.files import read_json
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import is_alive
-from tuiae.runs.snapshot import Key, Note, Sample, Series, Snapshot, Status
+from tuiae.runs.snapshot import SAMPLE_AXES, Key, Note, Sample, Series, Snapshot, Status
 from tuiae.runs.tail import Tail, parse_event
 
 STALE_SECONDS = 60.0  # a heartbeat is due every second; NFS may lag by half a minute
 START_SECONDS = 60.0  # a cold worker needs a few seconds until it first speaks
+MAX_COUNT = 2**53  # steps and epochs stay exact in the float64 tables of a series
 MAX_NOTES = 200
 MAX_LOG = 500
 
@@ -31,20 +31,34 @@ def read_status(run: RunPaths) -> Status:
     """The status with the reader's verdict: `lost` when the state is live and the process is not."""
     record = read_json(run.status)
     known = {field.name: field for field in fields(Status)}
-    values = {key: value for key, value in record.items() if key in known and _fits(value, known[key].default)}
+    values = {key: value for key, value in record.items() if key in known and _fits(key, value, known[key].default)}
     status = Status(**values)
     if status.live and not _has_pulse(status):
         return replace(status, state="lost")
     return status
 
 
-def _fits(value: Any, default: Any) -> bool:
+def _fits(key: str, value: Any, default: Any) -> bool:
     """Whether a value from a file has the kind that the field promises; what does not is left at its default."""
     if default is None:
-        return value is None or isinstance(value, (int, float, dict))
+        return value is None or (isinstance(value, dict) if key == "error" else _number(value) is not None)
     if isinstance(default, (float, int)):
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        return _number(value) is not None and (isinstance(default, float) or _is_count(value))
     return isinstance(value, type(default))
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None; a JSON integer can be too large for a float."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_COUNT
 
 
 def _has_pulse(status: Status) -> bool:
@@ -52,7 +66,7 @@ def _has_pulse(status: Status) -> bool:
     if not status.pid:
         return silent < START_SECONDS
     if status.host == socket.gethostname():
-        return is_alive(int(status.pid), status.process_start)
+        return is_alive(status.pid, status.process_start)
     return silent < STALE_SECONDS
 
 
@@ -60,7 +74,7 @@ def read_config(run: RunPaths) -> RunConfig | None:
     """The run's config, or None when it is missing, torn, or of a schema that this version does not know."""
     try:
         return build_config(tomllib.loads(run.config.read_text(encoding="utf-8")))
-    except (OSError, ValueError, ConfigError):
+    except (OSError, ValueError, RecursionError, ConfigError):
         return None
 
 
@@ -69,11 +83,12 @@ def read_sample(run: RunPaths, epoch: int) -> Sample | None:
     try:
         with np.load(run.sample(epoch), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # noqa: BLE001 - zipfile and NumPy raise whatever their parsers trip over, a dozen kinds in all
         return None
-    classes = tuple(str(name) for name in arrays.pop("classes", ()))
-    known = {field.name for field in fields(Sample)}
-    return Sample(epoch=epoch, classes=classes, **{key: value for key, value in arrays.items() if key in known})
+    classes = arrays.get("classes", np.empty(0))
+    names = tuple(str(name) for name in classes) if classes.ndim == 1 else ()
+    fit = {key: array for key, array in arrays.items() if array.ndim == SAMPLE_AXES.get(key)}
+    return Sample(epoch=epoch, classes=names, **fit)
 
 
 class RunReader:
@@ -85,6 +100,7 @@ class RunReader:
         self._log = Tail(self.run.log)
         self._config: RunConfig | None = None
         self._snapshot: Snapshot | None = None
+        self._log_lines: list[str] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -94,7 +110,6 @@ class RunReader:
         self._samples: set[int] = set()
         self._checkpoints: set[int] = set()
         self._notes: list[Note] = []
-        self._log_lines: list[str] = []
 
     def poll(self) -> Snapshot:
         """The run as it is now; the same object again when nothing changed."""
@@ -133,35 +148,36 @@ class RunReader:
             record = parse_event(line)
             if record is not None:
                 self._take(record)
-        return bool(lines)
+        return self._events.moved
 
     def _read_log(self) -> bool:
         lines = [line.decode("utf-8", "replace") for line in self._log.poll() if line.strip()]
-        self._log_lines = (self._log_lines + lines)[-MAX_LOG:]
-        return bool(lines)
+        before = [] if self._log.restarted else self._log_lines
+        self._log_lines = (before + lines)[-MAX_LOG:]
+        return self._log.moved
 
     def _take(self, record: dict[str, Any]) -> None:
         kind = record["kind"]
         if kind == "metric":
             self._take_metric(record)
-        elif kind in ("sample", "checkpoint") and isinstance(record.get("epoch"), int):
+        elif kind in ("sample", "checkpoint") and _is_count(record.get("epoch")):
             (self._samples if kind == "sample" else self._checkpoints).add(record["epoch"])
-        elif kind == "start" and isinstance(record.get("step"), int):
+        elif kind == "start" and _is_count(record.get("step")):
             self._drop_after(record["step"])
         if isinstance(record.get("text"), str):
-            when = record.get("time")
-            note = Note(float(when) if isinstance(when, (int, float)) else 0.0, kind, record["text"])
+            note = Note(_number(record.get("time")) or 0.0, kind, record["text"])
             self._notes = [*self._notes, note][-MAX_NOTES:]
 
     def _take_metric(self, record: dict[str, Any]) -> None:
         step, epoch, split, values = (record.get(key) for key in ("step", "epoch", "split", "values"))
-        if not (isinstance(step, int) and isinstance(epoch, (int, float)) and isinstance(values, dict)):
+        epoch = _number(epoch)
+        if not _is_count(step) or epoch is None or not isinstance(values, dict):
             return
         for name, value in values.items():
             # JSON has no NaN; a diverged value is written as null and shown as a gap.
-            number = float(value) if isinstance(value, (int, float)) else math.nan
+            number = _number(value)
             key = (str(split), str(name))
-            self._points.setdefault(key, []).append((step, float(epoch), number))
+            self._points.setdefault(key, []).append((step, epoch, math.nan if number is None else number))
             self._changed.add(key)
 
     def _drop_after(self, step: int) -> None:
@@ -173,7 +189,7 @@ class RunReader:
                 self._changed.add(key)
 
     def _build_series(self) -> dict[Key, Series]:
-        for key in self._changed:
+        for key in [key for key in self._points if key in self._changed]:
             table = np.array(self._points[key], dtype=np.float64).reshape(-1, 3)
             self._series[key] = Series(table[:, 0].astype(np.int64), table[:, 1], table[:, 2])
         self._changed.clear()

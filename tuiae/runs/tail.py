@@ -13,18 +13,20 @@ class Tail:
     """New complete lines since the last poll.
 
     The file is reopened each time, because an open handle on NFS can lag for half a minute. A torn last line waits
-    for its end; a file that shrank or was replaced is read again from the start, and `restarted` says so.
+    for its end; a file that shrank or was replaced is read again from the start, and `restarted` says so. `moved`
+    says whether the poll read anything, which can be the middle of a line.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.restarted = False
+        self.moved = False
         self._offset = 0
         self._identity: tuple[int, int] | None = None
         self._rest = b""
 
     def poll(self) -> list[bytes]:
-        self.restarted = False
+        self.restarted = self.moved = False
         try:
             with open(self.path, "rb") as file:
                 self._notice_replacement(file.fileno())
@@ -33,6 +35,7 @@ class Tail:
         except OSError:
             return []
         self._offset += len(data)
+        self.moved = bool(data) or self.restarted
         *lines, self._rest = (self._rest + data).split(b"\n")
         return lines
 

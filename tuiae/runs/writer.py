@@ -130,12 +130,15 @@ class RunWriter:
 
     def close(self, state: str, error: dict[str, Any] | None = None) -> None:
         """Record how the run ended; after this nothing is written any more."""
-        self.event("end", state=state, error=error)
         self._ended.set()
         self._heart.join()
-        self._events.sync()
-        self._events.close()
-        self.status(now=True, state=state, error=error)
+        try:
+            self.event("end", state=state, error=error)
+            self._events.sync()
+        finally:
+            # On a full disk one of the two may still get through, and the status is what readers go by.
+            self._events.close()
+            self.status(now=True, state=state, error=error)
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):

@@ -59,7 +59,12 @@ def _write_files(folder: Path, step: int, epoch: float, model: torch.nn.Module, 
 
 
 def prune(run: RunPaths, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints and the best; called after the new one is durable."""
+    """Delete all but the newest `keep` checkpoints and the best; called after the new one is durable.
+
+    Drafts go too: they are what a worker that was killed while saving left behind.
+    """
+    for draft in run.weights.glob(".step-*.tmp"):
+        shutil.rmtree(draft, ignore_errors=True)
     named = {pointed(run, "best"), pointed(run, "last")}
     for folder in all_checkpoints(run)[keep:]:
         if folder.name not in named:
@@ -75,7 +80,7 @@ def all_checkpoints(run: RunPaths) -> list[Path]:
 def pointed(run: RunPaths, name: str) -> str:
     """The step that `last` or `best` names; empty when it names none."""
     try:
-        return (run.weights / name).read_text().strip()
+        return (run.weights / name).read_text(errors="replace").strip()
     except OSError:
         return ""
 
@@ -86,6 +91,8 @@ def verify(folder: Path) -> bool:
     if not isinstance(files, dict) or set(files) != {MODEL, STATE}:
         return False
     for name, entry in files.items():
+        if not isinstance(entry, dict):
+            return False
         try:
             data = (folder / name).read_bytes()
         except OSError:

@@ -110,6 +110,11 @@ class Fit:
             "lower training.learning_rate; the last good checkpoint is kept",
         )
 
+    def _check_weights(self) -> None:
+        """The last step before a save can spoil the weights of a loss that was still a number."""
+        if not all(bool(parameter.isfinite().all()) for parameter in self.parts.model.parameters()):  # host/device sync
+            self._diverge()
+
     def _obey(self) -> str:
         """Carry out what was asked for at this step boundary; `stop` is for the caller."""
         commands = self.mailbox.take()
@@ -161,13 +166,7 @@ class Fit:
         speed["epoch_seconds"] = state.epoch_seconds
         state.epoch, state.position, state.epoch_seconds = state.epoch + 1, 0, 0.0
         state.totals.reset()
-        for split, values in (
-            ("train", train),
-            ("test", test.metrics),
-            ("train-eval", clean.metrics),
-            ("speed", speed),
-        ):
-            self.report.metrics(split, values)
+        self.report.epoch({"train": train, "test": test.metrics, "train-eval": clean.metrics, "speed": speed})
         last = state.epoch == self.config.training.epochs
         if last or state.epoch % self.config.samples.every == 0:
             self._sample(test.confusion)
@@ -191,6 +190,7 @@ class Fit:
 
     def _save(self, names: tuple[str, ...]) -> None:
         state = self.state
+        self._check_weights()
         epoch = self.report.epochs_done()
         save_checkpoint(self.writer.run, state.step, epoch, self.parts.model, state.dump(self.parts), names)
         prune(self.writer.run, self.config.checkpoint.keep)

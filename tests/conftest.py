@@ -1,0 +1,216 @@
+"""Rooms of their own for runs and data, the command line as a real process, and runs that several tests look at."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tuiae.runs.layout import RunPaths
+
+CHECKOUT = Path(__file__).parents[1]
+PATIENCE = 60.0  # seconds until a condition that should hold soon counts as missed
+
+# Small, and with everything random that a training can have: shuffles, dropout, noise.
+SMALL = """
+name = "small"
+[data]
+dataset = "digits"
+[noise]
+kind = "gaussian"
+level = 0.2
+[model]
+family = "dense"
+hidden = [32]
+latent = 8
+dropout = 0.05
+[training]
+epochs = 4
+batch_size = 100
+learning_rate = 2e-2
+device = "cpu"
+[checkpoint]
+keep = 2
+"""
+
+
+def pytest_configure() -> None:
+    # Before torch is imported, and inherited by the workers: two threads each of several small trainings at once
+    # spend their time waiting for one another.
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+# Long enough to be interrupted on the way: 60 epochs of 60 steps, some three seconds.
+LONG = ("--epochs", "60", "--set", "training.batch_size=25")
+
+
+def wait_until(condition: Callable[[], Any], deadline: float = PATIENCE) -> Any:
+    """Poll until `condition` gives something true, and return that; fail after `deadline` seconds."""
+    end = time.monotonic() + deadline
+    while not (found := condition()):
+        if time.monotonic() > end:
+            pytest.fail(f"not within {deadline:.0f} s: {condition}")
+        time.sleep(0.01)
+    return found
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left behind."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> Any:
+        """stdout as exactly one JSON document; anything beside it fails."""
+        return json.loads(self.stdout)
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """The command line with its own runs and data; `lab("run", ...)` runs it as a user would, in a process."""
+
+    root: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        dropped = ("COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+        kept = {key: value for key, value in os.environ.items() if key not in dropped}
+        own = {"TUIAE_RUNS_DIR": str(self.runs), "TUIAE_DATA_DIR": str(self.data), "PYTHONPATH": str(CHECKOUT)}
+        return {**kept, **own}
+
+    def __call__(self, *arguments: str, check: int | None = 0, **options: Any) -> Result:
+        process = self.start(*arguments, **options)
+        try:
+            stdout, stderr = process.communicate(timeout=PATIENCE * 2)
+        finally:
+            process.kill()
+        result = Result(process.returncode, stdout, stderr)
+        assert check is None or result.rc == check, f"exit code {result.rc}, not {check}\n{stdout}\n{stderr}"
+        return result
+
+    def start(self, *arguments: str, module: str = "tuiae.cli", **options: Any) -> subprocess.Popen[str]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            **{
+                "stdin": subprocess.DEVNULL,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                "text": True,
+                "env": self.environment,
+                "cwd": self.root,
+                **options,
+            },
+        )
+
+    def preset(self, text: str = SMALL, name: str = "small.toml") -> str:
+        """Write a preset and give its path."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / name).write_text(text)
+        return str(self.root / name)
+
+    def train(self, *arguments: str, check: int = 0) -> RunPaths:
+        """Train the small preset to its end."""
+        return self.run(self("run", self.preset(), "--json", *arguments, check=check).document["run"])
+
+    def detach(self, *arguments: str) -> RunPaths:
+        """Start the small preset and leave it."""
+        return self.run(self("run", self.preset(), "--detach", "--json", *arguments).document["run"])
+
+    def run(self, name: str) -> RunPaths:
+        return RunPaths(self.runs / name)
+
+    def copy(self, run: RunPaths) -> RunPaths:
+        """A run of one's own to go on with or to damage."""
+        shutil.copytree(run.root, self.runs / run.id)
+        return self.run(run.id)
+
+
+@pytest.fixture(autouse=True)
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
+    """Each test's own runs and data, for this process and for those that it starts."""
+    laboratory = Laboratory(tmp_path / "lab")
+    monkeypatch.setenv("TUIAE_RUNS_DIR", str(laboratory.runs))
+    monkeypatch.setenv("TUIAE_DATA_DIR", str(laboratory.data))
+    return laboratory
+
+
+@pytest.fixture
+def tuiae(lab: Laboratory) -> Laboratory:
+    return lab
+
+
+@pytest.fixture
+def runs_root(lab: Laboratory) -> Path:
+    return lab.runs
+
+
+@pytest.fixture
+def data_root(lab: Laboratory) -> Path:
+    return lab.data
+
+
+@pytest.fixture(scope="session")
+def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+    """For runs that many tests only read."""
+    return Laboratory(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(scope="session")
+def finished(shared_lab: Laboratory) -> RunPaths:
+    """Four epochs of an autoencoder on `digits`, as `tuiae run` leaves them. Look, do not touch."""
+    return shared_lab.train()
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(shared_lab: Laboratory) -> RunPaths:
+    """The LONG run, from its first step to its last in one go. Look, do not touch."""
+    return shared_lab.train(*LONG)
+
+
+@pytest.fixture(scope="session")
+def classified(shared_lab: Laboratory, finished: RunPaths) -> RunPaths:
+    """A classifier on the frozen encoder of `finished`. Look, do not touch."""
+    frozen = ("model.family=classifier", f"model.encoder_run={finished.id}", "model.freeze=true", "name=classified")
+    return shared_lab.train(*(word for setting in frozen for word in ("--set", setting)))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with the idx files of MNIST and Fashion-MNIST, `mnist/` and `fashion-mnist/`."""
+    folder = Path(os.environ.get("TUIAE_TEST_DATA") or CHECKOUT.parent / "shared" / "data")
+    if not (folder / "mnist").is_dir():
+        pytest.skip(f"no MNIST in {folder}: set TUIAE_TEST_DATA")
+    return folder
+
+
+@pytest.fixture
+def workers() -> Iterator[list[subprocess.Popen[Any]]]:
+    """Processes put here are ended with the test, whatever becomes of it."""
+    started: list[subprocess.Popen[Any]] = []
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()
+        for pipe in filter(None, (process.stdin, process.stdout, process.stderr)):
+            pipe.close()

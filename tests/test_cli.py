@@ -1,0 +1,318 @@
+"""The command line as a user's shell and scripts see it: documents, exit codes, sentences."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CHECKOUT, LONG, Laboratory, wait_until
+
+from tuiae.config import load_config
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.reader import read_status
+
+SUMMARY = {"run", "dir", "state", "device", "epochs", "metrics", "history", "epoch_seconds"}  # promised to scripts
+ESCAPE = "\x1b"
+
+
+# Documents
+
+
+def test_run_ends_with_one_document_and_show_prints_the_same(shared_lab: Laboratory, finished: RunPaths) -> None:
+    document = shared_lab("show", finished.id, "--json").document
+    assert document.keys() >= SUMMARY
+    assert (document["run"], document["dir"], document["state"]) == (finished.id, str(finished.root), "finished")
+    assert document["device"].startswith("cpu")
+    assert document["epochs"] == 4
+    for key in ("train/loss", "test/loss", "test/accuracy"):
+        assert len(document["history"][key]) == 4
+        assert document["metrics"][key] == document["history"][key][-1]
+    assert len(document["epoch_seconds"]) == 4
+    assert all(seconds > 0 for seconds in document["epoch_seconds"])
+
+
+def test_run_with_json_keeps_stdout_for_the_document(lab: Laboratory) -> None:
+    result = lab("run", lab.preset(), "--epochs", "2", "--json")
+    assert result.document.keys() >= SUMMARY
+    assert result.document == lab("show", "last", "--json").document
+    assert "epoch 2/2" in result.stderr
+    assert ESCAPE not in result.stdout + result.stderr
+
+
+def test_run_without_json_prints_plain_lines(lab: Laboratory) -> None:
+    result = lab("run", lab.preset(), "--epochs", "2")
+    assert "finished" in result.stdout
+    assert len(re.findall(r"^epoch [12]/2 .*", result.stderr, re.MULTILINE)) == 2
+    assert ESCAPE not in result.stdout + result.stderr
+    assert "\r" not in result.stdout + result.stderr
+
+
+def test_the_first_command_of_the_readme_needs_no_arguments_and_no_network(lab: Laboratory) -> None:
+    environment = {**lab.environment, "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    document = lab("run", "--epochs", "3", "--json", env=environment).document
+    assert (document["state"], document["epochs"]) == ("finished", 3)
+    assert "-quickstart-" in document["run"]
+
+
+def test_runs_lists_the_newest_first(shared_lab: Laboratory, finished: RunPaths, classified: RunPaths) -> None:
+    rows = {row["run"]: row for row in shared_lab("runs", "--json").document}
+    assert list(rows) == sorted(rows, reverse=True)
+    row = rows[finished.id]
+    assert (row["state"], row["dataset"], row["epoch"], row["epochs"]) == ("finished", "digits", 4, 4)
+    shown = shared_lab("runs").stdout
+    assert finished.id in shown
+    assert classified.id in shown
+    assert ESCAPE not in shown
+
+
+def test_without_runs_the_list_is_an_empty_document(lab: Laboratory) -> None:
+    assert lab("runs", "--json").document == []
+    assert "tuiae run" in lab("runs").stdout
+
+
+def test_eval_measures_what_training_measured(shared_lab: Laboratory, classified: RunPaths, finished: RunPaths) -> None:
+    for run in (finished, classified):
+        trained = shared_lab("show", run.id, "--json").document["metrics"]
+        document = shared_lab("eval", run.id, "--json", "--device", "cpu").document
+        assert document["metrics"].keys() == {f"{s}/{m}" for s in ("train", "test") for m in ("loss", "accuracy")}
+        assert document["metrics"]["test/loss"] == pytest.approx(trained["test/loss"], rel=1e-5)
+    assert sum(map(sum, document["confusion"])) == 297
+    assert document["classes"] == [str(digit) for digit in range(10)]
+
+
+def test_eval_takes_other_weights_and_another_noise(shared_lab: Laboratory, finished: RunPaths) -> None:
+    def loss(*arguments: str) -> float:
+        return shared_lab("eval", finished.id, "--json", *arguments).document["metrics"]["test/loss"]
+
+    history = shared_lab("show", finished.id, "--json").document["history"]["test/loss"]
+    assert loss("--weights", "45") == pytest.approx(history[2], rel=1e-5)
+    assert loss("--noise", "gaussian:0.8") > loss() > loss("--noise", "none")
+    result = shared_lab("eval", finished.id, "--weights", "15", check=4)
+    assert "no whole checkpoint '15'" in result.stderr
+    assert "45" in result.stderr
+
+
+def test_presets_lists_what_is_there_with_what_it_teaches(lab: Laboratory) -> None:
+    rows = lab("presets", "--json").document
+    assert {row["name"] for row in rows} == {path.stem for path in (CHECKOUT / "presets").glob("*.toml")}
+    assert all(Path(row["path"]).is_file() and row["teaches"] for row in rows)
+
+
+def test_data_list_says_what_is_ready_with_no_network(lab: Laboratory) -> None:
+    ready = {row["name"]: row["ready"] for row in lab("data", "list", "--json").document}
+    assert ready["digits"]
+    assert ready["glyphs"]
+    assert not ready["mnist"]
+    assert "digits" in lab("data", "list").stdout
+
+
+def test_attach_and_stop_of_a_finished_run_only_say_so(shared_lab: Laboratory, finished: RunPaths) -> None:
+    before = finished.status.read_bytes()
+    for command in ("attach", "stop"):
+        document = shared_lab(command, finished.id, "--json").document
+        assert document.keys() >= SUMMARY
+        assert document["state"] == "finished"
+    assert finished.status.read_bytes() == before
+    assert os.listdir(finished.control) == []
+
+
+def test_detach_returns_while_the_run_goes_on(lab: Laboratory) -> None:
+    document = lab("run", lab.preset(), *LONG, "--detach", "--json").document
+    run = lab.run(document["run"])
+    assert document["dir"] == str(run.root)
+    assert read_status(run).live
+    # Ctrl-C at an `attach` ends the watching alone.
+    watcher = lab.start("attach", run.id, "--json")
+    assert watcher.stderr is not None
+    assert watcher.stderr.readline()
+    watcher.send_signal(2)
+    assert "left running" in watcher.communicate()[1]
+    assert watcher.returncode == 0
+    assert read_status(run).live
+    assert lab("attach", run.id, "--json").document["epochs"] == 60
+
+
+# Exit codes and sentences
+
+MISTAKES: list[tuple[list[str], int, str]] = [
+    (["run", "quikstart"], 2, "no such preset (did you mean 'quickstart'?)"),
+    (["run", "--set", "training.epohcs=3"], 2, "unknown key 'training.epohcs' (did you mean 'training.epochs'?)"),
+    (["run", "--set", "nonsense"], 2, "not KEY=VALUE"),
+    (["run", "--epochs", "0"], 2, "training.epochs = 0"),
+    (["run", "--noise", "gauss:0.2"], 2, "noise.kind = 'gauss': allowed"),
+    (["run", "--noise", "gaussian:much"], 2, "noise.level = 'much'"),
+    (["run", "--device", "gpu"], 2, "allowed: auto, cpu, cuda, cuda:N, mps"),
+    (["run", "--device", "cuda:99"], 2, "training.device = 'cuda:99': this machine has cpu"),
+    (["run", "--dataset", "digitz"], 2, "no such dataset (did you mean 'digits'?)"),
+    (["run", "--set", "data.classes=['7', '8', 'nine']"], 2, "digits has no class 'nine'"),
+    (["run", "--dataset", "folder:/nowhere/at/all"], 3, "/nowhere/at/all"),
+    (["data", "import", "/nowhere/at/all"], 3, "/nowhere/at/all"),
+    (["show", "nothing-like-it"], 2, "no runs in"),
+    (["resume", "last"], 2, "no runs in"),
+    (["stop", "last"], 2, "no runs in"),
+    (["attach"], 2, "no runs in"),
+    (["eval"], 2, "no runs in"),
+    ([], 2, "the dashboard needs a terminal"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), MISTAKES, ids=[" ".join(row[0]) for row in MISTAKES])
+def test_a_mistake_gets_a_sentence_its_exit_code_and_leaves_no_run(
+    lab: Laboratory, arguments: list[str], code: int, said: str
+) -> None:
+    result = lab(*arguments, check=code)
+    assert result.stderr.startswith("error: ")
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert ESCAPE not in result.stderr
+    assert list_runs(lab.runs) == []
+
+
+def test_with_json_a_mistake_is_the_document(lab: Laboratory) -> None:
+    result = lab("run", "quikstart", "--json", check=2)
+    assert result.document["exit_code"] == 2
+    assert "quikstart: no such preset" in result.document["error"]
+    assert "tuiae presets" in result.document["hint"]
+    assert result.stderr.startswith("error: ")
+
+
+def test_debug_shows_where_an_error_came_from(lab: Laboratory) -> None:
+    assert "Traceback" in lab("run", "quikstart", "--debug", check=None).stderr
+
+
+def test_a_command_that_is_none_is_a_usage_error(lab: Laboratory) -> None:
+    for arguments in (["trian"], ["run", "--epoch"], ["run", "--epochs", "many"], ["show"] * 3):
+        assert "Traceback" not in lab(*arguments, check=2).stderr
+
+
+def test_a_set_that_is_not_here_is_exit_3_with_the_three_ways_on(lab: Laboratory) -> None:
+    environment = {**lab.environment, "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    result = lab("run", lab.preset(), "--dataset", "mnist", check=3, env=environment)
+    for way in ("tuiae data fetch mnist", "tuiae data import", "--dataset digits"):
+        assert way in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list_runs(lab.runs) == []
+
+
+def test_a_runs_directory_that_cannot_be_is_said_before_anything_is_trained(lab: Laboratory) -> None:
+    lab.root.mkdir()
+    (lab.root / "file").write_text("")
+    result = lab("run", env={**lab.environment, "TUIAE_RUNS_DIR": str(lab.root / "file" / "runs")}, check=2)
+    assert "cannot write runs to" in result.stderr
+    assert "TUIAE_RUNS_DIR" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_run_that_takes_no_commands_is_not_waited_for(lab: Laboratory) -> None:
+    run = lab.detach(*LONG)
+    wait_until(lambda: read_status(run).pid)
+    run.control.rename(run.root / "elsewhere")
+    run.control.write_text("in the way")
+    result = lab("stop", run.id, check=2)
+    assert f"cannot write to {run.control}" in result.stderr
+    assert "Traceback" not in result.stderr
+    run.control.unlink()
+    lab("stop", run.id)
+
+
+def test_attach_to_a_failed_run_says_why_and_leaves_it_there(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    shutil.rmtree(run.weights)
+    error = {"cause": "no such thing", "hint": "get one", "exit_code": 3}
+    run.status.write_text(json.dumps({**json.loads(run.status.read_text()), "state": "failed", "error": error}))
+    result = lab("attach", run.id, check=3)
+    assert result.stderr.endswith("error: no such thing\n  try: get one\n")
+    assert list_runs(lab.runs) == [run]
+
+
+@pytest.mark.parametrize("record", ["null", "5", '{"exit_code": "x"}', '{"exit_code": [3], "cause": 5}'])
+def test_a_failure_whose_record_is_damaged_is_still_a_failure(lab: Laboratory, finished: RunPaths, record: str) -> None:
+    run = lab.copy(finished)
+    run.status.write_text(f'{{"state": "failed", "error": {record}}}')
+    for command in ("show", "runs"):
+        lab(command, "--json")
+    assert "Traceback" not in lab("attach", run.id, check=4).stderr
+
+
+def test_flags_reach_the_config_and_set_wins(lab: Laboratory) -> None:
+    flags = ["--epochs", "1", "--latent", "3", "--seed", "7", "--noise", "mask:0.25", "--device", "cpu"]
+    run = lab.train(*flags, "--set", "model.latent=5", "--set", "name=mine")
+    config = load_config(run.config)
+    assert (config.training.epochs, config.model.latent, config.training.seed) == (1, 5, 7)
+    assert (config.noise.kind, config.noise.level, config.name) == ("mask", 0.25, "mine")
+    assert "-mine-" in run.id
+
+
+def test_help_names_the_commands_and_the_exit_codes(lab: Laboratory) -> None:
+    shown = lab("--help").stdout
+    for command in ("run", "resume", "attach", "stop", "runs", "show", "eval", "presets", "data"):
+        assert re.search(rf"^\s+{command}\s", shown, re.MULTILINE), command
+    for code in ("0 done", "2 usage", "3 data", "4 training failed", "5 stopped", "6 run held"):
+        assert code in " ".join(shown.split())
+    assert ESCAPE not in shown
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(shared_lab: Laboratory, finished: RunPaths) -> None:
+    for arguments in (["show", finished.id, "--json"], ["runs"], ["presets", "--json"]):
+        process = shared_lab.start(*arguments)
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        assert process.communicate()[1] == ""
+        assert process.returncode == 0
+
+
+def test_fashion_mnist_carried_to_a_machine_without_network_trains(lab: Laboratory, real_data: Path) -> None:
+    imported = lab("data", "import", str(real_data / "fashion-mnist"), "--json").document
+    assert (imported["dataset"], imported["train"], imported["test"]) == ("fashion-mnist", 60_000, 10_000)
+    small = ["--set", "data.train_limit=2000", "--set", "data.test_limit=500", "--set", "training.batch_size=250"]
+    document = lab("run", "conv_64", "--epochs", "1", *small, "--json").document
+    assert (document["state"], document["steps"]) == ("finished", 8)
+    assert 0 < document["metrics"]["test/loss"] < 0.2
+    assert "fashion-mnist" in lab("show", "last").stdout
+
+
+def test_a_terminal_gets_a_bar_and_plain_or_dumb_does_not(lab: Laboratory) -> None:
+    def errors_on_a_terminal(*arguments: str, term: str = "xterm-256color") -> str:
+        master, slave = os.openpty()
+        environment = {**lab.environment, "TERM": term}
+        process = lab.start("run", lab.preset(), "--epochs", "1", *arguments, stderr=slave, env=environment)
+        os.close(slave)
+        received = b""
+        while chunk := _read(master):
+            received += chunk
+        os.close(master)
+        process.communicate()
+        assert process.returncode == 0, received
+        return received.decode()
+
+    assert ESCAPE in errors_on_a_terminal()
+    assert ESCAPE not in errors_on_a_terminal("--plain")
+    assert ESCAPE not in errors_on_a_terminal(term="dumb")
+
+
+def _read(master: int) -> bytes:
+    try:
+        return os.read(master, 4096)
+    except OSError:  # Linux answers with EIO once the other side is closed
+        return b""
+
+
+def test_version_is_printed(lab: Laboratory) -> None:
+    assert re.fullmatch(r"tuiae \d+\.\d+\.\S+\n", lab("--version").stdout)
+
+
+def test_two_runs_at_once_keep_apart(lab: Laboratory, workers: list[subprocess.Popen[Any]]) -> None:
+    started = [lab.start("run", lab.preset(), "--epochs", "2", "--seed", seed, "--json") for seed in ("1", "2")]
+    workers.extend(started)
+    documents = [json.loads(process.communicate(timeout=120)[0]) for process in started]
+    assert documents[0]["run"] != documents[1]["run"]
+    assert {document["state"] for document in documents} == {"finished"}
+    assert documents[0]["metrics"] != documents[1]["metrics"]

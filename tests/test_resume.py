@@ -1,0 +1,260 @@
+"""A run that was interrupted, by whatever, goes on and ends as if nobody had touched it: bit for bit on the CPU."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import LONG, Laboratory, wait_until
+
+from tuiae.config import load_config
+from tuiae.runs import control
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.process import RunLock
+from tuiae.runs.reader import RunReader, read_sample, read_status
+from tuiae.runs.summary import summarise
+from tuiae.runs.writer import RunWriter, create_run
+from tuiae.training.checkpoint import find_checkpoint, load_state, load_weights
+from tuiae.training.fit import Fit
+from tuiae.training.report import Mailbox
+from tuiae.training.setup import set_up
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equality to the last bit, tensors included."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def assert_same_end(run: RunPaths, reference: RunPaths) -> None:
+    """The same curves, weights, optimizer, random state and last pictures."""
+    histories = [summarise(RunReader(path.root).read_all())["history"] for path in (run, reference)]
+    assert histories[0] == histories[1]
+    ours, theirs = find_checkpoint(run), find_checkpoint(reference)
+    assert ours is not None
+    assert theirs is not None
+    assert ours.name == theirs.name
+    assert same(load_weights(ours), load_weights(theirs))
+    timing = ("seconds", "epoch_seconds")
+    states = [{key: value for key, value in load_state(f).items() if key not in timing} for f in (ours, theirs)]
+    assert same(*states)
+    epochs = RunReader(reference.root).read_all().samples
+    assert RunReader(run.root).read_all().samples == epochs
+    samples = [read_sample(path, epochs[-1]) for path in (run, reference)]
+    np.testing.assert_array_equal(samples[0].reconstructions, samples[1].reconstructions)  # type: ignore[union-attr]
+
+
+def under_way(run: RunPaths, checkpoints: int = 2) -> bool:
+    return len(RunReader(run.root).read_all().checkpoints) >= checkpoints
+
+
+def pid_of(run: RunPaths) -> int:
+    return wait_until(lambda: read_status(run).pid)
+
+
+# In this process: stopped at an exact step
+
+
+@pytest.mark.parametrize("stops", [[0], [1, 2], [22], [15, 30], [59], [7, 8, 44]], ids=str)
+def test_a_training_stopped_at_any_step_ends_the_same(lab: Laboratory, finished: RunPaths, stops: list[int]) -> None:
+    run = create_run(load_config(Path(lab.preset())), lab.runs, [])
+    for stop in [*stops, None]:
+        writer = RunWriter(run)
+        fit = Fit(set_up(load_config(run.config)), writer, Mailbox(run, lambda: stop == fit.state.step))  # noqa: B023
+        state = fit.run()
+        writer.close(state)
+        assert state == ("finished" if stop is None else "stopped")
+        assert fit.state.step == (60 if stop is None else stop)
+    assert_same_end(run, finished)
+
+
+# In processes of their own: ended as people and machines end them
+
+
+def test_stop_saves_mid_way_and_resume_ends_the_same(lab: Laboratory, uninterrupted: RunPaths) -> None:
+    run = lab.detach(*LONG)
+    wait_until(lambda: under_way(run))
+    assert lab("stop", run.id, "--json").document["state"] == "stopped"
+    step = read_status(run).step
+    assert 0 < step < 3600
+    assert load_state(find_checkpoint(run))["step"] == step  # type: ignore[arg-type]
+    assert lab("attach", run.id, check=5).stderr.count(f"tuiae resume {run.id}") == 1
+    # At once, while the worker is still leaving.
+    assert lab("resume", run.id, "--json").document["state"] == "finished"
+    assert_same_end(run, uninterrupted)
+
+
+def test_a_worker_that_is_terminated_saves_and_resume_ends_the_same(lab: Laboratory, uninterrupted: RunPaths) -> None:
+    run = lab.detach(*LONG)
+    wait_until(lambda: under_way(run))
+    os.kill(pid_of(run), signal.SIGTERM)
+    wait_until(lambda: read_status(run).state == "stopped")
+    lab("resume", run.id)
+    assert_same_end(run, uninterrupted)
+
+
+def test_a_worker_that_is_killed_is_lost_and_resume_ends_the_same(lab: Laboratory, uninterrupted: RunPaths) -> None:
+    run = lab.detach(*LONG)
+    wait_until(lambda: under_way(run))
+    os.kill(pid_of(run), signal.SIGKILL)
+    wait_until(lambda: read_status(run).state == "lost")
+    assert lab("show", run.id, "--json").document["state"] == "lost"
+    assert [row["state"] for row in lab("runs", "--json").document] == ["lost"]
+    assert "the worker died" in lab("attach", run.id, check=4).stderr
+    # A killed writer leaves half a line.
+    with open(run.events, "ab") as file:
+        file.write(b'{"v":1,"seq":99999,"kind":"metr')
+    lab("resume", run.id)
+    assert_same_end(run, uninterrupted)
+
+
+def test_ctrl_c_saves_exits_5_with_the_way_on_and_resume_ends_the_same(
+    lab: Laboratory, uninterrupted: RunPaths, workers: list[subprocess.Popen[Any]]
+) -> None:
+    process = lab.start("run", lab.preset(), *LONG, "--json")
+    workers.append(process)
+    (run,) = wait_until(lambda: list_runs(lab.runs))
+    wait_until(lambda: under_way(run))
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 5, stderr
+    assert '"state": "stopped"' in stdout
+    assert f"tuiae resume {run.id}" in stderr
+    assert "Traceback" not in stderr
+    lab("resume", run.id)
+    assert_same_end(run, uninterrupted)
+
+
+def test_a_run_whose_worker_is_killed_while_it_is_followed_says_how_it_died(
+    lab: Laboratory, workers: list[subprocess.Popen[Any]]
+) -> None:
+    process = lab.start("run", lab.preset(), *LONG)
+    workers.append(process)
+    (run,) = wait_until(lambda: list_runs(lab.runs))
+    os.kill(pid_of(run), signal.SIGKILL)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert f"{run.id}: the worker died (signal 9)" in stderr
+    assert f"tuiae resume {run.id}" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_a_run_that_nobody_follows_any_more_goes_on(lab: Laboratory, workers: list[subprocess.Popen[Any]]) -> None:
+    process = lab.start("run", lab.preset(), *LONG, start_new_session=True)
+    workers.append(process)
+    (run,) = wait_until(lambda: list_runs(lab.runs))
+    # The terminal goes away: the whole foreground group gets the signal.
+    os.killpg(process.pid, signal.SIGHUP)
+    process.communicate(timeout=60)
+    wait_until(lambda: read_status(run).state == "finished")
+
+
+# Commands to a run under way
+
+
+def test_a_pause_holds_a_run_still_until_it_is_told_to_go_on(lab: Laboratory, uninterrupted: RunPaths) -> None:
+    run = lab.detach(*LONG)
+    wait_until(lambda: under_way(run))
+    control.send(run, "pause")
+    step = wait_until(lambda: read_status(run).state == "paused" and read_status(run).step)
+    control.send(run, "save")
+    saved = wait_until(lambda: find_checkpoint(run) == run.weights / f"step-{step:06d}" and find_checkpoint(run))
+    wait_until(lambda: read_status(run).state == "paused")
+    assert load_state(saved)["step"] == read_status(run).step == step
+    assert "state: paused" in _plain_show(lab, run)
+    control.send(run, "resume")
+    assert lab("attach", run.id, "--json").document["state"] == "finished"
+    assert_same_end(run, uninterrupted)
+
+
+def _plain_show(lab: Laboratory, run: RunPaths) -> str:
+    first = lab("show", run.id, "--plain").stdout.splitlines()[0]
+    return f"state: {first.split()[-1]}"
+
+
+def test_a_run_can_be_stopped_out_of_a_pause(lab: Laboratory) -> None:
+    run = lab.detach(*LONG)
+    control.send(run, "pause")  # heard before the first step
+    wait_until(lambda: read_status(run).state == "paused")
+    assert lab("stop", run.id, "--json").document["state"] == "stopped"
+    assert find_checkpoint(run) is not None
+
+
+def test_a_stop_before_the_first_step_stops_the_run(lab: Laboratory) -> None:
+    run = lab.detach(*LONG)
+    assert lab("stop", run.id, "--json").document["state"] == "stopped"
+    assert read_status(run).epoch < 60
+
+
+# Resuming
+
+
+def test_a_run_that_is_held_is_not_resumed(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.detach(*LONG)
+    pid_of(run)
+    before = run.config.read_bytes()
+    result = lab("resume", run.id, "--epochs", "99", "--json", check=6)
+    assert "is still running" in result.document["error"]
+    assert f"tuiae attach {run.id}" in result.stderr
+    assert run.config.read_bytes() == before
+    lab("stop", run.id)
+    copy = lab.copy(finished)
+    lock = RunLock(copy)
+    assert lock.acquire()
+    # A node that shares the directory holds it: the status alone does not tell.
+    lab("resume", copy.id, "--epochs", "9", check=6)
+    lock.release()
+
+
+@pytest.mark.parametrize("epochs", [(), ("--epochs", "4"), ("--epochs", "2")])
+def test_a_run_that_has_done_its_epochs_is_told_how_to_get_more(
+    lab: Laboratory, finished: RunPaths, epochs: tuple[str, ...]
+) -> None:
+    run = lab.copy(finished)
+    result = lab("resume", run.id, *epochs, check=2)
+    assert f"{run.id} has done its 4 epochs" in result.stderr
+    assert f"tuiae resume {run.id} --epochs 8" in result.stderr
+    assert load_config(run.config).training.epochs == 4
+
+
+@pytest.mark.parametrize("epochs", ["0", "-3", "1000001"])
+def test_a_number_of_epochs_that_cannot_be_leaves_the_run_as_it_was(
+    lab: Laboratory, finished: RunPaths, epochs: str
+) -> None:
+    run = lab.copy(finished)
+    lab("resume", run.id, "--epochs", epochs, check=2)
+    assert load_config(run.config).training.epochs == 4
+
+
+def test_a_stop_that_came_too_late_does_not_stop_the_resumed_run(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    control.send(run, "stop")
+    assert lab("resume", run.id, "--epochs", "5", "--json").document["state"] == "finished"
+
+
+def test_a_run_resumed_in_the_background_can_be_stopped_at_once(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    assert lab("resume", run.id, "--epochs", "900000", "--detach", "--json").document["run"] == run.id
+    assert read_status(run).live
+    assert lab("stop", run.id, "--json").document["state"] == "stopped"
+    lab("resume", run.id, "--epochs", "4", check=2)
+
+
+def test_a_config_that_was_lost_is_said(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    run.config.write_text("[data")
+    for command in (("resume", run.id, "--epochs", "9"), ("eval", run.id)):
+        result = lab(*command, check=2)
+        assert "not a config of this version" in result.stderr
+        assert "Traceback" not in result.stderr

@@ -1,0 +1,386 @@
+"""The run directory: what a writer leaves, and what a reader makes of it when it is torn, damaged or foreign."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuiae.config import RunConfig
+from tuiae.errors import UnknownRunError
+from tuiae.runs.files import replace_file
+from tuiae.runs.layout import RunPaths, find_run, list_runs, new_run_id
+from tuiae.runs.process import process_start
+from tuiae.runs.reader import RunReader, read_config, read_sample, read_status
+from tuiae.runs.summary import summarise
+from tuiae.runs.tail import CHUNK
+from tuiae.runs.writer import RunWriter, create_run
+
+FOREIGN_HOST = "some-other-host"
+
+
+@pytest.fixture
+def run(runs_root: Path) -> RunPaths:
+    return create_run(RunConfig(name="mine"), runs_root, ["tuiae", "run"])
+
+
+def write_history(run: RunPaths, epochs: int = 3) -> None:
+    """What a training of so many epochs of ten steps leaves behind."""
+    writer = RunWriter(run)
+    writer.event("start", step=0, epoch=0, text="training from the first step")
+    for epoch in range(1, epochs + 1):
+        writer.event("metric", split="test", step=10 * epoch, epoch=epoch, values={"loss": 1 / epoch})
+        writer.sample(epoch, inputs=np.full((2, 1, 4, 4), epoch, np.uint8), labels=np.array([0, 1]))
+    writer.status(epoch=epochs, epochs=epochs, step=10 * epochs)
+    writer.close("finished")
+
+
+def add(run: RunPaths, *lines: bytes) -> None:
+    with open(run.events, "ab") as file:
+        file.write(b"".join(lines))
+
+
+def metric(step: Any, loss: Any, **fields: Any) -> bytes:
+    record = {"kind": "metric", "split": "test", "step": step, "epoch": 1, "values": {"loss": loss}, **fields}
+    return json.dumps(record).encode() + b"\n"
+
+
+def losses(run: RunPaths) -> list[float]:
+    series = RunReader(run.root).read_all().series.get(("test", "loss"))
+    return [] if series is None else series.values.tolist()
+
+
+def put_status(run: RunPaths, **fields: Any) -> None:
+    run.status.write_text(json.dumps(fields))
+
+
+# Writing and reading
+
+
+def test_what_a_writer_leaves_a_reader_finds(run: RunPaths) -> None:
+    write_history(run)
+    snapshot = RunReader(run.root).read_all()
+    assert (snapshot.id, snapshot.config, snapshot.meta["argv"]) == (run.id, RunConfig(name="mine"), ["tuiae", "run"])
+    assert (snapshot.status.state, snapshot.status.epoch, snapshot.status.host) == ("finished", 3, socket.gethostname())
+    series = snapshot.series["test", "loss"]
+    assert (series.steps.tolist(), series.epochs.tolist()) == ([10, 20, 30], [1, 2, 3])
+    assert series.values.tolist() == [1, 1 / 2, 1 / 3]
+    assert snapshot.samples == (1, 2, 3)
+    sample = read_sample(run, 2)
+    assert sample is not None
+    np.testing.assert_array_equal(sample.inputs, np.full((2, 1, 4, 4), 2, np.uint8))
+    assert sample.noisy is None
+
+
+def test_events_are_numbered_through_a_resumption_and_each_is_a_line(run: RunPaths) -> None:
+    write_history(run, 2)
+    write_history(run, 2)
+    records = [json.loads(line) for line in run.events.read_bytes().splitlines()]
+    assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
+    assert {record["v"] for record in records} == {1}
+
+
+def test_a_value_that_is_no_number_is_null_on_disk_and_a_gap_for_readers(run: RunPaths) -> None:
+    writer = RunWriter(run)
+    writer.event("metric", split="test", step=1, epoch=1, values={"loss": math.nan, "accuracy": math.inf})
+    writer.close("failed")
+
+    def not_json(word: str) -> None:
+        pytest.fail(f"{word} is not JSON")
+
+    for line in run.events.read_text().splitlines():
+        json.loads(line, parse_constant=not_json)
+    summary = summarise(RunReader(run.root).read_all())
+    assert summary["metrics"] == {"test/loss": None, "test/accuracy": None}
+
+
+def test_the_parts_that_a_resumed_worker_repeats_replace_the_old_ones(run: RunPaths) -> None:
+    add(run, b'{"kind":"start","step":0}\n', metric(10, 1.0), metric(20, 0.5), metric(30, 0.4))
+    reader = RunReader(run.root)
+    reader.poll()
+    add(run, b'{"kind":"start","step":20}\n', metric(30, 0.3), metric(40, 0.2))
+    for snapshot in (reader.poll(), RunReader(run.root).read_all()):
+        series = snapshot.series["test", "loss"]
+        assert series.steps.tolist() == [10, 20, 30, 40]
+        assert series.values.tolist() == [1.0, 0.5, 0.3, 0.2]
+
+
+def test_a_snapshot_handed_out_does_not_change_when_the_run_goes_on(run: RunPaths) -> None:
+    add(run, metric(10, 1.0))
+    reader = RunReader(run.root)
+    first = reader.poll()
+    add(run, metric(20, 0.5))
+    second = reader.poll()
+    assert [len(snapshot.series["test", "loss"].values) for snapshot in (first, second)] == [1, 2]
+    assert reader.poll() is second
+
+
+def test_two_readers_of_one_run_see_the_same(run: RunPaths) -> None:
+    early = RunReader(run.root)
+    early.poll()
+    add(run, metric(10, 1.0)[:15])
+    early.poll()
+    add(run, metric(10, 1.0)[15:], metric(20, 0.5))
+    assert summarise(early.read_all()) == summarise(RunReader(run.root).read_all())
+    assert losses(run) == [1.0, 0.5]
+
+
+# Torn, damaged, foreign
+
+
+def test_a_torn_last_line_waits_for_its_end(run: RunPaths) -> None:
+    line = metric(20, 0.5)
+    add(run, metric(10, 1.0), line[:20])
+    reader = RunReader(run.root)
+    assert reader.read_all().series["test", "loss"].values.tolist() == [1.0]
+    add(run, line[20:])
+    assert reader.read_all().series["test", "loss"].values.tolist() == [1.0, 0.5]
+
+
+def test_a_writer_does_not_glue_its_first_line_to_a_torn_one(run: RunPaths) -> None:
+    add(run, metric(10, 1.0), metric(20, 0.5)[:20])
+    writer = RunWriter(run)
+    writer.event("metric", split="test", step=20, epoch=2, values={"loss": 0.25})
+    writer.close("finished")
+    assert losses(run) == [1.0, 0.25]
+
+
+HUGE = 10**400  # more than a float holds
+GARBAGE = {
+    "words": b"what is this\n",
+    "NUL block": b"\0" * 5000 + b"\n",
+    "not UTF-8": b"\xff\xfe\x80\n",
+    "a number": b"5\n",
+    "a list": b"[1,2]\n",
+    "no kind": b'{"step":5}\n',
+    "kind is a list": b'{"kind":["metric"]}\n',
+    "deeply nested": b"[" * 100_000 + b"\n",
+    "too many digits": b'{"kind":"metric","step":' + b"9" * 5000 + b"}\n",
+    "empty lines": b"\n\n\r\n",
+    "huge step": metric(HUGE, 0.7),
+    "huge start": json.dumps({"kind": "start", "step": -HUGE}).encode() + b"\n",
+    "huge epoch": metric(15, 0.7, epoch=HUGE),
+    "endless epoch": metric(15, 0.7, epoch=math.inf),
+    "step is a string": metric("15", 0.7),
+    "step is a bool": metric(True, 0.7),
+    "values is a list": metric(15, 0.7, values=[1]),
+    "values is missing": b'{"kind":"metric","split":"test","step":15,"epoch":1}\n',
+    "nothing but a kind": b'{"kind":"metric"}\n{"kind":"sample"}\n{"kind":"checkpoint"}\n{"kind":"start"}\n',
+    "sample of a huge epoch": json.dumps({"kind": "sample", "epoch": HUGE}).encode() + b"\n",
+    "a note at a huge time": json.dumps({"kind": "warning", "text": "hm", "time": HUGE}).encode() + b"\n",
+    "a kind of a later version": b'{"v":9,"kind":"hologram","step":1,"epoch":1,"values":{"loss":3}}\n',
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE.keys())
+def test_garbage_between_events_costs_nothing_but_itself(run: RunPaths, garbage: bytes) -> None:
+    add(run, metric(10, 1.0), garbage, metric(20, 0.5))
+    snapshot = RunReader(run.root).read_all()
+    assert snapshot.series["test", "loss"].values.tolist() == [1.0, 0.5]
+    json.dumps(summarise(snapshot), allow_nan=False)
+
+
+@pytest.mark.parametrize("value", [None, math.nan, "0.5", True, [1], HUGE, -math.inf])
+def test_a_value_that_is_none_is_a_gap_at_its_step(run: RunPaths, value: Any) -> None:
+    add(run, metric(10, 1.0), metric(20, value), metric(30, 0.5))
+    found = losses(run)
+    assert (found[0], math.isnan(found[1]), found[2]) == (1.0, True, 0.5)
+
+
+def test_negative_and_large_numbers_are_kept_as_they_are(run: RunPaths) -> None:
+    add(run, metric(10, -1e300), metric(2**40, 1e-300))
+    series = RunReader(run.root).read_all().series["test", "loss"]
+    assert (series.steps.tolist(), series.values.tolist()) == ([10, 2**40], [-1e300, 1e-300])
+
+
+def test_a_block_of_nul_longer_than_one_poll_does_not_hide_what_follows(run: RunPaths) -> None:
+    add(run, metric(10, 1.0), b"\0" * (2 * CHUNK + 5), b"\n", metric(20, 0.5))
+    assert losses(run) == [1.0, 0.5]
+
+
+def test_a_history_that_was_replaced_or_cut_is_read_anew(run: RunPaths) -> None:
+    run.log.write_text("a word of the worker\n")
+    add(run, metric(10, 1.0), metric(20, 0.5))
+    reader = RunReader(run.root)
+    reader.read_all()
+    replace_file(run.events, lambda file: file.write(metric(10, 3.0) + metric(20, 2.0) + metric(30, 1.0)))
+    assert reader.read_all().series["test", "loss"].values.tolist() == [3.0, 2.0, 1.0]
+    os.truncate(run.events, len(metric(10, 3.0)))
+    assert reader.read_all().series["test", "loss"].values.tolist() == [3.0]
+    os.truncate(run.events, 0)
+    snapshot = reader.read_all()
+    assert snapshot.series == {}
+    assert snapshot.log == ("a word of the worker",)
+    run.events.unlink()
+    assert reader.read_all().series == {}
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "cut": lambda data: data[: len(data) // 2],
+    "NUL": lambda data: b"\0" * len(data),
+    "binary": lambda data: b"\xff\xfe\x80" + data,
+    "a list": lambda data: b"[1, 2]",
+    "a number": lambda data: b"5",
+    "nested": lambda data: b"a = " + b"[" * 100_000,
+    "only braces": lambda data: b'{"a":' * 100_000,
+}
+
+
+@pytest.mark.parametrize("harm", [*DAMAGE.values(), None], ids=[*DAMAGE.keys(), "missing"])
+@pytest.mark.parametrize("name", ["status.json", "meta.json", "config.toml", "events.jsonl", "worker.log"])
+def test_no_damage_to_a_file_stops_a_reader(run: RunPaths, name: str, harm: Callable[[bytes], bytes] | None) -> None:
+    write_history(run)
+    path = run.root / name
+    if harm is None:
+        path.unlink(missing_ok=True)
+    else:
+        path.write_bytes(harm(path.read_bytes() if path.exists() else b"log"))
+    snapshot = RunReader(run.root).read_all()
+    json.dumps(summarise(snapshot), allow_nan=False)
+    # What the other files say is still told.
+    assert name == "status.json" or snapshot.status.state == "finished"
+    assert name == "events.jsonl" or snapshot.samples == (1, 2, 3)
+    assert name == "config.toml" or snapshot.config is not None
+    assert name == "meta.json" or snapshot.meta["argv"] == ["tuiae", "run"]
+
+
+@pytest.mark.parametrize("value", [None, "x", -5, HUGE, math.nan, math.inf, True, [1], {"a": 1}, 1.5, ""])
+def test_no_value_in_a_status_stops_a_reader_or_leaves_its_kind(run: RunPaths, value: Any) -> None:
+    write_history(run)
+    known = json.loads(run.status.read_text())
+    for key in [*known, "eta", "images_per_second", "memory", "elapsed", "error", "later"]:
+        put_status(run, **{**known, key: value})
+        status = read_status(run)
+        assert isinstance(status.epoch, int), key
+        assert isinstance(status.state, str), key
+        assert all(n is None or math.isfinite(n) for n in (status.eta, status.memory, status.heartbeat)), key
+        json.dumps(summarise(RunReader(run.root).read_all()), allow_nan=False)
+
+
+def test_a_later_schema_is_read_for_what_is_known_of_it(run: RunPaths) -> None:
+    write_history(run)
+    for path in (run.status, run.meta):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "v": 99, "more": {"x": 1}}))
+    run.config.write_text(run.config.read_text() + "\n[hologram]\ndepth = 3\n")
+    add(run, metric(40, 0.1, v=99))
+    snapshot = RunReader(run.root).read_all()
+    assert snapshot.status.state == "finished"
+    assert snapshot.config is None
+    assert len(snapshot.series["test", "loss"].values) == 4
+
+
+def test_a_sample_that_is_not_whole_is_no_sample(run: RunPaths) -> None:
+    write_history(run, 1)
+    whole = run.sample(1).read_bytes()
+    dice = random.Random(0)
+    broken = [whole[:cut] for cut in range(0, len(whole) - 1, 37)] + [b"", b"\0" * 500]
+    for _ in range(300):
+        harmed = bytearray(whole)
+        for _ in range(dice.randint(1, 6)):
+            harmed[dice.randrange(len(harmed))] = dice.randrange(256)
+        broken.append(bytes(harmed))
+    for data in broken:
+        run.sample(2).write_bytes(data)
+        found = read_sample(run, 2)
+        assert found is None or data[:2] == b"PK"
+    assert all(read_sample(run, epoch) is None for epoch in (3, -1, HUGE))
+
+
+def test_an_array_file_of_another_kind_is_no_sample(run: RunPaths) -> None:
+    with open(run.sample(1), "wb") as file:
+        np.save(file, np.zeros(3))
+    assert read_sample(run, 1) is None
+    np.savez(run.sample(2), inputs=np.array([{"a": 1}], dtype=object))
+    assert read_sample(run, 2) is None
+    np.savez(run.sample(3), classes=np.array(5), epoch=np.array(7), inputs=np.zeros((1, 1, 2, 2), np.uint8))
+    sample = read_sample(run, 3)
+    assert sample is None or (sample.epoch, sample.classes) == (3, ())
+    run.sample(4).mkdir()
+    assert read_sample(run, 4) is None
+
+
+def test_what_is_no_run_is_passed_over_among_the_runs(run: RunPaths, runs_root: Path) -> None:
+    (runs_root / "README.md").write_text("about the runs")
+    (runs_root / "zzz-photos").mkdir()
+    (runs_root / "zzz-file").write_text("")
+    (runs_root / "zzz-loop").symlink_to("zzz-loop")
+    (runs_root / "zzz-gone").symlink_to("nowhere")
+    shutil.copytree(run.root, runs_root / f".{run.id}.tmp")
+    assert list_runs(runs_root) == [run]
+    assert find_run("last", runs_root) == run
+    assert list_runs(runs_root / "README.md") == list_runs(runs_root / "nowhere") == []
+
+
+def test_a_file_that_could_not_be_written_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "status.json"
+    path.write_text("old")
+
+    def fail(file: Any) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        replace_file(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.glob("*status*")) == [path]
+
+
+# Creating
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_runs_directory_that_cannot_be_written_is_said_and_left_as_it_was(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UnknownRunError, match="cannot write runs to") as caught:
+        create_run(RunConfig(), tmp_path / place, [])
+    assert "TUIAE_RUNS_DIR" in caught.value.hint
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_disk_that_fills_while_a_run_is_made_leaves_no_half_of_one(runs_root: Path) -> None:
+    code = """
+import resource, sys
+from pathlib import Path
+from tuiae.config import RunConfig
+from tuiae.runs.writer import create_run
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+create_run(RunConfig(), Path(sys.argv[1]), [])
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(runs_root)], capture_output=True, text=True, check=False)
+    assert "UnknownRunError: cannot write runs to" in done.stderr
+    assert "File too large" in done.stderr
+    assert list(runs_root.iterdir()) == []
+
+
+def test_ids_sort_by_time_carry_the_name_and_differ_within_a_second() -> None:
+    now = time.time()
+    ids = {new_run_id("mine", now) for _ in range(50)}
+    assert len(ids) > 45  # four hexadecimal digits
+    assert new_run_id("mine", now + 1) > max(ids)
+    assert all("-mine-" in name for name in ids)
+
+
+def test_the_config_of_a_run_repeats_it(run: RunPaths) -> None:
+    assert read_config(run) == RunConfig(name="mine")
+
+
+def test_this_process_and_no_other_is_known_by_its_start() -> None:
+    own = process_start(os.getpid())
+    assert own
+    assert own == process_start(os.getpid())
+    assert process_start(2**22 + 1) == process_start(-1) == ""

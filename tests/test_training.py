@@ -1,0 +1,335 @@
+"""Training in real workers on real digits: what a run leaves, and that it ends where it should."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL, Laboratory
+
+from tuiae.config import load_config
+from tuiae.data.batches import epoch_order
+from tuiae.errors import TrainingError
+from tuiae.runs import control
+from tuiae.runs.files import read_json
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.process import RunLock
+from tuiae.runs.reader import RunReader, read_sample, read_status
+from tuiae.runs.summary import summarise
+from tuiae.runs.writer import RunWriter, create_run
+from tuiae.training.checkpoint import (
+    MANIFEST,
+    MODEL,
+    STATE,
+    all_checkpoints,
+    find_checkpoint,
+    load_state,
+    load_weights,
+    pointed,
+    verify,
+)
+from tuiae.training.fit import Fit
+from tuiae.training.report import Mailbox
+from tuiae.training.setup import set_up
+
+STEPS = 15  # of an epoch: 1500 digits in batches of 100
+
+
+def history(run: RunPaths) -> dict[str, list[float | None]]:
+    return summarise(RunReader(run.root).read_all())["history"]
+
+
+def steps_kept(run: RunPaths) -> list[int]:
+    return sorted(int(folder.name[5:]) for folder in all_checkpoints(run))
+
+
+def settings(**values: object) -> list[str]:
+    """`--set` for each; a double underscore stands for the dot."""
+    return [word for key, value in values.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
+
+
+# What a finished run leaves
+
+
+def test_a_finished_run_has_a_value_for_every_epoch_and_learned(finished: RunPaths) -> None:
+    summary = summarise(RunReader(finished.root).read_all())
+    assert (summary["state"], summary["epochs"], summary["steps"]) == ("finished", 4, 4 * STEPS)
+    wanted = {f"{split}/{name}" for split in ("train", "test", "train-eval") for name in ("loss", "accuracy")}
+    assert set(summary["history"]) == wanted
+    assert {len(values) for values in summary["history"].values()} == {4}
+    assert len(summary["epoch_seconds"]) == len(summary["images_per_second"]) == 4
+    assert summary["metrics"] == {key: values[-1] for key, values in summary["history"].items()}
+    # Better than the best constant image: the network has seen what it is given.
+    digits = set_up(load_config(finished.config)).test.span(0, 297)[0]
+    assert summary["metrics"]["test/loss"] < 0.8 * float((digits - digits.mean(0)).square().mean())
+
+
+def test_the_status_says_where_the_run_stands(finished: RunPaths) -> None:
+    status = read_status(finished)
+    assert (status.state, status.epoch, status.epochs, status.steps_per_epoch) == ("finished", 4, 4, STEPS)
+    assert (status.device.split(",")[0], status.error, status.eta) == ("cpu", None, 0.0)
+    assert status.elapsed is not None
+    assert status.memory is not None
+    assert min(status.elapsed, status.memory) > 0
+
+
+def test_there_is_a_sample_of_every_epoch_and_of_the_untrained_network(finished: RunPaths) -> None:
+    samples = [read_sample(finished, epoch) for epoch in range(5)]
+    for sample in samples:
+        assert sample is not None
+        assert sample.inputs is not None
+        assert sample.noisy is not None
+        assert sample.reconstructions is not None
+        assert sample.labels is not None
+        assert sample.inputs.shape == sample.noisy.shape == sample.reconstructions.shape == (8, 1, 8, 8)
+        assert sample.inputs.dtype == np.uint8
+        # A digit of each class, the same at every epoch, under the same noise.
+        assert sample.labels.tolist() == list(range(8))
+        np.testing.assert_array_equal(sample.inputs, samples[0].inputs)  # type: ignore[union-attr]
+        np.testing.assert_array_equal(sample.noisy, samples[0].noisy)  # type: ignore[union-attr]
+        assert not np.array_equal(sample.noisy, sample.inputs)
+    errors = [np.square(s.reconstructions.astype(float) - s.inputs).mean() for s in samples]  # type: ignore[union-attr]
+    assert errors[4] < errors[0]
+    assert sorted(path.name for path in finished.samples.iterdir()) == [f"{n:06d}.npz" for n in range(5)]
+
+
+def test_the_newest_checkpoints_and_the_best_are_kept_whole(shared_lab: Laboratory, finished: RunPaths) -> None:
+    assert steps_kept(finished) == [3 * STEPS, 4 * STEPS]
+    assert all(verify(folder) for folder in all_checkpoints(finished))
+    assert pointed(finished, "last") == "step-000060"
+    assert sorted(p.name for p in finished.weights.iterdir()) == ["best", "last", "step-000045", "step-000060"]
+
+
+def test_the_best_checkpoint_outlives_the_newer_ones_that_are_worse(lab: Laboratory) -> None:
+    # Far too large a step saturates the network in its first epoch, and no later one is any better.
+    run = lab.train(*settings(training__learning_rate=100, training__epochs=6))
+    losses = history(run)["test/loss"]
+    best = losses.index(min(losses))  # type: ignore[type-var]
+    assert best < 3, "the run does not show what it is for"
+    assert pointed(run, "best") == f"step-{(best + 1) * STEPS:06d}"
+    assert steps_kept(run) == [(best + 1) * STEPS, 5 * STEPS, 6 * STEPS]
+
+
+def test_the_config_of_a_run_repeats_it_and_another_seed_does_not(lab: Laboratory, finished: RunPaths) -> None:
+    again = lab.run(lab("run", str(finished.config), "--json").document["run"])
+    assert history(again) == history(finished)
+    weights, repeated = (load_weights(find_checkpoint(run)) for run in (finished, again))  # type: ignore[arg-type]
+    assert all(torch.equal(weights[name], repeated[name]) for name in weights)
+    assert history(lab.train("--seed", "1"))["test/loss"] != history(finished)["test/loss"]
+
+
+def test_shuffles_depend_on_seed_and_epoch_alone() -> None:
+    orders = {(seed, epoch): epoch_order(50, seed, epoch).tolist() for seed in (0, 1) for epoch in (0, 1, 2)}
+    torch.manual_seed(99)
+    assert all(epoch_order(50, *key).tolist() == order for key, order in orders.items())
+    assert all(sorted(order) == list(range(50)) for order in orders.values())
+    assert len({tuple(order) for order in orders.values()}) == 6
+
+
+# Classifiers
+
+
+def test_a_classifier_takes_over_the_encoder_and_frozen_leaves_it_as_it_was(
+    finished: RunPaths, classified: RunPaths
+) -> None:
+    source, weights = (load_weights(find_checkpoint(run)) for run in (finished, classified))  # type: ignore[arg-type]
+    encoder = [name for name in weights if name.startswith("encoder.")]
+    assert encoder
+    assert all(torch.equal(weights[name], source[name]) for name in encoder)
+    assert history(classified)["test/accuracy"][-1] > 2 * 0.1  # type: ignore[operator]
+    sample = read_sample(classified, 4)
+    assert sample is not None
+    assert sample.confusion is not None
+    assert sample.confusion.sum() == 297
+    assert np.trace(sample.confusion) / 297 == pytest.approx(history(classified)["test/accuracy"][-1])
+    assert sample.reconstructions is None
+    assert sample.predictions is not None
+
+
+def test_a_classifier_goes_on_without_the_run_that_its_encoder_came_from(lab: Laboratory, classified: RunPaths) -> None:
+    run = lab.copy(classified)
+    assert lab("resume", run.id, "--epochs", "5", "--json").document["epochs"] == 5
+
+
+def test_an_encoder_of_a_run_that_lies_elsewhere_is_taken_by_its_path(
+    lab: Laboratory, finished: RunPaths, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere" / "theirs"
+    shutil.copytree(finished.root, elsewhere)
+    run = lab.train(*settings(model__family="classifier", model__encoder_run=elsewhere, model__freeze="true"))
+    source, weights = (load_weights(find_checkpoint(r)) for r in (finished, run))  # type: ignore[arg-type]
+    assert torch.equal(weights["encoder.1.weight"], source["encoder.1.weight"])
+
+
+def test_an_encoder_that_was_trained_on_other_images_is_refused(lab: Laboratory, finished: RunPaths) -> None:
+    lab.copy(finished)
+    wanted = settings(model__family="classifier", model__encoder_run=finished.id)
+    result = lab("run", lab.preset(), *wanted, "--dataset", "glyphs", check=2)
+    assert "encoder" in result.stderr
+    assert "(32, 64) in the trained encoder, (32, 35) in this classifier" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert [run.id for run in list_runs(lab.runs)] == [finished.id]
+
+
+def test_a_network_that_does_not_fit_the_images_is_refused_before_there_is_a_run(lab: Laboratory) -> None:
+    result = lab("run", lab.preset(), "--set", "model.family=conv", "--dataset", "glyphs", check=2)
+    assert "of an image of 7x5: too small" in result.stderr
+    assert list_runs(lab.runs) == []
+
+
+# What can go wrong
+
+
+def cut_model(folder: Path) -> None:
+    (folder / MODEL).write_bytes((folder / MODEL).read_bytes()[:-100])
+
+
+def flip_state(folder: Path) -> None:
+    data = bytearray((folder / STATE).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / STATE).write_bytes(bytes(data))
+
+
+def lose_state(folder: Path) -> None:
+    (folder / STATE).unlink()
+
+
+def cut_manifest(folder: Path) -> None:
+    (folder / MANIFEST).write_text((folder / MANIFEST).read_text()[:50])
+
+
+def forge_manifest(folder: Path) -> None:
+    (folder / MANIFEST).write_text(json.dumps({"files": {MODEL: 5, STATE: []}}))
+
+
+@pytest.mark.parametrize("harm", [cut_model, flip_state, lose_state, cut_manifest, forge_manifest])
+def test_a_damaged_checkpoint_is_not_taken_for_one(lab: Laboratory, finished: RunPaths, harm) -> None:
+    run = lab.copy(finished)
+    harm(run.weights / "step-000060")
+    assert find_checkpoint(run) == run.weights / "step-000045"
+    with pytest.raises(TrainingError, match="no whole checkpoint '60'"):
+        find_checkpoint(run, "60")
+
+
+def test_a_resumption_falls_back_to_the_newest_whole_checkpoint_and_ends_the_same(
+    lab: Laboratory, finished: RunPaths
+) -> None:
+    damaged, straight = lab.copy(finished), lab.train("--epochs", "6")
+    cut_model(damaged.weights / "step-000060")
+    (damaged.weights / "best").write_bytes(b"\xff\0\xfe")
+    lab("resume", damaged.id, "--epochs", "6")
+    assert "resumed at epoch 3, step 45" in [note.text for note in RunReader(damaged.root).read_all().notes]
+    assert history(damaged) == history(straight)
+    ends = [load_weights(find_checkpoint(run)) for run in (damaged, straight)]  # type: ignore[arg-type]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_a_training_that_diverges_keeps_its_last_good_weights(lab: Laboratory) -> None:
+    wild = settings(
+        training__optimizer="sgd",
+        training__learning_rate=1e3,
+        training__batch_size=1500,
+        training__epochs=200,
+        model__activation="identity",
+        model__code_activation="identity",
+        model__output="identity",
+    )
+    result = lab("run", lab.preset(), *wild, "--json", check=4)
+    assert "no longer a number at step" in result.document["error"]
+    assert "training.learning_rate" in result.document["hint"]
+    assert "Traceback" not in result.stderr
+    (run,) = list_runs(lab.runs)
+    assert read_status(run).state == "failed"
+    folder = find_checkpoint(run)
+    assert folder is not None
+    assert all(tensor.isfinite().all() for tensor in load_weights(folder).values())
+    assert load_state(folder)["epoch"] == len(history(run)["test/loss"])
+
+
+@pytest.mark.parametrize("command", ["stop", "save"])
+def test_weights_that_are_no_numbers_are_never_saved(lab: Laboratory, command: str) -> None:
+    run = create_run(load_config(Path(lab.preset())), lab.runs, [])
+    writer = RunWriter(run)
+    control.send(run, command)
+    fit = Fit(set_up(load_config(run.config)), writer, Mailbox(run, lambda: False))
+    with torch.no_grad():
+        next(fit.parts.model.parameters())[0, 0] = torch.nan
+    with pytest.raises(TrainingError, match="no longer a number"):
+        fit.run()
+    writer.close("failed")
+    assert steps_kept(run) == []
+
+
+def test_a_full_disk_fails_in_a_sentence_and_the_run_goes_on_when_there_is_space(
+    lab: Laboratory, finished: RunPaths
+) -> None:
+    run = lab.copy(finished)
+
+    def leave_no_space() -> None:
+        # Less than a checkpoint needs, more than a line or a status does.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, resource.RLIM_INFINITY))
+
+    result = lab("resume", run.id, "--epochs", "6", check=4, preexec_fn=leave_no_space)
+    assert f"no space left for {run.root}" in result.stderr
+    assert f"tuiae resume {run.id}" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert sorted(p.name for p in run.weights.iterdir()) == ["best", "last", "step-000045", "step-000060"]
+    assert all(verify(folder) for folder in all_checkpoints(run))
+    assert read_status(run).state == "failed"
+    assert lab("resume", run.id, "--json").document["epochs"] == 6
+    assert read_status(run).error is None
+
+
+def test_a_worker_does_not_touch_a_run_that_another_holds(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    lock = RunLock(run)
+    assert lock.acquire()
+    before = read_json(run.status), run.events.read_bytes()
+    process = lab.start(str(run.root), module="tuiae.training.worker")
+    assert "is held by another process" in process.communicate()[1]
+    assert process.returncode == 6
+    assert (read_json(run.status), run.events.read_bytes()) == before
+    lock.release()
+
+
+def test_what_a_killed_worker_left_half_saved_is_swept_up(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    draft = run.weights / ".step-000075.4711.tmp"
+    draft.mkdir()
+    (draft / MODEL).write_bytes(b"half")
+    lab("resume", run.id, "--epochs", "5")
+    assert sorted(p.name for p in run.weights.iterdir()) == ["best", "last", "step-000060", "step-000075"]
+
+
+def test_the_corruption_differs_from_step_to_step_and_not_from_run_to_run(lab: Laboratory) -> None:
+    # At level 1 every pixel becomes black or white by chance, so that the input is the corruption alone.
+    overrides = {"noise.kind": "salt-pepper", "noise.level": 1.0, "data.train_limit": 100, "training.epochs": 3}
+    config = load_config(Path(lab.preset()), overrides)
+    seen: list[list[torch.Tensor]] = []
+    for _ in range(2):
+        run = create_run(config, lab.runs, [])
+        writer, inputs = RunWriter(run), []
+        fit = Fit(set_up(config), writer, Mailbox(run, lambda: False))
+        fit.parts.model.register_forward_pre_hook(
+            lambda model, given, inputs=inputs: inputs.append(given[0]) if model.training else None  # type: ignore[misc]
+        )
+        writer.close(fit.run())
+        seen.append(inputs)
+    assert len({images.numpy().tobytes() for images in seen[0]}) == 3
+    assert all(map(torch.equal, *seen))
+
+
+def test_held_out_validation_is_measured_and_never_trained_on(lab: Laboratory) -> None:
+    run = lab.train("--epochs", "1", "--set", "data.validation=0.2")
+    assert read_status(run).steps_per_epoch == 12  # 1200 of the 1500
+    assert len(history(run)["test/loss"]) == 1
+
+
+def test_the_small_preset_is_random_in_every_way_that_a_resumption_must_keep() -> None:
+    assert 'kind = "gaussian"' in SMALL
+    assert "dropout = 0.05" in SMALL
