@@ -20,7 +20,7 @@ import pytest
 
 from tuiae.config import RunConfig
 from tuiae.errors import UnknownRunError
-from tuiae.runs.files import replace_file
+from tuiae.files import replace_file
 from tuiae.runs.layout import RunPaths, find_run, list_runs, new_run_id
 from tuiae.runs.process import process_start
 from tuiae.runs.reader import RunReader, read_config, read_sample, read_status

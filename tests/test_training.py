@@ -15,8 +15,8 @@ from conftest import SMALL, Laboratory
 from tuiae.config import load_config
 from tuiae.data.batches import epoch_order
 from tuiae.errors import TrainingError
+from tuiae.files import read_json
 from tuiae.runs import control
-from tuiae.runs.files import read_json
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import RunReader, read_sample, read_status

@@ -20,9 +20,9 @@ from tuiae.console.tables import show_result
 from tuiae.data.dataset import Progress as Report
 from tuiae.data.prepare import prepare
 from tuiae.errors import BY_CODE, ConfigError, ExitCode, RunHeldError, TrainingError, UnknownRunError
+from tuiae.files import replace_text
 from tuiae.preflight import check
 from tuiae.runs import control
-from tuiae.runs.files import replace_text
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import is_held, start_worker
 from tuiae.runs.reader import RunReader, read_config, read_status

@@ -16,6 +16,7 @@ import numpy as np
 from tuiae.data.dataset import Content, Dataset, Part, Progress, silent
 from tuiae.data.manifest import ARRAYS, FILE_NAME, Manifest, Origin, damaged, read_manifest
 from tuiae.errors import DataError
+from tuiae.files import fsync_directory
 
 try:
     import fcntl
@@ -138,12 +139,12 @@ def put_in_place(work: Path, target: Path) -> None:
     for entry in work.iterdir():
         if entry.name != FILE_NAME and entry.name.removesuffix(".npy") not in ARRAYS:
             shutil.rmtree(entry)
-    _sync_folder(work)
+    fsync_directory(work)
     old = work.with_name(f"{work.name}.old")
     if target.exists():
         target.rename(old)
     work.rename(target)
-    _sync_folder(target.parent)
+    fsync_directory(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -225,13 +226,3 @@ def _take(path: Path, progress: Progress) -> tuple[int, bool]:
 def _sync(file: IO[Any]) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # folders cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,7 +7,7 @@ import secrets
 import time
 from typing import Any
 
-from tuiae.runs.files import read_json, replace_json
+from tuiae.files import read_json, replace_json
 from tuiae.runs.layout import RunPaths
 
 COMMANDS = ("pause", "resume", "stop", "save")

@@ -14,7 +14,7 @@ import numpy as np
 
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError
-from tuiae.runs.files import read_json
+from tuiae.files import read_json
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import is_alive
 from tuiae.runs.snapshot import SAMPLE_AXES, Key, Note, Sample, Series, Snapshot, Status

@@ -15,7 +15,7 @@ import numpy as np
 from tuiae import __version__
 from tuiae.config import RunConfig, dump_config
 from tuiae.errors import UnknownRunError
-from tuiae.runs.files import LineFile, read_json, replace_file, replace_json, replace_text
+from tuiae.files import LineFile, read_json, replace_file, replace_json, replace_text
 from tuiae.runs.layout import SCHEMA, RunPaths, new_run_id
 from tuiae.runs.process import process_start
 

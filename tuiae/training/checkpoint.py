@@ -14,7 +14,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from tuiae.errors import TrainingError
-from tuiae.runs.files import fsync_directory, read_json, replace_file, replace_json, replace_text
+from tuiae.files import fsync_directory, read_json, replace_file, replace_json, replace_text
 from tuiae.runs.layout import SCHEMA, RunPaths
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
+from tuiae.files import read_json
 from tuiae.runs import control
-from tuiae.runs.files import read_json
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import read_config
