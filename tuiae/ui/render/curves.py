@@ -195,7 +195,7 @@ def dashes(x: Series, y: Series, limits: axes.Limits, width: int) -> tuple[Serie
         x, y = columns, np.interp(columns, x, y)
     else:
         x, y = reduce_series(x, y, 2 * width)
-    cell = np.floor((x - limits[0]) / max(limits[1] - limits[0], 1e-300) * (width - 1e-9)).astype(int)
+    cell = np.array([axes.position(value, limits, width, 2) for value in x])
     drawn = cell % DASH != DASH - 1
     return x[drawn], y[drawn]
 
