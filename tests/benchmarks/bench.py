@@ -1,0 +1,97 @@
+"""What the benchmarks share: where they work, what they train, how they print."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tuiae.config import RunConfig, load_config
+from tuiae.data.importing import import_directory
+from tuiae.preset_files import find_preset
+from tuiae.runs.layout import RunPaths, runs_dir
+from tuiae.runs.tail import parse_event
+from tuiae.runs.writer import create_run
+
+COLUMNS, ROWS = 120, 40
+TUIAE = str(Path(sys.executable).with_name("tuiae"))
+REAL_SETS = ("mnist", "fashion-mnist")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run of the benchmarks."""
+
+    root: Path
+    quick: bool
+
+    def figure(
+        self, name: str, value: float, unit: str = "", *, at_most: float | None = None, at_least: float | None = None
+    ) -> None:
+        """Print one row: name, measured, target, and whether it was met."""
+        limit, sign = (at_most, "<=") if at_most is not None else (at_least, ">=")
+        target = f"{sign} {limit:g} {unit}".rstrip() if limit is not None else ""
+        met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
+        verdict = "" if limit is None else "ok" if met else "MISSED"
+        print(f"  {name:58}{_number(value):>12} {unit:9}{target:15}{verdict}".rstrip(), flush=True)
+
+    def rounds(self, count: int) -> int:
+        return 1 if self.quick else count
+
+    def config(self, preset: str, epochs: int, **settings: Any) -> RunConfig:
+        """A preset on the CPU; a quick try takes a fraction of the images."""
+        overrides = {"training.epochs": epochs, "training.device": "cpu", **settings}
+        if self.quick:
+            overrides |= {"data.train_limit": 5000, "data.test_limit": 1000}
+        return load_config(find_preset(preset), overrides)
+
+
+def new_run(config: RunConfig) -> RunPaths:
+    return create_run(config, runs_dir(), ["benchmarks"])
+
+
+def read_events(run: RunPaths) -> list[dict[str, Any]]:
+    """What the worker has recorded so far; a torn last line is not there yet."""
+    try:
+        lines = run.events.read_bytes().splitlines()
+    except OSError:
+        return []
+    return [record for record in map(parse_event, lines) if record is not None]
+
+
+def _number(value: float) -> str:
+    """Three significant digits, and all digits of large numbers."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def describe_machine() -> str:
+    """Cores, processor, versions, and how busy it is already."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    load = os.getloadavg()[0]
+    parts = [f"{cores} cores", _processor(), platform.system(), f"Python {platform.python_version()}"]
+    parts += [f"torch {version('torch')}", f"textual {version('textual')}", f"load {load:.2f}"]
+    return ", ".join(filter(None, parts)) + (" (busy: figures will be high)" if load > 0.5 else "")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def real_data() -> Path | None:
+    """The folder that holds `mnist/` and `fashion-mnist/` as idx files, if there is one."""
+    beside = Path(__file__).parents[3] / "shared" / "data"
+    source = Path(os.environ.get("TUIAE_TEST_DATA") or beside)
+    return source if all((source / name).is_dir() for name in REAL_SETS) else None
+
+
+def import_real_data(source: Path) -> None:
+    for name in REAL_SETS:
+        import_directory(source / name, name)
