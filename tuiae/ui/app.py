@@ -17,6 +17,7 @@ from tuiae.runs.layout import RunPaths, list_runs, runs_dir
 from tuiae.runs.reader import read_status
 from tuiae.ui.keys import APP
 from tuiae.ui.launcher import Launcher
+from tuiae.ui.render.text import clean
 from tuiae.ui.screens.dialogs import ChoiceDialog, HelpDialog
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
@@ -108,14 +109,20 @@ class TuiaeApp(App[str]):
             self.exit("")
             return
         answers = [("leave", "Leave it running"), ("stop", "Stop and save"), ("cancel", "Cancel")]
-        self.push_screen(ChoiceDialog("quit", f"{snapshot.id} is {snapshot.status.state}.", answers), self._quit)
+        question = f"{clean(snapshot.id)} is {snapshot.status.state}."
+        self.push_screen(ChoiceDialog("quit", question, answers), self._quit)
 
     def _quit(self, answer: str | None) -> None:
         snapshot = self.live.snapshot
         if answer not in ("leave", "stop") or snapshot is None:
             return
         if answer == "stop":
-            control.send(RunPaths(snapshot.path), "stop")
+            try:
+                control.send(RunPaths(snapshot.path), "stop")
+            except OSError as error:
+                # Somebody else's run, or its directory is gone.
+                self.live.complain(f"cannot stop {snapshot.id}: {error.strerror}")
+                return
             self.exit(f"{snapshot.id} is saving and stopping; go on with: tuiae resume {snapshot.id}")
         else:
             self.exit(f"{snapshot.id} goes on; come back with: tuiae attach {snapshot.id}")

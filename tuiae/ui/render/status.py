@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
+from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.runs.listing import RunRow
-from tuiae.runs.snapshot import Snapshot, Status
+from tuiae.runs.snapshot import Note, Snapshot, Status
 from tuiae.ui.render import palette
 from tuiae.ui.render.facts import Fact
-from tuiae.ui.render.text import ago, clean, count, duration, number, percent
+from tuiae.ui.render.text import ago, clean, count, duration, number, percent, shorten
 
 SIGNS = {
     "starting": ("◌", palette.YELLOW),
@@ -23,6 +25,7 @@ SIGNS = {
     "lost": ("?", palette.VERMILLION),
 }
 BAR = 10  # cells
+LEAST_ID = 16  # cells of a run's id: `20261120-224105…`
 RUN_COLUMNS = ("run", "state", "dataset", "model", "epoch", "test loss", "accuracy", "age")
 RUN_NUMBERS = ("epoch", "test loss", "accuracy", "age")
 
@@ -63,9 +66,10 @@ def title_line(snapshot: Snapshot, width: int) -> Text:
         share = min(1.0, status.step / total)
         done = round(share * BAR)
         line.append("  ").append("━" * done, palette.SKY).append("━" * (BAR - done), "dim").append(f" {share:4.0%}")
-    room = width - line.cell_len - len(snapshot.id) - 1
-    if room >= 2:
-        line.append(" " * room).append(clean(snapshot.id), "dim")
+    # The beginning of an id finds the run as well, once it holds date and time.
+    name = shorten(clean(snapshot.id), max(0, width - line.cell_len - 3))
+    if cell_len(name) >= min(LEAST_ID, len(snapshot.id)):
+        line.append(" " * (width - line.cell_len - cell_len(name) - 1)).append(name, "dim")
     line.truncate(width)
     return line
 
@@ -74,7 +78,7 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
     """What the status panel says of a run, the most important first."""
     status = snapshot.status
     return [
-        ("epoch", f"{status.epoch}/{status.epochs or '?'} · step {count(status.step)}", ""),
+        ("epoch", f"{status.epoch}/{status.epochs or '?'}, step {count(status.step)}", ""),
         ("speed", _speed(status), ""),
         ("time", _time(status), ""),
         ("device", clean(status.device) or "–", ""),
@@ -119,10 +123,17 @@ def _time(status: Status) -> str:
     return duration(status.elapsed) + left
 
 
-def log_lines(snapshot: Snapshot) -> tuple[str, ...]:
-    """What happened, then what the worker printed."""
-    notes = (f"{time.strftime('%H:%M:%S', time.localtime(note.time))} {note.text}" for note in snapshot.notes)
-    return (*notes, *snapshot.log)
+def note_line(note: Note) -> str:
+    """What happened, and when."""
+    return f"{time.strftime('%H:%M:%S', time.localtime(note.time))} {note.text}"
+
+
+def added(before: tuple[Any, ...], after: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What the later of two ends of one growing list has beyond the earlier; everything when they share nothing."""
+    for start in range(len(before)):
+        if before[start:] == after[: len(before) - start]:
+            return after[len(before) - start :]
+    return after
 
 
 def ending(snapshot: Snapshot) -> str:

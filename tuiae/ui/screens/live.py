@@ -15,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Button, Footer, Static
 
 from tuiae.config import RunConfig, build_config, read_document
-from tuiae.data.registry import list_datasets
+from tuiae.data.registry import EMBEDDED_SETS, DatasetInfo, list_datasets
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked, check
 from tuiae.preset_files import DEFAULT, list_presets
@@ -63,13 +63,14 @@ class LiveScreen(Screen[None]):
         self._checked: Checked | None = None
         self._feed: RunFeed | None = None
         self._warm = "importing torch…"
+        self._trouble = ""  # stays in the message line until something is edited or another run opened
         self.snapshot: Snapshot | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(Text.assemble((" tuiae", "bold"), ("  a terminal laboratory for autoencoders", "dim")), id="title")
         with Horizontal(id="body"):
             with Vertical(id="left"):
-                yield ConfigForm(list(self._presets), list_datasets())
+                yield ConfigForm(list(self._presets), _datasets())
                 yield FactsPanel("status", id="status")
             yield RunView(id="right")
         yield Static(id="message")
@@ -97,7 +98,7 @@ class LiveScreen(Screen[None]):
             self._say(str(error), "bad")
             return
         self._form.fill(config, name)
-        self._check_form()
+        self._edited()
 
     @property
     def _form(self) -> ConfigForm:
@@ -108,6 +109,10 @@ class LiveScreen(Screen[None]):
         self.load_preset(event.name)
 
     @on(ConfigForm.Edited)
+    def _edited(self) -> None:
+        self._trouble = ""
+        self._check_form()
+
     def _check_form(self) -> None:
         self._check(dict(self._document), self._form.overrides)
 
@@ -131,20 +136,21 @@ class LiveScreen(Screen[None]):
             return
         parameters = event.checked.parameters
         self._form.border_subtitle = f"{count(parameters)} parameters" if parameters is not None else ""
-        self._say(*_readiness(event.checked))
+        if not self._trouble:
+            self._say(*_readiness(event.checked))
 
     @on(ConfigForm.FolderWanted)
     def _ask_folder(self) -> None:
         def take(path: str | None) -> None:
             if path:
                 self._form.choose_dataset(OWN_FOLDER + path)
-                self._check_form()
+                self._edited()
 
         self.app.push_screen(FolderDialog(), take)
 
     def _look_around(self) -> None:
         """Datasets that were fetched or imported meanwhile; children that have ended."""
-        self._form.show_datasets(list_datasets())
+        self._form.show_datasets(_datasets())
         self._launcher.reap()
 
     def action_fill_form(self) -> None:
@@ -155,7 +161,7 @@ class LiveScreen(Screen[None]):
     def _take_config(self, config: RunConfig) -> None:
         self._document = config.model_dump(mode="json")
         self._form.fill(config, config.name)
-        self._check_form()
+        self._edited()
 
     # Acting on runs
 
@@ -175,7 +181,7 @@ class LiveScreen(Screen[None]):
             self._start("start")
             return
         question = f"{clean(self.snapshot.id)} is still {self.snapshot.status.state}."
-        answers = [("start", "Start beside it"), ("", "Cancel")]
+        answers = [("start", "Start beside it"), ("cancel", "Cancel")]
         self.app.push_screen(ChoiceDialog("start", question, answers), self._start)
 
     def _start(self, answer: str | None) -> None:
@@ -184,7 +190,7 @@ class LiveScreen(Screen[None]):
         try:
             run = self._launcher.start(self._checked.config)
         except TuiaeError as error:
-            self._say(str(error), "bad")
+            self.complain(str(error))
             return
         self.open_run(run.root)
 
@@ -208,20 +214,24 @@ class LiveScreen(Screen[None]):
         try:
             control.send(RunPaths(self.snapshot.path), command)
         except OSError as error:
-            self._say(f"{self.snapshot.id}: {error.strerror}", "bad")
+            self.complain(f"{self.snapshot.id}: {error.strerror}")
             return
         self._feed.hurry()
 
     def action_resume(self) -> None:
         """Go on with the open run from its last checkpoint."""
         snapshot = self.snapshot
-        if snapshot is None or snapshot.status.live or is_held(RunPaths(snapshot.path)):
-            self._say("nothing to go on with: open a stopped run first", "quiet")
-        elif snapshot.status.state == "finished":
-            self._say(f"it has done its epochs; for more: tuiae resume {snapshot.id} --epochs N", "quiet")
-        else:
-            self._launcher.work_on(RunPaths(snapshot.path))
-            self.open_run(snapshot.path)
+        try:
+            if snapshot is None or snapshot.status.live or is_held(RunPaths(snapshot.path)):
+                self._say("nothing to go on with: open a stopped run first", "quiet")
+            elif snapshot.status.state == "finished":
+                self._say(f"it has done its epochs; for more: tuiae resume {snapshot.id} --epochs N", "quiet")
+            else:
+                self._launcher.work_on(RunPaths(snapshot.path))
+                self.open_run(snapshot.path)
+        except OSError as error:
+            # The directory was deleted while it was open, or is not ours to write.
+            self.complain(f"cannot go on: {error.filename}: {error.strerror}")
 
     # The open run
 
@@ -230,6 +240,7 @@ class LiveScreen(Screen[None]):
         if self._feed is not None:
             self._feed.close()
         self.snapshot = None
+        self._trouble = ""
         self._view.clear()
         self._feed = RunFeed(path, self.post_message)
 
@@ -250,12 +261,12 @@ class LiveScreen(Screen[None]):
 
     def _state_changed(self, snapshot: Snapshot, before: Snapshot | None) -> None:
         if problem := ending(snapshot):
-            self._say(problem, "bad")
+            self.complain(problem)
         if not snapshot.status.live:
             # Only now, so that importing torch does not take its time from the training.
             self._launcher.warm_up()
         elif before is not None and not before.status.live:
-            self._check_form()
+            self._edited()
 
     def _show_controls(self, state: str) -> None:
         live = state in ("running", "paused", "starting")
@@ -292,7 +303,10 @@ class LiveScreen(Screen[None]):
         if self.maximized is not None:
             self.minimize()
         else:
-            self.maximize(self.focused if isinstance(self.focused, (Panel, LogPanel)) else self._view.main_panel)
+            panel = self.focused if isinstance(self.focused, (Panel, LogPanel)) else self._view.main_panel
+            # Else the focus ends in a hidden field, which then takes the digits that are keys.
+            panel.focus()
+            self.maximize(panel)
 
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""
@@ -302,11 +316,24 @@ class LiveScreen(Screen[None]):
         if self.snapshot is not None:
             self.query_one("#title", Static).update(title_line(self.snapshot, self.size.width))
 
+    def complain(self, text: str) -> None:
+        """Say what went wrong, in words that a check of the form does not take away."""
+        self._trouble = text
+        self._say(text, "bad")
+
     def _say(self, text: str, kind: str) -> None:
         """The line above the keys: what is wrong, or what would start."""
         message = self.query_one("#message", Static)
         message.set_classes(f"-{kind}")
         message.update(Content(clean(text)))
+
+
+def _datasets() -> list[DatasetInfo]:
+    """What there is to train on; where the data directory cannot be read, what needs none: the check says why."""
+    try:
+        return list_datasets()
+    except TuiaeError:
+        return list(EMBEDDED_SETS)
 
 
 def _readiness(checked: Checked) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
@@ -28,6 +29,12 @@ class RunsListed(Message):
     def __init__(self, rows: tuple[RunRow, ...]) -> None:
         super().__init__()
         self.rows = rows
+
+
+class RunTable(DataTable[Text]):
+    """Its Enter comes before the screen's, so it has the screen's name for it."""
+
+    BINDINGS = [Binding(key.key, f"screen.{key.action}", key.label) for key in RUNS if key.key == "enter"]
 
 
 class RunsScreen(Screen[None]):
@@ -51,7 +58,7 @@ class RunsScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Static(Text.assemble((" tuiae", "bold"), "  all runs"), id="title")
-        yield DataTable(cursor_type="row", zebra_stripes=False)
+        yield RunTable(cursor_type="row", zebra_stripes=False)
         yield Static(id="empty")
         yield Footer(show_command_palette=False)
 

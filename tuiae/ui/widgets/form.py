@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Grid, Horizontal, Vertical
-from textual.content import Content
+from textual.events import Key
 from textual.message import Message
 from textual.widgets import Button, Input, Label, Select
 
@@ -39,7 +40,12 @@ class NumberInput(Input):
         super().__init__(id=field, compact=True, select_on_focus=True, classes="number")
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
-        return character is not None and character in "0123456789.e-+_"
+        return character is not None and character in "0123456789.eE-+_"
+
+    async def _on_key(self, event: Key) -> None:
+        # Input would insert every printable character; not stopped, what is in no number bubbles to the bindings.
+        if event.is_printable and not self.check_consume_key(event.key, event.character):
+            event.prevent_default()
 
 
 class Choice(Select[str]):
@@ -161,8 +167,8 @@ class ConfigForm(Vertical):
     def _dataset_options(self) -> list[tuple[Any, str]]:
         names = [(_dataset_label(info), info.name) for info in self._datasets]
         if self._dataset.startswith(OWN_FOLDER):
-            names.append((Content(clean(self._dataset)), self._dataset))
-        return [*names, (Content("folder of pictures…"), OWN_FOLDER)]
+            names.append((Text(clean(self._dataset)), self._dataset))
+        return [*names, (Text("folder of pictures…"), OWN_FOLDER)]
 
     def show_devices(self, devices: Sequence[str]) -> None:
         """Offer the devices that this machine turned out to have."""
@@ -199,7 +205,8 @@ def _id(key: str) -> str:
     return key.replace(".", "-")
 
 
-def _dataset_label(info: DatasetInfo) -> Content:
+def _dataset_label(info: DatasetInfo) -> Text:
+    # Text and not Content: only in a Text does an open list find what is typed.
     if info.ready:
-        return Content(info.name)
-    return Content.assemble(info.name, ("  not here yet", "dim"))
+        return Text(info.name)
+    return Text.assemble(info.name, ("  not here yet", "dim"))

@@ -8,11 +8,11 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
-from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.runs.snapshot import Note, Sample, Snapshot
 from tuiae.ui.render.curves import EMPTY
 from tuiae.ui.render.run_curves import METRICS, run_curves
 from tuiae.ui.render.sample import sample_captions, sample_rows
-from tuiae.ui.render.status import log_lines
+from tuiae.ui.render.status import added, note_line
 from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.curves import CurvesPanel
 from tuiae.ui.widgets.images import ImagesPanel
@@ -29,6 +29,7 @@ class RunView(Vertical):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._sample: Sample | None = None
+        self._notes: tuple[Note, ...] = ()
         self._logged: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -48,7 +49,7 @@ class RunView(Vertical):
 
     def clear(self) -> None:
         """Forget the run that was shown; another one is about to."""
-        self._sample, self._logged = None, ()
+        self._sample, self._notes, self._logged = None, (), ()
         for panel in self.query(CurvesPanel):
             panel.show(())
             panel.set_empty(EMPTY)
@@ -63,7 +64,7 @@ class RunView(Vertical):
             self.query_one(f"#{metric}", CurvesPanel).show(run_curves(snapshot, metric))
         if sample is not None and sample is not self._sample:
             self._show_sample(sample)
-        self._show_log(log_lines(snapshot))
+        self._show_log(snapshot)
 
     def _show_family(self, snapshot: Snapshot) -> None:
         classifier = snapshot.config is not None and snapshot.config.is_classifier
@@ -81,16 +82,13 @@ class RunView(Vertical):
         if sample.confusion is not None:
             self.query_one(ConfusionPanel).show(sample.confusion, sample.classes)
 
-    def _show_log(self, lines: tuple[str, ...]) -> None:
-        if lines == self._logged:
-            return
-        panel = self.query_one(LogPanel)
-        if lines[: len(self._logged)] == self._logged:
-            panel.append(lines[len(self._logged) :])
-        else:
-            panel.clear()
-            panel.append(lines)
-        self._logged = lines
+    def _show_log(self, snapshot: Snapshot) -> None:
+        """What happened and what the worker printed, in the order in which it is seen; appended, so that one may
+        scroll up and read on."""
+        notes, lines = added(self._notes, snapshot.notes), added(self._logged, snapshot.log)
+        if notes or lines:
+            self.query_one(LogPanel).append((*map(note_line, notes), *lines))
+        self._notes, self._logged = snapshot.notes, snapshot.log
 
     @on(ViewBar.Chosen)
     def _view_chosen(self, event: ViewBar.Chosen) -> None:

@@ -1,0 +1,334 @@
+"""The dashboard's form and frame: it fits, it says what is wrong in the words of the command line, its keys work."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Laboratory
+from dashboard import SIZES, Desk, open_desk, script
+from textual.widgets import Input, Label
+
+from tuiae.config import RunConfig, load_config, parse_override
+from tuiae.errors import ConfigError
+from tuiae.preset_files import find_preset, list_presets
+from tuiae.runs.layout import list_runs
+from tuiae.runs.reader import read_config
+from tuiae.ui import keys
+from tuiae.ui.app import TuiaeApp
+from tuiae.ui.launcher import WorkerWarm
+from tuiae.ui.screens.live import LiveScreen
+from tuiae.ui.screens.runs import RunsScreen
+
+ABSURD = [(40, 12), (10, 3), (1, 1), (60, 20), (59, 50), (200, 19)]
+TOO_SMALL = "tuiae needs 60 columns and 20 rows"
+
+
+# The frame
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_form_status_and_keys_show_at_usual_sizes(size: tuple[int, int]) -> None:
+    async with open_desk(size=size) as desk:
+        await desk.ready()
+        screen = await desk.shows("configure", "preset", "seed", "Start", "status", "loss", "r starts dense", "q Quit")
+        assert "parameters" in screen
+        assert TOO_SMALL not in screen
+
+
+async def test_every_size_is_survived_and_too_small_ones_say_so() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        for width, height in [*ABSURD, *SIZES, (10, 3), (120, 40)]:
+            await desk.pilot.resize_terminal(width, height)
+            await desk.pilot.pause()
+            fits = width >= 60 and height >= 20
+            assert ("Start" in desk.screen) is fits
+            if not fits and width >= 40:
+                assert TOO_SMALL in desk.screen
+
+
+async def test_a_run_dialogs_and_the_list_survive_every_size(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(3)
+    async with open_desk(played.run) as desk:
+        for key in ("", "question_mark", "q", "1"):
+            await desk.press(*filter(None, [key]))
+            for width, height in [(10, 3), (120, 40)]:
+                await desk.pilot.resize_terminal(width, height)
+                await desk.pilot.pause()
+            assert desk.screen.strip()
+            await desk.press("escape")
+        await desk.shows("denoise", "epoch")
+    played.writer.close("finished")
+
+
+async def test_the_runs_directory_may_be_empty_or_missing() -> None:
+    async with open_desk() as desk:
+        assert "none open" in desk.panel("status")
+        await desk.press("1")
+        await desk.shows("no runs in", "r starts one")
+        await desk.press("enter", "escape")
+        await desk.shows("configure")
+
+
+# Filling the form
+
+
+async def test_every_preset_fills_the_form() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        for preset in list_presets():
+            config = read_preset(preset.name)
+            await desk.until(lambda preset=preset: desk.field("preset") == preset.name)  # type: ignore[misc]
+            await desk.until(lambda config=config: desk.field("training-epochs") == str(config.training.epochs))  # type: ignore[misc]
+            assert desk.field("dataset") == config.data.dataset
+            assert desk.field("model-latent") == str(config.model.latent)
+            assert float(desk.field("training-learning_rate")) == config.training.learning_rate
+            assert (desk.field("noise"), float(desk.field("noise-level"))) == (config.noise.kind, config.noise.level)
+            encoder = [config.model.encoder] if config.is_classifier else []
+            assert desk.field("model").split(" · ") == [config.model.family, *encoder]
+            await desk.ready()
+            await desk.focus("preset")
+            await desk.press("enter", "down", "enter")
+
+
+def read_preset(name: str) -> RunConfig:
+    return load_config(find_preset(name))
+
+
+async def test_what_is_typed_is_what_runs(lab: Laboratory) -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        await desk.choose("preset", "gly")
+        await desk.until(lambda: desk.field("dataset") == "glyphs")
+        await desk.choose("dataset", "dig")
+        await desk.choose("model", "· d")
+        await desk.choose("noise", "ga")
+        await desk.choose("device", "cp")
+        typed = {
+            "noise-level": "0.3",
+            "model-latent": "7",
+            "data-image_size": "16",
+            "training-epochs": "3",
+            "training-batch_size": "50",
+            "training-learning_rate": "1e-3",
+            "training-seed": "9",
+        }
+        for field, text in typed.items():
+            await desk.type(field, text)
+        assert {field: desk.field(field) for field in typed} == typed
+        await desk.ready()
+        await desk.press("r")
+        (run,) = await desk.until(lambda: list_runs(lab.runs))
+        config = read_config(run)
+        assert config is not None
+        assert (config.data.dataset, config.data.image_size) == ("digits", 16)
+        assert (config.noise.kind, config.noise.level) == ("gaussian", 0.3)
+        assert (config.model.family, config.model.encoder, config.model.latent) == ("classifier", "dense", 7)
+        training = config.training
+        assert (training.device, training.epochs, training.batch_size) == ("cpu", 3, 50)
+        assert (training.learning_rate, training.seed) == (0.001, 9)
+        # What the form has no field for comes from the preset.
+        assert config.name == read_preset("glyphs_2d").name
+        assert config.model.hidden == read_preset("glyphs_2d").model.hidden
+
+
+async def test_the_form_can_be_filled_with_tab_alone() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        order = []
+        while len(order) < 13:
+            order.append(str(desk.app.focused.id if desk.app.focused else ""))
+            await desk.pilot.press("shift+tab")
+        fields = ["training-seed", "training-learning_rate", "training-batch_size", "training-epochs", "device"]
+        fields += ["noise-level", "noise", "data-image_size", "dataset", "model-latent", "model", "preset"]
+        assert order == ["start", *fields]
+
+
+# Mistakes
+
+WRONG = [
+    ("training-epochs", "0", "training.epochs=0"),
+    ("training-epochs", "1e", "training.epochs=1e"),
+    ("training-epochs", "", "training.epochs="),
+    ("training-batch_size", "-5", "training.batch_size=-5"),
+    ("training-learning_rate", "0", "training.learning_rate=0"),
+    ("training-learning_rate", "1e99", "training.learning_rate=1e99"),
+    ("training-seed", "1e999", "training.seed=1e999"),
+    ("model-latent", "0", "model.latent=0"),
+    ("data-image_size", "99999", "data.image_size=99999"),
+    ("noise-level", "11", "noise.level=11"),
+]
+
+
+async def test_a_mistake_is_told_as_the_command_line_tells_it() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        for field, text, setting in WRONG:
+            before = desk.field(field)
+            await desk.type(field, text)
+            with pytest.raises(ConfigError) as refused:
+                load_config(find_preset("quickstart"), dict([parse_override(setting)]))
+            await desk.until(lambda refused=refused: f"--set: {desk.message}" == str(refused.value))  # type: ignore[misc]
+            assert desk.button("start").disabled
+            desk.app.live.query_one(f"#{field}", Input).value = before
+            await desk.ready()
+
+
+async def test_a_mistake_starts_nothing_and_a_preset_mends_it(lab: Laboratory) -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        await desk.type("training-epochs", "0")
+        await desk.until(lambda: desk.button("start").disabled)
+        assert desk.message == told(lab, "run", "quickstart", "--set", "training.epochs=0")
+        await desk.press("r")
+        await desk.choose("preset", "gly")
+        await desk.ready()
+        assert not list_runs(lab.runs)
+
+
+def told(lab: Laboratory, *arguments: str, code: int = 2) -> str:
+    """The command line's sentence for a mistake, without what says where it came from."""
+    lines = lab(*arguments, check=code).stderr.splitlines()
+    cause = lines[0].removeprefix("error: ").removeprefix("--set: ")
+    return "; ".join([cause, *(line.removeprefix("  try: ") for line in lines[1:])])
+
+
+async def test_keys_that_do_not_go_together_are_told_alike(lab: Laboratory) -> None:
+    async with open_desk() as desk:
+        await desk.choose("noise", "salt")
+        await desk.type("noise-level", "3")
+        await desk.until(lambda: desk.button("start").disabled)
+        settings = ("--set", "noise.kind=salt-pepper", "--set", "noise.level=3")
+        # Both keys are named by a check across sections, so the command line puts its source in front.
+        assert told(lab, "run", "quickstart", *settings).endswith(desk.message.removeprefix("preset: "))
+        assert "noise.level = 3" in desk.message
+
+
+async def test_a_network_too_deep_for_the_images_names_the_key_that_mends_it(lab: Laboratory) -> None:
+    async with open_desk(size=(80, 24)) as desk:
+        await desk.ready()
+        await desk.choose("model", "conv")
+        await desk.until(lambda: desk.button("start").disabled)
+        assert desk.message == told(lab, "run", "quickstart", "--set", "model.family=conv")
+        assert "data.image_size" in desk.message
+        # Whole, though it is longer than the line.
+        await desk.shows("the second pooling", "data.image_size", "model.family = 'dense'")
+        await desk.type("data-image_size", "28")
+        await desk.ready()
+        assert "r starts conv" in desk.message
+
+
+async def test_a_dataset_that_is_not_here_is_offered_as_a_download() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        await desk.choose("dataset", "fash")
+        await desk.until(lambda: "fashion-mnist" in desk.message)
+        assert "download" in desk.message
+        assert "not on this machine" in desk.message
+
+
+async def test_a_device_that_is_not_there_is_refused_once_the_worker_has_said_what_is() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        assert offered(desk, "device") == ["auto", "cpu"]
+        devices = ("cpu", "cuda:0 NVIDIA H100 80GB", "cuda:1 NVIDIA H100 80GB")
+        desk.app.live.post_message(WorkerWarm(devices, "2.10"))
+        await desk.until(lambda: offered(desk, "device") == ["auto", "cpu", "cuda:0", "cuda:1"])
+        await desk.shows("warm · torch 2.10")
+        await desk.choose("device", "cuda:1")
+        assert desk.field("device") == "cuda:1"
+        await desk.ready()
+        desk.app.launcher.devices = ["cpu"]
+        await desk.type("training-epochs", "4")
+        await desk.until(lambda: "this machine has cpu" in desk.message)
+
+
+def offered(desk: Desk, field: str) -> list[str]:
+    return [str(value) for _, value in desk.app.live.query_one(f"#{field}")._options]  # type: ignore[attr-defined]
+
+
+# A folder of pictures
+
+
+async def test_a_folder_is_asked_for_checked_and_kept(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    for name in ("cats", "dogs"):
+        (lab.root / "zoo" / name).mkdir(parents=True)
+        for index in range(5):
+            Image.new("L", (12, 12), 40 * index).save(lab.root / "zoo" / name / f"{index}.png")
+    monkeypatch.chdir(lab.root)
+    async with open_desk() as desk:
+        await desk.ready()
+        await ask_for_folder(desk, "zoo")
+        await desk.until(lambda: "takes all 8 training images" in desk.message)
+        assert desk.field("dataset") == "folder:zoo"
+        await desk.type("training-batch_size", "4")
+        await desk.until(lambda: "8 + 2 images of 12x12" in desk.message)
+        await ask_for_folder(desk, "nix")
+        await desk.until(lambda: desk.button("start").disabled)
+        assert "nix" in desk.message
+        await ask_for_folder(desk, "")
+        assert desk.field("dataset") == "folder:nix"
+
+
+async def ask_for_folder(desk: Desk, path: str) -> None:
+    await desk.choose("dataset", "folder of")
+    await desk.shows("folder of pictures", "One sub-folder a class")
+    await desk.press(*path, "enter" if path else "escape")
+
+
+# Keys
+
+
+async def test_letters_reach_the_screen_from_a_number_field() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        await desk.focus("training-epochs")
+        await desk.press("question_mark")
+        await desk.shows("write a checkpoint")
+        await desk.press("escape")
+        await desk.press("p")
+        await desk.until(lambda: "no run is live here" in desk.message)
+        assert desk.field("training-epochs") == "150"
+        await desk.press("q")
+        await desk.until(lambda: desk.app.return_value is not None)
+    assert desk.app.return_value == ""
+
+
+async def test_letters_are_no_numbers() -> None:
+    async with open_desk() as desk:
+        await desk.type("training-epochs", "4jkh2")
+        assert desk.field("training-epochs") == "42"
+
+
+@pytest.mark.parametrize("key", [*keys.LIVE, *keys.APP, *keys.RUNS], ids=lambda key: key.key)
+def test_every_key_has_an_action(key: keys.Key) -> None:
+    owners = {keys.LIVE: LiveScreen, keys.APP: TuiaeApp, keys.RUNS: RunsScreen}
+    owner = next(owner for group, owner in owners.items() if key in group)
+    assert callable(getattr(owner, f"action_{key.action}"))
+
+
+def test_no_key_means_two_things() -> None:
+    for group in (keys.LIVE, keys.RUNS):
+        used = [key.key for key in (*group, *keys.APP)]
+        assert len(used) == len(set(used))
+
+
+async def test_the_help_names_every_key() -> None:
+    async with open_desk() as desk:
+        await desk.press("question_mark")
+        screen = await desk.shows("keys", "escape closes")
+        for key in (*keys.LIVE, *keys.APP, *keys.RUNS):
+            assert key.help in screen
+        for close in ("escape", "q", "enter"):
+            await desk.press(close)
+            assert "escape closes" not in desk.screen
+            await desk.press("question_mark")
+
+
+async def test_every_label_of_the_form_is_whole() -> None:
+    async with open_desk(size=(80, 24)) as desk:
+        await desk.ready()
+        for label in desk.app.live.query("#fields Label").results(Label):
+            assert f" {label.content} " in desk.screen

@@ -1,0 +1,131 @@
+"""The dashboard in a real terminal: started, hung up on, come back to; what it leaves and what it never loads."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import CHECKOUT, Laboratory, wait_until
+
+from tests.terminal import ENTER, Terminal
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.reader import read_status
+
+EPOCHS = 150  # of quickstart
+SLOW = 60.0  # seconds: torch is imported on cores that other tests use
+
+
+def tuiae(lab: Laboratory, *arguments: str, columns: int = 120, rows: int = 40) -> Terminal:
+    lab.root.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "tuiae.cli", *arguments]
+    return Terminal(command, columns, rows, {**lab.environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"})
+
+
+def is_training(run: RunPaths) -> psutil.Process:
+    """The run's worker, which must be alive."""
+    process = psutil.Process(read_status(run).pid)
+    assert process.is_running()
+    assert process.status() != psutil.STATUS_ZOMBIE
+    return process
+
+
+def mapped(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_start_pause_leave_come_back_and_see_it_finish(lab: Laboratory) -> None:
+    with tuiae(lab) as terminal:
+        terminal.wait_for("warm · torch", SLOW)
+        terminal.send("r")
+        terminal.wait_for("━ train 0.", SLOW)
+        (run,) = list_runs(lab.runs)
+        terminal.send("p")
+        terminal.wait_for("‖ paused", SLOW)
+        wait_until(lambda: json.loads(run.status.read_text())["state"] == "paused")
+        paused_at = read_status(run).step
+        terminal.send("p")
+        terminal.wait_for("● running", SLOW)
+        wait_until(lambda: read_status(run).step > paused_at)
+        # Held, so that it is still there for the second terminal.
+        terminal.send("p")
+        terminal.wait_for("‖ paused", SLOW)
+        if sys.platform == "linux":
+            assert "libtorch" in mapped(is_training(run).pid)
+            assert "libtorch" not in mapped(terminal.pid)
+        terminal.send("q")
+        terminal.wait_for("Leave it running")
+        terminal.send(ENTER)
+        assert terminal.exit_code() == 0
+        assert not terminal.left_on()
+        assert f"tuiae attach {run.id}" in terminal.text()
+        assert "Traceback" not in terminal.text()
+        worker = is_training(run)
+        with tuiae(lab, "attach", run.id, columns=80, rows=24) as second:
+            second.wait_for("‖ paused", SLOW)
+            second.wait_for(run.id[:15])
+            second.send("p")
+            second.wait_for("✓ finished", SLOW)
+            second.wait_for(f"{EPOCHS}/{EPOCHS}")
+            assert read_status(run).state == "finished"
+            second.send("q")
+            assert second.exit_code() == 0
+            assert not second.left_on()
+        wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [lambda terminal: terminal.signal(signal.SIGTERM), lambda terminal: terminal.signal(signal.SIGHUP)],
+    ids=["SIGTERM", "SIGHUP"],
+)
+def test_a_signal_gives_the_terminal_back_and_leaves_the_run_alone(
+    lab: Laboratory, end: Callable[[Terminal], Any]
+) -> None:
+    run = lab.detach("--set", "training.epochs=900000")
+    try:
+        with tuiae(lab) as terminal:
+            terminal.wait_for("━ train 0.", SLOW)
+            assert {"alternate screen", "mouse"} <= terminal.left_on()
+            end(terminal)
+            assert terminal.exit_code() == 0
+            assert not terminal.left_on()
+            assert "Traceback" not in terminal.text()
+            step = read_status(run).step
+            wait_until(lambda: read_status(run).step > step)
+    finally:
+        psutil.Process(read_status(run).pid).kill()
+
+
+def test_a_terminal_that_goes_away_takes_the_dashboard_and_not_the_run(lab: Laboratory) -> None:
+    run = lab.detach("--set", "training.epochs=900000")
+    try:
+        with tuiae(lab) as terminal:
+            terminal.wait_for("━ train 0.", SLOW)
+            terminal.hang_up()
+            terminal.exit_code()
+            step = read_status(run).step
+            wait_until(lambda: read_status(run).step > step)
+    finally:
+        psutil.Process(read_status(run).pid).kill()
+
+
+def test_q_before_the_worker_is_warm_leaves_no_worker(lab: Laboratory) -> None:
+    with tuiae(lab, columns=80, rows=24) as terminal:
+        terminal.wait_for("importing torch")
+        terminal.send("q")
+        assert terminal.exit_code() == 0
+        assert not terminal.left_on()
+        wait_until(lambda: not [process for process in terminal.processes() if process.status() != "zombie"])
+
+
+def test_without_a_terminal_there_is_a_sentence(lab: Laboratory) -> None:
+    result = lab(check=2)
+    assert "needs a terminal" in result.stderr
+    assert result.stdout == ""
+    assert str(CHECKOUT) not in result.stderr

@@ -1,0 +1,134 @@
+"""What the screens look like, as pictures; run pytest with --snapshot-update after a change that is meant.
+
+Everything on them is fixed: the runs' names, numbers, times of day and ages, the host, and that no worker is warm.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from conftest import Laboratory
+from dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, keep_cold, script
+from textual.pilot import Pilot
+
+from tuiae.files import read_json, replace_json
+from tuiae.runs.layout import RunPaths
+from tuiae.ui.app import TuiaeApp
+
+Snap = Callable[..., bool]
+NOON = time.mktime((2026, 11, 20, 12, 0, 0, 0, 0, -1))  # local time, as the log shows it
+HOURS = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a terminal with 24-bit colour, whatever the one is that runs the tests."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TEXTUAL_THEME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLORTERM", "truecolor")
+
+
+def fixed(run: RunPaths) -> RunPaths:
+    """Take from a run that was written just now what would be different tomorrow or elsewhere."""
+    records = [json.loads(line) for line in run.events.read_text().splitlines()]
+    stamped = [{**record, "time": NOON + record["seq"]} for record in records]
+    run.events.write_text("".join(json.dumps(record) + "\n" for record in stamped))
+    replace_json(run.meta, {**read_json(run.meta), "host": "gpu-7"})
+    return run
+
+
+def live(lab: Laboratory, document: dict[str, Any], name: str, epochs: int) -> Script:
+    """A run that its writer, this process, keeps alive."""
+    played = script(lab.runs, document, name)
+    played.play(epochs)
+    fixed(played.run)
+    return played
+
+
+def snapshot(
+    snap_compare: Snap,
+    size: tuple[int, int],
+    act: Callable[[Desk], Awaitable[object]],
+    run: RunPaths | None = None,
+) -> bool:
+    """Open the dashboard, do something until the screen says what it should, and compare."""
+    app = TuiaeApp(run.root if run else None)
+    keep_cold(app)
+
+    async def before(pilot: Pilot[Any]) -> None:
+        desk = Desk(app, pilot)
+        await pilot.pause()
+        await desk.ready()
+        await act(desk)
+        await pilot.pause()
+
+    return snap_compare(app, terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
+def test_a_live_autoencoder(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
+    played = live(lab, AUTOENCODER, "20261120-115900-denoise-a3f9", epochs=4)
+
+    async def act(desk: Desk) -> None:
+        await desk.shows("4/6", "running")
+        await desk.until(lambda: "noisy" in desk.panel("images") or size[0] < 110)
+        if size[0] < 110:
+            await desk.press("v")
+            await desk.shows("noisy", "epoch 4")
+
+    assert snapshot(snap_compare, size, act)
+    played.writer.close("finished")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
+def test_a_classifier(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
+    played = live(lab, CLASSIFIER, "20261120-115900-letters-b7c1", epochs=6)
+    played.writer.close("finished")
+    fixed(played.run)
+
+    async def act(desk: Desk) -> None:
+        await desk.shows("6/6", "finished")
+        if size[0] < 110:
+            await desk.click("#tab-confusion")
+        await desk.shows("predicted")
+
+    assert snapshot(snap_compare, size, act, played.run)
+
+
+def test_a_form_that_cannot_start(snap_compare: Snap) -> None:
+    async def act(desk: Desk) -> None:
+        await desk.choose("model", "conv")
+        await desk.shows("pooling", "cannot start")
+
+    assert snapshot(snap_compare, (80, 24), act)
+
+
+@pytest.mark.parametrize("size", SIZES[:2], ids=lambda size: str(size[0]))
+def test_the_list_of_runs(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
+    failure = {"cause": "the loss is no longer a number", "hint": ""}
+    ends = [("finished", AUTOENCODER, 6, None), ("stopped", CLASSIFIER, 3, None), ("failed", AUTOENCODER, 2, failure)]
+    for index, (state, document, epochs, error) in enumerate(ends):
+        played = script(lab.runs, document, f"2026112{index}-090000-{document['name']}-000{index}")
+        played.play(epochs)
+        played.writer.close(state, error)
+        # The middle of an hour: the age holds for half an hour of testing.
+        age = (2.5 + 24 * (2 - index)) * HOURS
+        replace_json(played.run.status, {**read_json(played.run.status), "heartbeat": time.time() - age})
+
+    async def act(desk: Desk) -> None:
+        await desk.press("1")
+        await desk.shows("runs · 3", "failed")
+
+    assert snapshot(snap_compare, size, act)
+
+
+def test_the_keys(snap_compare: Snap) -> None:
+    async def act(desk: Desk) -> None:
+        await desk.press("question_mark")
+        await desk.shows("write a checkpoint")
+
+    assert snapshot(snap_compare, (80, 24), act)

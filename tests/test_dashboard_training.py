@@ -1,0 +1,227 @@
+"""Training from the dashboard: a real warm worker, the keys and the buttons that command it, and leaving."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import Laboratory
+from dashboard import Desk, open_desk, script
+
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.reader import RunReader, read_status
+
+ENDLESS = "900000"  # epochs: nobody waits for the last one
+
+
+@pytest.fixture(autouse=True)
+def no_worker_left(lab: Laboratory) -> Iterator[None]:
+    """What a dashboard left running is ended with its test."""
+    yield
+    for run in list_runs(lab.runs):
+        status = read_status(run)
+        if status.live and status.pid not in (0, os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(status.pid, signal.SIGKILL)
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "tuiae.training.worker" in child.cmdline():
+                child.kill()
+
+
+def texts(run: RunPaths) -> list[str]:
+    """What the run's history says in words."""
+    return [note.text for note in RunReader(run.root).read_all().notes]
+
+
+async def open_form(desk: Desk, epochs: str) -> None:
+    """quickstart on digits, so many epochs, once the worker is warm."""
+    await desk.shows("warm · torch")
+    await desk.type("training-epochs", epochs)
+    await desk.ready()
+
+
+async def test_a_run_from_the_first_point_to_the_last() -> None:
+    async with open_desk(warm=True) as desk:
+        await open_form(desk, "40")
+        assert desk.button("pause").disabled
+        assert desk.button("stop").disabled
+        await desk.press("r")
+        await desk.until(lambda: "train" in desk.panel("loss"))
+        await desk.until(lambda: desk.state == "finished")
+        run = RunPaths(desk.app.live.snapshot.path)  # type: ignore[union-attr]
+        screen = await desk.shows("✓ finished", "40/40", "epoch 40", run.id, "100%")
+        for words in ("quickstart › digits", "input", "output", "test", "dense, code 12", "adam, rate 0.002"):
+            assert words in screen
+        result = json.loads((run.root / "status.json").read_text())
+        assert f"{result['test_loss']:.5f}"[:5] in desk.panel("loss")
+        assert "epoch 40/40" in desk.app.live.query_one("#log").plain  # type: ignore[attr-defined]
+        assert "noisy" not in screen
+        assert desk.button("pause").disabled
+        # The next worker is being kept warm by now, and the next run takes it.
+        await desk.press("R")
+        await desk.until(lambda: f"tuiae resume {run.id} --epochs" in desk.message)
+        await desk.type("training-epochs", "2")
+        await desk.ready()
+        await desk.click("#start")
+        await desk.until(lambda: desk.state == "finished" and desk.app.live.snapshot.path != run.root)  # type: ignore[union-attr]
+        await desk.shows("2/2")
+
+
+async def test_keys_and_buttons_command_the_worker(lab: Laboratory) -> None:
+    async with open_desk(warm=True) as desk:
+        await open_form(desk, ENDLESS)
+        await desk.click("#start")
+        run = await desk.running()
+        await desk.press("p")
+        await desk.until(lambda: read_status(run).state == "paused")
+        await desk.shows("‖ paused", "Go on")
+        await desk.click("#pause")
+        await desk.until(lambda: read_status(run).state == "running" and desk.state == "running")
+        await desk.shows("● running", "Pause")
+        await desk.click("#pause")
+        await desk.shows("‖ paused")
+        await desk.press("w")
+        await desk.until(lambda: any("on request" in text for text in texts(run)))
+        await desk.shows("on request")
+        await desk.press("p")
+        await desk.shows("● running")
+        await desk.click("#save")
+        await desk.until(lambda: sum("on request" in text for text in texts(run)) == 2)
+        await desk.press("x")
+        await desk.until(lambda: desk.state == "stopped")
+        stopped = read_status(run)
+        assert stopped.state == "stopped"
+        await desk.shows("■ stopped")
+        await desk.until(lambda: desk.button("stop").disabled)
+        await desk.press("R")
+        await desk.until(lambda: desk.state == "running" and read_status(run).step > stopped.step)
+        await desk.until(lambda: any(f"resumed at epoch {stopped.epoch}" in text for text in texts(run)))
+        await desk.click("#stop")
+        await desk.until(lambda: desk.state == "stopped")
+        assert list_runs(lab.runs) == [run]
+
+
+async def test_a_second_run_beside_a_live_one_is_asked_about(lab: Laboratory) -> None:
+    beside = script(lab.runs, name="20200101-000000-beside-0000")
+    beside.play(2)
+    async with open_desk() as desk:
+        await desk.running()
+        await desk.ready()
+        for refuse in ("escape", "cancel"):
+            await desk.press("r")
+            await desk.shows("is still running", "Start beside it", "Cancel")
+            await desk.press(*(["escape"] if refuse == "escape" else ["down", "enter"]))
+            await desk.until(lambda: "Start beside it" not in desk.screen)
+            assert len(list_runs(lab.runs)) == 1
+        await desk.press("r")
+        await desk.shows("Start beside it")
+        await desk.press("enter")
+        await desk.until(lambda: desk.app.live.snapshot and desk.app.live.snapshot.path != beside.run.root)
+        assert len(list_runs(lab.runs)) == 2
+        assert read_status(beside.run).state == "running"
+    beside.writer.close("stopped")
+
+
+async def test_a_runs_directory_that_cannot_be_written_is_told_in_a_sentence(lab: Laboratory, tmp_path: Path) -> None:
+    lab.runs.parent.mkdir(parents=True, exist_ok=True)
+    lab.runs.write_text("a file where the directory should be")
+    async with open_desk() as desk:
+        await desk.ready()
+        await desk.press("r")
+        await desk.until(lambda: "cannot write runs to" in desk.message)
+        assert "TUIAE_RUNS_DIR" in desk.message
+        assert str(lab.runs) in desk.message
+
+
+async def test_a_worker_that_dies_warming_up_is_replaced_by_a_cold_one(lab: Laboratory) -> None:
+    async with open_desk(warm=True) as desk:
+        await desk.until(workers)
+        for worker in workers():
+            worker.kill()
+        await desk.shows("will start cold")
+        await desk.type("training-epochs", "2")
+        await desk.ready()
+        await desk.press("r")
+        await desk.until(lambda: desk.state == "finished")
+
+
+def workers() -> list[psutil.Process]:
+    found = psutil.Process().children()
+    return [child for child in found if child.is_running() and "--standby" in child.cmdline()]
+
+
+# Leaving
+
+
+async def test_without_a_live_run_q_leaves_at_once(finished: RunPaths) -> None:
+    async with open_desk(finished) as desk:
+        await desk.until(lambda: desk.state == "finished")
+        await desk.press("q")
+        await desk.until(lambda: desk.app.return_value is not None)
+    assert desk.app.return_value == ""
+
+
+async def test_leaving_a_live_run_says_how_to_come_back(lab: Laboratory) -> None:
+    live = script(lab.runs)
+    live.play(2)
+    async with open_desk() as desk:
+        await desk.running()
+        await desk.press("q")
+        await desk.shows(f"{live.run.id} is running", "Leave it running", "Stop and save", "Cancel")
+        await desk.press("enter")
+        await desk.until(lambda: desk.app.return_value is not None)
+    assert desk.app.return_value == f"{live.run.id} goes on; come back with: tuiae attach {live.run.id}"
+    assert not list(live.run.control.iterdir())
+    live.writer.close("stopped")
+
+
+@pytest.mark.parametrize("stay", [["escape"], ["down", "down", "enter"], ["up", "enter"]])
+async def test_leaving_can_be_thought_better_of(lab: Laboratory, stay: list[str]) -> None:
+    live = script(lab.runs)
+    live.play(1)
+    async with open_desk() as desk:
+        await desk.running()
+        await desk.press("q")
+        await desk.shows("Leave it running")
+        await desk.press(*stay)
+        await desk.until(lambda: "Leave it running" not in desk.screen)
+        assert desk.app.return_value is None
+        assert not list(live.run.control.iterdir())
+        live.epoch(2)
+        await desk.shows("2/6")
+    live.writer.close("stopped")
+
+
+async def test_stop_and_save_stops_the_worker_and_says_how_to_go_on(lab: Laboratory) -> None:
+    run = lab.detach("--set", f"training.epochs={ENDLESS}")
+    async with open_desk() as desk:
+        await desk.until(lambda: desk.state == "running")
+        await desk.press("q")
+        await desk.shows("Stop and save")
+        await desk.click("#stop")
+        await desk.until(lambda: desk.app.return_value is not None)
+        assert desk.app.return_value.endswith(f"tuiae resume {run.id}")  # type: ignore[union-attr]
+        await desk.until(lambda: read_status(run).state == "stopped")
+    assert RunReader(run.root).read_all().checkpoints
+
+
+async def test_a_run_that_cannot_be_told_to_stop_keeps_the_dashboard_open(lab: Laboratory) -> None:
+    live = script(lab.runs)
+    live.play(1)
+    live.run.control.rmdir()
+    live.run.control.write_text("in the way")
+    async with open_desk() as desk:
+        await desk.running()
+        await desk.press("q", "down", "enter")
+        await desk.until(lambda: desk.message.startswith(f"cannot stop {live.run.id}"))
+        await desk.press("w")
+        await desk.until(lambda: desk.message.startswith(f"{live.run.id}: "))
+        assert desk.app.return_value is None
+    live.writer.close("stopped")
