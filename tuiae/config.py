@@ -23,6 +23,7 @@ Loss = Literal["mse", "bce", "l1"]
 Precision = Literal["float32", "bfloat16"]
 
 FAMILIES: tuple[str, ...] = get_args(Family)
+ENCODERS: tuple[str, ...] = get_args(EncoderFamily)
 NOISE_KINDS: tuple[str, ...] = get_args(NoiseKind)
 DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 

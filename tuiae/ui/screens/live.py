@@ -9,20 +9,18 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Button, Footer, Static
 
-from tuiae.config import RunConfig, build_config, read_document
-from tuiae.data.registry import EMBEDDED_SETS, DatasetInfo, list_datasets
 from tuiae.errors import TuiaeError
-from tuiae.preflight import Checked, check
-from tuiae.preset_files import DEFAULT, list_presets
+from tuiae.preflight import Checked
+from tuiae.preset_files import DEFAULT
 from tuiae.runs import control
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import is_held
 from tuiae.runs.snapshot import Snapshot
+from tuiae.ui.draft import Draft, offered_datasets, readiness
 from tuiae.ui.feed import RunChanged, RunFeed
 from tuiae.ui.keys import LIVE
 from tuiae.ui.launcher import Launcher, WorkerWarm
@@ -32,6 +30,7 @@ from tuiae.ui.screens.dialogs import ChoiceDialog, FolderDialog
 from tuiae.ui.widgets.facts import FactsPanel
 from tuiae.ui.widgets.form import OWN_FOLDER, ConfigForm
 from tuiae.ui.widgets.log import LogPanel
+from tuiae.ui.widgets.message import MessageLine
 from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.run_view import RunView
 
@@ -41,8 +40,9 @@ DATASETS_SECONDS = 5.0
 class ConfigChecked(Message):
     """The form was checked: a config that can run, or why it cannot."""
 
-    def __init__(self, checked: Checked | None, problem: str) -> None:
+    def __init__(self, number: int, checked: Checked | None, problem: str) -> None:
         super().__init__()
+        self.number = number
         self.checked = checked
         self.problem = problem
 
@@ -58,22 +58,21 @@ class LiveScreen(Screen[None]):
         self._root = root
         self._launcher = launcher
         self._ascii_only = ascii_only
-        self._presets = {preset.name: preset for preset in list_presets()}
-        self._document: dict[str, Any] = {}
+        self._draft = Draft(root)
+        self._checks = 0
         self._checked: Checked | None = None
         self._feed: RunFeed | None = None
         self._warm = "importing torch…"
-        self._trouble = ""  # stays in the message line until something is edited or another run opened
         self.snapshot: Snapshot | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(Text.assemble((" tuiae", "bold"), ("  a terminal laboratory for autoencoders", "dim")), id="title")
         with Horizontal(id="body"):
             with Vertical(id="left"):
-                yield ConfigForm(list(self._presets), _datasets())
+                yield ConfigForm(self._draft.presets, offered_datasets())
                 yield FactsPanel("status", id="status")
             yield RunView(id="right")
-        yield Static(id="message")
+        yield MessageLine()
         yield Static("tuiae needs 60 columns and 20 rows", id="too-small")
         yield Footer(show_command_palette=False)
 
@@ -92,10 +91,9 @@ class LiveScreen(Screen[None]):
     def load_preset(self, name: str) -> None:
         """Fill the form from a preset."""
         try:
-            self._document = read_document(self._presets[name].path)
-            config = build_config(self._document, source=name)
+            config = self._draft.load_preset(name)
         except TuiaeError as error:
-            self._say(str(error), "bad")
+            self._message.say(str(error), "bad")
             return
         self._form.fill(config, name)
         self._edited()
@@ -110,34 +108,31 @@ class LiveScreen(Screen[None]):
 
     @on(ConfigForm.Edited)
     def _edited(self) -> None:
-        self._trouble = ""
+        self._message.forget_trouble()
         self._check_form()
 
     def _check_form(self) -> None:
-        self._check(dict(self._document), self._form.overrides)
+        self._checks += 1
+        self._check(self._checks, self._form.overrides)
 
     @work(thread=True, exclusive=True, group="check")
-    def _check(self, document: dict[str, Any], overrides: dict[str, Any]) -> None:
+    def _check(self, number: int, overrides: dict[str, Any]) -> None:
         """Check in a thread: a folder of pictures may take its time to look through."""
-        try:
-            config = build_config(document, overrides, source="preset", asker="")
-            checked, problem = check(config, self._root, self._launcher.devices), ""
-        except TuiaeError as error:
-            checked, problem = None, str(error).replace("\n", " · ")
-        self.post_message(ConfigChecked(checked, problem))
+        self.post_message(ConfigChecked(number, *self._draft.check(overrides, self._launcher.devices)))
 
     @on(ConfigChecked)
     def _form_checked(self, event: ConfigChecked) -> None:
+        if event.number != self._checks:
+            return  # it was edited meanwhile
         self._checked = event.checked
         self.query_one("#start", Button).disabled = event.checked is None
         if event.checked is None:
             self._form.border_subtitle = "cannot start"
-            self._say(event.problem, "bad")
+            self._message.say(event.problem, "bad")
             return
         parameters = event.checked.parameters
         self._form.border_subtitle = f"{count(parameters)} parameters" if parameters is not None else ""
-        if not self._trouble:
-            self._say(*_readiness(event.checked))
+        self._message.hint(*readiness(event.checked))
 
     @on(ConfigForm.FolderWanted)
     def _ask_folder(self) -> None:
@@ -150,18 +145,16 @@ class LiveScreen(Screen[None]):
 
     def _look_around(self) -> None:
         """Datasets that were fetched or imported meanwhile; children that have ended."""
-        self._form.show_datasets(_datasets())
+        self._form.show_datasets(offered_datasets())
         self._launcher.reap()
 
     def action_fill_form(self) -> None:
         """Put the open run's settings into the form."""
         if self.snapshot is not None and self.snapshot.config is not None:
-            self._take_config(self.snapshot.config)
-
-    def _take_config(self, config: RunConfig) -> None:
-        self._document = config.model_dump(mode="json")
-        self._form.fill(config, config.name)
-        self._edited()
+            config = self.snapshot.config
+            self._draft.take(config)
+            self._form.fill(config, config.name)
+            self._edited()
 
     # Acting on runs
 
@@ -190,7 +183,7 @@ class LiveScreen(Screen[None]):
         try:
             run = self._launcher.start(self._checked.config)
         except TuiaeError as error:
-            self.complain(str(error))
+            self._message.complain(str(error))
             return
         self.open_run(run.root)
 
@@ -209,12 +202,12 @@ class LiveScreen(Screen[None]):
 
     def _command(self, command: str) -> None:
         if self.snapshot is None or not self.snapshot.status.live or self._feed is None:
-            self._say("no run is live here; r starts one, 1 lists all", "quiet")
+            self._message.say("no run is live here; r starts one, 1 lists all", "quiet")
             return
         try:
             control.send(RunPaths(self.snapshot.path), command)
         except OSError as error:
-            self.complain(f"{self.snapshot.id}: {error.strerror}")
+            self._message.complain(f"{self.snapshot.id}: {error.strerror}")
             return
         self._feed.hurry()
 
@@ -223,15 +216,15 @@ class LiveScreen(Screen[None]):
         snapshot = self.snapshot
         try:
             if snapshot is None or snapshot.status.live or is_held(RunPaths(snapshot.path)):
-                self._say("nothing to go on with: open a stopped run first", "quiet")
+                self._message.say("nothing to go on with: open a stopped run first", "quiet")
             elif snapshot.status.state == "finished":
-                self._say(f"it has done its epochs; for more: tuiae resume {snapshot.id} --epochs N", "quiet")
+                self._message.say(f"it has done its epochs; for more: tuiae resume {snapshot.id} --epochs N", "quiet")
             else:
                 self._launcher.work_on(RunPaths(snapshot.path))
                 self.open_run(snapshot.path)
         except OSError as error:
             # The directory was deleted while it was open, or is not ours to write.
-            self.complain(f"cannot go on: {error.filename}: {error.strerror}")
+            self._message.complain(f"cannot go on: {error.filename}: {error.strerror}")
 
     # The open run
 
@@ -240,7 +233,7 @@ class LiveScreen(Screen[None]):
         if self._feed is not None:
             self._feed.close()
         self.snapshot = None
-        self._trouble = ""
+        self._message.forget_trouble()
         self._view.clear()
         self._feed = RunFeed(path, self.post_message)
 
@@ -256,12 +249,13 @@ class LiveScreen(Screen[None]):
         status.show(status_facts(snapshot))
         self._view.show(snapshot, event.sample)
         self._show_controls(snapshot.status.state)
+        self._form.offer_encoder(snapshot.id if snapshot.checkpoints else "")
         if before is None or before.status.state != snapshot.status.state:
             self._state_changed(snapshot, before)
 
     def _state_changed(self, snapshot: Snapshot, before: Snapshot | None) -> None:
         if problem := ending(snapshot):
-            self.complain(problem)
+            self._message.complain(problem)
         if not snapshot.status.live:
             # Only now, so that importing torch does not take its time from the training.
             self._launcher.warm_up()
@@ -316,32 +310,10 @@ class LiveScreen(Screen[None]):
         if self.snapshot is not None:
             self.query_one("#title", Static).update(title_line(self.snapshot, self.size.width))
 
+    @property
+    def _message(self) -> MessageLine:
+        return self.query_one(MessageLine)
+
     def complain(self, text: str) -> None:
-        """Say what went wrong, in words that a check of the form does not take away."""
-        self._trouble = text
-        self._say(text, "bad")
-
-    def _say(self, text: str, kind: str) -> None:
-        """The line above the keys: what is wrong, or what would start."""
-        message = self.query_one("#message", Static)
-        message.set_classes(f"-{kind}")
-        message.update(Content(clean(text)))
-
-
-def _datasets() -> list[DatasetInfo]:
-    """What there is to train on; where the data directory cannot be read, what needs none: the check says why."""
-    try:
-        return list_datasets()
-    except TuiaeError:
-        return list(EMBEDDED_SETS)
-
-
-def _readiness(checked: Checked) -> tuple[str, str]:
-    info, config = checked.dataset, checked.config
-    if checked.warnings:
-        return f"r starts, but {checked.warnings[0]}", "caution"
-    if not info.ready:
-        return f"r starts with a download: {info.name} is not on this machine yet", "caution"
-    size = config.data.image_size or (f"{info.shape[1]}x{info.shape[2]}" if info.shape else "their own size")
-    images = f"{count(info.train)} + {count(info.test)} images of {size if info.shape else 'their own size'}"
-    return f"r starts {config.model.family}, code {config.model.latent}, on {images}", "good"
+        """Say what went wrong."""
+        self._message.complain(text)

@@ -13,15 +13,35 @@ from textual.events import Key
 from textual.message import Message
 from textual.widgets import Button, Input, Label, Select
 
-from tuiae.config import FAMILIES, NOISE_KINDS, RunConfig, parse_override
+from tuiae.config import ENCODERS, FAMILIES, NOISE_KINDS, RunConfig, parse_override
 from tuiae.data.registry import DatasetInfo
 from tuiae.ui.render.text import clean
 
-MODELS: dict[str, tuple[str, str]] = {
-    **{family: (family, "") for family in FAMILIES if family != "classifier"},
-    "classifier · dense": ("classifier", "dense"),
-    "classifier · conv": ("classifier", "conv"),
+MODELS: dict[str, dict[str, Any]] = {
+    **{family: {"model.family": family, "model.encoder_run": ""} for family in FAMILIES if family != "classifier"},
+    **{
+        f"classifier · {encoder}": {
+            "model.family": "classifier",
+            "model.encoder": encoder,
+            "model.encoder_run": "",
+            "model.freeze": False,
+        }
+        for encoder in ENCODERS
+    },
 }
+"""What each model of the list asks for."""
+
+
+def models_on(run_id: str) -> dict[str, dict[str, Any]]:
+    """Classifiers on the encoder of a run: trained further, or kept as it is."""
+    name = clean(run_id).split("-", 2)[-1]
+    on_run = {"model.family": "classifier", "model.encoder_run": run_id}
+    return {
+        f"classifier on {name}": {**on_run, "model.freeze": False},
+        f"classifier on {name}, frozen": {**on_run, "model.freeze": True},
+    }
+
+
 NUMBERS = (
     ("code", "model.latent"),
     ("resize", "data.image_size"),
@@ -84,6 +104,8 @@ class ConfigForm(Vertical):
         self._datasets = tuple(datasets)
         self._devices: tuple[str, ...] = ("auto", "cpu")
         self._dataset = datasets[0].name
+        self._encoder_run = ""
+        self._models = dict(MODELS)
 
     def compose(self) -> ComposeResult:
         with Grid(id="fields"):
@@ -116,32 +138,26 @@ class ConfigForm(Vertical):
 
     def fill(self, config: RunConfig, preset: str = "") -> None:
         """Show a config; nothing is posted, as nobody edited anything."""
-        model = config.model
-        wanted = (model.family, model.encoder if config.is_classifier else "")
-        choices = {
-            "model": next(name for name, value in MODELS.items() if value == wanted),
-            "noise": config.noise.kind,
-        }
+        choices: dict[str, str] = {"noise": config.noise.kind}
         if preset in self._presets:
             choices["preset"] = preset
         with self.prevent(Select.Changed, Input.Changed):
             for field, value in choices.items():
                 self.query_one(f"#{field}", Choice).value = value
+            self._choose_model(config)
             self.choose_dataset(config.data.dataset)
             self._choose_device(config.training.device)
             self.query_one("#noise-level", NumberInput).value = f"{config.noise.level:g}"
             for _, key in NUMBERS:
                 section, _, name = key.partition(".")
                 number = getattr(getattr(config, section), name)
-                self.query_one(f"#{_id(key)}", NumberInput).value = f"{number:g}" if number < 1 else str(number)
+                self.query_one(f"#{_id(key)}", NumberInput).value = str(number)
 
     @property
     def overrides(self) -> dict[str, Any]:
         """What the fields say, by dotted key."""
-        family, encoder = MODELS[str(self.query_one("#model", Choice).value)]
         found: dict[str, Any] = {
-            "model.family": family,
-            **({"model.encoder": encoder} if encoder else {"model.encoder_run": ""}),
+            **self._models[str(self.query_one("#model", Choice).value)],
             "data.dataset": self._dataset,
             "noise.kind": self.query_one("#noise", Choice).value,
             "noise.level": self._read("noise-level"),
@@ -152,6 +168,28 @@ class ConfigForm(Vertical):
     def _read(self, field: str) -> Any:
         text = self.query_one(f"#{field}", NumberInput).value.strip()
         return parse_override(f"value={text}")[1] if text else ""
+
+    def offer_encoder(self, run_id: str) -> None:
+        """Offer classifiers on the encoder of the open run; none when `run_id` is empty."""
+        if run_id != self._encoder_run:
+            self._encoder_run = run_id
+            self._offer_models(str(self.query_one("#model", Choice).value))
+
+    def _offer_models(self, chosen: str) -> None:
+        kept = {chosen: self._models[chosen]} if chosen in self._models else {}
+        self._models = {**MODELS, **(models_on(self._encoder_run) if self._encoder_run else {}), **kept}
+        self.query_one("#model", Choice).offer([(Text(name), name) for name in self._models], chosen)
+
+    def _choose_model(self, config: RunConfig) -> None:
+        """Choose what a config asks for; a classifier on a run that is not open is added."""
+        model = config.model
+        if model.encoder_run:
+            self._models |= models_on(model.encoder_run)
+        asked = {f"model.{key}": getattr(model, key) for key in ("family", "encoder", "encoder_run", "freeze")}
+        if not model.encoder_run:
+            asked["model.freeze"] = False  # of random weights only a preset can say so
+        matching = (name for name, wants in self._models.items() if wants.items() <= asked.items())
+        self._offer_models(next(matching))
 
     def choose_dataset(self, name: str) -> None:
         """Choose a set by name; a folder that is not in the list yet is added."""

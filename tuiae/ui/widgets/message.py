@@ -1,0 +1,35 @@
+"""The line above the keys: what is wrong, or what would start."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widgets import Static
+
+from tuiae.ui.render.text import clean
+
+
+class MessageLine(Static):
+    """One thing at a time; what went wrong stays until something is edited or another run opened."""
+
+    def __init__(self) -> None:
+        super().__init__(id="message")
+        self._trouble = False
+
+    def say(self, text: str, kind: str) -> None:
+        """Say something: `good`, `caution`, `bad` or `quiet`."""
+        self.set_classes(f"-{kind}")
+        self.update(Content(clean(text)))
+
+    def hint(self, text: str, kind: str) -> None:
+        """Say something, unless there is trouble to read."""
+        if not self._trouble:
+            self.say(text, kind)
+
+    def complain(self, text: str) -> None:
+        """Say what went wrong, in words that a hint does not take away."""
+        self._trouble = True
+        self.say(text, "bad")
+
+    def forget_trouble(self) -> None:
+        """From now on hints are said again."""
+        self._trouble = False
