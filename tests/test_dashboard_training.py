@@ -225,3 +225,23 @@ async def test_a_run_that_cannot_be_told_to_stop_keeps_the_dashboard_open(lab: L
         await desk.until(lambda: desk.message.startswith(f"{live.run.id}: "))
         assert desk.app.return_value is None
     live.writer.close("stopped")
+
+
+async def test_a_classifier_starts_on_the_encoder_of_the_open_run(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    async with open_desk(run, warm=True) as desk:
+        await desk.until(lambda: desk.state == "finished")
+        await desk.shows("test")
+        await desk.type("training-epochs", "2")
+        name = run.id.split("-", 2)[-1]
+        await desk.choose("model", f"classifier on {name}, frozen"[:40])
+        await desk.until(lambda: "r starts classifier" in desk.message)
+        await desk.press("r")
+        await desk.until(lambda: desk.state == "finished" and desk.app.live.snapshot.path != run.root)  # type: ignore[union-attr]
+        snapshot = desk.app.live.snapshot
+        assert snapshot is not None
+        assert snapshot.config is not None
+        assert (snapshot.config.model.encoder_run, snapshot.config.model.freeze) == (run.id, True)
+        # Its settings go back into the form, the choice of the encoder included.
+        await desk.press("e")
+        await desk.until(lambda: desk.field("model") == f"classifier on {name}, frozen")

@@ -16,7 +16,7 @@ from tuiae.errors import ConfigError
 from tuiae.models import losses
 from tuiae.models.classifier import HEADS
 from tuiae.models.geometry import check_fit, conv_geometry, count_parameters
-from tuiae.models.layers import ACTIVATIONS, Dropout
+from tuiae.models.layers import ACTIVATIONS, Dropout, RectifiedDropout
 from tuiae.models.registry import build_model
 
 MNIST = (1, 28, 28)
@@ -87,21 +87,21 @@ def test_classifier_needs_two_classes(classes: int, said: str) -> None:
 # --- networks ---------------------------------------------------------------------------------------------------
 
 
+# A RectifiedDropout is the ReLU and the Dropout after it that the works print, as one layer.
+
+
 def test_conv_encoder_is_the_one_printed() -> None:
     model = build_model(section(family="conv", latent=64, dropout=0.2), MNIST, 10)
     assert layer_shapes(model.encoder, torch.rand(2, *MNIST)) == [
         ("Conv2d", (16, 26, 26)),
-        ("ReLU", (16, 26, 26)),
-        ("Dropout", (16, 26, 26)),
+        ("RectifiedDropout", (16, 26, 26)),
         ("MaxPool2d", (16, 13, 13)),
         ("Conv2d", (32, 11, 11)),
-        ("ReLU", (32, 11, 11)),
-        ("Dropout", (32, 11, 11)),
+        ("RectifiedDropout", (32, 11, 11)),
         ("MaxPool2d", (32, 5, 5)),
         ("Flatten", (800,)),
         ("Linear", (64,)),
-        ("ReLU", (64,)),
-        ("Dropout", (64,)),
+        ("RectifiedDropout", (64,)),
     ]
 
 
@@ -109,12 +109,10 @@ def test_conv_decoder_is_the_one_printed() -> None:
     model = build_model(section(family="conv", latent=64, dropout=0.2, output_dropout=True), MNIST, 10)
     assert layer_shapes(model.decoder, torch.rand(2, 64)) == [
         ("Linear", (800,)),
-        ("ReLU", (800,)),
-        ("Dropout", (800,)),
+        ("RectifiedDropout", (800,)),
         ("Unflatten", (32, 5, 5)),
         ("ConvTranspose2d", (16, 13, 13)),
-        ("ReLU", (16, 13, 13)),
-        ("Dropout", (16, 13, 13)),
+        ("RectifiedDropout", (16, 13, 13)),
         ("ConvTranspose2d", (1, 28, 28)),
         ("Sigmoid", (1, 28, 28)),
         ("Dropout", (1, 28, 28)),
@@ -125,7 +123,7 @@ def test_dense_without_hidden_is_politano() -> None:
     model = build_model(section(latent=64, output="relu", dropout=0.1), MNIST, 10)
     encoder = layer_shapes(model.encoder, torch.rand(2, *MNIST))
     decoder = layer_shapes(model.decoder, torch.rand(2, 64))
-    assert encoder == [("Flatten", (784,)), ("Linear", (64,)), ("ReLU", (64,)), ("Dropout", (64,))]
+    assert encoder == [("Flatten", (784,)), ("Linear", (64,)), ("RectifiedDropout", (64,))]
     assert decoder == [("Linear", (784,)), ("ReLU", (784,)), ("Unflatten", MNIST)]
 
 
@@ -246,7 +244,7 @@ def test_the_encoder_is_taken_from_an_autoencoder_or_a_classifier(family: str) -
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"family": "conv", "latent": 8}, r"encoder.9.weight is \(8, 800\) in the trained .* \(16, 800\) in this"),
+        ({"family": "conv", "latent": 8}, r"encoder.7.weight is \(8, 800\) in the trained .* \(16, 800\) in this"),
         ({"family": "dense", "latent": 16}, "only this classifier has encoder.0.bias"),
     ],
 )
@@ -348,6 +346,21 @@ def test_dropout_gradient_is_that_of_its_mask_and_the_input_stays() -> None:
     assert x.grad is not None
     assert torch.equal(x.grad, (y != 0).float() * 2)
     assert torch.equal(x.detach(), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rectified_dropout_is_a_relu_and_a_dropout(dtype: torch.dtype) -> None:
+    x = torch.randn(64, 3, 7, 5).to(dtype).contiguous(memory_format=torch.channels_last)
+    gradient = torch.randn_like(x)
+    results = []
+    for layers in (nn.Sequential(nn.ReLU(), Dropout(0.3)), RectifiedDropout(0.3)):
+        source = x.clone().requires_grad_()
+        torch.manual_seed(5)
+        output = layers(source)
+        output.backward(gradient)
+        results.append((output, source.grad, layers.eval()(x)))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.0])

@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import subprocess
 import sys
 import tempfile
 import traceback
 from pathlib import Path
 
 from tests.benchmarks.bench import Bench, describe_machine, import_real_data, real_data
+from tuiae.runs.process import worker_environment
 
 # Those that start processes come first: training brings torch and its threads into this one.
 SUBJECTS = ("startup", "first_point", "memory", "attached", "training")
@@ -41,6 +43,11 @@ def run(names: list[str], root: Path, quick: bool) -> int:
     if source is not None and set(names) - {"startup", "first_point"}:
         import_real_data(source)
     for name in names:
+        if name == "training" and (environment := worker_environment()) != os.environ:
+            # Both contestants run as a worker does; what it sets is read when a process starts.
+            again = [sys.executable, "-m", "tests.benchmarks", name, *(["--quick"] if quick else [])]
+            code = subprocess.run(again, env=environment, check=False).returncode or code
+            continue
         print(f"\n{name}", flush=True)
         module = modules.get(name) or importlib.import_module(f"tests.benchmarks.{name}")
         if module.NEEDS_DATA and source is None:

@@ -6,7 +6,7 @@ from torch import nn
 
 from tuiae.config import ModelSection
 from tuiae.models.geometry import CHANNELS, KERNEL, POOL, STRIDE, ImageShape, conv_geometry
-from tuiae.models.layers import ACTIVATIONS, Dropout
+from tuiae.models.layers import ACTIVATIONS, Dropout, activated
 
 
 def conv_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
@@ -20,17 +20,14 @@ def conv_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
     sizes = conv_geometry(*image_shape[1:])
     return nn.Sequential(
         nn.Conv2d(image_shape[0], CHANNELS[0], KERNEL),
-        ACTIVATIONS[model.activation](),
-        Dropout(model.dropout),
+        *activated(model.activation, model.dropout),
         nn.MaxPool2d(POOL),
         nn.Conv2d(CHANNELS[0], CHANNELS[1], KERNEL),
-        ACTIVATIONS[model.activation](),
-        Dropout(model.dropout),
+        *activated(model.activation, model.dropout),
         nn.MaxPool2d(POOL),
         nn.Flatten(),
         nn.Linear(sizes.features, model.latent),
-        ACTIVATIONS[model.code_activation](),
-        Dropout(model.dropout),
+        *activated(model.code_activation, model.dropout),
     )
 
 
@@ -43,12 +40,10 @@ def conv_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
     sizes = conv_geometry(*image_shape[1:])
     return nn.Sequential(
         nn.Linear(model.latent, sizes.features),
-        ACTIVATIONS[model.activation](),
-        Dropout(model.dropout),
+        *activated(model.activation, model.dropout),
         nn.Unflatten(1, (CHANNELS[1], *sizes.pool2)),
         nn.ConvTranspose2d(CHANNELS[1], CHANNELS[0], sizes.up1_kernel, STRIDE),
-        ACTIVATIONS[model.activation](),
-        Dropout(model.dropout),
+        *activated(model.activation, model.dropout),
         nn.ConvTranspose2d(CHANNELS[0], image_shape[0], sizes.up2_kernel, STRIDE),
         ACTIVATIONS[model.output](),
         *([Dropout(model.dropout)] if model.output_dropout else []),

@@ -8,7 +8,7 @@ from torch import nn
 
 from tuiae.config import ModelSection
 from tuiae.models.geometry import ImageShape, dense_widths
-from tuiae.models.layers import ACTIVATIONS, Dropout
+from tuiae.models.layers import ACTIVATIONS, Dropout, activated
 
 
 def dense_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
@@ -18,8 +18,7 @@ def dense_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential
         nn.Flatten(),
         *_hidden(model, widths),
         nn.Linear(widths[-1], latent),
-        ACTIVATIONS[model.code_activation](),
-        Dropout(model.dropout),
+        *activated(model.code_activation, model.dropout),
     )
 
 
@@ -38,5 +37,5 @@ def dense_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential
 def _hidden(model: ModelSection, widths: list[int]) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for source, target in pairwise(widths):
-        layers += [nn.Linear(source, target), ACTIVATIONS[model.activation](), Dropout(model.dropout)]
+        layers += [nn.Linear(source, target), *activated(model.activation, model.dropout)]
     return layers

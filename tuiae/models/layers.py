@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,11 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 _LANES = 4  # of 16 bits in one 64-bit draw
 _LEVELS = 1 << 16
+
+
+def activated(activation: str, p: float) -> list[nn.Module]:
+    """An activation, and the dropout that every hidden layer of the works has after it."""
+    return [RectifiedDropout(p)] if activation == "relu" else [ACTIVATIONS[activation](), Dropout(p)]
 
 
 class Dropout(nn.Module):
@@ -48,11 +54,48 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
-        # The scale is a number and not part of the mask: a bfloat16 mask would round it and shift the expectation.
-        return x.mul(_LEVELS / (_LEVELS - self._dropped)).mul_(_keep_mask(x, self._dropped))
+        return x.mul(_scale(self._dropped)).mul_(_keep_mask(x, self._dropped))
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class RectifiedDropout(Dropout):
+    """`nn.ReLU` and `nn.Dropout` after it, as one layer.
+
+    No gradient passes where a ReLU gives 0, so on a CPU the backward pass reads the mask back from the output, which
+    the next layer keeps anyway: of three tensors as large as the output one is kept.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0 or x.device.type != "cpu":
+            return super().forward(F.relu(x))
+        output: Tensor = _RectifyAndDrop.apply(x, self._dropped)
+        return output
+
+
+class _RectifyAndDrop(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
+        output = _drop_(x.clamp_min(0), dropped)
+        ctx.save_for_backward(output)
+        ctx.scale = _scale(dropped)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (output,) = ctx.saved_tensors
+        return torch.ops.aten.threshold_backward(gradients[0], output, 0).mul_(ctx.scale), None
+
+
+def _scale(dropped: int) -> float:
+    return _LEVELS / (_LEVELS - dropped)
+
+
+def _drop_(x: Tensor, dropped: int) -> Tensor:
+    """Drop values of x in place."""
+    # The scale is a number and not part of the mask: a bfloat16 mask would round it and shift the expectation.
+    return x.mul_(_scale(dropped)).mul_(_keep_mask(x, dropped))
 
 
 def _keep_mask(x: Tensor, dropped: int) -> Tensor:

@@ -44,7 +44,6 @@ class Termination:
 
 def main(argv: list[str] | None = None) -> int:
     """Train the run named on the command line, or the one that the parent sends to a standby."""
-    _calm_openmp()
     arguments = sys.argv[1:] if argv is None else argv
     path = _wait_for_run() if arguments == ["--standby"] else Path(arguments[0])
     if path is None:
@@ -58,17 +57,6 @@ def main(argv: list[str] | None = None) -> int:
     # Now, and not when Python has taken torch down: the run may be resumed at once.
     lock.release()
     return code
-
-
-def _calm_openmp() -> None:
-    """Let PyTorch's threads sleep soon when they wait for each other; read by libgomp when torch is imported.
-
-    They spin for milliseconds by default, on a core that somebody else could use. Seconds an epoch of dense_64 on two
-    cores, alone and beside one busy process: by default 0.37 and 1.20 (up to 15 beside several), with 1000 spins 0.37
-    and 0.74, with OMP_WAIT_POLICY=PASSIVE 0.49 and 0.59. What the user has set stands.
-    """
-    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = "1000"
 
 
 def work(run: RunPaths) -> int:
