@@ -41,7 +41,7 @@ def evaluate(parts: Parts, split: ImageSet, limit: int = 0) -> Evaluation:
         clean, labels = split.span(start, min(start + BATCH, count))
         with autocast(config.training.precision, parts.device):
             output = model(corrupt(clean, config.noise, generator))
-        totals.add(objective(output, clean, labels), len(clean))
+        totals.add(objective(output, clean, labels).weighted(len(clean)))
         if confusion is not None and output.logits is not None:
             confusion += confusion_counts(output.logits, labels, classes)
     model.train(was_training)

@@ -32,6 +32,8 @@ class Fit:
         optimizer = build_optimizer(parts.model.parameters(), self.config.training, parts.device)
         self.state = TrainState(optimizer, Totals(parts.device), diverged=torch.zeros((), device=parts.device))
         self._objective = build_objective(self.config)
+        self._watched = sample_index(parts.test.labels, self.config.samples.count)
+        self._noisy = self.config.noise.kind != "none"
         self._skips_on_device = can_skip_on_device(optimizer, parts.device)
         self._resume()
         self.report = Reporter(parts, writer, self.state)
@@ -74,7 +76,7 @@ class Fit:
     def _step(self, order: torch.Tensor) -> None:
         state, training = self.state, self.config.training
         clean, labels = self.parts.train.take(order[state.position : state.position + training.batch_size])
-        generator = seeded(self.parts.device, training.seed, STEP_NOISE, state.step)
+        generator = seeded(self.parts.device, training.seed, STEP_NOISE, state.step) if self._noisy else None
         with autocast(training.precision, self.parts.device):
             output = self.parts.model(corrupt(clean, self.config.noise, generator))
             score = self._objective(output, clean, labels)
@@ -82,8 +84,9 @@ class Fit:
         score.loss.backward()
         self._guard(score)
         state.optimizer.step()
-        state.totals.add(score, len(clean))
-        self.report.recent.add(score, len(clean))
+        weighted = score.weighted(len(clean))
+        state.totals.add(weighted)
+        self.report.recent.add(weighted)
         state.step += 1
         state.position += len(clean)
 
@@ -182,8 +185,7 @@ class Fit:
             raise self.writer.heartbeat_error
 
     def _sample(self, confusion: np.ndarray | None) -> None:
-        index = sample_index(self.parts.test.labels, self.config.samples.count)
-        arrays = sample(self.parts, index)
+        arrays = sample(self.parts, self._watched)
         if confusion is not None:
             arrays["confusion"] = confusion
         self.writer.sample(self.state.epoch, **arrays)

@@ -19,6 +19,11 @@ class Score:
     loss: Tensor
     accuracy: Tensor
 
+    def weighted(self, images: int) -> Tensor:
+        """Loss and accuracy summed over the batch, and its size: (3,), for `Totals.add`."""
+        loss = self.loss.detach()
+        return torch.stack((loss, self.accuracy, torch.ones_like(loss))) * images
+
 
 class ReconstructionObjective:
     """The configured loss against the clean image; accuracy is the share of pixels that agree after both images are
@@ -62,10 +67,9 @@ class Totals:
         kind = torch.float32 if device.type == "mps" else torch.float64
         self.sums = torch.zeros(3, dtype=kind, device=device)
 
-    def add(self, score: Score, images: int) -> None:
-        self.sums[0] += score.loss.detach() * images
-        self.sums[1] += score.accuracy * images
-        self.sums[2] += images
+    def add(self, weighted: Tensor) -> None:
+        """Add a batch's `Score.weighted`."""
+        self.sums += weighted
 
     def read(self) -> dict[str, float]:
         """Means over the images seen; empty when none was."""
