@@ -276,7 +276,7 @@ class LiveScreen(Screen[None]):
 
     @on(WorkerWarm)
     def _worker_warm(self, event: WorkerWarm) -> None:
-        self._warm = f"warm · torch {event.torch}" if event.devices else "will start cold"
+        self._warm = f"warm · torch {event.torch.partition('+')[0]}" if event.devices else "will start cold"
         self._show_idle_status()
         if event.devices:
             self._form.show_devices(event.devices)
