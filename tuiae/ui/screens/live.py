@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Button, Footer, Static
 
 from tuiae.errors import TuiaeError
-from tuiae.preflight import Checked
-from tuiae.preset_files import DEFAULT
 from tuiae.runs import control
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import is_held
 from tuiae.runs.snapshot import Snapshot
-from tuiae.ui.draft import Draft, offered_datasets, readiness
+from tuiae.ui.draft import Draft, offered_datasets
 from tuiae.ui.feed import RunChanged, RunFeed
 from tuiae.ui.keys import LIVE
 from tuiae.ui.launcher import Launcher, WorkerWarm
 from tuiae.ui.render.status import ending, state_text, status_facts, title_line
-from tuiae.ui.render.text import clean, count
+from tuiae.ui.render.text import clean
 from tuiae.ui.screens.dialogs import ChoiceDialog, FolderDialog
+from tuiae.ui.widgets.config_panel import ConfigPanel
 from tuiae.ui.widgets.facts import FactsPanel
 from tuiae.ui.widgets.form import OWN_FOLDER, ConfigForm
 from tuiae.ui.widgets.log import LogPanel
@@ -35,16 +32,6 @@ from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.run_view import RunView
 
 DATASETS_SECONDS = 5.0
-
-
-class ConfigChecked(Message):
-    """The form was checked: a config that can run, or why it cannot."""
-
-    def __init__(self, number: int, checked: Checked | None, problem: str) -> None:
-        super().__init__()
-        self.number = number
-        self.checked = checked
-        self.problem = problem
 
 
 class LiveScreen(Screen[None]):
@@ -58,9 +45,6 @@ class LiveScreen(Screen[None]):
         self._root = root
         self._launcher = launcher
         self._ascii_only = ascii_only
-        self._draft = Draft(root)
-        self._checks = 0
-        self._checked: Checked | None = None
         self._feed: RunFeed | None = None
         self._warm = "importing torch…"
         self.snapshot: Snapshot | None = None
@@ -69,7 +53,7 @@ class LiveScreen(Screen[None]):
         yield Static(Text.assemble((" tuiae", "bold"), ("  a terminal laboratory for autoencoders", "dim")), id="title")
         with Horizontal(id="body"):
             with Vertical(id="left"):
-                yield ConfigForm(self._draft.presets, offered_datasets())
+                yield ConfigPanel(Draft(self._root), lambda: self._launcher.devices)
                 yield FactsPanel("status", id="status")
             yield RunView(id="right")
         yield MessageLine()
@@ -78,7 +62,6 @@ class LiveScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._view.ascii_only = self._ascii_only
-        self.load_preset(DEFAULT)
         self._show_idle_status()
         self.set_interval(DATASETS_SECONDS, self._look_around)
 
@@ -88,58 +71,27 @@ class LiveScreen(Screen[None]):
 
     # The form
 
-    def load_preset(self, name: str) -> None:
-        """Fill the form from a preset."""
-        try:
-            config = self._draft.load_preset(name)
-        except TuiaeError as error:
-            self._message.say(str(error), "bad")
-            return
-        self._form.fill(config, name)
-        self._edited()
-
     @property
-    def _form(self) -> ConfigForm:
-        return self.query_one(ConfigForm)
-
-    @on(ConfigForm.PresetChosen)
-    def _preset_chosen(self, event: ConfigForm.PresetChosen) -> None:
-        self.load_preset(event.name)
+    def _form(self) -> ConfigPanel:
+        return self.query_one(ConfigPanel)
 
     @on(ConfigForm.Edited)
     def _edited(self) -> None:
         self._message.forget_trouble()
-        self._check_form()
 
-    def _check_form(self) -> None:
-        self._checks += 1
-        self._check(self._checks, self._form.overrides)
-
-    @work(thread=True, exclusive=True, group="check")
-    def _check(self, number: int, overrides: dict[str, Any]) -> None:
-        """Check in a thread: a folder of pictures may take its time to look through."""
-        self.post_message(ConfigChecked(number, *self._draft.check(overrides, self._launcher.devices)))
-
-    @on(ConfigChecked)
-    def _form_checked(self, event: ConfigChecked) -> None:
-        if event.number != self._checks:
-            return  # it was edited meanwhile
-        self._checked = event.checked
-        self.query_one("#start", Button).disabled = event.checked is None
-        if event.checked is None:
-            self._form.border_subtitle = "cannot start"
-            self._message.say(event.problem, "bad")
-            return
-        parameters = event.checked.parameters
-        self._form.border_subtitle = f"{count(parameters)} parameters" if parameters is not None else ""
-        self._message.hint(*readiness(event.checked))
+    @on(ConfigPanel.Verdict)
+    def _show_verdict(self, event: ConfigPanel.Verdict) -> None:
+        if event.kind == "bad":
+            self._message.say(event.text, event.kind)
+        else:
+            self._message.hint(event.text, event.kind)
 
     @on(ConfigForm.FolderWanted)
     def _ask_folder(self) -> None:
         def take(path: str | None) -> None:
             if path:
                 self._form.choose_dataset(OWN_FOLDER + path)
-                self._edited()
+                self._form.post_message(ConfigForm.Edited())
 
         self.app.push_screen(FolderDialog(), take)
 
@@ -151,10 +103,7 @@ class LiveScreen(Screen[None]):
     def action_fill_form(self) -> None:
         """Put the open run's settings into the form."""
         if self.snapshot is not None and self.snapshot.config is not None:
-            config = self.snapshot.config
-            self._draft.take(config)
-            self._form.fill(config, config.name)
-            self._edited()
+            self._form.take(self.snapshot.config)
 
     # Acting on runs
 
@@ -167,9 +116,6 @@ class LiveScreen(Screen[None]):
 
     def action_start(self) -> None:
         """Start what the form says; beside a live run only when that is meant."""
-        if self._checked is None:
-            self.app.bell()
-            return
         if self.snapshot is None or not self.snapshot.status.live:
             self._start("start")
             return
@@ -178,10 +124,15 @@ class LiveScreen(Screen[None]):
         self.app.push_screen(ChoiceDialog("start", question, answers), self._start)
 
     def _start(self, answer: str | None) -> None:
-        if answer != "start" or self._checked is None:
+        if answer != "start":
+            return
+        # Now, and not what the last check in the background saw: the last key may have changed a field.
+        checked = self._form.check_now()
+        if checked is None:
+            self.app.bell()
             return
         try:
-            run = self._launcher.start(self._checked.config)
+            run = self._launcher.start(checked.config)
         except TuiaeError as error:
             self._message.complain(str(error))
             return
@@ -260,7 +211,8 @@ class LiveScreen(Screen[None]):
             # Only now, so that importing torch does not take its time from the training.
             self._launcher.warm_up()
         elif before is not None and not before.status.live:
-            self._edited()
+            self._message.forget_trouble()
+            self._form.recheck()
 
     def _show_controls(self, state: str) -> None:
         live = state in ("running", "paused", "starting")
@@ -280,7 +232,7 @@ class LiveScreen(Screen[None]):
         self._show_idle_status()
         if event.devices:
             self._form.show_devices(event.devices)
-            self._check_form()
+            self._form.recheck()
 
     # The screen
 

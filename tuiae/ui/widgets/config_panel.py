@@ -1,0 +1,96 @@
+"""The form that knows where its settings come from, and says as one types whether they can run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from textual import on, work
+from textual.message import Message
+from textual.widgets import Button
+
+from tuiae.config import RunConfig
+from tuiae.errors import TuiaeError
+from tuiae.preflight import Checked
+from tuiae.preset_files import DEFAULT
+from tuiae.ui.draft import Draft, offered_datasets, readiness
+from tuiae.ui.render.text import count
+from tuiae.ui.widgets.form import ConfigForm
+
+
+class ConfigPanel(ConfigForm):
+    """A draft, its fields, and a check of both in a thread after every change."""
+
+    class Verdict(Message):
+        """What Start would do, or why it can do nothing."""
+
+        def __init__(self, text: str, kind: str) -> None:
+            super().__init__()
+            self.text = text
+            self.kind = kind
+
+    class _Ready(Message):
+        """A check ended."""
+
+        def __init__(self, number: int, checked: Checked | None, problem: str) -> None:
+            super().__init__()
+            self.number, self.checked, self.problem = number, checked, problem
+
+    def __init__(self, draft: Draft, devices: Callable[[], list[str] | None]) -> None:
+        super().__init__(draft.presets, offered_datasets())
+        self._draft = draft
+        self._known_devices = devices
+        self._checks = 0
+
+    def on_mount(self) -> None:
+        self.load_preset(DEFAULT)
+
+    def load_preset(self, name: str) -> None:
+        """Begin anew from a preset."""
+        try:
+            config = self._draft.load_preset(name)
+        except TuiaeError as error:
+            self.post_message(self.Verdict(str(error), "bad"))
+            return
+        self.fill(config, name)
+        self.post_message(self.Edited())
+
+    def take(self, config: RunConfig) -> None:
+        """Begin anew from the config of a run."""
+        self._draft.take(config)
+        self.fill(config, config.name)
+        self.post_message(self.Edited())
+
+    def check_now(self) -> Checked | None:
+        """The config that the fields ask for at this moment, if it can run."""
+        return self._draft.check(self.overrides, self._known_devices())[0]
+
+    @on(ConfigForm.PresetChosen)
+    def _load_chosen(self, event: ConfigForm.PresetChosen) -> None:
+        event.stop()
+        self.load_preset(event.name)
+
+    @on(ConfigForm.Edited)
+    def recheck(self) -> None:
+        """Check again: a field was edited, or what there is to train on or with is not what it was."""
+        self._checks += 1
+        self._check(self._checks, self.overrides)
+
+    @work(thread=True, exclusive=True, group="check")
+    def _check(self, number: int, overrides: dict[str, Any]) -> None:
+        """Check in a thread: a folder of pictures may take its time to look through."""
+        self.post_message(self._Ready(number, *self._draft.check(overrides, self._known_devices())))
+
+    @on(_Ready)
+    def _checked(self, event: _Ready) -> None:
+        event.stop()
+        if event.number != self._checks:
+            return  # it was edited meanwhile
+        self.query_one("#start", Button).disabled = event.checked is None
+        if event.checked is None:
+            self.border_subtitle = "cannot start"
+            self.post_message(self.Verdict(event.problem, "bad"))
+            return
+        parameters = event.checked.parameters
+        self.border_subtitle = f"{count(parameters)} parameters" if parameters is not None else ""
+        self.post_message(self.Verdict(*readiness(event.checked)))
