@@ -18,7 +18,7 @@ import pytest
 from tuiae.runs.layout import RunPaths
 
 CHECKOUT = Path(__file__).parents[1]
-PATIENCE = 60.0  # seconds until a condition that should hold soon counts as missed
+PATIENCE = 60.0  # seconds until a condition counts as never met; the machine may be busy
 
 # Small, and with everything random that a training can have: shuffles, dropout, noise.
 SMALL = """

@@ -19,7 +19,7 @@ from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.widgets.form import Choice
 
-PATIENCE = 15.0  # seconds until a condition that should hold soon counts as missed
+PATIENCE = 60.0  # seconds until a condition counts as never met; the machine may be busy
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
 # What a file, a log or a label can hold: markup, escapes that clear the screen or set the title, controls.

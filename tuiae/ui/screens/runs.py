@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -54,7 +55,7 @@ class RunsScreen(Screen[None]):
         self._root = root
         self._lister = RunLister(root)
         self._paths: dict[str, Path] = {}
-        self._columns: tuple[str, ...] = ()
+        self._layout: tuple[list[str], dict[str, int]] = ([], {})
 
     def compose(self) -> ComposeResult:
         yield Static(Text.assemble((" tuiae", "bold"), "  all runs"), id="title")
@@ -84,28 +85,33 @@ class RunsScreen(Screen[None]):
         empty = self.query_one("#empty", Static)
         empty.display = not event.rows
         empty.update(Text(f"no runs in {self._root} yet\n\n2 goes to the form, r starts one", justify="center"))
-        columns = NARROW_COLUMNS if self.size.width < WIDE else RUN_COLUMNS
-        ids = [row.path.name for row in event.rows]
-        if ids != list(self._paths) or columns != self._columns:
-            self._rebuild(table, event.rows, columns)
+        names = NARROW_COLUMNS if self.size.width < WIDE else RUN_COLUMNS
+        cells = {row.path.name: _cells(row, names) for row in event.rows}
+        widths = {name: max(cell_len(name), *(line[name].cell_len for line in cells.values()), 0) for name in names}
+        self._paths = {row.path.name: row.path for row in event.rows}
+        if (list(cells), widths) != self._layout:
+            self._rebuild(table, cells, widths)
             return
-        for row in event.rows:
-            for name, cell in _cells(row, columns).items():
-                if table.get_cell(row.path.name, name) != cell:
-                    table.update_cell(row.path.name, name, cell)
+        for run_id, line in cells.items():
+            for name, cell in line.items():
+                if table.get_cell(run_id, name) != cell:
+                    table.update_cell(run_id, name, cell)
 
-    def _rebuild(self, table: DataTable[Text], rows: tuple[RunRow, ...], columns: tuple[str, ...]) -> None:
-        """Runs came or went, or the width changed: fill the table anew, and leave the cursor on its run."""
-        under = list(self._paths)[table.cursor_row] if table.is_valid_row_index(table.cursor_row) else ""
+    def _rebuild(self, table: DataTable[Text], cells: dict[str, dict[str, Text]], widths: dict[str, int]) -> None:
+        """Runs came or went, or widths changed: fill the table anew, and leave the cursor on its run.
+
+        The widths are given: left to itself, a table that was cleared of its columns may keep those of the headers.
+        """
+        before = self._layout[0]
+        under = before[table.cursor_row] if table.is_valid_row_index(table.cursor_row) else ""
         table.clear(columns=True)
-        self._columns = columns
-        for name in columns:
-            table.add_column(Text(name, justify="right" if name in RUN_NUMBERS else "left"), key=name)
-        self._paths = {row.path.name: row.path for row in rows}
-        for row in rows:
-            table.add_row(*_cells(row, columns).values(), key=row.path.name)
-        if under in self._paths:
-            table.move_cursor(row=list(self._paths).index(under))
+        self._layout = (list(cells), widths)
+        for name, width in widths.items():
+            table.add_column(Text(name, justify="right" if name in RUN_NUMBERS else "left"), key=name, width=width)
+        for run_id, line in cells.items():
+            table.add_row(*line.values(), key=run_id)
+        if under in cells:
+            table.move_cursor(row=list(cells).index(under))
         table.focus()
 
     @on(DataTable.RowSelected)
