@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.reader import read_status
 
 CHECKOUT = Path(__file__).parents[1]
 PATIENCE = 60.0  # seconds until a condition counts as never met; the machine may be busy
@@ -214,3 +218,18 @@ def workers() -> Iterator[list[subprocess.Popen[Any]]]:
         process.wait()
         for pipe in filter(None, (process.stdin, process.stdout, process.stderr)):
             pipe.close()
+
+
+@pytest.fixture
+def no_worker_left(lab: Laboratory) -> Iterator[None]:
+    """What a dashboard left running is ended with its test."""
+    yield
+    for run in list_runs(lab.runs):
+        status = read_status(run)
+        if status.live and status.pid not in (0, os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(status.pid, signal.SIGKILL)
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "tuiae.training.worker" in child.cmdline():
+                child.kill()

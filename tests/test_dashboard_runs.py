@@ -20,6 +20,8 @@ from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import read_status
 from tuiae.ui.screens.live import LiveScreen
 
+pytestmark = pytest.mark.usefixtures("no_worker_left")
+
 WRITER = """
 import sys
 from pathlib import Path

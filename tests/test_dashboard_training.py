@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -20,19 +16,7 @@ from tuiae.runs.reader import RunReader, read_status
 ENDLESS = "900000"  # epochs: nobody waits for the last one
 
 
-@pytest.fixture(autouse=True)
-def no_worker_left(lab: Laboratory) -> Iterator[None]:
-    """What a dashboard left running is ended with its test."""
-    yield
-    for run in list_runs(lab.runs):
-        status = read_status(run)
-        if status.live and status.pid not in (0, os.getpid()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(status.pid, signal.SIGKILL)
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if "tuiae.training.worker" in child.cmdline():
-                child.kill()
+pytestmark = pytest.mark.usefixtures("no_worker_left")
 
 
 def texts(run: RunPaths) -> list[str]:

@@ -384,3 +384,25 @@ def test_this_process_and_no_other_is_known_by_its_start() -> None:
     assert own
     assert own == process_start(os.getpid())
     assert process_start(2**22 + 1) == process_start(-1) == ""
+
+
+def test_a_snapshot_keeps_its_curve_while_the_run_grows_and_starts_again(runs_root: Path) -> None:
+    run = create_run(RunConfig(), runs_root, [])
+    writer, reader = RunWriter(run), RunReader(run.root)
+
+    def points(steps: range, value: float) -> None:
+        for step in steps:
+            writer.event("metric", step=step, epoch=step / 10, split="live", values={"loss": value})
+
+    points(range(1, 101), 1.0)
+    first = reader.poll().series[("live", "loss")]
+    points(range(101, 201), 2.0)
+    second = reader.poll().series[("live", "loss")]
+    writer.event("start", step=50, epoch=5)
+    points(range(51, 301), 3.0)
+    third = reader.poll().series[("live", "loss")]
+    writer.close("stopped")
+    assert (len(first.values), set(first.values)) == (100, {1.0})
+    assert (len(second.values), second.values[0], second.last) == (200, 1.0, 2.0)
+    assert third.steps.tolist() == list(range(1, 301))
+    assert (third.values[49], third.values[50], third.epochs[-1]) == (1.0, 3.0, 30.0)

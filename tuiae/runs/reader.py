@@ -16,6 +16,7 @@ from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError
 from tuiae.files import read_json
 from tuiae.runs.layout import RunPaths
+from tuiae.runs.points import Epochs, Points
 from tuiae.runs.process import is_alive
 from tuiae.runs.snapshot import SAMPLE_AXES, Key, Note, Sample, Series, Snapshot, Status
 from tuiae.runs.tail import Tail, parse_event
@@ -104,11 +105,11 @@ class RunReader:
         self._forget()
 
     def _forget(self) -> None:
-        self._points: dict[Key, list[tuple[int, float, float]]] = {}
+        self._points: dict[Key, Points] = {}
         self._series: dict[Key, Series] = {}
         self._changed: set[Key] = set()
-        self._samples: set[int] = set()
-        self._checkpoints: set[int] = set()
+        self._samples = Epochs()
+        self._checkpoints = Epochs()
         self._notes: list[Note] = []
 
     def poll(self) -> Snapshot:
@@ -126,10 +127,10 @@ class RunReader:
             meta=read_json(self.run.meta),
             status=status,
             series=self._build_series(),
-            samples=tuple(sorted(self._samples)),
+            samples=self._samples.as_tuple(),
             notes=tuple(self._notes),
             log=tuple(self._log_lines),
-            checkpoints=tuple(sorted(self._checkpoints)),
+            checkpoints=self._checkpoints.as_tuple(),
         )
         return self._snapshot
 
@@ -177,20 +178,17 @@ class RunReader:
             # JSON has no NaN; a diverged value is written as null and shown as a gap.
             number = _number(value)
             key = (str(split), str(name))
-            self._points.setdefault(key, []).append((step, epoch, math.nan if number is None else number))
+            if key not in self._points:
+                self._points[key] = Points()
+            self._points[key].append(step, epoch, math.nan if number is None else number)
             self._changed.add(key)
 
     def _drop_after(self, step: int) -> None:
         """A resumed worker repeats what came after its checkpoint; the repeated part counts."""
-        for key, points in self._points.items():
-            kept = [point for point in points if point[0] <= step]
-            if len(kept) != len(points):
-                self._points[key] = kept
-                self._changed.add(key)
+        self._changed |= {key for key, points in self._points.items() if points.drop_after(step)}
 
     def _build_series(self) -> dict[Key, Series]:
         for key in [key for key in self._points if key in self._changed]:
-            table = np.array(self._points[key], dtype=np.float64).reshape(-1, 3)
-            self._series[key] = Series(table[:, 0].astype(np.int64), table[:, 1], table[:, 2])
+            self._series[key] = self._points[key].series()
         self._changed.clear()
         return dict(self._series)
