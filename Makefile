@@ -8,6 +8,7 @@ BIN := .venv/bin
 
 demo: .venv/.installed
 	$(BIN)/tuiae run presets/quickstart.toml
+	@echo 'Next: $(BIN)/tuiae opens the dashboard; $(BIN)/tuiae --help lists the commands.'
 
 test: .venv/.installed-dev
 	$(BIN)/ruff check .

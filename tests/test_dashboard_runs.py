@@ -19,6 +19,7 @@ from tuiae.files import replace_json
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import read_status
 from tuiae.ui.screens.live import LiveScreen
+from tuiae.ui.widgets.log import LogPanel
 
 pytestmark = pytest.mark.usefixtures("no_worker_left")
 
@@ -40,8 +41,11 @@ sys.stdin.read()
 async def test_a_finished_run(finished: RunPaths) -> None:
     async with open_desk(finished) as desk:
         screen = await desk.shows("✓ finished", "4/4", "epoch 4", "small › digits", finished.id)
-        for words in ("━ train", "╍ test", "input", "noisy", "output", "gaussian 0.2", "training from the first step"):
+        for words in ("━ train", "╍ test", "input", "noisy", "output", "gaussian 0.2"):
             assert words in screen
+        told = desk.app.live.query_one(LogPanel).plain
+        assert "training from the first step" in told.splitlines()[0]
+        assert told.endswith(" finished")
         loss = read_status(finished).test_loss
         assert loss is not None
         assert f"{loss:.4g}"[:6] in desk.panel("loss")

@@ -237,7 +237,9 @@ def _explain(error: ValidationError, source: str, askers: dict[str, str]) -> str
         parts = [str(part) for part in item["loc"]]
         # Unions add the name of each member to the location; the key ends before it.
         key = ".".join(parts[: 2 if parts and parts[0] in RunConfig.model_fields else 1])
-        prefix = askers.get(key, source)
+        # A mistake between keys has no key of its own: with overrides in play the file may be innocent.
+        asked = [asker for name, asker in askers.items() if name == key or name.startswith(f"{key}.")]
+        prefix = asked[0] if asked else source if key or not askers else ""
         line = f"{prefix}: {_reason(key, item)}" if prefix else _reason(key, item)
         if not any(line.partition(" = ")[0] == seen.partition(" = ")[0] for seen in lines):
             lines.append(line)

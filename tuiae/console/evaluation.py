@@ -31,6 +31,7 @@ def evaluate_run(run: RunPaths, weights: str, overrides: dict[str, Any], output:
         raise TrainingError(f"{run.id} has no checkpoint yet", "let it train for an epoch first")
     parts = set_up(config)
     parts.model.load_state_dict(load_weights(folder))
+    output.note(f"evaluating {folder.name} on {len(parts.train):,} training and {len(parts.test):,} test images")
     results = {split: evaluate(parts, images) for split, images in (("train", parts.train), ("test", parts.test))}
     if output.json:
         document: dict[str, Any] = {"run": run.id, "weights": folder.name, "noise": config.noise.model_dump()}

@@ -14,7 +14,7 @@ from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.runs.summary import summarise
-from tuiae.ui.render.status import RUN_COLUMNS, RUN_NUMBERS, run_cells
+from tuiae.ui.render.status import RUN_COLUMNS, RUN_NUMBERS, note_line, run_cells
 from tuiae.ui.render.text import count, duration, number
 
 METRICS = ("loss", "accuracy")
@@ -51,7 +51,7 @@ def show_run(path: Path, output: Output) -> None:
         return
     show_result(snapshot, output)
     for note in snapshot.notes[-5:]:
-        output.line(f"{note.kind}: {note.text}", "dim")
+        output.line(note_line(note), "dim")
 
 
 def show_result(snapshot: Snapshot, output: Output) -> None:
@@ -60,7 +60,13 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
     output.line(f"{snapshot.id}  {status.state}", "bold")
     if snapshot.config is not None:
         config = snapshot.config
-        output.line(f"{config.model.family}, code {config.model.latent}, on {config.data.dataset}; {status.device}")
+        model = config.model
+        encoder = f", on the encoder of {model.encoder_run}" if model.encoder_run else ""
+        frozen = ", frozen" if model.freeze and config.is_classifier else ""
+        what = f"{model.family}, code {model.latent}{encoder}{frozen}"
+        output.line(f"{what}, on {config.data.dataset}; {status.device}")
+    if status.state != "finished":
+        output.line(f"epoch {status.epoch}/{status.epochs}, step {count(status.step)}")
     splits = [split for split in ("train", "train-eval", "test") if (split, "loss") in snapshot.series]
     if splits:
         output.table(

@@ -38,7 +38,10 @@ def create_run(config: RunConfig, root: Path, argv: list[str]) -> RunPaths:
                 folder.mkdir()
             replace_text(draft.config, dump_config(config))
             replace_json(draft.meta, describe_machine(argv))
-            replace_json(draft.status, {"v": SCHEMA, "state": "starting", "heartbeat": time.time()})
+            replace_json(
+                draft.status,
+                {"v": SCHEMA, "state": "starting", "heartbeat": time.time(), "epochs": config.training.epochs},
+            )
             os.rename(draft.root, run.root)
         except BaseException:
             remove_draft(draft.root)
@@ -133,7 +136,8 @@ class RunWriter:
         self._ended.set()
         self._heart.join()
         try:
-            self.event("end", state=state, error=error)
+            words = f"{state}: {error['cause']}" if error else state
+            self.event("end", state=state, error=error, text=words)
             self._events.sync()
         finally:
             # On a full disk one of the two may still get through, and the status is what readers go by.

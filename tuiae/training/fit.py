@@ -177,6 +177,8 @@ class Fit:
             names = ("last", "best") if test.metrics["loss"] < state.best else ("last",)
             state.best = min(state.best, test.metrics["loss"])
             self._save(names)
+        self.report.tick()
+        state.epoch_seconds = 0.0  # what sampling and saving took is no part of the next epoch
         self.report.progress()
         self._fail_with_heartbeat()
 

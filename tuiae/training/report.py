@@ -17,6 +17,7 @@ from tuiae.training.state import TrainState
 LIVE_SECONDS = 0.2  # between live points; each one waits for the device
 MAIL_SECONDS = 0.1  # between looks at the control directory
 PAUSE_SECONDS = 0.05
+STEADY_SECONDS = 1.0  # of an epoch, before its throughput is told
 
 
 class Mailbox:
@@ -100,7 +101,8 @@ class Reporter:
     def progress(self, now: bool = False, **fields: object) -> None:
         """The status as of this step."""
         state, epochs = self._state, self._parts.config.training.epochs
-        rate = self.throughput()
+        # Of the epoch under way once it says something; until then the last epoch's stands.
+        rate = self.throughput() if state.epoch_seconds >= STEADY_SECONDS else None
         self._writer.status(
             now=now,
             epoch=state.epoch,
@@ -125,7 +127,11 @@ class Reporter:
         state = self._state
         for split, values in splits.items():
             self._writer.event("metric", split=split, step=state.step, epoch=state.epoch, values=values)
-        self._writer.status(test_loss=splits["test"]["loss"], test_accuracy=splits["test"]["accuracy"])
+        self._writer.status(
+            test_loss=splits["test"]["loss"],
+            test_accuracy=splits["test"]["accuracy"],
+            images_per_second=round(splits["speed"]["images_per_second"], 1),
+        )
         words = [f"epoch {state.epoch}/{self._parts.config.training.epochs}"]
         for split in ("train", "test"):
             words.append(f"{split} {splits[split]['loss']:.5g}, {splits[split]['accuracy']:.2%}")

@@ -102,6 +102,10 @@ class TuiaeApp(App[str]):
         """Which key does what."""
         self.push_screen(HelpDialog())
 
+    def action_help_quit(self) -> None:
+        """Ctrl-C: Textual would name a key that is not ours."""
+        self.action_ask_quit()
+
     def action_ask_quit(self) -> None:
         """Leave; while a run is live, ask what becomes of it."""
         snapshot = self.live.snapshot

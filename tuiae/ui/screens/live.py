@@ -161,6 +161,7 @@ class LiveScreen(Screen[None]):
             self._message.complain(f"{self.snapshot.id}: {error.strerror}")
             return
         self._feed.hurry()
+        self._form.recheck()
 
     def action_resume(self) -> None:
         """Go on with the open run from its last checkpoint."""
@@ -185,6 +186,7 @@ class LiveScreen(Screen[None]):
             self._feed.close()
         self.snapshot = None
         self._message.forget_trouble()
+        self._form.recheck()
         self._view.clear()
         self._feed = RunFeed(path, self.post_message)
 
@@ -207,6 +209,8 @@ class LiveScreen(Screen[None]):
     def _state_changed(self, snapshot: Snapshot, before: Snapshot | None) -> None:
         if problem := ending(snapshot):
             self._message.complain(problem)
+        elif snapshot.status.state == "stopped":
+            self._message.insist("R goes on with this run from where it stopped, r starts a new one", "caution")
         if not snapshot.status.live:
             # Only now, so that importing torch does not take its time from the training.
             self._launcher.warm_up()

@@ -27,8 +27,12 @@ class MessageLine(Static):
 
     def complain(self, text: str) -> None:
         """Say what went wrong, in words that a hint does not take away."""
+        self.insist(text, "bad")
+
+    def insist(self, text: str, kind: str) -> None:
+        """Say something that a hint does not take away."""
         self._trouble = True
-        self.say(text, "bad")
+        self.say(text, kind)
 
     def forget_trouble(self) -> None:
         """From now on hints are said again."""

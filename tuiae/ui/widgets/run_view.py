@@ -87,7 +87,10 @@ class RunView(Vertical):
         scroll up and read on."""
         notes, lines = added(self._notes, snapshot.notes), added(self._logged, snapshot.log)
         if notes or lines:
-            self.query_one(LogPanel).append((*map(note_line, notes), *lines))
+            # The worker prints without the time; how it ended is all that surely came after its lines.
+            ends = notes[-1:] if notes and notes[-1].kind == "end" else ()
+            before = notes[: len(notes) - len(ends)]
+            self.query_one(LogPanel).append((*map(note_line, before), *lines, *map(note_line, ends)))
         self._notes, self._logged = snapshot.notes, snapshot.log
 
     @on(ViewBar.Chosen)
