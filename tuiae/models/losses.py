@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _EPSILON = 1e-7  # the clipping of Keras' binary cross-entropy
+_BYTES = 8  # of an int64
 
 
 def mse(reconstruction: Tensor, target: Tensor) -> Tensor:
@@ -41,16 +42,19 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), labels.long())
 
 
-def binary_agreement(reconstruction: Tensor, target: Tensor) -> Tensor:
-    """How many pixels agree once both images are rounded to 0 or 1; an int64 scalar, not yet a share.
+def wrong_pixels(reconstruction: Tensor, target: Tensor) -> Tensor:
+    """How many pixels of each image differ once both are rounded to 0 or 1: (N, C, H, W) twice -> (N,) int64.
 
     Source: Keras' binary accuracy, the metric of andruskiewitsch-2020, with its threshold: 0.5 itself counts as 0.
     """
-    # Compared and counted in float32: PyTorch's sum over booleans converts them first, and took four times as long
-    # (0.52 against 0.13 ms for 1000 images of 28x28 on two cores). Up to 2**24 pixels an image the count is exact.
     with torch.no_grad():
-        rounded = [torch.gt(x, 0.5, out=torch.empty_like(x, dtype=torch.float32)) for x in (reconstruction, target)]
-        return rounded[0].eq_(rounded[1]).flatten(1).sum(1).to(torch.int64).sum()
+        wrong = torch.ne(torch.gt(reconstruction, 0.5), torch.gt(target, 0.5)).flatten(1)
+        pixels = wrong.shape[1]
+        if pixels % _BYTES or pixels > _BYTES * 255:
+            return wrong.sum(1)
+        # Eight booleans at a time: the bytes of a sum of 64-bit integers are eight sums that cannot overflow into each
+        # other. PyTorch's sum over booleans took six times as long (0.26 against 1.56 ms for 1000 images of 28x28).
+        return wrong.view(torch.int64).sum(1).view(torch.uint8).view(len(wrong), _BYTES).sum(1)
 
 
 def confusion_counts(logits: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tuiae.config import RunConfig
 from tuiae.models.base import ModelOutput
-from tuiae.models.losses import RECONSTRUCTION_LOSSES, binary_agreement
+from tuiae.models.losses import RECONSTRUCTION_LOSSES, wrong_pixels
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,7 @@ class ReconstructionObjective:
     def __call__(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
         assert output.reconstruction is not None
         loss = self._loss(output.reconstruction, clean)
-        with torch.no_grad():
-            agreed = binary_agreement(output.reconstruction, clean) / clean.numel()
-        return Score(loss, agreed)
+        return Score(loss, 1 - wrong_pixels(output.reconstruction, clean).sum() / clean.numel())
 
 
 class ClassObjective:
