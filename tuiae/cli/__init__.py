@@ -1,0 +1,37 @@
+"""The command line: each command a few lines, heavy imports inside it."""
+
+from __future__ import annotations
+
+import sys
+
+from tuiae.cli import data, runs  # noqa: F401 - they put their commands into the app
+from tuiae.cli.app import app
+from tuiae.errors import ExitCode, TuiaeError
+
+
+def main() -> None:
+    """Entry point: errors become one sentence on stderr and the documented exit code."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        app(arguments, prog_name="tuiae")
+    except TuiaeError as error:
+        if debug:
+            raise
+        _tell(error, "--json" in arguments)
+        sys.exit(error.exit_code)
+    except SystemExit as end:
+        # `tuiae runs | head`: the reader has seen enough. Typer and Rich both make an exit code of 1 of it.
+        if isinstance(end.__context__, BrokenPipeError):
+            sys.exit(ExitCode.OK)
+        raise
+
+
+def _tell(error: TuiaeError, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps({"error": error.cause, "hint": error.hint, "exit_code": int(error.exit_code)}))
+    print(f"error: {error.cause}", file=sys.stderr)
+    if error.hint:
+        print(f"  try: {error.hint}", file=sys.stderr)

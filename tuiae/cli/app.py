@@ -1,0 +1,80 @@
+"""The Typer app, the dashboard behind it, and what the commands share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from tuiae import __version__
+from tuiae.errors import ConfigError
+
+EXIT_CODES = """Exit codes: 0 done, 2 usage or config (unknown run, missing device), 3 data not to be had or not fit to
+use, 4 training failed (diverged, out of memory, worker died), 5 stopped early with a checkpoint saved, 6 run held by
+another process. --debug, anywhere, shows the traceback of an error."""
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
+)
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="An id, a unique prefix, a name, a path, or last.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Plain lines, no escape codes.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id, and return.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"tuiae {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def dashboard(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw pictures with ASCII characters.")] = False,
+) -> None:
+    """A terminal laboratory for autoencoders. Without a command: the dashboard."""
+    if context.invoked_subcommand is None:
+        show_dashboard(None, ascii_only)
+
+
+def overrides_of(flags: dict[str, Any], noise: str | None, settings: list[str]) -> dict[str, Any]:
+    """Flags that were given, `--noise` and `--set`, as dotted keys; what is set comes last."""
+    from tuiae.config import parse_override
+
+    overrides = {key: value for key, value in flags.items() if value is not None}
+    if noise is not None:
+        kind, _, level = noise.partition(":")
+        overrides["noise.kind"] = kind
+        if level:
+            overrides["noise.level"] = parse_override(f"noise.level={level}")[1]
+    return overrides | dict(parse_override(setting) for setting in settings)
+
+
+def find(text: str) -> Any:
+    """The run that a RUN argument means."""
+    from tuiae.runs.layout import find_run, runs_dir
+
+    return find_run(text, runs_dir())
+
+
+def show_dashboard(run: Path | None, ascii_only: bool) -> NoReturn:
+    """Open the dashboard, on a run when one is given; needs a terminal."""
+    from tuiae.console.output import is_terminal
+
+    if not (is_terminal(sys.stdout) and sys.stdin.isatty()):
+        raise ConfigError(
+            "the dashboard needs a terminal", "`tuiae run PRESET` trains without one, `tuiae --help` lists more"
+        )
+    from tuiae.ui.app import open_dashboard
+
+    raise typer.Exit(open_dashboard(run, ascii_only=ascii_only))

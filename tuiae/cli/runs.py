@@ -1,0 +1,125 @@
+"""Commands about runs: train, come back, look at."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tuiae.cli.app import Detach, Json, Plain, Run, app, find, overrides_of, show_dashboard
+
+
+@app.command()
+def run(
+    preset: Annotated[
+        str, typer.Argument(metavar="PRESET|PATH", help="A preset's name, or a TOML file.")
+    ] = "quickstart",
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="As in `tuiae data list`, or folder:PATH.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="How many.")] = None,
+    latent: Annotated[int | None, typer.Option(help="Width of the code.")] = None,
+    noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="E.g. salt-pepper:0.3.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, shuffles, dropout and noise.")] = None,
+    detach: Detach = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Train a preset, and follow it; Ctrl-C saves and stops."""
+    from tuiae.config import load_config
+    from tuiae.console.output import Output
+    from tuiae.console.training import start
+    from tuiae.preset_files import find_preset
+    from tuiae.runs.layout import runs_dir
+
+    flags = {
+        "data.dataset": dataset,
+        "training.device": device,
+        "training.epochs": epochs,
+        "model.latent": latent,
+        "training.seed": seed,
+    }
+    config = load_config(find_preset(preset), overrides_of(flags, noise, settings or []))
+    raise typer.Exit(start(config, runs_dir(), Output(json, plain), detach=detach))
+
+
+@app.command()
+def resume(
+    run: Run,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Train up to so many epochs instead.")] = None,
+    detach: Detach = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Go on with a stopped run from its newest checkpoint."""
+    from tuiae.console.output import Output
+    from tuiae.console.training import resume as go_on
+
+    raise typer.Exit(go_on(find(run), epochs, Output(json, plain), detach=detach))
+
+
+@app.command()
+def attach(run: Run = "last", json: Json = False, plain: Plain = False) -> None:
+    """Come back to a run: in the dashboard on a terminal, in plain lines elsewhere or with --plain."""
+    from tuiae.console.output import Output, is_terminal
+    from tuiae.console.training import attach as follow_it
+
+    found = find(run)
+    if not (json or plain) and is_terminal(sys.stdout) and sys.stdin.isatty():
+        show_dashboard(found.root, ascii_only=False)
+    raise typer.Exit(follow_it(found, Output(json, plain)))
+
+
+@app.command()
+def stop(run: Run, json: Json = False) -> None:
+    """Ask a run to save and stop, and wait until it has."""
+    from tuiae.console.output import Output
+    from tuiae.console.training import stop as end
+
+    raise typer.Exit(end(find(run), Output(json)))
+
+
+@app.command()
+def runs(json: Json = False, plain: Plain = False) -> None:
+    """List the runs, newest first."""
+    from tuiae.console.output import Output
+    from tuiae.console.tables import show_runs
+    from tuiae.runs.layout import runs_dir
+
+    show_runs(runs_dir(), Output(json, plain))
+
+
+@app.command()
+def show(run: Run = "last", json: Json = False, plain: Plain = False) -> None:
+    """Show a run's figures, live or finished."""
+    from tuiae.console.output import Output
+    from tuiae.console.tables import show_run
+
+    show_run(find(run).root, Output(json, plain))
+
+
+@app.command(name="eval")
+def evaluate(
+    run: Run = "last",
+    weights: Annotated[str, typer.Option(help="last, best, or a step that was kept.")] = "last",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="Instead of the run's own.")] = None,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Measure a run's weights on both splits, whole, with dropout off."""
+    from tuiae.console.evaluation import evaluate_run
+    from tuiae.console.output import Output
+
+    overrides = {"training.device": device, **overrides_of({}, noise, [])}
+    evaluate_run(find(run), weights, overrides, Output(json, plain))
+
+
+@app.command()
+def presets(json: Json = False, plain: Plain = False) -> None:
+    """List the presets and what each one teaches."""
+    from tuiae.console.output import Output
+    from tuiae.console.tables import show_presets
+
+    show_presets(Output(json, plain))
