@@ -1,0 +1,1 @@
+"""What leaves the laboratory: figures and pages that need no tuiae to be read."""
