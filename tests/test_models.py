@@ -139,9 +139,9 @@ def test_dense_hidden_widths_are_mirrored() -> None:
 
 
 @pytest.mark.parametrize("shape", [MNIST, (1, 10, 10), (3, 11, 32), (1, 29, 14), (2, 31, 13), (1, 33, 64)])
-@pytest.mark.parametrize("family", ["dense", "conv"])
+@pytest.mark.parametrize("family", ["dense", "conv", "strided-conv", "vae", "conv-vae"])
 def test_any_size_comes_back(family: str, shape: tuple[int, int, int]) -> None:
-    model = build_model(section(family=family, latent=7, hidden=(9,)), shape, 0)
+    model = build_model(section(family=family, latent=7, hidden=(9,)), shape, 0).eval()
     images = torch.rand(2, *shape)
     output = model(images)
     assert output.code.shape == (2, 7)
@@ -158,6 +158,12 @@ def test_any_size_comes_back(family: str, shape: tuple[int, int, int]) -> None:
         {"family": "conv", "latent": 256},
         {"family": "classifier", "encoder": "dense", "hidden": (12,), "head": "relu-dropout"},
         {"family": "classifier", "encoder": "conv", "freeze": True},
+        {"family": "strided-conv", "channels": (8, 4, 6), "stride": (1, 2, 3), "kernel": 5},
+        {"family": "strided-conv", "norm": "batch", "latent": 5},
+        {"family": "classifier", "encoder": "strided-conv", "norm": "batch"},
+        {"family": "vae", "hidden": (30, 20), "latent": 2},
+        {"family": "vae", "latent": 2},
+        {"family": "conv-vae", "norm": "batch", "latent": 2},
     ],
 )
 @pytest.mark.parametrize("shape", [MNIST, (3, 17, 12)])
@@ -382,6 +388,7 @@ def test_losses_are_means_over_pixels_in_float32() -> None:
     expected = {
         "mse": (0.25 + 0.0625 + 0 + 0.0625) / 4,
         "l1": (0.5 + 0.25 + 0 + 0.25) / 4,
+        "sse": 0.25 + 0.0625 + 0 + 0.0625,
         "bce": -(math.log(0.5) + 2 * math.log(0.75)) / 4,
     }
     assert set(losses.RECONSTRUCTION_LOSSES) == set(expected)

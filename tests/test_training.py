@@ -59,7 +59,12 @@ def settings(**values: object) -> list[str]:
 def test_a_finished_run_has_a_value_for_every_epoch_and_learned(finished: RunPaths) -> None:
     summary = summarise(RunReader(finished.root).read_all())
     assert (summary["state"], summary["epochs"], summary["steps"]) == ("finished", 4, 4 * STEPS)
-    wanted = {f"{split}/{name}" for split in ("train", "test", "train-eval") for name in ("loss", "accuracy")}
+    measured = ("loss", "accuracy", "mse", "wrong_pixels", "wrong_pixels_max")
+    wanted = {
+        "train/loss",
+        "train/accuracy",
+        *(f"{split}/{name}" for split in ("test", "train-eval") for name in measured),
+    }
     assert set(summary["history"]) == wanted
     assert {len(values) for values in summary["history"].values()} == {4}
     assert len(summary["epoch_seconds"]) == len(summary["images_per_second"]) == 4

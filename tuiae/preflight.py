@@ -12,7 +12,7 @@ from tuiae.models.geometry import check_fit, count_parameters
 from tuiae.runs.layout import find_run
 from tuiae.runs.reader import read_config
 
-_ENCODER_KEYS = ("latent", "hidden", "activation", "code_activation", "output")
+_ENCODER_KEYS = ("latent", "hidden", "channels", "kernel", "stride", "norm", "activation", "code_activation", "output")
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,22 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
 
 
 def _take_architecture(config: RunConfig, runs_root: Path) -> RunConfig:
-    """An encoder from a run keeps that run's architecture; dropout stays the classifier's own to choose."""
     source = find_run(config.model.encoder_run, runs_root)
     trained = read_config(source)
     if trained is None:
         raise ConfigError(f"model.encoder_run: {source.id} has no config that this version knows", "choose another run")
-    family = trained.model.encoder if trained.is_classifier else trained.model.family
-    update = {key: getattr(trained.model, key) for key in _ENCODER_KEYS}
     # The worker looks among the runs; what lies elsewhere keeps its path.
     place = source.id if source.root.parent == runs_root else str(source.root)
+    return put_on_encoder(config, trained, place)
+
+
+def put_on_encoder(config: RunConfig, trained: RunConfig, place: str = "") -> RunConfig:
+    """An encoder from a run keeps that run's architecture; dropout stays the classifier's own to choose.
+
+    `place` is the run, empty while it is still to come.
+    """
+    family = trained.model.encoder if trained.is_classifier else trained.model.family
+    update = {key: getattr(trained.model, key) for key in _ENCODER_KEYS}
     model = config.model.model_copy(update={**update, "encoder": family, "encoder_run": place})
     return config.model_copy(update={"model": model})
 

@@ -12,10 +12,14 @@ class ModelOutput(NamedTuple):
 
     code: Tensor
     """(N, latent)."""
-    reconstruction: Tensor | None
+    reconstruction: Tensor | None = None
     """(N, C, H, W), of autoencoders."""
-    logits: Tensor | None
+    logits: Tensor | None = None
     """(N, classes), of classifiers."""
+    mean: Tensor | None = None
+    """(N, latent), of variational autoencoders: of the posterior."""
+    log_variance: Tensor | None = None
+    """(N, latent), of variational autoencoders: of the posterior."""
 
 
 class Autoencoder(nn.Module):
@@ -39,4 +43,4 @@ class Autoencoder(nn.Module):
     def forward(self, x: Tensor) -> ModelOutput:
         """Images (N, C, H, W) in 0..1 -> code and reconstruction."""
         code = self.encode(x)
-        return ModelOutput(code, self.decode(code), None)
+        return ModelOutput(code, self.decode(code))

@@ -56,7 +56,7 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> ModelOutput:
         """Images (N, C, H, W) in 0..1 -> code and logits."""
         code = self.encode(x)
-        return ModelOutput(code, None, self.head(code))
+        return ModelOutput(code, logits=self.head(code))
 
     def load_encoder(self, weights: Mapping[str, Tensor]) -> None:
         """Take over the encoder of an autoencoder's or a classifier's state_dict; the head stays as it is.

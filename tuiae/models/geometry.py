@@ -85,6 +85,14 @@ def dense_widths(model: ModelSection, image_shape: ImageShape) -> tuple[int, ...
     return (channels * height * width, *model.hidden, model.latent)
 
 
+def strided_sizes(model: ModelSection, image_shape: ImageShape) -> tuple[Size, ...]:
+    """Sizes of the image and of what each convolution makes of it: padding keeps them, strides divide, rounding up."""
+    sizes = [image_shape[1:]]
+    for stride in model.strides:
+        sizes.append((-(-sizes[-1][0] // stride), -(-sizes[-1][1] // stride)))
+    return tuple(sizes)
+
+
 def check_fit(model: ModelSection, image_shape: ImageShape, classes: int) -> None:
     """Tell before anything is built whether the network takes such images.
 
@@ -96,26 +104,15 @@ def check_fit(model: ModelSection, image_shape: ImageShape, classes: int) -> Non
     Raises:
         ConfigError: images too small for the network, or too few classes for a classifier.
     """
-    _CHECKS[model.family](model, image_shape, classes)
-
-
-def _check_dense(model: ModelSection, image_shape: ImageShape, classes: int) -> None:
-    """Nothing to check: a dense network takes any image."""
-
-
-def _check_conv(model: ModelSection, image_shape: ImageShape, classes: int) -> None:
-    key = "model.encoder" if model.family == "classifier" else "model.family"
-    conv_geometry(*image_shape[1:], key=key)
-
-
-def _check_classifier(model: ModelSection, image_shape: ImageShape, classes: int) -> None:
-    if classes < 2:
+    is_classifier = model.family == "classifier"
+    if is_classifier and classes < 2:
         have = f"{classes} class" if classes else "no labels"
         raise ConfigError(
             f"a classifier needs images of 2 classes or more, and these have {have}",
             "choose a labelled set, name more data.classes, or train an autoencoder (model.family = 'dense')",
         )
-    _CHECKS[model.encoder](model, image_shape, classes)
+    if model.encoder_family == "conv":  # the others take images of any size
+        conv_geometry(*image_shape[1:], key="model.encoder" if is_classifier else "model.family")
 
 
 def count_parameters(model: ModelSection, image_shape: ImageShape, classes: int) -> int:
@@ -125,7 +122,12 @@ def count_parameters(model: ModelSection, image_shape: ImageShape, classes: int)
         ConfigError: as `check_fit`.
     """
     check_fit(model, image_shape, classes)
-    return _COUNTS[model.family](model, image_shape, classes)
+    family = model.encoder_family
+    encoder = _ENCODER_COUNTS[family](model, image_shape)
+    if model.family == "classifier":
+        return encoder + _linear(model.latent, classes)
+    spread = _linear(_features(model, image_shape), model.latent) if model.is_variational else 0
+    return encoder + spread + _DECODER_COUNTS[family](model, image_shape)
 
 
 def _linear(sources: int, targets: int) -> int:
@@ -158,29 +160,43 @@ def _count_conv_decoder(model: ModelSection, image_shape: ImageShape) -> int:
     return _linear(model.latent, sizes.features) + up1 + up2
 
 
-def _count_dense(model: ModelSection, image_shape: ImageShape, classes: int) -> int:
-    return _count_dense_encoder(model, image_shape) + _count_dense_decoder(model, image_shape)
+def _features(model: ModelSection, image_shape: ImageShape) -> int:
+    """Values that reach the layer of the code in a variational autoencoder."""
+    if model.encoder_family == "dense":
+        return dense_widths(model, image_shape)[-2]
+    height, width = strided_sizes(model, image_shape)[-1]
+    return model.channels[-1] * height * width
 
 
-def _count_convolutional(model: ModelSection, image_shape: ImageShape, classes: int) -> int:
-    return _count_conv_encoder(model, image_shape) + _count_conv_decoder(model, image_shape)
+def _count_strided_encoder(model: ModelSection, image_shape: ImageShape) -> int:
+    return _count_convolutions(model, image_shape, model.channels) + _linear(
+        _features(model, image_shape), model.latent
+    )
 
 
-def _count_classifier(model: ModelSection, image_shape: ImageShape, classes: int) -> int:
-    return _ENCODER_COUNTS[model.encoder](model, image_shape) + _linear(model.latent, classes)
+def _count_strided_decoder(model: ModelSection, image_shape: ImageShape) -> int:
+    outputs = (image_shape[0], *model.channels[:-1])
+    first = 0 if model.norm == "none" else -image_shape[0]  # the output has a bias and no norm
+    return (
+        _linear(model.latent, _features(model, image_shape)) + _count_convolutions(model, image_shape, outputs) + first
+    )
 
 
-_CHECKS: dict[str, Callable[[ModelSection, ImageShape, int], None]] = {
-    "dense": _check_dense,
-    "conv": _check_conv,
-    "classifier": _check_classifier,
-}
-_COUNTS: dict[str, Callable[[ModelSection, ImageShape, int], int]] = {
-    "dense": _count_dense,
-    "conv": _count_convolutional,
-    "classifier": _count_classifier,
-}
-_ENCODER_COUNTS: dict[str, Callable[[ModelSection, ImageShape], int]] = {
+def _count_convolutions(model: ModelSection, image_shape: ImageShape, outputs: tuple[int, ...]) -> int:
+    """Weights between the feature maps, and for each output map a bias, or a norm's scale and shift."""
+    pairs = pairwise((image_shape[0], *model.channels))
+    weights = sum(a * b * model.kernel**2 for a, b in pairs)
+    return weights + sum(outputs) * (1 if model.norm == "none" else 2)
+
+
+Count = Callable[[ModelSection, ImageShape], int]
+_ENCODER_COUNTS: dict[str, Count] = {
     "dense": _count_dense_encoder,
     "conv": _count_conv_encoder,
+    "strided-conv": _count_strided_encoder,
+}
+_DECODER_COUNTS: dict[str, Count] = {
+    "dense": _count_dense_decoder,
+    "conv": _count_conv_decoder,
+    "strided-conv": _count_strided_decoder,
 }

@@ -90,7 +90,7 @@ class Sample:
     """What the panels show for one epoch; arrays that the run does not have are None.
 
     `inputs`, `noisy`, `reconstructions`: uint8 (N, C, H, W). `labels`, `predictions`: (N,). `confusion`: (classes,
-    classes), rows the true class.
+    classes), rows the true class. `codes`, `code_labels`: (M, 2) and (M,) of test images, where a code is 2 numbers.
     """
 
     epoch: int
@@ -100,8 +100,19 @@ class Sample:
     labels: np.ndarray | None = None
     predictions: np.ndarray | None = None
     confusion: np.ndarray | None = None
+    codes: np.ndarray | None = None
+    code_labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
 
 
-SAMPLE_AXES = {"inputs": 4, "noisy": 4, "reconstructions": 4, "labels": 1, "predictions": 1, "confusion": 2}
+SAMPLE_AXES = {
+    "inputs": 4,
+    "noisy": 4,
+    "reconstructions": 4,
+    "labels": 1,
+    "predictions": 1,
+    "confusion": 2,
+    "codes": 2,
+    "code_labels": 1,
+}
 """Arrays of a Sample and their dimensions."""

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
+from tuiae.config import NoiseSection
 from tuiae.data.batches import ImageSet, seeded
 from tuiae.data.noise import corrupt
 from tuiae.models.losses import confusion_counts
-from tuiae.training.objective import Totals, build_objective
+from tuiae.models.variational import VariationalAutoencoder
+from tuiae.training.objective import Quality, Totals, build_objective
 from tuiae.training.precision import autocast
 from tuiae.training.setup import Parts
 
 EVALUATION = 0xE7A1  # keeps evaluation's corruption apart from every training step's
+CODES = 2  # the drawn codes of evaluation, apart from its corruption
+PLANE_POINTS = 2000  # codes of the test split that a sample keeps when a code is a point of a plane
 BATCH = 1000
 
 
@@ -27,25 +35,46 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(parts: Parts, split: ImageSet, limit: int = 0) -> Evaluation:
-    """Loss and accuracy over a split, or over its first `limit` images."""
-    config, model = parts.config, parts.model
-    objective, totals = build_objective(config), Totals(parts.device)
-    classes = len(parts.classes)
+def evaluate(parts: Parts, split: ImageSet, limit: int = 0, noise: NoiseSection | None = None) -> Evaluation:
+    """Loss, accuracy and the quality of reconstructions over a split, or over its first `limit` images.
+
+    `noise` stands in for the config's own. A variational autoencoder's codes are drawn, the same ones every time.
+    """
+    config, model, classes = parts.config, parts.model, len(parts.classes)
+    objective = build_objective(config)
+    totals = Totals(parts.device, objective.names)
+    quality = Quality(parts.device, math.prod(split.image_shape))
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=parts.device) if config.is_classifier else None
     generator = seeded(parts.device, config.training.seed, EVALUATION)
     count = min(limit or len(split), len(split))
+    with evaluating(model, seeded(parts.device, config.training.seed, EVALUATION, CODES)):
+        for start in range(0, count, BATCH):
+            clean, labels = split.span(start, min(start + BATCH, count))
+            with autocast(config.training.precision, parts.device):
+                output = model(corrupt(clean, noise or config.noise, generator))
+            score = objective(output, clean, labels)
+            totals.add(score.weighted(len(clean)))
+            quality.add(score, output, clean, config.training.loss)
+            if confusion is not None and output.logits is not None:
+                confusion += confusion_counts(output.logits, labels, classes)
+    metrics = totals.read()
+    metrics |= quality.read(metrics["accuracy"])
+    return Evaluation(metrics, None if confusion is None else confusion.cpu().numpy())
+
+
+@contextmanager
+def evaluating(model: nn.Module, codes: torch.Generator | None = None) -> Iterator[None]:
+    """Dropout off inside; a variational autoencoder draws its codes from `codes`, or takes their mean without it."""
     was_training = model.training
     model.eval()
-    for start in range(0, count, BATCH):
-        clean, labels = split.span(start, min(start + BATCH, count))
-        with autocast(config.training.precision, parts.device):
-            output = model(corrupt(clean, config.noise, generator))
-        totals.add(objective(output, clean, labels).weighted(len(clean)))
-        if confusion is not None and output.logits is not None:
-            confusion += confusion_counts(output.logits, labels, classes)
-    model.train(was_training)
-    return Evaluation(totals.read(), None if confusion is None else confusion.cpu().numpy())
+    if isinstance(model, VariationalAutoencoder):
+        model.generator = codes
+    try:
+        yield
+    finally:
+        if isinstance(model, VariationalAutoencoder):
+            model.generator = None
+        model.train(was_training)
 
 
 @torch.inference_mode()
@@ -54,11 +83,8 @@ def sample(parts: Parts, index: torch.Tensor) -> dict[str, np.ndarray]:
     config, model = parts.config, parts.model
     clean, labels = parts.test.take(parts.test.place(index))
     noisy = corrupt(clean, config.noise, seeded(parts.device, config.training.seed, EVALUATION, 1))
-    was_training = model.training
-    model.eval()
-    with autocast(config.training.precision, parts.device):
+    with evaluating(model), autocast(config.training.precision, parts.device):
         output = model(noisy)
-    model.train(was_training)
     arrays = {"inputs": as_bytes(clean), "labels": labels.cpu().numpy(), "classes": np.array(parts.classes)}
     if config.noise.kind != "none":
         arrays["noisy"] = as_bytes(noisy)
@@ -66,7 +92,22 @@ def sample(parts: Parts, index: torch.Tensor) -> dict[str, np.ndarray]:
         arrays["reconstructions"] = as_bytes(output.reconstruction)
     if output.logits is not None:
         arrays["predictions"] = output.logits.argmax(1).cpu().numpy()
+    if config.model.latent == 2:
+        arrays["codes"], arrays["code_labels"] = all_codes(parts, parts.test, PLANE_POINTS)
     return arrays
+
+
+@torch.inference_mode()
+def all_codes(parts: Parts, split: ImageSet, limit: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (N, latent) float32 and labels (N,) of a split, or of its first `limit` images; input uncorrupted."""
+    count, codes, labels = min(limit or len(split), len(split)), [], []
+    with evaluating(parts.model):
+        for start in range(0, count, BATCH):
+            clean, of_these = split.span(start, min(start + BATCH, count))
+            with autocast(parts.config.training.precision, parts.device):
+                codes.append(parts.model.encode(clean).float())
+            labels.append(of_these)
+    return torch.cat(codes).cpu().numpy(), torch.cat(labels).cpu().numpy()
 
 
 def as_bytes(images: torch.Tensor) -> np.ndarray:

@@ -7,20 +7,22 @@ import math
 import numpy as np
 import torch
 
+from tuiae.data.augment import augment
 from tuiae.data.batches import epoch_order, seeded
 from tuiae.data.noise import corrupt
 from tuiae.errors import TrainingError
 from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import find_checkpoint, load_state, load_weights, prune, save_checkpoint
-from tuiae.training.evaluate import evaluate, sample, sample_index
+from tuiae.training.evaluate import Evaluation, evaluate, sample, sample_index
 from tuiae.training.objective import Score, Totals, build_objective
-from tuiae.training.optim import build_optimizer, can_skip_on_device
+from tuiae.training.optim import build_optimizer, can_skip_on_device, learning_rate, ramp
 from tuiae.training.precision import autocast
 from tuiae.training.report import Mailbox, Reporter
 from tuiae.training.setup import Parts
 from tuiae.training.state import TrainState
 
 STEP_NOISE = 0x5EED  # keeps the corruption of training steps apart from everything else that is seeded
+STEP_AUGMENTATION = 0xA06
 
 
 class Fit:
@@ -30,8 +32,9 @@ class Fit:
         self.parts, self.writer, self.mailbox = parts, writer, mailbox
         self.config = parts.config
         optimizer = build_optimizer(parts.model.parameters(), self.config.training, parts.device)
-        self.state = TrainState(optimizer, Totals(parts.device), diverged=torch.zeros((), device=parts.device))
-        self._objective = build_objective(self.config)
+        self._objective = build_objective(self.config, training=True)
+        totals = Totals(parts.device, self._objective.names)
+        self.state = TrainState(optimizer, totals, diverged=torch.zeros((), device=parts.device))
         self._watched = sample_index(parts.test.labels, self.config.samples.count)
         self._noisy = self.config.noise.kind != "none"
         self._skips_on_device = can_skip_on_device(optimizer, parts.device)
@@ -59,7 +62,8 @@ class Fit:
                 if self.report.live_is_due():
                     self._check_finite()
                     self.report.live()
-            self._end_epoch()
+            if self._end_epoch() == "stale":
+                break
         return "finished"
 
     def _opening(self) -> str:
@@ -75,20 +79,40 @@ class Fit:
 
     def _step(self, order: torch.Tensor) -> None:
         state, training = self.state, self.config.training
-        clean, labels = self.parts.train.take(order[state.position : state.position + training.batch_size])
+        clean, labels = self._draw(order)
         generator = seeded(self.parts.device, training.seed, STEP_NOISE, state.step) if self._noisy else None
+        self._anneal()
         with autocast(training.precision, self.parts.device):
             output = self.parts.model(corrupt(clean, self.config.noise, generator))
             score = self._objective(output, clean, labels)
         state.optimizer.zero_grad(set_to_none=True)
         score.loss.backward()
         self._guard(score)
+        if training.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.parts.model.parameters(), training.clip_norm)
         state.optimizer.step()
         weighted = score.weighted(len(clean))
         state.totals.add(weighted)
         self.report.recent.add(weighted)
         state.step += 1
         state.position += len(clean)
+
+    def _draw(self, order: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next batch, augmented: what a reconstruction is compared with is what was given, moved or mirrored."""
+        state, training = self.state, self.config.training
+        images, labels = self.parts.train.take(order[state.position : state.position + training.batch_size])
+        if training.flip or training.shift:
+            generator = seeded(self.parts.device, training.seed, STEP_AUGMENTATION, state.step)
+            images = augment(images, training.flip, training.shift, generator)
+        return images, labels
+
+    def _anneal(self) -> None:
+        """Set the learning rate and beta of this step."""
+        training, epoch = self.config.training, self.report.epochs_done()
+        rate = learning_rate(training, epoch)
+        for group in self.state.optimizer.param_groups:
+            group["lr"] = rate
+        self._objective.beta = training.beta * ramp(epoch, training.beta_warmup)
 
     def _guard(self, score: Score) -> None:
         """Keep a loss that is no number out of the weights.
@@ -154,10 +178,30 @@ class Fit:
         self.report.progress()
         return "stopped"
 
-    def _end_epoch(self) -> None:
-        """Read the sums, evaluate, sample, save."""
-        state = self.state
+    def _end_epoch(self) -> str:
+        """Evaluate, sample, save, as far as each is due; `stale` when the test loss has not fallen for too long."""
+        state, training = self.state, self.config.training
         self._check_finite()
+        last = state.epoch + 1 == training.epochs
+        test = self._measure() if last or (state.epoch + 1) % training.evaluate_every == 0 else None
+        state.epoch, state.position = state.epoch + 1, 0
+        state.totals.reset()
+        stale = test is not None and self._is_stale(test.metrics["loss"])
+        last = last or stale
+        if last or state.epoch % self.config.samples.every == 0:
+            self._sample(None if test is None else test.confusion)
+        if last or state.epoch % self.config.checkpoint.every == 0:
+            self._save(("last",) if test is None else self._names(test.metrics["loss"]))
+        self.report.tick()
+        state.epoch_seconds = 0.0  # what sampling and saving took is no part of the next epoch
+        if test is not None:
+            self.report.progress()
+        self._fail_with_heartbeat()
+        return "stale" if stale else ""
+
+    def _measure(self) -> Evaluation:
+        """Read the epoch's sums and evaluate: a point on every curve."""
+        state = self.state
         train = state.totals.read()  # host/device sync, once an epoch
         self.report.tick()
         speed = {"images_per_second": self.report.throughput() or 0.0}
@@ -167,20 +211,27 @@ class Fit:
             self._diverge()
         self.report.tick()
         speed["epoch_seconds"] = state.epoch_seconds
-        state.epoch, state.position, state.epoch_seconds = state.epoch + 1, 0, 0.0
-        state.totals.reset()
-        self.report.epoch({"train": train, "test": test.metrics, "train-eval": clean.metrics, "speed": speed})
-        last = state.epoch == self.config.training.epochs
-        if last or state.epoch % self.config.samples.every == 0:
-            self._sample(test.confusion)
-        if last or state.epoch % self.config.checkpoint.every == 0:
-            names = ("last", "best") if test.metrics["loss"] < state.best else ("last",)
-            state.best = min(state.best, test.metrics["loss"])
-            self._save(names)
-        self.report.tick()
-        state.epoch_seconds = 0.0  # what sampling and saving took is no part of the next epoch
-        self.report.progress()
-        self._fail_with_heartbeat()
+        self.report.epoch(
+            state.epoch + 1, {"train": train, "test": test.metrics, "train-eval": clean.metrics, "speed": speed}
+        )
+        return test
+
+    def _is_stale(self, loss: float) -> bool:
+        """Whether early stopping is due (training.patience)."""
+        state, patience = self.state, self.config.training.patience
+        state.stale = 0 if loss < state.lowest else state.stale + 1
+        state.lowest = min(state.lowest, loss)
+        if not patience or state.stale < patience:
+            return False
+        text = f"stopped early: the test loss has not fallen below {state.lowest:.5g} in {patience} evaluations"
+        self.writer.event("warning", epoch=state.epoch, step=state.step, text=text)
+        return True
+
+    def _names(self, loss: float) -> tuple[str, ...]:
+        """What the checkpoint of this moment is called."""
+        best = loss < self.state.best
+        self.state.best = min(self.state.best, loss)
+        return ("last", "best") if best else ("last",)
 
     def _fail_with_heartbeat(self) -> None:
         if self.writer.heartbeat_error is not None:

@@ -1,69 +1,118 @@
-"""What is minimised and what is counted, for reconstructions and for classes."""
+"""What is minimised and what is counted, for reconstructions, for drawn codes and for classes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tuiae.config import RunConfig
 from tuiae.models.base import ModelOutput
-from tuiae.models.losses import RECONSTRUCTION_LOSSES, wrong_pixels
+from tuiae.models.losses import (
+    RECONSTRUCTION_LOSSES,
+    cross_entropy,
+    kl_divergence,
+    mse,
+    negative_log_likelihood,
+    wrong_pixels,
+)
 
 
 @dataclass(frozen=True)
 class Score:
-    """Of one batch, on the device: mean loss, mean accuracy in 0..1."""
+    """Of one batch, on the device."""
 
     loss: Tensor
-    accuracy: Tensor
+    """Mean over the batch, what is minimised."""
+    values: tuple[Tensor, ...]
+    """Means over the batch, as the objective's `names` say."""
+    wrong: Tensor | None = None
+    """(N,): pixels of each image that are wrong once rounded."""
 
     def weighted(self, images: int) -> Tensor:
-        """Loss and accuracy summed over the batch, and its size: (3,), for `Totals.add`."""
-        loss = self.loss.detach()
-        return torch.stack((loss, self.accuracy, torch.ones_like(loss))) * images
+        """The values summed over the batch, and its size: (len(names) + 1,), for `Totals.add`."""
+        first = self.values[0].detach()
+        return torch.stack((*(value.detach() for value in self.values), torch.ones_like(first))) * images
 
 
-class ReconstructionObjective:
-    """The configured loss against the clean image; accuracy is the share of pixels that agree after both images are
-    rounded to 0 or 1 (andruskiewitsch-2020)."""
+class Objective:
+    """The loss of a config's family; while training also what is there for the gradient's sake alone.
 
-    def __init__(self, config: RunConfig) -> None:
-        self._loss = RECONSTRUCTION_LOSSES[config.training.loss]
+    Accuracy is the share of pixels that agree after both images are rounded to 0 or 1 (andruskiewitsch-2020), or of
+    images whose largest logit is their class.
+    """
+
+    names: tuple[str, ...] = ("loss", "accuracy")
+
+    def __init__(self, config: RunConfig, training: bool) -> None:
+        self.config = config
+        self.beta = config.training.beta
+        self.smoothing = config.training.label_smoothing if training else 0.0
+
+    def __call__(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
+        raise NotImplementedError
+
+
+class ReconstructionObjective(Objective):
+    """The configured loss against the clean image."""
 
     def __call__(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
         assert output.reconstruction is not None
-        loss = self._loss(output.reconstruction, clean)
-        return Score(loss, 1 - wrong_pixels(output.reconstruction, clean).sum() / clean.numel())
+        loss = RECONSTRUCTION_LOSSES[self.config.training.loss](output.reconstruction, clean)
+        wrong = wrong_pixels(output.reconstruction, clean)
+        return Score(loss, (loss, 1 - wrong.sum() / clean.numel()), wrong)
 
 
-class ClassObjective:
-    """Cross-entropy, and the share of images whose largest logit is their class."""
+class VariationalObjective(Objective):
+    """Reconstruction term and KL term, in nats an image; their sum, the KL weighted with beta, is the loss.
 
-    def __init__(self, config: RunConfig) -> None:
-        self._loss = nn.CrossEntropyLoss()
+    With beta = 1 it is the negative of the evidence lower bound, without the constant of the likelihood.
+    """
+
+    names = ("loss", "accuracy", "reconstruction", "kl")
+
+    def __call__(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
+        assert output.reconstruction is not None
+        assert output.mean is not None
+        assert output.log_variance is not None
+        likelihood = negative_log_likelihood(self.config.training.loss, output.reconstruction, clean)
+        kl = kl_divergence(output.mean, output.log_variance).sum(1).mean()
+        loss = likelihood + self.beta * kl
+        wrong = wrong_pixels(output.reconstruction, clean)
+        return Score(loss, (loss, 1 - wrong.sum() / clean.numel(), likelihood, kl), wrong)
+
+
+class ClassObjective(Objective):
+    """Cross-entropy in nats."""
 
     def __call__(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
         assert output.logits is not None
-        logits = output.logits.float()
+        loss = cross_entropy(output.logits, labels, self.smoothing)
         with torch.no_grad():
-            accuracy = (logits.argmax(1) == labels).float().mean()
-        return Score(self._loss(logits, labels), accuracy)
+            accuracy = (output.logits.argmax(1) == labels).float().mean()
+        return Score(loss, (loss, accuracy))
 
 
-def build_objective(config: RunConfig) -> ReconstructionObjective | ClassObjective:
+def build_objective(config: RunConfig, training: bool = False) -> Objective:
     """The objective of the config's family."""
-    return ClassObjective(config) if config.is_classifier else ReconstructionObjective(config)
+    kind: Callable[[RunConfig, bool], Objective] = ReconstructionObjective
+    if config.is_classifier:
+        kind = ClassObjective
+    elif config.model.is_variational:
+        kind = VariationalObjective
+    return kind(config, training)
 
 
 class Totals:
-    """Loss and accuracy summed over images on the device; read once an epoch, because reading waits for the device."""
+    """Values summed over images on the device; read once an epoch, because reading waits for the device."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, names: tuple[str, ...]) -> None:
         # MPS has no float64.
         kind = torch.float32 if device.type == "mps" else torch.float64
-        self.sums = torch.zeros(3, dtype=kind, device=device)
+        self.names = names
+        self.sums = torch.zeros(len(names) + 1, dtype=kind, device=device)
 
     def add(self, weighted: Tensor) -> None:
         """Add a batch's `Score.weighted`."""
@@ -71,8 +120,32 @@ class Totals:
 
     def read(self) -> dict[str, float]:
         """Means over the images seen; empty when none was."""
-        loss, accuracy, images = self.sums.tolist()  # host/device sync
-        return {"loss": loss / images, "accuracy": accuracy / images} if images else {}
+        *sums, images = self.sums.tolist()  # host/device sync
+        return {name: total / images for name, total in zip(self.names, sums, strict=True)} if images else {}
 
     def reset(self) -> None:
         self.sums.zero_()
+
+
+class Quality:
+    """What is measured of reconstructions beside the loss, over images that were seen with dropout off."""
+
+    def __init__(self, device: torch.device, pixels: int) -> None:
+        self._pixels = pixels
+        self._squares = Totals(device, ("mse",))
+        self._worst = torch.zeros((), dtype=torch.int64, device=device)
+
+    def add(self, score: Score, output: ModelOutput, clean: Tensor, loss: str) -> None:
+        if score.wrong is None or output.reconstruction is None:
+            return
+        error = score.loss if loss == "mse" and output.mean is None else mse(output.reconstruction, clean)
+        self._squares.add(Score(error, (error,)).weighted(len(clean)))
+        torch.maximum(self._worst, score.wrong.max(), out=self._worst)
+
+    def read(self, accuracy: float) -> dict[str, float]:
+        """mse: mean over pixels. wrong_pixels, wrong_pixels_max: of an image in the mean, and of the worst one."""
+        values = self._squares.read()  # host/device sync
+        if values:
+            values["wrong_pixels"] = (1 - accuracy) * self._pixels
+            values["wrong_pixels_max"] = float(self._worst.item())
+        return values

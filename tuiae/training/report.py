@@ -54,7 +54,7 @@ class Reporter:
         self._parts, self._writer, self._state = parts, writer, state
         self._batch = parts.config.training.batch_size
         self.steps_per_epoch = -(-len(parts.train) // self._batch)
-        self._recent = Totals(parts.device)
+        self._recent = Totals(parts.device, state.totals.names)
         self._next_live = 0.0
         self._began = (state.step, state.seconds)
         self._mark = time.monotonic()
@@ -122,17 +122,17 @@ class Reporter:
         left = self._parts.config.training.epochs * self.steps_per_epoch - self._state.step
         return round(seconds / steps * left, 1) if steps else None
 
-    def epoch(self, splits: dict[str, dict[str, float]]) -> None:
+    def epoch(self, epoch: int, splits: dict[str, dict[str, float]]) -> None:
         """End-of-epoch values by split: events for the curves, and a line in the worker's log."""
         state = self._state
         for split, values in splits.items():
-            self._writer.event("metric", split=split, step=state.step, epoch=state.epoch, values=values)
+            self._writer.event("metric", split=split, step=state.step, epoch=epoch, values=values)
         self._writer.status(
             test_loss=splits["test"]["loss"],
             test_accuracy=splits["test"]["accuracy"],
             images_per_second=round(splits["speed"]["images_per_second"], 1),
         )
-        words = [f"epoch {state.epoch}/{self._parts.config.training.epochs}"]
+        words = [f"epoch {epoch}/{self._parts.config.training.epochs}"]
         for split in ("train", "test"):
             words.append(f"{split} {splits[split]['loss']:.5g}, {splits[split]['accuracy']:.2%}")
         words.append(f"{splits['speed']['epoch_seconds']:.2f} s")

@@ -13,7 +13,7 @@ from tuiae.config import RunConfig
 from tuiae.data.batches import ImageSet
 from tuiae.data.prepare import prepare
 from tuiae.data.splits import select
-from tuiae.models.registry import build_model
+from tuiae.models.registry import Network, build_model
 from tuiae.runs.layout import RunPaths, find_run
 from tuiae.training.checkpoint import find_checkpoint, load_weights
 from tuiae.training.device import resolve_device
@@ -30,7 +30,7 @@ class Parts:
     train: ImageSet
     test: ImageSet
     classes: tuple[str, ...]
-    model: nn.Module
+    model: Network
 
 
 def set_up(config: RunConfig, runs_root: Any = None, progress: Progress | None = None) -> Parts:

@@ -22,6 +22,8 @@ class TrainState:
     position: int = 0  # images of the current epoch already used
     step: int = 0  # optimizer steps in all
     best: float = math.inf  # lowest test loss of a checkpoint
+    lowest: float = math.inf  # lowest test loss of all
+    stale: int = 0  # evaluations since then
     seconds: float = 0.0  # training time so far, pauses left out
     epoch_seconds: float = 0.0  # of it, in the epoch under way
     diverged: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
@@ -46,7 +48,7 @@ class TrainState:
         if parts.device.type == "cuda" and "cuda_rng" in saved:
             torch.cuda.set_rng_state(saved["cuda_rng"], parts.device)
         for name in _COUNTERS:
-            setattr(self, name, saved[name])
+            setattr(self, name, saved.get(name, getattr(self, name)))
 
 
-_COUNTERS = ("epoch", "position", "step", "best", "seconds", "epoch_seconds")
+_COUNTERS = ("epoch", "position", "step", "best", "lowest", "stale", "seconds", "epoch_seconds")

@@ -1,0 +1,90 @@
+"""TOML in and out, and overrides on top."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tuiae.config.mistakes import explain
+from tuiae.config.schema import RunConfig
+from tuiae.errors import ConfigError
+
+
+def load_config(path: Path, overrides: dict[str, Any] | None = None) -> RunConfig:
+    """Read a preset, put the overrides (dotted key -> value) on top, and validate.
+
+    Raises:
+        ConfigError: unreadable file, malformed TOML, unknown key or value out of range; says which.
+    """
+    return build_config(read_document(path), overrides, source=str(path))
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Parse a TOML file without validating it.
+
+    Raises:
+        ConfigError: with file and line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}", "mend that line") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a UTF-8 text file", "give a preset in TOML") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", "`tuiae presets` lists the presets") from error
+
+
+def build_config(
+    document: dict[str, Any], overrides: dict[str, Any] | None = None, source: str = "config", asker: str = "--set"
+) -> RunConfig:
+    """Validate a parsed document with overrides on top.
+
+    Messages about the document begin with `source`, those about an override with `asker`.
+
+    Raises:
+        ConfigError: naming source, key, value and what is allowed.
+    """
+    merged: dict[str, Any] = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
+    for key, value in (overrides or {}).items():
+        _put(merged, key, value)
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(explain(error, source, dict.fromkeys(overrides or {}, asker)), "") from error
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split `training.epochs=5` into a dotted key and a TOML value; a bare word is a string.
+
+    Raises:
+        ConfigError: no equals sign.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text}: not KEY=VALUE", "write e.g. --set training.epochs=5")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def dump_config(config: RunConfig) -> str:
+    """The complete TOML document of a config; `build_config` of it gives the same config back."""
+    import tomli_w
+
+    return tomli_w.dumps(config.model_dump(mode="json"))
+
+
+def _put(document: dict[str, Any], dotted: str, value: Any) -> None:
+    section, dot, key = dotted.partition(".")
+    if not dot:
+        document[section] = value
+        return
+    table = document.setdefault(section, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{dotted}: '{section}' is not a table", "see docs/architecture.md for the keys")
+    table[key] = value

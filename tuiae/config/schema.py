@@ -1,0 +1,217 @@
+"""The schema of a run's configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Family = Literal["dense", "conv", "strided-conv", "vae", "conv-vae", "classifier"]
+EncoderFamily = Literal["dense", "conv", "strided-conv"]
+Head = Literal["linear", "relu-dropout"]
+Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh", "sigmoid", "identity"]
+OutputActivation = Literal["sigmoid", "relu", "identity"]
+NoiseKind = Literal["none", "salt-pepper", "gaussian", "uniform", "mask"]
+Norm = Literal["none", "batch"]
+Initialisation = Literal[
+    "default", "xavier-uniform", "xavier-normal", "kaiming-uniform", "kaiming-normal", "orthogonal"
+]
+Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
+Schedule = Literal["constant", "step", "cosine"]
+Loss = Literal["mse", "sse", "bce", "l1"]
+Precision = Literal["float32", "bfloat16"]
+
+FAMILIES: tuple[str, ...] = get_args(Family)
+ENCODERS: tuple[str, ...] = get_args(EncoderFamily)
+NOISE_KINDS: tuple[str, ...] = get_args(NoiseKind)
+VARIATIONAL: dict[str, EncoderFamily] = {"vae": "dense", "conv-vae": "strided-conv"}
+"""Variational family -> the encoder that it is made of."""
+DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+
+
+class Section(BaseModel):
+    """A frozen table of the document that refuses keys it does not know and values of another kind: `true` is no 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+
+class DataSection(Section):
+    """Which images, and which of them."""
+
+    dataset: str = "digits"
+    """A name from `tuiae data list`, an imported name, or folder:PATH."""
+    validation: Literal["test"] | Annotated[float, Field(gt=0, lt=1)] = "test"
+    """What the curves call test: the set's own test split, or this fraction held out of training."""
+    train_limit: int = Field(default=0, ge=0)
+    """Use only the first so many training images; 0 uses all."""
+    test_limit: int = Field(default=0, ge=0)
+    """Use only the first so many test images; 0 uses all."""
+    image_size: int = Field(default=0, ge=0, le=1024)
+    """Resize every image to a square of so many pixels; 0 keeps the set's own size."""
+    classes: tuple[str, ...] = Field(default=(), strict=False)
+    """Keep only these classes, by name; empty keeps all."""
+
+
+class NoiseSection(Section):
+    """Corruption of the input; the target of a reconstruction stays clean."""
+
+    kind: NoiseKind = "none"
+    level: float = Field(default=0.0, ge=0, le=10)
+    """salt-pepper, mask: share of pixels hit. gaussian: standard deviation. uniform: largest delta."""
+    probability: float = Field(default=1.0, ge=0, le=1)
+    """uniform: the chance that a pixel moves at all (tp5-2022)."""
+
+
+class ModelSection(Section):
+    """The network."""
+
+    family: Family = "dense"
+    encoder: EncoderFamily = "conv"
+    """classifier: what its encoder is, when it is not taken from a run."""
+    encoder_run: str = ""
+    """classifier: the run whose trained encoder it starts from; empty starts from random weights."""
+    freeze: bool = False
+    """classifier: train the head alone."""
+    head: Head = "linear"
+    """classifier: Linear, or Linear-ReLU-Dropout as pacheco-2023 printed it."""
+    latent: int = Field(default=64, ge=1, le=65536)
+    """Width of the code."""
+    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(default=(), strict=False)
+    """dense, vae: widths between the input and the code; the decoder mirrors them."""
+    channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(default=(32, 64), min_length=1, strict=False)
+    """strided-conv, conv-vae: feature maps of each convolution; the decoder mirrors them."""
+    kernel: int = Field(default=3, ge=1, le=31)
+    """strided-conv, conv-vae: pixels a side, an odd number, with padding that keeps the size."""
+    stride: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(default=(2,), min_length=1, strict=False)
+    """strided-conv, conv-vae: of each convolution; one number stands for all."""
+    norm: Norm = "none"
+    """strided-conv, conv-vae: what follows each convolution."""
+    activation: Activation = "relu"
+    code_activation: Activation = "relu"
+    """The code of a variational autoencoder is always linear."""
+    initialisation: Initialisation = "default"
+    """default: PyTorch's own. The others set biases to 0."""
+    output: OutputActivation = "sigmoid"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    output_dropout: bool = False
+    """Drop reconstructed pixels too while training, as pacheco-2023 does: the training loss then cannot
+    fall below about dropout x the mean squared pixel."""
+
+    @property
+    def encoder_family(self) -> EncoderFamily:
+        """What the encoder is made of, whatever the family."""
+        if self.family == "classifier":
+            return self.encoder
+        return VARIATIONAL.get(self.family) or self.family  # type: ignore[return-value]
+
+    @property
+    def is_variational(self) -> bool:
+        return self.family in VARIATIONAL
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """One for each convolution."""
+        return self.stride * len(self.channels) if len(self.stride) == 1 else self.stride
+
+
+class TrainingSection(Section):
+    """How the weights are found."""
+
+    epochs: int = Field(default=10, ge=1, le=1_000_000)
+    batch_size: int = Field(default=1000, ge=1, le=1_000_000)
+    optimizer: Optimizer = "adam"
+    learning_rate: float = Field(default=1e-3, gt=0, le=1e6)
+    weight_decay: float = Field(default=0.0, ge=0, le=10)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    """sgd and rmsprop only."""
+    schedule: Schedule = "constant"
+    """Of the learning rate, after the warm-up: step multiplies it by step_factor every step_epochs, cosine lets it
+    fall to 0 at the last epoch."""
+    warmup: float = Field(default=0.0, ge=0)
+    """Epochs in which the learning rate rises from 0 in a straight line."""
+    step_epochs: int = Field(default=10, ge=1)
+    step_factor: float = Field(default=0.1, gt=0, le=1)
+    clip_norm: float = Field(default=0.0, ge=0)
+    """Longest gradient, as the norm over all weights; 0 does not clip."""
+    patience: int = Field(default=0, ge=0)
+    """Stop after so many evaluations with no lower test loss; 0 never does."""
+    loss: Loss = "mse"
+    """Of a reconstruction: mean over pixels, or for sse the squared error summed over an image's pixels (tp5-2022).
+    Of a variational autoencoder, in nats an image: bce a Bernoulli likelihood, mse and sse a normal one of variance 1,
+    l1 a Laplace one of scale 1, each without its constant. A classifier always trains on cross-entropy."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """classifier: share of the target that is spread over all classes while training."""
+    beta: float = Field(default=1.0, ge=0, le=1e6)
+    """vae, conv-vae: weight of the KL term."""
+    beta_warmup: float = Field(default=0.0, ge=0)
+    """Epochs in which beta rises from 0 in a straight line."""
+    flip: bool = False
+    """Mirror half of the training images left to right, drawn anew for each batch."""
+    shift: int = Field(default=0, ge=0, le=64)
+    """Move training images by up to so many pixels each way, drawn anew for each batch."""
+    evaluate_every: int = Field(default=1, ge=1)
+    """Epochs between evaluations; the curves have a point for each."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    device: str = Field(default="auto", pattern=DEVICE_PATTERN)
+    precision: Precision = "float32"
+
+
+class CheckpointSection(Section):
+    """Which moments can be gone back to."""
+
+    every: int = Field(default=1, ge=1)
+    """Epochs between checkpoints."""
+    keep: int = Field(default=3, ge=1)
+    """How many of the newest stay, besides the best."""
+
+
+class SamplesSection(Section):
+    """What the panels show."""
+
+    count: int = Field(default=8, ge=1, le=64)
+    every: int = Field(default=1, ge=1)
+    """Epochs between samples."""
+
+
+class RunConfig(Section):
+    """One run, complete: the same document repeats it."""
+
+    model_config = ConfigDict(strict=False)  # its sections come as tables; each is strict in itself
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")
+    data: DataSection = DataSection()
+    noise: NoiseSection = NoiseSection()
+    model: ModelSection = ModelSection()
+    training: TrainingSection = TrainingSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+    samples: SamplesSection = SamplesSection()
+
+    @property
+    def is_classifier(self) -> bool:
+        return self.model.family == "classifier"
+
+    @model_validator(mode="after")
+    def _check_together(self) -> RunConfig:
+        """Keys that are each right and wrong together; the only place where sections meet."""
+        kind, level = self.noise.kind, self.noise.level
+        if kind in ("salt-pepper", "mask", "uniform") and level > 1:
+            raise ValueError(f"noise.level = {level:g}: {kind} noise takes 0 to 1")
+        if self.training.loss == "bce" and self.model.output != "sigmoid" and not self.is_classifier:
+            raise ValueError(f"training.loss = 'bce' needs model.output = 'sigmoid', not '{self.model.output}'")
+        if self.training.loss == "bce" and self.model.output_dropout and not self.is_classifier:
+            # Dropout rescales what it keeps, and a pixel above 1 has no cross-entropy.
+            raise ValueError("training.loss = 'bce' does not go with model.output_dropout = true")
+        model = self.model
+        if model.encoder_family == "strided-conv":
+            if len(model.strides) != len(model.channels):
+                raise ValueError(
+                    f"model.stride has {len(model.stride)} values and model.channels {len(model.channels)}: "
+                    "give one for all, or one for each"
+                )
+            if model.kernel % 2 == 0:
+                raise ValueError(f"model.kernel = {model.kernel}: should be odd, so that padding keeps the size")
+        if model.is_variational and model.output_dropout:
+            raise ValueError(f"model.output_dropout does not go with model.family = '{model.family}'")
+        if self.model.encoder_run and not self.is_classifier:
+            raise ValueError("model.encoder_run is for model.family = 'classifier' only")
+        return self
