@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tuiae.cli import data, runs  # noqa: F401 - they put their commands into the app
+from tuiae.cli import data, runs, studies  # noqa: F401 - they put their commands into the app
 from tuiae.cli.app import app
 from tuiae.errors import ExitCode, TuiaeError
 

@@ -22,6 +22,7 @@ def run(
     latent: Annotated[int | None, typer.Option(help="Width of the code.")] = None,
     noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="E.g. salt-pepper:0.3.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, shuffles, dropout and noise.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; again.")] = None,
     detach: Detach = False,
     json: Json = False,
     plain: Plain = False,
@@ -41,7 +42,7 @@ def run(
         "training.seed": seed,
     }
     config = load_config(find_preset(preset), overrides_of(flags, noise, settings or []))
-    raise typer.Exit(start(config, runs_dir(), Output(json, plain), detach=detach))
+    raise typer.Exit(start(config, runs_dir(), Output(json, plain), detach=detach, tags=tags or ()))
 
 
 @app.command()
@@ -81,13 +82,17 @@ def stop(run: Run, json: Json = False) -> None:
 
 
 @app.command()
-def runs(json: Json = False, plain: Plain = False) -> None:
+def runs(
+    tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
     """List the runs, newest first."""
     from tuiae.console.output import Output
     from tuiae.console.tables import show_runs
     from tuiae.runs.layout import runs_dir
 
-    show_runs(runs_dir(), Output(json, plain))
+    show_runs(runs_dir(), Output(json, plain), tag)
 
 
 @app.command()
@@ -105,15 +110,25 @@ def evaluate(
     weights: Annotated[str, typer.Option(help="last, best, or a step that was kept.")] = "last",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="Instead of the run's own.")] = None,
+    noise_kind: Annotated[str | None, typer.Option(metavar="KIND", help="Sweep this noise, not the run's own.")] = None,
+    noise_levels: Annotated[
+        str | None, typer.Option(metavar="LEVELS", help="Sweep the noise on the test images, e.g. 0,0.1,0.2.")
+    ] = None,
+    noise_probability: Annotated[
+        float | None, typer.Option(metavar="P", help="uniform noise: the chance that a pixel moves.")
+    ] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Classify the code with a linear model.")] = False,
+    baseline: Annotated[bool, typer.Option("--baseline", help="The error of PCA at the same code size.")] = False,
     json: Json = False,
     plain: Plain = False,
 ) -> None:
     """Measure a run's weights on both splits, whole, with dropout off."""
-    from tuiae.console.evaluation import evaluate_run
+    from tuiae.console.evaluation import Request, evaluate_run
     from tuiae.console.output import Output
 
-    overrides = {"training.device": device, **overrides_of({}, noise, [])}
-    evaluate_run(find(run), weights, overrides, Output(json, plain))
+    level = overrides_of({}, noise, [])
+    request = Request(weights, device, level, noise_kind, noise_levels, noise_probability, probe, baseline)
+    evaluate_run(find(run), request, Output(json, plain))
 
 
 @app.command()

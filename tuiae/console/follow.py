@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from tuiae.console.output import Output
 from tuiae.runs import control
+from tuiae.runs.interrupt import Interrupt
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
@@ -20,27 +18,6 @@ from tuiae.ui.render.text import count, duration, number
 
 POLL_SECONDS = 0.1
 CATCH_UP = 20  # epochs told of a run that is followed from the middle
-
-
-class Interrupt:
-    """Ctrl-C and SIGTERM while following, counted; the loop decides what they mean."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def _note(self, number: int, frame: object) -> None:
-        self.count += 1
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Count signals instead of dying of them, for as long as the block lasts."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, self._note) for number in numbers]
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
 
 
 def follow(

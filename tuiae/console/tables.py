@@ -14,21 +14,27 @@ from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.runs.summary import summarise
-from tuiae.ui.render.status import RUN_COLUMNS, RUN_NUMBERS, note_line, run_cells
+from tuiae.ui.render.status import RUN_NUMBERS, note_line, run_cells, run_columns
 from tuiae.ui.render.text import count, duration, number
 
-METRICS = ("loss", "accuracy")
+METRICS = ("loss", "reconstruction", "kl", "accuracy", "mse", "wrong_pixels")
+"""Those of them that a run has are shown."""
 
 
-def show_runs(root: Path, output: Output) -> None:
-    """Every run, newest first."""
+def show_runs(root: Path, output: Output, tag: str | None = None) -> None:
+    """Every run, or every run with a tag, newest first."""
     rows, now = RunLister(root).rows(), time.time()
+    if tag is not None:
+        rows = tuple(row for row in rows if tag in row.tags)
     if output.json:
         output.document([_run_record(row, now) for row in rows])
     elif not rows:
-        output.line(f"no runs in {root} yet; start one with `tuiae run`")
+        which = "no runs" if tag is None else f"no run with the tag {tag}"
+        output.line(f"{which} in {root} yet; start one with `tuiae run`")
     else:
-        output.table(RUN_COLUMNS, ((cell.plain for cell in run_cells(row, now)) for row in rows), right=RUN_NUMBERS)
+        names = run_columns(rows)
+        cells = ((cell.plain for cell in run_cells(row, now)[: len(names)]) for row in rows)
+        output.table(names, cells, right=RUN_NUMBERS)
 
 
 def _run_record(row: RunRow, now: float) -> dict[str, Any]:
@@ -38,6 +44,7 @@ def _run_record(row: RunRow, now: float) -> dict[str, Any]:
         "run": row.path.name,
         "dataset": row.dataset or None,
         "model": row.model or None,
+        "tags": list(row.tags),
         **{field: getattr(status, field) for field in fields},
         "age_seconds": round(max(0.0, now - status.heartbeat), 1),
     }
@@ -69,13 +76,16 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
         output.line(f"epoch {status.epoch}/{status.epochs}, step {count(status.step)}")
     splits = [split for split in ("train", "train-eval", "test") if (split, "loss") in snapshot.series]
     if splits:
+        names = [name for name in METRICS if any((split, name) in snapshot.series for split in splits)]
+        if snapshot.config is not None and snapshot.config.training.loss == "mse" and "kl" not in names:
+            names = [name for name in names if name != "mse"]  # it is the loss
         output.table(
-            ("split", *METRICS, "best loss"),
+            ("split", *(name.replace("_", " ") for name in names), "best loss"),
             (
-                (split, *(number(snapshot.latest(split, name)) for name in METRICS), _best(snapshot, split))
+                (split, *(number(snapshot.latest(split, name)) for name in names), _best(snapshot, split))
                 for split in splits
             ),
-            right=(*METRICS, "best loss"),
+            right=(*(name.replace("_", " ") for name in names), "best loss"),
         )
     seconds = snapshot.series.get(("speed", "epoch_seconds"))
     if seconds is not None and len(seconds.values):

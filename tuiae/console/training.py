@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,21 +28,23 @@ from tuiae.runs.process import is_held, start_worker
 from tuiae.runs.reader import RunReader, read_config, read_status
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.summary import summarise
+from tuiae.runs.tags import check_tags
 from tuiae.runs.writer import create_run
 
 STOP_SECONDS = 120.0  # a step of the slowest model here takes seconds, its save less
 LEAVE_SECONDS = 5.0
 
 
-def start(config: RunConfig, root: Path, output: Output, *, detach: bool) -> ExitCode:
+def start(config: RunConfig, root: Path, output: Output, *, detach: bool, tags: Sequence[str] = ()) -> ExitCode:
     """Check, prepare the images, start a worker and follow it; what can fail for the user fails before a run exists."""
+    check_tags(tags)
     devices = None if config.training.device in ("auto", "cpu") else _ask_devices()
     checked = check(config, root, devices)
     for warning in checked.warnings:
         output.note(f"note: {warning}", "yellow")
     with reporting(output) as report:
         prepare(checked.config.data.dataset, checked.config.data.image_size, progress=report)
-    run = create_run(checked.config, root, sys.argv)
+    run = create_run(checked.config, root, sys.argv, tags)
     process = start_worker(run)
     if detach:
         return _detached(run, output)

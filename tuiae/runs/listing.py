@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuiae.files import read_json
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.reader import read_config, read_status
 from tuiae.runs.snapshot import Status
+from tuiae.runs.tags import read_tags
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class RunRow:
     status: Status
     dataset: str = ""
     model: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class RunLister:
@@ -40,6 +43,7 @@ class RunLister:
         if known is not None and known[0] == stamp and not known[1].status.live:
             return known[1]
         config, status = read_config(run), read_status(run)
-        row = RunRow(run.root, status, *((config.data.dataset, config.model.family) if config else ()))
+        names = (config.data.dataset, config.model.family) if config else ("", "")
+        row = RunRow(run.root, status, *names, read_tags(read_json(run.meta)))
         self._known[run.id] = (stamp, row)
         return row

@@ -48,8 +48,10 @@ def is_alive(pid: int, started: str) -> bool:
     return bool(pid) and bool(started) and process_start(pid) == started
 
 
-def worker_environment() -> dict[str, str]:
+def worker_environment(workers: int = 1) -> dict[str, str]:
     """The environment of a worker: what libgomp and glibc read when a process starts; what the user has set stands.
+
+    `workers` that train side by side share the cores: each takes as many threads as fall to it.
 
     PyTorch's threads spin for milliseconds when they wait for each other, on a core that somebody else could use.
     Seconds an epoch of dense_64 on two cores, alone and beside one busy process: by default 0.37 and 1.20 (up to 15
@@ -60,11 +62,18 @@ def worker_environment() -> dict[str, str]:
     in the same 1.1 GB.
     """
     calm = {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": "1000"}
-    return {**calm, **MALLOC, **os.environ}
+    share = {"OMP_NUM_THREADS": str(max(1, count_cores() // workers))} if workers > 1 else {}
+    return {**calm, **share, **MALLOC, **os.environ}
 
 
-def start_worker(run: RunPaths) -> subprocess.Popen[bytes]:
-    """Start a worker in a session of its own, so that neither Ctrl-C nor a hang-up reaches it."""
+def count_cores() -> int:
+    """The cores that this process may use."""
+    # A container or taskset may leave fewer than the machine has; macOS does not say.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def start_worker(run: RunPaths, workers: int = 1) -> subprocess.Popen[bytes]:
+    """Start a worker, one of so many, in a session of its own, so that neither Ctrl-C nor a hang-up reaches it."""
     with open(run.log, "ab") as log:
         return subprocess.Popen(
             [*WORKER, str(run.root)],
@@ -72,7 +81,7 @@ def start_worker(run: RunPaths) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=worker_environment(),
+            env=worker_environment(workers),
         )
 
 

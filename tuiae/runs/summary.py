@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tuiae.runs.snapshot import Snapshot
+from tuiae.runs.tags import read_tags
 
 SPLITS = ("train", "train-eval", "test", "speed")
 
@@ -27,6 +28,7 @@ def summarise(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "run": snapshot.id,
         "dir": str(snapshot.path),
+        "tags": list(read_tags(snapshot.meta)),
         "state": status.state,
         "device": status.device,
         "epochs": status.epoch,

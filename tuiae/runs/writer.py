@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,18 @@ from tuiae.errors import UnknownRunError
 from tuiae.files import LineFile, read_json, replace_file, replace_json, replace_text
 from tuiae.runs.layout import SCHEMA, RunPaths, new_run_id
 from tuiae.runs.process import process_start
+from tuiae.runs.tags import check_tags
 
 HEARTBEAT_SECONDS = 1.0
 
 
-def create_run(config: RunConfig, root: Path, argv: list[str]) -> RunPaths:
+def create_run(config: RunConfig, root: Path, argv: list[str], tags: Sequence[str] = ()) -> RunPaths:
     """Make a run directory in state `starting`; it appears whole or not at all.
 
     Raises:
-        UnknownRunError: the runs directory cannot be written.
+        ConfigError: a word that is no tag. UnknownRunError: the runs directory cannot be written.
     """
+    words = check_tags(tags)
     try:
         root.mkdir(parents=True, exist_ok=True)
         run = RunPaths(root / new_run_id(config.name))
@@ -37,7 +40,7 @@ def create_run(config: RunConfig, root: Path, argv: list[str]) -> RunPaths:
             for folder in (draft.samples, draft.weights, draft.control):
                 folder.mkdir()
             replace_text(draft.config, dump_config(config))
-            replace_json(draft.meta, describe_machine(argv))
+            replace_json(draft.meta, {**describe_machine(argv), "tags": words})
             replace_json(
                 draft.status,
                 {"v": SCHEMA, "state": "starting", "heartbeat": time.time(), "epochs": config.training.epochs},

@@ -1,0 +1,76 @@
+"""Commands about several runs at once."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from tuiae.cli.app import Json, Plain, Run, app, find
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Ids, prefixes, names or paths.")] = None,
+    tag: Annotated[str, typer.Option(metavar="TAG", help="And every run that carries this tag.")] = "",
+    metric: Annotated[
+        str, typer.Option(help="What to compare: loss, accuracy, or another that the runs have.")
+    ] = "loss",
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Lay runs beside each other: curves, final and best values, spread over seeds, what differs, the same images."""
+    from tuiae.console.compare import compare_runs
+    from tuiae.console.output import Output
+    from tuiae.runs.layout import runs_dir
+
+    compare_runs([find(run) for run in runs or []], runs_dir(), tag, metric, Output(json, plain))
+
+
+@app.command()
+def sweep(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A sweep file, or the name of one that came with tuiae.")],
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Trainings at once; they share the cores.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and list its runs; train nothing.")] = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Train a preset with every combination of values in a file; the same command again does what is missing."""
+    from tuiae.console.output import Output
+    from tuiae.console.sweep import sweep_file
+    from tuiae.runs.layout import runs_dir
+    from tuiae.studies.sweep import find_sweep
+
+    raise typer.Exit(sweep_file(find_sweep(file), runs_dir(), jobs, Output(json, plain), dry_run=dry_run))
+
+
+@app.command()
+def reproduce(
+    work: Annotated[str | None, typer.Argument(metavar="WORK", help="A work's name or file; without it, all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few epochs, one seed: verdicts are provisional.")] = False,
+    claims: Annotated[bool, typer.Option("--claims", help="List the claims and how they are measured.")] = False,
+    seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Seeds of every run, instead of its own.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Trainings at once; they share the cores.")] = 1,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Where the report goes.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the tables as Markdown too.")] = None,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Run what published works ran, and say claim by claim what came out; the same command goes on where it stopped."""
+    from tuiae.console.output import Output
+    from tuiae.runs.layout import runs_dir
+    from tuiae.studies.works import find_work, list_works
+
+    paths = [find_work(name) for name in ([work] if work else list_works())]
+    output = Output(json, plain)
+    if claims:
+        from tuiae.console.claims import list_claims
+
+        list_claims(paths, output)
+        return
+    from tuiae.console.reproduce import Wishes, reproduce_works
+
+    raise typer.Exit(reproduce_works(paths, runs_dir(), Wishes(quick, seeds or 0, jobs, report, markdown), output))

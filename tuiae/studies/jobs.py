@@ -1,0 +1,228 @@
+"""Many trainings as one study: side by side, each once, and gone on with where an earlier call left off."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tuiae.errors import ExitCode, TrainingError
+from tuiae.runs import control
+from tuiae.runs.interrupt import Interrupt
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.process import start_worker
+from tuiae.runs.reader import RunReader
+from tuiae.runs.snapshot import Snapshot
+from tuiae.runs.tags import check_tags
+from tuiae.runs.writer import create_run
+from tuiae.studies.library import Library, is_busy, is_finished
+from tuiae.studies.plan import Job, check_jobs, finished_runs, known_runs, make_ready, pin, resolve, twins
+
+__all__ = ["Job", "News", "Progress", "check_jobs", "finished_runs", "known_runs", "make_ready", "run_jobs"]
+
+POLL_SECONDS = 0.1
+
+What = Literal["kept", "started", "resumed", "waiting", "finished", "failed", "stopping"]
+
+
+@dataclass(frozen=True)
+class News:
+    """What just happened to a job, and how many were settled by then; `text` says why where that matters."""
+
+    what: What
+    label: str
+    settled: int
+    run: RunPaths | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One moment of a study. Jobs with the same config are one; `running` holds the newest snapshots by label."""
+
+    total: int
+    done: int
+    failed: int
+    running: tuple[tuple[str, Snapshot], ...] = ()
+    news: tuple[News, ...] = ()
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    root: Path,
+    tag: str,
+    workers: int = 1,
+    tell: Callable[[Progress], None] = lambda progress: None,
+    tags: Sequence[str] = (),
+) -> dict[str, RunPaths]:
+    """The finished run of each job by its label, trained where there is none yet, so many `workers` at once.
+
+    A job's run is the one below `root` with the tag and the job's config: taken as it is when finished, waited for
+    while somebody else trains it, gone on with from its last checkpoint otherwise. New runs get `tag` and `tags`.
+    Call it from the main thread: it listens to Ctrl-C.
+
+    Raises:
+        TuiaeError: bad input, before anything trains. TrainingError: jobs failed; the others were seen through.
+        KeyboardInterrupt: stopped, with a checkpoint of every run; a later call goes on.
+    """
+    check_tags((tag, *tags))
+    make_ready(jobs, root, tag)
+    study = _Study(pin(jobs, root), root, (tag, *tags), workers)
+    study.keep(finished_runs(jobs, root, tag))
+    interrupt = Interrupt()
+    try:
+        with interrupt.listening():
+            # A second Ctrl-C leaves the workers to finish their saves.
+            while study.look(stopping=bool(interrupt.count)) and interrupt.count < 2:
+                tell(study.progress())
+                time.sleep(POLL_SECONDS)
+            tell(study.progress())
+    except BaseException:
+        study.abandon()
+        raise
+    if study.unsettled:
+        raise KeyboardInterrupt
+    study.raise_failures()
+    return study.found()
+
+
+@dataclass
+class _Active:
+    """A run on its way: by a process of ours, or, without one, by somebody else."""
+
+    job: Job
+    run: RunPaths
+    reader: RunReader
+    process: subprocess.Popen[bytes] | None
+    told: bool = False
+
+
+class _Study:
+    """Where the jobs stand."""
+
+    def __init__(self, jobs: Sequence[Job], root: Path, tags: Sequence[str], workers: int) -> None:
+        self._same = twins(jobs)
+        self._waiting = [job for job in jobs if self._same[job.label] == job.label]
+        self._total = len(self._waiting)
+        self._root, self._tags = root, tags
+        self._workers = max(1, min(workers, self._total))
+        self._library = Library(root, tags[0])
+        self._active: list[_Active] = []
+        self._done: dict[str, RunPaths] = {}
+        self._failed: dict[str, str] = {}
+        self._news: list[News] = []
+
+    @property
+    def unsettled(self) -> bool:
+        return bool(self._waiting or self._active)
+
+    def keep(self, there: Mapping[str, RunPaths]) -> None:
+        """Take what is finished as it is, before anything starts."""
+        for job in list(self._waiting):
+            if job.label in there:
+                self._finish("kept", job, there[job.label])
+
+    def look(self, stopping: bool) -> bool:
+        """See what ended, start what can be started or stop what runs; whether there is something to wait for."""
+        for active in list(self._active):
+            self._look_at(active, stopping)
+        if stopping:
+            self.stop()
+            return any(active.process for active in self._active)
+        for job in list(self._waiting):
+            self._begin(job)
+        return self.unsettled
+
+    def abandon(self) -> None:
+        """End our workers with a save, and wait for none: nobody looks after them any more."""
+        for active in self._active:
+            if active.process is not None:
+                active.process.terminate()
+
+    def stop(self) -> None:
+        """Tell each of our workers to stop, once it has said something: it passes over what was sent before."""
+        for active in self._active:
+            speaks = active.process is not None and active.reader.poll().status.pid == active.process.pid
+            if speaks and not active.told:
+                active.told = True
+                control.send(active.run, "stop")
+                self._say("stopping", active.job, active.run)
+
+    def progress(self) -> Progress:
+        """This moment, with the news since the last one."""
+        news, self._news = tuple(self._news), []
+        running = tuple((active.job.label, active.reader.poll()) for active in self._active)
+        return Progress(self._total, len(self._done), len(self._failed), running, news)
+
+    def found(self) -> dict[str, RunPaths]:
+        """The finished run of every label."""
+        return {label: self._done[first] for label, first in self._same.items() if first in self._done}
+
+    def raise_failures(self) -> None:
+        """Raise one error that names every job that failed, if any did."""
+        if self._failed:
+            lines = "\n".join(f"  {label}: {reason}" for label, reason in self._failed.items())
+            cause = f"{len(self._failed)} of {self._total} trainings failed:\n{lines}"
+            raise TrainingError(cause, "mend the cause and give the same command again: it does only what is missing")
+
+    def _begin(self, job: Job) -> None:
+        """Settle a job or start its worker, unless its encoder is not there yet or every worker is busy."""
+        encoder = self._same.get(job.encoder, "")
+        if encoder in self._failed:
+            self._fail(job, None, f"its encoder failed: {job.encoder}")
+            return
+        busy = sum(active.process is not None for active in self._active) >= self._workers
+        if busy or (encoder and encoder not in self._done):
+            return
+        config = resolve(job, self._root, self._done.get(encoder))
+        run = self._library.find(config)
+        if run is not None and is_finished(run):
+            self._finish("kept", job, run)
+            return
+        self._waiting.remove(job)
+        what: What = "started" if run is None else "waiting" if is_busy(run) else "resumed"
+        run = run or create_run(config, self._root, sys.argv, self._tags)
+        process = None if what == "waiting" else start_worker(run, self._workers)
+        self._active.append(_Active(job, run, RunReader(run.root), process))
+        self._say(what, job, run)
+
+    def _look_at(self, active: _Active, stopping: bool) -> None:
+        code = active.process.poll() if active.process else None
+        if code is None and (active.process or is_busy(active.run)):
+            return
+        self._active.remove(active)
+        snapshot = active.reader.read_all()
+        if snapshot.status.state == "finished":
+            self._finish("finished", active.job, active.run)
+        elif stopping or active.process is None or code == ExitCode.HELD:
+            # Ended unfinished by us, or by whoever else had it: there is a checkpoint to go on from.
+            self._waiting.insert(0, active.job)
+        else:
+            self._fail(active.job, active.run, _reason(snapshot, code))
+
+    def _finish(self, what: What, job: Job, run: RunPaths) -> None:
+        self._waiting = [other for other in self._waiting if other is not job]
+        self._done[job.label] = run
+        self._say(what, job, run)
+
+    def _fail(self, job: Job, run: RunPaths | None, reason: str) -> None:
+        self._waiting = [other for other in self._waiting if other is not job]
+        self._failed[job.label] = reason
+        self._say("failed", job, run, reason)
+
+    def _say(self, what: What, job: Job, run: RunPaths | None, text: str = "") -> None:
+        self._news.append(News(what, job.label, len(self._done) + len(self._failed), run, text))
+
+
+def _reason(snapshot: Snapshot, code: int | None) -> str:
+    status = snapshot.status
+    if status.state == "failed" and status.error:
+        return str(status.error.get("cause", "the training failed"))
+    if status.state == "stopped":
+        return f"somebody stopped it at epoch {status.epoch} of {status.epochs}"
+    how = f" (signal {-code})" if code is not None and code < 0 else ""
+    return f"the worker died{how}; see {RunPaths(snapshot.path).log}"
