@@ -17,6 +17,7 @@ from tuiae.models.registry import Network, build_model
 from tuiae.runs.layout import RunPaths, find_run
 from tuiae.training.checkpoint import find_checkpoint, load_weights
 from tuiae.training.device import resolve_device
+from tuiae.training.precision import memory_format
 
 Progress = Callable[[str, int, int], None]
 
@@ -48,7 +49,8 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: Progress | None =
     model = build_model(config.model, train.image_shape, len(splits.classes))
     if config.model.encoder_run and runs_root is not None:
         _take_encoder(model, find_run(config.model.encoder_run, runs_root))
-    return Parts(config, device, train, test, splits.classes, model.to(device))
+    model = model.to(device).to(memory_format=memory_format(config))
+    return Parts(config, device, train, test, splits.classes, model)
 
 
 def _take_encoder(model: nn.Module, source: RunPaths) -> None:

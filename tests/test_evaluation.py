@@ -1,0 +1,353 @@
+"""Measures against their formulas, a run's weights in memory, and `tuiae eval` as a user runs it."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Laboratory
+from PIL import Image
+from sklearn.decomposition import PCA
+
+from tests.terminal import Terminal
+from tuiae.config import NoiseSection
+from tuiae.errors import ConfigError, TrainingError
+from tuiae.explore.loaded import LoadedRun, load
+from tuiae.runs.layout import RunPaths
+from tuiae.training.evaluate import evaluate
+from tuiae.training.quality import (
+    class_scores,
+    compare_images,
+    linear_probe,
+    measure_images,
+    pca_error,
+    ssim_note,
+    ssim_window,
+)
+
+ESCAPE = "\x1b"
+
+
+def trained(lab: Laboratory, name: str, *settings: str) -> RunPaths:
+    return lab.train(*(word for setting in (f"name={name}", *settings) for word in ("--set", setting)))
+
+
+@pytest.fixture(scope="session")
+def convolutional(shared_lab: Laboratory) -> RunPaths:
+    return trained(shared_lab, "conv", "model.family=conv", "data.image_size=28", "training.epochs=1")
+
+
+@pytest.fixture(scope="session")
+def variational(shared_lab: Laboratory) -> RunPaths:
+    return trained(shared_lab, "vae", "model.family=vae", "training.loss=bce")
+
+
+def opened(run: RunPaths, **overrides: Any) -> LoadedRun:
+    return load(run, device="cpu", overrides=overrides)
+
+
+# Measures
+
+
+def test_psnr_is_ten_times_the_logarithm_of_one_over_the_mean_square() -> None:
+    clean = np.zeros((2, 1, 4, 4), dtype=np.float32)
+    made = clean.copy()
+    made[0] += 0.1
+    made[1, 0, 0, 0] = 0.8
+    quality = compare_images(made, clean)
+    assert quality.mse == pytest.approx([0.01, 0.04])
+    assert quality.psnr == pytest.approx([20.0, -10 * math.log10(0.04)], rel=1e-5)
+    assert quality.wrong_pixels.tolist() == [0, 1]
+    assert quality.metrics()["psnr"] == pytest.approx((20.0 - 10 * math.log10(0.04)) / 2, rel=1e-5)
+
+
+def test_an_exact_image_has_no_finite_psnr_and_spoils_no_mean() -> None:
+    clean = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    made = torch.stack((clean[0], clean[1] * 0.9 + 0.05))
+    quality = compare_images(made, clean)
+    assert np.isinf(quality.psnr).tolist() == [True, False]
+    assert quality.metrics()["psnr"] == pytest.approx(quality.psnr[1])
+    assert compare_images(clean, clean).metrics()["psnr"] is None
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "window"), [(28, 28, 11), (11, 40, 11), (8, 8, 7), (7, 5, 5), (3, 9, 3), (2, 9, 0)]
+)
+def test_the_window_of_ssim_fits_the_image_and_is_told(height: int, width: int, window: int) -> None:
+    assert ssim_window(height, width) == window
+    clean = torch.rand(3, 1, height, width, generator=torch.Generator().manual_seed(0))
+    same, other = compare_images(clean, clean), compare_images(clean.flip(0), clean)
+    assert same.note == ssim_note(height, width)
+    if not window:
+        assert same.ssim is None
+        assert same.metrics()["ssim"] is None
+        assert "too small" in same.note
+        return
+    assert same.ssim == pytest.approx([1, 1, 1], abs=1e-5)
+    assert other.ssim is not None
+    assert other.ssim[0] < 0.9
+    assert (same.note == "") == (window == 11)
+
+
+def test_precision_and_recall_follow_from_the_counts() -> None:
+    counts = np.array([[8, 2, 0], [1, 9, 0], [4, 1, 0]])
+    scores = class_scores(counts)
+    assert scores.precision == pytest.approx([8 / 13, 9 / 12, 0.0])
+    assert scores.recall == pytest.approx([0.8, 0.9, 0.0])
+    assert scores.f1 == pytest.approx([2 * 8 / (10 + 13), 2 * 9 / (10 + 12), 0.0])
+    assert scores.support.tolist() == [10, 10, 5]
+
+
+def test_a_linear_probe_reads_what_is_linear_and_needs_two_classes() -> None:
+    codes = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
+    labels = (codes[:, 0] + codes[:, 1] > 0).astype(np.int64)
+    probe = linear_probe(codes[:300], labels[:300], codes[300:], labels[300:])
+    assert probe.accuracy > 0.95
+    assert (probe.images, probe.converged) == (300, True)
+    with pytest.raises(ConfigError, match="no labels"):
+        linear_probe(codes, np.zeros(400), codes, np.zeros(400))
+
+
+def test_the_pca_baseline_is_the_error_of_inverse_transform(finished: RunPaths) -> None:
+    run = opened(finished)
+    train, test = run.images("train"), run.images("test")
+    flat = test.reshape(len(test), -1).astype(np.float64)
+    pca = PCA(8, svd_solver="full").fit(train.reshape(len(train), -1).astype(np.float64))
+    expected = np.square(pca.inverse_transform(pca.transform(flat)) - flat).mean()
+    assert pca_error(train, test, 8) == pytest.approx(expected, rel=1e-4)
+    assert pca_error(train, test, 16) < expected
+    assert pca_error(train, test, 1000) == pytest.approx(0, abs=1e-9)  # more than there are pixels
+
+
+# A run's weights in memory
+
+
+@pytest.mark.parametrize(("which", "shape"), [("finished", (1, 8, 8)), ("convolutional", (1, 28, 28))])
+def test_an_autoencoder_encodes_decodes_and_reconstructs(
+    which: str, shape: tuple[int, ...], request: pytest.FixtureRequest
+) -> None:
+    run = opened(request.getfixturevalue(which))
+    images = run.images("test", 5)
+    assert (images.shape, images.dtype) == ((5, *shape), np.float32)
+    codes, labels = run.codes("test", 5)
+    assert (codes.shape, labels.shape) == ((5, 8), (5,))
+    assert np.array_equal(labels, run.labels("test", 5))
+    _, made = run.reconstruct(images)
+    assert made == pytest.approx(run.decode(codes), abs=1e-6)
+    assert run.codes("train")[0].shape == (1500, 8)
+    with pytest.raises(ConfigError, match="knows no classes"):
+        run.predict(images)
+    with pytest.raises(ConfigError, match="no posterior"):
+        run.posterior(images)
+
+
+def test_a_classifier_predicts_and_does_not_decode(classified: RunPaths) -> None:
+    run = opened(classified)
+    logits = run.predict(run.images("test"))
+    assert logits.shape == (297, 10)
+    accuracy = evaluate(run.parts, run.parts.test, noise=NoiseSection()).metrics["accuracy"]
+    assert (logits.argmax(1) == run.labels("test")).mean() == pytest.approx(accuracy)
+    assert run.encode(run.images("test", 2)).shape == (2, 8)
+    for question in (lambda: run.decode(np.zeros((1, 8))), lambda: run.reconstruct(run.images("test", 1))):
+        with pytest.raises(ConfigError, match="is a classifier and does not"):
+            question()
+
+
+def test_a_variational_autoencoder_has_a_posterior_and_a_prior(variational: RunPaths) -> None:
+    run = opened(variational)
+    images = run.images("test", 4)
+    mean, log_variance = run.posterior(images)
+    assert mean.shape == log_variance.shape == (4, 8)
+    assert run.codes("test", 4)[0] == pytest.approx(mean, abs=1e-6)
+    drawn = run.prior_samples(6, seed=1)
+    assert drawn.shape == (6, 1, 8, 8)
+    assert 0 <= drawn.min() <= drawn.max() <= 1
+    assert np.array_equal(drawn, run.prior_samples(6, seed=1))
+    assert not np.array_equal(drawn, run.prior_samples(6, seed=2))
+
+
+def test_noise_changes_the_input_alone_and_the_same_seed_draws_the_same(finished: RunPaths) -> None:
+    run = opened(finished)
+    images = run.images("test", 20)
+    before = images.copy()
+    noise = NoiseSection(kind="salt-pepper", level=0.3)
+    noisy, made = run.reconstruct(images, noise, seed=3)
+    assert np.array_equal(images, before)
+    assert 0.1 < (noisy != images).mean() < 0.35
+    again, made_again = run.reconstruct(images, noise, seed=3)
+    assert np.array_equal(noisy, again)
+    assert np.array_equal(made, made_again)
+    assert not np.array_equal(noisy, run.corrupt(images, noise, seed=4))
+    assert np.array_equal(run.reconstruct(images)[0], images)
+
+
+def test_watched_images_show_every_class(finished: RunPaths) -> None:
+    run = opened(finished)
+    watched = run.watched(10)
+    assert run.labels("test", watched).tolist() == list(range(10))
+    assert np.array_equal(run.images("test", watched), run.images("test")[watched])
+
+
+def test_questions_of_the_wrong_shape_are_refused(finished: RunPaths) -> None:
+    run = opened(finished)
+    questions = (
+        lambda: run.encode(np.zeros((1, 1, 9, 9))),
+        lambda: run.decode(np.zeros((1, 9))),
+        lambda: run.images("test", [0, 297]),
+    )
+    for question, message in zip(questions, (r"\(N, 1, 8, 8\)", r"\(N, 8\)", "0 to 296"), strict=True):
+        with pytest.raises(ConfigError, match=message):
+            question()
+
+
+def test_weights_that_are_not_there_or_do_not_fit_are_refused(lab: Laboratory, finished: RunPaths) -> None:
+    with pytest.raises(ConfigError, match="do not fit"):
+        opened(finished, **{"model.latent": 9})
+    with pytest.raises(TrainingError, match="no whole checkpoint '7'"):
+        load(finished, "7")
+    bare = lab.copy(finished)
+    shutil.rmtree(bare.weights)
+    with pytest.raises(TrainingError, match="no checkpoint yet"):
+        opened(bare)
+    bare.config.write_text("[model]\nfamily = 'of another version'\n")
+    with pytest.raises(ConfigError, match="not a config of this version"):
+        opened(bare)
+
+
+@pytest.mark.parametrize("which", ["finished", "variational"])
+def test_the_quality_of_images_is_that_of_the_evaluation(which: str, request: pytest.FixtureRequest) -> None:
+    parts = opened(request.getfixturevalue(which)).parts
+    metrics, quality = evaluate(parts, parts.test).metrics, measure_images(parts, parts.test)
+    assert quality.mse.mean() == pytest.approx(metrics["mse"], rel=1e-5)
+    assert quality.wrong_pixels.mean() == pytest.approx(metrics["wrong_pixels"], rel=1e-5)
+    assert quality.wrong_pixels.max() == metrics["wrong_pixels_max"]
+
+
+# The command
+
+
+def test_eval_tells_the_quality_of_test_images(shared_lab: Laboratory, finished: RunPaths) -> None:
+    document = shared_lab("eval", finished.id, "--device", "cpu", "--json", "--baseline", "--probe").document
+    metrics = document["metrics"]
+    assert 5 < metrics["test/psnr"] < 30
+    assert 0 < metrics["test/ssim"] < 1
+    assert metrics["test/wrong_pixels"] <= metrics["test/wrong_pixels_max"] <= 64
+    assert "window of 7 pixels" in document["notes"][0]
+    assert document["probe"]["accuracy"] > 0.5  # chance is 0.1
+    run = opened(finished)
+    pca = pca_error(run.images("train"), run.images("test"), 8)
+    clean = evaluate(run.parts, run.parts.test, noise=NoiseSection()).metrics["mse"]
+    assert document["baseline"]["pca_mse"] == pytest.approx(pca)
+    assert document["baseline"]["mse"] == pytest.approx(clean, rel=1e-4)
+    assert document["baseline"]["components"] == 8
+    shown = shared_lab("eval", finished.id, "--plain", "--baseline", "--probe").stdout
+    for words in ("PSNR dB", "SSIM", "PCA, 8 components", "linear probe", "noise gaussian"):
+        assert words in shown
+
+
+def test_eval_of_a_classifier_lists_its_classes(shared_lab: Laboratory, classified: RunPaths) -> None:
+    document = shared_lab("eval", classified.id, "--json").document
+    counts = np.array(document["confusion"])
+    for index, row in enumerate(document["per_class"]):
+        assert row["class"] == str(index)
+        assert row["images"] == counts[index].sum()
+        assert row["recall"] == pytest.approx(counts[index, index] / counts[index].sum())
+    shown = shared_lab("eval", classified.id, "--plain").stdout
+    assert "precision" in shown
+    assert shared_lab("eval", classified.id, "--baseline", check=2).stderr.count("does not reconstruct") == 1
+
+
+def test_the_error_grows_with_the_noise(shared_lab: Laboratory, finished: RunPaths, classified: RunPaths) -> None:
+    sweep = ("--noise-kind", "salt-pepper", "--noise-levels", "0,0.2,0.5", "--json", "--device", "cpu")
+    noise = shared_lab("eval", finished.id, *sweep).document["noise"]
+    assert noise["kind"] == "salt-pepper"
+    assert [level["level"] for level in noise["levels"]] == [0, 0.2, 0.5]
+    errors = [level["metrics"]["mse"] for level in noise["levels"]]
+    assert errors[0] < errors[1] < errors[2]
+    alone = shared_lab("eval", finished.id, "--noise", "salt-pepper:0.5", "--json", "--device", "cpu").document
+    assert alone["metrics"]["test/mse"] == pytest.approx(errors[2], rel=1e-6)
+    levels = shared_lab("eval", classified.id, *sweep).document["noise"]["levels"]
+    assert levels[0]["metrics"]["accuracy"] > levels[2]["metrics"]["accuracy"]
+
+
+def test_a_sweep_takes_the_run_s_noise_and_levels_of_its_own(shared_lab: Laboratory, finished: RunPaths) -> None:
+    own = shared_lab("eval", finished.id, "--noise-levels", "0.1", "--json").document["noise"]
+    assert (own["kind"], len(own["levels"])) == ("gaussian", 1)
+    uniform = ("--noise-kind", "uniform", "--noise-probability", "0", "--json")
+    still = shared_lab("eval", finished.id, *uniform).document["noise"]
+    assert len({level["metrics"]["mse"] for level in still["levels"]}) == 1  # no pixel ever moves
+    assert len(still["levels"]) == 6
+
+
+def test_a_sweep_is_drawn_on_a_terminal_and_plain_elsewhere(shared_lab: Laboratory, finished: RunPaths) -> None:
+    command = ("eval", finished.id, "--noise-levels", "0,0.5")
+    plain = shared_lab(*command).stdout
+    assert "test mse against noise level" in plain
+    assert "▀" not in plain
+    assert ESCAPE not in plain
+    words = [sys.executable, "-m", "tuiae.cli", *command]
+    with Terminal(words, 100, 80, {**shared_lab.environment, "COLORTERM": "truecolor"}) as terminal:
+        assert terminal.exit_code(60) == 0
+        lines = terminal.lines()
+    labels = [line.split()[0] for line in lines if "▀" in line and line.split()[0][0] != "▀"]
+    assert labels == ["input", "0", "output", "0.5", "output"]
+
+
+def test_a_probe_of_a_set_without_labels_is_refused(lab: Laboratory) -> None:
+    pictures = lab.root / "pictures"
+    pictures.mkdir(parents=True)
+    for index in range(12):
+        Image.fromarray(np.full((8, 8), 20 * index, dtype=np.uint8)).save(pictures / f"{index}.png")
+    run = lab.train("--dataset", f"folder:{pictures}", "--epochs", "1")
+    result = lab("eval", run.id, "--probe", check=2)
+    assert "no labels" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--noise-kind", "salt-peper", "--noise-levels", "0"], "did you mean 'salt-pepper'?"),
+        (["--noise-kind", "none", "--noise-levels", "0"], "needs a kind of noise"),
+        (["--noise-kind", "mask", "--noise-levels", "0,x"], "'x' is not a number"),
+        (["--noise-kind", "mask", "--noise-levels", ""], "'' is not a number"),
+        (["--noise-kind", "salt-pepper", "--noise-levels", "0,1.5"], "salt-pepper noise takes 0 to 1"),
+        (["--noise-levels", "-0.1"], "greater than or equal to 0"),
+        (["--noise-levels", "nan"], "finite"),
+        (["--noise-levels", "0.1", "--noise-probability", "0.5"], "is for uniform noise, not gaussian"),
+        (["--noise-kind", "uniform", "--noise-probability", "1.5"], "less than or equal to 1"),
+        (["--noise-levels", "0.1", "--noise", "mask:0.1"], "give one of them"),
+        (["--noise", "salt:0.1"], "--noise: noise.kind = 'salt'"),
+    ],
+)
+def test_noise_that_cannot_be_is_refused_before_anything_is_loaded(
+    lab: Laboratory, finished: RunPaths, arguments: list[str], complaint: str
+) -> None:
+    run = lab.copy(finished)
+    shutil.rmtree(run.weights)  # who looks for weights complains about these
+    result = lab("eval", run.id, *arguments, check=2)
+    assert complaint in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_the_libraries_of_the_extra_eval_says_what_it_leaves_out(
+    shared_lab: Laboratory, finished: RunPaths, tmp_path: Path
+) -> None:
+    for name in ("torchmetrics", "sklearn"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not here')\n")
+    environment = shared_lab.environment
+    environment["PYTHONPATH"] = f"{tmp_path}:{environment['PYTHONPATH']}"
+    document = shared_lab("eval", finished.id, "--json", env=environment).document
+    assert "test/psnr" not in document["metrics"]
+    assert "test/mse" in document["metrics"]
+    assert "PSNR and SSIM need torchmetrics; pip install 'tuiae[studies]'" in document["notes"]
+    for option in ("--probe", "--baseline"):
+        assert (
+            "pip install 'tuiae[studies]'" in shared_lab("eval", finished.id, option, env=environment, check=2).stderr
+        )
