@@ -1,0 +1,447 @@
+"""Codes on a plane as strings and numbers, and `tuiae explore` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Laboratory
+from PIL import Image
+from rich.cells import cell_len
+from rich.text import Text
+from sklearn.decomposition import PCA
+
+from tests.terminal import Terminal
+from tuiae.explore.loaded import LoadedRun, load
+from tuiae.explore.plane import between, principal_plane, prior_grid, project, range_grid
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.reader import RunReader, read_sample
+from tuiae.ui.render.code_map import class_color, class_signs, draw_code_map
+from tuiae.ui.render.decoded import draw_gallery, draw_plane
+
+ESCAPE, BLOCK = "\x1b", "▀"
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+SIZES = [(0, 0), (0, 5), (5, 0), (1, 1), (3, 2), (15, 5), (16, 6), (20, 9), (40, 12), (78, 22), (120, 40), (198, 58)]
+
+
+def trained(lab: Laboratory, name: str, *settings: str) -> RunPaths:
+    plane = ("model.latent=2", "noise.kind=none", "training.epochs=3")
+    return lab.train(*(word for setting in (f"name={name}", *plane, *settings) for word in ("--set", setting)))
+
+
+@pytest.fixture(scope="session")
+def planar(shared_lab: Laboratory) -> RunPaths:
+    """A plain autoencoder with a code of two numbers."""
+    return trained(shared_lab, "planar", "model.code_activation=identity")
+
+
+@pytest.fixture(scope="session")
+def variational(shared_lab: Laboratory) -> RunPaths:
+    return trained(shared_lab, "planar_vae", "model.family=vae", "training.loss=bce")
+
+
+def opened(run: RunPaths) -> LoadedRun:
+    return load(run, device="cpu")
+
+
+def rows(text: Text) -> list[str]:
+    return [line.plain.rstrip() for line in text.split(allow_blank=True)]
+
+
+def assert_fits(text: Text, width: int, height: int) -> None:
+    assert text.plain == "" or len(text.plain.split("\n")) <= height
+    assert max(map(cell_len, text.plain.split("\n"))) <= width
+
+
+def cloud(points: int = 500, classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return generator.normal(size=(points, 2)), generator.integers(0, classes, points)
+
+
+def pictures(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+# The map
+
+
+def test_points_stand_where_their_numbers_say() -> None:
+    points = np.array([[0.0, 0.0], [1.0, 1.0], [0.5, 0.5], [1.0, 0.0]])
+    lines = rows(draw_code_map(points, np.arange(4), "ABCD", 60, 15))
+    top, middle, bottom = (next(line for line in lines if sign in line) for sign in "BCA")
+    assert lines.index(top) < lines.index(middle) < lines.index(bottom)
+    assert top.index("B") == bottom.index("D") > middle.index("C") > bottom.index("A")
+    assert top.startswith("1.0 ┤")
+    assert bottom.startswith("0.0 ┤")
+    ticks = next(line for line in lines if line.split() == ["0.0", "0.5", "1.0"])
+    assert abs(ticks.index("0.5") + 1 - middle.index("C")) <= 1
+    assert "across: code 0   up: code 1" in lines
+
+
+def test_a_shared_cell_shows_its_most_frequent_class_and_the_rest_is_told() -> None:
+    points = np.array([[0, 0], [0, 0], [0, 0], [9, 9], [9, 9], [5, 5]])
+    lines = rows(draw_code_map(points, np.array([1, 2, 2, 3, 0, 1]), ("Ada", "Bob", "Cyd", "Dan"), 40, 16))
+    plot = "".join(line.partition("│")[2] or line.partition("┤")[2] for line in lines)
+    assert sorted(plot.replace(" ", "")) == ["A", "B", "C"]  # of one each the first
+    assert "always behind others: Dan" in lines
+    assert "A Ada   B Bob   C Cyd   D Dan" in lines
+
+
+def test_every_class_has_a_sign_of_its_own() -> None:
+    assert "".join(class_signs(FASHION)) == "TRPDCSHNBA"
+    glyphs = [chr(code) for code in range(ord("@"), ord("_") + 1)]
+    assert list(class_signs(glyphs)) == glyphs
+    assert class_signs(["a", "A", "á", "Apfel"]) == ("a", "A", "á", "P")
+    assert class_signs(["a", "á"], ascii=True) == ("a", "A")
+    assert class_signs(["x", "x", "漢", "漢字"]) == ("x", "X", "A", "B")
+    assert class_signs(["pictures"]) == ("·",)
+    many = class_signs([f"class {index}" for index in range(200)], ascii=True)
+    assert len(set(many)) > 60
+    assert many[-1] == "."
+    assert all(cell_len(sign) == 1 for sign in many)
+
+
+def test_the_legend_is_left_out_where_characters_name_themselves_and_cut_where_it_is_long() -> None:
+    points, labels = cloud()
+    assert rows(draw_code_map(points, labels, "0123456789", 60, 20))[-1].startswith("across")
+    fashion = rows(draw_code_map(points, labels, FASHION, 60, 20))
+    assert fashion[-2].startswith("T T-shirt/top")
+    assert fashion[-1].endswith("A Ankle boot")
+    folder = rows(draw_code_map(*cloud(500, 60), [f"class {index}" for index in range(60)], 60, 20))
+    assert len(folder) <= 20
+    assert folder[-1].endswith("…") or folder[-2].endswith("…")
+
+
+def test_colour_is_not_the_only_cue_and_ten_classes_have_ten() -> None:
+    assert len({class_color(label) for label in range(10)}) == 10
+    text = draw_code_map(*cloud(), FASHION, 60, 20)
+    styles = {text.plain[span.start]: span.style for span in text.spans if text.plain[span.start] in "TRPDCSHNBA"}
+    assert len(set(styles.values())) >= 10
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_a_map_fits_any_size(width: int, height: int, ascii_only: bool) -> None:
+    for classes in (1, 10, 40):
+        names = FASHION if classes == 10 else [f"Größe {index}" for index in range(classes)]
+        text = draw_code_map(*cloud(300, classes), names, width, height, ("code 3", "日本"), ascii=ascii_only)
+        assert_fits(text, width, height)
+        assert not ascii_only or text.plain.isascii()
+
+
+def test_odd_points_are_left_out_and_none_says_so() -> None:
+    points = np.array([[0.0, 0.0], [np.nan, 1.0], [1.0, np.inf], [1.0, 1.0], [3.0, 3.0]])
+    shown = draw_code_map(points, np.array([0, 1, 1, 7, -1]), ("a", "b"), 30, 14).plain
+    assert "a" in shown
+    assert "7" in shown  # a class without a name is called by its number
+    assert "always behind" not in shown
+    for nothing in (np.zeros((0, 2)), np.full((3, 2), np.nan), np.zeros((3, 5)), np.zeros(4)):
+        assert "no codes yet" in draw_code_map(nothing, np.zeros(len(nothing), int), ("a",), 30, 9).plain
+    assert "a" in draw_code_map(np.full((4, 2), 1e-300), np.zeros(4, int), ("a", "b"), 30, 14).plain
+
+
+def test_the_map_takes_what_a_run_s_sample_holds(planar: RunPaths) -> None:
+    sample = read_sample(planar, RunReader(planar.root).read_all().samples[-1])
+    assert sample is not None
+    assert sample.codes is not None
+    assert sample.code_labels is not None
+    plot = draw_code_map(sample.codes, sample.code_labels, sample.classes, 80, 24).plain
+    assert all(digit in plot for digit in "0123456789")
+
+
+# Decoded images
+
+
+def test_a_plane_has_the_highest_row_first_and_every_picture() -> None:
+    images = np.zeros((3, 3, 1, 8, 8), dtype=np.uint8)
+    images[0, 2] = 255  # high y, high x
+    lines = rows(draw_plane(images, [-1, 0, 1], [1.5, 0, -1.5], 40, "ascii"))
+    labelled = [line.split()[0] for line in lines if line.split() and line.split()[0] in ("1.5", "0", "-1.5")]
+    assert labelled == ["1.5", "0", "-1.5"]
+    assert lines[-1].split() == ["-1", "0", "1"]
+    bright = [number for number, line in enumerate(lines) if "@" in line]
+    assert max(bright) < len(lines) / 3
+    assert {line.index("@") for line in lines if "@" in line} == {lines[0].index("@")}
+    assert lines[0].index("@") > lines[-1].index("0")
+
+
+@pytest.mark.parametrize("size", [(28, 28), (8, 8), (7, 5)])
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_a_plane_of_eight_fits_a_terminal(size: tuple[int, int], width: int) -> None:
+    grid = prior_grid(8)
+    text = draw_plane(pictures(8, 8, 1, *size), grid.x, grid.y, width, "blocks")
+    assert_fits(text, width, 100)
+    drawn = [line for line in rows(text) if BLOCK in line]
+    assert all(len(line.split(BLOCK * 3)) >= 8 for line in drawn)
+    assert len(rows(text)[-1].split()) == 8
+
+
+def test_too_many_pictures_say_how_wide_they_would_be() -> None:
+    images, steps = pictures(20, 20, 1, 28, 28), np.linspace(-1, 1, 20)
+    words = draw_plane(images, steps, steps, 80, "blocks").plain
+    needed = int(words.split()[-2])
+    assert "20 pictures a row need" in words
+    assert BLOCK in draw_plane(images, steps, steps, needed, "blocks").plain
+    assert BLOCK not in draw_plane(images, steps, steps, needed - 1, "blocks").plain
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 120])
+@pytest.mark.parametrize("count", [1, 7, 10, 11])
+def test_a_gallery_shows_every_picture_once(width: int, count: int) -> None:
+    captions = [f"n{index}" for index in range(count)]
+    text = draw_gallery(pictures(count, 1, 8, 8), width, "blocks", captions)
+    assert_fits(text, width, 400)
+    assert [word for line in rows(text) for word in line.split() if word.startswith("n")] == captions
+    assert draw_gallery(pictures(count, 1, 28, 28), 4, "blocks").plain == "too…"
+
+
+# Numbers
+
+
+def test_the_prior_s_grid_has_equal_steps_of_probability() -> None:
+    grid = prior_grid(7)
+    assert [NormalDist().cdf(value) for value in grid.x] == pytest.approx(np.linspace(0.05, 0.95, 7))
+    assert grid.y == pytest.approx(grid.x[::-1])
+    assert grid.codes[0] == pytest.approx([-1.6449, 1.6449], abs=1e-4)
+    assert grid.codes[-1] == pytest.approx([1.6449, -1.6449], abs=1e-4)
+
+
+def test_the_range_s_grid_spans_the_codes_and_keeps_rows_apart() -> None:
+    codes = np.array([[0.0, -5.0], [2.0, 1.0], [1.0, np.nan], [9.0, np.inf]])
+    grid = range_grid(codes, 3)
+    assert grid.x.tolist() == [0, 1, 2]
+    assert grid.y.tolist() == [1, -2, -5]
+    assert grid.codes[:4].tolist() == [[0, 1], [1, 1], [2, 1], [0, -2]]
+    assert grid.arrange(np.arange(9).reshape(9, 1, 1, 1))[1, 2].item() == 5
+
+
+def test_the_way_between_two_codes_is_straight_and_even() -> None:
+    way = between([0, 0, 1], [7, -14, 1], 8)
+    assert way.shape == (8, 3)
+    assert np.diff(way, axis=0) == pytest.approx(np.tile([1, -2, 0], (7, 1)))
+    assert way[[0, -1]].tolist() == [[0, 0, 1], [7, -14, 1]]
+
+
+def test_wide_codes_are_shown_on_their_principal_plane() -> None:
+    generator = np.random.default_rng(0)
+    codes = generator.normal(size=(300, 6)) @ generator.normal(size=(6, 6))
+    points, shares = principal_plane(codes)
+    pca = PCA(2, svd_solver="full").fit(codes)
+    assert np.abs(points) == pytest.approx(np.abs(pca.transform(codes)), abs=1e-8)
+    assert shares == pytest.approx(pca.explained_variance_ratio_)
+    assert principal_plane(codes[::-1])[0][::-1] == pytest.approx(points)
+    holed = np.vstack([codes, np.full(6, np.nan)])
+    assert principal_plane(holed)[0][:-1] == pytest.approx(points)
+    assert np.isnan(principal_plane(holed)[0][-1]).all()
+    assert principal_plane(codes[:1])[0].tolist() == [[0, 0]]
+    assert np.isnan(principal_plane(np.full((2, 3), np.nan))[0]).all()
+
+
+def test_a_projection_says_what_it_shows() -> None:
+    codes, labels = np.arange(12.0).reshape(4, 3), np.array([0, 1, 2, 1])
+    assert project(codes[:, :2], labels).axes == ("code 0", "code 1")
+    assert project(codes, labels, (2, 0)).points.tolist() == codes[:, [2, 0]].tolist()
+    assert project(codes, labels, (2, 0)).axes == ("code 2", "code 0")
+    assert project(codes, labels).axes == ("principal component 1 (100.0%)", "principal component 2 (0.0%)")
+    assert project(codes[:, :1], labels).points.tolist() == [[0, 0], [3, 1], [6, 2], [9, 1]]
+
+
+# The command
+
+
+def test_without_an_option_it_shows_what_the_run_has(
+    shared_lab: Laboratory, finished: RunPaths, classified: RunPaths, planar: RunPaths, variational: RunPaths
+) -> None:
+    figures = {"codes", "plane", "samples", "between"}
+    shown = {
+        run.id: figures & set(shared_lab("explore", run.id, "--json").document)
+        for run in (finished, classified, planar, variational)
+    }
+    assert shown[finished.id] == shown[classified.id] == {"codes"}
+    assert shown[planar.id] == {"codes", "plane"}
+    assert shown[variational.id] == {"codes", "plane", "samples"}
+
+
+def test_what_json_holds_is_what_the_network_says(shared_lab: Laboratory, variational: RunPaths) -> None:
+    asked = ("--codes", "--plane", "3", "--samples", "5", "--seed", "7", "--between", "4,9", "--json")
+    document = shared_lab("explore", variational.id, "--device", "cpu", *asked).document
+    run = opened(variational)
+    codes, labels = run.codes()
+    assert np.array(document["codes"]["values"]) == pytest.approx(codes, rel=1e-5)
+    assert document["codes"]["labels"] == labels.tolist()
+    assert all(len(f"{value:.17g}") and float(f"{value:.6g}") == value for value in document["codes"]["values"][0])
+    assert document["classes"] == list("0123456789")
+    plane = document["plane"]
+    assert plane["values_from"] == "prior"
+    assert np.array(plane["images"]).shape == (3, 3, 1, 8, 8)
+    corner = run.decode(np.array([[plane["x"][2], plane["y"][0]]]))[0]
+    assert np.array(plane["images"][0][2]) == pytest.approx(corner * 255, abs=1.0)
+    assert np.array(document["samples"]["images"]) == pytest.approx(run.prior_samples(5, seed=7) * 255, abs=0.51)
+    way = document["between"]
+    assert way["positions"] == [4, 9]
+    assert way["classes"] == [str(labels[4]), str(labels[9])]
+    _, made = run.reconstruct(run.images("test", [4, 9]))
+    assert np.array(way["images"])[[0, -1]] == pytest.approx(made * 255, abs=1.0)
+    assert np.array(way["ends"]) == pytest.approx(run.images("test", [4, 9]) * 255, abs=0.51)
+    assert len(way["images"]) == len(way["codes"]) == 8
+
+
+def test_a_plain_autoencoder_s_plane_spans_its_test_codes_and_says_so(shared_lab: Laboratory, planar: RunPaths) -> None:
+    plane = shared_lab("explore", planar.id, "--plane", "--json").document["plane"]
+    codes, _ = opened(planar).codes()
+    assert plane["values_from"] == "range"
+    assert (len(plane["x"]), len(plane["y"])) == (8, 8)  # the usual size, without a number
+    assert [plane["x"][0], plane["y"][-1]] == pytest.approx(codes.min(axis=0), rel=1e-5)
+    assert [plane["x"][-1], plane["y"][0]] == pytest.approx(codes.max(axis=0), rel=1e-5)
+    shown = shared_lab("explore", "--plane", planar.id).stdout  # the option first is no trouble
+    assert "over the range of the test codes" in shown
+    assert "no prior" in shown
+
+
+def test_classes_name_their_first_images(shared_lab: Laboratory, planar: RunPaths) -> None:
+    labels = opened(planar).labels()
+    first = [int(np.flatnonzero(labels == digit)[0]) for digit in (3, 8)]
+    way = shared_lab("explore", planar.id, "--between", "class:3,class:8", "--json").document["between"]
+    assert way["positions"] == first
+    twice = shared_lab("explore", planar.id, "--between", "class:3,class:3", "--json").document["between"]
+    assert twice["positions"] == np.flatnonzero(labels == 3)[:2].tolist()
+    title = shared_lab("explore", planar.id, "--between", f"{first[0]},{first[1]}").stdout.splitlines()[1]
+    assert title == f"from test image {first[0]} (3) to test image {first[1]} (8)"
+
+
+def test_wide_codes_are_mapped_by_principal_components_or_by_two_of_them(
+    shared_lab: Laboratory, finished: RunPaths
+) -> None:
+    codes = shared_lab("explore", finished.id, "--codes", "--json").document["codes"]
+    assert codes["projection"] == "principal"
+    assert (len(codes["values"][0]), len(codes["points"][0])) == (8, 2)
+    chosen = shared_lab("explore", finished.id, "--dims", "6,1", "--json").document["codes"]
+    assert [point[0] for point in chosen["points"]] == [values[6] for values in chosen["values"]]
+    shown = shared_lab("explore", finished.id, "--dims", "6,1").stdout
+    assert "across: code 6   up: code 1" in shown
+    assert "codes of 297 test images (8 numbers each)" in shown
+
+
+def on_terminal(lab: Laboratory, size: tuple[int, int], arguments: list[str], **env: str) -> tuple[list[str], bytes]:
+    """What a terminal of that size was given, line by line, and the bytes."""
+    command = [sys.executable, "-m", "tuiae.cli", "explore", *arguments]
+    with Terminal(command, *size, {**lab.environment, **env}) as terminal:
+        assert terminal.exit_code(60) == 0
+        return terminal.lines(), terminal.raw
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def test_a_map_fills_a_terminal_and_stays_on_it(
+    shared_lab: Laboratory, variational: RunPaths, size: tuple[int, int]
+) -> None:
+    lines, raw = on_terminal(shared_lab, size, [variational.id, "--codes"])
+    assert lines[0].startswith(variational.id)  # nothing has scrolled away
+    plot = "\n".join(lines)
+    assert all(digit in plot for digit in "0123456789")
+    assert sum("│" in line or "┤" in line for line in lines) >= size[1] - 10
+    assert b"38;2;" in raw
+
+
+def test_pictures_are_half_blocks_in_colour_and_characters_without(
+    shared_lab: Laboratory, variational: RunPaths
+) -> None:
+    arguments = [variational.id, "--samples", "4"]
+    assert BLOCK in "\n".join(on_terminal(shared_lab, (80, 24), arguments)[0])
+    colourless, raw = on_terminal(shared_lab, (80, 24), arguments, NO_COLOR="1")
+    assert BLOCK not in "\n".join(colourless)
+    assert b"38;2;" not in raw
+    for options in (["--plain"], []):
+        plain = shared_lab("explore", *arguments, *options).stdout
+        assert BLOCK not in plain
+        assert ESCAPE not in plain
+        assert "drawn from the prior (seed 0)" in plain
+    everything = ("--codes", "--plane", "3", "--samples", "--between", "0,1")
+    assert shared_lab("explore", variational.id, *everything, "--ascii").stdout.isascii()
+
+
+def test_images_without_classes_are_points_without_names(lab: Laboratory) -> None:
+    folder = lab.root / "pictures"
+    folder.mkdir(parents=True)
+    for index in range(24):
+        Image.fromarray(pictures(24, 8, 8)[index]).save(folder / f"{index}.png")
+    run = lab.train("--dataset", f"folder:{folder}", "--epochs", "1", "--latent", "2")
+    shown = lab("explore", run.id, "--codes", "--between", "0,1").stdout
+    assert "·" in shown
+    assert "from test image 0 to test image 1" in shown
+    refused = lab("explore", run.id, "--between", "0,picture", check=2).stderr
+    assert "no class is called 'picture'" in refused
+    assert "or a class" not in refused
+
+
+def without_torch(lab: Laboratory, folder: Path) -> dict[str, Any]:
+    (folder / "torch.py").write_text("raise ImportError('torch was asked for')\n")
+    return {"env": {**lab.environment, "PYTHONPATH": f"{folder}:{lab.environment['PYTHONPATH']}"}}
+
+
+@pytest.mark.parametrize(
+    ("which", "arguments", "complaint", "hint"),
+    [
+        ("classified", ["--plane"], "is a classifier and decodes nothing", "--codes"),
+        ("classified", ["--samples", "3"], "is a classifier and decodes nothing", "--codes"),
+        ("classified", ["--between", "0,1"], "is a classifier and decodes nothing", "--codes"),
+        ("finished", ["--plane", "4"], "has 8 numbers, and a plane takes 2", "--between"),
+        ("finished", ["--samples"], "has no prior", "--between"),
+        ("finished", ["--dims", "0,8"], "numbers 0 to 7", "choose"),
+        ("finished", ["--dims", "1"], "not two whole numbers", "0,1"),
+        ("finished", ["--dims", "-1,2"], "not two whole numbers", "0,1"),
+        ("finished", ["--dims", "3,3"], "the same number twice", "different"),
+        ("finished", ["--between", "3"], "should be two test images", "class"),
+        ("finished", ["--between", "3,"], "should be two test images", "class"),
+    ],
+)
+def test_what_a_run_does_not_have_is_refused_before_torch(
+    shared_lab: Laboratory,
+    which: str,
+    arguments: list[str],
+    complaint: str,
+    hint: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    run = request.getfixturevalue(which)
+    result = shared_lab("explore", run.id, *arguments, check=2, **without_torch(shared_lab, tmp_path))
+    first, second = result.stderr.splitlines()
+    assert complaint in first
+    assert hint in second
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (["--between", "0,297"], 2, "no test image 297"),
+        (["--between", "0,zero"], 2, "no class is called 'zero'"),
+        (["--between", "5,5"], 2, "both are test image 5"),
+        (["--plane", "1"], 2, "greater than or equal to 2"),
+        (["--samples", "0"], 2, "greater than or equal to 1"),
+        (["--weights", "12345"], 4, "no whole checkpoint '12345'"),
+        (["--device", "cuda:99"], 2, "cuda:99"),
+    ],
+)
+def test_what_is_not_there_is_told(
+    shared_lab: Laboratory, variational: RunPaths, arguments: list[str], code: int, complaint: str
+) -> None:
+    result = shared_lab("explore", variational.id, *arguments, check=code)
+    assert complaint in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_run_without_a_checkpoint_is_told_before_torch(lab: Laboratory, planar: RunPaths, tmp_path: Path) -> None:
+    run = lab.copy(planar)
+    shutil.rmtree(run.weights)
+    result = lab("explore", run.id, "--json", check=4, **without_torch(lab, tmp_path))
+    assert "has no checkpoint yet" in json.loads(result.stdout)["error"]
+    run.config.write_text("[model]\nfamily = 'of another version'\n")
+    assert "not a config of this version" in lab("explore", run.id, check=2).stderr
+    assert "no run matches" in lab("explore", "nothing-of-that-name", check=2).stderr
