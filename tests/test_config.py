@@ -240,6 +240,15 @@ def test_a_users_own_file_comes_before_the_preset_of_that_name(tmp_path: Path, m
     assert find_preset("quickstart.toml").absolute() == tmp_path / "quickstart.toml"
 
 
+def test_the_best_recipes_are_found_by_folder_and_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = [preset for preset in list_presets() if preset.name.startswith("best/")]
+    assert found
+    for preset in found:
+        assert find_preset(preset.name) == find_preset(f"presets/{preset.name}.toml") == preset.path
+        assert load_config(preset.path).name == preset.path.stem
+
+
 @pytest.mark.parametrize("text", ["quikstart", "elsewhere/quickstart.toml", "~nobody-of-that-name/x", "x" * 5000, ""])
 def test_a_preset_that_is_not_there_is_answered_with_where_to_look(text: str) -> None:
     with pytest.raises(ConfigError, match="no such preset") as caught:

@@ -10,6 +10,7 @@ from tuiae.config import did_you_mean
 from tuiae.errors import ConfigError
 
 DEFAULT = "quickstart"
+BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,13 @@ def presets_dir() -> Path:
 
 
 def list_presets() -> list[Preset]:
-    """Every preset that came with the package, the default one first."""
+    """Every preset that came with the package, the default one first and our own best recipes last."""
     paths = sorted(presets_dir().glob("*.toml"), key=lambda path: (path.stem != DEFAULT, path.stem))
-    return [Preset(path.stem, path, _first_sentence(path)) for path in paths]
+    best = sorted((presets_dir() / BEST).glob("*.toml"))
+    return [
+        *(Preset(path.stem, path, _first_sentence(path)) for path in paths),
+        *(Preset(f"{BEST}/{path.stem}", path, _first_sentence(path)) for path in best),
+    ]
 
 
 def _first_sentence(path: Path) -> str:
@@ -52,8 +57,8 @@ def find_preset(text: str) -> Path:
     path = Path(os.path.expanduser(text))
     if os.path.isfile(path):
         return path
-    names = [preset.name for preset in list_presets()]
-    named = presets_dir() / f"{path.stem}.toml"
-    if path.suffix in ("", ".toml") and path.parent.name in ("", "presets") and path.stem in names:
-        return named
-    raise ConfigError(f"{text}: no such preset{did_you_mean(path.stem, names)}", "`tuiae presets` lists them")
+    presets = {preset.name: preset.path for preset in list_presets()}
+    name = text.removeprefix("./").removeprefix("presets/").removesuffix(".toml")
+    if name in presets:
+        return presets[name]
+    raise ConfigError(f"{text}: no such preset{did_you_mean(path.stem, list(presets))}", "`tuiae presets` lists them")

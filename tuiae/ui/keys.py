@@ -29,6 +29,7 @@ LIVE = (
     Key("w", "save", "Save", "write a checkpoint"),
     Key("R", "resume", "", "go on from the last checkpoint"),
     Key("v", "next_view", "View", "next panel, on small screens"),
+    Key("m", "next_metric", "", "next metric, right of the loss"),
     Key("z", "zoom", "", "one panel alone, and back"),
     Key("i", "pictures", "Pictures", "pictures: blocks or ASCII"),
     Key("e", "fill_form", "", "form from the open run"),
@@ -41,7 +42,16 @@ APP = (
 )
 RUNS = (
     Key("enter", "open", "Open", "open the run"),
+    Key("space", "select", "Select", "select, or not"),
+    Key("c", "compare", "Compare", "compare the selected"),
     Key("escape", "back", "Back", "back to the open run"),
+)
+COMPARE = (
+    Key("m", "next_metric", "Metric", "next metric"),
+    Key("l", "log_scale", "Log", "logarithmic, or not"),
+    *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures")),
+    Key("escape", "back", "Back", "back to the list"),
+    Key("1", "back", "", ""),
 )
 ELSEWHERE = (
     ("tab", "next field"),

@@ -248,6 +248,9 @@ class LiveScreen(Screen[None]):
         """The next panel, where there is no room for all."""
         self._view.next_view()
 
+    def action_next_metric(self) -> None:
+        self._view.next_metric()
+
     def action_zoom(self) -> None:
         """The focused panel on the whole screen, or everything again."""
         if self.maximized is not None:

@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 from tuiae.runs.snapshot import Note, Sample, Snapshot
 from tuiae.ui.render.curves import EMPTY
-from tuiae.ui.render.run_curves import METRICS, run_curves
+from tuiae.ui.render.run_curves import TITLES, run_curves, second_metrics
 from tuiae.ui.render.sample import sample_captions, sample_rows
 from tuiae.ui.render.status import added, note_line
 from tuiae.ui.widgets.confusion import ConfusionPanel
@@ -31,12 +31,14 @@ class RunView(Vertical):
         self._sample: Sample | None = None
         self._notes: tuple[Note, ...] = ()
         self._logged: tuple[str, ...] = ()
+        self._snapshot: Snapshot | None = None
+        self._second = ""
 
     def compose(self) -> ComposeResult:
         yield ViewBar()
         with Horizontal(id="curves"):
-            for metric in METRICS:
-                yield CurvesPanel(metric, id=metric)
+            yield CurvesPanel("loss", id="loss")
+            yield CurvesPanel("accuracy", id="second")
         with Horizontal(id="pictures"):
             yield ImagesPanel(empty=WELCOME, id="images")
             yield ConfusionPanel(id="confusion")
@@ -45,11 +47,11 @@ class RunView(Vertical):
     def on_mount(self) -> None:
         self.query_one(ViewBar).offer("confusion", False)
         for panel in self.query(CurvesPanel):
-            panel.set_empty(f"no run open: its {panel.id} shows here")
+            panel.set_empty("no run open: its curves show here")
 
     def clear(self) -> None:
         """Forget the run that was shown; another one is about to."""
-        self._sample, self._notes, self._logged = None, (), ()
+        self._sample, self._notes, self._logged, self._second = None, (), (), ""
         for panel in self.query(CurvesPanel):
             panel.show(())
             panel.set_empty(EMPTY)
@@ -60,11 +62,25 @@ class RunView(Vertical):
     def show(self, snapshot: Snapshot, sample: Sample | None) -> None:
         """Show a run as it is now."""
         self._show_family(snapshot)
-        for metric in METRICS:
-            self.query_one(f"#{metric}", CurvesPanel).show(run_curves(snapshot, metric))
+        self._snapshot = snapshot
+        self.query_one("#loss", CurvesPanel).show(run_curves(snapshot, "loss"))
+        self._show_second(snapshot)
         if sample is not None and sample is not self._sample:
             self._show_sample(sample)
         self._show_log(snapshot)
+
+    def _show_second(self, snapshot: Snapshot) -> None:
+        offered = second_metrics(snapshot)
+        metric = self._second if self._second in offered else offered[0]
+        self.query_one("#second", CurvesPanel).show(run_curves(snapshot, metric), TITLES.get(metric, metric))
+
+    def next_metric(self) -> None:
+        """Another metric of the run beside its loss."""
+        if self._snapshot is not None:
+            offered = second_metrics(self._snapshot)
+            shown = self._second if self._second in offered else offered[0]
+            self._second = offered[(offered.index(shown) + 1) % len(offered)]
+            self._show_second(self._snapshot)
 
     def _show_family(self, snapshot: Snapshot) -> None:
         classifier = snapshot.config is not None and snapshot.config.is_classifier
