@@ -18,6 +18,8 @@ from tuiae.ui.render.text import centred, clean, join_lines, number
 LINE = "braille"
 DASHES = "dashes"
 SIGNS = {LINE: "━", DASHES: "╍"}
+SIGN_CELLS = 16  # between two signs of one line
+LEGEND_LABEL = 36  # cells
 DASH = 3  # cells: two drawn, one left out
 EMPTY = "waiting for the first point"
 _AXIS = "dim"
@@ -37,6 +39,8 @@ class Curve:
     color: str = palette.TRAIN
     marker: str = LINE
     """`braille` for a fine line, `dashes` for a broken one, or the one character of a dotted one."""
+    sign: str = ""
+    """A character that stands on a fine line now and then, where many lines are told apart."""
 
 
 def train_and_test(x: Sequence[NDArray[Any]], y: Sequence[NDArray[Any]]) -> tuple[Curve, Curve]:
@@ -72,14 +76,33 @@ def reduce_series(x: Series, y: Series, columns: int) -> tuple[Series, Series]:
     return x[kept], y[kept]
 
 
-def legend(curves: Sequence[Curve]) -> Text:
-    """`━ train 0.01230   ╍ test 0.01310`: each curve's sign, name and last finite value."""
+def legend(curves: Sequence[Curve], width: int | None = None) -> Text:
+    """`━ train 0.01230   ╍ test 0.01310`: each curve's sign, name and last finite value.
+
+    Where the width lacks, names keep their first word, then the values of curves that bear signs go, and then an
+    ellipsis ends the line.
+    """
+    words = [clean(curve.label, LEGEND_LABEL) for curve in curves]
+    first = [word.partition(" ")[0] for word in words]
+    shorter = ((first, False, 3), (first, False, 1)) if any(curve.sign for curve in curves) else ()
+    for names, values, gap in ((words, True, 3), (first, True, 3), *shorter):
+        text = _legend(curves, names, values, " " * gap)
+        if width is None or text.cell_len <= width:
+            break
+    if width is not None:
+        text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def _legend(curves: Sequence[Curve], names: Sequence[str], values: bool, gap: str) -> Text:
     text = Text(no_wrap=True, end="", overflow="ellipsis")
-    for index, curve in enumerate(curves):
+    for index, (curve, name) in enumerate(zip(curves, names, strict=True)):
         _, y = finite(curve)
-        sign = SIGNS.get(curve.marker, curve.marker)
-        text.append("   " if index else "").append(sign, f"bold {curve.color}").append(f" {clean(curve.label, 24)} ")
-        text.append(number(float(y[-1]) if len(y) else None), "bold")
+        sign = curve.sign or SIGNS.get(curve.marker, curve.marker)
+        text.append(gap if index else "").append(sign, f"bold {curve.color}")
+        text.append(f"{' ' if len(gap) > 1 else ''}{name}")
+        if values:
+            text.append(" ").append(number(float(y[-1]) if len(y) else None), "bold")
     return text
 
 
@@ -178,7 +201,11 @@ def _canvas(
             _add(plot.scatter, dashes(x, y, limits[0], width), LINE, curve.color)
         elif len(x):
             spots = in_cells(dots(x, y, limits[0], width), limits, size)
-            _add(plot.scatter, spots, "•" if curve.marker in SIGNS else curve.marker, curve.color)
+            _add(plot.scatter, spots, curve.sign or ("•" if curve.marker in SIGNS else curve.marker), curve.color)
+    signed = [(curve, xy) for curve, xy in zip(curves, points, strict=True) if curve.sign and len(xy[0]) > 1]
+    for place, (curve, (x, y)) in enumerate(signed):
+        spots = in_cells(signs(x, y, limits[0], width, place / len(signed)), limits, size)
+        _add(plot.scatter, spots, curve.sign, curve.color)
     lines = [Text.from_ansi(line) for line in plot.build().split("\n")[:height]]
     return [Text(line.plain, spans=line.spans, no_wrap=True, end="") for line in lines]
 
@@ -211,6 +238,16 @@ def dots(x: Series, y: Series, limits: axes.Limits, width: int) -> tuple[Series,
         return columns, np.interp(columns, x, y)
     near = np.abs((x - limits[0]) / step - np.round((x - limits[0]) / step)) <= 0.25
     return reduce_series(x[near], y[near], width // 2)
+
+
+def signs(x: Series, y: Series, limits: axes.Limits, width: int, shift: float) -> tuple[Series, Series]:
+    """Where a line bears its sign: a few places at equal distances, moved by a share of the distance; one at least."""
+    step = (limits[1] - limits[0]) * SIGN_CELLS / max(width, 1)
+    places = np.arange(limits[0] + shift * step, limits[1], step)
+    places = places[(places >= x[0]) & (places <= x[-1])]
+    if not len(places):
+        places = np.array([(x[0] + x[-1]) / 2])
+    return places, np.interp(places, x, y)
 
 
 def in_cells(

@@ -15,6 +15,7 @@ from tuiae.ui.render.images import ascii_ramp, half_blocks
 from tuiae.ui.render.text import caption, centred, clean, join_lines, to_ascii
 
 ImageRow = tuple[str, NDArray[np.uint8]]
+CaptionRow = tuple[str, Sequence[str]]
 
 MOST_ENLARGED = 4
 LEAST_ROWS = 3
@@ -23,6 +24,8 @@ LEAST_SHOWN = 4
 NARROW, LEAST_SHOWN_NARROW = 60, 3
 """Columns below which fewer and larger pictures say more."""
 LABEL_LIMIT = 8
+MANY_ROWS = 3
+"""Rows beyond which even crisp pictures are kept apart: a column of them would read as one."""
 ROOMY = 6
 """Lines from which a shrunk picture gives one up for an empty line between rows."""
 
@@ -72,25 +75,32 @@ def plan(shape: tuple[int, ...], kinds: int, width: int, height: int, gutter: in
 
 
 def image_grid(
-    rows: Sequence[ImageRow], width: int, height: int, mode: str = "blocks", captions: Sequence[str] | None = None
+    rows: Sequence[ImageRow],
+    width: int,
+    height: int,
+    mode: str = "blocks",
+    captions: Sequence[str] | None = None,
+    captioned: Sequence[CaptionRow] = (),
+    label_limit: int = LABEL_LIMIT,
 ) -> Text:
     """One line of pictures for each (label, (N, C, H, W) uint8), centred in width x height cells.
 
-    `captions` go under the last row, one a column; a closing ✓ or ✗ survives when they are cut.
+    `captions` go under the last row, one a column, and below them those of `captioned`, each line with a label; a
+    closing ✓ or ✗ survives when they are cut.
     """
+    words = [*([("", captions)] if captions else []), *captioned]
     rows = [(label, images) for label, images in rows if images.ndim == 4 and images.size and images.shape[1] in (1, 3)]
     if not rows or width <= 0 or height <= 0:
         return centred("no images yet", width, height)
     shape = (min(len(images) for _, images in rows), *rows[0][1].shape[2:])
-    labels = [clean(label, LABEL_LIMIT) for label, _ in rows]
-    gutter = max(map(cell_len, labels)) + 2
-    spare = height - bool(captions)
+    labels = [clean(label, label_limit) for label, _ in rows]
+    gutter = max(map(cell_len, [*labels, *(clean(label, label_limit) for label, _ in words)])) + 2
+    spare = height - len(words)
     layout = plan(shape, len(rows), width, spare, gutter) or plan(shape, len(rows), width, spare, 0)
     if layout is None:
         return centred("too small for images", width, height)
     lines = _compose(rows, labels, layout, mode)
-    if captions:
-        lines.append(_caption_line(captions, layout))
+    lines += [_caption_line(clean(label, label_limit), names, layout) for label, names in words]
     text = join_lines(_centre(lines, layout, width, height))
     if mode == "ascii":
         text.plain = to_ascii(text.plain)
@@ -102,7 +112,8 @@ def _compose(rows: Sequence[ImageRow], labels: Sequence[str], layout: Layout, mo
     for label, (_, images) in zip(labels, rows, strict=True):
         if lines:
             lines += [Text() for _ in range(layout.gap)]
-        pictures = [_picture(image.transpose(1, 2, 0), layout, mode) for image in images[: layout.shown]]
+        many = len(rows) > MANY_ROWS
+        pictures = [_picture(image.transpose(1, 2, 0), layout, mode, many) for image in images[: layout.shown]]
         for row in range(layout.rows):
             name = label if row == (layout.rows - 1) // 2 else ""
             line = Text(f"{name:>{layout.gutter - 2}}  " if layout.gutter else "", "dim", end="")
@@ -110,11 +121,11 @@ def _compose(rows: Sequence[ImageRow], labels: Sequence[str], layout: Layout, mo
     return lines
 
 
-def _picture(image: NDArray[np.uint8], layout: Layout, mode: str) -> list[Text]:
+def _picture(image: NDArray[np.uint8], layout: Layout, mode: str, many: bool) -> list[Text]:
     if mode == "ascii":
         return ascii_ramp(image, layout.columns, layout.rows)
     shrunk = layout.columns % image.shape[1] != 0
-    return half_blocks(image, layout.columns, layout.rows, trim=shrunk and not layout.gap)
+    return half_blocks(image, layout.columns, layout.rows, trim=(shrunk or many) and not layout.gap)
 
 
 def _side_by_side(line: Text, parts: Sequence[Text]) -> Text:
@@ -125,8 +136,8 @@ def _side_by_side(line: Text, parts: Sequence[Text]) -> Text:
     return joined
 
 
-def _caption_line(captions: Sequence[str], layout: Layout) -> Text:
-    line = Text(" " * layout.gutter, end="")
+def _caption_line(label: str, captions: Sequence[str], layout: Layout) -> Text:
+    line = Text(end="").append(f"{label:>{layout.gutter - 2}}  " if layout.gutter else "", "dim")
     for index, words in enumerate(captions[: layout.shown]):
         words = caption(clean(words), layout.columns)
         style = palette.GOOD if words.endswith("✓") else palette.BAD if words.endswith("✗") else "dim"

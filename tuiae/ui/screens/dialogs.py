@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
-from tuiae.ui.keys import APP, ELSEWHERE, LIVE, RUNS, Key
+from tuiae.ui.keys import APP, COMPARE, ELSEWHERE, LIVE, RUNS, Key
 from tuiae.ui.render import palette
 
 
@@ -69,7 +69,9 @@ class HelpDialog(ModalScreen[None]):
             dialog.border_subtitle = "escape closes"
             with Horizontal():
                 yield Static(_table([("this run", _rows(LIVE)), ("list of runs", _rows(RUNS))]), classes="keys")
-                yield Static(_table([("everywhere", _rows(APP)), ("moving", list(ELSEWHERE))]), classes="keys")
+                own = [key for key in COMPARE if key.help and key not in LIVE]
+                rest = [("comparison", _rows(own)), ("everywhere", _rows(APP)), ("moving", list(ELSEWHERE))]
+                yield Static(_table(rest), classes="keys")
 
 
 def _rows(keys: Sequence[Key]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""All runs, to open one of them."""
+"""All runs, to open one of them or to compare several."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from textual.widgets import DataTable, Footer, Static
 
 from tuiae.runs.listing import RunLister, RunRow
 from tuiae.ui.keys import RUNS
-from tuiae.ui.render.status import RUN_COLUMNS, RUN_NUMBERS, run_cells
+from tuiae.ui.render.status import MARK_CELLS, RUN_COLUMNS, RUN_NUMBERS, marked, run_cells, run_columns, run_name
+from tuiae.ui.screens.compare import CompareScreen
+from tuiae.ui.widgets.message import MessageLine
 
 REFRESH_SECONDS = 2.0
-WIDE = 110  # columns from which every column of the table fits
+WIDE = 110  # columns from which every column of the table fits but the tags
+WIDEST = 140
 NARROW_COLUMNS = ("run", "state", "epoch", "test loss")
 
 
@@ -39,7 +42,7 @@ class RunTable(DataTable[Text]):
 
 
 class RunsScreen(Screen[None]):
-    """A table that keeps its cursor while runs come and go."""
+    """A table that keeps its cursor, and what is selected, while runs come and go."""
 
     BINDINGS = [key.binding for key in RUNS]
 
@@ -56,11 +59,13 @@ class RunsScreen(Screen[None]):
         self._lister = RunLister(root)
         self._paths: dict[str, Path] = {}
         self._layout: tuple[list[str], dict[str, int]] = ([], {})
+        self._selected: dict[str, None] = {}  # in the order of selection
 
     def compose(self) -> ComposeResult:
         yield Static(Text.assemble((" tuiae", "bold"), "  all runs"), id="title")
         yield RunTable(cursor_type="row", zebra_stripes=False)
         yield Static(id="empty")
+        yield MessageLine()
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -85,10 +90,17 @@ class RunsScreen(Screen[None]):
         empty = self.query_one("#empty", Static)
         empty.display = not event.rows
         empty.update(Text(f"no runs in {self._root} yet\n\n2 goes to the form, r starts one", justify="center"))
-        names = NARROW_COLUMNS if self.size.width < WIDE else RUN_COLUMNS
+        names: tuple[str, ...] = NARROW_COLUMNS if self.size.width < WIDE else RUN_COLUMNS[:-1]
+        if self.size.width >= WIDEST:
+            names = run_columns(event.rows)
+        self._paths = {row.path.name: row.path for row in event.rows}
+        self._selected = {name: None for name in self._selected if name in self._paths}
         cells = {row.path.name: _cells(row, names) for row in event.rows}
         widths = {name: max(cell_len(name), *(line[name].cell_len for line in cells.values()), 0) for name in names}
-        self._paths = {row.path.name: row.path for row in event.rows}
+        for name in self._selected:
+            cells[name]["run"] = marked(cells[name]["run"], widths["run"])
+        widths["run"] += MARK_CELLS
+        self._count_selected()
         if (list(cells), widths) != self._layout:
             self._rebuild(table, cells, widths)
             return
@@ -122,6 +134,36 @@ class RunsScreen(Screen[None]):
     def action_open(self) -> None:
         """Open the run under the cursor."""
         self.query_one(DataTable).action_select_cursor()
+
+    def action_select(self) -> None:
+        """Select the run under the cursor for a comparison, or take it out again, and go to the next."""
+        table = self.query_one(DataTable)
+        if not table.is_valid_row_index(table.cursor_row):
+            return
+        name = self._layout[0][table.cursor_row]
+        if name in self._selected:
+            del self._selected[name]
+        else:
+            self._selected[name] = None
+        room = self._layout[1]["run"] - MARK_CELLS
+        table.update_cell(name, "run", marked(run_name(name), room) if name in self._selected else run_name(name))
+        table.action_cursor_down()
+        self.query_one(MessageLine).forget_trouble()
+        self._count_selected()
+
+    def _count_selected(self) -> None:
+        number = len(self._selected)
+        words = f"{number} selected · c compares them" if number > 1 else f"{number} selected · space selects more"
+        self.query_one(MessageLine).hint(words if number else "space selects runs, c compares them", "quiet")
+
+    def action_compare(self) -> None:
+        """Lay the selected runs beside each other."""
+        if len(self._selected) < 2:
+            told = "one run is selected" if self._selected else "no run is selected"
+            self.query_one(MessageLine).insist(f"{told}: select two or more with space, then press c", "caution")
+            return
+        # Oldest first, as `--tag` has them: what was tried later stands below.
+        self.app.push_screen(CompareScreen([self._paths[name] for name in sorted(self._selected)]))
 
     def action_back(self) -> None:
         """Back to the open run."""

@@ -15,25 +15,22 @@ from tuiae.ui.render.text import shorten
 from tuiae.ui.widgets.panel import FRAME
 
 MOST_LINES = 1000
+THIN_SCROLLBAR = """
+    scrollbar-size: 0 1;
+    scrollbar-color: $foreground 25%;
+    scrollbar-color-hover: $foreground 45%;
+    scrollbar-color-active: $accent;
+    scrollbar-background: $background;
+    scrollbar-background-hover: $background;
+    scrollbar-background-active: $background;
+"""
 
 
 class LogPanel(ScrollView, can_focus=True):
     """The last lines of a log; it follows the end until one scrolls up."""
 
     # Textual's RichLog keeps unbounded writes while it is hidden and cuts what it once drew narrow.
-    DEFAULT_CSS = (
-        "LogPanel {"
-        + FRAME
-        + """
-        scrollbar-size: 0 1;
-        scrollbar-color: $foreground 25%;
-        scrollbar-color-hover: $foreground 45%;
-        scrollbar-color-active: $accent;
-        scrollbar-background: $background;
-        scrollbar-background-hover: $background;
-        scrollbar-background-active: $background;
-    }"""
-    )
+    DEFAULT_CSS = "LogPanel {" + FRAME + THIN_SCROLLBAR + "}"
 
     def __init__(self, title: str = "log", *, empty: str = "nothing logged yet", id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)

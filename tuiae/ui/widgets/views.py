@@ -29,6 +29,10 @@ class ViewBar(Horizontal):
 
     view: reactive[str] = reactive(VIEWS[0])
 
+    def __init__(self, views: tuple[str, ...] = VIEWS) -> None:
+        super().__init__()
+        self._views = views
+
     class Chosen(Message):
         """Another panel is to show."""
 
@@ -37,7 +41,7 @@ class ViewBar(Horizontal):
             self.view = view
 
     def compose(self) -> ComposeResult:
-        for view in VIEWS:
+        for view in self._views:
             yield ViewTab(view)
 
     def watch_view(self, view: str) -> None:

@@ -1,0 +1,540 @@
+"""Runs beside each other: the figures, the command, and the screen of the dashboard."""
+
+from __future__ import annotations
+
+import copy
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Laboratory
+from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Desk, Script, open_desk, script
+from test_dashboard_snapshots import Snap, colours, fixed, snapshot  # noqa: F401 - colours is a fixture
+from test_imports import loaded
+
+from tests.terminal import Terminal
+from tuiae.files import read_json, replace_json
+from tuiae.studies.compare import Comparison, cautions, lines, rankable, spread
+from tuiae.studies.compare_reader import CompareReader
+from tuiae.studies.labels import letters
+from tuiae.studies.shared_images import shared_images
+from tuiae.ui.render.compare import compare_curves, seeds_table, settings_table, values_table
+from tuiae.ui.render.compare_images import shared_grid
+from tuiae.ui.screens.compare import CompareScreen
+from tuiae.ui.screens.runs import RunsScreen
+
+ESCAPE = "\x1b"
+
+
+def settings(base: dict[str, Any] = AUTOENCODER, **changes: Any) -> dict[str, Any]:
+    """A config with some keys set: `model__latent=3` for model.latent."""
+    document = copy.deepcopy(base)
+    for key, value in changes.items():
+        section, _, leaf = key.rpartition("__")
+        (document.setdefault(section, {}) if section else document)[leaf] = value
+    return document
+
+
+def begin(root: Path, number: int, document: dict[str, Any]) -> Script:
+    """A live run with a name of its own that sorts by its number."""
+    played = script(root, document, f"202001{number:02}-000000-{document['name']}-{number:04}")
+    played.begin()
+    return played
+
+
+def tell(played: Script, epoch: int, loss: float) -> None:
+    """One more epoch, with this loss on test images."""
+    for split, value in (("train", loss / 2), ("test", loss)):
+        values = {"loss": value, "accuracy": 1 - value}
+        played.writer.event("metric", split=split, step=4 * epoch, epoch=epoch, values=values)
+    played.sample(epoch)
+    played.writer.status(now=True, state="running", epoch=epoch, elapsed=2.0 * epoch)
+
+
+def end(root: Path, number: int, losses: list[float], document: dict[str, Any]) -> Script:
+    """A finished run with these losses on test images."""
+    played = begin(root, number, document)
+    for epoch, loss in enumerate(losses, 1):
+        tell(played, epoch, loss)
+    played.writer.close("finished")
+    return played
+
+
+def read(*scripts: Script) -> Comparison:
+    return CompareReader([played.run.root for played in scripts]).read_all()
+
+
+@pytest.fixture
+def study(lab: Laboratory) -> list[Script]:
+    """Two sizes of code, three seeds each, of which the second size is the better one."""
+    return [
+        end(lab.runs, 10 * latent + seed, [0.4, 0.8 / latent + 0.01 * seed, 0.9 / latent], document)
+        for latent in (4, 8)
+        for seed in (0, 1, 2)
+        for document in [settings(model__latent=latent, training__seed=seed)]
+    ]
+
+
+# Labels and groups
+
+
+def test_runs_go_by_what_differs_and_seeds_of_one_config_are_a_group(study: list[Script]) -> None:
+    comparison = read(*study[::-1])  # named in another order: a group's runs stand together all the same
+    assert [(group.key, group.label, len(group.entries)) for group in comparison.groups] == [
+        ("A", "latent=8", 3),
+        ("B", "latent=4", 3),
+    ]
+    assert [entry.key for entry in comparison.entries] == ["A1", "A2", "A3", "B1", "B2", "B3"]
+    assert comparison.entries[0].label == "latent=8 seed=2"
+    assert {difference.key: difference.values for difference in comparison.differences} == {
+        "model.latent": (8, 8, 8, 4, 4, 4),
+        "training.seed": (2, 1, 0, 2, 1, 0),
+    }
+
+
+def test_names_alone_make_no_difference_and_the_same_run_twice_is_told_apart(lab: Laboratory) -> None:
+    twice = [end(lab.runs, number, [0.1], settings(name=name)) for number, name in ((1, "one"), (2, "two"), (3, "one"))]
+    comparison = read(*twice)
+    assert [entry.label for entry in comparison.entries] == ["one (0001)", "two", "one (0003)"]
+    assert len(comparison.groups) == 1
+
+
+def test_keys_of_the_same_name_in_two_sections_keep_their_section(lab: Laboratory) -> None:
+    changes: list[dict[str, Any]] = [{}, {"checkpoint__every": 2}, {"samples__every": 3}, {"model__latent": 3}]
+    runs = [end(lab.runs, number, [0.1], settings(**change)) for number, change in enumerate(changes, 1)]
+    # How often something is written decides nothing: it names a run only where nothing else differs.
+    assert [entry.label for entry in read(*runs).entries][3] == "latent=3"
+    assert [entry.label for entry in read(*runs[:3]).entries] == [
+        "checkpoint.every=1 samples.every=1",
+        "checkpoint.every=2 samples.every=1",
+        "checkpoint.every=1 samples.every=3",
+    ]
+
+
+def test_where_too_much_differs_names_are_the_labels(lab: Laboratory) -> None:
+    wide = {"name": "wide", "model__latent": 32, "model__hidden": [64], "model__activation": "gelu"}
+    wide |= {"training__epochs": 5, "training__batch_size": 16, "noise__level": 0.1}
+    every = [settings(), settings(**wide), settings(**wide, model__dropout=0.1)]
+    runs = [end(lab.runs, number, [0.1], document) for number, document in enumerate(every, 1)]
+    labels = [entry.label for entry in read(*runs).entries]
+    assert labels == ["denoise", "wide dropout=0", "wide dropout=0.1"]
+
+
+def test_letters_go_on_after_z() -> None:
+    assert [letters(index) for index in (0, 25, 26, 51, 52)] == ["A", "Z", "AA", "AZ", "BA"]
+
+
+# Figures
+
+
+def test_the_best_value_knows_its_epoch_and_which_way_is_better(lab: Laboratory) -> None:
+    entry = read(end(lab.runs, 1, [0.4, 0.2, 0.2, 0.3], settings())).entries[0]
+    loss, accuracy = entry.best("loss"), entry.best("accuracy")
+    assert loss is not None
+    assert accuracy is not None
+    assert (loss.value, loss.epoch) == (0.2, 2)
+    assert (accuracy.value, accuracy.epoch) == (0.8, 2)
+    assert (entry.final("loss"), entry.final("loss", "train"), entry.final("kl")) == (0.3, 0.15, None)
+
+
+def test_the_spread_of_a_group(study: list[Script]) -> None:
+    first = read(*study).groups[0]
+    found = first.best("loss")
+    assert found is not None
+    values = [0.2, 0.21, 0.22]
+    assert (found.n, found.low, found.high) == (3, pytest.approx(0.2), pytest.approx(0.22))
+    assert found.mean == pytest.approx(np.mean(values))
+    assert found.std == pytest.approx(np.std(values, ddof=1))
+    assert spread([0.1, None, 0.3]) == spread([0.1, 0.3])
+    two = spread([0.1, 0.3])
+    assert two is not None
+    assert two.std is None
+    assert spread([None]) is None
+
+
+def test_a_value_that_is_no_number_counts_for_nothing_and_is_said(lab: Laboratory) -> None:
+    good = end(lab.runs, 1, [0.4, 0.2], settings(training__seed=1))
+    bad = end(lab.runs, 2, [0.5, float("nan")], settings(training__seed=2))
+    comparison = read(good, bad)
+    final, best = comparison.groups[0].final("loss"), comparison.groups[0].best("loss")
+    assert final is not None
+    assert best is not None
+    assert (final.n, final.mean, best.n) == (1, 0.2, 2)
+    assert "1 of 2" in seeds_table(comparison, "loss", 100).plain
+
+
+def test_many_runs_are_drawn_as_means_and_many_groups_as_the_best(lab: Laboratory, study: list[Script]) -> None:
+    few, words = lines(read(*study), "loss")
+    assert (len(few), words) == (6, "")
+    more = [
+        end(lab.runs, 40 + seed, [0.4, 0.3], settings(model__latent=4, training__seed=seed)) for seed in range(3, 7)
+    ]
+    overlay = compare_curves(read(*study, *more), "loss")
+    assert overlay.note == "curves are means over seeds"
+    means = dict(zip([curve.label for curve in overlay.test], overlay.test, strict=True))
+    # The mean ends where the first of its runs ends: beyond, it would be one of fewer.
+    assert means["A latent=4"].x.tolist() == [1, 2]
+    assert means["B latent=8"].y.tolist() == pytest.approx([0.4, 0.11, 0.9 / 8])
+    sizes = [end(lab.runs, 60 + size, [0.1 + 0.01 * size], settings(model__latent=20 + size)) for size in range(10)]
+    chosen, words = lines(read(*sizes), "loss")
+    assert [line.label for line in chosen] == [f"latent={20 + size}" for size in range(8)]
+    assert words == "curves: the best 8 of 10 runs by test loss"
+    assert [line.label for line in lines(read(*sizes), "accuracy")[0]] == [line.label for line in chosen]
+
+
+def test_what_cannot_be_ranked_is_said_and_no_best_is_marked(lab: Laboratory) -> None:
+    runs = [
+        end(lab.runs, 1, [0.2], settings()),
+        end(lab.runs, 2, [0.1], settings(training__loss="l1")),
+        end(lab.runs, 3, [0.3], settings(data__dataset="digits")),
+    ]
+    assert cautions(read(*runs[:1]), "loss") == ()
+    assert cautions(read(*runs), "loss") == (
+        "loss is not the same measure in all (mse / l1)",
+        "figures are of different images: glyphs, digits",
+    )
+    betas = [settings(model__family="vae", training__loss="bce", training__beta=beta) for beta in (1.0, 4.0)]
+    variational = read(*(end(lab.runs, 4 + place, [20.0], document) for place, document in enumerate(betas)))
+    assert cautions(variational, "loss") == ("loss is not the same measure in all (bce + 1 KL / bce + 4 KL)",)
+    assert rankable(variational, "reconstruction")
+    assert not rankable(variational, "kl")
+    assert rankable(read(runs[0], runs[1]), "accuracy")
+    assert not rankable(read(runs[0], runs[1]), "loss")
+    assert "◂" in values_table(read(runs[0], runs[1]), "accuracy", 100).plain
+    assert "◂" not in values_table(read(runs[0], runs[1]), "loss", 100).plain
+
+
+# Tables
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200, 500])
+def test_tables_keep_to_their_width_and_to_the_figures(study: list[Script], width: int) -> None:
+    comparison = read(*study)
+    for table in (values_table, seeds_table):
+        drawn = table(comparison, "loss", width)
+        assert max(line.cell_len for line in drawn.split()) <= max(width, 70 if table is seeds_table else 45)
+    shown = values_table(comparison, "loss", width).plain
+    assert "0.2250" in shown
+    assert "0.1125 ◂" in shown
+    assert ("time" in shown) == (width >= 80)
+
+
+def test_settings_that_do_not_fit_go_on_below_and_groups_stand_for_runs(lab: Laboratory, study: list[Script]) -> None:
+    comparison = read(*study)
+    assert "A1" in settings_table(comparison, 80).plain
+    narrow = settings_table(comparison, 30).plain
+    assert "0,1,2" in narrow
+    assert "A1" not in narrow
+    other = read(*(end(lab.runs, 50 + size, [0.1], settings(model__latent=1000 + size)) for size in range(12)))
+    blocks = settings_table(other, 50).plain.split("\n\n")
+    assert len(blocks) > 1
+    assert all(len(line) <= 50 for line in "\n".join(blocks).splitlines())
+    assert all(str(1000 + size) in "".join(blocks) for size in range(12))
+
+
+# Pictures
+
+
+def test_only_the_same_images_share_a_grid_and_the_rest_are_named(lab: Laboratory) -> None:
+    runs = [end(lab.runs, number, [0.2], settings(model__latent=number)) for number in (1, 2)]
+    other = begin(lab.runs, 3, settings(data__dataset="digits"))
+    arrays = {name: np.zeros((4, 1, 8, 8), np.uint8) for name in ("inputs", "reconstructions")}
+    other.writer.sample(1, **arrays)
+    other.writer.close("finished")
+    shifted = begin(lab.runs, 4, settings(model__latent=4))
+    shifted.writer.sample(1, **{name: np.full((8, 1, 7, 5), 9, np.uint8) for name in arrays})
+    shifted.writer.close("finished")
+    without = script(lab.runs, settings(model__latent=5), "20200105-000000-denoise-0005")
+    shared = shared_images(read(*runs, other, shifted, without))
+    assert [entry.key for entry in shared.entries] == ["A", "B"]
+    assert shared.inputs is not None
+    assert shared.inputs.shape == (8, 1, 7, 5)
+    assert shared.sentence == (
+        "left out: C (other images: digits 8x8), D (other images of the same set), E (no pictures yet)"
+    )
+    drawn = shared_grid(shared, 76, 30).plain
+    assert "left out: C (other" in drawn
+    assert [label for label in ("input", "noisy", "A ", "B ") if label in drawn] == ["input", "noisy", "A ", "B "]
+    without.writer.close("finished")
+
+
+def test_runs_of_different_sample_counts_share_what_both_have(lab: Laboratory) -> None:
+    long, short = (begin(lab.runs, number, settings(model__latent=number)) for number in (1, 2))
+    inputs = np.arange(8 * 35, dtype=np.uint8).reshape(8, 1, 7, 5)
+    for played, count in ((long, 8), (short, 3)):
+        played.writer.sample(1, inputs=inputs[:count], reconstructions=inputs[:count])
+        played.writer.close("finished")
+    shared = shared_images(read(long, short))
+    assert len(shared.entries) == 2
+    assert shared.inputs is not None
+    assert len(shared.inputs) == 3
+
+
+def test_a_classifier_says_what_it_takes_the_images_for(lab: Laboratory) -> None:
+    runs = [end(lab.runs, number, [0.2], settings(base)) for number, base in ((1, AUTOENCODER), (2, CLASSIFIER))]
+    drawn = shared_grid(shared_images(read(*runs)), 100, 24).plain
+    assert re.search(r"B +a ✓ +b ✓ +c ✓ +a ✗", drawn)
+
+
+@pytest.mark.parametrize("height", range(4, 40, 5))
+def test_rows_that_do_not_fit_are_named(study: list[Script], height: int) -> None:
+    shared = shared_images(read(*study))
+    drawn = shared_grid(shared, 60, height)
+    assert len(drawn.split(allow_blank=True)) <= height
+    missing = re.search(r"no room for (.*)", drawn.plain)
+    shown = [entry.key for entry in shared.entries if re.search(rf"^ *{entry.key} ", drawn.plain, re.MULTILINE)]
+    left = missing.group(1).split(", ") if missing else []
+    assert sorted(shown + left) == [entry.key for entry in shared.entries] or "too small" in drawn.plain
+    if 0 < len(shown) < 6:
+        assert {key[0] for key in shown} == {"A", "B"} or len(shown) == 1
+
+
+# Growing, torn, foreign
+
+
+def test_growing_runs_are_followed_and_nothing_new_is_the_same_comparison(lab: Laboratory) -> None:
+    live = begin(lab.runs, 1, settings())
+    done = end(lab.runs, 2, [0.3], settings(model__latent=3))
+    now = [0.0]
+    reader = CompareReader([live.run.root, done.run.root], clock=lambda: now[0])
+    first = reader.read_all()
+    assert first.live
+    assert "A: no test loss yet" in cautions(first, "loss")
+    assert reader.poll() is first
+    tell(live, 1, 0.25)
+    second = reader.poll()
+    assert second.entries[0].final("loss") == 0.25
+    assert second.entries[0].sample is first.entries[0].sample  # pictures of a live run wait their turn
+    now[0] += 10
+    tell(live, 2, 0.2)
+    third = reader.poll()
+    assert third.entries[0].sample is not None
+    assert third.entries[0].sample.epoch == 2
+    assert third.entries[1] is not None
+    assert "A still train: what is final is so only for now" in cautions(third, "loss")
+    assert "● 2/6" in values_table(third, "loss", 120).plain
+    live.writer.close("finished")
+    assert not reader.poll().live
+
+
+@pytest.mark.parametrize(
+    "content", [b"\0" * 300, b"[model\nlatent", bytes(range(256)), b'{"kind": "metric", "values": []}\n']
+)
+def test_a_torn_run_is_compared_by_what_can_be_read(lab: Laboratory, content: bytes) -> None:
+    good, torn = (end(lab.runs, number, [0.3], settings(model__latent=number)) for number in (1, 2))
+    torn.run.config.write_bytes(content)
+    torn.run.sample(1).write_bytes(content)
+    comparison = read(good, torn)
+    assert comparison.entries[1].label == torn.run.id
+    assert comparison.entries[1].final("loss") == 0.3
+    assert cautions(comparison, "loss") == ("B: config not readable; compared by figures alone",)
+    torn.run.events.write_bytes(content)
+    torn.run.status.write_bytes(content)
+    torn.run.meta.write_bytes(content)
+    comparison = read(good, torn)
+    assert comparison.entries[1].final("loss") is None
+    for width in (20, 80):
+        values_table(comparison, "loss", width)
+        settings_table(comparison, width)
+        shared_grid(shared_images(comparison), width, 20)
+
+
+# The command
+
+
+def test_compare_as_one_document(lab: Laboratory) -> None:
+    trained = [
+        lab.train("--latent", str(latent), "--epochs", "2", "--seed", str(seed)) for latent, seed in ((3, 0), (6, 1))
+    ]
+    result = lab("compare", *(run.id for run in trained), "--json")
+    document = result.document
+    assert [run["run"] for run in document["runs"]] == [run.id for run in trained]
+    assert [run["label"] for run in document["runs"]] == ["latent=3 seed=0", "latent=6 seed=1"]
+    for run in document["runs"]:
+        history = run["history"]["test/loss"]
+        assert len(history) == 2
+        assert run["history_epochs"]["test/loss"] == [1, 2]
+        assert run["metrics"]["test/loss"] == history[-1]
+        assert run["best"]["test/loss"]["value"] == min(history)
+        assert run["seconds"] > 0
+    first, second = (run.id for run in trained)
+    assert document["differences"] == {"model.latent": {first: 3, second: 6}, "training.seed": {first: 0, second: 1}}
+    assert [group["n"] for group in document["groups"]] == [1, 1]
+    assert document["groups"][0]["test"]["final/loss"]["std"] is None
+    assert document["same_images"] == {"runs": [first, second], "left_out": {}}
+    plain = lab("compare", *(run.id for run in trained))
+    assert ESCAPE not in plain.stdout
+    assert "latent=6 seed=1" in plain.stdout
+    assert "model.latent" in plain.stdout
+
+
+def test_a_tag_selects_its_runs_oldest_first(lab: Laboratory, study: list[Script]) -> None:
+    for played in study[1:4]:
+        replace_json(played.run.meta, {**read_json(played.run.meta), "tags": ["codes", "more"]})
+    document = lab("compare", "--tag", "codes", "--json").document
+    assert [run["run"] for run in document["runs"]] == [played.run.id for played in study[1:4]]
+    both = lab("compare", study[0].run.id, study[1].run.id, "--tag", "codes", "--json").document
+    assert [run["run"] for run in both["runs"]] == [played.run.id for played in study[:4]]
+
+
+def test_what_cannot_be_compared_is_told_in_a_sentence(lab: Laboratory, study: list[Script], tmp_path: Path) -> None:
+    ids = [played.run.id for played in study[:2]]
+    for arguments, words in [
+        ((), "nothing to compare"),
+        ((ids[0],), f"only {ids[0]} to compare"),
+        ((ids[0], ids[0]), f"only {ids[0]} to compare"),
+        (("--tag", "none"), "carries the tag 'none'"),
+        ((ids[0], str(tmp_path)), "no run matches"),
+        ((*ids, "--metric", "acuracy"), "none of these runs has a test acuracy"),
+        ((*ids, "--metric", "acuracy"), "did you mean 'accuracy'?"),
+    ]:
+        result = lab("compare", *arguments, check=2)
+        assert words in result.stderr
+        assert "try: " in result.stderr
+        assert result.stdout == ""
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_on_a_terminal_curves_tables_and_pictures_fit(
+    lab: Laboratory, study: list[Script], columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in lab.environment.items():
+        monkeypatch.setenv(name, value)
+    command = [sys.executable, "-m", "tuiae.cli", "compare", *(played.run.id for played in study)]
+    with Terminal(command, columns, 120) as terminal:
+        assert terminal.exit_code(60) == 0
+        shown = terminal.text()
+        assert re.search(r"train loss +test loss", shown)
+        for words in ("◆ A1", "* B3", "latent=8 seed=2", "over seeds", "training.seed", "input", "▀"):
+            assert words in shown
+        # Nothing was wrapped: what follows a table's line is the next run.
+        names = re.findall(r"^\S ([AB]\d) +latent=\d seed=\d +✓ 3/6", shown, re.MULTILINE)
+        assert names == ["A1", "A2", "A3", "B1", "B2", "B3"]
+
+
+def test_comparing_needs_no_torch(study: list[Script]) -> None:
+    code = f"""
+import contextlib, io
+import tuiae.cli
+sys.argv = ["tuiae", "compare", *{[played.run.id for played in study]!r}]
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as told:
+    tuiae.cli.main()
+assert "over seeds" in told.getvalue()
+"""
+    assert loaded(code) == []
+
+
+# The dashboard
+
+
+def compared(desk: Desk) -> Comparison | None:
+    return desk.app.screen.comparison if isinstance(desk.app.screen, CompareScreen) else None
+
+
+async def test_select_two_compare_and_come_back(study: list[Script]) -> None:
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.shows("runs · 6", "space selects runs", "space Select", "c Compare")
+        await desk.press("c")
+        await desk.shows("no run is selected: select two or more with space")
+        await desk.press("space")
+        await desk.shows("1 selected", "◆")
+        await desk.press("c")
+        await desk.shows("one run is selected")
+        await desk.press("down", "down", "space")
+        await desk.shows("2 selected · c compares them")
+        marked = [str(row[0]).split()[0] for row in desk.rows() if "◆" in str(row[0])]
+        assert marked == [study[5].run.id, study[2].run.id]
+        await desk.press("c")
+        screen = await desk.shows(
+            "train loss", "test loss", "◆ A", "• B", "latent=4", "same test images", "what differs"
+        )
+        assert "2 runs" in screen
+        assert "seed=2" not in screen
+        await desk.press("m")
+        await desk.shows("test accuracy")
+        await desk.press("question_mark")
+        await desk.shows("next metric", "back to the list", "compare the selected")
+        await desk.press("escape")
+        await desk.shows("test accuracy")
+        await desk.press("escape")
+        await desk.until(lambda: isinstance(desk.app.screen, RunsScreen))
+        await desk.shows("2 selected")
+        await desk.press("c", "1")
+        await desk.until(lambda: isinstance(desk.app.screen, RunsScreen))
+        # Where the cursor stands now is one of the two: taken out, one is left.
+        await desk.press("up", "space")
+        await desk.shows("1 selected")
+
+
+async def test_a_comparison_grows_with_its_runs(lab: Laboratory) -> None:
+    live = begin(lab.runs, 1, settings())
+    done = end(lab.runs, 2, [0.3, 0.2], settings(model__latent=3))
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.shows("runs · 2")
+        await desk.press("space", "space", "c")
+        await desk.shows("● 1 live", "no test loss yet")
+        tell(live, 1, 0.1234)
+        await desk.shows("0.1234 ◂", "1/6")
+        await desk.press("2")
+        await desk.shows("configure")
+        tell(live, 2, 0.0567)
+        live.writer.close("finished")
+        await desk.press("1")
+        await desk.shows("0.0567", "✓ 2/6")
+        await desk.until(lambda: "live" not in desk.screen)
+    assert done.run.root.exists()
+
+
+async def test_a_small_screen_shows_one_part_at_a_time(study: list[Script]) -> None:
+    async with open_desk(size=(80, 24)) as desk:
+        await desk.press("1")
+        await desk.shows("runs · 6")
+        await desk.press(*["space"] * 6, "c")
+        await desk.shows("train loss", "test loss", "◆A1")
+        for words in (("over seeds", "latent=8 seed=2"), ("model.latent",), ("input", "no room for"), ("train loss",)):
+            await desk.press("v")
+            await desk.shows(*words)
+        await desk.press("v", "z")
+        await desk.until(lambda: "curves" not in desk.screen)
+        await desk.press("escape")
+        await desk.shows("curves", "settings")
+        assert compared(desk) is not None
+        await desk.press("v", "v", "i")
+        await desk.shows("input")
+        await desk.until(lambda: not set("▀▄█") & set(desk.screen))
+
+
+async def test_runs_that_go_or_are_hostile_do_no_harm(lab: Laboratory) -> None:
+    runs = [end(lab.runs, number, [0.3], settings(model__latent=number)) for number in (1, 2, 3)]
+    text = runs[0].run.config.read_text()
+    runs[0].run.config.write_text(text.replace('name = "denoise"', f"name = {HOSTILE!r}"))
+    runs[1].run.log.write_bytes(HOSTILE.encode())
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.shows("runs · 3")
+        await desk.press("space", "space", "space", "c")
+        await desk.shows("config not readable", "same test images")
+        for size in ((80, 24), (200, 60), (120, 40)):
+            await desk.pilot.resize_terminal(*size)
+            await desk.pilot.pause()
+            assert all(character.isprintable() or character == "\n" for character in desk.screen)
+        await desk.press("1")
+        await desk.shows("3 selected")
+
+
+def test_the_compare_screen(lab: Laboratory, study: list[Script], snap_compare: Snap) -> None:
+    for played in study:
+        fixed(played.run)
+
+    async def act(desk: Desk) -> None:
+        await desk.press("1")
+        await desk.shows("runs · 6")
+        await desk.press(*["space"] * 5, "c")
+        await desk.shows("over seeds", "input", "B2")
+
+    assert snapshot(snap_compare, (120, 40), act)

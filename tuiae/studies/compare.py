@@ -1,0 +1,269 @@
+"""Several runs beside each other: what differs, what came of it, and how far seeds spread. Reads, never trains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from tuiae.config import VARIATIONAL, RunConfig
+from tuiae.runs.snapshot import Sample, Series, Snapshot
+from tuiae.studies.labels import Difference, differences, letters, recipe, recipe_labels, run_labels
+
+MOST_CURVES = 8
+"""Curves that can still be told apart in one plot."""
+HIGHER_IS_BETTER = ("accuracy", "psnr", "ssim")
+UNRANKED = ("kl",)
+"""A part of a loss that is traded for another: its lowest value is no merit."""
+Moment = tuple[Snapshot, Sample | None]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best value of a curve and the first epoch that reached it."""
+
+    value: float
+    epoch: float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of a comparison; `key` is its group's letter, with a number where the group has several runs."""
+
+    key: str
+    label: str
+    snapshot: Snapshot
+    sample: Sample | None = None
+
+    def series(self, split: str, metric: str) -> Series | None:
+        return self.snapshot.series.get((split, metric))
+
+    def final(self, metric: str, split: str = "test") -> float | None:
+        """The last value; None when there is none or it is not a finite number."""
+        value = self.snapshot.latest(split, metric)
+        return value if value is not None and math.isfinite(value) else None
+
+    def best(self, metric: str, split: str = "test") -> Best | None:
+        """The lowest value, or the highest where higher is better."""
+        series = self.series(split, metric)
+        if series is None or not np.isfinite(series.values).any():
+            return None
+        values = np.where(np.isfinite(series.values), series.values, np.nan)
+        index = int(np.nanargmax(values) if metric in HIGHER_IS_BETTER else np.nanargmin(values))
+        return Best(float(values[index]), float(series.epochs[index]))
+
+    def best_value(self, metric: str) -> float | None:
+        best = self.best(metric)
+        return best.value if best else None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over the seeds of a group; `n` runs have it, `std` is the sample's, from three on."""
+
+    n: int
+    mean: float
+    low: float
+    high: float
+    std: float | None
+
+
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """Mean and spread of what was measured; None when nothing was."""
+    known = np.array([value for value in values if value is not None])
+    if not len(known):
+        return None
+    low, high = float(known.min()), float(known.max())
+    # Equal values have rounding errors as their deviation.
+    std = (float(known.std(ddof=1)) if high > low else 0.0) if len(known) > 2 else None
+    return Spread(len(known), float(known.mean()), low, high, std)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs whose configs differ in nothing but seed and name."""
+
+    key: str
+    label: str
+    entries: tuple[Entry, ...]
+
+    def final(self, metric: str) -> Spread | None:
+        return spread(entry.final(metric) for entry in self.entries)
+
+    def best(self, metric: str) -> Spread | None:
+        return spread(entry.best_value(metric) for entry in self.entries)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One moment of several runs, group by group in the order in which they were named."""
+
+    entries: tuple[Entry, ...]
+    groups: tuple[Group, ...]
+    differences: tuple[Difference, ...]
+    """Values in the order of `entries`."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What was measured on test images, loss and accuracy first."""
+        names = {name for entry in self.entries for split, name in entry.snapshot.series if split == "test"}
+        first = [name for name in ("loss", "accuracy") if name in names]
+        return (*first, *sorted(names - set(first)))
+
+    @property
+    def seeded(self) -> bool:
+        """Whether some group has several runs, so that there is a spread to show."""
+        return len(self.groups) < len(self.entries)
+
+    @property
+    def live(self) -> bool:
+        return any(entry.snapshot.status.live for entry in self.entries)
+
+
+def compare(moments: Sequence[Moment]) -> Comparison:
+    """Label, group and order runs."""
+    recipes = [recipe(snapshot.config) if snapshot.config else snapshot.id for snapshot, _ in moments]
+    places = {name: index for index, name in enumerate(dict.fromkeys(recipes))}
+    order = sorted(range(len(moments)), key=lambda index: places[recipes[index]])
+    moments, recipes = [moments[index] for index in order], [recipes[index] for index in order]
+    configs, ids = [snapshot.config for snapshot, _ in moments], [snapshot.id for snapshot, _ in moments]
+    group_labels = recipe_labels(configs, ids)
+    labels = run_labels(group_labels, configs, ids)
+    entries: list[Entry] = []
+    groups: list[Group] = []
+    for name, place in places.items():
+        members = [index for index, other in enumerate(recipes) if other == name]
+        letter = letters(place)
+        keys = [f"{letter}{number}" for number in range(1, len(members) + 1)] if len(members) > 1 else [letter]
+        found = tuple(Entry(key, labels[i], *moments[i]) for key, i in zip(keys, members, strict=True))
+        label = group_labels[members[0]] if len(members) > 1 else labels[members[0]]
+        groups.append(Group(letter, label, found))
+        entries += found
+    return Comparison(tuple(entries), tuple(groups), differences(configs))
+
+
+# Curves
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one curve stands for: a run, or the mean of a group."""
+
+    key: str
+    label: str
+    entries: tuple[Entry, ...]
+
+
+def lines(comparison: Comparison, metric: str, most: int = MOST_CURVES) -> tuple[tuple[Line, ...], str]:
+    """Every run where they can be told apart, else means of groups, else the best groups; and a line that says so."""
+    if len(comparison.entries) <= most:
+        return tuple(Line(entry.key, entry.label, (entry,)) for entry in comparison.entries), ""
+    every = tuple(Line(group.key, group.label, group.entries) for group in comparison.groups)
+    means = "means over seeds" if comparison.seeded else ""
+    if len(every) <= most:
+        return every, f"curves are {means}"
+    chosen = _best_groups(comparison.groups, metric, most)
+    kept = tuple(line for line in every if line.key in chosen)
+    words = f"curves: the best {most} of {len(every)} {'groups' if means else 'runs'} by test {metric}"
+    return kept, f"{words}, {means}" if means else words
+
+
+def _best_groups(groups: Sequence[Group], metric: str, most: int) -> set[str]:
+    def rank(group: Group) -> float:
+        found = group.best(metric)
+        if found is None:
+            return math.inf
+        return -found.mean if metric in HIGHER_IS_BETTER else found.mean
+
+    return {group.key for group in sorted(groups, key=rank)[:most]}
+
+
+def mean_series(series: Sequence[Series]) -> Series:
+    """The mean at the epochs that all of them have reached."""
+    unique = [np.unique(one.epochs, return_index=True) for one in series]
+    epochs = reduce(np.intersect1d, [found for found, _ in unique])
+    values = [
+        one.values[first[np.searchsorted(found, epochs)]] for one, (found, first) in zip(series, unique, strict=True)
+    ]
+    return Series(np.zeros(len(epochs), np.int64), epochs, np.mean(values, axis=0))
+
+
+# What one should know before reading the figures
+
+
+def cautions(comparison: Comparison, metric: str) -> tuple[str, ...]:
+    """Sentences on what is not comparable, unreadable, or not at its end yet."""
+    datasets = _datasets(comparison)
+    said = [_measured(comparison, metric)]
+    said.append(f"figures are of different images: {', '.join(datasets)}" if len(datasets) > 1 else "")
+    torn = [entry.key for entry in comparison.entries if entry.snapshot.config is None]
+    if torn:
+        said.append(f"{_listed(torn)}: config not readable; compared by figures alone")
+    without = [entry.key for entry in comparison.entries if entry.best(metric) is None]
+    if without and len(without) < len(comparison.entries):
+        said.append(f"{_listed(without)}: no test {metric} yet")
+    live = [entry.key for entry in comparison.entries if entry.snapshot.status.live]
+    if live:
+        said.append(f"{_listed(live)} still train: what is final is so only for now")
+    ended = [e for e in comparison.entries if e.snapshot.status.state in ("stopped", "failed", "lost")]
+    said += [f"{e.key} {e.snapshot.status.state} at epoch {e.snapshot.status.epoch}" for e in ended]
+    return tuple(words for words in said if words)
+
+
+def measures(comparison: Comparison, metric: str) -> tuple[str, ...]:
+    """What a metric means in these runs: losses of different kinds have different units."""
+    if metric not in ("loss", "reconstruction", "accuracy"):
+        return ()
+    configs = [entry.snapshot.config for entry in comparison.entries if entry.snapshot.config]
+    return tuple(dict.fromkeys(_measure(config, metric) for config in configs))
+
+
+def _measure(config: RunConfig, metric: str) -> str:
+    training = config.training
+    if metric == "accuracy":
+        return "of classes" if config.is_classifier else "of pixels"
+    if config.is_classifier:
+        return "cross-entropy"
+    if config.model.family not in VARIATIONAL or metric == "reconstruction":
+        return training.loss
+    return f"{training.loss} + {training.beta:g} KL"
+
+
+def _measured(comparison: Comparison, metric: str) -> str:
+    kinds = measures(comparison, metric)
+    if len(kinds) < 2:
+        return ""
+    shared = [name for name in comparison.metrics if name not in ("loss", "accuracy") and _all_have(comparison, name)]
+    other = f"; one measure for all: {shared[0]}" if shared and metric == "loss" else ""
+    return f"{metric} is not the same measure in all ({' / '.join(kinds)}){other}"
+
+
+def _all_have(comparison: Comparison, metric: str) -> bool:
+    return all(entry.best(metric) is not None for entry in comparison.entries)
+
+
+def _datasets(comparison: Comparison) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(e.snapshot.config.data.dataset for e in comparison.entries if e.snapshot.config))
+
+
+def rankable(comparison: Comparison, metric: str) -> bool:
+    """Whether a better value means a better run: the same measure of images of the same set."""
+    return metric not in UNRANKED and len(measures(comparison, metric)) < 2 and len(_datasets(comparison)) < 2
+
+
+def _listed(keys: Sequence[str], most: int = 6) -> str:
+    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
+
+
+Figure = tuple[str, Callable[[Group], Spread | None]]
+
+
+def figures(comparison: Comparison, metric: str) -> tuple[Figure, ...]:
+    """What is told of a group: final and best of the metric, and of loss and accuracy."""
+    names = [name for name in dict.fromkeys((metric, "loss", "accuracy")) if name in comparison.metrics]
+    final: list[Figure] = [(f"final {name}", lambda group, name=name: group.final(name)) for name in names]  # type: ignore[misc]
+    best: list[Figure] = [(f"best {name}", lambda group, name=name: group.best(name)) for name in names]  # type: ignore[misc]
+    return tuple(figure for pair in zip(final, best, strict=True) for figure in pair)

@@ -1,0 +1,116 @@
+"""What tells runs apart: their configs side by side, and a short label for each."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuiae.config import RunConfig
+
+SEED = "training.seed"
+NAME = "name"
+QUIET = ("checkpoint.", "samples.")
+"""Sections that leave the result as it is; they name a run only where nothing else does."""
+MOST_IN_LABEL = 4
+"""Differing keys up to which a label lists them; beyond, names say more."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One dotted key, and its value in each run; None where a run's config cannot be read."""
+
+    key: str
+    values: tuple[Any, ...]
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """Every dotted key of a config with its value."""
+    flat: dict[str, Any] = {}
+    for key, value in config.model_dump(mode="json").items():
+        flat |= {f"{key}.{leaf}": item for leaf, item in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
+
+
+def recipe(config: RunConfig) -> str:
+    """What runs of one group share: everything but the seed and the name."""
+    return json.dumps({key: value for key, value in settings_of(config).items() if key not in (SEED, NAME)})
+
+
+def differences(configs: Sequence[RunConfig | None]) -> tuple[Difference, ...]:
+    """The keys in which the configs are not all the same, in the order of the document."""
+    every = [settings_of(config) if config is not None else None for config in configs]
+    known = [settings for settings in every if settings is not None]
+    keys = dict.fromkeys(key for settings in known for key in settings)
+    rows = [Difference(key, tuple(settings.get(key) if settings else None for settings in every)) for key in keys]
+    return tuple(row for row in rows if len({json.dumps(settings.get(row.key)) for settings in known}) > 1)
+
+
+def value_text(value: Any) -> str:
+    """A value as a preset writes it, without quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return f"[{','.join(value_text(item) for item in value)}]"
+    return "–" if value is None else str(value)
+
+
+def recipe_labels(configs: Sequence[RunConfig | None], ids: Sequence[str]) -> list[str]:
+    """One label for each config: what differs, such as `latent=128`, seeds and names left aside.
+
+    Where nothing differs it is the run's name; where too much does, the name and what differs among those of that name.
+    A run whose config cannot be read goes by its id.
+    """
+    words = _words(configs)
+    if max((len(found) for found in words), default=0) <= MOST_IN_LABEL:
+        return [
+            " ".join(found) or (config.name if config else run_id)
+            for found, config, run_id in zip(words, configs, ids, strict=True)
+        ]
+    labels = list(ids)
+    for name in {config.name for config in configs if config is not None}:
+        places = [place for place, config in enumerate(configs) if config is not None and config.name == name]
+        for place, found in zip(places, _words([configs[place] for place in places]), strict=True):
+            labels[place] = " ".join([name, *found])
+    return labels
+
+
+def _words(configs: Sequence[RunConfig | None]) -> list[list[str]]:
+    """For each config, `key=value` of what differs; empty for one that cannot be read."""
+    rows = [row for row in differences(configs) if row.key not in (SEED, NAME)]
+    telling = [row for row in rows if not row.key.startswith(QUIET)] or rows
+    short = short_keys([row.key for row in telling])
+    return [
+        [f"{short[row.key]}={value_text(row.values[place])}" for row in telling] if config is not None else []
+        for place, config in enumerate(configs)
+    ]
+
+
+def short_keys(keys: Sequence[str]) -> dict[str, str]:
+    """Each dotted key without its section, where no other section of these has a key of that name."""
+    leaves = Counter(key.rpartition(".")[2] for key in keys)
+    return {key: leaf if leaves[leaf := key.rpartition(".")[2]] == 1 else key for key in keys}
+
+
+def run_labels(recipes: Sequence[str], configs: Sequence[RunConfig | None], ids: Sequence[str]) -> list[str]:
+    """The recipe's label and, where seeds differ, the seed; the end of the id where that is still not one run."""
+    seeds = {config.training.seed for config in configs if config is not None}
+    labels = [
+        f"{label} seed={config.training.seed}" if config is not None and len(seeds) > 1 else label
+        for label, config in zip(recipes, configs, strict=True)
+    ]
+    count = Counter(labels)
+    tails = [run_id.rpartition("-")[2] for run_id in ids]
+    return [
+        f"{label} ({tail})" if count[label] > 1 and label != run_id else label
+        for label, tail, run_id in zip(labels, tails, ids, strict=True)
+    ]
+
+
+def letters(index: int) -> str:
+    """A, B, … Z, AA, AB: short names for columns and curves."""
+    return (letters(index // 26 - 1) if index >= 26 else "") + chr(ord("A") + index % 26)

@@ -1,0 +1,98 @@
+"""The same test images through several networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuiae.runs.snapshot import Sample
+from tuiae.studies.compare import Comparison, Entry
+
+
+@dataclass(frozen=True)
+class SharedImages:
+    """The runs whose newest samples hold the same images, and a sentence for each other run.
+
+    `inputs` and `noisy` are uint8 (N, C, H, W) as in a Sample, None where there is nothing or where it is not the same
+    for all.
+    """
+
+    entries: tuple[Entry, ...]
+    inputs: np.ndarray | None
+    noisy: np.ndarray | None
+    left_out: tuple[tuple[str, str], ...]
+    """Key of a run, and why it is not there."""
+
+    @property
+    def sentence(self) -> str:
+        """`left out: C, D (other images: mnist 28x28), E (no pictures yet)`; empty when nobody is."""
+        reasons: dict[str, list[str]] = {}
+        for key, why in self.left_out:
+            reasons.setdefault(why, []).append(key)
+        parts = [f"{', '.join(keys)} ({why})" for why, keys in reasons.items()]
+        return f"left out: {', '.join(parts)}" if parts else ""
+
+
+def shared_images(comparison: Comparison) -> SharedImages:
+    """The largest set of runs that show the same images; of equal ones the first."""
+    buckets: list[list[Entry]] = []
+    for entry in comparison.entries:
+        if _usable(entry.sample):
+            home = next((bucket for bucket in buckets if _same(bucket[0], entry)), None)
+            if home is None:
+                buckets.append([entry])
+            else:
+                home.append(entry)
+    if not buckets:
+        return SharedImages((), None, None, tuple((entry.key, _why(entry, None)) for entry in comparison.entries))
+    kept = max(buckets, key=len)
+    others = [entry for entry in comparison.entries if entry not in kept]
+    number = min(len(_inputs(entry)) for entry in kept)
+    noisy = [entry.sample.noisy for entry in kept if entry.sample is not None]
+    return SharedImages(
+        tuple(kept), _inputs(kept[0])[:number], _common(noisy, number), tuple((e.key, _why(e, kept[0])) for e in others)
+    )
+
+
+def _usable(sample: Sample | None) -> bool:
+    if sample is None or sample.inputs is None or not sample.inputs.size:
+        return False
+    outputs = sample.reconstructions
+    return sample.predictions is not None or (outputs is not None and outputs.shape == sample.inputs.shape)
+
+
+def _inputs(entry: Entry) -> np.ndarray:
+    assert entry.sample is not None
+    assert entry.sample.inputs is not None
+    return entry.sample.inputs
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    """Whether two samples begin with the same images; they may hold different numbers of them."""
+    number = min(len(_inputs(one)), len(_inputs(other)))
+    return np.array_equal(_inputs(one)[:number], _inputs(other)[:number])
+
+
+def _common(arrays: Sequence[np.ndarray | None], number: int) -> np.ndarray | None:
+    """The array that all have, or None."""
+    first = arrays[0]
+    if first is None or any(other is None or not np.array_equal(other[:number], first[:number]) for other in arrays):
+        return None
+    return first[:number]
+
+
+def _why(entry: Entry, kept: Entry | None) -> str:
+    if entry.sample is None or entry.sample.inputs is None:
+        return "no pictures yet" if entry.snapshot.status.live else "no pictures"
+    if not _usable(entry.sample):
+        return "pictures not readable"
+    mine, theirs = _described(entry), _described(kept) if kept else ""
+    return f"other images: {mine}" if mine != theirs else "other images of the same set"
+
+
+def _described(entry: Entry) -> str:
+    height, width = _inputs(entry).shape[2:]
+    dataset = entry.snapshot.config.data.dataset if entry.snapshot.config else "unknown set"
+    return f"{dataset} {width}x{height}"

@@ -1,0 +1,284 @@
+"""Several runs beside each other: which curves, and tables of values, seeds and settings."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import numpy as np
+from rich.cells import cell_len
+from rich.text import Text
+
+from tuiae.runs.snapshot import Series
+from tuiae.studies.compare import (
+    HIGHER_IS_BETTER,
+    Comparison,
+    Entry,
+    Line,
+    Spread,
+    cautions,
+    figures,
+    lines,
+    mean_series,
+    rankable,
+)
+from tuiae.studies.labels import value_text
+from tuiae.ui.render import palette
+from tuiae.ui.render.curves import Curve
+from tuiae.ui.render.run_curves import NOTHING, run_curves
+from tuiae.ui.render.status import SIGNS as STATES
+from tuiae.ui.render.text import MISSING, clean, duration, join_lines, number, percent, shorten
+
+GAP = 2  # cells between columns
+LEAST_LABEL = 16
+SETTING_LIMIT = 24
+FIRST_SIGN = "◆"  # the first of many lines needs a sign too: later ones may cover it
+BEST = "◂"
+"""Stands beside the best value of a column."""
+
+
+# Curves
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """The curves of several runs for one metric."""
+
+    train: tuple[Curve, ...]
+    test: tuple[Curve, ...]
+    train_split: str
+    """`train`, or `train-eval` for what is not measured while training."""
+    note: str
+    """What is drawn when it is not every run; empty otherwise."""
+
+
+def compare_curves(comparison: Comparison, metric: str) -> Overlay:
+    """Train and test curves of a metric, one of each for every run or group that is drawn."""
+    chosen, note = lines(comparison, metric)
+    split, looks = train_split(comparison, metric), curve_looks(chosen)
+    train: list[Curve] = []
+    test: list[Curve] = []
+    for line in chosen:
+        label, (color, sign) = f"{line.key} {line.label}", looks[line.key]
+        for name, curves in ((split, train), ("test", test)):
+            found = _line_series(line, name, metric)
+            curves.append(Curve(label, found.epochs, found.values, color, sign=sign))
+    return Overlay(tuple(train), tuple(test), split, note)
+
+
+def train_split(comparison: Comparison, metric: str) -> str:
+    """Where training images were measured: while training, or else after the epoch with dropout off."""
+    return "train" if any(entry.series("train", metric) for entry in comparison.entries) else "train-eval"
+
+
+def curve_looks(chosen: Sequence[Line]) -> dict[str, tuple[str, str]]:
+    """Colour and sign of each curve, by its key; neither is there twice."""
+    looks = zip(palette.SERIES, (FIRST_SIGN, *palette.MARKERS[1:]), strict=True)
+    return {line.key: look for line, look in zip(chosen, looks, strict=False)}
+
+
+def _line_series(line: Line, split: str, metric: str) -> Series:
+    """One run's curve, which on train ends in its live points, or the mean of several."""
+    if len(line.entries) == 1 and split == "train":
+        curve = run_curves(line.entries[0].snapshot, metric)[0]
+        return Series(np.zeros(len(curve.x), np.int64), curve.x, curve.y)
+    known = [series for entry in line.entries if (series := entry.series(split, metric)) is not None]
+    return mean_series(known) if known else NOTHING
+
+
+def beside(left: Text, right: Text, width: int) -> Text:
+    """Two drawings beside each other, the left one `width` cells wide."""
+    pairs = zip_longest(left.split(allow_blank=True), right.split(allow_blank=True), fillvalue=Text())
+    joined = []
+    for one, other in pairs:
+        line = Text(end="", no_wrap=True).append_text(one)
+        joined.append(line.append(" " * (width - one.cell_len)).append_text(other))
+    return join_lines(joined)
+
+
+def compare_title(comparison: Comparison, metric: str, width: int) -> Text:
+    """The line above everything: how many runs and groups, by what, how many still train."""
+    line = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
+    line.append("compare", "bold not dim").append(f" › {clean(metric, 24)}", "dim")
+    runs, groups = len(comparison.entries), len(comparison.groups)
+    line.append(f"  {runs} runs" + (f" in {groups} groups" if comparison.seeded else ""), "not bold")
+    live = sum(entry.snapshot.status.live for entry in comparison.entries)
+    if live:
+        sign, color = STATES["running"]
+        line.append(f"  {sign} {live} live", f"not bold {color}")
+    line.truncate(width)
+    return line
+
+
+# Tables
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; those with `spare` go first where the width lacks, the highest number first of all."""
+
+    name: str
+    cells: tuple[Text, ...]
+    right: bool = True
+    spare: int = 0
+    flexible: bool = False
+    """Shortened before anything is left out."""
+
+    @property
+    def width(self) -> int:
+        return max(cell_len(self.name), *(cell.cell_len for cell in self.cells), 0)
+
+
+def draw_table(columns: Sequence[Column], width: int) -> list[Text]:
+    """Aligned lines of at most `width` cells, the first of them the heads."""
+    kept = list(columns)
+    while _least(kept) > width and any(column.spare for column in kept):
+        kept.remove(max(kept, key=lambda column: column.spare))
+    free = width - sum(column.width for column in kept if not column.flexible) - GAP * (len(kept) - 1)
+    rows = [[Text(column.name, "dim") for column in kept], *zip(*(column.cells for column in kept), strict=True)]
+    drawn = []
+    for row in rows:
+        line = Text(end="", no_wrap=True)
+        for place, (column, cell) in enumerate(zip(kept, row, strict=True)):
+            room = max(min(column.width, free), 1) if column.flexible else column.width
+            cell = _fit(cell, room)
+            pad = " " * (room - cell.cell_len)
+            line.append(" " * GAP if place else "").append(pad if column.right else "")
+            line.append_text(cell).append("" if column.right else pad)
+        line.rstrip()
+        drawn.append(line)
+    return drawn
+
+
+def _least(columns: Sequence[Column]) -> int:
+    widths = [min(column.width, LEAST_LABEL) if column.flexible else column.width for column in columns]
+    return sum(widths) + GAP * (len(columns) - 1)
+
+
+def _fit(cell: Text, room: int) -> Text:
+    return cell if cell.cell_len <= room else Text(shorten(cell.plain, room), cell.style)
+
+
+def values_table(comparison: Comparison, metric: str, width: int) -> Text:
+    """A line a run: its curve's sign, label, state, final and best values, seconds."""
+    entries, looks = comparison.entries, curve_looks(lines(comparison, metric)[0])
+    ranked, split = rankable(comparison, metric), train_split(comparison, metric)
+    columns = [
+        Column("", tuple(_key_cell(entry.key, looks) for entry in entries), right=False),
+        Column("run", tuple(Text(clean(e.label)) for e in entries), right=False, flexible=True),
+        Column("state", tuple(_state(entry) for entry in entries), right=False, spare=2),
+        Column(f"{split} {metric}", _numbers([e.final(metric, split) for e in entries]), spare=4),
+        _ranking(f"test {metric}", [e.final(metric) for e in entries], metric, ranked),
+        _ranking("best", [e.best_value(metric) for e in entries], metric, ranked),
+        Column("epoch", tuple(Text(f"{best.epoch:g}" if (best := e.best(metric)) else MISSING) for e in entries)),
+    ]
+    if metric != "accuracy" and "accuracy" in comparison.metrics:
+        shares = tuple(Text(percent(entry.final("accuracy"))) for entry in entries)
+        columns.append(Column("accuracy", shares, spare=1))
+    elapsed = tuple(Text(duration(entry.snapshot.status.elapsed)) for entry in entries)
+    return join_lines(draw_table([*columns, Column("time", elapsed, spare=3)], width))
+
+
+def _key_cell(key: str, looks: dict[str, tuple[str, str]]) -> Text:
+    """`━ A`, as in the legend; of a run in a group whose mean is drawn, the group's sign."""
+    color, sign = looks.get(key) or looks.get(key.rstrip("0123456789"), ("", " "))
+    return Text(end="").append(sign, f"bold {color}").append(f" {key}", "bold")
+
+
+def _state(entry: Entry) -> Text:
+    """`✓ 25/25`: the sign of the state, and how many of its epochs the run has done."""
+    status = entry.snapshot.status
+    sign, color = STATES.get(status.state, ("·", palette.GREY))
+    return Text(f"{sign} {status.epoch}/{status.epochs or '?'}", color)
+
+
+def _numbers(values: Sequence[float | None]) -> tuple[Text, ...]:
+    return tuple(Text(number(value)) for value in values)
+
+
+def _ranking(name: str, values: Sequence[float | None], metric: str, ranked: bool) -> Column:
+    """Numbers, the best of them marked where they can be ranked."""
+    known = [value for value in values if value is not None]
+    if not ranked or len(known) < 2:
+        return Column(name, _numbers(values))
+    best = (max if metric in HIGHER_IS_BETTER else min)(known)
+    cells = (Text(f"{number(v)} {BEST}", "bold") if v == best else Text(f"{number(v)}  ") for v in values)
+    return Column(f"{name}  ", tuple(cells))
+
+
+def seeds_table(comparison: Comparison, metric: str, width: int) -> Text:
+    """Mean and spread of each group, one figure after the other so that groups stand under each other."""
+    rows = [(name, group, take(group)) for name, take in figures(comparison, metric) for group in comparison.groups]
+    first = comparison.groups[0].key
+    columns = [
+        Column("over seeds", tuple(Text(name if g.key == first else "") for name, g, _ in rows), right=False),
+        Column("", tuple(Text(group.key, "bold") for _, group, _ in rows), right=False),
+        Column("group", tuple(Text(clean(g.label)) for _, g, _ in rows), right=False, spare=1),
+        Column("runs", tuple(Text(_counted(found, len(group.entries))) for _, group, found in rows)),
+        Column("mean", tuple(Text(number(found.mean if found else None), "bold") for _, _, found in rows)),
+        Column("min", _numbers([found.low if found else None for _, _, found in rows])),
+        Column("max", _numbers([found.high if found else None for _, _, found in rows])),
+        Column("std", _numbers([found.std if found else None for _, _, found in rows])),
+    ]
+    return join_lines(draw_table(columns, width))
+
+
+def _counted(found: Spread | None, members: int) -> str:
+    """How many runs a mean is of; `2 of 3` when some have nothing to count."""
+    measured = found.n if found else 0
+    return str(members) if measured == members else f"{measured} of {members}"
+
+
+def values_and_seeds(comparison: Comparison, metric: str, width: int) -> Text:
+    """Every run, what one should know of the figures, and the groups where there is a spread to show."""
+    parts = [values_table(comparison, metric, width)]
+    for caution in cautions(comparison, metric):
+        parts += [Text(line, palette.CAUTION) for line in textwrap.wrap(caution, width)]
+    parts += [Text(), seeds_table(comparison, metric, width)] if comparison.seeded else []
+    return join_lines(parts)
+
+
+def group_key(comparison: Comparison) -> str:
+    """`A latent=4 · B latent=16`: what the letters stand for."""
+    return " · ".join(f"{group.key} {clean(group.label)}" for group in comparison.groups)
+
+
+def settings_table(comparison: Comparison, width: int) -> Text:
+    """A line a key that differs, a column a run, or a group where runs are too many.
+
+    Columns that do not fit go on in a block below.
+    """
+    if not comparison.differences:
+        known = any(entry.snapshot.config for entry in comparison.entries)
+        return Text("the configs are the same" if known else "no config is readable", "dim", end="")
+    head = Column("", tuple(Text(clean(difference.key)) for difference in comparison.differences), right=False)
+    columns = [_settings_column(entry.key, [place], comparison) for place, entry in enumerate(comparison.entries)]
+    if comparison.seeded and _fitting(head, columns, width) < len(columns):
+        places = {entry.key: place for place, entry in enumerate(comparison.entries)}
+        members = [(group.key, [places[entry.key] for entry in group.entries]) for group in comparison.groups]
+        columns = [_settings_column(key, found, comparison) for key, found in members]
+    blocks: list[Text] = []
+    while columns:
+        fitting = max(_fitting(head, columns, width), 1)
+        blocks += [*([Text()] if blocks else []), *draw_table([head, *columns[:fitting]], width)]
+        columns = columns[fitting:]
+    return join_lines(blocks)
+
+
+def _settings_column(key: str, places: Sequence[int], comparison: Comparison) -> Column:
+    """The values of a run, or of a group's runs: `0,1,2` where they are not the same."""
+    cells = []
+    for row in comparison.differences:
+        words = dict.fromkeys(value_text(row.values[place]) for place in places)
+        cells.append(Text(clean(",".join(words), SETTING_LIMIT)))
+    return Column(key, tuple(cells))
+
+
+def _fitting(head: Column, columns: Sequence[Column], width: int) -> int:
+    used, fitting = head.width, 0
+    for column in columns:
+        used += GAP + column.width
+        fitting += used <= width
+    return fitting

@@ -1,0 +1,123 @@
+"""Several runs beside each other, live or finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from tuiae.studies.compare import Comparison, cautions
+from tuiae.studies.compare_reader import CompareReader
+from tuiae.ui.compare_feed import CompareChanged, CompareFeed
+from tuiae.ui.keys import COMPARE
+from tuiae.ui.render.compare import compare_title, group_key
+from tuiae.ui.widgets.compare_view import CompareView
+from tuiae.ui.widgets.message import MessageLine
+from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.tables import TablePanel
+
+
+class CompareScreen(Screen[None]):
+    """Curves, values, settings and pictures of the runs that were selected."""
+
+    BINDINGS = [key.binding for key in COMPARE]
+    AUTO_FOCUS = "#values"
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        super().__init__()
+        self._reader = CompareReader(paths)
+        self._number = len(paths)
+        self._feed: CompareFeed | None = None
+        self._metric = "loss"
+        self.comparison: Comparison | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(Text.assemble((" tuiae", "bold"), "  compare"), id="title")
+        with Vertical(id="body"):
+            yield CompareView(id="compare")
+        yield MessageLine()
+        yield Static("tuiae needs 60 columns and 20 rows", id="too-small")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one(MessageLine).say(f"reading {self._number} runs…", "quiet")
+
+    # Nobody looks at a covered screen: the runs are left alone until it shows again.
+
+    def on_screen_resume(self) -> None:
+        if self._feed is None:
+            self._feed = CompareFeed(self._reader, self.post_message)
+
+    def on_screen_suspend(self) -> None:
+        self._stop()
+
+    def on_unmount(self) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+
+    @on(CompareChanged)
+    def _changed(self, event: CompareChanged) -> None:
+        self.comparison = event.comparison
+        self._show()
+
+    def _show(self) -> None:
+        comparison = self.comparison
+        if comparison is None:
+            return
+        note = self.query_one(CompareView).show(comparison, self._metric)
+        self.query_one("#title", Static).update(compare_title(comparison, self._metric, self.size.width))
+        said = [note, *cautions(comparison, self._metric), group_key(comparison)]
+        self.query_one(MessageLine).say(" · ".join(words for words in said if words), "quiet")
+
+    def on_resize(self) -> None:
+        self._show()
+
+    def action_next_metric(self) -> None:
+        """The next of what was measured on test images."""
+        if self.comparison is not None and self.comparison.metrics:
+            names = self.comparison.metrics
+            place = names.index(self._metric) if self._metric in names else -1
+            self._metric = names[(place + 1) % len(names)]
+            self._show()
+
+    def action_log_scale(self) -> None:
+        """Logarithmic curves, or back."""
+        self.query_one(CompareView).toggle_log()
+
+    def action_next_view(self) -> None:
+        """The next part, where there is no room for all."""
+        view = self.query_one(CompareView)
+        view.next_view()
+        # Once it is there, so that the arrow keys scroll what one looks at.
+        self.call_after_refresh(lambda: view.main_panel.focus())
+
+    def action_zoom(self) -> None:
+        """The focused panel on the whole screen, or everything again."""
+        if self.maximized is not None:
+            self.minimize()
+        else:
+            shown = isinstance(self.focused, (Panel, TablePanel)) and self.focused.region.area
+            panel = self.focused if shown and self.focused is not None else self.query_one(CompareView).main_panel
+            panel.focus()
+            self.maximize(panel)
+
+    def action_pictures(self) -> None:
+        """Half-block cells, or ASCII."""
+        self.query_one(CompareView).toggle_pictures()
+
+    def action_back(self) -> None:
+        """Back to the list, unless one panel is alone on the screen."""
+        if self.maximized is not None:
+            self.minimize()
+        else:
+            self.app.pop_screen()

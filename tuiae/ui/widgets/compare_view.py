@@ -1,0 +1,78 @@
+"""Everything that a comparison shows: curves, values, settings, pictures."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from tuiae.studies.compare import Comparison
+from tuiae.studies.shared_images import shared_images
+from tuiae.ui.render.compare import compare_curves, settings_table, values_and_seeds
+from tuiae.ui.widgets.curves import CurvesPanel
+from tuiae.ui.widgets.shared_images import SharedImagesPanel
+from tuiae.ui.widgets.tables import TablePanel
+from tuiae.ui.widgets.views import ViewBar
+
+COMPARE_VIEWS = ("curves", "values", "settings", "pictures")
+MAIN_PANEL = {"curves": "#test-curves", "values": "#values", "settings": "#settings", "pictures": "#same-images"}
+
+
+class CompareView(Vertical):
+    """Four parts; on a small screen one of them at a time."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._pictured: tuple[tuple[str, int], ...] = ()
+
+    def compose(self) -> ComposeResult:
+        yield ViewBar(COMPARE_VIEWS)
+        with Horizontal(id="compare-curves"):
+            yield CurvesPanel("train", id="train-curves")
+            yield CurvesPanel("test", id="test-curves")
+        with Horizontal(id="compare-rest"):
+            with Vertical(id="compare-tables"):
+                yield TablePanel("values", id="values")
+                yield TablePanel("what differs", id="settings")
+            yield SharedImagesPanel(id="same-images")
+
+    def show(self, comparison: Comparison, metric: str) -> str:
+        """Show runs as they are now; returns a line on what the curves are when they are not every run's."""
+        overlay = compare_curves(comparison, metric)
+        self.query_one("#train-curves", CurvesPanel).show(overlay.train, f"{overlay.train_split} {metric}")
+        self.query_one("#test-curves", CurvesPanel).show(overlay.test, f"test {metric}")
+        self.query_one("#values", TablePanel).show(partial(values_and_seeds, comparison, metric))
+        self.query_one("#settings", TablePanel).show(partial(settings_table, comparison))
+        pictured = tuple((entry.label, id(entry.sample)) for entry in comparison.entries)
+        if pictured != self._pictured:
+            self._pictured = pictured
+            self.query_one(SharedImagesPanel).show(shared_images(comparison))
+        return overlay.note
+
+    @on(ViewBar.Chosen)
+    def _view_chosen(self, event: ViewBar.Chosen) -> None:
+        event.stop()
+        for view in COMPARE_VIEWS:
+            self.set_class(view == event.view, f"-{view}")
+
+    def next_view(self) -> None:
+        """The next part, where there is no room for all."""
+        self.query_one(ViewBar).next()
+
+    @property
+    def main_panel(self) -> Widget:
+        """What `z` shows alone when no panel has the focus."""
+        return self.query_one(MAIN_PANEL[self.query_one(ViewBar).view])
+
+    def toggle_log(self) -> None:
+        """Curves on a logarithmic axis, or back."""
+        for panel in self.query(CurvesPanel):
+            panel.log_scale = not panel.log_scale
+
+    def toggle_pictures(self) -> None:
+        """Half-block cells, or ASCII."""
+        images = self.query_one(SharedImagesPanel)
+        images.mode = "blocks" if images.mode == "ascii" else "ascii"

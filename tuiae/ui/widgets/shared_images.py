@@ -1,0 +1,33 @@
+"""The same test images, one row a run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rich.text import Text
+from textual.reactive import reactive
+
+from tuiae.studies.shared_images import SharedImages
+from tuiae.ui.render.compare_images import shared_grid
+from tuiae.ui.widgets.panel import Panel
+
+
+class SharedImagesPanel(Panel):
+    """The inputs once, then what each network made of them."""
+
+    mode: reactive[Literal["blocks", "ascii"]] = reactive("blocks")
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__("the same test images", id=id)
+        self._shared: SharedImages | None = None
+
+    def show(self, shared: SharedImages) -> None:
+        """Replace the pictures."""
+        self._shared = shared
+        self.changed()
+
+    def watch_mode(self) -> None:
+        self.changed()
+
+    def draw(self, width: int, height: int) -> Text:
+        return Text() if self._shared is None else shared_grid(self._shared, width, height, self.mode)
