@@ -177,7 +177,7 @@ async def test_a_small_screen_shows_one_panel_at_a_time(lab: Laboratory, documen
     played = script(lab.runs, document)
     played.play(3)
     views = ["curves", "pictures", *(["confusion"] if document is CLASSIFIER else []), "log"]
-    panels = {"curves": ["loss", "accuracy"], "pictures": ["images"], "confusion": ["confusion"], "log": ["log"]}
+    panels = {"curves": ["loss", "second"], "pictures": ["images"], "confusion": ["confusion"], "log": ["log"]}
     async with open_desk(played.run, size=(80, 24)) as desk:
         await desk.shows("3/6", "curves")
 
@@ -217,6 +217,16 @@ async def test_z_shows_one_panel_alone_and_back(lab: Laboratory) -> None:
         await desk.press("z")
         await desk.shows("configure")
     played.writer.close("finished")
+
+
+async def test_m_shows_another_metric_beside_the_loss(finished: RunPaths) -> None:
+    async with open_desk(finished) as desk:
+        await desk.shows("✓ finished", "accuracy")
+        seen = [desk.app.live.query_one("#second").border_title]
+        for _ in range(4):
+            await desk.press("m")
+            seen.append(desk.app.live.query_one("#second").border_title)
+        assert seen == ["accuracy", "mse", "wrong pixels an image", "wrong pixels, worst image", "accuracy"]
 
 
 async def test_i_draws_pictures_without_blocks(lab: Laboratory) -> None:
