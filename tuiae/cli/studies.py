@@ -74,3 +74,47 @@ def reproduce(
     from tuiae.console.reproduce import Wishes, reproduce_works
 
     raise typer.Exit(reproduce_works(paths, runs_dir(), Wishes(quick, seeds or 0, jobs, report, markdown), output))
+
+
+class _OptionalNumbers(TyperCommand):
+    """`--plane` and `--samples` stand alone or before a number; Click has no such option."""
+
+    USUAL = {"--plane": "8", "--samples": "16"}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the usual number where none was given."""
+        filled: list[str] = []
+        for word, following in zip_longest(args, args[1:], fillvalue=""):
+            filled.append(word)
+            if word in self.USUAL and not following.isdecimal():
+                filled.append(self.USUAL[word])
+        return super().parse_args(ctx, filled)
+
+
+@app.command(cls=_OptionalNumbers)
+def explore(
+    run: Run = "last",
+    codes: Annotated[bool, typer.Option("--codes", help="The test images on the plane of their codes.")] = False,
+    plane: Annotated[
+        int | None, typer.Option(min=2, max=64, metavar="[N]", help="N x N images decoded from the plane of codes.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, max=1000, metavar="[N]", help="N images decoded from draws of the prior.")
+    ] = None,
+    between: Annotated[
+        str | None, typer.Option(metavar="A,B", help="From one test image to another: positions, or class names.")
+    ] = None,
+    dims: Annotated[str | None, typer.Option(metavar="I,J", help="Numbers of the code that the map shows.")] = None,
+    weights: Annotated[str, typer.Option(help="last, best, or a step that was kept.")] = "last",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws from the prior.")] = 0,
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters.")] = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Show a run's code: a map, what its plane and its prior decode to, and the way between two images."""
+    from tuiae.console.explore import Request, explore_run
+    from tuiae.console.output import Output
+
+    request = Request(codes, plane, samples, between, dims, weights, device, seed, ascii_only)
+    explore_run(find(run), request, Output(json, plain))

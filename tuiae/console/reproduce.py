@@ -1,0 +1,213 @@
+"""`tuiae reproduce`: running the works, and saying which of their claims came out."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tuiae.console.output import Output, is_terminal
+from tuiae.console.study import watching
+from tuiae.console.training import reporting
+from tuiae.errors import ConfigError, ExitCode
+from tuiae.export.extras import FIGURES_NEED, need
+from tuiae.export.findings import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Report, WorkSection, tally
+from tuiae.files import replace_text
+from tuiae.studies.reproduce import WorkResult, reproduce
+from tuiae.studies.work_plan import Plan, make_plan
+
+STYLES = dict(zip(MARKS, ("green", "yellow", "red", "dim"), strict=True))
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line asks for."""
+
+    quick: bool = False
+    seeds: int = 0
+    jobs: int = 1
+    html: Path | None = None
+    markdown: Path | None = None
+
+
+def reproduce_works(paths: Sequence[Path], root: Path, wishes: Wishes, output: Output) -> ExitCode:
+    """Run the works one after the other, then print the table and write the reports. A verdict is never a failure.
+
+    Raises:
+        ConfigError: a work's file is wrong, or a library of the report is missing; nothing was started.
+    """
+    plans = [make_plan(path, wishes.quick, wishes.seeds) for path in paths]
+    _check_ready(wishes)
+    if wishes.quick:
+        output.note(PROVISIONAL, "yellow")
+    try:
+        results = [_run(plan, root, wishes, output) for plan in plans]
+        _tell(results, root, wishes, output)
+    except KeyboardInterrupt:
+        output.note(f"stopped and saved; the same command goes on: tuiae {' '.join(sys.argv[1:])}", "yellow")
+        return ExitCode.STOPPED
+    return ExitCode.OK
+
+
+def _run(plan: Plan, root: Path, wishes: Wishes, output: Output) -> WorkResult:
+    output.note(f"{plan.name}: {len(plan.jobs)} trainings; list them with `tuiae runs --tag {plan.tag}`")
+    with reporting(output) as progress, watching(output) as tell:
+        return reproduce(plan, root, wishes.jobs, tell, progress)
+
+
+def _check_ready(wishes: Wishes) -> None:
+    """What the end of a long run will need is looked for before its beginning."""
+    need("sklearn", "the PCA baseline needs scikit-learn")
+    if wishes.html is not None:
+        need("matplotlib", FIGURES_NEED)
+    for path in (wishes.html, wishes.markdown):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ConfigError(f"{path}: there is no folder {path.absolute().parent}", "make it first")
+
+
+def _tell(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Output) -> None:
+    from tuiae.studies.report import report
+
+    written = _write_html(results, root, wishes, output)
+    findings = report(results)
+    if output.json:
+        output.document(_document(results, findings, written))
+    else:
+        for work in findings.works:
+            _show(work, output)
+        if findings.provisional:
+            output.line(PROVISIONAL, "yellow")
+    if wishes.markdown is not None:
+        from tuiae.export.markdown import to_markdown
+
+        replace_text(wishes.markdown, to_markdown(findings))
+        output.note(f"table: {wishes.markdown}")
+    if written is not None:
+        output.note(f"report: {written}")
+
+
+def _write_html(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Output) -> Path | None:
+    """The report with its figures; without matplotlib there is none, and a sentence says so."""
+    from tuiae.export.page import to_html
+    from tuiae.studies.report import report
+
+    try:
+        need("matplotlib", FIGURES_NEED)
+    except ConfigError as error:
+        output.note(f"no HTML report: {error.cause}; {error.hint}", "yellow")
+        return None
+    from tuiae.studies.illustrate import illustrate
+
+    output.note("drawing the figures")
+    page = to_html(report(results, [illustrate(result, output.note) for result in results]))
+    names = [result.plan.name for result in results]
+    path = wishes.html or root / "reports" / f"{names[0] if len(names) == 1 else 'works'}.html"
+    # No run directory, so lists of runs pass it over.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, page)
+    return path
+
+
+def _show(work: WorkSection, output: Output) -> None:
+    output.line()
+    output.line(f"{work.name}  {work.title}", "bold")
+    output.line(f"{work.source}; {tally(work.claims)}; {work.wall} of training", "dim")
+    for problem in work.problems:
+        output.line(f"not everything could be run: {problem}", "yellow")
+    # In a pipe a table as wide as its longest cell helps nobody: every claim and every recipe is a line of its own.
+    if output.plain or not is_terminal(sys.stdout):
+        for claim in work.claims:
+            for line in plain_lines(claim):
+                output.line(line)
+        return
+    output.people.print(_table(work))
+
+
+def plain_lines(claim: ClaimRow) -> list[str]:
+    """A claim as lines for `grep`: the claim with its verdict, then one line a recipe."""
+    lines = [f"{claim.id}  {MARKS[claim.verdict]} {claim.words}: {claim.text}"]
+    lines.append(f"    reported {claim.reported}; seeds {claim.seeds}; wall time {claim.wall}; PCA {claim.baseline}")
+    lines += [f"    {_recipe(recipe)}" for recipe in claim.recipes]
+    return lines
+
+
+def _recipe(recipe: RecipeRow) -> str:
+    note = f" ({recipe.note})" if recipe.note else ""
+    return f"{_HOLDS[recipe.holds]} {recipe.name}: {recipe.measured}{note}"
+
+
+_HOLDS = {True: "✓", False: "✗", None: "–"}
+
+
+def _table(work: WorkSection) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 1, 0))
+    for head, ratio in (("", 1), ("claim", 8), ("reported", 4), ("measured", 10), ("verdict", 5), ("PCA", 3)):
+        table.add_column(head, ratio=ratio, overflow="fold")
+    for claim in work.claims:
+        printed = claim.recipes[0]
+        style = STYLES[claim.verdict]
+        measured = Text()
+        for recipe in claim.recipes:
+            measured.append("\n" if measured else "")
+            alone = recipe is printed and len(claim.recipes) == 1 and recipe.holds is not None
+            note = f" ({recipe.note})" if recipe.note else ""
+            measured.append(f"{recipe.measured}{note}" if alone else _recipe(recipe))
+        verdict = Text(f"{MARKS[claim.verdict]} {claim.words}", style)
+        verdict.append(f"\nseeds {claim.seeds}, {claim.wall}", "dim")
+        table.add_row(claim.id, claim.text, claim.reported, measured, verdict, claim.baseline)
+    return table
+
+
+def _document(results: Sequence[WorkResult], findings: Report, html: Path | None) -> dict[str, Any]:
+    return {
+        "provisional": findings.provisional,
+        "about": dict(findings.about),
+        "report": None if html is None else str(html),
+        "works": [_work(result, work) for result, work in zip(results, findings.works, strict=True)],
+    }
+
+
+def _work(result: WorkResult, work: WorkSection) -> dict[str, Any]:
+    claims = []
+    for found, row in zip(result.claims, work.claims, strict=True):
+        recipes = [
+            {
+                "name": outcome.name,
+                "holds": outcome.holds if outcome.ran else None,
+                "reason": outcome.reason or None,
+                "seeds": [
+                    {"seed": trial.seed, "holds": trial.holds, "values": _plain(trial.values)}
+                    for trial in outcome.trials
+                ],
+            }
+            for outcome in found.outcomes
+        ]
+        claims.append(
+            {
+                "id": row.id,
+                "text": row.text,
+                "reported": found.claim.reported,
+                "verdict": row.verdict,
+                "change": found.judgement.change or None,
+                "pca": row.baseline,
+                "wall_time": row.wall,
+                "recipes": recipes,
+            }
+        )
+    runs = [{"run": run.id, "id": key[0], "seed": key[1]} for key, run in result.runs.items()]
+    return {"work": work.name, "title": work.title, "problems": list(result.problems), "claims": claims, "runs": runs}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can say it: what never happened has no epoch, and an infinite number is none of JSON's."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

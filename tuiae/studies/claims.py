@@ -1,0 +1,293 @@
+"""Claims as small expressions: the names that they may use, checked before anything trains, and their values.
+
+An expression is arithmetic, comparisons, `and`, `or`, `not`, `in`, lists, and calls of the functions below. There are
+no attributes, no subscripts, no keywords and no comprehensions, so nothing beyond these functions can be reached.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuiae.config import NOISE_KINDS, RunConfig, did_you_mean
+
+Value = Any
+"""A number, a truth, a word, or a list of these."""
+
+QUALITIES = ("mse", "accuracy", "exact", "wrong_pixels", "wrong_pixels_max")
+
+
+class ClaimError(ValueError):
+    """An expression that cannot be evaluated; whoever knows the file and the claim says which."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a function takes, which runs it is for, and what it gives."""
+
+    kinds: tuple[str, ...]
+    gives: str
+    needs: str = "any"
+    """Kind of network: any, autoencoder, linear, variational or classifier."""
+
+
+FUNCTIONS: dict[str, Signature] = {
+    "final": Signature(("run", "metric"), "the value of the last epoch"),
+    "first": Signature(("run", "metric"), "the value of the first epoch that was measured"),
+    "at": Signature(("run", "metric", "epoch"), "the value after an epoch, or the newest before it"),
+    "best": Signature(("run", "metric"), "the highest accuracy, or the lowest value of anything else"),
+    "best_epoch": Signature(("run", "metric"), "the epoch of `best`"),
+    "finals": Signature(("runs", "metric"), "the last value of each run"),
+    "bests": Signature(("runs", "metric"), "`best` of each run"),
+    "curve": Signature(("run", "metric"), "every value, in the order of epochs"),
+    "epochs": Signature(("run",), "how many epochs were trained"),
+    "late_change": Signature(
+        ("run", "metric", "number"), "relative change: mean over this last share of the epochs against the share before"
+    ),
+    "settled": Signature(("run", "metric", "number"), "first epoch from which the curve stays this near its end"),
+    "reached": Signature(("run", "metric", "number"), "first epoch at or past a value; infinite when never"),
+    "all_reached": Signature(("runs", "metric", "number"), "`reached` of each run"),
+    "seconds": Signature(("run",), "wall time of the training"),
+    "pca_error": Signature(("run",), "test error of as many principal components as the code is wide", "autoencoder"),
+    "mean_square": Signature(("run",), "mean squared pixel of the training images"),
+    "noise_error": Signature(("run", "noise", "number", "quality"), "on test images with that noise", "autoencoder"),
+    "noise_errors": Signature(("run", "noise", "values", "quality"), "`noise_error` at each level", "autoencoder"),
+    "uniform_error": Signature(
+        ("run", "number", "number", "quality"), "with uniform deltas: largest delta, chance that a pixel moves",
+        "autoencoder",
+    ),
+    "subspace_angle": Signature(
+        ("run",), "largest angle in degrees between the decoder's span and the principal components'", "linear"
+    ),
+    "neighbour_ratio": Signature(
+        ("run",), "pixel distance to the neighbour nearest in code, against the mean over all pairs", "autoencoder"
+    ),
+    "distance_correlation": Signature(
+        ("run",), "rank correlation of pixel distance and code distance over all pairs", "autoencoder"
+    ),
+    "prior_ratio": Signature(
+        ("run",), "distance from decoded prior samples to the nearest real image, against that of reconstructions",
+        "variational",
+    ),
+    "class_recall": Signature(("run", "class"), "share of a class's test images that are recognised", "classifier"),
+    "hardest_class": Signature(("run",), "the class of the lowest recall", "classifier"),
+    "confused_with": Signature(("run", "class", "number"), "the classes it is taken for most often", "classifier"),
+    "falling": Signature(("values",), "whether each value is lower than the one before"),
+    "rising": Signature(("values",), "whether each value is higher than the one before"),
+    "spread": Signature(("values",), "(highest - lowest) / lowest"),
+    "mean": Signature(("values",), "their mean"),
+    "lowest": Signature(("values",), "the lowest"),
+    "highest": Signature(("values",), "the highest"),
+    "abs": Signature(("value",), "without its sign"),
+    "log10": Signature(("value",), "its logarithm"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What an expression may name."""
+
+    runs: Mapping[str, RunConfig]
+    classes: Callable[[RunConfig], tuple[str, ...]]
+    names: tuple[str, ...] = ()
+    used: set[str] = field(default_factory=set)
+    """Run ids that checked expressions have named."""
+
+
+def metrics_of(config: RunConfig) -> tuple[str, ...]:
+    """Every `split/metric` that a run with this config records; `live` begins with the first step."""
+    shared = ["loss", "accuracy"]
+    measured: list[str] = []
+    if not config.is_classifier:
+        measured = ["mse", "wrong_pixels", "wrong_pixels_max"]
+    if config.model.is_variational:
+        shared += ["reconstruction", "kl"]
+    named = [("live", shared), ("train", shared), ("train-eval", shared + measured), ("test", shared + measured)]
+    return tuple(f"{split}/{name}" for split, names in named for name in names)
+
+
+def is_linear(config: RunConfig) -> bool:
+    """Whether an autoencoder is linear from the pixels to the code and back."""
+    model = config.model
+    activations = {model.code_activation, model.output} | ({model.activation} if model.hidden else set())
+    return model.family == "dense" and activations == {"identity"}
+
+
+_NEEDS: dict[str, Callable[[RunConfig], bool]] = {
+    "any": lambda config: True,
+    "autoencoder": lambda config: not config.is_classifier,
+    "linear": is_linear,
+    "variational": lambda config: config.model.is_variational,
+    "classifier": lambda config: config.is_classifier,
+}
+
+
+def check(expression: str, scope: Scope) -> None:
+    """Refuse an expression that could not be evaluated once its runs have finished.
+
+    Raises:
+        ClaimError: what is wrong, with a near name where there is one.
+    """
+    try:
+        tree = ast.parse(expression.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ClaimError(f"`{expression}` is no expression: {getattr(error, 'msg', error)}") from error
+    _check_node(tree.body, scope)
+
+
+_PLAIN_NODES = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.List)
+_OPERATORS: tuple[type[ast.AST], ...] = (
+    *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub, ast.UAdd, ast.Not, ast.And, ast.Or),
+    *(ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.In, ast.NotIn, ast.Load),
+)
+
+
+def _check_node(node: ast.AST, scope: Scope) -> None:
+    if isinstance(node, ast.Call):
+        _check_call(node, scope)
+    elif isinstance(node, ast.Name):
+        if node.id not in scope.names:
+            extra = "; a function needs brackets" if node.id in FUNCTIONS else did_you_mean(node.id, list(scope.names))
+            raise ClaimError(f"unknown name '{node.id}'{extra}")
+    elif isinstance(node, ast.Constant):
+        if not isinstance(node.value, (int, float, str)):
+            raise ClaimError(f"{node.value!r} is no number and no word")
+    elif isinstance(node, _PLAIN_NODES):
+        for child in ast.iter_child_nodes(node):
+            _check_node(child, scope)
+    elif not isinstance(node, _OPERATORS):
+        word = _NODE_WORDS.get(type(node), type(node).__name__)
+        raise ClaimError(f"{word} is not allowed: only arithmetic, comparisons and the listed functions are")
+
+
+_NODE_WORDS: dict[type[ast.AST], str] = {
+    ast.Attribute: "an attribute (a dot after a name)",
+    ast.Subscript: "a subscript",
+    ast.ListComp: "a comprehension",
+    ast.GeneratorExp: "a comprehension",
+    ast.Lambda: "lambda",
+    ast.Pow: "a power",
+    ast.JoinedStr: "an f-string",
+}
+
+
+def _check_call(node: ast.Call, scope: Scope) -> None:
+    if not isinstance(node.func, ast.Name):
+        _check_node(node.func, scope)
+        raise ClaimError("only a function of the list can be called")
+    name = node.func.id
+    if name not in FUNCTIONS:
+        raise ClaimError(f"unknown function '{name}'{did_you_mean(name, list(FUNCTIONS))}")
+    signature = FUNCTIONS[name]
+    if node.keywords or len(node.args) != len(signature.kinds):
+        raise ClaimError(f"{name} takes ({', '.join(signature.kinds)})")
+    configs: list[RunConfig] = []
+    for kind, argument in zip(signature.kinds, node.args, strict=True):
+        if kind in ("run", "runs"):
+            configs += _check_runs(name, argument, scope, kind)
+        else:
+            _ARGUMENTS.get(kind, _check_value)(name, argument, scope, configs)
+    if not all(_NEEDS[signature.needs](config) for config in configs):
+        raise ClaimError(f"{name} needs a run of a {signature.needs} network")
+
+
+def _check_runs(name: str, argument: ast.expr, scope: Scope, kind: str) -> Iterator[RunConfig]:
+    elements = argument.elts if isinstance(argument, ast.List) and kind == "runs" else [argument]
+    if not elements:
+        raise ClaimError(f"{name} needs the id of a run")
+    for element in elements:
+        run = _word(name, element, "the id of a run")
+        if run not in scope.runs:
+            raise ClaimError(f"unknown run '{run}'{did_you_mean(run, list(scope.runs))}")
+        scope.used.add(run)
+        yield scope.runs[run]
+
+
+def _check_metric(name: str, argument: ast.expr, scope: Scope, configs: list[RunConfig]) -> None:
+    metric = _word(name, argument, 'a metric such as "test/loss"')
+    for config in configs:
+        known = metrics_of(config)
+        if metric not in known:
+            raise ClaimError(f"unknown metric '{metric}'{did_you_mean(metric, list(known))}: {', '.join(known)}")
+
+
+def _check_epoch(name: str, argument: ast.expr, scope: Scope, configs: list[RunConfig]) -> None:
+    if not (isinstance(argument, ast.Constant) and type(argument.value) is int and argument.value > 0):
+        raise ClaimError(f"{name} needs an epoch, counted from 1")
+    for config in configs:
+        if argument.value > config.training.epochs:
+            raise ClaimError(f"{name}: epoch {argument.value} is after the last, {config.training.epochs}")
+
+
+def _check_class(name: str, argument: ast.expr, scope: Scope, configs: list[RunConfig]) -> None:
+    word = _word(name, argument, "the name of a class")
+    for config in configs:
+        known = scope.classes(config)
+        if known and word not in known:
+            raise ClaimError(f"unknown class '{word}'{did_you_mean(word, list(known))}")
+
+
+def _check_among(allowed: tuple[str, ...], what: str) -> Callable[..., None]:
+    def check_word(name: str, argument: ast.expr, scope: Scope, configs: list[RunConfig]) -> None:
+        word = _word(name, argument, f"a {what}")
+        if word not in allowed:
+            near = did_you_mean(word, list(allowed))
+            raise ClaimError(f"unknown {what} '{word}'{near}: allowed: {', '.join(allowed)}")
+
+    return check_word
+
+
+def _check_value(name: str, argument: ast.expr, scope: Scope, configs: list[RunConfig]) -> None:
+    _check_node(argument, scope)
+
+
+_ARGUMENTS: dict[str, Callable[..., None]] = {
+    "metric": _check_metric,
+    "epoch": _check_epoch,
+    "class": _check_class,
+    "noise": _check_among(NOISE_KINDS, "kind of noise"),
+    "quality": _check_among(QUALITIES, "quality"),
+}
+
+
+def _word(name: str, argument: ast.expr, what: str) -> str:
+    if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
+        raise ClaimError(f"{name} needs {what}, in quotes")
+    return argument.value
+
+
+_ARITHMETIC: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.In: lambda left, right: left in right,
+    ast.NotIn: lambda left, right: left not in right,
+}
+
+
+def evaluate(expression: str, functions: Mapping[str, Callable[..., Value]], names: Mapping[str, Value]) -> Value:
+    """The value of a checked expression.
+
+    Raises:
+        ClaimError: it has none, such as a division by zero.
+    """
+    import simpleeval  # type: ignore[import-untyped]
+
+    evaluator = simpleeval.EvalWithCompoundTypes(_ARITHMETIC, dict(functions), dict(names))
+    try:
+        return evaluator.eval(expression)
+    except (ArithmeticError, TypeError, LookupError, simpleeval.InvalidExpression) as error:
+        raise ClaimError(f"`{expression}`: {error}") from error
