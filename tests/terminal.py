@@ -209,7 +209,7 @@ class Terminal:
                 return self._chunks[before][0] - sent
         raise AssertionError(self._complaint(f"no output within {deadline:g} s of {keys!r}"))
 
-    def exit_code(self, deadline: float = 10.0) -> int:
+    def exit_code(self, deadline: float = 60.0) -> int:
         """Wait for the program's end; a signal that ended it counts as its negative number.
 
         Raises:

@@ -96,4 +96,9 @@ def _warnings(config: RunConfig, dataset: DatasetInfo) -> tuple[str, ...]:
         channels, height, width = dataset.shape
         if config.model.latent >= channels * height * width:
             found.append(f"a code of {config.model.latent} is as wide as the image: nothing needs to be learned")
+    model = config.model
+    if model.output_dropout and model.dropout and not config.is_classifier:
+        found.append(
+            f"dropout on the output: the training loss cannot fall below {model.dropout:g} x the mean squared pixel"
+        )
     return tuple(found)

@@ -69,7 +69,7 @@ def _show(comparison: Comparison, shared: SharedImages, metric: str, output: Out
     output.line(settings_table(comparison, width))
     if drawn and shared.entries:
         output.line()
-        output.line(_pictures(shared, min(width, WIDEST_PICTURES)))
+        output.line(_pictures(shared, min(width, WIDEST_PICTURES), output.picture_mode))
     if drawn and shared.sentence:
         output.line(shared.sentence, "dim")
 
@@ -85,9 +85,9 @@ def _show_curves(comparison: Comparison, metric: str, width: int, output: Output
     output.line()
 
 
-def _pictures(shared: SharedImages, width: int) -> Text:
+def _pictures(shared: SharedImages, width: int, mode: str) -> Text:
     """The grid as high as its rows need, without the empty lines around it."""
-    grid = shared_grid(replace(shared, left_out=()), width, PICTURE_LINES * (len(shared.entries) + 2))
+    grid = shared_grid(replace(shared, left_out=()), width, PICTURE_LINES * (len(shared.entries) + 2), mode)
     lines = list(grid.split(allow_blank=True))
     drawn = [place for place, line in enumerate(lines) if line.plain.strip()]
     return join_lines(lines[drawn[0] : drawn[-1] + 1])

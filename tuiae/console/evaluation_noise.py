@@ -18,6 +18,7 @@ from tuiae.runs.layout import RunPaths
 from tuiae.runs.snapshot import Sample
 from tuiae.ui.render.curves import Curve, draw_curves
 from tuiae.ui.render.grid import ImageRow, image_grid
+from tuiae.ui.render.images import as_bytes
 from tuiae.ui.render.palette import TEST
 from tuiae.ui.render.sample import sample_captions
 
@@ -104,11 +105,12 @@ class NoiseSweep:
         return draw_curves([curve], width, CURVE_LINES, title=f"test {name} against noise level", x_label="level")
 
     def _show_images(self, width: int, output: Output) -> None:
+        mode = output.picture_mode
         if not self.captions:
-            output.line(image_grid(self.rows, width, len(self.rows) * (PICTURE_LINES + 1) - 1))
+            output.line(image_grid(self.rows, width, len(self.rows) * (PICTURE_LINES + 1) - 1, mode))
             return
         for row, captions in zip(self.rows, self.captions, strict=True):
-            output.line(image_grid([row], width, PICTURE_LINES + 1, captions=captions))
+            output.line(image_grid([row], width, PICTURE_LINES + 1, mode, captions))
 
 
 def sweep_noise(loaded: LoadedRun, levels: Sequence[NoiseSection], output: Output) -> NoiseSweep:
@@ -128,15 +130,15 @@ def _watch(loaded: LoadedRun, levels: Sequence[NoiseSection]) -> tuple[list[Imag
     clean = loaded.images("test", watched)
     seed = loaded.config.training.seed
     if loaded.is_autoencoder:
-        rows = [("input", _bytes(clean))]
+        rows = [("input", as_bytes(clean))]
         for section in levels:
             noisy, made = loaded.reconstruct(clean, section, seed)
-            rows += [(f"{section.level:g}", _bytes(noisy)), ("output", _bytes(made))]
+            rows += [(f"{section.level:g}", as_bytes(noisy)), ("output", as_bytes(made))]
         return rows, []
     rows, captions = [], []
     for section in levels:
         noisy = loaded.corrupt(clean, section, seed)
-        rows.append((f"{section.level:g}", _bytes(noisy)))
+        rows.append((f"{section.level:g}", as_bytes(noisy)))
         seen = Sample(
             epoch=0,
             classes=loaded.classes,
@@ -145,8 +147,3 @@ def _watch(loaded: LoadedRun, levels: Sequence[NoiseSection]) -> tuple[list[Imag
         )
         captions.append(sample_captions(seen) or [])
     return rows, captions
-
-
-def _bytes(images: np.ndarray) -> np.ndarray:
-    """Images in 0..1 as pictures; what lies outside is cut."""
-    return (np.clip(images, 0, 1) * 255).round().astype(np.uint8)

@@ -16,7 +16,6 @@ from tuiae.console.explore_figures import (
     DecodedPlane,
     Figure,
     Samples,
-    as_bytes,
     decode_between,
 )
 from tuiae.console.output import Output
@@ -24,6 +23,7 @@ from tuiae.errors import ConfigError, TrainingError
 from tuiae.explore.plane import prior_grid, project, range_grid
 from tuiae.explore.resolve import resolve_config
 from tuiae.runs.layout import RunPaths
+from tuiae.ui.render.images import as_bytes
 
 if TYPE_CHECKING:
     from tuiae.explore.loaded import LoadedRun
@@ -88,10 +88,8 @@ def explore_run(run: RunPaths, request: Request, output: Output) -> None:
 
 def _canvas(output: Output, ascii_only: bool) -> Canvas:
     people = output.people
-    # Half blocks are two colours: without colours every picture would look the same.
-    colourless = people.no_color or people.color_system in (None, "standard")
     width, height = people.size if people.is_terminal else PLAIN_SIZE
-    mode = "ascii" if ascii_only or colourless else "blocks"
+    mode = "ascii" if ascii_only else output.picture_mode
     return Canvas(min(width, WIDEST), min(max(height - 3, 16), TALLEST), mode, ascii_only)
 
 

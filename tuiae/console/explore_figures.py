@@ -13,6 +13,7 @@ from rich.text import Text
 from tuiae.explore.plane import QUANTILES, PlaneGrid, Projection, between
 from tuiae.ui.render.code_map import draw_code_map
 from tuiae.ui.render.decoded import draw_gallery, draw_plane
+from tuiae.ui.render.images import as_bytes
 from tuiae.ui.render.text import clean, join_lines, number
 
 if TYPE_CHECKING:
@@ -156,11 +157,6 @@ def decode_between(loaded: LoadedRun, positions: tuple[int, int]) -> Between:
 
 def _titled(title: str, notes: Sequence[str], drawn: Text) -> Text:
     return join_lines([Text(title, "bold", end=""), *(Text(note, "dim", end="") for note in notes), drawn])
-
-
-def as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Images in 0..1 as pictures."""
-    return (np.nan_to_num(images).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def rounded(values: NDArray[Any]) -> list[Any]:

@@ -38,6 +38,12 @@ class Output:
         """Whether progress may redraw itself."""
         return not self.plain and is_terminal(sys.stderr)
 
+    @property
+    def picture_mode(self) -> str:
+        """How pictures are drawn: half blocks are two colours, and without colours all would look the same."""
+        people = self.people
+        return "ascii" if people.no_color or people.color_system in (None, "standard") else "blocks"
+
     def document(self, value: Any) -> None:
         """Print the one JSON document of the command."""
         sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")

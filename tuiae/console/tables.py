@@ -119,7 +119,7 @@ def _draw(sample: Sample, output: Output) -> None:
     from tuiae.ui.render.sample import sample_grid
 
     width = min(output.people.width, 120)
-    output.line(sample_grid(sample, width, 22))
+    output.line(sample_grid(sample, width, 22, output.picture_mode))
 
 
 def show_datasets(output: Output) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 
 from textual import on
@@ -23,6 +26,7 @@ from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
 
 RECENT = 20  # runs looked at for a live one to come back to
+HANG_UP_SECONDS = 5.0  # to leave in good order when the terminal is gone
 
 THEME = Theme(
     name="tuiae",
@@ -62,11 +66,31 @@ class TuiaeApp(App[str]):
         self.register_theme(THEME)
         self.theme = "tuiae"
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            # Unhandled, SIGTERM leaves the alternate screen and the mouse on; the run itself goes on.
-            loop.add_signal_handler(number, self.exit, "")
+        # Unhandled, SIGTERM leaves the alternate screen and the mouse on; the run itself goes on.
+        loop.add_signal_handler(signal.SIGTERM, self.exit, "")
+        signal.signal(signal.SIGHUP, partial(self._hung_up, loop))
         self.switch_mode("live")
         self.call_after_refresh(self._begin)
+
+    def on_unmount(self) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    def _hung_up(self, loop: asyncio.AbstractEventLoop, *_: object) -> None:
+        """The terminal is going: leave, and when it is gone already with nothing written to it any more.
+
+        The system sends SIGCONT along. Textual would take the terminal again, on a writer that dies of the first error
+        while thirty writes later everything waits for it; so that signal is not heard, what is still written goes
+        nowhere, and where all of that came too late the process ends without a farewell.
+        """
+        signal.signal(signal.SIGCONT, signal.SIG_IGN)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for descriptor in (sys.__stdout__, sys.__stderr__):
+            if descriptor is not None and not os.isatty(descriptor.fileno()):
+                os.dup2(nowhere, descriptor.fileno())
+        end = threading.Timer(HANG_UP_SECONDS, os._exit, [128 + signal.SIGHUP])
+        end.daemon = True
+        end.start()
+        loop.call_soon_threadsafe(self.exit, "")
 
     def _begin(self) -> None:
         """What can wait until the first paint: a run to come back to, and the warm worker."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,11 @@ _LEVELS = 63
 """Grey levels kept, less one: fewer colours make longer runs, and so fewer bytes over SSH."""
 
 Pixels = NDArray[np.uint8]
+
+
+def as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """Images in 0..1 as pictures; what lies outside is cut, what is no number is black."""
+    return (np.nan_to_num(images).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def as_rgb(image: NDArray[np.generic]) -> Pixels:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.widget import Widget
 
 from tuiae.studies.compare import Comparison
 from tuiae.studies.shared_images import shared_images
@@ -15,21 +13,25 @@ from tuiae.ui.render.compare import compare_curves, settings_table, values_and_s
 from tuiae.ui.widgets.curves import CurvesPanel
 from tuiae.ui.widgets.shared_images import SharedImagesPanel
 from tuiae.ui.widgets.tables import TablePanel
-from tuiae.ui.widgets.views import ViewBar
-
-COMPARE_VIEWS = ("curves", "values", "settings", "pictures")
-MAIN_PANEL = {"curves": "#test-curves", "values": "#values", "settings": "#settings", "pictures": "#same-images"}
+from tuiae.ui.widgets.views import ViewBar, Views
 
 
-class CompareView(Vertical):
+class CompareView(Views):
     """Four parts; on a small screen one of them at a time."""
+
+    MAIN_PANELS = {
+        "curves": "#test-curves",
+        "values": "#values",
+        "settings": "#settings",
+        "pictures": "#same-images",
+    }
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._pictured: tuple[tuple[str, int], ...] = ()
 
     def compose(self) -> ComposeResult:
-        yield ViewBar(COMPARE_VIEWS)
+        yield ViewBar(tuple(self.MAIN_PANELS))
         with Horizontal(id="compare-curves"):
             yield CurvesPanel("train", id="train-curves")
             yield CurvesPanel("test", id="test-curves")
@@ -51,21 +53,6 @@ class CompareView(Vertical):
             self._pictured = pictured
             self.query_one(SharedImagesPanel).show(shared_images(comparison))
         return overlay.note
-
-    @on(ViewBar.Chosen)
-    def _view_chosen(self, event: ViewBar.Chosen) -> None:
-        event.stop()
-        for view in COMPARE_VIEWS:
-            self.set_class(view == event.view, f"-{view}")
-
-    def next_view(self) -> None:
-        """The next part, where there is no room for all."""
-        self.query_one(ViewBar).next()
-
-    @property
-    def main_panel(self) -> Widget:
-        """What `z` shows alone when no panel has the focus."""
-        return self.query_one(MAIN_PANEL[self.query_one(ViewBar).view])
 
     def toggle_log(self) -> None:
         """Curves on a logarithmic axis, or back."""

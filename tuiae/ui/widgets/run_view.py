@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
-from textual.widget import Widget
+from textual.containers import Horizontal
 
 from tuiae.runs.snapshot import Note, Sample, Snapshot
 from tuiae.ui.render.curves import EMPTY
@@ -17,14 +15,20 @@ from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.curves import CurvesPanel
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.log import LogPanel
-from tuiae.ui.widgets.views import VIEWS, ViewBar
+from tuiae.ui.widgets.views import ViewBar, Views
 
 WELCOME = "r starts what the form says  ·  1 lists all runs  ·  ? shows the keys"
-MAIN_PANEL = {"curves": "#loss", "pictures": "#images", "confusion": "#confusion", "log": "#log"}
 
 
-class RunView(Vertical):
+class RunView(Views):
     """Curves, pictures, confusion matrix and log; on a small screen one of them at a time."""
+
+    MAIN_PANELS = {
+        "curves": "#loss",
+        "pictures": "#images",
+        "confusion": "#confusion",
+        "log": "#log",
+    }
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -35,7 +39,7 @@ class RunView(Vertical):
         self._second = ""
 
     def compose(self) -> ComposeResult:
-        yield ViewBar()
+        yield ViewBar(tuple(self.MAIN_PANELS))
         with Horizontal(id="curves"):
             yield CurvesPanel("loss", id="loss")
             yield CurvesPanel("accuracy", id="second")
@@ -108,21 +112,6 @@ class RunView(Vertical):
             before = notes[: len(notes) - len(ends)]
             self.query_one(LogPanel).append((*map(note_line, before), *lines, *map(note_line, ends)))
         self._notes, self._logged = snapshot.notes, snapshot.log
-
-    @on(ViewBar.Chosen)
-    def _view_chosen(self, event: ViewBar.Chosen) -> None:
-        event.stop()
-        for view in VIEWS:
-            self.set_class(view == event.view, f"-{view}")
-
-    def next_view(self) -> None:
-        """The next panel, where there is no room for all."""
-        self.query_one(ViewBar).next()
-
-    @property
-    def main_panel(self) -> Widget:
-        """What `z` shows alone when no panel has the focus."""
-        return self.query_one(MAIN_PANEL[self.query_one(ViewBar).view])
 
     @property
     def ascii_only(self) -> bool:

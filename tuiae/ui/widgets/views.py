@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
+from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.reactive import reactive
+from textual.widget import Widget
 from textual.widgets import Static
-
-VIEWS = ("curves", "pictures", "confusion", "log")
 
 
 class ViewTab(Static):
@@ -27,9 +30,9 @@ class ViewTab(Static):
 class ViewBar(Horizontal):
     """The names of the panels; the chosen one is marked."""
 
-    view: reactive[str] = reactive(VIEWS[0])
+    view: reactive[str] = reactive("")
 
-    def __init__(self, views: tuple[str, ...] = VIEWS) -> None:
+    def __init__(self, views: tuple[str, ...]) -> None:
         super().__init__()
         self._views = views
 
@@ -43,6 +46,9 @@ class ViewBar(Horizontal):
     def compose(self) -> ComposeResult:
         for view in self._views:
             yield ViewTab(view)
+
+    def on_mount(self) -> None:
+        self.view = self._views[0]
 
     def watch_view(self, view: str) -> None:
         for tab in self.query(ViewTab):
@@ -59,3 +65,25 @@ class ViewBar(Horizontal):
         """Choose the next panel, and after the last the first."""
         offered = [tab.view for tab in self.query(ViewTab) if tab.display or tab.view == self.view]
         self.view = offered[(offered.index(self.view) + 1) % len(offered)]
+
+
+class Views(Vertical):
+    """Panels of which one shows at a time where the screen is small, chosen in the ViewBar that it holds."""
+
+    MAIN_PANELS: ClassVar[Mapping[str, str]] = {}
+    """Name of each view -> selector of the panel that `z` shows alone."""
+
+    @on(ViewBar.Chosen)
+    def _view_chosen(self, event: ViewBar.Chosen) -> None:
+        event.stop()
+        for view in self.MAIN_PANELS:
+            self.set_class(view == event.view, f"-{view}")
+
+    def next_view(self) -> None:
+        """The next panel, where there is no room for all."""
+        self.query_one(ViewBar).next()
+
+    @property
+    def main_panel(self) -> Widget:
+        """What `z` shows alone when no panel has the focus."""
+        return self.query_one(self.MAIN_PANELS[self.query_one(ViewBar).view])
