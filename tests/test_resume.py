@@ -154,6 +154,7 @@ def test_a_run_that_nobody_follows_any_more_goes_on(lab: Laboratory, workers: li
     process = lab.start("run", lab.preset(), *LONG, start_new_session=True)
     workers.append(process)
     (run,) = wait_until(lambda: list_runs(lab.runs))
+    pid_of(run)  # the worker is there
     # The terminal goes away: the whole foreground group gets the signal.
     os.killpg(process.pid, signal.SIGHUP)
     process.communicate(timeout=60)
