@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ def evaluate(parts: Parts, split: ImageSet, limit: int = 0, noise: NoiseSection 
     config, model, classes = parts.config, parts.model, len(parts.classes)
     objective = build_objective(config)
     totals = Totals(parts.device, objective.names)
-    quality = Quality(parts.device, math.prod(split.image_shape))
+    quality = Quality(parts.device)
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=parts.device) if config.is_classifier else None
     generator = seeded(parts.device, config.training.seed, EVALUATION)
     count = min(limit or len(split), len(split))
@@ -57,9 +56,7 @@ def evaluate(parts: Parts, split: ImageSet, limit: int = 0, noise: NoiseSection 
             quality.add(score, output, clean, config.training.loss)
             if confusion is not None and output.logits is not None:
                 confusion += confusion_counts(output.logits, labels, classes)
-    metrics = totals.read()
-    metrics |= quality.read(metrics["accuracy"])
-    return Evaluation(metrics, None if confusion is None else confusion.cpu().numpy())
+    return Evaluation(totals.read() | quality.read(), None if confusion is None else confusion.cpu().numpy())
 
 
 @contextmanager
