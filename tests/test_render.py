@@ -445,3 +445,8 @@ def test_drawing_needs_neither_torch_nor_plotext_to_start() -> None:
     modules = "tuiae.ui.widgets.curves, tuiae.ui.widgets.images, tuiae.ui.widgets.confusion, tuiae.ui.widgets.log"
     code = f"import sys, {modules}; sys.exit(bool({{'torch', 'plotext', 'textual_plotext'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_tick_alone_is_written_with_all_its_decimals() -> None:
+    assert axes.tick_labels([0.95]) == ["0.95"]
+    assert axes.tick_labels([20.0]) == ["20"]

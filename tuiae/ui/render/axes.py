@@ -49,6 +49,8 @@ def tick_labels(values: Sequence[float]) -> list[str]:
         return [_thousands(value) for value in values]
     if decimals > 5 or largest >= 1e7:
         return [f"{value:.{_mantissa(values)}e}".replace("e-0", "e-").replace("e+0", "e") for value in values]
+    if len(values) == 1:  # no neighbour says how many decimals: 0.95 must not read 1.0
+        return [f"{values[0]:.4g}"]
     return [f"{value:.{decimals}f}" for value in values]
 
 
