@@ -191,7 +191,7 @@ class Fit:
         if last or state.epoch % self.config.samples.every == 0:
             self._sample(None if test is None else test.confusion)
         if last or state.epoch % self.config.checkpoint.every == 0:
-            self._save(("last",) if test is None else self._names(test.metrics["loss"]))
+            self._save(("last",) if test is None else state.checkpoint_names(test.metrics["loss"]))
         self.report.tick()
         state.epoch_seconds = 0.0  # what sampling and saving took is no part of the next epoch
         if test is not None:
@@ -226,12 +226,6 @@ class Fit:
         text = f"stopped early: the test loss has not fallen below {state.lowest:.5g} in {patience} evaluations"
         self.writer.event("warning", epoch=state.epoch, step=state.step, text=text)
         return True
-
-    def _names(self, loss: float) -> tuple[str, ...]:
-        """What the checkpoint of this moment is called."""
-        best = loss < self.state.best
-        self.state.best = min(self.state.best, loss)
-        return ("last", "best") if best else ("last",)
 
     def _fail_with_heartbeat(self) -> None:
         if self.writer.heartbeat_error is not None:

@@ -28,6 +28,12 @@ class TrainState:
     epoch_seconds: float = 0.0  # of it, in the epoch under way
     diverged: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
 
+    def checkpoint_names(self, loss: float) -> tuple[str, ...]:
+        """What a checkpoint with this test loss is called; the next best has to be lower."""
+        best = loss < self.best
+        self.best = min(self.best, loss)
+        return ("last", "best") if best else ("last",)
+
     def dump(self, parts: Parts) -> dict[str, Any]:
         """Everything but the weights, as tensors and numbers."""
         saved: dict[str, Any] = {
