@@ -145,7 +145,7 @@ def _figures(snapshot: Snapshot) -> str:
 
 def epoch_line(snapshot: Snapshot, index: int) -> str:
     """One epoch in one line: `epoch 3/10  train loss 0.0312 acc 0.9410  test loss ...  12,345 images/s  1.20s`."""
-    parts = [f"epoch {index + 1}/{snapshot.status.epochs or '?'}"]
+    parts = [f"epoch {_epoch(snapshot, index)}/{snapshot.status.epochs or '?'}"]
     for split in ("train", "test"):
         loss, accuracy = (_at(snapshot, split, name, index) for name in ("loss", "accuracy"))
         parts.append(f"{split} loss {number(loss)} acc {number(accuracy)}")
@@ -153,6 +153,12 @@ def epoch_line(snapshot: Snapshot, index: int) -> str:
     parts.append("" if rate is None else f"{count(round(rate))} images/s")
     parts.append("" if seconds is None else f"{seconds:.2f}s")
     return "  ".join(part for part in parts if part)
+
+
+def _epoch(snapshot: Snapshot, index: int) -> int:
+    """The epoch of an evaluation: not every one has to be evaluated."""
+    series = snapshot.series.get(("test", "loss"))
+    return int(series.epochs[index]) if series is not None and index < len(series.epochs) else index + 1
 
 
 def _at(snapshot: Snapshot, split: str, name: str, index: int) -> float | None:
