@@ -63,7 +63,7 @@ class Desk:
     @property
     def state(self) -> str:
         """The state of the open run."""
-        return self.app.live.snapshot.status.state if self.app.live.snapshot else ""
+        return self.app.session.snapshot.status.state if self.app.session.snapshot else ""
 
     def panel(self, name: str) -> str:
         """What one panel shows, hidden or not."""
@@ -107,8 +107,8 @@ class Desk:
     async def running(self) -> RunPaths:
         """Wait until the open run trains; returns it."""
         await self.until(lambda: self.state == "running")
-        assert self.app.live.snapshot is not None
-        return RunPaths(self.app.live.snapshot.path)
+        assert self.app.session.snapshot is not None
+        return RunPaths(self.app.session.snapshot.path)
 
     @property
     def table(self) -> DataTable[Any]:
@@ -137,12 +137,12 @@ async def open_desk(
             await pilot.pause()
             yield Desk(app, pilot)
     finally:
-        app.launcher.close()
+        app.session.close()
 
 
 def keep_cold(app: TuiaeApp) -> None:
     """No standby worker, which imports torch on the cores that the tests share."""
-    app.launcher.warm_up = lambda: None  # type: ignore[method-assign]
+    app.session.launcher.warm_up = lambda: None  # type: ignore[method-assign]
 
 
 # Runs that a writer in this process writes; to a reader they are live while this process is.

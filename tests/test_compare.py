@@ -484,7 +484,7 @@ async def test_a_comparison_grows_with_its_runs(lab: Laboratory) -> None:
         await desk.shows("configure")
         tell(live, 2, 0.0567)
         live.writer.close("finished")
-        await desk.press("1")
+        await desk.press("5")
         await desk.shows("0.0567", "✓ 2/6")
         await desk.until(lambda: "live" not in desk.screen)
     assert done.run.root.exists()

@@ -39,7 +39,7 @@ async def test_a_run_from_the_first_point_to_the_last() -> None:
         await desk.press("r")
         await desk.until(lambda: "train" in desk.panel("loss"))
         await desk.until(lambda: desk.state == "finished")
-        run = RunPaths(desk.app.live.snapshot.path)  # type: ignore[union-attr]
+        run = RunPaths(desk.app.session.snapshot.path)  # type: ignore[union-attr]
         screen = await desk.shows("✓ finished", "40/40", "epoch 40", run.id, "100%")
         for words in ("quickstart › digits", "input", "output", "test", "dense, code 12", "adam, rate 0.002"):
             assert words in screen
@@ -54,7 +54,7 @@ async def test_a_run_from_the_first_point_to_the_last() -> None:
         await desk.type("training-epochs", "2")
         await desk.ready()
         await desk.click("#start")
-        await desk.until(lambda: desk.state == "finished" and desk.app.live.snapshot.path != run.root)  # type: ignore[union-attr]
+        await desk.until(lambda: desk.state == "finished" and desk.app.session.snapshot.path != run.root)  # type: ignore[union-attr]
         await desk.shows("2/2")
 
 
@@ -107,7 +107,7 @@ async def test_a_second_run_beside_a_live_one_is_asked_about(lab: Laboratory) ->
         await desk.press("r")
         await desk.shows("Start beside it")
         await desk.press("enter")
-        await desk.until(lambda: desk.app.live.snapshot and desk.app.live.snapshot.path != beside.run.root)
+        await desk.until(lambda: desk.app.session.snapshot and desk.app.session.snapshot.path != beside.run.root)
         assert len(list_runs(lab.runs)) == 2
         assert read_status(beside.run).state == "running"
     beside.writer.close("stopped")
@@ -221,8 +221,8 @@ async def test_a_classifier_starts_on_the_encoder_of_the_open_run(lab: Laborator
         await desk.choose("model", f"classifier on {name}, frozen"[:40])
         await desk.until(lambda: "r starts classifier" in desk.message)
         await desk.press("r")
-        await desk.until(lambda: desk.state == "finished" and desk.app.live.snapshot.path != run.root)  # type: ignore[union-attr]
-        snapshot = desk.app.live.snapshot
+        await desk.until(lambda: desk.state == "finished" and desk.app.session.snapshot.path != run.root)  # type: ignore[union-attr]
+        snapshot = desk.app.session.snapshot
         assert snapshot is not None
         assert snapshot.config is not None
         assert (snapshot.config.model.encoder_run, snapshot.config.model.freeze) == (run.id, True)

@@ -7,26 +7,42 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from textual import on
-from textual.app import App
-from textual.message import Message
+from textual.app import App, SystemCommand
+from textual.screen import Screen
 from textual.theme import Theme
 
-from tuiae.runs import control
-from tuiae.runs.layout import RunPaths, list_runs, runs_dir
-from tuiae.runs.reader import read_status
-from tuiae.ui.keys import APP
-from tuiae.ui.launcher import Launcher
+from tuiae.errors import TuiaeError
+from tuiae.runs.layout import runs_dir
+from tuiae.ui.feed import RunChanged
+from tuiae.ui.keys import ALL, APP, shown
+from tuiae.ui.launcher import WorkerWarm
 from tuiae.ui.render.text import clean
+from tuiae.ui.screens.base import BaseScreen, RunScreen
+from tuiae.ui.screens.bench import BenchScreen
+from tuiae.ui.screens.compare import CompareScreen
 from tuiae.ui.screens.dialogs import ChoiceDialog, HelpDialog
+from tuiae.ui.screens.latent import LatentScreen
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
+from tuiae.ui.screens.works import WorksScreen
+from tuiae.ui.session import NothingToDoError, RunOpened, Session
 
-RECENT = 20  # runs looked at for a live one to come back to
 HANG_UP_SECONDS = 5.0  # to leave in good order when the terminal is gone
+
+SCREENS: dict[str, Callable[[Session], BaseScreen]] = {
+    "runs": RunsScreen,
+    "latent": LatentScreen,
+    "bench": BenchScreen,
+    "compare": CompareScreen,
+    "works": WorksScreen,
+}
+"""By the mode that shows it; the live screen has its own, as it is there from the start."""
 
 THEME = Theme(
     name="tuiae",
@@ -55,12 +71,12 @@ class TuiaeApp(App[str]):
 
     def __init__(self, run: Path | None = None, ascii_only: bool = False, root: Path | None = None) -> None:
         super().__init__()
-        self._root = root or runs_dir()
         self._run = run
-        self.launcher = Launcher(self._root, self._tell_live)
-        self.live = LiveScreen(self._root, self.launcher, ascii_only)
+        self.session = Session(root or runs_dir(), self.post_message)
+        self.live = LiveScreen(self.session, ascii_only)
         self.add_mode("live", lambda: self.live)
-        self.add_mode("runs", lambda: RunsScreen(self._root))
+        for name, screen in SCREENS.items():
+            self.add_mode(name, partial(screen, self.session))
 
     def on_mount(self) -> None:
         self.register_theme(THEME)
@@ -94,33 +110,57 @@ class TuiaeApp(App[str]):
 
     def _begin(self) -> None:
         """What can wait until the first paint: a run to come back to, and the warm worker."""
-        run = self._run or self._live_run()
+        run = self._run or self.session.newest_live()
         if run is not None:
-            self.live.open_run(run)
+            self.session.open(run)
         else:
-            self.launcher.warm_up()
+            self.session.launcher.warm_up()
 
-    def _live_run(self) -> Path | None:
-        for run in list_runs(self._root)[:RECENT]:
-            if read_status(run).live:
-                return run.root
-        return None
+    @on(RunChanged)
+    def _run_changed(self, event: RunChanged) -> None:
+        if self.session.take(event):
+            self._catch_up()
 
-    def _tell_live(self, message: Message) -> None:
-        self.live.post_message(message)
+    @on(RunOpened)
+    def _catch_up(self) -> None:
+        """The screen that is shown, below dialogs, hears what the open run does; the others when they show again."""
+        shown = self.screen_stack[0]
+        if isinstance(shown, RunScreen):
+            shown.catch_up()
+
+    @on(WorkerWarm)
+    def _worker_warm(self, event: WorkerWarm) -> None:
+        self.live.worker_warm(event)
 
     @on(RunsScreen.Opened)
     def _open_run(self, event: RunsScreen.Opened) -> None:
+        self.session.open(event.path)
         self.switch_mode("live")
-        self.live.open_run(event.path)
 
-    def action_show_runs(self) -> None:
-        """All runs."""
-        self.switch_mode("runs")
+    @on(RunsScreen.CompareWanted)
+    def _compare(self, event: RunsScreen.CompareWanted) -> None:
+        self.session.compare(event.paths)
+        self.switch_mode("compare")
 
-    def action_show_live(self) -> None:
-        """The open run."""
-        self.switch_mode("live")
+    def action_show(self, mode: str) -> None:
+        """One of the screens."""
+        self.switch_mode(mode)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Everything that has a key, by name, before what Textual offers."""
+        for active in screen.active_bindings.values():
+            key = next(
+                (key for key in ALL if key.action == active.binding.action and key.key == active.binding.key), None
+            )
+            if key is not None and active.enabled:
+                yield SystemCommand(
+                    f"{key.help[:1].upper()}{key.help[1:]}",
+                    f"key {shown(key.key)}",
+                    partial(self.run_action, key.action, active.node),
+                )
+        yield from (
+            command for command in super().get_system_commands(screen) if command.title in ("Theme", "Screenshot")
+        )
 
     def action_help(self) -> None:
         """Which key does what."""
@@ -132,7 +172,7 @@ class TuiaeApp(App[str]):
 
     def action_ask_quit(self) -> None:
         """Leave; while a run is live, ask what becomes of it."""
-        snapshot = self.live.snapshot
+        snapshot = self.session.snapshot
         if snapshot is None or not snapshot.status.live:
             self.exit("")
             return
@@ -141,19 +181,20 @@ class TuiaeApp(App[str]):
         self.push_screen(ChoiceDialog("quit", question, answers), self._quit)
 
     def _quit(self, answer: str | None) -> None:
-        snapshot = self.live.snapshot
-        if answer not in ("leave", "stop") or snapshot is None:
+        snapshot = self.session.snapshot
+        if snapshot is None or answer not in ("leave", "stop"):
             return
-        if answer == "stop":
-            try:
-                control.send(RunPaths(snapshot.path), "stop")
-            except OSError as error:
-                # Somebody else's run, or its directory is gone.
-                self.live.complain(f"cannot stop {snapshot.id}: {error.strerror}")
-                return
-            self.exit(f"{snapshot.id} is saving and stopping; go on with: tuiae resume {snapshot.id}")
-        else:
+        if answer == "leave":
             self.exit(f"{snapshot.id} goes on; come back with: tuiae attach {snapshot.id}")
+            return
+        try:
+            self.session.send("stop")
+        except NothingToDoError:
+            self.exit("")  # it ended while the question stood
+        except TuiaeError as error:
+            self.notify(str(error), severity="error", markup=False)
+        else:
+            self.exit(f"{snapshot.id} is saving and stopping; go on with: tuiae resume {snapshot.id}")
 
 
 def open_dashboard(run: Path | None, *, ascii_only: bool) -> int:
@@ -165,7 +206,7 @@ def open_dashboard(run: Path | None, *, ascii_only: bool) -> int:
     try:
         farewell = app.run()
     finally:
-        app.launcher.close()
+        app.session.close()
     if farewell:
         sys.stdout.write(farewell + "\n")
     return app.return_code or 0

@@ -18,10 +18,20 @@ class Key:
 
     @property
     def binding(self) -> Binding:
-        shown = {"question_mark": "?"}.get(self.key)
-        return Binding(self.key, self.action, self.label or self.help, show=bool(self.label), key_display=shown)
+        display = shown(self.key) if shown(self.key) != self.key else None
+        return Binding(self.key, self.action, self.label or self.help, show=bool(self.label), key_display=display)
 
 
+APP = (
+    Key("1", "show('runs')", "Runs", "all runs"),
+    Key("2", "show('live')", "", "the open run"),
+    Key("3", "show('latent')", "", "its codes"),
+    Key("4", "show('bench')", "", "try it on images"),
+    Key("5", "show('compare')", "", "runs beside each other"),
+    Key("6", "show('works')", "", "the published works"),
+    Key("question_mark", "help", "Help", "these keys"),
+    Key("q", "ask_quit", "Quit", "leave"),
+)
 LIVE = (
     Key("r", "start", "Start", "start what the form says"),
     Key("p", "pause", "Pause", "pause, or go on"),
@@ -32,13 +42,7 @@ LIVE = (
     Key("m", "next_metric", "", "next metric, right of the loss"),
     Key("z", "zoom", "", "one panel alone, and back"),
     Key("i", "pictures", "Pictures", "pictures: blocks or ASCII"),
-    Key("e", "fill_form", "", "form from the open run"),
-)
-APP = (
-    Key("1", "show_runs", "Runs", "all runs"),
-    Key("2", "show_live", "", "the open run"),
-    Key("question_mark", "help", "Help", "these keys"),
-    Key("q", "ask_quit", "Quit", "leave"),
+    Key("F", "fill_form", "", "form from the open run"),
 )
 RUNS = (
     Key("enter", "open", "Open", "open the run"),
@@ -46,16 +50,24 @@ RUNS = (
     Key("c", "compare", "Compare", "compare the selected"),
     Key("escape", "back", "Back", "back to the open run"),
 )
+LATENT = (Key("escape", "back", "Back", "back to the open run"),)
+BENCH = (Key("escape", "back", "Back", "back to the open run"),)
+WORKS = (Key("escape", "back", "Back", "back to the open run"),)
 COMPARE = (
     Key("m", "next_metric", "Metric", "next metric"),
     Key("l", "log_scale", "Log", "logarithmic, or not"),
     *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures")),
     Key("escape", "back", "Back", "back to the list"),
-    Key("1", "back", "", ""),
 )
+ALL = (*APP, *LIVE, *RUNS, *LATENT, *BENCH, *COMPARE, *WORKS)
 ELSEWHERE = (
     ("tab", "next field"),
     ("enter", "open, press"),
     ("escape", "close a list"),
     ("ctrl+p", "all by name"),
 )
+
+
+def shown(key: str) -> str:
+    """A key as people know it."""
+    return {"question_mark": "?"}.get(key, key)

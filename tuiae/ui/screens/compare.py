@@ -2,56 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tuiae.studies.compare import Comparison, cautions
 from tuiae.studies.compare_reader import CompareReader
 from tuiae.ui.compare_feed import CompareChanged, CompareFeed
 from tuiae.ui.keys import COMPARE
 from tuiae.ui.render.compare import compare_title, group_key
+from tuiae.ui.screens.base import BaseScreen
+from tuiae.ui.session import Session
 from tuiae.ui.widgets.compare_view import CompareView
-from tuiae.ui.widgets.message import MessageLine
 from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.tables import TablePanel
 
 
-class CompareScreen(Screen[None]):
+class CompareScreen(BaseScreen):
     """Curves, values, settings and pictures of the runs that were selected."""
 
+    NAME = "compare"
     BINDINGS = [key.binding for key in COMPARE]
     AUTO_FOCUS = "#values"
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        super().__init__()
-        self._reader = CompareReader(paths)
-        self._number = len(paths)
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._paths: tuple[Path, ...] = ()
+        self._reader = CompareReader(())
         self._feed: CompareFeed | None = None
         self._metric = "loss"
         self.comparison: Comparison | None = None
 
-    def compose(self) -> ComposeResult:
-        yield Static(Text.assemble((" tuiae", "bold"), "  compare"), id="title")
+    def compose_body(self) -> ComposeResult:
         with Vertical(id="body"):
             yield CompareView(id="compare")
-        yield MessageLine()
-        yield Static("tuiae needs 60 columns and 20 rows", id="too-small")
-        yield Footer(show_command_palette=False)
-
-    def on_mount(self) -> None:
-        self.query_one(MessageLine).say(f"reading {self._number} runs…", "quiet")
 
     # Nobody looks at a covered screen: the runs are left alone until it shows again.
 
     def on_screen_resume(self) -> None:
-        if self._feed is None:
+        if self.session.compared != self._paths:
+            self._stop()
+            self._paths = self.session.compared
+            self._reader, self.comparison, self._metric = CompareReader(self._paths), None, "loss"
+            self.message.say(f"reading {len(self._paths)} runs…", "quiet")
+        if not self._paths:
+            self.message.say("nothing to compare yet: 1 lists the runs, space selects some, c compares them", "caution")
+        elif self._feed is None:
             self._feed = CompareFeed(self._reader, self.post_message)
 
     def on_screen_suspend(self) -> None:
@@ -67,6 +66,8 @@ class CompareScreen(Screen[None]):
 
     @on(CompareChanged)
     def _changed(self, event: CompareChanged) -> None:
+        if self._feed is None:
+            return  # of a comparison that is no longer shown
         self.comparison = event.comparison
         self._show()
 
@@ -77,7 +78,7 @@ class CompareScreen(Screen[None]):
         note = self.query_one(CompareView).show(comparison, self._metric)
         self.query_one("#title", Static).update(compare_title(comparison, self._metric, self.size.width))
         said = [note, *cautions(comparison, self._metric), group_key(comparison)]
-        self.query_one(MessageLine).say(" · ".join(words for words in said if words), "quiet")
+        self.message.say(" · ".join(words for words in said if words), "quiet")
 
     def on_resize(self) -> None:
         self._show()
@@ -120,4 +121,4 @@ class CompareScreen(Screen[None]):
         if self.maximized is not None:
             self.minimize()
         else:
-            self.app.pop_screen()
+            self.app.switch_mode("runs")

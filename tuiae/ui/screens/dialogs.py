@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
-from tuiae.ui.keys import APP, COMPARE, ELSEWHERE, LIVE, RUNS, Key
+from tuiae.ui.keys import APP, COMPARE, ELSEWHERE, LIVE, RUNS, Key, shown
 from tuiae.ui.render import palette
 
 
@@ -75,7 +75,7 @@ class HelpDialog(ModalScreen[None]):
 
 
 def _rows(keys: Sequence[Key]) -> list[tuple[str, str]]:
-    return [(_shown(key.key), key.help) for key in keys]
+    return [(shown(key.key), key.help) for key in keys]
 
 
 def _table(groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> Text:
@@ -86,7 +86,3 @@ def _table(groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> Text:
             text.append(f"{key:>6}  ", f"bold {palette.SKY}").append(f"{words}\n")
     text.rstrip()
     return text
-
-
-def _shown(key: str) -> str:
-    return {"question_mark": "?"}.get(key, key)

@@ -2,72 +2,55 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
-from textual.widgets import Button, Footer, Static
+from textual.widgets import Button
 
-from tuiae.errors import TuiaeError
-from tuiae.runs import control
-from tuiae.runs.layout import RunPaths
-from tuiae.runs.process import is_held
-from tuiae.runs.snapshot import Snapshot
+from tuiae.runs.layout import LIVE_STATES
+from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.draft import Draft, offered_datasets
-from tuiae.ui.feed import RunChanged, RunFeed
 from tuiae.ui.keys import LIVE
-from tuiae.ui.launcher import Launcher, WorkerWarm
-from tuiae.ui.render.status import ending, state_text, status_facts, title_line
+from tuiae.ui.launcher import WorkerWarm
+from tuiae.ui.render.status import ending, state_text, status_facts
 from tuiae.ui.render.text import clean
+from tuiae.ui.screens.base import RunScreen
 from tuiae.ui.screens.dialogs import ChoiceDialog, FolderDialog
+from tuiae.ui.session import Session
 from tuiae.ui.widgets.config_panel import ConfigPanel
 from tuiae.ui.widgets.facts import FactsPanel
 from tuiae.ui.widgets.form import OWN_FOLDER, ConfigForm
 from tuiae.ui.widgets.log import LogPanel
-from tuiae.ui.widgets.message import MessageLine
 from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.run_view import RunView
 
 DATASETS_SECONDS = 5.0
 
 
-class LiveScreen(Screen[None]):
+class LiveScreen(RunScreen):
     """Configure on the left, watch on the right."""
 
+    NAME = "a terminal laboratory for autoencoders"
     BINDINGS = [key.binding for key in LIVE]
     AUTO_FOCUS = "#start"
 
-    def __init__(self, root: Path, launcher: Launcher, ascii_only: bool = False) -> None:
-        super().__init__()
-        self._root = root
-        self._launcher = launcher
+    def __init__(self, session: Session, ascii_only: bool = False) -> None:
+        super().__init__(session)
         self._ascii_only = ascii_only
-        self._feed: RunFeed | None = None
         self._warm = "importing torch…"
-        self.snapshot: Snapshot | None = None
+        self._state = ""
 
-    def compose(self) -> ComposeResult:
-        yield Static(Text.assemble((" tuiae", "bold"), ("  a terminal laboratory for autoencoders", "dim")), id="title")
+    def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
             with Vertical(id="left"):
-                yield ConfigPanel(Draft(self._root), lambda: self._launcher.devices)
+                yield ConfigPanel(Draft(self.session.root), lambda: self.session.launcher.devices)
                 yield FactsPanel("status", id="status")
             yield RunView(id="right")
-        yield MessageLine()
-        yield Static("tuiae needs 60 columns and 20 rows", id="too-small")
-        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         self._view.ascii_only = self._ascii_only
         self._show_idle_status()
         self.set_interval(DATASETS_SECONDS, self._look_around)
-
-    def on_unmount(self) -> None:
-        if self._feed is not None:
-            self._feed.close()
 
     # The form
 
@@ -77,14 +60,14 @@ class LiveScreen(Screen[None]):
 
     @on(ConfigForm.Edited)
     def _edited(self) -> None:
-        self._message.forget_trouble()
+        self.message.forget_trouble()
 
     @on(ConfigPanel.Verdict)
     def _show_verdict(self, event: ConfigPanel.Verdict) -> None:
         if event.kind == "bad":
-            self._message.say(event.text, event.kind)
+            self.message.say(event.text, event.kind)
         else:
-            self._message.hint(event.text, event.kind)
+            self.message.hint(event.text, event.kind)
 
     @on(ConfigForm.FolderWanted)
     def _ask_folder(self) -> None:
@@ -98,12 +81,12 @@ class LiveScreen(Screen[None]):
     def _look_around(self) -> None:
         """Datasets that were fetched or imported meanwhile; children that have ended."""
         self._form.show_datasets(offered_datasets())
-        self._launcher.reap()
+        self.session.launcher.reap()
 
     def action_fill_form(self) -> None:
         """Put the open run's settings into the form."""
-        if self.snapshot is not None and self.snapshot.config is not None:
-            self._form.take(self.snapshot.config)
+        if self.session.snapshot is not None and self.session.snapshot.config is not None:
+            self._form.take(self.session.snapshot.config)
 
     # Acting on runs
 
@@ -116,10 +99,11 @@ class LiveScreen(Screen[None]):
 
     def action_start(self) -> None:
         """Start what the form says; beside a live run only when that is meant."""
-        if self.snapshot is None or not self.snapshot.status.live:
+        snapshot = self.session.snapshot
+        if snapshot is None or not snapshot.status.live:
             self._start("start")
             return
-        question = f"{clean(self.snapshot.id)} is still {self.snapshot.status.state}."
+        question = f"{clean(snapshot.id)} is still {snapshot.status.state}."
         answers = [("start", "Start beside it"), ("cancel", "Cancel")]
         self.app.push_screen(ChoiceDialog("start", question, answers), self._start)
 
@@ -130,18 +114,12 @@ class LiveScreen(Screen[None]):
         checked = self._form.check_now()
         if checked is None:
             self.app.bell()
-            return
-        try:
-            run = self._launcher.start(checked.config)
-        except TuiaeError as error:
-            self._message.complain(str(error))
-            return
-        self.open_run(run.root)
+        else:
+            self.attempt(self.session.start, checked.config)
 
     def action_pause(self) -> None:
         """Pause, or go on."""
-        state = self.snapshot.status.state if self.snapshot else ""
-        self._command("resume" if state == "paused" else "pause")
+        self._command("resume" if self._state == "paused" else "pause")
 
     def action_stop(self) -> None:
         """Save and stop."""
@@ -152,86 +130,54 @@ class LiveScreen(Screen[None]):
         self._command("save")
 
     def _command(self, command: str) -> None:
-        if self.snapshot is None or not self.snapshot.status.live or self._feed is None:
-            self._message.say("no run is live here; r starts one, 1 lists all", "quiet")
-            return
-        try:
-            control.send(RunPaths(self.snapshot.path), command)
-        except OSError as error:
-            self._message.complain(f"{self.snapshot.id}: {error.strerror}")
-            return
-        self._feed.hurry()
-        self._form.recheck()
+        if self.attempt(self.session.send, command):
+            self._form.recheck()
 
     def action_resume(self) -> None:
         """Go on with the open run from its last checkpoint."""
-        snapshot = self.snapshot
-        try:
-            if snapshot is None or snapshot.status.live or is_held(RunPaths(snapshot.path)):
-                self._message.say("nothing to go on with: open a stopped run first", "quiet")
-            elif snapshot.status.state == "finished":
-                self._message.say(f"it has done its epochs; for more: tuiae resume {snapshot.id} --epochs N", "quiet")
-            else:
-                self._launcher.work_on(RunPaths(snapshot.path))
-                self.open_run(snapshot.path)
-        except OSError as error:
-            # The directory was deleted while it was open, or is not ours to write.
-            self._message.complain(f"cannot go on: {error.filename}: {error.strerror}")
+        self.attempt(self.session.resume)
 
     # The open run
 
-    def open_run(self, path: Path) -> None:
-        """Watch a run, live or finished: they are the same to a reader."""
-        if self._feed is not None:
-            self._feed.close()
-        self.snapshot = None
-        self._message.forget_trouble()
+    def run_opened(self) -> None:
+        self._state = ""
         self._form.recheck()
         self._view.clear()
-        self._feed = RunFeed(path, self.post_message)
 
-    @on(RunChanged)
-    def _run_changed(self, event: RunChanged) -> None:
-        snapshot, before = event.snapshot, self.snapshot
-        if self._feed is None or snapshot.path != self._feed.path:
-            return
-        self.snapshot = snapshot
-        self.query_one("#title", Static).update(title_line(snapshot, self.size.width))
+    def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
         status = self.query_one("#status", FactsPanel)
         status.set_title(f"status · {state_text(snapshot.status.state).plain}")
         status.show(status_facts(snapshot))
-        self._view.show(snapshot, event.sample)
+        self._view.show(snapshot, sample)
         self._show_controls(snapshot.status.state)
         self._form.offer_encoder(snapshot.id if snapshot.checkpoints else "")
-        if before is None or before.status.state != snapshot.status.state:
-            self._state_changed(snapshot, before)
+        if self._state != snapshot.status.state:
+            self._state_changed(snapshot)
 
-    def _state_changed(self, snapshot: Snapshot, before: Snapshot | None) -> None:
+    def _state_changed(self, snapshot: Snapshot) -> None:
+        before, self._state = self._state, snapshot.status.state
         if problem := ending(snapshot):
-            self._message.complain(problem)
+            self.message.complain(problem)
         elif snapshot.status.state == "stopped":
-            self._message.insist("R goes on with this run from where it stopped, r starts a new one", "caution")
-        if not snapshot.status.live:
-            # Only now, so that importing torch does not take its time from the training.
-            self._launcher.warm_up()
-        elif before is not None and not before.status.live:
-            self._message.forget_trouble()
+            self.message.insist("R goes on with this run from where it stopped, r starts a new one", "caution")
+        if snapshot.status.live and before and before not in LIVE_STATES:
+            self.message.forget_trouble()
             self._form.recheck()
 
     def _show_controls(self, state: str) -> None:
-        live = state in ("running", "paused", "starting")
+        live = state in LIVE_STATES
         self.query_one("#pause", Button).label = "Go on" if state == "paused" else "Pause"
         for button in ("#pause", "#stop", "#save"):
             self.query_one(button, Button).disabled = not live
 
     def _show_idle_status(self) -> None:
-        if self.snapshot is None and self._feed is None:
+        if self.session.path is None:
             facts = [("run", "none open", ""), ("worker", self._warm, ""), ("start", "r, or the button", "dim")]
             self.query_one("#status", FactsPanel).show(facts)
             self._show_controls("")
 
-    @on(WorkerWarm)
-    def _worker_warm(self, event: WorkerWarm) -> None:
+    def worker_warm(self, event: WorkerWarm) -> None:
+        """Say what the standby found on this machine."""
         self._warm = f"warm · torch {event.torch.partition('+')[0]}" if event.devices else "will start cold"
         self._show_idle_status()
         if event.devices:
@@ -264,15 +210,3 @@ class LiveScreen(Screen[None]):
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""
         self._view.ascii_only = not self._view.ascii_only
-
-    def on_resize(self) -> None:
-        if self.snapshot is not None:
-            self.query_one("#title", Static).update(title_line(self.snapshot, self.size.width))
-
-    @property
-    def _message(self) -> MessageLine:
-        return self.query_one(MessageLine)
-
-    def complain(self, text: str) -> None:
-        """Say what went wrong."""
-        self._message.complain(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -11,15 +12,15 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.containers import Vertical
 from textual.message import Message
-from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import DataTable, Static
 
 from tuiae.runs.listing import RunLister, RunRow
 from tuiae.ui.keys import RUNS
 from tuiae.ui.render.status import MARK_CELLS, RUN_COLUMNS, RUN_NUMBERS, marked, run_cells, run_columns, run_name
-from tuiae.ui.screens.compare import CompareScreen
-from tuiae.ui.widgets.message import MessageLine
+from tuiae.ui.screens.base import BaseScreen
+from tuiae.ui.session import Session
 
 REFRESH_SECONDS = 2.0
 WIDE = 110  # columns from which every column of the table fits but the tags
@@ -41,9 +42,10 @@ class RunTable(DataTable[Text]):
     BINDINGS = [Binding(key.key, f"screen.{key.action}", key.label) for key in RUNS if key.key == "enter"]
 
 
-class RunsScreen(Screen[None]):
+class RunsScreen(BaseScreen):
     """A table that keeps its cursor, and what is selected, while runs come and go."""
 
+    NAME = "all runs"
     BINDINGS = [key.binding for key in RUNS]
 
     class Opened(Message):
@@ -53,20 +55,24 @@ class RunsScreen(Screen[None]):
             super().__init__()
             self.path = path
 
-    def __init__(self, root: Path) -> None:
-        super().__init__()
-        self._root = root
-        self._lister = RunLister(root)
+    class CompareWanted(Message):
+        """Lay these runs beside each other."""
+
+        def __init__(self, paths: Sequence[Path]) -> None:
+            super().__init__()
+            self.paths = tuple(paths)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._lister = RunLister(session.root)
         self._paths: dict[str, Path] = {}
         self._layout: tuple[list[str], dict[str, int]] = ([], {})
         self._selected: dict[str, None] = {}  # in the order of selection
 
-    def compose(self) -> ComposeResult:
-        yield Static(Text.assemble((" tuiae", "bold"), "  all runs"), id="title")
-        yield RunTable(cursor_type="row", zebra_stripes=False)
-        yield Static(id="empty")
-        yield MessageLine()
-        yield Footer(show_command_palette=False)
+    def compose_body(self) -> ComposeResult:
+        with Vertical(id="body"):
+            yield RunTable(cursor_type="row", zebra_stripes=False)
+            yield Static(id="empty")
 
     def on_mount(self) -> None:
         self.set_interval(REFRESH_SECONDS, self.refresh_rows)
@@ -89,7 +95,7 @@ class RunsScreen(Screen[None]):
         table.border_title = f"runs · {len(event.rows)}"
         empty = self.query_one("#empty", Static)
         empty.display = not event.rows
-        empty.update(Text(f"no runs in {self._root} yet\n\n2 goes to the form, r starts one", justify="center"))
+        empty.update(Text(f"no runs in {self.session.root} yet\n\n2 goes to the form, r starts one", justify="center"))
         names: tuple[str, ...] = NARROW_COLUMNS if self.size.width < WIDE else RUN_COLUMNS[:-1]
         if self.size.width >= WIDEST:
             names = run_columns(event.rows)
@@ -148,22 +154,21 @@ class RunsScreen(Screen[None]):
         room = self._layout[1]["run"] - MARK_CELLS
         table.update_cell(name, "run", marked(run_name(name), room) if name in self._selected else run_name(name))
         table.action_cursor_down()
-        self.query_one(MessageLine).forget_trouble()
+        self.message.forget_trouble()
         self._count_selected()
 
     def _count_selected(self) -> None:
         number = len(self._selected)
         words = f"{number} selected · c compares them" if number > 1 else f"{number} selected · space selects more"
-        self.query_one(MessageLine).hint(words if number else "space selects runs, c compares them", "quiet")
+        self.message.hint(words if number else "space selects runs, c compares them", "quiet")
 
     def action_compare(self) -> None:
         """Lay the selected runs beside each other."""
         if len(self._selected) < 2:
             told = "one run is selected" if self._selected else "no run is selected"
-            self.query_one(MessageLine).insist(f"{told}: select two or more with space, then press c", "caution")
+            self.message.insist(f"{told}: select two or more with space, then press c", "caution")
             return
-        # Oldest first, as `--tag` has them: what was tried later stands below.
-        self.app.push_screen(CompareScreen([self._paths[name] for name in sorted(self._selected)]))
+        self.post_message(self.CompareWanted([self._paths[name] for name in self._selected]))
 
     def action_back(self) -> None:
         """Back to the open run."""

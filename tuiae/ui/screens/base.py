@@ -1,0 +1,93 @@
+"""What the screens have in common: a title, a body, a line of words, the keys; and the open run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from tuiae.errors import TuiaeError
+from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.ui.render.status import title_line
+from tuiae.ui.session import NothingToDoError, Session
+from tuiae.ui.widgets.message import MessageLine
+
+
+class BaseScreen(Screen[None]):
+    """One line above the body, two below it; below the least size a sentence instead."""
+
+    NAME = ""
+    """What the title says of it while no run is open."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+
+    def compose(self) -> ComposeResult:
+        yield Static(Text.assemble((" tuiae", "bold"), (f"  {self.NAME}", "dim")), id="title")
+        yield from self.compose_body()
+        yield MessageLine()
+        yield Static("tuiae needs 60 columns and 20 rows", id="too-small")
+        yield Footer(show_command_palette=False)
+
+    def compose_body(self) -> ComposeResult:
+        """What stands between the title and the message; one widget with the id `body`."""
+        raise NotImplementedError
+
+    @property
+    def message(self) -> MessageLine:
+        """The line above the keys."""
+        return self.query_one(MessageLine)
+
+    def attempt(self, action: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
+        """Do something that can fail, and say why it did; whether it was done."""
+        try:
+            action(*arguments, **named)
+        except NothingToDoError as refusal:
+            self.message.say(str(refusal), "quiet")
+        except TuiaeError as error:
+            self.message.complain(str(error))
+        else:
+            return True
+        return False
+
+
+class RunScreen(BaseScreen):
+    """A screen about the open run, told of changes while it is shown, and of what it missed when it comes back."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._shown: Path | None = None
+
+    def on_screen_resume(self) -> None:
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Show the open run as it is now."""
+        if self.session.path != self._shown:
+            self._shown = self.session.path
+            self.message.forget_trouble()
+            self.run_opened()
+        if self.session.snapshot is not None:
+            self.retitle()
+            self.run_changed(self.session.snapshot, self.session.sample)
+
+    def run_opened(self) -> None:
+        """Another run is open: forget what was shown of the last one."""
+
+    def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
+        """The open run is not what it was."""
+        raise NotImplementedError
+
+    def retitle(self) -> None:
+        """Say above what is open."""
+        if self.session.snapshot is not None:
+            self.query_one("#title", Static).update(title_line(self.session.snapshot, self.size.width))
+
+    def on_resize(self) -> None:
+        self.retitle()

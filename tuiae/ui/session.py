@@ -1,0 +1,134 @@
+"""What the screens share: the runs directory, the workers that train there, and the open run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from textual.message import Message
+
+from tuiae.config import RunConfig
+from tuiae.errors import TuiaeError, UnknownRunError
+from tuiae.runs import control
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.process import is_held
+from tuiae.runs.reader import read_status
+from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.ui.feed import RunChanged, RunFeed
+from tuiae.ui.launcher import Launcher
+
+RECENT = 20  # runs looked at for a live one to come back to
+
+
+class NothingToDoError(Exception):
+    """There is nothing that an action could act on: a sentence for whoever pressed the key, and no error."""
+
+
+class RunOpened(Message):
+    """Another run is open; its first snapshot is still to come."""
+
+
+class Session:
+    """One sitting at the dashboard. `post` takes messages from threads to the app."""
+
+    def __init__(self, root: Path, post: Callable[[Message], object]) -> None:
+        self.root = root
+        self.launcher = Launcher(root, post)
+        self.snapshot: Snapshot | None = None
+        """The open run as it was last seen; None without one, and until a run that was just opened is read."""
+        self.sample: Sample | None = None
+        """The newest of the open run that was read."""
+        self.compared: tuple[Path, ...] = ()
+        """The runs that were last laid beside each other."""
+        self._post = post
+        self._feed: RunFeed | None = None
+
+    # The open run
+
+    @property
+    def path(self) -> Path | None:
+        """Where the open run lies; None without one."""
+        return self._feed.path if self._feed is not None else None
+
+    def open(self, path: Path) -> None:
+        """Watch a run, live or finished: they are the same to a reader."""
+        self._stop_feed()
+        self.snapshot = self.sample = None
+        self._post(RunOpened())
+        self._feed = RunFeed(path, self._post)
+
+    def take(self, event: RunChanged) -> bool:
+        """Remember what the feed saw; False for what is left of a run that was open before."""
+        if event.snapshot.path != self.path:
+            return False
+        self.snapshot, self.sample = event.snapshot, event.sample
+        if not event.snapshot.status.live:
+            # Only now, so that importing torch does not take its time from the training.
+            self.launcher.warm_up()
+        return True
+
+    def newest_live(self) -> Path | None:
+        """A live run to come back to, if there is one among the newest."""
+        return next((run.root for run in list_runs(self.root)[:RECENT] if read_status(run).live), None)
+
+    # Acting on it
+
+    def start(self, config: RunConfig) -> None:
+        """Make a run, let a worker train it, and open it.
+
+        Raises:
+            UnknownRunError: the runs directory cannot be written.
+        """
+        self.open(self.launcher.start(config).root)
+
+    def send(self, command: str, **arguments: Any) -> None:
+        """Ask something of the open run's worker.
+
+        Raises:
+            NothingToDoError: no run is live here. UnknownRunError: its directory cannot be written.
+        """
+        snapshot = self.snapshot
+        if snapshot is None or not snapshot.status.live or self._feed is None:
+            raise NothingToDoError("no run is live here; r starts one, 1 lists all")
+        try:
+            control.send(RunPaths(snapshot.path), command, **arguments)
+        except OSError as error:
+            raise _unwritable(snapshot.id, error) from error
+        self._feed.hurry()
+
+    def resume(self) -> None:
+        """Go on with the open run from its last checkpoint.
+
+        Raises:
+            NothingToDoError: it is live, finished, or there is none. UnknownRunError: its directory cannot be written.
+        """
+        snapshot = self.snapshot
+        try:
+            if snapshot is None or snapshot.status.live or is_held(RunPaths(snapshot.path)):
+                raise NothingToDoError("nothing to go on with: open a stopped run first")
+            if snapshot.status.state == "finished":
+                raise NothingToDoError(f"it has done its epochs; for more: tuiae resume {snapshot.id} --epochs N")
+            self.launcher.work_on(RunPaths(snapshot.path))
+        except OSError as error:
+            raise _unwritable(snapshot.id if snapshot else "", error) from error
+        self.open(snapshot.path)
+
+    def compare(self, paths: Sequence[Path]) -> None:
+        """Choose what is compared, the oldest first, as `--tag` has it: what was tried later stands below."""
+        self.compared = tuple(sorted(paths, key=lambda path: path.name))
+
+    def close(self) -> None:
+        """Stop watching, and let the warm worker go; runs go on."""
+        self._stop_feed()
+        self.launcher.close()
+
+    def _stop_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+
+
+def _unwritable(run_id: str, error: OSError) -> TuiaeError:
+    """Somebody else's run, or its directory was deleted while it was open."""
+    return UnknownRunError(f"{run_id} cannot be written: {error.strerror or error}", "is it still there, and yours?")
