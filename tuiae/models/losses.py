@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _EPSILON = 1e-7  # the clipping of Keras' binary cross-entropy
-_BYTES = 8  # of an int64
 
 
 class _MeanSquare(torch.autograd.Function):
@@ -26,7 +25,8 @@ class _MeanSquare(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (difference,) = ctx.saved_tensors
-        return difference.mul(gradients[0] * (2 / difference.numel())).view(ctx.shape), None
+        # In its own place; a second backward pass through the same graph would be refused by autograd.
+        return difference.mul_(gradients[0] * (2 / difference.numel())).view(ctx.shape), None
 
 
 def mse(reconstruction: Tensor, target: Tensor) -> Tensor:
@@ -94,18 +94,15 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
 
 
 def wrong_pixels(reconstruction: Tensor, target: Tensor) -> Tensor:
-    """How many pixels of each image differ once both are rounded to 0 or 1: (N, C, H, W) twice -> (N,) int64.
+    """How many pixels of each image differ once both are rounded to 0 or 1: (N, C, H, W) twice -> (N,) float32.
 
     Source: Keras' binary accuracy, the metric of andruskiewitsch-2020, with its threshold: 0.5 itself counts as 0.
     """
     with torch.no_grad():
-        wrong = torch.ne(torch.gt(reconstruction, 0.5), torch.gt(target, 0.5)).flatten(1)
-        pixels = wrong.shape[1]
-        if pixels % _BYTES or pixels > _BYTES * 255:
-            return wrong.sum(1)
-        # Eight booleans at a time: the bytes of a sum of 64-bit integers are eight sums that cannot overflow into each
-        # other. PyTorch's sum over booleans took six times as long (0.26 against 1.56 ms for 1000 images of 28x28).
-        return wrong.view(torch.int64).sum(1).view(torch.uint8).view(len(wrong), _BYTES).sum(1)
+        # Comparisons that write the type they read: booleans took twice as long (0.28 against 0.13 ms for 1000 images
+        # of 28x28 on two cores).
+        ours, theirs = (torch.gt(image, 0.5, out=torch.empty_like(image)) for image in (reconstruction, target))
+        return torch.ne(ours.to(theirs.dtype), theirs, out=theirs).flatten(1).sum(1, dtype=torch.float32)
 
 
 def confusion_counts(logits: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -132,18 +132,18 @@ class Quality:
 
     def __init__(self, device: torch.device) -> None:
         self._means = Totals(device, ("mse", "wrong_pixels"))
-        self._worst = torch.zeros((), dtype=torch.int64, device=device)
+        self._worst = torch.zeros((), device=device)
 
     def add(self, score: Score, output: ModelOutput, clean: Tensor, loss: str) -> None:
         if score.wrong is None or output.reconstruction is None:
             return
         error = score.loss if loss == "mse" and output.mean is None else mse(output.reconstruction, clean)
-        self._means.add(Score(error, (error, score.wrong.float().mean())).weighted(len(clean)))
+        self._means.add(Score(error, (error, score.wrong.mean())).weighted(len(clean)))
         torch.maximum(self._worst, score.wrong.max(), out=self._worst)
 
     def read(self) -> dict[str, float]:
         """mse: mean over pixels. wrong_pixels, wrong_pixels_max: of an image in the mean, and of the worst one."""
         values = self._means.read()  # host/device sync
         if values:
-            values["wrong_pixels_max"] = float(self._worst.item())
+            values["wrong_pixels_max"] = self._worst.item()
         return values

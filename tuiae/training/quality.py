@@ -76,7 +76,7 @@ def compare_images(reconstructions: Tensor | NDArray[Any], clean: Tensor | NDArr
         ssim = _reals(torch.cat(values))
     return ImageQuality(
         _reals((made - wanted).square().flatten(1).mean(1)),
-        wrong_pixels(made, wanted).cpu().numpy(),
+        wrong_pixels(made, wanted).long().cpu().numpy(),
         _reals(ratio(made, wanted, data_range=1.0, reduction="none", dim=(1, 2, 3)).reshape(len(made))),
         ssim,
         ssim_note(*wanted.shape[2:]),
