@@ -96,10 +96,19 @@ class Laboratory:
         return self.root / "data"
 
     @property
+    def presets(self) -> Path:
+        return self.root / "presets"
+
+    @property
     def environment(self) -> dict[str, str]:
         dropped = ("COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
         kept = {key: value for key, value in os.environ.items() if key not in dropped}
-        own = {"TUIAE_RUNS_DIR": str(self.runs), "TUIAE_DATA_DIR": str(self.data), "PYTHONPATH": str(CHECKOUT)}
+        own = {
+            "TUIAE_RUNS_DIR": str(self.runs),
+            "TUIAE_DATA_DIR": str(self.data),
+            "TUIAE_PRESETS_DIR": str(self.presets),
+            "PYTHONPATH": str(CHECKOUT),
+        }
         return {**kept, **own}
 
     def __call__(self, *arguments: str, check: int | None = 0, **options: Any) -> Result:
@@ -156,6 +165,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     laboratory = Laboratory(tmp_path / "lab")
     monkeypatch.setenv("TUIAE_RUNS_DIR", str(laboratory.runs))
     monkeypatch.setenv("TUIAE_DATA_DIR", str(laboratory.data))
+    monkeypatch.setenv("TUIAE_PRESETS_DIR", str(laboratory.presets))
     return laboratory
 
 

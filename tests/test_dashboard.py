@@ -9,7 +9,7 @@ from textual.widgets import Input, Label
 
 from tuiae.config import RunConfig, load_config, parse_override
 from tuiae.errors import ConfigError
-from tuiae.preset_files import find_preset, list_presets
+from tuiae.preset_files import find_preset, list_presets, own_presets_dir
 from tuiae.runs.layout import list_runs
 from tuiae.runs.reader import read_config
 from tuiae.ui import keys
@@ -294,6 +294,33 @@ async def test_letters_reach_the_screen_from_a_number_field() -> None:
         await desk.press("q")
         await desk.until(lambda: desk.app.return_value is not None)
     assert desk.app.return_value == ""
+
+
+async def test_the_form_kept_as_a_preset(lab: Laboratory) -> None:
+    async with open_desk(size=(200, 40)) as desk:
+        await desk.type("training-epochs", "7")
+        await desk.press("tab", "S")
+        await desk.shows("save as a preset")
+        await desk.press(*"a/b", "enter")
+        await desk.until(lambda: "preset name 'a/b': allowed: letters" in desk.message)
+        await desk.press("S", *"mine", "enter")
+        await desk.until(lambda: "kept as my/mine" in desk.message)
+        assert desk.field("preset") == "my/mine"
+    path = find_preset("my/mine")
+    assert path.parent == own_presets_dir()
+    config = load_config(path)
+    assert (config.name, config.training.epochs) == ("mine", 7)
+    assert "after quickstart" in {preset.name: preset.teaches for preset in list_presets()}["my/mine"]
+
+
+async def test_the_line_that_does_the_same(lab: Laboratory) -> None:
+    async with open_desk(size=(200, 40)) as desk:
+        await desk.press("Y")
+        await desk.until(lambda: desk.message == "copied: tuiae run quickstart")
+        await desk.type("training-epochs", "7")
+        await desk.press("tab", "Y")
+        await desk.until(lambda: desk.message == "copied: tuiae run quickstart --set=training.epochs=7")
+        assert desk.app.clipboard == "tuiae run quickstart --set=training.epochs=7"
 
 
 async def test_letters_are_no_numbers() -> None:

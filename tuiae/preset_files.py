@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuiae.config import did_you_mean
+from tuiae.config import RunConfig, did_you_mean, dump_config
 from tuiae.errors import ConfigError
+from tuiae.files import replace_text
 
 DEFAULT = "quickstart"
 BEST = "best"
+OWN = "my"
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
 @dataclass(frozen=True)
@@ -28,19 +32,56 @@ def presets_dir() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[1] / "presets"
 
 
+def own_presets_dir() -> Path:
+    """Where the user's own presets are kept: TUIAE_PRESETS_DIR, else the user's configuration directory."""
+    override = os.environ.get("TUIAE_PRESETS_DIR")
+    if override:
+        return Path(override).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("tuiae")) / "presets"
+
+
 def list_presets() -> list[Preset]:
-    """Every preset that came with the package, the default one first and our own best recipes last."""
+    """Every preset that came with the package, the default one first, the best recipes, and the user's own last."""
     paths = sorted(presets_dir().glob("*.toml"), key=lambda path: (path.stem != DEFAULT, path.stem))
-    best = sorted((presets_dir() / BEST).glob("*.toml"))
+    groups = {BEST: presets_dir() / BEST, OWN: own_presets_dir()}
     return [
         *(Preset(path.stem, path, _first_sentence(path)) for path in paths),
-        *(Preset(f"{BEST}/{path.stem}", path, _first_sentence(path)) for path in best),
+        *(
+            Preset(f"{group}/{path.stem}", path, _first_sentence(path))
+            for group, folder in groups.items()
+            for path in sorted(folder.glob("*.toml"))
+        ),
     ]
+
+
+def save_preset(config: RunConfig, name: str, comment: str) -> Preset:
+    """Keep a config as a preset of the user's own, with a comment above it, in place of one of that name.
+
+    Raises:
+        ConfigError: no name for a file, or the directory cannot be written.
+    """
+    if not _NAME.fullmatch(name) or name.startswith("."):
+        raise ConfigError(f"preset name {name!r}: allowed: letters, digits, _ . and -, at most 60", "choose another")
+    path = own_presets_dir() / f"{name}.toml"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        document = dump_config(config.model_copy(update={"name": name}))
+        replace_text(path, "".join(f"# {line}\n" for line in comment.splitlines()) + document)
+    except OSError as error:
+        hint = "point TUIAE_PRESETS_DIR at a directory that you may write"
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}", hint) from error
+    return Preset(f"{OWN}/{name}", path, _first_sentence(path))
 
 
 def _first_sentence(path: Path) -> str:
     comment = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return "cannot be read"  # of the user's own: choosing it says why
+    for line in lines:
         if not line.startswith("#"):
             break
         comment.append(line[1:].strip())

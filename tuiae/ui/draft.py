@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import time
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import RunConfig, build_config, read_document
+from tuiae.config import RunConfig, build_config, read_document, settings_of
 from tuiae.data.registry import EMBEDDED_SETS, DatasetInfo, list_datasets
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked, check
-from tuiae.preset_files import list_presets
+from tuiae.preset_files import Preset, list_presets, save_preset
 from tuiae.ui.render.text import count
 
 
@@ -20,6 +22,7 @@ class Draft:
         self._root = runs_root
         self._presets = {preset.name: preset.path for preset in list_presets()}
         self._document: dict[str, Any] = {}
+        self._source = ""
 
     @property
     def presets(self) -> list[str]:
@@ -34,12 +37,30 @@ class Draft:
         """
         document = read_document(self._presets[name])
         config = build_config(document, source=name)
-        self._document = document
+        self._document, self._source = document, name
         return config
 
-    def take(self, config: RunConfig) -> None:
-        """Begin anew from the config of a run."""
-        self._document = config.model_dump(mode="json")
+    def take(self, config: RunConfig, path: Path) -> None:
+        """Begin anew from the config of a run, whose file lies at `path`."""
+        self._document, self._source = config.model_dump(mode="json"), str(path)
+
+    def command(self, overrides: dict[str, Any]) -> str:
+        """The `tuiae run` line that does the same without a screen."""
+        base = settings_of(build_config(self._document, source="preset"))
+        changed = [f"--set={key}={value}" for key, value in overrides.items() if value != base[key]]
+        return shlex.join(["tuiae", "run", self._source, *changed])
+
+    def save(self, overrides: dict[str, Any], name: str) -> Preset:
+        """Keep what the form asks for as a preset of the user's own.
+
+        Raises:
+            ConfigError: it cannot run, or the name will not do.
+        """
+        config = build_config(self._document, overrides, source="preset", asker="")
+        comment = f"Saved from the dashboard on {time.strftime('%Y-%m-%d')}, after {Path(self._source).name}."
+        preset = save_preset(config, name, comment)
+        self._presets[preset.name] = preset.path
+        return preset
 
     def check(self, overrides: dict[str, Any], devices: list[str] | None) -> tuple[Checked | None, str]:
         """The config that would run, or the sentence that says why none would: the command line's own."""

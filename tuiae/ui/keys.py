@@ -43,6 +43,8 @@ LIVE = (
     Key("z", "zoom", "", "one panel alone, and back"),
     Key("i", "pictures", "Pictures", "pictures: blocks or ASCII"),
     Key("F", "fill_form", "", "form from the open run"),
+    Key("S", "save_preset", "", "keep the form as a preset"),
+    Key("Y", "copy_command", "", "copy its `tuiae run` line"),
 )
 RUNS = (
     Key("enter", "open", "Open", "open the run"),

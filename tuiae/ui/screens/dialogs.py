@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label, Static
+from textual.widgets import Button, Label, Static
 
 from tuiae.ui.keys import APP, COMPARE, ELSEWHERE, LIVE, RUNS, Key, shown
 from tuiae.ui.render import palette
@@ -40,22 +40,6 @@ class ChoiceDialog(ModalScreen[str]):
     @on(Button.Pressed)
     def _answer(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id or "")
-
-
-class FolderDialog(ModalScreen[str]):
-    """Asks for a folder of pictures; dismissed with its path, `` when escaped."""
-
-    BINDINGS = [Binding("escape", "dismiss('')", "Cancel", show=False)]
-
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog") as dialog:
-            dialog.border_title = "folder of pictures"
-            yield Label("One sub-folder a class. Enter takes it, escape goes back.", classes="question")
-            yield Input(placeholder="~/pictures")
-
-    @on(Input.Submitted)
-    def _take(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value.strip())
 
 
 class HelpDialog(ModalScreen[None]):

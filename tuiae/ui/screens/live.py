@@ -7,15 +7,17 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button
 
-from tuiae.runs.layout import LIVE_STATES
+from tuiae.errors import TuiaeError
+from tuiae.runs.layout import LIVE_STATES, RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.draft import Draft, offered_datasets
 from tuiae.ui.keys import LIVE
 from tuiae.ui.launcher import WorkerWarm
 from tuiae.ui.render.status import ending, state_text, status_facts
 from tuiae.ui.render.text import clean
+from tuiae.ui.screens.ask import LineDialog
 from tuiae.ui.screens.base import RunScreen
-from tuiae.ui.screens.dialogs import ChoiceDialog, FolderDialog
+from tuiae.ui.screens.dialogs import ChoiceDialog
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.config_panel import ConfigPanel
 from tuiae.ui.widgets.facts import FactsPanel
@@ -73,10 +75,11 @@ class LiveScreen(RunScreen):
     def _ask_folder(self) -> None:
         def take(path: str | None) -> None:
             if path:
-                self._form.choose_dataset(OWN_FOLDER + path)
+                self._form.choose_dataset(OWN_FOLDER + path.strip())
                 self._form.post_message(ConfigForm.Edited())
 
-        self.app.push_screen(FolderDialog(), take)
+        question = "One sub-folder a class, such as ~/pictures. Enter takes it, escape goes back."
+        self.app.push_screen(LineDialog("folder of pictures", question, "", lambda path: ""), take)
 
     def _look_around(self) -> None:
         """Datasets that were fetched or imported meanwhile; children that have ended."""
@@ -85,8 +88,29 @@ class LiveScreen(RunScreen):
 
     def action_fill_form(self) -> None:
         """Put the open run's settings into the form."""
-        if self.session.snapshot is not None and self.session.snapshot.config is not None:
-            self._form.take(self.session.snapshot.config)
+        snapshot = self.session.snapshot
+        if snapshot is not None and snapshot.config is not None:
+            self._form.take(snapshot.config, RunPaths(snapshot.path).config)
+
+    def action_copy_command(self) -> None:
+        """Copy the line that starts the same without a screen."""
+        try:
+            command = self._form.command()
+        except TuiaeError as error:
+            self.message.complain(str(error))
+        else:
+            self.app.copy_to_clipboard(command)
+            self.message.insist(f"copied: {command}", "good")
+
+    def action_save_preset(self) -> None:
+        """Keep what the form says as a preset of one's own."""
+
+        def save(name: str | None) -> None:
+            if name:
+                self.attempt(lambda: self.message.insist(f"kept as {self._form.save_preset(name)}", "good"))
+
+        question = "Its name; it is offered among the presets as my/NAME, in place of one of that name."
+        self.app.push_screen(LineDialog("save as a preset", question, "", lambda name: ""), save)
 
     # Acting on runs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from textual import on, work
@@ -55,15 +56,33 @@ class ConfigPanel(ConfigForm):
         self.fill(config, name)
         self.post_message(self.Edited())
 
-    def take(self, config: RunConfig) -> None:
-        """Begin anew from the config of a run."""
-        self._draft.take(config)
+    def take(self, config: RunConfig, path: Path) -> None:
+        """Begin anew from the config of a run, whose file lies at `path`."""
+        self._draft.take(config, path)
         self.fill(config, config.name)
         self.post_message(self.Edited())
 
     def check_now(self) -> Checked | None:
         """The config that the fields ask for at this moment, if it can run."""
         return self._draft.check(self.overrides, self._known_devices())[0]
+
+    def command(self) -> str:
+        """The `tuiae run` line that does what the fields say.
+
+        Raises:
+            ConfigError: they say nothing that can run.
+        """
+        return self._draft.command(self.overrides)
+
+    def save_preset(self, name: str) -> str:
+        """Keep what the fields say as a preset, choose it, and say what it is called.
+
+        Raises:
+            ConfigError: the fields or the name will not do.
+        """
+        preset = self._draft.save(self.overrides, name)
+        self.offer_presets(self._draft.presets, preset.name)
+        return preset.name
 
     @on(ConfigForm.PresetChosen)
     def _load_chosen(self, event: ConfigForm.PresetChosen) -> None:

@@ -208,6 +208,11 @@ class ConfigForm(Vertical):
             names.append((Text(clean(self._dataset)), self._dataset))
         return [*names, (Text("folder of pictures…"), OWN_FOLDER)]
 
+    def offer_presets(self, names: Sequence[str], chosen: str) -> None:
+        """Offer these presets, one of them chosen: the fields say what it says already."""
+        self._presets = names
+        self.query_one("#preset", Choice).offer([(name, name) for name in names], chosen)
+
     def show_devices(self, devices: Sequence[str]) -> None:
         """Offer the devices that this machine turned out to have."""
         self._devices = ("auto", *(name.split()[0] for name in devices))

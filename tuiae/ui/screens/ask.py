@@ -1,0 +1,70 @@
+"""Small screens that ask for words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, Static, TextArea
+
+Check = Callable[[str], str]
+"""The sentence that says what is wrong with an answer; empty when nothing is."""
+
+
+class _Ask(ModalScreen[str | None]):
+    """Dismissed with what was written, None when escaped; what cannot be taken is said below it and stays."""
+
+    BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
+
+    def __init__(self, title: str, question: str, value: str, check: Check) -> None:
+        super().__init__()
+        self._title, self._question, self._value, self._check = title, question, value, check
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog ask") as dialog:
+            dialog.border_title = Content(self._title)
+            yield Label(Content(self._question), classes="question")
+            yield from self.compose_answer()
+            yield Static(classes="wrong")
+
+    def compose_answer(self) -> ComposeResult:
+        """Where one writes."""
+        raise NotImplementedError
+
+    def offer(self, text: str) -> None:
+        """Take the answer, or say why not."""
+        problem = self._check(text)
+        if problem:
+            self.query_one(".wrong", Static).update(Content(problem))
+        else:
+            self.dismiss(text)
+
+
+class LineDialog(_Ask):
+    """One line: Enter takes it."""
+
+    def compose_answer(self) -> ComposeResult:
+        yield Input(self._value)
+
+    @on(Input.Submitted)
+    def _take(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.offer(event.value)
+
+
+class NoteDialog(_Ask):
+    """Several lines: Ctrl-S takes them."""
+
+    BINDINGS = [Binding("ctrl+s", "take", "Keep", show=False)]
+
+    def compose_answer(self) -> ComposeResult:
+        yield TextArea(self._value, compact=True)
+
+    def action_take(self) -> None:
+        """Take what is written."""
+        self.offer(self.query_one(TextArea).text)
