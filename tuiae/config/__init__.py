@@ -1,6 +1,13 @@
 """The run configuration: the schema, TOML in and out, overrides, and messages a person can act on."""
 
-from tuiae.config.document import build_config, dump_config, load_config, parse_override, read_document
+from tuiae.config.document import (
+    build_config,
+    dump_config,
+    load_config,
+    parse_override,
+    read_document,
+    settings_of,
+)
 from tuiae.config.mistakes import did_you_mean, known_keys
 from tuiae.config.schema import (
     DEVICE_PATTERN,
@@ -63,4 +70,5 @@ __all__ = [
     "load_config",
     "parse_override",
     "read_document",
+    "settings_of",
 ]

@@ -79,6 +79,14 @@ def dump_config(config: RunConfig) -> str:
     return tomli_w.dumps(config.model_dump(mode="json"))
 
 
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """Every dotted key of a config with its value."""
+    flat: dict[str, Any] = {}
+    for key, value in config.model_dump(mode="json").items():
+        flat |= {f"{key}.{leaf}": item for leaf, item in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
+
+
 def _put(document: dict[str, Any], dotted: str, value: Any) -> None:
     section, dot, key = dotted.partition(".")
     if not dot:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuiae.config import RunConfig
+from tuiae.config import RunConfig, settings_of
 
 SEED = "training.seed"
 NAME = "name"
@@ -24,14 +24,6 @@ class Difference:
 
     key: str
     values: tuple[Any, ...]
-
-
-def settings_of(config: RunConfig) -> dict[str, Any]:
-    """Every dotted key of a config with its value."""
-    flat: dict[str, Any] = {}
-    for key, value in config.model_dump(mode="json").items():
-        flat |= {f"{key}.{leaf}": item for leaf, item in value.items()} if isinstance(value, dict) else {key: value}
-    return flat
 
 
 def recipe(config: RunConfig) -> str:
