@@ -8,51 +8,20 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from conftest import LONG, Laboratory, wait_until
+from endings import assert_same_end
 
 from tuiae.config import load_config
 from tuiae.runs import control
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.process import RunLock
-from tuiae.runs.reader import RunReader, read_sample, read_status
-from tuiae.runs.summary import summarise
+from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.training.checkpoint import find_checkpoint, load_state, load_weights
+from tuiae.training.checkpoint import find_checkpoint, load_state
 from tuiae.training.fit import Fit
 from tuiae.training.report import Mailbox
 from tuiae.training.setup import set_up
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equality to the last bit, tensors included."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
-
-
-def assert_same_end(run: RunPaths, reference: RunPaths) -> None:
-    """The same curves, weights, optimizer, random state and last pictures."""
-    histories = [summarise(RunReader(path.root).read_all())["history"] for path in (run, reference)]
-    assert histories[0] == histories[1]
-    ours, theirs = find_checkpoint(run), find_checkpoint(reference)
-    assert ours is not None
-    assert theirs is not None
-    assert ours.name == theirs.name
-    assert same(load_weights(ours), load_weights(theirs))
-    timing = ("seconds", "epoch_seconds")
-    states = [{key: value for key, value in load_state(f).items() if key not in timing} for f in (ours, theirs)]
-    assert same(*states)
-    epochs = RunReader(reference.root).read_all().samples
-    assert RunReader(run.root).read_all().samples == epochs
-    samples = [read_sample(path, epochs[-1]) for path in (run, reference)]
-    np.testing.assert_array_equal(samples[0].reconstructions, samples[1].reconstructions)  # type: ignore[union-attr]
 
 
 def under_way(run: RunPaths, checkpoints: int = 2) -> bool:

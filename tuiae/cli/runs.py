@@ -23,6 +23,9 @@ def run(
     noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="E.g. salt-pepper:0.3.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, shuffles, dropout and noise.")] = None,
     tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; again.")] = None,
+    replay: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Make the edits that were made to this run, at the same steps.")
+    ] = None,
     detach: Detach = False,
     json: Json = False,
     plain: Plain = False,
@@ -42,7 +45,30 @@ def run(
         "training.seed": seed,
     }
     config = load_config(find_preset(preset), overrides_of(flags, noise, settings or []))
-    raise typer.Exit(start(config, runs_dir(), Output(json, plain), detach=detach, tags=tags or ()))
+    replayed = None if replay is None else find(replay)
+    output = Output(json, plain)
+    raise typer.Exit(start(config, runs_dir(), output, detach=detach, tags=tags or (), replayed=replayed))
+
+
+@app.command()
+def fork(
+    run: Run,
+    start: Annotated[
+        str, typer.Option("--from", metavar="last|best|STEP", help="The checkpoint to go on from.")
+    ] = "last",
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the new run; else its parent's.")] = None,
+    detach: Detach = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Go on from a checkpoint of a run with other settings, as a new run."""
+    from tuiae.console.output import Output
+    from tuiae.console.training import fork as branch_off
+    from tuiae.runs.layout import runs_dir
+
+    overrides = overrides_of({"name": name}, None, settings or [])
+    raise typer.Exit(branch_off(find(run), start, overrides, runs_dir(), Output(json, plain), detach=detach))
 
 
 @app.command()

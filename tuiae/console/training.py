@@ -1,4 +1,4 @@
-"""`tuiae run`, `resume`, `attach`, `stop`: starting a worker, following it, and saying how it ended."""
+"""`tuiae run`, `fork`, `resume`, `attach`, `stop`: starting a worker, following it, and saying how it ended."""
 
 from __future__ import annotations
 
@@ -13,38 +13,84 @@ from typing import Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from tuiae.config import RunConfig, build_config, dump_config
+from tuiae.config import RunConfig, build_config
 from tuiae.console.follow import follow
 from tuiae.console.output import Output
 from tuiae.console.tables import show_result
 from tuiae.data.dataset import Progress as Report
 from tuiae.data.prepare import prepare
 from tuiae.errors import BY_CODE, ConfigError, ExitCode, RunHeldError, TrainingError, UnknownRunError
-from tuiae.files import replace_text
 from tuiae.preflight import check
 from tuiae.runs import control
+from tuiae.runs.checkpoints import Moment, find_checkpoint, need_checkpoint, read_moment
+from tuiae.runs.edits import describe_edit
+from tuiae.runs.fork import fork_config, fork_run
+from tuiae.runs.history import need_config, read_edits
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import is_held, start_worker
-from tuiae.runs.reader import RunReader, read_config, read_status
+from tuiae.runs.reader import RunReader, read_status
+from tuiae.runs.replay import plan_replay, replay_run
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.summary import summarise
 from tuiae.runs.tags import check_tags
-from tuiae.runs.writer import create_run
+from tuiae.runs.writer import create_run, record_event
 
 STOP_SECONDS = 120.0  # a step of the slowest model here takes seconds, its save less
 LEAVE_SECONDS = 5.0
 
 
-def start(config: RunConfig, root: Path, output: Output, *, detach: bool, tags: Sequence[str] = ()) -> ExitCode:
-    """Check, prepare the images, start a worker and follow it; what can fail for the user fails before a run exists."""
+def start(
+    config: RunConfig,
+    root: Path,
+    output: Output,
+    *,
+    detach: bool,
+    tags: Sequence[str] = (),
+    replayed: RunPaths | None = None,
+) -> ExitCode:
+    """Check, prepare the images, start a worker and follow it; what can fail for the user fails before a run exists.
+
+    With `replayed` the run gets the edits that were made to that one.
+    """
     check_tags(tags)
+    config = _make_ready(config, root, output)
+    if replayed is None:
+        run = create_run(config, root, sys.argv, tags)
+    else:
+        replay = plan_replay(replayed, config)
+        for warning in replay.warnings:
+            output.note(f"note: {warning}", "yellow")
+        run = replay_run(replay, config, root, sys.argv, tags)
+    return _set_off(run, output, detach=detach)
+
+
+def fork(
+    source: RunPaths, start: str, overrides: dict[str, Any], root: Path, output: Output, *, detach: bool
+) -> ExitCode:
+    """Go on from a checkpoint of a run with other settings, as a run of its own.
+
+    Raises:
+        ConfigError: an override is wrong, or not a fork's to change. TrainingError: no such checkpoint.
+    """
+    checkpoint = need_checkpoint(source, start)
+    config = fork_config(source, checkpoint, overrides)
+    # The checkpoint holds the encoder: the run that it was taken from may be gone.
+    _make_ready(build_config(config.model_dump(mode="json"), {"model.encoder_run": ""}), root, output)
+    return _set_off(fork_run(source, checkpoint, config, root, sys.argv), output, detach=detach)
+
+
+def _make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
+    """The config as it can run, its images prepared."""
     devices = None if config.training.device in ("auto", "cpu") else _ask_devices()
     checked = check(config, root, devices)
     for warning in checked.warnings:
         output.note(f"note: {warning}", "yellow")
     with reporting(output) as report:
         prepare(checked.config.data.dataset, checked.config.data.image_size, progress=report)
-    run = create_run(checked.config, root, sys.argv, tags)
+    return checked.config
+
+
+def _set_off(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
     process = start_worker(run)
     if detach:
         return _detached(run, output)
@@ -60,23 +106,30 @@ def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -
     """
     if not _is_free(run):
         raise RunHeldError(f"{run.id} is still running", f"watch it with `tuiae attach {run.id}`, or stop it first")
-    config = read_config(run)
-    if config is None:
-        raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
-    if epochs is not None:
-        config = build_config(config.model_dump(mode="json"), {"training.epochs": epochs})
+    config = need_config(run)
+    wanted = config if epochs is None else build_config(config.model_dump(mode="json"), {"training.epochs": epochs})
     done = read_status(run).epoch
-    if done >= config.training.epochs:
+    if done >= wanted.training.epochs:
         raise ConfigError(
             f"{run.id} has done its {done} epochs", f"give more: tuiae resume {run.id} --epochs {2 * done}"
         )
-    if epochs is not None:
-        replace_text(run.config, dump_config(config))
+    if wanted != config:
+        _record_epochs(run, config.training.epochs, wanted.training.epochs)
     process = start_worker(run)
     _await_start(run, process)
     if detach:
         return _detached(run, output)
     return _see_through(run, process, output)
+
+
+def _record_epochs(run: RunPaths, old: int, new: int) -> None:
+    """Note a change of epochs where the worker will begin; the config stays what the run began with."""
+    folder = find_checkpoint(run)
+    moment = read_moment(folder) if folder else Moment(0, 0.0)
+    # Not before an edit that the worker is going to make again: the last word is this one.
+    step, epoch = max([(moment.step, moment.epoch), *((edit.step, edit.epoch) for edit in read_edits(run))])
+    fields = describe_edit("training.epochs", old, new, step, epoch, control.this_user())
+    record_event(run, "command", **fields)
 
 
 def _is_free(run: RunPaths) -> bool:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuiae.training.plane import orient
+
 Floats = NDArray[np.float64]
 
 QUANTILES = (0.05, 0.95)
@@ -53,7 +55,7 @@ def principal_plane(codes: Floats) -> tuple[Floats, Floats]:
     """Coordinates (N, 2) of codes (N, latent) along their first two principal components, and the share of the
     variance (2,) of each.
 
-    The largest number of a component is positive, so that the same codes always give the same picture.
+    Components point as `orient` turns them.
     """
     known = np.isfinite(codes).all(axis=1)
     points, shares = np.full((len(codes), 2), np.nan), np.zeros(2)
@@ -61,8 +63,7 @@ def principal_plane(codes: Floats) -> tuple[Floats, Floats]:
         return points, shares
     centred = codes[known] - codes[known].mean(axis=0)
     _, lengths, components = np.linalg.svd(centred, full_matrices=False)
-    plane = components[:2]
-    plane = plane * np.sign(plane[np.arange(len(plane)), np.abs(plane).argmax(axis=1)])[:, None]
+    plane = orient(components[:2])
     points[known] = 0.0  # a single code has one component, and no second coordinate
     points[np.ix_(known, np.arange(len(plane)))] = centred @ plane.T
     shares[: len(plane)] = np.square(lengths[:2]) / max(np.square(lengths).sum(), 1e-300)

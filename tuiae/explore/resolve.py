@@ -6,17 +6,17 @@ from typing import Any
 
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError
+from tuiae.runs.history import config_at
 from tuiae.runs.layout import RunPaths
-from tuiae.runs.reader import read_config
 
 
 def resolve_config(run: RunPaths, overrides: dict[str, Any], asker: str = "--set") -> RunConfig:
-    """The config of a run, with overrides (dotted key -> value) on top.
+    """The config of a run, its edits included, with overrides (dotted key -> value) on top.
 
     Raises:
         ConfigError: the config is of another version, or an override is wrong; then the message begins with `asker`.
     """
-    config = read_config(run)
+    config = config_at(run)
     if config is None:
         raise ConfigError(f"{run.config}: not a config of this version", "evaluate it with the version that wrote it")
     return build_config(config.model_dump(mode="json"), overrides, source=str(run.config), asker=asker)

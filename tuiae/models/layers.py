@@ -43,6 +43,14 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float) -> None:
         super().__init__()
+        self.set_probability(p)
+
+    def set_probability(self, p: float) -> None:
+        """Drop with another probability from now on.
+
+        Raises:
+            ValueError: p outside 0 <= p < 1.
+        """
         if not 0 <= p < 1:
             raise ValueError(f"dropout probability {p}: 0 <= p < 1")
         self.p = p

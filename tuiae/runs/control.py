@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import secrets
+import socket
 import time
 from typing import Any
 
 from tuiae.files import read_json, replace_json
 from tuiae.runs.layout import RunPaths
 
-COMMANDS = ("pause", "resume", "stop", "save")
+COMMANDS = ("pause", "resume", "stop", "save", "set")
+"""`set` takes `key` and `value`, as in `runs.edits`."""
 
 
 def send(run: RunPaths, command: str, **arguments: Any) -> None:
@@ -25,7 +28,17 @@ def send(run: RunPaths, command: str, **arguments: Any) -> None:
     run.control.mkdir(exist_ok=True)
     # The name carries the order; a random tail keeps two senders of one nanosecond apart.
     name = f"{time.time_ns():020d}-{secrets.token_hex(2)}.json"
-    replace_json(run.control / name, {"command": command, "from": os.getpid(), **arguments})
+    replace_json(run.control / name, {"command": command, "from": os.getpid(), "by": this_user(), **arguments})
+
+
+def this_user() -> str:
+    """Who asks, as user@host."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        # A container may run under a number that has no name.
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def take(run: RunPaths) -> list[dict[str, Any]]:

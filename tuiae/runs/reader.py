@@ -8,22 +8,23 @@ import time
 import tomllib
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError
 from tuiae.files import read_json
+from tuiae.runs.edits import Edit, as_edit
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.points import Epochs, Points
 from tuiae.runs.process import is_alive
 from tuiae.runs.snapshot import SAMPLE_AXES, Key, Note, Sample, Series, Snapshot, Status
 from tuiae.runs.tail import Tail, parse_event
+from tuiae.runs.values import as_number, is_count
 
 STALE_SECONDS = 60.0  # a heartbeat is due every second; NFS may lag by half a minute
 START_SECONDS = 60.0  # a cold worker needs a few seconds until it first speaks
-MAX_COUNT = 2**53  # steps and epochs stay exact in the float64 tables of a series
 MAX_NOTES = 200
 MAX_LOG = 500
 
@@ -42,24 +43,10 @@ def read_status(run: RunPaths) -> Status:
 def _fits(key: str, value: Any, default: Any) -> bool:
     """Whether a value from a file has the kind that the field promises; what does not is left at its default."""
     if default is None:
-        return value is None or (isinstance(value, dict) if key == "error" else _number(value) is not None)
+        return value is None or (isinstance(value, dict) if key == "error" else as_number(value) is not None)
     if isinstance(default, (float, int)):
-        return _number(value) is not None and (isinstance(default, float) or _is_count(value))
+        return as_number(value) is not None and (isinstance(default, float) or is_count(value))
     return isinstance(value, type(default))
-
-
-def _number(value: Any) -> float | None:
-    """A finite number, or None; a JSON integer can be too large for a float."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
-
-
-def _is_count(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_COUNT
 
 
 def _has_pulse(status: Status) -> bool:
@@ -88,8 +75,16 @@ def read_sample(run: RunPaths, epoch: int) -> Sample | None:
         return None
     classes = arrays.get("classes", np.empty(0))
     names = tuple(str(name) for name in classes) if classes.ndim == 1 else ()
-    fit = {key: array for key, array in arrays.items() if array.ndim == SAMPLE_AXES.get(key)}
+    fit = {key: array for key, array in arrays.items() if _is_fit(key, array)}
+    codes, labels = fit.get("codes"), fit.get("code_labels")
+    if codes is not None and (codes.shape[1] != 2 or labels is None or len(labels) != len(codes)):
+        fit = {key: array for key, array in fit.items() if key not in ("codes", "code_labels")}
     return Sample(epoch=epoch, classes=names, **fit)
+
+
+def _is_fit(key: str, array: np.ndarray) -> bool:
+    """Whether an array has the dimensions that the panels draw, and numbers in it."""
+    return array.ndim == SAMPLE_AXES.get(key) and array.dtype.kind in "buif"
 
 
 class RunReader:
@@ -111,6 +106,7 @@ class RunReader:
         self._samples = Epochs()
         self._checkpoints = Epochs()
         self._notes: list[Note] = []
+        self._edits: list[Edit] = []
 
     def poll(self) -> Snapshot:
         """The run as it is now; the same object again when nothing changed."""
@@ -131,6 +127,7 @@ class RunReader:
             notes=tuple(self._notes),
             log=tuple(self._log_lines),
             checkpoints=self._checkpoints.as_tuple(),
+            edits=tuple(self._edits),
         )
         return self._snapshot
 
@@ -161,22 +158,24 @@ class RunReader:
         kind = record["kind"]
         if kind == "metric":
             self._take_metric(record)
-        elif kind in ("sample", "checkpoint") and _is_count(record.get("epoch")):
+        elif kind in ("sample", "checkpoint") and is_count(record.get("epoch")):
             (self._samples if kind == "sample" else self._checkpoints).add(record["epoch"])
-        elif kind == "start" and _is_count(record.get("step")):
+        elif kind == "start" and is_count(record.get("step")):
             self._drop_after(record["step"])
+        elif kind == "command" and (edit := as_edit(record)) is not None:
+            self._edits.append(edit)
         if isinstance(record.get("text"), str):
-            note = Note(_number(record.get("time")) or 0.0, kind, record["text"])
+            note = Note(as_number(record.get("time")) or 0.0, kind, record["text"])
             self._notes = [*self._notes, note][-MAX_NOTES:]
 
     def _take_metric(self, record: dict[str, Any]) -> None:
         step, epoch, split, values = (record.get(key) for key in ("step", "epoch", "split", "values"))
-        epoch = _number(epoch)
-        if not _is_count(step) or epoch is None or not isinstance(values, dict):
+        epoch = as_number(epoch)
+        if not is_count(step) or epoch is None or not isinstance(values, dict):
             return
         for name, value in values.items():
             # JSON has no NaN; a diverged value is written as null and shown as a gap.
-            number = _number(value)
+            number = as_number(value)
             key = (str(split), str(name))
             if key not in self._points:
                 self._points[key] = Points()

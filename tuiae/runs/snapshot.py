@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tuiae.config import RunConfig
+from tuiae.runs.edits import Edit, apply_edits
 from tuiae.runs.layout import LIVE_STATES
+from tuiae.runs.parent import Parent, read_parent
 
 Key = tuple[str, str]  # split, metric: ("test", "loss")
 
@@ -79,10 +82,24 @@ class Snapshot:
     notes: tuple[Note, ...] = ()
     log: tuple[str, ...] = ()
     checkpoints: tuple[int, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    """Each once, as they were made; a run that went back to a checkpoint makes those beyond its step again."""
 
     def latest(self, split: str, metric: str) -> float | None:
         series = self.series.get((split, metric))
         return series.last if series else None
+
+    @cached_property
+    def current_config(self) -> RunConfig | None:
+        """The config in force: `config` is what the run began with, and edits come on top."""
+        if self.config is None:
+            return None
+        return apply_edits(self.config, (edit for edit in self.edits if edit.step <= self.status.step))
+
+    @property
+    def parent(self) -> Parent | None:
+        """Where it was forked from; None for a run that began with its first step."""
+        return read_parent(self.meta)
 
 
 @dataclass(frozen=True)
@@ -90,7 +107,9 @@ class Sample:
     """What the panels show for one epoch; arrays that the run does not have are None.
 
     `inputs`, `noisy`, `reconstructions`: uint8 (N, C, H, W). `labels`, `predictions`: (N,). `confusion`: (classes,
-    classes), rows the true class. `codes`, `code_labels`: (M, 2) and (M,) of test images, where a code is 2 numbers.
+    classes), rows the true class. `codes`, `code_labels`: (M, 2) and (M,) of uncorrupted test images; wider codes lie
+    along their first two principal components, a code of one number against its class. `unit_kl`: (latent,) of
+    variational autoencoders, the mean KL of each unit of the code over those images, in nats.
     """
 
     epoch: int
@@ -102,6 +121,7 @@ class Sample:
     confusion: np.ndarray | None = None
     codes: np.ndarray | None = None
     code_labels: np.ndarray | None = None
+    unit_kl: np.ndarray | None = None
     classes: tuple[str, ...] = ()
 
 
@@ -114,5 +134,6 @@ SAMPLE_AXES = {
     "confusion": 2,
     "codes": 2,
     "code_labels": 1,
+    "unit_kl": 1,
 }
 """Arrays of a Sample and their dimensions."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from tuiae.runs.snapshot import Snapshot
@@ -37,6 +38,8 @@ def summarise(snapshot: Snapshot) -> dict[str, Any]:
         "history": series,
         "epoch_seconds": _plain(seconds.values) if seconds else [],
         "images_per_second": _plain(rates.values) if rates else [],
+        "parent": asdict(snapshot.parent) if snapshot.parent else None,
+        "edits": [asdict(edit) for edit in snapshot.edits],
         "error": dict(status.error) if status.error else None,
     }
 

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,34 @@ import numpy as np
 
 from tuiae import __version__
 from tuiae.config import RunConfig, dump_config
-from tuiae.errors import UnknownRunError
+from tuiae.errors import RunHeldError, UnknownRunError
 from tuiae.files import LineFile, read_json, replace_file, replace_json, replace_text
+from tuiae.runs.checkpoints import Moment
 from tuiae.runs.layout import SCHEMA, RunPaths, new_run_id
-from tuiae.runs.process import process_start
+from tuiae.runs.process import RunLock, process_start
 from tuiae.runs.tags import check_tags
 
 HEARTBEAT_SECONDS = 1.0
 
 
-def create_run(config: RunConfig, root: Path, argv: list[str], tags: Sequence[str] = ()) -> RunPaths:
+def create_run(
+    config: RunConfig,
+    root: Path,
+    argv: list[str],
+    tags: Sequence[str] = (),
+    *,
+    meta: Mapping[str, Any] | None = None,
+    fill: Callable[[RunPaths], Moment] | None = None,
+) -> RunPaths:
     """Make a run directory in state `starting`; it appears whole or not at all.
+
+    Args:
+        config: what to train.
+        root: where runs are.
+        argv: the command line that asked for it.
+        tags: words to find it by.
+        meta: more for its meta.json, such as where it comes from.
+        fill: puts what it begins with into the directory, and says at which moment that stands.
 
     Raises:
         ConfigError: a word that is no tag. UnknownRunError: the runs directory cannot be written.
@@ -39,12 +56,10 @@ def create_run(config: RunConfig, root: Path, argv: list[str], tags: Sequence[st
         try:
             for folder in (draft.samples, draft.weights, draft.control):
                 folder.mkdir()
+            moment = fill(draft) if fill else Moment(0, 0.0)
             replace_text(draft.config, dump_config(config))
-            replace_json(draft.meta, {**describe_machine(argv), "tags": words})
-            replace_json(
-                draft.status,
-                {"v": SCHEMA, "state": "starting", "heartbeat": time.time(), "epochs": config.training.epochs},
-            )
+            replace_json(draft.meta, {**describe_machine(argv), "tags": words, **(meta or {})})
+            replace_json(draft.status, _first_status(config, moment))
             os.rename(draft.root, run.root)
         except BaseException:
             remove_draft(draft.root)
@@ -55,6 +70,12 @@ def create_run(config: RunConfig, root: Path, argv: list[str], tags: Sequence[st
             "free some space, or point TUIAE_RUNS_DIR at a directory that you may write",
         ) from error
     return run
+
+
+def _first_status(config: RunConfig, moment: Moment) -> dict[str, Any]:
+    begun = {"epoch": int(moment.epoch), "step": moment.step} if moment.step else {}
+    epochs = config.training.epochs
+    return {"v": SCHEMA, "state": "starting", "heartbeat": time.time(), "epochs": epochs, **begun}
 
 
 def remove_draft(path: Path) -> None:
@@ -120,7 +141,7 @@ class RunWriter:
         """Append one record; the file is the run's history and is never rewritten."""
         with self._mutex:
             self._sequence += 1
-            self._events.append({"v": SCHEMA, "seq": self._sequence, "time": time.time(), "kind": kind, **fields})
+            self._events.append(_record(self._sequence, kind, fields))
 
     def status(self, *, now: bool = False, **fields: Any) -> None:
         """Change status fields; they reach the disk with the next heartbeat, or at once with `now`."""
@@ -133,6 +154,11 @@ class RunWriter:
         """Store what the panels show at the end of an epoch (0: before training) and say so."""
         replace_file(self.run.sample(epoch), lambda file: np.savez(file, allow_pickle=False, **arrays))
         self.event("sample", epoch=epoch)
+
+    def check_heart(self) -> None:
+        """Raise what kept the heartbeat from being written: its thread has nobody to tell."""
+        if self.heartbeat_error is not None:
+            raise self.heartbeat_error
 
     def close(self, state: str, error: dict[str, Any] | None = None) -> None:
         """Record how the run ended; after this nothing is written any more."""
@@ -159,6 +185,30 @@ class RunWriter:
     def _write_status(self) -> None:
         self._status["heartbeat"] = time.time()
         replace_json(self.run.status, self._status)
+
+
+def record_event(run: RunPaths, kind: str, **fields: Any) -> None:
+    """Append one record to the history of a run that nobody trains.
+
+    Raises:
+        RunHeldError: somebody does. OSError: the run directory is not writable.
+    """
+    lock = RunLock(run)
+    try:
+        if not lock.acquire():
+            raise RunHeldError(f"{run.id} is held by another process", f"`tuiae attach {run.id}` watches it")
+        events = LineFile(run.events)
+        try:
+            events.append(_record(_last_sequence(run.events) + 1, kind, fields))
+            events.sync()
+        finally:
+            events.close()
+    finally:
+        lock.release()
+
+
+def _record(sequence: int, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {"v": SCHEMA, "seq": sequence, "time": time.time(), "kind": kind, **fields}
 
 
 def _last_sequence(path: Path) -> int:

@@ -13,11 +13,23 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from tuiae.errors import TrainingError
-from tuiae.files import fsync_directory, read_json, replace_file, replace_json, replace_text
+from tuiae.files import fsync_directory, replace_file, replace_json, replace_text
+from tuiae.runs.checkpoints import MANIFEST, MODEL, PARENT, STATE, all_checkpoints, find_checkpoint, pointed, verify
 from tuiae.runs.layout import SCHEMA, RunPaths
 
-MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+__all__ = [
+    "MANIFEST",
+    "MODEL",
+    "STATE",
+    "all_checkpoints",
+    "find_checkpoint",
+    "load_state",
+    "load_weights",
+    "pointed",
+    "prune",
+    "save_checkpoint",
+    "verify",
+]
 
 
 def save_checkpoint(
@@ -59,64 +71,17 @@ def _write_files(folder: Path, step: int, epoch: float, model: torch.nn.Module, 
 
 
 def prune(run: RunPaths, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints and the best; called after the new one is durable.
+    """Delete all but the newest `keep` checkpoints, the best, and what a fork began from; called after the new one is
+    durable.
 
     Drafts go too: they are what a worker that was killed while saving left behind.
     """
     for draft in run.weights.glob(".step-*.tmp"):
         shutil.rmtree(draft, ignore_errors=True)
-    named = {pointed(run, "best"), pointed(run, "last")}
+    named = {pointed(run, name) for name in ("best", "last", PARENT)}
     for folder in all_checkpoints(run)[keep:]:
         if folder.name not in named:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def all_checkpoints(run: RunPaths) -> list[Path]:
-    """Every checkpoint directory, newest step first, whole or not."""
-    folders = [path for path in run.weights.glob("step-*") if path.name[5:].isdigit()]
-    return sorted(folders, key=lambda path: int(path.name[5:]), reverse=True)
-
-
-def pointed(run: RunPaths, name: str) -> str:
-    """The step that `last` or `best` names; empty when it names none."""
-    try:
-        return (run.weights / name).read_text(errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def verify(folder: Path) -> bool:
-    """Whether every file of a checkpoint is there with the size and the digest of its manifest."""
-    files = read_json(folder / MANIFEST).get("files")
-    if not isinstance(files, dict) or set(files) != {MODEL, STATE}:
-        return False
-    for name, entry in files.items():
-        if not isinstance(entry, dict):
-            return False
-        try:
-            data = (folder / name).read_bytes()
-        except OSError:
-            return False
-        if len(data) != entry.get("size") or hashlib.sha256(data).hexdigest() != entry.get("sha256"):
-            return False
-    return True
-
-
-def find_checkpoint(run: RunPaths, name: str = "last") -> Path | None:
-    """The checkpoint that a name (`last`, `best`, a step) means; for `last`, the newest whole one.
-
-    None when there is none at all.
-
-    Raises:
-        TrainingError: the one asked for by name is missing or damaged.
-    """
-    if name == "last":
-        return next((folder for folder in all_checkpoints(run) if verify(folder)), None)
-    folder = run.weights / (pointed(run, name) or f"step-{int(name):06d}" if name.isdigit() else pointed(run, name))
-    if folder == run.weights or not verify(folder):
-        kept = ", ".join(path.name[5:].lstrip("0") or "0" for path in all_checkpoints(run)) or "none"
-        raise TrainingError(f"{run.id} has no whole checkpoint '{name}'", f"steps kept: {kept}; or use last")
-    return folder
 
 
 def load_weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -13,15 +13,18 @@ from torch import nn
 from tuiae.config import NoiseSection
 from tuiae.data.batches import ImageSet, seeded
 from tuiae.data.noise import corrupt
+from tuiae.models.base import ModelOutput
 from tuiae.models.losses import confusion_counts
 from tuiae.models.variational import VariationalAutoencoder
+from tuiae.training.codes import CodeUse
 from tuiae.training.objective import Quality, Totals, build_objective
+from tuiae.training.plane import place_codes
 from tuiae.training.precision import autocast
 from tuiae.training.setup import Parts
 
 EVALUATION = 0xE7A1  # keeps evaluation's corruption apart from every training step's
 CODES = 2  # the drawn codes of evaluation, apart from its corruption
-PLANE_POINTS = 2000  # codes of the test split that a sample keeps when a code is a point of a plane
+PLANE_POINTS = 2000  # codes of the test split that a sample keeps
 BATCH = 1000
 
 
@@ -34,10 +37,13 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(parts: Parts, split: ImageSet, limit: int = 0, noise: NoiseSection | None = None) -> Evaluation:
+def evaluate(
+    parts: Parts, split: ImageSet, limit: int = 0, noise: NoiseSection | None = None, use: CodeUse | None = None
+) -> Evaluation:
     """Loss, accuracy and the quality of reconstructions over a split, or over its first `limit` images.
 
-    `noise` stands in for the config's own. A variational autoencoder's codes are drawn, the same ones every time.
+    `noise` stands in for the config's own; `use` looks on. A variational autoencoder's codes are drawn, the same ones
+    every time.
     """
     config, model, classes = parts.config, parts.model, len(parts.classes)
     objective = build_objective(config)
@@ -54,6 +60,8 @@ def evaluate(parts: Parts, split: ImageSet, limit: int = 0, noise: NoiseSection 
             score = objective(output, clean, labels)
             totals.add(score.weighted(len(clean)))
             quality.add(score, output, clean, config.training.loss)
+            if use is not None:
+                use.add(output)
             if confusion is not None and output.logits is not None:
                 confusion += confusion_counts(output.logits, labels, classes)
     return Evaluation(totals.read() | quality.read(), None if confusion is None else confusion.cpu().numpy())
@@ -89,22 +97,28 @@ def sample(parts: Parts, index: torch.Tensor) -> dict[str, np.ndarray]:
         arrays["reconstructions"] = as_bytes(output.reconstruction)
     if output.logits is not None:
         arrays["predictions"] = output.logits.argmax(1).cpu().numpy()
-    if config.model.latent == 2:
-        arrays["codes"], arrays["code_labels"] = all_codes(parts, parts.test, PLANE_POINTS)
-    return arrays
+    return arrays | watch_codes(parts)
 
 
 @torch.inference_mode()
-def all_codes(parts: Parts, split: ImageSet, limit: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Codes (N, latent) float32 and labels (N,) of a split, or of its first `limit` images; input uncorrupted."""
-    count, codes, labels = min(limit or len(split), len(split)), [], []
-    with evaluating(parts.model):
+def watch_codes(parts: Parts) -> dict[str, np.ndarray]:
+    """Of the first test images, uncorrupted: `codes` (M, 2) on a plane, `code_labels` (M,), and of a variational
+    autoencoder `unit_kl` (latent,)."""
+    model, codes, use = parts.model, [], CodeUse()
+    count = min(PLANE_POINTS, len(parts.test))
+    with evaluating(model), autocast(parts.config.training.precision, parts.device):
         for start in range(0, count, BATCH):
-            clean, of_these = split.span(start, min(start + BATCH, count))
-            with autocast(parts.config.training.precision, parts.device):
-                codes.append(parts.model.encode(clean).float())
-            labels.append(of_these)
-    return torch.cat(codes).cpu().numpy(), torch.cat(labels).cpu().numpy()
+            clean, _ = parts.test.span(start, min(start + BATCH, count))
+            if isinstance(model, VariationalAutoencoder):
+                mean, log_variance = model.posterior(clean)
+                use.add(ModelOutput(mean, mean=mean, log_variance=log_variance))
+                codes.append(mean.float())
+            else:
+                codes.append(model.encode(clean).float())
+    labels, unit_kl = parts.test.labels[:count].astype(np.int32), use.unit_kl()
+    points = place_codes(torch.cat(codes).cpu().numpy(), labels)
+    arrays = {"codes": points.astype(np.float32), "code_labels": labels}
+    return arrays if unit_kl is None else {**arrays, "unit_kl": unit_kl.cpu().numpy()}
 
 
 def as_bytes(images: torch.Tensor) -> np.ndarray:

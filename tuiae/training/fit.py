@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from tuiae.config import RunConfig
 from tuiae.data.augment import augment
 from tuiae.data.batches import epoch_order, seeded
 from tuiae.data.noise import corrupt
 from tuiae.errors import TrainingError
+from tuiae.runs.edits import MEASURED
 from tuiae.runs.writer import RunWriter
-from tuiae.training.checkpoint import find_checkpoint, load_state, load_weights, prune, save_checkpoint
+from tuiae.training.checkpoint import prune, save_checkpoint
+from tuiae.training.codes import CodeUse
+from tuiae.training.edits import EditDesk, Request, requests_in, set_dropout
 from tuiae.training.evaluate import Evaluation, evaluate, sample, sample_index
 from tuiae.training.objective import Score, Totals, build_objective
 from tuiae.training.optim import build_optimizer, can_skip_on_device, learning_rate, ramp
 from tuiae.training.precision import autocast
-from tuiae.training.report import Mailbox, Reporter
+from tuiae.training.report import Mailbox, Reporter, stands_still
+from tuiae.training.resume import take_up
 from tuiae.training.setup import Parts
 from tuiae.training.state import TrainState
 
@@ -38,8 +44,10 @@ class Fit:
         self._watched = sample_index(parts.test.labels, self.config.samples.count)
         self._noisy = self.config.noise.kind != "none"
         self._skips_on_device = can_skip_on_device(optimizer, parts.device)
-        self._resume()
+        self._beginning = take_up(writer.run, parts, self.state)
         self.report = Reporter(parts, writer, self.state)
+        self._desk = EditDesk(writer, self.config, self.state.step)
+        self._adopt(self._desk.config)
 
     def run(self) -> str:
         """Train to the last epoch or until told to stop; returns `finished` or `stopped`.
@@ -48,12 +56,12 @@ class Fit:
             TrainingError: the loss is no longer finite; the last good checkpoint stands.
         """
         state = self.state
-        self.writer.event("start", step=state.step, epoch=state.epoch, text=self._opening())
+        self.writer.event("start", step=state.step, epoch=state.epoch, text=self._beginning.text)
         self.report.progress(now=True, state="running", phase="training")
-        if state.step == 0:
-            self._sample(confusion=None)  # what the untrained network makes of the images
+        if self._beginning.fresh and state.position == 0:
+            self._sample(confusion=None)  # what the network makes of the images before this run trains it
         self.parts.model.train()
-        while state.epoch < self.config.training.epochs:
+        while self._has_epochs_left():
             order = self.parts.train.place(epoch_order(len(self.parts.train), self.config.training.seed, state.epoch))
             while state.position < len(order):
                 if self._obey() == "stop":
@@ -66,16 +74,18 @@ class Fit:
                 break
         return "finished"
 
-    def _opening(self) -> str:
-        state = self.state
-        return f"resumed at epoch {state.epoch}, step {state.step}" if state.step else "training from the first step"
+    def _has_epochs_left(self) -> bool:
+        """Whether to go on; at the end one last look is taken, because an edit may give more epochs."""
+        if self.state.epoch >= self.config.training.epochs:
+            self._change([*self._desk.due(self.state.step), *requests_in(self.mailbox.take_edits())])
+        return self.state.epoch < self.config.training.epochs
 
-    def _resume(self) -> None:
-        """Continue from the newest whole checkpoint, if there is one."""
-        folder = find_checkpoint(self.writer.run)
-        if folder is not None:
-            self.parts.model.load_state_dict(load_weights(folder))
-            self.state.restore(load_state(folder), self.parts)
+    def _adopt(self, config: RunConfig) -> None:
+        """Train, measure and report by this config from here on."""
+        self.config = config
+        self.parts = self.report.parts = replace(self.parts, config=config)
+        self._objective = build_objective(config, training=True)
+        set_dropout(self.parts.model, config.model.dropout)
 
     def _step(self, order: torch.Tensor) -> None:
         state, training = self.state, self.config.training
@@ -137,39 +147,40 @@ class Fit:
             "lower training.learning_rate; the last good checkpoint is kept",
         )
 
-    def _check_weights(self) -> None:
-        """The last step before a save can spoil the weights of a loss that was still a number."""
-        if not all(bool(parameter.isfinite().all()) for parameter in self.parts.model.parameters()):  # host/device sync
-            self._diverge()
-
     def _obey(self) -> str:
         """Carry out what was asked for at this step boundary; `stop` is for the caller."""
-        commands = self.mailbox.take()
+        self._change(self._desk.due(self.state.step))
+        commands, paused = self.mailbox.take(), False
         while commands:
-            if "stop" in commands:
-                return "stop"
-            if "save" in commands:
+            words = [command["command"] for command in commands]
+            self._change(requests_in(commands))
+            if "save" in words and "stop" not in words:
                 self._save(("last",))
                 self.writer.event("command", text=f"checkpoint saved at step {self.state.step} on request")
-            if "pause" not in commands:
-                return ""
-            commands = self._pause()
+            if paused != (paused := stands_still(words, paused)):
+                self._hold(paused)
+            if "stop" in words:
+                return "stop"
+            commands = self.mailbox.wait() if paused else []
         return ""
 
-    def _pause(self) -> list[str]:
-        """Stand still; what ends the pause is returned, still as a pause when it was only a save."""
-        self.report.tick()
-        self.report.progress(now=True, state="paused")
-        self.writer.event("command", text=f"paused at step {self.state.step}")
-        commands = self.mailbox.wait_while_paused()
-        if "resume" in commands or "stop" in commands:
-            self.report.progress(now=True, state="running")
-            self.writer.event("command", text=f"resumed at step {self.state.step}")
-            commands = [command for command in commands if command != "resume"]
-        else:
-            commands = [*commands, "pause"]
-        self.report.skip_time()
-        return commands
+    def _hold(self, paused: bool) -> None:
+        """Stand still, or go on."""
+        if paused:
+            self.report.tick()
+        self.report.progress(now=True, state="paused" if paused else "running")
+        self.writer.event("command", text=f"{'paused' if paused else 'resumed'} at step {self.state.step}")
+        if not paused:
+            self.report.skip_time()
+
+    def _change(self, requests: list[Request]) -> None:
+        """Put edits in force, as far as they are fit to."""
+        for request in requests:
+            if self._desk.decide(request, self.state.step, self.report.epochs_done()):
+                self._adopt(self._desk.config)
+                if request.key in MEASURED:
+                    self.state.forget_best()
+                self.report.progress(now=True)
 
     def _stop(self) -> str:
         self.report.tick()
@@ -196,7 +207,7 @@ class Fit:
         state.epoch_seconds = 0.0  # what sampling and saving took is no part of the next epoch
         if test is not None:
             self.report.progress()
-        self._fail_with_heartbeat()
+        self.writer.check_heart()
         return "stale" if stale else ""
 
     def _measure(self) -> Evaluation:
@@ -205,15 +216,15 @@ class Fit:
         train = state.totals.read()  # host/device sync, once an epoch
         self.report.tick()
         speed = {"images_per_second": self.report.throughput() or 0.0}
-        test = evaluate(self.parts, self.parts.test)
+        use = CodeUse()
+        test = evaluate(self.parts, self.parts.test, use=use)
         clean = evaluate(self.parts, self.parts.train, limit=len(self.parts.test))
         if not math.isfinite(test.metrics["loss"]):
             self._diverge()
         self.report.tick()
         speed["epoch_seconds"] = state.epoch_seconds
-        self.report.epoch(
-            state.epoch + 1, {"train": train, "test": test.metrics, "train-eval": clean.metrics, "speed": speed}
-        )
+        splits = {"train": train, "test": test.metrics, "train-eval": clean.metrics, "speed": speed, "code": use.read()}
+        self.report.epoch(state.epoch + 1, splits)
         return test
 
     def _is_stale(self, loss: float) -> bool:
@@ -227,10 +238,6 @@ class Fit:
         self.writer.event("warning", epoch=state.epoch, step=state.step, text=text)
         return True
 
-    def _fail_with_heartbeat(self) -> None:
-        if self.writer.heartbeat_error is not None:
-            raise self.writer.heartbeat_error
-
     def _sample(self, confusion: np.ndarray | None) -> None:
         arrays = sample(self.parts, self._watched)
         if confusion is not None:
@@ -239,7 +246,9 @@ class Fit:
 
     def _save(self, names: tuple[str, ...]) -> None:
         state = self.state
-        self._check_weights()
+        # The last step before a save can spoil the weights of a loss that was still a number.
+        if not all(bool(parameter.isfinite().all()) for parameter in self.parts.model.parameters()):  # host/device sync
+            self._diverge()
         epoch = self.report.epochs_done()
         save_checkpoint(self.writer.run, state.step, epoch, self.parts.model, state.dump(self.parts), names)
         prune(self.writer.run, self.config.checkpoint.keep)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from tuiae.runs import control
 from tuiae.runs.layout import RunPaths
@@ -27,31 +28,42 @@ class Mailbox:
         self._run = run
         self._terminated = terminated
         self._next_look = 0.0
+        self._kept: list[dict[str, Any]] = []
 
-    def take(self) -> list[str]:
+    def take(self) -> list[dict[str, Any]]:
         """The commands that have come since the last look."""
-        if self._terminated():
-            return ["stop"]
-        now = time.monotonic()
-        if now < self._next_look:
+        ended = [{"command": "stop"}] if self._terminated() else []
+        if not ended and time.monotonic() < self._next_look:
             return []
-        self._next_look = now + MAIL_SECONDS
-        return [str(command["command"]) for command in control.take(self._run)]
+        self._next_look = time.monotonic() + MAIL_SECONDS
+        kept, self._kept = self._kept, []
+        return [*kept, *control.take(self._run), *ended]
 
-    def wait_while_paused(self) -> list[str]:
-        """Sleep until a command ends the pause; what else came meanwhile is returned with it."""
-        while True:
-            commands = self.take()
-            if "resume" in commands or "stop" in commands or "save" in commands:
-                return commands
+    def take_edits(self) -> list[dict[str, Any]]:
+        """The edits that have come, looked for at once; what else came waits for the next `take`."""
+        commands = control.take(self._run)
+        self._kept += [command for command in commands if command["command"] != "set"]
+        return [command for command in commands if command["command"] == "set"]
+
+    def wait(self) -> list[dict[str, Any]]:
+        """Sleep until a command comes."""
+        while not (commands := self.take()):
             time.sleep(PAUSE_SECONDS)
+        return commands
+
+
+def stands_still(commands: Sequence[str], paused: bool) -> bool:
+    """Whether a training stands still after these commands; the last word counts, and a stop ends a pause."""
+    for command in commands:
+        paused = command == "pause" if command in ("pause", "resume", "stop") else paused
+    return paused and "stop" not in commands
 
 
 class Reporter:
     """Live points, epoch metrics, throughput and the time that is left."""
 
     def __init__(self, parts: Parts, writer: RunWriter, state: TrainState) -> None:
-        self._parts, self._writer, self._state = parts, writer, state
+        self.parts, self._writer, self._state = parts, writer, state
         self._batch = parts.config.training.batch_size
         self.steps_per_epoch = -(-len(parts.train) // self._batch)
         self._recent = Totals(parts.device, state.totals.names)
@@ -91,7 +103,7 @@ class Reporter:
 
     def epochs_done(self) -> float:
         """Epochs done, the current one as a fraction."""
-        return self._state.epoch + self._state.position / max(1, len(self._parts.train))
+        return self._state.epoch + self._state.position / max(1, len(self.parts.train))
 
     def throughput(self) -> float | None:
         """Training images a second in the epoch under way."""
@@ -100,7 +112,7 @@ class Reporter:
 
     def progress(self, now: bool = False, **fields: object) -> None:
         """The status as of this step."""
-        state, epochs = self._state, self._parts.config.training.epochs
+        state, epochs = self._state, self.parts.config.training.epochs
         # Of the epoch under way once it says something; until then the last epoch's stands.
         rate = self.throughput() if state.epoch_seconds >= STEADY_SECONDS else None
         self._writer.status(
@@ -111,7 +123,7 @@ class Reporter:
             steps_per_epoch=self.steps_per_epoch,
             elapsed=round(state.seconds, 3),
             eta=self._remaining(),
-            memory=round(memory_megabytes(self._parts.device), 1),
+            memory=round(memory_megabytes(self.parts.device), 1),
             **({"images_per_second": round(rate, 1)} if rate else {}),
             **fields,
         )
@@ -119,7 +131,9 @@ class Reporter:
     def _remaining(self) -> float | None:
         """Seconds to the last epoch at the pace since this worker began, evaluation included."""
         steps, seconds = self._state.step - self._began[0], self._state.seconds - self._began[1]
-        left = self._parts.config.training.epochs * self.steps_per_epoch - self._state.step
+        # Counted from the epoch under way: a fork may have begun with batches of another size.
+        epochs = self.parts.config.training.epochs - self._state.epoch
+        left = epochs * self.steps_per_epoch - -(-self._state.position // self._batch)
         return round(seconds / steps * left, 1) if steps else None
 
     def epoch(self, epoch: int, splits: dict[str, dict[str, float]]) -> None:
@@ -132,7 +146,7 @@ class Reporter:
             test_accuracy=splits["test"]["accuracy"],
             images_per_second=round(splits["speed"]["images_per_second"], 1),
         )
-        words = [f"epoch {epoch}/{self._parts.config.training.epochs}"]
+        words = [f"epoch {epoch}/{self.parts.config.training.epochs}"]
         for split in ("train", "test"):
             words.append(f"{split} {splits[split]['loss']:.5g}, {splits[split]['accuracy']:.2%}")
         words.append(f"{splits['speed']['epoch_seconds']:.2f} s")

@@ -34,6 +34,11 @@ class TrainState:
         self.best = min(self.best, loss)
         return ("last", "best") if best else ("last",)
 
+    def forget_best(self) -> None:
+        """Begin anew to look for the best: the test loss measures something else from here on."""
+        self.best = self.lowest = math.inf
+        self.stale = 0
+
     def dump(self, parts: Parts) -> dict[str, Any]:
         """Everything but the weights, as tensors and numbers."""
         saved: dict[str, Any] = {
@@ -48,13 +53,27 @@ class TrainState:
 
     def restore(self, saved: dict[str, Any], parts: Parts) -> None:
         """Continue exactly where `dump` was taken (on the same kind of device, bit for bit on the CPU)."""
-        self.optimizer.load_state_dict(saved["optimizer"])
+        if "optimizer" in saved:
+            restore_optimizer(self.optimizer, saved["optimizer"])
         self.totals.sums.copy_(saved["totals"])
         torch.set_rng_state(saved["rng"])
         if parts.device.type == "cuda" and "cuda_rng" in saved:
             torch.cuda.set_rng_state(saved["cuda_rng"], parts.device)
         for name in _COUNTERS:
             setattr(self, name, saved.get(name, getattr(self, name)))
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Take over what an optimizer has gathered; its settings stay the config's, which a fork may have changed."""
+    settings = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(saved)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
+        for parameter in group["params"] if own.get("momentum") else ():
+            gathered = optimizer.state[parameter]
+            # RMSprop makes room for its momentum at its first step alone.
+            if "square_avg" in gathered and "momentum_buffer" not in gathered:
+                gathered["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 _COUNTERS = ("epoch", "position", "step", "best", "lowest", "stale", "seconds", "epoch_seconds")

@@ -18,6 +18,8 @@ from typing import Any
 from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import read_json
 from tuiae.runs import control
+from tuiae.runs.edits import apply_edits
+from tuiae.runs.history import read_edits
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import read_config
@@ -93,6 +95,7 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination) -> str:
     config = read_config(run)
     if config is None:
         raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
+    current = apply_edits(config, read_edits(run))
     from tuiae.training.checkpoint import find_checkpoint
     from tuiae.training.device import describe_device
     from tuiae.training.fit import Fit
@@ -102,7 +105,7 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination) -> str:
     def progress(phase: str, done: int, total: int) -> None:
         writer.status(phase=f"{phase} {done * 100 // total}%" if total else phase)
 
-    writer.status(now=True, phase="preparing", epochs=config.training.epochs)
+    writer.status(now=True, phase="preparing", epochs=current.training.epochs)
     # A checkpoint holds the encoder too: the run that it was taken from may be gone by now.
     source = None if find_checkpoint(run) else run.root.parent
     parts = set_up(config, source, progress)

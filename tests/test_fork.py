@@ -1,0 +1,265 @@
+"""A run that goes on from a checkpoint of another one, with other settings."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SMALL, Laboratory
+from endings import same
+from training import train
+
+from tuiae.config import load_config
+from tuiae.errors import ConfigError, TrainingError
+from tuiae.files import read_json, replace_json
+from tuiae.runs.checkpoints import MODEL, STATE, find_checkpoint, need_checkpoint, pointed, read_moment, verify
+from tuiae.runs.fork import fork_config, fork_run
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.parent import Parent
+from tuiae.runs.reader import RunReader, read_config, read_status
+from tuiae.runs.replay import plan_replay, replay_run
+from tuiae.runs.snapshot import Snapshot
+from tuiae.runs.writer import create_run
+from tuiae.training.checkpoint import all_checkpoints, load_state, load_weights
+
+KEPT = SMALL.replace("keep = 2", "keep = 9")
+
+
+def snapshot_of(run: RunPaths) -> Snapshot:
+    return RunReader(run.root).read_all()
+
+
+def opening(run: RunPaths) -> str:
+    return next(note.text for note in snapshot_of(run).notes if note.kind == "start")
+
+
+def fork(source: RunPaths, root: Path, start: str = "last", **overrides: Any) -> RunPaths:
+    """A fork that nobody trains yet; a double underscore stands for the dot."""
+    checkpoint = need_checkpoint(source, start)
+    settings = {key.replace("__", "."): value for key, value in overrides.items()}
+    return fork_run(source, checkpoint, fork_config(source, checkpoint, settings), root, ["test"])
+
+
+def weights(run: RunPaths, name: str = "last") -> dict[str, torch.Tensor]:
+    return load_weights(need_checkpoint(run, name))
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+    """The small run with every checkpoint kept, its learning rate edited in its third epoch. Look, do not touch."""
+    lab = Laboratory(tmp_path_factory.mktemp("parent"))
+    run = create_run(load_config(Path(lab.preset(KEPT))), lab.runs, [])
+    train(run, {33: [("training.learning_rate", 0.004)]})
+    return run
+
+
+def test_the_command_goes_on_from_a_checkpoint_and_leaves_the_parent_as_it_is(
+    lab: Laboratory, parent: RunPaths
+) -> None:
+    source = lab.copy(parent)
+    before = sorted((path, path.stat().st_mtime_ns) for path in source.root.rglob("*") if path.is_file())
+    words = ("--from", "30", "--set", "training.learning_rate=0.05", "--set", "noise.level=0.3", "--name", "child")
+    document = lab("fork", source.id, *words, "--json").document
+    run = lab.run(document["run"])
+    assert run.id.split("-")[2] == "child"
+    assert (document["state"], document["epochs"], document["steps"]) == ("finished", 4, 60)
+    assert document["parent"]["run"] == source.id
+    assert set(document["parent"]["changed"]) == {"name", "training.learning_rate", "noise.level"}
+    assert snapshot_of(run).parent == Parent(source.id, 30, 2.0, tuple(document["parent"]["changed"]))
+    assert snapshot_of(source).parent is None
+    assert opening(run) == f"forked from {source.id} at epoch 2, step 30"
+    # Its own two epochs, and a picture of where it began.
+    assert snapshot_of(run).series["test", "loss"].steps.tolist() == [45, 60]
+    assert snapshot_of(run).samples == (2, 3, 4)
+    assert {verify(folder) for folder in all_checkpoints(run)} == {True}
+    assert sorted((path, path.stat().st_mtime_ns) for path in source.root.rglob("*") if path.is_file()) == before
+
+
+def test_a_fork_that_changes_nothing_ends_as_its_parent_did(lab: Laboratory, parent: RunPaths) -> None:
+    # The edit came in the third epoch: the checkpoint of the last step but one epoch has it in force.
+    run = fork(parent, lab.runs, "45")
+    assert read_config(run) == snapshot_of(parent).current_config
+    train(run)
+    assert same(weights(run), weights(parent))
+    assert snapshot_of(run).latest("test", "loss") == snapshot_of(parent).latest("test", "loss")
+
+
+def test_edits_made_after_the_checkpoint_are_not_the_childs(lab: Laboratory, parent: RunPaths) -> None:
+    rates = {start: _rate(fork(parent, lab.runs, start, training__epochs=9)) for start in ("15", "30", "45", "last")}
+    assert rates == {"15": 0.02, "30": 0.02, "45": 0.004, "last": 0.004}
+
+
+def _rate(run: RunPaths) -> float:
+    config = read_config(run)
+    assert config is not None
+    return config.training.learning_rate
+
+
+@pytest.mark.parametrize(
+    ("start", "setting", "code", "sentence"),
+    [
+        ("30", "model.latent=4", 2, "model.latent = 4: a fork keeps its parent's network and images (8)"),
+        ("30", "data.dataset=glyphs", 2, "data.dataset = 'glyphs': a fork keeps its parent's network and images"),
+        ("30", "model.activation=tanh", 2, "it may change training.*, noise.*"),
+        ("30", "training.epoch=9", 2, "did you mean 'training.epochs'"),
+        ("30", "training.epochs=2", 2, "has done 2 epochs by step 30\n  try: raise it, e.g. --set training.epochs=4"),
+        ("last", "training.learning_rate=1", 2, "has done 4 epochs by step 60"),
+        ("31", "training.learning_rate=1", 4, "has no whole checkpoint '31'\n  try: steps kept: 60, 45, 30, 15"),
+        ("first", "training.learning_rate=1", 4, "has no whole checkpoint 'first'"),
+    ],
+)
+def test_what_a_fork_cannot_do_is_a_sentence_and_leaves_nothing(
+    lab: Laboratory, parent: RunPaths, start: str, setting: str, code: int, sentence: str
+) -> None:
+    lab.copy(parent)
+    result = lab("fork", "last", "--from", start, "--set", setting, check=code)
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+    assert [run.id for run in list_runs(lab.runs)] == [parent.id]
+
+
+def test_another_seed_is_refused_where_it_would_draw_other_images(lab: Laboratory, parent: RunPaths) -> None:
+    fork(parent, lab.runs, "30", training__seed=3)
+    run = create_run(load_config(Path(lab.preset(KEPT)), {"data.validation": 0.2}), lab.runs, [])
+    train(run, stop=13)
+    with pytest.raises(ConfigError, match=r"training\.seed = 3: a fork keeps"):
+        fork(run, lab.runs, "13", training__seed=3)
+
+
+def test_forks_of_other_seeds_part(lab: Laboratory, parent: RunPaths) -> None:
+    runs = [fork(parent, lab.runs, "45", training__seed=seed) for seed in (1, 2)]
+    for run in runs:
+        train(run)
+    assert not same(weights(runs[0]), weights(runs[1]))
+
+
+def test_another_optimizer_begins_with_a_state_of_its_own_and_says_so(lab: Laboratory, parent: RunPaths) -> None:
+    run = fork(parent, lab.runs, "45", training__optimizer="sgd", training__momentum=0.9)
+    fit = train(run)
+    assert opening(run).endswith("; sgd begins with a state of its own, its parent had another optimizer")
+    assert fit.state.optimizer.param_groups[0]["momentum"] == 0.9
+    # Stopped and resumed it is an ordinary run.
+    stopped = fork(parent, lab.runs, "45", training__optimizer="sgd", training__momentum=0.9)
+    for stop in (45, 50, None):
+        train(stopped, stop=stop)
+    assert same(load_state(need_checkpoint(stopped))["optimizer"], load_state(need_checkpoint(run))["optimizer"])
+    assert same(weights(stopped), weights(run))
+
+
+def test_the_same_optimizer_keeps_its_state_under_the_new_settings(lab: Laboratory, parent: RunPaths) -> None:
+    run = fork(parent, lab.runs, "45", training__weight_decay=0.5, training__learning_rate=0.001)
+    fit = train(run, stop=46)
+    (group,) = fit.state.optimizer.param_groups
+    assert (group["weight_decay"], group["lr"]) == (0.5, 0.001)
+    assert {float(state["step"]) for state in fit.state.optimizer.state.values()} == {46.0}
+    plain = fork(parent, lab.runs, "45", training__learning_rate=0.001)
+    train(plain, stop=46)
+    assert not same(weights(run), weights(plain))
+
+
+def test_rmsprop_takes_up_a_momentum_that_its_parent_did_not_have(lab: Laboratory) -> None:
+    text = KEPT.replace("learning_rate = 2e-2", 'learning_rate = 1e-3\noptimizer = "rmsprop"')
+    source = create_run(load_config(Path(lab.preset(text))), lab.runs, [])
+    train(source, stop=20)
+    run = fork(source, lab.runs, "20", training__momentum=0.9)
+    fit = train(run)
+    assert all(state["momentum_buffer"].any() for state in fit.state.optimizer.state.values())
+
+
+def test_batches_of_another_size_in_the_middle_of_an_epoch(lab: Laboratory) -> None:
+    source = create_run(load_config(Path(lab.preset(KEPT))), lab.runs, [])
+    train(source, stop=20)
+    run = fork(source, lab.runs, training__batch_size=250)
+    assert (read_status(run).epoch, read_status(run).step) == (1, 20)
+    fit = train(run)
+    # 1000 images of the second epoch were left, and two epochs of 1500.
+    assert fit.state.step == 20 + 4 + 6 + 6
+    assert read_status(run).eta == 0.0
+    parent = snapshot_of(run).parent
+    assert parent is not None
+    assert parent.epoch == pytest.approx(1 + 1 / 3)
+
+
+def test_the_best_of_a_fork_is_its_own(lab: Laboratory, parent: RunPaths) -> None:
+    # So much noise that no epoch comes near what the parent reached.
+    run = fork(parent, lab.runs, "30", noise__level=5.0)
+    train(run)
+    assert pointed(run, "best") in ("step-000045", "step-000060")
+    assert find_checkpoint(run, "best") is not None
+
+
+def test_what_a_fork_began_from_is_kept_and_its_replay_begins_there_too(lab: Laboratory, parent: RunPaths) -> None:
+    run = fork(parent, lab.runs, "30", training__epochs=8, checkpoint__keep=1)
+    train(run, {50: [("noise.level", 0.5)], 77: [("training.learning_rate", 0.01)]}, stop=100)
+    train(run)
+    kept = {int(folder.name[5:]) for folder in all_checkpoints(run)}
+    assert {30, 120} <= kept
+    assert len(kept) <= 3
+    assert read_moment(need_checkpoint(run, "parent")).epoch == 2.0
+    config = load_config(run.config)
+    again = replay_run(plan_replay(run, config), config, lab.runs, [])
+    train(again)
+    assert same(weights(again), weights(run))
+    assert snapshot_of(again).parent == snapshot_of(run).parent
+    assert [(e.step, e.key, e.new) for e in snapshot_of(again).edits] == [
+        (e.step, e.key, e.new) for e in snapshot_of(run).edits
+    ]
+
+
+def test_a_fork_of_a_fork(lab: Laboratory, parent: RunPaths) -> None:
+    child = fork(parent, lab.runs, "30", noise__level=0.3)
+    train(child)
+    grandchild = fork(child, lab.runs, "45", training__learning_rate=0.001)
+    train(grandchild)
+    found = snapshot_of(grandchild).parent
+    assert found is not None
+    assert (found.run, found.step, found.changed) == (child.id, 45, ("training.learning_rate",))
+    assert opening(grandchild) == f"forked from {child.id} at epoch 3, step 45"
+
+
+def test_a_checkpoint_is_copied_where_it_cannot_be_shared(
+    lab: Laboratory, parent: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = fork(parent, lab.runs, "45")
+    assert (need_checkpoint(shared) / MODEL).samefile(need_checkpoint(parent, "45") / MODEL)
+
+    def refuse(*paths: object) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "link", refuse)
+    copied = fork(parent, lab.runs, "45")
+    assert not (need_checkpoint(copied) / MODEL).samefile(need_checkpoint(parent, "45") / MODEL)
+    assert verify(need_checkpoint(copied))
+
+
+def test_a_checkpoint_that_is_damaged_makes_no_run(lab: Laboratory, parent: RunPaths) -> None:
+    source = lab.copy(parent)
+    checkpoint = need_checkpoint(source, "45")
+    config = fork_config(source, checkpoint, {})
+    for damage in (lambda path: path.write_bytes(b"other"), lambda path: path.unlink()):
+        damage(checkpoint / STATE)  # type: ignore[no-untyped-call]
+        with pytest.raises(TrainingError, match="is not whole any more"):
+            fork_run(source, checkpoint, config, lab.runs, [])
+    assert [path.name for path in lab.runs.iterdir()] == [source.id]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [None, [], {"run": 5, "step": 1, "epoch": 1}, {"run": "x", "step": "1", "epoch": 1}, {"run": "x", "step": 10**400}],
+)
+def test_readers_pass_over_what_is_no_parent(lab: Laboratory, parent: RunPaths, damage: Any) -> None:
+    run = lab.copy(parent)
+    replace_json(run.meta, {**read_json(run.meta), "parent": damage})
+    assert snapshot_of(run).parent is None
+
+
+def test_a_run_without_a_checkpoint_or_a_config_cannot_be_forked(lab: Laboratory, parent: RunPaths) -> None:
+    fresh = create_run(load_config(Path(lab.preset(KEPT))), lab.runs, [])
+    assert "has no checkpoint yet" in lab("fork", fresh.id, check=4).stderr
+    run = lab.copy(parent)
+    run.config.write_text("[")
+    assert "not a config of this version" in lab("fork", run.id, "--from", "30", check=2).stderr

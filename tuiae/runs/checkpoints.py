@@ -1,0 +1,124 @@
+"""Which checkpoints a run has and whether they are whole; what they hold is torch's to read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuiae.errors import TrainingError
+from tuiae.files import fsync_directory, read_json, replace_text
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.values import as_number, is_count
+
+MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+PARENT = "parent"
+"""The name of the checkpoint that a fork began from; it is kept, so that the fork can be repeated."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a checkpoint was taken."""
+
+    step: int
+    epoch: float
+    """Epochs done, the one under way as a fraction."""
+
+
+def read_moment(folder: Path) -> Moment:
+    """The step and the epoch of a checkpoint that is whole; of a damaged one the step of its name."""
+    manifest = read_json(folder / MANIFEST)
+    step, epoch = manifest.get("step"), as_number(manifest.get("epoch"))
+    named = folder.name.removeprefix("step-")
+    return Moment(step if is_count(step) else int(named) if _is_step(named) else 0, epoch or 0.0)
+
+
+def all_checkpoints(run: RunPaths) -> list[Path]:
+    """Every checkpoint directory, newest step first, whole or not."""
+    folders = [path for path in run.weights.glob("step-*") if _is_step(path.name[5:])]
+    return sorted(folders, key=lambda path: int(path.name[5:]), reverse=True)
+
+
+def _is_step(text: str) -> bool:
+    return text.isdecimal() and len(text) < 19
+
+
+def pointed(run: RunPaths, name: str) -> str:
+    """The step that `last`, `best` or `parent` names; empty when it names none."""
+    try:
+        return (run.weights / name).read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def verify(folder: Path) -> bool:
+    """Whether every file of a checkpoint is there with the size and the digest of its manifest."""
+    files = read_json(folder / MANIFEST).get("files")
+    if not isinstance(files, dict) or set(files) != {MODEL, STATE}:
+        return False
+    for name, entry in files.items():
+        if not isinstance(entry, dict):
+            return False
+        try:
+            data = (folder / name).read_bytes()
+        except OSError:
+            return False
+        if len(data) != entry.get("size") or hashlib.sha256(data).hexdigest() != entry.get("sha256"):
+            return False
+    return True
+
+
+def find_checkpoint(run: RunPaths, name: str = "last") -> Path | None:
+    """The checkpoint that a name (`last`, `best`, `parent`, a step) means; for `last`, the newest whole one.
+
+    None when there is none at all.
+
+    Raises:
+        TrainingError: the one asked for by name is missing or damaged.
+    """
+    if name == "last":
+        return next((folder for folder in all_checkpoints(run) if verify(folder)), None)
+    folder = run.weights / (pointed(run, name) or (f"step-{int(name):06d}" if _is_step(name) else ""))
+    if folder == run.weights or not verify(folder):
+        kept = ", ".join(path.name[5:].lstrip("0") or "0" for path in all_checkpoints(run)) or "none"
+        raise TrainingError(f"{run.id} has no whole checkpoint '{name}'", f"steps kept: {kept}; or use last")
+    return folder
+
+
+def need_checkpoint(run: RunPaths, name: str = "last") -> Path:
+    """`find_checkpoint`, for who cannot do without one.
+
+    Raises:
+        TrainingError: there is none, or not the one asked for.
+    """
+    folder = find_checkpoint(run, name)
+    if folder is None:
+        raise TrainingError(f"{run.id} has no checkpoint yet", "let it train for an epoch first")
+    return folder
+
+
+def adopt_checkpoint(folder: Path, run: RunPaths) -> None:
+    """Give a run the checkpoint of another one as its own first, named `last` and `parent`.
+
+    The files are shared where the file system can: nobody writes into a checkpoint, they are replaced whole.
+
+    Raises:
+        TrainingError: it was damaged or deleted meanwhile. OSError: no space.
+    """
+    copy = run.weights / folder.name
+    copy.mkdir()
+    for name in (MODEL, STATE, MANIFEST):
+        try:
+            os.link(folder / name, copy / name)
+        except FileNotFoundError:
+            break
+        except OSError:
+            # Another file system, or one without hard links.
+            shutil.copyfile(folder / name, copy / name)
+    if not verify(copy):
+        raise TrainingError(f"{folder} is not whole any more", "take another checkpoint")
+    fsync_directory(copy)
+    for name in ("last", PARENT):
+        replace_text(run.weights / name, folder.name + "\n")

@@ -1,0 +1,87 @@
+"""Edits as the worker takes them: validated, recorded, put in force, and made again after a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from tuiae.config import RunConfig
+from tuiae.errors import ConfigError
+from tuiae.files import read_json
+from tuiae.models.layers import Dropout
+from tuiae.runs.edits import EDITABLE, apply_edits, describe_edit, propose, read_plan, value_of
+from tuiae.runs.history import read_edits
+from tuiae.runs.writer import RunWriter
+
+
+@dataclass(frozen=True)
+class Request:
+    """A change that is asked for."""
+
+    key: str
+    value: Any
+    by: str
+    plan: int | None = None
+    """Which edit of the replayed run it is."""
+    recorded: bool = False
+    """Whether the run's history has it already: it was made after the checkpoint that the run went back to."""
+
+
+def requests_in(commands: Iterable[Mapping[str, Any]]) -> list[Request]:
+    """The changes among commands, in their order."""
+    asked = [command for command in commands if command["command"] == "set"]
+    return [Request(str(one.get("key")), one.get("value"), str(one.get("by", "somebody"))) for one in asked]
+
+
+class EditDesk:
+    """Knows the config in force and the edits that are still to come: a replay's, and those made before a stop."""
+
+    def __init__(self, writer: RunWriter, config: RunConfig, step: int) -> None:
+        self._writer = writer
+        made = read_edits(writer.run)
+        done = {edit.plan for edit in made}
+        planned = [edit for edit in read_plan(read_json(writer.run.meta)) if edit.plan not in done]
+        # Those of this very step are made again: they came after what the checkpoint remembers.
+        self.config = apply_edits(config, (edit for edit in made if edit.step < step))
+        self._coming: dict[int, list[Request]] = {}
+        for edit, recorded in (*((edit, True) for edit in made), *((edit, False) for edit in planned)):
+            request = Request(edit.key, edit.new, edit.by or "somebody", edit.plan, recorded)
+            self._coming.setdefault(edit.step, []).append(request)
+
+    def due(self, step: int) -> list[Request]:
+        """What has to be changed at this step boundary, each once."""
+        return self._coming.pop(step, [])
+
+    def decide(self, request: Request, step: int, epoch: float) -> bool:
+        """Validate and record a change; whether `config` is another one now. A refused one becomes a warning.
+
+        `epoch` counts the epochs done, the one under way as a fraction.
+        """
+        try:
+            config = propose(self.config, request.key, request.value, done=int(epoch))
+        except ConfigError as error:
+            words = str(error).replace("\n", " · ")
+            self._writer.event("warning", step=step, epoch=epoch, text=f"not changed: {words}")
+            return False
+        old, new = value_of(self.config, request.key), value_of(config, request.key)
+        label = EDITABLE[request.key].label
+        if request.recorded:
+            self._writer.event("command", text=f"{label} {new} again from step {step} on, as before the stop")
+        elif old == new and request.plan is None:
+            self._writer.event("command", text=f"{label} is {new} already")
+            return False
+        else:
+            fields = describe_edit(request.key, old, new, step, epoch, request.by)
+            self._writer.event("command", **fields, **({} if request.plan is None else {"plan": request.plan}))
+        self.config = config
+        return True
+
+
+def set_dropout(model: nn.Module, probability: float) -> None:
+    """Let every dropout of a network drop with another probability."""
+    for layer in model.modules():
+        if isinstance(layer, Dropout):
+            layer.set_probability(probability)
