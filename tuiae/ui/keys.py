@@ -37,6 +37,8 @@ LIVE = (
     Key("p", "pause", "Pause", "pause, or go on"),
     Key("x", "stop", "Stop", "save and stop"),
     Key("w", "save", "Save", "write a checkpoint"),
+    Key("e", "edit", "Edit", "change the training as it runs"),
+    Key("f", "fork", "", "fork from a checkpoint"),
     Key("R", "resume", "", "go on from the last checkpoint"),
     Key("v", "next_view", "View", "next panel, on small screens"),
     Key("m", "next_metric", "", "next metric, right of the loss"),

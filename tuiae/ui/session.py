@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from textual.message import Message
 from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError, UnknownRunError
 from tuiae.runs import control
+from tuiae.runs.checkpoints import need_checkpoint
+from tuiae.runs.edits import propose
+from tuiae.runs.fork import fork_run
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.process import is_held
 from tuiae.runs.reader import read_status
@@ -113,6 +117,28 @@ class Session:
         except OSError as error:
             raise _unwritable(snapshot.id if snapshot else "", error) from error
         self.open(snapshot.path)
+
+    def edit(self, changes: Mapping[str, Any]) -> None:
+        """Change the open run's training while it runs: editable keys with their new values.
+
+        Raises:
+            NothingToDoError: no run is live here. ConfigError: not to be changed so. UnknownRunError: not writable.
+        """
+        for key, value in changes.items():
+            snapshot = self.snapshot
+            if snapshot is not None and snapshot.current_config is not None:
+                propose(snapshot.current_config, key, value, snapshot.status.epoch)
+            self.send("set", key=key, value=value)
+
+    def fork(self, source: RunPaths, checkpoint: str, config: RunConfig) -> None:
+        """Let a new run go on from a checkpoint of another one, and open it.
+
+        Raises:
+            ConfigError, TrainingError, UnknownRunError: cause and next step.
+        """
+        run = fork_run(source, need_checkpoint(source, checkpoint), config, self.root, sys.argv)
+        self.launcher.work_on(run)
+        self.open(run.root)
 
     def compare(self, paths: Sequence[Path]) -> None:
         """Choose what is compared, the oldest first, as `--tag` has it: what was tried later stands below."""

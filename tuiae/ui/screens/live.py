@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button
 
+from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
 from tuiae.runs.layout import LIVE_STATES, RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
@@ -17,6 +20,7 @@ from tuiae.ui.render.status import ending, state_text, status_facts
 from tuiae.ui.render.text import clean
 from tuiae.ui.screens.ask import LineDialog
 from tuiae.ui.screens.base import RunScreen
+from tuiae.ui.screens.changes import EditDialog, ForkDialog
 from tuiae.ui.screens.dialogs import ChoiceDialog
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.config_panel import ConfigPanel
@@ -160,6 +164,33 @@ class LiveScreen(RunScreen):
     def action_resume(self) -> None:
         """Go on with the open run from its last checkpoint."""
         self.attempt(self.session.resume)
+
+    def action_edit(self) -> None:
+        """Change the learning rate, the noise, beta, dropout or the epochs while it trains."""
+        snapshot = self.session.snapshot
+        if snapshot is None or not snapshot.status.live or snapshot.current_config is None:
+            self.message.say("no run is live here; f forks a stopped one with other settings", "quiet")
+            return
+
+        def change(changes: dict[str, Any] | None) -> None:
+            if changes and self.attempt(self.session.edit, changes):
+                self.message.hint("asked; the change shows as a mark on the curves", "good")
+
+        self.app.push_screen(EditDialog(snapshot.current_config, snapshot.status.epoch), change)
+
+    def action_fork(self) -> None:
+        """Go on from a checkpoint of the open run in a run of its own."""
+        snapshot = self.session.snapshot
+        if snapshot is None or not snapshot.checkpoints or snapshot.config is None:
+            self.message.say("nothing to fork: open a run that has a checkpoint", "quiet")
+            return
+        source = RunPaths(snapshot.path)
+
+        def fork(chosen: tuple[str, RunConfig] | None) -> None:
+            if chosen is not None:
+                self.attempt(self.session.fork, source, *chosen)
+
+        self.app.push_screen(ForkDialog(source, f"{snapshot.config.name}-fork"), fork)
 
     # The open run
 

@@ -1,0 +1,185 @@
+"""Dialogs that change a training: while it runs, or on a branch of its own."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Grid, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, Select, Static
+
+from tuiae.config import RunConfig, parse_override
+from tuiae.errors import TrainingError, TuiaeError
+from tuiae.runs.checkpoints import all_checkpoints, pointed, read_moment
+from tuiae.runs.edits import EDITABLE, offered, propose, value_of
+from tuiae.runs.fork import fork_config
+from tuiae.runs.layout import RunPaths
+from tuiae.ui.render.text import clean
+from tuiae.ui.widgets.form import Choice, NumberInput
+
+
+class EditDialog(ModalScreen[dict[str, Any]]):
+    """What may be changed while a run trains; dismissed with the keys that were changed, nothing when escaped."""
+
+    BINDINGS = [Binding("escape", "dismiss({})", "Cancel", show=False)]
+
+    def __init__(self, config: RunConfig, done: int, key: str = "") -> None:
+        """`config` is in force now, `done` epochs are over; the field of `key` has the focus."""
+        super().__init__()
+        self._config, self._done, self._first = config, done, key
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog changes") as dialog:
+            dialog.border_title = "change the training"
+            dialog.border_subtitle = "enter applies, escape leaves it"
+            yield Label(
+                "In force from the next step on. Every change is kept in the run's history.", classes="question"
+            )
+            with Grid(id="edits"):
+                for key in offered(self._config):
+                    yield Label(EDITABLE[key].label)
+                    field = NumberInput(_id(key))
+                    field.value = f"{value_of(self._config, key):g}"
+                    yield field
+            yield Static(classes="wrong")
+
+    def on_mount(self) -> None:
+        if self._first:
+            self.query_one(f"#{_id(self._first)}").focus()
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Keys whose field says something else than what is in force.
+
+        Raises:
+            ConfigError: a value that cannot be taken.
+        """
+        changed: dict[str, Any] = {}
+        for key in offered(self._config):
+            text = self.query_one(f"#{_id(key)}", NumberInput).value.strip()
+            value = parse_override(f"{key}={text}")[1]
+            if value != value_of(self._config, key):
+                propose(self._config, key, value, self._done)
+                changed[key] = value
+        return changed
+
+    @on(Input.Changed)
+    def _look(self) -> None:
+        try:
+            words = ", ".join(f"{EDITABLE[key].label} becomes {value}" for key, value in self.changes.items())
+        except TuiaeError as error:
+            self._say(str(error), wrong=True)
+        else:
+            self._say(words, wrong=False)
+
+    @on(Input.Submitted)
+    def _take(self) -> None:
+        try:
+            self.dismiss(self.changes)
+        except TuiaeError as error:
+            self._say(str(error), wrong=True)
+
+    def _say(self, words: str, wrong: bool) -> None:
+        line = self.query_one(".wrong", Static)
+        line.set_class(not wrong, "-fine")
+        line.update(Content(clean(words, 300)))
+
+
+class ForkDialog(ModalScreen[tuple[str, RunConfig] | None]):
+    """From which checkpoint, and with which other settings; dismissed with the checkpoint's name and the config."""
+
+    BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
+
+    def __init__(self, run: RunPaths, name: str) -> None:
+        super().__init__()
+        self._run, self._name = run, name
+        self._config: RunConfig | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog changes") as dialog:
+            dialog.border_title = "fork"
+            dialog.border_subtitle = "enter starts it, escape leaves it"
+            yield Label(
+                Content(f"A run of its own that goes on from a checkpoint of {clean(self._run.id, 60)}."),
+                classes="question",
+            )
+            yield Choice("checkpoint", self._offered())
+            yield Label("with these settings, such as training.learning_rate=0.0001:", classes="settings")
+            yield Input(f"name={self._name} ", id="settings", compact=True, select_on_focus=False)
+            yield Static(classes="wrong")
+
+    def on_mount(self) -> None:
+        self.query_one("#settings").focus()
+
+    def _offered(self) -> list[tuple[str, str]]:
+        """What to go on from; `last` and `best` are names, because a live run moves them."""
+        named = [name for name in ("last", "best") if pointed(self._run, name)]
+        known = {pointed(self._run, name) for name in named}
+        steps = [folder.name[5:] for folder in all_checkpoints(self._run) if folder.name not in known]
+        return [(self._describe(name), name) for name in [*named, *(str(int(step)) for step in steps)]]
+
+    def _describe(self, name: str) -> str:
+        moment = read_moment(self._folder(name))
+        note = f"{name}: " if not name.isdecimal() else ""
+        return f"{note}epoch {moment.epoch:g}, step {moment.step:,}"
+
+    def _folder(self, name: str) -> Path:
+        return self._run.weights / (pointed(self._run, name) or f"step-{int(name):06d}")
+
+    @property
+    def checkpoint(self) -> str:
+        """The name or the step of the chosen checkpoint."""
+        return str(self.query_one("#checkpoint", Choice).value)
+
+    @on(Input.Changed)
+    @on(Select.Changed)
+    def look(self) -> None:
+        """Say what would start, or why nothing can."""
+        line = self.query_one(".wrong", Static)
+        try:
+            overrides = read_settings(self.query_one("#settings", Input).value)
+            self._config = fork_config(self._run, self._present(), overrides)
+        except TuiaeError as error:
+            self._config = None
+            words = str(error)
+        else:
+            words = f"{self._config.name} goes on up to epoch {self._config.training.epochs}"
+        line.set_class(self._config is not None, "-fine")
+        line.update(Content(clean(words, 300)))
+
+    def _present(self) -> Path:
+        """The chosen checkpoint, if it is still there: a live run keeps a few."""
+        folder = self._folder(self.checkpoint)
+        if not folder.is_dir():
+            raise TrainingError(f"{folder.name} is no longer kept", "choose another checkpoint")
+        return folder
+
+    @on(Input.Submitted)
+    def _take(self) -> None:
+        self.look()
+        if self._config is not None:
+            self.dismiss((self.checkpoint, self._config))
+
+
+def read_settings(line: str) -> Mapping[str, Any]:
+    """`key=value key=value` as overrides.
+
+    Raises:
+        ConfigError: a word without an equals sign.
+    """
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        words = line.split()  # an open quote: somebody is still typing
+    return dict(parse_override(word) for word in words)
+
+
+def _id(key: str) -> str:
+    return f"edit-{key.replace('.', '-')}"
