@@ -16,9 +16,8 @@ from tuiae.models.base import ModelOutput
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.writer import create_run
-from tuiae.training.codes import CodeUse
+from tuiae.training.codes import WIDE, CodeUse, place_codes
 from tuiae.training.evaluate import evaluating
-from tuiae.training.plane import WIDE, place_codes
 
 
 def use_of(*batches: ModelOutput) -> CodeUse:
@@ -46,24 +45,28 @@ def test_a_unit_whose_posterior_is_the_prior_has_collapsed() -> None:
     assert use.unit_kl().tolist() == pytest.approx([0, 2, 0.005])  # type: ignore[union-attr]
 
 
+def placed(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return place_codes(torch.from_numpy(codes), torch.from_numpy(labels)).numpy()
+
+
 @pytest.mark.parametrize("latent", [3, 40, WIDE, WIDE + 50])
 def test_wide_codes_lie_on_their_principal_plane(latent: int) -> None:
     generator = np.random.default_rng(latent)
     codes = generator.normal(size=(WIDE, latent)) * np.linspace(3, 0.1, latent) + 5
-    points = place_codes(codes, np.zeros(WIDE))
-    assert points == pytest.approx(principal_plane(codes)[0], abs=1e-6)
+    points = placed(codes, np.zeros(WIDE))
+    assert points == pytest.approx(principal_plane(codes)[0], abs=1e-4)
 
 
 def test_codes_that_span_no_plane_have_points_all_the_same() -> None:
     labels = np.array([0, 1, 1])
-    assert place_codes(np.array([[1.0], [2.0], [3.0]]), labels).tolist() == [[1, 0], [2, 1], [3, 1]]
-    assert place_codes(np.array([[1.0, 2.0]]), labels[:1]).tolist() == [[1, 2]]
+    assert placed(np.array([[1.0], [2.0], [3.0]]), labels).tolist() == [[1, 0], [2, 1], [3, 1]]
+    assert placed(np.array([[1.0, 2.0]]), labels[:1]).tolist() == [[1, 2]]
     for width in (3, WIDE + 1):
-        assert place_codes(np.ones((3, width)), labels).tolist() == [[0, 0]] * 3
-        assert place_codes(np.ones((1, width)), labels[:1]).tolist() == [[0, 0]]
-        assert np.isnan(place_codes(np.full((2, width), np.nan), labels[:2])).all()
+        assert placed(np.ones((3, width)), labels).tolist() == [[0, 0]] * 3
+        assert placed(np.ones((1, width)), labels[:1]).tolist() == [[0, 0]]
+        assert np.isnan(placed(np.full((2, width), np.nan), labels[:2])).all()
     holed = np.vstack([np.eye(3), [np.inf, 0, 0]])
-    assert np.isnan(place_codes(holed, np.zeros(4)))[:, 0].tolist() == [False, False, False, True]
+    assert np.isnan(placed(holed, np.zeros(4)))[:, 0].tolist() == [False, False, False, True]
 
 
 def test_every_family_records_its_codes(lab: Laboratory, finished: RunPaths, classified: RunPaths) -> None:

@@ -16,9 +16,8 @@ from tuiae.data.noise import corrupt
 from tuiae.models.base import ModelOutput
 from tuiae.models.losses import confusion_counts
 from tuiae.models.variational import VariationalAutoencoder
-from tuiae.training.codes import CodeUse
+from tuiae.training.codes import CodeUse, place_codes
 from tuiae.training.objective import Quality, Totals, build_objective
-from tuiae.training.plane import place_codes
 from tuiae.training.precision import autocast
 from tuiae.training.setup import Parts
 
@@ -104,20 +103,21 @@ def sample(parts: Parts, index: torch.Tensor) -> dict[str, np.ndarray]:
 def watch_codes(parts: Parts) -> dict[str, np.ndarray]:
     """Of the first test images, uncorrupted: `codes` (M, 2) on a plane, `code_labels` (M,), and of a variational
     autoencoder `unit_kl` (latent,)."""
-    model, codes, use = parts.model, [], CodeUse()
+    model, codes, labels, use = parts.model, [], [], CodeUse()
     count = min(PLANE_POINTS, len(parts.test))
     with evaluating(model), autocast(parts.config.training.precision, parts.device):
         for start in range(0, count, BATCH):
-            clean, _ = parts.test.span(start, min(start + BATCH, count))
+            clean, of_these = parts.test.span(start, min(start + BATCH, count))
+            labels.append(of_these)
             if isinstance(model, VariationalAutoencoder):
                 mean, log_variance = model.posterior(clean)
                 use.add(ModelOutput(mean, mean=mean, log_variance=log_variance))
                 codes.append(mean.float())
             else:
                 codes.append(model.encode(clean).float())
-    labels, unit_kl = parts.test.labels[:count].astype(np.int32), use.unit_kl()
-    points = place_codes(torch.cat(codes).cpu().numpy(), labels)
-    arrays = {"codes": points.astype(np.float32), "code_labels": labels}
+    known, unit_kl = torch.cat(labels), use.unit_kl()
+    points = place_codes(torch.cat(codes), known)
+    arrays = {"codes": points.numpy(), "code_labels": known.to(torch.int32).cpu().numpy()}
     return arrays if unit_kl is None else {**arrays, "unit_kl": unit_kl.cpu().numpy()}
 
 
