@@ -166,6 +166,9 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     monkeypatch.setenv("TUIAE_RUNS_DIR", str(laboratory.runs))
     monkeypatch.setenv("TUIAE_DATA_DIR", str(laboratory.data))
     monkeypatch.setenv("TUIAE_PRESETS_DIR", str(laboratory.presets))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(laboratory.root / "config"))
+    for name in ("COLORFGBG", "TEXTUAL_THEME"):
+        monkeypatch.delenv(name, raising=False)
     return laboratory
 
 

@@ -66,12 +66,15 @@ class Terminal:
         columns: int = 120,
         rows: int = 40,
         env: Mapping[str, str] | None = None,
+        pictures: bool = False,
     ) -> None:
+        """`pictures`: it says that it draws kitty's."""
         self.command = [os.fspath(part) for part in command]
         self.pid = 0
         self.started = 0.0
         self.stalled = False
         """While true nothing is read, as by a terminal behind a connection that hangs."""
+        self._pictures = pictures
         self._mark = secrets.token_hex(8)
         inherited = {name: value for name, value in os.environ.items() if name not in FOREIGN}
         own = {"TERM": "xterm-256color", "COLORTERM": "truecolor", MARK: self._mark}
@@ -137,7 +140,7 @@ class Terminal:
             with self._arrival:
                 self._chunks.append((time.monotonic(), chunk))
                 self._arrival.notify_all()
-            replies, tail = answers(tail + chunk)
+            replies, tail = answers(tail + chunk, self._pictures)
             for reply in replies:
                 os.write(self._master, reply)
         with self._arrival:
@@ -245,6 +248,11 @@ class Terminal:
         self.lines()
         self._screen.resize(rows, columns)
         self._set_size()
+
+    def spoil(self) -> None:
+        """Wipe the screen, as something else that writes on the terminal may; the program does not hear of it."""
+        self.lines()
+        self._screen.take(b"\x1b[2J")
 
     def _set_size(self) -> None:
         size = struct.pack("HHHH", self._screen.lines, self._screen.columns, 0, 0)

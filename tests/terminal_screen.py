@@ -21,9 +21,9 @@ TORN = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[PX^_](?:(?!\x1b\\).)*)?\Z", re.DOTAL
 # Queries that programs wait for; XTVERSION goes unanswered, as in many terminals.
 QUERIES = re.compile(
     rb"\x1b\[0?c|(?P<cursor>\x1b\[6n)|\x1b\[\?(?P<mode>\d+)\$p|\x1b\](?P<colour>1[01]);\?(?:\x07|\x1b\\)"
-    rb"|(?P<kitty>\x1b\[\?u)"
+    rb"|(?P<kitty>\x1b\[\?u)|(?P<health>\x1b\[5n)|(?P<picture>\x1b_G[^\x1b]*a=q[^\x1b]*\x1b\\)"
 )
-LONGEST_QUERY = 16  # bytes
+LONGEST_QUERY = 64  # bytes
 
 SWITCH = re.compile(rb"\x1b\[\?([0-9;]+)([hl])")
 LEFT_ON = {
@@ -71,14 +71,17 @@ class Screen(pyte.Screen):
         super().reset_mode(*modes, **options)
 
 
-def answers(data: bytes) -> tuple[list[bytes], bytes]:
-    """Replies to the queries in `data`, and its end, which may hold the beginning of another."""
+def answers(data: bytes, pictures: bool = False) -> tuple[list[bytes], bytes]:
+    """Replies to the queries in `data`, and its end, which may hold the beginning of another.
+
+    `pictures`: as a terminal that draws kitty's.
+    """
     queries = list(QUERIES.finditer(data))
     done = queries[-1].end() if queries else 0
-    return [_reply(query) for query in queries], data[max(done, len(data) - LONGEST_QUERY) :]
+    return [_reply(query, pictures) for query in queries], data[max(done, len(data) - LONGEST_QUERY) :]
 
 
-def _reply(query: re.Match[bytes]) -> bytes:
+def _reply(query: re.Match[bytes], pictures: bool) -> bytes:
     """As an xterm with synchronized output and white on black would."""
     if query["mode"]:
         return b"\x1b[?%s;%d$y" % (query["mode"], 2 if query["mode"] == b"2026" else 0)
@@ -86,6 +89,11 @@ def _reply(query: re.Match[bytes]) -> bytes:
         return b"\x1b]%s;rgb:%s\x1b\\" % (query["colour"], b"ffff/ffff/ffff" if query["colour"] == b"10" else b"0/0/0")
     if query["kitty"]:
         return b"\x1b[?0u"
+    if query["health"]:
+        return b"\x1b[0n"
+    if query["picture"]:
+        number = re.search(rb"i=(\d+)", query["picture"])
+        return b"\x1b_Gi=%s;OK\x1b\\" % number[1] if pictures and number else b""
     return b"\x1b[1;1R" if query["cursor"] else b"\x1b[?62;22c"
 
 

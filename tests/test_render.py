@@ -19,7 +19,7 @@ from tuiae.ui.render.confusion import draw_confusion
 from tuiae.ui.render.curves import EMPTY, Curve, draw_curves, finite, legend, reduce_series, train_and_test
 from tuiae.ui.render.facts import draw_facts
 from tuiae.ui.render.grid import image_grid, plan
-from tuiae.ui.render.images import RAMP, ascii_ramp, half_blocks
+from tuiae.ui.render.images import RAMPS, character_ramp, half_blocks
 from tuiae.ui.render.log import log_line
 from tuiae.ui.render.text import caption, centred, clean, count, duration, number, percent, shorten
 from tuiae.ui.widgets.confusion import ConfusionPanel
@@ -141,7 +141,7 @@ def test_every_order_of_channels(shape: tuple[int, ...]) -> None:
 
 def test_ascii_ramp_goes_from_dark_to_light_in_ascii() -> None:
     image = np.tile(np.linspace(0, 255, 10).astype(np.uint8), (2, 1))
-    assert ascii_ramp(image, 10, 1)[0].plain == RAMP
+    assert character_ramp(image, 10, 1)[0].plain == RAMPS["ascii"]
     text = image_grid([("entrée", images_of((28, 28))[0][1])], 100, 30, "ascii", ["Coat→Shirt ✗"] * 8)
     assert text.plain.isascii()
 

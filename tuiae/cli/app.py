@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -27,6 +28,10 @@ app = typer.Typer(
 Run = Annotated[str, typer.Argument(metavar="RUN", help="An id, a unique prefix, a name, a path, or last.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Plain lines, no escape codes.")]
+Ascii = Annotated[bool, typer.Option("--ascii", help="Draw everything with ASCII characters.")]
+Colors = Annotated[str, typer.Option("--colors", metavar="N", help="auto, truecolor, 256, 16 or none.")]
+ThemeName = Annotated[str, typer.Option("--theme", metavar="NAME", help="dark, light or auto; else the last one.")]
+RealPictures = Annotated[bool, typer.Option("--graphics", help="Real pictures, by kitty's protocol or sixel.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id, and return.")]
 
 
@@ -40,11 +45,14 @@ def _version(wanted: bool) -> None:
 def dashboard(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
-    ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw pictures with ASCII characters.")] = False,
+    ascii_only: Ascii = False,
+    colors: Colors = "auto",
+    theme: ThemeName = "",
+    graphics: RealPictures = False,
 ) -> None:
     """A terminal laboratory for autoencoders. Without a command: the dashboard."""
     if context.invoked_subcommand is None:
-        show_dashboard(None, ascii_only)
+        show_dashboard(None, colors, ascii_only, theme, graphics)
 
 
 def overrides_of(flags: dict[str, Any], noise: str | None, settings: list[str]) -> dict[str, Any]:
@@ -67,14 +75,20 @@ def find(text: str) -> Any:
     return find_run(text, runs_dir())
 
 
-def show_dashboard(run: Path | None, ascii_only: bool) -> NoReturn:
+def show_dashboard(run: Path | None, colors: str, ascii_only: bool, theme: str, graphics: bool) -> NoReturn:
     """Open the dashboard, on a run when one is given; needs a terminal."""
     from tuiae.console.output import is_terminal
+    from tuiae.ui.terminal.mode import choose_mode
 
     if not (is_terminal(sys.stdout) and sys.stdin.isatty()):
         raise ConfigError(
             "the dashboard needs a terminal", "`tuiae run PRESET` trains without one, `tuiae --help` lists more"
         )
+    mode = choose_mode(colors, ascii_only, os.environ)
+    if graphics:
+        from tuiae.ui.terminal.graphics import with_graphics
+
+        mode = with_graphics(mode, sys.stdin.fileno(), sys.stdout.fileno())
     from tuiae.ui.app import open_dashboard
 
-    raise typer.Exit(open_dashboard(run, ascii_only=ascii_only))
+    raise typer.Exit(open_dashboard(run, mode, theme))

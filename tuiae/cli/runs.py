@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from tuiae.cli.app import Detach, Json, Plain, Run, app, find, overrides_of, show_dashboard
+from tuiae.cli.app import (
+    Ascii,
+    Colors,
+    Detach,
+    Json,
+    Plain,
+    RealPictures,
+    Run,
+    ThemeName,
+    app,
+    find,
+    overrides_of,
+    show_dashboard,
+)
 
 
 @app.command()
@@ -87,14 +100,22 @@ def resume(
 
 
 @app.command()
-def attach(run: Run = "last", json: Json = False, plain: Plain = False) -> None:
+def attach(
+    run: Run = "last",
+    json: Json = False,
+    plain: Plain = False,
+    ascii_only: Ascii = False,
+    colors: Colors = "auto",
+    theme: ThemeName = "",
+    graphics: RealPictures = False,
+) -> None:
     """Come back to a run: in the dashboard on a terminal, in plain lines elsewhere or with --plain."""
     from tuiae.console.output import Output, is_terminal
     from tuiae.console.training import attach as follow_it
 
     found = find(run)
     if not (json or plain) and is_terminal(sys.stdout) and sys.stdin.isatty():
-        show_dashboard(found.root, ascii_only=False)
+        show_dashboard(found.root, colors, ascii_only, theme, graphics)
     raise typer.Exit(follow_it(found, Output(json, plain)))
 
 
@@ -128,6 +149,19 @@ def show(run: Run = "last", json: Json = False, plain: Plain = False) -> None:
     from tuiae.console.tables import show_run
 
     show_run(find(run).root, Output(json, plain))
+
+
+@app.command()
+def status(
+    run: Run = "last",
+    once: Annotated[bool, typer.Option("--once", help="Print it once; else again after each epoch.")] = False,
+    json: Json = False,
+) -> None:
+    """Say in a screenful of plain words how a run stands, for a phone or a screen reader."""
+    from tuiae.console.output import Output
+    from tuiae.console.status import show_status
+
+    show_status(find(run), Output(json, plain=True), once=once)
 
 
 @app.command(name="eval")

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from textual import on
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.screen import Screen
-from textual.theme import Theme
 
 from tuiae.errors import TuiaeError
 from tuiae.runs.layout import runs_dir
@@ -32,6 +31,8 @@ from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.screens.works import WorksScreen
 from tuiae.ui.session import NothingToDoError, RunOpened, Session
+from tuiae.ui.terminal.app import TerminalApp
+from tuiae.ui.terminal.mode import TerminalMode
 
 HANG_UP_SECONDS = 5.0  # to leave in good order when the terminal is gone
 
@@ -44,23 +45,8 @@ SCREENS: dict[str, Callable[[Session], BaseScreen]] = {
 }
 """By the mode that shows it; the live screen has its own, as it is there from the start."""
 
-THEME = Theme(
-    name="tuiae",
-    primary="#56B4E9",
-    secondary="#8A93A0",
-    accent="#56B4E9",
-    success="#1DB88A",
-    warning="#E69F00",
-    error="#E8743B",
-    foreground="#D8DEE6",
-    background="#0E1116",
-    surface="#161B22",
-    panel="#1C232C",
-    dark=True,
-)
 
-
-class TuiaeApp(App[str]):
+class TuiaeApp(TerminalApp[str]):
     """Returns a line to print once the terminal is restored."""
 
     TITLE = "tuiae"
@@ -69,18 +55,19 @@ class TuiaeApp(App[str]):
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (20, "-short"), (34, "-tall")]
 
-    def __init__(self, run: Path | None = None, ascii_only: bool = False, root: Path | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self, run: Path | None = None, root: Path | None = None, mode: TerminalMode | None = None, theme: str = ""
+    ) -> None:
+        super().__init__(mode or TerminalMode(), theme)
         self._run = run
         self.session = Session(root or runs_dir(), self.post_message)
-        self.live = LiveScreen(self.session, ascii_only)
+        self.live = LiveScreen(self.session, self.terminal_mode.ascii)
         self.add_mode("live", lambda: self.live)
         for name, screen in SCREENS.items():
             self.add_mode(name, partial(screen, self.session))
 
     def on_mount(self) -> None:
-        self.register_theme(THEME)
-        self.theme = "tuiae"
+        self.remember_theme()
         loop = asyncio.get_running_loop()
         # Unhandled, SIGTERM leaves the alternate screen and the mouse on; the run itself goes on.
         loop.add_signal_handler(signal.SIGTERM, self.exit, "")
@@ -197,12 +184,12 @@ class TuiaeApp(App[str]):
             self.exit(f"{snapshot.id} is saving and stopping; go on with: tuiae resume {snapshot.id}")
 
 
-def open_dashboard(run: Path | None, *, ascii_only: bool) -> int:
+def open_dashboard(run: Path | None, mode: TerminalMode, theme: str) -> int:
     """Show the dashboard until it is left; the runs that were started go on.
 
     Returns the exit code.
     """
-    app = TuiaeApp(run, ascii_only)
+    app = TuiaeApp(run, mode=mode, theme=theme)
     try:
         farewell = app.run()
     finally:

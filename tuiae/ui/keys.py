@@ -29,6 +29,8 @@ APP = (
     Key("4", "show('bench')", "", "try it on images"),
     Key("5", "show('compare')", "", "runs beside each other"),
     Key("6", "show('works')", "", "the published works"),
+    Key("T", "other_theme", "", "dark, or light"),
+    Key("ctrl+l", "redraw", "", "draw everything again"),
     Key("question_mark", "help", "Help", "these keys"),
     Key("q", "ask_quit", "Quit", "leave"),
 )

@@ -17,7 +17,7 @@ from tuiae.ui.render import axes, palette
 from tuiae.ui.render.text import centred, clean, join_lines, shorten, to_ascii
 
 EMPTY = "no codes yet"
-COLORS = (*palette.SERIES, "#F4AFCB", "#B79268")
+COLORS = (*palette.SERIES, palette.PINK, palette.BROWN)
 """Ten: as many as the usual sets have classes. More classes share them, and keep signs of their own."""
 OTHERS = ("·", ".")
 """Sign of the classes that are left when every character is taken, and of images without classes; then in ASCII."""

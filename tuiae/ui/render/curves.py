@@ -18,6 +18,8 @@ from tuiae.ui.render.text import centred, clean, join_lines, number
 LINE = "braille"
 DASHES = "dashes"
 SIGNS = {LINE: "━", DASHES: "╍"}
+ASCII_SIGNS = {LINE: "*", DASHES: "."}
+"""What draws them, and stands for them in a legend, where there is ASCII alone."""
 SIGN_CELLS = 16  # between two signs of one line
 LEGEND_LABEL = 36  # cells
 DASH = 3  # cells: two drawn, one left out
@@ -76,7 +78,7 @@ def reduce_series(x: Series, y: Series, columns: int) -> tuple[Series, Series]:
     return x[kept], y[kept]
 
 
-def legend(curves: Sequence[Curve], width: int | None = None) -> Text:
+def legend(curves: Sequence[Curve], width: int | None = None, ascii: bool = False) -> Text:  # noqa: A002
     """`━ train 0.01230   ╍ test 0.01310`: each curve's sign, name and last finite value.
 
     Where the width lacks, names keep their first word, then the values of curves that bear signs go, and then an
@@ -86,7 +88,7 @@ def legend(curves: Sequence[Curve], width: int | None = None) -> Text:
     first = [word.partition(" ")[0] for word in words]
     shorter = ((first, False, 3), (first, False, 1)) if any(curve.sign for curve in curves) else ()
     for names, values, gap in ((words, True, 3), (first, True, 3), *shorter):
-        text = _legend(curves, names, values, " " * gap)
+        text = _legend(curves, names, values, " " * gap, ascii)
         if width is None or text.cell_len <= width:
             break
     if width is not None:
@@ -94,11 +96,11 @@ def legend(curves: Sequence[Curve], width: int | None = None) -> Text:
     return text
 
 
-def _legend(curves: Sequence[Curve], names: Sequence[str], values: bool, gap: str) -> Text:
+def _legend(curves: Sequence[Curve], names: Sequence[str], values: bool, gap: str, ascii_only: bool) -> Text:
     text = Text(no_wrap=True, end="", overflow="ellipsis")
     for index, (curve, name) in enumerate(zip(curves, names, strict=True)):
         _, y = finite(curve)
-        sign = curve.sign or SIGNS.get(curve.marker, curve.marker)
+        sign = curve.sign or (ASCII_SIGNS if ascii_only else SIGNS).get(curve.marker, curve.marker)
         text.append(gap if index else "").append(sign, f"bold {curve.color}")
         text.append(f"{' ' if len(gap) > 1 else ''}{name}")
         if values:
@@ -114,10 +116,11 @@ def draw_curves(
     x_label: str = "epoch",
     log: bool = False,
     empty: str = EMPTY,
+    ascii: bool = False,  # noqa: A002
 ) -> Text:
     """The plot, exactly `height` lines of at most `width` cells, on the background that is there.
 
-    Without a single point it is the words `empty`.
+    Without a single point it is the words `empty`. `ascii` draws the points with characters of ASCII.
     """
     points = [finite(curve, log) for curve in curves]
     if width <= 0 or height <= 0 or not any(len(x) for x, _ in points):
@@ -127,11 +130,11 @@ def draw_curves(
     head = [Text(clean(title, width), "bold", end="")] if title and height > _LEAST_HEIGHT else []
     height -= len(head)
     if width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
-        return join_lines(head + _canvas(curves, points, (width, height), (x_limits, y_limits)))
+        return join_lines(head + _canvas(curves, points, (width, height), (x_limits, y_limits), ascii))
     y_values, labels = _y_ticks(y_limits, height, log)
     gutter = max((len(label) for label in labels), default=0) + 1
     size = (width - gutter - 1, height - 2)
-    canvas = _canvas(curves, points, size, (x_limits, y_limits))
+    canvas = _canvas(curves, points, size, (x_limits, y_limits), ascii)
     marks = {
         size[1] - 1 - axes.position(value, y_limits, size[1], 4): label
         for value, label in zip(y_values, labels, strict=True)
@@ -179,6 +182,7 @@ def _canvas(
     points: Sequence[tuple[Series, Series]],
     size: tuple[int, int],
     limits: tuple[axes.Limits, axes.Limits],
+    ascii_only: bool,
 ) -> list[Text]:
     """The points alone, drawn by plotext without frame, ticks or background."""
     from textual_plotext import Plot  # 0.1 s that the first paint does without
@@ -195,7 +199,11 @@ def _canvas(
     plot.xlim(*limits[0])
     plot.ylim(*limits[1])
     for curve, (x, y) in zip(curves, points, strict=True):
-        if curve.marker == LINE and len(x) > 1:
+        if ascii_only and curve.marker in ASCII_SIGNS and len(x) > 1:
+            way = reduce_series(x, y, width) if curve.marker == LINE else dashes(x, y, limits[0], width)
+            draw = plot.plot if curve.marker == LINE else plot.scatter
+            _add(draw, in_cells(way, limits, size), "." if curve.sign else ASCII_SIGNS[curve.marker], curve.color)
+        elif curve.marker == LINE and len(x) > 1:
             _add(plot.plot, reduce_series(x, y, width), LINE, curve.color)
         elif curve.marker == DASHES and len(x) > 1:
             _add(plot.scatter, dashes(x, y, limits[0], width), LINE, curve.color)

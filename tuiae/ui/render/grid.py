@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.ui.render import palette
-from tuiae.ui.render.images import ascii_ramp, half_blocks
+from tuiae.ui.render.images import RAMPS, character_ramp, half_blocks
 from tuiae.ui.render.text import caption, centred, clean, join_lines, to_ascii
 
 ImageRow = tuple[str, NDArray[np.uint8]]
@@ -89,14 +89,11 @@ def image_grid(
     closing ✓ or ✗ survives when they are cut.
     """
     words = [*([("", captions)] if captions else []), *captioned]
-    rows = [(label, images) for label, images in rows if images.ndim == 4 and images.size and images.shape[1] in (1, 3)]
+    rows = drawable(rows)
     if not rows or width <= 0 or height <= 0:
         return centred("no images yet", width, height)
-    shape = (min(len(images) for _, images in rows), *rows[0][1].shape[2:])
     labels = [clean(label, label_limit) for label, _ in rows]
-    gutter = max(map(cell_len, [*labels, *(clean(label, label_limit) for label, _ in words)])) + 2
-    spare = height - len(words)
-    layout = plan(shape, len(rows), width, spare, gutter) or plan(shape, len(rows), width, spare, 0)
+    layout = fit(rows, width, height, words, label_limit)
     if layout is None:
         return centred("too small for images", width, height)
     lines = _compose(rows, labels, layout, mode)
@@ -105,6 +102,22 @@ def image_grid(
     if mode == "ascii":
         text.plain = to_ascii(text.plain)
     return text
+
+
+def drawable(rows: Sequence[ImageRow]) -> list[ImageRow]:
+    """The rows that hold pictures."""
+    return [(label, images) for label, images in rows if images.ndim == 4 and images.size and images.shape[1] in (1, 3)]
+
+
+def fit(
+    rows: Sequence[ImageRow], width: int, height: int, words: Sequence[CaptionRow] = (), label_limit: int = LABEL_LIMIT
+) -> Layout | None:
+    """The largest layout of drawable rows with lines of words below, without labels where that helps."""
+    shape = (min(len(images) for _, images in rows), *rows[0][1].shape[2:])
+    labels = [clean(label, label_limit) for label, _ in (*rows, *words)]
+    gutter = max(map(cell_len, labels)) + 2
+    spare = height - len(words)
+    return plan(shape, len(rows), width, spare, gutter) or plan(shape, len(rows), width, spare, 0)
 
 
 def _compose(rows: Sequence[ImageRow], labels: Sequence[str], layout: Layout, mode: str) -> list[Text]:
@@ -122,8 +135,10 @@ def _compose(rows: Sequence[ImageRow], labels: Sequence[str], layout: Layout, mo
 
 
 def _picture(image: NDArray[np.uint8], layout: Layout, mode: str, many: bool) -> list[Text]:
-    if mode == "ascii":
-        return ascii_ramp(image, layout.columns, layout.rows)
+    if mode == "none":
+        return [Text(" " * layout.columns, end="") for _ in range(layout.rows)]
+    if mode in RAMPS:
+        return character_ramp(image, layout.columns, layout.rows, RAMPS[mode])
     shrunk = layout.columns % image.shape[1] != 0
     return half_blocks(image, layout.columns, layout.rows, trim=(shrunk or many) and not layout.gap)
 

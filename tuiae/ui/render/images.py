@@ -1,4 +1,4 @@
-"""Pictures in cells: two pixels a cell as half blocks, or a ramp of ASCII characters."""
+"""Pictures in cells: two pixels a cell as half blocks, or a ramp of characters, one a cell."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
+from tuiae.ui.render.palette import GREYS, SHADES
+
 UPPER_HALF = "▀"
-RAMP = " .:-=+*#%@"
+RAMPS = {"ascii": " .:-=+*#%@", "shades": SHADES}
+"""Characters from dark to light for the modes that have no two colours a cell."""
 _LEVELS = 63
-"""Grey levels kept, less one: fewer colours make longer runs, and so fewer bytes over SSH."""
+"""Levels of a colour kept, less one: fewer colours make longer runs, and so fewer bytes over SSH."""
+_KEPT = np.array([0, *GREYS, 255])
+_GREY = _KEPT[np.abs(np.arange(256)[:, None] - _KEPT).argmin(axis=1)].astype(np.uint32)
+"""The level kept of each grey: those that a terminal of 256 colours has, which also take the fewest bytes."""
 
 Pixels = NDArray[np.uint8]
 
@@ -80,7 +86,8 @@ def half_blocks(image: NDArray[np.generic], columns: int, rows: int, trim: bool 
     if columns <= 0 or rows <= 0 or 0 in pixels.shape:
         return [Text(" " * max(columns, 0)) for _ in range(max(rows, 0))]
     small = resample(pixels, columns, _pixel_height(pixels, columns, rows, trim)).astype(np.uint32)
-    small = (small * _LEVELS + 127) // 255 * 255 // _LEVELS
+    grey = (small == small[..., :1]).all(axis=-1, keepdims=True)
+    small = np.where(grey, _GREY[small], (small * _LEVELS + 127) // 255 * 255 // _LEVELS)
     packed = (small[..., 0] << 16 | small[..., 1] << 8 | small[..., 2]).astype(np.int64)
     if len(packed) % 2:
         packed = np.vstack([packed, np.full((1, columns), -1)])
@@ -104,7 +111,7 @@ def _style(above: int, below: int) -> Style:
     return Style(color=Color.from_rgb(above >> 16, above >> 8 & 255, above & 255), bgcolor=background)
 
 
-def ascii_ramp(image: NDArray[np.generic], columns: int, rows: int) -> list[Text]:
+def character_ramp(image: NDArray[np.generic], columns: int, rows: int, ramp: str = RAMPS["ascii"]) -> list[Text]:
     """`rows` lines of `columns` characters from dark to light; a cell averages the two pixels it stands for."""
     pixels = as_rgb(image)
     if columns <= 0 or rows <= 0 or 0 in pixels.shape:
@@ -113,5 +120,5 @@ def ascii_ramp(image: NDArray[np.generic], columns: int, rows: int) -> list[Text
     if len(small) % 2:
         small = np.concatenate([small, np.zeros_like(small[:1])])
     light = small.reshape(rows, 2, columns, 3).mean(axis=1) @ np.array([0.299, 0.587, 0.114])
-    steps = (light * (len(RAMP) - 1) / 255).round().astype(int).clip(0, len(RAMP) - 1)
-    return [Text("".join(RAMP[step] for step in line), no_wrap=True, end="") for line in steps]
+    steps = (light * (len(ramp) - 1) / 255).round().astype(int).clip(0, len(ramp) - 1)
+    return [Text("".join(ramp[step] for step in line), no_wrap=True, end="") for line in steps]

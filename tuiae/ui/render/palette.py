@@ -14,6 +14,8 @@ BLUE = "#4C8DD6"  # Okabe-Ito's blue, lighter for the same reason
 VERMILLION = "#E8743B"
 PURPLE = "#CC79A7"
 GREY = "#8A93A0"
+PINK = "#F4AFCB"
+BROWN = "#B79268"
 
 TRAIN = SKY
 TEST = ORANGE
@@ -26,6 +28,9 @@ SERIES: tuple[str, ...] = (SKY, ORANGE, GREEN, PURPLE, YELLOW, VERMILLION, BLUE,
 
 MARKERS: tuple[str, ...] = ("braille", "•", "×", "+", "◦", "*", "▪", "▵")
 """What goes with each colour, so that colour is never the only cue."""
+
+GREYS: tuple[int, ...] = tuple(range(8, 239, 10))
+"""Levels of the ramp 232 to 255 of a terminal's 256 colours, between black and white."""
 
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:+#"

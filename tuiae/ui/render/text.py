@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from tuiae.ui.render.ascii import to_ascii as to_ascii
+
 MISSING = "–"
 
 # CSI, OSC up to BEL or ST, and the two-byte escapes: what a log or a file name can smuggle in.
 _ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
-_ASCII = str.maketrans({"→": ">", "✓": "+", "✗": "x", "…": "~", "–": "-", "—": "-", "×": "x", "·": "."})
 _MARKS = ("✓", "✗")
 
 
@@ -40,11 +41,6 @@ def caption(text: str, limit: int) -> str:
     if mark in _MARKS and space and limit >= 4:
         return f"{shorten(body, limit - 2)} {mark}"
     return shorten(text, limit)
-
-
-def to_ascii(text: str) -> str:
-    """For terminals without more: known signs by their like, the rest by `?`."""
-    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
 
 
 def number(value: float | None) -> str:

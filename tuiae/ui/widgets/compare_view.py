@@ -61,5 +61,4 @@ class CompareView(Views):
 
     def toggle_pictures(self) -> None:
         """Half-block cells, or ASCII."""
-        images = self.query_one(SharedImagesPanel)
-        images.mode = "blocks" if images.mode == "ascii" else "ascii"
+        self.query_one(SharedImagesPanel).toggle_ascii()

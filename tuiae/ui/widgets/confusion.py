@@ -31,4 +31,4 @@ class ConfusionPanel(Panel):
         self.changed()
 
     def draw(self, width: int, height: int) -> Text:
-        return draw_confusion(self._counts, self._names, width, height, self.ascii_only)
+        return draw_confusion(self._counts, self._names, width, height, self.ascii_only or self.terminal.ascii)

@@ -45,7 +45,7 @@ class CurvesPanel(Panel):
     def draw(self, width: int, height: int) -> Text:
         if not any(len(curve.y) for curve in self._curves) or height < 3:
             return draw_curves(self._curves, width, height, log=self.log_scale, empty=self._empty)
-        head = legend(self._curves, width)
-        return join_lines(
-            [head, draw_curves(self._curves, width, height - 1, x_label=self._x_label, log=self.log_scale)]
-        )
+        ascii_only = self.terminal.ascii
+        head = legend(self._curves, width, ascii_only)
+        plot = draw_curves(self._curves, width, height - 1, x_label=self._x_label, log=self.log_scale, ascii=ascii_only)
+        return join_lines([head, plot])

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from rich.text import Text
+from textual.app import ComposeResult
+from textual.color import Color
 from textual.reactive import reactive
+from textual.widget import Widget
 
 from tuiae.ui.render.grid import ImageRow, image_grid
+from tuiae.ui.render.sheet import image_sheet
 from tuiae.ui.render.text import centred, clean
+from tuiae.ui.terminal.mode import Pictures
 from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.sheet import sheet_widget, show_sheet
 
 
 class ImagesPanel(Panel):
     """A grid of pictures, one kind a row."""
 
-    mode: reactive[Literal["blocks", "ascii"]] = reactive("blocks")
+    mode: reactive[Pictures] = reactive("blocks")
 
     def __init__(
         self,
@@ -31,12 +36,28 @@ class ImagesPanel(Panel):
         self._rows: Sequence[ImageRow] = ()
         self._captions: Sequence[str] | None = None
         self._note = ""
+        self._sheet: Widget | None = None
+        """Where the terminal draws real pictures, what shows them."""
+
+    def compose(self) -> ComposeResult:
+        if self.terminal.graphics:
+            self._sheet = sheet_widget(self.terminal.graphics)
+            yield self._sheet
+
+    def on_mount(self) -> None:
+        self.mode = self.best
+
+    @property
+    def best(self) -> Pictures:
+        """What shows pictures best on this terminal."""
+        return "none" if self.terminal.graphics else self.terminal.pictures
 
     def show(self, rows: Sequence[ImageRow], captions: Sequence[str] | None = None, note: str = "") -> None:
         """Replace the pictures: (label, (N, C, H, W) uint8) a row; `note` goes into the lower frame."""
         self._rows, self._captions, self._note = rows, captions, note
         self.set_title(self._title, note)
         self.changed()
+        self._show_sheet()
 
     def rename(self, title: str) -> None:
         """Say in the frame what kind of pictures these are."""
@@ -50,6 +71,18 @@ class ImagesPanel(Panel):
 
     def watch_mode(self) -> None:
         self.changed()
+        self._show_sheet()
+
+    def on_resize(self) -> None:
+        self._show_sheet()
+
+    def _show_sheet(self) -> None:
+        if self._sheet is not None:
+            real = self.mode == "none" and self._rows
+            ground = Color.parse(self.app.theme_variables["background"]).rgb
+            show_sheet(
+                self._sheet, image_sheet(self._rows, *self.content_size, self._captions, ground) if real else None
+            )
 
     def draw(self, width: int, height: int) -> Text:
         if not self._rows:

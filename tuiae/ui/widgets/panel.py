@@ -8,6 +8,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tuiae.ui.render.text import clean
+from tuiae.ui.terminal.mode import TerminalMode, mode_of
 
 FRAME = """
     border: round $foreground 20%;
@@ -37,6 +38,11 @@ class Panel(Widget, can_focus=True):
         super().__init__(id=id, classes=classes)
         self._drawn: tuple[tuple[int, ...], Content] | None = None
         self.set_title(title)
+
+    @property
+    def terminal(self) -> TerminalMode:
+        """What there is to draw with."""
+        return mode_of(self.app)
 
     def set_title(self, title: str, note: str = "") -> None:
         """Put external words into the frame, above and below; they are never read as markup."""

@@ -120,5 +120,6 @@ class RunView(Views):
 
     @ascii_only.setter
     def ascii_only(self, wanted: bool) -> None:
-        self.query_one(ImagesPanel).mode = "ascii" if wanted else "blocks"
+        images = self.query_one(ImagesPanel)
+        images.mode = "ascii" if wanted else images.best
         self.query_one(ConfusionPanel).ascii_only = wanted

@@ -1,0 +1,56 @@
+"""What a dashboard sends to its terminal: while a training runs, and while nothing happens."""
+
+from __future__ import annotations
+
+import time
+
+from tests.benchmarks.attached import await_first_epoch, check, epoch_seconds
+from tests.benchmarks.bench import TUIAE, Bench, new_run
+from tests.benchmarks.startup import await_silence, is_painted
+from tests.terminal import Terminal
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.process import start_worker
+
+NEEDS_DATA = True
+SIZES = ((120, 40), (200, 60))
+SECONDS = 20.0
+SETTLE_SECONDS = 5.0  # the first screen, and the first seconds in which the dashboard looks ten times a second
+MOST = 20_000  # bytes a second on the live screen
+
+
+def measure(bench: Bench) -> None:
+    seconds, settle = (3.0, 1.0) if bench.quick else (SECONDS, SETTLE_SECONDS)
+    epochs = max(4, round((seconds + settle + 10) / epoch_seconds(bench)))
+    for columns, rows in SIZES:
+        run = new_run(bench.config("dense_64", epochs))
+        process = start_worker(run)
+        try:
+            await_first_epoch(run, process)
+            rate = live(run, (columns, rows), settle, seconds)
+        finally:
+            process.kill()
+            process.wait()
+        bench.figure(f"dense_64 on MNIST, live, {columns}x{rows}", rate, "bytes/s", at_most=MOST)
+    run = new_run(bench.config("dense_64", 1))
+    check(run, start_worker(run))
+    bench.figure("a finished run, nothing happens", still(run, seconds), "bytes/s", at_most=0)
+
+
+def live(run: RunPaths, size: tuple[int, int], settle: float, seconds: float) -> float:
+    """Bytes a second that a dashboard sends while a run trains."""
+    with Terminal([TUIAE, "attach", run.id], *size) as terminal:
+        terminal.wait_for(lambda text: is_painted(text) and run.id in text, 30)
+        time.sleep(settle)
+        began, received = time.monotonic(), terminal.received
+        time.sleep(seconds)
+        return (terminal.received - received) / (time.monotonic() - began)
+
+
+def still(run: RunPaths, seconds: float) -> float:
+    """The same with a run that has ended, once the warm worker has been named."""
+    with Terminal([TUIAE, "attach", run.id]) as terminal:
+        terminal.wait_for("finished", 30)
+        await_silence(terminal, silence=3.0, deadline=60.0)
+        received = terminal.received
+        time.sleep(seconds)
+        return (terminal.received - received) / seconds

@@ -1,0 +1,108 @@
+"""`tuiae status`: how a run stands in plain words, for a phone or a screen reader."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Laboratory
+from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, new_run, script
+
+from tuiae.console.status import spoken, status_lines
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.reader import RunReader
+
+FRAMES = set("─│┌┐└┘├┤┬┴┼━█▀▄░▒▓") | {chr(code) for code in range(0x2800, 0x2900)}
+
+
+def lines_of(run: RunPaths) -> list[str]:
+    return status_lines(RunReader(run.root).read_all())
+
+
+def fits(lines: list[str]) -> bool:
+    return len(lines) <= 24 and all(len(line) <= 80 for line in lines)
+
+
+def test_a_live_run_is_said_in_words(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(2)
+    lines = lines_of(played.run)
+    text = "\n".join(lines)
+    assert "state: running, training, on cpu" in lines
+    assert "progress: epoch 2 of 6, step 8, 33% done" in lines
+    assert "time: 4 seconds so far, about 12 seconds left, 12,345 images a second" in lines
+    assert "losses: train 0.1000, test 0.1200" in lines
+    assert "best: test loss 0.1200 after epoch 2" in lines
+    assert "accuracy: train 90.0%, test 88.0%" in lines
+    assert "log: epoch 2/6" in text
+    assert fits(lines)
+    assert not FRAMES & set(text)
+    played.writer.close("finished")
+
+
+def test_a_run_that_has_not_begun_says_what_is_not_known(lab: Laboratory) -> None:
+    lines = lines_of(new_run(lab.runs))
+    assert any(line.startswith("state: starting") for line in lines)
+    assert "losses: not known yet" in lines
+    assert fits(lines)
+
+
+def test_a_failed_run_names_the_cause_and_the_next_step(lab: Laboratory) -> None:
+    played = script(lab.runs, CLASSIFIER)
+    played.play(1)
+    played.writer.close("failed", {"cause": "the loss is no longer a number", "hint": "lower the rate"})
+    assert "error: the loss is no longer a number; lower the rate" in lines_of(played.run)
+
+
+def test_hostile_names_and_long_logs_stay_within_the_screenful(lab: Laboratory) -> None:
+    document = {**AUTOENCODER, "name": "n" * 48}
+    played = script(lab.runs, document)
+    played.play(1)
+    with open(played.run.log, "a", encoding="utf-8") as log:
+        log.write((HOSTILE + "日本語" * 300 + "\n") * 100)
+    played.writer.close("failed", {"cause": HOSTILE * 20, "hint": ""})
+    lines = lines_of(played.run)
+    assert fits(lines)
+    assert all(char.isprintable() for char in "".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 seconds"),
+        (1, "1 second"),
+        (61, "1 minute 1 second"),
+        (7384, "2 hours 3 minutes"),
+        (90000, "1 day 1 hour"),
+    ],
+)
+def test_times_are_said_in_words(seconds: float, words: str) -> None:
+    assert spoken(seconds) == words
+
+
+def test_the_command_prints_one_screenful_without_escape_codes(tuiae: Laboratory, finished: RunPaths) -> None:
+    result = tuiae("status", str(finished.root), "--once")
+    assert "\x1b" not in result.stdout
+    assert fits(result.stdout.splitlines())
+    assert "state: finished" in result.stdout
+    assert result.stdout == tuiae("status", str(finished.root)).stdout
+
+
+def test_json_is_one_document(tuiae: Laboratory, finished: RunPaths) -> None:
+    document = tuiae("status", str(finished.root), "--json").document
+    assert document["state"] == "finished"
+    assert document["best"]["test/loss"] <= document["metrics"]["test/loss"]
+    assert document["epochs"] == document["epochs_planned"]
+
+
+def test_without_once_it_follows_to_the_end(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(1)
+    with lab.start("status", played.run.id) as process:
+        assert process.stdout is not None
+        said = iter(process.stdout.readline, "")
+        assert any(line.startswith("progress: epoch 1 of 6") for line in said)
+        played.epoch(2)
+        assert any(line.startswith("progress: epoch 2 of 6") for line in said)
+        played.writer.close("finished")
+        assert "state: finished, on cpu\n" in said
+        process.stdout.read()
+        assert process.wait() == 0

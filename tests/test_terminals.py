@@ -1,0 +1,442 @@
+"""Every kind of terminal: characters, colours, themes, sizes, and how much is sent to it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Laboratory
+from dashboard import CLASSIFIER, Script, keep_cold, script
+from rich.cells import cell_len
+from rich.color import Color as RichColor
+from rich.segment import Segment
+from rich.style import Style
+from textual._compositor import LayoutUpdate
+from textual.color import Color
+from textual.geometry import Size
+from textual.strip import Strip
+
+from tests.terminal import ESCAPE, Terminal
+from tests.terminal_screen import Screen
+from tuiae.errors import ConfigError
+from tuiae.ui.app import TuiaeApp
+from tuiae.ui.render import palette
+from tuiae.ui.render.ascii import to_ascii
+from tuiae.ui.render.curves import draw_curves, legend, train_and_test
+from tuiae.ui.render.grid import image_grid
+from tuiae.ui.render.sheet import image_sheet
+from tuiae.ui.settings import load_settings, settings_file
+from tuiae.ui.terminal.colours import nearest_16, nearest_256
+from tuiae.ui.terminal.filters import Colourless, Palette16, Palette256, contrast
+from tuiae.ui.terminal.graphics import protocol_in
+from tuiae.ui.terminal.mode import TerminalMode, choose_mode
+from tuiae.ui.terminal.themes import DARK, LIGHT, ON_LIGHT, choose_theme
+from tuiae.ui.terminal.wire import Wire
+
+SLOW = 15.0
+NIGHT = Color.parse("#0E1116")
+
+
+# Characters
+
+
+def test_any_character_becomes_ascii_of_its_width() -> None:
+    for code in (*range(0x20, 0x7F), *range(0xA0, 0x3000), *range(0x1F300, 0x1F700), *range(0xFF00, 0xFFEF)):
+        char = chr(code)
+        assert to_ascii(char).isascii()
+        assert len(to_ascii(char)) == cell_len(char), hex(code)
+
+
+def test_what_one_reads_stays_readable() -> None:
+    assert to_ascii("● running → épée naïve × 3 …") == "* running > epee naive x 3 ~"
+    assert to_ascii("日本") == "????"
+    assert to_ascii("│┌─┐│") == "|+-+|"
+
+
+def test_markers_and_shades_stay_apart_in_ascii() -> None:
+    markers = [to_ascii(marker) for marker in ("◆", *palette.MARKERS[1:])]
+    assert len(set(markers)) >= len(markers) - 1
+    assert len({to_ascii(shade) for shade in palette.SHADES}) == len(palette.SHADES) - 1
+
+
+def test_curves_in_ascii_are_drawn_and_not_translated() -> None:
+    x = np.arange(30.0)
+    curves = train_and_test((x, x), (1 / (1 + x), 1.5 / (1 + x)))
+    text = draw_curves(curves, 60, 12, ascii=True).plain
+    assert text.count("*") > 20
+    assert text.count(".") > 20
+    assert not any("\u2800" <= char < "\u2900" for char in text)
+    assert legend(curves, 60, ascii=True).plain.startswith("* train")
+
+
+# Colours
+
+
+@pytest.mark.parametrize(
+    ("environ", "colors"),
+    [
+        ({"TERM": "xterm-256color", "COLORTERM": "truecolor"}, "truecolor"),
+        ({"TERM": "xterm-256color"}, "256"),
+        ({"TERM": "screen-256color"}, "256"),
+        ({"TERM": "xterm"}, "16"),
+        ({"TERM": "linux"}, "16"),
+        ({"TERM": "xterm-256color", "COLORTERM": "truecolor", "NO_COLOR": "1"}, "none"),
+        ({"TERM": "xterm", "TEXTUAL_COLOR_SYSTEM": "256"}, "256"),
+    ],
+)
+def test_colours_follow_the_terminal(environ: dict[str, str], colors: str) -> None:
+    assert choose_mode("auto", False, environ).colors == colors
+    assert choose_mode("16", False, environ).colors == "16"
+
+
+def test_an_unknown_number_of_colours_is_a_sentence() -> None:
+    with pytest.raises(ConfigError, match="one of auto, truecolor, 256, 16, none"):
+        choose_mode("88", False, {})
+
+
+@pytest.mark.parametrize(
+    ("mode", "pictures"),
+    [
+        (TerminalMode("truecolor"), "blocks"),
+        (TerminalMode("256"), "blocks"),
+        (TerminalMode("16"), "shades"),
+        (TerminalMode("none"), "shades"),
+        (TerminalMode("truecolor", ascii=True), "ascii"),
+    ],
+)
+def test_pictures_take_what_the_terminal_has(mode: TerminalMode, pictures: str) -> None:
+    assert mode.pictures == pictures
+
+
+def test_greys_in_256_colours_rise_without_a_step_back() -> None:
+    numbers = [nearest_256((level, level, level)) for level in range(256)]
+    lights = [RichColor.from_ansi(number).get_truecolor().red for number in numbers]
+    assert lights == sorted(lights)
+    assert len(set(numbers)) == 26
+    assert max(abs(light - level) for level, light in enumerate(lights)) <= 9
+    assert not {number for number in numbers if number < 16}
+
+
+def test_series_stay_apart_in_few_colours() -> None:
+    colours = [palette.rgb(color) for color in palette.SERIES]
+    assert len({nearest_256(color) for color in colours}) == len(colours)
+    assert len({nearest_16(color) for color in colours[:6]}) >= 5
+
+
+def restyled(kind: type[Palette256 | Palette16 | Colourless], **style: Any) -> Style:
+    (segment,) = kind(NIGHT.rgb).apply([Segment("x", Style(**style))], NIGHT)
+    assert segment.style is not None
+    return segment.style
+
+
+def test_without_colour_a_marked_background_is_reversed_and_faint_text_dim() -> None:
+    chosen = restyled(Colourless, color="#D8DEE6", bgcolor="#56B4E9", bold=True)
+    assert chosen.reverse
+    assert chosen.bold
+    plain = restyled(Colourless, color="#D8DEE6", bgcolor="#161B22")
+    assert not plain.reverse
+    assert not plain.dim
+    assert restyled(Colourless, color="#363A40", bgcolor="#0E1116").dim
+    for style in (chosen, plain):
+        assert style.color is None
+        assert style.bgcolor is None
+
+
+def test_sixteen_colours_keep_the_background_of_the_terminal() -> None:
+    assert restyled(Palette16, color="#D8DEE6", bgcolor="#161B22").bgcolor == RichColor.default()
+    marked = restyled(Palette16, color="#D8DEE6", bgcolor="#56B4E9")
+    assert marked.bgcolor is not None
+    assert marked.color is not None
+    assert marked.bgcolor.number not in (None, 0)
+    assert marked.color.number in (0, 15)
+
+
+# Themes
+
+
+@pytest.mark.parametrize("theme", [DARK, LIGHT], ids=["dark", "light"])
+def test_every_colour_of_a_theme_can_be_read(theme: Any) -> None:
+    drawn = [ON_LIGHT.get(color, color) if theme is LIGHT else color for color in (*palette.SERIES, palette.PINK)]
+    named = [theme.accent, theme.success, theme.warning, theme.error, theme.foreground, theme.secondary]
+    for color in (*drawn, *named):
+        for ground in (theme.background, theme.surface):
+            assert contrast(Color.parse(color).rgb, Color.parse(ground).rgb) >= 4.5, (color, ground)
+
+
+@pytest.mark.parametrize(
+    ("choice", "remembered", "environ", "name"),
+    [
+        ("", "", {}, "tuiae"),
+        ("", "nord", {}, "nord"),
+        ("light", "nord", {}, "tuiae-light"),
+        ("auto", "nord", {"COLORFGBG": "0;15"}, "tuiae-light"),
+        ("auto", "", {"COLORFGBG": "15;default;0"}, "tuiae"),
+        ("", "", {"COLORFGBG": "rubbish"}, "tuiae"),
+    ],
+)
+def test_the_theme_is_asked_for_or_remembered_or_the_terminals(
+    choice: str, remembered: str, environ: dict[str, str], name: str
+) -> None:
+    assert choose_theme(choice, remembered, environ) == name
+
+
+async def test_a_theme_that_was_chosen_is_there_the_next_time(lab: Laboratory) -> None:
+    app = TuiaeApp()
+    keep_cold(app)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        assert app.theme == "tuiae"
+        assert not settings_file().exists()
+        await app.run_action("other_theme")
+        await pilot.pause()
+        assert app.theme == "tuiae-light"
+    assert load_settings(settings_file()).theme == "tuiae-light"
+    assert TuiaeApp().theme == "tuiae-light"
+    settings_file().write_text("[")
+    assert TuiaeApp().theme == "tuiae"
+    settings_file().write_text('{"theme": "no-such"}')
+    assert TuiaeApp().theme == "tuiae"
+
+
+# What is sent
+
+
+def layout(lines: list[Strip], columns: int) -> LayoutUpdate:
+    return LayoutUpdate([[line] for line in lines], Size(columns, len(lines)).region)
+
+
+def drawn(screen: Screen) -> list[list[Any]]:
+    """Every cell with its colours and attributes; of a blank only what shows."""
+    cells = [[screen.buffer[y][x] for x in range(screen.columns)] for y in range(screen.lines)]
+    return [[char.bg if char.data == " " and not char.reverse else char for char in line] for line in cells]
+
+
+def test_differences_draw_what_a_whole_update_draws() -> None:
+    """Lines that change at random, with wide characters, pictures, attributes and the terminal's own colours."""
+    random = np.random.default_rng(0)
+    columns, rows = 40, 6
+    pieces = ["abc", "  ", "▀▀", "日本", "⣿⡇", "e\u0301x", "-", "the same"]
+    styles = [
+        None,
+        Style(color="#ffffff", bgcolor="#000000"),
+        Style(color="#808080", bgcolor="#808080"),
+        Style(color="#56B4E9", bold=True),
+        Style(bgcolor="#1C232C"),
+        Style(reverse=True, underline=True),
+        Style(color="color(3)", dim=True),
+    ]
+
+    def line() -> Strip:
+        parts = [Segment(pieces[random.integers(len(pieces))], styles[random.integers(len(styles))]) for _ in range(12)]
+        return Strip(parts).adjust_cell_length(columns)
+
+    wire, screen = Wire(), Screen(columns, rows)
+    lines = [line() for _ in range(rows)]
+    for _ in range(40):
+        lines[random.integers(rows)] = line()
+        written = wire.difference(layout(lines, columns), Size(columns, rows))
+        assert written is not None
+        screen.take(written.encode())
+        fresh = Screen(columns, rows)
+        fresh.take((Wire().difference(layout(lines, columns), Size(columns, rows)) or "").encode())
+        assert drawn(screen) == drawn(fresh)
+        assert wire.difference(layout(lines, columns), Size(columns, rows)) == ""
+
+
+def test_a_digit_that_changes_takes_a_digit_and_little_more() -> None:
+    wire, style = Wire(), Style(color="#56B4E9", bgcolor="#0E1116")
+    for text in ("epoch 1 of 6", "epoch 2 of 6"):
+        written = wire.difference(layout([Strip([Segment(text, style)])], 12), Size(12, 1)) or ""
+    assert re.sub(r"\x1b\[[\d;]*[a-zA-Z]", "", written) == "2"
+    assert len(written) < 50
+
+
+# Whole sessions
+
+
+def tuiae(lab: Laboratory, *arguments: str, pictures: bool = False, **environ: str) -> Terminal:
+    lab.root.mkdir(parents=True, exist_ok=True)
+    terminal = {"TERM": "xterm-256color", "COLORTERM": "truecolor", **environ}
+    command = [sys.executable, "-m", "tuiae.cli", *arguments]
+    return Terminal(command, env={**lab.environment, **terminal}, pictures=pictures)
+
+
+@pytest.fixture
+def played(lab: Laboratory) -> Script:
+    """A classifier that has ended, with a name that no ASCII terminal can show."""
+    run = script(lab.runs, CLASSIFIER)
+    run.play(3)
+    with open(run.run.log, "a", encoding="utf-8") as log:
+        log.write("épée 日本 ▀▄ → fin\n")
+    run.writer.close("finished")
+    return run
+
+
+def visit_everything(terminal: Terminal, finished: str) -> None:
+    """Every screen and dialog that keys lead to, and out again."""
+    terminal.wait_for(finished, SLOW)
+    terminal.wait_for("most taken", SLOW)
+    for keys, words in (("?", "write a checkpoint"), ("\x10", "Search")):  # the help, the command palette
+        terminal.send(keys)
+        terminal.wait_for(words)
+        terminal.send(ESCAPE)
+        # A key that follows at once would be read as one with Alt.
+        terminal.wait_for(lambda text, words=words: words not in text)
+    for mode in "134562":
+        terminal.send(mode)
+    terminal.send("T")
+    terminal.send("i")
+    terminal.send("\x0c")
+    terminal.send("q")
+    assert terminal.exit_code() == 0
+    assert not terminal.left_on()
+
+
+def test_a_session_in_ascii_sends_no_character_above_127(lab: Laboratory, played: Script) -> None:
+    with tuiae(lab, "attach", played.run.id, "--ascii") as terminal:
+        visit_everything(terminal, "+ finished")
+        assert terminal.raw.isascii()
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "there", "absent"),
+    [
+        ([], {}, rb"[34]8;2;", None),
+        (["--colors", "256"], {}, rb"[34]8;5;", rb"[34]8;2;"),
+        ([], {"COLORTERM": "", "TERM": "screen-256color"}, rb"[34]8;5;", rb"[34]8;2;"),
+        (["--colors", "16"], {}, rb"[\[;][39][0-7][;m]", rb"[34]8;[25];"),
+        ([], {"NO_COLOR": "1"}, rb"\[[\d;]*7", rb"[34]8;[25];|[\[;](?:[349][0-7]|10[0-7])[;m]"),
+    ],
+    ids=["truecolor", "256", "tmux", "16", "NO_COLOR"],
+)
+def test_a_session_sends_the_colours_that_the_terminal_has(
+    lab: Laboratory, played: Script, flags: list[str], environ: dict[str, str], there: bytes, absent: bytes | None
+) -> None:
+    with tuiae(lab, "attach", played.run.id, *flags, **environ) as terminal:
+        terminal.wait_for("✓ finished", SLOW)
+        terminal.wait_for("most taken", SLOW)
+        terminal.send("?")
+        terminal.wait_for("write a checkpoint")
+        codes = b"".join(re.findall(rb"\x1b\[[\d;]*m", terminal.raw))
+        assert re.search(there, codes)
+        assert absent is None or not re.search(absent, codes)
+
+
+def test_resizing_storms_end_on_a_whole_screen(lab: Laboratory, played: Script) -> None:
+    with tuiae(lab, "attach", played.run.id) as terminal:
+        terminal.wait_for("✓ finished", SLOW)
+        for step in range(50):
+            terminal.resize(60 + 3 * (step % 40), 20 + step % 30)
+        terminal.resize(10, 3)
+        terminal.resize(40, 12)
+        terminal.wait_for("60 columns", SLOW)
+        terminal.resize(80, 24)
+        terminal.wait_for("✓ finished", SLOW)
+        terminal.resize(120, 40)
+        terminal.wait_for(lambda text: "predictions" in text and "accuracy" in text and len(text.splitlines()) == 40)
+        terminal.send("q")
+        assert terminal.exit_code() == 0
+        assert not terminal.left_on()
+        assert "Traceback" not in terminal.text()
+
+
+def test_something_else_wrote_on_the_terminal_and_ctrl_l_mends_it(lab: Laboratory, played: Script) -> None:
+    with tuiae(lab, "attach", played.run.id) as terminal:
+        terminal.wait_for("✓ finished", SLOW)
+        terminal.wait_for("predictions", SLOW)
+        terminal.spoil()
+        assert "configure" not in terminal.text()
+        terminal.send("\x0c")
+        terminal.wait_for("configure")
+        terminal.wait_for("✓ finished")
+        terminal.wait_for("predictions")
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux here")
+def test_inside_tmux(lab: Laboratory, played: Script, tmp_path: Path) -> None:
+    socket = str(tmp_path / "tmux")
+    command = f"{sys.executable} -m tuiae.cli attach {played.run.id}"
+    with Terminal(
+        ["tmux", "-S", socket, "-f", "/dev/null", "new-session", command],
+        120,
+        40,
+        {**lab.environment, "TERM": "xterm-256color"},
+    ) as terminal:
+        terminal.wait_for("✓ finished", SLOW)
+        terminal.resize(80, 24)
+        terminal.wait_for(lambda text: "✓ finished" in text and "curves" in text, SLOW)
+        terminal.send("q")
+        assert terminal.exit_code() == 0
+
+
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_a_dumb_terminal_gets_a_sentence(lab: Laboratory, term: str) -> None:
+    with tuiae(lab, TERM=term) as terminal:
+        assert terminal.exit_code() == 2
+        assert "needs a terminal" in terminal.text()
+        assert b"\x1b" not in terminal.raw
+
+
+@pytest.mark.parametrize("flag", [["--colors", "88"], ["--theme", "pink"]])
+def test_a_flag_that_is_not_known_is_a_sentence(lab: Laboratory, flag: list[str]) -> None:
+    with tuiae(lab, *flag) as terminal:
+        assert terminal.exit_code() == 2
+        assert f"{flag[0]} {flag[1]} is not known" in terminal.text()
+
+
+# Real pictures
+
+
+@pytest.mark.parametrize(
+    ("answer", "protocol"),
+    [
+        (b"\x1b_Gi=31;OK\x1b\\\x1b[?62;4c\x1b[0n", "kitty"),
+        (b"\x1b[?62;4;22c\x1b[0n", "sixel"),
+        (b"\x1b[?62;22c\x1b[0n", ""),
+        (b"\x1b[?64;14;24c\x1b[0n", ""),
+        (b"", ""),
+    ],
+)
+def test_the_terminal_says_which_pictures_it_draws(answer: bytes, protocol: str) -> None:
+    assert protocol_in(answer) == protocol
+
+
+def test_a_sheet_lies_where_the_grid_draws_its_pictures() -> None:
+    white = np.full((4, 1, 8, 8), 255, np.uint8)
+    rows = [("input", white), ("output", white)]
+    sheet = image_sheet(rows, 60, 20, None, (0, 0, 0))
+    grid = image_grid(rows, 60, 20, "ascii").plain.split("\n")
+    assert sheet is not None
+    marked = [(x, y) for y, line in enumerate(grid) for x, char in enumerate(line) if char == "@"]
+    assert min(x for x, _ in marked) == sheet.left
+    assert max(x for x, _ in marked) == sheet.left + sheet.columns - 1
+    assert min(y for _, y in marked) == sheet.top
+    assert max(y for _, y in marked) == sheet.top + sheet.rows - 1
+    assert sheet.pixels.shape == (16 * sheet.rows, 8 * sheet.columns, 3)
+
+
+def test_pictures_that_cannot_be_had_are_a_sentence_and_leave_nothing_behind(lab: Laboratory) -> None:
+    with tuiae(lab, "--graphics") as terminal:
+        assert terminal.exit_code() == 2
+        assert "--graphics" in terminal.text()
+        assert "go without --graphics" in terminal.text()
+        assert not terminal.left_on()
+    with tuiae(lab, "--graphics", "--ascii") as terminal:
+        assert terminal.exit_code() == 2
+
+
+def test_kitty_draws_the_reconstructions(lab: Laboratory) -> None:
+    pytest.importorskip("textual_image", reason="the extra [graphics] is not installed")
+    run = script(lab.runs)
+    run.play(2)
+    run.writer.close("finished")
+    with tuiae(lab, "attach", run.run.id, "--graphics", pictures=True) as terminal:
+        terminal.wait_for(lambda text: "output" in text and "\U0010eeee" in text, SLOW)
+        terminal.send("q")
+        assert terminal.exit_code() == 0
+        assert not terminal.left_on()

@@ -1,0 +1,163 @@
+"""The last thing that happens to a line before it is sent: fewer characters, fewer colours, another theme's colours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from rich.color import Color as RichColor
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+from textual.filter import LineFilter
+
+from tuiae.ui.render.ascii import to_ascii
+from tuiae.ui.render.palette import RGB, ink_on, luminance
+from tuiae.ui.terminal.colours import nearest_16, nearest_256
+from tuiae.ui.terminal.mode import TerminalMode
+
+_APART = 1.35
+"""Contrast from which a background is meant to be seen, and is kept where there are few colours or none."""
+_STRONG = 1.6
+"""Contrast of a background from which it becomes reverse video where there are no colours."""
+_FAINT = 3.6
+"""Contrast of text below which it becomes dim where there are no colours."""
+
+
+def filters_for(mode: TerminalMode, renamed: Mapping[str, str], background: RGB) -> list[LineFilter]:
+    """What a terminal of this mode needs, in order.
+
+    `renamed` are colours of drawings and what they are in the theme, `background` is the theme's.
+    """
+    filters: list[LineFilter] = []
+    if renamed:
+        filters.append(Renamed(renamed, background))
+    reduce: dict[str, type[Restyled]] = {"256": Palette256, "16": Palette16, "none": Colourless}
+    if mode.colors in reduce:
+        filters.append(reduce[mode.colors](background))
+    if mode.ascii:
+        filters.append(Ascii())
+    return filters
+
+
+class Ascii(LineFilter):
+    """No character above 127, each cell as wide as it was."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [
+            segment if segment.text.isascii() else Segment(to_ascii(segment.text), segment.style, segment.control)
+            for segment in segments
+        ]
+
+
+class Restyled(LineFilter):
+    """A style for each style, text as it was."""
+
+    def __init__(self, screen: RGB) -> None:
+        """`screen` is the background under all, which says whether another one is a mark."""
+        super().__init__()
+        self._screen = screen
+
+    def restyle(self, style: Style) -> Style:
+        """The style to show instead."""
+        raise NotImplementedError
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [
+            Segment(text, None if style is None else self.restyle(style), control) for text, style, control in segments
+        ]
+
+
+class Renamed(Restyled):
+    """The colours of drawings as a theme has them: drawings name them by their hex code on a dark screen."""
+
+    def __init__(self, names: Mapping[str, str], screen: RGB) -> None:
+        super().__init__(screen)
+        self._names = {
+            RichColor.parse(drawn).triplet: RichColor.from_rgb(*Color.parse(shown).rgb)
+            for drawn, shown in names.items()
+        }
+
+    def restyle(self, style: Style) -> Style:
+        color = style.color and self._names.get(style.color.triplet)
+        return style + Style(color=color) if color else style
+
+
+class Palette256(Restyled):
+    """The nearest of the 240 colours that every such terminal has alike: the cube and the ramp of greys."""
+
+    def restyle(self, style: Style) -> Style:
+        return _in_256(style)
+
+
+@lru_cache(maxsize=4096)
+def _in_256(style: Style) -> Style:
+    color, bgcolor = (
+        RichColor.from_ansi(nearest_256(rgb)) if rgb is not None else None
+        for rgb in (_rgb(style.color), _rgb(style.bgcolor))
+    )
+    return style + Style(color=color, bgcolor=bgcolor)
+
+
+class Palette16(Restyled):
+    """The terminal's own colours: its background under all that stands on the screen's, strong marks in colour."""
+
+    def restyle(self, style: Style) -> Style:
+        return _in_16(style, self._screen)
+
+
+@lru_cache(maxsize=4096)
+def _in_16(style: Style, screen: RGB) -> Style:
+    fore, back = _rgb(style.color), _rgb(style.bgcolor)
+    if back is None or contrast(back, screen) < _APART:
+        bgcolor = None if style.bgcolor is None else RichColor.default()
+        color = None if fore is None else _ink_16(fore, back or screen)
+        return style + Style(color=color, bgcolor=bgcolor)
+    ink = RichColor.from_ansi(0 if ink_on(back) == (0, 0, 0) else 15)
+    return style + Style(color=None if fore is None else ink, bgcolor=RichColor.from_ansi(nearest_16(back)))
+
+
+def _ink_16(fore: RGB, back: RGB) -> RichColor:
+    """Text on the terminal's own background, whichever that is: neutral colours as the terminal writes, or grey."""
+    if max(fore) - min(fore) < 40:
+        return RichColor.default() if contrast(fore, back) >= _FAINT else RichColor.from_ansi(8)
+    return RichColor.from_ansi(nearest_16(fore))
+
+
+class Colourless(Restyled):
+    """No colour at all: strong backgrounds reversed, faint text dim, so that focus and selection can still be seen."""
+
+    def restyle(self, style: Style) -> Style:
+        return _without_colour(style, self._screen)
+
+
+@lru_cache(maxsize=4096)
+def _without_colour(style: Style, screen: RGB) -> Style:
+    fore, back = _rgb(style.color), _rgb(style.bgcolor)
+    reverse = bool(style.reverse) != (back is not None and contrast(back, screen) >= _STRONG)
+    faint = fore is not None and contrast(fore, back or screen) < _FAINT and not reverse and not style.bold
+    bare = Style(
+        bold=style.bold,
+        italic=style.italic,
+        underline=style.underline,
+        strike=style.strike,
+        reverse=reverse or None,
+        dim=(faint or bool(style.dim)) or None,
+        meta=style.meta or None,
+    )
+    return bare + Style(link=style.link) if style.link else bare
+
+
+@lru_cache(maxsize=8192)
+def contrast(one: RGB, other: RGB) -> float:
+    """WCAG contrast of two colours, 1 to 21."""
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def _rgb(color: RichColor | None) -> RGB | None:
+    """A colour as three numbers; None for none and for the terminal's own."""
+    if color is None or color.is_default:
+        return None
+    red, green, blue = color.get_truecolor()
+    return red, green, blue
