@@ -45,7 +45,7 @@ LIVE = (
     Key("v", "next_view", "View", "next panel, on small screens"),
     Key("m", "next_metric", "", "next metric, right of the loss"),
     Key("z", "zoom", "", "one panel alone, and back"),
-    Key("i", "pictures", "Pictures", "pictures: blocks or ASCII"),
+    Key("i", "pictures", "", "pictures: blocks or ASCII"),
     Key("F", "fill_form", "", "form from the open run"),
     Key("S", "save_preset", "", "keep the form as a preset"),
     Key("Y", "copy_command", "", "copy its `tuiae run` line"),

@@ -87,7 +87,8 @@ class RunScreen(BaseScreen):
     def retitle(self) -> None:
         """Say above what is open."""
         if self.session.snapshot is not None:
-            self.query_one("#title", Static).update(title_line(self.session.snapshot, self.size.width))
+            for title in self.query("#title").results(Static):  # none while the screen is still being made
+                title.update(title_line(self.session.snapshot, self.size.width))
 
     def on_resize(self) -> None:
         self.retitle()
