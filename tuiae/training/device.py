@@ -42,6 +42,20 @@ def describe_device(device: torch.device) -> str:
     return f"cpu, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocator of PyTorch's or Python's gave up."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that could still be allocated, as far as the system knows."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
 def memory_megabytes(device: torch.device) -> float:
     """What the training holds, in MB: allocated on a CUDA device, resident in the process elsewhere."""
     if device.type == "cuda":
