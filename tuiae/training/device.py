@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+
 import torch
 
 from tuiae.errors import DeviceError
@@ -54,6 +57,17 @@ def free_memory(device: torch.device) -> int:
     import psutil
 
     return int(psutil.virtual_memory().available)
+
+
+def give_back_memory(device: torch.device) -> None:
+    """Return to the system what is no longer used: allocators keep it for the next tensor, and a run that comes later
+    in this process would be told to hold it."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
+    if trim is not None:
+        trim(0)
 
 
 def memory_megabytes(device: torch.device) -> float:

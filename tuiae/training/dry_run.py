@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,7 +14,13 @@ from tuiae.config import RunConfig
 from tuiae.errors import DataError, TrainingError, TuiaeError
 from tuiae.preflight import Checked, check
 from tuiae.preflight_warnings import occasions
-from tuiae.training.device import describe_device, free_memory, is_out_of_memory, resolve_device
+from tuiae.training.device import (
+    describe_device,
+    free_memory,
+    give_back_memory,
+    is_out_of_memory,
+    resolve_device,
+)
 from tuiae.training.rehearsal import Abandoned, rehearse
 from tuiae.training.setup import set_up
 
@@ -87,9 +92,7 @@ def dry_run(config: RunConfig, root: Path, interrupted: Callable[[], bool] = lam
     except Exception as error:  # whatever a network, a driver or an allocator raises becomes a sentence
         raise _failure(error, config.training.batch_size) from error
     finally:
-        gc.collect()
-        if cards:
-            torch.cuda.empty_cache()
+        give_back_memory(device)
 
 
 def _check_room(checked: Checked, device: torch.device) -> None:
