@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -28,6 +30,10 @@ class TuiaeError(Exception):
 
     def __str__(self) -> str:
         return f"{self.cause}; {self.hint}" if self.hint else self.cause
+
+    def record(self) -> dict[str, Any]:
+        """What another process needs to raise it again with `from_record`."""
+        return {"cause": self.cause, "hint": self.hint, "exit_code": int(self.exit_code)}
 
 
 class ConfigError(TuiaeError):
@@ -66,3 +72,10 @@ BY_CODE: dict[int, type[TuiaeError]] = {
     ExitCode.TRAINING: TrainingError,
     ExitCode.HELD: RunHeldError,
 }
+
+
+def from_record(record: Mapping[str, Any], cause: str = "the training failed", hint: str = "") -> TuiaeError:
+    """The error that another process recorded, with `cause` and `hint` where the record has none."""
+    code = record.get("exit_code")
+    kind = BY_CODE.get(code, TrainingError) if isinstance(code, int) else TrainingError
+    return kind(str(record.get("cause", cause)), str(record.get("hint", hint)))

@@ -9,6 +9,7 @@ from tuiae.config import RunConfig, did_you_mean
 from tuiae.data.registry import DatasetInfo, describe
 from tuiae.errors import ConfigError, DeviceError
 from tuiae.models.geometry import check_fit, count_parameters
+from tuiae.preflight_warnings import warn
 from tuiae.runs.layout import find_run
 from tuiae.runs.reader import read_config
 
@@ -31,8 +32,9 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
     Raises:
         ConfigError, DataError, UnknownRunError, DeviceError: cause and next step.
     """
+    trained = None
     if config.model.encoder_run:
-        config = _take_architecture(config, runs_root)
+        config, trained = _take_architecture(config, runs_root)
     dataset = describe(config.data.dataset)
     classes = _count_classes(config, dataset)
     if devices is not None:
@@ -43,17 +45,18 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
         shape = (dataset.shape[0], size, size) if size else dataset.shape
         check_fit(config.model, shape, classes)
         parameters = count_parameters(config.model, shape, classes)
-    return Checked(config, dataset, parameters, _warnings(config, dataset))
+    return Checked(config, dataset, parameters, warn(config, dataset, trained))
 
 
-def _take_architecture(config: RunConfig, runs_root: Path) -> RunConfig:
+def _take_architecture(config: RunConfig, runs_root: Path) -> tuple[RunConfig, RunConfig]:
+    """The config on the encoder that it names, and the config that the encoder was trained by."""
     source = find_run(config.model.encoder_run, runs_root)
     trained = read_config(source)
     if trained is None:
         raise ConfigError(f"model.encoder_run: {source.id} has no config that this version knows", "choose another run")
     # The worker looks among the runs; what lies elsewhere keeps its path.
     place = source.id if source.root.parent == runs_root else str(source.root)
-    return put_on_encoder(config, trained, place)
+    return put_on_encoder(config, trained, place), trained
 
 
 def put_on_encoder(config: RunConfig, trained: RunConfig, place: str = "") -> RunConfig:
@@ -85,20 +88,3 @@ def _check_device(word: str, devices: list[str]) -> None:
         raise DeviceError(
             f"training.device = '{word}': this machine has {', '.join(devices)}", "use --device auto, or one of these"
         )
-
-
-def _warnings(config: RunConfig, dataset: DatasetInfo) -> tuple[str, ...]:
-    found = []
-    images = min(config.data.train_limit or dataset.train, dataset.train) or 0
-    if 0 < images < config.training.batch_size:
-        found.append(f"a batch of {config.training.batch_size} takes all {images} training images: one step an epoch")
-    if dataset.shape is not None and config.data.image_size == 0:
-        channels, height, width = dataset.shape
-        if config.model.latent >= channels * height * width:
-            found.append(f"a code of {config.model.latent} is as wide as the image: nothing needs to be learned")
-    model = config.model
-    if model.output_dropout and model.dropout and not config.is_classifier:
-        found.append(
-            f"dropout on the output: the training loss cannot fall below {model.dropout:g} x the mean squared pixel"
-        )
-    return tuple(found)

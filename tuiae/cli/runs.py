@@ -39,6 +39,7 @@ def run(
     replay: Annotated[
         str | None, typer.Option(metavar="RUN", help="Make the edits that were made to this run, at the same steps.")
     ] = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only try a few steps, and say what a run costs.")] = False,
     detach: Detach = False,
     json: Json = False,
     plain: Plain = False,
@@ -60,6 +61,11 @@ def run(
     config = load_config(find_preset(preset), overrides_of(flags, noise, settings or []))
     replayed = None if replay is None else find(replay)
     output = Output(json, plain)
+    if dry:
+        from tuiae.console.dry_run import show_cost
+
+        show_cost(config, runs_dir(), output)
+        return
     raise typer.Exit(start(config, runs_dir(), output, detach=detach, tags=tags or (), replayed=replayed))
 
 

@@ -135,6 +135,8 @@ class TrainingSection(Section):
     """Longest gradient, as the norm over all weights; 0 does not clip."""
     patience: int = Field(default=0, ge=0)
     """Stop after so many evaluations with no lower test loss; 0 never does."""
+    auto_pause: bool = False
+    """Pause when the run's own curves show that it diverges or overfits; it goes on when told to."""
     loss: Loss = "mse"
     """Of a reconstruction: mean over pixels, or for sse the squared error summed over an image's pixels (tp5-2022).
     Of a variational autoencoder, in nats an image: bce a Bernoulli likelihood, mse and sse a normal one of variance 1,

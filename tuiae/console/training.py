@@ -19,7 +19,7 @@ from tuiae.console.output import Output
 from tuiae.console.tables import show_result
 from tuiae.data.dataset import Progress as Report
 from tuiae.data.prepare import prepare
-from tuiae.errors import BY_CODE, ConfigError, ExitCode, RunHeldError, TrainingError, UnknownRunError
+from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, UnknownRunError, from_record
 from tuiae.preflight import check
 from tuiae.runs import control
 from tuiae.runs.checkpoints import Moment, find_checkpoint, need_checkpoint, read_moment
@@ -53,7 +53,7 @@ def start(
     With `replayed` the run gets the edits that were made to that one.
     """
     check_tags(tags)
-    config = _make_ready(config, root, output)
+    config = make_ready(config, root, output)
     if replayed is None:
         run = create_run(config, root, sys.argv, tags)
     else:
@@ -75,11 +75,11 @@ def fork(
     checkpoint = need_checkpoint(source, start)
     config = fork_config(source, checkpoint, overrides)
     # The checkpoint holds the encoder: the run that it was taken from may be gone.
-    _make_ready(build_config(config.model_dump(mode="json"), {"model.encoder_run": ""}), root, output)
+    make_ready(build_config(config.model_dump(mode="json"), {"model.encoder_run": ""}), root, output)
     return _set_off(fork_run(source, checkpoint, config, root, sys.argv), output, detach=detach)
 
 
-def _make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
+def make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
     """The config as it can run, its images prepared."""
     devices = None if config.training.device in ("auto", "cpu") else _ask_devices()
     checked = check(config, root, devices)
@@ -230,8 +230,7 @@ def _raise_failure(run: RunPaths, snapshot: Snapshot, *, owned: bool) -> None:
     if owned and code in (ExitCode.USAGE, ExitCode.DATA) and not any(run.weights.glob("step-*")):
         # Nothing was trained: an empty run would only stand in the way.
         shutil.rmtree(run.root, ignore_errors=True)
-    kind = BY_CODE.get(code, TrainingError)
-    raise kind(str(record.get("cause", "the training failed")), str(record.get("hint", f"see {run.log}")))
+    raise from_record(record, hint=f"see {run.log}")
 
 
 def _ask_devices() -> list[str]:

@@ -7,9 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import IO, Any
 
+from tuiae.config import RunConfig
+from tuiae.errors import TrainingError, from_record
 from tuiae.runs.layout import RunPaths
 
 MALLOC = {
@@ -101,15 +104,57 @@ class StandbyWorker:
             start_new_session=True,
             env=worker_environment(),
         )
+        self._hello: dict[str, Any] | None = None
+        self._reading = threading.Lock()
+        self._given_away = False
 
     def hello(self) -> dict[str, Any]:
         """Wait until the worker is warm (blocks: call it from a thread); empty when it died first."""
+        with self._reading:
+            if self._hello is None:
+                self._hello = self._read()
+            return self._hello
+
+    def _read(self) -> dict[str, Any]:
+        """The next line that the worker says; empty when it says no more."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         try:
             return dict(json.loads(line))
         except ValueError:
             return {}
+
+    def dry_run(self, config: RunConfig, root: Path) -> dict[str, Any]:
+        """What a run of this config would cost, as `training.dry_run.DryRun` names it (blocks: call it from a thread).
+
+        Empty when the worker was given a run, or let go, before it could say. It can still be given one afterwards, and
+        that run is what it would have been.
+
+        Raises:
+            TuiaeError: what the run would fail with. TrainingError: also when the batch took the worker with it.
+        """
+        self.hello()
+        request = {"dry_run": config.model_dump(mode="json"), "root": str(root)}
+        with self._reading:
+            try:
+                self._write(request)
+            except (OSError, ValueError):
+                answer = {}  # its stdin is closed: it was given away, or died
+            else:
+                answer = self._read()
+        if "error" in answer:
+            raise from_record(answer["error"])
+        if not answer and not self._given_away:
+            code = self.process.wait()
+            hint = f"it may have been out of memory: lower training.batch_size (now {config.training.batch_size})"
+            raise TrainingError(f"the process of the dry batch died ({_describe_exit(code)})", hint)
+        return dict(answer.get("dry_run", {}))
+
+    def _write(self, request: dict[str, Any]) -> None:
+        stdin: IO[bytes] | None = self.process.stdin
+        assert stdin is not None
+        stdin.write(json.dumps(request).encode() + b"\n")
+        stdin.flush()
 
     @property
     def usable(self) -> bool:
@@ -121,17 +166,22 @@ class StandbyWorker:
         Raises:
             OSError: the standby died; start a cold worker instead.
         """
-        stdin: IO[bytes] | None = self.process.stdin
-        assert stdin is not None
-        stdin.write(json.dumps({"run": str(run.root)}).encode() + b"\n")
-        stdin.close()
+        self._given_away = True
+        self._write({"run": str(run.root)})
+        assert self.process.stdin is not None
+        self.process.stdin.close()
         return self.process
 
     def dismiss(self) -> None:
         """Let the standby go; it ends when its stdin closes."""
+        self._given_away = True
         if self.process.stdin is not None and not self.process.stdin.closed:
             self.process.stdin.close()
         self.process.terminate()
+
+
+def _describe_exit(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 class RunLock:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+
 import torch
 
 from tuiae.errors import DeviceError
@@ -40,6 +43,31 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} {torch.cuda.get_device_name(device)}"
     return f"cpu, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocator of PyTorch's or Python's gave up."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that could still be allocated, as far as the system knows."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def give_back_memory(device: torch.device) -> None:
+    """Return to the system what is no longer used: allocators keep it for the next tensor, and a run that comes later
+    in this process would be told to hold it."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
+    if trim is not None:
+        trim(0)
 
 
 def memory_megabytes(device: torch.device) -> float:

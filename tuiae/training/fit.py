@@ -14,6 +14,7 @@ from tuiae.data.batches import epoch_order, seeded
 from tuiae.data.noise import corrupt
 from tuiae.errors import TrainingError
 from tuiae.runs.edits import MEASURED
+from tuiae.runs.symptoms import DIVERGED
 from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import prune, save_checkpoint
 from tuiae.training.codes import CodeUse
@@ -26,6 +27,7 @@ from tuiae.training.report import Mailbox, Reporter, stands_still
 from tuiae.training.resume import take_up
 from tuiae.training.setup import Parts
 from tuiae.training.state import TrainState
+from tuiae.training.watch import Watch
 
 STEP_NOISE = 0x5EED  # keeps the corruption of training steps apart from everything else that is seeded
 STEP_AUGMENTATION = 0xA06
@@ -48,6 +50,7 @@ class Fit:
         self.report = Reporter(parts, writer, self.state)
         self._desk = EditDesk(writer, self.config, self.state.step)
         self._adopt(self._desk.config)
+        self._watch = Watch(writer, mailbox) if self.config.training.auto_pause else None
 
     def run(self) -> str:
         """Train to the last epoch or until told to stop; returns `finished` or `stopped`.
@@ -143,7 +146,7 @@ class Fit:
 
     def _diverge(self) -> None:
         raise TrainingError(
-            f"the loss is no longer a number at step {self.state.step + 1} (epoch {self.state.epoch + 1})",
+            f"{DIVERGED} at step {self.state.step + 1} (epoch {self.state.epoch + 1})",
             "lower training.learning_rate; the last good checkpoint is kept",
         )
 
@@ -207,6 +210,8 @@ class Fit:
         state.epoch_seconds = 0.0  # what sampling and saving took is no part of the next epoch
         if test is not None:
             self.report.progress()
+            if self._watch is not None:
+                self._watch.look(state.epoch, state.step)
         self.writer.check_heart()
         return "stale" if stale else ""
 

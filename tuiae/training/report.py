@@ -30,6 +30,11 @@ class Mailbox:
         self._next_look = 0.0
         self._kept: list[dict[str, Any]] = []
 
+    def ask(self, command: str) -> None:
+        """A command of the training's own, taken at the next step boundary."""
+        self._kept.append({"command": command})
+        self._next_look = 0.0
+
     def take(self) -> list[dict[str, Any]]:
         """The commands that have come since the last look."""
         ended = [{"command": "stop"}] if self._terminated() else []

@@ -9,12 +9,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tuiae.config import build_config
 from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import read_json
 from tuiae.runs import control
@@ -80,9 +83,8 @@ def work(run: RunPaths) -> int:
             traceback.print_exc()
     if failure is not None:
         print(f"error: {failure}", file=sys.stderr)
-    record = failure and {"cause": failure.cause, "hint": failure.hint, "exit_code": int(failure.exit_code)}
     try:
-        writer.close(state, record or None)
+        writer.close(state, failure.record() if failure else None)
     except OSError as error:
         print(f"{run.root}: {error.strerror}", file=sys.stderr)
         return ExitCode.TRAINING
@@ -115,11 +117,11 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination) -> str:
 
 def explain(error: Exception, run: RunPaths) -> TuiaeError:
     """The sentence, the next step and the exit code for whatever ended a training."""
-    import torch
-
     if isinstance(error, TuiaeError):
         return error
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error):
+    from tuiae.training.device import is_out_of_memory
+
+    if is_out_of_memory(error):
         return TrainingError("out of memory", "lower training.batch_size, or choose another device")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return TrainingError(
@@ -131,15 +133,55 @@ def explain(error: Exception, run: RunPaths) -> TuiaeError:
 
 
 def _wait_for_run() -> Path | None:
-    """Warm up, say hello, and wait for a line with a run directory; None when the parent went away first."""
+    """Warm up, say hello, and answer until a line brings a run directory; None when the parent went away first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # As an exception, so that a dry run takes its directory along; `work` sets a handler of its own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     print(json.dumps(_warm_up()), flush=True)
-    line = sys.stdin.readline()
-    if not line.strip():
-        return None
-    path = Path(json.loads(line)["run"])
-    _redirect_output(RunPaths(path).log)
-    return path
+    requests = Requests()
+    while (request := requests.take()) is not None:
+        if "run" in request:
+            path = Path(request["run"])
+            _redirect_output(RunPaths(path).log)
+            return path
+        print(json.dumps(_answer(request, requests.waiting)), flush=True)
+    return None
+
+
+class Requests:
+    """Lines of JSON on stdin. Read without Python's buffers, which would hide from `waiting` what they hold."""
+
+    def __init__(self) -> None:
+        self._read = b""
+
+    def take(self) -> dict[str, Any] | None:
+        """The next request; None when there will be no more."""
+        while b"\n" not in self._read:
+            chunk = os.read(0, 65536)
+            if not chunk:
+                return None
+            self._read += chunk
+        line, _, self._read = self._read.partition(b"\n")
+        return dict(json.loads(line))
+
+    def waiting(self) -> bool:
+        """Whether there is something more to read, be it the end."""
+        return bool(self._read) or bool(select.select([0], [], [], 0)[0])
+
+
+def _answer(request: dict[str, Any], interrupted: Callable[[], bool]) -> dict[str, Any]:
+    """What a run of the request's config would cost, the error that it would end with, or nothing because something
+    else is asked for."""
+    from tuiae.training.dry_run import dry_run
+    from tuiae.training.rehearsal import Abandoned
+
+    try:
+        config = build_config(request["dry_run"])
+        return {"dry_run": dry_run(config, Path(request["root"]), interrupted).as_dict()}
+    except Abandoned:
+        return {}
+    except TuiaeError as error:
+        return {"error": error.record()}
 
 
 def _warm_up() -> dict[str, Any]:

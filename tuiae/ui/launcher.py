@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from textual.message import Message
 
 from tuiae.config import RunConfig
+from tuiae.errors import TuiaeError
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import StandbyWorker, start_worker
 from tuiae.runs.writer import create_run
@@ -26,6 +27,17 @@ class WorkerWarm(Message):
         self.torch = torch
 
 
+class PreflightDone(Message):
+    """A dry run ended: with what the run would cost (the fields of training.dry_run.DryRun), or with why it would
+    fail."""
+
+    def __init__(self, config: RunConfig, cost: Mapping[str, Any] | None, problem: TuiaeError | None) -> None:
+        super().__init__()
+        self.config = config
+        self.cost = cost
+        self.problem = problem
+
+
 class Launcher:
     """Owns the standby worker and remembers which processes are its children, so that none stays a zombie."""
 
@@ -34,6 +46,9 @@ class Launcher:
         self._post = post
         self._standby: StandbyWorker | None = None
         self._children: list[subprocess.Popen[bytes]] = []
+        self._wanted: RunConfig | None = None
+        self._asking = False
+        self._mutex = threading.Lock()
         self.devices: list[str] | None = None
         """What this machine has, once a worker has said so."""
 
@@ -47,6 +62,34 @@ class Launcher:
         hello: dict[str, Any] = standby.hello()
         self.devices = list(hello.get("devices", ())) or self.devices
         self._post(WorkerWarm(tuple(hello.get("devices", ())), str(hello.get("torch", ""))))
+
+    def preflight(self, config: RunConfig) -> None:
+        """Let the standby try a few steps of this config; a PreflightDone is posted, unless a run was started
+        meanwhile. Of several that are asked for while one is under way only the newest follows."""
+        self.warm_up()
+        with self._mutex:
+            self._wanted = config
+            idle, self._asking = not self._asking, True
+        if idle:
+            threading.Thread(target=self._ask_what_is_wanted, name="preflight", daemon=True).start()
+
+    def _ask_what_is_wanted(self) -> None:
+        while (config := self._next_wanted()) is not None:
+            standby = self._standby
+            try:
+                cost = standby.dry_run(config, self._root) if standby is not None else {}
+            except TuiaeError as problem:
+                self._post(PreflightDone(config, None, problem))
+            else:
+                if cost:
+                    self._post(PreflightDone(config, cost, None))
+
+    def _next_wanted(self) -> RunConfig | None:
+        """The newest config that nobody has tried; without one the thread that asks ends."""
+        with self._mutex:
+            config, self._wanted = self._wanted, None
+            self._asking = config is not None
+            return config
 
     def start(self, config: RunConfig) -> RunPaths:
         """Make a run and give it to the warm worker, or to a cold one.

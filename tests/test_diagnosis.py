@@ -1,0 +1,287 @@
+"""What the curves say: every finding on a training that really has it, none on one that goes well; and the pause."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Laboratory, wait_until
+
+from tuiae.config import build_config, load_config
+from tuiae.errors import TrainingError
+from tuiae.runs import control
+from tuiae.runs.diagnosis import NAMED, WINDOW, Finding, Severity, diagnose
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.reader import RunReader, read_sample, read_status
+from tuiae.runs.snapshot import Sample, Series, Snapshot
+from tuiae.runs.writer import RunWriter, create_run
+from tuiae.training.fit import Fit
+from tuiae.training.report import Mailbox
+from tuiae.training.setup import set_up
+
+RARELY = {"samples": {"every": 1000}, "checkpoint": {"every": 1000}}
+FEW = {"dataset": "digits", "train_limit": 60}
+
+GOOD = {
+    "model": {"family": "dense", "hidden": [48], "latent": 12, "code_activation": "leaky-relu"},
+    "training": {"epochs": 40, "batch_size": 100, "learning_rate": 2e-3},
+}
+OVERFIT = {
+    "data": FEW,
+    "model": {"family": "dense", "hidden": [128], "latent": 32},
+    "training": {"epochs": 400, "batch_size": 60, "learning_rate": 5e-3, "evaluate_every": 10},
+}
+OVERFIT_CLASSIFIER = {
+    "data": FEW,
+    "model": {"family": "classifier", "encoder": "dense", "hidden": [64], "latent": 16},
+    "training": {"epochs": 300, "batch_size": 20, "learning_rate": 5e-3, "evaluate_every": 10},
+}
+PLATEAU = {
+    "model": {"family": "dense", "latent": 2, "code_activation": "identity", "output": "identity"},
+    "training": {"epochs": 200, "batch_size": 300, "learning_rate": 2e-2, "evaluate_every": 5},
+}
+SLOW = {
+    "model": {"family": "dense", "latent": 12},
+    "training": {"epochs": 10, "batch_size": 100, "optimizer": "sgd", "learning_rate": 1e-3},
+}
+WILD = {
+    "model": {"family": "dense", "hidden": [48], "latent": 12},
+    "training": {"epochs": 30, "batch_size": 100, "learning_rate": 0.5},
+}
+COLLAPSED = {
+    "model": {"family": "vae", "hidden": [48], "latent": 4},
+    "training": {"epochs": 6, "batch_size": 100, "learning_rate": 2e-3, "beta": 100.0},
+}
+DIVERGING = {
+    "model": {"family": "dense", "hidden": [48], "latent": 12},
+    "training": {"epochs": 60, "batch_size": 100, "learning_rate": 4.0, "warmup": 400.0},
+}
+NOT_A_NUMBER = {
+    "model": {"family": "dense", "hidden": [48], "latent": 12, "output": "identity"},
+    "training": {"epochs": 20, "batch_size": 100, "optimizer": "sgd", "learning_rate": 1e6},
+}
+DYING = {
+    "model": {"family": "dense", "hidden": [32, 32], "latent": 16},
+    "training": {"epochs": 4, "batch_size": 100, "learning_rate": 0.2},
+}
+BLIND = {
+    "model": {"family": "classifier", "encoder": "dense", "hidden": [32], "latent": 16, "head": "relu-dropout"},
+    "training": {"epochs": 6, "batch_size": 50, "learning_rate": 0.1},
+}
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], tuple[Snapshot, Fit]]:
+    """Train a document in this process, each one once; what its reader sees, and what trained it."""
+
+    @cache
+    def of(text: str) -> tuple[Snapshot, Fit]:
+        document = {"data": {"dataset": "digits"}, **RARELY, **json.loads(text)}
+        document["training"]["device"] = "cpu"
+        config = build_config(document)
+        root = tmp_path_factory.mktemp("runs")
+        run = create_run(config, root, [])
+        writer = RunWriter(run)
+        fit = Fit(set_up(config, root), writer, Mailbox(run, lambda: False))
+        try:
+            state, error = fit.run(), None
+        except TrainingError as failure:
+            state, error = "failed", failure.record()
+        writer.close(state, error)
+        return RunReader(run.root).read_all(), fit
+
+    return lambda document: of(json.dumps(document))
+
+
+def moments(snapshot: Snapshot) -> list[Snapshot]:
+    """The run as it stood after each of its evaluations, while it was running."""
+    found = []
+    for step in snapshot.series["test", "loss"].steps:
+        series = {}
+        for key, whole in snapshot.series.items():
+            kept = whole.steps <= step
+            if kept.any():
+                series[key] = Series(whole.steps[kept], whole.epochs[kept], whole.values[kept])
+        found.append(replace(snapshot, series=series, status=replace(snapshot.status, state="running", error=None)))
+    return found
+
+
+def kinds(snapshot: Snapshot) -> list[str]:
+    return [finding.kind for finding in diagnose(snapshot)]
+
+
+def only(snapshot: Snapshot, kind: str) -> Finding:
+    """The one finding there is, of this kind, and a sentence with a next step."""
+    (finding,) = diagnose(snapshot)
+    assert finding.kind == kind
+    assert str(finding) == f"{finding.sentence}: {finding.advice}"
+    assert not finding.sentence.endswith(".")
+    return finding
+
+
+Train = Callable[[dict[str, Any]], tuple[Snapshot, Fit]]
+
+
+def test_nothing_is_said_of_a_training_that_goes_well_at_any_moment(train: Train) -> None:
+    snapshot, _ = train(GOOD)
+    assert [kinds(moment) for moment in moments(snapshot)] == [[]] * 40
+    assert diagnose(snapshot) == ()
+
+
+def test_a_run_without_curves_or_without_a_config_says_nothing(train: Train) -> None:
+    snapshot, _ = train(GOOD)
+    assert diagnose(replace(snapshot, series={})) == ()
+    assert diagnose(replace(snapshot, config=None)) == ()
+
+
+@pytest.mark.parametrize("document", [OVERFIT, OVERFIT_CLASSIFIER], ids=["autoencoder", "classifier"])
+def test_overfitting_is_seen_and_is_serious(train: Train, document: dict[str, Any]) -> None:
+    snapshot, _ = train(document)
+    finding = only(snapshot, "overfitting")
+    test = snapshot.series["test", "loss"]
+    best = int(np.argmin(test.values))
+    assert finding.severity == Severity.SERIOUS
+    assert f"({test.values[best]:.4g} at epoch {test.epochs[best]:g})" in finding.sentence
+    assert "model.dropout (now 0)" in finding.advice
+    before = moments(snapshot)[: best + 1]
+    assert [kinds(moment) for moment in before] == [[]] * len(before)
+
+
+def test_a_plateau_is_a_note_while_the_training_goes_on_and_nothing_afterwards(train: Train) -> None:
+    snapshot, _ = train(PLATEAU)
+    finding = only(moments(snapshot)[-1], "plateau")
+    assert finding.severity == Severity.NOTE
+    assert " evaluations (best 0." in finding.sentence
+    assert finding.advice == "lower training.learning_rate (now 0.02), or stop"
+    assert diagnose(snapshot) == ()
+    assert all(not kinds(moment) for moment in moments(snapshot)[:WINDOW])
+
+
+def test_sgd_with_a_small_rate_is_told_to_hurry(train: Train) -> None:
+    snapshot, _ = train(SLOW)
+    finding = only(moments(snapshot)[-1], "stuck")
+    assert "training loss has hardly moved in 10 epochs" in finding.sentence
+    assert finding.advice == "raise training.learning_rate (now 0.001), or take training.optimizer = 'adam'"
+
+
+def test_adam_with_a_large_rate_is_told_to_slow_down(train: Train) -> None:
+    snapshot, _ = train(WILD)
+    findings = diagnose(moments(snapshot)[-1])
+    assert findings
+    assert all("lower training.learning_rate (now 0.5)" in str(finding) for finding in findings)
+
+
+def test_a_collapsed_posterior_is_seen(train: Train) -> None:
+    snapshot, _ = train(COLLAPSED)
+    finding = only(snapshot, "collapse")
+    assert "the posterior has collapsed: the code of 4 carries" in finding.sentence
+    assert "training.beta (now 100)" in finding.advice
+
+
+@pytest.mark.parametrize("document", [DIVERGING], ids=["adam"])
+def test_a_loss_that_rises_on_training_images_too_is_serious(train: Train, document: dict[str, Any]) -> None:
+    snapshot, _ = train(document)
+    found = [finding for moment in moments(snapshot) for finding in diagnose(moment)]
+    finding = next(one for one in found if one.severity == Severity.SERIOUS)
+    assert finding.kind == "divergence"
+    assert finding.severity == Severity.SERIOUS
+    assert "go back to weights/best" in finding.advice
+
+
+def test_a_loss_that_is_no_number_says_where_and_what_to_lower(train: Train) -> None:
+    snapshot, _ = train(NOT_A_NUMBER)
+    finding = only(snapshot, "divergence")
+    assert snapshot.status.state == "failed"
+    assert "the loss is no longer a number at step" in finding.sentence
+    assert "lower training.learning_rate (now 1e+06), or set training.clip_norm = 1" in finding.advice
+
+
+def test_units_that_are_the_same_for_every_image_are_counted(train: Train) -> None:
+    snapshot, fit = train(DYING)
+    codes = fit.parts.model.eval().encode(fit.parts.test.span(0, 297)[0]).detach().numpy()
+    constant = int(np.sum(np.ptp(codes, axis=0) == 0))
+    assert constant > 4
+    assert snapshot.latest("code", "dead") == pytest.approx(constant / 16)
+    finding = next(found for found in diagnose(snapshot) if found.kind == "dead-units")
+    assert finding.sentence.startswith(f"{constant} of 16 units of the code are dead")
+    assert "'leaky-relu' (now 'relu')" in finding.advice
+
+
+# Classes
+
+
+def sample_of(snapshot: Snapshot) -> Sample:
+    sample = read_sample(RunPaths(snapshot.path), snapshot.samples[-1])
+    assert sample is not None
+    return sample
+
+
+def test_classes_that_a_classifier_never_predicts_are_named(train: Train) -> None:
+    snapshot, _ = train(BLIND)
+    sample = sample_of(snapshot)
+    assert sample.confusion is not None
+    missing = np.flatnonzero(sample.confusion.sum(axis=0) == 0)
+    assert len(missing)
+    finding = next(found for found in diagnose(snapshot, sample) if found.kind == "missing-classes")
+    assert finding.sentence.startswith(f"no test image is taken for {len(missing)} of 10 classes ({missing[0]}")
+    assert finding.sentence.endswith(", ...)") == (len(missing) > NAMED)
+    assert "model.head = 'linear'" in finding.advice
+
+
+def test_a_classifier_that_knows_all_classes_is_not_told_so(train: Train) -> None:
+    document = {**OVERFIT_CLASSIFIER, "data": {"dataset": "digits"}}
+    document["training"] = {"epochs": 5, "batch_size": 100, "learning_rate": 5e-3}
+    snapshot, _ = train(document)
+    assert diagnose(snapshot, sample_of(snapshot)) == ()
+
+
+# What a worker does about it
+
+PAUSING = """
+name = "pausing"
+[data]
+dataset = "digits"
+train_limit = 60
+[model]
+family = "dense"
+hidden = [128]
+latent = 32
+[training]
+epochs = 400
+batch_size = 60
+learning_rate = 5e-3
+evaluate_every = 10
+auto_pause = true
+device = "cpu"
+[samples]
+every = 1000
+[checkpoint]
+every = 1000
+"""
+
+
+def test_a_worker_pauses_once_says_why_and_goes_on_to_the_same_end(lab: Laboratory, train: Train) -> None:
+    run = lab.run(lab("run", lab.preset(PAUSING), "--detach", "--json").document["run"])
+    wait_until(lambda: read_status(run).state == "paused")
+    wait_until(lambda: "paused at step" in RunReader(run.root).read_all().notes[-1].text)
+    notes = [note.text for note in RunReader(run.root).read_all().notes]
+    why = next(text for text in notes if text.startswith("auto-pause, overfitting: test loss has risen"))
+    assert notes.index(why) == len(notes) - 2  # then the pause itself
+    control.send(run, "resume")
+    wait_until(lambda: read_status(run).state == "finished")
+    snapshot = RunReader(run.root).read_all()
+    assert sum("auto-pause" in note.text for note in snapshot.notes) == 1
+    whole, _ = train(OVERFIT)
+    np.testing.assert_array_equal(snapshot.series["test", "loss"].values, whole.series["test", "loss"].values)
+
+
+def test_without_the_key_nothing_pauses(lab: Laboratory) -> None:
+    assert load_config(Path(lab.preset(PAUSING))).training.auto_pause
+    run = lab.run(lab("run", lab.preset(PAUSING), "--set", "training.auto_pause=false", "--json").document["run"])
+    assert not any("pause" in note.text for note in RunReader(run.root).read_all().notes)

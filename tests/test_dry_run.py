@@ -1,0 +1,366 @@
+"""A dry run: what it says is what a run then costs, it leaves nothing behind, and it changes no run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SMALL, Laboratory, wait_until
+from test_resume import assert_same_end
+from textual.message import Message
+
+from tuiae.config import RunConfig, build_config, load_config
+from tuiae.data.registry import describe
+from tuiae.errors import DataError, TrainingError
+from tuiae.models.geometry import count_parameters
+from tuiae.preflight import check
+from tuiae.preflight_warnings import warn
+from tuiae.preset_files import list_presets
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.process import StandbyWorker
+from tuiae.runs.reader import RunReader, read_config
+from tuiae.runs.writer import create_run
+from tuiae.training.dry_run import dry_run
+from tuiae.training.rehearsal import Abandoned
+from tuiae.ui.launcher import Launcher, PreflightDone
+from tuiae.ui.render.preflight import cost_facts, megabytes, seconds
+
+MODELS: dict[str, dict[str, Any]] = {
+    "dense": {"family": "dense", "hidden": [32]},
+    "conv": {"family": "conv"},
+    "conv-vae": {"family": "conv-vae", "channels": [8, 16]},
+    "classifier": {"family": "classifier", "encoder": "dense", "hidden": [32]},
+}
+
+
+def config_of(**sections: Any) -> RunConfig:
+    training = {"batch_size": 100, "device": "cpu", "epochs": 7, **sections.pop("training", {})}
+    return build_config({"data": {"dataset": "digits"}, "training": training, **sections})
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of one's own for temporary files, for this process and for those that it starts."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return folder
+
+
+# Figures
+
+
+@pytest.mark.parametrize("family", sorted(MODELS))
+def test_counts_are_exact_and_estimates_are_there(lab: Laboratory, temporary: Path, family: str) -> None:
+    size = 12 if family == "conv" else 0
+    config = config_of(model=MODELS[family], data={"dataset": "digits", "image_size": size})
+    cost = dry_run(config, lab.runs)
+    shape = (1, size or 8, size or 8)
+    assert sum(cost.parameters.values()) == cost.trained == count_parameters(config.model, shape, 10)
+    assert set(cost.parameters) >= {"encoder", "head" if family == "classifier" else "decoder"}
+    assert (cost.images, cost.batch_size, cost.steps_per_epoch, cost.epochs) == (1500, 100, 15, 7)
+    assert cost.weights_mb == pytest.approx(4e-6 * cost.trained)
+    assert 3 * cost.weights_mb <= cost.state_mb < 3.01 * cost.weights_mb + 0.001  # gradients and Adam's two means
+    assert cost.peak_mb > cost.weights_mb + cost.state_mb
+    assert 0 < cost.step_seconds < cost.epoch_seconds < cost.total_seconds
+    assert cost.epoch_seconds == pytest.approx(15 * cost.step_seconds + cost.evaluation_seconds)
+    assert cost.data_mb == 0
+    assert list(temporary.glob("tuiae-*")) == []
+    assert list_runs(lab.runs) == []
+
+
+def test_a_larger_batch_takes_more_memory_by_as_much_as_it_keeps(lab: Laboratory) -> None:
+    model = {"family": "dense", "hidden": [500], "latent": 8}
+    small, large = (
+        dry_run(config_of(model=model, training={"batch_size": batch}), lab.runs).peak_mb for batch in (100, 1000)
+    )
+    # Of each image at least its 64 pixels twice over and both hidden layers, in four bytes.
+    assert large - small > 900 * 4 * (2 * 64 + 2 * 500) / 1e6
+
+
+def test_a_batch_beyond_the_set_is_the_set(lab: Laboratory) -> None:
+    cost = dry_run(config_of(training={"batch_size": 5000}), lab.runs)
+    assert (cost.batch_size, cost.steps_per_epoch) == (1500, 1)
+    assert any("takes all 1500 training images" in text for text in cost.warnings)
+
+
+def test_a_frozen_encoder_from_a_run_counts_and_is_not_trained(lab: Laboratory, finished: RunPaths) -> None:
+    model = {"family": "classifier", "encoder_run": str(finished.root), "freeze": True}
+    cost = dry_run(config_of(model=model), lab.runs)
+    assert cost.trained == cost.parameters["head"] < sum(cost.parameters.values())
+
+
+def test_random_states_are_afterwards_what_they_were(lab: Laboratory) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    dry_run(config_of(model={"family": "vae", "dropout": 0.2}), lab.runs)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# Trouble
+
+
+def test_a_network_that_no_memory_holds_is_not_even_built(lab: Laboratory) -> None:
+    model = {"family": "dense", "hidden": [65536, 65536, 65536], "latent": 65536}
+    with pytest.raises(TrainingError, match="out of memory: 25,77") as caught:
+        dry_run(config_of(model=model), lab.runs)
+    assert "lower model.latent or model.hidden" in caught.value.hint
+
+
+# The limit stands for a machine with so much memory: of an address space rather than of a card, but the same error.
+SMALL_MACHINE = """
+import resource, sys
+from pathlib import Path
+from tuiae.config import build_config
+from tuiae.errors import TuiaeError
+from tuiae.training.dry_run import dry_run
+import tuiae.training.fit, torch
+torch.ones(10, 10) @ torch.ones(10, 10)
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + (600 << 20),) * 2)
+model = {"family": "conv", "latent": 64}
+data = {"dataset": "digits", "image_size": 64}
+try:
+    dry_run(build_config({"data": data, "model": model, "training": {"batch_size": 1500, "device": "cpu"}}), Path("."))
+except TuiaeError as error:
+    sys.exit(f"{error} ({error.exit_code:d})")
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="counts pages as Linux does")
+def test_a_batch_that_no_memory_holds_says_what_to_lower(temporary: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", SMALL_MACHINE], capture_output=True, text=True, check=False)
+    hint = "lower training.batch_size (now 1500), or choose another device"
+    assert done.stderr.strip().endswith(f"out of memory in a dry batch of 1500 images; {hint} (4)")
+    assert list(temporary.glob("tuiae-*")) == []
+
+
+def test_a_set_that_is_not_there_is_not_downloaded(lab: Laboratory) -> None:
+    with pytest.raises(DataError, match="mnist is not on this machine yet"):
+        dry_run(config_of(data={"dataset": "mnist"}), lab.runs)
+
+
+def test_it_is_given_up_between_two_batches(lab: Laboratory, temporary: Path) -> None:
+    asked = []
+
+    def after_a_while() -> bool:
+        asked.append(1)
+        return len(asked) > 4
+
+    with pytest.raises(Abandoned):
+        dry_run(config_of(), lab.runs, after_a_while)
+    assert len(asked) == 5
+    assert list(temporary.glob("tuiae-*")) == []
+
+
+# The command
+
+
+def test_the_command_tells_people_and_programs_and_leaves_no_run(lab: Laboratory, temporary: Path) -> None:
+    preset = lab.preset()
+    told = lab("run", preset, "--dry-run")
+    for word in ("small on digits", "parameters", "memory", "a step", "an epoch", "in all", "encoder 2,"):
+        assert word in told.stdout
+    document = lab("run", preset, "--dry-run", "--json").document
+    assert document["name"] == "small"
+    assert document["steps_per_epoch"] == 15
+    assert list_runs(lab.runs) == []
+    assert list(temporary.glob("tuiae-*")) == []
+
+
+def test_a_network_without_memory_ends_the_command_with_4(lab: Laboratory) -> None:
+    wide = ("model.hidden=[65536,65536,65536]", "model.latent=65536")
+    result = lab("run", lab.preset(), "--dry-run", *(word for key in wide for word in ("--set", key)), check=4)
+    assert "out of memory: 25,77" in result.stderr
+    assert "lower model.latent" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_words_for_amounts() -> None:
+    assert [megabytes(value) for value in (0.4, 3.21, 412.4, 12_500)] == ["0.4 MB", "3.2 MB", "412 MB", "12.5 GB"]
+    assert [seconds(value) for value in (0.0012, 0.052, 0.84, 42.2, 125, 3753)] == [
+        "1.2 ms",
+        "52 ms",
+        "0.84 s",
+        "42 s",
+        "2:05",
+        "1:02:33",
+    ]
+
+
+# The warm worker
+
+
+@pytest.fixture
+def standby(workers: list[subprocess.Popen[Any]], temporary: Path) -> StandbyWorker:
+    worker = StandbyWorker()
+    workers.append(worker.process)
+    return worker
+
+
+def test_a_standby_that_tried_other_things_trains_the_same_run_to_the_last_bit(
+    lab: Laboratory, finished: RunPaths, standby: StandbyWorker
+) -> None:
+    other = config_of(model={"family": "vae", "latent": 3, "dropout": 0.3}, training={"batch_size": 70, "seed": 3})
+    config = load_config(Path(lab.preset()))
+    assert standby.dry_run(other, lab.runs)["trained"] > 0
+    assert standby.dry_run(config, lab.runs)["steps_per_epoch"] == 15
+    with pytest.raises(DataError, match="not on this machine"):
+        standby.dry_run(config_of(data={"dataset": "mnist"}), lab.runs)
+    run = create_run(config, lab.runs, [])
+    assert standby.give(run).wait(60) == 0
+    assert_same_end(run, finished)
+    assert standby.dry_run(config, lab.runs) == {}
+
+
+def test_a_run_does_not_wait_for_a_dry_run_to_end(
+    lab: Laboratory, finished: RunPaths, standby: StandbyWorker, temporary: Path
+) -> None:
+    slow = config_of(model={"family": "dense", "hidden": [3000], "latent": 3000}, training={"batch_size": 1500})
+    answers: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: answers.append(standby.dry_run(slow, lab.runs)))
+    thread.start()
+    wait_until(lambda: list(temporary.glob("tuiae-dry-run-*/*-run-*")))  # it is at its steps
+    run = create_run(load_config(Path(lab.preset())), lab.runs, [])
+    assert standby.give(run).wait(60) == 0
+    thread.join()
+    assert answers == [{}]
+    assert list(temporary.glob("tuiae-*")) == []
+    assert_same_end(run, finished)
+
+
+def test_a_standby_that_is_let_go_in_the_middle_takes_its_directory_along(
+    lab: Laboratory, standby: StandbyWorker, temporary: Path
+) -> None:
+    slow = config_of(model={"family": "dense", "hidden": [3000], "latent": 3000}, training={"batch_size": 1500})
+    answers: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: answers.append(standby.dry_run(slow, lab.runs)))
+    thread.start()
+    wait_until(lambda: list(temporary.glob("tuiae-dry-run-*/*-run-*")))
+    standby.dismiss()
+    thread.join()
+    standby.process.wait(60)
+    assert answers == [{}]
+    assert list(temporary.glob("tuiae-*")) == []
+
+
+def test_a_batch_that_takes_the_process_with_it_says_so(lab: Laboratory, standby: StandbyWorker) -> None:
+    standby.hello()
+    os.kill(standby.process.pid, signal.SIGKILL)
+    with pytest.raises(TrainingError, match="the process of the dry batch died \\(signal 9\\)"):
+        standby.dry_run(config_of(), lab.runs)
+
+
+def test_the_launcher_posts_the_newest_answer_and_starts_runs_as_before(
+    lab: Laboratory, workers: list[subprocess.Popen[Any]]
+) -> None:
+    posted: list[Message] = []
+    launcher = Launcher(lab.runs, posted.append)
+    launcher.preflight(config_of(training={"batch_size": 10}))
+    launcher.preflight(config_of(training={"batch_size": 20}))
+    launcher.preflight(config_of(training={"batch_size": 30}))
+
+    def answers() -> list[PreflightDone]:
+        return [message for message in posted if isinstance(message, PreflightDone)]
+
+    def sizes() -> list[int]:
+        return [message.config.training.batch_size for message in answers()]
+
+    wait_until(lambda: sizes()[-1:] == [30])
+    assert 20 not in sizes()[1:]
+    assert answers()[-1].cost is not None
+    assert [label for label, _, _ in cost_facts(answers()[-1].cost or {})][:2] == ["device", "parameters"]
+    launcher.preflight(config_of(data={"dataset": "mnist"}))
+    wait_until(lambda: answers()[-1].problem)
+    assert "not on this machine" in str(answers()[-1].problem)
+    run = launcher.start(load_config(Path(lab.preset())))
+    wait_until(lambda: RunReader(run.root).poll().status.state == "finished")
+    launcher.close()
+
+
+# Warnings
+
+
+def said(**sections: Any) -> tuple[str, ...]:
+    config = config_of(**sections)
+    return warn(config, describe(config.data.dataset))
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"training": {"batch_size": 2000}}, "takes all 1500 training images"),
+        ({"data": {"dataset": "digits", "validation": 0.5}, "training": {"batch_size": 800}}, "takes all 750"),
+        ({"model": {"latent": 64}}, "a code of 64 is as wide as the image"),
+        ({"model": {"latent": 150}, "data": {"dataset": "digits", "image_size": 12}}, "as wide as the image"),
+        ({"training": {"optimizer": "sgd", "learning_rate": 1e-3}}, "sgd at 0.001 hardly moves"),
+        ({"training": {"learning_rate": 0.1}}, "adam at 0.1 rarely learns"),
+        ({"training": {"momentum": 0.9}}, "training.momentum = 0.9 has no effect"),
+        ({"noise": {"kind": "gaussian"}}, "gaussian noise of level 0 changes nothing"),
+        ({"noise": {"level": 0.3}}, "noise.level = 0.3 has no effect"),
+        ({"noise": {"kind": "uniform", "level": 0.3, "probability": 0}}, "noise.probability = 0"),
+        ({"training": {"evaluate_every": 10}}, "an evaluation every 10 of 7 epochs"),
+        ({"training": {"patience": 7}, "data": {"validation": 0.1}}, "training.patience = 7 never stops anything"),
+        ({"training": {"patience": 2}}, "early stopping looks at the test images"),
+        ({"training": {"warmup": 7}}, "the learning rate warms up for 7 epochs"),
+        ({"model": {"family": "vae"}, "training": {"beta_warmup": 9}}, "beta rises for 9 epochs"),
+        ({"training": {"schedule": "step"}}, "the learning rate steps every 10 epochs: in 7 it never does"),
+        ({"model": {"family": "classifier", "head": "relu-dropout"}}, "may never predict some classes"),
+        ({"model": {"family": "classifier", "freeze": True}}, "an encoder of random weights"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_worth_a_second_thought_is_said_once(sections: dict[str, Any], words: str) -> None:
+    (text,) = said(**{"model": {"latent": 12}, **sections})
+    assert words in text
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"model": {"family": "vae", "latent": 64}},
+        {"model": {"family": "classifier", "latent": 64}},
+        {"model": {"latent": 80}, "noise": {"kind": "gaussian", "level": 0.3}},
+        {"training": {"optimizer": "sgd", "learning_rate": 0.5}},
+        {"training": {"optimizer": "sgd", "learning_rate": 0.02, "momentum": 0.9}},
+        {"training": {"optimizer": "sgd", "learning_rate": 1e-3, "loss": "sse"}},
+        {"training": {"patience": 2}, "data": {"validation": 0.1}},
+        {"training": {"evaluate_every": 3}},
+    ],
+    ids=str,
+)
+def test_nothing_is_said_of_what_is_fine(sections: dict[str, Any]) -> None:
+    assert said(**{"model": {"latent": 12}, **sections}) == ()
+
+
+@pytest.mark.parametrize("preset", list_presets(), ids=lambda preset: preset.name)
+def test_no_preset_is_warned_about_but_for_what_it_teaches(preset: Any) -> None:
+    config = load_config(preset.path)
+    taught = ["dropout on the output"] if config.model.output_dropout else []
+    assert [text.partition(":")[0] for text in warn(config, describe(config.data.dataset))] == taught
+
+
+def test_an_encoder_of_other_images_is_named(lab: Laboratory, finished: RunPaths) -> None:
+    model = {"family": "classifier", "encoder_run": str(finished.root), "freeze": True}
+    glyphs = build_config({"data": {"dataset": "glyphs"}, "model": model, "training": {"batch_size": 8}})
+    words = "the frozen encoder was trained on digits, and this is glyphs"
+    trained = read_config(finished)
+    assert warn(glyphs, describe("glyphs"), trained) == (words,)
+    assert words in check(glyphs, lab.runs).warnings
+
+
+def test_the_small_preset_of_the_tests_is_fine() -> None:
+    import tomllib
+
+    config = build_config(tomllib.loads(SMALL))
+    assert warn(config, describe("digits")) == ()

@@ -1,0 +1,239 @@
+"""The machine: what is read of it, how cards are named and suggested, how it is drawn, and who looks when."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import psutil
+import pytest
+from dashboard import HOSTILE, screen_text
+from rich.cells import cell_len
+from textual.app import App, ComposeResult
+from textual.screen import Screen
+
+from tuiae.machine.gpus import Gpu, Owner, cuda_names, freest, open_nvml, read_gpus
+from tuiae.machine.reading import Machine, MachineReader, short_command
+from tuiae.ui.render.machine import draw_machine, machine_facts, suggestion
+from tuiae.ui.widgets.machine import MachinePanel, MachineRead
+
+UUIDS = ["GPU-aa11", "GPU-ab22", "GPU-cc33"]
+SAME = ["NVIDIA A100-SXM4-40GB"] * 3
+
+
+def gpu(index: int, used: float, **fields: object) -> Gpu:
+    known = {"cuda": f"cuda:{index}", "name": SAME[0], "utilisation": 0.5, "total": 40_000.0}
+    return Gpu(**{**known, "index": index, "used": used, "temperature": 64.0, "power": 310.0, **fields})  # type: ignore[arg-type]
+
+
+CARDS = (
+    gpu(0, 38_200, utilisation=0.97, owners=(Owner(4711, "ana", "python train.py", 30_500.0), Owner(12, "", "", None))),
+    gpu(1, 21_000),
+    gpu(2, 2_000, utilisation=0.0),
+)
+BUSY = Machine(cores=(0.1, 0.5, 0.99, 0.0), load=2.31, used=5_100, total=16_000, gpus=CARDS)
+
+
+# Reading
+
+
+def test_this_machine_is_read() -> None:
+    reader = MachineReader()
+    sum(range(3_000_000))
+    machine = reader.read()
+    assert len(machine.cores) == psutil.cpu_count()
+    assert all(0 <= share <= 1 for share in machine.cores)
+    assert max(machine.cores) > 0
+    assert machine.total == pytest.approx(psutil.virtual_memory().total / 1e6)
+    assert machine.used is not None
+    assert 0 < machine.used < machine.total
+    assert machine.load == pytest.approx(os.getloadavg()[0], abs=0.5)
+
+
+def test_without_a_driver_there_are_no_cards_and_no_words_about_it() -> None:
+    nvml = open_nvml()
+    if nvml is not None and nvml.nvmlDeviceGetCount():
+        pytest.skip("this machine has a card")
+    assert MachineReader().read().gpus == ()
+
+
+def test_without_the_libraries_the_rest_is_there() -> None:
+    code = """
+import sys
+sys.modules["pynvml"] = sys.modules["psutil"] = None
+from tuiae.machine.reading import MachineReader
+machine = MachineReader().read()
+assert machine.cores == machine.gpus == () and machine.total is None and machine.load is not None, machine
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_library_of_the_cards_has_what_is_asked_of_it() -> None:
+    pynvml = pytest.importorskip("pynvml")
+    for name in (
+        "nvmlInit",
+        "nvmlDeviceGetCount",
+        "nvmlDeviceGetHandleByIndex",
+        "nvmlDeviceGetName",
+        "nvmlDeviceGetUUID",
+        "nvmlDeviceGetMemoryInfo",
+        "nvmlDeviceGetUtilizationRates",
+        "nvmlDeviceGetTemperature",
+        "nvmlDeviceGetPowerUsage",
+        "nvmlDeviceGetComputeRunningProcesses",
+    ):
+        assert callable(getattr(pynvml, name))
+    assert pynvml.NVML_TEMPERATURE_GPU == 0
+    assert issubclass(pynvml.NVMLError_NotSupported, pynvml.NVMLError)
+
+
+def test_a_driver_that_went_away_leaves_no_cards() -> None:
+    pynvml = pytest.importorskip("pynvml")
+    if open_nvml() is not None:
+        pytest.skip("this machine has a driver")
+    # Never started: every question is answered with NVMLError_Uninitialized, as after a driver was unloaded.
+    assert read_gpus(pynvml, {}, lambda pid: ("", "")) == []
+
+
+def test_owners_are_described_and_strangers_are_not() -> None:
+    reader = MachineReader()
+    user, command = reader._describe(os.getpid())
+    assert user == psutil.Process().username()
+    assert command
+    assert reader._describe(2**22 + 1) == ("", "")
+
+
+def test_a_command_line_is_cut_to_what_says_it() -> None:
+    assert short_command(["/usr/bin/python3", "-u", "/home/ana/train.py", "--lr", "1"]) == "python3 -u train.py"
+    assert short_command([]) == ""
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({}, ["cuda:0", "cuda:1", "cuda:2"]),
+        ({"CUDA_VISIBLE_DEVICES": "2,0"}, ["cuda:1", "", "cuda:0"]),
+        ({"CUDA_VISIBLE_DEVICES": " 1 "}, ["", "cuda:0", ""]),
+        ({"CUDA_VISIBLE_DEVICES": ""}, ["", "", ""]),
+        ({"CUDA_VISIBLE_DEVICES": "1,7,0"}, ["", "cuda:0", ""]),
+        ({"CUDA_VISIBLE_DEVICES": "-1,0"}, ["", "", ""]),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-cc,GPU-aa11"}, ["cuda:1", "", "cuda:0"]),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-a"}, ["", "", ""]),
+        ({"CUDA_VISIBLE_DEVICES": "MIG-1"}, ["", "", ""]),
+    ],
+    ids=str,
+)
+def test_cards_are_named_as_cuda_names_them(environment: dict[str, str], named: list[str]) -> None:
+    assert cuda_names(UUIDS, SAME, environment) == named
+
+
+def test_among_different_cards_a_name_is_given_only_where_it_is_sure() -> None:
+    mixed = ["NVIDIA T400", *SAME[:2]]
+    assert cuda_names(UUIDS, mixed, {}) == ["", "", ""]
+    assert cuda_names(UUIDS, mixed, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}) == ["cuda:0", "cuda:1", "cuda:2"]
+    assert cuda_names(UUIDS, mixed, {"CUDA_VISIBLE_DEVICES": "GPU-ab22"}) == ["", "cuda:0", ""]
+
+
+def test_the_freest_card_is_suggested() -> None:
+    assert suggestion(CARDS) == "cuda:2 is the freest: 38 of 40 GB"
+    assert suggestion(CARDS[:1]) == "cuda:0 has 1.8 of 40 GB free"
+    assert suggestion(()) == ""
+    assert suggestion([gpu(0, 5, cuda="")]) == ""
+    calm, working = gpu(1, 10, utilisation=0.1), gpu(0, 10, utilisation=0.9)
+    assert freest([working, calm]) is calm
+
+
+# Drawing
+
+
+def test_everything_is_said_in_words_and_numbers() -> None:
+    text = draw_machine(BUSY, 80, 20).plain
+    for words in (
+        "40% of 4 cores, load 2.3",
+        "5.1 of 16 GB",
+        "cuda:0",
+        "38 of 40 GB, 97% busy, 64 °C, 310 W",
+        "30 GB ana: python train.py (4711)",
+        "somebody: unknown (12)",
+        "cuda:2 is the freest: 38 of 40 GB",
+    ):
+        assert words in text
+
+
+def test_what_is_less_important_goes_first_where_there_is_little_room() -> None:
+    lines = [draw_machine(BUSY, 70, height).plain.split("\n") for height in range(1, 12)]
+    assert [len(found) for found in lines] == [1, 2, 3, 4, 5, 6, 7, 7, 9, 9, 9]
+    assert all(line[0].startswith("cpu") for line in lines)
+    assert "ana" not in str(lines[7])
+    assert "freest" in str(lines[5])
+    assert "freest" not in str(lines[4])
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+@pytest.mark.parametrize("machine", [BUSY, Machine(), Machine(load=1.0), Machine(cores=(0.5,) * 256), None])
+def test_every_size_is_kept_to(machine: Machine | None, ascii_only: bool) -> None:
+    for width, height in [(0, 0), (1, 1), (5, 2), (20, 3), (40, 12), (80, 24), (200, 60)]:
+        lines = draw_machine(machine, width, height, ascii_only).plain.split("\n")
+        assert len(lines) <= max(height, 1)
+        assert max(map(cell_len, lines)) <= width
+
+
+def test_ascii_is_ascii_and_what_comes_from_outside_is_harmless() -> None:
+    owner = Owner(1, HOSTILE, f"ñandú {HOSTILE}", 5.0)
+    machine = Machine((0.2, 0.9), 1.0, 1.0, 2.0, (gpu(0, 1, name=HOSTILE, owners=(owner,)),))
+    assert draw_machine(machine, 100, 20, ascii_only=True).plain.isascii()
+    for text in (draw_machine(machine, 100, 20).plain, str(machine_facts(machine))):
+        assert "\x1b" not in text
+        assert "\x07" not in text
+
+
+def test_facts_for_a_small_place() -> None:
+    facts = {label: value for label, value, _ in machine_facts(BUSY)}
+    assert facts["memory"] == "5.1 of 16 GB"
+    assert facts["cuda:1"] == "NVIDIA A100-SXM4-40GB, 21 of 40 GB, 50% busy, 64 °C, 310 W"
+    assert facts["device"] == "cuda:2 is the freest: 38 of 40 GB"
+
+
+# The panel
+
+
+class MachineApp(App[None]):
+    """The panel alone."""
+
+    def compose(self) -> ComposeResult:
+        yield MachinePanel(id="machine")
+
+
+async def test_the_panel_reads_while_it_is_seen_and_not_otherwise() -> None:
+    app = MachineApp()
+    async with app.run_test(size=(60, 12)) as pilot:
+        panel = app.query_one(MachinePanel)
+        (thread,) = (thread for thread in threading.enumerate() if thread.name == "machine")
+        while panel.machine is None:
+            await pilot.pause(0.02)
+        await pilot.pause()
+        assert "memory" in screen_text(app)
+        panel.display = False
+        await pilot.pause()
+        assert not panel.is_seen
+        panel.display = True
+        await pilot.pause()
+        assert panel.is_seen
+        await app.push_screen(Screen())
+        assert not panel.is_seen
+        await app.pop_screen()
+        await pilot.pause()
+        assert panel.is_seen
+        panel.post_message(MachineRead(BUSY))
+        await pilot.pause()
+        assert "cuda:2 is the freest" in screen_text(app)
+        panel.ascii_only = True
+        await pilot.pause()
+        assert "#" in screen_text(app)
+    thread.join(10)
+    assert not thread.is_alive()

@@ -1,0 +1,1 @@
+"""What the machine does at this moment: cores, memory, graphics cards and who holds them."""

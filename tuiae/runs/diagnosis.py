@@ -1,0 +1,242 @@
+"""What a run's curves say, in plain sentences with the next thing to try: pure functions of what was recorded.
+
+A finding that is wrong costs more trust than one that comes late: each waits until the curves leave little doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from tuiae.config import RunConfig
+from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.runs.symptoms import DIVERGED, Symptoms, read_symptoms
+
+WINDOW = 10  # evaluations at least without progress, until a curve counts as flat
+PAUSE = (
+    1 / 3
+)  # of all evaluations, likewise: of 172 runs 34 were flat for so long, and 3 of them fell by 3 % more later
+PROGRESS = 0.005  # of the loss, gained over the window: less is not seen in the pictures
+SWING = 0.05  # of the loss, from one evaluation to the next: converging runs of the five works stay under 0.03
+HIGHER = 0.25  # over the best test loss: what swings about that level does more than swing
+SETTLED = 3  # evaluations in a row that have to agree: the first ones of a training say little, and one may be a spike
+EARLY = 5  # evaluations after which a training that works has left the loss of the untrained network behind
+LEARNED = 0.1  # of the first loss; trainings that learn anything gain more in their first epochs
+RISEN = 0.05  # over the best test loss; between two epochs of a training that goes well it moves by less
+DOUBLED = 2.0  # times the best loss, on training images too: no longer a matter of unseen images
+LOST = 0.1  # of what was learned: of 172 runs those that lost less mostly recovered, the 9 that lost more did not
+EXPLODED = 3.0  # times the lowest training loss, of medians over LIVE_BLOCK points, before an epoch has ended
+LIVE_BLOCK = 10  # live points, two seconds or more: single batches scatter
+MANY_DEAD = 0.5  # of the code's units: with ReLU a quarter or a third are dead in trainings that go well, too
+MANY_COLLAPSED = 0.5  # of the units: a wide code always leaves some unused
+NO_NATS = 0.01  # KL of a unit that carries nothing
+FEWEST_IMAGES = 5  # of a class among the test images, before its absence from the predictions means something
+NAMED = 4  # classes named in a sentence
+HIGH_RATE = {"adam": 3e-3, "adamw": 3e-3, "rmsprop": 3e-3, "sgd": 1.0}
+"""Optimizer -> the learning rate above which a training that does not move is more likely thrown about than slow."""
+
+
+class Severity(IntEnum):
+    """How much a finding matters."""
+
+    NOTE = 1
+    """Worth knowing."""
+    WARNING = 2
+    """The training goes on for little or nothing."""
+    SERIOUS = 3
+    """Every further epoch makes the network worse: what `training.auto_pause` stops at."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the curves say."""
+
+    kind: str
+    severity: Severity
+    sentence: str
+    """What was seen, with numbers; no full stop."""
+    advice: str
+    """What to try next; no full stop."""
+
+    def __str__(self) -> str:
+        return f"{self.sentence}: {self.advice}"
+
+
+def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding, ...]:
+    """Findings of a run, the most serious first; empty when nothing is to be said.
+
+    Of several that explain the same curve only the first stands: what diverges is not told that it does not progress.
+    """
+    if snapshot.config is None:
+        return ()
+    seen = read_symptoms(snapshot, snapshot.config)
+    curve = next((finding for check in _CURVES if (finding := check(seen))), None)
+    found = [curve, *(check(seen) for check in _CODES), missing_classes(snapshot.config, sample)]
+    return tuple(sorted((finding for finding in found if finding), key=lambda finding: -finding.severity))
+
+
+def divergence(seen: Symptoms) -> Finding | None:
+    """A loss that is no number, or far above its best on training images too."""
+    rate = f"lower training.learning_rate (now {seen.rate:g})"
+    if seen.failed_with.startswith(DIVERGED):
+        return Finding("divergence", Severity.SERIOUS, seen.failed_with, f"{rate}, or set training.clip_norm = 1")
+    text = _doubled(seen) or _exploded(seen)
+    return Finding("divergence", Severity.SERIOUS, text, f"{rate}, and go back to weights/best") if text else None
+
+
+def _doubled(seen: Symptoms) -> str:
+    test, train = seen.test, seen.train
+    best = int(np.argmin(test)) if len(test) else 0
+    after = slice(len(test) - SETTLED, None)
+    if len(test) - 1 - best < SETTLED or not test[best] > 0:
+        return ""
+    learned = max(test[0], np.nan_to_num(seen.untrained)) - test[best]
+    risen = np.all(test[after] > max(DOUBLED * test[best], test[best] + LOST * learned))
+    if not (risen and np.all(train[after] > DOUBLED * np.min(train[: best + 1]))):
+        return ""
+    return (
+        f"test loss has risen to {test[-1]:.4g}, {test[-1] / test[best]:.1f} times its best "
+        f"({test[best]:.4g} at epoch {seen.epochs[best]:g}), and training images fare no better"
+    )
+
+
+def _exploded(seen: Symptoms) -> str:
+    blocks = len(seen.live) // LIVE_BLOCK
+    if blocks < 2:
+        return ""
+    medians = np.median(seen.live[-blocks * LIVE_BLOCK :].reshape(blocks, LIVE_BLOCK), axis=1)
+    lowest = float(np.min(medians))
+    learned = np.nan_to_num(seen.untrained) - lowest
+    if not medians[-1] > max(EXPLODED * lowest, lowest + LOST * learned) > 0:
+        return ""
+    return f"training loss has risen to {medians[-1]:.4g}, {medians[-1] / lowest:.1f} times its lowest ({lowest:.4g})"
+
+
+def overfitting(seen: Symptoms) -> Finding | None:
+    """A test loss that rises from its best while the loss of training images goes on falling."""
+    test, train = seen.test, seen.train
+    best = int(np.argmin(test)) if len(test) else 0
+    if len(test) - 1 - best < SETTLED or not np.min(test[-SETTLED:]) > (1 + RISEN) * test[best] > 0:
+        return None
+    if not train[-1] < train[best]:
+        return None
+    sentence = (
+        f"test loss has risen {test[-1] / test[best] - 1:.0%} from its best ({test[best]:.4g} at epoch "
+        f"{seen.epochs[best]:g}) while that of training images fell {1 - train[-1] / train[best]:.0%}"
+    )
+    config = seen.config
+    remedy = f"raise model.dropout (now {config.model.dropout:g})" if config.model.dropout < 0.5 else "train on more"
+    return Finding("overfitting", Severity.SERIOUS, sentence, f"stop, weights/best is the better network, or {remedy}")
+
+
+def stuck(seen: Symptoms) -> Finding | None:
+    """A training that has not left the loss of the untrained network."""
+    first, last = seen.untrained, seen.last_train
+    if not seen.live_now or len(seen.test) < EARLY or not last > (1 - LEARNED) * first:
+        return None
+    sentence = f"training loss has hardly moved in {seen.epochs[-1]:g} epochs (from {first:.4g} to {last:.4g})"
+    optimizer = seen.config.training.optimizer
+    verb = "lower" if seen.rate > HIGH_RATE[optimizer] else "raise"
+    advice = f"{verb} training.learning_rate (now {seen.rate:g})"
+    other = ", or take training.optimizer = 'adam'" if optimizer == "sgd" else ""
+    return Finding("stuck", Severity.WARNING, sentence, advice + other)
+
+
+def oscillation(seen: Symptoms) -> Finding | None:
+    """A loss that goes up and down and no longer down: the steps are too long."""
+    flat = _flat(seen)
+    if flat is None:
+        return None
+    recent = seen.test[-WINDOW:]
+    changes = np.diff(recent) / recent[:-1]
+    rises = int(np.sum(changes > 0))
+    if float(np.mean(np.abs(changes))) < SWING or not WINDOW // 4 <= rises <= WINDOW - WINDOW // 4:
+        return None
+    if np.median(recent) > (1 + HIGHER) * np.min(seen.test):
+        return None  # it climbs as well, and lower rates may no longer help
+    sentence = f"test loss swings by {np.mean(np.abs(changes)):.0%} from one evaluation to the next and {flat}"
+    return Finding("oscillation", Severity.WARNING, sentence, f"lower training.learning_rate (now {seen.rate:g})")
+
+
+def plateau(seen: Symptoms) -> Finding | None:
+    """A test loss that no longer falls, while the training goes on."""
+    flat = _flat(seen)
+    if flat is None or np.median(seen.test[-SETTLED:]) > (1 + RISEN) * np.min(seen.test):
+        return None
+    constant = seen.config.training.schedule == "constant"
+    advice = f"lower training.learning_rate (now {seen.rate:g}), or stop" if constant else "stop, or widen the model"
+    return Finding("plateau", Severity.NOTE, f"test loss {flat}", advice)
+
+
+def _flat(seen: Symptoms) -> str | None:
+    """How long there was no progress to speak of, where that is long enough; what has risen is another matter."""
+    test = seen.test
+    window = max(WINDOW, int(PAUSE * len(test)))
+    if not seen.live_now or len(test) <= window:
+        return None
+    before, recent = float(np.min(test[:-window])), float(np.min(test[-window:]))
+    if not (1 - PROGRESS) * before <= recent <= (1 + RISEN) * before:
+        return None
+    best = int(np.argmin(test))
+    how = "has not fallen" if recent >= before else f"has fallen by only {1 - recent / before:.1%}"
+    return f"{how} in {window} evaluations (best {test[best]:.4g} at epoch {seen.epochs[best]:g})"
+
+
+def dead_units(seen: Symptoms) -> Finding | None:
+    """Units of the code that are the same for every test image."""
+    share, width = seen.dead, seen.config.model.latent
+    if share is None or share < MANY_DEAD:
+        return None
+    count = round(share * width)
+    sentence = f"{count} of {width} units of the code are dead (the same for every test image)"
+    if count == width:
+        sentence = f"all {width} units of the code are dead (every test image has the same code)"
+    return Finding("dead-units", Severity.WARNING, sentence, _revive(seen))
+
+
+def _revive(seen: Symptoms) -> str:
+    activation = seen.config.model.code_activation
+    other = f", or take model.code_activation = 'leaky-relu' (now '{activation}')" if activation == "relu" else ""
+    return f"start again with a lower training.learning_rate (now {seen.rate:g}){other}"
+
+
+def posterior_collapse(seen: Symptoms) -> Finding | None:
+    """Units of a variational code that say nothing of the image."""
+    if not seen.config.model.is_variational or len(seen.kl) < SETTLED:
+        return None
+    width, beta = seen.config.model.latent, seen.beta
+    advice = f"lower training.beta (now {beta:g}), or let it rise slowly (training.beta_warmup)"
+    if np.max(seen.kl[-SETTLED:]) < NO_NATS * width:
+        sentence = f"the posterior has collapsed: the code of {width} carries {seen.kl[-1]:.2g} nats an image"
+        return Finding("collapse", Severity.WARNING, sentence, advice)
+    share = seen.collapsed
+    if share is None or share < MANY_COLLAPSED:
+        return None
+    sentence = f"{round(share * width)} of {width} units of the code carry nothing (KL under {NO_NATS} nats)"
+    return Finding("collapse", Severity.NOTE, sentence, f"a narrower model.latent does the same; for more, {advice}")
+
+
+def missing_classes(config: RunConfig, sample: Sample | None) -> Finding | None:
+    """Classes that a classifier gives to no test image at all."""
+    counts = None if sample is None else sample.confusion
+    if sample is None or counts is None or sample.epoch < SETTLED or counts.shape[0] != counts.shape[1]:
+        return None
+    missing = np.flatnonzero((counts.sum(axis=0) == 0) & (counts.sum(axis=1) >= FEWEST_IMAGES))
+    if not len(missing):
+        return None
+    named = [sample.classes[index] if index < len(sample.classes) else str(index) for index in missing[:NAMED]]
+    names = ", ".join(named) + (", ..." if len(missing) > NAMED else "")
+    sentence = f"no test image is taken for {len(missing)} of {len(counts)} classes ({names})"
+    advice = "train for longer, or lower training.learning_rate"
+    if config.model.head == "relu-dropout":
+        advice = "take model.head = 'linear': a logit that its ReLU has cut off gets no gradient any more"
+    return Finding("missing-classes", Severity.WARNING, sentence, advice)
+
+
+Check = Callable[[Symptoms], Finding | None]
+_CURVES: tuple[Check, ...] = (divergence, overfitting, stuck, oscillation, plateau)
+"""Explanations of the curve of the loss, the first that holds stands."""
+_CODES: tuple[Check, ...] = (posterior_collapse, dead_units)
