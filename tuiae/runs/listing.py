@@ -59,7 +59,8 @@ class _Known:
     stamp: tuple[int, int]
     row: RunRow
     trend: LossTrend | None = None
-    events: tuple[int, int] = (-1, -1)
+    read: tuple[int, int] = (-1, -1)
+    """The stamp at which the events were read: a worker that writes any writes its status as well."""
 
 
 class RunLister:
@@ -105,13 +106,12 @@ class RunLister:
         return known.row
 
     def _read_history(self, run: RunPaths, known: _Known) -> None:
-        events = _size_and_time(run.events)
-        if events == known.events:
+        if known.stamp == known.read and not known.row.status.live:
             return
+        known.read = known.stamp
         known.trend = known.trend or LossTrend(run)
         if known.trend.poll() and (known.trend.best, known.trend.points) != (known.row.best, known.row.trend):
             known.row = replace(known.row, best=known.trend.best, trend=known.trend.points)
-        known.events = events
 
 
 def _list_names(root: Path) -> list[str]:
@@ -129,14 +129,6 @@ def _changed(path: Path) -> int:
         return os.stat(path).st_mtime_ns
     except OSError:
         return 0
-
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return 0, 0
-    return stat.st_size, stat.st_mtime_ns
 
 
 def _read(run: RunPaths, before: RunRow | None) -> RunRow:

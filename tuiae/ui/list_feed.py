@@ -12,6 +12,7 @@ from textual.message import Message
 from tuiae.runs.listing import RunLister, RunRow
 
 LOOK_SECONDS = 2.0
+FIRST_PAINT_SECONDS = 0.15
 FIRST = 60  # runs that a tall screen shows: they need not wait for the other thousand
 
 
@@ -81,6 +82,9 @@ class ListFeed:
 
     def _follow(self) -> None:
         self._tell(self._lister.rows(most=FIRST), complete=False)
+        # Reading the others keeps the interpreter busy: what is there already is painted before.
+        self._wake.clear()
+        self._wake.wait(FIRST_PAINT_SECONDS)
         self._tell(self._lister.rows())
         while not self._closed:
             self._wake.clear()

@@ -12,7 +12,7 @@ from tuiae.export.findings import MARKS, VERDICTS, ClaimRow, RecipeRow
 from tuiae.studies.work_state import Expected, PlannedRun, WorkState
 from tuiae.ui.render import palette
 from tuiae.ui.render.status import state_text
-from tuiae.ui.render.text import ago, clean, duration, join_lines, number, percent, shorten
+from tuiae.ui.render.text import MISSING, ago, clean, duration, join_lines, number, percent, shorten
 
 COLORS = dict(zip(VERDICTS, (palette.GREEN, palette.YELLOW, palette.VERMILLION, palette.GREY), strict=True))
 HOLDS = {True: ("✓", palette.GREEN), False: ("✗", palette.VERMILLION), None: ("–", palette.GREY)}
@@ -49,14 +49,15 @@ def draw_about(state: WorkState | None, width: int, height: int, now: float) -> 
     lines = [Text(line, "bold") for line in wrap(clean(state.title), width)]
     lines += [Text(line, "dim") for line in wrap(clean(state.source), width)]
     lines += [Text(), *_progress(state, width, now), Text()]
-    lines += [
-        Text(
-            f"{MARKS[verdict]} {state.count(verdict):>2} {verdict}", COLORS[verdict] if state.count(verdict) else "dim"
-        )
-        for verdict in VERDICTS
-    ]
-    lines += [Text(), *_judged(state, width, now)]
+    if state.verdicts is not None:
+        lines += [_count(state, verdict) for verdict in VERDICTS] + [Text()]
+    lines += _judged(state, width, now)
     return join_lines(lines[:height])
+
+
+def _count(state: WorkState, verdict: str) -> Text:
+    found = state.count(verdict)
+    return Text(f"{MARKS[verdict]} {found:>2} {verdict}", COLORS[verdict] if found else "dim")
 
 
 def _progress(state: WorkState, width: int, now: float) -> list[Text]:
@@ -112,16 +113,16 @@ def draw_claims(state: WorkState | None, width: int) -> Text:
 
 def _claim(claim: ClaimRow, width: int) -> list[Text]:
     color = COLORS.get(claim.verdict, palette.GREY)
-    head = Text(f"{MARKS.get(claim.verdict, '–')} ", f"bold {color}").append(
-        f"{clean(claim.id, INDENT - 3):<{INDENT - 2}}"
-    )
+    head = Text().append(f"{MARKS.get(claim.verdict, '–')} ", f"bold {color}")
+    head.append(f"{clean(claim.id, INDENT - 3):<{INDENT - 2}}", f"bold {color}")
     first, *more = wrap(clean(claim.text), width - INDENT) or [""]
     lines = [head.append(first, "bold"), *(Text(" " * INDENT + line, "bold") for line in more)]
     lines += _field("verdict", clean(claim.words), width, color)
     lines += _field("reported", clean(claim.reported), width)
-    for place, recipe in enumerate(claim.recipes):
+    measured = [recipe for recipe in claim.recipes if recipe.measured != MISSING or recipe.note]
+    for place, recipe in enumerate(measured):
         lines += _recipe("measured" if not place else "", recipe, width)
-    seeds = f"seeds {claim.seeds}, {claim.wall}" if claim.seeds != "–" else ""
+    seeds = f"seeds {claim.seeds}, {claim.wall}" if claim.seeds != MISSING else ""
     return [*lines, *(_field("", seeds, width, "dim") if seeds else [])]
 
 
@@ -142,6 +143,7 @@ def _field(name: str, words: str, width: int, style: str = "") -> list[Text]:
     return lines
 
 
+MOST_NAME = 40
 _RUN_WIDTHS = (14, 11, 11, 9, 8)
 
 
@@ -169,7 +171,7 @@ def _cells(name: str, cells: Sequence[tuple[str, str]], width: int) -> Text:
     ]
     while cells and width - sum(widths[: len(cells)]) - 2 * len(cells) < 18:
         cells = cells[:-1]
-    room = width - sum(widths[: len(cells)]) - 2 * len(cells) - 1
+    room = min(width - sum(widths[: len(cells)]) - 2 * len(cells) - 1, MOST_NAME)
     name = shorten(clean(name), room)
     line = Text(" ", end="", no_wrap=True).append(name + " " * (room - cell_len(name)))
     for place, (words, style) in enumerate(cells):

@@ -31,6 +31,7 @@ class RunTable(LineTable):
         """Ids, in the order of selection."""
         self._shown: tuple[RunRow, ...] = ()
         self._placed: tuple[Placed, ...] = ()
+        self._laid_out: tuple[tuple[RunRow, ...], int] = ((), 0)
 
     @property
     def shown(self) -> tuple[RunRow, ...]:
@@ -58,7 +59,9 @@ class RunTable(LineTable):
         """Find, order and lay out again; where nothing but values changed, their lines alone are drawn."""
         before, placed = {row.id: row for row in self._shown}, self._placed
         self._shown = arrange(self.query_words.find(self.rows), self.sort)
-        self._placed = place_columns(self.rows, self.scrollable_content_region.width)
+        room = (self.rows, self.scrollable_content_region.width)
+        if room[0] is not self._laid_out[0] or room[1] != self._laid_out[1]:
+            self._laid_out, self._placed = room, place_columns(*room)
         keys = tuple(row.id for row in self._shown)
         if keys == self.keys and placed == self._placed:
             self.redraw([row.id for row in self._shown if before[row.id] is not row], self._draw)
@@ -68,8 +71,8 @@ class RunTable(LineTable):
     def order(self, sort: Sort) -> None:
         """Another order."""
         self.sort = sort
-        self._placed = ()
         self.rearrange()
+        self.refresh()
 
     def toggle(self, *ids: str) -> None:
         """Select these runs, or not any longer."""
@@ -89,6 +92,5 @@ class RunTable(LineTable):
         return run_line(run, self._placed, time.time(), run.id in self.selected)
 
     def on_resize(self) -> None:
-        self._placed = ()
         self.rearrange()
         super().on_resize()
