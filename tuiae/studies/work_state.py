@@ -115,7 +115,7 @@ class _Work:
         runs = tuple(self._find(job.label, by_name) for job in plan.jobs)
         verdicts, process = read_verdicts(root, self.name), find_process(root, self.name)
         pace = _paces(plan, by_name)
-        tried = {run.label for run in runs if run.row is not None and run.row.status.state == "finished"}
+        tried = {job.label for job in quick.jobs if self._is_tried(job.label, by_name)}
         return WorkState(
             self.name,
             plan.work.title,
@@ -139,6 +139,12 @@ class _Work:
             if matches:
                 return PlannedRun(name, max(matches, key=_worth), is_quick)
         return PlannedRun(name)
+
+    def _is_tried(self, name: str, by_name: Mapping[Any, Sequence[RunRow]]) -> bool:
+        """Whether a quick try of a job has come to its end."""
+        wanted = self._wanted[name][1]
+        candidates = by_name.get((wanted["name"], wanted["training.seed"]), ())
+        return any(row.status.state == "finished" and self._fits(name, row.settings, wanted) for row in candidates)
 
     def _fits(self, name: str, settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         # A classifier on an encoder takes its architecture from the run that it finds.
