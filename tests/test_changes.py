@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from textual.widgets import Input
-
 from conftest import Laboratory
 from dashboard import open_desk
+from textual.widgets import Input
+
 from tuiae.errors import ConfigError
 from tuiae.runs.layout import find_run
 from tuiae.ui.screens.changes import read_settings

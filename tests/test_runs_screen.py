@@ -267,21 +267,17 @@ async def test_a_stopped_run_goes_on_from_the_list(lab: Laboratory, workers: lis
         await desk.until(lambda: desk.state == "finished" and "3/3" in desk.screen)
 
 
-async def test_a_fork_is_asked_of_whoever_can(runs: list[RunPaths]) -> None:
+async def test_a_run_is_forked_from_the_list(lab: Laboratory) -> None:
+    source = lab.train("--epochs", "1")
+    bare = played(lab.runs, 1, 1)
     async with open_desk() as desk:
-        await listed(desk)
-        asked: list[Path] = []
-        post = desk.app.screen.post_message
-
-        def note(message: Any) -> bool:
-            if isinstance(message, RunsScreen.ForkWanted):
-                asked.append(message.path)
-                return True
-            return post(message)
-
-        desk.app.screen.post_message = note  # type: ignore[method-assign]
-        await desk.press("down", "f")
-        assert asked == [runs[2].root]
+        await listed(desk, 2)
+        await desk.press("end", "f")
+        await desk.shows(f"nothing to fork: {bare.id}")
+        await desk.press("home", "f")
+        await desk.shows("goes on from a checkpoint of", source.id)
+        await desk.press("escape")
+        assert len(list_runs(lab.runs)) == 2
 
 
 @pytest.fixture

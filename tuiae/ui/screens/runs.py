@@ -14,6 +14,9 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from tuiae.config import RunConfig
+from tuiae.runs.checkpoints import all_checkpoints
+from tuiae.runs.layout import RunPaths
 from tuiae.runs.listing import RunRow
 from tuiae.runs.query import HELP, parse_query
 from tuiae.ui.keys import RUNS
@@ -21,6 +24,7 @@ from tuiae.ui.list_feed import ListFeed, RunsListed, listed
 from tuiae.ui.render.run_command import run_line
 from tuiae.ui.render.run_list import next_sort, sort_by
 from tuiae.ui.render.text import clean
+from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.screens.labelling import Labelling
 from tuiae.ui.screens.removing import Removing
 from tuiae.ui.session import NothingToDoError, Session
@@ -45,9 +49,6 @@ class RunsScreen(Labelling, Removing):
         def __init__(self, path: Path) -> None:
             super().__init__()
             self.path = path
-
-    class ForkWanted(Opened):
-        """Go on from a checkpoint of this run with changed settings."""
 
     class CompareWanted(Message):
         """Lay these runs beside each other."""
@@ -247,7 +248,18 @@ class RunsScreen(Labelling, Removing):
 
     def action_fork(self) -> None:
         """Go on from a checkpoint of the run under the cursor with changed settings."""
-        self._on_row(lambda row: self.post_message(self.ForkWanted(row.path)))
+        self._on_row(self._fork)
+
+    def _fork(self, row: RunRow) -> None:
+        source = RunPaths(row.path)
+        if not row.settings or not all_checkpoints(source):
+            raise NothingToDoError(f"nothing to fork: {row.title} has no checkpoint to go on from")
+
+        def fork(chosen: tuple[str, RunConfig] | None) -> None:
+            if chosen is not None and self.attempt(self.session.fork, source, *chosen):
+                self.app.switch_mode("live")
+
+        self.app.push_screen(ForkDialog(source, f"{row.preset}-fork"), fork)
 
     def action_copy(self) -> None:
         """Copy the command that repeats the run under the cursor."""
