@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from textual.app import App
 from textual.pilot import Pilot
-from textual.widgets import Button, DataTable, Input, Static
+from textual.widgets import Button, Input, Static
 
 from tuiae.config import RunConfig, build_config
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.widgets.form import Choice
+from tuiae.ui.widgets.run_table import RunTable
 
 PATIENCE = 60.0  # seconds until a condition counts as never met; the machine may be busy
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -111,12 +112,13 @@ class Desk:
         return RunPaths(self.app.session.snapshot.path)
 
     @property
-    def table(self) -> DataTable[Any]:
+    def table(self) -> RunTable:
         """The list of runs."""
-        return self.app.screen.query_one(DataTable)
+        return self.app.screen.query_one(RunTable)
 
-    def rows(self) -> list[list[str]]:
-        return [[str(cell) for cell in self.table.get_row_at(row)] for row in range(self.table.row_count)]
+    def lines(self) -> list[str]:
+        """The runs of the list as they show, from the first to the last."""
+        return [self.table.text_at(row) for row in range(len(self.table.keys))]
 
 
 def screen_text(app: App[Any]) -> str:

@@ -18,7 +18,7 @@ from tests.benchmarks.bench import Bench, describe_machine, import_real_data, re
 from tuiae.runs.process import worker_environment
 
 # Those that start processes come first: training brings torch and its threads into this one.
-SUBJECTS = ("startup", "first_point", "memory", "attached", "traffic", "training")
+SUBJECTS = ("startup", "first_point", "many_runs", "memory", "attached", "traffic", "training")
 
 
 def main() -> int:
@@ -40,7 +40,7 @@ def run(names: list[str], root: Path, quick: bool) -> int:
     settle_in(root)
     bench, source, code = Bench(root, quick), real_data(), 0
     modules = {name: importlib.import_module(f"tests.benchmarks.{name}") for name in names if name != "training"}
-    if source is not None and set(names) - {"startup", "first_point"}:
+    if source is not None and set(names) - {"startup", "first_point", "many_runs"}:
         import_real_data(source)
     for name in names:
         if name == "training" and (environment := worker_environment()) != os.environ:

@@ -137,6 +137,9 @@ def stop(run: Run, json: Json = False) -> None:
 @app.command()
 def runs(
     tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", metavar="WORDS", help="E.g. 'state:finished loss:<0.01 -conv'.")
+    ] = None,
     json: Json = False,
     plain: Plain = False,
 ) -> None:
@@ -145,7 +148,37 @@ def runs(
     from tuiae.console.tables import show_runs
     from tuiae.runs.layout import runs_dir
 
-    show_runs(runs_dir(), Output(json, plain), tag)
+    show_runs(runs_dir(), Output(json, plain), tag, filter_)
+
+
+@app.command()
+def label(
+    run: Run,
+    name: Annotated[str | None, typer.Option(help="What to call it; empty takes the name away.")] = None,
+    note: Annotated[str | None, typer.Option(help="What to remember about it.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Add a tag; again.")] = None,
+    untags: Annotated[list[str] | None, typer.Option("--untag", metavar="TAG", help="Take a tag away; again.")] = None,
+    json: Json = False,
+) -> None:
+    """Name, note and tag a run; without options, show them."""
+    from tuiae.console.keeping import label_run
+    from tuiae.console.output import Output
+
+    label_run(find(run), name, note, tags or (), untags or (), Output(json))
+
+
+@app.command()
+def delete(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids, prefixes, names or paths.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete runs for good, weights and all; live ones are refused."""
+    from tuiae.console.keeping import delete_runs
+    from tuiae.console.output import Output
+    from tuiae.runs.layout import runs_dir
+
+    raise typer.Exit(delete_runs([find(run) for run in runs], runs_dir(), Output(json), yes=yes))
 
 
 @app.command()

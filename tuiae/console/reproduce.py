@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from tuiae.export.extras import FIGURES_NEED, need
 from tuiae.export.findings import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Report, WorkSection, tally
 from tuiae.files import replace_text
 from tuiae.studies.reproduce import WorkResult, reproduce
+from tuiae.studies.verdict_file import REPORTS, Verdicts, write_verdicts
 from tuiae.studies.work_plan import Plan, make_plan
 
 STYLES = dict(zip(MARKS, ("green", "yellow", "red", "dim"), strict=True))
@@ -74,8 +76,11 @@ def _check_ready(wishes: Wishes) -> None:
 def _tell(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Output) -> None:
     from tuiae.studies.report import report
 
-    written = _write_html(results, root, wishes, output)
     findings = report(results)
+    for result, work in zip(results, findings.works, strict=True):
+        runs, problems = len(result.runs), result.problems
+        write_verdicts(root, Verdicts(work.name, wishes.quick, time.time(), runs, work.claims, problems))
+    written = _write_html(results, root, wishes, output)
     if output.json:
         output.document(_document(results, findings, written))
     else:
@@ -107,7 +112,7 @@ def _write_html(results: Sequence[WorkResult], root: Path, wishes: Wishes, outpu
     output.note("drawing the figures")
     page = to_html(report(results, [illustrate(result, output.note) for result in results]))
     names = [result.plan.name for result in results]
-    path = wishes.html or root / "reports" / f"{names[0] if len(names) == 1 else 'works'}.html"
+    path = wishes.html or root / REPORTS / f"{names[0] if len(names) == 1 else 'works'}.html"
     # No run directory, so lists of runs pass it over.
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, page)

@@ -8,40 +8,53 @@ from typing import Any
 
 from tuiae.console.output import Output, is_terminal
 from tuiae.data.registry import list_datasets
+from tuiae.errors import ConfigError
 from tuiae.preset_files import list_presets
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.listing import RunLister, RunRow
+from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.runs.summary import summarise
-from tuiae.ui.render.status import RUN_NUMBERS, note_line, run_cells, run_columns
+from tuiae.ui.render.run_list import plain_cells, plain_columns, plain_numbers
+from tuiae.ui.render.status import note_line
 from tuiae.ui.render.text import count, duration, number
 
 METRICS = ("loss", "reconstruction", "kl", "accuracy", "mse", "wrong_pixels")
 """Those of them that a run has are shown."""
 
 
-def show_runs(root: Path, output: Output, tag: str | None = None) -> None:
-    """Every run, or every run with a tag, newest first."""
-    rows, now = RunLister(root).rows(), time.time()
+def show_runs(root: Path, output: Output, tag: str | None = None, words: str | None = None) -> None:
+    """Every run, or those with a tag or found by words, newest first.
+
+    Raises:
+        ConfigError: a key that no run has.
+    """
+    rows, now = RunLister(root).rows(histories=words is not None and "best" in words), time.time()
     if tag is not None:
         rows = tuple(row for row in rows if tag in row.tags)
+    if words is not None:
+        query = parse_query(words, rows)
+        if query.problem:
+            raise ConfigError(f"--filter: {query.problem}", HELP)
+        rows = query.find(rows)
     if output.json:
         output.document([_run_record(row, now) for row in rows])
     elif not rows:
         which = "no runs" if tag is None else f"no run with the tag {tag}"
+        which = which if words is None else "no such run"
         output.line(f"{which} in {root} yet; start one with `tuiae run`")
     else:
-        names = run_columns(rows)
-        cells = ((cell.plain for cell in run_cells(row, now)[: len(names)]) for row in rows)
-        output.table(names, cells, right=RUN_NUMBERS)
+        output.table(plain_columns(rows), plain_cells(rows, now), right=plain_numbers())
 
 
 def _run_record(row: RunRow, now: float) -> dict[str, Any]:
     status = row.status
     fields = ("state", "epoch", "epochs", "device", "test_loss", "test_accuracy")
     return {
-        "run": row.path.name,
+        "run": row.id,
+        "name": row.name or None,
+        "note": row.note or None,
         "dataset": row.dataset or None,
         "model": row.model or None,
         "tags": list(row.tags),

@@ -1,15 +1,21 @@
-"""Many runs at once: what a list shows of each, without reading its history."""
+"""Many runs at once: what a list shows of each, read again only when it can have changed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from tuiae.config import settings_of
 from tuiae.files import read_json
-from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.labels import Label, label_path, read_label, tags_of
+from tuiae.runs.layout import RunPaths, is_run
 from tuiae.runs.reader import read_config, read_status
 from tuiae.runs.snapshot import Status
-from tuiae.runs.tags import read_tags
+from tuiae.runs.trend import LossTrend
 
 
 @dataclass(frozen=True)
@@ -21,29 +27,133 @@ class RunRow:
     dataset: str = ""
     model: str = ""
     tags: tuple[str, ...] = ()
+    preset: str = ""
+    name: str = ""
+    """The display name, empty where nobody gave one."""
+    note: str = ""
+    pinned: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Every dotted key of the config."""
+    host: str = ""
+    parent: str = ""
+    """The run that it was forked from, and where."""
+    best: float | None = None
+    """Lowest test loss; None while the history was not read."""
+    trend: tuple[float, ...] = ()
+    """Test losses from the first to the last, thinned."""
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def title(self) -> str:
+        """What to call it: the display name, else the id."""
+        return self.name or self.path.name
+
+
+@dataclass
+class _Known:
+    """What was read of a run, and the times of the files that it came from."""
+
+    stamp: tuple[int, int]
+    row: RunRow
+    trend: LossTrend | None = None
+    read: tuple[int, int] = (-1, -1)
+    """The stamp at which the events were read: a worker that writes any writes its status as well."""
 
 
 class RunLister:
-    """Lists the runs again and again; what cannot change any more is read once."""
+    """Lists the runs again and again. A run costs two looks at times; files are read when those differ."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._known: dict[str, tuple[int, RunRow]] = {}
+        self._known: dict[str, _Known] = {}
 
-    def rows(self) -> tuple[RunRow, ...]:
-        """Every run, newest first."""
-        return tuple(self._row(run) for run in list_runs(self._root))
+    def rows(self, *, histories: bool = False, most: int | None = None) -> tuple[RunRow, ...]:
+        """Every run, or so `most`, newest first. An unchanged run is the same object as in the last answer.
 
-    def _row(self, run: RunPaths) -> RunRow:
-        try:
-            stamp = run.status.stat().st_mtime_ns
-        except OSError:
-            stamp = 0
-        known = self._known.get(run.id)
-        if known is not None and known[0] == stamp and not known[1].status.live:
-            return known[1]
-        config, status = read_config(run), read_status(run)
-        names = (config.data.dataset, config.model.family) if config else ("", "")
-        row = RunRow(run.root, status, *names, read_tags(read_json(run.meta)))
-        self._known[run.id] = (stamp, row)
-        return row
+        `histories`: read the events too, for `best` and `trend`; the first time this is what takes long.
+        """
+        names = _list_names(self._root)
+        rows: list[RunRow] = []
+        for name in names:
+            if most is not None and len(rows) == most:
+                return tuple(rows)
+            row = self._row(name, histories)
+            if row is not None:
+                rows.append(row)
+        if len(self._known) > len(rows):
+            there = {row.id for row in rows}
+            self._known = {name: known for name, known in self._known.items() if name in there}
+        return tuple(rows)
+
+    def _row(self, name: str, histories: bool) -> RunRow | None:
+        run = RunPaths(self._root / name)
+        stamp = (_changed(run.status), _changed(label_path(run)))
+        known = self._known.get(name)
+        if known is None or known.stamp != stamp or known.row.status.live:
+            if (known is None or not stamp[0]) and not is_run(run.root):
+                return None
+            row = _read(run, known.row if known and known.row.settings else None)
+            if known is None:
+                known = self._known[name] = _Known(stamp, row)
+            elif row != known.row:
+                known.row = row
+            known.stamp = stamp
+        if histories:
+            self._read_history(run, known)
+        return known.row
+
+    def _read_history(self, run: RunPaths, known: _Known) -> None:
+        if known.stamp == known.read and not known.row.status.live:
+            return
+        known.read = known.stamp
+        known.trend = known.trend or LossTrend(run)
+        if known.trend.poll() and (known.trend.best, known.trend.points) != (known.row.best, known.row.trend):
+            known.row = replace(known.row, best=known.trend.best, trend=known.trend.points)
+
+
+def _list_names(root: Path) -> list[str]:
+    """Names that may be runs, newest first; a leading dot marks one that is still being made, or goes."""
+    try:
+        with os.scandir(root) as entries:
+            return sorted((e.name for e in entries if not e.name.startswith(".") and not e.is_file()), reverse=True)
+    except OSError:
+        return []
+
+
+def _changed(path: Path) -> int:
+    """When a file was last written, in nanoseconds; 0 when it is not there."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _read(run: RunPaths, before: RunRow | None) -> RunRow:
+    """A row from the files. A config that could be read before stands: it only changes while a worker is started."""
+    status, label = read_status(run), read_label(run)
+    if before is not None and before.status.epochs == status.epochs:
+        return replace(before, status=status, **_labelled(run, label))
+    config, meta = read_config(run), read_json(run.meta)
+    settings = {sys.intern(key): value for key, value in settings_of(config).items()} if config else {}
+    dataset, model, preset = (config.data.dataset, config.model.family, config.name) if config else ("", "", "")
+    host = meta.get("host")
+    row = RunRow(run.root, status, dataset, model, preset=preset, settings=settings, parent=_parent(meta))
+    row = replace(row, host=host if isinstance(host, str) else "", **_labelled(run, label, meta))
+    return row if before is None else replace(row, best=before.best, trend=before.trend)
+
+
+def _labelled(run: RunPaths, label: Label, meta: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    tags = tags_of(run, meta, label)
+    return {"name": label.name, "note": label.note, "pinned": label.pinned, "tags": tags}
+
+
+def _parent(meta: Mapping[str, Any]) -> str:
+    """`id at epoch 4` of the run that this one was forked from; empty without one."""
+    parent = meta.get("parent")
+    if not isinstance(parent, dict) or not isinstance(parent.get("run"), str):
+        return ""
+    epoch = parent.get("epoch")
+    return f"{parent['run']} at epoch {epoch:g}" if isinstance(epoch, (int, float)) else parent["run"]

@@ -6,8 +6,9 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from tuiae.runs.labels import read_label, tags_of
+from tuiae.runs.layout import RunPaths
 from tuiae.runs.snapshot import Snapshot
-from tuiae.runs.tags import read_tags
 
 SPLITS = ("train", "train-eval", "test", "speed")
 
@@ -25,11 +26,14 @@ def summarise(snapshot: Snapshot) -> dict[str, Any]:
     }
     seconds = snapshot.series.get(("speed", "epoch_seconds"))
     rates = snapshot.series.get(("speed", "images_per_second"))
-    status = snapshot.status
+    status, run = snapshot.status, RunPaths(snapshot.path)
+    label = read_label(run)
     return {
         "run": snapshot.id,
         "dir": str(snapshot.path),
-        "tags": list(read_tags(snapshot.meta)),
+        "name": label.name,
+        "note": label.note,
+        "tags": list(tags_of(run, snapshot.meta, label)),
         "state": status.state,
         "device": status.device,
         "epochs": status.epoch,

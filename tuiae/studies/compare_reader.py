@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tuiae.files import read_json
+from tuiae.runs.labels import tags_of
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.runs.tags import read_tags
 from tuiae.studies.compare import Comparison, compare
 
 PICTURE_SECONDS = 2.0  # between samples of a live run: reading and drawing them costs the most
@@ -71,5 +70,5 @@ class _Followed:
 
 
 def tagged_runs(root: Path, tag: str) -> list[RunPaths]:
-    """Every run that carries a tag in its meta.json, oldest first."""
-    return [run for run in reversed(list_runs(root)) if tag in read_tags(read_json(run.meta))]
+    """Every run that carries a tag, oldest first."""
+    return [run for run in reversed(list_runs(root)) if tag in tags_of(run)]

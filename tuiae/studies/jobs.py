@@ -20,7 +20,8 @@ from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.tags import check_tags
 from tuiae.runs.writer import create_run
 from tuiae.studies.library import Library, is_busy, is_finished
-from tuiae.studies.plan import Job, check_jobs, finished_runs, known_runs, make_ready, pin, resolve, twins
+from tuiae.studies.plan import Job, finished_runs, known_runs, pin, resolve, twins
+from tuiae.studies.ready import check_jobs, make_ready
 
 __all__ = ["Job", "News", "Progress", "check_jobs", "finished_runs", "known_runs", "make_ready", "run_jobs"]
 

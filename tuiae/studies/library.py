@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tuiae.config import RunConfig
-from tuiae.files import read_json
 from tuiae.runs.history import read_edits
+from tuiae.runs.labels import tags_of
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.process import is_held
 from tuiae.runs.reader import read_config, read_status
-from tuiae.runs.tags import read_tags
 
 
 class Library:
@@ -28,7 +27,7 @@ class Library:
     def _config_of(self, run: RunPaths) -> RunConfig | None:
         """None for a run without the tag, or of a config that this version does not know, or that somebody edited."""
         if run.id not in self._configs:
-            tagged = self._tag in read_tags(read_json(run.meta))
+            tagged = self._tag in tags_of(run)
             self._configs[run.id] = read_config(run) if tagged and not read_edits(run) else None
         return self._configs[run.id]
 

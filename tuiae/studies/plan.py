@@ -1,4 +1,4 @@
-"""The jobs of a study: checked before anything trains, and known again by their config."""
+"""The jobs of a study, known again by their config; nothing here opens a dataset or a device."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuiae.config import RunConfig, dump_config
-from tuiae.data.dataset import Progress as Report
-from tuiae.errors import ConfigError, TuiaeError
-from tuiae.preflight import check, put_on_encoder
+from tuiae.errors import ConfigError
+from tuiae.preflight import check
 from tuiae.runs.layout import RunPaths
 from tuiae.studies.library import Library, is_finished
 
@@ -48,50 +47,6 @@ def known_runs(jobs: Sequence[Job], root: Path, tag: str) -> dict[str, RunPaths]
         if run is not None:
             found[job.label] = run
     return found
-
-
-def make_ready(jobs: Sequence[Job], root: Path, tag: str, report: Report | None = None) -> tuple[str, ...]:
-    """`check_jobs`, then prepare the images of those still to be trained.
-
-    Raises:
-        TuiaeError: naming the job, its cause and next step. DataError: images not to be had.
-    """
-    # Here, not above: what reads a study need not open datasets.
-    from tuiae.data.prepare import prepare
-
-    warnings = check_jobs(jobs, root)
-    there = finished_runs(jobs, root, tag)
-    missing = [job.config.data for job in jobs if job.label not in there]
-    for dataset, size in dict.fromkeys((data.dataset, data.image_size) for data in missing):
-        prepare(dataset, size, progress=report)
-    return warnings
-
-
-def check_jobs(jobs: Sequence[Job], root: Path) -> tuple[str, ...]:
-    """Check every job against what is there, an encoder that is still to come by its job; returns warnings, each once.
-
-    Raises:
-        TuiaeError: naming the job, its cause and next step.
-    """
-    by_label = {job.label: job for job in in_order(jobs)}
-    devices = _ask_devices(jobs)
-    warnings: dict[str, None] = {}
-    for job in jobs:
-        config = put_on_encoder(job.config, by_label[job.encoder].config) if job.encoder else job.config
-        try:
-            warnings |= dict.fromkeys(check(config, root, devices).warnings)
-        except TuiaeError as error:
-            raise type(error)(f"{job.label}: {error.cause}", error.hint) from error
-    return tuple(warnings)
-
-
-def _ask_devices(jobs: Sequence[Job]) -> list[str] | None:
-    """Imports torch: only worth it when an accelerator is asked for by name."""
-    if all(job.config.training.device in ("auto", "cpu") for job in jobs):
-        return None
-    from tuiae.training.device import list_devices
-
-    return list_devices()
 
 
 def in_order(jobs: Sequence[Job]) -> Sequence[Job]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuiae.config import RunConfig
-from tuiae.studies.jobs import Job
+from tuiae.studies.plan import Job
 from tuiae.studies.works import RunSpec, Work, load_work, run_configs
 
 TAG = "work:"

@@ -53,12 +53,31 @@ LIVE = (
 RUNS = (
     Key("enter", "open", "Open", "open the run"),
     Key("space", "select", "Select", "select, or not"),
+    Key("a", "select_all", "", "select all shown, or none"),
+    Key("slash", "find", "Find", "find by words, key:value"),
+    Key("s", "sort", "", "sort by the next column"),
+    Key("S", "reverse", "", "the other way round"),
     Key("c", "compare", "Compare", "compare the selected"),
-    Key("escape", "back", "Back", "back to the open run"),
+    Key("N", "rename", "", "give it a name"),
+    Key("f2", "rename", "", ""),
+    Key("t", "tags", "", "its tags"),
+    Key("n", "note", "", "write a note"),
+    Key("asterisk", "pin", "", "keep on top, or not"),
+    Key("D", "delete", "", "delete, after a question"),
+    Key("delete", "delete", "", ""),
+    Key("R", "resume", "", "go on with it"),
+    Key("f", "fork", "", "fork it, with changes"),
+    Key("y", "copy", "", "copy its command"),
+    Key("escape", "back", "Back", "show all; back to the open run"),
 )
 LATENT = (Key("escape", "back", "Back", "back to the open run"),)
 BENCH = (Key("escape", "back", "Back", "back to the open run"),)
-WORKS = (Key("escape", "back", "Back", "back to the open run"),)
+WORKS = (
+    Key("r", "run", "Run", "run the work, or go on"),
+    Key("x", "stop", "Stop", "save and stop it"),
+    *(key for key in LIVE if key.action in ("next_view", "zoom")),
+    Key("escape", "back", "Back", "back to the open run"),
+)
 COMPARE = (
     Key("m", "next_metric", "Metric", "next metric"),
     Key("l", "log_scale", "Log", "logarithmic, or not"),
@@ -76,4 +95,4 @@ ELSEWHERE = (
 
 def shown(key: str) -> str:
     """A key as people know it."""
-    return {"question_mark": "?"}.get(key, key)
+    return {"question_mark": "?", "slash": "/", "asterisk": "*"}.get(key, key)

@@ -15,7 +15,7 @@ from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.edits import propose
 from tuiae.runs.fork import fork_run
-from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.layout import LIVE_STATES, RunPaths, list_runs
 from tuiae.runs.process import is_held
 from tuiae.runs.reader import read_status
 from tuiae.runs.snapshot import Sample, Snapshot
@@ -101,22 +101,26 @@ class Session:
             raise _unwritable(snapshot.id, error) from error
         self._feed.hurry()
 
-    def resume(self) -> None:
-        """Go on with the open run from its last checkpoint.
+    def resume(self, path: Path | None = None) -> None:
+        """Go on with a run, the open one unless another is named, from its last checkpoint, and open it.
 
         Raises:
             NothingToDoError: it is live, finished, or there is none. UnknownRunError: its directory cannot be written.
         """
-        snapshot = self.snapshot
+        path = path or self.path
+        if path is None:
+            raise NothingToDoError("nothing to go on with: open a stopped run first")
+        run = RunPaths(path)
         try:
-            if snapshot is None or snapshot.status.live or is_held(RunPaths(snapshot.path)):
-                raise NothingToDoError("nothing to go on with: open a stopped run first")
-            if snapshot.status.state == "finished":
-                raise NothingToDoError(f"it has done its epochs; for more: tuiae resume {snapshot.id} --epochs N")
-            self.launcher.work_on(RunPaths(snapshot.path))
+            state = read_status(run).state
+            if state in LIVE_STATES or is_held(run):
+                raise NothingToDoError(f"{run.id} is on its way: nothing to go on with")
+            if state == "finished":
+                raise NothingToDoError(f"it has done its epochs; for more: tuiae resume {run.id} --epochs N")
+            self.launcher.work_on(run)
         except OSError as error:
-            raise _unwritable(snapshot.id if snapshot else "", error) from error
-        self.open(snapshot.path)
+            raise _unwritable(run.id, error) from error
+        self.open(path)
 
     def edit(self, changes: Mapping[str, Any]) -> None:
         """Change the open run's training while it runs: editable keys with their new values.

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.runs.listing import RunRow
 from tuiae.runs.snapshot import Note, Snapshot, Status
 from tuiae.ui.render import palette
 from tuiae.ui.render.facts import Fact
-from tuiae.ui.render.text import ago, clean, count, duration, number, percent, shorten
+from tuiae.ui.render.text import clean, count, duration, number, shorten
 
 SIGNS = {
     "starting": ("◌", palette.YELLOW),
@@ -26,50 +24,13 @@ SIGNS = {
     "lost": ("?", palette.VERMILLION),
 }
 BAR = 10  # cells
-MARK = "◆"
-"""Stands behind the name of a run that is selected in a list."""
-MARK_CELLS = 2
 LEAST_ID = 16  # cells of a run's id: `20261120-224105…`
-RUN_COLUMNS = ("run", "state", "dataset", "model", "epoch", "test loss", "accuracy", "age", "tags")
-RUN_NUMBERS = ("epoch", "test loss", "accuracy", "age")
 
 
 def state_text(state: str) -> Text:
     """`● running`, each state with a sign of its own."""
     sign, color = SIGNS.get(state, ("·", palette.GREY))
     return Text(f"{sign} {clean(state)}", color)
-
-
-def run_columns(rows: Sequence[RunRow]) -> tuple[str, ...]:
-    """The columns worth showing: the last, of tags, when there are any."""
-    return RUN_COLUMNS if any(row.tags for row in rows) else RUN_COLUMNS[:-1]
-
-
-def run_cells(row: RunRow, now: float) -> list[Text]:
-    """A run in a list, one text for each of RUN_COLUMNS."""
-    status = row.status
-    age = ago(max(0.0, now - status.heartbeat)) if status.heartbeat else ago(None)
-    return [
-        run_name(row.path.name),
-        state_text(status.state),
-        Text(clean(row.dataset, 30) or "–"),
-        Text(clean(row.model) or "–"),
-        Text(f"{status.epoch}/{status.epochs}"),
-        Text(number(status.test_loss)),
-        Text(percent(status.test_accuracy)),
-        Text("now" if status.live else age),
-        Text(clean(" ".join(row.tags), 40)),
-    ]
-
-
-def run_name(name: str) -> Text:
-    """A run's id as a list shows it."""
-    return Text(clean(name, 60))
-
-
-def marked(name: Text, room: int) -> Text:
-    """The name of a selected run: the mark stands behind `room` cells, one above the other in a column."""
-    return Text(f"{name.plain}{' ' * (room - name.cell_len)} {MARK}", f"bold {palette.SKY}")
 
 
 def title_line(snapshot: Snapshot, width: int) -> Text:

@@ -67,6 +67,11 @@ def count(value: int | None) -> str:
     return f"{value:,}"
 
 
+def megabytes(size: int) -> str:
+    """Bytes as `3.9 MB`, `1.2 GB`."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
 def duration(seconds: float | None) -> str:
     """`0:42`, `1:02:33`."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:

@@ -59,7 +59,7 @@ class HelpDialog(ModalScreen[None]):
 
 
 def _rows(keys: Sequence[Key]) -> list[tuple[str, str]]:
-    return [(shown(key.key), key.help) for key in keys]
+    return [(shown(key.key), key.help) for key in keys if key.help]
 
 
 def _table(groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> Text:

@@ -1,52 +1,47 @@
-"""All runs, to open one of them or to compare several."""
+"""All runs: to find one, to open or compare some, to name, tag, note, pin, resume, fork or delete them."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from rich.cells import cell_len
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.widgets import DataTable, Static
+from textual.widgets import Input, Static
 
-from tuiae.runs.listing import RunLister, RunRow
+from tuiae.config import RunConfig
+from tuiae.runs.checkpoints import all_checkpoints
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.listing import RunRow
+from tuiae.runs.query import HELP, parse_query
 from tuiae.ui.keys import RUNS
-from tuiae.ui.render.status import MARK_CELLS, RUN_COLUMNS, RUN_NUMBERS, marked, run_cells, run_columns, run_name
-from tuiae.ui.screens.base import BaseScreen
-from tuiae.ui.session import Session
+from tuiae.ui.list_feed import ListFeed, RunsListed, listed
+from tuiae.ui.render.run_command import run_line
+from tuiae.ui.render.run_list import next_sort, sort_by
+from tuiae.ui.render.text import clean
+from tuiae.ui.screens.changes import ForkDialog
+from tuiae.ui.screens.labelling import Labelling
+from tuiae.ui.screens.removing import Removing
+from tuiae.ui.session import NothingToDoError, Session
+from tuiae.ui.widgets.line_table import LineTable
+from tuiae.ui.widgets.run_details import RunDetails
+from tuiae.ui.widgets.run_table import RunTable
 
-REFRESH_SECONDS = 2.0
-WIDE = 110  # columns from which every column of the table fits but the tags
-WIDEST = 140
-NARROW_COLUMNS = ("run", "state", "epoch", "test loss")
-
-
-class RunsListed(Message):
-    """The runs as they are now, newest first."""
-
-    def __init__(self, rows: tuple[RunRow, ...]) -> None:
-        super().__init__()
-        self.rows = rows
+MARK_CELLS = 3
 
 
-class RunTable(DataTable[Text]):
-    """Its Enter comes before the screen's, so it has the screen's name for it."""
-
-    BINDINGS = [Binding(key.key, f"screen.{key.action}", key.label) for key in RUNS if key.key == "enter"]
-
-
-class RunsScreen(BaseScreen):
+class RunsScreen(Labelling, Removing):
     """A table that keeps its cursor, and what is selected, while runs come and go."""
 
     NAME = "all runs"
     BINDINGS = [key.binding for key in RUNS]
+    AUTO_FOCUS = "#runs"
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide"), (140, "-broad")]
 
     class Opened(Message):
         """A run was chosen."""
@@ -64,119 +59,213 @@ class RunsScreen(BaseScreen):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._lister = RunLister(session.root)
-        self._paths: dict[str, Path] = {}
-        self._layout: tuple[list[str], dict[str, int]] = ([], {})
-        self._selected: dict[str, None] = {}  # in the order of selection
+        self._feed = ListFeed(session.root, self.post_message, listed())
+        self._listed = False
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="body"):
-            yield RunTable(cursor_type="row", zebra_stripes=False)
-            yield Static(id="empty")
-
-    def on_mount(self) -> None:
-        self.set_interval(REFRESH_SECONDS, self.refresh_rows)
+            with Horizontal(id="list"):
+                yield RunTable()
+                yield RunDetails(id="details")
+            yield Static("reading the runs…", id="empty")
+            yield Input(placeholder=HELP, id="filter", compact=True)
 
     def on_screen_resume(self) -> None:
-        self.refresh_rows()
+        self._feed.resume()
 
-    def on_resize(self) -> None:
-        self.refresh_rows()
+    def on_screen_suspend(self) -> None:
+        self._feed.pause()
 
-    def refresh_rows(self) -> None:
-        """List the runs in a thread: a directory on NFS may take its time."""
-        if self.is_current:
-            threading.Thread(target=lambda: self.post_message(RunsListed(self._lister.rows())), daemon=True).start()
+    def on_unmount(self) -> None:
+        self._feed.close()
+
+    @property
+    def table(self) -> RunTable:
+        return self.query_one(RunTable)
+
+    # What is listed
 
     @on(RunsListed)
-    def _listed(self, event: RunsListed) -> None:
-        table = self.query_one(DataTable)
-        table.display = bool(event.rows)
-        table.border_title = f"runs · {len(event.rows)}"
+    def _take_rows(self, event: RunsListed) -> None:
+        self._listed = self._listed or event.complete
+        self.table.take(event.rows)
+        self._show()
+
+    def _show(self) -> None:
+        """What stands around the table follows from what it shows."""
+        table = self.table
+        shown, every = len(table.shown), len(table.rows)
+        words = self.query_one("#filter", Input).value.strip()
+        more = "" if self._listed else "…"
+        table.border_title = f"runs · {shown} of {every}{more}" if words else f"runs · {every}{more}"
+        self.query_one("#list").display = bool(shown)
         empty = self.query_one("#empty", Static)
-        empty.display = not event.rows
-        empty.update(Text(f"no runs in {self.session.root} yet\n\n2 goes to the form, r starts one", justify="center"))
-        names: tuple[str, ...] = NARROW_COLUMNS if self.size.width < WIDE else RUN_COLUMNS[:-1]
-        if self.size.width >= WIDEST:
-            names = run_columns(event.rows)
-        self._paths = {row.path.name: row.path for row in event.rows}
-        self._selected = {name: None for name in self._selected if name in self._paths}
-        cells = {row.path.name: _cells(row, names) for row in event.rows}
-        widths = {name: max(cell_len(name), *(line[name].cell_len for line in cells.values()), 0) for name in names}
-        for name in self._selected:
-            cells[name]["run"] = marked(cells[name]["run"], widths["run"])
-        widths["run"] += MARK_CELLS
-        self._count_selected()
-        if (list(cells), widths) != self._layout:
-            self._rebuild(table, cells, widths)
-            return
-        for run_id, line in cells.items():
-            for name, cell in line.items():
-                if table.get_cell(run_id, name) != cell:
-                    table.update_cell(run_id, name, cell)
+        empty.display = not shown
+        if not every and self._listed:
+            empty.update(
+                Text(f"no runs in {self.session.root} yet\n\n2 goes to the form, r starts one", justify="center")
+            )
+        elif every and not shown:
+            empty.update(
+                Text(f"none of {every} runs is found by\n{clean(words, 60)}\n\nescape shows all", justify="center")
+            )
+        self.query_one(RunDetails).show(table.row_under)
+        self._hint()
 
-    def _rebuild(self, table: DataTable[Text], cells: dict[str, dict[str, Text]], widths: dict[str, int]) -> None:
-        """Runs came or went, or widths changed: fill the table anew, and leave the cursor on its run.
+    def _hint(self) -> None:
+        number = len(self.table.selected)
+        if problem := self.table.query_words.problem:
+            self.message.say(problem, "caution")
+        elif number:
+            words = "c compares them" if number > 1 else "space selects more"
+            self.message.hint(f"{number} selected · {words}", "quiet")
+        else:
+            self.message.hint("space selects runs, c compares them · / finds · s sorts · D deletes", "quiet")
 
-        The widths are given: left to itself, a table that was cleared of its columns may keep those of the headers.
-        """
-        before = self._layout[0]
-        under = before[table.cursor_row] if table.is_valid_row_index(table.cursor_row) else ""
-        table.clear(columns=True)
-        self._layout = (list(cells), widths)
-        for name, width in widths.items():
-            table.add_column(Text(name, justify="right" if name in RUN_NUMBERS else "left"), key=name, width=width)
-        for run_id, line in cells.items():
-            table.add_row(*line.values(), key=run_id)
-        if under in cells:
-            table.move_cursor(row=list(cells).index(under))
-        table.focus()
+    @on(LineTable.Moved)
+    def _moved(self, event: LineTable.Moved) -> None:
+        if not isinstance(event, LineTable.Chosen):
+            self.query_one(RunDetails).show(self.table.row_under)
 
-    @on(DataTable.RowSelected)
-    def _chosen(self, event: DataTable.RowSelected) -> None:
-        event.stop()
-        self.post_message(self.Opened(self._paths[str(event.row_key.value)]))
+    @on(LineTable.Chosen)
+    def _chosen(self, event: LineTable.Chosen) -> None:
+        self._on_row(lambda row: self.post_message(self.Opened(row.path)))
+
+    @on(LineTable.Pointed)
+    def _pointed(self, event: LineTable.Pointed) -> None:
+        if event.row < 0:
+            key = self.table.column_at(event.x)
+            if key:
+                self._sort(lambda: sort_by(key, self.table.sort))
+        elif event.x < MARK_CELLS:
+            self.table.move_to(event.row)
+            self.table.toggle(self.table.under)
+            self._hint()
+        else:
+            self.table.press_row(event.row)
+
+    # Finding and ordering
+
+    def action_find(self) -> None:
+        """Type what to find."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Changed, "#filter")
+    def _typed(self, event: Input.Changed) -> None:
+        self.message.forget_trouble()
+        self.table.query_words = parse_query(event.value, self.table.rows)
+        self.table.rearrange()
+        self._show()
+
+    @on(Input.Submitted, "#filter")
+    def _found(self) -> None:
+        self.query_one("#filter").display = bool(self.query_one("#filter", Input).value.strip())
+        self.table.focus()
+
+    def action_back(self) -> None:
+        """Show all again; with nothing left out, back to the open run."""
+        field = self.query_one("#filter", Input)
+        if field.display:
+            field.value = ""
+            field.display = False
+            self.table.focus()
+        else:
+            self.app.switch_mode("live")
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        self._sort(lambda: next_sort(self.table.sort, self.table.columns))
+
+    def action_reverse(self) -> None:
+        """The other way round."""
+        self._sort(lambda: replace(self.table.sort, falling=not self.table.sort.falling))
+
+    def _sort(self, order: Callable[[], Any]) -> None:
+        self.table.order(order())
+        sort = self.table.sort
+        words = f"by {sort.key}, {'highest' if sort.falling else 'lowest'} first" if sort.key else "newest first"
+        self.message.forget_trouble()
+        self.message.say(words, "quiet")
+
+    # Selecting
+
+    def _on_row(self, act: Callable[[RunRow], Any]) -> None:
+        """Do something to the run under the cursor, if there is one; what is wrong with it is said."""
+        row = self.table.row_under
+        if row is not None:
+            self.message.forget_trouble()
+            self.attempt(act, row)
+
+    @property
+    def meant(self) -> tuple[RunRow, ...]:
+        """The selected runs, else the one under the cursor."""
+        chosen = tuple(row for row in self.table.rows if row.id in self.table.selected)
+        under = self.table.row_under
+        return chosen or ((under,) if under is not None else ())
 
     def action_open(self) -> None:
         """Open the run under the cursor."""
-        self.query_one(DataTable).action_select_cursor()
+        self.table.action_choose()
 
     def action_select(self) -> None:
-        """Select the run under the cursor for a comparison, or take it out again, and go to the next."""
-        table = self.query_one(DataTable)
-        if not table.is_valid_row_index(table.cursor_row):
-            return
-        name = self._layout[0][table.cursor_row]
-        if name in self._selected:
-            del self._selected[name]
-        else:
-            self._selected[name] = None
-        room = self._layout[1]["run"] - MARK_CELLS
-        table.update_cell(name, "run", marked(run_name(name), room) if name in self._selected else run_name(name))
-        table.action_cursor_down()
-        self.message.forget_trouble()
-        self._count_selected()
+        """Select the run under the cursor, or take it out again, and go to the next."""
+        if self.table.under:
+            self.table.toggle(self.table.under)
+            self.table.action_move(1)
+            self.message.forget_trouble()
+            self._hint()
 
-    def _count_selected(self) -> None:
-        number = len(self._selected)
-        words = f"{number} selected · c compares them" if number > 1 else f"{number} selected · space selects more"
-        self.message.hint(words if number else "space selects runs, c compares them", "quiet")
+    def action_select_all(self) -> None:
+        """Select all that are shown; when they are already, none."""
+        shown = [row.id for row in self.table.shown]
+        rest = [run_id for run_id in shown if run_id not in self.table.selected]
+        self.table.toggle(*(rest or shown))
+        self.message.forget_trouble()
+        self._hint()
 
     def action_compare(self) -> None:
         """Lay the selected runs beside each other."""
-        if len(self._selected) < 2:
-            told = "one run is selected" if self._selected else "no run is selected"
+        chosen = [row for row in self.table.rows if row.id in self.table.selected]
+        if len(chosen) < 2:
+            told = "one run is selected" if chosen else "no run is selected"
             self.message.insist(f"{told}: select two or more with space, then press c", "caution")
             return
-        self.post_message(self.CompareWanted([self._paths[name] for name in self._selected]))
+        self.post_message(self.CompareWanted([row.path for row in chosen]))
 
-    def action_back(self) -> None:
-        """Back to the open run."""
+    # Going on with runs
+
+    def action_resume(self) -> None:
+        """Go on with the run under the cursor from its last checkpoint, and open it."""
+        self._on_row(self._resume)
+
+    def _resume(self, row: RunRow) -> None:
+        if row.status.live:
+            raise NothingToDoError(f"{row.title} is {row.status.state} already: Enter opens it")
+        self.session.resume(row.path)
         self.app.switch_mode("live")
 
+    def action_fork(self) -> None:
+        """Go on from a checkpoint of the run under the cursor with changed settings."""
+        self._on_row(self._fork)
 
-def _cells(row: RunRow, columns: tuple[str, ...]) -> dict[str, Text]:
-    cells = dict(zip(RUN_COLUMNS, run_cells(row, time.time()), strict=True))
-    for name in RUN_NUMBERS:
-        cells[name].justify = "right"
-    return {name: cells[name] for name in columns}
+    def _fork(self, row: RunRow) -> None:
+        source = RunPaths(row.path)
+        if not row.settings or not all_checkpoints(source):
+            raise NothingToDoError(f"nothing to fork: {row.title} has no checkpoint to go on from")
+
+        def fork(chosen: tuple[str, RunConfig] | None) -> None:
+            if chosen is not None and self.attempt(self.session.fork, source, *chosen):
+                self.app.switch_mode("live")
+
+        self.app.push_screen(ForkDialog(source, f"{row.preset}-fork"), fork)
+
+    def action_copy(self) -> None:
+        """Copy the command that repeats the run under the cursor."""
+        self._on_row(self._copy)
+
+    def _copy(self, row: RunRow) -> None:
+        line = run_line(row.settings, row.path)
+        self.app.copy_to_clipboard(line)
+        self.message.insist(f"copied: {line}", "good")

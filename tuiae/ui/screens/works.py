@@ -1,25 +1,194 @@
-"""The published works and their claims."""
+"""The published works: what they claim, what came of it here, and running them."""
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
-from textual.containers import Vertical
-from textual.widgets import Static
+import subprocess
+from typing import Any
 
+from textual import on
+from textual.app import ComposeResult
+from textual.message import Message
+
+from tuiae.runs.listing import RunRow
+from tuiae.studies.work_process import start_work, stop_work
+from tuiae.studies.work_state import WorkReader, WorkState
+from tuiae.studies.works import find_work, list_works
 from tuiae.ui.keys import WORKS
+from tuiae.ui.list_feed import ListFeed
+from tuiae.ui.render.works import expected_words
 from tuiae.ui.screens.base import BaseScreen
+from tuiae.ui.screens.dialogs import ChoiceDialog
+from tuiae.ui.screens.runs import RunsScreen
+from tuiae.ui.session import NothingToDoError, Session
+from tuiae.ui.widgets.line_table import LineTable
+from tuiae.ui.widgets.work_panels import WorkView
+
+
+class WorksRead(Message):
+    """The works as they are now."""
+
+    def __init__(self, states: tuple[WorkState, ...]) -> None:
+        super().__init__()
+        self.states = states
+
+    def can_replace(self, message: Message) -> bool:
+        """In a burst only the newest counts."""
+        return isinstance(message, WorksRead)
+
+
+class _Look:
+    """Makes WorksRead of the runs; the works' files are read at the first look, in the feed's thread."""
+
+    def __init__(self, session: Session) -> None:
+        self._root = session.root
+        self._reader: WorkReader | None = None
+        self._last: tuple[WorkState, ...] | None = None
+
+    def __call__(self, rows: tuple[RunRow, ...], complete: bool) -> Message | None:
+        if not complete:
+            return None
+        if self._reader is None:
+            self._reader = WorkReader(self._root, [find_work(name) for name in list_works()])
+        states = self._reader.states(rows)
+        if states == self._last:
+            return None
+        self._last = states
+        return WorksRead(states)
 
 
 class WorksScreen(BaseScreen):
-    """Works, claims, verdicts."""
+    """Works, claims, verdicts; a work runs as a process of its own, which leaving the dashboard does not end."""
 
     NAME = "works"
     BINDINGS = [key.binding for key in WORKS]
+    AUTO_FOCUS = "#works"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._feed = ListFeed(session.root, self.post_message, _Look(session), histories=False)
+        self._children: list[subprocess.Popen[bytes]] = []
 
     def compose_body(self) -> ComposeResult:
-        with Vertical(id="body"):
-            yield Static("tuiae reproduce")
+        yield WorkView()
+
+    def on_mount(self) -> None:
+        self.message.say("reading the works…", "quiet")
+
+    def on_screen_resume(self) -> None:
+        self._feed.resume()
+
+    def on_screen_suspend(self) -> None:
+        self._feed.pause()
+
+    def on_unmount(self) -> None:
+        self._feed.close()
+
+    @property
+    def view(self) -> WorkView:
+        return self.query_one(WorkView)
+
+    # What shows
+
+    @on(WorksRead)
+    def _take(self, event: WorksRead) -> None:
+        # A child that has ended stays a zombie until somebody looks.
+        self._children = [child for child in self._children if child.poll() is None]
+        self.view.show(event.states)
+        self._hint()
+
+    @on(LineTable.Moved, "#works")
+    def _moved(self, event: LineTable.Moved) -> None:
+        if not isinstance(event, LineTable.Chosen):
+            self.message.forget_trouble()
+            self.view.show_chosen()
+            self._hint()
+
+    def _hint(self) -> None:
+        state = self.view.chosen
+        if state is None:
+            return
+        if state.problem:
+            self.message.hint(state.problem, "bad")
+        elif state.running:
+            self.message.hint(f"{state.name} runs in the background, whether or not tuiae is open · x stops it", "good")
+        else:
+            self.message.hint(f"r runs {state.name}: {expected_words(state.full)} · enter opens a training", "quiet")
+
+    @on(LineTable.Pointed)
+    def _pointed(self, event: LineTable.Pointed) -> None:
+        if event.row >= 0:
+            event.table.press_row(event.row)
+
+    @on(LineTable.Chosen, "#works")
+    def _chosen_work(self) -> None:
+        self.view.trainings.focus()
+
+    @on(LineTable.Chosen, "#trainings")
+    def _chosen_training(self, event: LineTable.Chosen) -> None:
+        state = self.view.chosen
+        run = next((run for run in state.runs if run.label == event.key), None) if state else None
+        if run is None or run.row is None:
+            self.message.say(f"{event.key} has not run yet: r runs what is missing", "quiet")
+        else:
+            self.post_message(RunsScreen.Opened(run.row.path))
+
+    # Running
+
+    def action_run(self) -> None:
+        """Run the chosen work, or go on with it."""
+        state = self.view.chosen
+        if state is not None and not state.problem:
+            self.attempt(self._ask, state)
+
+    def _ask(self, state: WorkState) -> None:
+        if state.running:
+            raise NothingToDoError(f"{state.name} runs already: x stops it")
+        left = f"{state.full.missing} of {len(state.runs)} trainings, " if state.full.missing else ""
+        answers = [
+            ("full", f"The whole work: {left}{expected_words(state.full)}"),
+            ("quick", f"A quick try, of no worth as a verdict: {expected_words(state.quick)}"),
+            ("cancel", "Cancel"),
+        ]
+        question = f"{state.name} runs in the background, with its log beside the runs. What is done is kept."
+        self.app.push_screen(ChoiceDialog("run a work", question, answers), lambda answer: self._run(state, answer))
+
+    def _run(self, state: WorkState, answer: str | None) -> None:
+        if answer in ("full", "quick"):
+            self.attempt(self._start, state, answer == "quick")
+
+    def _start(self, state: WorkState, quick: bool) -> None:
+        self._children.append(start_work(self.session.root, find_work(state.name), quick=quick))
+        self.message.insist(f"{state.name} starts; it goes on when you leave", "good")
+        self._feed.hurry()
+
+    def action_stop(self) -> None:
+        """Stop the chosen work: its trainings save, and r goes on later."""
+        state = self.view.chosen
+        if state is not None:
+            self.attempt(self._stop, state)
+
+    def _stop(self, state: WorkState) -> None:
+        if not stop_work(self.session.root, state.name):
+            raise NothingToDoError(f"{state.name} is not running")
+        self.message.insist(f"{state.name} saves and stops; r goes on with it", "caution")
+        self._feed.hurry()
+
+    def action_next_view(self) -> None:
+        """The next part, where there is no room for all."""
+        view: Any = self.view
+        view.next_view()
+        self.call_after_refresh(lambda: view.main_panel.focus())
+
+    def action_zoom(self) -> None:
+        """The focused panel on the whole screen, or everything again."""
+        if self.maximized is not None:
+            self.minimize()
+        elif self.focused is not None:
+            self.maximize(self.focused)
 
     def action_back(self) -> None:
-        """Back to the open run."""
-        self.app.switch_mode("live")
+        """Back to the open run, unless one panel is alone on the screen."""
+        if self.maximized is not None:
+            self.minimize()
+        else:
+            self.app.switch_mode("live")

@@ -1,0 +1,305 @@
+"""What people call runs: `label.json`, `tuiae label`, `tuiae delete`, and finding runs by what one types."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Laboratory
+from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, new_run, script
+from terminal import Terminal
+
+from tuiae.errors import ConfigError, RunHeldError, TuiaeError, UnknownRunError
+from tuiae.files import read_json, replace_json
+from tuiae.runs.labels import Label, label_path, read_label, relabel, tags_of, write_label
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.listing import RunLister, RunRow
+from tuiae.runs.process import RunLock
+from tuiae.runs.query import parse_query
+from tuiae.runs.reader import RunReader
+from tuiae.runs.removal import delete_run, size_of
+from tuiae.runs.summary import summarise
+from tuiae.studies.compare_reader import tagged_runs
+
+
+def ended(root: Path, name: str = "", document: dict[str, object] | None = None, epochs: int = 2) -> RunPaths:
+    """A run that is over."""
+    played = script(root, document or AUTOENCODER, name)
+    played.play(epochs)
+    played.writer.close("finished")
+    return played.run
+
+
+def tag_at_start(run: RunPaths, *tags: str) -> None:
+    replace_json(run.meta, {**read_json(run.meta), "tags": list(tags)})
+
+
+def test_a_label_comes_back_as_it_was_written(runs_root: Path) -> None:
+    run = new_run(runs_root)
+    written = write_label(run, Label("  the wide one ", "first line\nsecond: é ★\n", ("a", "b", "a"), pinned=True))
+    assert written == read_label(run) == Label("the wide one", "first line\nsecond: é ★", ("a", "b"), pinned=True)
+    assert read_json(label_path(run))["v"] == 1
+    assert relabel(run, note="").note == ""
+    assert read_label(run).name == "the wide one"
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        (Label(name="x" * 81), "a name of 81 characters: at most 80"),
+        (Label(note="x" * 2001), "a note of 2001 characters: at most 2000"),
+        (Label(name="a\x1b[2J"), "U+001B"),
+        (Label(name="two\nlines"), "U+000A"),
+        (Label(note="a\u202eb"), "U+202E"),
+        (Label(tags=("no blanks",)), "tag 'no blanks'"),
+    ],
+)
+def test_what_is_no_label_is_refused_in_a_sentence_and_nothing_is_written(
+    runs_root: Path, label: Label, says: str
+) -> None:
+    run = new_run(runs_root)
+    with pytest.raises(ConfigError) as error:
+        write_label(run, label)
+    assert says in str(error.value)
+    assert not label_path(run).exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0" * 99, b"[]", b'{"name": 3, "note": ["x"], "tags": "x", "pinned": 1}', b'{"tags": [1, "two words"]}'],
+)
+def test_a_label_that_is_none_is_as_if_there_were_none(runs_root: Path, content: bytes) -> None:
+    run = new_run(runs_root)
+    label_path(run).write_bytes(content)
+    label = read_label(run)
+    assert (label.name, label.note, label.pinned) == ("", "", False)
+    assert tags_of(run) == ()
+    assert RunLister(runs_root).rows()[0].title == run.id
+
+
+def test_tags_of_a_label_replace_those_of_the_start_everywhere(lab: Laboratory) -> None:
+    run = ended(lab.runs)
+    tag_at_start(run, "old", "both")
+    assert tags_of(run) == ("old", "both")
+    relabel(run, name="mine", tag=["new"], untag=["old", "never"])
+    assert tags_of(run) == ("both", "new")
+    assert RunLister(lab.runs).rows()[0].tags == ("both", "new")
+    assert summarise(RunReader(run.root).read_all())["tags"] == ["both", "new"]
+    assert [found.id for found in tagged_runs(lab.runs, "new")] == [run.id]
+    assert tagged_runs(lab.runs, "old") == []
+    assert [found["run"] for found in lab("runs", "--tag", "new", "--json").document] == [run.id]
+    relabel(run, untag=["both", "new"])
+    assert tags_of(run) == ()
+
+
+def test_a_label_that_cannot_be_written_says_so(runs_root: Path) -> None:
+    with pytest.raises(UnknownRunError, match="cannot write the label of gone"):
+        write_label(RunPaths(runs_root / "gone"), Label("x"))
+
+
+def test_label_on_the_command_line(lab: Laboratory) -> None:
+    run = ended(lab.runs)
+    lab("label", "last", "--name", "[b]wide[/b]", "--note", "two\nlines", "--tag", "a", "--tag", "b", "--untag", "b")
+    told = lab("label", run.id).stdout
+    assert told.splitlines() == [run.id, "name  [b]wide[/b]", "tags  a", "note  two", "      lines"]
+    document = lab("label", run.id, "--name", "", "--json").document
+    assert document == {"run": run.id, "name": "", "note": "two\nlines", "tags": ["a"], "pinned": False}
+    shown = lab("show", run.id, "--json").document
+    assert (shown["name"], shown["note"], shown["tags"]) == ("", "two\nlines", ["a"])
+    assert "80" in lab("label", run.id, "--name", "x" * 81, check=2).stderr
+    assert "no run matches" in lab("label", "nobody", "--name", "x", check=2).stderr
+
+
+# Listing
+
+
+def test_what_did_not_change_is_the_same_object_and_what_did_is_read(runs_root: Path) -> None:
+    first, second = (ended(runs_root, f"2020010{day}-000000-run-0000") for day in (1, 2))
+    lister = RunLister(runs_root)
+    before = lister.rows(histories=True)
+    assert [row.id for row in before] == [second.id, first.id]
+    assert all(old is new for old, new in zip(before, lister.rows(histories=True), strict=True))
+    relabel(first, name="renamed")
+    after = lister.rows(histories=True)
+    assert after[0] is before[0]
+    assert (after[1].title, after[1].best, after[1].trend) == ("renamed", before[1].best, before[1].trend)
+    replace_json(second.status, {**read_json(second.status), "state": "stopped"})
+    assert lister.rows()[0].status.state == "stopped"
+
+
+def test_the_best_loss_follows_the_history(lab: Laboratory) -> None:
+    live = script(lab.runs)
+    lister = RunLister(lab.runs)
+    assert lister.rows(histories=True)[0].best is None
+    live.begin()
+    for epoch in (1, 2, 3):
+        live.epoch(epoch)
+        row = lister.rows(histories=True)[0]
+        assert row.best == pytest.approx(0.24 / epoch)
+        assert len(row.trend) == epoch
+    live.writer.event("start", step=4, epoch=1, text="again from a checkpoint")
+    assert lister.rows(histories=True)[0].best == pytest.approx(0.24)
+    live.writer.close("finished")
+
+
+def test_foreign_and_unreadable_directories_stop_no_list(runs_root: Path) -> None:
+    run = ended(runs_root)
+    (runs_root / "reports").mkdir()
+    (runs_root / "notes.txt").write_text("x")
+    (runs_root / "dangling").symlink_to(runs_root / "nowhere")
+    bad = new_run(runs_root, name="20200101-000000-bad-0000")
+    for path in (bad.config, bad.status, bad.meta, bad.events):
+        path.write_bytes(bytes(range(256)))
+    rows = RunLister(runs_root).rows(histories=True)
+    assert [row.id for row in rows] == [run.id, bad.id]
+    assert (rows[1].dataset, rows[1].settings, rows[1].status.state) == ("", {}, "unknown")
+    assert RunLister(runs_root / "nowhere").rows() == ()
+    assert len(RunLister(runs_root).rows(most=1)) == 1
+
+
+# Finding
+
+
+@pytest.fixture
+def rows(runs_root: Path) -> tuple[RunRow, ...]:
+    """A named autoencoder and a tagged classifier."""
+    auto = ended(runs_root, "20200101-000000-denoise-0001", epochs=2)
+    letters = ended(runs_root, "20200102-000000-letters-0002", CLASSIFIER, epochs=6)
+    relabel(auto, name="The Wide One", note="look again")
+    tag_at_start(letters, "sweep:codes")
+    return RunLister(runs_root).rows(histories=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "letters denoise"),
+        ("wide", "denoise"),
+        ("GLYPHS denoise", "denoise"),
+        ("again", "denoise"),
+        ('"wide one"', "denoise"),
+        ("-wide", "letters"),
+        ("state:finished", "letters denoise"),
+        ("state:running", ""),
+        ("model:dense", "denoise"),
+        ("-model:dense", "letters"),
+        ("tag:codes", "letters"),
+        ("sweep:codes", "letters"),
+        ("epoch:>2", "letters"),
+        ("epochs:6 epoch:<=2", "denoise"),
+        ("loss:<0.05", "letters"),
+        ("loss:0.12", "denoise"),
+        ("best:>=0.12", "denoise"),
+        ("accuracy:>90%", "letters"),
+        ("training.batch_size:8", "letters denoise"),
+        ("noise.level:0.3", "letters denoise"),
+        ("noise.level:0.2", ""),
+        ("latent:8", "letters denoise"),
+        ("freeze:", "letters denoise"),
+        ("loss:<", "letters denoise"),
+        ("device:cpu", "letters denoise"),
+        ("pinned:true", ""),
+    ],
+)
+def test_typed_words_find_runs(rows: tuple[RunRow, ...], text: str, found: str) -> None:
+    assert " ".join(row.preset for row in parse_query(text, rows).find(rows)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("dataste:mnist", "(did you mean 'dataset'?)"), ("training.leaning_rate:1", "learning_rate")]
+)
+def test_a_key_that_nothing_has_is_told_and_leaves_the_rest_in_force(
+    rows: tuple[RunRow, ...], text: str, says: str
+) -> None:
+    query = parse_query(f"wide {text}", rows)
+    assert says in query.problem
+    assert [row.preset for row in query.find(rows)] == ["denoise"]
+
+
+def test_runs_are_filtered_on_the_command_line(lab: Laboratory, rows: tuple[RunRow, ...]) -> None:
+    assert [row["run"] for row in lab("runs", "--filter", "best:<0.05", "--json").document] == [rows[0].id]
+    table = lab("runs", "--filter", "wide").stdout.splitlines()
+    assert len(table) == 2
+    assert "The Wide One" in table[1]
+    assert "did you mean 'dataset'" in lab("runs", "--filter", "dataste:x", check=2).stderr
+    assert "no such run" in lab("runs", "--filter", "nothing").stdout
+
+
+# Deleting
+
+
+def test_a_deleted_run_is_gone_and_nothing_half_deleted_is_listed(runs_root: Path) -> None:
+    kept, run = ended(runs_root), ended(runs_root)
+    assert size_of(run) > 1000
+    delete_run(run, runs_root)
+    assert [found.id for found in list_runs(runs_root)] == [kept.id]
+    assert os.listdir(runs_root) == [kept.id]
+
+
+def test_only_a_real_run_of_this_directory_can_be_deleted(runs_root: Path, tmp_path: Path) -> None:
+    elsewhere = ended(tmp_path / "elsewhere")
+    runs_root.mkdir(parents=True)
+    link = RunPaths(runs_root / "link")
+    link.root.symlink_to(elsewhere.root)
+    foreign = RunPaths(runs_root / "reports")
+    foreign.root.mkdir()
+    for run, says in ((link, "is a link"), (elsewhere, "is no run of"), (foreign, "is no run of")):
+        with pytest.raises(TuiaeError, match=says):
+            delete_run(run, runs_root)
+    run = ended(runs_root)
+    (run.samples / "away").symlink_to(elsewhere.root)
+    delete_run(run, runs_root)
+    assert elsewhere.config.is_file()
+    assert foreign.root.is_dir()
+
+
+def test_a_live_or_held_run_is_refused(runs_root: Path) -> None:
+    live = script(runs_root)
+    live.begin()
+    with pytest.raises(RunHeldError, match="is running; stop it first"):
+        delete_run(live.run, runs_root)
+    live.writer.close("finished")
+    lock = RunLock(live.run)
+    assert lock.acquire()
+    with pytest.raises(RunHeldError, match="held by another process"):
+        delete_run(live.run, runs_root)
+    assert live.run.config.is_file()
+    lock.release()
+    delete_run(live.run, runs_root)
+
+
+def test_delete_on_the_command_line(lab: Laboratory) -> None:
+    runs = [ended(lab.runs, f"2020010{day}-000000-run{day}-0000") for day in (1, 2, 3)]
+    live = script(lab.runs, name="20200104-000000-live-0000")
+    live.begin()
+    assert "say --yes" in lab("delete", "run1", check=2).stderr
+    assert "no run matches" in lab("delete", "run1", "nobody", "--yes", check=2).stderr
+    assert "is running" in lab("delete", "run1", "live", "--yes", check=6).stderr
+    assert len(list_runs(lab.runs)) == 4
+    document = lab("delete", "run1", "run2", "run1", "--yes", "--json").document
+    assert [one["run"] for one in document] == [runs[0].id, runs[1].id]
+    assert all(one["bytes"] > 0 for one in document)
+    live.writer.close("finished")
+    assert [run.id for run in list_runs(lab.runs)] == [live.run.id, runs[2].id]
+
+
+def test_on_a_terminal_deleting_asks_first(lab: Laboratory) -> None:
+    run = ended(lab.runs)
+    command = [sys.executable, "-m", "tuiae.cli", "delete", "last"]
+    for answer, left in (("n", 1), ("y", 0)):
+        with Terminal(command, 100, 24, lab.environment) as terminal:
+            terminal.wait_for("Delete this run for good?")
+            assert run.id in terminal.text()
+            terminal.send(f"{answer}\r")
+            assert terminal.exit_code() == 0
+        assert len(list_runs(lab.runs)) == left
+
+
+def test_hostile_labels_do_no_harm_to_a_terminal(lab: Laboratory) -> None:
+    run = ended(lab.runs)
+    replace_json(label_path(run), {"name": HOSTILE, "note": HOSTILE * 9, "tags": ["x"]})
+    for command in (("runs",), ("label", run.id), ("show", run.id)):
+        out = lab(*command).stdout
+        assert not {char for char in out if char != "\n" and not char.isprintable()}

@@ -1,0 +1,339 @@
+"""The list of runs at a desk: find, sort, select, name, tag, note, pin, copy, resume, fork and delete."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Laboratory
+from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Desk, Script, new_run, open_desk, script
+from textual.widgets import Input, Static, TextArea
+
+from tuiae.config import load_config, settings_of
+from tuiae.files import read_json, replace_json
+from tuiae.preset_files import find_preset
+from tuiae.runs.labels import label_path, read_label, relabel, tags_of
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.listing import RunLister, RunRow
+from tuiae.ui.render.run_command import run_line
+from tuiae.ui.render.run_details import LEVELS, draw_details, spark
+from tuiae.ui.render.run_list import Sort, arrange, column_at, header_line, next_sort, place_columns
+from tuiae.ui.render.run_list import run_line as draw_run
+from tuiae.ui.screens.live import LiveScreen
+from tuiae.ui.screens.runs import RunsScreen
+
+pytestmark = pytest.mark.usefixtures("no_worker_left")
+FAILURE = {"cause": "the loss is no longer a number at step 9", "hint": "lower training.learning_rate"}
+
+
+def played(root: Path, day: int, epochs: int, state: str = "finished", document: Any = AUTOENCODER) -> RunPaths:
+    run = script(root, document, f"2020010{day}-000000-run{day}-000{day}")
+    run.play(epochs)
+    run.writer.close(state, FAILURE if state == "failed" else None)
+    return run.run
+
+
+@pytest.fixture
+def runs(lab: Laboratory) -> list[RunPaths]:
+    """Four runs, the oldest first: two finished, one classifier that was stopped, one that failed."""
+    return [
+        played(lab.runs, 1, 6),
+        played(lab.runs, 2, 3),
+        played(lab.runs, 3, 4, "stopped", CLASSIFIER),
+        played(lab.runs, 4, 1, "failed"),
+    ]
+
+
+def short(desk: Desk) -> str:
+    """The days of the runs that show, in order."""
+    return " ".join(key[7] for key in desk.table.keys)
+
+
+async def listed(desk: Desk, count: int = 4) -> None:
+    await desk.press("1")
+    await desk.until(lambda: isinstance(desk.app.screen, RunsScreen) and len(desk.table.rows) == count)
+    await desk.until(lambda: all(row.best is not None for row in desk.table.rows))
+
+
+# Drawing
+
+
+def rows_of(root: Path) -> tuple[RunRow, ...]:
+    return RunLister(root).rows(histories=True)
+
+
+@pytest.mark.parametrize("width", [57, 77, 117, 157, 197])
+def test_columns_fit_whatever_the_width(lab: Laboratory, runs: list[RunPaths], width: int) -> None:
+    relabel(runs[0], name="漢字" * 20, tag=["x" * 60], note="n")
+    rows = rows_of(lab.runs)
+    placed = place_columns(rows, width)
+    names = [one.column.key for one in placed]
+    assert names[:2] == ["run", "state"]
+    assert "epoch" in names
+    assert header_line(placed, Sort("state")).cell_len <= width + 2
+    for row in rows:
+        line = draw_run(row, placed, time.time(), selected=True)
+        assert line.cell_len == header_line(placed, Sort()).cell_len <= width + 2
+        assert column_at(placed, 3) == "run"
+    assert (width < 190) or {"tags", "best", "note", "device"} <= set(names)
+
+
+def test_every_column_sorts_both_ways_with_what_is_missing_last(lab: Laboratory, runs: list[RunPaths]) -> None:
+    new_run(lab.runs, name="20200105-000000-run5-0005")
+
+    def order(sort: Sort) -> str:
+        return "".join(row.id[7] for row in arrange(rows_of(lab.runs), sort))
+
+    assert order(Sort()) == "54321"
+    assert order(Sort("test loss")) == "13245"
+    assert order(Sort("test loss", falling=True)) == "42315"
+    assert order(Sort("model", falling=True)) == "54213"
+    relabel(runs[1], pinned=True)
+    assert order(Sort("test loss", falling=True)) == "24315"
+    sort, seen = Sort(), []
+    for _ in range(14):
+        sort = next_sort(sort, ["run", "state", "best"])
+        seen.append(sort.key)
+    assert seen[:5] == ["run", "state", "best", "", "run"]
+
+
+def test_details_say_what_was_asked_what_came_of_it_and_what_was_written(lab: Laboratory, runs: list[RunPaths]) -> None:
+    relabel(runs[3], name="too fast", note="try a tenth\nof the rate", tag=["rates"])
+    replace_json(runs[3].meta, {**read_json(runs[3].meta), "parent": {"run": runs[0].id, "step": 8, "epoch": 2}})
+    row = rows_of(lab.runs)[0]
+    text = draw_details(row, 42, 60, time.time()).plain
+    for words in ("too fast", runs[3].id, "✗ failed", "the loss is no longer a number", "gaussian 0.3", "rates"):
+        assert words in text
+    for words in ("try a tenth\n", "of the rate", f"{runs[0].id} at epoch 2", "adam", "glyphs", "0.2400"):
+        assert words in text
+    assert all(len(line) <= 42 for line in text.splitlines())
+    assert len(draw_details(row, 20, 5, time.time()).plain.splitlines()) <= 5
+
+
+def test_a_sparkline_falls_as_its_values_do() -> None:
+    assert spark([8.0, 4.0, 2.0, 1.0], 10) == "".join(LEVELS[place] for place in (7, 5, 2, 0))
+    assert len(spark([float(value) for value in range(100)], 30)) <= 30
+    assert spark([], 10) == ""
+    assert spark([1.0, 1.0], 10, ascii_only=True).isascii()
+
+
+def test_the_command_of_a_run_repeats_it(lab: Laboratory) -> None:
+    config = load_config(find_preset("quickstart"), {"training.epochs": 3, "noise.kind": "mask"})
+    line = run_line(settings_of(config), lab.runs / "x")
+    assert line == "tuiae run quickstart --set noise.kind=mask --set training.epochs=3"
+    other = load_config(find_preset("quickstart"), {"name": "mine"})
+    assert run_line(settings_of(other), Path("/a b/x")) == "tuiae run '/a b/x/config.toml'"
+
+
+# At the desk
+
+
+async def test_typing_finds_and_escape_shows_all_again(runs: list[RunPaths]) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("slash", *"loss:")
+        assert short(desk) == "4 3 2 1"
+        await desk.press("less_than_sign", *"0.1")
+        await desk.shows("runs · 3 of 4")
+        assert short(desk) == "3 2 1"
+        await desk.press("space", *"-classifier", "enter")
+        await desk.shows("runs · 2 of 4", "loss:<0.1 -classifier")
+        await desk.press("end")
+        assert desk.table.under == runs[0].id
+        await desk.press("escape")
+        await desk.shows("runs · 4")
+        assert desk.table.under == runs[0].id
+        await desk.press("slash", *"nothing like it")
+        await desk.shows("none of 4 runs is found", "nothing like it")
+        await desk.press("escape", "slash", *"dat:x")
+        await desk.shows("unknown key 'dat'")
+        await desk.press("escape", "escape")
+        await desk.until(lambda: isinstance(desk.app.screen, LiveScreen))
+
+
+async def test_sorting_by_key_and_by_mouse(runs: list[RunPaths]) -> None:
+    async with open_desk(size=(200, 60)) as desk:
+        await listed(desk)
+        await desk.press("s", "s")
+        await desk.shows("state ↑", "by state, lowest first")
+        assert short(desk) == "2 1 3 4"
+        await desk.press("S")
+        await desk.shows("state ↓")
+        assert short(desk) == "4 3 2 1"
+        for arrow, order in (("↑", "1 3 2 4"), ("↓", "4 2 3 1")):
+            await desk.click("#runs", offset=(desk.table.header_text.index("test loss") + 2, 1))
+            await desk.shows(f"test loss {arrow}")
+            assert short(desk) == order
+
+
+async def test_all_that_show_are_selected_or_none(runs: list[RunPaths]) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("slash", *"state:finished", "enter", "a")
+        await desk.shows("2 selected")
+        await desk.press("escape")
+        assert [line[0] for line in desk.lines()] == [" ", " ", "◆", "◆"]
+        await desk.press("a")
+        await desk.shows("4 selected")
+        await desk.press("a")
+        await desk.shows("space selects runs")
+        await desk.click("#runs", offset=(1, 3))
+        await desk.shows("1 selected")
+        assert desk.lines()[1].startswith("◆")
+
+
+async def test_names_tags_notes_and_pins_are_written_and_show(runs: list[RunPaths]) -> None:
+    async with open_desk(size=(200, 60)) as desk:
+        await listed(desk)
+        await desk.press("N", *"best", "space", *"one", "enter")
+        await desk.until(lambda: "best one" in desk.lines()[0])
+        await desk.press("t", *"a", "space", *"b:c", "enter")
+        await desk.until(lambda: "a b:c" in desk.lines()[0])
+        await desk.press("n", *"look", "enter", *"twice", "ctrl+s")
+        await desk.shows("✎", "look", "twice")
+        label = read_label(runs[3])
+        assert (label.name, label.note, label.tags) == ("best one", "look\ntwice", ("a", "b:c"))
+        await desk.press("end", "asterisk")
+        await desk.until(lambda: short(desk) == "1 4 3 2")
+        assert "★" in desk.lines()[0]
+        assert desk.table.under == runs[0].id
+        await desk.press("a", "t", *"all", "space", "minus", *"a", "enter")
+        await desk.until(lambda: tags_of(runs[3]) == ("b:c", "all") and tags_of(runs[0]) == ("all",))
+
+
+async def test_what_cannot_be_a_label_is_said_where_it_is_typed(runs: list[RunPaths]) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("N")
+        desk.app.screen.query_one(Input).value = "x" * 81
+        await desk.press("enter")
+        await desk.shows("a name of 81 characters: at most 80")
+        await desk.press("escape", "n")
+        desk.app.screen.query_one(TextArea).text = "\u202e"
+        await desk.press("ctrl+s")
+        await desk.shows("control character U+202E")
+        await desk.press("escape", "t", *"no!", "enter")
+        await desk.shows("tag 'no!'")
+        await desk.press("escape")
+        assert not any(label_path(run).exists() for run in runs)
+
+
+async def test_deleting_asks_and_says_what_goes(lab: Laboratory, runs: list[RunPaths]) -> None:
+    live = Script(new_run(lab.runs, name="20200105-000000-run5-0005"), load_config(runs[0].config))
+    live.play(1)
+    async with open_desk(runs[0]) as desk:
+        await listed(desk, 5)
+        await desk.press("D")
+        await desk.until(
+            lambda: "is running; stop it first" in str(desk.app.screen.query_one("#message", Static).content)
+        )
+        await desk.press("down", "D")
+        await desk.shows(runs[3].id, "MB", "Delete it for good?")
+        await desk.press("enter")
+        assert len(list_runs(lab.runs)) == 5
+        await desk.press("space", "space", "D")
+        await desk.shows("Delete these 2 runs for good?", runs[2].id)
+        await desk.press("down", "enter")
+        await desk.until(lambda: short(desk) == "5 2 1")
+        await desk.shows("2 runs are deleted")
+    assert len(list_runs(lab.runs)) == 3
+    live.writer.close("finished")
+
+
+async def test_copy_open_and_refusals(runs: list[RunPaths]) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("y")
+        await desk.shows("copied: tuiae run")
+        assert desk.app.clipboard == f"tuiae run {runs[3].config}"
+        await desk.press("end", "R")
+        await desk.shows("it has done its epochs")
+        await desk.press("enter")
+        await desk.until(lambda: isinstance(desk.app.screen, LiveScreen) and desk.app.session.path == runs[0].root)
+
+
+async def test_a_stopped_run_goes_on_from_the_list(lab: Laboratory, workers: list[Any]) -> None:
+    run = lab.train("--epochs", "2")
+    text = run.config.read_text()
+    run.config.write_text(text.replace("epochs = 2", "epochs = 3", 1))
+    replace_json(run.status, {**read_json(run.status), "state": "stopped"})
+    async with open_desk() as desk:
+        await listed(desk, 1)
+        await desk.press("R")
+        await desk.until(lambda: isinstance(desk.app.screen, LiveScreen))
+        await desk.until(lambda: desk.state == "finished" and "3/3" in desk.screen)
+
+
+async def test_a_run_is_forked_from_the_list(lab: Laboratory) -> None:
+    source = lab.train("--epochs", "1")
+    bare = played(lab.runs, 1, 1)
+    async with open_desk() as desk:
+        await listed(desk, 2)
+        await desk.press("end", "f")
+        await desk.shows(f"nothing to fork: {bare.id}")
+        await desk.press("home", "f")
+        await desk.shows("goes on from a checkpoint of", source.id)
+        await desk.press("escape")
+        assert len(list_runs(lab.runs)) == 2
+
+
+@pytest.fixture
+def strange(lab: Laboratory) -> RunPaths:
+    """A hostile name, tags and note, a foreign directory, an unreadable run, an id of 200 characters."""
+    run = played(lab.runs, 1, 2)
+    replace_json(label_path(run), {"name": HOSTILE * 3, "note": HOSTILE * 20, "tags": ["x"]})
+    (lab.runs / "[bold]reports").mkdir()
+    bad = new_run(lab.runs, name="20200102-000000-" + "[red]" * 40)
+    for path in (bad.config, bad.status, bad.meta):
+        path.write_bytes(bytes(range(256)))
+    return run
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=str)
+async def test_strange_runs_do_no_harm(strange: RunPaths, size: tuple[int, int]) -> None:
+    async with open_desk(size=size) as desk:
+        await desk.press("1")
+        await desk.shows("runs · 2", "[red]")
+        await desk.press("down", "N", "escape", "n", "escape", "t", "escape", "D")
+        await desk.shows("Delete it for good?")
+        await desk.press("escape", "y", "slash", *"[x", "escape")
+        await desk.shows("runs · 2")
+        assert not {char for char in desk.screen if char != "\n" and not char.isprintable()}
+
+
+async def test_a_list_without_runs_and_runs_that_go(lab: Laboratory) -> None:
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.shows("no runs in", "2 goes to the form")
+        for key in ("space", "a", "D", "N", "t", "n", "R", "f", "y", "asterisk", "enter", "s", "S", "c"):
+            await desk.press(key)
+        run = played(lab.runs, 1, 2)
+        await desk.shows("runs · 1")
+        await desk.press("N")
+        shutil.rmtree(run.root)
+        await desk.press("x", "enter")
+        await desk.shows("cannot write the label of")
+        await desk.shows("no runs in")
+
+
+async def test_many_runs_are_drawn_line_by_line(runs: list[RunPaths]) -> None:
+    """What does not show is never drawn, whatever the number of runs."""
+    async with open_desk() as desk:
+        await listed(desk)
+        row = desk.table.rows[0]
+        many = tuple(RunRow(row.path.with_name(f"run-{index:05d}"), row.status) for index in range(5000))
+        drawn: list[int] = []
+        line = desk.table._draw
+        desk.table._draw = lambda place, width: drawn.append(place) or line(place, width)  # type: ignore[method-assign,func-returns-value]
+        desk.table.take(many)
+        await desk.pilot.pause()
+        assert 0 < len(set(drawn)) < 100
+        await desk.press("end")
+        assert desk.table.under == many[0].id
+        drawn.clear()
+        desk.table.take((*many[:-1], RunRow(many[-1].path, row.status, dataset="changed")))
+        await desk.pilot.pause()
+        assert len(drawn) < 3

@@ -1,0 +1,323 @@
+"""The works at a desk: their claims, verdicts and trainings without torch, and running one as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import Laboratory, wait_until
+from dashboard import Desk, open_desk
+from test_imports import loaded
+from test_reproduce import WORK
+
+from tuiae.errors import RunHeldError
+from tuiae.export.findings import ClaimRow, RecipeRow
+from tuiae.files import read_json, replace_json
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.listing import RunLister
+from tuiae.runs.process import process_start
+from tuiae.runs.writer import RunWriter, create_run
+from tuiae.studies.jobs import Job
+from tuiae.studies.verdict_file import Verdicts, read_verdicts, verdict_path, write_verdicts
+from tuiae.studies.work_plan import make_plan
+from tuiae.studies.work_process import find_process, last_words, log_path, start_work, stop_work
+from tuiae.studies.work_state import WorkReader, WorkState
+from tuiae.studies.works import find_work
+from tuiae.ui.render.works import draw_about, draw_claims, planned_line, runs_header, work_line
+from tuiae.ui.screens.live import LiveScreen
+from tuiae.ui.screens.works import WorksScreen
+from tuiae.ui.widgets.work_panels import WorkView
+
+POLITANO = "politano-2020"
+
+
+def trained(root: Path, job: Job, tag: str, epochs: int = 0, state: str = "finished") -> RunPaths:
+    """A run of a work's job as its worker leaves it, without the training."""
+    run = create_run(job.config, root, ["tuiae"], (tag,))
+    writer, epochs = RunWriter(run), epochs or job.config.training.epochs
+    writer.event("metric", split="test", step=epochs, epoch=epochs, values={"loss": 0.01})
+    writer.status(epoch=epochs, step=epochs, elapsed=2.0 * epochs, test_loss=0.01)
+    writer.close(state)
+    return run
+
+
+def claim(verdict: str, name: str, words: str = "") -> ClaimRow:
+    recipe = RecipeRow("as printed", "train 0.1, test 0.2", verdict == "reproduced", "3 of 3 seeds")
+    return ClaimRow(name, "It falls.", "0.1", (recipe,), verdict, words or verdict, "0–2", "12 s", "0.2", "a < b", "")
+
+
+def judged(root: Path, quick: bool = False, runs: int = 2) -> Verdicts:
+    claims = (claim("reproduced", "1"), claim("only with a change", "2", "only with Adam"))
+    verdicts = Verdicts(POLITANO, quick, time.time() - 7200, runs, claims)
+    write_verdicts(root, verdicts)
+    return verdicts
+
+
+def state_of(root: Path) -> WorkState:
+    (state,) = WorkReader(root, [find_work(POLITANO)]).states(RunLister(root).rows())
+    return state
+
+
+# Reading
+
+
+def test_reading_works_and_verdicts_needs_no_torch() -> None:
+    modules = ("work_state", "work_process", "verdict_file", "work_plan")
+    assert loaded("\n".join(f"import tuiae.studies.{name}" for name in modules)) == []
+
+
+def test_verdicts_come_back_as_written_and_full_ones_come_first(runs_root: Path) -> None:
+    assert read_verdicts(runs_root, POLITANO) is None
+    quick = judged(runs_root, quick=True)
+    assert read_verdicts(runs_root, POLITANO) == quick
+    full = judged(runs_root)
+    assert read_verdicts(runs_root, POLITANO) == full
+    verdict_path(runs_root, POLITANO, quick=False).write_bytes(b'{"claims": [3]}')
+    assert read_verdicts(runs_root, POLITANO) == quick
+
+
+def test_the_state_of_a_work_follows_from_its_runs(runs_root: Path) -> None:
+    plan = make_plan(find_work(POLITANO))
+    assert state_of(runs_root).full.missing == len(plan.jobs) == 12
+    assert state_of(runs_root).full.seconds is None
+    for job in plan.jobs[:10:3]:
+        trained(runs_root, job, plan.tag)
+    trained(runs_root, plan.jobs[1], plan.tag, epochs=3, state="stopped")
+    trained(runs_root, make_plan(find_work(POLITANO), quick=True).jobs[0], plan.tag)
+    trained(runs_root, plan.jobs[2], "work:another")
+    other = plan.jobs[4].config.model_copy(
+        update={"noise": plan.jobs[4].config.noise.model_copy(update={"level": 0.5})}
+    )
+    trained(runs_root, Job("x", other), plan.tag)
+    state = state_of(runs_root)
+    assert (state.done, state.full.missing) == (4, 8)
+    # Two seconds an epoch, fifteen epochs each.
+    assert state.full.seconds == pytest.approx(8 * 30)
+    # Four jobs under --quick, of two epochs each: one is done, the others are three of four sizes.
+    assert (state.quick.missing, state.quick.seconds) == (3, pytest.approx(3 * 2 * 2))
+    by_label = {run.label: run for run in state.runs}
+    assert by_label[plan.jobs[0].label].done
+    stopped = by_label[plan.jobs[1].label].row
+    assert stopped is not None
+    assert stopped.status.state == "stopped"
+    assert by_label[plan.jobs[2].label].row is None
+    assert by_label[plan.jobs[4].label].row is None
+
+
+def test_a_quick_try_is_known_as_one(runs_root: Path) -> None:
+    plan = make_plan(find_work(POLITANO), quick=True)
+    trained(runs_root, plan.jobs[0], plan.tag)
+    state = state_of(runs_root)
+    found = next(run for run in state.runs if run.row is not None)
+    assert found.quick
+    assert state.done == 0
+    assert "(quick)" in planned_line(found, 100).plain
+
+
+def test_a_work_whose_file_is_wrong_is_told_and_the_others_stand(runs_root: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("title = 3")
+    states = WorkReader(runs_root, [wrong, find_work(POLITANO)]).states(())
+    assert "wrong.toml" in states[0].problem
+    assert "its file is wrong" in work_line(states[0], 60).plain
+    assert "wrong.toml" in draw_about(states[0], 60, 20, time.time()).plain.replace("\n", "")
+    assert states[1].title == "Dense autoencoder on MNIST"
+
+
+# Drawing
+
+
+@pytest.mark.parametrize("width", [30, 44, 76, 150])
+def test_claims_say_what_was_reported_and_measured_in_words_and_signs(runs_root: Path, width: int) -> None:
+    before = draw_claims(state_of(runs_root), width)
+    assert "not judged yet" in before.plain or width < 40
+    judged(runs_root)
+    state = state_of(runs_root)
+    text = draw_claims(state, width).plain
+    for words in ("✓ 1", "◐ 2", "reported", "measured", "0.1"):
+        assert words in text
+    assert all(len(line) <= width for line in text.splitlines())
+    if width > 70:
+        assert "only with Adam" in text
+        assert "✓ as printed: train 0.1, test 0.2 (3 of 3 seeds)" in text
+    assert "✓1  ◐1  ✗0  –0" in work_line(state, 60).plain
+    assert work_line(state, width).cell_len <= max(width, 25)
+    assert planned_line(state.runs[0], width).cell_len <= max(width, 19)
+    assert runs_header(width).cell_len <= max(width, 19)
+    about = draw_about(state, width, 40, time.time()).plain.replace("\n", " ")
+    assert "judged 2 h ago by 2 runs" in " ".join(about.split())
+
+
+def test_provisional_and_outdated_verdicts_are_called_so(runs_root: Path) -> None:
+    judged(runs_root, quick=True)
+    assert "Provisional" in draw_about(state_of(runs_root), 44, 40, time.time()).plain
+    judged(runs_root, runs=0)
+    plan = make_plan(find_work(POLITANO))
+    trained(runs_root, plan.jobs[0], plan.tag)
+    assert "r judges" in draw_about(state_of(runs_root), 44, 40, time.time()).plain
+
+
+# The process
+
+
+@pytest.fixture
+def small_work(lab: Laboratory) -> Path:
+    """A work of seconds, in a file."""
+    return Path(lab.preset(WORK.replace("epochs = 40", "epochs = 4000", 1), "small-work.toml"))
+
+
+@pytest.fixture
+def ended_processes() -> Iterator[list[subprocess.Popen[bytes]]]:
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for process in started:
+        for child in psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []:
+            child.kill()
+        process.kill()
+        process.wait()
+
+
+def test_a_work_runs_by_itself_is_found_again_and_stops_with_its_runs_saved(
+    lab: Laboratory, small_work: Path, ended_processes: list[subprocess.Popen[bytes]]
+) -> None:
+    process = start_work(lab.runs, small_work, quick=False)
+    ended_processes.append(process)
+    assert os.getsid(process.pid) == process.pid
+    with pytest.raises(RunHeldError, match="runs already"):
+        start_work(lab.runs, small_work, quick=False)
+    wait_until(lambda: any(row.status.step for row in RunLister(lab.runs).rows()))
+    found = find_process(lab.runs, "small-work")
+    assert found is not None
+    assert (found.alive, found.pid, found.quick) == (True, process.pid, False)
+    assert stop_work(lab.runs, "small-work")
+    assert process.wait(60) == 5
+    assert not stop_work(lab.runs, "small-work")
+    (row,) = RunLister(lab.runs).rows()
+    assert row.status.state == "stopped"
+    assert "the same command goes on" in last_words(lab.runs, "small-work")
+
+
+def test_another_process_with_that_number_is_let_alone(runs_root: Path) -> None:
+    record = runs_root / "reports" / f"{POLITANO}.process.json"
+    record.parent.mkdir(parents=True)
+    mine = {"pid": os.getpid(), "start": "long ago", "host": socket.gethostname(), "quick": False, "since": 1.0}
+    replace_json(record, mine)
+    assert not stop_work(runs_root, POLITANO)
+    replace_json(record, {**mine, "start": process_start(os.getpid()), "host": "another"})
+    assert not stop_work(runs_root, POLITANO)
+    for content in (b"", b"[]", b'{"pid": "x"}', b'{"pid": 1e999}'):
+        record.write_bytes(content)
+        assert find_process(runs_root, POLITANO) is None
+
+
+def test_reproduce_writes_its_verdicts_down(lab: Laboratory) -> None:
+    text = (
+        WORK[: WORK.index('[[run]]\nid = "twenty"')]
+        + """
+[[claim]]
+id = "falls"
+text = "The loss falls."
+measure = { start = "first('two', 'train/loss')", end = "final('two', 'train/loss')" }
+holds = "end < start"
+"""
+    )
+    lab("reproduce", lab.preset(text, "tiny.toml"), "--quick", "--plain", "--report", str(lab.root / "page.html"))
+    verdicts = read_verdicts(lab.runs, "tiny")
+    assert verdicts is not None
+    assert (verdicts.quick, verdicts.runs, len(verdicts.claims)) == (True, 1, 1)
+    assert verdicts.claims[0].text == "The loss falls."
+
+
+# At the desk
+
+
+def view_of(desk: Desk) -> WorkView:
+    return desk.app.screen.query_one(WorkView)
+
+
+async def works(desk: Desk) -> WorkView:
+    await desk.press("6")
+    await desk.until(lambda: isinstance(desk.app.screen, WorksScreen))
+    await desk.until(lambda: len(view_of(desk).works.keys) == 5)
+    return view_of(desk)
+
+
+async def test_a_work_its_claims_and_its_trainings(lab: Laboratory) -> None:
+    plan = make_plan(find_work(POLITANO))
+    run = trained(lab.runs, plan.jobs[0], plan.tag)
+    judged(lab.runs, runs=1)
+    async with open_desk(size=(200, 60)) as desk:
+        view = await works(desk)
+        await desk.shows("andruskiewitsch-2020", "tp5-2022", "not judged yet", "its time is not known yet")
+        await desk.press("down", "down", "down")
+        await desk.until(lambda: view.works.under == POLITANO)
+        await desk.shows("1 of 12 done", "only with Adam", "judged 2 h ago", "h64 seed=0", "✓ finished")
+        await desk.press("enter", "down", "enter")
+        await desk.shows("has not run yet")
+        await desk.press("up", "enter")
+        await desk.until(lambda: isinstance(desk.app.screen, LiveScreen) and desk.app.session.path == run.root)
+        trained(lab.runs, plan.jobs[1], plan.tag)
+        await desk.press("6")
+        await desk.shows("2 of 12 done")
+
+
+async def test_running_asks_how_and_stopping_says_when_nothing_runs(lab: Laboratory) -> None:
+    async with open_desk() as desk:
+        await works(desk)
+        await desk.press("x")
+        await desk.shows("is not running")
+        await desk.press("r")
+        await desk.shows("The whole work: 14 of 14 trainings", "A quick try", "its time is not known yet")
+        await desk.press("escape")
+        await desk.press("r", "down", "down", "enter")
+        assert find_process(lab.runs, "andruskiewitsch-2020") is None
+
+
+async def test_a_work_that_another_dashboard_started_is_found_and_stopped(
+    lab: Laboratory, workers: list[subprocess.Popen[bytes]]
+) -> None:
+    """The process is a stand-in that dies of the interrupt; the real one is started above."""
+    record, code = lab.runs / "reports" / f"{POLITANO}.process.json", "import time; time.sleep(600)"
+    record.parent.mkdir(parents=True)
+    workers.append(subprocess.Popen([sys.executable, "-c", code]))
+    pid = workers[0].pid
+    found = {"pid": pid, "start": process_start(pid), "host": socket.gethostname(), "quick": True, "since": time.time()}
+    replace_json(record, found)
+    log_path(lab.runs, POLITANO).write_text("3/12  started  h64 seed=0\n")
+    async with open_desk(size=(200, 60)) as desk:
+        view = await works(desk)
+        await desk.press("down", "down", "down")
+        await desk.shows("a quick try runs", "3/12 started", "in the background")
+        assert view.works.text_at(3).startswith("●")
+        await desk.press("r")
+        await desk.shows("runs already")
+        await desk.press("x")
+        await desk.shows("saves and stops")
+        workers[0].wait(20)
+        await desk.until(lambda: not view.works.text_at(3).startswith("●"))
+    assert read_json(record)["pid"] == pid
+
+
+async def test_a_small_screen_shows_one_part_at_a_time(lab: Laboratory) -> None:
+    async with open_desk(size=(80, 24)) as desk:
+        view = await works(desk)
+        parts = {"works": "#works", "claims": "#claims", "trainings": "#trainings"}
+
+        def shown() -> list[str]:
+            return [name for name, place in parts.items() if view.query_one(place).region.area]
+
+        await desk.until(lambda: shown() == ["works"])
+        for name in ("claims", "trainings", "works"):
+            await desk.press("v")
+            await desk.until(lambda name=name: shown() == [name])  # type: ignore[misc]
+        await desk.pilot.resize_terminal(120, 40)
+        await desk.until(lambda: len(shown()) == 3)
+        await desk.press("escape")
+        await desk.until(lambda: isinstance(desk.app.screen, LiveScreen))

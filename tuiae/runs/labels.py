@@ -1,0 +1,113 @@
+"""What people call a run: a display name, a note, tags and a pin, in `label.json`, which no worker ever writes."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tuiae.errors import ConfigError, UnknownRunError
+from tuiae.files import read_json, replace_json
+from tuiae.runs.layout import SCHEMA, RunPaths
+from tuiae.runs.tags import check_tags, read_tags
+
+MOST_NAME = 80  # characters
+MOST_NOTE = 2000
+_REORDERING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True)
+class Label:
+    """`tags` are None as long as those of meta.json stand."""
+
+    name: str = ""
+    note: str = ""
+    tags: tuple[str, ...] | None = None
+    pinned: bool = False
+
+
+def label_path(run: RunPaths) -> Path:
+    return run.root / "label.json"
+
+
+def read_label(run: RunPaths) -> Label:
+    """The label; what is missing, torn or of another kind is as if nobody had written it."""
+    record = read_json(label_path(run))
+    name, note = (found if isinstance(found := record.get(key), str) else "" for key in ("name", "note"))
+    tags = read_tags(record) if isinstance(record.get("tags"), list) else None
+    return Label(" ".join(name.split())[:MOST_NAME], note[:MOST_NOTE], tags, record.get("pinned") is True)
+
+
+def tags_of(run: RunPaths, meta: Mapping[str, Any] | None = None, label: Label | None = None) -> tuple[str, ...]:
+    """The tags of a run: those of its label, else those that it was started with; what is known already is not read."""
+    tags = (label or read_label(run)).tags
+    return read_tags(read_json(run.meta) if meta is None else meta) if tags is None else tags
+
+
+def check_label(label: Label) -> Label:
+    """The label as it is written: outer blanks gone, each tag once.
+
+    Raises:
+        ConfigError: too long, a control character, or a word that is no tag.
+    """
+    name, note = label.name.strip(), label.note.replace("\r\n", "\n").strip()
+    for what, text, most, allowed in (("name", name, MOST_NAME, ""), ("note", note, MOST_NOTE, "\n\t")):
+        if len(text) > most:
+            raise ConfigError(f"a {what} of {len(text)} characters: at most {most}", "say it in fewer words")
+        if bad := next((char for char in text if char not in allowed and _is_control(char)), ""):
+            raise ConfigError(f"the {what} holds the control character U+{ord(bad):04X}", "type it as plain text")
+    tags = None if label.tags is None else tuple(check_tags(label.tags))
+    return replace(label, name=name, note=note, tags=tags)
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _REORDERING
+
+
+def write_label(run: RunPaths, label: Label) -> Label:
+    """Check a label and put it in place in one step; returns it as written.
+
+    Raises:
+        ConfigError: it cannot be a label. UnknownRunError: the run directory is gone or not ours to write.
+    """
+    label = check_label(label)
+    record: dict[str, Any] = {"v": SCHEMA, "name": label.name, "note": label.note, "pinned": label.pinned}
+    if label.tags is not None:
+        record["tags"] = list(label.tags)
+    try:
+        replace_json(label_path(run), record)
+    except OSError as error:
+        raise UnknownRunError(
+            f"cannot write the label of {run.id}: {error.strerror or error}", "label it as the user who started it"
+        ) from error
+    return label
+
+
+def relabel(
+    run: RunPaths,
+    *,
+    name: str | None = None,
+    note: str | None = None,
+    tag: Sequence[str] = (),
+    untag: Sequence[str] = (),
+    pinned: bool | None = None,
+) -> Label:
+    """Change what is given and leave the rest.
+
+    Raises:
+        ConfigError, UnknownRunError: as `write_label`.
+    """
+    label = read_label(run)
+    if tag or untag:
+        check_tags((*tag, *untag))
+        tags = dict.fromkeys((*tags_of(run, label=label), *tag))
+        label = replace(label, tags=tuple(word for word in tags if word not in untag))
+    changed = Label(
+        label.name if name is None else name,
+        label.note if note is None else note,
+        label.tags,
+        label.pinned if pinned is None else pinned,
+    )
+    return write_label(run, changed)

@@ -1,0 +1,142 @@
+"""Finding runs by what one types: words, and `key:value` of a run or of its config."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuiae.config import did_you_mean, known_keys
+from tuiae.runs.listing import RunRow
+
+Ask = Callable[[RunRow], Any]
+HELP = "words, or key:value as in state:running dataset:mnist tag:x latent:8 loss:<0.01 epochs:>10; -word leaves out"
+SAME = 1e-3  # relative: `loss:0.0115` finds what is shown as 0.01151
+
+FIELDS: dict[str, Ask] = {
+    "state": lambda row: row.status.state,
+    "name": lambda row: (row.name, row.preset, row.id),
+    "id": lambda row: row.id,
+    "preset": lambda row: row.preset,
+    "dataset": lambda row: row.dataset,
+    "model": lambda row: row.model,
+    "device": lambda row: row.status.device,
+    "host": lambda row: row.host,
+    "tag": lambda row: row.tags,
+    "note": lambda row: row.note,
+    "parent": lambda row: row.parent,
+    "pinned": lambda row: row.pinned,
+    "epoch": lambda row: row.status.epoch,
+    "epochs": lambda row: row.status.epochs,
+    "step": lambda row: row.status.step,
+    "loss": lambda row: row.status.test_loss,
+    "best": lambda row: row.best,
+    "accuracy": lambda row: row.status.test_accuracy,
+}
+_TEXT = ("name", "state", "dataset", "model", "device", "tag", "note")
+"""Where a word without a key is looked for."""
+_TERM = re.compile(r'-?(?:[^\s":]+:)?(?:"[^"]*"?|\S+)|\S+')
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    ">=": lambda value, bound: value >= bound,
+    "<=": lambda value, bound: value <= bound,
+    ">": lambda value, bound: value > bound,
+    "<": lambda value, bound: value < bound,
+    "=": lambda value, bound: math.isclose(value, bound, rel_tol=SAME),
+}
+
+
+@dataclass(frozen=True)
+class Query:
+    """What was typed: a run is found when every test holds."""
+
+    tests: tuple[Callable[[RunRow], bool], ...] = ()
+    problem: str = ""
+    """A sentence about a term that means nothing; the others hold all the same."""
+
+    def find(self, rows: Iterable[RunRow]) -> tuple[RunRow, ...]:
+        """Those that are meant, in their order."""
+        return tuple(row for row in rows if all(test(row) for test in self.tests))
+
+
+def parse_query(text: str, rows: Sequence[RunRow] = ()) -> Query:
+    """Understand what was typed; never fails, so that one can type. `rows` say which words are tags."""
+    tests, problem = [], ""
+    for term in _TERM.findall(text):
+        outside = term.startswith("-") and len(term) > 1
+        word = term[1:] if outside else term
+        key, colon, value = word.partition(":")
+        value = value.strip('"')
+        ask = _field(key) if colon and key else None
+        if ask is None and colon and key and not _is_tag(word, rows):
+            problem = problem or f"unknown key '{key}'{did_you_mean(key, _keys())}"
+            continue
+        if ask is not None and not value.lstrip("<>="):
+            continue  # still being typed
+        test = _contains(word.strip('"')) if ask is None else _compares(ask, value)
+        tests.append(_not(test) if outside else test)
+    return Query(tuple(tests), problem)
+
+
+def _not(test: Callable[[RunRow], bool]) -> Callable[[RunRow], bool]:
+    return lambda row: not test(row)
+
+
+def _is_tag(word: str, rows: Iterable[RunRow]) -> bool:
+    """Studies tag their runs `work:NAME`: such a word is no key."""
+    return any(tag.startswith(word) for row in rows for tag in row.tags)
+
+
+def _keys() -> list[str]:
+    dotted = [key for key in known_keys() if "." in key]
+    return [*FIELDS, *dotted, *(key.partition(".")[2] for key in dotted)]
+
+
+def _field(key: str) -> Ask | None:
+    """What a key asks of a run: a field of the list, a dotted key of the config, or the end of one."""
+    if key in FIELDS:
+        return FIELDS[key]
+    matches = [name for name in known_keys() if "." in name and key in (name, name.partition(".")[2])]
+    if not matches:
+        return None
+    return lambda row: next((row.settings[name] for name in matches if name in row.settings), None)
+
+
+def _contains(word: str) -> Callable[[RunRow], bool]:
+    folded = word.casefold()
+    return lambda row: any(folded in text for name in _TEXT for text in _texts(FIELDS[name](row)))
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """A value as the words that one may type for it, in one case."""
+    if value is None:
+        return ()
+    if isinstance(value, tuple):
+        return tuple(str(item).casefold() for item in value)
+    if isinstance(value, list):
+        return (",".join(str(item) for item in value).casefold(),)
+    return (f"{value:g}" if isinstance(value, float) else str(value).casefold(),)
+
+
+def _compares(ask: Ask, value: str) -> Callable[[RunRow], bool]:
+    sign = next((sign for sign in _OPERATORS if value.startswith(sign)), "")
+    rest = value.removeprefix(sign)
+    bound, folded, holds = _number(rest), rest.casefold(), _OPERATORS[sign or "="]
+
+    def test(row: RunRow) -> bool:
+        found = ask(row)
+        if isinstance(found, (int, float)) and not isinstance(found, bool):
+            return bound is not None and holds(found, bound)
+        texts = _texts(found)
+        return folded in texts if sign == "=" else not sign and any(folded in text for text in texts)
+
+    return test
+
+
+def _number(text: str) -> float | None:
+    """`0.01`, `1e-3`, `97%`; None for what is no number."""
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        return None

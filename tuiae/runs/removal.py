@@ -1,0 +1,65 @@
+"""Deleting runs: only real run directories inside the runs directory, and none that somebody writes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from tuiae.errors import ConfigError, RunHeldError, UnknownRunError
+from tuiae.runs.layout import RunPaths, is_run
+from tuiae.runs.process import RunLock
+from tuiae.runs.reader import read_status
+
+
+def size_of(run: RunPaths) -> int:
+    """Bytes that deleting a run frees; what cannot be looked at counts as nothing, and links are not followed."""
+    total = 0
+    for folder, _, names in os.walk(run.root, onerror=None, followlinks=False):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(folder, name)).st_size
+            except OSError:
+                # A live worker replaces its files; the next one is counted in its place.
+                continue
+    return total
+
+
+def check_removable(run: RunPaths, root: Path) -> None:
+    """Whether `delete_run` may take it.
+
+    Raises:
+        ConfigError: a link. UnknownRunError: no run of this runs directory. RunHeldError: somebody trains it.
+    """
+    if run.root.is_symlink():
+        raise ConfigError(f"{run.id} is a link to a run elsewhere", "remove the link with `rm`, and nothing else goes")
+    if os.path.realpath(run.root.parent) != os.path.realpath(root) or not is_run(run.root):
+        raise UnknownRunError(f"{run.root} is no run of {root}", "`tuiae runs` lists what can be deleted")
+    status = read_status(run)
+    if status.live:
+        raise RunHeldError(f"{run.id} is {status.state}", f"stop it first: `tuiae stop {run.id}`")
+
+
+def delete_run(run: RunPaths, root: Path) -> None:
+    """Delete a run for good: under its lock it gets a hidden name, so that no list ever shows half of it, and goes.
+
+    Raises:
+        As `check_removable`. UnknownRunError: it is not ours to delete.
+    """
+    check_removable(run, root)
+    hidden = root / f".{run.id}.{secrets.token_hex(2)}.deleted"
+    try:
+        lock = RunLock(run)
+        try:
+            if not lock.acquire():
+                raise RunHeldError(f"{run.id} is held by another process", f"stop it first: `tuiae stop {run.id}`")
+            os.rename(run.root, hidden)
+        finally:
+            lock.release()
+        shutil.rmtree(hidden)
+    except OSError as error:
+        left = f"; what is left of it is in {hidden}" if hidden.exists() else ""
+        raise UnknownRunError(
+            f"cannot delete {run.id}: {error.strerror or error}{left}", "delete it as the user who started it"
+        ) from error

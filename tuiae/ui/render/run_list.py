@@ -1,0 +1,249 @@
+"""The list of runs: its columns, their order, what fits, and one run as a line. Functions of rows and a width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from tuiae.runs.listing import RunRow
+from tuiae.ui.render import palette
+from tuiae.ui.render.status import SIGNS, state_text
+from tuiae.ui.render.text import MISSING, ago, clean, number, percent, shorten
+
+MARK, PIN, NOTED = "◆", "★", "✎"
+"""Before a run that is selected; before one that stays on top; of one that has a note."""
+GAP = 2  # cells between columns
+MARKS = 3  # cells before the first one
+LEAST_TITLE = 16  # cells: `20261120-224105…`
+MOST_TITLE = 44
+NARROW_TITLE = 38  # where other columns need the room more than the end of an id
+BROAD = 140  # cells from which they do not
+LEAST_TAGS = 8
+UP, DOWN = "↑", "↓"
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one column shows, and how it is sorted by: None goes last whichever way."""
+
+    key: str
+    words: Callable[[RunRow, float], str]
+    order: Callable[[RunRow], Any]
+    most: int
+    """Cells at most."""
+    rank: int
+    """The lower, the longer it stays when room is short."""
+    style: Callable[[RunRow], str] = lambda row: ""
+    right: bool = False
+    falling: bool = False
+    """Whether the highest comes first when one begins to sort by it."""
+
+
+@dataclass(frozen=True)
+class Sort:
+    """By which column; without one the newest run comes first."""
+
+    key: str = ""
+    falling: bool = False
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A column where it stands: its width in cells."""
+
+    column: Column
+    width: int
+
+
+def _age(row: RunRow, now: float) -> str:
+    status = row.status
+    if status.live:
+        return "now"
+    return ago(max(0.0, now - status.heartbeat)) if status.heartbeat else MISSING
+
+
+def _state_rank(row: RunRow) -> int:
+    return list(SIGNS).index(row.status.state) if row.status.state in SIGNS else len(SIGNS)
+
+
+@lru_cache(maxsize=8192)
+def _safe(text: str) -> str:
+    """External words in a cell; cleaning each of a thousand runs again at every look would show."""
+    return clean(text, MOST_TITLE) or MISSING
+
+
+def device_word(device: str) -> str:
+    """`cpu` of `cpu, 2 threads`, `cuda:0` of `cuda:0 NVIDIA H100`."""
+    return device.partition(",")[0].partition(" ")[0]
+
+
+_COLUMNS = (
+    Column(
+        "run", lambda row, now: _safe(row.title), lambda row: row.title.casefold(), MOST_TITLE, 0,
+        style=lambda row: "bold" if row.name else "",
+    ),
+    Column(
+        "state", lambda row, now: state_text(row.status.state).plain, _state_rank, 10, 1,
+        style=lambda row: str(state_text(row.status.state).style),
+    ),
+    Column("preset", lambda row, now: _safe(row.preset), lambda row: row.preset.casefold() or None, 22, 10),
+    Column("dataset", lambda row, now: _safe(row.dataset), lambda row: row.dataset.casefold() or None, 15, 6),
+    Column("model", lambda row, now: _safe(row.model), lambda row: row.model or None, 11, 7),
+    Column(
+        "epoch", lambda row, now: f"{row.status.epoch}/{row.status.epochs}", lambda row: row.status.epoch, 13, 2,
+        right=True, falling=True,
+    ),
+    Column(
+        "test loss", lambda row, now: number(row.status.test_loss), lambda row: row.status.test_loss, 11, 3,
+        right=True,
+    ),
+    Column("best", lambda row, now: number(row.best), lambda row: row.best, 9, 5, right=True),
+    Column(
+        "accuracy", lambda row, now: percent(row.status.test_accuracy), lambda row: row.status.test_accuracy, 10, 8,
+        right=True, falling=True,
+    ),
+    Column("age", _age, lambda row: -row.status.heartbeat or None, 6, 4, right=True),
+    Column(
+        "device", lambda row, now: _safe(device_word(row.status.device)),
+        lambda row: device_word(row.status.device) or None, 8, 11,
+    ),
+    Column(
+        "tags", lambda row, now: clean(" ".join(row.tags)), lambda row: " ".join(row.tags).casefold() or None, 34, 9,
+        style=lambda row: "dim",
+    ),
+    Column("note", lambda row, now: NOTED if row.note else "", lambda row: not row.note, 4, 5),
+)  # fmt: skip
+COLUMNS = {column.key: column for column in _COLUMNS}
+
+
+def place_columns(rows: Sequence[RunRow], width: int) -> tuple[Placed, ...]:
+    """The columns that fit into so many cells, each as wide as its widest cell, the most telling ones first."""
+    shown = [column for column in _COLUMNS if _worth_showing(column, rows)]
+    natural = {column.key: _natural(column, rows) for column in shown}
+    essential = MARKS + sum(natural[key] + GAP for key in ("state", "epoch", "test loss"))
+    widest = MOST_TITLE if width >= BROAD else NARROW_TITLE
+    natural["run"] = min(natural["run"], widest, max(width - essential, LEAST_TITLE))
+    room, chosen = width - MARKS + GAP, []
+    for column in sorted(shown, key=lambda column: column.rank):
+        if column.key == "tags" and natural["tags"] + GAP > room > LEAST_TAGS + GAP:
+            natural["tags"] = room - GAP
+        if natural[column.key] + GAP <= room:
+            chosen.append(column.key)
+            room -= natural[column.key] + GAP
+    return tuple(Placed(column, natural[column.key]) for column in shown if column.key in chosen)
+
+
+def _worth_showing(column: Column, rows: Sequence[RunRow]) -> bool:
+    """Tags and notes have a column where there are any."""
+    if column.key == "tags":
+        return any(row.tags for row in rows)
+    return column.key != "note" or any(row.note for row in rows)
+
+
+def _natural(column: Column, rows: Sequence[RunRow]) -> int:
+    """Cells of the widest cell; numbers have a width of their own, so that the table stands still while they move."""
+    head = cell_len(column.key) + (0 if column.key == "note" else 2)
+    if column.key == "state" or (column.right and column.key != "epoch"):
+        return max(head, column.most)
+    return min(max([head, *(cell_len(words) for words in {column.words(row, 0.0) for row in rows})]), column.most)
+
+
+def arrange(rows: Iterable[RunRow], sort: Sort) -> tuple[RunRow, ...]:
+    """In order: pinned runs first, then by the column, what has no value last, equal ones newest first."""
+    ordered = sorted(rows, key=lambda row: row.id, reverse=True)
+    column = COLUMNS.get(sort.key)
+    if column is not None:
+        known = [row for row in ordered if column.order(row) is not None]
+        # Stable and reversed at once would turn equal ones round.
+        known.sort(key=column.order)
+        if sort.falling:
+            known = [row for _, group in _groups(known, column.order) for row in group]
+        ordered = [*known, *(row for row in ordered if column.order(row) is None)]
+    return (*(row for row in ordered if row.pinned), *(row for row in ordered if not row.pinned))
+
+
+def _groups(rows: list[RunRow], order: Callable[[RunRow], Any]) -> Iterator[tuple[Any, list[RunRow]]]:
+    """Runs of equal value, the last group first."""
+    return reversed([(value, list(group)) for value, group in groupby(rows, order)])
+
+
+def next_sort(sort: Sort, shown: Sequence[str]) -> Sort:
+    """The next column to sort by, and after the last none."""
+    keys = ["", *shown]
+    return sort_by(keys[(keys.index(sort.key) + 1) % len(keys)] if sort.key in keys else "")
+
+
+def sort_by(key: str, before: Sort | None = None) -> Sort:
+    """Sort by a column; the other way round when it was the one before."""
+    if before is not None and before.key == key:
+        return Sort(key, not before.falling)
+    return Sort(key, COLUMNS[key].falling if key in COLUMNS else False)
+
+
+def header_line(placed: Sequence[Placed], sort: Sort) -> Text:
+    """The names of the columns, an arrow behind the one that they are sorted by: up when values rise."""
+    arrow = DOWN if sort.falling else UP
+    line = Text(" " * MARKS, end="", no_wrap=True)
+    for one in placed:
+        key = one.column.key
+        _append(line, f"{key} {arrow}" if key == sort.key else key, one, "bold not dim" if key == sort.key else "")
+    return line
+
+
+def run_line(row: RunRow, placed: Sequence[Placed], now: float, selected: bool) -> Text:
+    """One run: its marks, then its cells; the name of a selected run is bold and coloured."""
+    line = Text(MARK if selected else " ", f"bold {palette.SKY}", end="", no_wrap=True)
+    line = Text(end="", no_wrap=True).append_text(line).append(PIN if row.pinned else " ", palette.YELLOW).append(" ")
+    for one in placed:
+        style = f"bold {palette.SKY}" if selected and one.column.key == "run" else one.column.style(row)
+        _append(line, one.column.words(row, now), one, style)
+    return line
+
+
+def _append(line: Text, words: str, one: Placed, style: str) -> None:
+    words = shorten(words, one.width)
+    room = " " * (one.width - cell_len(words))
+    if one.column.right:
+        line.append(room).append(words, style)
+    else:
+        line.append(words, style).append(room)
+    line.append(" " * GAP)
+
+
+def column_at(placed: Sequence[Placed], x: int) -> str:
+    """The column at so many cells from the left; empty between and beyond them."""
+    left = MARKS
+    for one in placed:
+        if left <= x < left + one.width + GAP:
+            return one.column.key
+        left += one.width + GAP
+    return ""
+
+
+# `tuiae runs`, in lines that grep and awk read as well
+
+_PLAIN = ("run", "name", "state", "dataset", "model", "epoch", "test loss", "accuracy", "age", "tags")
+
+
+def plain_columns(rows: Sequence[RunRow]) -> tuple[str, ...]:
+    """The columns worth printing: names and tags when there are any."""
+    there = {"name": any(row.name for row in rows), "tags": any(row.tags for row in rows)}
+    return tuple(name for name in _PLAIN if there.get(name, True))
+
+
+def plain_cells(rows: Sequence[RunRow], now: float) -> Iterator[list[str]]:
+    """The cells of each run, by `plain_columns`."""
+    names = plain_columns(rows)
+    for row in rows:
+        own = {"run": clean(row.id, 60), "name": clean(row.name, 40)}
+        yield [own[name] if name in own else COLUMNS[name].words(row, now) for name in names]
+
+
+def plain_numbers() -> tuple[str, ...]:
+    return tuple(column.key for column in _COLUMNS if column.right)

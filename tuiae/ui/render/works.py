@@ -1,0 +1,182 @@
+"""The works: a line for each, their claims with verdicts, and their trainings. Functions of a state and a width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import wrap
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from tuiae.export.findings import MARKS, VERDICTS, ClaimRow, RecipeRow
+from tuiae.studies.work_state import Expected, PlannedRun, WorkState
+from tuiae.ui.render import palette
+from tuiae.ui.render.status import state_text
+from tuiae.ui.render.text import MISSING, ago, clean, duration, join_lines, number, percent, shorten
+
+COLORS = dict(zip(VERDICTS, (palette.GREEN, palette.YELLOW, palette.VERMILLION, palette.GREY), strict=True))
+HOLDS = {True: ("✓", palette.GREEN), False: ("✗", palette.VERMILLION), None: ("–", palette.GREY)}
+INDENT = 6  # cells before what belongs to a claim
+_LABEL = 10  # cells of `reported  `
+
+
+def work_line(state: WorkState, width: int) -> Text:
+    """`● tp5-2022   ✓6 ◐1 ✗4 –0`: whether it runs, its name, and how its claims came out."""
+    tally = tally_text(state)
+    sign = Text("● " if state.running else "  ", palette.GREEN)
+    name = shorten(state.name, max(width - tally.cell_len - 4, 4))
+    room = " " * max(width - cell_len(name) - tally.cell_len - 4, 1)
+    return Text(end="", no_wrap=True).append_text(sign).append(name).append(room).append_text(tally)
+
+
+def tally_text(state: WorkState) -> Text:
+    """How many claims came to each verdict, by their signs."""
+    text = Text(end="")
+    if state.problem:
+        return text.append("✗ its file is wrong", palette.BAD)
+    for verdict in VERDICTS:
+        found = state.count(verdict)
+        text.append(f"{MARKS[verdict]}{found:<2}", COLORS[verdict] if found else "dim").append(" ")
+    return text
+
+
+def draw_about(state: WorkState | None, width: int, height: int, now: float) -> Text:
+    """What a work is, how far it is, and what its signs mean."""
+    if state is None or width <= 0 or height <= 0:
+        return Text(end="")
+    if state.problem:
+        return join_lines([Text(line, palette.BAD) for line in wrap(clean(state.problem), width)][:height])
+    lines = [Text(line, "bold") for line in wrap(clean(state.title), width)]
+    lines += [Text(line, "dim") for line in wrap(clean(state.source), width)]
+    lines += [Text(), *_progress(state, width, now), Text()]
+    if state.verdicts is not None:
+        lines += [_count(state, verdict) for verdict in VERDICTS] + [Text()]
+    lines += _judged(state, width, now)
+    return join_lines(lines[:height])
+
+
+def _count(state: WorkState, verdict: str) -> Text:
+    found = state.count(verdict)
+    return Text(f"{MARKS[verdict]} {found:>2} {verdict}", COLORS[verdict] if found else "dim")
+
+
+def _progress(state: WorkState, width: int, now: float) -> list[Text]:
+    total = len(state.runs)
+    filled = round(min(1.0, state.done / total) * min(width, 30)) if total else 0
+    bar = Text("━" * filled, palette.SKY).append("━" * (min(width, 30) - filled), "dim")
+    lines = [Text(f"{state.done} of {total} trainings done"), bar]
+    process = state.process
+    if state.running and process is not None:
+        what = "a quick try" if process.quick else "the whole work"
+        lines += [Text(line, palette.GREEN) for line in wrap(f"● {what} runs since {ago(now - process.since)}", width)]
+    elif state.full.missing:
+        lines.append(Text(shorten(f"r runs the rest: {expected_words(state.full)}", width), "dim"))
+    if state.last_words:
+        lines += [Text(line, "dim") for line in wrap(clean(state.last_words), width)[:3]]
+    return lines
+
+
+def expected_words(expected: Expected) -> str:
+    """`about 0:42`, or that nobody knows."""
+    if not expected.missing:
+        return "nothing is left to train"
+    if expected.seconds is None:
+        return "its time is not known yet"
+    return f"about {duration(max(expected.seconds, 1.0))}"
+
+
+def _judged(state: WorkState, width: int, now: float) -> list[Text]:
+    verdicts = state.verdicts
+    if verdicts is None:
+        return [Text(line, "dim") for line in wrap("not judged yet: r runs what is missing and judges", width)]
+    words = f"judged {ago(max(0.0, now - verdicts.time))} ago by {verdicts.runs} runs"
+    lines = [Text(line, "dim") for line in wrap(words, width)]
+    if verdicts.quick:
+        provisional = "Provisional: a quick try says nothing about the work."
+        lines += [Text(line, palette.CAUTION) for line in wrap(provisional, width)]
+    elif state.done > verdicts.runs:
+        lines += [Text(line, palette.CAUTION) for line in wrap("runs have finished since: r judges again", width)]
+    for problem in verdicts.problems:
+        lines += [Text(line, palette.CAUTION) for line in wrap(clean(problem), width)]
+    return lines
+
+
+def draw_claims(state: WorkState | None, width: int) -> Text:
+    """Every claim: its verdict, what the work reports, and what each recipe of it came to."""
+    if state is None or width <= INDENT + _LABEL:
+        return Text(end="")
+    lines: list[Text] = []
+    for claim in state.claims:
+        lines += [*_claim(claim, width), Text()]
+    return join_lines(lines[:-1])
+
+
+def _claim(claim: ClaimRow, width: int) -> list[Text]:
+    color = COLORS.get(claim.verdict, palette.GREY)
+    head = Text().append(f"{MARKS.get(claim.verdict, '–')} ", f"bold {color}")
+    head.append(f"{clean(claim.id, INDENT - 3):<{INDENT - 2}}", f"bold {color}")
+    first, *more = wrap(clean(claim.text), width - INDENT) or [""]
+    lines = [head.append(first, "bold"), *(Text(" " * INDENT + line, "bold") for line in more)]
+    lines += _field("verdict", clean(claim.words), width, color)
+    lines += _field("reported", clean(claim.reported), width)
+    measured = [recipe for recipe in claim.recipes if recipe.measured != MISSING or recipe.note]
+    for place, recipe in enumerate(measured):
+        lines += _recipe("measured" if not place else "", recipe, width)
+    seeds = f"seeds {claim.seeds}, {claim.wall}" if claim.seeds != MISSING else ""
+    return [*lines, *(_field("", seeds, width, "dim") if seeds else [])]
+
+
+def _recipe(name: str, recipe: RecipeRow, width: int) -> list[Text]:
+    sign, color = HOLDS[recipe.holds]
+    note = f" ({clean(recipe.note)})" if recipe.note else ""
+    lines = _field(name, f"{sign} {clean(recipe.name)}: {clean(recipe.measured)}{note}", width)
+    lines[0].stylize(color, INDENT + _LABEL, INDENT + _LABEL + 1)
+    return lines
+
+
+def _field(name: str, words: str, width: int, style: str = "") -> list[Text]:
+    parts = wrap(words, width - INDENT - _LABEL) or [""]
+    lines = []
+    for place, part in enumerate(parts):
+        head = Text(" " * INDENT + f"{name if not place else '':<{_LABEL}}", "dim")
+        lines.append(Text(end="").append_text(head).append(part, style))
+    return lines
+
+
+MOST_NAME = 40
+_RUN_WIDTHS = (14, 11, 11, 9, 8)
+
+
+def runs_header(width: int) -> Text:
+    """The names above `planned_line`."""
+    names = ("state", "epoch", "test loss", "accuracy", "time")
+    return _cells("training", [(name, "") for name in names], width)
+
+
+def planned_line(run: PlannedRun, width: int) -> Text:
+    """One training of a work: its name there, and how its run stands."""
+    if run.row is None:
+        return _cells(run.label, [("· not run", "dim"), *[("", "")] * 4], width)
+    status = run.row.status
+    state = state_text(status.state)
+    figures = (f"{status.epoch}/{status.epochs}", number(status.test_loss), percent(status.test_accuracy))
+    cells = [(f"{state.plain}{' (quick)' if run.quick else ''}", str(state.style)), *((word, "") for word in figures)]
+    return _cells(run.label, [*cells, (duration(status.elapsed), "dim")], width)
+
+
+def _cells(name: str, cells: Sequence[tuple[str, str]], width: int) -> Text:
+    """The name takes what is left; where that is too little, the last cells go."""
+    widths = [
+        24 if place == 0 and len(cells[0][0]) > _RUN_WIDTHS[0] else size for place, size in enumerate(_RUN_WIDTHS)
+    ]
+    while cells and width - sum(widths[: len(cells)]) - 2 * len(cells) < 18:
+        cells = cells[:-1]
+    room = min(width - sum(widths[: len(cells)]) - 2 * len(cells) - 1, MOST_NAME)
+    name = shorten(clean(name), room)
+    line = Text(" ", end="", no_wrap=True).append(name + " " * (room - cell_len(name)))
+    for place, (words, style) in enumerate(cells):
+        words, size = shorten(words, widths[place]), widths[place]
+        pad = " " * (size - cell_len(words))
+        line.append("  ")
+        line.append(words + pad, style) if place == 0 else line.append(pad + words, style)
+    return line

@@ -1,0 +1,104 @@
+"""Deleting runs from their list: looked at and removed in a thread, with a question between."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from textual import on
+from textual.message import Message
+
+from tuiae.errors import TuiaeError
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.listing import RunRow
+from tuiae.runs.removal import check_removable, delete_run, size_of
+from tuiae.ui.list_feed import ListFeed
+from tuiae.ui.render.text import clean, megabytes
+from tuiae.ui.screens.base import BaseScreen
+from tuiae.ui.screens.dialogs import ChoiceDialog
+
+NAMED = 6  # runs that the question names one by one
+
+
+class Weighed(Message):
+    """What deleting some runs would free, in bytes; or why that cannot be."""
+
+    def __init__(self, rows: Sequence[RunRow], sizes: Sequence[int], problem: str) -> None:
+        super().__init__()
+        self.rows, self.sizes, self.problem = rows, sizes, problem
+
+
+class Deleted(Message):
+    """So many runs are gone; or why the next one is not."""
+
+    def __init__(self, count: int, problem: str) -> None:
+        super().__init__()
+        self.count, self.problem = count, problem
+
+
+class Removing(BaseScreen):
+    """A screen that deletes the runs that are meant."""
+
+    _feed: ListFeed
+
+    @property
+    def meant(self) -> tuple[RunRow, ...]:
+        """The runs that an action is about."""
+        raise NotImplementedError
+
+    def action_delete(self) -> None:
+        """Delete the selected runs, or the one under the cursor, after a question."""
+        self.message.forget_trouble()
+        if rows := self.meant:
+            threading.Thread(target=self._weigh, args=(rows,), name="weigh", daemon=True).start()
+
+    def _weigh(self, rows: Sequence[RunRow]) -> None:
+        sizes, problem = [], ""
+        try:
+            for row in rows:
+                check_removable(RunPaths(row.path), self.session.root)
+                sizes.append(size_of(RunPaths(row.path)))
+        except TuiaeError as error:
+            problem = str(error)
+        self.post_message(Weighed(rows, sizes, problem))
+
+    @on(Weighed)
+    def _ask(self, event: Weighed) -> None:
+        if event.problem:
+            self.message.complain(event.problem)
+            return
+        question = removal_question(event.rows, event.sizes)
+        answers = [("cancel", "Keep"), ("delete", f"Delete, {megabytes(sum(event.sizes))}")]
+        self.app.push_screen(ChoiceDialog("delete", question, answers), lambda answer: self._go(answer, event.rows))
+
+    def _go(self, answer: str | None, rows: Sequence[RunRow]) -> None:
+        if answer == "delete":
+            self.message.say(f"deleting {len(rows)} {'run' if len(rows) == 1 else 'runs'}…", "quiet")
+            threading.Thread(target=self._delete, args=(rows,), name="delete", daemon=True).start()
+
+    def _delete(self, rows: Sequence[RunRow]) -> None:
+        gone, problem = 0, ""
+        try:
+            for row in rows:
+                delete_run(RunPaths(row.path), self.session.root)
+                gone += 1
+        except TuiaeError as error:
+            problem = str(error)
+        self.post_message(Deleted(gone, problem))
+
+    @on(Deleted)
+    def _deleted(self, event: Deleted) -> None:
+        self._feed.hurry()
+        words = f"{event.count} {'run is' if event.count == 1 else 'runs are'} deleted"
+        if event.problem:
+            self.message.complain(f"{words}; {event.problem}" if event.count else event.problem)
+        else:
+            self.message.insist(words, "good")
+
+
+def removal_question(rows: Sequence[RunRow], sizes: Sequence[int]) -> str:
+    """What would go, run by run while they are few, and in all."""
+    lines = [f"{clean(row.title, 48)}  {megabytes(size)}" for row, size in zip(rows, sizes, strict=True)]
+    more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
+    ending = "Delete it for good?" if len(lines) == 1 else f"Delete these {len(lines)} runs for good?"
+    return "\n".join([*lines[:NAMED], *more, "", ending])

@@ -1,0 +1,93 @@
+"""The works at the left, the claims and the trainings of one of them at the right."""
+
+from __future__ import annotations
+
+import time
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+
+from tuiae.studies.work_state import WorkState
+from tuiae.ui.render.works import draw_about, draw_claims, planned_line, runs_header, work_line
+from tuiae.ui.widgets.line_table import LineTable
+from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.tables import TablePanel
+from tuiae.ui.widgets.views import ViewBar, Views
+
+
+class WorkAbout(Panel):
+    """What the chosen work is, and how far it is."""
+
+    can_focus = False
+
+    def __init__(self) -> None:
+        super().__init__("about", id="about")
+        self._state: WorkState | None = None
+
+    def show(self, state: WorkState | None) -> None:
+        """Another work, or the same as it is now."""
+        if state != self._state:
+            self._state = state
+            self.set_title(state.name if state else "about")
+            self.changed()
+
+    def draw(self, width: int, height: int) -> Text:
+        return draw_about(self._state, width, height, time.time())
+
+
+class WorkView(Views):
+    """All of it where there is room; else one part at a time."""
+
+    MAIN_PANELS = {"works": "#works", "claims": "#claims", "trainings": "#trainings"}
+
+    def __init__(self) -> None:
+        super().__init__(id="body")
+        self._states: dict[str, WorkState] = {}
+
+    def compose(self) -> ComposeResult:
+        yield ViewBar(tuple(self.MAIN_PANELS))
+        with Horizontal(id="work-parts"):
+            with Vertical(id="work-list"):
+                yield LineTable("works", header=False, id="works")
+                yield WorkAbout()
+            with Vertical(id="work-found"):
+                yield TablePanel("claims", id="claims")
+                yield LineTable("trainings", id="trainings")
+
+    @property
+    def works(self) -> LineTable:
+        return self.query_one("#works", LineTable)
+
+    @property
+    def trainings(self) -> LineTable:
+        return self.query_one("#trainings", LineTable)
+
+    @property
+    def chosen(self) -> WorkState | None:
+        """The work under the cursor."""
+        return self._states.get(self.works.under)
+
+    def show(self, states: tuple[WorkState, ...]) -> None:
+        """The works as they are now."""
+        names = tuple(state.name for state in states)
+        before, self._states = self._states, {state.name: state for state in states}
+        if names != self.works.keys:
+            self.works.show(names, lambda row, width: work_line(self._states[names[row]], width))
+            self.show_chosen()
+            return
+        changed = [name for name in names if before[name] != self._states[name]]
+        self.works.redraw(changed, lambda row, width: work_line(self._states[names[row]], width))
+        if self.works.under in changed:
+            self.show_chosen()
+
+    def show_chosen(self) -> None:
+        """Claims and trainings of the work under the cursor."""
+        state = self.chosen
+        self.query_one(WorkAbout).show(state)
+        claims = self.query_one("#claims", TablePanel)
+        claims.border_title = f"claims · {len(state.claims)}" if state else "claims"
+        claims.show(lambda width: draw_claims(state, width))
+        table, runs = self.trainings, state.runs if state else ()
+        table.border_title = f"trainings · {state.done} of {len(runs)} done" if state else "trainings"
+        table.show([run.label for run in runs], lambda row, width: planned_line(runs[row], width), runs_header)
