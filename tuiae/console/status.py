@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tuiae.console.output import Output
+from tuiae.runs.diagnosis import diagnose
 from tuiae.runs.interrupt import Interrupt
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import RunReader
@@ -57,6 +58,9 @@ def status_record(snapshot: Snapshot) -> dict[str, Any]:
         "elapsed_seconds": status.elapsed,
         "seconds_left": status.eta if status.live else None,
         "best": _best_record(snapshot),
+        "findings": [
+            {"kind": found.kind, "sentence": found.sentence, "advice": found.advice} for found in diagnose(snapshot)
+        ],
         "log": [clean(line) for line in snapshot.log[-LOG_LINES:]],
     }
 
@@ -73,6 +77,7 @@ def status_lines(snapshot: Snapshot, width: int = COLUMNS, height: int = ROWS) -
         ("best", _best(snapshot)),
         ("accuracy", _pair(snapshot, "accuracy")),
         ("error", _error(snapshot)),
+        *(("finding", f"{finding}") for finding in diagnose(snapshot)),
     ]
     lines = [line for name, words in facts if words for line in _wrapped(name, words, width)]
     logged = [f"log: {shorten(clean(line), width - 5)}" for line in snapshot.log if clean(line)]

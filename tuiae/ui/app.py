@@ -20,7 +20,7 @@ from tuiae.errors import TuiaeError
 from tuiae.runs.layout import runs_dir
 from tuiae.ui.feed import RunChanged
 from tuiae.ui.keys import ALL, APP, shown
-from tuiae.ui.launcher import WorkerWarm
+from tuiae.ui.launcher import PreflightDone, WorkerWarm
 from tuiae.ui.render.text import clean
 from tuiae.ui.screens.base import BaseScreen, RunScreen
 from tuiae.ui.screens.bench import BenchScreen
@@ -118,6 +118,10 @@ class TuiaeApp(TerminalApp[str]):
     @on(WorkerWarm)
     def _worker_warm(self, event: WorkerWarm) -> None:
         self.live.worker_warm(event)
+
+    @on(PreflightDone)
+    def _preflight_done(self, event: PreflightDone) -> None:
+        self.live.show_cost(event)
 
     @on(RunsScreen.Opened)
     def _open_run(self, event: RunsScreen.Opened) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Grid, Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static
 
 from tuiae.ui.keys import APP, COMPARE, ELSEWHERE, LIVE, RUNS, Key, shown
 from tuiae.ui.render import palette
+from tuiae.ui.render.preflight import cost_facts
+from tuiae.ui.render.text import clean
 
 
 class ChoiceDialog(ModalScreen[str]):
@@ -40,6 +43,33 @@ class ChoiceDialog(ModalScreen[str]):
     @on(Button.Pressed)
     def _answer(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id or "")
+
+
+class CostDialog(ModalScreen[str]):
+    """What a run would cost, as a dry run found; dismissed with `start`, or nothing when escaped."""
+
+    BINDINGS = [Binding("escape", "dismiss('')", "Cancel", show=False)]
+
+    def __init__(self, name: str, cost: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._name, self._cost = name, cost
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog cost") as dialog:
+            dialog.border_title = Content(f"what {clean(self._name, 40)} costs")
+            dialog.border_subtitle = "escape closes"
+            facts = cost_facts(self._cost)
+            with Grid(classes="facts"):
+                for label, words, _ in facts:
+                    yield Label(label, classes="label")
+                    yield Label(Content(words))
+            for warning in self._cost.get("warnings", ()):
+                yield Label(Content(clean(warning, 300)), classes="warning")
+            yield Button("Start it", id="start", compact=True)
+
+    @on(Button.Pressed)
+    def _start(self, event: Button.Pressed) -> None:
+        self.dismiss("start")
 
 
 class HelpDialog(ModalScreen[None]):

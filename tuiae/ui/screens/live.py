@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button
 
-from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
+from tuiae.runs.diagnosis import diagnose
 from tuiae.runs.layout import LIVE_STATES, RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.draft import Draft, offered_datasets
 from tuiae.ui.keys import LIVE
-from tuiae.ui.launcher import WorkerWarm
+from tuiae.ui.launcher import PreflightDone, WorkerWarm
 from tuiae.ui.render.status import ending, state_text, status_facts
 from tuiae.ui.render.text import clean
+from tuiae.ui.screens.acting import ActingScreen
 from tuiae.ui.screens.ask import LineDialog
-from tuiae.ui.screens.base import RunScreen
-from tuiae.ui.screens.changes import EditDialog, ForkDialog
-from tuiae.ui.screens.dialogs import ChoiceDialog
+from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.config_panel import ConfigPanel
 from tuiae.ui.widgets.facts import FactsPanel
+from tuiae.ui.widgets.finding import FindingLine
 from tuiae.ui.widgets.form import OWN_FOLDER, ConfigForm
 from tuiae.ui.widgets.log import LogPanel
+from tuiae.ui.widgets.machine import MachinePanel
 from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.run_view import RunView
 
 DATASETS_SECONDS = 5.0
 
 
-class LiveScreen(RunScreen):
+class LiveScreen(ActingScreen):
     """Configure on the left, watch on the right."""
 
     NAME = "a terminal laboratory for autoencoders"
@@ -51,7 +50,9 @@ class LiveScreen(RunScreen):
             with Vertical(id="left"):
                 yield ConfigPanel(Draft(self.session.root), lambda: self.session.launcher.devices)
                 yield FactsPanel("status", id="status")
+                yield MachinePanel(id="machine")
             yield RunView(id="right")
+        yield FindingLine()
 
     def on_mount(self) -> None:
         self._view.ascii_only = self._ascii_only
@@ -145,52 +146,42 @@ class LiveScreen(RunScreen):
         else:
             self.attempt(self.session.start, checked.config)
 
-    def action_pause(self) -> None:
-        """Pause, or go on."""
-        self._command("resume" if self._state == "paused" else "pause")
-
-    def action_stop(self) -> None:
-        """Save and stop."""
-        self._command("stop")
-
-    def action_save(self) -> None:
-        """Write a checkpoint now."""
-        self._command("save")
-
-    def _command(self, command: str) -> None:
-        if self.attempt(self.session.send, command):
+    def command(self, command: str) -> bool:
+        sent = super().command(command)
+        if sent:
             self._form.recheck()
+        return sent
 
-    def action_resume(self) -> None:
-        """Go on with the open run from its last checkpoint."""
-        self.attempt(self.session.resume)
+    def action_check(self) -> None:
+        """Try a few steps of what the form says, and say what a run of it costs."""
+        checked = self._form.check_now()
+        if checked is None:
+            self.app.bell()
+        else:
+            self.message.insist("trying a few steps…", "quiet")
+            self.session.launcher.preflight(checked.config)
 
-    def action_edit(self) -> None:
-        """Change the learning rate, the noise, beta, dropout or the epochs while it trains."""
-        snapshot = self.session.snapshot
-        if snapshot is None or not snapshot.status.live or snapshot.current_config is None:
-            self.message.say("no run is live here; f forks a stopped one with other settings", "quiet")
-            return
+    def show_cost(self, event: PreflightDone) -> None:
+        """Say what the dry run found."""
+        self.message.forget_trouble()
+        self._form.recheck()
+        if event.problem is not None:
+            self.message.complain(str(event.problem))
+        elif event.cost is not None:
+            self.app.push_screen(CostDialog(event.config.name, event.cost), self._start)
 
-        def change(changes: dict[str, Any] | None) -> None:
-            if changes and self.attempt(self.session.edit, changes):
-                self.message.hint("asked; the change shows as a mark on the curves", "good")
+    def action_auto_pause(self) -> None:
+        """Let the next run pause by itself when training spoils what was learned, or not."""
+        self._form.auto_pause = not self._form.auto_pause
+        words = (
+            "will pause by itself when it diverges or overfits" if self._form.auto_pause else "goes on whatever happens"
+        )
+        self.message.insist(f"a run that is started now {words}", "good")
+        self._form.recheck()
 
-        self.app.push_screen(EditDialog(snapshot.current_config, snapshot.status.epoch), change)
-
-    def action_fork(self) -> None:
-        """Go on from a checkpoint of the open run in a run of its own."""
-        snapshot = self.session.snapshot
-        if snapshot is None or not snapshot.checkpoints or snapshot.config is None:
-            self.message.say("nothing to fork: open a run that has a checkpoint", "quiet")
-            return
-        source = RunPaths(snapshot.path)
-
-        def fork(chosen: tuple[str, RunConfig] | None) -> None:
-            if chosen is not None:
-                self.attempt(self.session.fork, source, *chosen)
-
-        self.app.push_screen(ForkDialog(source, f"{snapshot.config.name}-fork"), fork)
+    def action_machine(self) -> None:
+        """Cores, memory and cards instead of the run's status, or beside it where there is room."""
+        self.query_one("#left").toggle_class("-machine")
 
     # The open run
 
@@ -198,11 +189,13 @@ class LiveScreen(RunScreen):
         self._state = ""
         self._form.recheck()
         self._view.clear()
+        self.query_one(FindingLine).show(())
 
     def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
         status = self.query_one("#status", FactsPanel)
         status.set_title(f"status · {state_text(snapshot.status.state).plain}")
         status.show(status_facts(snapshot))
+        self.query_one(FindingLine).show(diagnose(snapshot, sample))
         self._view.show(snapshot, sample)
         self._show_controls(snapshot.status.state)
         self._form.offer_encoder(snapshot.id if snapshot.checkpoints else "")

@@ -105,6 +105,8 @@ class ConfigForm(Vertical):
         self._devices: tuple[str, ...] = ("auto", "cpu")
         self._dataset = datasets[0].name
         self._encoder_run = ""
+        self.auto_pause = False
+        """Whether the run pauses by itself when training spoils what was learned; it has a key and no field."""
         self._models = dict(MODELS)
 
     def compose(self) -> ComposeResult:
@@ -139,6 +141,7 @@ class ConfigForm(Vertical):
     def fill(self, config: RunConfig, preset: str = "") -> None:
         """Show a config; nothing is posted, as nobody edited anything."""
         choices: dict[str, str] = {"noise": config.noise.kind}
+        self.auto_pause = config.training.auto_pause
         if preset in self._presets:
             choices["preset"] = preset
         with self.prevent(Select.Changed, Input.Changed):
@@ -162,6 +165,7 @@ class ConfigForm(Vertical):
             "noise.kind": self.query_one("#noise", Choice).value,
             "noise.level": self._read("noise-level"),
             "training.device": self.query_one("#device", Choice).value,
+            "training.auto_pause": self.auto_pause,
         }
         return found | {key: self._read(_id(key)) for _, key in NUMBERS}
 

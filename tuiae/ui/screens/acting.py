@@ -1,0 +1,66 @@
+"""What one can do with the open run, whichever screen shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuiae.config import RunConfig
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.snapshot import Snapshot
+from tuiae.ui.screens.base import RunScreen
+from tuiae.ui.screens.changes import EditDialog, ForkDialog
+
+
+class ActingScreen(RunScreen):
+    """A screen whose keys reach the open run's worker."""
+
+    def action_pause(self) -> None:
+        """Pause, or go on."""
+        snapshot = self.session.snapshot
+        self.command("resume" if snapshot is not None and snapshot.status.state == "paused" else "pause")
+
+    def action_stop(self) -> None:
+        """Save and stop."""
+        self.command("stop")
+
+    def action_save(self) -> None:
+        """Write a checkpoint now."""
+        self.command("save")
+
+    def command(self, command: str) -> bool:
+        """Ask something of the worker; whether that could be done."""
+        return self.attempt(self.session.send, command)
+
+    def action_resume(self) -> None:
+        """Go on with the open run from its last checkpoint."""
+        self.attempt(self.session.resume)
+
+    def action_edit(self) -> None:
+        """Change the learning rate, the noise, beta, dropout or the epochs while it trains."""
+        snapshot = self.session.snapshot
+        if snapshot is None or not snapshot.status.live or snapshot.current_config is None:
+            self.message.say("no run is live here; f forks a stopped one with other settings", "quiet")
+            return
+
+        def change(changes: dict[str, Any] | None) -> None:
+            if changes and self.attempt(self.session.edit, changes):
+                self.message.hint("asked; the change shows as a mark on the curves", "good")
+
+        self.app.push_screen(EditDialog(snapshot.current_config, snapshot.status.epoch), change)
+
+    def action_fork(self) -> None:
+        """Go on from a checkpoint of the open run in a run of its own."""
+        snapshot = self.session.snapshot
+        if snapshot is None or not snapshot.checkpoints or snapshot.config is None:
+            self.message.say("nothing to fork: open a run that has a checkpoint", "quiet")
+            return
+        self._ask_fork(snapshot, snapshot.config.name)
+
+    def _ask_fork(self, snapshot: Snapshot, name: str) -> None:
+        source = RunPaths(snapshot.path)
+
+        def fork(chosen: tuple[str, RunConfig] | None) -> None:
+            if chosen is not None:
+                self.attempt(self.session.fork, source, *chosen)
+
+        self.app.push_screen(ForkDialog(source, f"{name}-fork"), fork)
