@@ -86,7 +86,12 @@ def decoded_plane(subject: Subject, count: int = 8) -> answers.Plane:
     grid = plane.grid(max(count, 2), from_prior)
     images = grid.arrange(pictures(subject.loaded.decode(plane.codes_at(grid.codes))))
     origin = "prior" if from_prior else "range"
-    return answers.Plane(_name(subject), images, grid.x.astype(np.float32), grid.y.astype(np.float32), origin)
+    return answers.Plane(_name(subject), images, _tidy(grid.x), _tidy(grid.y), origin)
+
+
+def _tidy(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Values of an axis, the one in the middle 0 and not some 1e-16."""
+    return np.where(np.abs(values) < 1e-9 * np.ptp(values), 0, values).astype(np.float32)
 
 
 def image(subject: Subject, index: int) -> answers.Picture:
