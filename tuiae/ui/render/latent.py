@@ -58,7 +58,8 @@ def draw_nearest(place: Place, classes: Sequence[str], width: int, height: int, 
         return centred("no test image near", width, height)
     names = [class_name(int(label), classes) for label in place.labels]
     distances = [number(float(distance)) for distance in place.distances]
-    shown = max(min(width // _WIDE, len(names)), _LEAST_NEAR)
+    cells = min(place.images.shape[-1] + 1, _WIDE)
+    shown = max(min(width // cells, len(names)), _LEAST_NEAR)
     lines = [line[:shown] for line in ([names, distances] if any(names) else [distances])]
     return fit_gallery(place.images[:shown], width, height, mode, lines)
 
