@@ -193,7 +193,7 @@ async def open_latent(desk: Desk) -> None:
     await desk.until(lambda: "here" in str(desk.app.screen.query_one("#decoded").border_title))
 
 
-async def test_a_cursor_decodes_where_it_stands(vae: RunPaths) -> None:
+async def test_a_cursor_decodes_where_it_stands_and_more_stands_beside_it(vae: RunPaths) -> None:
     async with open_desk(vae) as desk:
         await open_latent(desk)
         screen = await desk.shows("codes of 297 test images", "decoded here", "nearest test images", "code 0")
@@ -211,10 +211,7 @@ async def test_a_cursor_decodes_where_it_stands(vae: RunPaths) -> None:
         assert cursor(desk)[0] > left[0]
         assert cursor(desk)[1] == left[1]
 
-
-async def test_ways_samples_and_the_plane_stand_beside_the_map_until_escape(vae: RunPaths) -> None:
-    async with open_desk(vae) as desk:
-        await open_latent(desk)
+        # Ways, samples and the plane stand beside the map until escape.
         await desk.press("ctrl+left", "b")
         await desk.shows("mark the other end")
         await desk.press("ctrl+right", "ctrl+right", "b")
@@ -235,7 +232,9 @@ async def test_ways_samples_and_the_plane_stand_beside_the_map_until_escape(vae:
         await desk.until(lambda: desk.app.current_mode == "live")
 
 
-async def test_a_wide_code_has_several_planes(finished: RunPaths) -> None:
+async def test_a_wide_code_has_several_planes_and_a_classifier_decodes_nothing(
+    finished: RunPaths, classified: RunPaths
+) -> None:
     async with open_desk(finished) as desk:
         await open_latent(desk)
         await desk.shows("component 1 (")
@@ -250,11 +249,7 @@ async def test_a_wide_code_has_several_planes(finished: RunPaths) -> None:
         await desk.shows("no prior to draw from")
         await desk.press("a")
         await desk.shows("component 1 (")
-
-
-async def test_a_classifier_tells_its_class_and_decodes_nothing(classified: RunPaths) -> None:
-    async with open_desk(classified) as desk:
-        await open_latent(desk)
+        desk.app.session.open(classified.root)
         await desk.shows("classified here", "this code is taken for", "nearest test images")
 
 
@@ -286,9 +281,7 @@ async def test_without_a_run_and_without_a_checkpoint_it_says_so(lab: Laboratory
         await desk.press("3")
         await desk.shows("no checkpoint yet")
         assert not desk.app.session.explorer.pid
-    played.writer.close("stopped")
-    async with open_desk(played.run) as desk:
-        await desk.press("3")
+        played.writer.close("stopped")
         await desk.shows("has no checkpoint yet")
 
 

@@ -45,18 +45,19 @@ class Inquiry:
 
     def open(self, path: Path) -> None:
         """Ask for the newest checkpoint; its codes follow when it is there."""
-        self._asked = self._clock()
+        self._asked = self._began = self._clock()
         self._ask("open", run=str(path))
 
     def take(self, opened: Opened) -> None:
         """A checkpoint is open: ask for its codes."""
+        if self.opened is None:  # importing torch and opening the images is not what a look takes
+            self._began = self._clock()
         self.opened = opened
         self.choice = self.choice.of(opened.latent)
         self.codes()
 
     def codes(self) -> None:
         """Ask for the codes on the chosen plane."""
-        self._began = self._clock()
         self._ask("codes", **self.choice.question)
 
     def arrived(self) -> None:
@@ -88,6 +89,7 @@ class Inquiry:
         changed = choice != self.choice
         self.choice = choice
         if changed and self.opened is not None:
+            self._began = self._clock()
             self.codes()
         return changed
 
