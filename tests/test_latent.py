@@ -215,7 +215,7 @@ async def test_a_cursor_decodes_where_it_stands_and_more_stands_beside_it(vae: R
         await desk.press("ctrl+left", "b")
         await desk.shows("mark the other end")
         await desk.press("ctrl+right", "ctrl+right", "b")
-        await desk.shows("from the first mark to the second", "1.00")
+        await desk.shows("between the marks", "1.00")
         await desk.press("n")
         await desk.shows("drawn from the prior", "seed 1")
         await desk.press("n")

@@ -125,6 +125,7 @@ class LatentScreen(RunScreen):
             self.message.say(f"{answer.source}  ·  {HINT}" if answer.image is not None else HINT, "quiet")
         else:
             self.view.show_more(answer)
+            self.message.say(HINT, "quiet")
 
     # Keys
 

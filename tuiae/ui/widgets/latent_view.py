@@ -92,8 +92,8 @@ class LatentView(Horizontal):
         """A way, samples, or a plane."""
         more = self.query_one("#more", DrawingPanel)
         if isinstance(answer, Strip):
-            note = f"a straight line of length {number(answer.distance)}"
-            more.show(partial(draw_strip, answer), note, "from the first mark to the second")
+            note = f"{number(answer.distance)} apart"
+            more.show(partial(draw_strip, answer), note, "between the marks")
         elif isinstance(answer, Samples):
             more.show(partial(draw_samples, answer), f"seed {answer.seed} · n draws others", "drawn from the prior")
         elif isinstance(answer, Plane):
