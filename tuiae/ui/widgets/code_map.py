@@ -84,7 +84,7 @@ class CodeMapPanel(Panel):
             width,
             height,
             self._axes,
-            self.ascii_only,
+            self.ascii_only or self.terminal.ascii,
             window,
             self.view.only,
             LEGEND_PART,

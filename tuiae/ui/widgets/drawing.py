@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 from rich.text import Text
 from textual.reactive import reactive
 
 from tuiae.ui.render.text import centred, clean, to_ascii
+from tuiae.ui.terminal.mode import Pictures
 from tuiae.ui.widgets.panel import Panel
 
 Drawing = Callable[[int, int, str], Text]
-"""(width, height, mode) -> at most so many cells; mode is `blocks` or `ascii`."""
+"""(width, height, mode) -> at most so many cells; mode is what pictures are made of."""
 
 
 class DrawingPanel(Panel):
     """Draws what it was shown last."""
 
-    mode: reactive[Literal["blocks", "ascii"]] = reactive("blocks")
+    mode: reactive[Pictures] = reactive("blocks")
 
     def __init__(self, title: str, *, empty: str = "", id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
         self._title = title
         self._empty = empty
         self._drawing: Drawing | None = None
+
+    def on_mount(self) -> None:
+        self.mode = self.terminal.pictures
 
     def show(self, drawing: Drawing, note: str = "", title: str = "") -> None:
         """Replace the drawing; `note` goes into the lower frame."""

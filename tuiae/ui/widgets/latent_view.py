@@ -110,4 +110,4 @@ class LatentView(Horizontal):
     def ascii_only(self, wanted: bool) -> None:
         self.map.ascii_only = wanted
         for panel in self.query(DrawingPanel):
-            panel.mode = "ascii" if wanted else "blocks"
+            panel.mode = "ascii" if wanted else panel.terminal.pictures
