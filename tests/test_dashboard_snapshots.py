@@ -10,14 +10,17 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import Laboratory
 from dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, keep_cold, script
 from textual.pilot import Pilot
 
+from tuiae.explore import answers
 from tuiae.files import read_json, replace_json
 from tuiae.runs.layout import RunPaths
 from tuiae.ui.app import TuiaeApp
+from tuiae.ui.widgets.latent_view import LatentView
 
 Snap = Callable[..., bool]
 NOON = time.mktime((2026, 11, 20, 12, 0, 0, 0, 0, -1))  # local time, as the log shows it
@@ -132,3 +135,35 @@ def test_the_keys(snap_compare: Snap) -> None:
         await desk.shows("write a checkpoint")
 
     assert snapshot(snap_compare, (80, 24), act)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
+def test_the_codes(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
+    played = live(lab, AUTOENCODER, "20261120-115900-denoise-a3f9", epochs=4)
+
+    async def act(desk: Desk) -> None:
+        await desk.press("3")
+        await desk.shows("no checkpoint yet")
+        show_codes(desk.app.screen.query_one(LatentView))
+        await desk.press("right", "b", "shift+right", "shift+up", "b")
+
+    assert snapshot(snap_compare, size, act)
+    played.writer.close("finished")
+
+
+def show_codes(view: LatentView) -> None:
+    """What an explorer would answer, in numbers that are the same on every machine."""
+    step = "step-000120"
+    opened = answers.Opened(step, "", 120, 4.0, "vae", (1, 8, 8), ("ankle boot", "bag", "coat"), 2, True, True, 90)
+    turn = np.arange(90) * 2.4
+    points = (
+        np.column_stack([np.cos(turn), np.sin(turn)]) * np.sqrt(np.arange(90))[:, None] + np.arange(90)[:, None] % 3
+    )
+    labels, indices = np.arange(90) % 3, np.arange(5)
+    view.show_codes(answers.Codes(step, "code", ("code 0", "code 1"), points, labels, np.arange(90)), opened)
+    shade = (np.indices((8, 8)).sum(0) * 18).astype(np.uint8)
+    images = np.stack([np.roll(shade, 2 * place, axis=1)[None] for place in range(5)])
+    distances = np.linspace(0.1, 0.5, 5, dtype=np.float32)
+    found = (indices, labels[:5], images, distances)
+    view.show_place(answers.Place(step, 0.5, -0.25, images[0], "the code itself", -1, 0.0, *found))
+    view.show_more(answers.Strip(step, images, 2.5))

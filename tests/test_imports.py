@@ -32,7 +32,15 @@ def loaded(code: str, names: list[str] = HEAVY) -> list[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["tuiae.cli", "tuiae.runs.reader", "tuiae.runs.writer", "tuiae.preflight", "tuiae.data.registry", "tuiae.ui.app"],
+    [
+        "tuiae.cli",
+        "tuiae.runs.reader",
+        "tuiae.runs.writer",
+        "tuiae.preflight",
+        "tuiae.data.registry",
+        "tuiae.explore.client",
+        "tuiae.ui.app",
+    ],
 )
 def test_a_module_of_the_light_side_leaves_the_heavy_ones_out(module: str) -> None:
     assert loaded(f"import {module}") == []

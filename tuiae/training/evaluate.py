@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -26,6 +26,9 @@ CODES = 2  # the drawn codes of evaluation, apart from its corruption
 PLANE_POINTS = 2000  # codes of the test split that a sample keeps
 BATCH = 1000
 
+Watch = Callable[[int, torch.Tensor, torch.Tensor, ModelOutput], object]
+"""(position of the first image, clean, corrupted, output) of a batch that was evaluated."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -37,12 +40,12 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(
-    parts: Parts, split: ImageSet, limit: int = 0, noise: NoiseSection | None = None, use: CodeUse | None = None
+    parts: Parts, split: ImageSet, limit: int = 0, noise: NoiseSection | None = None, watch: Watch | None = None
 ) -> Evaluation:
     """Loss, accuracy and the quality of reconstructions over a split, or over its first `limit` images.
 
-    `noise` stands in for the config's own; `use` looks on. A variational autoencoder's codes are drawn, the same ones
-    every time.
+    `noise` stands in for the config's own; `watch` sees every batch. A variational autoencoder's codes are drawn, the
+    same ones every time.
     """
     config, model, classes = parts.config, parts.model, len(parts.classes)
     objective = build_objective(config)
@@ -55,12 +58,13 @@ def evaluate(
         for start in range(0, count, BATCH):
             clean, labels = split.span(start, min(start + BATCH, count))
             with autocast(config.training.precision, parts.device):
-                output = model(corrupt(clean, noise or config.noise, generator))
+                shown = corrupt(clean, noise or config.noise, generator)
+                output = model(shown)
+            if watch is not None:
+                watch(start, clean, shown, output)
             score = objective(output, clean, labels)
             totals.add(score.weighted(len(clean)))
             quality.add(score, output, clean, config.training.loss)
-            if use is not None:
-                use.add(output)
             if confusion is not None and output.logits is not None:
                 confusion += confusion_counts(output.logits, labels, classes)
     return Evaluation(totals.read() | quality.read(), None if confusion is None else confusion.cpu().numpy())

@@ -222,7 +222,7 @@ class Fit:
         self.report.tick()
         speed = {"images_per_second": self.report.throughput() or 0.0}
         use = CodeUse()
-        test = evaluate(self.parts, self.parts.test, use=use)
+        test = evaluate(self.parts, self.parts.test, watch=lambda start, clean, shown, output: use.add(output))
         clean = evaluate(self.parts, self.parts.train, limit=len(self.parts.test))
         if not math.isfinite(test.metrics["loss"]):
             self._diverge()

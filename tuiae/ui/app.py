@@ -30,7 +30,7 @@ from tuiae.ui.screens.latent import LatentScreen
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.screens.works import WorksScreen
-from tuiae.ui.session import NothingToDoError, RunOpened, Session
+from tuiae.ui.session import ExplorerTold, NothingToDoError, RunOpened, Session
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.terminal.mode import TerminalMode
 
@@ -115,6 +115,12 @@ class TuiaeApp(TerminalApp[str]):
         if isinstance(shown, RunScreen):
             shown.catch_up()
 
+    @on(ExplorerTold)
+    def _pass_on(self, event: ExplorerTold) -> None:
+        shown = self.screen_stack[0]
+        if isinstance(shown, RunScreen):
+            shown.told(event.told)
+
     @on(WorkerWarm)
     def _worker_warm(self, event: WorkerWarm) -> None:
         self.live.worker_warm(event)
@@ -155,7 +161,7 @@ class TuiaeApp(TerminalApp[str]):
 
     def action_help(self) -> None:
         """Which key does what."""
-        self.push_screen(HelpDialog())
+        self.push_screen(HelpDialog(self.current_mode))
 
     def action_help_quit(self) -> None:
         """Ctrl-C: Textual would name a key that is not ours."""

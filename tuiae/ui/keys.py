@@ -73,7 +73,26 @@ RUNS = (
     Key("y", "copy", "", "copy its command"),
     Key("escape", "back", "Back", "show all; back to the open run"),
 )
-LATENT = (Key("escape", "back", "Back", "back to the open run"),)
+LATENT = (
+    *(
+        Key(f"{modifier}{key}", f"move({across * cells}, {down * cells})", "", f"cursor {key} by {cells}")
+        for modifier, cells in (("", 1), ("shift+", 4), ("ctrl+", 12))
+        for key, across, down in (("left", -1, 0), ("right", 1, 0), ("up", 0, -1), ("down", 0, 1))
+    ),
+    Key("a", "plane", "Plane", "next plane; t-SNE too"),
+    Key("left_square_bracket", "axis(0)", "", "next code number, across"),
+    Key("right_square_bracket", "axis(1)", "", "next code number, up"),
+    Key("b", "mark", "Mark", "mark; a way between two"),
+    Key("n", "prior", "", "samples of the prior"),
+    Key("d", "decode_plane", "Decode", "the plane, decoded"),
+    Key("plus", "nearer(1)", "", "nearer"),
+    Key("equals_sign", "nearer(1)", "", ""),
+    Key("minus", "nearer(-1)", "", "farther"),
+    Key("c", "next_class", "", "one class alone, the next"),
+    Key("enter", "again", "", "ask the explorer again"),
+    *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures")),
+    Key("escape", "back", "", "back, step by step"),
+)
 BENCH = (Key("escape", "back", "Back", "back to the open run"),)
 WORKS = (
     Key("r", "run", "Run", "run the work, or go on"),
@@ -98,4 +117,13 @@ ELSEWHERE = (
 
 def shown(key: str) -> str:
     """A key as people know it."""
-    return {"question_mark": "?", "slash": "/", "asterisk": "*"}.get(key, key)
+    return {
+        "question_mark": "?",
+        "slash": "/",
+        "asterisk": "*",
+        "left_square_bracket": "[",
+        "right_square_bracket": "]",
+        "plus": "+",
+        "equals_sign": "=",
+        "minus": "-",
+    }.get(key, key)

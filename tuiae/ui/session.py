@@ -11,6 +11,7 @@ from textual.message import Message
 
 from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError, UnknownRunError
+from tuiae.explore.client import Explorer, Notice, Reply
 from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.edits import propose
@@ -33,12 +34,22 @@ class RunOpened(Message):
     """Another run is open; its first snapshot is still to come."""
 
 
+class ExplorerTold(Message):
+    """The explorer answered, or says what it is busy with."""
+
+    def __init__(self, told: Reply | Notice) -> None:
+        super().__init__()
+        self.told = told
+
+
 class Session:
     """One sitting at the dashboard. `post` takes messages from threads to the app."""
 
     def __init__(self, root: Path, post: Callable[[Message], object]) -> None:
         self.root = root
         self.launcher = Launcher(root, post)
+        self.explorer = Explorer(lambda told: post(ExplorerTold(told)))
+        """Starts its process with the first question."""
         self.snapshot: Snapshot | None = None
         """The open run as it was last seen; None without one, and until a run that was just opened is read."""
         self.sample: Sample | None = None
@@ -151,6 +162,7 @@ class Session:
     def close(self) -> None:
         """Stop watching, and let the warm worker go; runs go on."""
         self._stop_feed()
+        self.explorer.close()
         self.launcher.close()
 
     def _stop_feed(self) -> None:

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.ui.render import axes, palette
+from tuiae.ui.render import axes
+from tuiae.ui.render.classes import LEGEND_PART, class_color, class_signs, legend
 from tuiae.ui.render.text import centred, clean, join_lines, shorten, to_ascii
 
 EMPTY = "no codes yet"
-COLORS = (*palette.SERIES, palette.PINK, palette.BROWN)
-"""Ten: as many as the usual sets have classes. More classes share them, and keep signs of their own."""
-OTHERS = ("·", ".")
-"""Sign of the classes that are left when every character is taken, and of images without classes; then in ASCII."""
-_POOL = string.ascii_uppercase + string.ascii_lowercase + string.digits + "!#$%&*+=?@~"
 _AXIS = "dim"
 _LEAST_WIDTH, _LEAST_HEIGHT = 16, 6
 """Cells below which the axes go and the points alone remain."""
 _MARGIN = 0.02  # of the range, on each side
 _TICK_CELLS, _TICK_LINES = 12, 3  # about so far apart
-_LEGEND_NAME = 24  # cells
-_LEGEND_PART = 4  # a legend takes one line of so many at most
-_TO_ASCII = str.maketrans("│┤└┬─", "|+++-")
+_TO_ASCII = str.maketrans("│┤└┬─▸▴◆◇", "|+++->^<>")
 
 Points = NDArray[np.float64]
+Limits = tuple[axes.Limits, axes.Limits]
+"""Of both axes, across and up."""
+Cell = tuple[int, int]
+"""(row from the top, column)."""
+Overlay = Mapping[Cell, tuple[str, str]]
+"""What stands in a cell instead of its class: one character and its style."""
 
 
 @dataclass(frozen=True)
@@ -44,27 +42,60 @@ class Cells:
     """Classes with points that show in no cell."""
 
 
-def class_signs(names: Sequence[str], ascii: bool = False) -> tuple[str, ...]:  # noqa: A002
-    """One cell for each class: its name when that is one character, else a letter of it, else any that is free."""
-    other = OTHERS[ascii]
-    if len(names) == 1:
-        return (other,)
-    signs: list[str] = [name if _is_sign(name, ascii) else "" for name in names]
-    signs = [sign if sign not in signs[:index] else "" for index, sign in enumerate(signs)]
-    for index, name in enumerate(names):
-        if not signs[index]:
-            letters = [letter.upper() for letter in name if letter.isascii() and letter.isalnum()]
-            signs[index] = next((sign for sign in (*letters, *_POOL) if sign not in signs), other)
-    return tuple(signs)
+@dataclass(frozen=True)
+class MapLayout:
+    """Where everything of a map stands, known before it is drawn, so that a cursor and a mouse can be placed."""
 
+    limits: Limits
+    columns: int
+    rows: int
+    gutter: int
+    """Cells left of the axis."""
+    axed: bool
+    """Whether there is room for axes."""
+    cells: Cells
+    signs: tuple[str, ...]
+    foot: tuple[Text, ...]
+    ascii_only: bool
 
-def _is_sign(name: str, ascii_only: bool) -> bool:
-    return len(name) == 1 and cell_len(name) == 1 and not name.isspace() and (name.isascii() or not ascii_only)
+    @property
+    def left(self) -> int:
+        """Cells left of the first column of points."""
+        return self.gutter + self.axed
 
+    def cell(self, x: float, y: float) -> Cell | None:
+        """The cell of a point; None where it is outside."""
+        (left, right), (low, high) = self.limits
+        if not (left <= x <= right and low <= y <= high):
+            return None
+        column = int(_places(np.array([x]), self.limits[0], self.columns)[0])
+        return self.rows - 1 - int(_places(np.array([y]), self.limits[1], self.rows)[0]), column
 
-def class_color(label: int) -> str:
-    """The colour of a class."""
-    return COLORS[label % len(COLORS)]
+    def point(self, row: int, column: int) -> tuple[float, float]:
+        """The middle of a cell, which may lie outside."""
+        across, up = self.limits
+        return _middle(column, across, self.columns), _middle(self.rows - 1 - row, up, self.rows)
+
+    def draw(self, overlay: Overlay | None = None, pointer: Cell | None = None) -> Text:
+        """The map; `overlay` stands over the points, `pointer` is marked on both axes."""
+        over = overlay or {}
+        rows = [_row(self.cells, self.signs, row, self.columns, over) for row in range(self.rows)]
+        if not self.axed:
+            return self._finish(rows)
+        marks = _y_marks(self.limits, self.rows)
+        lines = []
+        for row, line in enumerate(rows):
+            tick = "▸" if pointer and pointer[0] == row else "┤" if row in marks else "│"
+            axis = f"{marks.get(row, ''):>{self.gutter - 1}} {tick}"
+            lines.append(Text(end="").append(axis, _AXIS).append_text(line))
+        at = pointer[1] if pointer else -1
+        return self._finish([*lines, *_x_axis(self.limits[0], self.columns, self.gutter, at), *self.foot])
+
+    def _finish(self, lines: list[Text]) -> Text:
+        text = join_lines(lines)
+        if self.ascii_only:
+            text.plain = to_ascii(text.plain.translate(_TO_ASCII))
+        return text
 
 
 def draw_code_map(
@@ -81,35 +112,69 @@ def draw_code_map(
 
     Names that are missing become numbers; points that are not finite and labels below 0 are left out.
     """
-    where, kinds = _usable(points, labels)
+    layout = lay_out_map(points, labels, names, width, height, axis_names, ascii)
+    return centred(EMPTY, width, height) if layout is None else layout.draw()
+
+
+def lay_out_map(
+    points: NDArray[Any],
+    labels: NDArray[Any],
+    names: Sequence[str],
+    width: int,
+    height: int,
+    axis_names: tuple[str, str] = ("code 0", "code 1"),
+    ascii: bool = False,  # noqa: A002
+    limits: Limits | None = None,
+    only: int = -1,
+    legend_part: int = LEGEND_PART,
+) -> MapLayout | None:
+    """The layout of `draw_code_map`, or None where nothing can be drawn.
+
+    Args:
+        limits: the part of the plane to show; without, all of it.
+        only: the one class to show; below 0, all.
+        legend_part: the legend takes one line of so many at most.
+    """
+    where, kinds = usable_points(points, labels)
     if not len(where) or width <= 0 or height <= 0:
-        return centred(EMPTY, width, height)
+        return None
     names = [clean(name) or "?" for name in names]
     names += [str(label) for label in range(len(names), int(kinds.max()) + 1)]
     signs = class_signs(names, ascii)
-    limits = _limits(where[:, 0]), _limits(where[:, 1])
+    limits = limits or map_limits(where)
+    shown = _inside(where, limits) & ((kinds == only) | (only < 0))
+    where, kinds = where[shown], kinds[shown]
     if width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
         cells = fill_cells(where, kinds, limits, (width, height))
-        return _finish([_row(cells, signs, row, width) for row in range(height)], ascii)
-    foot = [] if height < 2 * _LEAST_HEIGHT else [_axis_line(axis_names, width), *_legend(names, signs, width, height)]
+        return MapLayout(limits, width, height, 0, False, cells, signs, (), ascii)
+    roomy = height >= 2 * _LEAST_HEIGHT
+    foot = (
+        [_axis_line(axis_names, width), *legend(names, signs, width, max(height // legend_part, 1), only)]
+        if roomy
+        else []
+    )
     # A line is kept for classes that do not show, which is known only once the size is.
-    size = _canvas_size(limits, width, height - len(foot) - (height >= 2 * _LEAST_HEIGHT))
-    cells = fill_cells(where, kinds, limits, size)
-    lines = _plot(cells, signs, limits, size, width)
+    columns, rows = _canvas_size(limits, width, height - len(foot) - roomy)
+    cells = fill_cells(where, kinds, limits, (columns, rows))
     if foot and cells.hidden:
         behind = ", ".join(names[label] for label in cells.hidden)
         foot.append(Text(shorten(f"always behind others: {behind}", width), _AXIS, end=""))
-    return _finish(lines + foot, ascii)
+    return MapLayout(limits, columns, rows, width - columns - 1, True, cells, signs, tuple(foot), ascii)
 
 
-def _finish(lines: list[Text], ascii_only: bool) -> Text:
-    text = join_lines(lines)
-    if ascii_only:
-        text.plain = to_ascii(text.plain.translate(_TO_ASCII))
-    return text
+def map_limits(where: Points) -> Limits:
+    """The part of the plane that holds all of finite points (N, 2)."""
+    return _limits(where[:, 0]), _limits(where[:, 1])
 
 
-def _usable(points: NDArray[Any], labels: NDArray[Any]) -> tuple[Points, NDArray[np.int64]]:
+def _inside(where: Points, limits: Limits) -> NDArray[np.bool_]:
+    low, high = np.array(limits).T
+    inside: NDArray[np.bool_] = ((where >= low) & (where <= high)).all(axis=1)
+    return inside
+
+
+def usable_points(points: NDArray[Any], labels: NDArray[Any]) -> tuple[Points, NDArray[np.int64]]:
+    """Those that are finite and have a label."""
     where = np.asarray(points, np.float64)
     if where.ndim != 2 or where.shape[1] != 2:
         return np.zeros((0, 2)), np.zeros(0, np.int64)
@@ -135,11 +200,17 @@ def _places(values: Points, limits: axes.Limits, cells: int) -> NDArray[np.int64
     return found.astype(np.int64).clip(0, cells - 1)
 
 
-def fill_cells(
-    points: Points, labels: NDArray[np.int64], limits: tuple[axes.Limits, axes.Limits], size: tuple[int, int]
-) -> Cells:
+def _middle(cell: int, limits: axes.Limits, cells: int) -> float:
+    """The value that stands in the middle of a cell, 0 at the low end."""
+    low, high = limits
+    return low + (high - low) * cell / max(cells - 1, 1)
+
+
+def fill_cells(points: Points, labels: NDArray[np.int64], limits: Limits, size: tuple[int, int]) -> Cells:
     """Which class shows where, on `size` = (columns, rows); of equally frequent ones the first."""
     width, height = size
+    if not len(points):
+        return Cells({}, ())
     columns = _places(points[:, 0], limits[0], width)
     rows = height - 1 - _places(points[:, 1], limits[1], height)
     classes = int(labels.max()) + 1
@@ -152,7 +223,7 @@ def fill_cells(
     return Cells(at, tuple(sorted(set(labels.tolist()) - set(at.values()))))
 
 
-def _canvas_size(limits: tuple[axes.Limits, axes.Limits], width: int, height: int) -> tuple[int, int]:
+def _canvas_size(limits: Limits, width: int, height: int) -> tuple[int, int]:
     """Columns and rows that the axes leave to the points."""
     rows = height - 2
     return width - _gutter(limits[1], rows) - 1, rows
@@ -168,59 +239,36 @@ def _y_ticks(limits: axes.Limits, rows: int) -> tuple[list[float], list[str]]:
     return values, axes.tick_labels(values)
 
 
-def _plot(
-    cells: Cells, signs: Sequence[str], limits: tuple[axes.Limits, axes.Limits], size: tuple[int, int], width: int
-) -> list[Text]:
-    """The points between a left and a lower axis."""
-    columns, rows = size
-    gutter = width - columns - 1
+def _y_marks(limits: Limits, rows: int) -> dict[int, str]:
+    """Row -> label of the tick that stands there."""
     values, labels = _y_ticks(limits[1], rows)
-    marks = dict(zip((rows - 1 - _places(np.array(values), limits[1], rows)).tolist(), labels, strict=True))
-    lines = []
-    for row in range(rows):
-        axis = f"{marks.get(row, ''):>{gutter - 1}} {'┤' if row in marks else '│'}"
-        lines.append(Text(end="").append(axis, _AXIS).append_text(_row(cells, signs, row, columns)))
-    return lines + _x_axis(limits[0], columns, gutter)
+    return dict(zip((rows - 1 - _places(np.array(values), limits[1], rows)).tolist(), labels, strict=True))
 
 
-def _x_axis(limits: axes.Limits, columns: int, gutter: int) -> list[Text]:
+def _x_axis(limits: axes.Limits, columns: int, gutter: int, pointed: int) -> list[Text]:
     values = axes.linear_ticks(limits, max(columns // _TICK_CELLS, 1))
     places = _places(np.array(values), limits, columns).tolist()
-    rule = "".join("┬" if column in places else "─" for column in range(columns))
+    rule = "".join("▴" if column == pointed else "┬" if column in places else "─" for column in range(columns))
     words = axes.tick_line(list(zip(places, axes.tick_labels(values), strict=True)), columns)
     return [Text(f"{'':{gutter}}└{rule}", _AXIS, end=""), Text(f"{'':{gutter}} {words}", _AXIS, end="")]
 
 
-def _row(cells: Cells, signs: Sequence[str], row: int, width: int) -> Text:
+def _row(cells: Cells, signs: Sequence[str], row: int, width: int, overlay: Overlay) -> Text:
     """One line of points; equal neighbours share a span."""
+
+    def look(column: int) -> tuple[str, str]:
+        label = cells.at.get((row, column), -1)
+        return overlay.get((row, column)) or ((" ", "") if label < 0 else (signs[label], class_color(label)))
+
     line = Text(end="", no_wrap=True)
-    for label, group in groupby(cells.at.get((row, column), -1) for column in range(width)):
-        length = len(list(group))
-        line.append(" " * length if label < 0 else signs[label] * length, "" if label < 0 else class_color(label))
+    for (sign, style), group in groupby(map(look, range(width))):
+        line.append(sign * len(list(group)), style)
     line.rstrip()
     return line
 
 
 def _axis_line(names: tuple[str, str], width: int) -> Text:
     across, up = (clean(name) for name in names)
+    if len(across) + len(up) > width - len("across:   up: ") - 2:
+        across, up = (name.replace("principal component", "component") for name in (across, up))
     return Text(shorten(f"across: {across}   up: {up}", width), _AXIS, end="")
-
-
-def _legend(names: Sequence[str], signs: Sequence[str], width: int, height: int) -> list[Text]:
-    """Which character is which class, in as many lines as it may take; nothing where characters name themselves."""
-    if len(names) < 2 or list(names) == list(signs):
-        return []
-    lines = [Text(end="", no_wrap=True)]
-    for label, (name, sign) in enumerate(zip(names, signs, strict=True)):
-        words = shorten(name, min(_LEGEND_NAME, width - 2))
-        gap = "   " if lines[-1].plain else ""
-        if lines[-1].cell_len + len(gap) + 2 + cell_len(words) > width and gap:
-            lines.append(Text(end="", no_wrap=True))
-            gap = ""
-        lines[-1].append(gap).append(sign, f"bold {class_color(label)}").append(f" {words}")
-    most = max(height // _LEGEND_PART, 1)
-    if len(lines) > most:
-        lines = lines[:most]
-        lines[-1].truncate(width - 2)
-        lines[-1].append(" …", _AXIS)
-    return lines

@@ -12,11 +12,15 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.ui.render.grid import LABEL_LIMIT, ROOMY, cell_sizes, image_grid
+from tuiae.ui.render.images import RAMPS, character_ramp, half_blocks
 from tuiae.ui.render.text import centred, join_lines
 
 TALLEST = 8  # lines of a picture in a gallery
 ACROSS = 5
 """Pictures of a gallery that stand beside each other at least, where the width lets them."""
+_LEAST_LINES = 4
+"""Of a picture of a plane; below it fewer pictures say more."""
+_NO_LABEL = 2  # cells that a grid keeps left of pictures without a label
 
 Bytes = NDArray[np.uint8]
 
@@ -50,6 +54,76 @@ def draw_gallery(images: Bytes, width: int, mode: str, captions: Sequence[str] =
         height = size[1] + bool(words)
         parts += [image_grid([("", images[start : start + across])], width, height, mode, words), Text()]
     return join_lines(parts[:-1])
+
+
+def fit_plane(
+    images: Bytes,
+    x: Sequence[float] | NDArray[Any],
+    y: Sequence[float] | NDArray[Any],
+    width: int,
+    height: int,
+    mode: str,
+) -> Text:
+    """`draw_plane` in an area: where not all pictures fit well, every second one or fewer of each row and column, the
+    first and the last among them."""
+    found = centred("too small for images", width, height)
+    for step in (step for step in range(1, len(x)) if (len(x) - 1) % step == 0):
+        some, across, down = images[::step, ::step], x[::step], y[::step]
+        gutter = max(len(f"{value:.3g}") for value in down) + 2
+        for size in cell_sizes(images.shape[-1], images.shape[-2]):
+            lines, columns = _height(len(down), size, images.shape[-1]) + 1, len(across) * (size[0] + 1) - 1
+            if gutter + columns <= width and lines <= height:
+                found = _centre(draw_plane(some, across, down, gutter + columns, mode), width, height)
+                if size[1] >= _LEAST_LINES:
+                    return found
+                break
+    return found
+
+
+def draw_large(image: NDArray[np.uint8], width: int, height: int, mode: str) -> Text:
+    """One image (C, H, W) as large as an area lets it be, by whatever factor."""
+    lines = min(height, int(width * image.shape[1] / (2 * image.shape[2])))
+    columns = round(2 * lines * image.shape[2] / image.shape[1])
+    if lines < 1 or columns < 1:
+        return centred("too small for images", width, height)
+    columns = min(columns, width)
+    drawn = (
+        half_blocks(image, columns, lines) if mode not in RAMPS else character_ramp(image, columns, lines, RAMPS[mode])
+    )
+    return _centre(join_lines(drawn), width, height)
+
+
+def fit_gallery(images: Bytes, width: int, height: int, mode: str, captions: Sequence[Sequence[str]] = ()) -> Text:
+    """Images (N, C, H, W) in an area, as large as all of them can be; where they cannot, the first that fit.
+
+    `captions` are lines below the pictures, each with a word for every picture.
+    """
+    if not len(images) or width <= 0 or height <= 0:
+        return centred("no images", width, height)
+    for columns, rows in cell_sizes(images.shape[-1], images.shape[-2]):
+        lines = rows + len(captions)
+        across, most = (width + 1 - _NO_LABEL) // (columns + 1), (height + 1) // (lines + 1)
+        if across * most >= len(images):
+            break
+    if across < 1 or most < 1:
+        return centred("too small for images", width, height)
+    images = images[: across * most]
+    across = math.ceil(len(images) / math.ceil(len(images) / across))
+    parts: list[Text] = []
+    for start in range(0, len(images), across):
+        these = slice(start, start + across)
+        row, words = images[these], [("", line[these]) for line in captions]
+        area = len(row) * (columns + 1) - 1 + _NO_LABEL
+        parts += [image_grid([("", row)], area, lines, mode, captioned=words), Text()]
+    return _centre(join_lines(parts[:-1]), width, height)
+
+
+def _centre(drawn: Text, width: int, height: int) -> Text:
+    """A drawing in the middle of an area."""
+    lines = list(drawn.split("\n", allow_blank=True))
+    left = " " * max((width - max(line.cell_len for line in lines)) // 2, 0)
+    above = [Text() for _ in range(max((height - len(lines)) // 2, 0))]
+    return join_lines([*above, *(Text(left, end="").append_text(line) for line in lines)])
 
 
 def _size(shape: tuple[int, ...], across: int, width: int, most: int) -> tuple[int, int] | None:

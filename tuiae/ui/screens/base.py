@@ -12,6 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from tuiae.errors import TuiaeError
+from tuiae.explore.client import Notice, Reply
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.render.status import title_line
 from tuiae.ui.session import NothingToDoError, Session
@@ -83,6 +84,9 @@ class RunScreen(BaseScreen):
     def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
         """The open run is not what it was."""
         raise NotImplementedError
+
+    def told(self, told: Reply | Notice) -> None:
+        """What the explorer said while this screen is shown, to whichever screen."""
 
     def retitle(self) -> None:
         """Say above what is open."""

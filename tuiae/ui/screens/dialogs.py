@@ -14,10 +14,16 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static
 
-from tuiae.ui.keys import APP, COMPARE, ELSEWHERE, LIVE, RUNS, Key, shown
+from tuiae.ui.keys import APP, COMPARE, ELSEWHERE, LATENT, LIVE, RUNS, Key, shown
 from tuiae.ui.render import palette
 from tuiae.ui.render.preflight import cost_facts
 from tuiae.ui.render.text import clean
+
+OWN: dict[str, tuple[tuple[str, Sequence[Key]], ...]] = {
+    "live": (("this run", LIVE), ("list of runs", RUNS)),
+    "latent": (("codes", LATENT),),
+}
+"""Mode -> the groups of keys that its help begins with; other modes have those of `live`."""
 
 
 class ChoiceDialog(ModalScreen[str]):
@@ -73,23 +79,30 @@ class CostDialog(ModalScreen[str]):
 
 
 class HelpDialog(ModalScreen[None]):
-    """Which key does what."""
+    """Which key does what on the screen below, and everywhere."""
 
     BINDINGS = [Binding("escape,question_mark,q,enter", "dismiss", "Close", show=False)]
+
+    def __init__(self, mode: str = "") -> None:
+        super().__init__()
+        self._own = OWN.get(mode, OWN["live"])
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "keys"
             dialog.border_subtitle = "escape closes"
             with Horizontal():
-                yield Static(_table([("this run", _rows(LIVE)), ("list of runs", _rows(RUNS))]), classes="keys")
+                yield Static(_table([(name, _rows(keys)) for name, keys in self._own]), classes="keys")
                 own = [key for key in COMPARE if key.help and key not in LIVE]
                 rest = [("comparison", _rows(own)), ("everywhere", _rows(APP)), ("moving", list(ELSEWHERE))]
                 yield Static(_table(rest), classes="keys")
 
 
 def _rows(keys: Sequence[Key]) -> list[tuple[str, str]]:
-    return [(shown(key.key), key.help) for key in keys if key.help]
+    """Keys and what they do; the many that move a cursor are one line."""
+    rows = [(shown(key.key), key.help) for key in keys if key.help and not key.action.startswith("move(")]
+    moves = any(key.action.startswith("move(") for key in keys)
+    return [("arrows", "cursor; shift, ctrl: farther"), *rows] if moves else rows
 
 
 def _table(groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> Text:

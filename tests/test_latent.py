@@ -1,0 +1,342 @@
+"""The Latent screen: its drawings as strings, and the screen itself on runs that were trained."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Laboratory
+from dashboard import HOSTILE, Desk, open_desk, script
+from rich.cells import cell_len
+from rich.text import Text
+
+from tuiae.explore.answers import Place
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.reader import read_config
+from tuiae.runs.writer import RunWriter, create_run
+from tuiae.ui.plane_choice import PlaneChoice
+from tuiae.ui.render.code_map import lay_out_map, map_limits
+from tuiae.ui.render.decoded import fit_gallery, fit_plane
+from tuiae.ui.render.latent import draw_nearest, draw_place
+from tuiae.ui.render.map_view import MapView, draw_view
+from tuiae.ui.widgets.code_map import CodeMapPanel
+
+AREAS = [(0, 0), (1, 1), (9, 3), (20, 6), (30, 17), (56, 21), (81, 33), (150, 50)]
+FULL = ((0.0, 10.0), (0.0, 20.0))
+
+
+def lines(text: Text) -> list[str]:
+    return text.plain.split("\n")
+
+
+def assert_fits(text: Text, width: int, height: int) -> None:
+    assert len(lines(text)) <= max(height, 1)
+    assert max(map(cell_len, lines(text))) <= width
+
+
+def pictures(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def a_place(image: bool = True, shape: tuple[int, int, int] = (1, 8, 8)) -> Place:
+    return Place(
+        checkpoint="step-000001",
+        x=1.25,
+        y=-0.5,
+        image=pictures(*shape) if image else None,
+        source="the code itself",
+        predicted=-1 if image else 1,
+        share=0.0 if image else 0.75,
+        indices=np.arange(5),
+        labels=np.arange(5) % 2,
+        images=pictures(5, *shape),
+        distances=np.linspace(0, 1, 5, dtype=np.float32),
+    )
+
+
+# Drawings
+
+
+@pytest.mark.parametrize("area", AREAS, ids=str)
+@pytest.mark.parametrize("mode", ["blocks", "ascii"])
+def test_pictures_fit_their_area(area: tuple[int, int], mode: str) -> None:
+    for shape in ((1, 8, 8), (1, 28, 28), (3, 16, 32)):
+        for count in (1, 5, 16):
+            assert_fits(fit_gallery(pictures(count, *shape), *area, mode, [["A"] * count, ["0.1"] * count]), *area)
+        axis = np.linspace(2, -2, 8)
+        assert_fits(fit_plane(pictures(8, 8, *shape), axis, axis, *area, mode), *area)
+        for drawn in (draw_place, draw_nearest):
+            text = drawn(a_place(shape=shape), ("zero", HOSTILE), *area, mode)
+            assert_fits(text, *area)
+            assert mode == "blocks" or text.plain.isascii() or area < (20, 6)
+
+
+def test_a_gallery_shows_all_and_as_large_as_it_can() -> None:
+    large = fit_gallery(pictures(1, 1, 8, 8), 60, 20, "ascii").plain
+    assert max(map(len, map(str.strip, large.split("\n")))) >= 30  # four times its 8 pixels
+    drawn = lines(fit_gallery(pictures(5, 1, 8, 8), 60, 13, "ascii", [[f"n{index}" for index in range(5)]]))
+    assert [word for line in drawn for word in line.split() if word.startswith("n")] == ["n0", "n1", "n2", "n3", "n4"]
+
+
+def test_a_plane_that_does_not_fit_shows_every_second_picture() -> None:
+    axis = np.arange(9.0)
+
+    def below(width: int, height: int) -> list[str]:
+        return (
+            fit_plane(pictures(9, 9, 1, 8, 8), axis, axis[::-1], width, height, "ascii").plain.split("\n")[-1].split()
+        )
+
+    assert below(90, 50) == [f"{value:g}" for value in axis]
+    assert below(60, 25) == ["0", "2", "4", "6", "8"]
+    assert below(40, 16) == ["0", "4", "8"]
+
+
+def test_a_classifier_is_told_in_words() -> None:
+    drawn = draw_place(a_place(image=False), ("zero", "one"), 40, 9, "blocks").plain
+    assert "one" in drawn
+    assert "75.0%" in drawn
+    assert "decodes no images" in drawn
+
+
+def test_the_cursor_shows_without_colours_and_stays_on_its_point() -> None:
+    points = np.array([[0.0, 0.0], [10.0, 20.0], [4.0, 8.0]])
+    for ascii_only in (False, True):
+        view = MapView().moved((4.0, 8.0), map_limits(points))
+        layout = lay_out_map(points, np.arange(3), "ABC", 50, 18, ascii=ascii_only)
+        assert layout is not None
+        text = draw_view(layout, view)
+        row = next(line for line in lines(text) if "C" in line)
+        assert (">" if ascii_only else "▸") in row
+        pointer = next(line for line in lines(text) if ("^" if ascii_only else "▴") in line)
+        assert pointer.index("^" if ascii_only else "▴") == row.index("C")
+        offset = text.plain.index("C")
+        assert any("reverse" in str(span.style) for span in text.spans if span.start <= offset < span.end)
+        assert text.plain.isascii() or not ascii_only
+
+
+def test_a_cell_and_its_middle_are_each_other_s() -> None:
+    layout = lay_out_map(np.array([[0.0, 0.0], [10.0, 20.0]]), np.arange(2), "AB", 60, 20)
+    assert layout is not None
+    for cell in ((0, 0), (3, 17), (layout.rows - 1, layout.columns - 1)):
+        assert layout.cell(*layout.point(*cell)) == cell
+    assert layout.cell(99.0, 0.0) is None
+
+
+def test_zooming_keeps_the_cursor_in_sight_and_the_window_on_the_plane() -> None:
+    view = MapView().moved((9.0, 1.0), FULL).zoomed(3)
+    for _ in range(30):
+        (left, right), (low, high) = view.window(FULL)
+        x, y = view.cursor or (0, 0)
+        assert 0 <= left <= x <= right <= 10
+        assert 0 <= low <= y <= high <= 20
+        view = view.moved((x - 0.4, y + 1.0), FULL)
+    assert view.zoomed(-99).window(FULL) == FULL
+    assert MapView().moved((99.0, -99.0), FULL).cursor == (10.0, 0.0)
+
+
+def test_a_third_mark_begins_anew() -> None:
+    view = MapView(cursor=(1.0, 1.0)).marked()
+    view = view.moved((2.0, 2.0), FULL).marked()
+    assert view.marks == ((1.0, 1.0), (2.0, 2.0))
+    assert view.moved((3.0, 3.0), FULL).marked().marks == ((3.0, 3.0),)
+
+
+def test_planes_come_round_and_axes_are_never_the_same() -> None:
+    choice, seen = PlaneChoice(latent=3), []
+    for _ in range(3):
+        seen.append(choice.by)
+        choice = choice.following()
+    assert (seen, choice.by) == (["", "axes", "tsne"], "")
+    for which in (0, 1, 0, 1, 1, 1, 0):
+        choice = choice.turned(which)
+        assert choice.by == "axes"
+        assert choice.axes[0] != choice.axes[1]
+    assert PlaneChoice(latent=1).following() == PlaneChoice(latent=1)
+    assert PlaneChoice(latent=2).turned(0) == PlaneChoice(latent=2)
+
+
+def test_one_class_alone() -> None:
+    points = np.array([[0.0, 0.0], [1.0, 1.0], [0.5, 0.2]])
+    layout = lay_out_map(points, np.arange(3), ("Ada", "Bob", "Cyd"), 60, 18, only=1)
+    assert layout is not None
+    plain = layout.draw().plain
+    assert "B Bob alone" in plain
+    assert not any("A" in line.partition("│")[2] for line in plain.split("\n"))
+
+
+# The screen
+
+
+@pytest.fixture(scope="session")
+def vae(shared_lab: Laboratory) -> RunPaths:
+    settings = ("name=latent_vae", "model.family=vae", "model.latent=2", "training.loss=bce", "training.epochs=3")
+    return shared_lab.train(*(word for setting in settings for word in ("--set", setting)))
+
+
+def cursor(desk: Desk) -> tuple[float, float]:
+    point = desk.app.screen.query_one(CodeMapPanel).view.cursor
+    assert point is not None
+    return point
+
+
+def shown_panel(desk: Desk, name: str) -> str:
+    return str(desk.app.screen.query_one(f"#{name}").render())
+
+
+async def open_latent(desk: Desk) -> None:
+    """Go there, and wait until the cursor decodes."""
+    await desk.press("3")
+    await desk.until(lambda: "here" in str(desk.app.screen.query_one("#decoded").border_title))
+
+
+async def test_a_cursor_decodes_where_it_stands_and_more_stands_beside_it(vae: RunPaths) -> None:
+    async with open_desk(vae) as desk:
+        await open_latent(desk)
+        screen = await desk.shows("codes of 297 test images", "decoded here", "nearest test images", "code 0")
+        assert "step" in screen
+        first, where = shown_panel(desk, "decoded"), cursor(desk)
+        await desk.press("ctrl+right", "ctrl+up")
+        await desk.until(lambda: shown_panel(desk, "decoded") != first)
+        assert cursor(desk)[0] > where[0]
+        assert cursor(desk)[1] > where[1]
+        x, y = (f"{value:.3g}" for value in cursor(desk))
+        await desk.until(lambda: f"{x}, {y}" in shown_panel(desk, "decoded"))
+        await desk.click("#map", offset=(20, 12))
+        left = cursor(desk)
+        await desk.click("#map", offset=(60, 12))
+        assert cursor(desk)[0] > left[0]
+        assert cursor(desk)[1] == left[1]
+
+        # Ways, samples and the plane stand beside the map until escape.
+        await desk.press("ctrl+left", "b")
+        await desk.shows("mark the other end")
+        await desk.press("ctrl+right", "ctrl+right", "b")
+        await desk.shows("between the marks", "1.00")
+        await desk.press("n")
+        await desk.shows("drawn from the prior", "seed 1")
+        await desk.press("n")
+        await desk.shows("seed 2")
+        await desk.press("d")
+        await desk.shows("the plane, decoded", "of the prior")
+        await desk.press("escape")
+        await desk.until(lambda: "the plane, decoded" not in desk.screen)
+        await desk.press("z")
+        await desk.until(lambda: "nearest test images" not in desk.screen)
+        await desk.press("escape", "plus", "plus", "i")
+        await desk.until(lambda: "▀" not in desk.screen)
+        await desk.press("escape")
+        await desk.until(lambda: desk.app.current_mode == "live")
+
+
+async def test_a_wide_code_has_several_planes_and_a_classifier_decodes_nothing(
+    finished: RunPaths, classified: RunPaths
+) -> None:
+    async with open_desk(finished) as desk:
+        await open_latent(desk)
+        await desk.shows("component 1 (")
+        await desk.press("a")
+        await desk.shows("across: code 0   up: code 1")
+        await desk.press("left_square_bracket")
+        await desk.shows("across: code 2   up: code 1")
+        await desk.press("a")
+        await desk.shows("across: t-SNE 1")
+        await desk.until(lambda: "no way back" in desk.screen)
+        await desk.press("n")
+        await desk.shows("no prior to draw from")
+        await desk.press("a")
+        await desk.shows("component 1 (")
+        desk.app.session.open(classified.root)
+        await desk.shows("classified here", "this code is taken for", "nearest test images")
+
+
+async def test_on_a_small_screen_one_panel_stands_beside_the_map(vae: RunPaths) -> None:
+    async with open_desk(vae, (80, 24)) as desk:
+        await open_latent(desk)
+        await desk.shows("codes of", "decoded here")
+        assert "nearest test images" not in desk.screen
+        await desk.press("v")
+        await desk.shows("nearest test images")
+        await desk.press("d")
+        await desk.shows("the plane, decoded")
+        await desk.pilot.resize_terminal(60, 20)
+        await desk.shows("codes of", "the plane, decoded", "Plane")
+        await desk.pilot.resize_terminal(40, 12)
+        await desk.shows("60 columns")
+        await desk.pilot.resize_terminal(200, 60)
+        await desk.shows("decoded here", "the plane, decoded", "across: code 0")
+
+
+async def test_without_a_run_and_without_a_checkpoint_it_says_so(lab: Laboratory) -> None:
+    async with open_desk() as desk:
+        await desk.press("3")
+        await desk.shows("no run is open")
+        assert not desk.app.session.explorer.pid
+    played = script(lab.runs)
+    played.play(1)
+    async with open_desk(played.run) as desk:
+        await desk.press("3")
+        await desk.shows("no checkpoint yet")
+        assert not desk.app.session.explorer.pid
+        played.writer.close("stopped")
+        await desk.shows("has no checkpoint yet")
+
+
+async def test_new_checkpoints_of_a_training_show_as_they_come(lab: Laboratory, finished: RunPaths) -> None:
+    config = read_config(finished)
+    assert config is not None
+    run = create_run(config, lab.runs, ["tuiae"])
+    writer = RunWriter(run)
+    folders = sorted(finished.weights.glob("step-*"))
+    steps = [int(folder.name.removeprefix("step-")) for folder in folders]
+
+    def save(index: int) -> None:
+        shutil.copytree(folders[index], run.weights / folders[index].name)
+        writer.event("checkpoint", step=steps[index], epoch=index + 1)
+
+    writer.event("start", step=0, epoch=0, text="training from the first step")
+    writer.status(now=True, state="running", epochs=4)
+    save(0)
+    async with open_desk(run) as desk:
+        await open_latent(desk)
+        await desk.shows(f"step {steps[0]:,}")
+        save(1)
+        await desk.shows(f"step {steps[1]:,}")
+        await desk.press("2")
+        shutil.rmtree(run.weights / folders[1].name)
+        save(-1) if len(folders) > 2 else None
+        await desk.press("3")
+        await desk.shows("codes of 297")
+    writer.close("stopped")
+
+
+async def test_an_explorer_that_dies_twice_is_told_and_enter_starts_it_again(vae: RunPaths) -> None:
+    async with open_desk(vae) as desk:
+        await open_latent(desk)
+        explorer = desk.app.session.explorer
+        first = explorer.pid
+        os.kill(first, signal.SIGKILL)
+        await desk.until(lambda: explorer.pid not in (0, first) and not explorer.busy)
+        os.kill(explorer.pid, signal.SIGKILL)
+        await desk.until(lambda: not explorer.pid)
+        await desk.press("right")
+        await desk.shows("the explorer has ended twice")
+        await desk.press("enter")
+        await desk.until(lambda: explorer.pid and not explorer.busy)
+        await desk.press("right")
+        await desk.until(lambda: "ended twice" not in desk.screen)
+
+
+async def test_a_run_that_is_deleted_while_it_is_open_breaks_nothing(lab: Laboratory, vae: RunPaths) -> None:
+    run = lab.copy(vae)
+    async with open_desk(run) as desk:
+        await open_latent(desk)
+        shutil.rmtree(run.root)
+        await desk.press("2", "3")
+        await desk.shows("is gone")
+        await desk.press("right", "d", "b", "n", "a")
+        await desk.until(lambda: not desk.app.session.explorer.busy)
+        assert Path(run.root).name in desk.screen

@@ -1,0 +1,53 @@
+"""A panel for whatever a pure function draws of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.text import Text
+from textual.reactive import reactive
+
+from tuiae.ui.render.text import centred, clean, to_ascii
+from tuiae.ui.terminal.mode import Pictures
+from tuiae.ui.widgets.panel import Panel
+
+Drawing = Callable[[int, int, str], Text]
+"""(width, height, mode) -> at most so many cells; mode is what pictures are made of."""
+
+
+class DrawingPanel(Panel):
+    """Draws what it was shown last."""
+
+    mode: reactive[Pictures] = reactive("blocks")
+
+    def __init__(self, title: str, *, empty: str = "", id: str | None = None) -> None:  # noqa: A002
+        super().__init__(title, id=id)
+        self._title = title
+        self._empty = empty
+        self._drawing: Drawing | None = None
+
+    def on_mount(self) -> None:
+        self.mode = self.terminal.pictures
+
+    def show(self, drawing: Drawing, note: str = "", title: str = "") -> None:
+        """Replace the drawing; `note` goes into the lower frame."""
+        self._drawing = drawing
+        self._title = title or self._title
+        self.set_title(self._title, note)
+        self.changed()
+
+    def clear(self, message: str = "") -> None:
+        """Forget the drawing, and say why there is none."""
+        self._drawing, self._empty = None, clean(message)
+        self.set_title(self._title)
+        self.changed()
+
+    def watch_mode(self) -> None:
+        self.changed()
+
+    def draw(self, width: int, height: int) -> Text:
+        drawing = self._drawing
+        text = drawing(width, height, self.mode) if drawing is not None else centred(self._empty, width, height)
+        if self.mode == "ascii":
+            text.plain = to_ascii(text.plain)
+        return text
