@@ -16,7 +16,6 @@ from textual import on
 from textual.app import SystemCommand
 from textual.screen import Screen
 
-from tuiae.errors import TuiaeError
 from tuiae.runs.layout import runs_dir
 from tuiae.ui.feed import RunChanged
 from tuiae.ui.keys import ALL, APP, shown
@@ -30,7 +29,7 @@ from tuiae.ui.screens.latent import LatentScreen
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.screens.works import WorksScreen
-from tuiae.ui.session import ExplorerTold, NothingToDoError, RunOpened, Session
+from tuiae.ui.session import ExplorerTold, RunOpened, Session
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.terminal.mode import TerminalMode
 
@@ -184,13 +183,11 @@ class TuiaeApp(TerminalApp[str]):
         if answer == "leave":
             self.exit(f"{snapshot.id} goes on; come back with: tuiae attach {snapshot.id}")
             return
-        try:
-            self.session.send("stop")
-        except NothingToDoError:
+        shown = self.screen_stack[0]
+        assert isinstance(shown, BaseScreen)
+        if not snapshot.status.live:
             self.exit("")  # it ended while the question stood
-        except TuiaeError as error:
-            self.notify(str(error), severity="error", markup=False)
-        else:
+        elif shown.attempt(self.session.send, "stop"):
             self.exit(f"{snapshot.id} is saving and stopping; go on with: tuiae resume {snapshot.id}")
 
 

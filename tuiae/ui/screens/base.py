@@ -64,12 +64,19 @@ class RunScreen(BaseScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._shown: Path | None = None
+        self._composed = False
+
+    def on_mount(self) -> None:
+        self._composed = True
+        self.catch_up()
 
     def on_screen_resume(self) -> None:
         self.catch_up()
 
     def catch_up(self) -> None:
         """Show the open run as it is now."""
+        if not self._composed:
+            return  # the app heard of the run before the screen was made
         if self.session.path != self._shown:
             self._shown = self.session.path
             self.message.forget_trouble()

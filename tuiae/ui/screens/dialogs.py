@@ -14,16 +14,20 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static
 
-from tuiae.ui.keys import APP, COMPARE, ELSEWHERE, LATENT, LIVE, RUNS, Key, shown
+from tuiae.ui.keys import APP, BENCH, COMPARE, ELSEWHERE, LATENT, LIVE, RUNS, WORKS, Key, shown
 from tuiae.ui.render import palette
 from tuiae.ui.render.preflight import cost_facts
 from tuiae.ui.render.text import clean
 
 OWN: dict[str, tuple[tuple[str, Sequence[Key]], ...]] = {
-    "live": (("this run", LIVE), ("list of runs", RUNS)),
+    "runs": (("list of runs", RUNS),),
+    "live": (("this run", LIVE),),
     "latent": (("codes", LATENT),),
+    "bench": (("bench", BENCH),),
+    "compare": (("comparison", COMPARE),),
+    "works": (("works", WORKS),),
 }
-"""Mode -> the groups of keys that its help begins with; other modes have those of `live`."""
+"""Mode -> the groups of keys that are its own."""
 
 
 class ChoiceDialog(ModalScreen[str]):
@@ -85,7 +89,7 @@ class HelpDialog(ModalScreen[None]):
 
     def __init__(self, mode: str = "") -> None:
         super().__init__()
-        self._own = OWN.get(mode, OWN["live"])
+        self._own = OWN.get(mode, ())
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
@@ -93,8 +97,7 @@ class HelpDialog(ModalScreen[None]):
             dialog.border_subtitle = "escape closes"
             with Horizontal():
                 yield Static(_table([(name, _rows(keys)) for name, keys in self._own]), classes="keys")
-                own = [key for key in COMPARE if key.help and key not in LIVE]
-                rest = [("comparison", _rows(own)), ("everywhere", _rows(APP)), ("moving", list(ELSEWHERE))]
+                rest = [("everywhere", _rows(APP)), ("moving", list(ELSEWHERE))]
                 yield Static(_table(rest), classes="keys")
 
 
