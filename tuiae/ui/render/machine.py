@@ -17,6 +17,7 @@ EMPTY = "nothing is known of this machine"
 HIGH = 0.9  # from here on a bar takes the colour of caution
 LONGEST_BAR = 30  # cells; longer ones say no more
 LEAST_BAR = 5
+ROOMY = 40  # columns from which the load and the number of cores are said as well
 _LEVELS = "▁▂▃▄▅▆▇█"
 _ASCII_LEVELS = ".:-=+*#@"
 _OWNERS_OF_A_CARD = 3
@@ -58,7 +59,7 @@ def draw_machine(machine: Machine | None, width: int, height: int, ascii_only: b
 
 def _lines(machine: Machine, width: int, ascii_only: bool) -> list[tuple[int, Text]]:
     """Each line with its rank: 0 stays, the highest goes first."""
-    system = _system(machine)
+    system = _system(machine, brief=width < ROOMY)
     cards = [(gpu, (_card(gpu), _held(gpu), _card_words(gpu))) for gpu in machine.gpus]
     meters = [*system, *(meter for _, meter in cards)]
     head = max((cell_len(label) for label, _, _ in meters), default=0)
@@ -78,14 +79,15 @@ def _lines(machine: Machine, width: int, ascii_only: bool) -> list[tuple[int, Te
     return lines
 
 
-def _system(machine: Machine) -> list[Meter]:
+def _system(machine: Machine, brief: bool = False) -> list[Meter]:
     meters: list[Meter] = []
     count = len(machine.cores)
     load = "" if machine.load is None else f"load {machine.load:.1f}"
     if count:
         busy = sum(machine.cores) / count
         cores = f"{count} core" if count == 1 else f"{count} cores"
-        meters.append(("cpu", busy, ", ".join(filter(None, [f"{percent(busy, 0)} of {cores}", load]))))
+        words = percent(busy, 0) if brief else ", ".join(filter(None, [f"{percent(busy, 0)} of {cores}", load]))
+        meters.append(("cpu", busy, words))
     elif load:
         meters.append(("cpu", None, load))
     if machine.used is not None and machine.total:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button
 
 from tuiae.errors import TuiaeError
-from tuiae.runs.diagnosis import diagnose
+from tuiae.runs.diagnosis import Finding, diagnose
 from tuiae.runs.layout import LIVE_STATES, RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.draft import Draft, offered_datasets
@@ -50,9 +52,10 @@ class LiveScreen(ActingScreen):
             with Vertical(id="left"):
                 yield ConfigPanel(Draft(self.session.root), lambda: self.session.launcher.devices)
                 yield FactsPanel("status", id="status")
+                yield FindingLine(id="finding")
                 yield MachinePanel(id="machine")
             yield RunView(id="right")
-        yield FindingLine()
+        yield FindingLine(id="finding-line")
 
     def on_mount(self) -> None:
         self._view.ascii_only = self._ascii_only
@@ -189,18 +192,22 @@ class LiveScreen(ActingScreen):
         self._state = ""
         self._form.recheck()
         self._view.clear()
-        self.query_one(FindingLine).show(())
+        self._say(())
 
     def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
         status = self.query_one("#status", FactsPanel)
         status.set_title(f"status · {state_text(snapshot.status.state).plain}")
         status.show(status_facts(snapshot))
-        self.query_one(FindingLine).show(diagnose(snapshot, sample))
+        self._say(diagnose(snapshot, sample))
         self._view.show(snapshot, sample)
         self._show_controls(snapshot.status.state)
         self._form.offer_encoder(snapshot.id if snapshot.checkpoints else "")
         if self._state != snapshot.status.state:
             self._state_changed(snapshot)
+
+    def _say(self, findings: Sequence[Finding]) -> None:
+        for line in self.query(FindingLine):
+            line.show(findings)
 
     def _state_changed(self, snapshot: Snapshot) -> None:
         before, self._state = self._state, snapshot.status.state

@@ -16,8 +16,9 @@ SIGNS = {Severity.NOTE: "·", Severity.WARNING: "!", Severity.SERIOUS: "!!"}
 class FindingLine(Static):
     """The most serious finding and the next thing to try; not there while there is nothing to say."""
 
-    def __init__(self) -> None:
-        super().__init__(id="finding")
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.border_title = "what the curves say"
         self._shown: tuple[Finding, ...] = ()
 
     def show(self, findings: Sequence[Finding]) -> None:
