@@ -13,12 +13,13 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static
 
-from tuiae.ui.keys import APP, COMPARE, ELSEWHERE, LATENT, LIVE, RUNS, Key, shown
+from tuiae.ui.keys import APP, BENCH, CANVAS, COMPARE, ELSEWHERE, LATENT, LIVE, RUNS, SLIDER, STRIP, Key, shown
 from tuiae.ui.render import palette
 
 OWN: dict[str, tuple[tuple[str, Sequence[Key]], ...]] = {
     "live": (("this run", LIVE), ("list of runs", RUNS)),
     "latent": (("codes", LATENT),),
+    "bench": (("the bench", BENCH), ("canvas", CANVAS), ("noise", SLIDER), ("pictures", STRIP)),
 }
 """Mode -> the groups of keys that its help begins with; other modes have those of `live`."""
 
