@@ -129,6 +129,8 @@ class Reconstruction(Answer):
 class Classification(Answer):
     """To `classify`: how much speaks for each class."""
 
+    noisy: Bytes
+    """What the network was shown."""
     shares: Floats
     """(N, classes), rows sum to 1."""
     by: str

@@ -115,21 +115,30 @@ def reconstruct(
     return answers.Reconstruction(_name(subject), pictures(noisy), pictures(made), errors.astype(np.float32))
 
 
-def classify(subject: Subject, images: NDArray[Any]) -> answers.Classification:
-    """How much speaks for each class of images (uint8, or floats in 0..1)."""
-    given, loaded = _floats(images), subject.loaded
+def classify(
+    subject: Subject,
+    images: NDArray[Any],
+    kind: str = "none",
+    level: float = 0.0,
+    seed: int = 0,
+    probability: float | None = None,
+) -> answers.Classification:
+    """How much speaks for each class of images (uint8, or floats in 0..1) with the noise that `reconstruct` puts on."""
+    loaded = subject.loaded
+    noisy = loaded.corrupt(_floats(images), subject.noise(kind, level, probability), seed)
     if not loaded.is_autoencoder:
-        return answers.Classification(_name(subject), softmax(loaded.predict(given)), "classifier", 0)
+        shares = softmax(loaded.predict(noisy))
+        return answers.Classification(_name(subject), pictures(noisy), shares, "classifier", 0)
     sampled = subject.sampled()
     kept, labels = sampled.codes[sampled.known], sampled.labels[sampled.known]
     neighbours = min(NEIGHBOURS, len(kept))
     if not neighbours:
         raise ConfigError("no code of this checkpoint is finite", "its training diverged: take an earlier one")
-    shares = np.zeros((len(given), len(loaded.classes)), np.float32)
-    for row, code in zip(shares, loaded.encode(given), strict=True):
+    shares = np.zeros((len(noisy), len(loaded.classes)), np.float32)
+    for row, code in zip(shares, loaded.encode(noisy), strict=True):
         nearest = np.argsort(np.square(kept - code).sum(axis=1), kind="stable")[:neighbours]
         row += np.bincount(labels[nearest], minlength=len(row))[: len(row)] / neighbours
-    return answers.Classification(_name(subject), shares, "neighbours", neighbours)
+    return answers.Classification(_name(subject), pictures(noisy), shares, "neighbours", neighbours)
 
 
 def noise_curve(

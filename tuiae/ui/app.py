@@ -116,7 +116,7 @@ class TuiaeApp(TerminalApp[str]):
 
     @on(ExplorerTold)
     def _pass_on(self, event: ExplorerTold) -> None:
-        shown = self.screen_stack[0]
+        shown = next(iter(self.screen_stack), None)  # none while the app is being left
         if isinstance(shown, RunScreen):
             shown.told(event.told)
 

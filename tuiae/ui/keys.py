@@ -93,7 +93,47 @@ LATENT = (
     *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures")),
     Key("escape", "back", "", "back, step by step"),
 )
-BENCH = (Key("escape", "back", "Back", "back to the open run"),)
+BENCH = (
+    Key("t", "test(1)", "Image", "next test image"),
+    Key("full_stop", "test(1)", "", "next test image"),
+    Key("comma", "test(-1)", "", "the test image before"),
+    Key("r", "random_test", "", "any test image"),
+    Key("slash", "jump", "", "a test image by its number"),
+    Key("k", "kind", "Noise", "another kind of noise"),
+    Key("plus", "level(1)", "", "more noise"),
+    Key("equals_sign", "level(1)", "", "more noise"),
+    Key("minus", "level(-1)", "", "less noise"),
+    Key("n", "draw_noise", "", "the noise, drawn anew"),
+    Key("c", "tool('clear')", "Clear", "clear the canvas"),
+    Key("delete", "tool('clear')", "", "clear the canvas"),
+    Key("u", "tool('undo')", "Undo", "undo the last stroke"),
+    Key("e", "tool('eraser')", "", "eraser, or brush"),
+    Key("b", "tool('brush')", "", "another brush size"),
+    Key("I", "tool('invert')", "", "dark for light"),
+    Key("C", "tool('centre')", "", "centre and scale as MNIST"),
+    Key("w", "worst", "", "the worst images again"),
+    Key("ctrl+r", "again", "", "ask the explorer again"),
+    *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures")),
+    Key("escape", "back", "Back", "back to the open run"),
+)
+CANVAS = (
+    Key("left", "pen(-1, 0)", "", "pen left"),
+    Key("right", "pen(1, 0)", "", "pen right"),
+    Key("up", "pen(0, -1)", "", "pen up"),
+    Key("down", "pen(0, 1)", "", "pen down"),
+    Key("space", "dot", "", "draw, or lift the pen"),
+)
+SLIDER = (
+    Key("left", "slide(-1)", "", "less"),
+    Key("right", "slide(1)", "", "more"),
+    Key("home", "slide_to(0)", "", "none"),
+    Key("end", "slide_to(1)", "", "the most"),
+)
+STRIP = (
+    Key("left", "walk(-1)", "", "the picture before"),
+    Key("right", "walk(1)", "", "the next picture"),
+    Key("enter", "take", "", "put it on the canvas"),
+)
 WORKS = (
     Key("r", "run", "Run", "run the work, or go on"),
     Key("x", "stop", "Stop", "save and stop it"),
@@ -106,7 +146,7 @@ COMPARE = (
     *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures")),
     Key("escape", "back", "Back", "back to the list"),
 )
-ALL = (*APP, *LIVE, *RUNS, *LATENT, *BENCH, *COMPARE, *WORKS)
+ALL = (*APP, *LIVE, *RUNS, *LATENT, *BENCH, *CANVAS, *SLIDER, *STRIP, *COMPARE, *WORKS)
 ELSEWHERE = (
     ("tab", "next field"),
     ("enter", "open, press"),
@@ -126,4 +166,6 @@ def shown(key: str) -> str:
         "plus": "+",
         "equals_sign": "=",
         "minus": "-",
+        "full_stop": ".",
+        "comma": ",",
     }.get(key, key)

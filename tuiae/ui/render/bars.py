@@ -26,11 +26,12 @@ def draw_bars(bars: Sequence[Bar], width: int) -> Text:
     lines = []
     for label, (_, length, words) in zip(labels, bars, strict=True):
         line = Text(" " * (head - cell_len(label)) + label + "  ")
-        lines.append(line.append(_bar(length / longest, room), palette.SKY).append(f" {words}"))
+        lines.append(line.append(bar(length / longest, room, least=1), palette.SKY).append(f" {words}"))
     return join_lines(lines)
 
 
-def _bar(share: float, room: int) -> str:
-    eighths = max(round(share * room * 8), 1)
+def bar(share: float, room: int, least: int = 0) -> str:
+    """A share of `room` cells, to an eighth of a cell, and so many eighths at least."""
+    eighths = max(round(share * room * 8), least)
     whole, rest = divmod(eighths, 8)
     return "█" * whole + (_EIGHTHS[rest] if rest else "")

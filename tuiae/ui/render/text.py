@@ -43,6 +43,13 @@ def caption(text: str, limit: int) -> str:
     return shorten(text, limit)
 
 
+def in_mode(text: Text, mode: str) -> Text:
+    """A drawing without any character above 127 where the mode is `ascii`."""
+    if mode == "ascii":
+        text.plain = to_ascii(text.plain)
+    return text
+
+
 def number(value: float | None) -> str:
     """Four significant digits: `0.01234`, `1.230`, `123.4`, `1.234e-5`; `–` for None and NaN."""
     if value is None or math.isnan(value):

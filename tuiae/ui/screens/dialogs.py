@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static
 
-from tuiae.ui.keys import APP, BENCH, COMPARE, ELSEWHERE, LATENT, LIVE, RUNS, WORKS, Key, shown
+from tuiae.ui.keys import APP, BENCH, CANVAS, COMPARE, ELSEWHERE, LATENT, LIVE, RUNS, SLIDER, STRIP, WORKS, Key, shown
 from tuiae.ui.render import palette
 from tuiae.ui.render.preflight import cost_facts
 from tuiae.ui.render.text import clean
@@ -23,7 +23,7 @@ OWN: dict[str, tuple[tuple[str, Sequence[Key]], ...]] = {
     "runs": (("list of runs", RUNS),),
     "live": (("this run", LIVE),),
     "latent": (("codes", LATENT),),
-    "bench": (("bench", BENCH),),
+    "bench": (("the bench", BENCH), ("canvas", CANVAS), ("noise", SLIDER), ("pictures", STRIP)),
     "compare": (("comparison", COMPARE),),
     "works": (("works", WORKS),),
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rich.text import Text
 from textual.reactive import reactive
 
-from tuiae.ui.render.text import centred, clean, to_ascii
+from tuiae.ui.render.text import centred, clean, in_mode
 from tuiae.ui.terminal.mode import Pictures
 from tuiae.ui.widgets.panel import Panel
 
@@ -48,6 +48,4 @@ class DrawingPanel(Panel):
     def draw(self, width: int, height: int) -> Text:
         drawing = self._drawing
         text = drawing(width, height, self.mode) if drawing is not None else centred(self._empty, width, height)
-        if self.mode == "ascii":
-            text.plain = to_ascii(text.plain)
-        return text
+        return in_mode(text, self.mode)

@@ -79,6 +79,10 @@ class Views(Vertical):
         for view in self.MAIN_PANELS:
             self.set_class(view == event.view, f"-{view}")
 
+    def reveal(self, view: str) -> None:
+        """Show one of the panels, where there is no room for all."""
+        self.query_one(ViewBar).view = view
+
     def next_view(self) -> None:
         """The next panel, where there is no room for all."""
         self.query_one(ViewBar).next()

@@ -1,0 +1,98 @@
+"""A screen about the open run that asks the explorer: it takes the newest weights while the run trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from textual.timer import Timer
+
+from tuiae.explore.client import Notice, Reply
+from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.ui.screens.base import RunScreen
+
+NO_RUN = "no run is open: 1 lists them, 2 starts one"
+NO_CHECKPOINT = "no checkpoint yet: the first comes with the first epoch"
+
+
+class Asking(Protocol):
+    """What such a screen asks with."""
+
+    @property
+    def wait(self) -> float:
+        """Seconds until the run may be looked at again; 0 when it may be now."""
+
+    def open(self, path: Path) -> None:
+        """Ask for the newest checkpoint."""
+
+    def forget(self) -> None:
+        """Another run is to be asked about."""
+
+
+class AskingScreen(RunScreen):
+    """Opens the run in the explorer when the screen shows, and again when there is another checkpoint."""
+
+    SLOT = ""
+    """Before the slots of its questions."""
+
+    inquiry: Asking
+    _seen: tuple[int, ...] | None = None
+    _later: Timer | None = None
+
+    # What a screen has to say
+
+    def explain(self, message: str) -> None:
+        """Why there is nothing to see yet."""
+        raise NotImplementedError
+
+    def clear(self, message: str) -> None:
+        """Forget what was shown of a run, and say why there is nothing."""
+        raise NotImplementedError
+
+    def replied(self, reply: Reply) -> None:
+        """A question of this screen was answered, or cannot be."""
+        raise NotImplementedError
+
+    # The open run
+
+    def on_mount(self) -> None:
+        self.clear(NO_RUN)
+
+    def on_screen_suspend(self) -> None:
+        # Nobody looks: when the screen shows again it asks anew.
+        self._seen = None
+        if self._later is not None:
+            self._later.stop()
+            self._later = None
+
+    def run_opened(self) -> None:
+        self.inquiry.forget()
+        self._seen = None
+        self.clear(NO_RUN if self.session.path is None else "reading the run")
+
+    def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
+        if snapshot.status.live and not snapshot.checkpoints:
+            self.explain(NO_CHECKPOINT)
+        elif snapshot.checkpoints != self._seen or self._seen is None:
+            self.refresh_weights()
+
+    def refresh_weights(self) -> None:
+        """Ask for the newest checkpoint, now or when it is time for it."""
+        path, snapshot = self.session.path, self.session.snapshot
+        if path is None or snapshot is None or self._later is not None:
+            return
+        if wait := self.inquiry.wait:
+            self._later = self.set_timer(wait, self._refresh_late)
+            return
+        self._seen = snapshot.checkpoints
+        self.inquiry.open(path)
+
+    def _refresh_late(self) -> None:
+        self._later = None
+        self.refresh_weights()
+
+    def told(self, told: Reply | Notice) -> None:
+        if isinstance(told, Notice):
+            self.explain(f"{told.text}…")
+        elif told.slot.startswith(self.SLOT):
+            self.replied(told)
