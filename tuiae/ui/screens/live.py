@@ -19,21 +19,19 @@ from tuiae.ui.launcher import WorkerWarm
 from tuiae.ui.render.status import ending, state_text, status_facts
 from tuiae.ui.render.text import clean
 from tuiae.ui.screens.ask import LineDialog
-from tuiae.ui.screens.base import RunScreen
 from tuiae.ui.screens.changes import EditDialog, ForkDialog
 from tuiae.ui.screens.dialogs import ChoiceDialog
+from tuiae.ui.screens.watching import WatchingScreen
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.config_panel import ConfigPanel
 from tuiae.ui.widgets.facts import FactsPanel
 from tuiae.ui.widgets.form import OWN_FOLDER, ConfigForm
-from tuiae.ui.widgets.log import LogPanel
-from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.run_view import RunView
 
 DATASETS_SECONDS = 5.0
 
 
-class LiveScreen(RunScreen):
+class LiveScreen(WatchingScreen):
     """Configure on the left, watch on the right."""
 
     NAME = "a terminal laboratory for autoencoders"
@@ -238,30 +236,3 @@ class LiveScreen(RunScreen):
         if event.devices:
             self._form.show_devices(event.devices)
             self._form.recheck()
-
-    # The screen
-
-    @property
-    def _view(self) -> RunView:
-        return self.query_one(RunView)
-
-    def action_next_view(self) -> None:
-        """The next panel, where there is no room for all."""
-        self._view.next_view()
-
-    def action_next_metric(self) -> None:
-        self._view.next_metric()
-
-    def action_zoom(self) -> None:
-        """The focused panel on the whole screen, or everything again."""
-        if self.maximized is not None:
-            self.minimize()
-        else:
-            panel = self.focused if isinstance(self.focused, (Panel, LogPanel)) else self._view.main_panel
-            # Else the focus ends in a hidden field, which then takes the digits that are keys.
-            panel.focus()
-            self.maximize(panel)
-
-    def action_pictures(self) -> None:
-        """Half-block cells, or ASCII."""
-        self._view.ascii_only = not self._view.ascii_only
