@@ -16,11 +16,14 @@ from textual.widget import Widget
 
 from tuiae.ui.render import axes, palette
 from tuiae.ui.render.confusion import draw_confusion
-from tuiae.ui.render.curves import EMPTY, Curve, draw_curves, finite, legend, reduce_series, train_and_test
+from tuiae.ui.render.curve_legend import legend
+from tuiae.ui.render.curve_lines import Curve, finite, train_and_test
+from tuiae.ui.render.curves import EMPTY, draw_curves
 from tuiae.ui.render.facts import draw_facts
 from tuiae.ui.render.grid import image_grid, plan
 from tuiae.ui.render.images import RAMPS, character_ramp, half_blocks
 from tuiae.ui.render.log import log_line
+from tuiae.ui.render.strokes import reduce_series
 from tuiae.ui.render.text import caption, centred, clean, count, duration, number, percent, shorten
 from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.curves import CurvesPanel
@@ -441,9 +444,9 @@ async def test_log_is_bounded_and_follows_until_one_scrolls_up() -> None:
         assert "last" in plain_of(log)
 
 
-def test_drawing_needs_neither_torch_nor_plotext_to_start() -> None:
+def test_drawing_does_without_torch() -> None:
     modules = "tuiae.ui.widgets.curves, tuiae.ui.widgets.images, tuiae.ui.widgets.confusion, tuiae.ui.widgets.log"
-    code = f"import sys, {modules}; sys.exit(bool({{'torch', 'plotext', 'textual_plotext'}} & set(sys.modules)))"
+    code = f"import sys, {modules}; sys.exit(bool({{'torch'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

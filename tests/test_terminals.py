@@ -27,7 +27,9 @@ from tuiae.errors import ConfigError
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.render import palette
 from tuiae.ui.render.ascii import to_ascii
-from tuiae.ui.render.curves import draw_curves, legend, train_and_test
+from tuiae.ui.render.curve_legend import legend
+from tuiae.ui.render.curve_lines import train_and_test
+from tuiae.ui.render.curves import draw_curves
 from tuiae.ui.render.grid import image_grid
 from tuiae.ui.render.sheet import image_sheet
 from tuiae.ui.settings import load_settings, settings_file

@@ -21,7 +21,8 @@ from tuiae.studies.compare_reader import CompareReader, tagged_runs
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.ui.render.compare import beside, compare_curves, seeds_table, settings_table, values_table
 from tuiae.ui.render.compare_images import shared_grid
-from tuiae.ui.render.curves import draw_curves, legend
+from tuiae.ui.render.curve_legend import legend
+from tuiae.ui.render.curves import draw_curves
 from tuiae.ui.render.text import join_lines
 
 CURVE_LINES = 16

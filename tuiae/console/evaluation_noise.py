@@ -16,7 +16,8 @@ from tuiae.errors import ConfigError
 from tuiae.explore.resolve import resolve_config
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.snapshot import Sample
-from tuiae.ui.render.curves import Curve, draw_curves
+from tuiae.ui.render.curve_lines import Curve
+from tuiae.ui.render.curves import draw_curves
 from tuiae.ui.render.grid import ImageRow, image_grid
 from tuiae.ui.render.images import as_bytes
 from tuiae.ui.render.palette import TEST

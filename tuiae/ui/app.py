@@ -32,6 +32,7 @@ from tuiae.ui.screens.works import WorksScreen
 from tuiae.ui.session import ExplorerTold, RunOpened, Session
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.terminal.mode import TerminalMode
+from tuiae.ui.widgets.confusion import ConfusionPanel
 
 HANG_UP_SECONDS = 5.0  # to leave in good order when the terminal is gone
 
@@ -132,6 +133,13 @@ class TuiaeApp(TerminalApp[str]):
     def _open_run(self, event: RunsScreen.Opened) -> None:
         self.session.open(event.path)
         self.switch_mode("live")
+
+    @on(ConfusionPanel.CellChosen)
+    async def _show_confused(self, event: ConfusionPanel.CellChosen) -> None:
+        await self.switch_mode("bench")
+        bench = self.screen_stack[0]
+        assert isinstance(bench, BenchScreen)
+        bench.show_confused(event.true, event.predicted)
 
     @on(RunsScreen.CompareWanted)
     def _compare(self, event: RunsScreen.CompareWanted) -> None:

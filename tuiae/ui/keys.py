@@ -6,6 +6,23 @@ from dataclasses import dataclass
 
 from textual.binding import Binding
 
+SHOWN = {
+    "question_mark": "?",
+    "slash": "/",
+    "asterisk": "*",
+    "plus,equals_sign": "+",
+    "minus": "-",
+    "comma": ",",
+    "full_stop": ".",
+    "less_than_sign": "<",
+    "greater_than_sign,end": ">",
+    "plus": "+",
+    "equals_sign": "=",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+}
+"""Keys by what is printed on them."""
+
 
 @dataclass(frozen=True)
 class Key:
@@ -52,6 +69,15 @@ LIVE = (
     Key("F", "fill_form", "", "form from the open run"),
     Key("S", "save_preset", "", "keep the form as a preset"),
     Key("Y", "copy_command", "", "copy its `tuiae run` line"),
+    Key("s", "look('smoothing')", "", "smoothing: off, light, strong"),
+    Key("y", "look('log_scale')", "", "logarithmic axis, or not"),
+    Key("t", "look('split')", "", "train and test, or one"),
+    Key("d", "errors", "", "row of errors, or not"),
+    Key("n", "normalise", "", "confusion: counts or shares"),
+    Key("comma", "sample(-1)", "", "the sample before"),
+    Key("full_stop", "sample(1)", "", "the sample after"),
+    Key("less_than_sign", "first_sample", "", "the first sample"),
+    Key("greater_than_sign,end", "newest_sample", "", "back to the newest"),
 )
 RUNS = (
     Key("enter", "open", "Open", "open the run"),
@@ -142,30 +168,41 @@ WORKS = (
 )
 COMPARE = (
     Key("m", "next_metric", "Metric", "next metric"),
-    Key("l", "log_scale", "Log", "logarithmic, or not"),
+    Key("l", "look('log_scale')", "Log", "logarithmic, or not"),
+    *(key for key in LIVE if key.key in ("s", "y")),
     *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures")),
     Key("escape", "back", "Back", "back to the list"),
 )
-ALL = (*APP, *LIVE, *RUNS, *LATENT, *BENCH, *CANVAS, *SLIDER, *STRIP, *COMPARE, *WORKS)
+CURVES = (
+    Key("left", "move(-1)", "", "cursor back: what was measured"),
+    Key("right", "move(1)", "", "cursor on"),
+    Key("shift+left", "move(-10)", "", "ten columns back"),
+    Key("shift+right", "move(10)", "", "ten columns on"),
+    Key("end", "newest", "", "cursor on the newest point"),
+    Key("plus,equals_sign", "zoom_x(0.5)", "", "closer, around the cursor"),
+    Key("minus", "zoom_x(2)", "", "further away"),
+    Key("0", "zoom_all", "", "all of it again"),
+    Key("escape", "leave_cursor", "", "no cursor"),
+)
+CONFUSION = (
+    Key("left", "move(0, -1)", "", "cursor to another class"),
+    Key("right", "move(0, 1)", "", "cursor to another class"),
+    Key("up", "move(-1, 0)", "", "cursor to another class"),
+    Key("down", "move(1, 0)", "", "cursor to another class"),
+    Key("enter", "choose_cell", "", "the images of a cell"),
+    Key("escape", "leave_cursor", "", "no cursor"),
+)
+ALL = (*APP, *LIVE, *RUNS, *LATENT, *BENCH, *CANVAS, *SLIDER, *STRIP, *COMPARE, *WORKS, *CURVES, *CONFUSION)
 ELSEWHERE = (
     ("tab", "next field"),
     ("enter", "open, press"),
     ("escape", "close a list"),
     ("ctrl+p", "all by name"),
+    ("arrows", "cursor that reads out"),
+    ("+ -", "zoom curves; 0: all"),
 )
 
 
 def shown(key: str) -> str:
     """A key as people know it."""
-    return {
-        "question_mark": "?",
-        "slash": "/",
-        "asterisk": "*",
-        "left_square_bracket": "[",
-        "right_square_bracket": "]",
-        "plus": "+",
-        "equals_sign": "=",
-        "minus": "-",
-        "full_stop": ".",
-        "comma": ",",
-    }.get(key, key)
+    return SHOWN.get(key, key)

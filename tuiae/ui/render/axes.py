@@ -1,10 +1,13 @@
-"""Where an axis puts its ticks and how it writes them; numbers and strings only."""
+"""Where an axis puts its ticks and how it writes them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 Limits = tuple[float, float]
 
@@ -68,13 +71,19 @@ def _thousands(value: float) -> str:
     return f"{value / size:g}{unit}" if value else "0"
 
 
-def position(value: float, limits: Limits, cells: int, dots: int) -> int:
-    """The cell of a value, 0 at the low end, among cells of so many braille dots.
+def positions(values: NDArray[np.float64], limits: Limits, cells: int, dots: int) -> NDArray[np.int64]:
+    """The cell of each value, 0 at the low end, among cells of so many braille dots.
 
-    plotext rounds to dots, so what stands in whole cells has to be placed by them to stay beside the line.
+    A canvas rounds to dots, so what stands in whole cells has to be placed by them to stay beside the line.
     """
     low, high = limits
-    return math.floor(round(0.5 + (cells * dots - 1) * (value - low) / (high - low), 8)) // dots
+    found = np.floor(np.round(0.5 + (cells * dots - 1) * (values - low) / (high - low), 8))
+    return found.astype(np.int64) // dots
+
+
+def position(value: float, limits: Limits, cells: int, dots: int) -> int:
+    """The cell of one value."""
+    return int(positions(np.array(value), limits, cells, dots))
 
 
 def tick_line(ticks: Sequence[tuple[int, str]], width: int) -> str:

@@ -26,7 +26,7 @@ from tuiae.studies.compare import (
 )
 from tuiae.studies.labels import value_text
 from tuiae.ui.render import palette
-from tuiae.ui.render.curves import Curve
+from tuiae.ui.render.curve_lines import Curve
 from tuiae.ui.render.run_curves import NOTHING, run_curves
 from tuiae.ui.render.status import SIGNS as STATES
 from tuiae.ui.render.text import MISSING, clean, duration, join_lines, number, percent, shorten

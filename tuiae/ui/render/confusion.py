@@ -1,4 +1,4 @@
-"""A confusion matrix as a table of counts, shaded by the share of each true class."""
+"""A confusion matrix as a table of counts or shares, shaded by the share of each true class."""
 
 from __future__ import annotations
 
@@ -25,8 +25,14 @@ _WIDEST, _TALLEST = 9, 3
 _FAINT = 0.02
 """Row share below which an error is drawn as a bare number."""
 _LIFT = 0.42
+_SHARE_DIGITS = (4, 3)  # 70.3, or where there is no room for it 70
+_RECALL = "recall"
+_PRECISION = "precision"
+_MARGIN = len(_PRECISION) + 2  # cells
 _KEYS = string.digits + string.ascii_letters
 
+Cell = tuple[int, int]
+"""A true class and a predicted one."""
 Counts = NDArray[np.integer[Any]]
 
 
@@ -47,12 +53,62 @@ class Table:
         return " " * ((free + 1) // 2) + words + " " * (free // 2)
 
 
-def plan(counts: Counts, names: Sequence[str], width: int, height: int) -> Table | None:
+@dataclass(frozen=True)
+class Placed:
+    """A table in the middle of an area."""
+
+    table: Table
+    left: int
+    """Cells before the names of the rows."""
+    top: int
+    """Lines before the names of the columns."""
+    margins: bool
+    """Whether recall stands behind each row, and precision below each column."""
+
+    def cell_at(self, column: int, line: int, classes: int) -> Cell | None:
+        """Which cell of the matrix is in a cell of the area."""
+        row = (line - self.top - 1) // self.table.tall
+        along = (column - self.left - self.table.gutter) // self.table.cell
+        return (row, along) if 0 <= row < classes and 0 <= along < classes else None
+
+
+def place(
+    counts: Counts, names: Sequence[str], width: int, height: int, shares: bool = False, margins: bool = False
+) -> Placed | None:
+    """Where the table goes in an area of which the last line is for words; None when nothing fits.
+
+    Margins come only where they cost the table nothing but the width of its cells.
+    """
+    classes = len(counts)
+    table, around = _plan(counts, names, width, height - 1, shares), False
+    if table is None:
+        return None
+    if margins and table.digits:
+        tight = _plan(counts, names, width - _MARGIN, height - 2, shares)
+        if tight is not None and (tight.gutter, tight.tall, tight.digits) == (table.gutter, table.tall, table.digits):
+            table, around = tight, True
+    lines = classes * table.tall + 1 + around
+    free = height - lines - 1
+    left = (width - table.gutter - classes * table.cell - around * _MARGIN) // 2
+    return Placed(table, left, (free - (free > 0)) // 2, around)
+
+
+def _plan(counts: Counts, names: Sequence[str], width: int, height: int, shares: bool) -> Table | None:
+    if not shares:
+        return plan(counts, names, width, height)
+    for digits in _SHARE_DIGITS:
+        table = plan(counts, names, width, height, digits)
+        if table is None or table.digits:
+            break
+    return table
+
+
+def plan(counts: Counts, names: Sequence[str], width: int, height: int, digits: int = 0) -> Table | None:
     """The roomiest table that fits: long names and counts first, shades alone last; None when nothing fits."""
     classes = len(counts)
     if classes + 1 > height:
         return None
-    digits = len(str(int(counts.max(initial=0))))
+    digits = digits or len(str(int(counts.max(initial=0))))
     longest = min(max(map(cell_len, names)), _NAME_LIMIT)
     gutters = sorted({longest + 1, min(longest, 8) + 1, min(longest, 4) + 1}, reverse=True)
     for numbers, cells in ((True, (digits + 2, digits + 1)), (False, (2, 1))):
@@ -82,31 +138,56 @@ def summary(counts: Counts, classes: Sequence[str], width: int) -> Text:
     return text
 
 
+def cell_words(counts: Counts, classes: Sequence[str], cell: Cell, width: int) -> Text:
+    """`Shirt: 12 of 1,000 taken for T-shirt/top (1.2%)`."""
+    true, predicted = cell
+    value, total = int(counts[cell]), int(counts[true].sum())
+    taken = "recognised" if true == predicted else f"taken for {classes[predicted]}"
+    text = Text(f"{classes[true]}: ", no_wrap=True, end="").append(f"{value:,}", "bold")
+    text.append(f" of {total:,} {taken} ({percent(value / total if total else None)})")
+    text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def known_names(counts: Counts, classes: Sequence[str]) -> list[str]:
+    """A name for each class, safe to show; numbers for those that are missing."""
+    names = [clean(name) or "?" for name in classes][: len(counts)]
+    return names + [str(index) for index in range(len(names), len(counts))]
+
+
+def drawable(counts: Counts) -> bool:
+    """Whether there is a matrix and anything in it."""
+    return counts.ndim == 2 and bool(counts.size) and bool(counts.sum())
+
+
 def draw_confusion(
     counts: Counts,
     classes: Sequence[str],
     width: int,
     height: int,
     ascii: bool = False,  # noqa: A002
+    shares: bool = False,
+    margins: bool = False,
+    cursor: Cell | None = None,
 ) -> Text:
-    """Rows are true classes, columns predicted ones; one line below says it in words.
+    """Rows are true classes, columns predicted ones; one line below says it in words, of the cell that the cursor is
+    on if there is one.
 
-    `counts` is (k, k); names that are missing become numbers.
+    `counts` is (k, k); names that are missing become numbers. `shares` writes per cents of each true class.
     """
     counts = np.asarray(counts)
-    if width <= 0 or height <= 0 or counts.ndim != 2 or not counts.size or not counts.sum():
+    if width <= 0 or height <= 0 or not drawable(counts):
         return centred(EMPTY, width, height)
-    names = [clean(name) or "?" for name in classes][: len(counts)]
-    names += [str(index) for index in range(len(names), len(counts))]
+    names = known_names(counts, classes)
     names = [to_ascii(name) for name in names] if ascii else names
-    words = summary(counts, names, width)
-    table = plan(counts, names, width, height - 1)
-    if table is None:
+    words = summary(counts, names, width) if cursor is None else cell_words(counts, names, cursor, width)
+    placed = place(counts, names, width, height, shares, margins)
+    if placed is None:
         message = centred(f"{len(counts)} classes need more room", width, max(height - 2, 0))
         text = join_lines([message, words] if message.plain else [words])
     else:
-        lines = _table(counts, names, table, ascii)
-        text = join_lines(_centre(lines, words, table, len(counts), width, height))
+        lines = _table(counts, names, placed, ascii, shares, cursor)
+        text = join_lines(_centre(lines, words, placed, width, height))
     if ascii:
         text.plain = to_ascii(text.plain)
     return text
@@ -123,33 +204,60 @@ def heads(names: Sequence[str], cell: int) -> tuple[list[str], bool]:
     return numbers if fits else [_KEYS[index % len(_KEYS)] for index in range(len(names))], True
 
 
-def _table(counts: Counts, names: Sequence[str], table: Table, ascii_only: bool) -> list[Text]:
+def _table(
+    counts: Counts, names: Sequence[str], placed: Placed, ascii_only: bool, as_shares: bool, cursor: Cell | None
+) -> list[Text]:
+    table = placed.table
     top, keyed = heads(names, table.cell)
     labels = [f"{key} {name}" for key, name in zip(top, names, strict=True)] if keyed else names
-    header = " " * table.gutter + "".join(map(table.centred, top))
-    lines = [Text(header, "dim", end="")]
+    header = Text(" " * table.gutter, "dim", end="")
+    for column, head in enumerate(top):
+        header.append(table.centred(head), "not dim bold" if cursor is not None and cursor[1] == column else "")
+    lines = [header.append(f"{_RECALL:>{_MARGIN}}" if placed.margins else "")]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    room = table.gutter - 1
     for row, label in enumerate(labels):
-        room = table.gutter - 1
         name = set_cell_size(label, room) if room < 6 and cell_len(label) > room else shorten(label, room)
         for part in range(table.tall):
             middle = part == table.tall // 2
-            line = Text(f"{name if middle else '':>{room}} ", end="")
+            line = Text(end="").append(
+                f"{name if middle else '':>{room}} ", "bold" if cursor and cursor[0] == row else ""
+            )
             for column, share in enumerate(shares[row]):
-                words = _cell(int(counts[row, column]), float(share), table, middle, ascii_only)
-                line.append(words, _style(float(share), row == column, table.digits > 0))
+                words = _cell(int(counts[row, column]), float(share), table, middle, ascii_only, as_shares)
+                style = _style(float(share), row == column, table.digits > 0)
+                line.append(words, style + Style(reverse=True, bold=True) if cursor == (row, column) else style)
+            if placed.margins:
+                line.append(f"{percent(shares[row, row]) if middle else '':>{_MARGIN}}", "dim")
             lines.append(line)
-    return lines
+    return [*lines, _precision(counts, table)] if placed.margins else lines
 
 
-def _cell(value: int, share: float, table: Table, middle: bool, ascii_only: bool) -> str:
+def _precision(counts: Counts, table: Table) -> Text:
+    """How many of those that were taken for a class are of it, below each column."""
+    taken, right = counts.sum(axis=0), np.diag(counts)
+    digits = 1 if table.cell > len("70.3%") else 0
+    words = (percent(hit / all_ if all_ else None, digits) for hit, all_ in zip(right, taken, strict=True))
+    cells = "".join(table.centred(word if cell_len(word) <= table.cell else word.rstrip("%")) for word in words)
+    # Its name stands at the end: before the cells, there are only as many as the longest class name has.
+    return Text(f"{'':{table.gutter}}{cells}{_PRECISION:>{_MARGIN}}", "dim", end="")
+
+
+def _cell(value: int, share: float, table: Table, middle: bool, ascii_only: bool, as_shares: bool) -> str:
     dot = "." if ascii_only else "·"
     if not table.digits:
         shades = palette.ASCII_SHADES if ascii_only else palette.SHADES
         return dot.ljust(table.cell) if 0 < share < _FAINT else shades[math.ceil(share * 4)] * table.cell
     if not middle:
         return " " * table.cell
-    return table.centred(f"{value or dot:>{table.digits}}")
+    words = f"{value}" if not as_shares else _share(share, table.digits)
+    return table.centred(f"{words if value else dot:>{table.digits}}")
+
+
+def _share(share: float, digits: int) -> str:
+    """Per cents in so many characters."""
+    words = f"{100 * share:.1f}"
+    return words if len(words) <= digits and digits > _SHARE_DIGITS[-1] else f"{100 * share:.0f}"
 
 
 def _style(share: float, right: bool, numbers: bool) -> Style:
@@ -164,15 +272,11 @@ def _style(share: float, right: bool, numbers: bool) -> Style:
     return Style(color=Color.from_rgb(*palette.ink_on(back)), bgcolor=Color.from_rgb(*back), bold=right)
 
 
-def _centre(lines: list[Text], words: Text, table: Table, classes: int, width: int, height: int) -> list[Text]:
-    left = " " * ((width - table.gutter - classes * table.cell) // 2)
-    free = height - len(lines) - 1
-    gap = 1 if free > 0 else 0
-    top = [Text() for _ in range((free - gap) // 2)]
-    words_left = " " * ((width - words.cell_len) // 2)
+def _centre(lines: list[Text], words: Text, placed: Placed, width: int, height: int) -> list[Text]:
+    gap = 1 if height - len(lines) - 1 > 0 else 0
     return [
-        *top,
-        *(Text(left, end="").append_text(line) for line in lines),
+        *(Text() for _ in range(placed.top)),
+        *(Text(" " * placed.left, end="").append_text(line) for line in lines),
         *(Text() for _ in range(gap)),
-        Text(words_left, end="").append_text(words),
+        Text(" " * ((width - words.cell_len) // 2), end="").append_text(words),
     ]

@@ -31,6 +31,8 @@ MARKERS: tuple[str, ...] = ("braille", "•", "×", "+", "◦", "*", "▪", "▵
 
 GREYS: tuple[int, ...] = tuple(range(8, 239, 10))
 """Levels of the ramp 232 to 255 of a terminal's 256 colours, between black and white."""
+ERROR_RAMP: tuple[RGB, ...] = ((0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 137, 97), (252, 253, 191))
+"""From none to the largest: matplotlib's magma at quarters, whose lightness alone tells the order."""
 
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:+#"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tuiae.runs.snapshot import Series, Snapshot
-from tuiae.ui.render.curves import Curve, train_and_test
+from tuiae.ui.render import palette
+from tuiae.ui.render.curve_legend import Mark
+from tuiae.ui.render.curve_lines import Curve, train_and_test
 
 SECOND = ("kl", "reconstruction", "accuracy", "mse", "wrong_pixels", "wrong_pixels_max")
 """What can stand beside the loss, the first that a run has by default."""
@@ -28,6 +32,24 @@ def run_curves(snapshot: Snapshot, metric: str) -> tuple[Curve, Curve]:
     """Train and test of one metric; train ends in the live points of the epoch under way, so that it always moves."""
     live, train, test = (snapshot.series.get((split, metric), NOTHING) for split in ("live", "train", "test"))
     tip = live.epochs > (train.epochs[-1] if len(train.epochs) else -1.0)
-    epochs = np.concatenate([train.epochs, live.epochs[tip]])
-    values = np.concatenate([train.values, live.values[tip]])
-    return train_and_test((epochs, test.epochs), (values, test.values))
+    steps, epochs, values = (
+        np.concatenate([getattr(train, name), getattr(live, name)[tip]]) for name in ("steps", "epochs", "values")
+    )
+    return train_and_test((epochs, test.epochs), (values, test.values), (steps, test.steps))
+
+
+def parent_curves(parent: Snapshot, metric: str) -> tuple[Curve, ...]:
+    """The curves of the run that one was forked from, to lie behind its own."""
+    found = [curve for curve in run_curves(parent, metric) if len(curve.x)]
+    return tuple(replace(curve, label=f"parent {curve.label}", color=palette.GREY, faint=True) for curve in found)
+
+
+def run_marks(snapshot: Snapshot, at: int | None = None) -> tuple[Mark, ...]:
+    """What happened to a run on its way, and the epoch `at` of which one looks at the pictures."""
+    marks = [
+        Mark(edit.epoch, "e", f"{edit.key.rpartition('.')[2]} {edit.old} → {edit.new}".replace("_", " "))
+        for edit in snapshot.edits
+    ]
+    if snapshot.parent is not None:
+        marks.append(Mark(snapshot.parent.epoch, "F", f"forked from {snapshot.parent.run}"))
+    return (*marks, *(() if at is None else (Mark(at, "▼", "these pictures"),)))

@@ -91,9 +91,9 @@ class CompareScreen(BaseScreen):
             self._metric = names[(place + 1) % len(names)]
             self._show()
 
-    def action_log_scale(self) -> None:
-        """Logarithmic curves, or back."""
-        self.query_one(CompareView).toggle_log()
+    def action_look(self, name: str) -> None:
+        """Another smoothing or axis on all curves."""
+        self.query_one(CompareView).cycle_look(name)
 
     def action_next_view(self) -> None:
         """The next part, where there is no room for all."""

@@ -21,20 +21,19 @@ from tuiae.ui.render.text import clean
 from tuiae.ui.screens.acting import ActingScreen
 from tuiae.ui.screens.ask import LineDialog
 from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog
+from tuiae.ui.screens.watching import WatchingScreen
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.config_panel import ConfigPanel
 from tuiae.ui.widgets.facts import FactsPanel
 from tuiae.ui.widgets.finding import FindingLine
 from tuiae.ui.widgets.form import OWN_FOLDER, ConfigForm
-from tuiae.ui.widgets.log import LogPanel
 from tuiae.ui.widgets.machine import MachinePanel
-from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.run_view import RunView
 
 DATASETS_SECONDS = 5.0
 
 
-class LiveScreen(ActingScreen):
+class LiveScreen(WatchingScreen, ActingScreen):
     """Configure on the left, watch on the right."""
 
     NAME = "a terminal laboratory for autoencoders"
@@ -238,30 +237,3 @@ class LiveScreen(ActingScreen):
         if event.devices:
             self._form.show_devices(event.devices)
             self._form.recheck()
-
-    # The screen
-
-    @property
-    def _view(self) -> RunView:
-        return self.query_one(RunView)
-
-    def action_next_view(self) -> None:
-        """The next panel, where there is no room for all."""
-        self._view.next_view()
-
-    def action_next_metric(self) -> None:
-        self._view.next_metric()
-
-    def action_zoom(self) -> None:
-        """The focused panel on the whole screen, or everything again."""
-        if self.maximized is not None:
-            self.minimize()
-        else:
-            panel = self.focused if isinstance(self.focused, (Panel, LogPanel)) else self._view.main_panel
-            # Else the focus ends in a hidden field, which then takes the digits that are keys.
-            panel.focus()
-            self.maximize(panel)
-
-    def action_pictures(self) -> None:
-        """Half-block cells, or ASCII."""
-        self._view.ascii_only = not self._view.ascii_only

@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical
 from tuiae.studies.compare import Comparison
 from tuiae.studies.shared_images import shared_images
 from tuiae.ui.render.compare import compare_curves, settings_table, values_and_seeds
-from tuiae.ui.widgets.curves import CurvesPanel
+from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
 from tuiae.ui.widgets.shared_images import SharedImagesPanel
 from tuiae.ui.widgets.tables import TablePanel
 from tuiae.ui.widgets.views import ViewBar, Views
@@ -54,10 +54,9 @@ class CompareView(Views):
             self.query_one(SharedImagesPanel).show(shared_images(comparison))
         return overlay.note
 
-    def toggle_log(self) -> None:
-        """Curves on a logarithmic axis, or back."""
-        for panel in self.query(CurvesPanel):
-            panel.log_scale = not panel.log_scale
+    def cycle_look(self, name: str) -> None:
+        """Another smoothing or axis on all curves; `name` is in LOOKS."""
+        cycle_look(self.query(CurvesPanel), name)
 
     def toggle_pictures(self) -> None:
         """Half-block cells, or ASCII."""

@@ -1,4 +1,4 @@
-"""Which class is taken for which."""
+"""Which class is taken for which; a cursor goes through the cells and asks for their images."""
 
 from __future__ import annotations
 
@@ -6,29 +6,112 @@ from collections.abc import Sequence
 
 import numpy as np
 from rich.text import Text
+from textual import events
+from textual.message import Message
 from textual.reactive import reactive
 
-from tuiae.ui.render.confusion import Counts, draw_confusion
+from tuiae.ui.keys import CONFUSION
+from tuiae.ui.render.confusion import EMPTY, Cell, Counts, draw_confusion, drawable, known_names, place
+from tuiae.ui.render.text import centred
 from tuiae.ui.widgets.panel import Panel
 
 
 class ConfusionPanel(Panel):
     """The confusion matrix of a classifier."""
 
+    BINDINGS = [key.binding for key in CONFUSION]
+
     ascii_only: reactive[bool] = reactive(False)
+    shares: reactive[bool] = reactive(False)
+    """Per cents of each true class instead of counts."""
+    cursor: reactive[Cell | None] = reactive(None)
+    """(true, predicted)."""
+
+    class CellChosen(Message):
+        """Somebody wants to see the images of a cell."""
+
+        def __init__(self, true: int, predicted: int) -> None:
+            super().__init__()
+            self.true = true
+            self.predicted = predicted
 
     def __init__(self, title: str = "confusion · true ↓ predicted →", *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
+        self._title = title
+        self._note = ""
+        self._empty = EMPTY
         self._counts: Counts = np.zeros((0, 0), np.int64)
         self._names: Sequence[str] = ()
 
-    def show(self, counts: Counts, classes: Sequence[str]) -> None:
-        """Replace the counts: (k, k), rows true, columns predicted."""
-        self._counts, self._names = counts, classes
+    def show(self, counts: Counts, classes: Sequence[str], note: str = "") -> None:
+        """Replace the counts: (k, k), rows true, columns predicted; `note` goes into the lower frame."""
+        self._counts, self._names, self._note = np.asarray(counts), classes, note
+        if self.cursor is not None and max(self.cursor) >= len(counts):
+            self.cursor = None
+        self._show_again()
+
+    def set_empty(self, message: str) -> None:
+        """What to say while there is nothing to show."""
+        self._empty = message
         self.changed()
 
-    def watch_ascii_only(self) -> None:
+    def _show_again(self) -> None:
+        what = "% of each true class" if self.shares else "counts"
+        self.set_title(
+            self._title, " · ".join(words for words in (what, self._note) if words and drawable(self._counts))
+        )
         self.changed()
+
+    watch_ascii_only = watch_shares = watch_cursor = _show_again
 
     def draw(self, width: int, height: int) -> Text:
-        return draw_confusion(self._counts, self._names, width, height, self.ascii_only or self.terminal.ascii)
+        if not drawable(self._counts):
+            return centred(self._empty, width, height)
+        ascii_only = self.ascii_only or self.terminal.ascii
+        return draw_confusion(
+            self._counts, self._names, width, height, ascii_only, self.shares, margins=True, cursor=self.cursor
+        )
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Escape and Enter belong to the screen while there is no cursor."""
+        return self.cursor is not None if action in ("leave_cursor", "choose_cell") else True
+
+    def action_move(self, down: int, right: int) -> None:
+        """The cursor to a neighbour; the first time it shows, on the most frequent mistake."""
+        if not drawable(self._counts):
+            return
+        last = len(self._counts) - 1
+        if self.cursor is None:
+            wrong = self._counts - np.diag(np.diag(self._counts))
+            true, predicted = divmod(int(wrong.argmax()), len(self._counts))
+            self.cursor = true, predicted
+        else:
+            self.cursor = min(max(self.cursor[0] + down, 0), last), min(max(self.cursor[1] + right, 0), last)
+
+    def action_leave_cursor(self) -> None:
+        """The summary again."""
+        self.cursor = None
+
+    def action_choose_cell(self) -> None:
+        """Ask for the images of the cell."""
+        if self.cursor is not None:
+            self.post_message(self.CellChosen(*self.cursor))
+
+    # The mouse
+
+    def on_click(self, event: events.Click) -> None:
+        cell = self._cell_at(event)
+        if cell is not None:
+            self.cursor = cell
+            if event.chain == 2:
+                self.action_choose_cell()
+
+    def _cell_at(self, event: events.MouseEvent) -> Cell | None:
+        offset = event.get_content_offset(self)
+        if offset is None or not drawable(self._counts):
+            return None
+        names = known_names(self._counts, self._names)
+        placed = place(self._counts, names, *self.content_size, self.shares, margins=True)
+        return None if placed is None else placed.cell_at(*offset, len(self._counts))

@@ -1,51 +1,175 @@
-"""Loss and accuracy over time."""
+"""Loss and accuracy over time, as an instrument: a window, a cursor that reads out, smoothing, a logarithmic axis."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from rich.text import Text
 from textual.reactive import reactive
 
-from tuiae.ui.render.curves import EMPTY, Curve, draw_curves, legend
-from tuiae.ui.render.text import join_lines
-from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.keys import CURVES
+from tuiae.ui.render.curve_legend import Mark, line_legend, readout
+from tuiae.ui.render.curve_lines import SMOOTHING, Curve, Line, nearest, prepare, x_limits
+from tuiae.ui.render.curve_view import NEWEST, Frame, View
+from tuiae.ui.render.curves import EMPTY, NOT_POSITIVE, Plot, lay_out, marks_near, overlay
+from tuiae.ui.render.text import centred, join_lines
+from tuiae.ui.widgets.plot_mouse import PlotMouse
+
+LOOKS = {"log_scale": (False, True), "smoothing": tuple(SMOOTHING), "split": ("", "train", "test")}
+"""What several panels show alike, and the values that follow each other there."""
+WHEEL = 1.25  # how many times narrower a window gets by a notch
 
 
-class CurvesPanel(Panel):
-    """A legend with the latest values, and the plot below it."""
+class CurvesPanel(PlotMouse):
+    """A legend with the latest values, or those at the cursor, and the plot below it."""
+
+    BINDINGS = [key.binding for key in CURVES]
 
     log_scale: reactive[bool] = reactive(False)
     """Logarithmic y axis."""
+    smoothing: reactive[str] = reactive("")
+    """A name in SMOOTHING."""
+    split: reactive[str] = reactive("")
+    """`train` or `test` to see that one alone."""
 
     def __init__(self, title: str = "loss", *, x_label: str = "epoch", id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
         self._title = title
         self._x_label = x_label
         self._curves: tuple[Curve, ...] = ()
+        self._marks: tuple[Mark, ...] = ()
         self._empty = EMPTY
+        self._view = View()
+        self._hover: float | None = None
+        self._chosen: tuple[float, float] | None = None
+        self._prepared: tuple[Line, ...] | None = None
+        self._plot: tuple[tuple[object, ...], Plot] | None = None
 
-    def show(self, curves: tuple[Curve, ...], title: str | None = None) -> None:
-        """Replace the curves, and the title when there is a new one."""
-        self._curves = curves
+    def show(self, curves: tuple[Curve, ...], title: str | None = None, marks: Sequence[Mark] = ()) -> None:
+        """Replace the curves, what is marked on them, and the title when there is a new one."""
+        self._curves, self._marks = curves, tuple(marks)
         self._title = self._title if title is None else title
-        self._retitle()
-        self.changed()
+        if not curves:
+            self._view = View()
+        self._prepare_again()
 
     def set_empty(self, message: str) -> None:
         """What to say while there is no point."""
         self._empty = message
         self.changed()
 
-    def watch_log_scale(self) -> None:
-        self._retitle()
+    def _prepare_again(self) -> None:
+        self._prepared = None
+        self._show_view(self._view)
+
+    watch_log_scale = watch_smoothing = watch_split = _prepare_again
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """What can be drawn of the curves that are wanted; made once for all that is done with it."""
+        if self._prepared is None:
+            wanted = [curve for curve in self._curves if self.split in ("", curve.split) or not curve.split]
+            self._prepared = tuple(prepare(curve, self.log_scale, self.smoothing) for curve in wanted)
+        return self._prepared
+
+    def _show_view(self, view: View) -> None:
+        """Look at another part, or put the cursor elsewhere, and say in the frame how things are shown."""
+        self._view = view
+        notes = []
+        if self.log_scale:
+            left_out = sum(line.left_out for line in self.lines)
+            notes.append("log" + (f", {left_out:,} not above 0 left out" if left_out else ""))
+        if self.smoothing:
+            notes.append(f"smoothed {SMOOTHING[self.smoothing]:g}")
+        if self.split:
+            notes.append(f"{self.split} only")
+        if view.width is not None:
+            notes.append("zoomed, 0 shows all")
+        self.set_title(self._title, " · ".join(notes))
         self.changed()
 
-    def _retitle(self) -> None:
-        self.set_title(self._title, "log" if self.log_scale else "")
-
     def draw(self, width: int, height: int) -> Text:
-        if not any(len(curve.y) for curve in self._curves) or height < 3:
-            return draw_curves(self._curves, width, height, log=self.log_scale, empty=self._empty)
-        ascii_only = self.terminal.ascii
-        head = legend(self._curves, width, ascii_only)
-        plot = draw_curves(self._curves, width, height - 1, x_label=self._x_label, log=self.log_scale, ascii=ascii_only)
-        return join_lines([head, plot])
+        lines, limits = self.lines, x_limits(self.lines)
+        if limits is None:
+            hidden = self.log_scale and any(line.left_out for line in lines)
+            return centred(NOT_POSITIVE if hidden else self._empty, width, height)
+        if width <= 0 or height <= 0:
+            return Text()
+        head = 1 if height >= 3 else 0
+        ascii_only, window = self.terminal.ascii, self._view.window(limits)
+        key = (lines, width, height, window, ascii_only)
+        if self._plot is None or self._plot[0] != key:
+            self._plot = key, lay_out(lines, width, height - head, window, self._x_label, self.log_scale, ascii_only)
+        plot = self._plot[1]
+        place = self._view.at(lines) if self._hover is None else nearest(lines, self._hover)
+        drawn = overlay(plot, self._marks, place, self._chosen)
+        if not head:
+            return join_lines(drawn)
+        if place is None:
+            return join_lines([line_legend(lines, width, ascii_only), *drawn])
+        near = marks_near(plot, self._marks, place)
+        return join_lines([readout(lines, place, width, self._x_label, near, self.log_scale, ascii_only), *drawn])
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Escape belongs to the screen while there is no cursor, and 0 while everything shows."""
+        if action == "leave_cursor":
+            return self._view.cursor is not None
+        return self._view.width is not None if action == "zoom_all" else True
+
+    def action_move(self, columns: int) -> None:
+        """The cursor to the next point, or on by a stride; the first time it shows, on the newest one."""
+        frame = self.frame()
+        if frame is not None:
+            self._show_view(self._view.moved(self.lines, frame, columns))
+
+    def action_newest(self) -> None:
+        """The cursor on the newest point, with which it goes; the window too."""
+        self._show_view(replace(self._view, cursor=NEWEST, end=None))
+
+    def action_zoom_x(self, factor: float) -> None:
+        """A window so many times as wide, around the cursor, or with the newest point at its end."""
+        self._show_view(self._view.zoomed(self.lines, factor))
+
+    def action_zoom_all(self) -> None:
+        """Everything again."""
+        self._show_view(replace(self._view, width=None, end=None))
+
+    def action_leave_cursor(self) -> None:
+        """The newest values in the legend again."""
+        self._show_view(replace(self._view, cursor=None))
+
+    # The mouse
+
+    def frame(self) -> Frame | None:
+        return self._plot[1].frame if self._plot is not None and x_limits(self.lines) is not None else None
+
+    def pointed(self, place: float | None) -> None:
+        if place != self._hover:
+            self._hover = place
+            self.changed()
+
+    def clicked(self, place: float) -> None:
+        limits, at = x_limits(self.lines), nearest(self.lines, place)
+        self._show_view(replace(self._view, cursor=NEWEST if limits and at >= limits[1] else at))
+
+    def dragging(self, start: float, place: float) -> None:
+        self._hover, self._chosen = None, (start, place)
+        self.changed()
+
+    def dragged(self, start: float, place: float) -> None:
+        self._chosen = None
+        self._show_view(self._view.selecting(self.lines, min(start, place), max(start, place)))
+
+    def wheeled(self, place: float, up: bool) -> None:
+        self._show_view(self._view.zoomed(self.lines, 1 / WHEEL if up else WHEEL, place))
+
+
+def cycle_look(panels: Iterable[CurvesPanel], name: str) -> None:
+    """The next value of something in LOOKS, for all panels alike."""
+    values, shown = LOOKS[name], list(panels)
+    following = values[(values.index(getattr(shown[0], name)) + 1) % len(values)]
+    for panel in shown:
+        setattr(panel, name, following)

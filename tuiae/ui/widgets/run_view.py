@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.message import Message
 
+from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Note, Sample, Snapshot
+from tuiae.ui.render.confusion import EMPTY as NO_PREDICTIONS
+from tuiae.ui.render.curve_lines import Curve
 from tuiae.ui.render.curves import EMPTY
-from tuiae.ui.render.run_curves import TITLES, run_curves, second_metrics
-from tuiae.ui.render.sample import sample_captions, sample_rows
+from tuiae.ui.render.run_curves import TITLES, parent_curves, run_curves, run_marks, second_metrics
+from tuiae.ui.render.sample import error_row, sample_captions, sample_rows
 from tuiae.ui.render.status import added, note_line
+from tuiae.ui.render.timeline import missing_note, place_note
+from tuiae.ui.sample_feed import SampleFeed, SampleRead
 from tuiae.ui.widgets.confusion import ConfusionPanel
-from tuiae.ui.widgets.curves import CurvesPanel
+from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.log import LogPanel
+from tuiae.ui.widgets.timeline import TimelineBar
 from tuiae.ui.widgets.views import ViewBar, Views
 
 WELCOME = "r starts what the form says  ·  1 lists all runs  ·  ? shows the keys"
 
 
+class ParentRead(Message):
+    """The history of the run that the open one was forked from."""
+
+    def __init__(self, child: Path, parent: Snapshot) -> None:
+        super().__init__()
+        self.child = child
+        self.parent = parent
+
+
 class RunView(Views):
-    """Curves, pictures, confusion matrix and log; on a small screen one of them at a time."""
+    """Curves, pictures, confusion matrix and log; on a small screen one of them at a time.
+
+    The timeline below them goes back through the stored samples, which a thread reads; the newest is kept meanwhile.
+    """
 
     MAIN_PANELS = {
         "curves": "#loss",
@@ -32,10 +55,14 @@ class RunView(Views):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._sample: Sample | None = None
+        self._newest: Sample | None = None
+        self._shown: tuple[Sample | None, str] = None, ""
+        self._samples: SampleFeed | None = None
         self._notes: tuple[Note, ...] = ()
         self._logged: tuple[str, ...] = ()
         self._snapshot: Snapshot | None = None
+        self._origin: Snapshot | None = None
+        self._child: Path | None = None
         self._second = ""
 
     def compose(self) -> ComposeResult:
@@ -47,6 +74,7 @@ class RunView(Views):
             yield ImagesPanel(empty=WELCOME, id="images")
             yield ConfusionPanel(id="confusion")
         yield LogPanel(empty="what the worker says shows here", id="log")
+        yield TimelineBar(id="timeline")
 
     def on_mount(self) -> None:
         self.query_one(ViewBar).offer("confusion", False)
@@ -55,28 +83,63 @@ class RunView(Views):
 
     def clear(self) -> None:
         """Forget the run that was shown; another one is about to."""
-        self._sample, self._notes, self._logged, self._second = None, (), (), ""
+        self._newest, self._shown, self._notes, self._logged, self._second = None, (None, ""), (), (), ""
+        self._snapshot = self._origin = self._child = None
+        self._close_samples()
+        self.timeline.at = None
+        self.timeline.show((), live=False)
         for panel in self.query(CurvesPanel):
             panel.show(())
             panel.set_empty(EMPTY)
         self.query_one(ImagesPanel).show([])
         self.query_one(ConfusionPanel).show(np.zeros((0, 0), np.int64), ())
+        self.query_one(ConfusionPanel).set_empty(NO_PREDICTIONS)
         self.query_one(LogPanel).clear()
 
     def show(self, snapshot: Snapshot, sample: Sample | None) -> None:
         """Show a run as it is now."""
         self._show_family(snapshot)
         self._snapshot = snapshot
-        self.query_one("#loss", CurvesPanel).show(run_curves(snapshot, "loss"))
-        self._show_second(snapshot)
-        if sample is not None and sample is not self._sample:
-            self._show_sample(sample)
+        self._newest = sample
+        self.timeline.show(snapshot.samples, snapshot.status.live)
+        self._look_for_parent(snapshot)
+        self._show_curves(snapshot)
+        self._show_samples()
         self._show_log(snapshot)
+
+    def _show_curves(self, snapshot: Snapshot) -> None:
+        marks = run_marks(snapshot, self.timeline.at)
+        self.query_one("#loss", CurvesPanel).show(self._curves(snapshot, "loss"), marks=marks)
+        self._show_second(snapshot)
+
+    def _curves(self, snapshot: Snapshot, metric: str) -> tuple[Curve, ...]:
+        """The parent's behind the run's own."""
+        return (*(parent_curves(self._origin, metric) if self._origin else ()), *run_curves(snapshot, metric))
+
+    def _look_for_parent(self, snapshot: Snapshot) -> None:
+        """Have the history of a fork's parent read once; where it is gone, the fork shows alone."""
+        parent = snapshot.parent
+        if parent is not None and self._child != snapshot.path and Path(parent.run).name == parent.run:
+            path = snapshot.path.parent / parent.run
+            self.run_worker(partial(self._read_parent, snapshot.path, path), thread=True, group="parent")
+        self._child = snapshot.path
+
+    def _read_parent(self, child: Path, parent: Path) -> None:
+        self.post_message(ParentRead(child, RunReader(parent).read_all()))
+
+    @on(ParentRead)
+    def _parent_read(self, event: ParentRead) -> None:
+        event.stop()
+        if event.child == self._child and self._snapshot is not None:
+            self._origin = event.parent
+            self._show_curves(self._snapshot)
 
     def _show_second(self, snapshot: Snapshot) -> None:
         offered = second_metrics(snapshot)
         metric = self._second if self._second in offered else offered[0]
-        self.query_one("#second", CurvesPanel).show(run_curves(snapshot, metric), TITLES.get(metric, metric))
+        self.query_one("#second", CurvesPanel).show(
+            self._curves(snapshot, metric), TITLES.get(metric, metric), run_marks(snapshot, self.timeline.at)
+        )
 
     def next_metric(self) -> None:
         """Another metric of the run beside its loss."""
@@ -89,18 +152,86 @@ class RunView(Views):
     def _show_family(self, snapshot: Snapshot) -> None:
         classifier = snapshot.config is not None and snapshot.config.is_classifier
         images = self.query_one(ImagesPanel)
-        images.set_empty(snapshot.status.phase if snapshot.status.live else "no pictures in this run")
+        if self.timeline.at is None:
+            images.set_empty(snapshot.status.phase if snapshot.status.live else "no pictures in this run")
         if classifier != self.has_class("-classifier"):
             self.set_class(classifier, "-classifier")
             self.query_one(ViewBar).offer("confusion", classifier)
             images.rename("predictions" if classifier else "reconstructions")
 
-    def _show_sample(self, sample: Sample) -> None:
-        self._sample = sample
-        note = f"epoch {sample.epoch}" if sample.epoch else "untrained"
-        self.query_one(ImagesPanel).show(sample_rows(sample), sample_captions(sample), note)
+    # Samples
+
+    @property
+    def timeline(self) -> TimelineBar:
+        """Where in its samples one looks at the run."""
+        return self.query_one(TimelineBar)
+
+    @property
+    def sample(self) -> Sample | None:
+        """The sample that shows; None while there is none."""
+        return self._shown[0]
+
+    def _show_samples(self) -> None:
+        """The newest sample, or what is said of the one that shows instead of it."""
+        at = self.timeline.at
+        if at is None and self._newest is not None:
+            self._show_sample(self._newest, place_note(self._newest.epoch))
+        elif at is not None and self.sample is not None:
+            self._show_sample(self.sample, self._place_note(self.sample.epoch))
+
+    def _place_note(self, epoch: int) -> str:
+        """What is said of an epoch that one went back to."""
+        snapshot = self._snapshot
+        if snapshot is None or not snapshot.samples:
+            return place_note(epoch)
+        return place_note(epoch, snapshot.samples[-1], snapshot.status.live)
+
+    def _show_sample(self, sample: Sample, note: str) -> None:
+        if self._shown[0] is sample and self._shown[1] == note:
+            return
+        self._shown = sample, note
+        self.query_one(ImagesPanel).show(sample_rows(sample), sample_captions(sample), note, error_row(sample))
         if sample.confusion is not None:
-            self.query_one(ConfusionPanel).show(sample.confusion, sample.classes)
+            self.query_one(ConfusionPanel).show(sample.confusion, sample.classes, note)
+
+    def _show_missing(self, epoch: int) -> None:
+        self._shown = None, ""
+        images, confusion = self.query_one(ImagesPanel), self.query_one(ConfusionPanel)
+        images.show([], note=self._place_note(epoch))
+        confusion.show(np.zeros((0, 0), np.int64), ())
+        for panel in (images, confusion):
+            panel.set_empty(missing_note(epoch))
+
+    @on(TimelineBar.Moved)
+    def _moved(self, event: TimelineBar.Moved) -> None:
+        """To another sample; it shows when it is read, and the place on the curves at once."""
+        event.stop()
+        if self._snapshot is None:
+            return
+        if self._samples is None:
+            self._samples = SampleFeed(self._snapshot.path, self.post_message)
+        self._samples.want(event.at)
+        self._show_curves(self._snapshot)
+        if event.at is None:
+            self._show_samples()
+
+    @on(SampleRead)
+    def _sample_read(self, event: SampleRead) -> None:
+        event.stop()
+        if self._samples is None or event.path != self._samples.path or event.epoch != self.timeline.at:
+            return
+        if event.sample is None:
+            self._show_missing(event.epoch)
+        else:
+            self._show_sample(event.sample, self._place_note(event.epoch))
+
+    def on_unmount(self) -> None:
+        self._close_samples()
+
+    def _close_samples(self) -> None:
+        if self._samples is not None:
+            self._samples.close()
+            self._samples = None
 
     def _show_log(self, snapshot: Snapshot) -> None:
         """What happened and what the worker printed, in the order in which it is seen; appended, so that one may
@@ -112,6 +243,10 @@ class RunView(Views):
             before = notes[: len(notes) - len(ends)]
             self.query_one(LogPanel).append((*map(note_line, before), *lines, *map(note_line, ends)))
         self._notes, self._logged = snapshot.notes, snapshot.log
+
+    def cycle_look(self, name: str) -> None:
+        """Another smoothing, axis or split on all curves; `name` is in LOOKS."""
+        cycle_look(self.query(CurvesPanel), name)
 
     @property
     def ascii_only(self) -> bool:

@@ -1,0 +1,332 @@
+"""The panels of the live screen as instruments: keys and mouse on curves, confusion matrix, pictures and timeline."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import Laboratory
+from dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, open_desk, script
+from textual import on
+from textual.app import App, ComposeResult
+
+from tuiae.files import read_json, replace_json
+from tuiae.ui.render.curve_legend import Mark
+from tuiae.ui.render.curve_lines import Curve, train_and_test
+from tuiae.ui.widgets.confusion import ConfusionPanel
+from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
+from tuiae.ui.widgets.run_view import RunView
+from tuiae.ui.widgets.timeline import TimelineBar
+
+COUNTS = np.array([[90, 4, 6], [5, 90, 5], [29, 1, 70]])
+
+
+class Plots(App[None]):
+    """Two panels of curves."""
+
+    def compose(self) -> ComposeResult:
+        yield CurvesPanel("loss", id="loss")
+        yield CurvesPanel("accuracy", id="second")
+
+    @property
+    def loss(self) -> CurvesPanel:
+        return self.query_one("#loss", CurvesPanel)
+
+    def head(self) -> str:
+        """The line above the first plot."""
+        return str(self.loss.render()).split("\n")[0]
+
+    def note(self) -> str:
+        return str(self.loss.border_subtitle or "")
+
+
+def curves(last: int = 40) -> tuple[Curve, Curve]:
+    epochs = np.arange(1, last + 1)
+    return train_and_test((epochs, epochs), (1 / epochs, 1.1 / epochs), (epochs * 10, epochs * 10))
+
+
+async def test_the_cursor_reads_out_and_goes_with_the_newest_point() -> None:
+    app = Plots()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.loss.show(curves(), marks=[Mark(39, "e", "noise.level 0.1 → 0.3")])
+        app.loss.focus()
+        await pilot.pause()
+        await pilot.press("left")
+        assert app.head().startswith("epoch 40 step 400  ━ train 0.02500")
+        app.loss.show(curves(50))
+        await pilot.pause()
+        assert app.head().startswith("epoch 50 step 500")
+        app.loss.show(curves(50), marks=[Mark(49, "e", "noise.level 0.1 → 0.3")])
+        await pilot.press("left")
+        assert app.head().startswith("epoch 49")
+        assert app.head().rstrip().endswith("e noise.level 0.1 → 0.3")
+        app.loss.show(curves(60))
+        await pilot.pause()
+        assert app.head().startswith("epoch 49")
+        await pilot.press("shift+left")
+        assert int(app.head().split()[1]) < 49
+        await pilot.press("end")
+        assert app.head().startswith("epoch 60")
+        await pilot.press("escape")
+        assert app.head().startswith("━ train")
+
+
+async def test_zooming_by_keys_and_back() -> None:
+    app = Plots()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.loss.show(curves())
+        app.loss.focus()
+        await pilot.press("plus")
+        await pilot.pause()
+        assert "zoomed" in app.note()
+        frame = app.loss.frame()
+        assert frame is not None
+        assert frame.x == (20.5, 40)
+        await pilot.press("minus")
+        assert app.note() == ""
+        await pilot.press("plus", "plus", "0")
+        assert app.note() == ""
+
+
+async def test_the_mouse_hovers_clicks_drags_and_wheels() -> None:
+    app = Plots()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.loss.show(curves())
+        await pilot.pause()
+        await pilot.hover("#loss", offset=(60, 5))
+        await pilot.pause()
+        assert app.head().startswith("epoch 2")
+        await pilot.hover("#second", offset=(60, 5))
+        await pilot.pause()
+        assert app.head().startswith("━ train")
+        await pilot.click("#loss", offset=(60, 5))
+        await pilot.hover("#second", offset=(60, 5))
+        await pilot.pause()
+        assert app.head().startswith("epoch 2")
+        await pilot.mouse_down("#loss", offset=(30, 5))
+        await pilot.hover("#loss", offset=(60, 5))
+        await pilot.pause()
+        assert "━━━━━━━━━" in str(app.loss.render()).split("\n")[-2]
+        await pilot.mouse_up("#loss", offset=(60, 5))
+        await pilot.pause()
+        assert "zoomed" in app.note()
+        frame = app.loss.frame()
+        assert frame is not None
+        assert 8 < frame.x[0] < 16 < 20 < frame.x[1] < 28
+
+
+async def test_smoothing_splits_and_the_log_axis_are_said_in_every_frame() -> None:
+    app = Plots()
+    async with app.run_test(size=(100, 30)) as pilot:
+        for panel in app.query(CurvesPanel):
+            panel.show(curves())
+        for _ in range(2):
+            cycle_look(app.query(CurvesPanel), "smoothing")
+        cycle_look(app.query(CurvesPanel), "log_scale")
+        cycle_look(app.query(CurvesPanel), "split")
+        await pilot.pause()
+        for panel in app.query(CurvesPanel):
+            assert str(panel.border_subtitle) == "log · smoothed 0.9 · train only"
+        assert "test" not in app.head()
+        for _ in range(2):
+            cycle_look(app.query(CurvesPanel), "split")
+        cycle_look(app.query(CurvesPanel), "smoothing")
+        await pilot.pause()
+        assert app.note() == "log"
+        assert "test" in app.head()
+        app.loss.show((Curve("train", np.arange(4), np.array([1.0, 0, -1, 2])),))
+        await pilot.pause()
+        assert app.note() == "log, 2 not above 0 left out"
+        app.loss.show((Curve("train", np.arange(4), -np.ones(4)),))
+        await pilot.pause()
+        assert "no value above 0" in str(app.loss.render())
+
+
+# Confusion
+
+
+class Matrix(App[None]):
+    """A matrix, and what is chosen of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chosen: list[tuple[int, int]] = []
+
+    def compose(self) -> ComposeResult:
+        yield ConfusionPanel(id="confusion")
+
+    @on(ConfusionPanel.CellChosen)
+    def _chosen(self, event: ConfusionPanel.CellChosen) -> None:
+        self.chosen.append((event.true, event.predicted))
+
+    @property
+    def panel(self) -> ConfusionPanel:
+        return self.query_one(ConfusionPanel)
+
+    def said(self) -> str:
+        return str(self.panel.render()).rstrip().split("\n")[-1].strip()
+
+
+async def test_a_cursor_goes_through_the_cells_and_asks_for_their_images() -> None:
+    app = Matrix()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.panel.focus()
+        await pilot.press("left", "enter")
+        app.panel.show(COUNTS, ("Coat", "Bag", "Shirt"), "epoch 3")
+        await pilot.pause()
+        assert str(app.panel.border_subtitle) == "counts · epoch 3"
+        await pilot.press("enter")
+        assert app.chosen == []
+        await pilot.press("left")
+        assert app.said() == "Shirt: 29 of 100 taken for Coat (29.0%)"
+        await pilot.press("up", "up", "up", "right", "enter")
+        assert app.said() == "Coat: 4 of 100 taken for Bag (4.0%)"
+        assert app.chosen == [(0, 1)]
+        app.panel.shares = True
+        await pilot.pause()
+        assert str(app.panel.border_subtitle) == "% of each true class · epoch 3"
+        assert "90.0" in str(app.panel.render())
+        await pilot.press("escape")
+        assert app.said().startswith("accuracy")
+
+
+async def test_the_mouse_takes_a_cell_and_twice_opens_it() -> None:
+    app = Matrix()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.panel.show(COUNTS, ("Coat", "Bag", "Shirt"))
+        await pilot.pause()
+        lines = str(app.panel.render()).split("\n")
+        row = next(index for index, line in enumerate(lines) if " 29 " in line)
+        where = (lines[row].index(" 29 ") + 1 + 2, row + 1)
+        await pilot.click("#confusion", offset=where)
+        assert app.said() == "Shirt: 29 of 100 taken for Coat (29.0%)"
+        await pilot.click("#confusion", offset=where, times=2)
+        assert app.chosen[-1] == (2, 0)
+
+
+# Scrubbing
+
+
+@pytest.fixture
+def played(lab: Laboratory) -> Script:
+    run = script(lab.runs, {**AUTOENCODER, "training": {**AUTOENCODER["training"], "epochs": 9}})
+    run.play(6)
+    return run
+
+
+def bar(desk: Desk) -> TimelineBar:
+    return desk.app.live.query_one(TimelineBar)
+
+
+def note(desk: Desk, panel: str) -> str:
+    return str(desk.app.live.query_one(f"#{panel}").border_subtitle or "")
+
+
+async def test_scrubbing_shows_old_samples_while_the_run_goes_on(played: Script) -> None:
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: "epoch 6" in note(desk, "images"))
+        await desk.press("comma", "comma", "comma")
+        await desk.until(lambda: "epoch 3 · live is at 6" in note(desk, "images"))
+        screen = await desk.shows("epoch 3 of 6", "▼")
+        assert "live" in screen
+        view = desk.app.live.query_one(RunView)
+        assert view.sample is not None
+        assert view.sample.epoch == 3
+        played.epoch(7)
+        await desk.until(lambda: "epoch 3 · live is at 7" in note(desk, "images"))
+        assert "0.02857" in desk.panel("loss")
+        await desk.press("less_than_sign")
+        await desk.until(lambda: "untrained · live is at 7" in note(desk, "images"))
+        await desk.press("greater_than_sign")
+        await desk.until(lambda: note(desk, "images").endswith("epoch 7"))
+        assert "▼" not in desk.panel("loss")
+    played.writer.close("finished")
+
+
+async def test_a_torn_or_missing_sample_is_told_in_a_sentence(played: Script) -> None:
+    played.writer.close("finished")
+    played.run.sample(2).write_bytes(b"PK\x03\x04 torn")
+    played.run.sample(3).unlink()
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: "epoch 6" in note(desk, "images"))
+        for epoch in (2, 3):
+            bar(desk).go(epoch)
+            await desk.until(lambda epoch=epoch: f"epoch {epoch} is missing or torn" in desk.panel("images"))  # type: ignore[misc]
+        bar(desk).go(4)
+        await desk.until(lambda: "epoch 4 · newest is 6" in note(desk, "images"))
+        assert "▀" in desk.panel("images")
+
+
+async def test_the_timeline_by_mouse(played: Script) -> None:
+    played.writer.close("finished")
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: "epoch 6" in note(desk, "images"))
+        line = str(bar(desk).render())
+        assert line.endswith("newest")
+        await desk.click("#timeline", offset=(1 + line.index("◀"), 0))
+        assert bar(desk).at == 5
+        await desk.click("#timeline", offset=(1 + line.index("├") + 1, 0))
+        assert bar(desk).at == 0
+        await desk.click("#timeline", offset=(1 + line.index("▶"), 0))
+        assert bar(desk).at == 1
+        await desk.click("#timeline", offset=(1 + line.index("newest"), 0))
+        assert bar(desk).at is None
+
+
+async def test_a_classifier_goes_back_in_all_its_panels(lab: Laboratory) -> None:
+    played = script(lab.runs, CLASSIFIER)
+    played.play(4)
+    played.writer.close("finished")
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: "epoch 4" in note(desk, "confusion"))
+        newest = desk.panel("confusion")
+        bar(desk).go(1)
+        await desk.until(lambda: "epoch 1 · newest is 4" in note(desk, "confusion"))
+        assert "epoch 1 · newest is 4" in note(desk, "images")
+        assert desk.panel("confusion") != newest
+
+
+async def test_another_run_begins_at_its_newest_sample(played: Script, lab: Laboratory) -> None:
+    played.writer.close("finished")
+    other = script(lab.runs)
+    other.play(2)
+    other.writer.close("finished")
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: "epoch 6" in note(desk, "images"))
+        bar(desk).go(1)
+        desk.app.session.open(other.run.root)
+        await desk.until(lambda: note(desk, "images").endswith("epoch 2"))
+        assert bar(desk).at is None
+
+
+async def test_edits_are_marked_and_a_parent_lies_behind_its_fork(played: Script, lab: Laboratory) -> None:
+    edit = {"key": "training.learning_rate", "old": 0.001, "new": 0.0005, "step": 12, "epoch": 3.0}
+    played.writer.event("command", text="learning rate 0.0005", **edit)
+    played.writer.close("finished")
+    fork = script(lab.runs)
+    parent = {"run": played.run.id, "step": 8, "epoch": 2.0, "changed": []}
+    replace_json(fork.run.meta, {**read_json(fork.run.meta), "parent": parent})
+    fork.play(3)
+    fork.writer.close("finished")
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: "┊" in desk.panel("loss"))
+        desk.app.live.query_one("#loss", CurvesPanel).focus()
+        await desk.press("left", "left", "left", "left")
+        await desk.until(lambda: "e learning" in desk.panel("loss"))
+        await desk.press("z")
+        await desk.shows("e learning rate 0.001 → 0.0005")
+        await desk.press("z")
+        desk.app.session.open(fork.run.root)
+        await desk.until(lambda: "parent" in desk.panel("loss"))
+        assert "F" in desk.panel("loss")
+
+
+# Pictures
+
+
+async def test_the_error_row_comes_and_goes_with_its_scale(played: Script) -> None:
+    played.writer.close("finished")
+    async with open_desk(played.run) as desk:
+        await desk.shows("input", "noisy", "output", "error", "brightest error")
+        await desk.press("d")
+        await desk.until(lambda: "error" not in desk.panel("images"))
+        assert "brightest" not in note(desk, "images")

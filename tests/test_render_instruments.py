@@ -1,0 +1,344 @@
+"""What the instruments of the live screen say, read as plain strings: windows, cursors, marks, scales, the timeline."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+from rich.text import Text
+
+from tuiae.runs.snapshot import Sample
+from tuiae.ui.render import axes, palette
+from tuiae.ui.render.confusion import cell_words, draw_confusion, place
+from tuiae.ui.render.curve_legend import Mark, line_legend, place_text, readout
+from tuiae.ui.render.curve_lines import Curve, Line, clip, nearest, prepare, smoothed, train_and_test, x_limits
+from tuiae.ui.render.curve_view import NEWEST, View
+from tuiae.ui.render.curves import Plot, lay_out, marks_near, overlay
+from tuiae.ui.render.sample import error_row
+from tuiae.ui.render.timeline import BACK, LIVE, ON, draw_timeline, neighbour, place_note
+from tuiae.ui.render.timeline import nearest as nearest_sample
+
+SIZES = [(1, 1), (3, 2), (11, 3), (18, 3), (20, 5), (40, 12), (78, 22), (198, 58)]
+CLASSES = ("T-shirt/top", "Trouser", "Shirt")
+COUNTS = np.array([[900, 40, 60], [5, 990, 5], [297, 3, 700]])
+
+
+def lines_of(points: int = 200, smoothing: str = "", log: bool = False) -> list[Line]:
+    x = np.linspace(0, 12, points)
+    epochs = np.arange(1, 13)
+    steps = (np.arange(points) * 10, epochs * 100)
+    curves = train_and_test([x, epochs], [0.011 + 0.06 * np.exp(-x), 0.013 + 0.05 * np.exp(-epochs)], steps)
+    return [prepare(curve, log, smoothing) for curve in curves]
+
+
+def plot_of(lines: list[Line], view: View | None = None, width: int = 60, height: int = 14) -> Plot:
+    limits = x_limits(lines)
+    assert limits is not None
+    return lay_out(lines, width, height, (view or View()).window(limits))
+
+
+def assert_fits(text: list[Text], width: int, height: int) -> None:
+    assert len(text) <= height
+    assert max(cell_len(line.plain) for line in text) <= width
+
+
+# Smoothing
+
+
+def test_smoothing_is_the_mean_that_tensorboard_draws() -> None:
+    values = np.random.default_rng(0).normal(0, 1, 400)
+    weight, last, expected = 0.9, 0.0, []
+    for index, value in enumerate(values):
+        last = weight * last + (1 - weight) * value
+        expected.append(last / (1 - weight ** (index + 1)))
+    assert smoothed(values, weight) == pytest.approx(np.array(expected), abs=1e-5)
+    assert smoothed(values, 0) is values
+    assert smoothed(np.array([3.0]), 0.9).tolist() == [3]
+
+
+def test_measured_points_stay_behind_a_smoothed_line_where_there_is_room() -> None:
+    values = np.random.default_rng(0).normal(1, 0.1, 60)
+    line = prepare(Curve("train", np.arange(60), values), smoothing="strong")
+    dim = [span for row in plot_of([line]).lines[:12] for span in row.spans if "dim #" in str(span.style)]
+    assert dim
+    assert "~" in readout([line], 30.0, 80).plain
+    assert np.ptp(line.y[20:]) < np.ptp(values[20:]) / 2
+
+
+# Windows
+
+
+def test_a_line_is_cut_where_it_enters_and_leaves_the_window() -> None:
+    x, y = np.array([0.0, 10.0, 20.0]), np.array([0.0, 1.0, 0.0])
+    assert [part.tolist() for part in clip(x, y, (12.0, 15.0))] == [[12, 15], [pytest.approx(0.8), 0.5]]
+    assert [part.tolist() for part in clip(x, y, (5.0, 30.0))] == [[5, 10, 20], [0.5, 1, 0]]
+    assert clip(x, y, (0.0, 20.0))[0] is x
+    assert not len(clip(x, y, (21.0, 30.0))[0])
+
+
+def test_zooming_narrows_around_the_cursor_and_the_y_axis_follows() -> None:
+    lines = lines_of()
+    view = View(cursor=6.0).zoomed(lines, 0.5)
+    assert view.window((0.0, 12.0)) == (3.0, 9.0)
+    assert plot_of(lines, view).frame.y[1] < 0.05 < plot_of(lines).frame.y[1]
+    assert view.zoomed(lines, 2.0).width is None
+    closest = view
+    for _ in range(60):
+        closest = closest.zoomed(lines, 0.5)
+    low, high = closest.window((0.0, 12.0))
+    assert 0 < high - low < 0.2
+
+
+def test_without_a_cursor_the_newest_end_stays_and_goes_with_what_comes() -> None:
+    view = View().zoomed(lines_of(), 0.25)
+    assert view.window((0.0, 12.0)) == (9.0, 12.0)
+    assert view.window((0.0, 20.0)) == (17.0, 20.0)
+    held = View(cursor=2.0).zoomed(lines_of(), 0.25)
+    assert held.window((0.0, 20.0)) == held.window((0.0, 12.0)) == (1.5, 4.5)
+
+
+def test_a_window_is_never_without_points() -> None:
+    lines = lines_of(13)
+    assert View().selecting(lines, 3.1, 3.2) == View()
+    assert View().selecting(lines, 3.0, 5.5).window((0.0, 12.0)) == (3.0, 5.5)
+    # A run that begins again is shorter than the window was far.
+    assert View(width=3, end=100).window((0.0, 12.0)) == (9.0, 12.0)
+
+
+# The cursor
+
+
+def test_the_cursor_goes_by_points_and_by_columns_where_these_are_finer() -> None:
+    few = lines_of(13)
+    frame = plot_of(few).frame
+    view = View().moved(few, frame, -1)
+    assert view.cursor == NEWEST
+    assert view.at(few) == 12
+    view = view.moved(few, frame, -1)
+    assert view.cursor == 11
+    assert view.moved(few, frame, 1).cursor == NEWEST
+    assert view.moved(few, frame, -10).at(few) == 8
+    many = [prepare(Curve("train", np.arange(10_000), np.arange(10_000.0)))]
+    frame = plot_of(many).frame
+    place = View(cursor=5000.0)
+    further = place.moved(many, frame, 1)
+    assert further.at(many) is not None
+    assert frame.column(further.cursor or 0) == frame.column(5000.0) + 1
+    assert frame.column(place.moved(many, frame, 10).cursor or 0) == frame.column(5000.0) + 10
+    assert frame.column(place.moved(many, frame, -1).cursor or 0) == frame.column(5000.0) - 1
+    assert View(cursor=0.0).moved(many, frame, -1).cursor == 0
+
+
+def test_the_window_goes_with_the_cursor() -> None:
+    lines = lines_of(121)
+    view = View(cursor=6.0).zoomed(lines, 0.25)
+    frame = plot_of(lines, view).frame
+    for _ in range(40):
+        view = view.moved(lines, frame, -10)
+        frame = plot_of(lines, view).frame
+        low, high = view.window((0.0, 12.0))
+        assert low <= (view.at(lines) or 0) <= high
+    assert view.at(lines) == 0
+
+
+def test_every_column_is_found_again() -> None:
+    frame = plot_of(lines_of()).frame
+    assert [frame.column(frame.place(column)) for column in range(frame.columns)] == list(range(frame.columns))
+    assert axes.position(frame.x[1], frame.x, frame.columns, 2) == frame.columns - 1
+
+
+def test_the_readout_says_what_was_measured_and_where() -> None:
+    lines = lines_of(13)
+    assert readout(lines, 12.0, 80).plain == "epoch 12 step 120  ━ train 0.01100  ╍ test 0.01300"
+    assert readout(lines, 0.0, 80).plain == "epoch 0 step 0  ━ train 0.07100  ╍ test –"
+    between = lines_of(25)
+    assert "╍ test 0.01549 @3" in readout(between, 3.5, 80).plain
+    mark = Mark(12, "e", "learning rate 0.001 → 0.0005\x1b[2J[/x]")
+    assert readout(lines, 12.0, 120, marks=[mark]).plain.endswith("e learning rate 0.001 → 0.0005[/x]")
+    assert readout(lines, 12.0, 40).plain == "12  ━ train 0.01100  ╍ test 0.01300"
+    assert readout(lines, 12.0, 30).plain == "12  ━ 0.01100  ╍ 0.01300"
+    assert readout(lines, 12.0, 9).cell_len <= 9
+    log = lines_of(13, log=True, smoothing="light")
+    assert "train 0.01100 ~0.01113  ╍ test 0.01300 ~0.01307" in readout(log, 12.0, 90, log=True).plain
+    assert [place_text(x) for x in (12.0, 12.345, 0.125, 9999.5)] == ["12", "12.35", "0.125", "9999.50"]
+
+
+def test_the_cursor_stands_in_its_column_and_the_line_shows_through() -> None:
+    lines = lines_of()
+    plot = plot_of(lines)
+    drawn = overlay(plot, cursor=6.0)
+    column = plot.frame.left + plot.frame.column(6.0)
+    stood = [line.plain[column] for line in drawn[: plot.frame.rows]]
+    assert stood.count("│") >= plot.frame.rows - 3
+    assert any("⠀" < char <= "⣿" for char in stood)
+    assert [line.plain for line in plot.lines] == [line.plain for line in plot_of(lines).lines]
+
+
+def test_marks_have_a_letter_and_their_column_finds_them() -> None:
+    marks = [Mark(3, "e", "beta 1 → 2"), Mark(8, "R", "went on"), Mark(99, "F", "out of sight")]
+    plot = plot_of(lines_of())
+    drawn = overlay(plot, marks)
+    assert [char for char in drawn[0].plain if char in "eRF"] == ["e", "R"]
+    assert sum("┊" in line.plain for line in drawn) >= plot.frame.rows - 4
+    assert marks_near(plot, marks, 3.0) == marks[:1]
+    assert marks_near(plot, marks, 5.0) == []
+
+
+def test_a_range_that_is_being_chosen_shows_on_the_axis() -> None:
+    plot = plot_of(lines_of())
+    drawn = overlay(plot, chosen=(9.0, 3.0))
+    rule = drawn[plot.frame.rows].plain
+    chosen = plot.frame.column(9.0) - plot.frame.column(3.0) + 1
+    assert "━" * chosen in rule
+    assert rule.count("━") == chosen
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("cursor", [None, 0.0, 7.3, 12.0, 99.0])
+def test_overlays_fit_any_size(width: int, height: int, cursor: float | None) -> None:
+    plot = plot_of(lines_of(), View(width=5, end=9), width, height)
+    assert_fits(overlay(plot, [Mark(8, "e", "x")], cursor, (-5.0, 50.0)), width, height)
+
+
+def test_a_logarithmic_axis_counts_what_it_leaves_out() -> None:
+    line = prepare(Curve("a", np.arange(5), np.array([1.0, 0.0, -3.0, math.nan, 10.0])), log=True)
+    assert line.left_out == 2
+    assert line.y.tolist() == [0, 1]
+    assert line.values.tolist() == [1, 10]
+
+
+def test_a_parent_is_faint_and_still_named() -> None:
+    parent = Curve("parent test", np.arange(9), np.arange(9.0), palette.GREY, faint=True, split="test")
+    lines = [*lines_of(), prepare(parent)]
+    assert "parent test 8.000" in line_legend(lines, 100).plain
+    spans = [span for row in plot_of(lines).lines[:12] for span in row.spans if "dim #" in str(span.style)]
+    assert spans
+
+
+def test_nearest_point_of_any_line() -> None:
+    assert nearest(lines_of(13), 3.4) == 3
+    assert nearest(lines_of(13), 99.0) == 12
+    assert nearest([], 3.4) == 3.4
+
+
+# Errors of reconstructions
+
+
+def test_errors_have_a_scale_that_is_said_and_colours_of_their_own() -> None:
+    inputs = np.zeros((4, 1, 8, 8), np.uint8)
+    made = inputs.copy()
+    made[:, :, 2] = 60
+    found = error_row(Sample(3, inputs=inputs, reconstructions=made))
+    assert found is not None
+    (label, pictures), scale = found
+    assert (label, pictures.shape, scale) == ("error", (4, 3, 8, 8), "brightest error: 0.5 of a pixel's range")
+    wrong, right = pictures[0, :, 2, 0], pictures[0, :, 0, 0]
+    assert len(set(wrong.tolist())) == 3
+    assert tuple(right) == palette.ERROR_RAMP[0]
+    assert error_row(Sample(3, inputs=inputs)) is None
+    assert error_row(Sample(3, inputs=inputs, reconstructions=made[:2])) is None
+
+
+def test_the_error_ramp_gets_lighter_all_the_way() -> None:
+    lights = [palette.luminance(colour) for colour in palette.ERROR_RAMP]
+    assert lights == sorted(lights)
+
+
+# Confusion
+
+
+def test_a_cell_in_words() -> None:
+    assert cell_words(COUNTS, CLASSES, (2, 0), 80).plain == "Shirt: 297 of 1,000 taken for T-shirt/top (29.7%)"
+    assert cell_words(COUNTS, CLASSES, (1, 1), 80).plain == "Trouser: 990 of 1,000 recognised (99.0%)"
+    assert draw_confusion(COUNTS, CLASSES, 60, 12, cursor=(2, 0)).plain.rstrip().endswith("T-shirt/top (29.7%)")
+
+
+def test_shares_of_each_class_instead_of_counts() -> None:
+    words = draw_confusion(COUNTS, CLASSES, 60, 12, shares=True).plain.split()
+    assert {"90.0", "29.7", "0.5"} <= set(words)
+    assert "900" not in words
+    sure = draw_confusion(np.diag([7, 9]), ["a", "b"], 40, 8, shares=True).plain.split()
+    assert sure.count("100") == 2
+    narrow = draw_confusion(np.tile(COUNTS, (3, 3))[:8, :8], list("abcdefgh"), 38, 12, shares=True).plain
+    assert "." not in narrow.rpartition("accuracy")[0]
+
+
+def test_recall_and_precision_stand_in_the_margins_where_there_is_room() -> None:
+    lines = draw_confusion(COUNTS, CLASSES, 60, 9, margins=True).plain.split("\n")
+    rows = [line.split() for line in lines if line.strip()]
+    assert rows[0][-1] == "recall"
+    assert ["Shirt", "297", "3", "700", "70.0%"] in rows
+    assert ["74.9%", "95.8%", "91.5%", "precision"] in rows
+    assert "recall" not in draw_confusion(COUNTS, CLASSES, 30, 9, margins=True).plain
+
+
+@pytest.mark.parametrize("shares", [False, True])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("classes", [1, 3, 10, 32])
+def test_confusion_with_everything_fits_any_size(width: int, height: int, classes: int, shares: bool) -> None:
+    counts = np.eye(classes, dtype=int) * 90 + np.random.default_rng(0).integers(0, 9, (classes, classes))
+    names = ["[/x]", "\x1b[31mred", *map(str, range(classes))]
+    text = draw_confusion(counts, names, width, height, shares=shares, margins=True, cursor=(classes - 1, 0))
+    assert_fits(text.split("\n", allow_blank=True), width, height)
+
+
+def test_the_cell_under_the_mouse_is_the_one_that_is_drawn_there() -> None:
+    placed = place(COUNTS, CLASSES, 60, 20, margins=True)
+    assert placed is not None
+    lines = draw_confusion(COUNTS, CLASSES, 60, 20, margins=True).plain.split("\n")
+    for row, line in enumerate(lines[:-1]):
+        for value in ("900", "40", "297", "700"):
+            found = line.find(f" {value} ")
+            if found >= 0:
+                cell = placed.cell_at(found + 1, row, 3)
+                assert cell is not None
+                assert COUNTS[cell] == int(value)
+    assert placed.cell_at(0, 0, 3) is None
+
+
+# The timeline
+
+
+def test_the_timeline_says_where_one_is() -> None:
+    epochs = range(41)
+    live = draw_timeline(epochs, None, 60).text.plain
+    assert live.startswith("◀ epoch 40 of 40 ▶  ├─")
+    assert live.endswith("─●┤ live")
+    back = draw_timeline(epochs, 12, 60).text.plain
+    assert back.startswith("◀ epoch 12 of 40 ▶  ├───")
+    assert cell_len(back) == 60
+    assert back.index("●") < 40
+    assert draw_timeline(epochs, 12, 60, live=False).text.plain.endswith("newest")
+
+
+@pytest.mark.parametrize("width", [1, 5, 20, 30, 44, 80, 198])
+@pytest.mark.parametrize("epochs", [[0], [7], [0, 1], range(0, 10_000, 3)])
+def test_every_place_of_the_timeline_can_be_touched(width: int, epochs: list[int]) -> None:
+    drawn = draw_timeline(epochs, epochs[0], width)
+    assert cell_len(drawn.text.plain) <= width
+    first, cells = drawn.bar
+    assert drawn.touch(0, epochs) == BACK
+    if cells:
+        assert drawn.touch(drawn.on, epochs) == ON
+        assert drawn.touch(first, epochs) == epochs[0]
+        assert drawn.touch(first + cells - 1, epochs) == epochs[-1]
+        assert drawn.touch(width - 1, epochs) == LIVE
+
+
+def test_steps_along_the_samples_end_in_what_comes() -> None:
+    epochs = [0, 1, 5, 9]
+    assert neighbour(epochs, None, -1) == 5
+    assert neighbour(epochs, 5, 1) is None
+    assert neighbour(epochs, 0, -1) == 0
+    assert neighbour(epochs, None, 1) is None
+    assert neighbour([3], None, -1) is None
+    assert [nearest_sample(epochs, wanted) for wanted in (-3, 2.9, 3.1, 99)] == [0, 1, 5, 9]
+
+
+def test_frames_say_that_one_looks_back() -> None:
+    assert place_note(40) == "epoch 40"
+    assert place_note(0) == "untrained"
+    assert place_note(12, 40, live=True) == "epoch 12 · live is at 40"
+    assert place_note(0, 40) == "untrained · newest is 40"

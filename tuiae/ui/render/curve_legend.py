@@ -1,0 +1,136 @@
+"""The line above a plot: what its curves are, and what they say where the cursor stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from tuiae.ui.render import palette
+from tuiae.ui.render.curve_lines import Curve, Line, index_at, prepare
+from tuiae.ui.render.strokes import ASCII_SIGNS, SIGNS
+from tuiae.ui.render.text import MISSING, clean, number
+
+LABEL = 36  # cells
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened on the way: an edit, a fork, a worker that went on."""
+
+    epoch: float
+    sign: str
+    """One character."""
+    text: str
+
+
+def legend(curves: Sequence[Curve], width: int | None = None, ascii: bool = False) -> Text:  # noqa: A002
+    """`━ train 0.01230   ╍ test 0.01310`: each curve's sign, name and last finite value."""
+    return line_legend([prepare(curve) for curve in curves], width, ascii)
+
+
+def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: bool = False) -> Text:
+    """The legend of prepared lines.
+
+    Where the width lacks, names keep their first word, then the values of curves that bear signs go, and then an
+    ellipsis ends the line.
+    """
+    words, first = _names(lines)
+    values = [number(float(line.values[-1]) if len(line.values) else None) for line in lines]
+    shorter = ((first, None, 3), (first, None, 1)) if any(line.curve.sign for line in lines) else ()
+    forms = ((words, values, 3), (first, values, 3), *shorter)
+    return _fitting([_entries(lines, names, said, gap, "", ascii_only) for names, said, gap in forms], width)
+
+
+def readout(
+    lines: Sequence[Line],
+    place: float,
+    width: int,
+    x_label: str = "epoch",
+    marks: Sequence[Mark] = (),
+    log: bool = False,
+    ascii_only: bool = False,
+) -> Text:
+    """`epoch 12 step 720  ━ train 0.01230  ╍ test 0.01310 @10  e learning rate 0.001 → 0.0005`.
+
+    A value is the one that was measured there, or with its own place behind an @ the last before it; behind a ~ is
+    what smoothing makes of it. Where the width lacks, the smoothed ones go first, then steps, then words, then names.
+    """
+    words, first = _names(lines)
+    exact, smooth = _values_at(lines, place, x_label, log)
+    where = f"{x_label} {place_text(place)}"
+    step = _step_at(lines, place)
+    both = [f"{value} ~{mean}" if mean else value for value, mean in zip(exact, smooth, strict=True)]
+    short, nameless = place_text(place), [""] * len(lines)
+    forms = []
+    for head, names, values in (
+        (where + step, words, both),
+        (where + step, words, exact),
+        (where, first, exact),
+        (short, first, exact),
+        (short, nameless, exact),
+    ):
+        form = Text(end="", no_wrap=True).append(head, "bold")
+        forms.append(form.append_text(_entries(lines, names, values, 2, "  ", ascii_only)))
+    for form in forms:
+        for mark in marks:
+            form.append("  ").append(mark.sign, f"bold {palette.CAUTION}").append(f" {clean(mark.text)}")
+    return _fitting(forms, width)
+
+
+def place_text(x: float) -> str:
+    """A place on the x axis: `12`, `12.43`, `0.125`."""
+    return f"{x:.0f}" if x == round(x) else f"{x:.2f}" if abs(x) >= 10 else f"{x:.3g}"
+
+
+def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
+    words = [clean(line.curve.label, LABEL) for line in lines]
+    return words, [word.partition(" ")[0] for word in words]
+
+
+def _values_at(lines: Sequence[Line], place: float, x_label: str, log: bool) -> tuple[list[str], list[str]]:
+    """What each line says at a place, as measured and as smoothed (empty where it is not)."""
+    exact, smooth = [], []
+    for line in lines:
+        index = index_at(line, place)
+        if index is None:
+            exact.append(MISSING)
+            smooth.append("")
+            continue
+        own = float(line.x[index])
+        mean = float(10 ** line.y[index] if log else line.y[index])
+        exact.append(number(float(line.values[index])) + (f" @{place_text(own)}" if own != place else ""))
+        smooth.append("" if line.raw is None else number(mean))
+    return exact, smooth
+
+
+def _step_at(lines: Sequence[Line], place: float) -> str:
+    for line in lines:
+        index = index_at(line, place)
+        if index is not None and line.steps is not None and line.x[index] == place and not line.curve.faint:
+            return f" step {int(line.steps[index]):,}"
+    return ""
+
+
+def _fitting(forms: Sequence[Text], width: int | None) -> Text:
+    """The first that fits; else the last, cut."""
+    text = next((form for form in forms if width is None or form.cell_len <= width), forms[-1])
+    if width is not None:
+        text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def _entries(
+    lines: Sequence[Line], names: Sequence[str], values: Sequence[str] | None, gap: int, lead: str, ascii_only: bool
+) -> Text:
+    text, known = Text(lead, no_wrap=True, end="", overflow="ellipsis"), ASCII_SIGNS if ascii_only else SIGNS
+    for index, (line, name) in enumerate(zip(lines, names, strict=True)):
+        curve = line.curve
+        faint = "dim" if curve.faint else ""
+        text.append(" " * gap if index else "")
+        text.append(curve.sign or known.get(curve.marker, curve.marker), f"bold {curve.color}")
+        text.append(f"{' ' if gap > 1 and name else ''}{name}", faint)
+        if values:
+            text.append(" ").append(values[index], faint or "bold")
+    return text

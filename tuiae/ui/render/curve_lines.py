@@ -1,0 +1,150 @@
+"""Curves as data: what of a series can be drawn, smoothed, and the part of it that a window shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuiae.ui.render import axes, palette
+
+LINE = "braille"
+DASHES = "dashes"
+SMOOTHING = {"": 0.0, "light": 0.6, "strong": 0.9}
+"""Name -> weight of what came before, as on TensorBoard's slider."""
+_FORGOTTEN = 1e-6  # a point that weighs less is left out of a mean
+
+Series = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a plot."""
+
+    label: str
+    x: NDArray[Any]
+    y: NDArray[Any]
+    color: str = palette.TRAIN
+    marker: str = LINE
+    """`braille` for a fine line, `dashes` for a broken one, or the one character of a dotted one."""
+    sign: str = ""
+    """A character that stands on a fine line now and then, where many lines are told apart."""
+    split: str = ""
+    """`train` or `test`, for those who look at one of them alone; a curve without shows with both."""
+    steps: NDArray[Any] | None = None
+    """The training step of each point, where it is known."""
+    faint: bool = False
+    """Drawn to compare with, such as the parent of a forked run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A curve ready to be drawn: finite points only, ordered by x; what costs by the point is done."""
+
+    curve: Curve
+    x: Series
+    y: Series
+    """As drawn: smoothed, and base-10 logarithms on a log axis."""
+    raw: Series | None
+    """The same without smoothing; None where nothing is smoothed."""
+    values: Series
+    """As measured."""
+    steps: NDArray[Any] | None
+    left_out: int
+    """Points that a log axis cannot show."""
+
+
+def train_and_test(
+    x: Sequence[NDArray[Any]],
+    y: Sequence[NDArray[Any]],
+    steps: Sequence[NDArray[Any] | None] = (None, None),
+) -> tuple[Curve, Curve]:
+    """The two curves of one run, told apart by marker as well as by colour."""
+    train = Curve("train", x[0], y[0], palette.TRAIN, LINE, split="train", steps=steps[0])
+    return train, Curve("test", x[1], y[1], palette.TEST, DASHES, split="test", steps=steps[1])
+
+
+def prepare(curve: Curve, log: bool = False, smoothing: str = "") -> Line:
+    """What of a curve can be drawn; `smoothing` is a name in SMOOTHING."""
+    length = min(len(curve.x), len(curve.y))
+    x, y = np.asarray(curve.x[:length], np.float64), np.asarray(curve.y[:length], np.float64)
+    known = np.isfinite(x) & np.isfinite(y)
+    kept = np.flatnonzero(known & (y > 0) if log else known)
+    left_out = int(known.sum()) - len(kept)
+    if (np.diff(x[kept]) < 0).any():
+        kept = kept[np.argsort(x[kept], kind="stable")]
+    x, values = x[kept], y[kept]
+    smooth = smoothed(values, SMOOTHING[smoothing])
+    raw = None if smooth is values else values
+    if log:
+        smooth, raw = np.log10(smooth), None if raw is None else np.log10(raw)
+    steps = None if curve.steps is None else np.asarray(curve.steps)[:length][kept]
+    return Line(curve, x, smooth, raw, values, steps, left_out)
+
+
+def finite(curve: Curve, log: bool = False) -> tuple[Series, Series]:
+    """The points that can be drawn, ordered by x; on a log axis the positive ones, as base-10 logarithms."""
+    line = prepare(curve, log)
+    return line.x, line.y
+
+
+def smoothed(values: Series, weight: float) -> Series:
+    """The exponential moving average with bias correction (Kingma and Ba, 2015, section 3), as TensorBoard smooths.
+
+    A mean of each value and all before it, each of which weighs `weight` times what its successor does.
+    """
+    if weight <= 0 or len(values) < 2:
+        return values
+    reach = min(math.ceil(math.log(_FORGOTTEN) / math.log(weight)), len(values))
+    weights = weight ** np.arange(reach)
+    total = np.cumsum(weights)[np.minimum(np.arange(len(values)), reach - 1)]
+    return np.convolve(values, weights)[: len(values)] / total
+
+
+def clip(x: Series, y: Series, window: axes.Limits) -> tuple[Series, Series]:
+    """The part of a line inside a window of x, cut where it enters and leaves it."""
+    low, high = window
+    first, last = int(np.searchsorted(x, low, "left")), int(np.searchsorted(x, high, "right"))
+    if first == 0 and last == len(x):
+        return x, y
+    before = [low] if 0 < first < len(x) and x[first] > low else []
+    after = [high] if 0 < last < len(x) and x[last - 1] < high else []
+    inside = np.concatenate([before, x[first:last], after])
+    ends = np.interp(before + after, x, y)
+    return inside, np.concatenate([ends[: len(before)], y[first:last], ends[len(before) :]])
+
+
+def x_limits(lines: Sequence[Line]) -> axes.Limits | None:
+    """The first and the last x of all; None without a point."""
+    ends = [(line.x[0], line.x[-1]) for line in lines if len(line.x)]
+    return (float(min(first for first, _ in ends)), float(max(last for _, last in ends))) if ends else None
+
+
+def index_at(line: Line, place: float) -> int | None:
+    """Which point stands at a place or last before it; None before the first."""
+    index = int(np.searchsorted(line.x, place, "right")) - 1
+    return index if index >= 0 else None
+
+
+def nearest(lines: Sequence[Line], place: float) -> float:
+    """The x of the point that is nearest to a place; the place itself where there is none."""
+    found = []
+    for line in lines:
+        index = int(np.searchsorted(line.x, place))
+        found += line.x[max(index - 1, 0) : index + 1].tolist()
+    return min(found, key=lambda x: abs(x - place), default=place)
+
+
+def neighbour(lines: Sequence[Line], place: float, beyond: float, forward: bool) -> float | None:
+    """The first point after `place` that is not before `beyond`, or backwards the last before it that is not after."""
+    found = []
+    for x in (line.x for line in lines):
+        if forward:
+            found += x[max(np.searchsorted(x, place, "right"), np.searchsorted(x, beyond)) :][:1].tolist()
+        else:
+            found += x[: min(np.searchsorted(x, place), np.searchsorted(x, beyond, "right"))][-1:].tolist()
+    return (min if forward else max)(found, default=None)

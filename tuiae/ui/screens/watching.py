@@ -1,0 +1,68 @@
+"""The keys that act on what a run shows, and not on the run."""
+
+from __future__ import annotations
+
+from tuiae.ui.screens.base import RunScreen
+from tuiae.ui.widgets.confusion import ConfusionPanel
+from tuiae.ui.widgets.images import ImagesPanel
+from tuiae.ui.widgets.log import LogPanel
+from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.run_view import RunView
+from tuiae.ui.widgets.views import ViewBar
+
+
+class WatchingScreen(RunScreen):
+    """A screen with a RunView."""
+
+    @property
+    def _view(self) -> RunView:
+        return self.query_one(RunView)
+
+    def action_next_view(self) -> None:
+        """The next panel, where there is no room for all; its keys work at once."""
+        self._view.next_view()
+        if self.query_one(ViewBar).display:
+            self.call_after_refresh(lambda: self._view.main_panel.focus())
+
+    def action_next_metric(self) -> None:
+        """Another metric beside the loss."""
+        self._view.next_metric()
+
+    def action_look(self, name: str) -> None:
+        """Another smoothing, axis or split on all curves."""
+        self._view.cycle_look(name)
+
+    def action_errors(self) -> None:
+        """The row of errors below the pictures, or not."""
+        self.query_one(ImagesPanel).toggle_error()
+
+    def action_normalise(self) -> None:
+        """The confusion matrix in counts, or in shares of each true class."""
+        confusion = self.query_one(ConfusionPanel)
+        confusion.shares = not confusion.shares
+
+    def action_sample(self, steps: int) -> None:
+        """So many samples on, or back."""
+        self._view.timeline.step(steps)
+
+    def action_first_sample(self) -> None:
+        """The sample before the first step of training."""
+        self._view.timeline.first()
+
+    def action_newest_sample(self) -> None:
+        """Back to what the run shows now."""
+        self._view.timeline.go(None)
+
+    def action_zoom(self) -> None:
+        """The focused panel on the whole screen, or everything again."""
+        if self.maximized is not None:
+            self.minimize()
+        else:
+            panel = self.focused if isinstance(self.focused, (Panel, LogPanel)) else self._view.main_panel
+            # Else the focus ends in a hidden field, which then takes the digits that are keys.
+            panel.focus()
+            self.maximize(panel)
+
+    def action_pictures(self) -> None:
+        """Half-block cells, or ASCII."""
+        self._view.ascii_only = not self._view.ascii_only

@@ -1,0 +1,106 @@
+"""A line that goes through all samples of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import events
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tuiae.ui.render.timeline import BACK, LIVE, ON, draw_timeline, neighbour
+
+
+class TimelineBar(Widget):
+    """Shows where in a run's samples one is; goes elsewhere by mouse, and by the methods that keys call."""
+
+    DEFAULT_CSS = "TimelineBar { height: 1; padding: 0 1; }"
+
+    at: reactive[int | None] = reactive(None)
+    """The epoch that one looks at; None follows the newest."""
+
+    class Moved(Message):
+        """Another sample is to show: that of an epoch, or with None the newest, whatever comes."""
+
+        def __init__(self, at: int | None) -> None:
+            super().__init__()
+            self.at = at
+
+        def can_replace(self, message: Message) -> bool:
+            """In a burst only the last counts."""
+            return isinstance(message, TimelineBar.Moved)
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._epochs: Sequence[int] = ()
+        self._live = False
+        self._dragged = False
+
+    def show(self, epochs: Sequence[int], live: bool) -> None:
+        """The samples that there are, in order, and whether more may come; without any the line is empty."""
+        if (epochs, live) != (self._epochs, self._live):
+            self._epochs, self._live = epochs, live
+            self.refresh()
+
+    def go(self, at: int | None) -> None:
+        """To the sample of an epoch, or with None to the newest."""
+        if at != self.at:
+            self.at = at
+            self.post_message(self.Moved(at))
+
+    def step(self, steps: int) -> None:
+        """So many samples on; behind the last is the newest."""
+        if self._epochs:
+            self.go(neighbour(self._epochs, self.at, steps))
+
+    def first(self) -> None:
+        """To the first sample."""
+        if len(self._epochs) > 1:
+            self.go(self._epochs[0])
+
+    def render(self) -> Content:
+        if not self._epochs or self.content_size.width <= 0:
+            return Content("")
+        drawn = draw_timeline(self._epochs, self.at, self.content_size.width, self._live)
+        return Content.from_rich_text(drawn.text)
+
+    def _touch(self, event: events.MouseEvent) -> int | str | None:
+        drawn = draw_timeline(self._epochs, self.at, self.content_size.width, self._live)
+        return drawn.touch(event.get_content_offset_capture(self).x, self._epochs)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        if not self._epochs:
+            return
+        wanted = self._touch(event)
+        if isinstance(wanted, int):
+            self._dragged = True
+            self.capture_mouse()
+            self._go_near(wanted)
+        elif wanted == LIVE:
+            self.go(None)
+        elif wanted in (BACK, ON):
+            self.step(-1 if wanted == BACK else 1)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        wanted = self._touch(event) if self._dragged else None
+        if isinstance(wanted, int):
+            self._go_near(wanted)
+        elif wanted == LIVE:
+            self.go(None)
+
+    def on_mouse_up(self) -> None:
+        self._dragged = False
+        self.release_mouse()
+
+    def _go_near(self, epoch: int) -> None:
+        self.go(None if epoch == self._epochs[-1] else epoch)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.step(-1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.step(1)
