@@ -26,7 +26,7 @@ from tuiae.ui.widgets.slider import Slider
 from tuiae.ui.widgets.strip import StripPanel
 from tuiae.ui.widgets.views import ViewBar, Views
 
-TRIED = "what the network makes of it"
+TRIED = "reconstruction"
 MEASURING = "measuring…"
 
 
