@@ -13,9 +13,9 @@ import psutil
 import pytest
 from conftest import CHECKOUT, Laboratory, wait_until
 
-from tests.terminal import ENTER, Terminal
+from tests.terminal import DOWN, ENTER, Terminal
 from tuiae.runs.layout import RunPaths, list_runs
-from tuiae.runs.reader import read_status
+from tuiae.runs.reader import RunReader, read_status
 
 EPOCHS = 150  # of quickstart
 SLOW = 60.0  # seconds: torch is imported on cores that other tests use
@@ -129,3 +129,42 @@ def test_without_a_terminal_there_is_a_sentence(lab: Laboratory) -> None:
     assert "needs a terminal" in result.stderr
     assert result.stdout == ""
     assert str(CHECKOUT) not in result.stderr
+
+
+def test_a_sitting_edits_scrubs_draws_leaves_and_comes_back(lab: Laboratory) -> None:
+    run = lab.detach("--set", "training.epochs=900000")
+    try:
+        with tuiae(lab) as terminal:
+            terminal.wait_for("━ train 0.", SLOW)
+            terminal.send("e")
+            terminal.wait_for("change the training")
+            terminal.send("0.0005")
+            terminal.wait_for("learning rate becomes 0.0005")
+            terminal.send(ENTER)
+            wait_until(lambda: RunReader(run.root).read_all().edits)
+            terminal.send("<")
+            terminal.wait_for("untrained · live is at", SLOW)
+            terminal.send(".")
+            terminal.wait_for("epoch 1 · live is at", SLOW)
+            terminal.send(">")
+            terminal.wait_for(lambda text: "live is at" not in text)
+            terminal.send("4")
+            terminal.wait_for("canvas", SLOW)
+            terminal.wait_for("step ", SLOW)
+            terminal.send("c" + " " + DOWN * 3)
+            terminal.wait_for("pixels wrong", SLOW)
+            terminal.send("q")
+            terminal.wait_for("Leave it running")
+            terminal.send(ENTER)
+            assert terminal.exit_code() == 0
+            assert "Traceback" not in terminal.text()
+        with tuiae(lab, "attach", run.id) as again:
+            again.wait_for("● running", SLOW)
+            again.wait_for("rate 0.0005", SLOW)
+            again.send("x")
+            again.wait_for("■ stopped", SLOW)
+        (edit,) = RunReader(run.root).read_all().edits
+        assert (edit.key, edit.old, edit.new) == ("training.learning_rate", 0.02, 0.0005)
+    finally:
+        if read_status(run).live:
+            psutil.Process(read_status(run).pid).kill()

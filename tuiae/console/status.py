@@ -96,7 +96,7 @@ def _state(snapshot: Snapshot) -> str:
 
 
 def _what(snapshot: Snapshot) -> str:
-    config = snapshot.config
+    config = snapshot.current_config
     if config is None:
         return "its configuration cannot be read"
     noise = "no noise" if config.noise.kind == "none" else f"{config.noise.kind} noise {config.noise.level:g}"

@@ -70,11 +70,12 @@ def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding,
 
     Of several that explain the same curve only the first stands: what diverges is not told that it does not progress.
     """
-    if snapshot.config is None:
+    config = snapshot.current_config
+    if config is None:
         return ()
-    seen = read_symptoms(snapshot, snapshot.config)
+    seen = read_symptoms(snapshot, config)
     curve = next((finding for check in _CURVES if (finding := check(seen))), None)
-    found = [curve, *(check(seen) for check in _CODES), missing_classes(snapshot.config, sample)]
+    found = [curve, *(check(seen) for check in _CODES), missing_classes(config, sample)]
     return tuple(sorted((finding for finding in found if finding), key=lambda finding: -finding.severity))
 
 

@@ -61,8 +61,8 @@ def read_symptoms(snapshot: Snapshot, config: RunConfig) -> Symptoms:
         last_train=math.nan if last_train is None else last_train,
         dead=_settled(snapshot, "dead", since),
         collapsed=_settled(snapshot, "collapsed", since),
-        rate=_setting(snapshot, "training.learning_rate", config.training.learning_rate),
-        beta=_setting(snapshot, "training.beta", config.training.beta),
+        rate=config.training.learning_rate,
+        beta=config.training.beta,
         live_now=snapshot.status.live,
         failed_with=str(error.get("cause", "")) if snapshot.status.state == "failed" else "",
     )
@@ -97,10 +97,4 @@ def _settled(snapshot: Snapshot, metric: str, since: int) -> float | None:
 
 def _last_edit(snapshot: Snapshot) -> int:
     """The step of the last edit that changes what is measured or how it is trained."""
-    return max((edit.step for edit in getattr(snapshot, "edits", ()) if edit.key != "training.epochs"), default=-1)
-
-
-def _setting(snapshot: Snapshot, key: str, value: float) -> float:
-    """What a setting is now, after the edits."""
-    edited = [edit.new for edit in getattr(snapshot, "edits", ()) if edit.key == key]
-    return float(edited[-1]) if edited and isinstance(edited[-1], (int, float)) else value
+    return max((edit.step for edit in snapshot.edits if edit.key != "training.epochs"), default=-1)

@@ -70,7 +70,7 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
 
 def _config_facts(snapshot: Snapshot) -> list[Fact]:
     """What was asked for, and the best that came of it; shown where the panel is tall enough."""
-    config = snapshot.config
+    config = snapshot.current_config
     if config is None:
         return []
     model, training, noise = config.model, config.training, config.noise
