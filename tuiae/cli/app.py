@@ -25,11 +25,13 @@ app = typer.Typer(
     epilog=EXIT_CODES,
 )
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="An id, a unique prefix, a name, a path, or last.")]
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="An id or its beginning, with or without date; a path; or last.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Plain lines, no escape codes.")]
 Ascii = Annotated[bool, typer.Option("--ascii", help="Draw everything with ASCII characters.")]
-Colors = Annotated[str, typer.Option("--colors", metavar="N", help="auto, truecolor, 256, 16 or none.")]
+Colors = Annotated[str, typer.Option("--colors", metavar="MODE", help="auto, truecolor, 256, 16 or none.")]
 ThemeName = Annotated[str, typer.Option("--theme", metavar="NAME", help="dark, light or auto; else the last one.")]
 RealPictures = Annotated[bool, typer.Option("--graphics", help="Real pictures, by kitty's protocol or sixel.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id, and return.")]

@@ -22,7 +22,7 @@ def data_list(json: Json = False, plain: Plain = False) -> None:
     show_datasets(Output(json, plain))
 
 
-@data_app.command("fetch")
+@data_app.command("fetch", short_help="Download a dataset and keep it for runs without a network.")
 def data_fetch(
     name: Annotated[str, typer.Argument(help="A name from `tuiae data list`.")],
     force: Annotated[bool, typer.Option(help="Download again, replacing a damaged copy.")] = False,

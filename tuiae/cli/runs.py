@@ -28,14 +28,18 @@ def run(
     preset: Annotated[
         str, typer.Argument(metavar="PRESET|PATH", help="A preset's name, or a TOML file.")
     ] = "quickstart",
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key; may be repeated.")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="As in `tuiae data list`, or folder:PATH.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
     epochs: Annotated[int | None, typer.Option(help="How many.")] = None,
     latent: Annotated[int | None, typer.Option(help="Width of the code.")] = None,
     noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="E.g. salt-pepper:0.3.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, shuffles, dropout and noise.")] = None,
-    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; again.")] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; may be repeated.")
+    ] = None,
     replay: Annotated[
         str | None, typer.Option(metavar="RUN", help="Make the edits that were made to this run, at the same steps.")
     ] = None,
@@ -69,13 +73,15 @@ def run(
     raise typer.Exit(start(config, runs_dir(), output, detach=detach, tags=tags or (), replayed=replayed))
 
 
-@app.command()
+@app.command(short_help="Go on from a checkpoint with other settings, as a new run.")
 def fork(
     run: Run,
     start: Annotated[
         str, typer.Option("--from", metavar="last|best|STEP", help="The checkpoint to go on from.")
     ] = "last",
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of the new run; else its parent's.")] = None,
     detach: Detach = False,
     json: Json = False,
@@ -105,7 +111,7 @@ def resume(
     raise typer.Exit(go_on(find(run), epochs, Output(json, plain), detach=detach))
 
 
-@app.command()
+@app.command(short_help="Come back to a run: the dashboard, or plain lines.")
 def attach(
     run: Run = "last",
     json: Json = False,
@@ -136,7 +142,7 @@ def stop(run: Run, json: Json = False) -> None:
 
 @app.command()
 def runs(
-    tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
+    tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
     filter_: Annotated[
         str | None, typer.Option("--filter", metavar="WORDS", help="E.g. 'state:finished loss:<0.01 -conv'.")
     ] = None,
@@ -156,8 +162,10 @@ def label(
     run: Run,
     name: Annotated[str | None, typer.Option(help="What to call it; empty takes the name away.")] = None,
     note: Annotated[str | None, typer.Option(help="What to remember about it.")] = None,
-    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Add a tag; again.")] = None,
-    untags: Annotated[list[str] | None, typer.Option("--untag", metavar="TAG", help="Take a tag away; again.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Add a tag; may be repeated.")] = None,
+    untags: Annotated[
+        list[str] | None, typer.Option("--untag", metavar="TAG", help="Take a tag away; may be repeated.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Name, note and tag a run; without options, show them."""
@@ -169,7 +177,7 @@ def label(
 
 @app.command()
 def delete(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids, prefixes, names or paths.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Ids, their beginnings, or paths.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
@@ -190,7 +198,7 @@ def show(run: Run = "last", json: Json = False, plain: Plain = False) -> None:
     show_run(find(run).root, Output(json, plain))
 
 
-@app.command()
+@app.command(short_help="Say in a screenful of plain words how a run stands.")
 def status(
     run: Run = "last",
     once: Annotated[bool, typer.Option("--once", help="Print it once; else again after each epoch.")] = False,
@@ -203,7 +211,7 @@ def status(
     show_status(find(run), Output(json, plain=True), once=once)
 
 
-@app.command(name="eval")
+@app.command(name="eval", short_help="Measure a run's weights on both splits, dropout off.")
 def evaluate(
     run: Run = "last",
     weights: Annotated[str, typer.Option(help="last, best, or a step that was kept.")] = "last",

@@ -12,9 +12,9 @@ from typer.core import TyperCommand
 from tuiae.cli.app import Json, Plain, Run, app, find
 
 
-@app.command()
+@app.command(short_help="Lay runs beside each other: curves, values, pictures.")
 def compare(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Ids, prefixes, names or paths.")] = None,
+    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Ids, their beginnings, or paths.")] = None,
     tag: Annotated[str, typer.Option(metavar="TAG", help="And every run that carries this tag.")] = "",
     metric: Annotated[
         str, typer.Option(help="What to compare: loss, accuracy, or another that the runs have.")
@@ -30,7 +30,7 @@ def compare(
     compare_runs([find(run) for run in runs or []], runs_dir(), tag, metric, Output(json, plain))
 
 
-@app.command()
+@app.command(short_help="Train a preset with every combination of values in a file.")
 def sweep(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A sweep file, or the name of one that came with tuiae.")],
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Trainings at once; they share the cores.")] = 1,
@@ -47,7 +47,7 @@ def sweep(
     raise typer.Exit(sweep_file(find_sweep(file), runs_dir(), jobs, Output(json, plain), dry_run=dry_run))
 
 
-@app.command()
+@app.command(short_help="Run what published works ran, and judge their claims.")
 def reproduce(
     work: Annotated[str | None, typer.Argument(metavar="WORK", help="A work's name or file; without it, all.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few epochs, one seed: verdicts are provisional.")] = False,
@@ -91,7 +91,7 @@ class _OptionalNumbers(TyperCommand):
         return super().parse_args(ctx, filled)
 
 
-@app.command(cls=_OptionalNumbers)
+@app.command(cls=_OptionalNumbers, short_help="Show a run's code: a map, what its plane decodes to.")
 def explore(
     run: Run = "last",
     codes: Annotated[bool, typer.Option("--codes", help="The test images on the plane of their codes.")] = False,
