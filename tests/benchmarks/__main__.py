@@ -18,7 +18,7 @@ from tests.benchmarks.bench import Bench, describe_machine, import_real_data, re
 from tuiae.runs.process import worker_environment
 
 # Those that start processes come first: training brings torch and its threads into this one.
-SUBJECTS = ("startup", "first_point", "many_runs", "memory", "attached", "traffic", "training")
+SUBJECTS = ("startup", "first_point", "many_runs", "memory", "history", "attached", "traffic", "keys", "training")
 
 
 def main() -> int:

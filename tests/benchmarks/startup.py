@@ -37,7 +37,7 @@ def first_paint(bench: Bench) -> None:
             paints.append(terminal.wait_for(is_painted, 30) - terminal.started)
             forms.append(terminal.wait_for(FORM, 30) - terminal.started)
     # The first one reads from the disk what the others find in memory.
-    bench.figure("dashboard, first paint", median(paints[1:]), "s", at_most=0.8)
+    bench.figure("dashboard, first paint", median(paints[1:]), "s", at_most=0.5)
     bench.figure("dashboard, form filled and checked", median(forms[1:]), "s")
 
 

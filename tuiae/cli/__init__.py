@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from tuiae.cli import data, runs, studies  # noqa: F401 - they put their commands into the app
-from tuiae.cli.app import app
 from tuiae.errors import ExitCode, TuiaeError
 
 
@@ -14,7 +12,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
-        app(arguments, prog_name="tuiae")
+        _obey(arguments)
     except TuiaeError as error:
         if debug:
             raise
@@ -25,6 +23,18 @@ def main() -> None:
         if isinstance(end.__context__, BrokenPipeError):
             sys.exit(ExitCode.OK)
         raise
+
+
+def _obey(arguments: list[str]) -> None:
+    if not arguments:
+        # Without Typer and the commands, which take a tenth of the time to the first paint.
+        from tuiae.cli.dashboard import show_dashboard
+
+        sys.exit(show_dashboard(None, "auto", False, "", False))
+    from tuiae.cli import data, runs, studies  # noqa: F401 - they put their commands into the app
+    from tuiae.cli.app import app
+
+    app(arguments, prog_name="tuiae")
 
 
 def _tell(error: TuiaeError, as_json: bool) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from tuiae import __version__
-from tuiae.errors import ConfigError
+from tuiae.cli.dashboard import show_dashboard
 
 EXIT_CODES = """Exit codes: 0 done, 2 usage or config (unknown run, missing device), 3 data not to be had or not fit to
 use, 4 training failed (diverged, out of memory, worker died), 5 stopped early with a checkpoint saved, 6 run held by
@@ -54,7 +51,7 @@ def dashboard(
 ) -> None:
     """A terminal laboratory for autoencoders. Without a command: the dashboard."""
     if context.invoked_subcommand is None:
-        show_dashboard(None, colors, ascii_only, theme, graphics)
+        raise typer.Exit(show_dashboard(None, colors, ascii_only, theme, graphics))
 
 
 def overrides_of(flags: dict[str, Any], noise: str | None, settings: list[str]) -> dict[str, Any]:
@@ -75,22 +72,3 @@ def find(text: str) -> Any:
     from tuiae.runs.layout import find_run, runs_dir
 
     return find_run(text, runs_dir())
-
-
-def show_dashboard(run: Path | None, colors: str, ascii_only: bool, theme: str, graphics: bool) -> NoReturn:
-    """Open the dashboard, on a run when one is given; needs a terminal."""
-    from tuiae.console.output import is_terminal
-    from tuiae.ui.terminal.mode import choose_mode
-
-    if not (is_terminal(sys.stdout) and sys.stdin.isatty()):
-        raise ConfigError(
-            "the dashboard needs a terminal", "`tuiae run PRESET` trains without one, `tuiae --help` lists more"
-        )
-    mode = choose_mode(colors, ascii_only, os.environ)
-    if graphics:
-        from tuiae.ui.terminal.graphics import with_graphics
-
-        mode = with_graphics(mode, sys.stdin.fileno(), sys.stdout.fileno())
-    from tuiae.ui.app import open_dashboard
-
-    raise typer.Exit(open_dashboard(run, mode, theme))

@@ -19,8 +19,8 @@ from tuiae.cli.app import (
     app,
     find,
     overrides_of,
-    show_dashboard,
 )
+from tuiae.cli.dashboard import show_dashboard
 
 
 @app.command()
@@ -127,7 +127,7 @@ def attach(
 
     found = find(run)
     if not (json or plain) and is_terminal(sys.stdout) and sys.stdin.isatty():
-        show_dashboard(found.root, colors, ascii_only, theme, graphics)
+        raise typer.Exit(show_dashboard(found.root, colors, ascii_only, theme, graphics))
     raise typer.Exit(follow_it(found, Output(json, plain)))
 
 

@@ -27,6 +27,7 @@ STALE_SECONDS = 60.0  # a heartbeat is due every second; NFS may lag by half a m
 START_SECONDS = 60.0  # a cold worker needs a few seconds until it first speaks
 MAX_NOTES = 200
 MAX_LOG = 500
+LIVE_POINTS = 16_384  # an hour of them; of older ones every second goes, and never the extremes
 
 
 def read_status(run: RunPaths) -> Status:
@@ -131,6 +132,11 @@ class RunReader:
         )
         return self._snapshot
 
+    @property
+    def behind(self) -> bool:
+        """Whether the last poll left some of the history for the next one."""
+        return self._events.behind
+
     def read_all(self) -> Snapshot:
         """Poll until the whole history is read: what a report or `tuiae show` wants."""
         snapshot = self.poll()
@@ -178,7 +184,7 @@ class RunReader:
             number = as_number(value)
             key = (str(split), str(name))
             if key not in self._points:
-                self._points[key] = Points()
+                self._points[key] = Points(LIVE_POINTS if split == "live" else None)
             self._points[key].append(step, epoch, math.nan if number is None else number)
             self._changed.add(key)
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-CHUNK = 4 << 20  # bytes a poll reads at most, so that a long history never blocks a screen
+CHUNK = 1 << 20  # bytes a poll reads at most: lines take several times their size while they are taken apart
 
 
 class Tail:
@@ -14,19 +14,20 @@ class Tail:
 
     The file is reopened each time, because an open handle on NFS can lag for half a minute. A torn last line waits
     for its end; a file that shrank or was replaced is read again from the start, and `restarted` says so. `moved`
-    says whether the poll read anything, which can be the middle of a line.
+    says whether the poll read anything, which can be the middle of a line; `behind`, whether there is more to read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.restarted = False
         self.moved = False
+        self.behind = False
         self._offset = 0
         self._identity: tuple[int, int] | None = None
         self._rest = b""
 
     def poll(self) -> list[bytes]:
-        self.restarted = self.moved = False
+        self.restarted = self.moved = self.behind = False
         try:
             with open(self.path, "rb") as file:
                 self._notice_replacement(file.fileno())
@@ -36,6 +37,7 @@ class Tail:
             return []
         self._offset += len(data)
         self.moved = bool(data) or self.restarted
+        self.behind = len(data) == CHUNK
         *lines, self._rest = (self._rest + data).split(b"\n")
         return lines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tuiae.runs.layout import RunPaths
-from tuiae.runs.tail import CHUNK, Tail, parse_event
+from tuiae.runs.tail import Tail, parse_event
 
 POINTS = 48  # of a trend: more than a sparkline has cells
 _TELLING = (b'"split":"test"', b'"kind":"start"')
@@ -28,7 +28,7 @@ class LossTrend:
                 self._losses.clear()
             taken = [self._take(line) for line in lines if any(mark in line for mark in _TELLING)]
             found |= any(taken)
-            if sum(map(len, lines)) < CHUNK // 2:
+            if not self._tail.behind:
                 break
         if found:
             values = [loss for _, loss in self._losses]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import on
 from textual.app import SystemCommand
@@ -22,34 +24,46 @@ from tuiae.ui.keys import ALL, APP, shown
 from tuiae.ui.launcher import PreflightDone, WorkerWarm
 from tuiae.ui.render.text import clean
 from tuiae.ui.screens.base import BaseScreen, RunScreen
-from tuiae.ui.screens.bench import BenchScreen
-from tuiae.ui.screens.compare import CompareScreen
 from tuiae.ui.screens.dialogs import ChoiceDialog, HelpDialog
-from tuiae.ui.screens.latent import LatentScreen
 from tuiae.ui.screens.live import LiveScreen
-from tuiae.ui.screens.runs import RunsScreen
-from tuiae.ui.screens.works import WorksScreen
 from tuiae.ui.session import ExplorerTold, RunOpened, Session
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.confusion import ConfusionPanel
 
+if TYPE_CHECKING:
+    from tuiae.ui.screens.runs import RunsScreen
+
 HANG_UP_SECONDS = 5.0  # to leave in good order when the terminal is gone
 
-SCREENS: dict[str, Callable[[Session], BaseScreen]] = {
-    "runs": RunsScreen,
-    "latent": LatentScreen,
-    "bench": BenchScreen,
-    "compare": CompareScreen,
-    "works": WorksScreen,
+SCREENS = {
+    "runs": "RunsScreen",
+    "latent": "LatentScreen",
+    "bench": "BenchScreen",
+    "compare": "CompareScreen",
+    "works": "WorksScreen",
 }
-"""By the mode that shows it; the live screen has its own, as it is there from the start."""
+"""The class of the screen that a mode shows, in the module of that name in ui/screens; the live screen is there from
+the start, the others are imported once it has been painted."""
+
+
+def make_screen(mode: str, session: Session) -> BaseScreen:
+    """The screen of a mode."""
+    screen: BaseScreen = getattr(import_module(f"tuiae.ui.screens.{mode}"), SCREENS[mode])(session)
+    return screen
+
+
+def import_screens() -> None:
+    """Import what the modes show, so that their keys need not wait for it."""
+    for mode in SCREENS:
+        import_module(f"tuiae.ui.screens.{mode}")
 
 
 class TuiaeApp(TerminalApp[str]):
     """Returns a line to print once the terminal is restored."""
 
     TITLE = "tuiae"
+    DEFAULT_MODE = "live"
     CSS_PATH = "dashboard.tcss"
     BINDINGS = [key.binding for key in APP]
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide")]
@@ -63,8 +77,8 @@ class TuiaeApp(TerminalApp[str]):
         self.session = Session(root or runs_dir(), self.post_message)
         self.live = LiveScreen(self.session, self.terminal_mode.ascii)
         self.add_mode("live", lambda: self.live)
-        for name, screen in SCREENS.items():
-            self.add_mode(name, partial(screen, self.session))
+        for name in SCREENS:
+            self.add_mode(name, partial(make_screen, name, self.session))
 
     def on_mount(self) -> None:
         self.remember_theme()
@@ -72,7 +86,6 @@ class TuiaeApp(TerminalApp[str]):
         # Unhandled, SIGTERM leaves the alternate screen and the mouse on; the run itself goes on.
         loop.add_signal_handler(signal.SIGTERM, self.exit, "")
         signal.signal(signal.SIGHUP, partial(self._hung_up, loop))
-        self.switch_mode("live")
         self.call_after_refresh(self._begin)
 
     def on_unmount(self) -> None:
@@ -102,6 +115,11 @@ class TuiaeApp(TerminalApp[str]):
             self.session.open(run)
         else:
             self.session.launcher.warm_up()
+        threading.Thread(target=import_screens, name="screens", daemon=True).start()
+        if not gc.isenabled():
+            # What is there now stays; not to look at it again makes the first answer to a key after a pause quicker.
+            gc.freeze()
+            gc.enable()
 
     @on(RunChanged)
     def _run_changed(self, event: RunChanged) -> None:
@@ -129,20 +147,20 @@ class TuiaeApp(TerminalApp[str]):
     def _preflight_done(self, event: PreflightDone) -> None:
         self.live.show_cost(event)
 
-    @on(RunsScreen.Opened)
-    def _open_run(self, event: RunsScreen.Opened) -> None:
+    def on_runs_screen_opened(self, event: RunsScreen.Opened) -> None:
         self.session.open(event.path)
         self.switch_mode("live")
 
     @on(ConfusionPanel.CellChosen)
     async def _show_confused(self, event: ConfusionPanel.CellChosen) -> None:
+        from tuiae.ui.screens.bench import BenchScreen
+
         await self.switch_mode("bench")
         bench = self.screen_stack[0]
         assert isinstance(bench, BenchScreen)
         bench.show_confused(event.true, event.predicted)
 
-    @on(RunsScreen.CompareWanted)
-    def _compare(self, event: RunsScreen.CompareWanted) -> None:
+    def on_runs_screen_compare_wanted(self, event: RunsScreen.CompareWanted) -> None:
         self.session.compare(event.paths)
         self.switch_mode("compare")
 

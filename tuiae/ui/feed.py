@@ -64,6 +64,8 @@ class RunFeed:
             if (snapshot is not last or fresh) and not self._closed.is_set():
                 self._post(RunChanged(snapshot, self._sample))
                 last = snapshot
+            if self._reader.behind:
+                continue  # a long history, in pieces
             self._wake.wait(EAGER_SECONDS if time.monotonic() < self._eager_until else CALM_SECONDS)
             self._wake.clear()
 

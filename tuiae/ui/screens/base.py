@@ -8,14 +8,16 @@ from typing import Any
 
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.events import ScreenResume
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tuiae.errors import TuiaeError
 from tuiae.explore.client import Notice, Reply
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.render.status import title_line
 from tuiae.ui.session import NothingToDoError, Session
+from tuiae.ui.widgets.key_line import KeyLine
 from tuiae.ui.widgets.message import MessageLine
 
 
@@ -29,12 +31,24 @@ class BaseScreen(Screen[None]):
         super().__init__()
         self.session = session
 
+    def _on_screen_resume(self, event: ScreenResume) -> None:
+        # Textual styles a whole screen anew each time it shows, although only another theme would change anything.
+        event.refresh_styles = self._css_update_count != self.app._css_update_count
+
     def compose(self) -> ComposeResult:
+        self._prepare(*self.app.size)
         yield Static(Text.assemble((" tuiae", "bold"), (f"  {self.NAME}", "dim")), id="title")
         yield from self.compose_body()
         yield MessageLine()
         yield Static("tuiae needs 60 columns and 20 rows", id="too-small")
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
+
+    def _prepare(self, width: int, height: int) -> None:
+        """Be of this size and theme before there are widgets, which would then be styled a second time."""
+        self._css_update_count = self.app._css_update_count
+        for size, breakpoints in ((width, self.app.HORIZONTAL_BREAKPOINTS), (height, self.app.VERTICAL_BREAKPOINTS)):
+            for name in self._get_breakpoint_classes(size, breakpoints or []):
+                self.add_class(name, update=False)
 
     def compose_body(self) -> ComposeResult:
         """What stands between the title and the message; one widget with the id `body`."""

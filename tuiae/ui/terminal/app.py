@@ -19,6 +19,7 @@ from textual.theme import Theme
 from tuiae.ui.settings import Settings, load_settings, save_settings, settings_file
 from tuiae.ui.terminal.filters import filters_for
 from tuiae.ui.terminal.mode import TerminalMode
+from tuiae.ui.terminal.styles import SteadyStylesheet
 from tuiae.ui.terminal.themes import DARK, LIGHT, choose_theme, drawn_colours
 from tuiae.ui.terminal.wire import Differences, Wire
 
@@ -44,6 +45,19 @@ class TerminalApp(App[Result], Generic[Result]):
         remembered = load_settings(self._settings_file).theme
         self.theme = choose_theme(theme, remembered if self.get_theme(remembered) else "", os.environ)
         self.set_class(mode.colors == "none", "-colourless")
+        self._steady = self.stylesheet = SteadyStylesheet(variables=self.get_css_variables())
+
+    # Styles
+
+    def _invalidate_css(self) -> None:
+        if self._running and not self._steady.has_variables(self.get_css_variables()):
+            super()._invalidate_css()
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Textual's, where there is a reason: it also asks for it as the app begins, before anything has changed."""
+        screen_is_styled = self._screen_stack and self.screen._css_update_count == self._css_update_count
+        if not (screen_is_styled and self._steady.has_variables(self.get_css_variables())):
+            super().refresh_css(animate)
 
     # Characters and colours
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from PIL import Image
 from textual.widget import Widget
 
 from tuiae.ui.render.sheet import Sheet
@@ -25,6 +24,8 @@ def show_sheet(widget: Any, sheet: Sheet | None) -> None:
     widget.display = sheet is not None
     if sheet is None:
         return
+    from PIL import Image  # only where there are real pictures, and not before the first paint
+
     widget.styles.offset = (sheet.left, sheet.top)
     widget.styles.width, widget.styles.height = sheet.columns, sheet.rows
     widget.image = Image.fromarray(sheet.pixels)
