@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,21 @@ __all__ = [
 ]
 
 
-def save_checkpoint(
-    run: RunPaths, step: int, epoch: float, model: torch.nn.Module, state: dict[str, Any], names: tuple[str, ...]
-) -> None:
-    """Write `weights/step-NNNNNN/` and point the names (`last`, `best`) at it.
+def freeze(model: torch.nn.Module, state: dict[str, Any]) -> dict[str, bytes]:
+    """The files of a checkpoint as they are at this moment, by name.
 
     `state` is everything but the weights that the next step depends on: tensors, numbers, strings.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    return {MODEL: save_tensors(tensors), STATE: buffer.getvalue()}
+
+
+def save_checkpoint(
+    run: RunPaths, step: int, epoch: float, contents: Mapping[str, bytes], names: tuple[str, ...]
+) -> None:
+    """Write what was frozen as `weights/step-NNNNNN/` and point the names (`last`, `best`) at it.
 
     Raises:
         OSError: disk full; earlier checkpoints stand.
@@ -48,7 +58,7 @@ def save_checkpoint(
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         try:
-            _write_files(draft, step, epoch, model, state)
+            _write_files(draft, step, epoch, contents)
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(draft, folder)
         except BaseException:
@@ -59,11 +69,7 @@ def save_checkpoint(
         replace_text(run.weights / name, folder.name + "\n")
 
 
-def _write_files(folder: Path, step: int, epoch: float, model: torch.nn.Module, state: dict[str, Any]) -> None:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    contents = {MODEL: save_tensors(tensors), STATE: buffer.getvalue()}
+def _write_files(folder: Path, step: int, epoch: float, contents: Mapping[str, bytes]) -> None:
     for name, content in contents.items():
         replace_file(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
     files = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()}

@@ -16,8 +16,9 @@ from tuiae.errors import TrainingError
 from tuiae.runs.edits import MEASURED
 from tuiae.runs.symptoms import DIVERGED
 from tuiae.runs.writer import RunWriter
-from tuiae.training.checkpoint import prune, save_checkpoint
+from tuiae.training.checkpoint import freeze, prune, save_checkpoint
 from tuiae.training.codes import CodeUse
+from tuiae.training.disk import Disk
 from tuiae.training.edits import EditDesk, Request, requests_in, set_dropout
 from tuiae.training.evaluate import Evaluation, evaluate, sample, sample_index
 from tuiae.training.objective import Score, Totals, build_objective
@@ -46,6 +47,7 @@ class Fit:
         self._watched = sample_index(parts.test.labels, self.config.samples.count)
         self._noisy = self.config.noise.kind != "none"
         self._skips_on_device = can_skip_on_device(optimizer, parts.device)
+        self._disk = Disk()
         self._beginning = take_up(writer.run, parts, self.state)
         self.report = Reporter(parts, writer, self.state)
         self._desk = EditDesk(writer, self.config, self.state.step)
@@ -58,6 +60,14 @@ class Fit:
         Raises:
             TrainingError: the loss is no longer finite; the last good checkpoint stands.
         """
+        try:
+            ending = self._train()
+            self._disk.wait()
+        finally:
+            self._disk.close()
+        return ending
+
+    def _train(self) -> str:
         state = self.state
         self.writer.event("start", step=state.step, epoch=state.epoch, text=self._beginning.text)
         self.report.progress(now=True, state="running", phase="training")
@@ -159,6 +169,7 @@ class Fit:
             self._change(requests_in(commands))
             if "save" in words and "stop" not in words:
                 self._save(("last",))
+                self._disk.wait()
                 self.writer.event("command", text=f"checkpoint saved at step {self.state.step} on request")
             if paused != (paused := stands_still(words, paused)):
                 self._hold(paused)
@@ -196,6 +207,7 @@ class Fit:
         """Evaluate, sample, save, as far as each is due; `stale` when the test loss has not fallen for too long."""
         state, training = self.state, self.config.training
         self._check_finite()
+        self._disk.wait()  # no more than an epoch is ever waiting to be written
         last = state.epoch + 1 == training.epochs
         test = self._measure() if last or (state.epoch + 1) % training.evaluate_every == 0 else None
         state.epoch, state.position = state.epoch + 1, 0
@@ -247,14 +259,20 @@ class Fit:
         arrays = sample(self.parts, self._watched)
         if confusion is not None:
             arrays["confusion"] = confusion
-        self.writer.sample(self.state.epoch, **arrays)
+        epoch = self.state.epoch
+        self._disk.do(lambda: self.writer.sample(epoch, **arrays))
 
     def _save(self, names: tuple[str, ...]) -> None:
-        state = self.state
+        state, run, keep = self.state, self.writer.run, self.config.checkpoint.keep
         # The last step before a save can spoil the weights of a loss that was still a number.
         if not all(bool(parameter.isfinite().all()) for parameter in self.parts.model.parameters()):  # host/device sync
             self._diverge()
-        epoch = self.report.epochs_done()
-        save_checkpoint(self.writer.run, state.step, epoch, self.parts.model, state.dump(self.parts), names)
-        prune(self.writer.run, self.config.checkpoint.keep)
-        self.writer.event("checkpoint", epoch=state.epoch, step=state.step)
+        step, epoch, done = state.step, state.epoch, self.report.epochs_done()
+        contents = freeze(self.parts.model, state.dump(self.parts))
+
+        def write() -> None:
+            save_checkpoint(run, step, done, contents, names)
+            prune(run, keep)
+            self.writer.event("checkpoint", epoch=epoch, step=step)
+
+        self._disk.do(write)
