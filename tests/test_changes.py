@@ -61,4 +61,4 @@ async def test_nothing_to_change(lab: Laboratory) -> None:
         assert "no run is live here" in desk.message
         await desk.press("f")
         assert "nothing to fork" in desk.message
-        assert not desk.app.screen.query(Input).filter("#settings")
+        assert not desk.app.screen.query(Input).filter("#fork-settings")

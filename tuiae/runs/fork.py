@@ -48,7 +48,7 @@ def check_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> tuple[s
     if config.training.epochs <= moment.epoch:
         done = int(moment.epoch)
         cause = f"training.epochs = {config.training.epochs}: {source.id} has done {done} epochs by step {moment.step}"
-        raise ConfigError(cause, f"raise it, e.g. --set training.epochs={2 * done}, or fork an earlier checkpoint")
+        raise ConfigError(cause, f"raise it, e.g. training.epochs={2 * done}, or fork an earlier checkpoint")
     return changed
 
 

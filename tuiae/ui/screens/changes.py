@@ -112,11 +112,11 @@ class ForkDialog(ModalScreen[tuple[str, RunConfig] | None]):
             )
             yield Choice("checkpoint", self._offered())
             yield Label("with these settings, such as training.learning_rate=0.0001:", classes="settings")
-            yield Input(f"name={self._name} ", id="settings", compact=True, select_on_focus=False)
+            yield Input(f"name={self._name} ", id="fork-settings", compact=True, select_on_focus=False)
             yield Static(classes="wrong")
 
     def on_mount(self) -> None:
-        self.query_one("#settings").focus()
+        self.query_one("#fork-settings").focus()
 
     def _offered(self) -> list[tuple[str, str]]:
         """What to go on from; `last` and `best` are names, because a live run moves them."""
@@ -144,7 +144,7 @@ class ForkDialog(ModalScreen[tuple[str, RunConfig] | None]):
         """Say what would start, or why nothing can."""
         line = self.query_one(".wrong", Static)
         try:
-            overrides = read_settings(self.query_one("#settings", Input).value)
+            overrides = read_settings(self.query_one("#fork-settings", Input).value)
             self._config = fork_config(self._run, self._present(), overrides)
         except TuiaeError as error:
             self._config = None
