@@ -116,7 +116,7 @@ LATENT = (
     Key("minus", "nearer(-1)", "", "farther"),
     Key("c", "next_class", "", "one class alone, the next"),
     Key("enter", "again", "", "ask the explorer again"),
-    *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures")),
+    *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures", "pause")),
     Key("escape", "back", "", "back, step by step"),
 )
 BENCH = (
@@ -139,7 +139,7 @@ BENCH = (
     Key("C", "tool('centre')", "", "centre and scale as MNIST"),
     Key("w", "worst", "", "the worst images again"),
     Key("ctrl+r", "again", "", "ask the explorer again"),
-    *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures")),
+    *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures", "pause")),
     Key("escape", "back", "Back", "back to the open run"),
 )
 CANVAS = (

@@ -9,7 +9,7 @@ from textual.timer import Timer
 
 from tuiae.explore.client import Notice, Reply
 from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.ui.screens.base import RunScreen
+from tuiae.ui.screens.acting import ActingScreen
 
 NO_RUN = "no run is open: 1 lists them, 2 starts one"
 NO_CHECKPOINT = "no checkpoint yet: the first comes with the first epoch"
@@ -29,7 +29,7 @@ class Asking(Protocol):
         """Another run is to be asked about."""
 
 
-class AskingScreen(RunScreen):
+class AskingScreen(ActingScreen):
     """Opens the run in the explorer when the screen shows, and again when there is another checkpoint."""
 
     SLOT = ""

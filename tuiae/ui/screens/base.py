@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.containers import Horizontal
 from textual.events import ScreenResume
 from textual.screen import Screen
 from textual.widgets import Static
@@ -19,11 +20,13 @@ from tuiae.ui.render.status import title_line
 from tuiae.ui.session import NothingToDoError, Session
 from tuiae.ui.widgets.key_line import KeyLine
 from tuiae.ui.widgets.message import MessageLine
+from tuiae.ui.widgets.tabs import ScreenTabs, room
 
 
 class BaseScreen(Screen[None]):
     """One line above the body, two below it; below the least size a sentence instead."""
 
+    MODE = ""
     NAME = ""
     """What the title says of it while no run is open."""
 
@@ -37,7 +40,9 @@ class BaseScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         self._prepare(*self.app.size)
-        yield Static(Text.assemble((" tuiae", "bold"), (f"  {self.NAME}", "dim")), id="title")
+        with Horizontal(id="head"):
+            yield Static(Text.assemble((" tuiae", "bold"), (f"  {self.NAME}", "dim")), id="title")
+            yield ScreenTabs(self.MODE, self.app.size.width)
         yield from self.compose_body()
         yield MessageLine()
         yield Static("tuiae needs 60 columns and 20 rows", id="too-small")
@@ -53,6 +58,10 @@ class BaseScreen(Screen[None]):
     def compose_body(self) -> ComposeResult:
         """What stands between the title and the message; one widget with the id `body`."""
         raise NotImplementedError
+
+    def on_resize(self) -> None:
+        for part in self.query(ScreenTabs):
+            part.fit(self.size.width)
 
     @property
     def message(self) -> MessageLine:
@@ -113,7 +122,7 @@ class RunScreen(BaseScreen):
         """Say above what is open."""
         if self.session.snapshot is not None:
             for title in self.query("#title").results(Static):  # none while the screen is still being made
-                title.update(title_line(self.session.snapshot, self.size.width))
+                title.update(title_line(self.session.snapshot, room(self.size.width)))
 
     def on_resize(self) -> None:
         self.retitle()

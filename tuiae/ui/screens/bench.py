@@ -42,6 +42,7 @@ class Picked:
 class BenchScreen(AskingScreen):
     """Images through the network."""
 
+    MODE = "bench"
     NAME = "bench"
     SLOT = SLOT
     BINDINGS = [key.binding for key in BENCH]

@@ -19,11 +19,13 @@ from tuiae.ui.session import Session
 from tuiae.ui.widgets.compare_view import CompareView
 from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.tables import TablePanel
+from tuiae.ui.widgets.tabs import room
 
 
 class CompareScreen(BaseScreen):
     """Curves, values, settings and pictures of the runs that were selected."""
 
+    MODE = "compare"
     NAME = "compare"
     BINDINGS = [key.binding for key in COMPARE]
     AUTO_FOCUS = "#values"
@@ -76,7 +78,7 @@ class CompareScreen(BaseScreen):
         if comparison is None:
             return
         note = self.query_one(CompareView).show(comparison, self._metric)
-        self.query_one("#title", Static).update(compare_title(comparison, self._metric, self.size.width))
+        self.query_one("#title", Static).update(compare_title(comparison, self._metric, room(self.size.width)))
         said = [note, *cautions(comparison, self._metric), group_key(comparison)]
         self.message.say(" · ".join(words for words in said if words), "quiet")
 

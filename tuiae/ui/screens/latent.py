@@ -14,7 +14,7 @@ from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.inquiry import SLOT, Inquiry
 from tuiae.ui.keys import LATENT
 from tuiae.ui.render.text import clean
-from tuiae.ui.screens.base import RunScreen
+from tuiae.ui.screens.acting import ActingScreen
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.code_map import CodeMapPanel
 from tuiae.ui.widgets.latent_view import LatentView
@@ -28,9 +28,10 @@ NO_CHECKPOINT = "no checkpoint yet: the first comes with the first epoch"
 HINT = "arrows move, b marks, a another plane, + nearer, ? all keys"
 
 
-class LatentScreen(RunScreen):
+class LatentScreen(ActingScreen):
     """The map of codes."""
 
+    MODE = "latent"
     NAME = "codes"
     BINDINGS = [key.binding for key in LATENT]
     AUTO_FOCUS = "#map"

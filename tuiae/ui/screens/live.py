@@ -36,6 +36,7 @@ DATASETS_SECONDS = 5.0
 class LiveScreen(WatchingScreen, ActingScreen):
     """Configure on the left, watch on the right."""
 
+    MODE = "live"
     NAME = "a terminal laboratory for autoencoders"
     BINDINGS = [key.binding for key in LIVE]
     AUTO_FOCUS = "#start"

@@ -38,6 +38,7 @@ MARK_CELLS = 3
 class RunsScreen(Labelling, Removing):
     """A table that keeps its cursor, and what is selected, while runs come and go."""
 
+    MODE = "runs"
     NAME = "all runs"
     BINDINGS = [key.binding for key in RUNS]
     AUTO_FOCUS = "#runs"

@@ -59,6 +59,7 @@ class _Look:
 class WorksScreen(BaseScreen):
     """Works, claims, verdicts; a work runs as a process of its own, which leaving the dashboard does not end."""
 
+    MODE = "works"
     NAME = "works"
     BINDINGS = [key.binding for key in WORKS]
     AUTO_FOCUS = "#works"
