@@ -40,6 +40,8 @@ def loaded(code: str, names: list[str] = HEAVY) -> list[str]:
         "tuiae.data.registry",
         "tuiae.explore.client",
         "tuiae.ui.app",
+        "tuiae.ui.screens.runs, tuiae.ui.screens.latent, tuiae.ui.screens.bench",
+        "tuiae.ui.screens.compare, tuiae.ui.screens.works",
     ],
 )
 def test_a_module_of_the_light_side_leaves_the_heavy_ones_out(module: str) -> None:
@@ -94,3 +96,8 @@ assert tuiae.training.worker.main([run]) == 0
 """
     assert loaded(code) == ["torch"]
     assert lab("show", run.id, "--json").document["epochs"] == 2
+
+
+def test_the_dashboard_opens_without_what_only_commands_and_other_screens_need() -> None:
+    others = ["typer", "matplotlib", "PIL", "tuiae.studies.compare", "tuiae.ui.screens.works"]
+    assert loaded("import tuiae.cli, tuiae.cli.dashboard, tuiae.ui.app", others) == []

@@ -46,6 +46,7 @@ class LiveScreen(WatchingScreen, ActingScreen):
         self._ascii_only = ascii_only
         self._warm = "importing torch…"
         self._state = ""
+        self._last: tuple[Snapshot, Sample | None] | None = None
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
@@ -190,11 +191,15 @@ class LiveScreen(WatchingScreen, ActingScreen):
 
     def run_opened(self) -> None:
         self._state = ""
+        self._last = None
         self._form.recheck()
         self._view.clear()
         self._say(())
 
     def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
+        if self._last is not None and self._last[0] is snapshot and self._last[1] is sample:
+            return  # back from a dialog or another screen: every panel still shows it
+        self._last = (snapshot, sample)
         status = self.query_one("#status", FactsPanel)
         status.set_title(f"status · {state_text(snapshot.status.state).plain}")
         status.show(status_facts(snapshot))

@@ -118,7 +118,7 @@ class CanvasPanel(Panel):
         if rows is None:
             self.changed()
         else:
-            self._drawn = None
+            self._drawn = {}
             width, height = self.content_size
             self.refresh(*(Region(0, row, width, 1) for row in rows if 0 <= row < height))
         self.post_message(self.Drawn())

@@ -116,7 +116,7 @@ class CodeMapPanel(Panel):
 
     def _redraw(self, shown: MapLayout, cells: Sequence[Cell | None]) -> None:
         """Paint only the lines that a move of the cursor changed: a whole map is some 20 kB over SSH."""
-        self._drawn = None
+        self._drawn = {}
         rows = {cell[0] for cell in cells if cell is not None}
         if shown.axed:
             rows.add(shown.rows)

@@ -36,7 +36,7 @@ class Panel(Widget, can_focus=True):
 
     def __init__(self, title: str = "", *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
-        self._drawn: tuple[tuple[int, ...], Content] | None = None
+        self._drawn: dict[tuple[int, ...], Content] = {}
         self.set_title(title)
 
     @property
@@ -55,11 +55,12 @@ class Panel(Widget, can_focus=True):
         raise NotImplementedError
 
     def render(self) -> Content:
-        """The drawing of this version and size, from before if there is one."""
+        """The drawing of this version and size, from before if there is one; two sizes are kept, as `z` goes back."""
         key = (self.version, *self.content_size)
-        if self._drawn is None or self._drawn[0] != key:
-            self._drawn = (key, Content.from_rich_text(self.draw(*self.content_size)))
-        return self._drawn[1]
+        if key not in self._drawn:
+            before = [(old, drawn) for old, drawn in self._drawn.items() if old[0] == self.version]
+            self._drawn = dict(before[-1:]) | {key: Content.from_rich_text(self.draw(*self.content_size))}
+        return self._drawn[key]
 
     def changed(self) -> None:
         """Draw again at the next paint."""
