@@ -457,7 +457,7 @@ async def test_select_two_compare_and_come_back(study: list[Script]) -> None:
         await desk.press("m")
         await desk.shows("test accuracy")
         await desk.press("question_mark")
-        await desk.shows("next metric", "back to the list", "compare the selected")
+        await desk.shows("next metric", "back to the list", "all runs")
         await desk.press("escape")
         await desk.shows("test accuracy")
         await desk.press("escape")

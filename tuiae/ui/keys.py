@@ -198,8 +198,6 @@ ELSEWHERE = (
     ("enter", "open, press"),
     ("escape", "close a list"),
     ("ctrl+p", "all by name"),
-    ("arrows", "cursor that reads out"),
-    ("+ -", "zoom curves; 0: all"),
 )
 
 

@@ -14,7 +14,23 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static
 
-from tuiae.ui.keys import APP, BENCH, CANVAS, COMPARE, ELSEWHERE, LATENT, LIVE, RUNS, SLIDER, STRIP, WORKS, Key, shown
+from tuiae.ui.keys import (
+    APP,
+    BENCH,
+    CANVAS,
+    COMPARE,
+    CONFUSION,
+    CURVES,
+    ELSEWHERE,
+    LATENT,
+    LIVE,
+    RUNS,
+    SLIDER,
+    STRIP,
+    WORKS,
+    Key,
+    shown,
+)
 from tuiae.ui.render import palette
 from tuiae.ui.render.preflight import cost_facts
 from tuiae.ui.render.text import clean
@@ -28,6 +44,11 @@ OWN: dict[str, tuple[tuple[str, Sequence[Key]], ...]] = {
     "works": (("works", WORKS),),
 }
 """Mode -> the groups of keys that are its own."""
+PANELS: dict[str, tuple[tuple[str, Sequence[Key]], ...]] = {
+    "live": (("curves", CURVES), ("confusion", CONFUSION)),
+    "compare": (("curves", CURVES),),
+}
+"""Mode -> the keys of its panels while one of them has the focus."""
 
 
 class ChoiceDialog(ModalScreen[str]):
@@ -89,7 +110,7 @@ class HelpDialog(ModalScreen[None]):
 
     def __init__(self, mode: str = "") -> None:
         super().__init__()
-        self._own = OWN.get(mode, ())
+        self._own, self._panels = OWN.get(mode, ()), PANELS.get(mode, ())
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
@@ -97,7 +118,8 @@ class HelpDialog(ModalScreen[None]):
             dialog.border_subtitle = "escape closes"
             with Horizontal():
                 yield Static(_table([(name, _rows(keys)) for name, keys in self._own]), classes="keys")
-                rest = [("everywhere", _rows(APP)), ("moving", list(ELSEWHERE))]
+                panels = [(name, _rows(keys)) for name, keys in self._panels]
+                rest = [("everywhere", _rows(APP)), *panels, ("moving", list(ELSEWHERE))]
                 yield Static(_table(rest), classes="keys")
 
 
