@@ -297,6 +297,17 @@ def test_more_epochs_on_resuming_are_an_edit_and_the_config_stays(lab: Laborator
     assert_same_end(again, run)
 
 
+def test_the_command_changes_a_live_run_and_refuses_what_cannot_be(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.detach("--set", "training.epochs=900000")
+    wait_until(lambda: read_status(run).state == "running")
+    assert "cannot be changed while a run trains" in lab("edit", run.id, "model.latent=3", check=2).stderr
+    assert "training.learning_rate" in lab("edit", run.id, "training.learning_rate=-1", check=2).stderr
+    (edit,) = lab("edit", run.id, "training.learning_rate=0.004", "--json").document
+    assert (edit["key"], edit["old"], edit["new"]) == ("training.learning_rate", 0.02, 0.004)
+    lab("stop", run.id)
+    assert "there is no training to change" in lab("edit", run.id, "training.epochs=9", check=2).stderr
+
+
 # Replay
 
 

@@ -141,6 +141,19 @@ def stop(run: Run, json: Json = False) -> None:
 
 
 @app.command()
+def edit(
+    run: Run,
+    settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="E.g. training.learning_rate=0.0005.")],
+    json: Json = False,
+) -> None:
+    """Change a run while it trains: learning rate, noise level, beta, dropout, epochs."""
+    from tuiae.console.editing import edit as change
+    from tuiae.console.output import Output
+
+    raise typer.Exit(change(find(run), settings, Output(json)))
+
+
+@app.command()
 def runs(
     tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
     filter_: Annotated[

@@ -42,8 +42,10 @@ def show_runs(root: Path, output: Output, tag: str | None = None, words: str | N
         output.document([_run_record(row, now) for row in rows])
     elif not rows:
         which = "no runs" if tag is None else f"no run with the tag {tag}"
-        which = which if words is None else "no such run"
-        output.line(f"{which} in {root} yet; start one with `tuiae run`")
+        which = which if words is None else f"no run that matches '{words}'"
+        output.line(
+            f"{which} in {root}; " + ("start one with `tuiae run`" if words is None else "`tuiae runs` lists all")
+        )
     else:
         output.table(plain_columns(rows), plain_cells(rows, now), right=plain_numbers())
 
