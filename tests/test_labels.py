@@ -224,7 +224,7 @@ def test_runs_are_filtered_on_the_command_line(lab: Laboratory, rows: tuple[RunR
     assert len(table) == 2
     assert "The Wide One" in table[1]
     assert "did you mean 'dataset'" in lab("runs", "--filter", "dataste:x", check=2).stderr
-    assert "no such run" in lab("runs", "--filter", "nothing").stdout
+    assert "no run that matches" in lab("runs", "--filter", "nothing").stdout
 
 
 # Deleting
