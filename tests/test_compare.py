@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Laboratory
-from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Desk, Script, open_desk, script
+from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, SIZES, Desk, Script, open_desk, script
 from test_dashboard_snapshots import Snap, colours, fixed, snapshot  # noqa: F401 - colours is a fixture
 from test_imports import loaded
 
@@ -527,7 +527,8 @@ async def test_runs_that_go_or_are_hostile_do_no_harm(lab: Laboratory) -> None:
         await desk.shows("3 selected")
 
 
-def test_the_compare_screen(lab: Laboratory, study: list[Script], snap_compare: Snap) -> None:
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
+def test_the_compare_screen(lab: Laboratory, study: list[Script], snap_compare: Snap, size: tuple[int, int]) -> None:
     for played in study:
         fixed(played.run)
 
@@ -535,6 +536,7 @@ def test_the_compare_screen(lab: Laboratory, study: list[Script], snap_compare: 
         await desk.press("1")
         await desk.shows("runs · 6")
         await desk.press(*["space"] * 5, "c")
-        await desk.shows("over seeds", "input", "B2")
+        await desk.until(lambda: getattr(desk.app.screen, "comparison", None))
+        await desk.shows("5 runs")
 
-    assert snapshot(snap_compare, (120, 40), act)
+    assert snapshot(snap_compare, size, act)

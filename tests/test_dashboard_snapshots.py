@@ -20,6 +20,7 @@ from tuiae.explore import answers
 from tuiae.files import read_json, replace_json
 from tuiae.runs.layout import RunPaths
 from tuiae.ui.app import TuiaeApp
+from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.latent_view import LatentView
 
 Snap = Callable[..., bool]
@@ -57,9 +58,10 @@ def snapshot(
     size: tuple[int, int],
     act: Callable[[Desk], Awaitable[object]],
     run: RunPaths | None = None,
+    mode: TerminalMode | None = None,
 ) -> bool:
     """Open the dashboard, do something until the screen says what it should, and compare."""
-    app = TuiaeApp(run.root if run else None)
+    app = TuiaeApp(run.root if run else None, mode=mode)
     keep_cold(app)
 
     async def before(pilot: Pilot[Any]) -> None:
@@ -102,6 +104,39 @@ def test_a_classifier(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]
     assert snapshot(snap_compare, size, act, played.run)
 
 
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
+def test_ascii_alone(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
+    played = live(lab, AUTOENCODER, "20261120-115900-denoise-a3f9", epochs=4)
+    played.writer.close("finished")
+    fixed(played.run)
+
+    async def act(desk: Desk) -> None:
+        await desk.shows("4/6", "finished")
+
+    assert snapshot(snap_compare, size, act, played.run, TerminalMode(ascii=True))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
+def test_the_bench_before_there_are_weights(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
+    played = live(lab, AUTOENCODER, "20261120-115900-denoise-a3f9", epochs=4)
+
+    async def act(desk: Desk) -> None:
+        await desk.press("4")
+        await desk.shows("no checkpoint yet", "canvas")
+
+    assert snapshot(snap_compare, size, act)
+    played.writer.close("finished")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
+def test_the_works_before_anything_is_reproduced(snap_compare: Snap, size: tuple[int, int]) -> None:
+    async def act(desk: Desk) -> None:
+        await desk.press("6")
+        await desk.shows("pacheco-2023", "its time is not known yet")
+
+    assert snapshot(snap_compare, size, act)
+
+
 def test_a_form_that_cannot_start(snap_compare: Snap) -> None:
     async def act(desk: Desk) -> None:
         await desk.choose("model", "conv")
@@ -110,7 +145,7 @@ def test_a_form_that_cannot_start(snap_compare: Snap) -> None:
     assert snapshot(snap_compare, (80, 24), act)
 
 
-@pytest.mark.parametrize("size", SIZES[:2], ids=lambda size: str(size[0]))
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
 def test_the_list_of_runs(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
     failure = {"cause": "the loss is no longer a number", "hint": ""}
     ends = [("finished", AUTOENCODER, 6, None), ("stopped", CLASSIFIER, 3, None), ("failed", AUTOENCODER, 2, failure)]
