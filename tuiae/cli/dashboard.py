@@ -25,6 +25,8 @@ def show_dashboard(run: Path | None, colors: str, ascii_only: bool, theme: str, 
         raise ConfigError(
             "the dashboard needs a terminal", "`tuiae run PRESET` trains without one, `tuiae --help` lists more"
         )
+    # Milliseconds that Textual waits for what may follow an Escape; its 100 are felt. tmux and Vim wait 10 to 50.
+    os.environ.setdefault("ESCDELAY", "40")
     mode = choose_mode(colors, ascii_only, os.environ)
     if graphics:
         from tuiae.ui.terminal.graphics import with_graphics

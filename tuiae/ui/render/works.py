@@ -63,7 +63,7 @@ def _count(state: WorkState, verdict: str) -> Text:
 def _progress(state: WorkState, width: int, now: float) -> list[Text]:
     total = len(state.runs)
     filled = round(min(1.0, state.done / total) * min(width, 30)) if total else 0
-    bar = Text("━" * filled, palette.SKY).append("━" * (min(width, 30) - filled), "dim")
+    bar = Text().append("━" * filled, palette.SKY).append("━" * (min(width, 30) - filled), "dim")
     lines = [Text(f"{state.done} of {total} trainings done"), bar]
     process = state.process
     if state.running and process is not None:
