@@ -19,15 +19,18 @@ from tuiae.runs.summary import summarise
 from tuiae.studies.compare import Best, Comparison, Entry, Group, Spread, cautions, figures
 from tuiae.studies.compare_reader import CompareReader, tagged_runs
 from tuiae.studies.shared_images import SharedImages, shared_images
+from tuiae.studies.sweep_summary import summary_record, sweep_summaries, without_summary
 from tuiae.ui.render.compare import beside, compare_curves, seeds_table, settings_table, values_table
 from tuiae.ui.render.compare_images import shared_grid
 from tuiae.ui.render.curve_legend import legend
 from tuiae.ui.render.curves import draw_curves
+from tuiae.ui.render.sweep_summary import levels_table, summary_notes, summary_plot, summary_words
 from tuiae.ui.render.text import join_lines
 
 CURVE_LINES = 16
 PICTURE_LINES = 7  # a row
 WIDEST_PICTURES = 120  # columns
+SUMMARY_LINES, WIDEST_SUMMARY = 14, 100
 
 
 def compare_runs(runs: Sequence[RunPaths], root: Path, tag: str, metric: str, output: Output) -> None:
@@ -68,6 +71,7 @@ def _show(comparison: Comparison, shared: SharedImages, metric: str, output: Out
     output.line()
     output.line("what differs", "bold")
     output.line(settings_table(comparison, width))
+    _show_summary(comparison, metric, drawn, output)
     if drawn and shared.entries:
         output.line()
         output.line(_pictures(shared, min(width, WIDEST_PICTURES), output.picture_mode))
@@ -84,6 +88,25 @@ def _show_curves(comparison: Comparison, metric: str, width: int, output: Output
     if overlay.note:
         output.line(overlay.note, "dim")
     output.line()
+
+
+def _show_summary(comparison: Comparison, metric: str, drawn: bool, output: Output) -> None:
+    """Each setting's values against the metric: a plot where there is a terminal, a table, the best value."""
+    summaries, width = sweep_summaries(comparison, metric), output.people.width
+    output.line()
+    if not summaries:
+        output.line(without_summary(comparison, metric), "dim")
+    for place, summary in enumerate(summaries):
+        if place:
+            output.line()
+        notes = summary_notes(summary)
+        output.line(f"{summary.key} against test {metric}" + (f" · {notes}" if notes else ""), "bold")
+        if drawn:
+            narrow, ascii_only = min(width, WIDEST_SUMMARY), output.picture_mode == "ascii"
+            output.line(summary_plot(summary, narrow, SUMMARY_LINES, ascii_only))
+        output.line(levels_table(summary, width))
+        for words in summary_words(summary):
+            output.line(words)
 
 
 def _pictures(shared: SharedImages, width: int, mode: str) -> Text:
@@ -108,6 +131,7 @@ def _document(comparison: Comparison, shared: SharedImages, metric: str) -> dict
             row.key: {entry.snapshot.id: value for entry, value in zip(comparison.entries, row.values, strict=True)}
             for row in comparison.differences
         },
+        "summary": [summary_record(summary) for summary in sweep_summaries(comparison, metric)],
         "same_images": {
             "runs": [entry.snapshot.id for entry in shared.entries],
             "left_out": {

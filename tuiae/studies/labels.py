@@ -73,13 +73,18 @@ def recipe_labels(configs: Sequence[RunConfig | None], ids: Sequence[str]) -> li
 
 def _words(configs: Sequence[RunConfig | None]) -> list[list[str]]:
     """For each config, `key=value` of what differs; empty for one that cannot be read."""
-    rows = [row for row in differences(configs) if row.key not in (SEED, NAME)]
-    telling = [row for row in rows if not row.key.startswith(QUIET)] or rows
-    short = short_keys([row.key for row in telling])
+    rows = telling(differences(configs))
+    short = short_keys([row.key for row in rows])
     return [
-        [f"{short[row.key]}={value_text(row.values[place])}" for row in telling] if config is not None else []
+        [f"{short[row.key]}={value_text(row.values[place])}" for row in rows] if config is not None else []
         for place, config in enumerate(configs)
     ]
+
+
+def telling(rows: Sequence[Difference]) -> list[Difference]:
+    """Those that can be why results differ: neither seed nor name, nor what leaves the result as it is."""
+    named = [row for row in rows if row.key not in (SEED, NAME)]
+    return [row for row in named if not row.key.startswith(QUIET)] or named
 
 
 def short_keys(keys: Sequence[str]) -> dict[str, str]:

@@ -31,16 +31,21 @@ def legend(curves: Sequence[Curve], width: int | None = None, ascii: bool = Fals
 
 
 def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: bool = False) -> Text:
-    """The legend of prepared lines.
+    """The legend of prepared lines, faint ones last.
 
-    Where the width lacks, names keep their first word, then the values of curves that bear signs go, and then an
-    ellipsis ends the line.
+    Where the width lacks, names keep their first word, then the values of curves that bear signs go, then the faint
+    curves, and then an ellipsis ends the line.
     """
+    lines = _faint_last(lines)
     words, first = _names(lines)
     values = [number(float(line.values[-1]) if len(line.values) else None) for line in lines]
-    shorter = ((first, None, 3), (first, None, 1)) if any(line.curve.sign for line in lines) else ()
-    forms = ((words, values, 3), (first, values, 3), *shorter)
-    return _fitting([_entries(lines, names, said, gap, "", ascii_only) for names, said, gap in forms], width)
+    signed = (3, 1) if any(line.curve.sign for line in lines) else ()
+    forms = [_entries(lines, words, values, 3, "", ascii_only), _entries(lines, first, values, 3, "", ascii_only)]
+    forms += [_entries(lines, first, None, gap, "", ascii_only) for gap in signed]
+    own = [line for line in lines if not line.curve.faint]
+    if len(own) < len(lines):
+        forms.append(_entries(own, first[: len(own)], values[: len(own)], 3, "", ascii_only))
+    return _fitting(forms, width)
 
 
 def readout(
@@ -56,7 +61,9 @@ def readout(
 
     A value is the one that was measured there, or with its own place behind an @ the last before it; behind a ~ is
     what smoothing makes of it. Where the width lacks, the smoothed ones go first, then steps, then words, then names.
+    Faint lines come last.
     """
+    lines = _faint_last(lines)
     words, first = _names(lines)
     exact, smooth = _values_at(lines, place, x_label, log)
     where = f"{x_label} {place_text(place)}"
@@ -84,9 +91,16 @@ def place_text(x: float) -> str:
     return f"{x:.0f}" if x == round(x) else f"{x:.2f}" if abs(x) >= 10 else f"{x:.3g}"
 
 
+def _faint_last(lines: Sequence[Line]) -> list[Line]:
+    return sorted(lines, key=lambda line: line.curve.faint)
+
+
 def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
-    words = [clean(line.curve.label, LABEL) for line in lines]
-    return words, [word.partition(" ")[0] for word in words]
+    """Every name, and its first word; of a faint line what follows its first word, which stands once for all."""
+    parts = [clean(line.curve.label, LABEL).partition(" ") for line in lines]
+    pairs = list(zip(lines, parts, strict=True))
+    words = [rest if line.curve.faint else f"{first}{space}{rest}" for line, (first, space, rest) in pairs]
+    return words, ["" if line.curve.faint else first for line, (first, _, _) in pairs]
 
 
 def _values_at(lines: Sequence[Line], place: float, x_label: str, log: bool) -> tuple[list[str], list[str]]:
@@ -125,11 +139,15 @@ def _entries(
     lines: Sequence[Line], names: Sequence[str], values: Sequence[str] | None, gap: int, lead: str, ascii_only: bool
 ) -> Text:
     text, known = Text(lead, no_wrap=True, end="", overflow="ellipsis"), ASCII_SIGNS if ascii_only else SIGNS
+    head = ""
     for index, (line, name) in enumerate(zip(lines, names, strict=True)):
         curve = line.curve
-        faint = "dim" if curve.faint else ""
-        text.append(" " * gap if index else "")
-        text.append(curve.sign or known.get(curve.marker, curve.marker), f"bold {curve.color}")
+        faint, group = ("dim", clean(curve.label, LABEL).partition(" ")[0]) if curve.faint else ("", "")
+        same = bool(group) and group == head
+        text.append(" " * (1 if same else gap) if index else "")
+        text.append("" if same or not group else f"{group} ", faint)
+        head = group
+        text.append(curve.sign or known.get(curve.marker, curve.marker), f"{faint or 'bold'} {curve.color}")
         text.append(f"{' ' if gap > 1 and name else ''}{name}", faint)
         if values:
             text.append(" ").append(values[index], faint or "bold")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from tuiae.ui.render import axes, palette
 from tuiae.ui.render.curve_legend import Mark
 from tuiae.ui.render.curve_lines import Curve, Line, Series, clip, prepare, x_limits
 from tuiae.ui.render.curve_view import Frame
-from tuiae.ui.render.strokes import draw_lines
+from tuiae.ui.render.strokes import Limits2, draw_lines
 from tuiae.ui.render.text import centred, clean, join_lines
 
 EMPTY = "waiting for the first point"
@@ -73,11 +73,22 @@ def lay_out(
     raw = [clip(line.x, line.raw, x_range)[1] for line in lines if line.raw is not None]
     inside = [values for values in (*shown, *raw) if len(values)]
     y_range = _widened(inside, pad=0.04, widen=0.2 if log else 0) if inside else (0.0, 1.0)
+    limits = (x_range, y_range)
+    return in_axes(lambda cells: draw_lines(lines, cells, limits, ascii_only), (width, height), limits, x_label, log)
+
+
+def in_axes(
+    draw: Callable[[tuple[int, int]], list[Text]],
+    size: tuple[int, int],
+    limits: Limits2,
+    x_label: str = "epoch",
+    log: bool = False,
+    ticks: Sequence[tuple[float, str]] = (),
+) -> Plot:
+    """Axes around what `draw` makes of so many cells; `ticks` are those of x where they are not to be found here."""
+    (width, height), (x_range, y_range) = size, limits
     if width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
-        return Plot(
-            Frame(x_range, y_range, 0, width, height),
-            tuple(draw_lines(lines, (width, height), (x_range, y_range), ascii_only)),
-        )
+        return Plot(Frame(x_range, y_range, 0, width, height), tuple(draw(size)))
     y_values, labels = _y_ticks(y_range, height, log)
     gutter = max((len(label) for label in labels), default=0) + 1
     frame = Frame(x_range, y_range, gutter + 1, width - gutter - 1, height - 2)
@@ -86,10 +97,10 @@ def lay_out(
         for value, label in zip(y_values, labels, strict=True)
     }
     rows = []
-    for row, points in enumerate(draw_lines(lines, (frame.columns, frame.rows), (x_range, y_range), ascii_only)):
+    for row, points in enumerate(draw((frame.columns, frame.rows))):
         axis = f"{marks.get(row, ''):>{gutter - 1}} {'┤' if row in marks else '│'}"
         rows.append(Text(end="", no_wrap=True).append(axis, _AXIS).append_text(points))
-    return Plot(frame, (*rows, *_foot(x_range, frame.columns, gutter, x_label)))
+    return Plot(frame, (*rows, *_foot(x_range, frame.columns, gutter, x_label, ticks)))
 
 
 def overlay(
@@ -146,12 +157,17 @@ def _y_ticks(limits: axes.Limits, height: int, log: bool) -> tuple[list[float], 
     return values, axes.tick_labels(values)
 
 
-def _foot(limits: axes.Limits, width: int, gutter: int, name: str) -> list[Text]:
+def _foot(
+    limits: axes.Limits, width: int, gutter: int, name: str, given: Sequence[tuple[float, str]] = ()
+) -> list[Text]:
     """The x axis and its labels."""
     values = axes.linear_ticks(limits, max(width // 10, 1), whole=limits[1] - limits[0] >= 1)
+    labels = axes.tick_labels(values)
+    if given:
+        values, labels = [value for value, _ in given], [label for _, label in given]
     columns = [axes.position(value, limits, width, 2) for value in values]
     rule = "".join("┬" if column in columns else "─" for column in range(width))
-    ticks = list(zip(columns, axes.tick_labels(values), strict=True))
+    ticks = list(zip(columns, labels, strict=True))
     name = clean(name)
     before = f"{name if cell_len(name) <= gutter else '':<{gutter}} "
     words = axes.tick_line(ticks, width)

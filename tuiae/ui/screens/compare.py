@@ -93,6 +93,11 @@ class CompareScreen(BaseScreen):
             self._metric = names[(place + 1) % len(names)]
             self._show()
 
+    def action_next_setting(self) -> None:
+        """The next of what differs, against the figures."""
+        if self.comparison is not None and not self.query_one(CompareView).next_setting():
+            self.message.say("the runs do not differ in a second setting", "quiet")
+
     def action_look(self, name: str) -> None:
         """Another smoothing or axis on all curves."""
         self.query_one(CompareView).cycle_look(name)

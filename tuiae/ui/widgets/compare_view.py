@@ -1,4 +1,4 @@
-"""Everything that a comparison shows: curves, values, settings, pictures."""
+"""Everything that a comparison shows: curves, values, settings, what a setting does, pictures."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from tuiae.studies.shared_images import shared_images
 from tuiae.ui.render.compare import compare_curves, settings_table, values_and_seeds
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
 from tuiae.ui.widgets.shared_images import SharedImagesPanel
+from tuiae.ui.widgets.sweep_summary import SweepPanel
 from tuiae.ui.widgets.tables import TablePanel
 from tuiae.ui.widgets.views import ViewBar, Views
 
 
 class CompareView(Views):
-    """Four parts; on a small screen one of them at a time."""
+    """Five parts; on a small screen one of them at a time."""
 
     MAIN_PANELS = {
         "curves": "#test-curves",
         "values": "#values",
         "settings": "#settings",
+        "summary": "#sweep",
         "pictures": "#same-images",
     }
 
@@ -35,6 +37,7 @@ class CompareView(Views):
         with Horizontal(id="compare-curves"):
             yield CurvesPanel("train", id="train-curves")
             yield CurvesPanel("test", id="test-curves")
+            yield SweepPanel(id="sweep")
         with Horizontal(id="compare-rest"):
             with Vertical(id="compare-tables"):
                 yield TablePanel("values", id="values")
@@ -48,6 +51,7 @@ class CompareView(Views):
         self.query_one("#test-curves", CurvesPanel).show(overlay.test, f"test {metric}")
         self.query_one("#values", TablePanel).show(partial(values_and_seeds, comparison, metric))
         self.query_one("#settings", TablePanel).show(partial(settings_table, comparison))
+        self.query_one(SweepPanel).show(comparison, metric)
         pictured = tuple((entry.label, id(entry.sample)) for entry in comparison.entries)
         if pictured != self._pictured:
             self._pictured = pictured
@@ -57,6 +61,10 @@ class CompareView(Views):
     def cycle_look(self, name: str) -> None:
         """Another smoothing or axis on all curves; `name` is in LOOKS."""
         cycle_look(self.query(CurvesPanel), name)
+
+    def next_setting(self) -> bool:
+        """Another setting in the summary; whether there is one."""
+        return self.query_one(SweepPanel).next_setting()
 
     def toggle_pictures(self) -> None:
         """Half-block cells, or ASCII."""

@@ -1,0 +1,170 @@
+"""What a setting does: each of its values against the final and best figure of the runs that have it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from statistics import median
+from typing import Any
+
+from tuiae.studies.compare import HIGHER_IS_BETTER, Comparison, Entry, rankable
+from tuiae.studies.labels import Difference, telling
+
+DECADE = 10.0
+"""Largest by smallest from which an axis is logarithmic."""
+CATEGORIES, LINEAR, LOG = "categories", "linear", "log"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run's figures; None where it has none that is a finite number."""
+
+    entry: Entry
+    final: float | None
+    best: float | None
+
+
+@dataclass(frozen=True)
+class Level:
+    """One value of a setting and the runs that have it."""
+
+    value: Any
+    trials: tuple[Trial, ...]
+
+    @property
+    def finals(self) -> tuple[float, ...]:
+        return tuple(trial.final for trial in self.trials if trial.final is not None)
+
+    @property
+    def bests(self) -> tuple[float, ...]:
+        return tuple(trial.best for trial in self.trials if trial.best is not None)
+
+    @property
+    def final(self) -> float | None:
+        """The median over its runs."""
+        return median(self.finals) if self.finals else None
+
+    @property
+    def best(self) -> float | None:
+        """The median over its runs."""
+        return median(self.bests) if self.bests else None
+
+
+@dataclass(frozen=True)
+class SweepSummary:
+    """One setting: numbers go up, other values stand as the runs were named."""
+
+    key: str
+    metric: str
+    axis: str
+    """`linear`, `log` or `categories`."""
+    levels: tuple[Level, ...]
+    also: tuple[str, ...]
+    """What differs besides, so that a value does not stand for itself alone."""
+    ranked: bool
+    """Whether a better figure means a better run."""
+
+    @property
+    def best_level(self) -> Level | None:
+        """The value with the best median of final figures; None where they cannot be ranked."""
+        known = [level for level in self.levels if level.finals]
+        if not self.ranked or not known:
+            return None
+        better = max if self.metric in HIGHER_IS_BETTER else min
+        return better(known, key=lambda level: median(level.finals))
+
+
+def sweep_summaries(comparison: Comparison, metric: str) -> tuple[SweepSummary, ...]:
+    """One for every setting of which two values or more were measured, in the order of the config."""
+    rows = telling(comparison.differences)
+    found = []
+    for row in rows:
+        levels = _levels(row, comparison.entries, metric)
+        if len(levels) > 1:
+            also = tuple(other.key for other in rows if other.key != row.key)
+            axis = _axis([level.value for level in levels])
+            found.append(SweepSummary(row.key, metric, axis, levels, also, rankable(comparison, metric)))
+    return tuple(found)
+
+
+def without_summary(comparison: Comparison, metric: str) -> str:
+    """Why there is no summary, in a sentence."""
+    if sum(entry.snapshot.config is not None for entry in comparison.entries) < 2:
+        return "fewer than two configs are readable: nothing to set against the figures"
+    if telling(comparison.differences):
+        return f"no setting has two values with a test {metric} yet"
+    seeds = " but their seeds or names" if comparison.differences else ""
+    return f"the runs differ in nothing{seeds}: no setting to set against the {metric}"
+
+
+def as_number(value: Any) -> float | None:
+    """A number, or a list of one, as the width of one hidden layer is; None for anything else."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def spans_a_decade(values: Sequence[float]) -> bool:
+    """Whether these are better seen on a logarithmic axis: all above 0 and far apart."""
+    return min(values) > 0 and max(values) > DECADE * min(values)
+
+
+def _axis(values: Sequence[Any]) -> str:
+    numbers = [number for value in values if (number := as_number(value)) is not None]
+    if len(numbers) < len(values):
+        return CATEGORIES
+    return LOG if spans_a_decade(numbers) else LINEAR
+
+
+def _levels(row: Difference, entries: Sequence[Entry], metric: str) -> tuple[Level, ...]:
+    """The measured values; numbers in their order, others as they come."""
+    trials: dict[str, list[Trial]] = {}
+    values: dict[str, Any] = {}
+    for entry, value in zip(entries, row.values, strict=True):
+        trial = Trial(entry, entry.final(metric), entry.best_value(metric))
+        if entry.snapshot.config is not None and (trial.final is not None or trial.best is not None):
+            name = json.dumps(value)
+            values[name] = value
+            trials.setdefault(name, []).append(trial)
+    levels = [Level(values[name], tuple(found)) for name, found in trials.items()]
+    if all(as_number(level.value) is not None for level in levels):
+        levels.sort(key=lambda level: as_number(level.value) or 0.0)
+    return tuple(levels)
+
+
+# As JSON
+
+
+def summary_record(summary: SweepSummary) -> dict[str, Any]:
+    """The values, their runs and medians, and which value is best."""
+    best = summary.best_level
+    return {
+        "key": summary.key,
+        "metric": summary.metric,
+        "axis": summary.axis,
+        "also_differ": list(summary.also),
+        "values": [_level_record(level) for level in summary.levels],
+        "best": {"value": best.value, "final": best.final} if best else None,
+    }
+
+
+def _level_record(level: Level) -> dict[str, Any]:
+    return {
+        "value": level.value,
+        "runs": [{"run": trial.entry.snapshot.id, "final": trial.final, "best": trial.best} for trial in level.trials],
+        "final": _median_record(level.finals),
+        "best": _median_record(level.bests),
+    }
+
+
+def _median_record(values: Sequence[float]) -> dict[str, Any] | None:
+    if not values:
+        return None
+    return {"n": len(values), "median": median(values), "min": min(values), "max": max(values)}
+
+
+def figures_of(summary: SweepSummary) -> tuple[float, ...]:
+    """Every final and best figure."""
+    return tuple(chain.from_iterable((*level.finals, *level.bests) for level in summary.levels))

@@ -1,0 +1,194 @@
+"""The values of a setting against a figure: a point a run, the medians as a line."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from rich.text import Text
+
+from tuiae.studies.labels import value_text
+from tuiae.studies.sweep_summary import CATEGORIES, LOG, Level, SweepSummary, as_number, figures_of, spans_a_decade
+from tuiae.ui.render import axes, palette
+from tuiae.ui.render.compare import BEST, Column, draw_table
+from tuiae.ui.render.curves import in_axes
+from tuiae.ui.render.dot_canvas import Canvas, Series
+from tuiae.ui.render.strokes import ASCII_SIGNS, DASHES, LINE, SIGNS, Limits2, dashes
+from tuiae.ui.render.text import clean, join_lines, number, shorten
+
+FINAL_SIGN, BEST_SIGN = "●", "◦"
+FINAL_COLOR, BEST_COLOR = palette.TEST, palette.SKY
+LEAST_PLOT = 5  # lines
+MOST_LABEL = 16  # cells of a value on the axis
+_BAR = 0.2  # of the distance of two categories, to either side
+_X_PAD, _Y_PAD = 0.08, 0.12  # shares of the span
+
+
+def summary_notes(summary: SweepSummary) -> str:
+    """Which axes are logarithmic: `log axes`, `log latent`, `log loss`; empty for none."""
+    across, up = summary.axis == LOG, spans_a_decade(figures_of(summary))
+    if across and up:
+        return "log axes"
+    return f"log {_leaf(summary.key)}" if across else f"log {summary.metric}" if up else ""
+
+
+def summary_words(summary: SweepSummary) -> tuple[str, ...]:
+    """The best value and its figure, and what else differs, in sentences."""
+    best = summary.best_level
+    said = [f"no best value: {summary.metric} does not rank these runs"]
+    if best is not None:
+        runs = len(best.finals)
+        which = f"median final {summary.metric}" if runs > 1 else f"final {summary.metric}"
+        over = f" of {runs} runs" if runs > 1 else ""
+        said = [f"best: {_leaf(summary.key)} {value_text(best.value)}, {which} {number(best.final)}{over}"]
+    if summary.also:
+        said.append(f"also different: {', '.join(_leaf(key) for key in summary.also)}")
+    return tuple(clean(words) for words in said)
+
+
+def draw_summary(summary: SweepSummary, width: int, height: int, ascii_only: bool = False) -> Text:
+    """Legend, plot and words in `height` lines of at most `width` cells; where lines lack, the words are cut first."""
+    if width <= 0 or height <= 0:
+        return Text()
+    lines = [Text(line, style, end="") for line, style in _wrapped(summary, width)]
+    room = height - 1 - LEAST_PLOT
+    lines = lines[: max(room, 1)]
+    plot = height - len(lines)
+    if plot < 3:
+        return join_lines(lines[:height])
+    return join_lines([summary_plot(summary, width, plot, ascii_only), *lines])
+
+
+def draw_nothing(why: str, width: int, height: int) -> Text:
+    """A sentence in the middle, wrapped."""
+    if width <= 0 or height <= 0:
+        return Text()
+    words = textwrap.wrap(why, width)[:height]
+    return join_lines([*(Text() for _ in range((height - len(words)) // 2)), *(Text(w, "dim", end="") for w in words)])
+
+
+def summary_plot(summary: SweepSummary, width: int, height: int, ascii_only: bool = False) -> Text:
+    """Legend and plot, three lines or more."""
+    return join_lines([_legend(summary, width, ascii_only), *_plot(summary, width, height - 1, ascii_only)])
+
+
+def _wrapped(summary: SweepSummary, width: int) -> list[tuple[str, str]]:
+    best, *rest = summary_words(summary)
+    return [
+        *((line, "bold") for line in textwrap.wrap(best, width)),
+        *((shorten(line, width), palette.CAUTION) for line in rest),
+    ]
+
+
+def levels_table(summary: SweepSummary, width: int) -> Text:
+    """A line a value: its runs, the median, lowest and highest of their final figures, the median of the best ones."""
+    levels, best = summary.levels, summary.best_level
+    finals = [
+        Text(f"{number(level.final)} {BEST}", "bold") if level is best else Text(f"{number(level.final)}  ")
+        for level in levels
+    ]
+    columns = [
+        Column(clean(summary.key), tuple(Text(clean(value_text(level.value), 32)) for level in levels), right=False),
+        Column("runs", tuple(Text(str(len(level.trials))) for level in levels)),
+        Column(f"median final {summary.metric}  ", tuple(finals)),
+        Column("min", tuple(Text(number(min(level.finals, default=None))) for level in levels), spare=2),
+        Column("max", tuple(Text(number(max(level.finals, default=None))) for level in levels), spare=2),
+        Column("median best", tuple(Text(number(level.best)) for level in levels), spare=1),
+    ]
+    return join_lines(draw_table(columns, width))
+
+
+def _leaf(key: str) -> str:
+    return key.rpartition(".")[2].replace("_", " ")
+
+
+def _differ(summary: SweepSummary) -> bool:
+    """Whether some run was better once than at its end; else one kind of point says both."""
+    return any(trial.final != trial.best for level in summary.levels for trial in level.trials)
+
+
+def _legend(summary: SweepSummary, width: int, ascii_only: bool) -> Text:
+    known = ASCII_SIGNS if ascii_only else SIGNS
+    differ = _differ(summary)
+    several = any(len(level.trials) > 1 for level in summary.levels)
+    text = Text(no_wrap=True, end="")
+    shown = [(FINAL_SIGN, known[LINE], FINAL_COLOR, "final" if differ else "final, also the best")]
+    shown += [(BEST_SIGN, known[DASHES], BEST_COLOR, "best")] if differ else []
+    for sign, stroke, color, name in shown:
+        text.append("  " if text.plain else "").append(sign, f"bold {color}").append(f" {name}")
+        text.append(f" {stroke}", f"bold {color}").append(" median" if several else "")
+    text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def _plot(summary: SweepSummary, width: int, height: int, ascii_only: bool) -> Sequence[Text]:
+    places = _places(summary)
+    log = spans_a_decade(figures_of(summary))
+    values = np.array(figures_of(summary))
+    heights = np.log10(values) if log else values
+    limits = (_x_limits(places, summary.axis == CATEGORIES), _padded(heights, _Y_PAD))
+    drawn = in_axes(
+        lambda cells: _points(summary, places, cells, limits, log, ascii_only),
+        (width, height),
+        limits,
+        "",
+        log,
+        [(place, _tick(summary, level)) for place, level in zip(places, summary.levels, strict=True)],
+    )
+    return drawn.lines
+
+
+def _tick(summary: SweepSummary, level: Level) -> str:
+    value = as_number(level.value) if summary.axis != CATEGORIES else None
+    return f"{value:g}" if value is not None else clean(value_text(level.value), MOST_LABEL)
+
+
+def _places(summary: SweepSummary) -> list[float]:
+    """Where each value stands on the x axis."""
+    if summary.axis == CATEGORIES:
+        return [float(index) for index in range(len(summary.levels))]
+    numbers = [as_number(level.value) or 0.0 for level in summary.levels]
+    return [math.log10(value) for value in numbers] if summary.axis == LOG else numbers
+
+
+def _points(
+    summary: SweepSummary, places: Sequence[float], size: tuple[int, int], limits: Limits2, log: bool, ascii_only: bool
+) -> list[Text]:
+    """The medians first, so that no point is covered by a line; the final figures last."""
+    canvas = Canvas(size, limits, ascii_only)
+    spots = list(zip(places, summary.levels, strict=True))
+    best = [(place, level.best) for place, level in spots] if _differ(summary) else []
+    for x, y in _strokes(best, summary.axis == CATEGORIES, log):
+        canvas.dots(*dashes(x, y, limits[0], size[0]), BEST_COLOR)
+    for x, y in _strokes([(place, level.final) for place, level in spots], summary.axis == CATEGORIES, log):
+        canvas.line(x, y, FINAL_COLOR)
+    if best:
+        canvas.signs(*_xy([(place, v) for place, level in spots for v in level.bests], log), BEST_SIGN, BEST_COLOR)
+    finals = _xy([(place, value) for place, level in spots for value in level.finals], log)
+    canvas.signs(*finals, FINAL_SIGN, f"bold {FINAL_COLOR}")
+    return canvas.rows()
+
+
+def _strokes(medians: Sequence[tuple[float, float | None]], apart: bool, log: bool) -> list[tuple[Series, Series]]:
+    """One line through the medians of numbers; between categories there is no way, so that each has a bar."""
+    if apart:
+        return [_xy([(x - _BAR, y), (x + _BAR, y)], log) for x, y in medians if y is not None]
+    line = _xy(medians, log)
+    return [line] if len(line[0]) > 1 else []
+
+
+def _xy(pairs: Sequence[tuple[float, float | None]], log: bool) -> tuple[Series, Series]:
+    known = np.array([pair for pair in pairs if pair[1] is not None], np.float64).reshape(-1, 2)
+    return known[:, 0], np.log10(known[:, 1]) if log else known[:, 1]
+
+
+def _x_limits(places: Sequence[float], categories: bool) -> axes.Limits:
+    return (-0.5, len(places) - 0.5) if categories else _padded(np.array(places), _X_PAD)
+
+
+def _padded(values: Series, share: float) -> axes.Limits:
+    low, high = float(values.min()), float(values.max())
+    pad = share * (high - low) or abs(low) * 0.1 or 0.5
+    return low - pad, high + pad
