@@ -26,7 +26,7 @@ STEPS = 8  # images from one marked point to another
 DRAWN = 16
 GRID = 9  # images a side; every second, fourth or eighth one keeps the corners and the middle
 HINT = "arrows move, b marks, a another plane, + nearer, ? all keys"
-BACK_HINT = ", and . go through the epochs, > back to the newest: what needs the weights rests"
+BACK_HINT = ", and . go through the epochs, > to the newest; decoding rests"
 NEED_WEIGHTS = ("plane", "axis", "mark", "prior", "decode_plane", "again")
 """Actions that ask the explorer, which has the newest weights."""
 

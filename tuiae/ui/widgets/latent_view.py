@@ -19,7 +19,7 @@ from tuiae.ui.widgets.drawing import DrawingPanel
 from tuiae.ui.widgets.timeline import TimelineBar
 from tuiae.ui.widgets.views import ViewBar, Views
 
-RESTING = "Decoding and the nearest images need the weights, and are of the newest checkpoint: > goes back to it."
+RESTING = "Decoding and nearest images need the weights, and those are of the newest checkpoint; > goes back to it."
 
 
 class LatentSide(Views):
