@@ -116,6 +116,7 @@ LATENT = (
     Key("minus", "nearer(-1)", "", "farther"),
     Key("c", "next_class", "", "one class alone, the next"),
     Key("enter", "again", "", "ask the explorer again"),
+    *(key for key in LIVE if key.action.endswith("sample") or key.action.startswith("sample(")),
     *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures", "pause")),
     Key("escape", "back", "", "back, step by step"),
 )

@@ -167,6 +167,14 @@ def map_limits(where: Points) -> Limits:
     return _limits(where[:, 0]), _limits(where[:, 1])
 
 
+def with_room_for(limits: Limits, others: Limits | None) -> Limits:
+    """The part of the plane that holds both."""
+    if others is None:
+        return limits
+    across, up = ((min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(limits, others, strict=True))
+    return across, up
+
+
 def _inside(where: Points, limits: Limits) -> NDArray[np.bool_]:
     low, high = np.array(limits).T
     inside: NDArray[np.bool_] = ((where >= low) & (where <= high)).all(axis=1)

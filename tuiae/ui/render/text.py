@@ -6,6 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Sequence
+from textwrap import wrap
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
@@ -112,6 +113,15 @@ def centred(message: str, width: int, height: int, style: str = "dim") -> Text:
     line = shorten(message, width)
     text = Text("\n" * ((height - 1) // 2), no_wrap=True, end="")
     return text.append(" " * ((width - cell_len(line)) // 2)).append(line, style)
+
+
+def paragraph(message: str, width: int, height: int, style: str = "dim") -> Text:
+    """A sentence in the middle of an area, on as many lines as it needs and the area has."""
+    if width <= 0 or height <= 0:
+        return Text()
+    lines = wrap(message, width)[:height]
+    above = [Text(end="")] * ((height - len(lines)) // 2)
+    return join_lines([*above, *(centred(line, width, 1, style) for line in lines)])
 
 
 def join_lines(lines: Sequence[Text]) -> Text:

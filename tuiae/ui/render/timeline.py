@@ -78,6 +78,11 @@ def missing_note(epoch: int, width: int = 80) -> str:
     return shorten(f"the sample of epoch {epoch} is missing or torn; > goes back to the newest", width)
 
 
+def no_codes_note(epoch: int) -> str:
+    """Why an epoch has no map."""
+    return f"the sample of epoch {epoch} holds no codes, as those of older runs; > goes back to the newest"
+
+
 def nearest(epochs: Sequence[int], wanted: float) -> int:
     """The sample that is nearest to an epoch."""
     index = bisect_left(epochs, wanted)

@@ -6,7 +6,6 @@ import time
 
 from textual import on
 from textual.app import ComposeResult
-from textual.timer import Timer
 
 from tuiae.explore.answers import Answer, Codes, Opened, Place
 from tuiae.explore.client import Notice, Reply
@@ -14,33 +13,36 @@ from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.inquiry import SLOT, Inquiry
 from tuiae.ui.keys import LATENT
 from tuiae.ui.render.text import clean
-from tuiae.ui.screens.acting import ActingScreen
+from tuiae.ui.sample_feed import SampleRead
+from tuiae.ui.screens.asking import AskingScreen
+from tuiae.ui.screens.scrubbing import ScrubbingScreen
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.code_map import CodeMapPanel
 from tuiae.ui.widgets.latent_view import LatentView
 from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.timeline import TimelineBar
 
 STEPS = 8  # images from one marked point to another
 DRAWN = 16
 GRID = 9  # images a side; every second, fourth or eighth one keeps the corners and the middle
-NO_RUN = "no run is open: 1 lists them, 2 starts one"
-NO_CHECKPOINT = "no checkpoint yet: the first comes with the first epoch"
 HINT = "arrows move, b marks, a another plane, + nearer, ? all keys"
+BACK_HINT = ", and . go through the epochs, > to the newest; decoding rests"
+NEED_WEIGHTS = ("plane", "axis", "mark", "prior", "decode_plane", "again")
+"""Actions that ask the explorer, which has the newest weights."""
 
 
-class LatentScreen(ActingScreen):
+class LatentScreen(ScrubbingScreen, AskingScreen):
     """The map of codes."""
 
     MODE = "latent"
     NAME = "codes"
+    SLOT = SLOT
     BINDINGS = [key.binding for key in LATENT]
     AUTO_FOCUS = "#map"
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._inquiry = Inquiry(session.explorer, time.monotonic)
-        self._seen: tuple[int, ...] | None = None
-        self._later: Timer | None = None
+        self.inquiry: Inquiry = Inquiry(session.explorer, time.monotonic)
 
     def compose_body(self) -> ComposeResult:
         yield LatentView()
@@ -49,66 +51,68 @@ class LatentScreen(ActingScreen):
     def view(self) -> LatentView:
         return self.query_one(LatentView)
 
+    def explain(self, message: str) -> None:
+        self.view.explain(message)
+
+    def clear(self, message: str) -> None:
+        self.view.clear(message)
+
     # The open run
 
-    def on_mount(self) -> None:
-        self.view.clear(NO_RUN)
-
-    def on_screen_suspend(self) -> None:
-        # Nobody looks: when the screen shows again it asks anew.
-        self._seen = None
-        if self._later is not None:
-            self._later.stop()
-            self._later = None
-
-    def run_opened(self) -> None:
-        self._inquiry.forget()
-        self._seen = None
-        self.view.clear(NO_RUN if self.session.path is None else "reading the run")
-
     def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
-        if snapshot.status.live and not snapshot.checkpoints:
-            self.view.map.explain(NO_CHECKPOINT)
-            return
-        if self._inquiry.opened is None and sample is not None and snapshot.config is not None:
-            self.view.preview(sample, snapshot.config.model.latent)
+        self.view.follow(snapshot)
+        waits = snapshot.status.live and not snapshot.checkpoints
+        if self.inquiry.opened is None and sample is not None and not waits:
+            self.view.preview(sample)
         # t-SNE takes seconds: it stays at its checkpoint until another plane is chosen.
-        follows = self._inquiry.choice.by != "tsne"
-        if self._seen is None or (follows and snapshot.checkpoints != self._seen):
-            self._refresh()
+        follows = self.inquiry.choice.by != "tsne"
+        if not self.view.looks_back and (self._seen is None or follows):
+            super().run_changed(snapshot, sample)
 
-    def _refresh(self) -> None:
-        """Ask for the newest checkpoint, now or when it is time for it."""
-        path, snapshot = self.session.path, self.session.snapshot
-        if path is None or snapshot is None or self._later is not None:
-            return
-        if wait := self._inquiry.wait:
-            self._later = self.set_timer(wait, self._refresh_late)
-            return
-        self._seen = snapshot.checkpoints
-        self._inquiry.open(path)
+    # The stored samples
 
-    def _refresh_late(self) -> None:
-        self._later = None
-        self._refresh()
+    @on(TimelineBar.Moved)
+    def _scrubbed(self, event: TimelineBar.Moved) -> None:
+        """To the codes of another epoch, which show when they are read; the newest show at once."""
+        self.call_later(self.refresh_bindings)
+        if event.at is not None:
+            self.view.leave_newest()
+            self.message.hint(BACK_HINT, "quiet")
+            return
+        self.view.return_to_newest()
+        self.message.hint(HINT, "quiet")
+        self._ask_beside()
+        if self.session.snapshot is not None:
+            self.run_changed(self.session.snapshot, self.session.sample)
+
+    @on(SampleRead)
+    def _sample_read(self, event: SampleRead) -> None:
+        if self.view.looks_back:
+            self.view.show_sample(event.epoch, event.sample)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # None greys the key out in the footer: there are no weights of an older epoch to ask.
+        return None if action in NEED_WEIGHTS and self._composed and self.view.looks_back else True
 
     # The explorer
 
     def told(self, told: Reply | Notice) -> None:
+        # Of what comes every two seconds nothing is said, or the line would flicker.
+        if isinstance(told, Notice) and self.inquiry.opened is not None and self.inquiry.choice.by != "tsne":
+            return
         if isinstance(told, Notice):
-            # Of what comes every two seconds nothing is said, or the line would flicker.
-            if self._inquiry.opened is None or self._inquiry.choice.by == "tsne":
-                self.message.hint(f"explorer: {told.text}", "quiet")
-                self.view.map.explain(f"{told.text}…")
-        elif told.slot.startswith(SLOT):
-            if told.answer is not None:
-                self._show(told.answer)
-            elif told.error is not None:
-                self.view.map.explain(told.error.cause)
-                self.message.complain(str(told.error))
+            self.message.hint(f"explorer: {told.text}", "quiet")
+        super().told(told)
+
+    def replied(self, reply: Reply) -> None:
+        if reply.answer is not None:
+            self._show(reply.answer)
+        elif reply.error is not None:
+            self.explain(reply.error.cause)
+            self.message.complain(str(reply.error))
 
     def _show(self, answer: Answer) -> None:
-        inquiry = self._inquiry
+        inquiry = self.inquiry
         self.message.forget_trouble()
         if isinstance(answer, Opened):
             if answer.run == str(self.session.path):
@@ -118,21 +122,30 @@ class LatentScreen(ActingScreen):
         elif isinstance(answer, Codes):
             inquiry.arrived()
             self.view.show_codes(answer, inquiry.opened)
-            self.message.say(HINT, "quiet")
-            inquiry.place(self.view.map.view.cursor)
-            inquiry.extra_again()
+            self._hint(HINT)
+            self._ask_beside()
         elif isinstance(answer, Place):
             self.view.show_place(answer)
-            self.message.say(f"{answer.source}  ·  {HINT}" if answer.image is not None else HINT, "quiet")
+            self._hint(f"{answer.source}  ·  {HINT}" if answer.image is not None else HINT)
         else:
             self.view.show_more(answer)
-            self.message.say(HINT, "quiet")
+            self._hint(HINT)
+
+    def _hint(self, text: str) -> None:
+        self.message.say(BACK_HINT if self.view.looks_back else text, "quiet")
+
+    def _ask_beside(self) -> None:
+        """Ask for what stands beside the map; of what one sees while one looks back, the explorer knows nothing."""
+        if not self.view.looks_back:
+            self.inquiry.place(self.view.map.view.cursor)
+            self.inquiry.extra_again()
 
     # Keys
 
     @on(CodeMapPanel.Moved)
     def _moved(self, event: CodeMapPanel.Moved) -> None:
-        self._inquiry.place(event.point)
+        if not self.view.looks_back:
+            self.inquiry.place(event.point)
 
     def action_move(self, columns: int, rows: int) -> None:
         """The cursor, by so many cells."""
@@ -151,28 +164,28 @@ class LatentScreen(ActingScreen):
         self._choose_plane(which)
 
     def _choose_plane(self, axis: int | None = None) -> None:
-        choice = self._inquiry.choice
-        if not self._inquiry.choose(choice.following() if axis is None else choice.turned(axis)):
+        choice = self.inquiry.choice
+        if not self.inquiry.choose(choice.following() if axis is None else choice.turned(axis)):
             self.message.say(f"this code has {choice.latent} numbers: there is no other", "quiet")
         elif choice.by == "tsne":
-            self._refresh()
+            self.refresh_weights()
 
     def action_mark(self) -> None:
         """Mark the place of the cursor; between two marks, the way from one to the other."""
         marks = self.view.map.mark()
         if len(marks) == 2:
-            self._inquiry.extra("between", a=marks[0], b=marks[1], count=STEPS)
+            self.inquiry.extra("between", a=marks[0], b=marks[1], count=STEPS)
         elif marks:
             self.message.say("marked: go elsewhere and mark the other end with b", "quiet")
 
     def action_prior(self) -> None:
         """Samples of the prior, other ones each time."""
-        self._inquiry.seed += 1
-        self._inquiry.extra("prior", count=DRAWN, seed=self._inquiry.seed)
+        self.inquiry.seed += 1
+        self.inquiry.extra("prior", count=DRAWN, seed=self.inquiry.seed)
 
     def action_decode_plane(self) -> None:
         """The whole plane, decoded."""
-        self._inquiry.extra("plane", count=GRID)
+        self.inquiry.extra("plane", count=GRID)
 
     def action_next_class(self) -> None:
         """One class alone."""
@@ -181,8 +194,8 @@ class LatentScreen(ActingScreen):
 
     def action_again(self) -> None:
         """Start an explorer that went away, and look again."""
-        self._inquiry.try_again()
-        self._refresh()
+        self.inquiry.try_again()
+        self.refresh_weights()
 
     # The screen
 
@@ -204,11 +217,14 @@ class LatentScreen(ActingScreen):
         self.view.ascii_only = not self.view.ascii_only
 
     def action_back(self) -> None:
-        """Step by step: one panel alone, then what was asked for beside the map, then the open run."""
+        """Step by step: one panel alone, then the newest codes, then without what was asked for beside the map, then
+        the open run."""
         if self.maximized is not None:
             self.minimize()
+        elif self.view.looks_back:
+            self.timeline.go(None)
         elif self.view.side.has_class("-more-asked"):
-            self._inquiry.drop_extra()
+            self.inquiry.drop_extra()
             self.view.side.offer_more(False)
         else:
             self.app.switch_mode("live")

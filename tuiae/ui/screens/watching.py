@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuiae.ui.screens.base import RunScreen
+from tuiae.ui.screens.scrubbing import ScrubbingScreen
 from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.log import LogPanel
@@ -11,7 +11,7 @@ from tuiae.ui.widgets.run_view import RunView
 from tuiae.ui.widgets.views import ViewBar
 
 
-class WatchingScreen(RunScreen):
+class WatchingScreen(ScrubbingScreen):
     """A screen with a RunView."""
 
     @property
@@ -40,18 +40,6 @@ class WatchingScreen(RunScreen):
         """The confusion matrix in counts, or in shares of each true class."""
         confusion = self.query_one(ConfusionPanel)
         confusion.shares = not confusion.shares
-
-    def action_sample(self, steps: int) -> None:
-        """So many samples on, or back."""
-        self._view.timeline.step(steps)
-
-    def action_first_sample(self) -> None:
-        """The sample before the first step of training."""
-        self._view.timeline.first()
-
-    def action_newest_sample(self) -> None:
-        """Back to what the run shows now."""
-        self._view.timeline.go(None)
 
     def action_zoom(self) -> None:
         """The focused panel on the whole screen, or everything again."""

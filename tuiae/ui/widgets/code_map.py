@@ -14,9 +14,9 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 
-from tuiae.ui.render.code_map import Cell, Limits, MapLayout, lay_out_map, map_limits, usable_points
+from tuiae.ui.render.code_map import Cell, Limits, MapLayout, lay_out_map, map_limits, usable_points, with_room_for
 from tuiae.ui.render.map_view import MapView, Point, draw_view, middle
-from tuiae.ui.render.text import centred, clean
+from tuiae.ui.render.text import clean, paragraph
 from tuiae.ui.widgets.panel import Panel
 
 LEGEND_PART = 8  # lines of the map for one of the legend: here the map is what one looks at
@@ -45,13 +45,22 @@ class CodeMapPanel(Panel):
         self._layout: MapLayout | None = None
         self._empty = ""
 
-    def show(self, points: NDArray[Any], labels: NDArray[Any], names: Sequence[str], axes: tuple[str, str]) -> None:
-        """Replace the codes; the view stays where it is while the axes stay the same."""
+    def show(
+        self,
+        points: NDArray[Any],
+        labels: NDArray[Any],
+        names: Sequence[str],
+        axes: tuple[str, str],
+        hold: bool = False,
+    ) -> None:
+        """Replace the codes; the view stays where it is while the axes stay the same, and with `hold` the limits too,
+        as far as they have room for the codes."""
+        before = self._full if hold else None
         if [axis.partition(" (")[0] for axis in axes] != [axis.partition(" (")[0] for axis in self._axes]:
-            self.view = MapView(only=self.view.only)
+            self.view, before = MapView(only=self.view.only), None
         self._points, self._labels = usable_points(points, labels)
         self._names, self._axes = names, axes
-        self._full = map_limits(self._points) if len(self._points) else None
+        self._full = with_room_for(map_limits(self._points), before) if len(self._points) else None
         if self._full is not None:
             self.view = self.view.moved(self.view.cursor or middle(self._points), self._full)
         self.changed()
@@ -67,6 +76,11 @@ class CodeMapPanel(Panel):
         self._empty = clean(message)
         if self._full is None:
             self.changed()
+
+    def look(self, view: MapView) -> None:
+        """Look as one did before, as far as the codes reach."""
+        self.view = view.moved(view.cursor, self._full) if view.cursor is not None and self._full is not None else view
+        self.changed()
 
     @property
     def has_codes(self) -> bool:
@@ -90,7 +104,7 @@ class CodeMapPanel(Panel):
             LEGEND_PART,
         )
         if self._layout is None:
-            return centred(self._empty, width, height)
+            return paragraph(self._empty, width, height)
         return draw_view(self._layout, self.view)
 
     # The view

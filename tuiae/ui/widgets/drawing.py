@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rich.text import Text
 from textual.reactive import reactive
 
-from tuiae.ui.render.text import centred, clean, in_mode
+from tuiae.ui.render.text import clean, in_mode, paragraph
 from tuiae.ui.terminal.mode import Pictures
 from tuiae.ui.widgets.panel import Panel
 
@@ -24,6 +24,7 @@ class DrawingPanel(Panel):
         super().__init__(title, id=id)
         self._title = title
         self._empty = empty
+        self._resting = ""
         self._drawing: Drawing | None = None
 
     def on_mount(self) -> None:
@@ -42,10 +43,18 @@ class DrawingPanel(Panel):
         self.set_title(self._title)
         self.changed()
 
+    def rest(self, message: str) -> None:
+        """Say why the drawing does not count for now; with `` it shows again, or what was shown meanwhile."""
+        if message != self._resting:
+            self._resting = message
+            self.changed()
+
     def watch_mode(self) -> None:
         self.changed()
 
     def draw(self, width: int, height: int) -> Text:
         drawing = self._drawing
-        text = drawing(width, height, self.mode) if drawing is not None else centred(self._empty, width, height)
+        if drawing is None or self._resting:
+            return in_mode(paragraph(self._resting or self._empty, width, height), self.mode)
+        text = drawing(width, height, self.mode)
         return in_mode(text, self.mode)

@@ -46,8 +46,13 @@ class Panel(Widget, can_focus=True):
 
     def set_title(self, title: str, note: str = "") -> None:
         """Put external words into the frame, above and below; they are never read as markup."""
-        title, note = clean(title), clean(note)
+        title = clean(title)
         self.border_title = Content(title) if title else None
+        self.set_note(note)
+
+    def set_note(self, note: str) -> None:
+        """Other external words below, under the same title."""
+        note = clean(note)
         self.border_subtitle = Content(note) if note else None
 
     def draw(self, width: int, height: int) -> Text:

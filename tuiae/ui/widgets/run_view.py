@@ -20,7 +20,7 @@ from tuiae.ui.render.run_curves import TITLES, parent_curves, run_curves, run_ma
 from tuiae.ui.render.sample import error_row, sample_captions, sample_rows
 from tuiae.ui.render.status import added, note_line
 from tuiae.ui.render.timeline import missing_note, place_note
-from tuiae.ui.sample_feed import SampleFeed, SampleRead
+from tuiae.ui.sample_feed import SampleRead
 from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
 from tuiae.ui.widgets.images import ImagesPanel
@@ -57,7 +57,6 @@ class RunView(Views):
         super().__init__(id=id)
         self._newest: Sample | None = None
         self._shown: tuple[Sample | None, str] = None, ""
-        self._samples: SampleFeed | None = None
         self._notes: tuple[Note, ...] = ()
         self._logged: tuple[str, ...] = ()
         self._snapshot: Snapshot | None = None
@@ -85,9 +84,7 @@ class RunView(Views):
         """Forget the run that was shown; another one is about to."""
         self._newest, self._shown, self._notes, self._logged, self._second = None, (None, ""), (), (), ""
         self._snapshot = self._origin = self._child = None
-        self._close_samples()
-        self.timeline.at = None
-        self.timeline.show((), live=False)
+        self.timeline.clear()
         for panel in self.query(CurvesPanel):
             panel.show(())
             panel.set_empty(EMPTY)
@@ -101,7 +98,7 @@ class RunView(Views):
         self._show_family(snapshot)
         self._snapshot = snapshot
         self._newest = sample
-        self.timeline.show(snapshot.samples, snapshot.status.live)
+        self.timeline.show(snapshot.path, snapshot.samples, snapshot.status.live)
         self._look_for_parent(snapshot)
         self._show_curves(snapshot)
         self._show_samples()
@@ -177,14 +174,7 @@ class RunView(Views):
         if at is None and self._newest is not None:
             self._show_sample(self._newest, place_note(self._newest.epoch))
         elif at is not None and self.sample is not None:
-            self._show_sample(self.sample, self._place_note(self.sample.epoch))
-
-    def _place_note(self, epoch: int) -> str:
-        """What is said of an epoch that one went back to."""
-        snapshot = self._snapshot
-        if snapshot is None or not snapshot.samples:
-            return place_note(epoch)
-        return place_note(epoch, snapshot.samples[-1], snapshot.status.live)
+            self._show_sample(self.sample, self.timeline.note(self.sample.epoch))
 
     def _show_sample(self, sample: Sample, note: str) -> None:
         if self._shown[0] is sample and self._shown[1] == note:
@@ -197,7 +187,7 @@ class RunView(Views):
     def _show_missing(self, epoch: int) -> None:
         self._shown = None, ""
         images, confusion = self.query_one(ImagesPanel), self.query_one(ConfusionPanel)
-        images.show([], note=self._place_note(epoch))
+        images.show([], note=self.timeline.note(epoch))
         confusion.show(np.zeros((0, 0), np.int64), ())
         for panel in (images, confusion):
             panel.set_empty(missing_note(epoch))
@@ -208,9 +198,6 @@ class RunView(Views):
         event.stop()
         if self._snapshot is None:
             return
-        if self._samples is None:
-            self._samples = SampleFeed(self._snapshot.path, self.post_message)
-        self._samples.want(event.at)
         self._show_curves(self._snapshot)
         if event.at is None:
             self._show_samples()
@@ -218,20 +205,10 @@ class RunView(Views):
     @on(SampleRead)
     def _sample_read(self, event: SampleRead) -> None:
         event.stop()
-        if self._samples is None or event.path != self._samples.path or event.epoch != self.timeline.at:
-            return
         if event.sample is None:
             self._show_missing(event.epoch)
         else:
-            self._show_sample(event.sample, self._place_note(event.epoch))
-
-    def on_unmount(self) -> None:
-        self._close_samples()
-
-    def _close_samples(self) -> None:
-        if self._samples is not None:
-            self._samples.close()
-            self._samples = None
+            self._show_sample(event.sample, self.timeline.note(event.epoch))
 
     def _show_log(self, snapshot: Snapshot) -> None:
         """What happened and what the worker printed, in the order in which it is seen; appended, so that one may

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from textual import events
+from textual import events, on
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tuiae.ui.render.timeline import BACK, LIVE, ON, draw_timeline, neighbour
+from tuiae.ui.render.timeline import BACK, LIVE, ON, draw_timeline, neighbour, place_note
+from tuiae.ui.sample_feed import SampleFeed, SampleRead
 
 
 class TimelineBar(Widget):
-    """Shows where in a run's samples one is; goes elsewhere by mouse, and by the methods that keys call."""
+    """Shows where in a run's samples one is; goes elsewhere by mouse, and by the methods that keys call.
+
+    A thread reads what one goes to; a SampleRead that comes out of here is of the place where one still is.
+    """
 
     DEFAULT_CSS = "TimelineBar { height: 1; padding: 0 1; }"
 
@@ -37,18 +42,48 @@ class TimelineBar(Widget):
         self._epochs: Sequence[int] = ()
         self._live = False
         self._dragged = False
+        self._feed: SampleFeed | None = None
 
-    def show(self, epochs: Sequence[int], live: bool) -> None:
-        """The samples that there are, in order, and whether more may come; without any the line is empty."""
+    def show(self, path: Path, epochs: Sequence[int], live: bool) -> None:
+        """The samples that a run has, in order, and whether more may come; without any the line is empty."""
+        if self._feed is None or self._feed.path != path:
+            self._close()
+            self._feed = SampleFeed(path, self.post_message)
         if (epochs, live) != (self._epochs, self._live):
             self._epochs, self._live = epochs, live
             self.refresh()
+
+    def clear(self) -> None:
+        """Forget the run."""
+        self._close()
+        self._epochs, self._live = (), False
+        self.at = None
+        self.refresh()
+
+    def note(self, epoch: int) -> str:
+        """What the frames of panels say of an epoch that one went back to."""
+        return place_note(epoch, self._epochs[-1] if self._epochs else None, self._live)
 
     def go(self, at: int | None) -> None:
         """To the sample of an epoch, or with None to the newest."""
         if at != self.at:
             self.at = at
+            if self._feed is not None:
+                self._feed.want(at)
             self.post_message(self.Moved(at))
+
+    @on(SampleRead)
+    def _read(self, event: SampleRead) -> None:
+        if self._feed is None or event.path != self._feed.path or event.epoch != self.at:
+            event.stop()
+
+    def on_unmount(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
 
     def step(self, steps: int) -> None:
         """So many samples on; behind the last is the newest."""

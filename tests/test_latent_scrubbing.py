@@ -1,0 +1,130 @@
+"""Going back through the codes of a run that was trained, and returning to its newest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import Laboratory
+from dashboard import Desk, open_desk
+
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.reader import read_sample
+from tuiae.ui.render.code_map import map_limits, with_room_for
+from tuiae.ui.render.text import paragraph
+from tuiae.ui.widgets.code_map import CodeMapPanel
+
+
+@pytest.fixture(scope="module")
+def trained(shared_lab: Laboratory) -> RunPaths:
+    """Four epochs of a code of two numbers."""
+    settings = ("name=scrubbed", "model.latent=2", "training.epochs=4")
+    return shared_lab.train(*(word for setting in settings for word in ("--set", setting)))
+
+
+def codes(desk: Desk) -> CodeMapPanel:
+    return desk.app.screen.query_one(CodeMapPanel)
+
+
+def drawn(desk: Desk) -> str:
+    return str(codes(desk).render())
+
+
+def note(desk: Desk) -> str:
+    return str(codes(desk).border_subtitle or "")
+
+
+async def open_latent(desk: Desk) -> None:
+    await desk.press("3")
+    await desk.until(lambda: "here" in str(desk.app.screen.query_one("#decoded").border_title))
+
+
+def across(text: str) -> str:
+    """The numbers below the map."""
+    lines = text.split("\n")
+    return lines[next(index for index, line in enumerate(lines) if "└" in line) + 1]
+
+
+async def test_going_back_shows_stored_codes_and_returning_loses_nothing(trained: RunPaths) -> None:
+    async with open_desk(trained) as desk:
+        await open_latent(desk)
+        await desk.shows("step", "newest")
+        await desk.press("ctrl+right", "b", "plus", "minus")
+        newest, view = drawn(desk), codes(desk).view
+        await desk.press("comma", "comma")
+        await desk.until(lambda: note(desk) == "epoch 2 · newest is 4")
+        await desk.shows("epoch 2 of 4", "Decoding and", "codes of 297 test images")
+        assert drawn(desk) != newest
+        await desk.press("less_than_sign")
+        await desk.until(lambda: note(desk) == "untrained · newest is 4")
+        held = across(drawn(desk))
+        await desk.press("full_stop")
+        await desk.until(lambda: note(desk) == "epoch 1 · newest is 4")
+        assert across(drawn(desk)) == held
+        # What needs the weights rests; looking around does not.
+        await desk.press("b", "d", "a", "shift+left")
+        assert codes(desk).view.marks == view.marks
+        assert not desk.app.session.explorer.busy
+        await desk.press("greater_than_sign")
+        await desk.until(lambda: "step" in note(desk))
+        assert (codes(desk).view, drawn(desk)) == (view, newest)
+        await desk.until(lambda: "Decoding and" not in desk.screen)
+        await desk.press("d")
+        await desk.shows("the plane, decoded")
+
+
+async def test_end_and_escape_return_too_and_another_run_begins_at_its_newest(
+    trained: RunPaths, finished: RunPaths
+) -> None:
+    async with open_desk(trained, (80, 24)) as desk:
+        await open_latent(desk)
+        for key in ("end", "escape"):
+            await desk.press("comma")
+            await desk.until(lambda: note(desk) == "epoch 3 · newest is 4")
+            await desk.press(key)
+            await desk.until(lambda: "step" in note(desk))
+        await desk.press("comma", "question_mark")
+        await desk.shows("the sample before", "back to the newest")
+        await desk.press("escape")
+        await desk.until(lambda: note(desk) == "epoch 3 · newest is 4")
+        desk.app.session.open(finished.root)
+        await desk.shows("component 1 (", "decoded here")
+        assert "Decoding and" not in desk.screen
+        await desk.press("comma")
+        await desk.shows("epoch 3 · newest is 4", "component 1")
+
+
+async def test_epochs_without_codes_say_so(lab: Laboratory, trained: RunPaths) -> None:
+    run = lab.copy(trained)
+    with np.load(run.sample(2)) as stored:
+        kept = {name: stored[name] for name in stored.files if name not in ("codes", "code_labels")}
+    np.savez(run.sample(2), **kept)
+    run.sample(1).unlink()
+    async with open_desk(run) as desk:
+        await open_latent(desk)
+        view = codes(desk).view
+        await desk.press("comma", "comma")
+        await desk.shows("epoch 2 holds no")
+        await desk.press("comma")
+        await desk.shows("epoch 1 is missing")
+        await desk.press("greater_than_sign")
+        await desk.until(lambda: "step" in note(desk))
+        assert codes(desk).view == view
+
+
+def test_limits_have_room_for_both(trained: RunPaths) -> None:
+    first, last = (read_sample(trained, epoch) for epoch in (0, 4))
+    assert first is not None
+    assert last is not None
+    assert first.codes is not None
+    assert last.codes is not None
+    limits = with_room_for(map_limits(first.codes), map_limits(last.codes))
+    for points in (first.codes, last.codes):
+        assert (points >= np.array(limits)[:, 0]).all()
+        assert (points <= np.array(limits)[:, 1]).all()
+
+
+def test_a_paragraph_fits() -> None:
+    for width, height in ((0, 0), (1, 1), (12, 3), (30, 9), (90, 40)):
+        lines = paragraph("decoding needs the weights of the newest checkpoint", width, height).plain.split("\n")
+        assert len(lines) <= max(height, 1)
+        assert max(map(len, lines)) <= width
