@@ -68,7 +68,6 @@ def test_start_pause_leave_come_back_and_see_it_finish(lab: Laboratory) -> None:
         worker = is_training(run)
         with tuiae(lab, "attach", run.id, columns=80, rows=24) as second:
             second.wait_for("‖ paused", SLOW)
-            second.wait_for(run.id[:15])
             second.send("p")
             second.wait_for("✓ finished", SLOW)
             second.wait_for(f"{EPOCHS}/{EPOCHS}")

@@ -106,7 +106,7 @@ def _rate(run: RunPaths) -> float:
         ("30", "data.dataset=glyphs", 2, "data.dataset = 'glyphs': a fork keeps its parent's network and images"),
         ("30", "model.activation=tanh", 2, "it may change training.*, noise.*"),
         ("30", "training.epoch=9", 2, "did you mean 'training.epochs'"),
-        ("30", "training.epochs=2", 2, "has done 2 epochs by step 30\n  try: raise it, e.g. --set training.epochs=4"),
+        ("30", "training.epochs=2", 2, "has done 2 epochs by step 30\n  try: raise it, e.g. training.epochs=4"),
         ("last", "training.learning_rate=1", 2, "has done 4 epochs by step 60"),
         ("31", "training.learning_rate=1", 4, "has no whole checkpoint '31'\n  try: steps kept: 60, 45, 30, 15"),
         ("first", "training.learning_rate=1", 4, "has no whole checkpoint 'first'"),

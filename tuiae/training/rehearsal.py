@@ -68,6 +68,12 @@ class _Rehearsal(Fit):
 
     def measure(self) -> Measured:
         """Everything, the memory first, while nothing else has been allocated."""
+        try:
+            return self._measure_all()
+        finally:
+            self._disk.close()
+
+    def _measure_all(self) -> Measured:
         parts = self.parts
         parts.model.train()
         peak = self._peak()
@@ -85,9 +91,14 @@ class _Rehearsal(Fit):
             peak=peak,
             step_seconds=self._time_steps(),
             evaluation_seconds=self._time_evaluation(),
-            sample_seconds=self._time(lambda: self._sample(confusion=None)),
-            save_seconds=self._time(lambda: self._save(("last",))),
+            sample_seconds=self._time(lambda: self._written(lambda: self._sample(confusion=None))),
+            save_seconds=self._time(lambda: self._written(lambda: self._save(("last",)))),
         )
+
+    def _written(self, store: Callable[[], None]) -> None:
+        """Store something, and wait until the disk has it."""
+        store()
+        self._disk.wait()
 
     def _again(self) -> None:
         """One step, on the first batch."""
