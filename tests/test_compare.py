@@ -457,7 +457,7 @@ async def test_select_two_compare_and_come_back(study: list[Script]) -> None:
         await desk.press("m")
         await desk.shows("test accuracy")
         await desk.press("question_mark")
-        await desk.shows("next metric", "back to the list", "all runs")
+        await desk.shows("next metric", "next setting of the summary", "back to the list", "all runs")
         await desk.press("escape")
         await desk.shows("test accuracy")
         await desk.press("escape")
@@ -499,7 +499,7 @@ async def test_a_small_screen_shows_one_part_at_a_time(study: list[Script]) -> N
         for words in (
             ("over seeds", "latent=8 seed=2"),
             ("model.latent",),
-            ("by model.latent",),
+            ("loss by latent",),
             ("input", "no room for"),
             ("train loss",),
         ):

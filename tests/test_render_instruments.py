@@ -226,11 +226,12 @@ def test_the_own_values_of_a_fork_come_first_and_its_parent_is_named_once() -> N
         prepare(Curve(name, np.arange(9), np.full(9, value), marker=marker, split=name))
         for name, value, marker in (("train", 0.5, "braille"), ("test", 0.25, "dashes"))
     ]
-    legends = [line_legend([*behind, *own], width).plain for width in (100, 60, 40)]
+    legends = [line_legend([*behind, *own], width).plain for width in (100, 60, 40, 35)]
     assert legends == [
         "━ train 0.5000   ╍ test 0.2500   parent ━ train 8.000 ╍ test 8.000",
         "━ train 0.5000   ╍ test 0.2500   parent ━ 8.000 ╍ 8.000",
-        "━ train 0.5000   ╍ test 0.2500",
+        "━ train 0.5000  ╍ test 0.2500  parent",
+        "━ train 0.5000  ╍ test 0.2500",
     ]
     said = readout([*behind, *own], 4.0, 80).plain
     assert said == "epoch 4  ━ train 0.5000  ╍ test 0.2500  parent ━ train 4.000 ╍ test 4.000"
