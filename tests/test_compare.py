@@ -457,7 +457,7 @@ async def test_select_two_compare_and_come_back(study: list[Script]) -> None:
         await desk.press("m")
         await desk.shows("test accuracy")
         await desk.press("question_mark")
-        await desk.shows("next metric", "back to the list", "all runs")
+        await desk.shows("next metric", "next setting of the summary", "back to the list", "all runs")
         await desk.press("escape")
         await desk.shows("test accuracy")
         await desk.press("escape")
@@ -496,7 +496,13 @@ async def test_a_small_screen_shows_one_part_at_a_time(study: list[Script]) -> N
         await desk.shows("runs · 6")
         await desk.press(*["space"] * 6, "c")
         await desk.shows("train loss", "test loss", "◆A1")
-        for words in (("over seeds", "latent=8 seed=2"), ("model.latent",), ("input", "no room for"), ("train loss",)):
+        for words in (
+            ("over seeds", "latent=8 seed=2"),
+            ("model.latent",),
+            ("loss by latent",),
+            ("input", "no room for"),
+            ("train loss",),
+        ):
             await desk.press("v")
             await desk.shows(*words)
         await desk.press("v", "z")
@@ -504,7 +510,7 @@ async def test_a_small_screen_shows_one_part_at_a_time(study: list[Script]) -> N
         await desk.press("escape")
         await desk.shows("curves", "settings")
         assert compared(desk) is not None
-        await desk.press("v", "v", "i")
+        await desk.press("v", "v", "v", "i")
         await desk.shows("input")
         await desk.until(lambda: not set("▀▄█") & set(desk.screen))
 

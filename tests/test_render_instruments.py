@@ -212,9 +212,29 @@ def test_a_logarithmic_axis_counts_what_it_leaves_out() -> None:
 def test_a_parent_is_faint_and_still_named() -> None:
     parent = Curve("parent test", np.arange(9), np.arange(9.0), palette.GREY, faint=True, split="test")
     lines = [*lines_of(), prepare(parent)]
-    assert "parent test 8.000" in line_legend(lines, 100).plain
+    assert line_legend(lines, 100).plain.endswith("parent ━ test 8.000")
     spans = [span for row in plot_of(lines).lines[:12] for span in row.spans if "dim #" in str(span.style)]
     assert spans
+
+
+def test_the_own_values_of_a_fork_come_first_and_its_parent_is_named_once() -> None:
+    behind = [
+        prepare(Curve(f"parent {name}", np.arange(9), np.arange(9.0), palette.GREY, marker, faint=True, split=name))
+        for name, marker in (("train", "braille"), ("test", "dashes"))
+    ]
+    own = [
+        prepare(Curve(name, np.arange(9), np.full(9, value), marker=marker, split=name))
+        for name, value, marker in (("train", 0.5, "braille"), ("test", 0.25, "dashes"))
+    ]
+    legends = [line_legend([*behind, *own], width).plain for width in (100, 60, 40, 35)]
+    assert legends == [
+        "━ train 0.5000   ╍ test 0.2500   parent ━ train 8.000 ╍ test 8.000",
+        "━ train 0.5000   ╍ test 0.2500   parent ━ 8.000 ╍ 8.000",
+        "━ train 0.5000  ╍ test 0.2500  parent",
+        "━ train 0.5000  ╍ test 0.2500",
+    ]
+    said = readout([*behind, *own], 4.0, 80).plain
+    assert said == "epoch 4  ━ train 0.5000  ╍ test 0.2500  parent ━ train 4.000 ╍ test 4.000"
 
 
 def test_nearest_point_of_any_line() -> None:

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from tuiae.studies.compare import HIGHER_IS_BETTER, Comparison, Entry, rankable
-from tuiae.studies.labels import Difference, telling
+from tuiae.studies.labels import Difference, short_keys, telling
 
 DECADE = 10.0
 """Largest by smallest from which an axis is logarithmic."""
@@ -65,6 +65,16 @@ class SweepSummary:
     """What differs besides, so that a value does not stand for itself alone."""
     ranked: bool
     """Whether a better figure means a better run."""
+
+    @property
+    def name(self) -> str:
+        """The key without its section, where that is clear."""
+        return self.names[self.key]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The same of all that differs."""
+        return short_keys((self.key, *self.also))
 
     @property
     def best_level(self) -> Level | None:

@@ -33,8 +33,8 @@ def legend(curves: Sequence[Curve], width: int | None = None, ascii: bool = Fals
 def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: bool = False) -> Text:
     """The legend of prepared lines, faint ones last.
 
-    Where the width lacks, names keep their first word, then the values of curves that bear signs go, then the faint
-    curves, and then an ellipsis ends the line.
+    Where the width lacks, names keep their first word, then the values of curves that bear signs go, then what faint
+    curves say, and then an ellipsis ends the line.
     """
     lines = _faint_last(lines)
     words, first = _names(lines)
@@ -44,7 +44,9 @@ def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: boo
     forms += [_entries(lines, first, None, gap, "", ascii_only) for gap in signed]
     own = [line for line in lines if not line.curve.faint]
     if len(own) < len(lines):
-        forms.append(_entries(own, first[: len(own)], values[: len(own)], 3, "", ascii_only))
+        short = _entries(own, first[: len(own)], values[: len(own)], 2, "", ascii_only)
+        behind = clean(lines[-1].curve.label, LABEL).partition(" ")[0]
+        forms += [short.copy().append(f"  {behind}", "dim"), short]
     return _fitting(forms, width)
 
 

@@ -22,7 +22,7 @@ FINAL_SIGN, BEST_SIGN = "●", "◦"
 FINAL_COLOR, BEST_COLOR = palette.TEST, palette.SKY
 LEAST_PLOT = 5  # lines
 MOST_LABEL = 16  # cells of a value on the axis
-_BAR = 0.2  # of the distance of two categories, to either side
+_BAR, _ASIDE = 0.15, 0.18  # of the distance of two categories: half a median's bar, and how far two kinds stand apart
 _X_PAD, _Y_PAD = 0.08, 0.12  # shares of the span
 
 
@@ -31,7 +31,7 @@ def summary_notes(summary: SweepSummary) -> str:
     across, up = summary.axis == LOG, spans_a_decade(figures_of(summary))
     if across and up:
         return "log axes"
-    return f"log {_leaf(summary.key)}" if across else f"log {summary.metric}" if up else ""
+    return f"log {summary.name}" if across else f"log {summary.metric}" if up else ""
 
 
 def summary_words(summary: SweepSummary) -> tuple[str, ...]:
@@ -42,9 +42,9 @@ def summary_words(summary: SweepSummary) -> tuple[str, ...]:
         runs = len(best.finals)
         which = f"median final {summary.metric}" if runs > 1 else f"final {summary.metric}"
         over = f" of {runs} runs" if runs > 1 else ""
-        said = [f"best: {_leaf(summary.key)} {value_text(best.value)}, {which} {number(best.final)}{over}"]
+        said = [f"best: {summary.name} {value_text(best.value)}, {which} {number(best.final)}{over}"]
     if summary.also:
-        said.append(f"also different: {', '.join(_leaf(key) for key in summary.also)}")
+        said.append(f"also different: {', '.join(summary.names[key] for key in summary.also)}")
     return tuple(clean(words) for words in said)
 
 
@@ -98,10 +98,6 @@ def levels_table(summary: SweepSummary, width: int) -> Text:
         Column("median best", tuple(Text(number(level.best)) for level in levels), spare=1),
     ]
     return join_lines(draw_table(columns, width))
-
-
-def _leaf(key: str) -> str:
-    return key.rpartition(".")[2].replace("_", " ")
 
 
 def _differ(summary: SweepSummary) -> bool:
@@ -158,16 +154,19 @@ def _points(
 ) -> list[Text]:
     """The medians first, so that no point is covered by a line; the final figures last."""
     canvas = Canvas(size, limits, ascii_only)
-    spots = list(zip(places, summary.levels, strict=True))
-    best = [(place, level.best) for place, level in spots] if _differ(summary) else []
-    for x, y in _strokes(best, summary.axis == CATEGORIES, log):
+    apart, differ = summary.axis == CATEGORIES, _differ(summary)
+    # A category has room beside it; a number has one place alone.
+    aside = _ASIDE if apart and differ else 0.0
+    best = [(place + aside, level) for place, level in zip(places, summary.levels, strict=True) if differ]
+    final = [(place - aside, level) for place, level in zip(places, summary.levels, strict=True)]
+    for x, y in _strokes([(place, level.best) for place, level in best], apart, log):
         canvas.dots(*dashes(x, y, limits[0], size[0]), BEST_COLOR)
-    for x, y in _strokes([(place, level.final) for place, level in spots], summary.axis == CATEGORIES, log):
+    for x, y in _strokes([(place, level.final) for place, level in final], apart, log):
         canvas.line(x, y, FINAL_COLOR)
-    if best:
-        canvas.signs(*_xy([(place, v) for place, level in spots for v in level.bests], log), BEST_SIGN, BEST_COLOR)
-    finals = _xy([(place, value) for place, level in spots for value in level.finals], log)
-    canvas.signs(*finals, FINAL_SIGN, f"bold {FINAL_COLOR}")
+    bests = [(place, value) for place, level in best for value in level.bests]
+    canvas.signs(*_xy(bests, log), BEST_SIGN, BEST_COLOR)
+    finals = [(place, value) for place, level in final for value in level.finals]
+    canvas.signs(*_xy(finals, log), FINAL_SIGN, f"bold {FINAL_COLOR}")
     return canvas.rows()
 
 

@@ -48,7 +48,7 @@ class SweepPanel(Panel):
         else:
             notes = [summary_notes(summary)]
             notes.append(f"{self._summaries.index(summary) + 1} of {count}, k next" if count > 1 else "")
-            self.set_title(f"{summary.metric} by {summary.key}", " · ".join(note for note in notes if note))
+            self.set_title(f"test {summary.metric} by {summary.name}", " · ".join(note for note in notes if note))
         self.changed()
 
     def draw(self, width: int, height: int) -> Text:
