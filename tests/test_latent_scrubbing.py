@@ -11,6 +11,7 @@ from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import read_sample
 from tuiae.ui.render.code_map import map_limits, with_room_for
 from tuiae.ui.render.text import paragraph
+from tuiae.ui.screens.latent import LatentScreen
 from tuiae.ui.widgets.code_map import CodeMapPanel
 
 
@@ -70,6 +71,22 @@ async def test_going_back_shows_stored_codes_and_returning_loses_nothing(trained
         await desk.until(lambda: "Decoding and" not in desk.screen)
         await desk.press("d")
         await desk.shows("the plane, decoded")
+
+
+async def test_answers_that_come_meanwhile_show_on_return(trained: RunPaths) -> None:
+    async with open_desk(trained) as desk:
+        await open_latent(desk)
+        screen = desk.app.screen
+        assert isinstance(screen, LatentScreen)
+        await desk.press("comma")
+        await desk.until(lambda: note(desk) == "epoch 3 · newest is 4")
+        old, told = drawn(desk), screen.inquiry.opened
+        screen.inquiry.open(trained.root)
+        await desk.until(lambda: screen.inquiry.opened is not told and not desk.app.session.explorer.busy)
+        assert (note(desk), drawn(desk)) == ("epoch 3 · newest is 4", old)
+        await desk.press("greater_than_sign")
+        await desk.until(lambda: "step" in note(desk))
+        assert drawn(desk) != old
 
 
 async def test_end_and_escape_return_too_and_another_run_begins_at_its_newest(
