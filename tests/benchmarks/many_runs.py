@@ -13,7 +13,7 @@ from tests.benchmarks.bench import COLUMNS, ROWS, TUIAE, Bench, new_run
 from tests.benchmarks.startup import await_silence, split, watch
 from tests.terminal import DOWN, UP, Terminal
 from tuiae.files import read_json, replace_json, replace_text
-from tuiae.runs.layout import RunPaths, runs_dir
+from tuiae.runs.layout import RunPaths, list_runs, runs_dir
 from tuiae.runs.process import start_worker
 
 NEEDS_DATA = False
@@ -85,7 +85,7 @@ def on_screen(bench: Bench, count: int) -> None:
         bench.figure(
             f"{count} runs, key 1 to the first rows", 1000 * (terminal.wait_for("quickstart-", 30) - sent), "ms"
         )
-        terminal.wait_for(f"runs · {count} ", 60)
+        terminal.wait_for(f"runs · {len(list_runs(runs_dir()))} ", 60)
         await_silence(terminal)
         for name, keys in (
             ("cursor", (DOWN, DOWN, DOWN, UP)),

@@ -86,7 +86,7 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
         encoder = f", on the encoder of {model.encoder_run}" if model.encoder_run else ""
         frozen = ", frozen" if model.freeze and config.is_classifier else ""
         what = f"{model.family}, code {model.latent}{encoder}{frozen}"
-        output.line(f"{what}, on {config.data.dataset}; {status.device}")
+        output.line(f"{what}, on {config.data.dataset}{f'; {status.device}' if status.device else ''}")
     if status.state != "finished":
         output.line(f"epoch {status.epoch}/{status.epochs}, step {count(status.step)}")
     splits = [split for split in ("train", "train-eval", "test") if (split, "loss") in snapshot.series]

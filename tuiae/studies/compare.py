@@ -125,11 +125,11 @@ class Comparison:
 
 def compare(moments: Sequence[Moment]) -> Comparison:
     """Label, group and order runs."""
-    recipes = [recipe(snapshot.config) if snapshot.config else snapshot.id for snapshot, _ in moments]
+    recipes = [recipe(snapshot.current_config) if snapshot.current_config else snapshot.id for snapshot, _ in moments]
     places = {name: index for index, name in enumerate(dict.fromkeys(recipes))}
     order = sorted(range(len(moments)), key=lambda index: places[recipes[index]])
     moments, recipes = [moments[index] for index in order], [recipes[index] for index in order]
-    configs, ids = [snapshot.config for snapshot, _ in moments], [snapshot.id for snapshot, _ in moments]
+    configs, ids = [snapshot.current_config for snapshot, _ in moments], [snapshot.id for snapshot, _ in moments]
     group_labels = recipe_labels(configs, ids)
     labels = run_labels(group_labels, configs, ids)
     entries: list[Entry] = []
@@ -199,7 +199,7 @@ def cautions(comparison: Comparison, metric: str) -> tuple[str, ...]:
     datasets = _datasets(comparison)
     said = [_measured(comparison, metric)]
     said.append(f"figures are of different images: {', '.join(datasets)}" if len(datasets) > 1 else "")
-    torn = [entry.key for entry in comparison.entries if entry.snapshot.config is None]
+    torn = [entry.key for entry in comparison.entries if entry.snapshot.current_config is None]
     if torn:
         said.append(f"{_listed(torn)}: config not readable; compared by figures alone")
     without = [entry.key for entry in comparison.entries if entry.best(metric) is None]
@@ -217,7 +217,7 @@ def measures(comparison: Comparison, metric: str) -> tuple[str, ...]:
     """What a metric means in these runs: losses of different kinds have different units."""
     if metric not in ("loss", "reconstruction", "accuracy"):
         return ()
-    configs = [entry.snapshot.config for entry in comparison.entries if entry.snapshot.config]
+    configs = [entry.snapshot.current_config for entry in comparison.entries if entry.snapshot.current_config]
     return tuple(dict.fromkeys(_measure(config, metric) for config in configs))
 
 
@@ -246,7 +246,8 @@ def _all_have(comparison: Comparison, metric: str) -> bool:
 
 
 def _datasets(comparison: Comparison) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(e.snapshot.config.data.dataset for e in comparison.entries if e.snapshot.config))
+    configs = (entry.snapshot.current_config for entry in comparison.entries)
+    return tuple(dict.fromkeys(config.data.dataset for config in configs if config is not None))
 
 
 def rankable(comparison: Comparison, metric: str) -> bool:

@@ -199,7 +199,9 @@ class TuiaeApp(TerminalApp[str]):
             self.exit("")
             return
         answers = [("leave", "Leave it running"), ("stop", "Stop and save"), ("cancel", "Cancel")]
-        question = f"{clean(snapshot.id)} is {snapshot.status.state}."
+        others = self.session.others_live()
+        beside = f" {others} more {'run goes' if others == 1 else 'runs go'} on in any case." if others else ""
+        question = f"{clean(snapshot.id)} is {snapshot.status.state}.{beside}"
         self.push_screen(ChoiceDialog("quit", question, answers), self._quit)
 
     def _quit(self, answer: str | None) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import RunConfig, build_config, read_document, settings_of
+from tuiae.config import RunConfig, build_config, load_config, read_document, settings_of
 from tuiae.data.registry import EMBEDDED_SETS, DatasetInfo, list_datasets
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked, check
@@ -23,6 +24,7 @@ class Draft:
         self._presets = {preset.name: preset.path for preset in list_presets()}
         self._document: dict[str, Any] = {}
         self._source = ""
+        self._written: RunConfig | None = None
 
     @property
     def presets(self) -> list[str]:
@@ -37,17 +39,22 @@ class Draft:
         """
         document = read_document(self._presets[name])
         config = build_config(document, source=name)
-        self._document, self._source = document, name
+        self._document, self._source, self._written = document, name, config
         return config
 
     def take(self, config: RunConfig, path: Path) -> None:
-        """Begin anew from the config of a run, whose file lies at `path`."""
+        """Begin anew from the config in force of a run; its file at `path` says what it began with."""
         self._document, self._source = config.model_dump(mode="json"), str(path)
+        try:
+            self._written = load_config(path)
+        except TuiaeError:
+            self._written = config  # it was deleted meanwhile; the form still knows what it said
 
     def command(self, overrides: dict[str, Any]) -> str:
         """The `tuiae run` line that does the same without a screen."""
-        base = settings_of(build_config(self._document, source="preset"))
-        changed = [f"--set={key}={value}" for key, value in overrides.items() if value != base[key]]
+        wanted = settings_of(build_config(self._document, overrides, source="preset", asker=""))
+        base = settings_of(self._written) if self._written is not None else {}
+        changed = [f"--set={key}={_toml(value)}" for key, value in wanted.items() if value != base.get(key)]
         return shlex.join(["tuiae", "run", self._source, *changed])
 
     def save(self, overrides: dict[str, Any], name: str) -> Preset:
@@ -69,6 +76,11 @@ class Draft:
             return check(config, self._root, devices), ""
         except TuiaeError as error:
             return None, str(error).replace("\n", " · ")
+
+
+def _toml(value: Any) -> str:
+    """A value as `--set` takes it: words bare, lists and booleans as TOML writes them."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def readiness(checked: Checked) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,14 @@ class Session:
 
     def newest_live(self) -> Path | None:
         """A live run to come back to, if there is one among the newest."""
-        return next((run.root for run in list_runs(self.root)[:RECENT] if read_status(run).live), None)
+        return next(self._live(), None)
+
+    def others_live(self) -> int:
+        """How many of the newest runs train beside the open one."""
+        return sum(path != self.path for path in self._live())
+
+    def _live(self) -> Iterator[Path]:
+        return (run.root for run in list_runs(self.root)[:RECENT] if read_status(run).live)
 
     # Acting on it
 

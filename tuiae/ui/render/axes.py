@@ -31,9 +31,15 @@ def linear_ticks(limits: Limits, most: int, whole: bool = False) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
+LEAST_DECADES = 0.7
+
+
 def log_ticks(limits: Limits, most: int) -> list[float]:
     """Powers of ten inside the limits (base-10 logarithms), joined by 2 and 5 of each where there is room."""
     low, high = limits
+    if high - low < LEAST_DECADES:
+        # Too little of a decade for round powers: round values, where they lie.
+        return [math.log10(value) for value in linear_ticks((10**low, 10**high), most) if value > 0]
     decades = range(math.floor(low), math.ceil(high) + 1)
     for factors in ((1, 2, 5), (1, 3), (1,)):
         ticks = [math.log10(factor) + decade for decade in decades for factor in factors]

@@ -21,6 +21,7 @@ from tuiae.runs.checkpoints import all_checkpoints, pointed, read_moment
 from tuiae.runs.edits import EDITABLE, offered, propose, value_of
 from tuiae.runs.fork import fork_config
 from tuiae.runs.layout import RunPaths
+from tuiae.runs.reader import read_status
 from tuiae.ui.render.text import clean
 from tuiae.ui.widgets.form import Choice, NumberInput
 
@@ -106,10 +107,8 @@ class ForkDialog(ModalScreen[tuple[str, RunConfig] | None]):
         with Vertical(classes="dialog changes") as dialog:
             dialog.border_title = "fork"
             dialog.border_subtitle = "enter starts it, escape leaves it"
-            yield Label(
-                Content(f"A run of its own that goes on from a checkpoint of {clean(self._run.id, 60)}."),
-                classes="question",
-            )
+            question = f"A run of its own that goes on from a checkpoint of {clean(self._run.id, 60)}."
+            yield Label(Content(question + self._beside()), classes="question")
             yield Choice("checkpoint", self._offered())
             yield Label("with these settings, such as training.learning_rate=0.0001:", classes="settings")
             yield Input(f"name={self._name} ", id="fork-settings", compact=True, select_on_focus=False)
@@ -117,6 +116,9 @@ class ForkDialog(ModalScreen[tuple[str, RunConfig] | None]):
 
     def on_mount(self) -> None:
         self.query_one("#fork-settings").focus()
+
+    def _beside(self) -> str:
+        return " That one trains on beside it." if read_status(self._run).live else ""
 
     def _offered(self) -> list[tuple[str, str]]:
         """What to go on from; `last` and `best` are names, because a live run moves them."""

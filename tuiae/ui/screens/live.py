@@ -99,7 +99,7 @@ class LiveScreen(WatchingScreen, ActingScreen):
         """Put the open run's settings into the form."""
         snapshot = self.session.snapshot
         if snapshot is not None and snapshot.config is not None:
-            self._form.take(snapshot.config, RunPaths(snapshot.path).config)
+            self._form.take(snapshot.current_config or snapshot.config, RunPaths(snapshot.path).config)
 
     def action_copy_command(self) -> None:
         """Copy the line that starts the same without a screen."""
@@ -166,9 +166,12 @@ class LiveScreen(WatchingScreen, ActingScreen):
             self.session.launcher.preflight(checked.config)
 
     def show_cost(self, event: PreflightDone) -> None:
-        """Say what the dry run found."""
+        """Say what the dry run found, unless one has gone on to something else meanwhile."""
         self.message.forget_trouble()
         self._form.recheck()
+        checked = self._form.check_now()
+        if checked is None or checked.config != event.config or self.app.screen is not self:
+            return
         if event.problem is not None:
             self.message.complain(str(event.problem))
         elif event.cost is not None:

@@ -111,5 +111,7 @@ class ConfigPanel(ConfigForm):
             self.post_message(self.Verdict(event.problem, "bad"))
             return
         parameters = event.checked.parameters
-        self.border_subtitle = f"{count(parameters)} parameters" if parameters is not None else ""
+        self.border_subtitle = " · ".join(
+            [f"{count(parameters)} parameters"] * (parameters is not None) + ["pauses itself"] * self.auto_pause
+        )
         self.post_message(self.Verdict(*readiness(event.checked)))

@@ -92,8 +92,7 @@ class CurvesPanel(PlotMouse):
     def draw(self, width: int, height: int) -> Text:
         lines, limits = self.lines, x_limits(self.lines)
         if limits is None:
-            hidden = self.log_scale and any(line.left_out for line in lines)
-            return centred(NOT_POSITIVE if hidden else self._empty, width, height)
+            return centred(self._nothing(), width, height)
         if width <= 0 or height <= 0:
             return Text()
         head = 1 if height >= 3 else 0
@@ -110,6 +109,14 @@ class CurvesPanel(PlotMouse):
             return join_lines([line_legend(lines, width, ascii_only), *drawn])
         near = marks_near(plot, self._marks, place)
         return join_lines([readout(lines, place, width, self._x_label, near, self.log_scale, ascii_only), *drawn])
+
+    def _nothing(self) -> str:
+        """Why there is nothing to draw."""
+        if self.log_scale and any(line.left_out for line in self.lines):
+            return NOT_POSITIVE
+        if self.split and any(len(curve.x) for curve in self._curves):
+            return f"not measured on {self.split} images: t shows the others"
+        return self._empty
 
     # Keys
 

@@ -99,7 +99,7 @@ class ConfigForm(Vertical):
 
     def __init__(self, presets: Sequence[str], datasets: Sequence[DatasetInfo]) -> None:
         super().__init__(id="form")
-        self.border_title = "configure"
+        self.border_title = "configure the next run"
         self._presets = presets
         self._datasets = tuple(datasets)
         self._devices: tuple[str, ...] = ("auto", "cpu")
