@@ -166,6 +166,9 @@ class TuiaeApp(TerminalApp[str]):
 
     def action_show(self, mode: str) -> None:
         """One of the screens."""
+        shown = self.screen_stack[0]
+        if isinstance(shown, BaseScreen) and shown is not self.live:
+            shown.message.forget_trouble()  # it was about keys pressed before one went elsewhere
         self.switch_mode(mode)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:

@@ -29,7 +29,6 @@ from tuiae.ui.screens.labelling import Labelling
 from tuiae.ui.screens.removing import Removing
 from tuiae.ui.session import NothingToDoError, Session
 from tuiae.ui.widgets.line_table import LineTable
-from tuiae.ui.widgets.message import MessageLine
 from tuiae.ui.widgets.run_details import RunDetails
 from tuiae.ui.widgets.run_table import RunTable
 
@@ -73,8 +72,6 @@ class RunsScreen(Labelling, Removing):
             yield Input(placeholder=HELP, id="filter", compact=True)
 
     def on_screen_resume(self) -> None:
-        for line in self.query(MessageLine):
-            line.forget_trouble()  # it was about keys pressed before one went elsewhere
         self._feed.resume()
 
     def on_screen_suspend(self) -> None:
