@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench clean
+.PHONY: demo test thorough bench clean
 
 demo: .venv/.installed
 	$(BIN)/tuiae run presets/quickstart.toml
@@ -16,6 +16,9 @@ test: .venv/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+thorough: .venv/.installed-dev
+	$(BIN)/python -m pytest -m thorough
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m tests.benchmarks

@@ -86,6 +86,7 @@ def test_eval_measures_what_training_measured(shared_lab: Laboratory, classified
     assert document["classes"] == [str(digit) for digit in range(10)]
 
 
+@pytest.mark.thorough
 def test_eval_takes_other_weights_and_another_noise(shared_lab: Laboratory, finished: RunPaths) -> None:
     def loss(*arguments: str) -> float:
         return shared_lab("eval", finished.id, "--json", *arguments).document["metrics"]["test/loss"]

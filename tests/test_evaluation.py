@@ -263,6 +263,7 @@ def test_eval_of_a_classifier_lists_its_classes(shared_lab: Laboratory, classifi
     assert shared_lab("eval", classified.id, "--baseline", check=2).stderr.count("does not reconstruct") == 1
 
 
+@pytest.mark.thorough
 def test_the_error_grows_with_the_noise(shared_lab: Laboratory, finished: RunPaths, classified: RunPaths) -> None:
     sweep = ("--noise-kind", "salt-pepper", "--noise-levels", "0,0.2,0.5", "--json", "--device", "cpu")
     noise = shared_lab("eval", finished.id, *sweep).document["noise"]
@@ -276,6 +277,7 @@ def test_the_error_grows_with_the_noise(shared_lab: Laboratory, finished: RunPat
     assert levels[0]["metrics"]["accuracy"] > levels[2]["metrics"]["accuracy"]
 
 
+@pytest.mark.thorough
 def test_a_sweep_takes_the_run_s_noise_and_levels_of_its_own(shared_lab: Laboratory, finished: RunPaths) -> None:
     own = shared_lab("eval", finished.id, "--noise-levels", "0.1", "--json").document["noise"]
     assert (own["kind"], len(own["levels"])) == ("gaussian", 1)
@@ -336,6 +338,7 @@ def test_noise_that_cannot_be_is_refused_before_anything_is_loaded(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.thorough
 def test_without_the_libraries_of_the_extra_eval_says_what_it_leaves_out(
     shared_lab: Laboratory, finished: RunPaths, tmp_path: Path
 ) -> None:

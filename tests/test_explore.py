@@ -255,6 +255,7 @@ def test_a_projection_says_what_it_shows() -> None:
 # The command
 
 
+@pytest.mark.thorough
 def test_without_an_option_it_shows_what_the_run_has(
     shared_lab: Laboratory, finished: RunPaths, classified: RunPaths, planar: RunPaths, variational: RunPaths
 ) -> None:
@@ -315,6 +316,7 @@ def test_classes_name_their_first_images(shared_lab: Laboratory, planar: RunPath
     assert title == f"from test image {first[0]} (3) to test image {first[1]} (8)"
 
 
+@pytest.mark.thorough
 def test_wide_codes_are_mapped_by_principal_components_or_by_two_of_them(
     shared_lab: Laboratory, finished: RunPaths
 ) -> None:
@@ -348,6 +350,7 @@ def test_a_map_fills_a_terminal_and_stays_on_it(
     assert b"38;2;" in raw
 
 
+@pytest.mark.thorough
 def test_pictures_are_half_blocks_in_colour_and_characters_without(
     shared_lab: Laboratory, variational: RunPaths
 ) -> None:
@@ -365,6 +368,7 @@ def test_pictures_are_half_blocks_in_colour_and_characters_without(
     assert shared_lab("explore", variational.id, *everything, "--ascii").stdout.isascii()
 
 
+@pytest.mark.thorough
 def test_images_without_classes_are_points_without_names(lab: Laboratory) -> None:
     folder = lab.root / "pictures"
     folder.mkdir(parents=True)
