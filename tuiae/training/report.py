@@ -38,7 +38,7 @@ class Mailbox:
     def take(self) -> list[dict[str, Any]]:
         """The commands that have come since the last look."""
         ended = [{"command": "stop"}] if self._terminated() else []
-        if not ended and time.monotonic() < self._next_look:
+        if not ended and not self._kept and time.monotonic() < self._next_look:
             return []
         self._next_look = time.monotonic() + MAIL_SECONDS
         kept, self._kept = self._kept, []
