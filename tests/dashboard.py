@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -100,6 +102,15 @@ class Desk:
         await self.focus(name)
         await self.press("enter")
         await self.press(*("space" if key == " " else key for key in words), "enter")
+
+    async def kill_explorer(self) -> None:
+        """End the explorer, and the one that takes its place: a third is not started."""
+        explorer = self.app.session.explorer
+        first = explorer.pid
+        os.kill(first, signal.SIGKILL)
+        await self.until(lambda: explorer.pid not in (0, first) and not explorer.busy)
+        os.kill(explorer.pid, signal.SIGKILL)
+        await self.until(lambda: not explorer.pid)
 
     async def ready(self) -> None:
         """Wait until the form was checked and may start."""

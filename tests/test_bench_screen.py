@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 
 import numpy as np
 import pytest
@@ -328,16 +326,11 @@ async def test_a_drawing_stays_while_the_screen_is_covered_and_for_another_run_t
 async def test_an_explorer_that_dies_twice_is_told_and_asked_again(finished: RunPaths) -> None:
     async with open_desk(finished) as desk:
         await open_bench(desk)
-        explorer = desk.app.session.explorer
-        first = explorer.pid
-        os.kill(first, signal.SIGKILL)
-        await desk.until(lambda: explorer.pid not in (0, first) and not explorer.busy)
-        os.kill(explorer.pid, signal.SIGKILL)
-        await desk.until(lambda: not explorer.pid)
+        await desk.kill_explorer()
         await desk.press("t")
         await desk.shows("the explorer has ended twice", "ctrl+r")
         await desk.press("ctrl+r")
-        await desk.until(lambda: explorer.pid and not explorer.busy)
+        await desk.until(lambda: desk.app.session.explorer.pid and not desk.app.session.explorer.busy)
         await desk.press("t")
         await desk.until(lambda: "ended twice" not in desk.screen)
         await desk.shows("test image", "output")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -137,8 +138,12 @@ async def test_a_worker_that_dies_warming_up_is_replaced_by_a_cold_one(lab: Labo
 
 
 def workers() -> list[psutil.Process]:
-    found = psutil.Process().children()
-    return [child for child in found if child.is_running() and "--standby" in child.cmdline()]
+    """The warm ones; another child, of a test before, may end while it is looked at."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            found += [child] if "--standby" in child.cmdline() else []
+    return found
 
 
 # Leaving

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -316,16 +314,11 @@ async def test_new_checkpoints_of_a_training_show_as_they_come(lab: Laboratory, 
 async def test_an_explorer_that_dies_twice_is_told_and_enter_starts_it_again(vae: RunPaths) -> None:
     async with open_desk(vae) as desk:
         await open_latent(desk)
-        explorer = desk.app.session.explorer
-        first = explorer.pid
-        os.kill(first, signal.SIGKILL)
-        await desk.until(lambda: explorer.pid not in (0, first) and not explorer.busy)
-        os.kill(explorer.pid, signal.SIGKILL)
-        await desk.until(lambda: not explorer.pid)
+        await desk.kill_explorer()
         await desk.press("right")
         await desk.shows("the explorer has ended twice")
         await desk.press("enter")
-        await desk.until(lambda: explorer.pid and not explorer.busy)
+        await desk.until(lambda: desk.app.session.explorer.pid and not desk.app.session.explorer.busy)
         await desk.press("right")
         await desk.until(lambda: "ended twice" not in desk.screen)
 

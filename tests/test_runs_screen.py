@@ -154,6 +154,16 @@ async def test_typing_finds_and_escape_shows_all_again(runs: list[RunPaths]) -> 
         await desk.until(lambda: isinstance(desk.app.screen, LiveScreen))
 
 
+async def test_the_table_shows_alone_and_its_filter_stays(runs: list[RunPaths]) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("slash", *"dense", "enter", "z")
+        await desk.until(lambda: desk.app.screen.maximized is desk.table)
+        await desk.press("escape")
+        await desk.until(lambda: desk.app.screen.maximized is None)
+        assert desk.app.screen.query_one("#filter", Input).value == "dense"
+
+
 async def test_sorting_by_key_and_by_mouse(runs: list[RunPaths]) -> None:
     async with open_desk(size=(200, 60)) as desk:
         await listed(desk)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -179,7 +180,8 @@ def ended_processes() -> Iterator[list[subprocess.Popen[bytes]]]:
     yield started
     for process in started:
         for child in psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []:
-            child.kill()
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
         process.kill()
         process.wait()
 

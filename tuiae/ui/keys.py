@@ -97,6 +97,7 @@ RUNS = (
     Key("R", "resume", "", "go on with it"),
     Key("f", "fork", "", "fork it, with changes"),
     Key("y", "copy", "", "copy its command"),
+    *(key for key in LIVE if key.action == "zoom"),
     Key("escape", "back", "Back", "show all; back to the open run"),
 )
 LATENT = (

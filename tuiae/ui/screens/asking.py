@@ -28,6 +28,21 @@ class Asking(Protocol):
     def forget(self) -> None:
         """Another run is to be asked about."""
 
+    def try_again(self) -> None:
+        """Start an explorer that went away, and forget what it was asked."""
+
+
+class Answers(Protocol):
+    """Where such a screen shows what it hears."""
+
+    ascii_only: bool
+
+    def explain(self, message: str) -> None:
+        """Why there is nothing to see yet."""
+
+    def clear(self, message: str) -> None:
+        """Forget what was shown of a run, and say why there is nothing."""
+
 
 class AskingScreen(ActingScreen):
     """Opens the run in the explorer when the screen shows, and again when there is another checkpoint."""
@@ -39,15 +54,18 @@ class AskingScreen(ActingScreen):
     _seen: tuple[int, ...] | None = None
     _later: Timer | None = None
 
-    # What a screen has to say
+    @property
+    def view(self) -> Answers:
+        """The body."""
+        raise NotImplementedError
 
     def explain(self, message: str) -> None:
         """Why there is nothing to see yet."""
-        raise NotImplementedError
+        self.view.explain(message)
 
     def clear(self, message: str) -> None:
         """Forget what was shown of a run, and say why there is nothing."""
-        raise NotImplementedError
+        self.view.clear(message)
 
     def replied(self, reply: Reply) -> None:
         """A question of this screen was answered, or cannot be."""
@@ -96,3 +114,14 @@ class AskingScreen(ActingScreen):
             self.explain(f"{told.text}…")
         elif told.slot.startswith(self.SLOT):
             self.replied(told)
+
+    # Keys
+
+    def action_again(self) -> None:
+        """Start an explorer that went away, and ask everything again."""
+        self.inquiry.try_again()
+        self.refresh_weights()
+
+    def action_pictures(self) -> None:
+        """Half-block cells, or ASCII."""
+        self.view.ascii_only = not self.view.ascii_only

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.events import ScreenResume
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Static
 
 from tuiae.errors import TuiaeError
@@ -19,8 +20,16 @@ from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.render.status import title_line
 from tuiae.ui.session import NothingToDoError, Session
 from tuiae.ui.widgets.key_line import KeyLine
+from tuiae.ui.widgets.line_table import LineTable
+from tuiae.ui.widgets.log import LogPanel
 from tuiae.ui.widgets.message import MessageLine
+from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.tables import TablePanel
 from tuiae.ui.widgets.tabs import ScreenTabs, room
+from tuiae.ui.widgets.views import ViewBar, Views
+
+PANELS = (Panel, LogPanel, LineTable, TablePanel)
+"""What one can look at alone."""
 
 
 class BaseScreen(Screen[None]):
@@ -29,6 +38,8 @@ class BaseScreen(Screen[None]):
     MODE = ""
     NAME = ""
     """What the title says of it while no run is open."""
+    HOME = "live"
+    """The screen that one goes back to."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -67,6 +78,36 @@ class BaseScreen(Screen[None]):
     def message(self) -> MessageLine:
         """The line above the keys."""
         return self.query_one(MessageLine)
+
+    @property
+    def main_panel(self) -> Widget:
+        """What shows alone when no panel has the focus."""
+        return self.query_one(Views).main_panel
+
+    def action_next_view(self) -> None:
+        """The next panel, where there is no room for all; its keys work at once."""
+        views = self.query_one(Views)
+        views.next_view()
+        if views.query_one(ViewBar).display:
+            self.call_after_refresh(lambda: self.main_panel.focus())
+
+    def action_zoom(self) -> None:
+        """The focused panel on the whole screen, or everything again."""
+        if self.maximized is not None:
+            self.minimize()
+            return
+        focused = self.focused
+        panel = focused if isinstance(focused, PANELS) and focused.region.area else self.main_panel
+        # Else the focus ends in a hidden field, which then takes the digits that are keys.
+        panel.focus()
+        self.maximize(panel)
+
+    def action_back(self) -> None:
+        """Everything again, when one panel is alone on the screen; else the screen before."""
+        if self.maximized is not None:
+            self.minimize()
+        else:
+            self.app.switch_mode(self.HOME)
 
     def attempt(self, action: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
         """Do something that can fail, and say why it did; whether it was done."""

@@ -22,7 +22,6 @@ from tuiae.ui.screens.asking import AskingScreen
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.bench_view import BenchView
 from tuiae.ui.widgets.canvas import CanvasPanel
-from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.slider import Slider
 from tuiae.ui.widgets.strip import StripPanel
 
@@ -67,12 +66,13 @@ class BenchScreen(AskingScreen):
     def view(self) -> BenchView:
         return self.query_one(BenchView)
 
-    def explain(self, message: str) -> None:
-        self.view.explain(message)
+    @property
+    def main_panel(self) -> CanvasPanel:
+        return self.view.canvas
 
     def clear(self, message: str) -> None:
         self._strip = None
-        self.view.clear(message)
+        super().clear(message)
 
     def run_opened(self) -> None:
         if self._cell_of != self.session.path:
@@ -261,34 +261,3 @@ class BenchScreen(AskingScreen):
         """The worst images again, after those of a confusion cell."""
         self.inquiry.cell = None
         self.inquiry.strip()
-
-    def action_again(self) -> None:
-        """Start an explorer that went away, and ask everything again."""
-        self.inquiry.try_again()
-        self.refresh_weights()
-
-    # The screen
-
-    def action_next_view(self) -> None:
-        """The next panel beside the canvas, where there is no room for all."""
-        self.view.side.next_view()
-
-    def action_zoom(self) -> None:
-        """The focused panel on the whole screen, or everything again."""
-        if self.maximized is not None:
-            self.minimize()
-        else:
-            panel = self.focused if isinstance(self.focused, Panel) else self.view.canvas
-            panel.focus()
-            self.maximize(panel)
-
-    def action_pictures(self) -> None:
-        """Half-block cells, or ASCII."""
-        self.view.ascii_only = not self.view.ascii_only
-
-    def action_back(self) -> None:
-        """One panel alone first, then the open run."""
-        if self.maximized is not None:
-            self.minimize()
-        else:
-            self.app.switch_mode("live")

@@ -17,8 +17,6 @@ from tuiae.ui.render.compare import compare_title, group_key
 from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.compare_view import CompareView
-from tuiae.ui.widgets.panel import Panel
-from tuiae.ui.widgets.tables import TablePanel
 from tuiae.ui.widgets.tabs import room
 
 
@@ -27,6 +25,7 @@ class CompareScreen(BaseScreen):
 
     MODE = "compare"
     NAME = "compare"
+    HOME = "runs"
     BINDINGS = [key.binding for key in COMPARE]
     AUTO_FOCUS = "#values"
 
@@ -102,30 +101,6 @@ class CompareScreen(BaseScreen):
         """Another smoothing or axis on all curves."""
         self.query_one(CompareView).cycle_look(name)
 
-    def action_next_view(self) -> None:
-        """The next part, where there is no room for all."""
-        view = self.query_one(CompareView)
-        view.next_view()
-        # Once it is there, so that the arrow keys scroll what one looks at.
-        self.call_after_refresh(lambda: view.main_panel.focus())
-
-    def action_zoom(self) -> None:
-        """The focused panel on the whole screen, or everything again."""
-        if self.maximized is not None:
-            self.minimize()
-        else:
-            shown = isinstance(self.focused, (Panel, TablePanel)) and self.focused.region.area
-            panel = self.focused if shown and self.focused is not None else self.query_one(CompareView).main_panel
-            panel.focus()
-            self.maximize(panel)
-
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""
         self.query_one(CompareView).toggle_pictures()
-
-    def action_back(self) -> None:
-        """Back to the list, unless one panel is alone on the screen."""
-        if self.maximized is not None:
-            self.minimize()
-        else:
-            self.app.switch_mode("runs")

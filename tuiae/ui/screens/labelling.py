@@ -10,16 +10,13 @@ from tuiae.errors import TuiaeError
 from tuiae.runs.labels import Label, check_label, read_label, relabel, write_label
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.listing import RunRow
-from tuiae.ui.list_feed import ListFeed
 from tuiae.ui.render.text import clean
 from tuiae.ui.screens.ask import LineDialog, NoteDialog
-from tuiae.ui.screens.base import BaseScreen
+from tuiae.ui.screens.listing import ListingScreen
 
 
-class Labelling(BaseScreen):
+class Labelling(ListingScreen):
     """A screen that labels the runs that are meant."""
-
-    _feed: ListFeed
 
     @property
     def meant(self) -> tuple[RunRow, ...]:

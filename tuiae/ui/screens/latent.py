@@ -19,7 +19,6 @@ from tuiae.ui.screens.scrubbing import ScrubbingScreen
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.code_map import CodeMapPanel
 from tuiae.ui.widgets.latent_view import LatentView
-from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.timeline import TimelineBar
 
 STEPS = 8  # images from one marked point to another
@@ -51,11 +50,9 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
     def view(self) -> LatentView:
         return self.query_one(LatentView)
 
-    def explain(self, message: str) -> None:
-        self.view.explain(message)
-
-    def clear(self, message: str) -> None:
-        self.view.clear(message)
+    @property
+    def main_panel(self) -> CodeMapPanel:
+        return self.view.map
 
     # The open run
 
@@ -192,39 +189,13 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
         name = self.view.map.next_class()
         self.message.say(f"{clean(name)} alone; c the next" if name else HINT, "quiet")
 
-    def action_again(self) -> None:
-        """Start an explorer that went away, and look again."""
-        self.inquiry.try_again()
-        self.refresh_weights()
-
-    # The screen
-
-    def action_next_view(self) -> None:
-        """The next panel beside the map, where there is no room for all."""
-        self.view.side.next_view()
-
-    def action_zoom(self) -> None:
-        """The focused panel on the whole screen, or everything again."""
-        if self.maximized is not None:
-            self.minimize()
-        else:
-            panel = self.focused if isinstance(self.focused, Panel) else self.view.map
-            panel.focus()
-            self.maximize(panel)
-
-    def action_pictures(self) -> None:
-        """Half-block cells, or ASCII."""
-        self.view.ascii_only = not self.view.ascii_only
-
     def action_back(self) -> None:
         """Step by step: one panel alone, then the newest codes, then without what was asked for beside the map, then
         the open run."""
-        if self.maximized is not None:
-            self.minimize()
-        elif self.view.looks_back:
+        if self.maximized is None and self.view.looks_back:
             self.timeline.go(None)
-        elif self.view.side.has_class("-more-asked"):
+        elif self.maximized is None and self.view.side.has_class("-more-asked"):
             self.inquiry.drop_extra()
             self.view.side.offer_more(False)
         else:
-            self.app.switch_mode("live")
+            super().action_back()

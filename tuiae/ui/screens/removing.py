@@ -12,10 +12,9 @@ from tuiae.errors import TuiaeError
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.listing import RunRow
 from tuiae.runs.removal import check_removable, delete_run, size_of
-from tuiae.ui.list_feed import ListFeed
 from tuiae.ui.render.text import clean, megabytes
-from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.dialogs import ChoiceDialog
+from tuiae.ui.screens.listing import ListingScreen
 
 NAMED = 6  # runs that the question names one by one
 
@@ -36,10 +35,8 @@ class Deleted(Message):
         self.count, self.problem = count, problem
 
 
-class Removing(BaseScreen):
+class Removing(ListingScreen):
     """A screen that deletes the runs that are meant."""
-
-    _feed: ListFeed
 
     @property
     def meant(self) -> tuple[RunRow, ...]:

@@ -71,15 +71,6 @@ class RunsScreen(Labelling, Removing):
             yield Static("reading the runs…", id="empty")
             yield Input(placeholder=HELP, id="filter", compact=True)
 
-    def on_screen_resume(self) -> None:
-        self._feed.resume()
-
-    def on_screen_suspend(self) -> None:
-        self._feed.pause()
-
-    def on_unmount(self) -> None:
-        self._feed.close()
-
     @property
     def table(self) -> RunTable:
         return self.query_one(RunTable)
@@ -165,15 +156,19 @@ class RunsScreen(Labelling, Removing):
         self.query_one("#filter").display = bool(self.query_one("#filter", Input).value.strip())
         self.table.focus()
 
+    @property
+    def main_panel(self) -> RunTable:
+        return self.table
+
     def action_back(self) -> None:
         """Show all again; with nothing left out, back to the open run."""
         field = self.query_one("#filter", Input)
-        if field.display:
+        if field.display and self.maximized is None:
             field.value = ""
             field.display = False
             self.table.focus()
         else:
-            self.app.switch_mode("live")
+            super().action_back()
 
     def action_sort(self) -> None:
         """Sort by the next column."""

@@ -5,10 +5,7 @@ from __future__ import annotations
 from tuiae.ui.screens.scrubbing import ScrubbingScreen
 from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.images import ImagesPanel
-from tuiae.ui.widgets.log import LogPanel
-from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.run_view import RunView
-from tuiae.ui.widgets.views import ViewBar
 
 
 class WatchingScreen(ScrubbingScreen):
@@ -17,12 +14,6 @@ class WatchingScreen(ScrubbingScreen):
     @property
     def _view(self) -> RunView:
         return self.query_one(RunView)
-
-    def action_next_view(self) -> None:
-        """The next panel, where there is no room for all; its keys work at once."""
-        self._view.next_view()
-        if self.query_one(ViewBar).display:
-            self.call_after_refresh(lambda: self._view.main_panel.focus())
 
     def action_next_metric(self) -> None:
         """Another metric beside the loss."""
@@ -40,16 +31,6 @@ class WatchingScreen(ScrubbingScreen):
         """The confusion matrix in counts, or in shares of each true class."""
         confusion = self.query_one(ConfusionPanel)
         confusion.shares = not confusion.shares
-
-    def action_zoom(self) -> None:
-        """The focused panel on the whole screen, or everything again."""
-        if self.maximized is not None:
-            self.minimize()
-        else:
-            panel = self.focused if isinstance(self.focused, (Panel, LogPanel)) else self._view.main_panel
-            # Else the focus ends in a hidden field, which then takes the digits that are keys.
-            panel.focus()
-            self.maximize(panel)
 
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""

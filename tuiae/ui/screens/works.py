@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -16,8 +15,8 @@ from tuiae.studies.works import find_work, list_works
 from tuiae.ui.keys import WORKS
 from tuiae.ui.list_feed import ListFeed
 from tuiae.ui.render.works import expected_words
-from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.dialogs import ChoiceDialog
+from tuiae.ui.screens.listing import ListingScreen
 from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.session import NothingToDoError, Session
 from tuiae.ui.widgets.line_table import LineTable
@@ -56,7 +55,7 @@ class _Look:
         return WorksRead(states)
 
 
-class WorksScreen(BaseScreen):
+class WorksScreen(ListingScreen):
     """Works, claims, verdicts; a work runs as a process of its own, which leaving the dashboard does not end."""
 
     MODE = "works"
@@ -74,15 +73,6 @@ class WorksScreen(BaseScreen):
 
     def on_mount(self) -> None:
         self.message.say("reading the works…", "quiet")
-
-    def on_screen_resume(self) -> None:
-        self._feed.resume()
-
-    def on_screen_suspend(self) -> None:
-        self._feed.pause()
-
-    def on_unmount(self) -> None:
-        self._feed.close()
 
     @property
     def view(self) -> WorkView:
@@ -173,23 +163,3 @@ class WorksScreen(BaseScreen):
             raise NothingToDoError(f"{state.name} is not running")
         self.message.insist(f"{state.name} saves and stops; r goes on with it", "caution")
         self._feed.hurry()
-
-    def action_next_view(self) -> None:
-        """The next part, where there is no room for all."""
-        view: Any = self.view
-        view.next_view()
-        self.call_after_refresh(lambda: view.main_panel.focus())
-
-    def action_zoom(self) -> None:
-        """The focused panel on the whole screen, or everything again."""
-        if self.maximized is not None:
-            self.minimize()
-        elif self.focused is not None:
-            self.maximize(self.focused)
-
-    def action_back(self) -> None:
-        """Back to the open run, unless one panel is alone on the screen."""
-        if self.maximized is not None:
-            self.minimize()
-        else:
-            self.app.switch_mode("live")
