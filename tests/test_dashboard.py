@@ -61,6 +61,28 @@ async def test_a_run_dialogs_and_the_list_survive_every_size(lab: Laboratory) ->
     played.writer.close("finished")
 
 
+async def test_a_screen_that_was_shown_before_is_painted_at_once() -> None:
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.until(lambda: isinstance(desk.app.screen, RunsScreen) and not desk.app._batch_count)
+        desk.app.switch_mode("live")
+        assert not desk.app._batch_count  # else nothing is painted for as long as it is above 0
+
+
+async def test_one_panel_alone_and_back_draws_no_other_anew() -> None:
+    async with open_desk() as desk:
+        screen, drawn = desk.app.screen, desk.app.screen.query_one("#status")._styles_cache._cache
+        await desk.until(lambda: drawn)
+        before = dict(drawn)
+        await desk.press("z")
+        await desk.until(lambda: screen.maximized is not None)
+        assert screen.has_class("-maximized-view")
+        await desk.press("z")
+        await desk.until(lambda: screen.maximized is None)
+        assert not screen.has_class("-maximized-view")
+        assert all(drawn[line] is strip for line, strip in before.items())
+
+
 async def test_the_runs_directory_may_be_empty_or_missing() -> None:
     async with open_desk() as desk:
         assert "none open" in desk.panel("status")

@@ -49,6 +49,16 @@ class BaseScreen(Screen[None]):
         # Textual styles a whole screen anew each time it shows, although only another theme would change anything.
         event.refresh_styles = self._css_update_count != self.app._css_update_count
 
+    def _watch_maximized(self, before: Widget | None, now: Widget | None) -> None:
+        # Textual styles each widget of the screen anew, which takes a tenth of a second beside a training; this class
+        # means something to the screen itself and to the widget alone.
+        self.set_class(now is not None, "-maximized-view", update=False)
+        self.app.stylesheet.update_nodes([self])
+        if before is not None:
+            before.remove_class("-maximized")
+        if now is not None:
+            now.add_class("-maximized")
+
     def compose(self) -> ComposeResult:
         self._prepare(*self.app.size)
         with Horizontal(id="head"):

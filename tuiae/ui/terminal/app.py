@@ -15,6 +15,7 @@ from textual.color import Color
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.widget import AwaitMount
 
 from tuiae.ui.settings import Settings, load_settings, save_settings, settings_file
 from tuiae.ui.terminal.filters import filters_for
@@ -39,6 +40,7 @@ class TerminalApp(App[Result], Generic[Result]):
         self.terminal_mode = mode
         self._wire = Wire()
         self._settings_file = settings or settings_file()
+        self._comes_back = False
         self._line_filters: tuple[Theme, Sequence[LineFilter]] | None = None
         for ours in (DARK, LIGHT):
             self.register_theme(ours)
@@ -85,6 +87,16 @@ class TerminalApp(App[Result], Generic[Result]):
         self.theme = LIGHT.name if self.current_theme.dark else DARK.name
 
     # What is sent
+
+    def switch_mode(self, mode: str) -> AwaitMount:
+        self._comes_back = mode in self._screen_stacks
+        return super().switch_mode(mode)
+
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Textual's, which keeps the old screen for as long when the mode changes; a screen that has been shown before
+        is ready at once."""
+        if not self._comes_back:
+            super().delay_update(delay)
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         if isinstance(renderable, CompositorUpdate) and self._writes:
