@@ -212,6 +212,19 @@ class Terminal:
                 return self._chunks[before][0] - sent
         raise AssertionError(self._complaint(f"no output within {deadline:g} s of {keys!r}"))
 
+    def latency_to(self, keys: str, look: Callable[[Screen], object], deadline: float = 5.0) -> float:
+        """Send keys and return the seconds to the output that changes what `look` sees of the screen."""
+        self.lines()
+        before = look(self._screen)
+        sent = self.send(keys)
+        while time.monotonic() < sent + deadline:
+            while (arrived := self._draw_next()) is not None:
+                if look(self._screen) != before:
+                    return arrived - sent
+            with self._arrival:
+                self._arrival.wait_for(lambda: self._drawn < len(self._chunks), POLL_SECONDS)
+        raise AssertionError(self._complaint(f"nothing of it changed within {deadline:g} s of {keys!r}"))
+
     def exit_code(self, deadline: float = 60.0) -> int:
         """Wait for the program's end; a signal that ended it counts as its negative number.
 

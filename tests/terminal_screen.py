@@ -58,6 +58,12 @@ class Screen(pyte.Screen):
         """What it shows, without trailing blanks."""
         return [row.rstrip() for row in self.display]
 
+    def colours(self, region: tuple[int, int, int, int]) -> list[tuple[str, str]]:
+        """Foreground and background of the cells from (left, top) to (right, bottom), both within."""
+        left, top, right, bottom = region
+        cells = (self.buffer[y][x] for y in range(top, bottom + 1) for x in range(left, right + 1))
+        return [(cell.fg, cell.bg) for cell in cells]
+
     def set_mode(self, *modes: int, **options: Any) -> None:
         if options.get("private") and ALTERNATE_SCREEN in modes and self._main is None:
             self.save_cursor()

@@ -143,7 +143,7 @@ async def test_images_noise_and_the_worst_are_chosen_by_keys_and_mouse(finished:
         label = int(load(finished, device="cpu").labels("test", [17])[0])
         await desk.shows(f"test image 17 · {label}")
         await desk.press("slash", "escape", "r")
-        await desk.until(lambda: "test image 17" not in desk.screen)
+        await desk.until(lambda: "test image 17 ·" not in desk.screen)
         await turn_noise(desk)
         await take_worst(desk)
 

@@ -18,7 +18,18 @@ from tests.benchmarks.bench import Bench, describe_machine, import_real_data, re
 from tuiae.runs.process import worker_environment
 
 # Those that start processes come first: training brings torch and its threads into this one.
-SUBJECTS = ("startup", "first_point", "many_runs", "memory", "history", "attached", "traffic", "keys", "training")
+SUBJECTS = (
+    "startup",
+    "first_point",
+    "many_runs",
+    "memory",
+    "history",
+    "attached",
+    "traffic",
+    "keys",
+    "answers",
+    "training",
+)
 
 
 def main() -> int:

@@ -27,6 +27,8 @@ def show_dashboard(run: Path | None, colors: str, ascii_only: bool, theme: str, 
         )
     # Milliseconds that Textual waits for what may follow an Escape; its 100 are felt. tmux and Vim wait 10 to 50.
     os.environ.setdefault("ESCDELAY", "40")
+    # Paints a second at most. What comes just after one, as the answer to a key does, waits for the next.
+    os.environ.setdefault("TEXTUAL_FPS", "120")
     mode = choose_mode(colors, ascii_only, os.environ)
     if graphics:
         from tuiae.ui.terminal.graphics import with_graphics

@@ -77,7 +77,8 @@ class CompareScreen(BaseScreen):
         if comparison is None:
             return
         note = self.query_one(CompareView).show(comparison, self._metric)
-        self.query_one("#title", Static).update(compare_title(comparison, self._metric, room(self.size.width)))
+        title = compare_title(comparison, self._metric, room(self.size.width))
+        self.query_one("#title", Static).update(title, layout=False)
         said = [note, *cautions(comparison, self._metric), group_key(comparison)]
         self.message.say(" · ".join(words for words in said if words), "quiet")
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 from textual import events
-from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 
@@ -18,7 +17,7 @@ from tuiae.ui.render.canvas import draw_canvas, lay_out_canvas
 from tuiae.ui.render.text import centred, clean, in_mode
 from tuiae.ui.sketch import BRUSHES, Sketch, Spot
 from tuiae.ui.terminal.mode import Pictures
-from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.panel import PicturePanel
 
 MOST_UNDONE = 100
 CHANGES: dict[str, Callable[[Sketch], Sketch]] = {
@@ -30,11 +29,10 @@ CHANGES: dict[str, Callable[[Sketch], Sketch]] = {
 _ERASER_BUTTON = 3
 
 
-class CanvasPanel(Panel):
+class CanvasPanel(PicturePanel):
     """Draws with the mouse, and with a pen that the arrows move while it has the focus."""
 
     BINDINGS = [key.binding for key in CANVAS]
-    ALLOW_SELECT = False  # a mouse that is dragged means something else here
 
     mode: reactive[Pictures] = reactive("blocks")
 
@@ -118,9 +116,7 @@ class CanvasPanel(Panel):
         if rows is None:
             self.changed()
         else:
-            self._drawn = {}
-            width, height = self.content_size
-            self.refresh(*(Region(0, row, width, 1) for row in rows if 0 <= row < height))
+            self.changed_at(rows)
         self.post_message(self.Drawn())
 
     def _line(self, start: Spot, end: Spot, erase: bool) -> None:

@@ -10,19 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 from textual import events
-from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 
 from tuiae.ui.render.code_map import Cell, Limits, MapLayout, lay_out_map, map_limits, usable_points, with_room_for
 from tuiae.ui.render.map_view import MapView, Point, draw_view, middle
 from tuiae.ui.render.text import clean, paragraph
-from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.panel import PicturePanel
 
 LEGEND_PART = 8  # lines of the map for one of the legend: here the map is what one looks at
 
 
-class CodeMapPanel(Panel):
+class CodeMapPanel(PicturePanel):
     """Codes of test images on a plane; the cursor is moved by `move` and by the mouse."""
 
     ascii_only: reactive[bool] = reactive(False)
@@ -130,11 +129,10 @@ class CodeMapPanel(Panel):
 
     def _redraw(self, shown: MapLayout, cells: Sequence[Cell | None]) -> None:
         """Paint only the lines that a move of the cursor changed: a whole map is some 20 kB over SSH."""
-        self._drawn = {}
         rows = {cell[0] for cell in cells if cell is not None}
         if shown.axed:
             rows.add(shown.rows)
-        self.refresh(*(Region(0, row, self.content_size.width, 1) for row in sorted(rows)))
+        self.changed_at(rows)
 
     def zoom(self, steps: int) -> None:
         """Nearer to the cursor, or farther away."""

@@ -13,10 +13,10 @@ from textual.reactive import reactive
 from tuiae.ui.keys import CONFUSION
 from tuiae.ui.render.confusion import EMPTY, Cell, Counts, draw_confusion, drawable, known_names, place
 from tuiae.ui.render.text import centred
-from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.panel import PicturePanel
 
 
-class ConfusionPanel(Panel):
+class ConfusionPanel(PicturePanel):
     """The confusion matrix of a classifier."""
 
     BINDINGS = [key.binding for key in CONFUSION]

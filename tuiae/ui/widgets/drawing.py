@@ -9,13 +9,13 @@ from textual.reactive import reactive
 
 from tuiae.ui.render.text import clean, in_mode, paragraph
 from tuiae.ui.terminal.mode import Pictures
-from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.panel import PicturePanel
 
 Drawing = Callable[[int, int, str], Text]
 """(width, height, mode) -> at most so many cells; mode is what pictures are made of."""
 
 
-class DrawingPanel(Panel):
+class DrawingPanel(PicturePanel):
     """Draws what it was shown last."""
 
     mode: reactive[Pictures] = reactive("blocks")

@@ -14,11 +14,11 @@ from tuiae.ui.render.grid import ROOMY, ImageRow, drawable, fit, image_grid
 from tuiae.ui.render.sheet import image_sheet
 from tuiae.ui.render.text import centred, clean
 from tuiae.ui.terminal.mode import Pictures
-from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.panel import PicturePanel
 from tuiae.ui.widgets.sheet import sheet_widget, show_sheet
 
 
-class ImagesPanel(Panel):
+class ImagesPanel(PicturePanel):
     """A grid of pictures, one kind a row."""
 
     mode: reactive[Pictures] = reactive("blocks")

@@ -14,11 +14,16 @@ class MessageLine(Static):
     def __init__(self) -> None:
         super().__init__(id="message")
         self._trouble = False
+        self._said = ("", "")
 
     def say(self, text: str, kind: str) -> None:
         """Say something: `good`, `caution`, `bad` or `quiet`."""
+        if (text, kind) == self._said:
+            return
+        self._said = (text, kind)
         self.set_classes(f"-{kind}")
-        self.update(Content(clean(text)))
+        # Only what is bad may take a second line.
+        self.update(Content(clean(text)), layout=kind == "bad")
 
     def hint(self, text: str, kind: str) -> None:
         """Say something, unless there is trouble to read."""

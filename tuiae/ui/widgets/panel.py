@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.style import Style
 from rich.text import Text
 from textual.content import Content
+from textual.geometry import Region
 from textual.reactive import reactive
+from textual.strip import Strip
 from textual.widget import Widget
 
+from tuiae.ui.render.lines import Line, lines_of
 from tuiae.ui.render.text import clean
 from tuiae.ui.terminal.mode import TerminalMode, mode_of
 
@@ -36,7 +43,6 @@ class Panel(Widget, can_focus=True):
 
     def __init__(self, title: str = "", *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
-        self._drawn: dict[tuple[int, ...], Content] = {}
         self.set_title(title)
 
     @property
@@ -60,13 +66,66 @@ class Panel(Widget, can_focus=True):
         raise NotImplementedError
 
     def render(self) -> Content:
-        """The drawing of this version and size, from before if there is one; two sizes are kept, as `z` goes back."""
-        key = (self.version, *self.content_size)
-        if key not in self._drawn:
-            before = [(old, drawn) for old, drawn in self._drawn.items() if old[0] == self.version]
-            self._drawn = dict(before[-1:]) | {key: Content.from_rich_text(self.draw(*self.content_size))}
-        return self._drawn[key]
+        return Content.from_rich_text(self.draw(*self.content_size))
 
     def changed(self) -> None:
         """Draw again at the next paint."""
         self.version += 1
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """The lines of one version of a panel, on one ground."""
+
+    version: tuple[int, int]
+    ground: Style
+    lines: Sequence[Line]
+    strips: Mapping[Line, Strip]
+
+
+class PicturePanel(Panel):
+    """A panel of curves or pictures: of a new drawing it makes only the lines that are not as they were.
+
+    Textual makes all lines of what `render` returns, with the place of each cell for the sake of a selection. In return
+    nothing in here can be selected.
+    """
+
+    ALLOW_SELECT = False
+
+    def __init__(self, title: str = "", *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(title, id=id, classes=classes)
+        self._edition = 0
+        self._drawings: dict[tuple[int, int], _Drawing] = {}
+        self._ground = Style()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._ground = self.rich_style  # Textual works it out at each look
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the drawing of this version and size; two sizes are kept, as `z` goes back."""
+        width, height = self.content_size
+        version, ground = (self.version, self._edition), self._ground
+        drawing = self._drawings.get((width, height))
+        if drawing is None or (drawing.version, drawing.ground) != (version, ground):
+            drawing = self._make(version, ground, drawing)
+            others = [(size, other) for size, other in self._drawings.items() if size != (width, height)]
+            self._drawings = dict(others[-1:]) | {(width, height): drawing}
+        if y >= len(drawing.lines):
+            return Strip.blank(width, ground)
+        return drawing.strips[drawing.lines[y]]
+
+    def _make(self, version: tuple[int, int], ground: Style, before: _Drawing | None) -> _Drawing:
+        lines = lines_of(self.draw(*self.content_size))
+        known = before.strips if before is not None and before.ground == ground else {}
+        return _Drawing(version, ground, lines, {line: known.get(line) or self._strip(line, ground) for line in lines})
+
+    def _strip(self, line: Line, ground: Style) -> Strip:
+        text = line.text
+        return Strip(text.render(self.app.console), text.cell_len).apply_style(ground)
+
+    def changed_at(self, rows: Iterable[int]) -> None:
+        """Draw again, and paint these lines alone at the next paint."""
+        self._edition += 1
+        width, height = self.content_size
+        self.refresh(*(Region(0, row, width, 1) for row in rows if 0 <= row < height))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from textual import events
 
 from tuiae.ui.render.curve_view import Frame
-from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.panel import PicturePanel
 
 
-class PlotMouse(Panel):
+class PlotMouse(PicturePanel):
     """A panel whose drawing has a frame of points; what the mouse does there, its methods are told as places on x."""
 
     def frame(self) -> Frame | None:

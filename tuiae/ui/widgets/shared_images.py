@@ -8,10 +8,10 @@ from textual.reactive import reactive
 from tuiae.studies.shared_images import SharedImages
 from tuiae.ui.render.compare_images import shared_grid
 from tuiae.ui.terminal.mode import Pictures
-from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.panel import PicturePanel
 
 
-class SharedImagesPanel(Panel):
+class SharedImagesPanel(PicturePanel):
     """The inputs once, then what each network made of them."""
 
     mode: reactive[Pictures] = reactive("blocks")

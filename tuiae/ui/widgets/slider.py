@@ -11,14 +11,13 @@ from textual.reactive import reactive
 
 from tuiae.ui.keys import SLIDER
 from tuiae.ui.render.slider import draw_slider, share_at
-from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.panel import PicturePanel
 
 
-class Slider(Panel):
+class Slider(PicturePanel):
     """A number from `low` to `high`; who uses it takes `Moved` and shows what became of it."""
 
     BINDINGS = [key.binding for key in SLIDER]
-    ALLOW_SELECT = False  # a mouse that is dragged means something else here
 
     ascii_only: reactive[bool] = reactive(False)
 

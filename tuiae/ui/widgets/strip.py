@@ -13,14 +13,13 @@ from tuiae.ui.keys import STRIP
 from tuiae.ui.render.strip import draw_strip, lay_out_strip
 from tuiae.ui.render.text import centred, clean, in_mode
 from tuiae.ui.terminal.mode import Pictures
-from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.panel import PicturePanel
 
 
-class StripPanel(Panel):
+class StripPanel(PicturePanel):
     """Pictures and two words for each; Enter or a click takes one."""
 
     BINDINGS = [key.binding for key in STRIP]
-    ALLOW_SELECT = False  # a mouse that is dragged means something else here
 
     mode: reactive[Pictures] = reactive("blocks")
     cursor: reactive[int] = reactive(0)

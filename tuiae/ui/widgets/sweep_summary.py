@@ -7,10 +7,10 @@ from rich.text import Text
 from tuiae.studies.compare import Comparison
 from tuiae.studies.sweep_summary import SweepSummary, sweep_summaries, without_summary
 from tuiae.ui.render.sweep_summary import draw_nothing, draw_summary, summary_notes
-from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.panel import PicturePanel
 
 
-class SweepPanel(Panel):
+class SweepPanel(PicturePanel):
     """The values of a setting against a figure; small and in words while there is nothing to set against it."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
