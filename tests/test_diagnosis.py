@@ -54,6 +54,10 @@ WILD = {
     "model": {"family": "dense", "hidden": [48], "latent": 12},
     "training": {"epochs": 30, "batch_size": 100, "learning_rate": 0.5},
 }
+FLUNG = {
+    "model": {"family": "dense", "hidden": [48], "latent": 12, "code_activation": "identity"},
+    "training": {"epochs": 5, "batch_size": 100, "learning_rate": 3.0},
+}
 COLLAPSED = {
     "model": {"family": "vae", "hidden": [48], "latent": 4},
     "training": {"epochs": 6, "batch_size": 100, "learning_rate": 2e-3, "beta": 100.0},
@@ -175,6 +179,26 @@ def test_adam_with_a_large_rate_is_told_to_slow_down(train: Train) -> None:
     findings = diagnose(moments(snapshot)[-1])
     assert findings
     assert all("lower training.learning_rate (now 0.5)" in str(finding) for finding in findings)
+
+
+def test_a_finished_training_that_gives_one_picture_for_all_images_is_told_so(train: Train) -> None:
+    for document, advice in ((FLUNG, "lower training.learning_rate (now 3)"), (SLOW, "raise training.learning_rate")):
+        snapshot, _ = train(document)
+        (finding,) = diagnose(snapshot, sample_of(snapshot))
+        assert (finding.kind, finding.severity) == ("one-picture", Severity.WARNING)
+        assert "much the same picture for every image" in finding.sentence
+        assert finding.advice.startswith(advice)
+    snapshot, _ = train(GOOD)
+    assert diagnose(snapshot, sample_of(snapshot)) == ()
+
+
+def test_just_after_an_edit_nothing_counts_as_flat_yet(train: Train) -> None:
+    snapshot, _ = train(PLATEAU)
+    last = moments(snapshot)[-1]
+    assert kinds(last) == ["plateau"]
+    assert last.config is not None
+    longer = build_config(last.config.model_dump(mode="json"), {"training.epochs": 40_000})
+    assert kinds(replace(last, config=longer)) == []
 
 
 def test_a_collapsed_posterior_is_seen(train: Train) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tuiae.console.output import Output
-from tuiae.runs.diagnosis import diagnose
+from tuiae.runs.diagnosis import Finding, diagnose
 from tuiae.runs.interrupt import Interrupt
 from tuiae.runs.layout import RunPaths
-from tuiae.runs.reader import RunReader
+from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.summary import summarise
 from tuiae.ui.render.text import clean, count, number, percent, shorten
@@ -59,7 +59,7 @@ def status_record(snapshot: Snapshot) -> dict[str, Any]:
         "seconds_left": status.eta if status.live else None,
         "best": _best_record(snapshot),
         "findings": [
-            {"kind": found.kind, "sentence": found.sentence, "advice": found.advice} for found in diagnose(snapshot)
+            {"kind": found.kind, "sentence": found.sentence, "advice": found.advice} for found in findings(snapshot)
         ],
         "log": [clean(line) for line in snapshot.log[-LOG_LINES:]],
     }
@@ -77,12 +77,18 @@ def status_lines(snapshot: Snapshot, width: int = COLUMNS, height: int = ROWS) -
         ("best", _best(snapshot)),
         ("accuracy", _pair(snapshot, "accuracy")),
         ("error", _error(snapshot)),
-        *(("finding", f"{finding}") for finding in diagnose(snapshot)),
+        *(("finding", f"{finding}") for finding in findings(snapshot)),
     ]
     lines = [line for name, words in facts if words for line in _wrapped(name, words, width)]
     logged = [f"log: {shorten(clean(line), width - 5)}" for line in snapshot.log if clean(line)]
     room = min(LOG_LINES, max(height - len(lines), 0))
     return (lines + logged[len(logged) - min(room, len(logged)) :])[:height]
+
+
+def findings(snapshot: Snapshot) -> tuple[Finding, ...]:
+    """What is to be said of the run, its newest pictures included."""
+    newest = read_sample(RunPaths(snapshot.path), snapshot.samples[-1]) if snapshot.samples else None
+    return diagnose(snapshot, newest)
 
 
 def _wrapped(name: str, words: str, width: int) -> list[str]:
