@@ -19,11 +19,15 @@ def cost_facts(cost: Mapping[str, Any]) -> list[Fact]:
         ("device", clean(cost["device"]), ""),
         ("parameters", _parameters(cost), ""),
         ("memory", _memory(cost), ""),
-        ("a step", f"{seconds(step)} for {count(cost['batch_size'])} images, {count(round(rate))} images/s", ""),
-        ("an epoch", f"about {seconds(cost['epoch_seconds'])}: {count(steps)} steps, {_evaluation(cost)}", ""),
-        ("in all", f"about {seconds(cost['total_seconds'])} for {count(cost['epochs'])} epochs", ""),
+        ("a step", f"{seconds(step)} for {_many(cost['batch_size'], 'image')}, {count(round(rate))} images/s", ""),
+        ("an epoch", f"about {seconds(cost['epoch_seconds'])}: {_many(steps, 'step')}, {_evaluation(cost)}", ""),
+        ("in all", f"about {seconds(cost['total_seconds'])} for {_many(cost['epochs'], 'epoch')}", ""),
     ]
     return facts
+
+
+def _many(number: int, what: str) -> str:
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
 def _evaluation(cost: Mapping[str, Any]) -> str:
