@@ -22,7 +22,7 @@ from tuiae.ui.render.status import added, note_line
 from tuiae.ui.render.timeline import missing_note, place_note
 from tuiae.ui.sample_feed import SampleRead
 from tuiae.ui.widgets.confusion import ConfusionPanel
-from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
+from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.log import LogPanel
 from tuiae.ui.widgets.timeline import TimelineBar
@@ -112,6 +112,10 @@ class RunView(Views):
     def _curves(self, snapshot: Snapshot, metric: str) -> tuple[Curve, ...]:
         """The parent's behind the run's own."""
         return (*(parent_curves(self._origin, metric) if self._origin else ()), *run_curves(snapshot, metric))
+
+    @on(CurvesPanel.Looked)
+    def _looked(self, event: CurvesPanel.Looked) -> None:
+        follow_look(self.query(CurvesPanel), event)
 
     def _look_for_parent(self, snapshot: Snapshot) -> None:
         """Have the history of a fork's parent read once; where it is gone, the fork shows alone."""
