@@ -69,7 +69,7 @@ KEPT = ("help", "ask_quit")
 """Actions whose keys show however narrow the footer is."""
 NEXT_RUN = (
     Key("r", "start", "Start", "start what the form says"),
-    Key("c", "check", "", "try a few steps: what it costs", "Check"),
+    Key("c", "check", "", "a few steps: what it costs", "Check"),
     Key("A", "auto_pause", "", "let it pause itself, or not"),
     Key("F", "fill_form", "", "form from the open run", "Fill", later=True),
     Key("S", "save_preset", "", "keep the form as a preset", "Preset", later=True),
@@ -79,15 +79,15 @@ OPEN_RUN = (
     Key("p", "pause", "Pause", "pause, or go on"),
     Key("x", "stop", "Stop", "save and stop"),
     Key("w", "save", "Save", "write a checkpoint"),
-    Key("e", "edit", "Edit", "change the training as it runs"),
+    Key("e", "edit", "Edit", "change it while it trains"),
     Key("f", "fork", "", "fork from a checkpoint", "Fork"),
-    Key("R", "resume", "", "go on from the last checkpoint", "Resume"),
+    Key("R", "resume", "", "go on where it stopped", "Resume"),
 )
 SEEN = (
     Key("v", "next_view", "View", "next panel, on small screens"),
     Key("z", "zoom", "", "one panel alone, and back", "Alone"),
-    Key("m", "next_metric", "", "next metric, right of the loss", "Metric"),
-    Key("s", "look('smoothing')", "", "smoothing: off, light, strong", "Smooth"),
+    Key("m", "next_metric", "", "next metric beside the loss", "Metric"),
+    Key("s", "look('smoothing')", "", "smoothing: off, some, strong", "Smooth"),
     Key("y", "look('log_scale')", "", "logarithmic axis, or not", "Log"),
     Key("t", "look('split')", "", "train and test, or one", "Split"),
     Key("g", "machine", "", "cores, memory and cards", "Machine"),
@@ -119,7 +119,7 @@ RUNS = (
     Key("f", "fork", "", "fork it, with changes", "Fork"),
     Key("y", "copy", "", "copy its command", "Copy"),
     *(key for key in LIVE if key.action == "zoom"),
-    Key("escape", "back", "Back", "show all; back to the open run"),
+    Key("escape", "back", "Back", "all again; to the open run"),
 )
 LATENT = (
     Key("left", "move(-1, 0)", "", "cursor left by 1", "Move", face="arrows"),
@@ -200,7 +200,7 @@ COMPARE = (
     Key("escape", "back", "Back", "back to the list"),
 )
 CURVES = (
-    Key("left", "move(-1)", "Cursor", "cursor back: what was measured", face="arrows"),
+    Key("left", "move(-1)", "Cursor", "cursor back: what was there", face="arrows"),
     Key("right", "move(1)", "", "cursor on"),
     Key("shift+left", "move(-10)", "", "ten columns back"),
     Key("shift+right", "move(10)", "", "ten columns on"),

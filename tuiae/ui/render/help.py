@@ -13,7 +13,7 @@ from tuiae.ui.render.text import join_lines
 
 Row = tuple[str, str]
 Group = tuple[str, Sequence[Row]]
-GAP = 3  # cells between columns
+GAP = 2  # cells between columns
 MOST_COLUMNS = 4
 _KEY = 6  # cells
 
@@ -33,22 +33,26 @@ def draw_help(groups: Sequence[Group], width: int, height: int) -> Text:
     A group is never torn apart; what is longer than `height` lines is to be scrolled.
     """
     blocks = [_block(name, rows) for name, rows in groups if rows]
-    cells = max((line.cell_len for block in blocks for line in block), default=0)
-    most = max(1, min((width + GAP) // (cells + GAP), MOST_COLUMNS, len(blocks)))
-    columns: list[list[Text]] = []
-    for number in range(1, most + 1):
-        columns = _pour(blocks, number)
-        if max(map(len, columns), default=0) <= height:
+    columns = [[line for block in blocks for line in (*block, Text())][:-1]]
+    for number in range(2, min(MOST_COLUMNS, len(blocks)) + 1):
+        wider = _pour(blocks, number)
+        if max(map(len, columns)) <= height or sum(map(_cells, wider)) + GAP * (len(wider) - 1) > width:
             break
+        columns = wider
+    widths = [_cells(column) for column in columns]
     lines = []
-    for row in range(max(map(len, columns), default=0)):
+    for row in range(max(map(len, columns))):
         line = Text(end="", no_wrap=True)
-        for column in columns:
+        for cells, column in zip(widths, columns, strict=True):
             part = column[row] if row < len(column) else Text()
             line.append_text(part).append(" " * (cells - part.cell_len + GAP))
         line.rstrip()
         lines.append(line)
     return join_lines(lines)
+
+
+def _cells(column: Sequence[Text]) -> int:
+    return max((line.cell_len for line in column), default=0)
 
 
 def _block(name: str, rows: Sequence[Row]) -> list[Text]:

@@ -40,7 +40,7 @@ def shorten_middle(text: str, limit: int) -> str:
     """At most `limit` cells, with both ends of it: an id begins with its time and ends with what tells it apart."""
     if cell_len(text) <= limit or limit < 5:
         return shorten(text, limit)
-    tail = (limit - 1) // 3
+    tail = (limit - 1) // 2
     first, last = set_cell_size(text, limit - 1 - tail).rstrip(), set_cell_size(text[::-1], tail).rstrip()[::-1]
     return f"{first}…{last}"
 

@@ -48,8 +48,8 @@ PANELS: Mapping[str, Groups] = {
     "compare": (("on curves", CURVES),),
 }
 """Mode -> the keys of its panels, which count while one of them has the focus."""
-AROUND = (8, 4)
-"""Columns and lines of the dialog around the keys."""
+AROUND = (6, 2)
+"""Columns and lines of the dialog around the keys, its scrollbar included."""
 
 
 class HelpDialog(ModalScreen[None]):
