@@ -22,6 +22,7 @@ from tuiae.ui.render.bench import (
 from tuiae.ui.render.shares import best_class, draw_shares
 from tuiae.ui.widgets.canvas import CanvasPanel
 from tuiae.ui.widgets.drawing import DrawingPanel
+from tuiae.ui.widgets.sheet import SheetPanel
 from tuiae.ui.widgets.slider import Slider
 from tuiae.ui.widgets.strip import StripPanel
 from tuiae.ui.widgets.views import ViewBar, Views
@@ -181,8 +182,7 @@ class BenchView(Horizontal):
 
     @ascii_only.setter
     def ascii_only(self, wanted: bool) -> None:
-        mode = "ascii" if wanted else self.canvas.terminal.pictures
-        self.canvas.mode = self.strip.mode = mode
+        self.canvas.mode = "ascii" if wanted else self.canvas.terminal.pictures
         self.query_one(Slider).ascii_only = wanted
-        for panel in self.query(DrawingPanel):
-            panel.mode = mode
+        for panel in self.query(SheetPanel):
+            panel.mode = "ascii" if wanted else panel.best

@@ -221,7 +221,7 @@ class LatentView(Vertical):
     def ascii_only(self, wanted: bool) -> None:
         self.map.ascii_only = wanted
         for panel in self.query(DrawingPanel):
-            panel.mode = "ascii" if wanted else panel.terminal.pictures
+            panel.mode = "ascii" if wanted else panel.best
 
 
 def sample_axes(latent: int) -> tuple[str, str]:
