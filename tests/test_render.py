@@ -99,10 +99,16 @@ def test_centred_message() -> None:
     assert centred("hello", 3, 1).plain == "he…"
 
 
-def test_colours_stay_legible() -> None:
+@pytest.mark.parametrize("light", [False, True])
+def test_colours_stay_legible(light: bool) -> None:
+    for right in (True, False):
+        lights = [palette.luminance(palette.count_ramp(float(share), right, light)) for share in np.linspace(0, 1, 11)]
+        # Few images look like the screen, many are far from it.
+        assert lights == sorted(lights, reverse=light)
+        assert (lights[0] > 0.8) if light else (lights[0] < 0.05)
     for share in np.linspace(0, 1, 11):
         for right in (True, False):
-            back = palette.count_ramp(float(share), right)
+            back = palette.count_ramp(float(share), right, light)
             lights = sorted((palette.luminance(back) + 0.05, palette.luminance(palette.ink_on(back)) + 0.05))
             assert lights[1] / lights[0] >= 4.5
 

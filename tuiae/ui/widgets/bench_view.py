@@ -101,6 +101,10 @@ class BenchView(Horizontal):
     def show_opened(self, opened: Opened) -> None:
         """Answers come from this checkpoint now."""
         self._opened = opened
+        if self._curve is None:
+            self._panel("noise-curve").clear(MEASURING)
+        if not self.strip.has_pictures:
+            self.strip.explain(MEASURING)
         self.set_class(not opened.is_autoencoder, "-classifier")
         self.query_one(ViewBar).offer("class", opened.is_autoencoder)
 

@@ -50,6 +50,10 @@ class StripPanel(SheetPanel):
         self.set_title(self._title)
         self.explain(message)
 
+    @property
+    def has_pictures(self) -> bool:
+        return bool(len(self._images))
+
     def explain(self, message: str) -> None:
         """What to say while there are none."""
         self._empty = clean(message)
