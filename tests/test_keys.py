@@ -126,9 +126,8 @@ async def test_a_panel_alone_keeps_the_keys_in_sight(run: RunPaths) -> None:
             await desk.press("escape")
 
 
-def test_a_key_has_one_name_wherever_it_stands() -> None:
-    names: dict[tuple[str, str], set[str]] = {}
+def test_every_binding_is_known_by_what_it_was_made_of() -> None:
     for key in keys.ALL:
-        for one in key.key.split(","):
-            names.setdefault((one, key.action), set()).add(key.name)
-    assert not {binding: found for binding, found in names.items() if len(found) > 1}
+        known = keys.find_key(key.binding) if "," not in key.key else key
+        assert known is not None
+        assert (known.label, known.more, known.later) == (key.label, key.more, key.later)

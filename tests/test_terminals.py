@@ -42,9 +42,22 @@ from tuiae.ui.terminal.graphics import protocol_in
 from tuiae.ui.terminal.mode import TerminalMode, choose_mode
 from tuiae.ui.terminal.themes import DARK, LIGHT, ON_LIGHT, choose_theme
 from tuiae.ui.terminal.wire import Wire
+from tuiae.ui.widgets.line_table import LineTable
+from tuiae.ui.widgets.panel import FRAME
 
 SLOW = 15.0
 NIGHT = Color.parse("#0E1116")
+
+
+def test_quiet_words_can_be_read_in_both_themes() -> None:
+    text = Path(sys.modules[TuiaeApp.__module__].__file__ or "").with_name(TuiaeApp.CSS_PATH).read_text()
+    text += FRAME + LineTable.DEFAULT_CSS
+    shares = {int(share) for share in re.findall(r"(?<!scrollbar-)color: \$foreground (\d+)%", text)}
+    assert len(shares) > 1
+    for theme in (DARK, LIGHT):
+        ground, ink = (Color.parse(colour or "").rgb for colour in (theme.background, theme.foreground))
+        for share in shares:
+            assert contrast(palette.blend(ground, ink, share / 100), ground) >= 4.5, (theme.name, share)
 
 
 # Characters

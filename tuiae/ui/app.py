@@ -175,7 +175,7 @@ class TuiaeApp(TerminalApp[str]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Everything that has a key, by name, before what Textual offers."""
         for active in screen.active_bindings.values():
-            key = find_key(active.binding.key, active.binding.action)
+            key = find_key(active.binding)
             first = key is not None and active.binding.key == key.key.partition(",")[0]
             if key is not None and first and key.help and active.enabled:
                 yield SystemCommand(

@@ -41,7 +41,8 @@ class Key:
 
     @property
     def binding(self) -> Binding:
-        return Binding(self.key, self.action, self.name or self.help, show=bool(self.name), key_display=self._display)
+        words, shows = self.name or self.help, bool(self.name)
+        return Binding(self.key, self.action, words, shows, self._display, tooltip=self.help)
 
     @property
     def name(self) -> str:
@@ -58,7 +59,7 @@ APP = (
     Key("2", "show('live')", "", "the open run", "Live", later=True),
     Key("3", "show('latent')", "", "its codes", "Codes", later=True),
     Key("4", "show('bench')", "", "try it on images", "Bench", later=True),
-    Key("5", "show('compare')", "", "runs beside each other"),
+    Key("5", "show('compare')", "", "runs beside each other", "Compare", later=True),
     Key("6", "show('works')", "", "the published works", "Works", later=True),
     Key("T", "other_theme", "", "dark, or light", "Theme", later=True),
     Key("ctrl+l", "redraw", "", "draw everything again"),
@@ -232,9 +233,9 @@ def shown(key: str) -> str:
     return SHOWN.get(key, key)
 
 
-def find_key(key: str, action: str) -> Key | None:
-    """What is known of a binding; None of one that is not from here."""
-    return _KNOWN.get((key, action))
+def find_key(binding: Binding) -> Key | None:
+    """What a binding was made of; None of one that is not from here."""
+    return _KNOWN.get((binding.key, binding.action, binding.tooltip))
 
 
-_KNOWN = {(one, key.action): key for key in reversed(ALL) for one in key.key.split(",")}
+_KNOWN = {(one, key.action, key.help): key for key in ALL for one in key.key.split(",")}

@@ -47,7 +47,7 @@ class KeyLine(Widget):
         for active in screen.active_bindings.values():
             binding = active.binding
             if binding.show and binding.action not in seen:
-                rank = _rank(find_key(binding.key, binding.action), active.node)
+                rank = _rank(find_key(binding), active.node)
                 face = self.app.get_key_display(binding)
                 shown = ShownKey(binding.key, face, binding.description, active.enabled, rank)
                 seen[binding.action] = _place(rank, active.node), shown
