@@ -38,7 +38,7 @@ class BaseScreen(Screen[None]):
     MODE = ""
     NAME = ""
     """What the title says of it while no run is open."""
-    ALLOW_IN_MAXIMIZED_VIEW = "KeyLine"
+    ALLOW_IN_MAXIMIZED_VIEW = "KeyLine, MessageLine"
     HOME = "live"
     """The screen that one goes back to."""
 

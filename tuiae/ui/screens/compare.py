@@ -100,7 +100,7 @@ class CompareScreen(BaseScreen):
 
     def action_look(self, name: str) -> None:
         """Another smoothing or axis on all curves."""
-        self.query_one(CompareView).cycle_look(name)
+        self.message.say(self.query_one(CompareView).cycle_look(name), "quiet")
 
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""

@@ -62,17 +62,22 @@ class HelpDialog(ModalScreen[None]):
         self._groups = help_groups(mode)
 
     def compose(self) -> ComposeResult:
+        words, note = self._fitted(*self.app.size)
         with VerticalScroll(classes="dialog help") as dialog:
             dialog.border_title = "keys"
-            dialog.border_subtitle = "escape closes"
-            yield Static()
+            dialog.border_subtitle = note
+            yield Static(words)
 
     def on_resize(self) -> None:
-        width, height = self.size.width - AROUND[0], self.size.height - AROUND[1]
+        words, self.query_one(VerticalScroll).border_subtitle = self._fitted(*self.size)
+        self.query_one(Static).update(words)
+
+    def _fitted(self, width: int, height: int) -> tuple[Content, str]:
+        """The keys on a screen of so many cells, and what the frame says below them."""
+        width, height = width - AROUND[0], height - AROUND[1]
         drawn = draw_help(self._groups, width, height)
-        self.query_one(Static).update(Content.from_rich_text(drawn))
         scrolls = drawn.plain.count("\n") >= height
-        self.query_one(VerticalScroll).border_subtitle = f"{'arrows scroll · ' if scrolls else ''}escape closes"
+        return Content.from_rich_text(drawn), f"{'arrows scroll · ' if scrolls else ''}escape closes"
 
 
 def help_groups(mode: str) -> list[Group]:

@@ -73,6 +73,7 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
     def _scrubbed(self, event: TimelineBar.Moved) -> None:
         """To the codes of another epoch, which show when they are read; the newest show at once."""
         self.call_later(self.refresh_bindings)
+        self.message.forget_trouble()  # a question that was refused is about another place
         if event.at is not None:
             self.view.leave_newest()
             self.message.hint(BACK_HINT, "quiet")

@@ -63,9 +63,9 @@ class CompareView(Views):
     def _looked(self, event: CurvesPanel.Looked) -> None:
         follow_look(self.query(CurvesPanel), event)
 
-    def cycle_look(self, name: str) -> None:
+    def cycle_look(self, name: str) -> str:
         """Another smoothing or axis on all curves; `name` is in LOOKS."""
-        cycle_look(self.query(CurvesPanel), name)
+        return cycle_look(self.query(CurvesPanel), name)
 
     def next_setting(self) -> bool:
         """Another setting in the summary; whether there is one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rich.text import Text
@@ -19,6 +19,12 @@ from tuiae.ui.widgets.plot_mouse import PlotMouse
 
 LOOKS = {"log_scale": (False, True), "smoothing": tuple(SMOOTHING), "split": ("", "train", "test")}
 """What several panels show alike, and the values that follow each other there."""
+LOOK_WORDS: Mapping[tuple[str, object], str] = {
+    ("log_scale", False): "a linear axis",
+    ("log_scale", True): "a logarithmic axis",
+    ("smoothing", ""): "curves as they are",
+    ("split", ""): "train and test",
+}
 WHEEL = 1.25  # how many times narrower a window gets by a notch
 
 
@@ -199,9 +205,11 @@ def follow_look(panels: Iterable[CurvesPanel], event: CurvesPanel.Looked) -> Non
             panel.look(event.view)
 
 
-def cycle_look(panels: Iterable[CurvesPanel], name: str) -> None:
-    """The next value of something in LOOKS, for all panels alike."""
+def cycle_look(panels: Iterable[CurvesPanel], name: str) -> str:
+    """The next value of something in LOOKS, for all panels alike; returns how curves look now, in words."""
     values, shown = LOOKS[name], list(panels)
     following = values[(values.index(getattr(shown[0], name)) + 1) % len(values)]
     for panel in shown:
         setattr(panel, name, following)
+    alone = "smoothing" if name == "smoothing" else "alone"
+    return LOOK_WORDS.get((name, following), f"{following} {alone}")

@@ -70,9 +70,10 @@ class ImagesPanel(SheetPanel):
     def on_resize(self) -> None:
         self._retitle()
 
-    def toggle_error(self) -> None:
-        """Show the errors, or not, whatever room there is."""
+    def toggle_error(self) -> bool:
+        """Show the errors, or not, whatever room there is; whether there are any."""
         self.error = not self._shown_error()
+        return self._error is not None
 
     def _shown_error(self) -> bool:
         """Whether the errors are wanted, and there is room for them."""
