@@ -257,8 +257,12 @@ class BenchScreen(AskingScreen):
 
     def action_tool(self, name: str) -> None:
         """Use one of the tools on the canvas."""
-        if self.view.canvas.sketch is not None or not self.waits():
-            self.view.canvas.use(name)
+        canvas = self.view.canvas
+        if canvas.sketch is None and self.waits():
+            return
+        if name == "undo" and not canvas.can_undo:
+            self.message.hint("nothing to undo", "quiet")
+        canvas.use(name)
 
     def action_worst(self) -> None:
         """The worst images again, after those of a confusion cell."""
