@@ -331,7 +331,7 @@ async def test_images_that_are_not_here_are_told_before_and_when_a_work_is_to_ru
         view = await works(desk)
         await desk.shows("mnist is not on this machine", "tuiae data fetch mnist", "tuiae data import DIR --as mnist")
         await desk.press("r")
-        await desk.shows("Download, then The whole work", "Without a network")
+        await desk.shows("Download, then the whole work", "Without a network")
         await desk.press("escape")
         glyphs = next(place for place, name in enumerate(view.works.keys) if name == "tp5-2022")
         view.works.move_to(glyphs)

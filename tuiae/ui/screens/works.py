@@ -142,16 +142,18 @@ class WorksScreen(ListingScreen):
             if not lacking.can_be_fetched:
                 raise DataError(missing_words([lacking]), f"`{lacking.commands[-1]}` brings it here")
         left = f"{state.full.missing} of {len(state.runs)} trainings, " if state.full.missing else ""
-        first = "Download, then " if state.lacks else ""
+        whole, quick = (
+            ("Download, then the whole", "Download, then a quick") if state.lacks else ("The whole", "A quick")
+        )
         answers = [
-            ("full", f"{first}The whole work: {left}{expected_words(state.full)}"),
-            ("quick", f"{first}A quick try, of no worth as a verdict: {expected_words(state.quick)}"),
+            ("full", f"{whole} work: {left}{expected_words(state.full)}"),
+            ("quick", f"{quick} try, of no worth as a verdict: {expected_words(state.quick)}"),
             ("cancel", "Cancel"),
         ]
         question = f"{state.name} runs in the background, with its log beside the runs. What is done is kept."
         if state.lacks:
             carried = " and ".join(lacking.commands[-1] for lacking in state.lacks)
-            question += f"\n\n{missing_words(state.lacks)}: downloaded first. Without a network:\n{carried}"
+            question += f"\n\n{missing_words(state.lacks)}, and downloaded first. Without a network:\n{carried}"
         self.app.push_screen(ChoiceDialog("run a work", question, answers), lambda answer: self._run(state, answer))
 
     def _run(self, state: WorkState, answer: str | None) -> None:
