@@ -403,7 +403,8 @@ async def test_panels_draw_empty_then_full_then_resized(size: tuple[int, int]) -
         assert "nothing logged yet" in plain_of(app.query_one(LogPanel))
         app.fill()
         await pilot.pause()
-        assert "train 0.0" in plain_of(app.query_one(CurvesPanel))
+        # At 80 columns both values have room, and their names do not.
+        assert plain_of(app.query_one(CurvesPanel)).startswith("━ 0.0" if size[0] < 100 else "━ train 0.0")
         assert "[/x]" in plain_of(app.query_one(FactsPanel))
         assert "▀▀▀" in plain_of(app.query_one(ImagesPanel))
         assert "% " in plain_of(app.query_one(ConfusionPanel))
