@@ -197,6 +197,24 @@ async def test_a_small_screen_shows_one_panel_at_a_time(lab: Laboratory, documen
     played.writer.close("finished")
 
 
+async def test_a_narrow_screen_shows_the_name_of_the_panel_and_every_figure(lab: Laboratory) -> None:
+    played = script(lab.runs, CLASSIFIER, name="20261120-115900-letters-b7c1")
+    played.play(3)
+    async with open_desk(played.run, (60, 20)) as desk:
+        screen = await desk.shows("● running", "50%", "━ 0.06667", "╍ 0.08000")
+        assert "letters" in screen.split("\n")[0]
+        for name in ("pictures", "confusion", "log", "curves"):
+            await desk.press("v")
+            await desk.until(lambda name=name: name in desk.screen.split("\n")[1])  # type: ignore[misc]
+        await desk.press("d", "m", "n", "s")
+        await desk.shows("light smoothing")
+        await desk.press("z")
+        await desk.shows("light smoothing", "q Quit")
+        await desk.press("y")
+        await desk.shows("a logarithmic axis")
+    played.writer.close("finished")
+
+
 async def test_z_shows_one_panel_alone_and_back(lab: Laboratory) -> None:
     played = script(lab.runs)
     played.play(3)

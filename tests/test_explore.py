@@ -264,8 +264,8 @@ def test_without_an_option_it_shows_what_the_run_has(
         run.id: figures & set(shared_lab("explore", run.id, "--json").document)
         for run in (finished, classified, planar, variational)
     }
-    assert shown[finished.id] == shown[classified.id] == {"codes"}
-    assert shown[planar.id] == {"codes", "plane"}
+    assert shown[classified.id] == {"codes"}
+    assert shown[finished.id] == shown[planar.id] == {"codes", "plane"}
     assert shown[variational.id] == {"codes", "plane", "samples"}
 
 
@@ -303,6 +303,21 @@ def test_a_plain_autoencoder_s_plane_spans_its_test_codes_and_says_so(shared_lab
     shown = shared_lab("explore", "--plane", planar.id).stdout  # the option first is no trouble
     assert "over the range of the test codes" in shown
     assert "no prior" in shown
+
+
+def test_a_wide_code_has_the_plane_of_its_principal_components(shared_lab: Laboratory, finished: RunPaths) -> None:
+    plane = shared_lab("explore", finished.id, "--plane", "3", "--json").document["plane"]
+    assert (plane["projection"], plane["values_from"]) == ("principal", "range")
+    loaded = opened(finished)
+    codes = loaded.codes()[0].astype(np.float64)
+    axes = PCA(2).fit(codes)
+    turn = np.sign(axes.components_[np.arange(2), np.abs(axes.components_).argmax(axis=1)])
+    corner = axes.mean_ + (np.array([plane["x"][0], plane["y"][0]]) * turn) @ axes.components_
+    wanted = (loaded.decode(corner[None])[0].clip(0, 1) * 255).round()
+    assert np.abs(np.array(plane["images"][0][0]) - wanted).max() <= 1
+    shown = shared_lab("explore", finished.id, "--plane", "3").stdout
+    assert "the mean code and so much of both components" in shown
+    assert "across: principal component 1 (" in shown
 
 
 def test_classes_name_their_first_images(shared_lab: Laboratory, planar: RunPaths) -> None:
@@ -394,7 +409,6 @@ def without_torch(lab: Laboratory, folder: Path) -> dict[str, Any]:
         ("classified", ["--plane"], "is a classifier and decodes nothing", "--codes"),
         ("classified", ["--samples", "3"], "is a classifier and decodes nothing", "--codes"),
         ("classified", ["--between", "0,1"], "is a classifier and decodes nothing", "--codes"),
-        ("finished", ["--plane", "4"], "has 8 numbers, and a plane takes 2", "--between"),
         ("finished", ["--samples"], "has no prior", "--between"),
         ("finished", ["--dims", "0,8"], "numbers 0 to 7", "choose"),
         ("finished", ["--dims", "1"], "not two whole numbers", "0,1"),

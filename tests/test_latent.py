@@ -214,6 +214,7 @@ async def test_a_cursor_decodes_where_it_stands_and_more_stands_beside_it(vae: R
         await desk.shows("mark the other end")
         await desk.press("ctrl+right", "ctrl+right", "b")
         await desk.shows("between the marks", "1.00")
+        assert "step 45 · epoch 3 · " in str(desk.app.screen.query_one("#more").border_subtitle)
         await desk.press("n")
         await desk.shows("drawn from the prior", "seed 1")
         await desk.press("n")
@@ -249,6 +250,16 @@ async def test_a_wide_code_has_several_planes_and_a_classifier_decodes_nothing(
         await desk.shows("component 1 (")
         desk.app.session.open(classified.root)
         await desk.shows("classified here", "this code is taken for", "nearest test images")
+
+
+async def test_keys_pressed_while_it_loads_are_kept_or_answered(vae: RunPaths) -> None:
+    async with open_desk(vae) as desk:
+        await desk.until(lambda: desk.app.session.snapshot)
+        await desk.press("3", "a")
+        await desk.shows("still loading the weights: press it again")
+        await desk.press("n")
+        await desk.shows("still loading the weights: it comes")
+        await desk.shows("drawn from the prior", "seed 1", "epoch 3")
 
 
 async def test_on_a_small_screen_one_panel_stands_beside_the_map(vae: RunPaths) -> None:

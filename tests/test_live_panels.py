@@ -87,6 +87,27 @@ async def test_zooming_by_keys_and_back() -> None:
         assert app.note() == ""
 
 
+async def test_curves_of_a_run_look_at_the_same_epochs(played: Script) -> None:
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: "test" in desk.panel("second"))
+        loss, second = (desk.app.live.query_one(f"#{name}", CurvesPanel) for name in ("loss", "second"))
+        await desk.focus("loss")
+        await desk.press("left", "left")
+        # Of 6 epochs the one before the last.
+        await desk.until(
+            lambda: all(desk.panel(name).removeprefix("epoch ")[:2] == "5 " for name in ("loss", "second"))
+        )
+        await desk.focus("second")
+        await desk.press("plus")
+        await desk.until(lambda: "zoomed" in str(loss.border_subtitle))
+        frames = loss.frame(), second.frame()
+        assert frames[0] is not None
+        assert frames[1] is not None
+        assert frames[0].x == frames[1].x
+        await desk.press("0", "escape")
+        await desk.until(lambda: "zoomed" not in str(loss.border_subtitle) and desk.panel("loss")[:7] == "━ train")
+
+
 async def test_the_mouse_hovers_clicks_drags_and_wheels() -> None:
     app = Plots()
     async with app.run_test(size=(100, 30)) as pilot:
@@ -187,6 +208,14 @@ async def test_a_cursor_goes_through_the_cells_and_asks_for_their_images() -> No
         assert "90.0" in str(app.panel.render())
         await pilot.press("escape")
         assert app.said().startswith("accuracy")
+
+
+async def test_the_machine_says_how_it_is_closed(lab: Laboratory) -> None:
+    async with open_desk(size=(80, 24)) as desk:
+        await desk.press("g")
+        await desk.shows("machine", "g closes it")
+        await desk.press("g")
+        await desk.shows("status", "none open")
 
 
 async def test_the_mouse_takes_a_cell_and_twice_opens_it() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import Laboratory
 from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Desk, Script, new_run, open_desk, script
+from rich.cells import cell_len
 from textual.widgets import Input, Static, TextArea
 
 from tuiae.config import load_config, settings_of
@@ -22,6 +23,7 @@ from tuiae.ui.render.run_command import run_line
 from tuiae.ui.render.run_details import LEVELS, draw_details, spark
 from tuiae.ui.render.run_list import Sort, arrange, column_at, header_line, next_sort, place_columns
 from tuiae.ui.render.run_list import run_line as draw_run
+from tuiae.ui.render.text import shorten_middle
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
 
@@ -79,6 +81,26 @@ def test_columns_fit_whatever_the_width(lab: Laboratory, runs: list[RunPaths], w
         assert line.cell_len == header_line(placed, Sort()).cell_len <= width + 2
         assert column_at(placed, 3) == "run"
     assert (width < 190) or {"tags", "best", "note", "device"} <= set(names)
+
+
+@pytest.mark.parametrize("name", ["x" * 80, "漢字" * 40, "one two " * 9, "a\u0301" * 40])
+def test_whatever_runs_are_called_80_columns_say_how_they_stand(
+    lab: Laboratory, runs: list[RunPaths], name: str
+) -> None:
+    relabel(runs[0], name=name, tag=["x" * 60], note="n")
+    rows = rows_of(lab.runs)
+    placed = place_columns(rows, 77)
+    assert {"run", "state", "epoch", "test loss", "best"} <= {one.column.key for one in placed}
+    lines = [draw_run(row, placed, time.time(), selected=False) for row in rows]
+    assert all(line.cell_len <= 79 for line in lines)
+    assert any("…" in line.plain for line in lines)
+
+
+def test_a_title_that_is_cut_keeps_both_ends() -> None:
+    assert shorten_middle("20261120-224105-conv_256-a3f9", 16) == "20261120…56-a3f9"
+    assert shorten_middle("short", 16) == "short"
+    for limit in range(12):
+        assert cell_len(shorten_middle("漢字かな交じり文の名前", limit)) <= limit
 
 
 def test_every_column_sorts_both_ways_with_what_is_missing_last(lab: Laboratory, runs: list[RunPaths]) -> None:

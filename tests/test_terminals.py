@@ -24,14 +24,17 @@ from textual.strip import Strip
 from tests.terminal import ESCAPE, Terminal
 from tests.terminal_screen import Screen
 from tuiae.errors import ConfigError
+from tuiae.runs.layout import RunPaths
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.render import palette
 from tuiae.ui.render.ascii import to_ascii
 from tuiae.ui.render.curve_legend import legend
 from tuiae.ui.render.curve_lines import train_and_test
 from tuiae.ui.render.curves import draw_curves
+from tuiae.ui.render.decoded import draw_large, fit_gallery, fit_plane
 from tuiae.ui.render.grid import image_grid
-from tuiae.ui.render.sheet import image_sheet
+from tuiae.ui.render.sheet import sheets_of
+from tuiae.ui.render.strip import draw_strip
 from tuiae.ui.settings import load_settings, settings_file
 from tuiae.ui.terminal.colours import nearest_16, nearest_256
 from tuiae.ui.terminal.filters import Colourless, Palette16, Palette256, contrast
@@ -39,9 +42,22 @@ from tuiae.ui.terminal.graphics import protocol_in
 from tuiae.ui.terminal.mode import TerminalMode, choose_mode
 from tuiae.ui.terminal.themes import DARK, LIGHT, ON_LIGHT, choose_theme
 from tuiae.ui.terminal.wire import Wire
+from tuiae.ui.widgets.line_table import LineTable
+from tuiae.ui.widgets.panel import FRAME
 
 SLOW = 15.0
 NIGHT = Color.parse("#0E1116")
+
+
+def test_quiet_words_can_be_read_in_both_themes() -> None:
+    text = Path(sys.modules[TuiaeApp.__module__].__file__ or "").with_name(TuiaeApp.CSS_PATH).read_text()
+    text += FRAME + LineTable.DEFAULT_CSS
+    shares = {int(share) for share in re.findall(r"(?<!scrollbar-)color: \$foreground (\d+)%", text)}
+    assert len(shares) > 1
+    for theme in (DARK, LIGHT):
+        ground, ink = (Color.parse(colour or "").rgb for colour in (theme.background, theme.foreground))
+        for share in shares:
+            assert contrast(palette.blend(ground, ink, share / 100), ground) >= 4.5, (theme.name, share)
 
 
 # Characters
@@ -411,15 +427,41 @@ def test_the_terminal_says_which_pictures_it_draws(answer: bytes, protocol: str)
 def test_a_sheet_lies_where_the_grid_draws_its_pictures() -> None:
     white = np.full((4, 1, 8, 8), 255, np.uint8)
     rows = [("input", white), ("output", white)]
-    sheet = image_sheet(rows, 60, 20, None, (0, 0, 0))
+    (sheet,) = sheets_of(image_grid(rows, 60, 20, "none"), (0, 0, 0))
     grid = image_grid(rows, 60, 20, "ascii").plain.split("\n")
-    assert sheet is not None
     marked = [(x, y) for y, line in enumerate(grid) for x, char in enumerate(line) if char == "@"]
     assert min(x for x, _ in marked) == sheet.left
     assert max(x for x, _ in marked) == sheet.left + sheet.columns - 1
     assert min(y for _, y in marked) == sheet.top
     assert max(y for _, y in marked) == sheet.top + sheet.rows - 1
     assert sheet.pixels.shape == (16 * sheet.rows, 8 * sheet.columns, 3)
+
+
+def test_words_between_pictures_are_never_covered() -> None:
+    white = np.full((12, 1, 8, 8), 255, np.uint8)
+    axis = np.arange(3.0)
+    drawings = {
+        "gallery": lambda mode: fit_gallery(white, 60, 26, mode, [["a"] * 12, ["b"] * 12]),
+        "strip": lambda mode: draw_strip(white, [("a", "b")] * 12, 60, 26, mode, 0, True),
+        "plane": lambda mode: fit_plane(white[:9].reshape(3, 3, 1, 8, 8), axis, axis, 60, 26, mode),
+        "large": lambda mode: draw_large(white[0], 60, 26, mode),
+    }
+    counts = {}
+    for name, draw in drawings.items():
+        words, sheets = draw("ascii").plain.split("\n"), sheets_of(draw("none"), (0, 0, 0))
+        covered = {
+            (x, y)
+            for sheet in sheets
+            for x in range(sheet.left, sheet.left + sheet.columns)
+            for y in range(sheet.top, sheet.top + sheet.rows)
+        }
+        drawn = {(x, y): char for y, line in enumerate(words) for x, char in enumerate(line) if char != " "}
+        assert {place for place, char in drawn.items() if char == "@"} <= covered
+        assert not [char for place, char in drawn.items() if char != "@" and place in covered]
+        assert all((sheet.pixels == 255).any() for sheet in sheets)
+        counts[name] = len(sheets)
+    assert counts["plane"] == counts["large"] == 1
+    assert counts["gallery"] > 1
 
 
 def test_pictures_that_cannot_be_had_are_a_sentence_and_leave_nothing_behind(lab: Laboratory) -> None:
@@ -439,6 +481,24 @@ def test_kitty_draws_the_reconstructions(lab: Laboratory) -> None:
     run.writer.close("finished")
     with tuiae(lab, "attach", run.run.id, "--graphics", pictures=True) as terminal:
         terminal.wait_for(lambda text: "output" in text and "\U0010eeee" in text, SLOW)
+        terminal.send("q")
+        assert terminal.exit_code() == 0
+        assert not terminal.left_on()
+
+
+PLACEHOLDER = "\U0010eeee"
+"""A cell that kitty covers with a picture."""
+
+
+def test_kitty_draws_what_is_decoded_and_what_the_bench_makes_of_images(lab: Laboratory, finished: RunPaths) -> None:
+    pytest.importorskip("textual_image", reason="the extra [graphics] is not installed")
+    run = lab.copy(finished)
+    with tuiae(lab, "attach", run.id, "--graphics", pictures=True) as terminal:
+        terminal.wait_for(lambda text: "output" in text and PLACEHOLDER in text, SLOW)
+        terminal.send("3")
+        terminal.wait_for(lambda text: "decoded here" in text and PLACEHOLDER in text and "▀" not in text, SLOW)
+        terminal.send("4")
+        terminal.wait_for(lambda text: "pixels wrong" in text and PLACEHOLDER in text, SLOW)
         terminal.send("q")
         assert terminal.exit_code() == 0
         assert not terminal.left_on()

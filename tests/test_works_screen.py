@@ -27,6 +27,7 @@ from tuiae.runs.process import process_start
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.studies.jobs import Job
 from tuiae.studies.verdict_file import Verdicts, read_verdicts, verdict_path, write_verdicts
+from tuiae.studies.work_data import missing_sets
 from tuiae.studies.work_plan import make_plan
 from tuiae.studies.work_process import find_process, last_words, log_path, start_work, stop_work
 from tuiae.studies.work_state import WorkReader, WorkState
@@ -276,7 +277,7 @@ async def test_running_asks_how_and_stopping_says_when_nothing_runs(lab: Laborat
         await desk.press("x")
         await desk.shows("is not running")
         await desk.press("r")
-        await desk.shows("The whole work: 14 of 14 trainings", "A quick try", "its time is not known yet")
+        await desk.shows("the whole work: 14 of 14 trainings", "a quick try", "its time is not known yet")
         await desk.press("escape")
         await desk.press("r", "down", "down", "enter")
         assert find_process(lab.runs, "andruskiewitsch-2020") is None
@@ -323,3 +324,32 @@ async def test_a_small_screen_shows_one_part_at_a_time(lab: Laboratory) -> None:
         await desk.until(lambda: len(shown()) == 3)
         await desk.press("escape")
         await desk.until(lambda: isinstance(desk.app.screen, LiveScreen))
+
+
+async def test_images_that_are_not_here_are_told_before_and_when_a_work_is_to_run(lab: Laboratory) -> None:
+    async with open_desk(size=(200, 60)) as desk:
+        view = await works(desk)
+        await desk.shows("mnist is not on this machine", "tuiae data fetch mnist", "tuiae data import DIR --as mnist")
+        await desk.press("r")
+        await desk.shows("Download, then the whole work", "Without a network")
+        await desk.press("escape")
+        glyphs = next(place for place, name in enumerate(view.works.keys) if name == "tp5-2022")
+        view.works.move_to(glyphs)
+        await desk.shows("fashion-mnist is not on this machine")
+
+
+def test_only_trainings_that_are_still_to_come_need_images(runs_root: Path) -> None:
+    plan = make_plan(find_work(POLITANO))
+    assert [lacking.name for lacking in state_of(runs_root).lacks] == ["mnist"]
+    for job in plan.jobs:
+        trained(runs_root, job, plan.tag)
+    assert state_of(runs_root).lacks == ()
+
+
+def test_what_is_embedded_is_never_missing_and_what_was_imported_cannot_be_fetched(data_root: Path) -> None:
+    assert missing_sets(["digits", "glyphs"]) == ()
+    known, strange = missing_sets(["mnist", "mine", "mnist"])
+    assert known.can_be_fetched
+    assert not strange.can_be_fetched
+    assert "no such dataset" in strange.problem
+    assert strange.commands == ("tuiae data import DIR --as mine",)

@@ -13,14 +13,14 @@ from tuiae.config import RunConfig, did_you_mean
 from tuiae.console.explore_figures import (
     Canvas,
     CodeMap,
-    DecodedPlane,
     Figure,
     Samples,
     decode_between,
+    decode_plane,
 )
 from tuiae.console.output import Output
 from tuiae.errors import ConfigError, TrainingError
-from tuiae.explore.plane import prior_grid, project, range_grid
+from tuiae.explore.plane import project
 from tuiae.explore.resolve import resolve_config
 from tuiae.runs.layout import RunPaths
 from tuiae.ui.render.images import as_bytes
@@ -122,10 +122,10 @@ def make_plan(run: RunPaths, config: RunConfig, request: Request) -> Plan:
             f"{asked[0]}: {run.id} is a classifier and decodes nothing",
             "--codes shows its code, or take an autoencoder",
         )
-    if request.plane is not None and latent != 2:
+    if request.plane is not None and latent < 2:
         raise ConfigError(
-            f"--plane: the code of {run.id} has {latent} number{'s' if latent > 1 else ''}, and a plane takes 2",
-            "--between A,B decodes between two test images; a run with --latent 2 has a plane",
+            f"--plane: the code of {run.id} has one number, and a plane takes 2",
+            "--between A,B decodes between two test images; a run with --latent 2 or more has a plane",
         )
     if request.samples is not None and not variational:
         raise ConfigError(
@@ -137,7 +137,7 @@ def make_plan(run: RunPaths, config: RunConfig, request: Request) -> Plan:
     if asked or request.codes or dims:
         codes = request.codes or dims is not None
         return Plan(codes, dims, request.plane or 0, request.samples or 0, ends)
-    plane = PLANE if latent == 2 and not config.is_classifier else 0
+    plane = PLANE if latent > 1 and not config.is_classifier else 0
     return Plan(True, None, plane, SAMPLES if variational else 0, None)
 
 
@@ -197,13 +197,11 @@ def _find_end(loaded: LoadedRun, word: str, labels: NDArray[np.int64], taken: in
 
 def _figures(loaded: LoadedRun, plan: Plan, ends: tuple[int, int] | None, seed: int) -> Sequence[Figure]:
     figures: list[Figure] = []
-    codes, labels = loaded.codes() if plan.codes or (plan.plane and not loaded.is_variational) else (None, None)
+    codes, labels = loaded.codes() if plan.codes or plan.plane else (None, None)
     if plan.codes and codes is not None and labels is not None:
         figures.append(CodeMap(codes, labels, loaded.classes, project(codes, labels, plan.dims)))
-    if plan.plane:
-        grid = prior_grid(plan.plane) if codes is None or loaded.is_variational else range_grid(codes, plan.plane)
-        images = grid.arrange(as_bytes(loaded.decode(grid.codes)))
-        figures.append(DecodedPlane(grid, images, "prior" if loaded.is_variational else "range"))
+    if plan.plane and codes is not None and labels is not None:
+        figures.append(decode_plane(loaded, codes, labels, plan.plane))
     if plan.samples:
         figures.append(Samples(as_bytes(loaded.prior_samples(plan.samples, seed)), seed))
     if ends is not None:

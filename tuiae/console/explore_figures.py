@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from tuiae.explore.plane import QUANTILES, PlaneGrid, Projection, between
+from tuiae.explore.plane import QUANTILES, PlaneGrid, Projection, between, project
+from tuiae.explore.shown import SOURCES, Sampled, ShownPlane
 from tuiae.ui.render.code_map import draw_code_map
 from tuiae.ui.render.decoded import draw_gallery, draw_plane
 from tuiae.ui.render.images import as_bytes
@@ -77,25 +78,42 @@ class CodeMap:
 
 @dataclass(frozen=True)
 class DecodedPlane:
-    """A grid of images decoded from the plane of a 2-D code; uint8 (rows, columns, C, H, W)."""
+    """A grid of images decoded from a plane of the code; uint8 (rows, columns, C, H, W)."""
 
     grid: PlaneGrid
     images: NDArray[np.uint8]
+    axes: tuple[str, str]
+    kind: str
+    """`code` where the plane is the code, `principal` where it is that of its first two principal components."""
     origin: str
     """`prior` or `range`: where the values of the grid come from."""
 
     def record(self) -> dict[str, Any]:
         fields = {"x": rounded(self.grid.x), "y": rounded(self.grid.y), "values_from": self.origin}
-        return {"plane": {**fields, "images": self.images.tolist()}}
+        plane = {"axes": list(self.axes), "projection": self.kind}
+        return {"plane": {**fields, **plane, "images": self.images.tolist()}}
 
     def draw(self, canvas: Canvas) -> Text:
         low, high = QUANTILES
-        origin = {
-            "prior": f"at normal quantiles of the prior, {low:g} to {high:g}",
-            "range": "over the range of the test codes: a plain autoencoder has no prior",
-        }[self.origin]
+        why = "a plain autoencoder has no prior" if self.kind == "code" else SOURCES[self.kind]
+        origin = f"over the range of the test codes: {why}"
+        if self.origin == "prior":
+            origin = f"at normal quantiles of the prior, {low:g} to {high:g}"
         drawn = draw_plane(self.images, self.grid.x, self.grid.y, canvas.width, canvas.mode)
-        return _titled("images decoded from the plane of the code", [origin, "across: code 0   up: code 1"], drawn)
+        across, up = self.axes
+        return _titled("images decoded from the plane of the code", [origin, f"across: {across}   up: {up}"], drawn)
+
+
+def decode_plane(loaded: LoadedRun, codes: NDArray[np.float32], labels: NDArray[np.int64], count: int) -> DecodedPlane:
+    """Decode `count` x `count` points of the plane on which the dashboard shows these codes (N, latent).
+
+    Raises:
+        ConfigError: no code is finite.
+    """
+    plane = ShownPlane(Sampled(np.arange(len(codes)), codes, labels), project(codes, labels))
+    grid, origin = plane.grid(count, loaded.is_variational)
+    images = grid.arrange(as_bytes(loaded.decode(plane.codes_at(grid.codes))))
+    return DecodedPlane(grid, images, plane.projection.axes, plane.projection.kind, origin)
 
 
 @dataclass(frozen=True)

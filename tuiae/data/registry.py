@@ -104,12 +104,17 @@ def is_embedded(name: str) -> bool:
     return any(info.name == name for info in EMBEDDED_SETS)
 
 
+def commands_for(name: str) -> tuple[str, ...]:
+    """The commands that bring a set here: over a network where it can be downloaded, and from files carried over."""
+    fetch = (f"tuiae data fetch {name}",) if known_download(name) is not None else ()
+    return (*fetch, f"tuiae data import DIR --as {name}")
+
+
 def ways_on(name: str) -> str:
     """What a user can do about a set that is not on this machine."""
-    return (
-        f"`tuiae data fetch {name}` where there is a network, `tuiae data import DIR --as {name}` with files carried "
-        "over, or an embedded set (`--dataset digits`)"
-    )
+    *fetch, carry = commands_for(name)
+    ways = [f"`{command}` where there is a network" for command in fetch]
+    return ", ".join([*ways, f"`{carry}` with files carried over, or an embedded set (`--dataset digits`)"])
 
 
 def _unknown(name: str) -> DatasetInfo:

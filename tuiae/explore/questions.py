@@ -82,10 +82,8 @@ def prior(subject: Subject, count: int = 16, seed: int = 0) -> answers.Samples:
 def decoded_plane(subject: Subject, count: int = 8) -> answers.Plane:
     """`count` x `count` images decoded over the plane shown."""
     plane = subject.shown
-    from_prior = subject.loaded.is_variational and plane.projection.kind == "code"
-    grid = plane.grid(max(count, 2), from_prior)
+    grid, origin = plane.grid(max(count, 2), subject.loaded.is_variational)
     images = grid.arrange(pictures(subject.loaded.decode(plane.codes_at(grid.codes))))
-    origin = "prior" if from_prior else "range"
     return answers.Plane(_name(subject), images, _tidy(grid.x), _tidy(grid.y), origin)
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from tuiae.errors import ConfigError
 from tuiae.explore.plane import Floats, PlaneGrid, Projection, prior_grid, project, range_grid
-from tuiae.training.quality import MissingLibraryError
 
 PERPLEXITY = 30.0
 """Of t-SNE, where there are points enough; van der Maaten and Hinton (2008) call 5 to 50 usual."""
@@ -78,9 +77,12 @@ class ShownPlane:
         centred = self.sampled.codes[known] - self.mean
         return np.asarray(np.linalg.lstsq(self.projection.points[known], centred, rcond=None)[0], np.float64)
 
-    def grid(self, count: int, prior: bool) -> PlaneGrid:
-        """`count` values each way: quantiles of the prior where the points are codes that have one, else the range."""
-        return prior_grid(count) if prior else range_grid(self.projection.points, count)
+    def grid(self, count: int, variational: bool) -> tuple[PlaneGrid, str]:
+        """`count` values each way, and where they come from: `prior`, its quantiles, where the points are codes that
+        have one, else `range`, that of the points."""
+        if variational and self.projection.kind == "code":
+            return prior_grid(count), "prior"
+        return range_grid(self.projection.points, count), "range"
 
 
 def _replaced(plane: ShownPlane, points: Floats) -> Floats:
@@ -144,6 +146,8 @@ def embed(sampled: Sampled) -> Floats:
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
+        from tuiae.training.quality import MissingLibraryError  # with torch, which a plane alone does without
+
         raise MissingLibraryError("t-SNE needs scikit-learn", "pip install 'tuiae[studies]'") from error
     known = sampled.known
     if known.sum() < 4:

@@ -12,6 +12,7 @@ from tuiae.errors import TuiaeError
 from tuiae.export.findings import VERDICTS, ClaimRow, RecipeRow
 from tuiae.runs.listing import RunRow
 from tuiae.studies.verdict_file import Verdicts, read_verdicts
+from tuiae.studies.work_data import MissingSet, missing_sets
 from tuiae.studies.work_plan import Plan, label, make_plan
 from tuiae.studies.work_process import WorkProcess, find_process, last_words
 from tuiae.studies.works import Claim, reported_names
@@ -61,6 +62,8 @@ class WorkState:
     last_words: str = ""
     """The end of what it said."""
     problem: str = ""
+    lacks: tuple[MissingSet, ...] = ()
+    """Datasets that what is still to be trained needs, and that are not on this machine."""
 
     @property
     def done(self) -> int:
@@ -95,6 +98,7 @@ class _Work:
         self._plans: tuple[Plan, ...] = ()
         self._wanted: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         self._encoded: set[str] = set()
+        self._sets: dict[str, str] = {}
         try:
             self._plans = (make_plan(path), make_plan(path, quick=True))
         except TuiaeError as error:
@@ -102,6 +106,7 @@ class _Work:
             return
         full, quick = ({job.label: settings_of(job.config) for job in plan.jobs} for plan in self._plans)
         self._wanted = {name: (settings, quick.get(name, {})) for name, settings in full.items()}
+        self._sets = {job.label: job.config.data.dataset for job in self._plans[0].jobs}
         self._encoded = {job.label for job in self._plans[0].jobs if job.encoder}
 
     def state(self, root: Path, tagged: Mapping[str, Sequence[RunRow]]) -> WorkState:
@@ -128,6 +133,7 @@ class _Work:
             process,
             process is not None and process.alive,
             last_words(root, self.name) if process is not None else "",
+            lacks=missing_sets(self._sets[run.label] for run in runs if not run.done),
         )
 
     def _find(self, name: str, by_name: Mapping[Any, Sequence[RunRow]]) -> PlannedRun:

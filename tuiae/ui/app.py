@@ -20,11 +20,12 @@ from textual.screen import Screen
 
 from tuiae.runs.layout import runs_dir
 from tuiae.ui.feed import RunChanged
-from tuiae.ui.keys import ALL, APP, shown
+from tuiae.ui.keys import APP, find_key, shown
 from tuiae.ui.launcher import PreflightDone, WorkerWarm
 from tuiae.ui.render.text import clean
 from tuiae.ui.screens.base import BaseScreen, RunScreen
-from tuiae.ui.screens.dialogs import ChoiceDialog, HelpDialog
+from tuiae.ui.screens.dialogs import ChoiceDialog
+from tuiae.ui.screens.help import HelpDialog
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.session import ExplorerTold, RunOpened, Session
 from tuiae.ui.terminal.app import TerminalApp
@@ -174,10 +175,9 @@ class TuiaeApp(TerminalApp[str]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Everything that has a key, by name, before what Textual offers."""
         for active in screen.active_bindings.values():
-            key = next(
-                (key for key in ALL if key.action == active.binding.action and key.key == active.binding.key), None
-            )
-            if key is not None and active.enabled:
+            key = find_key(active.binding)
+            first = key is not None and active.binding.key == key.key.partition(",")[0]
+            if key is not None and first and key.help and active.enabled:
                 yield SystemCommand(
                     f"{key.help[:1].upper()}{key.help[1:]}",
                     f"key {shown(key.key)}",

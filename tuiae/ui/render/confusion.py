@@ -54,6 +54,16 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Manner:
+    """How the cells of a table are drawn."""
+
+    ascii: bool
+    shares: bool
+    light: bool
+    """Whether the screen is."""
+
+
+@dataclass(frozen=True)
 class Placed:
     """A table in the middle of an area."""
 
@@ -169,11 +179,13 @@ def draw_confusion(
     shares: bool = False,
     margins: bool = False,
     cursor: Cell | None = None,
+    light: bool = False,
 ) -> Text:
     """Rows are true classes, columns predicted ones; one line below says it in words, of the cell that the cursor is
     on if there is one.
 
-    `counts` is (k, k); names that are missing become numbers. `shares` writes per cents of each true class.
+    `counts` is (k, k); names that are missing become numbers. `shares` writes per cents of each true class; `light` is
+    the screen.
     """
     counts = np.asarray(counts)
     if width <= 0 or height <= 0 or not drawable(counts):
@@ -186,7 +198,7 @@ def draw_confusion(
         message = centred(f"{len(counts)} classes need more room", width, max(height - 2, 0))
         text = join_lines([message, words] if message.plain else [words])
     else:
-        lines = _table(counts, names, placed, ascii, shares, cursor)
+        lines = _table(counts, names, placed, Manner(ascii, shares, light), cursor)
         text = join_lines(_centre(lines, words, placed, width, height))
     if ascii:
         text.plain = to_ascii(text.plain)
@@ -204,9 +216,7 @@ def heads(names: Sequence[str], cell: int) -> tuple[list[str], bool]:
     return numbers if fits else [_KEYS[index % len(_KEYS)] for index in range(len(names))], True
 
 
-def _table(
-    counts: Counts, names: Sequence[str], placed: Placed, ascii_only: bool, as_shares: bool, cursor: Cell | None
-) -> list[Text]:
+def _table(counts: Counts, names: Sequence[str], placed: Placed, manner: Manner, cursor: Cell | None) -> list[Text]:
     table = placed.table
     top, keyed = heads(names, table.cell)
     labels = [f"{key} {name}" for key, name in zip(top, names, strict=True)] if keyed else names
@@ -224,8 +234,8 @@ def _table(
                 f"{name if middle else '':>{room}} ", "bold" if cursor and cursor[0] == row else ""
             )
             for column, share in enumerate(shares[row]):
-                words = _cell(int(counts[row, column]), float(share), table, middle, ascii_only, as_shares)
-                style = _style(float(share), row == column, table.digits > 0)
+                words = _cell(int(counts[row, column]), float(share), table, middle, manner)
+                style = _style(float(share), row == column, table.digits > 0, manner.light)
                 line.append(words, style + Style(reverse=True, bold=True) if cursor == (row, column) else style)
             if placed.margins:
                 line.append(f"{percent(shares[row, row]) if middle else '':>{_MARGIN}}", "dim")
@@ -243,14 +253,14 @@ def _precision(counts: Counts, table: Table) -> Text:
     return Text(f"{'':{table.gutter}}{cells}{_PRECISION:>{_MARGIN}}", "dim", end="")
 
 
-def _cell(value: int, share: float, table: Table, middle: bool, ascii_only: bool, as_shares: bool) -> str:
-    dot = "." if ascii_only else "·"
+def _cell(value: int, share: float, table: Table, middle: bool, manner: Manner) -> str:
+    dot = "." if manner.ascii else "·"
     if not table.digits:
-        shades = palette.ASCII_SHADES if ascii_only else palette.SHADES
+        shades = palette.ASCII_SHADES if manner.ascii else palette.SHADES
         return dot.ljust(table.cell) if 0 < share < _FAINT else shades[math.ceil(share * 4)] * table.cell
     if not middle:
         return " " * table.cell
-    words = f"{value}" if not as_shares else _share(share, table.digits)
+    words = f"{value}" if not manner.shares else _share(share, table.digits)
     return table.centred(f"{words if value else dot:>{table.digits}}")
 
 
@@ -260,7 +270,7 @@ def _share(share: float, digits: int) -> str:
     return words if len(words) <= digits and digits > _SHARE_DIGITS[-1] else f"{100 * share:.0f}"
 
 
-def _style(share: float, right: bool, numbers: bool) -> Style:
+def _style(share: float, right: bool, numbers: bool, light: bool) -> Style:
     if share == 0:
         return Style(dim=True)
     if not right and share < _FAINT:
@@ -268,7 +278,7 @@ def _style(share: float, right: bool, numbers: bool) -> Style:
     if not numbers:
         return Style(color=Color.parse(palette.SKY if right else palette.ORANGE))
     # The root lifts small shares, which are what one looks for among the errors.
-    back = palette.count_ramp(share**_LIFT, right)
+    back = palette.count_ramp(share**_LIFT, right, light)
     return Style(color=Color.from_rgb(*palette.ink_on(back)), bgcolor=Color.from_rgb(*back), bold=right)
 
 

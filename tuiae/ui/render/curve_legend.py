@@ -33,8 +33,8 @@ def legend(curves: Sequence[Curve], width: int | None = None, ascii: bool = Fals
 def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: bool = False) -> Text:
     """The legend of prepared lines, faint ones last.
 
-    Where the width lacks, names keep their first word, then the values of curves that bear signs go, then what faint
-    curves say, and then an ellipsis ends the line.
+    Where the width lacks, names keep their first word, then the values of curves that bear signs go, or the names of
+    those whose strokes tell them apart, then what faint curves say, and then an ellipsis ends the line.
     """
     lines = _faint_last(lines)
     words, first = _names(lines)
@@ -42,6 +42,8 @@ def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: boo
     signed = (3, 1) if any(line.curve.sign for line in lines) else ()
     forms = [_entries(lines, words, values, 3, "", ascii_only), _entries(lines, first, values, 3, "", ascii_only)]
     forms += [_entries(lines, first, None, gap, "", ascii_only) for gap in signed]
+    if not signed:
+        forms += [_entries(lines, [name[:limit] for name in first], values, 2, "", ascii_only) for limit in (2, 0)]
     own = [line for line in lines if not line.curve.faint]
     if len(own) < len(lines):
         short = _entries(own, first[: len(own)], values[: len(own)], 2, "", ascii_only)

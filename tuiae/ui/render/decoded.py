@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.ui.render.grid import LABEL_LIMIT, ROOMY, cell_sizes, image_grid
-from tuiae.ui.render.images import RAMPS, character_ramp, half_blocks
+from tuiae.ui.render.images import draw_picture
 from tuiae.ui.render.text import centred, join_lines
 
 TALLEST = 8  # lines of a picture in a gallery
@@ -87,10 +87,7 @@ def draw_large(image: NDArray[np.uint8], width: int, height: int, mode: str) -> 
     if lines < 1 or columns < 1:
         return centred("too small for images", width, height)
     columns = min(columns, width)
-    drawn = (
-        half_blocks(image, columns, lines) if mode not in RAMPS else character_ramp(image, columns, lines, RAMPS[mode])
-    )
-    return _centre(join_lines(drawn), width, height)
+    return _centre(join_lines(draw_picture(image.transpose(1, 2, 0), columns, lines, mode)), width, height)
 
 
 def fit_gallery(images: Bytes, width: int, height: int, mode: str, captions: Sequence[Sequence[str]] = ()) -> Text:

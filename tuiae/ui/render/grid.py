@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.ui.render import palette
-from tuiae.ui.render.images import RAMPS, character_ramp, half_blocks
+from tuiae.ui.render.images import draw_picture
 from tuiae.ui.render.text import caption, centred, clean, join_lines, to_ascii
 
 ImageRow = tuple[str, NDArray[np.uint8]]
@@ -135,12 +135,8 @@ def _compose(rows: Sequence[ImageRow], labels: Sequence[str], layout: Layout, mo
 
 
 def _picture(image: NDArray[np.uint8], layout: Layout, mode: str, many: bool) -> list[Text]:
-    if mode == "none":
-        return [Text(" " * layout.columns, end="") for _ in range(layout.rows)]
-    if mode in RAMPS:
-        return character_ramp(image, layout.columns, layout.rows, RAMPS[mode])
     shrunk = layout.columns % image.shape[1] != 0
-    return half_blocks(image, layout.columns, layout.rows, trim=(shrunk or many) and not layout.gap)
+    return draw_picture(image, layout.columns, layout.rows, mode, trim=(shrunk or many) and not layout.gap)
 
 
 def _side_by_side(line: Text, parts: Sequence[Text]) -> Text:

@@ -11,6 +11,7 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
+from tuiae.ui.render.holes import hole
 from tuiae.ui.render.palette import GREYS, SHADES
 
 UPPER_HALF = "▀"
@@ -75,6 +76,15 @@ def _pixel_height(image: Pixels, columns: int, rows: int, trim: bool) -> int:
     scale = columns // width
     exact = scale > 0 and scale * width == columns and (scale * height + 1) // 2 == rows
     return scale * height if exact else 2 * rows
+
+
+def draw_picture(image: NDArray[np.generic], columns: int, rows: int, mode: str, trim: bool = False) -> list[Text]:
+    """An image (H, W, C) in so many cells, of what pictures are made of in a mode."""
+    if mode == "none":
+        return hole(image, columns, rows)
+    return (
+        character_ramp(image, columns, rows, RAMPS[mode]) if mode in RAMPS else half_blocks(image, columns, rows, trim)
+    )
 
 
 def half_blocks(image: NDArray[np.generic], columns: int, rows: int, trim: bool = False) -> list[Text]:

@@ -37,8 +37,13 @@ ERROR_RAMP: tuple[RGB, ...] = ((0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 1
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:+#"
 
-_RIGHT_LOW, _RIGHT_HIGH = (22, 38, 54), (86, 180, 233)
-_WRONG_LOW, _WRONG_HIGH = (48, 30, 16), (240, 140, 40)
+_RAMPS: dict[tuple[bool, bool], tuple[RGB, RGB]] = {
+    (True, False): ((22, 38, 54), (86, 180, 233)),
+    (False, False): ((48, 30, 16), (240, 140, 40)),
+    (True, True): ((228, 239, 247), (62, 152, 208)),
+    (False, True): ((251, 236, 216), (226, 124, 24)),
+}
+"""(right, on a light screen) -> the ends of a ramp: the more, the farther from the screen's own colour."""
 _INK_DARK, _INK_LIGHT = (0, 0, 0), (255, 255, 255)
 
 
@@ -54,9 +59,9 @@ def blend(low: RGB, high: RGB, share: float) -> RGB:
     return red, green, blue
 
 
-def count_ramp(share: float, right: bool) -> RGB:
+def count_ramp(share: float, right: bool, light: bool = False) -> RGB:
     """The sequential ramp of a table of counts: blue for what is right, orange for what is not."""
-    return blend(_RIGHT_LOW, _RIGHT_HIGH, share) if right else blend(_WRONG_LOW, _WRONG_HIGH, share)
+    return blend(*_RAMPS[right, light], share)
 
 
 def luminance(color: RGB) -> float:

@@ -14,16 +14,18 @@ from rich.text import Text
 from tuiae.runs.listing import RunRow
 from tuiae.ui.render import palette
 from tuiae.ui.render.status import SIGNS, state_text
-from tuiae.ui.render.text import MISSING, ago, clean, number, percent, shorten
+from tuiae.ui.render.text import MISSING, ago, clean, number, percent, shorten, shorten_middle
 
 MARK, PIN, NOTED = "◆", "★", "✎"
 """Before a run that is selected; before one that stays on top; of one that has a note."""
 GAP = 2  # cells between columns
 MARKS = 3  # cells before the first one
-LEAST_TITLE = 16  # cells: `20261120-224105…`
+LEAST_TITLE = 16  # cells: `20261120-2…-a3f9`
 MOST_TITLE = 44
 NARROW_TITLE = 38  # where other columns need the room more than the end of an id
 BROAD = 140  # cells from which they do not
+ESSENTIAL = ("state", "epoch", "test loss", "best")
+"""Columns for which a title gives up cells: 80 columns have room for them whatever runs are called."""
 LEAST_TAGS = 8
 UP, DOWN = "↑", "↓"
 
@@ -78,6 +80,11 @@ def _safe(text: str) -> str:
     return clean(text, MOST_TITLE) or MISSING
 
 
+@lru_cache(maxsize=8192)
+def _safe_title(text: str) -> str:
+    return shorten_middle(clean(text), MOST_TITLE) or MISSING
+
+
 def device_word(device: str) -> str:
     """`cpu` of `cpu, 2 threads`, `cuda:0` of `cuda:0 NVIDIA H100`."""
     return device.partition(",")[0].partition(" ")[0]
@@ -85,7 +92,7 @@ def device_word(device: str) -> str:
 
 _COLUMNS = (
     Column(
-        "run", lambda row, now: _safe(row.title), lambda row: row.title.casefold(), MOST_TITLE, 0,
+        "run", lambda row, now: _safe_title(row.title), lambda row: row.title.casefold(), MOST_TITLE, 0,
         style=lambda row: "bold" if row.name else "",
     ),
     Column(
@@ -103,12 +110,12 @@ _COLUMNS = (
         "test loss", lambda row, now: number(row.status.test_loss), lambda row: row.status.test_loss, 11, 3,
         right=True,
     ),
-    Column("best", lambda row, now: number(row.best), lambda row: row.best, 9, 5, right=True),
+    Column("best", lambda row, now: number(row.best), lambda row: row.best, 9, 4, right=True),
     Column(
         "accuracy", lambda row, now: percent(row.status.test_accuracy), lambda row: row.status.test_accuracy, 10, 8,
         right=True, falling=True,
     ),
-    Column("age", _age, lambda row: -row.status.heartbeat or None, 6, 4, right=True),
+    Column("age", _age, lambda row: -row.status.heartbeat or None, 6, 5, right=True),
     Column(
         "device", lambda row, now: _safe(device_word(row.status.device)),
         lambda row: device_word(row.status.device) or None, 8, 11,
@@ -126,7 +133,7 @@ def place_columns(rows: Sequence[RunRow], width: int) -> tuple[Placed, ...]:
     """The columns that fit into so many cells, each as wide as its widest cell, the most telling ones first."""
     shown = [column for column in _COLUMNS if _worth_showing(column, rows)]
     natural = {column.key: _natural(column, rows) for column in shown}
-    essential = MARKS + sum(natural[key] + GAP for key in ("state", "epoch", "test loss"))
+    essential = MARKS + sum(natural[key] + GAP for key in ESSENTIAL)
     widest = MOST_TITLE if width >= BROAD else NARROW_TITLE
     natural["run"] = min(natural["run"], widest, max(width - essential, LEAST_TITLE))
     room, chosen = width - MARKS + GAP, []
@@ -207,7 +214,7 @@ def run_line(row: RunRow, placed: Sequence[Placed], now: float, selected: bool) 
 
 
 def _append(line: Text, words: str, one: Placed, style: str) -> None:
-    words = shorten(words, one.width)
+    words = shorten_middle(words, one.width) if one.column.key == "run" else shorten(words, one.width)
     room = " " * (one.width - cell_len(words))
     if one.column.right:
         line.append(room).append(words, style)

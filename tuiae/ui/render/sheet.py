@@ -1,13 +1,16 @@
-"""The pictures of a grid as one picture in pixels, for terminals that draw real ones."""
+"""The pictures of a drawing in pixels, for terminals that draw real ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
+from rich.cells import cell_len
+from rich.text import Text
 
-from tuiae.ui.render.grid import CaptionRow, ImageRow, drawable, fit
+from tuiae.ui.render.holes import Hole, holes_in
 from tuiae.ui.render.images import Pixels, as_rgb, resample
 from tuiae.ui.render.palette import RGB
 
@@ -15,7 +18,7 @@ CELL = (8, 16)
 """Pixels of a cell, across and down: the terminal scales, and more would only take longer to send."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sheet:
     """One picture and the cells that it covers, from the corner of the panel."""
 
@@ -25,25 +28,58 @@ class Sheet:
     columns: int
     rows: int
 
+    def same(self, other: Sheet | None) -> bool:
+        """Whether another one looks the same, in the same place."""
+        return other is not None and (
+            (self.left, self.top, self.columns, self.rows) == (other.left, other.top, other.columns, other.rows)
+            and np.array_equal(self.pixels, other.pixels)
+        )
 
-def image_sheet(
-    rows: Sequence[ImageRow], width: int, height: int, captions: Sequence[str] | None, ground: RGB
-) -> Sheet | None:
-    """What `image_grid` draws in the same cells, without its words; None when nothing fits."""
-    rows = drawable(rows)
-    words: list[CaptionRow] = [("", captions)] if captions else []
-    layout = fit(rows, width, height, words) if rows and width > 0 and height > 0 else None
-    if layout is None:
-        return None
+
+def sheets_of(drawing: Text, ground: RGB) -> list[Sheet]:
+    """The pictures that a drawing in the mode `none` left room for: one sheet for rows of them with no words between,
+    for each sheet is sent by itself. `ground` is the colour between pictures."""
+    lines = [_cells(line.plain) for line in drawing.split("\n", allow_blank=True)]
+    parts: list[list[Hole]] = []
+    for _, row in groupby(holes_in(drawing), key=lambda hole: hole.top):
+        band = list(row)
+        if parts and _joins(parts[-1], band, lines):
+            parts[-1] += band
+        else:
+            parts.append(band)
+    return [_sheet(holes, ground) for holes in parts]
+
+
+def _cells(line: str) -> str:
+    """A line with a character for each of its cells."""
+    return "".join(char.ljust(cell_len(char)) for char in line if cell_len(char))
+
+
+def _edges(holes: Sequence[Hole]) -> tuple[int, int, int, int]:
+    """Left, right, top and bottom; right and bottom are the first cells beyond."""
+    return (
+        min(hole.left for hole in holes),
+        max(hole.left + hole.columns for hole in holes),
+        min(hole.top for hole in holes),
+        max(hole.top + hole.rows for hole in holes),
+    )
+
+
+def _joins(above: Sequence[Hole], below: Sequence[Hole], lines: Sequence[str]) -> bool:
+    """Whether one picture can cover both rows without covering words."""
+    left, right, _, bottom = _edges(above)
+    other_left, other_right, top, _ = _edges(below)
+    between = "".join(line[left:right] for line in lines[bottom:top])
+    return (left, right) == (other_left, other_right) and not between.strip()
+
+
+def _sheet(holes: Sequence[Hole], ground: RGB) -> Sheet:
     across, down = CELL
-    columns = layout.shown * (layout.columns + 1) - 1
-    lines = len(rows) * layout.rows + (len(rows) - 1) * layout.gap
-    pixels = np.full((lines * down, columns * across, 3), ground, np.uint8)
-    for row, (_, images) in enumerate(rows):
-        top = row * (layout.rows + layout.gap) * down
-        for place, image in enumerate(images[: layout.shown]):
-            left = place * (layout.columns + 1) * across
-            size = (layout.columns * across, layout.rows * down - 1)
-            pixels[top : top + size[1], left : left + size[0]] = resample(as_rgb(image.transpose(1, 2, 0)), *size)
-    left = (width - layout.gutter - columns) // 2 + layout.gutter
-    return Sheet(pixels, left, (height - lines - len(words)) // 2, columns, lines)
+    left, right, top, bottom = _edges(holes)
+    pixels = np.full(((bottom - top) * down, (right - left) * across, 3), ground, np.uint8)
+    for hole in holes:
+        x, y = (hole.left - left) * across, (hole.top - top) * down
+        # A pixel stays free below: it parts pictures that stand on each other.
+        size = (hole.columns * across, hole.rows * down - 1)
+        pixels[y : y + size[1], x : x + size[0]] = resample(as_rgb(hole.image), *size)
+    return Sheet(pixels, left, top, right - left, bottom - top)

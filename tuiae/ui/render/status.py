@@ -24,6 +24,7 @@ SIGNS = {
     "lost": ("?", palette.VERMILLION),
 }
 BAR = 10  # cells
+LEAST_NAME = 6  # cells of a run's name
 LEAST_ID = 16  # cells of a run's id: `20261120-224105…`
 
 
@@ -37,16 +38,23 @@ def title_line(snapshot: Snapshot, width: int) -> Text:
     """The one line above everything: what runs, on what, how far, which run."""
     line = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
     config, status = snapshot.config, snapshot.status
-    if config is not None:
-        line.append(clean(config.name, 24), "bold not dim").append(f" › {clean(config.data.dataset, 24)}", "dim")
-    line.append("  ").append_text(state_text(status.state))
+    state = state_text(status.state)
     if status.state == "starting" and status.phase:
-        line.append(f" · {clean(status.phase)}", "dim")
+        state.append(f" · {clean(status.phase)}", "dim")
+    if config is not None:
+        name, dataset = clean(config.name, 24), f" › {clean(config.data.dataset, 24)}"
+        room = width - line.cell_len - state.cell_len - 3
+        line.append(shorten(name, max(room, LEAST_NAME)), "bold not dim")
+        line.append(dataset if cell_len(name + dataset) <= room else "", "dim")
+    line.append("  ").append_text(state)
     total = status.epochs * status.steps_per_epoch
     if total:
         share = min(1.0, status.step / total)
-        done = round(share * BAR)
-        line.append("  ").append("━" * done, palette.SKY).append("━" * (BAR - done), "dim").append(f" {share:4.0%}")
+        done, words = round(share * BAR), f" {share:4.0%}"
+        if line.cell_len + 2 + BAR + len(words) <= width:
+            line.append("  ").append("━" * done, palette.SKY).append("━" * (BAR - done), "dim").append(words)
+        elif line.cell_len + len(words) <= width:
+            line.append(words)
     # The beginning of an id finds the run as well, once it holds date and time.
     name = shorten(clean(snapshot.id), max(0, width - line.cell_len - 3))
     if cell_len(name) >= min(LEAST_ID, len(snapshot.id)):

@@ -36,6 +36,15 @@ def shorten(text: str, limit: int) -> str:
     return set_cell_size(text, limit - 1).rstrip() + "…" if limit > 1 else "…"[: max(limit, 0)]
 
 
+def shorten_middle(text: str, limit: int) -> str:
+    """At most `limit` cells, with both ends of it: an id begins with its time and ends with what tells it apart."""
+    if cell_len(text) <= limit or limit < 5:
+        return shorten(text, limit)
+    tail = (limit - 1) // 2
+    first, last = set_cell_size(text, limit - 1 - tail).rstrip(), set_cell_size(text[::-1], tail).rstrip()[::-1]
+    return f"{first}…{last}"
+
+
 def caption(text: str, limit: int) -> str:
     """Shortened without losing a closing tick or cross."""
     body, space, mark = text.rpartition(" ")

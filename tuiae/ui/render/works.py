@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.export.findings import MARKS, VERDICTS, ClaimRow, RecipeRow
+from tuiae.studies.work_data import MissingSet
 from tuiae.studies.work_state import Expected, PlannedRun, WorkState
 from tuiae.ui.render import palette
 from tuiae.ui.render.status import state_text
@@ -49,6 +50,8 @@ def draw_about(state: WorkState | None, width: int, height: int, now: float) -> 
     lines = [Text(line, "bold") for line in wrap(clean(state.title), width)]
     lines += [Text(line, "dim") for line in wrap(clean(state.source), width)]
     lines += [Text(), *_progress(state, width, now), Text()]
+    for lacking in state.lacks:
+        lines += [*_lacking(lacking, width), Text()]
     if state.verdicts is not None:
         lines += [_count(state, verdict) for verdict in VERDICTS] + [Text()]
     lines += _judged(state, width, now)
@@ -74,6 +77,20 @@ def _progress(state: WorkState, width: int, now: float) -> list[Text]:
     if state.last_words:
         lines += [Text(line, "dim") for line in wrap(clean(state.last_words), width)[:3]]
     return lines
+
+
+def _lacking(lacking: MissingSet, width: int) -> list[Text]:
+    """What is not here, and what to type; a command keeps its line."""
+    words = [Text(line, palette.CAUTION) for line in wrap(f"✗ {missing_words((lacking,))}", width)]
+    return [*words, *(Text(shorten(f"  {command}", width)) for command in lacking.commands)]
+
+
+def missing_words(lacks: Sequence[MissingSet]) -> str:
+    """`mnist is not on this machine`."""
+    if lacks and lacks[0].problem:
+        return clean(lacks[0].problem)
+    names = " and ".join(clean(lacking.name) for lacking in lacks)
+    return f"{names} {'is' if len(lacks) == 1 else 'are'} not on this machine"
 
 
 def expected_words(expected: Expected) -> str:

@@ -7,16 +7,22 @@ from typing import Protocol
 
 from textual.timer import Timer
 
+from tuiae.explore.answers import Opened
 from tuiae.explore.client import Notice, Reply
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.screens.acting import ActingScreen
 
 NO_RUN = "no run is open: 1 lists them, 2 starts one"
 NO_CHECKPOINT = "no checkpoint yet: the first comes with the first epoch"
+LOADING = "still loading the weights"
 
 
 class Asking(Protocol):
     """What such a screen asks with."""
+
+    @property
+    def opened(self) -> Opened | None:
+        """The checkpoint that answers; None while there is none."""
 
     @property
     def wait(self) -> float:
@@ -116,6 +122,19 @@ class AskingScreen(ActingScreen):
             self.replied(told)
 
     # Keys
+
+    def waits(self, later: str = "") -> bool:
+        """Whether there are no weights to ask yet; that is said then, and `later`, what becomes of the key."""
+        if self.inquiry.opened is not None:
+            return False
+        snapshot = self.session.snapshot
+        if self.session.path is None:
+            self.message.hint(NO_RUN, "caution")
+        elif snapshot is None or not snapshot.checkpoints:
+            self.message.hint(NO_CHECKPOINT, "caution")
+        else:
+            self.message.hint(f"{LOADING}: {later or 'press it again in a moment'}", "caution")
+        return True
 
     def action_again(self) -> None:
         """Start an explorer that went away, and ask everything again."""

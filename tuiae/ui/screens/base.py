@@ -38,6 +38,7 @@ class BaseScreen(Screen[None]):
     MODE = ""
     NAME = ""
     """What the title says of it while no run is open."""
+    ALLOW_IN_MAXIMIZED_VIEW = "KeyLine, MessageLine"
     HOME = "live"
     """The screen that one goes back to."""
 
@@ -66,7 +67,7 @@ class BaseScreen(Screen[None]):
             yield ScreenTabs(self.MODE, self.app.size.width)
         yield from self.compose_body()
         yield MessageLine()
-        yield Static("tuiae needs 60 columns and 20 rows", id="too-small")
+        yield Static("tuiae needs 60 columns and 20 rows\nz shows one panel alone", id="too-small")
         yield KeyLine()
 
     def _prepare(self, width: int, height: int) -> None:

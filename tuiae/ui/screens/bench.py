@@ -213,21 +213,20 @@ class BenchScreen(AskingScreen):
 
     def action_test(self, step: int) -> None:
         """Another test image, so many after the one that was shown last."""
-        if self.inquiry.opened is not None:
+        if not self.waits() and self.inquiry.opened is not None:
             index = (self._picked.index + step) % self.inquiry.opened.tests
             self._picked = Picked(index, self._dataset)
             self.inquiry.image(index)
 
     def action_random_test(self) -> None:
         """Any test image."""
-        if self.inquiry.opened is not None:
+        if not self.waits() and self.inquiry.opened is not None:
             self.action_test(int(self._random.integers(self.inquiry.opened.tests)))
 
     def action_jump(self) -> None:
         """The test image of a number."""
-
         opened = self.inquiry.opened
-        if opened is None:
+        if self.waits() or opened is None:
             return
         last = opened.tests - 1
 
@@ -243,21 +242,30 @@ class BenchScreen(AskingScreen):
 
     def action_kind(self) -> None:
         """Another kind of noise."""
-        self._take_noise(self.inquiry.noise.following())
+        if not self.waits():
+            self._take_noise(self.inquiry.noise.following())
 
     def action_level(self, steps: int) -> None:
         """More noise, or less."""
-        self._take_noise(self.inquiry.noise.at(self.inquiry.noise.level + steps * STEP))
+        if not self.waits():
+            self._take_noise(self.inquiry.noise.at(self.inquiry.noise.level + steps * STEP))
 
     def action_draw_noise(self) -> None:
         """The same noise, drawn anew."""
-        self._take_noise(self.inquiry.noise.other_draw())
+        if not self.waits():
+            self._take_noise(self.inquiry.noise.other_draw())
 
     def action_tool(self, name: str) -> None:
         """Use one of the tools on the canvas."""
-        self.view.canvas.use(name)
+        canvas = self.view.canvas
+        if canvas.sketch is None and self.waits():
+            return
+        if name == "undo" and not canvas.can_undo:
+            self.message.hint("nothing to undo", "quiet")
+        canvas.use(name)
 
     def action_worst(self) -> None:
         """The worst images again, after those of a confusion cell."""
-        self.inquiry.cell = None
-        self.inquiry.strip()
+        if not self.waits():
+            self.inquiry.cell = None
+            self.inquiry.strip()

@@ -95,12 +95,16 @@ class CompareScreen(BaseScreen):
 
     def action_next_setting(self) -> None:
         """The next of what differs, against the figures."""
-        if self.comparison is not None and not self.query_one(CompareView).next_setting():
+        if self.comparison is None:
+            return
+        if self.query_one(CompareView).next_setting():
+            self.message.say(f"summary: {self.query_one('#sweep').border_title}", "quiet")
+        else:
             self.message.say("the runs do not differ in a second setting", "quiet")
 
     def action_look(self, name: str) -> None:
         """Another smoothing or axis on all curves."""
-        self.query_one(CompareView).cycle_look(name)
+        self.message.say(self.query_one(CompareView).cycle_look(name), "quiet")
 
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -72,6 +73,7 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
     def _scrubbed(self, event: TimelineBar.Moved) -> None:
         """To the codes of another epoch, which show when they are read; the newest show at once."""
         self.call_later(self.refresh_bindings)
+        self.message.forget_trouble()  # a question that was refused is about another place
         if event.at is not None:
             self.view.leave_newest()
             self.message.hint(BACK_HINT, "quiet")
@@ -146,19 +148,27 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
 
     def action_move(self, columns: int, rows: int) -> None:
         """The cursor, by so many cells."""
-        self.view.map.move(columns, rows)
+        if self._has_map():
+            self.view.map.move(columns, rows)
 
     def action_nearer(self, steps: int) -> None:
         """Zoom into the map round the cursor, or out of it."""
-        self.view.map.zoom(steps)
+        if self._has_map():
+            self.view.map.zoom(steps)
+
+    def _has_map(self) -> bool:
+        """Whether there are codes on it; else it is said why not."""
+        return self.view.map.has_codes or self.view.looks_back or not self.waits()
 
     def action_plane(self) -> None:
         """Another plane of the code."""
-        self._choose_plane()
+        if not self.waits():
+            self._choose_plane()
 
     def action_axis(self, which: int) -> None:
         """Another number of the code on one axis."""
-        self._choose_plane(which)
+        if not self.waits():
+            self._choose_plane(which)
 
     def _choose_plane(self, axis: int | None = None) -> None:
         choice = self.inquiry.choice
@@ -169,23 +179,32 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
 
     def action_mark(self) -> None:
         """Mark the place of the cursor; between two marks, the way from one to the other."""
+        if not self._has_map():
+            return
         marks = self.view.map.mark()
         if len(marks) == 2:
-            self.inquiry.extra("between", a=marks[0], b=marks[1], count=STEPS)
+            self._ask_for("between", a=marks[0], b=marks[1], count=STEPS)
         elif marks:
             self.message.say("marked: go elsewhere and mark the other end with b", "quiet")
 
     def action_prior(self) -> None:
         """Samples of the prior, other ones each time."""
         self.inquiry.seed += 1
-        self.inquiry.extra("prior", count=DRAWN, seed=self.inquiry.seed)
+        self._ask_for("prior", count=DRAWN, seed=self.inquiry.seed)
 
     def action_decode_plane(self) -> None:
         """The whole plane, decoded."""
-        self.inquiry.extra("plane", count=GRID)
+        self._ask_for("plane", count=GRID)
+
+    def _ask_for(self, question: str, **arguments: Any) -> None:
+        """Ask for what stands beside the map; while the weights are loaded it is kept, and answered then."""
+        self.inquiry.extra(question, **arguments)
+        self.waits("it comes when they are here")
 
     def action_next_class(self) -> None:
         """One class alone."""
+        if not self._has_map():
+            return
         name = self.view.map.next_class()
         self.message.say(f"{clean(name)} alone; c the next" if name else HINT, "quiet")
 

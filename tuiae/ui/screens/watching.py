@@ -17,20 +17,27 @@ class WatchingScreen(ScrubbingScreen):
 
     def action_next_metric(self) -> None:
         """Another metric beside the loss."""
-        self._view.next_metric()
+        if not self._view.next_metric():
+            self.message.hint("this run has no other metric beside its loss", "quiet")
 
     def action_look(self, name: str) -> None:
         """Another smoothing, axis or split on all curves."""
-        self._view.cycle_look(name)
+        self.message.hint(self._view.cycle_look(name), "quiet")
 
     def action_errors(self) -> None:
         """The row of errors below the pictures, or not."""
-        self.query_one(ImagesPanel).toggle_error()
+        if not self.query_one(ImagesPanel).toggle_error():
+            self.message.hint("no errors to show: this run reconstructs nothing", "quiet")
 
     def action_normalise(self) -> None:
         """The confusion matrix in counts, or in shares of each true class."""
         confusion = self.query_one(ConfusionPanel)
         confusion.shares = not confusion.shares
+        if self._view.has_class("-classifier"):
+            words = "shares of each true class" if confusion.shares else "counts"
+            self.message.hint(f"confusion in {words}", "quiet")
+        else:
+            self.message.hint("no confusion matrix: only classifiers have one", "quiet")
 
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""

@@ -8,13 +8,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.message import Message
 
+from tuiae.errors import DataError
 from tuiae.runs.listing import RunRow
 from tuiae.studies.work_process import start_work, stop_work
 from tuiae.studies.work_state import WorkReader, WorkState
 from tuiae.studies.works import find_work, list_works
 from tuiae.ui.keys import WORKS
 from tuiae.ui.list_feed import ListFeed
-from tuiae.ui.render.works import expected_words
+from tuiae.ui.render.works import expected_words, missing_words
 from tuiae.ui.screens.dialogs import ChoiceDialog
 from tuiae.ui.screens.listing import ListingScreen
 from tuiae.ui.screens.runs import RunsScreen
@@ -102,6 +103,9 @@ class WorksScreen(ListingScreen):
             self.message.hint(state.problem, "bad")
         elif state.running:
             self.message.hint(f"{state.name} runs in the background, whether or not tuiae is open · x stops it", "good")
+        elif state.lacks:
+            commands = " and ".join(lacking.commands[0] for lacking in state.lacks)
+            self.message.hint(f"{missing_words(state.lacks)}: {commands}", "caution")
         else:
             self.message.hint(f"r runs {state.name}: {expected_words(state.full)} · enter opens a training", "quiet")
 
@@ -134,13 +138,22 @@ class WorksScreen(ListingScreen):
     def _ask(self, state: WorkState) -> None:
         if state.running:
             raise NothingToDoError(f"{state.name} runs already: x stops it")
+        for lacking in state.lacks:
+            if not lacking.can_be_fetched:
+                raise DataError(missing_words([lacking]), f"`{lacking.commands[-1]}` brings it here")
         left = f"{state.full.missing} of {len(state.runs)} trainings, " if state.full.missing else ""
+        whole, quick = (
+            ("Download, then the whole", "Download, then a quick") if state.lacks else ("The whole", "A quick")
+        )
         answers = [
-            ("full", f"The whole work: {left}{expected_words(state.full)}"),
-            ("quick", f"A quick try, of no worth as a verdict: {expected_words(state.quick)}"),
+            ("full", f"{whole} work: {left}{expected_words(state.full)}"),
+            ("quick", f"{quick} try, of no worth as a verdict: {expected_words(state.quick)}"),
             ("cancel", "Cancel"),
         ]
         question = f"{state.name} runs in the background, with its log beside the runs. What is done is kept."
+        if state.lacks:
+            carried = " and ".join(lacking.commands[-1] for lacking in state.lacks)
+            question += f"\n\n{missing_words(state.lacks)}, and downloaded first. Without a network:\n{carried}"
         self.app.push_screen(ChoiceDialog("run a work", question, answers), lambda answer: self._run(state, answer))
 
     def _run(self, state: WorkState, answer: str | None) -> None:

@@ -22,6 +22,7 @@ from tuiae.ui.render.bench import (
 from tuiae.ui.render.shares import best_class, draw_shares
 from tuiae.ui.widgets.canvas import CanvasPanel
 from tuiae.ui.widgets.drawing import DrawingPanel
+from tuiae.ui.widgets.sheet import SheetPanel
 from tuiae.ui.widgets.slider import Slider
 from tuiae.ui.widgets.strip import StripPanel
 from tuiae.ui.widgets.views import ViewBar, Views
@@ -100,6 +101,10 @@ class BenchView(Horizontal):
     def show_opened(self, opened: Opened) -> None:
         """Answers come from this checkpoint now."""
         self._opened = opened
+        if self._curve is None:
+            self._panel("noise-curve").clear(MEASURING)
+        if not self.strip.has_pictures:
+            self.strip.explain(MEASURING)
         self.set_class(not opened.is_autoencoder, "-classifier")
         self.query_one(ViewBar).offer("class", opened.is_autoencoder)
 
@@ -181,8 +186,7 @@ class BenchView(Horizontal):
 
     @ascii_only.setter
     def ascii_only(self, wanted: bool) -> None:
-        mode = "ascii" if wanted else self.canvas.terminal.pictures
-        self.canvas.mode = self.strip.mode = mode
+        self.canvas.mode = "ascii" if wanted else self.canvas.terminal.pictures
         self.query_one(Slider).ascii_only = wanted
-        for panel in self.query(DrawingPanel):
-            panel.mode = mode
+        for panel in self.query(SheetPanel):
+            panel.mode = "ascii" if wanted else panel.best

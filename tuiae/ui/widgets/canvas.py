@@ -153,6 +153,10 @@ class CanvasPanel(PicturePanel):
         self._retitle()
         self.changed()
 
+    @property
+    def can_undo(self) -> bool:
+        return bool(self._before)
+
     def use(self, tool: str) -> None:
         """One of the tools."""
         if tool == "brush":

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from tuiae.studies.compare import Comparison
 from tuiae.studies.shared_images import shared_images
 from tuiae.ui.render.compare import compare_curves, settings_table, values_and_seeds
-from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
+from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
 from tuiae.ui.widgets.shared_images import SharedImagesPanel
 from tuiae.ui.widgets.sweep_summary import SweepPanel
 from tuiae.ui.widgets.tables import TablePanel
@@ -58,9 +59,13 @@ class CompareView(Views):
             self.query_one(SharedImagesPanel).show(shared_images(comparison))
         return overlay.note
 
-    def cycle_look(self, name: str) -> None:
+    @on(CurvesPanel.Looked)
+    def _looked(self, event: CurvesPanel.Looked) -> None:
+        follow_look(self.query(CurvesPanel), event)
+
+    def cycle_look(self, name: str) -> str:
         """Another smoothing or axis on all curves; `name` is in LOOKS."""
-        cycle_look(self.query(CurvesPanel), name)
+        return cycle_look(self.query(CurvesPanel), name)
 
     def next_setting(self) -> bool:
         """Another setting in the summary; whether there is one."""

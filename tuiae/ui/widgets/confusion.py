@@ -43,6 +43,9 @@ class ConfusionPanel(PicturePanel):
         self._counts: Counts = np.zeros((0, 0), np.int64)
         self._names: Sequence[str] = ()
 
+    def on_mount(self) -> None:
+        self.app.theme_changed_signal.subscribe(self, lambda theme: self.changed())
+
     def show(self, counts: Counts, classes: Sequence[str], note: str = "") -> None:
         """Replace the counts: (k, k), rows true, columns predicted; `note` goes into the lower frame."""
         self._counts, self._names, self._note = np.asarray(counts), classes, note
@@ -68,8 +71,9 @@ class ConfusionPanel(PicturePanel):
         if not drawable(self._counts):
             return centred(self._empty, width, height)
         ascii_only = self.ascii_only or self.terminal.ascii
+        light = not self.app.current_theme.dark
         return draw_confusion(
-            self._counts, self._names, width, height, ascii_only, self.shares, margins=True, cursor=self.cursor
+            self._counts, self._names, width, height, ascii_only, self.shares, True, self.cursor, light
         )
 
     # Keys

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rich.text import Text
+from textual.message import Message
 from textual.reactive import reactive
 
 from tuiae.ui.keys import CURVES
@@ -18,6 +19,12 @@ from tuiae.ui.widgets.plot_mouse import PlotMouse
 
 LOOKS = {"log_scale": (False, True), "smoothing": tuple(SMOOTHING), "split": ("", "train", "test")}
 """What several panels show alike, and the values that follow each other there."""
+LOOK_WORDS: Mapping[tuple[str, object], str] = {
+    ("log_scale", False): "a linear axis",
+    ("log_scale", True): "a logarithmic axis",
+    ("smoothing", ""): "curves as they are",
+    ("split", ""): "train and test",
+}
 WHEEL = 1.25  # how many times narrower a window gets by a notch
 
 
@@ -32,6 +39,17 @@ class CurvesPanel(PlotMouse):
     """A name in SMOOTHING."""
     split: reactive[str] = reactive("")
     """`train` or `test` to see that one alone."""
+
+    class Looked(Message):
+        """Somebody zooms, or moves the cursor: curves over the same axis follow."""
+
+        def __init__(self, panel: CurvesPanel, view: View) -> None:
+            super().__init__()
+            self.panel, self.view = panel, view
+
+        @property
+        def control(self) -> CurvesPanel:
+            return self.panel
 
     def __init__(self, title: str = "loss", *, x_label: str = "epoch", id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
@@ -61,7 +79,7 @@ class CurvesPanel(PlotMouse):
 
     def _prepare_again(self) -> None:
         self._prepared = None
-        self._show_view(self._view)
+        self.look(self._view)
 
     watch_log_scale = watch_smoothing = watch_split = _prepare_again
 
@@ -73,8 +91,13 @@ class CurvesPanel(PlotMouse):
             self._prepared = tuple(prepare(curve, self.log_scale, self.smoothing) for curve in wanted)
         return self._prepared
 
-    def _show_view(self, view: View) -> None:
-        """Look at another part, or put the cursor elsewhere, and say in the frame how things are shown."""
+    def _go(self, view: View) -> None:
+        """Look at another part, or put the cursor elsewhere, because somebody wants to."""
+        self.look(view)
+        self.post_message(self.Looked(self, view))
+
+    def look(self, view: View) -> None:
+        """Look at a part of the curves, with or without a cursor, and say in the frame how things are shown."""
         self._view = view
         notes = []
         if self.log_scale:
@@ -130,23 +153,23 @@ class CurvesPanel(PlotMouse):
         """The cursor to the next point, or on by a stride; the first time it shows, on the newest one."""
         frame = self.frame()
         if frame is not None:
-            self._show_view(self._view.moved(self.lines, frame, columns))
+            self._go(self._view.moved(self.lines, frame, columns))
 
     def action_newest(self) -> None:
         """The cursor on the newest point, with which it goes; the window too."""
-        self._show_view(replace(self._view, cursor=NEWEST, end=None))
+        self._go(replace(self._view, cursor=NEWEST, end=None))
 
     def action_zoom_x(self, factor: float) -> None:
         """A window so many times as wide, around the cursor, or with the newest point at its end."""
-        self._show_view(self._view.zoomed(self.lines, factor))
+        self._go(self._view.zoomed(self.lines, factor))
 
     def action_zoom_all(self) -> None:
         """Everything again."""
-        self._show_view(replace(self._view, width=None, end=None))
+        self._go(replace(self._view, width=None, end=None))
 
     def action_leave_cursor(self) -> None:
         """The newest values in the legend again."""
-        self._show_view(replace(self._view, cursor=None))
+        self._go(replace(self._view, cursor=None))
 
     # The mouse
 
@@ -160,7 +183,7 @@ class CurvesPanel(PlotMouse):
 
     def clicked(self, place: float) -> None:
         limits, at = x_limits(self.lines), nearest(self.lines, place)
-        self._show_view(replace(self._view, cursor=NEWEST if limits and at >= limits[1] else at))
+        self._go(replace(self._view, cursor=NEWEST if limits and at >= limits[1] else at))
 
     def dragging(self, start: float, place: float) -> None:
         self._hover, self._chosen = None, (start, place)
@@ -168,15 +191,25 @@ class CurvesPanel(PlotMouse):
 
     def dragged(self, start: float, place: float) -> None:
         self._chosen = None
-        self._show_view(self._view.selecting(self.lines, min(start, place), max(start, place)))
+        self._go(self._view.selecting(self.lines, min(start, place), max(start, place)))
 
     def wheeled(self, place: float, up: bool) -> None:
-        self._show_view(self._view.zoomed(self.lines, 1 / WHEEL if up else WHEEL, place))
+        self._go(self._view.zoomed(self.lines, 1 / WHEEL if up else WHEEL, place))
 
 
-def cycle_look(panels: Iterable[CurvesPanel], name: str) -> None:
-    """The next value of something in LOOKS, for all panels alike."""
+def follow_look(panels: Iterable[CurvesPanel], event: CurvesPanel.Looked) -> None:
+    """Have the other panels look where one of them looks."""
+    event.stop()
+    for panel in panels:
+        if panel is not event.panel:
+            panel.look(event.view)
+
+
+def cycle_look(panels: Iterable[CurvesPanel], name: str) -> str:
+    """The next value of something in LOOKS, for all panels alike; returns how curves look now, in words."""
     values, shown = LOOKS[name], list(panels)
     following = values[(values.index(getattr(shown[0], name)) + 1) % len(values)]
     for panel in shown:
         setattr(panel, name, following)
+    alone = "smoothing" if name == "smoothing" else "alone"
+    return LOOK_WORDS.get((name, following), f"{following} {alone}")

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rich.text import Text
-from textual.reactive import reactive
 
 from tuiae.ui.render.text import clean, in_mode, paragraph
-from tuiae.ui.terminal.mode import Pictures
-from tuiae.ui.widgets.panel import PicturePanel
+from tuiae.ui.widgets.sheet import SheetPanel
 
 Drawing = Callable[[int, int, str], Text]
 """(width, height, mode) -> at most so many cells; mode is what pictures are made of."""
 
 
-class DrawingPanel(PicturePanel):
+class DrawingPanel(SheetPanel):
     """Draws what it was shown last."""
-
-    mode: reactive[Pictures] = reactive("blocks")
 
     def __init__(self, title: str, *, empty: str = "", id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
@@ -26,9 +22,6 @@ class DrawingPanel(PicturePanel):
         self._empty = empty
         self._resting = ""
         self._drawing: Drawing | None = None
-
-    def on_mount(self) -> None:
-        self.mode = self.terminal.pictures
 
     def show(self, drawing: Drawing, note: str = "", title: str = "") -> None:
         """Replace the drawing; `note` goes into the lower frame."""
@@ -49,10 +42,7 @@ class DrawingPanel(PicturePanel):
             self._resting = message
             self.changed()
 
-    def watch_mode(self) -> None:
-        self.changed()
-
-    def draw(self, width: int, height: int) -> Text:
+    def drawing(self, width: int, height: int) -> Text:
         drawing = self._drawing
         if drawing is None or self._resting:
             return in_mode(paragraph(self._resting or self._empty, width, height), self.mode)

@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.text import Text
-from textual.app import ComposeResult
-from textual.color import Color
 from textual.reactive import reactive
-from textual.widget import Widget
 
 from tuiae.ui.render.grid import ROOMY, ImageRow, drawable, fit, image_grid
-from tuiae.ui.render.sheet import image_sheet
 from tuiae.ui.render.text import centred, clean
-from tuiae.ui.terminal.mode import Pictures
-from tuiae.ui.widgets.panel import PicturePanel
-from tuiae.ui.widgets.sheet import sheet_widget, show_sheet
+from tuiae.ui.widgets.sheet import SheetPanel
 
 
-class ImagesPanel(PicturePanel):
+class ImagesPanel(SheetPanel):
     """A grid of pictures, one kind a row."""
 
-    mode: reactive[Pictures] = reactive("blocks")
     error: reactive[bool | None] = reactive(None)
     """Whether the row of errors shows, where it fits at all; None shows it where pictures stay good to see with it."""
 
@@ -39,21 +32,6 @@ class ImagesPanel(PicturePanel):
         self._captions: Sequence[str] | None = None
         self._note = ""
         self._error: tuple[ImageRow, str] | None = None
-        self._sheet: Widget | None = None
-        """Where the terminal draws real pictures, what shows them."""
-
-    def compose(self) -> ComposeResult:
-        if self.terminal.graphics:
-            self._sheet = sheet_widget(self.terminal.graphics)
-            yield self._sheet
-
-    def on_mount(self) -> None:
-        self.mode = self.best
-
-    @property
-    def best(self) -> Pictures:
-        """What shows pictures best on this terminal."""
-        return "none" if self.terminal.graphics else self.terminal.pictures
 
     def show(
         self,
@@ -69,7 +47,6 @@ class ImagesPanel(PicturePanel):
         self._rows, self._captions, self._note, self._error = rows, captions, note, error
         self._retitle()
         self.changed()
-        self._show_sheet()
 
     def _retitle(self) -> None:
         """What these pictures are; the scale of the errors is said only while they show."""
@@ -86,30 +63,17 @@ class ImagesPanel(PicturePanel):
         self._empty = clean(message)
         self.changed()
 
-    def watch_mode(self) -> None:
-        self.changed()
-        self._show_sheet()
-
     def watch_error(self) -> None:
         self._retitle()
         self.changed()
-        self._show_sheet()
 
     def on_resize(self) -> None:
         self._retitle()
-        self._show_sheet()
 
-    def _show_sheet(self) -> None:
-        if self._sheet is not None:
-            real = self.mode == "none" and self._rows
-            ground = Color.parse(self.app.theme_variables["background"]).rgb
-            show_sheet(
-                self._sheet, image_sheet(self._wanted(), *self.content_size, self._captions, ground) if real else None
-            )
-
-    def toggle_error(self) -> None:
-        """Show the errors, or not, whatever room there is."""
+    def toggle_error(self) -> bool:
+        """Show the errors, or not, whatever room there is; whether there are any."""
         self.error = not self._shown_error()
+        return self._error is not None
 
     def _shown_error(self) -> bool:
         """Whether the errors are wanted, and there is room for them."""
@@ -124,7 +88,7 @@ class ImagesPanel(PicturePanel):
     def _wanted(self) -> Sequence[ImageRow]:
         return [*self._rows, self._error[0]] if self._error is not None and self._shown_error() else self._rows
 
-    def draw(self, width: int, height: int) -> Text:
+    def drawing(self, width: int, height: int) -> Text:
         if not self._rows:
             return centred(self._empty, width, height)
         return image_grid(self._wanted(), width, height, self.mode, self._captions)

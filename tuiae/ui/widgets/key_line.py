@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from itertools import accumulate, pairwise
 
+from textual.app import App
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.events import Click
 from textual.screen import Screen
 from textual.widget import Widget
 
-Shown = tuple[str, str, str, bool]
-"""A key as Textual knows it, as people do, what it does, and whether it can do it now."""
+from tuiae.ui.keys import KEPT, Key, find_key
+from tuiae.ui.render.key_line import ShownKey, fit_keys
+
+ALWAYS, USUAL, PANEL, SCREEN, LATER = range(5)
+"""Ranks: keys that are never left out, those of the screen and the first ones of the focused panel, then where there is
+room the panel's others, the screen's, and the rest."""
 
 
 class KeyLine(Widget):
     """What Textual's Footer shows, drawn as one text: the Footer makes its dozen widgets anew, 30 ms of work, with
-    every step of the focus."""
+    every step of the focus. It has as many keys as there is room for."""
 
     DEFAULT_CSS = """
         KeyLine {
@@ -24,13 +30,12 @@ class KeyLine(Widget):
             height: 1;
             background: $panel;
             text-wrap: nowrap;
-            text-overflow: ellipsis;
         }
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._keys: tuple[Shown, ...] = ()
+        self._keys: tuple[ShownKey, ...] = ()
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
@@ -38,32 +43,57 @@ class KeyLine(Widget):
     def _bindings_changed(self, screen: Screen[object]) -> None:
         if not screen.app.app_focus:
             return  # the keys stay in sight while the terminal has lost the focus
-        seen: dict[str, Shown] = {}
+        seen: dict[str, tuple[int, ShownKey]] = {}
         for active in screen.active_bindings.values():
             binding = active.binding
             if binding.show and binding.action not in seen:
-                seen[binding.action] = (
-                    binding.key,
-                    self.app.get_key_display(binding),
-                    binding.description,
-                    active.enabled,
-                )
-        if tuple(seen.values()) != self._keys:
-            self._keys = tuple(seen.values())
+                rank = _rank(find_key(binding), active.node)
+                face = self.app.get_key_display(binding)
+                shown = ShownKey(binding.key, face, binding.description, active.enabled, rank)
+                seen[binding.action] = _place(rank, active.node), shown
+        keys = tuple(shown for _, shown in sorted(seen.values(), key=lambda placed: placed[0]))
+        if keys != self._keys:
+            self._keys = keys
             self.refresh()
+
+    @property
+    def shown(self) -> tuple[ShownKey, ...]:
+        """The keys that there is room for."""
+        return fit_keys(self._keys, self.size.width)
 
     def render(self) -> Content:
         parts = []
-        for _, key, does, enabled in self._keys:
-            dim = "" if enabled else " dim"
+        for key in self.shown:
+            dim = "" if key.enabled else " dim"
+            face, does = key.parts
             parts += [
-                (f" {key} ", f"bold $footer-key-foreground{dim}"),
-                (f"{does} ", f"$footer-description-foreground{dim}"),
+                (face, f"bold $footer-key-foreground{dim}"),
+                (does, f"$footer-description-foreground{dim}"),
             ]
         return Content.assemble(*parts)
 
     def on_click(self, event: Click) -> None:
-        ends = accumulate((len(f" {key} {does} ") for _, key, does, _ in self._keys), initial=0)
-        for (first, end), (key, _, _, enabled) in zip(pairwise(ends), self._keys, strict=True):
+        shown = self.shown
+        ends = accumulate((key.width for key in shown), initial=0)
+        for (first, end), key in zip(pairwise(ends), shown, strict=True):
             if first <= event.x < end:
-                self.app.simulate_key(key) if enabled else self.app.bell()
+                self.app.simulate_key(key.key) if key.enabled else self.app.bell()
+
+
+def _rank(key: Key | None, node: DOMNode) -> int:
+    """How soon a key is left out; one that is not of the table of keys is a usual one."""
+    if key is None or key.label:
+        return ALWAYS if key is not None and key.action in KEPT else USUAL
+    if key.later or isinstance(node, App):
+        return LATER
+    return SCREEN if isinstance(node, Screen) else PANEL
+
+
+def _place(rank: int, node: DOMNode) -> int:
+    """Where in the line a key stands: those that come and go with the room in the middle, so that others keep their
+    places."""
+    if rank == ALWAYS:
+        return 3
+    if isinstance(node, App):
+        return 2 if rank == USUAL else 1
+    return int(rank not in (USUAL, PANEL))

@@ -53,7 +53,7 @@ class LatentView(Vertical):
 
     def __init__(self) -> None:
         super().__init__(id="body")
-        self._names: tuple[str, ...] = ()
+        self._opened: Opened | None = None
         self._latent = 2
         self._left: MapView | None = None
         """How the newest codes were looked at; None while one does not look back."""
@@ -89,7 +89,7 @@ class LatentView(Vertical):
 
     def clear(self, message: str) -> None:
         """Forget what was shown, and say why there is nothing."""
-        self._left = self._newest = self._back_at = None
+        self._left = self._newest = self._back_at = self._opened = None
         self._empty = message
         self.timeline.clear()
         self._rest("")
@@ -174,10 +174,21 @@ class LatentView(Vertical):
         self._keep(partial(self._draw_codes, codes, opened))
 
     def _draw_codes(self, codes: Codes, opened: Opened) -> None:
-        self._names = opened.classes
+        self._opened = opened
         self.map.show(codes.points, codes.labels, opened.classes, codes.axes)
-        epoch = f" · epoch {opened.epoch:g}" if opened.epoch is not None else ""
-        self.map.set_title(f"codes of {len(codes.labels):,} test images", f"step {opened.step:,}{epoch}")
+        self.map.set_title(f"codes of {len(codes.labels):,} test images", " · ".join(self._moment(codes)))
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self._opened.classes if self._opened is not None else ()
+
+    def _moment(self, answer: Answer) -> tuple[str, ...]:
+        """`step 720`, and `epoch 12` where that is known: of which weights an answer is."""
+        step = f"step {int(answer.checkpoint.removeprefix('step-') or 0):,}"
+        opened = self._opened
+        if opened is None or opened.checkpoint != answer.checkpoint or opened.epoch is None:
+            return (step,)
+        return (step, f"epoch {opened.epoch:g}")
 
     def show_place(self, place: Place) -> None:
         """What stands at the cursor."""
@@ -189,12 +200,15 @@ class LatentView(Vertical):
         """A way, samples, or a plane."""
         more = self.query_one("#more", DrawingPanel)
         if isinstance(answer, Strip):
-            note = f"{number(answer.distance)} apart"
+            note = " · ".join((*self._moment(answer), f"{number(answer.distance)} apart"))
             more.show(partial(draw_strip, answer), note, "between the marks")
         elif isinstance(answer, Samples):
-            more.show(partial(draw_samples, answer), f"seed {answer.seed} · n draws others", "drawn from the prior")
+            note = f"{self._moment(answer)[-1]} · seed {answer.seed} · n draws others"
+            more.show(partial(draw_samples, answer), note, "drawn from the prior")
         elif isinstance(answer, Plane):
-            more.show(partial(draw_grid, answer), grid_note(answer), "the plane, decoded")
+            more.show(
+                partial(draw_grid, answer), f"{self._moment(answer)[-1]} · {grid_note(answer)}", "the plane, decoded"
+            )
         if not self.side.has_class("-more-asked"):
             self.side.offer_more(True)
 
@@ -207,7 +221,7 @@ class LatentView(Vertical):
     def ascii_only(self, wanted: bool) -> None:
         self.map.ascii_only = wanted
         for panel in self.query(DrawingPanel):
-            panel.mode = "ascii" if wanted else panel.terminal.pictures
+            panel.mode = "ascii" if wanted else panel.best
 
 
 def sample_axes(latent: int) -> tuple[str, str]:

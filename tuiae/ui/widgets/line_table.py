@@ -35,7 +35,7 @@ class LineTable(ScrollView, can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"line-table--header", "line-table--cursor"}
     DEFAULT_CSS = (
         "LineTable {" + FRAME + THIN_SCROLLBAR + "overflow-x: hidden; padding: 0;"
-        "& > .line-table--header { color: $foreground 55%; }"
+        "& > .line-table--header { color: $foreground 65%; }"
         "& > .line-table--cursor { background: $accent 20%; }"
         "&:focus > .line-table--cursor { background: $accent 30%; text-style: bold; }"
         "}"

@@ -33,6 +33,7 @@ class MachinePanel(Panel):
 
     def __init__(self, title: str = "machine", *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
+        self.set_note("g closes it")  # it may stand in the place of something else
         self.machine: Machine | None = None
         self._wanted = threading.Event()
         self._closed = False

@@ -21,7 +21,7 @@ FRAME = """
     border: round $foreground 20%;
     border-title-color: $foreground 80%;
     border-title-style: bold;
-    border-subtitle-color: $foreground 50%;
+    border-subtitle-color: $foreground 65%;
     padding: 0 1;
     width: 1fr;
     height: 1fr;

@@ -22,7 +22,7 @@ from tuiae.ui.render.status import added, note_line
 from tuiae.ui.render.timeline import missing_note, place_note
 from tuiae.ui.sample_feed import SampleRead
 from tuiae.ui.widgets.confusion import ConfusionPanel
-from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
+from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.log import LogPanel
 from tuiae.ui.widgets.timeline import TimelineBar
@@ -113,6 +113,10 @@ class RunView(Views):
         """The parent's behind the run's own."""
         return (*(parent_curves(self._origin, metric) if self._origin else ()), *run_curves(snapshot, metric))
 
+    @on(CurvesPanel.Looked)
+    def _looked(self, event: CurvesPanel.Looked) -> None:
+        follow_look(self.query(CurvesPanel), event)
+
     def _look_for_parent(self, snapshot: Snapshot) -> None:
         """Have the history of a fork's parent read once; where it is gone, the fork shows alone."""
         parent = snapshot.parent
@@ -138,13 +142,15 @@ class RunView(Views):
             self._curves(snapshot, metric), TITLES.get(metric, metric), run_marks(snapshot, self.timeline.at)
         )
 
-    def next_metric(self) -> None:
-        """Another metric of the run beside its loss."""
-        if self._snapshot is not None:
-            offered = second_metrics(self._snapshot)
-            shown = self._second if self._second in offered else offered[0]
-            self._second = offered[(offered.index(shown) + 1) % len(offered)]
-            self._show_second(self._snapshot)
+    def next_metric(self) -> bool:
+        """Another metric of the run beside its loss; whether there is one."""
+        offered = second_metrics(self._snapshot) if self._snapshot is not None else ()
+        if self._snapshot is None or len(offered) < 2:
+            return False
+        shown = self._second if self._second in offered else offered[0]
+        self._second = offered[(offered.index(shown) + 1) % len(offered)]
+        self._show_second(self._snapshot)
+        return True
 
     def _show_family(self, snapshot: Snapshot) -> None:
         classifier = snapshot.config is not None and snapshot.config.is_classifier
@@ -221,9 +227,9 @@ class RunView(Views):
             self.query_one(LogPanel).append((*map(note_line, before), *lines, *map(note_line, ends)))
         self._notes, self._logged = snapshot.notes, snapshot.log
 
-    def cycle_look(self, name: str) -> None:
+    def cycle_look(self, name: str) -> str:
         """Another smoothing, axis or split on all curves; `name` is in LOOKS."""
-        cycle_look(self.query(CurvesPanel), name)
+        return cycle_look(self.query(CurvesPanel), name)
 
     @property
     def ascii_only(self) -> bool:

@@ -12,16 +12,14 @@ from textual.reactive import reactive
 from tuiae.ui.keys import STRIP
 from tuiae.ui.render.strip import draw_strip, lay_out_strip
 from tuiae.ui.render.text import centred, clean, in_mode
-from tuiae.ui.terminal.mode import Pictures
-from tuiae.ui.widgets.panel import PicturePanel
+from tuiae.ui.widgets.sheet import SheetPanel
 
 
-class StripPanel(PicturePanel):
+class StripPanel(SheetPanel):
     """Pictures and two words for each; Enter or a click takes one."""
 
     BINDINGS = [key.binding for key in STRIP]
 
-    mode: reactive[Pictures] = reactive("blocks")
     cursor: reactive[int] = reactive(0)
 
     class Taken(Message):
@@ -38,9 +36,6 @@ class StripPanel(PicturePanel):
         self._captions: list[tuple[str, str]] = []
         self._empty = ""
 
-    def on_mount(self) -> None:
-        self.mode = self.terminal.pictures
-
     def show(self, images: NDArray[np.uint8], captions: list[tuple[str, str]], title: str, note: str) -> None:
         """Replace the pictures (N, C, H, W)."""
         self._images, self._captions = images, captions
@@ -55,17 +50,21 @@ class StripPanel(PicturePanel):
         self.set_title(self._title)
         self.explain(message)
 
+    @property
+    def has_pictures(self) -> bool:
+        return bool(len(self._images))
+
     def explain(self, message: str) -> None:
         """What to say while there are none."""
         self._empty = clean(message)
         self.changed()
 
-    def watch_mode(self) -> None:
+    def watch_cursor(self) -> None:
         self.changed()
 
-    watch_cursor = on_focus = on_blur = watch_mode
+    on_focus = on_blur = watch_cursor
 
-    def draw(self, width: int, height: int) -> Text:
+    def drawing(self, width: int, height: int) -> Text:
         if not len(self._images):
             text = centred(self._empty, width, height)
         else:

@@ -27,7 +27,7 @@ def tabs(mode: str, width: int) -> Content:
     words = []
     for number, (name, label) in enumerate(SCREENS.items(), 1):
         shown = f"{number} {label}" if width >= ROOMY else f"{number}"
-        style = "bold underline $accent" if name == mode else "$foreground 55%"
+        style = "bold underline $accent" if name == mode else "$foreground 65%"
         words.append(f"[{style}][@click=app.show('{name}')]{shown}[/][/]")
     return Content.from_markup(("   " if width >= ROOMY else " ").join(words))
 

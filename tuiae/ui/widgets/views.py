@@ -53,6 +53,9 @@ class ViewBar(Horizontal):
     def watch_view(self, view: str) -> None:
         for tab in self.query(ViewTab):
             tab.set_class(tab.view == view, "-active")
+            if tab.view == view:
+                # A narrow screen has no room for every name.
+                self.call_after_refresh(self.scroll_to_widget, tab, animate=False, force=True)
         self.post_message(self.Chosen(view))
 
     def offer(self, view: str, wanted: bool) -> None:
