@@ -24,6 +24,7 @@ SIGNS = {
     "lost": ("?", palette.VERMILLION),
 }
 BAR = 10  # cells
+LEAST_WHAT, LEAST_NAME = 24, 8  # cells of preset and dataset before the bar goes, and of the preset in any case
 LEAST_ID = 16  # cells of a run's id: `20261120-224105…`
 
 
@@ -34,25 +35,44 @@ def state_text(state: str) -> Text:
 
 
 def title_line(snapshot: Snapshot, width: int) -> Text:
-    """The one line above everything: what runs, on what, how far, which run."""
-    line = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
-    config, status = snapshot.config, snapshot.status
-    if config is not None:
-        line.append(clean(config.name, 24), "bold not dim").append(f" › {clean(config.data.dataset, 24)}", "dim")
-    line.append("  ").append_text(state_text(status.state))
-    if status.state == "starting" and status.phase:
-        line.append(f" · {clean(status.phase)}", "dim")
-    total = status.epochs * status.steps_per_epoch
-    if total:
-        share = min(1.0, status.step / total)
-        done = round(share * BAR)
-        line.append("  ").append("━" * done, palette.SKY).append("━" * (BAR - done), "dim").append(f" {share:4.0%}")
+    """The one line above everything: what runs, on what, how far, which run.
+
+    Where the width lacks, the id goes first, then the end of the name, then the bar; state, epoch and share stay.
+    """
+    head = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
+    config = snapshot.config
+    name, dataset = (clean(config.name, 24), clean(config.data.dataset, 24)) if config is not None else ("", "")
+    wanted = min(cell_len(name) + cell_len(dataset) + 3, LEAST_WHAT) if name else 0
+    for word, bar in (("epoch ", BAR), ("", BAR), ("", 0)):
+        standing = _standing(snapshot, word, bar)
+        room = width - head.cell_len - standing.cell_len - 2
+        if room >= wanted:
+            break
+    if name:
+        name = shorten(name, max(room - cell_len(dataset) - 3, LEAST_NAME))
+        head.append(name, "bold not dim").append(f" › {shorten(dataset, max(room - cell_len(name) - 3, 0))}", "dim")
+    line = head.append("  ").append_text(standing)
     # The beginning of an id finds the run as well, once it holds date and time.
     name = shorten(clean(snapshot.id), max(0, width - line.cell_len - 3))
     if cell_len(name) >= min(LEAST_ID, len(snapshot.id)):
         line.append(" " * (width - line.cell_len - cell_len(name) - 1)).append(name, "dim")
     line.truncate(width)
     return line
+
+
+def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
+    """`● running  epoch 3/10 ━━━━━━━━━━  30%`, its bar of so many cells."""
+    status = snapshot.status
+    text = Text(end="").append_text(state_text(status.state))
+    if status.state == "starting" and status.phase:
+        text.append(f" · {clean(status.phase)}", "dim")
+    total = status.epochs * status.steps_per_epoch
+    if total:
+        share = min(1.0, status.step / total)
+        done = round(share * bar)
+        text.append(f"  {word}{status.epoch}/{status.epochs}").append(" " if bar else "")
+        text.append("━" * done, palette.SKY).append("━" * (bar - done), "dim").append(f" {share:4.0%}")
+    return text
 
 
 def status_facts(snapshot: Snapshot) -> list[Fact]:
