@@ -168,7 +168,7 @@ async def test_leaving_a_live_run_says_how_to_come_back(lab: Laboratory) -> None
         await desk.shows(f"{live.run.id} is running", "Leave it running", "Stop and save", "Cancel")
         await desk.press("enter")
         await desk.until(lambda: desk.app.return_value is not None)
-    assert desk.app.return_value == f"{live.run.id} goes on; come back with:\ntuiae attach {live.run.id}\n"
+    assert desk.app.return_value == f"{live.run.id} goes on; come back with:\ntuiae attach {live.run.id}"
     assert not list(live.run.control.iterdir())
     live.writer.close("stopped")
 

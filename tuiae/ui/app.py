@@ -228,7 +228,7 @@ def farewell(run_id: str, words: str, command: str) -> str:
     """What becomes of a run, and on a line of its own what to copy; in the columns that every terminal has."""
     # The beginning of an id finds the run as well: of the longest a character or two go.
     line = f"tuiae {command} {run_id}"[:FAREWELL_COLUMNS]
-    return f"{fill(f'{run_id} {words}', FAREWELL_COLUMNS, break_on_hyphens=False)}\n{line}\n"
+    return f"{fill(f'{run_id} {words}', FAREWELL_COLUMNS, break_on_hyphens=False)}\n{line}"
 
 
 def open_dashboard(run: Path | None, mode: TerminalMode, theme: str) -> int:
@@ -242,5 +242,5 @@ def open_dashboard(run: Path | None, mode: TerminalMode, theme: str) -> int:
     finally:
         app.session.close()
     if words:
-        sys.stdout.write(words)
+        sys.stdout.write(f"{words}\n")
     return app.return_code or 0
