@@ -37,13 +37,14 @@ def state_text(state: str) -> Text:
 def title_line(snapshot: Snapshot, width: int) -> Text:
     """The one line above everything: what runs, on what, how far, which run.
 
-    Where the width lacks, the id goes first, then the end of the name, then the bar; state, epoch and share stay.
+    Where the width lacks, a word goes, then the id, the end of the name, the bar; state, epoch and share stay.
     """
     head = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
     config = snapshot.config
     name, dataset = (clean(config.name, 24), clean(config.data.dataset, 24)) if config is not None else ("", "")
-    wanted = min(cell_len(name) + cell_len(dataset) + 3, LEAST_WHAT) if name else 0
-    for word, bar in (("epoch ", BAR), ("", BAR), ("", 0)):
+    whole = cell_len(name) + cell_len(dataset) + 3 if name else 0
+    everything, enough = whole + cell_len(clean(snapshot.id)) + 3, min(whole, LEAST_WHAT)
+    for word, bar, wanted in (("epoch ", BAR, everything), ("", BAR, enough), ("", 0, enough)):
         standing = _standing(snapshot, word, bar)
         room = width - head.cell_len - standing.cell_len - 2
         if room >= wanted:
