@@ -153,6 +153,7 @@ def test_the_list_of_runs(lab: Laboratory, snap_compare: Snap, size: tuple[int, 
         played = script(lab.runs, document, f"2026112{index}-090000-{document['name']}-000{index}")
         played.play(epochs)
         played.writer.close(state, error)
+        fixed(played.run)
         # The middle of an hour: the age holds for half an hour of testing.
         age = (2.5 + 24 * (2 - index)) * HOURS
         replace_json(played.run.status, {**read_json(played.run.status), "heartbeat": time.time() - age})
