@@ -40,7 +40,7 @@ def fixed(run: RunPaths) -> RunPaths:
     """Take from a run that was written just now what would be different tomorrow or elsewhere."""
     records = [json.loads(line) for line in run.events.read_text().splitlines()]
     stamped = [{**record, "time": NOON + record["seq"]} for record in records]
-    run.events.write_text("".join(json.dumps(record) + "\n" for record in stamped))
+    run.events.write_text("".join(json.dumps(record, separators=(",", ":")) + "\n" for record in stamped))
     replace_json(run.meta, {**read_json(run.meta), "host": "gpu-7"})
     return run
 
@@ -160,7 +160,7 @@ def test_the_list_of_runs(lab: Laboratory, snap_compare: Snap, size: tuple[int, 
 
     async def act(desk: Desk) -> None:
         await desk.press("1")
-        await desk.shows("runs · 3", "failed")
+        await desk.shows("runs · 3 ", "failed")
 
     assert snapshot(snap_compare, size, act)
 

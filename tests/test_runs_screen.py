@@ -21,7 +21,10 @@ from tuiae.runs.labels import label_path, read_label, relabel, tags_of
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.repeat import repeat_line, run_line
+from tuiae.runs.snapshot import Status
 from tuiae.runs.writer import create_run, record_event
+from tuiae.ui.list_feed import RunsListed
+from tuiae.ui.list_feed import listed as listed_runs
 from tuiae.ui.render.run_details import LEVELS, draw_details, spark
 from tuiae.ui.render.run_list import Sort, arrange, column_at, header_line, next_sort, place_columns
 from tuiae.ui.render.run_list import run_line as draw_run
@@ -139,6 +142,12 @@ def test_the_command_of_a_run_that_was_edited_makes_the_edits_again(lab: Laborat
     assert repeat_line(run) == f"tuiae run quickstart --set training.epochs=3 --replay {run.id}"
     elsewhere = RunPaths(run.root.rename(lab.root / "else where"))
     assert shlex.split(repeat_line(elsewhere))[-2:] == ["--replay", str(elsewhere.root)]
+
+
+def test_that_every_run_was_read_is_told_although_none_changed() -> None:
+    make, rows = listed_runs(), (RunRow(Path("a"), Status()),)
+    told = [make(rows, complete) for complete in (False, True, True)]
+    assert [message.complete if isinstance(message, RunsListed) else None for message in told] == [False, True, None]
 
 
 # At the desk
