@@ -24,16 +24,18 @@ bench: .venv/.installed-dev
 	$(BIN)/python -m tests.benchmarks
 
 .venv/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tuiae needs Python 3.11 or newer: make PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tuiae needs Python 3.11 or newer: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv .venv
 
 .venv/.installed: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[studies]'
-	touch $@
+	@echo 'Installing tuiae with PyTorch, scikit-learn and matplotlib into .venv, once: about 6 GB with CUDA, a minute or more.'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[studies]'
+	@touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@
+	@echo 'Installing what the checks need (pytest, ruff, mypy, import-linter) into .venv, once: about 80 MB.'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache

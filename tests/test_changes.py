@@ -8,7 +8,7 @@ from dashboard import open_desk
 from textual.widgets import Input
 
 from tuiae.errors import ConfigError
-from tuiae.runs.layout import find_run
+from tuiae.runs.lookup import find_run
 from tuiae.ui.screens.changes import read_settings
 
 LONG = ("--epochs", "4000", "--set", "training.batch_size=500")

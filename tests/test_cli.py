@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 from conftest import CHECKOUT, LONG, Laboratory, wait_until
 
+from tuiae.cli.app import overrides_of
 from tuiae.config import load_config
+from tuiae.errors import ConfigError
+from tuiae.preset_files import find_preset
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.reader import read_status
 
@@ -146,10 +149,10 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["run", "quikstart"], 2, "no such preset (did you mean 'quickstart'?)"),
     (["run", "--set", "training.epohcs=3"], 2, "unknown key 'training.epohcs' (did you mean 'training.epochs'?)"),
     (["run", "--set", "nonsense"], 2, "not KEY=VALUE"),
-    (["run", "--epochs", "0"], 2, "training.epochs = 0"),
-    (["run", "--noise", "gauss:0.2"], 2, "noise.kind = 'gauss': allowed"),
-    (["run", "--noise", "gaussian:much"], 2, "noise.level = 'much'"),
-    (["run", "--device", "gpu"], 2, "allowed: auto, cpu, cuda, cuda:N, mps"),
+    (["run", "--epochs", "0"], 2, "--epochs: training.epochs = 0: should be greater than or equal to 1"),
+    (["run", "--noise", "gauss:0.2"], 2, "--noise: noise.kind = 'gauss': allowed"),
+    (["run", "--noise", "gaussian:much"], 2, "--noise: noise.level = 'much'"),
+    (["run", "--device", "gpu"], 2, "--device: training.device = 'gpu': allowed: auto, cpu, cuda, cuda:N, mps"),
     (["run", "--device", "cuda:99"], 2, "training.device = 'cuda:99': this machine has cpu"),
     (["run", "--dataset", "digitz"], 2, "no such dataset (did you mean 'digits'?)"),
     (["run", "--set", "data.classes=['7', '8', 'nine']"], 2, "digits has no class 'nine'"),
@@ -241,6 +244,15 @@ def test_a_failure_whose_record_is_damaged_is_still_a_failure(lab: Laboratory, f
     for command in ("show", "runs"):
         lab(command, "--json")
     assert "Traceback" not in lab("attach", run.id, check=4).stderr
+
+
+def test_a_message_names_the_flag_that_asked_and_set_where_it_has_the_last_word() -> None:
+    flags = {"training.epochs": 0, "model.latent": 0, "training.seed": -1, "data.dataset": None}
+    overrides = overrides_of(flags, None, ["training.epochs=-3"])
+    with pytest.raises(ConfigError) as caught:
+        load_config(find_preset("quickstart"), overrides.values, overrides.askers)
+    wanted = ["--set: training.epochs = -3", "--latent: model.latent = 0", "--seed: training.seed = -1"]
+    assert sorted(line.rpartition(":")[0] for line in str(caught.value).splitlines()) == sorted(wanted)
 
 
 def test_flags_reach_the_config_and_set_wins(lab: Laboratory) -> None:

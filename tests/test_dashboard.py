@@ -341,8 +341,8 @@ async def test_the_line_that_does_the_same(lab: Laboratory) -> None:
         await desk.until(lambda: desk.message == "copied: tuiae run quickstart")
         await desk.type("training-epochs", "7")
         await desk.press("tab", "Y")
-        await desk.until(lambda: desk.message == "copied: tuiae run quickstart --set=training.epochs=7")
-        assert desk.app.clipboard == "tuiae run quickstart --set=training.epochs=7"
+        await desk.until(lambda: desk.message == "copied: tuiae run quickstart --set training.epochs=7")
+        assert desk.app.clipboard == "tuiae run quickstart --set training.epochs=7"
 
 
 async def test_letters_are_no_numbers() -> None:

@@ -138,7 +138,7 @@ async def test_the_list_opens_a_run_by_key_and_by_mouse(lab: Laboratory) -> None
         await desk.press("1")
         await desk.shows("runs · 4", "⏎ Open")
         assert list(desk.table.keys) == names[::-1]
-        for words in ("✓ finished", "glyphs", "dense", "1/6", "0.2400", "76.0%"):
+        for words in ("✓ finished", "glyphs", "dense", "1/6", "0.2400", "76.00%"):
             assert words in desk.lines()[0]
         await desk.press("down", "down", "enter")
         await desk.until(lambda: isinstance(desk.app.screen, LiveScreen))
@@ -245,7 +245,7 @@ async def test_m_shows_another_metric_beside_the_loss(finished: RunPaths) -> Non
         for _ in range(4):
             await desk.press("m")
             seen.append(desk.app.live.query_one("#second").border_title)
-        assert seen == ["accuracy", "mse", "wrong pixels an image", "wrong pixels, worst image", "accuracy"]
+        assert seen == ["accuracy, %", "mse", "wrong pixels an image", "wrong pixels, worst image", "accuracy, %"]
 
 
 async def test_i_draws_pictures_without_blocks(lab: Laboratory) -> None:

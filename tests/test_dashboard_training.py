@@ -9,10 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import Laboratory
-from dashboard import Desk, open_desk, script
+from dashboard import AUTOENCODER, Desk, new_run, open_desk, script
 
 from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.lookup import find_run
 from tuiae.runs.reader import RunReader, read_status
+from tuiae.ui.app import farewell
 
 ENDLESS = "900000"  # epochs: nobody waits for the last one
 
@@ -166,9 +168,17 @@ async def test_leaving_a_live_run_says_how_to_come_back(lab: Laboratory) -> None
         await desk.shows(f"{live.run.id} is running", "Leave it running", "Stop and save", "Cancel")
         await desk.press("enter")
         await desk.until(lambda: desk.app.return_value is not None)
-    assert desk.app.return_value == f"{live.run.id} goes on; come back with: tuiae attach {live.run.id}"
+    assert desk.app.return_value == f"{live.run.id} goes on; come back with:\ntuiae attach {live.run.id}"
     assert not list(live.run.control.iterdir())
     live.writer.close("stopped")
+
+
+def test_the_last_words_fit_a_terminal_whatever_the_run_is_called(lab: Laboratory) -> None:
+    run = new_run(lab.runs, {**AUTOENCODER, "name": "x" * 48})
+    *words, line = farewell(run.id, "is saving and stopping; go on with:", "resume").splitlines()
+    assert " ".join(words) == f"{run.id} is saving and stopping; go on with:"
+    assert max(map(len, (*words, line))) <= 80
+    assert find_run(line.removeprefix("tuiae resume "), lab.runs) == run
 
 
 @pytest.mark.parametrize("stay", [["escape"], ["down", "down", "enter"], ["up", "enter"]])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,14 @@ from tuiae.runs.fork import fork_config, fork_run
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.parent import Parent
 from tuiae.runs.reader import RunReader, read_config, read_status
+from tuiae.runs.repeat import repeat_line
 from tuiae.runs.replay import plan_replay, replay_run
 from tuiae.runs.snapshot import Snapshot
-from tuiae.runs.writer import create_run
+from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training.checkpoint import all_checkpoints, load_state, load_weights
+from tuiae.training.fit import Fit
+from tuiae.training.report import Mailbox
+from tuiae.training.setup import set_up
 
 KEPT = SMALL.replace("keep = 2", "keep = 9")
 
@@ -77,6 +83,19 @@ def test_the_command_goes_on_from_a_checkpoint_and_leaves_the_parent_as_it_is(
     assert snapshot_of(run).samples == (2, 3, 4)
     assert {verify(folder) for folder in all_checkpoints(run)} == {True}
     assert sorted((path, path.stat().st_mtime_ns) for path in source.root.rglob("*") if path.is_file()) == before
+
+
+def test_the_command_of_a_fork_repeats_it(lab: Laboratory, parent: RunPaths) -> None:
+    source = lab.copy(parent)
+    run = fork(source, lab.runs, "30", training__learning_rate=0.05, name="child")
+    line = repeat_line(run)
+    words = "--set name=child --set training.learning_rate=0.05"
+    assert line == f"tuiae fork {source.id} --from 30 {words}"
+    again = lab.run(lab(*shlex.split(line)[1:], "--detach", "--json").document["run"])
+    assert read_config(again) == read_config(run)
+    assert snapshot_of(again).parent == snapshot_of(run).parent
+    shutil.rmtree(need_checkpoint(source, "30"))
+    assert repeat_line(run) == f"tuiae run {run.config} --replay {run.id}"
 
 
 def test_a_fork_that_changes_nothing_ends_as_its_parent_did(lab: Laboratory, parent: RunPaths) -> None:
@@ -208,6 +227,17 @@ def test_what_a_fork_began_from_is_kept_and_its_replay_begins_there_too(lab: Lab
     assert [(e.step, e.key, e.new) for e in snapshot_of(again).edits] == [
         (e.step, e.key, e.new) for e in snapshot_of(run).edits
     ]
+
+
+def test_the_time_of_a_fork_is_its_own(lab: Laboratory, parent: RunPaths) -> None:
+    run = fork(parent, lab.runs, "45")
+    writers = [RunWriter(run), RunWriter(lab.copy(parent))]
+    seconds = []
+    for writer in writers:
+        fit = Fit(set_up(load_config(run.config)), writer, Mailbox(writer.run, lambda: True))
+        seconds.append(fit.state.seconds)
+        writer.close("stopped")
+    assert seconds[0] == 0.0 < seconds[1]
 
 
 def test_a_fork_of_a_fork(lab: Laboratory, parent: RunPaths) -> None:

@@ -349,6 +349,39 @@ async def test_edits_are_marked_and_a_parent_lies_behind_its_fork(played: Script
         assert "F" in desk.panel("loss")
 
 
+async def test_a_parent_that_trains_on_is_followed(lab: Laboratory) -> None:
+    parent, fork = script(lab.runs), script(lab.runs)
+    parent.play(3)
+    origin = {"run": parent.run.id, "step": 8, "epoch": 2.0, "changed": []}
+    replace_json(fork.run.meta, {**read_json(fork.run.meta), "parent": origin})
+    fork.play(2)
+    fork.writer.close("finished")
+    async with open_desk(fork.run) as desk:
+        loss = desk.app.live.query_one("#loss", CurvesPanel)
+        await desk.until(lambda: [line.x[-1] for line in loss.lines] == [3, 3, 2, 2])
+        parent.epoch(4)
+        await desk.until(lambda: [line.x[-1] for line in loss.lines] == [4, 4, 2, 2])
+        parent.writer.close("finished")
+
+
+async def test_what_happened_before_the_first_epoch_and_a_worker_that_went_on_are_marked(played: Script) -> None:
+    edit = {"key": "training.learning_rate", "old": 0.001, "new": 0.0005, "step": 2, "epoch": 0.5}
+    played.writer.event("command", text="learning rate 0.0005", **edit)
+    played.writer.event("start", step=12, epoch=3.0, text="resumed at epoch 3, step 12")
+    for epoch in (4, 5, 6):
+        played.epoch(epoch)
+    played.writer.close("finished")
+    async with open_desk(played.run, size=(200, 60)) as desk:
+        await desk.until(lambda: "┊" in desk.panel("loss"))
+        top = desk.panel("loss").split("\n")[1]
+        assert top.index("e") < top.index("R")
+        desk.app.live.query_one("#loss", CurvesPanel).focus()
+        await desk.press(*["left"] * 4)
+        await desk.until(lambda: "R resumed at step 12" in desk.panel("loss"))
+        await desk.press("left", "left")
+        await desk.until(lambda: "e learning rate 0.001 → 0.0005 at epoch 0.5" in desk.panel("loss"))
+
+
 # Pictures
 
 

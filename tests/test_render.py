@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from textual.app import App, ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
+from tuiae.config import build_config
+from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.ui.render import axes, palette
 from tuiae.ui.render.confusion import draw_confusion
 from tuiae.ui.render.curve_legend import legend
@@ -22,7 +26,8 @@ from tuiae.ui.render.curves import EMPTY, draw_curves
 from tuiae.ui.render.facts import draw_facts
 from tuiae.ui.render.grid import image_grid, plan
 from tuiae.ui.render.images import RAMPS, character_ramp, half_blocks
-from tuiae.ui.render.log import log_line
+from tuiae.ui.render.log import fit_line, log_line
+from tuiae.ui.render.status import title_line
 from tuiae.ui.render.strokes import reduce_series
 from tuiae.ui.render.text import caption, centred, clean, count, duration, number, percent, shorten
 from tuiae.ui.widgets.confusion import ConfusionPanel
@@ -289,8 +294,8 @@ def test_confusion_in_words_and_counts() -> None:
     assert words[0] == ["Shirt", "Coat"]
     assert ["Shirt", "90", "10"] in words
     assert ["Coat", "20", "80"] in words
-    assert lines[-1].strip() == "accuracy 85.0%   most taken: Coat → Shirt 20"
-    assert draw_confusion(counts, ["Shirt", "Coat"], 30, 10).plain.endswith("85.0%   Coat → Shirt 20")
+    assert lines[-1].strip() == "accuracy 85.00%   most taken: Coat → Shirt 20"
+    assert draw_confusion(counts, ["Shirt", "Coat"], 30, 10).plain.endswith("85.00%   Coat → Shirt 20")
 
 
 def test_confusion_marks_errors_apart_from_hits() -> None:
@@ -355,6 +360,33 @@ def test_facts_align_and_flow_into_columns() -> None:
     assert "loss" in flowed[0]
     for width, height in SIZES:
         assert_fits(draw_facts(facts, width, height), width, height)
+
+
+def test_the_line_of_an_epoch_keeps_both_losses_where_it_is_narrow() -> None:
+    words = "epoch 10/100 · train 0.0032843, 95.17% · test 0.0031906, 95.40% · 12.34 s"
+    line = log_line(words)
+    assert fit_line(line, 80).plain == words
+    for width in (72, 60, 44, 40, 26):
+        shown = fit_line(line, width).plain
+        assert len(shown) <= width
+        assert all(word in shown for word in ("10/100", "0.0032843", "0.0031906"))
+    assert ("95.17%" in fit_line(line, 60).plain, "95.17%" in fit_line(line, 44).plain) == (True, False)
+    other = log_line("something that a library has to say, at length")
+    assert fit_line(other, 20) is other
+
+
+def test_the_title_keeps_state_epoch_and_share_whatever_it_is_called() -> None:
+    status = Status(state="running", epoch=37, epochs=100, step=372, steps_per_epoch=10)
+    long = {"name": "n" * 48, "data": {"dataset": "folder:/a/place/far/from/here"}}
+    for document in ({}, {"name": "quickstart"}, long):
+        config = build_config(document)
+        snapshot = Snapshot(f"20261121-083000-{config.name}-a3f9", Path(), config, {}, status, {})
+        for width in (46, 66, 106, 186):
+            line = title_line(snapshot, width).plain
+            assert cell_len(line) <= width
+            assert re.search(r"● running  (epoch )?37/100 .* 37%", line), line
+            assert snapshot.id in line or width < 186
+    assert "quickstart › digits" in title_line(replace(snapshot, config=build_config({"name": "quickstart"})), 66).plain
 
 
 def test_log_lines_are_text_alone() -> None:

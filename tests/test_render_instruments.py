@@ -15,7 +15,7 @@ from tuiae.ui.render.confusion import cell_words, draw_confusion, place
 from tuiae.ui.render.curve_legend import Mark, line_legend, place_text, readout
 from tuiae.ui.render.curve_lines import Curve, Line, clip, nearest, prepare, smoothed, train_and_test, x_limits
 from tuiae.ui.render.curve_view import NEWEST, View
-from tuiae.ui.render.curves import Plot, lay_out, marks_near, overlay
+from tuiae.ui.render.curves import Plot, in_sight, lay_out, marks_near, overlay
 from tuiae.ui.render.sample import error_row
 from tuiae.ui.render.timeline import BACK, LIVE, ON, draw_timeline, neighbour, place_note
 from tuiae.ui.render.timeline import nearest as nearest_sample
@@ -184,6 +184,15 @@ def test_marks_have_a_letter_and_their_column_finds_them() -> None:
     assert sum("┊" in line.plain for line in drawn) >= plot.frame.rows - 4
     assert marks_near(plot, marks, 3.0) == marks[:1]
     assert marks_near(plot, marks, 5.0) == []
+
+
+def test_a_mark_beyond_the_points_stands_at_the_end_and_says_where_from() -> None:
+    marks = [Mark(0.4, "e", "beta 1 → 2"), Mark(3, "R", "resumed"), Mark(12.3, "e", "beta 2 → 3")]
+    assert in_sight(marks, (1.0, 12.0)) == (
+        Mark(1.0, "e", "beta 1 → 2 at epoch 0.4"),
+        marks[1],
+        Mark(12.0, "e", "beta 2 → 3 at epoch 12.30"),
+    )
 
 
 def test_a_range_that_is_being_chosen_shows_on_the_axis() -> None:

@@ -21,9 +21,11 @@ import pytest
 from tuiae.config import RunConfig
 from tuiae.errors import UnknownRunError
 from tuiae.files import replace_file
-from tuiae.runs.layout import RunPaths, find_run, list_runs, new_run_id
+from tuiae.runs.layout import RunPaths, list_runs, new_run_id
+from tuiae.runs.lookup import find_run
 from tuiae.runs.process import process_start
 from tuiae.runs.reader import RunReader, read_config, read_sample, read_status
+from tuiae.runs.snapshot import Resume
 from tuiae.runs.summary import summarise
 from tuiae.runs.tail import CHUNK
 from tuiae.runs.writer import RunWriter, create_run
@@ -115,6 +117,35 @@ def test_the_parts_that_a_resumed_worker_repeats_replace_the_old_ones(run: RunPa
         series = snapshot.series["test", "loss"]
         assert series.steps.tolist() == [10, 20, 30, 40]
         assert series.values.tolist() == [1.0, 0.5, 0.3, 0.2]
+
+
+def test_a_status_that_lags_behind_the_history_is_not_believed(run: RunPaths) -> None:
+    put_status(run, state="finished", epoch=1, step=10)
+    reader = RunReader(run.root)
+
+    def place() -> tuple[int, int]:
+        status = reader.poll().status
+        return status.epoch, status.step
+
+    assert place() == (1, 10)
+    add(run, metric(30, 0.5, epoch=3))
+    assert place() == (3, 30)
+    # The last point of the fourth epoch comes before that is evaluated, and thereby over.
+    add(run, metric(35, 0.4, epoch=3.5, split="live"), metric(40, 0.4, epoch=4.0, split="live"))
+    assert place() == (3, 40)
+    put_status(run, state="finished", epoch=2, step=20)
+    add(run, b'{"kind":"start","step":20,"epoch":2}\n')
+    assert place() == (2, 20)
+
+
+def test_a_worker_that_went_on_is_known_and_the_first_one_is_not_one_of_them(run: RunPaths) -> None:
+    add(run, b'{"kind":"start","step":20,"epoch":2}\n', metric(30, 1.0), b'{"kind":"start","step":20,"epoch":2}\n')
+    reader = RunReader(run.root)
+    assert reader.poll().resumes == ()  # a fork that began twice where its parent left it
+    add(run, b'{"kind":"start","step":25,"epoch":2.5}\n', b'{"kind":"start","step":40,"epoch":4}\n')
+    assert reader.poll().resumes == (Resume(25, 2.5), Resume(40, 4.0))
+    add(run, b'{"kind":"start","step":30,"epoch":3}\n')
+    assert reader.poll().resumes == RunReader(run.root).read_all().resumes == (Resume(25, 2.5), Resume(30, 3.0))
 
 
 def test_a_snapshot_handed_out_does_not_change_when_the_run_goes_on(run: RunPaths) -> None:

@@ -18,7 +18,9 @@ from conftest import Laboratory, wait_until
 from tuiae.config import RunConfig
 from tuiae.errors import UnknownRunError
 from tuiae.runs import control
-from tuiae.runs.layout import RunPaths, find_run
+from tuiae.runs.labels import relabel
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.lookup import find_run
 from tuiae.runs.process import RunLock, StandbyWorker, is_held, process_start
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
@@ -212,6 +214,22 @@ def test_a_text_that_means_several_runs_names_them(three: Path) -> None:
         with pytest.raises(UnknownRunError, match=f"'{text}' matches 2 runs: ") as caught:
             find_run(text, three)
         assert IDS[1] in caught.value.cause
+
+
+def test_a_run_is_found_by_the_name_that_people_gave_it(three: Path) -> None:
+    first, second, third = (RunPaths(three / name) for name in IDS)
+    relabel(first, name="best so far")
+    relabel(second, name="conv")
+    assert find_run("best so far", three) == find_run("best", three) == first
+    assert find_run("conv", three) == second  # its very name, although two ids begin so
+    relabel(third, name="conv")
+    with pytest.raises(UnknownRunError, match="'conv' matches 2 runs: "):
+        find_run("conv", three)
+    relabel(first, name="dense and best")
+    with pytest.raises(UnknownRunError, match="'dense' matches 2 runs: "):
+        find_run("dense", three)
+    relabel(first, name=third.id)
+    assert find_run(third.id, three) == third
 
 
 @pytest.mark.parametrize("text", ["photo", "", "~nobody-of-that-name/x", "/nowhere/at/all", "x" * 5000, "a/b\0c"])

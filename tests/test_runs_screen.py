@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -13,13 +14,18 @@ from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Desk, Script, new_run, o
 from rich.cells import cell_len
 from textual.widgets import Input, Static, TextArea
 
-from tuiae.config import load_config, settings_of
+from tuiae.config import load_config, parse_override
 from tuiae.files import read_json, replace_json
 from tuiae.preset_files import find_preset
+from tuiae.runs.edits import describe_edit
 from tuiae.runs.labels import label_path, read_label, relabel, tags_of
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.listing import RunLister, RunRow
-from tuiae.ui.render.run_command import run_line
+from tuiae.runs.repeat import repeat_line, run_line
+from tuiae.runs.snapshot import Status
+from tuiae.runs.writer import create_run, record_event
+from tuiae.ui.list_feed import RunsListed
+from tuiae.ui.list_feed import listed as listed_runs
 from tuiae.ui.render.run_details import LEVELS, draw_details, spark
 from tuiae.ui.render.run_list import Sort, arrange, column_at, header_line, next_sort, place_columns
 from tuiae.ui.render.run_list import run_line as draw_run
@@ -144,10 +150,26 @@ def test_a_sparkline_falls_as_its_values_do() -> None:
 
 def test_the_command_of_a_run_repeats_it(lab: Laboratory) -> None:
     config = load_config(find_preset("quickstart"), {"training.epochs": 3, "noise.kind": "mask"})
-    line = run_line(settings_of(config), lab.runs / "x")
+    line = repeat_line(create_run(config, lab.runs, []))
     assert line == "tuiae run quickstart --set noise.kind=mask --set training.epochs=3"
-    other = load_config(find_preset("quickstart"), {"name": "mine"})
-    assert run_line(settings_of(other), Path("/a b/x")) == "tuiae run '/a b/x/config.toml'"
+    other = create_run(load_config(find_preset("quickstart"), {"name": "mine"}), lab.root / "a b", [])
+    assert repeat_line(other) == f"tuiae run '{other.config}'"
+    odd = run_line("quickstart", {"data.classes": ["1", "2"], "data.dataset": "7", "model.freeze": True})
+    assert [parse_override(word)[1] for word in shlex.split(odd)[4::2]] == [["1", "2"], "7", True]
+
+
+def test_the_command_of_a_run_that_was_edited_makes_the_edits_again(lab: Laboratory) -> None:
+    run = create_run(load_config(find_preset("quickstart"), {"training.epochs": 3}), lab.runs, [])
+    record_event(run, "command", **describe_edit("training.epochs", 3, 5, 20, 1.0, "me"))
+    assert repeat_line(run) == f"tuiae run quickstart --set training.epochs=3 --replay {run.id}"
+    elsewhere = RunPaths(run.root.rename(lab.root / "else where"))
+    assert shlex.split(repeat_line(elsewhere))[-2:] == ["--replay", str(elsewhere.root)]
+
+
+def test_that_every_run_was_read_is_told_although_none_changed() -> None:
+    make, rows = listed_runs(), (RunRow(Path("a"), Status()),)
+    told = [make(rows, complete) for complete in (False, True, True)]
+    assert [message.complete if isinstance(message, RunsListed) else None for message in told] == [False, True, None]
 
 
 # At the desk

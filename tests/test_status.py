@@ -31,7 +31,7 @@ def test_a_live_run_is_said_in_words(lab: Laboratory) -> None:
     assert "time: 4 seconds so far, about 12 seconds left, 12,345 images a second" in lines
     assert "losses: train 0.1000, test 0.1200" in lines
     assert "best: test loss 0.1200 after epoch 2" in lines
-    assert "accuracy: train 90.0%, test 88.0%" in lines
+    assert "accuracy: train 90.00%, test 88.00%" in lines
     assert "log: epoch 2/6" in text
     assert fits(lines)
     assert not FRAMES & set(text)

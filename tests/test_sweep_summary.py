@@ -53,7 +53,7 @@ def test_a_figure_of_which_more_is_better_has_its_best_at_the_top(rates: list[Sc
     (summary,) = sweep_summaries(read(*rates), "accuracy")
     assert summary.best_level is not None
     assert summary.best_level.value == 0.001
-    assert "final accuracy 0.8000" in summary_words(summary)[0]
+    assert "final accuracy 80.00%" in summary_words(summary)[0]
 
 
 def test_points_and_the_median_are_drawn_and_logarithms_are_said(rates: list[Script]) -> None:

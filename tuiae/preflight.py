@@ -10,7 +10,7 @@ from tuiae.data.registry import DatasetInfo, describe
 from tuiae.errors import ConfigError, DeviceError
 from tuiae.models.geometry import check_fit, count_parameters
 from tuiae.preflight_warnings import warn
-from tuiae.runs.layout import find_run
+from tuiae.runs.lookup import find_run
 from tuiae.runs.reader import read_config
 
 _ENCODER_KEYS = ("latent", "hidden", "channels", "kernel", "stride", "norm", "activation", "code_activation", "output")

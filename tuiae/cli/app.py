@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -23,8 +25,13 @@ app = typer.Typer(
 )
 
 Run = Annotated[
-    str, typer.Argument(metavar="RUN", help="An id or its beginning, with or without date; a path; or last.")
+    str,
+    typer.Argument(metavar="RUN", help="An id or its beginning, date or not; a display name; a path; last."),
 ]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the config; may be repeated.")
+]
+Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; may be repeated.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Plain lines, no escape codes.")]
 Ascii = Annotated[bool, typer.Option("--ascii", help="Draw everything with ASCII characters.")]
@@ -54,21 +61,35 @@ def dashboard(
         raise typer.Exit(show_dashboard(None, colors, ascii_only, theme, graphics))
 
 
-def overrides_of(flags: dict[str, Any], noise: str | None, settings: list[str]) -> dict[str, Any]:
-    """Flags that were given, `--noise` and `--set`, as dotted keys; what is set comes last."""
+@dataclass(frozen=True)
+class Overrides:
+    """What was asked for on top of a config."""
+
+    values: dict[str, Any]
+    """By dotted key."""
+    askers: dict[str, str]
+    """The flags that asked, where it was not `--set`: a message about a value begins with them."""
+
+
+def overrides_of(flags: Mapping[str, Any], noise: str | None, settings: Sequence[str]) -> Overrides:
+    """Flags that were given, by the key that they are named for, `--noise` and `--set`; what is set comes last."""
     from tuiae.config import parse_override
 
-    overrides = {key: value for key, value in flags.items() if value is not None}
+    values = {key: value for key, value in flags.items() if value is not None}
+    askers = {key: f"--{key.rpartition('.')[2]}" for key in values}
     if noise is not None:
         kind, _, level = noise.partition(":")
-        overrides["noise.kind"] = kind
+        values["noise.kind"] = kind
         if level:
-            overrides["noise.level"] = parse_override(f"noise.level={level}")[1]
-    return overrides | dict(parse_override(setting) for setting in settings)
+            values["noise.level"] = parse_override(f"noise.level={level}")[1]
+        askers |= dict.fromkeys(("noise.kind", "noise.level"), "--noise")
+    given = dict(parse_override(setting) for setting in settings)
+    return Overrides(values | given, {key: asker for key, asker in askers.items() if key not in given})
 
 
 def find(text: str) -> Any:
     """The run that a RUN argument means."""
-    from tuiae.runs.layout import find_run, runs_dir
+    from tuiae.runs.layout import runs_dir
+    from tuiae.runs.lookup import find_run
 
     return find_run(text, runs_dir())

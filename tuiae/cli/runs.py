@@ -15,6 +15,8 @@ from tuiae.cli.app import (
     Plain,
     RealPictures,
     Run,
+    Settings,
+    Tags,
     ThemeName,
     app,
     find,
@@ -22,27 +24,24 @@ from tuiae.cli.app import (
 )
 from tuiae.cli.dashboard import show_dashboard
 
+Preset = Annotated[str, typer.Argument(metavar="PRESET|PATH", help="A preset's name, or a TOML file.")]
+Replay = Annotated[
+    str | None, typer.Option(metavar="RUN", help="Make the edits that were made to this run, at the same steps.")
+]
+
 
 @app.command()
 def run(
-    preset: Annotated[
-        str, typer.Argument(metavar="PRESET|PATH", help="A preset's name, or a TOML file.")
-    ] = "quickstart",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key; may be repeated.")
-    ] = None,
+    preset: Preset = "quickstart",
+    settings: Settings = None,
     dataset: Annotated[str | None, typer.Option(help="As in `tuiae data list`, or folder:PATH.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
     epochs: Annotated[int | None, typer.Option(help="How many.")] = None,
     latent: Annotated[int | None, typer.Option(help="Width of the code.")] = None,
     noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="E.g. salt-pepper:0.3.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, shuffles, dropout and noise.")] = None,
-    tags: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; may be repeated.")
-    ] = None,
-    replay: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Make the edits that were made to this run, at the same steps.")
-    ] = None,
+    tags: Tags = None,
+    replay: Replay = None,
     dry: Annotated[bool, typer.Option("--dry-run", help="Only try a few steps, and say what a run costs.")] = False,
     detach: Detach = False,
     json: Json = False,
@@ -62,7 +61,8 @@ def run(
         "model.latent": latent,
         "training.seed": seed,
     }
-    config = load_config(find_preset(preset), overrides_of(flags, noise, settings or []))
+    overrides = overrides_of(flags, noise, settings or [])
+    config = load_config(find_preset(preset), overrides.values, overrides.askers)
     replayed = None if replay is None else find(replay)
     output = Output(json, plain)
     if dry:
@@ -79,9 +79,7 @@ def fork(
     start: Annotated[
         str, typer.Option("--from", metavar="last|best|STEP", help="The checkpoint to go on from.")
     ] = "last",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")
-    ] = None,
+    settings: Settings = None,
     name: Annotated[str | None, typer.Option(help="Of the new run; else its parent's.")] = None,
     detach: Detach = False,
     json: Json = False,
@@ -93,7 +91,9 @@ def fork(
     from tuiae.runs.layout import runs_dir
 
     overrides = overrides_of({"name": name}, None, settings or [])
-    raise typer.Exit(branch_off(find(run), start, overrides, runs_dir(), Output(json, plain), detach=detach))
+    raise typer.Exit(
+        branch_off(find(run), start, overrides.values, overrides.askers, runs_dir(), Output(json, plain), detach=detach)
+    )
 
 
 @app.command()
@@ -246,7 +246,7 @@ def evaluate(
     from tuiae.console.evaluation import Request, evaluate_run
     from tuiae.console.output import Output
 
-    level = overrides_of({}, noise, [])
+    level = overrides_of({}, noise, []).values
     request = Request(weights, device, level, noise_kind, noise_levels, noise_probability, probe, baseline)
     evaluate_run(find(run), request, Output(json, plain))
 

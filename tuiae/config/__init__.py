@@ -1,6 +1,7 @@
 """The run configuration: the schema, TOML in and out, overrides, and messages a person can act on."""
 
 from tuiae.config.document import (
+    SET,
     build_config,
     dump_config,
     load_config,
@@ -42,6 +43,7 @@ __all__ = [
     "ENCODERS",
     "FAMILIES",
     "NOISE_KINDS",
+    "SET",
     "VARIATIONAL",
     "Activation",
     "CheckpointSection",

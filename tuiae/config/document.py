@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ from tuiae.config.mistakes import explain
 from tuiae.config.schema import RunConfig
 from tuiae.errors import ConfigError
 
+SET = "--set"
 
-def load_config(path: Path, overrides: dict[str, Any] | None = None) -> RunConfig:
-    """Read a preset, put the overrides (dotted key -> value) on top, and validate.
+
+def load_config(path: Path, overrides: dict[str, Any] | None = None, asker: str | Mapping[str, str] = SET) -> RunConfig:
+    """Read a preset, put the overrides (dotted key -> value) on top, and validate; `asker` as in `build_config`.
 
     Raises:
         ConfigError: unreadable file, malformed TOML, unknown key or value out of range; says which.
     """
-    return build_config(read_document(path), overrides, source=str(path))
+    return build_config(read_document(path), overrides, source=str(path), asker=asker)
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -39,11 +42,15 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def build_config(
-    document: dict[str, Any], overrides: dict[str, Any] | None = None, source: str = "config", asker: str = "--set"
+    document: dict[str, Any],
+    overrides: dict[str, Any] | None = None,
+    source: str = "config",
+    asker: str | Mapping[str, str] = SET,
 ) -> RunConfig:
     """Validate a parsed document with overrides on top.
 
-    Messages about the document begin with `source`, those about an override with `asker`.
+    Messages about the document begin with `source`, those about an override with `asker`, which may be one for each
+    key; those that it leaves out were asked for by `--set`.
 
     Raises:
         ConfigError: naming source, key, value and what is allowed.
@@ -54,7 +61,8 @@ def build_config(
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
-        raise ConfigError(explain(error, source, dict.fromkeys(overrides or {}, asker)), "") from error
+        askers = {key: asker if isinstance(asker, str) else asker.get(key, SET) for key in overrides or {}}
+        raise ConfigError(explain(error, source, askers), "") from error
 
 
 def parse_override(text: str) -> tuple[str, Any]:

@@ -24,6 +24,7 @@ from tuiae.ui.render.compare import beside, compare_curves, seeds_table, setting
 from tuiae.ui.render.compare_images import shared_grid
 from tuiae.ui.render.curve_legend import legend
 from tuiae.ui.render.curves import draw_curves
+from tuiae.ui.render.run_curves import plot_title
 from tuiae.ui.render.sweep_summary import levels_table, summary_notes, summary_plot, summary_words
 from tuiae.ui.render.text import join_lines
 
@@ -81,10 +82,10 @@ def _show(comparison: Comparison, shared: SharedImages, metric: str, output: Out
 
 def _show_curves(comparison: Comparison, metric: str, width: int, output: Output) -> None:
     overlay = compare_curves(comparison, metric)
-    half = (width - 2) // 2
+    half, title = (width - 2) // 2, plot_title(metric)
     output.line(legend(overlay.test, width))
-    train = draw_curves(overlay.train, half, CURVE_LINES, f"{overlay.train_split} {metric}")
-    output.line(beside(train, draw_curves(overlay.test, half, CURVE_LINES, f"test {metric}"), half + 2))
+    train = draw_curves(overlay.train, half, CURVE_LINES, f"{overlay.train_split} {title}")
+    output.line(beside(train, draw_curves(overlay.test, half, CURVE_LINES, f"test {title}"), half + 2))
     if overlay.note:
         output.line(overlay.note, "dim")
     output.line()

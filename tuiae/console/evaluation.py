@@ -11,7 +11,7 @@ import numpy as np
 from tuiae.console.output import Output
 from tuiae.errors import ConfigError
 from tuiae.runs.layout import RunPaths
-from tuiae.ui.render.text import count, number, percent
+from tuiae.ui.render.text import count, figure, number, percent
 
 if TYPE_CHECKING:
     from tuiae.explore.loaded import LoadedRun
@@ -94,7 +94,7 @@ def metric_table(first: str, rows: Sequence[tuple[str, Mapping[str, float | None
     """One row a split or a level, one column for every metric that any of them has."""
     names = list(dict.fromkeys(name for _, metrics in rows for name in metrics))
     heads = [HEADS.get(name, name) for name in names]
-    cells = ((label, *(number(metrics.get(name)) for name in names)) for label, metrics in rows)
+    cells = ((label, *(figure(name, metrics.get(name)) for name in names)) for label, metrics in rows)
     output.table((first, *heads), cells, right=heads)
 
 
@@ -188,7 +188,7 @@ class ProbeResult:
     def show(self, output: Output) -> None:
         trust = "" if self.probe.converged else " (the fit did not converge: a lower bound)"
         output.line(
-            f"linear probe of the code ({self.latent}): test accuracy {number(self.probe.accuracy)}, "
+            f"linear probe of the code ({self.latent}): test accuracy {figure('accuracy', self.probe.accuracy)}, "
             f"fitted to {self.probe.images:,} training images{trust}"
         )
 

@@ -21,6 +21,7 @@ from tuiae.ui.render.curves import draw_curves
 from tuiae.ui.render.grid import ImageRow, image_grid
 from tuiae.ui.render.images import as_bytes
 from tuiae.ui.render.palette import TEST
+from tuiae.ui.render.run_curves import plot_title, plotted
 from tuiae.ui.render.sample import sample_captions
 
 if TYPE_CHECKING:
@@ -101,9 +102,11 @@ class NoiseSweep:
     def _curve(self, width: int) -> Any:
         name = "accuracy" if self.captions else "mse"
         x = np.array([section.level for section in self.levels])
-        y = np.array([metrics[name] for metrics in self.metrics])
+        y = plotted(name, np.array([metrics[name] for metrics in self.metrics]))
         curve = Curve(name, x, y, TEST)
-        return draw_curves([curve], width, CURVE_LINES, title=f"test {name} against noise level", x_label="level")
+        return draw_curves(
+            [curve], width, CURVE_LINES, title=f"test {plot_title(name)} against noise level", x_label="level"
+        )
 
     def _show_images(self, width: int, output: Output) -> None:
         mode = output.picture_mode

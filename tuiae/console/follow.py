@@ -14,7 +14,7 @@ from tuiae.runs.interrupt import Interrupt
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
-from tuiae.ui.render.text import count, duration, number
+from tuiae.ui.render.text import count, duration, figure, number
 
 POLL_SECONDS = 0.1
 CATCH_UP = 20  # epochs told of a run that is followed from the middle
@@ -144,11 +144,11 @@ def _figures(snapshot: Snapshot) -> str:
 
 
 def epoch_line(snapshot: Snapshot, index: int) -> str:
-    """One epoch in one line: `epoch 3/10  train loss 0.0312 acc 0.9410  test loss ...  12,345 images/s  1.20s`."""
+    """One epoch in one line: `epoch 3/10  train loss 0.0312 acc 94.10%  test loss ...  12,345 images/s  1.20s`."""
     parts = [f"epoch {_epoch(snapshot, index)}/{snapshot.status.epochs or '?'}"]
     for split in ("train", "test"):
         loss, accuracy = (_at(snapshot, split, name, index) for name in ("loss", "accuracy"))
-        parts.append(f"{split} loss {number(loss)} acc {number(accuracy)}")
+        parts.append(f"{split} loss {number(loss)} acc {figure('accuracy', accuracy)}")
     rate, seconds = (_at(snapshot, "speed", name, index) for name in ("images_per_second", "epoch_seconds"))
     parts.append("" if rate is None else f"{count(round(rate))} images/s")
     parts.append("" if seconds is None else f"{seconds:.2f}s")

@@ -15,7 +15,7 @@ from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.summary import summarise
-from tuiae.ui.render.text import clean, count, number, percent, shorten
+from tuiae.ui.render.text import clean, count, figure, number, shorten
 
 COLUMNS, ROWS = 80, 24
 LOG_LINES = 5
@@ -130,9 +130,8 @@ def _time(snapshot: Snapshot) -> str:
 
 def _pair(snapshot: Snapshot, metric: str) -> str:
     """`train 0.0123, test 0.0131`; nothing where the run has no such metric."""
-    say = percent if metric == "accuracy" else number
     values = [(split, snapshot.latest(split, metric)) for split in ("train", "test")]
-    known = [f"{split} {say(value)}" for split, value in values if value is not None]
+    known = [f"{split} {figure(metric, value)}" for split, value in values if value is not None]
     return ", ".join(known) or (NOT_YET if metric == "loss" else "")
 
 

@@ -13,7 +13,7 @@ from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
 from tuiae.studies.jobs import News
 from tuiae.studies.jobs import Progress as Moment
-from tuiae.ui.render.text import clean, duration, number, percent
+from tuiae.ui.render.text import clean, duration, figure, number
 
 Tell = Callable[[Moment], None]
 
@@ -52,7 +52,7 @@ def news_line(news: News, moment: Moment) -> str:
 
 def _result(snapshot: Snapshot) -> str:
     loss, accuracy = (snapshot.latest("test", metric) for metric in ("loss", "accuracy"))
-    return f"test loss {number(loss)}  accuracy {percent(accuracy)}  {duration(snapshot.status.elapsed)}"
+    return f"test loss {number(loss)}  accuracy {figure('accuracy', accuracy)}  {duration(snapshot.status.elapsed)}"
 
 
 class Bars:

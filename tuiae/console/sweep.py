@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tuiae.studies.jobs import check_jobs, known_runs, make_ready, run_jobs
 from tuiae.studies.labels import short_keys, value_text
 from tuiae.studies.sweep import Combination, Row, Sweep, best_row, load_sweep, rows
 from tuiae.ui.render.bars import draw_bars
-from tuiae.ui.render.text import number, percent
+from tuiae.ui.render.text import figure, number
 
 METRICS = ("loss", "accuracy")
 PLOT_WIDTH = 72
@@ -111,8 +112,8 @@ def _table(
             f"{row.finished}/{len(row.combination.jobs)}",
             number(row.loss.mean if row.loss else None),
             _span(row.loss, number),
-            percent(row.accuracy.mean if row.accuracy else None, 2),
-            _span(row.accuracy, lambda value: percent(value, 2)),
+            figure("accuracy", row.accuracy.mean if row.accuracy else None),
+            _span(row.accuracy, partial(figure, "accuracy")),
             "best" if row is best else "",
         )
         for row in found
@@ -131,21 +132,21 @@ def _value(combination: Combination, key: str) -> str:
     return value_text(combination.values[key]) if key in combination.values else "–"
 
 
-def _span(figure: Spread | None, text: Any) -> str:
-    return f"{text(figure.low)}..{text(figure.high)}" if figure is not None and figure.n > 1 else ""
+def _span(spread: Spread | None, text: Any) -> str:
+    return f"{text(spread.low)}..{text(spread.high)}" if spread is not None and spread.n > 1 else ""
 
 
 def _plot(sweep: Sweep, found: tuple[Row, ...], best: Row | None, output: Output) -> None:
     """The one key that is swept against the final figure, in the order of its values where they have one."""
     (key,) = sweep.keys
     metric = sweep.ranked_by
-    shown = [(row, figure) for row in found if (figure := row.figure(metric)) is not None]
+    shown = [(row, spread.mean) for row in found if (spread := row.figure(metric)) is not None]
     values = [row.combination.values.get(key) for row, _ in shown]
     if all(isinstance(value, (int, float)) for value in values):
         shown.sort(key=lambda pair: pair[0].combination.values[key])
     bars = [
-        (_value(row.combination, key), figure.mean, number(figure.mean) + (" best" if row is best else ""))
-        for row, figure in shown
+        (_value(row.combination, key), mean, figure(metric, mean) + (" best" if row is best else ""))
+        for row, mean in shown
     ]
     output.line(f"{key} against test {metric}", "bold")
     output.line(draw_bars(bars, min(PLOT_WIDTH, output.people.width)))

@@ -18,7 +18,7 @@ from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.runs.summary import summarise
 from tuiae.ui.render.run_list import plain_cells, plain_columns, plain_numbers
 from tuiae.ui.render.status import note_line
-from tuiae.ui.render.text import count, duration, number
+from tuiae.ui.render.text import count, duration, figure, number
 
 METRICS = ("loss", "reconstruction", "kl", "accuracy", "mse", "wrong_pixels")
 """Those of them that a run has are shown."""
@@ -97,7 +97,7 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
         output.table(
             ("split", *(name.replace("_", " ") for name in names), "best loss"),
             (
-                (split, *(number(snapshot.latest(split, name)) for name in names), _best(snapshot, split))
+                (split, *(figure(name, snapshot.latest(split, name)) for name in names), _best(snapshot, split))
                 for split in splits
             ),
             right=(*(name.replace("_", " ") for name in names), "best loss"),
@@ -107,11 +107,18 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
         rate = snapshot.latest("speed", "images_per_second")
         typical = float(sorted(seconds.values)[len(seconds.values) // 2])
         output.line(
-            f"{status.epoch} of {status.epochs} epochs in {duration(status.elapsed)} "
+            f"{_done(snapshot)} in {duration(status.elapsed)} "
             f"({typical:.3g} s an epoch, {count(round(rate or 0))} images/s)"
         )
     _show_pictures(snapshot, output)
     output.line(f"run directory: {snapshot.path}")
+
+
+def _done(snapshot: Snapshot) -> str:
+    """`4 of 6 epochs`; of a fork also how many are its own, which is what its time was spent on."""
+    status, parent = snapshot.status, snapshot.parent
+    done = f"{status.epoch} of {status.epochs} epochs"
+    return done if parent is None else f"{done}, {max(status.epoch - parent.epoch, 0):g} of them its own,"
 
 
 def _best(snapshot: Snapshot, split: str) -> str:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,15 +65,22 @@ def start(
 
 
 def fork(
-    source: RunPaths, start: str, overrides: dict[str, Any], root: Path, output: Output, *, detach: bool
+    source: RunPaths,
+    start: str,
+    overrides: Mapping[str, Any],
+    askers: Mapping[str, str],
+    root: Path,
+    output: Output,
+    *,
+    detach: bool,
 ) -> ExitCode:
-    """Go on from a checkpoint of a run with other settings, as a run of its own.
+    """Go on from a checkpoint of a run with other settings, as a run of its own; `askers` as for `build_config`.
 
     Raises:
         ConfigError: an override is wrong, or not a fork's to change. TrainingError: no such checkpoint.
     """
     checkpoint = need_checkpoint(source, start)
-    config = fork_config(source, checkpoint, overrides)
+    config = fork_config(source, checkpoint, overrides, askers)
     # The checkpoint holds the encoder: the run that it was taken from may be gone.
     make_ready(build_config(config.model_dump(mode="json"), {"model.encoder_run": ""}), root, output)
     return _set_off(fork_run(source, checkpoint, config, root, sys.argv), output, detach=detach)
@@ -107,7 +114,7 @@ def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -
     if not _is_free(run):
         raise RunHeldError(f"{run.id} is still running", f"watch it with `tuiae attach {run.id}`, or stop it first")
     config = need_config(run)
-    wanted = config if epochs is None else build_config(config.model_dump(mode="json"), {"training.epochs": epochs})
+    wanted = config if epochs is None else _with_epochs(config, epochs)
     done = read_status(run).epoch
     if done >= wanted.training.epochs:
         raise ConfigError(
@@ -120,6 +127,10 @@ def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -
     if detach:
         return _detached(run, output)
     return _see_through(run, process, output)
+
+
+def _with_epochs(config: RunConfig, epochs: int) -> RunConfig:
+    return build_config(config.model_dump(mode="json"), {"training.epochs": epochs}, asker="--epochs")
 
 
 def _record_epochs(run: RunPaths, old: int, new: int) -> None:

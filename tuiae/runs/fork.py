@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import RunConfig, build_config, settings_of
+from tuiae.config import SET, RunConfig, build_config, settings_of
 from tuiae.errors import ConfigError
 from tuiae.runs.checkpoints import Moment, adopt_checkpoint, read_moment
 from tuiae.runs.history import need_config
@@ -19,14 +19,18 @@ CHANGEABLE = "training.*, noise.*, checkpoint.*, samples.*, model.dropout and na
 """What a fork may change, in words; everything else decides which images there are or which shapes weights have."""
 
 
-def fork_config(source: RunPaths, checkpoint: Path, overrides: Mapping[str, Any]) -> RunConfig:
+def fork_config(
+    source: RunPaths, checkpoint: Path, overrides: Mapping[str, Any], asker: str | Mapping[str, str] = SET
+) -> RunConfig:
     """The config of a fork: what was in force at the parent's checkpoint, edits included, with overrides on top.
+
+    `asker` as for `build_config`.
 
     Raises:
         ConfigError: the parent's config cannot be read, an override is wrong, or not a fork's to change.
     """
     parent = need_config(source, read_moment(checkpoint).step)
-    config = build_config(parent.model_dump(mode="json"), dict(overrides), source=str(source.config))
+    config = build_config(parent.model_dump(mode="json"), dict(overrides), source=str(source.config), asker=asker)
     check_fork(source, checkpoint, config)
     return config
 

@@ -8,8 +8,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuiae.errors import UnknownRunError
-
 SCHEMA = 1
 LIVE_STATES = ("starting", "running", "paused")
 
@@ -100,32 +98,3 @@ def list_runs(root: Path) -> list[RunPaths]:
     except OSError:
         return []
     return [RunPaths(root / name) for name in sorted(names, reverse=True) if is_run(root / name)]
-
-
-def find_run(text: str, root: Path) -> RunPaths:
-    """Resolve a path, `last`, an id or a unique prefix of one (with or without its date) to a run.
-
-    Raises:
-        UnknownRunError: none or several match.
-    """
-    path = Path(os.path.abspath(os.path.expanduser(text)))
-    if (os.sep in text or text == ".") and is_run(path):
-        return RunPaths(path)
-    runs = list_runs(root)
-    if not runs:
-        raise UnknownRunError(f"no runs in {root}", "start one with `tuiae run`")
-    if text == "last":
-        return runs[0]
-    matches = [run for run in runs if run.id == text] or [run for run in runs if run.id.startswith(text)]
-    matches = matches or [run for run in runs if _undated(run.id).startswith(text)]
-    if len(matches) == 1 and text:
-        return matches[0]
-    if not matches or not text:
-        raise UnknownRunError(f"no run matches '{text}' in {root}", "`tuiae runs` lists them")
-    shown = ", ".join(run.id for run in matches[:3]) + (", ..." if len(matches) > 3 else "")
-    raise UnknownRunError(f"'{text}' matches {len(matches)} runs: {shown}", "give more of the id")
-
-
-def _undated(run_id: str) -> str:
-    """The id from its name on: people remember `conv_256`, not the second it started."""
-    return run_id.split("-", 2)[-1]

@@ -19,6 +19,7 @@ from tuiae.runs.edits import Edit, as_edit
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.points import Epochs, Points
 from tuiae.runs.process import is_alive
+from tuiae.runs.progress import Progress
 from tuiae.runs.snapshot import SAMPLE_AXES, Key, Note, Sample, Series, Snapshot, Status
 from tuiae.runs.tail import Tail, parse_event
 from tuiae.runs.values import as_number, is_count
@@ -108,11 +109,13 @@ class RunReader:
         self._checkpoints = Epochs()
         self._notes: list[Note] = []
         self._edits: list[Edit] = []
+        self._progress = Progress()
 
     def poll(self) -> Snapshot:
         """The run as it is now; the same object again when nothing changed."""
-        fresh = self._read_events() | self._read_log()
-        status = read_status(self.run)
+        # In the order in which the worker's words age: what a later file says is never older than an earlier one's.
+        fresh = self._read_log() | self._read_events()
+        status = self._progress.on(read_status(self.run))
         last = self._snapshot
         if last is not None and not fresh and replace(status, heartbeat=last.status.heartbeat) == last.status:
             return last
@@ -129,6 +132,7 @@ class RunReader:
             log=tuple(self._log_lines),
             checkpoints=self._checkpoints.as_tuple(),
             edits=tuple(self._edits),
+            resumes=self._progress.resumes,
         )
         return self._snapshot
 
@@ -168,6 +172,7 @@ class RunReader:
             (self._samples if kind == "sample" else self._checkpoints).add(record["epoch"])
         elif kind == "start" and is_count(record.get("step")):
             self._drop_after(record["step"])
+            self._progress.start(record["step"], as_number(record.get("epoch")) or 0.0)
         elif kind == "command" and (edit := as_edit(record)) is not None:
             self._edits.append(edit)
         if isinstance(record.get("text"), str):
@@ -179,6 +184,7 @@ class RunReader:
         epoch = as_number(epoch)
         if not is_count(step) or epoch is None or not isinstance(values, dict):
             return
+        self._progress.reach(step, epoch, whole=split != "live")
         for name, value in values.items():
             # JSON has no NaN; a diverged value is written as null and shown as a gap.
             number = as_number(value)

@@ -69,6 +69,15 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Resume:
+    """Where a worker went on with a run from a checkpoint."""
+
+    step: int
+    epoch: float
+    """Epochs done, the one under way as a fraction."""
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """One moment of one run."""
 
@@ -84,6 +93,7 @@ class Snapshot:
     checkpoints: tuple[int, ...] = ()
     edits: tuple[Edit, ...] = ()
     """Each once, as they were made; a run that went back to a checkpoint makes those beyond its step again."""
+    resumes: tuple[Resume, ...] = ()
 
     def latest(self, split: str, metric: str) -> float | None:
         series = self.series.get((split, metric))

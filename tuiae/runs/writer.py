@@ -47,19 +47,14 @@ def create_run(
     Raises:
         ConfigError: a word that is no tag. UnknownRunError: the runs directory cannot be written.
     """
-    words = check_tags(tags)
+    about = {**describe_machine(argv), "tags": check_tags(tags), **(meta or {})}
     try:
         root.mkdir(parents=True, exist_ok=True)
         run = RunPaths(root / new_run_id(config.name))
         draft = RunPaths(root / f".{run.id}.tmp")
         draft.root.mkdir()
         try:
-            for folder in (draft.samples, draft.weights, draft.control):
-                folder.mkdir()
-            moment = fill(draft) if fill else Moment(0, 0.0)
-            replace_text(draft.config, dump_config(config))
-            replace_json(draft.meta, {**describe_machine(argv), "tags": words, **(meta or {})})
-            replace_json(draft.status, _first_status(config, moment))
+            _fill(draft, config, about, fill)
             os.rename(draft.root, run.root)
         except BaseException:
             remove_draft(draft.root)
@@ -70,6 +65,18 @@ def create_run(
             "free some space, or point TUIAE_RUNS_DIR at a directory that you may write",
         ) from error
     return run
+
+
+def _fill(
+    draft: RunPaths, config: RunConfig, about: Mapping[str, Any], fill: Callable[[RunPaths], Moment] | None
+) -> None:
+    """Write what a run directory begins with."""
+    for folder in (draft.samples, draft.weights, draft.control):
+        folder.mkdir()
+    moment = fill(draft) if fill else Moment(0, 0.0)
+    replace_text(draft.config, dump_config(config))
+    replace_json(draft.meta, about)
+    replace_json(draft.status, _first_status(config, moment))
 
 
 def _first_status(config: RunConfig, moment: Moment) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Fit:
 
     def _train(self) -> str:
         state = self.state
-        self.writer.event("start", step=state.step, epoch=state.epoch, text=self._beginning.text)
+        self.writer.event("start", step=state.step, epoch=self.report.epochs_done(), text=self._beginning.text)
         self.report.progress(now=True, state="running", phase="training")
         if self._beginning.fresh and state.position == 0:
             self._sample(confusion=None)  # what the network makes of the images before this run trains it

@@ -55,8 +55,10 @@ def _leave_parent(saved: dict[str, Any], parts: Parts, parent: Parent) -> str:
 
 
 def _begin_anew(state: TrainState, parts: Parts, parent: Parent) -> None:
-    """Leave behind what belongs to the parent alone: its best, and the sums of an epoch that it trained otherwise."""
+    """Leave behind what belongs to the parent alone: its best, its time, and the sums of an epoch that it trained
+    otherwise."""
     state.forget_best()
+    state.seconds = 0.0
     state.totals.reset()
     if "training.seed" in parent.changed:
         torch.manual_seed(parts.config.training.seed)

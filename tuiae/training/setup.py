@@ -14,7 +14,8 @@ from tuiae.data.batches import ImageSet
 from tuiae.data.prepare import prepare
 from tuiae.data.splits import select
 from tuiae.models.registry import Network, build_model
-from tuiae.runs.layout import RunPaths, find_run
+from tuiae.runs.layout import RunPaths
+from tuiae.runs.lookup import find_run
 from tuiae.training.checkpoint import find_checkpoint, load_weights
 from tuiae.training.device import resolve_device
 from tuiae.training.precision import memory_format

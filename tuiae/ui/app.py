@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from textual import on
@@ -35,6 +36,7 @@ from tuiae.ui.widgets.confusion import ConfusionPanel
 if TYPE_CHECKING:
     from tuiae.ui.screens.runs import RunsScreen
 
+FAREWELL_COLUMNS = 80
 HANG_UP_SECONDS = 5.0  # to leave in good order when the terminal is gone
 
 SCREENS = {
@@ -61,7 +63,7 @@ def import_screens() -> None:
 
 
 class TuiaeApp(TerminalApp[str]):
-    """Returns a line to print once the terminal is restored."""
+    """Returns what to print once the terminal is restored."""
 
     TITLE = "tuiae"
     DEFAULT_MODE = "live"
@@ -212,14 +214,21 @@ class TuiaeApp(TerminalApp[str]):
         if snapshot is None or answer not in ("leave", "stop"):
             return
         if answer == "leave":
-            self.exit(f"{snapshot.id} goes on; come back with: tuiae attach {snapshot.id}")
+            self.exit(farewell(snapshot.id, "goes on; come back with:", "attach"))
             return
         shown = self.screen_stack[0]
         assert isinstance(shown, BaseScreen)
         if not snapshot.status.live:
             self.exit("")  # it ended while the question stood
         elif shown.attempt(self.session.send, "stop"):
-            self.exit(f"{snapshot.id} is saving and stopping; go on with: tuiae resume {snapshot.id}")
+            self.exit(farewell(snapshot.id, "is saving and stopping; go on with:", "resume"))
+
+
+def farewell(run_id: str, words: str, command: str) -> str:
+    """What becomes of a run, and on a line of its own what to copy; in the columns that every terminal has."""
+    # The beginning of an id finds the run as well: of the longest a character or two go.
+    line = f"tuiae {command} {run_id}"[:FAREWELL_COLUMNS]
+    return f"{fill(f'{run_id} {words}', FAREWELL_COLUMNS, break_on_hyphens=False)}\n{line}"
 
 
 def open_dashboard(run: Path | None, mode: TerminalMode, theme: str) -> int:
@@ -229,9 +238,9 @@ def open_dashboard(run: Path | None, mode: TerminalMode, theme: str) -> int:
     """
     app = TuiaeApp(run, mode=mode, theme=theme)
     try:
-        farewell = app.run()
+        words = app.run()
     finally:
         app.session.close()
-    if farewell:
-        sys.stdout.write(farewell + "\n")
+    if words:
+        sys.stdout.write(f"{words}\n")
     return app.return_code or 0

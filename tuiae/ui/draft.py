@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import time
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import RunConfig, build_config, load_config, read_document, settings_of
+from tuiae.config import RunConfig, build_config, load_config, read_document
 from tuiae.data.registry import EMBEDDED_SETS, DatasetInfo, list_datasets
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked, check
 from tuiae.preset_files import Preset, list_presets, save_preset
+from tuiae.runs.repeat import changes, run_line
 from tuiae.ui.render.text import count
 
 
@@ -24,7 +23,7 @@ class Draft:
         self._presets = {preset.name: preset.path for preset in list_presets()}
         self._document: dict[str, Any] = {}
         self._source = ""
-        self._written: RunConfig | None = None
+        self._written = RunConfig()
 
     @property
     def presets(self) -> list[str]:
@@ -52,10 +51,8 @@ class Draft:
 
     def command(self, overrides: dict[str, Any]) -> str:
         """The `tuiae run` line that does the same without a screen."""
-        wanted = settings_of(build_config(self._document, overrides, source="preset", asker=""))
-        base = settings_of(self._written) if self._written is not None else {}
-        changed = [f"--set={key}={_toml(value)}" for key, value in wanted.items() if value != base.get(key)]
-        return shlex.join(["tuiae", "run", self._source, *changed])
+        wanted = build_config(self._document, overrides, source="preset", asker="")
+        return run_line(self._source, changes(self._written, wanted))
 
     def save(self, overrides: dict[str, Any], name: str) -> Preset:
         """Keep what the form asks for as a preset of the user's own.
@@ -76,11 +73,6 @@ class Draft:
             return check(config, self._root, devices), ""
         except TuiaeError as error:
             return None, str(error).replace("\n", " · ")
-
-
-def _toml(value: Any) -> str:
-    """A value as `--set` takes it: words bare, lists and booleans as TOML writes them."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def readiness(checked: Checked) -> tuple[str, str]:

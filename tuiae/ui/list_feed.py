@@ -36,13 +36,15 @@ Make = Callable[[tuple[RunRow, ...], bool], Message | None]
 def listed() -> Make:
     """A maker of RunsListed, one whenever some run is not what it was."""
     last: tuple[RunRow, ...] | None = None
+    whole = False
 
     def make(rows: tuple[RunRow, ...], complete: bool) -> Message | None:
-        nonlocal last
+        nonlocal last, whole
         # Unchanged runs are the same objects: nothing needs to be compared by what it holds.
         same = last is not None and len(rows) == len(last) and all(map(operator.is_, rows, last))
-        last = rows
-        return None if same and complete and rows else RunsListed(rows, complete)
+        known = same and complete and whole
+        last, whole = rows, complete
+        return None if known and rows else RunsListed(rows, complete)
 
     return make
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-import numpy as np
 from rich.cells import cell_len
 from rich.text import Text
 
@@ -27,9 +26,9 @@ from tuiae.studies.compare import (
 from tuiae.studies.labels import value_text
 from tuiae.ui.render import palette
 from tuiae.ui.render.curve_lines import Curve
-from tuiae.ui.render.run_curves import NOTHING, run_curves
+from tuiae.ui.render.run_curves import NOTHING, plotted, train_series
 from tuiae.ui.render.status import SIGNS as STATES
-from tuiae.ui.render.text import MISSING, clean, duration, join_lines, number, percent, shorten
+from tuiae.ui.render.text import MISSING, clean, duration, figure, join_lines, shorten
 
 GAP = 2  # cells between columns
 LEAST_LABEL = 16
@@ -64,7 +63,7 @@ def compare_curves(comparison: Comparison, metric: str) -> Overlay:
         label, (color, sign) = f"{line.key} {line.label}", looks[line.key]
         for name, curves in ((split, train), ("test", test)):
             found = _line_series(line, name, metric)
-            curves.append(Curve(label, found.epochs, found.values, color, sign=sign))
+            curves.append(Curve(label, found.epochs, plotted(metric, found.values), color, sign=sign))
     return Overlay(tuple(train), tuple(test), split, note)
 
 
@@ -82,8 +81,7 @@ def curve_looks(chosen: Sequence[Line]) -> dict[str, tuple[str, str]]:
 def _line_series(line: Line, split: str, metric: str) -> Series:
     """One run's curve, which on train ends in its live points, or the mean of several."""
     if len(line.entries) == 1 and split == "train":
-        curve = run_curves(line.entries[0].snapshot, metric)[0]
-        return Series(np.zeros(len(curve.x), np.int64), curve.x, curve.y)
+        return train_series(line.entries[0].snapshot, metric)
     known = [series for entry in line.entries if (series := entry.series(split, metric)) is not None]
     return mean_series(known) if known else NOTHING
 
@@ -169,13 +167,13 @@ def values_table(comparison: Comparison, metric: str, width: int) -> Text:
         Column("", tuple(_key_cell(entry.key, looks) for entry in entries), right=False),
         Column("run", tuple(Text(clean(e.label)) for e in entries), right=False, flexible=True),
         Column("state", tuple(_state(entry) for entry in entries), right=False, spare=2),
-        Column(f"{split} {metric}", _numbers([e.final(metric, split) for e in entries]), spare=4),
+        Column(f"{split} {metric}", _figures(metric, [e.final(metric, split) for e in entries]), spare=4),
         _ranking(f"test {metric}", [e.final(metric) for e in entries], metric, ranked),
         _ranking("best", [e.best_value(metric) for e in entries], metric, ranked),
         Column("epoch", tuple(Text(f"{best.epoch:g}" if (best := e.best(metric)) else MISSING) for e in entries)),
     ]
     if metric != "accuracy" and "accuracy" in comparison.metrics:
-        shares = tuple(Text(percent(entry.final("accuracy"))) for entry in entries)
+        shares = tuple(Text(figure("accuracy", entry.final("accuracy"))) for entry in entries)
         columns.append(Column("accuracy", shares, spare=1))
     elapsed = tuple(Text(duration(entry.snapshot.status.elapsed)) for entry in entries)
     return join_lines(draw_table([*columns, Column("time", elapsed, spare=3)], width))
@@ -194,33 +192,41 @@ def _state(entry: Entry) -> Text:
     return Text(f"{sign} {status.epoch}/{status.epochs or '?'}", color)
 
 
-def _numbers(values: Sequence[float | None]) -> tuple[Text, ...]:
-    return tuple(Text(number(value)) for value in values)
+def _figures(metric: str, values: Sequence[float | None]) -> tuple[Text, ...]:
+    return tuple(Text(figure(metric, value)) for value in values)
 
 
 def _ranking(name: str, values: Sequence[float | None], metric: str, ranked: bool) -> Column:
     """Numbers, the best of them marked where they can be ranked."""
     known = [value for value in values if value is not None]
     if not ranked or len(known) < 2:
-        return Column(name, _numbers(values))
+        return Column(name, _figures(metric, values))
     best = (max if metric in HIGHER_IS_BETTER else min)(known)
-    cells = (Text(f"{number(v)} {BEST}", "bold") if v == best else Text(f"{number(v)}  ") for v in values)
+    cells = (
+        Text(f"{figure(metric, v)} {BEST}", "bold") if v == best else Text(f"{figure(metric, v)}  ") for v in values
+    )
     return Column(f"{name}  ", tuple(cells))
 
 
 def seeds_table(comparison: Comparison, metric: str, width: int) -> Text:
     """Mean and spread of each group, one figure after the other so that groups stand under each other."""
     rows = [(name, group, take(group)) for name, take in figures(comparison, metric) for group in comparison.groups]
+    metrics = [name.partition(" ")[2] for name, _, _ in rows]
+
+    def cells(take: Callable[[Spread], float | None], style: str = "") -> tuple[Text, ...]:
+        pairs = zip(metrics, rows, strict=True)
+        return tuple(Text(figure(name, take(found) if found else None), style) for name, (_, _, found) in pairs)
+
     first = comparison.groups[0].key
     columns = [
         Column("over seeds", tuple(Text(name if g.key == first else "") for name, g, _ in rows), right=False),
         Column("", tuple(Text(group.key, "bold") for _, group, _ in rows), right=False),
         Column("group", tuple(Text(clean(g.label)) for _, g, _ in rows), right=False, spare=1),
         Column("runs", tuple(Text(_counted(found, len(group.entries))) for _, group, found in rows)),
-        Column("mean", tuple(Text(number(found.mean if found else None), "bold") for _, _, found in rows)),
-        Column("min", _numbers([found.low if found else None for _, _, found in rows])),
-        Column("max", _numbers([found.high if found else None for _, _, found in rows])),
-        Column("std", _numbers([found.std if found else None for _, _, found in rows])),
+        Column("mean", cells(lambda found: found.mean, "bold")),
+        Column("min", cells(lambda found: found.low)),
+        Column("max", cells(lambda found: found.high)),
+        Column("std", cells(lambda found: found.std)),
     ]
     return join_lines(draw_table(columns, width))
 

@@ -17,7 +17,7 @@ from rich.style import Style
 from rich.text import Text
 
 from tuiae.ui.render import palette
-from tuiae.ui.render.text import centred, clean, join_lines, percent, shorten, to_ascii
+from tuiae.ui.render.text import centred, clean, figure, join_lines, percent, shorten, to_ascii
 
 EMPTY = "no predictions yet"
 _NAME_LIMIT = 14
@@ -132,13 +132,13 @@ def plan(counts: Counts, names: Sequence[str], width: int, height: int, digits: 
 
 
 def summary(counts: Counts, classes: Sequence[str], width: int) -> Text:
-    """`accuracy 88.3%   most taken: Shirt → Coat 112`; a narrow line goes without its words."""
+    """`accuracy 88.31%   most taken: Shirt → Coat 112`; a narrow line goes without its words."""
     total = int(counts.sum())
     wrong = counts - np.diag(np.diag(counts))
     true, predicted = divmod(int(wrong.argmax()), len(counts))
     for accuracy, taken in (("accuracy ", "most taken: "), ("", "")):
         text = Text(end="", no_wrap=True).append(accuracy, "dim")
-        text.append(percent(int(np.trace(counts)) / total if total else None), f"bold {palette.SKY}")
+        text.append(figure("accuracy", int(np.trace(counts)) / total if total else None), f"bold {palette.SKY}")
         if wrong[true, predicted] > 0:
             text.append("   ").append(taken, "dim").append(f"{classes[true]} → {classes[predicted]} ")
             text.append(f"{int(wrong[true, predicted]):,}", f"bold {palette.ORANGE}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.ui.render import axes, palette
-from tuiae.ui.render.curve_legend import Mark
+from tuiae.ui.render.curve_legend import Mark, place_text
 from tuiae.ui.render.curve_lines import Curve, Line, Series, clip, prepare, x_limits
 from tuiae.ui.render.curve_view import Frame
 from tuiae.ui.render.strokes import Limits2, draw_lines
@@ -123,6 +123,22 @@ def overlay(
         first, last = sorted(min(max(frame.column(place), 0), frame.columns - 1) for place in chosen)
         _put(lines[frame.rows], frame.left + first, "━" * (last - first + 1), f"not dim bold {palette.SKY}")
     return lines
+
+
+def in_sight(marks: Sequence[Mark], limits: axes.Limits) -> tuple[Mark, ...]:
+    """Marks where they are seen once everything is shown: one beyond the points stands at the end and says where from.
+
+    Nothing is plotted of the time before the first epoch has ended.
+    """
+    low, high = limits
+    placed = []
+    for mark in marks:
+        if low <= mark.epoch <= high:
+            placed.append(mark)
+        else:
+            words = f"{mark.text} at epoch {place_text(mark.epoch)}"
+            placed.append(replace(mark, epoch=min(max(mark.epoch, low), high), text=words))
+    return tuple(placed)
 
 
 def marks_near(plot: Plot, marks: Sequence[Mark], place: float) -> list[Mark]:

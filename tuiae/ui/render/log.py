@@ -19,6 +19,28 @@ _LEVELS = (
 )
 
 
+_EPOCH = re.compile(
+    r"epoch (?P<epoch>\d+/\d+) · train (?P<train>\S+), (?P<right>\S+%) · test (?P<test>\S+), (?P<hit>\S+%) · \S+ s"
+)
+"""What a worker prints after each epoch."""
+_SHORTER = (
+    "epoch {epoch} · train {train}, {right} · test {test}, {hit}",
+    "{epoch} · train {train} {right} · test {test} {hit}",
+    "{epoch} · train {train} · test {test}",
+    "{epoch} {train} {test}",
+)
+"""The same in fewer cells, each form with both losses."""
+
+
+def fit_line(line: Text, width: int) -> Text:
+    """A line of the log in so many cells, where it is one that can be said shorter."""
+    found = _EPOCH.fullmatch(line.plain) if line.cell_len > width else None
+    if found is None:
+        return line
+    forms = [form.format_map(found.groupdict()) for form in _SHORTER]
+    return Text(next((form for form in forms if len(form) <= width), forms[-1]), no_wrap=True, end="")
+
+
 def log_line(line: str) -> Text:
     """The line without control characters: its time dim, its first word of warning or error in colour.
 

@@ -13,7 +13,7 @@ from tuiae.runs.listing import RunRow
 from tuiae.ui.render import palette
 from tuiae.ui.render.facts import Fact, draw_facts
 from tuiae.ui.render.status import state_text
-from tuiae.ui.render.text import MISSING, ago, clean, count, duration, join_lines, number, percent
+from tuiae.ui.render.text import MISSING, ago, clean, count, duration, figure, join_lines, number
 
 LEVELS = "▁▂▃▄▅▆▇█"
 ASCII_LEVELS = "_.-=+*%#"
@@ -61,7 +61,7 @@ def _facts(row: RunRow) -> list[Fact]:
         ("epoch", f"{count(status.epoch)}/{count(status.epochs)}", ""),
         ("test loss", number(status.test_loss), ""),
         ("best", number(row.best), ""),
-        ("accuracy", percent(status.test_accuracy), ""),
+        ("accuracy", figure("accuracy", status.test_accuracy), ""),
         ("time", duration(status.elapsed) + left, ""),
         ("speed", f"{count(round(status.images_per_second))} images/s" if status.images_per_second else MISSING, ""),
         ("device", status.device or MISSING, ""),

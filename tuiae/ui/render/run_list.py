@@ -14,7 +14,7 @@ from rich.text import Text
 from tuiae.runs.listing import RunRow
 from tuiae.ui.render import palette
 from tuiae.ui.render.status import SIGNS, state_text
-from tuiae.ui.render.text import MISSING, ago, clean, number, percent, shorten, shorten_middle
+from tuiae.ui.render.text import MISSING, ago, clean, figure, number, shorten, shorten_middle
 
 MARK, PIN, NOTED = "◆", "★", "✎"
 """Before a run that is selected; before one that stays on top; of one that has a note."""
@@ -112,8 +112,8 @@ _COLUMNS = (
     ),
     Column("best", lambda row, now: number(row.best), lambda row: row.best, 9, 4, right=True),
     Column(
-        "accuracy", lambda row, now: percent(row.status.test_accuracy), lambda row: row.status.test_accuracy, 10, 8,
-        right=True, falling=True,
+        "accuracy", lambda row, now: figure("accuracy", row.status.test_accuracy), lambda row: row.status.test_accuracy,
+        10, 8, right=True, falling=True,
     ),
     Column("age", _age, lambda row: -row.status.heartbeat or None, 6, 5, right=True),
     Column(

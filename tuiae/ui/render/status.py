@@ -24,7 +24,7 @@ SIGNS = {
     "lost": ("?", palette.VERMILLION),
 }
 BAR = 10  # cells
-LEAST_NAME = 6  # cells of a run's name
+LEAST_WHAT, LEAST_NAME = 24, 8  # cells of preset and dataset before the bar goes, and of the preset in any case
 LEAST_ID = 16  # cells of a run's id: `20261120-224105…`
 
 
@@ -35,32 +35,45 @@ def state_text(state: str) -> Text:
 
 
 def title_line(snapshot: Snapshot, width: int) -> Text:
-    """The one line above everything: what runs, on what, how far, which run."""
-    line = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
-    config, status = snapshot.config, snapshot.status
-    state = state_text(status.state)
-    if status.state == "starting" and status.phase:
-        state.append(f" · {clean(status.phase)}", "dim")
-    if config is not None:
-        name, dataset = clean(config.name, 24), f" › {clean(config.data.dataset, 24)}"
-        room = width - line.cell_len - state.cell_len - 3
-        line.append(shorten(name, max(room, LEAST_NAME)), "bold not dim")
-        line.append(dataset if cell_len(name + dataset) <= room else "", "dim")
-    line.append("  ").append_text(state)
-    total = status.epochs * status.steps_per_epoch
-    if total:
-        share = min(1.0, status.step / total)
-        done, words = round(share * BAR), f" {share:4.0%}"
-        if line.cell_len + 2 + BAR + len(words) <= width:
-            line.append("  ").append("━" * done, palette.SKY).append("━" * (BAR - done), "dim").append(words)
-        elif line.cell_len + len(words) <= width:
-            line.append(words)
+    """The one line above everything: what runs, on what, how far, which run.
+
+    Where the width lacks, a word goes, then the id, the end of the name, the bar; state, epoch and share stay.
+    """
+    head = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
+    config = snapshot.config
+    name, dataset = (clean(config.name, 24), clean(config.data.dataset, 24)) if config is not None else ("", "")
+    whole = cell_len(name) + cell_len(dataset) + 3 if name else 0
+    everything, enough = whole + cell_len(clean(snapshot.id)) + 3, min(whole, LEAST_WHAT)
+    for word, bar, wanted in (("epoch ", BAR, everything), ("", BAR, enough), ("", 0, enough)):
+        standing = _standing(snapshot, word, bar)
+        room = width - head.cell_len - standing.cell_len - 2
+        if room >= wanted:
+            break
+    if name:
+        name = shorten(name, max(room - cell_len(dataset) - 3, LEAST_NAME))
+        head.append(name, "bold not dim").append(f" › {shorten(dataset, max(room - cell_len(name) - 3, 0))}", "dim")
+    line = head.append("  ").append_text(standing)
     # The beginning of an id finds the run as well, once it holds date and time.
     name = shorten(clean(snapshot.id), max(0, width - line.cell_len - 3))
     if cell_len(name) >= min(LEAST_ID, len(snapshot.id)):
         line.append(" " * (width - line.cell_len - cell_len(name) - 1)).append(name, "dim")
     line.truncate(width)
     return line
+
+
+def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
+    """`● running  epoch 3/10 ━━━━━━━━━━  30%`, its bar of so many cells."""
+    status = snapshot.status
+    text = Text(end="").append_text(state_text(status.state))
+    if status.state == "starting" and status.phase:
+        text.append(f" · {clean(status.phase)}", "dim")
+    total = status.epochs * status.steps_per_epoch
+    if total:
+        share = min(1.0, status.step / total)
+        done = round(share * bar)
+        text.append(f"  {word}{status.epoch}/{status.epochs}").append(" " if bar else "")
+        text.append("━" * done, palette.SKY).append("━" * (bar - done), "dim").append(f" {share:4.0%}")
+    return text
 
 
 def status_facts(snapshot: Snapshot) -> list[Fact]:

@@ -5,18 +5,29 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from rich.text import Text
 
 from tuiae.studies.labels import value_text
-from tuiae.studies.sweep_summary import CATEGORIES, LOG, Level, SweepSummary, as_number, figures_of, spans_a_decade
+from tuiae.studies.sweep_summary import (
+    CATEGORIES,
+    LOG,
+    Level,
+    SweepSummary,
+    Trial,
+    as_number,
+    figures_of,
+    spans_a_decade,
+)
 from tuiae.ui.render import axes, palette
 from tuiae.ui.render.compare import BEST, Column, draw_table
 from tuiae.ui.render.curves import in_axes
 from tuiae.ui.render.dot_canvas import Canvas, Series
 from tuiae.ui.render.strokes import ASCII_SIGNS, DASHES, LINE, SIGNS, Limits2, dashes
-from tuiae.ui.render.text import clean, join_lines, number, shorten
+from tuiae.ui.render.text import ACCURACY, clean, figure, join_lines, shorten
 
 FINAL_SIGN, BEST_SIGN = "●", "◦"
 FINAL_COLOR, BEST_COLOR = palette.TEST, palette.SKY
@@ -42,7 +53,7 @@ def summary_words(summary: SweepSummary) -> tuple[str, ...]:
         runs = len(best.finals)
         which = f"median final {summary.metric}" if runs > 1 else f"final {summary.metric}"
         over = f" of {runs} runs" if runs > 1 else ""
-        said = [f"best: {summary.name} {value_text(best.value)}, {which} {number(best.final)}{over}"]
+        said = [f"best: {summary.name} {value_text(best.value)}, {which} {figure(summary.metric, best.final)}{over}"]
     if summary.also:
         said.append(f"also different: {', '.join(summary.names[key] for key in summary.also)}")
     return tuple(clean(words) for words in said)
@@ -71,7 +82,21 @@ def draw_nothing(why: str, width: int, height: int) -> Text:
 
 def summary_plot(summary: SweepSummary, width: int, height: int, ascii_only: bool = False) -> Text:
     """Legend and plot, three lines or more."""
-    return join_lines([_legend(summary, width, ascii_only), *_plot(summary, width, height - 1, ascii_only)])
+    plot = _plot(_as_plotted(summary), width, height - 1, ascii_only)
+    return join_lines([_legend(summary, width, ascii_only), *plot])
+
+
+def _as_plotted(summary: SweepSummary) -> SweepSummary:
+    """The same with accuracies in per cent."""
+    if summary.metric != ACCURACY:
+        return summary
+    levels = [replace(level, trials=tuple(map(_in_percent, level.trials))) for level in summary.levels]
+    return replace(summary, levels=tuple(levels))
+
+
+def _in_percent(trial: Trial) -> Trial:
+    final, best = (None if value is None else 100 * value for value in (trial.final, trial.best))
+    return replace(trial, final=final, best=best)
 
 
 def _wrapped(summary: SweepSummary, width: int) -> list[tuple[str, str]]:
@@ -84,18 +109,18 @@ def _wrapped(summary: SweepSummary, width: int) -> list[tuple[str, str]]:
 
 def levels_table(summary: SweepSummary, width: int) -> Text:
     """A line a value: its runs, the median, lowest and highest of their final figures, the median of the best ones."""
-    levels, best = summary.levels, summary.best_level
+    levels, best, say = summary.levels, summary.best_level, partial(figure, summary.metric)
     finals = [
-        Text(f"{number(level.final)} {BEST}", "bold") if level is best else Text(f"{number(level.final)}  ")
+        Text(f"{say(level.final)} {BEST}", "bold") if level is best else Text(f"{say(level.final)}  ")
         for level in levels
     ]
     columns = [
         Column(clean(summary.key), tuple(Text(clean(value_text(level.value), 32)) for level in levels), right=False),
         Column("runs", tuple(Text(str(len(level.trials))) for level in levels)),
         Column(f"median final {summary.metric}  ", tuple(finals)),
-        Column("min", tuple(Text(number(min(level.finals, default=None))) for level in levels), spare=2),
-        Column("max", tuple(Text(number(max(level.finals, default=None))) for level in levels), spare=2),
-        Column("median best", tuple(Text(number(level.best)) for level in levels), spare=1),
+        Column("min", tuple(Text(say(min(level.finals, default=None))) for level in levels), spare=2),
+        Column("max", tuple(Text(say(max(level.finals, default=None))) for level in levels), spare=2),
+        Column("median best", tuple(Text(say(level.best)) for level in levels), spare=1),
     ]
     return join_lines(draw_table(columns, width))
 

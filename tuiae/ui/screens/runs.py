@@ -19,9 +19,9 @@ from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.listing import RunRow
 from tuiae.runs.query import HELP, parse_query
+from tuiae.runs.repeat import repeat_line
 from tuiae.ui.keys import RUNS
 from tuiae.ui.list_feed import ListFeed, RunsListed, listed
-from tuiae.ui.render.run_command import run_line
 from tuiae.ui.render.run_list import next_sort, sort_by
 from tuiae.ui.render.text import clean
 from tuiae.ui.screens.changes import ForkDialog
@@ -262,6 +262,6 @@ class RunsScreen(Labelling, Removing):
         self._on_row(self._copy)
 
     def _copy(self, row: RunRow) -> None:
-        line = run_line(row.settings, row.path)
+        line = repeat_line(RunPaths(row.path))
         self.app.copy_to_clipboard(line)
         self.message.insist(f"copied: {line}", "good")

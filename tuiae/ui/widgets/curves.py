@@ -13,7 +13,7 @@ from tuiae.ui.keys import CURVES
 from tuiae.ui.render.curve_legend import Mark, line_legend, readout
 from tuiae.ui.render.curve_lines import SMOOTHING, Curve, Line, nearest, prepare, x_limits
 from tuiae.ui.render.curve_view import NEWEST, Frame, View
-from tuiae.ui.render.curves import EMPTY, NOT_POSITIVE, Plot, lay_out, marks_near, overlay
+from tuiae.ui.render.curves import EMPTY, NOT_POSITIVE, Plot, in_sight, lay_out, marks_near, overlay
 from tuiae.ui.render.text import centred, join_lines
 from tuiae.ui.widgets.plot_mouse import PlotMouse
 
@@ -125,12 +125,13 @@ class CurvesPanel(PlotMouse):
             self._plot = key, lay_out(lines, width, height - head, window, self._x_label, self.log_scale, ascii_only)
         plot = self._plot[1]
         place = self._view.at(lines) if self._hover is None else nearest(lines, self._hover)
-        drawn = overlay(plot, self._marks, place, self._chosen)
+        marks = in_sight(self._marks, limits)
+        drawn = overlay(plot, marks, place, self._chosen)
         if not head:
             return join_lines(drawn)
         if place is None:
             return join_lines([line_legend(lines, width, ascii_only), *drawn])
-        near = marks_near(plot, self._marks, place)
+        near = marks_near(plot, marks, place)
         return join_lines([readout(lines, place, width, self._x_label, near, self.log_scale, ascii_only), *drawn])
 
     def _nothing(self) -> str:

@@ -10,7 +10,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tuiae.ui.render.log import log_line
+from tuiae.ui.render.log import fit_line, log_line
 from tuiae.ui.render.text import shorten
 from tuiae.ui.widgets.panel import FRAME
 
@@ -61,11 +61,12 @@ class LogPanel(ScrollView, can_focus=True):
         return "\n".join(line.plain for line in self._lines)
 
     def render_line(self, y: int) -> Strip:
-        """One visible line, cut from its scroll position on."""
+        """One visible line, cut from its scroll position on; scrolled to the right, as it was logged."""
         left, top = self.scroll_offset
         size = self.scrollable_content_region.size
         if top + y < len(self._lines):
             text = self._lines[top + y]
+            text = text if left else fit_line(text, size.width)
         elif not self._lines and y == (size.height - 1) // 2:
             words = shorten(self._empty, size.width)
             text = Text(end="").append(f"{words:^{size.width}}", "dim")

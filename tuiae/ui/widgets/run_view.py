@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.message import Message
 
-from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Note, Sample, Snapshot
+from tuiae.ui.parent_feed import ParentFeed, ParentRead
 from tuiae.ui.render.confusion import EMPTY as NO_PREDICTIONS
 from tuiae.ui.render.curve_lines import Curve
 from tuiae.ui.render.curves import EMPTY
-from tuiae.ui.render.run_curves import TITLES, parent_curves, run_curves, run_marks, second_metrics
+from tuiae.ui.render.run_curves import parent_curves, plot_title, run_curves, run_marks, second_metrics
 from tuiae.ui.render.sample import error_row, sample_captions, sample_rows
 from tuiae.ui.render.status import added, note_line
 from tuiae.ui.render.timeline import missing_note, place_note
@@ -29,15 +27,6 @@ from tuiae.ui.widgets.timeline import TimelineBar
 from tuiae.ui.widgets.views import ViewBar, Views
 
 WELCOME = "r starts what the form says  ·  1 lists all runs  ·  ? shows the keys"
-
-
-class ParentRead(Message):
-    """The history of the run that the open one was forked from."""
-
-    def __init__(self, child: Path, parent: Snapshot) -> None:
-        super().__init__()
-        self.child = child
-        self.parent = parent
 
 
 class RunView(Views):
@@ -62,6 +51,7 @@ class RunView(Views):
         self._snapshot: Snapshot | None = None
         self._origin: Snapshot | None = None
         self._child: Path | None = None
+        self._parent_feed: ParentFeed | None = None
         self._second = ""
 
     def compose(self) -> ComposeResult:
@@ -84,6 +74,7 @@ class RunView(Views):
         """Forget the run that was shown; another one is about to."""
         self._newest, self._shown, self._notes, self._logged, self._second = None, (None, ""), (), (), ""
         self._snapshot = self._origin = self._child = None
+        self._leave_parent()
         self.timeline.clear()
         for panel in self.query(CurvesPanel):
             panel.show(())
@@ -118,15 +109,22 @@ class RunView(Views):
         follow_look(self.query(CurvesPanel), event)
 
     def _look_for_parent(self, snapshot: Snapshot) -> None:
-        """Have the history of a fork's parent read once; where it is gone, the fork shows alone."""
-        parent = snapshot.parent
-        if parent is not None and self._child != snapshot.path and Path(parent.run).name == parent.run:
-            path = snapshot.path.parent / parent.run
-            self.run_worker(partial(self._read_parent, snapshot.path, path), thread=True, group="parent")
+        """Have a fork's parent read, and followed while it trains; where it is gone, the fork shows alone."""
+        if self._child == snapshot.path:
+            return
+        self._leave_parent()
         self._child = snapshot.path
+        parent = snapshot.parent
+        if parent is not None and Path(parent.run).name == parent.run:
+            self._parent_feed = ParentFeed(snapshot.path, snapshot.path.parent / parent.run, self.post_message)
 
-    def _read_parent(self, child: Path, parent: Path) -> None:
-        self.post_message(ParentRead(child, RunReader(parent).read_all()))
+    def _leave_parent(self) -> None:
+        if self._parent_feed is not None:
+            self._parent_feed.close()
+            self._parent_feed = None
+
+    def on_unmount(self) -> None:
+        self._leave_parent()
 
     @on(ParentRead)
     def _parent_read(self, event: ParentRead) -> None:
@@ -139,7 +137,7 @@ class RunView(Views):
         offered = second_metrics(snapshot)
         metric = self._second if self._second in offered else offered[0]
         self.query_one("#second", CurvesPanel).show(
-            self._curves(snapshot, metric), TITLES.get(metric, metric), run_marks(snapshot, self.timeline.at)
+            self._curves(snapshot, metric), plot_title(metric), run_marks(snapshot, self.timeline.at)
         )
 
     def next_metric(self) -> bool:

@@ -1,0 +1,50 @@
+"""Finding the run that somebody means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tuiae.errors import UnknownRunError
+from tuiae.runs.labels import read_label
+from tuiae.runs.layout import RunPaths, is_run, list_runs
+
+
+def find_run(text: str, root: Path) -> RunPaths:
+    """Resolve a path, `last`, an id, a display name, or a unique beginning of either (of an id with or without its
+    date) to a run.
+
+    Raises:
+        UnknownRunError: none or several match.
+    """
+    path = Path(os.path.abspath(os.path.expanduser(text)))
+    if (os.sep in text or text == ".") and is_run(path):
+        return RunPaths(path)
+    runs = list_runs(root)
+    if not runs:
+        raise UnknownRunError(f"no runs in {root}", "start one with `tuiae run`")
+    if text == "last":
+        return runs[0]
+    matches = next(filter(None, _matches(text, runs)), []) if text else []
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        raise UnknownRunError(f"no run matches '{text}' in {root}", "`tuiae runs` lists them")
+    shown = ", ".join(run.id for run in matches[:3]) + (", ..." if len(matches) > 3 else "")
+    raise UnknownRunError(f"'{text}' matches {len(matches)} runs: {shown}", "give more of the id")
+
+
+def _matches(text: str, runs: Sequence[RunPaths]) -> Iterator[list[RunPaths]]:
+    """The runs that a text can mean, in the order in which it is taken for something; labels are read when it comes to
+    them."""
+    yield [run for run in runs if run.id == text]
+    names = {run: read_label(run).name for run in runs}
+    yield [run for run in runs if names[run] == text]
+    yield [run for run in runs if run.id.startswith(text)]
+    yield [run for run in runs if _undated(run.id).startswith(text) or names[run].startswith(text)]
+
+
+def _undated(run_id: str) -> str:
+    """The id from its name on: people remember `conv_256`, not the second it started."""
+    return run_id.split("-", 2)[-1]
