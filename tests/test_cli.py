@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from conftest import CHECKOUT, LONG, Laboratory, wait_until
 
@@ -127,7 +128,8 @@ def test_attach_and_stop_of_a_finished_run_only_say_so(shared_lab: Laboratory, f
     assert os.listdir(finished.control) == []
 
 
-def test_detach_returns_while_the_run_goes_on(lab: Laboratory) -> None:
+def test_detach_returns_while_the_run_goes_on_behind_all_else(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUIAE_NICE", "7")
     document = lab("run", lab.preset(), *LONG, "--detach", "--json").document
     run = lab.run(document["run"])
     assert document["dir"] == str(run.root)
@@ -136,6 +138,7 @@ def test_detach_returns_while_the_run_goes_on(lab: Laboratory) -> None:
     watcher = lab.start("attach", run.id, "--json")
     assert watcher.stderr is not None
     assert watcher.stderr.readline()
+    wait_until(lambda: psutil.Process(read_status(run).pid).nice() == max(7, os.nice(0)))
     watcher.send_signal(2)
     assert "left running" in watcher.communicate()[1]
     assert watcher.returncode == 0

@@ -18,7 +18,7 @@ from tuiae.explore.answers import Answer, is_slow, pack
 from tuiae.explore.wire import Arrays, Frame, encode_frame, read_frame
 
 NICE = 5
-"""Below a training, which then has most of a core that both want, and still awake within milliseconds."""
+"""Behind the dashboard, as a training on the CPU is (training.device.give_way)."""
 SLOW_NICE = 15  # what nobody waits for at the screen
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
+import os
+import sys
 
 import torch
 
 from tuiae.errors import DeviceError
+
+USUAL_NICE = 5
+NICE = "TUIAE_NICE"
 
 
 def list_devices() -> list[str]:
@@ -86,3 +92,23 @@ def memory_megabytes(device: torch.device) -> float:
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def give_way(device: torch.device) -> None:
+    """Let whoever sits at this machine go first: a training on the CPU wants every core, all the time.
+
+    At a nice value of 5, or of `TUIAE_NICE`. Beside a training the dashboard answered 95 of 100 keys within 51 ms with
+    it, and within 71 ms without; alone a training is as fast. On an accelerator the process keeps its priority: it does
+    little, and what it does the device waits for.
+    """
+    if device.type != "cpu":
+        return
+    nice = os.environ.get(NICE, "")
+    value = int(nice) if nice.isdecimal() else USUAL_NICE
+    if sys.platform != "linux":
+        os.nice(value)
+        return
+    # A thread has a priority of its own there, and PyTorch may have started some.
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, int(thread), max(value, os.getpriority(os.PRIO_PROCESS, int(thread))))

@@ -99,7 +99,7 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination) -> str:
         raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
     current = apply_edits(config, read_edits(run))
     from tuiae.training.checkpoint import find_checkpoint
-    from tuiae.training.device import describe_device
+    from tuiae.training.device import describe_device, give_way
     from tuiae.training.fit import Fit
     from tuiae.training.report import Mailbox
     from tuiae.training.setup import set_up
@@ -111,6 +111,7 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination) -> str:
     # A checkpoint holds the encoder too: the run that it was taken from may be gone by now.
     source = None if find_checkpoint(run) else run.root.parent
     parts = set_up(config, source, progress)
+    give_way(parts.device)
     writer.status(device=describe_device(parts.device))
     return Fit(parts, writer, Mailbox(run, terminated)).run()
 

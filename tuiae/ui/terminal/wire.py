@@ -10,84 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from rich.cells import cell_len
-from rich.color import Color, ColorType
 from rich.console import Console
-from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.geometry import Size
-from textual.strip import SGR_STYLES, Strip
+from textual.strip import Strip
 
 from tuiae.ui.render.images import UPPER_HALF
-from tuiae.ui.render.palette import GREYS
+from tuiae.ui.terminal.pens import LINES, PLAIN, Pen, change, pens_of
 
 _NEAR = 4
 """Unchanged cells that are rather written again than skipped: moving the cursor takes as many bytes."""
-_LINES = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 9 | 1 << 12
-"""Attributes that show on a blank: underline, reverse, struck, double underline, overline; others do not."""
+_KNOWN = 1024
+"""Strips of which the cells are kept; a screen of 60 rows has some 300."""
 _UNKNOWN = "\0"
 """In a cell of which nobody knows what it shows."""
-
-
-class Pen(NamedTuple):
-    """How cells are written: bits of SGR attributes, and parameters of the colours, empty for the terminal's own."""
-
-    attributes: int = 0
-    color: str | None = ""
-    """None on a blank, where no colour shows."""
-    background: str = ""
-    link: str = ""
-
-
-_PLAIN = Pen()
-
-
-@lru_cache(maxsize=16384)
-def pens_of(style: Style | None) -> tuple[Pen, Pen]:
-    """The pen for characters of a style, and the one for blanks, where less shows and so less must be changed."""
-    if style is None:
-        return _PLAIN, _PLAIN._replace(color=None)
-    attributes = style._attributes & style._set_attributes
-    pen = Pen(attributes, _parameters(style.color, True), _parameters(style.bgcolor, False), style.link or "")
-    return pen, pen if attributes & _LINES or pen.link else Pen(0, None, pen.background)
-
-
-def _parameters(color: Color | None, foreground: bool) -> str:
-    if color is None or color.is_default:
-        return ""
-    triplet = color.triplet
-    if color.type is ColorType.TRUECOLOR and triplet is not None and triplet.red == triplet.green == triplet.blue:
-        number = _GREY_NUMBERS.get(triplet.red)
-        # The same colour in half of the bytes.
-        if number is not None:
-            return f"{38 if foreground else 48};5;{number}"
-    return ";".join(color.get_ansi_codes(foreground))
-
-
-_GREY_NUMBERS = {level: 232 + place for place, level in enumerate(GREYS)} | {0: 16, 255: 231}
-
-
-@lru_cache(maxsize=16384)
-def change(before: Pen, after: Pen) -> str:
-    """The shorter of two sequences that make one pen of another: what differs, or everything after a reset."""
-    fresh = _codes(_PLAIN, after)
-    ways = [["", *fresh] if fresh else [""]]
-    if not before.attributes & ~after.attributes:
-        ways.append(_codes(before, after))
-    sequences = [f"\x1b[{';'.join(way)}m" if way else "" for way in ways]
-    return min(reversed(sequences), key=len)
-
-
-def _codes(before: Pen, after: Pen) -> list[str]:
-    added = after.attributes & ~before.attributes
-    codes = [code for bit, code in enumerate(SGR_STYLES) if added >> bit & 1]
-    if after.color != before.color:
-        codes.append(after.color or "39")
-    if after.background != before.background:
-        codes.append(after.background or "49")
-    return codes
 
 
 @dataclass
@@ -96,6 +34,8 @@ class Row:
 
     texts: list[str]
     pens: list[Pen]
+    odd: bool = False
+    """Whether a character may be among them that is not one cell wide."""
 
 
 class Wire:
@@ -104,6 +44,7 @@ class Wire:
     def __init__(self) -> None:
         self._size = Size(0, 0)
         self._rows: list[Row] = []
+        self._known: dict[int, tuple[Strip, tuple[list[str], list[Pen], bool]]] = {}
 
     def forget(self) -> None:
         """Nobody knows any more what the terminal shows: the next update is written whole."""
@@ -123,7 +64,7 @@ class Wire:
             return None
         if size != self._size:
             self._size = size
-            self._rows = [Row([_UNKNOWN] * size.width, [_PLAIN] * size.width) for _ in range(size.height)]
+            self._rows = [Row([_UNKNOWN] * size.width, [PLAIN] * size.width) for _ in range(size.height)]
         writer = _Writer(size.width)
         for x, y, strip in strips:
             if 0 <= y < size.height and x < size.width:
@@ -135,7 +76,7 @@ class Wire:
         if any(control or "\x1b" in text for text, _, control in strip):
             self._write_raw(writer, x, y, strip)
             return
-        texts, pens, odd = cells_of(strip)
+        texts, pens, odd = self._cells(strip)
         room = self._size.width - x
         if len(texts) > room:
             texts, pens = texts[:room], pens[:room]
@@ -143,12 +84,22 @@ class Wire:
         if texts == row.texts[x:end] and pens == row.pens[x:end]:
             return
         # Where terminals disagree on how wide something is, only a line that is written from its start is right.
-        odd = odd or any(len(text) > 1 for text in row.texts[x:end]) or "" in row.texts[x:end]
+        odd = odd or (row.odd and any(len(text) != 1 for text in row.texts[x:end]))
+        row.odd = row.odd or odd
         for start, stop in [(0, len(texts))] if odd else _changed(row, x, texts, pens):
             writer.write(x + start, y, texts[start:stop], pens[start:stop])
         if odd:
             writer.lose_place()
         row.texts[x:end], row.pens[x:end] = texts, pens
+
+    def _cells(self, strip: Strip) -> tuple[list[str], list[Pen], bool]:
+        """`cells_of`, or what it was: Textual gives the same strips again for lines that were not drawn anew."""
+        known = self._known.get(id(strip))
+        if known is None:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            known = self._known[id(strip)] = (strip, cells_of(strip))  # with the strip, so that its id stays its own
+        return known[1]
 
     def _write_raw(self, writer: _Writer, x: int, y: int, strip: Strip) -> None:
         """Sequences of their own, such as pictures: sent once, and what they cover is not known afterwards."""
@@ -157,6 +108,7 @@ class Wire:
         if row.texts[x:end] != [raw] * len(row.texts[x:end]):
             writer.write_raw(x, y, raw)
             row.texts[x:end] = [raw] * len(row.texts[x:end])
+            row.odd = True
 
 
 def _layout_strips(update: LayoutUpdate) -> Iterator[tuple[int, int, Strip]]:
@@ -229,7 +181,7 @@ class _Writer:
 
     def __init__(self, width: int) -> None:
         self._parts: list[str] = []
-        self._pen = _PLAIN
+        self._pen = PLAIN
         self._width = width
         self._x = self._y = -1
 
@@ -246,7 +198,7 @@ class _Writer:
 
     def write_raw(self, x: int, y: int, raw: str) -> None:
         """Something that leaves pen and cursor nobody knows where."""
-        self._take(_PLAIN)
+        self._take(PLAIN)
         self._move(x, y)
         self._parts.append(raw)
         self.lose_place()
@@ -256,7 +208,7 @@ class _Writer:
         self._y = -1
 
     def done(self) -> str:
-        self._take(_PLAIN)
+        self._take(PLAIN)
         return "".join(self._parts)
 
     def _move(self, x: int, y: int) -> None:
@@ -271,12 +223,15 @@ class _Writer:
 
     def _take(self, pen: Pen) -> None:
         if pen.color is None:
-            kept = 0 if self._pen.attributes & _LINES else self._pen.attributes
+            kept = 0 if self._pen.attributes & LINES else self._pen.attributes
             pen = Pen(kept, self._pen.color, pen.background)
-        if pen.link != self._pen.link:
-            self._parts.append(f"\x1b]8;;{pen.link}\x1b\\")
-        self._parts.append(change(self._pen._replace(link=""), pen._replace(link="")))
+        before = self._pen
         self._pen = pen
+        if pen.link or before.link:
+            if pen.link != before.link:
+                self._parts.append(f"\x1b]8;;{pen.link}\x1b\\")
+            before, pen = before._replace(link=""), pen._replace(link="")
+        self._parts.append(change(before, pen))
 
 
 class Differences(CompositorUpdate):
