@@ -7,16 +7,22 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from conftest import Laboratory
 from torch import distributions, nn
+from training import train
 
-from tuiae.config import Initialisation, ModelSection, build_config
+from tuiae.config import Initialisation, ModelSection, build_config, load_config
 from tuiae.models import losses
 from tuiae.models.classifier import Classifier
 from tuiae.models.initialise import INITIALISERS
 from tuiae.models.registry import build_model
 from tuiae.models.variational import VariationalAutoencoder
+from tuiae.preflight import check
+from tuiae.runs.writer import create_run
+from tuiae.training.dry_run import dry_run
 from tuiae.training.evaluate import evaluating
 from tuiae.training.objective import build_objective
+from tuiae.training.setup import set_up
 
 MNIST = (1, 28, 28)
 
@@ -152,6 +158,26 @@ def test_a_classifier_takes_the_mean_of_a_variational_encoder(family: str, encod
     classifier.load_encoder(trained.state_dict())
     images = torch.rand(2, *MNIST)
     assert torch.equal(classifier.encode(images), trained.encode(images))
+
+
+@pytest.mark.parametrize("family", ["vae", "conv-vae"])
+def test_a_run_of_a_variational_autoencoder_is_there_to_classify_on(family: str, lab: Laboratory) -> None:
+    small: dict[str, Any] = {
+        "data": {"dataset": "glyphs"},
+        "model": {"family": family, "latent": 3, "hidden": [6], "channels": [4], "norm": "batch"},
+        "training": {"epochs": 1, "device": "cpu"},
+    }
+    source = create_run(build_config(small), lab.runs, [])
+    trained = train(source).parts.model
+    asked = build_config({**small, "model": {"family": "classifier", "encoder_run": source.id, "freeze": True}})
+    config = check(asked, lab.runs).config
+    assert dry_run(config, lab.runs).epochs == 1
+    classifier = set_up(load_config(create_run(config, lab.runs, []).config), lab.runs).model
+    images = torch.rand(20, 1, 7, 5)
+    with torch.inference_mode():
+        codes = classifier.encode(images)
+        assert torch.equal(codes, trained.eval().encode(images))
+    assert (codes < 0).any()  # means, which nothing has rectified
 
 
 # Initial weights

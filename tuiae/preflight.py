@@ -64,9 +64,11 @@ def put_on_encoder(config: RunConfig, trained: RunConfig, place: str = "") -> Ru
 
     `place` is the run, empty while it is still to come.
     """
-    family = trained.model.encoder if trained.is_classifier else trained.model.family
-    update = {key: getattr(trained.model, key) for key in _ENCODER_KEYS}
-    model = config.model.model_copy(update={**update, "encoder": family, "encoder_run": place})
+    source = trained.model
+    update = {key: getattr(source, key) for key in _ENCODER_KEYS}
+    if source.is_variational:
+        update["code_activation"] = "identity"  # the mean, linear whatever its config says
+    model = config.model.model_copy(update={**update, "encoder": source.encoder_family, "encoder_run": place})
     return config.model_copy(update={"model": model})
 
 
