@@ -9,14 +9,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static, TextArea
+
+from tuiae.ui.terminal.dialog import Dialog
 
 Check = Callable[[str], str]
 """The sentence that says what is wrong with an answer; empty when nothing is."""
 
 
-class _Ask(ModalScreen[str | None]):
+class _Ask(Dialog[str | None]):
     """Dismissed with what was written, None when escaped; what cannot be taken is said below it and stays."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]

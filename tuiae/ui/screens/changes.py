@@ -12,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Grid, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Select, Static
 
 from tuiae.config import RunConfig, parse_override
@@ -23,10 +22,11 @@ from tuiae.runs.fork import fork_config
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import read_status
 from tuiae.ui.render.text import clean
+from tuiae.ui.terminal.dialog import Dialog
 from tuiae.ui.widgets.form import Choice, NumberInput
 
 
-class EditDialog(ModalScreen[dict[str, Any]]):
+class EditDialog(Dialog[dict[str, Any]]):
     """What may be changed while a run trains; dismissed with the keys that were changed, nothing when escaped."""
 
     BINDINGS = [Binding("escape", "dismiss({})", "Cancel", show=False)]
@@ -93,7 +93,7 @@ class EditDialog(ModalScreen[dict[str, Any]]):
         line.update(Content(clean(words, 300)))
 
 
-class ForkDialog(ModalScreen[tuple[str, RunConfig] | None]):
+class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
     """From which checkpoint, and with which other settings; dismissed with the checkpoint's name and the config."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]

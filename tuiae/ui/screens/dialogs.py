@@ -10,14 +10,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Grid, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Label
 
 from tuiae.ui.render.preflight import cost_facts
 from tuiae.ui.render.text import clean
+from tuiae.ui.terminal.dialog import Dialog
 
 
-class ChoiceDialog(ModalScreen[str]):
+class ChoiceDialog(Dialog[str]):
     """A question with a few answers, the first the default; dismissed with the answer, `` when escaped."""
 
     BINDINGS = [
@@ -42,7 +42,7 @@ class ChoiceDialog(ModalScreen[str]):
         self.dismiss(event.button.id or "")
 
 
-class CostDialog(ModalScreen[str]):
+class CostDialog(Dialog[str]):
     """What a run would cost, as a dry run found; dismissed with `start`, or nothing when escaped."""
 
     BINDINGS = [Binding("escape", "dismiss('')", "Cancel", show=False)]
@@ -67,3 +67,4 @@ class CostDialog(ModalScreen[str]):
     @on(Button.Pressed)
     def _start(self, event: Button.Pressed) -> None:
         self.dismiss("start")
+from textual.widgets import Button, Label

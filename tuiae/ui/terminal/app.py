@@ -10,14 +10,18 @@ from typing import Generic, TypeVar
 from rich.console import RenderableType
 from textual import events
 from textual._compositor import CompositorUpdate
+from textual._time import get_time
 from textual.app import App
+from textual.await_complete import AwaitComplete
 from textual.color import Color
+from textual.command import CommandPalette
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.widget import AwaitMount
 
 from tuiae.ui.settings import Settings, load_settings, save_settings, settings_file
+from tuiae.ui.terminal.dialog import Palette
 from tuiae.ui.terminal.filters import filters_for
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.terminal.styles import SteadyStylesheet
@@ -41,6 +45,7 @@ class TerminalApp(App[Result], Generic[Result]):
         self._wire = Wire()
         self._settings_file = settings or settings_file()
         self._comes_back = False
+        self._dialog_left = 0.0
         self._line_filters: tuple[Theme, Sequence[LineFilter]] | None = None
         for ours in (DARK, LIGHT):
             self.register_theme(ours)
@@ -86,6 +91,18 @@ class TerminalApp(App[Result], Generic[Result]):
         """Dark, or light."""
         self.theme = LIGHT.name if self.current_theme.dark else DARK.name
 
+    # Dialogs
+
+    def action_command_palette(self) -> None:
+        """Textual's, which is closed once."""
+        if self.use_command_palette and not isinstance(self.screen, CommandPalette):
+            self.push_screen(Palette(id="--command-palette"))
+
+    def pop_screen(self) -> AwaitComplete:
+        """Textual's; when it was is remembered."""
+        self._dialog_left = get_time()
+        return super().pop_screen()
+
     # What is sent
 
     def switch_mode(self, mode: str) -> AwaitMount:
@@ -128,6 +145,8 @@ class TerminalApp(App[Result], Generic[Result]):
         if isinstance(event, events.Resize):
             # Between two sizes a terminal loses lines or gains blank ones, also when it ends as it was.
             self.action_redraw()
+        if isinstance(event, events.InputEvent) and event.time < self._dialog_left:
+            return  # of the same burst as what ended the dialog, and not meant for the screen below it
         await super().on_event(event)
 
     def _resume_signal(self) -> None:

@@ -1,0 +1,107 @@
+"""Keys and clicks that come in one burst: a dialog is answered once, and the screen below hears none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import Laboratory
+from dashboard import AUTOENCODER, Desk, open_desk, script
+from textual import events
+from textual.command import CommandPalette
+from textual.screen import Screen
+from textual.widgets import Button, Input
+
+from tuiae.config import build_config
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.ui.screens.ask import LineDialog, NoteDialog
+from tuiae.ui.screens.changes import EditDialog, ForkDialog
+from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, HelpDialog
+from tuiae.ui.terminal.dialog import Dialog
+
+CONFIG = build_config(AUTOENCODER)
+SECONDS = dict.fromkeys(("step_seconds", "epoch_seconds", "evaluation_seconds", "total_seconds"), 1.0)
+SIZES = dict.fromkeys(("trained", "batch_size", "steps_per_epoch", "epochs"), 5)
+MEGABYTES = dict.fromkeys(("weights_mb", "state_mb", "data_mb", "peak_mb"), 1.0)
+COST = {"device": "cpu", "parameters": {"encoder": 5}, **SECONDS, **SIZES, **MEGABYTES}
+DIALOGS: dict[str, Callable[[RunPaths], Dialog[Any]]] = {
+    "choice": lambda run: ChoiceDialog("quit", "Leave?", [("leave", "Leave"), ("cancel", "Cancel")]),
+    "cost": lambda run: CostDialog("denoise", COST),
+    "help": lambda run: HelpDialog("live"),
+    "line": lambda run: LineDialog("name", "What to call it?", "a", lambda text: ""),
+    "note": lambda run: NoteDialog("note", "About it", "a", lambda text: ""),
+    "edit": lambda run: EditDialog(CONFIG, 1),
+    "fork": lambda run: ForkDialog(run, "fork"),
+}
+BURSTS = [
+    ("enter", "enter", "escape", "enter"),
+    ("escape", "escape", "click"),
+    ("click", "click", "escape"),
+    ("ctrl+s", "ctrl+s", "enter"),
+]
+
+
+def send(desk: Desk, *burst: str, at: tuple[int, int] = (1, 1)) -> None:
+    """What a terminal sends at once: the app sees all of it before anybody has answered the first."""
+    mouse = {"widget": None, "x": at[0], "y": at[1], "delta_x": 0, "delta_y": 0, "button": 1}
+    mouse |= {"shift": False, "meta": False, "ctrl": False}
+    for key in burst:
+        if key == "click":
+            desk.app.post_message(events.MouseDown(**mouse))
+            desk.app.post_message(events.MouseUp(**mouse))
+        else:
+            desk.app.post_message(events.Key(key, None))
+
+
+def middle(screen: Screen[Any], kind: type[Button] | type[Input]) -> tuple[int, int]:
+    """Where the first button or field is; nowhere in particular without one."""
+    found = list(screen.query(kind))
+    region = found[0].region if found else screen.region
+    return region.x + region.width // 2, region.y + region.height // 2
+
+
+@pytest.mark.parametrize("name", DIALOGS)
+async def test_a_dialog_is_answered_once(name: str, lab: Laboratory, finished: RunPaths) -> None:
+    async with open_desk(size=(80, 24)) as desk:
+        for burst in BURSTS:
+            answers: list[object] = []
+            dialog = DIALOGS[name](finished)
+            await desk.app.push_screen(dialog, answers.append)
+            await desk.pilot.pause()
+            send(desk, *burst, at=middle(dialog, Button))
+            await desk.pilot.pause()
+            if desk.app.screen is dialog:  # Enter and clicks mean nothing to some
+                send(desk, "escape", "escape")
+            await desk.until(lambda: desk.app.screen is desk.app.live)
+            await desk.pilot.pause()
+            assert len(answers) == 1
+            assert desk.app.return_value is None
+    assert not list_runs(lab.runs)
+
+
+async def test_a_burst_that_begins_with_the_key_of_the_dialog(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(2)
+    played.writer.close("finished")
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.shows("runs · 1")
+        await desk.press("N")
+        send(desk, "n", "enter", "enter", "enter")
+        await desk.until(lambda: desk.app.screen.query("RunTable") and "n" in desk.lines()[0].split())
+        assert desk.app.current_mode == "runs"
+        assert desk.app.session.path is None  # the second Enter did not open the run
+
+
+async def test_a_palette_that_is_left_twice() -> None:
+    async with open_desk() as desk:
+        for burst in [("click", "escape"), ("escape", "click", "escape"), ("click", "click")]:
+            await desk.press("ctrl+p")
+            await desk.until(lambda: CommandPalette.is_open(desk.app))
+            send(desk, *burst, at=(1, 38))
+            await desk.until(lambda: desk.app.screen is desk.app.live)
+            await desk.pilot.pause()
+        await desk.press("ctrl+p")
+        await desk.until(lambda: CommandPalette.is_open(desk.app))
+        assert "search" in desk.screen.lower()
