@@ -399,12 +399,30 @@ async def test_a_run_deleted_while_it_is_open(lab: Laboratory) -> None:
     async with open_desk(played.run) as desk:
         await desk.shows("■ stopped", "2/6")
         shutil.rmtree(played.run.root)
-        await desk.press("R")
-        await desk.until(lambda: "cannot be written: No such file" in desk.message)
+        await desk.shows("□ gone", f"{played.run.id} is gone: its directory was deleted or moved", "1 lists the runs")
+        for key in ("R", "f"):
+            desk.app.live.message.forget_trouble()
+            desk.app.live.message.say("", "quiet")
+            await desk.press(key)
+            await desk.until(lambda: "is gone; its directory was deleted or moved" in desk.message)
         for key in ("p", "x", "w", "e", "1", "enter", "2"):
             await desk.press(key)
         await desk.shows("configure")
         assert not played.run.root.exists()
+
+
+async def test_a_fork_of_a_run_whose_weights_were_deleted_meanwhile(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    async with open_desk(run) as desk:
+        await desk.shows("✓ finished")
+        shutil.rmtree(run.weights)
+        await desk.press("f")
+        await desk.until(lambda: "none was written, or its weights were deleted" in desk.message)
+        await desk.press("1")
+        await desk.shows("runs · 1")
+        shutil.rmtree(run.root)
+        await desk.press("f")
+        await desk.shows("is gone; its directory was deleted or moved")
 
 
 async def test_a_data_directory_that_cannot_be_read_is_told_in_a_sentence(lab: Laboratory) -> None:

@@ -213,7 +213,7 @@ def test_weights_that_are_not_there_or_do_not_fit_are_refused(lab: Laboratory, f
         load(finished, "7")
     bare = lab.copy(finished)
     shutil.rmtree(bare.weights)
-    with pytest.raises(TrainingError, match="no checkpoint yet"):
+    with pytest.raises(TrainingError, match="has no checkpoint"):
         opened(bare)
     bare.config.write_text("[model]\nfamily = 'of another version'\n")
     with pytest.raises(ConfigError, match="not a config of this version"):

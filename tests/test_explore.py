@@ -443,7 +443,7 @@ def test_what_a_run_does_not_have_is_refused_before_torch(
         (["--between", "5,5"], 2, "both are test image 5"),
         (["--plane", "1"], 2, "greater than or equal to 2"),
         (["--samples", "0"], 2, "greater than or equal to 1"),
-        (["--weights", "12345"], 4, "no whole checkpoint '12345'"),
+        (["--weights", "12345"], 2, "no whole checkpoint '12345'"),
         (["--device", "cuda:99"], 2, "cuda:99"),
     ],
 )
@@ -458,8 +458,8 @@ def test_what_is_not_there_is_told(
 def test_a_run_without_a_checkpoint_is_told_before_torch(lab: Laboratory, planar: RunPaths, tmp_path: Path) -> None:
     run = lab.copy(planar)
     shutil.rmtree(run.weights)
-    result = lab("explore", run.id, "--json", check=4, **without_torch(lab, tmp_path))
-    assert "has no checkpoint yet" in json.loads(result.stdout)["error"]
+    result = lab("explore", run.id, "--json", check=2, **without_torch(lab, tmp_path))
+    assert "its weights were deleted" in json.loads(result.stdout)["error"]
     run.config.write_text("[model]\nfamily = 'of another version'\n")
     assert "not a config of this version" in lab("explore", run.id, check=2).stderr
     assert "no run matches" in lab("explore", "nothing-of-that-name", check=2).stderr

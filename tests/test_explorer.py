@@ -284,12 +284,12 @@ def test_directories_that_are_no_runs_are_told_as_a_sentence(
     (garbage / "config.toml").write_bytes(b"\0\xff[[[")
     assert one.refused("open", run=str(garbage)).cause
     shutil.copy(finished.config, garbage / "config.toml")
-    assert "no checkpoint yet" in one.refused("open", run=str(garbage)).cause
+    assert "has no checkpoint" in one.refused("open", run=str(garbage)).cause
     assert "no run is open" in one.refused("codes").cause
     run = lab.copy(finished)
     for folder in run.weights.glob("step-*"):
         (folder / "model.safetensors").write_bytes(b"garbage")
-    assert "no checkpoint yet" in one.refused("open", run=str(run.root)).cause
+    assert "has no checkpoint" in one.refused("open", run=str(run.root)).cause
     assert one.refused("open", run=str(lab.root / "gone")).cause
 
 

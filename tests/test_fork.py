@@ -127,8 +127,8 @@ def _rate(run: RunPaths) -> float:
         ("30", "training.epoch=9", 2, "did you mean 'training.epochs'"),
         ("30", "training.epochs=2", 2, "has done 2 epochs by step 30\n  try: raise it, e.g. training.epochs=4"),
         ("last", "training.learning_rate=1", 2, "has done 4 epochs by step 60"),
-        ("31", "training.learning_rate=1", 4, "has no whole checkpoint '31'\n  try: steps kept: 60, 45, 30, 15"),
-        ("first", "training.learning_rate=1", 4, "has no whole checkpoint 'first'"),
+        ("31", "training.learning_rate=1", 2, "has no whole checkpoint '31'\n  try: steps kept: 60, 45, 30, 15"),
+        ("first", "training.learning_rate=1", 2, "has no whole checkpoint 'first'"),
     ],
 )
 def test_what_a_fork_cannot_do_is_a_sentence_and_leaves_nothing(
@@ -289,7 +289,10 @@ def test_readers_pass_over_what_is_no_parent(lab: Laboratory, parent: RunPaths, 
 
 def test_a_run_without_a_checkpoint_or_a_config_cannot_be_forked(lab: Laboratory, parent: RunPaths) -> None:
     fresh = create_run(load_config(Path(lab.preset(KEPT))), lab.runs, [])
-    assert "has no checkpoint yet" in lab("fork", fresh.id, check=4).stderr
+    assert "has no checkpoint yet" in lab("fork", fresh.id, check=2).stderr
+    replace_json(fresh.status, {**read_json(fresh.status), "state": "failed"})
+    told = lab("fork", fresh.id, check=2).stderr
+    assert f"none was written, or its weights were deleted\n  try: train it again: tuiae run {fresh.config}" in told
     run = lab.copy(parent)
     run.config.write_text("[")
     assert "not a config of this version" in lab("fork", run.id, "--from", "30", check=2).stderr

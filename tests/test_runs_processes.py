@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
 from conftest import Laboratory, wait_until
 
@@ -19,11 +21,12 @@ from tuiae.config import RunConfig
 from tuiae.errors import UnknownRunError
 from tuiae.runs import control
 from tuiae.runs.labels import relabel
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.lookup import find_run
 from tuiae.runs.process import RunLock, StandbyWorker, is_held, process_start
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
+from tuiae.training.checkpoint import save_checkpoint
 
 HOLDER = """
 import sys
@@ -272,3 +275,36 @@ def test_a_standby_whose_parent_goes_away_goes_too(workers: list[subprocess.Pope
     standby.process.stdin.close()
     assert standby.process.wait(60) == 0
     assert not standby.usable
+
+
+# Deleted while it trains
+
+
+def test_a_worker_ends_when_its_run_is_deleted(lab: Laboratory) -> None:
+    following = lab.start("run", lab.preset(), "--epochs", "4000", "--set", "training.batch_size=500", "--plain")
+    (run,) = wait_until(lambda: list_runs(lab.runs))
+    wait_until(lambda: read_status(run).state == "running" and read_status(run).epoch)
+    pid = read_status(run).pid
+    run.config.unlink()  # as far as `rm -rf` has come
+    run.status.unlink()
+    _, stderr = following.communicate(timeout=60)
+    assert following.returncode == 4
+    assert f"{run.id} is gone: its directory was deleted or moved" in stderr
+    wait_until(lambda: not psutil.pid_exists(pid))
+    assert not run.status.exists()
+
+
+@pytest.mark.parametrize("moment", ["sample", "status", "checkpoint"])
+def test_nothing_is_written_where_a_run_was(run: RunPaths, tmp_path: Path, moment: str) -> None:
+    writer = RunWriter(run)
+    run.root.rename(tmp_path / "elsewhere")
+    if moment == "sample":
+        with pytest.raises(UnknownRunError, match="is gone"):
+            writer.sample(1, inputs=np.zeros((1, 1, 2, 2), np.uint8))
+    elif moment == "checkpoint":
+        with pytest.raises(UnknownRunError, match="is gone"):
+            save_checkpoint(run, 5, 1.0, {}, ("last",))
+    else:
+        writer.status(now=True, state="running")
+    writer.close("failed")
+    assert not run.root.exists()

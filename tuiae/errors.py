@@ -60,6 +60,12 @@ class TrainingError(TuiaeError):
     exit_code = ExitCode.TRAINING
 
 
+class NoCheckpointError(TrainingError):
+    """A checkpoint that a run does not have: somebody asked for what is not there, and nothing has failed."""
+
+    exit_code = ExitCode.USAGE
+
+
 class RunHeldError(TuiaeError):
     """The run is being written by another process."""
 

@@ -19,9 +19,10 @@ from tuiae.console.explore_figures import (
     decode_plane,
 )
 from tuiae.console.output import Output
-from tuiae.errors import ConfigError, TrainingError
+from tuiae.errors import ConfigError
 from tuiae.explore.plane import project
 from tuiae.explore.resolve import resolve_config
+from tuiae.runs.checkpoints import no_checkpoint
 from tuiae.runs.layout import RunPaths
 from tuiae.ui.render.images import as_bytes
 
@@ -60,13 +61,13 @@ def explore_run(run: RunPaths, request: Request, output: Output) -> None:
     Raises:
         ConfigError: the run's config is of another version, or it has not what the request asks for; known before
             anything is loaded where config and words tell.
-        TrainingError: no such checkpoint.
+        NoCheckpointError: no such checkpoint.
         DeviceError, DataError: no such device, or no such images on this machine.
     """
     config = resolve_config(run, {})
     plan = make_plan(run, config, request)
     if not any(run.weights.glob("step-*")):
-        raise TrainingError(f"{run.id} has no checkpoint yet", "let it train for an epoch first")
+        raise no_checkpoint(run)
     from tuiae.explore.loaded import load
 
     loaded = load(run, request.weights, request.device)

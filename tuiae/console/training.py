@@ -26,7 +26,7 @@ from tuiae.runs.checkpoints import Moment, find_checkpoint, need_checkpoint, rea
 from tuiae.runs.edits import describe_edit
 from tuiae.runs.fork import fork_config, fork_run
 from tuiae.runs.history import need_config, read_edits
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import RunPaths, is_gone
 from tuiae.runs.process import is_held, start_worker
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.replay import plan_replay, replay_run
@@ -215,6 +215,8 @@ def _see_through(run: RunPaths, process: subprocess.Popen[bytes], output: Output
 def _conclude(run: RunPaths, snapshot: Snapshot, process: subprocess.Popen[bytes] | None, output: Output) -> ExitCode:
     """Say how a run ended, in words and in the exit code."""
     state = snapshot.status.state
+    if is_gone(run):
+        raise TrainingError(f"{run.id} is gone: its directory was deleted or moved", "`tuiae run` starts another one")
     if state == "failed":
         _raise_failure(run, snapshot, owned=process is not None)
     if state not in ("finished", "stopped"):

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from tuiae.config import NoiseSection
 from tuiae.data.batches import seeded
-from tuiae.errors import ConfigError, TrainingError
+from tuiae.errors import ConfigError
 from tuiae.explore.images import QUESTION, Floats, RunImages, Split, Which
 from tuiae.explore.resolve import resolve_config
 from tuiae.models.base import ModelOutput
+from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.layout import RunPaths
-from tuiae.training.checkpoint import find_checkpoint, load_weights
+from tuiae.training.checkpoint import load_weights
 from tuiae.training.evaluate import BATCH
 from tuiae.training.precision import autocast
 from tuiae.training.setup import Parts, set_up
@@ -42,7 +43,7 @@ def load(
         DeviceError, DataError: no such device, or no such images on this machine.
     """
     config = resolve_config(run, {"training.device": device, **(overrides or {})})
-    folder = _checkpoint(run, weights)
+    folder = need_checkpoint(run, weights)
     return _filled(run, folder, set_up(config))
 
 
@@ -53,18 +54,11 @@ def reload(loaded: LoadedRun, weights: str = "last") -> LoadedRun:
         TrainingError: no such checkpoint.
         ConfigError: the weights do not fit the network.
     """
-    folder = _checkpoint(loaded.run, weights)
+    folder = need_checkpoint(loaded.run, weights)
     if folder.name == loaded.checkpoint:
         return loaded
     model = copy.deepcopy(loaded.parts.model)
     return _filled(loaded.run, folder, replace(loaded.parts, model=model))
-
-
-def _checkpoint(run: RunPaths, weights: str) -> Path:
-    folder = find_checkpoint(run, weights)
-    if folder is None:
-        raise TrainingError(f"{run.id} has no checkpoint yet", "let it train for an epoch first")
-    return folder
 
 
 def _filled(run: RunPaths, folder: Path, parts: Parts) -> LoadedRun:

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from tuiae.errors import ConfigError, UnknownRunError
+from tuiae.errors import ConfigError
 from tuiae.explore.answers import Answer, Forgotten, Opened
 from tuiae.explore.loaded import LoadedRun, load, reload
 from tuiae.explore.questions import QUESTIONS
 from tuiae.explore.subject import Subject, Tell
 from tuiae.files import read_json
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import RunPaths, need_run
 from tuiae.training.checkpoint import MANIFEST
 
 
@@ -47,8 +47,7 @@ class Room:
             TuiaeError: there is no such run or checkpoint; then nothing of another run stays open.
         """
         paths, subject = RunPaths(Path(run)), self._subject
-        if not paths.root.is_dir():
-            raise UnknownRunError(f"{paths.id} is gone", "its directory was deleted or moved: open another run")
+        need_run(paths)
         known = subject is not None and subject.loaded.run == paths and self._device == device
         if not known:
             self.forget()

@@ -8,9 +8,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuiae.errors import TrainingError
+from tuiae.errors import NoCheckpointError, TrainingError
 from tuiae.files import fsync_directory, read_json, replace_text
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import LIVE_STATES, RunPaths
 from tuiae.runs.values import as_number, is_count
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
@@ -76,14 +76,15 @@ def find_checkpoint(run: RunPaths, name: str = "last") -> Path | None:
     None when there is none at all.
 
     Raises:
-        TrainingError: the one asked for by name is missing or damaged.
+        NoCheckpointError: there is none of that name. TrainingError: it is damaged.
     """
     if name == "last":
         return next((folder for folder in all_checkpoints(run) if verify(folder)), None)
     folder = run.weights / (pointed(run, name) or (f"step-{int(name):06d}" if _is_step(name) else ""))
     if folder == run.weights or not verify(folder):
         kept = ", ".join(path.name[5:].lstrip("0") or "0" for path in all_checkpoints(run)) or "none"
-        raise TrainingError(f"{run.id} has no whole checkpoint '{name}'", f"steps kept: {kept}; or use last")
+        kind = TrainingError if folder != run.weights and folder.is_dir() else NoCheckpointError
+        raise kind(f"{run.id} has no whole checkpoint '{name}'", f"steps kept: {kept}; or use last")
     return folder
 
 
@@ -91,12 +92,20 @@ def need_checkpoint(run: RunPaths, name: str = "last") -> Path:
     """`find_checkpoint`, for who cannot do without one.
 
     Raises:
-        TrainingError: there is none, or not the one asked for.
+        NoCheckpointError: there is none, or not the one asked for. TrainingError: that one is damaged.
     """
     folder = find_checkpoint(run, name)
     if folder is None:
-        raise TrainingError(f"{run.id} has no checkpoint yet", "let it train for an epoch first")
+        raise no_checkpoint(run)
     return folder
+
+
+def no_checkpoint(run: RunPaths) -> NoCheckpointError:
+    """What to say of a run without weights: whether to wait for them, or how to have them made anew."""
+    if read_json(run.status).get("state") in LIVE_STATES:
+        return NoCheckpointError(f"{run.id} has no checkpoint yet", "let it train for an epoch first")
+    cause = f"{run.id} has no checkpoint: none was written, or its weights were deleted"
+    return NoCheckpointError(cause, f"train it again: tuiae run {run.config}")
 
 
 def adopt_checkpoint(folder: Path, run: RunPaths) -> None:

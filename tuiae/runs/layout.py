@@ -10,6 +10,8 @@ from pathlib import Path
 
 SCHEMA = 1
 LIVE_STATES = ("starting", "running", "paused")
+GONE = "gone"
+"""What a reader says of a run whose directory was deleted or moved while it was open."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,23 @@ def is_run(path: Path) -> bool:
     """Whether a directory is a run at all, and not something foreign among the runs."""
     # os.path and not pathlib: a directory that may not be entered is no run, and no error.
     return os.path.isfile(path / "config.toml") and os.path.exists(path / "status.json")
+
+
+def is_gone(run: RunPaths) -> bool:
+    """Whether the directory of a run was deleted or moved away; a disk that does not answer says nothing about that."""
+    try:
+        os.stat(run.config)  # written once, before the run appears, and never replaced
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def need_run(run: RunPaths) -> None:
+    """Raises UnknownRunError for a run that is no longer there."""
+    if is_gone(run):
+        raise UnknownRunError(f"{run.id} is gone", "its directory was deleted or moved: open another run")
 
 
 def list_runs(root: Path) -> list[RunPaths]:

@@ -16,7 +16,7 @@ from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError
 from tuiae.files import read_json
 from tuiae.runs.edits import Edit, as_edit
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import GONE, RunPaths, is_gone
 from tuiae.runs.points import Epochs, Points
 from tuiae.runs.process import is_alive
 from tuiae.runs.progress import Progress
@@ -117,6 +117,8 @@ class RunReader:
         fresh = self._read_log() | self._read_events()
         status = self._progress.on(read_status(self.run))
         last = self._snapshot
+        if is_gone(self.run):
+            status = replace(last.status if last is not None else status, state=GONE)
         if last is not None and not fresh and replace(status, heartbeat=last.status.heartbeat) == last.status:
             return last
         self._config = self._config or read_config(self.run)

@@ -18,7 +18,7 @@ from tuiae.config import RunConfig, dump_config
 from tuiae.errors import RunHeldError, UnknownRunError
 from tuiae.files import LineFile, read_json, replace_file, replace_json, replace_text
 from tuiae.runs.checkpoints import Moment
-from tuiae.runs.layout import SCHEMA, RunPaths, new_run_id
+from tuiae.runs.layout import SCHEMA, RunPaths, is_gone, need_run, new_run_id
 from tuiae.runs.process import RunLock, process_start
 from tuiae.runs.tags import check_tags
 
@@ -158,7 +158,12 @@ class RunWriter:
                 self._write_status()
 
     def sample(self, epoch: int, **arrays: np.ndarray) -> None:
-        """Store what the panels show at the end of an epoch (0: before training) and say so."""
+        """Store what the panels show at the end of an epoch (0: before training) and say so.
+
+        Raises:
+            UnknownRunError: the run was deleted. OSError: the disk is full.
+        """
+        need_run(self.run)
         replace_file(self.run.sample(epoch), lambda file: np.savez(file, allow_pickle=False, **arrays))
         self.event("sample", epoch=epoch)
 
@@ -190,6 +195,8 @@ class RunWriter:
                 self.heartbeat_error = error
 
     def _write_status(self) -> None:
+        if is_gone(self.run):
+            return  # what was deleted stays deleted
         self._status["heartbeat"] = time.time()
         replace_json(self.run.status, self._status)
 

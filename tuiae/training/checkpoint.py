@@ -16,7 +16,7 @@ from safetensors.torch import save as save_tensors
 
 from tuiae.files import fsync_directory, replace_file, replace_json, replace_text
 from tuiae.runs.checkpoints import MANIFEST, MODEL, PARENT, STATE, all_checkpoints, find_checkpoint, pointed, verify
-from tuiae.runs.layout import SCHEMA, RunPaths
+from tuiae.runs.layout import SCHEMA, RunPaths, need_run
 
 __all__ = [
     "MANIFEST",
@@ -50,13 +50,15 @@ def save_checkpoint(
     """Write what was frozen as `weights/step-NNNNNN/` and point the names (`last`, `best`) at it.
 
     Raises:
-        OSError: disk full; earlier checkpoints stand.
+        UnknownRunError: the run was deleted. OSError: disk full; earlier checkpoints stand.
     """
+    need_run(run)
     folder = run.weights / f"step-{step:06d}"
     if not verify(folder):
         draft = run.weights / f".{folder.name}.{os.getpid()}.tmp"
         shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
+        run.weights.mkdir(exist_ok=True)  # and not the run, if it was deleted this moment
+        draft.mkdir()
         try:
             _write_files(draft, step, epoch, contents)
             shutil.rmtree(folder, ignore_errors=True)

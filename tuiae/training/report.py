@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tuiae.runs import control
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import RunPaths, need_run
 from tuiae.runs.writer import RunWriter
 from tuiae.training.device import memory_megabytes
 from tuiae.training.objective import Totals
@@ -22,7 +22,7 @@ STEADY_SECONDS = 1.0  # of an epoch, before its throughput is told
 
 
 class Mailbox:
-    """Commands and the termination signal, looked at between steps."""
+    """Commands and the termination signal, looked at between steps; and whether anybody can still find the run."""
 
     def __init__(self, run: RunPaths, terminated: Callable[[], bool]) -> None:
         self._run = run
@@ -36,11 +36,16 @@ class Mailbox:
         self._next_look = 0.0
 
     def take(self) -> list[dict[str, Any]]:
-        """The commands that have come since the last look."""
+        """The commands that have come since the last look.
+
+        Raises:
+            UnknownRunError: the run was deleted; nobody could stop it any more.
+        """
         ended = [{"command": "stop"}] if self._terminated() else []
         if not ended and not self._kept and time.monotonic() < self._next_look:
             return []
         self._next_look = time.monotonic() + MAIL_SECONDS
+        need_run(self._run)
         kept, self._kept = self._kept, []
         return [*kept, *control.take(self._run), *ended]
 

@@ -13,7 +13,9 @@ from tuiae.config import RunConfig
 from tuiae.data.batches import ImageSet
 from tuiae.data.prepare import prepare
 from tuiae.data.splits import select
+from tuiae.errors import ConfigError
 from tuiae.models.registry import Network, build_model
+from tuiae.runs.checkpoints import no_checkpoint
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.lookup import find_run
 from tuiae.training.checkpoint import find_checkpoint, load_weights
@@ -55,10 +57,11 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: Progress | None =
 
 
 def _take_encoder(model: nn.Module, source: RunPaths) -> None:
-    from tuiae.errors import ConfigError
     from tuiae.models.classifier import Classifier
 
     folder = find_checkpoint(source)
-    if folder is None or not isinstance(model, Classifier):
-        raise ConfigError(f"model.encoder_run: {source.id} has no checkpoint", "let it train for an epoch first")
+    if folder is None:
+        missing = no_checkpoint(source)
+        raise ConfigError(f"model.encoder_run: {missing.cause}", missing.hint)
+    assert isinstance(model, Classifier)
     model.load_encoder(load_weights(folder))

@@ -16,7 +16,7 @@ from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.edits import propose
 from tuiae.runs.fork import fork_run
-from tuiae.runs.layout import LIVE_STATES, RunPaths, list_runs
+from tuiae.runs.layout import LIVE_STATES, RunPaths, list_runs, need_run
 from tuiae.runs.process import is_held
 from tuiae.runs.reader import read_status
 from tuiae.runs.snapshot import Sample, Snapshot
@@ -123,12 +123,13 @@ class Session:
         """Go on with a run, the open one unless another is named, from its last checkpoint, and open it.
 
         Raises:
-            NothingToDoError: it is live, finished, or there is none. UnknownRunError: its directory cannot be written.
+            NothingToDoError: it is live, finished, or there is none. UnknownRunError: it is gone, or not ours to write.
         """
         path = path or self.path
         if path is None:
             raise NothingToDoError("nothing to go on with: open a stopped run first")
         run = RunPaths(path)
+        need_run(run)
         try:
             state = read_status(run).state
             if state in LIVE_STATES or is_held(run):

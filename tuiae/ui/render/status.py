@@ -9,6 +9,7 @@ import numpy as np
 from rich.cells import cell_len
 from rich.text import Text
 
+from tuiae.runs.layout import GONE
 from tuiae.runs.snapshot import Note, Snapshot, Status
 from tuiae.ui.render import palette
 from tuiae.ui.render.facts import Fact
@@ -22,6 +23,7 @@ SIGNS = {
     "stopped": ("■", palette.ORANGE),
     "failed": ("✗", palette.VERMILLION),
     "lost": ("?", palette.VERMILLION),
+    GONE: ("□", palette.VERMILLION),
 }
 BAR = 10  # cells
 LEAST_WHAT, LEAST_NAME = 24, 8  # cells of preset and dataset before the bar goes, and of the preset in any case
@@ -146,4 +148,6 @@ def ending(snapshot: Snapshot) -> str:
         return f"{cause}; {hint}" if hint else cause
     if status.state == "lost":
         return "the worker is gone without a word; R goes on from the last checkpoint"
+    if status.state == GONE:
+        return f"{clean(snapshot.id)} is gone: its directory was deleted or moved; 1 lists the runs"
     return ""

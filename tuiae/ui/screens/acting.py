@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tuiae.config import RunConfig
-from tuiae.runs.layout import RunPaths
-from tuiae.runs.snapshot import Snapshot
+from tuiae.runs.checkpoints import all_checkpoints, no_checkpoint
+from tuiae.runs.layout import RunPaths, need_run
 from tuiae.ui.screens.base import RunScreen
 from tuiae.ui.screens.changes import EditDialog, ForkDialog
 
@@ -51,13 +51,15 @@ class ActingScreen(RunScreen):
     def action_fork(self) -> None:
         """Go on from a checkpoint of the open run in a run of its own."""
         snapshot = self.session.snapshot
-        if snapshot is None or not snapshot.checkpoints or snapshot.config is None:
+        if snapshot is None or snapshot.config is None:
             self.message.say("nothing to fork: open a run that has a checkpoint", "quiet")
-            return
-        self._ask_fork(snapshot, snapshot.config.name)
+        else:
+            self.attempt(self._ask_fork, RunPaths(snapshot.path), snapshot.config.name)
 
-    def _ask_fork(self, snapshot: Snapshot, name: str) -> None:
-        source = RunPaths(snapshot.path)
+    def _ask_fork(self, source: RunPaths, name: str) -> None:
+        need_run(source)
+        if not all_checkpoints(source):  # they are looked for now: somebody may have deleted those of the snapshot
+            raise no_checkpoint(source)
 
         def fork(chosen: tuple[str, RunConfig] | None) -> None:
             if chosen is not None:

@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 
 from tuiae.config import RunConfig
 from tuiae.runs.checkpoints import all_checkpoints
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import RunPaths, need_run
 from tuiae.runs.listing import RunRow
 from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.repeat import repeat_line
@@ -248,6 +248,7 @@ class RunsScreen(Labelling, Removing):
 
     def _fork(self, row: RunRow) -> None:
         source = RunPaths(row.path)
+        need_run(source)
         if not row.settings or not all_checkpoints(source):
             raise NothingToDoError(f"nothing to fork: {row.title} has no checkpoint to go on from")
 
