@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -326,9 +328,15 @@ async def test_a_drawing_stays_while_the_screen_is_covered_and_for_another_run_t
 async def test_an_explorer_that_dies_twice_is_told_and_asked_again(finished: RunPaths) -> None:
     async with open_desk(finished) as desk:
         await open_bench(desk)
-        await desk.kill_explorer()
+        explorer = desk.app.session.explorer
+        first = explorer.pid
+        os.kill(first, signal.SIGKILL)
+        await desk.shows("the explorer ended (killed by SIGKILL) and is started again")
+        await desk.until(lambda: explorer.pid not in (0, first) and not explorer.busy)
+        os.kill(explorer.pid, signal.SIGKILL)
+        await desk.shows("the explorer ended again: killed by SIGKILL; ctrl+r asks again")
         await desk.press("t")
-        await desk.shows("the explorer has ended twice", "ctrl+r")
+        await desk.shows("the explorer has ended twice and stays away; ctrl+r asks again")
         await desk.press("ctrl+r")
         await desk.until(lambda: desk.app.session.explorer.pid and not desk.app.session.explorer.busy)
         await desk.press("t")

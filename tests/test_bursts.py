@@ -15,9 +15,11 @@ from textual.widgets import Button, Input
 
 from tuiae.config import build_config
 from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.ui.launcher import PreflightDone
 from tuiae.ui.screens.ask import LineDialog, NoteDialog
 from tuiae.ui.screens.changes import EditDialog, ForkDialog
-from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, HelpDialog
+from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog
+from tuiae.ui.screens.help import HelpDialog
 from tuiae.ui.terminal.dialog import Dialog
 
 CONFIG = build_config(AUTOENCODER)
@@ -105,3 +107,17 @@ async def test_a_palette_that_is_left_twice() -> None:
         await desk.press("ctrl+p")
         await desk.until(lambda: CommandPalette.is_open(desk.app))
         assert "search" in desk.screen.lower()
+
+
+async def test_a_cost_that_comes_late_does_not_take_the_next_keys() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        checked = desk.app.live._form.check_now()
+        assert checked is not None
+        await desk.press("c", "v")
+        desk.app.post_message(PreflightDone(checked.config, COST, None))
+        await desk.until(lambda: "quickstart: about 1 s an epoch, 1 s in all" in desk.message)
+        assert desk.app.screen is desk.app.live
+        await desk.press("c")
+        desk.app.post_message(PreflightDone(checked.config, COST, None))
+        await desk.until(lambda: isinstance(desk.app.screen, CostDialog))

@@ -150,6 +150,9 @@ def test_detach_returns_while_the_run_goes_on_behind_all_else(lab: Laboratory, m
 
 MISTAKES: list[tuple[list[str], int, str]] = [
     (["run", "quikstart"], 2, "no such preset (did you mean 'quickstart'?)"),
+    (["run", "no/such.toml"], 2, "no/such.toml: no such file"),
+    (["run", "/"], 2, "/ is a directory, and no preset"),
+    (["data", "fetch", "digitz"], 2, "error: 'digitz': no such dataset (did you mean 'digits'?)"),
     (["run", "--set", "training.epohcs=3"], 2, "unknown key 'training.epohcs' (did you mean 'training.epochs'?)"),
     (["run", "--set", "nonsense"], 2, "not KEY=VALUE"),
     (["run", "--epochs", "0"], 2, "--epochs: training.epochs = 0: should be greater than or equal to 1"),
@@ -189,6 +192,14 @@ def test_with_json_a_mistake_is_the_document(lab: Laboratory) -> None:
     assert "quikstart: no such preset" in result.document["error"]
     assert "tuiae presets" in result.document["hint"]
     assert result.stderr.startswith("error: ")
+
+
+def test_a_runs_directory_that_is_a_file_is_told(lab: Laboratory) -> None:
+    file = lab.preset()
+    for command in ("runs", "show"):
+        result = lab(command, check=2, env={**lab.environment, "TUIAE_RUNS_DIR": file})
+        assert f"no runs can be in {file}: Not a directory" in result.stderr
+        assert result.stdout == ""
 
 
 def test_debug_shows_where_an_error_came_from(lab: Laboratory) -> None:

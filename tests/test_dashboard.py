@@ -323,9 +323,11 @@ async def test_the_form_kept_as_a_preset(lab: Laboratory) -> None:
         await desk.type("training-epochs", "7")
         await desk.press("tab", "S")
         await desk.shows("save as a preset")
+        await desk.press("enter")
+        await desk.shows("preset name ''")
         await desk.press(*"a/b", "enter")
-        await desk.until(lambda: "preset name 'a/b': allowed: letters" in desk.message)
-        await desk.press("S", *"mine", "enter")
+        await desk.shows("preset name 'a/b': allowed: letters")
+        await desk.press("ctrl+u", *"mine", "enter")
         await desk.until(lambda: "kept as my/mine" in desk.message)
         assert desk.field("preset") == "my/mine"
     path = find_preset("my/mine")

@@ -16,7 +16,7 @@ from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Script, new_run, open_de
 
 from tuiae.config import build_config
 from tuiae.files import replace_json
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.reader import read_status
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.widgets.log import LogPanel
@@ -423,6 +423,24 @@ async def test_a_fork_of_a_run_whose_weights_were_deleted_meanwhile(lab: Laborat
         shutil.rmtree(run.root)
         await desk.press("f")
         await desk.shows("is gone; its directory was deleted or moved")
+
+
+async def test_a_run_that_fails_over_what_was_asked_for_leaves_nothing(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with open_desk() as desk:
+        await desk.ready()
+        await desk.choose("dataset", "fash")
+        await desk.ready()
+        await desk.press("r")
+        (run,) = await desk.until(lambda: list_runs(lab.runs))
+        await desk.until(lambda: "fashion-mnist" in desk.message and "tuiae data fetch" in desk.message)
+        await desk.until(lambda: not run.root.exists())
+        await desk.shows("✗ failed")
+        await desk.press("R")
+        await desk.until(lambda: "is gone" in desk.message)
 
 
 async def test_a_data_directory_that_cannot_be_read_is_told_in_a_sentence(lab: Laboratory) -> None:

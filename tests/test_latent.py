@@ -247,9 +247,16 @@ async def test_a_wide_code_has_several_planes_and_a_classifier_decodes_nothing(
         await desk.press("n")
         await desk.shows("no prior to draw from")
         await desk.press("a")
-        await desk.shows("component 1 (")
+        await desk.shows("component 1 (", "? all keys")
+        await desk.until(lambda: not desk.app.session.explorer.busy)
+        assert "no prior" not in desk.screen  # refused once, and not again with each plane and each checkpoint
         desk.app.session.open(classified.root)
         await desk.shows("classified here", "this code is taken for", "nearest test images")
+        for key in ("d", "b"):
+            await desk.press(key)
+            await desk.shows("decodes nothing")
+            await desk.press("right")
+            await desk.until(lambda: "decodes nothing" not in desk.screen)
 
 
 async def test_keys_pressed_while_it_loads_are_kept_or_answered(vae: RunPaths) -> None:
@@ -326,6 +333,7 @@ async def test_an_explorer_that_dies_twice_is_told_and_enter_starts_it_again(vae
     async with open_desk(vae) as desk:
         await open_latent(desk)
         await desk.kill_explorer()
+        await desk.shows("the explorer ended again: killed by SIGKILL; enter asks again")
         await desk.press("right")
         await desk.shows("the explorer has ended twice")
         await desk.press("enter")

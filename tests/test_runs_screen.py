@@ -358,6 +358,25 @@ async def test_strange_runs_do_no_harm(strange: RunPaths, size: tuple[int, int])
         assert not {char for char in desk.screen if char != "\n" and not char.isprintable()}
 
 
+async def test_a_run_whose_config_cannot_be_read_gives_no_command(lab: Laboratory) -> None:
+    run = played(lab.runs, 1, 2)
+    run.config.write_text("[model]\nfamily = 'of another version'\n")
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.shows("runs · 1")
+        await desk.press("y")
+        await desk.shows("not a config of this version")
+        assert not desk.app.clipboard
+
+
+async def test_a_runs_directory_that_is_a_file_is_told(lab: Laboratory) -> None:
+    lab.preset()
+    lab.runs.write_text("")
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.shows("no runs can be in", "Not a directory", "TUIAE_RUNS_DIR")
+
+
 async def test_a_list_without_runs_and_runs_that_go(lab: Laboratory) -> None:
     async with open_desk() as desk:
         await desk.press("1")

@@ -56,14 +56,19 @@ def list_presets() -> list[Preset]:
     ]
 
 
+def check_preset_name(name: str) -> None:
+    """Raises ConfigError for what is no name for a file."""
+    if not _NAME.fullmatch(name) or name.startswith("."):
+        raise ConfigError(f"preset name {name!r}: allowed: letters, digits, _ . and -, at most 60", "choose another")
+
+
 def save_preset(config: RunConfig, name: str, comment: str) -> Preset:
     """Keep a config as a preset of the user's own, with a comment above it, in place of one of that name.
 
     Raises:
         ConfigError: no name for a file, or the directory cannot be written.
     """
-    if not _NAME.fullmatch(name) or name.startswith("."):
-        raise ConfigError(f"preset name {name!r}: allowed: letters, digits, _ . and -, at most 60", "choose another")
+    check_preset_name(name)
     path = own_presets_dir() / f"{name}.toml"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,4 +107,8 @@ def find_preset(text: str) -> Path:
     name = text.removeprefix("./").removeprefix("presets/").removesuffix(".toml")
     if name in presets:
         return presets[name]
-    raise ConfigError(f"{text}: no such preset{did_you_mean(path.stem, list(presets))}", "`tuiae presets` lists them")
+    if path.is_dir():
+        raise ConfigError(f"{text} is a directory, and no preset", "give a TOML file, such as the config.toml of a run")
+    kind = "file" if text.endswith(".toml") or text.startswith((".", "~", os.sep)) else "preset"
+    hint = "`tuiae presets` lists them" if kind == "preset" else "`tuiae presets` lists what has a name"
+    raise ConfigError(f"{text}: no such {kind}{did_you_mean(path.stem, list(presets))}", hint)

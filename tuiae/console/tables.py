@@ -10,7 +10,7 @@ from tuiae.console.output import Output, is_terminal
 from tuiae.data.registry import list_datasets
 from tuiae.errors import ConfigError
 from tuiae.preset_files import list_presets
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import RunPaths, check_runs_dir
 from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.reader import RunReader, read_sample
@@ -28,8 +28,9 @@ def show_runs(root: Path, output: Output, tag: str | None = None, words: str | N
     """Every run, or those with a tag or found by words, newest first.
 
     Raises:
-        ConfigError: a key that no run has.
+        ConfigError: a key that no run has. UnknownRunError: the runs directory is none.
     """
+    check_runs_dir(root)
     rows, now = RunLister(root).rows(histories=words is not None and "best" in words), time.time()
     if tag is not None:
         rows = tuple(row for row in rows if tag in row.tags)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from tuiae.runs.history import need_config, read_edits
 from tuiae.runs.layout import RunPaths, is_gone
 from tuiae.runs.process import is_held, start_worker
 from tuiae.runs.reader import RunReader, read_status
+from tuiae.runs.removal import discard_unbegun
 from tuiae.runs.replay import plan_replay, replay_run
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.summary import summarise
@@ -238,11 +238,8 @@ def _conclude(run: RunPaths, snapshot: Snapshot, process: subprocess.Popen[bytes
 def _raise_failure(run: RunPaths, snapshot: Snapshot, *, owned: bool) -> None:
     """Turn what the worker recorded back into the error that it was."""
     record: dict[str, Any] = dict(snapshot.status.error or {})
-    code = record.get("exit_code")
-    code = code if isinstance(code, int) else ExitCode.TRAINING
-    if owned and code in (ExitCode.USAGE, ExitCode.DATA) and not any(run.weights.glob("step-*")):
-        # Nothing was trained: an empty run would only stand in the way.
-        shutil.rmtree(run.root, ignore_errors=True)
+    if owned:
+        discard_unbegun(run)
     raise from_record(record, hint=f"see {run.log}")
 
 

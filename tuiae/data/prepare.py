@@ -58,7 +58,7 @@ def fetch(name: str, root: Path | None = None, progress: Progress | None = None,
     """
     root = root or data_dir()
     report = progress or silent
-    describe(name, root)
+    describe(name, root, asker="")
     if force and not name.startswith(FOLDER_PREFIX) and not is_embedded(name):
         _prepare_base(name, root, report, force=True)
     else:

@@ -77,8 +77,9 @@ def list_datasets(root: Path | None = None) -> list[DatasetInfo]:
     return [*EMBEDDED_SETS, *(_prepared(root, info) for info in DOWNLOADS), *imported]
 
 
-def describe(dataset: str, root: Path | None = None) -> DatasetInfo:
-    """What is known of one set; `folder:PATH` is looked through, its first picture's header read.
+def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset = ") -> DatasetInfo:
+    """What is known of one set; `folder:PATH` is looked through, its first picture's header read. `asker` stands before
+    the name where there is no such set.
 
     Raises:
         ConfigError: no set of that name.
@@ -89,7 +90,7 @@ def describe(dataset: str, root: Path | None = None) -> DatasetInfo:
     sets = {info.name: info for info in list_datasets(root)}
     if dataset not in sets:
         raise ConfigError(
-            f"data.dataset = '{dataset}': no such dataset{did_you_mean(dataset, list(sets))}",
+            f"{asker}'{dataset}': no such dataset{did_you_mean(dataset, list(sets))}",
             "`tuiae data list` shows them",
         )
     return sets[dataset]

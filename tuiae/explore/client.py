@@ -48,6 +48,16 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Restarted(Notice):
+    """It died, and is started once more."""
+
+
+@dataclass(frozen=True)
+class Ended(Notice):
+    """It died once too often."""
+
+
+@dataclass(frozen=True)
 class _Question:
     number: int
     name: str
@@ -263,9 +273,11 @@ class Explorer:
                 self._waiting.clear()
             self._changed.notify_all()
         if again:
-            self._tell(Notice("the explorer ended and is started again"))
+            self._tell(Restarted(f"the explorer ended ({_last_words(code, said)}) and is started again"))
             return
-        error = ExplorerError(f"the explorer ended again: {_last_words(code, said)}", AGAIN)
+        cause = f"the explorer ended again: {_last_words(code, said)}"
+        self._tell(Ended(cause))
+        error = ExplorerError(cause, AGAIN)
         for question in lost:
             self._tell(question.reply(error=error))
 

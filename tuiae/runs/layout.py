@@ -109,6 +109,17 @@ def need_run(run: RunPaths) -> None:
         raise UnknownRunError(f"{run.id} is gone", "its directory was deleted or moved: open another run")
 
 
+def check_runs_dir(root: Path) -> None:
+    """Raises UnknownRunError where runs can neither be nor come to be; a directory that is still missing will do."""
+    try:
+        os.scandir(root).close()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        hint = "point TUIAE_RUNS_DIR at a directory of your own"
+        raise UnknownRunError(f"no runs can be in {root}: {error.strerror or error}", hint) from error
+
+
 def list_runs(root: Path) -> list[RunPaths]:
     """Every run below `root`, newest first; foreign files and directories are passed over."""
     try:

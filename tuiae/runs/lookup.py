@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tuiae.errors import UnknownRunError
 from tuiae.runs.labels import read_label
-from tuiae.runs.layout import RunPaths, is_run, list_runs
+from tuiae.runs.layout import RunPaths, check_runs_dir, is_run, list_runs
 
 
 def find_run(text: str, root: Path) -> RunPaths:
@@ -23,6 +23,7 @@ def find_run(text: str, root: Path) -> RunPaths:
         return RunPaths(path)
     runs = list_runs(root)
     if not runs:
+        check_runs_dir(root)
         raise UnknownRunError(f"no runs in {root}", "start one with `tuiae run`")
     if text == "last":
         return runs[0]

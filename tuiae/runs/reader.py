@@ -117,7 +117,7 @@ class RunReader:
         fresh = self._read_log() | self._read_events()
         status = self._progress.on(read_status(self.run))
         last = self._snapshot
-        if is_gone(self.run):
+        if is_gone(self.run) and not self.run.status.exists():
             status = replace(last.status if last is not None else status, state=GONE)
         if last is not None and not fresh and replace(status, heartbeat=last.status.heartbeat) == last.status:
             return last

@@ -7,7 +7,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from tuiae.errors import ConfigError, RunHeldError, UnknownRunError
+from tuiae.errors import ConfigError, ExitCode, RunHeldError, UnknownRunError
 from tuiae.runs.layout import RunPaths, is_run
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import read_status
@@ -24,6 +24,18 @@ def size_of(run: RunPaths) -> int:
                 # A live worker replaces its files; the next one is counted in its place.
                 continue
     return total
+
+
+def discard_unbegun(run: RunPaths) -> bool:
+    """Take away a run that failed over what was asked for before it trained anything, as an empty run would only stand
+    in the way; whether it was one."""
+    status = read_status(run)
+    code = (status.error or {}).get("exit_code")
+    unbegun = status.state == "failed" and code in (ExitCode.USAGE, ExitCode.DATA)
+    if not unbegun or any(run.weights.glob("step-*")):
+        return False
+    shutil.rmtree(run.root, ignore_errors=True)
+    return True
 
 
 def check_removable(run: RunPaths, root: Path) -> None:

@@ -13,6 +13,8 @@ from tuiae.ui.render.map_view import Point
 
 SLOT = "latent:"
 """Before the slots of its questions: another screen's answers are not for this one."""
+EXTRA = SLOT + "extra"
+"""The slot of what stands beside the map."""
 REFRESH_SECONDS = 2.0  # between looks at a training: each encodes 2,000 images beside it
 REST = 8.0
 """Times as long as the last look took: a training keeps its cores, and a large network is looked at less often."""
@@ -78,7 +80,7 @@ class Inquiry:
     def extra_again(self) -> None:
         """Ask for it of another checkpoint."""
         if self._extra is not None and self.opened is not None:
-            self._ask(self._extra[0], slot="extra", **self._extra[1])
+            self._ask(self._extra[0], slot=EXTRA.removeprefix(SLOT), **self._extra[1])
 
     def drop_extra(self) -> None:
         """Nothing stands beside the map any more."""

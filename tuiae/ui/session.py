@@ -19,6 +19,7 @@ from tuiae.runs.fork import fork_run
 from tuiae.runs.layout import LIVE_STATES, RunPaths, list_runs, need_run
 from tuiae.runs.process import is_held
 from tuiae.runs.reader import read_status
+from tuiae.runs.removal import discard_unbegun
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.feed import RunChanged, RunFeed
 from tuiae.ui.launcher import Launcher
@@ -58,6 +59,8 @@ class Session:
         """The runs that were last laid beside each other."""
         self._post = post
         self._feed: RunFeed | None = None
+        self._started: Path | None = None
+        """The open run, if it was started here and nowhere else."""
 
     # The open run
 
@@ -78,6 +81,10 @@ class Session:
         if event.snapshot.path != self.path:
             return False
         self.snapshot, self.sample = event.snapshot, event.sample
+        if self._feed is not None and self._started == self.path and event.snapshot.status.state == "failed":
+            self._started = None
+            if discard_unbegun(RunPaths(event.snapshot.path)):
+                self._feed.close()  # what was seen of it stays on the screen, and with it the reason
         if not event.snapshot.status.live:
             # Only now, so that importing torch does not take its time from the training.
             self.launcher.warm_up()
@@ -103,6 +110,7 @@ class Session:
             UnknownRunError: the runs directory cannot be written.
         """
         self.open(self.launcher.start(config).root)
+        self._started = self.path
 
     def send(self, command: str, **arguments: Any) -> None:
         """Ask something of the open run's worker.

@@ -30,6 +30,12 @@ def _many(number: int, what: str) -> str:
     return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
+def cost_line(name: str, cost: Mapping[str, Any]) -> str:
+    """The same in a line."""
+    epoch, total = seconds(cost["epoch_seconds"]), seconds(cost["total_seconds"])
+    return f"{clean(name, 40)}: about {epoch} an epoch, {total} in all, {megabytes(cost['peak_mb'])} at the peak"
+
+
 def _evaluation(cost: Mapping[str, Any]) -> str:
     return f"then {seconds(cost['evaluation_seconds'])} of evaluation"
 

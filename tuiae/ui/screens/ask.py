@@ -11,10 +11,25 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Label, Static, TextArea
 
+from tuiae.errors import TuiaeError
+from tuiae.ui.render.text import clean
 from tuiae.ui.terminal.dialog import Dialog
 
 Check = Callable[[str], str]
 """The sentence that says what is wrong with an answer; empty when nothing is."""
+
+
+def complaining(check: Callable[[str], object]) -> Check:
+    """What a check that raises says, as a sentence."""
+
+    def problem(text: str) -> str:
+        try:
+            check(text)
+        except TuiaeError as error:
+            return clean(str(error), 300)
+        return ""
+
+    return problem
 
 
 class _Ask(Dialog[str | None]):

@@ -8,7 +8,7 @@ from typing import Protocol
 from textual.timer import Timer
 
 from tuiae.explore.answers import Opened
-from tuiae.explore.client import Notice, Reply
+from tuiae.explore.client import AGAIN, Ended, ExplorerError, Notice, Reply, Restarted
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.screens.acting import ActingScreen
 
@@ -55,6 +55,8 @@ class AskingScreen(ActingScreen):
 
     SLOT = ""
     """Before the slots of its questions."""
+    AGAIN_KEY = "ctrl+r"
+    """Starts an explorer that stays away."""
 
     inquiry: Asking
     _seen: tuple[int, ...] | None = None
@@ -116,10 +118,18 @@ class AskingScreen(ActingScreen):
         self.refresh_weights()
 
     def told(self, told: Reply | Notice) -> None:
+        if isinstance(told, Restarted):
+            self.message.say(told.text, "caution")
+        elif isinstance(told, Ended):
+            self.message.complain(self.sentence(ExplorerError(told.text, AGAIN)))
         if isinstance(told, Notice):
             self.explain(f"{told.text}…")
         elif told.slot.startswith(self.SLOT):
             self.replied(told)
+
+    def sentence(self, error: ExplorerError) -> str:
+        """What went wrong, with the key that tries again where that helps."""
+        return f"{error.cause}; {self.AGAIN_KEY} asks again" if error.hint == AGAIN else str(error)
 
     # Keys
 

@@ -27,7 +27,6 @@ from tuiae.ui.widgets.strip import StripPanel
 
 ASKING_SECONDS = 0.1  # until it is said that an answer takes its time
 HINT = "draw with the mouse, or with arrows and space  ·  t a test image  ·  ? all keys"
-AGAIN = "ctrl+r asks again"
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class BenchScreen(AskingScreen):
             self._hush()
         if reply.error is not None:
             self._troubled = True
-            self.message.complain(f"{reply.error}; {AGAIN}")
+            self.message.complain(self.sentence(reply.error))
             self.view.explain(reply.error.cause)
             if reply.slot == f"{SLOT}strip":
                 self.view.strip.clear(reply.error.cause)

@@ -8,7 +8,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tuiae.ui.keys import (
@@ -30,6 +29,7 @@ from tuiae.ui.keys import (
     Key,
 )
 from tuiae.ui.render.help import Group, draw_help, key_rows
+from tuiae.ui.terminal.dialog import Dialog
 
 Groups = tuple[tuple[str, Sequence[Key]], ...]
 
@@ -52,7 +52,7 @@ AROUND = (6, 2)
 """Columns and lines of the dialog around the keys, its scrollbar included."""
 
 
-class HelpDialog(ModalScreen[None]):
+class HelpDialog(Dialog[None]):
     """The keys in columns; where they do not fit the arrows scroll."""
 
     BINDINGS = [Binding("escape,question_mark,q,enter", "dismiss", "Close", show=False)]

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tuiae.errors import TuiaeError
 from tuiae.runs.labels import Label, check_label, read_label, relabel, write_label
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.listing import RunRow
 from tuiae.ui.render.text import clean
-from tuiae.ui.screens.ask import LineDialog, NoteDialog
+from tuiae.ui.screens.ask import Check, LineDialog, NoteDialog, complaining
 from tuiae.ui.screens.listing import ListingScreen
 
 
@@ -86,14 +85,6 @@ class Labelling(ListingScreen):
         self._feed.hurry()
 
 
-def _checking(build: Callable[[str], Label]) -> Callable[[str], str]:
+def _checking(build: Callable[[str], Label]) -> Check:
     """What is wrong with words that are to go into a label."""
-
-    def check(text: str) -> str:
-        try:
-            check_label(build(text))
-        except TuiaeError as error:
-            return str(error)
-        return ""
-
-    return check
+    return complaining(lambda text: check_label(build(text)))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
 
 from tuiae.explore.answers import Answer, Codes, Opened, Place
-from tuiae.explore.client import Notice, Reply
+from tuiae.explore.client import AGAIN, Ended, Notice, Reply, Restarted
 from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.ui.inquiry import SLOT, Inquiry
+from tuiae.ui.inquiry import EXTRA, SLOT, Inquiry
 from tuiae.ui.keys import LATENT
 from tuiae.ui.render.text import clean
 from tuiae.ui.sample_feed import SampleRead
@@ -27,6 +28,8 @@ DRAWN = 16
 GRID = 9  # images a side; every second, fourth or eighth one keeps the corners and the middle
 HINT = "arrows move, b marks, a another plane, + nearer, ? all keys"
 BACK_HINT = ", and . go through the epochs, > to the newest; decoding rests"
+NO_PRIOR = "has no prior to draw from: only a variational autoencoder has one (vae, conv-vae)"
+NO_DECODER = "decodes nothing: take a run of an autoencoder"
 NEED_WEIGHTS = ("plane", "axis", "mark", "prior", "decode_plane", "again")
 """Actions that ask the explorer, which has the newest weights."""
 
@@ -37,6 +40,7 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
     MODE = "latent"
     NAME = "codes"
     SLOT = SLOT
+    AGAIN_KEY = "enter"
     BINDINGS = [key.binding for key in LATENT]
     AUTO_FOCUS = "#map"
 
@@ -97,9 +101,11 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
 
     def told(self, told: Reply | Notice) -> None:
         # Of what comes every two seconds nothing is said, or the line would flicker.
-        if isinstance(told, Notice) and self.inquiry.opened is not None and self.inquiry.choice.by != "tsne":
+        news = isinstance(told, (Restarted, Ended))
+        known = self.inquiry.opened is not None and self.inquiry.choice.by != "tsne"
+        if isinstance(told, Notice) and known and not news:
             return
-        if isinstance(told, Notice):
+        if isinstance(told, Notice) and not news:
             self.message.hint(f"explorer: {told.text}", "quiet")
         super().told(told)
 
@@ -107,8 +113,10 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
         if reply.answer is not None:
             self._show(reply.answer)
         elif reply.error is not None:
+            if reply.slot == EXTRA and reply.error.hint != AGAIN:
+                self.inquiry.drop_extra()  # else it is asked again, and refused again, of each checkpoint
             self.explain(reply.error.cause)
-            self.message.complain(str(reply.error))
+            self.message.complain(self.sentence(reply.error))
 
     def _show(self, answer: Answer) -> None:
         inquiry = self.inquiry
@@ -177,9 +185,17 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
         elif choice.by == "tsne":
             self.refresh_weights()
 
+    def _lacks(self, what: str, has: Callable[[Opened], bool]) -> bool:
+        """Whether this network, as far as it is known, has not what a key asks for; that is said then."""
+        opened = self.inquiry.opened
+        if opened is None or has(opened):
+            return False
+        self.message.insist(f"a {opened.family} network {what}", "caution")
+        return True
+
     def action_mark(self) -> None:
         """Mark the place of the cursor; between two marks, the way from one to the other."""
-        if not self._has_map():
+        if not self._has_map() or self._lacks(NO_DECODER, lambda opened: opened.is_autoencoder):
             return
         marks = self.view.map.mark()
         if len(marks) == 2:
@@ -189,12 +205,15 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
 
     def action_prior(self) -> None:
         """Samples of the prior, other ones each time."""
+        if self._lacks(NO_PRIOR, lambda opened: opened.is_variational):
+            return
         self.inquiry.seed += 1
         self._ask_for("prior", count=DRAWN, seed=self.inquiry.seed)
 
     def action_decode_plane(self) -> None:
         """The whole plane, decoded."""
-        self._ask_for("plane", count=GRID)
+        if not self._lacks(NO_DECODER, lambda opened: opened.is_autoencoder):
+            self._ask_for("plane", count=GRID)
 
     def _ask_for(self, question: str, **arguments: Any) -> None:
         """Ask for what stands beside the map; while the weights are loaded it is kept, and answered then."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -10,19 +11,22 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Button
 
 from tuiae.errors import TuiaeError
+from tuiae.preset_files import check_preset_name
 from tuiae.runs.diagnosis import Finding, diagnose
 from tuiae.runs.layout import LIVE_STATES, RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.draft import Draft, offered_datasets
 from tuiae.ui.keys import LIVE
 from tuiae.ui.launcher import PreflightDone, WorkerWarm
+from tuiae.ui.render.preflight import cost_line
 from tuiae.ui.render.status import ending, state_text, status_facts
 from tuiae.ui.render.text import clean
 from tuiae.ui.screens.acting import ActingScreen
-from tuiae.ui.screens.ask import LineDialog
+from tuiae.ui.screens.ask import LineDialog, complaining
 from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog
 from tuiae.ui.screens.watching import WatchingScreen
 from tuiae.ui.session import Session
+from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.widgets.config_panel import ConfigPanel
 from tuiae.ui.widgets.facts import FactsPanel
 from tuiae.ui.widgets.finding import FindingLine
@@ -47,6 +51,7 @@ class LiveScreen(WatchingScreen, ActingScreen):
         self._warm = "importing torch…"
         self._state = ""
         self._last: tuple[Snapshot, Sample | None] | None = None
+        self._tried = 0.0
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
@@ -115,11 +120,11 @@ class LiveScreen(WatchingScreen, ActingScreen):
         """Keep what the form says as a preset of one's own."""
 
         def save(name: str | None) -> None:
-            if name:
+            if name is not None:
                 self.attempt(lambda: self.message.insist(f"kept as {self._form.save_preset(name)}", "good"))
 
         question = "Its name; it is offered among the presets as my/NAME, in place of one of that name."
-        self.app.push_screen(LineDialog("save as a preset", question, "", lambda name: ""), save)
+        self.app.push_screen(LineDialog("save as a preset", question, "", complaining(check_preset_name)), save)
 
     # Acting on runs
 
@@ -156,6 +161,11 @@ class LiveScreen(WatchingScreen, ActingScreen):
             self._form.recheck()
         return sent
 
+    @property
+    def _terminal(self) -> TerminalApp[Any]:
+        assert isinstance(self.app, TerminalApp)
+        return self.app
+
     def action_check(self) -> None:
         """Try a few steps of what the form says, and say what a run of it costs."""
         checked = self._form.check_now()
@@ -163,10 +173,12 @@ class LiveScreen(WatchingScreen, ActingScreen):
             self.app.bell()
         else:
             self.message.insist("trying a few steps…", "quiet")
+            self._tried = self._terminal.pressed
             self.session.launcher.preflight(checked.config)
 
     def show_cost(self, event: PreflightDone) -> None:
-        """Say what the dry run found, unless one has gone on to something else meanwhile."""
+        """Say what the dry run found: in a dialog, or below where one has gone on to press something else meanwhile,
+        which a dialog would take."""
         self.message.forget_trouble()
         self._form.recheck()
         checked = self._form.check_now()
@@ -174,6 +186,8 @@ class LiveScreen(WatchingScreen, ActingScreen):
             return
         if event.problem is not None:
             self.message.complain(str(event.problem))
+        elif event.cost is not None and self._terminal.pressed != self._tried:
+            self.message.insist(f"{cost_line(event.config.name, event.cost)}; c says more", "good")
         elif event.cost is not None:
             self.app.push_screen(CostDialog(event.config.name, event.cost), self._start)
 

@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 
 from tuiae.config import RunConfig
 from tuiae.runs.checkpoints import all_checkpoints
-from tuiae.runs.layout import RunPaths, need_run
+from tuiae.runs.layout import RunPaths, check_runs_dir, need_run
 from tuiae.runs.listing import RunRow
 from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.repeat import repeat_line
@@ -94,6 +94,7 @@ class RunsScreen(Labelling, Removing):
         empty = self.query_one("#empty", Static)
         empty.display = not shown
         if not every and self._listed:
+            self.attempt(check_runs_dir, self.session.root)
             empty.update(
                 Text(f"no runs in {self.session.root} yet\n\n2 goes to the form, r starts one", justify="center")
             )

@@ -46,6 +46,8 @@ class TerminalApp(App[Result], Generic[Result]):
         self._settings_file = settings or settings_file()
         self._comes_back = False
         self._dialog_left = 0.0
+        self.pressed = 0.0
+        """When a key or a button of the mouse was last pressed, in Textual's clock."""
         self._line_filters: tuple[Theme, Sequence[LineFilter]] | None = None
         for ours in (DARK, LIGHT):
             self.register_theme(ours)
@@ -147,6 +149,8 @@ class TerminalApp(App[Result], Generic[Result]):
             self.action_redraw()
         if isinstance(event, events.InputEvent) and event.time < self._dialog_left:
             return  # of the same burst as what ended the dialog, and not meant for the screen below it
+        if isinstance(event, (events.Key, events.MouseDown)):
+            self.pressed = event.time
         await super().on_event(event)
 
     def _resume_signal(self) -> None:
