@@ -274,7 +274,7 @@ async def test_without_a_run_and_without_a_checkpoint_it_says_so(lab: Laboratory
     played.writer.close("stopped")
     async with open_desk(played.run) as desk:
         await desk.press("4")
-        await desk.shows("has no checkpoint yet")
+        await desk.shows("has no checkpoint: none was written", f"tuiae resume {played.run.id}")
 
 
 async def test_new_weights_of_a_training_are_taken_as_they_come(lab: Laboratory, finished: RunPaths) -> None:

@@ -392,12 +392,14 @@ def object_array() -> bytes:
     return file.getvalue()
 
 
-async def test_a_run_deleted_while_it_is_open(lab: Laboratory) -> None:
+@pytest.mark.parametrize("sign", ["■ stopped", "● running"])
+async def test_a_run_deleted_while_it_is_open(lab: Laboratory, sign: str) -> None:
     played = script(lab.runs)
     played.play(2)
-    played.writer.close("stopped")
+    if "stopped" in sign:
+        played.writer.close("stopped")
     async with open_desk(played.run) as desk:
-        await desk.shows("■ stopped", "2/6")
+        await desk.shows(sign, "2/6")
         shutil.rmtree(played.run.root)
         await desk.shows("□ gone", f"{played.run.id} is gone: its directory was deleted or moved", "1 lists the runs")
         for key in ("R", "f"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -459,7 +458,8 @@ def test_a_run_without_a_checkpoint_is_told_before_torch(lab: Laboratory, planar
     run = lab.copy(planar)
     shutil.rmtree(run.weights)
     result = lab("explore", run.id, "--json", check=2, **without_torch(lab, tmp_path))
-    assert "its weights were deleted" in json.loads(result.stdout)["error"]
+    assert "its weights were deleted" in result.document["error"]
+    assert result.document["hint"] == f"train it from the first step: tuiae run {run.config}"
     run.config.write_text("[model]\nfamily = 'of another version'\n")
     assert "not a config of this version" in lab("explore", run.id, check=2).stderr
     assert "no run matches" in lab("explore", "nothing-of-that-name", check=2).stderr

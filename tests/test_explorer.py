@@ -307,7 +307,7 @@ def test_it_is_started_again_once_when_it_is_killed_and_then_that_is_said(finish
         # It opens the run and shows the plane again by itself, and says so; then the next question is answered.
         assert [listener.next().question for _ in range(2)] == ["open", "codes"]
         np.testing.assert_array_equal(listener.ask("at", x=0.1, y=0.2).image, before.image)
-        assert "the explorer ended and is started again" in listener.notices
+        assert "the explorer ended (killed by SIGKILL) and is started again" in listener.notices
         os.kill(listener.explorer.pid, signal.SIGKILL)
         wait_until(lambda: not listener.explorer.pid)
         assert "ended" in listener.refused("at", x=0.0, y=0.0).cause

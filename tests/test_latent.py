@@ -298,7 +298,7 @@ async def test_without_a_run_and_without_a_checkpoint_it_says_so(lab: Laboratory
         await desk.shows("no checkpoint yet")
         assert not desk.app.session.explorer.pid
         played.writer.close("stopped")
-        await desk.shows("has no checkpoint yet")
+        await desk.shows("has no checkpoint: none was written", f"tuiae resume {played.run.id}")
 
 
 async def test_new_checkpoints_of_a_training_show_as_they_come(lab: Laboratory, finished: RunPaths) -> None:

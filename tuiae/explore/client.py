@@ -275,9 +275,8 @@ class Explorer:
         if again:
             self._tell(Restarted(f"the explorer ended ({_last_words(code, said)}) and is started again"))
             return
-        cause = f"the explorer ended again: {_last_words(code, said)}"
-        self._tell(Ended(cause))
-        error = ExplorerError(cause, AGAIN)
+        error = ExplorerError(f"the explorer ended again: {_last_words(code, said)}", AGAIN)
+        self._tell(Ended(error.cause))
         for question in lost:
             self._tell(question.reply(error=error))
 

@@ -102,10 +102,12 @@ def need_checkpoint(run: RunPaths, name: str = "last") -> Path:
 
 def no_checkpoint(run: RunPaths) -> NoCheckpointError:
     """What to say of a run without weights: whether to wait for them, or how to have them made anew."""
-    if read_json(run.status).get("state") in LIVE_STATES:
+    state = read_json(run.status).get("state")
+    if state in LIVE_STATES:
         return NoCheckpointError(f"{run.id} has no checkpoint yet", "let it train for an epoch first")
     cause = f"{run.id} has no checkpoint: none was written, or its weights were deleted"
-    return NoCheckpointError(cause, f"train it again: tuiae run {run.config}")
+    again = f"tuiae run {run.config}" if state == "finished" else f"tuiae resume {run.id}"
+    return NoCheckpointError(cause, f"train it from the first step: {again}")
 
 
 def adopt_checkpoint(folder: Path, run: RunPaths) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from textual import on
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button
 
@@ -161,11 +161,6 @@ class LiveScreen(WatchingScreen, ActingScreen):
             self._form.recheck()
         return sent
 
-    @property
-    def _terminal(self) -> TerminalApp[Any]:
-        assert isinstance(self.app, TerminalApp)
-        return self.app
-
     def action_check(self) -> None:
         """Try a few steps of what the form says, and say what a run of it costs."""
         checked = self._form.check_now()
@@ -173,7 +168,7 @@ class LiveScreen(WatchingScreen, ActingScreen):
             self.app.bell()
         else:
             self.message.insist("trying a few steps…", "quiet")
-            self._tried = self._terminal.pressed
+            self._tried = _last_press(self.app)
             self.session.launcher.preflight(checked.config)
 
     def show_cost(self, event: PreflightDone) -> None:
@@ -186,7 +181,7 @@ class LiveScreen(WatchingScreen, ActingScreen):
             return
         if event.problem is not None:
             self.message.complain(str(event.problem))
-        elif event.cost is not None and self._terminal.pressed != self._tried:
+        elif event.cost is not None and _last_press(self.app) != self._tried:
             self.message.insist(f"{cost_line(event.config.name, event.cost)}; c says more", "good")
         elif event.cost is not None:
             self.app.push_screen(CostDialog(event.config.name, event.cost), self._start)
@@ -260,3 +255,8 @@ class LiveScreen(WatchingScreen, ActingScreen):
         if event.devices:
             self._form.show_devices(event.devices)
             self._form.recheck()
+
+
+def _last_press(app: App[Any]) -> float:
+    """When a key or a button of the mouse was last pressed."""
+    return app.pressed if isinstance(app, TerminalApp) else 0.0
