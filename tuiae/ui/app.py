@@ -21,7 +21,7 @@ from textual.screen import Screen
 
 from tuiae.runs.layout import runs_dir
 from tuiae.ui.feed import RunChanged
-from tuiae.ui.keys import APP, find_key, shown
+from tuiae.ui.keys import APP
 from tuiae.ui.launcher import PreflightDone, WorkerWarm
 from tuiae.ui.render.text import clean
 from tuiae.ui.screens.base import BaseScreen, RunScreen
@@ -34,6 +34,8 @@ from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.confusion import ConfusionPanel
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
     from tuiae.ui.screens.runs import RunsScreen
 
 FAREWELL_COLUMNS = 80
@@ -62,6 +64,13 @@ def import_screens() -> None:
         import_module(f"tuiae.ui.screens.{mode}")
 
 
+def find_commands() -> type[Provider]:
+    """What the command palette asks, imported when it is."""
+    from tuiae.ui.commands import Commands
+
+    return Commands
+
+
 class TuiaeApp(TerminalApp[str]):
     """Returns what to print once the terminal is restored."""
 
@@ -69,6 +78,7 @@ class TuiaeApp(TerminalApp[str]):
     DEFAULT_MODE = "live"
     CSS_PATH = "dashboard.tcss"
     BINDINGS = [key.binding for key in APP]
+    COMMANDS = {find_commands}
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (20, "-short"), (34, "-tall")]
 
@@ -175,16 +185,7 @@ class TuiaeApp(TerminalApp[str]):
         self.switch_mode(mode)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Everything that has a key, by name, before what Textual offers."""
-        for active in screen.active_bindings.values():
-            key = find_key(active.binding)
-            first = key is not None and active.binding.key == key.key.partition(",")[0]
-            if key is not None and first and key.help and active.enabled:
-                yield SystemCommand(
-                    f"{key.help[:1].upper()}{key.help[1:]}",
-                    f"key {shown(key.key)}",
-                    partial(self.run_action, key.action, active.node),
-                )
+        """Of what Textual offers, what has no key here."""
         yield from (
             command for command in super().get_system_commands(screen) if command.title in ("Theme", "Screenshot")
         )
