@@ -22,11 +22,13 @@ GAP = 2  # cells between columns
 MARKS = 3  # cells before the first one
 LEAST_TITLE = 16  # cells: `20261120-2…-a3f9`
 MOST_TITLE = 44
-NARROW_TITLE = 38  # where other columns need the room more than the end of an id
+NARROW_TITLE = 32  # where other columns need the room more; an id with a name of 12 letters is whole
 BROAD = 140  # cells from which they do not
 ESSENTIAL = ("state", "epoch", "test loss", "best")
 """Columns for which a title gives up cells: 80 columns have room for them whatever runs are called."""
-LEAST_TAGS = 8
+SHORTENED = ("preset", "tags")
+"""Columns whose words may be cut to what room is left."""
+LEAST_WORDS = 8  # cells of them
 UP, DOWN = "↑", "↓"
 
 
@@ -99,29 +101,29 @@ _COLUMNS = (
         "state", lambda row, now: state_text(row.status.state).plain, _state_rank, 10, 1,
         style=lambda row: str(state_text(row.status.state).style),
     ),
-    Column("preset", lambda row, now: _safe(row.preset), lambda row: row.preset.casefold() or None, 22, 10),
-    Column("dataset", lambda row, now: _safe(row.dataset), lambda row: row.dataset.casefold() or None, 15, 6),
-    Column("model", lambda row, now: _safe(row.model), lambda row: row.model or None, 11, 7),
+    Column("preset", lambda row, now: _safe(row.preset), lambda row: row.preset.casefold() or None, 22, 8),
+    Column("dataset", lambda row, now: _safe(row.dataset), lambda row: row.dataset.casefold() or None, 15, 7),
+    Column("model", lambda row, now: _safe(row.model), lambda row: row.model or None, 11, 10),
     Column(
         "epoch", lambda row, now: f"{row.status.epoch}/{row.status.epochs}", lambda row: row.status.epoch, 13, 2,
         right=True, falling=True,
     ),
     Column(
-        "test loss", lambda row, now: number(row.status.test_loss), lambda row: row.status.test_loss, 11, 3,
+        "test loss", lambda row, now: number(row.status.test_loss), lambda row: row.status.test_loss, 9, 3,
         right=True,
     ),
     Column("best", lambda row, now: number(row.best), lambda row: row.best, 9, 4, right=True),
     Column(
         "accuracy", lambda row, now: figure("accuracy", row.status.test_accuracy), lambda row: row.status.test_accuracy,
-        10, 8, right=True, falling=True,
+        8, 9, right=True, falling=True,
     ),
     Column("age", _age, lambda row: -row.status.heartbeat or None, 6, 5, right=True),
     Column(
         "device", lambda row, now: _safe(device_word(row.status.device)),
-        lambda row: device_word(row.status.device) or None, 8, 11,
+        lambda row: device_word(row.status.device) or None, 8, 6,
     ),
     Column(
-        "tags", lambda row, now: clean(" ".join(row.tags)), lambda row: " ".join(row.tags).casefold() or None, 34, 9,
+        "tags", lambda row, now: clean(" ".join(row.tags)), lambda row: " ".join(row.tags).casefold() or None, 34, 11,
         style=lambda row: "dim",
     ),
     Column("note", lambda row, now: NOTED if row.note else "", lambda row: not row.note, 4, 5),
@@ -138,11 +140,12 @@ def place_columns(rows: Sequence[RunRow], width: int) -> tuple[Placed, ...]:
     natural["run"] = min(natural["run"], widest, max(width - essential, LEAST_TITLE))
     room, chosen = width - MARKS + GAP, []
     for column in sorted(shown, key=lambda column: column.rank):
-        if column.key == "tags" and natural["tags"] + GAP > room > LEAST_TAGS + GAP:
-            natural["tags"] = room - GAP
+        if column.key in SHORTENED and natural[column.key] + GAP > room > LEAST_WORDS + GAP:
+            natural[column.key] = room - GAP
         if natural[column.key] + GAP <= room:
             chosen.append(column.key)
             room -= natural[column.key] + GAP
+    natural["run"] = min(natural["run"] + room, _natural(COLUMNS["run"], rows))
     return tuple(Placed(column, natural[column.key]) for column in shown if column.key in chosen)
 
 
@@ -155,7 +158,7 @@ def _worth_showing(column: Column, rows: Sequence[RunRow]) -> bool:
 
 def _natural(column: Column, rows: Sequence[RunRow]) -> int:
     """Cells of the widest cell; numbers have a width of their own, so that the table stands still while they move."""
-    head = cell_len(column.key) + (0 if column.key == "note" else 2)
+    head = cell_len(column.key)
     if column.key == "state" or (column.right and column.key != "epoch"):
         return max(head, column.most)
     return min(max([head, *(cell_len(words) for words in {column.words(row, 0.0) for row in rows})]), column.most)
@@ -199,7 +202,15 @@ def header_line(placed: Sequence[Placed], sort: Sort) -> Text:
     line = Text(" " * MARKS, end="", no_wrap=True)
     for one in placed:
         key = one.column.key
-        _append(line, f"{key} {arrow}" if key == sort.key else key, one, "bold not dim" if key == sort.key else "")
+        if key != sort.key:
+            _append(line, key, one, "")
+        elif one.column.right or cell_len(key) + 2 > one.width:
+            # Between columns, so that none keeps room for an arrow that it does not have.
+            _append(line, key, one, "bold not dim")
+            line.right_crop(GAP)
+            line.append(arrow, "bold not dim").append(" " * (GAP - 1))
+        else:
+            _append(line, f"{key} {arrow}", one, "bold not dim")
     return line
 
 
