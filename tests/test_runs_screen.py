@@ -19,6 +19,7 @@ from tuiae.files import read_json, replace_json
 from tuiae.preset_files import find_preset
 from tuiae.runs.edits import describe_edit
 from tuiae.runs.labels import label_path, read_label, relabel, tags_of
+from tuiae.runs.control import take
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.repeat import repeat_line, run_line
@@ -27,7 +28,18 @@ from tuiae.runs.writer import create_run, record_event
 from tuiae.ui.list_feed import RunsListed
 from tuiae.ui.list_feed import listed as listed_runs
 from tuiae.ui.render.run_details import LEVELS, draw_details, spark
-from tuiae.ui.render.run_list import Sort, arrange, column_at, header_line, next_sort, place_columns
+from tuiae.ui.render.run_list import (
+    GAP,
+    MARKS,
+    MOST_TITLE,
+    NARROW_TITLE,
+    Sort,
+    arrange,
+    column_at,
+    header_line,
+    next_sort,
+    place_columns,
+)
 from tuiae.ui.render.run_list import run_line as draw_run
 from tuiae.ui.render.text import shorten_middle
 from tuiae.ui.screens.live import LiveScreen
@@ -100,6 +112,27 @@ def test_whatever_runs_are_called_80_columns_say_how_they_stand(
     lines = [draw_run(row, placed, time.time(), selected=False) for row in rows]
     assert all(line.cell_len <= 79 for line in lines)
     assert any("…" in line.plain for line in lines)
+
+
+def test_what_runs_are_and_where_they_ran_shows_at_120_columns_and_ids_are_whole_at_80(
+    lab: Laboratory, runs: list[RunPaths]
+) -> None:
+    rows = rows_of(lab.runs)
+    wide = [one.column.key for one in place_columns(rows, 117)]
+    assert {"state", "preset", "dataset", "epoch", "test loss", "best", "age", "device"} <= set(wide)
+    for width in (77, 117):
+        placed = place_columns(rows, width)
+        lines = [draw_run(row, placed, time.time(), selected=False).plain for row in rows]
+        assert all(row.id in line for row, line in zip(rows, lines, strict=True))
+
+
+def test_an_id_takes_the_room_that_no_column_wants(lab: Laboratory) -> None:
+    new_run(lab.runs, name="20260101-000000-a_rather_long_name_of_a_run-0001")
+    rows = rows_of(lab.runs)
+    placed = place_columns(rows, 117)
+    assert placed[0].width > NARROW_TITLE
+    used = sum(one.width + GAP for one in placed) + MARKS - GAP
+    assert used == 117 or placed[0].width == MOST_TITLE
 
 
 def test_a_title_that_is_cut_keeps_both_ends() -> None:
@@ -219,7 +252,7 @@ async def test_sorting_by_key_and_by_mouse(runs: list[RunPaths]) -> None:
         assert short(desk) == "4 3 2 1"
         for arrow, order in (("↑", "1 3 2 4"), ("↓", "4 2 3 1")):
             await desk.click("#runs", offset=(desk.table.header_text.index("test loss") + 2, 1))
-            await desk.shows(f"test loss {arrow}")
+            await desk.shows(f"test loss{arrow}")
             assert short(desk) == order
 
 
@@ -410,3 +443,43 @@ async def test_many_runs_are_drawn_line_by_line(runs: list[RunPaths]) -> None:
         desk.table.take((*many[:-1], RunRow(many[-1].path, row.status, dataset="changed")))
         await desk.pilot.pause()
         assert len(drawn) < 3
+
+
+# Pausing
+
+
+async def test_p_pauses_the_run_under_the_cursor_and_says_where_that_means_nothing(
+    lab: Laboratory, runs: list[RunPaths]
+) -> None:
+    live = script(lab.runs, AUTOENCODER, "20200105-000000-run5-0005")
+    live.play(2)
+    async with open_desk(runs[0]) as desk:
+        await listed(desk)
+        await desk.press("p")
+        await desk.shows("asked 20200105-000000-run5-0005 to pause")
+        assert [record["command"] for record in take(live.run)] == ["pause"]
+        live.writer.status(now=True, state="paused")
+        await desk.until(lambda: "paused" in desk.lines()[0])
+        await desk.press("p")
+        await desk.shows("asked 20200105-000000-run5-0005 to go on")
+        assert [record["command"] for record in take(live.run)] == ["resume"]
+        await desk.press("down", "p")
+        await desk.shows("run4-0004 is failed: only a run that trains can pause")
+        assert not take(runs[3])
+    live.writer.close("finished")
+
+
+@pytest.mark.parametrize("screen", ["5", "6"])
+async def test_p_pauses_the_open_run_from_screens_about_others(lab: Laboratory, screen: str) -> None:
+    live = script(lab.runs, AUTOENCODER, "20200105-000000-run5-0005")
+    live.play(2)
+    async with open_desk(live.run) as desk:
+        await desk.until(lambda: desk.state == "running")
+        await desk.press(screen)
+        await desk.press("p")
+        await desk.shows("asked 20200105-000000-run5-0005 to pause")
+        assert [record["command"] for record in take(live.run)] == ["pause"]
+        live.writer.close("finished")
+        await desk.until(lambda: desk.state == "finished")
+        await desk.press("p")
+        await desk.shows("no run is live here; 2 has the form to start one")

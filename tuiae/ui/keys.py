@@ -119,7 +119,7 @@ RUNS = (
     Key("R", "resume", "", "go on with it", "Resume"),
     Key("f", "fork", "", "fork it, with changes", "Fork"),
     Key("y", "copy", "", "copy its command", "Copy"),
-    *(key for key in LIVE if key.action == "zoom"),
+    *(key for key in LIVE if key.action in ("pause", "zoom")),
     Key("escape", "back", "Back", "all again; to the open run"),
 )
 LATENT = (
@@ -189,7 +189,7 @@ STRIP = (
 WORKS = (
     Key("r", "run", "Run", "run the work, or go on"),
     Key("x", "stop", "Stop", "save and stop it"),
-    *(key for key in LIVE if key.action in ("next_view", "zoom")),
+    *(key for key in LIVE if key.action in ("next_view", "zoom", "pause")),
     Key("escape", "back", "Back", "back to the open run"),
 )
 COMPARE = (
@@ -197,7 +197,7 @@ COMPARE = (
     Key("k", "next_setting", "Setting", "next setting of the summary"),
     Key("l", "look('log_scale')", "Log", "logarithmic, or not"),
     *(key for key in LIVE if key.key in ("s", "y")),
-    *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures")),
+    *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures", "pause")),
     Key("escape", "back", "Back", "back to the list"),
 )
 CURVES = (

@@ -120,11 +120,8 @@ class Session:
         """
         snapshot = self.snapshot
         if snapshot is None or not snapshot.status.live or self._feed is None:
-            raise NothingToDoError("no run is live here; r starts one, 1 lists all")
-        try:
-            control.send(RunPaths(snapshot.path), command, **arguments)
-        except OSError as error:
-            raise _unwritable(snapshot.id, error) from error
+            raise NothingToDoError("no run is live here; 2 has the form to start one, 1 lists all")
+        ask(RunPaths(snapshot.path), command, **arguments)
         self._feed.hurry()
 
     def resume(self, path: Path | None = None) -> None:
@@ -185,6 +182,23 @@ class Session:
         if self._feed is not None:
             self._feed.close()
             self._feed = None
+
+
+def ask(run: RunPaths, command: str, **arguments: Any) -> None:
+    """Leave a command for a run's worker.
+
+    Raises:
+        UnknownRunError: its directory cannot be written.
+    """
+    try:
+        control.send(run, command, **arguments)
+    except OSError as error:
+        raise _unwritable(run.id, error) from error
+
+
+def pause_word(state: str) -> str:
+    """The command that p means in a state."""
+    return "resume" if state == "paused" else "pause"
 
 
 def _unwritable(run_id: str, error: OSError) -> TuiaeError:

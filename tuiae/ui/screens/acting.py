@@ -14,11 +14,6 @@ from tuiae.ui.screens.changes import EditDialog, ForkDialog
 class ActingScreen(RunScreen):
     """A screen whose keys reach the open run's worker."""
 
-    def action_pause(self) -> None:
-        """Pause, or go on."""
-        snapshot = self.session.snapshot
-        self.command("resume" if snapshot is not None and snapshot.status.state == "paused" else "pause")
-
     def action_stop(self) -> None:
         """Save and stop."""
         self.command("stop")
@@ -26,10 +21,6 @@ class ActingScreen(RunScreen):
     def action_save(self) -> None:
         """Write a checkpoint now."""
         self.command("save")
-
-    def command(self, command: str) -> bool:
-        """Ask something of the worker; whether that could be done."""
-        return self.attempt(self.session.send, command)
 
     def action_resume(self) -> None:
         """Go on with the open run from its last checkpoint."""

@@ -18,7 +18,7 @@ from tuiae.errors import TuiaeError
 from tuiae.explore.client import Notice, Reply
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.render.status import title_line
-from tuiae.ui.session import NothingToDoError, Session
+from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.widgets.key_line import KeyLine
 from tuiae.ui.widgets.line_table import LineTable
 from tuiae.ui.widgets.log import LogPanel
@@ -120,6 +120,21 @@ class BaseScreen(Screen[None]):
         else:
             self.app.switch_mode(self.HOME)
 
+    def action_pause(self) -> None:
+        """Pause the open run, or let it go on."""
+        snapshot = self.session.snapshot
+        word = pause_word(snapshot.status.state if snapshot is not None else "")
+        if self.command(word) and snapshot is not None:
+            self.asked_to(word, snapshot.id)
+
+    def asked_to(self, word: str, name: str) -> None:
+        """Say where the state of a run does not show that it was asked to pause, or to go on."""
+        self.message.insist(f"asked {name} to {'go on' if word == 'resume' else word}", "good")
+
+    def command(self, command: str) -> bool:
+        """Ask something of the open run's worker; whether that could be done."""
+        return self.attempt(self.session.send, command)
+
     def attempt(self, action: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
         """Do something that can fail, and say why it did; whether it was done."""
         try:
@@ -169,6 +184,9 @@ class RunScreen(BaseScreen):
 
     def told(self, told: Reply | Notice) -> None:
         """What the explorer said while this screen is shown, to whichever screen."""
+
+    def asked_to(self, word: str, name: str) -> None:
+        """Nothing: the title says how the open run stands."""
 
     def retitle(self) -> None:
         """Say above what is open."""

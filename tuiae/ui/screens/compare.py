@@ -80,7 +80,7 @@ class CompareScreen(BaseScreen):
         title = compare_title(comparison, self._metric, room(self.size.width))
         self.query_one("#title", Static).update(title, layout=False)
         said = [note, *cautions(comparison, self._metric), group_key(comparison)]
-        self.message.say(" · ".join(words for words in said if words), "quiet")
+        self.message.hint(" · ".join(words for words in said if words), "quiet")
 
     def on_resize(self) -> None:
         self._show()
@@ -91,6 +91,7 @@ class CompareScreen(BaseScreen):
             names = self.comparison.metrics
             place = names.index(self._metric) if self._metric in names else -1
             self._metric = names[(place + 1) % len(names)]
+            self.message.forget_trouble()
             self._show()
 
     def action_next_setting(self) -> None:

@@ -19,6 +19,7 @@ from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.layout import RunPaths, check_runs_dir, need_run
 from tuiae.runs.listing import RunRow
 from tuiae.runs.query import HELP, parse_query
+from tuiae.runs.reader import read_status
 from tuiae.runs.repeat import repeat_line
 from tuiae.ui.keys import RUNS
 from tuiae.ui.list_feed import ListFeed, RunsListed, listed
@@ -27,7 +28,7 @@ from tuiae.ui.render.text import clean
 from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.screens.labelling import Labelling
 from tuiae.ui.screens.removing import Removing
-from tuiae.ui.session import NothingToDoError, Session
+from tuiae.ui.session import NothingToDoError, Session, ask, pause_word
 from tuiae.ui.widgets.line_table import LineTable
 from tuiae.ui.widgets.run_details import RunDetails
 from tuiae.ui.widgets.run_table import RunTable
@@ -232,6 +233,19 @@ class RunsScreen(Labelling, Removing):
         self.post_message(self.CompareWanted([row.path for row in chosen]))
 
     # Going on with runs
+
+    def action_pause(self) -> None:
+        """Pause the run under the cursor, or let it go on."""
+        self._on_row(self._pause)
+
+    def _pause(self, row: RunRow) -> None:
+        status = read_status(RunPaths(row.path))
+        if not status.live:
+            raise NothingToDoError(f"{row.title} is {status.state}: only a run that trains can pause")
+        word = pause_word(status.state)
+        ask(RunPaths(row.path), word)
+        self.asked_to(word, row.title)
+        self._feed.hurry()
 
     def action_resume(self) -> None:
         """Go on with the run under the cursor from its last checkpoint, and open it."""
