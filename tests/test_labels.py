@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,20 @@ def rows(runs_root: Path) -> tuple[RunRow, ...]:
 )
 def test_typed_words_find_runs(rows: tuple[RunRow, ...], text: str, found: str) -> None:
     assert " ".join(row.preset for row in parse_query(text, rows).find(rows)) == found
+
+
+def test_a_whole_value_is_meant_where_some_run_has_it(lab: Laboratory, rows: tuple[RunRow, ...]) -> None:
+    row = rows[0]
+    named = [replace(row, dataset=name, preset=name) for name in ("mnist", "fashion-mnist", "kmnist")]
+
+    def found(text: str) -> list[str]:
+        return [one.dataset for one in parse_query(text, named).find(named)]
+
+    assert found("dataset:mnist") == ["mnist"]
+    assert found("-dataset:MNIST") == ["fashion-mnist", "kmnist"]
+    assert found("dataset:mnis") == ["mnist", "fashion-mnist", "kmnist"]
+    assert found("name:mnist") == ["mnist", "fashion-mnist", "kmnist"]
+    assert found("mnist") == ["mnist", "fashion-mnist", "kmnist"]
 
 
 @pytest.mark.parametrize(

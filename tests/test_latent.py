@@ -91,6 +91,7 @@ def test_a_plane_that_does_not_fit_shows_every_second_picture() -> None:
     assert below(90, 50) == [f"{value:g}" for value in axis]
     assert below(60, 25) == ["0", "2", "4", "6", "8"]
     assert below(40, 16) == ["0", "4", "8"]
+    assert below(54, 16) == ["0", "2", "4", "6", "8"]  # room beside three rows is for more columns
 
 
 def test_a_classifier_is_told_in_words() -> None:

@@ -160,6 +160,11 @@ def test_the_readout_says_what_was_measured_and_where() -> None:
     assert readout(lines, 12.0, 40).plain == "12  ━ train 0.01100  ╍ test 0.01300"
     assert readout(lines, 12.0, 30).plain == "12  ━ 0.01100  ╍ 0.01300"
     assert readout(lines, 12.0, 9).cell_len <= 9
+    long = Mark(12, "e", "learning rate 0.001 → 0.0005", "rate 0.0005")
+    assert readout(lines, 12.0, 52, marks=[long]).plain == "12  ━ train 0.01100  ╍ test 0.01300  e rate 0.0005"
+    both = [long, Mark(12, "e", "noise level 0.1 → 0.3", "level 0.3")]
+    assert readout(lines, 12.0, 52, marks=both).plain == "12  ━ 0.01100  ╍ 0.01300  e rate 0.0005, level 0.3"
+    assert readout(lines, 12.0, 40, marks=both).plain == "12  e rate 0.0005, level 0.3"
     log = lines_of(13, log=True, smoothing="light")
     assert "train 0.01100 ~0.01113  ╍ test 0.01300 ~0.01307" in readout(log, 12.0, 90, log=True).plain
     assert [place_text(x) for x in (12.0, 12.345, 0.125, 9999.5)] == ["12", "12.35", "0.125", "9999.50"]

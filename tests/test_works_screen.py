@@ -32,7 +32,7 @@ from tuiae.studies.work_plan import make_plan
 from tuiae.studies.work_process import find_process, last_words, log_path, start_work, stop_work
 from tuiae.studies.work_state import WorkReader, WorkState
 from tuiae.studies.works import find_work
-from tuiae.ui.render.works import draw_about, draw_claims, planned_line, runs_header, work_line
+from tuiae.ui.render.works import done_words, draw_about, draw_claims, planned_line, runs_header, work_line
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.works import WorksScreen
 from tuiae.ui.widgets.work_panels import WorkView
@@ -119,7 +119,9 @@ def test_a_quick_try_is_known_as_one(runs_root: Path) -> None:
     state = state_of(runs_root)
     found = next(run for run in state.runs if run.row is not None)
     assert found.quick
-    assert state.done == 0
+    assert (state.done, state.tried) == (0, 1)
+    assert done_words(state) == f"0 of {len(state.runs)} trainings done, 1 tried"
+    assert done_words(state) in " ".join(draw_about(state, 34, 40, time.time()).plain.split())
     assert "(quick)" in planned_line(found, 100).plain
 
 

@@ -15,6 +15,8 @@ from tuiae.config import RunConfig
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.runs.symptoms import DIVERGED, Symptoms, read_symptoms
 
+AUTO_PAUSE = "auto-pause"
+"""How the warning begins of a training that paused by itself; the kind of the finding follows."""
 WINDOW = 10  # evaluations at least without progress, until a curve counts as flat
 # Of all evaluations, likewise: of 172 runs 34 were flat for so long, and 3 of them fell by 3 % more later.
 PAUSE = 1 / 3

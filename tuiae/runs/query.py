@@ -37,6 +37,8 @@ FIELDS: dict[str, Ask] = {
 }
 _TEXT = ("name", "state", "dataset", "model", "device", "tag", "note")
 """Where a word without a key is looked for."""
+_FREE = ("name", "id", "note")
+"""Whose values are always looked for in parts."""
 _TERM = re.compile(r'-?(?:[^\s":]+:)?(?:"[^"]*"?|\S+)|\S+')
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": lambda value, bound: value >= bound,
@@ -61,7 +63,11 @@ class Query:
 
 
 def parse_query(text: str, rows: Sequence[RunRow] = ()) -> Query:
-    """Understand what was typed; never fails, so that one can type. `rows` say which words are tags."""
+    """Understand what was typed; never fails, so that one can type.
+
+    `rows` say which words are tags, and which are whole values: `dataset:mnist` is not `fashion-mnist` where some run
+    has the one, and a part of the other where none has.
+    """
     tests, problem = [], ""
     for term in _TERM.findall(text):
         outside = term.startswith("-") and len(term) > 1
@@ -74,7 +80,10 @@ def parse_query(text: str, rows: Sequence[RunRow] = ()) -> Query:
             continue
         if ask is not None and not value.lstrip("<>="):
             continue  # still being typed
-        test = _contains(word.strip('"')) if ask is None else _compares(ask, value)
+        if ask is None:
+            test = _contains(word.strip('"'))
+        else:
+            test = _compares(ask, value, exact=key not in _FREE and _is_value(ask, value, rows))
         tests.append(_not(test) if outside else test)
     return Query(tuple(tests), problem)
 
@@ -119,7 +128,13 @@ def _texts(value: Any) -> tuple[str, ...]:
     return (f"{value:g}" if isinstance(value, float) else str(value).casefold(),)
 
 
-def _compares(ask: Ask, value: str) -> Callable[[RunRow], bool]:
+def _is_value(ask: Ask, value: str, rows: Iterable[RunRow]) -> bool:
+    """Whether some run has just this value."""
+    folded = value.casefold()
+    return any(folded in _texts(ask(row)) for row in rows)
+
+
+def _compares(ask: Ask, value: str, exact: bool = False) -> Callable[[RunRow], bool]:
     sign = next((sign for sign in _OPERATORS if value.startswith(sign)), "")
     rest = value.removeprefix(sign)
     bound, folded, holds = _number(rest), rest.casefold(), _OPERATORS[sign or "="]
@@ -129,7 +144,7 @@ def _compares(ask: Ask, value: str) -> Callable[[RunRow], bool]:
         if isinstance(found, (int, float)) and not isinstance(found, bool):
             return bound is not None and holds(found, bound)
         texts = _texts(found)
-        return folded in texts if sign == "=" else not sign and any(folded in text for text in texts)
+        return folded in texts if exact or sign == "=" else not sign and any(folded in text for text in texts)
 
     return test
 

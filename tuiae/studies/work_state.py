@@ -69,6 +69,11 @@ class WorkState:
     def done(self) -> int:
         return sum(run.done for run in self.runs)
 
+    @property
+    def tried(self) -> int:
+        """How many trainings have only had a short try, to its end."""
+        return sum(run.quick and run.row is not None and run.row.status.state == "finished" for run in self.runs)
+
     def count(self, verdict: str) -> int:
         """How many claims came to a verdict."""
         return sum(claim.verdict == verdict for claim in self.claims)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuiae.runs.diagnosis import Finding, Severity, diagnose
+from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
 from tuiae.runs.reader import RunReader
 from tuiae.runs.writer import RunWriter
 from tuiae.training.report import Mailbox
@@ -22,7 +22,7 @@ class Watch:
         for finding in self._serious():
             if finding.kind not in self._known:
                 self._known.add(finding.kind)
-                text = f"auto-pause, {finding.kind}: {finding}"
+                text = f"{AUTO_PAUSE}, {finding.kind}: {finding}"
                 self._writer.event("warning", epoch=epoch, step=step, text=text)
                 self._mailbox.ask("pause")
 

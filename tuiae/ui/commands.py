@@ -218,7 +218,7 @@ async def _on_panel(app: App[Any], panel: Any, action: str) -> None:
 
 
 async def _on_screen(app: App[Any], mode: str, key: Key) -> None:
-    """Go to a screen and do it there; what is done to a row or the form only when one has seen which: the key is said."""
+    """Go to a screen and do it there; of what is done to a row or the form only say the key: one has to see which."""
     await app.switch_mode(mode)
     screen = app.screen_stack[0]
     assert isinstance(screen, BaseScreen)

@@ -23,6 +23,8 @@ class Mark:
     sign: str
     """One character."""
     text: str
+    short: str = ""
+    """The same in a word or two; empty where there is none shorter."""
 
 
 def legend(curves: Sequence[Curve], width: int | None = None, ascii: bool = False) -> Text:  # noqa: A002
@@ -64,8 +66,8 @@ def readout(
     """`epoch 12 step 720  ━ train 0.01230  ╍ test 0.01310 @10  e learning rate 0.001 → 0.0005`.
 
     A value is the one that was measured there, or with its own place behind an @ the last before it; behind a ~ is
-    what smoothing makes of it. Where the width lacks, the smoothed ones go first, then steps, then words, then names.
-    Faint lines come last.
+    what smoothing makes of it. Where the width lacks, the smoothed ones go first, then steps, then words, then names,
+    then what marks say at length, and then the values: the marks stand nowhere else. Faint lines come last.
     """
     lines = _faint_last(lines)
     words, first = _names(lines)
@@ -84,10 +86,26 @@ def readout(
     ):
         form = Text(end="", no_wrap=True).append(head, "bold")
         forms.append(form.append_text(_entries(lines, names, values, 2, "  ", ascii_only)))
+    if not marks:
+        return _fitting(forms, width)
+    bare = Text(end="", no_wrap=True).append(short, "bold")
+    briefly = [form.copy() for form in (*forms, bare)]
     for form in forms:
-        for mark in marks:
-            form.append("  ").append(mark.sign, f"bold {palette.CAUTION}").append(f" {clean(mark.text)}")
-    return _fitting(forms, width)
+        _add_marks(form, [(mark.sign, mark.text) for mark in marks])
+    for form in briefly:
+        _add_marks(form, [(mark.sign, mark.short or mark.text) for mark in marks])
+    return _fitting([*forms, *briefly], width)
+
+
+def _add_marks(form: Text, marks: Sequence[tuple[str, str]]) -> None:
+    """What happened there; the sign of several of a kind stands once."""
+    last = ""
+    for sign, words in marks:
+        form.append(", " if sign == last else "  ")
+        if sign != last:
+            form.append(sign, f"bold {palette.CAUTION}").append(" ")
+        form.append(clean(words))
+        last = sign
 
 
 def place_text(x: float) -> str:

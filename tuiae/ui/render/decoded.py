@@ -65,10 +65,11 @@ def fit_plane(
     mode: str,
 ) -> Text:
     """`draw_plane` in an area: where not all pictures fit well, every second one or fewer of each row and column, the
-    first and the last among them."""
+    first and the last among them; of columns, which are narrower than rows are high, as many as there is room for."""
     found = centred("too small for images", width, height)
-    for step in (step for step in range(1, len(x)) if (len(x) - 1) % step == 0):
-        some, across, down = images[::step, ::step], x[::step], y[::step]
+    steps = [step for step in range(1, len(x)) if (len(x) - 1) % step == 0]
+    for by_row, by_column in sorted(((row, one) for row in steps for one in steps if one <= row), key=math.prod):
+        some, across, down = images[::by_row, ::by_column], x[::by_column], y[::by_row]
         gutter = max(len(f"{value:.3g}") for value in down) + 2
         for size in cell_sizes(images.shape[-1], images.shape[-2]):
             lines, columns = _height(len(down), size, images.shape[-1]) + 1, len(across) * (size[0] + 1) - 1

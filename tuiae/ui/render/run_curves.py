@@ -62,10 +62,14 @@ def parent_curves(parent: Snapshot, metric: str) -> tuple[Curve, ...]:
     return tuple(replace(curve, label=f"parent {curve.label}", color=palette.GREY, faint=True) for curve in found)
 
 
+def _name(key: str) -> str:
+    return key.rpartition(".")[2].replace("_", " ")
+
+
 def run_marks(snapshot: Snapshot, at: int | None = None) -> tuple[Mark, ...]:
     """What happened to a run on its way, and the epoch `at` of which one looks at the pictures."""
     marks = [
-        Mark(edit.epoch, "e", f"{edit.key.rpartition('.')[2]} {edit.old} → {edit.new}".replace("_", " "))
+        Mark(edit.epoch, "e", f"{_name(edit.key)} {edit.old} → {edit.new}", f"{_name(edit.key).split()[-1]} {edit.new}")
         for edit in snapshot.edits
     ]
     if snapshot.parent is not None:

@@ -9,6 +9,8 @@ import numpy as np
 from rich.cells import cell_len
 from rich.text import Text
 
+from tuiae.config import TrainingSection
+from tuiae.runs.diagnosis import AUTO_PAUSE
 from tuiae.runs.layout import GONE
 from tuiae.runs.snapshot import Note, Snapshot, Status
 from tuiae.ui.render import palette
@@ -27,6 +29,14 @@ SIGNS = {
 }
 BAR = 10  # cells
 LEAST_WHAT, LEAST_NAME = 24, 8  # cells of preset and dataset before the bar goes, and of the preset in any case
+EDITED = {
+    "training.learning_rate": "rate",
+    "noise.level": "noise",
+    "training.beta": "beta",
+    "model.dropout": "dropout",
+}
+"""What the status panel calls a key once it was edited."""
+PLACE = 20  # cells of a value in the status panel
 LEAST_ID = 16  # cells of a run's id: `20261120-224105…`
 
 
@@ -80,14 +90,30 @@ def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
 
 def status_facts(snapshot: Snapshot) -> list[Fact]:
     """What the status panel says of a run, the most important first."""
-    status = snapshot.status
+    status, edited = snapshot.status, _edited_facts(snapshot)
     return [
-        ("epoch", f"{status.epoch}/{status.epochs or '?'}, step {count(status.step)}", ""),
+        *_place(status),
         ("speed", _speed(status), ""),
         ("time", _time(status), ""),
+        *edited,
         ("device", clean(status.device) or "–", ""),
         ("memory", f"{count(round(status.memory))} MB" if status.memory else "–", ""),
-        *_config_facts(snapshot),
+        *(fact for fact in _config_facts(snapshot) if fact[0] not in {label for label, _, _ in edited}),
+    ]
+
+
+def _place(status: Status) -> list[Fact]:
+    """Epoch and step, on one line where they fit."""
+    epoch, step = f"{status.epoch}/{status.epochs or '?'}", count(status.step)
+    together = f"{epoch}, step {step}"
+    return [("epoch", together, "")] if len(together) <= PLACE else [("epoch", epoch, ""), ("step", step, "")]
+
+
+def _edited_facts(snapshot: Snapshot) -> list[Fact]:
+    """What was edited and is in force, with the step since which it is; the epochs stand with the epoch."""
+    last = {edit.key: edit for edit in snapshot.edits if edit.step <= snapshot.status.step}
+    return [
+        (EDITED[key], f"{edit.new:g} since step {count(edit.step)}", "") for key, edit in last.items() if key in EDITED
     ]
 
 
@@ -100,6 +126,7 @@ def _config_facts(snapshot: Snapshot) -> list[Fact]:
     facts = [
         ("best", _best(snapshot), ""),
         ("model", f"{model.family}, code {model.latent}", ""),
+        *([("beta", _beta(training), "")] if model.is_variational else []),
         ("dropout", f"{model.dropout:g}{', output too' if model.output_dropout else ''}", ""),
         ("noise", noise.kind if noise.kind == "none" else f"{noise.kind} {noise.level:g}", ""),
         ("loss", "cross-entropy" if config.is_classifier else training.loss, ""),
@@ -116,6 +143,11 @@ def _best(snapshot: Snapshot) -> str:
         return "–"
     index = int(np.nanargmin(series.values))
     return f"{number(float(series.values[index]))}, epoch {series.epochs[index]:g}"
+
+
+def _beta(training: TrainingSection) -> str:
+    """The weight of the KL term, and how it comes to that."""
+    return f"{training.beta:g}" + (f", rising for {training.beta_warmup}" if training.beta_warmup else "")
 
 
 def _speed(status: Status) -> str:
@@ -138,6 +170,18 @@ def added(before: tuple[Any, ...], after: tuple[Any, ...]) -> tuple[Any, ...]:
         if before[start:] == after[: len(before) - start]:
             return after[len(before) - start :]
     return after
+
+
+def own_pause(snapshot: Snapshot) -> str:
+    """The finding for which a paused run paused by itself, such as `overfitting`; empty when it did not."""
+    if snapshot.status.state != "paused":
+        return ""
+    for note in reversed(snapshot.notes):
+        if note.kind == "start" or (note.kind == "command" and note.text.startswith("resumed")):
+            break
+        if note.kind == "warning" and note.text.startswith(AUTO_PAUSE):
+            return note.text.removeprefix(f"{AUTO_PAUSE}, ").partition(":")[0]
+    return ""
 
 
 def ending(snapshot: Snapshot) -> str:

@@ -67,7 +67,7 @@ def _progress(state: WorkState, width: int, now: float) -> list[Text]:
     total = len(state.runs)
     filled = round(min(1.0, state.done / total) * min(width, 30)) if total else 0
     bar = Text().append("━" * filled, palette.SKY).append("━" * (min(width, 30) - filled), "dim")
-    lines = [Text(f"{state.done} of {total} trainings done"), bar]
+    lines = [*(Text(line) for line in wrap(done_words(state), width)), bar]
     process = state.process
     if state.running and process is not None:
         what = "a quick try" if process.quick else "the whole work"
@@ -77,6 +77,12 @@ def _progress(state: WorkState, width: int, now: float) -> list[Text]:
     if state.last_words:
         lines += [Text(line, "dim") for line in wrap(clean(state.last_words), width)[:3]]
     return lines
+
+
+def done_words(state: WorkState) -> str:
+    """`3 of 14 trainings done`, and how many of the others had a quick try, which counts for nothing."""
+    words = f"{state.done} of {len(state.runs)} trainings done"
+    return f"{words}, {state.tried} tried" if state.tried else words
 
 
 def _lacking(lacking: MissingSet, width: int) -> list[Text]:

@@ -35,7 +35,7 @@ class ActingScreen(RunScreen):
 
         def change(changes: dict[str, Any] | None) -> None:
             if changes and self.attempt(self.session.edit, changes):
-                self.message.hint("asked; the change shows as a mark on the curves", "good")
+                self.message.hint("asked: it counts from the next step on", "good")
 
         self.app.push_screen(EditDialog(snapshot.current_config, snapshot.status.epoch), change)
 

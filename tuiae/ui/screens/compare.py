@@ -37,6 +37,9 @@ class CompareScreen(BaseScreen):
         self._metric = "loss"
         self.comparison: Comparison | None = None
 
+    def on_mount(self) -> None:
+        self.message.long = True  # it names the groups of runs that letters stand for
+
     def compose_body(self) -> ComposeResult:
         with Vertical(id="body"):
             yield CompareView(id="compare")

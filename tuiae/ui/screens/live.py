@@ -13,13 +13,14 @@ from textual.widgets import Button
 from tuiae.errors import TuiaeError
 from tuiae.preset_files import check_preset_name
 from tuiae.runs.diagnosis import Finding, diagnose
+from tuiae.runs.edits import EDITABLE, Edit
 from tuiae.runs.layout import LIVE_STATES, RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.draft import Draft, offered_datasets
 from tuiae.ui.keys import LIVE
 from tuiae.ui.launcher import PreflightDone, WorkerWarm
 from tuiae.ui.render.preflight import cost_line
-from tuiae.ui.render.status import ending, state_text, status_facts
+from tuiae.ui.render.status import ending, own_pause, state_text, status_facts
 from tuiae.ui.render.text import clean
 from tuiae.ui.screens.acting import ActingScreen
 from tuiae.ui.screens.ask import LineDialog, complaining
@@ -52,6 +53,9 @@ class LiveScreen(WatchingScreen, ActingScreen):
         self._state = ""
         self._last: tuple[Snapshot, Sample | None] | None = None
         self._tried = 0.0
+        self._edits: tuple[Edit, ...] | None = None
+        """Of the open run as they were last seen; None before its first snapshot."""
+        self._paused_for = ""
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
@@ -202,8 +206,8 @@ class LiveScreen(WatchingScreen, ActingScreen):
     # The open run
 
     def run_opened(self) -> None:
-        self._state = ""
-        self._last = None
+        self._state = self._paused_for = ""
+        self._last = self._edits = None
         self._form.recheck()
         self._view.clear()
         self._say(())
@@ -213,7 +217,8 @@ class LiveScreen(WatchingScreen, ActingScreen):
             return  # back from a dialog or another screen: every panel still shows it
         self._last = (snapshot, sample)
         status = self.query_one("#status", FactsPanel)
-        status.set_title(f"status · {state_text(snapshot.status.state).plain}")
+        cause = own_pause(snapshot)
+        status.set_title(f"status · {state_text(snapshot.status.state).plain}{' by itself' if cause else ''}")
         status.show(status_facts(snapshot))
         self._say(diagnose(snapshot, sample))
         self._view.show(snapshot, sample)
@@ -221,10 +226,22 @@ class LiveScreen(WatchingScreen, ActingScreen):
         self._form.offer_encoder(snapshot.id if snapshot.checkpoints else "")
         if self._state != snapshot.status.state:
             self._state_changed(snapshot)
+        self._tell_news(snapshot, cause)
 
     def _say(self, findings: Sequence[Finding]) -> None:
         for line in self.query(FindingLine):
             line.show(findings)
+
+    def _tell_news(self, snapshot: Snapshot, cause: str) -> None:
+        """A pause that nobody asked for, and an edit that has come into force."""
+        if cause and cause != self._paused_for:
+            self.message.insist(f"it paused by itself: {cause} · p goes on, e changes it, x saves and stops", "caution")
+        self._paused_for = cause
+        edits = self._edits
+        self._edits = snapshot.edits
+        if edits is not None and len(snapshot.edits) > len(edits) and snapshot.status.live:
+            words = ", ".join(f"{EDITABLE[edit.key].label} is {edit.new:g}" for edit in snapshot.edits[len(edits) :])
+            self.message.hint(f"{words} from step {snapshot.edits[-1].step:,} on", "good")
 
     def _state_changed(self, snapshot: Snapshot) -> None:
         before, self._state = self._state, snapshot.status.state
@@ -232,7 +249,11 @@ class LiveScreen(WatchingScreen, ActingScreen):
             self.message.complain(problem)
         elif snapshot.status.state == "stopped":
             self.message.insist("R goes on with this run from where it stopped, r starts a new one", "caution")
-        if snapshot.status.live and before and before not in LIVE_STATES:
+        if before and (before in LIVE_STATES) != snapshot.status.live:
+            if snapshot.status.live:
+                self.message.forget_trouble()
+            self._form.recheck()  # which says what can be done now, in place of what was said of the run before
+        if before == "paused" and self._paused_for:
             self.message.forget_trouble()
             self._form.recheck()
 

@@ -13,6 +13,8 @@ class MessageLine(Static):
 
     def __init__(self) -> None:
         super().__init__(id="message")
+        self.long = False
+        """Whether all that is said may take several lines, and not only what is bad."""
         self._trouble = False
         self._said = ("", "")
 
@@ -21,9 +23,8 @@ class MessageLine(Static):
         if (text, kind) == self._said:
             return
         self._said = (text, kind)
-        self.set_classes(f"-{kind}")
-        # Only what is bad may take a second line.
-        self.update(Content(clean(text)), layout=kind == "bad")
+        self.set_classes(f"-{kind} -long" if self.long else f"-{kind}")
+        self.update(Content(clean(text)), layout=self.long or kind == "bad")
 
     def hint(self, text: str, kind: str) -> None:
         """Say something, unless there is trouble to read."""

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from tuiae.studies.work_state import WorkState
-from tuiae.ui.render.works import draw_about, draw_claims, planned_line, runs_header, work_line
+from tuiae.ui.render.works import done_words, draw_about, draw_claims, planned_line, runs_header, work_line
 from tuiae.ui.widgets.line_table import LineTable
 from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.tables import TablePanel
@@ -89,5 +89,5 @@ class WorkView(Views):
         claims.border_title = f"claims · {len(state.claims)}" if state else "claims"
         claims.show(lambda width: draw_claims(state, width))
         table, runs = self.trainings, state.runs if state else ()
-        table.border_title = f"trainings · {state.done} of {len(runs)} done" if state else "trainings"
+        table.border_title = done_words(state) if state else "trainings"
         table.show([run.label for run in runs], lambda row, width: planned_line(runs[row], width), runs_header)

@@ -1,0 +1,135 @@
+"""What the dashboard says of a run on its way: edits in force, a pause of its own, what the curves say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conftest import Laboratory
+from dashboard import AUTOENCODER, Script, open_desk, script
+
+from tuiae.runs.diagnosis import AUTO_PAUSE, diagnose
+from tuiae.runs.edits import describe_edit
+from tuiae.runs.reader import RunReader
+from tuiae.runs.snapshot import Snapshot
+from tuiae.ui.render.run_curves import run_marks
+from tuiae.ui.render.status import own_pause, status_facts
+
+VARIATIONAL = {
+    **AUTOENCODER,
+    "name": "variational",
+    "model": {"family": "vae", "hidden": [16], "latent": 2},
+    "training": {**AUTOENCODER["training"], "beta": 2.0},
+}
+PLACE = 21  # cells beside a label of the status panel
+
+
+def seen(played: Script) -> Snapshot:
+    return RunReader(played.run.root).read_all()
+
+
+def facts(played: Script) -> dict[str, str]:
+    return {label: value for label, value, _ in status_facts(seen(played))}
+
+
+def edit(played: Script, key: str, old: float, new: float, step: int) -> None:
+    played.writer.event("command", **describe_edit(key, old, new, step, step / 4, "me@here"))
+
+
+def overfit(played: Script) -> None:
+    """Test losses that rise from their best while those of training images fall."""
+    played.begin()
+    for epoch in range(1, 11):
+        rises = 0.1 + 0.02 * abs(epoch - 3)
+        for split, loss in (("train", 0.2 / epoch), ("train-eval", 0.2 / epoch), ("test", rises)):
+            played.writer.event("metric", split=split, step=4 * epoch, epoch=epoch, values={"loss": loss})
+    played.writer.status(now=True, state="running", epoch=10, epochs=50, step=40, steps_per_epoch=4)
+
+
+@pytest.fixture
+def variational(lab: Laboratory) -> Any:
+    played = script(lab.runs, VARIATIONAL)
+    played.play(3)
+    yield played
+    played.writer.close("finished")
+
+
+def test_beta_stands_in_the_status_also_after_an_edit(variational: Script) -> None:
+    assert facts(variational)["beta"] == "2"
+    edit(variational, "training.beta", 2.0, 0.5, 8)
+    edit(variational, "training.learning_rate", 0.001, 0.0005, 8)
+    edit(variational, "training.learning_rate", 0.0005, 0.0001, 400)
+    found = facts(variational)
+    assert found["beta"] == "0.5 since step 8"
+    assert found["rate"] == "0.0005 since step 8"  # the one of step 400 is still to come into force
+    assert [label for label, _, _ in status_facts(seen(variational))].count("beta") == 1
+    assert list(found).index("beta") < list(found).index("device")
+
+
+def test_epoch_and_step_of_long_trainings_are_whole(variational: Script) -> None:
+    assert facts(variational)["epoch"] == "3/6, step 12"
+    variational.writer.status(now=True, epoch=450, epochs=1500, step=45_000)
+    found = facts(variational)
+    assert (found["epoch"], found["step"]) == ("450/1500", "45,000")
+    assert all(len(value) <= PLACE for label, value in found.items() if label != "host")
+
+
+def test_marks_of_edits_have_a_short_form(variational: Script) -> None:
+    edit(variational, "training.learning_rate", 0.001, 0.0005, 8)
+    edit(variational, "noise.level", 0.3, 0.1, 8)
+    marks = run_marks(seen(variational))
+    assert [mark.text for mark in marks] == ["learning rate 0.001 → 0.0005", "level 0.3 → 0.1"]
+    assert [mark.short for mark in marks] == ["rate 0.0005", "level 0.1"]
+
+
+async def test_an_edit_is_told_when_it_counts_and_forgotten_when_the_run_is_over(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(2)
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: desk.state == "running")
+        await desk.press("e")
+        await desk.shows("change the training")
+        await desk.press(*"0.0003", "enter")
+        await desk.until(lambda: "asked: it counts from the next step on" in desk.message)
+        edit(played, "training.learning_rate", 0.001, 0.0003, 8)
+        await desk.until(lambda: "learning rate is 0.0003 from step 8 on" in desk.message)
+        played.writer.close("finished")
+        await desk.until(lambda: "r starts" in desk.message)
+
+
+def test_a_pause_is_its_own_until_somebody_lets_it_go_on(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(2)
+    played.writer.status(now=True, state="paused")
+    assert own_pause(seen(played)) == ""
+    played.writer.event("warning", epoch=2, step=8, text=f"{AUTO_PAUSE}, overfitting: test loss has risen: stop")
+    played.writer.event("command", text="paused at step 8")
+    assert own_pause(seen(played)) == "overfitting"
+    played.writer.event("command", text="resumed at step 8")
+    assert own_pause(seen(played)) == ""
+    played.writer.close("finished")
+
+
+async def test_a_run_that_paused_by_itself_says_so(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(2)
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: desk.state == "running")
+        played.writer.event("warning", epoch=2, step=8, text=f"{AUTO_PAUSE}, divergence: it has risen: lower it")
+        played.writer.status(now=True, state="paused")
+        await desk.until(lambda: "it paused by itself: divergence · p goes on" in desk.message)
+        await desk.shows("paused by itself ─")
+        played.writer.event("command", text="resumed at step 8")
+        played.writer.status(now=True, state="running")
+        await desk.until(lambda: desk.state == "running" and "by itself" not in desk.screen)
+    played.writer.close("finished")
+
+
+async def test_a_small_screen_shows_what_to_try_next(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    overfit(played)
+    (finding, *_) = diagnose(seen(played))
+    async with open_desk(played.run, (80, 24)) as desk:
+        await desk.until(lambda: finding.kind == "overfitting" and desk.app.live.query_one("#finding-line").region)
+        await desk.until(lambda: str(finding) in " ".join(desk.screen.split()))
+    played.writer.close("finished")
