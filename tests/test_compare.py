@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Laboratory
-from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, SIZES, Desk, Script, open_desk, script
-from test_dashboard_snapshots import Snap, colours, fixed, snapshot  # noqa: F401 - colours is a fixture
+from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Desk, Script, open_desk, script
+from test_dashboard_snapshots import Snap, colours, each_look, fixed, snapshot  # noqa: F401 - colours is a fixture
 from test_imports import loaded
 
 from tests.terminal import Terminal
@@ -25,6 +25,7 @@ from tuiae.ui.render.compare import compare_curves, seeds_table, settings_table,
 from tuiae.ui.render.compare_images import shared_grid
 from tuiae.ui.screens.compare import CompareScreen
 from tuiae.ui.screens.runs import RunsScreen
+from tuiae.ui.terminal.mode import TerminalMode
 
 ESCAPE = "\x1b"
 
@@ -533,16 +534,18 @@ async def test_runs_that_go_or_are_hostile_do_no_harm(lab: Laboratory) -> None:
         await desk.shows("3 selected")
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
-def test_the_compare_screen(lab: Laboratory, study: list[Script], snap_compare: Snap, size: tuple[int, int]) -> None:
+@each_look
+def test_the_compare_screen(
+    lab: Laboratory, study: list[Script], snap_compare: Snap, size: tuple[int, int], ascii_only: bool
+) -> None:
     for played in study:
         fixed(played.run)
 
     async def act(desk: Desk) -> None:
         await desk.press("1")
-        await desk.shows("runs · 6")
+        await desk.until(lambda: len(desk.table.keys) == 6)
         await desk.press(*["space"] * 5, "c")
         await desk.until(lambda: getattr(desk.app.screen, "comparison", None))
         await desk.shows("5 runs")
 
-    assert snapshot(snap_compare, size, act)
+    assert snapshot(snap_compare, size, act, mode=TerminalMode(ascii=ascii_only))

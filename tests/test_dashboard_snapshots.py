@@ -10,22 +10,32 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import numpy as np
 import pytest
 from conftest import Laboratory
 from dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, keep_cold, script
+from shown import show_bench, show_codes
+from test_works_screen import POLITANO, claim, trained
 from textual.pilot import Pilot
 
-from tuiae.explore import answers
 from tuiae.files import read_json, replace_json
 from tuiae.runs.layout import RunPaths
+from tuiae.studies.verdict_file import Verdicts, write_verdicts
+from tuiae.studies.work_plan import make_plan
+from tuiae.studies.works import find_work
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.terminal.mode import TerminalMode
+from tuiae.ui.widgets.bench_view import BenchView
 from tuiae.ui.widgets.latent_view import LatentView
+from tuiae.ui.widgets.work_panels import WorkView
 
 Snap = Callable[..., bool]
 NOON = time.mktime((2026, 11, 20, 12, 0, 0, 0, 0, -1))  # local time, as the log shows it
 HOURS = 3600.0
+LOOKS = [*((size, False) for size in SIZES), ((120, 40), True)]
+"""Sizes of a screen, and whether it is drawn without any character above 127."""
+each_look = pytest.mark.parametrize(
+    ("size", "ascii_only"), LOOKS, ids=["ascii" if only else str(size[0]) for size, only in LOOKS]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +80,7 @@ def snapshot(
         await desk.ready()
         await act(desk)
         await pilot.pause()
+        assert mode is None or not mode.ascii or desk.screen.isascii()
 
     return snap_compare(app, terminal_size=size, run_before=before)
 
@@ -116,25 +127,58 @@ def test_ascii_alone(lab: Laboratory, snap_compare: Snap, size: tuple[int, int])
     assert snapshot(snap_compare, size, act, played.run, TerminalMode(ascii=True))
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
-def test_the_bench_before_there_are_weights(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
+def test_the_bench_before_there_are_weights(lab: Laboratory, snap_compare: Snap) -> None:
     played = live(lab, AUTOENCODER, "20261120-115900-denoise-a3f9", epochs=4)
 
     async def act(desk: Desk) -> None:
         await desk.press("4")
         await desk.shows("no checkpoint yet", "canvas")
 
-    assert snapshot(snap_compare, size, act)
+    assert snapshot(snap_compare, (120, 40), act)
     played.writer.close("finished")
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
-def test_the_works_before_anything_is_reproduced(snap_compare: Snap, size: tuple[int, int]) -> None:
+@each_look
+def test_the_bench(lab: Laboratory, snap_compare: Snap, size: tuple[int, int], ascii_only: bool) -> None:
+    played = live(lab, AUTOENCODER, "20261120-115900-denoise-a3f9", epochs=4)
+
+    async def act(desk: Desk) -> None:
+        await desk.press("4")
+        await desk.shows("no checkpoint yet")
+        show_bench(desk.app.screen.query_one(BenchView))
+        await desk.shows("test image 7")
+
+    assert snapshot(snap_compare, size, act, mode=TerminalMode(ascii=ascii_only))
+    played.writer.close("finished")
+
+
+def test_the_works_before_anything_is_reproduced(snap_compare: Snap) -> None:
     async def act(desk: Desk) -> None:
         await desk.press("6")
         await desk.shows("pacheco-2023", "its time is not known yet")
 
-    assert snapshot(snap_compare, size, act)
+    assert snapshot(snap_compare, (120, 40), act)
+
+
+@each_look
+def test_the_works(lab: Laboratory, snap_compare: Snap, size: tuple[int, int], ascii_only: bool) -> None:
+    plan = make_plan(find_work(POLITANO))
+    for job, state in zip(plan.jobs, ("finished", "finished", "stopped"), strict=False):
+        trained(lab.runs, job, plan.tag, 0 if state == "finished" else 3, state)
+    names = [claim.id for claim in plan.work.claim]
+    verdicts = ["reproduced", "only with a change", "not reproduced"]
+    judged = tuple(claim(verdict, name) for verdict, name in zip(verdicts, names, strict=False))
+    write_verdicts(lab.runs, Verdicts(POLITANO, False, time.time() - 2.5 * HOURS, 2, judged))
+
+    async def act(desk: Desk) -> None:
+        await desk.press("6")
+        await desk.shows("pacheco-2023")
+        view = desk.app.screen.query_one(WorkView)
+        view.works.move_to(view.works.keys.index(POLITANO))
+        await desk.until(lambda: view.chosen is not None and view.chosen.verdicts is not None)
+        await desk.shows("only with a change" if size[0] > 100 else POLITANO)
+
+    assert snapshot(snap_compare, size, act, mode=TerminalMode(ascii=ascii_only))
 
 
 def test_a_form_that_cannot_start(snap_compare: Snap) -> None:
@@ -145,8 +189,8 @@ def test_a_form_that_cannot_start(snap_compare: Snap) -> None:
     assert snapshot(snap_compare, (80, 24), act)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
-def test_the_list_of_runs(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
+@each_look
+def test_the_list_of_runs(lab: Laboratory, snap_compare: Snap, size: tuple[int, int], ascii_only: bool) -> None:
     failure = {"cause": "the loss is no longer a number", "hint": ""}
     ends = [("finished", AUTOENCODER, 6, None), ("stopped", CLASSIFIER, 3, None), ("failed", AUTOENCODER, 2, failure)]
     for index, (state, document, epochs, error) in enumerate(ends):
@@ -160,9 +204,9 @@ def test_the_list_of_runs(lab: Laboratory, snap_compare: Snap, size: tuple[int, 
 
     async def act(desk: Desk) -> None:
         await desk.press("1")
-        await desk.shows("runs · 3 ", "failed")
+        await desk.shows("failed", "stopped", "finished")
 
-    assert snapshot(snap_compare, size, act)
+    assert snapshot(snap_compare, size, act, mode=TerminalMode(ascii=ascii_only))
 
 
 def test_the_keys(snap_compare: Snap) -> None:
@@ -173,8 +217,8 @@ def test_the_keys(snap_compare: Snap) -> None:
     assert snapshot(snap_compare, (80, 24), act)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
-def test_the_codes(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
+@each_look
+def test_the_codes(lab: Laboratory, snap_compare: Snap, size: tuple[int, int], ascii_only: bool) -> None:
     played = live(lab, AUTOENCODER, "20261120-115900-denoise-a3f9", epochs=4)
 
     async def act(desk: Desk) -> None:
@@ -183,23 +227,5 @@ def test_the_codes(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -
         show_codes(desk.app.screen.query_one(LatentView))
         await desk.press("right", "b", "shift+right", "shift+up", "b")
 
-    assert snapshot(snap_compare, size, act)
+    assert snapshot(snap_compare, size, act, mode=TerminalMode(ascii=ascii_only))
     played.writer.close("finished")
-
-
-def show_codes(view: LatentView) -> None:
-    """What an explorer would answer, in numbers that are the same on every machine."""
-    step = "step-000120"
-    opened = answers.Opened(step, "", 120, 4.0, "vae", (1, 8, 8), ("ankle boot", "bag", "coat"), 2, True, True, 90)
-    turn = np.arange(90) * 2.4
-    points = (
-        np.column_stack([np.cos(turn), np.sin(turn)]) * np.sqrt(np.arange(90))[:, None] + np.arange(90)[:, None] % 3
-    )
-    labels, indices = np.arange(90) % 3, np.arange(5)
-    view.show_codes(answers.Codes(step, "code", ("code 0", "code 1"), points, labels, np.arange(90)), opened)
-    shade = (np.indices((8, 8)).sum(0) * 18).astype(np.uint8)
-    images = np.stack([np.roll(shade, 2 * place, axis=1)[None] for place in range(5)])
-    distances = np.linspace(0.1, 0.5, 5, dtype=np.float32)
-    found = (indices, labels[:5], images, distances)
-    view.show_place(answers.Place(step, 0.5, -0.25, images[0], "the code itself", -1, 0.0, *found))
-    view.show_more(answers.Strip(step, images, 2.5))

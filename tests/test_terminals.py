@@ -24,15 +24,17 @@ from textual.strip import Strip
 from tests.terminal import ESCAPE, Terminal
 from tests.terminal_screen import Screen
 from tuiae.errors import ConfigError
+from tuiae.export.findings import MARKS
 from tuiae.runs.layout import RunPaths
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.render import palette
-from tuiae.ui.render.ascii import to_ascii
+from tuiae.ui.render.ascii import UNKNOWN, to_ascii
 from tuiae.ui.render.curve_legend import legend
 from tuiae.ui.render.curve_lines import train_and_test
 from tuiae.ui.render.curves import draw_curves
 from tuiae.ui.render.decoded import draw_large, fit_gallery, fit_plane
 from tuiae.ui.render.grid import image_grid
+from tuiae.ui.render.run_list import MARK, NOTED, PIN
 from tuiae.ui.render.sheet import sheets_of
 from tuiae.ui.render.strip import draw_strip
 from tuiae.ui.settings import load_settings, settings_file
@@ -79,6 +81,8 @@ def test_what_one_reads_stays_readable() -> None:
 def test_markers_and_shades_stay_apart_in_ascii() -> None:
     markers = [to_ascii(marker) for marker in ("◆", *palette.MARKERS[1:])]
     assert len(set(markers)) >= len(markers) - 1
+    assert len({to_ascii(sign) for sign in MARKS.values()} - {UNKNOWN}) == len(MARKS)
+    assert UNKNOWN not in to_ascii(f"{MARK}{PIN}{NOTED}")
     assert len({to_ascii(shade) for shade in palette.SHADES}) == len(palette.SHADES) - 1
 
 
