@@ -21,7 +21,7 @@ from tuiae.studies.compare import Comparison, cautions, lines, rankable, spread
 from tuiae.studies.compare_reader import CompareReader
 from tuiae.studies.labels import letters
 from tuiae.studies.shared_images import shared_images
-from tuiae.ui.render.compare import compare_curves, seeds_table, settings_table, values_table
+from tuiae.ui.render.compare import compare_curves, group_key, seeds_table, settings_table, values_table
 from tuiae.ui.render.compare_images import shared_grid
 from tuiae.ui.screens.compare import CompareScreen
 from tuiae.ui.screens.runs import RunsScreen
@@ -532,6 +532,20 @@ async def test_runs_that_go_or_are_hostile_do_no_harm(lab: Laboratory) -> None:
             assert all(character.isprintable() or character == "\n" for character in desk.screen)
         await desk.press("1")
         await desk.shows("3 selected")
+
+
+async def test_every_group_is_named_on_a_narrow_screen(lab: Laboratory) -> None:
+    for number in (1, 2, 3, 4):
+        changes = {"training__learning_rate": 0.001 * number, "training__batch_size": 8 * number}
+        end(lab.runs, number, [0.4, 0.3], settings(model__latent=4 * number, **changes))
+    async with open_desk(size=(80, 24)) as desk:
+        await desk.press("1")
+        await desk.until(lambda: len(desk.table.keys) == 4)
+        await desk.press("a", "c")
+        comparison = await desk.until(lambda: getattr(desk.app.screen, "comparison", None))
+        names = group_key(comparison)
+        assert len(names) > 78
+        await desk.until(lambda: names in " ".join(desk.screen.split()))
 
 
 @each_look
