@@ -292,7 +292,10 @@ def test_a_run_without_a_checkpoint_or_a_config_cannot_be_forked(lab: Laboratory
     assert "has no checkpoint yet" in lab("fork", fresh.id, check=2).stderr
     replace_json(fresh.status, {**read_json(fresh.status), "state": "failed"})
     told = lab("fork", fresh.id, check=2).stderr
-    assert f"none was written, or its weights were deleted\n  try: train it from the first step: tuiae resume {fresh.id}" in told
+    assert (
+        f"none was written, or its weights were deleted\n  try: train it from the first step: tuiae resume {fresh.id}"
+        in told
+    )
     run = lab.copy(parent)
     run.config.write_text("[")
     assert "not a config of this version" in lab("fork", run.id, "--from", "30", check=2).stderr

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuiae.errors import UnknownRunError
+
 SCHEMA = 1
 LIVE_STATES = ("starting", "running", "paused")
 GONE = "gone"

@@ -67,4 +67,3 @@ class CostDialog(Dialog[str]):
     @on(Button.Pressed)
     def _start(self, event: Button.Pressed) -> None:
         self.dismiss("start")
-from textual.widgets import Button, Label
