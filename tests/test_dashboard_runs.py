@@ -138,7 +138,7 @@ async def test_the_list_opens_a_run_by_key_and_by_mouse(lab: Laboratory) -> None
         await desk.press("1")
         await desk.shows("runs · 4", "⏎ Open")
         assert list(desk.table.keys) == names[::-1]
-        for words in ("✓ finished", "glyphs", "dense", "1/6", "0.2400", "76.00%"):
+        for words in ("✓ finished", "glyphs", "1/6", "0.2400", "76.00%", "cpu"):
             assert words in desk.lines()[0]
         await desk.press("down", "down", "enter")
         await desk.until(lambda: isinstance(desk.app.screen, LiveScreen))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -263,10 +265,14 @@ async def test_a_wide_code_has_several_planes_and_a_classifier_decodes_nothing(
 async def test_keys_pressed_while_it_loads_are_kept_or_answered(vae: RunPaths) -> None:
     async with open_desk(vae) as desk:
         await desk.until(lambda: desk.app.session.snapshot)
-        await desk.press("3", "a")
+        desk.app.action_show("latent")
+        await desk.until(lambda: desk.app.session.explorer.pid)
+        os.kill(desk.app.session.explorer.pid, signal.SIGSTOP)  # while it imports torch
+        await desk.press("a")
         await desk.shows("still loading the weights: press it again")
         await desk.press("n")
         await desk.shows("still loading the weights: it comes")
+        os.kill(desk.app.session.explorer.pid, signal.SIGCONT)
         await desk.shows("drawn from the prior", "seed 1", "epoch 3")
 
 
