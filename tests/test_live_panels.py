@@ -340,7 +340,7 @@ async def test_edits_are_marked_and_a_parent_lies_behind_its_fork(played: Script
         await desk.until(lambda: "┊" in desk.panel("loss"))
         desk.app.live.query_one("#loss", CurvesPanel).focus()
         await desk.press("left", "left", "left", "left")
-        await desk.until(lambda: "e learning" in desk.panel("loss"))
+        await desk.until(lambda: "e rate 0.0005" in desk.panel("loss"))
         await desk.press("z")
         await desk.shows("e learning rate 0.001 → 0.0005")
         await desk.press("z")

@@ -263,14 +263,14 @@ async def test_a_work_its_claims_and_its_trainings(lab: Laboratory) -> None:
         await desk.shows("andruskiewitsch-2020", "tp5-2022", "not judged yet", "its time is not known yet")
         await desk.press("down", "down", "down")
         await desk.until(lambda: view.works.under == POLITANO)
-        await desk.shows("1 of 12 done", "only with Adam", "judged 2 h ago", "h64 seed=0", "✓ finished")
+        await desk.shows("1 of 12 trainings done", "only with Adam", "judged 2 h ago", "h64 seed=0", "✓ finished")
         await desk.press("enter", "down", "enter")
         await desk.shows("has not run yet")
         await desk.press("up", "enter")
         await desk.until(lambda: isinstance(desk.app.screen, LiveScreen) and desk.app.session.path == run.root)
         trained(lab.runs, plan.jobs[1], plan.tag)
         await desk.press("6")
-        await desk.shows("2 of 12 done")
+        await desk.shows("2 of 12 trainings done")
 
 
 async def test_running_asks_how_and_stopping_says_when_nothing_runs(lab: Laboratory) -> None:

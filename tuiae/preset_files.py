@@ -107,7 +107,7 @@ def find_preset(text: str) -> Path:
     name = text.removeprefix("./").removeprefix("presets/").removesuffix(".toml")
     if name in presets:
         return presets[name]
-    if path.is_dir():
+    if text and os.path.isdir(path):  # Path.is_dir fails over a name of 5,000 letters
         raise ConfigError(f"{text} is a directory, and no preset", "give a TOML file, such as the config.toml of a run")
     kind = "file" if text.endswith(".toml") or text.startswith((".", "~", os.sep)) else "preset"
     hint = "`tuiae presets` lists them" if kind == "preset" else "`tuiae presets` lists what has a name"
