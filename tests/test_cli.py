@@ -307,6 +307,7 @@ def test_fashion_mnist_carried_to_a_machine_without_network_trains(lab: Laborato
     assert "fashion-mnist" in lab("show", "last").stdout
 
 
+@pytest.mark.thorough
 def test_a_terminal_gets_a_bar_and_plain_or_dumb_does_not(lab: Laboratory) -> None:
     def errors_on_a_terminal(*arguments: str, term: str = "xterm-256color") -> str:
         master, slave = os.openpty()
@@ -337,6 +338,7 @@ def test_version_is_printed(lab: Laboratory) -> None:
     assert re.fullmatch(r"tuiae \d+\.\d+\.\S+\n", lab("--version").stdout)
 
 
+@pytest.mark.thorough
 def test_two_runs_at_once_keep_apart(lab: Laboratory, workers: list[subprocess.Popen[Any]]) -> None:
     started = [lab.start("run", lab.preset(), "--epochs", "2", "--seed", seed, "--json") for seed in ("1", "2")]
     workers.extend(started)

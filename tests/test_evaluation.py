@@ -232,6 +232,7 @@ def test_the_quality_of_images_is_that_of_the_evaluation(which: str, request: py
 # The command
 
 
+@pytest.mark.thorough
 def test_eval_tells_the_quality_of_test_images(shared_lab: Laboratory, finished: RunPaths) -> None:
     document = shared_lab("eval", finished.id, "--device", "cpu", "--json", "--baseline", "--probe").document
     metrics = document["metrics"]
@@ -251,6 +252,7 @@ def test_eval_tells_the_quality_of_test_images(shared_lab: Laboratory, finished:
         assert words in shown
 
 
+@pytest.mark.thorough
 def test_eval_of_a_classifier_lists_its_classes(shared_lab: Laboratory, classified: RunPaths) -> None:
     document = shared_lab("eval", classified.id, "--json").document
     counts = np.array(document["confusion"])
@@ -287,6 +289,7 @@ def test_a_sweep_takes_the_run_s_noise_and_levels_of_its_own(shared_lab: Laborat
     assert len(still["levels"]) == 6
 
 
+@pytest.mark.thorough
 def test_a_sweep_is_drawn_on_a_terminal_and_plain_elsewhere(shared_lab: Laboratory, finished: RunPaths) -> None:
     command = ("eval", finished.id, "--noise-levels", "0,0.5")
     plain = shared_lab(*command).stdout
@@ -301,6 +304,7 @@ def test_a_sweep_is_drawn_on_a_terminal_and_plain_elsewhere(shared_lab: Laborato
     assert labels == ["input", "0", "output", "0.5", "output"]
 
 
+@pytest.mark.thorough
 def test_a_probe_of_a_set_without_labels_is_refused(lab: Laboratory) -> None:
     pictures = lab.root / "pictures"
     pictures.mkdir(parents=True)

@@ -292,6 +292,7 @@ def test_what_json_holds_is_what_the_network_says(shared_lab: Laboratory, variat
     assert len(way["images"]) == len(way["codes"]) == 8
 
 
+@pytest.mark.thorough
 def test_a_plain_autoencoder_s_plane_spans_its_test_codes_and_says_so(shared_lab: Laboratory, planar: RunPaths) -> None:
     plane = shared_lab("explore", planar.id, "--plane", "--json").document["plane"]
     codes, _ = opened(planar).codes()
@@ -319,6 +320,7 @@ def test_a_wide_code_has_the_plane_of_its_principal_components(shared_lab: Labor
     assert "across: principal component 1 (" in shown
 
 
+@pytest.mark.thorough
 def test_classes_name_their_first_images(shared_lab: Laboratory, planar: RunPaths) -> None:
     labels = opened(planar).labels()
     first = [int(np.flatnonzero(labels == digit)[0]) for digit in (3, 8)]
