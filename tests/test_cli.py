@@ -80,6 +80,7 @@ def test_without_runs_the_list_is_an_empty_document(lab: Laboratory) -> None:
     assert "tuiae run" in lab("runs").stdout
 
 
+@pytest.mark.thorough
 def test_eval_measures_what_training_measured(shared_lab: Laboratory, classified: RunPaths, finished: RunPaths) -> None:
     for run in (finished, classified):
         trained = shared_lab("show", run.id, "--json").document["metrics"]

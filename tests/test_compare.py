@@ -346,6 +346,7 @@ def test_a_torn_run_is_compared_by_what_can_be_read(lab: Laboratory, content: by
 # The command
 
 
+@pytest.mark.thorough
 def test_compare_as_one_document(lab: Laboratory) -> None:
     trained = [
         lab.train("--latent", str(latent), "--epochs", "2", "--seed", str(seed)) for latent, seed in ((3, 0), (6, 1))

@@ -165,6 +165,7 @@ def test_it_is_given_up_between_two_batches(lab: Laboratory, temporary: Path) ->
 # The command
 
 
+@pytest.mark.thorough
 def test_the_command_tells_people_and_programs_and_leaves_no_run(lab: Laboratory, temporary: Path) -> None:
     preset = lab.preset()
     told = lab("run", preset, "--dry-run")
@@ -222,6 +223,7 @@ def test_a_standby_that_tried_other_things_trains_the_same_run_to_the_last_bit(
     assert standby.dry_run(config, lab.runs) == {}
 
 
+@pytest.mark.thorough
 def test_a_run_does_not_wait_for_a_dry_run_to_end(
     lab: Laboratory, finished: RunPaths, standby: StandbyWorker, temporary: Path
 ) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from dashboard import HOSTILE, Desk, open_desk, script
 from rich.cells import cell_len
 from rich.text import Text
 
+from tuiae.explore import client
 from tuiae.explore.answers import Place
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import read_config
@@ -262,17 +262,27 @@ async def test_a_wide_code_has_several_planes_and_a_classifier_decodes_nothing(
             await desk.until(lambda: "decodes nothing" not in desk.screen)
 
 
-async def test_keys_pressed_while_it_loads_are_kept_or_answered(vae: RunPaths) -> None:
+LATE = """
+import runpy, sys, time
+from pathlib import Path
+while not Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+runpy.run_module("tuiae.explore.process", run_name="__main__")
+"""
+"""An explorer that begins when a file is there."""
+
+
+async def test_keys_pressed_while_it_loads_are_kept_or_answered(
+    vae: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "COMMAND", [sys.executable, "-c", LATE, str(tmp_path / "begin")])
     async with open_desk(vae) as desk:
         await desk.until(lambda: desk.app.session.snapshot)
-        desk.app.action_show("latent")
-        await desk.until(lambda: desk.app.session.explorer.pid)
-        os.kill(desk.app.session.explorer.pid, signal.SIGSTOP)  # while it imports torch
-        await desk.press("a")
+        await desk.press("3", "a")
         await desk.shows("still loading the weights: press it again")
         await desk.press("n")
         await desk.shows("still loading the weights: it comes")
-        os.kill(desk.app.session.explorer.pid, signal.SIGCONT)
+        (tmp_path / "begin").touch()
         await desk.shows("drawn from the prior", "seed 1", "epoch 3")
 
 

@@ -394,6 +394,7 @@ def test_the_runs_carry_the_tag_of_their_work_and_the_report_is_no_run(
     assert Path(document["report"]).parent == lab.runs / "reports"
 
 
+@pytest.mark.thorough
 def test_plain_output_has_a_line_for_each_recipe_and_no_escape_codes(
     reproduced: tuple[Laboratory, Path, Any],
 ) -> None:

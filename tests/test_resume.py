@@ -170,6 +170,7 @@ def test_a_stop_before_the_first_step_stops_the_run(lab: Laboratory) -> None:
 # Resuming
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_held_is_not_resumed(lab: Laboratory, finished: RunPaths) -> None:
     run = lab.detach(*LONG)
     pid_of(run)

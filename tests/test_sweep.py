@@ -275,6 +275,7 @@ def test_an_interrupted_sweep_goes_on_without_repeating_itself(lab: Laboratory) 
     assert halted.events.read_text().count('"kind":"start"') == 2
 
 
+@pytest.mark.thorough
 def test_runs_that_fail_are_named_and_the_others_seen_through(lab: Laboratory) -> None:
     write(
         lab, SHORT.replace('"model.latent" = [2, 8]', '"training.learning_rate" = [1e-3, 1e6]').replace("[0, 1]", "[0]")
@@ -371,6 +372,7 @@ def test_workers_side_by_side_share_the_cores(monkeypatch: pytest.MonkeyPatch) -
 # Tags
 
 
+@pytest.mark.thorough
 def test_tags_come_with_a_run_and_find_it(lab: Laboratory) -> None:
     run = lab.train("--epochs", "1", "--tag", "first:try", "--tag", "mine", "--tag", "mine")
     other = lab.train("--epochs", "1")

@@ -120,6 +120,7 @@ def test_the_best_checkpoint_outlives_the_newer_ones_that_are_worse(lab: Laborat
     assert steps_kept(run) == [(best + 1) * STEPS, 5 * STEPS, 6 * STEPS]
 
 
+@pytest.mark.thorough
 def test_the_config_of_a_run_repeats_it_and_another_seed_does_not(lab: Laboratory, finished: RunPaths) -> None:
     again = lab.run(lab("run", str(finished.config), "--json").document["run"])
     assert history(again) == history(finished)
@@ -221,6 +222,7 @@ def test_a_damaged_checkpoint_is_not_taken_for_one(lab: Laboratory, finished: Ru
         find_checkpoint(run, "60")
 
 
+@pytest.mark.thorough
 def test_a_resumption_falls_back_to_the_newest_whole_checkpoint_and_ends_the_same(
     lab: Laboratory, finished: RunPaths
 ) -> None:
