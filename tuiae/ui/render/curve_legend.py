@@ -69,13 +69,26 @@ def readout(
     what smoothing makes of it. Where the width lacks, the smoothed ones go first, then steps, then words, then names,
     then what marks say at length, and then the values: the marks stand nowhere else. Faint lines come last.
     """
-    lines = _faint_last(lines)
+    forms = _readouts(_faint_last(lines), place, x_label, log, ascii_only)
+    if not marks:
+        return _fitting(forms, width)
+    bare = Text(end="", no_wrap=True).append(place_text(place), "bold")
+    briefly = [form.copy() for form in (*forms, bare)]
+    for form in forms:
+        _add_marks(form, [(mark.sign, mark.text) for mark in marks])
+    for form in briefly:
+        _add_marks(form, [(mark.sign, mark.short or mark.text) for mark in marks])
+    return _fitting([*forms, *briefly], width)
+
+
+def _readouts(lines: Sequence[Line], place: float, x_label: str, log: bool, ascii_only: bool) -> list[Text]:
+    """A readout without marks, each shorter than the one before."""
     words, first = _names(lines)
     exact, smooth = _values_at(lines, place, x_label, log)
-    where = f"{x_label} {place_text(place)}"
+    where, short = f"{x_label} {place_text(place)}", place_text(place)
     step = _step_at(lines, place)
     both = [f"{value} ~{mean}" if mean else value for value, mean in zip(exact, smooth, strict=True)]
-    short, nameless = place_text(place), [""] * len(lines)
+    nameless = [""] * len(lines)
     forms = []
     for head, names, values in (
         (where + step, words, both),
@@ -86,15 +99,7 @@ def readout(
     ):
         form = Text(end="", no_wrap=True).append(head, "bold")
         forms.append(form.append_text(_entries(lines, names, values, 2, "  ", ascii_only)))
-    if not marks:
-        return _fitting(forms, width)
-    bare = Text(end="", no_wrap=True).append(short, "bold")
-    briefly = [form.copy() for form in (*forms, bare)]
-    for form in forms:
-        _add_marks(form, [(mark.sign, mark.text) for mark in marks])
-    for form in briefly:
-        _add_marks(form, [(mark.sign, mark.short or mark.text) for mark in marks])
-    return _fitting([*forms, *briefly], width)
+    return forms
 
 
 def _add_marks(form: Text, marks: Sequence[tuple[str, str]]) -> None:
