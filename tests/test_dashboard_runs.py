@@ -332,7 +332,8 @@ async def test_hostile_words_are_shown_as_harmless_text(lab: Laboratory) -> None
         await desk.press("enter")
         await desk.until(lambda: desk.app.session.snapshot is not None)
         await desk.press("F")
-        await desk.until(lambda: desk.button("start").disabled)
+        await desk.until(lambda: desk.message.endswith("check the path"))
+        assert desk.button("start").disabled
         assert not escapes_in(desk.screen)
         assert "[/y]" in desk.field("dataset")
         played.writer.close("failed", {"cause": HOSTILE, "hint": "[/no]"})

@@ -142,23 +142,28 @@ class TuiaeApp(TerminalApp[str]):
     @on(RunOpened)
     def _catch_up(self) -> None:
         """The screen that is shown, below dialogs, hears what the open run does; the others when they show again."""
-        shown = self.screen_stack[0]
-        if isinstance(shown, RunScreen):
+        if (shown := self._shown_run()) is not None:
             shown.catch_up()
+
+    def _shown_run(self) -> RunScreen | None:
+        """The screen below dialogs where it is about a run; none while the app is being left and screens are half gone."""
+        shown = next(iter(self.screen_stack), None) if self.is_running else None
+        return shown if isinstance(shown, RunScreen) else None
 
     @on(ExplorerTold)
     def _pass_on(self, event: ExplorerTold) -> None:
-        shown = next(iter(self.screen_stack), None)  # none while the app is being left
-        if isinstance(shown, RunScreen):
+        if (shown := self._shown_run()) is not None:
             shown.told(event.told)
 
     @on(WorkerWarm)
     def _worker_warm(self, event: WorkerWarm) -> None:
-        self.live.worker_warm(event)
+        if self.is_running:
+            self.live.worker_warm(event)
 
     @on(PreflightDone)
     def _preflight_done(self, event: PreflightDone) -> None:
-        self.live.show_cost(event)
+        if self.is_running:
+            self.live.show_cost(event)
 
     def on_runs_screen_opened(self, event: RunsScreen.Opened) -> None:
         self.session.open(event.path)

@@ -36,7 +36,7 @@ class MachinePanel(Panel):
         self.set_note("g closes it")  # it may stand in the place of something else
         self.machine: Machine | None = None
         self._wanted = threading.Event()
-        self._closed = False
+        self._left = False
 
     def on_mount(self) -> None:
         self.call_after_refresh(self._want)
@@ -44,7 +44,7 @@ class MachinePanel(Panel):
         threading.Thread(target=self._look, name="machine", daemon=True).start()
 
     def on_unmount(self) -> None:
-        self._closed = True
+        self._left = True
         self._wanted.set()
 
     def on_show(self) -> None:
@@ -62,7 +62,7 @@ class MachinePanel(Panel):
     def _look(self) -> None:
         """In the thread: nothing is opened before the first time that the panel is seen."""
         reader = None
-        while self._wanted.wait() and not self._closed:
+        while self._wanted.wait() and not self._left:
             if reader is None:
                 reader = MachineReader()
                 time.sleep(FIRST_SECONDS)
