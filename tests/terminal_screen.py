@@ -56,7 +56,9 @@ class Screen(pyte.Screen):
 
     def rows(self) -> list[str]:
         """What it shows, without trailing blanks."""
-        return [row.rstrip() for row in self.display]
+        # pyte's own `display` stumbles over the second half of a wide character whose first was written over.
+        lines = (self.buffer[y] for y in range(self.lines))
+        return ["".join(line[x].data for x in range(self.columns)).rstrip() for line in lines]
 
     def colours(self, region: tuple[int, int, int, int]) -> list[tuple[str, str]]:
         """Foreground and background of the cells from (left, top) to (right, bottom), both within."""
