@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Laboratory
+from dashboard import open_desk
 
 from tuiae.data.importing import import_directory
+from tuiae.imports import lasting_imports
+from tuiae.ui.terminal.garbage import YOUNGER
 
 HEAVY = ["torch", "torchvision", "sklearn", "scipy"]
 
@@ -101,3 +107,46 @@ assert tuiae.training.worker.main([run]) == 0
 def test_the_dashboard_opens_without_what_only_commands_and_other_screens_need() -> None:
     others = ["typer", "matplotlib", "PIL", "tuiae.studies.compare", "tuiae.ui.screens.works"]
     assert loaded("import tuiae.cli, tuiae.cli.dashboard, tuiae.ui.app", others) == []
+
+
+class Ring:
+    """Garbage, once nobody holds it, that only looking for it frees."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+def collecting() -> Iterator[None]:
+    """As Python begins, also afterwards."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+    gc.enable()
+
+
+def test_what_was_there_after_imports_is_not_looked_through_again(collecting: None) -> None:
+    with lasting_imports():
+        ring = weakref.ref(Ring())
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.collect()
+    assert ring() is not None
+    gc.unfreeze()
+    gc.collect()
+    assert ring() is None
+
+
+async def test_garbage_is_looked_for_after_a_key_was_answered(lab: Laboratory, collecting: None) -> None:
+    async with open_desk() as desk:
+        desk.app.garbage.begin()
+        old = Ring()
+        ring = weakref.ref(old)
+        for _ in range(YOUNGER):
+            gc.collect(1)  # which does not find what is as old as this by now
+        del old
+        gc.collect(1)
+        assert ring() is not None
+        await desk.press("tab")
+        await desk.until(lambda: ring() is None)

@@ -10,6 +10,7 @@ import numpy as np
 
 from tuiae.console.output import Output
 from tuiae.errors import ConfigError
+from tuiae.imports import lasting_imports
 from tuiae.runs.layout import RunPaths
 from tuiae.ui.render.text import count, figure, number, percent
 
@@ -69,8 +70,8 @@ def evaluate_run(run: RunPaths, request: Request, output: Output) -> None:
     if levels and noise:
         raise ConfigError("--noise sets one level and --noise-levels several", "give one of them")
 
-    from tuiae.explore.loaded import load
-
+    with lasting_imports():
+        from tuiae.explore.loaded import load
     loaded = load(run, request.weights, request.device, noise)
     parts: list[Part] = []
     # What may turn out not to suit the run comes before what takes long.

@@ -22,6 +22,7 @@ from tuiae.console.output import Output
 from tuiae.errors import ConfigError
 from tuiae.explore.plane import project
 from tuiae.explore.resolve import resolve_config
+from tuiae.imports import lasting_imports
 from tuiae.runs.checkpoints import no_checkpoint
 from tuiae.runs.layout import RunPaths
 from tuiae.ui.render.images import as_bytes
@@ -68,8 +69,8 @@ def explore_run(run: RunPaths, request: Request, output: Output) -> None:
     plan = make_plan(run, config, request)
     if not any(run.weights.glob("step-*")):
         raise no_checkpoint(run)
-    from tuiae.explore.loaded import load
-
+    with lasting_imports():
+        from tuiae.explore.loaded import load
     loaded = load(run, request.weights, request.device)
     ends = find_ends(loaded, plan.ends) if plan.ends else None
     figures = list(_figures(loaded, plan, ends, request.seed))

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from tuiae.errors import ConfigError, TrainingError, TuiaeError
 from tuiae.explore.answers import Answer, is_slow, pack
 from tuiae.explore.wire import Arrays, Frame, encode_frame, read_frame
+from tuiae.imports import lasting_imports
 
 NICE = 5
 """Behind the dashboard, as a training on the CPU is (training.device.give_way)."""
@@ -82,8 +83,8 @@ class SlowLane:
 def serve(questions: BinaryIO, speaker: Speaker) -> None:
     """Answer until the questions end."""
     speaker.notice("importing torch")
-    from tuiae.explore.room import Room
-
+    with lasting_imports():
+        from tuiae.explore.room import Room
     room, slow = Room(speaker.notice), SlowLane(speaker)
     while (frame := read_frame(questions)) is not None:
         number, question, arguments = _understand(frame)

@@ -7,6 +7,7 @@ imported after the lock is taken and the status says so, so that nobody waits in
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
 import select
@@ -20,6 +21,7 @@ from typing import Any
 from tuiae.config import build_config
 from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import read_json
+from tuiae.imports import lasting_imports
 from tuiae.runs import control
 from tuiae.runs.edits import apply_edits
 from tuiae.runs.history import read_edits
@@ -98,6 +100,7 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination) -> str:
     if config is None:
         raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
     current = apply_edits(config, read_edits(run))
+    _import_torch()
     from tuiae.training.checkpoint import find_checkpoint
     from tuiae.training.device import describe_device, give_way
     from tuiae.training.fit import Fit
@@ -186,20 +189,26 @@ def _answer(request: dict[str, Any], interrupted: Callable[[], bool]) -> dict[st
 
 
 def _warm_up() -> dict[str, Any]:
-    """Import what a training needs and take one step with it: PyTorch imports a second's worth at the first
-    optimizer step."""
-    import importlib
-
+    """Import what a training needs, and say what there is to train on."""
+    _import_torch()
     import torch
 
-    importlib.import_module("tuiae.training.fit")
     from tuiae.training.device import list_devices
 
-    weights = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.Adam([weights], fused=True)
-    weights.sum().backward()
-    optimizer.step()
     return {"devices": list_devices(), "torch": torch.__version__, "pid": os.getpid()}
+
+
+def _import_torch() -> None:
+    """Import what a training needs and take one step with it: PyTorch imports a second's worth at the first
+    optimizer step."""
+    with lasting_imports():
+        import torch
+
+        importlib.import_module("tuiae.training.fit")
+        weights = torch.nn.Parameter(torch.zeros(1))
+        optimizer = torch.optim.Adam([weights], fused=True)
+        weights.sum().backward()
+        optimizer.step()
 
 
 def _redirect_output(log: Path) -> None:

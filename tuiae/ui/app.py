@@ -130,9 +130,7 @@ class TuiaeApp(TerminalApp[str]):
             self.session.launcher.warm_up()
         threading.Thread(target=import_screens, name="screens", daemon=True).start()
         if not gc.isenabled():
-            # What is there now stays; not to look at it again makes the first answer to a key after a pause quicker.
-            gc.freeze()
-            gc.enable()
+            self.garbage.begin()
 
     @on(RunChanged)
     def _run_changed(self, event: RunChanged) -> None:
@@ -146,7 +144,7 @@ class TuiaeApp(TerminalApp[str]):
             shown.catch_up()
 
     def _shown_run(self) -> RunScreen | None:
-        """The screen below dialogs where it is about a run; none while the app is being left and screens are half gone."""
+        """The screen below dialogs where it is about a run; none while the app is being left, screens half gone."""
         shown = next(iter(self.screen_stack), None) if self.is_running else None
         return shown if isinstance(shown, RunScreen) else None
 

@@ -23,6 +23,7 @@ from textual.widget import AwaitMount
 from tuiae.ui.settings import Settings, load_settings, save_settings, settings_file
 from tuiae.ui.terminal.dialog import Palette
 from tuiae.ui.terminal.filters import filters_for
+from tuiae.ui.terminal.garbage import IdleCollector
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.terminal.styles import SteadyStylesheet
 from tuiae.ui.terminal.themes import DARK, LIGHT, choose_theme, drawn_colours
@@ -48,6 +49,7 @@ class TerminalApp(App[Result], Generic[Result]):
         self._dialog_left = 0.0
         self.pressed = 0.0
         """When a key or a button of the mouse was last pressed, in Textual's clock."""
+        self.garbage = IdleCollector(self)
         self._line_filters: tuple[Theme, Sequence[LineFilter]] | None = None
         for ours in (DARK, LIGHT):
             self.register_theme(ours)
@@ -151,6 +153,7 @@ class TerminalApp(App[Result], Generic[Result]):
             return  # of the same burst as what ended the dialog, and not meant for the screen below it
         if isinstance(event, (events.Key, events.MouseDown)):
             self.pressed = event.time
+            self.garbage.pressed()
         await super().on_event(event)
 
     def _resume_signal(self) -> None:
