@@ -13,10 +13,11 @@ from torch import nn
 
 from tuiae.config import Activation, Head, ModelSection, OutputActivation
 from tuiae.errors import ConfigError
-from tuiae.models import losses
+from tuiae.models import linear, losses
 from tuiae.models.classifier import HEADS
 from tuiae.models.geometry import check_fit, conv_geometry, count_parameters
 from tuiae.models.layers import ACTIVATIONS, Dropout, RectifiedDropout
+from tuiae.models.linear import OneDnnLinear, has_onednn
 from tuiae.models.registry import build_model
 
 MNIST = (1, 28, 28)
@@ -230,9 +231,9 @@ def test_heads() -> None:
     assert output.reconstruction is None
     assert output.logits.shape == (64, 4)
     assert (output.logits >= 0).all()
-    assert [type(layer) for layer in model.head] == [nn.Linear, nn.ReLU, Dropout]
-    linear = build_model(section(family="classifier"), MNIST, 4)
-    assert (linear(images).logits < 0).any()
+    assert [type(layer) for layer in model.head] == [linear.Linear, nn.ReLU, Dropout]
+    plain = build_model(section(family="classifier"), MNIST, 4)
+    assert (plain(images).logits < 0).any()
 
 
 @pytest.mark.parametrize("family", ["conv", "classifier"])
@@ -430,3 +431,29 @@ def test_confusion_has_the_true_class_in_rows() -> None:
     counts = losses.confusion_counts(logits, labels, 4)
     assert counts.dtype == torch.int64
     assert counts.tolist() == [[1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 2, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.skipif(not has_onednn(), reason="a PyTorch without oneDNN")
+@pytest.mark.parametrize(("images", "entries", "units"), [(64, 784, 64), (1000, 64, 784), (3, 2, 5)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_products_of_onednn_are_those_of_pytorch(images: int, entries: int, units: int, bias: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.rand(images, entries, generator=generator), torch.rand(units, entries, generator=generator)
+    given = [x, weight, torch.rand(units, generator=generator)] if bias else [x, weight]
+    given = [tensor.requires_grad_() for tensor in given]
+    wanted, made = torch.nn.functional.linear(*given), OneDnnLinear.apply(*given, *([] if bias else [None]))
+    torch.testing.assert_close(made, wanted)
+    target = torch.rand(units, images, generator=generator).t()  # its gradient does not lie row by row
+    grads = [torch.autograd.grad((output * target).sum(), given) for output in (made, wanted)]
+    torch.testing.assert_close(*grads)
+
+
+def test_only_large_products_of_float32_on_a_cpu_take_the_detour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "onednn_is_quicker", has_onednn)
+    layer = linear.Linear(784, 64)
+    name = "OneDnnLinearBackward" if has_onednn() else "AddmmBackward0"
+    assert layer(torch.rand(1000, 784)).grad_fn.name() == name
+    assert layer(torch.rand(2, 784)).grad_fn.name() == "AddmmBackward0"
+    assert layer.double()(torch.rand(1000, 784).double()).grad_fn.name() == "AddmmBackward0"
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer.float()(torch.rand(1000, 784)).dtype == torch.bfloat16

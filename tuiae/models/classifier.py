@@ -11,15 +11,16 @@ from torch import Tensor, nn
 from tuiae.errors import ConfigError
 from tuiae.models.base import ModelOutput
 from tuiae.models.layers import Dropout
+from tuiae.models.linear import Linear
 
 
 def _linear(latent: int, classes: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(latent, classes))
+    return nn.Sequential(Linear(latent, classes))
 
 
 def _relu_dropout(latent: int, classes: int, dropout: float) -> nn.Sequential:
     """As pacheco-2023 prints it: the logits are cut at 0 and, while training, dropped."""
-    return nn.Sequential(nn.Linear(latent, classes), nn.ReLU(), Dropout(dropout))
+    return nn.Sequential(Linear(latent, classes), nn.ReLU(), Dropout(dropout))
 
 
 HEADS: dict[str, Callable[[int, int, float], nn.Sequential]] = {"linear": _linear, "relu-dropout": _relu_dropout}

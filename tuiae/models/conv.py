@@ -7,6 +7,7 @@ from torch import nn
 from tuiae.config import ModelSection
 from tuiae.models.geometry import CHANNELS, KERNEL, POOL, STRIDE, ImageShape, conv_geometry
 from tuiae.models.layers import ACTIVATIONS, Dropout, activated
+from tuiae.models.linear import Linear
 
 
 def conv_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
@@ -26,7 +27,7 @@ def conv_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
         *activated(model.activation, model.dropout),
         nn.MaxPool2d(POOL),
         nn.Flatten(),
-        nn.Linear(sizes.features, model.latent),
+        Linear(sizes.features, model.latent),
         *activated(model.code_activation, model.dropout),
     )
 
@@ -39,7 +40,7 @@ def conv_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
     """
     sizes = conv_geometry(*image_shape[1:])
     return nn.Sequential(
-        nn.Linear(model.latent, sizes.features),
+        Linear(model.latent, sizes.features),
         *activated(model.activation, model.dropout),
         nn.Unflatten(1, (CHANNELS[1], *sizes.pool2)),
         nn.ConvTranspose2d(CHANNELS[1], CHANNELS[0], sizes.up1_kernel, STRIDE),

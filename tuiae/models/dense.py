@@ -9,6 +9,7 @@ from torch import nn
 from tuiae.config import ModelSection
 from tuiae.models.geometry import ImageShape, dense_widths
 from tuiae.models.layers import ACTIVATIONS, Dropout, activated
+from tuiae.models.linear import Linear
 
 
 def dense_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
@@ -17,7 +18,7 @@ def dense_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential
     return nn.Sequential(
         nn.Flatten(),
         *_hidden(model, widths),
-        nn.Linear(widths[-1], latent),
+        Linear(widths[-1], latent),
         *activated(model.code_activation, model.dropout),
     )
 
@@ -27,7 +28,7 @@ def dense_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential
     *widths, pixels = reversed(dense_widths(model, image_shape))
     return nn.Sequential(
         *_hidden(model, widths),
-        nn.Linear(widths[-1], pixels),
+        Linear(widths[-1], pixels),
         ACTIVATIONS[model.output](),
         *([Dropout(model.dropout)] if model.output_dropout else []),
         nn.Unflatten(1, image_shape),
@@ -37,5 +38,5 @@ def dense_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential
 def _hidden(model: ModelSection, widths: list[int]) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for source, target in pairwise(widths):
-        layers += [nn.Linear(source, target), *activated(model.activation, model.dropout)]
+        layers += [Linear(source, target), *activated(model.activation, model.dropout)]
     return layers

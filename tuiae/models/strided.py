@@ -12,6 +12,7 @@ from torch import nn
 from tuiae.config import ModelSection
 from tuiae.models.geometry import ImageShape, strided_sizes
 from tuiae.models.layers import ACTIVATIONS, Dropout, activated
+from tuiae.models.linear import Linear
 
 
 def strided_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
@@ -27,7 +28,7 @@ def strided_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequenti
     return nn.Sequential(
         *layers,
         nn.Flatten(),
-        nn.Linear(maps[-1] * height * width, model.latent),
+        Linear(maps[-1] * height * width, model.latent),
         *activated(model.code_activation, model.dropout),
     )
 
@@ -51,7 +52,7 @@ def strided_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequenti
         if depth:
             layers += _normed(model, target)
     return nn.Sequential(
-        nn.Linear(model.latent, maps[-1] * height * width),
+        Linear(model.latent, maps[-1] * height * width),
         *activated(model.activation, model.dropout),
         nn.Unflatten(1, (maps[-1], height, width)),
         *layers,

@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from tuiae.models.base import Autoencoder, ModelOutput
+from tuiae.models.linear import Linear
 
 
 class VariationalAutoencoder(Autoencoder):
@@ -24,7 +25,7 @@ class VariationalAutoencoder(Autoencoder):
         super().__init__(encoder, decoder)
         head = encoder[-1]
         assert isinstance(head, nn.Linear)
-        self.log_variance = nn.Linear(head.in_features, latent)
+        self.log_variance = Linear(head.in_features, latent)
         self.generator: Generator | None = None
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
