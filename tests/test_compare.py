@@ -26,6 +26,7 @@ from tuiae.ui.render.compare_images import shared_grid
 from tuiae.ui.screens.compare import CompareScreen
 from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.terminal.mode import TerminalMode
+from tuiae.ui.widgets.curves import CurvesPanel
 
 ESCAPE = "\x1b"
 
@@ -470,6 +471,24 @@ async def test_select_two_compare_and_come_back(study: list[Script]) -> None:
         # Where the cursor stands now is one of the two: taken out, one is left.
         await desk.press("up", "space")
         await desk.shows("1 selected")
+
+
+async def test_curves_of_train_and_test_look_at_the_same_epochs(study: list[Script]) -> None:
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.shows("runs · 6")
+        await desk.press("space", "down", "space", "c")
+        await desk.shows("train loss", "test loss")
+        train, test = (desk.app.screen.query_one(f"#{name}-curves", CurvesPanel) for name in ("train", "test"))
+        await desk.focus("train-curves")
+        await desk.press("left", "plus")
+        await desk.until(lambda: "zoomed" in str(train.border_subtitle) and "zoomed" in str(test.border_subtitle))
+        frames = train.frame(), test.frame()
+        assert frames[0] is not None
+        assert frames[1] is not None
+        assert frames[0].x == frames[1].x
+        await desk.press("0")
+        await desk.until(lambda: "zoomed" not in str(train.border_subtitle) + str(test.border_subtitle))
 
 
 async def test_a_comparison_grows_with_its_runs(lab: Laboratory) -> None:
