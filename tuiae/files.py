@@ -71,20 +71,18 @@ class LineFile:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        self._end_torn_line()
-
-    def _end_torn_line(self) -> None:
-        """A writer that was killed may have left half a line; the next record must not be glued to it."""
         size = os.fstat(self._descriptor).st_size
-        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
-            os.write(self._descriptor, b"\n")
+        # A writer that was killed, or whose disk was full, may have left half a line; the next record must not be
+        # glued to it.
+        self._torn = bool(size) and os.pread(self._descriptor, 1, size - 1) != b"\n"
 
     def append(self, record: dict[str, Any]) -> None:
         """Raises OSError on a full disk; a short write is completed or reported, never ignored."""
         line = (json.dumps(_plain(record), separators=(",", ":")) + "\n").encode()
-        written = os.write(self._descriptor, line)
-        if written != len(line):
-            os.write(self._descriptor, line[written:])
+        rest = b"\n" + line if self._torn else line
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+            self._torn = bool(rest)
 
     def sync(self) -> None:
         os.fsync(self._descriptor)
