@@ -21,6 +21,7 @@ import pytest
 from tuiae.config import RunConfig
 from tuiae.errors import UnknownRunError
 from tuiae.files import replace_file
+from tuiae.runs.commit import read_commit
 from tuiae.runs.layout import RunPaths, list_runs, new_run_id
 from tuiae.runs.lookup import find_run
 from tuiae.runs.process import process_start
@@ -433,6 +434,33 @@ def test_ids_sort_by_time_carry_the_name_and_differ_within_a_second() -> None:
 
 def test_the_config_of_a_run_repeats_it(run: RunPaths) -> None:
     assert read_config(run) == RunConfig(name="mine")
+
+
+def test_the_commit_is_known_however_git_keeps_it(tmp_path: Path) -> None:
+    checkout, aside = tmp_path / "checkout", tmp_path / "aside"
+
+    def git(*words: str) -> str:
+        own = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "PATH": os.environ["PATH"]}
+        who = ("-c", "user.name=me", "-c", "user.email=me@here")
+        asked = ["git", *who, "-C", str(checkout), *words]
+        return subprocess.run(asked, check=True, capture_output=True, text=True, env=own).stdout.strip()
+
+    checkout.mkdir()
+    assert read_commit(checkout) == ""
+    git("init", "-q", "-b", "main")
+    assert read_commit(checkout) == ""
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    first = git("rev-parse", "HEAD")
+    assert read_commit(checkout) == first
+    git("pack-refs", "--all")
+    assert read_commit(checkout) == first
+    git("worktree", "add", "-q", "-b", "other", str(aside))
+    git("commit", "-q", "--allow-empty", "-m", "second")
+    assert (read_commit(aside), read_commit(checkout)) == (first, git("rev-parse", "HEAD"))
+    git("pack-refs", "--all")
+    assert read_commit(aside) == first
+    git("checkout", "-q", "--detach")
+    assert read_commit(checkout) == git("rev-parse", "HEAD") != first
 
 
 def test_this_process_and_no_other_is_known_by_its_start() -> None:

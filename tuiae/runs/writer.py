@@ -18,6 +18,7 @@ from tuiae.config import RunConfig, dump_config
 from tuiae.errors import RunHeldError, UnknownRunError
 from tuiae.files import LineFile, read_json, replace_file, replace_json, replace_text
 from tuiae.runs.checkpoints import Moment
+from tuiae.runs.commit import read_commit
 from tuiae.runs.layout import SCHEMA, RunPaths, is_gone, need_run, new_run_id
 from tuiae.runs.process import RunLock, process_start
 from tuiae.runs.tags import check_tags
@@ -109,18 +110,8 @@ def describe_machine(argv: list[str]) -> dict[str, Any]:
         "host": socket.gethostname(),
         "created": time.time(),
         "argv": argv,
-        "git_commit": _git_commit(),
+        "git_commit": read_commit(Path(__file__).parents[2]),
     }
-
-
-def _git_commit() -> str:
-    """The commit of the checkout that this package runs from, read without starting git; empty outside one."""
-    git = Path(__file__).parents[2] / ".git"
-    try:
-        head = (git / "HEAD").read_text().strip()
-        return (git / head[5:]).read_text().strip() if head.startswith("ref: ") else head
-    except OSError:
-        return ""
 
 
 class RunWriter:
