@@ -20,7 +20,7 @@ from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.process import RunLock
 from tuiae.runs.query import parse_query
 from tuiae.runs.reader import RunReader
-from tuiae.runs.removal import delete_run, size_of
+from tuiae.runs.removal import delete_run, discard_unbegun, size_of
 from tuiae.runs.summary import summarise
 from tuiae.studies.compare_reader import tagged_runs
 
@@ -283,6 +283,21 @@ def test_a_live_or_held_run_is_refused(runs_root: Path) -> None:
     assert live.run.config.is_file()
     lock.release()
     delete_run(live.run, runs_root)
+
+
+def test_only_a_run_that_holds_nothing_is_discarded_when_it_fails(runs_root: Path) -> None:
+    moved = {"cause": "no such images", "exit_code": 3}
+    for what in ("history", "pictures", "label", "nothing"):
+        played = script(runs_root)
+        if what == "history":
+            played.begin()
+        elif what == "pictures":
+            (played.run.samples / "000000.npz").write_bytes(b"")
+        elif what == "label":
+            relabel(played.run, note="the one to keep")
+        played.writer.close("failed", moved)
+        assert discard_unbegun(played.run) == (what == "nothing")
+        assert played.run.root.is_dir() == (what != "nothing")
 
 
 def test_delete_on_the_command_line(lab: Laboratory) -> None:

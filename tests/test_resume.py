@@ -188,6 +188,13 @@ def test_a_run_that_is_held_is_not_resumed(lab: Laboratory, finished: RunPaths) 
     lock.release()
 
 
+def test_a_run_that_cannot_be_resumed_is_not_deleted_for_it(lab: Laboratory) -> None:
+    config = load_config(Path(lab.preset()), {"data.dataset": "folder:/nowhere/at/all"})
+    run = create_run(config, lab.runs, [])
+    assert "/nowhere/at/all" in lab("resume", run.id, check=3).stderr
+    assert list_runs(lab.runs) == [run]
+
+
 @pytest.mark.parametrize("epochs", [(), ("--epochs", "4"), ("--epochs", "2")])
 def test_a_run_that_has_done_its_epochs_is_told_how_to_get_more(
     lab: Laboratory, finished: RunPaths, epochs: tuple[str, ...]

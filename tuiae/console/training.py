@@ -102,7 +102,7 @@ def _set_off(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
     if detach:
         return _detached(run, output)
     output.note(f"run {run.id}")
-    return _see_through(run, process, output)
+    return _see_through(run, process, output, fresh=True)
 
 
 def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -> ExitCode:
@@ -126,7 +126,7 @@ def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -
     _await_start(run, process)
     if detach:
         return _detached(run, output)
-    return _see_through(run, process, output)
+    return _see_through(run, process, output, fresh=False)
 
 
 def _with_epochs(config: RunConfig, epochs: int) -> RunConfig:
@@ -165,7 +165,7 @@ def attach(run: RunPaths, output: Output) -> ExitCode:
     if left:
         output.note(f"left running; come back with `tuiae attach {run.id}`")
         return ExitCode.OK
-    return _conclude(run, snapshot, None, output)
+    return _conclude(run, snapshot, output)
 
 
 def stop(run: RunPaths, output: Output) -> ExitCode:
@@ -204,21 +204,29 @@ def _detached(run: RunPaths, output: Output) -> ExitCode:
     return ExitCode.OK
 
 
-def _see_through(run: RunPaths, process: subprocess.Popen[bytes], output: Output) -> ExitCode:
+def _see_through(run: RunPaths, process: subprocess.Popen[bytes], output: Output, *, fresh: bool) -> ExitCode:
+    """Follow our worker; a `fresh` run was made by this very command."""
     snapshot, left = follow(run, output, process, owns=True)
     if left:
         output.note(f"the worker is saving; go on later with `tuiae resume {run.id}`", "yellow")
         return ExitCode.STOPPED
-    return _conclude(run, snapshot, process, output)
+    return _conclude(run, snapshot, output, process, fresh=fresh)
 
 
-def _conclude(run: RunPaths, snapshot: Snapshot, process: subprocess.Popen[bytes] | None, output: Output) -> ExitCode:
+def _conclude(
+    run: RunPaths,
+    snapshot: Snapshot,
+    output: Output,
+    process: subprocess.Popen[bytes] | None = None,
+    *,
+    fresh: bool = False,
+) -> ExitCode:
     """Say how a run ended, in words and in the exit code."""
     state = snapshot.status.state
     if is_gone(run):
         raise TrainingError(f"{run.id} is gone: its directory was deleted or moved", "`tuiae run` starts another one")
     if state == "failed":
-        _raise_failure(run, snapshot, owned=process is not None)
+        _raise_failure(run, snapshot, fresh=fresh)
     if state not in ("finished", "stopped"):
         code = process.poll() if process is not None else None
         if code == ExitCode.HELD:
@@ -235,10 +243,10 @@ def _conclude(run: RunPaths, snapshot: Snapshot, process: subprocess.Popen[bytes
     return ExitCode.OK
 
 
-def _raise_failure(run: RunPaths, snapshot: Snapshot, *, owned: bool) -> None:
+def _raise_failure(run: RunPaths, snapshot: Snapshot, *, fresh: bool) -> None:
     """Turn what the worker recorded back into the error that it was."""
     record: dict[str, Any] = dict(snapshot.status.error or {})
-    if owned:
+    if fresh:
         discard_unbegun(run)
     raise from_record(record, hint=f"see {run.log}")
 

@@ -8,9 +8,11 @@ import shutil
 from pathlib import Path
 
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, UnknownRunError
+from tuiae.runs.labels import label_path
 from tuiae.runs.layout import RunPaths, is_run
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import read_status
+from tuiae.runs.tail import parse_event
 
 
 def size_of(run: RunPaths) -> int:
@@ -28,14 +30,24 @@ def size_of(run: RunPaths) -> int:
 
 def discard_unbegun(run: RunPaths) -> bool:
     """Take away a run that failed over what was asked for before it trained anything, as an empty run would only stand
-    in the way; whether it was one."""
+    in the way; whether it was one. Only for who has just made it: an older one may be somebody's."""
     status = read_status(run)
     code = (status.error or {}).get("exit_code")
-    unbegun = status.state == "failed" and code in (ExitCode.USAGE, ExitCode.DATA)
-    if not unbegun or any(run.weights.glob("step-*")):
+    if status.state != "failed" or code not in (ExitCode.USAGE, ExitCode.DATA) or not _is_empty(run):
         return False
     shutil.rmtree(run.root, ignore_errors=True)
     return True
+
+
+def _is_empty(run: RunPaths) -> bool:
+    """Whether nothing is in a run that anybody could miss: its history says how it ended, and no more."""
+    if label_path(run).exists() or any(run.weights.glob("step-*")) or any(run.samples.glob("*.npz")):
+        return False
+    try:
+        records = [parse_event(line) for line in run.events.read_bytes().splitlines()]
+    except OSError:
+        return False
+    return all(record is not None and record["kind"] == "end" for record in records)
 
 
 def check_removable(run: RunPaths, root: Path) -> None:
