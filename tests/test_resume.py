@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -13,6 +14,7 @@ from conftest import LONG, Laboratory, wait_until
 from endings import assert_same_end
 
 from tuiae.config import load_config
+from tuiae.files import read_json, replace_json
 from tuiae.runs import control
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.process import RunLock
@@ -204,6 +206,15 @@ def test_a_run_that_has_done_its_epochs_is_told_how_to_get_more(
     assert f"{run.id} has done its 4 epochs" in result.stderr
     assert f"tuiae resume {run.id} --epochs 8" in result.stderr
     assert load_config(run.config).training.epochs == 4
+
+
+def test_a_run_whose_last_save_failed_is_resumed_from_the_one_before(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    shutil.rmtree(run.weights / "step-000060")
+    replace_json(run.status, {**read_json(run.status), "state": "failed", "error": {"cause": "no space left"}})
+    assert read_status(run).epoch == 4
+    assert lab("resume", run.id, "--json").document["state"] == "finished"
+    assert_same_end(run, finished)
 
 
 @pytest.mark.parametrize("epochs", ["0", "-3", "1000001"])

@@ -115,13 +115,15 @@ def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -
         raise RunHeldError(f"{run.id} is still running", f"watch it with `tuiae attach {run.id}`, or stop it first")
     config = need_config(run)
     wanted = config if epochs is None else _with_epochs(config, epochs)
-    done = read_status(run).epoch
+    status, moment = read_status(run), _newest(run)
+    # The status may be ahead: the last save failed, or its worker was killed during it.
+    done = status.epoch if status.state == "finished" else int(moment.epoch)
     if done >= wanted.training.epochs:
         raise ConfigError(
             f"{run.id} has done its {done} epochs", f"give more: tuiae resume {run.id} --epochs {2 * done}"
         )
     if wanted != config:
-        _record_epochs(run, config.training.epochs, wanted.training.epochs)
+        _record_epochs(run, moment, config.training.epochs, wanted.training.epochs)
     process = start_worker(run)
     _await_start(run, process)
     if detach:
@@ -133,10 +135,14 @@ def _with_epochs(config: RunConfig, epochs: int) -> RunConfig:
     return build_config(config.model_dump(mode="json"), {"training.epochs": epochs}, asker="--epochs")
 
 
-def _record_epochs(run: RunPaths, old: int, new: int) -> None:
-    """Note a change of epochs where the worker will begin; the config stays what the run began with."""
+def _newest(run: RunPaths) -> Moment:
+    """Where the worker will begin."""
     folder = find_checkpoint(run)
-    moment = read_moment(folder) if folder else Moment(0, 0.0)
+    return read_moment(folder) if folder else Moment(0, 0.0)
+
+
+def _record_epochs(run: RunPaths, moment: Moment, old: int, new: int) -> None:
+    """Note a change of epochs where the worker will begin; the config stays what the run began with."""
     # Not before an edit that the worker is going to make again: the last word is this one.
     step, epoch = max([(moment.step, moment.epoch), *((edit.step, edit.epoch) for edit in read_edits(run))])
     fields = describe_edit("training.epochs", old, new, step, epoch, control.this_user())
