@@ -16,7 +16,7 @@ from endings import assert_same_end
 from tuiae.config import load_config
 from tuiae.files import read_json, replace_json
 from tuiae.runs import control
-from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.layout import RunPaths, list_runs, unwritable
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
@@ -224,6 +224,22 @@ def test_a_number_of_epochs_that_cannot_be_leaves_the_run_as_it_was(
     run = lab.copy(finished)
     lab("resume", run.id, "--epochs", epochs, check=2)
     assert load_config(run.config).training.epochs == 4
+
+
+@pytest.mark.parametrize("part", ["lock", "log"])
+def test_a_run_that_is_not_ours_to_write_is_told_and_left(lab: Laboratory, finished: RunPaths, part: str) -> None:
+    run = lab.copy(finished)
+    path: Path = getattr(run, part)
+    path.unlink()
+    path.mkdir()  # nobody can open it for writing, whoever runs this test
+    result = lab("resume", run.id, "--epochs", "9", check=2)
+    assert f"cannot write to {run.root}: Is a directory" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert read_status(run).state == "finished"
+
+
+def test_another_user_s_run_names_the_user_to_be(finished: RunPaths) -> None:
+    assert "resume it as the user who started it" in str(unwritable(finished, PermissionError(13, "no"), "resume"))
 
 
 def test_a_stop_that_came_too_late_does_not_stop_the_resumed_run(lab: Laboratory, finished: RunPaths) -> None:

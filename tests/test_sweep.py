@@ -16,6 +16,7 @@ from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.process import count_cores, worker_environment
 from tuiae.runs.reader import read_config, read_status
 from tuiae.runs.tags import read_tags
+from tuiae.runs.writer import RunWriter, create_run
 from tuiae.studies.jobs import Job, Progress, finished_runs, run_jobs
 from tuiae.studies.sweep import Sweep, find_sweep, load_sweep
 from tuiae.ui.render.bars import draw_bars
@@ -332,6 +333,15 @@ def test_a_run_that_somebody_else_trains_is_waited_for(lab: Laboratory) -> None:
     found, told = run_all(lab, [job])
     assert found == {"theirs": run}
     assert told == [("waiting", "theirs"), ("finished", "theirs")]
+
+
+def test_a_run_of_somebody_else_that_cannot_be_gone_on_with_is_a_failed_job(lab: Laboratory) -> None:
+    theirs = create_run(small(lab), lab.runs, [], ("study",))
+    RunWriter(theirs).close("stopped")
+    for path in (theirs.lock, theirs.log):
+        path.mkdir()  # nobody can open it for writing, whoever runs this test
+    with pytest.raises(TrainingError, match=r"theirs: cannot write to .*: Is a directory"):
+        run_all(lab, [Job("theirs", small(lab))])
 
 
 @pytest.mark.parametrize(

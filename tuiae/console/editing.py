@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from tuiae.config import RunConfig, parse_override
 from tuiae.console.output import Output
-from tuiae.errors import ConfigError, ExitCode, TrainingError, UnknownRunError
+from tuiae.errors import ConfigError, ExitCode, TrainingError
 from tuiae.runs import control
 from tuiae.runs.edits import Edit, propose
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import RunPaths, unwritable
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
 
@@ -38,8 +38,7 @@ def edit(run: RunPaths, settings: Sequence[str], output: Output) -> ExitCode:
         try:
             control.send(run, "set", key=key, value=value)
         except OSError as error:
-            cause = f"cannot write to {run.control}: {error.strerror}"
-            raise UnknownRunError(cause, "edit it as the user who started it") from error
+            raise unwritable(run, error, "edit") from error
     made = _await_edits(reader, known, config, len(changes))
     if output.json:
         output.document([{"key": one.key, "old": one.old, "new": one.new, "step": one.step} for one in made])

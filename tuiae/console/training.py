@@ -18,14 +18,14 @@ from tuiae.console.output import Output
 from tuiae.console.tables import show_result
 from tuiae.data.dataset import Progress as Report
 from tuiae.data.prepare import prepare
-from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, UnknownRunError, from_record
+from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, from_record
 from tuiae.preflight import check
 from tuiae.runs import control
 from tuiae.runs.checkpoints import Moment, find_checkpoint, need_checkpoint, read_moment
 from tuiae.runs.edits import describe_edit
 from tuiae.runs.fork import fork_config, fork_run
 from tuiae.runs.history import need_config, read_edits
-from tuiae.runs.layout import RunPaths, is_gone
+from tuiae.runs.layout import RunPaths, is_gone, unwritable
 from tuiae.runs.process import is_held, start_worker
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.removal import discard_unbegun
@@ -109,8 +109,19 @@ def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -
     """Go on from the newest checkpoint, up to more epochs when asked.
 
     Raises:
-        RunHeldError: it is still running. ConfigError: it is already finished.
+        RunHeldError: it is still running. ConfigError: it is already finished. UnknownRunError: not ours to write.
     """
+    try:
+        process = _go_on(run, epochs)
+    except OSError as error:
+        raise unwritable(run, error, "resume") from error
+    _await_start(run, process)
+    if detach:
+        return _detached(run, output)
+    return _see_through(run, process, output, fresh=False)
+
+
+def _go_on(run: RunPaths, epochs: int | None) -> subprocess.Popen[bytes]:
     if not _is_free(run):
         raise RunHeldError(f"{run.id} is still running", f"watch it with `tuiae attach {run.id}`, or stop it first")
     config = need_config(run)
@@ -124,11 +135,7 @@ def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -
         )
     if wanted != config:
         _record_epochs(run, moment, config.training.epochs, wanted.training.epochs)
-    process = start_worker(run)
-    _await_start(run, process)
-    if detach:
-        return _detached(run, output)
-    return _see_through(run, process, output, fresh=False)
+    return start_worker(run)
 
 
 def _with_epochs(config: RunConfig, epochs: int) -> RunConfig:
@@ -198,8 +205,7 @@ def _send_stop(run: RunPaths) -> None:
     try:
         control.send(run, "stop")
     except OSError as error:
-        hint = "stop it as the user who started it"
-        raise UnknownRunError(f"cannot write to {run.control}: {error.strerror}", hint) from error
+        raise unwritable(run, error, "stop") from error
 
 
 def _detached(run: RunPaths, output: Output) -> ExitCode:

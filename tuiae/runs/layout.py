@@ -111,6 +111,14 @@ def need_run(run: RunPaths) -> None:
         raise UnknownRunError(f"{run.id} is gone", "its directory was deleted or moved: open another run")
 
 
+def unwritable(run: RunPaths, error: OSError, act: str) -> UnknownRunError:
+    """What to say of a run that could not be written for an act, such as `resume`: it may be somebody else's."""
+    hint = "is it still there, and is there space on its disk?"
+    if isinstance(error, PermissionError):
+        hint = f"{act} it as the user who started it"
+    return UnknownRunError(f"cannot write to {run.root}: {error.strerror or error}", hint)
+
+
 def check_runs_dir(root: Path) -> None:
     """Raises UnknownRunError where runs can neither be nor come to be; a directory that is still missing will do."""
     try:

@@ -13,7 +13,7 @@ from typing import Literal
 from tuiae.errors import ExitCode, TrainingError
 from tuiae.runs import control
 from tuiae.runs.interrupt import Interrupt
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import RunPaths, unwritable
 from tuiae.runs.process import start_worker
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
@@ -184,10 +184,14 @@ class _Study:
         if run is not None and is_finished(run):
             self._finish("kept", job, run)
             return
-        self._waiting.remove(job)
         what: What = "started" if run is None else "waiting" if is_busy(run) else "resumed"
         run = run or create_run(config, self._root, sys.argv, self._tags)
-        process = None if what == "waiting" else start_worker(run, self._workers)
+        try:
+            process = None if what == "waiting" else start_worker(run, self._workers)
+        except OSError as error:
+            self._fail(job, run, str(unwritable(run, error, "resume")))
+            return
+        self._waiting.remove(job)
         self._active.append(_Active(job, run, RunReader(run.root), process))
         self._say(what, job, run)
 

@@ -39,7 +39,11 @@ def is_finished(run: RunPaths) -> bool:
 
 def is_busy(run: RunPaths) -> bool:
     """Whether somebody trains the run, or has not quite let go of it."""
-    return read_status(run).live or is_held(run)
+    try:
+        return read_status(run).live or is_held(run)
+    except OSError:
+        # Somebody else's, whose lock is not ours to look at: what the status says stands.
+        return False
 
 
 def _worth(run: RunPaths) -> tuple[bool, bool, int]:
