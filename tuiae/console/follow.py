@@ -9,9 +9,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from rich.text import Text
 
 from tuiae.console.output import Output
-from tuiae.runs import control
 from tuiae.runs.interrupt import Interrupt
 from tuiae.runs.layout import RunPaths
+from tuiae.runs.process import stop_worker
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
 from tuiae.ui.render.text import count, duration, figure, number
@@ -20,13 +20,11 @@ POLL_SECONDS = 0.1
 CATCH_UP = 20  # epochs told of a run that is followed from the middle
 
 
-def follow(
-    run: RunPaths, output: Output, process: subprocess.Popen[bytes] | None = None, *, owns: bool
-) -> tuple[Snapshot, bool]:
+def follow(run: RunPaths, output: Output, process: subprocess.Popen[bytes] | None = None) -> tuple[Snapshot, bool]:
     """Show a run until it ends; returns its last snapshot, and whether it was left running.
 
-    `owns`: an interrupt stops the run (and a second one leaves it to finish its save); otherwise it only ends the
-    following.
+    With its own `process` an interrupt stops the run (and a second one leaves it to finish its save); otherwise it only
+    ends the following.
     """
     reader, interrupt = RunReader(run.root), Interrupt()
     display: Display = LiveDisplay(output) if output.lively else PlainDisplay(output)
@@ -41,11 +39,11 @@ def follow(
                 snapshot = reader.read_all()
                 display.show(snapshot)
                 return snapshot, False
-            if interrupt.count and (not owns or interrupt.count > 1):
+            if interrupt.count and (process is None or interrupt.count > 1):
                 return snapshot, True
-            if interrupt.count and not asked:
+            if interrupt.count and process is not None and not asked:
                 asked = True
-                control.send(run, "stop")
+                stop_worker(run, process)
                 display.say("stopping: saving at the next step (Ctrl-C again to leave it to that)")
             time.sleep(POLL_SECONDS)
 

@@ -174,7 +174,7 @@ def _await_start(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
 
 def attach(run: RunPaths, output: Output) -> ExitCode:
     """Follow a run that goes on by itself; Ctrl-C ends the following, not the run."""
-    snapshot, left = follow(run, output, owns=False)
+    snapshot, left = follow(run, output)
     if left:
         output.note(f"left running; come back with `tuiae attach {run.id}`")
         return ExitCode.OK
@@ -218,7 +218,7 @@ def _detached(run: RunPaths, output: Output) -> ExitCode:
 
 def _see_through(run: RunPaths, process: subprocess.Popen[bytes], output: Output, *, fresh: bool) -> ExitCode:
     """Follow our worker; a `fresh` run was made by this very command."""
-    snapshot, left = follow(run, output, process, owns=True)
+    snapshot, left = follow(run, output, process)
     if left:
         output.note(f"the worker is saving; go on later with `tuiae resume {run.id}`", "yellow")
         return ExitCode.STOPPED

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from tuiae.config import RunConfig
 from tuiae.errors import TrainingError, from_record
+from tuiae.runs import control
 from tuiae.runs.layout import RunPaths
 
 MALLOC = {
@@ -86,6 +87,14 @@ def start_worker(run: RunPaths, workers: int = 1) -> subprocess.Popen[bytes]:
             start_new_session=True,
             env=worker_environment(workers),
         )
+
+
+def stop_worker(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
+    """Let our own worker save and stop at its next step; on a full disk, where no command can be left, by a signal."""
+    try:
+        control.send(run, "stop")
+    except OSError:
+        process.terminate()
 
 
 class StandbyWorker:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from tuiae.errors import ExitCode, TrainingError
-from tuiae.runs import control
 from tuiae.runs.interrupt import Interrupt
 from tuiae.runs.layout import RunPaths, unwritable
-from tuiae.runs.process import start_worker
+from tuiae.runs.process import start_worker, stop_worker
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.tags import check_tags
@@ -147,10 +146,11 @@ class _Study:
     def stop(self) -> None:
         """Tell each of our workers to stop, once it has said something: it passes over what was sent before."""
         for active in self._active:
-            speaks = active.process is not None and active.reader.poll().status.pid == active.process.pid
-            if speaks and not active.told:
+            if active.process is None or active.told:
+                continue
+            if active.reader.poll().status.pid == active.process.pid:
                 active.told = True
-                control.send(active.run, "stop")
+                stop_worker(active.run, active.process)
                 self._say("stopping", active.job, active.run)
 
     def progress(self) -> Progress:
