@@ -13,11 +13,14 @@ from typing import Any
 import psutil
 import pytest
 from conftest import CHECKOUT, LONG, Laboratory, wait_until
+from dashboard import script
 
 from tuiae.cli.app import overrides_of
 from tuiae.config import load_config
 from tuiae.errors import ConfigError
+from tuiae.files import read_json, replace_json
 from tuiae.preset_files import find_preset
+from tuiae.runs import control
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.reader import read_status
 
@@ -250,6 +253,18 @@ def test_attach_to_a_failed_run_says_why_and_leaves_it_there(lab: Laboratory, fi
     result = lab("attach", run.id, check=3)
     assert result.stderr.endswith("error: no such thing\n  try: get one\n")
     assert list_runs(lab.runs) == [run]
+
+
+def test_a_run_that_failed_or_died_instead_of_stopping_is_no_success(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.begin()
+    stopping = lab.start("stop", played.run.id)
+    wait_until(lambda: control.take(played.run))
+    played.writer.close("failed", {"cause": "no space left", "hint": "free some", "exit_code": 4})
+    assert stopping.communicate()[1] == "error: no space left\n  try: free some\n"
+    assert stopping.returncode == 4
+    replace_json(played.run.status, {**read_json(played.run.status), "state": "running", "process_start": "1"})
+    assert "the worker died" in lab("stop", played.run.id, check=4).stderr
 
 
 @pytest.mark.parametrize("record", ["null", "5", '{"exit_code": "x"}', '{"exit_code": [3], "cause": 5}'])

@@ -13,24 +13,22 @@ from typing import Any
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from tuiae.config import RunConfig, build_config
+from tuiae.console.ending import check_ending, conclude
 from tuiae.console.follow import follow
 from tuiae.console.output import Output
-from tuiae.console.tables import show_result
 from tuiae.data.dataset import Progress as Report
 from tuiae.data.prepare import prepare
-from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, from_record
+from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
 from tuiae.preflight import check
 from tuiae.runs import control
 from tuiae.runs.checkpoints import Moment, find_checkpoint, need_checkpoint, read_moment
 from tuiae.runs.edits import describe_edit
 from tuiae.runs.fork import fork_config, fork_run
 from tuiae.runs.history import need_config, read_edits
-from tuiae.runs.layout import RunPaths, is_gone, unwritable
+from tuiae.runs.layout import RunPaths, unwritable
 from tuiae.runs.process import is_held, start_worker
 from tuiae.runs.reader import RunReader, read_status
-from tuiae.runs.removal import discard_unbegun
 from tuiae.runs.replay import plan_replay, replay_run
-from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.summary import summarise
 from tuiae.runs.tags import check_tags
 from tuiae.runs.writer import create_run, record_event
@@ -178,14 +176,14 @@ def attach(run: RunPaths, output: Output) -> ExitCode:
     if left:
         output.note(f"left running; come back with `tuiae attach {run.id}`")
         return ExitCode.OK
-    return _conclude(run, snapshot, output)
+    return conclude(run, snapshot, output)
 
 
 def stop(run: RunPaths, output: Output) -> ExitCode:
     """Ask a run to save and stop, and wait until it has.
 
     Raises:
-        TrainingError: it did not answer in time.
+        TrainingError: it did not answer in time. TuiaeError: it failed, or its worker died.
     """
     if read_status(run).live:
         _send_stop(run)
@@ -195,6 +193,7 @@ def stop(run: RunPaths, output: Output) -> ExitCode:
                 raise TrainingError(f"{run.id} has not stopped for {STOP_SECONDS:.0f} s", f"kill -9 {status.pid}")
             time.sleep(0.05)
     snapshot = RunReader(run.root).read_all()
+    check_ending(run, snapshot)
     if output.json:
         output.document(summarise(snapshot))
     output.line(f"{run.id}: {snapshot.status.state}")
@@ -222,45 +221,7 @@ def _see_through(run: RunPaths, process: subprocess.Popen[bytes], output: Output
     if left:
         output.note(f"the worker is saving; go on later with `tuiae resume {run.id}`", "yellow")
         return ExitCode.STOPPED
-    return _conclude(run, snapshot, output, process, fresh=fresh)
-
-
-def _conclude(
-    run: RunPaths,
-    snapshot: Snapshot,
-    output: Output,
-    process: subprocess.Popen[bytes] | None = None,
-    *,
-    fresh: bool = False,
-) -> ExitCode:
-    """Say how a run ended, in words and in the exit code."""
-    state = snapshot.status.state
-    if is_gone(run):
-        raise TrainingError(f"{run.id} is gone: its directory was deleted or moved", "`tuiae run` starts another one")
-    if state == "failed":
-        _raise_failure(run, snapshot, fresh=fresh)
-    if state not in ("finished", "stopped"):
-        code = process.poll() if process is not None else None
-        if code == ExitCode.HELD:
-            raise RunHeldError(f"{run.id} is held by another process", f"`tuiae attach {run.id}` watches it")
-        how = f"the worker died (signal {-code})" if code is not None and code < 0 else "the worker died"
-        raise TrainingError(f"{run.id}: {how}", f"see {run.log}, and go on with `tuiae resume {run.id}`")
-    if output.json:
-        output.document(summarise(snapshot))
-    else:
-        show_result(snapshot, output)
-    if state == "stopped":
-        output.note(f"stopped early; go on with: tuiae resume {run.id}", "yellow")
-        return ExitCode.STOPPED
-    return ExitCode.OK
-
-
-def _raise_failure(run: RunPaths, snapshot: Snapshot, *, fresh: bool) -> None:
-    """Turn what the worker recorded back into the error that it was."""
-    record: dict[str, Any] = dict(snapshot.status.error or {})
-    if fresh:
-        discard_unbegun(run)
-    raise from_record(record, hint=f"see {run.log}")
+    return conclude(run, snapshot, output, process, fresh=fresh)
 
 
 def _ask_devices() -> list[str]:
