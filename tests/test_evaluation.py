@@ -6,6 +6,7 @@ import math
 import shutil
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -218,6 +219,22 @@ def test_weights_that_are_not_there_or_do_not_fit_are_refused(lab: Laboratory, f
     bare.config.write_text("[model]\nfamily = 'of another version'\n")
     with pytest.raises(ConfigError, match="not a config of this version"):
         opened(bare)
+
+
+@pytest.mark.parametrize("moment", ["explore.loaded.set_up", "runs.checkpoints.verify", "explore.loaded.load_weights"])
+def test_a_worker_may_put_a_newer_checkpoint_in_the_place_of_the_one_that_is_being_loaded(
+    lab: Laboratory, finished: RunPaths, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    run, then = lab.copy(finished), resolve_name(f"tuiae.{moment}")
+
+    def after_a_save(*given: Any) -> Any:
+        if (run.weights / "step-000060").exists():
+            shutil.rmtree(run.weights / "step-000045")
+            (run.weights / "step-000060").rename(run.weights / "step-000075")
+        return then(*given)
+
+    monkeypatch.setattr(f"tuiae.{moment}", after_a_save)
+    assert load(run, device="cpu").checkpoint == "step-000075"
 
 
 @pytest.mark.parametrize("which", ["finished", "variational"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,9 +41,9 @@ def load(
         ConfigError: the run's config is of another version, an override is wrong, or the weights do not fit it.
         DeviceError, DataError: no such device, or no such images on this machine.
     """
-    config = resolve_config(run, {"training.device": device, **(overrides or {})})
-    folder = need_checkpoint(run, weights)
-    return _filled(run, folder, set_up(config))
+    parts = set_up(resolve_config(run, {"training.device": device, **(overrides or {})}))
+    # After the images, which take their time: a worker may meanwhile have put a newer one in its place.
+    return _filled(run, weights, parts)
 
 
 def reload(loaded: LoadedRun, weights: str = "last") -> LoadedRun:
@@ -54,23 +53,33 @@ def reload(loaded: LoadedRun, weights: str = "last") -> LoadedRun:
         TrainingError: no such checkpoint.
         ConfigError: the weights do not fit the network.
     """
-    folder = need_checkpoint(loaded.run, weights)
-    if folder.name == loaded.checkpoint:
+    if need_checkpoint(loaded.run, weights).name == loaded.checkpoint:
         return loaded
-    model = copy.deepcopy(loaded.parts.model)
-    return _filled(loaded.run, folder, replace(loaded.parts, model=model))
+    return _filled(loaded.run, weights, replace(loaded.parts, model=copy.deepcopy(loaded.parts.model)))
 
 
-def _filled(run: RunPaths, folder: Path, parts: Parts) -> LoadedRun:
+def _filled(run: RunPaths, weights: str, parts: Parts) -> LoadedRun:
+    name, tensors = _read_weights(run, weights)
     try:
-        parts.model.load_state_dict(load_weights(folder))
+        parts.model.load_state_dict(tensors)
     except RuntimeError as error:
         # With the config that wrote it a checkpoint fits: an override or other images changed a shape.
         raise ConfigError(
             f"the weights of {run.id} do not fit the network of this config", "leave its model and its images as it has"
         ) from error
     parts.model.eval()
-    return LoadedRun(run, folder.name, parts)
+    return LoadedRun(run, name, parts)
+
+
+def _read_weights(run: RunPaths, weights: str) -> tuple[str, dict[str, torch.Tensor]]:
+    """A checkpoint's name and its tensors."""
+    folder = need_checkpoint(run, weights)
+    try:
+        return folder.name, load_weights(folder)
+    except FileNotFoundError:
+        # A worker that keeps few has deleted it since, but never before a newer one is whole.
+        folder = need_checkpoint(run, weights)
+        return folder.name, load_weights(folder)
 
 
 @dataclass(frozen=True)

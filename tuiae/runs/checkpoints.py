@@ -79,13 +79,20 @@ def find_checkpoint(run: RunPaths, name: str = "last") -> Path | None:
         NoCheckpointError: there is none of that name. TrainingError: it is damaged.
     """
     if name == "last":
-        return next((folder for folder in all_checkpoints(run) if verify(folder)), None)
+        return _find_newest(run)
     folder = run.weights / (pointed(run, name) or (f"step-{int(name):06d}" if _is_step(name) else ""))
     if folder == run.weights or not verify(folder):
         kept = ", ".join(path.name[5:].lstrip("0") or "0" for path in all_checkpoints(run)) or "none"
         kind = TrainingError if folder != run.weights and folder.is_dir() else NoCheckpointError
         raise kind(f"{run.id} has no whole checkpoint '{name}'", f"steps kept: {kept}; or use last")
     return folder
+
+
+def _find_newest(run: RunPaths) -> Path | None:
+    folders = all_checkpoints(run)
+    found = next((folder for folder in folders if verify(folder)), None)
+    # A worker that keeps few may have deleted them while they were looked at, but never before a newer one is whole.
+    return _find_newest(run) if found is None and all_checkpoints(run) != folders else found
 
 
 def need_checkpoint(run: RunPaths, name: str = "last") -> Path:
