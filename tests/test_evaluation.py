@@ -19,8 +19,10 @@ from sklearn.decomposition import PCA
 from tests.terminal import Terminal
 from tuiae.config import NoiseSection
 from tuiae.errors import ConfigError, TrainingError
-from tuiae.explore.loaded import LoadedRun, load
+from tuiae.explore.loaded import LoadedRun, load, reload
+from tuiae.runs.edits import describe_edit
 from tuiae.runs.layout import RunPaths
+from tuiae.runs.writer import record_event
 from tuiae.training.evaluate import evaluate
 from tuiae.training.quality import (
     class_scores,
@@ -235,6 +237,20 @@ def test_a_worker_may_put_a_newer_checkpoint_in_the_place_of_the_one_that_is_bei
 
     monkeypatch.setattr(f"tuiae.{moment}", after_a_save)
     assert load(run, device="cpu").checkpoint == "step-000075"
+
+
+def test_what_was_edited_since_a_run_was_loaded_is_in_force_when_it_is_looked_at_again(
+    lab: Laboratory, finished: RunPaths
+) -> None:
+    run = lab.copy(finished)
+    first = load(run, device="cpu", overrides={"noise.kind": "salt-pepper"})
+    assert reload(first) is first
+    record_event(run, "command", **describe_edit("noise.level", 0.2, 0.5, 60, 4.0, "me"))
+    again = reload(first)
+    assert (again.config.noise.kind, again.config.noise.level) == ("salt-pepper", 0.5)
+    assert first.config.noise.level == 0.2
+    assert reload(again) is again
+    np.testing.assert_array_equal(again.encode(again.images("test", 3)), first.encode(first.images("test", 3)))
 
 
 @pytest.mark.parametrize("which", ["finished", "variational"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,24 +41,28 @@ def load(
         ConfigError: the run's config is of another version, an override is wrong, or the weights do not fit it.
         DeviceError, DataError: no such device, or no such images on this machine.
     """
-    parts = set_up(resolve_config(run, {"training.device": device, **(overrides or {})}))
+    changes = {"training.device": device, **(overrides or {})}
+    parts = set_up(resolve_config(run, changes))
     # After the images, which take their time: a worker may meanwhile have put a newer one in its place.
-    return _filled(run, weights, parts)
+    return _filled(run, weights, parts, changes)
 
 
 def reload(loaded: LoadedRun, weights: str = "last") -> LoadedRun:
-    """The same run at another of its checkpoints; the very same object where that is the one in memory.
+    """The same run at another of its checkpoints and with the edits made since; the very same object where the one in
+    memory is still what the run is.
 
     Raises:
         TrainingError: no such checkpoint.
         ConfigError: the weights do not fit the network.
     """
-    if need_checkpoint(loaded.run, weights).name == loaded.checkpoint:
+    config = resolve_config(loaded.run, dict(loaded.overrides))
+    if need_checkpoint(loaded.run, weights).name == loaded.checkpoint and config.noise == loaded.config.noise:
         return loaded
-    return _filled(loaded.run, weights, replace(loaded.parts, model=copy.deepcopy(loaded.parts.model)))
+    parts = replace(loaded.parts, config=config, model=copy.deepcopy(loaded.parts.model))
+    return _filled(loaded.run, weights, parts, loaded.overrides)
 
 
-def _filled(run: RunPaths, weights: str, parts: Parts) -> LoadedRun:
+def _filled(run: RunPaths, weights: str, parts: Parts, overrides: Mapping[str, Any]) -> LoadedRun:
     name, tensors = _read_weights(run, weights)
     try:
         parts.model.load_state_dict(tensors)
@@ -68,7 +72,7 @@ def _filled(run: RunPaths, weights: str, parts: Parts) -> LoadedRun:
             f"the weights of {run.id} do not fit the network of this config", "leave its model and its images as it has"
         ) from error
     parts.model.eval()
-    return LoadedRun(run, name, parts)
+    return LoadedRun(run, name, parts, overrides)
 
 
 def _read_weights(run: RunPaths, weights: str) -> tuple[str, dict[str, torch.Tensor]]:
@@ -85,6 +89,9 @@ def _read_weights(run: RunPaths, weights: str) -> tuple[str, dict[str, torch.Ten
 @dataclass(frozen=True)
 class LoadedRun(RunImages):
     """One checkpoint of one run, dropout off. Images are float32 (N, C, H, W) in 0..1, codes float32 (N, latent)."""
+
+    overrides: Mapping[str, Any]
+    """Dotted keys of the config that are others here than in the run, the device among them."""
 
     @property
     def is_autoencoder(self) -> bool:
