@@ -21,11 +21,12 @@ from test_reproduce import WORK
 from tuiae.errors import RunHeldError
 from tuiae.export.findings import ClaimRow, RecipeRow
 from tuiae.files import read_json, replace_json
+from tuiae.runs.edits import describe_edit
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.listing import RunLister
 from tuiae.runs.process import process_start
-from tuiae.runs.writer import RunWriter, create_run
-from tuiae.studies.jobs import Job
+from tuiae.runs.writer import RunWriter, create_run, record_event
+from tuiae.studies.jobs import Job, finished_runs
 from tuiae.studies.verdict_file import Verdicts, read_verdicts, verdict_path, write_verdicts
 from tuiae.studies.work_data import missing_sets
 from tuiae.studies.work_plan import make_plan
@@ -123,6 +124,21 @@ def test_a_quick_try_is_known_as_one(runs_root: Path) -> None:
     assert done_words(state) == f"0 of {len(state.runs)} trainings done, 1 tried"
     assert done_words(state) in " ".join(draw_about(state, 34, 40, time.time()).plain.split())
     assert "(quick)" in planned_line(found, 100).plain
+
+
+def test_a_run_that_somebody_edited_is_none_of_the_work_s(runs_root: Path) -> None:
+    plan = make_plan(find_work(POLITANO))
+    run = trained(runs_root, plan.jobs[0], plan.tag)
+    reader = WorkReader(runs_root, [find_work(POLITANO)])
+
+    def done() -> int:
+        return reader.states(RunLister(runs_root).rows())[0].done
+
+    assert done() == 1
+    record_event(run, "command", **describe_edit("training.learning_rate", 0.001, 0.01, 3, 0.2, "me"))
+    RunWriter(run).close("finished")
+    assert done() == 0
+    assert finished_runs(plan.jobs, runs_root, plan.tag) == {}
 
 
 def test_a_work_whose_file_is_wrong_is_told_and_the_others_stand(runs_root: Path, tmp_path: Path) -> None:

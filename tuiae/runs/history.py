@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tuiae.config import RunConfig
 from tuiae.errors import ConfigError
 from tuiae.files import read_json
 from tuiae.runs.edits import Edit, apply_edits, as_edit, read_plan
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import read_config
+from tuiae.runs.snapshot import Status
 from tuiae.runs.tail import parse_event
 
 
@@ -49,3 +52,17 @@ def need_config(run: RunPaths, step: int | None = None) -> RunConfig:
     if config is None:
         raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
     return config
+
+
+class EditedRuns:
+    """Which runs were edited; a history is read again only when the run's status has changed since."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[Status, bool]] = {}
+
+    def has(self, path: Path, status: Status) -> bool:
+        """Whether the run of a directory, which has this status, records any edit."""
+        known = self._known.get(path)
+        if known is None or (known[0] != status and not known[1]):
+            known = self._known[path] = (status, bool(read_edits(RunPaths(path))))
+        return known[1]

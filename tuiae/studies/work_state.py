@@ -10,6 +10,7 @@ from typing import Any
 from tuiae.config import settings_of
 from tuiae.errors import TuiaeError
 from tuiae.export.findings import VERDICTS, ClaimRow, RecipeRow
+from tuiae.runs.history import EditedRuns
 from tuiae.runs.listing import RunRow
 from tuiae.studies.verdict_file import Verdicts, read_verdicts
 from tuiae.studies.work_data import MissingSet, missing_sets
@@ -103,6 +104,7 @@ class _Work:
         self._plans: tuple[Plan, ...] = ()
         self._wanted: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         self._encoded: set[str] = set()
+        self._edited = EditedRuns()
         self._sets: dict[str, str] = {}
         try:
             self._plans = (make_plan(path), make_plan(path, quick=True))
@@ -146,7 +148,7 @@ class _Work:
         full, quick = self._wanted[name]
         candidates = by_name.get((full["name"], full["training.seed"]), ())
         for wanted, is_quick in ((full, False), (quick, True)):
-            matches = [row for row in candidates if wanted and self._fits(name, row.settings, wanted)]
+            matches = [row for row in candidates if wanted and self._fits(name, row, wanted)]
             if matches:
                 return PlannedRun(name, max(matches, key=_worth), is_quick)
         return PlannedRun(name)
@@ -155,12 +157,14 @@ class _Work:
         """Whether a quick try of a job has come to its end."""
         wanted = self._wanted[name][1]
         candidates = by_name.get((wanted["name"], wanted["training.seed"]), ())
-        return any(row.status.state == "finished" and self._fits(name, row.settings, wanted) for row in candidates)
+        return any(row.status.state == "finished" and self._fits(name, row, wanted) for row in candidates)
 
-    def _fits(self, name: str, settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    def _fits(self, name: str, row: RunRow, wanted: Mapping[str, Any]) -> bool:
         # A classifier on an encoder takes its architecture from the run that it finds.
         skipped = "model." if name in self._encoded else "\0"
-        return all(settings.get(key) == value for key, value in wanted.items() if not key.startswith(skipped))
+        same = all(row.settings.get(key) == value for key, value in wanted.items() if not key.startswith(skipped))
+        # What somebody edited is another training, as it is for whoever runs the work.
+        return same and not self._edited.has(row.path, row.status)
 
 
 def _worth(row: RunRow) -> tuple[bool, bool, int]:
