@@ -16,6 +16,7 @@ from endings import same
 from training import train
 
 from tuiae.config import load_config
+from tuiae.console.status import status_lines
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.files import read_json, replace_json
 from tuiae.runs.checkpoints import MODEL, STATE, find_checkpoint, need_checkpoint, pointed, read_moment, verify
@@ -31,6 +32,7 @@ from tuiae.training.checkpoint import all_checkpoints, load_state, load_weights
 from tuiae.training.fit import Fit
 from tuiae.training.report import Mailbox
 from tuiae.training.setup import set_up
+from tuiae.ui.render.status import title_line
 
 KEPT = SMALL.replace("keep = 2", "keep = 9")
 
@@ -201,6 +203,21 @@ def test_batches_of_another_size_in_the_middle_of_an_epoch(lab: Laboratory) -> N
     parent = snapshot_of(run).parent
     assert parent is not None
     assert parent.epoch == pytest.approx(1 + 1 / 3)
+
+
+def test_how_far_a_fork_is_follows_from_its_epochs_and_not_from_the_steps_of_its_parent(
+    lab: Laboratory, parent: RunPaths
+) -> None:
+    run = fork(parent, lab.runs, "15", training__batch_size=750)
+    train(run, stop=18)  # 15 of the first epoch, 3 of half an epoch each
+    snapshot = snapshot_of(run)
+    assert snapshot.status.share == (1 + 1.5) / 4
+    assert "progress: epoch 2 of 4, step 18, 62% done" in status_lines(snapshot)
+    assert " 62%" in title_line(snapshot, 80).plain
+    record = read_json(run.status)
+    replace_json(run.status, {key: value for key, value in record.items() if key != "epochs_done"})
+    assert read_status(run).share == 2 / 4  # as a version wrote it that counted whole epochs alone
+    assert 0.5 <= (snapshot_of(run).status.share or 0) <= 0.625
 
 
 def test_the_best_of_a_fork_is_its_own(lab: Laboratory, parent: RunPaths) -> None:

@@ -110,14 +110,13 @@ class LiveDisplay(Display):
         self._progress.stop()
 
     def show(self, snapshot: Snapshot) -> None:
-        status = snapshot.status
-        total = status.epochs * status.steps_per_epoch
+        share = snapshot.status.share
         self._progress.update(
             self._task,
-            description=_doing(snapshot, bool(total)),
-            total=total or None,
-            completed=status.step,
-            figures=_figures(snapshot) if total else "",
+            description=_doing(snapshot, share is not None),
+            total=None if share is None else 1.0,
+            completed=share or 0.0,
+            figures="" if share is None else _figures(snapshot),
         )
 
     def say(self, text: str) -> None:

@@ -111,8 +111,7 @@ def _what(snapshot: Snapshot) -> str:
 
 def _progress(snapshot: Snapshot) -> str:
     status = snapshot.status
-    total = status.epochs * status.steps_per_epoch
-    share = f", {status.step / total:.0%} done" if total else ""
+    share = "" if status.share is None else f", {status.share:.0%} done"
     return f"epoch {status.epoch} of {status.epochs or 'an unknown number'}, step {count(status.step)}{share}"
 
 

@@ -82,11 +82,12 @@ class Bars:
         if label not in self._tasks:
             self._tasks[label] = self._progress.add_task(Text(clean(label)).markup, total=1.0, figures="")
         status = snapshot.status
-        steps = status.epochs * status.steps_per_epoch
-        share = min(1.0, status.step / steps) if steps else 0.0
+        share = status.share
         loss = snapshot.latest("live", "loss")
         figures = (
-            f"epoch {status.epoch}/{status.epochs}  loss {number(loss)}" if steps else status.phase or status.state
+            status.phase or status.state
+            if share is None
+            else f"epoch {status.epoch}/{status.epochs}  loss {number(loss)}"
         )
-        self._progress.update(self._tasks[label], completed=share, figures=clean(figures))
-        return share
+        self._progress.update(self._tasks[label], completed=share or 0.0, figures=clean(figures))
+        return share or 0.0

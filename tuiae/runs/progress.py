@@ -14,13 +14,15 @@ class Progress:
 
     step: int = 0
     epoch: int = 0
-    """Epochs done."""
+    """Epochs that are over."""
+    epochs_done: float | None = None
+    """The one under way as a fraction of them."""
     resumes: tuple[Resume, ...] = ()
     _first: int | None = None
 
     def start(self, step: int, epoch: float) -> None:
         """A worker began, `epoch` epochs and `step` steps after the run's first; what was beyond is repeated."""
-        self.step, self.epoch = step, int(epoch)
+        self.step, self.epoch, self.epochs_done = step, int(epoch), epoch
         if self._first is None:
             self._first = step
         elif step > self._first:
@@ -33,7 +35,10 @@ class Progress:
         """
         self.step = max(self.step, step)
         self.epoch = max(self.epoch, int(epoch) if whole else math.ceil(epoch) - 1)
+        self.epochs_done = max(self.epochs_done or 0.0, epoch)
 
     def on(self, status: Status) -> Status:
         """The status with the newer of both."""
-        return replace(status, step=max(status.step, self.step), epoch=max(status.epoch, self.epoch))
+        done = max((known for known in (status.epochs_done, self.epochs_done) if known is not None), default=None)
+        step, epoch = max(status.step, self.step), max(status.epoch, self.epoch)
+        return replace(status, step=step, epoch=epoch, epochs_done=done)

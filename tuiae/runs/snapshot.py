@@ -25,7 +25,10 @@ class Status:
     state: str = "unknown"
     phase: str = ""
     epoch: int = 0
+    """Epochs that are over."""
     epochs: int = 0
+    epochs_done: float | None = None
+    """The one under way as a fraction of them; None before the first, and in the files of older versions."""
     step: int = 0
     steps_per_epoch: int = 0
     images_per_second: float | None = None
@@ -44,6 +47,17 @@ class Status:
     @property
     def live(self) -> bool:
         return self.state in LIVE_STATES
+
+    @property
+    def share(self) -> float | None:
+        """How much of its epochs a run has done, 0 to 1; None before it trains.
+
+        Not by its steps: a fork may have begun with batches of another size.
+        """
+        if not self.epochs or (self.epochs_done is None and not self.steps_per_epoch):
+            return None
+        done = self.epoch if self.epochs_done is None else self.epochs_done
+        return min(max(done / self.epochs, 0.0), 1.0)
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,7 @@ class Reporter:
             now=now,
             epoch=state.epoch,
             epochs=epochs,
+            epochs_done=round(self.epochs_done(), 6),
             step=state.step,
             steps_per_epoch=self.steps_per_epoch,
             elapsed=round(state.seconds, 3),

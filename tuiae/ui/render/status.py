@@ -79,9 +79,8 @@ def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
     text = Text(end="").append_text(state_text(status.state))
     if status.state == "starting" and status.phase:
         text.append(f" · {clean(status.phase)}", "dim")
-    total = status.epochs * status.steps_per_epoch
-    if total:
-        share = min(1.0, status.step / total)
+    share = status.share
+    if share is not None:
         done = round(share * bar)
         text.append(f"  {word}{status.epoch}/{status.epochs}").append(" " if bar else "")
         text.append("━" * done, palette.SKY).append("━" * (bar - done), "dim").append(f" {share:4.0%}")
