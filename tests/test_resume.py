@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from conftest import LONG, Laboratory, wait_until
 from endings import assert_same_end
+from training import train
 
 from tuiae.config import load_config
 from tuiae.files import read_json, replace_json
@@ -48,6 +49,18 @@ def test_a_training_stopped_at_any_step_ends_the_same(lab: Laboratory, finished:
         assert state == ("finished" if stop is None else "stopped")
         assert fit.state.step == (60 if stop is None else stop)
     assert_same_end(run, finished)
+
+
+@pytest.mark.parametrize(("stop", "spent"), [(30, False), (37, True)], ids=["between epochs", "within one"])
+def test_the_time_of_an_epoch_is_counted_once(lab: Laboratory, stop: int, spent: bool) -> None:
+    run = create_run(load_config(Path(lab.preset())), lab.runs, [])
+    train(run, stop=stop)
+    # What the last checkpoint holds of the epoch that it is in the middle of, or at the end of.
+    writer = RunWriter(run)
+    fit = Fit(set_up(load_config(run.config)), writer, Mailbox(run, lambda: True))
+    writer.close("stopped")
+    assert (fit.state.epoch_seconds > 0) == spent
+    assert fit.state.seconds > fit.state.epoch_seconds
 
 
 # In processes of their own: ended as people and machines end them

@@ -49,6 +49,8 @@ class TrainState:
         }
         if parts.device.type == "cuda":
             saved["cuda_rng"] = torch.cuda.get_rng_state(parts.device)
+        elif parts.device.type == "mps":
+            saved["mps_rng"] = torch.mps.get_rng_state()
         return saved
 
     def restore(self, saved: dict[str, Any], parts: Parts) -> None:
@@ -59,8 +61,12 @@ class TrainState:
         torch.set_rng_state(saved["rng"])
         if parts.device.type == "cuda" and "cuda_rng" in saved:
             torch.cuda.set_rng_state(saved["cuda_rng"], parts.device)
+        elif parts.device.type == "mps" and "mps_rng" in saved:
+            torch.mps.set_rng_state(saved["mps_rng"])
         for name in _COUNTERS:
             setattr(self, name, saved.get(name, getattr(self, name)))
+        if self.position == 0:
+            self.epoch_seconds = 0.0  # what was saved at the end of an epoch is that epoch's
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
