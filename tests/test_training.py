@@ -15,6 +15,7 @@ from conftest import SMALL, Laboratory
 from tuiae.config import load_config
 from tuiae.data.batches import epoch_order
 from tuiae.errors import TrainingError
+from tuiae.explore.process import explain
 from tuiae.files import read_json
 from tuiae.runs import control
 from tuiae.runs.layout import RunPaths, list_runs
@@ -33,6 +34,7 @@ from tuiae.training.checkpoint import (
     pointed,
     verify,
 )
+from tuiae.training.device import is_out_of_memory
 from tuiae.training.fit import Fit
 from tuiae.training.report import Mailbox
 from tuiae.training.setup import set_up
@@ -270,6 +272,40 @@ def test_weights_that_are_no_numbers_are_never_saved(lab: Laboratory, command: s
         fit.run()
     writer.close("failed")
     assert steps_kept(run) == []
+
+
+def test_a_save_on_request_looks_at_what_the_device_knows_of_a_loss_that_is_no_number(lab: Laboratory) -> None:
+    run = create_run(load_config(Path(lab.preset())), lab.runs, [])
+    writer = RunWriter(run)
+    control.send(run, "save")
+    fit = Fit(set_up(load_config(run.config)), writer, Mailbox(run, lambda: False))
+    # As on CUDA, where such a step and all after it leave the weights alone, and nobody is told at once.
+    fit._skips_on_device = True
+    fit.state.diverged.fill_(1.0)
+    with pytest.raises(TrainingError, match="no longer a number"):
+        fit.run()
+    writer.close("failed")
+    assert steps_kept(run) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 17.9 GB, max allowed: 18.1 GB)"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=lambda error: str(error)[:20],
+)
+def test_want_of_memory_is_known_by_each_of_its_names(error: Exception) -> None:
+    assert is_out_of_memory(error)
+    assert explain(error).cause == "the explorer is out of memory"
+    other = RuntimeError("CUDA error: an illegal memory access was encountered")
+    assert not is_out_of_memory(other)
+    assert "illegal memory access" in explain(other).cause
 
 
 def test_a_full_disk_fails_in_a_sentence_and_the_run_goes_on_when_there_is_space(

@@ -55,7 +55,9 @@ def explain(error: Exception) -> TuiaeError:
     """The sentence and the next step for whatever a question ran into."""
     if isinstance(error, TuiaeError):
         return error
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+    from tuiae.training.device import is_out_of_memory  # not above: torch is imported once that has been said
+
+    if is_out_of_memory(error):
         return TrainingError("the explorer is out of memory", "close something, or open a smaller run")
     if isinstance(error, OSError):
         return ConfigError(f"{error.filename or 'the run directory'}: {error.strerror}", "it may have been deleted")

@@ -55,8 +55,16 @@ def describe_device(device: torch.device) -> str:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocator of PyTorch's or Python's gave up."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    """Whether an allocator of PyTorch's or Python's gave up.
+
+    Not all of them raise an error of its own: on MPS, and where CUDA itself or one of its libraries had no room, there
+    are only the words.
+    """
+    text = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in text for words in _NO_MEMORY)
+
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "_alloc_failed")
 
 
 def free_memory(device: torch.device) -> int:
@@ -80,7 +88,8 @@ def give_back_memory(device: torch.device) -> None:
 
 
 def memory_megabytes(device: torch.device) -> float:
-    """What the training holds, in MB: allocated on a CUDA device, resident in the process elsewhere."""
+    """What the training holds, in MB: on a CUDA device what PyTorch's allocator keeps, in use or not; elsewhere what
+    is resident of the process."""
     if device.type == "cuda":
         return torch.cuda.memory_reserved(device) / 1e6
     import resource

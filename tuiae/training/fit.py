@@ -198,7 +198,6 @@ class Fit:
 
     def _stop(self) -> str:
         self.report.tick()
-        self._check_finite()
         self._save(("last",))
         self.report.progress()
         return "stopped"
@@ -264,6 +263,7 @@ class Fit:
 
     def _save(self, names: tuple[str, ...]) -> None:
         state, run, keep = self.state, self.writer.run, self.config.checkpoint.keep
+        self._check_finite()
         # The last step before a save can spoil the weights of a loss that was still a number.
         if not all(bool(parameter.isfinite().all()) for parameter in self.parts.model.parameters()):  # host/device sync
             self._diverge()
