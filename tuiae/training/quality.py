@@ -229,4 +229,4 @@ def _missing(what: str, error: ImportError) -> NoReturn:
 
 
 def _reals(values: Tensor) -> Reals:
-    return values.double().cpu().numpy()
+    return values.cpu().double().numpy()  # in this order: MPS has no float64

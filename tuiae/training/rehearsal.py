@@ -76,8 +76,7 @@ class _Rehearsal(Fit):
     def _measure_all(self) -> Measured:
         parts = self.parts
         parts.model.train()
-        peak = self._peak()
-        loss = self.state.totals.read()["loss"]
+        peak, loss = self._peak()
         for _ in range(WARM_STEPS):
             self._again()
         return Measured(
@@ -106,9 +105,10 @@ class _Rehearsal(Fit):
         self.state.position = 0
         self._step(self._first)
 
-    def _peak(self) -> int:
-        """Bytes at the height of a step: measured on CUDA; elsewhere weights, optimizer, and what the step keeps for
-        its gradients, with the largest of it twice more: its gradient beside the one that it is worked out from."""
+    def _peak(self) -> tuple[int, float]:
+        """Bytes at the height of a step, and the loss of the first one. Bytes are measured on CUDA; elsewhere weights,
+        optimizer, and what the step keeps for its gradients, with the largest of it twice more: its gradient beside
+        the one that it is worked out from."""
         device = self.parts.device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -116,11 +116,12 @@ class _Rehearsal(Fit):
         with torch.autograd.graph.saved_tensors_hooks(kept.keep, lambda tensor: tensor):
             self._again()
         self._check_finite()
+        loss = self.state.totals.read()["loss"]
         if device.type == "cuda":
             self._again()  # with the optimizer's state there from the beginning
-            return torch.cuda.max_memory_allocated(device)
+            return torch.cuda.max_memory_allocated(device), loss
         sizes = list(kept.sizes.values())
-        return _bytes(self.parts.model.parameters()) + self._state() + sum(sizes) + 2 * max(sizes, default=0)
+        return _bytes(self.parts.model.parameters()) + self._state() + sum(sizes) + 2 * max(sizes, default=0), loss
 
     def _state(self) -> int:
         """Bytes of gradients and of what the optimizer remembers."""
