@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError
 from tuiae.runs.layout import list_runs
 from tuiae.studies.claims import FUNCTIONS, ClaimError, Scope, check, evaluate
+from tuiae.studies.report import spread
 from tuiae.studies.verdicts import Outcome, Trial, Verdict, judge
 from tuiae.studies.works import find_work, list_works, load_work
 
@@ -275,6 +277,22 @@ def test_seeds_that_disagree_are_named() -> None:
     assert outcome(True).agreement == ""
     assert judge((NOT_RUN,)).reason == "no images"
     assert judge((NOT_RUN,)).verdict is Verdict.NOT_RUN
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([12.0, 14.0], "13 ± 1.414"),
+        ([12.0], "12"),
+        ([12.0, math.inf], "12 or never"),
+        ([math.inf, math.inf], "never"),
+        ([[12.0, 3.0], [math.inf, 3.0]], "12 or never, 3 ± 0"),
+        ([True, False], "yes or no"),
+    ],
+    ids=str,
+)
+def test_seeds_are_told_as_one_even_where_one_of_them_never_came_there(values: list[Any], words: str) -> None:
+    assert spread(values, ".4g") == words
 
 
 @pytest.mark.parametrize("name", WORKS)

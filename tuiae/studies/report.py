@@ -102,14 +102,18 @@ def _recipe_row(claim: Claim, outcome: Outcome) -> RecipeRow:
 
 
 def spread(values: Sequence[Value], form: str) -> str:
-    """Values of several seeds as one text: numbers as mean ± standard deviation, lists element by element."""
+    """Values of several seeds as one text: numbers as mean ± standard deviation, lists element by element.
+
+    Where one of them is infinite there is no mean: they stand beside each other, each once.
+    """
     first = values[0]
     if isinstance(first, list):
         return ", ".join(spread(column, form) for column in zip(*values, strict=True))
     if isinstance(first, (bool, str)):
         return " or ".join(dict.fromkeys(_word(value) for value in values))
-    mean = number(fmean(values), form)
-    return f"{mean} ± {number(stdev(values), form.lstrip('+'))}" if len(values) > 1 else mean
+    if len(values) == 1 or not all(map(math.isfinite, values)):
+        return " or ".join(dict.fromkeys(number(value, form) for value in values))
+    return f"{number(fmean(values), form)} ± {number(stdev(values), form.lstrip('+'))}"
 
 
 def _word(value: Value) -> str:
