@@ -20,7 +20,7 @@ from tuiae.errors import ConfigError, ExitCode
 from tuiae.export.extras import FIGURES_NEED, need
 from tuiae.export.findings import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Report, WorkSection, tally
 from tuiae.files import replace_text
-from tuiae.studies.reproduce import WorkResult, reproduce
+from tuiae.studies.reproduce import WorkResult, prepare_sets, reproduce
 from tuiae.studies.verdict_file import REPORTS, Verdicts, write_verdicts
 from tuiae.studies.work_plan import Plan, make_plan
 
@@ -59,8 +59,11 @@ def reproduce_works(paths: Sequence[Path], root: Path, wishes: Wishes, output: O
 
 def _run(plan: Plan, root: Path, wishes: Wishes, output: Output) -> WorkResult:
     output.note(f"{plan.name}: {len(plan.jobs)} trainings; list them with `tuiae runs --tag {plan.tag}`")
-    with reporting(output) as progress, watching(output) as tell:
-        return reproduce(plan, root, wishes.jobs, tell, progress)
+    # One after the other: two displays that redraw themselves take the same lines of a terminal.
+    with reporting(output) as progress:
+        lacking = prepare_sets(plan, progress)
+    with watching(output) as tell:
+        return reproduce(plan, root, lacking, wishes.jobs, tell)
 
 
 def _check_ready(wishes: Wishes) -> None:

@@ -63,14 +63,15 @@ def run_jobs(
 
     A job's run is the one below `root` with the tag and the job's config: taken as it is when finished, waited for
     while somebody else trains it, gone on with from its last checkpoint otherwise. New runs get `tag` and `tags`.
-    Call it from the main thread: it listens to Ctrl-C.
+    The images are there already (`make_ready`): otherwise every worker looks for them. Call it from the main thread:
+    it listens to Ctrl-C.
 
     Raises:
         TuiaeError: bad input, before anything trains. TrainingError: jobs failed; the others were seen through.
         KeyboardInterrupt: stopped, with a checkpoint of every run; a later call goes on.
     """
     check_tags((tag, *tags))
-    make_ready(jobs, root, tag)
+    check_jobs(jobs, root)
     study = _Study(pin(jobs, root), root, (tag, *tags), workers)
     study.keep(finished_runs(jobs, root, tag))
     interrupt = Interrupt()

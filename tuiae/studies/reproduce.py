@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,19 +40,30 @@ class WorkResult:
     problems: tuple[str, ...] = ()
 
 
+def prepare_sets(plan: Plan, report: DataProgress | None = None) -> dict[str, str]:
+    """Prepare the images of a work's runs; returns the datasets that are not to be had, and why."""
+    lacking = {}
+    for dataset, size in {(job.config.data.dataset, job.config.data.image_size) for job in plan.jobs}:
+        try:
+            prepare(dataset, size, progress=report)
+        except DataError as error:
+            lacking[dataset] = f"{error.cause} ({error.hint})"
+    return lacking
+
+
 def reproduce(
     plan: Plan,
     root: Path,
+    lacking: Mapping[str, str],
     workers: int = 1,
     tell: Callable[[Progress], None] = lambda progress: None,
-    report: DataProgress | None = None,
 ) -> WorkResult:
-    """Train what is missing and judge every claim; what cannot be had leaves its claims not run.
+    """Train what is missing and judge every claim; what is `lacking`, as `prepare_sets` has it, leaves its claims not
+    run.
 
     Raises:
         KeyboardInterrupt: stopped, with a checkpoint of every run; a later call goes on.
     """
-    lacking = _lacking_sets(plan, report)
     wanted = [job for job in plan.jobs if job.config.data.dataset not in lacking]
     problems = list(lacking.values())
     try:
@@ -71,17 +82,6 @@ def judge_work(plan: Plan, root: Path, problems: tuple[str, ...] = ()) -> WorkRe
     facts = Facts(runs)
     judges = _Judge(plan, facts, " ".join(problems))
     return WorkResult(plan, tuple(judges.claim(claim) for claim in plan.work.claim), facts, runs, problems)
-
-
-def _lacking_sets(plan: Plan, report: DataProgress | None) -> dict[str, str]:
-    """Datasets that are not to be had, and why."""
-    lacking = {}
-    for dataset, size in {(job.config.data.dataset, job.config.data.image_size) for job in plan.jobs}:
-        try:
-            prepare(dataset, size, progress=report)
-        except DataError as error:
-            lacking[dataset] = f"{error.cause} ({error.hint})"
-    return lacking
 
 
 @dataclass(frozen=True)
