@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from dashboard import script
 
 from tuiae.cli.app import overrides_of
 from tuiae.config import load_config
+from tuiae.console.output import Output
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.preset_files import find_preset
@@ -196,6 +198,12 @@ def test_with_json_a_mistake_is_the_document(lab: Laboratory) -> None:
     assert "quikstart: no such preset" in result.document["error"]
     assert "tuiae presets" in result.document["hint"]
     assert result.stderr.startswith("error: ")
+
+
+def test_what_is_no_number_is_null_in_a_document(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(json=True).document({"never": math.inf, "lost": {"values": [math.nan, 1.5]}, "pair": (1, -math.inf)})
+    written = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert written == {"never": None, "lost": {"values": [None, 1.5]}, "pair": [1, None]}
 
 
 def test_a_runs_directory_that_is_a_file_is_told(lab: Laboratory) -> None:

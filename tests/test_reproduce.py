@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -13,12 +14,17 @@ from typing import Any
 import pytest
 
 from tests.conftest import CHECKOUT, Laboratory
+from tests.training import train
 from tuiae.config import RunConfig, build_config
+from tuiae.console.output import Output
+from tuiae.console.reproduce import Wishes, reproduce_works
 from tuiae.errors import ConfigError
 from tuiae.runs.layout import list_runs
+from tuiae.runs.writer import create_run
 from tuiae.studies.claims import FUNCTIONS, ClaimError, Scope, check, evaluate
 from tuiae.studies.report import spread
 from tuiae.studies.verdicts import Outcome, Trial, Verdict, judge
+from tuiae.studies.work_plan import make_plan
 from tuiae.studies.works import find_work, list_works, load_work
 
 WORKS = ("andruskiewitsch-2020", "magallanes-2022", "pacheco-2023", "politano-2020", "tp5-2022")
@@ -161,6 +167,23 @@ kind = "seeds"
 title = "Seeds"
 runs = ["two", "twenty"]
 metric = ["wrong_pixels_max"]
+"""
+
+TRIFLE = """
+title = "A trifle"
+source = "Nobody (2026)"
+
+[[run]]
+id = "two"
+config.data.dataset = "glyphs"
+config.model = { family = "dense", latent = 2 }
+config.training = { epochs = 2, batch_size = 32, learning_rate = 1e-2, device = "cpu" }
+
+[[claim]]
+id = "falls"
+text = "The loss falls."
+measure = { start = "first('two', 'train/loss')", end = "final('two', 'train/loss')" }
+holds = "end < start"
 """
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
 
@@ -521,6 +544,36 @@ def test_a_report_without_matplotlib_says_what_to_install_before_anything_trains
     assert "error: the figures of a report need matplotlib" in result.stderr
     assert "try: pip install 'tuiae[studies]'" in result.stderr
     assert list_runs(lab.runs) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [("", "is there and is no file"), ("nowhere/page.html", "there is no folder"), ("closed/page.html", "not yours")],
+)
+def test_a_report_that_could_not_be_written_is_refused_before_anything_trains(
+    lab: Laboratory, place: str, says: str
+) -> None:
+    path = Path(lab.preset(WORK, "small-work.toml"))
+    (lab.root / "closed").mkdir(mode=0o500)
+    if place.startswith("closed") and os.access(lab.root / "closed", os.W_OK):
+        pytest.skip("to this user no folder is closed")
+    for wishes in (Wishes(html=lab.root / place), Wishes(markdown=lab.root / place)):
+        with pytest.raises(ConfigError, match=says):
+            reproduce_works([path], lab.runs, wishes, Output())
+    assert list_runs(lab.runs) == []
+
+
+def test_a_report_that_cannot_be_written_in_the_end_comes_after_the_verdicts(
+    lab: Laboratory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(lab.preset(TRIFLE, "trifle.toml"))
+    plan = make_plan(path)
+    train(create_run(plan.jobs[0].config, lab.runs, [], [plan.tag]))
+    taken = lab.runs / "reports" / "trifle.html"
+    taken.mkdir(parents=True)
+    with pytest.raises(ConfigError, match=f"cannot write {taken}: Is a directory"):
+        reproduce_works([path], lab.runs, Wishes(), Output(plain=True))
+    assert "reproduced: The loss falls." in capsys.readouterr().out
 
 
 @pytest.mark.timeout(900)

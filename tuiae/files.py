@@ -6,7 +6,7 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,15 +36,15 @@ def replace_text(path: Path, text: str) -> None:
 
 def replace_json(path: Path, value: Any) -> None:
     """`replace_file` for a JSON document."""
-    replace_text(path, json.dumps(_plain(value), indent=1) + "\n")
+    replace_text(path, json.dumps(jsonable(value), indent=1) + "\n")
 
 
-def _plain(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """A value as JSON can say it: what is not finite becomes null, because NaN is no JSON and stops strict parsers."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Mapping):
+        return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [jsonable(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -78,7 +78,7 @@ class LineFile:
 
     def append(self, record: dict[str, Any]) -> None:
         """Raises OSError on a full disk; a short write is completed or reported, never ignored."""
-        line = (json.dumps(_plain(record), separators=(",", ":")) + "\n").encode()
+        line = (json.dumps(jsonable(record), separators=(",", ":")) + "\n").encode()
         rest = b"\n" + line if self._torn else line
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]

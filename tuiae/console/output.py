@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tuiae.files import jsonable
+
 PLAIN_WIDTH = 500  # columns: a line for a pipe is never wrapped
 
 
@@ -45,8 +47,8 @@ class Output:
         return "ascii" if people.no_color or people.color_system in (None, "standard") else "blocks"
 
     def document(self, value: Any) -> None:
-        """Print the one JSON document of the command."""
-        sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+        """Print the one JSON document of the command; what is not finite is null."""
+        sys.stdout.write(json.dumps(jsonable(value), indent=1, ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
     def line(self, text: str | Text = "", style: str = "") -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,22 +71,39 @@ def _check_ready(wishes: Wishes) -> None:
     need("sklearn", "the PCA baseline needs scikit-learn")
     if wishes.html is not None:
         need("matplotlib", FIGURES_NEED)
-    for path in (wishes.html, wishes.markdown):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise ConfigError(f"{path}: there is no folder {path.absolute().parent}", "make it first")
+    for path in filter(None, (wishes.html, wishes.markdown)):
+        _check_writable(path)
+
+
+def _check_writable(path: Path) -> None:
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ConfigError(f"{path}: there is no folder {folder}", "make it first")
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is there and is no file", "name a file, in that folder perhaps")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{path}: {folder} is not yours to write", "name a file somewhere else")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(path, text)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror or error}", "give the same command again: it trains nothing twice"
+        ) from error
 
 
 def _tell(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Output) -> None:
+    """Everything on the screen before anything that may fail for want of room."""
     from tuiae.studies.report import report
 
     findings = report(results)
     for result, work in zip(results, findings.works, strict=True):
         runs, problems = len(result.runs), result.problems
         write_verdicts(root, Verdicts(work.name, wishes.quick, time.time(), runs, work.claims, problems))
-    written = _write_html(results, root, wishes, output)
-    if output.json:
-        output.document(_document(results, findings, written))
-    else:
+    if not output.json:
         for work in findings.works:
             _show(work, output)
         if findings.provisional:
@@ -94,8 +111,11 @@ def _tell(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Out
     if wishes.markdown is not None:
         from tuiae.export.markdown import to_markdown
 
-        replace_text(wishes.markdown, to_markdown(findings))
+        _write(wishes.markdown, to_markdown(findings))
         output.note(f"table: {wishes.markdown}")
+    written = _write_html(results, root, wishes, output)
+    if output.json:
+        output.document(_document(results, findings, written))
     if written is not None:
         output.note(f"report: {written}")
 
@@ -116,9 +136,7 @@ def _write_html(results: Sequence[WorkResult], root: Path, wishes: Wishes, outpu
     page = to_html(report(results, [illustrate(result, output.note) for result in results]))
     names = [result.plan.name for result in results]
     path = wishes.html or root / REPORTS / f"{names[0] if len(names) == 1 else 'works'}.html"
-    # No run directory, so lists of runs pass it over.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, page)
+    _write(path, page)
     return path
 
 
@@ -190,8 +208,7 @@ def _work(result: WorkResult, work: WorkSection) -> dict[str, Any]:
                 "holds": outcome.holds if outcome.ran else None,
                 "reason": outcome.reason or None,
                 "seeds": [
-                    {"seed": trial.seed, "holds": trial.holds, "values": _plain(trial.values)}
-                    for trial in outcome.trials
+                    {"seed": trial.seed, "holds": trial.holds, "values": dict(trial.values)} for trial in outcome.trials
                 ],
             }
             for outcome in found.outcomes
@@ -210,12 +227,3 @@ def _work(result: WorkResult, work: WorkSection) -> dict[str, Any]:
         )
     runs = [{"run": run.id, "id": key[0], "seed": key[1]} for key, run in result.runs.items()]
     return {"work": work.name, "title": work.title, "problems": list(result.problems), "claims": claims, "runs": runs}
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON can say it: what never happened has no epoch, and an infinite number is none of JSON's."""
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
