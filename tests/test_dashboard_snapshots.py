@@ -17,6 +17,7 @@ from shown import show_bench, show_codes
 from test_works_screen import POLITANO, claim, trained
 from textual.pilot import Pilot
 
+from tuiae.export.findings import VERDICTS
 from tuiae.files import read_json, replace_json
 from tuiae.runs.layout import RunPaths
 from tuiae.studies.verdict_file import Verdicts, write_verdicts
@@ -166,8 +167,7 @@ def test_the_works(lab: Laboratory, snap_compare: Snap, size: tuple[int, int], a
     for job, state in zip(plan.jobs, ("finished", "finished", "stopped"), strict=False):
         trained(lab.runs, job, plan.tag, 0 if state == "finished" else 3, state)
     names = [claim.id for claim in plan.work.claim]
-    verdicts = ["reproduced", "only with a change", "not reproduced"]
-    judged = tuple(claim(verdict, name) for verdict, name in zip(verdicts, names, strict=False))
+    judged = tuple(claim(verdict, name) for verdict, name in zip(VERDICTS[:3], names, strict=False))
     write_verdicts(lab.runs, Verdicts(POLITANO, False, time.time() - 2.5 * HOURS, 2, judged))
 
     async def act(desk: Desk) -> None:

@@ -125,6 +125,8 @@ def test_the_pca_baseline_is_the_error_of_inverse_transform(finished: RunPaths) 
     expected = np.square(pca.inverse_transform(pca.transform(flat)) - flat).mean()
     assert pca_error(train, test, 8) == pytest.approx(expected, rel=1e-4)
     assert pca_error(train, test, 16) < expected
+    noisy = run.corrupt(test, run.config.noise)
+    assert expected < pca_error(train, noisy, 8, test) < pca_error(train, noisy, 8)  # which do not hold noise
     assert pca_error(train, test, 1000) == pytest.approx(0, abs=1e-9)  # more than there are pixels
 
 

@@ -19,11 +19,12 @@ from tuiae.config import RunConfig, build_config
 from tuiae.console.output import Output
 from tuiae.console.reproduce import Wishes, reproduce_works
 from tuiae.errors import ConfigError
+from tuiae.export.findings import Verdict
 from tuiae.runs.layout import list_runs
 from tuiae.runs.writer import create_run
 from tuiae.studies.claims import FUNCTIONS, ClaimError, Scope, check, evaluate
 from tuiae.studies.report import spread
-from tuiae.studies.verdicts import Outcome, Trial, Verdict, judge
+from tuiae.studies.verdicts import Outcome, Trial, judge
 from tuiae.studies.work_plan import make_plan
 from tuiae.studies.works import find_work, list_works, load_work
 

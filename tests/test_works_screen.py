@@ -19,7 +19,7 @@ from test_imports import loaded
 from test_reproduce import WORK
 
 from tuiae.errors import RunHeldError
-from tuiae.export.findings import ClaimRow, RecipeRow
+from tuiae.export.findings import ClaimRow, RecipeRow, Verdict
 from tuiae.files import read_json, replace_json
 from tuiae.runs.edits import describe_edit
 from tuiae.runs.layout import RunPaths
@@ -51,13 +51,13 @@ def trained(root: Path, job: Job, tag: str, epochs: int = 0, state: str = "finis
     return run
 
 
-def claim(verdict: str, name: str, words: str = "") -> ClaimRow:
-    recipe = RecipeRow("as printed", "train 0.1, test 0.2", verdict == "reproduced", "3 of 3 seeds")
+def claim(verdict: Verdict, name: str, words: str = "") -> ClaimRow:
+    recipe = RecipeRow("as printed", "train 0.1, test 0.2", verdict is Verdict.REPRODUCED, "3 of 3 seeds")
     return ClaimRow(name, "It falls.", "0.1", (recipe,), verdict, words or verdict, "0–2", "12 s", "0.2", "a < b", "")
 
 
 def judged(root: Path, quick: bool = False, runs: int = 2) -> Verdicts:
-    claims = (claim("reproduced", "1"), claim("only with a change", "2", "only with Adam"))
+    claims = (claim(Verdict.REPRODUCED, "1"), claim(Verdict.ONLY_WITH, "2", "only with Adam"))
     verdicts = Verdicts(POLITANO, quick, time.time() - 7200, runs, claims)
     write_verdicts(root, verdicts)
     return verdicts

@@ -12,6 +12,7 @@ import numpy as np
 from tuiae.config import NOISE_KINDS, NoiseSection
 from tuiae.console.evaluation import WIDTH, Request, metric_table
 from tuiae.console.output import Output, is_terminal
+from tuiae.data.pixels import as_bytes
 from tuiae.errors import ConfigError
 from tuiae.explore.resolve import resolve_config
 from tuiae.runs.layout import RunPaths
@@ -19,7 +20,6 @@ from tuiae.runs.snapshot import Sample
 from tuiae.ui.render.curve_lines import Curve
 from tuiae.ui.render.curves import draw_curves
 from tuiae.ui.render.grid import ImageRow, image_grid
-from tuiae.ui.render.images import as_bytes
 from tuiae.ui.render.palette import TEST
 from tuiae.ui.render.run_curves import plot_title, plotted
 from tuiae.ui.render.sample import sample_captions

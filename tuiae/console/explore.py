@@ -19,13 +19,13 @@ from tuiae.console.explore_figures import (
     decode_plane,
 )
 from tuiae.console.output import Output
+from tuiae.data.pixels import as_bytes
 from tuiae.errors import ConfigError
 from tuiae.explore.plane import project
 from tuiae.explore.resolve import resolve_config
 from tuiae.imports import lasting_imports
 from tuiae.runs.checkpoints import no_checkpoint
 from tuiae.runs.layout import RunPaths
-from tuiae.ui.render.images import as_bytes
 
 if TYPE_CHECKING:
     from tuiae.explore.loaded import LoadedRun

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
+from tuiae.data.pixels import as_bytes
 from tuiae.explore.plane import QUANTILES, PlaneGrid, Projection, between, project
 from tuiae.explore.shown import SOURCES, Sampled, ShownPlane
 from tuiae.ui.render.code_map import draw_code_map
 from tuiae.ui.render.decoded import draw_gallery, draw_plane
-from tuiae.ui.render.images import as_bytes
 from tuiae.ui.render.text import clean, join_lines, number
 
 if TYPE_CHECKING:

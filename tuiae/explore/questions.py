@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuiae.data.pixels import as_bytes
 from tuiae.errors import ConfigError
 from tuiae.explore import answers
 from tuiae.explore.plane import between
@@ -39,7 +40,7 @@ def at(subject: Subject, x: float, y: float, nearest: int = NEAREST) -> answers.
     code = plane.codes_at(np.array([[x, y]]))
     image, predicted, share = None, -1, 0.0
     if loaded.is_autoencoder:
-        image = pictures(loaded.decode(code))[0]
+        image = as_bytes(loaded.decode(code))[0]
     else:
         shares = softmax(loaded.predict_codes(code))[0]
         predicted = int(shares.argmax())
@@ -56,7 +57,7 @@ def at(subject: Subject, x: float, y: float, nearest: int = NEAREST) -> answers.
         share,
         indices,
         plane.sampled.labels[near],
-        pictures(loaded.images("test", indices)),
+        as_bytes(loaded.images("test", indices)),
         distances.astype(np.float32),
     )
 
@@ -65,7 +66,7 @@ def way(subject: Subject, a: End, b: End, count: int = 8) -> answers.Strip:
     """Images decoded on the straight line between the codes of two ends."""
     start, end = _code_of(subject, a), _code_of(subject, b)
     images = subject.loaded.decode(between(start, end, max(count, 2)))
-    return answers.Strip(_name(subject), pictures(images), float(np.linalg.norm(end - start)))
+    return answers.Strip(_name(subject), as_bytes(images), float(np.linalg.norm(end - start)))
 
 
 def _code_of(subject: Subject, end: End) -> NDArray[Any]:
@@ -76,14 +77,14 @@ def _code_of(subject: Subject, end: End) -> NDArray[Any]:
 
 def prior(subject: Subject, count: int = 16, seed: int = 0) -> answers.Samples:
     """Images decoded from the prior of a variational autoencoder."""
-    return answers.Samples(_name(subject), pictures(subject.loaded.prior_samples(max(count, 1), seed)), seed)
+    return answers.Samples(_name(subject), as_bytes(subject.loaded.prior_samples(max(count, 1), seed)), seed)
 
 
 def decoded_plane(subject: Subject, count: int = 8) -> answers.Plane:
     """`count` x `count` images decoded over the plane shown."""
     plane = subject.shown
     grid, origin = plane.grid(max(count, 2), subject.loaded.is_variational)
-    images = grid.arrange(pictures(subject.loaded.decode(plane.codes_at(grid.codes))))
+    images = grid.arrange(as_bytes(subject.loaded.decode(plane.codes_at(grid.codes))))
     return answers.Plane(_name(subject), images, _tidy(grid.x), _tidy(grid.y), origin)
 
 
@@ -95,7 +96,7 @@ def _tidy(values: NDArray[Any]) -> NDArray[np.float32]:
 def image(subject: Subject, index: int) -> answers.Picture:
     """One test image."""
     label = int(subject.loaded.labels("test", [index])[0])
-    return answers.Picture(_name(subject), index, label, pictures(subject.loaded.images("test", [index]))[0])
+    return answers.Picture(_name(subject), index, label, as_bytes(subject.loaded.images("test", [index]))[0])
 
 
 def reconstruct(
@@ -110,7 +111,7 @@ def reconstruct(
     clean = _floats(images)
     noisy, made = subject.loaded.reconstruct(clean, subject.noise(kind, level, probability), seed)
     errors = np.square(made - clean).reshape(len(clean), -1).mean(axis=1)
-    return answers.Reconstruction(_name(subject), pictures(noisy), pictures(made), errors.astype(np.float32))
+    return answers.Reconstruction(_name(subject), as_bytes(noisy), as_bytes(made), errors.astype(np.float32))
 
 
 def classify(
@@ -126,7 +127,7 @@ def classify(
     noisy = loaded.corrupt(_floats(images), subject.noise(kind, level, probability), seed)
     if not loaded.is_autoencoder:
         shares = softmax(loaded.predict(noisy))
-        return answers.Classification(_name(subject), pictures(noisy), shares, "classifier", 0)
+        return answers.Classification(_name(subject), as_bytes(noisy), shares, "classifier", 0)
     sampled = subject.sampled()
     kept, labels = sampled.codes[sampled.known], sampled.labels[sampled.known]
     neighbours = min(NEIGHBOURS, len(kept))
@@ -136,7 +137,7 @@ def classify(
     for row, code in zip(shares, loaded.encode(noisy), strict=True):
         nearest = np.argsort(np.square(kept - code).sum(axis=1), kind="stable")[:neighbours]
         row += np.bincount(labels[nearest], minlength=len(row))[: len(row)] / neighbours
-    return answers.Classification(_name(subject), pictures(noisy), shares, "neighbours", neighbours)
+    return answers.Classification(_name(subject), as_bytes(noisy), shares, "neighbours", neighbours)
 
 
 def noise_curve(
@@ -168,7 +169,7 @@ def worst(subject: Subject, count: int = 16) -> answers.Worst:
         chosen,
         loaded.labels("test", chosen),
         found.errors[chosen],
-        pictures(loaded.images("test", chosen)),
+        as_bytes(loaded.images("test", chosen)),
         found.noisy[:kept],
         None if found.made is None else found.made[:kept],
         None if found.predicted is None else found.predicted[chosen],
@@ -182,7 +183,7 @@ def confused(subject: Subject, true: int, predicted: int, count: int = 16) -> an
         raise ConfigError(f"{subject.loaded.run.id} is an autoencoder and confuses no classes", "open a classifier")
     members = np.flatnonzero((subject.loaded.labels() == true) & (found.predicted == predicted))
     shown = members[np.argsort(-found.shares[members], kind="stable")][: max(count, 0)]
-    images = pictures(subject.loaded.images("test", shown))
+    images = as_bytes(subject.loaded.images("test", shown))
     return answers.Confused(_name(subject), true, predicted, len(members), shown, images, found.shares[shown])
 
 
@@ -200,11 +201,6 @@ QUESTIONS: dict[str, Callable[..., answers.Answer]] = {
     "confused": confused,
 }
 """Question -> (subject, arguments) -> answer."""
-
-
-def pictures(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Floats in 0..1 as uint8; what lies outside is cut, what is no number is black."""
-    return (np.nan_to_num(images).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float32]:

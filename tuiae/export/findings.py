@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What became of a claim; a claim that does not hold is a finding, not a failure."""
+
+    REPRODUCED = "reproduced"
+    ONLY_WITH = "only with a change"
+    NOT_REPRODUCED = "not reproduced"
+    NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
@@ -26,8 +36,7 @@ class ClaimRow:
     text: str
     reported: str
     recipes: tuple[RecipeRow, ...]
-    verdict: str
-    """reproduced, only with a change, not reproduced or not run."""
+    verdict: Verdict
     words: str
     """The verdict with the change's name."""
     seeds: str
@@ -88,7 +97,7 @@ class Report:
 
 
 PROVISIONAL = "Provisional: --quick cut epochs and seeds, so that no verdict here says anything about the work."
-VERDICTS = ("reproduced", "only with a change", "not reproduced", "not run")
+VERDICTS = tuple(Verdict)
 MARKS = dict(zip(VERDICTS, ("✓", "◐", "✗", "–"), strict=True))
 """Beside the words, so that neither colour nor a mark alone carries a verdict."""
 

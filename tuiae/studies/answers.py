@@ -54,16 +54,8 @@ _QUALITIES: dict[str, Callable[[Reals, Reals], float]] = {
 def pca_error_of(loaded: LoadedRun) -> float:
     """Test error (mean over pixels) of as many principal components as the code is wide; of noisy input, where a run
     has noise, against the clean images."""
-    config, train = loaded.config, loaded.images("train")
-    if config.noise.kind == "none":
-        return pca_error(train, loaded.images("test"), config.model.latent)
-    noisy, wanted = _noisy(loaded, config.noise)
-    from sklearn.decomposition import PCA
-
-    fitted = train.reshape(len(train), -1)
-    pca = PCA(n_components=min(config.model.latent, *fitted.shape), random_state=0).fit(fitted)
-    made = pca.inverse_transform(pca.transform(noisy.reshape(len(noisy), -1)))
-    return float(np.mean(np.square(made - wanted.reshape(len(wanted), -1)), dtype=np.float64))
+    noisy, wanted = _noisy(loaded, loaded.config.noise)
+    return pca_error(loaded.images("train"), noisy, loaded.config.model.latent, wanted)
 
 
 def recalls(confusion: NDArray[np.int64]) -> Reals:

@@ -67,7 +67,7 @@ def _claim_row(result: WorkResult, claim: ClaimResult) -> ClaimRow:
         text=spec.text,
         reported=_reported(spec),
         recipes=tuple(_recipe_row(spec, outcome) for outcome in claim.outcomes),
-        verdict=str(claim.judgement.verdict),
+        verdict=claim.judgement.verdict,
         words=claim.judgement.words,
         seeds=_seeds(seeds) if claim.outcomes[0].ran else MISSING,
         wall=wall(seconds) if done else MISSING,

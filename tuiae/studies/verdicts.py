@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
+from tuiae.export.findings import Verdict
 from tuiae.studies.claims import Value
-
-
-class Verdict(StrEnum):
-    """What became of a claim; a claim that does not hold is a finding, not a failure."""
-
-    REPRODUCED = "reproduced"
-    ONLY_WITH = "only with a change"
-    NOT_REPRODUCED = "not reproduced"
-    NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)

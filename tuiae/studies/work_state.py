@@ -9,7 +9,7 @@ from typing import Any
 
 from tuiae.config import settings_of
 from tuiae.errors import TuiaeError
-from tuiae.export.findings import VERDICTS, ClaimRow, RecipeRow
+from tuiae.export.findings import ClaimRow, RecipeRow, Verdict
 from tuiae.runs.history import EditedRuns
 from tuiae.runs.listing import RunRow
 from tuiae.studies.verdict_file import Verdicts, read_verdicts
@@ -19,9 +19,6 @@ from tuiae.studies.work_process import WorkProcess, find_process, last_words
 from tuiae.studies.works import Claim, reported_names
 
 MISSING = "–"
-NOT_RUN = VERDICTS[-1]
-_CUT = ("training.epochs", "training.evaluate_every")
-"""What --quick changes of a run."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +198,6 @@ def _judged(claim: Claim, verdicts: Verdicts | None) -> ClaimRow:
         return found
     reported = ", ".join(str(value) for value in reported_names(claim).values() if value != "") or MISSING
     recipe = RecipeRow(claim.recipe, MISSING, None)
-    return ClaimRow(
-        claim.id, claim.text, reported, (recipe,), NOT_RUN, "not judged yet", MISSING, MISSING, MISSING, claim.holds
-    )
+    measured = (MISSING,) * 3  # seeds, wall time, baseline
+    words = "not judged yet"
+    return ClaimRow(claim.id, claim.text, reported, (recipe,), Verdict.NOT_RUN, words, *measured, claim.holds)

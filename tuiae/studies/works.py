@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,7 +17,6 @@ from tuiae.studies.claims import ClaimError, Scope, check
 FigureKind = Literal[
     "curves", "images", "untrained", "noise", "codes", "between", "code-grid", "prior", "confusion", "seeds"
 ]
-FIGURE_KINDS: tuple[str, ...] = get_args(FigureKind)
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,23}$")]
 
 

@@ -200,9 +200,10 @@ def linear_probe(
     return Probe(float(model.score(test_codes, test_labels)), len(train_codes), converged)
 
 
-def pca_error(train: NDArray[Any], test: NDArray[Any], components: int) -> float:
+def pca_error(train: NDArray[Any], test: NDArray[Any], components: int, wanted: NDArray[Any] | None = None) -> float:
     """Mean squared error over the pixels of test images (N, ...) rebuilt from so many principal components of the
-    training images: what a linear code of that width reaches. Pixels or training images that are fewer set the limit.
+    training images, against those images or the `wanted` ones: what a linear code of that width reaches. Pixels or
+    training images that are fewer set the limit.
 
     Raises:
         MissingLibraryError: scikit-learn is not installed.
@@ -212,8 +213,9 @@ def pca_error(train: NDArray[Any], test: NDArray[Any], components: int) -> float
     except ImportError as error:
         _missing("the PCA baseline needs scikit-learn", error)
     fitted, asked = (images.reshape(len(images), -1) for images in (train, test))
+    against = asked if wanted is None else wanted.reshape(len(wanted), -1)
     pca = PCA(n_components=min(components, *fitted.shape), random_state=0).fit(fitted)
-    return float(np.mean(np.square(pca.inverse_transform(pca.transform(asked)) - asked), dtype=np.float64))
+    return float(np.mean(np.square(pca.inverse_transform(pca.transform(asked)) - against), dtype=np.float64))
 
 
 def _image_metrics() -> tuple[Any, Any]:

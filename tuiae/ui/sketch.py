@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tuiae.ui.render.images import as_bytes, resample
+from tuiae.data.pixels import as_bytes
+from tuiae.ui.render.images import resample
 
 Floats = NDArray[np.float32]
 Spot = tuple[float, float]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +23,6 @@ _GREY = _KEPT[np.abs(np.arange(256)[:, None] - _KEPT).argmin(axis=1)].astype(np.
 """The level kept of each grey: those that a terminal of 256 colours has, which also take the fewest bytes."""
 
 Pixels = NDArray[np.uint8]
-
-
-def as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Images in 0..1 as pictures; what lies outside is cut, what is no number is black."""
-    return (np.nan_to_num(images).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def as_rgb(image: NDArray[np.generic]) -> Pixels:

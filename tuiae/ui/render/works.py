@@ -8,7 +8,7 @@ from textwrap import wrap
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.export.findings import MARKS, VERDICTS, ClaimRow, RecipeRow
+from tuiae.export.findings import MARKS, VERDICTS, ClaimRow, RecipeRow, Verdict
 from tuiae.studies.work_data import MissingSet
 from tuiae.studies.work_state import Expected, PlannedRun, WorkState
 from tuiae.ui.render import palette
@@ -58,7 +58,7 @@ def draw_about(state: WorkState | None, width: int, height: int, now: float) -> 
     return join_lines(lines[:height])
 
 
-def _count(state: WorkState, verdict: str) -> Text:
+def _count(state: WorkState, verdict: Verdict) -> Text:
     found = state.count(verdict)
     return Text(f"{MARKS[verdict]} {found:>2} {verdict}", COLORS[verdict] if found else "dim")
 
