@@ -8,7 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.progress import Progress
 
+from tuiae.console.amount import Amount
+from tuiae.console.datasets import import_dataset
+from tuiae.console.output import Output
 from tuiae.data.idx import read_idx
 from tuiae.data.importing import import_directory
 from tuiae.data.prepare import prepare
@@ -177,6 +181,33 @@ def test_an_import_over_another_set_needs_force(tmp_path: Path) -> None:
     # A run that has the old one open keeps its images.
     np.testing.assert_array_equal(held.train_images[:, 0], images(12, seed=12))
     assert [name for name in tree(root) if "/" not in name] == ["mine"]
+
+
+def test_the_command_says_that_it_prepares_and_what_was_there_already(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_set(tmp_path / "mine")
+    for said in ("preparing\n", "preparing\n'mine' was there already and is the same\n"):
+        import_dataset(source, None, Output(plain=True), force=False)
+        told = capsys.readouterr()
+        assert told.err == said
+        assert told.out == "mine is ready: 12 training and 6 test images of 4x3, 3 classes\n"
+
+
+@pytest.mark.parametrize(
+    ("phase", "done", "total", "words"),
+    [
+        ("downloading train-images.gz", 10_000, 70_000, "10.0/70.0 kB"),
+        ("preparing", 10_000, 70_000, "10,000/70,000 images"),
+        ("waiting for another process", 0, None, ""),
+    ],
+)
+def test_what_is_downloaded_counts_in_bytes_and_what_is_prepared_in_images(
+    phase: str, done: int, total: int | None, words: str
+) -> None:
+    progress = Progress()
+    progress.add_task(phase, completed=done, total=total)
+    assert Amount()(progress.tasks[0]).plain == words
 
 
 def test_a_resized_copy_follows_the_set_it_was_made_from(tmp_path: Path) -> None:

@@ -21,7 +21,12 @@ def fetch_dataset(name: str, output: Output, *, force: bool) -> None:
 
 def import_dataset(directory: Path, name: str | None, output: Output, *, force: bool) -> None:
     """Take a directory's idx files in, all of them or none."""
-    _tell(import_directory(directory, name, force=force), output)
+    notices: list[str] = []  # for after the bar
+    with reporting(output) as report:
+        info = import_directory(directory, name, force=force, progress=report, notice=notices.append)
+    for text in notices:
+        output.note(text)
+    _tell(info, output)
 
 
 def _tell(info: DatasetInfo, output: Output) -> None:

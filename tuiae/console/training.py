@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from tuiae.config import RunConfig, build_config
+from tuiae.console.amount import Amount
 from tuiae.console.ending import check_ending, conclude
 from tuiae.console.follow import follow
 from tuiae.console.output import Output
@@ -244,7 +245,7 @@ def reporting(output: Output) -> Iterator[Report]:
 
         yield tell
         return
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), DownloadColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), Amount())
     with Progress(*columns, console=output.progress, transient=True) as progress:
         tasks: dict[str, Any] = {}
 

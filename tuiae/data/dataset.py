@@ -8,7 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 Progress = Callable[[str, int, int], None]
-"""Called with phase, done, total: bytes while downloading, images while preparing; a total of 0 is unknown."""
+"""Called with phase, done, total: bytes where the phase begins with `DOWNLOADING`, else images; a total of 0 is
+unknown."""
+
+DOWNLOADING = "downloading"
+"""How the phases begin that count bytes."""
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one image."""

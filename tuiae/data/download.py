@@ -12,7 +12,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
-from tuiae.data.dataset import Content, Progress
+from tuiae.data.dataset import DOWNLOADING, Content, Progress
 from tuiae.data.importing import read_directory
 from tuiae.data.registry import ways_on
 from tuiae.errors import DataError
@@ -67,7 +67,7 @@ def _download_file(utils: Any, name: str, addresses: list[str], md5: str, folder
     for address in addresses:
         file = address.rpartition("/")[2]
         try:
-            with _reported(utils, f"downloading {file}", progress):
+            with _reported(utils, f"{DOWNLOADING} {file}", progress):
                 utils.download_url(address, str(folder), file, md5)
             return
         except (RuntimeError, OSError, ValueError, http.client.HTTPException) as error:
