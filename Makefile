@@ -1,4 +1,5 @@
-# Two commands: `make demo` trains a first autoencoder, `make test` runs every check.
+# Two commands: `make demo` trains a first autoencoder, `make test` runs the checks. `make thorough` runs the slow tests
+# that it leaves out.
 # Each sets up .venv once; a second run installs nothing.
 
 PYTHON ?= python3

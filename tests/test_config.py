@@ -190,6 +190,9 @@ def test_an_override_wins_over_the_document_and_leaves_its_neighbours() -> None:
 def test_an_override_inside_something_that_is_no_table_is_refused() -> None:
     assert "'training' is not a table" in refused({"training": 5}, {"training.epochs": 3})
     assert "unknown key 'training.epochs.more'" in refused({}, {"training.epochs.more": 3})
+    with pytest.raises(ConfigError) as caught:
+        build_config({"name": "mine"}, {"name.first": "x"})
+    assert "the tables are data, noise, model, training, checkpoint, samples" in caught.value.hint
 
 
 @pytest.mark.parametrize(

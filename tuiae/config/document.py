@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tuiae.config.mistakes import explain
+from tuiae.config.mistakes import explain, known_keys
 from tuiae.config.schema import RunConfig
 from tuiae.errors import ConfigError
 
@@ -102,5 +102,7 @@ def _put(document: dict[str, Any], dotted: str, value: Any) -> None:
         return
     table = document.setdefault(section, {})
     if not isinstance(table, dict):
-        raise ConfigError(f"{dotted}: '{section}' is not a table", "see docs/architecture.md for the keys")
+        tables = dict.fromkeys(name.partition(".")[0] for name in known_keys() if "." in name)
+        hint = f"the tables are {', '.join(tables)}: [training] in a file, training.epochs=5 for --set"
+        raise ConfigError(f"{dotted}: '{section}' is not a table", hint)
     table[key] = value
