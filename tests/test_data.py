@@ -452,6 +452,13 @@ def test_an_absent_or_empty_folder_is_a_data_error(tmp_path: Path) -> None:
                 opening(f"folder:{path}", root=tmp_path / "root")
 
 
+@pytest.mark.parametrize(("path", "said"), [("~nobody-here/pets", "no such user's home"), ("x" * 300, "too long")])
+def test_a_path_that_cannot_be_looked_at_is_a_data_error(tmp_path: Path, path: str, said: str) -> None:
+    for opening in (describe, prepare):
+        with pytest.raises(DataError, match=said):
+            opening(f"folder:{path}", root=tmp_path / "root")
+
+
 # What a run selects
 
 

@@ -68,6 +68,15 @@ def scan(path: Path) -> FolderScan:
     Raises:
         DataError: missing, unreadable or empty folder, pictures beside class folders, a test class that is not trained.
     """
+    try:
+        return _scan(path)
+    except OSError as error:
+        # Of a path that is too long, or under a folder that one may not search, Path.is_dir does not say False.
+        cause = f"folder:{path}: {error.strerror or error}"
+        raise DataError(cause, "check the path and its permissions") from error
+
+
+def _scan(path: Path) -> FolderScan:
     if not path.is_dir():
         raise DataError(f"folder:{path}: {'not a folder' if path.exists() else 'no such folder'}", "check the path")
     if (path / "train").is_dir() and (path / "test").is_dir():

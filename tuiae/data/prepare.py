@@ -13,7 +13,15 @@ from tuiae.data import cache, folder
 from tuiae.data.dataset import Content, Dataset, Part, Progress, silent
 from tuiae.data.embedded import EMBEDDED
 from tuiae.data.manifest import read_manifest
-from tuiae.data.registry import FOLDER_PREFIX, DatasetInfo, data_dir, describe, is_embedded, known_download
+from tuiae.data.registry import (
+    FOLDER_PREFIX,
+    DatasetInfo,
+    data_dir,
+    describe,
+    is_embedded,
+    known_download,
+    scan_folder,
+)
 from tuiae.errors import DataError
 
 __all__ = ["Dataset", "fetch", "prepare"]
@@ -86,7 +94,7 @@ def _prepare_base(name: str, root: Path, report: Progress, force: bool = False) 
 
 
 def _prepare_folder(dataset: str, image_size: int, root: Path, report: Progress) -> Dataset:
-    found = folder.scan(Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser())
+    found = scan_folder(dataset)
     key = f"{found.cache_key}@{image_size}" if image_size else found.cache_key
     return cache.open_or_build(
         root,

@@ -154,12 +154,24 @@ def _imported_names(root: Path) -> list[str]:
     return sorted(name for name in names if name not in known and "@" not in name and not name.startswith("."))
 
 
+def scan_folder(dataset: str) -> folder.FolderScan:
+    """What lies in the folder that folder:PATH names.
+
+    Raises:
+        DataError: as `folder.scan`; no such user.
+    """
+    try:
+        path = Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{dataset}: no such user's home", "give the folder's whole path") from error
+    return folder.scan(path)
+
+
 def _describe_folder(dataset: str) -> DatasetInfo:
-    path = Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()
-    found = folder.scan(path)
+    found = scan_folder(dataset)
     return DatasetInfo(
         name=dataset,
-        title=f"Pictures in {path}",
+        title=f"Pictures in {found.path}",
         origin="folder",
         shape=folder.first_shape(found),
         classes=found.classes,
