@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from conftest import Laboratory
-from dashboard import open_desk
+from dashboard import AUTOENCODER, open_desk, script
 from textual.widgets import Input
 
 from tuiae.errors import ConfigError
 from tuiae.runs.lookup import find_run
-from tuiae.ui.screens.changes import read_settings
+from tuiae.ui.screens.changes import EditDialog, read_settings
 
 LONG = ("--epochs", "4000", "--set", "training.batch_size=500")
 
@@ -53,6 +53,23 @@ async def test_a_live_run_is_edited_and_forked(lab: Laboratory) -> None:
         await desk.press("e")
         assert "f forks" in desk.message
     lab("stop", run.id)
+
+
+async def test_what_nobody_touched_is_not_changed(lab: Laboratory) -> None:
+    rate, level = 0.0031622776601683794, 0.12345678901234567
+    training = {**AUTOENCODER["training"], "learning_rate": rate}
+    played = script(lab.runs, {**AUTOENCODER, "noise": {"kind": "gaussian", "level": level}, "training": training})
+    played.play(1)
+    async with open_desk(played.run) as desk:
+        await desk.running()
+        await desk.press("F")
+        filled = [desk.field(name) for name in ("training-learning_rate", "noise-level")]
+        assert [float(text) for text in filled] == [rate, level]
+        await desk.press("e")
+        dialog = desk.app.screen
+        assert isinstance(dialog, EditDialog)
+        assert dialog.changes == {}
+    played.writer.close("finished")
 
 
 async def test_nothing_to_change(lab: Laboratory) -> None:

@@ -23,7 +23,7 @@ from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import read_status
 from tuiae.ui.render.text import clean
 from tuiae.ui.terminal.dialog import Dialog
-from tuiae.ui.widgets.form import Choice, NumberInput
+from tuiae.ui.widgets.form import Choice, NumberInput, typed
 
 
 class EditDialog(Dialog[dict[str, Any]]):
@@ -47,7 +47,7 @@ class EditDialog(Dialog[dict[str, Any]]):
                 for key in offered(self._config):
                     yield Label(EDITABLE[key].label)
                     field = NumberInput(_id(key))
-                    field.value = f"{value_of(self._config, key):g}"
+                    field.value = typed(value_of(self._config, key))
                     yield field
             yield Static(classes="wrong")
 

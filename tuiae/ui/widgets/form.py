@@ -150,11 +150,11 @@ class ConfigForm(Vertical):
             self._choose_model(config)
             self.choose_dataset(config.data.dataset)
             self._choose_device(config.training.device)
-            self.query_one("#noise-level", NumberInput).value = f"{config.noise.level:g}"
+            self.query_one("#noise-level", NumberInput).value = typed(config.noise.level)
             for _, key in NUMBERS:
                 section, _, name = key.partition(".")
                 number = getattr(getattr(config, section), name)
-                self.query_one(f"#{_id(key)}", NumberInput).value = str(number)
+                self.query_one(f"#{_id(key)}", NumberInput).value = typed(number)
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -246,6 +246,12 @@ class ConfigForm(Vertical):
     def _edited(self, event: Message) -> None:
         event.stop()
         self.post_message(self.Edited())
+
+
+def typed(value: float) -> str:
+    """A number as somebody would type it; read again it is the very same, else a field nobody touched would change
+    it."""
+    return str(value).removesuffix(".0")
 
 
 def _id(key: str) -> str:
