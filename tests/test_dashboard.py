@@ -208,6 +208,19 @@ async def test_a_mistake_starts_nothing_and_a_preset_mends_it(lab: Laboratory) -
         assert not list_runs(lab.runs)
 
 
+async def test_a_preset_that_cannot_be_read_leaves_the_form_as_it_was(lab: Laboratory) -> None:
+    lab.presets.mkdir(parents=True)
+    (lab.presets / "torn.toml").write_text("# Torn.\n[model\n")
+    async with open_desk() as desk:
+        await desk.ready()
+        await desk.choose("preset", "my/t")
+        await desk.app.workers.wait_for_complete()
+        await desk.until(lambda: "torn.toml: not valid TOML" in desk.message)
+        assert desk.field("preset") == "quickstart"
+        await desk.type("training-epochs", "7")
+        await desk.ready()
+
+
 def told(lab: Laboratory, *arguments: str, code: int = 2) -> str:
     """The command line's sentence for a mistake, without what says where it came from."""
     lines = lab(*arguments, check=code).stderr.splitlines()

@@ -89,6 +89,10 @@ class LiveScreen(WatchingScreen, ActingScreen):
         else:
             self.message.hint(event.text, event.kind)
 
+    @on(ConfigPanel.Broken)
+    def _show_broken(self, event: ConfigPanel.Broken) -> None:
+        self.message.complain(event.problem)
+
     @on(ConfigForm.FolderWanted)
     def _ask_folder(self) -> None:
         def take(path: str | None) -> None:

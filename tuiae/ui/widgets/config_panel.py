@@ -30,6 +30,13 @@ class ConfigPanel(ConfigForm):
             self.text = text
             self.kind = kind
 
+    class Broken(Message):
+        """A preset cannot be read; the form stays as it was."""
+
+        def __init__(self, problem: str) -> None:
+            super().__init__()
+            self.problem = problem
+
     class _Ready(Message):
         """A check ended."""
 
@@ -51,7 +58,8 @@ class ConfigPanel(ConfigForm):
         try:
             config = self._draft.load_preset(name)
         except TuiaeError as error:
-            self.post_message(self.Verdict(str(error), "bad"))
+            self.keep_preset()
+            self.post_message(self.Broken(str(error)))
             return
         self.fill(config, name)
         self.post_message(self.Edited())

@@ -101,6 +101,7 @@ class ConfigForm(Vertical):
         super().__init__(id="form")
         self.border_title = "configure the next run"
         self._presets = presets
+        self._preset = presets[0]
         self._datasets = tuple(datasets)
         self._devices: tuple[str, ...] = ("auto", "cpu")
         self._dataset = datasets[0].name
@@ -140,10 +141,10 @@ class ConfigForm(Vertical):
 
     def fill(self, config: RunConfig, preset: str = "") -> None:
         """Show a config; nothing is posted, as nobody edited anything."""
-        choices: dict[str, str] = {"noise": config.noise.kind}
         self.auto_pause = config.training.auto_pause
         if preset in self._presets:
-            choices["preset"] = preset
+            self._preset = preset
+        choices = {"noise": config.noise.kind, "preset": self._preset}
         with self.prevent(Select.Changed, Input.Changed):
             for field, value in choices.items():
                 self.query_one(f"#{field}", Choice).value = value
@@ -214,8 +215,13 @@ class ConfigForm(Vertical):
 
     def offer_presets(self, names: Sequence[str], chosen: str) -> None:
         """Offer these presets, one of them chosen: the fields say what it says already."""
-        self._presets = names
+        self._presets, self._preset = names, chosen
         self.query_one("#preset", Choice).offer([(name, name) for name in names], chosen)
+
+    def keep_preset(self) -> None:
+        """Choose again the preset that filled the form last: the one chosen since did not."""
+        with self.prevent(Select.Changed):
+            self.query_one("#preset", Choice).value = self._preset
 
     def show_devices(self, devices: Sequence[str]) -> None:
         """Offer the devices that this machine turned out to have."""
