@@ -121,3 +121,20 @@ async def test_a_cost_that_comes_late_does_not_take_the_next_keys() -> None:
         await desk.press("c")
         desk.app.post_message(PreflightDone(checked.config, COST, None))
         await desk.until(lambda: isinstance(desk.app.screen, CostDialog))
+
+
+async def test_a_cost_beside_a_live_run_starts_none_without_the_question(lab: Laboratory) -> None:
+    beside = script(lab.runs)
+    beside.play(2)
+    async with open_desk() as desk:
+        await desk.running()
+        await desk.ready()
+        checked = desk.app.live._form.check_now()
+        assert checked is not None
+        await desk.press("c")
+        desk.app.post_message(PreflightDone(checked.config, COST, None))
+        await desk.shows("Start it")
+        await desk.press("enter")
+        await desk.shows("is still running", "Start beside it")
+        assert list_runs(lab.runs) == [beside.run]
+    beside.writer.close("stopped")

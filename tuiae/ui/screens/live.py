@@ -192,7 +192,11 @@ class LiveScreen(WatchingScreen, ActingScreen):
         elif event.cost is not None and _last_press(self.app) != self._tried:
             self.message.insist(f"{cost_line(event.config.name, event.cost)}; c says more", "good")
         elif event.cost is not None:
-            self.app.push_screen(CostDialog(event.config.name, event.cost), self._start)
+            self.app.push_screen(CostDialog(event.config.name, event.cost), self._cost_read)
+
+    def _cost_read(self, answer: str | None) -> None:
+        if answer == "start":
+            self.action_start()  # which asks about a live run
 
     def action_auto_pause(self) -> None:
         """Let the next run pause by itself when training spoils what was learned, or not."""
