@@ -14,6 +14,7 @@ from textual.screen import Screen
 from textual.widgets import Button, Input
 
 from tuiae.config import build_config
+from tuiae.errors import TrainingError
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.ui.launcher import PreflightDone
 from tuiae.ui.screens.ask import LineDialog, NoteDialog
@@ -121,6 +122,23 @@ async def test_a_cost_that_comes_late_does_not_take_the_next_keys() -> None:
         await desk.press("c")
         desk.app.post_message(PreflightDone(checked.config, COST, None))
         await desk.until(lambda: isinstance(desk.app.screen, CostDialog))
+
+
+async def test_a_cost_that_comes_while_one_looks_elsewhere_is_found_on_the_way_back() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        checked = desk.app.live._form.check_now()
+        assert checked is not None
+        problem = TrainingError("there is not enough memory", "lower training.batch_size")
+        for told, words in ((COST, "quickstart: about 1 s an epoch"), (None, "there is not enough memory")):
+            for there, back in (("1", "2"), ("question_mark", "escape")):
+                await desk.press("c", there)
+                desk.app.post_message(PreflightDone(checked.config, told, None if told else problem))
+                await desk.pilot.pause()
+                assert desk.app.screen is not desk.app.live
+                await desk.press(back)
+                await desk.shows(words)
+                assert desk.app.screen is desk.app.live
 
 
 async def test_a_cost_beside_a_live_run_starts_none_without_the_question(lab: Laboratory) -> None:

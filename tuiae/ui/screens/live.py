@@ -28,6 +28,7 @@ from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog
 from tuiae.ui.screens.watching import WatchingScreen
 from tuiae.ui.session import Session
 from tuiae.ui.terminal.app import TerminalApp
+from tuiae.ui.terminal.dialog import in_front
 from tuiae.ui.widgets.config_panel import ConfigPanel
 from tuiae.ui.widgets.facts import FactsPanel
 from tuiae.ui.widgets.finding import FindingLine
@@ -181,15 +182,15 @@ class LiveScreen(WatchingScreen, ActingScreen):
 
     def show_cost(self, event: PreflightDone) -> None:
         """Say what the dry run found: in a dialog, or below where one has gone on to press something else meanwhile,
-        which a dialog would take."""
+        which a dialog would take, or looks at something else."""
         self.message.forget_trouble()
         self._form.recheck()
         checked = self._form.check_now()
-        if checked is None or checked.config != event.config or self.app.screen is not self:
+        if checked is None or checked.config != event.config:
             return
         if event.problem is not None:
             self.message.complain(str(event.problem))
-        elif event.cost is not None and _last_press(self.app) != self._tried:
+        elif event.cost is not None and (_last_press(self.app) != self._tried or not in_front(self)):
             self.message.insist(f"{cost_line(event.config.name, event.cost)}; c says more", "good")
         elif event.cost is not None:
             self.app.push_screen(CostDialog(event.config.name, event.cost), self._cost_read)
