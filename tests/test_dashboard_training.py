@@ -11,6 +11,7 @@ import pytest
 from conftest import Laboratory
 from dashboard import AUTOENCODER, Desk, new_run, open_desk, script
 
+from tuiae.files import replace_json
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.lookup import find_run
 from tuiae.runs.reader import RunReader, read_status
@@ -125,6 +126,33 @@ async def test_a_runs_directory_that_cannot_be_written_is_told_in_a_sentence(lab
         await desk.until(lambda: "cannot write runs to" in desk.message)
         assert "TUIAE_RUNS_DIR" in desk.message
         assert str(lab.runs) in desk.message
+
+
+async def test_where_no_process_can_be_started_that_is_told_and_no_run_is_left(
+    lab: Laboratory, finished: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuiae.runs.process.WORKER", [str(lab.root / "no-python")])
+    stopped = lab.copy(finished)
+    async with open_desk(stopped, warm=True) as desk:
+        await desk.until(lambda: desk.state == "finished")
+        await desk.ready()
+        for key in ("r", "c"):
+            desk.app.live.message.say("", "quiet")
+            await desk.press(key)
+            await desk.until(lambda: "no worker can be started: No such file" in desk.message)
+        await desk.press("f")
+        await desk.shows("goes on from a checkpoint")
+        await desk.press(*"training.epochs=9")
+        await desk.shows("goes on up to epoch 9")
+        desk.app.live.message.say("", "quiet")
+        await desk.press("enter")
+        await desk.until(lambda: "no worker can be started: No such file" in desk.message)
+        replace_json(stopped.status, {**json.loads(stopped.status.read_text()), "state": "stopped"})
+        await desk.until(lambda: desk.state == "stopped")
+        desk.app.live.message.say("", "quiet")
+        await desk.press("R")
+        await desk.until(lambda: "no worker can be started: No such file" in desk.message)
+        assert list_runs(lab.runs) == [stopped]
 
 
 async def test_a_worker_that_dies_warming_up_is_replaced_by_a_cold_one(lab: Laboratory) -> None:

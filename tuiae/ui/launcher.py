@@ -12,10 +12,10 @@ from typing import Any
 from textual.message import Message
 
 from tuiae.config import RunConfig
-from tuiae.errors import TuiaeError
+from tuiae.errors import TrainingError, TuiaeError
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import StandbyWorker, start_worker
-from tuiae.runs.writer import create_run
+from tuiae.runs.writer import create_run, remove_draft
 
 
 class WorkerWarm(Message):
@@ -53,8 +53,15 @@ class Launcher:
         """What this machine has, once a worker has said so."""
 
     def warm_up(self) -> None:
-        """Begin to keep a worker warm, unless one is."""
+        """Begin to keep a worker warm, unless one is; where none can be started, runs will start cold."""
+        try:
+            self._keep_warm()
+        except OSError:
+            self._post(WorkerWarm((), ""))
+
+    def _keep_warm(self) -> None:
         if self._standby is None or not self._standby.usable:
+            self._standby = None
             self._standby = StandbyWorker()
             threading.Thread(target=self._await_hello, args=(self._standby,), name="hello", daemon=True).start()
 
@@ -66,7 +73,11 @@ class Launcher:
     def preflight(self, config: RunConfig) -> None:
         """Let the standby try a few steps of this config; a PreflightDone is posted, unless a run was started
         meanwhile. Of several that are asked for while one is under way only the newest follows."""
-        self.warm_up()
+        try:
+            self._keep_warm()
+        except OSError as error:
+            self._post(PreflightDone(config, None, _no_worker(error)))
+            return
         with self._mutex:
             self._wanted = config
             idle, self._asking = not self._asking, True
@@ -95,23 +106,39 @@ class Launcher:
         """Make a run and give it to the warm worker, or to a cold one.
 
         Raises:
-            UnknownRunError: the runs directory cannot be written.
+            UnknownRunError: the runs directory cannot be written. TrainingError: no worker can be started.
         """
         run = create_run(config, self._root, sys.argv)
-        self.work_on(run)
+        self.begin(run)
         return run
 
+    def begin(self, run: RunPaths) -> None:
+        """Let a worker train a run that was just made; without a worker the run goes again.
+
+        Raises:
+            TrainingError: no worker can be started.
+        """
+        try:
+            self.work_on(run)
+        except TrainingError:
+            remove_draft(run.root)  # else it is taken for a run that is about to begin
+            raise
+
     def work_on(self, run: RunPaths) -> None:
-        """Let a worker go on with a run that has none."""
+        """Let a worker go on with a run that has none.
+
+        Raises:
+            TrainingError: no worker can be started.
+        """
         standby, self._standby = self._standby, None
-        if standby is not None and standby.usable:
-            try:
-                self._children.append(standby.give(run))
-            except OSError:
-                # It died between the look and the hand-over: a cold worker does the same, later.
-                self._children.append(start_worker(run))
-        else:
-            self._children.append(start_worker(run))
+        try:
+            worker = standby.give(run) if standby is not None and standby.usable else None
+        except OSError:
+            worker = None  # it died between the look and the hand-over: a cold worker does the same, later
+        try:
+            self._children.append(worker or start_worker(run))
+        except OSError as error:
+            raise _no_worker(error) from error
 
     def reap(self) -> None:
         """Look after children that have ended."""
@@ -121,3 +148,10 @@ class Launcher:
         """Let the standby go; runs go on."""
         if self._standby is not None:
             self._standby.dismiss()
+
+
+def _no_worker(error: OSError) -> TrainingError:
+    """Too many processes, or a file that is not there or not ours: the run's log, of somebody else's run."""
+    file = f": {error.filename}" if error.filename else ""
+    hint = "is it there, and yours?" if file else "close other programs or runs, and try again"
+    return TrainingError(f"no worker can be started: {error.strerror or error}{file}", hint)

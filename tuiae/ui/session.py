@@ -107,7 +107,7 @@ class Session:
         """Make a run, let a worker train it, and open it.
 
         Raises:
-            UnknownRunError: the runs directory cannot be written.
+            UnknownRunError: the runs directory cannot be written. TrainingError: no worker can be started.
         """
         self.open(self.launcher.start(config).root)
         self._started = self.path
@@ -129,6 +129,7 @@ class Session:
 
         Raises:
             NothingToDoError: it is live, finished, or there is none. UnknownRunError: it is gone, or not ours to write.
+            TrainingError: no worker can be started.
         """
         path = path or self.path
         if path is None:
@@ -165,7 +166,7 @@ class Session:
             ConfigError, TrainingError, UnknownRunError: cause and next step.
         """
         run = fork_run(source, need_checkpoint(source, checkpoint), config, self.root, sys.argv)
-        self.launcher.work_on(run)
+        self.launcher.begin(run)
         self.open(run.root)
 
     def compare(self, paths: Sequence[Path]) -> None:
