@@ -226,6 +226,25 @@ async def test_leaving_can_be_thought_better_of(lab: Laboratory, stay: list[str]
     live.writer.close("stopped")
 
 
+@pytest.mark.parametrize("key", ["ctrl+q", "ctrl+c"])
+async def test_no_key_leaves_a_live_run_without_the_question(lab: Laboratory, key: str) -> None:
+    live = script(lab.runs)
+    live.play(1)
+    async with open_desk() as desk:
+        await desk.running()
+        await desk.press(key)
+        await desk.shows("Leave it running")
+        await desk.press(key)
+        assert len(desk.app.screen_stack) == 2
+        assert desk.app.return_value is None
+        await desk.press("down", "down", "enter")
+        await desk.until(lambda: desk.app.screen is desk.app.live)
+        live.writer.close("finished")
+        await desk.until(lambda: desk.state == "finished")
+        await desk.press(key)
+        await desk.until(lambda: desk.app.return_value == "")
+
+
 async def test_stop_and_save_stops_the_worker_and_says_how_to_go_on(lab: Laboratory) -> None:
     run = lab.detach("--set", f"training.epochs={ENDLESS}")
     async with open_desk() as desk:

@@ -202,10 +202,13 @@ class TuiaeApp(TerminalApp[str]):
         self.action_ask_quit()
 
     def action_ask_quit(self) -> None:
-        """Leave; while a run is live, ask what becomes of it."""
+        """Leave; while a run is live, ask what becomes of it, after the dialog that is open."""
         snapshot = self.session.snapshot
         if snapshot is None or not snapshot.status.live:
             self.exit("")
+            return
+        if len(self.screen_stack) > 1:
+            self.bell()
             return
         answers = [("leave", "Leave it running"), ("stop", "Stop and save"), ("cancel", "Cancel")]
         others = self.session.others_live()

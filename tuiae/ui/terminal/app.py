@@ -102,6 +102,10 @@ class TerminalApp(App[Result], Generic[Result]):
         if self.use_command_palette and not isinstance(self.screen, CommandPalette):
             self.push_screen(Palette(id="--command-palette"))
 
+    async def action_quit(self) -> None:
+        """Ctrl-Q: as Ctrl-C, where Textual would leave at once."""
+        self.action_help_quit()
+
     def pop_screen(self) -> AwaitComplete:
         """Textual's; when it was is remembered."""
         self._dialog_left = get_time()
