@@ -289,6 +289,17 @@ async def test_a_work_its_claims_and_its_trainings(lab: Laboratory) -> None:
         await desk.shows("2 of 12 trainings done")
 
 
+async def test_down_and_enter_in_one_burst_show_the_work_that_they_lead_to(lab: Laboratory) -> None:
+    async with open_desk(size=(200, 60)) as desk:
+        view = await works(desk)
+        assert "h64 seed=0" not in desk.screen
+        view.works.action_move(3)
+        view.works.action_choose()
+        await desk.until(lambda: view.trainings.has_focus)
+        assert view.works.under == POLITANO
+        await desk.shows("h64 seed=0")
+
+
 async def test_running_asks_how_and_stopping_says_when_nothing_runs(lab: Laboratory) -> None:
     async with open_desk() as desk:
         await works(desk)

@@ -65,7 +65,8 @@ class LineTable(ScrollView, can_focus=True):
 
         def can_replace(self, message: Message) -> bool:
             """While a key is held down only the last place counts."""
-            return isinstance(message, LineTable.Moved) and message.table is self.table
+            # Not even Chosen, which is a Moved: it comes after the move and does not tell of it.
+            return type(message) is LineTable.Moved and message.table is self.table
 
     class Chosen(Moved):
         """A row was chosen: Enter, or a click where the cursor stands."""
