@@ -213,6 +213,8 @@ async def test_a_classifier_shows_its_probabilities_and_what_it_confuses(classif
         await desk.shows("worst test images")
         bench(desk).show_confused(true, true)
         await desk.shows(f"true {true}, taken for {true}: ")
+        view(desk).clear("")
+        await desk.until(lambda: "worst test images" in str(view(desk).strip.border_title))
 
 
 # Where and when
@@ -320,6 +322,8 @@ async def test_a_drawing_stays_while_the_screen_is_covered_and_for_another_run_t
         desk.app.session.open(lettered.root)
         await desk.until(lambda: view(desk).canvas.sketch and pixels(desk).shape == (1, 7, 5))
         await desk.shows("test image 0", "output")
+        await quiet(desk)
+        assert "taken for" not in desk.screen
 
 
 # Trouble

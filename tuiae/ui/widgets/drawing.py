@@ -18,22 +18,21 @@ class DrawingPanel(SheetPanel):
 
     def __init__(self, title: str, *, empty: str = "", id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
-        self._title = title
+        self._default = title
         self._empty = empty
         self._resting = ""
         self._drawing: Drawing | None = None
 
     def show(self, drawing: Drawing, note: str = "", title: str = "") -> None:
-        """Replace the drawing; `note` goes into the lower frame."""
+        """Replace the drawing; `note` goes into the lower frame, `title` above this one drawing."""
         self._drawing = drawing
-        self._title = title or self._title
-        self.set_title(self._title, note)
+        self.set_title(title or self._default, note)
         self.changed()
 
     def clear(self, message: str = "") -> None:
         """Forget the drawing, and say why there is none."""
         self._drawing, self._empty = None, clean(message)
-        self.set_title(self._title)
+        self.set_title(self._default)
         self.changed()
 
     def rest(self, message: str) -> None:

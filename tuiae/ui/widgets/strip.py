@@ -31,7 +31,7 @@ class StripPanel(SheetPanel):
 
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
-        self._title = title
+        self._default = self._title = title
         self._images: NDArray[np.uint8] = np.zeros((0, 1, 1, 1), np.uint8)
         self._captions: list[tuple[str, str]] = []
         self._empty = ""
@@ -47,6 +47,7 @@ class StripPanel(SheetPanel):
     def clear(self, message: str) -> None:
         """Forget the pictures, and say why there are none."""
         self._images, self._captions = self._images[:0], []
+        self._title = self._default
         self.set_title(self._title)
         self.explain(message)
 
