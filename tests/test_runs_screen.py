@@ -243,6 +243,16 @@ async def test_the_table_shows_alone_and_its_filter_stays(runs: list[RunPaths]) 
         assert desk.app.screen.query_one("#filter", Input).value == "dense"
 
 
+async def test_what_is_typed_to_find_shows_also_where_the_table_was_alone(runs: list[RunPaths]) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("z")
+        await desk.until(lambda: desk.app.screen.maximized is desk.table)
+        await desk.press("slash", *"dense")
+        assert desk.app.screen.query_one("#filter", Input).region.area
+        await desk.shows("dense", "runs · ")
+
+
 async def test_sorting_by_key_and_by_mouse(runs: list[RunPaths]) -> None:
     async with open_desk(size=(200, 60)) as desk:
         await listed(desk)

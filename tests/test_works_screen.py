@@ -300,6 +300,22 @@ async def test_down_and_enter_in_one_burst_show_the_work_that_they_lead_to(lab: 
         await desk.shows("h64 seed=0")
 
 
+async def test_what_enter_and_v_lead_to_shows_also_where_another_panel_was_alone(lab: Laboratory) -> None:
+    async with open_desk(size=(80, 24)) as desk:
+        view = await works(desk)
+        await desk.press("z")
+        await desk.until(lambda: desk.app.screen.maximized is view.works)
+        await desk.press("v")
+        await desk.until(lambda: desk.app.focused is not None and desk.app.focused is not view.works)
+        await desk.until(lambda: desk.app.focused.region.area)  # type: ignore[union-attr]
+        await desk.pilot.resize_terminal(200, 60)
+        await desk.focus("works")
+        await desk.press("z")
+        await desk.until(lambda: desk.app.screen.maximized is view.works)
+        await desk.press("enter")
+        await desk.until(lambda: view.trainings.has_focus and view.trainings.region.area)
+
+
 async def test_running_asks_how_and_stopping_says_when_nothing_runs(lab: Laboratory) -> None:
     async with open_desk() as desk:
         await works(desk)

@@ -98,6 +98,7 @@ class BaseScreen(Screen[None]):
     def action_next_view(self) -> None:
         """The next panel, where there is no room for all; its keys work at once."""
         views = self.query_one(Views)
+        self.minimize()
         views.next_view()
         if views.query_one(ViewBar).display:
             self.call_after_refresh(lambda: self.main_panel.focus())

@@ -142,6 +142,7 @@ class RunsScreen(Labelling, Removing):
 
     def action_find(self) -> None:
         """Type what to find."""
+        self.minimize()  # the field stands below the table
         field = self.query_one("#filter", Input)
         field.display = True
         field.focus()

@@ -116,6 +116,7 @@ class WorksScreen(ListingScreen):
 
     @on(LineTable.Chosen, "#works")
     def _chosen_work(self) -> None:
+        self.minimize()
         self.view.trainings.focus()
 
     @on(LineTable.Chosen, "#trainings")
