@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ from tuiae.ui.render.run_list import (
 from tuiae.ui.render.run_list import run_line as draw_run
 from tuiae.ui.render.text import shorten_middle
 from tuiae.ui.screens.live import LiveScreen
+from tuiae.ui.screens.removing import Weighed
 from tuiae.ui.screens.runs import RunsScreen
 
 pytestmark = pytest.mark.usefixtures("no_worker_left")
@@ -340,6 +342,26 @@ async def test_deleting_asks_and_says_what_goes(lab: Laboratory, runs: list[RunP
         await desk.shows("2 runs are deleted")
     assert len(list_runs(lab.runs)) == 3
     live.writer.close("finished")
+
+
+async def test_the_question_about_deleting_is_asked_once_and_only_there(runs: list[RunPaths]) -> None:
+    async with open_desk(runs[0]) as desk:
+        await listed(desk)
+        screen = desk.app.screen
+        assert isinstance(screen, RunsScreen)
+        screen.action_delete()
+        screen.action_delete()
+        await desk.shows("Delete it for good?")
+        await desk.until(lambda: all(thread.name != "weigh" for thread in threading.enumerate()))
+        await desk.pilot.pause()
+        assert len(desk.app.screen_stack) == 2
+        await desk.press("escape", "2")
+        for problem in ("", "it is running"):
+            screen.post_message(Weighed(screen.meant, [1], problem))
+        await desk.pilot.pause()
+        assert desk.app.screen_stack == [desk.app.live]
+        await desk.press("1", "D")
+        await desk.shows("Delete it for good?")
 
 
 async def test_copy_open_and_refusals(runs: list[RunPaths]) -> None:

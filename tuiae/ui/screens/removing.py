@@ -15,6 +15,7 @@ from tuiae.runs.removal import check_removable, delete_run, size_of
 from tuiae.ui.render.text import clean, megabytes
 from tuiae.ui.screens.dialogs import ChoiceDialog
 from tuiae.ui.screens.listing import ListingScreen
+from tuiae.ui.terminal.dialog import in_front
 
 NAMED = 6  # runs that the question names one by one
 
@@ -38,6 +39,8 @@ class Deleted(Message):
 class Removing(ListingScreen):
     """A screen that deletes the runs that are meant."""
 
+    _weighing = False
+
     @property
     def meant(self) -> tuple[RunRow, ...]:
         """The runs that an action is about."""
@@ -46,7 +49,8 @@ class Removing(ListingScreen):
     def action_delete(self) -> None:
         """Delete the selected runs, or the one under the cursor, after a question."""
         self.message.forget_trouble()
-        if rows := self.meant:
+        if (rows := self.meant) and not self._weighing:
+            self._weighing = True
             threading.Thread(target=self._weigh, args=(rows,), name="weigh", daemon=True).start()
 
     def _weigh(self, rows: Sequence[RunRow]) -> None:
@@ -61,6 +65,9 @@ class Removing(ListingScreen):
 
     @on(Weighed)
     def _ask(self, event: Weighed) -> None:
+        self._weighing = False
+        if not in_front(self):
+            return  # one has gone on to something else meanwhile
         if event.problem:
             self.message.complain(event.problem)
             return
