@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import re
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import Laboratory
-from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Desk, Script, open_desk, script
+from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, PATIENCE, Desk, Script, open_desk, script
 from test_dashboard_snapshots import Snap, colours, each_look, fixed, snapshot  # noqa: F401 - colours is a fixture
 from test_imports import loaded
 
@@ -21,6 +22,7 @@ from tuiae.studies.compare import Comparison, cautions, lines, rankable, spread
 from tuiae.studies.compare_reader import CompareReader
 from tuiae.studies.labels import letters
 from tuiae.studies.shared_images import shared_images
+from tuiae.ui.compare_feed import CompareFeed
 from tuiae.ui.render.compare import compare_curves, group_key, seeds_table, settings_table, values_table
 from tuiae.ui.render.compare_images import shared_grid
 from tuiae.ui.screens.compare import CompareScreen
@@ -489,6 +491,32 @@ async def test_curves_of_train_and_test_look_at_the_same_epochs(study: list[Scri
         assert frames[0].x == frames[1].x
         await desk.press("0")
         await desk.until(lambda: "zoomed" not in str(train.border_subtitle) + str(test.border_subtitle))
+
+
+def test_a_feed_waits_until_the_one_before_it_has_left_the_reader(study: list[Script]) -> None:
+    entered, leave, told = threading.Event(), threading.Event(), threading.Event()
+    users: list[int] = []
+
+    class SlowReader(CompareReader):
+        """Takes its time over the first look."""
+
+        def poll(self) -> Comparison:
+            users.append(threading.get_ident())
+            entered.set()
+            leave.wait(PATIENCE)
+            users.append(threading.get_ident())
+            return super().poll()
+
+    reader = SlowReader([played.run.root for played in study])
+    first = CompareFeed(reader, lambda message: None)
+    assert entered.wait(PATIENCE)
+    first.close()
+    second = CompareFeed(reader, lambda message: told.set(), first)
+    leave.set()
+    assert told.wait(PATIENCE)
+    second.close()
+    assert users[0] == users[1]
+    assert users[2] == users[3] != users[0]
 
 
 async def test_a_comparison_grows_with_its_runs(lab: Laboratory) -> None:

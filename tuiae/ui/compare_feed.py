@@ -25,13 +25,19 @@ class CompareChanged(Message):
 
 
 class CompareFeed:
-    """Polls a reader until closed; only one feed at a time may use it."""
+    """Polls a reader until closed.
 
-    def __init__(self, reader: CompareReader, post: Callable[[Message], object]) -> None:
+    Only one feed at a time may use it: `before`, which used it and is closed, may still be within a look.
+    """
+
+    def __init__(
+        self, reader: CompareReader, post: Callable[[Message], object], before: CompareFeed | None = None
+    ) -> None:
         self._reader = reader
+        self._before = before._thread if before is not None else None
         self._post = post
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="compare", daemon=True)
+        self._thread: threading.Thread = threading.Thread(target=self._follow, name="compare", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -39,6 +45,9 @@ class CompareFeed:
         self._closed.set()
 
     def _follow(self) -> None:
+        if self._before is not None:
+            self._before.join()
+            self._before = None
         last: Comparison | None = None
         while not self._closed.is_set():
             comparison = self._reader.poll()

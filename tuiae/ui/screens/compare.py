@@ -34,6 +34,8 @@ class CompareScreen(BaseScreen):
         self._paths: tuple[Path, ...] = ()
         self._reader = CompareReader(())
         self._feed: CompareFeed | None = None
+        self._last_feed: CompareFeed | None = None
+        """The last one; its thread may still be at the same reader."""
         self._metric = "loss"
         self.comparison: Comparison | None = None
 
@@ -55,7 +57,7 @@ class CompareScreen(BaseScreen):
         if not self._paths:
             self.message.say("nothing to compare yet: 1 lists the runs, space selects some, c compares them", "caution")
         elif self._feed is None:
-            self._feed = CompareFeed(self._reader, self.post_message)
+            self._feed = CompareFeed(self._reader, self.post_message, self._last_feed)
 
     def on_screen_suspend(self) -> None:
         self._stop()
@@ -66,7 +68,7 @@ class CompareScreen(BaseScreen):
     def _stop(self) -> None:
         if self._feed is not None:
             self._feed.close()
-            self._feed = None
+            self._feed, self._last_feed = None, self._feed
 
     @on(CompareChanged)
     def _changed(self, event: CompareChanged) -> None:
