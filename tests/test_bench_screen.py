@@ -21,6 +21,7 @@ from tuiae.ui.app import TuiaeApp
 from tuiae.ui.screens.bench import BenchScreen
 from tuiae.ui.widgets.bench_view import BenchView
 from tuiae.ui.widgets.slider import Slider
+from tuiae.ui.widgets.strip import StripPanel
 
 
 @pytest.fixture(scope="session")
@@ -185,6 +186,9 @@ async def take_worst(desk: Desk) -> None:
     await desk.press("left")
     await desk.click("#strip", offset=(8, 3))
     await desk.until(lambda: f"test image {worst.indices[0]} ·" in desk.screen)
+    bench(desk).post_message(StripPanel.Taken(len(worst.images)))  # of a longer strip than the one that shows now
+    await desk.pilot.pause()
+    np.testing.assert_array_equal(pixels(desk), worst.images[0])
 
 
 async def test_a_classifier_shows_its_probabilities_and_what_it_confuses(classified: RunPaths) -> None:

@@ -203,8 +203,8 @@ class BenchScreen(AskingScreen):
 
     @on(StripPanel.Taken)
     def _picture_taken(self, event: StripPanel.Taken) -> None:
-        if self._strip is None:
-            return
+        if self._strip is None or event.place >= len(self._strip.images):
+            return  # it was chosen from pictures that others have taken the place of since
         label = self._strip.true if isinstance(self._strip, Confused) else int(self._strip.labels[event.place])
         self._put(int(self._strip.indices[event.place]), label, self._strip.images[event.place])
 
