@@ -17,6 +17,7 @@ from textual.screen import Screen
 from tuiae.machine.gpus import Gpu, Owner, cuda_names, freest, open_nvml, read_gpus
 from tuiae.machine.reading import Machine, MachineReader, short_command
 from tuiae.ui.render.machine import draw_machine, machine_facts, suggestion
+from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.machine import MachinePanel, MachineRead
 
 UUIDS = ["GPU-aa11", "GPU-ab22", "GPU-cc33"]
@@ -205,6 +206,8 @@ def test_facts_for_a_small_place() -> None:
 class MachineApp(App[None]):
     """The panel alone."""
 
+    terminal_mode = TerminalMode()
+
     def compose(self) -> ComposeResult:
         yield MachinePanel(id="machine")
 
@@ -232,7 +235,8 @@ async def test_the_panel_reads_while_it_is_seen_and_not_otherwise() -> None:
         while "cuda:2 is the freest" not in screen_text(app):  # what the thread reads meanwhile may come in between
             panel.post_message(MachineRead(BUSY))
             await pilot.pause()
-        panel.ascii_only = True
+        app.terminal_mode = TerminalMode(ascii=True)
+        panel.changed()
         await pilot.pause()
         assert "#" in screen_text(app)
     thread.join(10)

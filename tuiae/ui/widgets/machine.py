@@ -8,7 +8,6 @@ import time
 from rich.text import Text
 from textual import on
 from textual.message import Message
-from textual.reactive import reactive
 
 from tuiae.machine.reading import Machine, MachineReader
 from tuiae.ui.render.machine import draw_machine
@@ -28,8 +27,6 @@ class MachineRead(Message):
 
 class MachinePanel(Panel):
     """Cores, memory and cards; a thread looks every two seconds while the panel is on the screen, and not otherwise."""
-
-    ascii_only: reactive[bool] = reactive(False)
 
     def __init__(self, title: str = "machine", *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
@@ -80,8 +77,5 @@ class MachinePanel(Panel):
             self.machine = machine
             self.changed()
 
-    def watch_ascii_only(self) -> None:
-        self.changed()
-
     def draw(self, width: int, height: int) -> Text:
-        return draw_machine(self.machine, width, height, self.ascii_only)
+        return draw_machine(self.machine, width, height, self.terminal.ascii)

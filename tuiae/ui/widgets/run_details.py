@@ -27,4 +27,6 @@ class RunDetails(Panel):
             self.changed()
 
     def draw(self, width: int, height: int) -> Text:
-        return draw_details(self._row, width, height, time.time()) if self._row is not None else Text(end="")
+        if self._row is None:
+            return Text(end="")
+        return draw_details(self._row, width, height, time.time(), self.terminal.ascii)
