@@ -19,6 +19,7 @@ from tuiae.config import RunConfig, build_config
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.app import TuiaeApp
+from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.form import Choice
 from tuiae.ui.widgets.run_table import RunTable
 
@@ -139,10 +140,14 @@ def screen_text(app: App[Any]) -> str:
 
 @asynccontextmanager
 async def open_desk(
-    run: RunPaths | None = None, size: tuple[int, int] = (120, 40), warm: bool = False, root: Path | None = None
+    run: RunPaths | None = None,
+    size: tuple[int, int] = (120, 40),
+    warm: bool = False,
+    root: Path | None = None,
+    mode: TerminalMode | None = None,
 ) -> AsyncIterator[Desk]:
     """The whole app, as `tuiae` or `tuiae attach RUN` opens it; a worker is only kept warm where the test trains."""
-    app = TuiaeApp(run.root if run else None, root=root)
+    app = TuiaeApp(run.root if run else None, root=root, mode=mode)
     if not warm:
         keep_cold(app)
     try:

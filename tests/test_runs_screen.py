@@ -13,6 +13,7 @@ import pytest
 from conftest import Laboratory
 from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Desk, Script, new_run, open_desk, script
 from rich.cells import cell_len
+from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
 from tuiae.config import load_config, parse_override
@@ -46,6 +47,7 @@ from tuiae.ui.render.text import shorten_middle
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.removing import Weighed
 from tuiae.ui.screens.runs import RunsScreen
+from tuiae.ui.terminal.mode import TerminalMode
 
 pytestmark = pytest.mark.usefixtures("no_worker_left")
 FAILURE = {"cause": "the loss is no longer a number at step 9", "hint": "lower training.learning_rate"}
@@ -253,6 +255,30 @@ async def test_what_is_typed_to_find_shows_also_where_the_table_was_alone(runs: 
         await desk.press("slash", *"dense")
         assert desk.app.screen.query_one("#filter", Input).region.area
         await desk.shows("dense", "runs · ")
+
+
+def reversed_at(desk: Desk, widget: Widget, line: int) -> bool:
+    """Whether anything in a line of a widget is painted with its two colours exchanged."""
+    place = widget.region
+    painted = desk.app.screen._compositor.render_strips()[place.y + line].crop(place.x, place.right)
+    return any(style is not None and style.reverse for _, style, _ in painted)
+
+
+async def test_without_colours_and_in_ascii_it_shows_where_one_is(runs: list[RunPaths]) -> None:
+    async with open_desk(size=(200, 60), mode=TerminalMode("none", ascii=True)) as desk:
+        await listed(desk)
+        await desk.press("end")
+        row = desk.table.row_under
+        assert row is not None
+        await desk.shows("#= runs", spark(row.trend, 40, ascii_only=True))
+        assert [reversed_at(desk, desk.table, line) for line in (2, 5)] == [False, True]
+        await desk.press("slash")
+        await desk.until(lambda: not desk.table.has_focus)
+        assert reversed_at(desk, desk.table, 5)
+        await desk.press("escape", "2")
+        await desk.focus("training-epochs")
+        await desk.until(lambda: reversed_at(desk, desk.app.live.query_one("#training-epochs"), 0))
+        assert not reversed_at(desk, desk.app.live.query_one("#training-seed"), 0)
 
 
 async def test_sorting_by_key_and_by_mouse(runs: list[RunPaths]) -> None:
