@@ -135,6 +135,26 @@ async def test_the_mouse_hovers_clicks_drags_and_wheels() -> None:
         assert 8 < frame.x[0] < 16 < 20 < frame.x[1] < 28
 
 
+async def test_a_drag_that_comes_back_or_loses_its_points_leaves_no_marks() -> None:
+    app = Plots()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.loss.show(curves())
+        await pilot.pause()
+        for gone in (False, True):
+            before = str(app.loss.render()).split("\n")[-2]
+            await pilot.mouse_down("#loss", offset=(30, 5))
+            await pilot.hover("#loss", offset=(60, 5))
+            assert str(app.loss.render()).split("\n")[-2] != before
+            if gone:
+                app.loss.show(())
+            else:
+                await pilot.hover("#loss", offset=(30, 5))
+            await pilot.mouse_up("#loss", offset=(30, 5))
+            app.loss.show(curves())
+            await pilot.pause()
+            assert str(app.loss.render()).split("\n")[-2] == before
+
+
 async def test_smoothing_splits_and_the_log_axis_are_said_in_every_frame() -> None:
     app = Plots()
     async with app.run_test(size=(100, 30)) as pilot:

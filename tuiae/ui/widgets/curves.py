@@ -190,8 +190,12 @@ class CurvesPanel(PlotMouse):
         self._hover, self._chosen = None, (start, place)
         self.changed()
 
+    def released(self) -> None:
+        if self._chosen is not None:
+            self._chosen = None
+            self.changed()
+
     def dragged(self, start: float, place: float) -> None:
-        self._chosen = None
         self._go(self._view.selecting(self.lines, min(start, place), max(start, place)))
 
     def wheeled(self, place: float, up: bool) -> None:

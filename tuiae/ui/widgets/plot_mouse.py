@@ -24,6 +24,9 @@ class PlotMouse(PicturePanel):
     def dragging(self, start: float, place: float) -> None:
         """The mouse moves with its button down."""
 
+    def released(self) -> None:
+        """The button was let go, wherever that was."""
+
     def dragged(self, start: float, place: float) -> None:
         """The button was let go somewhere else."""
 
@@ -58,6 +61,7 @@ class PlotMouse(PicturePanel):
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
         self.release_mouse()
+        self.released()
         place, start, self._start = self._place(event), self._start, None
         if place is None or start is None:
             return
