@@ -237,6 +237,18 @@ async def test_typing_finds_and_escape_shows_all_again(runs: list[RunPaths]) -> 
         await desk.until(lambda: isinstance(desk.app.screen, LiveScreen))
 
 
+async def test_what_was_typed_is_understood_by_the_runs_that_come(runs: list[RunPaths]) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("slash", *"work:x")
+        await desk.shows("unknown key 'work'", "runs · 4 of 4")
+        relabel(runs[1], tag=["work:x"])
+        desk.app.screen._feed.hurry()
+        await desk.shows("runs · 1 of 4")
+        assert short(desk) == "2"
+        assert "unknown key" not in desk.screen
+
+
 async def test_the_table_shows_alone_and_its_filter_stays(runs: list[RunPaths]) -> None:
     async with open_desk() as desk:
         await listed(desk)

@@ -81,6 +81,8 @@ class RunsScreen(Labelling, Removing):
     @on(RunsListed)
     def _take_rows(self, event: RunsListed) -> None:
         self._listed = self._listed or event.complete
+        # Which words are tags or whole values, these runs may say otherwise than those that were there.
+        self.table.query_words = parse_query(self.query_one("#filter", Input).value, event.rows)
         self.table.take(event.rows)
         self._show()
 
