@@ -13,6 +13,7 @@ from tuiae.ui.render.help import draw_help
 from tuiae.ui.render.key_line import ShownKey, fit_keys
 from tuiae.ui.screens.help import help_groups
 from tuiae.ui.widgets.key_line import KeyLine
+from tuiae.ui.widgets.views import ViewBar
 
 MODES = ("runs", "live", "latent", "bench", "compare", "works")
 
@@ -115,6 +116,22 @@ async def test_the_focused_panel_says_its_keys(run: RunPaths) -> None:
         await desk.press("left")
         await desk.focus("images")
         await desk.until(lambda: "arrows Cursor" not in line_of(desk))
+
+
+async def test_the_next_panel_has_a_key_where_one_shows_at_a_time(run: RunPaths) -> None:
+    async with open_desk(run, (80, 24)) as desk:
+        for digit in "35":
+            await desk.press(digit)
+            await desk.until(lambda: "v View" in line_of(desk))
+        for size, there in (((120, 40), False), ((120, 30), True), ((200, 60), False)):
+            await desk.pilot.resize_terminal(*size)
+            await desk.until(lambda there=there: ("v View" in line_of(desk)) == there)
+        for digit in "35":
+            await desk.press(digit)
+            await desk.until(lambda: "q Quit" in line_of(desk) and "v View" not in line_of(desk))
+            view = desk.app.screen.query_one(ViewBar).view
+            await desk.press("v")
+            assert desk.app.screen.query_one(ViewBar).view == view
 
 
 async def test_a_panel_alone_keeps_the_keys_in_sight(run: RunPaths) -> None:

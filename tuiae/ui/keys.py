@@ -195,8 +195,8 @@ WORKS = (
 COMPARE = (
     Key("m", "next_metric", "Metric", "next metric"),
     Key("k", "next_setting", "Setting", "next setting of the summary"),
-    Key("l", "look('log_scale')", "Log", "logarithmic, or not"),
-    *(key for key in LIVE if key.key in ("s", "y")),
+    Key("y", "look('log_scale')", "Log", "logarithmic, or not"),
+    *(key for key in LIVE if key.key == "s"),
     *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures", "pause")),
     Key("escape", "back", "Back", "back to the list"),
 )

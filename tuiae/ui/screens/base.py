@@ -30,6 +30,8 @@ from tuiae.ui.widgets.views import ViewBar, Views
 
 PANELS = (Panel, LogPanel, LineTable, TablePanel)
 """What one can look at alone."""
+ONE_AT_A_TIME = ("-narrow", "-short")
+"""Sizes of a screen, one of which it has where the styles give the room to one panel."""
 
 
 class BaseScreen(Screen[None]):
@@ -84,6 +86,11 @@ class BaseScreen(Screen[None]):
     def on_resize(self) -> None:
         for part in self.query(ScreenTabs):
             part.fit(self.size.width)
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is a next panel where one shows at a time."""
+        return action != "next_view" or any(map(self.has_class, ONE_AT_A_TIME))
 
     @property
     def message(self) -> MessageLine:

@@ -95,7 +95,8 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # None greys the key out in the footer: there are no weights of an older epoch to ask.
-        return None if action in NEED_WEIGHTS and self._composed and self.view.looks_back else True
+        resting = action in NEED_WEIGHTS and self._composed and self.view.looks_back
+        return None if resting else super().check_action(action, parameters)
 
     # The explorer
 
