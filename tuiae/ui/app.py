@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from textual import on
 from textual.app import SystemCommand
 from textual.screen import Screen
+from textual.widget import AwaitMount
 
 from tuiae.runs.layout import runs_dir
 from tuiae.ui.feed import RunChanged
@@ -182,10 +183,13 @@ class TuiaeApp(TerminalApp[str]):
 
     def action_show(self, mode: str) -> None:
         """One of the screens."""
-        shown = self.screen_stack[0]
+        self.switch_mode(mode)
+
+    def switch_mode(self, mode: str) -> AwaitMount:
+        shown = next(iter(self.screen_stack), None)
         if isinstance(shown, BaseScreen) and shown is not self.live:
             shown.message.forget_trouble()  # it was about keys pressed before one went elsewhere
-        self.switch_mode(mode)
+        return super().switch_mode(mode)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Of what Textual offers, what has no key here."""
