@@ -17,8 +17,9 @@ LONG = ("--epochs", "4000", "--set", "training.batch_size=500")
 def test_settings_are_words_with_an_equals_sign() -> None:
     assert read_settings('name="a b" training.epochs=5') == {"name": "a b", "training.epochs": 5}
     assert read_settings("name='half") == {"name": "'half"}
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError) as caught:
         read_settings("epochs")
+    assert str(caught.value) == "epochs: not KEY=VALUE; write e.g. training.epochs=5"
 
 
 async def test_a_live_run_is_edited_and_forked(lab: Laboratory) -> None:
@@ -37,7 +38,8 @@ async def test_a_live_run_is_edited_and_forked(lab: Laboratory) -> None:
         await desk.press("f")
         await desk.shows("goes on from a checkpoint", "last: epoch")
         await desk.press(*"training.epochs=0")
-        await desk.shows("training.epochs = 0")
+        screen = await desk.shows("training.epochs = 0")
+        assert "--set" not in screen
         await desk.press("backspace", *"9000")
         await desk.shows("quickstart-fork goes on up to epoch 9000")
         await desk.press("enter")
@@ -79,3 +81,5 @@ async def test_nothing_to_change(lab: Laboratory) -> None:
         await desk.press("f")
         assert "nothing to fork" in desk.message
         assert not desk.app.screen.query(Input).filter("#fork-settings")
+        await desk.press("F")
+        assert "no run is open whose settings" in desk.message

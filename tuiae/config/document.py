@@ -65,15 +65,17 @@ def build_config(
         raise ConfigError(explain(error, source, askers), "") from error
 
 
-def parse_override(text: str) -> tuple[str, Any]:
-    """Split `training.epochs=5` into a dotted key and a TOML value; a bare word is a string.
+def parse_override(text: str, asker: str = SET) -> tuple[str, Any]:
+    """Split `training.epochs=5` into a dotted key and a TOML value; a bare word is a string. `asker` is the option that
+    asks for it, empty where there is none.
 
     Raises:
         ConfigError: no equals sign.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set {text}: not KEY=VALUE", "write e.g. --set training.epochs=5")
+        asked = f"{asker} " if asker else ""
+        raise ConfigError(f"{asked}{text}: not KEY=VALUE", f"write e.g. {asked}training.epochs=5")
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

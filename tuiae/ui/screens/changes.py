@@ -147,7 +147,7 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
         line = self.query_one(".wrong", Static)
         try:
             overrides = read_settings(self.query_one("#fork-settings", Input).value)
-            self._config = fork_config(self._run, self._present(), overrides)
+            self._config = fork_config(self._run, self._present(), overrides, asker="")
         except TuiaeError as error:
             self._config = None
             words = str(error)
@@ -180,7 +180,7 @@ def read_settings(line: str) -> Mapping[str, Any]:
         words = shlex.split(line)
     except ValueError:
         words = line.split()  # an open quote: somebody is still typing
-    return dict(parse_override(word) for word in words)
+    return dict(parse_override(word, asker="") for word in words)
 
 
 def _id(key: str) -> str:

@@ -112,7 +112,11 @@ class LiveScreen(WatchingScreen, ActingScreen):
     def action_fill_form(self) -> None:
         """Put the open run's settings into the form."""
         snapshot = self.session.snapshot
-        if snapshot is not None and snapshot.config is not None:
+        if snapshot is None:
+            self.message.hint("no run is open whose settings could fill the form: 1 lists them", "caution")
+        elif snapshot.config is None:
+            self.message.hint(f"the config of {snapshot.id} cannot be read", "caution")
+        else:
             self._form.take(snapshot.current_config or snapshot.config, RunPaths(snapshot.path).config)
 
     def action_copy_command(self) -> None:
