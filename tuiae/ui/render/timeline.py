@@ -80,7 +80,7 @@ def missing_note(epoch: int, width: int = 80) -> str:
 
 def no_codes_note(epoch: int) -> str:
     """Why an epoch has no map."""
-    return f"the sample of epoch {epoch} holds no codes, as those of older runs; > goes back to the newest"
+    return f"the sample of epoch {epoch} holds no codes: older versions did not store them; > goes back to the newest"
 
 
 def nearest(epochs: Sequence[int], wanted: float) -> int:

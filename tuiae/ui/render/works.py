@@ -71,7 +71,8 @@ def _progress(state: WorkState, width: int, now: float) -> list[Text]:
     process = state.process
     if state.running and process is not None:
         what = "a quick try" if process.quick else "the whole work"
-        lines += [Text(line, palette.GREEN) for line in wrap(f"● {what} runs since {ago(now - process.since)}", width)]
+        words = f"● {what} has been running for {ago(now - process.since)}"
+        lines += [Text(line, palette.GREEN) for line in wrap(words, width)]
     elif state.full.missing:
         lines.append(Text(shorten(f"r runs the rest: {expected_words(state.full)}", width), "dim"))
     if state.last_words:
