@@ -249,9 +249,10 @@ class ConfigForm(Vertical):
 
     @on(Select.Changed)
     @on(Input.Changed)
-    def _edited(self, event: Message) -> None:
+    def _edited(self, event: Select.Changed | Input.Changed) -> None:
         event.stop()
-        self.post_message(self.Edited())
+        if event.control.id not in ("preset", "dataset"):  # which have handlers of their own
+            self.post_message(self.Edited())
 
 
 def typed(value: float) -> str:

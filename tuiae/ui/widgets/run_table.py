@@ -93,4 +93,3 @@ class RunTable(LineTable):
 
     def on_resize(self) -> None:
         self.rearrange()
-        super().on_resize()
