@@ -17,6 +17,7 @@ from tuiae.ui.app import TuiaeApp
 from tuiae.ui.launcher import WorkerWarm
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
+from tuiae.ui.widgets.config_panel import ConfigPanel
 
 ABSURD = [(40, 12), (10, 3), (1, 1), (60, 20), (59, 50), (200, 19)]
 TOO_SMALL = "tuiae needs 60 columns and 20 rows"
@@ -300,6 +301,8 @@ async def test_a_folder_is_asked_for_checked_and_kept(lab: Laboratory, monkeypat
         assert desk.field("dataset") == "folder:zoo"
         await desk.type("training-batch_size", "4")
         await desk.until(lambda: "8 + 2 images of 12x12" in desk.message)
+        await desk.type("data-image_size", "8")
+        await desk.until(lambda: "8 + 2 images of 8x8" in desk.message)
         await ask_for_folder(desk, "nix")
         await desk.until(lambda: desk.button("start").disabled)
         assert "nix" in desk.message
@@ -314,6 +317,18 @@ async def ask_for_folder(desk: Desk, path: str) -> None:
 
 
 # Keys
+
+
+async def test_a_choice_is_checked_once() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        for field, words in (("dataset", "glyphs"), ("preset", "denois"), ("model", "vae")):
+            before = desk.app.live.query_one(ConfigPanel)._checks
+            value = desk.field(field)
+            await desk.choose(field, words)
+            await desk.until(lambda field=field, value=value: desk.field(field) != value)  # type: ignore[misc]
+            await desk.ready()
+            assert desk.app.live.query_one(ConfigPanel)._checks == before + 1
 
 
 async def test_letters_reach_the_screen_from_a_number_field() -> None:

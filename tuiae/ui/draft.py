@@ -82,8 +82,10 @@ def readiness(checked: Checked) -> tuple[str, str]:
         return f"r starts, but {checked.warnings[0]}", "caution"
     if not info.ready:
         return f"r starts with a download: {info.name} is not on this machine yet", "caution"
-    size = config.data.image_size or (f"{info.shape[1]}x{info.shape[2]}" if info.shape else "their own size")
-    images = f"{count(info.train)} + {count(info.test)} images of {size if info.shape else 'their own size'}"
+    resized = config.data.image_size
+    height, width = (resized, resized) if resized else info.shape[1:] if info.shape else (0, 0)
+    size = f"{height}x{width}" if height else "their own size"
+    images = f"{count(info.train)} + {count(info.test)} images of {size}"
     return f"r starts {config.model.family}, code {config.model.latent}, on {images}", "good"
 
 
