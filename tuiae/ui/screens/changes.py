@@ -100,7 +100,7 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
 
     def __init__(self, run: RunPaths, name: str) -> None:
         super().__init__()
-        self._run, self._name = run, name
+        self._run, self._run_name = run, name
         self._config: RunConfig | None = None
 
     def compose(self) -> ComposeResult:
@@ -111,7 +111,7 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
             yield Label(Content(question + self._beside()), classes="question")
             yield Choice("checkpoint", self._offered())
             yield Label("with these settings, such as training.learning_rate=0.0001:", classes="settings")
-            yield Input(f"name={self._name} ", id="fork-settings", compact=True, select_on_focus=False)
+            yield Input(f"name={self._run_name} ", id="fork-settings", compact=True, select_on_focus=False)
             yield Static(classes="wrong")
 
     def on_mount(self) -> None:

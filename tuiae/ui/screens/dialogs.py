@@ -49,11 +49,11 @@ class CostDialog(Dialog[str]):
 
     def __init__(self, name: str, cost: Mapping[str, Any]) -> None:
         super().__init__()
-        self._name, self._cost = name, cost
+        self._run_name, self._cost = name, cost
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog cost") as dialog:
-            dialog.border_title = Content(f"what {clean(self._name, 40)} costs")
+            dialog.border_title = Content(f"what {clean(self._run_name, 40)} costs")
             dialog.border_subtitle = "escape closes"
             facts = cost_facts(self._cost)
             with Grid(classes="facts"):

@@ -49,7 +49,7 @@ class CanvasPanel(PicturePanel):
         self._pen_down = False
         self._mouse: Spot | None = None
         self._empty = ""
-        self._name = ""
+        self._shown_name = ""
 
     # What is on it
 
@@ -79,14 +79,14 @@ class CanvasPanel(PicturePanel):
 
     def rename(self, name: str) -> None:
         """Say in the frame what is on it."""
-        self._name = name
+        self._shown_name = name
         self._retitle()
         self.changed()
 
     def _retitle(self) -> None:
         tool = "eraser" if self.erasing else "brush"
         pen = " · pen down" if self._pen_down else ""
-        self.set_title(f"canvas · {self._name}" if self._name else "canvas", f"{self.brush} {tool}{pen}")
+        self.set_title(f"canvas · {self._shown_name}" if self._shown_name else "canvas", f"{self.brush} {tool}{pen}")
 
     def watch_mode(self) -> None:
         self.changed()
@@ -111,7 +111,7 @@ class CanvasPanel(PicturePanel):
             self._before = [*self._before[1 - MOST_UNDONE :], self.sketch]
 
     def _become(self, sketch: Sketch, name: str = "drawn", rows: range | None = None) -> None:
-        self.sketch, self._name = sketch, name
+        self.sketch, self._shown_name = sketch, name
         self._retitle()
         if rows is None:
             self.changed()
