@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from functools import partial
 
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
+from tuiae.runs.snapshot import Sample
 from tuiae.studies.compare import Comparison
 from tuiae.studies.shared_images import shared_images
 from tuiae.ui.render.compare import compare_curves, settings_table, values_and_seeds
@@ -32,7 +34,8 @@ class CompareView(Views):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._pictured: tuple[tuple[str, int], ...] = ()
+        self._labels: tuple[str, ...] = ()
+        self._samples: tuple[Sample | None, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield ViewBar(tuple(self.MAIN_PANELS))
@@ -54,9 +57,10 @@ class CompareView(Views):
         self.query_one("#values", TablePanel).show(partial(values_and_seeds, comparison, metric))
         self.query_one("#settings", TablePanel).show(partial(settings_table, comparison))
         self.query_one(SweepPanel).show(comparison, metric)
-        pictured = tuple((entry.label, id(entry.sample)) for entry in comparison.entries)
-        if pictured != self._pictured:
-            self._pictured = pictured
+        labels = tuple(entry.label for entry in comparison.entries)
+        samples = tuple(entry.sample for entry in comparison.entries)
+        if labels != self._labels or not all(map(operator.is_, samples, self._samples)):
+            self._labels, self._samples = labels, samples
             self.query_one(SharedImagesPanel).show(shared_images(comparison))
         return overlay.note
 
