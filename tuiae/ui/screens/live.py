@@ -188,8 +188,8 @@ class LiveScreen(WatchingScreen, ActingScreen):
         """Say what the dry run found: in a dialog, or below where one has gone on to press something else meanwhile,
         which a dialog would take, or looks at something else."""
         self.message.forget_trouble()
+        checked = self._form.checked  # looked through in a thread, as a folder of pictures may take its time
         self._form.recheck()
-        checked = self._form.check_now()
         if checked is None or checked.config != event.config:
             return
         if event.problem is not None:

@@ -49,6 +49,9 @@ class ConfigPanel(ConfigForm):
         self._draft = draft
         self._known_devices = devices
         self._checks = 0
+        self._asked: dict[str, Any] = {}
+        self._found: tuple[dict[str, Any], Checked | None] = {}, None
+        """What the fields said at the last check that ended, and what it found."""
 
     def on_mount(self) -> None:
         self.load_preset(DEFAULT)
@@ -69,6 +72,16 @@ class ConfigPanel(ConfigForm):
         self._draft.take(config, path)
         self.fill(config, config.name)
         self.post_message(self.Edited())
+
+    def fill(self, config: RunConfig, preset: str = "") -> None:
+        self._found = {}, None  # the same fields may stand on other settings now
+        super().fill(config, preset)
+
+    @property
+    def checked(self) -> Checked | None:
+        """What was found of the fields as they are; None where they cannot run, or were not checked yet."""
+        asked, found = self._found
+        return found if asked == self.overrides else None
 
     def check_now(self) -> Checked | None:
         """The config that the fields ask for at this moment, if it can run."""
@@ -101,7 +114,8 @@ class ConfigPanel(ConfigForm):
     def recheck(self) -> None:
         """Check again: a field was edited, or what there is to train on or with is not what it was."""
         self._checks += 1
-        self._check(self._checks, self.overrides)
+        self._asked = self.overrides
+        self._check(self._checks, self._asked)
 
     @work(thread=True, exclusive=True, group="check")
     def _check(self, number: int, overrides: dict[str, Any]) -> None:
@@ -113,6 +127,7 @@ class ConfigPanel(ConfigForm):
         event.stop()
         if event.number != self._checks:
             return  # it was edited meanwhile
+        self._found = self._asked, event.checked
         self.query_one("#start", Button).disabled = event.checked is None
         if event.checked is None:
             self.border_subtitle = "cannot start"
