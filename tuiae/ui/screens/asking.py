@@ -10,7 +10,7 @@ from textual.timer import Timer
 from tuiae.explore.answers import Opened
 from tuiae.explore.client import AGAIN, Ended, ExplorerError, Notice, Reply, Restarted
 from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.ui.screens.acting import ActingScreen
+from tuiae.ui.screens.base import RunScreen
 
 NO_RUN = "no run is open: 1 lists them, 2 starts one"
 NO_CHECKPOINT = "no checkpoint yet: the first comes with the first epoch"
@@ -50,7 +50,7 @@ class Answers(Protocol):
         """Forget what was shown of a run, and say why there is nothing."""
 
 
-class AskingScreen(ActingScreen):
+class AskingScreen(RunScreen):
     """Opens the run in the explorer when the screen shows, and again when there is another checkpoint."""
 
     SLOT = ""
