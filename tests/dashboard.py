@@ -21,6 +21,7 @@ from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.form import Choice
+from tuiae.ui.widgets.line_table import LineTable
 from tuiae.ui.widgets.run_table import RunTable
 
 PATIENCE = 60.0  # seconds until a condition counts as never met; the machine may be busy
@@ -130,7 +131,13 @@ class Desk:
 
     def lines(self) -> list[str]:
         """The runs of the list as they show, from the first to the last."""
-        return [self.table.text_at(row) for row in range(len(self.table.keys))]
+        return [row_text(self.table, row) for row in range(len(self.table.keys))]
+
+
+def row_text(table: LineTable, row: int) -> str:
+    """A row of a table as it shows, without colours; -1 for its header."""
+    width = table.scrollable_content_region.width
+    return (table._header(width) if row < 0 else table._line(row, width)).plain.rstrip()
 
 
 def screen_text(app: App[Any]) -> str:

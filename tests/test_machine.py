@@ -16,7 +16,7 @@ from textual.screen import Screen
 
 from tuiae.machine.gpus import Gpu, Owner, cuda_names, freest, open_nvml, read_gpus
 from tuiae.machine.reading import Machine, MachineReader, short_command
-from tuiae.ui.render.machine import draw_machine, machine_facts, suggestion
+from tuiae.ui.render.machine import draw_machine, suggestion
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.machine import MachinePanel, MachineRead
 
@@ -188,16 +188,9 @@ def test_ascii_is_ascii_and_what_comes_from_outside_is_harmless() -> None:
     owner = Owner(1, HOSTILE, f"ñandú {HOSTILE}", 5.0)
     machine = Machine((0.2, 0.9), 1.0, 1.0, 2.0, (gpu(0, 1, name=HOSTILE, owners=(owner,)),))
     assert draw_machine(machine, 100, 20, ascii_only=True).plain.isascii()
-    for text in (draw_machine(machine, 100, 20).plain, str(machine_facts(machine))):
-        assert "\x1b" not in text
-        assert "\x07" not in text
-
-
-def test_facts_for_a_small_place() -> None:
-    facts = {label: value for label, value, _ in machine_facts(BUSY)}
-    assert facts["memory"] == "5.1 of 16 GB"
-    assert facts["cuda:1"] == "NVIDIA A100-SXM4-40GB, 21 of 40 GB, 50% busy, 64 °C, 310 W"
-    assert facts["device"] == "cuda:2 is the freest: 38 of 40 GB"
+    text = draw_machine(machine, 100, 20).plain
+    assert "\x1b" not in text
+    assert "\x07" not in text
 
 
 # The panel

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Laboratory
-from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Desk, Script, new_run, open_desk, script
+from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Desk, Script, new_run, open_desk, row_text, script
 from rich.cells import cell_len
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
@@ -303,7 +303,7 @@ async def test_sorting_by_key_and_by_mouse(runs: list[RunPaths]) -> None:
         await desk.shows("state ↓")
         assert short(desk) == "4 3 2 1"
         for arrow, order in (("↑", "1 3 2 4"), ("↓", "4 2 3 1")):
-            await desk.click("#runs", offset=(desk.table.header_text.index("test loss") + 2, 1))
+            await desk.click("#runs", offset=(row_text(desk.table, -1).index("test loss") + 2, 1))
             await desk.shows(f"test loss{arrow}")
             assert short(desk) == order
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import Laboratory, wait_until
-from dashboard import Desk, open_desk
+from dashboard import Desk, open_desk, row_text
 from test_imports import loaded
 from test_reproduce import WORK
 
@@ -343,13 +343,13 @@ async def test_a_work_that_another_dashboard_started_is_found_and_stopped(
         view = await works(desk)
         await desk.press("down", "down", "down")
         await desk.shows("a quick try runs", "3/12 started", "in the background")
-        assert view.works.text_at(3).startswith("●")
+        assert row_text(view.works, 3).startswith("●")
         await desk.press("r")
         await desk.shows("runs already")
         await desk.press("x")
         await desk.shows("saves and stops")
         workers[0].wait(20)
-        await desk.until(lambda: not view.works.text_at(3).startswith("●"))
+        await desk.until(lambda: not row_text(view.works, 3).startswith("●"))
     assert read_json(record)["pid"] == pid
 
 

@@ -89,7 +89,7 @@ class TuiaeApp(TerminalApp[str]):
         super().__init__(mode or TerminalMode(), theme)
         self._run = run
         self.session = Session(root or runs_dir(), self.post_message)
-        self.live = LiveScreen(self.session, self.terminal_mode.ascii)
+        self.live = LiveScreen(self.session)
         self.add_mode("live", lambda: self.live)
         for name in SCREENS:
             self.add_mode(name, partial(make_screen, name, self.session))

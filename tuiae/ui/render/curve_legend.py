@@ -84,7 +84,7 @@ def readout(
 def _readouts(lines: Sequence[Line], place: float, x_label: str, log: bool, ascii_only: bool) -> list[Text]:
     """A readout without marks, each shorter than the one before."""
     words, first = _names(lines)
-    exact, smooth = _values_at(lines, place, x_label, log)
+    exact, smooth = _values_at(lines, place, log)
     where, short = f"{x_label} {place_text(place)}", place_text(place)
     step = _step_at(lines, place)
     both = [f"{value} ~{mean}" if mean else value for value, mean in zip(exact, smooth, strict=True)]
@@ -130,7 +130,7 @@ def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
     return words, ["" if line.curve.faint else first for line, (first, _, _) in pairs]
 
 
-def _values_at(lines: Sequence[Line], place: float, x_label: str, log: bool) -> tuple[list[str], list[str]]:
+def _values_at(lines: Sequence[Line], place: float, log: bool) -> tuple[list[str], list[str]]:
     """What each line says at a place, as measured and as smoothed (empty where it is not)."""
     exact, smooth = [], []
     for line in lines:

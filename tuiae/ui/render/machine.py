@@ -10,7 +10,6 @@ from rich.text import Text
 from tuiae.machine.gpus import Gpu, Owner, freest
 from tuiae.machine.reading import Machine
 from tuiae.ui.render import palette
-from tuiae.ui.render.facts import Fact
 from tuiae.ui.render.text import centred, clean, join_lines, percent, shorten, to_ascii
 
 EMPTY = "nothing is known of this machine"
@@ -24,14 +23,6 @@ _OWNERS_OF_A_CARD = 3
 
 Meter = tuple[str, float | None, str]
 """A label, a share from 0 to 1 or None for a line without a bar, and the words behind."""
-
-
-def machine_facts(machine: Machine) -> list[Fact]:
-    """The machine as names and values, for a panel of facts."""
-    facts: list[Fact] = [(label, words, _color(share or 0.0)) for label, share, words in _system(machine)]
-    facts += [(_card(gpu), f"{clean(gpu.name)}, {_card_words(gpu)}", _color(_held(gpu))) for gpu in machine.gpus]
-    advice = suggestion(machine.gpus)
-    return [*facts, ("device", advice, "")] if advice else facts
 
 
 def suggestion(gpus: Sequence[Gpu]) -> str:

@@ -57,7 +57,7 @@ class HelpDialog(Dialog[None]):
 
     BINDINGS = [Binding("escape,question_mark,q,enter", "dismiss", "Close", show=False)]
 
-    def __init__(self, mode: str = "") -> None:
+    def __init__(self, mode: str) -> None:
         super().__init__()
         self._groups = help_groups(mode)
 

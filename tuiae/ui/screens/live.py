@@ -47,9 +47,8 @@ class LiveScreen(WatchingScreen, ActingScreen):
     BINDINGS = [key.binding for key in LIVE]
     AUTO_FOCUS = "#start"
 
-    def __init__(self, session: Session, ascii_only: bool = False) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._ascii_only = ascii_only
         self._warm = "importing torch…"
         self._state = ""
         self._last: tuple[Snapshot, Sample | None] | None = None
@@ -69,7 +68,6 @@ class LiveScreen(WatchingScreen, ActingScreen):
         yield FindingLine(id="finding-line")
 
     def on_mount(self) -> None:
-        self._view.ascii_only = self._ascii_only
         self._show_idle_status()
         self.set_interval(DATASETS_SECONDS, self._look_around)
 

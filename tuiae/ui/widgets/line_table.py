@@ -126,14 +126,6 @@ class LineTable(ScrollView, can_focus=True):
         """The key that the cursor stands on; empty where there is none."""
         return self._keys[self.cursor] if self.cursor < len(self._keys) else ""
 
-    def text_at(self, row: int) -> str:
-        """A row as it shows, without colours."""
-        return self._line(row, self.scrollable_content_region.width).plain.rstrip()
-
-    @property
-    def header_text(self) -> str:
-        return self._header(self.scrollable_content_region.width).plain.rstrip()
-
     # Drawing
 
     def render_line(self, y: int) -> Strip:
