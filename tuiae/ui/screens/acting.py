@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tuiae.config import RunConfig
 from tuiae.runs.checkpoints import all_checkpoints, no_checkpoint
 from tuiae.runs.layout import RunPaths, need_run
 from tuiae.ui.screens.base import RunScreen
-from tuiae.ui.screens.changes import EditDialog, ForkDialog
+from tuiae.ui.screens.changes import EditDialog
 
 
 class ActingScreen(RunScreen):
@@ -45,15 +44,10 @@ class ActingScreen(RunScreen):
         if snapshot is None or snapshot.config is None:
             self.message.say("nothing to fork: open a run that has a checkpoint", "quiet")
         else:
-            self.attempt(self._ask_fork, RunPaths(snapshot.path), snapshot.config.name)
+            self.attempt(self._fork, RunPaths(snapshot.path), snapshot.config.name)
 
-    def _ask_fork(self, source: RunPaths, name: str) -> None:
+    def _fork(self, source: RunPaths, name: str) -> None:
         need_run(source)
         if not all_checkpoints(source):  # they are looked for now: somebody may have deleted those of the snapshot
             raise no_checkpoint(source)
-
-        def fork(chosen: tuple[str, RunConfig] | None) -> None:
-            if chosen is not None:
-                self.attempt(self.session.fork, source, *chosen)
-
-        self.app.push_screen(ForkDialog(source, f"{name}-fork"), fork)
+        self.ask_fork(source, name)

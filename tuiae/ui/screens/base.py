@@ -14,10 +14,13 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
 from tuiae.explore.client import Notice, Reply
+from tuiae.runs.layout import RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.render.status import title_line
+from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.widgets.key_line import KeyLine
 from tuiae.ui.widgets.line_table import LineTable
@@ -142,6 +145,15 @@ class BaseScreen(Screen[None]):
     def command(self, command: str) -> bool:
         """Ask something of the open run's worker; whether that could be done."""
         return self.attempt(self.session.send, command)
+
+    def ask_fork(self, source: RunPaths, name: str) -> None:
+        """Ask which checkpoint of a run a fork begins with and what it changes; start it, and show it."""
+
+        def fork(chosen: tuple[str, RunConfig] | None) -> None:
+            if chosen is not None and self.attempt(self.session.fork, source, *chosen):
+                self.app.switch_mode("live")
+
+        self.app.push_screen(ForkDialog(source, f"{name}-fork"), fork)
 
     def attempt(self, action: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
         """Do something that can fail, and say why it did; whether it was done."""

@@ -14,7 +14,6 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from tuiae.config import RunConfig
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.layout import RunPaths, check_runs_dir, need_run
 from tuiae.runs.listing import RunRow
@@ -25,7 +24,6 @@ from tuiae.ui.keys import RUNS
 from tuiae.ui.list_feed import ListFeed, RunsListed, listed
 from tuiae.ui.render.run_list import next_sort, sort_by
 from tuiae.ui.render.text import clean
-from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.screens.labelling import Labelling
 from tuiae.ui.screens.removing import Removing
 from tuiae.ui.session import NothingToDoError, Session, ask, pause_word
@@ -269,12 +267,7 @@ class RunsScreen(Labelling, Removing):
         need_run(source)
         if not row.settings or not all_checkpoints(source):
             raise NothingToDoError(f"nothing to fork: {row.title} has no checkpoint to go on from")
-
-        def fork(chosen: tuple[str, RunConfig] | None) -> None:
-            if chosen is not None and self.attempt(self.session.fork, source, *chosen):
-                self.app.switch_mode("live")
-
-        self.app.push_screen(ForkDialog(source, f"{row.preset}-fork"), fork)
+        self.ask_fork(source, row.preset)
 
     def action_copy(self) -> None:
         """Copy the command that repeats the run under the cursor."""
