@@ -31,7 +31,8 @@ from tuiae.runs.writer import create_run
 from tuiae.training.dry_run import dry_run
 from tuiae.training.rehearsal import Abandoned
 from tuiae.ui.launcher import Launcher, PreflightDone
-from tuiae.ui.render.preflight import cost_facts, megabytes, seconds
+from tuiae.ui.render.preflight import cost_facts, seconds
+from tuiae.ui.render.text import megabytes
 
 MODELS: dict[str, dict[str, Any]] = {
     "dense": {"family": "dense", "hidden": [32]},
@@ -187,7 +188,7 @@ def test_a_network_without_memory_ends_the_command_with_4(lab: Laboratory) -> No
 
 
 def test_words_for_amounts() -> None:
-    assert [megabytes(value) for value in (0.4, 3.21, 412.4, 12_500)] == ["0.4 MB", "3.2 MB", "412 MB", "12.5 GB"]
+    assert [megabytes(1e6 * value) for value in (0.4, 3.21, 412.4, 12_500)] == ["0.4 MB", "3.2 MB", "412 MB", "12.5 GB"]
     assert [seconds(value) for value in (0.0012, 0.052, 0.84, 42.2, 125, 3753)] == [
         "1.2 ms",
         "52 ms",

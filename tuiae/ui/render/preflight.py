@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuiae.ui.render.facts import Fact
-from tuiae.ui.render.text import clean, count, duration
+from tuiae.ui.render.text import clean, count, duration, megabytes
 
 _LEAST_PER_IMAGE = 1e-9  # seconds; keeps a clock that stood still out of the division
 
@@ -33,7 +33,7 @@ def _many(number: int, what: str) -> str:
 def cost_line(name: str, cost: Mapping[str, Any]) -> str:
     """The same in a line."""
     epoch, total = seconds(cost["epoch_seconds"]), seconds(cost["total_seconds"])
-    return f"{clean(name, 40)}: about {epoch} an epoch, {total} in all, {megabytes(cost['peak_mb'])} at the peak"
+    return f"{clean(name, 40)}: about {epoch} an epoch, {total} in all, {megabytes(1e6 * cost['peak_mb'])} at the peak"
 
 
 def _evaluation(cost: Mapping[str, Any]) -> str:
@@ -49,18 +49,11 @@ def _parameters(cost: Mapping[str, Any]) -> str:
 
 
 def _memory(cost: Mapping[str, Any]) -> str:
-    kept = megabytes(cost["weights_mb"] + cost["state_mb"])
-    data = f", {megabytes(cost['data_mb'])} of images" if cost["data_mb"] else ""
+    kept, peak = 1e6 * (cost["weights_mb"] + cost["state_mb"]), 1e6 * cost["peak_mb"]
+    data = f", {megabytes(1e6 * cost['data_mb'])} of images" if cost["data_mb"] else ""
     return (
-        f"{kept} for weights, gradients and optimizer{data}, about {megabytes(cost['peak_mb'])} at the peak of a step"
+        f"{megabytes(kept)} for weights, gradients and optimizer{data}, about {megabytes(peak)} at the peak of a step"
     )
-
-
-def megabytes(value: float) -> str:
-    """`3.2 MB`, `412 MB`, `12.5 GB`."""
-    if value >= 1e4:
-        return f"{value / 1e3:.1f} GB"
-    return f"{value:.1f} MB" if value < 10 else f"{value:,.0f} MB"
 
 
 def seconds(value: float) -> str:

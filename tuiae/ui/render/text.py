@@ -86,9 +86,11 @@ def count(value: int | None) -> str:
     return f"{value:,}"
 
 
-def megabytes(size: int) -> str:
-    """Bytes as `3.9 MB`, `1.2 GB`."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+def megabytes(size: float) -> str:
+    """Bytes as `3.9 MB`, `412 MB`, `1.2 GB`."""
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.1f} MB" if size < 1e7 else f"{size / 1e6:.0f} MB"
 
 
 def duration(seconds: float | None) -> str:
