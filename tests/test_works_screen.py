@@ -342,7 +342,7 @@ async def test_a_work_that_another_dashboard_started_is_found_and_stopped(
     async with open_desk(size=(200, 60)) as desk:
         view = await works(desk)
         await desk.press("down", "down", "down")
-        await desk.shows("a quick try runs", "3/12 started", "in the background")
+        await desk.shows("a quick try has been running for", "3/12 started", "in the background")
         assert row_text(view.works, 3).startswith("●")
         await desk.press("r")
         await desk.shows("runs already")
