@@ -206,12 +206,12 @@ class TuiaeApp(TerminalApp[str]):
         self.action_ask_quit()
 
     def action_ask_quit(self) -> None:
-        """Leave; while a run is live, ask what becomes of it, after the dialog that is open."""
+        """Leave; while a run is live, ask what becomes of it, after a question that is open."""
         snapshot = self.session.snapshot
         if snapshot is None or not snapshot.status.live:
             self.exit("")
             return
-        if len(self.screen_stack) > 1:
+        if isinstance(self.screen, ChoiceDialog):
             self.bell()
             return
         answers = [("leave", "Leave it running"), ("stop", "Stop and save"), ("cancel", "Cancel")]
