@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from tuiae.explore.answers import Opened
 from tuiae.explore.client import Explorer
+from tuiae.ui.inquiry import REFRESH_SECONDS, REST
 from tuiae.ui.noise_choice import NoiseChoice
 
 SLOT = "bench:"
 """Before the slots of its questions: another screen's answers are not for this one."""
-REFRESH_SECONDS = 2.0  # between looks at a training: each encodes 2,000 images beside it
-REST = 8.0
-"""Times as long as the last look took: a training keeps its cores, and a large network is looked at less often."""
 QUIET = 1.0  # seconds since the last change by hand: no stroke waits for new weights
 SLOW_SECONDS = 20.0  # between measurements over the test images of a training, which take a core for a while
 CURVE_IMAGES = 1000  # test images of the curve: enough to see it, and there within seconds
