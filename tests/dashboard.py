@@ -167,7 +167,7 @@ async def open_desk(
 
 def keep_cold(app: TuiaeApp) -> None:
     """No standby worker, which imports torch on the cores that the tests share."""
-    app.session.launcher.warm_up = lambda: None  # type: ignore[method-assign]
+    app.session.launcher._keep_warm = lambda: None  # type: ignore[method-assign]
 
 
 # Runs that a writer in this process writes; to a reader they are live while this process is.
