@@ -138,6 +138,12 @@ def test_what_was_there_after_imports_is_not_looked_through_again(collecting: No
     assert ring() is None
 
 
+def test_a_process_that_imported_torch_ends_without_a_word() -> None:
+    code = "from tuiae.imports import lasting_imports\nwith lasting_imports():\n    import tuiae.training.fit"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 async def test_garbage_is_looked_for_after_a_key_was_answered(lab: Laboratory, collecting: None) -> None:
     async with open_desk() as desk:
         desk.app.garbage.begin()

@@ -31,10 +31,6 @@ from tuiae.ui.list_feed import RunsListed
 from tuiae.ui.list_feed import listed as listed_runs
 from tuiae.ui.render.run_details import LEVELS, draw_details, spark
 from tuiae.ui.render.run_list import (
-    GAP,
-    MARKS,
-    MOST_TITLE,
-    NARROW_TITLE,
     Sort,
     arrange,
     column_at,
@@ -130,15 +126,17 @@ def test_what_runs_are_and_where_they_ran_shows_at_120_columns_and_ids_are_whole
         assert all(row.id in line for row, line in zip(rows, lines, strict=True))
 
 
-def test_an_id_takes_the_room_that_no_column_wants(lab: Laboratory) -> None:
-    new_run(lab.runs, name="20260101-000000-a_rather_long_name_of_a_run-0001")
+def test_an_id_gives_up_its_date_before_it_is_cut(lab: Laboratory) -> None:
+    new_run(lab.runs, name="20260101-000000-a_rather_long_name-0001")
     rows = rows_of(lab.runs)
-    widths = []
-    for width in range(90, 140):
+    for width in range(77, 140):
         placed = place_columns(rows, width)
-        widths.append(placed[0].width)
-        assert sum(one.width + GAP for one in placed) + MARKS - GAP == width or placed[0].width == MOST_TITLE
-    assert max(widths) > NARROW_TITLE
+        (line,) = (draw_run(row, placed, time.time(), selected=False).plain for row in rows)
+        # Without its date where that does not fit, and with it where nothing else wants the room.
+        assert ("20260101-000000-a_rather" in line) is placed[0].dated
+        assert "a_rather_long_name-0001" in line
+    assert not place_columns(rows, 77)[0].dated
+    assert place_columns(rows, 200)[0].dated
 
 
 def test_a_title_that_is_cut_keeps_both_ends() -> None:

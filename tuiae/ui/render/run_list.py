@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,9 @@ MARK, PIN, NOTED = "◆", "★", "✎"
 """Before a run that is selected; before one that stays on top; of one that has a note."""
 GAP = 2  # cells between columns
 MARKS = 3  # cells before the first one
-LEAST_TITLE = 16  # cells: `20261120-2…-a3f9`
+DATE = re.compile(r"^\d{8}-\d{6}-")
+"""What an id begins with; commands take one without it as well, and the age stands beside."""
+LEAST_TITLE = 16  # cells: `conv_256-lr-a3f9`
 MOST_TITLE = 44
 NARROW_TITLE = 32  # where other columns need the room more; an id with a name of 12 letters is whole
 BROAD = 140  # cells from which they do not
@@ -63,6 +66,8 @@ class Placed:
 
     column: Column
     width: int
+    dated: bool = True
+    """Whether ids begin with their date."""
 
 
 def _age(row: RunRow, now: float) -> str:
@@ -83,8 +88,9 @@ def _safe(text: str) -> str:
 
 
 @lru_cache(maxsize=8192)
-def _safe_title(text: str) -> str:
-    return shorten_middle(clean(text), MOST_TITLE) or MISSING
+def _title(text: str, dated: bool = True) -> str:
+    words = clean(text)
+    return shorten_middle(words if dated else DATE.sub("", words), MOST_TITLE) or MISSING
 
 
 def device_word(device: str) -> str:
@@ -94,7 +100,7 @@ def device_word(device: str) -> str:
 
 _COLUMNS = (
     Column(
-        "run", lambda row, now: _safe_title(row.title), lambda row: row.title.casefold(), MOST_TITLE, 0,
+        "run", lambda row, now: _title(row.title), lambda row: row.title.casefold(), MOST_TITLE, 0,
         style=lambda row: "bold" if row.name else "",
     ),
     Column(
@@ -137,7 +143,10 @@ def place_columns(rows: Sequence[RunRow], width: int) -> tuple[Placed, ...]:
     natural = {column.key: _natural(column, rows) for column in shown}
     essential = MARKS + sum(natural[key] + GAP for key in ESSENTIAL)
     widest = MOST_TITLE if width >= BROAD else NARROW_TITLE
-    natural["run"] = min(natural["run"], widest, max(width - essential, LEAST_TITLE))
+    whole, undated = natural["run"], max([len("run"), *(cell_len(_title(row.title, False)) for row in rows)])
+    natural["run"] = min(whole, widest, max(width - essential, LEAST_TITLE))
+    if natural["run"] < whole:
+        natural["run"] = min(natural["run"], undated)
     room, chosen = width - MARKS + GAP, []
     for column in sorted(shown, key=lambda column: column.rank):
         if column.key in SHORTENED and natural[column.key] + GAP > room > LEAST_WORDS + GAP:
@@ -145,8 +154,12 @@ def place_columns(rows: Sequence[RunRow], width: int) -> tuple[Placed, ...]:
         if natural[column.key] + GAP <= room:
             chosen.append(column.key)
             room -= natural[column.key] + GAP
-    natural["run"] = min(natural["run"] + room, _natural(COLUMNS["run"], rows))
-    return tuple(Placed(column, natural[column.key]) for column in shown if column.key in chosen)
+    title = min(natural["run"] + room, whole)
+    dated = title == whole and all(cell_len(row.title) <= MOST_TITLE for row in rows)
+    natural["run"] = title if dated else min(title, undated)
+    return tuple(
+        Placed(column, natural[column.key], dated or column.key != "run") for column in shown if column.key in chosen
+    )
 
 
 def _worth_showing(column: Column, rows: Sequence[RunRow]) -> bool:
@@ -220,7 +233,7 @@ def run_line(row: RunRow, placed: Sequence[Placed], now: float, selected: bool) 
     line = Text(end="", no_wrap=True).append_text(line).append(PIN if row.pinned else " ", palette.YELLOW).append(" ")
     for one in placed:
         style = f"bold {palette.SKY}" if selected and one.column.key == "run" else one.column.style(row)
-        _append(line, one.column.words(row, now), one, style)
+        _append(line, one.column.words(row, now) if one.dated else _title(row.title, False), one, style)
     return line
 
 
