@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from conftest import CHECKOUT, LONG, Laboratory, wait_until
 from dashboard import script
 
+from tests.terminal import Terminal
 from tuiae.cli.app import overrides_of
 from tuiae.config import load_config
 from tuiae.console.output import Output
@@ -152,6 +154,17 @@ def test_detach_returns_while_the_run_goes_on_behind_all_else(lab: Laboratory, m
     assert lab("attach", run.id, "--json").document["epochs"] == 60
 
 
+def test_options_before_a_command_hold_for_its_output(lab: Laboratory) -> None:
+    script(lab.runs).play(2)
+    command = [sys.executable, "-m", "tuiae.cli", "--ascii", "--colors", "none", "runs"]
+    with Terminal(command, 120, 40, lab.environment) as terminal:
+        assert terminal.exit_code() == 0
+        assert terminal.raw.isascii()
+        assert b"\x1b[3" not in terminal.raw
+        terminal.wait_for("running")
+    assert "●" in lab("runs").stdout
+
+
 # Exit codes and sentences
 
 MISTAKES: list[tuple[list[str], int, str]] = [
@@ -160,7 +173,9 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["run", "/"], 2, "/ is a directory, and no preset"),
     (["data", "fetch", "digitz"], 2, "error: 'digitz': no such dataset (did you mean 'digits'?)"),
     (["run", "--set", "training.epohcs=3"], 2, "unknown key 'training.epohcs' (did you mean 'training.epochs'?)"),
+    (["run", "--set", "lr=0.1"], 2, "unknown key 'lr' (did you mean 'training.learning_rate'?)"),
     (["run", "--set", "nonsense"], 2, "not KEY=VALUE"),
+    (["--colors", "pink", "runs"], 2, "pink"),
     (["run", "--epochs", "0"], 2, "--epochs: training.epochs = 0: should be greater than or equal to 1"),
     (["run", "--noise", "gauss:0.2"], 2, "--noise: noise.kind = 'gauss': allowed"),
     (["run", "--noise", "gaussian:much"], 2, "--noise: noise.level = 'much'"),

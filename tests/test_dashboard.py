@@ -47,6 +47,49 @@ async def test_every_size_is_survived_and_too_small_ones_say_so() -> None:
                 assert TOO_SMALL in desk.screen
 
 
+async def test_nothing_is_done_where_nothing_shows(lab: Laboratory) -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        await desk.pilot.resize_terminal(60, 18)
+        await desk.shows(TOO_SMALL)
+        await desk.press("r", "c", "enter")
+        assert desk.app.session.path is None
+        assert not list_runs(lab.runs)
+        await desk.press("z")
+        await desk.shows("no run open")
+        await desk.press("z")
+        await desk.shows(TOO_SMALL)
+
+
+async def test_arrows_move_through_the_form_and_escape_leaves_it() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        before = {key: desk.field(key) for key in ("preset", "dataset", "training-seed", "training-batch_size")}
+        await desk.focus("start")
+        seen = []
+        for _ in range(12):
+            await desk.press("up")
+            seen.append(desk.app.focused.id if desk.app.focused else "")
+        assert seen[:4] == [f"training-{key}" for key in ("seed", "learning_rate", "batch_size", "epochs")]
+        assert seen[4:] == [
+            "device",
+            "noise-level",
+            "noise",
+            "data-image_size",
+            "dataset",
+            "model-latent",
+            "model",
+            "preset",
+        ]
+        await desk.press("up", "down", "down")
+        assert desk.app.focused is not None
+        assert desk.app.focused.id == "model"
+        await desk.focus("training-seed")
+        await desk.press("escape", "1")
+        await desk.until(lambda: isinstance(desk.app.screen, RunsScreen))
+        assert {key: desk.field(key) for key in before} == before
+
+
 async def test_a_run_dialogs_and_the_list_survive_every_size(lab: Laboratory) -> None:
     played = script(lab.runs)
     played.play(3)

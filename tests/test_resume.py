@@ -221,6 +221,14 @@ def test_a_run_that_has_done_its_epochs_is_told_how_to_get_more(
     assert load_config(run.config).training.epochs == 4
 
 
+def test_epochs_that_are_behind_a_run_are_no_way_on(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    run.config.write_text(run.config.read_text().replace("epochs = 4", "epochs = 9"))
+    result = lab("resume", run.id, "--epochs", "3", check=2)
+    assert f"{run.id} stands at epoch 4 already: nothing to do up to epoch 3" in result.stderr
+    assert f"`tuiae resume {run.id}` goes on to epoch 9" in result.stderr
+
+
 def test_a_run_whose_last_save_failed_is_resumed_from_the_one_before(lab: Laboratory, finished: RunPaths) -> None:
     run = lab.copy(finished)
     shutil.rmtree(run.weights / "step-000060")

@@ -99,7 +99,7 @@ def on_screen(bench: Bench, count: int) -> None:
         terminal.wait_for("key:value", 10)
         words = "state:finished loss:<0.05 -tag:sweep:3"
         figures(bench, f"{count} runs, a key of the filter", [1000 * pressed(terminal, key) for key in words])
-        terminal.wait_for(f" of {count}", 10)
+        terminal.wait_for(f" of {len(list_runs(runs_dir()))}", 10)
         terminal.send("\x1b")
         await_silence(terminal)
         cpu, rate = watch(terminal, 2.0 if bench.quick else 10.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -59,6 +60,28 @@ def dashboard(
     """A terminal laboratory for autoencoders. Without a command: the dashboard."""
     if context.invoked_subcommand is None:
         raise typer.Exit(show_dashboard(None, colors, ascii_only, theme, graphics))
+    context.obj = Look(ascii_only, colors, theme, graphics)
+    if ascii_only or colors != "auto":
+        _speak_as(ascii_only, colors)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What stood before the command."""
+
+    ascii: bool = False
+    colors: str = "auto"
+    theme: str = ""
+    graphics: bool = False
+
+
+def _speak_as(ascii_only: bool, colors: str) -> None:
+    """Let every command print so."""
+    from tuiae.console.output import Output
+    from tuiae.ui.terminal.mode import choose_mode
+
+    choose_mode(colors, ascii_only, os.environ)  # which says what is allowed
+    Output.ascii, Output.colors = ascii_only, colors
 
 
 @dataclass(frozen=True)

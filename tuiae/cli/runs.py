@@ -12,6 +12,7 @@ from tuiae.cli.app import (
     Colors,
     Detach,
     Json,
+    Look,
     Plain,
     RealPictures,
     Run,
@@ -113,6 +114,7 @@ def resume(
 
 @app.command(short_help="Come back to a run: the dashboard, or plain lines.")
 def attach(
+    context: typer.Context,
     run: Run = "last",
     json: Json = False,
     plain: Plain = False,
@@ -127,7 +129,16 @@ def attach(
 
     found = find(run)
     if not (json or plain) and is_terminal(sys.stdout) and sys.stdin.isatty():
-        raise typer.Exit(show_dashboard(found.root, colors, ascii_only, theme, graphics))
+        look: Look = context.obj  # what stands behind the command counts before what stands before it
+        raise typer.Exit(
+            show_dashboard(
+                found.root,
+                look.colors if colors == "auto" else colors,
+                ascii_only or look.ascii,
+                theme or look.theme,
+                graphics or look.graphics,
+            )
+        )
     raise typer.Exit(follow_it(found, Output(json, plain)))
 
 

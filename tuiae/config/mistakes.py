@@ -50,10 +50,21 @@ _PATTERN_WORDS = {
 _ALLOWED = {"data.validation": 'should be "test" or a fraction between 0 and 1'}
 
 
+_SHORT = {
+    "lr": "training.learning_rate",
+    "bs": "training.batch_size",
+    "wd": "training.weight_decay",
+    "optim": "training.optimizer",
+}
+"""What people call keys elsewhere, which no spelling is near."""
+
+
 def _meant_key(key: str) -> str:
     """A key of the same section before one of another; a section is never what a key was meant to be."""
     section, dot, leaf = key.partition(".")
     keys = known_keys()
+    if meant := _SHORT.get(key.rpartition(".")[2]):
+        return f" (did you mean '{meant}'?)"
     if not dot:
         return did_you_mean(key, keys)
     dotted = [name for name in keys if "." in name]
@@ -76,6 +87,8 @@ def known_keys() -> list[str]:
 
 def did_you_mean(word: str, allowed: list[str]) -> str:
     """` (did you mean 'x'?)`, or nothing when no allowed word is near."""
+    if (meant := _SHORT.get(word.rpartition(".")[2])) in allowed:
+        return f" (did you mean '{meant}'?)"
     tails = {name.rpartition(".")[2]: name for name in reversed(allowed)}
     near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.6)
     if not near:

@@ -7,21 +7,32 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import IO, Any, ClassVar, Literal, TextIO, cast
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tuiae.files import jsonable
+from tuiae.ui.render.ascii import to_ascii
 
 PLAIN_WIDTH = 500  # columns: a line for a pipe is never wrapped
+COLOR_SYSTEMS: dict[str, Literal["auto", "truecolor", "256", "standard"]] = {
+    "auto": "auto",
+    "truecolor": "truecolor",
+    "256": "256",
+    "16": "standard",
+}
 
 
 @dataclass(frozen=True)
 class Output:
     """How this command speaks."""
 
+    ascii: ClassVar[bool] = False
+    """Whether nothing above 127 is printed, by any command of this process (`tuiae --ascii COMMAND`)."""
+    colors: ClassVar[str] = "auto"
+    """auto, truecolor, 256, 16 or none, for the whole process (`tuiae --colors MODE COMMAND`)."""
     json: bool = False
     plain: bool = False
 
@@ -44,7 +55,7 @@ class Output:
     def picture_mode(self) -> str:
         """How pictures are drawn: half blocks are two colours, and without colours all would look the same."""
         people = self.people
-        return "ascii" if people.no_color or people.color_system in (None, "standard") else "blocks"
+        return "ascii" if self.ascii or people.no_color or people.color_system in (None, "standard") else "blocks"
 
     def document(self, value: Any) -> None:
         """Print the one JSON document of the command; what is not finite is null."""
@@ -70,9 +81,26 @@ class Output:
         self.people.print(table)
 
     def _console(self, stream: TextIO) -> Console:
-        if self.plain or not is_terminal(stream):
-            return Console(file=stream, width=PLAIN_WIDTH, color_system=None, highlight=False, force_terminal=False)
-        return Console(file=stream, highlight=False)
+        lively = not self.plain and is_terminal(stream)
+        file = cast("IO[str]", AsciiStream(stream)) if self.ascii else stream
+        if not lively:
+            return Console(file=file, width=PLAIN_WIDTH, color_system=None, highlight=False, force_terminal=False)
+        if self.colors == "none":
+            return Console(file=file, highlight=False, no_color=True)
+        return Console(file=file, highlight=False, color_system=COLOR_SYSTEMS[self.colors])
+
+
+class AsciiStream:
+    """A stream that is written to without any character above 127."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(to_ascii(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -129,12 +129,18 @@ def _go_on(run: RunPaths, epochs: int | None) -> subprocess.Popen[bytes]:
     # The status may be ahead: the last save failed, or its worker was killed during it.
     done = status.epoch if status.state == "finished" else int(moment.epoch)
     if done >= wanted.training.epochs:
-        raise ConfigError(
-            f"{run.id} has done its {done} epochs", f"give more: tuiae resume {run.id} --epochs {2 * done}"
-        )
+        raise _done_already(run.id, done, config.training.epochs, wanted.training.epochs)
     if wanted != config:
         _record_epochs(run, moment, config.training.epochs, wanted.training.epochs)
     return start_worker(run)
+
+
+def _done_already(run_id: str, done: int, meant: int, wanted: int) -> ConfigError:
+    if done < meant:
+        hint = f"`tuiae resume {run_id}` goes on to epoch {meant}; --epochs names the last epoch, not how many more"
+        return ConfigError(f"{run_id} stands at epoch {done} already: nothing to do up to epoch {wanted}", hint)
+    hint = f"give more, counted from the first: tuiae resume {run_id} --epochs {2 * done}"
+    return ConfigError(f"{run_id} has done its {done} epochs", hint)
 
 
 def _with_epochs(config: RunConfig, epochs: int) -> RunConfig:

@@ -224,13 +224,12 @@ class TuiaeApp(TerminalApp[str]):
         snapshot = self.session.snapshot
         if snapshot is None or answer not in ("leave", "stop"):
             return
-        if answer == "leave":
-            self.exit(farewell(snapshot.id, "goes on; come back with:", "attach"))
-            return
         shown = self.screen_stack[0]
         assert isinstance(shown, BaseScreen)
         if not snapshot.status.live:
             self.exit("")  # it ended while the question stood
+        elif answer == "leave":
+            self.exit(farewell(snapshot.id, "goes on; come back with:", "attach"))
         elif shown.attempt(self.session.send, "stop"):
             self.exit(farewell(snapshot.id, "is saving and stopping; go on with:", "resume"))
 

@@ -101,7 +101,7 @@ def compare_title(comparison: Comparison, metric: str, width: int) -> Text:
     line = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
     line.append("compare", "bold not dim").append(f" › {clean(metric, 24)}", "dim")
     runs, groups = len(comparison.entries), len(comparison.groups)
-    line.append(f"  {runs} runs" + (f" in {groups} groups" if comparison.seeded else ""), "not bold")
+    line.append(f"  {runs} runs" + (f" in {groups} group{'s'[: groups > 1]}" if comparison.seeded else ""), "not bold")
     live = sum(entry.snapshot.status.live for entry in comparison.entries)
     if live:
         sign, color = STATES["running"]

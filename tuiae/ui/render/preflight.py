@@ -21,7 +21,7 @@ def cost_facts(cost: Mapping[str, Any]) -> list[Fact]:
         ("memory", _memory(cost), ""),
         ("a step", f"{seconds(step)} for {_many(cost['batch_size'], 'image')}, {count(round(rate))} images/s", ""),
         ("an epoch", f"about {seconds(cost['epoch_seconds'])}: {_many(steps, 'step')}, {_evaluation(cost)}", ""),
-        ("in all", f"about {seconds(cost['total_seconds'])} for {_many(cost['epochs'], 'epoch')}", ""),
+        ("in all", f"about {seconds(cost['total_seconds'])}: {_many(cost['epochs'], 'epoch')}, samples and saving", ""),
     ]
     return facts
 

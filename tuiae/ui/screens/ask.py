@@ -36,6 +36,7 @@ class _Ask(Dialog[str | None]):
     """Dismissed with what was written, None when escaped; what cannot be taken is said below it and stays."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
+    HINT = ""
 
     def __init__(self, title: str, question: str, value: str, check: Check) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ class _Ask(Dialog[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog ask") as dialog:
-            dialog.border_title = Content(self._title)
+            dialog.border_title, dialog.border_subtitle = Content(self._title), self.HINT
             yield Label(Content(self._question), classes="question")
             yield from self.compose_answer()
             yield Static(classes="wrong")
@@ -64,8 +65,10 @@ class _Ask(Dialog[str | None]):
 class LineDialog(_Ask):
     """One line: Enter takes it."""
 
+    HINT = "enter takes it, escape leaves it"
+
     def compose_answer(self) -> ComposeResult:
-        yield Input(self._value)
+        yield Input(self._value, compact=True)
 
     @on(Input.Submitted)
     def _take(self, event: Input.Submitted) -> None:
@@ -77,6 +80,7 @@ class NoteDialog(_Ask):
     """Several lines: Ctrl-S takes them."""
 
     BINDINGS = [Binding("ctrl+s", "take", "Keep", show=False)]
+    HINT = "ctrl+s takes it, escape leaves it"
 
     def compose_answer(self) -> ComposeResult:
         yield TextArea(self._value, compact=True)

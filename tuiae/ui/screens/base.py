@@ -35,6 +35,8 @@ PANELS = (Panel, LogPanel, LineTable, TablePanel)
 """What one can look at alone."""
 ONE_AT_A_TIME = ("-narrow", "-short")
 """Sizes of a screen, one of which it has where the styles give the room to one panel."""
+TOO_SMALL = ("-tiny", "-flat")
+"""Sizes at which the styles show no panel but one that is alone."""
 
 
 class BaseScreen(Screen[None]):
@@ -92,7 +94,9 @@ class BaseScreen(Screen[None]):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There is a next panel where one shows at a time."""
+        """There is a next panel where one shows at a time; where nothing shows, nothing is done."""
+        if self.maximized is None and any(map(self.has_class, TOO_SMALL)) and action != "zoom":
+            return False
         return action != "next_view" or any(map(self.has_class, ONE_AT_A_TIME))
 
     @property

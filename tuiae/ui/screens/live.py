@@ -32,7 +32,7 @@ from tuiae.ui.terminal.dialog import in_front
 from tuiae.ui.widgets.config_panel import ConfigPanel
 from tuiae.ui.widgets.facts import FactsPanel
 from tuiae.ui.widgets.finding import FindingLine
-from tuiae.ui.widgets.form import OWN_FOLDER, ConfigForm
+from tuiae.ui.widgets.form import OWN_FOLDER, Choice, ConfigForm, NumberInput
 from tuiae.ui.widgets.machine import MachinePanel
 from tuiae.ui.widgets.run_view import RunView
 
@@ -163,8 +163,13 @@ class LiveScreen(WatchingScreen, ActingScreen):
         checked = self._form.check_now()
         if checked is None:
             self.app.bell()
-        else:
-            self.attempt(self.session.start, checked.config)
+        elif self.attempt(self.session.start, checked.config):
+            self._leave_form()  # or its fields would take the digits that are keys
+
+    @on(ConfigForm.Left)
+    def _leave_form(self) -> None:
+        if isinstance(self.focused, (Choice, NumberInput)):
+            self.main_panel.focus()
 
     def command(self, command: str) -> bool:
         sent = super().command(command)

@@ -8,6 +8,7 @@ from typing import Any
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Grid, Horizontal, Vertical
 from textual.events import Key
 from textual.message import Message
@@ -68,8 +69,10 @@ class NumberInput(Input):
             event.prevent_default()
 
 
-class Choice(Select[str]):
-    """A compact list to choose from."""
+class Choice(Select[str], inherit_bindings=False):
+    """A compact list to choose from; arrows go on to the next field, as in the fields for numbers."""
+
+    BINDINGS = [Binding("enter,space", "show_overlay", "Show menu", show=False)]
 
     def __init__(self, field: str, options: Sequence[tuple[Any, str]]) -> None:
         super().__init__(options, allow_blank=False, compact=True, id=field)
@@ -83,6 +86,15 @@ class Choice(Select[str]):
 
 class ConfigForm(Vertical):
     """Fields for what is changed most; everything else comes from the preset."""
+
+    BINDINGS = [
+        Binding("up", "go(-1)", "Field above", show=False),
+        Binding("down", "go(1)", "Field below", show=False),
+        Binding("escape", "leave", "Leave the form", show=False),
+    ]
+
+    class Left(Message):
+        """One has done with the form."""
 
     class Edited(Message):
         """A field changed; the form's `overrides` say what it asks for."""
@@ -156,6 +168,16 @@ class ConfigForm(Vertical):
                 section, _, name = key.partition(".")
                 number = getattr(getattr(config, section), name)
                 self.query_one(f"#{_id(key)}", NumberInput).value = typed(number)
+
+    def action_go(self, places: int) -> None:
+        """To the field so many places below, after the last the first."""
+        fields = [widget for widget in self.query("Choice, NumberInput, Button") if widget.focusable]
+        if self.screen.focused in fields:
+            fields[(fields.index(self.screen.focused) + places) % len(fields)].focus()
+
+    def action_leave(self) -> None:
+        """Out of the fields, which take the digits that are keys elsewhere."""
+        self.post_message(self.Left())
 
     @property
     def overrides(self) -> dict[str, Any]:
