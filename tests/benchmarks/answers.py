@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from statistics import median, quantiles
 
-from tests.benchmarks.attached import await_first_epoch, check
-from tests.benchmarks.bench import TUIAE, Bench, new_run
+from tests.benchmarks.bench import TUIAE, Bench, await_end, new_run, training
 from tests.benchmarks.startup import await_silence, is_painted
 from tests.terminal import LEFT, RIGHT, Terminal
 from tuiae.runs.layout import RunPaths
@@ -20,16 +19,10 @@ Region = tuple[int, int, int, int]
 
 def measure(bench: Bench) -> None:
     run = new_run(bench.config("dense_64", 1))
-    check(run, start_worker(run))
+    await_end(run, start_worker(run))
     ask(bench, run, "alone")
-    trained = new_run(bench.config("dense_64", 1000))
-    process = start_worker(trained)
-    try:
-        await_first_epoch(trained, process)
+    with training(bench):
         ask(bench, run, "beside a training")
-    finally:
-        process.kill()
-        process.wait()
 
 
 def ask(bench: Bench, run: RunPaths, where: str) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,12 +18,15 @@ from tuiae.config import RunConfig, load_config
 from tuiae.data.importing import import_directory
 from tuiae.preset_files import find_preset
 from tuiae.runs.layout import RunPaths, runs_dir
+from tuiae.runs.process import start_worker
+from tuiae.runs.reader import read_status
 from tuiae.runs.tail import parse_event
 from tuiae.runs.writer import create_run
 
 COLUMNS, ROWS = 120, 40
 TUIAE = str(Path(sys.executable).with_name("tuiae"))
 REAL_SETS = ("mnist", "fashion-mnist")
+ENDLESS = 1_000_000  # epochs: more than any measurement lasts
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Bench:
         target = f"{sign} {limit:g} {unit}".rstrip() if limit is not None else ""
         met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
         verdict = "" if limit is None else "ok" if met else "MISSED"
-        print(f"  {name:58}{_number(value):>12} {unit:9}{target:15}{verdict}".rstrip(), flush=True)
+        print(f"  {name:58}{_number(value):>12} {unit:9}{target:18}{verdict}".rstrip(), flush=True)
 
     def rounds(self, count: int) -> int:
         return 1 if self.quick else count
@@ -52,6 +59,28 @@ class Bench:
 
 def new_run(config: RunConfig) -> RunPaths:
     return create_run(config, runs_dir(), ["benchmarks"])
+
+
+@contextmanager
+def training(bench: Bench) -> Iterator[RunPaths]:
+    """A training of dense_64 on MNIST that has its first epoch behind it and goes on all the while."""
+    run = new_run(bench.config("dense_64", ENDLESS))
+    process = start_worker(run)
+    try:
+        while process.poll() is None and not read_status(run).epoch:
+            time.sleep(0.05)
+        yield run
+        if process.poll() is not None:
+            raise RuntimeError(f"the worker ended with {process.returncode}:\n{run.log.read_text()}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def await_end(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a training is done; say with what it ended where it did not end well."""
+    if process.wait():
+        raise RuntimeError(f"the worker ended with {process.returncode}:\n{run.log.read_text()}")
 
 
 def read_events(run: RunPaths) -> list[dict[str, Any]]:

@@ -6,12 +6,10 @@ import time
 from statistics import median, quantiles
 
 from tests.benchmarks import history
-from tests.benchmarks.attached import await_first_epoch
-from tests.benchmarks.bench import COLUMNS, ROWS, TUIAE, Bench, new_run
+from tests.benchmarks.bench import COLUMNS, ROWS, TUIAE, Bench, new_run, training
 from tests.benchmarks.startup import is_painted
 from tests.terminal import DOWN, LEFT, TAB, UP, Terminal
 from tuiae.runs.layout import RunPaths
-from tuiae.runs.process import start_worker
 from tuiae.runs.writer import RunWriter
 
 NEEDS_DATA = True
@@ -39,14 +37,8 @@ for what may follow it, as arrow keys begin with the same byte."""
 
 
 def measure(bench: Bench) -> None:
-    trained = new_run(bench.config("dense_64", 1000))
-    process = start_worker(trained)
-    try:
-        await_first_epoch(trained, process)
+    with training(bench):
         answered = press(long_run(bench), bench.rounds(8))
-    finally:
-        process.kill()
-        process.wait()
     times = [1000 * taken for every in answered.values() for taken in every]
     for name, taken in answered.items():
         print(f"    {name:20}{1000 * median(taken):8.1f} ms, at most {1000 * max(taken):.1f}")

@@ -9,7 +9,7 @@ import sys
 import time
 from statistics import median, quantiles
 
-from tests.benchmarks.bench import COLUMNS, ROWS, TUIAE, Bench, new_run
+from tests.benchmarks.bench import COLUMNS, ROWS, TUIAE, Bench, await_end, new_run
 from tests.benchmarks.startup import await_silence, split, watch
 from tests.terminal import DOWN, UP, Terminal
 from tuiae.files import read_json, replace_json, replace_text
@@ -55,8 +55,7 @@ def fill(bench: Bench, count: int) -> None:
     """Train one small run and copy it, each with an id, an end, a state and a time of its own."""
     config = bench.config("quickstart", epochs=20)
     run = new_run(config)
-    if start_worker(run).wait():
-        raise RuntimeError(run.log.read_text())
+    await_end(run, start_worker(run))
     shutil.rmtree(run.weights)
     status, meta, text = read_json(run.status), read_json(run.meta), run.config.read_text()
     chance = random.Random(0)

@@ -6,7 +6,7 @@ import re
 import time
 from pathlib import Path
 
-from tests.benchmarks.bench import Bench, new_run
+from tests.benchmarks.bench import Bench, await_end, new_run
 from tuiae.runs.process import start_worker
 
 NEEDS_DATA = True
@@ -23,8 +23,7 @@ def measure(bench: Bench) -> None:
     while process.poll() is None:
         peak = max(peak, high_water(process.pid))
         time.sleep(LOOK_SECONDS)
-    if process.returncode:
-        raise RuntimeError(f"the worker ended with {process.returncode}:\n{run.log.read_text()}")
+    await_end(run, process)
     bench.figure("worker, conv_256 on Fashion-MNIST, peak resident memory", peak / 1e9, "GB", at_most=1.2)
 
 

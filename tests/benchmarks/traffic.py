@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.benchmarks.attached import await_first_epoch, check, epoch_seconds
-from tests.benchmarks.bench import TUIAE, Bench, new_run
+from tests.benchmarks.bench import TUIAE, Bench, await_end, new_run, training
 from tests.benchmarks.startup import await_silence, is_painted
 from tests.terminal import Terminal
 from tuiae.runs.layout import RunPaths
@@ -20,19 +19,12 @@ MOST = 20_000  # bytes a second on the live screen
 
 def measure(bench: Bench) -> None:
     seconds, settle = (3.0, 1.0) if bench.quick else (SECONDS, SETTLE_SECONDS)
-    epochs = max(4, round((seconds + settle + 10) / epoch_seconds(bench)))
     for columns, rows in SIZES:
-        run = new_run(bench.config("dense_64", epochs))
-        process = start_worker(run)
-        try:
-            await_first_epoch(run, process)
+        with training(bench) as run:
             rate = live(run, (columns, rows), settle, seconds)
-        finally:
-            process.kill()
-            process.wait()
         bench.figure(f"dense_64 on MNIST, live, {columns}x{rows}", rate, "bytes/s", at_most=MOST)
     run = new_run(bench.config("dense_64", 1))
-    check(run, start_worker(run))
+    await_end(run, start_worker(run))
     bench.figure("a finished run, nothing happens", still(run, seconds), "bytes/s", at_most=0)
 
 
