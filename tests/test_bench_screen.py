@@ -8,10 +8,10 @@ import signal
 
 import numpy as np
 import pytest
-from conftest import Laboratory
-from dashboard import SIZES, Desk, open_desk, script
 from textual import events
 
+from tests.conftest import Laboratory
+from tests.dashboard import SIZES, Desk, open_desk, script
 from tuiae.explore.answers import Confused, Worst
 from tuiae.explore.loaded import load
 from tuiae.runs.layout import RunPaths

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Laboratory
-from dashboard import AUTOENCODER, Desk, open_desk, script
 from textual import events
 from textual.command import CommandPalette
 from textual.screen import Screen
 from textual.widgets import Button, Input
 
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, Desk, open_desk, script
 from tuiae.config import build_config
 from tuiae.errors import TrainingError
 from tuiae.runs.layout import RunPaths, list_runs

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dashboard import HOSTILE
 from rich.cells import cell_len
 from rich.text import Text
 
+from tests.dashboard import HOSTILE
 from tuiae.config import NoiseSection
 from tuiae.explore.answers import Classification, Confused, NoiseCurve, Reconstruction, Worst
 from tuiae.ui.noise_choice import KINDS, NoiseChoice

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Laboratory
-from dashboard import AUTOENCODER, open_desk, script
 from textual.widgets import Input
 
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, open_desk, script
 from tuiae.errors import ConfigError
 from tuiae.runs.lookup import find_run
 from tuiae.ui.screens.changes import EditDialog, read_settings

@@ -14,9 +14,9 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import CHECKOUT, LONG, Laboratory, wait_until
-from dashboard import script
 
+from tests.conftest import CHECKOUT, LONG, Laboratory, wait_until
+from tests.dashboard import script
 from tests.terminal import Terminal
 from tuiae.cli.app import overrides_of
 from tuiae.config import load_config

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, Laboratory
-from training import train
 
+from tests.conftest import SMALL, Laboratory
+from tests.training import train
 from tuiae.config import load_config
 from tuiae.explore.plane import principal_plane
 from tuiae.models.base import ModelOutput

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Laboratory
-from dashboard import AUTOENCODER, CLASSIFIER, Desk, open_desk, script
 from textual.command import CommandPalette
 
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, open_desk, script
 from tuiae.runs.layout import RunPaths
 from tuiae.ui.commands import ALSO, Commands
 from tuiae.ui.keys import ALL

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Laboratory
-from dashboard import SIZES, Desk, open_desk, script
 from textual.widgets import Input, Label
 
+from tests.conftest import Laboratory
+from tests.dashboard import SIZES, Desk, open_desk, script
 from tuiae.config import RunConfig, load_config, parse_override
 from tuiae.errors import ConfigError
 from tuiae.preset_files import find_preset, list_presets, own_presets_dir

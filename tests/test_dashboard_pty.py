@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import CHECKOUT, Laboratory, wait_until
 
+from tests.conftest import CHECKOUT, Laboratory, wait_until
 from tests.terminal import DOWN, ENTER, Terminal
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_status

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Laboratory
-from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Script, new_run, open_desk, script
 
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Script, new_run, open_desk, script
 from tuiae.config import build_config
 from tuiae.files import replace_json
 from tuiae.runs.layout import RunPaths, list_runs

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from conftest import Laboratory
-from dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, keep_cold, script
-from shown import show_bench, show_codes
-from test_works_screen import POLITANO, claim, trained
 from textual.pilot import Pilot
 
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, keep_cold, script
+from tests.shown import show_bench, show_codes
+from tests.test_works_screen import POLITANO, claim, trained
 from tuiae.export.findings import VERDICTS
 from tuiae.files import read_json, replace_json
 from tuiae.runs.layout import RunPaths

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Laboratory
-from dashboard import AUTOENCODER, Desk, new_run, open_desk, script
 
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, Desk, new_run, open_desk, script
 from tuiae.files import replace_json
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.lookup import find_run

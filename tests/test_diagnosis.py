@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Laboratory, wait_until
 
+from tests.conftest import Laboratory, wait_until
 from tuiae.config import build_config, load_config
 from tuiae.errors import TrainingError
 from tuiae.runs import control

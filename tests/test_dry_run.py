@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SMALL, Laboratory, wait_until
-from test_resume import assert_same_end
 from textual.message import Message
 
+from tests.conftest import SMALL, Laboratory, wait_until
+from tests.test_resume import assert_same_end
 from tuiae.config import RunConfig, build_config, load_config
 from tuiae.data.registry import describe
 from tuiae.errors import DataError, TrainingError

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LONG, SMALL, Laboratory, wait_until
-from endings import assert_same_end
-from training import train
 
+from tests.conftest import LONG, SMALL, Laboratory, wait_until
+from tests.endings import assert_same_end
+from tests.training import train
 from tuiae.config import RunConfig, build_config, load_config
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json

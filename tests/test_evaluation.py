@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Laboratory
 from PIL import Image
 from sklearn.decomposition import PCA
 
+from tests.conftest import Laboratory
 from tests.terminal import Terminal
 from tuiae.config import NoiseSection
 from tuiae.errors import ConfigError, TrainingError

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Laboratory
 from PIL import Image
 from rich.cells import cell_len
 from rich.text import Text
 from sklearn.decomposition import PCA
 
+from tests.conftest import Laboratory
 from tests.terminal import Terminal
 from tuiae.explore.loaded import LoadedRun, load
 from tuiae.explore.plane import between, principal_plane, prior_grid, project, range_grid

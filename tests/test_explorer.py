@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from conftest import Laboratory, wait_until
 
+from tests.conftest import Laboratory, wait_until
 from tuiae.explore import answers
 from tuiae.explore.answers import Answer
 from tuiae.explore.client import Explorer, ExplorerError, Notice, Reply

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SMALL, Laboratory
-from endings import same
-from training import train
 
+from tests.conftest import SMALL, Laboratory
+from tests.endings import same
+from tests.training import train
 from tuiae.config import load_config
 from tuiae.console.status import status_lines
 from tuiae.errors import ConfigError, TrainingError

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Laboratory
-from dashboard import open_desk
 
+from tests.conftest import Laboratory
+from tests.dashboard import open_desk
 from tuiae.data.importing import import_directory
 from tuiae.imports import lasting_imports
 from tuiae.ui.terminal.garbage import YOUNGER

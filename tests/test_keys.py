@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Laboratory
-from dashboard import AUTOENCODER, Desk, open_desk, script
 from rich.cells import cell_len
 
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, Desk, open_desk, script
 from tuiae.runs.layout import RunPaths
 from tuiae.ui import keys
 from tuiae.ui.render.help import draw_help

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Laboratory
-from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, new_run, script
-from terminal import Terminal
 
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, new_run, script
+from tests.terminal import Terminal
 from tuiae.errors import ConfigError, RunHeldError, TuiaeError, UnknownRunError
 from tuiae.files import read_json, replace_json
 from tuiae.runs.labels import Label, label_path, read_label, relabel, tags_of, write_label

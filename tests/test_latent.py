@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Laboratory
-from dashboard import HOSTILE, Desk, open_desk, script
 from rich.cells import cell_len
 from rich.text import Text
 
+from tests.conftest import Laboratory
+from tests.dashboard import HOSTILE, Desk, open_desk, script
 from tuiae.explore import client
 from tuiae.explore.answers import Place
 from tuiae.runs.layout import RunPaths

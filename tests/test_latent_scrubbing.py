@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import Laboratory
-from dashboard import Desk, open_desk
 
+from tests.conftest import Laboratory
+from tests.dashboard import Desk, open_desk
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import read_sample
 from tuiae.ui.render.code_map import map_limits, with_room_for

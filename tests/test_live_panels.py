@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import Laboratory
-from dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, open_desk, script
 from textual import on
 from textual.app import App, ComposeResult
 
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, open_desk, script
 from tuiae.files import read_json, replace_json
 from tuiae.ui.render.curve_legend import Mark
 from tuiae.ui.render.curve_lines import Curve, train_and_test

@@ -9,11 +9,11 @@ import threading
 
 import psutil
 import pytest
-from dashboard import HOSTILE, screen_text
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.screen import Screen
 
+from tests.dashboard import HOSTILE, screen_text
 from tuiae.machine.gpus import Gpu, Owner, cuda_names, freest, open_nvml, read_gpus
 from tuiae.machine.reading import Machine, MachineReader, short_command
 from tuiae.ui.render.machine import draw_machine, suggestion

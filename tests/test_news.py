@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Laboratory
-from dashboard import AUTOENCODER, Script, open_desk, script
 
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, Script, open_desk, script
 from tuiae.runs.diagnosis import AUTO_PAUSE, diagnose
 from tuiae.runs.edits import describe_edit
 from tuiae.runs.reader import RunReader

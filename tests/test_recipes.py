@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Laboratory
 from sklearn.decomposition import PCA
 
+from tests.conftest import Laboratory
 from tuiae.config import RunConfig, TrainingSection, build_config, load_config
 from tuiae.data.augment import augment
 from tuiae.data.batches import seeded

@@ -1,8 +1,8 @@
-"""Works as data, claims as expressions, verdicts, and `tuiae reproduce` from its first run to its report."""
+"""`tuiae reproduce` from its first run to its report."""
 
 from __future__ import annotations
 
-import math
+import json
 import os
 import re
 import shutil
@@ -14,161 +14,17 @@ from typing import Any
 import pytest
 
 from tests.conftest import CHECKOUT, Laboratory
+from tests.small_work import WORK
 from tests.training import train
-from tuiae.config import RunConfig, build_config
 from tuiae.console.output import Output
 from tuiae.console.reproduce import Wishes, reproduce_works
 from tuiae.errors import ConfigError
-from tuiae.export.findings import Verdict
 from tuiae.runs.layout import list_runs
 from tuiae.runs.writer import create_run
-from tuiae.studies.claims import FUNCTIONS, ClaimError, Scope, check, evaluate
-from tuiae.studies.report import spread
-from tuiae.studies.verdicts import Outcome, Trial, judge
 from tuiae.studies.work_plan import make_plan
-from tuiae.studies.works import find_work, list_works, load_work
+from tuiae.studies.works import find_work, load_work
 
 WORKS = ("andruskiewitsch-2020", "magallanes-2022", "pacheco-2023", "politano-2020", "tp5-2022")
-
-# A work of seconds: characters and digits, a change that helps, a claim on a set that is not to be had.
-WORK = """
-title = "A small work"
-source = "Nobody (2026)"
-
-[base.characters]
-data.dataset = "glyphs"
-model = { family = "dense", latent = 2, activation = "tanh", code_activation = "tanh" }
-training = { epochs = 40, batch_size = 32, learning_rate = 1e-2, device = "cpu", evaluate_every = 10 }
-samples.count = 32
-
-[[run]]
-id = "two"
-label = "code of 2"
-base = "characters"
-seeds = [0, 1]
-
-[[run]]
-id = "twenty"
-label = "code of 20"
-base = "characters"
-config.model.latent = 20
-seeds = [0, 1]
-
-[[run]]
-id = "digits"
-config.data.dataset = "digits"
-config.model = { latent = 8, hidden = [32] }
-config.training = { epochs = 4, batch_size = 50, device = "cpu" }
-
-[[run]]
-id = "classes"
-encoder = "digits"
-config.data.dataset = "digits"
-config.model = { family = "classifier", encoder = "dense", latent = 8, hidden = [32] }
-config.training = { epochs = 4, batch_size = 50, device = "cpu", learning_rate = 1e-2 }
-
-[[run]]
-id = "elsewhere"
-config = { data = { dataset = "mnist" }, training = { epochs = 1, device = "cpu" } }
-
-[[claim]]
-id = "falls"
-text = "The loss falls."
-reported = "it does"
-measure = { start = "first('two', 'train/loss')", end = "final('two', 'train/loss')" }
-holds = "end < start"
-
-[[claim]]
-id = "wider"
-text = "Hardly any error is left."
-reported = 0.1
-measure = "final('two', 'test/loss')"
-holds = "measured < reported"
-caveat = "Two numbers are too few."
-
-[[claim.change]]
-name = "a code of 20"
-measure = "final('twenty', 'test/loss')"
-
-[[claim]]
-id = "never"
-text = "Nothing is wrong after 40 epochs."
-measure = "final('two', 'test/wrong_pixels')"
-holds = "measured == 0"
-
-[[claim]]
-id = "answers"
-text = "Networks are asked."
-measure.near = "distance_correlation('two')"
-measure.noise = "noise_errors('twenty', 'salt-pepper', [0, 0.5], 'mse')"
-measure.pca = "pca_error('two')"
-holds = "rising(noise) and pca > 0"
-
-[[claim]]
-id = "classes"
-text = "Classes are told apart."
-measure.accuracy = "final('classes', 'test/accuracy')"
-measure.recall = "class_recall('classes', '0')"
-measure.taken_for = "confused_with('classes', '8', 2)"
-holds = "accuracy > 0.3 and recall >= 0 and not '8' in taken_for"
-
-[[claim]]
-id = "gone"
-text = "MNIST is learned."
-measure = "final('elsewhere', 'test/loss')"
-holds = "measured < 1"
-
-[[figure]]
-kind = "curves"
-title = "Loss of both"
-runs = ["two", "twenty"]
-log = true
-
-[[figure]]
-kind = "images"
-title = "Inputs over <reconstructions>"
-runs = ["two", "twenty"]
-count = 20
-
-[[figure]]
-kind = "codes"
-title = "The plane"
-runs = ["two"]
-
-[[figure]]
-kind = "between"
-title = "Between A and B"
-runs = ["two"]
-ends = ["A", "B"]
-
-[[figure]]
-kind = "code-grid"
-title = "A grid"
-runs = ["two"]
-count = 5
-
-[[figure]]
-kind = "noise"
-title = "Noise"
-runs = ["twenty"]
-levels = [0.0, 0.3]
-
-[[figure]]
-kind = "untrained"
-title = "Untrained"
-runs = ["digits"]
-
-[[figure]]
-kind = "confusion"
-title = "Confusion"
-runs = ["classes"]
-
-[[figure]]
-kind = "seeds"
-title = "Seeds"
-runs = ["two", "twenty"]
-metric = ["wrong_pixels_max"]
-"""
 
 TRIFLE = """
 title = "A trifle"
@@ -187,193 +43,6 @@ measure = { start = "first('two', 'train/loss')", end = "final('two', 'train/los
 holds = "end < start"
 """
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
-
-
-def config_of(**model: Any) -> RunConfig:
-    return build_config({"data": {"dataset": "glyphs"}, "model": model, "training": {"epochs": 10}})
-
-
-RUNS = {
-    "ae": config_of(latent=2),
-    "linear": config_of(latent=2, code_activation="identity", output="identity"),
-    "classes": config_of(family="classifier", encoder="dense"),
-    "vae": config_of(family="vae", latent=2),
-}
-
-
-def scope(*names: str) -> Scope:
-    return Scope(RUNS, lambda config: ("A", "B"), names)
-
-
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "final('ae', 'test/loss') / 2 + 1 < 3 and not rising([1, 2])",
-        "falling(finals(['ae', 'linear'], 'train/loss'))",
-        "at('ae', 'test/wrong_pixels_max', 10) <= reported",
-        "subspace_angle('linear') < 1",
-        "first('vae', 'live/kl') < 0.5",
-        "'A' in confused_with('classes', 'B', 1)",
-        "noise_error('ae', 'salt-pepper', 0.5, 'exact')",
-    ],
-)
-def test_expressions_that_can_be_evaluated_pass(expression: str) -> None:
-    check(expression, scope("reported"))
-
-
-@pytest.mark.parametrize(
-    ("expression", "says"),
-    [
-        ("final('ae', 'test/loss'", "no expression"),
-        ("finl('ae', 'test/loss')", "unknown function 'finl' (did you mean 'final'?)"),
-        ("final('liner', 'test/loss')", "unknown run 'liner' (did you mean 'linear'?)"),
-        ("final('ae', 'test/los')", "unknown metric 'test/los' (did you mean 'test/loss'?)"),
-        ("final('ae', 'test/kl')", "unknown metric 'test/kl'"),
-        ("final('ae')", "final takes (run, metric)"),
-        ("final(metric='test/loss', run='ae')", "final takes (run, metric)"),
-        ("final(reported, 'test/loss')", "final needs the id of a run, in quotes"),
-        ("at('ae', 'test/loss', 11)", "epoch 11 is after the last, 10"),
-        ("measurd < 1", "unknown name 'measurd'"),
-        ("final < 1", "a function needs brackets"),
-        ("class_recall('ae', 'A')", "class_recall needs a run of a classifier network"),
-        ("class_recall('classes', 'C')", "unknown class 'C'"),
-        ("subspace_angle('ae')", "needs a run of a linear network"),
-        ("prior_ratio('ae')", "needs a run of a variational network"),
-        ("noise_error('ae', 'peper', 0.5, 'mse')", "unknown kind of noise 'peper'"),
-        ("noise_error('ae', 'mask', 0.5, 'beauty')", "unknown quality 'beauty'"),
-        ("reported.__class__", "an attribute (a dot after a name) is not allowed"),
-        ("'a'.upper()", "an attribute (a dot after a name) is not allowed"),
-        ("[1, 2][0]", "a subscript is not allowed"),
-        ("[x for x in [1]]", "a comprehension is not allowed"),
-        ("lambda: 1", "lambda is not allowed"),
-        ("9 ** 9 ** 9", "a power is not allowed"),
-        ("None", "None is no number and no word"),
-        ("__import__('os')", "unknown function '__import__'"),
-    ],
-)
-def test_an_expression_that_cannot_be_evaluated_says_why(expression: str, says: str) -> None:
-    with pytest.raises(ClaimError) as error:
-        check(expression, scope("measured", "reported"))
-    assert says in str(error.value)
-
-
-def test_an_expression_has_its_value_and_one_without_any_says_so() -> None:
-    functions = {"rising": lambda values: values == sorted(values), "abs": abs}
-    assert evaluate("rising([1, 2]) and abs(x - 3) < 1", functions, {"x": 2.5}) is True
-    assert evaluate("'Coat' in y and not 'Bag' in y", {}, {"y": ["Coat"]}) is True
-    with pytest.raises(ClaimError, match="division by zero"):
-        evaluate("1 / x", {}, {"x": 0})
-
-
-def test_every_function_can_be_answered() -> None:
-    from tuiae.studies.facts import Facts
-
-    assert set(Facts({}).functions(0)) == set(FUNCTIONS)
-
-
-def outcome(*holds: bool, name: str = "as printed", required: str = "every") -> Outcome:
-    return Outcome(name, tuple(Trial(seed, {}, held) for seed, held in enumerate(holds)), required)
-
-
-NOT_RUN = Outcome("as printed", (), reason="no images")
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "words"),
-    [
-        ((outcome(True, True),), "reproduced"),
-        ((outcome(True, False),), "not reproduced"),
-        ((outcome(True, False, required="any"),), "reproduced"),
-        ((outcome(False), outcome(False, name="x"), outcome(True, name="Adam")), "only with Adam"),
-        ((outcome(True), outcome(False, name="Adam")), "reproduced"),
-        ((outcome(False), outcome(True, False, name="Adam")), "not reproduced"),
-        ((NOT_RUN,), "not run"),
-        ((NOT_RUN, outcome(True, name="Adam")), "not run"),
-    ],
-)
-def test_the_verdict_follows_from_what_held(outcomes: tuple[Outcome, ...], words: str) -> None:
-    assert judge(outcomes).words == words
-
-
-def test_seeds_that_disagree_are_named() -> None:
-    assert outcome(True, False, True).agreement == "2 of 3 seeds (not 1)"
-    assert outcome(False, False).agreement == "0 of 2 seeds"
-    assert outcome(True).agreement == ""
-    assert judge((NOT_RUN,)).reason == "no images"
-    assert judge((NOT_RUN,)).verdict is Verdict.NOT_RUN
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ([12.0, 14.0], "13 ± 1.414"),
-        ([12.0], "12"),
-        ([12.0, math.inf], "12 or never"),
-        ([math.inf, math.inf], "never"),
-        ([[12.0, 3.0], [math.inf, 3.0]], "12 or never, 3 ± 0"),
-        ([True, False], "yes or no"),
-    ],
-    ids=str,
-)
-def test_seeds_are_told_as_one_even_where_one_of_them_never_came_there(values: list[Any], words: str) -> None:
-    assert spread(values, ".4g") == words
-
-
-@pytest.mark.parametrize("name", WORKS)
-def test_the_works_that_come_along_can_be_run_and_judged(name: str) -> None:
-    work = load_work(find_work(name))
-    assert work.claim
-    assert work.figure
-
-
-def test_these_are_the_five_works() -> None:
-    assert tuple(list_works()) == WORKS
-    with pytest.raises(ConfigError, match=r"no such work \(did you mean 'tp5-2022'\?\)"):
-        find_work("tp5-2023")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        ('reported = "it does"', 'reportd = "it does"', "unknown key 'reportd' in claim.0 (did you mean 'reported'?)"),
-        ('name = "a code of 20"', 'nme = "a code of 20"', "unknown key 'nme'"),
-        ('title = "A small work"', "", "title: field required"),
-        ('id = "twenty"', 'id = "two"', "two runs are called 'two'"),
-        (
-            'base = "characters"',
-            'base = "charcters"',
-            "run 'two': unknown base 'charcters' (did you mean 'characters'?)",
-        ),
-        ("[base.characters]", '[base.characters]\nbase = "characters"', "base 'characters' leads back to itself"),
-        ("config.model.latent = 20", "config.model.latnt = 20", "run 'twenty': unknown key 'model.latnt'"),
-        ('encoder = "digits"\n', 'encoder = "digit"\n', "encoder = 'digit': no such run (did you mean 'digits'?)"),
-        ("final('two', 'test/loss')", "final('two', 'test/lss')", "claim 'wider': unknown metric 'test/lss'"),
-        ("final('twenty', 'test/loss')", "final('twnty', 'test/loss')", "claim 'wider': unknown run 'twnty'"),
-        ('holds = "end < start"', 'holds = "end < begin"', "claim 'falls': unknown name 'begin'"),
-        ("confused_with('classes', '8', 2)", "confused_with('classes', 'A', 2)", "unknown class 'A'"),
-        ('kind = "curves"', 'kind = "curve"', "figure.0.kind"),
-        ('runs = ["classes"]', 'runs = ["digits"]', "'confusion' needs a classifier, and 'digits' is none"),
-        ('ends = ["A", "B"]', "", "'ends' needs two classes"),
-        ("seeds = [0, 1]", "seeds = []", "run.0.seeds"),
-    ],
-)
-def test_a_mistake_in_a_work_is_told_with_its_place(tmp_path: Path, old: str, new: str, says: str) -> None:
-    assert old in WORK
-    path = tmp_path / "mistaken.toml"
-    path.write_text(WORK.replace(old, new, 1))
-    with pytest.raises(ConfigError) as error:
-        load_work(path)
-    assert says in str(error.value)
-    assert str(path) in str(error.value)
-
-
-def test_claims_whose_runs_share_no_seed_are_refused(tmp_path: Path) -> None:
-    text = WORK.replace("seeds = [0, 1]", "seeds = [2]", 1)
-    text = text.replace("final('two', 'train/loss')", "final('twenty', 'train/loss')", 1)
-    path = tmp_path / "mistaken.toml"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match="claim 'falls': its runs share no seed: two, twenty"):
-        load_work(path)
 
 
 @pytest.fixture(scope="module")
@@ -589,9 +258,7 @@ def test_tp5_goes_from_its_first_run_to_its_report_without_a_network(tmp_path: P
         process.kill()
     assert process.returncode == 0, stderr
     assert "Provisional" in stderr
-    from json import loads
-
-    document = loads(stdout)
+    document = json.loads(stdout)
     assert document["provisional"] is True
     verdicts = {name: claim["verdict"] for name, claim in claims_of(document).items()}
     # Two hundred epochs settle nothing; what counts is that each was judged, or says why not.

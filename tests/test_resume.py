@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LONG, Laboratory, wait_until
-from endings import assert_same_end
-from training import train
 
+from tests.conftest import LONG, Laboratory, wait_until
+from tests.endings import assert_same_end
+from tests.training import train
 from tuiae.config import load_config
 from tuiae.files import read_json, replace_json
 from tuiae.runs import control

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from conftest import Laboratory, wait_until
 
+from tests.conftest import Laboratory, wait_until
 from tuiae.config import RunConfig
 from tuiae.errors import UnknownRunError
 from tuiae.runs import control

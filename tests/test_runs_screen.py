@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Laboratory
-from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Desk, Script, new_run, open_desk, row_text, script
 from rich.cells import cell_len
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Desk, Script, new_run, open_desk, row_text, script
 from tuiae.config import load_config, parse_override
 from tuiae.files import read_json, replace_json
 from tuiae.preset_files import find_preset

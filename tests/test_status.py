@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Laboratory
-from dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, new_run, script
 
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, new_run, script
 from tuiae.console.status import spoken, status_lines
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import RunReader

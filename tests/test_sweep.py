@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL, Laboratory, Result, wait_until
 
+from tests.conftest import SMALL, Laboratory, Result, wait_until
 from tuiae.config import RunConfig, load_config
 from tuiae.errors import ConfigError, TrainingError, TuiaeError
 from tuiae.preset_files import list_presets, presets_dir

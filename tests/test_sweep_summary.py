@@ -6,10 +6,10 @@ from itertools import count
 from typing import Any
 
 import pytest
-from conftest import Laboratory
-from dashboard import Script, open_desk
-from test_compare import begin, end, read, settings
 
+from tests.conftest import Laboratory
+from tests.dashboard import Script, open_desk
+from tests.test_compare import begin, end, read, settings
 from tuiae.studies.sweep_summary import SweepSummary, sweep_summaries, without_summary
 from tuiae.ui.render.sweep_summary import draw_summary, levels_table, summary_notes, summary_words
 

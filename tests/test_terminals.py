@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Laboratory, wait_until
-from dashboard import CLASSIFIER, Script, keep_cold, script
 from rich.cells import cell_len
 from rich.color import Color as RichColor
 from rich.segment import Segment
@@ -21,6 +19,8 @@ from textual.color import Color
 from textual.geometry import Size
 from textual.strip import Strip
 
+from tests.conftest import Laboratory, wait_until
+from tests.dashboard import CLASSIFIER, Script, keep_cold, script
 from tests.terminal import ESCAPE, Terminal
 from tests.terminal_screen import Screen
 from tuiae.errors import ConfigError

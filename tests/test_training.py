@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, Laboratory
 
+from tests.conftest import SMALL, Laboratory
 from tuiae.config import load_config
 from tuiae.data.batches import epoch_order
 from tuiae.errors import TrainingError

@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from conftest import Laboratory
 from torch import distributions, nn
-from training import train
 
+from tests.conftest import Laboratory
+from tests.training import train
 from tuiae.config import Initialisation, ModelSection, build_config, load_config
 from tuiae.models import losses
 from tuiae.models.classifier import Classifier

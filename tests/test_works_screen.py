@@ -13,11 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Laboratory, wait_until
-from dashboard import Desk, open_desk, row_text
-from test_imports import loaded
-from test_reproduce import WORK
 
+from tests.conftest import Laboratory, wait_until
+from tests.dashboard import Desk, open_desk, row_text
+from tests.test_imports import loaded
+from tests.test_reproduce import WORK
 from tuiae.errors import RunHeldError
 from tuiae.export.findings import ClaimRow, RecipeRow, Verdict
 from tuiae.files import read_json, replace_json

@@ -1,0 +1,209 @@
+"""Runs beside each other on the screen of the dashboard."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.comparing import begin, end, settings, tell, two_sizes
+from tests.conftest import Laboratory
+from tests.dashboard import HOSTILE, PATIENCE, Desk, Script, open_desk
+from tests.test_dashboard_snapshots import Snap, colours, each_look, fixed, snapshot  # noqa: F401 - colours is a fixture
+from tuiae.studies.compare import Comparison
+from tuiae.studies.compare_reader import CompareReader
+from tuiae.ui.compare_feed import CompareFeed
+from tuiae.ui.render.compare import group_key
+from tuiae.ui.screens.compare import CompareScreen
+from tuiae.ui.screens.runs import RunsScreen
+from tuiae.ui.terminal.mode import TerminalMode
+from tuiae.ui.widgets.curves import CurvesPanel
+
+ESCAPE = "\x1b"
+
+
+@pytest.fixture
+def study(lab: Laboratory) -> list[Script]:
+    return two_sizes(lab)
+
+
+def compared(desk: Desk) -> Comparison | None:
+    return desk.app.screen.comparison if isinstance(desk.app.screen, CompareScreen) else None
+
+
+async def test_select_two_compare_and_come_back(study: list[Script]) -> None:
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.shows("runs · 6", "space selects runs", "space Select", "c Compare")
+        await desk.press("c")
+        await desk.shows("no run is selected: select two or more with space")
+        await desk.press("space")
+        await desk.shows("1 selected", "◆")
+        await desk.press("c")
+        await desk.shows("one run is selected")
+        await desk.press("down", "down", "space")
+        await desk.shows("2 selected · c compares them")
+        marked = [line.split()[1] for line in desk.lines() if line.startswith("◆")]
+        assert marked == [study[5].run.id, study[2].run.id]
+        await desk.press("c")
+        screen = await desk.shows(
+            "train loss", "test loss", "◆ A", "• B", "latent=4", "same test images", "what differs"
+        )
+        assert "2 runs" in screen
+        assert "seed=2" not in screen
+        await desk.press("m")
+        await desk.shows("test accuracy")
+        await desk.press("question_mark")
+        await desk.shows("next metric", "next setting of the summary", "back to the list", "all runs")
+        await desk.press("escape")
+        await desk.shows("test accuracy")
+        await desk.press("escape")
+        await desk.until(lambda: isinstance(desk.app.screen, RunsScreen))
+        await desk.shows("2 selected")
+        await desk.press("c", "1")
+        await desk.until(lambda: isinstance(desk.app.screen, RunsScreen))
+        # Where the cursor stands now is one of the two: taken out, one is left.
+        await desk.press("up", "space")
+        await desk.shows("1 selected")
+
+
+async def test_curves_of_train_and_test_look_at_the_same_epochs(study: list[Script]) -> None:
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.shows("runs · 6")
+        await desk.press("space", "down", "space", "c")
+        await desk.shows("train loss", "test loss")
+        train, test = (desk.app.screen.query_one(f"#{name}-curves", CurvesPanel) for name in ("train", "test"))
+        await desk.focus("train-curves")
+        await desk.press("left", "plus")
+        await desk.until(lambda: "zoomed" in str(train.border_subtitle) and "zoomed" in str(test.border_subtitle))
+        frames = train.frame(), test.frame()
+        assert frames[0] is not None
+        assert frames[1] is not None
+        assert frames[0].x == frames[1].x
+        await desk.press("0")
+        await desk.until(lambda: "zoomed" not in str(train.border_subtitle) + str(test.border_subtitle))
+
+
+def test_a_feed_waits_until_the_one_before_it_has_left_the_reader(study: list[Script]) -> None:
+    entered, leave, told = threading.Event(), threading.Event(), threading.Event()
+    users: list[int] = []
+
+    class SlowReader(CompareReader):
+        """Takes its time over the first look."""
+
+        def poll(self) -> Comparison:
+            users.append(threading.get_ident())
+            entered.set()
+            leave.wait(PATIENCE)
+            users.append(threading.get_ident())
+            return super().poll()
+
+    reader = SlowReader([played.run.root for played in study])
+    first = CompareFeed(reader, lambda message: None)
+    assert entered.wait(PATIENCE)
+    first.close()
+    second = CompareFeed(reader, lambda message: told.set(), first)
+    leave.set()
+    assert told.wait(PATIENCE)
+    second.close()
+    assert users[0] == users[1]
+    assert users[2] == users[3] != users[0]
+
+
+async def test_a_comparison_grows_with_its_runs(lab: Laboratory) -> None:
+    live = begin(lab.runs, 1, settings())
+    done = end(lab.runs, 2, [0.3, 0.2], settings(model__latent=3))
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.shows("runs · 2")
+        await desk.press("space", "space", "c")
+        await desk.shows("● 1 live", "no test loss yet")
+        tell(live, 1, 0.1234)
+        await desk.shows("0.1234 ◂", "1/6", "A latent=8 · B latent=3")
+        await desk.press("p")
+        await desk.shows(f"asked {live.run.id} to pause")
+        await desk.press("escape", "5")
+        await desk.shows("A latent=8 · B latent=3")
+        await desk.press("2")
+        await desk.shows("configure")
+        tell(live, 2, 0.0567)
+        live.writer.close("finished")
+        await desk.press("5")
+        await desk.shows("0.0567", "✓ 2/6")
+        await desk.until(lambda: "live" not in desk.screen)
+    assert done.run.root.exists()
+
+
+async def test_a_small_screen_shows_one_part_at_a_time(study: list[Script]) -> None:
+    async with open_desk(size=(80, 24)) as desk:
+        await desk.press("1")
+        await desk.shows("runs · 6")
+        await desk.press(*["space"] * 6, "c")
+        await desk.shows("train loss", "test loss", "◆A1")
+        for words in (
+            ("over seeds", "latent=8 seed=2"),
+            ("model.latent",),
+            ("loss by latent",),
+            ("input", "no room for"),
+            ("train loss",),
+        ):
+            await desk.press("v")
+            await desk.shows(*words)
+        await desk.press("v", "z")
+        await desk.until(lambda: "curves" not in desk.screen)
+        await desk.press("escape")
+        await desk.shows("curves", "settings")
+        assert compared(desk) is not None
+        await desk.press("v", "v", "v", "i")
+        await desk.shows("input")
+        await desk.until(lambda: not set("▀▄█") & set(desk.screen))
+
+
+async def test_runs_that_go_or_are_hostile_do_no_harm(lab: Laboratory) -> None:
+    runs = [end(lab.runs, number, [0.3], settings(model__latent=number)) for number in (1, 2, 3)]
+    text = runs[0].run.config.read_text()
+    runs[0].run.config.write_text(text.replace('name = "denoise"', f"name = {HOSTILE!r}"))
+    runs[1].run.log.write_bytes(HOSTILE.encode())
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.shows("runs · 3")
+        await desk.press("space", "space", "space", "c")
+        await desk.shows("config not readable", "same test images")
+        for size in ((80, 24), (200, 60), (120, 40)):
+            await desk.pilot.resize_terminal(*size)
+            await desk.pilot.pause()
+            assert all(character.isprintable() or character == "\n" for character in desk.screen)
+        await desk.press("1")
+        await desk.shows("3 selected")
+
+
+async def test_every_group_is_named_on_a_narrow_screen(lab: Laboratory) -> None:
+    for number in (1, 2, 3, 4):
+        changes = {"training__learning_rate": 0.001 * number, "training__batch_size": 8 * number}
+        end(lab.runs, number, [0.4, 0.3], settings(model__latent=4 * number, **changes))
+    async with open_desk(size=(80, 24)) as desk:
+        await desk.press("1")
+        await desk.until(lambda: len(desk.table.keys) == 4)
+        await desk.press("a", "c")
+        comparison = await desk.until(lambda: getattr(desk.app.screen, "comparison", None))
+        names = group_key(comparison)
+        assert len(names) > 78
+        await desk.until(lambda: names in " ".join(desk.screen.split()))
+
+
+@each_look
+def test_the_compare_screen(
+    lab: Laboratory, study: list[Script], snap_compare: Snap, size: tuple[int, int], ascii_only: bool
+) -> None:
+    for played in study:
+        fixed(played.run)
+
+    async def act(desk: Desk) -> None:
+        await desk.press("1")
+        await desk.until(lambda: len(desk.table.keys) == 6)
+        await desk.press(*["space"] * 5, "c")
+        await desk.until(lambda: getattr(desk.app.screen, "comparison", None))
+        await desk.shows("5 runs")
+
+    assert snapshot(snap_compare, size, act, mode=TerminalMode(ascii=ascii_only))
