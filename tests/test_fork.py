@@ -71,18 +71,19 @@ def test_the_command_goes_on_from_a_checkpoint_and_leaves_the_parent_as_it_is(
     source = lab.copy(parent)
     before = sorted((path, path.stat().st_mtime_ns) for path in source.root.rglob("*") if path.is_file())
     words = ("--from", "30", "--set", "training.learning_rate=0.05", "--set", "noise.level=0.3", "--name", "child")
+    words += ("--epochs", "5")
     document = lab("fork", source.id, *words, "--json").document
     run = lab.run(document["run"])
     assert run.id.split("-")[2] == "child"
-    assert (document["state"], document["epochs"], document["steps"]) == ("finished", 4, 60)
+    assert (document["state"], document["epochs"], document["steps"]) == ("finished", 5, 75)
     assert document["parent"]["run"] == source.id
-    assert set(document["parent"]["changed"]) == {"name", "training.learning_rate", "noise.level"}
+    assert set(document["parent"]["changed"]) == {"name", "training.learning_rate", "training.epochs", "noise.level"}
     assert snapshot_of(run).parent == Parent(source.id, 30, 2.0, tuple(document["parent"]["changed"]))
     assert snapshot_of(source).parent is None
     assert opening(run) == f"forked from {source.id} at epoch 2, step 30"
-    # Its own two epochs, and a picture of where it began.
-    assert snapshot_of(run).series["test", "loss"].steps.tolist() == [45, 60]
-    assert snapshot_of(run).samples == (2, 3, 4)
+    # Its own three epochs, and a picture of where it began.
+    assert snapshot_of(run).series["test", "loss"].steps.tolist() == [45, 60, 75]
+    assert snapshot_of(run).samples == (2, 3, 4, 5)
     assert {verify(folder) for folder in all_checkpoints(run)} == {True}
     assert sorted((path, path.stat().st_mtime_ns) for path in source.root.rglob("*") if path.is_file()) == before
 

@@ -84,7 +84,7 @@ def test_a_worker_that_is_terminated_saves_and_resume_ends_the_same(lab: Laborat
     wait_until(lambda: under_way(run))
     os.kill(pid_of(run), signal.SIGTERM)
     wait_until(lambda: read_status(run).state == "stopped")
-    lab("resume", run.id)
+    assert "so far: epoch" in lab("resume", run.id).stderr
     assert_same_end(run, uninterrupted)
 
 

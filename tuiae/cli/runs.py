@@ -81,6 +81,7 @@ def fork(
         str, typer.Option("--from", metavar="last|best|STEP", help="The checkpoint to go on from.")
     ] = "last",
     settings: Settings = None,
+    epochs: Annotated[int | None, typer.Option(help="How many, those of its parent included.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the new run; else its parent's.")] = None,
     detach: Detach = False,
     json: Json = False,
@@ -91,7 +92,7 @@ def fork(
     from tuiae.console.training import fork as branch_off
     from tuiae.runs.layout import runs_dir
 
-    overrides = overrides_of({"name": name}, None, settings or [])
+    overrides = overrides_of({"name": name, "training.epochs": epochs}, None, settings or [])
     raise typer.Exit(
         branch_off(find(run), start, overrides.values, overrides.askers, runs_dir(), Output(json, plain), detach=detach)
     )

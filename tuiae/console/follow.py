@@ -79,10 +79,17 @@ class PlainDisplay(Display):
             self._output.note(phase)
         series = snapshot.series.get(("test", "loss"))
         done = len(series.values) if series else 0
-        start = max(0, done - CATCH_UP) if self._told is None else self._told
-        for index in range(start, done):
+        for index in range(self._begin(snapshot, done) if self._told is None else self._told, done):
             self._output.note(epoch_line(snapshot, index))
         self._told = done
+
+    def _begin(self, snapshot: Snapshot, done: int) -> int:
+        """Where to begin in a run that has so many evaluations behind it, which is said: they are not new."""
+        start = max(0, done - CATCH_UP)
+        if done:
+            first, last = (_epoch(snapshot, index) for index in (start, done - 1))
+            self._output.note(f"so far: epoch {first}" if first == last else f"so far: epochs {first} to {last}")
+        return start
 
     def say(self, text: str) -> None:
         self._output.note(text)
