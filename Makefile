@@ -9,7 +9,7 @@ BIN := .venv/bin
 
 demo: .venv/.installed
 	$(BIN)/tuiae run presets/quickstart.toml
-	@echo 'Next: $(BIN)/tuiae opens the dashboard, where 1 lists this run; $(BIN)/tuiae --help lists the commands.'
+	@echo 'Next: $(BIN)/tuiae opens the dashboard on this run; $(BIN)/tuiae --help lists the commands.'
 
 test: .venv/.installed-dev
 	$(BIN)/ruff check .

@@ -70,7 +70,7 @@ async def test_what_is_done_elsewhere_says_where_and_comes_after_what_is_done_he
         resume = await found(desk, "resume")
         assert resume[0] == ("Go on where it stopped", "key R")
         assert ("Go on with it", "on Runs · key R") in resume
-        assert ("The plane, decoded", "on Codes · key d") in await found(desk, "decoded")
+        assert ("The plane, decoded", "on Latent · key d") in await found(desk, "decoded")
         assert ("Cursor back: what was there", "on curves · key arrows") in await found(desk, "cursor back")
         await desk.press("question_mark")
         assert await found(desk, "delete") == []

@@ -131,7 +131,7 @@ async def test_a_comparison_grows_with_its_runs(lab: Laboratory) -> None:
         live.writer.close("finished")
         await desk.press("5")
         await desk.shows("0.0567", "✓ 2/6")
-        await desk.until(lambda: "live" not in desk.screen)
+        await desk.until(lambda: "1 live" not in desk.screen)
     assert done.run.root.exists()
 
 

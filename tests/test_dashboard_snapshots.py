@@ -192,7 +192,7 @@ def test_a_form_that_cannot_start(snap_compare: Snap) -> None:
 @each_look
 def test_the_list_of_runs(lab: Laboratory, snap_compare: Snap, size: tuple[int, int], ascii_only: bool) -> None:
     failure = {"cause": "the loss is no longer a number", "hint": ""}
-    ends = [("finished", AUTOENCODER, 6, None), ("stopped", CLASSIFIER, 3, None), ("failed", AUTOENCODER, 2, failure)]
+    ends = [("failed", AUTOENCODER, 2, failure), ("stopped", CLASSIFIER, 3, None), ("finished", AUTOENCODER, 6, None)]
     for index, (state, document, epochs, error) in enumerate(ends):
         played = script(lab.runs, document, f"2026112{index}-090000-{document['name']}-000{index}")
         played.play(epochs)

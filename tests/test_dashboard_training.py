@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, Desk, new_run, open_desk, script
 from tuiae.files import replace_json
-from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.layout import RunPaths, list_runs, undated
 from tuiae.runs.lookup import find_run
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.ui.app import farewell
@@ -44,7 +44,7 @@ async def test_a_run_from_the_first_point_to_the_last() -> None:
         await desk.until(lambda: "train" in desk.panel("loss"))
         await desk.until(lambda: desk.state == "finished")
         run = RunPaths(desk.app.session.snapshot.path)  # type: ignore[union-attr]
-        screen = await desk.shows("✓ finished", "40/40", "epoch 40", run.id, "100%")
+        screen = await desk.shows("✓ finished", "40/40", "epoch 40", undated(run.id), "100%")
         for words in ("quickstart › digits", "input", "output", "test", "dense, code 12", "adam, rate 0.002"):
             assert words in screen
         result = json.loads((run.root / "status.json").read_text())

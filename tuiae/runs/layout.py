@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ SCHEMA = 1
 LIVE_STATES = ("starting", "running", "paused")
 GONE = "gone"
 """What a reader says of a run whose directory was deleted or moved while it was open."""
+_STAMP = re.compile(r"^\d{8}-\d{6}-")
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ def new_run_id(name: str, now: float | None = None) -> str:
     """`20261120-224105-conv_256-a3f9`: sorts by time, names itself, does not collide."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
     return f"{stamp}-{name}-{secrets.token_hex(2)}"
+
+
+def undated(run_id: str) -> str:
+    """The id from its name on: people remember `conv_256`, not the second it started."""
+    return _STAMP.sub("", run_id)
 
 
 def is_run(path: Path) -> bool:

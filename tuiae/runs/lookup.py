@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tuiae.errors import UnknownRunError
 from tuiae.runs.labels import read_label
-from tuiae.runs.layout import RunPaths, check_runs_dir, is_run, list_runs
+from tuiae.runs.layout import RunPaths, check_runs_dir, is_run, list_runs, undated
 
 
 def find_run(text: str, root: Path) -> RunPaths:
@@ -43,9 +43,4 @@ def _matches(text: str, runs: Sequence[RunPaths]) -> Iterator[list[RunPaths]]:
     names = {run: read_label(run).name for run in runs}
     yield [run for run in runs if names[run] == text]
     yield [run for run in runs if run.id.startswith(text)]
-    yield [run for run in runs if _undated(run.id).startswith(text) or names[run].startswith(text)]
-
-
-def _undated(run_id: str) -> str:
-    """The id from its name on: people remember `conv_256`, not the second it started."""
-    return run_id.split("-", 2)[-1]
+    yield [run for run in runs if undated(run.id).startswith(text) or names[run].startswith(text)]

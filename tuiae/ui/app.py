@@ -124,7 +124,7 @@ class TuiaeApp(TerminalApp[str]):
 
     def _begin(self) -> None:
         """What can wait until the first paint: a run to come back to, and the warm worker."""
-        run = self._run or self.session.newest_live()
+        run = self._run or self.session.newest()
         if run is not None:
             self.session.open(run)
         else:

@@ -14,7 +14,6 @@ from textual.content import Content
 from tuiae.ui.keys import APP, Key, find_key, shown
 from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.help import OWN, PANELS
-from tuiae.ui.widgets.tabs import SCREENS
 
 ALSO: Mapping[str, str] = {
     "start": "run train begin launch new",
@@ -206,7 +205,7 @@ class Commands(Provider):
             for key in _keys_of(mode):
                 if key.help and key.help not in said and not key.action.startswith((*HERE_ONLY, "move(")):
                     said.add(key.help)
-                    yield Command(key, f"on {SCREENS[mode].capitalize()}", partial(_on_screen, self.app, mode, key))
+                    yield Command(key, f"on {mode.capitalize()}", partial(_on_screen, self.app, mode, key))
 
 
 def _keys_of(mode: str) -> Iterator[Key]:

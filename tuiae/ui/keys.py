@@ -57,7 +57,7 @@ class Key:
 APP = (
     Key("1", "show('runs')", "Runs", "all runs"),
     Key("2", "show('live')", "", "the open run", "Live", later=True),
-    Key("3", "show('latent')", "", "its codes", "Codes", later=True),
+    Key("3", "show('latent')", "", "its codes", "Latent", later=True),
     Key("4", "show('bench')", "", "try it on images", "Bench", later=True),
     Key("5", "show('compare')", "", "runs beside each other", "Compare", later=True),
     Key("6", "show('works')", "", "the published works", "Works", later=True),

@@ -90,9 +90,9 @@ class Session:
             self.launcher.warm_up()
         return True
 
-    def newest_live(self) -> Path | None:
-        """A live run to come back to, if there is one among the newest."""
-        return next(self._live(), None)
+    def newest(self) -> Path | None:
+        """The run to come back to: a live one among the newest, else what was trained last."""
+        return next(self._live(), None) or next((run.root for run in list_runs(self.root)), None)
 
     def others_live(self) -> int:
         """How many of the newest runs train beside the open one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +11,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
+from tuiae.runs.layout import undated
 from tuiae.runs.listing import RunRow
 from tuiae.ui.render import palette
 from tuiae.ui.render.status import SIGNS, state_text
@@ -21,8 +21,6 @@ MARK, PIN, NOTED = "◆", "★", "✎"
 """Before a run that is selected; before one that stays on top; of one that has a note."""
 GAP = 2  # cells between columns
 MARKS = 3  # cells before the first one
-DATE = re.compile(r"^\d{8}-\d{6}-")
-"""What an id begins with; commands take one without it as well, and the age stands beside."""
 LEAST_TITLE = 16  # cells: `conv_256-lr-a3f9`
 MOST_TITLE = 44
 NARROW_TITLE = 32  # where other columns need the room more; an id with a name of 12 letters is whole
@@ -90,7 +88,7 @@ def _safe(text: str) -> str:
 @lru_cache(maxsize=8192)
 def _title(text: str, dated: bool = True) -> str:
     words = clean(text)
-    return shorten_middle(words if dated else DATE.sub("", words), MOST_TITLE) or MISSING
+    return shorten_middle(words if dated else undated(words), MOST_TITLE) or MISSING
 
 
 def device_word(device: str) -> str:
@@ -143,10 +141,10 @@ def place_columns(rows: Sequence[RunRow], width: int) -> tuple[Placed, ...]:
     natural = {column.key: _natural(column, rows) for column in shown}
     essential = MARKS + sum(natural[key] + GAP for key in ESSENTIAL)
     widest = MOST_TITLE if width >= BROAD else NARROW_TITLE
-    whole, undated = natural["run"], max([len("run"), *(cell_len(_title(row.title, False)) for row in rows)])
+    whole, short = natural["run"], max([len("run"), *(cell_len(_title(row.title, False)) for row in rows)])
     natural["run"] = min(whole, widest, max(width - essential, LEAST_TITLE))
     if natural["run"] < whole:
-        natural["run"] = min(natural["run"], undated)
+        natural["run"] = min(natural["run"], short)
     room, chosen = width - MARKS + GAP, []
     for column in sorted(shown, key=lambda column: column.rank):
         if column.key in SHORTENED and natural[column.key] + GAP > room > LEAST_WORDS + GAP:
@@ -156,7 +154,7 @@ def place_columns(rows: Sequence[RunRow], width: int) -> tuple[Placed, ...]:
             room -= natural[column.key] + GAP
     title = min(natural["run"] + room, whole)
     dated = title == whole and all(cell_len(row.title) <= MOST_TITLE for row in rows)
-    natural["run"] = title if dated else min(title, undated)
+    natural["run"] = title if dated else min(title, short)
     return tuple(
         Placed(column, natural[column.key], dated or column.key != "run") for column in shown if column.key in chosen
     )

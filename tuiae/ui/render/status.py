@@ -11,11 +11,11 @@ from rich.text import Text
 
 from tuiae.config import TrainingSection
 from tuiae.runs.diagnosis import AUTO_PAUSE
-from tuiae.runs.layout import GONE
+from tuiae.runs.layout import GONE, undated
 from tuiae.runs.snapshot import Note, Snapshot, Status
 from tuiae.ui.render import palette
 from tuiae.ui.render.facts import Fact
-from tuiae.ui.render.text import clean, count, duration, number, shorten
+from tuiae.ui.render.text import clean, count, duration, number, shorten, shorten_middle
 
 SIGNS = {
     "starting": ("◌", palette.YELLOW),
@@ -97,6 +97,7 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
         *edited,
         ("device", clean(status.device) or "–", ""),
         ("memory", f"{count(round(status.memory))} MB" if status.memory else "–", ""),
+        ("run", shorten_middle(undated(snapshot.id), 24), ""),
         *(fact for fact in _config_facts(snapshot) if fact[0] not in {label for label, _, _ in edited}),
     ]
 

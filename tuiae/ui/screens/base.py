@@ -216,7 +216,7 @@ class RunScreen(BaseScreen):
         """Say above what is open."""
         if self.session.snapshot is not None:
             for title in self.query("#title").results(Static):  # none while the screen is still being made
-                title.update(title_line(self.session.snapshot, room(self.size.width)), layout=False)
+                title.update(title_line(self.session.snapshot, room(self.MODE, self.size.width)), layout=False)
 
     def on_resize(self) -> None:
         self.retitle()

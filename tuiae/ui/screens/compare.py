@@ -82,7 +82,7 @@ class CompareScreen(BaseScreen):
         if comparison is None:
             return
         note = self.query_one(CompareView).show(comparison, self._metric)
-        title = compare_title(comparison, self._metric, room(self.size.width))
+        title = compare_title(comparison, self._metric, room(self.MODE, self.size.width))
         self.query_one("#title", Static).update(title, layout=False)
         said = [note, *cautions(comparison, self._metric), group_key(comparison)]
         self.message.hint(" · ".join(words for words in said if words), "quiet")

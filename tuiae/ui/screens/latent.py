@@ -38,7 +38,7 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
     """The map of codes."""
 
     MODE = "latent"
-    NAME = "codes"
+    NAME = "latent"
     SLOT = SLOT
     AGAIN_KEY = "enter"
     BINDINGS = [key.binding for key in LATENT]

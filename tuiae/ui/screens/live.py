@@ -83,10 +83,7 @@ class LiveScreen(WatchingScreen, ActingScreen):
 
     @on(ConfigPanel.Verdict)
     def _show_verdict(self, event: ConfigPanel.Verdict) -> None:
-        if event.kind == "bad":
-            self.message.say(event.text, event.kind)
-        else:
-            self.message.hint(event.text, event.kind)
+        self.message.hint(event.text, event.kind)
 
     @on(ConfigPanel.Broken)
     def _show_broken(self, event: ConfigPanel.Broken) -> None:
@@ -162,9 +159,15 @@ class LiveScreen(WatchingScreen, ActingScreen):
         # Now, and not what the last check in the background saw: the last key may have changed a field.
         checked = self._form.check_now()
         if checked is None:
-            self.app.bell()
+            self._refuse()
         elif self.attempt(self.session.start, checked.config):
             self._leave_form()  # or its fields would take the digits that are keys
+
+    def _refuse(self) -> None:
+        """Say what is wrong with the form, in place of what was said of the open run."""
+        self.app.bell()
+        self.message.forget_trouble()
+        self._form.recheck()
 
     @on(ConfigForm.Left)
     def _leave_form(self) -> None:
@@ -181,7 +184,7 @@ class LiveScreen(WatchingScreen, ActingScreen):
         """Try a few steps of what the form says, and say what a run of it costs."""
         checked = self._form.check_now()
         if checked is None:
-            self.app.bell()
+            self._refuse()
         else:
             self.message.insist("trying a few steps…", "quiet")
             self._tried = _last_press(self.app)
@@ -227,6 +230,8 @@ class LiveScreen(WatchingScreen, ActingScreen):
         self._form.recheck()
         self._view.clear()
         self._say(())
+        if isinstance(self.focused, Button):
+            self.set_focus(None)  # a second Enter, or one too many, shall neither start nor pause anything
 
     def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
         if self._last is not None and self._last[0] is snapshot and self._last[1] is sample:

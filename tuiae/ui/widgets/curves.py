@@ -74,8 +74,9 @@ class CurvesPanel(PlotMouse):
 
     def set_empty(self, message: str) -> None:
         """What to say while there is no point."""
-        self._empty = message
-        self.changed()
+        if message != self._empty:
+            self._empty = message
+            self.changed()
 
     def _prepare_again(self) -> None:
         self._prepared = None

@@ -155,6 +155,8 @@ class RunView(Views):
         images = self.query_one(ImagesPanel)
         if self.timeline.at is None:
             images.set_empty(snapshot.status.phase if snapshot.status.live else "no pictures in this run")
+        for panel in self.query(CurvesPanel):
+            panel.set_empty(EMPTY if snapshot.status.live else "no points in this run")
         if classifier != self.has_class("-classifier"):
             self.set_class(classifier, "-classifier")
             self.query_one(ViewBar).offer("confusion", classifier)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Static
 
-SCREENS = {"runs": "runs", "live": "live", "latent": "codes", "bench": "bench", "compare": "compare", "works": "works"}
-"""Mode -> its name, in the order of their keys."""
-ROOMY = 180  # columns from which the names show
+SCREENS = ("runs", "live", "latent", "bench", "compare", "works")
+"""In the order of their keys."""
+ROOMY, WIDE = 110, 180  # columns from which all names show, and stand further apart
 
 
 class ScreenTabs(Static):
@@ -23,15 +23,16 @@ class ScreenTabs(Static):
 
 
 def tabs(mode: str, width: int) -> Content:
-    """`1 2 3 4 5 6`, with names where there is room; each is a link."""
+    """`1 2 live 3 4 5 6`, with the names of all where there is room; each is a link."""
     words = []
-    for number, (name, label) in enumerate(SCREENS.items(), 1):
-        shown = f"{number} {label}" if width >= ROOMY else f"{number}"
+    for number, name in enumerate(SCREENS, 1):
+        shown = f"{number} {name}" if width >= ROOMY or name == mode else f"{number}"
         style = "bold underline $accent" if name == mode else "$foreground 65%"
         words.append(f"[{style}][@click=app.show('{name}')]{shown}[/][/]")
-    return Content.from_markup(("   " if width >= ROOMY else " ").join(words))
+    apart = 3 if width >= WIDE else 2 if width >= ROOMY else 1
+    return Content.from_markup((" " * apart).join(words))
 
 
-def room(width: int) -> int:
+def room(mode: str, width: int) -> int:
     """Columns that they leave of so many for the title."""
-    return width - len(tabs("", width).plain) - 3
+    return width - len(tabs(mode, width).plain) - 3
