@@ -75,11 +75,24 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -
     optimizer.load_state_dict(saved)
     for group, own in zip(optimizer.param_groups, settings, strict=True):
         group.update(own)
-        for parameter in group["params"] if own.get("momentum") else ():
-            gathered = optimizer.state[parameter]
+        for parameter in group["params"]:
+            gathered = optimizer.state.get(parameter, {})
+            _lay_out(gathered, parameter, bool(own.get("fused")))
             # RMSprop makes room for its momentum at its first step alone.
-            if "square_avg" in gathered and "momentum_buffer" not in gathered:
+            if own.get("momentum") and "square_avg" in gathered and "momentum_buffer" not in gathered:
                 gathered["momentum_buffer"] = torch.zeros_like(parameter)
+
+
+def _lay_out(gathered: dict[str, Any], parameter: torch.Tensor, fused: bool) -> None:
+    """Put what was gathered for a parameter where this optimizer looks for it: it may have been gathered on another
+    device, or with the weights in another order."""
+    for name, value in gathered.items():
+        if name == "step":
+            # load_state_dict goes by whether the optimizer that was saved was fused.
+            gathered[name] = value.to(parameter.device if fused else "cpu", torch.float32)
+        elif value.shape == parameter.shape and value.stride() != parameter.stride():
+            # Fused kernels on a CPU pair numbers by their place in memory, and say nothing.
+            gathered[name] = torch.empty_like(parameter).copy_(value)
 
 
 _COUNTERS = ("epoch", "position", "step", "best", "lowest", "stale", "seconds", "epoch_seconds")

@@ -1,0 +1,89 @@
+"""What an optimizer has gathered, taken over by one that works elsewhere or otherwise."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.conftest import Laboratory
+from tests.training import train
+from tuiae.config import load_config
+from tuiae.runs.checkpoints import need_checkpoint
+from tuiae.runs.fork import fork_config, fork_run
+from tuiae.runs.writer import create_run
+from tuiae.training.state import restore_optimizer
+
+CONVOLVING = """
+name = "convolving"
+[data]
+dataset = "digits"
+[model]
+family = "strided-conv"
+latent = 8
+channels = [8, 16]
+kernel = 3
+[training]
+epochs = 1
+batch_size = 300
+device = "cpu"
+"""
+
+
+def step_on(before: torch.memory_format, after: torch.memory_format, fused: bool, name: str, **options: Any) -> Tensor:
+    """Weights (8, 3, 3, 3) after three steps in one order of memory, and one more in another."""
+    torch.manual_seed(0)
+    images = torch.randn(4, 3, 8, 8)
+    layers = [torch.nn.Conv2d(3, 8, 3).to(memory_format=order) for order in (before, after)]
+    build = getattr(torch.optim, name)
+    optimizers = [build(layer.parameters(), lr=1e-2, fused=fused, **options) for layer in layers]
+    for _ in range(3):
+        optimizers[0].zero_grad()
+        layers[0](images).square().mean().backward()
+        optimizers[0].step()
+    layers[1].load_state_dict(layers[0].state_dict())
+    restore_optimizer(optimizers[1], copy.deepcopy(optimizers[0].state_dict()))
+    layers[1](images).square().mean().backward()
+    optimizers[1].step()
+    weight: Tensor = layers[1].weight.detach()
+    return weight.contiguous()
+
+
+@pytest.mark.parametrize(("name", "options"), [("Adam", {}), ("AdamW", {}), ("SGD", {"momentum": 0.9})])
+@pytest.mark.parametrize("to_last", [True, False], ids=["to channels last", "from channels last"])
+def test_each_weight_keeps_what_was_gathered_for_it_in_another_order_of_memory(
+    name: str, options: dict[str, Any], to_last: bool
+) -> None:
+    orders = (torch.contiguous_format, torch.channels_last)
+    before, after = orders if to_last else orders[::-1]
+    weights = [step_on(before, after, fused, name, **options) for fused in (True, False)]
+    assert torch.allclose(*weights, atol=1e-6)
+
+
+def test_a_fork_in_another_precision_goes_on_with_the_moments_of_its_weights(lab: Laboratory) -> None:
+    source = create_run(load_config(Path(lab.preset(CONVOLVING))), lab.runs, [])
+    train(source)
+    folder = need_checkpoint(source)
+    settings = {"training.precision": "bfloat16", "training.epochs": 2}
+    fit = train(fork_run(source, folder, fork_config(source, folder, settings), lab.runs, []), stop=7)
+    gathered = fit.state.optimizer.state
+    assert any(weight.dim() == 4 and not weight.is_contiguous() for weight in gathered)
+    assert all(state["exp_avg"].stride() == parameter.stride() for parameter, state in gathered.items())
+
+
+@pytest.mark.parametrize("fused", [None, True], ids=["not fused", "fused"])
+def test_the_steps_are_counted_where_a_fused_optimizer_looks_for_them(fused: bool | None) -> None:
+    old = torch.nn.Parameter(torch.zeros(3))
+    saved = torch.optim.Adam([old], fused=fused)
+    old.sum().backward()
+    saved.step()
+    # PyTorch's device without memory stands for an accelerator.
+    parameter = torch.nn.Parameter(torch.zeros(3, device="meta"))
+    optimizer = torch.optim.Adam([parameter])
+    optimizer.param_groups[0]["fused"] = True
+    restore_optimizer(optimizer, saved.state_dict())
+    assert {value.device.type for value in optimizer.state[parameter].values()} == {"meta"}
