@@ -17,6 +17,7 @@ from tests.training import train
 from tuiae.config import load_config
 from tuiae.files import read_json, replace_json
 from tuiae.runs import control
+from tuiae.runs.history import read_edits
 from tuiae.runs.layout import RunPaths, list_runs, unwritable
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import RunReader, read_status
@@ -257,6 +258,7 @@ def test_a_run_that_is_not_ours_to_write_is_told_and_left(lab: Laboratory, finis
     assert f"cannot write to {run.root}: Is a directory" in result.stderr
     assert "Traceback" not in result.stderr
     assert read_status(run).state == "finished"
+    assert read_edits(run) == ()
 
 
 def test_another_user_s_run_names_the_user_to_be(finished: RunPaths) -> None:

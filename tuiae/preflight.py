@@ -38,7 +38,7 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
     dataset = describe(config.data.dataset)
     classes = _count_classes(config, dataset)
     if devices is not None:
-        _check_device(config.training.device, devices)
+        check_device(config.training.device, devices)
     parameters = None
     if dataset.shape is not None:
         size = config.data.image_size
@@ -83,10 +83,13 @@ def _count_classes(config: RunConfig, dataset: DatasetInfo) -> int:
     return (len(config.data.classes) or len(dataset.classes)) if dataset.labelled else 0
 
 
-def _check_device(word: str, devices: list[str]) -> None:
+def check_device(word: str, devices: list[str], hint: str = "use --device auto, or one of these") -> None:
+    """Whether a machine with such devices has the one that `training.device` means.
+
+    Raises:
+        DeviceError: it has not; `hint` is the next step.
+    """
     names = [name.split()[0] for name in devices]
     wanted = "cuda:0" if word == "cuda" else word
     if word != "auto" and wanted not in names:
-        raise DeviceError(
-            f"training.device = '{word}': this machine has {', '.join(devices)}", "use --device auto, or one of these"
-        )
+        raise DeviceError(f"training.device = '{word}': this machine has {', '.join(devices)}", hint)

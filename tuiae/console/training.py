@@ -20,22 +20,24 @@ from tuiae.console.output import Output
 from tuiae.data.dataset import Progress as Report
 from tuiae.data.prepare import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
-from tuiae.preflight import check
+from tuiae.preflight import check, check_device
 from tuiae.runs import control
 from tuiae.runs.checkpoints import Moment, find_checkpoint, need_checkpoint, read_moment
 from tuiae.runs.edits import describe_edit
-from tuiae.runs.fork import fork_config, fork_run
+from tuiae.runs.fork import fork_config, fork_elsewhere, fork_run
 from tuiae.runs.history import need_config, read_edits
 from tuiae.runs.layout import RunPaths, unwritable
-from tuiae.runs.process import is_held, start_worker
+from tuiae.runs.process import is_held, open_log, start_worker
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.replay import plan_replay, replay_run
 from tuiae.runs.summary import summarise
 from tuiae.runs.tags import check_tags
-from tuiae.runs.writer import create_run, record_event
+from tuiae.runs.writer import create_run, gone_unless_begun, record_event
 
 STOP_SECONDS = 120.0  # a step of the slowest model here takes seconds, its save less
 LEAVE_SECONDS = 5.0
+_EVERYWHERE = ("auto", "cpu")
+"""Values of training.device that every machine has."""
 
 
 def start(
@@ -87,7 +89,7 @@ def fork(
 
 def make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
     """The config as it can run, its images prepared."""
-    devices = None if config.training.device in ("auto", "cpu") else _ask_devices()
+    devices = None if config.training.device in _EVERYWHERE else _ask_devices()
     checked = check(config, root, devices)
     for warning in checked.warnings:
         output.note(f"note: {warning}", "yellow")
@@ -97,7 +99,8 @@ def make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
 
 
 def _set_off(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
-    process = start_worker(run)
+    with gone_unless_begun(run):
+        process = start_worker(run)
     if detach:
         return _detached(run, output)
     output.note(f"run {run.id}")
@@ -109,6 +112,7 @@ def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -
 
     Raises:
         RunHeldError: it is still running. ConfigError: it is already finished. UnknownRunError: not ours to write.
+        DeviceError: its device is another machine's. TrainingError: no worker can be started.
     """
     try:
         process = _go_on(run, epochs)
@@ -130,9 +134,17 @@ def _go_on(run: RunPaths, epochs: int | None) -> subprocess.Popen[bytes]:
     done = status.epoch if status.state == "finished" else int(moment.epoch)
     if done >= wanted.training.epochs:
         raise _done_already(run.id, done, config.training.epochs, wanted.training.epochs)
+    _check_device_of(run, config)
+    open_log(run).close()  # before the history says of a run that was refused what it never did
     if wanted != config:
         _record_epochs(run, moment, config.training.epochs, wanted.training.epochs)
     return start_worker(run)
+
+
+def _check_device_of(run: RunPaths, config: RunConfig) -> None:
+    word = config.training.device
+    if word not in _EVERYWHERE:
+        check_device(word, _ask_devices(), fork_elsewhere(run))
 
 
 def _done_already(run_id: str, done: int, meant: int, wanted: int) -> ConfigError:

@@ -14,7 +14,7 @@ from typing import IO, Any
 from tuiae.config import RunConfig
 from tuiae.errors import TrainingError, from_record
 from tuiae.runs import control
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import RunPaths, unwritable
 
 MALLOC = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -77,16 +77,42 @@ def count_cores() -> int:
 
 
 def start_worker(run: RunPaths, workers: int = 1) -> subprocess.Popen[bytes]:
-    """Start a worker, one of so many, in a session of its own, so that neither Ctrl-C nor a hang-up reaches it."""
-    with open(run.log, "ab") as log:
-        return subprocess.Popen(
-            [*WORKER, str(run.root)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=worker_environment(workers),
-        )
+    """Start a worker, one of so many, in a session of its own, so that neither Ctrl-C nor a hang-up reaches it.
+
+    Raises:
+        UnknownRunError: the run is not ours to write. TrainingError: no process can be started.
+    """
+    with open_log(run) as log:
+        try:
+            return subprocess.Popen(
+                [*WORKER, str(run.root)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=worker_environment(workers),
+            )
+        except OSError as error:
+            raise no_worker(error) from error
+
+
+def open_log(run: RunPaths) -> IO[bytes]:
+    """Where a worker of the run writes what is no part of its history.
+
+    Raises:
+        UnknownRunError: the run is not ours to write.
+    """
+    try:
+        return open(run.log, "ab")
+    except OSError as error:
+        raise unwritable(run, error, "resume") from error
+
+
+def no_worker(error: OSError) -> TrainingError:
+    """What to say where a process cannot be started: there are too many, or the program is not there any more."""
+    file = f": {error.filename}" if error.filename else ""
+    hint = "is it there, and yours?" if file else "close other programs or runs, and try again"
+    return TrainingError(f"no worker can be started: {error.strerror or error}{file}", hint)
 
 
 def stop_worker(run: RunPaths, process: subprocess.Popen[bytes]) -> None:

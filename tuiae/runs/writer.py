@@ -7,7 +7,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from tuiae import __version__
 from tuiae.config import RunConfig, dump_config
-from tuiae.errors import RunHeldError, UnknownRunError
+from tuiae.errors import RunHeldError, TuiaeError, UnknownRunError
 from tuiae.files import LineFile, read_json, replace_file, replace_json, replace_text
 from tuiae.runs.checkpoints import Moment
 from tuiae.runs.commit import read_commit
@@ -90,6 +91,17 @@ def remove_draft(path: Path) -> None:
     import shutil
 
     shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def gone_unless_begun(run: RunPaths) -> Iterator[None]:
+    """Inside, a worker is started for a run that was just made; where that fails the run goes again, which would be
+    taken for one that is about to begin."""
+    try:
+        yield
+    except TuiaeError:
+        remove_draft(run.root)
+        raise
 
 
 def describe_machine(argv: list[str]) -> dict[str, Any]:

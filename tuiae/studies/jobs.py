@@ -6,18 +6,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tuiae.errors import ExitCode, TrainingError
+from tuiae.errors import ExitCode, TrainingError, TuiaeError
 from tuiae.runs.interrupt import Interrupt
-from tuiae.runs.layout import RunPaths, unwritable
+from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import start_worker, stop_worker
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.tags import check_tags
-from tuiae.runs.writer import create_run
+from tuiae.runs.writer import create_run, gone_unless_begun
 from tuiae.studies.library import Library, is_busy, is_finished
 from tuiae.studies.plan import Job, finished_runs, known_runs, pin, resolve, twins
 from tuiae.studies.ready import check_jobs, make_ready
@@ -188,9 +189,10 @@ class _Study:
         what: What = "started" if run is None else "waiting" if is_busy(run) else "resumed"
         run = run or create_run(config, self._root, sys.argv, self._tags)
         try:
-            process = None if what == "waiting" else start_worker(run, self._workers)
-        except OSError as error:
-            self._fail(job, run, str(unwritable(run, error, "resume")))
+            with gone_unless_begun(run) if what == "started" else nullcontext():
+                process = None if what == "waiting" else start_worker(run, self._workers)
+        except TuiaeError as error:
+            self._fail(job, None if what == "started" else run, str(error))
             return
         self._waiting.remove(job)
         self._active.append(_Active(job, run, RunReader(run.root), process))

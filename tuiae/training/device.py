@@ -10,7 +10,7 @@ import sys
 
 import torch
 
-from tuiae.errors import DeviceError
+from tuiae.preflight import check_device
 
 USUAL_NICE = 5
 NICE = "TUIAE_NICE"
@@ -32,16 +32,11 @@ def resolve_device(word: str) -> torch.device:
     Raises:
         DeviceError: this machine has no such device.
     """
-    names = [name.split()[0] for name in list_devices()]
+    devices = list_devices()
+    check_device(word, devices)
     if word == "auto":
-        return torch.device(names[1] if len(names) > 1 else "cpu")
-    wanted = "cuda:0" if word == "cuda" else word
-    if wanted not in names:
-        raise DeviceError(
-            f"training.device = '{word}': this machine has {', '.join(list_devices())}",
-            "use --device auto, or one of these",
-        )
-    return torch.device(wanted)
+        return torch.device(devices[1].split()[0] if len(devices) > 1 else "cpu")
+    return torch.device("cuda:0" if word == "cuda" else word)
 
 
 def describe_device(device: torch.device) -> str:

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from tuiae.config import build_config
-from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
+from tuiae.errors import ConfigError, DeviceError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import read_json
 from tuiae.imports import lasting_imports
 from tuiae.runs import control
+from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.edits import apply_edits
+from tuiae.runs.fork import fork_elsewhere
 from tuiae.runs.history import read_edits
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import RunLock
@@ -121,6 +123,8 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination) -> str:
 
 def explain(error: Exception, run: RunPaths) -> TuiaeError:
     """The sentence, the next step and the exit code for whatever ended a training."""
+    if isinstance(error, DeviceError) and all_checkpoints(run):
+        return DeviceError(error.cause, fork_elsewhere(run))
     if isinstance(error, TuiaeError):
         return error
     from tuiae.training.device import is_out_of_memory

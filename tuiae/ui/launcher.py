@@ -12,10 +12,10 @@ from typing import Any
 from textual.message import Message
 
 from tuiae.config import RunConfig
-from tuiae.errors import TrainingError, TuiaeError
+from tuiae.errors import TuiaeError
 from tuiae.runs.layout import RunPaths
-from tuiae.runs.process import StandbyWorker, start_worker
-from tuiae.runs.writer import create_run, remove_draft
+from tuiae.runs.process import StandbyWorker, no_worker, start_worker
+from tuiae.runs.writer import create_run, gone_unless_begun
 
 
 class WorkerWarm(Message):
@@ -76,7 +76,7 @@ class Launcher:
         try:
             self._keep_warm()
         except OSError as error:
-            self._post(PreflightDone(config, None, _no_worker(error)))
+            self._post(PreflightDone(config, None, no_worker(error)))
             return
         with self._mutex:
             self._wanted = config
@@ -118,27 +118,21 @@ class Launcher:
         Raises:
             TrainingError: no worker can be started.
         """
-        try:
+        with gone_unless_begun(run):
             self.work_on(run)
-        except TrainingError:
-            remove_draft(run.root)  # else it is taken for a run that is about to begin
-            raise
 
     def work_on(self, run: RunPaths) -> None:
         """Let a worker go on with a run that has none.
 
         Raises:
-            TrainingError: no worker can be started.
+            UnknownRunError: the run is not ours to write. TrainingError: no worker can be started.
         """
         standby, self._standby = self._standby, None
         try:
             worker = standby.give(run) if standby is not None and standby.usable else None
         except OSError:
             worker = None  # it died between the look and the hand-over: a cold worker does the same, later
-        try:
-            self._children.append(worker or start_worker(run))
-        except OSError as error:
-            raise _no_worker(error) from error
+        self._children.append(worker or start_worker(run))
 
     def reap(self) -> None:
         """Look after children that have ended."""
@@ -148,10 +142,3 @@ class Launcher:
         """Let the standby go; runs go on."""
         if self._standby is not None:
             self._standby.dismiss()
-
-
-def _no_worker(error: OSError) -> TrainingError:
-    """Too many processes, or a file that is not there or not ours: the run's log, of somebody else's run."""
-    file = f": {error.filename}" if error.filename else ""
-    hint = "is it there, and yours?" if file else "close other programs or runs, and try again"
-    return TrainingError(f"no worker can be started: {error.strerror or error}{file}", hint)

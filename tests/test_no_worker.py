@@ -1,0 +1,99 @@
+"""Where no worker can be started, or none can do its work here: a sentence, and runs as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Laboratory
+from tuiae.config import load_config
+from tuiae.console.output import Output
+from tuiae.console.training import fork, resume, start
+from tuiae.errors import DeviceError, TrainingError
+from tuiae.files import replace_text
+from tuiae.runs.history import read_edits
+from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.reader import read_status
+from tuiae.runs.writer import RunWriter, create_run
+from tuiae.studies.jobs import Job, Progress, run_jobs
+from tuiae.training.worker import explain
+
+NO_PROCESS = "no worker can be started: No such file"
+
+
+@pytest.fixture
+def no_process(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system refuses to start a worker."""
+    monkeypatch.setattr("tuiae.runs.process.WORKER", [str(lab.root / "no-python")])
+
+
+def stopped(lab: Laboratory, finished: RunPaths) -> RunPaths:
+    """A run that has an epoch to go."""
+    run = lab.copy(finished)
+    replace_text(run.config, run.config.read_text().replace("epochs = 4", "epochs = 5"))
+    RunWriter(run).close("stopped")
+    return run
+
+
+def run_new(lab: Laboratory, finished: RunPaths) -> None:
+    start(load_config(Path(lab.preset())), lab.runs, Output(plain=True), detach=True)
+
+
+def run_fork(lab: Laboratory, finished: RunPaths) -> None:
+    fork(finished, "last", {"training.epochs": 5}, {}, lab.runs, Output(plain=True), detach=True)
+
+
+@pytest.mark.parametrize("act", [run_new, run_fork])
+@pytest.mark.usefixtures("no_process")
+def test_a_run_that_no_worker_can_begin_goes_again(
+    lab: Laboratory, finished: RunPaths, act: Callable[[Laboratory, RunPaths], None]
+) -> None:
+    with pytest.raises(TrainingError, match=NO_PROCESS):
+        act(lab, finished)
+    assert list(lab.runs.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_process")
+def test_a_run_that_no_worker_can_go_on_with_is_as_it_was(lab: Laboratory, finished: RunPaths) -> None:
+    run = stopped(lab, finished)
+    with pytest.raises(TrainingError, match=NO_PROCESS):
+        resume(run, None, Output(plain=True), detach=True)
+    assert read_status(run).state == "stopped"
+    assert read_edits(run) == ()
+
+
+@pytest.mark.usefixtures("no_process")
+def test_jobs_that_no_worker_can_begin_fail_and_leave_nothing(lab: Laboratory) -> None:
+    config = load_config(Path(lab.preset()))
+    theirs = create_run(config, lab.runs, [], ("study",))
+    RunWriter(theirs).close("stopped")
+    told: list[Progress] = []
+    other = config.model_copy(update={"training": config.training.model_copy(update={"epochs": 3})})
+    with pytest.raises(TrainingError, match="2 of 2 trainings failed") as failed:
+        run_jobs([Job("old", config), Job("new", other)], lab.runs, "study", tell=told.append)
+    assert failed.value.cause.count(NO_PROCESS) == 2
+    assert list_runs(lab.runs) == [theirs]
+    assert {news.label: news.run for progress in told for news in progress.news} == {"old": theirs, "new": None}
+
+
+def on_another_device(run: RunPaths) -> RunPaths:
+    replace_text(run.config, run.config.read_text().replace('device = "cpu"', 'device = "cuda:99"'))
+    return run
+
+
+def test_a_run_of_another_machine_s_device_names_the_way_on_here(lab: Laboratory, finished: RunPaths) -> None:
+    run = on_another_device(stopped(lab, finished))
+    with pytest.raises(DeviceError, match=r"training.device = 'cuda:99': this machine has cpu") as refused:
+        resume(run, 9, Output(plain=True), detach=True)
+    assert refused.value.hint.endswith(f"tuiae fork {run.id} --set training.device=cpu")
+    assert read_status(run).state == "stopped"
+    assert read_edits(run) == ()
+
+
+def test_a_worker_without_the_device_of_its_run_names_that_way_too(lab: Laboratory, finished: RunPaths) -> None:
+    missing = DeviceError("this machine has cpu", "use --device auto")
+    assert explain(missing, finished).hint.endswith(f"tuiae fork {finished.id} --set training.device=cpu")
+    fresh = create_run(load_config(Path(lab.preset())), lab.runs, [])
+    assert explain(missing, fresh) is missing
