@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,10 @@ from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.process import StandbyWorker
 from tuiae.runs.reader import RunReader, read_config
 from tuiae.runs.writer import create_run
+from tuiae.training.device import give_back_memory
 from tuiae.training.dry_run import dry_run
 from tuiae.training.rehearsal import Abandoned
+from tuiae.training.setup import Parts, set_up
 from tuiae.ui.launcher import Launcher, PreflightDone
 from tuiae.ui.render.preflight import cost_facts, seconds
 from tuiae.ui.render.text import megabytes
@@ -161,6 +165,35 @@ def test_it_is_given_up_between_two_batches(lab: Laboratory, temporary: Path) ->
         dry_run(config_of(), lab.runs, after_a_while)
     assert len(asked) == 5
     assert list(temporary.glob("tuiae-*")) == []
+
+
+@pytest.mark.parametrize("end", [Abandoned, MemoryError])
+def test_what_ended_it_holds_no_network_when_memory_is_given_back(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch, end: type[BaseException]
+) -> None:
+    models: list[weakref.ref[Any]] = []
+    alive: list[bool] = []
+
+    def after_a_batch() -> bool:
+        if models and next(asked) > 3:
+            raise end
+        return False
+
+    def remembered(*given: Any) -> Parts:
+        parts = set_up(*given)
+        models.append(weakref.ref(parts.model))
+        return parts
+
+    def looked_at(device: torch.device) -> None:
+        give_back_memory(device)
+        alive.extend(model() is not None for model in models)
+
+    asked = itertools.count()
+    monkeypatch.setattr("tuiae.training.dry_run.set_up", remembered)
+    monkeypatch.setattr("tuiae.training.dry_run.give_back_memory", looked_at)
+    with pytest.raises((Abandoned, TrainingError)):
+        dry_run(config_of(), lab.runs, after_a_batch)
+    assert alive == [False]
 
 
 # The command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -87,9 +88,11 @@ def dry_run(config: RunConfig, root: Path, interrupted: Callable[[], bool] = lam
     try:
         with torch.random.fork_rng(cards), tempfile.TemporaryDirectory(prefix="tuiae-dry-run-") as folder:
             return _measure(checked, root, Path(folder), interrupted)
-    except (TuiaeError, Abandoned):
+    except (TuiaeError, Abandoned) as error:
+        traceback.clear_frames(error.__traceback__)  # they hold the network and the images
         raise
     except Exception as error:  # whatever a network, a driver or an allocator raises becomes a sentence
+        traceback.clear_frames(error.__traceback__)
         raise _failure(error, config.training.batch_size) from error
     finally:
         give_back_memory(device)
