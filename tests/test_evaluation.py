@@ -20,6 +20,7 @@ from tests.terminal import Terminal
 from tuiae.config import NoiseSection
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.explore.loaded import LoadedRun, load, reload
+from tuiae.files import replace_text
 from tuiae.runs.edits import describe_edit
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.writer import record_event
@@ -225,20 +226,23 @@ def test_weights_that_are_not_there_or_do_not_fit_are_refused(lab: Laboratory, f
         opened(bare)
 
 
+@pytest.mark.parametrize("name", ["last", "best"])
 @pytest.mark.parametrize("moment", ["explore.loaded.set_up", "runs.checkpoints.verify", "explore.loaded.load_weights"])
 def test_a_worker_may_put_a_newer_checkpoint_in_the_place_of_the_one_that_is_being_loaded(
-    lab: Laboratory, finished: RunPaths, monkeypatch: pytest.MonkeyPatch, moment: str
+    lab: Laboratory, finished: RunPaths, monkeypatch: pytest.MonkeyPatch, moment: str, name: str
 ) -> None:
     run, then = lab.copy(finished), resolve_name(f"tuiae.{moment}")
+    replace_text(run.weights / "best", "step-000060\n")
 
     def after_a_save(*given: Any) -> Any:
         if (run.weights / "step-000060").exists():
             shutil.rmtree(run.weights / "step-000045")
             (run.weights / "step-000060").rename(run.weights / "step-000075")
+            replace_text(run.weights / "best", "step-000075\n")
         return then(*given)
 
     monkeypatch.setattr(f"tuiae.{moment}", after_a_save)
-    assert load(run, device="cpu").checkpoint == "step-000075"
+    assert load(run, name, "cpu").checkpoint == "step-000075"
 
 
 def test_what_was_edited_since_a_run_was_loaded_is_in_force_when_it_is_looked_at_again(

@@ -80,8 +80,11 @@ def find_checkpoint(run: RunPaths, name: str = "last") -> Path | None:
     """
     if name == "last":
         return _find_newest(run)
-    folder = run.weights / (pointed(run, name) or (f"step-{int(name):06d}" if _is_step(name) else ""))
+    named = pointed(run, name)
+    folder = run.weights / (named or (f"step-{int(name):06d}" if _is_step(name) else ""))
     if folder == run.weights or not verify(folder):
+        if pointed(run, name) != named:
+            return find_checkpoint(run, name)  # a worker deletes what was the best once another one is
         kept = ", ".join(path.name[5:].lstrip("0") or "0" for path in all_checkpoints(run)) or "none"
         kind = TrainingError if folder != run.weights and folder.is_dir() else NoCheckpointError
         raise kind(f"{run.id} has no whole checkpoint '{name}'", f"steps kept: {kept}; or use last")
