@@ -16,7 +16,7 @@ def main() -> None:
     except TuiaeError as error:
         if debug:
             raise
-        _tell(error, "--json" in arguments)
+        _tell(error, "--json" in arguments, "--ascii" in arguments)
         sys.exit(error.exit_code)
     except SystemExit as end:
         # `tuiae runs | head`: the reader has seen enough. Typer and Rich both make an exit code of 1 of it.
@@ -37,11 +37,14 @@ def _obey(arguments: list[str]) -> None:
     app(arguments, prog_name="tuiae")
 
 
-def _tell(error: TuiaeError, as_json: bool) -> None:
+def _tell(error: TuiaeError, as_json: bool, as_ascii: bool) -> None:
     if as_json:
         import json
 
         print(json.dumps({"error": error.cause, "hint": error.hint, "exit_code": int(error.exit_code)}))
-    print(f"error: {error.cause}", file=sys.stderr)
-    if error.hint:
-        print(f"  try: {error.hint}", file=sys.stderr)
+    words = f"error: {error.cause}" + (f"\n  try: {error.hint}" if error.hint else "")
+    if as_ascii:
+        from tuiae.ui.render.ascii import to_ascii
+
+        words = to_ascii(words)
+    print(words, file=sys.stderr)

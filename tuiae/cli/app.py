@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -58,30 +59,47 @@ def dashboard(
     graphics: RealPictures = False,
 ) -> None:
     """A terminal laboratory for autoencoders. Without a command: the dashboard."""
+    look = context.obj = Look(ascii_only, colors, theme, graphics)
+    look.check()
     if context.invoked_subcommand is None:
-        raise typer.Exit(show_dashboard(None, colors, ascii_only, theme, graphics))
-    context.obj = Look(ascii_only, colors, theme, graphics)
-    if ascii_only or colors != "auto":
-        _speak_as(ascii_only, colors)
+        raise typer.Exit(look.show_dashboard())
 
 
 @dataclass(frozen=True)
 class Look:
-    """What stood before the command."""
+    """How a command speaks and draws."""
 
     ascii: bool = False
     colors: str = "auto"
     theme: str = ""
     graphics: bool = False
 
+    def over(self, other: Look) -> Look:
+        """This one, and the other one where it says nothing."""
+        colors = other.colors if self.colors == "auto" else self.colors
+        return Look(self.ascii or other.ascii, colors, self.theme or other.theme, self.graphics or other.graphics)
 
-def _speak_as(ascii_only: bool, colors: str) -> None:
-    """Let every command print so."""
+    def check(self) -> None:
+        """Raises ConfigError where there are no such colours, or no such theme."""
+        if self.colors != "auto":
+            from tuiae.ui.terminal.mode import choose_mode
+
+            choose_mode(self.colors, self.ascii, os.environ)
+        if self.theme:
+            from tuiae.ui.terminal.themes import choose_theme
+
+            choose_theme(self.theme, "", os.environ)
+
+    def show_dashboard(self, run: Path | None = None) -> int:
+        """Open the dashboard so; the exit code."""
+        return show_dashboard(run, self.colors, self.ascii, self.theme, self.graphics)
+
+
+def output_of(look: Look, json: bool = False, plain: bool = False) -> Any:
+    """The Output of a command that looks so."""
     from tuiae.console.output import Output
-    from tuiae.ui.terminal.mode import choose_mode
 
-    choose_mode(colors, ascii_only, os.environ)  # which says what is allowed
-    Output.ascii, Output.colors = ascii_only, colors
+    return Output(json, plain, look.ascii, look.colors)
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from tuiae.cli.app import (
     ThemeName,
     app,
     find,
+    output_of,
     overrides_of,
 )
-from tuiae.cli.dashboard import show_dashboard
 
 Preset = Annotated[str, typer.Argument(metavar="PRESET|PATH", help="A preset's name, or a TOML file.")]
 Replay = Annotated[
@@ -33,6 +33,7 @@ Replay = Annotated[
 
 @app.command()
 def run(
+    context: typer.Context,
     preset: Preset = "quickstart",
     settings: Settings = None,
     dataset: Annotated[str | None, typer.Option(help="As in `tuiae data list`, or folder:PATH.")] = None,
@@ -50,7 +51,6 @@ def run(
 ) -> None:
     """Train a preset, and follow it; Ctrl-C saves and stops."""
     from tuiae.config import load_config
-    from tuiae.console.output import Output
     from tuiae.console.training import start
     from tuiae.preset_files import find_preset
     from tuiae.runs.layout import runs_dir
@@ -65,7 +65,7 @@ def run(
     overrides = overrides_of(flags, noise, settings or [])
     config = load_config(find_preset(preset), overrides.values, overrides.askers)
     replayed = None if replay is None else find(replay)
-    output = Output(json, plain)
+    output = output_of(context.obj, json, plain)
     if dry:
         from tuiae.console.dry_run import show_cost
 
@@ -76,6 +76,7 @@ def run(
 
 @app.command(short_help="Go on from a checkpoint with other settings, as a new run.")
 def fork(
+    context: typer.Context,
     run: Run,
     start: Annotated[
         str, typer.Option("--from", metavar="last|best|STEP", help="The checkpoint to go on from.")
@@ -88,18 +89,19 @@ def fork(
     plain: Plain = False,
 ) -> None:
     """Go on from a checkpoint of a run with other settings, as a new run."""
-    from tuiae.console.output import Output
     from tuiae.console.training import fork as branch_off
     from tuiae.runs.layout import runs_dir
 
     overrides = overrides_of({"name": name, "training.epochs": epochs}, None, settings or [])
+    output = output_of(context.obj, json, plain)
     raise typer.Exit(
-        branch_off(find(run), start, overrides.values, overrides.askers, runs_dir(), Output(json, plain), detach=detach)
+        branch_off(find(run), start, overrides.values, overrides.askers, runs_dir(), output, detach=detach)
     )
 
 
 @app.command()
 def resume(
+    context: typer.Context,
     run: Run,
     epochs: Annotated[int | None, typer.Option(min=1, help="Train up to so many epochs instead.")] = None,
     detach: Detach = False,
@@ -107,10 +109,9 @@ def resume(
     plain: Plain = False,
 ) -> None:
     """Go on with a stopped run from its newest checkpoint."""
-    from tuiae.console.output import Output
     from tuiae.console.training import resume as go_on
 
-    raise typer.Exit(go_on(find(run), epochs, Output(json, plain), detach=detach))
+    raise typer.Exit(go_on(find(run), epochs, output_of(context.obj, json, plain), detach=detach))
 
 
 @app.command(short_help="Come back to a run: the dashboard, or plain lines.")
@@ -125,48 +126,41 @@ def attach(
     graphics: RealPictures = False,
 ) -> None:
     """Come back to a run: in the dashboard on a terminal, in plain lines elsewhere or with --plain."""
-    from tuiae.console.output import Output, is_terminal
+    from tuiae.console.output import is_terminal
     from tuiae.console.training import attach as follow_it
 
+    look = Look(ascii_only, colors, theme, graphics).over(context.obj)
+    look.check()
     found = find(run)
     if not (json or plain) and is_terminal(sys.stdout) and sys.stdin.isatty():
-        look: Look = context.obj  # what stands behind the command counts before what stands before it
-        raise typer.Exit(
-            show_dashboard(
-                found.root,
-                look.colors if colors == "auto" else colors,
-                ascii_only or look.ascii,
-                theme or look.theme,
-                graphics or look.graphics,
-            )
-        )
-    raise typer.Exit(follow_it(found, Output(json, plain)))
+        raise typer.Exit(look.show_dashboard(found.root))
+    raise typer.Exit(follow_it(found, output_of(look, json, plain)))
 
 
 @app.command()
-def stop(run: Run, json: Json = False) -> None:
+def stop(context: typer.Context, run: Run, json: Json = False) -> None:
     """Ask a run to save and stop, and wait until it has."""
-    from tuiae.console.output import Output
     from tuiae.console.training import stop as end
 
-    raise typer.Exit(end(find(run), Output(json)))
+    raise typer.Exit(end(find(run), output_of(context.obj, json)))
 
 
 @app.command()
 def edit(
+    context: typer.Context,
     run: Run,
     settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="E.g. training.learning_rate=0.0005.")],
     json: Json = False,
 ) -> None:
     """Change a run while it trains: learning rate, noise level, beta, dropout, epochs."""
     from tuiae.console.editing import edit as change
-    from tuiae.console.output import Output
 
-    raise typer.Exit(change(find(run), settings, Output(json)))
+    raise typer.Exit(change(find(run), settings, output_of(context.obj, json)))
 
 
 @app.command()
 def runs(
+    context: typer.Context,
     tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
     filter_: Annotated[
         str | None, typer.Option("--filter", metavar="WORDS", help="E.g. 'state:finished loss:<0.01 -conv'.")
@@ -175,15 +169,15 @@ def runs(
     plain: Plain = False,
 ) -> None:
     """List the runs, newest first."""
-    from tuiae.console.output import Output
     from tuiae.console.tables import show_runs
     from tuiae.runs.layout import runs_dir
 
-    show_runs(runs_dir(), Output(json, plain), tag, filter_)
+    show_runs(runs_dir(), output_of(context.obj, json, plain), tag, filter_)
 
 
 @app.command()
 def label(
+    context: typer.Context,
     run: Run,
     name: Annotated[str | None, typer.Option(help="What to call it; empty takes the name away.")] = None,
     note: Annotated[str | None, typer.Option(help="What to remember about it.")] = None,
@@ -195,49 +189,48 @@ def label(
 ) -> None:
     """Name, note and tag a run; without options, show them."""
     from tuiae.console.keeping import label_run
-    from tuiae.console.output import Output
 
-    label_run(find(run), name, note, tags or (), untags or (), Output(json))
+    label_run(find(run), name, note, tags or (), untags or (), output_of(context.obj, json))
 
 
 @app.command()
 def delete(
+    context: typer.Context,
     runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Ids, their beginnings, or paths.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
     """Delete runs for good, weights and all; live ones are refused."""
     from tuiae.console.keeping import delete_runs
-    from tuiae.console.output import Output
     from tuiae.runs.layout import runs_dir
 
-    raise typer.Exit(delete_runs([find(run) for run in runs], runs_dir(), Output(json), yes=yes))
+    raise typer.Exit(delete_runs([find(run) for run in runs], runs_dir(), output_of(context.obj, json), yes=yes))
 
 
 @app.command()
-def show(run: Run = "last", json: Json = False, plain: Plain = False) -> None:
+def show(context: typer.Context, run: Run = "last", json: Json = False, plain: Plain = False) -> None:
     """Show a run's figures, live or finished."""
-    from tuiae.console.output import Output
     from tuiae.console.tables import show_run
 
-    show_run(find(run).root, Output(json, plain))
+    show_run(find(run).root, output_of(context.obj, json, plain))
 
 
 @app.command(short_help="Say in a screenful of plain words how a run stands.")
 def status(
+    context: typer.Context,
     run: Run = "last",
     once: Annotated[bool, typer.Option("--once", help="Print it once; else again after each epoch.")] = False,
     json: Json = False,
 ) -> None:
     """Say in a screenful of plain words how a run stands, for a phone or a screen reader."""
-    from tuiae.console.output import Output
     from tuiae.console.status import show_status
 
-    show_status(find(run), Output(json, plain=True), once=once)
+    show_status(find(run), output_of(context.obj, json, plain=True), once=once)
 
 
 @app.command(name="eval", short_help="Measure a run's weights on both splits, dropout off.")
 def evaluate(
+    context: typer.Context,
     run: Run = "last",
     weights: Annotated[str, typer.Option(help="last, best, or a step that was kept.")] = "last",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
@@ -256,17 +249,15 @@ def evaluate(
 ) -> None:
     """Measure a run's weights on both splits, whole, with dropout off."""
     from tuiae.console.evaluation import Request, evaluate_run
-    from tuiae.console.output import Output
 
     level = overrides_of({}, noise, []).values
     request = Request(weights, device, level, noise_kind, noise_levels, noise_probability, probe, baseline)
-    evaluate_run(find(run), request, Output(json, plain))
+    evaluate_run(find(run), request, output_of(context.obj, json, plain))
 
 
 @app.command()
-def presets(json: Json = False, plain: Plain = False) -> None:
+def presets(context: typer.Context, json: Json = False, plain: Plain = False) -> None:
     """List the presets and what each one teaches."""
-    from tuiae.console.output import Output
     from tuiae.console.tables import show_presets
 
-    show_presets(Output(json, plain))
+    show_presets(output_of(context.obj, json, plain))

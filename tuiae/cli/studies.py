@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from tuiae.cli.app import Json, Plain, Run, app, find
+from tuiae.cli.app import Json, Plain, Run, app, find, output_of
 
 
 @app.command(short_help="Lay runs beside each other: curves, values, pictures.")
 def compare(
+    context: typer.Context,
     runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Ids, their beginnings, or paths.")] = None,
     tag: Annotated[str, typer.Option(metavar="TAG", help="And every run that carries this tag.")] = "",
     metric: Annotated[
@@ -24,14 +25,14 @@ def compare(
 ) -> None:
     """Lay runs beside each other: curves, final and best values, spread over seeds, what differs, the same images."""
     from tuiae.console.compare import compare_runs
-    from tuiae.console.output import Output
     from tuiae.runs.layout import runs_dir
 
-    compare_runs([find(run) for run in runs or []], runs_dir(), tag, metric, Output(json, plain))
+    compare_runs([find(run) for run in runs or []], runs_dir(), tag, metric, output_of(context.obj, json, plain))
 
 
 @app.command(short_help="Train a preset with every combination of values in a file.")
 def sweep(
+    context: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A sweep file, or the name of one that came with tuiae.")],
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Trainings at once; they share the cores.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and list its runs; train nothing.")] = False,
@@ -39,16 +40,17 @@ def sweep(
     plain: Plain = False,
 ) -> None:
     """Train a preset with every combination of values in a file; the same command again does what is missing."""
-    from tuiae.console.output import Output
     from tuiae.console.sweep import sweep_file
     from tuiae.runs.layout import runs_dir
     from tuiae.studies.sweep import find_sweep
 
-    raise typer.Exit(sweep_file(find_sweep(file), runs_dir(), jobs, Output(json, plain), dry_run=dry_run))
+    output = output_of(context.obj, json, plain)
+    raise typer.Exit(sweep_file(find_sweep(file), runs_dir(), jobs, output, dry_run=dry_run))
 
 
 @app.command(short_help="Run what published works ran, and judge their claims.")
 def reproduce(
+    context: typer.Context,
     work: Annotated[str | None, typer.Argument(metavar="WORK", help="A work's name or file; without it, all.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few epochs, one seed: verdicts are provisional.")] = False,
     claims: Annotated[bool, typer.Option("--claims", help="List the claims and how they are measured.")] = False,
@@ -60,12 +62,11 @@ def reproduce(
     plain: Plain = False,
 ) -> None:
     """Run what published works ran, and say claim by claim what came out; the same command goes on where it stopped."""
-    from tuiae.console.output import Output
     from tuiae.runs.layout import runs_dir
     from tuiae.studies.works import find_work, list_works
 
     paths = [find_work(name) for name in ([work] if work else list_works())]
-    output = Output(json, plain)
+    output = output_of(context.obj, json, plain)
     if claims:
         from tuiae.console.claims import list_claims
 
@@ -93,6 +94,7 @@ class _OptionalNumbers(TyperCommand):
 
 @app.command(cls=_OptionalNumbers, short_help="Show a run's code: a map, what its plane decodes to.")
 def explore(
+    context: typer.Context,
     run: Run = "last",
     codes: Annotated[bool, typer.Option("--codes", help="The test images on the plane of their codes.")] = False,
     plane: Annotated[
@@ -114,7 +116,6 @@ def explore(
 ) -> None:
     """Show a run's code: a map, what its plane and its prior decode to, and the way between two images."""
     from tuiae.console.explore import Request, explore_run
-    from tuiae.console.output import Output
 
     request = Request(codes, plane, samples, between, dims, weights, device, seed, ascii_only)
-    explore_run(find(run), request, Output(json, plain))
+    explore_run(find(run), request, output_of(context.obj, json, plain))

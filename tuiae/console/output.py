@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import IO, Any, ClassVar, Literal, TextIO, cast
+from typing import IO, Any, Literal, TextIO, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -29,12 +29,12 @@ COLOR_SYSTEMS: dict[str, Literal["auto", "truecolor", "256", "standard"]] = {
 class Output:
     """How this command speaks."""
 
-    ascii: ClassVar[bool] = False
-    """Whether nothing above 127 is printed, by any command of this process (`tuiae --ascii COMMAND`)."""
-    colors: ClassVar[str] = "auto"
-    """auto, truecolor, 256, 16 or none, for the whole process (`tuiae --colors MODE COMMAND`)."""
     json: bool = False
     plain: bool = False
+    ascii: bool = False
+    """Whether nothing above 127 is printed."""
+    colors: str = "auto"
+    """auto, truecolor, 256, 16 or none."""
 
     @property
     def people(self) -> Console:
@@ -59,7 +59,7 @@ class Output:
 
     def document(self, value: Any) -> None:
         """Print the one JSON document of the command; what is not finite is null."""
-        sys.stdout.write(json.dumps(jsonable(value), indent=1, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(jsonable(value), indent=1, ensure_ascii=self.ascii) + "\n")
         sys.stdout.flush()
 
     def line(self, text: str | Text = "", style: str = "") -> None:
@@ -87,7 +87,9 @@ class Output:
             return Console(file=file, width=PLAIN_WIDTH, color_system=None, highlight=False, force_terminal=False)
         if self.colors == "none":
             return Console(file=file, highlight=False, no_color=True)
-        return Console(file=file, highlight=False, color_system=COLOR_SYSTEMS[self.colors])
+        # NO_COLOR counts where nothing was asked for.
+        heeded = None if self.colors == "auto" else False
+        return Console(file=file, highlight=False, color_system=COLOR_SYSTEMS[self.colors], no_color=heeded)
 
 
 class AsciiStream:

@@ -1,0 +1,81 @@
+"""What stands before a command, or behind it: characters, colours, theme."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.conftest import Laboratory
+from tests.terminal import Terminal
+from tuiae.cli import data, main, runs, studies  # noqa: F401 - they put their commands into the app
+from tuiae.cli.app import app
+from tuiae.errors import ConfigError
+from tuiae.runs.labels import Label, write_label
+from tuiae.runs.layout import RunPaths
+
+NAME = "años ≥ 3"
+
+
+@pytest.fixture
+def named(lab: Laboratory, finished: RunPaths) -> RunPaths:
+    """A finished run with a name beyond ASCII."""
+    run = lab.copy(finished)
+    write_label(run, Label(name=NAME))
+    return run
+
+
+def say(*arguments: str) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+@pytest.mark.usefixtures("named")
+def test_a_command_looks_as_it_was_asked_to_and_the_next_one_does_not() -> None:
+    assert say("--ascii", "--colors", "none", "runs").stdout.isascii()
+    assert NAME in say("runs").stdout
+
+
+@pytest.mark.usefixtures("named")
+def test_json_in_ascii_says_the_same() -> None:
+    told = say("--ascii", "runs", "--json").stdout
+    assert told.isascii()
+    assert json.loads(told) == json.loads(say("runs", "--json").stdout)
+
+
+def test_a_run_is_followed_in_ascii_whichever_side_of_the_command_it_stands(named: RunPaths) -> None:
+    words = ("attach", named.id, "--plain")
+    assert not say(*words).output.isascii()
+    assert say(*words, "--ascii").output.isascii()
+    assert say("--ascii", *words).output.isascii()
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.usefixtures("named")
+def test_a_mistake_in_ascii_is_told_in_ascii(
+    before: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--ascii", "attach", "x≥"] if before else ["attach", "x≥", "--ascii"]
+    monkeypatch.setattr(sys, "argv", ["tuiae", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: no run matches")
+    assert told.isascii()
+
+
+@pytest.mark.parametrize("words", [("--theme", "pink", "runs"), ("attach", "--theme", "pink")])
+def test_a_theme_that_is_not_known_is_refused_before_anything_else(words: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"--theme pink is not known; one of auto, dark, light"):
+        say(*words)
+
+
+def test_colours_that_were_asked_for_count_before_no_color(lab: Laboratory, named: RunPaths) -> None:
+    environment = {**lab.environment, "TERM": "xterm-256color", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "tuiae.cli", "--colors", "truecolor", "show", named.id]
+    with Terminal(command, 120, 40, environment) as terminal:
+        assert terminal.exit_code() == 0
+        assert b"\x1b[3" in terminal.raw
