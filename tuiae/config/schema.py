@@ -156,6 +156,8 @@ class TrainingSection(Section):
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: str = Field(default="auto", pattern=DEVICE_PATTERN)
     precision: Precision = "float32"
+    """float32 holds for convolutions on CUDA too, for which PyTorch would take TF32; bfloat16 is for matrix products
+    and convolutions, and leaves weights, loss and metrics in float32."""
 
 
 class CheckpointSection(Section):

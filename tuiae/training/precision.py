@@ -16,6 +16,16 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
+def keep_float32(precision: Precision, device: torch.device) -> None:
+    """Let convolutions of float32 on a CUDA device be in float32, for the rest of the process.
+
+    cuDNN's would round what they multiply to TF32, 10 bits of mantissa, while matrix products keep all 23; a result
+    would then depend on the machine by more than the order of its sums.
+    """
+    if precision == "float32" and device.type == "cuda":
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+
+
 def memory_format(config: RunConfig) -> torch.memory_format:
     """How the weights of convolutions lie in memory, and with them what they work on: channels last in bfloat16.
 

@@ -20,7 +20,7 @@ from tuiae.runs.layout import RunPaths
 from tuiae.runs.lookup import find_run
 from tuiae.training.checkpoint import find_checkpoint, load_weights
 from tuiae.training.device import resolve_device
-from tuiae.training.precision import memory_format
+from tuiae.training.precision import keep_float32, memory_format
 
 Progress = Callable[[str, int, int], None]
 
@@ -44,6 +44,7 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: Progress | None =
         DeviceError, DataError, ConfigError: each says what to do.
     """
     device = resolve_device(config.training.device)
+    keep_float32(config.training.precision, device)
     dataset = prepare(config.data.dataset, config.data.image_size, progress=progress)
     splits = select(dataset, config.data, config.training.seed)
     train = ImageSet(splits.train_images, splits.train_labels, device)
