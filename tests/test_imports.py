@@ -139,12 +139,16 @@ def test_what_was_there_after_imports_is_not_looked_through_again(collecting: No
 
 
 def test_a_process_that_imported_torch_ends_without_a_word() -> None:
-    code = "from tuiae.imports import lasting_imports\nwith lasting_imports():\n    import tuiae.training.fit"
+    # What would be written about is there once an optimizer has taken a step.
+    code = "from tuiae.training.worker import _import_torch\n_import_torch()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-async def test_garbage_is_looked_for_after_a_key_was_answered(lab: Laboratory, collecting: None) -> None:
+async def test_garbage_is_looked_for_after_a_key_was_answered(
+    lab: Laboratory, collecting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuiae.ui.terminal.garbage.LOOK_SECONDS", 3600.0)  # else it is looked for without a key as well
     async with open_desk() as desk:
         desk.app.garbage.begin()
         old = Ring()
