@@ -18,7 +18,7 @@ from tests.small_work import WORK
 from tests.training import train
 from tuiae.console.output import Output
 from tuiae.console.reproduce import Wishes, reproduce_works
-from tuiae.errors import ConfigError
+from tuiae.errors import ConfigError, ExitCode, TuiaeError
 from tuiae.runs.layout import list_runs
 from tuiae.runs.writer import create_run
 from tuiae.studies.work_plan import make_plan
@@ -233,17 +233,25 @@ def test_a_report_that_could_not_be_written_is_refused_before_anything_trains(
     assert list_runs(lab.runs) == []
 
 
-def test_a_report_that_cannot_be_written_in_the_end_comes_after_the_verdicts(
-    lab: Laboratory, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["trifle.html", "trifle.json"])
+def test_what_cannot_be_written_in_the_end_comes_after_the_verdicts(
+    lab: Laboratory, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     path = Path(lab.preset(TRIFLE, "trifle.toml"))
     plan = make_plan(path)
     train(create_run(plan.jobs[0].config, lab.runs, [], [plan.tag]))
-    taken = lab.runs / "reports" / "trifle.html"
+    taken = lab.runs / "reports" / name
     taken.mkdir(parents=True)
-    with pytest.raises(ConfigError, match=f"cannot write {taken}: Is a directory"):
+    with pytest.raises(TuiaeError, match=f"cannot write {taken}: Is a directory"):
         reproduce_works([path], lab.runs, Wishes(), Output(plain=True))
     assert "reproduced: The loss falls." in capsys.readouterr().out
+    assert reproduce_works([path], lab.runs, Wishes(), Output(json=True)) == ExitCode.USAGE
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert document["works"][0]["claims"][0]["verdict"] == "reproduced"
+    assert (document["report"], document["exit_code"]) == (None, 2)
+    for words in (document["error"], told.err):
+        assert f"cannot write {taken}: Is a directory" in words
 
 
 @pytest.mark.timeout(900)

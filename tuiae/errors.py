@@ -31,6 +31,14 @@ class TuiaeError(Exception):
     def __str__(self) -> str:
         return f"{self.cause}; {self.hint}" if self.hint else self.cause
 
+    def lines(self) -> list[str]:
+        """What people are told."""
+        return [f"error: {self.cause}", *([f"  try: {self.hint}"] if self.hint else [])]
+
+    def document(self) -> dict[str, Any]:
+        """What `--json` says."""
+        return {"error": self.cause, "hint": self.hint, "exit_code": int(self.exit_code)}
+
     def record(self) -> dict[str, Any]:
         """What another process needs to raise it again with `from_record`."""
         return {"cause": self.cause, "hint": self.hint, "exit_code": int(self.exit_code)}

@@ -41,8 +41,8 @@ def _tell(error: TuiaeError, as_json: bool, as_ascii: bool) -> None:
     if as_json:
         import json
 
-        print(json.dumps({"error": error.cause, "hint": error.hint, "exit_code": int(error.exit_code)}))
-    words = f"error: {error.cause}" + (f"\n  try: {error.hint}" if error.hint else "")
+        print(json.dumps(error.document()))
+    words = "\n".join(error.lines())
     if as_ascii:
         from tuiae.ui.render.ascii import to_ascii
 

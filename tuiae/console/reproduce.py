@@ -16,7 +16,7 @@ from rich.text import Text
 from tuiae.console.output import Output, is_terminal
 from tuiae.console.study import watching
 from tuiae.console.training import reporting
-from tuiae.errors import ConfigError, ExitCode
+from tuiae.errors import ConfigError, ExitCode, TuiaeError
 from tuiae.export.extras import FIGURES_NEED, need
 from tuiae.export.findings import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Report, WorkSection, tally
 from tuiae.files import replace_text
@@ -50,11 +50,10 @@ def reproduce_works(paths: Sequence[Path], root: Path, wishes: Wishes, output: O
         output.note(PROVISIONAL, "yellow")
     try:
         results = [_run(plan, root, wishes, output) for plan in plans]
-        _tell(results, root, wishes, output)
+        return _tell(results, root, wishes, output)
     except KeyboardInterrupt:
         output.note(f"stopped and saved; the same command goes on: tuiae {' '.join(sys.argv[1:])}", "yellow")
         return ExitCode.STOPPED
-    return ExitCode.OK
 
 
 def _run(plan: Plan, root: Path, wishes: Wishes, output: Output) -> WorkResult:
@@ -95,29 +94,41 @@ def _write(path: Path, text: str) -> None:
         ) from error
 
 
-def _tell(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Output) -> None:
-    """Everything on the screen before anything that may fail for want of room."""
+def _tell(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Output) -> ExitCode:
+    """Show what came out before anything is kept of it, which may fail for want of room."""
     from tuiae.studies.report import report
 
     findings = report(results)
+    if not output.json:
+        _show_all(findings, output)
+    try:
+        written = _keep(results, findings, root, wishes, output)
+    except TuiaeError as error:
+        if not output.json:
+            raise
+        # stdout has room for one document.
+        output.document({**_document(results, findings, None), **error.document()})
+        for line in error.lines():
+            output.note(line)
+        return error.exit_code
+    if output.json:
+        output.document(_document(results, findings, written))
+    if written is not None:
+        output.note(f"report: {written}")
+    return ExitCode.OK
+
+
+def _keep(results: Sequence[WorkResult], findings: Report, root: Path, wishes: Wishes, output: Output) -> Path | None:
+    """Write the verdicts for the dashboard, then the reports; where the one with figures is, if there is one."""
     for result, work in zip(results, findings.works, strict=True):
         runs, problems = len(result.runs), result.problems
         write_verdicts(root, Verdicts(work.name, wishes.quick, time.time(), runs, work.claims, problems))
-    if not output.json:
-        for work in findings.works:
-            _show(work, output)
-        if findings.provisional:
-            output.line(PROVISIONAL, "yellow")
     if wishes.markdown is not None:
         from tuiae.export.markdown import to_markdown
 
         _write(wishes.markdown, to_markdown(findings))
         output.note(f"table: {wishes.markdown}")
-    written = _write_html(results, root, wishes, output)
-    if output.json:
-        output.document(_document(results, findings, written))
-    if written is not None:
-        output.note(f"report: {written}")
+    return _write_html(results, root, wishes, output)
 
 
 def _write_html(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Output) -> Path | None:
@@ -138,6 +149,13 @@ def _write_html(results: Sequence[WorkResult], root: Path, wishes: Wishes, outpu
     path = wishes.html or root / REPORTS / f"{names[0] if len(names) == 1 else 'works'}.html"
     _write(path, page)
     return path
+
+
+def _show_all(findings: Report, output: Output) -> None:
+    for work in findings.works:
+        _show(work, output)
+    if findings.provisional:
+        output.line(PROVISIONAL, "yellow")
 
 
 def _show(work: WorkSection, output: Output) -> None:
