@@ -75,7 +75,7 @@ async def test_curves_of_train_and_test_look_at_the_same_epochs(study: list[Scri
         await desk.shows("train loss", "test loss")
         train, test = (desk.app.screen.query_one(f"#{name}-curves", CurvesPanel) for name in ("train", "test"))
         await desk.focus("train-curves")
-        await desk.press("left", "plus")
+        await desk.press("left", "left", "plus")
         await desk.until(lambda: "zoomed" in str(train.border_subtitle) and "zoomed" in str(test.border_subtitle))
         frames = train.frame(), test.frame()
         assert frames[0] is not None

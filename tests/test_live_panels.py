@@ -92,8 +92,8 @@ async def test_curves_of_a_run_look_at_the_same_epochs(played: Script) -> None:
         await desk.until(lambda: "test" in desk.panel("second"))
         loss, second = (desk.app.live.query_one(f"#{name}", CurvesPanel) for name in ("loss", "second"))
         await desk.focus("loss")
-        await desk.press("left", "left")
-        # Of 6 epochs the one before the last.
+        await desk.press("left", "left", "left")
+        # Of 6 epochs the one before the last: between them stands what was measured while training the last.
         await desk.until(
             lambda: all(desk.panel(name).removeprefix("epoch ")[:2] == "5 " for name in ("loss", "second"))
         )
@@ -359,7 +359,7 @@ async def test_edits_are_marked_and_a_parent_lies_behind_its_fork(played: Script
     async with open_desk(played.run) as desk:
         await desk.until(lambda: "┊" in desk.panel("loss"))
         desk.app.live.query_one("#loss", CurvesPanel).focus()
-        await desk.press("left", "left", "left", "left")
+        await desk.press(*["left"] * 7)
         await desk.until(lambda: "e rate 0.0005" in desk.panel("loss"))
         await desk.press("z")
         await desk.shows("e learning rate 0.001 → 0.0005")
@@ -378,14 +378,14 @@ async def test_a_parent_that_trains_on_is_followed(lab: Laboratory) -> None:
     fork.writer.close("finished")
     async with open_desk(fork.run) as desk:
         loss = desk.app.live.query_one("#loss", CurvesPanel)
-        await desk.until(lambda: [line.x[-1] for line in loss.lines] == [3, 3, 2, 2])
+        await desk.until(lambda: [line.x[-1] for line in loss.lines] == [2.5, 3, 1.5, 2])
         parent.epoch(4)
-        await desk.until(lambda: [line.x[-1] for line in loss.lines] == [4, 4, 2, 2])
+        await desk.until(lambda: [line.x[-1] for line in loss.lines] == [3.5, 4, 1.5, 2])
         parent.writer.close("finished")
 
 
 async def test_what_happened_before_the_first_epoch_and_a_worker_that_went_on_are_marked(played: Script) -> None:
-    edit = {"key": "training.learning_rate", "old": 0.001, "new": 0.0005, "step": 2, "epoch": 0.5}
+    edit = {"key": "training.learning_rate", "old": 0.001, "new": 0.0005, "step": 1, "epoch": 0.25}
     played.writer.event("command", text="learning rate 0.0005", **edit)
     played.writer.event("start", step=12, epoch=3.0, text="resumed at epoch 3, step 12")
     for epoch in (4, 5, 6):
@@ -396,10 +396,10 @@ async def test_what_happened_before_the_first_epoch_and_a_worker_that_went_on_ar
         top = desk.panel("loss").split("\n")[1]
         assert top.index("e") < top.index("R")
         desk.app.live.query_one("#loss", CurvesPanel).focus()
-        await desk.press(*["left"] * 4)
+        await desk.press(*["left"] * 7)
         await desk.until(lambda: "R resumed at step 12" in desk.panel("loss"))
-        await desk.press("left", "left")
-        await desk.until(lambda: "e learning rate 0.001 → 0.0005 at epoch 0.5" in desk.panel("loss"))
+        await desk.press(*["left"] * 5)
+        await desk.until(lambda: "e learning rate 0.001 → 0.0005 at epoch 0.25" in desk.panel("loss"))
 
 
 # Pictures

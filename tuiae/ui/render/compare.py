@@ -26,7 +26,7 @@ from tuiae.studies.compare import (
 from tuiae.studies.labels import value_text
 from tuiae.ui.render import palette
 from tuiae.ui.render.curve_lines import Curve
-from tuiae.ui.render.run_curves import NOTHING, plotted, train_series
+from tuiae.ui.render.run_curves import NOTHING, centred, plotted, train_series
 from tuiae.ui.render.status import SIGNS as STATES
 from tuiae.ui.render.text import MISSING, clean, duration, figure, join_lines, shorten
 
@@ -79,11 +79,13 @@ def curve_looks(chosen: Sequence[Line]) -> dict[str, tuple[str, str]]:
 
 
 def _line_series(line: Line, split: str, metric: str) -> Series:
-    """One run's curve, which on train ends in its live points, or the mean of several."""
+    """One run's curve, or the mean of several."""
     if len(line.entries) == 1 and split == "train":
         return train_series(line.entries[0].snapshot, metric)
     known = [series for entry in line.entries if (series := entry.series(split, metric)) is not None]
-    return mean_series(known) if known else NOTHING
+    if not known:
+        return NOTHING
+    return centred(mean_series(known)) if split == "train" else mean_series(known)
 
 
 def beside(left: Text, right: Text, width: int) -> Text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ class Curve:
     """The training step of each point, where it is known."""
     faint: bool = False
     """Drawn to compare with, such as the parent of a forked run."""
+    span: axes.Limits | None = None
+    """The x axis that it shares with curves of other plots; None where it has its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,9 +121,18 @@ def clip(x: Series, y: Series, window: axes.Limits) -> tuple[Series, Series]:
 
 
 def x_limits(lines: Sequence[Line]) -> axes.Limits | None:
-    """The first and the last x of all; None without a point."""
-    ends = [(line.x[0], line.x[-1]) for line in lines if len(line.x)]
+    """The first and the last x of all, and of what they share their axis with; None without a point."""
+    ends = [line.curve.span or (line.x[0], line.x[-1]) for line in lines if len(line.x)]
     return (float(min(first for first, _ in ends)), float(max(last for _, last in ends))) if ends else None
+
+
+def on_one_axis(*plots: Sequence[Curve]) -> tuple[tuple[Curve, ...], ...]:
+    """The curves of several plots, all on the x axis that shows every point of every plot."""
+    ends = [found for curves in plots if (found := x_limits([prepare(curve) for curve in curves]))]
+    if not ends:
+        return tuple(tuple(curves) for curves in plots)
+    span = min(first for first, _ in ends), max(last for _, last in ends)
+    return tuple(tuple(replace(curve, span=span) for curve in curves) for curves in plots)
 
 
 def index_at(line: Line, place: float) -> int | None:

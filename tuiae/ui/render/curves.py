@@ -128,7 +128,7 @@ def overlay(
 def in_sight(marks: Sequence[Mark], limits: axes.Limits) -> tuple[Mark, ...]:
     """Marks where they are seen once everything is shown: one beyond the points stands at the end and says where from.
 
-    Nothing is plotted of the time before the first epoch has ended.
+    Where epochs are short, nothing is plotted of the first half of the first one.
     """
     low, high = limits
     placed = []

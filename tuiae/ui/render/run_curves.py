@@ -22,7 +22,8 @@ TITLES = {
     "wrong_pixels": "wrong pixels an image",
     "wrong_pixels_max": "wrong pixels, worst image",
 }
-_ARRAYS = ("steps", "epochs", "values")
+MOST = 1024  # points of a line: twice what the widest terminal tells apart
+LEAST_LIVE = 4  # live points an epoch: each is a mean over the batches before it and stands at their end
 NOTHING = Series(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
 
 
@@ -33,17 +34,46 @@ def second_metrics(snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def run_curves(snapshot: Snapshot, metric: str) -> tuple[Curve, Curve]:
-    """Train and test of one metric; train ends in the live points of the epoch under way, so that it always moves."""
+    """Train and test of one metric."""
     train, test = train_series(snapshot, metric), snapshot.series.get(("test", metric), NOTHING)
     values = plotted(metric, train.values), plotted(metric, test.values)
     return train_and_test((train.epochs, test.epochs), values, (train.steps, test.steps))
 
 
 def train_series(snapshot: Snapshot, metric: str) -> Series:
-    """What was measured while training, with the live points of the epoch under way at its end."""
+    """What was measured while training: its live points, averaged where there are too many of them.
+
+    Where epochs are too short for live points to tell more, it is their means. The two never share a line: the first
+    mean beside the live points after it looks like a fall that there was not.
+    """
     live, train = (snapshot.series.get((split, metric), NOTHING) for split in ("live", "train"))
-    tip = live.epochs > (train.epochs[-1] if len(train.epochs) else -1.0)
-    return Series(*(np.concatenate([getattr(train, name), getattr(live, name)[tip]]) for name in _ARRAYS))
+    if len(train.values) > MOST or len(live.values) < LEAST_LIVE * len(train.values):
+        return centred(train)
+    return averaged(live)
+
+
+def centred(train: Series) -> Series:
+    """Means over epochs, each in the middle of the epoch that it is the mean of."""
+    epochs = train.epochs - 0.5
+    return Series(np.round(train.steps * epochs / np.maximum(train.epochs, 1)).astype(np.int64), epochs, train.values)
+
+
+def averaged(series: Series, most: int = MOST) -> Series:
+    """Means of so many neighbours, each in their middle, that at most `most` remain; gaps count for nothing.
+
+    A power of two, from the first point on, so that what is drawn of the past stays while points are added.
+    """
+    size = 1 << (max(len(series.values) - 1, 0) // most).bit_length()
+    if size == 1:
+        return series
+    first = np.arange(0, len(series.values), size)
+    known = np.isfinite(series.values)
+    counts = np.add.reduceat(known, first, dtype=np.int64)
+    sums = np.add.reduceat(np.where(known, series.values, 0.0), first)
+    values = np.divide(sums, counts, out=np.full(len(first), np.nan), where=counts > 0)
+    lengths = np.diff(first, append=len(known))
+    steps, epochs = (np.add.reduceat(places, first) / lengths for places in (series.steps, series.epochs))
+    return Series(np.round(steps).astype(np.int64), epochs, values)
 
 
 def plotted(metric: str, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from tuiae.runs.snapshot import Sample
 from tuiae.studies.compare import Comparison
 from tuiae.studies.shared_images import shared_images
 from tuiae.ui.render.compare import compare_curves, settings_table, values_and_seeds
+from tuiae.ui.render.curve_lines import on_one_axis
 from tuiae.ui.render.run_curves import plot_title
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
 from tuiae.ui.widgets.shared_images import SharedImagesPanel
@@ -52,8 +53,9 @@ class CompareView(Views):
     def show(self, comparison: Comparison, metric: str) -> str:
         """Show runs as they are now; returns a line on what the curves are when they are not every run's."""
         overlay = compare_curves(comparison, metric)
-        self.query_one("#train-curves", CurvesPanel).show(overlay.train, f"{overlay.train_split} {plot_title(metric)}")
-        self.query_one("#test-curves", CurvesPanel).show(overlay.test, f"test {plot_title(metric)}")
+        train, test = on_one_axis(overlay.train, overlay.test)
+        self.query_one("#train-curves", CurvesPanel).show(train, f"{overlay.train_split} {plot_title(metric)}")
+        self.query_one("#test-curves", CurvesPanel).show(test, f"test {plot_title(metric)}")
         self.query_one("#values", TablePanel).show(partial(values_and_seeds, comparison, metric))
         self.query_one("#settings", TablePanel).show(partial(settings_table, comparison))
         self.query_one(SweepPanel).show(comparison, metric)

@@ -12,7 +12,7 @@ from textual.containers import Horizontal
 from tuiae.runs.snapshot import Note, Sample, Snapshot
 from tuiae.ui.parent_feed import ParentFeed, ParentRead
 from tuiae.ui.render.confusion import EMPTY as NO_PREDICTIONS
-from tuiae.ui.render.curve_lines import Curve
+from tuiae.ui.render.curve_lines import Curve, on_one_axis
 from tuiae.ui.render.curves import EMPTY
 from tuiae.ui.render.run_curves import parent_curves, plot_title, run_curves, run_marks, second_metrics
 from tuiae.ui.render.sample import error_row, sample_captions, sample_rows
@@ -96,9 +96,11 @@ class RunView(Views):
         self._show_log(snapshot)
 
     def _show_curves(self, snapshot: Snapshot) -> None:
-        marks = run_marks(snapshot, self.timeline.at)
-        self.query_one("#loss", CurvesPanel).show(self._curves(snapshot, "loss"), marks=marks)
-        self._show_second(snapshot)
+        offered, marks = second_metrics(snapshot), run_marks(snapshot, self.timeline.at)
+        metric = self._second if self._second in offered else offered[0]
+        loss, second = on_one_axis(self._curves(snapshot, "loss"), self._curves(snapshot, metric))
+        self.query_one("#loss", CurvesPanel).show(loss, marks=marks)
+        self.query_one("#second", CurvesPanel).show(second, plot_title(metric), marks)
 
     def _curves(self, snapshot: Snapshot, metric: str) -> tuple[Curve, ...]:
         """The parent's behind the run's own."""
@@ -133,13 +135,6 @@ class RunView(Views):
             self._origin = event.parent
             self._show_curves(self._snapshot)
 
-    def _show_second(self, snapshot: Snapshot) -> None:
-        offered = second_metrics(snapshot)
-        metric = self._second if self._second in offered else offered[0]
-        self.query_one("#second", CurvesPanel).show(
-            self._curves(snapshot, metric), plot_title(metric), run_marks(snapshot, self.timeline.at)
-        )
-
     def next_metric(self) -> bool:
         """Another metric of the run beside its loss; whether there is one."""
         offered = second_metrics(self._snapshot) if self._snapshot is not None else ()
@@ -147,7 +142,7 @@ class RunView(Views):
             return False
         shown = self._second if self._second in offered else offered[0]
         self._second = offered[(offered.index(shown) + 1) % len(offered)]
-        self._show_second(self._snapshot)
+        self._show_curves(self._snapshot)
         return True
 
     def _show_family(self, snapshot: Snapshot) -> None:

@@ -1,0 +1,103 @@
+"""Which points of a run make its training curve, from the first batch of the first epoch on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, Script, script
+from tuiae.runs.edits import describe_edit
+from tuiae.runs.reader import RunReader
+from tuiae.runs.snapshot import Series, Snapshot
+from tuiae.ui.render.curve_lines import on_one_axis, prepare, x_limits
+from tuiae.ui.render.curves import in_sight
+from tuiae.ui.render.run_curves import MOST, averaged, run_curves, run_marks
+
+STEPS = 20  # an epoch
+
+
+@pytest.fixture
+def played(lab: Laboratory) -> Iterator[Script]:
+    played = script(lab.runs, AUTOENCODER)
+    played.begin()
+    yield played
+    played.writer.close("stopped")
+
+
+def train(played: Script, epochs: float, every: int) -> None:
+    """So many epochs with a live point after `every` steps: the loss falls from 1 with the steps."""
+    for step in range(1, round(epochs * STEPS) + 1):
+        if step % every == 0:
+            measure(played, "live", step, 1 / step)
+        if step % STEPS == 0:
+            mean = float(np.mean(1 / np.arange(step - STEPS + 1, step + 1)))
+            measure(played, "train", step, mean)
+            measure(played, "test", step, 1 / step)
+
+
+def measure(played: Script, split: str, step: int, loss: float) -> None:
+    played.writer.event("metric", split=split, step=step, epoch=step / STEPS, values={"loss": loss})
+
+
+def seen(played: Script) -> Snapshot:
+    return RunReader(played.run.root).read_all()
+
+
+def test_the_training_curve_keeps_every_live_point_of_the_first_epoch_and_no_mean_among_them(played: Script) -> None:
+    train(played, 1.25, every=1)
+    curve, test = run_curves(seen(played), "loss")
+    assert curve.x.tolist() == [step / STEPS for step in range(1, 26)]
+    assert curve.y.tolist() == [1 / step for step in range(1, 26)]
+    assert test.x.tolist() == [1]
+
+
+def test_an_edit_in_the_first_epoch_stands_where_it_was_made(played: Script) -> None:
+    played.writer.event("command", **describe_edit("training.learning_rate", 0.001, 5.0, 7, 7 / STEPS, "me@here"))
+    train(played, 2, every=1)
+    snapshot = seen(played)
+    limits = x_limits([prepare(curve) for curve in run_curves(snapshot, "loss")])
+    assert limits is not None
+    (mark,) = in_sight(run_marks(snapshot), limits)
+    assert mark.epoch == 7 / STEPS
+    assert " at epoch" not in mark.text
+
+
+def test_means_over_short_epochs_stand_in_their_middle(played: Script) -> None:
+    train(played, 6, every=10)
+    curve, test = run_curves(seen(played), "loss")
+    assert curve.x.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+    assert curve.steps is not None
+    assert curve.steps.tolist() == [10, 30, 50, 70, 90, 110]
+    assert test.x.tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_plots_beside_each_other_show_the_same_epochs(played: Script) -> None:
+    train(played, 3, every=10)
+    curves = run_curves(seen(played), "loss")
+    train_alone, test_alone = on_one_axis(curves[:1], curves[1:])
+    assert x_limits([prepare(curve) for curve in train_alone]) == (0.5, 3)
+    assert x_limits([prepare(curve) for curve in test_alone]) == (0.5, 3)
+    assert on_one_axis((), ()) == ((), ())
+
+
+def test_a_long_line_is_averaged_and_its_past_stays_while_points_come() -> None:
+    def series(count: int) -> Series:
+        steps = np.arange(count)
+        return Series(steps, steps / STEPS, np.sin(steps / 9) + 2)
+
+    whole, more = averaged(series(3 * MOST)), averaged(series(3 * MOST + 6))
+    assert len(whole.values) == 3 * MOST / 4
+    assert whole.values.mean() == pytest.approx(series(3 * MOST).values.mean())
+    assert more.values[: len(whole.values)].tolist() == whole.values.tolist()
+    assert more.steps[-1] == 3 * MOST + 4  # the middle of the last two
+    assert len(averaged(series(MOST)).values) == MOST
+
+
+def test_a_gap_counts_for_nothing_in_an_average() -> None:
+    values = np.array([1.0, np.nan, 3.0, 5.0, np.nan, np.nan])
+    found = averaged(Series(np.arange(6), np.arange(6.0), values), most=3)
+    assert found.values.tolist()[:2] == [1.0, 4.0]
+    assert np.isnan(found.values[2])
