@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -123,7 +124,22 @@ def test_a_quick_try_is_known_as_one(runs_root: Path) -> None:
     assert (state.done, state.tried) == (0, 1)
     assert done_words(state) == f"0 of {len(state.runs)} trainings done, 1 tried"
     assert done_words(state) in " ".join(draw_about(state, 34, 40, time.time()).plain.split())
-    assert "(quick)" in planned_line(found, 100).plain
+    other = next(run for run in state.runs if run.row is None)
+    for width in (60, 80, 100):
+        drawn = runs_header(width, True), planned_line(found, width, True), planned_line(other, width, True)
+        head, line, rest = (text.plain for text in drawn)
+        assert "(quick)" in line
+        assert line.index("✓") == rest.index("·") == head.index("state")
+        assert line.index("2/2") + len("2/2") == head.index("epoch") + len("epoch")
+        assert len(line) == len(head)
+
+
+@pytest.mark.parametrize("width", [34, 50])
+def test_the_last_words_of_a_quick_try_keep_its_whole_command(runs_root: Path, width: int) -> None:
+    command = f"tuiae reproduce --quick --plain /home/somebody/a-long-way/to/presets/works/{POLITANO}.toml"
+    state = replace(state_of(runs_root), last_words=f"stopped and saved; the same command goes on: {command}")
+    drawn = draw_about(state, width, 40, time.time()).plain
+    assert command.replace(" ", "") in "".join(drawn.split())
 
 
 def test_a_run_that_somebody_edited_is_none_of_the_work_s(runs_root: Path) -> None:
@@ -222,7 +238,7 @@ def test_a_work_runs_by_itself_is_found_again_and_stops_with_its_runs_saved(
     assert not stop_work(lab.runs, "small-work")
     (row,) = RunLister(lab.runs).rows()
     assert row.status.state == "stopped"
-    assert "the same command goes on" in last_words(lab.runs, "small-work")
+    assert "the same command goes on: tuiae reproduce --plain" in last_words(lab.runs, "small-work")
 
 
 def test_another_process_with_that_number_is_let_alone(runs_root: Path) -> None:

@@ -19,6 +19,7 @@ COLORS = dict(zip(VERDICTS, (palette.GREEN, palette.YELLOW, palette.VERMILLION, 
 HOLDS = {True: ("✓", palette.GREEN), False: ("✗", palette.VERMILLION), None: ("–", palette.GREY)}
 INDENT = 6  # cells before what belongs to a claim
 _LABEL = 10  # cells of `reported  `
+MOST_WORDS = 400  # of what a work said last
 
 
 def work_line(state: WorkState, width: int) -> Text:
@@ -76,7 +77,9 @@ def _progress(state: WorkState, width: int, now: float) -> list[Text]:
     elif state.full.missing:
         lines.append(Text(shorten(f"r runs the rest: {expected_words(state.full)}", width), "dim"))
     if state.last_words:
-        lines += [Text(line, "dim") for line in wrap(clean(state.last_words), width)[:3]]
+        # They may hold a command to copy: its end is not to be lost.
+        said = clean(state.last_words, MOST_WORDS)
+        lines += [Text(line, "dim") for line in wrap(said, width, break_on_hyphens=False)]
     return lines
 
 
@@ -168,31 +171,31 @@ def _field(name: str, words: str, width: int, style: str = "") -> list[Text]:
 
 
 MOST_NAME = 40
-_RUN_WIDTHS = (14, 11, 11, 9, 8)
+_STATE, _TRIED = 14, 18  # cells of a state, and of one with ` (quick)` behind it
+_RUN_WIDTHS = (11, 11, 9, 8)
 
 
-def runs_header(width: int) -> Text:
-    """The names above `planned_line`."""
+def runs_header(width: int, tried: bool = False) -> Text:
+    """The names above `planned_line`; `tried` where one of the trainings had a quick try."""
     names = ("state", "epoch", "test loss", "accuracy", "time")
-    return _cells("training", [(name, "") for name in names], width)
+    return _cells("training", [(name, "") for name in names], width, tried)
 
 
-def planned_line(run: PlannedRun, width: int) -> Text:
-    """One training of a work: its name there, and how its run stands."""
+def planned_line(run: PlannedRun, width: int, tried: bool = False) -> Text:
+    """One training of a work: its name there, and how its run stands; `tried` as in `runs_header`."""
     if run.row is None:
-        return _cells(run.label, [("· not run", "dim"), *[("", "")] * 4], width)
+        return _cells(run.label, [("· not run", "dim"), *[("", "")] * 4], width, tried)
     status = run.row.status
     state = state_text(status.state)
     figures = (f"{status.epoch}/{status.epochs}", number(status.test_loss), figure("accuracy", status.test_accuracy))
     cells = [(f"{state.plain}{' (quick)' if run.quick else ''}", str(state.style)), *((word, "") for word in figures)]
-    return _cells(run.label, [*cells, (duration(status.elapsed), "dim")], width)
+    return _cells(run.label, [*cells, (duration(status.elapsed), "dim")], width, tried)
 
 
-def _cells(name: str, cells: Sequence[tuple[str, str]], width: int) -> Text:
+def _cells(name: str, cells: Sequence[tuple[str, str]], width: int, tried: bool) -> Text:
     """The name takes what is left; where that is too little, the last cells go."""
-    widths = [
-        24 if place == 0 and len(cells[0][0]) > _RUN_WIDTHS[0] else size for place, size in enumerate(_RUN_WIDTHS)
-    ]
+    # Of all lines alike, or the columns would not stand below each other.
+    widths = [_TRIED if tried else _STATE, *_RUN_WIDTHS]
     while cells and width - sum(widths[: len(cells)]) - 2 * len(cells) < 18:
         cells = cells[:-1]
     room = min(width - sum(widths[: len(cells)]) - 2 * len(cells) - 1, MOST_NAME)

@@ -90,4 +90,9 @@ class WorkView(Views):
         claims.show(lambda width: draw_claims(state, width))
         table, runs = self.trainings, state.runs if state else ()
         table.border_title = done_words(state) if state else "trainings"
-        table.show([run.label for run in runs], lambda row, width: planned_line(runs[row], width), runs_header)
+        tried = any(run.quick for run in runs)
+        table.show(
+            [run.label for run in runs],
+            lambda row, width: planned_line(runs[row], width, tried),
+            lambda width: runs_header(width, tried),
+        )
