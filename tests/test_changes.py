@@ -29,8 +29,11 @@ async def test_a_live_run_is_edited_and_forked(lab: Laboratory) -> None:
         await desk.until(lambda: desk.state == "running" and desk.app.session.snapshot.checkpoints)  # type: ignore[union-attr]
         await desk.press("e")
         await desk.shows("change the training", "learning rate", "epochs")
-        await desk.press(*"0.0003")
-        await desk.shows("learning rate becomes 0.0003")
+        await desk.press("5")
+        await desk.shows("learning rate becomes 5; but adam at 5 rarely learns", "0.001 is usual")
+        await desk.press("ctrl+u", *"0.0003")
+        screen = await desk.shows("learning rate becomes 0.0003")
+        assert "rarely" not in screen
         await desk.press("enter")
         await desk.until(lambda: desk.app.session.snapshot.edits)  # type: ignore[union-attr]
         (edit,) = desk.app.session.snapshot.edits  # type: ignore[union-attr]

@@ -303,8 +303,13 @@ def test_the_command_changes_a_live_run_and_refuses_what_cannot_be(lab: Laborato
     wait_until(lambda: read_status(run).state == "running")
     assert "cannot be changed while a run trains" in lab("edit", run.id, "model.latent=3", check=2).stderr
     assert "training.learning_rate" in lab("edit", run.id, "training.learning_rate=-1", check=2).stderr
-    (edit,) = lab("edit", run.id, "training.learning_rate=0.004", "--json").document
+    done = lab("edit", run.id, "training.learning_rate=0.004", "--json")
+    (edit,) = done.document
     assert (edit["key"], edit["old"], edit["new"]) == ("training.learning_rate", 0.02, 0.004)
+    assert "rarely" not in done.stderr
+    wild = lab("edit", run.id, "training.learning_rate=5")
+    assert "note: adam at 5 rarely learns anything: 0.001 is usual" in wild.stderr
+    assert "training.learning_rate: 0.004 -> 5" in wild.stdout
     lab("stop", run.id)
     assert "there is no training to change" in lab("edit", run.id, "training.epochs=9", check=2).stderr
 

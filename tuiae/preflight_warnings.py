@@ -18,8 +18,18 @@ learned its characters, at 0.1 with none of five seeds."""
 
 def warn(config: RunConfig, dataset: DatasetInfo, trained: RunConfig | None = None) -> tuple[str, ...]:
     """What is worth saying about a config that can run; `trained` is that of the run its encoder comes from."""
-    found = [*_sizes(config, dataset), *_rates(config), *_noise(config), *_model(config), *_schedule(config)]
+    found = (*_sizes(config, dataset), *_of_settings(config))
     return (*found, *_validation(config), *_encoder(config, trained))
+
+
+def warn_of_change(before: RunConfig, after: RunConfig) -> tuple[str, ...]:
+    """What is worth saying about the config that edits of a live run put in force, and was not about the one before."""
+    said, found = _of_settings(before), _of_settings(after)
+    return tuple(words for words in found if words not in said)
+
+
+def _of_settings(config: RunConfig) -> tuple[str, ...]:
+    return (*_rates(config), *_noise(config), *_model(config), *_schedule(config))
 
 
 def _sizes(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:

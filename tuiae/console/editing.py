@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tuiae.config import RunConfig, parse_override
 from tuiae.console.output import Output
 from tuiae.errors import ConfigError, ExitCode, TrainingError
+from tuiae.preflight_warnings import warn_of_change
 from tuiae.runs import control
 from tuiae.runs.edits import Edit, propose
 from tuiae.runs.layout import RunPaths, unwritable
@@ -30,7 +31,7 @@ def edit(run: RunPaths, settings: Sequence[str], output: Output) -> ExitCode:
     config = snapshot.current_config
     if config is None or not snapshot.status.live:
         raise ConfigError(f"{run.id} is {snapshot.status.state}: there is no training to change", "see `tuiae fork`")
-    changes = dict(parse_override(setting) for setting in settings)
+    before, changes = config, dict(parse_override(setting) for setting in settings)
     for key, value in changes.items():
         config = propose(config, key, value, snapshot.status.epoch)
     known = len(snapshot.edits)
@@ -39,6 +40,8 @@ def edit(run: RunPaths, settings: Sequence[str], output: Output) -> ExitCode:
             control.send(run, "set", key=key, value=value)
         except OSError as error:
             raise unwritable(run, error, "edit") from error
+    for warning in warn_of_change(before, config):
+        output.note(f"note: {warning}", "yellow")
     made = _await_edits(reader, known, config, len(changes))
     if output.json:
         output.document([{"key": one.key, "old": one.old, "new": one.new, "step": one.step} for one in made])

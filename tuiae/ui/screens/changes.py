@@ -16,6 +16,7 @@ from textual.widgets import Input, Label, Select, Static
 
 from tuiae.config import RunConfig, parse_override
 from tuiae.errors import TrainingError, TuiaeError
+from tuiae.preflight_warnings import warn_of_change
 from tuiae.runs.checkpoints import all_checkpoints, pointed, read_moment
 from tuiae.runs.edits import EDITABLE, offered, propose, value_of
 from tuiae.runs.fork import fork_config
@@ -74,22 +75,29 @@ class EditDialog(Dialog[dict[str, Any]]):
     @on(Input.Changed)
     def _look(self) -> None:
         try:
-            words = ", ".join(f"{EDITABLE[key].label} becomes {value}" for key, value in self.changes.items())
+            changes = self.changes
+            words = ", ".join(f"{EDITABLE[key].label} becomes {value}" for key, value in changes.items())
+            after = self._config
+            for key, value in changes.items():
+                after = propose(after, key, value, self._done)
         except TuiaeError as error:
-            self._say(str(error), wrong=True)
+            self._say(str(error), "")
         else:
-            self._say(words, wrong=False)
+            warnings = warn_of_change(self._config, after)
+            self._say("; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine")
 
     @on(Input.Submitted)
     def _take(self) -> None:
         try:
             self.dismiss(self.changes)
         except TuiaeError as error:
-            self._say(str(error), wrong=True)
+            self._say(str(error), "")
 
-    def _say(self, words: str, wrong: bool) -> None:
+    def _say(self, words: str, how: str) -> None:
+        """`how` is `-fine`, `-doubtful`, or empty for what cannot be taken."""
         line = self.query_one(".wrong", Static)
-        line.set_class(not wrong, "-fine")
+        for name in ("-fine", "-doubtful"):
+            line.set_class(name == how, name)
         line.update(Content(clean(words, 300)))
 
 
