@@ -164,6 +164,21 @@ def test_a_pause_holds_a_run_still_until_it_is_told_to_go_on(lab: Laboratory, un
     assert_same_end(run, uninterrupted)
 
 
+def test_resume_lets_a_paused_run_go_on_and_followers_are_told(
+    lab: Laboratory, workers: list[subprocess.Popen[Any]]
+) -> None:
+    run = lab.detach("--epochs", "8")
+    control.send(run, "pause")  # heard before the first step
+    wait_until(lambda: read_status(run).state == "paused")
+    assert f"tuiae edit {run.id} training.epochs=9" in lab("resume", run.id, "--epochs", "9", check=6).stderr
+    follower = lab.start("attach", run.id, "--plain")
+    workers.append(follower)
+    assert follower.stderr is not None
+    assert any(f"paused at step 0; `tuiae resume {run.id}` lets it go on" in line for line in follower.stderr)
+    assert lab("resume", run.id, "--json").document["state"] == "finished"
+    assert "running again\n" in follower.communicate(timeout=60)[1]
+
+
 def _plain_show(lab: Laboratory, run: RunPaths) -> str:
     first = lab("show", run.id, "--plain").stdout.splitlines()[0]
     return f"state: {first.split()[-1]}"

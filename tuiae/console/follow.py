@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from rich.text import Text
 
 from tuiae.console.output import Output
+from tuiae.console.pauses import pause_line
 from tuiae.runs.interrupt import Interrupt
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import stop_worker
@@ -65,23 +66,30 @@ class Display:
 
 
 class PlainDisplay(Display):
-    """A line for each phase and each epoch, appended, never redrawn."""
+    """A line for each phase, each pause and each epoch, appended, never redrawn."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self._told: int | None = None
         self._phase = ""
+        self._state = ""
 
     def show(self, snapshot: Snapshot) -> None:
         phase = snapshot.status.phase.rstrip("0123456789% ")
         if phase and phase != self._phase and snapshot.status.live:
             self._phase = phase
             self._output.note(phase)
+        change, self._state = pause_line(snapshot.id, self._state, snapshot.status), snapshot.status.state
+        paused = self._state == "paused"
+        if change and not paused:
+            self._output.note(change)
         series = snapshot.series.get(("test", "loss"))
         done = len(series.values) if series else 0
         for index in range(self._begin(snapshot, done) if self._told is None else self._told, done):
             self._output.note(epoch_line(snapshot, index))
         self._told = done
+        if change and paused:  # after what it did before it
+            self._output.note(change)
 
     def _begin(self, snapshot: Snapshot, done: int) -> int:
         """Where to begin in a run that has so many evaluations behind it, which is said: they are not new."""

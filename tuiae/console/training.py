@@ -17,6 +17,7 @@ from tuiae.console.amount import Amount
 from tuiae.console.ending import check_ending, conclude
 from tuiae.console.follow import follow
 from tuiae.console.output import Output
+from tuiae.console.pauses import end_pause
 from tuiae.data.dataset import Progress as Report
 from tuiae.data.prepare import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
@@ -108,12 +109,15 @@ def _set_off(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
 
 
 def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -> ExitCode:
-    """Go on from the newest checkpoint, up to more epochs when asked.
+    """Go on from the newest checkpoint, up to more epochs when asked; a paused run is let go on by its own worker.
 
     Raises:
         RunHeldError: it is still running. ConfigError: it is already finished. UnknownRunError: not ours to write.
         DeviceError: its device is another machine's. TrainingError: no worker can be started.
     """
+    if read_status(run).state == "paused":
+        end_pause(run, epochs)
+        return _detached(run, output) if detach else attach(run, output)
     try:
         process = _go_on(run, epochs)
     except OSError as error:
