@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     TRAINING = 4
     STOPPED = 5
     HELD = 6
+    INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
 class TuiaeError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from tuiae.cli.streams import UnwritableError, knows_unicode, settle
 from tuiae.errors import ExitCode, TuiaeError
 
 
@@ -11,13 +12,22 @@ def main() -> None:
     """Entry point: errors become one sentence on stderr and the documented exit code."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    settle()
     try:
         _obey(arguments)
+    except UnwritableError as error:
+        _give_up_writing(error)
     except TuiaeError as error:
         if debug:
-            raise
-        _tell(error, "--json" in arguments, "--ascii" in arguments)
+            import traceback
+
+            traceback.print_exc()
+        _tell(error, "--json" in arguments, "--ascii" in arguments or not knows_unicode())
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)  # during the imports; later Typer does the same
+    except BrokenPipeError:
+        sys.exit(ExitCode.OK)
     except SystemExit as end:
         # `tuiae runs | head`: the reader has seen enough. Typer and Rich both make an exit code of 1 of it.
         if isinstance(end.__context__, BrokenPipeError):
@@ -26,15 +36,27 @@ def main() -> None:
 
 
 def _obey(arguments: list[str]) -> None:
-    if not arguments:
-        # Without Typer and the commands, which take a tenth of the time to the first paint.
-        from tuiae.cli.dashboard import show_dashboard
+    try:
+        if not arguments:
+            # Without Typer and the commands, which take a tenth of the time to the first paint.
+            from tuiae.cli.dashboard import show_dashboard
 
-        sys.exit(show_dashboard(None, "auto", False, "", False))
-    from tuiae.cli import data, runs, studies  # noqa: F401 - they put their commands into the app
-    from tuiae.cli.app import app
+            sys.exit(show_dashboard(None, "auto", not knows_unicode(), "", False))
+        from tuiae.cli import data, runs, studies  # noqa: F401 - they put their commands into the app
+        from tuiae.cli.app import app
 
-    app(arguments, prog_name="tuiae")
+        app(arguments, prog_name="tuiae")
+    finally:
+        sys.stdout.flush()  # a disk that is full says so here, and not when Python ends
+
+
+def _give_up_writing(error: UnwritableError) -> None:
+    error.outlet.mute()
+    try:
+        _tell(error, as_json=False, as_ascii=not knows_unicode())
+    except UnwritableError as other:  # both on one disk
+        other.outlet.mute()
+    sys.exit(error.exit_code)
 
 
 def _tell(error: TuiaeError, as_json: bool, as_ascii: bool) -> None:

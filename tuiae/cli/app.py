@@ -12,10 +12,11 @@ import typer
 
 from tuiae import __version__
 from tuiae.cli.dashboard import show_dashboard
+from tuiae.cli.streams import knows_unicode
 
 EXIT_CODES = """Exit codes: 0 done, 2 usage or config (unknown run, missing device), 3 data not to be had or not fit to
 use, 4 training failed (diverged, out of memory, worker died), 5 stopped early with a checkpoint saved, 6 run held by
-another process. --debug, anywhere, shows the traceback of an error."""
+another process, 130 interrupted with nothing to save. --debug, anywhere, shows the traceback of an error."""
 
 app = typer.Typer(
     add_completion=False,
@@ -59,7 +60,7 @@ def dashboard(
     graphics: RealPictures = False,
 ) -> None:
     """A terminal laboratory for autoencoders. Without a command: the dashboard."""
-    look = context.obj = Look(ascii_only, colors, theme, graphics)
+    look = context.obj = Look(ascii_only or not knows_unicode(), colors, theme, graphics)
     look.check()
     if context.invoked_subcommand is None:
         raise typer.Exit(look.show_dashboard())
