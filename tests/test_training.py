@@ -174,6 +174,16 @@ def test_an_encoder_of_a_run_that_lies_elsewhere_is_taken_by_its_path(
     assert torch.equal(weights["encoder.1.weight"], source["encoder.1.weight"])
 
 
+def test_what_was_asked_for_and_the_encoder_would_overrule_is_refused(lab: Laboratory, finished: RunPaths) -> None:
+    lab.copy(finished)
+    wanted = ["run", lab.preset(), *settings(model__family="classifier", model__encoder_run=finished.id)]
+    said = f"--latent: model.latent = 64 has no effect: the encoder of {finished.id} keeps its own, 8"
+    assert said in lab(*wanted, "--latent", "64", check=2).stderr
+    assert "--set: model.hidden = (9,)" in lab(*wanted, "--set", "model.hidden=[9]", "--dry-run", check=2).stderr
+    assert list_runs(lab.runs) == [RunPaths(lab.runs / finished.id)]
+    assert lab(*wanted, "--latent", "8", "--epochs", "1", "--json").document["state"] == "finished"
+
+
 def test_an_encoder_that_was_trained_on_other_images_is_refused(lab: Laboratory, finished: RunPaths) -> None:
     lab.copy(finished)
     wanted = settings(model__family="classifier", model__encoder_run=finished.id)
@@ -250,9 +260,9 @@ def test_a_training_that_diverges_keeps_its_last_good_weights(lab: Laboratory) -
     )
     result = lab("run", lab.preset(), *wild, "--json", check=4)
     assert "no longer a number at step" in result.document["error"]
-    assert "training.learning_rate" in result.document["hint"]
     assert "Traceback" not in result.stderr
     (run,) = list_runs(lab.runs)
+    assert f"tuiae fork {run.id} --from last --set training.learning_rate=100" in result.document["hint"]
     assert read_status(run).state == "failed"
     folder = find_checkpoint(run)
     assert folder is not None

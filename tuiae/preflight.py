@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tuiae.config import RunConfig, did_you_mean
+from tuiae.config import SET, RunConfig, did_you_mean
 from tuiae.data.registry import DatasetInfo, describe
 from tuiae.errors import ConfigError, DeviceError
 from tuiae.models.geometry import check_fit, count_parameters
@@ -57,6 +59,30 @@ def _take_architecture(config: RunConfig, runs_root: Path) -> tuple[RunConfig, R
     # The worker looks among the runs; what lies elsewhere keeps its path.
     place = source.id if source.root.parent == runs_root else str(source.root)
     return put_on_encoder(config, trained, place), trained
+
+
+def check_asked(asked: Mapping[str, Any], askers: Mapping[str, str], config: RunConfig, runs_root: Path) -> None:
+    """Refuse what was asked for by name and the encoder from a run would overrule; what a preset says may be.
+
+    `asked` is by dotted key, `askers` as for `build_config`.
+
+    Raises:
+        ConfigError: an architecture that is not the encoder's. UnknownRunError: no such run.
+    """
+    if not config.model.encoder_run:
+        return
+    ready, _ = _take_architecture(config, runs_root)
+    for key in asked:
+        name = key.removeprefix("model.")
+        if key == name or name not in ("encoder", *_ENCODER_KEYS):
+            continue
+        wanted, kept = getattr(config.model, name), getattr(ready.model, name)
+        if wanted != kept:
+            raise ConfigError(
+                f"{askers.get(key, SET)}: {key} = {wanted} has no effect: the encoder of {ready.model.encoder_run} "
+                f"keeps its own, {kept}",
+                "leave it out, or leave out model.encoder_run to train such an encoder from scratch",
+            )
 
 
 def put_on_encoder(config: RunConfig, trained: RunConfig, place: str = "") -> RunConfig:

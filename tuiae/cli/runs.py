@@ -52,6 +52,7 @@ def run(
     """Train a preset, and follow it; Ctrl-C saves and stops."""
     from tuiae.config import load_config
     from tuiae.console.training import start
+    from tuiae.preflight import check_asked
     from tuiae.preset_files import find_preset
     from tuiae.runs.layout import runs_dir
 
@@ -64,6 +65,7 @@ def run(
     }
     overrides = overrides_of(flags, noise, settings or [])
     config = load_config(find_preset(preset), overrides.values, overrides.askers)
+    check_asked(overrides.values, overrides.askers, config, runs_dir())
     replayed = None if replay is None else find(replay)
     output = output_of(context.obj, json, plain)
     if dry:

@@ -157,7 +157,7 @@ class Fit:
     def _diverge(self) -> None:
         raise TrainingError(
             f"{DIVERGED} at step {self.state.step + 1} (epoch {self.state.epoch + 1})",
-            "lower training.learning_rate; the last good checkpoint is kept",
+            "lower training.learning_rate",
         )
 
     def _obey(self) -> str:

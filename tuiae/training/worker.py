@@ -30,7 +30,9 @@ from tuiae.runs.history import read_edits
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import read_config
+from tuiae.runs.symptoms import DIVERGED
 from tuiae.runs.writer import RunWriter
+from tuiae.training.ways_on import after_divergence, resume_words
 
 
 class Termination:
@@ -126,17 +128,16 @@ def explain(error: Exception, run: RunPaths) -> TuiaeError:
     if isinstance(error, DeviceError) and all_checkpoints(run):
         return DeviceError(error.cause, fork_elsewhere(run))
     if isinstance(error, TuiaeError):
-        return error
+        diverged = error.cause.startswith(DIVERGED)
+        return TrainingError(error.cause, after_divergence(run)) if diverged else error
     from tuiae.training.device import is_out_of_memory
 
     if is_out_of_memory(error):
         return TrainingError("out of memory", "lower training.batch_size, or choose another device")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return TrainingError(
-            f"no space left for {run.root}", f"free some, then go on from the last checkpoint: tuiae resume {run.id}"
-        )
+        return TrainingError(f"no space left for {run.root}", f"free some, then {resume_words(run)}")
     if isinstance(error, OSError):
-        return TrainingError(f"{error.filename or run.root}: {error.strerror}", "the last good checkpoint is kept")
+        return TrainingError(f"{error.filename or run.root}: {error.strerror}", f"mend that, then {resume_words(run)}")
     return TrainingError(f"{type(error).__name__}: {error}", f"the traceback is in {run.log}")
 
 
