@@ -14,9 +14,10 @@ from tuiae.console.amount import Amount
 from tuiae.console.datasets import import_dataset
 from tuiae.console.output import Output
 from tuiae.data.idx import read_idx
-from tuiae.data.importing import import_directory
+from tuiae.data.importing import default_name, import_directory, read_directory
 from tuiae.data.prepare import prepare
-from tuiae.data.registry import list_datasets
+from tuiae.data.published import check_published
+from tuiae.data.registry import describe, list_datasets
 from tuiae.errors import ConfigError, DataError
 
 
@@ -105,8 +106,20 @@ def test_the_spellings_people_carry_are_found(tmp_path: Path, split: str, images
 
 
 def test_a_catalogue_name_brings_its_class_names(tmp_path: Path) -> None:
-    import_directory(write_set(tmp_path / "FashionMNIST" / "raw"), root=tmp_path / "root")
-    assert prepare("fashion-mnist", root=tmp_path / "root").classes[2] == "Pullover"
+    source = write_set(tmp_path / "FashionMNIST" / "raw")
+    assert read_directory(source, default_name(source)).classes[2] == "Pullover"
+
+
+@pytest.mark.parametrize("name", ["mnist", "qmnist", "emnist-letters"])
+def test_a_known_name_is_for_the_set_that_is_known_by_it(tmp_path: Path, name: str) -> None:
+    source = write_set(tmp_path / "mine", first=int(name == "emnist-letters"))
+    said = (
+        rf"this is not {name}: these are 12 and 6 images of (4x3|3x4) in 3 classes, .* 28x28 .*; .* --as another-name"
+    )
+    for force in (False, True):
+        with pytest.raises(DataError, match=said):
+            import_directory(source, name, root=tmp_path / "root", force=force)
+    assert not (tmp_path / "root").exists()
 
 
 def test_emnist_letters_come_out_upright_and_counted_from_zero(tmp_path: Path) -> None:
@@ -114,10 +127,10 @@ def test_emnist_letters_come_out_upright_and_counted_from_zero(tmp_path: Path) -
     write_set(source, prefix="emnist-balanced-", test="test", seed=5)
     with pytest.raises(DataError, match="several sets"):
         import_directory(source, root=tmp_path / "root")
-    import_directory(source, "emnist-letters", root=tmp_path / "root")
-    dataset = prepare("emnist-letters", root=tmp_path / "root")
-    np.testing.assert_array_equal(dataset.train_images[:, 0], images(12, seed=12).transpose(0, 2, 1))
-    assert [dataset.classes[label] for label in dataset.train_labels[:4]] == ["a", "b", "c", "a"]
+    content = read_directory(source, "emnist-letters")
+    (pixels,) = content.train.images
+    np.testing.assert_array_equal(pixels[:, 0], images(12, seed=12).transpose(0, 2, 1))
+    assert [content.classes[label] for label in content.train.labels[:4]] == ["a", "b", "c", "a"]
 
 
 def test_qmnist_extended_labels_give_their_class(tmp_path: Path) -> None:
@@ -127,8 +140,7 @@ def test_qmnist_extended_labels_give_their_class(tmp_path: Path) -> None:
         table = np.zeros((count, 8), dtype=">i4")
         table[:, 0], table[:, 2] = labels(count), 70_000
         (source / f"qmnist-{split}-labels-idx2-int.gz").write_bytes(gzip.compress(idx(table, kind=0x0C)))
-    import_directory(source, root=tmp_path / "root")
-    np.testing.assert_array_equal(prepare("qmnist", root=tmp_path / "root").train_labels, labels(12))
+    np.testing.assert_array_equal(read_directory(source, "qmnist").train.labels, labels(12))
 
 
 def break_count(source: Path) -> str:
@@ -229,7 +241,7 @@ def test_names_that_cannot_be_used_are_refused(tmp_path: Path, name: str) -> Non
 
 
 def test_own_files_where_the_set_would_go_are_never_replaced(tmp_path: Path) -> None:
-    source = write_set(tmp_path / "mnist")
+    source = write_set(tmp_path / "mine")
     before = tree(tmp_path)
     with pytest.raises(DataError, match="not a prepared set"):
         import_directory(source, root=tmp_path, force=True)
@@ -243,3 +255,17 @@ def test_the_real_mnist_imports(tmp_path: Path, real_data: Path) -> None:
     # The mean that everyone normalises MNIST by.
     assert dataset.train_images.mean() / 255 == pytest.approx(0.1307, abs=5e-5)
     assert dataset.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
+
+
+def test_the_real_fashion_mnist_is_no_other_set(tmp_path: Path, real_data: Path) -> None:
+    source = real_data / "fashion-mnist"
+    for name in ("mnist", "kmnist"):
+        with pytest.raises(DataError, match=f"this is not {name}: these are the images of fashion-mnist; .* --as fash"):
+            import_directory(source, name, root=tmp_path)
+    shuffled = read_directory(source, "fashion-mnist")
+    for part in (shuffled.train, shuffled.test):
+        part.labels[:] = part.labels[::-1].copy()
+    with pytest.raises(DataError, match="its train-labels and test-labels are not the published ones"):
+        check_published(shuffled, describe("fashion-mnist", tmp_path))
+    assert tree(tmp_path) == []
+    assert import_directory(source, root=tmp_path).name == "fashion-mnist"

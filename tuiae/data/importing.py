@@ -12,6 +12,7 @@ from tuiae.data import cache
 from tuiae.data.dataset import Content, Part, Progress, silent
 from tuiae.data.idx import read_idx
 from tuiae.data.manifest import ARRAYS, Manifest, read_manifest
+from tuiae.data.published import check_published
 from tuiae.data.registry import DOWNLOADS, DatasetInfo, data_dir, describe, is_embedded, known_download
 from tuiae.errors import ConfigError, DataError
 
@@ -41,11 +42,14 @@ def import_directory(
 
     Raises:
         ConfigError: a name that cannot be used.
-        DataError: missing, unfit or mismatched files; another set of that name is there and `force` is not given.
+        DataError: missing, unfit or mismatched files; a known name and not the set that is known by it; another set of
+            that name is there and `force` is not given.
     """
     name = check_name(name if name is not None else default_name(directory), given=name is not None)
     root = root or data_dir()
     content = read_directory(directory, name)
+    if (known := known_download(name)) is not None:
+        check_published(content, known)
     with cache.writing(root, name, progress) as work:
         manifest = cache.store(work, content, "imported", str(directory.absolute()), name, "", progress)
         before = None if force else read_manifest(root / name)
