@@ -183,6 +183,8 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["run", "--device", "cuda:99"], 2, "training.device = 'cuda:99': this machine has cpu"),
     (["run", "--dataset", "digitz"], 2, "no such dataset (did you mean 'digits'?)"),
     (["run", "--set", "data.classes=['7', '8', 'nine']"], 2, "digits has no class 'nine'"),
+    (["run", "--set", "data.classes=['3', '3']"], 2, "error: data.classes names a class twice: 3, 3"),
+    (["run", "--dataset", "folder:"], 2, "error: folder: names no folder"),
     (["run", "--dataset", "folder:/nowhere/at/all"], 3, "/nowhere/at/all"),
     (["data", "import", "/nowhere/at/all"], 3, "/nowhere/at/all"),
     (["show", "nothing-like-it"], 2, "no runs in"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,17 @@ def test_malformed_toml_is_named_with_file_and_line(tmp_path: Path) -> None:
     path.write_text("[training]\nepochs = 3\nseed = = 4\n")
     with pytest.raises(ConfigError, match=r"mine\.toml: not valid TOML: .*line 3"):
         load_config(path)
+
+
+def test_a_preset_may_begin_with_a_mark_of_its_encoding_and_come_through_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('\ufeffname = "marked"\n', encoding="utf-8")
+    assert load_config(path).name == "marked"
+    reading, writing = os.pipe()
+    os.write(writing, path.read_bytes())
+    os.close(writing)
+    assert load_config(find_preset(f"/dev/fd/{reading}")).name == "marked"
+    os.close(reading)
 
 
 @pytest.mark.parametrize(

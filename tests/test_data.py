@@ -125,7 +125,7 @@ def test_the_list_survives_a_broken_manifest_and_opening_says_so(tmp_path: Path)
     root = imported(tmp_path)
     (root / "mine" / "manifest.json").write_text('{"schema": 1, "name"')
     assert not describe("mine", root).ready
-    with pytest.raises(DataError, match=r"manifest\.json is not readable"):
+    with pytest.raises(DataError, match=r"manifest\.json is not readable; `tuiae data import DIR --as mine --force`"):
         prepare("mine", root=root)
 
 
@@ -509,9 +509,9 @@ def test_a_selection_that_cannot_be_made_is_a_usage_error(section: dict, said: s
 
 
 def test_a_misspelt_class_gets_a_suggestion(tmp_path: Path) -> None:
-    fashion = prepare("fashion-mnist", root=imported(tmp_path, "fashion-mnist"))
-    with pytest.raises(ConfigError, match=r"did you mean 'Sneaker'\?"):
-        chosen(fashion, classes=("sneaker",))
+    pictures = prepare(f"folder:{pets(tmp_path / 'pets')}", root=tmp_path / "root")
+    with pytest.raises(ConfigError, match=r"did you mean 'cat'\?"):
+        chosen(pictures, classes=("catt",))
 
 
 def test_a_selection_that_leaves_nothing_is_a_usage_error(tmp_path: Path) -> None:

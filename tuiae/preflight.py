@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import SET, RunConfig, did_you_mean
+from tuiae.config import SET, RunConfig
+from tuiae.data.dataset import check_classes
 from tuiae.data.registry import DatasetInfo, describe
 from tuiae.errors import ConfigError, DeviceError
 from tuiae.models.geometry import check_fit, count_parameters
@@ -99,13 +100,7 @@ def put_on_encoder(config: RunConfig, trained: RunConfig, place: str = "") -> Ru
 
 
 def _count_classes(config: RunConfig, dataset: DatasetInfo) -> int:
-    for name in config.data.classes:
-        if name not in dataset.classes:
-            known = list(dataset.classes)
-            raise ConfigError(
-                f"data.classes: {dataset.name} has no class '{name}'{did_you_mean(name, known)}",
-                f"it has {', '.join(known)}",
-            )
+    check_classes(config.data.classes, dataset.name, dataset.classes)
     return (len(config.data.classes) or len(dataset.classes)) if dataset.labelled else 0
 
 

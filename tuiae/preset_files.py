@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def save_preset(config: RunConfig, name: str, comment: str) -> Preset:
 def _first_sentence(path: Path) -> str:
     comment = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         return "cannot be read"  # of the user's own: choosing it says why
     for line in lines:
@@ -91,6 +92,11 @@ def _first_sentence(path: Path) -> str:
             break
         comment.append(line[1:].strip())
     return " ".join(comment).split(". ")[0].rstrip(".")
+
+
+def _is_pipe(path: Path) -> bool:
+    """Whether somebody writes there what is to be read once, as in `tuiae run <(sed ... preset.toml)`."""
+    return os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)
 
 
 def find_preset(text: str) -> Path:
@@ -101,7 +107,7 @@ def find_preset(text: str) -> Path:
         ConfigError: no such file and no such preset.
     """
     path = Path(os.path.expanduser(text))
-    if os.path.isfile(path):
+    if os.path.isfile(path) or _is_pipe(path):
         return path
     presets = {preset.name: preset.path for preset in list_presets()}
     name = text.removeprefix("./").removeprefix("presets/").removesuffix(".toml")

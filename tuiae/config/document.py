@@ -32,7 +32,7 @@ def read_document(path: Path) -> dict[str, Any]:
         ConfigError: with file and line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin with a mark
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}", "mend that line") from error
     except UnicodeDecodeError as error:

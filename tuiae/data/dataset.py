@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from tuiae.config import did_you_mean
+from tuiae.errors import ConfigError
 
 Progress = Callable[[str, int, int], None]
 """Called with phase, done, total: bytes where the phase begins with `DOWNLOADING`, else images; a total of 0 is
@@ -38,6 +41,18 @@ class Dataset:
         """(C, H, W)."""
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
+
+
+def check_classes(names: Sequence[str], dataset: str, known: Sequence[str]) -> None:
+    """Raises ConfigError for `data.classes` that the set does not have, or that are named twice."""
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"data.classes: {dataset} has no class '{name}'{did_you_mean(name, list(known))}",
+                f"it has {', '.join(known)}",
+            )
+    if len(set(names)) != len(names):
+        raise ConfigError(f"data.classes names a class twice: {', '.join(names)}", "name each class once")
 
 
 @dataclass(frozen=True)

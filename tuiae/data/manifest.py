@@ -73,7 +73,8 @@ def damaged(folder: Path, origin: Origin | None, what: str) -> DataError:
     if "@" in folder.name:  # derived from another set, or from a folder of pictures
         hint = f"remove {folder}: it is prepared again on its next use"
     else:
-        hint = {"download": fetch, "imported": import_}.get(origin or "", f"{fetch}, {import_}")
+        either = f"{import_}; only where it was a download, {fetch}"
+        hint = {"download": fetch, "imported": import_}.get(origin or "", either)
     return DataError(f"{folder} is damaged: {what}", hint)
 
 

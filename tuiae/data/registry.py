@@ -158,8 +158,10 @@ def scan_folder(dataset: str) -> folder.FolderScan:
     """What lies in the folder that folder:PATH names.
 
     Raises:
-        DataError: as `folder.scan`; no such user.
+        DataError: as `folder.scan`; no such user. ConfigError: it names none.
     """
+    if dataset == FOLDER_PREFIX:
+        raise ConfigError(f"{dataset} names no folder", "folder:PATH, such as folder:. for this one")
     try:
         path = Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()
     except RuntimeError as error:

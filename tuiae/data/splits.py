@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuiae.config import DataSection, did_you_mean
-from tuiae.data.dataset import Dataset
+from tuiae.config import DataSection
+from tuiae.data.dataset import Dataset, check_classes
 from tuiae.errors import ConfigError
 
 _HELD_OUT_STREAM = 0x7E57
@@ -57,14 +57,7 @@ def select(dataset: Dataset, section: DataSection, seed: int) -> Splits:
 
 
 def _class_indices(dataset: Dataset, names: tuple[str, ...]) -> tuple[int, ...] | None:
-    for name in names:
-        if name not in dataset.classes:
-            raise ConfigError(
-                f"data.classes: {dataset.name} has no class '{name}'{did_you_mean(name, list(dataset.classes))}",
-                f"it has {', '.join(dataset.classes)}",
-            )
-    if len(set(names)) != len(names):
-        raise ConfigError(f"data.classes names a class twice: {', '.join(names)}", "name each class once")
+    check_classes(names, dataset.name, dataset.classes)
     return tuple(dataset.classes.index(name) for name in names) or None
 
 

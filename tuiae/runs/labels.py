@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tuiae.errors import ConfigError, UnknownRunError
+from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
-from tuiae.runs.layout import SCHEMA, RunPaths
+from tuiae.runs.layout import SCHEMA, RunPaths, unwritable
 from tuiae.runs.tags import check_tags, read_tags
 
 MOST_NAME = 80  # characters
@@ -79,9 +79,7 @@ def write_label(run: RunPaths, label: Label) -> Label:
     try:
         replace_json(label_path(run), record)
     except OSError as error:
-        raise UnknownRunError(
-            f"cannot write the label of {run.id}: {error.strerror or error}", "label it as the user who started it"
-        ) from error
+        raise unwritable(run, error, "label") from error
     return label
 
 
