@@ -322,6 +322,30 @@ async def test_all_that_show_are_selected_or_none(runs: list[RunPaths]) -> None:
         assert desk.lines()[1].startswith("◆")
 
 
+async def test_what_is_done_to_the_selected_is_done_to_those_that_show(runs: list[RunPaths]) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("end", "space", "slash", *"state:stopped", "enter")
+        await desk.shows("runs · 1 of 4 · 1 selected, 1 not shown")
+        await desk.press("asterisk")
+        await desk.until(lambda: read_label(runs[2]).pinned)
+        await desk.press("c")
+        await desk.shows("no run is selected of those that show")
+        await desk.press("D")
+        await desk.shows(runs[2].id, "Delete it for good?")
+        await desk.press("escape", "space")
+        await desk.shows("2 selected, 1 not shown")
+        await desk.press("c")
+        await desk.shows("one run is selected of those that show")
+        await desk.press("D")
+        await desk.shows(runs[2].id, "Delete it for good?")
+        await desk.press("escape", "escape")
+        await desk.shows("runs · 4 · 2 selected ")
+        await desk.press("D")
+        await desk.shows("Delete these 2 runs for good?")
+    assert not read_label(runs[0]).pinned
+
+
 async def test_names_tags_notes_and_pins_are_written_and_show(runs: list[RunPaths]) -> None:
     async with open_desk(size=(200, 60)) as desk:
         await listed(desk)

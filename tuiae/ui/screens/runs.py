@@ -89,8 +89,6 @@ class RunsScreen(Labelling, Removing):
         table = self.table
         shown, every = len(table.shown), len(table.rows)
         words = self.query_one("#filter", Input).value.strip()
-        more = "" if self._listed else "…"
-        table.border_title = f"runs · {shown} of {every}{more}" if words else f"runs · {every}{more}"
         self.query_one("#list").display = bool(shown)
         empty = self.query_one("#empty", Static)
         empty.display = not shown
@@ -106,8 +104,20 @@ class RunsScreen(Labelling, Removing):
         self.query_one(RunDetails).show(table.row_under)
         self._hint()
 
+    def _entitle(self) -> None:
+        """Say of how many runs this is the list, and how many are selected."""
+        table = self.table
+        shown, every = len(table.shown), f"{len(table.rows)}{'' if self._listed else '…'}"
+        title = f"runs · {shown} of {every}" if self.query_one("#filter", Input).value.strip() else f"runs · {every}"
+        if table.selected:
+            title += f" · {len(table.selected)} selected"
+            hidden = len(table.selected) - len(table.chosen)
+            title += f", {hidden} not shown" if hidden else ""
+        table.border_title = title
+
     def _hint(self) -> None:
-        number = len(self.table.selected)
+        self._entitle()
+        number = len(self.table.chosen)
         if problem := self.table.query_words.problem:
             self.message.say(problem, "caution")
         elif number:
@@ -199,10 +209,9 @@ class RunsScreen(Labelling, Removing):
 
     @property
     def meant(self) -> tuple[RunRow, ...]:
-        """The selected runs, else the one under the cursor."""
-        chosen = tuple(row for row in self.table.rows if row.id in self.table.selected)
+        """The selected runs of those that show, else the one under the cursor."""
         under = self.table.row_under
-        return chosen or ((under,) if under is not None else ())
+        return self.table.chosen or ((under,) if under is not None else ())
 
     def action_open(self) -> None:
         """Open the run under the cursor."""
@@ -225,10 +234,11 @@ class RunsScreen(Labelling, Removing):
         self._hint()
 
     def action_compare(self) -> None:
-        """Lay the selected runs beside each other."""
-        chosen = [row for row in self.table.rows if row.id in self.table.selected]
+        """Lay the selected runs beside each other, those that show."""
+        chosen = self.table.chosen
         if len(chosen) < 2:
             told = "one run is selected" if chosen else "no run is selected"
+            told += " of those that show" if len(self.table.selected) > len(chosen) else ""
             self.message.insist(f"{told}: select two or more with space, then press c", "caution")
             return
         self.post_message(self.CompareWanted([row.path for row in chosen]))

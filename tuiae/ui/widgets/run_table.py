@@ -39,6 +39,12 @@ class RunTable(LineTable):
         return self._shown
 
     @property
+    def chosen(self) -> tuple[RunRow, ...]:
+        """The selected runs of those that show, newest first."""
+        shown = {row.id for row in self._shown}
+        return tuple(row for row in self.rows if row.id in self.selected and row.id in shown)
+
+    @property
     def row_under(self) -> RunRow | None:
         """The run that the cursor stands on."""
         return self._shown[self.cursor] if self.cursor < len(self._shown) else None
