@@ -9,12 +9,14 @@ import pytest
 from textual import events
 from textual.command import CommandPalette
 from textual.screen import Screen
-from textual.widgets import Button, Input
+from textual.widgets import Button, Input, TextArea
 
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, Desk, open_desk, script
 from tuiae.config import build_config
 from tuiae.errors import TrainingError
+from tuiae.runs.control import take
+from tuiae.runs.labels import read_label
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.ui.launcher import PreflightDone
 from tuiae.ui.screens.ask import LineDialog, NoteDialog
@@ -95,6 +97,33 @@ async def test_a_burst_that_begins_with_the_key_of_the_dialog(lab: Laboratory) -
         await desk.until(lambda: desk.app.screen.query("RunTable") and "n" in desk.lines()[0].split())
         assert desk.app.current_mode == "runs"
         assert desk.app.session.path is None  # the second Enter did not open the run
+
+
+def type_at_once(desk: Desk, text: str) -> None:
+    """Characters as they come of one write; `\\r` is Enter."""
+    for letter in text:
+        desk.app.post_message(events.Key({"/": "slash", "\r": "enter"}.get(letter, letter), letter))
+
+
+async def test_what_is_typed_behind_a_key_goes_to_what_the_key_shows(lab: Laboratory) -> None:
+    beside = script(lab.runs, name="20200101-000000-politano-0001")
+    beside.play(2)
+    async with open_desk() as desk:
+        type_at_once(desk, "1/politano\r")
+        await desk.shows("runs · 1 of 1")
+        type_at_once(desk, "/xspt\rp")
+        await desk.shows("none of 1 runs is found", "xspt")
+        await desk.press("escape")
+        await desk.shows("runs · 1 ")
+        type_at_once(desk, "Nptz/\r")
+        await desk.until(lambda: read_label(beside.run).name == "ptz/")
+        type_at_once(desk, "npt")
+        await desk.until(lambda: desk.app.screen.query(TextArea) and desk.app.screen.query_one(TextArea).text == "pt")
+        await desk.press("escape")
+        assert len(desk.app.screen_stack) == 1
+    assert not take(beside.run)
+    assert not read_label(beside.run).tags
+    beside.writer.close("finished")
 
 
 async def test_a_palette_that_is_left_twice() -> None:

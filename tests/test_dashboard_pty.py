@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from tests.conftest import CHECKOUT, Laboratory, wait_until
-from tests.terminal import DOWN, ENTER, Terminal
+from tests.terminal import DOWN, ENTER, ESCAPE, Terminal
+from tuiae.runs.labels import read_label
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_status
 
@@ -128,6 +129,30 @@ def test_without_a_terminal_there_is_a_sentence(lab: Laboratory) -> None:
     assert "needs a terminal" in result.stderr
     assert result.stdout == ""
     assert str(CHECKOUT) not in result.stderr
+
+
+def test_what_comes_in_one_write_behind_a_key_goes_to_what_the_key_shows(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    with tuiae(lab, "attach", run.id) as terminal:
+        terminal.wait_for("✓ finished", SLOW)
+        terminal.send("1")
+        terminal.wait_for("runs · 1", SLOW)
+        terminal.send("/politano" + ENTER + "p")
+        terminal.wait_for("none of 1 runs")
+        terminal.wait_for("politano")
+        terminal.send(ESCAPE)
+        terminal.wait_for(lambda text: "none of" not in text)
+        for name in ("hello", "tt", "/"):
+            terminal.send("N" + name + ENTER)
+            wait_until(lambda name=name: read_label(run).name == name)
+        terminal.send("4")
+        terminal.wait_for("step ", SLOW)  # the weights are there
+        terminal.send("/295" + ENTER)
+        terminal.wait_for("test image 295", SLOW)
+        terminal.send("q")
+        assert terminal.exit_code() == 0
+        assert "Traceback" not in terminal.text()
+    assert not read_label(run).tags
 
 
 def test_a_sitting_edits_scrubs_draws_leaves_and_comes_back(lab: Laboratory) -> None:

@@ -27,6 +27,7 @@ from tuiae.ui.terminal.garbage import IdleCollector
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.terminal.styles import SteadyStylesheet
 from tuiae.ui.terminal.themes import DARK, LIGHT, choose_theme, drawn_colours
+from tuiae.ui.terminal.turns import Turns
 from tuiae.ui.terminal.wire import Differences, Wire
 
 Result = TypeVar("Result")
@@ -47,6 +48,7 @@ class TerminalApp(App[Result], Generic[Result]):
         self._settings_file = settings or settings_file()
         self._comes_back = False
         self._dialog_left = 0.0
+        self._turns = Turns(self, self._obey)
         self.pressed = 0.0
         """When a key or a button of the mouse was last pressed, in Textual's clock."""
         self.garbage = IdleCollector(self)
@@ -153,7 +155,13 @@ class TerminalApp(App[Result], Generic[Result]):
         if isinstance(event, events.Resize):
             # Between two sizes a terminal loses lines or gains blank ones, also when it ends as it was.
             self.action_redraw()
-        if isinstance(event, events.InputEvent) and event.time < self._dialog_left:
+        if isinstance(event, (events.InputEvent, events.Paste)):
+            await (self._obey(event) if event.is_forwarded else self._turns.take(event))
+        else:
+            await super().on_event(event)
+
+    async def _obey(self, event: events.Event) -> None:
+        if event.time < self._dialog_left:
             return  # of the same burst as what ended the dialog, and not meant for the screen below it
         if isinstance(event, (events.Key, events.MouseDown)):
             self.pressed = event.time
