@@ -401,6 +401,12 @@ async def test_the_form_kept_as_a_preset(lab: Laboratory) -> None:
         await desk.press("ctrl+u", *"mine", "enter")
         await desk.until(lambda: "kept as my/mine" in desk.message)
         assert desk.field("preset") == "my/mine"
+        await desk.press("Y")
+        await desk.until(lambda: desk.message == "copied: tuiae run my/mine")
+        checked = desk.app.live._form.check_now()
+        assert checked is not None
+        assert checked.config.name == "mine"
+        await desk.until(lambda: desk.app.live._form.checked == checked)
     path = find_preset("my/mine")
     assert path.parent == own_presets_dir()
     config = load_config(path)
@@ -416,6 +422,11 @@ async def test_the_line_that_does_the_same(lab: Laboratory) -> None:
         await desk.press("tab", "Y")
         await desk.until(lambda: desk.message == "copied: tuiae run quickstart --set training.epochs=7")
         assert desk.app.clipboard == "tuiae run quickstart --set training.epochs=7"
+        for key, words in (("s", "smooth"), ("y", "logarithmic"), ("n", "no confusion matrix")):
+            await desk.press(key)
+            await desk.until(lambda words=words: words in desk.message)
+            await desk.press("Y")
+            await desk.until(lambda: "copied" in desk.message)
 
 
 async def test_letters_are_no_numbers() -> None:

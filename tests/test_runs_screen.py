@@ -165,6 +165,14 @@ def test_every_column_sorts_both_ways_with_what_is_missing_last(lab: Laboratory,
     assert seen[:5] == ["run", "state", "best", "", "run"]
 
 
+def test_runs_sort_by_what_they_are_called_and_not_by_when_they_began(lab: Laboratory) -> None:
+    for name in ("20260103-000000-apple-0001", "20260101-000000-cherry-0002", "20260102-000000-date-0003"):
+        new_run(lab.runs, name=name)
+    relabel(RunPaths(lab.runs / "20260102-000000-date-0003"), name="Banana")
+    names = [row.title[16:] or row.title for row in arrange(rows_of(lab.runs), Sort("run"))]
+    assert names == ["apple-0001", "Banana", "cherry-0002"]
+
+
 def test_details_say_what_was_asked_what_came_of_it_and_what_was_written(lab: Laboratory, runs: list[RunPaths]) -> None:
     relabel(runs[3], name="too fast", note="try a tenth\nof the rate", tag=["rates"])
     replace_json(runs[3].meta, {**read_json(runs[3].meta), "parent": {"run": runs[0].id, "step": 8, "epoch": 2}})

@@ -55,7 +55,7 @@ class Draft:
         return run_line(self._source, changes(self._written, wanted))
 
     def save(self, overrides: dict[str, Any], name: str) -> Preset:
-        """Keep what the form asks for as a preset of the user's own.
+        """Keep what the form asks for as a preset of the user's own, and go on from that.
 
         Raises:
             ConfigError: it cannot run, or the name will not do.
@@ -64,6 +64,7 @@ class Draft:
         comment = f"Saved from the dashboard on {time.strftime('%Y-%m-%d')}, after {Path(self._source).name}."
         preset = save_preset(config, name, comment)
         self._presets[preset.name] = preset.path
+        self.load_preset(preset.name)
         return preset
 
     def check(self, overrides: dict[str, Any], devices: list[str] | None) -> tuple[Checked | None, str]:

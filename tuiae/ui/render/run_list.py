@@ -98,7 +98,7 @@ def device_word(device: str) -> str:
 
 _COLUMNS = (
     Column(
-        "run", lambda row, now: _title(row.title), lambda row: row.title.casefold(), MOST_TITLE, 0,
+        "run", lambda row, now: _title(row.title), lambda row: _title(row.title, False).casefold(), MOST_TITLE, 0,
         style=lambda row: "bold" if row.name else "",
     ),
     Column(

@@ -93,6 +93,9 @@ class BaseScreen(Screen[None]):
             part.fit(self.size.width)
         self.refresh_bindings()
 
+    def on_key(self) -> None:
+        self.message.key_pressed()
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is a next panel where one shows at a time; where nothing shows, nothing is done."""
         if self.maximized is None and any(map(self.has_class, TOO_SMALL)) and action != "zoom":

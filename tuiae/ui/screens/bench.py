@@ -260,7 +260,7 @@ class BenchScreen(AskingScreen):
         if canvas.sketch is None and self.waits():
             return
         if name == "undo" and not canvas.can_undo:
-            self.message.hint("nothing to undo", "quiet")
+            self.message.answer("nothing to undo")
         canvas.use(name)
 
     def action_worst(self) -> None:

@@ -18,16 +18,16 @@ class WatchingScreen(ScrubbingScreen):
     def action_next_metric(self) -> None:
         """Another metric beside the loss."""
         if not self._view.next_metric():
-            self.message.hint("this run has no other metric beside its loss", "quiet")
+            self.message.answer("this run has no other metric beside its loss")
 
     def action_look(self, name: str) -> None:
         """Another smoothing, axis or split on all curves."""
-        self.message.hint(self._view.cycle_look(name), "quiet")
+        self.message.answer(self._view.cycle_look(name))
 
     def action_errors(self) -> None:
         """The row of errors below the pictures, or not."""
         if not self.query_one(ImagesPanel).toggle_error():
-            self.message.hint("no errors to show: this run reconstructs nothing", "quiet")
+            self.message.answer("no errors to show: this run reconstructs nothing")
 
     def action_normalise(self) -> None:
         """The confusion matrix in counts, or in shares of each true class."""
@@ -35,9 +35,9 @@ class WatchingScreen(ScrubbingScreen):
         confusion.shares = not confusion.shares
         if self._view.has_class("-classifier"):
             words = "shares of each true class" if confusion.shares else "counts"
-            self.message.hint(f"confusion in {words}", "quiet")
+            self.message.answer(f"confusion in {words}")
         else:
-            self.message.hint("no confusion matrix: only classifiers have one", "quiet")
+            self.message.answer("no confusion matrix: only classifiers have one")
 
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""

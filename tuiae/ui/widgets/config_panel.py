@@ -103,6 +103,8 @@ class ConfigPanel(ConfigForm):
         """
         preset = self._draft.save(self.overrides, name)
         self.offer_presets(self._draft.presets, preset.name)
+        self._found = {}, None  # what was found has the name of the preset before
+        self.recheck()
         return preset.name
 
     @on(ConfigForm.PresetChosen)

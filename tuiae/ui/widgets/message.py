@@ -9,13 +9,15 @@ from tuiae.ui.render.text import clean
 
 
 class MessageLine(Static):
-    """One thing at a time; what went wrong stays until something is edited or another run opened."""
+    """One thing at a time; what went wrong stays until something is edited or another run opened, what was done until
+    the next key."""
 
     def __init__(self) -> None:
         super().__init__(id="message")
         self.long = False
         """Whether all that is said may take several lines, and not only what is bad."""
-        self._trouble = False
+        self._trouble = ""
+        """The kind of what a hint does not take away; empty where there is nothing like it."""
         self._said = ("", "")
 
     def say(self, text: str, kind: str) -> None:
@@ -31,15 +33,26 @@ class MessageLine(Static):
         if not self._trouble:
             self.say(text, kind)
 
+    def answer(self, text: str) -> None:
+        """Say what a key has done, unless something is wrong."""
+        if self._trouble != "bad":
+            self.forget_trouble()
+            self.say(text, "quiet")
+
     def complain(self, text: str) -> None:
         """Say what went wrong, in words that a hint does not take away."""
         self.insist(text, "bad")
 
     def insist(self, text: str, kind: str) -> None:
         """Say something that a hint does not take away."""
-        self._trouble = True
+        self._trouble = kind
         self.say(text, kind)
 
     def forget_trouble(self) -> None:
         """From now on hints are said again."""
-        self._trouble = False
+        self._trouble = ""
+
+    def key_pressed(self) -> None:
+        """From now on hints take away what was only told of a key before."""
+        if self._trouble in ("good", "quiet"):
+            self.forget_trouble()
