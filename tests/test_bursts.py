@@ -126,6 +126,23 @@ async def test_what_is_typed_behind_a_key_goes_to_what_the_key_shows(lab: Labora
     beside.writer.close("finished")
 
 
+@pytest.mark.parametrize("screen", "2356")
+async def test_slash_finds_a_run_from_wherever_it_is_pressed(lab: Laboratory, screen: str) -> None:
+    played = script(lab.runs, name="20200101-000000-politano-0001")
+    played.play(2)
+    played.writer.close("finished")
+    async with open_desk(played.run) as desk:
+        await desk.press(screen)
+        type_at_once(desk, "/poli")
+        await desk.shows("runs · 1 of 1", "poli")
+        type_at_once(desk, "x1")
+        await desk.shows("none of 1 runs is found", "polix1")
+        await desk.press("escape", "escape")
+        await desk.until(lambda: desk.app.screen is desk.app.live)
+        await desk.press(screen, "question_mark")
+        await desk.shows("find a run")
+
+
 async def test_a_palette_that_is_left_twice() -> None:
     async with open_desk() as desk:
         for burst in [("click", "escape"), ("escape", "click", "escape"), ("click", "click")]:

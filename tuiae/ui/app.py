@@ -181,6 +181,15 @@ class TuiaeApp(TerminalApp[str]):
         self.session.compare(event.paths)
         self.switch_mode("compare")
 
+    async def action_find_run(self) -> None:
+        """Go to the list of runs and type what to find there."""
+        from tuiae.ui.screens.runs import RunsScreen
+
+        await self.switch_mode("runs")
+        runs = self.screen_stack[0]
+        assert isinstance(runs, RunsScreen)
+        runs.action_find()
+
     def action_show(self, mode: str) -> None:
         """One of the screens."""
         self.switch_mode(mode)

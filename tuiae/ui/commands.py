@@ -43,6 +43,7 @@ ALSO: Mapping[str, str] = {
     "first_sample": "scrub timeline beginning epoch history",
     "newest_sample": "scrub timeline live now epoch history",
     "find": "search filter query",
+    "app.find_run": "search filter query",
     "compare": "overlay beside diff",
     "rename": "rename label title",
     "tags": "label group",

@@ -87,6 +87,7 @@ OPEN_RUN = (
 SEEN = (
     Key("v", "next_view", "View", "next panel, on small screens"),
     Key("z", "zoom", "", "one panel alone, and back", "Alone"),
+    Key("slash", "app.find_run", "", "find a run in the list"),
     Key("m", "next_metric", "", "next metric beside the loss", "Metric"),
     Key("s", "look('smoothing')", "", "smoothing: off, some, strong", "Smooth"),
     Key("y", "look('log_scale')", "", "logarithmic axis, or not", "Log"),
@@ -142,7 +143,7 @@ LATENT = (
     Key("c", "next_class", "", "one class alone, the next", "Class"),
     Key("enter", "again", "", "ask the explorer again"),
     *(key for key in LIVE if key.action.endswith("sample") or key.action.startswith("sample(")),
-    *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures", "pause")),
+    *(key for key in LIVE if key.action in ("next_view", "zoom", "app.find_run", "pictures", "pause")),
     Key("escape", "back", "Back", "back, step by step"),
 )
 BENCH = (
@@ -189,7 +190,7 @@ STRIP = (
 WORKS = (
     Key("r", "run", "Run", "run the work, or go on"),
     Key("x", "stop", "Stop", "save and stop it"),
-    *(key for key in LIVE if key.action in ("next_view", "zoom", "pause")),
+    *(key for key in LIVE if key.action in ("next_view", "zoom", "app.find_run", "pause")),
     Key("escape", "back", "Back", "back to the open run"),
 )
 COMPARE = (
@@ -197,7 +198,7 @@ COMPARE = (
     Key("k", "next_setting", "Setting", "next setting of the summary"),
     Key("y", "look('log_scale')", "Log", "logarithmic, or not"),
     *(key for key in LIVE if key.key == "s"),
-    *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures", "pause")),
+    *(key for key in LIVE if key.action in ("next_view", "zoom", "app.find_run", "pictures", "pause")),
     Key("escape", "back", "Back", "back to the list"),
 )
 CURVES = (
