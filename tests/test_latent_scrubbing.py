@@ -73,6 +73,30 @@ async def test_going_back_shows_stored_codes_and_returning_loses_nothing(trained
         await desk.shows("the plane, decoded")
 
 
+async def test_an_epoch_that_one_went_back_to_shows_on_the_other_screen_too(trained: RunPaths) -> None:
+    async with open_desk(trained) as desk:
+
+        def pictured() -> str:
+            return str(desk.app.live.query_one("#images").border_subtitle)
+
+        await desk.until(lambda: "epoch 4" in pictured())
+        await desk.press("comma", "comma", "3")
+        await desk.until(lambda: note(desk) == "epoch 2 · newest is 4")
+        await desk.shows("epoch 2 of 4", "Decoding and")
+        await desk.press("comma", "2")
+        await desk.until(lambda: "epoch 1 · newest is 4" in pictured())
+        await desk.shows("epoch 1 of 4")
+        await desk.press("greater_than_sign", "3")
+        await desk.shows("here", "epoch 4 of 4")
+        await desk.until(lambda: "step" in note(desk))
+        assert "Decoding and" not in desk.screen
+        await desk.press("comma")
+        await desk.until(lambda: note(desk) == "epoch 3 · newest is 4")
+        await desk.press("greater_than_sign", "2")
+        await desk.shows("epoch 4 of 4")
+        await desk.until(lambda: "newest" not in pictured())
+
+
 async def test_answers_that_come_meanwhile_show_on_return(trained: RunPaths) -> None:
     async with open_desk(trained) as desk:
         await open_latent(desk)

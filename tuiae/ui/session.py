@@ -55,6 +55,8 @@ class Session:
         """The open run as it was last seen; None without one, and until a run that was just opened is read."""
         self.sample: Sample | None = None
         """The newest of the open run that was read."""
+        self.at: int | None = None
+        """The epoch of it that the screens look at; None follows the newest."""
         self.compared: tuple[Path, ...] = ()
         """The runs that were last laid beside each other."""
         self._post = post
@@ -72,7 +74,7 @@ class Session:
     def open(self, path: Path) -> None:
         """Watch a run, live or finished: they are the same to a reader."""
         self._stop_feed()
-        self.snapshot = self.sample = None
+        self.snapshot = self.sample = self.at = None
         self._post(RunOpened())
         self._feed = RunFeed(path, self._post)
 
