@@ -67,7 +67,9 @@ APP = (
     Key("q", "ask_quit", "Quit", "leave"),
 )
 KEPT = ("help", "ask_quit")
-"""Actions whose keys show however narrow the footer is."""
+"""Actions whose keys show however narrow the footer is, at its end."""
+NEEDED = ("next_view",)
+"""Actions whose keys show however narrow the footer is, in their places: else most panels are never found."""
 NEXT_RUN = (
     Key("r", "start", "Start", "start what the form says"),
     Key("c", "check", "", "a few steps: what it costs", "Check"),
@@ -132,8 +134,8 @@ LATENT = (
         if (modifier, key) != ("", "left")
     ),
     Key("a", "plane", "Plane", "next plane; t-SNE too"),
-    Key("left_square_bracket", "axis(0)", "", "next code number, across", "Across", later=True),
-    Key("right_square_bracket", "axis(1)", "", "next code number, up", "Up", later=True),
+    Key("left_square_bracket", "axis(0)", "", "next code number, across", "Axes", face="[ ]", later=True),
+    Key("right_square_bracket", "axis(1)", "", "next code number, up"),
     Key("b", "mark", "Mark", "mark; a way between two"),
     Key("n", "prior", "", "samples of the prior", "Prior"),
     Key("d", "decode_plane", "Decode", "the plane, decoded"),

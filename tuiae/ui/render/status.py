@@ -191,7 +191,7 @@ def ending(snapshot: Snapshot) -> str:
         cause, hint = (clean(status.error.get(key, "")) for key in ("cause", "hint"))
         return f"{cause}; {hint}" if hint else cause
     if status.state == "lost":
-        return "the worker is gone without a word; R goes on from the last checkpoint"
+        return "its process died without an error; R goes on from the last checkpoint"
     if status.state == GONE:
         return f"{clean(snapshot.id)} is gone: its directory was deleted or moved; 1 lists the runs"
     return ""

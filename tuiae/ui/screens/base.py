@@ -19,6 +19,7 @@ from tuiae.errors import TuiaeError
 from tuiae.explore.client import Notice, Reply
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.ui.counting import OF_A_RUN, run_takes
 from tuiae.ui.render.status import title_line
 from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
@@ -45,13 +46,14 @@ class BaseScreen(Screen[None]):
     MODE = ""
     NAME = ""
     """What the title says of it while no run is open."""
-    ALLOW_IN_MAXIMIZED_VIEW = "KeyLine, MessageLine"
+    ALLOW_IN_MAXIMIZED_VIEW = "#head, MessageLine, KeyLine"
     HOME = "live"
     """The screen that one goes back to."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
+        self._facts: tuple[object, ...] = ()
 
     def _on_screen_resume(self, event: ScreenResume) -> None:
         # Textual styles a whole screen anew each time it shows, although only another theme would change anything.
@@ -66,6 +68,7 @@ class BaseScreen(Screen[None]):
             before.remove_class("-maximized")
         if now is not None:
             now.add_class("-maximized")
+        self.refresh_bindings()
 
     def compose(self) -> ComposeResult:
         self._prepare(*self.app.size)
@@ -75,7 +78,7 @@ class BaseScreen(Screen[None]):
         yield from self.compose_body()
         yield MessageLine()
         yield Static("tuiae needs 60 columns and 20 rows\nz shows one panel alone", id="too-small")
-        yield KeyLine()
+        yield KeyLine(self.counts)
 
     def _prepare(self, width: int, height: int) -> None:
         """Be of this size and theme before there are widgets, which would then be styled a second time."""
@@ -101,6 +104,18 @@ class BaseScreen(Screen[None]):
         if self.maximized is None and any(map(self.has_class, TOO_SMALL)) and action != "zoom":
             return False
         return action != "next_view" or any(map(self.has_class, ONE_AT_A_TIME))
+
+    def counts(self, action: str) -> bool:
+        """Whether an action does something now; else the line of keys leaves it out, and its key says why not."""
+        if action == "back":
+            return self.maximized is None
+        return action not in ("pause", f"show('{self.MODE}')")
+
+    def keys_depend(self, *facts: object) -> None:
+        """What `counts` follows from: the line of keys is made again when any of it is not what it was."""
+        if facts != self._facts:
+            self._facts = facts
+            self.refresh_bindings()
 
     @property
     def message(self) -> MessageLine:
@@ -198,9 +213,22 @@ class RunScreen(BaseScreen):
             self._shown = self.session.path
             self.message.forget_trouble()
             self.run_opened()
-        if self.session.snapshot is not None:
+        snapshot = self.session.snapshot
+        if snapshot is not None:
             self.retitle()
-            self.run_changed(self.session.snapshot, self.session.sample)
+            self.run_changed(snapshot, self.session.sample)
+            self.keys_depend(snapshot.path, snapshot.status.state, bool(snapshot.checkpoints))
+
+    def counts(self, action: str) -> bool:
+        if action not in OF_A_RUN:
+            return super().counts(action)
+        snapshot = self.session.snapshot
+        return snapshot is not None and run_takes(action, snapshot.status, bool(snapshot.checkpoints))
+
+    @property
+    def config(self) -> RunConfig | None:
+        """What the open run trains, as far as that is known."""
+        return self.session.snapshot.config if self.session.snapshot is not None else None
 
     def run_opened(self) -> None:
         """Another run is open: forget what was shown of the last one."""

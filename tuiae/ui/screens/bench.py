@@ -14,7 +14,7 @@ from textual.timer import Timer
 from tuiae.explore.answers import Answer, Classification, Confused, NoiseCurve, Opened, Picture, Reconstruction, Worst
 from tuiae.explore.client import Reply
 from tuiae.ui.bench_inquiry import SLOT, BenchInquiry
-from tuiae.ui.keys import BENCH
+from tuiae.ui.keys import APP, BENCH
 from tuiae.ui.noise_choice import STEP, NoiseChoice
 from tuiae.ui.render.latent import class_name
 from tuiae.ui.screens.ask import LineDialog
@@ -27,6 +27,9 @@ from tuiae.ui.widgets.strip import StripPanel
 
 ASKING_SECONDS = 0.1  # until it is said that an answer takes its time
 HINT = "draw with the mouse, or with arrows and space  ·  t a test image  ·  ? all keys"
+
+NO_RUN_NEEDED = (*(key.action for key in APP), "back", "zoom", "next_view")
+"""Actions that are not about a network."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,9 @@ class BenchScreen(AskingScreen):
         self.inquiry.cell, self._cell_of = (true, predicted), self.session.path
         self._reveal = True
         self.inquiry.strip()
+
+    def counts(self, action: str) -> bool:
+        return super().counts(action) and (action in NO_RUN_NEEDED or self.session.path is not None)
 
     # The explorer
 

@@ -79,6 +79,7 @@ class CompareScreen(BaseScreen):
 
     def _show(self) -> None:
         comparison = self.comparison
+        self.keys_depend(comparison is None)
         if comparison is None:
             return
         note = self.query_one(CompareView).show(comparison, self._metric)
@@ -86,6 +87,11 @@ class CompareScreen(BaseScreen):
         self.query_one("#title", Static).update(title, layout=False)
         said = [note, *cautions(comparison, self._metric), group_key(comparison)]
         self.message.hint(" · ".join(words for words in said if words), "quiet")
+
+    def counts(self, action: str) -> bool:
+        if action in ("next_metric", "next_setting") or action.startswith("look("):
+            return self.comparison is not None
+        return super().counts(action)
 
     def on_resize(self) -> None:
         self._show()

@@ -32,6 +32,8 @@ NO_PRIOR = "has no prior to draw from: only a variational autoencoder has one (v
 NO_DECODER = "decodes nothing: take a run of an autoencoder"
 NEED_WEIGHTS = ("plane", "axis", "mark", "prior", "decode_plane", "again")
 """Actions that ask the explorer, which has the newest weights."""
+OF_THE_MAP = ("move(", "nearer(", "plane", "axis(", "mark", "prior", "decode_plane", "next_class", "newest_sample")
+"""Actions, or their beginnings, that need a run with codes."""
 
 
 class LatentScreen(ScrubbingScreen, AskingScreen):
@@ -97,6 +99,18 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
         # None greys the key out in the footer: there are no weights of an older epoch to ask.
         resting = action in NEED_WEIGHTS and self._composed and self.view.looks_back
         return None if resting else super().check_action(action, parameters)
+
+    def counts(self, action: str) -> bool:
+        if not action.startswith(OF_THE_MAP):
+            return super().counts(action)
+        config = self.config
+        if config is None:
+            return False
+        if action.startswith("axis("):
+            return config.model.latent > 2  # else there is no other number to take
+        if action == "prior":
+            return config.model.is_variational
+        return action not in ("mark", "decode_plane") or not config.is_classifier
 
     # The explorer
 

@@ -20,6 +20,7 @@ from tuiae.runs.listing import RunRow
 from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.reader import read_status
 from tuiae.runs.repeat import repeat_line
+from tuiae.ui.counting import OF_A_RUN, run_takes
 from tuiae.ui.keys import RUNS
 from tuiae.ui.list_feed import ListFeed, RunsListed, listed
 from tuiae.ui.render.run_list import next_sort, sort_by
@@ -32,6 +33,8 @@ from tuiae.ui.widgets.run_details import RunDetails
 from tuiae.ui.widgets.run_table import RunTable
 
 MARK_CELLS = 3
+OF_A_ROW = ("open", "choose", "select", "select_all", "rename", "tags", "note", "pin", "delete", "copy")
+"""Actions on the run under the cursor."""
 
 
 class RunsScreen(Labelling, Removing):
@@ -74,6 +77,21 @@ class RunsScreen(Labelling, Removing):
     def table(self) -> RunTable:
         return self.query_one(RunTable)
 
+    def counts(self, action: str) -> bool:
+        row = self.table.row_under
+        if action in OF_A_RUN:
+            return row is not None and run_takes(action, row.status, bool(row.settings))
+        if action == "compare":
+            return len(self.table.rows) > 1
+        if action in ("find", "sort"):
+            return bool(self.table.rows)
+        return super().counts(action) and (row is not None or action not in OF_A_ROW)
+
+    def _keys_may_change(self) -> None:
+        """Which keys count follows from the run under the cursor, and from there being runs at all."""
+        row = self.table.row_under
+        self.keys_depend(min(len(self.table.rows), 2), row and (row.status.state, bool(row.settings)))
+
     # What is listed
 
     @on(RunsListed)
@@ -102,6 +120,7 @@ class RunsScreen(Labelling, Removing):
                 Text(f"none of {every} runs is found by\n{clean(words, 60)}\n\nescape shows all", justify="center")
             )
         self.query_one(RunDetails).show(table.row_under)
+        self._keys_may_change()
         self._hint()
 
     def _entitle(self) -> None:
@@ -130,6 +149,7 @@ class RunsScreen(Labelling, Removing):
     def _moved(self, event: LineTable.Moved) -> None:
         if not isinstance(event, LineTable.Chosen):
             self.query_one(RunDetails).show(self.table.row_under)
+            self._keys_may_change()
 
     @on(LineTable.Chosen)
     def _chosen(self, event: LineTable.Chosen) -> None:

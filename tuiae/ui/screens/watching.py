@@ -7,6 +7,9 @@ from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.run_view import RunView
 
+OF_WHAT_SHOWS = ("next_metric", "errors", "newest_sample")
+"""Actions on what an open run shows."""
+
 
 class WatchingScreen(ScrubbingScreen):
     """A screen with a RunView."""
@@ -14,6 +17,13 @@ class WatchingScreen(ScrubbingScreen):
     @property
     def _view(self) -> RunView:
         return self.query_one(RunView)
+
+    def counts(self, action: str) -> bool:
+        if action == "errors" and self.config is not None:
+            return not self.config.is_classifier
+        if action in OF_WHAT_SHOWS or action.startswith("look("):
+            return self.session.snapshot is not None
+        return super().counts(action)
 
     def action_next_metric(self) -> None:
         """Another metric beside the loss."""

@@ -95,8 +95,17 @@ class WorksScreen(ListingScreen):
             self.view.show_chosen()
             self._hint()
 
+    def counts(self, action: str) -> bool:
+        state = self.view.chosen
+        if action == "stop":
+            return state is not None and state.running
+        if action == "run":
+            return state is not None and not state.running and not state.problem
+        return super().counts(action)
+
     def _hint(self) -> None:
         state = self.view.chosen
+        self.keys_depend(state is None, state and (state.running, state.problem))
         if state is None:
             return
         if state.problem:

@@ -1,0 +1,112 @@
+"""The line of keys says what can be done now, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, open_desk, script
+from tuiae.runs.layout import RunPaths
+from tuiae.ui.widgets.key_line import KeyLine
+
+VAE = {**AUTOENCODER, "name": "draws", "model": {"family": "vae", "hidden": [32], "latent": 2}, "noise": {}}
+
+
+def line_of(desk: Desk) -> str:
+    return str(desk.app.screen.query_one(KeyLine).render())
+
+
+async def says(desk: Desk, *words: str) -> str:
+    await desk.until(lambda: all(word in line_of(desk) for word in words))
+    return line_of(desk)
+
+
+def ended(root: Path, state: str, document: dict[str, object] = AUTOENCODER) -> RunPaths:
+    played = script(root, document)
+    played.play(2)
+    played.writer.close(state)
+    return played.run
+
+
+@pytest.mark.parametrize(
+    ("state", "there", "gone"),
+    [
+        ("running", ("p Pause", "x Stop", "w Save", "e Edit"), ("R Resume", "f Fork")),
+        ("stopped", ("R Resume",), ("p Pause", "x Stop", "w Save", "e Edit", "f Fork")),
+        ("finished", (), ("R Resume", "p Pause", "x Stop", "w Save", "e Edit")),
+    ],
+)
+async def test_keys_on_the_open_run_follow_its_state(
+    lab: Laboratory, state: str, there: tuple[str, ...], gone: tuple[str, ...]
+) -> None:
+    played = script(lab.runs)
+    played.play(2)
+    if state != "running":
+        played.writer.close(state)
+    async with open_desk(played.run, (80, 24), root=lab.runs) as desk:
+        await desk.until(lambda: desk.state == state)
+        line = await says(desk, "r Start", "v View", "1 Runs", "q Quit", *there)
+        assert not [words for words in gone if words in line]
+        assert "2 Live" not in line
+        await desk.press("1")
+        line = await says(desk, "Open", *(words for words in there if words[0] == "p"))
+        assert "1 Runs" not in line
+        assert not [words for words in gone if words in line]
+        for digit in "56":
+            await desk.press(digit)
+            await says(desk, "1 Runs", "q Quit", "Back")
+            assert "Pause" not in line_of(desk)
+
+
+async def test_the_screens_stand_in_the_order_of_their_numbers(lab: Laboratory) -> None:
+    async with open_desk(size=(200, 60)) as desk:
+        await desk.press("6")
+        line = await says(desk, "1 Runs  2 Live  3 Codes  4 Bench  5 Compare")
+        assert line.rstrip().endswith("? Help  q Quit")
+
+
+async def test_without_a_run_there_are_no_keys_on_one(lab: Laboratory) -> None:
+    words = ("Pause", "Fill", "Metric", "Plane", "Mark", "Prior", "Image", "Noise", "Setting", "Select", "Find", "Open")
+    async with open_desk(size=(120, 40)) as desk:
+        for digit in "12345":
+            await desk.press(digit)
+            await says(desk, "q Quit", "? Help")
+            await desk.until(lambda: not [word for word in words if word in line_of(desk)])
+
+
+@pytest.mark.parametrize(
+    ("document", "there", "gone"),
+    [
+        (AUTOENCODER, ("[ ] Axes", "b Mark", "d Decode"), ("n Prior", "] Up")),
+        (VAE, ("n Prior", "b Mark"), ("[ ] Axes",)),
+        (CLASSIFIER, ("[ ] Axes",), ("b Mark", "d Decode", "n Prior")),
+    ],
+    ids=["autoencoder", "variational", "classifier"],
+)
+async def test_keys_on_codes_follow_the_network(
+    lab: Laboratory, document: dict[str, object], there: tuple[str, ...], gone: tuple[str, ...]
+) -> None:
+    async with open_desk(ended(lab.runs, "finished", document), (200, 60), root=lab.runs) as desk:
+        await desk.until(lambda: desk.state)
+        await desk.press("3")
+        line = await says(desk, "a Plane", *there)
+        assert not [words for words in gone if words in line]
+
+
+async def test_while_one_types_what_to_find_only_keys_that_are_not_typed_show(lab: Laboratory) -> None:
+    ended(lab.runs, "finished")
+    async with open_desk(size=(120, 40), root=lab.runs) as desk:
+        await desk.press("1")
+        await says(desk, "/ Find", "Select")
+        await desk.press("slash")
+        line = await says(desk, "Done", "esc Back")
+        assert not [words for words in ("/ Find", "Select", "Quit", "Help", "1 ", "2 ") if words in line]
+
+
+async def test_on_the_smallest_screen_the_next_panel_is_never_left_out(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(2)
+    async with open_desk(played.run, (60, 20), root=lab.runs) as desk:
+        await says(desk, "v View", "p Pause", "q Quit")
