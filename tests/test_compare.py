@@ -21,8 +21,9 @@ from tuiae.studies.compare import cautions, lines, rankable, spread
 from tuiae.studies.compare_reader import CompareReader
 from tuiae.studies.labels import letters
 from tuiae.studies.shared_images import shared_images
-from tuiae.ui.render.compare import compare_curves, seeds_table, settings_table, values_table
+from tuiae.ui.render.compare import compare_curves, seeds_table, values_table
 from tuiae.ui.render.compare_images import shared_grid
+from tuiae.ui.render.compare_settings import settings_table
 
 ESCAPE = "\x1b"
 
@@ -187,6 +188,22 @@ def test_settings_that_do_not_fit_go_on_below_and_groups_stand_for_runs(lab: Lab
     assert len(blocks) > 1
     assert all(len(line) <= 50 for line in "\n".join(blocks).splitlines())
     assert all(str(1000 + size) in "".join(blocks) for size in range(12))
+    assert blocks[0].startswith("A to ")
+    assert blocks[0].splitlines()[0].count(" of 12 ") == 1
+
+
+def test_what_differs_shows_every_run_where_shorter_words_make_room(lab: Laboratory) -> None:
+    changes = ({"data__classes": list("ABCDEFGH"), "training__evaluate_every": 2}, {"training__learning_rate": 0.5})
+    named = [
+        {**changes[size % 2], "model__latent": 4 + size, "name": f"a-rather-long-name-{size}"} for size in range(4)
+    ]
+    runs = [end(lab.runs, 70 + size, [0.1], settings(**change)) for size, change in enumerate(named)]
+    shown = settings_table(read(*runs), 66).plain
+    assert max(map(len, shown.splitlines())) <= 66
+    assert shown.split()[:4] == ["A", "B", "C", "D"]
+    assert shown.count("all") == 2
+    assert "learning_rate" in shown
+    assert "training.learning_rate" in settings_table(read(*runs), 150).plain
 
 
 # Pictures

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from textual.widgets import Static
 
 from tests.comparing import begin, end, settings, tell, two_sizes
 from tests.conftest import Laboratory
@@ -190,6 +191,21 @@ async def test_every_group_is_named_on_a_narrow_screen(lab: Laboratory) -> None:
         names = group_key(comparison)
         assert len(names) > 78
         await desk.until(lambda: names in " ".join(desk.screen.split()))
+
+
+async def test_the_names_of_runs_come_before_what_one_should_know_of_their_figures(lab: Laboratory) -> None:
+    for number, dataset in enumerate(("glyphs", "digits"), 1):
+        end(lab.runs, number, [0.4, 0.3], settings(data__dataset=dataset))
+    async with open_desk(size=(80, 24)) as desk:
+        await desk.press("1")
+        await desk.until(lambda: len(desk.table.keys) == 2)
+        await desk.press("a", "c")
+        await desk.shows("different images")
+        said = str(desk.app.screen.query_one("#message", Static).content)
+        assert said.startswith("A ")
+        assert said.index("B ") < said.index("figures are of different images")
+        await desk.pilot.resize_terminal(120, 40)
+        await desk.until(lambda: desk.screen.count("figures are of different images") == 1)
 
 
 @each_look

@@ -20,8 +20,9 @@ from tuiae.studies.compare import Best, Comparison, Entry, Group, Spread, cautio
 from tuiae.studies.compare_reader import CompareReader, tagged_runs
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep_summary import summary_record, sweep_summaries, without_summary
-from tuiae.ui.render.compare import beside, compare_curves, seeds_table, settings_table, values_table
+from tuiae.ui.render.compare import beside, compare_curves, seeds_table, values_table
 from tuiae.ui.render.compare_images import shared_grid
+from tuiae.ui.render.compare_settings import settings_table
 from tuiae.ui.render.curve_legend import legend
 from tuiae.ui.render.curves import draw_curves
 from tuiae.ui.render.run_curves import plot_title

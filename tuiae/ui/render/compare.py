@@ -23,7 +23,6 @@ from tuiae.studies.compare import (
     mean_series,
     rankable,
 )
-from tuiae.studies.labels import value_text
 from tuiae.ui.render import palette
 from tuiae.ui.render.curve_lines import Curve
 from tuiae.ui.render.run_curves import NOTHING, centred, plotted, train_series
@@ -32,7 +31,6 @@ from tuiae.ui.render.text import MISSING, clean, duration, figure, join_lines, s
 
 GAP = 2  # cells between columns
 LEAST_LABEL = 16
-SETTING_LIMIT = 24
 FIRST_SIGN = "◆"  # the first of many lines needs a sign too: later ones may cover it
 BEST = "◂"
 """Stands beside the best value of a column."""
@@ -172,7 +170,7 @@ def values_table(comparison: Comparison, metric: str, width: int) -> Text:
         Column(f"{split} {metric}", _figures(metric, [e.final(metric, split) for e in entries]), spare=4),
         _ranking(f"test {metric}", [e.final(metric) for e in entries], metric, ranked),
         _ranking("best", [e.best_value(metric) for e in entries], metric, ranked),
-        Column("epoch", tuple(Text(f"{best.epoch:g}" if (best := e.best(metric)) else MISSING) for e in entries)),
+        Column("at epoch", tuple(Text(f"{best.epoch:g}" if (best := e.best(metric)) else MISSING) for e in entries)),
     ]
     if metric != "accuracy" and "accuracy" in comparison.metrics:
         shares = tuple(Text(figure("accuracy", entry.final("accuracy"))) for entry in entries)
@@ -251,42 +249,3 @@ def values_and_seeds(comparison: Comparison, metric: str, width: int) -> Text:
 def group_key(comparison: Comparison) -> str:
     """`A latent=4 · B latent=16`: what the letters stand for."""
     return " · ".join(f"{group.key} {clean(group.label)}" for group in comparison.groups)
-
-
-def settings_table(comparison: Comparison, width: int) -> Text:
-    """A line a key that differs, a column a run, or a group where runs are too many.
-
-    Columns that do not fit go on in a block below.
-    """
-    if not comparison.differences:
-        known = any(entry.snapshot.config for entry in comparison.entries)
-        return Text("the configs are the same" if known else "no config is readable", "dim", end="")
-    head = Column("", tuple(Text(clean(difference.key)) for difference in comparison.differences), right=False)
-    columns = [_settings_column(entry.key, [place], comparison) for place, entry in enumerate(comparison.entries)]
-    if comparison.seeded and _fitting(head, columns, width) < len(columns):
-        places = {entry.key: place for place, entry in enumerate(comparison.entries)}
-        members = [(group.key, [places[entry.key] for entry in group.entries]) for group in comparison.groups]
-        columns = [_settings_column(key, found, comparison) for key, found in members]
-    blocks: list[Text] = []
-    while columns:
-        fitting = max(_fitting(head, columns, width), 1)
-        blocks += [*([Text()] if blocks else []), *draw_table([head, *columns[:fitting]], width)]
-        columns = columns[fitting:]
-    return join_lines(blocks)
-
-
-def _settings_column(key: str, places: Sequence[int], comparison: Comparison) -> Column:
-    """The values of a run, or of a group's runs: `0,1,2` where they are not the same."""
-    cells = []
-    for row in comparison.differences:
-        words = dict.fromkeys(value_text(row.values[place]) for place in places)
-        cells.append(Text(clean(",".join(words), SETTING_LIMIT)))
-    return Column(key, tuple(cells))
-
-
-def _fitting(head: Column, columns: Sequence[Column], width: int) -> int:
-    used, fitting = head.width, 0
-    for column in columns:
-        used += GAP + column.width
-        fitting += used <= width
-    return fitting

@@ -14,7 +14,7 @@ from tuiae.studies.compare_reader import CompareReader
 from tuiae.ui.compare_feed import CompareChanged, CompareFeed
 from tuiae.ui.keys import COMPARE
 from tuiae.ui.render.compare import compare_title, group_key
-from tuiae.ui.screens.base import BaseScreen
+from tuiae.ui.screens.base import ONE_AT_A_TIME, BaseScreen
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.compare_view import CompareView
 from tuiae.ui.widgets.tabs import room
@@ -85,7 +85,9 @@ class CompareScreen(BaseScreen):
         note = self.query_one(CompareView).show(comparison, self._metric)
         title = compare_title(comparison, self._metric, room(self.MODE, self.size.width))
         self.query_one("#title", Static).update(title, layout=False)
-        said = [note, *cautions(comparison, self._metric), group_key(comparison)]
+        # Beside the figures the panel of values says what one should know of them.
+        beside = any(map(self.has_class, ONE_AT_A_TIME))
+        said = [group_key(comparison), note, *(cautions(comparison, self._metric) if beside else ())]
         self.message.hint(" · ".join(words for words in said if words), "quiet")
 
     def counts(self, action: str) -> bool:

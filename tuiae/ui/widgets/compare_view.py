@@ -12,7 +12,8 @@ from textual.containers import Horizontal, Vertical
 from tuiae.runs.snapshot import Sample
 from tuiae.studies.compare import Comparison
 from tuiae.studies.shared_images import shared_images
-from tuiae.ui.render.compare import compare_curves, settings_table, values_and_seeds
+from tuiae.ui.render.compare import compare_curves, values_and_seeds
+from tuiae.ui.render.compare_settings import settings_table
 from tuiae.ui.render.curve_lines import on_one_axis
 from tuiae.ui.render.run_curves import plot_title
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
