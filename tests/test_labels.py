@@ -23,6 +23,7 @@ from tuiae.runs.reader import RunReader
 from tuiae.runs.removal import delete_run, discard_unbegun, size_of
 from tuiae.runs.summary import summarise
 from tuiae.studies.compare_reader import tagged_runs
+from tuiae.ui.render.status import title_line
 
 
 def ended(root: Path, name: str = "", document: dict[str, object] | None = None, epochs: int = 2) -> RunPaths:
@@ -44,6 +45,14 @@ def test_a_label_comes_back_as_it_was_written(runs_root: Path) -> None:
     assert read_json(label_path(run))["v"] == 1
     assert relabel(run, note="").note == ""
     assert read_label(run).name == "the wide one"
+
+
+def test_who_watches_a_run_sees_the_name_it_is_given(runs_root: Path) -> None:
+    reader = RunReader(new_run(runs_root).root)
+    first = reader.poll()
+    assert reader.poll() is first
+    write_label(reader.run, Label("the wide one"))
+    assert " the wide one " in title_line(reader.poll(), 120).plain
 
 
 @pytest.mark.parametrize(

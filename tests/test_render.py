@@ -386,6 +386,8 @@ def test_the_title_keeps_state_epoch_and_share_whatever_it_is_called() -> None:
             assert cell_len(line) <= width
             assert re.search(r"● running  (epoch )?37/100 .* 37%", line), line
             assert snapshot.id in line or width < 186
+    named = replace(snapshot, config=build_config({"name": "pacheco-2023-ae-256-p01"}))
+    assert title_line(named, 62).plain.startswith(" tuiae  pacheco-2023-ae-256-p01  ● running  37/100  37%")
     assert "quickstart › digits" in title_line(replace(snapshot, config=build_config({"name": "quickstart"})), 66).plain
 
 

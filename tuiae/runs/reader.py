@@ -16,6 +16,7 @@ from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError
 from tuiae.files import read_json
 from tuiae.runs.edits import Edit, as_edit
+from tuiae.runs.labels import read_label
 from tuiae.runs.layout import GONE, RunPaths, is_gone
 from tuiae.runs.points import Epochs, Points
 from tuiae.runs.process import is_alive
@@ -119,7 +120,11 @@ class RunReader:
         last = self._snapshot
         if is_gone(self.run) and not self.run.status.exists():
             status = replace(last.status if last is not None else status, state=GONE)
-        if last is not None and not fresh and replace(status, heartbeat=last.status.heartbeat) == last.status:
+        name = read_label(self.run).name
+        same = (
+            last is not None and name == last.name and replace(status, heartbeat=last.status.heartbeat) == last.status
+        )
+        if last is not None and same and not fresh:
             return last
         self._config = self._config or read_config(self.run)
         self._snapshot = Snapshot(
@@ -135,6 +140,7 @@ class RunReader:
             checkpoints=self._checkpoints.as_tuple(),
             edits=tuple(self._edits),
             resumes=self._progress.resumes,
+            name=name,
         )
         return self._snapshot
 

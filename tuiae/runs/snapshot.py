@@ -108,6 +108,8 @@ class Snapshot:
     edits: tuple[Edit, ...] = ()
     """Each once, as they were made; a run that went back to a checkpoint makes those beyond its step again."""
     resumes: tuple[Resume, ...] = ()
+    name: str = ""
+    """What its users call it, if they gave it a name."""
 
     def latest(self, split: str, metric: str) -> float | None:
         series = self.series.get((split, metric))

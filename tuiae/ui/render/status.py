@@ -28,7 +28,8 @@ SIGNS = {
     GONE: ("□", palette.VERMILLION),
 }
 BAR = 10  # cells
-LEAST_WHAT, LEAST_NAME = 24, 8  # cells of preset and dataset before the bar goes, and of the preset in any case
+LEAST_NAME, MOST_NAME = 8, 32  # cells of the name in the title
+LEAST_DATASET = 6  # cells of the dataset where it shows at all
 EDITED = {
     "training.learning_rate": "rate",
     "noise.level": "noise",
@@ -49,21 +50,25 @@ def state_text(state: str) -> Text:
 def title_line(snapshot: Snapshot, width: int) -> Text:
     """The one line above everything: what runs, on what, how far, which run.
 
-    Where the width lacks, a word goes, then the id, the end of the name, the bar; state, epoch and share stay.
+    Where the width lacks, a word goes, then the id, the bar, the dataset, the middle of the name; state, epoch and
+    share stay.
     """
     head = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
     config = snapshot.config
-    name, dataset = (clean(config.name, 24), clean(config.data.dataset, 24)) if config is not None else ("", "")
+    name, dataset = (clean(config.name), clean(config.data.dataset, 24)) if config is not None else ("", "")
+    name = shorten_middle(clean(snapshot.name) or name, MOST_NAME)
     whole = cell_len(name) + cell_len(dataset) + 3 if name else 0
-    everything, enough = whole + cell_len(clean(snapshot.id)) + 3, min(whole, LEAST_WHAT)
-    for word, bar, wanted in (("epoch ", BAR, everything), ("", BAR, enough), ("", 0, enough)):
+    everything = whole + cell_len(clean(snapshot.id)) + 3
+    for word, bar, wanted in (("epoch ", BAR, everything), ("", BAR, whole), ("", 0, whole)):
         standing = _standing(snapshot, word, bar)
         room = width - head.cell_len - standing.cell_len - 2
         if room >= wanted:
             break
     if name:
-        name = shorten(name, max(room - cell_len(dataset) - 3, LEAST_NAME))
-        head.append(name, "bold not dim").append(f" › {shorten(dataset, max(room - cell_len(name) - 3, 0))}", "dim")
+        name = shorten_middle(name, max(room, LEAST_NAME))
+        head.append(name, "bold not dim")
+        if (left := room - cell_len(name) - 3) >= LEAST_DATASET:
+            head.append(f" › {shorten(dataset, left)}", "dim")
     line = head.append("  ").append_text(standing)
     # The beginning of an id finds the run as well, once it holds date and time.
     name = shorten(clean(snapshot.id), max(0, width - line.cell_len - 3))
