@@ -136,7 +136,7 @@ class TrainingSection(Section):
     patience: int = Field(default=0, ge=0)
     """Stop after so many evaluations with no lower test loss; 0 never does."""
     auto_pause: bool = False
-    """Pause when the run's own curves show that it diverges or overfits; it goes on when told to."""
+    """Pause when its own curves or pictures show that it diverges, overfits or is dead; it goes on when told."""
     loss: Loss = "mse"
     """Of a reconstruction: mean over pixels, or for sse the squared error summed over an image's pixels (tp5-2022).
     Of a variational autoencoder, in nats an image: bce a Bernoulli likelihood, mse and sse a normal one of variance 1,

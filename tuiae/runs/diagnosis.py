@@ -12,6 +12,7 @@ from enum import IntEnum
 import numpy as np
 
 from tuiae.config import RunConfig
+from tuiae.runs.blame import DOUBLED, HIGH_RATE, LOST, blamed, spoiled, wild_raise
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.runs.symptoms import DIVERGED, Symptoms, read_symptoms
 
@@ -28,8 +29,6 @@ SETTLED = 3  # evaluations in a row that have to agree: the first ones of a trai
 EARLY = 5  # evaluations after which a training that works has left the loss of the untrained network behind
 LEARNED = 0.1  # of the first loss; trainings that learn anything gain more in their first epochs
 RISEN = 0.05  # over the best test loss; between two epochs of a training that goes well it moves by less
-DOUBLED = 2.0  # times the best loss, on training images too: no longer a matter of unseen images
-LOST = 0.1  # of what was learned: of 172 runs those that lost less mostly recovered, the 9 that lost more did not
 EXPLODED = 3.0  # times the lowest training loss, of medians over LIVE_BLOCK points, before an epoch has ended
 LIVE_BLOCK = 10  # live points, two seconds or more: single batches scatter
 MANY_DEAD = 0.5  # of the code's units: with ReLU a quarter or a third are dead in trainings that go well, too
@@ -38,8 +37,6 @@ NO_NATS = 0.01  # KL of a unit that carries nothing
 FEWEST_IMAGES = 5  # of a class among the test images, before its absence from the predictions means something
 ALIKE = 0.1  # of what images differ: of 172 runs the 4 that learned nothing gave 0.08 at most, slow ones 0.19
 NAMED = 4  # classes named in a sentence
-HIGH_RATE = {"adam": 3e-3, "adamw": 3e-3, "rmsprop": 3e-3, "sgd": 1.0}
-"""Optimizer -> the learning rate above which a training that does not move is more likely thrown about than slow."""
 
 
 class Severity(IntEnum):
@@ -50,7 +47,7 @@ class Severity(IntEnum):
     WARNING = 2
     """The training goes on for little or nothing."""
     SERIOUS = 3
-    """Every further epoch makes the network worse: what `training.auto_pause` stops at."""
+    """Every further epoch makes the network worse, or finds it dead: what `training.auto_pause` stops at."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,9 @@ def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding,
     curve = next((finding for check in _CURVES if (finding := check(seen))), None)
     said = [curve, *(check(seen) for check in _CODES), missing_classes(config, sample)]
     found = [finding for finding in said if finding]
-    if not any(finding.severity > Severity.NOTE for finding in found) and (alike := one_picture(seen, sample)):
+    # It explains the rest, unless that weighs more.
+    alike = one_picture(seen, sample)
+    if alike and all(finding.severity < alike.severity for finding in found):
         found = [alike]
     return tuple(sorted(found, key=lambda finding: -finding.severity))
 
@@ -90,6 +89,8 @@ def divergence(seen: Symptoms) -> Finding | None:
     rate = f"lower training.learning_rate (now {seen.rate:g})"
     if seen.failed_with.startswith(DIVERGED):
         return Finding("divergence", Severity.SERIOUS, seen.failed_with, f"{rate}, or set training.clip_norm = 1")
+    if (found := spoiled(seen)) is not None:
+        return Finding("divergence", Severity.SERIOUS, *found)
     text = _doubled(seen) or _exploded(seen)
     return Finding("divergence", Severity.SERIOUS, text, f"{rate}, and go back to weights/best") if text else None
 
@@ -149,6 +150,8 @@ def stuck(seen: Symptoms) -> Finding | None:
 
 
 def _other_rate(seen: Symptoms) -> str:
+    if (edit := wild_raise(seen)) is not None:
+        return blamed(seen, edit)
     optimizer = seen.config.training.optimizer
     verb = "lower" if seen.rate > HIGH_RATE[optimizer] else "raise"
     advice = f"{verb} training.learning_rate (now {seen.rate:g})"
@@ -241,7 +244,10 @@ def one_picture(seen: Symptoms, sample: Sample | None) -> Finding | None:
     if share > ALIKE:
         return None
     sentence = f"it gives much the same picture for every image (they differ by {share:.0%} of what the images do)"
-    return Finding("one-picture", Severity.WARNING, sentence, _other_rate(seen))
+    # A slow training may still leave it behind; one that is thrown about so has lost what its gradients could use.
+    thrown = wild_raise(seen) is not None or seen.rate > HIGH_RATE[seen.config.training.optimizer]
+    severity = Severity.SERIOUS if thrown and len(seen.test_measured) >= WINDOW else Severity.WARNING
+    return Finding("one-picture", severity, sentence, _other_rate(seen))
 
 
 def missing_classes(config: RunConfig, sample: Sample | None) -> Finding | None:

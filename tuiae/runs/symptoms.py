@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from tuiae.config import RunConfig
+from tuiae.runs.edits import MEASURED, Edit
 from tuiae.runs.snapshot import Snapshot
 
 DIVERGED = "the loss is no longer a number"
@@ -38,6 +40,15 @@ class Symptoms:
     collapsed: float | None
     """Shares of the code's units that were so in each of the last evaluations; None when nobody looked."""
     rate: float
+    raises: tuple[Edit, ...]
+    """Edits that raised the learning rate, while the loss was measured as it is now."""
+    same_measure: bool
+    """Whether no edit changed what the loss measures."""
+    steps_measured: np.ndarray
+    """Of all evaluations that measured as the last one did, also from before those edits; with `test_measured` and
+    `train_measured`."""
+    test_measured: np.ndarray
+    train_measured: np.ndarray
     beta: float
     live_now: bool
     failed_with: str
@@ -45,16 +56,16 @@ class Symptoms:
 
 def read_symptoms(snapshot: Snapshot, config: RunConfig) -> Symptoms:
     """Take from a snapshot what the findings look at."""
-    since = _last_edit(snapshot)
+    since, alike = _last_edit(snapshot), _last_edit(snapshot, MEASURED)
     steps, epochs, test = _points(snapshot, "test", "loss", since)
-    train = dict(zip(*_points(snapshot, "train-eval", "loss", since)[::2], strict=True))
+    measured, _, losses = _points(snapshot, "test", "loss", alike)
     error = snapshot.status.error or {}
     last_train = snapshot.latest("train", "loss")
     return Symptoms(
         config=config,
         epochs=epochs,
         test=test,
-        train=np.array([train.get(step, math.nan) for step in steps], dtype=float),
+        train=_train_at(snapshot, steps),
         live=_live(snapshot, config, since),
         kl=_points(snapshot, "test", "kl", since)[2],
         untrained=_untrained(snapshot, config),
@@ -62,6 +73,15 @@ def read_symptoms(snapshot: Snapshot, config: RunConfig) -> Symptoms:
         dead=_settled(snapshot, "dead", since),
         collapsed=_settled(snapshot, "collapsed", since),
         rate=config.training.learning_rate,
+        raises=tuple(
+            edit
+            for edit in sorted(snapshot.edits, key=lambda edit: edit.step)
+            if edit.key == "training.learning_rate" and edit.new > edit.old and alike < edit.step
+        ),
+        same_measure=alike < 0,
+        steps_measured=measured,
+        test_measured=losses,
+        train_measured=_train_at(snapshot, measured),
         beta=config.training.beta,
         live_now=snapshot.status.live,
         failed_with=str(error.get("cause", "")) if snapshot.status.state == "failed" else "",
@@ -95,6 +115,13 @@ def _settled(snapshot: Snapshot, metric: str, since: int) -> float | None:
     return float(np.min(values[-SETTLED:])) if len(values) >= SETTLED else None
 
 
-def _last_edit(snapshot: Snapshot) -> int:
-    """The step of the last edit that changes what is measured or how it is trained."""
-    return max((edit.step for edit in snapshot.edits if edit.key != "training.epochs"), default=-1)
+def _last_edit(snapshot: Snapshot, keys: Collection[str] = ()) -> int:
+    """The step of the last edit of one of these keys; without any, of what changes how it is measured or trained."""
+    found = (edit for edit in snapshot.edits if (edit.key in keys if keys else edit.key != "training.epochs"))
+    return max((edit.step for edit in found), default=-1)
+
+
+def _train_at(snapshot: Snapshot, steps: np.ndarray) -> np.ndarray:
+    """Losses of training images with dropout off at these steps; NaN where nobody looked."""
+    train = dict(zip(*_points(snapshot, "train-eval", "loss", -1)[::2], strict=True))
+    return np.array([train.get(step, math.nan) for step in steps], dtype=float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
-from tuiae.runs.reader import RunReader
+from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.writer import RunWriter
 from tuiae.training.report import Mailbox
 
@@ -27,5 +27,7 @@ class Watch:
                 self._mailbox.ask("pause")
 
     def _serious(self) -> list[Finding]:
-        found = diagnose(self._reader.read_all())
+        snapshot = self._reader.read_all()
+        sample = read_sample(self._reader.run, snapshot.samples[-1]) if snapshot.samples else None
+        found = diagnose(snapshot, sample)
         return [finding for finding in found if finding.severity == Severity.SERIOUS]

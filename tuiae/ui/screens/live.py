@@ -212,9 +212,8 @@ class LiveScreen(WatchingScreen, ActingScreen):
     def action_auto_pause(self) -> None:
         """Let the next run pause by itself when training spoils what was learned, or not."""
         self._form.auto_pause = not self._form.auto_pause
-        words = (
-            "will pause by itself when it diverges or overfits" if self._form.auto_pause else "goes on whatever happens"
-        )
+        pauses = "will pause by itself when it diverges, overfits or is dead"
+        words = pauses if self._form.auto_pause else "goes on whatever happens"
         self.message.insist(f"a run that is started now {words}", "good")
         self._form.recheck()
 
