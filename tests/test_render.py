@@ -493,6 +493,23 @@ def test_drawing_does_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_large_values_are_written_with_exponents() -> None:
+    assert axes.tick_labels([-1e10, 0.0, 3e9]) == ["-1e10", "0", "3e9"]
+    assert axes.tick_labels([0.0, 1e9, 2e9]) == ["0", "1e9", "2e9"]
+    assert axes.tick_labels([0.0, 1e8]) == ["0", "100M"]
+    assert axes.log_labels([9.0, 10.0]) == ["1e9", "1e10"]
+
+
+@pytest.mark.parametrize("limits", [(0, 2.9), (92, 98), (0.41, 0.59), (-0.1, 3.1), (6.1, 6.9), (1.3, 1.31)])
+def test_a_scale_can_be_read_off_any_plot(limits: tuple[float, float]) -> None:
+    for height in range(4, 30):
+        curve = Curve("train", np.array([1.0, 2.0]), np.array(limits))
+        rows = draw_curves([curve], 50, height).plain.split("\n")
+        labels = [row.split("┤")[0].strip() for row in rows if "┤" in row]
+        assert len(labels) >= (3 if height >= 7 else 2)
+        assert len(set(labels)) == len(labels)
+
+
 def test_a_tick_alone_is_written_with_all_its_decimals() -> None:
     assert axes.tick_labels([0.95]) == ["0.95"]
     assert axes.tick_labels([20.0]) == ["20"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -31,6 +31,21 @@ def linear_ticks(limits: Limits, most: int, whole: bool = False) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
+def enough(ticks: Callable[[int], list[float]], most: int, rows: int) -> list[float]:
+    """`ticks` of about `most`, or of more of them until three stand in so many rows, two where there are few rows.
+
+    One tick says nothing of the scale.
+    """
+    wanted, room = 3 if rows >= 5 else 2, max((rows + 1) // 2, 2)
+    found = ticks(most)
+    for finer in (ticks(count) for count in range(most + 1, 2 * rows + 2)):
+        if len(found) >= wanted:
+            break
+        spread = finer[:: max((len(finer) - 1) // (room - 1), 1)][:room]
+        found = max(found, spread, key=len)
+    return found
+
+
 LEAST_DECADES = 0.7
 
 
@@ -54,10 +69,10 @@ def tick_labels(values: Sequence[float]) -> list[str]:
     largest = max((abs(value) for value in values), default=0)
     gaps = [abs(b - a) for a, b in pairwise(values)] or [largest or 1]
     decimals = max(-math.floor(math.log10(min(gaps)) + 1e-9), 0)
-    if largest >= 1e5 and all(value % 1000 == 0 for value in values):
+    if 1e5 <= largest < 1e9 and all(value % 1000 == 0 for value in values):
         return [_thousands(value) for value in values]
     if decimals > 5 or largest >= 1e7:
-        return [f"{value:.{_mantissa(values)}e}".replace("e-0", "e-").replace("e+0", "e") for value in values]
+        return [_short(f"{value:.{_mantissa(values)}e}") if value else "0" for value in values]
     if len(values) == 1:  # no neighbour says how many decimals: 0.95 must not read 1.0
         return [f"{values[0]:.4g}"]
     return [f"{value:.{decimals}f}" for value in values]
@@ -65,7 +80,12 @@ def tick_labels(values: Sequence[float]) -> list[str]:
 
 def log_labels(ticks: Sequence[float]) -> list[str]:
     """Each power written on its own: `0.01`, `5`, `2e-5`."""
-    return [f"{10**tick:.3g}".replace("e-0", "e-").replace("e+0", "e") for tick in ticks]
+    return [_short(f"{10**tick:.3g}") for tick in ticks]
+
+
+def _short(number: str) -> str:
+    """`3e9` for 3e+09."""
+    return number.replace("e+", "e").replace("e-0", "e-").replace("e0", "e")
 
 
 def _mantissa(values: Sequence[float]) -> int:

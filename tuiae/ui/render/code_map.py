@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -243,7 +244,7 @@ def _gutter(limits: axes.Limits, rows: int) -> int:
 
 
 def _y_ticks(limits: axes.Limits, rows: int) -> tuple[list[float], list[str]]:
-    values = axes.linear_ticks(limits, max(rows // _TICK_LINES, 1))
+    values = axes.enough(partial(axes.linear_ticks, limits), max(rows // _TICK_LINES, 1), rows)
     return values, axes.tick_labels(values)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from rich.cells import cell_len
@@ -167,9 +168,9 @@ def _put(line: Text, column: int, words: str, style: str) -> None:
 def _y_ticks(limits: axes.Limits, height: int, log: bool) -> tuple[list[float], list[str]]:
     """A tick for about every fourth line, never so many that they are read rather than seen."""
     if log:
-        values = axes.log_ticks(limits, most=min(max(height // 3, 2), 10))
+        values = axes.enough(partial(axes.log_ticks, limits), min(max(height // 3, 2), 10), height - 2)
         return values, axes.log_labels(values)
-    values = axes.linear_ticks(limits, most=min(height // 4 + 1, 8))
+    values = axes.enough(partial(axes.linear_ticks, limits), min(height // 4 + 1, 8), height - 2)
     return values, axes.tick_labels(values)
 
 
