@@ -41,7 +41,7 @@ def enough(ticks: Callable[[int], list[float]], most: int, rows: int) -> list[fl
     for finer in (ticks(count) for count in range(most + 1, 2 * rows + 2)):
         if len(found) >= wanted:
             break
-        spread = finer[:: max((len(finer) - 1) // (room - 1), 1)][:room]
+        spread = finer[:: max(math.ceil((len(finer) - 1) / (room - 1)), 1)]
         found = max(found, spread, key=len)
     return found
 
