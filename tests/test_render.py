@@ -225,11 +225,31 @@ def test_points_that_cannot_be_drawn_are_left_out() -> None:
     assert finite(curve, log=True)[1].tolist() == [0, 2]
 
 
+def test_a_first_epoch_far_above_all_others_does_not_press_them_flat() -> None:
+    x = np.linspace(0.02, 40, 2000)
+    curve = Curve("train", x, 0.005 + 0.2 * np.exp(-10 * x) + 0.001 * np.exp(-x / 10))
+    rows = draw_curves([curve], 60, 14).plain.split("\n")
+    assert "↑" in rows[0]
+    assert "0.0058" in rows[1]
+    assert not any("↓" in row for row in rows)
+    near = draw_curves([replace(curve, x=x[:50], y=curve.y[:50])], 60, 14).plain  # the first epoch alone
+    assert "↑" not in near
+    assert "0.2" in near
+    assert "↑" not in draw_curves([curve], 60, 14, log=True).plain
+    assert "↑" not in draw_curves([curve], 60, 14, x_label="noise").plain
+
+
+def test_what_is_far_beyond_a_plot_is_not_drawn_dot_by_dot() -> None:
+    x = np.linspace(0.1, 40, 400)
+    rows = draw_curves([Curve("train", x, np.where(x < 0.5, 1e300, 1 / x))], 60, 14).plain.split("\n")
+    assert "↑" in rows[0]
+
+
 def test_plot_has_a_left_and_a_lower_axis_only() -> None:
     lines = draw_curves(curves_of(), 60, 14).plain.split("\n")
     assert len(lines) == 14
     corner = lines[-2].index("└")
-    assert all(line[corner] in "│┤" for line in lines[:-2])
+    assert all(line[corner] in "│┤↑" for line in lines[:-2])
     assert lines[-1].startswith("epoch")
     assert lines[-1].split()[-1] == "10"
     assert "┐" not in "".join(lines)

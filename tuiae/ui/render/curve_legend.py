@@ -40,7 +40,7 @@ def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: boo
     """
     lines = _faint_last(lines)
     words, first = _names(lines)
-    values = [number(float(line.values[-1]) if len(line.values) else None) for line in lines]
+    values = [number(_latest(line)) for line in lines]
     signed = (3, 1) if any(line.curve.sign for line in lines) else ()
     forms = [_entries(lines, words, values, 3, "", ascii_only), _entries(lines, first, values, 3, "", ascii_only)]
     forms += [_entries(lines, first, None, gap, "", ascii_only) for gap in signed]
@@ -179,3 +179,9 @@ def _entries(
         if values:
             text.append(" ").append(values[index], faint or "bold")
     return text
+
+
+def _latest(line: Line) -> float | None:
+    if line.curve.latest is not None or not len(line.values):
+        return line.curve.latest
+    return float(line.values[-1])

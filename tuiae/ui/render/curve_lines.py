@@ -39,6 +39,8 @@ class Curve:
     """The training step of each point, where it is known."""
     faint: bool = False
     """Drawn to compare with, such as the parent of a forked run."""
+    latest: float | None = None
+    """What a legend says of it, where that is not its last point, such as the mean over an epoch that is done."""
     span: axes.Limits | None = None
     """The x axis that it shares with curves of other plots; None where it has its own."""
 

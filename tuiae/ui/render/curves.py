@@ -22,6 +22,9 @@ NOT_POSITIVE = "no value above 0 for a logarithmic axis"
 _AXIS = "dim"
 _LEAST_WIDTH, _LEAST_HEIGHT = 12, 4
 """Cells below which the axes go and the points alone remain."""
+_BEGUN_EPOCHS, _BEGUN_SHARE, _PRESSED = 1.0, 0.02, 2.5
+"""What counts as the beginning of a training: so many epochs and such a share of them; and how many times as high as
+all that follows it has to make the y axis before it is left out of it."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,34 @@ def lay_out(
     There is a point in the lines.
     """
     x_range = _widened([np.array(window)], pad=0, widen=1)
-    shown = [clip(line.x, line.y, x_range)[1] for line in lines]
-    raw = [clip(line.x, line.raw, x_range)[1] for line in lines if line.raw is not None]
+    whole = y_range = _y_range(lines, x_range, log)
+    if x_label == "epoch" and not log:
+        y_range = _settled(lines, x_range, whole)
+    lowest, highest = _y_range(lines, x_range, log, pad=0)
+    limits, beyond = (x_range, y_range), (highest > y_range[1], lowest < y_range[0])
+    return in_axes(
+        lambda cells: draw_lines(lines, cells, limits, ascii_only), (width, height), limits, x_label, log, beyond=beyond
+    )
+
+
+def _y_range(lines: Sequence[Line], window: axes.Limits, log: bool = False, pad: float = 0.04) -> axes.Limits:
+    """What the y axis has to span for all that a window of x shows."""
+    shown = [clip(line.x, line.y, window)[1] for line in lines]
+    raw = [clip(line.x, line.raw, window)[1] for line in lines if line.raw is not None]
     inside = [values for values in (*shown, *raw) if len(values)]
-    y_range = _widened(inside, pad=0.04, widen=0.2 if log else 0) if inside else (0.0, 1.0)
-    limits = (x_range, y_range)
-    return in_axes(lambda cells: draw_lines(lines, cells, limits, ascii_only), (width, height), limits, x_label, log)
+    return _widened(inside, pad=pad, widen=0.2 if log else 0) if inside else (0.0, 1.0)
+
+
+def _settled(lines: Sequence[Line], window: axes.Limits, whole: axes.Limits) -> axes.Limits:
+    """The y axis of what comes after the first epoch, where its batches stand so far off that they would press the rest
+    flat; they then come in from beyond the frame. Who zooms in on them, or takes a logarithmic axis, sees them whole.
+    """
+    low, high = window
+    start = max(_BEGUN_EPOCHS, low + _BEGUN_SHARE * (high - low))
+    if start <= low or high - start < 2 * (start - low):
+        return whole
+    later = _y_range(lines, (start, high))
+    return later if whole[1] - whole[0] > _PRESSED * (later[1] - later[0]) else whole
 
 
 def in_axes(
@@ -85,8 +110,10 @@ def in_axes(
     x_label: str = "epoch",
     log: bool = False,
     ticks: Sequence[tuple[float, str]] = (),
+    beyond: tuple[bool, bool] = (False, False),
 ) -> Plot:
-    """Axes around what `draw` makes of so many cells; `ticks` are those of x where they are not to be found here."""
+    """Axes around what `draw` makes of so many cells; `ticks` are those of x where they are not to be found here, and
+    `beyond` is whether lines go on above and below the frame."""
     (width, height), (x_range, y_range) = size, limits
     if width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
         return Plot(Frame(x_range, y_range, 0, width, height), tuple(draw(size)))
@@ -97,9 +124,9 @@ def in_axes(
         frame.rows - 1 - axes.position(value, y_range, frame.rows, 4): label
         for value, label in zip(y_values, labels, strict=True)
     }
-    rows = []
+    rows, ends = [], {row: sign for row, sign, there in zip((0, frame.rows - 1), "↑↓", beyond, strict=True) if there}
     for row, points in enumerate(draw((frame.columns, frame.rows))):
-        axis = f"{marks.get(row, ''):>{gutter - 1}} {'┤' if row in marks else '│'}"
+        axis = f"{marks.get(row, ''):>{gutter - 1}} {ends.get(row, '┤' if row in marks else '│')}"
         rows.append(Text(end="", no_wrap=True).append(axis, _AXIS).append_text(points))
     return Plot(frame, (*rows, *_foot(x_range, frame.columns, gutter, x_label, ticks)))
 

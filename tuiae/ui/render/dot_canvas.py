@@ -55,6 +55,9 @@ class Canvas:
         return [self._row(chars, pens) for chars, pens in zip(self._chars[::-1], self._pens[::-1], strict=True)]
 
     def _dots(self, values: Series, axis: int, dots: int) -> Places:
+        low, high = self._limits[axis]
+        # What is far beyond would be drawn dot by dot all the way.
+        values = np.clip(values, 2 * low - high, 2 * high - low)
         return axes.positions(values, self._limits[axis], self._size[axis] * dots, 1)
 
     def _braille(self, across: Places, up: Places, style: str, instead: str) -> None:

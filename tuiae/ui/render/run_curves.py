@@ -37,7 +37,12 @@ def run_curves(snapshot: Snapshot, metric: str) -> tuple[Curve, Curve]:
     """Train and test of one metric."""
     train, test = train_series(snapshot, metric), snapshot.series.get(("test", metric), NOTHING)
     values = plotted(metric, train.values), plotted(metric, test.values)
-    return train_and_test((train.epochs, test.epochs), values, (train.steps, test.steps))
+    trained, tested = train_and_test((train.epochs, test.epochs), values, (train.steps, test.steps))
+    live, means = (snapshot.series.get((split, metric), NOTHING) for split in ("live", "train"))
+    done = len(means.epochs) and (not len(live.epochs) or means.epochs[-1] >= live.epochs[-1])
+    if done and np.isfinite(means.values[-1]):
+        trained = replace(trained, latest=float(plotted(metric, means.values[-1:])[0]))
+    return trained, tested
 
 
 def train_series(snapshot: Snapshot, metric: str) -> Series:
