@@ -232,9 +232,18 @@ def test_a_whole_value_is_meant_where_some_run_has_it(lab: Laboratory, rows: tup
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("dataste:mnist", "(did you mean 'dataset'?)"), ("training.leaning_rate:1", "learning_rate")]
+    ("text", "says"),
+    [
+        ("dataste:mnist", "(did you mean 'dataset'?)"),
+        ("training.leaning_rate:1", "learning_rate"),
+        ("state:finishd", "no run is ever 'finishd' (did you mean 'finished'?): it is starting, running, paused, "),
+        ("state:=done", "no run is ever 'done'"),
+        ("loss:<abc", "loss:<abc: 'abc' is no number"),
+        ("-epochs:many", "epochs:many: 'many' is no number"),
+        ("batch_size:>=x", "'x' is no number"),
+    ],
 )
-def test_a_key_that_nothing_has_is_told_and_leaves_the_rest_in_force(
+def test_a_key_or_a_value_that_nothing_has_is_told_and_leaves_the_rest_in_force(
     rows: tuple[RunRow, ...], text: str, says: str
 ) -> None:
     query = parse_query(f"wide {text}", rows)
@@ -248,6 +257,7 @@ def test_runs_are_filtered_on_the_command_line(lab: Laboratory, rows: tuple[RunR
     assert len(table) == 2
     assert "The Wide One" in table[1]
     assert "did you mean 'dataset'" in lab("runs", "--filter", "dataste:x", check=2).stderr
+    assert "no run is ever 'done'" in lab("runs", "--filter", "state:done", check=2).stderr
     assert "no run that matches" in lab("runs", "--filter", "nothing").stdout
 
 

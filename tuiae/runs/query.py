@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuiae.config import did_you_mean, known_keys
+from tuiae.runs.layout import LIVE_STATES
 from tuiae.runs.listing import RunRow
 
 Ask = Callable[[RunRow], Any]
@@ -35,6 +36,8 @@ FIELDS: dict[str, Ask] = {
     "best": lambda row: row.best,
     "accuracy": lambda row: row.status.test_accuracy,
 }
+NUMBERS = ("epoch", "epochs", "step", "loss", "best", "accuracy")
+STATES = (*LIVE_STATES, "finished", "stopped", "failed", "lost")
 _TEXT = ("name", "state", "dataset", "model", "device", "tag", "note")
 """Where a word without a key is looked for."""
 _FREE = ("name", "id", "note")
@@ -80,12 +83,27 @@ def parse_query(text: str, rows: Sequence[RunRow] = ()) -> Query:
             continue
         if ask is not None and not value.lstrip("<>="):
             continue  # still being typed
+        if ask is not None and (wrong := _mistake(key, value, rows)):
+            problem = problem or wrong
+            continue
         if ask is None:
             test = _contains(word.strip('"'))
         else:
             test = _compares(ask, value, exact=key not in _FREE and _is_value(ask, value, rows))
         tests.append(_not(test) if outside else test)
     return Query(tuple(tests), problem)
+
+
+def _mistake(key: str, value: str, rows: Iterable[RunRow]) -> str:
+    """What is wrong with a value, in words; nothing where some run may have it."""
+    bare = value.lstrip("<>=")
+    if (key in NUMBERS or value.startswith(("<", ">"))) and _number(bare) is None:
+        return f"{key}:{value}: '{bare}' is no number"
+    if key == "state":
+        states = dict.fromkeys((*STATES, *(row.status.state for row in rows)))
+        if not any(bare.casefold() in state for state in states):
+            return f"no run is ever '{bare}'{did_you_mean(bare, list(states))}: it is {', '.join(STATES)}"
+    return ""
 
 
 def _not(test: Callable[[RunRow], bool]) -> Callable[[RunRow], bool]:
