@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 import pytest
 
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, new_run, script
+from tuiae.config import RunConfig
 from tuiae.console.status import spoken, status_lines
+from tuiae.files import replace_json
 from tuiae.runs.layout import RunPaths
+from tuiae.runs.process import process_start
 from tuiae.runs.reader import RunReader
+from tuiae.runs.writer import create_run
 
 FRAMES = set("─│┌┐└┘├┤┬┴┼━█▀▄░▒▓") | {chr(code) for code in range(0x2800, 0x2900)}
 
@@ -49,7 +56,21 @@ def test_a_failed_run_names_the_cause_and_the_next_step(lab: Laboratory) -> None
     played = script(lab.runs, CLASSIFIER)
     played.play(1)
     played.writer.close("failed", {"cause": "the loss is no longer a number", "hint": "lower the rate"})
-    assert "error: the loss is no longer a number; lower the rate" in lines_of(played.run)
+    lines = lines_of(played.run)
+    assert "error: the loss is no longer a number; lower the rate" in lines
+    finding = next(line for line in lines if line.startswith("finding: "))
+    assert finding in lab("show", played.run.id).stdout
+
+
+@pytest.mark.parametrize("state", ["stopped", "paused", "running"])
+def test_a_run_that_stands_still_names_the_command_that_goes_on(lab: Laboratory, state: str) -> None:
+    run = create_run(RunConfig(), lab.runs, [])
+    record = {"state": state, "pid": os.getpid() if state == "paused" else 0, "host": socket.gethostname()}
+    replace_json(run.status, {**record, "process_start": process_start(os.getpid()), "heartbeat": 1.0})
+    for command in (["status", run.id, "--once"], ["show", run.id]):
+        said = " ".join(lab(*command).stdout.split())
+        assert f"`tuiae resume {run.id}`" in said
+        assert ("its worker is gone" in said) == (state == "running")
 
 
 def test_hostile_names_and_long_logs_stay_within_the_screenful(lab: Laboratory) -> None:

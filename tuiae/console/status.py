@@ -77,6 +77,7 @@ def status_lines(snapshot: Snapshot, width: int = COLUMNS, height: int = ROWS) -
         ("best", _best(snapshot)),
         ("accuracy", _pair(snapshot, "accuracy")),
         ("error", _error(snapshot)),
+        ("next", way_on(snapshot)),
         *(("finding", f"{finding}") for finding in findings(snapshot)),
     ]
     lines = [line for name, words in facts if words for line in _wrapped(name, words, width)]
@@ -91,8 +92,21 @@ def findings(snapshot: Snapshot) -> tuple[Finding, ...]:
     return diagnose(snapshot, newest)
 
 
+def way_on(snapshot: Snapshot) -> str:
+    """The command that goes on with a run that stands still."""
+    command = f"`tuiae resume {clean(snapshot.id)}`"
+    ways = {
+        "lost": f"its worker is gone; {command} goes on from its newest checkpoint",
+        "stopped": f"{command} goes on with it",
+        "paused": f"{command} lets it go on",
+    }
+    return ways.get(snapshot.status.state, "")
+
+
 def _wrapped(name: str, words: str, width: int) -> list[str]:
-    return [shorten(line, width) for line in textwrap.wrap(f"{name}: {words}", width, subsequent_indent="  ")]
+    # Not at hyphens: a command with a run's id is there to be copied.
+    lines = textwrap.wrap(f"{name}: {words}", width, subsequent_indent="  ", break_on_hyphens=False)
+    return [shorten(line, width) for line in lines]
 
 
 def _state(snapshot: Snapshot) -> str:

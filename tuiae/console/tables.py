@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tuiae.console.output import Output, is_terminal
+from tuiae.console.status import findings, way_on
 from tuiae.data.registry import list_datasets
 from tuiae.errors import ConfigError
 from tuiae.preset_files import list_presets
@@ -73,6 +74,10 @@ def show_run(path: Path, output: Output) -> None:
         output.document(summarise(snapshot))
         return
     show_result(snapshot, output)
+    for finding in findings(snapshot):
+        output.line(f"finding: {finding}", "yellow")
+    if words := way_on(snapshot):
+        output.line(words, "yellow")
     for note in snapshot.notes[-5:]:
         output.line(note_line(note), "dim")
 
