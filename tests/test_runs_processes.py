@@ -224,11 +224,17 @@ def test_a_run_is_found_from_inside_it_and_outside_the_runs(
     assert find_run(f"../{IDS[1]}", tmp_path / "other").id == IDS[1]
 
 
-def test_a_text_that_means_several_runs_names_them(three: Path) -> None:
-    for text in ("conv", "20260102"):
-        with pytest.raises(UnknownRunError, match=f"'{text}' matches 2 runs: ") as caught:
-            find_run(text, three)
-        assert IDS[1] in caught.value.cause
+@pytest.mark.parametrize(
+    ("text", "found", "newest"),
+    [("conv", f"{IDS[1]}, {IDS[0]}", "conv_64-bbbb"), ("20260102", f"{IDS[2]}, {IDS[1]}", "dense-cccc or last")],
+)
+def test_a_text_that_means_several_runs_names_them_and_a_way_to_the_newest(
+    three: Path, text: str, found: str, newest: str
+) -> None:
+    with pytest.raises(UnknownRunError) as caught:
+        find_run(text, three)
+    assert caught.value.cause == f"'{text}' matches 2 runs: {found}"
+    assert caught.value.hint == f"the newest of them is {newest}"
 
 
 def test_a_run_is_found_by_the_name_that_people_gave_it(three: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuiae.config import did_you_mean
 from tuiae.errors import NoCheckpointError, TrainingError
 from tuiae.files import fsync_directory, read_json, replace_text
 from tuiae.runs.layout import LIVE_STATES, RunPaths
@@ -87,7 +88,9 @@ def find_checkpoint(run: RunPaths, name: str = "last") -> Path | None:
             return find_checkpoint(run, name)  # a worker deletes what was the best once another one is
         kept = ", ".join(path.name[5:].lstrip("0") or "0" for path in all_checkpoints(run)) or "none"
         kind = TrainingError if folder != run.weights and folder.is_dir() else NoCheckpointError
-        raise kind(f"{run.id} has no whole checkpoint '{name}'", f"steps kept: {kept}; or use last")
+        names = ["last", *(known for known in ("best", PARENT) if pointed(run, known))]
+        cause = f"{run.id} has no whole checkpoint '{name}'{did_you_mean(name, names)}"
+        raise kind(cause, f"steps kept: {kept}; or use {' or '.join(names)}")
     return folder
 
 

@@ -33,7 +33,8 @@ def find_run(text: str, root: Path) -> RunPaths:
     if not matches:
         raise UnknownRunError(f"no run matches '{text}' in {root}", "`tuiae runs` lists them")
     shown = ", ".join(run.id for run in matches[:3]) + (", ..." if len(matches) > 3 else "")
-    raise UnknownRunError(f"'{text}' matches {len(matches)} runs: {shown}", "give more of the id")
+    newest = _short(matches[0], runs) + (" or last" if matches[0] == runs[0] else "")
+    raise UnknownRunError(f"'{text}' matches {len(matches)} runs: {shown}", f"the newest of them is {newest}")
 
 
 def _matches(text: str, runs: Sequence[RunPaths]) -> Iterator[list[RunPaths]]:
@@ -44,3 +45,9 @@ def _matches(text: str, runs: Sequence[RunPaths]) -> Iterator[list[RunPaths]]:
     yield [run for run in runs if names[run] == text]
     yield [run for run in runs if run.id.startswith(text)]
     yield [run for run in runs if undated(run.id).startswith(text) or names[run].startswith(text)]
+
+
+def _short(run: RunPaths, runs: Sequence[RunPaths]) -> str:
+    """The id without its date, where that means this run alone."""
+    short = undated(run.id)
+    return short if next(filter(None, _matches(short, runs))) == [run] else run.id
