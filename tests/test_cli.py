@@ -177,6 +177,8 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["run", "--set", "nonsense"], 2, "not KEY=VALUE"),
     (["--colors", "pink", "runs"], 2, "pink"),
     (["run", "--epochs", "0"], 2, "--epochs: training.epochs = 0: should be greater than or equal to 1"),
+    (["run", "--noise", "1.5"], 2, "--noise 1.5: a level needs a kind"),
+    (["run", "--name", "a/b"], 2, "--name: name = 'a/b'"),
     (["run", "--noise", "gauss:0.2"], 2, "--noise: noise.kind = 'gauss': allowed"),
     (["run", "--noise", "gaussian:much"], 2, "--noise: noise.level = 'much'"),
     (["run", "--device", "gpu"], 2, "--device: training.device = 'gpu': allowed: auto, cpu, cuda, cuda:N, mps"),

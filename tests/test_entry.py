@@ -36,6 +36,13 @@ def test_ctrl_c_during_the_imports_ends_without_a_traceback(lab: Laboratory) -> 
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+def test_ascii_may_stand_anywhere(lab: Laboratory, finished: RunPaths) -> None:
+    write_label(lab.copy(finished), Label(name="Übung"))
+    before, behind = lab("--ascii", "runs"), lab("runs", "--ascii", "--plain")
+    assert before.stdout == behind.stdout
+    assert before.stdout.isascii()
+
+
 def test_debug_keeps_the_exit_code(lab: Laboratory) -> None:
     for command in (("show", "nothing"), ("data", "import", str(lab.root))):
         plain, debugged = lab(*command, check=None), lab(*command, "--debug", check=None)

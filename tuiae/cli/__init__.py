@@ -12,6 +12,8 @@ def main() -> None:
     """Entry point: errors become one sentence on stderr and the documented exit code."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    if "--ascii" in arguments[1:]:  # stands before a command, and people put it behind
+        arguments = ["--ascii", *(argument for argument in arguments if argument != "--ascii")]
     settle()
     try:
         _obey(arguments)

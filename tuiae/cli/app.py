@@ -116,11 +116,14 @@ class Overrides:
 def overrides_of(flags: Mapping[str, Any], noise: str | None, settings: Sequence[str]) -> Overrides:
     """Flags that were given, by the key that they are named for, `--noise` and `--set`; what is set comes last."""
     from tuiae.config import parse_override
+    from tuiae.errors import ConfigError
 
     values = {key: value for key, value in flags.items() if value is not None}
     askers = {key: f"--{key.rpartition('.')[2]}" for key in values}
     if noise is not None:
         kind, _, level = noise.partition(":")
+        if kind.replace(".", "", 1).isdecimal():
+            raise ConfigError(f"--noise {noise}: a level needs a kind", f"KIND:LEVEL, such as salt-pepper:{kind}")
         values["noise.kind"] = kind
         if level:
             values["noise.level"] = parse_override(f"noise.level={level}")[1]

@@ -42,6 +42,7 @@ def run(
     latent: Annotated[int | None, typer.Option(help="Width of the code.")] = None,
     noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="E.g. salt-pepper:0.3.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, shuffles, dropout and noise.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it; else as its preset.")] = None,
     tags: Tags = None,
     replay: Replay = None,
     dry: Annotated[bool, typer.Option("--dry-run", help="Only try a few steps, and say what a run costs.")] = False,
@@ -57,6 +58,7 @@ def run(
     from tuiae.runs.layout import runs_dir
 
     flags = {
+        "name": name,
         "data.dataset": dataset,
         "training.device": device,
         "training.epochs": epochs,
