@@ -266,9 +266,9 @@ async def test_a_run_that_cannot_be_told_to_stop_keeps_the_dashboard_open(lab: L
     async with open_desk() as desk:
         await desk.running()
         await desk.press("q", "down", "enter")
-        await desk.until(lambda: desk.message.startswith(f"{live.run.id} cannot be written: "))
+        await desk.until(lambda: desk.message.startswith(f"cannot write to {live.run.root}: "))
         await desk.press("w")
-        assert desk.message.startswith(f"{live.run.id} cannot be written: ")
+        assert desk.message.startswith(f"cannot write to {live.run.root}: ")
         assert desk.app.return_value is None
     live.writer.close("stopped")
 

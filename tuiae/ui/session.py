@@ -10,13 +10,12 @@ from typing import Any
 from textual.message import Message
 
 from tuiae.config import RunConfig
-from tuiae.errors import TuiaeError, UnknownRunError
 from tuiae.explore.client import Explorer, Notice, Reply
 from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.edits import propose
 from tuiae.runs.fork import fork_run
-from tuiae.runs.layout import LIVE_STATES, RunPaths, list_runs, need_run
+from tuiae.runs.layout import LIVE_STATES, RunPaths, list_runs, need_run, unwritable
 from tuiae.runs.process import is_held
 from tuiae.runs.reader import read_status
 from tuiae.runs.removal import discard_unbegun
@@ -146,7 +145,7 @@ class Session:
                 raise NothingToDoError(f"it has done its epochs; for more: tuiae resume {run.id} --epochs N")
             self.launcher.work_on(run)
         except OSError as error:
-            raise _unwritable(run.id, error) from error
+            raise unwritable(run, error, "resume") from error
         self.open(path)
 
     def edit(self, changes: Mapping[str, Any]) -> None:
@@ -196,14 +195,9 @@ def ask(run: RunPaths, command: str, **arguments: Any) -> None:
     try:
         control.send(run, command, **arguments)
     except OSError as error:
-        raise _unwritable(run.id, error) from error
+        raise unwritable(run, error, "edit" if command == "set" else command) from error
 
 
 def pause_word(state: str) -> str:
     """The command that p means in a state."""
     return "resume" if state == "paused" else "pause"
-
-
-def _unwritable(run_id: str, error: OSError) -> TuiaeError:
-    """Somebody else's run, or its directory was deleted while it was open."""
-    return UnknownRunError(f"{run_id} cannot be written: {error.strerror or error}", "is it still there, and yours?")
