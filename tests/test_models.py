@@ -448,6 +448,15 @@ def test_products_of_onednn_are_those_of_pytorch(images: int, entries: int, unit
     torch.testing.assert_close(*grads)
 
 
+@pytest.mark.skipif(not has_onednn(), reason="a PyTorch without oneDNN")
+def test_products_of_onednn_refuse_a_second_derivative_that_they_do_not_know() -> None:
+    x, weight = torch.rand(4, 3, requires_grad=True), torch.rand(2, 3, requires_grad=True)
+    output = OneDnnLinear.apply(x, weight, None).square().sum()
+    (first,) = torch.autograd.grad(output, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        first.square().sum().backward()
+
+
 def test_only_large_products_of_float32_on_a_cpu_take_the_detour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "onednn_is_quicker", has_onednn)
     layer = linear.Linear(784, 64)

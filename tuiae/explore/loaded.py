@@ -53,7 +53,8 @@ def reload(loaded: LoadedRun, weights: str = "last") -> LoadedRun:
 
     Raises:
         TrainingError: no such checkpoint.
-        ConfigError: the weights do not fit the network.
+        ConfigError: the run's config is of another version, an override does not go with it any more, or the weights
+            do not fit the network.
     """
     config = resolve_config(loaded.run, dict(loaded.overrides))
     if need_checkpoint(loaded.run, weights).name == loaded.checkpoint and config.noise == loaded.config.noise:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 CPU_FACTS = Path("/proc/cpuinfo")
 LEAST_PRODUCTS = 2_000_000
@@ -54,6 +55,7 @@ class OneDnnLinear(torch.autograd.Function):
         return _product(x, weight, bias)
 
     @staticmethod
+    @once_differentiable  # the products below are no functions that autograd knows
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         gradient = gradients[0].contiguous()
