@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from tuiae.ui.render import palette
@@ -16,7 +16,9 @@ COLORS = (*palette.SERIES, palette.PINK, palette.BROWN)
 OTHERS = ("·", ".")
 """Sign of the classes that are left when every character is taken, and of images without classes; then in ASCII."""
 _POOL = string.ascii_uppercase + string.ascii_lowercase + string.digits + "!#$%&*+=?@~"
-_LEGEND_NAME = 24  # cells
+LEGEND_NAMES = (24, 8, 7, 6, 5, 4, 3)
+"""Cells of a name in a legend: the first is the one to read best, the last still says something."""
+SHORT_NAME = 6  # cells below which names are hard to read
 LEGEND_PART = 4  # a legend takes one line of so many at most
 
 
@@ -52,16 +54,26 @@ def legend(names: Sequence[str], signs: Sequence[str], width: int, most: int, on
         ]
     if len(names) < 2 or list(names) == list(signs):
         return []
+    for limit in LEGEND_NAMES:
+        lines = _packed(names, signs, width, limit)
+        # One line more lets the names be told apart, which is what it is there for.
+        if len(lines) <= most + (limit < SHORT_NAME):
+            return lines
+    lines = lines[: most + 1]
+    lines[-1].truncate(width - 2)
+    lines[-1].append(" …", "dim")
+    return lines
+
+
+def _packed(names: Sequence[str], signs: Sequence[str], width: int, limit: int) -> list[Text]:
+    """Every sign with at most so many cells of its name, in as many lines as that takes."""
     lines = [Text(end="", no_wrap=True)]
     for label, (name, sign) in enumerate(zip(names, signs, strict=True)):
-        words = shorten(name, min(_LEGEND_NAME, width - 2))
-        gap = "   " if lines[-1].plain else ""
+        cells = min(limit, width - 2)
+        words = shorten(name, cells) if limit == LEGEND_NAMES[0] else set_cell_size(name, min(cells, cell_len(name)))
+        gap = ("   " if limit == LEGEND_NAMES[0] else "  ") if lines[-1].plain else ""
         if lines[-1].cell_len + len(gap) + 2 + cell_len(words) > width and gap:
             lines.append(Text(end="", no_wrap=True))
             gap = ""
-        lines[-1].append(gap).append(sign, f"bold {class_color(label)}").append(f" {words}")
-    if len(lines) > most:
-        lines = lines[:most]
-        lines[-1].truncate(width - 2)
-        lines[-1].append(" …", "dim")
+        lines[-1].append(gap).append(sign, f"bold {class_color(label)}").append(f" {words.rstrip()}")
     return lines

@@ -279,5 +279,7 @@ def _row(cells: Cells, signs: Sequence[str], row: int, width: int, overlay: Over
 def _axis_line(names: tuple[str, str], width: int) -> Text:
     across, up = (clean(name) for name in names)
     if len(across) + len(up) > width - len("across:   up: ") - 2:
-        across, up = (name.replace("principal component", "component") for name in (across, up))
+        across, up = (
+            name.replace("principal component", "PC").replace(" (", " ").replace(")", "") for name in (across, up)
+        )
     return Text(shorten(f"across: {across}   up: {up}", width), _AXIS, end="")

@@ -1,0 +1,51 @@
+"""The legend of the map of codes: no class is left out where a few letters of each have room."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tuiae.ui.render.classes import class_signs, legend
+from tuiae.ui.render.code_map import draw_code_map
+
+FASHION = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+@pytest.mark.parametrize("width", [36, 42, 60, 100])
+def test_every_class_is_in_the_legend_with_letters_of_its_name(width: int) -> None:
+    signs = class_signs(FASHION)
+    lines = legend(FASHION, signs, width, 2, -1)
+    assert len(lines) <= 3
+    assert all(line.cell_len <= width for line in lines)
+    text = " ".join(line.plain for line in lines)
+    assert "…" not in text
+    assert all(f"{sign} {name[:3]}" in text for sign, name in zip(signs, FASHION, strict=True))
+
+
+def test_full_names_stand_where_they_have_room() -> None:
+    assert legend(FASHION, class_signs(FASHION), 140, 2, -1)[0].plain.endswith("Ankle boot")
+
+
+def test_more_classes_than_there_is_room_for_say_that_there_are_more() -> None:
+    names = [f"class {number}" for number in range(60)]
+    lines = legend(names, class_signs(names), 40, 2, -1)
+    assert len(lines) <= 3
+    assert lines[-1].plain.endswith("…")
+
+
+def test_the_axes_are_named_whole_on_a_narrow_map() -> None:
+    names = ("principal component 1 (18.4%)", "principal component 2 (12.0%)")
+    points, labels = np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 10
+    drawn = draw_code_map(points, labels, FASHION, 42, 18, names).plain
+    assert "across: PC 1 18.4%   up: PC 2 12.0%" in drawn
