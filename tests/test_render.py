@@ -314,7 +314,7 @@ def test_confusion_in_words_and_counts() -> None:
     assert words[0] == ["Shirt", "Coat"]
     assert ["Shirt", "90", "10"] in words
     assert ["Coat", "20", "80"] in words
-    assert lines[-1].strip() == "accuracy 85.00%   most taken: Coat → Shirt 20"
+    assert lines[-1].strip() == "accuracy 85.00%   most confused: Coat → Shirt 20"
     assert draw_confusion(counts, ["Shirt", "Coat"], 30, 10).plain.endswith("85.00%   Coat → Shirt 20")
 
 

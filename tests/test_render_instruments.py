@@ -376,3 +376,30 @@ def test_frames_say_that_one_looks_back() -> None:
     assert place_note(0) == "untrained"
     assert place_note(12, 40, live=True) == "epoch 12 · live is at 40"
     assert place_note(0, 40) == "untrained · newest is 40"
+
+
+def test_confusion_names_are_whole_where_there_is_room_and_marked_where_they_are_cut() -> None:
+    names = ["T-shirt/top", "Trouser", "Pullover", "Ankle boot"]
+    counts = np.full((4, 4), 12) + np.diag([800] * 4)
+    wide = draw_confusion(counts, names, 100, 12).plain.split("\n")
+    assert any(line.split("  ")[0].strip() != name and name in line for line in wide for name in names[:1])
+    assert sum(line.count("T-shirt/top") for line in wide) >= 2
+    head = next(line for line in draw_confusion(counts, names, 44, 8).plain.split("\n") if "Pull" in line)
+    assert "…" in head
+
+
+def test_precision_never_runs_together() -> None:
+    counts = np.diag([100] * 10) + 3
+    counts[0, 1:] = 0
+    for width in range(50, 110):
+        lines = draw_confusion(counts, [str(number) for number in range(10)], width, 14, margins=True).plain.split("\n")
+        last = next((line for line in lines if line.endswith("precision")), None)
+        assert last is None or len(last.split()) == 11, last
+
+
+def test_without_colours_what_is_right_is_told_from_what_is_wrong() -> None:
+    drawn = draw_confusion(np.array([[8, 2], [4, 6]]), ["a", "b"], 40, 8, bare=True)
+    reversed_cells = {
+        drawn.plain[span.start : span.end].strip() for span in drawn.spans if "reverse" in str(span.style)
+    }
+    assert reversed_cells - {""} == {"8", "6"}

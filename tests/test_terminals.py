@@ -302,7 +302,7 @@ def played(lab: Laboratory) -> Script:
 def visit_everything(terminal: Terminal, finished: str) -> None:
     """Every screen and dialog that keys lead to, and out again."""
     terminal.wait_for(finished, SLOW)
-    terminal.wait_for("most taken", SLOW)
+    terminal.wait_for("most confused", SLOW)
     for keys, words in (("?", "write a checkpoint"), ("\x10", "Search")):  # the help, the command palette
         terminal.send(keys)
         terminal.wait_for(words)
@@ -341,7 +341,7 @@ def test_a_session_sends_the_colours_that_the_terminal_has(
 ) -> None:
     with tuiae(lab, "attach", played.run.id, *flags, **environ) as terminal:
         terminal.wait_for("✓ finished", SLOW)
-        terminal.wait_for("most taken", SLOW)
+        terminal.wait_for("most confused", SLOW)
         terminal.send("?")
         terminal.wait_for("write a checkpoint")
         codes = b"".join(re.findall(rb"\x1b\[[\d;]*m", terminal.raw))

@@ -54,10 +54,11 @@ def legend(names: Sequence[str], signs: Sequence[str], width: int, most: int, on
         ]
     if len(names) < 2 or list(names) == list(signs):
         return []
-    for limit in LEGEND_NAMES:
+    # One line more where few letters are left: it is there to tell the classes apart.
+    roomy = [(limit, most) for limit in LEGEND_NAMES if limit >= SHORT_NAME]
+    for limit, room in (*roomy, *((limit, most + 1) for limit in LEGEND_NAMES[1:])):
         lines = _packed(names, signs, width, limit)
-        # One line more lets the names be told apart, which is what it is there for.
-        if len(lines) <= most + (limit < SHORT_NAME):
+        if len(lines) <= room:
             return lines
     lines = lines[: most + 1]
     lines[-1].truncate(width - 2)

@@ -29,6 +29,7 @@ _SHARE_DIGITS = (4, 3)  # 70.3, or where there is no room for it 70
 _RECALL = "recall"
 _PRECISION = "precision"
 _MARGIN = len(_PRECISION) + 2  # cells
+_MARKED_CUT = 5  # cells from which an ellipsis leaves enough of a name
 _KEYS = string.digits + string.ascii_letters
 
 Cell = tuple[int, int]
@@ -61,6 +62,8 @@ class Manner:
     shares: bool
     light: bool
     """Whether the screen is."""
+    bare: bool = False
+    """Whether there are no colours, which else tell what is right from what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -125,18 +128,19 @@ def plan(counts: Counts, names: Sequence[str], width: int, height: int, digits: 
         for gutter, cell in product(gutters, cells):
             room = (width - gutter) // classes
             if room >= cell:
-                cell = max(cell, min(room, _WIDEST if numbers else 2))
+                widest = max(_WIDEST, longest + 2)  # else names are cut beside empty columns
+                cell = max(cell, min(room, widest if numbers else 2))
                 tall = _TALLEST if numbers and cell > 4 and classes * _TALLEST + 1 <= height else 1
                 return Table(gutter, cell, tall, digits if numbers else 0)
     return None
 
 
 def summary(counts: Counts, classes: Sequence[str], width: int) -> Text:
-    """`accuracy 88.31%   most taken: Shirt → Coat 112`; a narrow line goes without its words."""
+    """`accuracy 88.31%   most confused: Shirt → Coat 112`; a narrow line goes without its words."""
     total = int(counts.sum())
     wrong = counts - np.diag(np.diag(counts))
     true, predicted = divmod(int(wrong.argmax()), len(counts))
-    for accuracy, taken in (("accuracy ", "most taken: "), ("", "")):
+    for accuracy, taken in (("accuracy ", "most confused: "), ("", "")):
         text = Text(end="", no_wrap=True).append(accuracy, "dim")
         text.append(figure("accuracy", int(np.trace(counts)) / total if total else None), f"bold {palette.SKY}")
         if wrong[true, predicted] > 0:
@@ -180,12 +184,13 @@ def draw_confusion(
     margins: bool = False,
     cursor: Cell | None = None,
     light: bool = False,
+    bare: bool = False,
 ) -> Text:
     """Rows are true classes, columns predicted ones; one line below says it in words, of the cell that the cursor is
     on if there is one.
 
     `counts` is (k, k); names that are missing become numbers. `shares` writes per cents of each true class; `light` is
-    the screen.
+    the screen; `bare` draws without colours.
     """
     counts = np.asarray(counts)
     if width <= 0 or height <= 0 or not drawable(counts):
@@ -198,7 +203,7 @@ def draw_confusion(
         message = centred(f"{len(counts)} classes need more room", width, max(height - 2, 0))
         text = join_lines([message, words] if message.plain else [words])
     else:
-        lines = _table(counts, names, placed, Manner(ascii, shares, light), cursor)
+        lines = _table(counts, names, placed, Manner(ascii, shares, light, bare), cursor)
         text = join_lines(_centre(lines, words, placed, width, height))
     if ascii:
         text.plain = to_ascii(text.plain)
@@ -208,7 +213,8 @@ def draw_confusion(
 def heads(names: Sequence[str], cell: int) -> tuple[list[str], bool]:
     """A head for each column of `cell` cells, and whether they are keys because cut names would not differ."""
     room = max(cell - 1, 1)
-    short = [set_cell_size(name, min(room, cell_len(name))).strip() for name in names]
+    cut = shorten if room >= _MARKED_CUT else set_cell_size
+    short = [name if cell_len(name) <= room else cut(name, room).strip() for name in names]
     if len(set(short)) == len(short) and (room >= 3 or short == list(names)):
         return short, False
     numbers = [str(index) for index in range(len(names))]
@@ -235,7 +241,7 @@ def _table(counts: Counts, names: Sequence[str], placed: Placed, manner: Manner,
             )
             for column, share in enumerate(shares[row]):
                 words = _cell(int(counts[row, column]), float(share), table, middle, manner)
-                style = _style(float(share), row == column, table.digits > 0, manner.light)
+                style = _style(float(share), row == column, table.digits > 0, manner)
                 line.append(words, style + Style(reverse=True, bold=True) if cursor == (row, column) else style)
             if placed.margins:
                 line.append(f"{percent(shares[row, row]) if middle else '':>{_MARGIN}}", "dim")
@@ -248,7 +254,7 @@ def _precision(counts: Counts, table: Table) -> Text:
     taken, right = counts.sum(axis=0), np.diag(counts)
     digits = 1 if table.cell > len("70.3%") else 0
     words = (percent(hit / all_ if all_ else None, digits) for hit, all_ in zip(right, taken, strict=True))
-    cells = "".join(table.centred(word if cell_len(word) <= table.cell else word.rstrip("%")) for word in words)
+    cells = "".join(table.centred(word if cell_len(word) < table.cell else word.rstrip("%")) for word in words)
     # Its name stands at the end: before the cells, there are only as many as the longest class name has.
     return Text(f"{'':{table.gutter}}{cells}{_PRECISION:>{_MARGIN}}", "dim", end="")
 
@@ -270,15 +276,17 @@ def _share(share: float, digits: int) -> str:
     return words if len(words) <= digits and digits > _SHARE_DIGITS[-1] else f"{100 * share:.0f}"
 
 
-def _style(share: float, right: bool, numbers: bool, light: bool) -> Style:
+def _style(share: float, right: bool, numbers: bool, manner: Manner) -> Style:
     if share == 0:
         return Style(dim=True)
+    if manner.bare:
+        return Style(reverse=numbers, underline=not numbers, bold=True) if right else Style(bold=share >= _FAINT)
     if not right and share < _FAINT:
         return Style(color=Color.parse(palette.GREY))
     if not numbers:
         return Style(color=Color.parse(palette.SKY if right else palette.ORANGE))
     # The root lifts small shares, which are what one looks for among the errors.
-    back = palette.count_ramp(share**_LIFT, right, light)
+    back = palette.count_ramp(share**_LIFT, right, manner.light)
     return Style(color=Color.from_rgb(*palette.ink_on(back)), bgcolor=Color.from_rgb(*back), bold=right)
 
 

@@ -242,7 +242,7 @@ class LiveScreen(WatchingScreen, ActingScreen):
         status.show(status_facts(snapshot))
         self._say(diagnose(snapshot, sample))
         self._view.show(snapshot, sample)
-        self._show_controls(snapshot.status.state)
+        self._form.show_controls(snapshot.status.state)
         self._form.offer_encoder(snapshot.id if snapshot.checkpoints else "")
         if self._state != snapshot.status.state:
             self._state_changed(snapshot)
@@ -277,17 +277,11 @@ class LiveScreen(WatchingScreen, ActingScreen):
             self.message.forget_trouble()
             self._form.recheck()
 
-    def _show_controls(self, state: str) -> None:
-        live = state in LIVE_STATES
-        self.query_one("#pause", Button).label = "Go on" if state == "paused" else "Pause"
-        for button in ("#pause", "#stop", "#save"):
-            self.query_one(button, Button).disabled = not live
-
     def _show_idle_status(self) -> None:
         if self.session.path is None:
             facts = [("run", "none open", ""), ("worker", self._warm, ""), ("start", "r, or the button", "dim")]
             self.query_one("#status", FactsPanel).show(facts)
-            self._show_controls("")
+            self._form.show_controls("")
 
     def worker_warm(self, event: WorkerWarm) -> None:
         """Say what the standby found on this machine."""

@@ -14,8 +14,10 @@ from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked
 from tuiae.preset_files import DEFAULT
+from tuiae.runs.layout import LIVE_STATES
 from tuiae.ui.draft import Draft, offered_datasets, readiness
 from tuiae.ui.render.text import count
+from tuiae.ui.terminal.mode import mode_of
 from tuiae.ui.widgets.form import ConfigForm
 
 
@@ -76,6 +78,15 @@ class ConfigPanel(ConfigForm):
     def fill(self, config: RunConfig, preset: str = "") -> None:
         self._found = {}, None  # the same fields may stand on other settings now
         super().fill(config, preset)
+
+    def show_controls(self, state: str) -> None:
+        """Let those buttons be pressed that a run in this state takes; without colours the others are in brackets."""
+        live, bare = state in LIVE_STATES, mode_of(self.app).colors == "none"
+        words = {"pause": "Go on" if state == "paused" else "Pause", "stop": "Stop", "save": "Save"}
+        for name, word in words.items():
+            button = self.query_one(f"#{name}", Button)
+            button.disabled = not live
+            button.label = f"({word})" if bare and not live else word
 
     @property
     def checked(self) -> Checked | None:

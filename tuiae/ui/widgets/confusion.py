@@ -71,9 +71,9 @@ class ConfusionPanel(PicturePanel):
         if not drawable(self._counts):
             return centred(self._empty, width, height)
         ascii_only = self.ascii_only or self.terminal.ascii
-        light = not self.app.current_theme.dark
+        light, bare = not self.app.current_theme.dark, self.terminal.colors == "none"
         return draw_confusion(
-            self._counts, self._names, width, height, ascii_only, self.shares, True, self.cursor, light
+            self._counts, self._names, width, height, ascii_only, self.shares, True, self.cursor, light, bare
         )
 
     # Keys
