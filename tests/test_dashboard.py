@@ -20,7 +20,7 @@ from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.widgets.config_panel import ConfigPanel
 
 ABSURD = [(40, 12), (10, 3), (1, 1), (60, 20), (59, 50), (200, 19)]
-TOO_SMALL = "tuiae needs 60 columns and 20 rows"
+TOO_SMALL = "is too small: tuiae needs 60x20"
 
 
 # The frame
@@ -44,7 +44,7 @@ async def test_every_size_is_survived_and_too_small_ones_say_so() -> None:
             fits = width >= 60 and height >= 20
             assert ("Start" in desk.screen) is fits
             if not fits and width >= 40:
-                assert TOO_SMALL in desk.screen
+                assert f"{width}x{height} {TOO_SMALL}" in desk.screen
 
 
 async def test_nothing_is_done_where_nothing_shows(lab: Laboratory) -> None:

@@ -60,7 +60,7 @@ def test_start_pause_leave_come_back_and_see_it_finish(lab: Laboratory) -> None:
             assert "libtorch" in mapped(is_training(run).pid)
             assert "libtorch" not in mapped(terminal.pid)
         terminal.send("q")
-        terminal.wait_for("Leave it running")
+        terminal.wait_for("leave it running")
         terminal.send(ENTER)
         assert terminal.exit_code() == 0
         assert not terminal.left_on()
@@ -178,7 +178,7 @@ def test_a_sitting_edits_scrubs_draws_leaves_and_comes_back(lab: Laboratory) -> 
             terminal.send("c" + " " + DOWN * 3)
             terminal.wait_for("pixels wrong", SLOW)
             terminal.send("q")
-            terminal.wait_for("Leave it running")
+            terminal.wait_for("leave it running")
             terminal.send(ENTER)
             assert terminal.exit_code() == 0
             assert "Traceback" not in terminal.text()

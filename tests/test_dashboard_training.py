@@ -193,7 +193,7 @@ async def test_leaving_a_live_run_says_how_to_come_back(lab: Laboratory) -> None
     async with open_desk() as desk:
         await desk.running()
         await desk.press("q")
-        await desk.shows(f"{live.run.id} is running", "Leave it running", "Stop and save", "Cancel")
+        await desk.shows(f"{live.run.id} is running", "leave it running", "Save and stop it", "Cancel")
         await desk.press("enter")
         await desk.until(lambda: desk.app.return_value is not None)
     assert desk.app.return_value == f"{live.run.id} goes on; come back with:\ntuiae attach {live.run.id}"
@@ -216,9 +216,9 @@ async def test_leaving_can_be_thought_better_of(lab: Laboratory, stay: list[str]
     async with open_desk() as desk:
         await desk.running()
         await desk.press("q")
-        await desk.shows("Leave it running")
+        await desk.shows("leave it running")
         await desk.press(*stay)
-        await desk.until(lambda: "Leave it running" not in desk.screen)
+        await desk.until(lambda: "leave it running" not in desk.screen)
         assert desk.app.return_value is None
         assert not list(live.run.control.iterdir())
         live.epoch(2)
@@ -233,7 +233,7 @@ async def test_no_key_leaves_a_live_run_without_the_question(lab: Laboratory, ke
     async with open_desk() as desk:
         await desk.running()
         await desk.press(key)
-        await desk.shows("Leave it running")
+        await desk.shows("leave it running")
         await desk.press(key)
         assert len(desk.app.screen_stack) == 2
         assert desk.app.return_value is None
@@ -250,7 +250,7 @@ async def test_stop_and_save_stops_the_worker_and_says_how_to_go_on(lab: Laborat
     async with open_desk() as desk:
         await desk.until(lambda: desk.state == "running")
         await desk.press("q")
-        await desk.shows("Stop and save")
+        await desk.shows("Save and stop it")
         await desk.click("#stop")
         await desk.until(lambda: desk.app.return_value is not None)
         assert desk.app.return_value.endswith(f"tuiae resume {run.id}")  # type: ignore[union-attr]

@@ -223,10 +223,14 @@ class TuiaeApp(TerminalApp[str]):
         if isinstance(self.screen, ChoiceDialog):
             self.bell()
             return
-        answers = [("leave", "Leave it running"), ("stop", "Stop and save"), ("cancel", "Cancel")]
+        answers = [
+            ("leave", "Quit, and leave it running"),
+            ("stop", "Save and stop it"),
+            ("cancel", "Cancel"),
+        ]
         others = self.session.others_live()
         beside = f" {others} more {'run goes' if others == 1 else 'runs go'} on in any case." if others else ""
-        question = f"{clean(snapshot.id)} is {snapshot.status.state}.{beside}"
+        question = f"{clean(snapshot.id)} is {snapshot.status.state}.{beside} What becomes of it when you quit?"
         self.push_screen(ChoiceDialog("quit", question, answers), self._quit)
 
     def _quit(self, answer: str | None) -> None:

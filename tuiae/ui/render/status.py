@@ -95,15 +95,19 @@ def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
 def status_facts(snapshot: Snapshot) -> list[Fact]:
     """What the status panel says of a run, the most important first."""
     status, edited = snapshot.status, _edited_facts(snapshot)
+    where, configured = _place(status), _config_facts(snapshot)
+    best = [fact for fact in configured if fact[0] == "best"]
     return [
-        *_place(status),
-        ("speed", _speed(status), ""),
+        *where[:1],
         ("time", _time(status), ""),
+        *best,
+        ("speed", _speed(status), ""),
+        *where[1:],
         *edited,
         ("device", clean(status.device) or "–", ""),
         ("memory", f"{count(round(status.memory))} MB" if status.memory else "–", ""),
         ("run", shorten_middle(undated(snapshot.id), 24), ""),
-        *(fact for fact in _config_facts(snapshot) if fact[0] not in {label for label, _, _ in edited}),
+        *(fact for fact in configured if fact[0] not in {"best", *(label for label, _, _ in edited)}),
     ]
 
 

@@ -65,7 +65,7 @@ class _Ask(Dialog[str | None]):
 class LineDialog(_Ask):
     """One line: Enter takes it."""
 
-    HINT = "enter takes it, escape leaves it"
+    HINT = "enter takes it · escape cancels"
 
     def compose_answer(self) -> ComposeResult:
         yield Input(self._value, compact=True)
@@ -80,7 +80,7 @@ class NoteDialog(_Ask):
     """Several lines: Ctrl-S takes them."""
 
     BINDINGS = [Binding("ctrl+s", "take", "Keep", show=False)]
-    HINT = "ctrl+s takes it, escape leaves it"
+    HINT = "ctrl+s keeps it · escape cancels"
 
     def compose_answer(self) -> ComposeResult:
         yield TextArea(self._value, compact=True)

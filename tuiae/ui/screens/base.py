@@ -40,6 +40,12 @@ TOO_SMALL = ("-tiny", "-flat")
 """Sizes at which the styles show no panel but one that is alone."""
 
 
+def too_small(width: int, height: int) -> str:
+    """What stands on a screen that has no room for anything else."""
+    size = f"{width}x{height} is too small: tuiae needs 60x20."
+    return f"{size}\nRuns go on meanwhile.\nz one panel alone · q quit"
+
+
 class BaseScreen(Screen[None]):
     """One line above the body, two below it; below the least size a sentence instead."""
 
@@ -77,7 +83,7 @@ class BaseScreen(Screen[None]):
             yield ScreenTabs(self.MODE, self.app.size.width)
         yield from self.compose_body()
         yield MessageLine()
-        yield Static("tuiae needs 60 columns and 20 rows\nz shows one panel alone", id="too-small")
+        yield Static(too_small(*self.app.size), id="too-small")
         yield KeyLine(self.counts)
 
     def _prepare(self, width: int, height: int) -> None:
@@ -94,6 +100,8 @@ class BaseScreen(Screen[None]):
     def on_resize(self) -> None:
         for part in self.query(ScreenTabs):
             part.fit(self.size.width)
+        for words in self.query("#too-small").results(Static):
+            words.update(too_small(*self.size))
         self.refresh_bindings()
 
     def on_key(self) -> None:

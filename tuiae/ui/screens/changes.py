@@ -40,7 +40,7 @@ class EditDialog(Dialog[dict[str, Any]]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog changes") as dialog:
             dialog.border_title = "change the training"
-            dialog.border_subtitle = "enter applies, escape leaves it"
+            dialog.border_subtitle = "enter applies · escape cancels"
             yield Label(
                 "In force from the next step on. Every change is kept in the run's history.", classes="question"
             )
@@ -114,7 +114,7 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog changes") as dialog:
             dialog.border_title = "fork"
-            dialog.border_subtitle = "enter starts it, escape leaves it"
+            dialog.border_subtitle = "enter starts it · escape cancels"
             question = f"A run of its own that goes on from a checkpoint of {clean(self._run.id, 60)}."
             yield Label(Content(question + self._beside()), classes="question")
             yield Choice("checkpoint", self._offered())

@@ -33,6 +33,7 @@ class ChoiceDialog(Dialog[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = self._title
+            dialog.border_subtitle = "arrows choose · enter takes it · escape cancels"
             yield Label(Content(self._question), classes="question")
             for answer, words in self._answers:
                 yield Button(Content(words), id=answer, compact=True)

@@ -40,7 +40,7 @@ class Labelling(ListingScreen):
         self._on_row(self._ask_note)
 
     def _ask_note(self, row: RunRow) -> None:
-        question = f"About {clean(row.title, 50)}. Ctrl-S keeps it, escape does not."
+        question = f"About {clean(row.title, 50)}."
         dialog = NoteDialog("note", question, row.note, _checking(lambda text: Label(note=text)))
         self.app.push_screen(dialog, lambda note: self._label([row], note is not None, note=note))
 

@@ -87,6 +87,7 @@ class ConfigPanel(ConfigForm):
             button = self.query_one(f"#{name}", Button)
             button.disabled = not live
             button.label = f"({word})" if bare and not live else word
+            button.styles.line_pad = int(not bare or live)  # or the brackets have no room
 
     @property
     def checked(self) -> Checked | None:
