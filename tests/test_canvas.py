@@ -16,11 +16,11 @@ from tuiae.ui.render.bench import (
     draw_noise_curve,
     draw_tried,
     draw_verdict,
-    error_map,
     worst_captions,
     wrong_pixels,
 )
 from tuiae.ui.render.canvas import draw_canvas, lay_out_canvas
+from tuiae.ui.render.sample import error_pictures
 from tuiae.ui.render.shares import best_class, draw_shares
 from tuiae.ui.render.slider import draw_slider, share_at
 from tuiae.ui.render.strip import WORDS, draw_strip, lay_out_strip
@@ -230,13 +230,17 @@ def test_the_error_of_an_image_is_counted_as_the_evaluation_counts_it() -> None:
     wanted = np.array([[[0, 127, 128, 255]]], np.uint8)
     made = np.array([[[0, 128, 255, 0]]], np.uint8)
     assert wrong_pixels(made, wanted) == 2
-    off = error_map(made, wanted)
-    assert off.shape == (3, 1, 4)
-    assert off[:, 0, 0].max() == 0
-    assert off[0, 0, 3] > off[0, 0, 2] > 0
+    pictures, scale = error_pictures(made[None], wanted[None])
+    assert (pictures.shape, scale) == ((1, 3, 1, 4), 1.0)
+    shown = pictures[0].astype(int).sum(axis=0)[0]
+    assert shown[3] > shown[2] > shown[0]
+    faint = error_pictures((wanted // 20)[None], np.zeros_like(wanted)[None])
+    assert faint[1] < 0.1
+    assert faint[0].max() > 100
     answer = Reconstruction("s", wanted[None].repeat(4, 2), made[None].repeat(4, 2), np.array([0.25], np.float32))
     drawn = draw_tried(answer, wanted.repeat(4, 1), 80, 20, "ascii").plain
     assert "8/16 pixels wrong" in drawn
+    assert "brightest error: 1 of a pixel's range" in drawn
     assert "mse 0.2500" in drawn
 
 

@@ -13,6 +13,7 @@ from tuiae.ui.render import palette
 from tuiae.ui.render.curves import Curve, draw_curves
 from tuiae.ui.render.decoded import fit_gallery
 from tuiae.ui.render.latent import class_name
+from tuiae.ui.render.sample import error_pictures
 from tuiae.ui.render.shares import draw_shares
 from tuiae.ui.render.text import centred, join_lines, number, percent, shorten
 
@@ -32,20 +33,16 @@ def wrong_pixels(made: Bytes, wanted: Bytes) -> int:
     return int(((made >= 128) != (wanted >= 128)).sum())
 
 
-def error_map(made: Bytes, wanted: Bytes) -> Bytes:
-    """(3, H, W): how far each pixel is off, from black to orange."""
-    off = np.abs(made.astype(np.float32) - wanted).max(axis=0) / 255
-    return (off * np.array(palette.rgb(palette.ORANGE), np.float32)[:, None, None]).round().astype(np.uint8)
-
-
 def draw_tried(answer: Reconstruction, clean: Bytes, width: int, height: int, mode: str) -> Text:
     """What the network was shown, what it made of it, and where that is not the image (C, H, W)."""
     made = answer.reconstructions[0]
-    pictures = np.stack([_in_colour(answer.noisy[0]), _in_colour(made), error_map(made, clean)])
+    wrong, scale = error_pictures(made[None], clean[None])
+    pictures = np.stack([_in_colour(answer.noisy[0]), _in_colour(made), wrong[0]])
     words = ["noisy" if (answer.noisy[0] != clean).any() else "input", "output", "error"]
     figures = f"mse {number(float(answer.mse[0]))} · {wrong_pixels(made, clean)}/{made.size} pixels wrong"
-    if len(figures) > width:
-        figures = figures.replace(" pixels", "")
+    brief, scaled = figures.replace(" pixels", ""), f" · error to {scale:g}"
+    forms = [f"{figures} · brightest error: {scale:g} of a pixel's range", figures + scaled, brief + scaled]
+    figures = next((form for form in forms if len(form) <= width), brief)
     if height < _WITH_FIGURES:
         return fit_gallery(pictures, width, height, mode, [words])
     return join_lines(

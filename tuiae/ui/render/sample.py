@@ -36,12 +36,17 @@ def error_row(sample: Sample) -> tuple[tuple[str, np.ndarray], str] | None:
     clean_images, made = sample.inputs, sample.reconstructions
     if clean_images is None or made is None or clean_images.shape != made.shape or not made.size or made.ndim != 4:
         return None
-    error = np.abs(made.astype(np.int16) - clean_images).mean(axis=1)
+    pictures, scale = error_pictures(made, clean_images)
+    return (ERROR, pictures), f"brightest error: {scale:g} of a pixel's range"
+
+
+def error_pictures(made: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> tuple[NDArray[Any], float]:
+    """(N, 3, H, W) uint8, how far images (N, C, H, W) are off, and which share of a pixel's range is brightest."""
+    error = np.abs(made.astype(np.int16) - wanted).mean(axis=1)
     largest = float(np.percentile(error, 100 - _BEYOND)) / 255
     scale = next((scale for scale in _SCALES if scale >= largest), 1.0)
     shade = (error / scale).clip(0, 255).round().astype(np.uint8)
-    pictures = _error_colours()[shade].transpose(0, 3, 1, 2)
-    return (ERROR, pictures), f"brightest error: {scale:g} of a pixel's range"
+    return _error_colours()[shade].transpose(0, 3, 1, 2), scale
 
 
 @lru_cache(maxsize=1)

@@ -21,7 +21,7 @@ class WatchingScreen(ScrubbingScreen):
     def counts(self, action: str) -> bool:
         if action == "errors" and self.config is not None:
             return not self.config.is_classifier
-        if action in OF_WHAT_SHOWS or action.startswith("look("):
+        if action in OF_WHAT_SHOWS or action.startswith(("look(", "sample(")):
             return self.session.snapshot is not None
         return super().counts(action)
 
