@@ -50,7 +50,7 @@ async def test_a_finished_run(finished: RunPaths) -> None:
         assert loss is not None
         assert f"{loss:.4g}"[:6] in desk.panel("loss")
         await desk.press("p")
-        await desk.until(lambda: "no run is live here" in desk.message)
+        await desk.until(lambda: "this run is finished: 1 lists all" in desk.message)
 
 
 async def test_a_classifier_shows_what_it_takes_for_what(classified: RunPaths) -> None:
@@ -359,7 +359,7 @@ async def test_a_garbage_run_directory_opens_and_another_one_after_it(lab: Labor
     for path in (bad.config, bad.status, bad.events, bad.log, bad.meta, bad.sample(1)):
         path.write_bytes(content)
     async with open_desk(bad) as desk:
-        await desk.shows("bad-0000")
+        await desk.shows("bad-0000", *["its configuration cannot be read"] * bool(content))
         for key in ("R", "e", "p", "v", "z", "z", "i"):
             await desk.press(key)
         await desk.press("1")

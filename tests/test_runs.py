@@ -381,6 +381,17 @@ def test_what_is_no_run_is_passed_over_among_the_runs(run: RunPaths, runs_root: 
     assert list_runs(runs_root / "README.md") == list_runs(runs_root / "nowhere") == []
 
 
+def test_the_last_run_is_the_newest_that_can_be_read(run: RunPaths, runs_root: Path) -> None:
+    damaged = RunPaths(runs_root / "99991231-235959-fake-0000")
+    shutil.copytree(run.root, damaged.root)
+    damaged.config.write_bytes(bytes(range(256)))
+    assert find_run("last", runs_root) == damaged  # its status says where it stands
+    damaged.status.write_text("{")
+    assert find_run("last", runs_root) == run
+    shutil.rmtree(run.root)
+    assert find_run("last", runs_root) == damaged
+
+
 def test_a_file_that_could_not_be_written_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "status.json"
     path.write_text("old")

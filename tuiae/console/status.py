@@ -12,7 +12,7 @@ from tuiae.console.output import Output
 from tuiae.runs.diagnosis import Finding, diagnose
 from tuiae.runs.interrupt import Interrupt
 from tuiae.runs.layout import RunPaths
-from tuiae.runs.reader import RunReader, read_sample
+from tuiae.runs.reader import NO_CONFIG, RunReader, read_sample
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.summary import summarise
 from tuiae.ui.render.text import clean, count, figure, number, shorten
@@ -111,14 +111,15 @@ def _wrapped(name: str, words: str, width: int) -> list[str]:
 
 def _state(snapshot: Snapshot) -> str:
     status = snapshot.status
-    phase = f", {clean(status.phase)}" if status.live and status.phase and status.phase != status.state else ""
+    busy = status.live and status.phase and status.state not in ("paused", status.phase)
+    phase = f", {clean(status.phase)}" if busy else ""
     return f"{status.state}{phase}{f', on {clean(status.device)}' if status.device else ''}"
 
 
 def _what(snapshot: Snapshot) -> str:
     config = snapshot.current_config
     if config is None:
-        return "its configuration cannot be read"
+        return NO_CONFIG
     noise = "no noise" if config.noise.kind == "none" else f"{config.noise.kind} noise {config.noise.level:g}"
     return f"{config.model.family}, code of {config.model.latent}, on {clean(config.data.dataset)}, {noise}"
 

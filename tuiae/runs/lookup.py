@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tuiae.errors import UnknownRunError
+from tuiae.files import read_json
 from tuiae.runs.labels import read_label
 from tuiae.runs.layout import RunPaths, check_runs_dir, is_run, list_runs, undated
 
@@ -26,7 +27,7 @@ def find_run(text: str, root: Path) -> RunPaths:
         check_runs_dir(root)
         raise UnknownRunError(f"no runs in {root}", "start one with `tuiae run`")
     if text == "last":
-        return runs[0]
+        return last_run(runs)
     matches = next(filter(None, _matches(text, runs)), []) if text else []
     if len(matches) == 1:
         return matches[0]
@@ -35,6 +36,14 @@ def find_run(text: str, root: Path) -> RunPaths:
     shown = ", ".join(run.id for run in matches[:3]) + (", ..." if len(matches) > 3 else "")
     newest = _short(matches[0], runs) + (" or last" if matches[0] == runs[0] else "")
     raise UnknownRunError(f"'{text}' matches {len(matches)} runs: {shown}", f"the newest of them is {newest}")
+
+
+def last_run(runs: Sequence[RunPaths]) -> RunPaths:
+    """The first of runs, newest first and at least one, that says anything; damaged ones are passed over while there is
+    another."""
+    from tuiae.runs.reader import read_config  # only here: it takes numpy along
+
+    return next((run for run in runs if read_json(run.status) or read_config(run) is not None), runs[0])
 
 
 def _matches(text: str, runs: Sequence[RunPaths]) -> Iterator[list[RunPaths]]:

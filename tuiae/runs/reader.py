@@ -61,6 +61,10 @@ def _has_pulse(status: Status) -> bool:
     return silent < STALE_SECONDS
 
 
+NO_CONFIG = "its configuration cannot be read"
+"""What is said of a run without one."""
+
+
 def read_config(run: RunPaths) -> RunConfig | None:
     """The run's config, or None when it is missing, torn, or of a schema that this version does not know."""
     try:

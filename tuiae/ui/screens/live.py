@@ -267,6 +267,8 @@ class LiveScreen(WatchingScreen, ActingScreen):
         before, self._state = self._state, snapshot.status.state
         if problem := ending(snapshot):
             self.message.complain(problem)
+        elif snapshot.config is None:
+            self.tell_damage(snapshot.id)
         elif snapshot.status.state == "stopped":
             self.message.insist("R goes on with this run from where it stopped, r starts a new one", "caution")
         if before and (before in LIVE_STATES) != snapshot.status.live:

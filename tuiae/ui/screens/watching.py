@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tuiae.runs.reader import NO_CONFIG
 from tuiae.ui.screens.scrubbing import ScrubbingScreen
 from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.images import ImagesPanel
@@ -24,6 +25,10 @@ class WatchingScreen(ScrubbingScreen):
         if action in OF_WHAT_SHOWS or action.startswith(("look(", "sample(")):
             return self.session.snapshot is not None
         return super().counts(action)
+
+    def tell_damage(self, run_id: str) -> None:
+        """Say that a run has no config to show it by."""
+        self.message.complain(f"{run_id}: {NO_CONFIG}; 1 lists the others, D there deletes it")
 
     def action_next_metric(self) -> None:
         """Another metric beside the loss."""
