@@ -32,6 +32,13 @@ def compared(desk: Desk) -> Comparison | None:
     return desk.app.screen.comparison if isinstance(desk.app.screen, CompareScreen) else None
 
 
+async def test_with_nothing_to_compare_nothing_is_waited_for() -> None:
+    async with open_desk() as desk:
+        await desk.press("5")
+        screen = await desk.shows("nothing to compare yet", "no points to compare")
+        assert "waiting" not in screen
+
+
 async def test_select_two_compare_and_come_back(study: list[Script]) -> None:
     async with open_desk() as desk:
         await desk.press("1")

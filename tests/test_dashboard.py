@@ -382,7 +382,7 @@ async def test_letters_reach_the_screen_from_a_number_field() -> None:
         await desk.shows("write a checkpoint")
         await desk.press("escape")
         await desk.press("p")
-        await desk.until(lambda: "no run is live here" in desk.message)
+        await desk.until(lambda: "no run is open: 1 lists all, r on Live starts" in desk.message)
         assert desk.field("training-epochs") == "150"
         await desk.press("q")
         await desk.until(lambda: desk.app.return_value is not None)
@@ -437,9 +437,11 @@ async def test_letters_are_no_numbers() -> None:
 
 @pytest.mark.parametrize("key", [*keys.LIVE, *keys.APP, *keys.RUNS], ids=lambda key: key.key)
 def test_every_key_has_an_action(key: keys.Key) -> None:
-    owners = {keys.LIVE: LiveScreen, keys.APP: TuiaeApp, keys.RUNS: RunsScreen}
+    owners: dict[tuple[keys.Key, ...], type] = {keys.LIVE: LiveScreen, keys.APP: TuiaeApp, keys.RUNS: RunsScreen}
     owner = next(owner for group, owner in owners.items() if key in group)
-    assert callable(getattr(owner, f"action_{key.action.partition('(')[0]}"))
+    if key.action.startswith("app."):
+        owner = TuiaeApp
+    assert callable(getattr(owner, f"action_{key.action.removeprefix('app.').partition('(')[0]}"))
 
 
 def test_no_key_means_two_things() -> None:

@@ -336,8 +336,9 @@ def said(**sections: Any) -> tuple[str, ...]:
     [
         ({"training": {"batch_size": 2000}}, "takes all 1500 training images"),
         ({"data": {"dataset": "digits", "validation": 0.5}, "training": {"batch_size": 800}}, "takes all 750"),
-        ({"model": {"latent": 64}}, "a code of 64 is as wide as the image"),
-        ({"model": {"latent": 150}, "data": {"dataset": "digits", "image_size": 12}}, "as wide as the image"),
+        ({"model": {"latent": 64}}, "a code of 64 is as wide as the image (64 values)"),
+        ({"model": {"latent": 100}}, "a code of 100 is wider than the image (64 values)"),
+        ({"model": {"latent": 150}, "data": {"dataset": "digits", "image_size": 12}}, "wider than the image"),
         ({"training": {"optimizer": "sgd", "learning_rate": 1e-3}}, "sgd at 0.001 hardly moves"),
         ({"training": {"learning_rate": 0.1}}, "adam at 0.1 rarely learns"),
         ({"training": {"momentum": 0.9}}, "training.momentum = 0.9 has no effect"),

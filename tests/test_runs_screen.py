@@ -361,16 +361,18 @@ async def test_names_tags_notes_and_pins_are_written_and_show(runs: list[RunPath
         await desk.until(lambda: "best one" in desk.lines()[0])
         await desk.press("t", *"a", "space", *"b:c", "enter")
         await desk.until(lambda: "a b:c" in desk.lines()[0])
+        await desk.press("t", *"d", "enter")
+        await desk.until(lambda: "a b:c d" in desk.lines()[0])
         await desk.press("n", *"look", "enter", *"twice", "ctrl+s")
         await desk.shows("✎", "look", "twice")
         label = read_label(runs[3])
-        assert (label.name, label.note, label.tags) == ("best one", "look\ntwice", ("a", "b:c"))
+        assert (label.name, label.note, label.tags) == ("best one", "look\ntwice", ("a", "b:c", "d"))
         await desk.press("end", "asterisk")
         await desk.until(lambda: short(desk) == "1 4 3 2")
         assert "★" in desk.lines()[0]
         assert desk.table.under == runs[0].id
         await desk.press("a", "t", *"all", "space", "minus", *"a", "enter")
-        await desk.until(lambda: tags_of(runs[3]) == ("b:c", "all") and tags_of(runs[0]) == ("all",))
+        await desk.until(lambda: tags_of(runs[3]) == ("b:c", "d", "all") and tags_of(runs[0]) == ("all",))
 
 
 async def test_what_cannot_be_a_label_is_said_where_it_is_typed(runs: list[RunPaths]) -> None:
@@ -439,7 +441,7 @@ async def test_copy_open_and_refusals(runs: list[RunPaths]) -> None:
         await desk.shows("copied: tuiae run")
         assert desk.app.clipboard == f"tuiae run {runs[3].config}"
         await desk.press("end", "R")
-        await desk.shows("it has done its epochs")
+        await desk.shows("it has done its epochs; for more f forks it")
         await desk.press("enter")
         await desk.until(lambda: isinstance(desk.app.screen, LiveScreen) and desk.app.session.path == runs[0].root)
 
@@ -586,4 +588,4 @@ async def test_p_pauses_the_open_run_from_screens_about_others(lab: Laboratory, 
         live.writer.close("finished")
         await desk.until(lambda: desk.state == "finished")
         await desk.press("p")
-        await desk.shows("no run is live here; 2 has the form to start one")
+        await desk.shows("this run is finished: 1 lists all, r on Live starts what its form says")

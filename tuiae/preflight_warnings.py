@@ -46,7 +46,8 @@ def _sizes(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:
     values = channels * (side * side if side else height * width)
     # A denoising code may well be wider than the image: copying does not help it.
     if config.model.latent >= values and config.noise.kind == "none":
-        yield f"a code of {config.model.latent} is as wide as the image: nothing needs to be learned"
+        wide = "as wide as" if config.model.latent == values else "wider than"
+        yield f"a code of {config.model.latent} is {wide} the image ({values:,} values): nothing needs to be learned"
 
 
 def _rates(config: RunConfig) -> Iterator[str]:

@@ -80,7 +80,8 @@ def readiness(checked: Checked) -> tuple[str, str]:
     """What Start would do, and how good that is: `good` or `caution`."""
     info, config = checked.dataset, checked.config
     if checked.warnings:
-        return f"r starts, but {checked.warnings[0]}", "caution"
+        more = f" (+{len(checked.warnings) - 1} more: c)" if len(checked.warnings) > 1 else ""
+        return f"r starts, but {checked.warnings[0]}{more}", "caution"
     if not info.ready:
         return f"r starts with a download: {info.name} is not on this machine yet", "caution"
     resized = config.data.image_size

@@ -121,7 +121,8 @@ class Session:
         """
         snapshot = self.snapshot
         if snapshot is None or not snapshot.status.live or self._feed is None:
-            raise NothingToDoError("no run is live here; 2 has the form to start one, 1 lists all")
+            what = "no run is open" if snapshot is None else f"this run is {snapshot.status.state}"
+            raise NothingToDoError(f"{what}: 1 lists all, r on Live starts what its form says")
         ask(RunPaths(snapshot.path), command, **arguments)
         self._feed.hurry()
 
@@ -142,7 +143,8 @@ class Session:
             if state in LIVE_STATES or is_held(run):
                 raise NothingToDoError(f"{run.id} is on its way: nothing to go on with")
             if state == "finished":
-                raise NothingToDoError(f"it has done its epochs; for more: tuiae resume {run.id} --epochs N")
+                more = f"f forks it with training.epochs=N, or: tuiae resume {run.id} --epochs N"
+                raise NothingToDoError(f"it has done its epochs; for more {more}")
             self.launcher.work_on(run)
         except OSError as error:
             raise unwritable(run, error, "resume") from error

@@ -67,8 +67,13 @@ class LineDialog(_Ask):
 
     HINT = "enter takes it · escape cancels"
 
+    def __init__(self, title: str, question: str, value: str, check: Check, *, goes_on: bool = False) -> None:
+        """`goes_on`: what is typed stands behind the value, and not in its place."""
+        super().__init__(title, question, f"{value} " if value and goes_on else value, check)
+        self._goes_on = goes_on
+
     def compose_answer(self) -> ComposeResult:
-        yield Input(self._value, compact=True)
+        yield Input(self._value, compact=True, select_on_focus=not self._goes_on)
 
     @on(Input.Submitted)
     def _take(self, event: Input.Submitted) -> None:

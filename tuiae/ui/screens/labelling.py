@@ -54,7 +54,7 @@ class Labelling(ListingScreen):
         else:
             question, value = f"Tags to add to {len(rows)} runs; -TAG takes one away", ""
         check = _checking(lambda text: Label(tags=tuple(word.removeprefix("-") for word in text.split())))
-        dialog = LineDialog("tags", question, value, check)
+        dialog = LineDialog("tags", question, value, check, goes_on=True)
         self.app.push_screen(dialog, lambda text: self._tag(rows, text))
 
     def _tag(self, rows: Sequence[RunRow], text: str | None) -> None:

@@ -173,7 +173,7 @@ class BenchView(Horizontal):
             title = confused_title(answer, names)
             self.strip.show(answer.images, confused_captions(answer), title, "w the worst again · " + note)
             if not len(answer.images):
-                self.strip.explain("no test image: the counts may be of another epoch")
+                self.strip.explain("no test image is taken so by the weights of the newest checkpoint")
 
     def show_asking(self, asking: bool) -> None:
         """Say that an answer takes its time."""

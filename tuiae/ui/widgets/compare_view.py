@@ -51,6 +51,10 @@ class CompareView(Views):
                 yield TablePanel("what differs", id="settings")
             yield SharedImagesPanel(id="same-images")
 
+    def on_mount(self) -> None:
+        for panel in self.query(CurvesPanel):
+            panel.set_empty("no points to compare yet")
+
     def show(self, comparison: Comparison, metric: str) -> str:
         """Show runs as they are now; returns a line on what the curves are when they are not every run's."""
         overlay = compare_curves(comparison, metric)
