@@ -332,6 +332,19 @@ async def test_what_enter_and_v_lead_to_shows_also_where_another_panel_was_alone
         await desk.until(lambda: view.trainings.has_focus and view.trainings.region.area)
 
 
+async def test_escape_goes_back_from_the_trainings_to_the_works(lab: Laboratory) -> None:
+    for size in ((120, 40), (80, 24)):
+        async with open_desk(size=size) as desk:
+            view = await works(desk)
+            await desk.press("enter")
+            await desk.until(lambda view=view: view.trainings.has_focus and view.trainings.region.area)
+            await desk.press("escape")
+            await desk.until(lambda view=view: view.works.has_focus and view.works.region.area)
+            assert desk.app.current_mode == "works"
+            await desk.press("escape")
+            await desk.until(lambda desk=desk: desk.app.screen is desk.app.live)
+
+
 async def test_running_asks_how_and_stopping_says_when_nothing_runs(lab: Laboratory) -> None:
     async with open_desk() as desk:
         await works(desk)

@@ -126,7 +126,7 @@ class WorksScreen(ListingScreen):
     @on(LineTable.Chosen, "#works")
     def _chosen_work(self) -> None:
         self.minimize()
-        self.view.trainings.focus()
+        self._turn_to("trainings")
 
     @on(LineTable.Chosen, "#trainings")
     def _chosen_training(self, event: LineTable.Chosen) -> None:
@@ -136,6 +136,18 @@ class WorksScreen(ListingScreen):
             self.message.say(f"{event.key} has not run yet: r runs what is missing", "quiet")
         else:
             self.post_message(RunsScreen.Opened(run.row.path))
+
+    def action_back(self) -> None:
+        """From the trainings to the works, and from those to the open run."""
+        if self.maximized is None and self.focused is self.view.trainings:
+            self._turn_to("works")
+        else:
+            super().action_back()
+
+    def _turn_to(self, view: str) -> None:
+        """To one of the lists, which may have to come in sight first."""
+        self.view.reveal(view)
+        self.view.main_panel.focus()
 
     # Running
 
