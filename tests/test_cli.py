@@ -156,7 +156,7 @@ def test_detach_returns_while_the_run_goes_on_behind_all_else(lab: Laboratory, m
 
 def test_options_before_a_command_hold_for_its_output(lab: Laboratory) -> None:
     script(lab.runs).play(2)
-    command = [sys.executable, "-m", "tuiae.cli", "--ascii", "--colors", "none", "runs"]
+    command = [sys.executable, "-m", "tuiae", "--ascii", "--colors", "none", "runs"]
     with Terminal(command, 120, 40, lab.environment) as terminal:
         assert terminal.exit_code() == 0
         assert terminal.raw.isascii()

@@ -152,7 +152,8 @@ def test_overfitting_is_seen_and_is_serious(train: Train, document: dict[str, An
     best = int(np.argmin(test.values))
     assert finding.severity == Severity.SERIOUS
     assert f"({test.values[best]:.4g} at epoch {test.epochs[best]:g})" in finding.sentence
-    assert "model.dropout (now 0)" in finding.advice
+    assert finding.advice == "weights/best is the better network; next time raise model.dropout (now 0)"
+    assert only(moments(snapshot)[-1], "overfitting").advice.startswith("stop, weights/best is the better network, or")
     before = moments(snapshot)[: best + 1]
     assert [kinds(moment) for moment in before] == [[]] * len(before)
 

@@ -109,6 +109,7 @@ def test_what_is_offered_depends_on_what_the_run_is() -> None:
         ("training.epochs", 5.5, "training.epochs = 5.5: should be a valid integer"),
         ("training.beta", 2, "a dense model has no KL term"),
         ("training.lr", 2, "cannot be changed while a run trains (did you mean 'training.learning_rate'?)"),
+        ("training.dropout", 2, "cannot be changed while a run trains (did you mean 'model.dropout'?)"),
         ("training.bta", 2, "cannot be changed while a run trains (did you mean 'training.beta'?)"),
         ("model.latent", 2, "model.latent cannot be changed while a run trains; these can: training.learning_rate"),
     ],

@@ -90,6 +90,8 @@ def did_you_mean(word: str, allowed: list[str]) -> str:
     if (meant := _SHORT.get(word.rpartition(".")[2])) in allowed:
         return f" (did you mean '{meant}'?)"
     tails = {name.rpartition(".")[2]: name for name in reversed(allowed)}
+    if meant := tails.get(word.rpartition(".")[2]):
+        return f" (did you mean '{meant}'?)"  # of another section
     near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.6)
     if not near:
         near = [tails[tail] for tail in difflib.get_close_matches(word.rpartition(".")[2], tails, n=1, cutoff=0.6)]

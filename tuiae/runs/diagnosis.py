@@ -137,7 +137,9 @@ def overfitting(seen: Symptoms) -> Finding | None:
     )
     config = seen.config
     remedy = f"raise model.dropout (now {config.model.dropout:g})" if config.model.dropout < 0.5 else "train on more"
-    return Finding("overfitting", Severity.SERIOUS, sentence, f"stop, weights/best is the better network, or {remedy}")
+    better = "weights/best is the better network"
+    advice = f"stop, {better}, or {remedy}" if seen.live_now else f"{better}; next time {remedy}"
+    return Finding("overfitting", Severity.SERIOUS, sentence, advice)
 
 
 def stuck(seen: Symptoms) -> Finding | None:

@@ -106,11 +106,12 @@ class ConfusionPanel(PicturePanel):
     # The mouse
 
     def on_click(self, event: events.Click) -> None:
+        """The first click goes to a cell, one where the cursor stands already asks for its images."""
         cell = self._cell_at(event)
         if cell is not None:
-            self.cursor = cell
-            if event.chain == 2:
+            if cell == self.cursor:
                 self.action_choose_cell()
+            self.cursor = cell
 
     def _cell_at(self, event: events.MouseEvent) -> Cell | None:
         offset = event.get_content_offset(self)

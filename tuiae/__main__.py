@@ -1,0 +1,5 @@
+"""`python -m tuiae`: the same as `tuiae`."""
+
+from tuiae.cli import main
+
+main()
