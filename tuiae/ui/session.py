@@ -16,6 +16,7 @@ from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.edits import propose
 from tuiae.runs.fork import fork_run
 from tuiae.runs.layout import LIVE_STATES, RunPaths, list_runs, need_run, unwritable
+from tuiae.runs.lookup import last_run
 from tuiae.runs.process import is_held
 from tuiae.runs.reader import read_status
 from tuiae.runs.removal import discard_unbegun
@@ -93,7 +94,8 @@ class Session:
 
     def newest(self) -> Path | None:
         """The run to come back to: a live one among the newest, else what was trained last."""
-        return next(self._live(), None) or next((run.root for run in list_runs(self.root)), None)
+        runs = list_runs(self.root)
+        return next(self._live(), None) or (last_run(runs).root if runs else None)
 
     def others_live(self) -> int:
         """How many of the newest runs train beside the open one."""

@@ -11,6 +11,7 @@ from textual.app import App
 from textual.dom import DOMNode
 from textual.message_pump import MessagePump
 
+PATIENCE_SECONDS = 2.0  # a widget that goes takes along what was on its way through it: keys go on without an answer
 ROUNDS = 2  # the second for what was posted while the first was on its way, such as that a field was submitted
 
 
@@ -25,27 +26,37 @@ class Turns:
     def __init__(self, app: App[Any], deliver: Callable[[events.Event], Awaitable[None]]) -> None:
         self._app, self._deliver = app, deliver
         self._waiting: deque[events.Event] = deque()
-        self._under_way = False
+        self._under_way: events.Event | None = None
 
     async def take(self, event: events.Event) -> None:
         """Deliver it, at once or in its turn."""
-        if self._under_way:
-            self._waiting.append(event)
+        if self._under_way is None:
+            await self._give(event)
             return
+        self._waiting.append(event)
+        if event.time - self._under_way.time > PATIENCE_SECONDS:
+            await self._go_on()
+
+    async def _give(self, event: events.Event) -> None:
         first = self._focus
         await self._deliver(event)
         if isinstance(event, events.Key):
-            self._under_way = True
-            self._follow(first, 1)
+            self._under_way = event
+            self._follow(event, first, 1)
+
+    async def _go_on(self) -> None:
+        self._under_way = None
+        while self._waiting and self._under_way is None:
+            await self._give(self._waiting.popleft())
 
     @property
     def _focus(self) -> DOMNode:
         """What a key goes to."""
         return self._app.focused or self._app.screen
 
-    def _follow(self, first: DOMNode, turn: int) -> None:
+    def _follow(self, key: events.Event, first: DOMNode, turn: int) -> None:
         way = [node for node in first.ancestors_with_self if node is not self._app]
-        self._pass(way, lambda: self._arrived(first, turn))
+        self._pass(way, lambda: self._arrived(key, first, turn))
 
     def _pass(self, way: Sequence[MessagePump], arrive: Callable[[], Awaitable[None]]) -> None:
         """To the next that still takes messages, and at last to the app."""
@@ -54,11 +65,11 @@ class Turns:
                 return
         self._app.call_later(arrive)
 
-    async def _arrived(self, first: DOMNode, turn: int) -> None:
+    async def _arrived(self, key: events.Event, first: DOMNode, turn: int) -> None:
+        if key is not self._under_way:
+            return  # it took too long
         now = self._focus
         if now is not first or turn < ROUNDS:
-            self._follow(now, turn + 1)
-            return
-        self._under_way = False
-        while self._waiting and not self._under_way:
-            await self.take(self._waiting.popleft())
+            self._follow(key, now, turn + 1)
+        else:
+            await self._go_on()
