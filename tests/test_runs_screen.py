@@ -526,7 +526,7 @@ async def test_a_list_without_runs_and_runs_that_go(lab: Laboratory) -> None:
         await desk.press("N")
         shutil.rmtree(run.root)
         await desk.press("x", "enter")
-        await desk.shows("cannot write the label of")
+        await desk.shows("cannot write to", "is there space on its disk?")
         await desk.shows("no runs in")
 
 
