@@ -57,24 +57,18 @@ def run(
     from tuiae.preset_files import find_preset
     from tuiae.runs.layout import runs_dir
 
-    flags = {
-        "name": name,
-        "data.dataset": dataset,
-        "training.device": device,
-        "training.epochs": epochs,
-        "model.latent": latent,
-        "training.seed": seed,
-    }
+    flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
+    flags |= {"model.latent": latent, "training.seed": seed}
     overrides = overrides_of(flags, noise, settings or [])
     config = load_config(find_preset(preset), overrides.values, overrides.askers)
     check_asked(overrides.values, overrides.askers, config, runs_dir())
-    replayed = None if replay is None else find(replay)
     output = output_of(context.obj, json, plain)
     if dry:
         from tuiae.console.dry_run import show_cost
 
         show_cost(config, runs_dir(), output)
         return
+    replayed = None if replay is None else find(replay)
     raise typer.Exit(start(config, runs_dir(), output, detach=detach, tags=tags or (), replayed=replayed))
 
 

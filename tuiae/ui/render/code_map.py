@@ -139,8 +139,7 @@ def lay_out_map(
     where, kinds = usable_points(points, labels)
     if not len(where) or width <= 0 or height <= 0:
         return None
-    names = [clean(name) or "?" for name in names]
-    names += [str(label) for label in range(len(names), int(kinds.max()) + 1)]
+    names = _named(names, kinds)
     signs = class_signs(names, ascii)
     limits = limits or map_limits(where)
     shown = _inside(where, limits) & ((kinds == only) | (only < 0))
@@ -149,11 +148,8 @@ def lay_out_map(
         cells = fill_cells(where, kinds, limits, (width, height))
         return MapLayout(limits, width, height, 0, False, cells, signs, (), ascii)
     roomy = height >= 2 * _LEAST_HEIGHT
-    foot = (
-        [_axis_line(axis_names, width), *legend(names, signs, width, max(height // legend_part, 1), only)]
-        if roomy
-        else []
-    )
+    key = legend(names, signs, width, max(height // legend_part, 1), only) if roomy else ()
+    foot = [_axis_line(axis_names, width), *key] if roomy else []
     # A line is kept for classes that do not show, which is known only once the size is.
     columns, rows = _canvas_size(limits, width, height - len(foot) - roomy)
     cells = fill_cells(where, kinds, limits, (columns, rows))
@@ -161,6 +157,11 @@ def lay_out_map(
         behind = ", ".join(names[label] for label in cells.hidden)
         foot.append(Text(shorten(f"always behind others: {behind}", width), _AXIS, end=""))
     return MapLayout(limits, columns, rows, width - columns - 1, True, cells, signs, tuple(foot), ascii)
+
+
+def _named(names: Sequence[str], kinds: NDArray[Any]) -> list[str]:
+    known = [clean(name) or "?" for name in names]
+    return known + [str(label) for label in range(len(known), int(kinds.max()) + 1)]
 
 
 def map_limits(where: Points) -> Limits:

@@ -291,10 +291,9 @@ def _style(share: float, right: bool, numbers: bool, manner: Manner) -> Style:
 
 
 def _centre(lines: list[Text], words: Text, placed: Placed, width: int, height: int) -> list[Text]:
-    gap = 1 if height - len(lines) - 1 > 0 else 0
     return [
         *(Text() for _ in range(placed.top)),
         *(Text(" " * placed.left, end="").append_text(line) for line in lines),
-        *(Text() for _ in range(gap)),
+        *([Text()] if height > len(lines) + 1 else []),
         Text(" " * ((width - words.cell_len) // 2), end="").append_text(words),
     ]

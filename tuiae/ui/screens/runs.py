@@ -14,20 +14,17 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from tuiae.runs.checkpoints import all_checkpoints
-from tuiae.runs.layout import RunPaths, check_runs_dir, need_run
+from tuiae.runs.layout import check_runs_dir
 from tuiae.runs.listing import RunRow
 from tuiae.runs.query import HELP, parse_query
-from tuiae.runs.reader import read_status
-from tuiae.runs.repeat import repeat_line
 from tuiae.ui.counting import OF_A_RUN, run_takes
 from tuiae.ui.keys import RUNS
 from tuiae.ui.list_feed import ListFeed, RunsListed, listed
 from tuiae.ui.render.run_list import next_sort, sort_by
 from tuiae.ui.render.text import clean
-from tuiae.ui.screens.labelling import Labelling
 from tuiae.ui.screens.removing import Removing
-from tuiae.ui.session import NothingToDoError, Session, ask, pause_word
+from tuiae.ui.screens.steering import Steering
+from tuiae.ui.session import Session
 from tuiae.ui.widgets.line_table import LineTable
 from tuiae.ui.widgets.run_details import RunDetails
 from tuiae.ui.widgets.run_table import RunTable
@@ -37,7 +34,7 @@ OF_A_ROW = ("open", "choose", "select", "select_all", "rename", "tags", "note", 
 """Actions on the run under the cursor."""
 
 
-class RunsScreen(Labelling, Removing):
+class RunsScreen(Steering, Removing):
     """A table that keeps its cursor, and what is selected, while runs come and go."""
 
     MODE = "runs"
@@ -262,48 +259,3 @@ class RunsScreen(Labelling, Removing):
             self.message.insist(f"{told}: select two or more with space, then press c", "caution")
             return
         self.post_message(self.CompareWanted([row.path for row in chosen]))
-
-    # Going on with runs
-
-    def action_pause(self) -> None:
-        """Pause the run under the cursor, or let it go on."""
-        self._on_row(self._pause)
-
-    def _pause(self, row: RunRow) -> None:
-        status = read_status(RunPaths(row.path))
-        if not status.live:
-            raise NothingToDoError(f"{row.title} is {status.state}: only a run that trains can pause")
-        word = pause_word(status.state)
-        ask(RunPaths(row.path), word)
-        self.asked_to(word, row.title)
-        self._feed.hurry()
-
-    def action_resume(self) -> None:
-        """Go on with the run under the cursor from its last checkpoint, and open it."""
-        self._on_row(self._resume)
-
-    def _resume(self, row: RunRow) -> None:
-        if row.status.live:
-            raise NothingToDoError(f"{row.title} is {row.status.state} already: Enter opens it")
-        self.session.resume(row.path)
-        self.app.switch_mode("live")
-
-    def action_fork(self) -> None:
-        """Go on from a checkpoint of the run under the cursor with changed settings."""
-        self._on_row(self._fork)
-
-    def _fork(self, row: RunRow) -> None:
-        source = RunPaths(row.path)
-        need_run(source)
-        if not row.settings or not all_checkpoints(source):
-            raise NothingToDoError(f"nothing to fork: {row.title} has no checkpoint to go on from")
-        self.ask_fork(source, row.preset)
-
-    def action_copy(self) -> None:
-        """Copy the command that repeats the run under the cursor."""
-        self._on_row(self._copy)
-
-    def _copy(self, row: RunRow) -> None:
-        line = repeat_line(RunPaths(row.path))
-        self.app.copy_to_clipboard(line)
-        self.message.insist(f"copied: {line}", "good")
