@@ -77,12 +77,10 @@ def curve_looks(chosen: Sequence[Line]) -> dict[str, tuple[str, str]]:
 
 
 def _line_series(line: Line, split: str, metric: str) -> Series:
-    """One run's curve, or the mean of several."""
-    if len(line.entries) == 1 and split == "train":
-        return train_series(line.entries[0].snapshot, metric)
+    """One run's curve, or the mean of several; the means of its epochs, as the live points of a run hide other runs."""
     known = [series for entry in line.entries if (series := entry.series(split, metric)) is not None]
     if not known:
-        return NOTHING
+        return train_series(line.entries[0].snapshot, metric) if (len(line.entries), split) == (1, "train") else NOTHING
     return centred(mean_series(known)) if split == "train" else mean_series(known)
 
 
