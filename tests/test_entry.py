@@ -23,6 +23,7 @@ class Impatient:
         if name == {module!r}:
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Impatient())
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
 import tuiae.cli
 sys.argv = ["tuiae", "data", "list"]
 tuiae.cli.main()

@@ -63,7 +63,7 @@ async def test_keys_on_the_open_run_follow_its_state(
 async def test_the_screens_stand_in_the_order_of_their_numbers(lab: Laboratory) -> None:
     async with open_desk(size=(200, 60)) as desk:
         await desk.press("6")
-        line = await says(desk, "1 Runs  2 Live  3 Codes  4 Bench  5 Compare")
+        line = await says(desk, "1 Runs  2 Live  3 Latent  4 Bench  5 Compare")
         assert line.rstrip().endswith("? Help  q Quit")
 
 

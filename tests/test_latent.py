@@ -239,7 +239,7 @@ async def test_a_wide_code_has_several_planes_and_a_classifier_decodes_nothing(
 ) -> None:
     async with open_desk(finished) as desk:
         await open_latent(desk)
-        await desk.shows("component 1 (")
+        await desk.shows("PC 1 ")
         await desk.press("a")
         await desk.shows("across: code 0   up: code 1")
         await desk.press("left_square_bracket")
@@ -250,7 +250,7 @@ async def test_a_wide_code_has_several_planes_and_a_classifier_decodes_nothing(
         await desk.press("n")
         await desk.shows("no prior to draw from")
         await desk.press("a")
-        await desk.shows("component 1 (", "? all keys")
+        await desk.shows("PC 1 ", "? all keys")
         await desk.until(lambda: not desk.app.session.explorer.busy)
         assert "no prior" not in desk.screen  # refused once, and not again with each plane and each checkpoint
         desk.app.session.open(classified.root)
@@ -298,7 +298,7 @@ async def test_on_a_small_screen_one_panel_stands_beside_the_map(vae: RunPaths) 
         await desk.pilot.resize_terminal(60, 20)
         await desk.shows("codes of", "the plane, decoded", "Plane")
         await desk.pilot.resize_terminal(40, 12)
-        await desk.shows("60 columns")
+        await desk.shows("60x20")
         await desk.pilot.resize_terminal(200, 60)
         await desk.shows("decoded here", "the plane, decoded", "across: code 0")
 

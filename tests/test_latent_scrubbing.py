@@ -128,10 +128,10 @@ async def test_end_and_escape_return_too_and_another_run_begins_at_its_newest(
         await desk.press("escape")
         await desk.until(lambda: note(desk) == "epoch 3 · newest is 4")
         desk.app.session.open(finished.root)
-        await desk.shows("component 1 (", "decoded here")
+        await desk.shows("PC 1 ", "decoded here")
         assert "Decoding and" not in desk.screen
         await desk.press("comma")
-        await desk.shows("epoch 3 · newest is 4", "component 1")
+        await desk.shows("epoch 3 · newest is 4", "PC 1")
 
 
 async def test_epochs_without_codes_say_so(lab: Laboratory, trained: RunPaths) -> None:

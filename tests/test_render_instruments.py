@@ -82,7 +82,7 @@ def test_zooming_narrows_around_the_cursor_and_the_y_axis_follows() -> None:
     lines = lines_of()
     view = View(cursor=6.0).zoomed(lines, 0.5)
     assert view.window((0.0, 12.0)) == (3.0, 9.0)
-    assert plot_of(lines, view).frame.y[1] < 0.05 < plot_of(lines).frame.y[1]
+    assert plot_of(lines, view).frame.y[1] < 0.03 < plot_of(lines).frame.y[1]
     assert view.zoomed(lines, 2.0).width is None
     closest = view
     for _ in range(60):

@@ -39,6 +39,8 @@ from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.works import WorksScreen
 from tuiae.ui.widgets.work_panels import WorkView
 
+# A shell lets what it starts in the background ignore interrupts, and what that starts as well.
+WAITING = "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); time.sleep(600)"
 POLITANO = "politano-2020"
 
 
@@ -361,7 +363,7 @@ async def test_a_work_that_another_dashboard_started_is_found_and_stopped(
     lab: Laboratory, workers: list[subprocess.Popen[bytes]]
 ) -> None:
     """The process is a stand-in that dies of the interrupt; the real one is started above."""
-    record, code = lab.runs / "reports" / f"{POLITANO}.process.json", "import time; time.sleep(600)"
+    record, code = lab.runs / "reports" / f"{POLITANO}.process.json", WAITING
     record.parent.mkdir(parents=True)
     workers.append(subprocess.Popen([sys.executable, "-c", code]))
     pid = workers[0].pid
