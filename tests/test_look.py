@@ -40,9 +40,11 @@ def test_a_command_looks_as_it_was_asked_to_and_the_next_one_does_not() -> None:
 
 @pytest.mark.usefixtures("named")
 def test_json_in_ascii_says_the_same() -> None:
-    told = say("--ascii", "runs", "--json").stdout
+    told, plain = say("--ascii", "runs", "--json").stdout, say("runs", "--json").stdout
     assert told.isascii()
-    assert json.loads(told) == json.loads(say("runs", "--json").stdout)
+    assert [{**row, "age_seconds": 0} for row in json.loads(told)] == [
+        {**row, "age_seconds": 0} for row in json.loads(plain)
+    ]
 
 
 def test_a_run_is_followed_in_ascii_whichever_side_of_the_command_it_stands(named: RunPaths) -> None:
