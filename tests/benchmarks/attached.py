@@ -10,7 +10,7 @@ from statistics import median
 from tests.benchmarks.bench import COLUMNS, ROWS, TUIAE, Bench, read_events, training
 from tests.benchmarks.startup import is_painted, split
 from tests.terminal import Terminal
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import RunPaths, undated
 
 NEEDS_DATA = True
 WINDOW_SECONDS = 8.0  # that count at a time: some thirty epochs
@@ -79,7 +79,7 @@ def watch(run: RunPaths, seconds: float, settle: float) -> Window:
     """Attach a dashboard, let it settle, and see what it takes in the time after that."""
     settled = time.monotonic() + settle
     with Terminal([TUIAE, "attach", run.id], COLUMNS, ROWS) as terminal:
-        terminal.wait_for(lambda text: is_painted(text) and run.id in text, 30)
+        terminal.wait_for(lambda text: is_painted(text) and undated(run.id) in text, 30)
         time.sleep(max(0.0, settled - time.monotonic()))
         began, received, before = time.time(), terminal.received, {u.pid: u.cpu for u in terminal.usage()}
         time.sleep(seconds)

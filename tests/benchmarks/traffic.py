@@ -7,7 +7,7 @@ import time
 from tests.benchmarks.bench import TUIAE, Bench, await_end, new_run, training
 from tests.benchmarks.startup import await_silence, is_painted
 from tests.terminal import Terminal
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.layout import RunPaths, undated
 from tuiae.runs.process import start_worker
 
 NEEDS_DATA = True
@@ -31,7 +31,7 @@ def measure(bench: Bench) -> None:
 def live(run: RunPaths, size: tuple[int, int], settle: float, seconds: float) -> float:
     """Bytes a second that a dashboard sends while a run trains."""
     with Terminal([TUIAE, "attach", run.id], *size) as terminal:
-        terminal.wait_for(lambda text: is_painted(text) and run.id in text, 30)
+        terminal.wait_for(lambda text: is_painted(text) and undated(run.id) in text, 30)
         time.sleep(settle)
         began, received = time.monotonic(), terminal.received
         time.sleep(seconds)

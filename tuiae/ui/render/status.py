@@ -67,7 +67,7 @@ def title_line(snapshot: Snapshot, width: int) -> Text:
     if name:
         name = shorten_middle(name, max(room, LEAST_NAME))
         head.append(name, "bold not dim")
-        if (left := room - cell_len(name) - 3) >= LEAST_DATASET:
+        if (left := room - cell_len(name) - 3) >= min(LEAST_DATASET, cell_len(dataset)):
             head.append(f" › {shorten(dataset, left)}", "dim")
     line = head.append("  ").append_text(standing)
     # The beginning of an id finds the run as well, once it holds date and time.
