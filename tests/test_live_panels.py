@@ -10,6 +10,7 @@ from textual.app import App, ComposeResult
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, open_desk, script
 from tuiae.files import read_json, replace_json
+from tuiae.ui.feed import BESIDE_SECONDS, BESIDE_SHARE, seconds_beside
 from tuiae.ui.render.curve_legend import Mark
 from tuiae.ui.render.curve_lines import Curve, train_and_test
 from tuiae.ui.widgets.confusion import ConfusionPanel
@@ -413,3 +414,10 @@ async def test_the_error_row_comes_and_goes_with_its_scale(played: Script) -> No
         await desk.press("d")
         await desk.until(lambda: "error" not in desk.panel("images"))
         assert "brightest" not in note(desk, "images")
+
+
+def test_what_takes_long_to_draw_is_looked_at_less_often() -> None:
+    small, large = seconds_beside(0.03), seconds_beside(0.05)
+    assert BESIDE_SECONDS[0] < small < large < BESIDE_SECONDS[1]
+    assert 0.05 / large == pytest.approx(BESIDE_SHARE)
+    assert (seconds_beside(0), seconds_beside(10)) == BESIDE_SECONDS
