@@ -221,6 +221,21 @@ async def test_a_classifier_shows_its_probabilities_and_what_it_confuses(classif
         await desk.until(lambda: "worst test images" in str(view(desk).strip.border_title))
 
 
+async def test_a_cell_without_images_says_so_and_goes_on_saying_it(classified: RunPaths) -> None:
+    async with open_desk(classified) as desk:
+        sample = await desk.until(lambda: desk.app.session.sample)
+        assert sample.confusion is not None
+        true, predicted = map(int, np.argwhere(sample.confusion == 0)[0])
+        desk.app.switch_mode("bench")
+        bench(desk).show_confused(true, predicted)
+        await desk.shows(f"true {true}, taken for {predicted}: 0")
+        opened = bench(desk).inquiry.opened
+        assert opened is not None
+        view(desk).show_opened(opened)  # as whenever one comes back
+        await desk.pilot.pause()
+        assert "no test image is taken so" in desk.screen
+
+
 # Where and when
 
 

@@ -103,7 +103,7 @@ class BenchView(Horizontal):
         self._opened = opened
         if self._curve is None:
             self._panel("noise-curve").clear(MEASURING)
-        if not self.strip.has_pictures:
+        if not self.strip.answered:
             self.strip.explain(MEASURING)
         self.set_class(not opened.is_autoencoder, "-classifier")
         self.query_one(ViewBar).offer("class", opened.is_autoencoder)

@@ -35,10 +35,12 @@ class StripPanel(SheetPanel):
         self._images: NDArray[np.uint8] = np.zeros((0, 1, 1, 1), np.uint8)
         self._captions: list[tuple[str, str]] = []
         self._empty = ""
+        self.answered = False
+        """Whether it shows what was asked for, which may be no picture at all."""
 
     def show(self, images: NDArray[np.uint8], captions: list[tuple[str, str]], title: str, note: str) -> None:
         """Replace the pictures (N, C, H, W)."""
-        self._images, self._captions = images, captions
+        self._images, self._captions, self.answered = images, captions, True
         self.cursor = min(self.cursor, max(len(images) - 1, 0)) if title == self._title else 0
         self._title = title
         self.set_title(title, note)
@@ -46,14 +48,10 @@ class StripPanel(SheetPanel):
 
     def clear(self, message: str) -> None:
         """Forget the pictures, and say why there are none."""
-        self._images, self._captions = self._images[:0], []
+        self._images, self._captions, self.answered = self._images[:0], [], False
         self._title = self._default
         self.set_title(self._title)
         self.explain(message)
-
-    @property
-    def has_pictures(self) -> bool:
-        return bool(len(self._images))
 
     def explain(self, message: str) -> None:
         """What to say while there are none."""
