@@ -162,8 +162,10 @@ def test_foreign_and_unreadable_directories_stop_no_list(runs_root: Path) -> Non
     bad = new_run(runs_root, name="20200101-000000-bad-0000")
     for path in (bad.config, bad.status, bad.meta, bad.events):
         path.write_bytes(bytes(range(256)))
-    rows = RunLister(runs_root).rows(histories=True)
+    lister = RunLister(runs_root)
+    rows = lister.rows(histories=True)
     assert [row.id for row in rows] == [run.id, bad.id]
+    assert lister.passed_over == ("dangling",)
     assert (rows[1].dataset, rows[1].settings, rows[1].status.state) == ("", {}, "unknown")
     assert RunLister(runs_root / "nowhere").rows() == ()
     assert len(RunLister(runs_root).rows(most=1)) == 1

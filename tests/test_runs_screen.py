@@ -487,7 +487,7 @@ def strange(lab: Laboratory) -> RunPaths:
 async def test_strange_runs_do_no_harm(strange: RunPaths, size: tuple[int, int]) -> None:
     async with open_desk(size=size) as desk:
         await desk.press("1")
-        await desk.shows("runs · 2", "[red]")
+        await desk.shows("runs · 2", "[red]", "1 directory here is no run: [bold]reports")
         await desk.press("down", "N", "escape", "n", "escape", "t", "escape", "D")
         await desk.shows("Delete it for good?")
         await desk.press("escape", "y", "slash", *"[x", "escape")

@@ -20,8 +20,9 @@ from tuiae.errors import ConfigError, ExitCode, TuiaeError
 from tuiae.export.extras import FIGURES_NEED, need
 from tuiae.export.findings import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Report, WorkSection, tally
 from tuiae.files import replace_text
+from tuiae.runs.layout import REPORTS
 from tuiae.studies.reproduce import WorkResult, prepare_sets, reproduce
-from tuiae.studies.verdict_file import REPORTS, Verdicts, write_verdicts
+from tuiae.studies.verdict_file import Verdicts, write_verdicts
 from tuiae.studies.work_plan import Plan, make_plan
 
 STYLES = dict(zip(MARKS, ("green", "yellow", "red", "dim"), strict=True))

@@ -17,7 +17,7 @@ from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.runs.summary import summarise
-from tuiae.ui.render.run_list import plain_cells, plain_columns, plain_numbers
+from tuiae.ui.render.run_list import passed_over_words, plain_cells, plain_columns, plain_numbers
 from tuiae.ui.render.status import note_line
 from tuiae.ui.render.text import count, duration, figure, number
 
@@ -32,7 +32,8 @@ def show_runs(root: Path, output: Output, tag: str | None = None, words: str | N
         ConfigError: a key that no run has. UnknownRunError: the runs directory is none.
     """
     check_runs_dir(root)
-    rows, now = RunLister(root).rows(histories=words is not None and "best" in words), time.time()
+    lister = RunLister(root)
+    rows, now = lister.rows(histories=words is not None and "best" in words), time.time()
     if tag is not None:
         rows = tuple(row for row in rows if tag in row.tags)
     if words is not None:
@@ -50,6 +51,8 @@ def show_runs(root: Path, output: Output, tag: str | None = None, words: str | N
         )
     else:
         output.table(plain_columns(rows), plain_cells(rows, now), right=plain_numbers())
+    if lister.passed_over:
+        output.note(passed_over_words(lister.passed_over))
 
 
 def _run_record(row: RunRow, now: float) -> dict[str, Any]:

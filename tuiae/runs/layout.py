@@ -15,6 +15,8 @@ SCHEMA = 1
 LIVE_STATES = ("starting", "running", "paused")
 GONE = "gone"
 """What a reader says of a run whose directory was deleted or moved while it was open."""
+REPORTS = "reports"
+"""A folder of the runs directory, for what came out of published works; it is no run, so lists pass it over."""
 _STAMP = re.compile(r"^\d{8}-\d{6}-")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from tuiae.config import settings_of
 from tuiae.files import read_json
 from tuiae.runs.labels import Label, label_path, read_label, tags_of
-from tuiae.runs.layout import RunPaths, is_run
+from tuiae.runs.layout import REPORTS, RunPaths, is_run
 from tuiae.runs.reader import read_config, read_status
 from tuiae.runs.snapshot import Status
 from tuiae.runs.trend import LossTrend
@@ -69,6 +69,8 @@ class RunLister:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[str, _Known] = {}
+        self.passed_over: tuple[str, ...] = ()
+        """Names of directories among the runs that are none, and not ours either, as they were at the last look."""
 
     def rows(self, *, histories: bool = False, most: int | None = None) -> tuple[RunRow, ...]:
         """Every run, or so `most`, newest first. An unchanged run is the same object as in the last answer.
@@ -83,8 +85,9 @@ class RunLister:
             row = self._row(name, histories)
             if row is not None:
                 rows.append(row)
+        there = {row.id for row in rows}
+        self.passed_over = tuple(name for name in names if name not in there and name != REPORTS)
         if len(self._known) > len(rows):
-            there = {row.id for row in rows}
             self._known = {name: known for name, known in self._known.items() if name in there}
         return tuple(rows)
 

@@ -11,9 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from tuiae.errors import UnknownRunError
 from tuiae.export.findings import ClaimRow
 from tuiae.files import replace_file
-
-REPORTS = "reports"
-"""A folder of the runs directory; it is no run, so lists pass it over."""
+from tuiae.runs.layout import REPORTS
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tuiae.errors import RunHeldError, UnknownRunError
 from tuiae.files import read_json, replace_json
+from tuiae.runs.layout import REPORTS
 from tuiae.runs.process import is_alive, process_start
-from tuiae.studies.verdict_file import REPORTS
 
 TAIL = 4096  # bytes of the log in which its last line is looked for
 

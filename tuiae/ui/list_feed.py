@@ -60,6 +60,11 @@ class ListFeed:
         self._closed = False
         self._thread: threading.Thread | None = None
 
+    @property
+    def passed_over(self) -> tuple[str, ...]:
+        """Names of what lies among the runs and is none."""
+        return self._lister.passed_over
+
     def resume(self) -> None:
         """Look now, and from now on."""
         self._watched.set()

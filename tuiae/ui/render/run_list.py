@@ -15,7 +15,7 @@ from tuiae.runs.layout import undated
 from tuiae.runs.listing import RunRow
 from tuiae.ui.render import palette
 from tuiae.ui.render.status import SIGNS, state_text
-from tuiae.ui.render.text import MISSING, ago, clean, figure, number, shorten, shorten_middle
+from tuiae.ui.render.text import MISSING, ago, clean, count, figure, number, shorten, shorten_middle
 
 MARK, PIN, NOTED = "◆", "★", "✎"
 """Before a run that is selected; before one that stays on top; of one that has a note."""
@@ -24,6 +24,7 @@ MARKS = 3  # cells before the first one
 LEAST_TITLE = 16  # cells: `conv_256-lr-a3f9`
 MOST_TITLE = 44
 NARROW_TITLE = 32  # where other columns need the room more; an id with a name of 12 letters is whole
+NAMED = 3  # foreign directories, of however many
 BROAD = 140  # cells from which they do not
 ESSENTIAL = ("state", "epoch", "test loss", "best")
 """Columns for which a title gives up cells: 80 columns have room for them whatever runs are called."""
@@ -89,6 +90,14 @@ def _safe(text: str) -> str:
 def _title(text: str, dated: bool = True) -> str:
     words = clean(text)
     return shorten_middle(words if dated else undated(words), MOST_TITLE) or MISSING
+
+
+def passed_over_words(names: Sequence[str]) -> str:
+    """`2 directories here are no runs: old, tmp`; nothing where there is none."""
+    if not names:
+        return ""
+    what = "1 directory here is no run" if len(names) == 1 else f"{count(len(names))} directories here are no runs"
+    return f"{what}: {shorten(', '.join(clean(name, NARROW_TITLE) for name in names[:NAMED]), MOST_TITLE)}"
 
 
 def device_word(device: str) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
@@ -20,7 +21,7 @@ from tuiae.runs.query import HELP, parse_query
 from tuiae.ui.counting import OF_A_RUN, run_takes
 from tuiae.ui.keys import RUNS
 from tuiae.ui.list_feed import ListFeed, RunsListed, listed
-from tuiae.ui.render.run_list import next_sort, sort_by
+from tuiae.ui.render.run_list import next_sort, passed_over_words, sort_by
 from tuiae.ui.render.text import clean
 from tuiae.ui.screens.removing import Removing
 from tuiae.ui.screens.steering import Steering
@@ -130,6 +131,7 @@ class RunsScreen(Steering, Removing):
             hidden = len(table.selected) - len(table.chosen)
             title += f", {hidden} not shown" if hidden else ""
         table.border_title = title
+        table.border_subtitle = Content(passed_over_words(self._feed.passed_over))
 
     def _hint(self) -> None:
         self._entitle()
