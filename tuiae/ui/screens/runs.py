@@ -42,7 +42,7 @@ class RunsScreen(Steering, Removing):
     NAME = "all runs"
     BINDINGS = [key.binding for key in RUNS]
     AUTO_FOCUS = "#runs"
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide"), (140, "-broad")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide"), (176, "-broad")]
 
     class Opened(Message):
         """A run was chosen."""
