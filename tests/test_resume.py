@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import LONG, Laboratory, wait_until
 from tests.endings import assert_same_end
 from tests.training import train
-from tuiae.config import load_config
+from tuiae.config import CheckpointSection, load_config
 from tuiae.files import read_json, replace_json
 from tuiae.runs import control
 from tuiae.runs.history import read_edits
@@ -22,7 +22,7 @@ from tuiae.runs.layout import RunPaths, list_runs, unwritable
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.training.checkpoint import find_checkpoint, load_state
+from tuiae.training.checkpoint import all_checkpoints, find_checkpoint, load_state
 from tuiae.training.fit import Fit
 from tuiae.training.report import Mailbox
 from tuiae.training.setup import set_up
@@ -162,6 +162,11 @@ def test_a_pause_holds_a_run_still_until_it_is_told_to_go_on(lab: Laboratory, un
     control.send(run, "resume")
     assert lab("attach", run.id, "--json").document["state"] == "finished"
     assert_same_end(run, uninterrupted)
+    # What somebody asked for outlives those that come by themselves.
+    keep = CheckpointSection().keep
+    assert saved not in all_checkpoints(run)[:keep]
+    assert all_checkpoints(run)[keep:] == [saved]
+    assert find_checkpoint(run, str(step)) == saved
 
 
 def test_resume_lets_a_paused_run_go_on_and_followers_are_told(

@@ -15,6 +15,8 @@ from tuiae.runs.layout import LIVE_STATES, RunPaths
 from tuiae.runs.values import as_number, is_count
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+KEPT = "kept"
+"""An empty file in a checkpoint that somebody asked for: it stays as long as the run does."""
 PARENT = "parent"
 """The name of the checkpoint that a fork began from; it is kept, so that the fork can be repeated."""
 

@@ -15,7 +15,17 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from tuiae.files import fsync_directory, replace_file, replace_json, replace_text
-from tuiae.runs.checkpoints import MANIFEST, MODEL, PARENT, STATE, all_checkpoints, find_checkpoint, pointed, verify
+from tuiae.runs.checkpoints import (
+    KEPT,
+    MANIFEST,
+    MODEL,
+    PARENT,
+    STATE,
+    all_checkpoints,
+    find_checkpoint,
+    pointed,
+    verify,
+)
 from tuiae.runs.layout import SCHEMA, RunPaths, need_run
 
 __all__ = [
@@ -45,9 +55,9 @@ def freeze(model: torch.nn.Module, state: dict[str, Any]) -> dict[str, bytes]:
 
 
 def save_checkpoint(
-    run: RunPaths, step: int, epoch: float, contents: Mapping[str, bytes], names: tuple[str, ...]
+    run: RunPaths, step: int, epoch: float, contents: Mapping[str, bytes], names: tuple[str, ...], kept: bool = False
 ) -> None:
-    """Write what was frozen as `weights/step-NNNNNN/` and point the names (`last`, `best`) at it.
+    """Write what was frozen as `weights/step-NNNNNN/` and point the names (`last`, `best`) at it; `kept` ones stay.
 
     Raises:
         UnknownRunError: the run was deleted. OSError: disk full; earlier checkpoints stand.
@@ -67,6 +77,8 @@ def save_checkpoint(
             shutil.rmtree(draft, ignore_errors=True)
             raise
         fsync_directory(run.weights)
+    if kept:
+        (folder / KEPT).touch()
     for name in names:
         replace_text(run.weights / name, folder.name + "\n")
 
@@ -79,8 +91,8 @@ def _write_files(folder: Path, step: int, epoch: float, contents: Mapping[str, b
 
 
 def prune(run: RunPaths, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints, the best, and what a fork began from; called after the new one is
-    durable.
+    """Delete all but the newest `keep` checkpoints, the best, those asked for, and what a fork began from; called after
+    the new one is durable.
 
     Drafts go too: they are what a worker that was killed while saving left behind.
     """
@@ -88,7 +100,7 @@ def prune(run: RunPaths, keep: int) -> None:
         shutil.rmtree(draft, ignore_errors=True)
     named = {pointed(run, name) for name in ("best", "last", PARENT)}
     for folder in all_checkpoints(run)[keep:]:
-        if folder.name not in named:
+        if folder.name not in named and not (folder / KEPT).exists():
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -168,9 +168,10 @@ class Fit:
             words = [command["command"] for command in commands]
             self._change(requests_in(commands))
             if "save" in words and "stop" not in words:
-                self._save(("last",))
+                self._save(("last",), kept=True)
                 self._disk.wait()
-                self.writer.event("command", text=f"checkpoint saved at step {self.state.step} on request")
+                text = f"checkpoint saved at step {self.state.step} on request: it is kept"
+                self.writer.event("command", text=text)
             if paused != (paused := stands_still(words, paused)):
                 self._hold(paused)
             if "stop" in words:
@@ -261,7 +262,7 @@ class Fit:
         epoch = self.state.epoch
         self._disk.do(lambda: self.writer.sample(epoch, **arrays))
 
-    def _save(self, names: tuple[str, ...]) -> None:
+    def _save(self, names: tuple[str, ...], kept: bool = False) -> None:
         state, run, keep = self.state, self.writer.run, self.config.checkpoint.keep
         self._check_finite()
         # The last step before a save can spoil the weights of a loss that was still a number.
@@ -271,7 +272,7 @@ class Fit:
         contents = freeze(self.parts.model, state.dump(self.parts))
 
         def write() -> None:
-            save_checkpoint(run, step, done, contents, names)
+            save_checkpoint(run, step, done, contents, names, kept)
             prune(run, keep)
             self.writer.event("checkpoint", epoch=epoch, step=step)
 

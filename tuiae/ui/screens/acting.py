@@ -18,8 +18,9 @@ class ActingScreen(RunScreen):
         self.command("stop")
 
     def action_save(self) -> None:
-        """Write a checkpoint now."""
-        self.command("save")
+        """Write a checkpoint now, which stays."""
+        if self.command("save"):
+            self.message.insist("asked for a checkpoint of this moment; it is kept, and f offers it", "good")
 
     def action_resume(self) -> None:
         """Go on with the open run from its last checkpoint."""
