@@ -188,7 +188,7 @@ class RunReader:
         elif kind == "command" and (edit := as_edit(record)) is not None:
             self._edits.append(edit)
         if isinstance(record.get("text"), str):
-            note = Note(as_number(record.get("time")) or 0.0, kind, record["text"])
+            note = Note(as_number(record.get("time")) or 0.0, kind, record["text"], as_number(record.get("epoch")))
             self._notes = [*self._notes, note][-MAX_NOTES:]
 
     def _take_metric(self, record: dict[str, Any]) -> None:

@@ -80,6 +80,8 @@ class Note:
     time: float
     kind: str
     text: str
+    epoch: float | None = None
+    """Epochs done at that moment, where it is known."""
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,7 @@ class Fit:
                 self._save(("last",), kept=True)
                 self._disk.wait()
                 text = f"checkpoint saved at step {self.state.step} on request: it is kept"
-                self.writer.event("command", text=text)
+                self.writer.event("command", **self._moment, text=text)
             if paused != (paused := stands_still(words, paused)):
                 self._hold(paused)
             if "stop" in words:
@@ -184,9 +184,14 @@ class Fit:
         if paused:
             self.report.tick()
         self.report.progress(now=True, state="paused" if paused else "running")
-        self.writer.event("command", text=f"{'paused' if paused else 'resumed'} at step {self.state.step}")
+        text = f"{'paused' if paused else 'resumed'} at step {self.state.step}"
+        self.writer.event("command", **self._moment, text=text)
         if not paused:
             self.report.skip_time()
+
+    @property
+    def _moment(self) -> dict[str, float]:
+        return {"step": self.state.step, "epoch": self.report.epochs_done()}
 
     def _change(self, requests: list[Request]) -> None:
         """Put edits in force, as far as they are fit to."""

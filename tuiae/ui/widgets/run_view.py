@@ -14,9 +14,10 @@ from tuiae.ui.parent_feed import ParentFeed, ParentRead
 from tuiae.ui.render.confusion import EMPTY as NO_PREDICTIONS
 from tuiae.ui.render.curve_lines import Curve, on_one_axis
 from tuiae.ui.render.curves import EMPTY
+from tuiae.ui.render.log_order import log_lines
 from tuiae.ui.render.run_curves import parent_curves, plot_title, run_curves, run_marks, second_metrics
 from tuiae.ui.render.sample import error_row, sample_captions, sample_rows
-from tuiae.ui.render.status import added, note_line
+from tuiae.ui.render.status import added
 from tuiae.ui.render.timeline import missing_note, place_note
 from tuiae.ui.sample_feed import SampleRead
 from tuiae.ui.widgets.confusion import ConfusionPanel
@@ -216,10 +217,7 @@ class RunView(Views):
         scroll up and read on."""
         notes, lines = added(self._notes, snapshot.notes), added(self._logged, snapshot.log)
         if notes or lines:
-            # The worker prints without the time; how it ended is all that surely came after its lines.
-            ends = notes[-1:] if notes and notes[-1].kind == "end" else ()
-            before = notes[: len(notes) - len(ends)]
-            self.query_one(LogPanel).append((*map(note_line, before), *lines, *map(note_line, ends)))
+            self.query_one(LogPanel).append(log_lines(notes, lines))
         self._notes, self._logged = snapshot.notes, snapshot.log
 
     def cycle_look(self, name: str) -> str:
