@@ -243,6 +243,24 @@ async def test_typing_finds_and_escape_shows_all_again(runs: list[RunPaths]) -> 
         await desk.until(lambda: isinstance(desk.app.screen, LiveScreen))
 
 
+async def test_while_a_filter_is_typed_only_what_counts_there_is_offered(runs: list[RunPaths]) -> None:
+    keys, typing = "space selects runs", "text or key:value · enter takes the filter, escape drops it"
+    async with open_desk(size=(80, 24)) as desk:
+        await listed(desk)
+        await desk.shows(keys)
+        await desk.press("slash")
+        screen = await desk.shows(typing)
+        assert keys not in screen
+        await desk.press(*"dense")
+        assert keys not in await desk.shows(typing, "runs · 3 of 4")
+        await desk.press("enter")
+        assert typing not in await desk.shows(keys)
+        await desk.press("slash")
+        await desk.shows(typing)
+        await desk.press("escape")
+        assert typing not in await desk.shows(keys)
+
+
 async def test_what_was_typed_is_understood_by_the_runs_that_come(runs: list[RunPaths]) -> None:
     async with open_desk() as desk:
         await listed(desk)

@@ -12,6 +12,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.events import DescendantBlur, DescendantFocus
 from textual.message import Message
 from textual.widgets import Input, Static
 
@@ -133,11 +134,15 @@ class RunsScreen(Steering, Removing):
         table.border_title = title
         table.border_subtitle = Content(passed_over_words(self._feed.passed_over))
 
+    @on(DescendantFocus, "#filter")
+    @on(DescendantBlur, "#filter")
     def _hint(self) -> None:
         self._entitle()
         number = len(self.table.chosen)
         if problem := self.table.query_words.problem:
             self.message.say(problem, "caution")
+        elif self.query_one("#filter").has_focus:
+            self.message.hint("text or key:value · enter takes the filter, escape drops it", "quiet")
         elif number:
             words = "c compares them" if number > 1 else "space selects more"
             self.message.hint(f"{number} selected · {words}", "quiet")
