@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, Label
 
 from tests.conftest import Laboratory
-from tests.dashboard import AUTOENCODER, open_desk, script
+from tests.dashboard import AUTOENCODER, Desk, open_desk, script
+from tuiae.config import load_config
 from tuiae.errors import ConfigError
+from tuiae.runs.checkpoints import all_checkpoints, read_moment
+from tuiae.runs.edits import EDITABLE, describe_edit, offered
+from tuiae.runs.layout import RunPaths
 from tuiae.runs.lookup import find_run
-from tuiae.ui.screens.changes import EditDialog, read_settings
+from tuiae.runs.writer import record_event
+from tuiae.ui.screens.changes import EditDialog, ForkDialog, read_settings
+from tuiae.ui.widgets.form import Choice, typed
 
 LONG = ("--epochs", "4000", "--set", "training.batch_size=500")
 
@@ -39,11 +45,12 @@ async def test_a_live_run_is_edited_and_forked(lab: Laboratory) -> None:
         (edit,) = desk.app.session.snapshot.edits  # type: ignore[union-attr]
         assert (edit.key, edit.old, edit.new) == ("training.learning_rate", 0.002, 0.0003)
         await desk.press("f")
-        await desk.shows("goes on from a checkpoint", "last: epoch")
-        await desk.press(*"training.epochs=0")
+        await desk.shows("goes on from a checkpoint", "last: epoch", "quickstart-fork goes on up to epoch 4000")
+        assert said(desk, "training.learning_rate") == "0.0003"
+        await desk.type("edit-training-epochs", "0")
         screen = await desk.shows("training.epochs = 0")
         assert "--set" not in screen
-        await desk.press("backspace", *"9000")
+        await desk.type("edit-training-epochs", "9000")
         await desk.shows("quickstart-fork goes on up to epoch 9000")
         await desk.press("enter")
         await desk.until(lambda: desk.app.session.path != run.root and desk.state == "running")
@@ -58,6 +65,68 @@ async def test_a_live_run_is_edited_and_forked(lab: Laboratory) -> None:
         await desk.press("e")
         assert "f forks" in desk.message
     lab("stop", run.id)
+
+
+def said(desk: Desk, key: str) -> str:
+    """What the field of a key says in the dialog that is open."""
+    return desk.app.screen.query_one(f"#edit-{key.replace('.', '-')}", Input).value
+
+
+def fields(desk: Desk) -> list[str]:
+    """Every label of a field in the dialog that is open."""
+    return [str(label.content) for label in desk.app.screen.query("#edits Label").results(Label)]
+
+
+async def test_a_finished_run_is_forked_with_more_epochs_than_it_had(finished: RunPaths) -> None:
+    config = load_config(finished.config)
+    done = config.training.epochs
+    async with open_desk(finished) as desk:
+        await desk.shows("✓ finished")
+        await desk.press("f")
+        await desk.shows(f"{config.name}-fork goes on up to epoch {2 * done}")
+        assert isinstance(desk.app.screen, ForkDialog)
+        names = ["checkpoint", "name", *(EDITABLE[key].label for key in offered(config)), "others"]
+        assert fields(desk) == names
+        assert said(desk, "training.epochs") == str(2 * done)
+        await desk.type("edit-training-epochs", str(done))
+        await desk.shows(f"has done {done}", "raise it")
+        await desk.type("edit-training-epochs", "")
+        await desk.shows("training.epochs = ''")
+        await desk.type("edit-training-epochs", str(3 * done))
+        await desk.type("fork-name", "no name")
+        await desk.shows("name = 'no name'")
+        await desk.type("fork-name", "child")
+        await desk.shows(f"child goes on up to epoch {3 * done}")
+        await desk.type("fork-settings", "training.epochs=5")
+        await desk.shows("training.epochs has a field of its own")
+        await desk.type("fork-settings", "model.latent=5")
+        await desk.shows("a fork keeps its parent")
+        await desk.type("fork-settings", "training.batch_size=9 checkpoint.keep=5")
+        await desk.shows(f"child goes on up to epoch {3 * done}")
+        asked = desk.app.screen.overrides
+        assert asked.items() >= {"name": "child", "training.batch_size": 9, "checkpoint.keep": 5}.items()
+        await desk.press("escape")
+        await desk.until(lambda: desk.app.screen is desk.app.live)
+
+
+async def test_what_nobody_changed_follows_the_checkpoint_that_is_chosen(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    config = load_config(run.config)
+    key, done = "training.learning_rate", config.training.epochs
+    last, first = (read_moment(folder) for folder in (all_checkpoints(run)[0], all_checkpoints(run)[-1]))
+    assert first.step < last.step
+    before = config.training.learning_rate
+    record_event(run, "command", **describe_edit(key, before, 0.5, last.step, last.epoch, "me"))
+    async with open_desk(run) as desk:
+        await desk.shows("✓ finished")
+        await desk.press("f")
+        await desk.until(lambda: said(desk, key) == "0.5" and said(desk, "training.epochs") == str(2 * done))
+        desk.app.screen.query_one(Choice).value = str(first.step)
+        await desk.until(lambda: said(desk, key) == typed(before) and said(desk, "training.epochs") == str(done))
+        await desk.type(f"edit-{key.replace('.', '-')}", "0.25")
+        desk.app.screen.query_one(Choice).value = "last"
+        await desk.until(lambda: said(desk, "training.epochs") == str(2 * done))
+        assert said(desk, key) == "0.25"
 
 
 async def test_what_nobody_touched_is_not_changed(lab: Laboratory) -> None:

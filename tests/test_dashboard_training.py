@@ -142,7 +142,7 @@ async def test_where_no_process_can_be_started_that_is_told_and_no_run_is_left(
             await desk.until(lambda: "no worker can be started: No such file" in desk.message)
         await desk.press("f")
         await desk.shows("goes on from a checkpoint")
-        await desk.press(*"training.epochs=9")
+        await desk.type("edit-training-epochs", "9")
         await desk.shows("goes on up to epoch 9")
         desk.app.live.message.say("", "quiet")
         await desk.press("enter")

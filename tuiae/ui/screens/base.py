@@ -39,6 +39,9 @@ ONE_AT_A_TIME = ("-narrow", "-short")
 TOO_SMALL = ("-tiny", "-flat")
 """Sizes at which the styles show no panel but one that is alone."""
 
+MOST_FORK_NAME = 43
+"""Characters of a run's name that its fork's begins with: a name takes 48."""
+
 
 def too_small(width: int, height: int) -> str:
     """What stands on a screen that has no room for anything else."""
@@ -183,7 +186,7 @@ class BaseScreen(Screen[None]):
             if chosen is not None and self.attempt(self.session.fork, source, *chosen):
                 self.app.switch_mode("live")
 
-        self.app.push_screen(ForkDialog(source, f"{name}-fork"), fork)
+        self.app.push_screen(ForkDialog(source, f"{name[:MOST_FORK_NAME]}-fork"), fork)
 
     def attempt(self, action: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
         """Do something that can fail, and say why it did; whether it was done."""

@@ -15,11 +15,12 @@ from textual.content import Content
 from textual.widgets import Input, Label, Select, Static
 
 from tuiae.config import RunConfig, parse_override
-from tuiae.errors import TrainingError, TuiaeError
+from tuiae.errors import ConfigError, TrainingError, TuiaeError
 from tuiae.preflight_warnings import warn_of_change
 from tuiae.runs.checkpoints import all_checkpoints, pointed, read_moment
 from tuiae.runs.edits import EDITABLE, offered, propose, value_of
 from tuiae.runs.fork import fork_config
+from tuiae.runs.history import config_at
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import read_status
 from tuiae.ui.render.text import clean
@@ -107,8 +108,13 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
 
     def __init__(self, run: RunPaths, name: str) -> None:
+        """`name` is offered as the fork's."""
         super().__init__()
-        self._run, self._run_name = run, name
+        self._run, self._fork_name = run, name
+        config = config_at(run)
+        self._keys = offered(config) if config is not None else ()
+        self._filled = dict.fromkeys(self._keys, "")
+        """What the fields say that nobody has changed."""
         self._config: RunConfig | None = None
 
     def compose(self) -> ComposeResult:
@@ -117,13 +123,22 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
             dialog.border_subtitle = "enter starts it · escape cancels"
             question = f"A run of its own that goes on from a checkpoint of {clean(self._run.id, 60)}."
             yield Label(Content(question + self._beside()), classes="question")
-            yield Choice("checkpoint", self._offered())
-            yield Label("with these settings, such as training.learning_rate=0.0001:", classes="settings")
-            yield Input(f"name={self._run_name} ", id="fork-settings", compact=True, select_on_focus=False)
+            with Grid(id="edits"):
+                yield Label("checkpoint")
+                yield Choice("checkpoint", self._offered())
+                yield Label("name")
+                yield Input(self._fork_name, id="fork-name", compact=True)
+                for key in self._keys:
+                    yield Label(EDITABLE[key].label)
+                    yield NumberInput(_id(key))
+                yield Label("others")
+                yield Input(placeholder="key=value, such as training.batch_size=64", id="fork-settings", compact=True)
             yield Static(classes="wrong")
 
     def on_mount(self) -> None:
-        self.query_one("#fork-settings").focus()
+        self.query_one(f"#{_id(self._keys[0])}" if self._keys else "#fork-settings").focus()
+        self._fill()
+        self.look()
 
     def _beside(self) -> str:
         return " That one trains on beside it." if read_status(self._run).live else ""
@@ -148,14 +163,48 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
         """The name or the step of the chosen checkpoint."""
         return str(self.query_one("#checkpoint", Choice).value)
 
-    @on(Input.Changed)
+    def _fill(self) -> None:
+        """Let the fields that nobody has changed say what was in force at the chosen checkpoint, and enough epochs for
+        something to be left to do."""
+        moment = read_moment(self._folder(self.checkpoint))
+        config = config_at(self._run, moment.step)
+        if config is None:
+            return
+        for key in self._keys:
+            value = value_of(config, key)
+            text = typed(2 * int(moment.epoch) if key == "training.epochs" and value <= moment.epoch else value)
+            field = self.query_one(f"#{_id(key)}", NumberInput)
+            if field.value == self._filled[key]:
+                with self.prevent(Input.Changed):
+                    field.value = text
+            self._filled[key] = text
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What the fields ask for, by dotted key.
+
+        Raises:
+            ConfigError: a word without an equals sign, or one for which there is a field.
+        """
+        fields = {"name": "fork-name", **{key: _id(key) for key in self._keys}}
+        others = read_settings(self.query_one("#fork-settings", Input).value)
+        if twice := next((key for key in others if key in fields), ""):
+            raise ConfigError(f"{twice} has a field of its own", "say it there")
+        texts = {key: self.query_one(f"#{field}", Input).value.strip() for key, field in fields.items()}
+        numbers = {key: parse_override(f"{key}={texts[key]}")[1] for key in self._keys}
+        return {"name": texts["name"], **numbers, **others}
+
     @on(Select.Changed)
+    def _chosen(self) -> None:
+        self._fill()
+        self.look()
+
+    @on(Input.Changed)
     def look(self) -> None:
         """Say what would start, or why nothing can."""
         line = self.query_one(".wrong", Static)
         try:
-            overrides = read_settings(self.query_one("#fork-settings", Input).value)
-            self._config = fork_config(self._run, self._present(), overrides, asker="")
+            self._config = fork_config(self._run, self._present(), self.overrides, asker="")
         except TuiaeError as error:
             self._config = None
             words = str(error)
