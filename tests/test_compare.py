@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -9,21 +10,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.text import Text
 
 from tests.comparing import begin, end, read, settings, tell, two_sizes
 from tests.conftest import Laboratory
-from tests.dashboard import AUTOENCODER, CLASSIFIER, Script, script
+from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Script, script
 from tests.terminal import Terminal
 from tests.test_dashboard_snapshots import Snap, colours, each_look, fixed, snapshot  # noqa: F401 - colours is a fixture
 from tests.test_imports import loaded
 from tuiae.files import read_json, replace_json
+from tuiae.runs.labels import label_path, relabel
 from tuiae.studies.compare import cautions, lines, rankable, spread
 from tuiae.studies.compare_reader import CompareReader
 from tuiae.studies.labels import letters
 from tuiae.studies.shared_images import shared_images
-from tuiae.ui.render.compare import compare_curves, seeds_table, values_table
+from tuiae.ui.render.compare import compare_curves, group_key, seeds_table, values_table
 from tuiae.ui.render.compare_images import shared_grid
 from tuiae.ui.render.compare_settings import settings_table
+from tuiae.ui.render.curve_legend import legend
 
 ESCAPE = "\x1b"
 
@@ -55,6 +59,36 @@ def test_names_alone_make_no_difference_and_the_same_run_twice_is_told_apart(lab
     comparison = read(*twice)
     assert [entry.label for entry in comparison.entries] == ["one (0001)", "two", "one (0003)"]
     assert len(comparison.groups) == 1
+
+
+def test_a_run_goes_by_the_name_that_it_was_given(study: list[Script]) -> None:
+    for played, name in zip(study, ("the good one", "twice", "twice"), strict=False):
+        relabel(played.run, name=name)
+    comparison = read(*study)
+    labels = [entry.label for entry in comparison.entries]
+    assert labels == ["the good one", "twice (0041)", "twice (0042)", *(f"latent=8 seed={seed}" for seed in range(3))]
+    assert [group.label for group in comparison.groups] == ["latent=4", "latent=8"]
+    two = read(study[0], study[3])
+    assert group_key(two) == "A the good one · B latent=8"
+    overlay = compare_curves(two, "loss")
+    drawn = [
+        legend(overlay.test, 80).plain,
+        values_table(two, "loss", 80).plain,
+        shared_grid(shared_images(two), 120, 30).plain,
+    ]
+    assert ["the good one" in text for text in drawn] == [True, True, True]
+
+
+def test_names_that_were_written_elsewhere_do_no_harm(study: list[Script]) -> None:
+    for played in study[:2]:
+        label_path(played.run).write_text(json.dumps({"v": 1, "name": HOSTILE}))
+    comparison = read(*study[:2])
+    assert "\x1b" in comparison.entries[0].label
+    for width in (40, 80, 200):
+        overlay = compare_curves(comparison, "loss")
+        drawn = [legend(overlay.test, width), values_table(comparison, "loss", width), Text(group_key(comparison))]
+        drawn += [seeds_table(comparison, "loss", width), shared_grid(shared_images(comparison), width, 30)]
+        assert all(char.isprintable() or char == "\n" for text in drawn for char in text.plain)
 
 
 def test_keys_of_the_same_name_in_two_sections_keep_their_section(lab: Laboratory) -> None:
@@ -321,10 +355,12 @@ def test_compare_as_one_document(lab: Laboratory) -> None:
     trained = [
         lab.train("--latent", str(latent), "--epochs", "2", "--seed", str(seed)) for latent, seed in ((3, 0), (6, 1))
     ]
+    relabel(trained[1], name="second")
     result = lab("compare", *(run.id for run in trained), "--json")
     document = result.document
     assert [run["run"] for run in document["runs"]] == [run.id for run in trained]
-    assert [run["label"] for run in document["runs"]] == ["latent=3 seed=0", "latent=6 seed=1"]
+    assert [run["label"] for run in document["runs"]] == ["latent=3 seed=0", "second"]
+    assert [(run["name"], run["preset"]) for run in document["runs"]] == [("", "small"), ("second", "small")]
     for run in document["runs"]:
         history = run["history"]["test/loss"]
         assert len(history) == 2
@@ -339,7 +375,7 @@ def test_compare_as_one_document(lab: Laboratory) -> None:
     assert document["same_images"] == {"runs": [first, second], "left_out": {}}
     plain = lab("compare", *(run.id for run in trained))
     assert ESCAPE not in plain.stdout
-    assert "latent=6 seed=1" in plain.stdout
+    assert "second" in plain.stdout
     assert "model.latent" in plain.stdout
 
 

@@ -432,6 +432,31 @@ async def test_deleting_asks_and_says_what_goes(lab: Laboratory, runs: list[RunP
     live.writer.close("finished")
 
 
+async def test_dialogs_call_a_run_by_its_name_and_the_one_that_deletes_tells_its_id_too(
+    lab: Laboratory, finished: RunPaths
+) -> None:
+    relabel(run := lab.copy(finished), name="the good one")
+    live = script(lab.runs, name="20200101-000000-live-0001")
+    live.play(1)
+    relabel(live.run, name="still at it")
+    async with open_desk(live.run, (80, 24)) as desk:
+        await listed(desk, 2)
+        await desk.until(lambda: desk.table.row_under.name == "the good one")  # type: ignore[union-attr]
+        for key, words in (("n", "About the good one."), ("t", "Tags of the good one,"), ("f", "of the good one.")):
+            await desk.press(key)
+            await desk.shows(words)
+            await desk.press("escape")
+        await desk.press("D")
+        await desk.shows(f"the good one, {run.id}", "MB", "Delete it for good?")
+        await desk.press("escape", "q")
+        await desk.shows("still at it is running.")
+        await desk.press("escape", "2")
+        await desk.ready()
+        await desk.press("r")
+        await desk.shows("still at it is still running.")
+    live.writer.close("finished")
+
+
 async def test_the_question_about_deleting_is_asked_once_and_only_there(runs: list[RunPaths]) -> None:
     async with open_desk(runs[0]) as desk:
         await listed(desk)

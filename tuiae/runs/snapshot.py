@@ -113,6 +113,11 @@ class Snapshot:
     name: str = ""
     """What its users call it, if they gave it a name."""
 
+    @property
+    def title(self) -> str:
+        """What to call it: the display name, else the id."""
+        return self.name or self.id
+
     def latest(self, split: str, metric: str) -> float | None:
         series = self.series.get((split, metric))
         return series.last if series else None

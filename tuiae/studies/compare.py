@@ -131,7 +131,7 @@ def compare(moments: Sequence[Moment]) -> Comparison:
     moments, recipes = [moments[index] for index in order], [recipes[index] for index in order]
     configs, ids = [snapshot.current_config for snapshot, _ in moments], [snapshot.id for snapshot, _ in moments]
     group_labels = recipe_labels(configs, ids)
-    labels = run_labels(group_labels, configs, ids)
+    labels = run_labels(group_labels, configs, ids, [snapshot.name for snapshot, _ in moments])
     entries: list[Entry] = []
     groups: list[Group] = []
     for name, place in places.items():

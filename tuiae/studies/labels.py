@@ -93,12 +93,15 @@ def short_keys(keys: Sequence[str]) -> dict[str, str]:
     return {key: leaf if leaves[leaf := key.rpartition(".")[2]] == 1 else key for key in keys}
 
 
-def run_labels(recipes: Sequence[str], configs: Sequence[RunConfig | None], ids: Sequence[str]) -> list[str]:
-    """The recipe's label and, where seeds differ, the seed; the end of the id where that is still not one run."""
+def run_labels(
+    recipes: Sequence[str], configs: Sequence[RunConfig | None], ids: Sequence[str], names: Sequence[str]
+) -> list[str]:
+    """What its users call a run; where they gave it no name, the recipe's label and, where seeds differ, the seed; the
+    end of the id where that is still not one run."""
     seeds = {config.training.seed for config in configs if config is not None}
     labels = [
-        f"{label} seed={config.training.seed}" if config is not None and len(seeds) > 1 else label
-        for label, config in zip(recipes, configs, strict=True)
+        name or (f"{label} seed={config.training.seed}" if config is not None and len(seeds) > 1 else label)
+        for label, config, name in zip(recipes, configs, names, strict=True)
     ]
     count = Counter(labels)
     tails = [run_id.rpartition("-")[2] for run_id in ids]

@@ -230,7 +230,7 @@ class TuiaeApp(TerminalApp[str]):
         ]
         others = self.session.others_live()
         beside = f" {others} more {'run goes' if others == 1 else 'runs go'} on in any case." if others else ""
-        question = f"{clean(snapshot.id)} is {snapshot.status.state}.{beside} What becomes of it when you quit?"
+        question = f"{clean(snapshot.title, 60)} is {snapshot.status.state}.{beside} What becomes of it when you quit?"
         self.push_screen(ChoiceDialog("quit", question, answers), self._quit)
 
     def _quit(self, answer: str | None) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from tuiae.studies.shared_images import SharedImages
 from tuiae.ui.render.grid import LABEL_LIMIT, LEAST_ROWS, CaptionRow, ImageRow, image_grid
 from tuiae.ui.render.sample import sample_captions
-from tuiae.ui.render.text import centred, join_lines, shorten
+from tuiae.ui.render.text import centred, clean, join_lines, shorten
 
 MOST_LABEL = 24
 MOST_NOTE = 3  # lines
@@ -55,7 +55,7 @@ def _fitting_rows(shared: SharedImages, height: int) -> tuple[list[ImageRow], li
         sample = entry.sample
         if sample is None or entry.key not in kept:
             continue
-        label = f"{entry.key} {entry.label}"
+        label = clean(f"{entry.key} {entry.label}")
         if sample.reconstructions is not None:
             rows.append((label, sample.reconstructions))
         else:

@@ -169,7 +169,7 @@ class BaseScreen(Screen[None]):
         snapshot = self.session.snapshot
         word = pause_word(snapshot.status.state if snapshot is not None else "")
         if self.command(word) and snapshot is not None:
-            self.asked_to(word, snapshot.id)
+            self.asked_to(word, snapshot.title)
 
     def asked_to(self, word: str, name: str) -> None:
         """Say where the state of a run does not show that it was asked to pause, or to go on."""

@@ -21,6 +21,7 @@ from tuiae.runs.checkpoints import all_checkpoints, pointed, read_moment
 from tuiae.runs.edits import EDITABLE, offered, propose, value_of
 from tuiae.runs.fork import fork_config
 from tuiae.runs.history import config_at
+from tuiae.runs.labels import read_label
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import read_status
 from tuiae.ui.render.text import clean
@@ -121,7 +122,8 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
         with Vertical(classes="dialog changes") as dialog:
             dialog.border_title = "fork"
             dialog.border_subtitle = "enter starts it · escape cancels"
-            question = f"A run of its own that goes on from a checkpoint of {clean(self._run.id, 60)}."
+            source = clean(read_label(self._run).name or self._run.id, 60)
+            question = f"A run of its own that goes on from a checkpoint of {source}."
             yield Label(Content(question + self._beside()), classes="question")
             with Grid(id="edits"):
                 yield Label("checkpoint")

@@ -149,7 +149,7 @@ class LiveScreen(WatchingScreen, ActingScreen):
         if snapshot is None or not snapshot.status.live:
             self._start("start")
             return
-        question = f"{clean(snapshot.id)} is still {snapshot.status.state}. Start another beside it?"
+        question = f"{clean(snapshot.title, 60)} is still {snapshot.status.state}. Start another beside it?"
         answers = [("start", "Start beside it"), ("cancel", "Cancel")]
         self.app.push_screen(ChoiceDialog("start", question, answers), self._start)
 

@@ -12,7 +12,7 @@ from tuiae.errors import TuiaeError
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.listing import RunRow
 from tuiae.runs.removal import check_removable, delete_run, size_of
-from tuiae.ui.render.text import clean, megabytes
+from tuiae.ui.render.text import clean, megabytes, shorten_middle
 from tuiae.ui.screens.dialogs import ChoiceDialog
 from tuiae.ui.screens.listing import ListingScreen
 from tuiae.ui.terminal.dialog import in_front
@@ -102,7 +102,13 @@ class Removing(ListingScreen):
 
 def removal_question(rows: Sequence[RunRow], sizes: Sequence[int]) -> str:
     """What would go, run by run while they are few, and in all."""
-    lines = [f"{clean(row.title, 48)}  {megabytes(size)}" for row, size in zip(rows, sizes, strict=True)]
+    lines = [f"{_named(row)}  {megabytes(size)}" for row, size in zip(rows, sizes, strict=True)]
     more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
     ending = "Delete it for good?" if len(lines) == 1 else f"Delete these {len(lines)} runs for good?"
     return "\n".join([*lines[:NAMED], *more, "", ending])
+
+
+def _named(row: RunRow) -> str:
+    """The id, as no other run has it, behind the name that people know it by."""
+    run_id = shorten_middle(clean(row.id), 48)
+    return f"{clean(row.name, 20)}, {run_id}" if row.name else run_id
