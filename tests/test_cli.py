@@ -25,8 +25,10 @@ from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.preset_files import find_preset
 from tuiae.runs import control
+from tuiae.runs.edits import describe_edit
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.reader import read_status
+from tuiae.runs.writer import record_event
 
 SUMMARY = {"run", "dir", "state", "device", "epochs", "metrics", "history", "epoch_seconds"}  # promised to scripts
 ESCAPE = "\x1b"
@@ -292,6 +294,17 @@ def test_a_run_that_failed_or_died_instead_of_stopping_is_no_success(lab: Labora
     assert stopping.returncode == 4
     replace_json(played.run.status, {**read_json(played.run.status), "state": "running", "process_start": "1"})
     assert "the worker died" in lab("stop", played.run.id, check=4).stderr
+
+
+def test_show_tells_every_edit_and_start_and_of_pauses_the_last(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    record_event(run, "command", **describe_edit("training.learning_rate", 0.02, 0.01, 15, 1.0, "me"))
+    for place in range(9):
+        record_event(run, "command", text=f"paused at step {place}")
+    shown = lab("show", run.id).stdout
+    assert "training from the first step" in shown
+    assert "learning rate from 0.02 to 0.01 at step 15, asked by me" in shown
+    assert [place for place in range(9) if f"paused at step {place}" in shown] == [4, 5, 6, 7, 8]
 
 
 @pytest.mark.parametrize("record", ["null", "5", '{"exit_code": "x"}', '{"exit_code": [3], "cause": 5}'])

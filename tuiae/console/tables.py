@@ -15,7 +15,7 @@ from tuiae.runs.layout import RunPaths, check_runs_dir
 from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.reader import RunReader, read_sample
-from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.runs.snapshot import Note, Sample, Snapshot
 from tuiae.runs.summary import summarise
 from tuiae.ui.render.run_list import passed_over_words, plain_cells, plain_columns, plain_numbers
 from tuiae.ui.render.status import note_line
@@ -23,6 +23,8 @@ from tuiae.ui.render.text import count, duration, figure, number
 
 METRICS = ("loss", "reconstruction", "kl", "accuracy", "mse", "wrong_pixels")
 """Those of them that a run has are shown."""
+RECENT = 5
+"""Of what happened to a run, so much is always told."""
 
 
 def show_runs(root: Path, output: Output, tag: str | None = None, words: str | None = None) -> None:
@@ -81,8 +83,14 @@ def show_run(path: Path, output: Output) -> None:
         output.line(f"finding: {finding}", "yellow")
     if words := way_on(snapshot):
         output.line(words, "yellow")
-    for note in snapshot.notes[-5:]:
+    for note in _history(snapshot):
         output.line(note_line(note), "dim")
+
+
+def _history(snapshot: Snapshot) -> list[Note]:
+    """Every start, edit, warning and end; of pauses and the like those among the last few notes."""
+    edited, recent = {edit.time for edit in snapshot.edits}, snapshot.notes[-RECENT:]
+    return [note for note in snapshot.notes if note.kind != "command" or note.time in edited or note in recent]
 
 
 def show_result(snapshot: Snapshot, output: Output) -> None:
