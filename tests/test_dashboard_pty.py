@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
-import pytest
 
 from tests.conftest import CHECKOUT, Laboratory, wait_until
 from tests.terminal import DOWN, ENTER, ESCAPE, Terminal
@@ -79,40 +76,30 @@ def test_start_pause_leave_come_back_and_see_it_finish(lab: Laboratory) -> None:
         wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
 
 
-@pytest.mark.parametrize(
-    "end",
-    [lambda terminal: terminal.signal(signal.SIGTERM), lambda terminal: terminal.signal(signal.SIGHUP)],
-    ids=["SIGTERM", "SIGHUP"],
-)
-def test_a_signal_gives_the_terminal_back_and_leaves_the_run_alone(
-    lab: Laboratory, end: Callable[[Terminal], Any]
-) -> None:
+def test_no_end_of_a_dashboard_is_the_end_of_the_run(lab: Laboratory) -> None:
     run = lab.detach("--set", "training.epochs=900000")
     try:
-        with tuiae(lab) as terminal:
-            terminal.wait_for("━ train 0.", SLOW)
-            assert {"alternate screen", "mouse"} <= terminal.left_on()
-            end(terminal)
-            assert terminal.exit_code() == 0
-            assert not terminal.left_on()
-            assert "Traceback" not in terminal.text()
-            step = read_status(run).step
-            wait_until(lambda: read_status(run).step > step)
-    finally:
-        psutil.Process(read_status(run).pid).kill()
-
-
-def test_a_terminal_that_goes_away_takes_the_dashboard_and_not_the_run(lab: Laboratory) -> None:
-    run = lab.detach("--set", "training.epochs=900000")
-    try:
-        with tuiae(lab) as terminal:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with tuiae(lab) as terminal:
+                terminal.wait_for("━ train 0.", SLOW)
+                assert {"alternate screen", "mouse"} <= terminal.left_on()
+                terminal.signal(number)
+                assert terminal.exit_code() == 0, number
+                assert not terminal.left_on(), number
+                assert "Traceback" not in terminal.text()
+                goes_on(run)
+        with tuiae(lab) as terminal:  # whose terminal goes away
             terminal.wait_for("━ train 0.", SLOW)
             terminal.hang_up()
             terminal.exit_code()
-            step = read_status(run).step
-            wait_until(lambda: read_status(run).step > step)
+            goes_on(run)
     finally:
         psutil.Process(read_status(run).pid).kill()
+
+
+def goes_on(run: RunPaths) -> None:
+    step = read_status(run).step
+    wait_until(lambda: read_status(run).step > step)
 
 
 def test_q_before_the_worker_is_warm_leaves_no_worker(lab: Laboratory) -> None:
