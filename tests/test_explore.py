@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -15,8 +16,9 @@ from rich.cells import cell_len
 from rich.text import Text
 from sklearn.decomposition import PCA
 
-from tests.conftest import Laboratory
+from tests.conftest import Laboratory, Result
 from tests.terminal import Terminal
+from tuiae.cli import main
 from tuiae.explore.loaded import LoadedRun, load
 from tuiae.explore.plane import between, principal_plane, prior_grid, project, range_grid
 from tuiae.runs.layout import RunPaths
@@ -43,6 +45,27 @@ def planar(shared_lab: Laboratory) -> RunPaths:
 @pytest.fixture(scope="session")
 def variational(shared_lab: Laboratory) -> RunPaths:
     return trained(shared_lab, "planar_vae", "model.family=vae", "training.loss=bce")
+
+
+@pytest.fixture
+def here(
+    shared_lab: Laboratory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Result]:
+    """The whole command line in this process, which has imported torch already, on the runs of `shared_lab`."""
+
+    def enter(*arguments: str) -> Result:
+        for name, value in shared_lab.environment.items():
+            monkeypatch.setenv(name, value)
+        for name in ("COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr("sys.argv", ["tuiae", *arguments])
+        for name in ("stdout", "stderr"):  # the command puts its own over them
+            monkeypatch.setattr(sys, name, getattr(sys, name))
+        with pytest.raises(SystemExit) as end:
+            main()
+        return Result(end.value.code or 0, *capsys.readouterr())  # type: ignore[arg-type]
+
+    return enter
 
 
 def opened(run: RunPaths) -> LoadedRun:
@@ -305,7 +328,9 @@ def test_a_plain_autoencoder_s_plane_spans_its_test_codes_and_says_so(shared_lab
     assert "no prior" in shown
 
 
-def test_a_wide_code_has_the_plane_of_its_principal_components(shared_lab: Laboratory, finished: RunPaths) -> None:
+def test_a_wide_code_has_the_plane_of_its_principal_components(
+    shared_lab: Laboratory, finished: RunPaths, here: Callable[..., Result]
+) -> None:
     plane = shared_lab("explore", finished.id, "--plane", "3", "--json").document["plane"]
     assert (plane["projection"], plane["values_from"]) == ("principal", "range")
     loaded = opened(finished)
@@ -315,7 +340,7 @@ def test_a_wide_code_has_the_plane_of_its_principal_components(shared_lab: Labor
     corner = axes.mean_ + (np.array([plane["x"][0], plane["y"][0]]) * turn) @ axes.components_
     wanted = (loaded.decode(corner[None])[0].clip(0, 1) * 255).round()
     assert np.abs(np.array(plane["images"][0][0]) - wanted).max() <= 1
-    shown = shared_lab("explore", finished.id, "--plane", "3").stdout
+    shown = here("explore", finished.id, "--plane", "3").stdout
     assert "the mean code and so much of both components" in shown
     assert "across: principal component 1 (" in shown
 
@@ -449,9 +474,10 @@ def test_what_a_run_does_not_have_is_refused_before_torch(
     ],
 )
 def test_what_is_not_there_is_told(
-    shared_lab: Laboratory, variational: RunPaths, arguments: list[str], code: int, complaint: str
+    here: Callable[..., Result], variational: RunPaths, arguments: list[str], code: int, complaint: str
 ) -> None:
-    result = shared_lab("explore", variational.id, *arguments, check=code)
+    result = here("explore", variational.id, *arguments)
+    assert result.rc == code
     assert complaint in result.stderr
     assert "Traceback" not in result.stderr
 
