@@ -19,8 +19,10 @@ from typing import Any
 import psutil
 import pytest
 
+from tuiae.config import load_config
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.reader import read_status
+from tuiae.runs.writer import create_run
 
 CHECKOUT = Path(__file__).parents[1]
 PATIENCE = 60.0  # seconds until a condition counts as never met; the machine may be busy
@@ -206,8 +208,13 @@ def finished(shared_lab: Laboratory) -> RunPaths:
 
 @pytest.fixture(scope="session")
 def uninterrupted(shared_lab: Laboratory) -> RunPaths:
-    """The LONG run, from its first step to its last in one go. Look, do not touch."""
-    return shared_lab.train(*LONG)
+    """The LONG run, from its first step to its last in one go, in this process. Look, do not touch."""
+    from tests.training import train  # and torch, once the number of its threads is settled
+
+    config = load_config(Path(shared_lab.preset()), {"training.epochs": 60, "training.batch_size": 25})
+    run = create_run(config, shared_lab.runs, ["tuiae"])
+    train(run)
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,14 @@ from sklearn.decomposition import PCA
 
 from tests.conftest import Laboratory, Result
 from tests.terminal import Terminal
+from tests.training import train
 from tuiae.cli import main
+from tuiae.config import load_config
 from tuiae.explore.loaded import LoadedRun, load
 from tuiae.explore.plane import between, principal_plane, prior_grid, project, range_grid
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
+from tuiae.runs.writer import create_run
 from tuiae.ui.render.code_map import class_color, class_signs, draw_code_map
 from tuiae.ui.render.decoded import draw_gallery, draw_plane
 
@@ -31,20 +34,24 @@ FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 SIZES = [(0, 0), (0, 5), (5, 0), (1, 1), (3, 2), (15, 5), (16, 6), (20, 9), (40, 12), (78, 22), (120, 40), (198, 58)]
 
 
-def trained(lab: Laboratory, name: str, *settings: str) -> RunPaths:
-    plane = ("model.latent=2", "noise.kind=none", "training.epochs=3")
-    return lab.train(*(word for setting in (f"name={name}", *plane, *settings) for word in ("--set", setting)))
+def trained(lab: Laboratory, name: str, **settings: str) -> RunPaths:
+    """Three epochs with a code of two numbers, trained in this process, which has imported torch already."""
+    plane = {"model.latent": 2, "noise.kind": "none", "training.epochs": 3}
+    config = load_config(Path(lab.preset()), {"name": name, **plane, **settings})
+    run = create_run(config, lab.runs, ["tuiae"])
+    train(run)
+    return run
 
 
 @pytest.fixture(scope="session")
 def planar(shared_lab: Laboratory) -> RunPaths:
     """A plain autoencoder with a code of two numbers."""
-    return trained(shared_lab, "planar", "model.code_activation=identity")
+    return trained(shared_lab, "planar", **{"model.code_activation": "identity"})
 
 
 @pytest.fixture(scope="session")
 def variational(shared_lab: Laboratory) -> RunPaths:
-    return trained(shared_lab, "planar_vae", "model.family=vae", "training.loss=bce")
+    return trained(shared_lab, "planar_vae", **{"model.family": "vae", "training.loss": "bce"})
 
 
 @pytest.fixture
