@@ -110,6 +110,9 @@ class LiveScreen(WatchingScreen, ConfiguringScreen, ActingScreen):
         """A pause that nobody asked for, and an edit that has come into force."""
         if cause and cause != self._paused_for:
             self.message.insist(f"it paused by itself: {cause} · p goes on, e changes it, x saves and stops", "caution")
+        if self._paused_for and not cause:  # which may be known before or after the state is another one
+            self.message.forget_trouble()
+            self._form.recheck()
         self._paused_for = cause
         edits = self._edits
         self._edits = snapshot.edits
@@ -129,9 +132,6 @@ class LiveScreen(WatchingScreen, ConfiguringScreen, ActingScreen):
             if snapshot.status.live:
                 self.message.forget_trouble()
             self._form.recheck()  # which says what can be done now, in place of what was said of the run before
-        if before == "paused" and self._paused_for:
-            self.message.forget_trouble()
-            self._form.recheck()
 
     def _show_idle_status(self) -> None:
         if self.session.path is None:
