@@ -299,6 +299,7 @@ def test_ticks_are_round_and_told_apart() -> None:
     assert axes.tick_labels(axes.linear_ticks((0, 50_000), 5)) == ["0", "10000", "20000", "30000", "40000", "50000"]
     assert axes.tick_labels(axes.linear_ticks((0, 2e6), 4)) == ["0", "500k", "1M", "1.5M", "2M"]
     assert axes.tick_labels(axes.linear_ticks((1, 3), 20, whole=True)) == ["1", "2", "3"]
+    assert axes.tick_labels([0.005, 0.015]) == ["0.005", "0.015"]
     assert axes.log_labels(axes.log_ticks((-3, 0), 4)) == ["0.001", "0.01", "0.1", "1"]
     labels = axes.tick_labels(axes.linear_ticks((1e-7, 9e-7), 5))
     assert len(set(labels)) == len(labels)

@@ -65,10 +65,12 @@ def log_ticks(limits: Limits, most: int) -> list[float]:
 
 
 def tick_labels(values: Sequence[float]) -> list[str]:
-    """The same number of decimals for all, as few as tell neighbours apart; exponents for extremes."""
+    """The same number of decimals for all, as few as say what each is; exponents for extremes."""
     largest = max((abs(value) for value in values), default=0)
     gaps = [abs(b - a) for a, b in pairwise(values)] or [largest or 1]
     decimals = max(-math.floor(math.log10(min(gaps)) + 1e-9), 0)
+    if any(abs(round(value, decimals) - value) > 0.01 * min(gaps) for value in values):
+        decimals += 1  # 0.005 and 0.015 are 0.01 apart
     if 1e5 <= largest < 1e9 and all(value % 1000 == 0 for value in values):
         return [_thousands(value) for value in values]
     if decimals > 5 or largest >= 1e7:

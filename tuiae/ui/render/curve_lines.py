@@ -122,6 +122,27 @@ def clip(x: Series, y: Series, window: axes.Limits) -> tuple[Series, Series]:
     return inside, np.concatenate([ends[: len(before)], y[first:last], ends[len(before) :]])
 
 
+def bucket(points: int, most: int) -> int:
+    """Of how many neighbours to take the mean, that at most `most` remain: a power of two, so that what is drawn of the
+    past stays while points are added."""
+    return 1 << (max(points - 1, 0) // most).bit_length()
+
+
+def means(x: Series, y: Series, window: axes.Limits, most: int) -> tuple[Series, Series]:
+    """At most `most` means of as many neighbours each, in their middle, inside a window of x.
+
+    Neighbours are counted from the first point of all, so that a window that moves does not change them.
+    """
+    low, high = window
+    first, last = int(np.searchsorted(x, low, "left")), int(np.searchsorted(x, high, "right"))
+    size = bucket(last - first, most)
+    first, last = first - first % size, min(last + -last % size, len(x))
+    starts = np.arange(0, last - first, size)
+    lengths = np.diff(starts, append=last - first)
+    middles, values = (np.add.reduceat(series[first:last], starts) / lengths for series in (x, y))
+    return clip(middles, values, window)
+
+
 def x_limits(lines: Sequence[Line]) -> axes.Limits | None:
     """The first and the last x of all, and of what they share their axis with; None without a point."""
     ends = [line.curve.span or (line.x[0], line.x[-1]) for line in lines if len(line.x)]

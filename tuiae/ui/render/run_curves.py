@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tuiae.runs.snapshot import Series, Snapshot
 from tuiae.ui.render import palette
 from tuiae.ui.render.curve_legend import Mark
-from tuiae.ui.render.curve_lines import Curve, train_and_test
+from tuiae.ui.render.curve_lines import Curve, bucket, train_and_test
 from tuiae.ui.render.text import ACCURACY
 
 SECOND = ("kl", "reconstruction", ACCURACY, "mse", "wrong_pixels", "wrong_pixels_max")
@@ -66,9 +66,9 @@ def centred(train: Series) -> Series:
 def averaged(series: Series, most: int = MOST) -> Series:
     """Means of so many neighbours, each in their middle, that at most `most` remain; gaps count for nothing.
 
-    A power of two, from the first point on, so that what is drawn of the past stays while points are added.
+    They are counted from the first point on, so that what is drawn of the past stays while points are added.
     """
-    size = 1 << (max(len(series.values) - 1, 0) // most).bit_length()
+    size = bucket(len(series.values), most)
     if size == 1:
         return series
     first = np.arange(0, len(series.values), size)

@@ -9,7 +9,7 @@ import numpy as np
 from rich.text import Text
 
 from tuiae.ui.render import axes
-from tuiae.ui.render.curve_lines import DASHES, LINE, Line, Series, clip
+from tuiae.ui.render.curve_lines import DASHES, LINE, Line, Series, clip, means
 from tuiae.ui.render.dot_canvas import Canvas
 
 SIGNS = {LINE: "━", DASHES: "╍"}
@@ -18,9 +18,11 @@ ASCII_SIGNS = {LINE: "*", DASHES: "."}
 SIGN_CELLS = 16  # between two signs of one line
 DASH = 3  # cells: two drawn, one left out
 _RAW_WIDTH, _RAW_HEIGHT, _RAW_LINES = 30, 6, 2
-"""Cells from which the measured points show behind a smoothed line, and with how many lines at most."""
+"""Cells from which the measured points show behind a smoothed line or a mean, and with how many lines at most."""
 
 Limits2 = tuple[axes.Limits, axes.Limits]
+Points = tuple[Series, Series]
+"""x and y."""
 
 
 def reduce_series(x: Series, y: Series, columns: int) -> tuple[Series, Series]:
@@ -46,11 +48,12 @@ def draw_lines(lines: Sequence[Line], size: tuple[int, int], limits: Limits2, as
     """The points of lines alone, (columns, rows) of them, without frame, ticks or background."""
     width, height = size
     canvas = Canvas(size, limits, ascii_only)
-    if width >= _RAW_WIDTH and height >= _RAW_HEIGHT and sum(line.raw is not None for line in lines) <= _RAW_LINES:
-        for line in lines:
-            if line.raw is not None:
-                canvas.line(*reduce_series(*clip(line.x, line.raw, limits[0]), width), f"dim {line.curve.color}", ".")
-    shown = [(line, _style(line), clip(line.x, line.y, limits[0])) for line in lines]
+    ways = [_way(line, limits[0], width) for line in lines]
+    raw = [(line, behind) for line, (_, behind) in zip(lines, ways, strict=True) if behind is not None]
+    if width >= _RAW_WIDTH and height >= _RAW_HEIGHT and len(raw) <= _RAW_LINES:
+        for line, behind in raw:
+            canvas.line(*reduce_series(*behind, width), f"dim {line.curve.color}", ".")
+    shown = [(line, _style(line), way) for line, (way, _) in zip(lines, ways, strict=True)]
     for line, style, (x, y) in shown:
         marker = line.curve.marker
         if marker == LINE and len(x) > 1:
@@ -64,6 +67,20 @@ def draw_lines(lines: Sequence[Line], size: tuple[int, int], limits: Limits2, as
     for place, (line, style, (x, y)) in enumerate(signed):
         canvas.signs(*signs(x, y, limits[0], width, place / len(signed)), line.curve.sign, style)
     return canvas.rows()
+
+
+def _way(line: Line, window: axes.Limits, width: int) -> tuple[Points, Points | None]:
+    """What of a line to draw in a window of x, and what of it lies behind that, where there is something.
+
+    Of a training there are more points than cells, a band of noise under which other lines are lost: it is drawn in the
+    mean, before the band.
+    """
+    way = clip(line.x, line.y, window)
+    if line.raw is not None:
+        return way, clip(line.x, line.raw, window)
+    if line.curve.split != "train" or len(way[0]) <= width:
+        return way, None
+    return means(line.x, line.y, window, width), None if line.curve.faint else way
 
 
 def _style(line: Line) -> str:
@@ -83,13 +100,13 @@ def dashes(x: Series, y: Series, limits: axes.Limits, width: int) -> tuple[Serie
 
 
 def dots(x: Series, y: Series, limits: axes.Limits, width: int) -> tuple[Series, Series]:
-    """A dotted line: every point of a short series and the way between them, on every second column."""
+    """A dotted line: a short series and the way between its points, on every second column."""
     if len(x) < 2:
         return x, y
     step = (limits[1] - limits[0]) / max(width - 1, 1) * 2
     first, last = math.ceil((x[0] - limits[0]) / step - 1e-9), math.floor((x[-1] - limits[0]) / step + 1e-9)
     columns = limits[0] + np.arange(first, last + 1) * step
-    if len(x) <= width // 2:
+    if len(x) <= 2 * width:
         return columns, np.interp(columns, x, y)
     near = np.abs((x - limits[0]) / step - np.round((x - limits[0]) / step)) <= 0.25
     return reduce_series(x[near], y[near], width // 2)
