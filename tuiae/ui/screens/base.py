@@ -193,7 +193,7 @@ class BaseScreen(Screen[None]):
         try:
             action(*arguments, **named)
         except NothingToDoError as refusal:
-            self.message.say(str(refusal), "quiet")
+            self.message.insist(str(refusal), "quiet")
         except TuiaeError as error:
             self.message.complain(str(error))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.widgets import Static
 
@@ -15,18 +16,26 @@ class MessageLine(Static):
     def __init__(self) -> None:
         super().__init__(id="message")
         self.long = False
-        """Whether all that is said may take several lines, and not only what is bad."""
+        """Whether quiet hints too may take several lines, though panels move for them."""
         self._trouble = ""
         """The kind of what a hint does not take away; empty where there is nothing like it."""
-        self._said = ("", "")
+        self._said, self._whole = ("", ""), False
 
-    def say(self, text: str, kind: str) -> None:
-        """Say something: `good`, `caution`, `bad` or `quiet`."""
+    def say(self, text: str, kind: str, whole: bool = False) -> None:
+        """Say something: `good`, `caution`, `bad` or `quiet`; what is quiet is cut unless it has to be read `whole`."""
         if (text, kind) == self._said:
             return
-        self._said = (text, kind)
-        self.set_classes(f"-{kind} -long" if self.long else f"-{kind}")
-        self.update(Content(clean(text)), layout=self.long or kind == "bad")
+        self._said, self._whole = (text, kind), whole or self.long or kind != "quiet"
+        wraps = self._wraps()
+        self.set_classes(f"-{kind} -long" if wraps else f"-{kind}")
+        self.update(Content(clean(text)), layout=wraps)
+
+    def _wraps(self) -> bool:
+        """Whether what is said takes several lines, for which the panels above make room."""
+        return self._whole and cell_len(clean(self._said[0])) > self.content_size.width > 0
+
+    def on_resize(self) -> None:
+        self.set_class(self._wraps(), "-long")
 
     def hint(self, text: str, kind: str) -> None:
         """Say something, unless there is trouble to read."""
@@ -37,7 +46,7 @@ class MessageLine(Static):
         """Say what a key has done, unless something is wrong."""
         if self._trouble != "bad":
             self.forget_trouble()
-            self.say(text, "quiet")
+            self.say(text, "quiet", whole=True)
 
     def complain(self, text: str) -> None:
         """Say what went wrong, in words that a hint does not take away."""
@@ -46,7 +55,7 @@ class MessageLine(Static):
     def insist(self, text: str, kind: str) -> None:
         """Say something that a hint does not take away."""
         self._trouble = kind
-        self.say(text, kind)
+        self.say(text, kind, whole=True)
 
     def forget_trouble(self) -> None:
         """From now on hints are said again."""
