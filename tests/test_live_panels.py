@@ -186,6 +186,16 @@ async def test_smoothing_splits_and_the_log_axis_are_said_in_every_frame() -> No
 # Confusion
 
 
+async def test_a_matrix_of_shades_does_not_call_them_counts() -> None:
+    app = Matrix()
+    async with app.run_test(size=(100, 24)) as pilot:
+        app.panel.show(np.diag([1000] * 10), [f"class {letter}" for letter in "abcdefghij"], "epoch 3")
+        assert str(app.panel.border_subtitle) == "counts · epoch 3"
+        await pilot.resize_terminal(40, 24)
+        await pilot.pause()
+        assert str(app.panel.border_subtitle) == "shades of each true class · epoch 3"
+
+
 class Matrix(App[None]):
     """A matrix, and what is chosen of it."""
 

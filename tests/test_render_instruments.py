@@ -388,6 +388,14 @@ def test_confusion_names_are_whole_where_there_is_room_and_marked_where_they_are
     assert "…" in head
 
 
+def test_confusion_keys_leave_the_names_of_the_rows_whole() -> None:
+    names = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+    lines = draw_confusion(np.diag([1000] * 10), names, 42, 14).plain.split("\n")
+    assert any(line.split() == ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"] for line in lines)
+    assert any("0 T-shirt/top ██" in line for line in lines)
+    assert any("9 Ankle boot" in line for line in lines)
+
+
 def test_precision_never_runs_together() -> None:
     counts = np.diag([100] * 10) + 3
     counts[0, 1:] = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -17,6 +16,7 @@ from rich.style import Style
 from rich.text import Text
 
 from tuiae.ui.render import palette
+from tuiae.ui.render.confusion_heads import heads
 from tuiae.ui.render.text import centred, clean, figure, join_lines, percent, shorten, to_ascii
 
 EMPTY = "no predictions yet"
@@ -29,8 +29,6 @@ _SHARE_DIGITS = (4, 3)  # 70.3, or where there is no room for it 70
 _RECALL = "recall"
 _PRECISION = "precision"
 _MARGIN = len(_PRECISION) + 2  # cells
-_MARKED_CUT = 5  # cells from which an ellipsis leaves enough of a name
-_KEYS = string.digits + string.ascii_letters
 
 Cell = tuple[int, int]
 """A true class and a predicted one."""
@@ -131,7 +129,9 @@ def plan(counts: Counts, names: Sequence[str], width: int, height: int, digits: 
                 widest = max(_WIDEST, longest + 2)  # else names are cut beside empty columns
                 cell = max(cell, min(room, widest if numbers else 2))
                 tall = _TALLEST if numbers and cell > 4 and classes * _TALLEST + 1 <= height else 1
-                return Table(gutter, cell, tall, digits if numbers else 0)
+                top, keyed = heads(names, cell)
+                keys = max(map(len, top)) + 1 if keyed else 0  # they stand before the names of the rows as well
+                return Table(gutter + min(keys, width - gutter - classes * cell), cell, tall, digits if numbers else 0)
     return None
 
 
@@ -208,18 +208,6 @@ def draw_confusion(
     if ascii:
         text.plain = to_ascii(text.plain)
     return text
-
-
-def heads(names: Sequence[str], cell: int) -> tuple[list[str], bool]:
-    """A head for each column of `cell` cells, and whether they are keys because cut names would not differ."""
-    room = max(cell - 1, 1)
-    cut = shorten if room >= _MARKED_CUT else set_cell_size
-    short = [name if cell_len(name) <= room else cut(name, room).strip() for name in names]
-    if len(set(short)) == len(short) and (room >= 3 or short == list(names)):
-        return short, False
-    numbers = [str(index) for index in range(len(names))]
-    fits = len(numbers[-1]) <= room
-    return numbers if fits else [_KEYS[index % len(_KEYS)] for index in range(len(names))], True
 
 
 def _table(counts: Counts, names: Sequence[str], placed: Placed, manner: Manner, cursor: Cell | None) -> list[Text]:

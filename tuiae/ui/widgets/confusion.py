@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from tuiae.ui.keys import CONFUSION
-from tuiae.ui.render.confusion import EMPTY, Cell, Counts, draw_confusion, drawable, known_names, place
+from tuiae.ui.render.confusion import EMPTY, Cell, Counts, Placed, draw_confusion, drawable, known_names, place
 from tuiae.ui.render.text import centred
 from tuiae.ui.widgets.panel import PicturePanel
 
@@ -59,13 +59,29 @@ class ConfusionPanel(PicturePanel):
         self.changed()
 
     def _show_again(self) -> None:
-        what = "% of each true class" if self.shares else "counts"
-        self.set_title(
-            self._title, " · ".join(words for words in (what, self._note) if words and drawable(self._counts))
-        )
+        self._say_what()
         self.changed()
 
     watch_ascii_only = watch_shares = watch_cursor = _show_again
+
+    def _say_what(self) -> None:
+        """In the frame: what the cells say, and of when."""
+        placed = self._placed()
+        what = "% of each true class" if self.shares else "counts"
+        if placed is not None and not placed.table.digits:
+            what = "shades of each true class"
+        self.set_title(
+            self._title, " · ".join(words for words in (what, self._note) if words and drawable(self._counts))
+        )
+
+    on_resize = _say_what
+
+    def _placed(self) -> Placed | None:
+        """Where the table stands, as far as there is one."""
+        if not drawable(self._counts):
+            return None
+        names = known_names(self._counts, self._names)
+        return place(self._counts, names, *self.content_size, self.shares, margins=True)
 
     def draw(self, width: int, height: int) -> Text:
         if not drawable(self._counts):
@@ -115,8 +131,5 @@ class ConfusionPanel(PicturePanel):
 
     def _cell_at(self, event: events.MouseEvent) -> Cell | None:
         offset = event.get_content_offset(self)
-        if offset is None or not drawable(self._counts):
-            return None
-        names = known_names(self._counts, self._names)
-        placed = place(self._counts, names, *self.content_size, self.shares, margins=True)
-        return None if placed is None else placed.cell_at(*offset, len(self._counts))
+        placed = self._placed()
+        return None if placed is None or offset is None else placed.cell_at(*offset, len(self._counts))
