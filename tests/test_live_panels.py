@@ -13,6 +13,7 @@ from tuiae.files import read_json, replace_json
 from tuiae.ui.feed import BESIDE_SECONDS, BESIDE_SHARE, seconds_beside
 from tuiae.ui.render.curve_legend import Mark
 from tuiae.ui.render.curve_lines import Curve, train_and_test
+from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
 from tuiae.ui.widgets.run_view import RunView
@@ -186,18 +187,10 @@ async def test_smoothing_splits_and_the_log_axis_are_said_in_every_frame() -> No
 # Confusion
 
 
-async def test_a_matrix_of_shades_does_not_call_them_counts() -> None:
-    app = Matrix()
-    async with app.run_test(size=(100, 24)) as pilot:
-        app.panel.show(np.diag([1000] * 10), [f"class {letter}" for letter in "abcdefghij"], "epoch 3")
-        assert str(app.panel.border_subtitle) == "counts · epoch 3"
-        await pilot.resize_terminal(40, 24)
-        await pilot.pause()
-        assert str(app.panel.border_subtitle) == "shades of each true class · epoch 3"
-
-
 class Matrix(App[None]):
     """A matrix, and what is chosen of it."""
+
+    terminal_mode = TerminalMode()
 
     def __init__(self) -> None:
         super().__init__()
@@ -216,6 +209,24 @@ class Matrix(App[None]):
 
     def said(self) -> str:
         return str(self.panel.render()).rstrip().split("\n")[-1].strip()
+
+
+async def test_a_matrix_of_shades_does_not_call_them_counts() -> None:
+    app = Matrix()
+    async with app.run_test(size=(100, 24)) as pilot:
+        app.panel.show(np.diag([1000] * 10), [f"class {letter}" for letter in "abcdefghij"], "epoch 3")
+        assert str(app.panel.border_subtitle) == "counts · epoch 3"
+        await pilot.resize_terminal(40, 24)
+        await pilot.pause()
+        assert str(app.panel.border_subtitle) == "shades of each true class · epoch 3"
+
+
+async def test_the_arrows_of_a_matrix_are_words_in_ascii() -> None:
+    app = Matrix()
+    app.terminal_mode = TerminalMode(ascii=True)
+    async with app.run_test(size=(100, 24)):
+        app.panel.show(COUNTS, ("Coat", "Bag", "Shirt"))
+        assert str(app.panel.border_title) == "confusion · true down, predicted across"
 
 
 async def test_a_cursor_goes_through_the_cells_and_asks_for_their_images() -> None:

@@ -74,6 +74,7 @@ def test_any_character_becomes_ascii_of_its_width() -> None:
 
 def test_what_one_reads_stays_readable() -> None:
     assert to_ascii("● running → épée naïve × 3 …") == "* running > epee naive x 3 ~"
+    assert to_ascii("counts · epoch 25") == "counts - epoch 25"
     assert to_ascii("日本") == "????"
     assert to_ascii("│┌─┐│") == "|+-+|"
 

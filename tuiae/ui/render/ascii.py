@@ -49,7 +49,8 @@ _LIKE = {
     "◐": "~",
     "✎": "n",
     **_each("…⋯∼≈", "~"),
-    **_each("·∙⋅․", "."),
+    "·": "-",  # between two things that are said: a full stop would end the first
+    **_each("∙⋅․", "."),
     **_each("‘’′‚", "'"),
     **_each("“”″„", '"'),
     **_each("≤", "<"),

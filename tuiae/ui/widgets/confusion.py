@@ -70,9 +70,10 @@ class ConfusionPanel(PicturePanel):
         what = "% of each true class" if self.shares else "counts"
         if placed is not None and not placed.table.digits:
             what = "shades of each true class"
-        self.set_title(
-            self._title, " · ".join(words for words in (what, self._note) if words and drawable(self._counts))
-        )
+        title = self._title
+        if self.terminal.ascii:  # whose arrows are a v and a >
+            title = title.replace("↓", "down,").replace("→", "across")
+        self.set_title(title, " · ".join(words for words in (what, self._note) if words and drawable(self._counts)))
 
     on_resize = _say_what
 
