@@ -320,8 +320,10 @@ async def test_without_colours_and_in_ascii_it_shows_where_one_is(runs: list[Run
 async def test_sorting_by_key_and_by_mouse(runs: list[RunPaths]) -> None:
     async with open_desk(size=(200, 60)) as desk:
         await listed(desk)
+        assert desk.table.border_subtitle == "newest first"
         await desk.press("s", "s")
         await desk.shows("state ↑", "by state, lowest first")
+        assert not desk.table.border_subtitle
         assert short(desk) == "2 1 3 4"
         await desk.press("S")
         await desk.shows("state ↓")

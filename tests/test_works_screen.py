@@ -429,3 +429,13 @@ def test_what_is_embedded_is_never_missing_and_what_was_imported_cannot_be_fetch
     assert not strange.can_be_fetched
     assert "no such dataset" in strange.problem
     assert strange.commands == ("tuiae data import DIR --as mine",)
+
+
+async def test_the_signs_of_the_works_are_explained_and_no_line_touches_the_scrollbar(lab: Laboratory) -> None:
+    async with open_desk(size=(120, 36)) as desk:
+        view = await works(desk)
+        await desk.shows("✓ holds ◐ if changed ✗ fails – not run", "accuracy")
+        await desk.until(lambda: view.trainings.show_vertical_scrollbar)
+        width = view.trainings.scrollable_content_region.width
+        shown = [view.trainings.render_line(y).text for y in range(view.trainings.scrollable_content_region.height)]
+        assert all(len(line) == width and line.endswith(" ") for line in shown)

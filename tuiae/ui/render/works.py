@@ -17,6 +17,9 @@ from tuiae.ui.render.text import MISSING, ago, clean, duration, figure, join_lin
 
 COLORS = dict(zip(VERDICTS, (palette.GREEN, palette.YELLOW, palette.VERMILLION, palette.GREY), strict=True))
 HOLDS = {True: ("✓", palette.GREEN), False: ("✗", palette.VERMILLION), None: ("–", palette.GREY)}
+_BRIEFLY = dict(zip(VERDICTS, ("holds", "if changed", "fails", "not run"), strict=True))
+LEGEND = " ".join(f"{MARKS[verdict]} {word}" for verdict, word in _BRIEFLY.items())
+"""What the signs of `work_line` count, for a narrow frame."""
 INDENT = 6  # cells before what belongs to a claim
 _LABEL = 10  # cells of `reported  `
 MOST_WORDS = 400  # of what a work said last
@@ -171,7 +174,7 @@ def _field(name: str, words: str, width: int, style: str = "") -> list[Text]:
 
 
 MOST_NAME = 40
-_STATE, _TRIED = 14, 18  # cells of a state, and of one with ` (quick)` behind it
+_STATE, _TRIED = 11, 18  # cells of a state, and of one with ` (quick)` behind it
 _RUN_WIDTHS = (11, 11, 9, 8)
 
 

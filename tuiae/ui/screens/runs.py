@@ -132,7 +132,8 @@ class RunsScreen(Steering, Removing):
             hidden = len(table.selected) - len(table.chosen)
             title += f", {hidden} not shown" if hidden else ""
         table.border_title = title
-        table.border_subtitle = Content(passed_over_words(self._feed.passed_over))
+        words = ("" if table.sort.key else "newest first", passed_over_words(self._feed.passed_over))
+        table.border_subtitle = Content(" · ".join(word for word in words if word))
 
     @on(DescendantFocus, "#filter")
     @on(DescendantBlur, "#filter")
@@ -217,6 +218,7 @@ class RunsScreen(Steering, Removing):
 
     def _sort(self, order: Callable[[], Any]) -> None:
         self.table.order(order())
+        self._entitle()
         sort = self.table.sort
         words = f"by {sort.key}, {'highest' if sort.falling else 'lowest'} first" if sort.key else "newest first"
         self.message.forget_trouble()

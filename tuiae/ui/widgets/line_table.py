@@ -130,18 +130,18 @@ class LineTable(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """The header, or one visible row."""
-        width = self.scrollable_content_region.width
+        width, room = self.scrollable_content_region.width, self.room
         row = y - self._head + int(self.scroll_y)
         style, text = self.rich_style, None
         if y < self._head:
-            text, style = self._header(width), self.get_component_rich_style("line-table--header")
+            text, style = self._header(room), self.get_component_rich_style("line-table--header")
         elif row < len(self._keys):
-            text = self._line(row, width)
+            text = self._line(row, room)
             if row == self.cursor:
                 style = self.get_component_rich_style("line-table--cursor")
         if text is None:
             return Strip.blank(width, style)
-        strip = Strip(text.render(self.app.console), text.cell_len)
+        strip = Strip(text.render(self.app.console), text.cell_len).crop(0, room)
         return strip.adjust_cell_length(width).apply_style(style)
 
     def _refresh_row(self, row: int) -> None:
@@ -170,13 +170,18 @@ class LineTable(ScrollView, can_focus=True):
             self.post_message(self.Moved(self, self._under))
 
     def _keep_in_view(self) -> None:
-        room, top = self._room, int(self.scroll_y)
+        room, top = self._rows, int(self.scroll_y)
         if self.cursor < top or self.cursor >= top + room:
             self.scroll_to(y=self.cursor if self.cursor < top else self.cursor - room + 1, animate=False)
 
     @property
-    def _room(self) -> int:
-        """Rows that show at once."""
+    def room(self) -> int:
+        """Cells of a line: one stays free, so that its end does not touch a scrollbar."""
+        return max(self.scrollable_content_region.width - 1, 0)
+
+    @property
+    def _rows(self) -> int:
+        """How many show at once."""
         return max(1, self.scrollable_content_region.height - self._head)
 
     def action_move(self, by: int) -> None:
@@ -185,7 +190,7 @@ class LineTable(ScrollView, can_focus=True):
 
     def action_page(self, by: int) -> None:
         """Up or down by what shows at once."""
-        self.move_to(self.cursor + by * self._room)
+        self.move_to(self.cursor + by * self._rows)
 
     def action_choose(self) -> None:
         """Choose the row under the cursor."""

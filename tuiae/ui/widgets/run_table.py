@@ -65,7 +65,7 @@ class RunTable(LineTable):
         """Find, order and lay out again; where nothing but values changed, their lines alone are drawn."""
         before, placed = {row.id: row for row in self._shown}, self._placed
         self._shown = arrange(self.query_words.find(self.rows), self.sort)
-        room = (self.rows, self.scrollable_content_region.width)
+        room = (self.rows, self.room)
         if room[0] is not self._laid_out[0] or room[1] != self._laid_out[1]:
             self._laid_out, self._placed = room, place_columns(*room)
         keys = tuple(row.id for row in self._shown)

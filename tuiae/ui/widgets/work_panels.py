@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from tuiae.studies.work_state import WorkState
-from tuiae.ui.render.works import done_words, draw_about, draw_claims, planned_line, runs_header, work_line
+from tuiae.ui.render.works import LEGEND, done_words, draw_about, draw_claims, planned_line, runs_header, work_line
 from tuiae.ui.widgets.line_table import LineTable
 from tuiae.ui.widgets.panel import Panel
 from tuiae.ui.widgets.tables import TablePanel
@@ -49,7 +49,9 @@ class WorkView(Views):
         yield ViewBar(tuple(self.MAIN_PANELS))
         with Horizontal(id="work-parts"):
             with Vertical(id="work-list"):
-                yield LineTable("works", header=False, id="works")
+                works = LineTable("works", header=False, id="works")
+                works.border_subtitle = LEGEND
+                yield works
                 yield WorkAbout()
             with Vertical(id="work-found"):
                 yield TablePanel("claims", id="claims")
