@@ -56,7 +56,7 @@ async def test_nothing_is_done_where_nothing_shows(lab: Laboratory) -> None:
         assert desk.app.session.path is None
         assert not list_runs(lab.runs)
         await desk.press("z")
-        await desk.shows("no run open")
+        await desk.shows("no run is open")
         await desk.press("z")
         await desk.shows(TOO_SMALL)
 

@@ -296,7 +296,14 @@ def test_odd_series_fit_any_size(y: list[float], log: bool, width: int, height: 
 
 def test_ticks_are_round_and_told_apart() -> None:
     assert axes.tick_labels(axes.linear_ticks((0.009, 0.071), 5)) == ["0.02", "0.04", "0.06"]
-    assert axes.tick_labels(axes.linear_ticks((0, 50_000), 5)) == ["0", "10000", "20000", "30000", "40000", "50000"]
+    assert axes.tick_labels(axes.linear_ticks((0, 50_000), 5)) == [
+        "0",
+        "10,000",
+        "20,000",
+        "30,000",
+        "40,000",
+        "50,000",
+    ]
     assert axes.tick_labels(axes.linear_ticks((0, 2e6), 4)) == ["0", "500k", "1M", "1.5M", "2M"]
     assert axes.tick_labels(axes.linear_ticks((1, 3), 20, whole=True)) == ["1", "2", "3"]
     assert axes.tick_labels([0.005, 0.015]) == ["0.005", "0.015"]

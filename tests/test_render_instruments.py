@@ -167,7 +167,7 @@ def test_the_readout_says_what_was_measured_and_where() -> None:
     assert readout(lines, 12.0, 40, marks=both).plain == "12  e rate 0.0005, level 0.3"
     log = lines_of(13, log=True, smoothing="light")
     assert "train 0.01100 ~0.01113  ╍ test 0.01300 ~0.01307" in readout(log, 12.0, 90, log=True).plain
-    assert [place_text(x) for x in (12.0, 12.345, 0.125, 9999.5)] == ["12", "12.35", "0.125", "9999.50"]
+    assert [place_text(x) for x in (12.0, 12.345, 0.125, 9999.5)] == ["12", "12.35", "0.125", "9,999.50"]
 
 
 def test_the_cursor_stands_in_its_column_and_the_line_shows_through() -> None:

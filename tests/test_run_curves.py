@@ -12,9 +12,13 @@ from tests.dashboard import AUTOENCODER, Script, script
 from tuiae.runs.edits import describe_edit
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Series, Snapshot
+from tuiae.ui.render.axes import tick_labels
+from tuiae.ui.render.curve_legend import place_text
 from tuiae.ui.render.curve_lines import on_one_axis, prepare, x_limits
 from tuiae.ui.render.curves import in_sight
 from tuiae.ui.render.run_curves import MOST, averaged, run_curves, run_marks
+from tuiae.ui.render.text import of_epochs
+from tuiae.ui.render.timeline import place_note
 
 STEPS = 20  # an epoch
 
@@ -101,3 +105,12 @@ def test_a_gap_counts_for_nothing_in_an_average() -> None:
     found = averaged(Series(np.arange(6), np.arange(6.0), values), most=3)
     assert found.values.tolist()[:2] == [1.0, 4.0]
     assert np.isnan(found.values[2])
+
+
+def test_thousands_are_parted_wherever_epochs_are_counted() -> None:
+    assert of_epochs(1271, 40_000) == "1,271/40,000"
+    assert of_epochs(3, 0) == of_epochs(3, None) == "3/?"
+    assert place_text(1271) == "1,271"
+    assert place_text(1271.25) == "1,271.25"
+    assert tick_labels([0.0, 5000.0]) == ["0", "5,000"]
+    assert place_note(1271, 40_000, live=True) == "epoch 1,271 · live is at 40,000"

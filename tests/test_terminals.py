@@ -62,6 +62,13 @@ def test_quiet_words_can_be_read_in_both_themes() -> None:
             assert contrast(palette.blend(ground, ink, share / 100), ground) >= 4.5, (theme.name, share)
 
 
+def test_frames_part_panels_in_both_themes() -> None:
+    (share,) = map(int, re.findall(r"border: round \$foreground (\d+)%", FRAME))
+    for theme in (DARK, LIGHT):
+        ground, ink = (Color.parse(colour or "").rgb for colour in (theme.background, theme.foreground))
+        assert contrast(palette.blend(ground, ink, share / 100), ground) >= 2, theme.name
+
+
 # Characters
 
 

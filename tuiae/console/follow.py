@@ -15,7 +15,7 @@ from tuiae.runs.layout import RunPaths
 from tuiae.runs.process import stop_worker
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
-from tuiae.ui.render.text import count, duration, figure, number
+from tuiae.ui.render.text import count, duration, figure, number, of_epochs
 
 POLL_SECONDS = 0.1
 CATCH_UP = 20  # epochs told of a run that is followed from the middle
@@ -157,7 +157,7 @@ def _figures(snapshot: Snapshot) -> str:
 
 def epoch_line(snapshot: Snapshot, index: int) -> str:
     """One epoch in one line: `epoch 3/10  train loss 0.0312 acc 94.10%  test loss ...  12,345 images/s  1.20s`."""
-    parts = [f"epoch {_epoch(snapshot, index)}/{snapshot.status.epochs or '?'}"]
+    parts = [f"epoch {of_epochs(_epoch(snapshot, index), snapshot.status.epochs)}"]
     for split in ("train", "test"):
         loss, accuracy = (_at(snapshot, split, name, index) for name in ("loss", "accuracy"))
         parts.append(f"{split} loss {number(loss)} acc {figure('accuracy', accuracy)}")

@@ -127,7 +127,8 @@ def _what(snapshot: Snapshot) -> str:
 def _progress(snapshot: Snapshot) -> str:
     status = snapshot.status
     share = "" if status.share is None else f", {status.share:.0%} done"
-    return f"epoch {status.epoch} of {status.epochs or 'an unknown number'}, step {count(status.step)}{share}"
+    epochs = f"{status.epochs:,}" if status.epochs else "an unknown number"
+    return f"epoch {status.epoch:,} of {epochs}, step {count(status.step)}{share}"
 
 
 def _time(snapshot: Snapshot) -> str:

@@ -13,7 +13,7 @@ from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
 from tuiae.studies.jobs import News
 from tuiae.studies.jobs import Progress as Moment
-from tuiae.ui.render.text import clean, duration, figure, number
+from tuiae.ui.render.text import clean, duration, figure, number, of_epochs
 
 Tell = Callable[[Moment], None]
 
@@ -87,7 +87,7 @@ class Bars:
         figures = (
             status.phase or status.state
             if share is None
-            else f"epoch {status.epoch}/{status.epochs}  loss {number(loss)}"
+            else f"epoch {of_epochs(status.epoch, status.epochs)}  loss {number(loss)}"
         )
         self._progress.update(self._tasks[label], completed=share or 0.0, figures=clean(figures))
         return share or 0.0

@@ -19,7 +19,7 @@ from tuiae.runs.snapshot import Note, Sample, Snapshot
 from tuiae.runs.summary import summarise
 from tuiae.ui.render.run_list import passed_over_words, plain_cells, plain_columns, plain_numbers
 from tuiae.ui.render.status import note_line
-from tuiae.ui.render.text import count, duration, figure, number
+from tuiae.ui.render.text import count, duration, figure, number, of_epochs
 
 METRICS = ("loss", "reconstruction", "kl", "accuracy", "mse", "wrong_pixels")
 """Those of them that a run has are shown."""
@@ -105,7 +105,7 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
         what = f"{model.family}, code {model.latent}{encoder}{frozen}"
         output.line(f"{what}, on {config.data.dataset}{f'; {status.device}' if status.device else ''}")
     if status.state != "finished":
-        output.line(f"epoch {status.epoch}/{status.epochs}, step {count(status.step)}")
+        output.line(f"epoch {of_epochs(status.epoch, status.epochs)}, step {count(status.step)}")
     splits = [split for split in ("train", "train-eval", "test") if (split, "loss") in snapshot.series]
     if splits:
         names = [name for name in METRICS if any((split, name) in snapshot.series for split in splits)]

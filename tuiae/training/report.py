@@ -157,9 +157,9 @@ class Reporter:
             test_accuracy=splits["test"]["accuracy"],
             images_per_second=round(splits["speed"]["images_per_second"], 1),
         )
-        words = [f"epoch {epoch}/{self.parts.config.training.epochs}"]
+        words = [f"epoch {epoch:,}/{self.parts.config.training.epochs:,}"]
         for split in ("train", "test"):
-            words.append(f"{split} {splits[split]['loss']:.5g}, {splits[split]['accuracy']:.2%}")
+            words.append(f"{split} {splits[split]['loss']:#.4g}, {splits[split]['accuracy']:.2%}")
         words.append(f"{splits['speed']['epoch_seconds']:.2f} s")
         sys.stdout.write(" · ".join(words) + "\n")
         sys.stdout.flush()

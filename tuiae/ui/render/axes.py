@@ -76,8 +76,8 @@ def tick_labels(values: Sequence[float]) -> list[str]:
     if decimals > 5 or largest >= 1e7:
         return [_short(f"{value:.{_mantissa(values)}e}") if value else "0" for value in values]
     if len(values) == 1:  # no neighbour says how many decimals: 0.95 must not read 1.0
-        return [f"{values[0]:.4g}"]
-    return [f"{value:.{decimals}f}" for value in values]
+        return [f"{values[0]:,.4g}"]
+    return [f"{value:,.{decimals}f}" for value in values]
 
 
 def log_labels(ticks: Sequence[float]) -> list[str]:

@@ -61,13 +61,13 @@ def draw_verdict(
     bars, ascii_only = len(names), mode == "ascii"
     if width >= _BESIDE:
         left = width // 2 - 1
-        picture = fit_gallery(answer.noisy, left, height, mode, [["shown"]])
+        picture = fit_gallery(answer.noisy, left, height, mode, [["input"]])
         return _beside(
             picture, draw_shares(answer.shares[0], names, width - left - 2, height, ascii_only, label), left + 2
         )
     if height - bars - _PICTURE_LINES < _LEAST_PICTURE:
         return draw_shares(answer.shares[0], names, width, height, ascii_only, label)
-    picture = fit_gallery(answer.noisy, width, height - bars - 1, mode, [["shown"]])
+    picture = fit_gallery(answer.noisy, width, height - bars - 1, mode, [["input"]])
     shares = draw_shares(answer.shares[0], names, width, bars, ascii_only, label)
     return join_lines([*_lines(picture), Text(end=""), *_lines(shares)])
 

@@ -27,7 +27,7 @@ from tuiae.ui.render import palette
 from tuiae.ui.render.curve_lines import Curve
 from tuiae.ui.render.run_curves import NOTHING, centred, plotted, train_series
 from tuiae.ui.render.status import SIGNS as STATES
-from tuiae.ui.render.text import MISSING, clean, duration, figure, join_lines, shorten
+from tuiae.ui.render.text import MISSING, clean, duration, figure, join_lines, of_epochs, shorten
 
 GAP = 2  # cells between columns
 LEAST_LABEL = 16
@@ -168,7 +168,7 @@ def values_table(comparison: Comparison, metric: str, width: int) -> Text:
         Column(f"{split} {metric}", _figures(metric, [e.final(metric, split) for e in entries]), spare=4),
         _ranking(f"test {metric}", [e.final(metric) for e in entries], metric, ranked),
         _ranking("best", [e.best_value(metric) for e in entries], metric, ranked),
-        Column("at epoch", tuple(Text(f"{best.epoch:g}" if (best := e.best(metric)) else MISSING) for e in entries)),
+        Column("at epoch", tuple(Text(f"{best.epoch:,g}" if (best := e.best(metric)) else MISSING) for e in entries)),
     ]
     if metric != "accuracy" and "accuracy" in comparison.metrics:
         shares = tuple(Text(figure("accuracy", entry.final("accuracy"))) for entry in entries)
@@ -187,7 +187,7 @@ def _state(entry: Entry) -> Text:
     """`✓ 25/25`: the sign of the state, and how many of its epochs the run has done."""
     status = entry.snapshot.status
     sign, color = STATES.get(status.state, ("·", palette.GREY))
-    return Text(f"{sign} {status.epoch}/{status.epochs or '?'}", color)
+    return Text(f"{sign} {of_epochs(status.epoch, status.epochs)}", color)
 
 
 def _figures(metric: str, values: Sequence[float | None]) -> tuple[Text, ...]:

@@ -115,7 +115,7 @@ def _add_marks(form: Text, marks: Sequence[tuple[str, str]]) -> None:
 
 def place_text(x: float) -> str:
     """A place on the x axis: `12`, `12.43`, `0.125`."""
-    return f"{x:.0f}" if x == round(x) else f"{x:.2f}" if abs(x) >= 10 else f"{x:.3g}"
+    return f"{x:,.0f}" if x == round(x) else f"{x:,.2f}" if abs(x) >= 10 else f"{x:.3g}"
 
 
 def _faint_last(lines: Sequence[Line]) -> list[Line]:

@@ -20,7 +20,7 @@ _LEVELS = (
 
 
 _EPOCH = re.compile(
-    r"epoch (?P<epoch>\d+/\d+) · train (?P<train>\S+), (?P<right>\S+%) · test (?P<test>\S+), (?P<hit>\S+%) · \S+ s"
+    r"epoch (?P<epoch>[\d,/]+) · train (?P<train>\S+), (?P<right>\S+%) · test (?P<test>\S+), (?P<hit>\S+%) · \S+ s"
 )
 """What a worker prints after each epoch."""
 _SHORTER = (

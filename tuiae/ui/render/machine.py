@@ -138,7 +138,9 @@ def _cores(cores: Sequence[float], head: int, width: int, ascii_only: bool) -> T
     shown = cores if len(cores) <= room else cores[: max(room - len(f" +{len(cores)}"), 0)]
     signs = "".join(levels[min(int(share * len(levels)), len(levels) - 1)] for share in shown)
     more = f" +{len(cores) - len(shown)}" if len(shown) < len(cores) else ""
-    line = Text(" " * (head + 1), no_wrap=True, end="").append(signs, palette.SKY).append(more, "dim")
+    label = shorten("cores", head)
+    line = Text(label + " " * (head + 1 - cell_len(label)), "dim", no_wrap=True, end="")
+    line.append(signs, f"not dim {palette.SKY}").append(more)
     line.truncate(width)
     return line
 

@@ -13,7 +13,7 @@ from tuiae.runs.listing import RunRow
 from tuiae.ui.render import palette
 from tuiae.ui.render.facts import Fact, draw_facts
 from tuiae.ui.render.status import state_text
-from tuiae.ui.render.text import MISSING, ago, clean, count, duration, figure, join_lines, number
+from tuiae.ui.render.text import MISSING, ago, clean, count, duration, figure, join_lines, number, of_epochs
 
 LEVELS = "▁▂▃▄▅▆▇█"
 ASCII_LEVELS = "_.-=+*%#"
@@ -58,7 +58,7 @@ def _facts(row: RunRow) -> list[Fact]:
     status = row.status
     left = f" · {duration(status.eta)} left" if status.live and status.eta is not None else ""
     facts = [
-        ("epoch", f"{count(status.epoch)}/{count(status.epochs)}", ""),
+        ("epoch", of_epochs(status.epoch, status.epochs), ""),
         ("test loss", number(status.test_loss), ""),
         ("best", number(row.best), ""),
         ("accuracy", figure("accuracy", status.test_accuracy), ""),

@@ -15,7 +15,7 @@ from tuiae.runs.layout import undated
 from tuiae.runs.listing import RunRow
 from tuiae.ui.render import palette
 from tuiae.ui.render.status import SIGNS, state_text
-from tuiae.ui.render.text import MISSING, ago, clean, count, figure, number, shorten, shorten_middle
+from tuiae.ui.render.text import MISSING, ago, clean, count, figure, number, of_epochs, shorten, shorten_middle
 
 MARK, PIN, NOTED = "◆", "★", "✎"
 """Before a run that is selected; before one that stays on top; of one that has a note."""
@@ -118,7 +118,7 @@ _COLUMNS = (
     Column("dataset", lambda row, now: _safe(row.dataset), lambda row: row.dataset.casefold() or None, 15, 7),
     Column("model", lambda row, now: _safe(row.model), lambda row: row.model or None, 11, 10),
     Column(
-        "epoch", lambda row, now: f"{row.status.epoch}/{row.status.epochs}", lambda row: row.status.epoch, 13, 2,
+        "epoch", lambda row, now: of_epochs(row.status.epoch, row.status.epochs), lambda row: row.status.epoch, 13, 2,
         right=True, falling=True,
     ),
     Column(

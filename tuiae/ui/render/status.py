@@ -15,7 +15,7 @@ from tuiae.runs.layout import GONE, undated
 from tuiae.runs.snapshot import Note, Snapshot, Status
 from tuiae.ui.render import palette
 from tuiae.ui.render.facts import Fact
-from tuiae.ui.render.text import clean, count, duration, number, shorten, shorten_middle
+from tuiae.ui.render.text import clean, count, duration, number, of_epochs, shorten, shorten_middle
 
 SIGNS = {
     "starting": ("◌", palette.YELLOW),
@@ -87,7 +87,7 @@ def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
     share = status.share
     if share is not None:
         done = round(share * bar)
-        text.append(f"  {word}{status.epoch}/{status.epochs}").append(" " if bar else "")
+        text.append(f"  {word}{of_epochs(status.epoch, status.epochs)}").append(" " if bar else "")
         text.append("━" * done, palette.SKY).append("━" * (bar - done), "dim").append(f" {share:4.0%}")
     return text
 
@@ -113,7 +113,7 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
 
 def _place(status: Status) -> list[Fact]:
     """Epoch and step, on one line where they fit."""
-    epoch, step = f"{status.epoch}/{status.epochs or '?'}", count(status.step)
+    epoch, step = of_epochs(status.epoch, status.epochs), count(status.step)
     together = f"{epoch}, step {step}"
     return [("epoch", together, "")] if len(together) <= PLACE else [("epoch", epoch, ""), ("step", step, "")]
 
@@ -151,7 +151,7 @@ def _best(snapshot: Snapshot) -> str:
     if series is None or not np.isfinite(series.values).any():
         return "–"
     index = int(np.nanargmin(series.values))
-    return f"{number(float(series.values[index]))}, epoch {series.epochs[index]:g}"
+    return f"{number(float(series.values[index]))}, epoch {series.epochs[index]:,g}"
 
 
 def _beta(training: TrainingSection) -> str:

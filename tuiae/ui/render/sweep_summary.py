@@ -33,6 +33,7 @@ FINAL_SIGN, BEST_SIGN = "●", "◦"
 FINAL_COLOR, BEST_COLOR = palette.TEST, palette.SKY
 LEAST_PLOT = 5  # lines
 MOST_LABEL = 16  # cells of a value on the axis
+_GUTTER = 8  # cells of the y axis and its labels
 _BAR, _ASIDE = 0.15, 0.18  # of the distance of two categories: half a median's bar, and how far two kinds stand apart
 _X_PAD, _Y_PAD = 0.08, 0.12  # shares of the span
 
@@ -135,7 +136,7 @@ def _legend(summary: SweepSummary, width: int, ascii_only: bool) -> Text:
     differ = _differ(summary)
     several = any(len(level.trials) > 1 for level in summary.levels)
     text = Text(no_wrap=True, end="")
-    shown = [(FINAL_SIGN, known[LINE], FINAL_COLOR, "final" if differ else "final, also the best")]
+    shown = [(_final_sign(ascii_only), known[LINE], FINAL_COLOR, "final" if differ else "final, also the best")]
     shown += [(BEST_SIGN, known[DASHES], BEST_COLOR, "best")] if differ else []
     for sign, stroke, color, name in shown:
         text.append("  " if text.plain else "").append(sign, f"bold {color}").append(f" {name}")
@@ -144,26 +145,33 @@ def _legend(summary: SweepSummary, width: int, ascii_only: bool) -> Text:
     return text
 
 
+def _final_sign(ascii_only: bool) -> str:
+    """Of a final figure; in ASCII the usual one would become that of the median."""
+    return "O" if ascii_only else FINAL_SIGN
+
+
 def _plot(summary: SweepSummary, width: int, height: int, ascii_only: bool) -> Sequence[Text]:
     places = _places(summary)
     log = spans_a_decade(figures_of(summary))
     values = np.array(figures_of(summary))
     heights = np.log10(values) if log else values
     limits = (_x_limits(places, summary.axis == CATEGORIES), _padded(heights, _Y_PAD))
+    room = max((width - _GUTTER) // len(summary.levels) - 2, 3)
     drawn = in_axes(
         lambda cells: _points(summary, places, cells, limits, log, ascii_only),
         (width, height),
         limits,
         "",
         log,
-        [(place, _tick(summary, level)) for place, level in zip(places, summary.levels, strict=True)],
+        [(place, _tick(summary, level, room)) for place, level in zip(places, summary.levels, strict=True)],
     )
     return drawn.lines
 
 
-def _tick(summary: SweepSummary, level: Level) -> str:
+def _tick(summary: SweepSummary, level: Level, room: int) -> str:
+    """What stands below a value; a category is cut rather than left out."""
     value = as_number(level.value) if summary.axis != CATEGORIES else None
-    return f"{value:g}" if value is not None else clean(value_text(level.value), MOST_LABEL)
+    return f"{value:g}" if value is not None else clean(value_text(level.value), min(MOST_LABEL, room))
 
 
 def _places(summary: SweepSummary) -> list[float]:
@@ -191,7 +199,7 @@ def _points(
     bests = [(place, value) for place, level in best for value in level.bests]
     canvas.signs(*_xy(bests, log), BEST_SIGN, BEST_COLOR)
     finals = [(place, value) for place, level in final for value in level.finals]
-    canvas.signs(*_xy(finals, log), FINAL_SIGN, f"bold {FINAL_COLOR}")
+    canvas.signs(*_xy(finals, log), _final_sign(ascii_only), f"bold {FINAL_COLOR}")
     return canvas.rows()
 
 

@@ -86,6 +86,11 @@ def count(value: int | None) -> str:
     return f"{value:,}"
 
 
+def of_epochs(epoch: int, epochs: int | None) -> str:
+    """`1,271/40,000`, or `1,271/?` while nobody knows of how many."""
+    return f"{epoch:,}/{epochs:,}" if epochs else f"{epoch:,}/?"
+
+
 def megabytes(size: float) -> str:
     """Bytes as `3.9 MB`, `412 MB`, `1.2 GB`."""
     if size >= 1e9:

@@ -69,18 +69,18 @@ def place_note(epoch: int, newest: int | None = None, live: bool = False) -> str
 
     `newest` is given while one looks at another one, and `live` says whether more may come.
     """
-    where = f"epoch {epoch}" if epoch else "untrained"
-    return where if newest is None else f"{where} · {'live is at' if live else 'newest is'} {newest}"
+    where = f"epoch {epoch:,}" if epoch else "untrained"
+    return where if newest is None else f"{where} · {'live is at' if live else 'newest is'} {newest:,}"
 
 
 def missing_note(epoch: int, width: int = 80) -> str:
     """Why there is nothing to see."""
-    return shorten(f"the sample of epoch {epoch} is missing or torn; > goes back to the newest", width)
+    return shorten(f"the sample of epoch {epoch:,} is missing or torn; > goes back to the newest", width)
 
 
 def no_codes_note(epoch: int) -> str:
     """Why an epoch has no map."""
-    return f"the sample of epoch {epoch} holds no codes: older versions did not store them; > goes back to the newest"
+    return f"the sample of epoch {epoch:,} holds no codes: older versions did not store them; > goes back to the newest"
 
 
 def nearest(epochs: Sequence[int], wanted: float) -> int:

@@ -13,7 +13,7 @@ from tuiae.studies.work_data import MissingSet
 from tuiae.studies.work_state import Expected, PlannedRun, WorkState
 from tuiae.ui.render import palette
 from tuiae.ui.render.status import state_text
-from tuiae.ui.render.text import MISSING, ago, clean, duration, figure, join_lines, number, shorten
+from tuiae.ui.render.text import MISSING, ago, clean, duration, figure, join_lines, number, of_epochs, shorten
 
 COLORS = dict(zip(VERDICTS, (palette.GREEN, palette.YELLOW, palette.VERMILLION, palette.GREY), strict=True))
 HOLDS = {True: ("✓", palette.GREEN), False: ("✗", palette.VERMILLION), None: ("–", palette.GREY)}
@@ -190,7 +190,11 @@ def planned_line(run: PlannedRun, width: int, tried: bool = False) -> Text:
         return _cells(run.label, [("· not run", "dim"), *[("", "")] * 4], width, tried)
     status = run.row.status
     state = state_text(status.state)
-    figures = (f"{status.epoch}/{status.epochs}", number(status.test_loss), figure("accuracy", status.test_accuracy))
+    figures = (
+        of_epochs(status.epoch, status.epochs),
+        number(status.test_loss),
+        figure("accuracy", status.test_accuracy),
+    )
     cells = [(f"{state.plain}{' (quick)' if run.quick else ''}", str(state.style)), *((word, "") for word in figures)]
     return _cells(run.label, [*cells, (duration(status.elapsed), "dim")], width, tried)
 

@@ -112,7 +112,7 @@ class LatentView(Vertical):
 
     def _preview(self, sample: Sample) -> None:
         self._draw_sample(sample)
-        self.map.set_title("codes", f"epoch {sample.epoch} · loading, the cursor decodes nothing yet")
+        self.map.set_title("codes", f"epoch {sample.epoch:,} · loading, the cursor decodes nothing yet")
 
     def _draw_sample(self, sample: Sample, hold: bool = False) -> None:
         if sample.codes is not None and sample.code_labels is not None:
@@ -188,7 +188,7 @@ class LatentView(Vertical):
         opened = self._opened
         if opened is None or opened.checkpoint != answer.checkpoint or opened.epoch is None:
             return (step,)
-        return (step, f"epoch {opened.epoch:g}")
+        return (step, f"epoch {opened.epoch:,g}")
 
     def show_place(self, place: Place) -> None:
         """What stands at the cursor."""

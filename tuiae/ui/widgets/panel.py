@@ -18,7 +18,7 @@ from tuiae.ui.render.text import clean
 from tuiae.ui.terminal.mode import TerminalMode, mode_of
 
 FRAME = """
-    border: round $foreground 20%;
+    border: round $foreground 35%;
     border-title-color: $foreground 80%;
     border-title-style: bold;
     border-subtitle-color: $foreground 65%;

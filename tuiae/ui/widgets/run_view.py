@@ -69,7 +69,7 @@ class RunView(Views):
     def on_mount(self) -> None:
         self.query_one(ViewBar).offer("confusion", False)
         for panel in self.query(CurvesPanel):
-            panel.set_empty("no run open: its curves show here")
+            panel.set_empty("no run is open: its curves show here")
 
     def clear(self) -> None:
         """Forget the run that was shown; another one is about to."""
