@@ -59,8 +59,15 @@ def test_a_run_that_no_worker_can_begin_goes_again(
 def test_a_run_that_no_worker_can_go_on_with_is_as_it_was(lab: Laboratory, finished: RunPaths) -> None:
     run = stopped(lab, finished)
     with pytest.raises(TrainingError, match=NO_PROCESS):
-        resume(run, None, Output(plain=True), detach=True)
+        resume(run, 9, Output(plain=True), detach=True)
     assert read_status(run).state == "stopped"
+    assert read_edits(run) == ()
+
+
+def test_more_epochs_are_noted_only_once_the_training_can_begin(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    replace_text(run.config, run.config.read_text().replace('"digits"', '"folder:/nowhere/at/all"'))
+    assert "/nowhere/at/all" in lab("resume", run.id, "--epochs", "9", check=3).stderr
     assert read_edits(run) == ()
 
 

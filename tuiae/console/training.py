@@ -23,17 +23,16 @@ from tuiae.data.prepare import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
 from tuiae.preflight import check, check_device
 from tuiae.runs import control
-from tuiae.runs.checkpoints import Moment, find_checkpoint, need_checkpoint, read_moment
-from tuiae.runs.edits import describe_edit
+from tuiae.runs.checkpoints import need_checkpoint, newest_moment
 from tuiae.runs.fork import fork_config, fork_elsewhere, fork_run
-from tuiae.runs.history import need_config, read_edits
+from tuiae.runs.history import need_config
 from tuiae.runs.layout import RunPaths, unwritable
-from tuiae.runs.process import is_held, open_log, start_worker
+from tuiae.runs.process import is_held, start_worker
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.replay import plan_replay, replay_run
 from tuiae.runs.summary import summarise
 from tuiae.runs.tags import check_tags
-from tuiae.runs.writer import create_run, gone_unless_begun, record_event
+from tuiae.runs.writer import create_run, gone_unless_begun
 
 STOP_SECONDS = 120.0  # a step of the slowest model here takes seconds, its save less
 LEAVE_SECONDS = 5.0
@@ -133,16 +132,14 @@ def _go_on(run: RunPaths, epochs: int | None) -> subprocess.Popen[bytes]:
         raise RunHeldError(f"{run.id} is still running", f"watch it with `tuiae attach {run.id}`, or stop it first")
     config = need_config(run)
     wanted = config if epochs is None else _with_epochs(config, epochs)
-    status, moment = read_status(run), _newest(run)
+    status = read_status(run)
     # The status may be ahead: the last save failed, or its worker was killed during it.
-    done = status.epoch if status.state == "finished" else int(moment.epoch)
+    done = status.epoch if status.state == "finished" else int(newest_moment(run).epoch)
     if done >= wanted.training.epochs:
         raise _done_already(run.id, done, config.training.epochs, wanted.training.epochs)
     _check_device_of(run, config)
-    open_log(run).close()  # before the history says of a run that was refused what it never did
-    if wanted != config:
-        _record_epochs(run, moment, config.training.epochs, wanted.training.epochs)
-    return start_worker(run)
+    # The worker notes it in the history, and not before it can train: of a run that was refused it would be untrue.
+    return start_worker(run, epochs=wanted.training.epochs if wanted != config else None)
 
 
 def _check_device_of(run: RunPaths, config: RunConfig) -> None:
@@ -161,20 +158,6 @@ def _done_already(run_id: str, done: int, meant: int, wanted: int) -> ConfigErro
 
 def _with_epochs(config: RunConfig, epochs: int) -> RunConfig:
     return build_config(config.model_dump(mode="json"), {"training.epochs": epochs}, asker="--epochs")
-
-
-def _newest(run: RunPaths) -> Moment:
-    """Where the worker will begin."""
-    folder = find_checkpoint(run)
-    return read_moment(folder) if folder else Moment(0, 0.0)
-
-
-def _record_epochs(run: RunPaths, moment: Moment, old: int, new: int) -> None:
-    """Note a change of epochs where the worker will begin; the config stays what the run began with."""
-    # Not before an edit that the worker is going to make again: the last word is this one.
-    step, epoch = max([(moment.step, moment.epoch), *((edit.step, edit.epoch) for edit in read_edits(run))])
-    fields = describe_edit("training.epochs", old, new, step, epoch, control.this_user())
-    record_event(run, "command", **fields)
 
 
 def _is_free(run: RunPaths) -> bool:

@@ -38,6 +38,12 @@ def read_moment(folder: Path) -> Moment:
     return Moment(step if is_count(step) else int(named) if _is_step(named) else 0, epoch or 0.0)
 
 
+def newest_moment(run: RunPaths) -> Moment:
+    """Where a worker that goes on with a run begins."""
+    folder = find_checkpoint(run)
+    return read_moment(folder) if folder else Moment(0, 0.0)
+
+
 def all_checkpoints(run: RunPaths) -> list[Path]:
     """Every checkpoint directory, newest step first, whole or not."""
     folders = [path for path in run.weights.glob("step-*") if _is_step(path.name[5:])]

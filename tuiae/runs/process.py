@@ -78,8 +78,10 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def start_worker(run: RunPaths, workers: int = 1) -> subprocess.Popen[bytes]:
+def start_worker(run: RunPaths, workers: int = 1, epochs: int | None = None) -> subprocess.Popen[bytes]:
     """Start a worker, one of so many, in a session of its own, so that neither Ctrl-C nor a hang-up reaches it.
+
+    With `epochs` it trains up to so many, and notes in the history that they were changed.
 
     Raises:
         UnknownRunError: the run is not ours to write. TrainingError: no process can be started.
@@ -87,7 +89,7 @@ def start_worker(run: RunPaths, workers: int = 1) -> subprocess.Popen[bytes]:
     with open_log(run) as log:
         try:
             return subprocess.Popen(
-                [*WORKER, str(run.root)],
+                [*WORKER, str(run.root), *(() if epochs is None else ("--epochs", str(epochs)))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

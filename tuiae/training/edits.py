@@ -12,6 +12,8 @@ from tuiae.config import RunConfig
 from tuiae.errors import ConfigError
 from tuiae.files import read_json
 from tuiae.models.layers import Dropout
+from tuiae.runs.checkpoints import newest_moment
+from tuiae.runs.control import this_user
 from tuiae.runs.edits import EDITABLE, apply_edits, describe_edit, propose, read_plan, value_of
 from tuiae.runs.history import read_edits
 from tuiae.runs.writer import RunWriter
@@ -78,6 +80,16 @@ class EditDesk:
             self._writer.event("command", **fields, **({} if request.plan is None else {"plan": request.plan}))
         self.config = config
         return True
+
+
+def extend(writer: RunWriter, config: RunConfig, epochs: int) -> None:
+    """Record a change of the epochs of a config in force, where its worker begins; config.toml stays as it was."""
+    moment = newest_moment(writer.run)
+    # Not before an edit that the worker is going to make again: the last word is this one.
+    edits = ((edit.step, edit.epoch) for edit in read_edits(writer.run))
+    step, epoch = max([(moment.step, moment.epoch), *edits])
+    fields = describe_edit("training.epochs", config.training.epochs, epochs, step, epoch, this_user())
+    writer.event("command", **fields)
 
 
 def set_dropout(model: nn.Module, probability: float) -> None:

@@ -1,4 +1,4 @@
-"""The worker process: `python -m tuiae.training.worker RUN_DIR`, or `--standby` to be given one later.
+"""The worker process: `python -m tuiae.training.worker RUN_DIR [--epochs N]`, or `--standby` to be given one later.
 
 It holds the run's lock, writes the run directory, and returns the exit code that a user's command passes on. Torch is
 imported after the lock is taken and the status says so, so that nobody waits in front of an empty screen.
@@ -6,6 +6,7 @@ imported after the lock is taken and the status says so, so that nobody waits in
 
 from __future__ import annotations
 
+import argparse
 import errno
 import importlib
 import json
@@ -55,8 +56,12 @@ class Termination:
 
 def main(argv: list[str] | None = None) -> int:
     """Train the run named on the command line, or the one that the parent sends to a standby."""
-    arguments = sys.argv[1:] if argv is None else argv
-    path = _wait_for_run() if arguments == ["--standby"] else Path(arguments[0])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--standby", action="store_true")
+    parser.add_argument("--epochs", type=int)
+    asked = parser.parse_args(argv)
+    path = _wait_for_run() if asked.standby else asked.run
     if path is None:
         return ExitCode.OK
     run = RunPaths(path)
@@ -64,14 +69,14 @@ def main(argv: list[str] | None = None) -> int:
     if not lock.acquire():
         print(f"{run.id} is held by another process", file=sys.stderr)
         return ExitCode.HELD
-    code = work(run)
+    code = work(run, asked.epochs)
     # Now, and not when Python has taken torch down: the run may be resumed at once.
     lock.release()
     return code
 
 
-def work(run: RunPaths) -> int:
-    """Train a run whose lock this process holds, and record how it ended."""
+def work(run: RunPaths, epochs: int | None = None) -> int:
+    """Train a run whose lock this process holds, up to so many epochs where they are given, and record how it ended."""
     terminated = Termination()
     try:
         if read_json(run.status).get("state") != "starting":
@@ -82,7 +87,7 @@ def work(run: RunPaths) -> int:
         return ExitCode.TRAINING
     try:
         writer.status(now=True, state="starting", phase="importing torch")
-        state, failure = _train(run, writer, terminated), None
+        state, failure = _train(run, writer, terminated, epochs), None
     except Exception as error:  # noqa: BLE001 - recorded below: whatever ended the run is what its reader must see
         state, failure = "failed", explain(error, run)
         if not isinstance(error, TuiaeError):
@@ -99,7 +104,7 @@ def work(run: RunPaths) -> int:
     return ExitCode.STOPPED if state == "stopped" else ExitCode.OK
 
 
-def _train(run: RunPaths, writer: RunWriter, terminated: Termination) -> str:
+def _train(run: RunPaths, writer: RunWriter, terminated: Termination, epochs: int | None) -> str:
     config = read_config(run)
     if config is None:
         raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
@@ -107,6 +112,7 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination) -> str:
     _import_torch()
     from tuiae.training.checkpoint import find_checkpoint
     from tuiae.training.device import describe_device, give_way
+    from tuiae.training.edits import extend
     from tuiae.training.fit import Fit
     from tuiae.training.report import Mailbox
     from tuiae.training.setup import set_up
@@ -114,12 +120,14 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination) -> str:
     def progress(phase: str, done: int, total: int) -> None:
         writer.status(phase=f"{phase} {done * 100 // total}%" if total else phase)
 
-    writer.status(now=True, phase="preparing", epochs=current.training.epochs)
+    writer.status(now=True, phase="preparing", epochs=epochs or current.training.epochs)
     # A checkpoint holds the encoder too: the run that it was taken from may be gone by now.
     source = None if find_checkpoint(run) else run.root.parent
     parts = set_up(config, source, progress)
     give_way(parts.device)
     writer.status(device=describe_device(parts.device))
+    if epochs is not None:
+        extend(writer, current, epochs)
     return Fit(parts, writer, Mailbox(run, terminated)).run()
 
 
