@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from tuiae.config import load_config
+from tuiae.runs.edits import Value, describe_edit
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.reader import read_status
 from tuiae.runs.writer import create_run
@@ -72,6 +73,13 @@ def wait_until(condition: Callable[[], Any], deadline: float = PATIENCE) -> Any:
             pytest.fail(f"not within {deadline:.0f} s: {condition}")
         time.sleep(0.01)
     return found
+
+
+def record_edit(run: RunPaths, key: str, old: Value, new: Value, step: int, epoch: float) -> None:
+    """Put an edit into the history of a run that nobody trains."""
+    record = {"kind": "command", **describe_edit(key, old, new, step, epoch, "me")}
+    with open(run.events, "a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
 
 
 @dataclass(frozen=True)

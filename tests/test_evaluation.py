@@ -15,15 +15,13 @@ import torch
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from tests.conftest import Laboratory
+from tests.conftest import Laboratory, record_edit
 from tests.terminal import Terminal
 from tuiae.config import NoiseSection
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.explore.loaded import LoadedRun, load, reload
 from tuiae.files import replace_text
-from tuiae.runs.edits import describe_edit
 from tuiae.runs.layout import RunPaths
-from tuiae.runs.writer import record_event
 from tuiae.training.evaluate import evaluate
 from tuiae.training.quality import (
     class_scores,
@@ -251,7 +249,7 @@ def test_what_was_edited_since_a_run_was_loaded_is_in_force_when_it_is_looked_at
     run = lab.copy(finished)
     first = load(run, device="cpu", overrides={"noise.kind": "salt-pepper"})
     assert reload(first) is first
-    record_event(run, "command", **describe_edit("noise.level", 0.2, 0.5, 60, 4.0, "me"))
+    record_edit(run, "noise.level", 0.2, 0.5, 60, 4.0)
     again = reload(first)
     assert (again.config.noise.kind, again.config.noise.level) == ("salt-pepper", 0.5)
     assert first.config.noise.level == 0.2

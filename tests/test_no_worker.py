@@ -15,7 +15,7 @@ from tuiae.errors import DeviceError, TrainingError
 from tuiae.files import replace_text
 from tuiae.runs.history import read_edits
 from tuiae.runs.layout import RunPaths, list_runs
-from tuiae.runs.reader import read_status
+from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.studies.jobs import Job, Progress, run_jobs
 from tuiae.training.worker import explain
@@ -59,7 +59,7 @@ def test_a_run_that_no_worker_can_begin_goes_again(
 def test_a_run_that_no_worker_can_go_on_with_is_as_it_was(lab: Laboratory, finished: RunPaths) -> None:
     run = stopped(lab, finished)
     with pytest.raises(TrainingError, match=NO_PROCESS):
-        resume(run, 9, Output(plain=True), detach=True)
+        resume(run, {"training.epochs": 9}, {}, Output(plain=True), detach=True)
     assert read_status(run).state == "stopped"
     assert read_edits(run) == ()
 
@@ -93,14 +93,30 @@ def on_another_device(run: RunPaths) -> RunPaths:
 def test_a_run_of_another_machine_s_device_names_the_way_on_here(lab: Laboratory, finished: RunPaths) -> None:
     run = on_another_device(stopped(lab, finished))
     with pytest.raises(DeviceError, match=r"training.device = 'cuda:99': this machine has cpu") as refused:
-        resume(run, 9, Output(plain=True), detach=True)
-    assert refused.value.hint.endswith(f"tuiae fork {run.id} --set training.device=cpu")
+        resume(run, {"training.epochs": 9}, {}, Output(plain=True), detach=True)
+    assert refused.value.hint.endswith(f"tuiae resume {run.id} --device cpu")
     assert read_status(run).state == "stopped"
     assert read_edits(run) == ()
 
 
 def test_a_worker_without_the_device_of_its_run_names_that_way_too(lab: Laboratory, finished: RunPaths) -> None:
     missing = DeviceError("this machine has cpu", "use --device auto")
-    assert explain(missing, finished).hint.endswith(f"tuiae fork {finished.id} --set training.device=cpu")
+    assert explain(missing, finished).hint.endswith(f"tuiae resume {finished.id} --device cpu")
     fresh = create_run(load_config(Path(lab.preset())), lab.runs, [])
     assert explain(missing, fresh) is missing
+
+
+def test_a_run_of_another_machine_s_device_goes_on_with_one_of_this_machine(
+    lab: Laboratory, finished: RunPaths
+) -> None:
+    run = on_another_device(stopped(lab, finished))
+    missing = lab("resume", run.id, "--device", "cuda:98", check=2).stderr
+    assert "training.device = 'cuda:98': this machine has cpu" in missing
+    assert "use --device auto" in missing
+    assert "--device: training.device = 'gpu': allowed" in lab("resume", run.id, "--device", "gpu", check=2).stderr
+    assert RunReader(run.root).read_all().notes[-1].text == "stopped"
+    document = lab("resume", run.id, "--device", "cpu", "--json").document
+    assert (document["state"], document["epochs"], document["device"]) == ("finished", 5, "cpu, 1 thread")
+    notes = [note.text for note in RunReader(run.root).read_all().notes]
+    assert "on cpu, 1 thread from here on; its config says cuda:99" in notes
+    assert 'device = "cuda:99"' in run.config.read_text()

@@ -176,6 +176,7 @@ def test_resume_lets_a_paused_run_go_on_and_followers_are_told(
     control.send(run, "pause")  # heard before the first step
     wait_until(lambda: read_status(run).state == "paused")
     assert f"tuiae edit {run.id} training.epochs=9" in lab("resume", run.id, "--epochs", "9", check=6).stderr
+    assert f"tuiae stop {run.id}`, then" in lab("resume", run.id, "--device", "auto", check=6).stderr
     follower = lab.start("attach", run.id, "--plain")
     workers.append(follower)
     assert follower.stderr is not None

@@ -14,19 +14,18 @@ from rich.cells import cell_len
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
-from tests.conftest import Laboratory
+from tests.conftest import Laboratory, record_edit
 from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Desk, Script, new_run, open_desk, row_text, script
 from tuiae.config import load_config, parse_override
 from tuiae.files import read_json, replace_json
 from tuiae.preset_files import find_preset
 from tuiae.runs.control import take
-from tuiae.runs.edits import describe_edit
 from tuiae.runs.labels import label_path, read_label, relabel, tags_of
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.repeat import repeat_line, run_line
 from tuiae.runs.snapshot import Status
-from tuiae.runs.writer import create_run, record_event
+from tuiae.runs.writer import create_run
 from tuiae.ui.list_feed import RunsListed
 from tuiae.ui.list_feed import listed as listed_runs
 from tuiae.ui.render.run_details import LEVELS, draw_details, spark
@@ -205,7 +204,7 @@ def test_the_command_of_a_run_repeats_it(lab: Laboratory) -> None:
 
 def test_the_command_of_a_run_that_was_edited_makes_the_edits_again(lab: Laboratory) -> None:
     run = create_run(load_config(find_preset("quickstart"), {"training.epochs": 3}), lab.runs, [])
-    record_event(run, "command", **describe_edit("training.epochs", 3, 5, 20, 1.0, "me"))
+    record_edit(run, "training.epochs", 3, 5, 20, 1.0)
     assert repeat_line(run) == f"tuiae run quickstart --set training.epochs=3 --replay {run.id}"
     elsewhere = RunPaths(run.root.rename(lab.root / "else where"))
     assert shlex.split(repeat_line(elsewhere))[-2:] == ["--replay", str(elsewhere.root)]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import shutil
 
-from tests.conftest import Laboratory
-from tuiae.runs.edits import describe_edit
+from tests.conftest import Laboratory, record_edit
 from tuiae.runs.layout import RunPaths
-from tuiae.runs.writer import record_event
 from tuiae.training.ways_on import after_divergence
 from tuiae.training.worker import explain
 
@@ -17,7 +15,7 @@ def test_what_to_do_about_a_divergence_depends_on_what_the_run_has(lab: Laborato
     run = lab.copy(finished)
     assert f"tuiae fork {run.id} --from last --set training.learning_rate=0.002" in after_divergence(run)
     for key, old, new in (("training.learning_rate", 0.02, 5.0), ("training.epochs", 4, 9)):
-        record_event(run, "command", **describe_edit(key, old, new, 45, 3.0, "me"))
+        record_edit(run, key, old, new, 45, 3.0)
     assert after_divergence(run).endswith(f"tuiae fork {run.id} --from last --set training.learning_rate=0.02")
     shutil.rmtree(run.weights)
     assert after_divergence(run).startswith("lower training.learning_rate (now 5)")

@@ -15,18 +15,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import Laboratory, wait_until
+from tests.conftest import Laboratory, record_edit, wait_until
 from tests.dashboard import Desk, open_desk, row_text
 from tests.test_imports import loaded
 from tests.test_reproduce import WORK
 from tuiae.errors import RunHeldError
 from tuiae.export.findings import ClaimRow, RecipeRow, Verdict
 from tuiae.files import read_json, replace_json
-from tuiae.runs.edits import describe_edit
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.listing import RunLister
 from tuiae.runs.process import process_start
-from tuiae.runs.writer import RunWriter, create_run, record_event
+from tuiae.runs.writer import RunWriter, create_run
 from tuiae.studies.jobs import Job, finished_runs
 from tuiae.studies.verdict_file import Verdicts, read_verdicts, verdict_path, write_verdicts
 from tuiae.studies.work_data import missing_sets
@@ -153,7 +152,7 @@ def test_a_run_that_somebody_edited_is_none_of_the_work_s(runs_root: Path) -> No
         return reader.states(RunLister(runs_root).rows())[0].done
 
     assert done() == 1
-    record_event(run, "command", **describe_edit("training.learning_rate", 0.001, 0.01, 3, 0.2, "me"))
+    record_edit(run, "training.learning_rate", 0.001, 0.01, 3, 0.2)
     RunWriter(run).close("finished")
     assert done() == 0
     assert finished_runs(plan.jobs, runs_root, plan.tag) == {}

@@ -102,6 +102,9 @@ def resume(
     context: typer.Context,
     run: Run,
     epochs: Annotated[int | None, typer.Option(min=1, help="Train up to so many epochs instead.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Instead of its own, this time; the results differ in their last bits.")
+    ] = None,
     detach: Detach = False,
     json: Json = False,
     plain: Plain = False,
@@ -109,7 +112,10 @@ def resume(
     """Go on with a stopped run from its newest checkpoint."""
     from tuiae.console.training import resume as go_on
 
-    raise typer.Exit(go_on(find(run), epochs, output_of(context.obj, json, plain), detach=detach))
+    overrides = overrides_of({"training.epochs": epochs, "training.device": device}, None, [])
+    raise typer.Exit(
+        go_on(find(run), overrides.values, overrides.askers, output_of(context.obj, json, plain), detach=detach)
+    )
 
 
 @app.command(short_help="Come back to a run: the dashboard, or plain lines.")

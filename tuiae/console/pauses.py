@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from tuiae.errors import RunHeldError
 from tuiae.runs import control
@@ -13,12 +15,17 @@ from tuiae.runs.snapshot import Status
 ANSWER_SECONDS = 5.0
 
 
-def end_pause(run: RunPaths, epochs: int | None) -> None:
+def end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
     """Let a paused run go on, as the dashboard does, and give its worker a moment to hear of it.
 
     Raises:
-        RunHeldError: other epochs are asked for, which is an edit. UnknownRunError: not ours to write.
+        RunHeldError: other epochs are asked for, which is an edit, or another device. UnknownRunError: not ours to
+        write.
     """
+    device, epochs = overrides.get("training.device"), overrides.get("training.epochs")
+    if device is not None:
+        change = f"`tuiae stop {run.id}`, then `tuiae resume {run.id} --device {device}`"
+        raise RunHeldError(f"{run.id} is paused, and its worker keeps its device", change)
     if epochs is not None:
         change = f"`tuiae edit {run.id} training.epochs={epochs}`, then `tuiae resume {run.id}`"
         raise RunHeldError(f"{run.id} is paused, and its worker keeps its number of epochs", change)

@@ -24,11 +24,12 @@ from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
 from tuiae.preflight import check, check_device
 from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint, newest_moment
-from tuiae.runs.fork import fork_config, fork_elsewhere, fork_run
+from tuiae.runs.fork import fork_config, fork_run
 from tuiae.runs.history import need_config
 from tuiae.runs.layout import RunPaths, unwritable
-from tuiae.runs.process import is_held, start_worker
+from tuiae.runs.process import is_held, resume_elsewhere, start_worker
 from tuiae.runs.reader import RunReader, read_status
+from tuiae.runs.repeat import changes
 from tuiae.runs.replay import plan_replay, replay_run
 from tuiae.runs.summary import summarise
 from tuiae.runs.tags import check_tags
@@ -107,18 +108,23 @@ def _set_off(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
     return _see_through(run, process, output, fresh=True)
 
 
-def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -> ExitCode:
-    """Go on from the newest checkpoint, up to more epochs when asked; a paused run is let go on by its own worker.
+def resume(
+    run: RunPaths, overrides: Mapping[str, Any], askers: Mapping[str, str], output: Output, *, detach: bool
+) -> ExitCode:
+    """Go on from the newest checkpoint; a paused run is let go on by its own worker.
+
+    `overrides` may hold training.epochs, which stays, and training.device, for this worker alone; `askers` as for
+    `build_config`.
 
     Raises:
         RunHeldError: it is still running. ConfigError: it is already finished. UnknownRunError: not ours to write.
-        DeviceError: its device is another machine's. TrainingError: no worker can be started.
+        DeviceError: this machine has no such device. TrainingError: no worker can be started.
     """
     if read_status(run).state == "paused":
-        end_pause(run, epochs)
+        end_pause(run, overrides)
         return _detached(run, output) if detach else attach(run, output)
     try:
-        process = _go_on(run, epochs)
+        process = _go_on(run, overrides, askers)
     except OSError as error:
         raise unwritable(run, error, "resume") from error
     _await_start(run, process)
@@ -127,25 +133,21 @@ def resume(run: RunPaths, epochs: int | None, output: Output, *, detach: bool) -
     return _see_through(run, process, output, fresh=False)
 
 
-def _go_on(run: RunPaths, epochs: int | None) -> subprocess.Popen[bytes]:
+def _go_on(run: RunPaths, overrides: Mapping[str, Any], askers: Mapping[str, str]) -> subprocess.Popen[bytes]:
     if not _is_free(run):
         raise RunHeldError(f"{run.id} is still running", f"watch it with `tuiae attach {run.id}`, or stop it first")
     config = need_config(run)
-    wanted = config if epochs is None else _with_epochs(config, epochs)
+    wanted = build_config(config.model_dump(mode="json"), dict(overrides), asker=askers) if overrides else config
     status = read_status(run)
     # The status may be ahead: the last save failed, or its worker was killed during it.
     done = status.epoch if status.state == "finished" else int(newest_moment(run).epoch)
     if done >= wanted.training.epochs:
         raise _done_already(run.id, done, config.training.epochs, wanted.training.epochs)
-    _check_device_of(run, config)
-    # The worker notes it in the history, and not before it can train: of a run that was refused it would be untrue.
-    return start_worker(run, epochs=wanted.training.epochs if wanted != config else None)
-
-
-def _check_device_of(run: RunPaths, config: RunConfig) -> None:
-    word = config.training.device
+    word = wanted.training.device
     if word not in _EVERYWHERE:
-        check_device(word, _ask_devices(), fork_elsewhere(run))
+        check_device(word, _ask_devices(), *(() if "training.device" in overrides else (resume_elsewhere(run),)))
+    # The worker notes them in the history, and not before it can train: of a run that was refused it would be untrue.
+    return start_worker(run, asked=changes(config, wanted))
 
 
 def _done_already(run_id: str, done: int, meant: int, wanted: int) -> ConfigError:
@@ -154,10 +156,6 @@ def _done_already(run_id: str, done: int, meant: int, wanted: int) -> ConfigErro
         return ConfigError(f"{run_id} stands at epoch {done} already: nothing to do up to epoch {wanted}", hint)
     hint = f"give more, counted from the first: tuiae resume {run_id} --epochs {2 * done}"
     return ConfigError(f"{run_id} has done its {done} epochs", hint)
-
-
-def _with_epochs(config: RunConfig, epochs: int) -> RunConfig:
-    return build_config(config.model_dump(mode="json"), {"training.epochs": epochs}, asker="--epochs")
 
 
 def _is_free(run: RunPaths) -> bool:

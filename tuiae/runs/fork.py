@@ -35,11 +35,6 @@ def fork_config(
     return config
 
 
-def fork_elsewhere(run: RunPaths) -> str:
-    """The next step where a machine has not the device of a run: a run keeps its device, and a fork of it need not."""
-    return f"go on here as a run of its own: tuiae fork {run.id} --set training.device=cpu"
-
-
 def check_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> tuple[str, ...]:
     """The keys in which a fork of this config differs from what was in force at the parent's checkpoint.
 

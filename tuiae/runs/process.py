@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -78,18 +79,19 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def start_worker(run: RunPaths, workers: int = 1, epochs: int | None = None) -> subprocess.Popen[bytes]:
+def start_worker(run: RunPaths, workers: int = 1, asked: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes]:
     """Start a worker, one of so many, in a session of its own, so that neither Ctrl-C nor a hang-up reaches it.
 
-    With `epochs` it trains up to so many, and notes in the history that they were changed.
+    `asked` may hold training.epochs and training.device, other than the run's: the worker notes both in the history.
 
     Raises:
         UnknownRunError: the run is not ours to write. TrainingError: no process can be started.
     """
+    options = [word for key, value in (asked or {}).items() for word in (f"--{key.rpartition('.')[2]}", str(value))]
     with open_log(run) as log:
         try:
             return subprocess.Popen(
-                [*WORKER, str(run.root), *(() if epochs is None else ("--epochs", str(epochs)))],
+                [*WORKER, str(run.root), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -117,6 +119,11 @@ def no_worker(error: OSError) -> TrainingError:
     file = f": {error.filename}" if error.filename else ""
     hint = "is it there, and yours?" if file else "close other programs or runs, and try again"
     return TrainingError(f"no worker can be started: {error.strerror or error}{file}", hint)
+
+
+def resume_elsewhere(run: RunPaths) -> str:
+    """The next step where a machine has not the device of a run."""
+    return f"go on here on another one: tuiae resume {run.id} --device cpu"
 
 
 def stop_worker(run: RunPaths, process: subprocess.Popen[bytes]) -> None:

@@ -16,12 +16,12 @@ import numpy as np
 
 from tuiae import __version__
 from tuiae.config import RunConfig, dump_config
-from tuiae.errors import RunHeldError, TuiaeError, UnknownRunError
+from tuiae.errors import TuiaeError, UnknownRunError
 from tuiae.files import LineFile, read_json, replace_file, replace_json, replace_text
 from tuiae.runs.checkpoints import Moment
 from tuiae.runs.commit import read_commit
 from tuiae.runs.layout import SCHEMA, RunPaths, is_gone, need_run, new_run_id
-from tuiae.runs.process import RunLock, process_start
+from tuiae.runs.process import process_start
 from tuiae.runs.tags import check_tags
 
 HEARTBEAT_SECONDS = 1.0
@@ -202,26 +202,6 @@ class RunWriter:
             return  # what was deleted stays deleted
         self._status["heartbeat"] = time.time()
         replace_json(self.run.status, self._status)
-
-
-def record_event(run: RunPaths, kind: str, **fields: Any) -> None:
-    """Append one record to the history of a run that nobody trains.
-
-    Raises:
-        RunHeldError: somebody does. OSError: the run directory is not writable.
-    """
-    lock = RunLock(run)
-    try:
-        if not lock.acquire():
-            raise RunHeldError(f"{run.id} is held by another process", f"`tuiae attach {run.id}` watches it")
-        events = LineFile(run.events)
-        try:
-            events.append(_record(_last_sequence(run.events) + 1, kind, fields))
-            events.sync()
-        finally:
-            events.close()
-    finally:
-        lock.release()
 
 
 def _record(sequence: int, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The worker process: `python -m tuiae.training.worker RUN_DIR [--epochs N]`, or `--standby` to be given one later.
+"""The worker process: `python -m tuiae.training.worker RUN_DIR`, or `--standby` to be given one later.
 
 It holds the run's lock, writes the run directory, and returns the exit code that a user's command passes on. Torch is
 imported after the lock is taken and the status says so, so that nobody waits in front of an empty screen.
@@ -26,10 +26,9 @@ from tuiae.imports import lasting_imports
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.edits import apply_edits
-from tuiae.runs.fork import fork_elsewhere
 from tuiae.runs.history import read_edits
 from tuiae.runs.layout import RunPaths
-from tuiae.runs.process import RunLock
+from tuiae.runs.process import RunLock, resume_elsewhere
 from tuiae.runs.reader import read_config
 from tuiae.runs.symptoms import DIVERGED
 from tuiae.runs.writer import RunWriter
@@ -59,7 +58,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--standby", action="store_true")
-    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--epochs", type=int, help="up to so many, other than the run's")
+    parser.add_argument("--device", help="other than the run's")
     asked = parser.parse_args(argv)
     path = _wait_for_run() if asked.standby else asked.run
     if path is None:
@@ -69,14 +69,15 @@ def main(argv: list[str] | None = None) -> int:
     if not lock.acquire():
         print(f"{run.id} is held by another process", file=sys.stderr)
         return ExitCode.HELD
-    code = work(run, asked.epochs)
+    code = work(run, asked.epochs, asked.device)
     # Now, and not when Python has taken torch down: the run may be resumed at once.
     lock.release()
     return code
 
 
-def work(run: RunPaths, epochs: int | None = None) -> int:
-    """Train a run whose lock this process holds, up to so many epochs where they are given, and record how it ended."""
+def work(run: RunPaths, epochs: int | None = None, device: str | None = None) -> int:
+    """Train a run whose lock this process holds, up to other epochs or on another device where they are given, and
+    record how it ended."""
     terminated = Termination()
     try:
         if read_json(run.status).get("state") != "starting":
@@ -87,7 +88,7 @@ def work(run: RunPaths, epochs: int | None = None) -> int:
         return ExitCode.TRAINING
     try:
         writer.status(now=True, state="starting", phase="importing torch")
-        state, failure = _train(run, writer, terminated, epochs), None
+        state, failure = _train(run, writer, terminated, epochs, device), None
     except Exception as error:  # noqa: BLE001 - recorded below: whatever ended the run is what its reader must see
         state, failure = "failed", explain(error, run)
         if not isinstance(error, TuiaeError):
@@ -104,11 +105,13 @@ def work(run: RunPaths, epochs: int | None = None) -> int:
     return ExitCode.STOPPED if state == "stopped" else ExitCode.OK
 
 
-def _train(run: RunPaths, writer: RunWriter, terminated: Termination, epochs: int | None) -> str:
+def _train(run: RunPaths, writer: RunWriter, terminated: Termination, epochs: int | None, device: str | None) -> str:
     config = read_config(run)
     if config is None:
         raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
-    current = apply_edits(config, read_edits(run))
+    own, current = config.training.device, apply_edits(config, read_edits(run))
+    if device is not None:
+        config = build_config(config.model_dump(mode="json"), {"training.device": device})
     _import_torch()
     from tuiae.training.checkpoint import find_checkpoint
     from tuiae.training.device import describe_device, give_way
@@ -126,6 +129,8 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination, epochs: in
     parts = set_up(config, source, progress)
     give_way(parts.device)
     writer.status(device=describe_device(parts.device))
+    if device is not None:
+        writer.event("command", text=f"on {describe_device(parts.device)} from here on; its config says {own}")
     if epochs is not None:
         extend(writer, current, epochs)
     return Fit(parts, writer, Mailbox(run, terminated)).run()
@@ -134,7 +139,7 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination, epochs: in
 def explain(error: Exception, run: RunPaths) -> TuiaeError:
     """The sentence, the next step and the exit code for whatever ended a training."""
     if isinstance(error, DeviceError) and all_checkpoints(run):
-        return DeviceError(error.cause, fork_elsewhere(run))
+        return DeviceError(error.cause, resume_elsewhere(run))
     if isinstance(error, TuiaeError):
         diverged = error.cause.startswith(DIVERGED)
         return TrainingError(error.cause, after_divergence(run)) if diverged else error
