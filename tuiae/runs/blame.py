@@ -27,14 +27,14 @@ def spoiled(seen: Symptoms) -> tuple[str, str] | None:
         if not len(before):
             if seen.same_measure and np.all(test > seen.untrained):
                 words = f"test loss is {test[-1]:.4g}, above that of the untrained network ({seen.untrained:.4g})"
-                return f"{words}, since {_named(edit)}", way_back(seen, edit)
+                return f"{words}, since {named(edit)}", way_back(seen, edit)
             continue
         best, train = float(np.min(before)), seen.train_measured
         learned = max(before[0], np.nan_to_num(seen.untrained)) - best
         risen = np.all(test > max(DOUBLED * best, best + LOST * learned)) and best > 0
         if risen and np.all(train[after] > DOUBLED * np.min(train[~after])):
             words = f"test loss has risen to {test[-1]:.4g}, {test[-1] / best:.1f} times its best ({best:.4g})"
-            return f"{words}, since {_named(edit)}", way_back(seen, edit)
+            return f"{words}, since {named(edit)}", way_back(seen, edit)
     return None
 
 
@@ -56,8 +56,9 @@ def way_back(seen: Symptoms, edit: Edit) -> str:
 
 def blamed(seen: Symptoms, edit: Edit) -> str:
     """Advice that names the edit: where something is seen that does not say since when."""
-    return f"{way_back(seen, edit)}: {_named(edit)}"
+    return f"{way_back(seen, edit)}: {named(edit)}"
 
 
-def _named(edit: Edit) -> str:
+def named(edit: Edit) -> str:
+    """What an edit did, and when."""
     return f"{edit.key} went from {edit.old:g} to {edit.new:g} at step {edit.step:,}"

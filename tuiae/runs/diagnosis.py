@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 
 from tuiae.config import RunConfig
-from tuiae.runs.blame import DOUBLED, HIGH_RATE, LOST, blamed, spoiled, wild_raise
+from tuiae.runs.blame import DOUBLED, HIGH_RATE, LOST, blamed, spoiled, way_back, wild_raise
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.runs.symptoms import DIVERGED, Symptoms, read_symptoms
 
@@ -88,7 +88,8 @@ def divergence(seen: Symptoms) -> Finding | None:
     """A loss that is no number, or far above its best on training images too."""
     rate = f"lower training.learning_rate (now {seen.rate:g})"
     if seen.failed_with.startswith(DIVERGED):
-        return Finding("divergence", Severity.SERIOUS, seen.failed_with, f"{rate}, or set training.clip_norm = 1")
+        advice = way_back(seen, seen.raises[-1]) if seen.raises else f"{rate}, or set training.clip_norm = 1"
+        return Finding("divergence", Severity.SERIOUS, seen.failed_with, advice)
     if (found := spoiled(seen)) is not None:
         return Finding("divergence", Severity.SERIOUS, *found)
     text = _doubled(seen) or _exploded(seen)

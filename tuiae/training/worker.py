@@ -32,7 +32,7 @@ from tuiae.runs.process import RunLock, resume_elsewhere
 from tuiae.runs.reader import read_config
 from tuiae.runs.symptoms import DIVERGED
 from tuiae.runs.writer import RunWriter
-from tuiae.training.ways_on import after_divergence, resume_words
+from tuiae.training.ways_on import explain_divergence, resume_words
 
 
 class Termination:
@@ -141,8 +141,7 @@ def explain(error: Exception, run: RunPaths) -> TuiaeError:
     if isinstance(error, DeviceError) and all_checkpoints(run):
         return DeviceError(error.cause, resume_elsewhere(run))
     if isinstance(error, TuiaeError):
-        diverged = error.cause.startswith(DIVERGED)
-        return TrainingError(error.cause, after_divergence(run)) if diverged else error
+        return explain_divergence(error.cause, run) if error.cause.startswith(DIVERGED) else error
     from tuiae.training.device import is_out_of_memory
 
     if is_out_of_memory(error):
