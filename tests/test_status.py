@@ -52,6 +52,18 @@ def test_a_run_that_has_not_begun_says_what_is_not_known(lab: Laboratory) -> Non
     assert fits(lines)
 
 
+def test_the_first_epoch_says_its_live_loss(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.begin()
+    played.writer.event("metric", split="live", step=2, epoch=0.5, values={"loss": 0.25, "accuracy": 0.5})
+    lines = lines_of(played.run)
+    assert "losses: train 0.2500 now, within epoch 1; test not known yet" in lines
+    assert "accuracy: train 50.00% now, within epoch 1; test not known yet" in lines
+    assert lab("status", played.run.id, "--json").document["live_loss"] == 0.25
+    played.writer.close("stopped")
+    assert "losses: train 0.2500 at last, within epoch 1; test not known yet" in lines_of(played.run)
+
+
 def test_a_failed_run_names_the_cause_and_the_next_step(lab: Laboratory) -> None:
     played = script(lab.runs, CLASSIFIER)
     played.play(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 import time
 from typing import Any
@@ -58,6 +59,7 @@ def status_record(snapshot: Snapshot) -> dict[str, Any]:
         "elapsed_seconds": status.elapsed,
         "seconds_left": status.eta if status.live else None,
         "best": _best_record(snapshot),
+        "live_loss": snapshot.latest("live", "loss"),
         "findings": [
             {"kind": found.kind, "sentence": found.sentence, "advice": found.advice} for found in findings(snapshot)
         ],
@@ -144,10 +146,19 @@ def _time(snapshot: Snapshot) -> str:
 
 
 def _pair(snapshot: Snapshot, metric: str) -> str:
-    """`train 0.0123, test 0.0131`; nothing where the run has no such metric."""
+    """`train 0.0123, test 0.0131`, before the first evaluation what it last saw; nothing of a metric it has not."""
     values = [(split, snapshot.latest(split, metric)) for split in ("train", "test")]
     known = [f"{split} {figure(metric, value)}" for split, value in values if value is not None]
-    return ", ".join(known) or (NOT_YET if metric == "loss" else "")
+    return ", ".join(known) or _within_epoch(snapshot, metric) or (NOT_YET if metric == "loss" else "")
+
+
+def _within_epoch(snapshot: Snapshot, metric: str) -> str:
+    """The newest live point and the epoch that it is of; empty without one."""
+    live = snapshot.series.get(("live", metric))
+    if live is None or live.last is None:
+        return ""
+    when = "now" if snapshot.status.live else "at last"
+    return f"train {figure(metric, live.last)} {when}, within epoch {math.ceil(live.epochs[-1])}; test {NOT_YET}"
 
 
 def _best_record(snapshot: Snapshot) -> dict[str, float] | None:
