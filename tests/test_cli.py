@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
@@ -48,6 +50,26 @@ def test_run_ends_with_one_document_and_show_prints_the_same(shared_lab: Laborat
         assert document["metrics"][key] == document["history"][key][-1]
     assert len(document["epoch_seconds"]) == 4
     assert all(seconds > 0 for seconds in document["epoch_seconds"])
+
+
+def test_every_point_of_a_run_is_a_line_of_csv(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    shutil.rmtree(run.samples)
+    run.config.write_text("[data")
+    run.meta.unlink()
+    with open(run.events, "ab") as file:
+        nothing = {"v": 1, "kind": "metric", "split": "test", "step": 75, "epoch": 5, "values": {"loss": None}}
+        file.write(json.dumps(nothing).encode() + b'\n{"v":1,"kind":"met')
+    printed = lab("show", run.id, "--csv")
+    assert printed.stdout.splitlines()[0] == "run,split,epoch,step,metric,value"
+    rows = list(csv.DictReader(io.StringIO(printed.stdout)))
+    history = lab("show", str(finished.root), "--json").document["history"]["test/loss"]
+    losses = [row for row in rows if (row["split"], row["metric"]) == ("test", "loss")]
+    assert [row["value"] for row in losses] == [*map(repr, history), ""]
+    assert [(row["epoch"], row["step"]) for row in losses[-2:]] == [("4", "60"), ("5", "75")]
+    assert {row["run"] for row in rows} == {run.id}
+    assert {row["split"] for row in rows} == {"train", "train-eval", "test", "code", "speed", "live"}
+    assert "give one of them" in lab("show", run.id, "--csv", "--json", check=2).document["hint"]
 
 
 def test_run_with_json_keeps_stdout_for_the_document(lab: Laboratory) -> None:
@@ -344,7 +366,7 @@ def test_help_names_the_commands_and_the_exit_codes(lab: Laboratory) -> None:
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(shared_lab: Laboratory, finished: RunPaths) -> None:
-    for arguments in (["show", finished.id, "--json"], ["runs"], ["presets", "--json"]):
+    for arguments in (["show", finished.id, "--json"], ["show", finished.id, "--csv"], ["runs"], ["presets", "--json"]):
         process = shared_lab.start(*arguments)
         assert process.stdout is not None
         process.stdout.close()

@@ -56,7 +56,9 @@ def test_debug_keeps_the_exit_code(lab: Laboratory) -> None:
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
-@pytest.mark.parametrize("command", [("runs",), ("show", "last", "--json"), ("presets", "--plain")], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [("runs",), ("show", "last", "--json"), ("show", "--csv"), ("presets", "--plain")], ids=" ".join
+)
 def test_results_that_find_no_space_are_one_sentence(
     shared_lab: Laboratory, finished: RunPaths, command: tuple[str, ...]
 ) -> None:

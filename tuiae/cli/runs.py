@@ -212,11 +212,20 @@ def delete(
 
 
 @app.command()
-def show(context: typer.Context, run: Run = "last", json: Json = False, plain: Plain = False) -> None:
+def show(
+    context: typer.Context,
+    run: Run = "last",
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print the points of its curves: run,split,epoch,step,metric,value.")
+    ] = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
     """Show a run's figures, live or finished."""
+    from tuiae.console.points import show_points
     from tuiae.console.tables import show_run
 
-    show_run(find(run).root, output_of(context.obj, json, plain))
+    (show_points if csv else show_run)(find(run).root, output_of(context.obj, json, plain))
 
 
 @app.command(short_help="Say in a screenful of plain words how a run stands.")
