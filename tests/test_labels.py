@@ -62,6 +62,7 @@ def test_who_watches_a_run_sees_the_name_it_is_given(runs_root: Path) -> None:
         (Label(note="x" * 2001), "a note of 2001 characters: at most 2000"),
         (Label(name="a\x1b[2J"), "U+001B"),
         (Label(name="two\nlines"), "U+000A"),
+        (Label(name=" last"), "no run can be called 'last'"),
         (Label(note="a\u202eb"), "U+202E"),
         (Label(tags=("no blanks",)), "tag 'no blanks'"),
     ],
@@ -159,6 +160,7 @@ def test_foreign_and_unreadable_directories_stop_no_list(runs_root: Path) -> Non
     (runs_root / "reports").mkdir()
     (runs_root / "notes.txt").write_text("x")
     (runs_root / "dangling").symlink_to(runs_root / "nowhere")
+    (runs_root / "circle").symlink_to(runs_root / "circle")
     bad = new_run(runs_root, name="20200101-000000-bad-0000")
     for path in (bad.config, bad.status, bad.meta, bad.events):
         path.write_bytes(bytes(range(256)))
@@ -267,9 +269,11 @@ def test_runs_are_filtered_on_the_command_line(lab: Laboratory, rows: tuple[RunR
 
 
 def test_a_deleted_run_is_gone_and_nothing_half_deleted_is_listed(runs_root: Path) -> None:
-    kept, run = ended(runs_root), ended(runs_root)
+    kept, run, long = ended(runs_root), ended(runs_root), RunPaths(runs_root / ("ü" * 127))
+    ended(runs_root).root.rename(long.root)  # a name that leaves no room for another word
     assert size_of(run) > 1000
     delete_run(run, runs_root)
+    delete_run(long, runs_root)
     assert [found.id for found in list_runs(runs_root)] == [kept.id]
     assert os.listdir(runs_root) == [kept.id]
 

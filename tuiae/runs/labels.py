@@ -50,7 +50,7 @@ def check_label(label: Label) -> Label:
     """The label as it is written: outer blanks gone, each tag once.
 
     Raises:
-        ConfigError: too long, a control character, or a word that is no tag.
+        ConfigError: too long, a control character, a name that means another run, or a word that is no tag.
     """
     name, note = label.name.strip(), label.note.replace("\r\n", "\n").strip()
     for what, text, most, allowed in (("name", name, MOST_NAME, ""), ("note", note, MOST_NOTE, "\n\t")):
@@ -58,6 +58,8 @@ def check_label(label: Label) -> Label:
             raise ConfigError(f"a {what} of {len(text)} characters: at most {most}", "say it in fewer words")
         if bad := next((char for char in text if char not in allowed and _is_control(char)), ""):
             raise ConfigError(f"the {what} holds the control character U+{ord(bad):04X}", "type it as plain text")
+    if name == "last":
+        raise ConfigError("no run can be called 'last': commands mean the newest one by it", "choose another name")
     tags = None if label.tags is None else tuple(check_tags(label.tags))
     return replace(label, name=name, note=note, tags=tags)
 

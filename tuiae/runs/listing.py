@@ -121,9 +121,16 @@ def _list_names(root: Path) -> list[str]:
     """Names that may be runs, newest first; a leading dot marks one that is still being made, or goes."""
     try:
         with os.scandir(root) as entries:
-            return sorted((e.name for e in entries if not e.name.startswith(".") and not e.is_file()), reverse=True)
+            return sorted((e.name for e in entries if not e.name.startswith(".") and not _is_file(e)), reverse=True)
     except OSError:
         return []
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return True  # a link that leads in a circle, and to no run
 
 
 def _changed(path: Path) -> int:

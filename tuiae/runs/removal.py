@@ -72,7 +72,8 @@ def delete_run(run: RunPaths, root: Path) -> None:
         As `check_removable`. UnknownRunError: it is not ours to delete.
     """
     check_removable(run, root)
-    hidden = root / f".{run.id}.{secrets.token_hex(2)}.deleted"
+    # A name of 255 bytes is as long as a file system takes, and a character has up to four.
+    hidden = root / f".{run.id[:60]}.{secrets.token_hex(2)}.deleted"
     try:
         lock = RunLock(run)
         try:
