@@ -167,6 +167,7 @@ class RunWriter:
             UnknownRunError: the run was deleted. OSError: the disk is full.
         """
         need_run(self.run)
+        self.run.samples.mkdir(exist_ok=True)  # and not the run, if it was deleted this moment
         replace_file(self.run.sample(epoch), lambda file: np.savez(file, allow_pickle=False, **arrays))
         self.event("sample", epoch=epoch)
 
