@@ -329,6 +329,13 @@ def test_show_tells_every_edit_and_start_and_of_pauses_the_last(lab: Laboratory,
     assert [place for place in range(9) if f"paused at step {place}" in shown] == [4, 5, 6, 7, 8]
 
 
+def test_a_run_whose_status_cannot_be_read_is_not_said_to_have_died(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    run.status.write_text('{"state": "fini')
+    for command in ("stop", "attach"):
+        assert f"error: how {run.id} stands cannot be read" in lab(command, run.id, check=2).stderr
+
+
 @pytest.mark.parametrize("record", ["null", "5", '{"exit_code": "x"}', '{"exit_code": [3], "cause": 5}'])
 def test_a_failure_whose_record_is_damaged_is_still_a_failure(lab: Laboratory, finished: RunPaths, record: str) -> None:
     run = lab.copy(finished)

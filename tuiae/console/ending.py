@@ -7,7 +7,7 @@ from typing import Any
 
 from tuiae.console.output import Output
 from tuiae.console.tables import show_result
-from tuiae.errors import ExitCode, RunHeldError, TrainingError, from_record
+from tuiae.errors import ExitCode, RunHeldError, TrainingError, UnknownRunError, from_record
 from tuiae.runs.layout import RunPaths, is_gone
 from tuiae.runs.removal import discard_unbegun
 from tuiae.runs.snapshot import Snapshot
@@ -43,6 +43,9 @@ def check_ending(
         raise TrainingError(f"{run.id} is gone: its directory was deleted or moved", "`tuiae run` starts another one")
     if state == "failed":
         _raise_failure(run, snapshot, fresh=fresh)
+    if state == "unknown" and process is None:
+        hint = f"see {run.status}; `tuiae resume {run.id}` goes on from its newest checkpoint"
+        raise UnknownRunError(f"how {run.id} stands cannot be read", hint)
     if state not in ("finished", "stopped"):
         code = process.poll() if process is not None else None
         if code == ExitCode.HELD:
