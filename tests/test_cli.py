@@ -329,6 +329,16 @@ def test_show_tells_every_edit_and_start_and_of_pauses_the_last(lab: Laboratory,
     assert [place for place in range(9) if f"paused at step {place}" in shown] == [4, 5, 6, 7, 8]
 
 
+def test_the_name_of_a_folder_does_nothing_to_the_terminal(lab: Laboratory, finished: RunPaths) -> None:
+    name = "[bold]x[] \x1b[2J\x9b5A\u202efdp"
+    lab.copy(finished).root.rename(lab.runs / name)
+    for command in (["show"], ["attach"], ["label"], ["stop"], ["resume"], ["fork"], ["edit", "training.epochs=9"]):
+        result = lab(command[0], name, *command[1:], check=None)
+        assert "[bold]x[] fdp" in result.stdout + result.stderr
+        assert not {"\x1b", "\x9b", "\u202e"} & set(result.stdout + result.stderr)
+    assert "no run matches 'abc'" in lab("show", "a\x1b[31mbc", check=2).stderr
+
+
 def test_a_run_whose_status_cannot_be_read_is_not_said_to_have_died(lab: Laboratory, finished: RunPaths) -> None:
     run = lab.copy(finished)
     run.status.write_text('{"state": "fini')

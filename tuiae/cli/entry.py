@@ -64,7 +64,9 @@ def _tell(error: TuiaeError, as_json: bool, as_ascii: bool) -> None:
         import json
 
         print(json.dumps(error.document()))
-    words = "\n".join(error.lines())
+    from tuiae.ui.render.text import harmless
+
+    words = harmless("\n".join(error.lines()))
     if as_ascii:
         from tuiae.ui.render.ascii import to_ascii
 

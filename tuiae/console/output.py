@@ -15,6 +15,7 @@ from rich.text import Text
 
 from tuiae.files import jsonable
 from tuiae.ui.render.ascii import to_ascii
+from tuiae.ui.render.text import harmless
 
 PLAIN_WIDTH = 500  # columns: a line for a pipe is never wrapped
 COLOR_SYSTEMS: dict[str, Literal["auto", "truecolor", "256", "standard"]] = {
@@ -63,12 +64,12 @@ class Output:
         sys.stdout.flush()
 
     def line(self, text: str | Text = "", style: str = "") -> None:
-        """One line for people; what the text holds is never read as markup."""
-        self.people.print(Text(text, style) if isinstance(text, str) else text, soft_wrap=True)
+        """One line for people; what the text holds is never read as markup, nor by the terminal."""
+        self.people.print(Text(harmless(text), style) if isinstance(text, str) else text, soft_wrap=True)
 
     def note(self, text: str, style: str = "") -> None:
         """One line about what goes on."""
-        self.progress.print(Text(text, style), soft_wrap=True)
+        self.progress.print(Text(harmless(text), style), soft_wrap=True)
 
     def table(self, columns: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable[str] = ()) -> None:
         """Aligned columns without a frame, that `grep` and `awk` can read as well."""
@@ -77,7 +78,7 @@ class Output:
         for column in columns:
             table.add_column(column, justify="right" if column in numbers else "left")
         for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+            table.add_row(*(Text(harmless(cell)) for cell in row))
         self.people.print(table)
 
     def _console(self, stream: TextIO) -> Console:

@@ -25,10 +25,16 @@ _MARKS = ("✓", "✗")
 def clean(text: object, limit: int | None = None) -> str:
     """External text as one harmless line: no escapes or control characters, single spaces, at most `limit` cells."""
     bare = _ESCAPES.sub("", str(text))
-    # Category C: controls, the direction marks that reorder a line, lone surrogates.
     safe = "".join(" " if char in "\t\n\r\v\f" else char for char in bare)
-    safe = " ".join("".join(char for char in safe if unicodedata.category(char)[0] != "C").split())
+    safe = " ".join(harmless(safe).split())
     return safe if limit is None else shorten(safe, limit)
+
+
+def harmless(text: str) -> str:
+    """A text that may hold external words, without escapes and control characters but with its lines and blanks."""
+    # Category C: controls, the direction marks that reorder a line, lone surrogates.
+    bare = _ESCAPES.sub("", text)
+    return "".join(char for char in bare if char in "\n\t" or unicodedata.category(char)[0] != "C")
 
 
 def shorten(text: str, limit: int) -> str:
