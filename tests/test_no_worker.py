@@ -64,6 +64,17 @@ def test_a_run_that_no_worker_can_go_on_with_is_as_it_was(lab: Laboratory, finis
     assert read_edits(run) == ()
 
 
+def test_a_worker_that_cannot_begin_is_no_success(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    run.events.unlink()
+    run.events.mkdir()  # nobody can open it for writing, whoever runs this test
+    for detached in ((), ("--detach",)):
+        failed = lab("resume", run.id, "--epochs", "9", *detached, check=4)
+        assert f"error: the worker of {run.id} could not begin: {run.root}: Is a directory\n" in failed.stderr
+        assert failed.stdout == ""
+    assert read_status(run).state == "finished"
+
+
 def test_more_epochs_are_noted_only_once_the_training_can_begin(lab: Laboratory, finished: RunPaths) -> None:
     run = lab.copy(finished)
     replace_text(run.config, run.config.read_text().replace('"digits"', '"folder:/nowhere/at/all"'))

@@ -15,9 +15,10 @@ from tests.conftest import LONG, Laboratory, wait_until
 from tests.endings import assert_same_end
 from tests.training import train
 from tuiae.config import CheckpointSection, load_config
+from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.runs import control
-from tuiae.runs.history import read_edits
+from tuiae.runs.history import need_config, read_edits
 from tuiae.runs.layout import RunPaths, list_runs, unwritable
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import RunReader, read_status
@@ -303,6 +304,8 @@ def test_a_run_resumed_in_the_background_can_be_stopped_at_once(lab: Laboratory,
 
 def test_a_config_that_was_lost_is_said(lab: Laboratory, finished: RunPaths) -> None:
     run = lab.copy(finished)
+    with pytest.raises(ConfigError, match="No such file"):
+        need_config(RunPaths(lab.root))
     run.config.write_text("[data")
     for command in (("resume", run.id, "--epochs", "9"), ("eval", run.id)):
         result = lab(*command, check=2)

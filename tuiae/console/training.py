@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from tuiae.config import RunConfig, build_config
 from tuiae.console.amount import Amount
-from tuiae.console.ending import check_ending, conclude
+from tuiae.console.ending import check_begun, check_ending, conclude
 from tuiae.console.follow import follow
 from tuiae.console.output import Output
 from tuiae.console.pauses import end_pause
@@ -169,9 +169,11 @@ def _is_free(run: RunPaths) -> bool:
 
 
 def _await_start(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the status is the new worker's and no longer how the run ended before."""
+    """Wait until the status is the new worker's and no longer how the run ended before; raises TuiaeError where it
+    never is."""
     while process.poll() is None and read_status(run).pid != process.pid:
         time.sleep(0.02)
+    check_begun(run, process)
 
 
 def attach(run: RunPaths, output: Output) -> ExitCode:

@@ -46,10 +46,14 @@ def need_config(run: RunPaths, step: int | None = None) -> RunConfig:
     """`config_at`, for who cannot do without one.
 
     Raises:
-        ConfigError: the config is missing, torn, or of another version.
+        ConfigError: the config is missing, not ours to read, torn, or of another version.
     """
     config = config_at(run, step)
     if config is None:
+        try:
+            run.config.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{run.config}: {error.strerror or error}", "is it there, and yours to read?") from error
         raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
     return config
 
