@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 from textual.widgets import Input, Label
 
-from tests.conftest import Laboratory
+from tests.conftest import Laboratory, record_edit
 from tests.dashboard import AUTOENCODER, Desk, open_desk, script
 from tuiae.config import load_config
 from tuiae.errors import ConfigError
 from tuiae.runs.checkpoints import all_checkpoints, read_moment
-from tuiae.runs.edits import EDITABLE, describe_edit, offered
+from tuiae.runs.edits import EDITABLE, offered
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.lookup import find_run
-from tuiae.runs.writer import record_event
 from tuiae.ui.screens.changes import EditDialog, ForkDialog, read_settings
 from tuiae.ui.widgets.form import Choice, typed
 
@@ -116,7 +115,7 @@ async def test_what_nobody_changed_follows_the_checkpoint_that_is_chosen(lab: La
     last, first = (read_moment(folder) for folder in (all_checkpoints(run)[0], all_checkpoints(run)[-1]))
     assert first.step < last.step
     before = config.training.learning_rate
-    record_event(run, "command", **describe_edit(key, before, 0.5, last.step, last.epoch, "me"))
+    record_edit(run, key, before, 0.5, last.step, last.epoch)
     async with open_desk(run) as desk:
         await desk.shows("✓ finished")
         await desk.press("f")

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import CHECKOUT, LONG, Laboratory, wait_until
+from tests.conftest import CHECKOUT, LONG, Laboratory, record_edit, wait_until
 from tests.dashboard import script
 from tests.terminal import Terminal
 from tuiae.cli.app import overrides_of
@@ -27,10 +27,8 @@ from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.preset_files import find_preset
 from tuiae.runs import control
-from tuiae.runs.edits import describe_edit
 from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.reader import read_status
-from tuiae.runs.writer import record_event
 
 SUMMARY = {"run", "dir", "state", "device", "epochs", "metrics", "history", "epoch_seconds"}  # promised to scripts
 ESCAPE = "\x1b"
@@ -320,9 +318,9 @@ def test_a_run_that_failed_or_died_instead_of_stopping_is_no_success(lab: Labora
 
 def test_show_tells_every_edit_and_start_and_of_pauses_the_last(lab: Laboratory, finished: RunPaths) -> None:
     run = lab.copy(finished)
-    record_event(run, "command", **describe_edit("training.learning_rate", 0.02, 0.01, 15, 1.0, "me"))
-    for place in range(9):
-        record_event(run, "command", text=f"paused at step {place}")
+    record_edit(run, "training.learning_rate", 0.02, 0.01, 15, 1.0)
+    with open(run.events, "a") as events:
+        events.writelines(f'{{"kind": "command", "text": "paused at step {place}"}}\n' for place in range(9))
     shown = lab("show", run.id).stdout
     assert "training from the first step" in shown
     assert "learning rate from 0.02 to 0.01 at step 15, asked by me" in shown

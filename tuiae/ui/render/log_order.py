@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tuiae.runs.snapshot import Note
 from tuiae.ui.render.status import note_line
 
-_EPOCH = re.compile(r"epoch (\d+)/")
+_EPOCH = re.compile(r"epoch ([\d,]+)/")
 
 
 def log_lines(notes: Sequence[Note], printed: Sequence[str]) -> list[str]:
@@ -35,7 +35,7 @@ def log_lines(notes: Sequence[Note], printed: Sequence[str]) -> list[str]:
 def _epoch(line: str) -> float:
     """Which epoch a line is of; 0 for others."""
     found = _EPOCH.match(line)
-    return float(found[1]) if found else 0.0
+    return float(found[1].replace(",", "")) if found else 0.0
 
 
 def _bounds(epochs: Sequence[float]) -> list[float]:
