@@ -320,7 +320,9 @@ def test_show_tells_every_edit_and_start_and_of_pauses_the_last(lab: Laboratory,
     run = lab.copy(finished)
     record_edit(run, "training.learning_rate", 0.02, 0.01, 15, 1.0)
     with open(run.events, "a") as events:
-        events.writelines(f'{{"kind": "command", "text": "paused at step {place}"}}\n' for place in range(9))
+        events.writelines(
+            f'{{"kind": "command", "time": {place + 1}, "text": "paused at step {place}"}}\n' for place in range(9)
+        )
     shown = lab("show", run.id).stdout
     assert "training from the first step" in shown
     assert "learning rate from 0.02 to 0.01 at step 15, asked by me" in shown

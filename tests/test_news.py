@@ -70,7 +70,7 @@ def test_epoch_and_step_of_long_trainings_are_whole(variational: Script) -> None
     assert facts(variational)["epoch"] == "3/6, step 12"
     variational.writer.status(now=True, epoch=450, epochs=1500, step=45_000)
     found = facts(variational)
-    assert (found["epoch"], found["step"]) == ("450/1500", "45,000")
+    assert (found["epoch"], found["step"]) == ("450/1,500", "45,000")
     assert all(len(value) <= PLACE for label, value in found.items() if label != "host")
 
 
