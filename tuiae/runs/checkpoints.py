@@ -94,12 +94,21 @@ def find_checkpoint(run: RunPaths, name: str = "last") -> Path | None:
     if folder == run.weights or not verify(folder):
         if pointed(run, name) != named:
             return find_checkpoint(run, name)  # a worker deletes what was the best once another one is
-        kept = ", ".join(path.name[5:].lstrip("0") or "0" for path in all_checkpoints(run)) or "none"
-        kind = TrainingError if folder != run.weights and folder.is_dir() else NoCheckpointError
-        names = ["last", *(known for known in ("best", PARENT) if pointed(run, known))]
-        cause = f"{run.id} has no whole checkpoint '{name}'{did_you_mean(name, names)}"
-        raise kind(cause, f"steps kept: {kept}; or use {' or '.join(names)}")
+        raise _unfit(run, name, folder)
     return folder
+
+
+def _unfit(run: RunPaths, name: str, folder: Path) -> TrainingError:
+    """What to say of a name that means no whole checkpoint: `folder` is damaged, was deleted, or never was."""
+    kept = ", ".join(path.name[5:].lstrip("0") or "0" for path in all_checkpoints(run)) or "none"
+    names = [known for known in ("last", "best", PARENT) if known != name and (known == "last" or pointed(run, known))]
+    damaged = folder != run.weights and folder.is_dir()
+    if pointed(run, name):
+        cause = f"{folder.name}, the checkpoint '{name}' of {run.id}, {'is damaged' if damaged else 'was deleted'}"
+    else:
+        cause = f"{run.id} has no whole checkpoint '{name}'{did_you_mean(name, names)}"
+    kind = TrainingError if damaged else NoCheckpointError
+    return kind(cause, f"steps kept: {kept}; or use {' or '.join(names)}")
 
 
 def _find_newest(run: RunPaths) -> Path | None:
