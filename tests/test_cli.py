@@ -28,6 +28,7 @@ from tuiae.files import read_json, replace_json
 from tuiae.preset_files import find_preset
 from tuiae.runs import control
 from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.listing import RunLister
 from tuiae.runs.reader import read_status
 
 SUMMARY = {"run", "dir", "state", "device", "epochs", "metrics", "history", "epoch_seconds"}  # promised to scripts
@@ -79,8 +80,11 @@ def test_run_with_json_keeps_stdout_for_the_document(lab: Laboratory) -> None:
 
 
 def test_run_without_json_prints_plain_lines(lab: Laboratory) -> None:
-    result = lab("run", lab.preset(), "--epochs", "2")
+    preset = lab.preset()
+    result = lab("run", preset, "--epochs", "2", "--name", "mine")
     assert "finished" in result.stdout
+    (row,) = RunLister(lab.runs).rows()
+    assert (row.preset, row.settings["name"]) == (load_config(Path(preset)).name, "mine")
     assert len(re.findall(r"^epoch [12]/2 .*", result.stderr, re.MULTILINE)) == 2
     assert ESCAPE not in result.stdout + result.stderr
     assert "\r" not in result.stdout + result.stderr

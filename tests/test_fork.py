@@ -22,6 +22,7 @@ from tuiae.files import read_json, replace_json
 from tuiae.runs.checkpoints import MODEL, STATE, find_checkpoint, need_checkpoint, pointed, read_moment, verify
 from tuiae.runs.fork import fork_config, fork_run
 from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.listing import RunLister
 from tuiae.runs.parent import Parent
 from tuiae.runs.reader import RunReader, read_config, read_status
 from tuiae.runs.repeat import repeat_line
@@ -80,6 +81,8 @@ def test_the_command_goes_on_from_a_checkpoint_and_leaves_the_parent_as_it_is(
     assert set(document["parent"]["changed"]) == {"name", "training.learning_rate", "training.epochs", "noise.level"}
     assert snapshot_of(run).parent == Parent(source.id, 30, 2.0, tuple(document["parent"]["changed"]))
     assert snapshot_of(source).parent is None
+    (row,) = (row for row in RunLister(lab.runs).rows() if row.id == run.id)
+    assert (row.preset, row.settings["name"]) == (load_config(source.config).name, "child")
     assert opening(run) == f"forked from {source.id} at epoch 2, step 30"
     # Its own three epochs, and a picture of where it began.
     assert snapshot_of(run).series["test", "loss"].steps.tolist() == [45, 60, 75]
@@ -315,5 +318,10 @@ def test_a_run_without_a_checkpoint_or_a_config_cannot_be_forked(lab: Laboratory
         in told
     )
     run = lab.copy(parent)
+    best = pointed(run, "best")
+    shutil.rmtree(run.weights / best)
+    told = lab("fork", run.id, "--from", "best", check=2).stderr
+    assert f"{best}, the checkpoint 'best' of {run.id}, was deleted\n  try: steps kept: " in told
+    assert "or use last\n" in told
     run.config.write_text("[")
     assert "not a config of this version" in lab("fork", run.id, "--from", "30", check=2).stderr

@@ -51,7 +51,7 @@ def run(
     plain: Plain = False,
 ) -> None:
     """Train a preset, and follow it; Ctrl-C saves and stops."""
-    from tuiae.config import load_config
+    from tuiae.config import build_config, read_document
     from tuiae.console.training import start
     from tuiae.preflight import check_asked
     from tuiae.preset_files import find_preset
@@ -60,7 +60,9 @@ def run(
     flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
     flags |= {"model.latent": latent, "training.seed": seed}
     overrides = overrides_of(flags, noise, settings or [])
-    config = load_config(find_preset(preset), overrides.values, overrides.askers)
+    path = find_preset(preset)
+    document = read_document(path)
+    config = build_config(document, overrides.values, source=str(path), asker=overrides.askers)
     check_asked(overrides.values, overrides.askers, config, runs_dir())
     output = output_of(context.obj, json, plain)
     if dry:
@@ -69,7 +71,10 @@ def run(
         show_cost(config, runs_dir(), output)
         return
     replayed = None if replay is None else find(replay)
-    raise typer.Exit(start(config, runs_dir(), output, detach=detach, tags=tags or (), replayed=replayed))
+    made_from = str(document.get("name", ""))
+    raise typer.Exit(
+        start(config, runs_dir(), output, detach=detach, tags=tags or (), replayed=replayed, preset=made_from)
+    )
 
 
 @app.command(short_help="Go on from a checkpoint with other settings, as a new run.")

@@ -49,15 +49,16 @@ def start(
     detach: bool,
     tags: Sequence[str] = (),
     replayed: RunPaths | None = None,
+    preset: str = "",
 ) -> ExitCode:
     """Check, prepare the images, start a worker and follow it; what can fail for the user fails before a run exists.
 
-    With `replayed` the run gets the edits that were made to that one.
+    With `replayed` the run gets the edits that were made to that one. `preset` is the name of what it is made from.
     """
     check_tags(tags)
     config = make_ready(config, root, output)
     if replayed is None:
-        run = create_run(config, root, sys.argv, tags)
+        run = create_run(config, root, sys.argv, tags, meta={"preset": preset or config.name})
     else:
         replay = plan_replay(replayed, config)
         for warning in replay.warnings:

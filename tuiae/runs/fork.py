@@ -8,6 +8,7 @@ from typing import Any
 
 from tuiae.config import SET, RunConfig, build_config, settings_of
 from tuiae.errors import ConfigError
+from tuiae.files import read_json
 from tuiae.runs.checkpoints import Moment, adopt_checkpoint, read_moment
 from tuiae.runs.history import need_config
 from tuiae.runs.layout import RunPaths
@@ -74,7 +75,8 @@ def fork_run(source: RunPaths, checkpoint: Path, config: RunConfig, root: Path, 
     changed = check_fork(source, checkpoint, config)
     moment = read_moment(checkpoint)
     parent = {"run": source.id, "step": moment.step, "epoch": moment.epoch, "changed": list(changed)}
-    return create_run(config, root, argv, meta={"parent": parent}, fill=lambda run: take_over(checkpoint, run))
+    made_from = {"preset": read_json(source.meta).get("preset") or need_config(source).name, "parent": parent}
+    return create_run(config, root, argv, meta=made_from, fill=lambda run: take_over(checkpoint, run))
 
 
 def take_over(checkpoint: Path, run: RunPaths) -> Moment:

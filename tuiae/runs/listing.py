@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import settings_of
+from tuiae.config import RunConfig, settings_of
 from tuiae.files import read_json
 from tuiae.runs.labels import Label, label_path, read_label, tags_of
 from tuiae.runs.layout import REPORTS, RunPaths, is_run
@@ -50,6 +50,10 @@ class RunRow:
     def title(self) -> str:
         """What to call it: the display name, else the id."""
         return self.name or self.path.name
+
+
+_UNKNOWN = ("", "", "")
+"""Dataset, model and preset of a run whose config cannot be read."""
 
 
 @dataclass
@@ -148,11 +152,17 @@ def _read(run: RunPaths, before: RunRow | None) -> RunRow:
         return replace(before, status=status, **_labelled(run, label))
     config, meta = read_config(run), read_json(run.meta)
     settings = {sys.intern(key): value for key, value in settings_of(config).items()} if config else {}
-    dataset, model, preset = (config.data.dataset, config.model.family, config.name) if config else ("", "", "")
+    dataset, model, preset = (config.data.dataset, config.model.family, preset_of(config, meta)) if config else _UNKNOWN
     host = meta.get("host")
     row = RunRow(run.root, status, dataset, model, preset=preset, settings=settings, parent=_parent(meta))
     row = replace(row, host=host if isinstance(host, str) else "", **_labelled(run, label, meta))
     return row if before is None else replace(row, best=before.best, trend=before.trend)
+
+
+def preset_of(config: RunConfig, meta: Mapping[str, Any]) -> str:
+    """What a run was made from: the name in its config, but for a run that was given another one as it was started."""
+    preset = meta.get("preset")
+    return preset if isinstance(preset, str) and preset else config.name
 
 
 def _labelled(run: RunPaths, label: Label, meta: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Steering(Labelling):
         need_run(source)
         if not row.settings or not all_checkpoints(source):
             raise NothingToDoError(f"nothing to fork: {row.title} has no checkpoint to go on from")
-        self.ask_fork(source, row.preset)
+        self.ask_fork(source, str(row.settings["name"]))
 
     def action_copy(self) -> None:
         """Copy the command that repeats the run under the cursor."""
