@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -84,7 +85,7 @@ def spread(values: Iterable[float | None]) -> Spread | None:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs whose configs differ in nothing but seed and name."""
+    """Runs whose configs differ in nothing but name and seed, each with a seed of its own."""
 
     key: str
     label: str
@@ -125,7 +126,7 @@ class Comparison:
 
 def compare(moments: Sequence[Moment]) -> Comparison:
     """Label, group and order runs."""
-    recipes = [recipe(snapshot.current_config) if snapshot.current_config else snapshot.id for snapshot, _ in moments]
+    recipes = _group_names([snapshot for snapshot, _ in moments])
     places = {name: index for index, name in enumerate(dict.fromkeys(recipes))}
     order = sorted(range(len(moments)), key=lambda index: places[recipes[index]])
     moments, recipes = [moments[index] for index in order], [recipes[index] for index in order]
@@ -143,6 +144,20 @@ def compare(moments: Sequence[Moment]) -> Comparison:
         groups.append(Group(letter, label, found))
         entries += found
     return Comparison(tuple(entries), tuple(groups), differences(configs))
+
+
+def _group_names(snapshots: Sequence[Snapshot]) -> list[str]:
+    """What stands for the group of each run: no group has a seed twice, as a fork or a repeat says nothing of seeds."""
+    names, seen = [], Counter[tuple[str, int]]()
+    for snapshot in snapshots:
+        config = snapshot.current_config
+        if config is None:
+            names.append(snapshot.id)
+            continue
+        place = (recipe(config), config.training.seed)
+        names.append(f"{place[0]} {seen[place]}")
+        seen[place] += 1
+    return names
 
 
 # Curves
