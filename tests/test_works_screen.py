@@ -33,6 +33,7 @@ from tuiae.studies.work_plan import make_plan
 from tuiae.studies.work_process import find_process, last_words, log_path, start_work, stop_work
 from tuiae.studies.work_state import WorkReader, WorkState
 from tuiae.studies.works import find_work
+from tuiae.ui.render import palette
 from tuiae.ui.render.works import done_words, draw_about, draw_claims, planned_line, runs_header, work_line
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.works import WorksScreen
@@ -194,7 +195,19 @@ def test_claims_say_what_was_reported_and_measured_in_words_and_signs(runs_root:
 
 def test_provisional_and_outdated_verdicts_are_called_so(runs_root: Path) -> None:
     judged(runs_root, quick=True)
-    assert "Provisional" in draw_about(state_of(runs_root), 44, 40, time.time()).plain
+    state = state_of(runs_root)
+    about, line, claims = draw_about(state, 44, 40, time.time()), work_line(state, 60), draw_claims(state, 80)
+    assert "Provisional" in about.plain
+    assert "?  1 reproduced (quick)" in about.plain
+    assert "? quick try" in line.plain
+    assert "verdict   reproduced (quick)" in claims.plain
+    assert "verdict   only with Adam (quick)" in claims.plain
+    # Neither a sign nor a colour of a verdict that counts.
+    for text in (about, line, claims):
+        drawn = [text.plain[span.start : span.end] for span in text.spans if palette.GREEN in str(span.style)]
+        assert "".join(drawn).strip() == ""
+    assert "✓" not in about.plain + line.plain
+    assert "✓ 1" not in claims.plain
     judged(runs_root, runs=0)
     plan = make_plan(find_work(POLITANO))
     trained(runs_root, plan.jobs[0], plan.tag)
@@ -266,7 +279,11 @@ measure = { start = "first('two', 'train/loss')", end = "final('two', 'train/los
 holds = "end < start"
 """
     )
-    lab("reproduce", lab.preset(text, "tiny.toml"), "--quick", "--plain", "--report", str(lab.root / "page.html"))
+    page = lab.root / "page.html"
+    told = lab("reproduce", lab.preset(text, "tiny.toml"), "--quick", "--plain", "--report", str(page)).stdout
+    for words in (told, page.read_text()):
+        assert "? not reproduced (quick)" in words
+        assert "✗ not reproduced" not in words
     verdicts = read_verdicts(lab.runs, "tiny")
     assert verdicts is not None
     assert (verdicts.quick, verdicts.runs, len(verdicts.claims)) == (True, 1, 1)

@@ -46,6 +46,23 @@ class ClaimRow:
     holds: str
     """The condition, as the work's file has it."""
     caveat: str = ""
+    provisional: bool = False
+    """Whether a quick try came to it."""
+
+    @property
+    def unsure(self) -> bool:
+        """Whether there is a verdict, and it says nothing about the work."""
+        return self.provisional and self.verdict is not Verdict.NOT_RUN
+
+    @property
+    def mark(self) -> str:
+        """The sign of the verdict; one of its own where it is provisional."""
+        return QUICK_MARK if self.unsure else MARKS[self.verdict]
+
+    @property
+    def told(self) -> str:
+        """The verdict in words, and that it is of a quick try."""
+        return f"{self.words} (quick)" if self.unsure else self.words
 
 
 @dataclass(frozen=True)
@@ -100,9 +117,12 @@ PROVISIONAL = "Provisional: --quick cut epochs and seeds, so that no verdict her
 VERDICTS = tuple(Verdict)
 MARKS = dict(zip(VERDICTS, ("✓", "◐", "✗", "–"), strict=True))
 """Beside the words, so that neither colour nor a mark alone carries a verdict."""
+QUICK_MARK = "?"
+"""In place of them where a verdict is provisional."""
 
 
 def tally(claims: tuple[ClaimRow, ...]) -> str:
-    """`3 reproduced, 1 not reproduced`."""
+    """`3 reproduced, 1 not reproduced`, with `(quick)` behind it where that is provisional."""
     counts = [(sum(claim.verdict == verdict for claim in claims), verdict) for verdict in VERDICTS]
-    return ", ".join(f"{count} {verdict}" for count, verdict in counts if count)
+    words = ", ".join(f"{count} {verdict}" for count, verdict in counts if count)
+    return f"{words} (quick)" if any(claim.unsure for claim in claims) else words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tuiae.export.findings import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Report, WorkSection, tally
+from tuiae.export.findings import PROVISIONAL, ClaimRow, RecipeRow, Report, WorkSection, tally
 
 INTRODUCTION = """\
 This page is what `tuiae reproduce --markdown` wrote after running the five works; `tuiae reproduce --claims` lists
@@ -57,7 +57,7 @@ def _work(work: WorkSection) -> list[str]:
 def _claim_rows(claim: ClaimRow) -> Iterable[tuple[str, ...]]:
     """The recipe as printed, and below it each change with what came of it."""
     printed, *changes = claim.recipes
-    verdict = f"{MARKS[claim.verdict]} {claim.words}"
+    verdict = f"{claim.mark} {claim.told}"
     yield (
         claim.id,
         claim.text,

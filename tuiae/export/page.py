@@ -9,6 +9,7 @@ from importlib import resources
 from tuiae.export.findings import (
     MARKS,
     PROVISIONAL,
+    QUICK_MARK,
     VERDICTS,
     ClaimRow,
     Picture,
@@ -46,6 +47,8 @@ def _head(report: Report) -> str:
         f"{MARKS[verdict]} {verdict}</li>"
         for verdict in VERDICTS
     )
+    if report.provisional:
+        counts = f'<li class="none">{QUICK_MARK} {escape(tally(claims))}</li>'
     links = "".join(
         f'<tr><td><a href="#{escape(work.name)}">{escape(work.name)}</a></td><td>{escape(work.title)}</td>'
         f"<td>{_dots(work.claims)}</td><td>{escape(work.wall)}</td></tr>"
@@ -69,10 +72,13 @@ def _count(works: Sequence[WorkSection]) -> str:
     return words[len(works)] if len(works) < len(words) else f"{len(works)} works"
 
 
+def _class(claim: ClaimRow) -> str:
+    return "none" if claim.unsure else _CLASSES[claim.verdict]
+
+
 def _dots(claims: Iterable[ClaimRow]) -> str:
     return "".join(
-        f'<span class="dot {_CLASSES[c.verdict]}" title="{escape(f"{c.id}: {c.words}")}">{MARKS[c.verdict]}</span>'
-        for c in claims
+        f'<span class="dot {_class(c)}" title="{escape(f"{c.id}: {c.told}")}">{c.mark}</span>' for c in claims
     )
 
 
@@ -100,8 +106,8 @@ def _claim(claim: ClaimRow) -> str:
     recipes = "".join(_recipe(recipe) for recipe in claim.recipes)
     caveat = f'<p class="caveat">{escape(claim.caveat)}</p>' if claim.caveat else ""
     return (
-        f'<article class="claim {_CLASSES[claim.verdict]}"><div class="verdict">'
-        f'<span class="badge">{MARKS[claim.verdict]} {escape(claim.words)}</span></div>'
+        f'<article class="claim {_class(claim)}"><div class="verdict">'
+        f'<span class="badge">{claim.mark} {escape(claim.told)}</span></div>'
         f'<h4><span class="number">{escape(claim.id)}</span> {escape(claim.text)}</h4><dl>{listed}</dl>'
         f'<table class="recipes"><thead><tr><th>recipe</th><th>measured</th><th>holds</th></tr></thead>'
         f"<tbody>{recipes}</tbody></table>{caveat}"

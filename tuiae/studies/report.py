@@ -74,6 +74,7 @@ def _claim_row(result: WorkResult, claim: ClaimResult) -> ClaimRow:
         baseline=_baselines(result, claim.runs[0]),
         holds=spec.holds,
         caveat=spec.caveat,
+        provisional=result.plan.quick,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,11 @@ class WorkState:
     def tried(self) -> int:
         """How many trainings have only had a short try, to its end."""
         return sum(run.quick and run.row is not None and run.row.status.state == "finished" for run in self.runs)
+
+    @property
+    def provisional(self) -> bool:
+        """Whether what its claims came to is of a quick try, and says nothing about the work."""
+        return self.verdicts is not None and self.verdicts.quick
 
     def count(self, verdict: str) -> int:
         """How many claims came to a verdict."""
@@ -194,8 +199,8 @@ def _expected(plan: Plan, done: set[str], pace: Mapping[str, float]) -> Expected
 def _judged(claim: Claim, verdicts: Verdicts | None) -> ClaimRow:
     """A claim as it was judged, or as one that was not."""
     found = next((row for row in verdicts.claims if row.id == claim.id), None) if verdicts else None
-    if found is not None:
-        return found
+    if found is not None and verdicts is not None:
+        return replace(found, provisional=verdicts.quick)
     reported = ", ".join(str(value) for value in reported_names(claim).values() if value != "") or MISSING
     recipe = RecipeRow(claim.recipe, MISSING, None)
     measured = (MISSING,) * 3  # seeds, wall time, baseline

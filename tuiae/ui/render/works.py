@@ -8,7 +8,7 @@ from textwrap import wrap
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.export.findings import MARKS, VERDICTS, ClaimRow, RecipeRow, Verdict
+from tuiae.export.findings import MARKS, QUICK_MARK, VERDICTS, ClaimRow, RecipeRow, Verdict
 from tuiae.studies.work_data import MissingSet
 from tuiae.studies.work_state import Expected, PlannedRun, WorkState
 from tuiae.ui.render import palette
@@ -21,6 +21,7 @@ _BRIEFLY = dict(zip(VERDICTS, ("holds", "if changed", "fails", "not run"), stric
 LEGEND = " ".join(f"{MARKS[verdict]} {word}" for verdict, word in _BRIEFLY.items())
 """What the signs of `work_line` count, for a narrow frame."""
 INDENT = 6  # cells before what belongs to a claim
+_TALLY = 16  # cells of `✓6  ◐1  ✗4  –0  `
 _LABEL = 10  # cells of `reported  `
 MOST_WORDS = 400  # of what a work said last
 
@@ -35,10 +36,12 @@ def work_line(state: WorkState, width: int) -> Text:
 
 
 def tally_text(state: WorkState) -> Text:
-    """How many claims came to each verdict, by their signs."""
+    """How many claims came to each verdict, by their signs; nothing of the kind after a quick try."""
     text = Text(end="")
     if state.problem:
         return text.append("✗ its file is wrong", palette.BAD)
+    if state.provisional:
+        return text.append(f"{QUICK_MARK} quick try".ljust(_TALLY), palette.CAUTION)
     for verdict in VERDICTS:
         found = state.count(verdict)
         text.append(f"{MARKS[verdict]}{found:<2}", COLORS[verdict] if found else "dim").append(" ")
@@ -64,6 +67,8 @@ def draw_about(state: WorkState | None, width: int, height: int, now: float) -> 
 
 def _count(state: WorkState, verdict: Verdict) -> Text:
     found = state.count(verdict)
+    if state.provisional and verdict is not Verdict.NOT_RUN:
+        return Text(f"{QUICK_MARK} {found:>2} {verdict} (quick)", palette.CAUTION if found else "dim")
     return Text(f"{MARKS[verdict]} {found:>2} {verdict}", COLORS[verdict] if found else "dim")
 
 
@@ -142,25 +147,25 @@ def draw_claims(state: WorkState | None, width: int) -> Text:
 
 
 def _claim(claim: ClaimRow, width: int) -> list[Text]:
-    color = COLORS.get(claim.verdict, palette.GREY)
-    head = Text().append(f"{MARKS.get(claim.verdict, '–')} ", f"bold {color}")
+    color = palette.CAUTION if claim.unsure else COLORS[claim.verdict]
+    head = Text().append(f"{claim.mark} ", f"bold {color}")
     head.append(f"{clean(claim.id, INDENT - 3):<{INDENT - 2}}", f"bold {color}")
     first, *more = wrap(clean(claim.text), width - INDENT) or [""]
     lines = [head.append(first, "bold"), *(Text(" " * INDENT + line, "bold") for line in more)]
-    lines += _field("verdict", clean(claim.words), width, color)
+    lines += _field("verdict", clean(claim.told), width, color)
     lines += _field("reported", clean(claim.reported), width)
     measured = [recipe for recipe in claim.recipes if recipe.measured != MISSING or recipe.note]
     for place, recipe in enumerate(measured):
-        lines += _recipe("measured" if not place else "", recipe, width)
+        lines += _recipe("measured" if not place else "", recipe, width, claim.unsure)
     seeds = f"seeds {claim.seeds}, {claim.wall}" if claim.seeds != MISSING else ""
     return [*lines, *(_field("", seeds, width, "dim") if seeds else [])]
 
 
-def _recipe(name: str, recipe: RecipeRow, width: int) -> list[Text]:
+def _recipe(name: str, recipe: RecipeRow, width: int, unsure: bool) -> list[Text]:
     sign, color = HOLDS[recipe.holds]
     note = f" ({clean(recipe.note)})" if recipe.note else ""
     lines = _field(name, f"{sign} {clean(recipe.name)}: {clean(recipe.measured)}{note}", width)
-    lines[0].stylize(color, INDENT + _LABEL, INDENT + _LABEL + 1)
+    lines[0].stylize(palette.GREY if unsure else color, INDENT + _LABEL, INDENT + _LABEL + 1)
     return lines
 
 
