@@ -12,6 +12,7 @@ import numpy as np
 
 from tuiae.config import VARIATIONAL, RunConfig
 from tuiae.runs.snapshot import Sample, Series, Snapshot
+from tuiae.studies.course import course
 from tuiae.studies.labels import Difference, differences, letters, recipe, recipe_labels, run_labels
 
 MOST_CURVES = 8
@@ -212,7 +213,8 @@ def mean_series(series: Sequence[Series]) -> Series:
 def cautions(comparison: Comparison, metric: str) -> tuple[str, ...]:
     """Sentences on what is not comparable, unreadable, or not at its end yet."""
     datasets = _datasets(comparison)
-    said = [_measured(comparison, metric)]
+    shown = [name for name in dict.fromkeys((metric, "accuracy")) if name == metric or name in comparison.metrics]
+    said = [_measured(comparison, name) for name in shown]
     said.append(f"figures are of different images: {', '.join(datasets)}" if len(datasets) > 1 else "")
     torn = [entry.key for entry in comparison.entries if entry.snapshot.current_config is None]
     if torn:
@@ -223,8 +225,8 @@ def cautions(comparison: Comparison, metric: str) -> tuple[str, ...]:
     live = [entry.key for entry in comparison.entries if entry.snapshot.status.live]
     if live:
         said.append(f"{_listed(live)} still train: what is final is so only for now")
-    ended = [e for e in comparison.entries if e.snapshot.status.state in ("stopped", "failed", "lost")]
-    said += [f"{e.key} {e.snapshot.status.state} at epoch {e.snapshot.status.epoch}" for e in ended]
+    keys = {entry.snapshot.id: entry.key for entry in comparison.entries}
+    said += [f"{entry.key} {words}" for entry in comparison.entries for words in course(entry.snapshot, keys)]
     return tuple(words for words in said if words)
 
 
@@ -239,7 +241,7 @@ def measures(comparison: Comparison, metric: str) -> tuple[str, ...]:
 def _measure(config: RunConfig, metric: str) -> str:
     training = config.training
     if metric == "accuracy":
-        return "of classes" if config.is_classifier else "of pixels"
+        return "share of images" if config.is_classifier else "share of pixels"
     if config.is_classifier:
         return "cross-entropy"
     if config.model.family not in VARIATIONAL or metric == "reconstruction":

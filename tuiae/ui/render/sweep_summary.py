@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from rich.text import Text
 
+from tuiae.studies.course import edited, ending
 from tuiae.studies.labels import value_text
 from tuiae.studies.sweep_summary import (
     CATEGORIES,
@@ -32,6 +33,7 @@ from tuiae.ui.render.text import ACCURACY, clean, figure, join_lines, shorten
 FINAL_SIGN, BEST_SIGN = "●", "◦"
 FINAL_COLOR, BEST_COLOR = palette.TEST, palette.SKY
 LEAST_PLOT = 5  # lines
+MOST_REACHED = 2  # runs that a sentence tells of
 MOST_LABEL = 16  # cells of a value on the axis
 _GUTTER = 8  # cells of the y axis and its labels
 _BAR, _ASIDE = 0.15, 0.18  # of the distance of two categories: half a median's bar, and how far two kinds stand apart
@@ -54,10 +56,22 @@ def summary_words(summary: SweepSummary) -> tuple[str, ...]:
         runs = len(best.finals)
         which = f"median final {summary.metric}" if runs > 1 else f"final {summary.metric}"
         over = f" of {runs} runs" if runs > 1 else ""
-        said = [f"best: {summary.name} {value_text(best.value)}, {which} {figure(summary.metric, best.final)}{over}"]
+        reached = _reached(summary, best)
+        value = f"{summary.name} {value_text(best.value)}"
+        said = [f"best: {value}, {which} {figure(summary.metric, best.final)}{over}{reached}"]
     if summary.also:
         said.append(f"also different: {', '.join(summary.names[key] for key in summary.also)}")
     return tuple(clean(words) for words in said)
+
+
+def _reached(summary: SweepSummary, level: Level) -> str:
+    """` (A stopped at epoch 641)`: which of a value's runs had it for a part of their epochs, or ended early."""
+    said = []
+    for entry in (trial.entry for trial in level.trials if trial.final is not None):
+        ended, edits = ending(entry.snapshot), edited(entry.snapshot, summary.key)
+        said += [f"{entry.key} {ended}"] * bool(ended) + [f"{entry.key} edited: {edits}"] * bool(edits)
+    more = f" and {len(said) - MOST_REACHED} more" if len(said) > MOST_REACHED else ""
+    return f" ({'; '.join(said[:MOST_REACHED])}{more})" if said else ""
 
 
 def draw_summary(summary: SweepSummary, width: int, height: int, ascii_only: bool = False) -> Text:
