@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from sklearn.decomposition import PCA
 from tests.conftest import Laboratory, record_edit
 from tests.terminal import Terminal
 from tuiae.config import NoiseSection
+from tuiae.console.evaluation import DRAWN
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.explore.loaded import LoadedRun, load, reload
 from tuiae.files import replace_text
@@ -287,6 +289,18 @@ def test_eval_tells_the_quality_of_test_images(shared_lab: Laboratory, finished:
     shown = shared_lab("eval", finished.id, "--plain", "--baseline", "--probe").stdout
     for words in ("PSNR dB", "SSIM", "PCA, 8 components", "linear probe", "noise gaussian"):
         assert words in shown
+
+
+def test_eval_of_a_variational_autoencoder_tells_drawn_codes_from_their_means(
+    shared_lab: Laboratory, variational: RunPaths
+) -> None:
+    run = opened(variational)
+    shown = shared_lab("eval", variational.id, "--device", "cpu", "--plain", "--baseline").stdout
+    drawn = evaluate(run.parts, run.parts.test).metrics["mse"]
+    mean = np.mean(np.square(run.reconstruct(run.images("test"))[1] - run.images("test")))
+    assert DRAWN in shown
+    assert re.search(rf"^test .*{drawn:.4g}", shown, re.MULTILINE)
+    assert re.search(rf"this run, mean code of \d+ +{mean:.3g}", shown)
 
 
 @pytest.mark.thorough

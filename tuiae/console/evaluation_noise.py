@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuiae.config import NOISE_KINDS, NoiseSection
-from tuiae.console.evaluation import WIDTH, Request, metric_table
+from tuiae.console.evaluation import DRAWN, WIDTH, Request, metric_table
 from tuiae.console.output import Output, is_terminal
 from tuiae.data.pixels import as_bytes
 from tuiae.errors import ConfigError
@@ -77,6 +77,8 @@ class NoiseSweep:
     """Of an autoencoder: inputs, then for each level the noisy images and what became of them."""
     captions: tuple[list[str], ...]
     """Of a classifier: what it takes the images for, at each level."""
+    drawn: bool = False
+    """Whether the codes behind the metrics were drawn, as those of a variational autoencoder are."""
 
     def record(self) -> dict[str, Any]:
         kind, probability = self.levels[0].kind, self.levels[0].probability
@@ -90,6 +92,8 @@ class NoiseSweep:
         kind = self.levels[0].kind
         chance = f", pixels hit with probability {self.levels[0].probability:g}" if kind == "uniform" else ""
         output.line(f"test images under {kind} noise{chance}")
+        if self.drawn:
+            output.line(DRAWN, "dim")
         metric_table(
             "level", [(f"{s.level:g}", dict(m)) for s, m in zip(self.levels, self.metrics, strict=True)], output
         )
@@ -125,7 +129,7 @@ def sweep_noise(loaded: LoadedRun, levels: Sequence[NoiseSection], output: Outpu
     output.note(f"evaluating {loaded.checkpoint} on {len(test):,} test images at {len(levels)} levels of noise")
     metrics = tuple(evaluate(loaded.parts, test, noise=section).metrics for section in levels)
     rows, captions = _watch(loaded, levels)
-    return NoiseSweep(tuple(levels), metrics, tuple(rows), tuple(captions))
+    return NoiseSweep(tuple(levels), metrics, tuple(rows), tuple(captions), loaded.is_variational)
 
 
 def _watch(loaded: LoadedRun, levels: Sequence[NoiseSection]) -> tuple[list[ImageRow], list[list[str]]]:
