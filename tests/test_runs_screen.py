@@ -382,6 +382,7 @@ async def test_names_tags_notes_and_pins_are_written_and_show(runs: list[RunPath
         await desk.until(lambda: "a b:c" in desk.lines()[0])
         await desk.press("t", *"d", "enter")
         await desk.until(lambda: "a b:c d" in desk.lines()[0])
+        await desk.shows("tags of 1 run: a b:c d")
         await desk.press("n", *"look", "enter", *"twice", "ctrl+s")
         await desk.shows("✎", "look", "twice")
         label = read_label(runs[3])
@@ -392,6 +393,7 @@ async def test_names_tags_notes_and_pins_are_written_and_show(runs: list[RunPath
         assert desk.table.under == runs[0].id
         await desk.press("a", "t", *"all", "space", "minus", *"a", "enter")
         await desk.until(lambda: tags_of(runs[3]) == ("b:c", "d", "all") and tags_of(runs[0]) == ("all",))
+        await desk.shows("all set on 4 runs · a taken from 4 runs")
 
 
 async def test_what_cannot_be_a_label_is_said_where_it_is_typed(runs: list[RunPaths]) -> None:

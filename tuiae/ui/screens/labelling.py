@@ -62,10 +62,16 @@ class Labelling(ListingScreen):
             return
         words = text.split()
         if len(rows) == 1:
-            self._change(rows, lambda run: write_label(run, replace(read_label(run), tags=tuple(words))))
+            told = f"tags of 1 run: {' '.join(words)}" if words else "1 run has no tags now"
+            done = self._change(rows, lambda run: write_label(run, replace(read_label(run), tags=tuple(words))))
         else:
             less = [word[1:] for word in words if word.startswith("-")]
-            self._label(rows, True, tag=[word for word in words if not word.startswith("-")], untag=less)
+            more = [word for word in words if not word.startswith("-")]
+            parts = [("set on", more), ("taken from", less)]
+            told = " · ".join(f"{' '.join(tags)} {verb} {len(rows)} runs" for verb, tags in parts if tags)
+            done = self._change(rows, lambda run: relabel(run, tag=more, untag=less))
+        if done and told:
+            self.message.insist(told, "good")
 
     def action_pin(self) -> None:
         """Keep a run on top, or not any longer."""
@@ -77,12 +83,11 @@ class Labelling(ListingScreen):
         if wanted:
             self._change(rows, lambda run: relabel(run, **changes))
 
-    def _change(self, rows: Sequence[RunRow], change: Callable[[RunPaths], object]) -> None:
-        """Write labels; the next look at the runs shows them."""
-        for row in rows:
-            if not self.attempt(change, RunPaths(row.path)):
-                break
+    def _change(self, rows: Sequence[RunRow], change: Callable[[RunPaths], object]) -> bool:
+        """Write labels, which the next look at the runs shows; whether all were written."""
+        done = all(self.attempt(change, RunPaths(row.path)) for row in rows)
         self._feed.hurry()
+        return done
 
 
 def _checking(build: Callable[[str], Label]) -> Check:
