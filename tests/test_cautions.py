@@ -5,11 +5,14 @@ from __future__ import annotations
 from tests.comparing import begin, end, read, settings, tell, two_sizes
 from tests.conftest import Laboratory
 from tests.dashboard import CLASSIFIER, Script
+from tuiae.config import known_keys
 from tuiae.files import read_json, replace_json
 from tuiae.runs.edits import describe_edit
+from tuiae.studies.applying import WHERE
 from tuiae.studies.compare import cautions
 from tuiae.studies.sweep_summary import sweep_summaries
 from tuiae.ui.render.compare import compare_curves, compare_title, values_and_seeds
+from tuiae.ui.render.compare_settings import settings_table
 from tuiae.ui.render.sweep_summary import summary_words
 
 
@@ -103,3 +106,33 @@ def test_a_fork_says_since_when_its_settings_are_its_own(lab: Laboratory) -> Non
         "C was forked at epoch 1 of A",
     )
     assert f"A was forked at epoch 1 of {parent.run.id}" in cautions(read(forks[1]), "loss")
+
+
+def test_settings_that_count_in_no_run_are_no_differences(lab: Laboratory) -> None:
+    unused = {"model__encoder": "dense", "training__beta": 4.0, "model__kernel": 5, "training__seed": 1}
+    runs = [end(lab.runs, 1, [0.3], settings()), end(lab.runs, 2, [0.2], settings(**unused))]
+    comparison = read(*runs)
+    assert [row.key for row in comparison.differences] == ["training.seed"]
+    assert comparison.seeded
+    variational = end(lab.runs, 3, [0.2], settings(model__family="vae", training__beta=2.0))
+    found = {row.key: row.values for row in read(*runs, variational).differences}
+    assert found == {
+        "model.family": ("dense", "dense", "vae"),
+        "training.beta": (None, None, 2.0),
+        "training.seed": (0, 1, 0),
+    }
+
+
+def test_a_setting_that_does_not_count_in_a_run_has_no_value_there(lab: Laboratory) -> None:
+    classifier = end(lab.runs, 2, [0.1], settings(CLASSIFIER, model__freeze=True))
+    comparison = read(end(lab.runs, 1, [0.2], settings()), classifier)
+    assert "encoder=" not in comparison.entries[0].label
+    assert "encoder=dense" in comparison.entries[1].label
+    (row,) = [line.split() for line in settings_table(comparison, 100).plain.splitlines() if "freeze" in line]
+    assert row == ["model.freeze", "–", "true"]
+    # One run alone says nothing of what a setting does.
+    assert "model.freeze" not in [summary.key for summary in sweep_summaries(comparison, "loss")]
+
+
+def test_every_setting_that_counts_only_somewhere_is_one() -> None:
+    assert set(WHERE) <= set(known_keys())

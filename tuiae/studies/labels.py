@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuiae.config import RunConfig, settings_of
+from tuiae.studies.applying import applies
 
 SEED = "training.seed"
 NAME = "name"
@@ -20,24 +21,29 @@ MOST_IN_LABEL = 4
 
 @dataclass(frozen=True)
 class Difference:
-    """One dotted key, and its value in each run; None where a run's config cannot be read."""
+    """One dotted key, and its value in each run; None where a run has no use for it, or its config cannot be read."""
 
     key: str
     values: tuple[Any, ...]
 
 
 def recipe(config: RunConfig) -> str:
-    """What runs of one group share: everything but the seed and the name."""
-    return json.dumps({key: value for key, value in settings_of(config).items() if key not in (SEED, NAME)})
+    """What runs of one group share: everything that counts in them but the seed and the name."""
+    settings = settings_of(config).items()
+    return json.dumps({key: value for key, value in settings if key not in (SEED, NAME) and applies(key, config)})
 
 
 def differences(configs: Sequence[RunConfig | None]) -> tuple[Difference, ...]:
-    """The keys in which the configs are not all the same, in the order of the document."""
-    every = [settings_of(config) if config is not None else None for config in configs]
-    known = [settings for settings in every if settings is not None]
-    keys = dict.fromkeys(key for settings in known for key in settings)
-    rows = [Difference(key, tuple(settings.get(key) if settings else None for settings in every)) for key in keys]
-    return tuple(row for row in rows if len({json.dumps(settings.get(row.key)) for settings in known}) > 1)
+    """The keys in which the configs are not all the same, and that count in one of them, in the order of the config."""
+    known = [(config, settings_of(config)) if config is not None else None for config in configs]
+    every = [pair for pair in known if pair is not None]
+    keys = dict.fromkeys(key for _, settings in every for key in settings)
+    unlike = [key for key in keys if len({json.dumps(settings[key]) for _, settings in every}) > 1]
+    rows = [
+        Difference(key, tuple(pair[1][key] if pair is not None and applies(key, pair[0]) else None for pair in known))
+        for key in unlike
+    ]
+    return tuple(row for row in rows if any(value is not None for value in row.values))
 
 
 def value_text(value: Any) -> str:
@@ -76,8 +82,8 @@ def _words(configs: Sequence[RunConfig | None]) -> list[list[str]]:
     rows = telling(differences(configs))
     short = short_keys([row.key for row in rows])
     return [
-        [f"{short[row.key]}={value_text(row.values[place])}" for row in rows] if config is not None else []
-        for place, config in enumerate(configs)
+        [f"{short[row.key]}={value_text(row.values[place])}" for row in rows if row.values[place] is not None]
+        for place in range(len(configs))
     ]
 
 

@@ -134,7 +134,7 @@ def _levels(row: Difference, entries: Sequence[Entry], metric: str) -> tuple[Lev
     values: dict[str, Any] = {}
     for entry, value in zip(entries, row.values, strict=True):
         trial = Trial(entry, entry.final(metric), entry.best_value(metric))
-        if entry.snapshot.config is not None and (trial.final is not None or trial.best is not None):
+        if value is not None and (trial.final is not None or trial.best is not None):
             name = json.dumps(value)
             values[name] = value
             trials.setdefault(name, []).append(trial)

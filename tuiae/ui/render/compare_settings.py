@@ -79,7 +79,7 @@ def _settings_column(key: str, places: Sequence[int], comparison: Comparison, li
 
 
 def _setting(key: str, value: Any) -> str:
-    """A value as a preset writes it; no list of classes is all of them."""
+    """A value as a preset writes it, `–` for none; no list of classes is all of them."""
     return "all" if key == "data.classes" and value == [] else value_text(value)
 
 
