@@ -353,6 +353,32 @@ async def test_a_folder_is_asked_for_checked_and_kept(lab: Laboratory, monkeypat
         assert desk.field("dataset") == "folder:nix"
 
 
+async def test_pictures_of_several_sizes_start_nothing_before_they_are_resized(lab: Laboratory) -> None:
+    from PIL import Image
+
+    for side in range(8, 16):
+        (lab.root / "zoo" / "cats").mkdir(parents=True, exist_ok=True)
+        Image.new("L", (side, 12), side).save(lab.root / "zoo" / "cats" / f"{side}.png")
+    async with open_desk() as desk:
+        await desk.ready()
+        await ask_for_folder(desk, str(lab.root / "zoo"))
+        await desk.until(lambda: "the pictures differ in size: 1 of 8 are" in desk.message)
+        assert "resize in the form" in desk.message
+        assert desk.button("start").disabled
+        await desk.press("escape", "c")
+        assert "differ in size" in desk.message
+        await desk.type("data-image_size", "8")
+        await desk.until(lambda: not desk.button("start").disabled)
+        # What was seen of the folder holds until a file of it changes.
+        await desk.type("data-image_size", "0")
+        await desk.until(lambda: "differ in size" in desk.message)
+        for file in (lab.root / "zoo" / "cats").iterdir():
+            Image.new("L", (12, 12), 3).save(file)
+        await desk.type("training-epochs", "7")
+        await desk.until(lambda: not desk.button("start").disabled)
+    assert not lab.runs.exists()
+
+
 async def ask_for_folder(desk: Desk, path: str) -> None:
     await desk.choose("dataset", "folder of")
     await desk.shows("folder of pictures", "One sub-folder a class")

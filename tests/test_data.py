@@ -428,7 +428,7 @@ def test_16_bit_grey_and_transparency_come_out_as_they_look(tmp_path: Path) -> N
 def test_two_sizes_are_refused_by_name_unless_a_size_is_set(tmp_path: Path) -> None:
     paint(pets(tmp_path / "pets") / "dog" / "wide.png", 7, size=(9, 5))
     name = f"folder:{tmp_path / 'pets'}"
-    with pytest.raises(DataError, match=r"is 6x5 and .*wide.png is 9x5; .*data\.image_size"):
+    with pytest.raises(DataError, match=r"24 of 25 are 6x5, dog/wide.png is 9x5; .*data\.image_size"):
         prepare(name, root=tmp_path / "root")
     assert list((tmp_path / "root").iterdir()) == []
     assert prepare(name, 8, root=tmp_path / "root").image_shape == (1, 8, 8)

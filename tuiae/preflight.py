@@ -9,7 +9,7 @@ from typing import Any
 
 from tuiae.config import SET, RunConfig
 from tuiae.data.dataset import check_classes
-from tuiae.data.registry import DatasetInfo, describe
+from tuiae.data.registry import DatasetInfo, check_images, describe
 from tuiae.errors import ConfigError, DeviceError
 from tuiae.models.geometry import check_fit, count_parameters
 from tuiae.preflight_warnings import warn
@@ -39,6 +39,7 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
     if config.model.encoder_run:
         config, trained = _take_architecture(config, runs_root)
     dataset = describe(config.data.dataset)
+    check_images(config.data.dataset, config.data.image_size)
     classes = _count_classes(config, dataset)
     if devices is not None:
         check_device(config.training.device, devices)

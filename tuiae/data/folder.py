@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,6 +110,24 @@ def first_shape(found: FolderScan) -> Shape:
     return (1 if grey else 3), height, width
 
 
+def check_pictures(found: FolderScan, image_size: int) -> None:
+    """Raise over what `read_content` would find in the headers; they are read once for each state of the folder.
+
+    Raises:
+        DataError: as `read_content`.
+    """
+    difference = _look_through(found.path.absolute(), found.fingerprint)
+    if difference and not image_size:
+        raise _differ(difference)
+
+
+@lru_cache(maxsize=4)  # the form asks after every key, and 10,000 headers take a second
+def _look_through(path: Path, fingerprint: str) -> str:
+    found = scan(path)
+    pictures = found.train + found.test
+    return _difference(path, pictures, [_header(file)[0] for file, _ in pictures])
+
+
 def read_content(found: FolderScan, image_size: int) -> Content:
     """Check every picture's header and return a content that decodes them as it is written.
 
@@ -120,8 +139,8 @@ def read_content(found: FolderScan, image_size: int) -> Content:
     """
     pictures = found.train + found.test
     headers = [_header(file) for file, _ in pictures]
-    if not image_size:
-        _check_same_size(pictures, [size for size, _ in headers])
+    if not image_size and (difference := _difference(found.path, pictures, [size for size, _ in headers])):
+        raise _differ(difference)
     width, height = (image_size, image_size) if image_size else headers[0][0]
     channels = 1 if all(grey for _, grey in headers) else 3
     shape = (channels, height, width)
@@ -232,15 +251,20 @@ def _unreadable(file: Path, error: Exception) -> DataError:
     return DataError(f"{file} cannot be read as a picture: {error}", "mend it or take it out of the folder")
 
 
-def _check_same_size(pictures: tuple[Picture, ...], sizes: list[tuple[int, int]]) -> None:
+def _difference(path: Path, pictures: tuple[Picture, ...], sizes: list[tuple[int, int]]) -> str:
+    """In which sizes the pictures come, where that is more than one; else empty."""
     if len(set(sizes)) == 1:
-        return
-    common = Counter(sizes).most_common(1)[0][0]
-    first, other = sizes.index(common), next(index for index, size in enumerate(sizes) if size != common)
-    one, two = (f"{pictures[index][0]} is {sizes[index][0]}x{sizes[index][1]}" for index in (first, other))
-    raise DataError(
-        f"the pictures differ in size: {one} and {two}", "set data.image_size, e.g. --set data.image_size=64"
-    )
+        return ""
+    common, times = Counter(sizes).most_common(1)[0]
+    other = next(index for index, size in enumerate(sizes) if size != common)
+    (width, height), (wide, high) = common, sizes[other]
+    odd = pictures[other][0].relative_to(path)
+    return f"{times:,} of {len(sizes):,} are {width}x{height}, {odd} is {wide}x{high}"
+
+
+def _differ(difference: str) -> DataError:
+    hint = "give them all one: resize in the form, or data.image_size, e.g. --set data.image_size=64"
+    return DataError(f"the pictures differ in size: {difference}", hint)
 
 
 def _decode(pictures: tuple[Picture, ...], shape: Shape) -> Iterator[np.ndarray]:

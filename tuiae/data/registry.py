@@ -169,6 +169,16 @@ def scan_folder(dataset: str) -> folder.FolderScan:
     return folder.scan(path)
 
 
+def check_images(dataset: str, image_size: int) -> None:
+    """Raise over pictures of a folder that preparing it would refuse; other sets are what they were prepared to be.
+
+    Raises:
+        DataError: an unreadable picture, or two sizes while `image_size` is 0 (pixels).
+    """
+    if dataset.startswith(FOLDER_PREFIX):
+        folder.check_pictures(scan_folder(dataset), image_size)
+
+
 def _describe_folder(dataset: str) -> DatasetInfo:
     found = scan_folder(dataset)
     return DatasetInfo(
