@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from tuiae.config.schema import RunConfig
 from tuiae.errors import ConfigError
 
 SET = "--set"
+_LOOSE_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+"""`.001`, `5.` and `01.5`, which are numbers everywhere but in TOML."""
 
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None, asker: str | Mapping[str, str] = SET) -> RunConfig:
@@ -66,7 +69,8 @@ def build_config(
 
 
 def parse_override(text: str, asker: str = SET) -> tuple[str, Any]:
-    """Split `training.epochs=5` into a dotted key and a TOML value; a bare word is a string. `asker` is the option that
+    """Split `training.epochs=5` into a dotted key and a TOML value; a bare word is a string,
+    but for `.5`. `asker` is the option that
     asks for it, empty where there is none.
 
     Raises:
@@ -79,7 +83,8 @@ def parse_override(text: str, asker: str = SET) -> tuple[str, Any]:
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
+        word = value.strip()
+        return key.strip(), float(word) if _LOOSE_NUMBER.fullmatch(word) else word
 
 
 def dump_config(config: RunConfig) -> str:
