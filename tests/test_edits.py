@@ -107,7 +107,7 @@ def test_what_is_offered_depends_on_what_the_run_is() -> None:
         ("model.dropout", 1, "should be less than 1"),
         ("training.epochs", 3, "training.epochs = 3: 3 are done; give 4 or more"),
         ("training.epochs", 5.5, "training.epochs = 5.5: should be a valid integer"),
-        ("training.beta", 2, "a dense model has no KL term"),
+        ("training.beta", 2, "a dense model has no KL term; these can be changed: training.learning_rate, noise"),
         ("training.lr", 2, "cannot be changed while a run trains (did you mean 'training.learning_rate'?)"),
         ("training.dropout", 2, "cannot be changed while a run trains (did you mean 'model.dropout'?)"),
         ("training.bta", 2, "cannot be changed while a run trains (did you mean 'training.beta'?)"),

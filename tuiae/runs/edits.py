@@ -93,7 +93,10 @@ def propose(config: RunConfig, key: str, value: Any, done: int = 0) -> RunConfig
         raise ConfigError(cause, f"these can: {', '.join(EDITABLE)}; `tuiae fork` changes others")
     reason = EDITABLE[key].unfit(config)
     if reason:
-        raise ConfigError(f"{key} = {value!r}: {reason}", "`tuiae fork` changes more than this")
+        # A fork keeps its parent's network, and with it what cannot be changed here, noise aside.
+        others = f"these can be changed: {', '.join(offered(config))}"
+        hint = "`tuiae fork` can begin some: noise.kind" if key == "noise.level" else others
+        raise ConfigError(f"{key} = {value!r}: {reason}", hint)
     changed = build_config(config.model_dump(mode="json"), {key: value}, asker="")
     if key == "training.epochs" and changed.training.epochs <= done:
         raise ConfigError(f"training.epochs = {value}: {done} are done", f"give {done + 1} or more, or stop the run")
