@@ -15,10 +15,15 @@ WILD_ADAM = 2e-2
 """Learning rate above which Adam's steps, which have its length, throw small networks about: at 0.01 tp5-2022 still
 learned its characters, at 0.1 with none of five seeds."""
 
+FEW_PIXELS = 256
+"""Values of an image up to which a squared error is soon smaller in nats than what a code costs. With mse at beta 1 no
+unit kept 0.01 nats on `digits` (64; code of 2 or 12, with a warm-up and without), nor on MNIST of 8x8 and 14x14; at
+28x28 both did, and on `digits` both with bce or l1, and with mse at beta 0.5 (0.4 nats), 0.3 (1.3) and 0.1 (3.0)."""
+
 
 def warn(config: RunConfig, dataset: DatasetInfo, trained: RunConfig | None = None) -> tuple[str, ...]:
     """What is worth saying about a config that can run; `trained` is that of the run its encoder comes from."""
-    found = (*_sizes(config, dataset), *_of_settings(config))
+    found = (*_sizes(config, dataset), *_collapse(config, dataset), *_of_settings(config))
     return (*found, *_validation(config), *_encoder(config, trained))
 
 
@@ -48,6 +53,19 @@ def _sizes(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:
     if config.model.latent >= values and config.noise.kind == "none":
         wide = "as wide as" if config.model.latent == values else "wider than"
         yield f"a code of {config.model.latent} is {wide} the image ({values:,} values): nothing needs to be learned"
+
+
+def _collapse(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:
+    training, side = config.training, config.data.image_size
+    if not config.model.is_variational or dataset.shape is None or training.loss not in ("mse", "sse"):
+        return
+    channels, height, width = (dataset.shape[0], side, side) if side else dataset.shape
+    if training.beta >= 1 and channels * height * width <= FEW_PIXELS:
+        # The way out first: the form has one line for all of it.
+        yield (
+            f"a vae of {height}x{width} images collapses with {training.loss}: take preset digits_vae, "
+            "or training.loss = 'bce', or training.beta = 0.1"
+        )
 
 
 def _rates(config: RunConfig) -> Iterator[str]:
