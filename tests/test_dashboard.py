@@ -240,6 +240,26 @@ async def test_a_mistake_is_told_as_the_command_line_tells_it() -> None:
             await desk.ready()
 
 
+async def test_a_preset_that_is_chosen_again_brings_its_values_back() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        await desk.type("training-epochs", "6000")
+        await desk.choose("dataset", "gly")
+        await desk.choose("preset", "quick")
+        await desk.until(lambda: desk.field("training-epochs") == "150")
+        assert (desk.field("preset"), desk.field("dataset")) == ("quickstart", "digits")
+        await desk.ready()
+
+
+async def test_numbers_are_read_as_people_write_them() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        for text, rate in ((".001", 0.001), ("5.", 5.0), ("01.5", 1.5)):
+            await desk.type("training-learning_rate", text)
+            checked = await desk.until(lambda: desk.app.live._form.checked)
+            assert checked.config.training.learning_rate == rate
+
+
 async def test_a_mistake_starts_nothing_and_a_preset_mends_it(lab: Laboratory) -> None:
     async with open_desk() as desk:
         await desk.ready()
@@ -424,6 +444,10 @@ async def test_the_form_kept_as_a_preset(lab: Laboratory) -> None:
         await desk.shows("preset name ''")
         await desk.press(*"a/b", "enter")
         await desk.shows("preset name 'a/b': allowed: letters")
+        # What a config may not be called could never be loaded again.
+        for name in ("v1.0", "-tab"):
+            await desk.press("ctrl+u", *({"-": "minus", ".": "full_stop"}.get(key, key) for key in name), "enter")
+            await desk.shows(f"preset name '{name}': allowed: letters")
         await desk.press("ctrl+u", *"mine", "enter")
         await desk.until(lambda: "kept as my/mine" in desk.message)
         assert desk.field("preset") == "my/mine"

@@ -8,14 +8,13 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuiae.config import RunConfig, did_you_mean, dump_config
+from tuiae.config import NAME_PATTERN, NAME_WORDS, RunConfig, did_you_mean, dump_config
 from tuiae.errors import ConfigError
 from tuiae.files import replace_text
 
 DEFAULT = "quickstart"
 BEST = "best"
 OWN = "my"
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
 @dataclass(frozen=True)
@@ -58,16 +57,16 @@ def list_presets() -> list[Preset]:
 
 
 def check_preset_name(name: str) -> None:
-    """Raises ConfigError for what is no name for a file."""
-    if not _NAME.fullmatch(name) or name.startswith("."):
-        raise ConfigError(f"preset name {name!r}: allowed: letters, digits, _ . and -, at most 60", "choose another")
+    """Raises ConfigError for what its config could not be called."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ConfigError(f"preset name {name!r}: allowed: {NAME_WORDS}", "choose another")
 
 
 def save_preset(config: RunConfig, name: str, comment: str) -> Preset:
     """Keep a config as a preset of the user's own, with a comment above it, in place of one of that name.
 
     Raises:
-        ConfigError: no name for a file, or the directory cannot be written.
+        ConfigError: a name that no config may have, or the directory cannot be written.
     """
     check_preset_name(name)
     path = own_presets_dir() / f"{name}.toml"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tuiae.config.schema import RunConfig, Section
+from tuiae.config.schema import NAME_WORDS, RunConfig, Section
 
 
 def explain(error: ValidationError, source: str, askers: dict[str, str]) -> str:
@@ -45,7 +45,7 @@ def _reason(key: str, item: Any) -> str:
 
 _PATTERN_WORDS = {
     "training.device": "auto, cpu, cuda, cuda:N, mps",
-    "name": "letters, digits, _ and -, at most 48",
+    "name": NAME_WORDS,
 }
 _ALLOWED = {"data.validation": 'should be "test" or a fraction between 0 and 1'}
 

@@ -26,6 +26,9 @@ ENCODERS: tuple[str, ...] = get_args(EncoderFamily)
 NOISE_KINDS: tuple[str, ...] = get_args(NoiseKind)
 VARIATIONAL: dict[str, EncoderFamily] = {"vae": "dense", "conv-vae": "strided-conv"}
 """Variational family -> the encoder that it is made of."""
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$"
+"""What runs, presets and sweeps may be called: a part of a directory's or a file's name."""
+NAME_WORDS = "letters, digits, _ and -, at most 48, the first a letter or a digit"
 DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 
 
@@ -182,7 +185,7 @@ class RunConfig(Section):
 
     model_config = ConfigDict(strict=False)  # its sections come as tables; each is strict in itself
 
-    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")
+    name: str = Field(default="run", pattern=NAME_PATTERN)
     data: DataSection = DataSection()
     noise: NoiseSection = NoiseSection()
     model: ModelSection = ModelSection()

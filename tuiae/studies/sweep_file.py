@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationError
 
-from tuiae.config import RunConfig, Section, did_you_mean, read_document
+from tuiae.config import NAME_PATTERN, NAME_WORDS, RunConfig, Section, did_you_mean, read_document
 from tuiae.errors import ConfigError
 
 MOST = 10_000  # combinations; a slip of the pen makes millions
@@ -45,7 +45,7 @@ class SweepFile(Section):
 
     model_config = ConfigDict(strict=False)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")
+    name: str = Field(pattern=NAME_PATTERN)
     preset: Annotated[str, Field(min_length=1)]
     seeds: tuple[Seed, ...] = ()
     tags: tuple[str, ...] = ()
@@ -190,7 +190,7 @@ def _explain(error: ValidationError) -> Iterable[str]:
         elif item["type"] == "missing":
             yield f"the key '{key}' is missing"
         elif item["type"] == "string_pattern_mismatch":
-            yield f"{key} = {item['input']!r}: allowed: letters, digits, _ and -, at most 48"
+            yield f"{key} = {item['input']!r}: allowed: {NAME_WORDS}"
         else:
             told = f"{key} = {item['input']!r}" if key else f"{item['input']!r}"
             yield f"{told}: {item['msg'].lower().replace('input ', '')}"

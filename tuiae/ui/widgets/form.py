@@ -13,6 +13,7 @@ from textual.containers import Grid, Horizontal, Vertical
 from textual.events import Key
 from textual.message import Message
 from textual.widgets import Button, Input, Label, Select
+from textual.widgets._select import SelectOverlay
 
 from tuiae.config import ENCODERS, FAMILIES, NOISE_KINDS, RunConfig, parse_override
 from tuiae.data.registry import DatasetInfo
@@ -76,6 +77,11 @@ class Choice(Select[str], inherit_bindings=False):
 
     def __init__(self, field: str, options: Sequence[tuple[Any, str]]) -> None:
         super().__init__(options, allow_blank=False, compact=True, id=field)
+
+    def on_select_overlay_update_selection(self, event: SelectOverlay.UpdateSelection) -> None:
+        """Tell of what stood there already, too: a preset that is chosen again brings its values back."""
+        if self._options[event.option_index][1] == self.value:
+            self.post_message(self.Changed(self, self.value))
 
     def offer(self, options: Sequence[tuple[Any, str]], value: str) -> None:
         """Replace the options and choose one, without telling it as a change made by the user."""
@@ -230,7 +236,9 @@ class ConfigForm(Vertical):
             self.choose_dataset(self._dataset)
 
     def _dataset_options(self) -> list[tuple[Any, str]]:
-        names = [(_dataset_label(info), info.name) for info in self._datasets]
+        # Text and not Content: only in a Text does an open list find what is typed.
+        absent = {False: "  not here yet", True: ""}
+        names = [(Text.assemble(info.name, (absent[info.ready], "dim")), info.name) for info in self._datasets]
         if self._dataset.startswith(OWN_FOLDER):
             names.append((Text(clean(self._dataset)), self._dataset))
         return [*names, (Text("folder of pictures…"), OWN_FOLDER)]
@@ -285,10 +293,3 @@ def typed(value: float) -> str:
 
 def _id(key: str) -> str:
     return key.replace(".", "-")
-
-
-def _dataset_label(info: DatasetInfo) -> Text:
-    # Text and not Content: only in a Text does an open list find what is typed.
-    if info.ready:
-        return Text(info.name)
-    return Text.assemble(info.name, ("  not here yet", "dim"))
