@@ -20,7 +20,7 @@ from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.process import RunLock
 from tuiae.runs.query import parse_query
 from tuiae.runs.reader import RunReader
-from tuiae.runs.removal import delete_run, discard_unbegun, size_of
+from tuiae.runs.removal import delete_run, discard_unbegun, missed_by, size_of
 from tuiae.runs.summary import summarise
 from tuiae.studies.compare_reader import tagged_runs
 from tuiae.ui.render.status import title_line
@@ -340,13 +340,26 @@ def test_delete_on_the_command_line(lab: Laboratory) -> None:
     assert [run.id for run in list_runs(lab.runs)] == [live.run.id, runs[2].id]
 
 
+def test_what_was_made_from_a_run_that_goes_is_named(lab: Laboratory, classified: RunPaths) -> None:
+    rows = RunLister(classified.root.parent).rows()
+    encoder = next(row.settings["model.encoder_run"] for row in rows if row.id == classified.id)
+    (words,) = (words for words in missed_by({encoder}, rows) if classified.id in words)
+    assert words == f"{classified.id} was built on it, and cannot be repeated without it"
+    (words,) = (words for words in missed_by({encoder, "other"}, rows) if classified.id in words)
+    assert f"was built on {encoder}" in words
+    assert not any(classified.id in words for words in missed_by({encoder, classified.id}, rows))
+
+
 def test_on_a_terminal_deleting_asks_first(lab: Laboratory) -> None:
     run = ended(lab.runs)
-    command = [sys.executable, "-m", "tuiae.cli", "delete", "last"]
-    for answer, left in (("n", 1), ("y", 0)):
+    fork = ended(lab.runs, "20200101-000000-child-0000")
+    replace_json(fork.meta, {**read_json(fork.meta), "parent": {"run": run.id, "step": 8, "epoch": 2}})
+    command = [sys.executable, "-m", "tuiae.cli", "delete", run.id]
+    for answer, left in (("n", 2), ("y", 1)):
         with Terminal(command, 100, 24, lab.environment) as terminal:
             terminal.wait_for("Delete this run for good?")
             assert run.id in terminal.text()
+            assert f"{fork.id} was forked from it" in terminal.text()
             terminal.send(f"{answer}\r")
             assert terminal.exit_code() == 0
         assert len(list_runs(lab.runs)) == left

@@ -416,6 +416,7 @@ async def test_what_cannot_be_a_label_is_said_where_it_is_typed(runs: list[RunPa
 async def test_deleting_asks_and_says_what_goes(lab: Laboratory, runs: list[RunPaths]) -> None:
     live = Script(new_run(lab.runs, name="20200105-000000-run5-0005"), load_config(runs[0].config))
     live.play(1)
+    replace_json(runs[0].meta, {**read_json(runs[0].meta), "parent": {"run": runs[3].id, "step": 8, "epoch": 2}})
     async with open_desk(runs[0]) as desk:
         await listed(desk, 5)
         await desk.press("D")
@@ -423,7 +424,7 @@ async def test_deleting_asks_and_says_what_goes(lab: Laboratory, runs: list[RunP
             lambda: "is running; stop it first" in str(desk.app.screen.query_one("#message", Static).content)
         )
         await desk.press("down", "D")
-        await desk.shows(runs[3].id, "MB", "Delete it for good?")
+        await desk.shows(runs[3].id, "MB", "Delete it for good?", f"{runs[0].id} was forked from it")
         await desk.press("enter")
         assert len(list_runs(lab.runs)) == 5
         await desk.press("space", "space", "D")

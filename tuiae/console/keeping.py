@@ -10,7 +10,8 @@ from tuiae.console.output import Output, is_terminal
 from tuiae.errors import ConfigError, ExitCode
 from tuiae.runs.labels import Label, read_label, relabel, tags_of
 from tuiae.runs.layout import RunPaths
-from tuiae.runs.removal import check_removable, delete_run, size_of
+from tuiae.runs.listing import RunLister
+from tuiae.runs.removal import check_removable, delete_run, missed_by, size_of
 from tuiae.ui.render.text import clean, megabytes
 
 
@@ -49,7 +50,7 @@ def delete_runs(runs: Sequence[RunPaths], root: Path, output: Output, *, yes: bo
     for run in runs:
         check_removable(run, root)
     sizes = {run.id: size_of(run) for run in runs}
-    if not yes and not _agreed(sizes):
+    if not yes and not _agreed(sizes, root):
         output.note("nothing was deleted")
         return ExitCode.OK
     for run in runs:
@@ -60,12 +61,14 @@ def delete_runs(runs: Sequence[RunPaths], root: Path, output: Output, *, yes: bo
     return ExitCode.OK
 
 
-def _agreed(sizes: dict[str, int]) -> bool:
+def _agreed(sizes: dict[str, int], root: Path) -> bool:
     if not (is_terminal(sys.stderr) and sys.stdin.isatty()):
         raise ConfigError("deleting asks first, and there is no terminal to ask on", "say --yes if it is meant")
     import typer
 
     for name, size in sizes.items():
         typer.echo(f"{clean(name)}  {megabytes(size)}", err=True)
+    for words in missed_by(sizes, RunLister(root).rows()):
+        typer.echo(clean(words), err=True)
     many = f"{len(sizes)} runs, {megabytes(sum(sizes.values()))}" if len(sizes) > 1 else "this run"
     return typer.confirm(f"Delete {many} for good?", err=True)

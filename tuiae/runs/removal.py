@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, UnknownRunError
 from tuiae.runs.labels import label_path
 from tuiae.runs.layout import RunPaths, is_run
+from tuiae.runs.listing import RunRow
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import read_status
 from tuiae.runs.tail import parse_event
@@ -26,6 +28,19 @@ def size_of(run: RunPaths) -> int:
                 # A live worker replaces its files; the next one is counted in its place.
                 continue
     return total
+
+
+def missed_by(going: Collection[str], rows: Collection[RunRow]) -> tuple[str, ...]:
+    """One sentence for each run of a list that stays and was made from a run that goes, by its id."""
+    said = []
+    for row in rows:
+        encoder, parent = row.settings.get("model.encoder_run"), row.parent.partition(" at epoch ")[0]
+        if row.id in going or not {encoder, parent} & {*going}:
+            continue
+        source = "it" if len(going) == 1 else encoder if encoder in going else parent
+        built = f"was built on {source}, and cannot be repeated without it"
+        said.append(f"{row.title} {built if encoder in going else f'was forked from {source}'}")
+    return tuple(said)
 
 
 def discard_unbegun(run: RunPaths) -> bool:

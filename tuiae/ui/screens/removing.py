@@ -11,13 +11,15 @@ from textual.message import Message
 from tuiae.errors import TuiaeError
 from tuiae.runs.layout import RunPaths
 from tuiae.runs.listing import RunRow
-from tuiae.runs.removal import check_removable, delete_run, size_of
+from tuiae.runs.removal import check_removable, delete_run, missed_by, size_of
 from tuiae.ui.render.text import clean, megabytes, shorten_middle
 from tuiae.ui.screens.dialogs import ChoiceDialog
 from tuiae.ui.screens.listing import ListingScreen
 from tuiae.ui.terminal.dialog import in_front
+from tuiae.ui.widgets.run_table import RunTable
 
 NAMED = 6  # runs that the question names one by one
+MISSED = 3  # and of those that were made from them, which take a line or two each
 
 
 class Weighed(Message):
@@ -71,7 +73,8 @@ class Removing(ListingScreen):
         if event.problem:
             self.message.complain(event.problem)
             return
-        question = removal_question(event.rows, event.sizes)
+        missed = missed_by({row.id for row in event.rows}, self.query_one(RunTable).rows)
+        question = removal_question(event.rows, event.sizes, missed)
         answers = [("cancel", "Keep"), ("delete", f"Delete, {megabytes(sum(event.sizes))}")]
         self.app.push_screen(ChoiceDialog("delete", question, answers), lambda answer: self._go(answer, event.rows))
 
@@ -100,12 +103,16 @@ class Removing(ListingScreen):
             self.message.insist(words, "good")
 
 
-def removal_question(rows: Sequence[RunRow], sizes: Sequence[int]) -> str:
-    """What would go, run by run while they are few, and in all."""
+def removal_question(rows: Sequence[RunRow], sizes: Sequence[int], missed: Sequence[str] = ()) -> str:
+    """What would go, run by run while they are few, and in all; and which runs would miss it."""
     lines = [f"{_named(row)}  {megabytes(size)}" for row, size in zip(rows, sizes, strict=True)]
-    more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
+    needed = ["", *_first([clean(words, 120) for words in missed], MISSED)] if missed else []
     ending = "Delete it for good?" if len(lines) == 1 else f"Delete these {len(lines)} runs for good?"
-    return "\n".join([*lines[:NAMED], *more, "", ending])
+    return "\n".join([*_first(lines, NAMED), *needed, "", ending])
+
+
+def _first(lines: list[str], most: int) -> list[str]:
+    return [*lines[:most], f"and {len(lines) - most} more"] if len(lines) > most else lines
 
 
 def _named(row: RunRow) -> str:
