@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -141,7 +142,7 @@ def test_among_different_cards_a_name_is_given_only_where_it_is_sure() -> None:
 
 
 def test_the_freest_card_is_suggested() -> None:
-    assert suggestion(CARDS) == "cuda:2 is the freest: 38 of 40 GB"
+    assert suggestion(CARDS) == "cuda:2 is freest: 38 of 40 GB"
     assert suggestion(CARDS[:1]) == "cuda:0 has 1.8 of 40 GB free"
     assert suggestion(()) == ""
     assert suggestion([gpu(0, 5, cuda="")]) == ""
@@ -161,7 +162,7 @@ def test_everything_is_said_in_words_and_numbers() -> None:
         "38 of 40 GB, 97% busy, 64 °C, 310 W",
         "30 GB ana: python train.py (4711)",
         "somebody: unknown (12)",
-        "cuda:2 is the freest: 38 of 40 GB",
+        "cuda:2 is freest: 38 of 40 GB",
     ):
         assert words in text
 
@@ -169,10 +170,12 @@ def test_everything_is_said_in_words_and_numbers() -> None:
 def test_what_is_less_important_goes_first_where_there_is_little_room() -> None:
     lines = [draw_machine(BUSY, 70, height).plain.split("\n") for height in range(1, 12)]
     assert [len(found) for found in lines] == [1, 2, 3, 4, 5, 6, 7, 7, 9, 9, 9]
-    assert all(line[0].startswith("cpu") for line in lines)
+    assert all("freest" in line[0] for line in lines)
+    assert all(line[1].startswith("cpu") for line in lines[1:])
     assert "ana" not in str(lines[7])
-    assert "freest" in str(lines[5])
-    assert "freest" not in str(lines[4])
+    alone = [draw_machine(replace(BUSY, gpus=CARDS[:1]), 70, height).plain.split("\n") for height in range(1, 6)]
+    assert all(line[0].startswith("cpu") for line in alone)
+    assert ["free" in str(line) for line in alone] == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize("ascii_only", [False, True])
@@ -225,7 +228,7 @@ async def test_the_panel_reads_while_it_is_seen_and_not_otherwise() -> None:
         await app.pop_screen()
         await pilot.pause()
         assert panel.is_seen
-        while "cuda:2 is the freest" not in screen_text(app):  # what the thread reads meanwhile may come in between
+        while "cuda:2 is freest" not in screen_text(app):  # what the thread reads meanwhile may come in between
             panel.post_message(MachineRead(BUSY))
             await pilot.pause()
         app.terminal_mode = TerminalMode(ascii=True)

@@ -26,13 +26,13 @@ Meter = tuple[str, float | None, str]
 
 
 def suggestion(gpus: Sequence[Gpu]) -> str:
-    """Which card to take: `cuda:2 is the freest: 38 of 40 GB`."""
+    """Which card to take: `cuda:2 is freest: 38 of 40 GB`."""
     gpu = freest(gpus)
     if gpu is None:
         return ""
     if len(gpus) == 1:
         return f"{gpu.cuda} has {gigabytes(gpu.free, gpu.total)} free"
-    return f"{gpu.cuda} is the freest: {gigabytes(gpu.free, gpu.total)}"
+    return f"{gpu.cuda} is freest: {gigabytes(gpu.free, gpu.total)}"
 
 
 def draw_machine(machine: Machine | None, width: int, height: int, ascii_only: bool = False) -> Text:
@@ -56,14 +56,16 @@ def _lines(machine: Machine, width: int, ascii_only: bool) -> list[tuple[int, Te
     head = max((cell_len(label) for label, _, _ in meters), default=0)
     room = min(max(width - head - 2 - max((cell_len(words) for *_, words in meters), default=0), 0), LONGEST_BAR)
     room = room if room >= LEAST_BAR else 0
-    lines = []
+    lines, advice = [], suggestion(machine.gpus)
+    chosen = (int(len(cards) == 1), Text(shorten(advice, width), palette.GOOD))
+    if len(cards) > 1 and advice:
+        lines.append(chosen)  # what one looks for where there are several
     for label, share, words in system:
         lines.append((0, _meter((label, share, words), head, room, width, ascii_only)))
         if label == "cpu" and len(machine.cores) > 1:
             lines.append((2, _cores(machine.cores, head, width, ascii_only)))
-    advice = suggestion(machine.gpus)
-    if advice:
-        lines.append((1, Text(shorten(advice, width), palette.GOOD)))
+    if len(cards) == 1 and advice:
+        lines.append(chosen)
     for gpu, meter in cards:
         lines.append((0, _meter(meter, head, room, width, ascii_only)))
         lines += [(3, _owner(owner, head, width, ascii_only)) for owner in gpu.owners[:_OWNERS_OF_A_CARD]]
