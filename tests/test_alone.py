@@ -13,6 +13,7 @@ from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, open_desk, script
 from tuiae.runs.layout import RunPaths
 from tuiae.ui.screens.base import PANELS
+from tuiae.ui.widgets.form import ConfigForm, NumberInput
 from tuiae.ui.widgets.views import ViewBar
 
 MODES = ("runs", "latent", "bench", "compare", "works", "live")
@@ -98,3 +99,15 @@ async def test_a_panel_alone_says_what_run_it_is_of_and_the_way_back(lab: Labora
                 assert "finished" in title
             await desk.press("z")
             await desk.until(lambda: not desk.app.screen.maximized and "z Back" not in desk.screen.split("\n")[-1])
+
+
+async def test_the_form_has_the_screen_while_one_is_in_its_fields(lab: Laboratory) -> None:
+    async with open_desk(finished(lab.runs), (80, 24)) as desk:
+        field = desk.app.screen.query_one(NumberInput)
+        field.focus()
+        await desk.press("z")
+        await desk.until(lambda: isinstance(desk.app.screen.maximized, ConfigForm))
+        assert desk.app.focused is field
+        await desk.press("z")
+        await desk.until(lambda: desk.app.screen.maximized is None)
+        assert desk.app.focused is field

@@ -23,6 +23,7 @@ from tuiae.ui.counting import OF_A_RUN, run_takes
 from tuiae.ui.render.status import title_line
 from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
+from tuiae.ui.widgets.form import ConfigForm
 from tuiae.ui.widgets.key_line import KeyLine
 from tuiae.ui.widgets.line_table import LineTable
 from tuiae.ui.widgets.log import LogPanel
@@ -32,7 +33,7 @@ from tuiae.ui.widgets.tables import TablePanel
 from tuiae.ui.widgets.tabs import ScreenTabs, room
 from tuiae.ui.widgets.views import ViewBar, Views
 
-PANELS = (Panel, LogPanel, LineTable, TablePanel)
+PANELS = (Panel, LogPanel, LineTable, TablePanel, ConfigForm)
 """What one can look at alone."""
 ONE_AT_A_TIME = ("-narrow", "-short")
 """Sizes of a screen, one of which it has where the styles give the room to one panel."""
@@ -151,8 +152,8 @@ class BaseScreen(Screen[None]):
         if self.maximized is not None:
             self.minimize()
             return
-        focused = self.focused
-        panel = focused if isinstance(focused, PANELS) and focused.region.area else self.main_panel
+        around = self.focused.ancestors_with_self if self.focused is not None else ()
+        panel = next((node for node in around if isinstance(node, PANELS) and node.region.area), self.main_panel)
         # Else the focus ends in a hidden field, which then takes the digits that are keys.
         panel.focus()
         self.maximize(panel)

@@ -93,6 +93,7 @@ class Choice(Select[str], inherit_bindings=False):
 class ConfigForm(Vertical):
     """Fields for what is changed most; everything else comes from the preset."""
 
+    ALLOW_MAXIMIZE = True
     BINDINGS = [
         Binding("up", "go(-1)", "Field above", show=False),
         Binding("down", "go(1)", "Field below", show=False),
