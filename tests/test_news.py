@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import Laboratory
-from tests.dashboard import AUTOENCODER, Script, open_desk, script
-from tuiae.runs.diagnosis import AUTO_PAUSE, diagnose
+from tests.dashboard import AUTOENCODER, HOSTILE, Script, open_desk, script
+from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
 from tuiae.runs.edits import describe_edit
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
 from tuiae.ui.render.run_curves import run_marks
 from tuiae.ui.render.status import own_pause, status_facts
+from tuiae.ui.widgets.finding import FindingLine
 
 VARIATIONAL = {
     **AUTOENCODER,
@@ -122,6 +123,34 @@ async def test_a_run_that_paused_by_itself_says_so(lab: Laboratory) -> None:
         played.writer.event("command", text="resumed at step 8")
         played.writer.status(now=True, state="running")
         await desk.until(lambda: desk.state == "running" and "by itself" not in desk.screen)
+    played.writer.close("finished")
+
+
+@pytest.mark.parametrize(("size", "name"), [((80, 24), "finding-line"), ((120, 40), "finding"), ((200, 60), "finding")])
+async def test_every_finding_can_be_read(lab: Laboratory, size: tuple[int, int], name: str) -> None:
+    said = [
+        Finding("divergence", Severity.SERIOUS, f"the loss has risen {HOSTILE}", "lower the rate"),
+        Finding("plateau", Severity.NOTE, "it has hardly fallen", "stop"),
+    ]
+    played = script(lab.runs)
+    played.play(2)
+    async with open_desk(played.run, size) as desk:
+        await desk.until(lambda: desk.state == "running")
+        line = desk.app.live.query_one(f"#{name}", FindingLine)
+        for one in desk.app.live.query(FindingLine):
+            one.show(said)
+        await desk.shows("(+1")
+        assert "it has hardly fallen" not in desk.screen
+        await desk.click(f"#{name}")
+        await desk.shows("lower the rate", "· it has hardly fallen: stop")
+        await desk.press("escape")
+        await desk.until(lambda: "it has hardly fallen" not in desk.screen)
+        assert desk.app.live.focused is line
+        await desk.press("enter")
+        await desk.shows("it has hardly fallen")
+        line.show(())  # said no more
+        await desk.shows("configure the next run")
+        assert not line.display
     played.writer.close("finished")
 
 

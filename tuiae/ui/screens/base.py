@@ -24,6 +24,7 @@ from tuiae.ui.render.status import title_line
 from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.widgets.form import ConfigForm
+from tuiae.ui.widgets.finding import FindingLine
 from tuiae.ui.widgets.key_line import KeyLine
 from tuiae.ui.widgets.line_table import LineTable
 from tuiae.ui.widgets.log import LogPanel
@@ -33,7 +34,7 @@ from tuiae.ui.widgets.tables import TablePanel
 from tuiae.ui.widgets.tabs import ScreenTabs, room
 from tuiae.ui.widgets.views import ViewBar, Views
 
-PANELS = (Panel, LogPanel, LineTable, TablePanel, ConfigForm)
+PANELS = (Panel, LogPanel, LineTable, TablePanel, ConfigForm, FindingLine)
 """What one can look at alone."""
 ONE_AT_A_TIME = ("-narrow", "-short")
 """Sizes of a screen, one of which it has where the styles give the room to one panel."""
