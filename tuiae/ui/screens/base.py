@@ -23,8 +23,8 @@ from tuiae.ui.counting import OF_A_RUN, run_takes
 from tuiae.ui.render.status import title_line
 from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
-from tuiae.ui.widgets.form import ConfigForm
 from tuiae.ui.widgets.finding import FindingLine
+from tuiae.ui.widgets.form import ConfigForm
 from tuiae.ui.widgets.key_line import KeyLine
 from tuiae.ui.widgets.line_table import LineTable
 from tuiae.ui.widgets.log import LogPanel
