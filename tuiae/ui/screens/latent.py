@@ -26,7 +26,7 @@ from tuiae.ui.widgets.timeline import TimelineBar
 STEPS = 8  # images from one marked point to another
 DRAWN = 16
 GRID = 9  # images a side; every second, fourth or eighth one keeps the corners and the middle
-HINT = "arrows move, b marks, a another plane, + nearer, ? all keys"
+HINT = "arrows move, b marks, a another plane, + closer, ? all keys"
 BACK_HINT = ", and . go through the epochs, > to the newest; decoding rests"
 NO_PRIOR = "has no prior to draw from: only a variational autoencoder has one (vae, conv-vae)"
 NO_DECODER = "decodes nothing: take a run of an autoencoder"
