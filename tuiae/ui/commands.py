@@ -104,9 +104,9 @@ WIDGETS = {
     "on the strip of pictures": "StripPanel",
 }
 """What the help calls a panel -> its widget."""
-TITLE, START, ELSEWHERE, ABROAD = 4.0, 2.0, 1.0, 3.0
+TITLE, START, ELSEWHERE, ASIDE, ABROAD = 4.0, 2.0, 1.0, 2.5, 3.0
 """What a word counts that is found in the title, that begins a word, or is one of the others; and what a command loses
-that is of another screen."""
+that is of a panel without the focus, or of another screen."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,8 @@ class Command:
         found = [_found(word, title, others) for word in _plain(query).split()]
         if not found or not all(found):
             return 0.0
-        return max(sum(found) / len(found) - (ABROAD if self.place else 0.0), 0.1)
+        lost = ASIDE if self.place in WIDGETS else ABROAD if self.place else 0.0
+        return max(sum(found) / len(found) - lost, 0.1)
 
 
 def _plain(text: str) -> str:

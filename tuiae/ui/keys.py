@@ -81,7 +81,7 @@ NEXT_RUN = (
 OPEN_RUN = (
     Key("p", "pause", "Pause", "pause, or go on"),
     Key("x", "stop", "Stop", "save and stop"),
-    Key("w", "save", "Save", "write a checkpoint, and keep it"),
+    Key("w", "save", "Save", "write a checkpoint"),
     Key("e", "edit", "Edit", "change it while it trains"),
     Key("f", "fork", "", "fork from a checkpoint", "Fork"),
     Key("R", "resume", "", "go on where it stopped", "Resume"),
