@@ -14,7 +14,7 @@ import numpy as np
 from tuiae.config import RunConfig
 from tuiae.runs.blame import DOUBLED, HIGH_RATE, LOST, blamed, spoiled, way_back, wild_raise
 from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.runs.symptoms import DIVERGED, Symptoms, read_symptoms
+from tuiae.runs.symptoms import DIVERGED, SETTLED, Symptoms, read_symptoms
 
 AUTO_PAUSE = "auto-pause"
 """How the warning begins of a training that paused by itself; the kind of the finding follows."""
@@ -25,7 +25,6 @@ PLANNED = 0.05  # of the planned evaluations, likewise: just after an edit there
 PROGRESS = 0.005  # of the loss, gained over the window: less is not seen in the pictures
 SWING = 0.05  # of the loss, from one evaluation to the next: converging runs of the five works stay under 0.03
 HIGHER = 0.25  # over the best test loss: what swings about that level does more than swing
-SETTLED = 3  # evaluations in a row that have to agree: the first ones of a training say little, and one may be a spike
 EARLY = 5  # evaluations after which a training that works has left the loss of the untrained network behind
 LEARNED = 0.1  # of the first loss; trainings that learn anything gain more in their first epochs
 RISEN = 0.05  # over the best test loss; between two epochs of a training that goes well it moves by less

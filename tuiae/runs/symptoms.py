@@ -14,7 +14,7 @@ from tuiae.runs.snapshot import Snapshot
 
 DIVERGED = "the loss is no longer a number"
 """How the worker begins the sentence of a training that diverged."""
-SETTLED = 3  # evaluations that must agree on dead or collapsed units
+SETTLED = 3  # evaluations in a row that have to agree: the first ones of a training say little, and one may be a spike
 
 
 @dataclass(frozen=True)
