@@ -125,6 +125,17 @@ async def test_what_is_typed_behind_a_key_goes_to_what_the_key_shows(lab: Labora
     beside.writer.close("finished")
 
 
+async def test_enter_behind_the_help_of_an_open_run_starts_nothing(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    async with open_desk(run) as desk:
+        await desk.shows("✓ finished")
+        for leaves in (("question_mark", "escape"), ("1", "2")):
+            await desk.press(*leaves, "enter")
+            await desk.until(lambda: desk.app.current_mode == "live" and len(desk.app.screen_stack) == 1)
+            assert desk.app.focused is None
+        assert len(list_runs(lab.runs)) == 1
+
+
 @pytest.mark.parametrize("screen", "2356")
 async def test_slash_finds_a_run_from_wherever_it_is_pressed(lab: Laboratory, screen: str) -> None:
     played = script(lab.runs, name="20200101-000000-politano-0001")

@@ -34,7 +34,6 @@ class LiveScreen(WatchingScreen, ConfiguringScreen, ActingScreen):
     MODE = "live"
     NAME = "a terminal laboratory for autoencoders"
     BINDINGS = [key.binding for key in LIVE]
-    AUTO_FOCUS = "#start"
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -44,6 +43,11 @@ class LiveScreen(WatchingScreen, ConfiguringScreen, ActingScreen):
         self._edits: tuple[Edit, ...] | None = None
         """Of the open run as they were last seen; None before its first snapshot."""
         self._paused_for = ""
+
+    @property
+    def AUTO_FOCUS(self) -> str:  # type: ignore[override]  # noqa: N802
+        """Start while no run is open; beside one an Enter too many, as the help or a dialog goes, shall start none."""
+        return "#start" if self.session.path is None else ""
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
