@@ -23,14 +23,14 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("down the list", DOWN),
     ("up the list", UP),
     ("live", "2"),
-    ("next panel", TAB),
-    ("focus back", "\x1b[Z"),
     ("alone", "z"),
     ("cursor left", LEFT),
     ("cursor further left", LEFT),
     ("smoother", "s"),
     ("log scale", "y"),
     ("all panels", "z"),
+    ("next panel", TAB),
+    ("focus back", "\x1b[Z"),
 )
 """What is pressed, round by round; each changes something on the screen. Escape is not among them: Textual waits 100 ms
 for what may follow it, as arrow keys begin with the same byte."""
