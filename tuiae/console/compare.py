@@ -14,6 +14,7 @@ from tuiae.config import did_you_mean
 from tuiae.console.output import Output, is_terminal
 from tuiae.errors import ConfigError, UnknownRunError
 from tuiae.runs.layout import RunPaths
+from tuiae.runs.listing import preset_of
 from tuiae.runs.snapshot import Series
 from tuiae.runs.summary import summarise
 from tuiae.studies.compare import Best, Comparison, Entry, Group, Spread, cautions, figures
@@ -156,7 +157,7 @@ def _run_record(entry: Entry, group: Group, comparison: Comparison) -> dict[str,
         "key": entry.key,
         "label": entry.label,
         "group": group.key,
-        "preset": snapshot.config.name if snapshot.config else None,
+        "preset": preset_of(snapshot.config, snapshot.meta) if snapshot.config else None,
         "dataset": snapshot.config.data.dataset if snapshot.config else None,
         "seed": snapshot.config.training.seed if snapshot.config else None,
         "seconds": snapshot.status.elapsed,

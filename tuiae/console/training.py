@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from tuiae.config import RunConfig, build_config
 from tuiae.console.amount import Amount
-from tuiae.console.ending import check_begun, check_ending, conclude
+from tuiae.console.ending import LEAVE_SECONDS, check_begun, check_ending, conclude
 from tuiae.console.follow import follow
 from tuiae.console.output import Output
 from tuiae.console.pauses import end_pause
@@ -36,7 +36,6 @@ from tuiae.runs.tags import check_tags
 from tuiae.runs.writer import create_run, gone_unless_begun
 
 STOP_SECONDS = 120.0  # a step of the slowest model here takes seconds, its save less
-LEAVE_SECONDS = 5.0
 _EVERYWHERE = ("auto", "cpu")
 """Values of training.device that every machine has."""
 
