@@ -8,8 +8,7 @@ from typing import Any
 
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, Script, script
-from tuiae.studies.compare import Comparison
-from tuiae.studies.compare_reader import CompareReader
+from tuiae.studies.compare import CompareReader, Comparison
 
 
 def settings(base: dict[str, Any] = AUTOENCODER, **changes: Any) -> dict[str, Any]:

@@ -16,13 +16,12 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
 
 from tuiae.config import RunConfig, build_config
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.form import Choice
-from tuiae.ui.widgets.line_table import LineTable
-from tuiae.ui.widgets.run_table import RunTable
+from tuiae.ui.widgets.tables import LineTable, RunTable
 
 PATIENCE = 60.0  # seconds until a condition counts as never met; the machine may be busy
 SIZES = [(80, 24), (120, 40), (200, 60)]

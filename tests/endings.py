@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.listing import summarise
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
-from tuiae.runs.summary import summarise
 from tuiae.training.checkpoint import find_checkpoint, load_state, load_weights
 
 

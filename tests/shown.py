@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tuiae.explore import answers
-from tuiae.ui.noise_choice import NoiseChoice
+from tuiae.explore import protocol as answers
+from tuiae.ui.inquiry import NoiseChoice
 from tuiae.ui.widgets.bench_view import BenchView
 from tuiae.ui.widgets.latent_view import LatentView
 

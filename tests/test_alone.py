@@ -11,10 +11,10 @@ from textual.widget import Widget
 from tests.comparing import end, settings
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, open_desk, script
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.ui.screens.base import PANELS
+from tuiae.ui.widgets.chrome import ViewBar
 from tuiae.ui.widgets.form import ConfigForm, NumberInput
-from tuiae.ui.widgets.views import ViewBar
 
 MODES = ("runs", "latent", "bench", "compare", "works", "live")
 

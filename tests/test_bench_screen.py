@@ -12,16 +12,15 @@ from textual import events
 
 from tests.conftest import Laboratory
 from tests.dashboard import SIZES, Desk, open_desk, script
-from tuiae.explore.answers import Confused, Worst
-from tuiae.explore.loaded import load
-from tuiae.runs.layout import RunPaths
+from tuiae.explore.checkpoint import load
+from tuiae.explore.protocol import Confused, Worst
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_config
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.screens.bench import BenchScreen
-from tuiae.ui.widgets.bench_view import BenchView
-from tuiae.ui.widgets.slider import Slider
-from tuiae.ui.widgets.strip import StripPanel
+from tuiae.ui.widgets.bench_view import BenchView, Slider
+from tuiae.ui.widgets.images import StripPanel
 
 
 @pytest.fixture(scope="session")

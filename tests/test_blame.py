@@ -10,7 +10,7 @@ from tests.conftest import Laboratory
 from tests.training import Edits, train
 from tuiae.config import build_config
 from tuiae.runs.diagnosis import WINDOW, Finding, Severity, diagnose
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.writer import create_run
 

@@ -17,13 +17,11 @@ from tuiae.config import build_config
 from tuiae.errors import TrainingError
 from tuiae.runs.control import take
 from tuiae.runs.labels import read_label
-from tuiae.runs.layout import RunPaths, list_runs
-from tuiae.ui.launcher import PreflightDone
-from tuiae.ui.screens.ask import LineDialog, NoteDialog
+from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.ui.screens.changes import EditDialog, ForkDialog
-from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog
+from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, Dialog, LineDialog, NoteDialog
 from tuiae.ui.screens.help import HelpDialog
-from tuiae.ui.terminal.dialog import Dialog
+from tuiae.ui.session import PreflightDone
 
 CONFIG = build_config(AUTOENCODER)
 SECONDS = dict.fromkeys(("step_seconds", "epoch_seconds", "evaluation_seconds", "total_seconds"), 1.0)

@@ -9,23 +9,23 @@ from rich.text import Text
 
 from tests.dashboard import HOSTILE
 from tuiae.config import NoiseSection
-from tuiae.explore.answers import Classification, Confused, NoiseCurve, Reconstruction, Worst
-from tuiae.ui.noise_choice import KINDS, NoiseChoice
-from tuiae.ui.render.bench import (
+from tuiae.explore.protocol import Classification, Confused, NoiseCurve, Reconstruction, Worst
+from tuiae.render.chrome import draw_slider, share_at
+from tuiae.render.explorer import (
+    best_class,
     confused_title,
     draw_noise_curve,
+    draw_shares,
     draw_tried,
     draw_verdict,
     worst_captions,
     wrong_pixels,
 )
-from tuiae.ui.render.canvas import draw_canvas, lay_out_canvas
-from tuiae.ui.render.sample import error_pictures
-from tuiae.ui.render.shares import best_class, draw_shares
-from tuiae.ui.render.slider import draw_slider, share_at
-from tuiae.ui.render.strip import WORDS, draw_strip, lay_out_strip
-from tuiae.ui.render.text import in_mode
-from tuiae.ui.sketch import BRUSHES, Sketch
+from tuiae.render.grid import WORDS, draw_strip, error_pictures, lay_out_strip
+from tuiae.render.sketch import draw_canvas, lay_out_canvas
+from tuiae.render.text import in_mode
+from tuiae.ui.inquiry import KINDS, NoiseChoice
+from tuiae.ui.widgets.canvas import BRUSHES, Sketch
 
 AREAS = [(0, 0), (1, 1), (9, 3), (20, 6), (26, 12), (36, 18), (66, 13), (110, 40)]
 SHAPES = [(1, 8, 8), (1, 28, 28), (1, 7, 5), (3, 16, 32)]

@@ -7,13 +7,12 @@ from tests.conftest import Laboratory
 from tests.dashboard import CLASSIFIER, Script
 from tuiae.config import known_keys
 from tuiae.files import read_json, replace_json
+from tuiae.render.compare import compare_curves, compare_title, settings_table, values_and_seeds
+from tuiae.render.sweeps import summary_words
 from tuiae.runs.edits import describe_edit
-from tuiae.studies.applying import WHERE
 from tuiae.studies.compare import cautions
+from tuiae.studies.labels import WHERE
 from tuiae.studies.sweep_summary import sweep_summaries
-from tuiae.ui.render.compare import compare_curves, compare_title, values_and_seeds
-from tuiae.ui.render.compare_settings import settings_table
-from tuiae.ui.render.sweep_summary import summary_words
 
 
 def test_a_run_and_a_repeat_of_it_are_no_two_seeds(lab: Laboratory) -> None:

@@ -11,8 +11,8 @@ from tuiae.config import load_config
 from tuiae.errors import ConfigError
 from tuiae.runs.checkpoints import all_checkpoints, read_moment
 from tuiae.runs.edits import EDITABLE, offered
-from tuiae.runs.layout import RunPaths
-from tuiae.runs.lookup import find_run
+from tuiae.runs.paths import RunPaths
+from tuiae.runs.query import find_run
 from tuiae.ui.screens.changes import EditDialog, ForkDialog, read_settings
 from tuiae.ui.widgets.form import Choice, typed
 

@@ -11,11 +11,11 @@ import pytest
 from tests.small_work import WORK
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError
-from tuiae.export.findings import Verdict
-from tuiae.studies.claims import FUNCTIONS, ClaimError, Scope, check, evaluate
-from tuiae.studies.report import spread
-from tuiae.studies.verdicts import Outcome, Trial, judge
-from tuiae.studies.works import find_work, list_works, load_work
+from tuiae.reproduce.claims import FUNCTIONS, ClaimError, Scope, check, evaluate
+from tuiae.reproduce.findings import Verdict
+from tuiae.reproduce.report import spread
+from tuiae.reproduce.verdicts import Outcome, Trial, judge
+from tuiae.reproduce.work import find_work, list_works, load_work
 
 WORKS = ("andruskiewitsch-2020", "magallanes-2022", "pacheco-2023", "politano-2020", "tp5-2022")
 
@@ -97,7 +97,7 @@ def test_an_expression_has_its_value_and_one_without_any_says_so() -> None:
 
 
 def test_every_function_can_be_answered() -> None:
-    from tuiae.studies.facts import Facts
+    from tuiae.reproduce.measures import Facts
 
     assert set(Facts({}).functions(0)) == set(FUNCTIONS)
 

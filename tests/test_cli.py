@@ -21,14 +21,14 @@ from tests.conftest import CHECKOUT, LONG, Laboratory, record_edit, wait_until
 from tests.dashboard import script
 from tests.terminal import Terminal
 from tuiae.cli.app import overrides_of
+from tuiae.cli.output import Output
 from tuiae.config import load_config
-from tuiae.console.output import Output
+from tuiae.config.presets import find_preset
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
-from tuiae.preset_files import find_preset
 from tuiae.runs import control
-from tuiae.runs.layout import RunPaths, list_runs
 from tuiae.runs.listing import RunLister
+from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import read_status
 
 SUMMARY = {"run", "dir", "state", "device", "epochs", "metrics", "history", "epoch_seconds"}  # promised to scripts

@@ -13,11 +13,10 @@ from tests.training import train
 from tuiae.config import load_config
 from tuiae.explore.plane import principal_plane
 from tuiae.models.base import ModelOutput
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.writer import create_run
-from tuiae.training.codes import WIDE, CodeUse, place_codes
-from tuiae.training.evaluate import evaluating
+from tuiae.training.evaluate import WIDE, CodeUse, evaluating, place_codes
 
 
 def use_of(*batches: ModelOutput) -> CodeUse:

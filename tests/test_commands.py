@@ -7,7 +7,7 @@ from textual.command import CommandPalette
 
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, open_desk, script
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.ui.commands import ALSO, Commands
 from tuiae.ui.keys import ALL
 from tuiae.ui.screens.changes import EditDialog

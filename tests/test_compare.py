@@ -19,15 +19,13 @@ from tests.terminal import Terminal
 from tests.test_dashboard_snapshots import Snap, colours, each_look, fixed, snapshot  # noqa: F401 - colours is a fixture
 from tests.test_imports import loaded
 from tuiae.files import read_json, replace_json
+from tuiae.render.compare import compare_curves, group_key, seeds_table, settings_table, values_table
+from tuiae.render.legend import legend
+from tuiae.render.shared_images import shared_grid
 from tuiae.runs.labels import label_path, relabel
-from tuiae.studies.compare import cautions, lines, rankable, spread
-from tuiae.studies.compare_reader import CompareReader
+from tuiae.studies.compare import CompareReader, cautions, lines, rankable, spread
 from tuiae.studies.labels import letters
 from tuiae.studies.shared_images import shared_images
-from tuiae.ui.render.compare import compare_curves, group_key, seeds_table, values_table
-from tuiae.ui.render.compare_images import shared_grid
-from tuiae.ui.render.compare_settings import settings_table
-from tuiae.ui.render.curve_legend import legend
 
 ESCAPE = "\x1b"
 

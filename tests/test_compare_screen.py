@@ -11,10 +11,9 @@ from tests.comparing import begin, end, settings, tell, two_sizes
 from tests.conftest import Laboratory
 from tests.dashboard import HOSTILE, PATIENCE, Desk, Script, open_desk
 from tests.test_dashboard_snapshots import Snap, colours, each_look, fixed, snapshot  # noqa: F401 - colours is a fixture
-from tuiae.studies.compare import Comparison
-from tuiae.studies.compare_reader import CompareReader
-from tuiae.ui.compare_feed import CompareFeed
-from tuiae.ui.render.compare import group_key
+from tuiae.render.compare import group_key
+from tuiae.studies.compare import CompareReader, Comparison
+from tuiae.ui.feeds import CompareFeed
 from tuiae.ui.screens.compare import CompareScreen
 from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.terminal.mode import TerminalMode

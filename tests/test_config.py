@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tuiae.config import RunConfig, build_config, dump_config, known_keys, load_config, parse_override
+from tuiae.config.presets import DEFAULT, find_preset, list_presets
 from tuiae.errors import ConfigError
 from tuiae.preflight import check
-from tuiae.preset_files import DEFAULT, find_preset, list_presets
 
 PRESETS = [preset.path for preset in list_presets()]
 

@@ -8,16 +8,16 @@ from textual.widgets import Input, Label
 from tests.conftest import Laboratory
 from tests.dashboard import SIZES, Desk, open_desk, script
 from tuiae.config import RunConfig, load_config, parse_override
+from tuiae.config.presets import find_preset, list_presets, own_presets_dir
 from tuiae.errors import ConfigError
-from tuiae.preset_files import find_preset, list_presets, own_presets_dir
-from tuiae.runs.layout import list_runs
+from tuiae.runs.paths import list_runs
 from tuiae.runs.reader import read_config
 from tuiae.ui import keys
 from tuiae.ui.app import TuiaeApp
-from tuiae.ui.launcher import WorkerWarm
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
-from tuiae.ui.widgets.config_panel import ConfigPanel
+from tuiae.ui.session import WorkerWarm
+from tuiae.ui.widgets.form import ConfigPanel
 
 ABSURD = [(40, 12), (10, 3), (1, 1), (60, 20), (59, 50), (200, 19)]
 TOO_SMALL = "is too small: tuiae needs 60x20"

@@ -12,7 +12,7 @@ import psutil
 from tests.conftest import CHECKOUT, Laboratory, wait_until
 from tests.terminal import DOWN, ENTER, ESCAPE, Terminal
 from tuiae.runs.labels import read_label
-from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_status
 
 EPOCHS = 150  # of quickstart

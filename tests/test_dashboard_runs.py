@@ -16,17 +16,17 @@ from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Script, new_run, open_desk, script
 from tuiae.config import build_config
 from tuiae.files import replace_json
-from tuiae.runs.layout import RunPaths, list_runs, undated
+from tuiae.runs.paths import RunPaths, list_runs, undated
 from tuiae.runs.reader import read_status
 from tuiae.ui.screens.live import LiveScreen
-from tuiae.ui.widgets.log import LogPanel
+from tuiae.ui.widgets.tables import LogPanel
 
 pytestmark = pytest.mark.usefixtures("no_worker_left")
 
 WRITER = """
 import sys
 from pathlib import Path
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import RunWriter
 writer = RunWriter(RunPaths(Path(sys.argv[1])))
 writer.status(now=True, state="running", epochs=9, epoch=4)

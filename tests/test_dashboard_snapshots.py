@@ -17,12 +17,11 @@ from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, keep_cold, script
 from tests.shown import show_bench, show_codes
 from tests.test_works_screen import POLITANO, claim, trained
-from tuiae.export.findings import VERDICTS
 from tuiae.files import read_json, replace_json
-from tuiae.runs.layout import RunPaths
-from tuiae.studies.verdict_file import Verdicts, write_verdicts
-from tuiae.studies.work_plan import make_plan
-from tuiae.studies.works import find_work
+from tuiae.reproduce.findings import VERDICTS
+from tuiae.reproduce.verdicts import Verdicts, write_verdicts
+from tuiae.reproduce.work import find_work, make_plan
+from tuiae.runs.paths import RunPaths
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.bench_view import BenchView

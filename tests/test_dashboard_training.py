@@ -12,8 +12,8 @@ import pytest
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, Desk, new_run, open_desk, script
 from tuiae.files import replace_json
-from tuiae.runs.layout import RunPaths, list_runs, undated
-from tuiae.runs.lookup import find_run
+from tuiae.runs.paths import RunPaths, list_runs, undated
+from tuiae.runs.query import find_run
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.ui.app import farewell
 

@@ -23,10 +23,9 @@ from PIL import Image
 
 from tuiae.config import DataSection
 from tuiae.data.dataset import Dataset
+from tuiae.data.datasets import fetch, prepare, select
 from tuiae.data.importing import import_directory
-from tuiae.data.prepare import fetch, prepare
 from tuiae.data.registry import data_dir, describe, list_datasets
-from tuiae.data.splits import select
 from tuiae.errors import ConfigError, DataError, ExitCode
 
 FILES = {
@@ -99,7 +98,7 @@ def test_opening_a_cached_set_imports_neither_torch_nor_pillow(tmp_path: Path) -
     root = imported(tmp_path)
     code = (
         "import sys; from pathlib import Path; from tuiae.data import importing, splits, download\n"
-        "from tuiae.data.prepare import prepare; prepare('digits'); prepare('mine', 0, Path(sys.argv[1]))\n"
+        "from tuiae.data.datasets import prepare; prepare('digits'); prepare('mine', 0, Path(sys.argv[1]))\n"
         "print(sorted({'torch', 'torchvision', 'PIL', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
@@ -312,7 +311,7 @@ def test_the_letters_are_taken_out_of_the_archive_of_all_emnist(
 PREPARER = """
 import json, sys
 from pathlib import Path
-from tuiae.data.prepare import prepare
+from tuiae.data.datasets import prepare
 root, address, resources = sys.argv[1:]
 if address:
     from torchvision.datasets import MNIST

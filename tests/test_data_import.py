@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
-from tuiae.console.amount import Amount
-from tuiae.console.datasets import import_dataset
-from tuiae.console.output import Output
-from tuiae.data.idx import read_idx
-from tuiae.data.importing import default_name, import_directory, read_directory
-from tuiae.data.prepare import prepare
-from tuiae.data.published import check_published
+from tuiae.cli.datasets import import_dataset
+from tuiae.cli.output import Output
+from tuiae.cli.train import Amount
+from tuiae.data.datasets import prepare
+from tuiae.data.importing import check_published, default_name, import_directory, read_directory, read_idx
 from tuiae.data.registry import describe, list_datasets
 from tuiae.errors import ConfigError, DataError
 

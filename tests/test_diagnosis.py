@@ -17,11 +17,11 @@ from tuiae.config import build_config, load_config
 from tuiae.errors import TrainingError
 from tuiae.runs import control
 from tuiae.runs.diagnosis import NAMED, WINDOW, Finding, Severity, diagnose
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.snapshot import Sample, Series, Snapshot
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.training.fit import Fit
+from tuiae.training.loop import Fit
 from tuiae.training.report import Mailbox
 from tuiae.training.setup import set_up
 

@@ -20,23 +20,20 @@ from textual.message import Message
 from tests.conftest import SMALL, Laboratory, wait_until
 from tests.test_resume import assert_same_end
 from tuiae.config import RunConfig, build_config, load_config
+from tuiae.config.presets import list_presets
 from tuiae.data.registry import describe
 from tuiae.errors import DataError, TrainingError
 from tuiae.models.geometry import count_parameters
-from tuiae.preflight import check
-from tuiae.preflight_warnings import warn
-from tuiae.preset_files import list_presets
-from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.preflight import check, warn
+from tuiae.render.status import cost_facts, seconds
+from tuiae.render.text import megabytes
+from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import StandbyWorker
 from tuiae.runs.reader import RunReader, read_config
 from tuiae.runs.writer import create_run
-from tuiae.training.device import give_back_memory
-from tuiae.training.dry_run import dry_run
-from tuiae.training.rehearsal import Abandoned
-from tuiae.training.setup import Parts, set_up
-from tuiae.ui.launcher import Launcher, PreflightDone
-from tuiae.ui.render.preflight import cost_facts, seconds
-from tuiae.ui.render.text import megabytes
+from tuiae.training.rehearsal import Abandoned, dry_run
+from tuiae.training.setup import Parts, give_back_memory, set_up
+from tuiae.ui.session import Launcher, PreflightDone
 
 MODELS: dict[str, dict[str, Any]] = {
     "dense": {"family": "dense", "hidden": [32]},
@@ -127,8 +124,8 @@ import resource, sys
 from pathlib import Path
 from tuiae.config import build_config
 from tuiae.errors import TuiaeError
-from tuiae.training.dry_run import dry_run
-import tuiae.training.fit, torch
+from tuiae.training.rehearsal import dry_run
+import tuiae.training.loop, torch
 torch.ones(10, 10) @ torch.ones(10, 10)
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + (600 << 20),) * 2)
@@ -189,8 +186,8 @@ def test_what_ended_it_holds_no_network_when_memory_is_given_back(
         alive.extend(model() is not None for model in models)
 
     asked = itertools.count()
-    monkeypatch.setattr("tuiae.training.dry_run.set_up", remembered)
-    monkeypatch.setattr("tuiae.training.dry_run.give_back_memory", looked_at)
+    monkeypatch.setattr("tuiae.training.rehearsal.set_up", remembered)
+    monkeypatch.setattr("tuiae.training.rehearsal.give_back_memory", looked_at)
     with pytest.raises((Abandoned, TrainingError)):
         dry_run(config_of(), lab.runs, after_a_batch)
     assert alive == [False]

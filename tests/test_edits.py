@@ -19,15 +19,14 @@ from tuiae.files import read_json, replace_json
 from tuiae.models.layers import Dropout
 from tuiae.runs import control
 from tuiae.runs.edits import EDITABLE, Edit, as_plan, offered, propose
-from tuiae.runs.history import config_at
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.lineage import config_at, plan_replay, replay_run
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample, read_status
-from tuiae.runs.replay import plan_replay, replay_run
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.studies.library import Library
+from tuiae.studies.plan import Library
 from tuiae.training.evaluate import evaluate
-from tuiae.training.fit import Fit
+from tuiae.training.loop import Fit
 from tuiae.training.report import Mailbox
 from tuiae.training.setup import set_up
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import Laboratory
 from tuiae.runs.labels import Label, write_label
-from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.paths import RunPaths, list_runs
 
 FULL = Path("/dev/full")
 

@@ -18,12 +18,12 @@ from sklearn.decomposition import PCA
 
 from tests.conftest import Laboratory, record_edit
 from tests.terminal import Terminal
+from tuiae.cli.evaluate import DRAWN
 from tuiae.config import NoiseSection
-from tuiae.console.evaluation import DRAWN
 from tuiae.errors import ConfigError, TrainingError
-from tuiae.explore.loaded import LoadedRun, load, reload
+from tuiae.explore.checkpoint import LoadedRun, load, reload
 from tuiae.files import replace_text
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.training.evaluate import evaluate
 from tuiae.training.quality import (
     class_scores,

@@ -21,13 +21,13 @@ from tests.terminal import Terminal
 from tests.training import train
 from tuiae.cli import main
 from tuiae.config import load_config
-from tuiae.explore.loaded import LoadedRun, load
+from tuiae.explore.checkpoint import LoadedRun, load
 from tuiae.explore.plane import between, principal_plane, prior_grid, project, range_grid
-from tuiae.runs.layout import RunPaths
+from tuiae.render.code_map import class_color, class_signs, draw_code_map
+from tuiae.render.explorer import draw_gallery, draw_plane
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.writer import create_run
-from tuiae.ui.render.code_map import class_color, class_signs, draw_code_map
-from tuiae.ui.render.decoded import draw_gallery, draw_plane
 
 ESCAPE, BLOCK = "\x1b", "▀"
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")

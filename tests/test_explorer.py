@@ -19,12 +19,11 @@ import psutil
 import pytest
 
 from tests.conftest import Laboratory, wait_until
-from tuiae.explore import answers
-from tuiae.explore.answers import Answer
+from tuiae.explore import protocol as answers
+from tuiae.explore.checkpoint import load
 from tuiae.explore.client import Explorer, ExplorerError, Notice, Reply
-from tuiae.explore.loaded import load
-from tuiae.explore.wire import encode_frame, read_frame
-from tuiae.runs.layout import RunPaths
+from tuiae.explore.protocol import Answer, encode_frame, read_frame
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader
 
 PATIENCE = 60.0
@@ -347,7 +346,7 @@ def test_it_ends_with_its_client_and_with_its_stdin(finished: RunPaths) -> None:
         assert process.nice() > psutil.Process().nice()
     assert not process.is_running()
     listener.explorer.ask("at", x=0.0, y=0.0)  # after the end nothing is asked, and nothing breaks
-    command = [sys.executable, "-m", "tuiae.explore.process"]
+    command = [sys.executable, "-m", "tuiae.explore.server"]
     alone = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert alone.stdin is not None
     alone.stdin.close()

@@ -15,25 +15,22 @@ import torch
 from tests.conftest import SMALL, Laboratory
 from tests.endings import same
 from tests.training import train
+from tuiae.cli.status import status_lines
 from tuiae.config import load_config
-from tuiae.console.status import status_lines
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.files import read_json, replace_json
+from tuiae.render.status import title_line
 from tuiae.runs.checkpoints import MODEL, STATE, find_checkpoint, need_checkpoint, pointed, read_moment, verify
-from tuiae.runs.fork import fork_config, fork_run
-from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.lineage import fork_config, fork_run, plan_replay, repeat_line, replay_run
 from tuiae.runs.listing import RunLister
-from tuiae.runs.parent import Parent
+from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_config, read_status
-from tuiae.runs.repeat import repeat_line
-from tuiae.runs.replay import plan_replay, replay_run
-from tuiae.runs.snapshot import Snapshot
+from tuiae.runs.snapshot import Parent, Snapshot
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training.checkpoint import all_checkpoints, load_state, load_weights
-from tuiae.training.fit import Fit
+from tuiae.training.loop import Fit
 from tuiae.training.report import Mailbox
 from tuiae.training.setup import set_up
-from tuiae.ui.render.status import title_line
 
 KEPT = SMALL.replace("keep = 2", "keep = 9")
 

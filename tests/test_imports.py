@@ -16,8 +16,8 @@ import pytest
 from tests.conftest import Laboratory
 from tests.dashboard import open_desk
 from tuiae.data.importing import import_directory
-from tuiae.imports import lasting_imports
-from tuiae.ui.terminal.garbage import YOUNGER
+from tuiae.machine import lasting_imports
+from tuiae.ui.terminal.app import YOUNGER
 
 HEAVY = ["torch", "torchvision", "sklearn", "scipy"]
 
@@ -106,7 +106,7 @@ assert tuiae.training.worker.main([run]) == 0
 
 def test_the_dashboard_opens_without_what_only_commands_and_other_screens_need() -> None:
     others = ["typer", "matplotlib", "PIL", "tuiae.studies.compare", "tuiae.ui.screens.works"]
-    assert loaded("import tuiae.cli, tuiae.cli.dashboard, tuiae.ui.app", others) == []
+    assert loaded("import tuiae.cli, tuiae.cli.main, tuiae.ui.app", others) == []
 
 
 class Ring:
@@ -148,7 +148,7 @@ def test_a_process_that_imported_torch_ends_without_a_word() -> None:
 async def test_garbage_is_looked_for_after_a_key_was_answered(
     lab: Laboratory, collecting: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuiae.ui.terminal.garbage.LOOK_SECONDS", 3600.0)  # else it is looked for without a key as well
+    monkeypatch.setattr("tuiae.ui.terminal.app.LOOK_SECONDS", 3600.0)  # else it is looked for without a key as well
     async with open_desk() as desk:
         desk.app.garbage.begin()
         old = Ring()

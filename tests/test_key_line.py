@@ -8,8 +8,8 @@ import pytest
 
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, open_desk, script
-from tuiae.runs.layout import RunPaths
-from tuiae.ui.widgets.key_line import KeyLine
+from tuiae.runs.paths import RunPaths
+from tuiae.ui.widgets.chrome import KeyLine
 
 VAE = {**AUTOENCODER, "name": "draws", "model": {"family": "vae", "hidden": [32], "latent": 2}, "noise": {}}
 

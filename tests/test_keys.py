@@ -7,13 +7,11 @@ from rich.cells import cell_len
 
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, Desk, open_desk, script
-from tuiae.runs.layout import RunPaths
+from tuiae.render.chrome import ShownKey, fit_keys
+from tuiae.runs.paths import RunPaths
 from tuiae.ui import keys
-from tuiae.ui.render.help import draw_help
-from tuiae.ui.render.key_line import ShownKey, fit_keys
-from tuiae.ui.screens.help import help_groups
-from tuiae.ui.widgets.key_line import KeyLine
-from tuiae.ui.widgets.views import ViewBar
+from tuiae.ui.screens.help import draw_help, help_groups
+from tuiae.ui.widgets.chrome import KeyLine, ViewBar
 
 MODES = ("runs", "live", "latent", "bench", "compare", "works")
 

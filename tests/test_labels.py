@@ -14,16 +14,15 @@ from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, new_run, script
 from tests.terminal import Terminal
 from tuiae.errors import ConfigError, RunHeldError, TuiaeError, UnknownRunError
 from tuiae.files import read_json, replace_json
+from tuiae.render.status import title_line
 from tuiae.runs.labels import Label, label_path, read_label, relabel, tags_of, write_label
-from tuiae.runs.layout import RunPaths, list_runs
-from tuiae.runs.listing import RunLister, RunRow
+from tuiae.runs.listing import RunLister, RunRow, summarise
+from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import RunLock
 from tuiae.runs.query import parse_query
 from tuiae.runs.reader import RunReader
 from tuiae.runs.removal import delete_run, discard_unbegun, missed_by, size_of
-from tuiae.runs.summary import summarise
-from tuiae.studies.compare_reader import tagged_runs
-from tuiae.ui.render.status import title_line
+from tuiae.studies.compare import tagged_runs
 
 
 def ended(root: Path, name: str = "", document: dict[str, object] | None = None, epochs: int = 2) -> RunPaths:

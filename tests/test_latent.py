@@ -14,15 +14,13 @@ from rich.text import Text
 from tests.conftest import Laboratory
 from tests.dashboard import HOSTILE, Desk, open_desk, script
 from tuiae.explore import client
-from tuiae.explore.answers import Place
-from tuiae.runs.layout import RunPaths
+from tuiae.explore.protocol import Place
+from tuiae.render.code_map import MapView, draw_view, lay_out_map, map_limits
+from tuiae.render.explorer import draw_nearest, draw_place, fit_gallery, fit_plane
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_config
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.ui.plane_choice import PlaneChoice
-from tuiae.ui.render.code_map import lay_out_map, map_limits
-from tuiae.ui.render.decoded import fit_gallery, fit_plane
-from tuiae.ui.render.latent import draw_nearest, draw_place
-from tuiae.ui.render.map_view import MapView, draw_view
+from tuiae.ui.inquiry import PlaneChoice
 from tuiae.ui.widgets.code_map import CodeMapPanel
 
 AREAS = [(0, 0), (1, 1), (9, 3), (20, 6), (30, 17), (56, 21), (81, 33), (150, 50)]
@@ -267,7 +265,7 @@ import runpy, sys, time
 from pathlib import Path
 while not Path(sys.argv[1]).exists():
     time.sleep(0.01)
-runpy.run_module("tuiae.explore.process", run_name="__main__")
+runpy.run_module("tuiae.explore.server", run_name="__main__")
 """
 """An explorer that begins when a file is there."""
 

@@ -7,10 +7,10 @@ import pytest
 
 from tests.conftest import Laboratory
 from tests.dashboard import Desk, open_desk
-from tuiae.runs.layout import RunPaths
+from tuiae.render.code_map import map_limits, with_room_for
+from tuiae.render.text import paragraph
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_sample
-from tuiae.ui.render.code_map import map_limits, with_room_for
-from tuiae.ui.render.text import paragraph
 from tuiae.ui.screens.latent import LatentScreen
 from tuiae.ui.widgets.code_map import CodeMapPanel
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuiae.ui.render.classes import class_signs, legend
-from tuiae.ui.render.code_map import draw_code_map
+from tuiae.render.code_map import class_signs, draw_code_map, legend
 
 FASHION = (
     "T-shirt/top",

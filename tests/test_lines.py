@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from tuiae.ui.render.lines import lines_of
+from tuiae.ui.widgets.panel import lines_of
 
 
 def rendered(text: Text) -> list[tuple[str, Style | None]]:

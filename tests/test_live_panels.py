@@ -10,9 +10,9 @@ from textual.app import App, ComposeResult
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, open_desk, script
 from tuiae.files import read_json, replace_json
-from tuiae.ui.feed import BESIDE_SECONDS, BESIDE_SHARE, seconds_beside
-from tuiae.ui.render.curve_legend import Mark
-from tuiae.ui.render.curve_lines import Curve, train_and_test
+from tuiae.render.curves import Curve, train_and_test
+from tuiae.render.legend import Mark
+from tuiae.ui.feeds import BESIDE_SECONDS, BESIDE_SHARE, seconds_beside
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look

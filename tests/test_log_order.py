@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tuiae.render.log import log_lines
 from tuiae.runs.snapshot import Note
-from tuiae.ui.render.log_order import log_lines
 
 
 def note(text: str, epoch: float | None = None, kind: str = "command") -> Note:

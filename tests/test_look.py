@@ -14,7 +14,7 @@ from tuiae.cli import data, main, runs, studies  # noqa: F401 - they put their c
 from tuiae.cli.app import app
 from tuiae.errors import ConfigError
 from tuiae.runs.labels import Label, write_label
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 
 NAME = "años ≥ 3"
 

@@ -15,9 +15,8 @@ from textual.app import App, ComposeResult
 from textual.screen import Screen
 
 from tests.dashboard import HOSTILE, screen_text
-from tuiae.machine.gpus import Gpu, Owner, cuda_names, freest, open_nvml, read_gpus
-from tuiae.machine.reading import Machine, MachineReader, short_command
-from tuiae.ui.render.machine import draw_machine, suggestion
+from tuiae.machine import Gpu, Machine, MachineReader, Owner, cuda_names, freest, open_nvml, read_gpus, short_command
+from tuiae.render.machine import draw_machine, suggestion
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.machine import MachinePanel, MachineRead
 
@@ -65,7 +64,7 @@ def test_without_the_libraries_the_rest_is_there() -> None:
     code = """
 import sys
 sys.modules["pynvml"] = sys.modules["psutil"] = None
-from tuiae.machine.reading import MachineReader
+from tuiae.machine import MachineReader
 machine = MachineReader().read()
 assert machine.cores == machine.gpus == () and machine.total is None and machine.load is not None, machine
 """

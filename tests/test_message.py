@@ -10,7 +10,7 @@ from textual.app import App, ComposeResult
 from textual.widgets import Static
 
 from tuiae.ui import app as dashboard
-from tuiae.ui.widgets.message import MessageLine
+from tuiae.ui.widgets.chrome import MessageLine
 
 LONG = " ".join(["a refusal with a next step that no line of eighty cells can hold"] * 2)
 

@@ -13,11 +13,11 @@ from torch import nn
 
 from tuiae.config import Activation, Head, ModelSection, OutputActivation
 from tuiae.errors import ConfigError
-from tuiae.models import linear, losses
-from tuiae.models.classifier import HEADS
+from tuiae.models import layers as linear
+from tuiae.models import losses
+from tuiae.models.encoders import HEADS
 from tuiae.models.geometry import check_fit, conv_geometry, count_parameters
-from tuiae.models.layers import ACTIVATIONS, Dropout, RectifiedDropout
-from tuiae.models.linear import OneDnnLinear, has_onednn
+from tuiae.models.layers import ACTIVATIONS, Dropout, OneDnnLinear, RectifiedDropout, has_onednn
 from tuiae.models.registry import build_model
 
 MNIST = (1, 28, 28)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Laboratory
+from tuiae.cli.output import Output
+from tuiae.cli.train import fork, resume, start
 from tuiae.config import load_config
-from tuiae.console.output import Output
-from tuiae.console.training import fork, resume, start
 from tuiae.errors import DeviceError, TrainingError
 from tuiae.files import replace_text
-from tuiae.runs.history import read_edits
-from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.lineage import read_edits
+from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.studies.jobs import Job, Progress, run_jobs

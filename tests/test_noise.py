@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tuiae.config import NOISE_KINDS, NoiseSection
-from tuiae.data.noise import CORRUPTIONS, corrupt
+from tuiae.data.batches import CORRUPTIONS, corrupt
 
 NOISES = [
     NoiseSection(kind="salt-pepper", level=0.3),

@@ -14,7 +14,7 @@ from tests.conftest import Laboratory
 from tests.training import train
 from tuiae.config import load_config
 from tuiae.runs.checkpoints import need_checkpoint
-from tuiae.runs.fork import fork_config, fork_run
+from tuiae.runs.lineage import fork_config, fork_run
 from tuiae.runs.writer import create_run
 from tuiae.training.state import restore_optimizer
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from tuiae.runs.points import Points, thin
+from tuiae.runs.reader import Points, thin
 
 
 def test_a_long_curve_stays_small_and_loses_neither_its_extremes_nor_its_ends() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tuiae.training.precision import keep_float32
+from tuiae.training.setup import keep_float32
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,12 @@ from sklearn.decomposition import PCA
 
 from tests.conftest import Laboratory
 from tuiae.config import RunConfig, TrainingSection, build_config, load_config
-from tuiae.data.augment import augment
-from tuiae.data.batches import seeded
-from tuiae.runs.layout import RunPaths
+from tuiae.data.batches import augment, seeded
+from tuiae.runs.listing import summarise
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample, read_status
-from tuiae.runs.summary import summarise
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.training.fit import Fit
-from tuiae.training.optim import learning_rate, ramp
+from tuiae.training.loop import Fit, learning_rate, ramp
 from tuiae.training.report import Mailbox
 from tuiae.training.setup import set_up
 

@@ -17,24 +17,23 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from tuiae.config import build_config
+from tuiae.render import axes, palette
+from tuiae.render.confusion import draw_confusion
+from tuiae.render.curves import Curve, finite, train_and_test
+from tuiae.render.grid import image_grid, plan
+from tuiae.render.legend import legend
+from tuiae.render.log import fit_line, log_line
+from tuiae.render.pixels import RAMPS, character_ramp, half_blocks
+from tuiae.render.plot import EMPTY, draw_curves
+from tuiae.render.status import draw_facts, title_line
+from tuiae.render.strokes import reduce_series
+from tuiae.render.text import caption, centred, clean, count, duration, number, percent, shorten
 from tuiae.runs.snapshot import Snapshot, Status
-from tuiae.ui.render import axes, palette
-from tuiae.ui.render.confusion import draw_confusion
-from tuiae.ui.render.curve_legend import legend
-from tuiae.ui.render.curve_lines import Curve, finite, train_and_test
-from tuiae.ui.render.curves import EMPTY, draw_curves
-from tuiae.ui.render.facts import draw_facts
-from tuiae.ui.render.grid import image_grid, plan
-from tuiae.ui.render.images import RAMPS, character_ramp, half_blocks
-from tuiae.ui.render.log import fit_line, log_line
-from tuiae.ui.render.status import title_line
-from tuiae.ui.render.strokes import reduce_series
-from tuiae.ui.render.text import caption, centred, clean, count, duration, number, percent, shorten
 from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.curves import CurvesPanel
-from tuiae.ui.widgets.facts import FactsPanel
 from tuiae.ui.widgets.images import ImagesPanel
-from tuiae.ui.widgets.log import MOST_LINES, LogPanel
+from tuiae.ui.widgets.panel import FactsPanel
+from tuiae.ui.widgets.tables import MOST_LINES, LogPanel
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 SIZES = [(0, 0), (0, 5), (5, 0), (1, 1), (3, 2), (8, 3), (18, 3), (20, 5), (40, 12), (78, 22), (120, 40), (198, 58)]
@@ -516,7 +515,7 @@ async def test_log_is_bounded_and_follows_until_one_scrolls_up() -> None:
 
 
 def test_drawing_does_without_torch() -> None:
-    modules = "tuiae.ui.widgets.curves, tuiae.ui.widgets.images, tuiae.ui.widgets.confusion, tuiae.ui.widgets.log"
+    modules = "tuiae.ui.widgets.curves, tuiae.ui.widgets.images, tuiae.ui.widgets.confusion, tuiae.ui.widgets.tables"
     code = f"import sys, {modules}; sys.exit(bool({{'torch'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -9,16 +9,15 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
+from tuiae.render import axes, palette
+from tuiae.render.chrome import BACK, LIVE, ON, draw_timeline, neighbour, place_note
+from tuiae.render.chrome import nearest as nearest_sample
+from tuiae.render.confusion import cell_words, draw_confusion, place
+from tuiae.render.curves import NEWEST, Curve, Line, View, clip, nearest, prepare, smoothed, train_and_test, x_limits
+from tuiae.render.grid import error_row
+from tuiae.render.legend import Mark, line_legend, place_text, readout
+from tuiae.render.plot import Plot, in_sight, lay_out, marks_near, overlay
 from tuiae.runs.snapshot import Sample
-from tuiae.ui.render import axes, palette
-from tuiae.ui.render.confusion import cell_words, draw_confusion, place
-from tuiae.ui.render.curve_legend import Mark, line_legend, place_text, readout
-from tuiae.ui.render.curve_lines import Curve, Line, clip, nearest, prepare, smoothed, train_and_test, x_limits
-from tuiae.ui.render.curve_view import NEWEST, View
-from tuiae.ui.render.curves import Plot, in_sight, lay_out, marks_near, overlay
-from tuiae.ui.render.sample import error_row
-from tuiae.ui.render.timeline import BACK, LIVE, ON, draw_timeline, neighbour, place_note
-from tuiae.ui.render.timeline import nearest as nearest_sample
 
 SIZES = [(1, 1), (3, 2), (11, 3), (18, 3), (20, 5), (40, 12), (78, 22), (198, 58)]
 CLASSES = ("T-shirt/top", "Trouser", "Shirt")

@@ -16,14 +16,13 @@ import pytest
 from tests.conftest import CHECKOUT, Laboratory
 from tests.small_work import WORK
 from tests.training import train
-from tuiae.console.output import Output
-from tuiae.console.reproduce import Wishes, reproduce_works
+from tuiae.cli.output import Output
+from tuiae.cli.reproduce import Wishes, reproduce_works
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
-from tuiae.runs.layout import list_runs
+from tuiae.reproduce.work import find_work, load_work, make_plan
+from tuiae.runs.paths import list_runs
 from tuiae.runs.reader import read_status
 from tuiae.runs.writer import create_run
-from tuiae.studies.work_plan import make_plan
-from tuiae.studies.works import find_work, load_work
 
 WORKS = ("andruskiewitsch-2020", "magallanes-2022", "pacheco-2023", "politano-2020", "tp5-2022")
 

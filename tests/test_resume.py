@@ -18,13 +18,13 @@ from tuiae.config import CheckpointSection, load_config
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.runs import control
-from tuiae.runs.history import need_config, read_edits
-from tuiae.runs.layout import RunPaths, list_runs, unwritable
+from tuiae.runs.lineage import need_config, read_edits
+from tuiae.runs.paths import RunPaths, list_runs, unwritable
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training.checkpoint import all_checkpoints, find_checkpoint, load_state
-from tuiae.training.fit import Fit
+from tuiae.training.loop import Fit
 from tuiae.training.report import Mailbox
 from tuiae.training.setup import set_up
 

@@ -9,16 +9,15 @@ import pytest
 
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, Script, script
+from tuiae.render.axes import tick_labels
+from tuiae.render.chrome import place_note
+from tuiae.render.curves import on_one_axis, prepare, x_limits
+from tuiae.render.legend import MOST, averaged, place_text, run_curves, run_marks
+from tuiae.render.plot import in_sight
+from tuiae.render.text import of_epochs
 from tuiae.runs.edits import describe_edit
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Series, Snapshot
-from tuiae.ui.render.axes import tick_labels
-from tuiae.ui.render.curve_legend import place_text
-from tuiae.ui.render.curve_lines import on_one_axis, prepare, x_limits
-from tuiae.ui.render.curves import in_sight
-from tuiae.ui.render.run_curves import MOST, averaged, run_curves, run_marks
-from tuiae.ui.render.text import of_epochs
-from tuiae.ui.render.timeline import place_note
 
 STEPS = 20  # an epoch
 

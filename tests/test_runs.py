@@ -21,15 +21,13 @@ import pytest
 from tuiae.config import RunConfig
 from tuiae.errors import UnknownRunError
 from tuiae.files import replace_file
-from tuiae.runs.commit import read_commit
-from tuiae.runs.layout import RunPaths, list_runs, new_run_id
-from tuiae.runs.lookup import find_run
+from tuiae.runs.listing import summarise
+from tuiae.runs.paths import RunPaths, list_runs, new_run_id
 from tuiae.runs.process import process_start
-from tuiae.runs.reader import RunReader, read_config, read_sample, read_status
+from tuiae.runs.query import find_run
+from tuiae.runs.reader import CHUNK, RunReader, read_config, read_sample, read_status
 from tuiae.runs.snapshot import Resume
-from tuiae.runs.summary import summarise
-from tuiae.runs.tail import CHUNK
-from tuiae.runs.writer import RunWriter, create_run
+from tuiae.runs.writer import RunWriter, create_run, read_commit
 
 FOREIGN_HOST = "some-other-host"
 
@@ -194,7 +192,7 @@ def test_what_a_full_disk_cut_off_spoils_no_record_but_its_own(run: RunPaths) ->
 import resource, sys
 from contextlib import suppress
 from pathlib import Path
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import RunWriter
 run = RunPaths(Path(sys.argv[1]))
 writer = RunWriter(run)

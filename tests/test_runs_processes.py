@@ -21,9 +21,9 @@ from tuiae.config import RunConfig
 from tuiae.errors import UnknownRunError
 from tuiae.runs import control
 from tuiae.runs.labels import relabel
-from tuiae.runs.layout import RunPaths, list_runs
-from tuiae.runs.lookup import find_run
+from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import RunLock, StandbyWorker, is_held, process_start, stop_worker
+from tuiae.runs.query import find_run
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training.checkpoint import save_checkpoint
@@ -31,7 +31,7 @@ from tuiae.training.checkpoint import save_checkpoint
 HOLDER = """
 import sys
 from pathlib import Path
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import RunLock
 lock = RunLock(RunPaths(Path(sys.argv[1])))
 print("held" if lock.acquire() else "refused", flush=True)

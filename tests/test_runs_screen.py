@@ -17,30 +17,32 @@ from textual.widgets import Input, Static, TextArea
 from tests.conftest import Laboratory, record_edit
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, new_run, open_desk, row_text, script
 from tuiae.config import load_config, parse_override
+from tuiae.config.presets import find_preset
 from tuiae.files import read_json, replace_json
-from tuiae.preset_files import find_preset
-from tuiae.runs.control import take
-from tuiae.runs.labels import label_path, read_label, relabel, tags_of
-from tuiae.runs.layout import RunPaths, list_runs
-from tuiae.runs.listing import RunLister, RunRow
-from tuiae.runs.repeat import repeat_line, run_line
-from tuiae.runs.snapshot import Status
-from tuiae.runs.writer import create_run
-from tuiae.ui.list_feed import RunsListed
-from tuiae.ui.list_feed import listed as listed_runs
-from tuiae.ui.render.run_details import LEVELS, draw_details, spark
-from tuiae.ui.render.run_list import (
+from tuiae.render.runs import (
+    LEVELS,
     Sort,
     arrange,
     column_at,
+    draw_details,
     header_line,
     next_sort,
     place_columns,
+    spark,
 )
-from tuiae.ui.render.run_list import run_line as draw_run
-from tuiae.ui.render.text import shorten_middle
+from tuiae.render.runs import run_line as draw_run
+from tuiae.render.text import shorten_middle
+from tuiae.runs.control import take
+from tuiae.runs.labels import label_path, read_label, relabel, tags_of
+from tuiae.runs.lineage import repeat_line, run_line
+from tuiae.runs.listing import RunLister, RunRow
+from tuiae.runs.paths import RunPaths, list_runs
+from tuiae.runs.snapshot import Status
+from tuiae.runs.writer import create_run
+from tuiae.ui.feeds import RunsListed
+from tuiae.ui.feeds import listed as listed_runs
 from tuiae.ui.screens.live import LiveScreen
-from tuiae.ui.screens.removing import Weighed
+from tuiae.ui.screens.managing import Weighed
 from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.terminal.mode import TerminalMode
 

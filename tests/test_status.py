@@ -9,10 +9,10 @@ import pytest
 
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, new_run, script
+from tuiae.cli.status import spoken, status_lines
 from tuiae.config import RunConfig
-from tuiae.console.status import spoken, status_lines
 from tuiae.files import replace_json
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import process_start
 from tuiae.runs.reader import RunReader
 from tuiae.runs.writer import create_run

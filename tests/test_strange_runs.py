@@ -9,7 +9,7 @@ from tests.dashboard import HOSTILE, new_run, open_desk
 from tests.test_runs_screen import played
 from tuiae.files import replace_json
 from tuiae.runs.labels import label_path
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 
 pytestmark = pytest.mark.usefixtures("no_worker_left")
 

@@ -7,9 +7,9 @@ import pytest
 from rich.text import Text
 from textual.app import App, ComposeResult
 
-from tuiae.ui.render import palette
-from tuiae.ui.render.curve_lines import Curve, means, train_and_test
-from tuiae.ui.render.curves import draw_curves
+from tuiae.render import palette
+from tuiae.render.curves import Curve, means, train_and_test
+from tuiae.render.plot import draw_curves
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.curves import CurvesPanel
 

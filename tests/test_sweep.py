@@ -10,16 +10,16 @@ import pytest
 
 from tests.conftest import SMALL, Laboratory, Result, wait_until
 from tuiae.config import RunConfig, load_config
+from tuiae.config.presets import list_presets, presets_dir
 from tuiae.errors import ConfigError, TrainingError, TuiaeError
-from tuiae.preset_files import list_presets, presets_dir
-from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.render.bars import draw_bars
+from tuiae.runs.labels import read_tags
+from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import count_cores, worker_environment
 from tuiae.runs.reader import read_config, read_status
-from tuiae.runs.tags import read_tags
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.studies.jobs import Job, Progress, finished_runs, run_jobs
 from tuiae.studies.sweep import Sweep, find_sweep, load_sweep
-from tuiae.ui.render.bars import draw_bars
 
 SHORT = """
 name = "widths"

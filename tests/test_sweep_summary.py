@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import Laboratory
 from tests.dashboard import Script, open_desk
 from tests.test_compare import begin, end, read, settings
+from tuiae.render.sweeps import draw_summary, levels_table, summary_notes, summary_words
 from tuiae.studies.sweep_summary import SweepSummary, sweep_summaries, without_summary
-from tuiae.ui.render.sweep_summary import draw_summary, levels_table, summary_notes, summary_words
 
 SIZES = [(20, 5), (36, 13), (74, 18), (120, 40), (5, 3), (1, 1), (0, 0)]
 

@@ -24,28 +24,24 @@ from tests.dashboard import CLASSIFIER, Script, keep_cold, script
 from tests.terminal import ESCAPE, Terminal
 from tests.terminal_screen import Screen
 from tuiae.errors import ConfigError
-from tuiae.export.findings import MARKS
-from tuiae.runs.layout import RunPaths
+from tuiae.render import palette
+from tuiae.render.curves import train_and_test
+from tuiae.render.explorer import draw_large, fit_gallery, fit_plane
+from tuiae.render.grid import draw_strip, image_grid
+from tuiae.render.legend import legend
+from tuiae.render.pixels import sheets_of
+from tuiae.render.plot import draw_curves
+from tuiae.render.runs import MARK, NOTED, PIN
+from tuiae.render.text import UNKNOWN, to_ascii
+from tuiae.reproduce.findings import MARKS
+from tuiae.runs.paths import RunPaths
 from tuiae.ui.app import TuiaeApp
-from tuiae.ui.render import palette
-from tuiae.ui.render.ascii import UNKNOWN, to_ascii
-from tuiae.ui.render.curve_legend import legend
-from tuiae.ui.render.curve_lines import train_and_test
-from tuiae.ui.render.curves import draw_curves
-from tuiae.ui.render.decoded import draw_large, fit_gallery, fit_plane
-from tuiae.ui.render.grid import image_grid
-from tuiae.ui.render.run_list import MARK, NOTED, PIN
-from tuiae.ui.render.sheet import sheets_of
-from tuiae.ui.render.strip import draw_strip
-from tuiae.ui.settings import load_settings, settings_file
-from tuiae.ui.terminal.colours import nearest_16, nearest_256
-from tuiae.ui.terminal.filters import Colourless, Palette16, Palette256, contrast
-from tuiae.ui.terminal.graphics import protocol_in
-from tuiae.ui.terminal.mode import TerminalMode, choose_mode
-from tuiae.ui.terminal.themes import DARK, LIGHT, ON_LIGHT, choose_theme
-from tuiae.ui.terminal.wire import Wire
-from tuiae.ui.widgets.line_table import LineTable
+from tuiae.ui.terminal.app import load_settings, settings_file
+from tuiae.ui.terminal.filters import Colourless, Palette16, Palette256, contrast, nearest_16, nearest_256
+from tuiae.ui.terminal.mode import DARK, LIGHT, ON_LIGHT, TerminalMode, choose_mode, choose_theme, protocol_in
+from tuiae.ui.terminal.screen_diff import Wire
 from tuiae.ui.widgets.panel import FRAME
+from tuiae.ui.widgets.tables import LineTable
 
 SLOW = 15.0
 NIGHT = Color.parse("#0E1116")

@@ -15,13 +15,13 @@ from tests.conftest import SMALL, Laboratory
 from tuiae.config import load_config
 from tuiae.data.batches import epoch_order
 from tuiae.errors import TrainingError
-from tuiae.explore.process import explain
+from tuiae.explore.server import explain
 from tuiae.files import read_json
 from tuiae.runs import control
-from tuiae.runs.layout import RunPaths, list_runs
+from tuiae.runs.listing import summarise
+from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import RunReader, read_sample, read_status
-from tuiae.runs.summary import summarise
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training.checkpoint import (
     MANIFEST,
@@ -34,10 +34,9 @@ from tuiae.training.checkpoint import (
     pointed,
     verify,
 )
-from tuiae.training.device import is_out_of_memory
-from tuiae.training.fit import Fit
+from tuiae.training.loop import Fit
 from tuiae.training.report import Mailbox
-from tuiae.training.setup import set_up
+from tuiae.training.setup import is_out_of_memory, set_up
 
 STEPS = 15  # of an epoch: 1500 digits in batches of 100
 

@@ -13,15 +13,14 @@ from tests.conftest import Laboratory
 from tests.training import train
 from tuiae.config import Initialisation, ModelSection, build_config, load_config
 from tuiae.models import losses
-from tuiae.models.classifier import Classifier
-from tuiae.models.initialise import INITIALISERS
+from tuiae.models.encoders import Classifier, VariationalAutoencoder
+from tuiae.models.layers import INITIALISERS
 from tuiae.models.registry import build_model
-from tuiae.models.variational import VariationalAutoencoder
 from tuiae.preflight import check
 from tuiae.runs.writer import create_run
-from tuiae.training.dry_run import dry_run
 from tuiae.training.evaluate import evaluating
 from tuiae.training.objective import build_objective
+from tuiae.training.rehearsal import dry_run
 from tuiae.training.setup import set_up
 
 MNIST = (1, 28, 28)

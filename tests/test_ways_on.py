@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.conftest import Laboratory, record_edit
 from tuiae.config import load_config
 from tuiae.errors import TrainingError
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import create_run
 from tuiae.training.worker import explain
 

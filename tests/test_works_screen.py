@@ -20,21 +20,19 @@ from tests.dashboard import Desk, open_desk, row_text
 from tests.test_imports import loaded
 from tests.test_reproduce import WORK
 from tuiae.errors import RunHeldError
-from tuiae.export.findings import ClaimRow, RecipeRow, Verdict
 from tuiae.files import read_json, replace_json
-from tuiae.runs.layout import RunPaths
+from tuiae.render import palette
+from tuiae.render.works import done_words, draw_about, draw_claims, planned_line, runs_header, work_line
+from tuiae.reproduce.findings import ClaimRow, RecipeRow, Verdict
+from tuiae.reproduce.process import find_process, last_words, log_path, start_work, stop_work
+from tuiae.reproduce.state import WorkReader, WorkState
+from tuiae.reproduce.verdicts import Verdicts, read_verdicts, verdict_path, write_verdicts
+from tuiae.reproduce.work import find_work, make_plan, missing_sets
 from tuiae.runs.listing import RunLister
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import process_start
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.studies.jobs import Job, finished_runs
-from tuiae.studies.verdict_file import Verdicts, read_verdicts, verdict_path, write_verdicts
-from tuiae.studies.work_data import missing_sets
-from tuiae.studies.work_plan import make_plan
-from tuiae.studies.work_process import find_process, last_words, log_path, start_work, stop_work
-from tuiae.studies.work_state import WorkReader, WorkState
-from tuiae.studies.works import find_work
-from tuiae.ui.render import palette
-from tuiae.ui.render.works import done_words, draw_about, draw_claims, planned_line, runs_header, work_line
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.works import WorksScreen
 from tuiae.ui.widgets.work_panels import WorkView

@@ -9,9 +9,9 @@ import pytest
 
 from tuiae.config import load_config
 from tuiae.runs import control
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import RunWriter
-from tuiae.training.fit import Fit
+from tuiae.training.loop import Fit
 from tuiae.training.report import Mailbox
 from tuiae.training.setup import set_up
 

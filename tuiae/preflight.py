@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,143 @@ from tuiae.data.dataset import check_classes
 from tuiae.data.registry import DatasetInfo, check_images, describe
 from tuiae.errors import ConfigError, DeviceError
 from tuiae.models.geometry import check_fit, count_parameters
-from tuiae.preflight_warnings import warn
-from tuiae.runs.lookup import find_run
+from tuiae.runs.query import find_run
 from tuiae.runs.reader import read_config
+
+# What may be run and is worth a second thought: each of these was seen to waste a training.
+
+SLOW_SGD = 0.1
+"""Learning rate over (1 - momentum) below which SGD on a mean over pixels learns next to nothing: on MNIST 0.001 ended
+at 0.232 after 50 epochs and 0.05 at 0.092, where the mean image has 0.067 (docs/reproduction.md,
+andruskiewitsch-2020)."""
+WILD_ADAM = 2e-2
+"""Learning rate above which Adam's steps, which have its length, throw small networks about: at 0.01 tp5-2022 still
+learned its characters, at 0.1 with none of five seeds."""
+
+FEW_PIXELS = 256
+"""Values of an image up to which a squared error is soon smaller in nats than what a code costs. With mse at beta 1 no
+unit kept 0.01 nats on `digits` (64; code of 2 or 12, with a warm-up and without), nor on MNIST of 8x8 and 14x14; at
+28x28 both did, and on `digits` both with bce or l1, and with mse at beta 0.5 (0.4 nats), 0.3 (1.3) and 0.1 (3.0)."""
+
+
+def warn(config: RunConfig, dataset: DatasetInfo, trained: RunConfig | None = None) -> tuple[str, ...]:
+    """What is worth saying about a config that can run; `trained` is that of the run its encoder comes from."""
+    found = (*_sizes(config, dataset), *_collapse(config, dataset), *_of_settings(config))
+    return (*found, *_validation(config), *_encoder(config, trained))
+
+
+def warn_of_change(before: RunConfig, after: RunConfig) -> tuple[str, ...]:
+    """What is worth saying about the config that edits of a live run put in force, and was not about the one before."""
+    said, found = _of_settings(before), _of_settings(after)
+    return tuple(words for words in found if words not in said)
+
+
+def _of_settings(config: RunConfig) -> tuple[str, ...]:
+    return (*_rates(config), *_noise(config), *_model(config), *_schedule(config))
+
+
+def _sizes(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:
+    batch = config.training.batch_size
+    images = min(config.data.train_limit or dataset.train, dataset.train) or 0
+    if config.data.validation != "test":
+        images -= round(float(config.data.validation) * images)
+    if 0 < images < batch:
+        yield f"a batch of {batch} takes all {images} training images: one step an epoch"
+    if dataset.shape is None or config.is_classifier or config.model.is_variational:
+        return
+    channels, height, width = dataset.shape
+    side = config.data.image_size
+    values = channels * (side * side if side else height * width)
+    # A denoising code may well be wider than the image: copying does not help it.
+    if config.model.latent >= values and config.noise.kind == "none":
+        wide = "as wide as" if config.model.latent == values else "wider than"
+        yield f"a code of {config.model.latent} is {wide} the image ({values:,} values): nothing needs to be learned"
+
+
+def _collapse(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:
+    training, side = config.training, config.data.image_size
+    if not config.model.is_variational or dataset.shape is None or training.loss not in ("mse", "sse"):
+        return
+    channels, height, width = (dataset.shape[0], side, side) if side else dataset.shape
+    if training.beta >= 1 and channels * height * width <= FEW_PIXELS:
+        # The way out first: the form has one line for all of it.
+        yield (
+            f"a vae of {height}x{width} images collapses with {training.loss}: take preset digits_vae, "
+            "or training.loss = 'bce', or training.beta = 0.1"
+        )
+
+
+def _rates(config: RunConfig) -> Iterator[str]:
+    training = config.training
+    plain = not config.is_classifier and not config.model.is_variational
+    if training.optimizer == "sgd":
+        if plain and training.loss != "sse" and training.learning_rate / (1 - training.momentum) < SLOW_SGD:
+            yield (
+                f"sgd at {training.learning_rate:g} hardly moves a loss that is a mean over pixels: "
+                f"raise training.learning_rate to {SLOW_SGD:g} or more, or take adam"
+            )
+    elif training.learning_rate > WILD_ADAM:
+        yield f"{training.optimizer} at {training.learning_rate:g} rarely learns anything: 0.001 is usual"
+    if training.momentum and training.optimizer in ("adam", "adamw"):
+        yield f"training.momentum = {training.momentum:g} has no effect: {training.optimizer} takes none"
+
+
+def _noise(config: RunConfig) -> Iterator[str]:
+    kind, level, probability = config.noise.kind, config.noise.level, config.noise.probability
+    if kind == "none" and level:
+        yield f"noise.level = {level:g} has no effect while noise.kind is 'none'"
+    elif kind != "none" and not level:
+        yield f"{kind} noise of level 0 changes nothing: give noise.level"
+    elif kind == "uniform" and not probability:
+        yield "uniform noise with noise.probability = 0 changes nothing"
+
+
+def _model(config: RunConfig) -> Iterator[str]:
+    model = config.model
+    if model.output_dropout and model.dropout and not config.is_classifier:
+        yield f"dropout on the output: the training loss cannot fall below {model.dropout:g} x the mean squared pixel"
+    if config.is_classifier and model.head == "relu-dropout":
+        yield "a relu-dropout head may never predict some classes: a logit below 0 gets no gradient ('linear' does)"
+
+
+def _schedule(config: RunConfig) -> Iterator[str]:
+    training = config.training
+    epochs = training.epochs
+    if epochs > 1 and training.evaluate_every > epochs / 2:
+        yield f"an evaluation every {training.evaluate_every} of {epochs} epochs: the test curve has one point or two"
+    looks = occasions(epochs, training.evaluate_every)
+    if training.patience and training.patience >= looks:
+        yield f"training.patience = {training.patience} never stops anything: {epochs} epochs have {looks} evaluations"
+    if training.warmup >= epochs:
+        yield f"the learning rate warms up for {training.warmup:g} epochs: {epochs} end before it is reached"
+    if config.model.is_variational and training.beta_warmup >= epochs:
+        yield f"beta rises for {training.beta_warmup:g} epochs: {epochs} end before it is reached"
+    if training.schedule == "step" and training.step_epochs >= epochs:
+        yield f"the learning rate steps every {training.step_epochs} epochs: in {epochs} it never does"
+
+
+def occasions(epochs: int, every: int) -> int:
+    """How often something happens that is due every so many epochs and after the last one."""
+    return -(-epochs // every)
+
+
+def _validation(config: RunConfig) -> Iterator[str]:
+    if config.training.patience and config.data.validation == "test":
+        yield (
+            "early stopping looks at the test images, so their loss flatters the run: "
+            "data.validation = 0.1 holds images out of training instead"
+        )
+
+
+def _encoder(config: RunConfig, trained: RunConfig | None) -> Iterator[str]:
+    if not config.is_classifier:
+        return
+    if config.model.freeze and not config.model.encoder_run:
+        yield "model.freeze without model.encoder_run trains a head on an encoder of random weights"
+    if trained is not None and trained.data.dataset != config.data.dataset:
+        frozen = "frozen " if config.model.freeze else ""
+        yield f"the {frozen}encoder was trained on {trained.data.dataset}, and this is {config.data.dataset}"
+
 
 _ENCODER_KEYS = ("latent", "hidden", "channels", "kernel", "stride", "norm", "activation", "code_activation", "output")
 

@@ -8,7 +8,7 @@ from statistics import median, quantiles
 from tests.benchmarks.bench import TUIAE, Bench, await_end, new_run, training
 from tests.benchmarks.startup import await_silence, is_painted
 from tests.terminal import LEFT, RIGHT, Terminal
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import start_worker
 
 NEEDS_DATA = True

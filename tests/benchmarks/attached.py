@@ -11,7 +11,7 @@ from statistics import mean, median, stdev
 from tests.benchmarks.bench import COLUMNS, ROWS, TUIAE, Bench, read_events, training
 from tests.benchmarks.startup import is_painted, split
 from tests.terminal import Terminal
-from tuiae.runs.layout import RunPaths, undated
+from tuiae.runs.paths import RunPaths, undated
 
 NEEDS_DATA = True
 WINDOW_SECONDS = 6.0  # that count at a time: some twenty epochs, and two looks

@@ -10,7 +10,7 @@ from statistics import median
 from tests.benchmarks.bench import COLUMNS, ROWS, TUIAE, Bench, read_events
 from tests.benchmarks.startup import WARM
 from tests.terminal import Terminal
-from tuiae.runs.layout import RunPaths, list_runs, runs_dir
+from tuiae.runs.paths import RunPaths, list_runs, runs_dir
 
 NEEDS_DATA = False
 START = "r"

@@ -12,7 +12,7 @@ import numpy as np
 from tests.benchmarks.bench import COLUMNS, ROWS, TUIAE, Bench, new_run, read_events
 from tests.benchmarks.startup import await_silence, is_painted, split
 from tests.terminal import Terminal
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import RunWriter
 
 NEEDS_DATA = False

@@ -9,7 +9,7 @@ from tests.benchmarks import history
 from tests.benchmarks.bench import COLUMNS, ROWS, TUIAE, Bench, new_run, training
 from tests.benchmarks.startup import is_painted
 from tests.terminal import DOWN, LEFT, TAB, UP, Terminal
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import RunWriter
 
 NEEDS_DATA = True

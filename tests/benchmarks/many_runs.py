@@ -13,7 +13,7 @@ from tests.benchmarks.bench import COLUMNS, ROWS, TUIAE, Bench, await_end, new_r
 from tests.benchmarks.startup import await_silence, split, watch
 from tests.terminal import DOWN, UP, Terminal
 from tuiae.files import read_json, replace_json, replace_text
-from tuiae.runs.layout import RunPaths, list_runs, runs_dir
+from tuiae.runs.paths import RunPaths, list_runs, runs_dir
 from tuiae.runs.process import start_worker
 
 NEEDS_DATA = False

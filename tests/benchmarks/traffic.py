@@ -7,7 +7,7 @@ import time
 from tests.benchmarks.bench import TUIAE, Bench, await_end, new_run, training
 from tests.benchmarks.startup import await_silence, is_painted
 from tests.terminal import Terminal
-from tuiae.runs.layout import RunPaths, undated
+from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.process import start_worker
 
 NEEDS_DATA = True

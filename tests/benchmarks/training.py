@@ -25,7 +25,7 @@ from torchvision.transforms import ToTensor
 from tests.benchmarks.bench import Bench, new_run, real_data
 from tuiae.runs.reader import RunReader
 from tuiae.runs.writer import RunWriter
-from tuiae.training.fit import Fit
+from tuiae.training.loop import Fit
 from tuiae.training.report import Mailbox
 from tuiae.training.setup import set_up
 

@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Entry point; whatever it imports can be interrupted without a traceback."""
     try:
-        from tuiae.cli.entry import enter
+        from tuiae.cli.main import enter
 
         enter()
     except KeyboardInterrupt:

@@ -11,8 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tuiae import __version__
-from tuiae.cli.dashboard import show_dashboard
-from tuiae.cli.streams import knows_unicode
+from tuiae.cli.main import knows_unicode, show_dashboard
 
 EXIT_CODES = """Exit codes: 0 done, 2 usage or config (unknown run, missing device), 3 data not to be had or not fit to
 use, 4 training failed (diverged, out of memory, worker died), 5 stopped early with a checkpoint saved, 6 run held by
@@ -87,7 +86,7 @@ class Look:
 
             choose_mode(self.colors, self.ascii, os.environ)
         if self.theme:
-            from tuiae.ui.terminal.themes import choose_theme
+            from tuiae.ui.terminal.mode import choose_theme
 
             choose_theme(self.theme, "", os.environ)
 
@@ -98,7 +97,7 @@ class Look:
 
 def output_of(look: Look, json: bool = False, plain: bool = False) -> Any:
     """The Output of a command that looks so."""
-    from tuiae.console.output import Output
+    from tuiae.cli.output import Output
 
     return Output(json, plain, look.ascii, look.colors)
 
@@ -134,7 +133,7 @@ def overrides_of(flags: Mapping[str, Any], noise: str | None, settings: Sequence
 
 def find(text: str) -> Any:
     """The run that a RUN argument means."""
-    from tuiae.runs.layout import runs_dir
-    from tuiae.runs.lookup import find_run
+    from tuiae.runs.paths import runs_dir
+    from tuiae.runs.query import find_run
 
     return find_run(text, runs_dir())

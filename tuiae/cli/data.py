@@ -16,7 +16,7 @@ app.add_typer(data_app, name="data")
 @data_app.command("list")
 def data_list(context: typer.Context, json: Json = False, plain: Plain = False) -> None:
     """List the datasets, and which are ready with no network."""
-    from tuiae.console.tables import show_datasets
+    from tuiae.cli.tables import show_datasets
 
     show_datasets(output_of(context.obj, json, plain))
 
@@ -30,7 +30,7 @@ def data_fetch(
     plain: Plain = False,
 ) -> None:
     """Download a dataset, check it, and keep it for runs without a network."""
-    from tuiae.console.datasets import fetch_dataset
+    from tuiae.cli.datasets import fetch_dataset
 
     fetch_dataset(name, output_of(context.obj, json, plain), force=force)
 
@@ -45,6 +45,6 @@ def data_import(
     plain: Plain = False,
 ) -> None:
     """Take the idx files of an MNIST-like set from a directory."""
-    from tuiae.console.datasets import import_dataset
+    from tuiae.cli.datasets import import_dataset
 
     import_dataset(directory, name, output_of(context.obj, json, plain), force=force)

@@ -51,11 +51,11 @@ def run(
     plain: Plain = False,
 ) -> None:
     """Train a preset, and follow it; Ctrl-C saves and stops."""
+    from tuiae.cli.train import start
     from tuiae.config import build_config, read_document
-    from tuiae.console.training import start
+    from tuiae.config.presets import find_preset
     from tuiae.preflight import check_asked
-    from tuiae.preset_files import find_preset
-    from tuiae.runs.layout import runs_dir
+    from tuiae.runs.paths import runs_dir
 
     flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
     flags |= {"model.latent": latent, "training.seed": seed}
@@ -66,7 +66,7 @@ def run(
     check_asked(overrides.values, overrides.askers, config, runs_dir())
     output = output_of(context.obj, json, plain)
     if dry:
-        from tuiae.console.dry_run import show_cost
+        from tuiae.cli.train import show_cost
 
         show_cost(config, runs_dir(), output)
         return
@@ -92,8 +92,8 @@ def fork(
     plain: Plain = False,
 ) -> None:
     """Go on from a checkpoint of a run with other settings, as a new run."""
-    from tuiae.console.training import fork as branch_off
-    from tuiae.runs.layout import runs_dir
+    from tuiae.cli.train import fork as branch_off
+    from tuiae.runs.paths import runs_dir
 
     overrides = overrides_of({"name": name, "training.epochs": epochs}, None, settings or [])
     output = output_of(context.obj, json, plain)
@@ -115,7 +115,7 @@ def resume(
     plain: Plain = False,
 ) -> None:
     """Go on with a stopped run from its newest checkpoint."""
-    from tuiae.console.training import resume as go_on
+    from tuiae.cli.train import resume as go_on
 
     overrides = overrides_of({"training.epochs": epochs, "training.device": device}, None, [])
     raise typer.Exit(
@@ -135,8 +135,8 @@ def attach(
     graphics: RealPictures = False,
 ) -> None:
     """Come back to a run: in the dashboard on a terminal, in plain lines elsewhere or with --plain."""
-    from tuiae.console.output import is_terminal
-    from tuiae.console.training import attach as follow_it
+    from tuiae.cli.output import is_terminal
+    from tuiae.cli.train import attach as follow_it
 
     look = Look(ascii_only, colors, theme, graphics).over(context.obj)
     look.check()
@@ -149,7 +149,7 @@ def attach(
 @app.command()
 def stop(context: typer.Context, run: Run, json: Json = False) -> None:
     """Ask a run to save and stop, and wait until it has."""
-    from tuiae.console.training import stop as end
+    from tuiae.cli.train import stop as end
 
     raise typer.Exit(end(find(run), output_of(context.obj, json)))
 
@@ -162,7 +162,7 @@ def edit(
     json: Json = False,
 ) -> None:
     """Change a run while it trains: learning rate, noise level, beta, dropout, epochs."""
-    from tuiae.console.editing import edit as change
+    from tuiae.cli.manage import edit as change
 
     raise typer.Exit(change(find(run), settings, output_of(context.obj, json)))
 
@@ -178,8 +178,8 @@ def runs(
     plain: Plain = False,
 ) -> None:
     """List the runs, newest first."""
-    from tuiae.console.tables import show_runs
-    from tuiae.runs.layout import runs_dir
+    from tuiae.cli.tables import show_runs
+    from tuiae.runs.paths import runs_dir
 
     show_runs(runs_dir(), output_of(context.obj, json, plain), tag, filter_)
 
@@ -197,7 +197,7 @@ def label(
     json: Json = False,
 ) -> None:
     """Name, note and tag a run; without options, show them."""
-    from tuiae.console.keeping import label_run
+    from tuiae.cli.manage import label_run
 
     label_run(find(run), name, note, tags or (), untags or (), output_of(context.obj, json))
 
@@ -210,8 +210,8 @@ def delete(
     json: Json = False,
 ) -> None:
     """Delete runs for good, weights and all; live ones are refused."""
-    from tuiae.console.keeping import delete_runs
-    from tuiae.runs.layout import runs_dir
+    from tuiae.cli.manage import delete_runs
+    from tuiae.runs.paths import runs_dir
 
     raise typer.Exit(delete_runs([find(run) for run in runs], runs_dir(), output_of(context.obj, json), yes=yes))
 
@@ -227,8 +227,8 @@ def show(
     plain: Plain = False,
 ) -> None:
     """Show a run's figures, live or finished."""
-    from tuiae.console.points import show_points
-    from tuiae.console.tables import show_run
+    from tuiae.cli.manage import show_points
+    from tuiae.cli.tables import show_run
 
     (show_points if csv else show_run)(find(run).root, output_of(context.obj, json, plain))
 
@@ -241,7 +241,7 @@ def status(
     json: Json = False,
 ) -> None:
     """Say in a screenful of plain words how a run stands, for a phone or a screen reader."""
-    from tuiae.console.status import show_status
+    from tuiae.cli.status import show_status
 
     show_status(find(run), output_of(context.obj, json, plain=True), once=once)
 
@@ -266,7 +266,7 @@ def evaluate(
     plain: Plain = False,
 ) -> None:
     """Measure a run's weights on both splits, whole, with dropout off."""
-    from tuiae.console.evaluation import Request, evaluate_run
+    from tuiae.cli.evaluate import Request, evaluate_run
 
     level = overrides_of({}, noise, []).values
     request = Request(weights, device, level, noise_kind, noise_levels, noise_probability, probe, baseline)
@@ -276,6 +276,6 @@ def evaluate(
 @app.command()
 def presets(context: typer.Context, json: Json = False, plain: Plain = False) -> None:
     """List the presets and what each one teaches."""
-    from tuiae.console.tables import show_presets
+    from tuiae.cli.tables import show_presets
 
     show_presets(output_of(context.obj, json, plain))

@@ -24,8 +24,8 @@ def compare(
     plain: Plain = False,
 ) -> None:
     """Lay runs beside each other: curves, final and best values, spread over seeds, what differs, the same images."""
-    from tuiae.console.compare import compare_runs
-    from tuiae.runs.layout import runs_dir
+    from tuiae.cli.compare import compare_runs
+    from tuiae.runs.paths import runs_dir
 
     compare_runs([find(run) for run in runs or []], runs_dir(), tag, metric, output_of(context.obj, json, plain))
 
@@ -40,8 +40,8 @@ def sweep(
     plain: Plain = False,
 ) -> None:
     """Train a preset with every combination of values in a file; the same command again does what is missing."""
-    from tuiae.console.sweep import sweep_file
-    from tuiae.runs.layout import runs_dir
+    from tuiae.cli.sweep import sweep_file
+    from tuiae.runs.paths import runs_dir
     from tuiae.studies.sweep import find_sweep
 
     output = output_of(context.obj, json, plain)
@@ -62,17 +62,17 @@ def reproduce(
     plain: Plain = False,
 ) -> None:
     """Run what published works ran, and say claim by claim what came out; the same command goes on where it stopped."""
-    from tuiae.runs.layout import runs_dir
-    from tuiae.studies.works import find_work, list_works
+    from tuiae.reproduce.work import find_work, list_works
+    from tuiae.runs.paths import runs_dir
 
     paths = [find_work(name) for name in ([work] if work else list_works())]
     output = output_of(context.obj, json, plain)
     if claims:
-        from tuiae.console.claims import list_claims
+        from tuiae.cli.reproduce import list_claims
 
         list_claims(paths, output)
         return
-    from tuiae.console.reproduce import Wishes, reproduce_works
+    from tuiae.cli.reproduce import Wishes, reproduce_works
 
     raise typer.Exit(reproduce_works(paths, runs_dir(), Wishes(quick, seeds or 0, jobs, report, markdown), output))
 
@@ -115,7 +115,7 @@ def explore(
     plain: Plain = False,
 ) -> None:
     """Show a run's code: a map, what its plane and its prior decode to, and the way between two images."""
-    from tuiae.console.explore import Request, explore_run
+    from tuiae.cli.explore import Request, explore_run
 
     request = Request(codes, plane, samples, between, dims, weights, device, seed, ascii_only)
     explore_run(find(run), request, output_of(context.obj, json, plain))

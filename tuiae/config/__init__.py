@@ -3,13 +3,14 @@
 from tuiae.config.document import (
     SET,
     build_config,
+    did_you_mean,
     dump_config,
+    known_keys,
     load_config,
     parse_override,
     read_document,
     settings_of,
 )
-from tuiae.config.mistakes import did_you_mean, known_keys
 from tuiae.config.schema import (
     DEVICE_PATTERN,
     ENCODERS,

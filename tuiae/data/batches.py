@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from tuiae.config import NoiseSection
 
 RESIDENT_SHARE = 0.5  # of the free memory of an accelerator; the rest is for the model and its activations
 
@@ -75,3 +81,98 @@ def seeded(device: torch.device, *numbers: int) -> torch.Generator:
     """A generator whose stream depends on all the numbers; neighbours give unrelated streams (NumPy's SeedSequence)."""
     state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
+
+
+# Corruption of images, by config.NoiseKind; the caller keeps the clean ones as the target.
+
+Corruption = Callable[[Tensor, float, float, Generator | None], Tensor]
+"""(images (N, C, H, W) in 0..1, level, probability, generator) -> corrupted images, a new tensor in 0..1."""
+
+
+def _none(images: Tensor, level: float, probability: float, generator: Generator | None) -> Tensor:
+    return images
+
+
+def _salt_pepper(images: Tensor, level: float, probability: float, generator: Generator | None) -> Tensor:
+    """Half of the pixels hit turn 0 and half 1, in all their channels."""
+    draw = _rand(_pixels(images), images, generator)
+    return images.masked_fill(draw < level, 1).masked_fill_(draw < level / 2, 0).clamp_(0, 1)
+
+
+def _mask(images: Tensor, level: float, probability: float, generator: Generator | None) -> Tensor:
+    """The pixels hit turn 0, in all their channels."""
+    return images.masked_fill(_rand(_pixels(images), images, generator) < level, 0).clamp_(0, 1)
+
+
+def _gaussian(images: Tensor, level: float, probability: float, generator: Generator | None) -> Tensor:
+    noise = torch.randn(images.shape, generator=generator, device=images.device)
+    return noise.mul_(level).add_(images).clamp_(0, 1).to(images.dtype)
+
+
+def _uniform(images: Tensor, level: float, probability: float, generator: Generator | None) -> Tensor:
+    """Source: tp5-2022, where a pixel moves with `probability` by up to `level` towards the other value."""
+    hit = _rand(_pixels(images), images, generator) < probability
+    delta = _rand(images.shape, images, generator).mul_(level).mul_(hit)
+    return torch.where(images < 0.5, images + delta, images - delta).clamp_(0, 1).to(images.dtype)
+
+
+CORRUPTIONS: dict[str, Corruption] = {
+    "none": _none,
+    "salt-pepper": _salt_pepper,
+    "gaussian": _gaussian,
+    "uniform": _uniform,
+    "mask": _mask,
+}
+
+
+def corrupt(images: Tensor, section: NoiseSection, generator: Generator | None = None) -> Tensor:
+    """Corrupt images (N, C, H, W) in 0..1 as a [noise] table says; they are left as they are.
+
+    Args:
+        images: floating point, on any device.
+        section: kind, level and probability.
+        generator: on the images' device; None draws from torch's default generator.
+
+    Returns:
+        Images of the same shape, type and device, in 0..1; the very same tensor for kind "none".
+    """
+    return CORRUPTIONS[section.kind](images, section.level, section.probability, generator)
+
+
+def _pixels(images: Tensor) -> tuple[int, int, int, int]:
+    """One draw a pixel, whatever its number of channels."""
+    count, _, height, width = images.shape
+    return count, 1, height, width
+
+
+def _rand(shape: tuple[int, ...], images: Tensor, generator: Generator | None) -> Tensor:
+    # float32 whatever the images are: bfloat16 has 256 steps, and a share of 0.001 would never be met
+    return torch.rand(shape, generator=generator, device=images.device)
+
+
+# Augmentation of training images: what is moved or mirrored is still the same thing.
+
+
+def augment(images: Tensor, flip: bool, shift: int, generator: Generator) -> Tensor:
+    """Mirror half of the images (N, C, H, W) left to right, and move each by up to `shift` pixels up, down and
+    sideways, with 0 coming in; every image draws for itself, on its own device.
+
+    Returns:
+        Images of the same shape and type.
+    """
+    if flip:
+        mirrored = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
+        images = torch.where(mirrored, images.flip(3), images)
+    return _shifted(images, shift, generator) if shift else images
+
+
+def _shifted(images: Tensor, shift: int, generator: Generator) -> Tensor:
+    count, channels, height, width = images.shape
+    device = images.device
+    corner = torch.randint(0, 2 * shift + 1, (2, count, 1), generator=generator, device=device)
+    rows = corner[0] + torch.arange(height, device=device)
+    columns = corner[1] + torch.arange(width, device=device)
+    padded = F.pad(images, (shift, shift, shift, shift))
+    each = torch.arange(count, device=device)[:, None, None, None]
+    maps = torch.arange(channels, device=device)[None, :, None, None]
+    return padded[each, maps, rows[:, None, :, None], columns[:, None, None, :]]

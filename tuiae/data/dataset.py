@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tuiae.config import did_you_mean
 from tuiae.errors import ConfigError
@@ -76,3 +78,22 @@ class Content:
 
 def silent(phase: str, done: int, total: int) -> None:
     """The progress of a caller that asked for none."""
+
+
+# Images as files and screens hold them; NumPy alone.
+
+
+def as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """Images in 0..1 as uint8; what lies outside is cut, what is no number is black."""
+    return (np.nan_to_num(images).clip(0, 1) * 255).round().astype(np.uint8)
+
+
+# How a picture of codes is turned; NumPy alone.
+
+Floats = NDArray[np.float64]
+
+
+def orient(components: Floats) -> Floats:
+    """Directions (K, latent) turned so that the largest number of each is positive: the same codes give the same
+    picture."""
+    return components * np.sign(components[np.arange(len(components)), np.abs(components).argmax(axis=1)])[:, None]

@@ -19,6 +19,7 @@ from tuiae.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
+
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 UNLABELLED = ("picture",)
 """The one class of a folder without sub-folders."""

@@ -2,19 +2,163 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import re
+import struct
+import zlib
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from tuiae.data import cache
-from tuiae.data.dataset import Content, Part, Progress, silent
-from tuiae.data.idx import read_idx
-from tuiae.data.manifest import ARRAYS, Manifest, read_manifest
-from tuiae.data.published import check_published
+from tuiae.data.cache import ARRAYS, Manifest, read_manifest
+from tuiae.data.dataset import Content, Part, Progress, Shape, silent
 from tuiae.data.registry import DOWNLOADS, DatasetInfo, data_dir, describe, is_embedded, known_download
 from tuiae.errors import ConfigError, DataError
+
+# Reading idx files, the form in which MNIST and its kin are passed around.
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_UBYTE, _INT = 0x08, 0x0C
+_NOUNS = {(_UBYTE, 1): "labels", (_UBYTE, 3): "images", (_INT, 2): "labels"}
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read one idx file, gzipped or not (its first bytes tell, not its name).
+
+    The format is the one on http://yann.lecun.com/exdb/mnist: two zero bytes, the element type, the number of
+    dimensions, each dimension as a big-endian 32-bit integer, the elements.
+
+    Returns:
+        uint8 (N,) labels or uint8 (N, H, W) images, of any H and W. QMNIST's extended labels, which are 32-bit and
+        (N, 8), come back as uint8 (N,): their first column, the class.
+
+    Raises:
+        DataError: unreadable, not idx, another element type or number of dimensions, truncated, trailing bytes.
+    """
+    data = _read_bytes(path)
+    kind, shape = _read_header(path, data)
+    itemsize = 4 if kind == _INT else 1
+    offset, expected = 4 + 4 * len(shape), prod(shape) * itemsize
+    held = len(data) - offset
+    noun = _NOUNS[kind, len(shape)]
+    if held < expected:
+        whole = held // (expected // shape[0])
+        raise _unfit(path, f"holds {whole:,} of {shape[0]:,} {noun}: truncated")
+    if held > expected:
+        raise _unfit(path, f"holds {held - expected:,} bytes after its {shape[0]:,} {noun}")
+    array = np.frombuffer(data, dtype=">i4" if kind == _INT else np.uint8, offset=offset).reshape(shape)
+    return _first_column(path, array) if kind == _INT else array
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _unfit(path, f"is a damaged gzip file ({error})") from error
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", "check the path and its permissions") from error
+
+
+def _read_header(path: Path, data: bytes) -> tuple[int, tuple[int, ...]]:
+    if len(data) < 4 or data[:2] != b"\0\0":
+        raise _unfit(path, f"is not an idx file (it begins with {data[:4].hex(' ') or 'nothing'})")
+    kind, dimensions = data[2], data[3]
+    if (kind, dimensions) not in _NOUNS:
+        raise _unfit(
+            path,
+            f"has element type 0x{kind:02X} and {dimensions} dimensions; "
+            "images are type 0x08 with 3, labels type 0x08 with 1",
+        )
+    if len(data) < 4 + 4 * dimensions:
+        raise _unfit(path, "ends inside its header: truncated")
+    shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
+    if 0 in shape:
+        raise _unfit(path, f"holds no {_NOUNS[kind, dimensions]} (its header says {' x '.join(map(str, shape))})")
+    return kind, shape
+
+
+def _first_column(path: Path, table: np.ndarray) -> np.ndarray:
+    column = table[:, 0]
+    if column.min() < 0 or column.max() > 255:
+        raise _unfit(path, f"has a class of {int(column.max())} in its first column")
+    return column.astype(np.uint8)
+
+
+def _unfit(path: Path, what: str) -> DataError:
+    return DataError(f"{path} {what}", "copy the file over again")
+
+
+# Telling whether images are those that their makers published under a name.
+
+MD5 = {
+    "mnist": {
+        "train-images": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels": "a25bea736e30d166cdddb491f175f624",
+        "test-images": "2646ac647ad5339dbf082846283269ea",
+        "test-labels": "27ae3e4e09519cfbb04c329615203637",
+    },
+    "fashion-mnist": {
+        "train-images": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels": "9018921c3c673c538a1fc5bad174d6f9",
+        "test-images": "8181f5470baa50b63fa0f6fddb340f0a",
+        "test-labels": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+}
+"""Of the unpacked idx files; their gzipped forms differ from copy to copy."""
+
+
+def check_published(content: Content, known: DatasetInfo) -> None:
+    """Refuse content that is another set than the one of that name.
+
+    Counts, size and classes are compared, and the files' md5 where it is known of this set or of another one.
+
+    Raises:
+        DataError: in what it differs.
+    """
+    labels = [np.asarray(part.labels) for part in (content.train, content.test)]
+    here = (len(labels[0]), len(labels[1]), content.shape, len(np.unique(np.concatenate(labels))))
+    there = (known.train, known.test, known.shape, len(known.classes))
+    if here != there:
+        raise _foreign(known.name, f"these are {_words(*here)}, and {known.name} has {_words(*there)}")
+    sums = _sums(content)
+    owner = next((name for name, published in MD5.items() if published == sums), "")
+    if owner not in ("", known.name):
+        raise _foreign(known.name, f"these are the images of {owner}", owner)
+    wrong = [array for array, published in MD5.get(known.name, {}).items() if sums[array] != published]
+    if wrong:
+        raise _foreign(known.name, f"its {' and '.join(wrong)} are not the published ones")
+
+
+def _words(train: int, test: int, shape: Shape | None, classes: int) -> str:
+    size = "x".join(str(side) for side in shape[1:]) if shape else "any size"
+    return f"{train:,} and {test:,} images of {size} in {classes} classes"
+
+
+def _sums(content: Content) -> dict[str, str]:
+    """The md5 of the idx files that hold the same, by array."""
+    sums = {}
+    for split, part in (("train", content.train), ("test", content.test)):
+        images = np.concatenate([np.asarray(chunk) for chunk in part.images])[:, 0]
+        sums[f"{split}-images"] = _md5(images)
+        sums[f"{split}-labels"] = _md5(part.labels.astype(np.uint8))
+    return sums
+
+
+def _md5(array: np.ndarray) -> str:
+    digest = hashlib.md5(bytes((0, 0, 8, array.ndim)), usedforsecurity=False)
+    digest.update(struct.pack(f">{array.ndim}I", *array.shape))
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _foreign(name: str, why: str, owner: str = "another-name") -> DataError:
+    return DataError(f"this is not {name}: {why}", f"import it as what it is, with --as {owner}")
+
 
 _FILE = re.compile(
     r"(?P<prefix>.*?)(?P<split>train|t10k|test)[-_.](?P<kind>images|labels)[-_.]idx[123]-(ubyte|int)(\.gz)?$"

@@ -15,11 +15,10 @@ from typing import IO, Any
 import numpy as np
 
 from tuiae.errors import TuiaeError
-from tuiae.explore.answers import Answer, is_slow, unpack
-from tuiae.explore.wire import Frame, encode_frame, read_frame
+from tuiae.explore.protocol import Answer, Frame, encode_frame, is_slow, read_frame, unpack
 from tuiae.runs.process import worker_environment
 
-COMMAND = [sys.executable, "-m", "tuiae.explore.process"]
+COMMAND = [sys.executable, "-m", "tuiae.explore.server"]
 RESTARTS = 1
 AGAIN = "try again, or look at another run"
 PATIENCE = 2.0  # seconds for the process to go when it was told to

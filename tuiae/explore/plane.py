@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuiae.training.plane import orient
+from tuiae.data.dataset import orient
 
 Floats = NDArray[np.float64]
 

@@ -2,18 +2,182 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from tuiae.data.pixels import as_bytes
+from tuiae.config import NoiseSection, build_config
+from tuiae.data.dataset import as_bytes
 from tuiae.errors import ConfigError
-from tuiae.explore import answers
+from tuiae.explore import protocol as answers
+from tuiae.explore.checkpoint import LoadedRun, Sampled, ShownPlane, load, place, reload
 from tuiae.explore.plane import between
-from tuiae.explore.subject import PLANE_POINTS, Subject
-from tuiae.training.evaluate import evaluate
+from tuiae.explore.protocol import Answer, Forgotten, Opened
+from tuiae.files import read_json
+from tuiae.models.base import ModelOutput
+from tuiae.runs.paths import RunPaths, need_run
+from tuiae.training.checkpoint import MANIFEST
+from tuiae.training.evaluate import PLANE_POINTS, evaluate, tensor_as_bytes
+
+# Which test images a checkpoint does badly: errors and predictions of each, from one evaluation.
+
+KEPT = 64
+"""Worst images of which the pictures are kept."""
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """Of every test image under the run's own noise, as the evaluation after an epoch sees it."""
+
+    errors: NDArray[np.float32]
+    """(N,): mean squared error; of a classifier the probability of a wrong prediction, 0 of a right one."""
+    predicted: NDArray[np.int64] | None
+    """(N,), of a classifier."""
+    shares: NDArray[np.float32] | None
+    """(N,), of a classifier: probability of what it predicted."""
+    worst: NDArray[np.int64]
+    """Positions of the images with the largest error, largest first, at most KEPT."""
+    noisy: NDArray[np.uint8]
+    """What the network was shown of them."""
+    made: NDArray[np.uint8] | None
+    """What an autoencoder made of them."""
+
+
+def assess(loaded: LoadedRun) -> Assessed:
+    """Evaluate the whole test split and look at each image."""
+    watcher = _Watcher(loaded)
+    evaluate(loaded.parts, loaded.parts.test, watch=watcher)
+    return watcher.result()
+
+
+class _Watcher:
+    def __init__(self, loaded: LoadedRun) -> None:
+        self._labels = loaded.labels()
+        self._errors: list[NDArray[Any]] = []
+        self._predicted: list[NDArray[Any]] = []
+        self._shares: list[NDArray[Any]] = []
+        self._worst = np.zeros(0, np.int64)
+        self._pictures: list[NDArray[np.uint8]] = []
+
+    def __call__(self, start: int, clean: torch.Tensor, shown: torch.Tensor, output: ModelOutput) -> None:
+        if output.reconstruction is not None:
+            errors = (output.reconstruction.float() - clean).square().flatten(1).mean(1).cpu().numpy()
+            pictures = [shown, output.reconstruction]
+        else:
+            assert output.logits is not None
+            shares, predicted = output.logits.float().softmax(1).max(1)
+            self._shares.append(shares.cpu().numpy())
+            self._predicted.append(predicted.cpu().numpy())
+            right = self._predicted[-1] == self._labels[start : start + len(clean)]
+            errors, pictures = np.where(right, 0.0, self._shares[-1]), [shown]
+        self._errors.append(np.nan_to_num(errors, nan=np.inf, posinf=np.inf).astype(np.float32))
+        self._keep_worst(start, pictures)
+
+    def _keep_worst(self, start: int, pictures: list[torch.Tensor]) -> None:
+        """Of those kept and this batch the worst; pictures of no others stay in memory."""
+        errors = np.concatenate(self._errors)
+        fresh = start + np.argsort(-self._errors[-1], kind="stable")[:KEPT]
+        both = np.concatenate([self._worst, fresh])
+        order = np.argsort(-errors[both], kind="stable")[:KEPT]
+        of_these = [tensor_as_bytes(images[fresh - start]) for images in pictures]
+        joined = [np.concatenate(pair) for pair in zip(self._pictures, of_these, strict=True)] if start else of_these
+        self._worst, self._pictures = both[order], [images[order] for images in joined]
+
+    def result(self) -> Assessed:
+        return Assessed(
+            np.concatenate(self._errors),
+            np.concatenate(self._predicted) if self._predicted else None,
+            np.concatenate(self._shares) if self._shares else None,
+            self._worst,
+            self._pictures[0],
+            self._pictures[1] if len(self._pictures) > 1 else None,
+        )
+
+
+# A checkpoint in memory and what has been worked out of it, so that no two questions do the same work.
+
+Tell = Callable[[str], object]
+PlaneKey = tuple[int, str, tuple[int, int] | None]
+"""How many images, `by` and `axes` of `place`."""
+DEFAULT: PlaneKey = (PLANE_POINTS, "", None)
+
+
+class Subject:
+    """One checkpoint, with its codes, planes and errors once they were asked for."""
+
+    def __init__(self, loaded: LoadedRun, tell: Tell) -> None:
+        self.loaded = loaded
+        self._tell = tell
+        self._sampled: dict[int, Sampled] = {}
+        self._planes: dict[PlaneKey, ShownPlane] = {}
+        self._shown = self._wanted = DEFAULT
+
+    @cached_property
+    def aside(self) -> LoadedRun:
+        """The same weights in a network of their own: an evaluation sets how its network draws codes, which whoever
+        uses the other one at that moment must not see."""
+        parts = self.loaded.parts
+        return replace(self.loaded, parts=replace(parts, model=copy.deepcopy(parts.model)))
+
+    def sampled(self, count: int = PLANE_POINTS) -> Sampled:
+        """So many test images, every class alike, with their codes."""
+        count = max(min(count, len(self.loaded.parts.test)), 1)
+        if count not in self._sampled:
+            self._tell(f"encoding {count:,} test images")
+            indices = np.sort(self.loaded.watched(count))
+            self._sampled[count] = Sampled(indices, *self.loaded.codes("test", indices))
+        return self._sampled[count]
+
+    def plane(self, key: PlaneKey) -> ShownPlane:
+        """The plane of a key.
+
+        Raises:
+            ConfigError: there is no such plane.
+        """
+        if key not in self._planes:
+            count, by, axes = key
+            sampled = self.sampled(count)
+            if by == "tsne":
+                self._tell(f"t-SNE of {len(sampled.codes):,} codes: some seconds")
+            self._planes[key] = place(sampled, by, axes)
+        return self._planes[key]
+
+    def want(self, key: PlaneKey) -> None:
+        """Show the plane of a key as soon as it is there."""
+        self._wanted = key
+
+    @property
+    def shown(self) -> ShownPlane:
+        """The plane that was asked for last, or while it is still being worked out the one before."""
+        if self._wanted in self._planes:
+            self._shown = self._wanted
+        return self.plane(self._shown)
+
+    @cached_property
+    def assessed(self) -> Assessed:
+        """Every test image under the run's own noise."""
+        self._tell(f"looking at {len(self.loaded.parts.test):,} test images")
+        return assess(self.aside)
+
+    def noise(self, kind: str, level: float, probability: float | None = None) -> NoiseSection:
+        """A corruption; without a probability the run's own where it is of the same kind, else every pixel's.
+
+        Raises:
+            ConfigError: no such kind, or a level out of its range.
+        """
+        own = self.loaded.config.noise
+        if probability is None:
+            probability = own.probability if own.kind == kind else 1.0
+        changes: dict[str, Any] = {"noise.kind": kind, "noise.level": level, "noise.probability": probability}
+        return build_config(self.loaded.config.model_dump(mode="json"), changes, asker="noise").noise
+
 
 NEAREST = 5  # test images beside a place
 NEIGHBOURS = 15  # codes that vote on the class of an image
@@ -216,3 +380,85 @@ def _floats(images: NDArray[Any]) -> NDArray[np.float32]:
 
 def _name(subject: Subject) -> str:
     return subject.loaded.checkpoint
+
+
+# What the explorer has open, and who answers which question.
+
+
+class Room:
+    """One checkpoint of one run at a time."""
+
+    def __init__(self, tell: Tell) -> None:
+        torch.set_num_threads(1)
+        self._tell = tell
+        self._subject: Subject | None = None
+        self._device = ""
+
+    def prepare(self, question: str, arguments: Mapping[str, Any]) -> Callable[[], Answer]:
+        """The work of a question on what is open now, whatever is opened before it is done."""
+        if question == "open":
+            return partial(self.open, **arguments)
+        if question == "forget":
+            return self.forget
+        if self._subject is None:
+            return partial(_refuse, "no run is open in the explorer", "open one first")
+        if question not in QUESTIONS:
+            return partial(_refuse, f"the explorer knows no question '{question}'", "update both sides of tuiae")
+        return partial(QUESTIONS[question], self._subject, **arguments)
+
+    def open(self, run: str, weights: str = "last", device: str = "cpu") -> Opened:
+        """Load a checkpoint, unless it is the one in memory.
+
+        Raises:
+            TuiaeError: there is no such run or checkpoint; then nothing of another run stays open.
+        """
+        paths, subject = RunPaths(Path(run)), self._subject
+        need_run(paths)
+        known = subject is not None and subject.loaded.run == paths and self._device == device
+        if not known:
+            self.forget()
+            self._tell(f"loading {paths.id}")
+            loaded = load(paths, weights, device)
+        else:
+            assert subject is not None
+            loaded = reload(subject.loaded, weights)
+        if subject is None or loaded is not subject.loaded:
+            _warm_up(loaded)
+            self._subject, self._device = Subject(loaded, self._tell), device
+        return _describe(loaded)
+
+    def forget(self) -> Forgotten:
+        """Let the memory go."""
+        self._subject = None
+        return Forgotten("")
+
+
+def _refuse(cause: str, hint: str) -> Answer:
+    raise ConfigError(cause, hint)
+
+
+def _warm_up(loaded: LoadedRun) -> None:
+    """Take the first way through the network now: it plans and allocates what the next ones find ready."""
+    image = loaded.images("test", 1)
+    if loaded.is_autoencoder:
+        loaded.decode(loaded.encode(image))
+    else:
+        loaded.predict(image)
+
+
+def _describe(loaded: LoadedRun) -> Opened:
+    manifest = read_json(loaded.run.weights / loaded.checkpoint / MANIFEST)
+    config, epoch = loaded.config, manifest.get("epoch")
+    return Opened(
+        checkpoint=loaded.checkpoint,
+        run=str(loaded.run.root),
+        step=int(loaded.checkpoint.removeprefix("step-")),
+        epoch=float(epoch) if isinstance(epoch, (int, float)) else None,
+        family=config.model.family,
+        shape=loaded.parts.train.image_shape,
+        classes=loaded.classes,
+        latent=config.model.latent,
+        is_autoencoder=loaded.is_autoencoder,
+        is_variational=loaded.is_variational,
+        tests=len(loaded.parts.test),
+    )

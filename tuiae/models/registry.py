@@ -8,13 +8,19 @@ from torch import nn
 
 from tuiae.config import ModelSection
 from tuiae.models.base import Autoencoder
-from tuiae.models.classifier import HEADS, Classifier
-from tuiae.models.conv import conv_decoder, conv_encoder
-from tuiae.models.dense import dense_decoder, dense_encoder
+from tuiae.models.encoders import (
+    HEADS,
+    Classifier,
+    VariationalAutoencoder,
+    conv_decoder,
+    conv_encoder,
+    dense_decoder,
+    dense_encoder,
+    strided_decoder,
+    strided_encoder,
+)
 from tuiae.models.geometry import ImageShape, check_fit
-from tuiae.models.initialise import initialise
-from tuiae.models.strided import strided_decoder, strided_encoder
-from tuiae.models.variational import VariationalAutoencoder
+from tuiae.models.layers import initialise
 
 Part = Callable[[ModelSection, ImageShape], nn.Sequential]
 Network = Autoencoder | Classifier

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from tuiae.config import did_you_mean
 from tuiae.errors import NoCheckpointError, TrainingError
-from tuiae.files import fsync_directory, read_json, replace_text
-from tuiae.runs.layout import LIVE_STATES, RunPaths
-from tuiae.runs.values import as_number, is_count
+from tuiae.files import as_number, fsync_directory, is_count, read_json, replace_text
+from tuiae.runs.paths import LIVE_STATES, RunPaths
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 KEPT = "kept"

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from tuiae.files import read_json, replace_json
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.paths import RunPaths
 
 COMMANDS = ("pause", "resume", "stop", "save", "set")
 """`set` takes `key` and `value`, as in `runs.edits`."""

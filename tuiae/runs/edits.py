@@ -11,7 +11,7 @@ from typing import Any
 
 from tuiae.config import RunConfig, build_config, did_you_mean, settings_of
 from tuiae.errors import ConfigError
-from tuiae.runs.values import as_number, is_count
+from tuiae.files import as_number, is_count
 
 Value = int | float
 

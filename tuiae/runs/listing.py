@@ -2,20 +2,74 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tuiae.config import RunConfig, settings_of
 from tuiae.files import read_json
 from tuiae.runs.labels import Label, label_path, read_label, tags_of
-from tuiae.runs.layout import REPORTS, RunPaths, is_run
-from tuiae.runs.reader import read_config, read_status
-from tuiae.runs.snapshot import Status
-from tuiae.runs.trend import LossTrend
+from tuiae.runs.paths import REPORTS, RunPaths, is_run
+from tuiae.runs.reader import Tail, parse_event, read_config, read_status
+from tuiae.runs.snapshot import Snapshot, Status
+
+# How the test loss of a run went, for lists of many: read once, then only what is new.
+
+POINTS = 48  # of a trend: more than a sparkline has cells
+_TELLING = (b'"split":"test"', b'"kind":"start"')
+
+
+class LossTrend:
+    """Follows the test losses of one run; of a long history it parses only the lines that hold them."""
+
+    def __init__(self, run: RunPaths) -> None:
+        self._tail = Tail(run.events)
+        self._losses: list[tuple[float, float]] = []  # step, loss
+        self.best: float | None = None
+        self.points: tuple[float, ...] = ()
+
+    def poll(self) -> bool:
+        """Read what is new; whether anything of the trend changed."""
+        found = False
+        while lines := self._tail.poll():
+            if self._tail.restarted:
+                self._losses.clear()
+            taken = [self._take(line) for line in lines if any(mark in line for mark in _TELLING)]
+            found |= any(taken)
+            if not self._tail.behind:
+                break
+        if found:
+            values = [loss for _, loss in self._losses]
+            self.best = min(values, default=None)
+            self.points = thin(values)
+        return found
+
+    def _take(self, line: bytes) -> bool:
+        record = parse_event(line)
+        step = record.get("step") if record else None
+        if record is None or not isinstance(step, (int, float)):
+            return False
+        if record["kind"] == "start":
+            # A resumed worker repeats what came after its checkpoint; the repeated part counts.
+            self._losses = [point for point in self._losses if point[0] <= step]
+            return True
+        values = record.get("values")
+        loss = values.get("loss") if record["kind"] == "metric" and isinstance(values, dict) else None
+        if not isinstance(loss, (int, float)) or not math.isfinite(loss):
+            return False
+        self._losses.append((step, float(loss)))
+        return True
+
+
+def thin(values: list[float], most: int = POINTS) -> tuple[float, ...]:
+    """At most so many of the values, evenly spaced, the first and the last among them."""
+    if len(values) <= most:
+        return tuple(values)
+    return tuple(values[round(index * (len(values) - 1) / (most - 1))] for index in range(most))
 
 
 @dataclass(frozen=True)
@@ -177,3 +231,47 @@ def _parent(meta: Mapping[str, Any]) -> str:
         return ""
     epoch = parent.get("epoch")
     return f"{parent['run']} at epoch {epoch:g}" if isinstance(epoch, (int, float)) else parent["run"]
+
+
+# A run as one JSON object: what `--json` prints for it.
+
+SPLITS = ("train", "train-eval", "test", "speed")
+
+
+def summarise(snapshot: Snapshot) -> dict[str, Any]:
+    """`metrics` holds the values of the last epoch and `history` one list a metric, both keyed `split/metric`.
+
+    `train` is measured while training, dropout and all; `train-eval` and `test` with dropout off. A value that is not
+    finite is null, as JSON has no NaN.
+    """
+    series = {
+        f"{split}/{name}": _plain(values.values)
+        for (split, name), values in snapshot.series.items()
+        if split in SPLITS and split != "speed"
+    }
+    seconds = snapshot.series.get(("speed", "epoch_seconds"))
+    rates = snapshot.series.get(("speed", "images_per_second"))
+    status, run = snapshot.status, RunPaths(snapshot.path)
+    label = read_label(run)
+    return {
+        "run": snapshot.id,
+        "dir": str(snapshot.path),
+        "name": label.name,
+        "note": label.note,
+        "tags": list(tags_of(run, snapshot.meta, label)),
+        "state": status.state,
+        "device": status.device,
+        "epochs": status.epoch,
+        "steps": status.step,
+        "metrics": {key: values[-1] for key, values in series.items() if values},
+        "history": series,
+        "epoch_seconds": _plain(seconds.values) if seconds else [],
+        "images_per_second": _plain(rates.values) if rates else [],
+        "parent": asdict(snapshot.parent) if snapshot.parent else None,
+        "edits": [asdict(edit) for edit in snapshot.edits],
+        "error": dict(status.error) if status.error else None,
+    }
+
+
+def _plain(values: Any) -> list[float | None]:
+    return [float(value) if math.isfinite(value) else None for value in values]

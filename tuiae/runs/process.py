@@ -5,17 +5,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from tuiae.config import RunConfig
 from tuiae.errors import TrainingError, from_record
 from tuiae.runs import control
-from tuiae.runs.layout import RunPaths, unwritable
+from tuiae.runs.paths import RunPaths, unwritable
 
 MALLOC = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -254,3 +256,27 @@ def is_held(run: RunPaths) -> bool:
     held = not lock.acquire()
     lock.release()
     return held
+
+
+# Ctrl-C while one waits for runs.
+
+
+class Interrupt:
+    """Ctrl-C and SIGTERM while following, counted; the loop decides what they mean."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def _note(self, number: int, frame: object) -> None:
+        self.count += 1
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Count signals instead of dying of them, for as long as the block lasts."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, self._note) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import socket
 import time
 import tomllib
-from dataclasses import fields, replace
+from bisect import bisect_left
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,173 @@ import numpy as np
 
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError
-from tuiae.files import read_json
+from tuiae.files import as_number, is_count, read_json
 from tuiae.runs.edits import Edit, as_edit
 from tuiae.runs.labels import read_label
-from tuiae.runs.layout import GONE, RunPaths, is_gone
-from tuiae.runs.points import Epochs, Points
+from tuiae.runs.paths import GONE, RunPaths, is_gone
 from tuiae.runs.process import is_alive
-from tuiae.runs.progress import Progress
-from tuiae.runs.snapshot import SAMPLE_AXES, Key, Note, Sample, Series, Snapshot, Status
-from tuiae.runs.tail import Tail, parse_event
-from tuiae.runs.values import as_number, is_count
+from tuiae.runs.snapshot import SAMPLE_AXES, Key, Note, Resume, Sample, Series, Snapshot, Status
+
+# Following a growing file that another process, perhaps on another machine, writes.
+
+CHUNK = 1 << 20  # bytes a poll reads at most: lines take several times their size while they are taken apart
+
+
+class Tail:
+    """New complete lines since the last poll.
+
+    The file is reopened each time, because an open handle on NFS can lag for half a minute. A torn last line waits
+    for its end; a file that shrank or was replaced is read again from the start, and `restarted` says so. `moved`
+    says whether the poll read anything, which can be the middle of a line; `behind`, whether there is more to read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.restarted = False
+        self.moved = False
+        self.behind = False
+        self._offset = 0
+        self._identity: tuple[int, int] | None = None
+        self._rest = b""
+
+    def poll(self) -> list[bytes]:
+        self.restarted = self.moved = self.behind = False
+        try:
+            with open(self.path, "rb") as file:
+                self._notice_replacement(file.fileno())
+                file.seek(self._offset)
+                data = file.read(CHUNK)
+        except OSError:
+            return []
+        self._offset += len(data)
+        self.moved = bool(data) or self.restarted
+        self.behind = len(data) == CHUNK
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return lines
+
+    def _notice_replacement(self, descriptor: int) -> None:
+        import os
+
+        stat = os.fstat(descriptor)
+        identity = (stat.st_dev, stat.st_ino)
+        if stat.st_size < self._offset or (self._identity is not None and identity != self._identity):
+            self._offset, self._rest, self.restarted = 0, b"", True
+        self._identity = identity
+
+
+def parse_event(line: bytes) -> dict[str, Any] | None:
+    """A record with a kind, or None for garbage, NUL blocks and anything else that is no JSON object."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("kind"), str) else None
+
+
+# What a reader collects, grown in place: a poll costs what is new, not what there is.
+
+
+class Points:
+    """The points of one curve. A Series taken from it keeps its values while more points come."""
+
+    def __init__(self, most: int | None = None) -> None:
+        """At most so many points are kept: when there are more, the older half is thinned."""
+        self._table = np.empty((64, 3))
+        self._count = 0
+        self._most = most
+
+    def append(self, step: int, epoch: float, value: float) -> None:
+        if self._count == self._most:
+            half = self._count // 2
+            self._replace(np.concatenate([thin(self._table[:half]), self._table[half : self._count]]))
+        if self._count == len(self._table):
+            # A new table, so that the series taken before keep theirs.
+            self._table = np.concatenate([self._table, np.empty_like(self._table)])
+        self._table[self._count] = step, epoch, value
+        self._count += 1
+
+    def drop_after(self, step: int) -> bool:
+        """Forget what lies beyond a step; whether anything did."""
+        table = self._table[: self._count]
+        kept = table[table[:, 0] <= step]
+        if len(kept) == len(table):
+            return False
+        self._replace(kept)
+        return True
+
+    def _replace(self, kept: np.ndarray) -> None:
+        self._table = np.concatenate([kept, np.empty((64, 3))])
+        self._count = len(kept)
+
+    def series(self) -> Series:
+        steps, epochs, values = self._table[: self._count].T
+        return Series(steps.astype(np.int64), epochs, values)
+
+
+def thin(table: np.ndarray) -> np.ndarray:
+    """The lowest and the highest of every four points, (N, 3) by step with the value last; the first and the last of
+    all stay, and a gap stays where a whole four is one."""
+    whole = len(table) // 4 * 4
+    values = table[:whole, 2].reshape(-1, 4)
+    first = np.arange(0, whole, 4)
+    lowest = first + np.where(np.isnan(values), np.inf, values).argmin(axis=1)
+    highest = first + np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
+    return table[np.unique(np.concatenate([[0], lowest, highest, np.arange(whole, len(table)), [len(table) - 1]]))]
+
+
+class Epochs:
+    """Epochs of which something is there, in order, each once; they nearly always come in order."""
+
+    def __init__(self) -> None:
+        self._epochs: list[int] = []
+
+    def add(self, epoch: int) -> None:
+        place = bisect_left(self._epochs, epoch)
+        if place == len(self._epochs) or self._epochs[place] != epoch:
+            self._epochs.insert(place, epoch)
+
+    def as_tuple(self) -> tuple[int, ...]:
+        return tuple(self._epochs)
+
+
+# How far a run's history says that it is: the status file is written once a second, and an epoch may take less.
+
+
+@dataclass
+class Progress:
+    """What the events tell of where a run stands, and of the workers that went on with it."""
+
+    step: int = 0
+    epoch: int = 0
+    """Epochs that are over."""
+    epochs_done: float | None = None
+    """The one under way as a fraction of them."""
+    resumes: tuple[Resume, ...] = ()
+    _first: int | None = None
+
+    def start(self, step: int, epoch: float) -> None:
+        """A worker began, `epoch` epochs and `step` steps after the run's first; what was beyond is repeated."""
+        self.step, self.epoch, self.epochs_done = step, int(epoch), epoch
+        if self._first is None:
+            self._first = step
+        elif step > self._first:
+            self.resumes = (*(resume for resume in self.resumes if resume.step < step), Resume(step, epoch))
+
+    def reach(self, step: int, epoch: float, whole: bool) -> None:
+        """A value was measured there; `whole` says that it was when the epoch was over.
+
+        A live point at a whole number is the last of its epoch, which is still to be evaluated.
+        """
+        self.step = max(self.step, step)
+        self.epoch = max(self.epoch, int(epoch) if whole else math.ceil(epoch) - 1)
+        self.epochs_done = max(self.epochs_done or 0.0, epoch)
+
+    def on(self, status: Status) -> Status:
+        """The status with the newer of both."""
+        done = max((known for known in (status.epochs_done, self.epochs_done) if known is not None), default=None)
+        step, epoch = max(status.step, self.step), max(status.epoch, self.epoch)
+        return replace(status, step=step, epoch=epoch, epochs_done=done)
+
 
 STALE_SECONDS = 60.0  # a heartbeat is due every second; NFS may lag by half a minute
 START_SECONDS = 60.0  # a cold worker needs a few seconds until it first speaks

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, UnknownRunError
 from tuiae.runs.labels import label_path
-from tuiae.runs.layout import RunPaths, is_run
 from tuiae.runs.listing import RunRow
+from tuiae.runs.paths import RunPaths, is_run
 from tuiae.runs.process import RunLock
-from tuiae.runs.reader import read_status
-from tuiae.runs.tail import parse_event
+from tuiae.runs.reader import parse_event, read_status
 
 
 def size_of(run: RunPaths) -> int:

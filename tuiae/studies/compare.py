@@ -3,17 +3,66 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 
 import numpy as np
 
 from tuiae.config import VARIATIONAL, RunConfig
+from tuiae.runs.edits import Edit
+from tuiae.runs.labels import tags_of
+from tuiae.runs.paths import RunPaths, list_runs
+from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import Sample, Series, Snapshot
-from tuiae.studies.course import course
-from tuiae.studies.labels import Difference, differences, letters, recipe, recipe_labels, run_labels
+from tuiae.studies.labels import Difference, differences, letters, recipe, recipe_labels, run_labels, value_text
+
+# Where a run's course is not what its settings say: edited on its way, forked from another run, ended early.
+
+CUT_SHORT = ("stopped", "failed", "lost")
+MOST_EDITS = 3
+
+
+def course(snapshot: Snapshot, names: Mapping[str, str]) -> tuple[str, ...]:
+    """What is to be said behind a run's name; `names` are of runs that have a shorter one than their id."""
+    changes, parent = edited(snapshot), snapshot.parent
+    forked = ""
+    if parent is not None:
+        keys = f" ({', '.join(map(_leaf, parent.changed))} changed)" if parent.changed else ""
+        forked = f"was forked at epoch {_epoch(parent.epoch)} of {names.get(parent.run, parent.run)}{keys}"
+    return tuple(filter(None, (ending(snapshot), f"was edited while it trained: {changes}" if changes else "", forked)))
+
+
+def ending(snapshot: Snapshot) -> str:
+    """`stopped at epoch 641`; empty for a run that trains still or that was to end there."""
+    status, config = snapshot.status, snapshot.current_config
+    if status.state in CUT_SHORT:
+        return f"{status.state} at epoch {status.epoch}"
+    patient = status.state == "finished" and config is not None and config.training.patience
+    return f"ended early at epoch {status.epoch}" if patient and status.epoch < (status.epochs or 0) else ""
+
+
+def edited(snapshot: Snapshot, key: str = "") -> str:
+    """`learning_rate 0.002 → 50 at epoch 183`, of one key or of all; empty where nothing was edited."""
+    made = [edit for edit in snapshot.edits if edit.step <= snapshot.status.step and key in ("", edit.key)]
+    more = len(made) - MOST_EDITS
+    return ", ".join(map(_edit, made[:MOST_EDITS])) + (f" and {more} more" if more > 0 else "")
+
+
+def _edit(edit: Edit) -> str:
+    return f"{_leaf(edit.key)} {value_text(edit.old)} → {value_text(edit.new)} at epoch {_epoch(edit.epoch)}"
+
+
+def _leaf(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def _epoch(epoch: float) -> str:
+    return f"{round(epoch, 2):g}"
+
 
 MOST_CURVES = 8
 """Curves that can still be told apart in one plot."""
@@ -285,3 +334,67 @@ def figures(comparison: Comparison, metric: str) -> tuple[Figure, ...]:
     final: list[Figure] = [(f"final {name}", lambda group, name=name: group.final(name)) for name in names]  # type: ignore[misc]
     best: list[Figure] = [(f"best {name}", lambda group, name=name: group.best(name)) for name in names]  # type: ignore[misc]
     return tuple(figure for pair in zip(final, best, strict=True) for figure in pair)
+
+
+# Following several runs at once, live or finished.
+
+PICTURE_SECONDS = 2.0  # between samples of a live run: reading and drawing them costs the most
+
+
+class CompareReader:
+    """Polls several runs; every poll reads only what is new."""
+
+    def __init__(self, paths: Sequence[Path], clock: Callable[[], float] = time.monotonic) -> None:
+        self._runs = [_Followed(path, clock) for path in paths]
+        self._moments: list[tuple[Snapshot, Sample | None]] = []
+        self._comparison: Comparison | None = None
+
+    def poll(self) -> Comparison:
+        """The runs as they are now; the same object again when nothing changed."""
+        return self._compare([run.poll() for run in self._runs])
+
+    def read_all(self) -> Comparison:
+        """The whole history of every run."""
+        return self._compare([run.read_all() for run in self._runs])
+
+    def _compare(self, moments: list[tuple[Snapshot, Sample | None]]) -> Comparison:
+        same = len(moments) == len(self._moments) and all(
+            new[0] is old[0] and new[1] is old[1] for new, old in zip(moments, self._moments, strict=True)
+        )
+        if self._comparison is None or not same:
+            self._comparison = compare(moments)
+        self._moments = moments
+        return self._comparison
+
+
+class _Followed:
+    """One run and its newest readable sample."""
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        self._reader = RunReader(path)
+        self._clock = clock
+        self._sample: Sample | None = None
+        self._looked = -PICTURE_SECONDS
+
+    def poll(self) -> tuple[Snapshot, Sample | None]:
+        snapshot = self._reader.poll()
+        if not snapshot.status.live or self._clock() - self._looked >= PICTURE_SECONDS:
+            self._refresh(snapshot)
+        return snapshot, self._sample
+
+    def read_all(self) -> tuple[Snapshot, Sample | None]:
+        snapshot = self._reader.read_all()
+        self._refresh(snapshot)
+        return snapshot, self._sample
+
+    def _refresh(self, snapshot: Snapshot) -> None:
+        newest = snapshot.samples[-1] if snapshot.samples else None
+        if newest is None or (self._sample is not None and self._sample.epoch == newest):
+            return
+        self._looked = self._clock()
+        self._sample = read_sample(self._reader.run, newest) or self._sample
+
+
+def tagged_runs(root: Path, tag: str) -> list[RunPaths]:
+    """Every run that carries a tag, oldest first."""
+    return [run for run in reversed(list_runs(root)) if tag in tags_of(run)]

@@ -2,21 +2,207 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from tuiae.config import RunConfig, build_config, did_you_mean, read_document
+import numpy as np
+from pydantic import ConfigDict, Field, ValidationError
+
+from tuiae.config import NAME_PATTERN, NAME_WORDS, RunConfig, Section, build_config, did_you_mean, read_document
+from tuiae.config.presets import find_preset, presets_dir
 from tuiae.errors import ConfigError
-from tuiae.preset_files import find_preset, presets_dir
+from tuiae.runs.labels import check_tags
 from tuiae.runs.snapshot import Snapshot
-from tuiae.runs.tags import check_tags
 from tuiae.studies.compare import Spread, spread
 from tuiae.studies.labels import SEED, short_keys, value_text
 from tuiae.studies.plan import Job
-from tuiae.studies.sweep_file import SweepFile, Values, read_sweep_file
+
+# The sweep file: its schema, and the combinations of values that it stands for.
+
+MOST = 10_000  # combinations; a slip of the pen makes millions
+KINDS = ("grid", "list", "random")
+
+Values = dict[str, Any]
+"""Dotted keys of a config with the values of one combination."""
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Some = Annotated[list[Any], Field(min_length=1)]
+
+
+class Range(Section):
+    """Anything between two numbers, drawn evenly, or evenly in the logarithm; whole where both ends are."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+
+class Choices(Section):
+    """One of these."""
+
+    choices: Some
+
+
+class SweepFile(Section):
+    """The document as it is written; dotted keys are not looked at yet."""
+
+    model_config = ConfigDict(strict=False)
+
+    name: str = Field(pattern=NAME_PATTERN)
+    preset: Annotated[str, Field(min_length=1)]
+    seeds: tuple[Seed, ...] = ()
+    tags: tuple[str, ...] = ()
+    settings: Values = Field(default={}, alias="set")
+    grid: dict[str, Some] | None = None
+    rows: list[Values] | None = Field(default=None, alias="list", min_length=1)
+    random: Values | None = None
+
+
+def read_sweep_file(path: Path) -> tuple[SweepFile, list[Values]]:
+    """The document and its combinations, each once.
+
+    Raises:
+        ConfigError: naming the file, the key and what is allowed.
+    """
+    document = read_document(path)
+    for name in ("set", *KINDS):
+        if name in document:
+            document[name] = _dotted(document[name])
+    try:
+        file = SweepFile.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(
+            "\n".join(f"{path}: {line}" for line in _explain(error)), "presets/sweeps/code_size.toml shows the format"
+        ) from error
+    given = [name for name in KINDS if name in document]
+    if len(given) != 1:
+        found = "none of them" if not given else " and ".join(given)
+        raise ConfigError(f"{path}: exactly one of grid, list and random, not {found}", "leave one, or write another")
+    combinations = _each_once(_combine(file, path))
+    _check_overlap(file, combinations, given[0], path)
+    return file, combinations
+
+
+def _dotted(value: Any) -> Any:
+    """Tables of sections as dotted keys: `model.latent = 16` without quotes means the same as with them."""
+    if isinstance(value, list):
+        return [_dotted(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    flat: Values = {}
+    for key, item in value.items():
+        nested = isinstance(item, dict) and key in RunConfig.model_fields
+        flat |= {f"{key}.{leaf}": leaf_value for leaf, leaf_value in item.items()} if nested else {key: item}
+    return flat
+
+
+def _combine(file: SweepFile, path: Path) -> Iterable[Values]:
+    if file.rows is not None:
+        return file.rows
+    if file.random is not None:
+        return _draw_all(file.random, path)
+    grid = file.grid or {}
+    size = math.prod(len(values) for values in grid.values())
+    if not grid or size > MOST:
+        allowed = f"1 to {MOST:,} combinations, not {size:,}" if grid else "at least one key"
+        raise ConfigError(f"{path}: grid: {allowed}", "give each key a few values, or use random")
+    return (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
+
+
+def _draw_all(table: Values, path: Path) -> Iterable[Values]:
+    """Each key draws from a generator of its own, so that more draws, or another key, leave what was drawn as it is."""
+    draws = _part(Count, table.get("draws"), f"{path}: random.draws")
+    seed = _part(Seed, table.get("seed", 0), f"{path}: random.seed")
+    keys = [key for key in table if key not in ("draws", "seed")]
+    if not keys:
+        raise ConfigError(f"{path}: random: no key to draw", 'write e.g. "model.latent" = { choices = [16, 32] }')
+    columns = {key: _draw(key, table[key], draws, seed, path) for key in keys}
+    return ({key: column[index] for key, column in columns.items()} for index in range(draws))
+
+
+def _draw(key: str, spec: Any, draws: int, seed: int, path: Path) -> list[Any]:
+    asker = f"{path}: random: {key}"
+    if not isinstance(spec, dict):
+        raise ConfigError(
+            f"{asker} = {spec!r}: no range", "write { low = 1e-4, high = 1e-1, log = true } or { choices = [16, 32] }"
+        )
+    generator = np.random.default_rng([seed, zlib.crc32(key.encode())])
+    if "choices" in spec:
+        choices = _part(Choices, spec, asker).choices
+        return [choices[int(generator.integers(len(choices)))] for _ in range(draws)]
+    span = _part(Range, spec, asker)
+    if not span.low < span.high or (span.log and span.low <= 0):
+        raise ConfigError(
+            f"{asker}: low = {span.low}, high = {span.high}: low must be below high, and above 0 for log", ""
+        )
+    return [_between(span, float(generator.random())) for _ in range(draws)]
+
+
+def _between(span: Range, share: float) -> int | float:
+    """The value at a share of the way from low to high; a float with the four digits that people read."""
+    low, high = span.low, span.high
+    if isinstance(low, int) and isinstance(high, int):
+        # Each whole number has a strip of the same width, from half below it to half above.
+        ends = (low - 0.5, high + 0.5)
+        value = math.exp(_mix(math.log(ends[0]), math.log(ends[1]), share)) if span.log else _mix(*ends, share)
+        return min(max(round(value), low), high)
+    value = math.exp(_mix(math.log(low), math.log(high), share)) if span.log else _mix(low, high, share)
+    return min(max(float(f"{value:.4g}"), low), high)
+
+
+def _mix(low: float, high: float, share: float) -> float:
+    return low + (high - low) * share
+
+
+def _part(kind: Any, value: Any, asker: str) -> Any:
+    """Validate a part of the document by itself."""
+    from pydantic import TypeAdapter
+
+    try:
+        return TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise ConfigError(
+            "\n".join(f"{asker}: {line}" for line in _explain(error)), "presets/sweeps/code_size.toml shows the format"
+        ) from error
+
+
+def _each_once(combinations: Iterable[Values]) -> list[Values]:
+    return list({json.dumps(values, sort_keys=True, default=str): values for values in combinations}.values())
+
+
+def _check_overlap(file: SweepFile, combinations: list[Values], kind: str, path: Path) -> None:
+    swept = {key for values in combinations for key in values}
+    for key in sorted(swept & set(file.settings)):
+        raise ConfigError(f"{path}: {key} stands in [set] and in {kind}", "leave it in one of them")
+    if file.seeds and "training.seed" in swept | set(file.settings):
+        raise ConfigError(f"{path}: training.seed beside seeds", "leave one of them")
+    for values in (file.settings, *combinations):
+        if values.get("model.encoder_run") == "last":
+            raise ConfigError(
+                f"{path}: model.encoder_run = 'last' would mean another run once one has started", "give the run's id"
+            )
+
+
+def _explain(error: ValidationError) -> Iterable[str]:
+    """One line a mistake: key, value, what is allowed."""
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            known = [field.alias or name for name, field in SweepFile.model_fields.items()]
+            yield f"unknown key '{key}'{did_you_mean(key, known)}"
+        elif item["type"] == "missing":
+            yield f"the key '{key}' is missing"
+        elif item["type"] == "string_pattern_mismatch":
+            yield f"{key} = {item['input']!r}: allowed: {NAME_WORDS}"
+        else:
+            told = f"{key} = {item['input']!r}" if key else f"{item['input']!r}"
+            yield f"{told}: {item['msg'].lower().replace('input ', '')}"
 
 
 @dataclass(frozen=True)

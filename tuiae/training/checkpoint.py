@@ -26,7 +26,7 @@ from tuiae.runs.checkpoints import (
     pointed,
     verify,
 )
-from tuiae.runs.layout import SCHEMA, RunPaths, need_run
+from tuiae.runs.paths import SCHEMA, RunPaths, need_run
 
 __all__ = [
     "MANIFEST",

@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tuiae.config import NoiseSection
-from tuiae.data.batches import ImageSet, seeded
-from tuiae.data.noise import corrupt
+from tuiae.data.batches import ImageSet, corrupt, seeded
 from tuiae.errors import ConfigError
 from tuiae.models.losses import wrong_pixels
 from tuiae.training.evaluate import BATCH, CODES, EVALUATION, evaluating
-from tuiae.training.precision import autocast
-from tuiae.training.setup import Parts
+from tuiae.training.setup import Parts, autocast
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # pixels; Wang et al. 2004, "Image quality assessment"
 SSIM_BATCH = 100  # images; 1000 took twice as long on a CPU

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tuiae.runs import control
-from tuiae.runs.layout import RunPaths, need_run
+from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.writer import RunWriter
-from tuiae.training.device import memory_megabytes
 from tuiae.training.objective import Totals
-from tuiae.training.setup import Parts
+from tuiae.training.setup import Parts, memory_megabytes
 from tuiae.training.state import TrainState
 
 LIVE_SECONDS = 0.2  # between live points; each one waits for the device

@@ -22,17 +22,58 @@ from typing import Any
 from tuiae.config import build_config
 from tuiae.errors import ConfigError, DeviceError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import read_json
-from tuiae.imports import lasting_imports
+from tuiae.machine import lasting_imports
 from tuiae.runs import control
-from tuiae.runs.checkpoints import all_checkpoints
-from tuiae.runs.edits import apply_edits
-from tuiae.runs.history import read_edits
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_moment, verify
+from tuiae.runs.diagnosis import DIVERGED, named
+from tuiae.runs.edits import Edit, apply_edits
+from tuiae.runs.lineage import config_at, read_edits
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import RunLock, resume_elsewhere
 from tuiae.runs.reader import read_config
-from tuiae.runs.symptoms import DIVERGED
 from tuiae.runs.writer import RunWriter
-from tuiae.training.ways_on import explain_divergence, resume_words
+
+# What to do about a training that failed, by what its run has left.
+
+RAISED = ("training.learning_rate", "training.beta")
+"""Keys that an edit can drive a training apart by raising."""
+
+
+def explain_divergence(cause: str, run: RunPaths) -> TrainingError:
+    """What went before a divergence, and a step that avoids it: resuming repeats it, edits and all."""
+    raises = [edit for edit in read_edits(run) if edit.key in RAISED and edit.new > edit.old]
+    if not raises:
+        return TrainingError(cause, _milder(run))
+    edit = raises[-1]
+    return TrainingError(f"{cause}, after {named(edit)}", _without(edit, run))
+
+
+def _milder(run: RunPaths) -> str:
+    config = config_at(run)
+    rate = 0.0 if config is None else config.training.learning_rate
+    if find_checkpoint(run) is None:
+        return f"lower training.learning_rate (now {rate:g}), or set training.clip_norm; it saved no checkpoint before"
+    setting = f"training.learning_rate={rate / 10:g}"
+    return f"go on from its last good checkpoint otherwise: tuiae fork {run.id} --from last --set {setting}"
+
+
+def _without(edit: Edit, run: RunPaths) -> str:
+    """The way back to before an edit, as far as checkpoints go back."""
+    whole = [folder for folder in all_checkpoints(run) if verify(folder)]
+    if not whole:
+        return f"it saved no checkpoint: begin again without that edit, tuiae run {run.config}"
+    before = next((folder for folder in whole if read_moment(folder).step <= edit.step), None)
+    words = "go back to before that edit" if before else "it kept no checkpoint from before that edit: take it back"
+    names = {pointed(run, "best"): "best", whole[0].name: "last"}
+    start = "last" if before is None else names.get(before.name, str(read_moment(before).step))
+    return f"{words}, tuiae fork {run.id} --from {start} --set {edit.key}={edit.old}"
+
+
+def resume_words(run: RunPaths) -> str:
+    """How a run is gone on with once what stopped it is mended."""
+    if find_checkpoint(run) is None:
+        return f"begin again at the first step, there is no checkpoint: tuiae resume {run.id}"
+    return f"go on from the last checkpoint: tuiae resume {run.id}"
 
 
 class Termination:
@@ -114,11 +155,10 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination, epochs: in
         config = build_config(config.model_dump(mode="json"), {"training.device": device})
     _import_torch()
     from tuiae.training.checkpoint import find_checkpoint
-    from tuiae.training.device import describe_device, give_way
-    from tuiae.training.edits import extend
-    from tuiae.training.fit import Fit
+    from tuiae.training.control import extend
+    from tuiae.training.loop import Fit
     from tuiae.training.report import Mailbox
-    from tuiae.training.setup import set_up
+    from tuiae.training.setup import describe_device, give_way, set_up
 
     def progress(phase: str, done: int, total: int) -> None:
         writer.status(phase=f"{phase} {done * 100 // total}%" if total else phase)
@@ -142,7 +182,7 @@ def explain(error: Exception, run: RunPaths) -> TuiaeError:
         return DeviceError(error.cause, resume_elsewhere(run))
     if isinstance(error, TuiaeError):
         return explain_divergence(error.cause, run) if error.cause.startswith(DIVERGED) else error
-    from tuiae.training.device import is_out_of_memory
+    from tuiae.training.setup import is_out_of_memory
 
     if is_out_of_memory(error):
         return TrainingError("out of memory", "lower training.batch_size, or choose another device")
@@ -193,8 +233,7 @@ class Requests:
 def _answer(request: dict[str, Any], interrupted: Callable[[], bool]) -> dict[str, Any]:
     """What a run of the request's config would cost, the error that it would end with, or nothing because something
     else is asked for."""
-    from tuiae.training.dry_run import dry_run
-    from tuiae.training.rehearsal import Abandoned
+    from tuiae.training.rehearsal import Abandoned, dry_run
 
     try:
         config = build_config(request["dry_run"])
@@ -210,7 +249,7 @@ def _warm_up() -> dict[str, Any]:
     _import_torch()
     import torch
 
-    from tuiae.training.device import list_devices
+    from tuiae.training.setup import list_devices
 
     return {"devices": list_devices(), "torch": torch.__version__, "pid": os.getpid()}
 
@@ -221,7 +260,7 @@ def _import_torch() -> None:
     with lasting_imports():
         import torch
 
-        importlib.import_module("tuiae.training.fit")
+        importlib.import_module("tuiae.training.loop")
         weights = torch.nn.Parameter(torch.zeros(1))
         optimizer = torch.optim.Adam([weights], fused=True)
         weights.sum().backward()

@@ -20,16 +20,15 @@ from textual.app import SystemCommand
 from textual.screen import Screen
 from textual.widget import AwaitMount
 
-from tuiae.runs.layout import runs_dir
-from tuiae.ui.feed import RunChanged
+from tuiae.render.text import clean
+from tuiae.runs.paths import runs_dir
+from tuiae.ui.feeds import RunChanged
 from tuiae.ui.keys import APP
-from tuiae.ui.launcher import PreflightDone, WorkerWarm
-from tuiae.ui.render.text import clean
 from tuiae.ui.screens.base import BaseScreen, RunScreen
 from tuiae.ui.screens.dialogs import ChoiceDialog
 from tuiae.ui.screens.help import HelpDialog
 from tuiae.ui.screens.live import LiveScreen
-from tuiae.ui.session import ExplorerTold, RunOpened, Session
+from tuiae.ui.session import ExplorerTold, PreflightDone, RunOpened, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.confusion import ConfusionPanel
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from tuiae.ui.screens.runs import RunsScreen
+
 
 FAREWELL_COLUMNS = 80
 HANG_UP_SECONDS = 5.0  # to leave in good order when the terminal is gone

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tuiae.config import RunConfig, build_config, load_config, read_document
+from tuiae.config.presets import Preset, list_presets, save_preset
 from tuiae.data.registry import EMBEDDED_SETS, DatasetInfo, list_datasets
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked, check
-from tuiae.preset_files import Preset, list_presets, save_preset
-from tuiae.runs.repeat import changes, run_line
-from tuiae.ui.render.text import count
+from tuiae.render.text import count
+from tuiae.runs.lineage import changes, run_line
 
 
 class Draft:

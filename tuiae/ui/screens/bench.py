@@ -11,19 +11,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.timer import Timer
 
-from tuiae.explore.answers import Answer, Classification, Confused, NoiseCurve, Opened, Picture, Reconstruction, Worst
 from tuiae.explore.client import Reply
-from tuiae.ui.bench_inquiry import SLOT, BenchInquiry
+from tuiae.explore.protocol import Answer, Classification, Confused, NoiseCurve, Opened, Picture, Reconstruction, Worst
+from tuiae.render.explorer import class_name
+from tuiae.ui.inquiry import SLOT, STEP, BenchInquiry, NoiseChoice
 from tuiae.ui.keys import APP, BENCH
-from tuiae.ui.noise_choice import STEP, NoiseChoice
-from tuiae.ui.render.latent import class_name
-from tuiae.ui.screens.ask import LineDialog
-from tuiae.ui.screens.asking import AskingScreen
+from tuiae.ui.screens.base import AskingScreen
+from tuiae.ui.screens.dialogs import LineDialog
 from tuiae.ui.session import Session
-from tuiae.ui.widgets.bench_view import BenchView
+from tuiae.ui.widgets.bench_view import BenchView, Slider
 from tuiae.ui.widgets.canvas import CanvasPanel
-from tuiae.ui.widgets.slider import Slider
-from tuiae.ui.widgets.strip import StripPanel
+from tuiae.ui.widgets.images import StripPanel
 
 ASKING_SECONDS = 0.1  # until it is said that an answer takes its time
 HINT = "draw with the mouse, or with arrows and space  ·  t a test image  ·  ? all keys"

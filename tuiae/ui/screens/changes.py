@@ -16,16 +16,15 @@ from textual.widgets import Input, Label, Select, Static
 
 from tuiae.config import RunConfig, parse_override
 from tuiae.errors import ConfigError, TrainingError, TuiaeError
-from tuiae.preflight_warnings import warn_of_change
+from tuiae.preflight import warn_of_change
+from tuiae.render.text import clean
 from tuiae.runs.checkpoints import all_checkpoints, pointed, read_moment
 from tuiae.runs.edits import EDITABLE, offered, propose, value_of
-from tuiae.runs.fork import fork_config
-from tuiae.runs.history import config_at
 from tuiae.runs.labels import read_label
-from tuiae.runs.layout import RunPaths
+from tuiae.runs.lineage import config_at, fork_config
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_status
-from tuiae.ui.render.text import clean
-from tuiae.ui.terminal.dialog import Dialog
+from tuiae.ui.screens.dialogs import Dialog
 from tuiae.ui.widgets.form import Choice, NumberInput, typed
 
 

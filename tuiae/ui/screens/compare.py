@@ -9,15 +9,14 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from tuiae.studies.compare import Comparison, cautions
-from tuiae.studies.compare_reader import CompareReader
-from tuiae.ui.compare_feed import CompareChanged, CompareFeed
+from tuiae.render.compare import compare_title, group_key
+from tuiae.studies.compare import CompareReader, Comparison, cautions
+from tuiae.ui.feeds import CompareChanged, CompareFeed
 from tuiae.ui.keys import COMPARE
-from tuiae.ui.render.compare import compare_title, group_key
 from tuiae.ui.screens.base import ONE_AT_A_TIME, BaseScreen
 from tuiae.ui.session import Session
+from tuiae.ui.widgets.chrome import room
 from tuiae.ui.widgets.compare_view import CompareView
-from tuiae.ui.widgets.tabs import room
 
 
 class CompareScreen(BaseScreen):

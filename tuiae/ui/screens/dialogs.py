@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding
+from textual.command import CommandPalette
 from textual.containers import Grid, Vertical
 from textual.content import Content
-from textual.widgets import Button, Label
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Button, Input, Label, Static, TextArea
 
-from tuiae.ui.render.preflight import cost_facts
-from tuiae.ui.render.text import clean
-from tuiae.ui.terminal.dialog import Dialog
+from tuiae.errors import TuiaeError
+from tuiae.render.status import cost_facts
+from tuiae.render.text import clean
+
+# Dialogs that are answered once, whatever else was pressed in the same burst.
+
+Answer = TypeVar("Answer")
+
+
+def in_front(screen: Screen[Any]) -> bool:
+    """Whether nothing stands before it, and it has not gone."""
+    return screen.app.screen_stack[-1:] == [screen]
+
+
+class Dialog(ModalScreen[Answer]):
+    """A screen that asks something; the first answer counts, and one that comes while it is not in front does not.
+
+    Keys and clicks wait in the queues of widgets, so that a second Enter can reach a dialog that has gone already; of
+    itself Textual would then take the screen below away.
+    """
+
+    def dismiss(self, result: Answer | None = None) -> AwaitComplete:
+        """Answer, unless that was done before."""
+        return super().dismiss(result) if in_front(self) else AwaitComplete()
+
+
+class Palette(CommandPalette):
+    """Textual's: a click beside it and an Escape close it once."""
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Close it, unless that was done before."""
+        return super().dismiss(result) if in_front(self) else AwaitComplete()
 
 
 class ChoiceDialog(Dialog[str]):
@@ -68,3 +100,85 @@ class CostDialog(Dialog[str]):
     @on(Button.Pressed)
     def _start(self, event: Button.Pressed) -> None:
         self.dismiss("start")
+
+
+# Small screens that ask for words.
+
+Check = Callable[[str], str]
+"""The sentence that says what is wrong with an answer; empty when nothing is."""
+
+
+def complaining(check: Callable[[str], object]) -> Check:
+    """What a check that raises says, as a sentence."""
+
+    def problem(text: str) -> str:
+        try:
+            check(text)
+        except TuiaeError as error:
+            return clean(str(error), 300)
+        return ""
+
+    return problem
+
+
+class _Ask(Dialog[str | None]):
+    """Dismissed with what was written, None when escaped; what cannot be taken is said below it and stays."""
+
+    BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
+    HINT = ""
+
+    def __init__(self, title: str, question: str, value: str, check: Check) -> None:
+        super().__init__()
+        self._title, self._question, self._value, self._check = title, question, value, check
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog ask") as dialog:
+            dialog.border_title, dialog.border_subtitle = Content(self._title), self.HINT
+            yield Label(Content(self._question), classes="question")
+            yield from self.compose_answer()
+            yield Static(classes="wrong")
+
+    def compose_answer(self) -> ComposeResult:
+        """Where one writes."""
+        raise NotImplementedError
+
+    def offer(self, text: str) -> None:
+        """Take the answer, or say why not."""
+        problem = self._check(text)
+        if problem:
+            self.query_one(".wrong", Static).update(Content(problem))
+        else:
+            self.dismiss(text)
+
+
+class LineDialog(_Ask):
+    """One line: Enter takes it."""
+
+    HINT = "enter takes it · escape cancels"
+
+    def __init__(self, title: str, question: str, value: str, check: Check, *, goes_on: bool = False) -> None:
+        """`goes_on`: what is typed stands behind the value, and not in its place."""
+        super().__init__(title, question, f"{value} " if value and goes_on else value, check)
+        self._goes_on = goes_on
+
+    def compose_answer(self) -> ComposeResult:
+        yield Input(self._value, compact=True, select_on_focus=not self._goes_on)
+
+    @on(Input.Submitted)
+    def _take(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.offer(event.value)
+
+
+class NoteDialog(_Ask):
+    """Several lines: Ctrl-S takes them."""
+
+    BINDINGS = [Binding("ctrl+s", "take", "Keep", show=False)]
+    HINT = "ctrl+s keeps it · escape cancels"
+
+    def compose_answer(self) -> ComposeResult:
+        yield TextArea(self._value, compact=True)
+
+    def action_take(self) -> None:
+        """Take what is written."""
+        self.offer(self.query_one(TextArea).text)

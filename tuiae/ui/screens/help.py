@@ -1,15 +1,19 @@
-"""Which key does what on the screen below, and everywhere."""
+"""Keys and what they do, in groups that stand in columns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rich.cells import cell_len
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from tuiae.render import palette
+from tuiae.render.text import join_lines
 from tuiae.ui.keys import (
     APP,
     BENCH,
@@ -27,9 +31,77 @@ from tuiae.ui.keys import (
     STRIP,
     WORKS,
     Key,
+    shown,
 )
-from tuiae.ui.render.help import Group, draw_help, key_rows
-from tuiae.ui.terminal.dialog import Dialog
+from tuiae.ui.screens.dialogs import Dialog
+
+Row = tuple[str, str]
+Group = tuple[str, Sequence[Row]]
+GAP = 2  # cells between columns
+MOST_COLUMNS = 4
+_KEY = 6  # cells
+
+
+def key_rows(keys: Sequence[Key]) -> list[Row]:
+    """Keys and what they do; the many that move a cursor are one line."""
+    rows = [(shown(key.key), key.help) for key in keys if key.help and not key.action.startswith("move(")]
+    moves = [key for key in keys if key.action.startswith("move(")]
+    farther = sorted({key.key.partition("+")[0] for key in moves if "+" in key.key}, reverse=True)
+    words = f"cursor; {', '.join(farther)}: farther" if farther else "cursor"
+    return [("arrows", words), *rows] if moves else rows
+
+
+def draw_help(groups: Sequence[Group], width: int, height: int) -> Text:
+    """The groups in as few columns as let them stand in so many lines, else in as many as there is room for.
+
+    A group is never torn apart; what is longer than `height` lines is to be scrolled.
+    """
+    blocks = [_block(name, rows) for name, rows in groups if rows]
+    columns = [[line for block in blocks for line in (*block, Text())][:-1]]
+    for number in range(2, min(MOST_COLUMNS, len(blocks)) + 1):
+        wider = _pour(blocks, number)
+        if max(map(len, columns)) <= height or sum(map(_cells, wider)) + GAP * (len(wider) - 1) > width:
+            break
+        columns = wider
+    widths = [_cells(column) for column in columns]
+    lines = []
+    for row in range(max(map(len, columns))):
+        line = Text(end="", no_wrap=True)
+        for cells, column in zip(widths, columns, strict=True):
+            part = column[row] if row < len(column) else Text()
+            line.append_text(part).append(" " * (cells - part.cell_len + GAP))
+        line.rstrip()
+        lines.append(line)
+    return join_lines(lines)
+
+
+def _cells(column: Sequence[Text]) -> int:
+    return max((line.cell_len for line in column), default=0)
+
+
+def _block(name: str, rows: Sequence[Row]) -> list[Text]:
+    lines = [Text(name, "bold", end="")]
+    for key, words in rows:
+        pad = " " * (_KEY - cell_len(key))
+        lines.append(Text(pad, end="").append(key, f"bold {palette.SKY}").append(f"  {words}"))
+    return lines
+
+
+def _pour(blocks: Sequence[list[Text]], number: int) -> list[list[Text]]:
+    """The blocks in so many columns at most, one after the other, the tallest column as low as it can be."""
+    height = max(map(len, blocks), default=0)
+    while True:
+        columns: list[list[Text]] = [[]]
+        for block in blocks:
+            if columns[-1] and len(columns[-1]) + 1 + len(block) > height:
+                columns.append([])
+            columns[-1] += [*([Text()] if columns[-1] else []), *block]
+        if len(columns) <= number:
+            return columns
+        height += 1
+
+
+# Which key does what on the screen below, and everywhere.
 
 Groups = tuple[tuple[str, Sequence[Key]], ...]
 

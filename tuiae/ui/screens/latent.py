@@ -9,15 +9,15 @@ from typing import Any
 from textual import on
 from textual.app import ComposeResult
 
-from tuiae.explore.answers import Answer, Codes, Opened, Place
 from tuiae.explore.client import AGAIN, Ended, Notice, Reply, Restarted
+from tuiae.explore.protocol import Answer, Codes, Opened, Place
+from tuiae.render.text import clean
 from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.ui.feeds import SampleRead
 from tuiae.ui.inquiry import EXTRA, SLOT, Inquiry
 from tuiae.ui.keys import LATENT
-from tuiae.ui.render.text import clean
-from tuiae.ui.sample_feed import SampleRead
-from tuiae.ui.screens.asking import AskingScreen
-from tuiae.ui.screens.scrubbing import ScrubbingScreen
+from tuiae.ui.screens.base import AskingScreen
+from tuiae.ui.screens.live import ScrubbingScreen
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.code_map import CodeMapPanel
 from tuiae.ui.widgets.latent_view import LatentView

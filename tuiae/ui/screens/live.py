@@ -3,29 +3,324 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from textual import on
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button
 
+from tuiae.config.presets import check_preset_name
+from tuiae.errors import TuiaeError
+from tuiae.render.status import cost_line, ending, own_pause, state_text, status_facts
+from tuiae.render.text import clean
+from tuiae.runs.checkpoints import all_checkpoints, no_checkpoint
 from tuiae.runs.diagnosis import Finding, diagnose
 from tuiae.runs.edits import EDITABLE, Edit
-from tuiae.runs.layout import LIVE_STATES
+from tuiae.runs.paths import LIVE_STATES, RunPaths, need_run
+from tuiae.runs.reader import NO_CONFIG
 from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.ui.draft import Draft
+from tuiae.ui.draft import Draft, offered_datasets
 from tuiae.ui.keys import LIVE
-from tuiae.ui.launcher import WorkerWarm
-from tuiae.ui.render.status import ending, own_pause, state_text, status_facts
-from tuiae.ui.screens.acting import ActingScreen
-from tuiae.ui.screens.configuring import ConfiguringScreen
-from tuiae.ui.screens.watching import WatchingScreen
-from tuiae.ui.session import Session
-from tuiae.ui.widgets.config_panel import ConfigPanel
-from tuiae.ui.widgets.facts import FactsPanel
-from tuiae.ui.widgets.finding import FindingLine
+from tuiae.ui.screens.base import RunScreen
+from tuiae.ui.screens.changes import EditDialog
+from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, LineDialog, complaining, in_front
+from tuiae.ui.session import PreflightDone, Session, WorkerWarm
+from tuiae.ui.terminal.app import TerminalApp
+from tuiae.ui.widgets.chrome import FindingLine
+from tuiae.ui.widgets.confusion import ConfusionPanel
+from tuiae.ui.widgets.form import OWN_FOLDER, Choice, ConfigForm, ConfigPanel, NumberInput
+from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.machine import MachinePanel
+from tuiae.ui.widgets.panel import FactsPanel
 from tuiae.ui.widgets.run_view import RunView
+from tuiae.ui.widgets.timeline import TimelineBar
+
+# What one can do with the open run, whichever screen shows it.
+
+
+class ActingScreen(RunScreen):
+    """A screen whose keys reach the open run's worker."""
+
+    def action_stop(self) -> None:
+        """Save and stop."""
+        self.command("stop")
+
+    def action_save(self) -> None:
+        """Write a checkpoint now, which stays."""
+        if self.command("save"):
+            self.message.insist("asked for a checkpoint of this moment; it is kept, and f offers it", "good")
+
+    def action_resume(self) -> None:
+        """Go on with the open run from its last checkpoint."""
+        self.attempt(self.session.resume)
+
+    def action_edit(self) -> None:
+        """Change the learning rate, the noise, beta, dropout or the epochs while it trains."""
+        snapshot = self.session.snapshot
+        if snapshot is None or not snapshot.status.live or snapshot.current_config is None:
+            self.message.say("no run is live here; f forks a stopped one with other settings", "quiet")
+            return
+
+        def change(changes: dict[str, Any] | None) -> None:
+            if changes and self.attempt(self.session.edit, changes):
+                self.message.hint("asked: it counts from the next step on", "good")
+
+        self.app.push_screen(EditDialog(snapshot.current_config, snapshot.status.epoch), change)
+
+    def action_fork(self) -> None:
+        """Go on from a checkpoint of the open run in a run of its own."""
+        snapshot = self.session.snapshot
+        if snapshot is None or snapshot.config is None:
+            self.message.say("nothing to fork: open a run that has a checkpoint", "quiet")
+        else:
+            self.attempt(self._fork, RunPaths(snapshot.path), snapshot.config.name)
+
+    def _fork(self, source: RunPaths, name: str) -> None:
+        need_run(source)
+        if not all_checkpoints(source):  # they are looked for now: somebody may have deleted those of the snapshot
+            raise no_checkpoint(source)
+        self.ask_fork(source, name)
+
+
+# The form of the next run: filled, checked, kept, started.
+
+DATASETS_SECONDS = 5.0
+
+
+class ConfiguringScreen(RunScreen):
+    """A screen with a ConfigPanel."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._tried = 0.0
+
+    def on_mount(self) -> None:
+        self.set_interval(DATASETS_SECONDS, self._look_around)
+
+    @property
+    def _form(self) -> ConfigPanel:
+        return self.query_one(ConfigPanel)
+
+    @on(ConfigForm.Edited)
+    def _edited(self) -> None:
+        self.message.forget_trouble()
+
+    @on(ConfigPanel.Verdict)
+    def _show_verdict(self, event: ConfigPanel.Verdict) -> None:
+        self.message.hint(event.text, event.kind)
+
+    @on(ConfigPanel.Broken)
+    def _show_broken(self, event: ConfigPanel.Broken) -> None:
+        self.message.complain(event.problem)
+
+    @on(ConfigForm.FolderWanted)
+    def _ask_folder(self) -> None:
+        def take(path: str | None) -> None:
+            if path:
+                self._form.choose_dataset(OWN_FOLDER + path.strip())
+                self._form.post_message(ConfigForm.Edited())
+
+        question = "One sub-folder a class, such as ~/pictures. Enter takes it, escape goes back."
+        self.app.push_screen(LineDialog("folder of pictures", question, "", lambda path: ""), take)
+
+    def _look_around(self) -> None:
+        """Datasets that were fetched or imported meanwhile; children that have ended."""
+        self._form.show_datasets(offered_datasets())
+        self.session.launcher.reap()
+
+    def action_fill_form(self) -> None:
+        """Put the open run's settings into the form."""
+        snapshot = self.session.snapshot
+        if snapshot is None:
+            self.message.hint("no run is open whose settings could fill the form: 1 lists them", "caution")
+        elif snapshot.config is None:
+            self.message.hint(f"the config of {snapshot.id} cannot be read", "caution")
+        else:
+            self._form.take(snapshot.current_config or snapshot.config, RunPaths(snapshot.path).config)
+
+    def action_copy_command(self) -> None:
+        """Copy the line that starts the same without a screen."""
+        try:
+            command = self._form.command()
+        except TuiaeError as error:
+            self.message.complain(str(error))
+        else:
+            self.app.copy_to_clipboard(command)
+            self.message.insist(f"copied: {command}", "good")
+
+    def action_save_preset(self) -> None:
+        """Keep what the form says as a preset of one's own."""
+
+        def save(name: str | None) -> None:
+            if name is not None:
+                self.attempt(lambda: self.message.insist(f"kept as {self._form.save_preset(name)}", "good"))
+
+        question = "Its name; it is offered among the presets as my/NAME, in place of one of that name."
+        self.app.push_screen(LineDialog("save as a preset", question, "", complaining(check_preset_name)), save)
+
+    def action_start(self) -> None:
+        """Start what the form says; beside a live run only when that is meant."""
+        snapshot = self.session.snapshot
+        if snapshot is None or not snapshot.status.live:
+            self._start("start")
+            return
+        question = f"{clean(snapshot.title, 60)} is still {snapshot.status.state}. Start another beside it?"
+        answers = [("start", "Start beside it"), ("cancel", "Cancel")]
+        self.app.push_screen(ChoiceDialog("start", question, answers), self._start)
+
+    def _start(self, answer: str | None) -> None:
+        if answer != "start":
+            return
+        # Now, and not what the last check in the background saw: the last key may have changed a field.
+        checked = self._form.check_now()
+        if checked is None:
+            self._refuse()
+        elif self.attempt(self.session.start, checked.config):
+            self._leave_form()  # or its fields would take the digits that are keys
+
+    def _refuse(self) -> None:
+        """Say what is wrong with the form, in place of what was said of the open run."""
+        self.app.bell()
+        self.message.forget_trouble()
+        self._form.recheck()
+
+    @on(ConfigForm.Left)
+    def _leave_form(self) -> None:
+        if isinstance(self.focused, (Choice, NumberInput)):
+            self.main_panel.focus()
+
+    def action_check(self) -> None:
+        """Try a few steps of what the form says, and say what a run of it costs."""
+        checked = self._form.check_now()
+        if checked is None:
+            self._refuse()
+        else:
+            self.message.insist("trying a few steps…", "quiet")
+            self._tried = _last_press(self.app)
+            self.session.launcher.preflight(checked.config)
+
+    def show_cost(self, event: PreflightDone) -> None:
+        """Say what the dry run found: in a dialog, or below where one has gone on to press something else meanwhile,
+        which a dialog would take, or looks at something else."""
+        self.message.forget_trouble()
+        checked = self._form.checked  # looked through in a thread, as a folder of pictures may take its time
+        self._form.recheck()
+        if checked is None or checked.config != event.config:
+            return
+        if event.problem is not None:
+            self.message.complain(str(event.problem))
+        elif event.cost is not None and (_last_press(self.app) != self._tried or not in_front(self)):
+            self.message.insist(f"{cost_line(event.config.name, event.cost)}; c says more", "good")
+        elif event.cost is not None:
+            self.app.push_screen(CostDialog(event.config.name, event.cost), self._cost_read)
+
+    def _cost_read(self, answer: str | None) -> None:
+        if answer == "start":
+            self.action_start()  # which asks about a live run
+
+    def action_auto_pause(self) -> None:
+        """Let the next run pause by itself when training spoils what was learned, or not."""
+        self._form.auto_pause = not self._form.auto_pause
+        pauses = "will pause by itself when it diverges, overfits or is dead"
+        words = pauses if self._form.auto_pause else "goes on whatever happens"
+        self.message.insist(f"a run that is started now {words}", "good")
+        self._form.recheck()
+
+
+def _last_press(app: App[Any]) -> float:
+    """When a key or a button of the mouse was last pressed."""
+    return app.pressed if isinstance(app, TerminalApp) else 0.0
+
+
+# The keys that go back through the stored samples of a run.
+
+
+class ScrubbingScreen(RunScreen):
+    """A screen with a TimelineBar, which stands where those of the other screens do."""
+
+    def on_mount(self) -> None:
+        self.watch(self.timeline, "at", self._remember, init=False)
+
+    def _remember(self, at: int | None) -> None:
+        self.session.at = at
+
+    def catch_up(self) -> None:
+        """Show the open run as it is now, at the epoch that was gone back to, here or elsewhere."""
+        at = self.session.at
+        super().catch_up()  # which goes to the newest where another run is open
+        if self._composed and self.session.snapshot is not None:
+            self.timeline.go(at)
+
+    @property
+    def timeline(self) -> TimelineBar:
+        """Where in its samples one looks at the run."""
+        return self.query_one(TimelineBar)
+
+    def action_sample(self, steps: int) -> None:
+        """So many samples on, or back."""
+        self.timeline.step(steps)
+
+    def action_first_sample(self) -> None:
+        """The sample before the first step of training."""
+        self.timeline.first()
+
+    def action_newest_sample(self) -> None:
+        """Back to what the run shows now."""
+        self.timeline.go(None)
+
+
+# The keys that act on what a run shows, and not on the run.
+
+OF_WHAT_SHOWS = ("next_metric", "errors", "newest_sample")
+"""Actions on what an open run shows."""
+
+
+class WatchingScreen(ScrubbingScreen):
+    """A screen with a RunView."""
+
+    @property
+    def _view(self) -> RunView:
+        return self.query_one(RunView)
+
+    def counts(self, action: str) -> bool:
+        if action == "errors" and self.config is not None:
+            return not self.config.is_classifier
+        if action in OF_WHAT_SHOWS or action.startswith(("look(", "sample(")):
+            return self.session.snapshot is not None
+        return super().counts(action)
+
+    def tell_damage(self, run_id: str) -> None:
+        """Say that a run has no config to show it by."""
+        self.message.complain(f"{run_id}: {NO_CONFIG}; 1 lists the others, D there deletes it")
+
+    def action_next_metric(self) -> None:
+        """Another metric beside the loss."""
+        if not self._view.next_metric():
+            self.message.answer("this run has no other metric beside its loss")
+
+    def action_look(self, name: str) -> None:
+        """Another smoothing, axis or split on all curves."""
+        self.message.answer(self._view.cycle_look(name))
+
+    def action_errors(self) -> None:
+        """The row of errors below the pictures, or not."""
+        if not self.query_one(ImagesPanel).toggle_error():
+            self.message.answer("no errors to show: this run reconstructs nothing")
+
+    def action_normalise(self) -> None:
+        """The confusion matrix in counts, or in shares of each true class."""
+        confusion = self.query_one(ConfusionPanel)
+        confusion.shares = not confusion.shares
+        if self._view.has_class("-classifier"):
+            words = "shares of each true class" if confusion.shares else "counts"
+            self.message.answer(f"confusion in {words}")
+        else:
+            self.message.answer("no confusion matrix: only classifiers have one")
+
+    def action_pictures(self) -> None:
+        """Half-block cells, or ASCII."""
+        self._view.ascii_only = not self._view.ascii_only
 
 
 class LiveScreen(WatchingScreen, ConfiguringScreen, ActingScreen):

@@ -16,20 +16,16 @@ from textual.events import DescendantBlur, DescendantFocus
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from tuiae.runs.layout import check_runs_dir
+from tuiae.render.runs import next_sort, passed_over_words, sort_by
+from tuiae.render.text import clean
 from tuiae.runs.listing import RunRow
+from tuiae.runs.paths import check_runs_dir
 from tuiae.runs.query import HELP, parse_query
-from tuiae.ui.counting import OF_A_RUN, run_takes
-from tuiae.ui.keys import RUNS
-from tuiae.ui.list_feed import ListFeed, RunsListed, listed
-from tuiae.ui.render.run_list import next_sort, passed_over_words, sort_by
-from tuiae.ui.render.text import clean
-from tuiae.ui.screens.removing import Removing
-from tuiae.ui.screens.steering import Steering
+from tuiae.ui.feeds import ListFeed, RunsListed, listed
+from tuiae.ui.keys import OF_A_RUN, RUNS, run_takes
+from tuiae.ui.screens.managing import Removing, Steering
 from tuiae.ui.session import Session
-from tuiae.ui.widgets.line_table import LineTable
-from tuiae.ui.widgets.run_details import RunDetails
-from tuiae.ui.widgets.run_table import RunTable
+from tuiae.ui.widgets.tables import LineTable, RunDetails, RunTable
 
 MARK_CELLS = 3
 OF_A_ROW = ("open", "choose", "select", "select_all", "rename", "tags", "note", "pin", "delete", "copy")

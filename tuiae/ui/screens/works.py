@@ -9,18 +9,18 @@ from textual.app import ComposeResult
 from textual.message import Message
 
 from tuiae.errors import DataError
+from tuiae.render.works import expected_words, missing_words
+from tuiae.reproduce.process import start_work, stop_work
+from tuiae.reproduce.state import WorkReader, WorkState
+from tuiae.reproduce.work import find_work, list_works
 from tuiae.runs.listing import RunRow
-from tuiae.studies.work_process import start_work, stop_work
-from tuiae.studies.work_state import WorkReader, WorkState
-from tuiae.studies.works import find_work, list_works
+from tuiae.ui.feeds import ListFeed
 from tuiae.ui.keys import WORKS
-from tuiae.ui.list_feed import ListFeed
-from tuiae.ui.render.works import expected_words, missing_words
 from tuiae.ui.screens.dialogs import ChoiceDialog
-from tuiae.ui.screens.listing import ListingScreen
+from tuiae.ui.screens.managing import ListingScreen
 from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.session import NothingToDoError, Session
-from tuiae.ui.widgets.line_table import LineTable
+from tuiae.ui.widgets.tables import LineTable
 from tuiae.ui.widgets.work_panels import WorkView
 
 

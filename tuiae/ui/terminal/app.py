@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from platformdirs import user_config_path
 from rich.console import RenderableType
 from textual import events
 from textual._compositor import CompositorUpdate
@@ -15,20 +20,158 @@ from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.color import Color
 from textual.command import CommandPalette
+from textual.dom import DOMNode
 from textual.filter import LineFilter, Monochrome, NoColor
+from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.timer import Timer
 from textual.widget import AwaitMount
 
-from tuiae.ui.settings import Settings, load_settings, save_settings, settings_file
-from tuiae.ui.terminal.dialog import Palette
+from tuiae.files import read_json, replace_json
+from tuiae.ui.screens.dialogs import Palette
 from tuiae.ui.terminal.filters import filters_for
-from tuiae.ui.terminal.garbage import IdleCollector
-from tuiae.ui.terminal.mode import TerminalMode
-from tuiae.ui.terminal.styles import SteadyStylesheet
-from tuiae.ui.terminal.themes import DARK, LIGHT, choose_theme, drawn_colours
-from tuiae.ui.terminal.turns import Turns
-from tuiae.ui.terminal.wire import Differences, Wire
+from tuiae.ui.terminal.mode import DARK, LIGHT, TerminalMode, choose_theme, drawn_colours
+from tuiae.ui.terminal.screen_diff import Differences, SteadyStylesheet, Wire
+
+# What the dashboard remembers of its user from one day to the next; a missing or broken file is no settings.
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One user's choices; empty where none was made."""
+
+    theme: str = ""
+
+
+def settings_file() -> Path:
+    """`settings.json` in the user's configuration directory (XDG_CONFIG_HOME)."""
+    return Path(user_config_path("tuiae")) / "settings.json"
+
+
+def load_settings(path: Path) -> Settings:
+    """What was saved; values that are not text are left out."""
+    saved = read_json(path)
+    known = {name: saved[name] for name in asdict(Settings()) if isinstance(saved.get(name), str)}
+    return Settings(**known)
+
+
+def save_settings(settings: Settings, path: Path) -> None:
+    """Keep the choices.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_json(path, asdict(settings))
+
+
+# Keys one after the other: what is typed after a key that shows a field or a dialog goes there.
+
+PATIENCE_SECONDS = 2.0  # a widget that goes takes along what was on its way through it: keys go on without an answer
+ROUNDS = 2  # the second for what was posted while the first was on its way, such as that a field was submitted
+
+
+class Turns:
+    """Hands events to the app, and holds back what comes behind a key until that key has done all it does.
+
+    A key goes through the queue of each widget from the focused one up to the app, where its binding shows a field or
+    a dialog, and the focus follows later still. Of itself Textual hands every key of a burst to what has the focus as
+    the first of them comes. Here a callback goes the same way behind the key, again as long as the focus changes.
+    """
+
+    def __init__(self, app: App[Any], deliver: Callable[[events.Event], Awaitable[None]]) -> None:
+        self._app, self._deliver = app, deliver
+        self._waiting: deque[events.Event] = deque()
+        self._under_way: events.Event | None = None
+
+    async def take(self, event: events.Event) -> None:
+        """Deliver it, at once or in its turn."""
+        if self._under_way is None:
+            await self._give(event)
+            return
+        self._waiting.append(event)
+        if event.time - self._under_way.time > PATIENCE_SECONDS:
+            await self._go_on()
+
+    async def _give(self, event: events.Event) -> None:
+        first = self._focus
+        await self._deliver(event)
+        if isinstance(event, events.Key):
+            self._under_way = event
+            self._follow(event, first, 1)
+
+    async def _go_on(self) -> None:
+        self._under_way = None
+        while self._waiting and self._under_way is None:
+            await self._give(self._waiting.popleft())
+
+    @property
+    def _focus(self) -> DOMNode:
+        """What a key goes to."""
+        return self._app.focused or self._app.screen
+
+    def _follow(self, key: events.Event, first: DOMNode, turn: int) -> None:
+        way = [node for node in first.ancestors_with_self if node is not self._app]
+        self._pass(way, lambda: self._arrived(key, first, turn))
+
+    def _pass(self, way: Sequence[MessagePump], arrive: Callable[[], Awaitable[None]]) -> None:
+        """To the next that still takes messages, and at last to the app."""
+        for place, pump in enumerate(way):
+            if pump.call_later(self._pass, way[place + 1 :], arrive):
+                return
+        self._app.call_later(arrive)
+
+    async def _arrived(self, key: events.Event, first: DOMNode, turn: int) -> None:
+        if key is not self._under_way:
+            return  # it took too long
+        now = self._focus
+        if now is not first or turn < ROUNDS:
+            self._follow(key, now, turn + 1)
+        else:
+            await self._go_on()
+
+
+# Looking for garbage while nobody waits for an answer.
+
+LOOK_SECONDS = 1.0  # between looks whether there is something to do and nobody at the keys
+AFTER_SECONDS = 0.15  # after a key: its answer is drawn, and the next one is seldom there yet
+YOUNGER = 10  # collections of what is younger until everything is looked through, as Python has it
+NEVER = 1_000_000
+
+
+class IdleCollector:
+    """Everything is looked through between two keys, and not when Python would: once in fifteen keys that took 40 ms
+    on the way to the answer (50,000 objects younger than the first paint, beside a training on two cores)."""
+
+    def __init__(self, app: App[Any]) -> None:
+        self._app = app
+        self._timer: Timer | None = None
+        self._pressed = 0.0
+
+    def begin(self) -> None:
+        """Set aside what there is now, which stays, and look for garbage in what comes from here on."""
+        gc.freeze()
+        young, middle, _ = gc.get_threshold()
+        gc.set_threshold(young, middle, NEVER)
+        gc.enable()
+        self._timer = self._app.set_interval(LOOK_SECONDS, partial(self._collect, LOOK_SECONDS))
+
+    def pressed(self) -> None:
+        """A key or a button of the mouse was pressed."""
+        self._pressed = get_time()
+        if self._timer is not None and self.is_due:
+            self._app.set_timer(AFTER_SECONDS, partial(self._collect, AFTER_SECONDS))
+
+    @property
+    def is_due(self) -> bool:
+        return gc.get_count()[2] >= YOUNGER
+
+    def _collect(self, rest: float) -> None:
+        """Unless a key was pressed within so many seconds."""
+        if self.is_due and get_time() - self._pressed >= rest:
+            gc.collect()
+
 
 Result = TypeVar("Result")
 

@@ -13,9 +13,20 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
-from tuiae.ui.render.code_map import Cell, Limits, MapLayout, lay_out_map, map_limits, usable_points, with_room_for
-from tuiae.ui.render.map_view import MapView, Point, draw_view, middle
-from tuiae.ui.render.text import clean, paragraph
+from tuiae.render.code_map import (
+    Cell,
+    Limits,
+    MapLayout,
+    MapView,
+    Point,
+    draw_view,
+    lay_out_map,
+    map_limits,
+    middle,
+    usable_points,
+    with_room_for,
+)
+from tuiae.render.text import clean, paragraph
 from tuiae.ui.widgets.panel import PicturePanel
 
 LEGEND_PART = 8  # lines of the map for one of the legend: here the map is what one looks at

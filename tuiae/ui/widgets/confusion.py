@@ -10,9 +10,9 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
+from tuiae.render.confusion import EMPTY, Cell, Counts, Placed, draw_confusion, drawable, known_names, place
+from tuiae.render.text import centred
 from tuiae.ui.keys import CONFUSION
-from tuiae.ui.render.confusion import EMPTY, Cell, Counts, Placed, draw_confusion, drawable, known_names, place
-from tuiae.ui.render.text import centred
 from tuiae.ui.widgets.panel import PicturePanel
 
 

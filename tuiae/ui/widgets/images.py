@@ -2,14 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.text import Text
+from textual import events
+from textual.color import Color
+from textual.message import Message
 from textual.reactive import reactive
+from textual.widget import Widget
 
-from tuiae.ui.render.grid import ROOMY, ImageRow, drawable, fit, image_grid
-from tuiae.ui.render.text import centred, clean
-from tuiae.ui.widgets.sheet import SheetPanel
+from tuiae.render.grid import ROOMY, ImageRow, draw_strip, drawable, fit, image_grid, lay_out_strip
+from tuiae.render.pixels import Sheet, sheets_of, without_holes
+from tuiae.render.shared_images import shared_grid
+from tuiae.render.text import centred, clean, in_mode, paragraph
+from tuiae.studies.shared_images import SharedImages
+from tuiae.ui.keys import STRIP
+from tuiae.ui.terminal.mode import Graphics, Pictures
+from tuiae.ui.widgets.panel import PicturePanel
+
+# Real pictures over the cells of a panel, by textual-image.
+
+
+class SheetPanel(PicturePanel):
+    """A panel with pictures in it: in cells, or as the terminal draws them."""
+
+    mode: reactive[Pictures] = reactive("blocks")
+
+    def __init__(self, title: str = "", *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(title, id=id)
+        self._sheets: list[tuple[Widget, Sheet | None]] = []
+        """Where the terminal draws real pictures, what shows them, and what it shows."""
+
+    def on_mount(self) -> None:
+        self.mode = self.best
+
+    @property
+    def best(self) -> Pictures:
+        """What shows pictures best on this terminal."""
+        return "none" if self.terminal.graphics else self.terminal.pictures
+
+    def drawing(self, width: int, height: int) -> Text:
+        """The drawing for so many cells, in the mode; panels override it."""
+        raise NotImplementedError
+
+    def draw(self, width: int, height: int) -> Text:
+        drawing = self.drawing(width, height)
+        return without_holes(drawing) if self.mode == "none" else drawing
+
+    def watch_mode(self) -> None:
+        self.changed()
+
+    def changed(self) -> None:
+        super().changed()
+        self._show_sheets()
+
+    def on_resize(self) -> None:
+        self._show_sheets()
+
+    def _show_sheets(self) -> None:
+        """Put a picture where its cells are; what looks the same is not sent again."""
+        if not self.is_attached or not self.terminal.graphics:
+            return
+        sheets: list[Sheet] = []
+        if self.mode == "none" and self.content_size.area:
+            ground = Color.parse(self.app.theme_variables["background"]).rgb
+            sheets = sheets_of(self.drawing(*self.content_size), ground)
+        while len(self._sheets) < len(sheets):
+            widget = sheet_widget(self.terminal.graphics)
+            self._sheets.append((widget, None))
+            self.mount(widget)
+        for place, (widget, shown) in enumerate(self._sheets):
+            sheet = sheets[place] if place < len(sheets) else None
+            if sheet is None or not sheet.same(shown):
+                show_sheet(widget, sheet)
+                self._sheets[place] = widget, sheet
+
+
+def sheet_widget(graphics: Graphics) -> Widget:
+    """An empty picture for this protocol."""
+    from textual_image.widget import SixelImage, TGPImage  # an extra; it was there when the protocol was chosen
+
+    widget: Widget = SixelImage() if graphics == "sixel" else TGPImage()
+    widget.styles.position = "absolute"
+    return widget
+
+
+def show_sheet(widget: Any, sheet: Sheet | None) -> None:
+    """Put a picture where its cells are, or none."""
+    widget.display = sheet is not None
+    if sheet is None:
+        return
+    from PIL import Image  # only where there are real pictures, and not before the first paint
+
+    widget.styles.offset = (sheet.left, sheet.top)
+    widget.styles.width, widget.styles.height = sheet.columns, sheet.rows
+    widget.image = Image.fromarray(sheet.pixels)
 
 
 class ImagesPanel(SheetPanel):
@@ -92,3 +182,146 @@ class ImagesPanel(SheetPanel):
         if not self._rows:
             return centred(self._empty, width, height)
         return image_grid(self._wanted(), width, height, self.mode, self._captions)
+
+
+# A panel for whatever a pure function draws of pictures.
+
+Drawing = Callable[[int, int, str], Text]
+"""(width, height, mode) -> at most so many cells; mode is what pictures are made of."""
+
+
+class DrawingPanel(SheetPanel):
+    """Draws what it was shown last."""
+
+    def __init__(self, title: str, *, empty: str = "", id: str | None = None) -> None:  # noqa: A002
+        super().__init__(title, id=id)
+        self._default = title
+        self._empty = empty
+        self._resting = ""
+        self._drawing: Drawing | None = None
+
+    def show(self, drawing: Drawing, note: str = "", title: str = "") -> None:
+        """Replace the drawing; `note` goes into the lower frame, `title` above this one drawing."""
+        self._drawing = drawing
+        self.set_title(title or self._default, note)
+        self.changed()
+
+    def clear(self, message: str = "") -> None:
+        """Forget the drawing, and say why there is none."""
+        self._drawing, self._empty = None, clean(message)
+        self.set_title(self._default)
+        self.changed()
+
+    def rest(self, message: str) -> None:
+        """Say why the drawing does not count for now; with `` it shows again, or what was shown meanwhile."""
+        if message != self._resting:
+            self._resting = message
+            self.changed()
+
+    def drawing(self, width: int, height: int) -> Text:
+        drawing = self._drawing
+        if drawing is None or self._resting:
+            return in_mode(paragraph(self._resting or self._empty, width, height), self.mode)
+        text = drawing(width, height, self.mode)
+        return in_mode(text, self.mode)
+
+
+# A strip of pictures with a cursor: one of them is chosen.
+
+
+class StripPanel(SheetPanel):
+    """Pictures and two words for each; Enter or a click takes one."""
+
+    BINDINGS = [key.binding for key in STRIP]
+
+    cursor: reactive[int] = reactive(0)
+
+    class Taken(Message):
+        """A picture was chosen."""
+
+        def __init__(self, place: int) -> None:
+            super().__init__()
+            self.place = place
+
+    def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(title, id=id)
+        self._default = self._title = title
+        self._images: NDArray[np.uint8] = np.zeros((0, 1, 1, 1), np.uint8)
+        self._captions: list[tuple[str, str]] = []
+        self._empty = ""
+        self.answered = False
+        """Whether it shows what was asked for, which may be no picture at all."""
+
+    def show(self, images: NDArray[np.uint8], captions: list[tuple[str, str]], title: str, note: str) -> None:
+        """Replace the pictures (N, C, H, W)."""
+        self._images, self._captions, self.answered = images, captions, True
+        self.cursor = min(self.cursor, max(len(images) - 1, 0)) if title == self._title else 0
+        self._title = title
+        self.set_title(title, note)
+        self.changed()
+
+    def clear(self, message: str) -> None:
+        """Forget the pictures, and say why there are none."""
+        self._images, self._captions, self.answered = self._images[:0], [], False
+        self._title = self._default
+        self.set_title(self._title)
+        self.explain(message)
+
+    def explain(self, message: str) -> None:
+        """What to say while there are none."""
+        self._empty = clean(message)
+        self.changed()
+
+    def watch_cursor(self) -> None:
+        self.changed()
+
+    on_focus = on_blur = watch_cursor
+
+    def drawing(self, width: int, height: int) -> Text:
+        if not len(self._images):
+            text = centred(self._empty, width, height)
+        else:
+            text = draw_strip(self._images, self._captions, width, height, self.mode, self.cursor, self.has_focus)
+        return in_mode(text, self.mode)
+
+    def action_walk(self, steps: int) -> None:
+        """The cursor by so many pictures."""
+        self.cursor = min(max(self.cursor + steps, 0), max(len(self._images) - 1, 0))
+
+    def action_take(self) -> None:
+        """Choose the picture at the cursor."""
+        if len(self._images):
+            self.post_message(self.Taken(self.cursor))
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None or not len(self._images):
+            return
+        layout = lay_out_strip(self._images.shape[-2:], len(self._images), *self.content_size, self.cursor)
+        place = layout.index_at(*offset) if layout is not None else None
+        if place is not None:
+            self.cursor = place
+            self.action_take()
+
+
+# The same test images, one row a run.
+
+
+class SharedImagesPanel(SheetPanel):
+    """The inputs once, then what each network made of them."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__("the same test images", id=id)
+        self._shared: SharedImages | None = None
+
+    def toggle_ascii(self) -> None:
+        """What this terminal shows best, or ASCII."""
+        self.mode = self.best if self.mode == "ascii" else "ascii"
+
+    def show(self, shared: SharedImages) -> None:
+        """Replace the pictures."""
+        self._shared = shared
+        self.changed()
+
+    def drawing(self, width: int, height: int) -> Text:
+        return Text() if self._shared is None else shared_grid(self._shared, width, height, self.mode)

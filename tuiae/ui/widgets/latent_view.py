@@ -8,16 +8,16 @@ from functools import partial
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from tuiae.explore.answers import Answer, Codes, Opened, Place, Plane, Samples, Strip
+from tuiae.explore.protocol import Answer, Codes, Opened, Place, Plane, Samples, Strip
+from tuiae.render.chrome import missing_note, no_codes_note
+from tuiae.render.code_map import MapView
+from tuiae.render.explorer import draw_grid, draw_nearest, draw_place, draw_samples, draw_strip, grid_note
+from tuiae.render.text import number
 from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.ui.render.latent import draw_grid, draw_nearest, draw_place, draw_samples, draw_strip, grid_note
-from tuiae.ui.render.map_view import MapView
-from tuiae.ui.render.text import number
-from tuiae.ui.render.timeline import missing_note, no_codes_note
+from tuiae.ui.widgets.chrome import ViewBar, Views
 from tuiae.ui.widgets.code_map import CodeMapPanel
-from tuiae.ui.widgets.drawing import DrawingPanel
+from tuiae.ui.widgets.images import DrawingPanel
 from tuiae.ui.widgets.timeline import TimelineBar
-from tuiae.ui.widgets.views import ViewBar, Views
 
 RESTING = "Decoding and nearest images need the weights, and those are of the newest checkpoint; > goes back to it."
 

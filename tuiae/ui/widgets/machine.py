@@ -9,8 +9,8 @@ from rich.text import Text
 from textual import on
 from textual.message import Message
 
-from tuiae.machine.reading import Machine, MachineReader
-from tuiae.ui.render.machine import draw_machine
+from tuiae.machine import Machine, MachineReader
+from tuiae.render.machine import draw_machine
 from tuiae.ui.widgets.panel import Panel
 
 EVERY_SECONDS = 2.0

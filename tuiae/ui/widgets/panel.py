@@ -2,20 +2,59 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
 
 from rich.style import Style
-from rich.text import Text
+from rich.text import Span, Text
 from textual.content import Content
 from textual.geometry import Region
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tuiae.ui.render.lines import Line, lines_of
-from tuiae.ui.render.text import clean
+from tuiae.render.status import Fact, draw_facts
+from tuiae.render.text import clean
 from tuiae.ui.terminal.mode import TerminalMode, mode_of
+
+# A drawing taken apart into its lines, so that those which stay need not be made again.
+
+
+class Line(NamedTuple):
+    """One line of a drawing; equal lines look the same."""
+
+    plain: str
+    spans: tuple[tuple[int, int, str | Style], ...]
+    """(first character, character after the last, style), later ones over earlier ones."""
+
+    @property
+    def text(self) -> Text:
+        return Text(self.plain, spans=[Span(*span) for span in self.spans], end="")
+
+
+def lines_of(drawing: Text) -> list[Line]:
+    """The lines of a drawing; Rich's own `Text.split` takes five times as long for a map of 1,500 coloured cells."""
+    lines = drawing.plain.split("\n")
+    starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
+    spans: list[list[tuple[int, int, str | Style]]] = [[] for _ in lines]
+    if drawing.style:
+        for line, own in zip(lines, spans, strict=True):
+            own.append((0, len(line), drawing.style))
+    row = 0
+    for start, end, style in drawing.spans:
+        if not starts[row] <= start < starts[row + 1]:
+            row = bisect_right(starts, start, hi=len(lines)) - 1
+        last = row
+        while start < end and last < len(lines):
+            begins = starts[last]
+            spans[last].append((start - begins, min(end, starts[last + 1] - 1) - begins, style))
+            last += 1
+            start = starts[last]
+    return [Line(line, tuple(own)) for line, own in zip(lines, spans, strict=True)]
+
 
 FRAME = """
     border: round $foreground 35%;
@@ -129,3 +168,23 @@ class PicturePanel(Panel):
         self._edition += 1
         width, height = self.content_size
         self.refresh(*(Region(0, row, width, 1) for row in rows if 0 <= row < height))
+
+
+# Names and values: the state of a run, a config, a device.
+
+
+class FactsPanel(Panel):
+    """Aligned facts."""
+
+    def __init__(self, title: str = "run", *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(title, id=id)
+        self._facts: tuple[Fact, ...] = ()
+
+    def show(self, facts: Sequence[Fact]) -> None:
+        """Replace the facts, each (label, value, style of the value); the same facts cost nothing."""
+        if tuple(facts) != self._facts:
+            self._facts = tuple(facts)
+            self.changed()
+
+    def draw(self, width: int, height: int) -> Text:
+        return draw_facts(self._facts, width, height)

@@ -9,23 +9,22 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
+from tuiae.render.chrome import missing_note, place_note
+from tuiae.render.confusion import EMPTY as NO_PREDICTIONS
+from tuiae.render.curves import Curve, on_one_axis
+from tuiae.render.grid import error_row, sample_captions, sample_rows
+from tuiae.render.legend import parent_curves, plot_title, run_curves, run_marks, second_metrics
+from tuiae.render.log import log_lines
+from tuiae.render.plot import EMPTY
+from tuiae.render.status import added
 from tuiae.runs.snapshot import Note, Sample, Snapshot
-from tuiae.ui.parent_feed import ParentFeed, ParentRead
-from tuiae.ui.render.confusion import EMPTY as NO_PREDICTIONS
-from tuiae.ui.render.curve_lines import Curve, on_one_axis
-from tuiae.ui.render.curves import EMPTY
-from tuiae.ui.render.log_order import log_lines
-from tuiae.ui.render.run_curves import parent_curves, plot_title, run_curves, run_marks, second_metrics
-from tuiae.ui.render.sample import error_row, sample_captions, sample_rows
-from tuiae.ui.render.status import added
-from tuiae.ui.render.timeline import missing_note, place_note
-from tuiae.ui.sample_feed import SampleRead
+from tuiae.ui.feeds import ParentFeed, ParentRead, SampleRead
+from tuiae.ui.widgets.chrome import ViewBar, Views
 from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
 from tuiae.ui.widgets.images import ImagesPanel
-from tuiae.ui.widgets.log import LogPanel
+from tuiae.ui.widgets.tables import LogPanel
 from tuiae.ui.widgets.timeline import TimelineBar
-from tuiae.ui.widgets.views import ViewBar, Views
 
 WELCOME = "r starts what the form says  ·  1 lists all runs  ·  ? shows the keys"
 

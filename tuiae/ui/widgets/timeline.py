@@ -11,8 +11,8 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tuiae.ui.render.timeline import BACK, LIVE, ON, draw_timeline, neighbour, place_note
-from tuiae.ui.sample_feed import SampleFeed, SampleRead
+from tuiae.render.chrome import BACK, LIVE, ON, draw_timeline, neighbour, place_note
+from tuiae.ui.feeds import SampleFeed, SampleRead
 
 
 class TimelineBar(Widget):

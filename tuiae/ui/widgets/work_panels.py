@@ -8,12 +8,11 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from tuiae.studies.work_state import WorkState
-from tuiae.ui.render.works import LEGEND, done_words, draw_about, draw_claims, planned_line, runs_header, work_line
-from tuiae.ui.widgets.line_table import LineTable
+from tuiae.render.works import LEGEND, done_words, draw_about, draw_claims, planned_line, runs_header, work_line
+from tuiae.reproduce.state import WorkState
+from tuiae.ui.widgets.chrome import ViewBar, Views
 from tuiae.ui.widgets.panel import Panel
-from tuiae.ui.widgets.tables import TablePanel
-from tuiae.ui.widgets.views import ViewBar, Views
+from tuiae.ui.widgets.tables import LineTable, TablePanel
 
 
 class WorkAbout(Panel):

@@ -1,0 +1,191 @@
+"""`tuiae compare`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from tuiae.cli.output import Output, is_terminal
+from tuiae.config import did_you_mean
+from tuiae.errors import ConfigError, UnknownRunError
+from tuiae.render.compare import beside, compare_curves, seeds_table, settings_table, values_table
+from tuiae.render.legend import legend, plot_title
+from tuiae.render.plot import draw_curves
+from tuiae.render.shared_images import shared_grid
+from tuiae.render.sweeps import levels_table, summary_notes, summary_plot, summary_words
+from tuiae.render.text import join_lines
+from tuiae.runs.listing import preset_of, summarise
+from tuiae.runs.paths import RunPaths
+from tuiae.runs.snapshot import Series
+from tuiae.studies.compare import Best, CompareReader, Comparison, Entry, Group, Spread, cautions, figures, tagged_runs
+from tuiae.studies.shared_images import SharedImages, shared_images
+from tuiae.studies.sweep_summary import summary_record, sweep_summaries, without_summary
+
+CURVE_LINES = 16
+PICTURE_LINES = 7  # a row
+WIDEST_PICTURES = 120  # columns
+SUMMARY_LINES, WIDEST_SUMMARY = 14, 100
+
+
+def compare_runs(runs: Sequence[RunPaths], root: Path, tag: str, metric: str, output: Output) -> None:
+    """Show runs beside each other, named ones first and then those that carry the tag.
+
+    Raises:
+        UnknownRunError: no run carries the tag. ConfigError: less than two runs, or a metric that none of them has.
+    """
+    tagged = tagged_runs(root, tag) if tag else []
+    if tag and not tagged:
+        raise UnknownRunError(f"no run in {root} carries the tag '{tag}'", "`tuiae sweep` tags the runs that it makes")
+    paths = list(dict.fromkeys(run.root for run in (*runs, *tagged)))
+    if len(paths) < 2:
+        told = f"only {paths[0].name}" if paths else "nothing"
+        raise ConfigError(f"{told} to compare", "name two runs or more, or a tag with --tag; `tuiae runs` lists them")
+    comparison = CompareReader(paths).read_all()
+    if comparison.metrics and metric not in comparison.metrics:
+        meant = did_you_mean(metric, list(comparison.metrics))
+        raise ConfigError(f"none of these runs has a test {metric}{meant}", f"one of {', '.join(comparison.metrics)}")
+    shared = shared_images(comparison)
+    if output.json:
+        output.document(_document(comparison, shared, metric))
+    else:
+        _show(comparison, shared, metric, output)
+
+
+def _show(comparison: Comparison, shared: SharedImages, metric: str, output: Output) -> None:
+    width = output.people.width
+    drawn = not output.plain and is_terminal(sys.stdout)
+    if drawn:
+        _show_curves(comparison, metric, width, output)
+    output.line(values_table(comparison, metric, width))
+    for caution in cautions(comparison, metric):
+        output.line(caution, "yellow")
+    if comparison.seeded:
+        output.line()
+        output.line(seeds_table(comparison, metric, width))
+    output.line()
+    output.line("what differs", "bold")
+    output.line(settings_table(comparison, width))
+    _show_summary(comparison, metric, drawn, output)
+    if drawn and shared.entries:
+        output.line()
+        output.line(_pictures(shared, min(width, WIDEST_PICTURES), output.picture_mode))
+    if drawn and shared.sentence:
+        output.line(shared.sentence, "dim")
+
+
+def _show_curves(comparison: Comparison, metric: str, width: int, output: Output) -> None:
+    overlay = compare_curves(comparison, metric)
+    half, title = (width - 2) // 2, plot_title(metric)
+    output.line(legend(overlay.test, width))
+    train = draw_curves(overlay.train, half, CURVE_LINES, f"{overlay.train_split} {title}")
+    output.line(beside(train, draw_curves(overlay.test, half, CURVE_LINES, f"test {title}"), half + 2))
+    if overlay.note:
+        output.line(overlay.note, "dim")
+    output.line()
+
+
+def _show_summary(comparison: Comparison, metric: str, drawn: bool, output: Output) -> None:
+    """Each setting's values against the metric: a plot where there is a terminal, a table, the best value."""
+    summaries, width = sweep_summaries(comparison, metric), output.people.width
+    output.line()
+    if not summaries:
+        output.line(without_summary(comparison, metric), "dim")
+    for place, summary in enumerate(summaries):
+        if place:
+            output.line()
+        notes = summary_notes(summary)
+        output.line(f"{summary.key} against test {metric}" + (f" · {notes}" if notes else ""), "bold")
+        if drawn:
+            narrow, ascii_only = min(width, WIDEST_SUMMARY), output.picture_mode == "ascii"
+            output.line(summary_plot(summary, narrow, SUMMARY_LINES, ascii_only))
+        output.line(levels_table(summary, width))
+        for words in summary_words(summary):
+            output.line(words)
+
+
+def _pictures(shared: SharedImages, width: int, mode: str) -> Text:
+    """The grid as high as its rows need, without the empty lines around it."""
+    grid = shared_grid(replace(shared, left_out=()), width, PICTURE_LINES * (len(shared.entries) + 2), mode)
+    lines = list(grid.split(allow_blank=True))
+    drawn = [place for place, line in enumerate(lines) if line.plain.strip()]
+    return join_lines(lines[drawn[0] : drawn[-1] + 1])
+
+
+# As JSON
+
+
+def _document(comparison: Comparison, shared: SharedImages, metric: str) -> dict[str, Any]:
+    group_of = {entry.key: group for group in comparison.groups for entry in group.entries}
+    return {
+        "metric": metric,
+        "metrics": list(comparison.metrics),
+        "runs": [_run_record(entry, group_of[entry.key], comparison) for entry in comparison.entries],
+        "groups": [_group_record(group, comparison, metric) for group in comparison.groups],
+        "differences": {
+            row.key: {entry.snapshot.id: value for entry, value in zip(comparison.entries, row.values, strict=True)}
+            for row in comparison.differences
+        },
+        "summary": [summary_record(summary) for summary in sweep_summaries(comparison, metric)],
+        "same_images": {
+            "runs": [entry.snapshot.id for entry in shared.entries],
+            "left_out": {
+                entry.snapshot.id: why
+                for key, why in shared.left_out
+                for entry in comparison.entries
+                if entry.key == key
+            },
+        },
+        "cautions": list(cautions(comparison, metric)),
+    }
+
+
+def _run_record(entry: Entry, group: Group, comparison: Comparison) -> dict[str, Any]:
+    """The run as `tuiae show --json` has it, and what the comparison adds."""
+    snapshot = entry.snapshot
+    record = summarise(snapshot)
+    return {
+        **record,
+        "key": entry.key,
+        "label": entry.label,
+        "group": group.key,
+        "preset": preset_of(snapshot.config, snapshot.meta) if snapshot.config else None,
+        "dataset": snapshot.config.data.dataset if snapshot.config else None,
+        "seed": snapshot.config.training.seed if snapshot.config else None,
+        "seconds": snapshot.status.elapsed,
+        "best": {f"test/{name}": _best_record(entry.best(name)) for name in comparison.metrics if entry.best(name)},
+        "history_epochs": {key: _epochs(snapshot.series.get(_pair(key))) for key in record["history"]},
+    }
+
+
+def _pair(key: str) -> tuple[str, str]:
+    split, _, name = key.partition("/")
+    return split, name
+
+
+def _epochs(series: Series | None) -> list[float]:
+    return series.epochs.tolist() if series is not None else []
+
+
+def _best_record(best: Best | None) -> dict[str, float] | None:
+    return {"value": best.value, "epoch": best.epoch} if best else None
+
+
+def _group_record(group: Group, comparison: Comparison, metric: str) -> dict[str, Any]:
+    return {
+        "key": group.key,
+        "label": group.label,
+        "runs": [entry.snapshot.id for entry in group.entries],
+        "n": len(group.entries),
+        "test": {name.replace(" ", "/"): _spread_record(take(group)) for name, take in figures(comparison, metric)},
+    }
+
+
+def _spread_record(found: Spread | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"n": found.n, "mean": found.mean, "min": found.low, "max": found.high, "std": found.std}

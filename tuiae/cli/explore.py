@@ -1,0 +1,375 @@
+"""`tuiae explore`: the code of a run on a plane, and what its decoder makes of points that no image is behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.text import Text
+
+from tuiae.cli.output import Output
+from tuiae.config import RunConfig, did_you_mean
+from tuiae.data.dataset import as_bytes
+from tuiae.errors import ConfigError
+from tuiae.explore.checkpoint import SOURCES, Sampled, ShownPlane
+from tuiae.explore.plane import QUANTILES, PlaneGrid, Projection, between, project
+from tuiae.machine import lasting_imports
+from tuiae.render.code_map import draw_code_map
+from tuiae.render.explorer import draw_gallery, draw_plane
+from tuiae.render.text import clean, join_lines, number
+from tuiae.runs.checkpoints import no_checkpoint
+from tuiae.runs.lineage import resolve_config
+from tuiae.runs.paths import RunPaths
+
+if TYPE_CHECKING:
+    from tuiae.explore.checkpoint import LoadedRun
+
+
+# The figures of `tuiae explore`: each can be drawn for people or put into JSON.
+
+POINTS = 8  # decoded from one image to another, both ends included
+SIGNIFICANT = 6  # digits of codes in JSON
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What there is to draw on, in cells, and whether pictures are `blocks` of two pixels or `ascii`."""
+
+    width: int
+    height: int
+    mode: str
+    ascii: bool
+
+
+class Figure(Protocol):
+    """One thing to look at."""
+
+    def record(self) -> dict[str, Any]:
+        """Its fields of the JSON document."""
+
+    def draw(self, canvas: Canvas) -> Text:
+        """Its lines for people."""
+
+
+@dataclass(frozen=True)
+class CodeMap:
+    """The codes of the test images."""
+
+    codes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    plane: Projection
+
+    def record(self) -> dict[str, Any]:
+        places = {} if self.plane.kind == "code" else {"points": rounded(self.plane.points)}
+        fields = {"axes": list(self.plane.axes), "projection": self.plane.kind, "values": rounded(self.codes), **places}
+        return {"codes": {**fields, "labels": self.labels.tolist()}}
+
+    def draw(self, canvas: Canvas) -> Text:
+        count, latent = self.codes.shape
+        lost = int((~np.isfinite(self.codes).all(axis=1)).sum())
+        title = f"codes of {count:,} test images" + (f" ({latent} numbers each)" if latent != 2 else "")
+        title += f", {lost:,} of them not finite" if lost else ""
+        title += "; shares are of the variance" if self.plane.kind == "principal" else ""
+        plot = draw_code_map(
+            self.plane.points,
+            self.labels,
+            self.classes,
+            canvas.width,
+            canvas.height - 1,
+            self.plane.axes,
+            ascii=canvas.ascii,
+        )
+        return _titled(title, [], plot)
+
+
+@dataclass(frozen=True)
+class DecodedPlane:
+    """A grid of images decoded from a plane of the code; uint8 (rows, columns, C, H, W)."""
+
+    grid: PlaneGrid
+    images: NDArray[np.uint8]
+    axes: tuple[str, str]
+    kind: str
+    """`code` where the plane is the code, `principal` where it is that of its first two principal components."""
+    origin: str
+    """`prior` or `range`: where the values of the grid come from."""
+
+    def record(self) -> dict[str, Any]:
+        fields = {"x": rounded(self.grid.x), "y": rounded(self.grid.y), "values_from": self.origin}
+        plane = {"axes": list(self.axes), "projection": self.kind}
+        return {"plane": {**fields, **plane, "images": self.images.tolist()}}
+
+    def draw(self, canvas: Canvas) -> Text:
+        low, high = QUANTILES
+        why = "a plain autoencoder has no prior" if self.kind == "code" else SOURCES[self.kind]
+        origin = f"over the range of the test codes: {why}"
+        if self.origin == "prior":
+            origin = f"at normal quantiles of the prior, {low:g} to {high:g}"
+        drawn = draw_plane(self.images, self.grid.x, self.grid.y, canvas.width, canvas.mode)
+        across, up = self.axes
+        return _titled("images decoded from the plane of the code", [origin, f"across: {across}   up: {up}"], drawn)
+
+
+def decode_plane(loaded: LoadedRun, codes: NDArray[np.float32], labels: NDArray[np.int64], count: int) -> DecodedPlane:
+    """Decode `count` x `count` points of the plane on which the dashboard shows these codes (N, latent).
+
+    Raises:
+        ConfigError: no code is finite.
+    """
+    plane = ShownPlane(Sampled(np.arange(len(codes)), codes, labels), project(codes, labels))
+    grid, origin = plane.grid(count, loaded.is_variational)
+    images = grid.arrange(as_bytes(loaded.decode(plane.codes_at(grid.codes))))
+    return DecodedPlane(grid, images, plane.projection.axes, plane.projection.kind, origin)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images decoded from codes that were drawn from the prior; uint8 (N, C, H, W)."""
+
+    images: NDArray[np.uint8]
+    seed: int
+
+    def record(self) -> dict[str, Any]:
+        return {"samples": {"seed": self.seed, "images": self.images.tolist()}}
+
+    def draw(self, canvas: Canvas) -> Text:
+        count = len(self.images)
+        title = f"{count} image{'s' if count > 1 else ''} decoded from codes drawn from the prior (seed {self.seed})"
+        return _titled(title, [], draw_gallery(self.images, canvas.width, canvas.mode))
+
+
+@dataclass(frozen=True)
+class Between:
+    """Images decoded on the straight line between the codes of two test images."""
+
+    positions: tuple[int, int]
+    names: tuple[str, str]
+    """Classes of the two; empty where the set has none."""
+    codes: NDArray[np.float64]
+    decoded: NDArray[np.uint8]
+    """(points, C, H, W); the first and the last are the reconstructions of the two."""
+    ends: NDArray[np.uint8]
+    """(2, C, H, W): the two as they are."""
+
+    def record(self) -> dict[str, Any]:
+        fields = {"positions": list(self.positions), "classes": list(self.names), "codes": rounded(self.codes)}
+        return {"between": {**fields, "images": self.decoded.tolist(), "ends": self.ends.tolist()}}
+
+    def draw(self, canvas: Canvas) -> Text:
+        told = [
+            f"test image {position}" + (f" ({clean(name)})" if name else "")
+            for position, name in zip(self.positions, self.names, strict=True)
+        ]
+        shares = [f"{share:.2f}" for share in np.linspace(0, 1, len(self.codes))]
+        captions = [f"image {self.positions[0]}", *shares, f"image {self.positions[1]}"]
+        distance = number(float(np.linalg.norm(self.codes[-1] - self.codes[0])))
+        images = np.concatenate([self.ends[:1], self.decoded, self.ends[1:]])
+        note = f"decoded at {len(self.codes)} points of the straight line between their codes, {distance} long"
+        drawn = draw_gallery(images, canvas.width, canvas.mode, captions)
+        return _titled(f"from {told[0]} to {told[1]}", [note], drawn)
+
+
+def decode_between(loaded: LoadedRun, positions: tuple[int, int]) -> Between:
+    """Decode the way between the codes of two test images."""
+    ends = loaded.images("test", positions)
+    start, end = loaded.encode(ends)
+    codes = between(start, end, POINTS)
+    named = len(loaded.classes) > 1
+    first, second = (loaded.classes[label] if named else "" for label in loaded.labels("test", positions))
+    return Between(positions, (first, second), codes, as_bytes(loaded.decode(codes)), as_bytes(ends))
+
+
+def _titled(title: str, notes: Sequence[str], drawn: Text) -> Text:
+    return join_lines([Text(title, "bold", end=""), *(Text(note, "dim", end="") for note in notes), drawn])
+
+
+def rounded(values: NDArray[Any]) -> list[Any]:
+    """Numbers with so many significant digits, as nested lists; None for what JSON has no number for."""
+    if values.ndim > 1:
+        return [rounded(row) for row in values]
+    return [float(f"{value:.{SIGNIFICANT}g}") if np.isfinite(value) else None for value in values.tolist()]
+
+
+PLANE = 8  # images a side
+SAMPLES = 16
+PLAIN_SIZE = (100, 36)  # cells of a map that goes into a file or a pipe
+WIDEST, TALLEST = 120, 40  # cells
+CLASS = "class:"
+"""Before the name of a class that is a number."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked to see; without any of the first four, all that the run has."""
+
+    codes: bool = False
+    plane: int | None = None
+    """Images a side."""
+    samples: int | None = None
+    between: str | None = None
+    """`A,B`: positions of test images, or names of classes, with CLASS before them or without."""
+    dims: str | None = None
+    """`I,J`: the numbers of the code that the map shows."""
+    weights: str = "last"
+    device: str = "auto"
+    seed: int = 0
+    ascii: bool = False
+
+
+def explore_run(run: RunPaths, request: Request, output: Output) -> None:
+    """Show the code of a checkpoint.
+
+    Raises:
+        ConfigError: the run's config is of another version, or it has not what the request asks for; known before
+            anything is loaded where config and words tell.
+        NoCheckpointError: no such checkpoint.
+        DeviceError, DataError: no such device, or no such images on this machine.
+    """
+    config = resolve_config(run, {})
+    plan = make_plan(run, config, request)
+    if not any(run.weights.glob("step-*")):
+        raise no_checkpoint(run)
+    with lasting_imports():
+        from tuiae.explore.checkpoint import load
+    loaded = load(run, request.weights, request.device)
+    ends = find_ends(loaded, plan.ends) if plan.ends else None
+    figures = list(_figures(loaded, plan, ends, request.seed))
+    if output.json:
+        document: dict[str, Any] = {"run": run.id, "weights": loaded.checkpoint, "classes": list(loaded.classes)}
+        for figure in figures:
+            document |= figure.record()
+        output.document(document)
+        return
+    output.line(f"{run.id}  {loaded.checkpoint}, dropout off", "bold")
+    canvas = _canvas(output, request.ascii)
+    for index, figure in enumerate(figures):
+        if index:
+            output.line()
+        output.line(figure.draw(canvas))
+
+
+def _canvas(output: Output, ascii_only: bool) -> Canvas:
+    people = output.people
+    width, height = people.size if people.is_terminal else PLAIN_SIZE
+    mode = "ascii" if ascii_only else output.picture_mode
+    return Canvas(min(width, WIDEST), min(max(height - 3, 16), TALLEST), mode, ascii_only)
+
+
+# What to show
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request that suits its run."""
+
+    codes: bool
+    dims: tuple[int, int] | None
+    plane: int
+    """Images a side; 0 for none."""
+    samples: int
+    ends: tuple[str, str] | None
+
+
+def make_plan(run: RunPaths, config: RunConfig, request: Request) -> Plan:
+    """What to show of a run with this config; nothing is loaded.
+
+    Raises:
+        ConfigError: something that it does not have.
+    """
+    latent, variational = config.model.latent, config.model.is_variational
+    decodes = {"--plane": request.plane, "--samples": request.samples, "--between": request.between}
+    asked = [option for option, value in decodes.items() if value is not None]
+    if config.is_classifier and asked:
+        raise ConfigError(
+            f"{asked[0]}: {run.id} is a classifier and decodes nothing",
+            "--codes shows its code, or take an autoencoder",
+        )
+    if request.plane is not None and latent < 2:
+        raise ConfigError(
+            f"--plane: the code of {run.id} has one number, and a plane takes 2",
+            "--between A,B decodes between two test images; a run with --latent 2 or more has a plane",
+        )
+    if request.samples is not None and not variational:
+        raise ConfigError(
+            f"--samples: {run.id} ({config.model.family}) has no prior to draw codes from",
+            "--between A,B decodes between two test images; vae and conv-vae have a prior",
+        )
+    dims = _parse_dims(request.dims, latent) if request.dims is not None else None
+    ends = _parse_ends(request.between) if request.between is not None else None
+    if asked or request.codes or dims:
+        codes = request.codes or dims is not None
+        return Plan(codes, dims, request.plane or 0, request.samples or 0, ends)
+    plane = PLANE if latent > 1 and not config.is_classifier else 0
+    return Plan(True, None, plane, SAMPLES if variational else 0, None)
+
+
+def _parse_dims(text: str, latent: int) -> tuple[int, int]:
+    words = [word.strip() for word in text.split(",")]
+    if len(words) != 2 or not all(word.isdecimal() for word in words):
+        raise ConfigError(f"--dims {text}: not two whole numbers", "such as 0,1 for the first two of the code")
+    first, second = (int(word) for word in words)
+    if latent < 2 or max(first, second) >= latent:
+        have = f"numbers 0 to {latent - 1}" if latent > 1 else "one number"
+        raise ConfigError(f"--dims {text}: the code has {have}", "choose among these" if latent > 1 else "leave it out")
+    if first == second:
+        raise ConfigError(f"--dims {text}: the same number twice", "choose two different ones")
+    return first, second
+
+
+def _parse_ends(text: str) -> tuple[str, str]:
+    words = [word.strip() for word in text.split(",")]
+    if len(words) != 2 or not all(words):
+        raise ConfigError(
+            f"--between {text}: should be two test images", "their positions such as 0,7, or two class names"
+        )
+    return words[0], words[1]
+
+
+def find_ends(loaded: LoadedRun, words: tuple[str, str]) -> tuple[int, int]:
+    """Positions of two test images: numbers are positions, names (`class:3` where they are numbers) the first image of
+    their class, or the second where the first is taken.
+
+    Raises:
+        ConfigError: no such image or class, or twice the same image.
+    """
+    labels = loaded.labels()
+    first = _find_end(loaded, words[0], labels, taken=-1)
+    second = _find_end(loaded, words[1], labels, taken=first)
+    if first == second:
+        raise ConfigError(f"--between {','.join(words)}: both are test image {first}", "name two different ones")
+    return first, second
+
+
+def _find_end(loaded: LoadedRun, word: str, labels: NDArray[np.int64], taken: int) -> int:
+    last = len(labels) - 1
+    name = word.removeprefix(CLASS)
+    if name == word and word.isdecimal():
+        if int(word) > last:
+            raise ConfigError(f"--between: there is no test image {word}", f"the positions are 0 to {last}")
+        return int(word)
+    classes = list(loaded.classes) if len(loaded.classes) > 1 else []  # one class stands for no labels
+    hint = f"a position from 0 to {last}" + (f", or a class: {', '.join(classes)}" if classes else "")
+    if name not in classes:
+        raise ConfigError(f"--between: no class is called '{name}'{did_you_mean(name, classes)}", hint)
+    members = np.flatnonzero(labels == classes.index(name))
+    if not len(members):
+        raise ConfigError(f"--between: no test image is of class '{name}'", hint)
+    return int(members[1] if members[0] == taken and len(members) > 1 else members[0])
+
+
+def _figures(loaded: LoadedRun, plan: Plan, ends: tuple[int, int] | None, seed: int) -> Sequence[Figure]:
+    figures: list[Figure] = []
+    codes, labels = loaded.codes() if plan.codes or plan.plane else (None, None)
+    if plan.codes and codes is not None and labels is not None:
+        figures.append(CodeMap(codes, labels, loaded.classes, project(codes, labels, plan.dims)))
+    if plan.plane and codes is not None and labels is not None:
+        figures.append(decode_plane(loaded, codes, labels, plan.plane))
+    if plan.samples:
+        figures.append(Samples(as_bytes(loaded.prior_samples(plan.samples, seed)), seed))
+    if ends is not None:
+        figures.append(decode_between(loaded, ends))
+    return figures

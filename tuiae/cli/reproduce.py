@@ -1,0 +1,283 @@
+"""`tuiae reproduce`: running the works, and saying which of their claims came out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tuiae.cli.output import Output, is_terminal, watching
+from tuiae.cli.train import reporting
+from tuiae.errors import ConfigError, ExitCode, TuiaeError
+from tuiae.files import replace_text
+from tuiae.reproduce.claims import FUNCTIONS
+from tuiae.reproduce.findings import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Report, WorkSection, tally
+from tuiae.reproduce.page import FIGURES_NEED, need
+from tuiae.reproduce.reproduce import WorkResult, prepare_sets, reproduce
+from tuiae.reproduce.verdicts import Verdicts, write_verdicts
+from tuiae.reproduce.work import Plan, make_plan, measures, reported_names
+from tuiae.runs.paths import REPORTS
+
+STYLES = dict(zip(MARKS, ("green", "yellow", "red", "dim"), strict=True))
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line asks for."""
+
+    quick: bool = False
+    seeds: int = 0
+    jobs: int = 1
+    html: Path | None = None
+    markdown: Path | None = None
+
+
+def reproduce_works(paths: Sequence[Path], root: Path, wishes: Wishes, output: Output) -> ExitCode:
+    """Run the works one after the other, then print the table and write the reports. A verdict is never a failure.
+
+    Raises:
+        ConfigError: a work's file is wrong, or a library of the report is missing; nothing was started.
+    """
+    plans = [make_plan(path, wishes.quick, wishes.seeds) for path in paths]
+    _check_ready(wishes)
+    if wishes.quick:
+        output.note(PROVISIONAL, "yellow")
+    try:
+        results = [_run(plan, root, wishes, output) for plan in plans]
+        return _tell(results, root, wishes, output)
+    except KeyboardInterrupt:
+        output.note(f"stopped and saved; the same command goes on: tuiae {' '.join(sys.argv[1:])}", "yellow")
+        return ExitCode.STOPPED
+
+
+def _run(plan: Plan, root: Path, wishes: Wishes, output: Output) -> WorkResult:
+    output.note(f"{plan.name}: {len(plan.jobs)} trainings; list them with `tuiae runs --tag {plan.tag}`")
+    # One after the other: two displays that redraw themselves take the same lines of a terminal.
+    with reporting(output) as progress:
+        lacking = prepare_sets(plan, progress)
+    with watching(output) as tell:
+        return reproduce(plan, root, lacking, wishes.jobs, tell)
+
+
+def _check_ready(wishes: Wishes) -> None:
+    """What the end of a long run will need is looked for before its beginning."""
+    need("sklearn", "the PCA baseline needs scikit-learn")
+    if wishes.html is not None:
+        need("matplotlib", FIGURES_NEED)
+    for path in filter(None, (wishes.html, wishes.markdown)):
+        _check_writable(path)
+
+
+def _check_writable(path: Path) -> None:
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ConfigError(f"{path}: there is no folder {folder}", "make it first")
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is there and is no file", "name a file, in that folder perhaps")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{path}: {folder} is not yours to write", "name a file somewhere else")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(path, text)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror or error}", "give the same command again: it trains nothing twice"
+        ) from error
+
+
+def _tell(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Output) -> ExitCode:
+    """Show what came out before anything is kept of it, which may fail for want of room."""
+    from tuiae.reproduce.report import report
+
+    findings = report(results)
+    if not output.json:
+        _show_all(findings, output)
+    try:
+        written = _keep(results, findings, root, wishes, output)
+    except TuiaeError as error:
+        if not output.json:
+            raise
+        # stdout has room for one document.
+        output.document({**_document(results, findings, None), **error.document()})
+        for line in error.lines():
+            output.note(line)
+        return error.exit_code
+    if output.json:
+        output.document(_document(results, findings, written))
+    if written is not None:
+        output.note(f"report: {written}")
+    return ExitCode.OK
+
+
+def _keep(results: Sequence[WorkResult], findings: Report, root: Path, wishes: Wishes, output: Output) -> Path | None:
+    """Write the verdicts for the dashboard, then the reports; where the one with figures is, if there is one."""
+    for result, work in zip(results, findings.works, strict=True):
+        runs, problems = len(result.runs), result.problems
+        write_verdicts(root, Verdicts(work.name, wishes.quick, time.time(), runs, work.claims, problems))
+    if wishes.markdown is not None:
+        from tuiae.reproduce.markdown import to_markdown
+
+        _write(wishes.markdown, to_markdown(findings))
+        output.note(f"table: {wishes.markdown}")
+    return _write_html(results, root, wishes, output)
+
+
+def _write_html(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Output) -> Path | None:
+    """The report with its figures; without matplotlib there is none, and a sentence says so."""
+    from tuiae.reproduce.page import to_html
+    from tuiae.reproduce.report import report
+
+    try:
+        need("matplotlib", FIGURES_NEED)
+    except ConfigError as error:
+        output.note(f"no HTML report: {error.cause}; {error.hint}", "yellow")
+        return None
+    from tuiae.reproduce.illustrate import illustrate
+
+    output.note("drawing the figures")
+    page = to_html(report(results, [illustrate(result, output.note) for result in results]))
+    names = [result.plan.name for result in results]
+    path = wishes.html or root / REPORTS / f"{names[0] if len(names) == 1 else 'works'}.html"
+    _write(path, page)
+    return path
+
+
+def _show_all(findings: Report, output: Output) -> None:
+    for work in findings.works:
+        _show(work, output)
+    if findings.provisional:
+        output.line(PROVISIONAL, "yellow")
+
+
+def _show(work: WorkSection, output: Output) -> None:
+    output.line()
+    output.line(f"{work.name}  {work.title}", "bold")
+    output.line(f"{work.source}; {tally(work.claims)}; {work.wall} of training", "dim")
+    for problem in work.problems:
+        output.line(f"not everything could be run: {problem}", "yellow")
+    # In a pipe a table as wide as its longest cell helps nobody: every claim and every recipe is a line of its own.
+    if output.plain or not is_terminal(sys.stdout):
+        for claim in work.claims:
+            for line in plain_lines(claim):
+                output.line(line)
+        return
+    output.people.print(_table(work))
+
+
+def plain_lines(claim: ClaimRow) -> list[str]:
+    """A claim as lines for `grep`: the claim with its verdict, then one line a recipe."""
+    lines = [f"{claim.id}  {claim.mark} {claim.told}: {claim.text}"]
+    lines.append(f"    reported {claim.reported}; seeds {claim.seeds}; wall time {claim.wall}; PCA {claim.baseline}")
+    lines += [f"    {_recipe(recipe)}" for recipe in claim.recipes]
+    return lines
+
+
+def _recipe(recipe: RecipeRow) -> str:
+    note = f" ({recipe.note})" if recipe.note else ""
+    return f"{_HOLDS[recipe.holds]} {recipe.name}: {recipe.measured}{note}"
+
+
+_HOLDS = {True: "✓", False: "✗", None: "–"}
+
+
+def _table(work: WorkSection) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 1, 0))
+    for head, ratio in (("", 1), ("claim", 8), ("reported", 4), ("measured", 10), ("verdict", 5), ("PCA", 3)):
+        table.add_column(head, ratio=ratio, overflow="fold")
+    for claim in work.claims:
+        printed = claim.recipes[0]
+        style = "dim" if claim.unsure else STYLES[claim.verdict]
+        measured = Text()
+        for recipe in claim.recipes:
+            measured.append("\n" if measured else "")
+            alone = recipe is printed and len(claim.recipes) == 1 and recipe.holds is not None
+            note = f" ({recipe.note})" if recipe.note else ""
+            measured.append(f"{recipe.measured}{note}" if alone else _recipe(recipe))
+        verdict = Text(f"{claim.mark} {claim.told}", style)
+        verdict.append(f"\nseeds {claim.seeds}, {claim.wall}", "dim")
+        table.add_row(claim.id, claim.text, claim.reported, measured, verdict, claim.baseline)
+    return table
+
+
+def _document(results: Sequence[WorkResult], findings: Report, html: Path | None) -> dict[str, Any]:
+    return {
+        "provisional": findings.provisional,
+        "about": dict(findings.about),
+        "report": None if html is None else str(html),
+        "works": [_work(result, work) for result, work in zip(results, findings.works, strict=True)],
+    }
+
+
+def _work(result: WorkResult, work: WorkSection) -> dict[str, Any]:
+    claims = []
+    for found, row in zip(result.claims, work.claims, strict=True):
+        recipes = [
+            {
+                "name": outcome.name,
+                "holds": outcome.holds if outcome.ran else None,
+                "reason": outcome.reason or None,
+                "seeds": [
+                    {"seed": trial.seed, "holds": trial.holds, "values": dict(trial.values)} for trial in outcome.trials
+                ],
+            }
+            for outcome in found.outcomes
+        ]
+        claims.append(
+            {
+                "id": row.id,
+                "text": row.text,
+                "reported": found.claim.reported,
+                "verdict": row.verdict,
+                "change": found.judgement.change or None,
+                "pca": row.baseline,
+                "wall_time": row.wall,
+                "recipes": recipes,
+            }
+        )
+    runs = [{"run": run.id, "id": key[0], "seed": key[1]} for key, run in result.runs.items()]
+    return {"work": work.name, "title": work.title, "problems": list(result.problems), "claims": claims, "runs": runs}
+
+
+# `tuiae reproduce --claims`: what the works claim and how that is measured, without torch and without running it.
+
+
+def list_claims(paths: Sequence[Path], output: Output) -> None:
+    """What each work claims and how it is measured; trains nothing.
+
+    Raises:
+        ConfigError: a work's file is wrong.
+    """
+    plans = [make_plan(path) for path in paths]
+    if output.json:
+        output.document([_claims_document(plan) for plan in plans])
+        return
+    for plan in plans:
+        output.line(f"{plan.name}  {plan.work.title}", "bold")
+        for claim in plan.work.claim:
+            output.line(f"  {claim.id}  {claim.text}")
+            figures = ", ".join(f"{name} = {value}" for name, value in reported_names(claim).items())
+            output.line(f"      {figures}", "dim")
+            recipes = [(claim.recipe, claim.measure), *((f"with {c.name}", c.measure) for c in claim.change)]
+            for name, measure in recipes:
+                for variable, expression in measures(measure).items():
+                    output.line(f"      {name}: {variable} = {expression}", "dim")
+            output.line(f"      holds: {claim.holds}  ({claim.require} seed)", "dim")
+        output.line()
+    output.line("functions", "bold")
+    for name, signature in FUNCTIONS.items():
+        output.line(f"  {name}({', '.join(signature.kinds)})  {signature.gives}", "dim")
+
+
+def _claims_document(plan: Plan) -> dict[str, Any]:
+    claims = [claim.model_dump(mode="json") for claim in plan.work.claim]
+    return {"work": plan.name, "title": plan.work.title, "claims": claims, "trainings": len(plan.jobs)}

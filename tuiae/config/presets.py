@@ -1,0 +1,119 @@
+"""Presets: where they lie, what each one teaches, and finding one by name or path."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuiae.config import NAME_PATTERN, NAME_WORDS, RunConfig, did_you_mean, dump_config
+from tuiae.errors import ConfigError
+from tuiae.files import replace_text
+
+DEFAULT = "quickstart"
+BEST = "best"
+OWN = "my"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A preset file and the first sentence of its comment."""
+
+    name: str
+    path: Path
+    teaches: str
+
+
+def presets_dir() -> Path:
+    """Beside this file in an installed package, at the top of the checkout otherwise."""
+    inside = Path(__file__).parents[1] / "presets"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "presets"
+
+
+def own_presets_dir() -> Path:
+    """Where the user's own presets are kept: TUIAE_PRESETS_DIR, else the user's configuration directory."""
+    override = os.environ.get("TUIAE_PRESETS_DIR")
+    if override:
+        return Path(override).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("tuiae")) / "presets"
+
+
+def list_presets() -> list[Preset]:
+    """Every preset that came with the package, the default one first, the best recipes, and the user's own last."""
+    paths = sorted(presets_dir().glob("*.toml"), key=lambda path: (path.stem != DEFAULT, path.stem))
+    groups = {BEST: presets_dir() / BEST, OWN: own_presets_dir()}
+    return [
+        *(Preset(path.stem, path, _first_sentence(path)) for path in paths),
+        *(
+            Preset(f"{group}/{path.stem}", path, _first_sentence(path))
+            for group, folder in groups.items()
+            for path in sorted(folder.glob("*.toml"))
+        ),
+    ]
+
+
+def check_preset_name(name: str) -> None:
+    """Raises ConfigError for what its config could not be called."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ConfigError(f"preset name {name!r}: allowed: {NAME_WORDS}", "choose another")
+
+
+def save_preset(config: RunConfig, name: str, comment: str) -> Preset:
+    """Keep a config as a preset of the user's own, with a comment above it, in place of one of that name.
+
+    Raises:
+        ConfigError: a name that no config may have, or the directory cannot be written.
+    """
+    check_preset_name(name)
+    path = own_presets_dir() / f"{name}.toml"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        document = dump_config(config.model_copy(update={"name": name}))
+        replace_text(path, "".join(f"# {line}\n" for line in comment.splitlines()) + document)
+    except OSError as error:
+        hint = "point TUIAE_PRESETS_DIR at a directory that you may write"
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}", hint) from error
+    return Preset(f"{OWN}/{name}", path, _first_sentence(path))
+
+
+def _first_sentence(path: Path) -> str:
+    comment = []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return "cannot be read"  # of the user's own: choosing it says why
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        comment.append(line[1:].strip())
+    return " ".join(comment).split(". ")[0].rstrip(".")
+
+
+def _is_pipe(path: Path) -> bool:
+    """Whether somebody writes there what is to be read once, as in `tuiae run <(sed ... preset.toml)`."""
+    return os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)
+
+
+def find_preset(text: str) -> Path:
+    """A path, or the name of a preset with or without `presets/` and `.toml`, so that the README's commands work from
+    any directory.
+
+    Raises:
+        ConfigError: no such file and no such preset.
+    """
+    path = Path(os.path.expanduser(text))
+    if os.path.isfile(path) or _is_pipe(path):
+        return path
+    presets = {preset.name: preset.path for preset in list_presets()}
+    name = text.removeprefix("./").removeprefix("presets/").removesuffix(".toml")
+    if name in presets:
+        return presets[name]
+    if text and os.path.isdir(path):  # Path.is_dir fails over a name of 5,000 letters
+        raise ConfigError(f"{text} is a directory, and no preset", "give a TOML file, such as the config.toml of a run")
+    kind = "file" if text.endswith(".toml") or text.startswith((".", "~", os.sep)) else "preset"
+    hint = "`tuiae presets` lists them" if kind == "preset" else "`tuiae presets` lists what has a name"
+    raise ConfigError(f"{text}: no such {kind}{did_you_mean(path.stem, list(presets))}", hint)

@@ -1,1 +1,0 @@
-"""The commands on a terminal without a dashboard: progress, tables, JSON."""

@@ -1,0 +1,249 @@
+"""Opening a dataset by name, preparing it first where that is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from tuiae.config import DataSection
+from tuiae.data import cache, folder
+from tuiae.data.cache import read_manifest
+from tuiae.data.dataset import Content, Dataset, Part, Progress, check_classes, silent
+from tuiae.data.registry import (
+    EMBEDDED,
+    FOLDER_PREFIX,
+    DatasetInfo,
+    data_dir,
+    describe,
+    is_embedded,
+    known_download,
+    scan_folder,
+)
+from tuiae.errors import ConfigError, DataError
+
+__all__ = ["Dataset", "fetch", "prepare"]
+
+_CHUNK = 1024
+
+
+def prepare(dataset: str, image_size: int = 0, root: Path | None = None, progress: Progress | None = None) -> Dataset:
+    """Open a dataset; download or decode it first if it is not in the cache.
+
+    Cached sets come back memory-mapped, every file checked against its sha256 first. Embedded sets touch no cache.
+
+    Args:
+        dataset: a name from `list_datasets`, or folder:PATH.
+        image_size: side in pixels of the square that every image is resized to; 0 keeps the set's own size.
+        root: the data directory; None takes `data_dir()`.
+        progress: told of each step.
+
+    Raises:
+        ConfigError: no set of that name.
+        DataError: not to be had (with the three ways on), damaged, or no place to write.
+    """
+    root = root or data_dir()
+    report = progress or silent
+    if dataset.startswith(FOLDER_PREFIX):
+        return _prepare_folder(dataset, image_size, root, report)
+    if is_embedded(dataset):
+        return _resized_in_memory(EMBEDDED[dataset](), image_size)
+    describe(dataset, root)
+    base = partial(_prepare_base, dataset, root, report)
+    if not image_size:
+        return base()
+    return _prepare_resized(dataset, image_size, root, base, report)
+
+
+def fetch(name: str, root: Path | None = None, progress: Progress | None = None, force: bool = False) -> DatasetInfo:
+    """Download a set into the cache, or check the one that is there; `force` downloads it in any case.
+
+    Raises:
+        ConfigError: no set of that name.
+        DataError: not to be had, damaged, or imported and therefore nowhere to be fetched from.
+    """
+    root = root or data_dir()
+    report = progress or silent
+    describe(name, root, asker="")
+    if force and not name.startswith(FOLDER_PREFIX) and not is_embedded(name):
+        _prepare_base(name, root, report, force=True)
+    else:
+        prepare(name, 0, root, report)
+    return describe(name, root)
+
+
+def _prepare_base(name: str, root: Path, report: Progress, force: bool = False) -> Dataset:
+    """A set that is downloaded or imported, at its own size."""
+    if known_download(name) is None:
+        found = None if force else cache.open_cached(root, name)
+        if found is None:
+            raise DataError(
+                f"'{name}' was imported and cannot be downloaded", f"`tuiae data import DIR --as {name} --force`"
+            )
+        return found
+
+    def build(work: Path) -> Content:
+        # Here, not above: what is in the cache must open without torchvision.
+        from tuiae.data.download import download
+
+        return download(name, work, report)
+
+    return cache.open_or_build(root, name, build, "download", "torchvision", force=force, progress=report)
+
+
+def _prepare_folder(dataset: str, image_size: int, root: Path, report: Progress) -> Dataset:
+    found = scan_folder(dataset)
+    key = f"{found.cache_key}@{image_size}" if image_size else found.cache_key
+    return cache.open_or_build(
+        root,
+        key,
+        lambda _: folder.read_content(found, image_size),
+        "folder",
+        str(found.path.absolute()),
+        fingerprint=found.fingerprint,
+        name=dataset,
+        progress=report,
+    )
+
+
+def _prepare_resized(name: str, size: int, root: Path, base: partial[Dataset], report: Progress) -> Dataset:
+    manifest = read_manifest(root / name)
+    if manifest is None:
+        base()
+        manifest = read_manifest(root / name)
+    if manifest is None:
+        raise DataError(f"{root / name} was removed while it was being opened", "start again")
+    if manifest.shape[1:] == (size, size):
+        return base()
+
+    def build(_: Path) -> Content:
+        whole = base()
+        train, test = (
+            Part(_resized(images, size), labels)
+            for images, labels in ((whole.train_images, whole.train_labels), (whole.test_images, whole.test_labels))
+        )
+        return Content(whole.classes, (whole.image_shape[0], size, size), train, test, whole.labelled)
+
+    # Tied to the content of the set it is made from: importing another one under the name makes it anew.
+    return cache.open_or_build(
+        root,
+        f"{name}@{size}",
+        build,
+        manifest.origin,
+        name,
+        fingerprint=manifest.digest,
+        name=name,
+        progress=report,
+    )
+
+
+def _resized_in_memory(dataset: Dataset, size: int) -> Dataset:
+    if not size or dataset.image_shape[1:] == (size, size):
+        return dataset
+    train, test = (
+        np.concatenate(list(_resized(images, size))) for images in (dataset.train_images, dataset.test_images)
+    )
+    return replace(dataset, train_images=train, test_images=test)
+
+
+def _resized(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Chunks of uint8 (n, C, size, size). Bilinear; Pillow widens the filter when shrinking, so nothing aliases."""
+    from PIL import Image
+
+    for start in range(0, len(images), _CHUNK):
+        chunk = images[start : start + _CHUNK]
+        planes = chunk.reshape(-1, *chunk.shape[2:])
+        resized = [
+            np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR)) for plane in planes
+        ]
+        yield np.stack(resized).reshape(*chunk.shape[:2], size, size)
+
+
+# Which images of a dataset a run trains on and which its curves call test.
+
+_HELD_OUT_STREAM = 0x7E57
+"""Keeps the permutation apart from whatever else is drawn from the same seed."""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Images uint8 (N, C, H, W) and labels int64 (N,) that index `classes`. Where nothing was left out, the dataset's
+    own arrays: do not write to them."""
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    classes: tuple[str, ...]
+
+
+def select(dataset: Dataset, section: DataSection, seed: int) -> Splits:
+    """Apply `classes`, then `validation`, then the limits; a limit beyond the images there are takes them all.
+
+    With `validation` a fraction, that share of the training images is held out by a permutation that depends on `seed`
+    and their number alone, and the set's own test split is not touched.
+
+    Raises:
+        ConfigError: a class the set does not have, or nothing left to train or test on.
+    """
+    kept = _class_indices(dataset, section.classes)
+    train = _of_classes(dataset.train_labels, kept)
+    if section.validation == "test":
+        test = _of_classes(dataset.test_labels, kept)
+        test_images, test_labels = dataset.test_images, dataset.test_labels
+    else:
+        train, test = _hold_out(train, float(section.validation), seed)
+        test_images, test_labels = dataset.train_images, dataset.train_labels
+    train, test = _first(train, section.train_limit), _first(test, section.test_limit)
+    for name, indices in (("train", train), ("test", test)):
+        if len(indices) == 0:
+            raise ConfigError(f"the {name} split is empty", "check data.classes, data.validation and data.train_limit")
+    return Splits(
+        _take(dataset.train_images, train),
+        _relabel(_take(dataset.train_labels, train), kept),
+        _take(test_images, test),
+        _relabel(_take(test_labels, test), kept),
+        section.classes or dataset.classes,
+    )
+
+
+def _class_indices(dataset: Dataset, names: tuple[str, ...]) -> tuple[int, ...] | None:
+    check_classes(names, dataset.name, dataset.classes)
+    return tuple(dataset.classes.index(name) for name in names) or None
+
+
+Indices = range | np.ndarray
+"""A range stands for a run of images that can be viewed rather than copied."""
+
+
+def _of_classes(labels: np.ndarray, kept: tuple[int, ...] | None) -> Indices:
+    return range(len(labels)) if kept is None else np.flatnonzero(np.isin(labels, kept))
+
+
+def _hold_out(train: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
+    """Both in the set's own order. Raw bits of PCG64 are sorted rather than a Generator asked to permute: NumPy keeps
+    the bits the same from version to version, and not the methods of Generator."""
+    bits = np.random.PCG64([seed, _HELD_OUT_STREAM]).random_raw(len(train))
+    order = np.argsort(bits, kind="stable")
+    count = max(1, round(fraction * len(train)))
+    indices = np.asarray(train)
+    return indices[np.sort(order[count:])], indices[np.sort(order[:count])]
+
+
+def _first(indices: Indices, limit: int) -> Indices:
+    return indices[:limit] if limit else indices
+
+
+def _take(array: np.ndarray, indices: Indices) -> np.ndarray:
+    return array[indices.start : indices.stop] if isinstance(indices, range) else array[indices]
+
+
+def _relabel(labels: np.ndarray, kept: tuple[int, ...] | None) -> np.ndarray:
+    if kept is None:
+        return labels
+    table = np.zeros(max(kept) + 1, dtype=np.int64)
+    table[list(kept)] = np.arange(len(kept))
+    return table[labels]

@@ -1,0 +1,453 @@
+"""The images that a run was trained and tested on, as its network takes them; NumPy in and out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tuiae.config import NoiseSection, RunConfig
+from tuiae.data.batches import ImageSet, corrupt, seeded
+from tuiae.errors import ConfigError
+from tuiae.explore.plane import Floats, PlaneGrid, Projection, prior_grid, project, range_grid
+from tuiae.models.base import ModelOutput
+from tuiae.runs.checkpoints import need_checkpoint
+from tuiae.runs.lineage import resolve_config
+from tuiae.runs.paths import RunPaths
+from tuiae.training.checkpoint import load_weights
+from tuiae.training.evaluate import BATCH, sample_index
+from tuiae.training.setup import Parts, autocast, set_up
+
+Split = Literal["train", "test"]
+Which = int | Sequence[int] | NDArray[np.int64] | None
+"""The first so many images of a split, those at these positions, or None for all."""
+Float32s = NDArray[np.float32]
+
+QUESTION = 0xA5C  # keeps the corruption of questions apart from that of training and evaluation
+
+
+@dataclass(frozen=True)
+class RunImages:
+    """Both splits of one run. Images are float32 (N, C, H, W) in 0..1."""
+
+    run: RunPaths
+    checkpoint: str
+    """Name of the checkpoint's directory, `step-000720`."""
+    parts: Parts
+
+    @property
+    def config(self) -> RunConfig:
+        return self.parts.config
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names that labels index; one that stands for all images of a set without labels."""
+        return self.parts.classes
+
+    def images(self, split: Split = "test", which: Which = None) -> Float32s:
+        """Clean images of a split."""
+        return self._take(split, which)[0].cpu().numpy()
+
+    def labels(self, split: Split = "test", which: Which = None) -> NDArray[np.int64]:
+        """Labels (N,) of a split, that index `classes`."""
+        return self._set(split).labels[self._index(split, which).numpy()]
+
+    def watched(self, count: int, split: Split = "test") -> NDArray[np.int64]:
+        """Positions of `count` images to show: the first of every class, then the second, as in the run's samples."""
+        return sample_index(self._set(split).labels, count).numpy()
+
+    def corrupt(self, images: NDArray[Any], noise: NoiseSection, seed: int = 0) -> Float32s:
+        """Images with noise on them, drawn on the CPU: every device sees the same.
+
+        Raises:
+            ConfigError: images of another shape.
+        """
+        clean = self._checked(images)
+        return corrupt(clean, noise, seeded(clean.device, seed, QUESTION)).numpy()
+
+    def _set(self, split: Split) -> ImageSet:
+        return self.parts.train if split == "train" else self.parts.test
+
+    def _index(self, split: Split, which: Which) -> torch.Tensor:
+        count = len(self._set(split))
+        if which is None or isinstance(which, int):
+            return torch.arange(count if which is None else min(which, count))
+        index = torch.as_tensor(np.array(which, dtype=np.int64))
+        if len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
+            raise ConfigError(f"the {split} split has images 0 to {count - 1}", "ask for one of these")
+        return index
+
+    def _take(self, split: Split, which: Which) -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = self._set(split)
+        return chosen.take(chosen.place(self._index(split, which)))
+
+    def _checked(self, images: NDArray[Any]) -> torch.Tensor:
+        given = torch.as_tensor(np.asarray(images, dtype=np.float32))
+        shape = self.parts.train.image_shape
+        if given.ndim != 4 or tuple(given.shape[1:]) != shape:
+            wanted = ", ".join(map(str, shape))
+            raise ConfigError(f"images of shape {tuple(given.shape)}: {self.run.id} takes (N, {wanted})", "give these")
+        return given
+
+
+# A run's weights in memory, and what can be asked of them; NumPy in and out, so that no caller needs torch.
+
+
+def load(
+    run: RunPaths, weights: str = "last", device: str = "auto", overrides: dict[str, Any] | None = None
+) -> LoadedRun:
+    """Build a run's network, put the weights of a checkpoint into it, and open its images.
+
+    Args:
+        run: whose.
+        weights: `last`, `best`, or a step that was kept.
+        device: as `training.device`; the run's own device may be another machine's.
+        overrides: dotted keys of the config to change, such as `noise.kind`.
+
+    Raises:
+        TrainingError: no such checkpoint.
+        ConfigError: the run's config is of another version, an override is wrong, or the weights do not fit it.
+        DeviceError, DataError: no such device, or no such images on this machine.
+    """
+    changes = {"training.device": device, **(overrides or {})}
+    parts = set_up(resolve_config(run, changes))
+    # After the images, which take their time: a worker may meanwhile have put a newer one in its place.
+    return _filled(run, weights, parts, changes)
+
+
+def reload(loaded: LoadedRun, weights: str = "last") -> LoadedRun:
+    """The same run at another of its checkpoints and with the edits made since; the very same object where the one in
+    memory is still what the run is.
+
+    Raises:
+        TrainingError: no such checkpoint.
+        ConfigError: the run's config is of another version, an override does not go with it any more, or the weights
+            do not fit the network.
+    """
+    config = resolve_config(loaded.run, dict(loaded.overrides))
+    if need_checkpoint(loaded.run, weights).name == loaded.checkpoint and config.noise == loaded.config.noise:
+        return loaded
+    parts = replace(loaded.parts, config=config, model=copy.deepcopy(loaded.parts.model))
+    return _filled(loaded.run, weights, parts, loaded.overrides)
+
+
+def _filled(run: RunPaths, weights: str, parts: Parts, overrides: Mapping[str, Any]) -> LoadedRun:
+    name, tensors = _read_weights(run, weights)
+    try:
+        parts.model.load_state_dict(tensors)
+    except RuntimeError as error:
+        # With the config that wrote it a checkpoint fits: an override or other images changed a shape.
+        raise ConfigError(
+            f"the weights of {run.id} do not fit the network of this config", "leave its model and its images as it has"
+        ) from error
+    parts.model.eval()
+    return LoadedRun(run, name, parts, overrides)
+
+
+def _read_weights(run: RunPaths, weights: str) -> tuple[str, dict[str, torch.Tensor]]:
+    """A checkpoint's name and its tensors."""
+    folder = need_checkpoint(run, weights)
+    try:
+        return folder.name, load_weights(folder)
+    except FileNotFoundError:
+        # A worker that keeps few has deleted it since, but never before a newer one is whole.
+        folder = need_checkpoint(run, weights)
+        return folder.name, load_weights(folder)
+
+
+@dataclass(frozen=True)
+class LoadedRun(RunImages):
+    """One checkpoint of one run, dropout off. Images are float32 (N, C, H, W) in 0..1, codes float32 (N, latent)."""
+
+    overrides: Mapping[str, Any]
+    """Dotted keys of the config that are others here than in the run, the device among them."""
+
+    @property
+    def is_autoencoder(self) -> bool:
+        """Whether it reconstructs and decodes."""
+        return not self.config.is_classifier
+
+    @property
+    def is_variational(self) -> bool:
+        """Whether a code is drawn from a posterior, and the prior can be decoded."""
+        return self.config.model.is_variational
+
+    def reconstruct(
+        self, images: NDArray[Any], noise: NoiseSection | None = None, seed: int = 0
+    ) -> tuple[Float32s, Float32s]:
+        """What the network is shown and what it makes of it: (N, C, H, W) twice; without `noise` the first is `images`.
+
+        The same seed gives the same draws at every level of a kind. A reconstruction is what the loss sees: one with
+        an identity or relu output may leave 0..1.
+
+        Raises:
+            ConfigError: a classifier, or images of another shape.
+        """
+        self._need_autoencoder("reconstruct")
+        noisy = self.corrupt(images, noise or NoiseSection(), seed)
+        return noisy, self._forward(noisy, lambda output: output.reconstruction)
+
+    def encode(self, images: NDArray[Any]) -> Float32s:
+        """Codes (N, latent) of images; of a variational autoencoder the means.
+
+        Raises:
+            ConfigError: images of another shape.
+        """
+        return self._forward(images, lambda output: output.code)
+
+    def codes(self, split: Split = "test", which: Which = None) -> tuple[Float32s, NDArray[np.int64]]:
+        """Codes (N, latent) of a split's clean images, and their labels (N,)."""
+        index = self._index(split, which)
+        batches = (self._run(self._take(split, part.numpy())[0]).code for part in index.split(BATCH))
+        return _gather(batches), self._set(split).labels[index.numpy()]
+
+    def decode(self, codes: NDArray[Any]) -> Float32s:
+        """Images in 0..1 from codes (N, latent); what an identity or relu output puts outside is cut.
+
+        Raises:
+            ConfigError: a classifier, or codes of another width.
+        """
+        self._need_autoencoder("decode")
+        decoder: Any = self.parts.model
+        return self._from_codes(codes, decoder.decode).clip(0, 1)
+
+    def predict(self, images: NDArray[Any]) -> Float32s:
+        """Logits (N, classes).
+
+        Raises:
+            ConfigError: no classifier, or images of another shape.
+        """
+        self._need_classifier()
+        return self._forward(images, lambda output: output.logits)
+
+    def predict_codes(self, codes: NDArray[Any]) -> Float32s:
+        """Logits (N, classes) of codes (N, latent).
+
+        Raises:
+            ConfigError: no classifier, or codes of another width.
+        """
+        self._need_classifier()
+        classifier: Any = self.parts.model
+        return self._from_codes(codes, classifier.head)
+
+    def posterior(self, images: NDArray[Any]) -> tuple[Float32s, Float32s]:
+        """Mean and log variance of the code's normal distribution, (N, latent) each.
+
+        Raises:
+            ConfigError: no variational autoencoder, or images of another shape.
+        """
+        self._need_variational("has no posterior")
+        pair = self._forward(images, _posterior)
+        return pair[:, 0], pair[:, 1]
+
+    def prior_samples(self, count: int, seed: int = 0) -> Float32s:
+        """Images decoded from `count` codes drawn from the standard normal prior.
+
+        Raises:
+            ConfigError: no variational autoencoder.
+        """
+        self._need_variational("has no prior to draw from")
+        generator = seeded(torch.device("cpu"), seed, QUESTION, 1)
+        return self.decode(torch.randn(count, self.config.model.latent, generator=generator).numpy())
+
+    def _need_autoencoder(self, verb: str) -> None:
+        if not self.is_autoencoder:
+            raise ConfigError(f"{self.run.id} is a classifier and does not {verb}", "take a run of an autoencoder")
+
+    def _need_classifier(self) -> None:
+        if self.is_autoencoder:
+            raise ConfigError(
+                f"{self.run.id} is an autoencoder and knows no classes",
+                f"train a classifier on it: --set model.family=classifier --set model.encoder_run={self.run.id}",
+            )
+
+    def _need_variational(self, lack: str) -> None:
+        if not self.is_variational:
+            family = self.config.model.family
+            raise ConfigError(f"{self.run.id} ({family}) {lack}", "take a run of a variational autoencoder")
+
+    @torch.inference_mode()
+    def _from_codes(self, codes: NDArray[Any], network: Callable[[torch.Tensor], torch.Tensor]) -> Float32s:
+        given = torch.as_tensor(np.asarray(codes, dtype=np.float32))
+        latent = self.config.model.latent
+        if given.ndim != 2 or given.shape[1] != latent:
+            raise ConfigError(f"codes of shape {tuple(given.shape)}: {self.run.id} takes (N, {latent})", "give that")
+        with self._arithmetic():
+            return _gather([network(part.to(self.parts.device)) for part in given.split(BATCH)])
+
+    def _forward(self, images: NDArray[Any], part: Callable[[ModelOutput], Any]) -> Float32s:
+        batches = self._checked(images).split(BATCH)
+        return _gather(part(self._run(batch)) for batch in batches)
+
+    @torch.inference_mode()
+    def _run(self, images: torch.Tensor) -> ModelOutput:
+        with self._arithmetic():
+            output: ModelOutput = self.parts.model(images.to(self.parts.device))
+        return output
+
+    def _arithmetic(self) -> Any:
+        return autocast(self.config.training.precision, self.parts.device)
+
+
+def _posterior(output: ModelOutput) -> torch.Tensor:
+    """(N, 2, latent): mean and log variance."""
+    assert output.mean is not None
+    assert output.log_variance is not None
+    return torch.stack((output.mean, output.log_variance), dim=1)
+
+
+def _gather(batches: Iterator[torch.Tensor] | Sequence[torch.Tensor]) -> Float32s:
+    return torch.cat([batch.float().cpu() for batch in batches]).numpy()
+
+
+# The plane that is looked at: codes of test images as its points, and the way from a point back to a code.
+
+PERPLEXITY = 30.0
+"""Of t-SNE, where there are points enough; van der Maaten and Hinton (2008) call 5 to 50 usual."""
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Test images with their codes."""
+
+    indices: Ints
+    """(N,): positions in the test split."""
+    codes: NDArray[np.float32]
+    """(N, latent)."""
+    labels: Ints
+
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """(N,): whether every number of a code is finite."""
+        return np.asarray(np.isfinite(self.codes).all(axis=1))
+
+
+@dataclass(frozen=True)
+class ShownPlane:
+    """Sampled codes on a plane."""
+
+    sampled: Sampled
+    projection: Projection
+    dims: tuple[int, int] | None = None
+
+    def nearest(self, x: float, y: float, count: int) -> tuple[Ints, Floats]:
+        """Places (k,) among the samples of the nearest points, nearest first, and their distances on the plane."""
+        distances = np.hypot(*(self.projection.points - (x, y)).T)
+        distances = np.where(np.isfinite(distances), distances, np.inf)
+        order = np.argsort(distances, kind="stable")[: min(count, int(np.isfinite(distances).sum()))]
+        return order, distances[order]
+
+    def codes_at(self, points: NDArray[Any]) -> Floats:
+        """Codes (M, latent) of points (M, 2) of the plane.
+
+        Raises:
+            ConfigError: no code has a place on this plane.
+        """
+        if not self.sampled.known.any():
+            raise ConfigError("no code of this checkpoint is finite", "its training diverged: take an earlier one")
+        return WAYS_BACK[self.projection.kind](self, np.asarray(points, np.float64))
+
+    @property
+    def source(self) -> str:
+        """How the code of a point is found."""
+        return SOURCES[self.projection.kind]
+
+    @cached_property
+    def mean(self) -> Floats:
+        """(latent,): the mean code."""
+        return self.sampled.codes[self.sampled.known].astype(np.float64).mean(axis=0)
+
+    @cached_property
+    def directions(self) -> Floats:
+        """(2, latent): what one step along each axis adds to a code, by least squares; for principal components these
+        are the components themselves."""
+        known = self.sampled.known
+        centred = self.sampled.codes[known] - self.mean
+        return np.asarray(np.linalg.lstsq(self.projection.points[known], centred, rcond=None)[0], np.float64)
+
+    def grid(self, count: int, variational: bool) -> tuple[PlaneGrid, str]:
+        """`count` values each way, and where they come from: `prior`, its quantiles, where the points are codes that
+        have one, else `range`, that of the points."""
+        if variational and self.projection.kind == "code":
+            return prior_grid(count), "prior"
+        return range_grid(self.projection.points, count), "range"
+
+
+def _replaced(plane: ShownPlane, points: Floats) -> Floats:
+    codes = np.repeat(plane.mean[None], len(points), axis=0)
+    codes[:, list(plane.dims or (0, 1))] = points
+    return codes
+
+
+def _nearest_own(plane: ShownPlane, points: Floats) -> Floats:
+    chosen = [int(plane.nearest(x, y, 1)[0][0]) for x, y in points]
+    return plane.sampled.codes[chosen].astype(np.float64)
+
+
+WAYS_BACK: dict[str, Callable[[ShownPlane, Floats], Floats]] = {
+    "code": lambda plane, points: points,
+    "class": lambda plane, points: points[:, :1],
+    "dims": _replaced,
+    "principal": lambda plane, points: plane.mean + points @ plane.directions,
+    "tsne": _nearest_own,
+}
+SOURCES = {
+    "code": "the code itself",
+    "class": "the code itself",
+    "dims": "the mean code with these two numbers",
+    "principal": "the mean code and so much of both components",
+    "tsne": "the code of the nearest image: t-SNE has no way back",
+}
+
+
+def place(sampled: Sampled, by: str = "", axes: tuple[int, int] | None = None) -> ShownPlane:
+    """Sampled codes on a plane.
+
+    Args:
+        sampled: which codes.
+        by: `axes` (two numbers of the code), `principal`, `tsne`, or empty for what suits the width of the code: the
+            code itself where it is two numbers, else principal components.
+        axes: for `axes`, which two.
+
+    Raises:
+        ConfigError: no such numbers, or t-SNE without scikit-learn or with too few codes.
+    """
+    if by == "tsne":
+        return ShownPlane(sampled, Projection(embed(sampled), ("t-SNE 1", "t-SNE 2"), "tsne"))
+    if by != "axes":
+        return ShownPlane(sampled, project(sampled.codes, sampled.labels))
+    latent = sampled.codes.shape[1]
+    first, second = axes or (0, 1)
+    if latent < 2 or not (0 <= first < latent and 0 <= second < latent):
+        have = f"numbers 0 to {latent - 1}" if latent > 1 else "one number"
+        raise ConfigError(f"axes {first} and {second}: this code has {have}", "take two of them")
+    return ShownPlane(sampled, project(sampled.codes, sampled.labels, (first, second)), (first, second))
+
+
+def embed(sampled: Sampled) -> Floats:
+    """t-SNE of the codes, (N, 2): the same codes always give the same picture.
+
+    Raises:
+        MissingLibraryError: scikit-learn is not installed.
+        ConfigError: too few finite codes.
+    """
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        from tuiae.training.quality import MissingLibraryError  # with torch, which a plane alone does without
+
+        raise MissingLibraryError("t-SNE needs scikit-learn", "pip install 'tuiae[studies]'") from error
+    known = sampled.known
+    if known.sum() < 4:
+        raise ConfigError(f"t-SNE needs four codes that are finite, and there are {known.sum()}", "take another plane")
+    method = TSNE(perplexity=min(PERPLEXITY, (int(known.sum()) - 1) / 3), init="random", random_state=0, n_jobs=1)
+    points = np.full((len(known), 2), np.nan)
+    points[known] = method.fit_transform(sampled.codes[known])
+    return points

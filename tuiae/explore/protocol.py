@@ -1,0 +1,286 @@
+"""What the explorer answers, by question; pictures are uint8 (N, C, H, W), classes positions in `Opened.classes`."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Every answer says of which checkpoint it is."""
+
+    checkpoint: str
+    """`step-000720`; empty when nothing is loaded."""
+
+
+@dataclass(frozen=True)
+class Opened(Answer):
+    """To `open`: what is in memory now."""
+
+    run: str
+    """Path of the run directory."""
+    step: int
+    epoch: float | None
+    family: str
+    shape: tuple[int, int, int]
+    """Of an image: channels, height, width."""
+    classes: tuple[str, ...]
+    latent: int
+    is_autoencoder: bool
+    is_variational: bool
+    tests: int
+    """Images of the test split."""
+
+
+@dataclass(frozen=True)
+class Codes(Answer):
+    """To `codes`: test images on a plane, which is the one shown from now on."""
+
+    kind: str
+    """How the points came from the codes: `code`, `class`, `dims`, `principal`, `tsne`."""
+    axes: tuple[str, str]
+    points: Floats
+    """(N, 2); NaN where a code is not finite."""
+    labels: Ints
+    indices: Ints
+    """(N,): positions in the test split."""
+
+
+@dataclass(frozen=True)
+class Place(Answer):
+    """To `at`: one place of the plane shown."""
+
+    x: float
+    y: float
+    image: Bytes | None
+    """(C, H, W) decoded there; None of a classifier."""
+    source: str
+    """How the code of the place was found, in words."""
+    predicted: int
+    """The class that a classifier takes this code for; -1 of an autoencoder."""
+    share: float
+    """Its probability, 0 to 1."""
+    indices: Ints
+    """(k,): the nearest test images on the plane, nearest first."""
+    labels: Ints
+    images: Bytes
+    distances: Floats
+
+
+@dataclass(frozen=True)
+class Strip(Answer):
+    """To `between`: decoded at equal distances on the straight line between two codes, both included."""
+
+    images: Bytes
+    distance: float
+    """Between the two codes."""
+
+
+@dataclass(frozen=True)
+class Samples(Answer):
+    """To `prior`: decoded from codes drawn from the standard normal prior."""
+
+    images: Bytes
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plane(Answer):
+    """To `plane`: decoded at the points of a grid over the plane shown, the highest y in the first row."""
+
+    images: Bytes
+    """(rows, columns, C, H, W)."""
+    x: Floats
+    y: Floats
+    origin: str
+    """Where the values of the grid come from: `prior` or `range`."""
+
+
+@dataclass(frozen=True)
+class Picture(Answer):
+    """To `image`: one test image."""
+
+    index: int
+    label: int
+    image: Bytes
+    """(C, H, W)."""
+
+
+@dataclass(frozen=True)
+class Reconstruction(Answer):
+    """To `reconstruct`: what the network was shown, and what it made of it."""
+
+    noisy: Bytes
+    reconstructions: Bytes
+    mse: Floats
+    """(N,): of each reconstruction against the image that was given."""
+
+
+@dataclass(frozen=True)
+class Classification(Answer):
+    """To `classify`: how much speaks for each class."""
+
+    noisy: Bytes
+    """What the network was shown."""
+    shares: Floats
+    """(N, classes), rows sum to 1."""
+    by: str
+    """`classifier`: its probabilities. `neighbours`: shares of the labels among the nearest codes of test images."""
+    neighbours: int
+    """How many of them; 0 of a classifier."""
+
+
+@dataclass(frozen=True)
+class NoiseCurve(Answer):
+    """To `noise_curve`: the error of test images at each level of a kind of noise, under the same draws."""
+
+    kind: str
+    levels: tuple[float, ...]
+    metric: str
+    """`mse` of reconstructions; `error`, the share that is wrong, of a classifier."""
+    errors: tuple[float, ...]
+    images: int
+
+
+@dataclass(frozen=True)
+class Worst(Answer):
+    """To `worst`: the test images with the largest error under the run's own noise, largest first."""
+
+    indices: Ints
+    labels: Ints
+    errors: Floats
+    """(N,): mean squared error; of a classifier the probability of the wrong class that it chose."""
+    images: Bytes
+    noisy: Bytes
+    reconstructions: Bytes | None
+    """None of a classifier."""
+    predicted: Ints | None
+    """None of an autoencoder."""
+
+
+@dataclass(frozen=True)
+class Confused(Answer):
+    """To `confused`: test images of one class that a classifier takes for another, the surest first."""
+
+    true: int
+    predicted: int
+    total: int
+    indices: Ints
+    images: Bytes
+    shares: Floats
+    """(N,): probability of the predicted class."""
+
+
+@dataclass(frozen=True)
+class Forgotten(Answer):
+    """To `forget`: nothing is in memory any more."""
+
+
+ANSWERS: dict[str, type[Answer]] = {
+    "open": Opened,
+    "codes": Codes,
+    "at": Place,
+    "between": Strip,
+    "prior": Samples,
+    "plane": Plane,
+    "image": Picture,
+    "reconstruct": Reconstruction,
+    "classify": Classification,
+    "noise_curve": NoiseCurve,
+    "worst": Worst,
+    "confused": Confused,
+    "forget": Forgotten,
+}
+"""Question -> its answer."""
+
+SLOW = ("noise_curve", "worst", "confused")
+"""What takes seconds: it is answered beside the others, which do not wait for it."""
+
+
+def is_slow(question: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether a question may take seconds."""
+    return question in SLOW or (question == "codes" and arguments.get("by") == "tsne")
+
+
+def pack(answer: Answer) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """An answer as what JSON can say and arrays."""
+    values = {field.name: getattr(answer, field.name) for field in fields(answer)}
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    return {name: value for name, value in values.items() if name not in arrays}, arrays
+
+
+def unpack(question: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Answer:
+    """The answer that was packed."""
+    frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    kind: Callable[..., Answer] = ANSWERS[question]
+    return kind(**frozen, **arrays)
+
+
+# How the dashboard and the explorer talk: frames of a JSON object and the raw bytes of arrays.
+
+_LENGTH = struct.Struct(">I")
+_MOST_HEADER = 1 << 24  # bytes; a length beyond is no frame of ours
+_ARRAYS = "arrays"
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One message: what JSON can say, and arrays by name."""
+
+    fields: Mapping[str, Any]
+    arrays: Arrays
+
+
+def encode_frame(fields: Mapping[str, Any], arrays: Arrays | None = None) -> bytes:
+    """One frame: the length of the header in 4 bytes, the header, the arrays one after the other.
+
+    Raises:
+        TypeError: something that JSON cannot say.
+    """
+    blocks = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
+    shapes = [[name, array.dtype.str, array.shape] for name, array in blocks.items()]
+    header = json.dumps({**fields, _ARRAYS: shapes}, default=_plain).encode()
+    return b"".join([_LENGTH.pack(len(header)), header, *(array.tobytes() for array in blocks.values())])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"not for JSON: {value!r}")
+
+
+def read_frame(stream: IO[bytes]) -> Frame | None:
+    """The next frame; None where the stream ends, or goes on with something else."""
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    if length > _MOST_HEADER:
+        return None
+    try:
+        fields = json.loads(stream.read(length))
+        shapes = fields.pop(_ARRAYS)
+        return Frame(fields, {name: _read_array(stream, np.dtype(kind), tuple(shape)) for name, kind, shape in shapes})
+    except (ValueError, TypeError, KeyError, AttributeError, EOFError):
+        return None
+
+
+def _read_array(stream: IO[bytes], kind: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    data = stream.read(size)
+    if kind.hasobject or len(data) < size:
+        raise EOFError
+    return np.frombuffer(data, kind).reshape(shape)

@@ -1,0 +1,117 @@
+"""The explorer: `python -m tuiae.explore.server` answers questions about a run's weights on its stdin and stdout.
+
+It is a child of the dashboard, has no port and no file of its own, and ends when its stdin closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
+
+from tuiae.errors import ConfigError, TrainingError, TuiaeError
+from tuiae.explore.protocol import Answer, Arrays, Frame, encode_frame, is_slow, pack, read_frame
+from tuiae.machine import lasting_imports
+
+NICE = 5
+"""Behind the dashboard, as a training on the CPU is (training.device.give_way)."""
+SLOW_NICE = 15  # what nobody waits for at the screen
+
+
+class Speaker:
+    """The way back to the dashboard, which two threads share."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def notice(self, text: str) -> None:
+        """Say what is going on."""
+        self._send({"notice": text})
+
+    def answer(self, number: int, work: Callable[[], Answer]) -> None:
+        """Send what `work` returns, or what it raised as cause and hint."""
+        try:
+            values, arrays = pack(work())
+        except Exception as error:  # noqa: BLE001 whatever a question trips over is an answer, and the next is heard
+            failure = explain(error)
+            self._send({"id": number, "error": {"cause": failure.cause, "hint": failure.hint}})
+        else:
+            self._send({"id": number, "answer": values}, arrays)
+
+    def _send(self, fields: Mapping[str, Any], arrays: Arrays | None = None) -> None:
+        frame = encode_frame(fields, arrays)
+        with self._lock:
+            self._stream.write(frame)
+            self._stream.flush()
+
+
+def explain(error: Exception) -> TuiaeError:
+    """The sentence and the next step for whatever a question ran into."""
+    if isinstance(error, TuiaeError):
+        return error
+    from tuiae.training.setup import is_out_of_memory  # not above: torch is imported once that has been said
+
+    if is_out_of_memory(error):
+        return TrainingError("the explorer is out of memory", "close something, or open a smaller run")
+    if isinstance(error, OSError):
+        return ConfigError(f"{error.filename or 'the run directory'}: {error.strerror}", "it may have been deleted")
+    return ConfigError(f"the explorer cannot answer: {type(error).__name__}: {error}", "open another checkpoint or run")
+
+
+class SlowLane:
+    """Answers one slow question after the other, while the others go on."""
+
+    def __init__(self, speaker: Speaker) -> None:
+        self._speaker = speaker
+        self._waiting: queue.SimpleQueue[tuple[int, Callable[[], Answer]]] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="slow", daemon=True).start()
+
+    def take(self, number: int, work: Callable[[], Answer]) -> None:
+        self._waiting.put((number, work))
+
+    def _work(self) -> None:
+        if sys.platform == "linux":  # elsewhere a priority belongs to the whole process
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SLOW_NICE)
+        while True:
+            self._speaker.answer(*self._waiting.get())
+
+
+def serve(questions: BinaryIO, speaker: Speaker) -> None:
+    """Answer until the questions end."""
+    speaker.notice("importing torch")
+    with lasting_imports():
+        from tuiae.explore.questions import Room
+    room, slow = Room(speaker.notice), SlowLane(speaker)
+    while (frame := read_frame(questions)) is not None:
+        number, question, arguments = _understand(frame)
+        work = room.prepare(question, arguments)
+        if is_slow(question, arguments):
+            slow.take(number, work)
+        else:
+            speaker.answer(number, work)
+
+
+def _understand(frame: Frame) -> tuple[int, str, dict[str, Any]]:
+    arguments = frame.fields.get("arguments")
+    given = arguments if isinstance(arguments, dict) else {}
+    return int(frame.fields.get("id", -1)), str(frame.fields.get("question")), {**given, **frame.arrays}
+
+
+def main() -> None:
+    # What any library prints must not get between two answers.
+    speaker = Speaker(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)
+    os.nice(NICE)
+    with contextlib.suppress(BrokenPipeError):  # the dashboard is gone: nobody is left to tell
+        serve(sys.stdin.buffer, speaker)
+    # At once: the slow lane may be in the middle of something that nobody waits for any more.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

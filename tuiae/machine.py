@@ -1,0 +1,230 @@
+"""A look at the machine, cheap enough to take every two seconds."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any
+
+# NVIDIA's cards, as the driver's own library (NVML) tells of them.
+
+MEGA = 1e6
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process that holds memory of a card. What the system would not say is empty or None."""
+
+    pid: int
+    user: str
+    command: str
+    megabytes: float | None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One card; None is what it does not tell."""
+
+    index: int
+    """As nvidia-smi counts."""
+    cuda: str
+    """What `training.device` calls it; empty when CUDA does not show it, or may count in another order."""
+    name: str
+    used: float
+    """MB (10^6 bytes), of all processes."""
+    total: float
+    utilisation: float | None = None
+    """Share of the last moment in which it worked, 0 to 1."""
+    temperature: float | None = None
+    """Degrees Celsius."""
+    power: float | None = None
+    """Watts."""
+    owners: tuple[Owner, ...] = ()
+
+    @property
+    def free(self) -> float:
+        return self.total - self.used
+
+
+def freest(gpus: Sequence[Gpu]) -> Gpu | None:
+    """The card with the most free memory of those that a run can be sent to; of equals the one that works least."""
+    usable = [gpu for gpu in gpus if gpu.cuda]
+    return max(usable, key=lambda gpu: (gpu.free, -(gpu.utilisation or 0.0), -gpu.index), default=None)
+
+
+def cuda_names(uuids: Sequence[str], names: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """`cuda:N` for each card, in the order of NVML, which is that of the PCI bus.
+
+    Source: CUDA C++ Programming Guide, environment variables: CUDA_VISIBLE_DEVICES lists indices or the beginnings of
+    UUIDs, and what follows the first that is neither is not seen. CUDA_DEVICE_ORDER is FASTEST_FIRST by default, so
+    that among different cards an index may mean another card: those are left without a name.
+    """
+    sure = environment.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len(set(names)) < 2
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    words = [str(index) for index in range(len(uuids))] if visible is None else visible.split(",")
+    found = [""] * len(uuids)
+    for position, word in enumerate(word.strip() for word in words):
+        if word.isascii() and word.isdigit():
+            cards = [int(word)] if int(word) < len(uuids) else []
+        else:
+            cards = [index for index, uuid in enumerate(uuids) if word and uuid.startswith(word)]
+        if len(cards) != 1:
+            break
+        if sure or not word.isdigit():
+            found[cards[0]] = f"cuda:{position}"
+    return found
+
+
+def open_nvml() -> Any:
+    """The library, started; None without NVIDIA's driver or without `nvidia-ml-py`. Takes up to a second."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    return pynvml
+
+
+def read_gpus(nvml: Any, environment: Mapping[str, str], describe: Callable[[int], tuple[str, str]]) -> list[Gpu]:
+    """Every card as it is now; `describe` gives user and command of a pid. Empty when the driver has gone away.
+
+    Source: the NVML API reference, and the docstrings of pynvml.
+    """
+    try:
+        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+        names = [str(nvml.nvmlDeviceGetName(handle)) for handle in handles]
+        cuda = cuda_names([str(nvml.nvmlDeviceGetUUID(handle)) for handle in handles], names, environment)
+        memory = [nvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
+    except nvml.NVMLError:
+        return []
+    return [
+        _read_card(
+            nvml, handle, Gpu(index, cuda[index], names[index], memory[index].used / MEGA, total / MEGA), describe
+        )
+        for index, (handle, total) in enumerate(zip(handles, (part.total for part in memory), strict=True))
+    ]
+
+
+def _read_card(nvml: Any, handle: Any, gpu: Gpu, describe: Callable[[int], tuple[str, str]]) -> Gpu:
+    """A card with what its sensors say; many a card lacks one or another."""
+
+    def told(ask: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return ask(handle, *arguments)
+        except nvml.NVMLError:
+            return None
+
+    rates = told(nvml.nvmlDeviceGetUtilizationRates)
+    power = told(nvml.nvmlDeviceGetPowerUsage)
+    return replace(
+        gpu,
+        utilisation=None if rates is None else rates.gpu / 100,
+        temperature=told(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU),
+        power=None if power is None else power / 1e3,
+        owners=_owners(told(nvml.nvmlDeviceGetComputeRunningProcesses) or [], describe),
+    )
+
+
+def _owners(processes: Sequence[Any], describe: Callable[[int], tuple[str, str]]) -> tuple[Owner, ...]:
+    """The largest first. On Windows, and in some containers, NVML does not know how much each one holds."""
+    sizes = {int(process.pid): process.usedGpuMemory for process in processes}
+    owners = [Owner(pid, *describe(pid), None if size is None else size / MEGA) for pid, size in sizes.items()]
+    return tuple(sorted(owners, key=lambda owner: (-(owner.megabytes or 0.0), owner.pid)))
+
+
+COMMAND_WORDS = 3  # of a command line: what runs, and on what
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One moment. What could not be read is empty or None."""
+
+    cores: tuple[float, ...] = ()
+    """How busy each was since the last look, 0 to 1."""
+    load: float | None = None
+    """Processes that wanted a core, mean over a minute."""
+    used: float | None = None
+    """Memory that is not to be had, in MB (10^6 bytes)."""
+    total: float | None = None
+    gpus: tuple[Gpu, ...] = ()
+
+
+class MachineReader:
+    """Looks again and again, always from one thread: how busy a core was is counted since its last look."""
+
+    def __init__(self) -> None:
+        self._psutil = _import_psutil()
+        self._nvml: Any = open_nvml()
+        if self._psutil is not None:
+            self._psutil.cpu_percent(percpu=True)  # the first answer is always 0
+
+    def read(self) -> Machine:
+        """The machine as it is now."""
+        gpus = tuple(read_gpus(self._nvml, os.environ, self._describe)) if self._nvml is not None else ()
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        if self._psutil is None:
+            return Machine(load=load, gpus=gpus)
+        memory = self._psutil.virtual_memory()
+        return Machine(
+            cores=tuple(percent / 100 for percent in self._psutil.cpu_percent(percpu=True)),
+            load=load,
+            used=(memory.total - memory.available) / MEGA,
+            total=memory.total / MEGA,
+            gpus=gpus,
+        )
+
+    def _describe(self, pid: int) -> tuple[str, str]:
+        """User and command of a process; empty where it has gone, or belongs to another container."""
+        if self._psutil is None:
+            return "", ""
+        try:
+            process = self._psutil.Process(pid)
+            with process.oneshot():
+                return process.username(), short_command(process.cmdline()) or process.name()
+        except self._psutil.Error:
+            return "", ""
+
+
+def short_command(words: list[str]) -> str:
+    """The beginning of a command line, programs and scripts without their folders."""
+    kept = [PurePath(word).name if "/" in word else word for word in words[:COMMAND_WORDS]]
+    return " ".join(word for word in kept if word)
+
+
+def _import_psutil() -> Any:
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return psutil
+
+
+# Importing much at once.
+
+
+@contextmanager
+def lasting_imports() -> Iterator[None]:
+    """Inside, nothing is looked through for garbage, of which imports make none; what is there at the end stays, and is
+    not looked through later either.
+
+    PyTorch leaves 300,000 objects. Importing it took 0.94 s instead of 1.16, and what a training or an answer paid for
+    each look at them, a tenth of a second and more, is gone (two cores).
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        # At the end of the process everything is looked through: nanobind writes about each function of its that stays.
+        atexit.register(gc.unfreeze)
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,174 @@
+"""Which keys a line of so many cells has room for."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from tuiae.render import palette
+from tuiae.render.text import shorten
+
+
+@dataclass(frozen=True)
+class ShownKey:
+    """A key as a line of them has it."""
+
+    key: str
+    """As the toolkit knows it."""
+    face: str
+    """As people do."""
+    does: str
+    enabled: bool = True
+    """Whether it can do it now."""
+    rank: int = 0
+    """The lower, the longer it stays when room is short."""
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The key, and what it does, with the cells around them."""
+        return f" {self.face} ", f"{self.does} "
+
+    @property
+    def width(self) -> int:
+        return sum(map(cell_len, self.parts))
+
+
+def fit_keys(keys: Sequence[ShownKey], width: int) -> tuple[ShownKey, ...]:
+    """Those of the keys that fit into so many cells, whole and in their order, the lowest ranks first."""
+    kept, room = set(), width
+    for place in sorted(range(len(keys)), key=lambda place: (keys[place].rank, place)):
+        if keys[place].width <= room:
+            kept.add(place)
+            room -= keys[place].width
+    return tuple(key for place, key in enumerate(keys) if place in kept)
+
+
+# All samples of a run as one line: `◀ epoch 12 of 40 ▶  ├──●────┤ live`.
+
+BACK, ON = "◀", "▶"
+LIVE = "live"
+_LEAST_BAR = 8  # cells
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The line and where its parts are, in cells."""
+
+    text: Text
+    on: int
+    """Where ▶ stands; ◀ stands at 0."""
+    bar: tuple[int, int]
+    """The first cell of the bar's inside, and how many there are."""
+
+    def touch(self, column: int, epochs: Sequence[int]) -> int | str | None:
+        """What a click at a column asks for: BACK, ON, LIVE, an epoch, or None."""
+        first, cells = self.bar
+        if cells and first <= column < first + cells:
+            return nearest(epochs, epochs[0] + (column - first) / max(cells - 1, 1) * (epochs[-1] - epochs[0]))
+        if cells and column >= first + cells:
+            return LIVE
+        return BACK if column <= 1 else ON if abs(column - self.on) <= 1 else None
+
+
+def draw_timeline(epochs: Sequence[int], at: int | None, width: int, live: bool = True) -> Timeline:
+    """The samples of `epochs`, in order and at least one; `at` is the one that shows, None the newest.
+
+    `live` says whether more may come: the right end is then called so, and `newest` of a run that is over.
+    """
+    newest = epochs[-1]
+    text = Text(no_wrap=True, end="")
+    text.append(BACK, _arrow(at is None or at > epochs[0]))
+    text.append(" epoch ", "dim").append(f"{newest if at is None else at:,}".rjust(len(f"{newest:,}")), "bold")
+    text.append(f" of {newest:,} ", "dim")
+    on = text.cell_len
+    text.append(ON, _arrow(at is not None))
+    end = f" {LIVE if live else 'newest'}"
+    cells = width - text.cell_len - 4 - len(end)
+    if cells < _LEAST_BAR:
+        text.truncate(width)
+        return Timeline(text, on, (0, 0))
+    place = (
+        cells - 1 if at is None or newest == epochs[0] else round((at - epochs[0]) / (newest - epochs[0]) * (cells - 1))
+    )
+    text.append("  ├", "dim").append("─" * place, palette.SKY if at is not None else "dim")
+    text.append("●", f"bold {palette.SKY if at is None else palette.CAUTION}").append(
+        "─" * (cells - 1 - place) + "┤", "dim"
+    )
+    text.append(end, "bold" if at is None else "dim")
+    return Timeline(text, on, (on + 4, cells))
+
+
+def place_note(epoch: int, newest: int | None = None, live: bool = False) -> str:
+    """What the frames of panels say about the sample that they show: `epoch 12 · live is at 40`.
+
+    `newest` is given while one looks at another one, and `live` says whether more may come.
+    """
+    where = f"epoch {epoch:,}" if epoch else "untrained"
+    return where if newest is None else f"{where} · {'live is at' if live else 'newest is'} {newest:,}"
+
+
+def missing_note(epoch: int, width: int = 80) -> str:
+    """Why there is nothing to see."""
+    return shorten(f"the sample of epoch {epoch:,} is missing or torn; > goes back to the newest", width)
+
+
+def no_codes_note(epoch: int) -> str:
+    """Why an epoch has no map."""
+    return f"the sample of epoch {epoch:,} holds no codes: older versions did not store them; > goes back to the newest"
+
+
+def nearest(epochs: Sequence[int], wanted: float) -> int:
+    """The sample that is nearest to an epoch."""
+    index = bisect_left(epochs, wanted)
+    return min(epochs[max(index - 1, 0) : index + 1], key=lambda epoch: abs(epoch - wanted))
+
+
+def neighbour(epochs: Sequence[int], at: int | None, steps: int) -> int | None:
+    """The sample so many further on, or back; None is the newest, which goes on by itself."""
+    index = len(epochs) - 1 if at is None else bisect_left(epochs, at)
+    index = max(index + steps, 0)
+    return epochs[index] if index < len(epochs) - 1 else None
+
+
+def _arrow(there: bool) -> str:
+    return f"bold {palette.SKY}" if there else "dim"
+
+
+# A value on a line between its ends, and the same in words.
+
+LEAST = 8
+"""Cells of a line that shows anything."""
+GAP = 2
+_SIGNS = (("├", "━", "●", "─", "┤"), ("|", "=", "O", "-", "|"))
+
+
+def track(width: int, words: str) -> int:
+    """Cells of the line, its ends included; 0 where only the words have room."""
+    room = width - cell_len(words) - GAP
+    return room if room >= LEAST else 0
+
+
+def draw_slider(share: float, width: int, words: str, ascii_only: bool = False) -> Text:
+    """`├━━━━●─────┤  30% of the pixels`, the knob at a share of the way."""
+    if width <= 0:
+        return Text()
+    line = Text(end="", no_wrap=True)
+    cells = track(width, words)
+    if cells:
+        start, before, knob, after, end = _SIGNS[ascii_only]
+        place = round(share * (cells - 3))
+        line.append(start, "dim").append(before * place, palette.SKY).append(knob, f"bold {palette.SKY}")
+        line.append(after * (cells - 3 - place), "dim").append(end + " " * GAP, "dim")
+    return line.append(shorten(words, width - line.cell_len), "bold")
+
+
+def share_at(column: int, width: int, words: str) -> float | None:
+    """The share of the way that a column of the drawing stands for; None beside the line."""
+    cells = track(width, words)
+    if not cells or column >= cells + GAP:
+        return None
+    return min(max((column - 1) / (cells - 3), 0.0), 1.0)

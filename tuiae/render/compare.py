@@ -1,0 +1,331 @@
+"""Several runs beside each other: which curves, and tables of values, seeds and settings."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Any
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from tuiae.render import palette
+from tuiae.render.curves import Curve
+from tuiae.render.legend import NOTHING, centred, plotted, train_series
+from tuiae.render.status import SIGNS as STATES
+from tuiae.render.text import MISSING, clean, duration, figure, join_lines, of_epochs, shorten, shorten_middle
+from tuiae.runs.snapshot import Series
+from tuiae.studies.compare import (
+    HIGHER_IS_BETTER,
+    Comparison,
+    Entry,
+    Line,
+    Spread,
+    cautions,
+    figures,
+    lines,
+    mean_series,
+    rankable,
+)
+from tuiae.studies.labels import value_text
+
+GAP = 2  # cells between columns
+LEAST_LABEL = 16
+FIRST_SIGN = "◆"  # the first of many lines needs a sign too: later ones may cover it
+BEST = "◂"
+"""Stands beside the best value of a column."""
+
+
+# Curves
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """The curves of several runs for one metric."""
+
+    train: tuple[Curve, ...]
+    test: tuple[Curve, ...]
+    train_split: str
+    """`train`, or `train-eval` for what is not measured while training."""
+    note: str
+    """What is drawn when it is not every run; empty otherwise."""
+
+
+def compare_curves(comparison: Comparison, metric: str) -> Overlay:
+    """Train and test curves of a metric, one of each for every run or group that is drawn."""
+    chosen, note = lines(comparison, metric)
+    split, looks = train_split(comparison, metric), curve_looks(chosen)
+    train: list[Curve] = []
+    test: list[Curve] = []
+    for line in chosen:
+        label, (color, sign) = f"{line.key} {line.label}", looks[line.key]
+        for name, curves in ((split, train), ("test", test)):
+            found = _line_series(line, name, metric)
+            curves.append(Curve(label, found.epochs, plotted(metric, found.values), color, sign=sign))
+    return Overlay(tuple(train), tuple(test), split, note)
+
+
+def train_split(comparison: Comparison, metric: str) -> str:
+    """Where training images were measured: while training, or else after the epoch with dropout off."""
+    return "train" if any(entry.series("train", metric) for entry in comparison.entries) else "train-eval"
+
+
+def curve_looks(chosen: Sequence[Line]) -> dict[str, tuple[str, str]]:
+    """Colour and sign of each curve, by its key; neither is there twice."""
+    looks = zip(palette.SERIES, (FIRST_SIGN, *palette.MARKERS[1:]), strict=True)
+    return {line.key: look for line, look in zip(chosen, looks, strict=False)}
+
+
+def _line_series(line: Line, split: str, metric: str) -> Series:
+    """One run's curve, or the mean of several; the means of its epochs, as the live points of a run hide other runs."""
+    known = [series for entry in line.entries if (series := entry.series(split, metric)) is not None]
+    if not known:
+        return train_series(line.entries[0].snapshot, metric) if (len(line.entries), split) == (1, "train") else NOTHING
+    return centred(mean_series(known)) if split == "train" else mean_series(known)
+
+
+def beside(left: Text, right: Text, width: int) -> Text:
+    """Two drawings beside each other, the left one `width` cells wide."""
+    pairs = zip_longest(left.split(allow_blank=True), right.split(allow_blank=True), fillvalue=Text())
+    joined = []
+    for one, other in pairs:
+        line = Text(end="", no_wrap=True).append_text(one)
+        joined.append(line.append(" " * (width - one.cell_len)).append_text(other))
+    return join_lines(joined)
+
+
+def compare_title(comparison: Comparison, metric: str, width: int) -> Text:
+    """The line above everything: how many runs and groups, by what, how many still train."""
+    line = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
+    line.append("compare", "bold not dim").append(f" › {clean(metric, 24)}", "dim")
+    runs, groups = len(comparison.entries), len(comparison.groups)
+    line.append(f"  {runs} runs" + (f" in {groups} group{'s'[: groups > 1]}" if comparison.seeded else ""), "not bold")
+    live = sum(entry.snapshot.status.live for entry in comparison.entries)
+    if live:
+        sign, color = STATES["running"]
+        line.append(f"  {sign} {live} live", f"not bold {color}")
+    line.truncate(width)
+    return line
+
+
+# Tables
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; those with `spare` go first where the width lacks, the highest number first of all."""
+
+    name: str
+    cells: tuple[Text, ...]
+    right: bool = True
+    spare: int = 0
+    flexible: bool = False
+    """Shortened before anything is left out."""
+
+    @property
+    def width(self) -> int:
+        return max(cell_len(self.name), *(cell.cell_len for cell in self.cells), 0)
+
+
+def draw_table(columns: Sequence[Column], width: int) -> list[Text]:
+    """Aligned lines of at most `width` cells, the first of them the heads."""
+    kept = list(columns)
+    while _least(kept) > width and any(column.spare for column in kept):
+        kept.remove(max(kept, key=lambda column: column.spare))
+    free = width - sum(column.width for column in kept if not column.flexible) - GAP * (len(kept) - 1)
+    rows = [[Text(column.name, "dim") for column in kept], *zip(*(column.cells for column in kept), strict=True)]
+    drawn = []
+    for row in rows:
+        line = Text(end="", no_wrap=True)
+        for place, (column, cell) in enumerate(zip(kept, row, strict=True)):
+            room = max(min(column.width, free), 1) if column.flexible else column.width
+            cell = _fit(cell, room)
+            pad = " " * (room - cell.cell_len)
+            line.append(" " * GAP if place else "").append(pad if column.right else "")
+            line.append_text(cell).append("" if column.right else pad)
+        line.rstrip()
+        drawn.append(line)
+    return drawn
+
+
+def _least(columns: Sequence[Column]) -> int:
+    widths = [min(column.width, LEAST_LABEL) if column.flexible else column.width for column in columns]
+    return sum(widths) + GAP * (len(columns) - 1)
+
+
+def _fit(cell: Text, room: int) -> Text:
+    return cell if cell.cell_len <= room else Text(shorten(cell.plain, room), cell.style)
+
+
+def values_table(comparison: Comparison, metric: str, width: int) -> Text:
+    """A line a run: its curve's sign, label, state, final and best values, seconds."""
+    entries, looks = comparison.entries, curve_looks(lines(comparison, metric)[0])
+    ranked, split = rankable(comparison, metric), train_split(comparison, metric)
+    columns = [
+        Column("", tuple(_key_cell(entry.key, looks) for entry in entries), right=False),
+        Column("run", tuple(Text(clean(e.label)) for e in entries), right=False, flexible=True),
+        Column("state", tuple(_state(entry) for entry in entries), right=False, spare=2),
+        Column(f"{split} {metric}", _figures(metric, [e.final(metric, split) for e in entries]), spare=4),
+        _ranking(f"test {metric}", [e.final(metric) for e in entries], metric, ranked),
+        _ranking("best", [e.best_value(metric) for e in entries], metric, ranked),
+        Column("at epoch", tuple(Text(f"{best.epoch:,g}" if (best := e.best(metric)) else MISSING) for e in entries)),
+    ]
+    if metric != "accuracy" and "accuracy" in comparison.metrics:
+        shares = tuple(Text(figure("accuracy", entry.final("accuracy"))) for entry in entries)
+        columns.append(Column("accuracy", shares, spare=1))
+    elapsed = tuple(Text(duration(entry.snapshot.status.elapsed)) for entry in entries)
+    return join_lines(draw_table([*columns, Column("time", elapsed, spare=3)], width))
+
+
+def _key_cell(key: str, looks: dict[str, tuple[str, str]]) -> Text:
+    """`━ A`, as in the legend; of a run in a group whose mean is drawn, the group's sign."""
+    color, sign = looks.get(key) or looks.get(key.rstrip("0123456789"), ("", " "))
+    return Text(end="").append(sign, f"bold {color}").append(f" {key}", "bold")
+
+
+def _state(entry: Entry) -> Text:
+    """`✓ 25/25`: the sign of the state, and how many of its epochs the run has done."""
+    status = entry.snapshot.status
+    sign, color = STATES.get(status.state, ("·", palette.GREY))
+    return Text(f"{sign} {of_epochs(status.epoch, status.epochs)}", color)
+
+
+def _figures(metric: str, values: Sequence[float | None]) -> tuple[Text, ...]:
+    return tuple(Text(figure(metric, value)) for value in values)
+
+
+def _ranking(name: str, values: Sequence[float | None], metric: str, ranked: bool) -> Column:
+    """Numbers, the best of them marked where they can be ranked."""
+    known = [value for value in values if value is not None]
+    if not ranked or len(known) < 2:
+        return Column(name, _figures(metric, values))
+    best = (max if metric in HIGHER_IS_BETTER else min)(known)
+    cells = (
+        Text(f"{figure(metric, v)} {BEST}", "bold") if v == best else Text(f"{figure(metric, v)}  ") for v in values
+    )
+    return Column(f"{name}  ", tuple(cells))
+
+
+def seeds_table(comparison: Comparison, metric: str, width: int) -> Text:
+    """Mean and spread of each group, one figure after the other so that groups stand under each other."""
+    rows = [(name, group, take(group)) for name, take in figures(comparison, metric) for group in comparison.groups]
+    metrics = [name.partition(" ")[2] for name, _, _ in rows]
+
+    def cells(take: Callable[[Spread], float | None], style: str = "") -> tuple[Text, ...]:
+        pairs = zip(metrics, rows, strict=True)
+        return tuple(Text(figure(name, take(found) if found else None), style) for name, (_, _, found) in pairs)
+
+    first = comparison.groups[0].key
+    columns = [
+        Column("over seeds", tuple(Text(name if g.key == first else "") for name, g, _ in rows), right=False),
+        Column("", tuple(Text(group.key, "bold") for _, group, _ in rows), right=False),
+        Column("group", tuple(Text(clean(g.label)) for _, g, _ in rows), right=False, spare=1),
+        Column("runs", tuple(Text(_counted(found, len(group.entries))) for _, group, found in rows)),
+        Column("mean", cells(lambda found: found.mean, "bold")),
+        Column("min", cells(lambda found: found.low)),
+        Column("max", cells(lambda found: found.high)),
+        Column("std", cells(lambda found: found.std)),
+    ]
+    return join_lines(draw_table(columns, width))
+
+
+def _counted(found: Spread | None, members: int) -> str:
+    """How many runs a mean is of; `2 of 3` when some have nothing to count."""
+    measured = found.n if found else 0
+    return str(members) if measured == members else f"{measured} of {members}"
+
+
+def values_and_seeds(comparison: Comparison, metric: str, width: int) -> Text:
+    """Every run, what one should know of the figures, and the groups where there is a spread to show."""
+    parts = [values_table(comparison, metric, width)]
+    for caution in cautions(comparison, metric):
+        parts += [Text(line, palette.CAUTION) for line in textwrap.wrap(caution, width)]
+    parts += [Text(), seeds_table(comparison, metric, width)] if comparison.seeded else []
+    return join_lines(parts)
+
+
+def group_key(comparison: Comparison) -> str:
+    """`A latent=4 · B latent=16`: what the letters stand for."""
+    return " · ".join(f"{group.key} {clean(group.label)}" for group in comparison.groups)
+
+
+# What differs between runs beside each other: a line a key, a column a run.
+
+PLAIN = ("data", "model", "training")
+"""Sections that have no key in common with each other."""
+SETTING_FORMS = ((False, 24), (False, 16), (True, 24), (True, 16), (True, 12), (True, 8))
+"""Whether keys go without their sections, and the most cells of a value; the first is the one to read best."""
+
+
+def settings_table(comparison: Comparison, width: int) -> Text:
+    """A line a key that differs, a column a run, or a group where runs are too many.
+
+    Where the width lacks, values and then keys are written shorter; columns that do not fit even so go on in a block
+    below, and each block says which of them it has.
+    """
+    if not comparison.differences:
+        known = any(entry.snapshot.config for entry in comparison.entries)
+        return Text("the configs are the same" if known else "no config is readable", "dim", end="")
+    members = [(entry.key, [place]) for place, entry in enumerate(comparison.entries)]
+    head, columns = _settings_columns(comparison, members, *SETTING_FORMS[0])
+    if comparison.seeded and _fitting(head, columns, width) < len(columns):
+        places = {entry.key: place for place, entry in enumerate(comparison.entries)}
+        members = [(group.key, [places[entry.key] for entry in group.entries]) for group in comparison.groups]
+    for form in SETTING_FORMS:
+        head, columns = _settings_columns(comparison, members, *form)
+        if _fitting(head, columns, width) == len(columns):
+            return join_lines(draw_table([head, *columns], width))
+    return join_lines(_blocks(head, columns, width))
+
+
+def _blocks(head: Column, columns: Sequence[Column], width: int) -> list[Text]:
+    """As many columns beside each other as fit, and below them the others."""
+    blocks: list[Text] = []
+    first, every = 0, len(columns)
+    widest = max((column.name for column in columns), key=len)
+    roomy = replace(head, name=f"{widest} to {widest} of {every}")
+    while first < every:
+        last = min(first + max(_fitting(roomy, columns[first:], width), 1), every)
+        name = f"{columns[first].name} to {columns[last - 1].name} of {every}"
+        blocks += [Text()] * bool(blocks) + draw_table([replace(head, name=name), *columns[first:last]], width)
+        first = last
+    return blocks
+
+
+def _settings_columns(
+    comparison: Comparison, members: Sequence[tuple[str, Sequence[int]]], short: bool, limit: int
+) -> tuple[Column, list[Column]]:
+    """The keys, without their sections where `short`, and the values of each run or group in so many cells."""
+    keys = [difference.key for difference in comparison.differences]
+    head = Column("", tuple(Text(clean(_brief(key) if short else key)) for key in keys), right=False)
+    return head, [_settings_column(key, places, comparison, limit) for key, places in members]
+
+
+def _brief(key: str) -> str:
+    """A key without the sections whose keys say what they are by themselves."""
+    section, _, leaf = key.rpartition(".")
+    return leaf if section in PLAIN else key
+
+
+def _settings_column(key: str, places: Sequence[int], comparison: Comparison, limit: int) -> Column:
+    """The values of a run, or of a group's runs: `0,1,2` where they are not the same."""
+    cells = []
+    for row in comparison.differences:
+        words = dict.fromkeys(_setting(row.key, row.values[place]) for place in places)
+        cells.append(Text(shorten_middle(clean(",".join(words)), limit)))
+    return Column(key, tuple(cells))
+
+
+def _setting(key: str, value: Any) -> str:
+    """A value as a preset writes it, `–` for none; no list of classes is all of them."""
+    return "all" if key == "data.classes" and value == [] else value_text(value)
+
+
+def _fitting(head: Column, columns: Sequence[Column], width: int) -> int:
+    used, fitting = head.width, 0
+    for column in columns:
+        used += GAP + column.width
+        fitting += used <= width
+    return fitting

@@ -1,0 +1,305 @@
+"""A confusion matrix as a table of counts or shares, shaded by the share of each true class."""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len, set_cell_size
+from rich.color import Color
+from rich.style import Style
+from rich.text import Text
+
+from tuiae.render import palette
+from tuiae.render.text import centred, clean, figure, join_lines, percent, shorten, to_ascii
+
+# What stands above the columns of a confusion matrix.
+
+_MARKED_CUT = 5  # cells from which an ellipsis leaves enough of a name
+_KEYS = string.digits + string.ascii_letters
+
+
+def heads(names: Sequence[str], cell: int) -> tuple[list[str], bool]:
+    """A head for each column of `cell` cells, and whether they are keys because cut names would not differ."""
+    room = max(cell - 1, 1)
+    cut = shorten if room >= _MARKED_CUT else set_cell_size
+    short = [name if cell_len(name) <= room else cut(name, room).strip() for name in names]
+    if len(set(short)) == len(short) and (room >= 3 or short == list(names)):
+        return short, False
+    numbers = [str(index) for index in range(len(names))]
+    fits = len(numbers[-1]) <= room
+    return numbers if fits else [_KEYS[index % len(_KEYS)] for index in range(len(names))], True
+
+
+EMPTY = "no predictions yet"
+_NAME_LIMIT = 14
+_WIDEST, _TALLEST = 9, 3
+_FAINT = 0.02
+"""Row share below which an error is drawn as a bare number."""
+_LIFT = 0.42
+_SHARE_DIGITS = (4, 3)  # 70.3, or where there is no room for it 70
+_RECALL = "recall"
+_PRECISION = "precision"
+_MARGIN = len(_PRECISION) + 2  # cells
+
+Cell = tuple[int, int]
+"""A true class and a predicted one."""
+Counts = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """How a matrix is laid out, in cells."""
+
+    gutter: int
+    """Room for the names of the true classes, with the space after them."""
+    cell: int
+    tall: int
+    digits: int
+    """Room for a count within the cell; 0 leaves shades alone."""
+
+    def centred(self, words: str) -> str:
+        """Words in the middle of a cell, in line with the counts, which end where the longest one does."""
+        free = self.cell - cell_len(words)
+        return " " * ((free + 1) // 2) + words + " " * (free // 2)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How the cells of a table are drawn."""
+
+    ascii: bool
+    shares: bool
+    light: bool
+    """Whether the screen is."""
+    bare: bool = False
+    """Whether there are no colours, which else tell what is right from what is wrong."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A table in the middle of an area."""
+
+    table: Table
+    left: int
+    """Cells before the names of the rows."""
+    top: int
+    """Lines before the names of the columns."""
+    margins: bool
+    """Whether recall stands behind each row, and precision below each column."""
+
+    def cell_at(self, column: int, line: int, classes: int) -> Cell | None:
+        """Which cell of the matrix is in a cell of the area."""
+        row = (line - self.top - 1) // self.table.tall
+        along = (column - self.left - self.table.gutter) // self.table.cell
+        return (row, along) if 0 <= row < classes and 0 <= along < classes else None
+
+
+def place(
+    counts: Counts, names: Sequence[str], width: int, height: int, shares: bool = False, margins: bool = False
+) -> Placed | None:
+    """Where the table goes in an area of which the last line is for words; None when nothing fits.
+
+    Margins come only where they cost the table nothing but the width of its cells.
+    """
+    classes = len(counts)
+    table, around = _plan(counts, names, width, height - 1, shares), False
+    if table is None:
+        return None
+    if margins and table.digits:
+        tight = _plan(counts, names, width - _MARGIN, height - 2, shares)
+        if tight is not None and (tight.gutter, tight.tall, tight.digits) == (table.gutter, table.tall, table.digits):
+            table, around = tight, True
+    lines = classes * table.tall + 1 + around
+    free = height - lines - 1
+    left = (width - table.gutter - classes * table.cell - around * _MARGIN) // 2
+    return Placed(table, left, (free - (free > 0)) // 2, around)
+
+
+def _plan(counts: Counts, names: Sequence[str], width: int, height: int, shares: bool) -> Table | None:
+    if not shares:
+        return plan(counts, names, width, height)
+    for digits in _SHARE_DIGITS:
+        table = plan(counts, names, width, height, digits)
+        if table is None or table.digits:
+            break
+    return table
+
+
+def plan(counts: Counts, names: Sequence[str], width: int, height: int, digits: int = 0) -> Table | None:
+    """The roomiest table that fits: long names and counts first, shades alone last; None when nothing fits."""
+    classes = len(counts)
+    if classes + 1 > height:
+        return None
+    digits = digits or len(str(int(counts.max(initial=0))))
+    longest = min(max(map(cell_len, names)), _NAME_LIMIT)
+    gutters = sorted({longest + 1, min(longest, 8) + 1, min(longest, 4) + 1}, reverse=True)
+    for numbers, cells in ((True, (digits + 2, digits + 1)), (False, (2, 1))):
+        for gutter, cell in product(gutters, cells):
+            room = (width - gutter) // classes
+            if room >= cell:
+                widest = max(_WIDEST, longest + 2)  # else names are cut beside empty columns
+                cell = max(cell, min(room, widest if numbers else 2))
+                tall = _TALLEST if numbers and cell > 4 and classes * _TALLEST + 1 <= height else 1
+                top, keyed = heads(names, cell)
+                keys = max(map(len, top)) + 1 if keyed else 0  # they stand before the names of the rows as well
+                return Table(gutter + min(keys, width - gutter - classes * cell), cell, tall, digits if numbers else 0)
+    return None
+
+
+def summary(counts: Counts, classes: Sequence[str], width: int) -> Text:
+    """`accuracy 88.31%   most confused: Shirt → Coat 112`; a narrow line goes without its words."""
+    total = int(counts.sum())
+    wrong = counts - np.diag(np.diag(counts))
+    true, predicted = divmod(int(wrong.argmax()), len(counts))
+    for accuracy, taken in (("accuracy ", "most confused: "), ("", "")):
+        text = Text(end="", no_wrap=True).append(accuracy, "dim")
+        text.append(figure("accuracy", int(np.trace(counts)) / total if total else None), f"bold {palette.SKY}")
+        if wrong[true, predicted] > 0:
+            text.append("   ").append(taken, "dim").append(f"{classes[true]} → {classes[predicted]} ")
+            text.append(f"{int(wrong[true, predicted]):,}", f"bold {palette.ORANGE}")
+        if text.cell_len <= width:
+            return text
+    text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def cell_words(counts: Counts, classes: Sequence[str], cell: Cell, width: int) -> Text:
+    """`Shirt: 12 of 1,000 taken for T-shirt/top (1.2%)`."""
+    true, predicted = cell
+    value, total = int(counts[cell]), int(counts[true].sum())
+    taken = "recognised" if true == predicted else f"taken for {classes[predicted]}"
+    text = Text(f"{classes[true]}: ", no_wrap=True, end="").append(f"{value:,}", "bold")
+    text.append(f" of {total:,} {taken} ({percent(value / total if total else None)})")
+    text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def known_names(counts: Counts, classes: Sequence[str]) -> list[str]:
+    """A name for each class, safe to show; numbers for those that are missing."""
+    names = [clean(name) or "?" for name in classes][: len(counts)]
+    return names + [str(index) for index in range(len(names), len(counts))]
+
+
+def drawable(counts: Counts) -> bool:
+    """Whether there is a matrix and anything in it."""
+    return counts.ndim == 2 and bool(counts.size) and bool(counts.sum())
+
+
+def draw_confusion(
+    counts: Counts,
+    classes: Sequence[str],
+    width: int,
+    height: int,
+    ascii: bool = False,  # noqa: A002
+    shares: bool = False,
+    margins: bool = False,
+    cursor: Cell | None = None,
+    light: bool = False,
+    bare: bool = False,
+) -> Text:
+    """Rows are true classes, columns predicted ones; one line below says it in words, of the cell that the cursor is
+    on if there is one.
+
+    `counts` is (k, k); names that are missing become numbers. `shares` writes per cents of each true class; `light` is
+    the screen; `bare` draws without colours.
+    """
+    counts = np.asarray(counts)
+    if width <= 0 or height <= 0 or not drawable(counts):
+        return centred(EMPTY, width, height)
+    names = known_names(counts, classes)
+    names = [to_ascii(name) for name in names] if ascii else names
+    words = summary(counts, names, width) if cursor is None else cell_words(counts, names, cursor, width)
+    placed = place(counts, names, width, height, shares, margins)
+    if placed is None:
+        message = centred(f"{len(counts)} classes need more room", width, max(height - 2, 0))
+        text = join_lines([message, words] if message.plain else [words])
+    else:
+        lines = _table(counts, names, placed, Manner(ascii, shares, light, bare), cursor)
+        text = join_lines(_centre(lines, words, placed, width, height))
+    if ascii:
+        text.plain = to_ascii(text.plain)
+    return text
+
+
+def _table(counts: Counts, names: Sequence[str], placed: Placed, manner: Manner, cursor: Cell | None) -> list[Text]:
+    table = placed.table
+    top, keyed = heads(names, table.cell)
+    labels = [f"{key} {name}" for key, name in zip(top, names, strict=True)] if keyed else names
+    header = Text(" " * table.gutter, "dim", end="")
+    for column, head in enumerate(top):
+        header.append(table.centred(head), "not dim bold" if cursor is not None and cursor[1] == column else "")
+    lines = [header.append(f"{_RECALL:>{_MARGIN}}" if placed.margins else "")]
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    room = table.gutter - 1
+    for row, label in enumerate(labels):
+        name = set_cell_size(label, room) if room < 6 and cell_len(label) > room else shorten(label, room)
+        for part in range(table.tall):
+            middle = part == table.tall // 2
+            line = Text(end="").append(
+                f"{name if middle else '':>{room}} ", "bold" if cursor and cursor[0] == row else ""
+            )
+            for column, share in enumerate(shares[row]):
+                words = _cell(int(counts[row, column]), float(share), table, middle, manner)
+                style = _style(float(share), row == column, table.digits > 0, manner)
+                line.append(words, style + Style(reverse=True, bold=True) if cursor == (row, column) else style)
+            if placed.margins:
+                line.append(f"{percent(shares[row, row]) if middle else '':>{_MARGIN}}", "dim")
+            lines.append(line)
+    return [*lines, _precision(counts, table)] if placed.margins else lines
+
+
+def _precision(counts: Counts, table: Table) -> Text:
+    """How many of those that were taken for a class are of it, below each column."""
+    taken, right = counts.sum(axis=0), np.diag(counts)
+    digits = 1 if table.cell > len("70.3%") else 0
+    words = (percent(hit / all_ if all_ else None, digits) for hit, all_ in zip(right, taken, strict=True))
+    cells = "".join(table.centred(word if cell_len(word) < table.cell else word.rstrip("%")) for word in words)
+    # Its name stands at the end: before the cells, there are only as many as the longest class name has.
+    return Text(f"{'':{table.gutter}}{cells}{_PRECISION:>{_MARGIN}}", "dim", end="")
+
+
+def _cell(value: int, share: float, table: Table, middle: bool, manner: Manner) -> str:
+    dot = "." if manner.ascii else "·"
+    if not table.digits:
+        shades = palette.ASCII_SHADES if manner.ascii else palette.SHADES
+        return dot.ljust(table.cell) if 0 < share < _FAINT else shades[math.ceil(share * 4)] * table.cell
+    if not middle:
+        return " " * table.cell
+    words = f"{value}" if not manner.shares else _share(share, table.digits)
+    return table.centred(f"{words if value else dot:>{table.digits}}")
+
+
+def _share(share: float, digits: int) -> str:
+    """Per cents in so many characters."""
+    words = f"{100 * share:.1f}"
+    return words if len(words) <= digits and digits > _SHARE_DIGITS[-1] else f"{100 * share:.0f}"
+
+
+def _style(share: float, right: bool, numbers: bool, manner: Manner) -> Style:
+    if share == 0:
+        return Style(dim=True)
+    if manner.bare:
+        return Style(reverse=numbers, underline=not numbers, bold=True) if right else Style(bold=share >= _FAINT)
+    if not right and share < _FAINT:
+        return Style(color=Color.parse(palette.GREY))
+    if not numbers:
+        return Style(color=Color.parse(palette.SKY if right else palette.ORANGE))
+    # The root lifts small shares, which are what one looks for among the errors.
+    back = palette.count_ramp(share**_LIFT, right, manner.light)
+    return Style(color=Color.from_rgb(*palette.ink_on(back)), bgcolor=Color.from_rgb(*back), bold=right)
+
+
+def _centre(lines: list[Text], words: Text, placed: Placed, width: int, height: int) -> list[Text]:
+    return [
+        *(Text() for _ in range(placed.top)),
+        *(Text(" " * placed.left, end="").append_text(line) for line in lines),
+        *([Text()] if height > len(lines) + 1 else []),
+        Text(" " * ((width - words.cell_len) // 2), end="").append_text(words),
+    ]

@@ -1,0 +1,414 @@
+"""What the explorer answered about a place of the map, drawn for an area of cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len
+from rich.text import Text
+
+from tuiae.explore.plane import QUANTILES
+from tuiae.explore.protocol import (
+    Classification,
+    Confused,
+    NoiseCurve,
+    Place,
+    Plane,
+    Reconstruction,
+    Samples,
+    Strip,
+    Worst,
+)
+from tuiae.render import palette
+from tuiae.render.bars import bar
+from tuiae.render.code_map import class_color
+from tuiae.render.grid import LABEL_LIMIT, ROOMY, cell_sizes, error_pictures, image_grid
+from tuiae.render.pixels import draw_picture
+from tuiae.render.plot import Curve, draw_curves
+from tuiae.render.text import centred, clean, join_lines, number, percent, shorten
+
+# Images decoded from codes: a grid over a plane, and pictures one after the other.
+
+TALLEST = 8  # lines of a picture in a gallery
+ACROSS = 5
+"""Pictures of a gallery that stand beside each other at least, where the width lets them."""
+_LEAST_LINES = 4
+"""Of a picture of a plane; below it fewer pictures say more."""
+_NO_LABEL = 2  # cells that a grid keeps left of pictures without a label
+
+Bytes = NDArray[np.uint8]
+
+
+def draw_plane(
+    images: Bytes, x: Sequence[float] | NDArray[Any], y: Sequence[float] | NDArray[Any], width: int, mode: str
+) -> Text:
+    """Images (rows, columns, C, H, W) of a plane, y on the left and x below, as large as the width lets them."""
+    labels = [f"{value:.3g}" for value in y]
+    gutter = max(map(cell_len, labels)) + 2
+    size = _size(images.shape[-2:], len(x), width - gutter, most=10**6)
+    if size is None:
+        needed = gutter + len(x) * (cell_sizes(images.shape[-1], images.shape[-2])[-1][0] + 1) - 1
+        return centred(f"{len(x)} pictures a row need {needed} columns", width, 1)
+    rows = list(zip(labels, images, strict=True))
+    height = _height(len(rows), size, images.shape[-1]) + 1
+    return image_grid(rows, width, height, mode, [f"{value:.3g}" for value in x], label_limit=max(gutter, LABEL_LIMIT))
+
+
+def draw_gallery(images: Bytes, width: int, mode: str, captions: Sequence[str] = ()) -> Text:
+    """Images (N, C, H, W) in lines of about equally many, an empty line between, each with its caption below."""
+    shape = images.shape[-2:]
+    size = _size(shape, min(ACROSS, len(images)), width - 2, TALLEST) or _size(shape, 1, width - 2, TALLEST)
+    if size is None:
+        return centred("too narrow for images", width, 1)
+    most = (width - 1) // (size[0] + 1)
+    across = math.ceil(len(images) / math.ceil(len(images) / most))
+    parts = []
+    for start in range(0, len(images), across):
+        words = list(captions[start : start + across])
+        height = size[1] + bool(words)
+        parts += [image_grid([("", images[start : start + across])], width, height, mode, words), Text()]
+    return join_lines(parts[:-1])
+
+
+def fit_plane(
+    images: Bytes,
+    x: Sequence[float] | NDArray[Any],
+    y: Sequence[float] | NDArray[Any],
+    width: int,
+    height: int,
+    mode: str,
+) -> Text:
+    """`draw_plane` in an area: where not all pictures fit well, every second one or fewer of each row and column, the
+    first and the last among them; of columns, which are narrower than rows are high, as many as there is room for."""
+    found = centred("too small for images", width, height)
+    steps = [step for step in range(1, len(x)) if (len(x) - 1) % step == 0]
+    for by_row, by_column in sorted(((row, one) for row in steps for one in steps if one <= row), key=math.prod):
+        some, across, down = images[::by_row, ::by_column], x[::by_column], y[::by_row]
+        gutter = max(len(f"{value:.3g}") for value in down) + 2
+        for size in cell_sizes(images.shape[-1], images.shape[-2]):
+            lines, columns = _height(len(down), size, images.shape[-1]) + 1, len(across) * (size[0] + 1) - 1
+            if gutter + columns <= width and lines <= height:
+                found = _centre(draw_plane(some, across, down, gutter + columns, mode), width, height)
+                if size[1] >= _LEAST_LINES:
+                    return found
+                break
+    return found
+
+
+def draw_large(image: NDArray[np.uint8], width: int, height: int, mode: str) -> Text:
+    """One image (C, H, W) as large as an area lets it be, by whatever factor."""
+    lines = min(height, int(width * image.shape[1] / (2 * image.shape[2])))
+    columns = round(2 * lines * image.shape[2] / image.shape[1])
+    if lines < 1 or columns < 1:
+        return centred("too small for images", width, height)
+    columns = min(columns, width)
+    return _centre(join_lines(draw_picture(image.transpose(1, 2, 0), columns, lines, mode)), width, height)
+
+
+def fit_gallery(images: Bytes, width: int, height: int, mode: str, captions: Sequence[Sequence[str]] = ()) -> Text:
+    """Images (N, C, H, W) in an area, as large as all of them can be; where they cannot, the first that fit.
+
+    `captions` are lines below the pictures, each with a word for every picture.
+    """
+    if not len(images) or width <= 0 or height <= 0:
+        return centred("no images", width, height)
+    for columns, rows in cell_sizes(images.shape[-1], images.shape[-2]):
+        lines = rows + len(captions)
+        across, most = (width + 1 - _NO_LABEL) // (columns + 1), (height + 1) // (lines + 1)
+        if across * most >= len(images):
+            break
+    if across < 1 or most < 1:
+        return centred("too small for images", width, height)
+    images = images[: across * most]
+    across = math.ceil(len(images) / math.ceil(len(images) / across))
+    parts: list[Text] = []
+    for start in range(0, len(images), across):
+        these = slice(start, start + across)
+        row, words = images[these], [("", line[these]) for line in captions]
+        area = len(row) * (columns + 1) - 1 + _NO_LABEL
+        parts += [image_grid([("", row)], area, lines, mode, captioned=words), Text()]
+    return _centre(join_lines(parts[:-1]), width, height)
+
+
+def _centre(drawn: Text, width: int, height: int) -> Text:
+    """A drawing in the middle of an area."""
+    lines = list(drawn.split("\n", allow_blank=True))
+    left = " " * max((width - max(line.cell_len for line in lines)) // 2, 0)
+    above = [Text() for _ in range(max((height - len(lines)) // 2, 0))]
+    return join_lines([*above, *(Text(left, end="").append_text(line) for line in lines)])
+
+
+def _size(shape: tuple[int, ...], across: int, width: int, most: int) -> tuple[int, int] | None:
+    """The largest (columns, rows) of a picture with so many beside each other and at most so many lines."""
+    sizes = cell_sizes(shape[1], shape[0])
+    return next((size for size in sizes if across * (size[0] + 1) - 1 <= width and size[1] <= most), None)
+
+
+def _height(kinds: int, size: tuple[int, int], image_width: int) -> int:
+    """Lines of so many rows of pictures; exactly these, so that the grid takes this size and no other."""
+    crisp = size[0] % image_width == 0
+    gap = crisp or size[1] >= ROOMY
+    return kinds * size[1] + (kinds - 1) * gap
+
+
+_WIDE, _LEAST_NEAR = 15, 3
+"""Cells for a neighbour that one can recognise, and how many are shown at least."""
+_WITH_WORDS = 4  # lines from which a picture has room for words below it
+
+
+def class_name(label: int, classes: Sequence[str]) -> str:
+    """The name of a class; empty where images have none."""
+    if len(classes) < 2:
+        return ""
+    return clean(classes[label]) if 0 <= label < len(classes) else str(label)
+
+
+def draw_place(place: Place, classes: Sequence[str], width: int, height: int, mode: str) -> Text:
+    """The image decoded at a place, as large as the area lets it be; of a classifier the class that it takes the code
+    for."""
+    if place.image is None:
+        return _draw_class(place, classes, width, height)
+    if height < _WITH_WORDS:
+        return draw_large(place.image, width, height, mode)
+    where = Text(shorten(f"{place.x:.3g}, {place.y:.3g}", width), "dim", end="")
+    where.align("center", width)
+    return join_lines([draw_large(place.image, width, height - 1, mode), where])
+
+
+def _draw_class(place: Place, classes: Sequence[str], width: int, height: int) -> Text:
+    name = class_name(place.predicted, classes)
+    words = [
+        Text("this code is taken for", "dim"),
+        Text(shorten(name, width), f"bold {class_color(place.predicted)}"),
+        Text(f"with {percent(place.share)}", "dim"),
+        Text(""),
+        Text(shorten("a classifier decodes no images", width), "dim"),
+    ][: max(height, 1)]
+    above = [Text("") for _ in range((height - len(words)) // 2)]
+    for line in words:
+        line.align("center", width)
+    return join_lines([*above, *words])
+
+
+def draw_nearest(place: Place, classes: Sequence[str], width: int, height: int, mode: str) -> Text:
+    """The nearest test images, with class and distance."""
+    if not len(place.indices):
+        return centred("no test image near", width, height)
+    names = [class_name(int(label), classes) for label in place.labels]
+    distances = [number(float(distance)) for distance in place.distances]
+    cells = min(place.images.shape[-1] + 1, _WIDE)
+    shown = max(min(width // cells, len(names)), _LEAST_NEAR)
+    lines = [line[:shown] for line in ([names, distances] if any(names) else [distances])]
+    return fit_gallery(place.images[:shown], width, height, mode, lines)
+
+
+def draw_strip(strip: Strip, width: int, height: int, mode: str) -> Text:
+    """The way from one marked point to the other."""
+    shares = [f"{share:.2f}" for share in np.linspace(0, 1, len(strip.images))]
+    return fit_gallery(strip.images, width, height, mode, [shares])
+
+
+def draw_samples(samples: Samples, width: int, height: int, mode: str) -> Text:
+    """What the prior gave."""
+    return fit_gallery(samples.images, width, height, mode)
+
+
+def draw_grid(plane: Plane, width: int, height: int, mode: str) -> Text:
+    """The decoded plane."""
+    return fit_plane(plane.images, plane.x, plane.y, width, height, mode)
+
+
+def grid_note(plane: Plane) -> str:
+    """Where the values of a decoded plane come from."""
+    low, high = QUANTILES
+    return f"quantiles {low:g} to {high:g} of the prior" if plane.origin == "prior" else "over the range of the codes"
+
+
+# How much speaks for each class of an image.
+
+NAME = 16  # cells of a class
+_FIGURE = 7  # cells of a space and a share in per cent
+_LEAST_BAR = 3
+_MARKS = ("▸", ">")
+_OTHERS = 1  # lines that say how many classes are left out
+
+
+def best_class(shares: NDArray[Any], names: Sequence[str]) -> str:
+    """`3, 87%`: the class for which most speaks."""
+    best = int(np.argmax(shares))
+    return f"{_name(best, names)}, {percent(float(shares[best]), 0)}"
+
+
+def _name(index: int, names: Sequence[str]) -> str:
+    return clean(names[index]) if index < len(names) else str(index)
+
+
+def draw_shares(
+    shares: NDArray[Any], names: Sequence[str], width: int, height: int, ascii_only: bool = False, label: int = -1
+) -> Text:
+    """A bar for each class from 0 to 1, the best marked; `label` is the class that the image has, if one is known.
+
+    Where not all have room, the most likely, and how many are left out. With room for it the lines are kept apart.
+    """
+    if len(shares) < 2:
+        return centred("the images of this run have no classes", width, height)
+    if width <= 0 or height <= 0:
+        return Text()
+    shown, left_out = list(range(len(shares))), 0
+    if len(shown) > height:
+        shown = np.argsort(-shares, kind="stable")[: max(height - _OTHERS, 1)].tolist()
+        left_out = len(shares) - len(shown)
+    head = min(max(cell_len(_name(index, names)) for index in shown), NAME, max(width - _FIGURE - 2, 1))
+    lines = [_line(index, shares, names, (width, head), ascii_only, label) for index in shown]
+    if len(shares) * 2 - 1 <= height:
+        lines = [line for pair in zip(lines, [Text(end="") for _ in lines], strict=True) for line in pair][:-1]
+    if left_out and height > 1:
+        lines.append(Text(shorten(f"  and {left_out} less likely", width), "dim", end=""))
+    return join_lines(lines)
+
+
+def _line(
+    index: int, shares: NDArray[Any], names: Sequence[str], room: tuple[int, int], ascii_only: bool, label: int
+) -> Text:
+    width, head = room
+    best, share = index == int(np.argmax(shares)), float(shares[index])
+    name = shorten(_name(index, names), head)
+    line = Text(end="", no_wrap=True)
+    line.append(f"{_MARKS[ascii_only]} " if best else "  ", "bold")
+    weight = ("bold" if best else "") + (" underline" if index == label else "")
+    line.append(name, weight.strip() or "dim").append(" " * (head - cell_len(name)))
+    line.append(f"{percent(share, 0):>{_FIGURE - 2}} ", "bold" if best else "")
+    cells = width - line.cell_len
+    if cells >= _LEAST_BAR:
+        drawn = "#" * round(share * cells) if ascii_only else bar(share, cells)
+        line.append(drawn, palette.SKY if best else palette.GREY)
+    line.truncate(width)
+    return line
+
+
+# What the explorer answered about one image, drawn for an area of cells.
+
+METRICS = {"mse": "mean squared error", "error": "share that is wrong"}
+SIGNS = (("━", "●", "×"), ("*", "O", "x"))
+"""Of the curve, of the level now, and of the training's; then in ASCII."""
+_WITH_FIGURES = 6  # lines from which pictures have room for figures below them
+_BESIDE = 60  # columns from which bars have room beside a picture
+_LEAST_PICTURE = 4  # lines
+_PICTURE_LINES = 2  # what a picture of a verdict takes for its words and an empty line
+_LEAST_CURVE = 4  # lines of a plot below its legend
+
+
+def wrong_pixels(made: Bytes, wanted: Bytes) -> int:
+    """Pixels that differ once both images are rounded to 0 or 1, as the evaluation counts them."""
+    return int(((made >= 128) != (wanted >= 128)).sum())
+
+
+def draw_tried(answer: Reconstruction, clean: Bytes, width: int, height: int, mode: str) -> Text:
+    """What the network was shown, what it made of it, and where that is not the image (C, H, W)."""
+    made = answer.reconstructions[0]
+    wrong, scale = error_pictures(made[None], clean[None])
+    pictures = np.stack([_in_colour(answer.noisy[0]), _in_colour(made), wrong[0]])
+    words = ["noisy" if (answer.noisy[0] != clean).any() else "input", "output", "error"]
+    figures = f"mse {number(float(answer.mse[0]))} · {wrong_pixels(made, clean)}/{made.size} pixels wrong"
+    brief, scaled = figures.replace(" pixels", ""), f" · error to {scale:g}"
+    forms = [f"{figures} · brightest error: {scale:g} of a pixel's range", figures + scaled, brief + scaled]
+    figures = next((form for form in forms if len(form) <= width), brief)
+    if height < _WITH_FIGURES:
+        return fit_gallery(pictures, width, height, mode, [words])
+    return join_lines(
+        [*_lines(fit_gallery(pictures, width, height - 1, mode, [words])), centred(figures, width, 1, "")]
+    )
+
+
+def _in_colour(image: Bytes) -> Bytes:
+    return np.broadcast_to(image, (3, *image.shape[1:]))
+
+
+def draw_verdict(
+    answer: Classification, names: tuple[str, ...], width: int, height: int, mode: str, label: int = -1
+) -> Text:
+    """What a classifier was shown, and its probabilities beside or below."""
+    bars, ascii_only = len(names), mode == "ascii"
+    if width >= _BESIDE:
+        left = width // 2 - 1
+        picture = fit_gallery(answer.noisy, left, height, mode, [["input"]])
+        return _beside(
+            picture, draw_shares(answer.shares[0], names, width - left - 2, height, ascii_only, label), left + 2
+        )
+    if height - bars - _PICTURE_LINES < _LEAST_PICTURE:
+        return draw_shares(answer.shares[0], names, width, height, ascii_only, label)
+    picture = fit_gallery(answer.noisy, width, height - bars - 1, mode, [["input"]])
+    shares = draw_shares(answer.shares[0], names, width, bars, ascii_only, label)
+    return join_lines([*_lines(picture), Text(end=""), *_lines(shares)])
+
+
+def _lines(drawn: Text) -> list[Text]:
+    return list(drawn.split("\n", allow_blank=True))
+
+
+def _beside(picture: Text, bars: Text, column: int) -> Text:
+    """Two drawings beside each other, the lower one in the middle of the other."""
+    first, second = _lines(picture), _lines(bars)
+    second = [Text(end="") for _ in range((len(first) - len(second)) // 2)] + second
+    lines = []
+    for row in range(max(len(first), len(second))):
+        line = first[row].copy() if row < len(first) else Text(end="")
+        line.append(" " * (column - line.cell_len))
+        lines.append(line.append_text(second[row]) if row < len(second) else line)
+    return join_lines(lines)
+
+
+def error_at(curve: NoiseCurve, level: float) -> float:
+    """The error between the levels at which it was measured."""
+    return float(np.interp(level, curve.levels, curve.errors))
+
+
+def draw_noise_curve(
+    curve: NoiseCurve, level: float, trained: float | None, width: int, height: int, mode: str = "blocks"
+) -> Text:
+    """The error against the level, marked where it stands now, and where the run was trained if that is known."""
+    ascii_only = mode == "ascii"
+    line, now, then = SIGNS[ascii_only]
+    here = error_at(curve, level)
+    spots = [Curve("now", np.array([level]), np.array([here]), palette.ORANGE, now)]
+    words = Text(end="").append(f"{line} ", f"bold {palette.SKY}").append(METRICS.get(curve.metric, curve.metric))
+    words.append(f"   {now} ", f"bold {palette.ORANGE}").append(f"at {level:.2f}: ").append(number(here), "bold")
+    if trained is not None and abs(trained - level) > 1e-9:
+        spots.append(Curve("trained", np.array([trained]), np.array([error_at(curve, trained)]), palette.GREEN, then))
+        words.append(f"   {then} ", f"bold {palette.GREEN}").append(f"trained at {trained:.2f}")
+    curves = [Curve("error", np.array(curve.levels), np.array(curve.errors), palette.SKY), *spots]
+    if height <= _LEAST_CURVE:
+        return draw_curves(curves, width, height, x_label="noise", ascii=ascii_only)
+    words.truncate(max(width, 0), overflow="ellipsis")
+    return join_lines([words, draw_curves(curves, width, height - 1, x_label="noise", ascii=ascii_only)])
+
+
+Captions = list[tuple[str, str]]
+
+
+def worst_captions(worst: Worst, names: tuple[str, ...]) -> Captions:
+    """Class and error; of a classifier what it took the image for."""
+    labels = [class_name(int(label), names) for label in worst.labels]
+    if worst.predicted is None:
+        return [(name, number(float(error))) for name, error in zip(labels, worst.errors, strict=True)]
+    taken = [class_name(int(label), names) for label in worst.predicted]
+    return [(name, f"→ {other}") for name, other in zip(labels, taken, strict=True)]
+
+
+def confused_title(confused: Confused, names: tuple[str, ...]) -> str:
+    """`true Shirt, taken for Coat: 12`."""
+    true, predicted = (class_name(label, names) for label in (confused.true, confused.predicted))
+    return f"true {shorten(true, 24)}, taken for {shorten(predicted, 24)}: {confused.total:,}"
+
+
+def confused_captions(confused: Confused) -> Captions:
+    """How sure the classifier was of each."""
+    return [(percent(float(share), 0), f"image {index}") for share, index in _pairs(confused.shares, confused.indices)]
+
+
+def _pairs(*arrays: NDArray[Any]) -> list[tuple[Any, ...]]:
+    return list(zip(*(array.tolist() for array in arrays), strict=True))

@@ -1,0 +1,292 @@
+"""The line above a plot: what its curves are, and what they say where the cursor stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.text import Text
+
+from tuiae.render import palette
+from tuiae.render.curves import Curve, Line, bucket, index_at, prepare, train_and_test
+from tuiae.render.strokes import ASCII_SIGNS, SIGNS
+from tuiae.render.text import ACCURACY, MISSING, clean, number
+from tuiae.runs.snapshot import Series, Snapshot
+
+LABEL = 36  # cells
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened on the way: an edit, a fork, a worker that went on."""
+
+    epoch: float
+    sign: str
+    """One character."""
+    text: str
+    short: str = ""
+    """The same in a word or two; empty where there is none shorter."""
+
+
+def legend(curves: Sequence[Curve], width: int | None = None, ascii: bool = False) -> Text:  # noqa: A002
+    """`━ train 0.01230   ╍ test 0.01310`: each curve's sign, name and last finite value."""
+    return line_legend([prepare(curve) for curve in curves], width, ascii)
+
+
+def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: bool = False) -> Text:
+    """The legend of prepared lines, faint ones last.
+
+    Where the width lacks, names keep their first word, then the values of curves that bear signs go, or the names of
+    those whose strokes tell them apart, then what faint curves say, and then an ellipsis ends the line.
+    """
+    lines = _faint_last(lines)
+    words, first = _names(lines)
+    values = [number(_latest(line)) for line in lines]
+    signed = (3, 1) if any(line.curve.sign for line in lines) else ()
+    forms = [_entries(lines, words, values, 3, "", ascii_only), _entries(lines, first, values, 3, "", ascii_only)]
+    forms += [_entries(lines, first, None, gap, "", ascii_only) for gap in signed]
+    if not signed:
+        forms += [_entries(lines, [name[:limit] for name in first], values, 2, "", ascii_only) for limit in (2, 0)]
+    own = [line for line in lines if not line.curve.faint]
+    if len(own) < len(lines):
+        short = _entries(own, first[: len(own)], values[: len(own)], 2, "", ascii_only)
+        behind = clean(lines[-1].curve.label, LABEL).partition(" ")[0]
+        forms += [short.copy().append(f"  {behind}", "dim"), short]
+    return _fitting(forms, width)
+
+
+def readout(
+    lines: Sequence[Line],
+    place: float,
+    width: int,
+    x_label: str = "epoch",
+    marks: Sequence[Mark] = (),
+    log: bool = False,
+    ascii_only: bool = False,
+) -> Text:
+    """`epoch 12 step 720  ━ train 0.01230  ╍ test 0.01310 @10  e learning rate 0.001 → 0.0005`.
+
+    A value is the one that was measured there, or with its own place behind an @ the last before it; behind a ~ is
+    what smoothing makes of it. Where the width lacks, the smoothed ones go first, then steps, then words, then names,
+    then what marks say at length, and then the values: the marks stand nowhere else. Faint lines come last.
+    """
+    forms = _readouts(_faint_last(lines), place, x_label, log, ascii_only)
+    if not marks:
+        return _fitting(forms, width)
+    bare = Text(end="", no_wrap=True).append(place_text(place), "bold")
+    briefly = [form.copy() for form in (*forms, bare)]
+    for form in forms:
+        _add_marks(form, [(mark.sign, mark.text) for mark in marks])
+    for form in briefly:
+        _add_marks(form, [(mark.sign, mark.short or mark.text) for mark in marks])
+    return _fitting([*forms, *briefly], width)
+
+
+def _readouts(lines: Sequence[Line], place: float, x_label: str, log: bool, ascii_only: bool) -> list[Text]:
+    """A readout without marks, each shorter than the one before."""
+    words, first = _names(lines)
+    exact, smooth = _values_at(lines, place, log)
+    where, short = f"{x_label} {place_text(place)}", place_text(place)
+    step = _step_at(lines, place)
+    both = [f"{value} ~{mean}" if mean else value for value, mean in zip(exact, smooth, strict=True)]
+    nameless = [""] * len(lines)
+    forms = []
+    for head, names, values in (
+        (where + step, words, both),
+        (where + step, words, exact),
+        (where, first, exact),
+        (short, first, exact),
+        (short, nameless, exact),
+    ):
+        form = Text(end="", no_wrap=True).append(head, "bold")
+        forms.append(form.append_text(_entries(lines, names, values, 2, "  ", ascii_only)))
+    return forms
+
+
+def _add_marks(form: Text, marks: Sequence[tuple[str, str]]) -> None:
+    """What happened there; the sign of several of a kind stands once."""
+    last = ""
+    for sign, words in marks:
+        form.append(", " if sign == last else "  ")
+        if sign != last:
+            form.append(sign, f"bold {palette.CAUTION}").append(" ")
+        form.append(clean(words))
+        last = sign
+
+
+def place_text(x: float) -> str:
+    """A place on the x axis: `12`, `12.43`, `0.125`."""
+    return f"{x:,.0f}" if x == round(x) else f"{x:,.2f}" if abs(x) >= 10 else f"{x:.3g}"
+
+
+def _faint_last(lines: Sequence[Line]) -> list[Line]:
+    return sorted(lines, key=lambda line: line.curve.faint)
+
+
+def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
+    """Every name, and its first word; of a faint line what follows its first word, which stands once for all."""
+    parts = [clean(line.curve.label, LABEL).partition(" ") for line in lines]
+    pairs = list(zip(lines, parts, strict=True))
+    words = [rest if line.curve.faint else f"{first}{space}{rest}" for line, (first, space, rest) in pairs]
+    return words, ["" if line.curve.faint else first for line, (first, _, _) in pairs]
+
+
+def _values_at(lines: Sequence[Line], place: float, log: bool) -> tuple[list[str], list[str]]:
+    """What each line says at a place, as measured and as smoothed (empty where it is not)."""
+    exact, smooth = [], []
+    for line in lines:
+        index = index_at(line, place)
+        if index is None:
+            exact.append(MISSING)
+            smooth.append("")
+            continue
+        own = float(line.x[index])
+        mean = float(10 ** line.y[index] if log else line.y[index])
+        exact.append(number(float(line.values[index])) + (f" @{place_text(own)}" if own != place else ""))
+        smooth.append("" if line.raw is None else number(mean))
+    return exact, smooth
+
+
+def _step_at(lines: Sequence[Line], place: float) -> str:
+    for line in lines:
+        index = index_at(line, place)
+        if index is not None and line.steps is not None and line.x[index] == place and not line.curve.faint:
+            return f" step {int(line.steps[index]):,}"
+    return ""
+
+
+def _fitting(forms: Sequence[Text], width: int | None) -> Text:
+    """The first that fits; else the last, cut."""
+    text = next((form for form in forms if width is None or form.cell_len <= width), forms[-1])
+    if width is not None:
+        text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def _entries(
+    lines: Sequence[Line], names: Sequence[str], values: Sequence[str] | None, gap: int, lead: str, ascii_only: bool
+) -> Text:
+    text, known = Text(lead, no_wrap=True, end="", overflow="ellipsis"), ASCII_SIGNS if ascii_only else SIGNS
+    head = ""
+    for index, (line, name) in enumerate(zip(lines, names, strict=True)):
+        curve = line.curve
+        faint, group = ("dim", clean(curve.label, LABEL).partition(" ")[0]) if curve.faint else ("", "")
+        same = bool(group) and group == head
+        text.append(" " * (1 if same else gap) if index else "")
+        text.append("" if same or not group else f"{group} ", faint)
+        head = group
+        text.append(curve.sign or known.get(curve.marker, curve.marker), f"{faint or 'bold'} {curve.color}")
+        text.append(f"{' ' if gap > 1 and name else ''}{name}", faint)
+        if values:
+            text.append(" ").append(values[index], faint or "bold")
+    return text
+
+
+def _latest(line: Line) -> float | None:
+    if line.curve.latest is not None or not len(line.values):
+        return line.curve.latest
+    return float(line.values[-1])
+
+
+# Which of a run's series make its curves.
+
+SECOND = ("kl", "reconstruction", ACCURACY, "mse", "wrong_pixels", "wrong_pixels_max")
+"""What can stand beside the loss, the first that a run has by default."""
+TITLES = {
+    ACCURACY: "accuracy, %",
+    "kl": "KL term, nats",
+    "reconstruction": "reconstruction term, nats",
+    "wrong_pixels": "wrong pixels an image",
+    "wrong_pixels_max": "wrong pixels, worst image",
+}
+MOST = 1024  # points of a line: twice what the widest terminal tells apart
+LEAST_LIVE = 4  # live points an epoch: each is a mean over the batches before it and stands at their end
+NOTHING = Series(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+
+
+def second_metrics(snapshot: Snapshot) -> tuple[str, ...]:
+    """The metrics of a run that can stand beside its loss; accuracy while there is none yet."""
+    found = tuple(name for name in SECOND if ("test", name) in snapshot.series)
+    return found or (ACCURACY,)
+
+
+def run_curves(snapshot: Snapshot, metric: str) -> tuple[Curve, Curve]:
+    """Train and test of one metric."""
+    train, test = train_series(snapshot, metric), snapshot.series.get(("test", metric), NOTHING)
+    values = plotted(metric, train.values), plotted(metric, test.values)
+    trained, tested = train_and_test((train.epochs, test.epochs), values, (train.steps, test.steps))
+    live, means = (snapshot.series.get((split, metric), NOTHING) for split in ("live", "train"))
+    done = len(means.epochs) and (not len(live.epochs) or means.epochs[-1] >= live.epochs[-1])
+    if done and np.isfinite(means.values[-1]):
+        trained = replace(trained, latest=float(plotted(metric, means.values[-1:])[0]))
+    return trained, tested
+
+
+def train_series(snapshot: Snapshot, metric: str) -> Series:
+    """What was measured while training: its live points, averaged where there are too many of them.
+
+    Where epochs are too short for live points to tell more, it is their means. The two never share a line: the first
+    mean beside the live points after it looks like a fall that there was not.
+    """
+    live, train = (snapshot.series.get((split, metric), NOTHING) for split in ("live", "train"))
+    if len(train.values) > MOST or len(live.values) < LEAST_LIVE * len(train.values):
+        return centred(train)
+    return averaged(live)
+
+
+def centred(train: Series) -> Series:
+    """Means over epochs, each in the middle of the epoch that it is the mean of."""
+    epochs = train.epochs - 0.5
+    return Series(np.round(train.steps * epochs / np.maximum(train.epochs, 1)).astype(np.int64), epochs, train.values)
+
+
+def averaged(series: Series, most: int = MOST) -> Series:
+    """Means of so many neighbours, each in their middle, that at most `most` remain; gaps count for nothing.
+
+    They are counted from the first point on, so that what is drawn of the past stays while points are added.
+    """
+    size = bucket(len(series.values), most)
+    if size == 1:
+        return series
+    first = np.arange(0, len(series.values), size)
+    known = np.isfinite(series.values)
+    counts = np.add.reduceat(known, first, dtype=np.int64)
+    sums = np.add.reduceat(np.where(known, series.values, 0.0), first)
+    values = np.divide(sums, counts, out=np.full(len(first), np.nan), where=counts > 0)
+    lengths = np.diff(first, append=len(known))
+    steps, epochs = (np.add.reduceat(places, first) / lengths for places in (series.steps, series.epochs))
+    return Series(np.round(steps).astype(np.int64), epochs, values)
+
+
+def plotted(metric: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values as a plot has them: an accuracy in per cent, as everywhere."""
+    return 100 * values if metric == ACCURACY else values
+
+
+def plot_title(metric: str) -> str:
+    """What stands above a plot of a metric, with its unit where it has one."""
+    return TITLES.get(metric, metric)
+
+
+def parent_curves(parent: Snapshot, metric: str) -> tuple[Curve, ...]:
+    """The curves of the run that one was forked from, to lie behind its own."""
+    found = [curve for curve in run_curves(parent, metric) if len(curve.x)]
+    return tuple(replace(curve, label=f"parent {curve.label}", color=palette.GREY, faint=True) for curve in found)
+
+
+def _name(key: str) -> str:
+    return key.rpartition(".")[2].replace("_", " ")
+
+
+def run_marks(snapshot: Snapshot, at: int | None = None) -> tuple[Mark, ...]:
+    """What happened to a run on its way, and the epoch `at` of which one looks at the pictures."""
+    marks = [
+        Mark(edit.epoch, "e", f"{_name(edit.key)} {edit.old} → {edit.new}", f"{_name(edit.key).split()[-1]} {edit.new}")
+        for edit in snapshot.edits
+    ]
+    if snapshot.parent is not None:
+        marks.append(Mark(snapshot.parent.epoch, "F", f"forked from {snapshot.parent.run}"))
+    marks += [Mark(resume.epoch, "R", f"resumed at step {resume.step:,}") for resume in snapshot.resumes]
+    return (*marks, *(() if at is None else (Mark(at, "▼", "these pictures"),)))

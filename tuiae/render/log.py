@@ -1,0 +1,110 @@
+"""One line of a log, made safe and lightly coloured."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import deque
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from tuiae.render import palette
+from tuiae.render.status import note_line
+from tuiae.render.text import clean
+from tuiae.runs.snapshot import Note
+
+LIMIT = 2000
+"""Cells kept of one line; a progress bar without line ends can be megabytes."""
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\S+|\[?\d\d:\d\d:\d\d\S*")
+_LEVELS = (
+    (re.compile(r"\b(error|failed|fatal|traceback)\b|\w+Error\b", re.IGNORECASE), palette.BAD),
+    (re.compile(r"\b(warn|warning)\b|\w+Warning\b", re.IGNORECASE), palette.CAUTION),
+)
+
+
+_EPOCH = re.compile(
+    r"epoch (?P<epoch>[\d,/]+) · train (?P<train>\S+), (?P<right>\S+%) · test (?P<test>\S+), (?P<hit>\S+%) · \S+ s"
+)
+"""What a worker prints after each epoch."""
+_SHORTER = (
+    "epoch {epoch} · train {train}, {right} · test {test}, {hit}",
+    "{epoch} · train {train} {right} · test {test} {hit}",
+    "{epoch} · train {train} · test {test}",
+    "{epoch} {train} {test}",
+)
+"""The same in fewer cells, each form with both losses."""
+
+
+def fit_line(line: Text, width: int) -> Text:
+    """A line of the log in so many cells, where it is one that can be said shorter."""
+    found = _EPOCH.fullmatch(line.plain) if line.cell_len > width else None
+    if found is None:
+        return line
+    forms = [form.format_map(found.groupdict()) for form in _SHORTER]
+    return Text(next((form for form in forms if len(form) <= width), forms[-1]), no_wrap=True, end="")
+
+
+def log_line(line: str) -> Text:
+    """The line without control characters: its time dim, its first word of warning or error in colour.
+
+    Indentation stays; of a progress bar that rewrites its line, the last state.
+    """
+    line = line.rstrip("\r\n").rpartition("\r")[2][: 4 * LIMIT].expandtabs(4)
+    indent = " " * (len(line) - len(line.lstrip(" ")))
+    text = Text(indent + clean(line, LIMIT), no_wrap=True, end="")
+    if time := _TIME.match(text.plain):
+        text.stylize("dim", 0, time.end())
+    for pattern, color in _LEVELS:
+        if found := pattern.search(text.plain):
+            text.stylize(f"bold {color}", found.start(), found.end())
+            break
+    return text
+
+
+# What happened to a run and what its worker printed, as one log.
+
+_EPOCH_NUMBER = re.compile(r"epoch ([\d,]+)/")
+
+
+def log_lines(notes: Sequence[Note], printed: Sequence[str]) -> list[str]:
+    """Both as they were seen at one look, in the order in which they came.
+
+    A worker prints without the time; the lines of its epochs tell what was before and after. Where they begin again at
+    an earlier epoch, another worker has gone on from a checkpoint. How a run ended comes after all that it printed.
+    """
+    lines: list[str] = []
+    waiting, epochs, last = deque(notes), [_epoch(line) for line in printed], 0.0
+    for line, own, bound in zip(printed, epochs, _bounds(epochs), strict=True):
+        began_again = bool(own) and own <= last
+        last = own or last
+        while waiting and (began_again or _was_before(waiting, bound)):
+            note = waiting.popleft()
+            began_again = began_again and note.kind != "start"
+            lines.append(note_line(note))
+        lines.append(line)
+    return [*lines, *map(note_line, waiting)]
+
+
+def _epoch(line: str) -> float:
+    """Which epoch a line is of; 0 for others."""
+    found = _EPOCH_NUMBER.match(line)
+    return float(found[1].replace(",", "")) if found else 0.0
+
+
+def _bounds(epochs: Sequence[float]) -> list[float]:
+    """The epoch that each line belongs to: without one of its own, that of the line that has the next."""
+    bounds, later = [], 0.0
+    for own in reversed(epochs):
+        later = own or later
+        bounds.append(later)
+    return bounds[::-1]
+
+
+def _was_before(waiting: Sequence[Note], bound: float) -> bool:
+    """Whether the first of what happened was before the end of an epoch; 0 is one that is not printed yet."""
+    first = waiting[0]
+    if first.kind == "end" and len(waiting) == 1:
+        return False
+    return first.epoch is None or first.epoch < (bound or math.inf)

@@ -1,0 +1,153 @@
+"""The machine as bars: cores, memory, cards, and who holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from tuiae.machine import Gpu, Machine, Owner, freest
+from tuiae.render import palette
+from tuiae.render.text import centred, clean, join_lines, percent, shorten, to_ascii
+
+EMPTY = "nothing is known of this machine"
+HIGH = 0.9  # from here on a bar takes the colour of caution
+LONGEST_BAR = 30  # cells; longer ones say no more
+LEAST_BAR = 5
+ROOMY = 40  # columns from which the load and the number of cores are said as well
+_LEVELS = "▁▂▃▄▅▆▇█"
+_ASCII_LEVELS = ".:-=+*#@"
+_OWNERS_OF_A_CARD = 3
+
+Meter = tuple[str, float | None, str]
+"""A label, a share from 0 to 1 or None for a line without a bar, and the words behind."""
+
+
+def suggestion(gpus: Sequence[Gpu]) -> str:
+    """Which card to take: `cuda:2 is freest: 38 of 40 GB`."""
+    gpu = freest(gpus)
+    if gpu is None:
+        return ""
+    if len(gpus) == 1:
+        return f"{gpu.cuda} has {gigabytes(gpu.free, gpu.total)} free"
+    return f"{gpu.cuda} is freest: {gigabytes(gpu.free, gpu.total)}"
+
+
+def draw_machine(machine: Machine | None, width: int, height: int, ascii_only: bool = False) -> Text:
+    """Bars for what there is; where the height does not take all, owners go first, then the cores one by one."""
+    if machine is None:
+        return centred("looking at this machine", width, height)
+    lines = _lines(machine, width, ascii_only)
+    if not lines or width <= 0 or height <= 0:
+        return centred(EMPTY, width, height)
+    for least in range(max(rank for rank, _ in lines), 0, -1):
+        if len(lines) > height:
+            lines = [line for line in lines if line[0] != least]
+    return join_lines([line for _, line in lines[:height]])
+
+
+def _lines(machine: Machine, width: int, ascii_only: bool) -> list[tuple[int, Text]]:
+    """Each line with its rank: 0 stays, the highest goes first."""
+    system = _system(machine, brief=width < ROOMY)
+    cards = [(gpu, (_card(gpu), _held(gpu), _card_words(gpu))) for gpu in machine.gpus]
+    meters = [*system, *(meter for _, meter in cards)]
+    head = max((cell_len(label) for label, _, _ in meters), default=0)
+    room = min(max(width - head - 2 - max((cell_len(words) for *_, words in meters), default=0), 0), LONGEST_BAR)
+    room = room if room >= LEAST_BAR else 0
+    lines, advice = [], suggestion(machine.gpus)
+    chosen = (int(len(cards) == 1), Text(shorten(advice, width), palette.GOOD))
+    if len(cards) > 1 and advice:
+        lines.append(chosen)  # what one looks for where there are several
+    for label, share, words in system:
+        lines.append((0, _meter((label, share, words), head, room, width, ascii_only)))
+        if label == "cpu" and len(machine.cores) > 1:
+            lines.append((2, _cores(machine.cores, head, width, ascii_only)))
+    if len(cards) == 1 and advice:
+        lines.append(chosen)
+    for gpu, meter in cards:
+        lines.append((0, _meter(meter, head, room, width, ascii_only)))
+        lines += [(3, _owner(owner, head, width, ascii_only)) for owner in gpu.owners[:_OWNERS_OF_A_CARD]]
+    return lines
+
+
+def _system(machine: Machine, brief: bool = False) -> list[Meter]:
+    meters: list[Meter] = []
+    count = len(machine.cores)
+    load = "" if machine.load is None else f"load {machine.load:.1f}"
+    if count:
+        busy = sum(machine.cores) / count
+        cores = f"{count} core" if count == 1 else f"{count} cores"
+        words = percent(busy, 0) if brief else ", ".join(filter(None, [f"{percent(busy, 0)} of {cores}", load]))
+        meters.append(("cpu", busy, words))
+    elif load:
+        meters.append(("cpu", None, load))
+    if machine.used is not None and machine.total:
+        meters.append(("memory", machine.used / machine.total, gigabytes(machine.used, machine.total)))
+    return meters
+
+
+def _card(gpu: Gpu) -> str:
+    return gpu.cuda or f"gpu {gpu.index}"
+
+
+def _held(gpu: Gpu) -> float:
+    return gpu.used / gpu.total if gpu.total else 0.0
+
+
+def _card_words(gpu: Gpu) -> str:
+    words = [gigabytes(gpu.used, gpu.total)]
+    if gpu.utilisation is not None:
+        words.append(f"{percent(gpu.utilisation, 0)} busy")
+    if gpu.temperature is not None:
+        words.append(f"{gpu.temperature:.0f} °C")
+    if gpu.power is not None:
+        words.append(f"{gpu.power:.0f} W")
+    return ", ".join(words)
+
+
+def gigabytes(part: float, whole: float) -> str:
+    """Two amounts in MB as `5.1 of 16 GB`, the first short enough to be read at a glance."""
+    return f"{_short(part)} of {_short(whole)} GB"
+
+
+def _short(megabytes: float) -> str:
+    value = megabytes / 1e3
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
+
+
+def _color(share: float) -> str:
+    return palette.CAUTION if share >= HIGH else ""
+
+
+def _meter(meter: Meter, head: int, room: int, width: int, ascii_only: bool) -> Text:
+    label, share, words = meter
+    line = Text(label + " " * (head - cell_len(label) + 1), "dim", no_wrap=True, end="")
+    if share is not None and room:
+        done = round(min(max(share, 0.0), 1.0) * room)
+        full, rest = ("#", ".") if ascii_only else ("━", "━")
+        line.append(full * done, _color(share) or palette.SKY).append(rest * (room - done), "dim").append(" ")
+    line.append(to_ascii(words.replace("°", "")) if ascii_only else words, _color(share or 0.0))
+    line.truncate(width)
+    return line
+
+
+def _cores(cores: Sequence[float], head: int, width: int, ascii_only: bool) -> Text:
+    """One sign for each core, its height how busy it is; what does not fit is a number at the end."""
+    levels = _ASCII_LEVELS if ascii_only else _LEVELS
+    room = max(width - head - 1, 0)
+    shown = cores if len(cores) <= room else cores[: max(room - len(f" +{len(cores)}"), 0)]
+    signs = "".join(levels[min(int(share * len(levels)), len(levels) - 1)] for share in shown)
+    more = f" +{len(cores) - len(shown)}" if len(shown) < len(cores) else ""
+    label = shorten("cores", head)
+    line = Text(label + " " * (head + 1 - cell_len(label)), "dim", no_wrap=True, end="")
+    line.append(signs, f"not dim {palette.SKY}").append(more)
+    line.truncate(width)
+    return line
+
+
+def _owner(owner: Owner, head: int, width: int, ascii_only: bool) -> Text:
+    size = "" if owner.megabytes is None else f"{_short(owner.megabytes)} GB "
+    words = f"{size}{clean(owner.user, 16) or 'somebody'}: {clean(owner.command, 60) or 'unknown'} ({owner.pid})"
+    words = to_ascii(words) if ascii_only else words
+    return Text(" " * (head + 1) + shorten(words, max(width - head - 1, 0)), "dim", no_wrap=True, end="")

@@ -1,0 +1,251 @@
+"""Pictures in cells: two pixels a cell as half blocks, or a ramp of characters, one a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len
+from rich.color import Color
+from rich.style import Style
+from rich.text import Span, Text
+
+from tuiae.render.palette import GREYS, RGB, SHADES
+
+# Cells that a drawing leaves free for real pictures.
+#
+# Which picture, and where, is read from the finished drawing, however its parts were centred and joined.
+
+_NAME = "picture"
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A picture (H, W, C) and its cells, from the corner of the drawing."""
+
+    image: NDArray[np.uint8]
+    left: int
+    top: int
+    columns: int
+    rows: int
+
+
+def hole(image: NDArray[np.generic], columns: int, rows: int) -> list[Text]:
+    """`rows` free lines of `columns` cells; the first of them knows the picture."""
+    array = np.ascontiguousarray(image, np.uint8)
+    known = Style(meta={_NAME: (array.tobytes(), array.shape, rows)})
+    blank = " " * max(columns, 0)
+    return [Text(blank, "" if row else known, no_wrap=True, end="") for row in range(max(rows, 0))]
+
+
+def _picture_of(span: Span) -> tuple[bytes, tuple[int, ...], int] | None:
+    known = span.style.meta.get(_NAME) if isinstance(span.style, Style) else None
+    return known if isinstance(known, tuple) else None
+
+
+def holes_in(drawing: Text) -> Iterator[Hole]:
+    """The holes of a drawing, line by line."""
+    for top, line in enumerate(drawing.split("\n", allow_blank=True)):
+        for span in line.spans:
+            if (known := _picture_of(span)) is not None:
+                pixels, shape, rows = known
+                image = np.frombuffer(pixels, np.uint8).reshape(shape)
+                yield Hole(image, cell_len(line.plain[: span.start]), top, span.end - span.start, rows)
+
+
+def without_holes(drawing: Text) -> Text:
+    """The words of a drawing, its holes blank."""
+    drawing.spans = [span for span in drawing.spans if _picture_of(span) is None]
+    return drawing
+
+
+UPPER_HALF = "▀"
+RAMPS = {"ascii": " .:-=+*#%@", "shades": SHADES}
+"""Characters from dark to light for the modes that have no two colours a cell."""
+_LEVELS = 63
+"""Levels of a colour kept, less one: fewer colours make longer runs, and so fewer bytes over SSH."""
+_KEPT = np.array([0, *GREYS, 255])
+_GREY = _KEPT[np.abs(np.arange(256)[:, None] - _KEPT).argmin(axis=1)].astype(np.uint32)
+"""The level kept of each grey: those that a terminal of 256 colours has, which also take the fewest bytes."""
+
+Pixels = NDArray[np.uint8]
+
+
+def as_rgb(image: NDArray[np.generic]) -> Pixels:
+    """Any of (H, W), (C, H, W) and (H, W, C) with 1 or 3 channels as (H, W, 3) uint8.
+
+    Raises:
+        ValueError: another shape.
+    """
+    array = np.asarray(image)
+    if array.dtype != np.uint8:
+        array = np.nan_to_num(array.astype(np.float64)).clip(0, 255).astype(np.uint8)
+    if array.ndim == 2:
+        array = array[:, :, None]
+    elif array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3):
+        array = array.transpose(1, 2, 0)
+    elif array.ndim != 3 or array.shape[2] not in (1, 3):
+        raise ValueError(f"not an image: shape {array.shape}")
+    return np.broadcast_to(array, (*array.shape[:2], 3)) if array.shape[2] == 1 else array
+
+
+@lru_cache(maxsize=64)
+def _overlaps(old: int, new: int) -> NDArray[np.float64]:
+    """(new, old): the share of each old pixel in each new one; rows sum to 1."""
+    edges = np.arange(new + 1) * (old / new)
+    low = np.maximum(edges[:-1, None], np.arange(old))
+    high = np.minimum(edges[1:, None], np.arange(1, old + 1))
+    shares = np.clip(high - low, 0, None)
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def resample(image: Pixels, width: int, height: int) -> Pixels:
+    """(H, W, 3) to (height, width, 3) by area; an integer multiple repeats pixels and stays crisp."""
+    old_height, old_width = image.shape[:2]
+    if width % old_width == 0 and height % old_height == 0:
+        return image.repeat(height // old_height, axis=0).repeat(width // old_width, axis=1)
+    down, across = _overlaps(old_height, height), _overlaps(old_width, width)
+    return np.einsum("hi,ijc,wj->hwc", down, image, across, optimize=True).round().astype(np.uint8)
+
+
+def _pixel_height(image: Pixels, columns: int, rows: int, trim: bool) -> int:
+    """2 * rows, or one less where the last half row stays free: asked for, or of an odd enlarged picture."""
+    if trim and rows > 1:
+        return 2 * rows - 1
+    height, width = image.shape[:2]
+    scale = columns // width
+    exact = scale > 0 and scale * width == columns and (scale * height + 1) // 2 == rows
+    return scale * height if exact else 2 * rows
+
+
+def draw_picture(image: NDArray[np.generic], columns: int, rows: int, mode: str, trim: bool = False) -> list[Text]:
+    """An image (H, W, C) in so many cells, of what pictures are made of in a mode."""
+    if mode == "none":
+        return hole(image, columns, rows)
+    return (
+        character_ramp(image, columns, rows, RAMPS[mode]) if mode in RAMPS else half_blocks(image, columns, rows, trim)
+    )
+
+
+def half_blocks(image: NDArray[np.generic], columns: int, rows: int, trim: bool = False) -> list[Text]:
+    """`rows` lines of `columns` cells, each cell two pixels: foreground above, background below.
+
+    `trim` leaves the lowest half row free, which parts pictures that stand on each other.
+    """
+    pixels = as_rgb(image)
+    if columns <= 0 or rows <= 0 or 0 in pixels.shape:
+        return [Text(" " * max(columns, 0)) for _ in range(max(rows, 0))]
+    small = resample(pixels, columns, _pixel_height(pixels, columns, rows, trim)).astype(np.uint32)
+    grey = (small == small[..., :1]).all(axis=-1, keepdims=True)
+    small = np.where(grey, _GREY[small], (small * _LEVELS + 127) // 255 * 255 // _LEVELS)
+    packed = (small[..., 0] << 16 | small[..., 1] << 8 | small[..., 2]).astype(np.int64)
+    if len(packed) % 2:
+        packed = np.vstack([packed, np.full((1, columns), -1)])
+    return [_runs(packed[2 * row], packed[2 * row + 1]) for row in range(rows)]
+
+
+def _runs(above: NDArray[np.int64], below: NDArray[np.int64]) -> Text:
+    """One line; equal neighbours share a span."""
+    text = Text(UPPER_HALF * len(above), no_wrap=True, end="")
+    changes = np.flatnonzero((np.diff(above) != 0) | (np.diff(below) != 0)) + 1
+    starts = [0, *changes.tolist()]
+    for start, end in zip(starts, [*starts[1:], len(above)], strict=True):
+        text.stylize(_style(int(above[start]), int(below[start])), start, end)
+    return text
+
+
+@lru_cache(maxsize=8192)
+def _style(above: int, below: int) -> Style:
+    """Packed RGB to a style; -1 below leaves the terminal's own background."""
+    background = None if below < 0 else Color.from_rgb(below >> 16, below >> 8 & 255, below & 255)
+    return Style(color=Color.from_rgb(above >> 16, above >> 8 & 255, above & 255), bgcolor=background)
+
+
+def character_ramp(image: NDArray[np.generic], columns: int, rows: int, ramp: str = RAMPS["ascii"]) -> list[Text]:
+    """`rows` lines of `columns` characters from dark to light; a cell averages the two pixels it stands for."""
+    pixels = as_rgb(image)
+    if columns <= 0 or rows <= 0 or 0 in pixels.shape:
+        return [Text(" " * max(columns, 0)) for _ in range(max(rows, 0))]
+    small = resample(pixels, columns, _pixel_height(pixels, columns, rows, False))
+    if len(small) % 2:
+        small = np.concatenate([small, np.zeros_like(small[:1])])
+    light = small.reshape(rows, 2, columns, 3).mean(axis=1) @ np.array([0.299, 0.587, 0.114])
+    steps = (light * (len(ramp) - 1) / 255).round().astype(int).clip(0, len(ramp) - 1)
+    return [Text("".join(ramp[step] for step in line), no_wrap=True, end="") for line in steps]
+
+
+# The pictures of a drawing in pixels, for terminals that draw real ones.
+
+CELL = (8, 16)
+"""Pixels of a cell, across and down: the terminal scales, and more would only take longer to send."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """One picture and the cells that it covers, from the corner of the panel."""
+
+    pixels: Pixels
+    left: int
+    top: int
+    columns: int
+    rows: int
+
+    def same(self, other: Sheet | None) -> bool:
+        """Whether another one looks the same, in the same place."""
+        return other is not None and (
+            (self.left, self.top, self.columns, self.rows) == (other.left, other.top, other.columns, other.rows)
+            and np.array_equal(self.pixels, other.pixels)
+        )
+
+
+def sheets_of(drawing: Text, ground: RGB) -> list[Sheet]:
+    """The pictures that a drawing in the mode `none` left room for: one sheet for rows of them with no words between,
+    for each sheet is sent by itself. `ground` is the colour between pictures."""
+    lines = [_cells(line.plain) for line in drawing.split("\n", allow_blank=True)]
+    parts: list[list[Hole]] = []
+    for _, row in groupby(holes_in(drawing), key=lambda hole: hole.top):
+        band = list(row)
+        if parts and _joins(parts[-1], band, lines):
+            parts[-1] += band
+        else:
+            parts.append(band)
+    return [_sheet(holes, ground) for holes in parts]
+
+
+def _cells(line: str) -> str:
+    """A line with a character for each of its cells."""
+    return "".join(char.ljust(cell_len(char)) for char in line if cell_len(char))
+
+
+def _edges(holes: Sequence[Hole]) -> tuple[int, int, int, int]:
+    """Left, right, top and bottom; right and bottom are the first cells beyond."""
+    return (
+        min(hole.left for hole in holes),
+        max(hole.left + hole.columns for hole in holes),
+        min(hole.top for hole in holes),
+        max(hole.top + hole.rows for hole in holes),
+    )
+
+
+def _joins(above: Sequence[Hole], below: Sequence[Hole], lines: Sequence[str]) -> bool:
+    """Whether one picture can cover both rows without covering words."""
+    left, right, _, bottom = _edges(above)
+    other_left, other_right, top, _ = _edges(below)
+    between = "".join(line[left:right] for line in lines[bottom:top])
+    return (left, right) == (other_left, other_right) and not between.strip()
+
+
+def _sheet(holes: Sequence[Hole], ground: RGB) -> Sheet:
+    across, down = CELL
+    left, right, top, bottom = _edges(holes)
+    pixels = np.full(((bottom - top) * down, (right - left) * across, 3), ground, np.uint8)
+    for hole in holes:
+        x, y = (hole.left - left) * across, (hole.top - top) * down
+        # A pixel stays free below: it parts pictures that stand on each other.
+        size = (hole.columns * across, hole.rows * down - 1)
+        pixels[y : y + size[1], x : x + size[0]] = resample(as_rgb(hole.image), *size)
+    return Sheet(pixels, left, top, right - left, bottom - top)

@@ -1,0 +1,301 @@
+"""How a run stands, in words and signs: colour is never the only cue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.cells import cell_len
+from rich.text import Text
+
+from tuiae.config import TrainingSection
+from tuiae.render import palette
+from tuiae.render.text import clean, count, duration, join_lines, megabytes, number, of_epochs, shorten, shorten_middle
+from tuiae.runs.diagnosis import AUTO_PAUSE
+from tuiae.runs.paths import GONE, undated
+from tuiae.runs.snapshot import Note, Snapshot, Status
+
+# Names and values in aligned columns.
+
+Fact = tuple[str, str, str]
+"""Label, value, and the style of the value."""
+
+_GAP = 4
+_LEAST_VALUE = 6
+
+
+def draw_facts(facts: Sequence[Fact], width: int, height: int) -> Text:
+    """One fact a line; when they outgrow the height they flow into as many columns as the width takes."""
+    if width <= 0 or height <= 0 or not facts:
+        return Text(end="")
+    facts = [(clean(label), clean(value), style) for label, value, style in facts]
+    label_width = min(max(cell_len(label) for label, _, _ in facts), max(width // 2, 1))
+    widest = label_width + 2 + max(max(cell_len(value) for _, value, _ in facts), _LEAST_VALUE)
+    blocks = min(-(-len(facts) // height), max((width + _GAP) // (widest + _GAP), 1))
+    per_block = -(-len(facts) // blocks)
+    block_width = (width + _GAP) // blocks - _GAP
+    lines = []
+    for row in range(min(per_block, height)):
+        line = Text(end="", no_wrap=True)
+        for index in range(row, len(facts), per_block):
+            line.append_text(_fact(facts[index], label_width, block_width))
+            line.append(" " * _GAP if index + per_block < len(facts) else "")
+        line.rstrip()
+        lines.append(line)
+    return join_lines(lines)
+
+
+def _fact(fact: Fact, label_width: int, width: int) -> Text:
+    label, value, style = fact
+    label = shorten(label, label_width)
+    line = Text(end="").append(label + " " * (label_width - cell_len(label) + 2), "dim")
+    value = shorten(value, max(width - label_width - 2, 0))
+    return line.append(value, style).append(" " * (width - label_width - 2 - cell_len(value)))
+
+
+SIGNS = {
+    "starting": ("◌", palette.YELLOW),
+    "running": ("●", palette.GREEN),
+    "paused": ("‖", palette.YELLOW),
+    "finished": ("✓", palette.SKY),
+    "stopped": ("■", palette.ORANGE),
+    "failed": ("✗", palette.VERMILLION),
+    "lost": ("?", palette.VERMILLION),
+    GONE: ("□", palette.VERMILLION),
+}
+BAR = 10  # cells
+LEAST_NAME, MOST_NAME = 8, 32  # cells of the name in the title
+LEAST_DATASET = 6  # cells of the dataset where it shows at all
+EDITED = {
+    "training.learning_rate": "rate",
+    "noise.level": "noise",
+    "training.beta": "beta",
+    "model.dropout": "dropout",
+}
+"""What the status panel calls a key once it was edited."""
+PLACE = 20  # cells of a value in the status panel
+LEAST_ID = 16  # cells of a run's id: `20261120-224105…`
+
+
+def state_text(state: str) -> Text:
+    """`● running`, each state with a sign of its own."""
+    sign, color = SIGNS.get(state, ("·", palette.GREY))
+    return Text(f"{sign} {clean(state)}", color)
+
+
+def title_line(snapshot: Snapshot, width: int) -> Text:
+    """The one line above everything: what runs, on what, how far, which run.
+
+    Where the width lacks, a word goes, then the id, the bar, the dataset, the middle of the name; state, epoch and
+    share stay.
+    """
+    head = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
+    config = snapshot.config
+    name, dataset = (clean(config.name), clean(config.data.dataset, 24)) if config is not None else ("", "")
+    name = shorten_middle(clean(snapshot.name) or name, MOST_NAME)
+    whole = cell_len(name) + cell_len(dataset) + 3 if name else 0
+    everything = whole + cell_len(clean(snapshot.id)) + 3
+    for word, bar, wanted in (("epoch ", BAR, everything), ("", BAR, whole), ("", 0, whole)):
+        standing = _standing(snapshot, word, bar)
+        room = width - head.cell_len - standing.cell_len - 2
+        if room >= wanted:
+            break
+    if name:
+        name = shorten_middle(name, max(room, LEAST_NAME))
+        head.append(name, "bold not dim")
+        if (left := room - cell_len(name) - 3) >= min(LEAST_DATASET, cell_len(dataset)):
+            head.append(f" › {shorten(dataset, left)}", "dim")
+    line = head.append("  ").append_text(standing)
+    # The beginning of an id finds the run as well, once it holds date and time.
+    name = shorten(clean(snapshot.id), max(0, width - line.cell_len - 3))
+    if cell_len(name) >= min(LEAST_ID, len(snapshot.id)):
+        line.append(" " * (width - line.cell_len - cell_len(name) - 1)).append(name, "dim")
+    line.truncate(width)
+    return line
+
+
+def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
+    """`● running  epoch 3/10 ━━━━━━━━━━  30%`, its bar of so many cells."""
+    status = snapshot.status
+    text = Text(end="").append_text(state_text(status.state))
+    if status.state == "starting" and status.phase:
+        text.append(f" · {clean(status.phase)}", "dim")
+    share = status.share
+    if share is not None:
+        done = round(share * bar)
+        text.append(f"  {word}{of_epochs(status.epoch, status.epochs)}").append(" " if bar else "")
+        text.append("━" * done, palette.SKY).append("━" * (bar - done), "dim").append(f" {share:4.0%}")
+    return text
+
+
+def status_facts(snapshot: Snapshot) -> list[Fact]:
+    """What the status panel says of a run, the most important first."""
+    status, edited = snapshot.status, _edited_facts(snapshot)
+    where, configured = _place(status), _config_facts(snapshot)
+    best = [fact for fact in configured if fact[0] == "best"]
+    return [
+        *where[:1],
+        ("time", _time(status), ""),
+        *best,
+        ("speed", _speed(status), ""),
+        *where[1:],
+        *edited,
+        ("device", clean(status.device) or "–", ""),
+        ("memory", f"{count(round(status.memory))} MB" if status.memory else "–", ""),
+        ("run", shorten_middle(undated(snapshot.id), 24), ""),
+        *(fact for fact in configured if fact[0] not in {"best", *(label for label, _, _ in edited)}),
+    ]
+
+
+def _place(status: Status) -> list[Fact]:
+    """Epoch and step, on one line where they fit."""
+    epoch, step = of_epochs(status.epoch, status.epochs), count(status.step)
+    together = f"{epoch}, step {step}"
+    return [("epoch", together, "")] if len(together) <= PLACE else [("epoch", epoch, ""), ("step", step, "")]
+
+
+def _edited_facts(snapshot: Snapshot) -> list[Fact]:
+    """What was edited and is in force, with the step since which it is; the epochs stand with the epoch."""
+    last = {edit.key: edit for edit in snapshot.edits if edit.step <= snapshot.status.step}
+    return [
+        (EDITED[key], f"{edit.new:g} since step {count(edit.step)}", "") for key, edit in last.items() if key in EDITED
+    ]
+
+
+def _config_facts(snapshot: Snapshot) -> list[Fact]:
+    """What was asked for, and the best that came of it; shown where the panel is tall enough."""
+    config = snapshot.current_config
+    if config is None:
+        return []
+    model, training, noise = config.model, config.training, config.noise
+    facts = [
+        ("best", _best(snapshot), ""),
+        ("model", f"{model.family}, code {model.latent}", ""),
+        *([("beta", _beta(training), "")] if model.is_variational else []),
+        ("dropout", f"{model.dropout:g}{', output too' if model.output_dropout else ''}", ""),
+        ("noise", noise.kind if noise.kind == "none" else f"{noise.kind} {noise.level:g}", ""),
+        ("loss", "cross-entropy" if config.is_classifier else training.loss, ""),
+        ("optim", f"{training.optimizer}, rate {training.learning_rate:g}", ""),
+        ("batch", f"{count(training.batch_size)}, seed {training.seed}", ""),
+    ]
+    host = clean(snapshot.meta.get("host", ""))
+    return [*facts, ("host", host, "")] if host else facts
+
+
+def _best(snapshot: Snapshot) -> str:
+    series = snapshot.series.get(("test", "loss"))
+    if series is None or not np.isfinite(series.values).any():
+        return "–"
+    index = int(np.nanargmin(series.values))
+    return f"{number(float(series.values[index]))}, epoch {series.epochs[index]:,g}"
+
+
+def _beta(training: TrainingSection) -> str:
+    """The weight of the KL term, and how it comes to that."""
+    return f"{training.beta:g}" + (f", rising for {training.beta_warmup}" if training.beta_warmup else "")
+
+
+def _speed(status: Status) -> str:
+    return f"{count(round(status.images_per_second))} images/s" if status.images_per_second else "–"
+
+
+def _time(status: Status) -> str:
+    left = f" · {duration(status.eta)} left" if status.live and status.eta is not None else ""
+    return duration(status.elapsed) + left
+
+
+def note_line(note: Note) -> str:
+    """What happened, and when."""
+    return f"{time.strftime('%H:%M:%S', time.localtime(note.time))} {note.text}"
+
+
+def added(before: tuple[Any, ...], after: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What the later of two ends of one growing list has beyond the earlier; everything when they share nothing."""
+    for start in range(len(before)):
+        if before[start:] == after[: len(before) - start]:
+            return after[len(before) - start :]
+    return after
+
+
+def own_pause(snapshot: Snapshot) -> str:
+    """The finding for which a paused run paused by itself, such as `overfitting`; empty when it did not."""
+    if snapshot.status.state != "paused":
+        return ""
+    for note in reversed(snapshot.notes):
+        if note.kind == "start" or (note.kind == "command" and note.text.startswith("resumed")):
+            break
+        if note.kind == "warning" and note.text.startswith(AUTO_PAUSE):
+            return note.text.removeprefix(f"{AUTO_PAUSE}, ").partition(":")[0]
+    return ""
+
+
+def ending(snapshot: Snapshot) -> str:
+    """A sentence for a run that did not end well, with the next step; empty for all others."""
+    status = snapshot.status
+    if status.state == "failed" and status.error:
+        cause, hint = (clean(status.error.get(key, "")) for key in ("cause", "hint"))
+        return f"{cause}; {hint}" if hint else cause
+    if status.state == "lost":
+        return "its process died without an error; R goes on from the last checkpoint"
+    if status.state == GONE:
+        return f"{clean(snapshot.id)} is gone: its directory was deleted or moved; 1 lists the runs"
+    return ""
+
+
+# What a run would cost, in words.
+
+_LEAST_PER_IMAGE = 1e-9  # seconds; keeps a clock that stood still out of the division
+
+
+def cost_facts(cost: Mapping[str, Any]) -> list[Fact]:
+    """Of the fields of a dry run (training.dry_run.DryRun): all that is counted in seconds is an estimate."""
+    steps, step = cost["steps_per_epoch"], cost["step_seconds"]
+    rate = cost["batch_size"] / max(step, _LEAST_PER_IMAGE)
+    facts: list[Fact] = [
+        ("device", clean(cost["device"]), ""),
+        ("parameters", _parameters(cost), ""),
+        ("memory", _memory(cost), ""),
+        ("a step", f"{seconds(step)} for {_many(cost['batch_size'], 'image')}, {count(round(rate))} images/s", ""),
+        ("an epoch", f"about {seconds(cost['epoch_seconds'])}: {_many(steps, 'step')}, {_evaluation(cost)}", ""),
+        ("in all", f"about {seconds(cost['total_seconds'])}: {_many(cost['epochs'], 'epoch')}, samples and saving", ""),
+    ]
+    return facts
+
+
+def _many(number: int, what: str) -> str:
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
+
+
+def cost_line(name: str, cost: Mapping[str, Any]) -> str:
+    """The same in a line."""
+    epoch, total = seconds(cost["epoch_seconds"]), seconds(cost["total_seconds"])
+    return f"{clean(name, 40)}: about {epoch} an epoch, {total} in all, {megabytes(1e6 * cost['peak_mb'])} at the peak"
+
+
+def _evaluation(cost: Mapping[str, Any]) -> str:
+    return f"then {seconds(cost['evaluation_seconds'])} of evaluation"
+
+
+def _parameters(cost: Mapping[str, Any]) -> str:
+    parts = {clean(name).replace("_", "-"): number for name, number in cost["parameters"].items() if number}
+    total = sum(parts.values())
+    words = ", ".join(f"{name} {count(number)}" for name, number in parts.items())
+    trained = "" if cost["trained"] == total else f"; {count(cost['trained'])} of them are trained"
+    return f"{count(total)} ({words}){trained}"
+
+
+def _memory(cost: Mapping[str, Any]) -> str:
+    kept, peak = 1e6 * (cost["weights_mb"] + cost["state_mb"]), 1e6 * cost["peak_mb"]
+    data = f", {megabytes(1e6 * cost['data_mb'])} of images" if cost["data_mb"] else ""
+    return (
+        f"{megabytes(kept)} for weights, gradients and optimizer{data}, about {megabytes(peak)} at the peak of a step"
+    )
+
+
+def seconds(value: float) -> str:
+    """`5.2 ms`, `0.84 s`, `42 s`, and from two minutes on `2:05` or `1:02:33`."""
+    if value < 0.1:
+        return f"{1e3 * value:.2g} ms" if value < 0.01 else f"{1e3 * value:.0f} ms"
+    return duration(value) if value >= 120 else f"{value:.2g} s" if value < 10 else f"{value:.0f} s"

@@ -1,0 +1,240 @@
+"""The values of a setting against a figure: a point a run, the medians as a line."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from rich.text import Text
+
+from tuiae.render import axes, palette
+from tuiae.render.compare import BEST, Column, draw_table
+from tuiae.render.dot_canvas import Canvas, Series
+from tuiae.render.plot import in_axes
+from tuiae.render.strokes import ASCII_SIGNS, DASHES, LINE, SIGNS, Limits2, dashes
+from tuiae.render.text import ACCURACY, clean, figure, join_lines, shorten
+from tuiae.studies.compare import edited, ending
+from tuiae.studies.labels import value_text
+from tuiae.studies.sweep_summary import (
+    CATEGORIES,
+    LOG,
+    Level,
+    SweepSummary,
+    Trial,
+    as_number,
+    figures_of,
+    spans_a_decade,
+)
+
+FINAL_SIGN, BEST_SIGN = "●", "◦"
+FINAL_COLOR, BEST_COLOR = palette.TEST, palette.SKY
+LEAST_PLOT = 5  # lines
+MOST_REACHED = 2  # runs that a sentence tells of
+MOST_LABEL = 16  # cells of a value on the axis
+_GUTTER = 8  # cells of the y axis and its labels
+_BAR, _ASIDE = 0.15, 0.18  # of the distance of two categories: half a median's bar, and how far two kinds stand apart
+_X_PAD, _Y_PAD = 0.08, 0.12  # shares of the span
+
+
+def summary_notes(summary: SweepSummary) -> str:
+    """Which axes are logarithmic: `log axes`, `log latent`, `log loss`; empty for none."""
+    across, up = summary.axis == LOG, spans_a_decade(figures_of(summary))
+    if across and up:
+        return "log axes"
+    return f"log {summary.name}" if across else f"log {summary.metric}" if up else ""
+
+
+def summary_words(summary: SweepSummary) -> tuple[str, ...]:
+    """The best value and its figure, and what else differs, in sentences."""
+    best = summary.best_level
+    said = [f"no best value: {summary.metric} does not rank these runs"]
+    if best is not None:
+        runs = len(best.finals)
+        which = f"median final {summary.metric}" if runs > 1 else f"final {summary.metric}"
+        over = f" of {runs} runs" if runs > 1 else ""
+        reached = _reached(summary, best)
+        value = f"{summary.name} {value_text(best.value)}"
+        said = [f"best: {value}, {which} {figure(summary.metric, best.final)}{over}{reached}"]
+    if summary.also:
+        said.append(f"also different: {', '.join(summary.names[key] for key in summary.also)}")
+    return tuple(clean(words) for words in said)
+
+
+def _reached(summary: SweepSummary, level: Level) -> str:
+    """` (A stopped at epoch 641)`: which of a value's runs had it for a part of their epochs, or ended early."""
+    said = []
+    for entry in (trial.entry for trial in level.trials if trial.final is not None):
+        ended, edits = ending(entry.snapshot), edited(entry.snapshot, summary.key)
+        said += [f"{entry.key} {ended}"] * bool(ended) + [f"{entry.key} edited: {edits}"] * bool(edits)
+    more = f" and {len(said) - MOST_REACHED} more" if len(said) > MOST_REACHED else ""
+    return f" ({'; '.join(said[:MOST_REACHED])}{more})" if said else ""
+
+
+def draw_summary(summary: SweepSummary, width: int, height: int, ascii_only: bool = False) -> Text:
+    """Legend, plot and words in `height` lines of at most `width` cells; where lines lack, the words are cut first."""
+    if width <= 0 or height <= 0:
+        return Text()
+    lines = [Text(line, style, end="") for line, style in _wrapped(summary, width)]
+    room = height - 1 - LEAST_PLOT
+    lines = lines[: max(room, 1)]
+    plot = height - len(lines)
+    if plot < 3:
+        return join_lines(lines[:height])
+    return join_lines([summary_plot(summary, width, plot, ascii_only), *lines])
+
+
+def draw_nothing(why: str, width: int, height: int) -> Text:
+    """A sentence in the middle, wrapped."""
+    if width <= 0 or height <= 0:
+        return Text()
+    words = textwrap.wrap(why, width)[:height]
+    return join_lines([*(Text() for _ in range((height - len(words)) // 2)), *(Text(w, "dim", end="") for w in words)])
+
+
+def summary_plot(summary: SweepSummary, width: int, height: int, ascii_only: bool = False) -> Text:
+    """Legend and plot, three lines or more."""
+    plot = _plot(_as_plotted(summary), width, height - 1, ascii_only)
+    return join_lines([_legend(summary, width, ascii_only), *plot])
+
+
+def _as_plotted(summary: SweepSummary) -> SweepSummary:
+    """The same with accuracies in per cent."""
+    if summary.metric != ACCURACY:
+        return summary
+    levels = [replace(level, trials=tuple(map(_in_percent, level.trials))) for level in summary.levels]
+    return replace(summary, levels=tuple(levels))
+
+
+def _in_percent(trial: Trial) -> Trial:
+    final, best = (None if value is None else 100 * value for value in (trial.final, trial.best))
+    return replace(trial, final=final, best=best)
+
+
+def _wrapped(summary: SweepSummary, width: int) -> list[tuple[str, str]]:
+    best, *rest = summary_words(summary)
+    return [
+        *((line, "bold") for line in textwrap.wrap(best, width)),
+        *((shorten(line, width), palette.CAUTION) for line in rest),
+    ]
+
+
+def levels_table(summary: SweepSummary, width: int) -> Text:
+    """A line a value: its runs, the median, lowest and highest of their final figures, the median of the best ones."""
+    levels, best, say = summary.levels, summary.best_level, partial(figure, summary.metric)
+    finals = [
+        Text(f"{say(level.final)} {BEST}", "bold") if level is best else Text(f"{say(level.final)}  ")
+        for level in levels
+    ]
+    columns = [
+        Column(clean(summary.key), tuple(Text(clean(value_text(level.value), 32)) for level in levels), right=False),
+        Column("runs", tuple(Text(str(len(level.trials))) for level in levels)),
+        Column(f"median final {summary.metric}  ", tuple(finals)),
+        Column("min", tuple(Text(say(min(level.finals, default=None))) for level in levels), spare=2),
+        Column("max", tuple(Text(say(max(level.finals, default=None))) for level in levels), spare=2),
+        Column("median best", tuple(Text(say(level.best)) for level in levels), spare=1),
+    ]
+    return join_lines(draw_table(columns, width))
+
+
+def _differ(summary: SweepSummary) -> bool:
+    """Whether some run was better once than at its end; else one kind of point says both."""
+    return any(trial.final != trial.best for level in summary.levels for trial in level.trials)
+
+
+def _legend(summary: SweepSummary, width: int, ascii_only: bool) -> Text:
+    known = ASCII_SIGNS if ascii_only else SIGNS
+    differ = _differ(summary)
+    several = any(len(level.trials) > 1 for level in summary.levels)
+    text = Text(no_wrap=True, end="")
+    shown = [(_final_sign(ascii_only), known[LINE], FINAL_COLOR, "final" if differ else "final, also the best")]
+    shown += [(BEST_SIGN, known[DASHES], BEST_COLOR, "best")] if differ else []
+    for sign, stroke, color, name in shown:
+        text.append("  " if text.plain else "").append(sign, f"bold {color}").append(f" {name}")
+        text.append(f" {stroke}", f"bold {color}").append(" median" if several else "")
+    text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def _final_sign(ascii_only: bool) -> str:
+    """Of a final figure; in ASCII the usual one would become that of the median."""
+    return "O" if ascii_only else FINAL_SIGN
+
+
+def _plot(summary: SweepSummary, width: int, height: int, ascii_only: bool) -> Sequence[Text]:
+    places = _places(summary)
+    log = spans_a_decade(figures_of(summary))
+    values = np.array(figures_of(summary))
+    heights = np.log10(values) if log else values
+    limits = (_x_limits(places, summary.axis == CATEGORIES), _padded(heights, _Y_PAD))
+    room = max((width - _GUTTER) // len(summary.levels) - 2, 3)
+    drawn = in_axes(
+        lambda cells: _points(summary, places, cells, limits, log, ascii_only),
+        (width, height),
+        limits,
+        "",
+        log,
+        [(place, _tick(summary, level, room)) for place, level in zip(places, summary.levels, strict=True)],
+    )
+    return drawn.lines
+
+
+def _tick(summary: SweepSummary, level: Level, room: int) -> str:
+    """What stands below a value; a category is cut rather than left out."""
+    value = as_number(level.value) if summary.axis != CATEGORIES else None
+    return f"{value:g}" if value is not None else clean(value_text(level.value), min(MOST_LABEL, room))
+
+
+def _places(summary: SweepSummary) -> list[float]:
+    """Where each value stands on the x axis."""
+    if summary.axis == CATEGORIES:
+        return [float(index) for index in range(len(summary.levels))]
+    numbers = [as_number(level.value) or 0.0 for level in summary.levels]
+    return [math.log10(value) for value in numbers] if summary.axis == LOG else numbers
+
+
+def _points(
+    summary: SweepSummary, places: Sequence[float], size: tuple[int, int], limits: Limits2, log: bool, ascii_only: bool
+) -> list[Text]:
+    """The medians first, so that no point is covered by a line; the final figures last."""
+    canvas = Canvas(size, limits, ascii_only)
+    apart, differ = summary.axis == CATEGORIES, _differ(summary)
+    # A category has room beside it; a number has one place alone.
+    aside = _ASIDE if apart and differ else 0.0
+    best = [(place + aside, level) for place, level in zip(places, summary.levels, strict=True) if differ]
+    final = [(place - aside, level) for place, level in zip(places, summary.levels, strict=True)]
+    for x, y in _strokes([(place, level.best) for place, level in best], apart, log):
+        canvas.dots(*dashes(x, y, limits[0], size[0]), BEST_COLOR)
+    for x, y in _strokes([(place, level.final) for place, level in final], apart, log):
+        canvas.line(x, y, FINAL_COLOR)
+    bests = [(place, value) for place, level in best for value in level.bests]
+    canvas.signs(*_xy(bests, log), BEST_SIGN, BEST_COLOR)
+    finals = [(place, value) for place, level in final for value in level.finals]
+    canvas.signs(*_xy(finals, log), _final_sign(ascii_only), f"bold {FINAL_COLOR}")
+    return canvas.rows()
+
+
+def _strokes(medians: Sequence[tuple[float, float | None]], apart: bool, log: bool) -> list[tuple[Series, Series]]:
+    """One line through the medians of numbers; between categories there is no way, so that each has a bar."""
+    if apart:
+        return [_xy([(x - _BAR, y), (x + _BAR, y)], log) for x, y in medians if y is not None]
+    line = _xy(medians, log)
+    return [line] if len(line[0]) > 1 else []
+
+
+def _xy(pairs: Sequence[tuple[float, float | None]], log: bool) -> tuple[Series, Series]:
+    known = np.array([pair for pair in pairs if pair[1] is not None], np.float64).reshape(-1, 2)
+    return known[:, 0], np.log10(known[:, 1]) if log else known[:, 1]
+
+
+def _x_limits(places: Sequence[float], categories: bool) -> axes.Limits:
+    return (-0.5, len(places) - 0.5) if categories else _padded(np.array(places), _X_PAD)
+
+
+def _padded(values: Series, share: float) -> axes.Limits:
+    low, high = float(values.min()), float(values.max())
+    pad = share * (high - low) or abs(low) * 0.1 or 0.5
+    return low - pad, high + pad

@@ -1,0 +1,258 @@
+"""Words and numbers: external text made safe, numbers made short, lines put in the middle."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from textwrap import wrap
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+# Text for terminals that show nothing beyond ASCII, cell for cell as wide as it was.
+
+UNKNOWN = "?"
+
+
+def _each(signs: str, ascii_sign: str) -> dict[str, str]:
+    return dict.fromkeys(signs, ascii_sign)
+
+
+_LIKE = {
+    # Frames; double ones mark the focus, so that they are not drawn as the others are.
+    **_each("─━╌┄┈╍┅┉╴╶╸╺⎯‐‑‒–—―−▔🮂", "-"),
+    **_each("│┃╎┆┊╏┇┋╵╷╹╻▏▕▎▊▌▐▍▋▉¦", "|"),
+    **_each("┌┐└┘┏┓┗┛╭╮╰╯├┤┬┴┼┠┨┯┷┣┫┳┻╋╠╣╦╩╬┡┩┢┪", "+"),
+    **_each("═", "="),
+    **_each("║", "#"),
+    **_each("╔╗╚╝", "#"),
+    "╱": "/",
+    "╲": "\\",
+    "╳": "x",
+    # Shades and blocks.
+    **_each("█▓■▇▆▅◼▮", "#"),
+    **_each("▒▄▃", "+"),
+    **_each("░", "."),
+    **_each("▀", '"'),
+    **_each("▂▁⎽", "_"),
+    # Arrows and triangles.
+    **_each("→▶▸►⇒➜❯›»", ">"),
+    **_each("←◀◂◄⇐❮‹«", "<"),
+    **_each("↑▲▴⇑△▵", "^"),
+    **_each("↓▼▾⇓▽▿", "v"),
+    **_each("↔⇔", "-"),
+    **_each("⏎↵", "<"),
+    # Signs; those that tell curves apart differ here too.
+    "▪": "#",
+    "◦": "@",
+    **_each("●◉★✱◆", "*"),
+    **_each("○◌◯°◇□☐▢•", "o"),
+    **_each("✓✔", "v"),
+    **_each("✗✘✕✖×", "x"),
+    **_each("‖", "="),
+    "◐": "~",
+    "✎": "n",
+    **_each("…⋯∼≈", "~"),
+    "·": "-",  # between two things that are said: a full stop would end the first
+    **_each("∙⋅․", "."),
+    **_each("‘’′‚", "'"),
+    **_each("“”″„", '"'),
+    **_each("≤", "<"),
+    **_each("≥", ">"),
+    "±": "+",
+    "÷": "/",
+    "∕": "/",
+    "µ": "u",
+    "μ": "u",
+    "β": "b",
+    "ø": "o",
+    "Ø": "O",
+    "ß": "s",
+    "ł": "l",
+    "Ł": "L",
+    "đ": "d",
+    "ı": "i",
+    "æ": "a",
+    "œ": "o",
+    "\u00a0": " ",
+}
+_BRAILLE = range(0x2800, 0x2900)
+_UPPER, _LOWER = 0b0001_1011, 0b1110_0100
+"""Dots of the upper and of the lower two rows of a braille cell, by their bits."""
+
+
+def to_ascii(text: str) -> str:
+    """Every character by the ASCII character that looks like it, letters without their accents, the rest by `?`."""
+    return text if text.isascii() else "".join(map(_like, text))
+
+
+@lru_cache(maxsize=4096)
+def _like(char: str) -> str:
+    width = cell_len(char)
+    if char.isascii():
+        return char
+    if char in _LIKE:
+        return _LIKE[char] * width
+    if ord(char) in _BRAILLE:
+        return _braille(ord(char) - _BRAILLE.start)
+    letters = unicodedata.normalize("NFKD", char).encode("ascii", "ignore").decode("ascii").strip()
+    return letters[:width].ljust(width) if letters.isprintable() and letters else UNKNOWN * width
+
+
+def _braille(dots: int) -> str:
+    upper, lower = (dots & _UPPER).bit_count(), (dots & _LOWER).bit_count()
+    if not dots:
+        return " "
+    if upper and lower:
+        return "#" if upper + lower > 6 else ":" if upper + lower < 4 else "*"
+    return "'" if upper else "."
+
+
+MISSING = "–"
+ACCURACY = "accuracy"
+"""The metric that is written in per cent, in words and on axes."""
+
+# CSI, OSC up to BEL or ST, and the two-byte escapes: what a log or a file name can smuggle in.
+_ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
+_MARKS = ("✓", "✗")
+
+
+def clean(text: object, limit: int | None = None) -> str:
+    """External text as one harmless line: no escapes or control characters, single spaces, at most `limit` cells."""
+    bare = _ESCAPES.sub("", str(text))
+    safe = "".join(" " if char in "\t\n\r\v\f" else char for char in bare)
+    safe = " ".join(harmless(safe).split())
+    return safe if limit is None else shorten(safe, limit)
+
+
+def harmless(text: str) -> str:
+    """A text that may hold external words, without escapes and control characters but with its lines and blanks."""
+    # Category C: controls, the direction marks that reorder a line, lone surrogates.
+    bare = _ESCAPES.sub("", text)
+    return "".join(char for char in bare if char in "\n\t" or unicodedata.category(char)[0] != "C")
+
+
+def shorten(text: str, limit: int) -> str:
+    """At most `limit` cells, the last an ellipsis when something was cut."""
+    if cell_len(text) <= limit:
+        return text
+    return set_cell_size(text, limit - 1).rstrip() + "…" if limit > 1 else "…"[: max(limit, 0)]
+
+
+def shorten_middle(text: str, limit: int) -> str:
+    """At most `limit` cells, with both ends of it: an id begins with its time and ends with what tells it apart."""
+    if cell_len(text) <= limit or limit < 5:
+        return shorten(text, limit)
+    tail = (limit - 1) // 2
+    first, last = set_cell_size(text, limit - 1 - tail).rstrip(), set_cell_size(text[::-1], tail).rstrip()[::-1]
+    return f"{first}…{last}"
+
+
+def caption(text: str, limit: int) -> str:
+    """Shortened without losing a closing tick or cross."""
+    body, space, mark = text.rpartition(" ")
+    if mark in _MARKS and space and limit >= 4:
+        return f"{shorten(body, limit - 2)} {mark}"
+    return shorten(text, limit)
+
+
+def in_mode(text: Text, mode: str) -> Text:
+    """A drawing without any character above 127 where the mode is `ascii`."""
+    if mode == "ascii":
+        text.plain = to_ascii(text.plain)
+    return text
+
+
+def number(value: float | None) -> str:
+    """Four significant digits: `0.01234`, `1.230`, `123.4`, `1.234e-5`; `–` for None and NaN."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == 0:
+        return "0"
+    exponent = int(f"{value:.3e}".partition("e")[2])
+    if -4 < exponent < 6:
+        return f"{value:.{max(3 - exponent, 0)}f}"
+    return f"{value:.3e}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def count(value: int | None) -> str:
+    """`12,345`, and from a million on `1.2M`."""
+    if value is None:
+        return MISSING
+    for unit, size in (("G", 10**9), ("M", 10**6)):
+        if abs(value) >= size:
+            return f"{value / size:.1f}{unit}"
+    return f"{value:,}"
+
+
+def of_epochs(epoch: int, epochs: int | None) -> str:
+    """`1,271/40,000`, or `1,271/?` while nobody knows of how many."""
+    return f"{epoch:,}/{epochs:,}" if epochs else f"{epoch:,}/?"
+
+
+def megabytes(size: float) -> str:
+    """Bytes as `3.9 MB`, `412 MB`, `1.2 GB`."""
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.1f} MB" if size < 1e7 else f"{size / 1e6:.0f} MB"
+
+
+def duration(seconds: float | None) -> str:
+    """`0:42`, `1:02:33`."""
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return MISSING
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def ago(seconds: float | None) -> str:
+    """How long since, in the largest unit that says it: `42 s`, `3 min`, `5 h`, `12 d`."""
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return MISSING
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of 1 as `88.3%`."""
+    if share is None or not math.isfinite(share):
+        return MISSING
+    return f"{100 * share:.{digits}f}%"
+
+
+def figure(metric: str, value: float | None) -> str:
+    """The value of a metric: an accuracy as `95.17%`, of ten thousand images to the last one, all else as a number."""
+    return percent(value, 2) if metric == ACCURACY else number(value)
+
+
+def centred(message: str, width: int, height: int, style: str = "dim") -> Text:
+    """One short message in the middle of an area; an area too small for it gets what fits."""
+    if width <= 0 or height <= 0:
+        return Text()
+    line = shorten(message, width)
+    text = Text("\n" * ((height - 1) // 2), no_wrap=True, end="")
+    return text.append(" " * ((width - cell_len(line)) // 2)).append(line, style)
+
+
+def paragraph(message: str, width: int, height: int, style: str = "dim") -> Text:
+    """A sentence in the middle of an area, on as many lines as it needs and the area has."""
+    if width <= 0 or height <= 0:
+        return Text()
+    lines = wrap(message, width)[:height]
+    above = [Text(end="")] * ((height - len(lines)) // 2)
+    return join_lines([*above, *(centred(line, width, 1, style) for line in lines)])
+
+
+def join_lines(lines: Sequence[Text]) -> Text:
+    """Lines as one Text that is never wrapped."""
+    text = Text("\n", end="").join(lines)
+    text.no_wrap = True
+    return text

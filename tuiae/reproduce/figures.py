@@ -1,0 +1,335 @@
+"""What a report shows: curves, rows of images, codes in their plane, confusion matrices; each as SVG markup."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from textwrap import fill
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+# Figures as SVG markup for a page: text takes the page's own colour and fonts, so that light and dark both read well.
+#
+# matplotlib draws them through its objects, without pyplot: nothing global is touched and no display is needed.
+
+INK = "#010203"  # stands for the page's text colour until the markup is made
+PALETTE = ("#3b7dd8", "#d9730d", "#2f9e6e", "#c0436d", "#8a63d2", "#9a8a1c", "#2aa5b8", "#b5543b", "#6b7785", "#e08fb0")
+"""Ten hues of middling lightness, that stand out from white and from near black alike."""
+
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titleweight": "normal",
+    "axes.labelsize": 8.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "text.parse_math": False,
+}
+Draw = TypeVar("Draw", bound=Callable[..., str])
+
+
+def styled(draw: Draw) -> Draw:
+    """Draw under this module's settings and nobody else's."""
+
+    @wraps(draw)
+    def drawn(*arguments: Any, **options: Any) -> str:
+        from matplotlib import rc_context
+
+        with rc_context(STYLE):
+            return draw(*arguments, **options)
+
+    return drawn  # type: ignore[return-value]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Sides in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def to_svg(figure: Figure, salt: str) -> str:
+    """The markup alone: no XML prologue, no metadata, no link, the page's colour in place of the ink."""
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with rc_context({"svg.hashsalt": f"{salt}-{id(figure)}"}):
+        # Trimmed: rows of images keep their shape and leave room at some side.
+        figure.savefig(buffer, format="svg", metadata=nothing, dpi=160, bbox_inches="tight", pad_inches=0.05)
+    markup = buffer.getvalue()
+    markup = markup[markup.index("<svg") :].replace(INK, "currentColor")
+    # The page sets the width; the view box keeps the shape.
+    opening, rest = markup.split(">", 1)
+    opening = re.sub(r'\s(width|height)="[^"]*"', "", opening)
+    return f'{opening} role="img">{re.sub(r"<metadata>.*?</metadata>", "", rest, flags=re.DOTALL)}'
+
+
+FAINT = 0.25
+GAP = 0.12  # of an image's side, between two images
+FINE = 56  # pixels across an image at least, so that its frame is thin
+FRAME = (0.5, 0.5, 0.5, 0.45)
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+
+Images = NDArray[Any]
+"""(N, C, H, W), float in 0..1 or uint8."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve."""
+
+    label: str
+    x: NDArray[Any]
+    y: NDArray[Any]
+    colour: int = 0
+    """Which of the palette, so that a run keeps its colour from panel to panel."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes with its curves."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Images side by side, named at the left."""
+
+    label: str
+    images: Images
+
+
+@styled
+def curves(panels: Sequence[Panel], log: bool = False, columns: int = 2, share: bool = True) -> str:
+    """Curves over epochs, panels from left to right; with `share` those of one row have one scale."""
+    from matplotlib.ticker import MaxNLocator
+
+    rows = -(-len(panels) // columns)
+    figure = new_figure(8.6, 3.1 * rows + 0.35)
+    axes = figure.subplots(rows, min(columns, len(panels)), sharey="row" if share else False, squeeze=False)
+    for axis, panel in zip(axes.flat, panels, strict=False):
+        for line in panel.lines:
+            style = {"color": PALETTE[line.colour % len(PALETTE)], "linestyle": DASHES[line.colour % len(DASHES)]}
+            marks = {"marker": MARKERS[line.colour % len(MARKERS)], "markersize": 4} if len(line.x) < 3 else {}
+            axis.plot(line.x, line.y, label=line.label, linewidth=1.8, **style, **marks)
+        _title(axis, panel.title, 56)
+        axis.set_xlabel("epoch")
+        if log:
+            _logarithmic(axis)
+        axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        _clear(axis)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    if len(labels) > 1:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False)
+    return to_svg(figure, "curves")
+
+
+def _logarithmic(axis: Axes) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    # The formatters of a logarithmic axis write formulas, which this page has no font for.
+    axis.yaxis.set_major_formatter(lambda value, place: f"{value:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+@styled
+def image_rows(rows: Sequence[Row], heads: Sequence[str] = (), columns: int = 16) -> str:
+    """Rows of images of one size, named at the left; a row longer than `columns` is broken."""
+    broken = [
+        Row(row.label if start == 0 else "", row.images[start : start + columns])
+        for row in rows
+        for start in range(0, max(len(row.images), 1), columns)
+    ]
+    width = max(len(row.images) for row in broken)
+    strips = [_strip(row.images, width) for row in broken]
+    height, pixels = strips[0].shape[:2]
+    figure = new_figure(8.6, 8.6 * 0.86 * height * len(strips) / pixels + (0.35 if heads else 0.1))
+    axis = figure.subplots()
+    axis.imshow(np.concatenate(strips), interpolation="none", aspect="equal")
+    axis.set_yticks([height * (index + 0.45) for index in range(len(broken))], [fill(row.label, 24) for row in broken])
+    step = pixels / width
+    axis.set_xticks([step * (index + 0.45) for index in range(len(heads))], heads)
+    axis.xaxis.tick_top()
+    _bare(axis)
+    return to_svg(figure, "images")
+
+
+@styled
+def tiles(images: Images, columns: int, extent: tuple[float, float] | None = None) -> str:
+    """A block of images; with `extent` the axes of the plane that they were decoded from."""
+    rows = [_strip(images[start : start + columns], columns, gap=0) for start in range(0, len(images), columns)]
+    block = np.concatenate(rows)
+    side = 6.2
+    figure = new_figure(side, side * block.shape[0] / block.shape[1] + (0.5 if extent else 0))
+    axis = figure.subplots()
+    if extent is None:
+        axis.imshow(block, interpolation="none")
+        axis.set_xticks([])
+        axis.set_yticks([])
+    else:
+        low, high = extent
+        axis.imshow(block, interpolation="none", extent=(low, high, low, high), aspect="auto")
+        axis.set_xlabel("first code value")
+        axis.set_ylabel("second code value")
+    _bare(axis)
+    return to_svg(figure, "tiles")
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Codes of two values (N, 2) with labels (N,) that index `names`."""
+
+    title: str
+    codes: NDArray[Any]
+    labels: NDArray[Any]
+    names: tuple[str, ...]
+
+
+@styled
+def planes(shown: Sequence[Plane], columns: int = 2) -> str:
+    """Codes in their plane: few are named where they lie, many are coloured and marked by class."""
+    columns = min(columns, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = new_figure(8.6 if columns > 1 else 7.0, (4.1 if columns > 1 else 5.4) * rows)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat[len(shown) :]:
+        axis.remove()
+    for axis, plane in zip(axes.flat, shown, strict=False):
+        (_name_points if len(plane.codes) <= 64 else _scatter_classes)(axis, plane)
+        _title(axis, plane.title, 44)
+        axis.set_xlabel("first code value")
+        axis.set_ylabel("second code value")
+        _clear(axis)
+    if any(len(plane.codes) > 64 for plane in shown):
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, markerscale=2.2)
+    return to_svg(figure, "planes")
+
+
+def _name_points(axis: Axes, plane: Plane) -> None:
+    axis.plot(*plane.codes.T, ".", color=PALETTE[0], markersize=5)
+    for (x, y), label in zip(plane.codes, plane.labels, strict=True):
+        axis.annotate(plane.names[label], (x, y), xytext=(3, 3), textcoords="offset points", fontsize=9, color=INK)
+    axis.margins(0.08)
+
+
+def _scatter_classes(axis: Axes, plane: Plane) -> None:
+    for label, name in enumerate(plane.names):
+        points = plane.codes[plane.labels == label]
+        colour, marker = PALETTE[label % len(PALETTE)], MARKERS[label % len(MARKERS)]
+        x, y = points.T
+        # Thousands of points as markup would weigh megabytes.
+        axis.scatter(x, y, s=5, color=colour, marker=marker, alpha=0.6, linewidths=0, label=name, rasterized=True)
+
+
+@styled
+def matrices(shown: Sequence[tuple[str, NDArray[Any]]], names: Sequence[str], columns: int = 2) -> str:
+    """Confusion matrices as shares of the true class in percent, rows the true class."""
+    columns = min(columns, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = new_figure(8.6, 4.6 * rows if columns > 1 else 6.4)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey="row")
+    for axis in axes.flat[len(shown) :]:
+        axis.remove()
+    for axis, (title, counts) in zip(axes.flat, shown, strict=False):
+        shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        axis.imshow(_tint(shares / 100), interpolation="none")
+        for row, column in np.argwhere(shares >= 0.5):
+            bright = shares[row, column] > 55
+            colour = "#ffffff" if bright else INK
+            axis.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=7.5, color=colour)
+        axis.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
+        axis.set_yticks(range(len(names)), names)
+        _title(axis, title, 44)
+        axis.set_xlabel("predicted")
+        _bare(axis)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("true class")
+    return to_svg(figure, "matrices")
+
+
+def _tint(shares: NDArray[Any]) -> NDArray[Any]:
+    """0..1 -> RGBA of one hue that fades into the page."""
+    red, green, blue = (int(PALETTE[0][place : place + 2], 16) / 255 for place in (1, 3, 5))
+    return np.stack([np.full(shares.shape, value) for value in (red, green, blue)] + [np.sqrt(shares)], axis=-1)
+
+
+@styled
+def dots(groups: Sequence[tuple[str, Sequence[float]]], label: str, limit: float | None = None) -> str:
+    """One value a seed for each group, points that coincide beside each other; `limit` is a line to stay under."""
+    figure = new_figure(8.6, 0.42 * len(groups) + 0.9)
+    axis = figure.subplots()
+    for place, (_, values) in enumerate(groups):
+        seen: dict[float, int] = {}
+        for value in values:
+            shift = seen.get(value, 0)
+            seen[value] = shift + 1
+            offset = (0.11 * ((shift + 1) // 2)) * (1 if shift % 2 else -1)
+            axis.plot(value, place + offset, "o", color=PALETTE[0], markersize=5, alpha=0.85)
+    if limit is not None:
+        axis.axvline(limit, color=PALETTE[1], linestyle="--", linewidth=1.2)
+    axis.set_yticks(range(len(groups)), [name for name, _ in groups])
+    axis.invert_yaxis()
+    axis.set_xlim(left=min(0, axis.get_xlim()[0]))
+    axis.set_xlabel(label)
+    _clear(axis)
+    return to_svg(figure, "dots")
+
+
+def _title(axis: Axes, words: str, width: int) -> None:
+    axis.set_title(fill(words, width))
+
+
+def _clear(axis: Axes) -> None:
+    axis.grid(color=INK, alpha=0.12, linewidth=0.6)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_alpha(FAINT)
+    axis.tick_params(length=0)
+
+
+def _bare(axis: Axes) -> None:
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+
+
+def _strip(images: Images, width: int, gap: float = GAP) -> NDArray[Any]:
+    """Images side by side as RGBA (height, width, 4), as wide as `width` of them, with see-through gaps.
+
+    With a gap each has a thin frame: without one the white of a character would run into the page's.
+    """
+    pixels = images.astype(np.float64) / 255 if images.dtype == np.uint8 else np.clip(images, 0, 1)
+    fine = -(-FINE // pixels.shape[3]) if gap else 1
+    pixels = pixels.repeat(fine, axis=2).repeat(fine, axis=3)
+    count, channels, height, across = pixels.shape
+    colour = np.repeat(pixels, 3, axis=1) if channels == 1 else pixels[:, :3]
+    frame, space = (1, max(1, round(gap * across))) if gap else (0, 0)
+    strip = np.zeros((height + 2 * frame + space, width * (across + 2 * frame + space), 4))
+    for index in range(count):
+        left = index * (across + 2 * frame + space)
+        strip[: height + 2 * frame, left : left + across + 2 * frame] = FRAME
+        inside = strip[frame : frame + height, left + frame : left + frame + across]
+        inside[..., :3], inside[..., 3] = colour[index].transpose(1, 2, 0), 1
+    return strip

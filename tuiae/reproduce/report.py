@@ -1,0 +1,235 @@
+"""From results to the rows of a report."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import fmean, stdev
+
+from tuiae import __version__
+from tuiae.config import RunConfig
+from tuiae.errors import TuiaeError
+from tuiae.reproduce.claims import ClaimError, Value
+from tuiae.reproduce.findings import ClaimRow, Picture, RecipeRow, Report, RunRow, WorkSection
+from tuiae.reproduce.reproduce import ClaimResult, WorkResult
+from tuiae.reproduce.verdicts import Outcome
+from tuiae.reproduce.work import Claim, shared_seeds
+
+MISSING = "–"
+LOSS = ".4g"
+
+
+def report(results: Sequence[WorkResult], pictures: Sequence[Sequence[Picture]] = ()) -> Report:
+    """Everything of several works, with the pictures of each where there are any."""
+    drawn = pictures or [()] * len(results)
+    sections = tuple(section(result, tuple(shown)) for result, shown in zip(results, drawn, strict=True))
+    return Report(sections, about(), any(result.plan.quick for result in results))
+
+
+def section(result: WorkResult, pictures: tuple[Picture, ...] = ()) -> WorkSection:
+    """One work."""
+    work = result.plan.work
+    seconds = [result.facts.find(*key).snapshot.status.elapsed or 0.0 for key in result.runs]
+    return WorkSection(
+        result.plan.name,
+        work.title,
+        work.source,
+        " ".join(work.note.split()),
+        tuple(_claim_row(result, claim) for claim in result.claims),
+        tuple(_run_row(result, spec.id) for spec in work.run),
+        pictures,
+        result.problems,
+        wall(sum(seconds)),
+    )
+
+
+def wall(seconds: float) -> str:
+    """`42 s`, `3 min 20 s`, `1 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _claim_row(result: WorkResult, claim: ClaimResult) -> ClaimRow:
+    spec, work = claim.claim, result.plan.work
+    named = dict.fromkeys(run for runs in claim.runs for run in runs)
+    done = [(run, seed) for run in named for seed in work.spec(run).seeds if (run, seed) in result.runs]
+    seconds = sum(result.facts.find(*key).snapshot.status.elapsed or 0.0 for key in done)
+    seeds = shared_seeds(work, claim.runs[0]) if claim.runs[0] else ()
+    return ClaimRow(
+        id=spec.id,
+        text=spec.text,
+        reported=_reported(spec),
+        recipes=tuple(_recipe_row(spec, outcome) for outcome in claim.outcomes),
+        verdict=claim.judgement.verdict,
+        words=claim.judgement.words,
+        seeds=_seeds(seeds) if claim.outcomes[0].ran else MISSING,
+        wall=wall(seconds) if done else MISSING,
+        baseline=_baselines(result, claim.runs[0]),
+        holds=spec.holds,
+        caveat=spec.caveat,
+        provisional=result.plan.quick,
+    )
+
+
+def _reported(claim: Claim) -> str:
+    if isinstance(claim.reported, dict):
+        figures = claim.reported.items()
+        return ", ".join(f"{_name(claim, name)} {value:{claim.format}}" for name, value in figures)
+    return f"{claim.reported:g}" if isinstance(claim.reported, float) else claim.reported or MISSING
+
+
+def _name(claim: Claim, name: str) -> str:
+    return claim.words.get(name, name.replace("_", " "))
+
+
+def _recipe_row(claim: Claim, outcome: Outcome) -> RecipeRow:
+    if not outcome.ran:
+        return RecipeRow(outcome.name, MISSING, None, outcome.reason)
+    names = list(outcome.trials[0].values)
+    parts = []
+    for name in names:
+        shown = spread([trial.values[name] for trial in outcome.trials], claim.format)
+        parts.append(shown if names == ["measured"] else f"{_name(claim, name)} {shown}")
+    unit = f" {claim.unit}" if claim.unit else ""
+    separator = "; " if any("," in part for part in parts) else ", "
+    return RecipeRow(outcome.name, separator.join(parts) + unit, outcome.holds, outcome.agreement)
+
+
+def spread(values: Sequence[Value], form: str) -> str:
+    """Values of several seeds as one text: numbers as mean ± standard deviation, lists element by element.
+
+    Where one of them is infinite there is no mean: they stand beside each other, each once.
+    """
+    first = values[0]
+    if isinstance(first, list):
+        return ", ".join(spread(column, form) for column in zip(*values, strict=True))
+    if isinstance(first, (bool, str)):
+        return " or ".join(dict.fromkeys(_word(value) for value in values))
+    if len(values) == 1 or not all(map(math.isfinite, values)):
+        return " or ".join(dict.fromkeys(number(value, form) for value in values))
+    return f"{number(fmean(values), form)} ± {number(stdev(values), form.lstrip('+'))}"
+
+
+def _word(value: Value) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def number(value: float, form: str = LOSS) -> str:
+    """A number by a format of Python's; `never` for one that is infinite."""
+    return format(value, form) if math.isfinite(value) else "never" if value > 0 else MISSING
+
+
+def _baselines(result: WorkResult, runs: Sequence[str]) -> str:
+    """The PCA error of each code size among these runs, or of each run where their images differ."""
+    known = {run: value for run in runs if (value := baseline(result, run)) is not None}
+    same_images = len({result.plan.configs[run].data for run in known}) < 2
+    found = {
+        str(result.plan.configs[run].model.latent) if same_images else run: number(value)
+        for run, value in known.items()
+    }
+    if len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    return ", ".join(f"{name}: {text}" for name, text in found.items()) or MISSING
+
+
+def baseline(result: WorkResult, run: str) -> float | None:
+    """The PCA error beside a run of an autoencoder, or None where there is no such run or no images."""
+    seed = result.plan.work.spec(run).seeds[0]
+    if result.plan.configs[run].is_classifier or (run, seed) not in result.runs:
+        return None
+    try:
+        return result.facts.baseline(run, seed)
+    except (ClaimError, TuiaeError):
+        return None  # the images are gone, which the claims that need them say
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) > 2 and tuple(seeds) == tuple(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]}–{seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
+def _run_row(result: WorkResult, run: str) -> RunRow:
+    config, spec = result.plan.configs[run], result.plan.work.spec(run)
+    found = [result.facts.find(run, seed) for seed in spec.seeds if (run, seed) in result.runs]
+    metric = "accuracy" if config.is_classifier else "loss"
+    ends = {}
+    for split in ("train", "test"):
+        values = [facts.snapshot.latest(split, metric) for facts in found]
+        known = [value for value in values if value is not None]
+        ends[split] = spread(known, LOSS) if known else MISSING
+    value = baseline(result, run)
+    return RunRow(
+        run,
+        describe(config, spec.encoder),
+        _seeds(spec.seeds),
+        f"{config.training.epochs:,}",
+        ends["train"],
+        ends["test"],
+        MISSING if value is None else number(value),
+        wall(sum(facts.snapshot.status.elapsed or 0.0 for facts in found)) if found else "not run",
+    )
+
+
+def describe(config: RunConfig, encoder: str = "") -> str:
+    """A config in a line: images, network, training."""
+    model, training, data = config.model, config.training, config.data
+    network: str = model.family
+    if model.family in ("dense", "vae"):
+        network += " " + "-".join(map(str, (*model.hidden, model.latent, *reversed(model.hidden))))
+        network += f", {model.activation}"
+    else:
+        network += f", code {model.latent}"
+    if config.is_classifier:
+        network += f", {model.head} head, on the encoder of {encoder}" if encoder else f", {model.head} head"
+        network += ", frozen" if model.freeze else ""
+    else:
+        network += f", output {model.output}"
+    network += f", dropout {model.dropout:g}" if model.dropout else ""
+    network += " (output too)" if model.output_dropout else ""
+    images = f"{data.dataset} ({len(data.classes)} classes)" if data.classes else data.dataset
+    noise = f"; {config.noise.kind} noise {config.noise.level:g}" if config.noise.kind != "none" else ""
+    noise += f", p = {config.noise.probability:g}" if config.noise.kind == "uniform" else ""
+    loss = "cross-entropy" if config.is_classifier else training.loss
+    rate = f"{training.optimizer} {training.learning_rate:g}"
+    rate += f" {training.schedule}" if training.schedule != "constant" else ""
+    rate += f", decay {training.weight_decay:g}" if training.weight_decay else ""
+    return f"{images}{noise}; {network}; {loss}, {rate}, batch {training.batch_size}"
+
+
+def about() -> tuple[tuple[str, str], ...]:
+    """Versions and machine; nothing that changes from day to day."""
+    return (
+        ("tuiae", __version__),
+        ("PyTorch", _version("torch")),
+        ("scikit-learn", _version("scikit-learn")),
+        ("Python", platform.python_version()),
+        ("system", f"{platform.system()} {platform.machine()}"),
+        ("processor", f"{_processor()}, {len(os.sched_getaffinity(0)) if _LINUX else os.cpu_count()} cores"),
+    )
+
+
+_LINUX = hasattr(os, "sched_getaffinity")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

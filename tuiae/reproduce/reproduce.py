@@ -1,0 +1,123 @@
+"""Running what a work ran, and judging its claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tuiae.data.dataset import Progress as DataProgress
+from tuiae.data.datasets import prepare
+from tuiae.errors import DataError, TrainingError
+from tuiae.reproduce.claims import ClaimError, Value, evaluate
+from tuiae.reproduce.measures import Facts
+from tuiae.reproduce.verdicts import Judgement, Outcome, Trial, judge
+from tuiae.reproduce.work import Claim, Plan, claim_runs, label, measures, reported_names, run_configs, shared_seeds
+from tuiae.runs.paths import RunPaths
+from tuiae.studies.jobs import Progress, finished_runs, run_jobs
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """A claim with what every recipe of it came to."""
+
+    claim: Claim
+    outcomes: tuple[Outcome, ...]
+    judgement: Judgement
+    runs: tuple[tuple[str, ...], ...]
+    """Of each recipe, the runs that it measured."""
+
+
+@dataclass(frozen=True)
+class WorkResult:
+    """One work, looked into."""
+
+    plan: Plan
+    claims: tuple[ClaimResult, ...]
+    facts: Facts
+    runs: dict[tuple[str, int], RunPaths]
+    problems: tuple[str, ...] = ()
+
+
+def prepare_sets(plan: Plan, report: DataProgress | None = None) -> dict[str, str]:
+    """Prepare the images of a work's runs; returns the datasets that are not to be had, and why."""
+    lacking = {}
+    for dataset, size in {(job.config.data.dataset, job.config.data.image_size) for job in plan.jobs}:
+        try:
+            prepare(dataset, size, progress=report)
+        except DataError as error:
+            lacking[dataset] = f"{error.cause} ({error.hint})"
+    return lacking
+
+
+def reproduce(
+    plan: Plan,
+    root: Path,
+    lacking: Mapping[str, str],
+    workers: int = 1,
+    tell: Callable[[Progress], None] = lambda progress: None,
+) -> WorkResult:
+    """Train what is missing and judge every claim; what is `lacking`, as `prepare_sets` has it, leaves its claims not
+    run.
+
+    Raises:
+        KeyboardInterrupt: stopped, with a checkpoint of every run; a later call goes on.
+    """
+    wanted = [job for job in plan.jobs if job.config.data.dataset not in lacking]
+    problems = list(lacking.values())
+    try:
+        if wanted:
+            run_jobs(wanted, root, plan.tag, workers, tell)
+    except TrainingError as error:
+        problems.append(error.cause)
+    return judge_work(plan, root, tuple(problems))
+
+
+def judge_work(plan: Plan, root: Path, problems: tuple[str, ...] = ()) -> WorkResult:
+    """Judge every claim by the finished runs that are there; trains nothing."""
+    finished = finished_runs(plan.jobs, root, plan.tag)
+    keys = {label(spec.id, seed): (spec.id, seed) for spec in plan.work.run for seed in spec.seeds}
+    runs = {keys[name]: run for name, run in finished.items()}
+    facts = Facts(runs)
+    judges = _Judge(plan, facts, " ".join(problems))
+    return WorkResult(plan, tuple(judges.claim(claim) for claim in plan.work.claim), facts, runs, problems)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    plan: Plan
+    facts: Facts
+    trouble: str
+    functions: dict[int, dict[str, Callable[..., Value]]] = field(default_factory=dict)
+
+    def claim(self, claim: Claim) -> ClaimResult:
+        """Measure a claim as printed and with each of its changes."""
+        plan = self.plan
+        runs = tuple(claim_runs(plan.work, claim, run_configs(plan.work, plan.path), plan.path))
+        recipes = [(claim.recipe, claim.measure, claim.holds)]
+        recipes += [(change.name, change.measure, change.holds or claim.holds) for change in claim.change]
+        outcomes = tuple(
+            self._outcome(claim, name, measures(measure), holds, used)
+            for (name, measure, holds), used in zip(recipes, runs, strict=True)
+        )
+        return ClaimResult(claim, outcomes, judge(outcomes), runs)
+
+    def _outcome(self, claim: Claim, name: str, measure: dict[str, str], holds: str, runs: tuple[str, ...]) -> Outcome:
+        trials = []
+        for seed in shared_seeds(self.plan.work, runs) if runs else (0,):
+            try:
+                values = self._values(measure, seed)
+                verdict = bool(evaluate(holds, self._functions(seed), {**values, **reported_names(claim)}))
+            except ClaimError as error:
+                reason = f"{error}; {self.trouble}" if self.trouble else str(error)
+                return Outcome(name, (), claim.require, reason)
+            trials.append(Trial(seed, values, verdict))
+        return Outcome(name, tuple(trials), claim.require)
+
+    def _values(self, measure: dict[str, str], seed: int) -> dict[str, Value]:
+        return {name: evaluate(text, self._functions(seed), {}) for name, text in measure.items()}
+
+    def _functions(self, seed: int) -> dict[str, Callable[..., Value]]:
+        if seed not in self.functions:
+            self.functions[seed] = self.facts.functions(seed)
+        return self.functions[seed]

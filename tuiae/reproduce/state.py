@@ -1,0 +1,206 @@
+"""How the works stand, from their files, the list of runs and the verdicts that were written down; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tuiae.config import settings_of
+from tuiae.errors import TuiaeError
+from tuiae.reproduce.findings import ClaimRow, RecipeRow, Verdict
+from tuiae.reproduce.process import WorkProcess, find_process, last_words
+from tuiae.reproduce.verdicts import Verdicts, read_verdicts
+from tuiae.reproduce.work import Claim, MissingSet, Plan, label, make_plan, missing_sets, reported_names
+from tuiae.runs.lineage import EditedRuns
+from tuiae.runs.listing import RunRow
+
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training of a work, and the run that is it, if there is one; `quick` when that is only a short try of it."""
+
+    label: str
+    row: RunRow | None = None
+    quick: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.row is not None and not self.quick and self.row.status.state == "finished"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How long what is missing should take, from how long epochs took; None where nobody knows."""
+
+    missing: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class WorkState:
+    """One work at one moment; `problem` instead of everything where its file is wrong."""
+
+    name: str
+    title: str = ""
+    source: str = ""
+    claims: tuple[ClaimRow, ...] = ()
+    runs: tuple[PlannedRun, ...] = ()
+    full: Expected = Expected(0, None)
+    quick: Expected = Expected(0, None)
+    verdicts: Verdicts | None = None
+    process: WorkProcess | None = None
+    running: bool = False
+    """Whether that process still lives."""
+    last_words: str = ""
+    """The end of what it said."""
+    problem: str = ""
+    lacks: tuple[MissingSet, ...] = ()
+    """Datasets that what is still to be trained needs, and that are not on this machine."""
+
+    @property
+    def done(self) -> int:
+        return sum(run.done for run in self.runs)
+
+    @property
+    def tried(self) -> int:
+        """How many trainings have only had a short try, to its end."""
+        return sum(run.quick and run.row is not None and run.row.status.state == "finished" for run in self.runs)
+
+    @property
+    def provisional(self) -> bool:
+        """Whether what its claims came to is of a quick try, and says nothing about the work."""
+        return self.verdicts is not None and self.verdicts.quick
+
+    def count(self, verdict: str) -> int:
+        """How many claims came to a verdict."""
+        return sum(claim.verdict == verdict for claim in self.claims)
+
+
+class WorkReader:
+    """Reads the works' files once, and how they stand again and again."""
+
+    def __init__(self, root: Path, paths: Sequence[Path]) -> None:
+        self._root = root
+        self._works = [_Work(path) for path in paths]
+
+    def states(self, rows: Iterable[RunRow]) -> tuple[WorkState, ...]:
+        """Every work, as these runs have it."""
+        tagged: dict[str, list[RunRow]] = {}
+        for row in rows:
+            for tag in row.tags:
+                tagged.setdefault(tag, []).append(row)
+        return tuple(work.state(self._root, tagged) for work in self._works)
+
+
+class _Work:
+    """A work's plans, and what tells its runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.problem = path.stem, ""
+        self._plans: tuple[Plan, ...] = ()
+        self._wanted: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._encoded: set[str] = set()
+        self._edited = EditedRuns()
+        self._sets: dict[str, str] = {}
+        try:
+            self._plans = (make_plan(path), make_plan(path, quick=True))
+        except TuiaeError as error:
+            self.problem = str(error)
+            return
+        full, quick = ({job.label: settings_of(job.config) for job in plan.jobs} for plan in self._plans)
+        self._wanted = {name: (settings, quick.get(name, {})) for name, settings in full.items()}
+        self._sets = {job.label: job.config.data.dataset for job in self._plans[0].jobs}
+        self._encoded = {job.label for job in self._plans[0].jobs if job.encoder}
+
+    def state(self, root: Path, tagged: Mapping[str, Sequence[RunRow]]) -> WorkState:
+        if self.problem:
+            return WorkState(self.name, problem=self.problem)
+        plan, quick = self._plans
+        rows = tagged.get(plan.tag, ())
+        by_name: dict[Any, list[RunRow]] = {}
+        for row in rows:
+            by_name.setdefault((row.settings.get("name"), row.settings.get("training.seed")), []).append(row)
+        runs = tuple(self._find(job.label, by_name) for job in plan.jobs)
+        verdicts, process = read_verdicts(root, self.name), find_process(root, self.name)
+        pace = _paces(plan, by_name)
+        tried = {job.label for job in quick.jobs if self._is_tried(job.label, by_name)}
+        return WorkState(
+            self.name,
+            plan.work.title,
+            plan.work.source,
+            tuple(_judged(claim, verdicts) for claim in plan.work.claim),
+            runs,
+            _expected(plan, {run.label for run in runs if run.done}, pace),
+            _expected(quick, tried, pace),
+            verdicts,
+            process,
+            process is not None and process.alive,
+            last_words(root, self.name) if process is not None else "",
+            lacks=missing_sets(self._sets[run.label] for run in runs if not run.done),
+        )
+
+    def _find(self, name: str, by_name: Mapping[Any, Sequence[RunRow]]) -> PlannedRun:
+        """The run of a job: one of its very config, the finished one first; else a short try of it."""
+        full, quick = self._wanted[name]
+        candidates = by_name.get((full["name"], full["training.seed"]), ())
+        for wanted, is_quick in ((full, False), (quick, True)):
+            matches = [row for row in candidates if wanted and self._fits(name, row, wanted)]
+            if matches:
+                return PlannedRun(name, max(matches, key=_worth), is_quick)
+        return PlannedRun(name)
+
+    def _is_tried(self, name: str, by_name: Mapping[Any, Sequence[RunRow]]) -> bool:
+        """Whether a quick try of a job has come to its end."""
+        wanted = self._wanted[name][1]
+        candidates = by_name.get((wanted["name"], wanted["training.seed"]), ())
+        return any(row.status.state == "finished" and self._fits(name, row, wanted) for row in candidates)
+
+    def _fits(self, name: str, row: RunRow, wanted: Mapping[str, Any]) -> bool:
+        # A classifier on an encoder takes its architecture from the run that it finds.
+        skipped = "model." if name in self._encoded else "\0"
+        same = all(row.settings.get(key) == value for key, value in wanted.items() if not key.startswith(skipped))
+        # What somebody edited is another training, as it is for whoever runs the work.
+        return same and not self._edited.has(row.path, row.status)
+
+
+def _worth(row: RunRow) -> tuple[bool, bool, int]:
+    return row.status.state == "finished", row.status.live, row.status.step
+
+
+def _paces(plan: Plan, by_name: Mapping[Any, Sequence[RunRow]]) -> dict[str, float]:
+    """Seconds an epoch of each kind of run, from whatever seed or length of it there is."""
+    found: dict[str, float] = {}
+    for (name, _), rows in by_name.items():
+        for row in rows:
+            if row.status.elapsed and row.status.epoch:
+                found.setdefault(str(name), row.status.elapsed / row.status.epoch)
+    return {spec.id: found[plan.configs[spec.id].name] for spec in plan.work.run if plan.configs[spec.id].name in found}
+
+
+def _expected(plan: Plan, done: set[str], pace: Mapping[str, float]) -> Expected:
+    missing, seconds = 0, 0.0
+    known = True
+    for spec in plan.work.run:
+        lacking = [seed for seed in spec.seeds if label(spec.id, seed) not in done]
+        missing += len(lacking)
+        if lacking and spec.id in pace:
+            seconds += len(lacking) * pace[spec.id] * plan.configs[spec.id].training.epochs
+        elif lacking:
+            known = False
+    return Expected(missing, seconds if known else None)
+
+
+def _judged(claim: Claim, verdicts: Verdicts | None) -> ClaimRow:
+    """A claim as it was judged, or as one that was not."""
+    found = next((row for row in verdicts.claims if row.id == claim.id), None) if verdicts else None
+    if found is not None and verdicts is not None:
+        return replace(found, provisional=verdicts.quick)
+    reported = ", ".join(str(value) for value in reported_names(claim).values() if value != "") or MISSING
+    recipe = RecipeRow(claim.recipe, MISSING, None)
+    measured = (MISSING,) * 3  # seeds, wall time, baseline
+    words = "not judged yet"
+    return ClaimRow(claim.id, claim.text, reported, (recipe,), Verdict.NOT_RUN, words, *measured, claim.holds)

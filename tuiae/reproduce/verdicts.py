@@ -1,0 +1,141 @@
+"""From values to verdicts: what each recipe of a claim came to, seed by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from tuiae.errors import UnknownRunError
+from tuiae.files import replace_file
+from tuiae.reproduce.claims import Value
+from tuiae.reproduce.findings import ClaimRow, Verdict
+from tuiae.runs.paths import REPORTS
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe of a claim under one seed."""
+
+    seed: int
+    values: Mapping[str, Value]
+    """By the names of the claim's measures."""
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One recipe of a claim: as the work prints it, or with a named change."""
+
+    name: str
+    trials: tuple[Trial, ...]
+    required: str = "every"
+    """How many seeds must agree: every or any."""
+    reason: str = ""
+    """Why there are no trials."""
+
+    @property
+    def ran(self) -> bool:
+        return bool(self.trials) and not self.reason
+
+    @property
+    def holds(self) -> bool:
+        enough = any if self.required == "any" else all
+        return self.ran and enough(trial.holds for trial in self.trials)
+
+    @property
+    def agreement(self) -> str:
+        """`2 of 3 seeds (not 1)`, or nothing when there is one seed and nothing to count."""
+        if len(self.trials) < 2:
+            return ""
+        failed = [str(trial.seed) for trial in self.trials if not trial.holds]
+        count = f"{len(self.trials) - len(failed)} of {len(self.trials)} seeds"
+        return f"{count} (not {', '.join(failed)})" if 0 < len(failed) < len(self.trials) else count
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A claim's verdict, and which change it took."""
+
+    verdict: Verdict
+    change: str = ""
+    reason: str = ""
+
+    @property
+    def words(self) -> str:
+        return f"only with {self.change}" if self.verdict is Verdict.ONLY_WITH else str(self.verdict)
+
+
+def judge(outcomes: tuple[Outcome, ...]) -> Judgement:
+    """The verdict of a claim; the first outcome is the recipe as printed, the others its named changes.
+
+    A claim is reproduced when the printed recipe holds. When it ran and does not hold, the first change that holds is
+    named; when it could not be run, neither it nor a change says anything about what the work prints.
+    """
+    printed, *changed = outcomes
+    if not printed.ran:
+        return Judgement(Verdict.NOT_RUN, reason=printed.reason)
+    if printed.holds:
+        return Judgement(Verdict.REPRODUCED)
+    for outcome in changed:
+        if outcome.holds:
+            return Judgement(Verdict.ONLY_WITH, outcome.name)
+    return Judgement(Verdict.NOT_REPRODUCED)
+
+
+# What the works came to, written down: `reports/WORK.json` beside the runs, for whoever has no torch to judge with.
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The claims of one work as they were judged; `quick` ones say nothing about the work."""
+
+    work: str
+    quick: bool
+    time: float
+    runs: int
+    """How many finished runs they were judged by."""
+    claims: tuple[ClaimRow, ...]
+    problems: tuple[str, ...] = ()
+
+
+def verdict_path(root: Path, work: str, quick: bool) -> Path:
+    return root / REPORTS / f"{work}{'.quick' if quick else ''}.json"
+
+
+def write_verdicts(root: Path, verdicts: Verdicts) -> None:
+    """Put them where `read_verdicts` looks.
+
+    Raises:
+        UnknownRunError: the runs directory cannot be written.
+    """
+    path = verdict_path(root, verdicts.work, verdicts.quick)
+    content = _adapter().dump_json(verdicts, indent=1)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, lambda file: file.write(content + b"\n"))
+    except OSError as error:
+        raise UnknownRunError(
+            f"cannot write {path}: {error.strerror or error}", "point TUIAE_RUNS_DIR at a directory that you may write"
+        ) from error
+
+
+def read_verdicts(root: Path, work: str) -> Verdicts | None:
+    """The verdicts of the work as it is, else the provisional ones of a quick try; None without any."""
+    return _read(verdict_path(root, work, quick=False)) or _read(verdict_path(root, work, quick=True))
+
+
+def _read(path: Path) -> Verdicts | None:
+    """What is missing, torn, or of another version is as if nobody had judged."""
+    try:
+        return _adapter().validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+@cache
+def _adapter() -> TypeAdapter[Verdicts]:
+    return TypeAdapter(Verdicts)

@@ -1,0 +1,394 @@
+"""The works as data: `presets/works/<name>.toml`, its schema, and everything that can be refused before a training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tuiae.config import RunConfig, build_config, did_you_mean, read_document
+from tuiae.config.presets import find_preset, presets_dir
+from tuiae.data.registry import commands_for, describe, known_download
+from tuiae.errors import ConfigError, TuiaeError
+from tuiae.reproduce.claims import ClaimError, Scope, check
+from tuiae.studies.plan import Job
+
+FigureKind = Literal[
+    "curves", "images", "untrained", "noise", "codes", "between", "code-grid", "prior", "confusion", "seeds"
+]
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,23}$")]
+
+
+class Table(BaseModel):
+    """A frozen table that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunSpec(Table):
+    """One training of a work, once a seed."""
+
+    id: Id
+    label: str = ""
+    """What figures call it; the id when empty."""
+    base: str = ""
+    """A [base.NAME] table of the file to start from."""
+    preset: str = ""
+    """A preset to start from."""
+    config: dict[str, Any] = {}
+    """What this run has of its own, on top."""
+    encoder: str = ""
+    """The run whose trained encoder this classifier starts from."""
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    quick: int = Field(default=1, ge=1)
+    """Epochs under --quick."""
+
+
+class Change(Table):
+    """The same claim measured on another recipe than the printed one."""
+
+    name: str
+    measure: str | dict[str, str]
+    holds: str = ""
+    """The claim's own when empty."""
+
+
+class Claim(Table):
+    """A sentence of the work, what it reports, and how that is measured here."""
+
+    id: Id
+    text: str
+    reported: float | str | dict[str, float] = ""
+    measure: str | dict[str, str]
+    """One expression, called `measured`, or several by name."""
+    holds: str
+    require: Literal["every", "any"] = "every"
+    """Of the seeds."""
+    words: dict[str, str] = {}
+    """What tables call a measure or a reported figure whose name is not plain enough."""
+    recipe: str = "as printed"
+    format: str = ".4g"
+    unit: str = ""
+    change: tuple[Change, ...] = ()
+    caveat: str = ""
+
+
+class FigureSpec(Table):
+    """A figure that the work shows."""
+
+    kind: FigureKind
+    title: str
+    runs: tuple[str, ...] = Field(min_length=1)
+    caption: str = ""
+    metric: tuple[str, ...] = ("loss",)
+    """curves, seeds: which of the run's metrics."""
+    log: bool = False
+    """curves, seeds: a logarithmic axis."""
+    count: int = Field(default=10, ge=1, le=100)
+    """images, noise, prior, between: how many."""
+    noise: str = "salt-pepper"
+    levels: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+    ends: tuple[str, ...] = ()
+    """between: the two classes to walk between, by name."""
+
+
+class Work(Table):
+    """One work, complete."""
+
+    title: str
+    source: str
+    note: str = ""
+    base: dict[str, dict[str, Any]] = {}
+    run: tuple[RunSpec, ...] = Field(min_length=1)
+    claim: tuple[Claim, ...] = ()
+    figure: tuple[FigureSpec, ...] = ()
+
+    def spec(self, run: str) -> RunSpec:
+        return next(spec for spec in self.run if spec.id == run)
+
+
+def works_dir() -> Path:
+    return presets_dir() / "works"
+
+
+def list_works() -> list[str]:
+    """Names of the works that came with the package."""
+    return sorted(path.stem for path in works_dir().glob("*.toml"))
+
+
+def find_work(text: str) -> Path:
+    """A path of a work's file, or the name of one that came with the package.
+
+    Raises:
+        ConfigError: neither.
+    """
+    path = Path(text).expanduser()
+    if path.suffix == ".toml" and path.is_file():
+        return path
+    names = list_works()
+    if text in names:
+        return works_dir() / f"{text}.toml"
+    raise ConfigError(f"{text}: no such work{did_you_mean(text, names)}", f"the works are {', '.join(names)}")
+
+
+def load_work(path: Path) -> Work:
+    """Read and check a work's file: keys, configs, encoders, claims and figures.
+
+    Raises:
+        ConfigError: naming the file, the claim, run or figure, and what is wrong.
+    """
+    document = read_document(path)
+    try:
+        work = Work.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{path}: {_reason(item)}" for item in error.errors(include_url=False))) from error
+    for what, found in (("run", work.run), ("claim", work.claim)):
+        doubles = [name for name, count in Counter(item.id for item in found).items() if count > 1]
+        if doubles:
+            raise ConfigError(f"{path}: two {what}s are called '{doubles[0]}'", "give each its own id")
+    configs = run_configs(work, path)
+    _check_encoders(work, configs, path)
+    for claim in work.claim:
+        claim_runs(work, claim, configs, path)
+    for figure in work.figure:
+        _check_figure(figure, configs, path)
+    return work
+
+
+def run_configs(work: Work, path: Path) -> dict[str, RunConfig]:
+    """Run id -> its config, with the first of its seeds.
+
+    Raises:
+        ConfigError: a base or preset that is not there, or a config that is wrong.
+    """
+    configs = {}
+    for spec in work.run:
+        where = f"{path}: run '{spec.id}'"
+        document = _resolve(work, spec.base, spec.preset, spec.config, where, ())
+        name = f"{path.stem}-{spec.id}".replace(".", "_")[:48]
+        document = _merge(document, {"name": name, "training": {"seed": spec.seeds[0]}})
+        configs[spec.id] = build_config(document, source=where)
+    return configs
+
+
+def _resolve(
+    work: Work, base: str, preset: str, own: dict[str, Any], where: str, seen: tuple[str, ...]
+) -> dict[str, Any]:
+    if base in seen:
+        raise ConfigError(f"{where}: base '{base}' leads back to itself", "take one of the `base` keys out")
+    start = read_document(find_preset(preset)) if preset else {}
+    if base:
+        if base not in work.base:
+            raise ConfigError(f"{where}: unknown base '{base}'{did_you_mean(base, list(work.base))}")
+        table = dict(work.base[base])
+        under, first = str(table.pop("base", "")), str(table.pop("preset", ""))
+        start = _merge(start, _resolve(work, under, first, table, where, (*seen, base)))
+    return _merge(start, own)
+
+
+def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        inner = merged.get(key)
+        merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _check_encoders(work: Work, configs: dict[str, RunConfig], path: Path) -> None:
+    for spec in work.run:
+        where = f"{path}: run '{spec.id}': encoder = '{spec.encoder}'"
+        if spec.encoder and spec.encoder not in configs:
+            raise ConfigError(f"{where}: no such run{did_you_mean(spec.encoder, list(configs))}")
+        if spec.encoder and (not configs[spec.id].is_classifier or configs[spec.encoder].is_classifier):
+            raise ConfigError(f"{where}: a classifier takes its encoder from an autoencoder")
+
+
+def classes_of(config: RunConfig) -> tuple[str, ...]:
+    """Names of the classes that a run has."""
+    return config.data.classes or describe(config.data.dataset).classes
+
+
+def claim_runs(work: Work, claim: Claim, configs: dict[str, RunConfig], path: Path) -> list[tuple[str, ...]]:
+    """The runs that each recipe of a claim measures, the printed one first; checks every expression.
+
+    Raises:
+        ConfigError: an expression that cannot be evaluated, or runs that share no seed.
+    """
+    recipes = [(claim.measure, claim.holds), *((c.measure, c.holds or claim.holds) for c in claim.change)]
+    found = []
+    for measure, holds in recipes:
+        scope = Scope(configs, classes_of)
+        names = tuple(measures(measure)) + tuple(reported_names(claim))
+        try:
+            for expression in measures(measure).values():
+                check(expression, scope)
+            check(holds, Scope(configs, classes_of, names, scope.used))
+        except ClaimError as error:
+            raise ConfigError(
+                f"{path}: claim '{claim.id}': {error}", "`tuiae reproduce --claims` lists the functions"
+            ) from error
+        runs = tuple(spec.id for spec in work.run if spec.id in scope.used)
+        if runs and not shared_seeds(work, runs):
+            raise ConfigError(f"{path}: claim '{claim.id}': its runs share no seed: {', '.join(runs)}")
+        found.append(runs)
+    return found
+
+
+def shared_seeds(work: Work, runs: tuple[str, ...]) -> tuple[int, ...]:
+    """The seeds under which every one of these runs is trained, in order."""
+    return tuple(sorted(set.intersection(*(set(work.spec(run).seeds) for run in runs))))
+
+
+def measures(measure: str | dict[str, str]) -> dict[str, str]:
+    """Name -> expression; a single expression is called `measured`."""
+    return {"measured": measure} if isinstance(measure, str) else measure
+
+
+def reported_names(claim: Claim) -> dict[str, float | str]:
+    """What `holds` may call the reported figures: `reported`, or `reported_NAME` for each of several."""
+    if isinstance(claim.reported, dict):
+        return {f"reported_{name}": value for name, value in claim.reported.items()}
+    return {"reported": claim.reported}
+
+
+_FIGURE_NEEDS = {
+    **dict.fromkeys(("images", "untrained", "noise", "between", "code-grid", "prior"), "autoencoder"),
+    "confusion": "classifier",
+}
+
+
+def _check_figure(figure: FigureSpec, configs: dict[str, RunConfig], path: Path) -> None:
+    where = f"{path}: figure '{figure.title}'"
+    for run in figure.runs:
+        if run not in configs:
+            raise ConfigError(f"{where}: unknown run '{run}'{did_you_mean(run, list(configs))}")
+        config, need = configs[run], _FIGURE_NEEDS.get(figure.kind, "")
+        if need and config.is_classifier != (need == "classifier"):
+            article = "an" if need.startswith("a") else "a"
+            raise ConfigError(f"{where}: '{figure.kind}' needs {article} {need}, and '{run}' is none")
+        if figure.kind in ("codes", "code-grid") and config.model.latent != 2:
+            raise ConfigError(
+                f"{where}: a plane of codes needs model.latent = 2, and '{run}' has {config.model.latent}"
+            )
+    if figure.kind == "between" and len(figure.ends) != 2:
+        raise ConfigError(f"{where}: 'ends' needs two classes")
+
+
+_TABLES: dict[str, type[Table]] = {"": Work, "run": RunSpec, "claim": Claim, "change": Change, "figure": FigureSpec}
+
+
+def _reason(item: Any) -> str:
+    """One mistake of the file in words, the table named by its id where it has one."""
+    *place, key = [str(part) for part in item["loc"] if part != "str"]
+    where = ".".join(place)
+    if item["type"] == "extra_forbidden":
+        known = list(_TABLES["change" if "change" in place else place[0] if place else ""].model_fields)
+        return f"unknown key '{key}'{f' in {where}' if where else ''}{did_you_mean(key, known)}"
+    return f"{'.'.join([*place, key])}: {item['msg'].lower()}"
+
+
+# Which images a work still needs, and how to get them here.
+
+
+@dataclass(frozen=True)
+class MissingSet:
+    """A dataset that is not on this machine."""
+
+    name: str
+    commands: tuple[str, ...]
+    """What brings it here."""
+    problem: str = ""
+    """Why nothing is known of it, in a sentence, where that is so."""
+
+    @property
+    def can_be_fetched(self) -> bool:
+        """Whether a work downloads it by itself, given a network."""
+        return known_download(self.name) is not None and not self.problem
+
+
+def missing_sets(names: Iterable[str]) -> tuple[MissingSet, ...]:
+    """Those of the datasets that are neither embedded nor prepared; looks at manifests alone."""
+    found = []
+    for name in dict.fromkeys(names):
+        try:
+            ready, problem = describe(name).ready, ""
+        except TuiaeError as error:
+            ready, problem = False, str(error)
+        if not ready:
+            found.append(MissingSet(name, commands_for(name), problem))
+    return tuple(found)
+
+
+# What a work takes to run: its seeds and epochs settled, and a job for each training.
+
+TAG = "work:"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A work with its seeds and epochs settled, and the trainings that it takes."""
+
+    path: Path
+    work: Work
+    configs: dict[str, RunConfig]
+    jobs: tuple[Job, ...]
+    quick: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def tag(self) -> str:
+        return TAG + self.name
+
+
+def make_plan(path: Path, quick: bool = False, seeds: int = 0) -> Plan:
+    """Read a work and settle its seeds: the file's own, the first `seeds` numbers, or one under `quick`.
+
+    Raises:
+        ConfigError: the file, a config in it or a claim is wrong; nothing was started.
+    """
+    work = load_work(path)
+    specs = tuple(spec.model_copy(update={"seeds": _seeds(spec, quick, seeds)}) for spec in work.run)
+    work = work.model_copy(update={"run": specs})
+    configs = run_configs(work, path)
+    if quick:
+        configs = {spec.id: _cut(configs[spec.id], spec.quick) for spec in specs}
+    return Plan(path, work, configs, tuple(_jobs(work, configs)), quick)
+
+
+def _seeds(spec: RunSpec, quick: bool, seeds: int) -> tuple[int, ...]:
+    if seeds:
+        return tuple(range(seeds))
+    return spec.seeds[:1] if quick else spec.seeds
+
+
+def _cut(config: RunConfig, epochs: int) -> RunConfig:
+    epochs = min(epochs, config.training.epochs)
+    every = min(config.training.evaluate_every, max(1, epochs // 2))
+    return _with_training(config, epochs=epochs, evaluate_every=every)
+
+
+def _with_training(config: RunConfig, **values: int) -> RunConfig:
+    return config.model_copy(update={"training": config.training.model_copy(update=values)})
+
+
+def _jobs(work: Work, configs: dict[str, RunConfig]) -> Sequence[Job]:
+    # Encoders first: a job may only wait for an earlier one.
+    specs = sorted(work.run, key=lambda spec: bool(spec.encoder))
+    jobs = []
+    for spec in specs:
+        for seed in spec.seeds:
+            source = work.spec(spec.encoder).seeds if spec.encoder else ()
+            encoder = label(spec.encoder, seed if seed in source else source[0]) if source else ""
+            jobs.append(Job(label(spec.id, seed), _with_training(configs[spec.id], seed=seed), encoder))
+    return jobs
+
+
+def label(run: str, seed: int) -> str:
+    return f"{run} seed={seed}"

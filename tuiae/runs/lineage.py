@@ -1,0 +1,298 @@
+"""What a run's own files say of its config as it changed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuiae.config import SET, RunConfig, build_config, load_config, parse_override, settings_of
+from tuiae.config.presets import list_presets
+from tuiae.errors import ConfigError
+from tuiae.files import read_json
+from tuiae.runs.checkpoints import PARENT, Moment, adopt_checkpoint, find_checkpoint, read_moment
+from tuiae.runs.edits import Edit, apply_edits, as_edit, as_plan, propose, read_plan
+from tuiae.runs.paths import RunPaths, runs_dir
+from tuiae.runs.reader import parse_event, read_config
+from tuiae.runs.snapshot import Parent, Status, read_parent
+from tuiae.runs.writer import create_run
+
+
+def read_edits(run: RunPaths) -> tuple[Edit, ...]:
+    """The edits that a run's history records, in order."""
+    try:
+        with open(run.events, "rb") as file:
+            # Most lines are live points: looking for two words is cheaper than parsing them.
+            lines = [line for line in file if b'"command"' in line and b'"key"' in line]
+    except OSError:
+        return ()
+    records = (record for line in lines if (record := parse_event(line)) and record["kind"] == "command")
+    return tuple(edit for record in records if (edit := as_edit(record)))
+
+
+def read_script(run: RunPaths) -> tuple[Edit, ...]:
+    """Every edit that belongs to a run: those it made, and as a replay those that are still to come; by step."""
+    made = read_edits(run)
+    done = {edit.plan for edit in made}
+    coming = [edit for edit in read_plan(read_json(run.meta)) if edit.plan not in done]
+    return tuple(sorted((*made, *coming), key=lambda edit: edit.step))
+
+
+def config_at(run: RunPaths, step: int | None = None) -> RunConfig | None:
+    """The config in force once so many steps are done, or with every edit; None where there is no config to read."""
+    config = read_config(run)
+    if config is None:
+        return None
+    return apply_edits(config, (edit for edit in read_edits(run) if step is None or edit.step <= step))
+
+
+def need_config(run: RunPaths, step: int | None = None) -> RunConfig:
+    """`config_at`, for who cannot do without one.
+
+    Raises:
+        ConfigError: the config is missing, not ours to read, torn, or of another version.
+    """
+    config = config_at(run, step)
+    if config is None:
+        try:
+            run.config.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{run.config}: {error.strerror or error}", "is it there, and yours to read?") from error
+        raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
+    return config
+
+
+class EditedRuns:
+    """Which runs were edited; a history is read again only when the run's status has changed since."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[Status, bool]] = {}
+
+    def has(self, path: Path, status: Status) -> bool:
+        """Whether the run of a directory, which has this status, records any edit."""
+        known = self._known.get(path)
+        if known is None or (known[0] != status and not known[1]):
+            known = self._known[path] = (status, bool(read_edits(RunPaths(path))))
+        return known[1]
+
+
+# A run's config with changes on top, known before torch is imported.
+
+
+def resolve_config(run: RunPaths, overrides: dict[str, Any], asker: str = "--set") -> RunConfig:
+    """The config of a run, its edits included, with overrides (dotted key -> value) on top.
+
+    Raises:
+        ConfigError: the config is of another version, or an override is wrong; then the message begins with `asker`.
+    """
+    config = config_at(run)
+    if config is None:
+        raise ConfigError(f"{run.config}: not a config of this version", "evaluate it with the version that wrote it")
+    return build_config(config.model_dump(mode="json"), overrides, source=str(run.config), asker=asker)
+
+
+# Forks: a run that goes on from a checkpoint of another one, with other settings.
+
+_SECTIONS = ("training.", "noise.", "checkpoint.", "samples.")
+_KEYS = ("name", "model.dropout")
+CHANGEABLE = "training.*, noise.*, checkpoint.*, samples.*, model.dropout and name"
+"""What a fork may change, in words; everything else decides which images there are or which shapes weights have."""
+
+
+def fork_config(
+    source: RunPaths, checkpoint: Path, overrides: Mapping[str, Any], asker: str | Mapping[str, str] = SET
+) -> RunConfig:
+    """The config of a fork: what was in force at the parent's checkpoint, edits included, with overrides on top.
+
+    `asker` as for `build_config`.
+
+    Raises:
+        ConfigError: the parent's config cannot be read, an override is wrong, or not a fork's to change.
+    """
+    parent = need_config(source, read_moment(checkpoint).step)
+    config = build_config(parent.model_dump(mode="json"), dict(overrides), source=str(source.config), asker=asker)
+    check_fork(source, checkpoint, config)
+    return config
+
+
+def check_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> tuple[str, ...]:
+    """The keys in which a fork of this config differs from what was in force at the parent's checkpoint.
+
+    Raises:
+        ConfigError: it changes the network or the images, or has nothing left to train.
+    """
+    moment = read_moment(checkpoint)
+    parent = need_config(source, moment.step)
+    before, after = settings_of(parent), settings_of(config)
+    changed = tuple(key for key in after if after[key] != before[key])
+    for key in changed:
+        if not _may_change(key, parent):
+            cause = f"{key} = {after[key]!r}: a fork keeps its parent's network and images ({before[key]!r})"
+            raise ConfigError(cause, f"it may change {CHANGEABLE}; for the rest start a new run")
+    if config.training.epochs <= moment.epoch:
+        done = int(moment.epoch)
+        cause = f"training.epochs = {config.training.epochs}: {source.id} has done {done} epochs by step {moment.step}"
+        raise ConfigError(cause, f"raise it, e.g. training.epochs={2 * done}, or fork an earlier checkpoint")
+    return changed
+
+
+def _may_change(key: str, parent: RunConfig) -> bool:
+    if key == "training.seed":
+        # It also draws which images are held out: with another one they would have been trained on.
+        return parent.data.validation == "test"
+    return key in _KEYS or key.startswith(_SECTIONS)
+
+
+def fork_run(source: RunPaths, checkpoint: Path, config: RunConfig, root: Path, argv: list[str]) -> RunPaths:
+    """Make a run whose first checkpoint is `checkpoint` of `source`, for a worker to go on with.
+
+    Raises:
+        ConfigError: the config is not one for a fork of it (see `check_fork`).
+        TrainingError: the checkpoint is damaged, or was deleted meanwhile.
+        UnknownRunError: the runs directory cannot be written.
+    """
+    changed = check_fork(source, checkpoint, config)
+    moment = read_moment(checkpoint)
+    parent = {"run": source.id, "step": moment.step, "epoch": moment.epoch, "changed": list(changed)}
+    made_from = {"preset": read_json(source.meta).get("preset") or need_config(source).name, "parent": parent}
+    return create_run(config, root, argv, meta=made_from, fill=lambda run: take_over(checkpoint, run))
+
+
+def take_over(checkpoint: Path, run: RunPaths) -> Moment:
+    """Let a run that is being made begin with a checkpoint of another one; for `create_run`."""
+    adopt_checkpoint(checkpoint, run)
+    return read_moment(checkpoint)
+
+
+# Replays: a run repeated with the edits that were made to it, each at its step.
+
+_HARMLESS = ("name", "training.device", "checkpoint.every", "checkpoint.keep", "samples.count", "samples.every")
+"""Keys that change neither what an edit does nor when it comes."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What is to be repeated, known to go with the config that it was asked for."""
+
+    source: RunPaths
+    edits: tuple[Edit, ...]
+    checkpoint: Path | None
+    """What a replayed fork begins from."""
+    warnings: tuple[str, ...] = ()
+
+
+def plan_replay(source: RunPaths, config: RunConfig) -> Replay:
+    """The edits of a run for a new one of this config.
+
+    Raises:
+        ConfigError: an edit does not go with the config, or the source is a fork and the config not one for it.
+        TrainingError: the source is a fork, and what it began from is gone.
+    """
+    edits = read_script(source)
+    current = config
+    for edit in edits:
+        try:
+            current = propose(current, edit.key, edit.new, done=int(edit.epoch))
+        except ConfigError as error:
+            cause = f"the edits of {source.id} do not go with this config: at step {edit.step}, {error.cause}"
+            raise ConfigError(cause, f"give the run's own: {source.config}") from error
+    checkpoint = None
+    if read_parent(read_json(source.meta)) is not None:
+        checkpoint = find_checkpoint(source, PARENT)
+        assert checkpoint is not None  # asked for by name, it is there or raises
+        check_fork(source, checkpoint, config)
+    return Replay(source, edits, checkpoint, _warnings(source, config))
+
+
+def _warnings(source: RunPaths, config: RunConfig) -> tuple[str, ...]:
+    before, after = settings_of(need_config(source, step=-1)), settings_of(config)
+    changed = [key for key in after if after[key] != before[key] and key not in _HARMLESS]
+    if not changed:
+        return ()
+    return (f"{', '.join(changed)} differ from {source.id}: its edits come at the same steps of another training",)
+
+
+def replay_run(replay: Replay, config: RunConfig, root: Path, argv: list[str], tags: Sequence[str] = ()) -> RunPaths:
+    """Make a run that carries the edits of another one, for a worker to train.
+
+    Raises:
+        ConfigError: a word that is no tag. TrainingError: the checkpoint of a fork was deleted meanwhile.
+        UnknownRunError: the runs directory cannot be written.
+    """
+    checkpoint = replay.checkpoint
+    meta: dict[str, Any] = {"replay": {"run": replay.source.id, "edits": as_plan(replay.edits)}}
+    if checkpoint is None:
+        return create_run(config, root, argv, tags, meta=meta)
+    found: Mapping[str, Any] = read_json(replay.source.meta)
+    meta["parent"] = found.get("parent")
+    return create_run(config, root, argv, tags, meta=meta, fill=lambda run: take_over(checkpoint, run))
+
+
+# The command line that does again what a run did.
+
+MOST_SETTINGS = 8  # beyond, the run's own document says it shorter
+
+
+def repeat_line(run: RunPaths) -> str:
+    """`tuiae run PRESET --set KEY=VALUE …` where the run came of a preset, else `tuiae run RUN/config.toml`; of a fork
+    `tuiae fork PARENT --from STEP --set KEY=VALUE …`. With `--replay RUN` where edits were made to it, or where the
+    fork's parent no longer has that checkpoint: the fork has it.
+
+    Raises:
+        ConfigError: the run's config cannot be read.
+    """
+    config = need_config(run, step=-1)  # as it began: edits are repeated, each at its step
+    named = run.id if run.root.parent == runs_dir() else str(run.root)
+    replay = named if read_script(run) else ""
+    parent = read_parent(read_json(run.meta))
+    if parent is not None:
+        source = RunPaths(run.root.parent / parent.run)
+        if not replay and (source.weights / f"step-{parent.step:06d}").is_dir():
+            return _fork_line(source.id if named == run.id else str(source.root), parent, config)
+        return run_line(str(run.config), {}, named)
+    preset, changed = _nearest_preset(config)
+    if preset and len(changed) <= MOST_SETTINGS:
+        return run_line(preset, changed, replay)
+    return run_line(str(run.config), {}, replay)
+
+
+def run_line(source: str, changed: Mapping[str, Any], replay: str = "") -> str:
+    """`tuiae run SOURCE --set KEY=VALUE …`, with `--replay` where a run is given."""
+    return shlex.join(["tuiae", "run", source, *_set(changed), *(("--replay", replay) if replay else ())])
+
+
+def changes(before: RunConfig, after: RunConfig) -> dict[str, Any]:
+    """The dotted keys in which one config differs from another, with its values."""
+    old = settings_of(before)
+    return {key: value for key, value in settings_of(after).items() if value != old[key]}
+
+
+def _fork_line(source: str, parent: Parent, config: RunConfig) -> str:
+    settings = settings_of(config)
+    changed = {key: settings[key] for key in parent.changed if key in settings}
+    return shlex.join(["tuiae", "fork", source, "--from", str(parent.step), *_set(changed)])
+
+
+def _nearest_preset(config: RunConfig) -> tuple[str, dict[str, Any]]:
+    """The preset of the config's name that differs least from it, and in what; without one an empty name."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for preset in list_presets():
+        if config.name == preset.path.stem:
+            try:
+                found.append((preset.name, changes(load_config(preset.path), config)))
+            except ConfigError:
+                continue  # somebody broke the file since
+    return min(found, key=lambda pair: len(pair[1]), default=("", {}))
+
+
+def _set(changed: Mapping[str, Any]) -> list[str]:
+    return [word for key, value in changed.items() for word in ("--set", f"{key}={_value(value)}")]
+
+
+def _value(value: Any) -> str:
+    """A value as `--set` takes it: bare words where they are read as such, all else as TOML writes it."""
+    bare = isinstance(value, str) and bool(value) and parse_override(f"key={value}")[1] == value
+    return value if bare else json.dumps(value)

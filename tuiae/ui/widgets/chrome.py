@@ -1,0 +1,361 @@
+"""The keys that count now, in one line; a click on one presses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual import on
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.dom import DOMNode
+from textual.events import Click
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from tuiae.render.chrome import ShownKey, fit_keys
+from tuiae.render.text import clean
+from tuiae.runs.diagnosis import Finding, Severity
+from tuiae.ui.keys import KEPT, NEEDED, Key, find_key, shown
+
+ALWAYS, USUAL, PANEL, SCREEN, LATER = range(5)
+"""Ranks: keys that are never left out, those of the screen and the first ones of the focused panel, then where there is
+room the panel's others, the screen's, and the rest."""
+
+
+class KeyLine(Widget):
+    """What Textual's Footer shows, drawn as one text: the Footer makes its dozen widgets anew, 30 ms of work, with
+    every step of the focus. It has as many keys as there is room for."""
+
+    DEFAULT_CSS = """
+        KeyLine {
+            dock: bottom;
+            width: 1fr;
+            height: 1;
+            background: $panel;
+            text-wrap: nowrap;
+        }
+    """
+
+    def __init__(self, counts: Callable[[str], bool]) -> None:
+        """`counts` says of an action whether it does something now."""
+        super().__init__()
+        self._counts = counts
+        self._keys: tuple[ShownKey, ...] = ()
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
+
+    def _bindings_changed(self, screen: Screen[object]) -> None:
+        if not screen.app.app_focus:
+            return  # the keys stay in sight while the terminal has lost the focus
+        seen: dict[str, tuple[int, ShownKey]] = {}
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.action == "submit" and isinstance(screen.focused, Input):
+                done = ShownKey(binding.key, self.app.get_key_display(binding), "Done", rank=USUAL)
+                seen[binding.action] = 0, done
+            elif binding.show and binding.action not in seen and self._works_now(binding):
+                rank = _rank(find_key(binding), active.node)
+                face = self.app.get_key_display(binding)
+                named = ShownKey(binding.key, face, binding.description, active.enabled, rank)
+                placed = _place(binding.action, rank, active.node), named
+                seen[binding.action] = _way_back(named) if _leads_back(screen, binding.action) else placed
+        keys = tuple(named for _, named in sorted(seen.values(), key=lambda placed: placed[0]))
+        if keys != self._keys:
+            self._keys = keys
+            self.refresh()
+
+    def _works_now(self, binding: Binding) -> bool:
+        """Whether a key does something now, and is not typed where the focus is."""
+        focused = self.screen.focused
+        # Textual asks the same, but knows the characters of some keys by other names than the keys have.
+        face = shown(binding.key)
+        typed = focused is not None and len(face) == 1 and focused.check_consume_key(binding.key, face)
+        return not typed and self._counts(binding.action)
+
+    @property
+    def shown(self) -> tuple[ShownKey, ...]:
+        """The keys that there is room for."""
+        return fit_keys(self._keys, self.size.width)
+
+    def render(self) -> Content:
+        parts = []
+        for key in self.shown:
+            dim = "" if key.enabled else " dim"
+            face, does = key.parts
+            parts += [
+                (face, f"bold $footer-key-foreground{dim}"),
+                (does, f"$footer-description-foreground{dim}"),
+            ]
+        return Content.assemble(*parts)
+
+    def on_click(self, event: Click) -> None:
+        shown = self.shown
+        ends = accumulate((key.width for key in shown), initial=0)
+        for (first, end), key in zip(pairwise(ends), shown, strict=True):
+            if first <= event.x < end:
+                self.app.simulate_key(key.key) if key.enabled else self.app.bell()
+
+
+def _rank(key: Key | None, node: DOMNode) -> int:
+    """How soon a key is left out; one that is not of the table of keys is a usual one."""
+    if key is None or key.label:
+        return ALWAYS if key is not None and key.action in (*KEPT, *NEEDED) else USUAL
+    if key.later or isinstance(node, App):
+        return LATER
+    return SCREEN if isinstance(node, Screen) else PANEL
+
+
+def _place(action: str, rank: int, node: DOMNode) -> int:
+    """Where in the line a key stands: those that come and go with the room in the middle, so that others keep their
+    places."""
+    if action in KEPT:
+        return 2
+    return int(isinstance(node, App) or rank not in (ALWAYS, USUAL, PANEL))
+
+
+def _leads_back(screen: Screen[object], action: str) -> bool:
+    """Whether this is how one panel that is alone makes room for the others again."""
+    return action == "zoom" and screen.maximized is not None
+
+
+def _way_back(shown: ShownKey) -> tuple[int, ShownKey]:
+    """The key that led to one panel, before all others."""
+    return -1, replace(shown, does="Back", rank=ALWAYS)
+
+
+# The line above the keys: what is wrong, or what would start.
+
+
+class MessageLine(Static):
+    """One thing at a time; what went wrong stays until something is edited or another run opened, what was done until
+    the next key."""
+
+    def __init__(self) -> None:
+        super().__init__(id="message")
+        self.long = False
+        """Whether quiet hints too may take several lines, though panels move for them."""
+        self._trouble = ""
+        """The kind of what a hint does not take away; empty where there is nothing like it."""
+        self._said, self._whole = ("", ""), False
+
+    def say(self, text: str, kind: str, whole: bool = False) -> None:
+        """Say something: `good`, `caution`, `bad` or `quiet`; what is quiet is cut unless it has to be read `whole`."""
+        if (text, kind) == self._said:
+            return
+        self._said, self._whole = (text, kind), whole or self.long or kind != "quiet"
+        wraps = self._wraps()
+        self.set_classes(f"-{kind} -long" if wraps else f"-{kind}")
+        self.update(Content(clean(text)), layout=wraps)
+
+    def _wraps(self) -> bool:
+        """Whether what is said takes several lines, for which the panels above make room."""
+        return self._whole and cell_len(clean(self._said[0])) > self.content_size.width > 0
+
+    def on_resize(self) -> None:
+        self.set_class(self._wraps(), "-long")
+
+    def hint(self, text: str, kind: str) -> None:
+        """Say something, unless there is trouble to read."""
+        if not self._trouble:
+            self.say(text, kind)
+
+    def answer(self, text: str) -> None:
+        """Say what a key has done, unless something is wrong."""
+        if self._trouble != "bad":
+            self.forget_trouble()
+            self.say(text, "quiet", whole=True)
+
+    def complain(self, text: str) -> None:
+        """Say what went wrong, in words that a hint does not take away."""
+        self.insist(text, "bad")
+
+    def insist(self, text: str, kind: str) -> None:
+        """Say something that a hint does not take away."""
+        self._trouble = kind
+        self.say(text, kind, whole=True)
+
+    def forget_trouble(self) -> None:
+        """From now on hints are said again."""
+        self._trouble = ""
+
+    def key_pressed(self) -> None:
+        """From now on hints take away what was only told of a key before."""
+        if self._trouble in ("good", "quiet"):
+            self.forget_trouble()
+
+
+# The screens by number, for the mouse, and which one it is.
+
+SCREENS = ("runs", "live", "latent", "bench", "compare", "works")
+"""In the order of their keys."""
+ROOMY, WIDE = 110, 180  # columns from which all names show, and stand further apart
+
+
+class ScreenTabs(Static):
+    """At the end of the title line; a click on one shows it."""
+
+    def __init__(self, mode: str, width: int) -> None:
+        super().__init__(tabs(mode, width), id="screens")
+        self._mode = mode
+
+    def fit(self, width: int) -> None:
+        """Draw for a screen of so many columns."""
+        self.update(tabs(self._mode, width))
+
+
+def tabs(mode: str, width: int) -> Content:
+    """`1 2 live 3 4 5 6`, with the names of all where there is room; each is a link."""
+    words = []
+    for number, name in enumerate(SCREENS, 1):
+        shown = f"{number} {name}" if width >= ROOMY or name == mode else f"{number}"
+        style = "bold underline $accent" if name == mode else "$foreground 65%"
+        words.append(f"[{style}][@click=app.show('{name}')]{shown}[/][/]")
+    apart = 3 if width >= WIDE else 2 if width >= ROOMY else 1
+    return Content.from_markup((" " * apart).join(words))
+
+
+def room(mode: str, width: int) -> int:
+    """Columns that they leave of so many for the title."""
+    return width - len(tabs(mode, width).plain) - 3
+
+
+# What a run's curves say: the most serious of it in one sentence, all of it where it has the screen.
+
+SIGNS = {Severity.NOTE: "·", Severity.WARNING: "!", Severity.SERIOUS: "!!"}
+
+
+class FindingLine(Widget, can_focus=True):
+    """The most serious finding and the next thing to try, all of them when it is alone on the screen; not there while
+    there is nothing to say."""
+
+    BINDINGS = [Binding("enter", "screen.zoom", "All of it", show=False)]
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.border_title = "what the curves say"
+        self._shown: tuple[Finding, ...] = ()
+
+    def show(self, findings: Sequence[Finding]) -> None:
+        """Say these; the same findings cost nothing."""
+        found = tuple(findings)
+        if found == self._shown:
+            return
+        self._shown = found
+        if not found and self.screen.maximized is self:
+            self.screen.minimize()
+        self.set_class(bool(found), "-said")
+        for severity in Severity:
+            self.set_class(bool(found) and found[0].severity == severity, f"-{severity.name.lower()}")
+        self.tooltip = "\n".join(clean(str(finding), 400) for finding in found) or None
+        self.refresh(layout=True)
+
+    def render(self) -> Content:
+        said = [f"{SIGNS[finding.severity]} {clean(str(finding), 400)}" for finding in self._shown]
+        if self.has_class("-maximized"):
+            return Content("\n\n".join(said))
+        more = f"  (+{len(said) - 1} more: {'enter' if self.has_focus else 'click or tab'})"
+        return Content("".join(said[:1]) + more * (len(said) > 1))
+
+    async def on_click(self) -> None:
+        await self.run_action("screen.zoom")  # a press has given it the focus
+
+    def on_focus(self) -> None:
+        self.refresh(layout=True)  # for the words that say how to see more
+
+    def on_blur(self) -> None:
+        self.refresh(layout=True)
+
+
+# Which panel shows where the screen is too small for all of them.
+
+
+class ViewTab(Static):
+    """One name in the bar; a click chooses it."""
+
+    def __init__(self, view: str) -> None:
+        super().__init__(view, id=f"tab-{view}", classes="tab")
+        self.view = view
+
+    def on_click(self) -> None:
+        bar = self.parent
+        assert isinstance(bar, ViewBar)
+        bar.view = self.view
+
+
+class ViewBar(Horizontal):
+    """The names of the panels; the chosen one is marked."""
+
+    view: reactive[str] = reactive("")
+
+    def __init__(self, views: tuple[str, ...]) -> None:
+        super().__init__()
+        self._views = views
+
+    class Chosen(Message):
+        """Another panel is to show."""
+
+        def __init__(self, view: str) -> None:
+            super().__init__()
+            self.view = view
+
+    def compose(self) -> ComposeResult:
+        for view in self._views:
+            yield ViewTab(view)
+
+    def on_mount(self) -> None:
+        self.view = self._views[0]
+
+    def watch_view(self, view: str) -> None:
+        for tab in self.query(ViewTab):
+            tab.set_class(tab.view == view, "-active")
+            if tab.view == view:
+                # A narrow screen has no room for every name.
+                self.call_after_refresh(self.scroll_to_widget, tab, animate=False, force=True)
+        self.post_message(self.Chosen(view))
+
+    def offer(self, view: str, wanted: bool) -> None:
+        """Show a name, or hide it; a hidden one is never chosen."""
+        self.query_one(f"#tab-{view}").display = wanted
+        if not wanted and self.view == view:
+            self.next()
+
+    def next(self) -> None:
+        """Choose the next panel, and after the last the first."""
+        offered = [tab.view for tab in self.query(ViewTab) if tab.display or tab.view == self.view]
+        self.view = offered[(offered.index(self.view) + 1) % len(offered)]
+
+
+class Views(Vertical):
+    """Panels of which one shows at a time where the screen is small, chosen in the ViewBar that it holds."""
+
+    MAIN_PANELS: ClassVar[Mapping[str, str]] = {}
+    """Name of each view -> selector of the panel that `z` shows alone."""
+
+    @on(ViewBar.Chosen)
+    def _view_chosen(self, event: ViewBar.Chosen) -> None:
+        event.stop()
+        for view in self.MAIN_PANELS:
+            self.set_class(view == event.view, f"-{view}")
+
+    def reveal(self, view: str) -> None:
+        """Show one of the panels, where there is no room for all."""
+        self.query_one(ViewBar).view = view
+
+    def next_view(self) -> None:
+        """The next panel, where there is no room for all."""
+        self.query_one(ViewBar).next()
+
+    @property
+    def main_panel(self) -> Widget:
+        """What `z` shows alone when no panel has the focus."""
+        return self.query_one(self.MAIN_PANELS[self.query_one(ViewBar).view])
