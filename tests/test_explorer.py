@@ -358,13 +358,13 @@ def test_it_ends_with_its_client_and_with_its_stdin(finished: RunPaths) -> None:
 def test_what_a_library_prints_gets_between_no_answers(tmp_path: Path) -> None:
     code = """
 import os, sys
-from tuiae.explore import process, room
+from tuiae.explore import questions, server
 def prepare(self, question, arguments):
     print("a library says hello")
     os.write(1, b"and a C library, too")
     return self.forget
-room.Room.prepare = prepare
-process.main()
+questions.Room.prepare = prepare
+server.main()
 """
     frames = encode_frame({"id": 1, "question": "forget", "arguments": {}}) + b"\xff\xff\xff\xff garbage"
     done = subprocess.run(

@@ -73,8 +73,8 @@ def state_of(root: Path) -> WorkState:
 
 
 def test_reading_works_and_verdicts_needs_no_torch() -> None:
-    modules = ("work_state", "work_process", "verdict_file", "work_plan")
-    assert loaded("\n".join(f"import tuiae.studies.{name}" for name in modules)) == []
+    modules = ("state", "process", "verdicts", "work")
+    assert loaded("\n".join(f"import tuiae.reproduce.{name}" for name in modules)) == []
 
 
 def test_verdicts_come_back_as_written_and_full_ones_come_first(runs_root: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
@@ -15,7 +16,9 @@ from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.studies.compare import CompareReader, Comparison
+
+if TYPE_CHECKING:
+    from tuiae.studies.compare import CompareReader, Comparison
 
 EAGER_SECONDS = 0.1  # between polls while a run has just been opened: the first point should show at once
 EAGER_FOR = 3.0

@@ -13,18 +13,37 @@ from textual.containers import Horizontal, Vertical
 from tuiae.render.compare import compare_curves, settings_table, values_and_seeds
 from tuiae.render.curves import on_one_axis
 from tuiae.render.legend import plot_title
+from tuiae.render.shared_images import shared_grid
 from tuiae.render.sweeps import draw_nothing, draw_summary, summary_notes
 from tuiae.runs.snapshot import Sample
 from tuiae.studies.compare import Comparison
-from tuiae.studies.shared_images import shared_images
+from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep_summary import SweepSummary, sweep_summaries, without_summary
 from tuiae.ui.widgets.chrome import ViewBar, Views
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
-from tuiae.ui.widgets.images import SharedImagesPanel
+from tuiae.ui.widgets.images import SheetPanel
 from tuiae.ui.widgets.panel import PicturePanel
 from tuiae.ui.widgets.tables import TablePanel
 
-# What a setting does to the figures, one setting at a time.
+
+class SharedImagesPanel(SheetPanel):
+    """The inputs once, then what each network made of them."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__("the same test images", id=id)
+        self._shared: SharedImages | None = None
+
+    def toggle_ascii(self) -> None:
+        """What this terminal shows best, or ASCII."""
+        self.mode = self.best if self.mode == "ascii" else "ascii"
+
+    def show(self, shared: SharedImages) -> None:
+        """Replace the pictures."""
+        self._shared = shared
+        self.changed()
+
+    def drawing(self, width: int, height: int) -> Text:
+        return Text() if self._shared is None else shared_grid(self._shared, width, height, self.mode)
 
 
 class SweepPanel(PicturePanel):

@@ -16,9 +16,7 @@ from textual.widget import Widget
 
 from tuiae.render.grid import ROOMY, ImageRow, draw_strip, drawable, fit, image_grid, lay_out_strip
 from tuiae.render.pixels import Sheet, sheets_of, without_holes
-from tuiae.render.shared_images import shared_grid
 from tuiae.render.text import centred, clean, in_mode, paragraph
-from tuiae.studies.shared_images import SharedImages
 from tuiae.ui.keys import STRIP
 from tuiae.ui.terminal.mode import Graphics, Pictures
 from tuiae.ui.widgets.panel import PicturePanel
@@ -302,26 +300,3 @@ class StripPanel(SheetPanel):
         if place is not None:
             self.cursor = place
             self.action_take()
-
-
-# The same test images, one row a run.
-
-
-class SharedImagesPanel(SheetPanel):
-    """The inputs once, then what each network made of them."""
-
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__("the same test images", id=id)
-        self._shared: SharedImages | None = None
-
-    def toggle_ascii(self) -> None:
-        """What this terminal shows best, or ASCII."""
-        self.mode = self.best if self.mode == "ascii" else "ascii"
-
-    def show(self, shared: SharedImages) -> None:
-        """Replace the pictures."""
-        self._shared = shared
-        self.changed()
-
-    def drawing(self, width: int, height: int) -> Text:
-        return Text() if self._shared is None else shared_grid(self._shared, width, height, self.mode)
