@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from tuiae.render.curves import Curve, finite, train_and_test
 from tuiae.render.grid import image_grid, plan
 from tuiae.render.legend import legend
 from tuiae.render.log import fit_line, log_line
-from tuiae.render.pixels import RAMPS, character_ramp, half_blocks
+from tuiae.render.pixels import RAMPS, character_ramp, half_blocks, resample
 from tuiae.render.plot import EMPTY, draw_curves
 from tuiae.render.status import draw_facts, title_line
 from tuiae.render.strokes import reduce_series
@@ -144,6 +145,23 @@ def test_shrinking_averages_areas() -> None:
     shades = {span.style.color.triplet.red for line in half_blocks(image, 14, 7) for span in line.spans}
     assert len(shades) == 1
     assert 120 <= shades.pop() <= 134
+
+
+@pytest.mark.parametrize(("width", "height"), [(9, 14), (16, 12), (3, 5), (10, 2)])
+def test_resampled_pixels_are_exact_so_that_no_processor_rounds_them_otherwise(width: int, height: int) -> None:
+    image = np.random.default_rng(0).choice(np.array([0, 85, 127, 255], np.uint8), (7, 5, 3))
+
+    def shares(old: int, new: int, place: int) -> list[Fraction]:
+        """Of a new pixel, the share that each old one has."""
+        low, high = Fraction(place * old, new), Fraction((place + 1) * old, new)
+        return [max(min(high, index + 1) - max(low, index), Fraction(0)) / (high - low) for index in range(old)]
+
+    for row in range(height):
+        for column in range(width):
+            down, across = shares(7, height, row), shares(5, width, column)
+            areas = {(i, j): down[i] * across[j] for i in range(7) for j in range(5) if down[i] * across[j]}
+            exact = [round(sum(area * int(image[i, j, c]) for (i, j), area in areas.items())) for c in range(3)]
+            assert resample(image, width, height)[row, column].tolist() == exact
 
 
 @pytest.mark.parametrize("shape", [(6, 4), (1, 6, 4), (3, 6, 4), (6, 4, 3), (6, 4, 1)])

@@ -71,6 +71,8 @@ _LEVELS = 63
 _KEPT = np.array([0, *GREYS, 255])
 _GREY = _KEPT[np.abs(np.arange(256)[:, None] - _KEPT).argmin(axis=1)].astype(np.uint32)
 """The level kept of each grey: those that a terminal of 256 colours has, which also take the fewest bytes."""
+_LIGHT = np.array([299, 587, 114])
+"""How bright red, green and blue are, in thousandths (ITU-R BT.601)."""
 
 Pixels = NDArray[np.uint8]
 
@@ -95,12 +97,13 @@ def as_rgb(image: NDArray[np.generic]) -> Pixels:
 
 @lru_cache(maxsize=64)
 def _overlaps(old: int, new: int) -> NDArray[np.float64]:
-    """(new, old): the share of each old pixel in each new one; rows sum to 1."""
-    edges = np.arange(new + 1) * (old / new)
-    low = np.maximum(edges[:-1, None], np.arange(old))
-    high = np.minimum(edges[1:, None], np.arange(1, old + 1))
-    shares = np.clip(high - low, 0, None)
-    return shares / shares.sum(axis=1, keepdims=True)
+    """(new, old): how much of each old pixel each new one covers, in units of 1 / `new`; rows sum to `old`.
+
+    Whole numbers: their sums are exact in any order, so that every processor rounds to the same picture.
+    """
+    low = np.maximum(np.arange(new)[:, None] * old, np.arange(old) * new)
+    high = np.minimum(np.arange(1, new + 1)[:, None] * old, np.arange(1, old + 1) * new)
+    return np.clip(high - low, 0, None).astype(np.float64)
 
 
 def resample(image: Pixels, width: int, height: int) -> Pixels:
@@ -109,7 +112,8 @@ def resample(image: Pixels, width: int, height: int) -> Pixels:
     if width % old_width == 0 and height % old_height == 0:
         return image.repeat(height // old_height, axis=0).repeat(width // old_width, axis=1)
     down, across = _overlaps(old_height, height), _overlaps(old_width, width)
-    return np.einsum("hi,ijc,wj->hwc", down, image, across, optimize=True).round().astype(np.uint8)
+    sums = np.einsum("hi,ijc,wj->hwc", down, image, across, optimize=True)
+    return (sums / (old_height * old_width)).round().astype(np.uint8)
 
 
 def _pixel_height(image: Pixels, columns: int, rows: int, trim: bool) -> int:
@@ -173,8 +177,8 @@ def character_ramp(image: NDArray[np.generic], columns: int, rows: int, ramp: st
     small = resample(pixels, columns, _pixel_height(pixels, columns, rows, False))
     if len(small) % 2:
         small = np.concatenate([small, np.zeros_like(small[:1])])
-    light = small.reshape(rows, 2, columns, 3).mean(axis=1) @ np.array([0.299, 0.587, 0.114])
-    steps = (light * (len(ramp) - 1) / 255).round().astype(int).clip(0, len(ramp) - 1)
+    light = small.reshape(rows, 2, columns, 3).sum(axis=1, dtype=np.int64) @ _LIGHT
+    steps = (light * (len(ramp) - 1) / (2 * _LIGHT.sum() * 255)).round().astype(int)
     return [Text("".join(ramp[step] for step in line), no_wrap=True, end="") for line in steps]
 
 
