@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 from tuiae.runs.reader import Points, thin
+from tuiae.runs.snapshot import Best, Series
 
 
 def test_a_long_curve_stays_small_and_loses_neither_its_extremes_nor_its_ends() -> None:
@@ -34,3 +36,18 @@ def test_thinning_keeps_a_gap_only_where_there_is_nothing_else() -> None:
     values = [1, math.nan, 3, 2, *[math.nan] * 4, 5, 6]
     table = np.array([(step, step, value) for step, value in enumerate(values)])
     assert thin(table)[:, 0].tolist() == [0, 2, 4, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("values", "metric", "best"),
+    [
+        ([math.nan, 0.4, 0.2, 0.2], "loss", Best(0.2, 2)),
+        ([0.3, math.nan, -math.inf, 0.5], "loss", Best(0.3, 0)),
+        ([math.inf, 0.5, math.nan, 0.9], "accuracy", Best(0.9, 3)),
+        ([math.nan, math.inf], "loss", None),
+        ([], "loss", None),
+    ],
+)
+def test_what_is_not_finite_is_never_the_best(values: list[float], metric: str, best: Best | None) -> None:
+    places = np.arange(len(values))
+    assert Series(places, places.astype(float), np.array(values)).best(metric) == best

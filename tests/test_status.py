@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 
@@ -139,3 +140,13 @@ def test_without_once_it_follows_to_the_end(lab: Laboratory) -> None:
         assert "state: finished, on cpu\n" in said
         process.stdout.read()
         assert process.wait() == 0
+
+
+def test_a_first_loss_that_is_no_number_is_not_the_best(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.begin()
+    for epoch, loss in ((1, math.nan), (2, 0.25), (3, 0.5)):
+        played.writer.event("metric", split="test", step=4 * epoch, epoch=epoch, values={"loss": loss})
+    played.writer.close("stopped")
+    assert lab("status", played.run.id, "--json").document["best"] == {"test/loss": 0.25, "epoch": 2.0}
+    assert "0.2500" in lab("show", played.run.id).stdout

@@ -21,8 +21,8 @@ from tuiae.render.sweeps import levels_table, summary_notes, summary_plot, summa
 from tuiae.render.text import join_lines
 from tuiae.runs.listing import preset_of, summarise
 from tuiae.runs.paths import RunPaths
-from tuiae.runs.snapshot import Series
-from tuiae.studies.compare import Best, CompareReader, Comparison, Entry, Group, Spread, cautions, figures, tagged_runs
+from tuiae.runs.snapshot import Best, Series
+from tuiae.studies.compare import CompareReader, Comparison, Entry, Group, Spread, cautions, figures, tagged_runs
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep_summary import summary_record, sweep_summaries, without_summary
 

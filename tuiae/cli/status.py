@@ -7,8 +7,6 @@ import textwrap
 import time
 from typing import Any
 
-import numpy as np
-
 from tuiae.cli.output import Output
 from tuiae.render.text import clean, count, figure, number, shorten
 from tuiae.runs.diagnosis import Finding, diagnose
@@ -162,16 +160,13 @@ def _within_epoch(snapshot: Snapshot, metric: str) -> str:
 
 
 def _best_record(snapshot: Snapshot) -> dict[str, float] | None:
-    series = snapshot.series.get(("test", "loss"))
-    if series is None or not np.isfinite(series.values).any():
-        return None
-    index = int(np.nanargmin(np.where(np.isfinite(series.values), series.values, np.nan)))
-    return {"test/loss": float(series.values[index]), "epoch": float(series.epochs[index])}
+    best = snapshot.best("test", "loss")
+    return {"test/loss": best.value, "epoch": best.epoch} if best else None
 
 
 def _best(snapshot: Snapshot) -> str:
-    best = _best_record(snapshot)
-    return "" if best is None else f"test loss {number(best['test/loss'])} after epoch {best['epoch']:g}"
+    best = snapshot.best("test", "loss")
+    return f"test loss {number(best.value)} after epoch {best.epoch:g}" if best else ""
 
 
 def _error(snapshot: Snapshot) -> str:

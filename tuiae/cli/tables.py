@@ -138,8 +138,8 @@ def _done(snapshot: Snapshot) -> str:
 
 
 def _best(snapshot: Snapshot, split: str) -> str:
-    values = snapshot.series[(split, "loss")].values
-    return number(float(min(values))) if len(values) else number(None)
+    best = snapshot.best(split, "loss")
+    return number(best.value if best else None)
 
 
 def _show_pictures(snapshot: Snapshot, output: Output) -> None:

@@ -16,9 +16,8 @@ from tuiae.render.curves import Curve
 from tuiae.render.legend import NOTHING, centred, plotted, train_series
 from tuiae.render.status import SIGNS as STATES
 from tuiae.render.text import MISSING, clean, duration, figure, join_lines, of_epochs, shorten, shorten_middle
-from tuiae.runs.snapshot import Series
+from tuiae.runs.snapshot import HIGHER_IS_BETTER, Series
 from tuiae.studies.compare import (
-    HIGHER_IS_BETTER,
     Comparison,
     Entry,
     Line,

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from rich.cells import cell_len
 from rich.text import Text
 
@@ -185,11 +184,8 @@ def _config_facts(snapshot: Snapshot) -> list[Fact]:
 
 
 def _best(snapshot: Snapshot) -> str:
-    series = snapshot.series.get(("test", "loss"))
-    if series is None or not np.isfinite(series.values).any():
-        return "–"
-    index = int(np.nanargmin(series.values))
-    return f"{number(float(series.values[index]))}, epoch {series.epochs[index]:,g}"
+    best = snapshot.best("test", "loss")
+    return f"{number(best.value)}, epoch {best.epoch:,g}" if best else "–"
 
 
 def _beta(training: TrainingSection) -> str:

@@ -16,7 +16,7 @@ from tuiae.explore.checkpoint import LoadedRun, load
 from tuiae.reproduce.claims import ClaimError, Value
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
-from tuiae.runs.snapshot import Sample, Series, Snapshot
+from tuiae.runs.snapshot import Best, Sample, Series, Snapshot
 from tuiae.training.quality import pca_error
 
 DRAWS = 20  # corruptions of each image: a set of 15 characters is too few for one to say much
@@ -280,17 +280,19 @@ def _at(facts: RunFacts, metric: str, epoch: float) -> float:
     return float(series.values[max(place, 0)])
 
 
-def _best_index(facts: RunFacts, metric: str) -> int:
-    values = facts.series(metric).values
-    return int(np.nanargmax(values) if metric.endswith("accuracy") else np.nanargmin(values))
+def _best_point(facts: RunFacts, metric: str) -> Best:
+    best = facts.series(metric).best(metric.rpartition("/")[2])
+    if best is None:
+        raise ClaimError(f"{facts.run.id} recorded no finite {metric}")
+    return best
 
 
 def _best(facts: RunFacts, metric: str) -> float:
-    return float(facts.series(metric).values[_best_index(facts, metric)])
+    return _best_point(facts, metric).value
 
 
 def _best_epoch(facts: RunFacts, metric: str) -> float:
-    return float(facts.series(metric).epochs[_best_index(facts, metric)])
+    return _best_point(facts, metric).epoch
 
 
 def _curve(facts: RunFacts, metric: str) -> list[float]:

@@ -15,7 +15,7 @@ from tuiae.files import read_json
 from tuiae.runs.labels import Label, label_path, read_label, tags_of
 from tuiae.runs.paths import REPORTS, RunPaths, is_run
 from tuiae.runs.reader import Tail, parse_event, read_config, read_status
-from tuiae.runs.snapshot import Snapshot, Status
+from tuiae.runs.snapshot import Snapshot, Status, best_index
 
 # How the test loss of a run went, for lists of many: read once, then only what is new.
 
@@ -44,7 +44,8 @@ class LossTrend:
                 break
         if found:
             values = [loss for _, loss in self._losses]
-            self.best = min(values, default=None)
+            index = best_index(values, "loss")
+            self.best = None if index is None else values[index]
             self.points = thin(values)
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -88,6 +88,29 @@ class Status:
         return min(max(done / self.epochs, 0.0), 1.0)
 
 
+HIGHER_IS_BETTER = ("accuracy", "psnr", "ssim")
+"""Metrics of which the highest value is the best; of all others it is the lowest."""
+
+
+def best_index(values: Sequence[float] | np.ndarray, metric: str) -> int | None:
+    """The index of the best finite value, the first of equals; None without a finite value."""
+    array = np.asarray(values, dtype=float)
+    finite = np.isfinite(array)
+    if not finite.any():
+        return None
+    if metric in HIGHER_IS_BETTER:
+        return int(np.where(finite, array, -np.inf).argmax())
+    return int(np.where(finite, array, np.inf).argmin())
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best value of a curve and the first epoch that reached it."""
+
+    value: float
+    epoch: float
+
+
 @dataclass(frozen=True)
 class Series:
     """One curve: `epochs` is where a value belongs on the axis (fractional for live points)."""
@@ -99,6 +122,11 @@ class Series:
     @property
     def last(self) -> float | None:
         return float(self.values[-1]) if len(self.values) else None
+
+    def best(self, metric: str) -> Best | None:
+        """The best value of a curve of this metric; None without a finite value."""
+        index = best_index(self.values, metric)
+        return None if index is None else Best(float(self.values[index]), float(self.epochs[index]))
 
 
 @dataclass(frozen=True)
@@ -149,6 +177,11 @@ class Snapshot:
     def latest(self, split: str, metric: str) -> float | None:
         series = self.series.get((split, metric))
         return series.last if series else None
+
+    def best(self, split: str, metric: str) -> Best | None:
+        """The best value so far; None where nothing finite was measured."""
+        series = self.series.get((split, metric))
+        return series.best(metric) if series else None
 
     @cached_property
     def current_config(self) -> RunConfig | None:

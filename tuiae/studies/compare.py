@@ -17,7 +17,7 @@ from tuiae.runs.edits import Edit
 from tuiae.runs.labels import tags_of
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_sample
-from tuiae.runs.snapshot import Sample, Series, Snapshot
+from tuiae.runs.snapshot import HIGHER_IS_BETTER, Best, Sample, Series, Snapshot
 from tuiae.studies.labels import Difference, differences, letters, recipe, recipe_labels, run_labels, value_text
 
 # Where a run's course is not what its settings say: edited on its way, forked from another run, ended early.
@@ -66,18 +66,9 @@ def _epoch(epoch: float) -> str:
 
 MOST_CURVES = 8
 """Curves that can still be told apart in one plot."""
-HIGHER_IS_BETTER = ("accuracy", "psnr", "ssim")
 UNRANKED = ("kl",)
 """A part of a loss that is traded for another: its lowest value is no merit."""
 Moment = tuple[Snapshot, Sample | None]
-
-
-@dataclass(frozen=True)
-class Best:
-    """The best value of a curve and the first epoch that reached it."""
-
-    value: float
-    epoch: float
 
 
 @dataclass(frozen=True)
@@ -98,13 +89,7 @@ class Entry:
         return value if value is not None and math.isfinite(value) else None
 
     def best(self, metric: str, split: str = "test") -> Best | None:
-        """The lowest value, or the highest where higher is better."""
-        series = self.series(split, metric)
-        if series is None or not np.isfinite(series.values).any():
-            return None
-        values = np.where(np.isfinite(series.values), series.values, np.nan)
-        index = int(np.nanargmax(values) if metric in HIGHER_IS_BETTER else np.nanargmin(values))
-        return Best(float(values[index]), float(series.epochs[index]))
+        return self.snapshot.best(split, metric)
 
     def best_value(self, metric: str) -> float | None:
         best = self.best(metric)

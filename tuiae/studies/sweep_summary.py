@@ -9,7 +9,8 @@ from itertools import chain
 from statistics import median
 from typing import Any
 
-from tuiae.studies.compare import HIGHER_IS_BETTER, Comparison, Entry, rankable
+from tuiae.runs.snapshot import HIGHER_IS_BETTER
+from tuiae.studies.compare import Comparison, Entry, rankable
 from tuiae.studies.labels import Difference, short_keys, telling
 
 DECADE = 10.0
