@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -51,10 +52,31 @@ keep = 2
 """
 
 
+# What a shell, a terminal or an administrator may have set, and no test may depend on.
+FOREIGN = re.compile(
+    r"COLUMNS|LINES|TERM|TERM_PROGRAM.*|COLORTERM|COLORFGBG|NO_COLOR|FORCE_COLOR|CLICOLOR.*|TTY_.*|TEXTUAL.*|TMUX.*|STY|SSH_.*"
+    r"|LANG|LANGUAGE|LC_.*|(https?|ftp|all|no)_proxy|TUIAE_(?!TEST_DATA).*|(OMP|GOMP|KMP)_.*|.*_NUM_THREADS"
+    r"|PYTHON(IOENCODING|UTF8|WARNINGS|DEVMODE|TRACEMALLOC|ASYNCIODEBUG|PROFILEIMPORTTIME|OPTIMIZE|BREAKPOINT)",
+    re.IGNORECASE,
+)
+FIXED = {
+    # Two threads each of several small trainings at once spend their time waiting for one another.
+    "OMP_NUM_THREADS": "1",
+    # A card would be taken from others, and gives other last bits.
+    "CUDA_VISIBLE_DEVICES": "",
+    "HIP_VISIBLE_DEVICES": "",
+    "LC_ALL": "C.UTF-8",
+    # The hour that comes twice a year would put runs in another order.
+    "TZ": "UTC",
+}
+
+
 def pytest_configure() -> None:
-    # Before torch is imported, and inherited by the workers: two threads each of several small trainings at once
-    # spend their time waiting for one another.
-    os.environ["OMP_NUM_THREADS"] = "1"
+    # Before torch is imported, and inherited by the workers.
+    for name in filter(FOREIGN.fullmatch, list(os.environ)):
+        del os.environ[name]
+    os.environ |= FIXED
+    time.tzset()
 
 
 def pytest_collection_finish() -> None:
@@ -116,15 +138,13 @@ class Laboratory:
 
     @property
     def environment(self) -> dict[str, str]:
-        dropped = ("COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
-        kept = {key: value for key, value in os.environ.items() if key not in dropped}
         own = {
             "TUIAE_RUNS_DIR": str(self.runs),
             "TUIAE_DATA_DIR": str(self.data),
             "TUIAE_PRESETS_DIR": str(self.presets),
             "PYTHONPATH": str(CHECKOUT),
         }
-        return {**kept, **own}
+        return {**os.environ, **own}
 
     def __call__(self, *arguments: str, check: int | None = 0, **options: Any) -> Result:
         process = self.start(*arguments, **options)
@@ -182,8 +202,6 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     monkeypatch.setenv("TUIAE_DATA_DIR", str(laboratory.data))
     monkeypatch.setenv("TUIAE_PRESETS_DIR", str(laboratory.presets))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(laboratory.root / "config"))
-    for name in ("COLORFGBG", "TEXTUAL_THEME"):
-        monkeypatch.delenv(name, raising=False)
     return laboratory
 
 

@@ -29,7 +29,7 @@ def show_codes(view: LatentView) -> None:
     turn = np.arange(90) * 2.4
     points = (
         np.column_stack([np.cos(turn), np.sin(turn)]) * np.sqrt(np.arange(90))[:, None] + np.arange(90)[:, None] % 3
-    )
+    ).round(6)  # a sine may end in other bits elsewhere
     labels, indices = np.arange(90) % 3, np.arange(5)
     view.show_codes(answers.Codes(STEP, "code", ("code 0", "code 1"), points, labels, np.arange(90)), opened(2))
     images = shades(5)

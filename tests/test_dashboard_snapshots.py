@@ -40,9 +40,7 @@ each_look = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a terminal with 24-bit colour, whatever the one is that runs the tests."""
-    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TEXTUAL_THEME"):
-        monkeypatch.delenv(name, raising=False)
+    """As on a terminal with 24-bit colour."""
     monkeypatch.setenv("COLORTERM", "truecolor")
 
 

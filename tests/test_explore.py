@@ -63,8 +63,6 @@ def here(
     def enter(*arguments: str) -> Result:
         for name, value in shared_lab.environment.items():
             monkeypatch.setenv(name, value)
-        for name in ("COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR"):
-            monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr("sys.argv", ["tuiae", *arguments])
         for name in ("stdout", "stderr"):  # the command puts its own over them
             monkeypatch.setattr(sys, name, getattr(sys, name))
@@ -303,7 +301,7 @@ def test_what_json_holds_is_what_the_network_says(shared_lab: Laboratory, variat
     document = shared_lab("explore", variational.id, "--device", "cpu", *asked).document
     run = opened(variational)
     codes, labels = run.codes()
-    assert np.array(document["codes"]["values"]) == pytest.approx(codes, rel=1e-5)
+    assert np.array(document["codes"]["values"]) == pytest.approx(codes, rel=1e-5, abs=1e-5)
     assert document["codes"]["labels"] == labels.tolist()
     assert all(len(f"{value:.17g}") and float(f"{value:.6g}") == value for value in document["codes"]["values"][0])
     assert document["classes"] == list("0123456789")
@@ -328,8 +326,8 @@ def test_a_plain_autoencoder_s_plane_spans_its_test_codes_and_says_so(shared_lab
     codes, _ = opened(planar).codes()
     assert plane["values_from"] == "range"
     assert (len(plane["x"]), len(plane["y"])) == (8, 8)  # the usual size, without a number
-    assert [plane["x"][0], plane["y"][-1]] == pytest.approx(codes.min(axis=0), rel=1e-5)
-    assert [plane["x"][-1], plane["y"][0]] == pytest.approx(codes.max(axis=0), rel=1e-5)
+    assert [plane["x"][0], plane["y"][-1]] == pytest.approx(codes.min(axis=0), rel=1e-5, abs=1e-5)
+    assert [plane["x"][-1], plane["y"][0]] == pytest.approx(codes.max(axis=0), rel=1e-5, abs=1e-5)
     shown = shared_lab("explore", "--plane", planar.id).stdout  # the option first is no trouble
     assert "over the range of the test codes" in shown
     assert "no prior" in shown

@@ -343,7 +343,7 @@ def test_it_ends_with_its_client_and_with_its_stdin(finished: RunPaths) -> None:
         listener.ask("open", run=str(finished.root))
         process = psutil.Process(listener.explorer.pid)
         assert process.num_threads() < 16
-        assert process.nice() > psutil.Process().nice()
+        assert process.nice() > min(psutil.Process().nice(), 18)  # there is nothing above 19
     assert not process.is_running()
     listener.explorer.ask("at", x=0.0, y=0.0)  # after the end nothing is asked, and nothing breaks
     command = [sys.executable, "-m", "tuiae.explore.server"]

@@ -61,7 +61,7 @@ def test_each_weight_keeps_what_was_gathered_for_it_in_another_order_of_memory(
     orders = (torch.contiguous_format, torch.channels_last)
     before, after = orders if to_last else orders[::-1]
     weights = [step_on(before, after, fused, name, **options) for fused in (True, False)]
-    assert torch.allclose(*weights, atol=1e-6)
+    assert torch.allclose(*weights, atol=1e-4)  # a hundredth of a step
 
 
 def test_a_fork_in_another_precision_goes_on_with_the_moments_of_its_weights(lab: Laboratory) -> None:

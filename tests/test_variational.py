@@ -91,7 +91,7 @@ def test_likelihoods_are_in_nats_an_image() -> None:
     normal = nats(distributions.Normal(guess, 1.0)) - pixels / 2 * math.log(2 * math.pi)
     laplace = nats(distributions.Laplace(guess, 1.0)) - pixels * math.log(2)
     for loss, expected in (("bce", bernoulli), ("mse", normal), ("sse", normal), ("l1", laplace)):
-        assert losses.negative_log_likelihood(loss, guess, x).item() == pytest.approx(expected, rel=1e-5)
+        assert losses.negative_log_likelihood(loss, guess, x).item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
@@ -104,7 +104,7 @@ def test_the_total_is_the_reconstruction_term_and_beta_times_the_kl_term(beta: f
     score = objective(output, images, torch.zeros(6))
     values = dict(zip(objective.names, (value.item() for value in score.values), strict=True))
     assert values["kl"] > 0
-    assert values["loss"] == pytest.approx(values["reconstruction"] + beta * values["kl"], rel=1e-6)
+    assert values["loss"] == pytest.approx(values["reconstruction"] + beta * values["kl"], rel=1e-5)
 
 
 def test_the_mean_square_has_torchs_value_and_gradient() -> None:
