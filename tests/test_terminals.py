@@ -29,7 +29,7 @@ from tuiae.render.curves import train_and_test
 from tuiae.render.explorer import draw_large, fit_gallery, fit_plane
 from tuiae.render.grid import draw_strip, image_grid
 from tuiae.render.legend import legend
-from tuiae.render.pixels import sheets_of
+from tuiae.render.pixels import pixel_images
 from tuiae.render.plot import draw_curves
 from tuiae.render.runs import MARK, NOTED, PIN
 from tuiae.render.text import UNKNOWN, to_ascii
@@ -435,7 +435,7 @@ def test_the_terminal_says_which_pictures_it_draws(answer: bytes, protocol: str)
 def test_a_sheet_lies_where_the_grid_draws_its_pictures() -> None:
     white = np.full((4, 1, 8, 8), 255, np.uint8)
     rows = [("input", white), ("output", white)]
-    (sheet,) = sheets_of(image_grid(rows, 60, 20, "none"), (0, 0, 0))
+    (sheet,) = pixel_images(image_grid(rows, 60, 20, "none"), (0, 0, 0))
     grid = image_grid(rows, 60, 20, "ascii").plain.split("\n")
     marked = [(x, y) for y, line in enumerate(grid) for x, char in enumerate(line) if char == "@"]
     assert min(x for x, _ in marked) == sheet.left
@@ -456,7 +456,7 @@ def test_words_between_pictures_are_never_covered() -> None:
     }
     counts = {}
     for name, draw in drawings.items():
-        words, sheets = draw("ascii").plain.split("\n"), sheets_of(draw("none"), (0, 0, 0))
+        words, sheets = draw("ascii").plain.split("\n"), pixel_images(draw("none"), (0, 0, 0))
         covered = {
             (x, y)
             for sheet in sheets

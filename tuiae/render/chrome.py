@@ -1,4 +1,4 @@
-"""Which keys a line of so many cells has room for."""
+"""What frames the panels: the line of keys, the timeline of samples, and sliders."""
 
 from __future__ import annotations
 
@@ -47,8 +47,6 @@ def fit_keys(keys: Sequence[ShownKey], width: int) -> tuple[ShownKey, ...]:
     return tuple(key for place, key in enumerate(keys) if place in kept)
 
 
-# All samples of a run as one line: `◀ epoch 12 of 40 ▶  ├──●────┤ live`.
-
 BACK, ON = "◀", "▶"
 LIVE = "live"
 _LEAST_BAR = 8  # cells
@@ -56,7 +54,7 @@ _LEAST_BAR = 8  # cells
 
 @dataclass(frozen=True)
 class Timeline:
-    """The line and where its parts are, in cells."""
+    """All samples of a run as one line, `◀ epoch 12 of 40 ▶  ├──●────┤ live`, and where its parts are, in cells."""
 
     text: Text
     on: int
@@ -138,8 +136,6 @@ def _arrow(there: bool) -> str:
     return f"bold {palette.SKY}" if there else "dim"
 
 
-# A value on a line between its ends, and the same in words.
-
 LEAST = 8
 """Cells of a line that shows anything."""
 GAP = 2
@@ -153,7 +149,7 @@ def track(width: int, words: str) -> int:
 
 
 def draw_slider(share: float, width: int, words: str, ascii_only: bool = False) -> Text:
-    """`├━━━━●─────┤  30% of the pixels`, the knob at a share of the way."""
+    """A value between its ends and in words, `├━━━━●─────┤  30% of the pixels`, the knob at a share of the way."""
     if width <= 0:
         return Text()
     line = Text(end="", no_wrap=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import Any
 
 from rich.cells import cell_len
@@ -83,16 +82,6 @@ def _line_series(line: Line, split: str, metric: str) -> Series:
     if not known:
         return train_series(line.entries[0].snapshot, metric) if (len(line.entries), split) == (1, "train") else NOTHING
     return centred(mean_series(known)) if split == "train" else mean_series(known)
-
-
-def beside(left: Text, right: Text, width: int) -> Text:
-    """Two drawings beside each other, the left one `width` cells wide."""
-    pairs = zip_longest(left.split(allow_blank=True), right.split(allow_blank=True), fillvalue=Text())
-    joined = []
-    for one, other in pairs:
-        line = Text(end="", no_wrap=True).append_text(one)
-        joined.append(line.append(" " * (width - one.cell_len)).append_text(other))
-    return join_lines(joined)
 
 
 def compare_title(comparison: Comparison, metric: str, width: int) -> Text:

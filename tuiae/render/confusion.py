@@ -17,9 +17,7 @@ from rich.style import Style
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.text import centred, clean, figure, join_lines, percent, shorten, to_ascii
-
-# What stands above the columns of a confusion matrix.
+from tuiae.render.text import centred, clean, figure, in_mode, join_lines, percent, shorten, to_ascii
 
 _MARKED_CUT = 5  # cells from which an ellipsis leaves enough of a name
 _KEYS = string.digits + string.ascii_letters
@@ -58,11 +56,11 @@ class Table:
     """How a matrix is laid out, in cells."""
 
     gutter: int
-    """Room for the names of the true classes, with the space after them."""
+    """Width of the names of the true classes, with the space after them."""
     cell: int
     tall: int
     digits: int
-    """Room for a count within the cell; 0 leaves shades alone."""
+    """Width of a count within the cell; 0 for shades without counts."""
 
     def centred(self, words: str) -> str:
         """Words in the middle of a cell, in line with the counts, which end where the longest one does."""
@@ -71,19 +69,19 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Manner:
+class DrawOptions:
     """How the cells of a table are drawn."""
 
     ascii: bool
     shares: bool
     light: bool
-    """Whether the screen is."""
+    """Whether the screen is light."""
     bare: bool = False
-    """Whether there are no colours, which else tell what is right from what is wrong."""
+    """Whether there are no colours to tell right from wrong."""
 
 
 @dataclass(frozen=True)
-class Placed:
+class TablePlace:
     """A table in the middle of an area."""
 
     table: Table
@@ -103,7 +101,7 @@ class Placed:
 
 def place(
     counts: Counts, names: Sequence[str], width: int, height: int, shares: bool = False, margins: bool = False
-) -> Placed | None:
+) -> TablePlace | None:
     """Where the table goes in an area of which the last line is for words; None when nothing fits.
 
     Margins come only where they cost the table nothing but the width of its cells.
@@ -119,7 +117,7 @@ def place(
     lines = classes * table.tall + 1 + around
     free = height - lines - 1
     left = (width - table.gutter - classes * table.cell - around * _MARGIN) // 2
-    return Placed(table, left, (free - (free > 0)) // 2, around)
+    return TablePlace(table, left, (free - (free > 0)) // 2, around)
 
 
 def _plan(counts: Counts, names: Sequence[str], width: int, height: int, shares: bool) -> Table | None:
@@ -204,11 +202,11 @@ def draw_confusion(
     light: bool = False,
     bare: bool = False,
 ) -> Text:
-    """Rows are true classes, columns predicted ones; one line below says it in words, of the cell that the cursor is
-    on if there is one.
+    """Rows are true classes, columns predicted ones; the last line puts the cell at the cursor (else the whole matrix)
+    into words.
 
-    `counts` is (k, k); names that are missing become numbers. `shares` writes per cents of each true class; `light` is
-    the screen; `bare` draws without colours.
+    `counts` is (k, k); missing names become numbers. `shares` writes per cents of each true class in place of counts,
+    `light` is for a light screen, `bare` draws without colours.
     """
     counts = np.asarray(counts)
     if width <= 0 or height <= 0 or not drawable(counts):
@@ -221,14 +219,14 @@ def draw_confusion(
         message = centred(f"{len(counts)} classes need more room", width, max(height - 2, 0))
         text = join_lines([message, words] if message.plain else [words])
     else:
-        lines = _table(counts, names, placed, Manner(ascii, shares, light, bare), cursor)
+        lines = _table(counts, names, placed, DrawOptions(ascii, shares, light, bare), cursor)
         text = join_lines(_centre(lines, words, placed, width, height))
-    if ascii:
-        text.plain = to_ascii(text.plain)
-    return text
+    return in_mode(text, "ascii" if ascii else "")
 
 
-def _table(counts: Counts, names: Sequence[str], placed: Placed, manner: Manner, cursor: Cell | None) -> list[Text]:
+def _table(
+    counts: Counts, names: Sequence[str], placed: TablePlace, options: DrawOptions, cursor: Cell | None
+) -> list[Text]:
     table = placed.table
     top, keyed = heads(names, table.cell)
     labels = [f"{key} {name}" for key, name in zip(top, names, strict=True)] if keyed else names
@@ -246,8 +244,8 @@ def _table(counts: Counts, names: Sequence[str], placed: Placed, manner: Manner,
                 f"{name if middle else '':>{room}} ", "bold" if cursor and cursor[0] == row else ""
             )
             for column, share in enumerate(shares[row]):
-                words = _cell(int(counts[row, column]), float(share), table, middle, manner)
-                style = _style(float(share), row == column, table.digits > 0, manner)
+                words = _cell(int(counts[row, column]), float(share), table, middle, options)
+                style = _style(float(share), row == column, table.digits > 0, options)
                 line.append(words, style + Style(reverse=True, bold=True) if cursor == (row, column) else style)
             if placed.margins:
                 line.append(f"{percent(shares[row, row]) if middle else '':>{_MARGIN}}", "dim")
@@ -265,14 +263,14 @@ def _precision(counts: Counts, table: Table) -> Text:
     return Text(f"{'':{table.gutter}}{cells}{_PRECISION:>{_MARGIN}}", "dim", end="")
 
 
-def _cell(value: int, share: float, table: Table, middle: bool, manner: Manner) -> str:
-    dot = "." if manner.ascii else "·"
+def _cell(value: int, share: float, table: Table, middle: bool, options: DrawOptions) -> str:
+    dot = "." if options.ascii else "·"
     if not table.digits:
-        shades = palette.ASCII_SHADES if manner.ascii else palette.SHADES
+        shades = palette.ASCII_SHADES if options.ascii else palette.SHADES
         return dot.ljust(table.cell) if 0 < share < _FAINT else shades[math.ceil(share * 4)] * table.cell
     if not middle:
         return " " * table.cell
-    words = f"{value}" if not manner.shares else _share(share, table.digits)
+    words = f"{value}" if not options.shares else _share(share, table.digits)
     return table.centred(f"{words if value else dot:>{table.digits}}")
 
 
@@ -282,21 +280,21 @@ def _share(share: float, digits: int) -> str:
     return words if len(words) <= digits and digits > _SHARE_DIGITS[-1] else f"{100 * share:.0f}"
 
 
-def _style(share: float, right: bool, numbers: bool, manner: Manner) -> Style:
+def _style(share: float, right: bool, numbers: bool, options: DrawOptions) -> Style:
     if share == 0:
         return Style(dim=True)
-    if manner.bare:
+    if options.bare:
         return Style(reverse=numbers, underline=not numbers, bold=True) if right else Style(bold=share >= _FAINT)
     if not right and share < _FAINT:
         return Style(color=Color.parse(palette.GREY))
     if not numbers:
         return Style(color=Color.parse(palette.SKY if right else palette.ORANGE))
     # The root lifts small shares, which are what one looks for among the errors.
-    back = palette.count_ramp(share**_LIFT, right, manner.light)
+    back = palette.count_ramp(share**_LIFT, right, options.light)
     return Style(color=Color.from_rgb(*palette.ink_on(back)), bgcolor=Color.from_rgb(*back), bold=right)
 
 
-def _centre(lines: list[Text], words: Text, placed: Placed, width: int, height: int) -> list[Text]:
+def _centre(lines: list[Text], words: Text, placed: TablePlace, width: int, height: int) -> list[Text]:
     return [
         *(Text() for _ in range(placed.top)),
         *(Text(" " * placed.left, end="").append_text(line) for line in lines),

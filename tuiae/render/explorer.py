@@ -1,4 +1,4 @@
-"""What the explorer answered about a place of the map, drawn for an area of cells."""
+"""What the explorer answered, drawn for an area of cells: decoded images, a place of the map, one image under noise."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ from tuiae.render.code_map import class_color
 from tuiae.render.grid import LABEL_LIMIT, ROOMY, cell_sizes, error_pictures, image_grid
 from tuiae.render.pixels import draw_picture
 from tuiae.render.plot import Curve, draw_curves
-from tuiae.render.text import centred, clean, join_lines, number, percent, shorten
-
-# Images decoded from codes: a grid over a plane, and pictures one after the other.
+from tuiae.render.text import beside, centred, clean, in_the_middle, join_lines, lines_of, number, percent, shorten
 
 TALLEST = 8  # lines of a picture in a gallery
 ACROSS = 5
@@ -92,7 +90,7 @@ def fit_plane(
         for size in cell_sizes(images.shape[-1], images.shape[-2]):
             lines, columns = _height(len(down), size, images.shape[-1]) + 1, len(across) * (size[0] + 1) - 1
             if gutter + columns <= width and lines <= height:
-                found = _centre(draw_plane(some, across, down, gutter + columns, mode), width, height)
+                found = in_the_middle(draw_plane(some, across, down, gutter + columns, mode), width, height)
                 if size[1] >= _LEAST_LINES:
                     return found
                 break
@@ -106,7 +104,7 @@ def draw_large(image: NDArray[np.uint8], width: int, height: int, mode: str) -> 
     if lines < 1 or columns < 1:
         return centred("too small for images", width, height)
     columns = min(columns, width)
-    return _centre(join_lines(draw_picture(image.transpose(1, 2, 0), columns, lines, mode)), width, height)
+    return in_the_middle(join_lines(draw_picture(image.transpose(1, 2, 0), columns, lines, mode)), width, height)
 
 
 def fit_gallery(images: Bytes, width: int, height: int, mode: str, captions: Sequence[Sequence[str]] = ()) -> Text:
@@ -131,15 +129,7 @@ def fit_gallery(images: Bytes, width: int, height: int, mode: str, captions: Seq
         row, words = images[these], [("", line[these]) for line in captions]
         area = len(row) * (columns + 1) - 1 + _NO_LABEL
         parts += [image_grid([("", row)], area, lines, mode, captioned=words), Text()]
-    return _centre(join_lines(parts[:-1]), width, height)
-
-
-def _centre(drawn: Text, width: int, height: int) -> Text:
-    """A drawing in the middle of an area."""
-    lines = list(drawn.split("\n", allow_blank=True))
-    left = " " * max((width - max(line.cell_len for line in lines)) // 2, 0)
-    above = [Text() for _ in range(max((height - len(lines)) // 2, 0))]
-    return join_lines([*above, *(Text(left, end="").append_text(line) for line in lines)])
+    return in_the_middle(join_lines(parts[:-1]), width, height)
 
 
 def _size(shape: tuple[int, ...], across: int, width: int, most: int) -> tuple[int, int] | None:
@@ -228,8 +218,6 @@ def grid_note(plane: Plane) -> str:
     return f"quantiles {low:g} to {high:g} of the prior" if plane.origin == "prior" else "over the range of the codes"
 
 
-# How much speaks for each class of an image.
-
 NAME = 16  # cells of a class
 _FIGURE = 7  # cells of a space and a share in per cent
 _LEAST_BAR = 3
@@ -290,8 +278,6 @@ def _line(
     return line
 
 
-# What the explorer answered about one image, drawn for an area of cells.
-
 METRICS = {"mse": "mean squared error", "error": "share that is wrong"}
 SIGNS = (("━", "●", "×"), ("*", "O", "x"))
 """Of the curve, of the level now, and of the training's; then in ASCII."""
@@ -320,7 +306,7 @@ def draw_tried(answer: Reconstruction, clean: Bytes, width: int, height: int, mo
     if height < _WITH_FIGURES:
         return fit_gallery(pictures, width, height, mode, [words])
     return join_lines(
-        [*_lines(fit_gallery(pictures, width, height - 1, mode, [words])), centred(figures, width, 1, "")]
+        [*lines_of(fit_gallery(pictures, width, height - 1, mode, [words])), centred(figures, width, 1, "")]
     )
 
 
@@ -336,30 +322,13 @@ def draw_verdict(
     if width >= _BESIDE:
         left = width // 2 - 1
         picture = fit_gallery(answer.noisy, left, height, mode, [["input"]])
-        return _beside(
-            picture, draw_shares(answer.shares[0], names, width - left - 2, height, ascii_only, label), left + 2
-        )
+        shares = draw_shares(answer.shares[0], names, width - left - 2, height, ascii_only, label)
+        return beside(picture, shares, left + 2, level=True)
     if height - bars - _PICTURE_LINES < _LEAST_PICTURE:
         return draw_shares(answer.shares[0], names, width, height, ascii_only, label)
     picture = fit_gallery(answer.noisy, width, height - bars - 1, mode, [["input"]])
     shares = draw_shares(answer.shares[0], names, width, bars, ascii_only, label)
-    return join_lines([*_lines(picture), Text(end=""), *_lines(shares)])
-
-
-def _lines(drawn: Text) -> list[Text]:
-    return list(drawn.split("\n", allow_blank=True))
-
-
-def _beside(picture: Text, bars: Text, column: int) -> Text:
-    """Two drawings beside each other, the lower one in the middle of the other."""
-    first, second = _lines(picture), _lines(bars)
-    second = [Text(end="") for _ in range((len(first) - len(second)) // 2)] + second
-    lines = []
-    for row in range(max(len(first), len(second))):
-        line = first[row].copy() if row < len(first) else Text(end="")
-        line.append(" " * (column - line.cell_len))
-        lines.append(line.append_text(second[row]) if row < len(second) else line)
-    return join_lines(lines)
+    return join_lines([*lines_of(picture), Text(end=""), *lines_of(shares)])
 
 
 def error_at(curve: NoiseCurve, level: float) -> float:

@@ -1,4 +1,4 @@
-"""The reconstructions panel: kinds of picture in rows, examples in columns, as large as the room allows."""
+"""Grids of pictures (kinds in rows, examples in columns) and strips to choose from, as large as an area allows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from tuiae.render import palette
 from tuiae.render.pixels import draw_picture
-from tuiae.render.text import caption, centred, clean, join_lines, shorten, to_ascii
+from tuiae.render.text import caption, centred, clean, in_mode, join_lines, shorten
 from tuiae.runs.snapshot import Sample
 
 ImageRow = tuple[str, NDArray[np.uint8]]
@@ -46,7 +46,7 @@ class Layout:
     gap: int
     """Empty lines between rows."""
     gutter: int
-    """Room for the row labels, their gap included."""
+    """Width of the row labels, their gap included; 0 without labels."""
 
 
 def cell_sizes(image_width: int, image_height: int) -> list[tuple[int, int]]:
@@ -101,10 +101,7 @@ def image_grid(
         return centred("too small for images", width, height)
     lines = _compose(rows, labels, layout, mode)
     lines += [_caption_line(clean(label, label_limit), names, layout) for label, names in words]
-    text = join_lines(_centre(lines, layout, width, height))
-    if mode == "ascii":
-        text.plain = to_ascii(text.plain)
-    return text
+    return in_mode(join_lines(_centre(lines, layout, width, height)), mode)
 
 
 def drawable(rows: Sequence[ImageRow]) -> list[ImageRow]:
@@ -169,8 +166,6 @@ def _centre(lines: list[Text], layout: Layout, width: int, height: int) -> list[
     return top + [Text(left, end="").append_text(line) if line.plain else line for line in lines]
 
 
-# A run's sample as the rows and captions of an image grid.
-
 Rows = list[tuple[str, np.ndarray]]
 ERROR = "error"
 _SCALES = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -232,8 +227,6 @@ def sample_grid(sample: Sample, width: int, height: int, mode: str = "blocks") -
     """The whole sample as one text of `width` x `height` cells at most."""
     return image_grid(sample_rows(sample), width, height, mode, sample_captions(sample))
 
-
-# Pictures to choose from: as many as fit, a cursor on one, words below each.
 
 WORDS = 2  # lines below a picture
 ENOUGH = 4

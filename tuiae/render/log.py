@@ -1,4 +1,4 @@
-"""One line of a log, made safe and lightly coloured."""
+"""The log of a run: what happened to it and what its worker printed, in order, made safe and lightly coloured."""
 
 from __future__ import annotations
 
@@ -62,8 +62,6 @@ def log_line(line: str) -> Text:
             break
     return text
 
-
-# What happened to a run and what its worker printed, as one log.
 
 _EPOCH_NUMBER = re.compile(r"epoch ([\d,]+)/")
 

@@ -1,4 +1,8 @@
-"""Pictures in cells: two pixels a cell as half blocks, or a ramp of characters, one a cell."""
+"""Pictures in cells: half blocks of two pixels, a ramp of characters, or blank cells that a real picture will cover.
+
+In the mode `none` a drawing leaves placeholders. They are found again in the finished drawing, however its parts were
+centred and joined, and become the pixel images that kitty's protocol or sixel sends.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +20,12 @@ from rich.text import Span, Text
 
 from tuiae.render.palette import GREYS, RGB, SHADES
 
-# Cells that a drawing leaves free for real pictures.
-#
-# Which picture, and where, is read from the finished drawing, however its parts were centred and joined.
-
 _NAME = "picture"
 
 
 @dataclass(frozen=True)
-class Hole:
-    """A picture (H, W, C) and its cells, from the corner of the drawing."""
+class Placeholder:
+    """A picture (H, W, C) and the cells left blank for it, counted from the top left corner of the drawing."""
 
     image: NDArray[np.uint8]
     left: int
@@ -34,8 +34,8 @@ class Hole:
     rows: int
 
 
-def hole(image: NDArray[np.generic], columns: int, rows: int) -> list[Text]:
-    """`rows` free lines of `columns` cells; the first of them knows the picture."""
+def placeholder(image: NDArray[np.generic], columns: int, rows: int) -> list[Text]:
+    """`rows` blank lines of `columns` cells; the style of the first carries the picture."""
     array = np.ascontiguousarray(image, np.uint8)
     known = Style(meta={_NAME: (array.tobytes(), array.shape, rows)})
     blank = " " * max(columns, 0)
@@ -47,18 +47,18 @@ def _picture_of(span: Span) -> tuple[bytes, tuple[int, ...], int] | None:
     return known if isinstance(known, tuple) else None
 
 
-def holes_in(drawing: Text) -> Iterator[Hole]:
-    """The holes of a drawing, line by line."""
+def placeholders_in(drawing: Text) -> Iterator[Placeholder]:
+    """The placeholders of a drawing, line by line."""
     for top, line in enumerate(drawing.split("\n", allow_blank=True)):
         for span in line.spans:
             if (known := _picture_of(span)) is not None:
                 pixels, shape, rows = known
                 image = np.frombuffer(pixels, np.uint8).reshape(shape)
-                yield Hole(image, cell_len(line.plain[: span.start]), top, span.end - span.start, rows)
+                yield Placeholder(image, cell_len(line.plain[: span.start]), top, span.end - span.start, rows)
 
 
-def without_holes(drawing: Text) -> Text:
-    """The words of a drawing, its holes blank."""
+def without_placeholders(drawing: Text) -> Text:
+    """The drawing with its placeholders as blank cells."""
     drawing.spans = [span for span in drawing.spans if _picture_of(span) is None]
     return drawing
 
@@ -129,7 +129,7 @@ def _pixel_height(image: Pixels, columns: int, rows: int, trim: bool) -> int:
 def draw_picture(image: NDArray[np.generic], columns: int, rows: int, mode: str, trim: bool = False) -> list[Text]:
     """An image (H, W, C) in so many cells, of what pictures are made of in a mode."""
     if mode == "none":
-        return hole(image, columns, rows)
+        return placeholder(image, columns, rows)
     return (
         character_ramp(image, columns, rows, RAMPS[mode]) if mode in RAMPS else half_blocks(image, columns, rows, trim)
     )
@@ -182,15 +182,13 @@ def character_ramp(image: NDArray[np.generic], columns: int, rows: int, ramp: st
     return [Text("".join(ramp[step] for step in line), no_wrap=True, end="") for line in steps]
 
 
-# The pictures of a drawing in pixels, for terminals that draw real ones.
-
 CELL = (8, 16)
 """Pixels of a cell, across and down: the terminal scales, and more would only take longer to send."""
 
 
 @dataclass(frozen=True, eq=False)
-class Sheet:
-    """One picture and the cells that it covers, from the corner of the panel."""
+class PixelImage:
+    """Pixels (H, W, 3) and the cells that they cover, counted from the top left corner of the panel."""
 
     pixels: Pixels
     left: int
@@ -198,7 +196,7 @@ class Sheet:
     columns: int
     rows: int
 
-    def same(self, other: Sheet | None) -> bool:
+    def same(self, other: PixelImage | None) -> bool:
         """Whether another one looks the same, in the same place."""
         return other is not None and (
             (self.left, self.top, self.columns, self.rows) == (other.left, other.top, other.columns, other.rows)
@@ -206,18 +204,20 @@ class Sheet:
         )
 
 
-def sheets_of(drawing: Text, ground: RGB) -> list[Sheet]:
-    """The pictures that a drawing in the mode `none` left room for: one sheet for rows of them with no words between,
-    for each sheet is sent by itself. `ground` is the colour between pictures."""
+def pixel_images(drawing: Text, ground: RGB) -> list[PixelImage]:
+    """The pictures of a drawing in the mode `none`; `ground` is the colour between them.
+
+    Rows of pictures with no words between become one image, because each image is sent by itself.
+    """
     lines = [_cells(line.plain) for line in drawing.split("\n", allow_blank=True)]
-    parts: list[list[Hole]] = []
-    for _, row in groupby(holes_in(drawing), key=lambda hole: hole.top):
+    parts: list[list[Placeholder]] = []
+    for _, row in groupby(placeholders_in(drawing), key=lambda placeholder: placeholder.top):
         band = list(row)
         if parts and _joins(parts[-1], band, lines):
             parts[-1] += band
         else:
             parts.append(band)
-    return [_sheet(holes, ground) for holes in parts]
+    return [_pixel_image(placeholders, ground) for placeholders in parts]
 
 
 def _cells(line: str) -> str:
@@ -225,17 +225,17 @@ def _cells(line: str) -> str:
     return "".join(char.ljust(cell_len(char)) for char in line if cell_len(char))
 
 
-def _edges(holes: Sequence[Hole]) -> tuple[int, int, int, int]:
+def _edges(placeholders: Sequence[Placeholder]) -> tuple[int, int, int, int]:
     """Left, right, top and bottom; right and bottom are the first cells beyond."""
     return (
-        min(hole.left for hole in holes),
-        max(hole.left + hole.columns for hole in holes),
-        min(hole.top for hole in holes),
-        max(hole.top + hole.rows for hole in holes),
+        min(placeholder.left for placeholder in placeholders),
+        max(placeholder.left + placeholder.columns for placeholder in placeholders),
+        min(placeholder.top for placeholder in placeholders),
+        max(placeholder.top + placeholder.rows for placeholder in placeholders),
     )
 
 
-def _joins(above: Sequence[Hole], below: Sequence[Hole], lines: Sequence[str]) -> bool:
+def _joins(above: Sequence[Placeholder], below: Sequence[Placeholder], lines: Sequence[str]) -> bool:
     """Whether one picture can cover both rows without covering words."""
     left, right, _, bottom = _edges(above)
     other_left, other_right, top, _ = _edges(below)
@@ -243,13 +243,13 @@ def _joins(above: Sequence[Hole], below: Sequence[Hole], lines: Sequence[str]) -
     return (left, right) == (other_left, other_right) and not between.strip()
 
 
-def _sheet(holes: Sequence[Hole], ground: RGB) -> Sheet:
+def _pixel_image(placeholders: Sequence[Placeholder], ground: RGB) -> PixelImage:
     across, down = CELL
-    left, right, top, bottom = _edges(holes)
+    left, right, top, bottom = _edges(placeholders)
     pixels = np.full(((bottom - top) * down, (right - left) * across, 3), ground, np.uint8)
-    for hole in holes:
-        x, y = (hole.left - left) * across, (hole.top - top) * down
+    for placeholder in placeholders:
+        x, y = (placeholder.left - left) * across, (placeholder.top - top) * down
         # A pixel stays free below: it parts pictures that stand on each other.
-        size = (hole.columns * across, hole.rows * down - 1)
-        pixels[y : y + size[1], x : x + size[0]] = resample(as_rgb(hole.image), *size)
-    return Sheet(pixels, left, top, right - left, bottom - top)
+        size = (placeholder.columns * across, placeholder.rows * down - 1)
+        pixels[y : y + size[1], x : x + size[0]] = resample(as_rgb(placeholder.image), *size)
+    return PixelImage(pixels, left, top, right - left, bottom - top)

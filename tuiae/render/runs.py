@@ -1,9 +1,9 @@
-"""The list of runs: its columns, their order, what fits, and one run as a line. Functions of rows and a width."""
+"""The list of runs: its columns, their order, what fits, one run as a line; and the details of one run beside it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.status import SIGNS, Fact, draw_facts, state_text
+from tuiae.render.status import SIGNS, Fact, draw_facts, settings_facts, state_text
 from tuiae.render.text import (
     MISSING,
     ago,
@@ -74,7 +74,7 @@ class Sort:
 
 
 @dataclass(frozen=True)
-class Placed:
+class ColumnPlace:
     """A column where it stands: its width in cells."""
 
     column: Column
@@ -158,7 +158,7 @@ _COLUMNS = (
 COLUMNS = {column.key: column for column in _COLUMNS}
 
 
-def place_columns(rows: Sequence[RunRow], width: int) -> tuple[Placed, ...]:
+def place_columns(rows: Sequence[RunRow], width: int) -> tuple[ColumnPlace, ...]:
     """The columns that fit into so many cells, each as wide as its widest cell, the most telling ones first."""
     shown = [column for column in _COLUMNS if _worth_showing(column, rows)]
     natural = {column.key: _natural(column, rows) for column in shown}
@@ -178,9 +178,8 @@ def place_columns(rows: Sequence[RunRow], width: int) -> tuple[Placed, ...]:
     title = min(natural["run"] + room, whole)
     dated = title == whole and all(cell_len(row.title) <= MOST_TITLE for row in rows)
     natural["run"] = title if dated else min(title, short)
-    return tuple(
-        Placed(column, natural[column.key], dated or column.key != "run") for column in shown if column.key in chosen
-    )
+    placed = [column for column in shown if column.key in chosen]
+    return tuple(ColumnPlace(column, natural[column.key], dated or column.key != "run") for column in placed)
 
 
 def _worth_showing(column: Column, rows: Sequence[RunRow]) -> bool:
@@ -230,7 +229,7 @@ def sort_by(key: str, before: Sort | None = None) -> Sort:
     return Sort(key, COLUMNS[key].falling if key in COLUMNS else False)
 
 
-def header_line(placed: Sequence[Placed], sort: Sort) -> Text:
+def header_line(placed: Sequence[ColumnPlace], sort: Sort) -> Text:
     """The names of the columns, an arrow behind the one that they are sorted by: up when values rise."""
     arrow = DOWN if sort.falling else UP
     line = Text(" " * MARKS, end="", no_wrap=True)
@@ -248,7 +247,7 @@ def header_line(placed: Sequence[Placed], sort: Sort) -> Text:
     return line
 
 
-def run_line(row: RunRow, placed: Sequence[Placed], now: float, selected: bool) -> Text:
+def run_line(row: RunRow, placed: Sequence[ColumnPlace], now: float, selected: bool) -> Text:
     """One run: its marks, then its cells; the name of a selected run is bold and coloured."""
     line = Text(MARK if selected else " ", f"bold {palette.SKY}", end="", no_wrap=True)
     line = Text(end="", no_wrap=True).append_text(line).append(PIN if row.pinned else " ", palette.YELLOW).append(" ")
@@ -258,7 +257,7 @@ def run_line(row: RunRow, placed: Sequence[Placed], now: float, selected: bool) 
     return line
 
 
-def _append(line: Text, words: str, one: Placed, style: str) -> None:
+def _append(line: Text, words: str, one: ColumnPlace, style: str) -> None:
     words = shorten_middle(words, one.width) if one.column.key == "run" else shorten(words, one.width)
     room = " " * (one.width - cell_len(words))
     if one.column.right:
@@ -268,7 +267,7 @@ def _append(line: Text, words: str, one: Placed, style: str) -> None:
     line.append(" " * GAP)
 
 
-def column_at(placed: Sequence[Placed], x: int) -> str:
+def column_at(placed: Sequence[ColumnPlace], x: int) -> str:
     """The column at so many cells from the left; empty between and beyond them."""
     left = MARKS
     for one in placed:
@@ -277,8 +276,6 @@ def column_at(placed: Sequence[Placed], x: int) -> str:
         left += one.width + GAP
     return ""
 
-
-# `tuiae runs`, in lines that grep and awk read as well
 
 _PLAIN = ("run", "name", "state", "dataset", "model", "epoch", "test loss", "accuracy", "age", "tags")
 
@@ -300,8 +297,6 @@ def plain_cells(rows: Sequence[RunRow], now: float) -> Iterator[list[str]]:
 def plain_numbers() -> tuple[str, ...]:
     return tuple(column.key for column in _COLUMNS if column.right)
 
-
-# One run beside the list: what was asked for, what came of it, and what people wrote about it.
 
 LEVELS = "▁▂▃▄▅▆▇█"
 ASCII_LEVELS = "_.-=+*%#"
@@ -353,29 +348,24 @@ def _facts(row: RunRow) -> list[Fact]:
         ("time", duration(status.elapsed) + left, ""),
         ("speed", f"{count(round(status.images_per_second))} images/s" if status.images_per_second else MISSING, ""),
         ("device", status.device or MISSING, ""),
-        *_asked(row.settings),
+        *_settings(row.settings),
     ]
     return [*facts, ("host", row.host, "")] if row.host else facts
 
 
-def _asked(settings: Any) -> list[Fact]:
+def _settings(settings: Mapping[str, Any]) -> list[Fact]:
     """The settings that matter; none where the config cannot be read."""
     if not settings:
         return [("config", "not one of this version", palette.CAUTION)]
-    get = settings.get
-    noise = get("noise.kind")
-    hidden = ", ".join(map(str, get("model.hidden") or ()))
+    hidden, encoder = ", ".join(map(str, settings["model.hidden"])), settings["model.encoder_run"]
+    model, *others = settings_facts(settings)
     return [
-        ("preset", get("name"), ""),
-        ("dataset", get("data.dataset"), ""),
-        ("model", f"{get('model.family')}, code {get('model.latent')}", ""),
-        *([("hidden", hidden, "")] if hidden and get("model.family") in ("dense", "vae") else []),
-        ("noise", noise if noise == "none" else f"{noise} {get('noise.level'):g}", ""),
-        ("dropout", f"{get('model.dropout'):g}", ""),
-        ("loss", "cross-entropy" if get("model.family") == "classifier" else get("training.loss"), ""),
-        ("optim", f"{get('training.optimizer')}, rate {get('training.learning_rate'):g}", ""),
-        ("batch", f"{count(get('training.batch_size'))}, seed {get('training.seed')}", ""),
-        *([("encoder", get("model.encoder_run"), "")] if get("model.encoder_run") else []),
+        ("preset", settings["name"], ""),
+        ("dataset", settings["data.dataset"], ""),
+        model,
+        *([("hidden", hidden, "")] if hidden and settings["model.family"] in ("dense", "vae") else []),
+        *others,
+        *([("encoder", encoder, "")] if encoder else []),
     ]
 
 

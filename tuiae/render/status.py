@@ -1,4 +1,4 @@
-"""How a run stands, in words and signs: colour is never the only cue."""
+"""How a run stands and what a run would cost, in words and signs: colour is never the only cue."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.config import TrainingSection
+from tuiae.config import VARIATIONAL, settings_of
 from tuiae.render import palette
 from tuiae.render.text import clean, count, duration, join_lines, megabytes, number, of_epochs, shorten, shorten_middle
 from tuiae.runs.diagnosis import AUTO_PAUSE
 from tuiae.runs.paths import GONE, undated
 from tuiae.runs.snapshot import Note, Snapshot, Status
-
-# Names and values in aligned columns.
 
 Fact = tuple[str, str, str]
 """Label, value, and the style of the value."""
@@ -168,29 +166,31 @@ def _config_facts(snapshot: Snapshot) -> list[Fact]:
     config = snapshot.current_config
     if config is None:
         return []
-    model, training, noise = config.model, config.training, config.noise
-    facts = [
-        ("best", _best(snapshot), ""),
-        ("model", f"{model.family}, code {model.latent}", ""),
-        *([("beta", _beta(training), "")] if model.is_variational else []),
-        ("dropout", f"{model.dropout:g}{', output too' if model.output_dropout else ''}", ""),
-        ("noise", noise.kind if noise.kind == "none" else f"{noise.kind} {noise.level:g}", ""),
-        ("loss", "cross-entropy" if config.is_classifier else training.loss, ""),
-        ("optim", f"{training.optimizer}, rate {training.learning_rate:g}", ""),
-        ("batch", f"{count(training.batch_size)}, seed {training.seed}", ""),
-    ]
+    facts = [("best", _best(snapshot), ""), *settings_facts(settings_of(config))]
     host = clean(snapshot.meta.get("host", ""))
     return [*facts, ("host", host, "")] if host else facts
+
+
+def settings_facts(settings: Mapping[str, Any]) -> list[Fact]:
+    """The settings of a run (dotted key -> value) that say most of what it trains."""
+    family, noise = settings["model.family"], settings["noise.kind"]
+    beta, warmup = settings["training.beta"], settings["training.beta_warmup"]
+    output_too = ", output too" if settings["model.output_dropout"] else ""
+    rising = f", rising for {warmup}" if warmup else ""
+    return [
+        ("model", f"{family}, code {settings['model.latent']}", ""),
+        *([("beta", f"{beta:g}{rising}", "")] if family in VARIATIONAL else []),
+        ("dropout", f"{settings['model.dropout']:g}{output_too}", ""),
+        ("noise", noise if noise == "none" else f"{noise} {settings['noise.level']:g}", ""),
+        ("loss", "cross-entropy" if family == "classifier" else settings["training.loss"], ""),
+        ("optim", f"{settings['training.optimizer']}, rate {settings['training.learning_rate']:g}", ""),
+        ("batch", f"{count(settings['training.batch_size'])}, seed {settings['training.seed']}", ""),
+    ]
 
 
 def _best(snapshot: Snapshot) -> str:
     best = snapshot.best("test", "loss")
     return f"{number(best.value)}, epoch {best.epoch:,g}" if best else "–"
-
-
-def _beta(training: TrainingSection) -> str:
-    """The weight of the KL term, and how it comes to that."""
-    return f"{training.beta:g}" + (f", rising for {training.beta_warmup}" if training.beta_warmup else "")
 
 
 def _speed(status: Status) -> str:
@@ -239,8 +239,6 @@ def ending(snapshot: Snapshot) -> str:
         return f"{clean(snapshot.id)} is gone: its directory was deleted or moved; 1 lists the runs"
     return ""
 
-
-# What a run would cost, in words.
 
 _LEAST_PER_IMAGE = 1e-9  # seconds; keeps a clock that stood still out of the division
 

@@ -1,4 +1,4 @@
-"""Words and numbers: external text made safe, numbers made short, lines put in the middle."""
+"""Words and numbers: external text made safe, numbers made short, ASCII in place of signs, drawings put together."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import zip_longest
 from textwrap import wrap
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
-
-# Text for terminals that show nothing beyond ASCII, cell for cell as wide as it was.
 
 UNKNOWN = "?"
 
@@ -256,3 +255,29 @@ def join_lines(lines: Sequence[Text]) -> Text:
     text = Text("\n", end="").join(lines)
     text.no_wrap = True
     return text
+
+
+def lines_of(drawing: Text) -> list[Text]:
+    """The lines of a drawing, empty ones too."""
+    return list(drawing.split("\n", allow_blank=True))
+
+
+def in_the_middle(drawing: Text, width: int, height: int) -> Text:
+    """A drawing in the middle of an area."""
+    lines = lines_of(drawing)
+    left = " " * max((width - max(line.cell_len for line in lines)) // 2, 0)
+    above = [Text(end="")] * max((height - len(lines)) // 2, 0)
+    return join_lines([*above, *(Text(left, end="").append_text(line) for line in lines)])
+
+
+def beside(left: Text, right: Text, width: int, level: bool = False) -> Text:
+    """Two drawings beside each other, the left one `width` cells wide; with `level` the right one starts lower where it
+    has fewer lines, so that their middles are level."""
+    first, second = lines_of(left), lines_of(right)
+    if level:
+        second = [Text(end="")] * ((len(first) - len(second)) // 2) + second
+    joined = []
+    for one, other in zip_longest(first, second, fillvalue=Text()):
+        line = Text(end="", no_wrap=True).append_text(one)
+        joined.append(line.append(" " * (width - one.cell_len)).append_text(other) if other.plain else line)
+    return join_lines(joined)

@@ -10,7 +10,7 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
-from tuiae.render.confusion import EMPTY, Cell, Counts, Placed, draw_confusion, drawable, known_names, place
+from tuiae.render.confusion import EMPTY, Cell, Counts, TablePlace, draw_confusion, drawable, known_names, place
 from tuiae.render.text import centred
 from tuiae.ui.keys import CONFUSION
 from tuiae.ui.widgets.panel import PicturePanel
@@ -77,7 +77,7 @@ class ConfusionPanel(PicturePanel):
 
     on_resize = _say_what
 
-    def _placed(self) -> Placed | None:
+    def _placed(self) -> TablePlace | None:
         """Where the table stands, as far as there is one."""
         if not drawable(self._counts):
             return None

@@ -15,7 +15,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tuiae.render.grid import ROOMY, ImageRow, draw_strip, drawable, fit, image_grid, lay_out_strip
-from tuiae.render.pixels import Sheet, sheets_of, without_holes
+from tuiae.render.pixels import PixelImage, pixel_images, without_placeholders
 from tuiae.render.text import centred, clean, in_mode, paragraph
 from tuiae.ui.keys import STRIP
 from tuiae.ui.terminal.mode import Graphics, Pictures
@@ -31,7 +31,7 @@ class SheetPanel(PicturePanel):
 
     def __init__(self, title: str = "", *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
-        self._sheets: list[tuple[Widget, Sheet | None]] = []
+        self._sheets: list[tuple[Widget, PixelImage | None]] = []
         """Where the terminal draws real pictures, what shows them, and what it shows."""
 
     def on_mount(self) -> None:
@@ -48,7 +48,7 @@ class SheetPanel(PicturePanel):
 
     def draw(self, width: int, height: int) -> Text:
         drawing = self.drawing(width, height)
-        return without_holes(drawing) if self.mode == "none" else drawing
+        return without_placeholders(drawing) if self.mode == "none" else drawing
 
     def watch_mode(self) -> None:
         self.changed()
@@ -64,10 +64,10 @@ class SheetPanel(PicturePanel):
         """Put a picture where its cells are; what looks the same is not sent again."""
         if not self.is_attached or not self.terminal.graphics:
             return
-        sheets: list[Sheet] = []
+        sheets: list[PixelImage] = []
         if self.mode == "none" and self.content_size.area:
             ground = Color.parse(self.app.theme_variables["background"]).rgb
-            sheets = sheets_of(self.drawing(*self.content_size), ground)
+            sheets = pixel_images(self.drawing(*self.content_size), ground)
         while len(self._sheets) < len(sheets):
             widget = sheet_widget(self.terminal.graphics)
             self._sheets.append((widget, None))
@@ -88,7 +88,7 @@ def sheet_widget(graphics: Graphics) -> Widget:
     return widget
 
 
-def show_sheet(widget: Any, sheet: Sheet | None) -> None:
+def show_sheet(widget: Any, sheet: PixelImage | None) -> None:
     """Put a picture where its cells are, or none."""
     widget.display = sheet is not None
     if sheet is None:

@@ -21,7 +21,7 @@ from textual.strip import Strip
 from textual.widgets import Static
 
 from tuiae.render.log import fit_line, log_line
-from tuiae.render.runs import Placed, Sort, arrange, column_at, draw_details, header_line, place_columns, run_line
+from tuiae.render.runs import ColumnPlace, Sort, arrange, column_at, draw_details, header_line, place_columns, run_line
 from tuiae.render.text import shorten
 from tuiae.runs.listing import RunRow
 from tuiae.runs.query import Query
@@ -341,7 +341,7 @@ class RunTable(LineTable):
         self.selected: dict[str, None] = {}
         """Ids, in the order of selection."""
         self._shown: tuple[RunRow, ...] = ()
-        self._placed: tuple[Placed, ...] = ()
+        self._placed: tuple[ColumnPlace, ...] = ()
         self._laid_out: tuple[tuple[RunRow, ...], int] = ((), 0)
 
     @property
