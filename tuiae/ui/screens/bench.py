@@ -14,7 +14,7 @@ from textual.timer import Timer
 from tuiae.explore.client import Reply
 from tuiae.explore.protocol import Answer, Classification, Confused, NoiseCurve, Opened, Picture, Reconstruction, Worst
 from tuiae.render.explorer import class_name
-from tuiae.ui.inquiry import SLOT, STEP, BenchInquiry, NoiseChoice
+from tuiae.ui.inquiry import BENCH_SLOT, STEP, BenchInquiry, NoiseChoice
 from tuiae.ui.keys import APP, BENCH
 from tuiae.ui.screens.base import AskingScreen
 from tuiae.ui.screens.dialogs import LineDialog
@@ -43,7 +43,7 @@ class BenchScreen(AskingScreen):
 
     MODE = "bench"
     NAME = "bench"
-    SLOT = SLOT
+    SLOT = BENCH_SLOT
     BINDINGS = [key.binding for key in BENCH]
     AUTO_FOCUS = "#canvas"
 
@@ -98,7 +98,7 @@ class BenchScreen(AskingScreen):
             self._troubled = True
             self.message.complain(self.sentence(reply.error))
             self.view.explain(reply.error.cause)
-            if reply.slot == f"{SLOT}strip":
+            if reply.slot == f"{BENCH_SLOT}strip":
                 self.view.strip.clear(reply.error.cause)
             return
         if self._troubled:
