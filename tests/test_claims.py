@@ -12,9 +12,8 @@ from tests.small_work import WORK
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError
 from tuiae.reproduce.claims import FUNCTIONS, ClaimError, Scope, check, evaluate
-from tuiae.reproduce.findings import Verdict
 from tuiae.reproduce.report import spread
-from tuiae.reproduce.verdicts import Outcome, Trial, judge
+from tuiae.reproduce.verdicts import Outcome, Trial, Verdict, judge
 from tuiae.reproduce.work import find_work, list_works, load_work
 
 WORKS = ("andruskiewitsch-2020", "magallanes-2022", "pacheco-2023", "politano-2020", "tp5-2022")

@@ -18,8 +18,7 @@ from tests.dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, keep_c
 from tests.shown import show_bench, show_codes
 from tests.test_works_screen import POLITANO, claim, trained
 from tuiae.files import read_json, replace_json
-from tuiae.reproduce.findings import VERDICTS
-from tuiae.reproduce.verdicts import Verdicts, write_verdicts
+from tuiae.reproduce.verdicts import VERDICTS, Verdicts, write_verdicts
 from tuiae.reproduce.work import find_work, make_plan
 from tuiae.runs.paths import RunPaths
 from tuiae.ui.app import TuiaeApp

@@ -33,7 +33,7 @@ from tuiae.render.pixels import pixel_images
 from tuiae.render.plot import draw_curves
 from tuiae.render.runs import MARK, NOTED, PIN
 from tuiae.render.text import UNKNOWN, to_ascii
-from tuiae.reproduce.findings import MARKS
+from tuiae.reproduce.verdicts import MARKS
 from tuiae.runs.paths import RunPaths
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.terminal.app import load_settings, settings_file

@@ -23,10 +23,8 @@ from tuiae.errors import RunHeldError
 from tuiae.files import read_json, replace_json
 from tuiae.render import palette
 from tuiae.render.works import done_words, draw_about, draw_claims, planned_line, runs_header, work_line
-from tuiae.reproduce.findings import ClaimRow, RecipeRow, Verdict
-from tuiae.reproduce.process import find_process, last_words, log_path, start_work, stop_work
-from tuiae.reproduce.state import WorkReader, WorkState
-from tuiae.reproduce.verdicts import Verdicts, read_verdicts, verdict_path, write_verdicts
+from tuiae.reproduce.state import WorkReader, WorkState, find_process, last_words, log_path, start_work, stop_work
+from tuiae.reproduce.verdicts import ClaimRow, RecipeRow, Verdict, Verdicts, read_verdicts, verdict_path, write_verdicts
 from tuiae.reproduce.work import find_work, make_plan, missing_sets
 from tuiae.runs.listing import RunLister
 from tuiae.runs.paths import RunPaths

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from tuiae.cli.train import reporting
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
 from tuiae.files import replace_text
 from tuiae.reproduce.claims import FUNCTIONS
-from tuiae.reproduce.findings import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Report, WorkSection, tally
-from tuiae.reproduce.page import FIGURES_NEED, need
+from tuiae.reproduce.page import to_html, to_markdown
+from tuiae.reproduce.report import Report, WorkSection, report
 from tuiae.reproduce.reproduce import WorkResult, prepare_sets, reproduce
-from tuiae.reproduce.verdicts import Verdicts, write_verdicts
+from tuiae.reproduce.verdicts import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Verdicts, tally, write_verdicts
 from tuiae.reproduce.work import Plan, make_plan, measures, reported_names
 from tuiae.runs.paths import REPORTS
 
+FIGURES_NEED = "the figures of a report need matplotlib"
 STYLES = dict(zip(MARKS, ("green", "yellow", "red", "dim"), strict=True))
 
 
@@ -68,11 +70,21 @@ def _run(plan: Plan, root: Path, wishes: Wishes, output: Output) -> WorkResult:
 
 def _check_ready(wishes: Wishes) -> None:
     """What the end of a long run will need is looked for before its beginning."""
-    need("sklearn", "the PCA baseline needs scikit-learn")
+    _need("sklearn", "the PCA baseline needs scikit-learn")
     if wishes.html is not None:
-        need("matplotlib", FIGURES_NEED)
+        _need("matplotlib", FIGURES_NEED)
     for path in filter(None, (wishes.html, wishes.markdown)):
         _check_writable(path)
+
+
+def _need(module: str, what: str) -> None:
+    """Say before anything starts that a library is missing.
+
+    Raises:
+        ConfigError: `what`, and how to install it.
+    """
+    if find_spec(module) is None:
+        raise ConfigError(what, "pip install 'tuiae[studies]'")
 
 
 def _check_writable(path: Path) -> None:
@@ -97,8 +109,6 @@ def _write(path: Path, text: str) -> None:
 
 def _tell(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Output) -> ExitCode:
     """Show what came out before anything is kept of it, which may fail for want of room."""
-    from tuiae.reproduce.report import report
-
     findings = report(results)
     if not output.json:
         _show_all(findings, output)
@@ -125,8 +135,6 @@ def _keep(results: Sequence[WorkResult], findings: Report, root: Path, wishes: W
         runs, problems = len(result.runs), result.problems
         write_verdicts(root, Verdicts(work.name, wishes.quick, time.time(), runs, work.claims, problems))
     if wishes.markdown is not None:
-        from tuiae.reproduce.markdown import to_markdown
-
         _write(wishes.markdown, to_markdown(findings))
         output.note(f"table: {wishes.markdown}")
     return _write_html(results, root, wishes, output)
@@ -134,11 +142,8 @@ def _keep(results: Sequence[WorkResult], findings: Report, root: Path, wishes: W
 
 def _write_html(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Output) -> Path | None:
     """The report with its figures; without matplotlib there is none, and a sentence says so."""
-    from tuiae.reproduce.page import to_html
-    from tuiae.reproduce.report import report
-
     try:
-        need("matplotlib", FIGURES_NEED)
+        _need("matplotlib", FIGURES_NEED)
     except ConfigError as error:
         output.note(f"no HTML report: {error.cause}; {error.hint}", "yellow")
         return None

@@ -11,8 +11,8 @@ from rich.text import Text
 from tuiae.render import palette
 from tuiae.render.status import state_text
 from tuiae.render.text import MISSING, ago, clean, duration, figure, join_lines, number, of_epochs, shorten
-from tuiae.reproduce.findings import MARKS, QUICK_MARK, VERDICTS, ClaimRow, RecipeRow, Verdict
 from tuiae.reproduce.state import Expected, PlannedRun, WorkState
+from tuiae.reproduce.verdicts import MARKS, QUICK_MARK, VERDICTS, ClaimRow, RecipeRow, Verdict
 from tuiae.reproduce.work import MissingSet
 
 COLORS = dict(zip(VERDICTS, (palette.GREEN, palette.YELLOW, palette.VERMILLION, palette.GREY), strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -28,6 +27,7 @@ PALETTE = ("#3b7dd8", "#d9730d", "#2f9e6e", "#c0436d", "#8a63d2", "#9a8a1c", "#2
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "svg.hashsalt": "tuiae",  # ids follow from what is drawn: the same results give the same page
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.titleweight": "normal",
@@ -65,21 +65,14 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def to_svg(figure: Figure, salt: str) -> str:
-    """The markup alone: no XML prologue, no metadata, no link, the page's colour in place of the ink."""
-    from matplotlib import rc_context
-
+def to_svg(figure: Figure) -> str:
+    """The markup without its prologue, the page's colour in place of the ink."""
     buffer = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with rc_context({"svg.hashsalt": f"{salt}-{id(figure)}"}):
-        # Trimmed: rows of images keep their shape and leave room at some side.
-        figure.savefig(buffer, format="svg", metadata=nothing, dpi=160, bbox_inches="tight", pad_inches=0.05)
+    undated = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # without them there is no block of metadata
+    # Trimmed: rows of images keep their shape and leave room at some side.
+    figure.savefig(buffer, format="svg", metadata=undated, dpi=160, bbox_inches="tight", pad_inches=0.05)
     markup = buffer.getvalue()
-    markup = markup[markup.index("<svg") :].replace(INK, "currentColor")
-    # The page sets the width; the view box keeps the shape.
-    opening, rest = markup.split(">", 1)
-    opening = re.sub(r'\s(width|height)="[^"]*"', "", opening)
-    return f'{opening} role="img">{re.sub(r"<metadata>.*?</metadata>", "", rest, flags=re.DOTALL)}'
+    return markup[markup.index("<svg") :].replace(INK, "currentColor")
 
 
 FAINT = 0.25
@@ -142,7 +135,7 @@ def curves(panels: Sequence[Panel], log: bool = False, columns: int = 2, share: 
     handles, labels = axes.flat[0].get_legend_handles_labels()
     if len(labels) > 1:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False)
-    return to_svg(figure, "curves")
+    return to_svg(figure)
 
 
 def _logarithmic(axis: Axes) -> None:
@@ -174,7 +167,7 @@ def image_rows(rows: Sequence[Row], heads: Sequence[str] = (), columns: int = 16
     axis.set_xticks([step * (index + 0.45) for index in range(len(heads))], heads)
     axis.xaxis.tick_top()
     _bare(axis)
-    return to_svg(figure, "images")
+    return to_svg(figure)
 
 
 @styled
@@ -195,7 +188,7 @@ def tiles(images: Images, columns: int, extent: tuple[float, float] | None = Non
         axis.set_xlabel("first code value")
         axis.set_ylabel("second code value")
     _bare(axis)
-    return to_svg(figure, "tiles")
+    return to_svg(figure)
 
 
 @dataclass(frozen=True)
@@ -226,7 +219,7 @@ def planes(shown: Sequence[Plane], columns: int = 2) -> str:
     if any(len(plane.codes) > 64 for plane in shown):
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, markerscale=2.2)
-    return to_svg(figure, "planes")
+    return to_svg(figure)
 
 
 def _name_points(axis: Axes, plane: Plane) -> None:
@@ -268,7 +261,7 @@ def matrices(shown: Sequence[tuple[str, NDArray[Any]]], names: Sequence[str], co
         _bare(axis)
     for axis in axes[:, 0]:
         axis.set_ylabel("true class")
-    return to_svg(figure, "matrices")
+    return to_svg(figure)
 
 
 def _tint(shares: NDArray[Any]) -> NDArray[Any]:
@@ -296,7 +289,7 @@ def dots(groups: Sequence[tuple[str, Sequence[float]]], label: str, limit: float
     axis.set_xlim(left=min(0, axis.get_xlim()[0]))
     axis.set_xlabel(label)
     _clear(axis)
-    return to_svg(figure, "dots")
+    return to_svg(figure)
 
 
 def _title(axis: Axes, words: str, width: int) -> None:

@@ -12,8 +12,8 @@ from tuiae.explore.checkpoint import LoadedRun
 from tuiae.reproduce import figures
 from tuiae.reproduce.claims import ClaimError
 from tuiae.reproduce.figures import Line, Panel, Plane, Row
-from tuiae.reproduce.findings import Picture
 from tuiae.reproduce.measures import RunFacts
+from tuiae.reproduce.report import Picture
 from tuiae.reproduce.reproduce import WorkResult
 from tuiae.reproduce.work import FigureSpec
 

@@ -6,6 +6,7 @@ import math
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean, stdev
@@ -14,13 +15,65 @@ from tuiae import __version__
 from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
 from tuiae.reproduce.claims import ClaimError, Value
-from tuiae.reproduce.findings import ClaimRow, Picture, RecipeRow, Report, RunRow, WorkSection
 from tuiae.reproduce.reproduce import ClaimResult, WorkResult
-from tuiae.reproduce.verdicts import Outcome
+from tuiae.reproduce.verdicts import ClaimRow, Outcome, RecipeRow
 from tuiae.reproduce.work import Claim, shared_seeds
 
 MISSING = "–"
 LOSS = ".4g"
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One training of a work with all its seeds."""
+
+    id: str
+    what: str
+    seeds: str
+    epochs: str
+    train: str
+    test: str
+    baseline: str
+    wall: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure: markup that needs nothing else, and what it shows."""
+
+    title: str
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class WorkSection:
+    """One work."""
+
+    name: str
+    title: str
+    source: str
+    note: str
+    claims: tuple[ClaimRow, ...]
+    runs: tuple[RunRow, ...]
+    pictures: tuple[Picture, ...] = ()
+    problems: tuple[str, ...] = ()
+    wall: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was looked into in one call."""
+
+    works: tuple[WorkSection, ...]
+    about: tuple[tuple[str, str], ...]
+    """Versions and machine, as name and value."""
+    provisional: bool = False
+
+    @property
+    def claims(self) -> tuple[ClaimRow, ...]:
+        """Of all works."""
+        return tuple(claim for work in self.works for claim in work.claims)
 
 
 def report(results: Sequence[WorkResult], pictures: Sequence[Sequence[Picture]] = ()) -> Report:

@@ -1,9 +1,13 @@
-"""From values to verdicts: what each recipe of a claim came to, seed by seed."""
+"""What became of claims: the verdict that follows from what was measured, and its row in every table.
+
+Those of a work are kept in `reports/WORK.json` beside the runs, for the dashboard, which has no torch to judge with.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
@@ -12,8 +16,24 @@ from pydantic import TypeAdapter, ValidationError
 from tuiae.errors import UnknownRunError
 from tuiae.files import replace_file
 from tuiae.reproduce.claims import Value
-from tuiae.reproduce.findings import ClaimRow, Verdict
 from tuiae.runs.paths import REPORTS
+
+
+class Verdict(StrEnum):
+    """What became of a claim; a claim that does not hold is a finding, not a failure."""
+
+    REPRODUCED = "reproduced"
+    ONLY_WITH = "only with a change"
+    NOT_REPRODUCED = "not reproduced"
+    NOT_RUN = "not run"
+
+
+PROVISIONAL = "Provisional: --quick cut epochs and seeds, so that no verdict here says anything about the work."
+VERDICTS = tuple(Verdict)
+MARKS = dict(zip(VERDICTS, ("✓", "◐", "✗", "–"), strict=True))
+"""Beside the words, so that neither colour nor a mark alone carries a verdict."""
+QUICK_MARK = "?"
+"""In place of them where a verdict is provisional."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +106,61 @@ def judge(outcomes: tuple[Outcome, ...]) -> Judgement:
     return Judgement(Verdict.NOT_REPRODUCED)
 
 
-# What the works came to, written down: `reports/WORK.json` beside the runs, for whoever has no torch to judge with.
+@dataclass(frozen=True)
+class RecipeRow:
+    """One way in which a claim was measured."""
+
+    name: str
+    """`as printed`, or the name of a change."""
+    measured: str
+    holds: bool | None
+    """None when it was not run."""
+    note: str = ""
+    """How many seeds agree, or why it was not run."""
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """One claim and what became of it; the first recipe is the printed one."""
+
+    id: str
+    text: str
+    reported: str
+    recipes: tuple[RecipeRow, ...]
+    verdict: Verdict
+    words: str
+    """The verdict with the change's name."""
+    seeds: str
+    wall: str
+    baseline: str
+    """Test error of PCA at the same code size, by code size."""
+    holds: str
+    """The condition, as the work's file has it."""
+    caveat: str = ""
+    provisional: bool = False
+    """Whether a quick try came to it."""
+
+    @property
+    def unsure(self) -> bool:
+        """Whether there is a verdict, and it says nothing about the work."""
+        return self.provisional and self.verdict is not Verdict.NOT_RUN
+
+    @property
+    def mark(self) -> str:
+        """The sign of the verdict; one of its own where it is provisional."""
+        return QUICK_MARK if self.unsure else MARKS[self.verdict]
+
+    @property
+    def told(self) -> str:
+        """The verdict in words, and that it is of a quick try."""
+        return f"{self.words} (quick)" if self.unsure else self.words
+
+
+def tally(claims: Sequence[ClaimRow]) -> str:
+    """`3 reproduced, 1 not reproduced`, with `(quick)` behind it where that is provisional."""
+    counts = [(sum(claim.verdict == verdict for claim in claims), verdict) for verdict in VERDICTS]
+    words = ", ".join(f"{count} {verdict}" for count, verdict in counts if count)
+    return f"{words} (quick)" if any(claim.unsure for claim in claims) else words
 
 
 @dataclass(frozen=True)

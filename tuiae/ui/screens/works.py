@@ -10,8 +10,7 @@ from textual.message import Message
 
 from tuiae.errors import DataError
 from tuiae.render.works import expected_words, missing_words
-from tuiae.reproduce.process import start_work, stop_work
-from tuiae.reproduce.state import WorkReader, WorkState
+from tuiae.reproduce.state import WorkReader, WorkState, start_work, stop_work
 from tuiae.reproduce.work import find_work, list_works
 from tuiae.runs.listing import RunRow
 from tuiae.ui.feeds import ListFeed
