@@ -8,8 +8,7 @@ from textual.command import CommandPalette
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, open_desk, script
 from tuiae.runs.paths import RunPaths
-from tuiae.ui.commands import ALSO, Commands
-from tuiae.ui.keys import ALL
+from tuiae.ui.commands import Commands
 from tuiae.ui.screens.changes import EditDialog
 
 
@@ -109,7 +108,3 @@ async def test_a_key_of_a_panel_takes_the_focus_there(run: RunPaths) -> None:
         await desk.shows("Closer, around the cursor", "on curves", "on Latent")
         await desk.press("enter")  # what is on this screen stands first
         await desk.until(lambda: desk.app.screen.focused is desk.app.live.query_one("#loss"))
-
-
-def test_every_action_with_other_words_is_one() -> None:
-    assert set(ALSO) <= {key.action for key in ALL}

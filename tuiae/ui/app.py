@@ -23,7 +23,7 @@ from textual.widget import AwaitMount
 from tuiae.render.text import clean
 from tuiae.runs.paths import runs_dir
 from tuiae.ui.feeds import RunChanged
-from tuiae.ui.keys import APP
+from tuiae.ui.keys import APP, SCREENS
 from tuiae.ui.screens.base import BaseScreen, RunScreen
 from tuiae.ui.screens.dialogs import ChoiceDialog
 from tuiae.ui.screens.help import HelpDialog
@@ -42,27 +42,17 @@ if TYPE_CHECKING:
 FAREWELL_COLUMNS = 80
 HANG_UP_SECONDS = 5.0  # to leave in good order when the terminal is gone
 
-SCREENS = {
-    "runs": "RunsScreen",
-    "latent": "LatentScreen",
-    "bench": "BenchScreen",
-    "compare": "CompareScreen",
-    "works": "WorksScreen",
-}
-"""The class of the screen that a mode shows, in the module of that name in ui/screens; the live screen is there from
-the start, the others are imported once it has been painted."""
 
-
-def make_screen(mode: str, session: Session) -> BaseScreen:
-    """The screen of a mode."""
-    screen: BaseScreen = getattr(import_module(f"tuiae.ui.screens.{mode}"), SCREENS[mode])(session)
-    return screen
+def screen_class(mode: str) -> type[BaseScreen]:
+    """The class of the screen that a mode shows, from the module of that name."""
+    found: type[BaseScreen] = getattr(import_module(f"tuiae.ui.screens.{mode}"), f"{mode.capitalize()}Screen")
+    return found
 
 
 def import_screens() -> None:
-    """Import what the modes show, so that their keys need not wait for it."""
+    """Import the screens that are not there from the start, so that their keys need not wait for it."""
     for mode in SCREENS:
-        import_module(f"tuiae.ui.screens.{mode}")
+        screen_class(mode)
 
 
 def find_commands() -> type[Provider]:
@@ -90,9 +80,11 @@ class TuiaeApp(TerminalApp[str]):
         self._run = run
         self.session = Session(root or runs_dir(), self.post_message)
         self.live = LiveScreen(self.session)
-        self.add_mode("live", lambda: self.live)
         for name in SCREENS:
-            self.add_mode(name, partial(make_screen, name, self.session))
+            self.add_mode(name, partial(self._make_screen, name))
+
+    def _make_screen(self, mode: str) -> BaseScreen:
+        return self.live if mode == "live" else screen_class(mode)(self.session)
 
     def on_mount(self) -> None:
         self.remember_theme()

@@ -1,15 +1,17 @@
-"""Every key of the dashboard, in one table: bindings, footer and help are made from it."""
+"""Every key of the dashboard, in one table: bindings, footer, help and command palette are made from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
 
 from textual.binding import Binding
 
 from tuiae.runs.paths import GONE
 from tuiae.runs.snapshot import Status
 
-SHOWN = {
+PRINTED = {
     "question_mark": "?",
     "slash": "/",
     "asterisk": "*",
@@ -24,155 +26,178 @@ SHOWN = {
     "left_square_bracket": "[",
     "right_square_bracket": "]",
 }
-"""Keys by what is printed on them."""
+"""Key, as Textual calls it -> what is printed on it."""
+NAME, HIDE = "name", "hide"
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key, the action it calls, its name in the footer (empty: not there), and what the help says."""
+    """A key and the action that it calls."""
 
     key: str
     action: str
     label: str
+    """Its name in the footer, however narrow that is; empty where it may be left out."""
     help: str
+    """What the help and the command palette say of it; empty for a second key of the same action."""
     more: str = ""
-    """Its name in the footer where room is left for it."""
+    """Its name in the footer where there is room."""
     face: str = ""
-    """What stands for it and for others beside it, such as `arrows`."""
+    """What stands for it and the keys beside it, such as `arrows`."""
     later: bool = False
-    """Whether the others of its screen come before it where room is left."""
-
-    @property
-    def binding(self) -> Binding:
-        words, shows = self.name or self.help, bool(self.name)
-        return Binding(self.key, self.action, words, shows, self._display, tooltip=self.help)
+    """Whether the others of its screen come before it where there is room."""
+    also: str = ""
+    """Other words that people look for it by."""
+    afar: str = ""
+    """What the palette does with it from another screen. Usually it goes there and presses it. NAME: it goes there and
+    names the key, because one has to see what it acts on. HIDE: it does not offer it."""
 
     @property
     def name(self) -> str:
-        """Its name in the footer."""
+        """Its name in the footer; empty: it is not there."""
         return self.label or self.more
 
     @property
-    def _display(self) -> str | None:
-        return self.face or (shown(self.key) if shown(self.key) != self.key else None)
+    def printed(self) -> str:
+        """What stands for it where keys are shown."""
+        return self.face or shown(self.key)
+
+    @property
+    def binding(self) -> Binding:
+        printed = self.printed if self.printed != self.key else None
+        return Binding(self.key, self.action, self.name or self.help, bool(self.name), printed, tooltip=self.help)
+
+
+def shown(key: str) -> str:
+    """What is printed on a key."""
+    return PRINTED.get(key, key)
 
 
 APP = (
-    Key("1", "show('runs')", "Runs", "all runs"),
-    Key("2", "show('live')", "", "the open run", "Live", later=True),
-    Key("3", "show('latent')", "", "its codes", "Latent", later=True),
-    Key("4", "show('bench')", "", "try it on images", "Bench", later=True),
-    Key("5", "show('compare')", "", "runs beside each other", "Compare", later=True),
-    Key("6", "show('works')", "", "the published works", "Works", later=True),
-    Key("T", "other_theme", "", "dark, or light", "Theme", later=True),
-    Key("ctrl+l", "redraw", "", "draw everything again"),
-    Key("question_mark", "help", "Help", "these keys"),
-    Key("q", "ask_quit", "Quit", "leave"),
+    Key("1", "show('runs')", "Runs", "all runs", also="list table history experiments"),
+    Key("2", "show('live')", "", "the open run", "Live", later=True, also="training dashboard curves form"),
+    Key("3", "show('latent')", "", "its codes", "Latent", later=True, also="latent space codes map pca t-sne"),
+    Key("4", "show('bench')", "", "try it on images", "Bench", later=True, also="draw digit noise canvas play"),
+    Key("5", "show('compare')", "", "runs beside each other", "Compare", later=True, also="overlay diff sweep"),
+    Key("6", "show('works')", "", "the published works", "Works", later=True, also="papers reproduce claims verdicts"),
+    Key("T", "other_theme", "", "dark, or light", "Theme", later=True, also="theme colours colors light dark mode"),
+    Key("ctrl+l", "redraw", "", "draw everything again", also="refresh repaint screen"),
+    Key("question_mark", "help", "Help", "these keys", also="keys shortcuts bindings manual"),
+    Key("q", "ask_quit", "Quit", "leave", also="quit exit close bye detach"),
 )
 KEPT = ("help", "ask_quit")
-"""Actions whose keys show however narrow the footer is, at its end."""
+"""Actions whose keys always show, at the end of the footer."""
 NEEDED = ("next_view",)
-"""Actions whose keys show however narrow the footer is, in their places: else most panels are never found."""
+"""Actions whose keys always show, in their places: without this one most panels are never found."""
 NEXT_RUN = (
-    Key("r", "start", "Start", "start what the form says"),
-    Key("c", "check", "", "a few steps: what it costs", "Check"),
-    Key("A", "auto_pause", "", "let it pause itself, or not"),
-    Key("F", "fill_form", "", "form from the open run", "Fill", later=True),
-    Key("S", "save_preset", "", "keep the form as a preset", "Preset", later=True),
-    Key("Y", "copy_command", "", "copy its `tuiae run` line", "Copy", later=True),
+    Key("r", "start", "Start", "start what the form says", also="run train begin launch new", afar=NAME),
+    Key("c", "check", "", "a few steps: what it costs", "Check", also="preflight cost dry try memory parameters time"),
+    Key("A", "auto_pause", "", "let it pause itself, or not", also="automatic divergence overfitting watch"),
+    Key("F", "fill_form", "", "form from the open run", "Fill", later=True, also="copy settings config"),
+    Key("S", "save_preset", "", "keep the form as a preset", "Preset", later=True, also="settings", afar=NAME),
+    Key("Y", "copy_command", "", "copy its `tuiae run` line", "Copy", later=True, also="cli shell", afar=NAME),
 )
 OPEN_RUN = (
-    Key("p", "pause", "Pause", "pause, or go on"),
-    Key("x", "stop", "Stop", "save and stop"),
-    Key("w", "save", "Save", "write a checkpoint"),
-    Key("e", "edit", "Edit", "change it while it trains"),
-    Key("f", "fork", "", "fork from a checkpoint", "Fork"),
-    Key("R", "resume", "", "go on where it stopped", "Resume"),
+    Key("p", "pause", "Pause", "pause, or go on", also="hold continue wait"),
+    Key("x", "stop", "Stop", "save and stop", also="end cancel quit kill abort"),
+    Key("w", "save", "Save", "write a checkpoint", also="checkpoint weights store"),
+    Key("e", "edit", "Edit", "change it while it trains", also="learning rate lr noise beta dropout epochs settings"),
+    Key("f", "fork", "", "fork from a checkpoint", "Fork", also="branch clone settings"),
+    Key("R", "resume", "", "go on where it stopped", "Resume", also="continue restart again"),
 )
-SEEN = (
-    Key("v", "next_view", "View", "next panel, on small screens"),
-    Key("z", "zoom", "", "one panel alone, and back", "Alone"),
-    Key("slash", "app.find_run", "", "find a run in the list"),
-    Key("m", "next_metric", "", "next metric beside the loss", "Metric"),
-    Key("s", "look('smoothing')", "", "smoothing: off, some, strong", "Smooth"),
-    Key("y", "look('log_scale')", "", "logarithmic axis, or not", "Log"),
-    Key("t", "look('split')", "", "train and test, or one", "Split"),
-    Key("g", "machine", "", "cores, memory and cards", "Machine"),
-    Key("d", "errors", "", "row of errors, or not", "Errors"),
-    Key("n", "normalise", "", "confusion: counts or shares"),
-    Key("i", "pictures", "", "pictures: blocks or ASCII"),
-    Key("comma", "sample(-1)", "", "the sample before", "Before"),
-    Key("full_stop", "sample(1)", "", "the sample after", "After"),
-    Key("less_than_sign", "first_sample", "", "the first sample"),
-    Key("greater_than_sign,end", "newest_sample", "", "back to the newest", "Newest"),
+SHOWING = (
+    Key("v", "next_view", "View", "next panel, on small screens", also="tab switch layout", afar=HIDE),
+    Key("z", "zoom", "", "one panel alone, and back", "Alone", also="zoom maximize full screen fullscreen", afar=HIDE),
+    Key("slash", "app.find_run", "", "find a run in the list", also="search filter query"),
+    Key("m", "next_metric", "", "next metric beside the loss", "Metric", also="accuracy loss kl error curve plot"),
+    Key("s", "look('smoothing')", "", "smoothing: off, some, strong", "Smooth", also="smooth ema average curve plot"),
+    Key("y", "look('log_scale')", "", "logarithmic axis, or not", "Log", also="log scale y axis curve plot"),
+    Key("t", "look('split')", "", "train and test, or one", "Split", also="apart together overlay validation plot"),
+    Key("g", "machine", "", "cores, memory and cards", "Machine", also="gpu cpu ram hardware device usage"),
+    Key("d", "errors", "", "row of errors, or not", "Errors", also="difference residual pictures images"),
+    Key("n", "normalise", "", "confusion: counts or shares", also="normalise normalize percent rows matrix"),
+    Key("i", "pictures", "", "pictures: blocks or ASCII", also="half blocks characters images", afar=HIDE),
+    Key("comma", "sample(-1)", "", "the sample before", "Before", also="scrub timeline back previous epoch history"),
+    Key("full_stop", "sample(1)", "", "the sample after", "After", also="scrub timeline forward next epoch history"),
+    Key("less_than_sign", "sample('first')", "", "the first sample", also="scrub timeline beginning epoch history"),
+    Key(
+        "greater_than_sign,end", "sample('newest')", "", "back to the newest", "Newest", also="scrub timeline live now"
+    ),
 )
-LIVE = (*NEXT_RUN, *OPEN_RUN, *SEEN)
+LIVE = (*NEXT_RUN, *OPEN_RUN, *SHOWING)
+
+
+def _as_on_live(*actions: str) -> tuple[Key, ...]:
+    """The keys of Live with these actions, for another screen where they do the same."""
+    return tuple(key for key in LIVE if key.action in actions)
+
+
 RUNS = (
-    Key("enter", "open", "Open", "open the run"),
-    Key("space", "select", "Select", "select, or not"),
-    Key("a", "select_all", "", "select all shown, or none", "All"),
-    Key("slash", "find", "Find", "find by words, key:value"),
+    Key("enter", "open", "Open", "open the run", afar=NAME),
+    Key("space", "select", "Select", "select, or not", afar=NAME),
+    Key("a", "select_all", "", "select all shown, or none", "All", afar=NAME),
+    Key("slash", "find", "Find", "find by words, key:value", also="search filter query"),
     Key("s", "sort", "", "sort by the next column", "Sort"),
     Key("S", "reverse", "", "the other way round"),
-    Key("c", "compare", "Compare", "compare the selected"),
-    Key("N", "rename", "", "give it a name", "Name"),
+    Key("c", "compare", "Compare", "compare the selected", also="overlay beside diff"),
+    Key("N", "rename", "", "give it a name", "Name", also="rename label title", afar=NAME),
     Key("f2", "rename", "", ""),
-    Key("t", "tags", "", "its tags", "Tags"),
-    Key("n", "note", "", "write a note", "Note"),
-    Key("asterisk", "pin", "", "keep on top, or not", "Pin"),
-    Key("D", "delete", "", "delete, after a question", "Delete"),
+    Key("t", "tags", "", "its tags", "Tags", also="label group", afar=NAME),
+    Key("n", "note", "", "write a note", "Note", also="comment remember", afar=NAME),
+    Key("asterisk", "pin", "", "keep on top, or not", "Pin", also="favourite favorite star top", afar=NAME),
+    Key("D", "delete", "", "delete, after a question", "Delete", also="remove erase trash", afar=NAME),
     Key("delete", "delete", "", ""),
-    Key("R", "resume", "", "go on with it", "Resume"),
-    Key("f", "fork", "", "fork it, with changes", "Fork"),
-    Key("y", "copy", "", "copy its command", "Copy"),
-    *(key for key in LIVE if key.action in ("pause", "zoom")),
-    Key("escape", "back", "Back", "all again; to the open run"),
+    Key("R", "resume", "", "go on with it", "Resume", also="continue restart again", afar=NAME),
+    Key("f", "fork", "", "fork it, with changes", "Fork", also="branch clone checkpoint settings", afar=NAME),
+    Key("y", "copy", "", "copy its command", "Copy", also="command line cli clipboard shell reproduce", afar=NAME),
+    *_as_on_live("pause", "zoom"),
+    Key("escape", "back", "Back", "all again; to the open run", afar=HIDE),
 )
 LATENT = (
-    Key("left", "move(-1, 0)", "", "cursor left by 1", "Move", face="arrows"),
+    Key("left", "move(-1, 0)", "", "cursor left by 1", "Move", face="arrows", afar=HIDE),
     *(
-        Key(f"{modifier}{key}", f"move({across * cells}, {down * cells})", "", f"cursor {key} by {cells}")
+        Key(f"{modifier}{key}", f"move({across * cells}, {down * cells})", "", f"cursor {key} by {cells}", afar=HIDE)
         for modifier, cells in (("", 1), ("shift+", 4), ("ctrl+", 12))
         for key, across, down in (("left", -1, 0), ("right", 1, 0), ("up", 0, -1), ("down", 0, 1))
         if (modifier, key) != ("", "left")
     ),
-    Key("a", "plane", "Plane", "next plane; t-SNE too"),
+    Key("a", "plane", "Plane", "next plane; t-SNE too", also="pca t-sne tsne projection principal components map"),
     Key("left_square_bracket", "axis(0)", "", "next code number, across", "Axes", face="[ ]", later=True),
     Key("right_square_bracket", "axis(1)", "", "next code number, up"),
-    Key("b", "mark", "Mark", "mark; a way between two"),
-    Key("n", "prior", "", "samples of the prior", "Prior"),
-    Key("d", "decode_plane", "Decode", "the plane, decoded"),
+    Key("b", "mark", "Mark", "mark; a way between two", also="interpolation interpolate between points morph"),
+    Key("n", "prior", "", "samples of the prior", "Prior", also="generate sample random vae"),
+    Key("d", "decode_plane", "Decode", "the plane, decoded", also="manifold grid vae generate"),
     Key("plus", "nearer(1)", "", "closer", "Closer"),
     Key("equals_sign", "nearer(1)", "", ""),
     Key("minus", "nearer(-1)", "", "farther away", "Farther"),
-    Key("c", "next_class", "", "one class alone, the next", "Class"),
-    Key("enter", "again", "", "ask the explorer again"),
-    *(key for key in LIVE if key.action.endswith("sample") or key.action.startswith("sample(")),
-    *(key for key in LIVE if key.action in ("next_view", "zoom", "app.find_run", "pictures", "pause")),
-    Key("escape", "back", "Back", "back, step by step"),
+    Key("c", "next_class", "", "one class alone, the next", "Class", also="filter label digit"),
+    Key("enter", "again", "", "ask the explorer again", also="retry reload refresh weights", afar=HIDE),
+    *(key for key in LIVE if key.action.startswith("sample(")),
+    *_as_on_live("next_view", "zoom", "app.find_run", "pictures", "pause"),
+    Key("escape", "back", "Back", "back, step by step", afar=HIDE),
 )
 BENCH = (
-    Key("t", "test(1)", "Image", "next test image"),
+    Key("t", "test(1)", "Image", "next test image", also="digit picture next"),
     Key("full_stop", "test(1)", "", ""),
     Key("comma", "test(-1)", "", "the test image before", "Before"),
-    Key("r", "random_test", "", "any test image", "Any"),
-    Key("slash", "jump", "", "a test image by its number", "Number"),
-    Key("k", "kind", "Noise", "another kind of noise"),
-    Key("plus", "level(1)", "", "more noise", "More"),
+    Key("r", "random_test", "", "any test image", "Any", also="random digit picture"),
+    Key("slash", "jump", "", "a test image by its number", "Number", also="go index digit picture"),
+    Key("k", "kind", "Noise", "another kind of noise", also="corruption gaussian salt pepper mask"),
+    Key("plus", "level(1)", "", "more noise", "More", also="corruption stronger"),
     Key("equals_sign", "level(1)", "", ""),
-    Key("minus", "level(-1)", "", "less noise", "Less"),
-    Key("n", "draw_noise", "", "the noise, drawn anew", "Anew"),
-    Key("c", "tool('clear')", "Clear", "clear the canvas"),
+    Key("minus", "level(-1)", "", "less noise", "Less", also="corruption weaker"),
+    Key("n", "draw_noise", "", "the noise, drawn anew", "Anew", also="corruption seed random"),
+    Key("c", "tool('clear')", "Clear", "clear the canvas", also="erase empty draw new"),
     Key("delete", "tool('clear')", "", ""),
     Key("u", "tool('undo')", "Undo", "undo the last stroke"),
-    Key("e", "tool('eraser')", "", "eraser, or brush", "Eraser"),
-    Key("b", "tool('brush')", "", "another brush size", "Brush"),
-    Key("I", "tool('invert')", "", "dark for light", "Invert"),
+    Key("e", "tool('eraser')", "", "eraser, or brush", "Eraser", also="draw pen rubber"),
+    Key("b", "tool('brush')", "", "another brush size", "Brush", also="draw pen thick thin"),
+    Key("I", "tool('invert')", "", "dark for light", "Invert", also="negative colours colors"),
     Key("C", "tool('centre')", "", "centre and scale as MNIST", "Centre"),
-    Key("w", "worst", "", "the worst images again", "Worst"),
-    Key("ctrl+r", "again", "", "ask the explorer again"),
-    *(key for key in LIVE if key.action in ("next_view", "zoom", "pictures", "pause")),
-    Key("escape", "back", "Back", "back to the open run"),
+    Key("w", "worst", "", "the worst images again", "Worst", also="error hardest mistakes"),
+    Key("ctrl+r", "again", "", "ask the explorer again", also="retry reload refresh weights", afar=HIDE),
+    *_as_on_live("next_view", "zoom", "pictures", "pause"),
+    Key("escape", "back", "Back", "back to the open run", afar=HIDE),
 )
 CANVAS = (
     Key("left", "pen(-1, 0)", "", "pen left", "Pen", face="arrows"),
@@ -193,28 +218,27 @@ STRIP = (
     Key("enter", "take", "Take", "put it on the canvas"),
 )
 WORKS = (
-    Key("r", "run", "Run", "run the work, or go on"),
-    Key("x", "stop", "Stop", "save and stop it"),
-    *(key for key in LIVE if key.action in ("next_view", "zoom", "app.find_run", "pause")),
-    Key("escape", "back", "Back", "back to the open run"),
+    Key("r", "run", "Run", "run the work, or go on", also="reproduce train start paper", afar=NAME),
+    Key("x", "stop", "Stop", "save and stop it", also="end cancel quit kill abort", afar=NAME),
+    *_as_on_live("next_view", "zoom", "app.find_run", "pause"),
+    Key("escape", "back", "Back", "back to the open run", afar=HIDE),
 )
 COMPARE = (
-    Key("m", "next_metric", "Metric", "next metric"),
-    Key("k", "next_setting", "Setting", "next setting of the summary"),
-    Key("y", "look('log_scale')", "Log", "logarithmic, or not"),
-    *(key for key in LIVE if key.key == "s"),
-    *(key for key in LIVE if key.action in ("next_view", "zoom", "app.find_run", "pictures", "pause")),
-    Key("escape", "back", "Back", "back to the list"),
+    Key("m", "next_metric", "Metric", "next metric", also="accuracy loss kl error curve plot"),
+    Key("k", "next_setting", "Setting", "next setting of the summary", also="sweep hyperparameter key"),
+    Key("y", "look('log_scale')", "Log", "logarithmic, or not", also="log scale y axis curve plot"),
+    *_as_on_live("look('smoothing')", "next_view", "zoom", "app.find_run", "pictures", "pause"),
+    Key("escape", "back", "Back", "back to the list", afar=HIDE),
 )
 CURVES = (
-    Key("left", "move(-1)", "Cursor", "cursor back: what was there", face="arrows"),
+    Key("left", "move(-1)", "Cursor", "cursor back: what was there", face="arrows", also="read value point plot"),
     Key("right", "move(1)", "", "cursor on"),
     Key("shift+left", "move(-10)", "", "ten columns back"),
     Key("shift+right", "move(10)", "", "ten columns on"),
     Key("end", "newest", "", "cursor on the newest point", "Last"),
-    Key("plus,equals_sign", "zoom_x(0.5)", "", "closer, around the cursor", "Closer"),
-    Key("minus", "zoom_x(2)", "", "farther away", "Farther"),
-    Key("0", "zoom_all", "", "all of it again", "All"),
+    Key("plus,equals_sign", "zoom_x(0.5)", "", "closer, around the cursor", "Closer", also="zoom in closer plot"),
+    Key("minus", "zoom_x(2)", "", "farther away", "Farther", also="zoom out plot"),
+    Key("0", "zoom_all", "", "all of it again", "All", also="zoom reset whole plot"),
     Key("escape", "leave_cursor", "", "no cursor"),
 )
 CONFUSION = (
@@ -222,50 +246,72 @@ CONFUSION = (
     Key("right", "move(0, 1)", "", "cursor to another class"),
     Key("up", "move(-1, 0)", "", "cursor to another class"),
     Key("down", "move(1, 0)", "", "cursor to another class"),
-    Key("enter", "choose_cell", "Images", "the images of a cell"),
+    Key("enter", "choose_cell", "Images", "the images of a cell", also="mistakes pictures drill"),
     Key("escape", "leave_cursor", "", "no cursor"),
 )
-ALL = (*APP, *LIVE, *RUNS, *LATENT, *BENCH, *CANVAS, *SLIDER, *STRIP, *COMPARE, *WORKS, *CURVES, *CONFUSION)
-ELSEWHERE = (
+MOVING = (
     ("tab", "next field, next panel"),
     ("enter", "open, press"),
     ("escape", "close a list"),
     ("ctrl+p", "all by name"),
 )
+"""What the help says of keys that are not from this table."""
 
 
-def shown(key: str) -> str:
-    """A key as people know it."""
-    return SHOWN.get(key, key)
+@dataclass(frozen=True)
+class ScreenKeys:
+    """Keys by the headings that they have in the help: those of a screen, and those of its panels, which work while the
+    panel has the focus."""
+
+    own: Mapping[str, tuple[Key, ...]]
+    panels: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
+
+
+SCREENS: Mapping[str, ScreenKeys] = {
+    "runs": ScreenKeys({"the list of runs": RUNS}),
+    "live": ScreenKeys(
+        {"the next run": NEXT_RUN, "the open run": OPEN_RUN, "what shows": SHOWING},
+        {"on curves": CURVES, "on the confusion matrix": CONFUSION},
+    ),
+    "latent": ScreenKeys({"the map of codes": LATENT}),
+    "bench": ScreenKeys(
+        {"the bench": BENCH}, {"on the canvas": CANVAS, "on the noise": SLIDER, "on the strip of pictures": STRIP}
+    ),
+    "compare": ScreenKeys({"the comparison": COMPARE}, {"on curves": CURVES}),
+    "works": ScreenKeys({"the works": WORKS}),
+}
+"""The screens by name, in the order of their digits. The module of that name in ui/screens has the class."""
+
+ALL: tuple[Key, ...] = (
+    *APP,
+    *chain.from_iterable(
+        keys for screen in SCREENS.values() for keys in (*screen.own.values(), *screen.panels.values())
+    ),
+)
+_BY_BINDING = {(one, key.action, key.help): key for key in ALL for one in key.key.split(",")}
 
 
 def find_key(binding: Binding) -> Key | None:
-    """What a binding was made of; None of one that is not from here."""
-    return _KNOWN.get((binding.key, binding.action, binding.tooltip))
+    """The key that a binding was made of; None of one that is not from this table."""
+    return _BY_BINDING.get((binding.key, binding.action, binding.tooltip))
 
 
-_KNOWN = {(one, key.action, key.help): key for key in ALL for one in key.key.split(",")}
-
-
-# Which actions a run takes as it stands; the line of keys shows no others.
+# Keys that depend on how a run stands.
 
 WHILE_LIVE = ("pause", "stop", "save", "edit")
-"""Actions that reach a worker."""
-OF_A_RUN = (*WHILE_LIVE, "resume", "fork", "fill_form")
-"""Actions that depend on the run."""
+"""Actions that need a run's worker."""
+ON_RUN = (*WHILE_LIVE, "resume", "fork", "fill_form")
+"""Actions that depend on how the run stands."""
 OVER = ("finished", GONE, "unknown")
-"""States in which nothing is left to go on with."""
+"""States in which a run cannot be resumed."""
 
 
-def run_takes(action: str, status: Status | None, kept: bool) -> bool:
-    """Whether one of these actions does something to a run that stands like that; None without a run.
-
-    `kept` says that it has a checkpoint.
-    """
+def run_takes(action: str, status: Status | None, has_checkpoint: bool) -> bool:
+    """Whether one of ON_RUN does something to a run of this status; None is no run."""
     if status is None:
         return False
     if action in WHILE_LIVE:
         return status.live
     if action == "resume":
         return not status.live and status.state not in OVER
-    return kept or action != "fork"
+    return has_checkpoint or action != "fork"

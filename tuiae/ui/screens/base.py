@@ -22,7 +22,7 @@ from tuiae.explore.protocol import Opened
 from tuiae.render.status import title_line
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.ui.keys import OF_A_RUN, run_takes
+from tuiae.ui.keys import ON_RUN, run_takes
 from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.widgets.chrome import FindingLine, KeyLine, MessageLine, ScreenTabs, ViewBar, Views, room
@@ -85,7 +85,7 @@ class BaseScreen(Screen[None]):
         yield from self.compose_body()
         yield MessageLine()
         yield Static(too_small(*self.app.size), id="too-small")
-        yield KeyLine(self.counts)
+        yield KeyLine(self.is_enabled)
 
     def _prepare(self, width: int, height: int) -> None:
         """Be of this size and theme before there are widgets, which would then be styled a second time."""
@@ -114,14 +114,14 @@ class BaseScreen(Screen[None]):
             return False
         return action != "next_view" or any(map(self.has_class, ONE_AT_A_TIME))
 
-    def counts(self, action: str) -> bool:
+    def is_enabled(self, action: str) -> bool:
         """Whether an action does something now; else the line of keys leaves it out, and its key says why not."""
         if action == "back":
             return self.maximized is None
         return action not in ("pause", f"show('{self.MODE}')")
 
     def keys_depend(self, *facts: object) -> None:
-        """What `counts` follows from: the line of keys is made again when any of it is not what it was."""
+        """What `is_enabled` follows from: the line of keys is made again when any of it is not what it was."""
         if facts != self._facts:
             self._facts = facts
             self.refresh_bindings()
@@ -228,9 +228,9 @@ class RunScreen(BaseScreen):
             self.run_changed(snapshot, self.session.sample)
             self.keys_depend(snapshot.path, snapshot.status.state, bool(snapshot.checkpoints))
 
-    def counts(self, action: str) -> bool:
-        if action not in OF_A_RUN:
-            return super().counts(action)
+    def is_enabled(self, action: str) -> bool:
+        if action not in ON_RUN:
+            return super().is_enabled(action)
         snapshot = self.session.snapshot
         return snapshot is not None and run_takes(action, snapshot.status, bool(snapshot.checkpoints))
 

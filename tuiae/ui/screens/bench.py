@@ -85,8 +85,8 @@ class BenchScreen(AskingScreen):
         self._reveal = True
         self.inquiry.strip()
 
-    def counts(self, action: str) -> bool:
-        return super().counts(action) and (action in NO_RUN_NEEDED or self.session.path is not None)
+    def is_enabled(self, action: str) -> bool:
+        return super().is_enabled(action) and (action in NO_RUN_NEEDED or self.session.path is not None)
 
     # The explorer
 

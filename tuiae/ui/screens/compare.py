@@ -89,10 +89,10 @@ class CompareScreen(BaseScreen):
         said = [group_key(comparison), note, *(cautions(comparison, self._metric) if beside else ())]
         self.message.hint(" · ".join(words for words in said if words), "quiet")
 
-    def counts(self, action: str) -> bool:
+    def is_enabled(self, action: str) -> bool:
         if action in ("next_metric", "next_setting") or action.startswith("look("):
             return self.comparison is not None
-        return super().counts(action)
+        return super().is_enabled(action)
 
     def on_resize(self) -> None:
         self._show()

@@ -1,8 +1,8 @@
-"""Keys and what they do, in groups that stand in columns."""
+"""The help: which key does what on a screen, in groups that stand in columns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -14,32 +14,16 @@ from textual.widgets import Static
 
 from tuiae.render import palette
 from tuiae.render.text import join_lines
-from tuiae.ui.keys import (
-    APP,
-    BENCH,
-    CANVAS,
-    COMPARE,
-    CONFUSION,
-    CURVES,
-    ELSEWHERE,
-    LATENT,
-    NEXT_RUN,
-    OPEN_RUN,
-    RUNS,
-    SEEN,
-    SLIDER,
-    STRIP,
-    WORKS,
-    Key,
-    shown,
-)
+from tuiae.ui.keys import APP, MOVING, SCREENS, Key, shown
 from tuiae.ui.screens.dialogs import Dialog
 
 Row = tuple[str, str]
 Group = tuple[str, Sequence[Row]]
+AROUND = (6, 2)
+"""Columns and lines of the dialog around the keys, its scrollbar included."""
 GAP = 2  # cells between columns
 MOST_COLUMNS = 4
-_KEY = 6  # cells
+KEY_CELLS = 6
 
 
 def key_rows(keys: Sequence[Key]) -> list[Row]:
@@ -82,7 +66,7 @@ def _cells(column: Sequence[Text]) -> int:
 def _block(name: str, rows: Sequence[Row]) -> list[Text]:
     lines = [Text(name, "bold", end="")]
     for key, words in rows:
-        pad = " " * (_KEY - cell_len(key))
+        pad = " " * (KEY_CELLS - cell_len(key))
         lines.append(Text(pad, end="").append(key, f"bold {palette.SKY}").append(f"  {words}"))
     return lines
 
@@ -99,29 +83,6 @@ def _pour(blocks: Sequence[list[Text]], number: int) -> list[list[Text]]:
         if len(columns) <= number:
             return columns
         height += 1
-
-
-# Which key does what on the screen below, and everywhere.
-
-Groups = tuple[tuple[str, Sequence[Key]], ...]
-
-OWN: Mapping[str, Groups] = {
-    "runs": (("the list of runs", RUNS),),
-    "live": (("the next run", NEXT_RUN), ("the open run", OPEN_RUN), ("what shows", SEEN)),
-    "latent": (("the map of codes", LATENT),),
-    "bench": (("the bench", BENCH),),
-    "compare": (("the comparison", COMPARE),),
-    "works": (("the works", WORKS),),
-}
-"""Mode -> the groups of keys that are its own."""
-PANELS: Mapping[str, Groups] = {
-    "live": (("on curves", CURVES), ("on the confusion matrix", CONFUSION)),
-    "bench": (("on the canvas", CANVAS), ("on the noise", SLIDER), ("on the strip of pictures", STRIP)),
-    "compare": (("on curves", CURVES),),
-}
-"""Mode -> the keys of its panels, which count while one of them has the focus."""
-AROUND = (6, 2)
-"""Columns and lines of the dialog around the keys, its scrollbar included."""
 
 
 class HelpDialog(Dialog[None]):
@@ -153,7 +114,7 @@ class HelpDialog(Dialog[None]):
 
 
 def help_groups(mode: str) -> list[Group]:
-    """The keys of a screen: its own, those of its panels, and those that count everywhere."""
-    own, panels = OWN.get(mode, ()), PANELS.get(mode, ())
-    rest: Groups = (*panels, ("everywhere", APP))
-    return [*((name, key_rows(keys)) for name, keys in (*own, *rest)), ("moving", ELSEWHERE)]
+    """The keys of a screen, of its panels, and those that work everywhere."""
+    screen = SCREENS[mode]
+    groups = {**screen.own, **screen.panels, "everywhere": APP}
+    return [*((name, key_rows(keys)) for name, keys in groups.items()), ("moving", MOVING)]

@@ -32,7 +32,7 @@ NO_PRIOR = "has no prior to draw from: only a variational autoencoder has one (v
 NO_DECODER = "decodes nothing: take a run of an autoencoder"
 NEED_WEIGHTS = ("plane", "axis", "mark", "prior", "decode_plane", "again")
 """Actions that ask the explorer, which has the newest weights."""
-OF_THE_MAP = ("move(", "nearer(", "plane", "axis(", "mark", "prior", "decode_plane", "next_class", "newest_sample")
+OF_THE_MAP = ("move(", "nearer(", "plane", "axis(", "mark", "prior", "decode_plane", "next_class", "sample('newest')")
 """Actions, or their beginnings, that need a run with codes."""
 
 
@@ -100,9 +100,9 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
         resting = action in NEED_WEIGHTS and self._composed and self.view.looks_back
         return None if resting else super().check_action(action, parameters)
 
-    def counts(self, action: str) -> bool:
+    def is_enabled(self, action: str) -> bool:
         if not action.startswith(OF_THE_MAP):
-            return super().counts(action)
+            return super().is_enabled(action)
         config = self.config
         if config is None:
             return False

@@ -257,22 +257,19 @@ class ScrubbingScreen(RunScreen):
         """Where in its samples one looks at the run."""
         return self.query_one(TimelineBar)
 
-    def action_sample(self, steps: int) -> None:
-        """So many samples on, or back."""
-        self.timeline.step(steps)
-
-    def action_first_sample(self) -> None:
-        """The sample before the first step of training."""
-        self.timeline.first()
-
-    def action_newest_sample(self) -> None:
-        """Back to what the run shows now."""
-        self.timeline.go(None)
+    def action_sample(self, where: int | str) -> None:
+        """So many samples on, or back; to the `first`, or back to the `newest`."""
+        if where == "first":
+            self.timeline.first()
+        elif where == "newest":
+            self.timeline.go(None)
+        else:
+            self.timeline.step(int(where))
 
 
 # The keys that act on what a run shows, and not on the run.
 
-OF_WHAT_SHOWS = ("next_metric", "errors", "newest_sample")
+OF_WHAT_SHOWS = ("next_metric", "errors")
 """Actions on what an open run shows."""
 
 
@@ -283,12 +280,12 @@ class WatchingScreen(ScrubbingScreen):
     def _view(self) -> RunView:
         return self.query_one(RunView)
 
-    def counts(self, action: str) -> bool:
+    def is_enabled(self, action: str) -> bool:
         if action == "errors" and self.config is not None:
             return not self.config.is_classifier
         if action in OF_WHAT_SHOWS or action.startswith(("look(", "sample(")):
             return self.session.snapshot is not None
-        return super().counts(action)
+        return super().is_enabled(action)
 
     def tell_damage(self, run_id: str) -> None:
         """Say that a run has no config to show it by."""

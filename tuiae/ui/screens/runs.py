@@ -22,7 +22,7 @@ from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import check_runs_dir
 from tuiae.runs.query import HELP, parse_query
 from tuiae.ui.feeds import ListFeed, RunsListed, listed
-from tuiae.ui.keys import OF_A_RUN, RUNS, run_takes
+from tuiae.ui.keys import ON_RUN, RUNS, run_takes
 from tuiae.ui.screens.managing import Removing, Steering
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.tables import LineTable, RunDetails, RunTable
@@ -72,15 +72,15 @@ class RunsScreen(Steering, Removing):
     def table(self) -> RunTable:
         return self.query_one(RunTable)
 
-    def counts(self, action: str) -> bool:
+    def is_enabled(self, action: str) -> bool:
         row = self.table.row_under
-        if action in OF_A_RUN:
+        if action in ON_RUN:
             return row is not None and run_takes(action, row.status, bool(row.settings))
         if action == "compare":
             return len(self.table.rows) > 1
         if action in ("find", "sort"):
             return bool(self.table.rows)
-        return super().counts(action) and (row is not None or action not in OF_A_ROW)
+        return super().is_enabled(action) and (row is not None or action not in OF_A_ROW)
 
     def _keys_may_change(self) -> None:
         """Which keys count follows from the run under the cursor, and from there being runs at all."""

@@ -94,13 +94,13 @@ class WorksScreen(ListingScreen):
             self.view.show_chosen()
             self._hint()
 
-    def counts(self, action: str) -> bool:
+    def is_enabled(self, action: str) -> bool:
         state = self.view.chosen
         if action == "stop":
             return state is not None and state.running
         if action == "run":
             return state is not None and not state.running and not state.problem
-        return super().counts(action)
+        return super().is_enabled(action)
 
     def _hint(self) -> None:
         state = self.view.chosen

@@ -24,7 +24,7 @@ from textual.widgets import Input, Static
 from tuiae.render.chrome import ShownKey, fit_keys
 from tuiae.render.text import clean
 from tuiae.runs.diagnosis import Finding, Severity
-from tuiae.ui.keys import KEPT, NEEDED, Key, find_key, shown
+from tuiae.ui.keys import KEPT, NEEDED, SCREENS, Key, find_key, shown
 
 ALWAYS, USUAL, PANEL, SCREEN, LATER = range(5)
 """Ranks: keys that are never left out, those of the screen and the first ones of the focused panel, then where there is
@@ -45,10 +45,10 @@ class KeyLine(Widget):
         }
     """
 
-    def __init__(self, counts: Callable[[str], bool]) -> None:
-        """`counts` says of an action whether it does something now."""
+    def __init__(self, is_enabled: Callable[[str], bool]) -> None:
+        """`is_enabled` says of an action whether it does something now."""
         super().__init__()
-        self._counts = counts
+        self._is_enabled = is_enabled
         self._keys: tuple[ShownKey, ...] = ()
 
     def on_mount(self) -> None:
@@ -80,7 +80,7 @@ class KeyLine(Widget):
         # Textual asks the same, but knows the characters of some keys by other names than the keys have.
         face = shown(binding.key)
         typed = focused is not None and len(face) == 1 and focused.check_consume_key(binding.key, face)
-        return not typed and self._counts(binding.action)
+        return not typed and self._is_enabled(binding.action)
 
     @property
     def shown(self) -> tuple[ShownKey, ...]:
@@ -196,8 +196,6 @@ class MessageLine(Static):
 
 # The screens by number, for the mouse, and which one it is.
 
-SCREENS = ("runs", "live", "latent", "bench", "compare", "works")
-"""In the order of their keys."""
 ROOMY, WIDE = 110, 180  # columns from which all names show, and stand further apart
 
 
