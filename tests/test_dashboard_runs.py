@@ -404,8 +404,8 @@ async def test_a_run_deleted_while_it_is_open(lab: Laboratory, sign: str) -> Non
         shutil.rmtree(played.run.root)
         await desk.shows("□ gone", f"{played.run.id} is gone: its directory was deleted or moved", "1 lists the runs")
         for key in ("R", "f"):
-            desk.app.live.message.forget_trouble()
-            desk.app.live.message.say("", "quiet")
+            desk.app.live.message.release()
+            desk.app.live.message.hint("")
             await desk.press(key)
             await desk.until(lambda: "is gone; its directory was deleted or moved" in desk.message)
         for key in ("p", "x", "w", "e", "1", "enter", "2"):

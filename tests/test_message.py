@@ -24,11 +24,11 @@ class _Desk(App[None]):
 
 
 @pytest.mark.parametrize(("said", "lines"), [
-    (lambda line, text: line.complain(text), 2),
-    (lambda line, text: line.answer(text), 2),
-    (lambda line, text: line.insist(text, "quiet"), 2),
+    (lambda line, text: line.tell(text, "bad"), 2),
+    (lambda line, text: line.remark(text), 2),
+    (lambda line, text: line.tell(text), 2),
     (lambda line, text: line.hint(text, "caution"), 2),
-    (lambda line, text: line.hint(text, "quiet"), 1),
+    (lambda line, text: line.hint(text), 1),
 ])  # fmt: skip
 async def test_what_has_to_be_read_wraps_and_hints_do_not(said: Callable[[MessageLine, str], None], lines: int) -> None:
     async with _Desk().run_test(size=(80, 24)) as pilot:
@@ -45,7 +45,7 @@ async def test_what_has_to_be_read_wraps_and_hints_do_not(said: Callable[[Messag
         await pilot.resize_terminal(60, 24)
         await pilot.pause()
         assert line.size.height == (3 if lines > 1 else 1)
-        line.forget_trouble()
-        line.say("short again", "quiet")
+        line.release()
+        line.hint("short again")
         await pilot.pause()
         assert line.size.height == 1

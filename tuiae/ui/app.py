@@ -189,7 +189,7 @@ class TuiaeApp(TerminalApp[str]):
     def switch_mode(self, mode: str) -> AwaitMount:
         shown = next(iter(self.screen_stack), None)
         if isinstance(shown, BaseScreen) and shown is not self.live:
-            shown.message.forget_trouble()  # it was about keys pressed before one went elsewhere
+            shown.message.release()  # it was about keys pressed before one went elsewhere
         return super().switch_mode(mode)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:

@@ -137,6 +137,6 @@ async def _do_on_screen(app: App[Any], mode: str, key: Key) -> None:
     screen = app.screen_stack[0]
     assert isinstance(screen, BaseScreen)
     if key.afar == NAME:
-        screen.message.insist(f"{key.printed} here: {key.help}", "quiet")
+        screen.message.tell(f"{key.printed} here: {key.help}")
     else:
         await app.run_action(key.action, screen)

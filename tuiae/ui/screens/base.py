@@ -171,7 +171,7 @@ class BaseScreen(Screen[None]):
 
     def asked_to(self, word: str, name: str) -> None:
         """Say where the state of a run does not show that it was asked to pause, or to go on."""
-        self.message.insist(f"asked {name} to {'go on' if word == 'resume' else word}", "good")
+        self.message.tell(f"asked {name} to {'go on' if word == 'resume' else word}", "good")
 
     def command(self, command: str) -> bool:
         """Ask something of the open run's worker; whether that could be done."""
@@ -191,9 +191,9 @@ class BaseScreen(Screen[None]):
         try:
             action(*arguments, **named)
         except NothingToDoError as refusal:
-            self.message.insist(str(refusal), "quiet")
+            self.message.tell(str(refusal))
         except TuiaeError as error:
-            self.message.complain(str(error))
+            self.message.tell(str(error), "bad")
         else:
             return True
         return False
@@ -220,7 +220,7 @@ class RunScreen(BaseScreen):
             return  # the app heard of the run before the screen was made
         if self.session.path != self._shown:
             self._shown = self.session.path
-            self.message.forget_trouble()
+            self.message.release()
             self.run_opened()
         snapshot = self.session.snapshot
         if snapshot is not None:
@@ -371,9 +371,9 @@ class AskingScreen(RunScreen):
 
     def told(self, told: Reply | Notice) -> None:
         if isinstance(told, Restarted):
-            self.message.say(told.text, "caution")
+            self.message.hint(told.text, "caution")
         elif isinstance(told, Ended):
-            self.message.complain(self.sentence(ExplorerError(told.text, AGAIN)))
+            self.message.tell(self.sentence(ExplorerError(told.text, AGAIN)), "bad")
         if isinstance(told, Notice):
             self.explain(f"{told.text}…")
         elif told.slot.startswith(self.SLOT):

@@ -96,15 +96,15 @@ class BenchScreen(AskingScreen):
             self._hush()
         if reply.error is not None:
             self._troubled = True
-            self.message.complain(self.sentence(reply.error))
+            self.message.tell(self.sentence(reply.error), "bad")
             self.view.explain(reply.error.cause)
             if reply.slot == f"{BENCH_SLOT}strip":
                 self.view.strip.clear(reply.error.cause)
             return
         if self._troubled:
             self._troubled = False
-            self.message.forget_trouble()
-            self.message.say(HINT, "quiet")
+            self.message.release()
+            self.message.hint(HINT)
         if isinstance(reply.answer, Opened):
             if reply.answer.run == str(self.session.path):
                 self._open(reply.answer)
@@ -117,8 +117,8 @@ class BenchScreen(AskingScreen):
         self.inquiry.opened = opened
         self.view.show_opened(opened)
         if first:
-            self.message.forget_trouble()
-            self.message.say(HINT, "quiet")
+            self.message.release()
+            self.message.hint(HINT)
             self._begin(opened)
         self._try()
         snapshot = self.session.snapshot
@@ -264,7 +264,7 @@ class BenchScreen(AskingScreen):
         if canvas.sketch is None and self.waits():
             return
         if name == "undo" and not canvas.can_undo:
-            self.message.answer("nothing to undo")
+            self.message.remark("nothing to undo")
         canvas.use(name)
 
     def action_worst(self) -> None:

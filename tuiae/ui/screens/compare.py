@@ -52,9 +52,11 @@ class CompareScreen(BaseScreen):
             self._stop()
             self._paths = self.session.compared
             self._reader, self.comparison, self._metric = CompareReader(self._paths), None, "loss"
-            self.message.say(f"reading {len(self._paths)} runs…", "quiet")
+            self.message.hint(f"reading {len(self._paths)} runs…")
         if not self._paths:
-            self.message.say("nothing to compare yet: 1 lists the runs, space selects some, c compares them", "caution")
+            self.message.hint(
+                "nothing to compare yet: 1 lists the runs, space selects some, c compares them", "caution"
+            )
         elif self._feed is None:
             self._feed = CompareFeed(self._reader, self.post_message, self._last_feed)
 
@@ -87,7 +89,7 @@ class CompareScreen(BaseScreen):
         # Beside the figures the panel of values says what one should know of them.
         beside = any(map(self.has_class, ONE_AT_A_TIME))
         said = [group_key(comparison), note, *(cautions(comparison, self._metric) if beside else ())]
-        self.message.hint(" · ".join(words for words in said if words), "quiet")
+        self.message.hint(" · ".join(words for words in said if words))
 
     def is_enabled(self, action: str) -> bool:
         if action in ("next_metric", "next_setting") or action.startswith("look("):
@@ -103,7 +105,7 @@ class CompareScreen(BaseScreen):
             names = self.comparison.metrics
             place = names.index(self._metric) if self._metric in names else -1
             self._metric = names[(place + 1) % len(names)]
-            self.message.forget_trouble()
+            self.message.release()
             self._show()
 
     def action_next_setting(self) -> None:
@@ -111,13 +113,13 @@ class CompareScreen(BaseScreen):
         if self.comparison is None:
             return
         if self.query_one(CompareView).next_setting():
-            self.message.say(f"summary: {self.query_one('#sweep').border_title}", "quiet")
+            self.message.remark(f"summary: {self.query_one('#sweep').border_title}")
         else:
-            self.message.say("the runs do not differ in a second setting", "quiet")
+            self.message.remark("the runs do not differ in a second setting")
 
     def action_look(self, name: str) -> None:
         """Another smoothing or axis on all curves."""
-        self.message.say(self.query_one(CompareView).cycle_look(name), "quiet")
+        self.message.remark(self.query_one(CompareView).cycle_look(name))
 
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""

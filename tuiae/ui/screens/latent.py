@@ -79,13 +79,13 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
     def _scrubbed(self, event: TimelineBar.Moved) -> None:
         """To the codes of another epoch, which show when they are read; the newest show at once."""
         self.call_later(self.refresh_bindings)
-        self.message.forget_trouble()  # a question that was refused is about another place
+        self.message.release()  # a question that was refused is about another place
         if event.at is not None:
             self.view.leave_newest()
-            self.message.hint(BACK_HINT, "quiet")
+            self.message.hint(BACK_HINT)
             return
         self.view.return_to_newest()
-        self.message.hint(HINT, "quiet")
+        self.message.hint(HINT)
         self._ask_beside()
         if self.session.snapshot is not None:
             self.run_changed(self.session.snapshot, self.session.sample)
@@ -121,7 +121,7 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
         if isinstance(told, Notice) and known and not news:
             return
         if isinstance(told, Notice) and not news:
-            self.message.hint(f"explorer: {told.text}", "quiet")
+            self.message.hint(f"explorer: {told.text}")
         super().told(told)
 
     def replied(self, reply: Reply) -> None:
@@ -131,11 +131,11 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
             if reply.slot == EXTRA and reply.error.hint != AGAIN:
                 self.inquiry.drop_extra()  # else it is asked again, and refused again, of each checkpoint
             self.explain(reply.error.cause)
-            self.message.complain(self.sentence(reply.error))
+            self.message.tell(self.sentence(reply.error), "bad")
 
     def _show(self, answer: Answer) -> None:
         inquiry = self.inquiry
-        self.message.forget_trouble()
+        self.message.release()
         if isinstance(answer, Opened):
             if answer.run == str(self.session.path):
                 inquiry.take(answer)
@@ -154,7 +154,7 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
             self._hint(HINT)
 
     def _hint(self, text: str) -> None:
-        self.message.say(BACK_HINT if self.view.looks_back else text, "quiet")
+        self.message.hint(BACK_HINT if self.view.looks_back else text)
 
     def _ask_beside(self) -> None:
         """Ask for what stands beside the map; of what one sees while one looks back, the explorer knows nothing."""
@@ -196,7 +196,7 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
     def _choose_plane(self, axis: int | None = None) -> None:
         choice = self.inquiry.choice
         if not self.inquiry.choose(choice.following() if axis is None else choice.turned(axis)):
-            self.message.say(f"this code has {choice.latent} numbers: there is no other", "quiet")
+            self.message.remark(f"this code has {choice.latent} numbers: there is no other")
         elif choice.by == "tsne":
             self.refresh_weights()
 
@@ -205,7 +205,7 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
         opened = self.inquiry.opened
         if opened is None or has(opened):
             return False
-        self.message.insist(f"a {opened.family} network {what}", "caution")
+        self.message.tell(f"a {opened.family} network {what}", "caution")
         return True
 
     def action_mark(self) -> None:
@@ -216,7 +216,7 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
         if len(marks) == 2:
             self._ask_for("between", a=marks[0], b=marks[1], count=STEPS)
         elif marks:
-            self.message.say("marked: go elsewhere and mark the other end with b", "quiet")
+            self.message.remark("marked: go elsewhere and mark the other end with b")
 
     def action_prior(self) -> None:
         """Samples of the prior, other ones each time."""
@@ -240,7 +240,7 @@ class LatentScreen(ScrubbingScreen, AskingScreen):
         if not self._has_map():
             return
         name = self.view.map.next_class()
-        self.message.say(f"{clean(name)} alone; c the next" if name else HINT, "quiet")
+        self.message.remark(f"{clean(name)} alone; c the next" if name else HINT)
 
     def action_back(self) -> None:
         """Step by step: one panel alone, then the newest codes, then without what was asked for beside the map, then

@@ -49,7 +49,7 @@ class ActingScreen(RunScreen):
     def action_save(self) -> None:
         """Write a checkpoint now, which stays."""
         if self.command("save"):
-            self.message.insist("asked for a checkpoint of this moment; it is kept, and f offers it", "good")
+            self.message.tell("asked for a checkpoint of this moment; it is kept, and f offers it", "good")
 
     def action_resume(self) -> None:
         """Go on with the open run from its last checkpoint."""
@@ -59,7 +59,7 @@ class ActingScreen(RunScreen):
         """Change the learning rate, the noise, beta, dropout or the epochs while it trains."""
         snapshot = self.session.snapshot
         if snapshot is None or not snapshot.status.live or snapshot.current_config is None:
-            self.message.say("no run is live here; f forks a stopped one with other settings", "quiet")
+            self.message.tell("no run is live here; f forks a stopped one with other settings")
             return
 
         def change(changes: dict[str, Any] | None) -> None:
@@ -72,7 +72,7 @@ class ActingScreen(RunScreen):
         """Go on from a checkpoint of the open run in a run of its own."""
         snapshot = self.session.snapshot
         if snapshot is None or snapshot.config is None:
-            self.message.say("nothing to fork: open a run that has a checkpoint", "quiet")
+            self.message.tell("nothing to fork: open a run that has a checkpoint")
         else:
             self.attempt(self._fork, RunPaths(snapshot.path), snapshot.config.name)
 
@@ -104,7 +104,7 @@ class ConfiguringScreen(RunScreen):
 
     @on(ConfigForm.Edited)
     def _edited(self) -> None:
-        self.message.forget_trouble()
+        self.message.release()
 
     @on(ConfigPanel.Verdict)
     def _show_verdict(self, event: ConfigPanel.Verdict) -> None:
@@ -112,7 +112,7 @@ class ConfiguringScreen(RunScreen):
 
     @on(ConfigPanel.Broken)
     def _show_broken(self, event: ConfigPanel.Broken) -> None:
-        self.message.complain(event.problem)
+        self.message.tell(event.problem, "bad")
 
     @on(ConfigForm.FolderWanted)
     def _ask_folder(self) -> None:
@@ -144,17 +144,17 @@ class ConfiguringScreen(RunScreen):
         try:
             command = self._form.command()
         except TuiaeError as error:
-            self.message.complain(str(error))
+            self.message.tell(str(error), "bad")
         else:
             self.app.copy_to_clipboard(command)
-            self.message.insist(f"copied: {command}", "good")
+            self.message.tell(f"copied: {command}", "good")
 
     def action_save_preset(self) -> None:
         """Keep what the form says as a preset of one's own."""
 
         def save(name: str | None) -> None:
             if name is not None:
-                self.attempt(lambda: self.message.insist(f"kept as {self._form.save_preset(name)}", "good"))
+                self.attempt(lambda: self.message.tell(f"kept as {self._form.save_preset(name)}", "good"))
 
         question = "Its name; it is offered among the presets as my/NAME, in place of one of that name."
         self.app.push_screen(LineDialog("save as a preset", question, "", complaining(check_preset_name)), save)
@@ -182,7 +182,7 @@ class ConfiguringScreen(RunScreen):
     def _refuse(self) -> None:
         """Say what is wrong with the form, in place of what was said of the open run."""
         self.app.bell()
-        self.message.forget_trouble()
+        self.message.release()
         self._form.recheck()
 
     @on(ConfigForm.Left)
@@ -196,22 +196,22 @@ class ConfiguringScreen(RunScreen):
         if checked is None:
             self._refuse()
         else:
-            self.message.insist("trying a few steps…", "quiet")
+            self.message.tell("trying a few steps…")
             self._tried = _last_press(self.app)
             self.session.launcher.preflight(checked.config)
 
     def show_cost(self, event: PreflightDone) -> None:
         """Say what the dry run found: in a dialog, or below where one has gone on to press something else meanwhile,
         which a dialog would take, or looks at something else."""
-        self.message.forget_trouble()
+        self.message.release()
         checked = self._form.checked  # looked through in a thread, as a folder of pictures may take its time
         self._form.recheck()
         if checked is None or checked.config != event.config:
             return
         if event.problem is not None:
-            self.message.complain(str(event.problem))
+            self.message.tell(str(event.problem), "bad")
         elif event.cost is not None and (_last_press(self.app) != self._tried or not in_front(self)):
-            self.message.insist(f"{cost_line(event.config.name, event.cost)}; c says more", "good")
+            self.message.tell(f"{cost_line(event.config.name, event.cost)}; c says more", "good")
         elif event.cost is not None:
             self.app.push_screen(CostDialog(event.config.name, event.cost), self._cost_read)
 
@@ -224,7 +224,7 @@ class ConfiguringScreen(RunScreen):
         self._form.auto_pause = not self._form.auto_pause
         pauses = "will pause by itself when it diverges, overfits or is dead"
         words = pauses if self._form.auto_pause else "goes on whatever happens"
-        self.message.insist(f"a run that is started now {words}", "good")
+        self.message.tell(f"a run that is started now {words}", "good")
         self._form.recheck()
 
 
@@ -289,21 +289,21 @@ class WatchingScreen(ScrubbingScreen):
 
     def tell_damage(self, run_id: str) -> None:
         """Say that a run has no config to show it by."""
-        self.message.complain(f"{run_id}: {NO_CONFIG}; 1 lists the others, D there deletes it")
+        self.message.tell(f"{run_id}: {NO_CONFIG}; 1 lists the others, D there deletes it", "bad")
 
     def action_next_metric(self) -> None:
         """Another metric beside the loss."""
         if not self._view.next_metric():
-            self.message.answer("this run has no other metric beside its loss")
+            self.message.remark("this run has no other metric beside its loss")
 
     def action_look(self, name: str) -> None:
         """Another smoothing, axis or split on all curves."""
-        self.message.answer(self._view.cycle_look(name))
+        self.message.remark(self._view.cycle_look(name))
 
     def action_errors(self) -> None:
         """The row of errors below the pictures, or not."""
         if not self.query_one(ImagesPanel).toggle_error():
-            self.message.answer("no errors to show: this run reconstructs nothing")
+            self.message.remark("no errors to show: this run reconstructs nothing")
 
     def action_normalise(self) -> None:
         """The confusion matrix in counts, or in shares of each true class."""
@@ -311,9 +311,9 @@ class WatchingScreen(ScrubbingScreen):
         confusion.shares = not confusion.shares
         if self._view.has_class("-classifier"):
             words = "shares of each true class" if confusion.shares else "counts"
-            self.message.answer(f"confusion in {words}")
+            self.message.remark(f"confusion in {words}")
         else:
-            self.message.answer("no confusion matrix: only classifiers have one")
+            self.message.remark("no confusion matrix: only classifiers have one")
 
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""
@@ -405,9 +405,9 @@ class LiveScreen(WatchingScreen, ConfiguringScreen, ActingScreen):
     def _tell_news(self, snapshot: Snapshot, cause: str) -> None:
         """A pause that nobody asked for, and an edit that has come into force."""
         if cause and cause != self._paused_for:
-            self.message.insist(f"it paused by itself: {cause} · p goes on, e changes it, x saves and stops", "caution")
+            self.message.tell(f"it paused by itself: {cause} · p goes on, e changes it, x saves and stops", "caution")
         if self._paused_for and not cause:  # which may be known before or after the state is another one
-            self.message.forget_trouble()
+            self.message.release()
             self._form.recheck()
         self._paused_for = cause
         edits = self._edits
@@ -419,14 +419,14 @@ class LiveScreen(WatchingScreen, ConfiguringScreen, ActingScreen):
     def _state_changed(self, snapshot: Snapshot) -> None:
         before, self._state = self._state, snapshot.status.state
         if problem := ending(snapshot):
-            self.message.complain(problem)
+            self.message.tell(problem, "bad")
         elif snapshot.config is None:
             self.tell_damage(snapshot.id)
         elif snapshot.status.state == "stopped":
-            self.message.insist("R goes on with this run from where it stopped, r starts a new one", "caution")
+            self.message.tell("R goes on with this run from where it stopped, r starts a new one", "caution")
         if before and (before in LIVE_STATES) != snapshot.status.live:
             if snapshot.status.live:
-                self.message.forget_trouble()
+                self.message.release()
             self._form.recheck()  # which says what can be done now, in place of what was said of the run before
 
     def _show_idle_status(self) -> None:

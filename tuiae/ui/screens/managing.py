@@ -101,7 +101,7 @@ class Labelling(ListingScreen):
             told = " · ".join(f"{' '.join(tags)} {verb} {len(rows)} runs" for verb, tags in parts if tags)
             done = self._change(rows, lambda run: relabel(run, tag=more, untag=less))
         if done and told:
-            self.message.insist(told, "good")
+            self.message.tell(told, "good")
 
     def action_pin(self) -> None:
         """Keep a run on top, or not any longer."""
@@ -159,7 +159,7 @@ class Removing(ListingScreen):
 
     def action_delete(self) -> None:
         """Delete the selected runs, or the one under the cursor, after a question."""
-        self.message.forget_trouble()
+        self.message.release()
         if (rows := self.meant) and not self._weighing:
             self._weighing = True
             threading.Thread(target=self._weigh, args=(rows,), name="weigh", daemon=True).start()
@@ -180,7 +180,7 @@ class Removing(ListingScreen):
         if not in_front(self):
             return  # one has gone on to something else meanwhile
         if event.problem:
-            self.message.complain(event.problem)
+            self.message.tell(event.problem, "bad")
             return
         missed = missed_by({row.id for row in event.rows}, self.query_one(RunTable).rows)
         question = removal_question(event.rows, event.sizes, missed)
@@ -189,7 +189,7 @@ class Removing(ListingScreen):
 
     def _go(self, answer: str | None, rows: Sequence[RunRow]) -> None:
         if answer == "delete":
-            self.message.say(f"deleting {len(rows)} {'run' if len(rows) == 1 else 'runs'}…", "quiet")
+            self.message.tell(f"deleting {len(rows)} {'run' if len(rows) == 1 else 'runs'}…")
             threading.Thread(target=self._delete, args=(rows,), name="delete", daemon=True).start()
 
     def _delete(self, rows: Sequence[RunRow]) -> None:
@@ -207,9 +207,9 @@ class Removing(ListingScreen):
         self._feed.hurry()
         words = f"{event.count} {'run is' if event.count == 1 else 'runs are'} deleted"
         if event.problem:
-            self.message.complain(f"{words}; {event.problem}" if event.count else event.problem)
+            self.message.tell(f"{words}; {event.problem}" if event.count else event.problem, "bad")
         else:
-            self.message.insist(words, "good")
+            self.message.tell(words, "good")
 
 
 def removal_question(rows: Sequence[RunRow], sizes: Sequence[int], missed: Sequence[str] = ()) -> str:
@@ -277,4 +277,4 @@ class Steering(Labelling):
     def _copy(self, row: RunRow) -> None:
         line = repeat_line(RunPaths(row.path))
         self.app.copy_to_clipboard(line)
-        self.message.insist(f"copied: {line}", "good")
+        self.message.tell(f"copied: {line}", "good")

@@ -137,14 +137,14 @@ class RunsScreen(Steering, Removing):
         self._entitle()
         number = len(self.table.chosen)
         if problem := self.table.query_words.problem:
-            self.message.say(problem, "caution")
+            self.message.hint(problem, "caution")
         elif self.query_one("#filter").has_focus:
-            self.message.hint("text or key:value · enter takes the filter, escape drops it", "quiet")
+            self.message.hint("text or key:value · enter takes the filter, escape drops it")
         elif number:
             words = "c compares them" if number > 1 else "space selects more"
-            self.message.hint(f"{number} selected · {words}", "quiet")
+            self.message.hint(f"{number} selected · {words}")
         else:
-            self.message.hint("space selects runs, c compares them · / finds · s sorts · D deletes", "quiet")
+            self.message.hint("space selects runs, c compares them · / finds · s sorts · D deletes")
 
     @on(LineTable.Moved)
     def _moved(self, event: LineTable.Moved) -> None:
@@ -180,7 +180,7 @@ class RunsScreen(Steering, Removing):
 
     @on(Input.Changed, "#filter")
     def _typed(self, event: Input.Changed) -> None:
-        self.message.forget_trouble()
+        self.message.release()
         self.table.query_words = parse_query(event.value, self.table.rows)
         self.table.rearrange()
         self._show()
@@ -217,8 +217,8 @@ class RunsScreen(Steering, Removing):
         self._entitle()
         sort = self.table.sort
         words = f"by {sort.key}, {'highest' if sort.falling else 'lowest'} first" if sort.key else "newest first"
-        self.message.forget_trouble()
-        self.message.say(words, "quiet")
+        self.message.release()
+        self.message.hint(words)
 
     # Selecting
 
@@ -226,7 +226,7 @@ class RunsScreen(Steering, Removing):
         """Do something to the run under the cursor, if there is one; what is wrong with it is said."""
         row = self.table.row_under
         if row is not None:
-            self.message.forget_trouble()
+            self.message.release()
             self.attempt(act, row)
 
     @property
@@ -244,7 +244,7 @@ class RunsScreen(Steering, Removing):
         if self.table.under:
             self.table.toggle(self.table.under)
             self.table.action_move(1)
-            self.message.forget_trouble()
+            self.message.release()
             self._hint()
 
     def action_select_all(self) -> None:
@@ -252,7 +252,7 @@ class RunsScreen(Steering, Removing):
         shown = [row.id for row in self.table.shown]
         rest = [run_id for run_id in shown if run_id not in self.table.selected]
         self.table.toggle(*(rest or shown))
-        self.message.forget_trouble()
+        self.message.release()
         self._hint()
 
     def action_compare(self) -> None:
@@ -261,6 +261,6 @@ class RunsScreen(Steering, Removing):
         if len(chosen) < 2:
             told = "one run is selected" if chosen else "no run is selected"
             told += " of those that show" if len(self.table.selected) > len(chosen) else ""
-            self.message.insist(f"{told}: select two or more with space, then press c", "caution")
+            self.message.tell(f"{told}: select two or more with space, then press c", "caution")
             return
         self.post_message(self.CompareWanted([row.path for row in chosen]))

@@ -72,7 +72,7 @@ class WorksScreen(ListingScreen):
         yield WorkView()
 
     def on_mount(self) -> None:
-        self.message.say("reading the works…", "quiet")
+        self.message.hint("reading the works…")
 
     @property
     def view(self) -> WorkView:
@@ -90,7 +90,7 @@ class WorksScreen(ListingScreen):
     @on(LineTable.Moved, "#works")
     def _moved(self, event: LineTable.Moved) -> None:
         if not isinstance(event, LineTable.Chosen):
-            self.message.forget_trouble()
+            self.message.release()
             self.view.show_chosen()
             self._hint()
 
@@ -115,7 +115,7 @@ class WorksScreen(ListingScreen):
             commands = " and ".join(lacking.commands[0] for lacking in state.lacks)
             self.message.hint(f"{missing_words(state.lacks)}: {commands}", "caution")
         else:
-            self.message.hint(f"r runs {state.name}: {expected_words(state.full)} · enter opens a training", "quiet")
+            self.message.hint(f"r runs {state.name}: {expected_words(state.full)} · enter opens a training")
 
     @on(LineTable.Pointed)
     def _pointed(self, event: LineTable.Pointed) -> None:
@@ -132,7 +132,7 @@ class WorksScreen(ListingScreen):
         state = self.view.chosen
         run = next((run for run in state.runs if run.label == event.key), None) if state else None
         if run is None or run.row is None:
-            self.message.say(f"{event.key} has not run yet: r runs what is missing", "quiet")
+            self.message.tell(f"{event.key} has not run yet: r runs what is missing")
         else:
             self.post_message(RunsScreen.Opened(run.row.path))
 
@@ -183,7 +183,7 @@ class WorksScreen(ListingScreen):
 
     def _start(self, state: WorkState, quick: bool) -> None:
         self._children.append(start_work(self.session.root, find_work(state.name), quick=quick))
-        self.message.insist(f"{state.name} starts; it goes on when you leave", "good")
+        self.message.tell(f"{state.name} starts; it goes on when you leave", "good")
         self._feed.hurry()
 
     def action_stop(self) -> None:
@@ -195,5 +195,5 @@ class WorksScreen(ListingScreen):
     def _stop(self, state: WorkState) -> None:
         if not stop_work(self.session.root, state.name):
             raise NothingToDoError(f"{state.name} is not running")
-        self.message.insist(f"{state.name} saves and stops; r goes on with it", "caution")
+        self.message.tell(f"{state.name} saves and stops; r goes on with it", "caution")
         self._feed.hurry()

@@ -133,65 +133,62 @@ def _way_back(shown: ShownKey) -> tuple[int, ShownKey]:
     return -1, replace(shown, does="Back", rank=ALWAYS)
 
 
-# The line above the keys: what is wrong, or what would start.
+# The line above the keys.
 
 
 class MessageLine(Static):
-    """One thing at a time; what went wrong stays until something is edited or another run opened, what was done until
-    the next key."""
+    """One sentence. The kinds are `good`, `caution`, `bad` and `quiet`.
+
+    What was told stays: with `good` and `quiet` until the next key, with `caution` and `bad` until `release`.
+    """
 
     def __init__(self) -> None:
         super().__init__(id="message")
         self.long = False
         """Whether quiet hints too may take several lines, though panels move for them."""
-        self._trouble = ""
-        """The kind of what a hint does not take away; empty where there is nothing like it."""
-        self._said, self._whole = ("", ""), False
+        self._told = ""
+        """The kind of what was told and stays; empty where a hint may take its place."""
+        self._shown, self._whole = ("", ""), False
 
-    def say(self, text: str, kind: str, whole: bool = False) -> None:
-        """Say something: `good`, `caution`, `bad` or `quiet`; what is quiet is cut unless it has to be read `whole`."""
-        if (text, kind) == self._said:
+    def hint(self, text: str, kind: str = "quiet") -> None:
+        """Say what could be done now, unless what was told stays; a quiet hint is cut to one line."""
+        if not self._told:
+            self._show(text, kind, whole=kind != "quiet")
+
+    def remark(self, text: str) -> None:
+        """Say what a key has changed on the screen, unless something went wrong."""
+        if self._told != "bad":
+            self.release()
+            self._show(text, "quiet", whole=True)
+
+    def tell(self, text: str, kind: str = "quiet") -> None:
+        """Say what was done or went wrong."""
+        self._told = kind
+        self._show(text, kind, whole=True)
+
+    def release(self) -> None:
+        """Let hints take the place of what was told."""
+        self._told = ""
+
+    def key_pressed(self) -> None:
+        """Let hints take the place of what was told of an earlier key."""
+        if self._told in ("good", "quiet"):
+            self.release()
+
+    def _show(self, text: str, kind: str, whole: bool) -> None:
+        if (text, kind) == self._shown:
             return
-        self._said, self._whole = (text, kind), whole or self.long or kind != "quiet"
+        self._shown, self._whole = (text, kind), whole or self.long
         wraps = self._wraps()
         self.set_classes(f"-{kind} -long" if wraps else f"-{kind}")
         self.update(Content(clean(text)), layout=wraps)
 
     def _wraps(self) -> bool:
-        """Whether what is said takes several lines, for which the panels above make room."""
-        return self._whole and cell_len(clean(self._said[0])) > self.content_size.width > 0
+        """Whether the sentence takes several lines, for which the panels above make room."""
+        return self._whole and cell_len(clean(self._shown[0])) > self.content_size.width > 0
 
     def on_resize(self) -> None:
         self.set_class(self._wraps(), "-long")
-
-    def hint(self, text: str, kind: str) -> None:
-        """Say something, unless there is trouble to read."""
-        if not self._trouble:
-            self.say(text, kind)
-
-    def answer(self, text: str) -> None:
-        """Say what a key has done, unless something is wrong."""
-        if self._trouble != "bad":
-            self.forget_trouble()
-            self.say(text, "quiet", whole=True)
-
-    def complain(self, text: str) -> None:
-        """Say what went wrong, in words that a hint does not take away."""
-        self.insist(text, "bad")
-
-    def insist(self, text: str, kind: str) -> None:
-        """Say something that a hint does not take away."""
-        self._trouble = kind
-        self.say(text, kind, whole=True)
-
-    def forget_trouble(self) -> None:
-        """From now on hints are said again."""
-        self._trouble = ""
-
-    def key_pressed(self) -> None:
-        """From now on hints take away what was only told of a key before."""
-        if self._trouble in ("good", "quiet"):
-            self.forget_trouble()
 
 
 # The screens by number, for the mouse, and which one it is.
