@@ -18,7 +18,7 @@ from tuiae.cli.output import Output, is_terminal, watching
 from tuiae.cli.train import reporting
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
 from tuiae.files import replace_text
-from tuiae.reproduce.claims import FUNCTIONS
+from tuiae.reproduce.measures import FUNCTIONS
 from tuiae.reproduce.page import to_html, to_markdown
 from tuiae.reproduce.report import Report, WorkSection, report
 from tuiae.reproduce.reproduce import WorkResult, prepare_sets, reproduce
@@ -249,7 +249,7 @@ def _work(result: WorkResult, work: WorkSection) -> dict[str, Any]:
                 "recipes": recipes,
             }
         )
-    runs = [{"run": run.id, "id": key[0], "seed": key[1]} for key, run in result.runs.items()]
+    runs = [{"run": run.run.id, "id": key[0], "seed": key[1]} for key, run in result.runs.items()]
     return {"work": work.name, "title": work.title, "problems": list(result.problems), "claims": claims, "runs": runs}
 
 
@@ -279,8 +279,8 @@ def list_claims(paths: Sequence[Path], output: Output) -> None:
             output.line(f"      holds: {claim.holds}  ({claim.require} seed)", "dim")
         output.line()
     output.line("functions", "bold")
-    for name, signature in FUNCTIONS.items():
-        output.line(f"  {name}({', '.join(signature.kinds)})  {signature.gives}", "dim")
+    for name, function in FUNCTIONS.items():
+        output.line(f"  {name}({', '.join(function.kinds)})  {function.gives}", "dim")
 
 
 def _claims_document(plan: Plan) -> dict[str, Any]:

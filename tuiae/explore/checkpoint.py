@@ -207,15 +207,16 @@ class LoadedRun(RunImages):
         batches = (self._run(self._take(split, part.numpy())[0]).code for part in index.split(BATCH))
         return _gather(batches), self._set(split).labels[index.numpy()]
 
-    def decode(self, codes: NDArray[Any]) -> Float32s:
-        """Images in 0..1 from codes (N, latent); what an identity or relu output puts outside is cut.
+    def decode(self, codes: NDArray[Any], cut: bool = True) -> Float32s:
+        """Images from codes (N, latent); what an identity or relu output puts outside 0..1 is cut, if `cut`.
 
         Raises:
             ConfigError: a classifier, or codes of another width.
         """
         self._need_autoencoder("decode")
         decoder: Any = self.parts.model
-        return self._from_codes(codes, decoder.decode).clip(0, 1)
+        images = self._from_codes(codes, decoder.decode)
+        return images.clip(0, 1) if cut else images
 
     def predict(self, images: NDArray[Any]) -> Float32s:
         """Logits (N, classes).

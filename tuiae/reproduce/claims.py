@@ -1,89 +1,17 @@
 """Claims as small expressions: the names that they may use, checked before anything trains, and their values.
 
-An expression is arithmetic, comparisons, `and`, `or`, `not`, `in`, lists, and calls of the functions below. There are
+An expression is arithmetic, comparisons, `and`, `or`, `not`, `in`, lists, and calls of `measures.FUNCTIONS`. There are
 no attributes, no subscripts, no keywords and no comprehensions, so nothing beyond these functions can be reached.
 """
 
 from __future__ import annotations
 
 import ast
-import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from tuiae.config import NOISE_KINDS, RunConfig, did_you_mean
-
-Value = Any
-"""A number, a truth, a word, or a list of these."""
-
-QUALITIES = ("mse", "accuracy", "exact", "wrong_pixels", "wrong_pixels_max")
-
-
-class ClaimError(ValueError):
-    """An expression that cannot be evaluated; whoever knows the file and the claim says which."""
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What a function takes, which runs it is for, and what it gives."""
-
-    kinds: tuple[str, ...]
-    gives: str
-    needs: str = "any"
-    """Kind of network: any, autoencoder, linear, variational or classifier."""
-
-
-FUNCTIONS: dict[str, Signature] = {
-    "final": Signature(("run", "metric"), "the value of the last epoch"),
-    "first": Signature(("run", "metric"), "the value of the first epoch that was measured"),
-    "at": Signature(("run", "metric", "epoch"), "the value after an epoch, or the newest before it"),
-    "best": Signature(("run", "metric"), "the highest accuracy, or the lowest value of anything else"),
-    "best_epoch": Signature(("run", "metric"), "the epoch of `best`"),
-    "finals": Signature(("runs", "metric"), "the last value of each run"),
-    "bests": Signature(("runs", "metric"), "`best` of each run"),
-    "curve": Signature(("run", "metric"), "every value, in the order of epochs"),
-    "epochs": Signature(("run",), "how many epochs were trained"),
-    "late_change": Signature(
-        ("run", "metric", "number"), "relative change: mean over this last share of the epochs against the share before"
-    ),
-    "settled": Signature(("run", "metric", "number"), "first epoch from which the curve stays this near its end"),
-    "reached": Signature(("run", "metric", "number"), "first epoch at or past a value; infinite when never"),
-    "all_reached": Signature(("runs", "metric", "number"), "`reached` of each run"),
-    "seconds": Signature(("run",), "wall time of the training"),
-    "pca_error": Signature(("run",), "test error of as many principal components as the code is wide", "autoencoder"),
-    "mean_square": Signature(("run",), "mean squared pixel of the training images"),
-    "noise_error": Signature(("run", "noise", "number", "quality"), "on test images with that noise", "autoencoder"),
-    "noise_errors": Signature(("run", "noise", "values", "quality"), "`noise_error` at each level", "autoencoder"),
-    "uniform_error": Signature(
-        ("run", "number", "number", "quality"), "with uniform deltas: largest delta, chance that a pixel moves",
-        "autoencoder",
-    ),
-    "subspace_angle": Signature(
-        ("run",), "largest angle in degrees between the decoder's span and the principal components'", "linear"
-    ),
-    "neighbour_ratio": Signature(
-        ("run",), "pixel distance to the neighbour nearest in code, against the mean over all pairs", "autoencoder"
-    ),
-    "distance_correlation": Signature(
-        ("run",), "rank correlation of pixel distance and code distance over all pairs", "autoencoder"
-    ),
-    "prior_ratio": Signature(
-        ("run",), "distance from decoded prior samples to the nearest real image, against that of reconstructions",
-        "variational",
-    ),
-    "class_recall": Signature(("run", "class"), "share of a class's test images that are recognised", "classifier"),
-    "hardest_class": Signature(("run",), "the class of the lowest recall", "classifier"),
-    "confused_with": Signature(("run", "class", "number"), "the classes it is taken for most often", "classifier"),
-    "falling": Signature(("values",), "whether each value is lower than the one before"),
-    "rising": Signature(("values",), "whether each value is higher than the one before"),
-    "spread": Signature(("values",), "(highest - lowest) / lowest"),
-    "mean": Signature(("values",), "their mean"),
-    "lowest": Signature(("values",), "the lowest"),
-    "highest": Signature(("values",), "the highest"),
-    "abs": Signature(("value",), "without its sign"),
-    "log10": Signature(("value",), "its logarithm"),
-}  # fmt: skip
+from tuiae.reproduce.measures import FUNCTIONS, QUALITIES, ClaimError, Value
 
 
 @dataclass(frozen=True)
@@ -181,17 +109,17 @@ def _check_call(node: ast.Call, scope: Scope) -> None:
     name = node.func.id
     if name not in FUNCTIONS:
         raise ClaimError(f"unknown function '{name}'{did_you_mean(name, list(FUNCTIONS))}")
-    signature = FUNCTIONS[name]
-    if node.keywords or len(node.args) != len(signature.kinds):
-        raise ClaimError(f"{name} takes ({', '.join(signature.kinds)})")
+    function = FUNCTIONS[name]
+    if node.keywords or len(node.args) != len(function.kinds):
+        raise ClaimError(f"{name} takes ({', '.join(function.kinds)})")
     configs: list[RunConfig] = []
-    for kind, argument in zip(signature.kinds, node.args, strict=True):
+    for kind, argument in zip(function.kinds, node.args, strict=True):
         if kind in ("run", "runs"):
             configs += _check_runs(name, argument, scope, kind)
         else:
             _ARGUMENTS.get(kind, _check_value)(name, argument, scope, configs)
-    if not all(_NEEDS[signature.needs](config) for config in configs):
-        raise ClaimError(f"{name} needs a run of a {signature.needs} network")
+    if not all(_NEEDS[function.needs](config) for config in configs):
+        raise ClaimError(f"{name} needs a run of a {function.needs} network")
 
 
 def _check_runs(name: str, argument: ast.expr, scope: Scope, kind: str) -> Iterator[RunConfig]:
@@ -249,7 +177,7 @@ _ARGUMENTS: dict[str, Callable[..., None]] = {
     "epoch": _check_epoch,
     "class": _check_class,
     "noise": _check_among(NOISE_KINDS, "kind of noise"),
-    "quality": _check_among(QUALITIES, "quality"),
+    "quality": _check_among(tuple(QUALITIES), "quality"),
 }
 
 
@@ -257,25 +185,6 @@ def _word(name: str, argument: ast.expr, what: str) -> str:
     if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
         raise ClaimError(f"{name} needs {what}, in quotes")
     return argument.value
-
-
-_ARITHMETIC: dict[type[ast.AST], Callable[..., Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Not: operator.not_,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.In: lambda left, right: left in right,
-    ast.NotIn: lambda left, right: left not in right,
-}
 
 
 def evaluate(expression: str, functions: Mapping[str, Callable[..., Value]], names: Mapping[str, Value]) -> Value:
@@ -286,7 +195,7 @@ def evaluate(expression: str, functions: Mapping[str, Callable[..., Value]], nam
     """
     import simpleeval  # type: ignore[import-untyped]
 
-    evaluator = simpleeval.EvalWithCompoundTypes(_ARITHMETIC, dict(functions), dict(names))
+    evaluator = simpleeval.EvalWithCompoundTypes(functions=dict(functions), names=dict(names))
     try:
         return evaluator.eval(expression)
     except (ArithmeticError, TypeError, LookupError, simpleeval.InvalidExpression) as error:

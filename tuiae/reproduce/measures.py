@@ -1,182 +1,66 @@
-"""Questions to a trained network whose answer is one number."""
+"""The functions of claims: what each takes, which runs it is for, what it gives, and how it is computed.
+
+`FUNCTIONS`, at the end, is the one table of them. A function of a `run` is computed from a finished run: from the
+curves that it recorded, or by asking its network. The dashboard checks claims with this table and has no torch, so
+that networks and their libraries are imported when the first one is asked.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuiae.config import NoiseSection, RunConfig
 from tuiae.errors import TuiaeError
-from tuiae.explore.checkpoint import LoadedRun, load
-from tuiae.reproduce.claims import ClaimError, Value
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import Best, Sample, Series, Snapshot
-from tuiae.training.quality import pca_error
 
+if TYPE_CHECKING:
+    from tuiae.explore.checkpoint import LoadedRun
+
+LOADED = 4  # networks with their images that are kept in memory; figures and claims ask one run several times
 DRAWS = 20  # corruptions of each image: a set of 15 characters is too few for one to say much
 MANY = 1000  # images from which one draw each is enough
 NEIGHBOURS = 5000  # training images among which the nearest is looked for
 SAMPLES = 500
+
+Value = Any
+"""A number, a truth, a word, or a list of these."""
 Reals = NDArray[Any]
 
 
-def noise_error(loaded: LoadedRun, noise: NoiseSection, quality: str) -> float:
-    """mse (mean over pixels), accuracy, exact (share of images with no wrong pixel), wrong_pixels (mean of an image) or
-    wrong_pixels_max (the worst image) on the test images.
-    """
-    noisy, wanted = _noisy(loaded, noise)
-    made = loaded.reconstruct(noisy)[1]
-    return _QUALITIES[quality](made.reshape(len(made), -1), wanted.reshape(len(wanted), -1))
+class ClaimError(ValueError):
+    """An expression that cannot be evaluated; whoever knows the file and the claim says which."""
 
 
-def _noisy(loaded: LoadedRun, noise: NoiseSection) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Test images with noise on them and the clean ones: one draw an image, or DRAWS where there are few images."""
-    clean = loaded.images("test")
-    draws = 1 if noise.kind == "none" or len(clean) >= MANY else DRAWS
-    return (
-        np.concatenate([loaded.corrupt(clean, noise, seed) for seed in range(draws)]),
-        np.tile(clean, (draws, 1, 1, 1)),
-    )
+class FinishedRun:
+    """One finished run; everything is read when it is first asked for."""
 
-
-def _wrong(made: Reals, wanted: Reals) -> NDArray[np.int64]:
-    return ((made > 0.5) != (wanted > 0.5)).sum(1)
-
-
-_QUALITIES: dict[str, Callable[[Reals, Reals], float]] = {
-    "mse": lambda made, wanted: float(np.mean(np.square(made - wanted), dtype=np.float64)),
-    "accuracy": lambda made, wanted: float(1 - _wrong(made, wanted).mean() / wanted.shape[1]),
-    "exact": lambda made, wanted: float((_wrong(made, wanted) == 0).mean()),
-    "wrong_pixels": lambda made, wanted: float(_wrong(made, wanted).mean()),
-    "wrong_pixels_max": lambda made, wanted: float(_wrong(made, wanted).max()),
-}
-
-
-def pca_error_of(loaded: LoadedRun) -> float:
-    """Test error (mean over pixels) of as many principal components as the code is wide; of noisy input, where a run
-    has noise, against the clean images."""
-    noisy, wanted = _noisy(loaded, loaded.config.noise)
-    return pca_error(loaded.images("train"), noisy, loaded.config.model.latent, wanted)
-
-
-def recalls(confusion: NDArray[np.int64]) -> Reals:
-    """Of each class, (classes,), from counts whose rows are the true class."""
-    return np.diag(confusion) / np.maximum(confusion.sum(1), 1)
-
-
-def subspace_angle(loaded: LoadedRun) -> float:
-    """Largest principal angle in degrees between what a linear decoder spans and the first principal components.
-
-    0 when they are the same subspace (Baldi and Hornik 1989: the optimum of a linear autoencoder).
-    """
-    images = loaded.images("train").reshape(len(loaded.images("train")), -1).astype(np.float64)
-    width = loaded.config.model.latent
-    units = np.vstack([np.zeros(width), np.eye(width)])
-    decoded = _linear_decode(loaded, units)
-    span = np.linalg.qr((decoded[1:] - decoded[0]).T)[0]
-    components = np.linalg.svd(images - images.mean(0), full_matrices=False)[2][:width]
-    cosines = np.linalg.svd(components @ span, compute_uv=False)
-    return float(np.degrees(np.arccos(np.clip(cosines.min(), -1, 1))))
-
-
-def _linear_decode(loaded: LoadedRun, codes: Reals) -> Reals:
-    """As `LoadedRun.decode`, without cutting what lies outside 0..1: a cut is not linear."""
-    import torch
-
-    decoder = loaded.parts.model
-    with torch.inference_mode():
-        given = torch.as_tensor(codes, dtype=torch.float32).to(loaded.parts.device)
-        made: NDArray[np.float32] = decoder.decode(given).float().cpu().numpy()  # type: ignore[operator]
-    return made.reshape(len(codes), -1).astype(np.float64)
-
-
-def mean_square(loaded: LoadedRun) -> float:
-    """Mean squared pixel of the training images: what dropping an output pixel costs."""
-    return float(np.mean(np.square(loaded.images("train")), dtype=np.float64))
-
-
-def _distances(points: Reals) -> Reals:
-    """Euclidean, (N, N)."""
-    squares = np.square(points).sum(1)
-    return np.sqrt(np.maximum(squares[:, None] + squares - 2 * points @ points.T, 0))
-
-
-def _code_and_pixel_distances(loaded: LoadedRun) -> tuple[Reals, Reals]:
-    images = loaded.images("test", MANY)
-    codes, _ = loaded.codes("test", MANY)
-    # Of binary pixels the squared distance is the number that differ.
-    return _distances(codes.astype(np.float64)), _distances(images.reshape(len(images), -1).astype(np.float64)) ** 2
-
-
-def neighbour_ratio(loaded: LoadedRun) -> float:
-    """Pixels by which an image differs from its neighbour in code, against the mean over all pairs: 1 is chance."""
-    codes, pixels = _code_and_pixel_distances(loaded)
-    count = len(codes)
-    np.fill_diagonal(codes, np.inf)
-    nearest = pixels[np.arange(count), codes.argmin(1)].mean()
-    return float(nearest / (pixels.sum() / (count * (count - 1))))
-
-
-def distance_correlation(loaded: LoadedRun) -> float:
-    """Spearman's rank correlation of code distance and pixel distance over all pairs."""
-    codes, pixels = _code_and_pixel_distances(loaded)
-    upper = np.triu_indices(len(codes), 1)
-    return float(np.corrcoef(_ranks(codes[upper]), _ranks(pixels[upper]))[0, 1])
-
-
-def _ranks(values: Reals) -> Reals:
-    """Ranks with ties at their mean."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2)[inverse]
-
-
-def prior_ratio(loaded: LoadedRun) -> float:
-    """Median distance from images decoded of the prior to the nearest training image, over that of reconstructions of
-    test images: about 1 when what has no input behind it is as near to real images as what has."""
-    reals = loaded.images("train", NEIGHBOURS).reshape(-1, int(np.prod(loaded.parts.train.image_shape)))
-    drawn = loaded.prior_samples(SAMPLES)
-    made = loaded.reconstruct(loaded.images("test", SAMPLES))[1]
-    far, near = (float(np.median(_nearest(images.reshape(len(images), -1), reals))) for images in (drawn, made))
-    return far / near
-
-
-def _nearest(images: NDArray[np.float32], reals: NDArray[np.float32]) -> Reals:
-    squares = np.square(images).sum(1)[:, None] + np.square(reals).sum(1) - 2 * images @ reals.T
-    return np.sqrt(np.maximum(squares.min(1), 0)).astype(np.float64)
-
-
-QUESTIONS: dict[str, Callable[[LoadedRun], float]] = {
-    "subspace_angle": subspace_angle,
-    "mean_square": mean_square,
-    "neighbour_ratio": neighbour_ratio,
-    "distance_correlation": distance_correlation,
-    "prior_ratio": prior_ratio,
-}
-"""Functions of claims that ask a network and nothing else."""
-
-
-# What the functions of a claim find out about finished runs: their curves, and what their networks answer.
-
-LOADED = 4  # networks with their images that are kept in memory; figures and claims ask one run several times
-
-
-class RunFacts:
-    """One finished run."""
-
-    def __init__(self, run: RunPaths, load_run: Callable[[RunPaths], LoadedRun]) -> None:
+    def __init__(self, run: RunPaths, load: Callable[[RunPaths], LoadedRun], pca_errors: dict[Any, float]) -> None:
+        """Args:
+        run: where it is.
+        load: opens its newest weights.
+        pca_errors: those known so far, by images, noise and code size; shared by the runs of a work.
+        """
         self.run = run
-        self._load = load_run
+        self._load = load
+        self._pca_errors = pca_errors
 
     @cached_property
     def snapshot(self) -> Snapshot:
         return RunReader(self.run.root).read_all()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of its training."""
+        return float(self.snapshot.status.elapsed or 0.0)
 
     @property
     def config(self) -> RunConfig:
@@ -214,97 +98,86 @@ class RunFacts:
             raise ClaimError(f"{self.run.id} recorded no {metric}")
         return series
 
+    def pca_error(self) -> float:
+        """Test error of as many principal components as the code is wide, in the unit of the run's own error; of noisy
+        input, where a run has noise, against the clean images."""
+        from tuiae.training.quality import pca_error
 
-class Facts:
-    """The functions of claims, over the finished runs of a work: (run id, seed) -> run."""
-
-    def __init__(self, runs: Mapping[tuple[str, int], RunPaths]) -> None:
-        load_run = lru_cache(maxsize=LOADED)(load)
-        self._runs = {key: RunFacts(run, load_run) for key, run in runs.items()}
-        self._baselines: dict[Any, float] = {}
-
-    def find(self, run: str, seed: int) -> RunFacts:
-        """One run's facts.
-
-        Raises:
-            ClaimError: it has not finished.
-        """
-        if (run, seed) not in self._runs:
-            raise ClaimError(f"'{run}' with seed {seed} has no finished run")
-        return self._runs[run, seed]
-
-    def functions(self, seed: int) -> dict[str, Callable[..., Value]]:
-        """Every function that an expression may call, for the runs of one seed."""
-        of_runs = {name: partial(self._ask, question, seed) for name, question in _QUESTIONS.items()}
-        of_many = {
-            name: partial(self._ask_all, _QUESTIONS[question], seed) for name, question in _ABOUT_SEVERAL.items()
-        }
-        baseline = {"pca_error": lambda run: self.baseline(run, seed)}
-        return {**of_runs, **of_many, **baseline, **_OF_VALUES}
-
-    def baseline(self, run: str, seed: int) -> float:
-        """Test error of as many principal components as the code is wide, in the unit of the run's own error."""
-        facts = self.find(run, seed)
-        config = facts.config
+        config = self.config
         key = config.data.model_dump_json(), config.noise.model_dump_json(), config.model.latent
-        if key not in self._baselines:
-            self._baselines[key] = pca_error_of(facts.loaded)
-        return self._baselines[key] * _per_image(facts)
+        if key not in self._pca_errors:
+            loaded = self.loaded
+            noisy, wanted = _noisy(loaded, loaded.config.noise)
+            self._pca_errors[key] = pca_error(loaded.images("train"), noisy, config.model.latent, wanted)
+        return self._pca_errors[key] * self.pixels_summed
 
-    def _ask(self, question: Callable[..., Value], seed: int, run: str, *arguments: Any) -> Value:
-        return question(self.find(run, seed), *arguments)
-
-    def _ask_all(self, question: Callable[..., Value], seed: int, runs: Any, *arguments: Any) -> list[Value]:
-        named = [runs] if isinstance(runs, str) else list(runs)
-        return [question(self.find(run, seed), *arguments) for run in named]
-
-
-def _per_image(facts: RunFacts) -> int:
-    """Pixels of an image where the work sums its error over them, 1 where it takes the mean."""
-    return math.prod(facts.loaded.parts.train.image_shape) if facts.config.training.loss == "sse" else 1
+    @property
+    def pixels_summed(self) -> int:
+        """Pixels of an image where the work sums its error over them, 1 where it takes the mean."""
+        return math.prod(self.loaded.parts.train.image_shape) if self.config.training.loss == "sse" else 1
 
 
-def _final(facts: RunFacts, metric: str) -> float:
-    return float(facts.series(metric).values[-1])
+Runs = Mapping[tuple[str, int], FinishedRun]
+"""The finished runs of a work, by the run's id in the work's file and its seed."""
 
 
-def _first(facts: RunFacts, metric: str) -> float:
-    return float(facts.series(metric).values[0])
+def open_runs(paths: Mapping[tuple[str, int], RunPaths]) -> dict[tuple[str, int], FinishedRun]:
+    """The finished runs behind these directories; nothing is read yet."""
+
+    @lru_cache(maxsize=LOADED)
+    def load(run: RunPaths) -> LoadedRun:
+        from tuiae.explore.checkpoint import load
+
+        return load(run)
+
+    pca_errors: dict[Any, float] = {}
+    return {key: FinishedRun(run, load, pca_errors) for key, run in paths.items()}
 
 
-def _at(facts: RunFacts, metric: str, epoch: float) -> float:
-    series = facts.series(metric)
+def functions_of(runs: Runs, seed: int) -> dict[str, Callable[..., Value]]:
+    """Every function that an expression may call, for the runs of one seed."""
+    return {name: partial(_call, function, runs, seed) for name, function in FUNCTIONS.items()}
+
+
+def _call(function: Function, runs: Runs, seed: int, first: Any, *others: Any) -> Value:
+    if function.kinds[0] == "run":
+        return function.compute(_find(runs, first, seed), *others)
+    if function.kinds[0] == "runs":
+        named = [first] if isinstance(first, str) else first
+        return [function.compute(_find(runs, name, seed), *others) for name in named]
+    return function.compute(first, *others)
+
+
+def _find(runs: Runs, name: str, seed: int) -> FinishedRun:
+    if (name, seed) not in runs:
+        raise ClaimError(f"'{name}' with seed {seed} has no finished run")
+    return runs[name, seed]
+
+
+# What a run recorded: its curves and its last confusion matrix.
+
+
+def _final(run: FinishedRun, metric: str) -> float:
+    return float(run.series(metric).values[-1])
+
+
+def _at(run: FinishedRun, metric: str, epoch: float) -> float:
+    series = run.series(metric)
     if series.epochs[-1] < epoch:
         raise ClaimError(f"epoch {epoch:g} was not reached: the run has {series.epochs[-1]:g} epochs")
     place = int(np.searchsorted(series.epochs, epoch, side="right")) - 1
     return float(series.values[max(place, 0)])
 
 
-def _best_point(facts: RunFacts, metric: str) -> Best:
-    best = facts.series(metric).best(metric.rpartition("/")[2])
+def _best(run: FinishedRun, metric: str) -> Best:
+    best = run.series(metric).best(metric.rpartition("/")[2])
     if best is None:
-        raise ClaimError(f"{facts.run.id} recorded no finite {metric}")
+        raise ClaimError(f"{run.run.id} recorded no finite {metric}")
     return best
 
 
-def _best(facts: RunFacts, metric: str) -> float:
-    return _best_point(facts, metric).value
-
-
-def _best_epoch(facts: RunFacts, metric: str) -> float:
-    return _best_point(facts, metric).epoch
-
-
-def _curve(facts: RunFacts, metric: str) -> list[float]:
-    return [float(value) for value in facts.series(metric).values]
-
-
-def _epochs(facts: RunFacts) -> int:
-    return facts.snapshot.status.epoch
-
-
-def _late_change(facts: RunFacts, metric: str, share: float) -> float:
-    values = facts.series(metric).values
+def _late_change(run: FinishedRun, metric: str, share: float) -> float:
+    values = run.series(metric).values
     count = max(1, round(share * len(values)))
     if len(values) < 2 * count:
         raise ClaimError(f"{len(values)} epochs are too few to compare their last {share:.0%} with what came before")
@@ -312,103 +185,261 @@ def _late_change(facts: RunFacts, metric: str, share: float) -> float:
     return (float(values[-count:].mean()) - before) / before
 
 
-def _settled(facts: RunFacts, metric: str, tolerance: float) -> float:
-    series = facts.series(metric)
+def _settled(run: FinishedRun, metric: str, tolerance: float) -> float:
+    series = run.series(metric)
     away = np.flatnonzero(~(np.abs(series.values - series.values[-1]) <= tolerance * abs(series.values[-1])))
     return float(series.epochs[away[-1] + 1 if len(away) else 0])
 
 
-def _reached(facts: RunFacts, metric: str, value: float) -> float:
-    series = facts.series(metric)
+def _reached(run: FinishedRun, metric: str, value: float) -> float:
+    series = run.series(metric)
     past = series.values >= value if metric.endswith("accuracy") else series.values <= value
     return float(series.epochs[int(np.argmax(past))]) if past.any() else math.inf
 
 
-def _seconds(facts: RunFacts) -> float:
-    return float(facts.snapshot.status.elapsed or 0.0)
+def _confusion(run: FinishedRun) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Counts (classes, classes), rows the true class, and the names of the classes."""
+    sample = run.sample(-1)
+    if sample is None or sample.confusion is None:
+        raise ClaimError(f"{run.run.id} recorded no confusion matrix")
+    return sample.confusion, sample.classes
 
 
-def _noise_error(facts: RunFacts, kind: Any, level: float, quality: str) -> float:
-    noise = NoiseSection(kind=kind, level=level)
-    return noise_error(facts.loaded, noise, quality) * _unit(facts, quality)
+def _recalls(run: FinishedRun) -> dict[str, float]:
+    """Share of each class's test images that are recognised."""
+    confusion, classes = _confusion(run)
+    return dict(zip(classes, np.diag(confusion) / np.maximum(confusion.sum(1), 1), strict=True))
 
 
-def _noise_errors(facts: RunFacts, kind: Any, levels: Sequence[float], quality: str) -> list[float]:
-    return [_noise_error(facts, kind, level, quality) for level in levels]
+def _hardest_class(run: FinishedRun) -> str:
+    recalls = _recalls(run)
+    return min(recalls, key=lambda name: recalls[name])
 
 
-def _uniform_error(facts: RunFacts, level: float, probability: float, quality: str) -> float:
-    noise = NoiseSection(kind="uniform", level=level, probability=probability)
-    return noise_error(facts.loaded, noise, quality) * _unit(facts, quality)
+def _class_recall(run: FinishedRun, name: str) -> float:
+    recalls = _recalls(run)
+    _need_class(name, tuple(recalls))
+    return float(recalls[name])
 
 
-def _unit(facts: RunFacts, quality: str) -> int:
-    return _per_image(facts) if quality == "mse" else 1
-
-
-def _class_recall(facts: RunFacts, name: str) -> float:
-    confusion, classes = _confusion(facts)
-    return float(recalls(confusion)[_index(classes, name)])
-
-
-def _hardest_class(facts: RunFacts) -> str:
-    confusion, classes = _confusion(facts)
-    return classes[int(np.argmin(recalls(confusion)))]
-
-
-def _confused_with(facts: RunFacts, name: str, count: float) -> list[str]:
-    confusion, classes = _confusion(facts)
-    place = _index(classes, name)
+def _confused_with(run: FinishedRun, name: str, count: float) -> list[str]:
+    confusion, classes = _confusion(run)
+    _need_class(name, classes)
+    place = classes.index(name)
     row = np.array(confusion[place])
     row[place] = -1
     return [classes[index] for index in np.argsort(-row, kind="stable")[: int(count)]]
 
 
-def _index(classes: tuple[str, ...], name: str) -> int:
+def _need_class(name: str, classes: Sequence[str]) -> None:
     if name not in classes:
         raise ClaimError(f"no class '{name}': {', '.join(classes)}")
-    return classes.index(name)
 
 
-def _confusion(facts: RunFacts) -> tuple[np.ndarray, tuple[str, ...]]:
-    sample = facts.sample(-1)
-    if sample is None or sample.confusion is None:
-        raise ClaimError(f"{facts.run.id} recorded no confusion matrix")
-    return sample.confusion, sample.classes
+# What a network answers.
 
 
-def _of_loaded(question: Callable[[LoadedRun], float]) -> Callable[[RunFacts], float]:
-    return lambda facts: question(facts.loaded)
+def _noisy(loaded: LoadedRun, noise: NoiseSection) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Test images with noise on them and the clean ones: one draw an image, or DRAWS where there are few images."""
+    clean = loaded.images("test")
+    draws = 1 if noise.kind == "none" or len(clean) >= MANY else DRAWS
+    return (
+        np.concatenate([loaded.corrupt(clean, noise, seed) for seed in range(draws)]),
+        np.tile(clean, (draws, 1, 1, 1)),
+    )
 
 
-_QUESTIONS: dict[str, Callable[..., Value]] = {
-    "final": _final,
-    "first": _first,
-    "at": _at,
-    "best": _best,
-    "best_epoch": _best_epoch,
-    "curve": _curve,
-    "epochs": _epochs,
-    "late_change": _late_change,
-    "settled": _settled,
-    "reached": _reached,
-    "seconds": _seconds,
-    "noise_error": _noise_error,
-    "noise_errors": _noise_errors,
-    "uniform_error": _uniform_error,
-    "class_recall": _class_recall,
-    "hardest_class": _hardest_class,
-    "confused_with": _confused_with,
-    **{name: _of_loaded(question) for name, question in QUESTIONS.items()},
+def _wrong(made: Reals, wanted: Reals) -> NDArray[np.int64]:
+    """(N,): pixels of each image that differ once both are rounded to 0 or 1."""
+    return ((made > 0.5) != (wanted > 0.5)).sum(1)
+
+
+QUALITIES: dict[str, Callable[[Reals, Reals], float]] = {
+    "mse": lambda made, wanted: float(np.mean(np.square(made - wanted), dtype=np.float64)),
+    "accuracy": lambda made, wanted: float(1 - _wrong(made, wanted).mean() / wanted.shape[1]),
+    "exact": lambda made, wanted: float((_wrong(made, wanted) == 0).mean()),
+    "wrong_pixels": lambda made, wanted: float(_wrong(made, wanted).mean()),
+    "wrong_pixels_max": lambda made, wanted: float(_wrong(made, wanted).max()),
 }
-_ABOUT_SEVERAL = {"finals": "final", "bests": "best", "all_reached": "reached"}
-_OF_VALUES: dict[str, Callable[..., Value]] = {
-    "falling": lambda values: bool(np.all(np.diff(values) < 0)),
-    "rising": lambda values: bool(np.all(np.diff(values) > 0)),
-    "spread": lambda values: (max(values) - min(values)) / min(values),
-    "mean": lambda values: float(np.mean(values)),
-    "lowest": lambda values: min(values),
-    "highest": lambda values: max(values),
-    "abs": abs,
-    "log10": math.log10,
+"""Of reconstructions (N, pixels) against the clean images: `exact` is the share of images without a wrong pixel."""
+
+
+def _noise_error(run: FinishedRun, kind: Any, level: float, quality: str, probability: float = 1.0) -> float:
+    loaded = run.loaded
+    noisy, wanted = _noisy(loaded, NoiseSection(kind=kind, level=level, probability=probability))
+    made = loaded.reconstruct(noisy)[1]
+    found = QUALITIES[quality](made.reshape(len(made), -1), wanted.reshape(len(wanted), -1))
+    return found * run.pixels_summed if quality == "mse" else found
+
+
+def _subspace_angle(run: FinishedRun) -> float:
+    """0 when they are the same subspace (Baldi and Hornik 1989: the optimum of a linear autoencoder)."""
+    from scipy.linalg import subspace_angles
+
+    loaded = run.loaded
+    images = loaded.images("train").reshape(len(loaded.images("train")), -1).astype(np.float64)
+    width = loaded.config.model.latent
+    units = np.vstack([np.zeros(width), np.eye(width)])
+    decoded = loaded.decode(units, cut=False).reshape(len(units), -1).astype(np.float64)
+    components = np.linalg.svd(images - images.mean(0), full_matrices=False)[2][:width]
+    return float(np.degrees(subspace_angles((decoded[1:] - decoded[0]).T, components.T).max()))
+
+
+def _pair_distances(run: FinishedRun) -> tuple[Reals, Reals]:
+    """Of all pairs of test images, their distance in code and their squared distance in pixels, which of binary images
+    is the number of pixels that differ; as `pdist` orders them."""
+    from scipy.spatial.distance import pdist
+
+    images, (codes, _) = run.loaded.images("test", MANY), run.loaded.codes("test", MANY)
+    return pdist(codes), pdist(images.reshape(len(images), -1), "sqeuclidean")
+
+
+def _neighbour_ratio(run: FinishedRun) -> float:
+    """1 is chance."""
+    from scipy.spatial.distance import squareform
+
+    codes, pixels = _pair_distances(run)
+    square = squareform(codes)
+    np.fill_diagonal(square, np.inf)
+    nearest = squareform(pixels)[np.arange(len(square)), square.argmin(1)]
+    return float(nearest.mean() / pixels.mean())
+
+
+def _distance_correlation(run: FinishedRun) -> float:
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(*_pair_distances(run)).statistic)
+
+
+def _prior_ratio(run: FinishedRun) -> float:
+    """About 1 when what has no input behind it is as near to real images as what has."""
+    from sklearn.metrics import pairwise_distances_argmin_min
+
+    loaded = run.loaded
+    drawn = loaded.prior_samples(SAMPLES)
+    made = loaded.reconstruct(loaded.images("test", SAMPLES))[1]
+    real, drawn, made = (i.reshape(len(i), -1) for i in (loaded.images("train", NEIGHBOURS), drawn, made))
+    far, near = (np.median(pairwise_distances_argmin_min(images, real)[1]) for images in (drawn, made))
+    return float(far / near)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of claims."""
+
+    kinds: tuple[str, ...]
+    """What it takes; a first argument `run` or `runs` is named by the id of a run."""
+    gives: str
+    compute: Callable[..., Value]
+    """Takes a `FinishedRun` in place of a run's id; of `runs`, each of them in turn."""
+    needs: str = "any"
+    """Kind of network: any, autoencoder, linear, variational or classifier."""
+
+
+FUNCTIONS: dict[str, Function] = {
+    "final": Function(("run", "metric"), "the value of the last epoch", _final),
+    "first": Function(
+        ("run", "metric"),
+        "the value of the first epoch that was measured",
+        lambda run, metric: float(run.series(metric).values[0]),
+    ),
+    "at": Function(("run", "metric", "epoch"), "the value after an epoch, or the newest before it", _at),
+    "best": Function(
+        ("run", "metric"),
+        "the highest accuracy, or the lowest value of anything else",
+        lambda run, metric: _best(run, metric).value,
+    ),
+    "best_epoch": Function(("run", "metric"), "the epoch of `best`", lambda run, metric: _best(run, metric).epoch),
+    "finals": Function(("runs", "metric"), "the last value of each run", _final),
+    "bests": Function(("runs", "metric"), "`best` of each run", lambda run, metric: _best(run, metric).value),
+    "curve": Function(
+        ("run", "metric"),
+        "every value, in the order of epochs",
+        lambda run, metric: run.series(metric).values.tolist(),
+    ),
+    "epochs": Function(("run",), "how many epochs were trained", lambda run: run.snapshot.status.epoch),
+    "late_change": Function(
+        ("run", "metric", "number"),
+        "relative change: mean over this last share of the epochs against the share before",
+        _late_change,
+    ),
+    "settled": Function(
+        ("run", "metric", "number"), "first epoch from which the curve stays this near its end", _settled
+    ),
+    "reached": Function(("run", "metric", "number"), "first epoch at or past a value; infinite when never", _reached),
+    "all_reached": Function(("runs", "metric", "number"), "`reached` of each run", _reached),
+    "seconds": Function(("run",), "wall time of the training", lambda run: run.seconds),
+    "pca_error": Function(
+        ("run",),
+        "test error of as many principal components as the code is wide",
+        lambda run: run.pca_error(),
+        needs="autoencoder",
+    ),
+    "mean_square": Function(
+        ("run",),
+        "mean squared pixel of the training images",
+        lambda run: float(np.mean(np.square(run.loaded.images("train")), dtype=np.float64)),
+    ),
+    "noise_error": Function(
+        ("run", "noise", "number", "quality"), "on test images with that noise", _noise_error, needs="autoencoder"
+    ),
+    "noise_errors": Function(
+        ("run", "noise", "values", "quality"),
+        "`noise_error` at each level",
+        lambda run, kind, levels, quality: [_noise_error(run, kind, level, quality) for level in levels],
+        needs="autoencoder",
+    ),
+    "uniform_error": Function(
+        ("run", "number", "number", "quality"),
+        "with uniform deltas: largest delta, chance that a pixel moves",
+        lambda run, level, chance, quality: _noise_error(run, "uniform", level, quality, chance),
+        needs="autoencoder",
+    ),
+    "subspace_angle": Function(
+        ("run",),
+        "largest angle in degrees between the decoder's span and the principal components'",
+        _subspace_angle,
+        needs="linear",
+    ),
+    "neighbour_ratio": Function(
+        ("run",),
+        "pixel distance to the neighbour nearest in code, against the mean over all pairs",
+        _neighbour_ratio,
+        needs="autoencoder",
+    ),
+    "distance_correlation": Function(
+        ("run",),
+        "rank correlation of pixel distance and code distance over all pairs",
+        _distance_correlation,
+        needs="autoencoder",
+    ),
+    "prior_ratio": Function(
+        ("run",),
+        "distance from decoded prior samples to the nearest real image, against that of reconstructions",
+        _prior_ratio,
+        needs="variational",
+    ),
+    "class_recall": Function(
+        ("run", "class"), "share of a class's test images that are recognised", _class_recall, needs="classifier"
+    ),
+    "hardest_class": Function(("run",), "the class of the lowest recall", _hardest_class, needs="classifier"),
+    "confused_with": Function(
+        ("run", "class", "number"), "the classes it is taken for most often", _confused_with, needs="classifier"
+    ),
+    "falling": Function(
+        ("values",), "whether each value is lower than the one before", lambda values: bool(np.all(np.diff(values) < 0))
+    ),
+    "rising": Function(
+        ("values",),
+        "whether each value is higher than the one before",
+        lambda values: bool(np.all(np.diff(values) > 0)),
+    ),
+    "spread": Function(
+        ("values",), "(highest - lowest) / lowest", lambda values: (max(values) - min(values)) / min(values)
+    ),
+    "mean": Function(("values",), "their mean", lambda values: float(np.mean(values))),
+    "lowest": Function(("values",), "the lowest", min),
+    "highest": Function(("values",), "the highest", max),
+    "abs": Function(("value",), "without its sign", abs),
+    "log10": Function(("value",), "its logarithm", math.log10),
 }

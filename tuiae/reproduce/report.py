@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 from tuiae import __version__
 from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
-from tuiae.reproduce.claims import ClaimError, Value
+from tuiae.reproduce.measures import ClaimError, Value
 from tuiae.reproduce.reproduce import ClaimResult, WorkResult
 from tuiae.reproduce.verdicts import ClaimRow, Outcome, RecipeRow
 from tuiae.reproduce.work import Claim, shared_seeds
@@ -86,7 +86,6 @@ def report(results: Sequence[WorkResult], pictures: Sequence[Sequence[Picture]] 
 def section(result: WorkResult, pictures: tuple[Picture, ...] = ()) -> WorkSection:
     """One work."""
     work = result.plan.work
-    seconds = [result.facts.find(*key).snapshot.status.elapsed or 0.0 for key in result.runs]
     return WorkSection(
         result.plan.name,
         work.title,
@@ -96,7 +95,7 @@ def section(result: WorkResult, pictures: tuple[Picture, ...] = ()) -> WorkSecti
         tuple(_run_row(result, spec.id) for spec in work.run),
         pictures,
         result.problems,
-        wall(sum(seconds)),
+        wall(sum(run.seconds for run in result.runs.values())),
     )
 
 
@@ -112,8 +111,7 @@ def wall(seconds: float) -> str:
 def _claim_row(result: WorkResult, claim: ClaimResult) -> ClaimRow:
     spec, work = claim.claim, result.plan.work
     named = dict.fromkeys(run for runs in claim.runs for run in runs)
-    done = [(run, seed) for run in named for seed in work.spec(run).seeds if (run, seed) in result.runs]
-    seconds = sum(result.facts.find(*key).snapshot.status.elapsed or 0.0 for key in done)
+    done = [found for run in named for found in result.of(run)]
     seeds = shared_seeds(work, claim.runs[0]) if claim.runs[0] else ()
     return ClaimRow(
         id=spec.id,
@@ -123,7 +121,7 @@ def _claim_row(result: WorkResult, claim: ClaimResult) -> ClaimRow:
         verdict=claim.judgement.verdict,
         words=claim.judgement.words,
         seeds=_seeds(seeds) if claim.outcomes[0].ran else MISSING,
-        wall=wall(seconds) if done else MISSING,
+        wall=wall(sum(run.seconds for run in done)) if done else MISSING,
         baseline=_baselines(result, claim.runs[0]),
         holds=spec.holds,
         caveat=spec.caveat,
@@ -198,7 +196,7 @@ def baseline(result: WorkResult, run: str) -> float | None:
     if result.plan.configs[run].is_classifier or (run, seed) not in result.runs:
         return None
     try:
-        return result.facts.baseline(run, seed)
+        return result.runs[run, seed].pca_error()
     except (ClaimError, TuiaeError):
         return None  # the images are gone, which the claims that need them say
 
@@ -211,11 +209,11 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 def _run_row(result: WorkResult, run: str) -> RunRow:
     config, spec = result.plan.configs[run], result.plan.work.spec(run)
-    found = [result.facts.find(run, seed) for seed in spec.seeds if (run, seed) in result.runs]
+    found = result.of(run)
     metric = "accuracy" if config.is_classifier else "loss"
     ends = {}
     for split in ("train", "test"):
-        values = [facts.snapshot.latest(split, metric) for facts in found]
+        values = [one.snapshot.latest(split, metric) for one in found]
         known = [value for value in values if value is not None]
         ends[split] = spread(known, LOSS) if known else MISSING
     value = baseline(result, run)
@@ -227,7 +225,7 @@ def _run_row(result: WorkResult, run: str) -> RunRow:
         ends["train"],
         ends["test"],
         MISSING if value is None else number(value),
-        wall(sum(facts.snapshot.status.elapsed or 0.0 for facts in found)) if found else "not run",
+        wall(sum(one.seconds for one in found)) if found else "not run",
     )
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tuiae.data.dataset import Progress as DataProgress
 from tuiae.data.datasets import prepare
 from tuiae.errors import DataError, TrainingError
-from tuiae.reproduce.claims import ClaimError, Value, evaluate
-from tuiae.reproduce.measures import Facts
+from tuiae.reproduce.claims import evaluate
+from tuiae.reproduce.measures import ClaimError, FinishedRun, functions_of, open_runs
 from tuiae.reproduce.verdicts import Judgement, Outcome, Trial, judge
 from tuiae.reproduce.work import Claim, Plan, claim_runs, label, measures, reported_names, run_configs, shared_seeds
-from tuiae.runs.paths import RunPaths
 from tuiae.studies.jobs import Progress, finished_runs, run_jobs
 
 
@@ -34,9 +33,13 @@ class WorkResult:
 
     plan: Plan
     claims: tuple[ClaimResult, ...]
-    facts: Facts
-    runs: dict[tuple[str, int], RunPaths]
+    runs: dict[tuple[str, int], FinishedRun]
+    """By the run's id in the work's file and its seed."""
     problems: tuple[str, ...] = ()
+
+    def of(self, run: str) -> list[FinishedRun]:
+        """Those of one run of the work's file, in the order of its seeds."""
+        return [self.runs[run, seed] for seed in self.plan.work.spec(run).seeds if (run, seed) in self.runs]
 
 
 def prepare_sets(plan: Plan, report: DataProgress | None = None) -> dict[str, str]:
@@ -77,18 +80,16 @@ def judge_work(plan: Plan, root: Path, problems: tuple[str, ...] = ()) -> WorkRe
     """Judge every claim by the finished runs that are there; trains nothing."""
     finished = finished_runs(plan.jobs, root, plan.tag)
     keys = {label(spec.id, seed): (spec.id, seed) for spec in plan.work.run for seed in spec.seeds}
-    runs = {keys[name]: run for name, run in finished.items()}
-    facts = Facts(runs)
-    judges = _Judge(plan, facts, " ".join(problems))
-    return WorkResult(plan, tuple(judges.claim(claim) for claim in plan.work.claim), facts, runs, problems)
+    runs = open_runs({keys[name]: run for name, run in finished.items()})
+    judges = _Judge(plan, runs, " ".join(problems))
+    return WorkResult(plan, tuple(judges.claim(claim) for claim in plan.work.claim), runs, problems)
 
 
 @dataclass(frozen=True)
 class _Judge:
     plan: Plan
-    facts: Facts
+    runs: dict[tuple[str, int], FinishedRun]
     trouble: str
-    functions: dict[int, dict[str, Callable[..., Value]]] = field(default_factory=dict)
 
     def claim(self, claim: Claim) -> ClaimResult:
         """Measure a claim as printed and with each of its changes."""
@@ -105,19 +106,12 @@ class _Judge:
     def _outcome(self, claim: Claim, name: str, measure: dict[str, str], holds: str, runs: tuple[str, ...]) -> Outcome:
         trials = []
         for seed in shared_seeds(self.plan.work, runs) if runs else (0,):
+            functions = functions_of(self.runs, seed)
             try:
-                values = self._values(measure, seed)
-                verdict = bool(evaluate(holds, self._functions(seed), {**values, **reported_names(claim)}))
+                values = {name: evaluate(text, functions, {}) for name, text in measure.items()}
+                verdict = bool(evaluate(holds, functions, {**values, **reported_names(claim)}))
             except ClaimError as error:
                 reason = f"{error}; {self.trouble}" if self.trouble else str(error)
                 return Outcome(name, (), claim.require, reason)
             trials.append(Trial(seed, values, verdict))
         return Outcome(name, tuple(trials), claim.require)
-
-    def _values(self, measure: dict[str, str], seed: int) -> dict[str, Value]:
-        return {name: evaluate(text, self._functions(seed), {}) for name, text in measure.items()}
-
-    def _functions(self, seed: int) -> dict[str, Callable[..., Value]]:
-        if seed not in self.functions:
-            self.functions[seed] = self.facts.functions(seed)
-        return self.functions[seed]

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tuiae.errors import UnknownRunError
 from tuiae.files import replace_file
-from tuiae.reproduce.claims import Value
+from tuiae.reproduce.measures import Value
 from tuiae.runs.paths import REPORTS
 
 

@@ -14,7 +14,8 @@ from tuiae.config import RunConfig, build_config, did_you_mean, read_document
 from tuiae.config.presets import find_preset, presets_dir
 from tuiae.data.registry import commands_for, describe, known_download
 from tuiae.errors import ConfigError, TuiaeError
-from tuiae.reproduce.claims import ClaimError, Scope, check
+from tuiae.reproduce.claims import Scope, check
+from tuiae.reproduce.measures import ClaimError
 from tuiae.studies.plan import Job
 
 FigureKind = Literal[
