@@ -71,7 +71,7 @@ def state_of(root: Path) -> WorkState:
 
 
 def test_reading_works_and_verdicts_needs_no_torch() -> None:
-    modules = ("state", "process", "verdicts", "work")
+    modules = ("state", "verdicts", "measures", "work")
     assert loaded("\n".join(f"import tuiae.reproduce.{name}" for name in modules)) == []
 
 
