@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tuiae.explore import protocol as answers
+from tuiae.explore import protocol
 from tuiae.ui.inquiry import NoiseChoice
 from tuiae.ui.widgets.bench_view import BenchView
 from tuiae.ui.widgets.latent_view import LatentView
@@ -14,8 +14,8 @@ STEP = "step-000120"
 NAMES = ("ankle boot", "bag", "coat")
 
 
-def opened(latent: int) -> answers.Opened:
-    return answers.Opened(STEP, "", 120, 4.0, "vae", (1, 8, 8), NAMES, latent, True, True, 90)
+def opened(latent: int) -> protocol.Opened:
+    return protocol.Opened(STEP, "", 120, 4.0, "vae", (1, 8, 8), NAMES, latent, True, True, 90)
 
 
 def shades(count: int) -> NDArray[np.uint8]:
@@ -31,12 +31,12 @@ def show_codes(view: LatentView) -> None:
         np.column_stack([np.cos(turn), np.sin(turn)]) * np.sqrt(np.arange(90))[:, None] + np.arange(90)[:, None] % 3
     ).round(6)  # a sine may end in other bits elsewhere
     labels, indices = np.arange(90) % 3, np.arange(5)
-    view.show_codes(answers.Codes(STEP, "code", ("code 0", "code 1"), points, labels, np.arange(90)), opened(2))
+    view.show_codes(protocol.Codes(STEP, "code", ("code 0", "code 1"), points, labels, np.arange(90)), opened(2))
     images = shades(5)
     distances = np.linspace(0.1, 0.5, 5, dtype=np.float32)
     found = (indices, labels[:5], images, distances)
-    view.show_place(answers.Place(STEP, 0.5, -0.25, images[0], "the code itself", -1, 0.0, *found))
-    view.show_more(answers.Strip(STEP, images, 2.5))
+    view.show_place(protocol.Place(STEP, 0.5, -0.25, images[0], "the code itself", -1, 0.0, *found))
+    view.show_more(protocol.Between(STEP, images, np.array([[0.0], [2.5]])))
 
 
 def show_bench(view: BenchView) -> None:
@@ -48,12 +48,12 @@ def show_bench(view: BenchView) -> None:
     view.label = 0
     view.canvas.show(images[0], "test image 7 · ankle boot")
     view.show_reconstruction(
-        answers.Reconstruction(STEP, noisy[:1], (images[:1] * 0.8).astype(np.uint8), np.array([0.0123])), images[0]
+        protocol.Reconstruction(STEP, noisy[:1], (images[:1] * 0.8).astype(np.uint8), np.array([0.0123])), images[0]
     )
-    view.show_classes(answers.Classification(STEP, noisy[:1], np.array([[0.7, 0.2, 0.1]]), "neighbours", 10))
+    view.show_classes(protocol.Classification(STEP, noisy[:1], np.array([[0.7, 0.2, 0.1]]), "neighbours", 10))
     levels = tuple(round(0.1 * place, 1) for place in range(11))
     view.show_curve(
-        answers.NoiseCurve(STEP, "gaussian", levels, "mse", tuple(0.01 + 0.05 * level**2 for level in levels), 1000)
+        protocol.NoiseCurve(STEP, "gaussian", levels, "mse", tuple(0.01 + 0.05 * level**2 for level in levels), 1000)
     )
     errors = np.linspace(0.09, 0.04, 12)
-    view.show_strip(answers.Worst(STEP, np.arange(12), np.arange(12) % 3, errors, images, noisy, images, None))
+    view.show_strip(protocol.Worst(STEP, np.arange(12), np.arange(12) % 3, errors, images, noisy, images, None))

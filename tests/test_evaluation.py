@@ -149,8 +149,6 @@ def test_an_autoencoder_encodes_decodes_and_reconstructs(
     assert run.codes("train")[0].shape == (1500, 8)
     with pytest.raises(ConfigError, match="knows no classes"):
         run.predict(images)
-    with pytest.raises(ConfigError, match="no posterior"):
-        run.posterior(images)
 
 
 def test_a_classifier_predicts_and_does_not_decode(classified: RunPaths) -> None:

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from tests.conftest import Laboratory, wait_until
-from tuiae.explore import protocol as answers
+from tuiae.explore import protocol
 from tuiae.explore.checkpoint import load
 from tuiae.explore.client import Explorer, ExplorerError, Notice, Reply
 from tuiae.explore.protocol import Answer, encode_frame, read_frame
@@ -153,7 +153,7 @@ def test_t_sne_is_worked_out_beside_the_other_questions(one: Listener, finished:
     replies = [one.next(), one.next()]
     assert [reply.question for reply in replies] == ["at", "codes"]
     shown = replies[1].answer
-    assert isinstance(shown, answers.Codes)
+    assert isinstance(shown, protocol.Codes)
     assert (shown.kind, shown.points.shape) == ("tsne", (150, 2))
     place = one.ask("at", x=float(shown.points[9, 0]), y=float(shown.points[9, 1]))
     loaded = load(finished, device="cpu")
@@ -319,7 +319,7 @@ def test_a_question_that_was_on_its_way_when_it_died_is_answered_by_the_next_pro
         listener.explorer.ask("open", run=str(finished.root))
         first = wait_until(lambda: listener.explorer.pid)
         os.kill(first, signal.SIGKILL)
-        assert isinstance(listener.next().answer, answers.Opened)
+        assert isinstance(listener.next().answer, protocol.Opened)
         assert listener.explorer.pid != first
 
 
@@ -332,7 +332,7 @@ def test_only_the_newest_question_of_a_slot_is_answered(finished: RunPaths) -> N
         assert [listener.next().question for _ in range(3)] == ["open", "at", "image"]
         listener.explorer.ask("at", slot="cursor", x=1.0, y=1.0)
         place = listener.next()
-        assert isinstance(place.answer, answers.Place)
+        assert isinstance(place.answer, protocol.Place)
         assert place.answer.y == 1.0
         assert listener.replies.empty()
         assert not listener.explorer.busy
@@ -363,7 +363,7 @@ def prepare(self, question, arguments):
     print("a library says hello")
     os.write(1, b"and a C library, too")
     return self.forget
-questions.Room.prepare = prepare
+questions.Dispatcher.prepare = prepare
 server.main()
 """
     frames = encode_frame({"id": 1, "question": "forget", "arguments": {}}) + b"\xff\xff\xff\xff garbage"
@@ -396,9 +396,9 @@ def test_frames_carry_arrays_and_a_broken_one_is_the_end() -> None:
 
 
 def test_every_answer_survives_the_way() -> None:
-    strip = answers.Strip("step-000001", np.ones((2, 1, 3, 3), np.uint8), 1.5)
-    values, arrays = answers.pack(strip)
-    back: Answer = answers.unpack("between", values, arrays)
-    assert isinstance(back, answers.Strip)
+    strip = protocol.Between("step-000001", np.ones((2, 1, 3, 3), np.uint8), np.array([[0.0], [1.5]]))
+    values, arrays = protocol.pack(strip)
+    back: Answer = protocol.unpack("between", values, arrays)
+    assert isinstance(back, protocol.Between)
     assert (back.checkpoint, back.distance) == ("step-000001", 1.5)
-    assert set(answers.SLOW) < set(answers.ANSWERS)
+    assert set(protocol.SLOW) < set(protocol.ANSWERS)

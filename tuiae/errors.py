@@ -49,6 +49,10 @@ class ConfigError(TuiaeError):
     """A preset, an override or a command line that cannot be used."""
 
 
+class MissingLibraryError(ConfigError):
+    """A measure whose library is not installed."""
+
+
 class UnknownRunError(TuiaeError):
     """A run that matches none or several, or a runs directory that cannot be used."""
 

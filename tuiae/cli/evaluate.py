@@ -12,7 +12,7 @@ import numpy as np
 from tuiae.cli.output import Output, is_terminal
 from tuiae.config import NOISE_KINDS, NoiseSection
 from tuiae.data.dataset import as_bytes
-from tuiae.errors import ConfigError
+from tuiae.errors import ConfigError, MissingLibraryError
 from tuiae.machine import lasting_imports
 from tuiae.render.curves import Curve
 from tuiae.render.grid import ImageRow, image_grid, sample_captions
@@ -176,7 +176,7 @@ def _qualities(
     loaded: LoadedRun, test: Evaluation
 ) -> tuple[dict[str, float | None], ClassScores | None, tuple[str, ...]]:
     """What the `studies` libraries add to the test split; without them a note says what is left out."""
-    from tuiae.training.quality import MissingLibraryError, class_scores, measure_images
+    from tuiae.training.quality import class_scores, measure_images
 
     try:
         if test.confusion is not None:

@@ -12,10 +12,9 @@ from rich.text import Text
 
 from tuiae.cli.output import Output
 from tuiae.config import RunConfig, did_you_mean
-from tuiae.data.dataset import as_bytes
 from tuiae.errors import ConfigError
-from tuiae.explore.checkpoint import SOURCES, Sampled, ShownPlane
-from tuiae.explore.plane import QUANTILES, PlaneGrid, Projection, between, project
+from tuiae.explore.plane import QUANTILES, SOURCES
+from tuiae.explore.protocol import Between, Codes, Picture, Plane, Samples
 from tuiae.machine import lasting_imports
 from tuiae.render.code_map import draw_code_map
 from tuiae.render.explorer import draw_gallery, draw_plane
@@ -30,12 +29,11 @@ if TYPE_CHECKING:
 
 # The figures of `tuiae explore`: each can be drawn for people or put into JSON.
 
-POINTS = 8  # decoded from one image to another, both ends included
 SIGNIFICANT = 6  # digits of codes in JSON
 
 
 @dataclass(frozen=True)
-class Canvas:
+class Area:
     """What there is to draw on, in cells, and whether pictures are `blocks` of two pixels or `ascii`."""
 
     width: int
@@ -50,7 +48,7 @@ class Figure(Protocol):
     def record(self) -> dict[str, Any]:
         """Its fields of the JSON document."""
 
-    def draw(self, canvas: Canvas) -> Text:
+    def draw(self, area: Area) -> Text:
         """Its lines for people."""
 
 
@@ -58,129 +56,98 @@ class Figure(Protocol):
 class CodeMap:
     """The codes of the test images."""
 
-    codes: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    answer: Codes
+    values: NDArray[np.float32]
+    """(N, latent)."""
     classes: tuple[str, ...]
-    plane: Projection
 
     def record(self) -> dict[str, Any]:
-        places = {} if self.plane.kind == "code" else {"points": rounded(self.plane.points)}
-        fields = {"axes": list(self.plane.axes), "projection": self.plane.kind, "values": rounded(self.codes), **places}
-        return {"codes": {**fields, "labels": self.labels.tolist()}}
+        answer = self.answer
+        places = {} if answer.kind == "code" else {"points": rounded(answer.points)}
+        fields = {"axes": list(answer.axes), "projection": answer.kind, "values": rounded(self.values), **places}
+        return {"codes": {**fields, "labels": answer.labels.tolist()}}
 
-    def draw(self, canvas: Canvas) -> Text:
-        count, latent = self.codes.shape
-        lost = int((~np.isfinite(self.codes).all(axis=1)).sum())
+    def draw(self, area: Area) -> Text:
+        count, latent = self.values.shape
+        answer = self.answer
+        lost = int((~np.isfinite(self.values).all(axis=1)).sum())
         title = f"codes of {count:,} test images" + (f" ({latent} numbers each)" if latent != 2 else "")
         title += f", {lost:,} of them not finite" if lost else ""
-        title += "; shares are of the variance" if self.plane.kind == "principal" else ""
-        plot = draw_code_map(
-            self.plane.points,
-            self.labels,
-            self.classes,
-            canvas.width,
-            canvas.height - 1,
-            self.plane.axes,
-            ascii=canvas.ascii,
-        )
+        title += "; shares are of the variance" if answer.kind == "principal" else ""
+        size = (area.width, area.height - 1)
+        plot = draw_code_map(answer.points, answer.labels, self.classes, *size, answer.axes, ascii=area.ascii)
         return _titled(title, [], plot)
 
 
 @dataclass(frozen=True)
 class DecodedPlane:
-    """A grid of images decoded from a plane of the code; uint8 (rows, columns, C, H, W)."""
+    """A grid of images decoded from the plane of the code."""
 
-    grid: PlaneGrid
-    images: NDArray[np.uint8]
-    axes: tuple[str, str]
-    kind: str
-    """`code` where the plane is the code, `principal` where it is that of its first two principal components."""
-    origin: str
-    """`prior` or `range`: where the values of the grid come from."""
+    answer: Plane
+    codes: Codes
+    """What lies on that plane."""
 
     def record(self) -> dict[str, Any]:
-        fields = {"x": rounded(self.grid.x), "y": rounded(self.grid.y), "values_from": self.origin}
-        plane = {"axes": list(self.axes), "projection": self.kind}
-        return {"plane": {**fields, **plane, "images": self.images.tolist()}}
+        answer = self.answer
+        fields = {"x": rounded(answer.x), "y": rounded(answer.y), "values_from": answer.origin}
+        plane = {"axes": list(self.codes.axes), "projection": self.codes.kind}
+        return {"plane": {**fields, **plane, "images": answer.images.tolist()}}
 
-    def draw(self, canvas: Canvas) -> Text:
+    def draw(self, area: Area) -> Text:
+        answer, (across, up) = self.answer, self.codes.axes
         low, high = QUANTILES
-        why = "a plain autoencoder has no prior" if self.kind == "code" else SOURCES[self.kind]
+        why = "a plain autoencoder has no prior" if self.codes.kind == "code" else SOURCES[self.codes.kind]
         origin = f"over the range of the test codes: {why}"
-        if self.origin == "prior":
+        if answer.origin == "prior":
             origin = f"at normal quantiles of the prior, {low:g} to {high:g}"
-        drawn = draw_plane(self.images, self.grid.x, self.grid.y, canvas.width, canvas.mode)
-        across, up = self.axes
+        drawn = draw_plane(answer.images, answer.x, answer.y, area.width, area.mode)
         return _titled("images decoded from the plane of the code", [origin, f"across: {across}   up: {up}"], drawn)
 
 
-def decode_plane(loaded: LoadedRun, codes: NDArray[np.float32], labels: NDArray[np.int64], count: int) -> DecodedPlane:
-    """Decode `count` x `count` points of the plane on which the dashboard shows these codes (N, latent).
-
-    Raises:
-        ConfigError: no code is finite.
-    """
-    plane = ShownPlane(Sampled(np.arange(len(codes)), codes, labels), project(codes, labels))
-    grid, origin = plane.grid(count, loaded.is_variational)
-    images = grid.arrange(as_bytes(loaded.decode(plane.codes_at(grid.codes))))
-    return DecodedPlane(grid, images, plane.projection.axes, plane.projection.kind, origin)
-
-
 @dataclass(frozen=True)
-class Samples:
-    """Images decoded from codes that were drawn from the prior; uint8 (N, C, H, W)."""
+class PriorSamples:
+    """Images decoded from codes that were drawn from the prior."""
 
-    images: NDArray[np.uint8]
-    seed: int
+    answer: Samples
 
     def record(self) -> dict[str, Any]:
-        return {"samples": {"seed": self.seed, "images": self.images.tolist()}}
+        return {"samples": {"seed": self.answer.seed, "images": self.answer.images.tolist()}}
 
-    def draw(self, canvas: Canvas) -> Text:
-        count = len(self.images)
-        title = f"{count} image{'s' if count > 1 else ''} decoded from codes drawn from the prior (seed {self.seed})"
-        return _titled(title, [], draw_gallery(self.images, canvas.width, canvas.mode))
+    def draw(self, area: Area) -> Text:
+        count, seed = len(self.answer.images), self.answer.seed
+        title = f"{count} image{'s' if count > 1 else ''} decoded from codes drawn from the prior (seed {seed})"
+        return _titled(title, [], draw_gallery(self.answer.images, area.width, area.mode))
 
 
 @dataclass(frozen=True)
-class Between:
+class DecodedLine:
     """Images decoded on the straight line between the codes of two test images."""
 
-    positions: tuple[int, int]
+    answer: Between
+    ends: tuple[Picture, Picture]
     names: tuple[str, str]
     """Classes of the two; empty where the set has none."""
-    codes: NDArray[np.float64]
-    decoded: NDArray[np.uint8]
-    """(points, C, H, W); the first and the last are the reconstructions of the two."""
-    ends: NDArray[np.uint8]
-    """(2, C, H, W): the two as they are."""
 
     def record(self) -> dict[str, Any]:
-        fields = {"positions": list(self.positions), "classes": list(self.names), "codes": rounded(self.codes)}
-        return {"between": {**fields, "images": self.decoded.tolist(), "ends": self.ends.tolist()}}
+        answer = self.answer
+        fields = {"positions": [end.index for end in self.ends], "classes": list(self.names)}
+        images = {"images": answer.images.tolist(), "ends": [end.image.tolist() for end in self.ends]}
+        return {"between": {**fields, "codes": rounded(answer.codes), **images}}
 
-    def draw(self, canvas: Canvas) -> Text:
+    def draw(self, area: Area) -> Text:
+        first, last = self.ends
         told = [
-            f"test image {position}" + (f" ({clean(name)})" if name else "")
-            for position, name in zip(self.positions, self.names, strict=True)
+            f"test image {end.index}" + (f" ({clean(name)})" if name else "")
+            for end, name in zip(self.ends, self.names, strict=True)
         ]
-        shares = [f"{share:.2f}" for share in np.linspace(0, 1, len(self.codes))]
-        captions = [f"image {self.positions[0]}", *shares, f"image {self.positions[1]}"]
-        distance = number(float(np.linalg.norm(self.codes[-1] - self.codes[0])))
-        images = np.concatenate([self.ends[:1], self.decoded, self.ends[1:]])
-        note = f"decoded at {len(self.codes)} points of the straight line between their codes, {distance} long"
-        drawn = draw_gallery(images, canvas.width, canvas.mode, captions)
+        count = len(self.answer.codes)
+        shares = [f"{share:.2f}" for share in np.linspace(0, 1, count)]
+        captions = [f"image {first.index}", *shares, f"image {last.index}"]
+        images = np.concatenate([first.image[None], self.answer.images, last.image[None]])
+        length = number(self.answer.distance)
+        note = f"decoded at {count} points of the straight line between their codes, {length} long"
+        drawn = draw_gallery(images, area.width, area.mode, captions)
         return _titled(f"from {told[0]} to {told[1]}", [note], drawn)
-
-
-def decode_between(loaded: LoadedRun, positions: tuple[int, int]) -> Between:
-    """Decode the way between the codes of two test images."""
-    ends = loaded.images("test", positions)
-    start, end = loaded.encode(ends)
-    codes = between(start, end, POINTS)
-    named = len(loaded.classes) > 1
-    first, second = (loaded.classes[label] if named else "" for label in loaded.labels("test", positions))
-    return Between(positions, (first, second), codes, as_bytes(loaded.decode(codes)), as_bytes(ends))
 
 
 def _titled(title: str, notes: Sequence[str], drawn: Text) -> Text:
@@ -245,18 +212,18 @@ def explore_run(run: RunPaths, request: Request, output: Output) -> None:
         output.document(document)
         return
     output.line(f"{run.id}  {loaded.checkpoint}, dropout off", "bold")
-    canvas = _canvas(output, request.ascii)
+    area = _area(output, request.ascii)
     for index, figure in enumerate(figures):
         if index:
             output.line()
-        output.line(figure.draw(canvas))
+        output.line(figure.draw(area))
 
 
-def _canvas(output: Output, ascii_only: bool) -> Canvas:
+def _area(output: Output, ascii_only: bool) -> Area:
     people = output.people
     width, height = people.size if people.is_terminal else PLAIN_SIZE
     mode = "ascii" if ascii_only else output.picture_mode
-    return Canvas(min(width, WIDEST), min(max(height - 3, 16), TALLEST), mode, ascii_only)
+    return Area(min(width, WIDEST), min(max(height - 3, 16), TALLEST), mode, ascii_only)
 
 
 # What to show
@@ -362,14 +329,23 @@ def _find_end(loaded: LoadedRun, word: str, labels: NDArray[np.int64], taken: in
 
 
 def _figures(loaded: LoadedRun, plan: Plan, ends: tuple[int, int] | None, seed: int) -> Sequence[Figure]:
-    figures: list[Figure] = []
-    codes, labels = loaded.codes() if plan.codes or plan.plane else (None, None)
-    if plan.codes and codes is not None and labels is not None:
-        figures.append(CodeMap(codes, labels, loaded.classes, project(codes, labels, plan.dims)))
-    if plan.plane and codes is not None and labels is not None:
-        figures.append(decode_plane(loaded, codes, labels, plan.plane))
+    """Asks the questions that the dashboard asks its explorer, of all test images."""
+    from tuiae.explore import questions
+
+    opened, figures = questions.OpenCheckpoint(loaded), list[Figure]()
+    count = len(loaded.parts.test)
+    if plan.codes:
+        answer = questions.codes(opened, count, "axes" if plan.dims else "", plan.dims)
+        figures.append(CodeMap(answer, opened.codes(count).codes, loaded.classes))
+    if plan.plane:
+        on_plane = questions.codes(opened, count)
+        figures.append(DecodedPlane(questions.decode_plane(opened, plan.plane), on_plane))
     if plan.samples:
-        figures.append(Samples(as_bytes(loaded.prior_samples(plan.samples, seed)), seed))
+        figures.append(PriorSamples(questions.decode_prior(opened, plan.samples, seed)))
     if ends is not None:
-        figures.append(decode_between(loaded, ends))
+        first, last = (questions.image_at(opened, end) for end in ends)
+        named = len(loaded.classes) > 1
+        names = [loaded.classes[end.label] if named else "" for end in (first, last)]
+        line = questions.decode_between(opened, *ends)
+        figures.append(DecodedLine(line, (first, last), (names[0], names[1])))
     return figures

@@ -1,11 +1,10 @@
-"""The images that a run was trained and tested on, as its network takes them; NumPy in and out."""
+"""A checkpoint in memory: its network and the images of its run; NumPy in and out, so that no caller needs torch."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 from tuiae.config import NoiseSection, RunConfig
 from tuiae.data.batches import ImageSet, corrupt, seeded
 from tuiae.errors import ConfigError
-from tuiae.explore.plane import Floats, PlaneGrid, Projection, prior_grid, project, range_grid
 from tuiae.models.base import ModelOutput
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.lineage import resolve_config
@@ -30,73 +28,6 @@ Which = int | Sequence[int] | NDArray[np.int64] | None
 Float32s = NDArray[np.float32]
 
 QUESTION = 0xA5C  # keeps the corruption of questions apart from that of training and evaluation
-
-
-@dataclass(frozen=True)
-class RunImages:
-    """Both splits of one run. Images are float32 (N, C, H, W) in 0..1."""
-
-    run: RunPaths
-    checkpoint: str
-    """Name of the checkpoint's directory, `step-000720`."""
-    parts: Parts
-
-    @property
-    def config(self) -> RunConfig:
-        return self.parts.config
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names that labels index; one that stands for all images of a set without labels."""
-        return self.parts.classes
-
-    def images(self, split: Split = "test", which: Which = None) -> Float32s:
-        """Clean images of a split."""
-        return self._take(split, which)[0].cpu().numpy()
-
-    def labels(self, split: Split = "test", which: Which = None) -> NDArray[np.int64]:
-        """Labels (N,) of a split, that index `classes`."""
-        return self._set(split).labels[self._index(split, which).numpy()]
-
-    def watched(self, count: int, split: Split = "test") -> NDArray[np.int64]:
-        """Positions of `count` images to show: the first of every class, then the second, as in the run's samples."""
-        return sample_index(self._set(split).labels, count).numpy()
-
-    def corrupt(self, images: NDArray[Any], noise: NoiseSection, seed: int = 0) -> Float32s:
-        """Images with noise on them, drawn on the CPU: every device sees the same.
-
-        Raises:
-            ConfigError: images of another shape.
-        """
-        clean = self._checked(images)
-        return corrupt(clean, noise, seeded(clean.device, seed, QUESTION)).numpy()
-
-    def _set(self, split: Split) -> ImageSet:
-        return self.parts.train if split == "train" else self.parts.test
-
-    def _index(self, split: Split, which: Which) -> torch.Tensor:
-        count = len(self._set(split))
-        if which is None or isinstance(which, int):
-            return torch.arange(count if which is None else min(which, count))
-        index = torch.as_tensor(np.array(which, dtype=np.int64))
-        if len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
-            raise ConfigError(f"the {split} split has images 0 to {count - 1}", "ask for one of these")
-        return index
-
-    def _take(self, split: Split, which: Which) -> tuple[torch.Tensor, torch.Tensor]:
-        chosen = self._set(split)
-        return chosen.take(chosen.place(self._index(split, which)))
-
-    def _checked(self, images: NDArray[Any]) -> torch.Tensor:
-        given = torch.as_tensor(np.asarray(images, dtype=np.float32))
-        shape = self.parts.train.image_shape
-        if given.ndim != 4 or tuple(given.shape[1:]) != shape:
-            wanted = ", ".join(map(str, shape))
-            raise ConfigError(f"images of shape {tuple(given.shape)}: {self.run.id} takes (N, {wanted})", "give these")
-        return given
-
-
-# A run's weights in memory, and what can be asked of them; NumPy in and out, so that no caller needs torch.
 
 
 def load(
@@ -162,11 +93,24 @@ def _read_weights(run: RunPaths, weights: str) -> tuple[str, dict[str, torch.Ten
 
 
 @dataclass(frozen=True)
-class LoadedRun(RunImages):
+class LoadedRun:
     """One checkpoint of one run, dropout off. Images are float32 (N, C, H, W) in 0..1, codes float32 (N, latent)."""
 
+    run: RunPaths
+    checkpoint: str
+    """Name of the checkpoint's directory, `step-000720`."""
+    parts: Parts
     overrides: Mapping[str, Any]
     """Dotted keys of the config that are others here than in the run, the device among them."""
+
+    @property
+    def config(self) -> RunConfig:
+        return self.parts.config
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names that labels index; one that stands for all images of a set without labels."""
+        return self.parts.classes
 
     @property
     def is_autoencoder(self) -> bool:
@@ -177,6 +121,27 @@ class LoadedRun(RunImages):
     def is_variational(self) -> bool:
         """Whether a code is drawn from a posterior, and the prior can be decoded."""
         return self.config.model.is_variational
+
+    def images(self, split: Split = "test", which: Which = None) -> Float32s:
+        """Clean images of a split."""
+        return self._take(split, which)[0].cpu().numpy()
+
+    def labels(self, split: Split = "test", which: Which = None) -> NDArray[np.int64]:
+        """Labels (N,) of a split, that index `classes`."""
+        return self._set(split).labels[self._index(split, which).numpy()]
+
+    def watched(self, count: int, split: Split = "test") -> NDArray[np.int64]:
+        """Positions of `count` images to show: the first of every class, then the second, as in the run's samples."""
+        return sample_index(self._set(split).labels, count).numpy()
+
+    def corrupt(self, images: NDArray[Any], noise: NoiseSection, seed: int = 0) -> Float32s:
+        """Images with noise on them, drawn on the CPU: every device sees the same.
+
+        Raises:
+            ConfigError: images of another shape.
+        """
+        clean = self._checked(images)
+        return corrupt(clean, noise, seeded(clean.device, seed, QUESTION)).numpy()
 
     def reconstruct(
         self, images: NDArray[Any], noise: NoiseSection | None = None, seed: int = 0
@@ -237,25 +202,41 @@ class LoadedRun(RunImages):
         classifier: Any = self.parts.model
         return self._from_codes(codes, classifier.head)
 
-    def posterior(self, images: NDArray[Any]) -> tuple[Float32s, Float32s]:
-        """Mean and log variance of the code's normal distribution, (N, latent) each.
-
-        Raises:
-            ConfigError: no variational autoencoder, or images of another shape.
-        """
-        self._need_variational("has no posterior")
-        pair = self._forward(images, _posterior)
-        return pair[:, 0], pair[:, 1]
-
     def prior_samples(self, count: int, seed: int = 0) -> Float32s:
         """Images decoded from `count` codes drawn from the standard normal prior.
 
         Raises:
             ConfigError: no variational autoencoder.
         """
-        self._need_variational("has no prior to draw from")
+        if not self.is_variational:
+            cause = f"{self.run.id} ({self.config.model.family}) has no prior to draw from"
+            raise ConfigError(cause, "take a run of a variational autoencoder")
         generator = seeded(torch.device("cpu"), seed, QUESTION, 1)
         return self.decode(torch.randn(count, self.config.model.latent, generator=generator).numpy())
+
+    def _set(self, split: Split) -> ImageSet:
+        return self.parts.train if split == "train" else self.parts.test
+
+    def _index(self, split: Split, which: Which) -> torch.Tensor:
+        count = len(self._set(split))
+        if which is None or isinstance(which, int):
+            return torch.arange(count if which is None else min(which, count))
+        index = torch.as_tensor(np.array(which, dtype=np.int64))
+        if len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
+            raise ConfigError(f"the {split} split has images 0 to {count - 1}", "ask for one of these")
+        return index
+
+    def _take(self, split: Split, which: Which) -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = self._set(split)
+        return chosen.take(chosen.place(self._index(split, which)))
+
+    def _checked(self, images: NDArray[Any]) -> torch.Tensor:
+        given = torch.as_tensor(np.asarray(images, dtype=np.float32))
+        shape = self.parts.train.image_shape
+        if given.ndim != 4 or tuple(given.shape[1:]) != shape:
+            wanted = ", ".join(map(str, shape))
+            raise ConfigError(f"images of shape {tuple(given.shape)}: {self.run.id} takes (N, {wanted})", "give these")
+        return given
 
     def _need_autoencoder(self, verb: str) -> None:
         if not self.is_autoencoder:
@@ -267,11 +248,6 @@ class LoadedRun(RunImages):
                 f"{self.run.id} is an autoencoder and knows no classes",
                 f"train a classifier on it: --set model.family=classifier --set model.encoder_run={self.run.id}",
             )
-
-    def _need_variational(self, lack: str) -> None:
-        if not self.is_variational:
-            family = self.config.model.family
-            raise ConfigError(f"{self.run.id} ({family}) {lack}", "take a run of a variational autoencoder")
 
     @torch.inference_mode()
     def _from_codes(self, codes: NDArray[Any], network: Callable[[torch.Tensor], torch.Tensor]) -> Float32s:
@@ -296,159 +272,5 @@ class LoadedRun(RunImages):
         return autocast(self.config.training.precision, self.parts.device)
 
 
-def _posterior(output: ModelOutput) -> torch.Tensor:
-    """(N, 2, latent): mean and log variance."""
-    assert output.mean is not None
-    assert output.log_variance is not None
-    return torch.stack((output.mean, output.log_variance), dim=1)
-
-
 def _gather(batches: Iterator[torch.Tensor] | Sequence[torch.Tensor]) -> Float32s:
     return torch.cat([batch.float().cpu() for batch in batches]).numpy()
-
-
-# The plane that is looked at: codes of test images as its points, and the way from a point back to a code.
-
-PERPLEXITY = 30.0
-"""Of t-SNE, where there are points enough; van der Maaten and Hinton (2008) call 5 to 50 usual."""
-Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """Test images with their codes."""
-
-    indices: Ints
-    """(N,): positions in the test split."""
-    codes: NDArray[np.float32]
-    """(N, latent)."""
-    labels: Ints
-
-    @cached_property
-    def known(self) -> NDArray[np.bool_]:
-        """(N,): whether every number of a code is finite."""
-        return np.asarray(np.isfinite(self.codes).all(axis=1))
-
-
-@dataclass(frozen=True)
-class ShownPlane:
-    """Sampled codes on a plane."""
-
-    sampled: Sampled
-    projection: Projection
-    dims: tuple[int, int] | None = None
-
-    def nearest(self, x: float, y: float, count: int) -> tuple[Ints, Floats]:
-        """Places (k,) among the samples of the nearest points, nearest first, and their distances on the plane."""
-        distances = np.hypot(*(self.projection.points - (x, y)).T)
-        distances = np.where(np.isfinite(distances), distances, np.inf)
-        order = np.argsort(distances, kind="stable")[: min(count, int(np.isfinite(distances).sum()))]
-        return order, distances[order]
-
-    def codes_at(self, points: NDArray[Any]) -> Floats:
-        """Codes (M, latent) of points (M, 2) of the plane.
-
-        Raises:
-            ConfigError: no code has a place on this plane.
-        """
-        if not self.sampled.known.any():
-            raise ConfigError("no code of this checkpoint is finite", "its training diverged: take an earlier one")
-        return WAYS_BACK[self.projection.kind](self, np.asarray(points, np.float64))
-
-    @property
-    def source(self) -> str:
-        """How the code of a point is found."""
-        return SOURCES[self.projection.kind]
-
-    @cached_property
-    def mean(self) -> Floats:
-        """(latent,): the mean code."""
-        return self.sampled.codes[self.sampled.known].astype(np.float64).mean(axis=0)
-
-    @cached_property
-    def directions(self) -> Floats:
-        """(2, latent): what one step along each axis adds to a code, by least squares; for principal components these
-        are the components themselves."""
-        known = self.sampled.known
-        centred = self.sampled.codes[known] - self.mean
-        return np.asarray(np.linalg.lstsq(self.projection.points[known], centred, rcond=None)[0], np.float64)
-
-    def grid(self, count: int, variational: bool) -> tuple[PlaneGrid, str]:
-        """`count` values each way, and where they come from: `prior`, its quantiles, where the points are codes that
-        have one, else `range`, that of the points."""
-        if variational and self.projection.kind == "code":
-            return prior_grid(count), "prior"
-        return range_grid(self.projection.points, count), "range"
-
-
-def _replaced(plane: ShownPlane, points: Floats) -> Floats:
-    codes = np.repeat(plane.mean[None], len(points), axis=0)
-    codes[:, list(plane.dims or (0, 1))] = points
-    return codes
-
-
-def _nearest_own(plane: ShownPlane, points: Floats) -> Floats:
-    chosen = [int(plane.nearest(x, y, 1)[0][0]) for x, y in points]
-    return plane.sampled.codes[chosen].astype(np.float64)
-
-
-WAYS_BACK: dict[str, Callable[[ShownPlane, Floats], Floats]] = {
-    "code": lambda plane, points: points,
-    "class": lambda plane, points: points[:, :1],
-    "dims": _replaced,
-    "principal": lambda plane, points: plane.mean + points @ plane.directions,
-    "tsne": _nearest_own,
-}
-SOURCES = {
-    "code": "the code itself",
-    "class": "the code itself",
-    "dims": "the mean code with these two numbers",
-    "principal": "the mean code and so much of both components",
-    "tsne": "the code of the nearest image: t-SNE has no way back",
-}
-
-
-def place(sampled: Sampled, by: str = "", axes: tuple[int, int] | None = None) -> ShownPlane:
-    """Sampled codes on a plane.
-
-    Args:
-        sampled: which codes.
-        by: `axes` (two numbers of the code), `principal`, `tsne`, or empty for what suits the width of the code: the
-            code itself where it is two numbers, else principal components.
-        axes: for `axes`, which two.
-
-    Raises:
-        ConfigError: no such numbers, or t-SNE without scikit-learn or with too few codes.
-    """
-    if by == "tsne":
-        return ShownPlane(sampled, Projection(embed(sampled), ("t-SNE 1", "t-SNE 2"), "tsne"))
-    if by != "axes":
-        return ShownPlane(sampled, project(sampled.codes, sampled.labels))
-    latent = sampled.codes.shape[1]
-    first, second = axes or (0, 1)
-    if latent < 2 or not (0 <= first < latent and 0 <= second < latent):
-        have = f"numbers 0 to {latent - 1}" if latent > 1 else "one number"
-        raise ConfigError(f"axes {first} and {second}: this code has {have}", "take two of them")
-    return ShownPlane(sampled, project(sampled.codes, sampled.labels, (first, second)), (first, second))
-
-
-def embed(sampled: Sampled) -> Floats:
-    """t-SNE of the codes, (N, 2): the same codes always give the same picture.
-
-    Raises:
-        MissingLibraryError: scikit-learn is not installed.
-        ConfigError: too few finite codes.
-    """
-    try:
-        from sklearn.manifold import TSNE
-    except ImportError as error:
-        from tuiae.training.quality import MissingLibraryError  # with torch, which a plane alone does without
-
-        raise MissingLibraryError("t-SNE needs scikit-learn", "pip install 'tuiae[studies]'") from error
-    known = sampled.known
-    if known.sum() < 4:
-        raise ConfigError(f"t-SNE needs four codes that are finite, and there are {known.sum()}", "take another plane")
-    method = TSNE(perplexity=min(PERPLEXITY, (int(known.sum()) - 1) / 3), init="random", random_state=0, n_jobs=1)
-    points = np.full((len(known), 2), np.nan)
-    points[known] = method.fit_transform(sampled.codes[known])
-    return points

@@ -1,9 +1,10 @@
-"""Codes on a plane: which plane, which points of it to decode, and the way from one code to another."""
+"""Codes on a plane: as points of it, and back from a point to a code; grids of points and lines between codes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 from typing import Any
 
@@ -11,9 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuiae.data.dataset import orient
+from tuiae.errors import ConfigError, MissingLibraryError
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
+PERPLEXITY = 30.0
+"""Of t-SNE, where there are points enough; van der Maaten and Hinton (2008) call 5 to 50 usual."""
 QUANTILES = (0.05, 0.95)
 """Of the prior, where a plane of decoded images begins and ends."""
 
@@ -27,7 +32,7 @@ class Projection:
     axes: tuple[str, str]
     """What stands on each axis, in words."""
     kind: str
-    """`code`, `dims`, `principal` or `class`: how the points came from the codes."""
+    """How the points came from the codes: `code`, `dims`, `principal`, `class` or `tsne`."""
 
 
 def project(codes: NDArray[Any], labels: NDArray[Any], dims: tuple[int, int] | None = None) -> Projection:
@@ -106,3 +111,148 @@ def between(start: Sequence[float] | NDArray[Any], end: Sequence[float] | NDArra
     """`count` codes (count, latent) at equal distances on the straight line from one to another, both included."""
     share = np.linspace(0, 1, count)[:, None]
     return (1 - share) * np.asarray(start, np.float64) + share * np.asarray(end, np.float64)
+
+
+# The plane that is looked at: codes of test images as its points.
+
+
+@dataclass(frozen=True)
+class ImageCodes:
+    """Test images with their codes."""
+
+    indices: Ints
+    """(N,): positions in the test split."""
+    codes: NDArray[np.float32]
+    """(N, latent)."""
+    labels: Ints
+
+    @cached_property
+    def finite(self) -> NDArray[np.bool_]:
+        """(N,): whether every number of a code is finite."""
+        return np.asarray(np.isfinite(self.codes).all(axis=1))
+
+    def need_finite(self) -> None:
+        """Raises:
+        ConfigError: no code is finite.
+        """
+        if not self.finite.any():
+            raise ConfigError("no code of this checkpoint is finite", "its training diverged: take an earlier one")
+
+
+@dataclass(frozen=True)
+class CodePlane:
+    """Codes on a plane."""
+
+    images: ImageCodes
+    projection: Projection
+    dims: tuple[int, int] | None = None
+    """The two numbers of the code that are the axes, of a plane of kind `dims`."""
+
+    def nearest(self, x: float, y: float, count: int) -> tuple[Ints, Floats]:
+        """Places (k,) among the images of the nearest points, nearest first, and their distances on the plane."""
+        distances = np.hypot(*(self.projection.points - (x, y)).T)
+        distances = np.where(np.isfinite(distances), distances, np.inf)
+        order = np.argsort(distances, kind="stable")[: min(count, int(np.isfinite(distances).sum()))]
+        return order, distances[order]
+
+    def codes_at(self, points: NDArray[Any]) -> Floats:
+        """Codes (M, latent) of points (M, 2) of the plane.
+
+        Raises:
+            ConfigError: no code has a place on this plane.
+        """
+        self.images.need_finite()
+        return _INVERSES[self.projection.kind](self, np.asarray(points, np.float64))
+
+    @cached_property
+    def mean(self) -> Floats:
+        """(latent,): the mean code."""
+        return self.images.codes[self.images.finite].astype(np.float64).mean(axis=0)
+
+    @cached_property
+    def directions(self) -> Floats:
+        """(2, latent): what one step along each axis adds to a code, by least squares; for principal components these
+        are the components themselves."""
+        finite = self.images.finite
+        centred = self.images.codes[finite] - self.mean
+        return np.asarray(np.linalg.lstsq(self.projection.points[finite], centred, rcond=None)[0], np.float64)
+
+    def grid(self, count: int, variational: bool) -> tuple[PlaneGrid, str]:
+        """`count` values each way, and where they come from: `prior`, its quantiles, where the points are codes that
+        have one, else `range`, that of the points."""
+        if variational and self.projection.kind == "code":
+            return prior_grid(count), "prior"
+        return range_grid(self.projection.points, count), "range"
+
+
+def _codes_with_two(plane: CodePlane, points: Floats) -> Floats:
+    codes = np.repeat(plane.mean[None], len(points), axis=0)
+    codes[:, list(plane.dims or (0, 1))] = points
+    return codes
+
+
+def _codes_of_nearest(plane: CodePlane, points: Floats) -> Floats:
+    chosen = [int(plane.nearest(x, y, 1)[0][0]) for x, y in points]
+    return plane.images.codes[chosen].astype(np.float64)
+
+
+_INVERSES: dict[str, Callable[[CodePlane, Floats], Floats]] = {
+    "code": lambda plane, points: points,
+    "class": lambda plane, points: points[:, :1],
+    "dims": _codes_with_two,
+    "principal": lambda plane, points: plane.mean + points @ plane.directions,
+    "tsne": _codes_of_nearest,
+}
+"""From points of a plane of each kind to codes."""
+SOURCES = {
+    "code": "the code itself",
+    "class": "the code itself",
+    "dims": "the mean code with these two numbers",
+    "principal": "the mean code and so much of both components",
+    "tsne": "the code of the nearest image: t-SNE has no way back",
+}
+"""The same in words."""
+
+
+def place(images: ImageCodes, by: str = "", axes: tuple[int, int] | None = None) -> CodePlane:
+    """Codes on a plane.
+
+    Args:
+        images: which codes.
+        by: `axes` (two numbers of the code), `principal`, `tsne`, or empty for what suits the width of the code: the
+            code itself where it is two numbers, else principal components.
+        axes: for `axes`, which two.
+
+    Raises:
+        ConfigError: no such numbers, or t-SNE without scikit-learn or with too few codes.
+    """
+    if by == "tsne":
+        return CodePlane(images, Projection(embed(images), ("t-SNE 1", "t-SNE 2"), "tsne"))
+    if by != "axes":
+        return CodePlane(images, project(images.codes, images.labels))
+    latent = images.codes.shape[1]
+    first, second = axes or (0, 1)
+    if latent < 2 or not (0 <= first < latent and 0 <= second < latent):
+        have = f"numbers 0 to {latent - 1}" if latent > 1 else "one number"
+        raise ConfigError(f"axes {first} and {second}: this code has {have}", "take two of them")
+    return CodePlane(images, project(images.codes, images.labels, (first, second)), (first, second))
+
+
+def embed(images: ImageCodes) -> Floats:
+    """t-SNE of the codes, (N, 2): the same codes always give the same picture.
+
+    Raises:
+        MissingLibraryError: scikit-learn is not installed.
+        ConfigError: too few finite codes.
+    """
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise MissingLibraryError("t-SNE needs scikit-learn", "pip install 'tuiae[studies]'") from error
+    finite, count = images.finite, int(images.finite.sum())
+    if count < 4:
+        raise ConfigError(f"t-SNE needs four codes that are finite, and there are {count}", "take another plane")
+    method = TSNE(perplexity=min(PERPLEXITY, (count - 1) / 3), init="random", random_state=0, n_jobs=1)
+    points = np.full((len(finite), 2), np.nan)
+    points[finite] = method.fit_transform(images.codes[finite])
+    return points

@@ -79,12 +79,17 @@ class Place(Answer):
 
 
 @dataclass(frozen=True)
-class Strip(Answer):
+class Between(Answer):
     """To `between`: decoded at equal distances on the straight line between two codes, both included."""
 
     images: Bytes
-    distance: float
-    """Between the two codes."""
+    codes: NDArray[np.float64]
+    """(N, latent)."""
+
+    @property
+    def distance(self) -> float:
+        """Between the two codes."""
+        return float(np.linalg.norm(self.codes[-1] - self.codes[0]))
 
 
 @dataclass(frozen=True)
@@ -191,7 +196,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "open": Opened,
     "codes": Codes,
     "at": Place,
-    "between": Strip,
+    "between": Between,
     "prior": Samples,
     "plane": Plane,
     "image": Picture,

@@ -1,4 +1,7 @@
-"""What the explorer can be asked of an open checkpoint; see `answers.py` for what comes back."""
+"""What can be asked of an open checkpoint: by the dashboard, whose explorer answers here, and by the command line.
+
+`protocol.py` says what comes back of each question.
+"""
 
 from __future__ import annotations
 
@@ -16,108 +19,53 @@ from numpy.typing import NDArray
 from tuiae.config import NoiseSection, build_config
 from tuiae.data.dataset import as_bytes
 from tuiae.errors import ConfigError
-from tuiae.explore import protocol as answers
-from tuiae.explore.checkpoint import LoadedRun, Sampled, ShownPlane, load, place, reload
-from tuiae.explore.plane import between
-from tuiae.explore.protocol import Answer, Forgotten, Opened
+from tuiae.explore.checkpoint import LoadedRun, load, reload
+from tuiae.explore.plane import SOURCES, CodePlane, ImageCodes, between, place
+from tuiae.explore.protocol import (
+    Answer,
+    Between,
+    Classification,
+    Codes,
+    Confused,
+    Forgotten,
+    NoiseCurve,
+    Opened,
+    Picture,
+    Place,
+    Plane,
+    Reconstruction,
+    Samples,
+    Worst,
+)
 from tuiae.files import read_json
 from tuiae.models.base import ModelOutput
 from tuiae.runs.paths import RunPaths, need_run
 from tuiae.training.checkpoint import MANIFEST
 from tuiae.training.evaluate import PLANE_POINTS, evaluate, tensor_as_bytes
 
-# Which test images a checkpoint does badly: errors and predictions of each, from one evaluation.
-
-KEPT = 64
-"""Worst images of which the pictures are kept."""
-
-
-@dataclass(frozen=True)
-class Assessed:
-    """Of every test image under the run's own noise, as the evaluation after an epoch sees it."""
-
-    errors: NDArray[np.float32]
-    """(N,): mean squared error; of a classifier the probability of a wrong prediction, 0 of a right one."""
-    predicted: NDArray[np.int64] | None
-    """(N,), of a classifier."""
-    shares: NDArray[np.float32] | None
-    """(N,), of a classifier: probability of what it predicted."""
-    worst: NDArray[np.int64]
-    """Positions of the images with the largest error, largest first, at most KEPT."""
-    noisy: NDArray[np.uint8]
-    """What the network was shown of them."""
-    made: NDArray[np.uint8] | None
-    """What an autoencoder made of them."""
-
-
-def assess(loaded: LoadedRun) -> Assessed:
-    """Evaluate the whole test split and look at each image."""
-    watcher = _Watcher(loaded)
-    evaluate(loaded.parts, loaded.parts.test, watch=watcher)
-    return watcher.result()
-
-
-class _Watcher:
-    def __init__(self, loaded: LoadedRun) -> None:
-        self._labels = loaded.labels()
-        self._errors: list[NDArray[Any]] = []
-        self._predicted: list[NDArray[Any]] = []
-        self._shares: list[NDArray[Any]] = []
-        self._worst = np.zeros(0, np.int64)
-        self._pictures: list[NDArray[np.uint8]] = []
-
-    def __call__(self, start: int, clean: torch.Tensor, shown: torch.Tensor, output: ModelOutput) -> None:
-        if output.reconstruction is not None:
-            errors = (output.reconstruction.float() - clean).square().flatten(1).mean(1).cpu().numpy()
-            pictures = [shown, output.reconstruction]
-        else:
-            assert output.logits is not None
-            shares, predicted = output.logits.float().softmax(1).max(1)
-            self._shares.append(shares.cpu().numpy())
-            self._predicted.append(predicted.cpu().numpy())
-            right = self._predicted[-1] == self._labels[start : start + len(clean)]
-            errors, pictures = np.where(right, 0.0, self._shares[-1]), [shown]
-        self._errors.append(np.nan_to_num(errors, nan=np.inf, posinf=np.inf).astype(np.float32))
-        self._keep_worst(start, pictures)
-
-    def _keep_worst(self, start: int, pictures: list[torch.Tensor]) -> None:
-        """Of those kept and this batch the worst; pictures of no others stay in memory."""
-        errors = np.concatenate(self._errors)
-        fresh = start + np.argsort(-self._errors[-1], kind="stable")[:KEPT]
-        both = np.concatenate([self._worst, fresh])
-        order = np.argsort(-errors[both], kind="stable")[:KEPT]
-        of_these = [tensor_as_bytes(images[fresh - start]) for images in pictures]
-        joined = [np.concatenate(pair) for pair in zip(self._pictures, of_these, strict=True)] if start else of_these
-        self._worst, self._pictures = both[order], [images[order] for images in joined]
-
-    def result(self) -> Assessed:
-        return Assessed(
-            np.concatenate(self._errors),
-            np.concatenate(self._predicted) if self._predicted else None,
-            np.concatenate(self._shares) if self._shares else None,
-            self._worst,
-            self._pictures[0],
-            self._pictures[1] if len(self._pictures) > 1 else None,
-        )
-
-
-# A checkpoint in memory and what has been worked out of it, so that no two questions do the same work.
+NEAREST = 5  # test images beside a place
+NEIGHBOURS = 15  # codes that vote on the class of an image
+KEPT = 64  # worst images of which the pictures are kept
 
 Tell = Callable[[str], object]
+"""Is told what takes a while."""
 PlaneKey = tuple[int, str, tuple[int, int] | None]
-"""How many images, `by` and `axes` of `place`."""
-DEFAULT: PlaneKey = (PLANE_POINTS, "", None)
+"""How many images, `by` and `axes` of `plane.place`."""
+End = int | Sequence[float]
+"""A test image, or a place (x, y) of the plane shown."""
 
 
-class Subject:
-    """One checkpoint, with its codes, planes and errors once they were asked for."""
+class OpenCheckpoint:
+    """One checkpoint in memory and what has been worked out of it, so that no two questions do the same work."""
 
-    def __init__(self, loaded: LoadedRun, tell: Tell) -> None:
+    def __init__(self, loaded: LoadedRun, tell: Tell = lambda text: None) -> None:
         self.loaded = loaded
+        self.name = loaded.checkpoint
         self._tell = tell
-        self._sampled: dict[int, Sampled] = {}
-        self._planes: dict[PlaneKey, ShownPlane] = {}
-        self._shown = self._wanted = DEFAULT
+        self._codes: dict[int, ImageCodes] = {}
+        self._planes: dict[PlaneKey, CodePlane] = {}
+        self._shown: PlaneKey = (PLANE_POINTS, "", None)
+        self._wanted: PlaneKey = self._shown
 
     @cached_property
     def aside(self) -> LoadedRun:
@@ -126,45 +74,45 @@ class Subject:
         parts = self.loaded.parts
         return replace(self.loaded, parts=replace(parts, model=copy.deepcopy(parts.model)))
 
-    def sampled(self, count: int = PLANE_POINTS) -> Sampled:
-        """So many test images, every class alike, with their codes."""
+    def codes(self, count: int = PLANE_POINTS) -> ImageCodes:
+        """Codes of so many test images, every class alike."""
         count = max(min(count, len(self.loaded.parts.test)), 1)
-        if count not in self._sampled:
+        if count not in self._codes:
             self._tell(f"encoding {count:,} test images")
             indices = np.sort(self.loaded.watched(count))
-            self._sampled[count] = Sampled(indices, *self.loaded.codes("test", indices))
-        return self._sampled[count]
+            self._codes[count] = ImageCodes(indices, *self.loaded.codes("test", indices))
+        return self._codes[count]
 
-    def plane(self, key: PlaneKey) -> ShownPlane:
-        """The plane of a key.
+    def show(self, key: PlaneKey) -> CodePlane:
+        """The plane of a key, which is the one shown as soon as it is there.
 
         Raises:
             ConfigError: there is no such plane.
         """
-        if key not in self._planes:
-            count, by, axes = key
-            sampled = self.sampled(count)
-            if by == "tsne":
-                self._tell(f"t-SNE of {len(sampled.codes):,} codes: some seconds")
-            self._planes[key] = place(sampled, by, axes)
-        return self._planes[key]
-
-    def want(self, key: PlaneKey) -> None:
-        """Show the plane of a key as soon as it is there."""
         self._wanted = key
+        return self._plane(key)
 
     @property
-    def shown(self) -> ShownPlane:
+    def shown(self) -> CodePlane:
         """The plane that was asked for last, or while it is still being worked out the one before."""
         if self._wanted in self._planes:
             self._shown = self._wanted
-        return self.plane(self._shown)
+        return self._plane(self._shown)
+
+    def _plane(self, key: PlaneKey) -> CodePlane:
+        if key not in self._planes:
+            count, by, axes = key
+            codes = self.codes(count)
+            if by == "tsne":
+                self._tell(f"t-SNE of {len(codes.codes):,} codes: some seconds")
+            self._planes[key] = place(codes, by, axes)
+        return self._planes[key]
 
     @cached_property
-    def assessed(self) -> Assessed:
-        """Every test image under the run's own noise."""
+    def errors(self) -> ImageErrors:
+        """Of every test image under the run's own noise."""
         self._tell(f"looking at {len(self.loaded.parts.test):,} test images")
-        return assess(self.aside)
+        return find_errors(self.aside)
 
     def noise(self, kind: str, level: float, probability: float | None = None) -> NoiseSection:
         """A corruption; without a probability the run's own where it is of the same kind, else every pixel's.
@@ -178,78 +126,76 @@ class Subject:
         changes: dict[str, Any] = {"noise.kind": kind, "noise.level": level, "noise.probability": probability}
         return build_config(self.loaded.config.model_dump(mode="json"), changes, asker="noise").noise
 
+    def corrupt(
+        self, images: NDArray[Any], kind: str, level: float, seed: int, probability: float | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Images (uint8, or floats in 0..1) as floats: clean, and with noise on them."""
+        clean = images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
+        return clean, self.loaded.corrupt(clean, self.noise(kind, level, probability), seed)
 
-NEAREST = 5  # test images beside a place
-NEIGHBOURS = 15  # codes that vote on the class of an image
-End = int | Sequence[float]
-"""A test image, or a place (x, y) of the plane shown."""
+
+# The questions
 
 
-def codes(
-    subject: Subject, count: int = PLANE_POINTS, by: str = "", axes: Sequence[int] | None = None
-) -> answers.Codes:
-    """`count` test images on a plane; `by` and `axes` as `shown.place` has them."""
-    first_two = (int(axes[0]), int(axes[1])) if axes is not None else None
-    key = (int(count), by, first_two)
-    subject.want(key)
-    plane = subject.plane(key)
-    sampled, projection = plane.sampled, plane.projection
+def codes(opened: OpenCheckpoint, count: int = PLANE_POINTS, by: str = "", axes: Sequence[int] | None = None) -> Codes:
+    """`count` test images on a plane; `by` and `axes` as `plane.place` has them."""
+    plane = opened.show((int(count), by, (int(axes[0]), int(axes[1])) if axes is not None else None))
+    images, projection = plane.images, plane.projection
     points = projection.points.astype(np.float32)
-    return answers.Codes(_name(subject), projection.kind, projection.axes, points, sampled.labels, sampled.indices)
+    return Codes(opened.name, projection.kind, projection.axes, points, images.labels, images.indices)
 
 
-def at(subject: Subject, x: float, y: float, nearest: int = NEAREST) -> answers.Place:
+def place_at(opened: OpenCheckpoint, x: float, y: float, nearest: int = NEAREST) -> Place:
     """What stands at a place of the plane shown, and the test images around it."""
-    loaded, plane = subject.loaded, subject.shown
+    loaded, plane = opened.loaded, opened.shown
     code = plane.codes_at(np.array([[x, y]]))
     image, predicted, share = None, -1, 0.0
     if loaded.is_autoencoder:
         image = as_bytes(loaded.decode(code))[0]
     else:
-        shares = softmax(loaded.predict_codes(code))[0]
+        shares = _softmax(loaded.predict_codes(code))[0]
         predicted = int(shares.argmax())
         share = float(shares[predicted])
     near, distances = plane.nearest(x, y, nearest)
-    indices = plane.sampled.indices[near]
-    return answers.Place(
-        _name(subject),
+    indices = plane.images.indices[near]
+    return Place(
+        opened.name,
         float(x),
         float(y),
         image,
-        plane.source,
+        SOURCES[plane.projection.kind],
         predicted,
         share,
         indices,
-        plane.sampled.labels[near],
+        plane.images.labels[near],
         as_bytes(loaded.images("test", indices)),
         distances.astype(np.float32),
     )
 
 
-def way(subject: Subject, a: End, b: End, count: int = 8) -> answers.Strip:
+def decode_between(opened: OpenCheckpoint, a: End, b: End, count: int = 8) -> Between:
     """Images decoded on the straight line between the codes of two ends."""
-    start, end = _code_of(subject, a), _code_of(subject, b)
-    images = subject.loaded.decode(between(start, end, max(count, 2)))
-    return answers.Strip(_name(subject), as_bytes(images), float(np.linalg.norm(end - start)))
+    line = between(_code_of(opened, a), _code_of(opened, b), max(count, 2))
+    return Between(opened.name, as_bytes(opened.loaded.decode(line)), line)
 
 
-def _code_of(subject: Subject, end: End) -> NDArray[Any]:
+def _code_of(opened: OpenCheckpoint, end: End) -> NDArray[Any]:
     if isinstance(end, int):
-        return subject.loaded.encode(subject.loaded.images("test", [end]))[0]
-    return subject.shown.codes_at(np.array([end]))[0]
+        return opened.loaded.encode(opened.loaded.images("test", [end]))[0]
+    return opened.shown.codes_at(np.array([end]))[0]
 
 
-def prior(subject: Subject, count: int = 16, seed: int = 0) -> answers.Samples:
+def decode_prior(opened: OpenCheckpoint, count: int = 16, seed: int = 0) -> Samples:
     """Images decoded from the prior of a variational autoencoder."""
-    return answers.Samples(_name(subject), as_bytes(subject.loaded.prior_samples(max(count, 1), seed)), seed)
+    return Samples(opened.name, as_bytes(opened.loaded.prior_samples(max(count, 1), seed)), seed)
 
 
-def decoded_plane(subject: Subject, count: int = 8) -> answers.Plane:
+def decode_plane(opened: OpenCheckpoint, count: int = 8) -> Plane:
     """`count` x `count` images decoded over the plane shown."""
-    plane = subject.shown
-    grid, origin = plane.grid(max(count, 2), subject.loaded.is_variational)
-    images = grid.arrange(as_bytes(subject.loaded.decode(plane.codes_at(grid.codes))))
-    return answers.Plane(_name(subject), images, _tidy(grid.x), _tidy(grid.y), origin)
+    plane = opened.shown
+    grid, origin = plane.grid(max(count, 2), opened.loaded.is_variational)
+    images = grid.arrange(as_bytes(opened.loaded.decode(plane.codes_at(grid.codes))))
+    return Plane(opened.name, images, _tidy(grid.x), _tidy(grid.y), origin)
 
 
 def _tidy(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -257,79 +203,80 @@ def _tidy(values: NDArray[Any]) -> NDArray[np.float32]:
     return np.where(np.abs(values) < 1e-9 * np.ptp(values), 0, values).astype(np.float32)
 
 
-def image(subject: Subject, index: int) -> answers.Picture:
+def image_at(opened: OpenCheckpoint, index: int) -> Picture:
     """One test image."""
-    label = int(subject.loaded.labels("test", [index])[0])
-    return answers.Picture(_name(subject), index, label, as_bytes(subject.loaded.images("test", [index]))[0])
+    label = int(opened.loaded.labels("test", [index])[0])
+    return Picture(opened.name, index, label, as_bytes(opened.loaded.images("test", [index]))[0])
 
 
 def reconstruct(
-    subject: Subject,
+    opened: OpenCheckpoint,
     images: NDArray[Any],
     kind: str = "none",
     level: float = 0.0,
     seed: int = 0,
     probability: float | None = None,
-) -> answers.Reconstruction:
+) -> Reconstruction:
     """Images (uint8, or floats in 0..1) with noise on them, and what becomes of them."""
-    clean = _floats(images)
-    noisy, made = subject.loaded.reconstruct(clean, subject.noise(kind, level, probability), seed)
+    clean, noisy = opened.corrupt(images, kind, level, seed, probability)
+    made = opened.loaded.reconstruct(noisy)[1]
     errors = np.square(made - clean).reshape(len(clean), -1).mean(axis=1)
-    return answers.Reconstruction(_name(subject), as_bytes(noisy), as_bytes(made), errors.astype(np.float32))
+    return Reconstruction(opened.name, as_bytes(noisy), as_bytes(made), errors.astype(np.float32))
 
 
 def classify(
-    subject: Subject,
+    opened: OpenCheckpoint,
     images: NDArray[Any],
     kind: str = "none",
     level: float = 0.0,
     seed: int = 0,
     probability: float | None = None,
-) -> answers.Classification:
+) -> Classification:
     """How much speaks for each class of images (uint8, or floats in 0..1) with the noise that `reconstruct` puts on."""
-    loaded = subject.loaded
-    noisy = loaded.corrupt(_floats(images), subject.noise(kind, level, probability), seed)
+    loaded = opened.loaded
+    _, noisy = opened.corrupt(images, kind, level, seed, probability)
     if not loaded.is_autoencoder:
-        shares = softmax(loaded.predict(noisy))
-        return answers.Classification(_name(subject), as_bytes(noisy), shares, "classifier", 0)
-    sampled = subject.sampled()
-    kept, labels = sampled.codes[sampled.known], sampled.labels[sampled.known]
+        return Classification(opened.name, as_bytes(noisy), _softmax(loaded.predict(noisy)), "classifier", 0)
+    known = opened.codes()
+    known.need_finite()
+    kept, labels = known.codes[known.finite], known.labels[known.finite]
     neighbours = min(NEIGHBOURS, len(kept))
-    if not neighbours:
-        raise ConfigError("no code of this checkpoint is finite", "its training diverged: take an earlier one")
     shares = np.zeros((len(noisy), len(loaded.classes)), np.float32)
     for row, code in zip(shares, loaded.encode(noisy), strict=True):
         nearest = np.argsort(np.square(kept - code).sum(axis=1), kind="stable")[:neighbours]
         row += np.bincount(labels[nearest], minlength=len(row))[: len(row)] / neighbours
-    return answers.Classification(_name(subject), as_bytes(noisy), shares, "neighbours", neighbours)
+    return Classification(opened.name, as_bytes(noisy), shares, "neighbours", neighbours)
+
+
+def _softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
+    """Probabilities (N, classes) of logits."""
+    return torch.as_tensor(logits).softmax(1).numpy()
 
 
 def noise_curve(
-    subject: Subject, kind: str, levels: Sequence[float], count: int = 0, probability: float | None = None
-) -> answers.NoiseCurve:
+    opened: OpenCheckpoint, kind: str, levels: Sequence[float], count: int = 0, probability: float | None = None
+) -> NoiseCurve:
     """The error of the first `count` test images, or of all, at each level of a kind of noise."""
-    sections = [subject.noise(kind, float(level), probability) for level in levels]
-    parts = subject.aside.parts
+    sections = [opened.noise(kind, float(level), probability) for level in levels]
+    parts = opened.aside.parts
     metrics = [evaluate(parts, parts.test, count, section).metrics for section in sections]
-    if subject.loaded.is_autoencoder:
+    if opened.loaded.is_autoencoder:
         metric, errors = "mse", [values["mse"] for values in metrics]
     else:
         metric, errors = "error", [1 - values["accuracy"] for values in metrics]
     images = min(count or len(parts.test), len(parts.test))
-    return answers.NoiseCurve(
-        _name(subject), kind, tuple(section.level for section in sections), metric, tuple(errors), images
-    )
+    return NoiseCurve(opened.name, kind, tuple(section.level for section in sections), metric, tuple(errors), images)
 
 
-def worst(subject: Subject, count: int = 16) -> answers.Worst:
+def worst(opened: OpenCheckpoint, count: int = 16) -> Worst:
     """The test images that the checkpoint does worst."""
-    found, loaded = subject.assessed, subject.loaded
+    found, loaded = opened.errors, opened.loaded
     chosen = found.worst[:count]
     if found.predicted is not None:
         chosen = chosen[found.errors[chosen] > 0]  # a classifier has no worst where it is right
     kept = len(chosen)
-    return answers.Worst(
-        _name(subject),
+    return Worst(
+        opened.name,
         chosen,
         loaded.labels("test", chosen),
         found.errors[chosen],
@@ -340,58 +287,41 @@ def worst(subject: Subject, count: int = 16) -> answers.Worst:
     )
 
 
-def confused(subject: Subject, true: int, predicted: int, count: int = 16) -> answers.Confused:
+def confused(opened: OpenCheckpoint, true: int, predicted: int, count: int = 16) -> Confused:
     """Clean test images of one class that a classifier takes for another under the run's own noise."""
-    found = subject.assessed if not subject.loaded.is_autoencoder else None
+    loaded = opened.loaded
+    found = None if loaded.is_autoencoder else opened.errors
     if found is None or found.predicted is None or found.shares is None:
-        raise ConfigError(f"{subject.loaded.run.id} is an autoencoder and confuses no classes", "open a classifier")
-    members = np.flatnonzero((subject.loaded.labels() == true) & (found.predicted == predicted))
+        raise ConfigError(f"{loaded.run.id} is an autoencoder and confuses no classes", "open a classifier")
+    members = np.flatnonzero((loaded.labels() == true) & (found.predicted == predicted))
     shown = members[np.argsort(-found.shares[members], kind="stable")][: max(count, 0)]
-    images = as_bytes(subject.loaded.images("test", shown))
-    return answers.Confused(_name(subject), true, predicted, len(members), shown, images, found.shares[shown])
+    images = as_bytes(loaded.images("test", shown))
+    return Confused(opened.name, true, predicted, len(members), shown, images, found.shares[shown])
 
 
-QUESTIONS: dict[str, Callable[..., answers.Answer]] = {
+QUESTIONS: dict[str, Callable[..., Answer]] = {
     "codes": codes,
-    "at": at,
-    "between": way,
-    "prior": prior,
-    "plane": decoded_plane,
-    "image": image,
+    "at": place_at,
+    "between": decode_between,
+    "prior": decode_prior,
+    "plane": decode_plane,
+    "image": image_at,
     "reconstruct": reconstruct,
     "classify": classify,
     "noise_curve": noise_curve,
     "worst": worst,
     "confused": confused,
 }
-"""Question -> (subject, arguments) -> answer."""
+"""Question -> (open checkpoint, arguments) -> answer."""
 
 
-def softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
-    """Probabilities (N, classes) of logits."""
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
-
-
-def _floats(images: NDArray[Any]) -> NDArray[np.float32]:
-    scale = np.float32(255 if images.dtype == np.uint8 else 1)
-    return images.astype(np.float32) / scale
-
-
-def _name(subject: Subject) -> str:
-    return subject.loaded.checkpoint
-
-
-# What the explorer has open, and who answers which question.
-
-
-class Room:
-    """One checkpoint of one run at a time."""
+class Dispatcher:
+    """Keeps one checkpoint of one run open, and finds the function that answers a question."""
 
     def __init__(self, tell: Tell) -> None:
         torch.set_num_threads(1)
         self._tell = tell
-        self._subject: Subject | None = None
+        self._opened: OpenCheckpoint | None = None
         self._device = ""
 
     def prepare(self, question: str, arguments: Mapping[str, Any]) -> Callable[[], Answer]:
@@ -400,11 +330,11 @@ class Room:
             return partial(self.open, **arguments)
         if question == "forget":
             return self.forget
-        if self._subject is None:
+        if self._opened is None:
             return partial(_refuse, "no run is open in the explorer", "open one first")
         if question not in QUESTIONS:
             return partial(_refuse, f"the explorer knows no question '{question}'", "update both sides of tuiae")
-        return partial(QUESTIONS[question], self._subject, **arguments)
+        return partial(QUESTIONS[question], self._opened, **arguments)
 
     def open(self, run: str, weights: str = "last", device: str = "cpu") -> Opened:
         """Load a checkpoint, unless it is the one in memory.
@@ -412,24 +342,22 @@ class Room:
         Raises:
             TuiaeError: there is no such run or checkpoint; then nothing of another run stays open.
         """
-        paths, subject = RunPaths(Path(run)), self._subject
+        paths, opened = RunPaths(Path(run)), self._opened
         need_run(paths)
-        known = subject is not None and subject.loaded.run == paths and self._device == device
-        if not known:
+        if opened is not None and opened.loaded.run == paths and self._device == device:
+            loaded = reload(opened.loaded, weights)
+        else:
             self.forget()
             self._tell(f"loading {paths.id}")
             loaded = load(paths, weights, device)
-        else:
-            assert subject is not None
-            loaded = reload(subject.loaded, weights)
-        if subject is None or loaded is not subject.loaded:
+        if opened is None or loaded is not opened.loaded:
             _warm_up(loaded)
-            self._subject, self._device = Subject(loaded, self._tell), device
+            self._opened, self._device = OpenCheckpoint(loaded, self._tell), device
         return _describe(loaded)
 
     def forget(self) -> Forgotten:
         """Let the memory go."""
-        self._subject = None
+        self._opened = None
         return Forgotten("")
 
 
@@ -462,3 +390,77 @@ def _describe(loaded: LoadedRun) -> Opened:
         is_variational=loaded.is_variational,
         tests=len(loaded.parts.test),
     )
+
+
+# Which test images a checkpoint does badly.
+
+
+@dataclass(frozen=True)
+class ImageErrors:
+    """Of every test image under the run's own noise, as the evaluation after an epoch sees it."""
+
+    errors: NDArray[np.float32]
+    """(N,): mean squared error; of a classifier the probability of a wrong prediction, 0 of a right one."""
+    predicted: NDArray[np.int64] | None
+    """(N,), of a classifier."""
+    shares: NDArray[np.float32] | None
+    """(N,), of a classifier: probability of what it predicted."""
+    worst: NDArray[np.int64]
+    """Positions of the images with the largest error, largest first, at most KEPT."""
+    noisy: NDArray[np.uint8]
+    """What the network was shown of them."""
+    made: NDArray[np.uint8] | None
+    """What an autoencoder made of them."""
+
+
+def find_errors(loaded: LoadedRun) -> ImageErrors:
+    """Evaluate the whole test split and look at each image."""
+    collector = _ErrorCollector(loaded)
+    evaluate(loaded.parts, loaded.parts.test, watch=collector)
+    return collector.result()
+
+
+class _ErrorCollector:
+    """Sees every batch of an evaluation; keeps a number an image, and pictures of the worst."""
+
+    def __init__(self, loaded: LoadedRun) -> None:
+        self._labels = loaded.labels()
+        self._errors: list[NDArray[Any]] = []
+        self._predicted: list[NDArray[Any]] = []
+        self._shares: list[NDArray[Any]] = []
+        self._worst = np.zeros(0, np.int64)
+        self._pictures: list[NDArray[np.uint8]] = []
+
+    def __call__(self, start: int, clean: torch.Tensor, shown: torch.Tensor, output: ModelOutput) -> None:
+        if output.reconstruction is not None:
+            errors = (output.reconstruction.float() - clean).square().flatten(1).mean(1).cpu().numpy()
+            pictures = [shown, output.reconstruction]
+        else:
+            assert output.logits is not None
+            shares, predicted = output.logits.float().softmax(1).max(1)
+            self._shares.append(shares.cpu().numpy())
+            self._predicted.append(predicted.cpu().numpy())
+            right = self._predicted[-1] == self._labels[start : start + len(clean)]
+            errors, pictures = np.where(right, 0.0, self._shares[-1]), [shown]
+        self._errors.append(np.nan_to_num(errors, nan=np.inf, posinf=np.inf).astype(np.float32))
+        self._keep_worst(start, pictures)
+
+    def _keep_worst(self, start: int, pictures: list[torch.Tensor]) -> None:
+        """Of those kept and this batch the worst; pictures of no others stay in memory."""
+        errors = np.concatenate(self._errors)
+        fresh = start + np.argsort(-self._errors[-1], kind="stable")[:KEPT]
+        both = np.concatenate([self._worst, fresh])
+        order = np.argsort(-errors[both], kind="stable")[:KEPT]
+        of_these = [tensor_as_bytes(images[fresh - start]) for images in pictures]
+        joined = [np.concatenate(pair) for pair in zip(self._pictures, of_these, strict=True)] if start else of_these
+        self._worst, self._pictures = both[order], [images[order] for images in joined]
+
+    def result(self) -> ImageErrors:
+        return ImageErrors(
+            np.concatenate(self._errors),
+            np.concatenate(self._predicted) if self._predicted else None,
+            np.concatenate(self._shares) if self._shares else None,
+            self._worst,
+            self._pictures[0],
+            self._pictures[1] if len(self._pictures) > 1 else None,
+        )

@@ -85,11 +85,11 @@ def serve(questions: BinaryIO, speaker: Speaker) -> None:
     """Answer until the questions end."""
     speaker.notice("importing torch")
     with lasting_imports():
-        from tuiae.explore.questions import Room
-    room, slow = Room(speaker.notice), SlowLane(speaker)
+        from tuiae.explore.questions import Dispatcher
+    dispatcher, slow = Dispatcher(speaker.notice), SlowLane(speaker)
     while (frame := read_frame(questions)) is not None:
         number, question, arguments = _understand(frame)
-        work = room.prepare(question, arguments)
+        work = dispatcher.prepare(question, arguments)
         if is_slow(question, arguments):
             slow.take(number, work)
         else:

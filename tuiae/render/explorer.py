@@ -13,6 +13,7 @@ from rich.text import Text
 
 from tuiae.explore.plane import QUANTILES
 from tuiae.explore.protocol import (
+    Between,
     Classification,
     Confused,
     NoiseCurve,
@@ -20,7 +21,6 @@ from tuiae.explore.protocol import (
     Plane,
     Reconstruction,
     Samples,
-    Strip,
     Worst,
 )
 from tuiae.render import palette
@@ -196,7 +196,7 @@ def draw_nearest(place: Place, classes: Sequence[str], width: int, height: int, 
     return fit_gallery(place.images[:shown], width, height, mode, lines)
 
 
-def draw_strip(strip: Strip, width: int, height: int, mode: str) -> Text:
+def draw_strip(strip: Between, width: int, height: int, mode: str) -> Text:
     """The way from one marked point to the other."""
     shares = [f"{share:.2f}" for share in np.linspace(0, 1, len(strip.images))]
     return fit_gallery(strip.images, width, height, mode, [shares])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tuiae.config import NoiseSection
 from tuiae.data.batches import ImageSet, corrupt, seeded
-from tuiae.errors import ConfigError
+from tuiae.errors import ConfigError, MissingLibraryError
 from tuiae.models.losses import wrong_pixels
 from tuiae.training.evaluate import BATCH, CODES, EVALUATION, evaluating
 from tuiae.training.setup import Parts, autocast
@@ -26,10 +26,6 @@ PROBE_IMAGES = 10_000
 PROBE_STEPS = 1000
 
 Reals = NDArray[np.float64]
-
-
-class MissingLibraryError(ConfigError):
-    """A measure whose library is not installed."""
 
 
 @dataclass(frozen=True)

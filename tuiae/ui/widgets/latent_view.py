@@ -8,7 +8,7 @@ from functools import partial
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from tuiae.explore.protocol import Answer, Codes, Opened, Place, Plane, Samples, Strip
+from tuiae.explore.protocol import Answer, Between, Codes, Opened, Place, Plane, Samples
 from tuiae.render.chrome import missing_note, no_codes_note
 from tuiae.render.code_map import MapView
 from tuiae.render.explorer import draw_grid, draw_nearest, draw_place, draw_samples, draw_strip, grid_note
@@ -199,7 +199,7 @@ class LatentView(Vertical):
     def show_more(self, answer: Answer) -> None:
         """A way, samples, or a plane."""
         more = self.query_one("#more", DrawingPanel)
-        if isinstance(answer, Strip):
+        if isinstance(answer, Between):
             note = " · ".join((*self._moment(answer), f"{number(answer.distance)} apart"))
             more.show(partial(draw_strip, answer), note, "between the marks")
         elif isinstance(answer, Samples):
