@@ -17,7 +17,7 @@ from tuiae.runs.lineage import read_edits
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.studies.jobs import Job, Progress, run_jobs
+from tuiae.studies.jobs import Job, StudyProgress, run_jobs
 from tuiae.training.worker import explain
 
 NO_PROCESS = "no worker can be started: No such file"
@@ -87,7 +87,7 @@ def test_jobs_that_no_worker_can_begin_fail_and_leave_nothing(lab: Laboratory) -
     config = load_config(Path(lab.preset()))
     theirs = create_run(config, lab.runs, [], ("study",))
     RunWriter(theirs).close("stopped")
-    told: list[Progress] = []
+    told: list[StudyProgress] = []
     other = config.model_copy(update={"training": config.training.model_copy(update={"epochs": 3})})
     with pytest.raises(TrainingError, match="2 of 2 trainings failed") as failed:
         run_jobs([Job("old", config), Job("new", other)], lab.runs, "study", tell=told.append)

@@ -18,7 +18,7 @@ from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import count_cores, worker_environment
 from tuiae.runs.reader import read_config, read_status
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.studies.jobs import Job, Progress, finished_runs, run_jobs
+from tuiae.studies.jobs import Job, StudyProgress, finished_runs, run_jobs
 from tuiae.studies.sweep import Sweep, find_sweep, load_sweep
 
 SHORT = """
@@ -304,7 +304,7 @@ def small(lab: Laboratory, **settings: Any) -> RunConfig:
 def run_all(lab: Laboratory, jobs: list[Job], **options: Any) -> tuple[dict[str, RunPaths], list[tuple[str, str]]]:
     told: list[tuple[str, str]] = []
 
-    def tell(moment: Progress) -> None:
+    def tell(moment: StudyProgress) -> None:
         told.extend((news.what, news.label) for news in moment.news)
 
     return run_jobs(jobs, lab.runs, "study", tell=tell, **options), told

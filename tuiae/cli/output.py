@@ -19,8 +19,7 @@ from tuiae.files import jsonable
 from tuiae.render.text import clean, duration, figure, harmless, number, of_epochs, to_ascii
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
-from tuiae.studies.jobs import News
-from tuiae.studies.jobs import Progress as Moment
+from tuiae.studies.jobs import News, StudyProgress
 
 PLAIN_WIDTH = 500  # columns: a line for a pipe is never wrapped
 COLOR_SYSTEMS: dict[str, Literal["auto", "truecolor", "256", "standard"]] = {
@@ -118,7 +117,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 # Many trainings under way, on a terminal: bars where they can be redrawn, appended lines elsewhere.
 
-Tell = Callable[[Moment], None]
+Tell = Callable[[StudyProgress], None]
 
 
 @contextmanager
@@ -138,12 +137,12 @@ def watching(output: Output) -> Iterator[Tell]:
         yield Bars(bars)
 
 
-def _tell_news(moment: Moment, output: Output) -> None:
+def _tell_news(moment: StudyProgress, output: Output) -> None:
     for news in moment.news:
         output.note(news_line(news, moment))
 
 
-def news_line(news: News, moment: Moment) -> str:
+def news_line(news: News, moment: StudyProgress) -> str:
     """`3/9  finished  latent=16 seed=0  test loss 0.0123  accuracy 94.1%  0:12  20261120-…`."""
     words = [f"{news.settled}/{moment.total}", news.what, clean(news.label)]
     if news.what == "finished" and news.run is not None:
@@ -166,7 +165,7 @@ class Bars:
         self._total = progress.add_task("runs", total=None, figures="")
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, moment: Moment) -> None:
+    def __call__(self, moment: StudyProgress) -> None:
         for news in moment.news:
             self._progress.console.print(Text(news_line(news, moment)), soft_wrap=True)
         running = dict(moment.running)

@@ -19,8 +19,7 @@ from tuiae.cli.train import reporting
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
 from tuiae.files import replace_text
 from tuiae.reproduce.measures import FUNCTIONS
-from tuiae.reproduce.page import to_html, to_markdown
-from tuiae.reproduce.report import Report, WorkSection, report
+from tuiae.reproduce.report import Report, WorkSection, report, to_html, to_markdown
 from tuiae.reproduce.reproduce import WorkResult, prepare_sets, reproduce
 from tuiae.reproduce.verdicts import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Verdicts, tally, write_verdicts
 from tuiae.reproduce.work import Plan, make_plan, measures, reported_names

@@ -1,4 +1,4 @@
-"""From results to the rows of a report."""
+"""From results to a report: its rows, and the pages that show them. The words of the pages stand in `templates/`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import TYPE_CHECKING
 
 from tuiae import __version__
 from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
 from tuiae.reproduce.measures import ClaimError, Value
 from tuiae.reproduce.reproduce import ClaimResult, WorkResult
-from tuiae.reproduce.verdicts import ClaimRow, Outcome, RecipeRow
+from tuiae.reproduce.verdicts import MARKS, PROVISIONAL, QUICK_MARK, VERDICTS, ClaimRow, Outcome, RecipeRow, tally
 from tuiae.reproduce.work import Claim, shared_seeds
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 MISSING = "–"
 LOSS = ".4g"
@@ -284,3 +289,57 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+# The report as a page.
+
+CLASSES = dict(zip(VERDICTS, ("yes", "with", "no", "none"), strict=True))
+"""What the style sheet calls each verdict."""
+COUNTS = ("No works", "One work", "Two works", "Three works", "Four works", "Five works")
+
+
+def to_html(report: Report) -> str:
+    """The whole report in one file: styles and figures in it, no script, and nothing that is fetched."""
+    return _render("report.html.jinja", report)
+
+
+def to_markdown(report: Report) -> str:
+    """The report's tables; the same results give the same text."""
+    return _render("report.md.jinja", report)
+
+
+def _render(template: str, report: Report) -> str:
+    count = len(report.works)
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            report=report,
+            how_many=COUNTS[count] if count < len(COUNTS) else f"{count} works",
+            provisional=PROVISIONAL,
+            marks=MARKS,
+            quick_mark=QUICK_MARK,
+            classes=CLASSES,
+            tally=tally,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("tuiae.reproduce"),
+        autoescape=select_autoescape(["html.jinja"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = _as_cell
+    return environment
+
+
+def _as_cell(text: str) -> str:
+    """Text on one line that Markdown takes as text, inside a table too."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

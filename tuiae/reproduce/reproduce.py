@@ -13,7 +13,7 @@ from tuiae.reproduce.claims import evaluate
 from tuiae.reproduce.measures import ClaimError, FinishedRun, functions_of, open_runs
 from tuiae.reproduce.verdicts import Judgement, Outcome, Trial, judge
 from tuiae.reproduce.work import Claim, Plan, claim_runs, label, measures, reported_names, run_configs, shared_seeds
-from tuiae.studies.jobs import Progress, finished_runs, run_jobs
+from tuiae.studies.jobs import StudyProgress, finished_runs, run_jobs
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def reproduce(
     root: Path,
     lacking: Mapping[str, str],
     workers: int = 1,
-    tell: Callable[[Progress], None] = lambda progress: None,
+    tell: Callable[[StudyProgress], None] = lambda progress: None,
 ) -> WorkResult:
     """Train what is missing and judge every claim; what is `lacking`, as `prepare_sets` has it, leaves its claims not
     run.

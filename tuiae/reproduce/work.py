@@ -16,7 +16,7 @@ from tuiae.data.registry import commands_for, describe, known_download
 from tuiae.errors import ConfigError, TuiaeError
 from tuiae.reproduce.claims import Scope, check
 from tuiae.reproduce.measures import ClaimError
-from tuiae.studies.plan import Job
+from tuiae.studies.jobs import Job
 
 FigureKind = Literal[
     "curves", "images", "untrained", "noise", "codes", "between", "code-grid", "prior", "confusion", "seeds"

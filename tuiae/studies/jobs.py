@@ -1,4 +1,7 @@
-"""Many trainings as one study: side by side, each once, and gone on with where an earlier call left off."""
+"""Many trainings as one study: side by side, each once, and gone on with where an earlier call left off.
+
+A run belongs to a job by its tag and its config. Nothing here opens a dataset or a device before `make_ready`.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +10,144 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from tuiae.data.dataset import Progress as Report
+from tuiae.config import RunConfig, dump_config
+from tuiae.data.dataset import Progress as DataProgress
 from tuiae.data.datasets import prepare
-from tuiae.errors import ExitCode, TrainingError, TuiaeError
+from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
 from tuiae.preflight import check, put_on_encoder
-from tuiae.runs.labels import check_tags
-from tuiae.runs.paths import RunPaths
-from tuiae.runs.process import Interrupt, start_worker, stop_worker
-from tuiae.runs.reader import RunReader
+from tuiae.runs.labels import check_tags, tags_of
+from tuiae.runs.lineage import read_edits
+from tuiae.runs.paths import RunPaths, list_runs
+from tuiae.runs.process import Interrupt, is_held, start_worker, stop_worker
+from tuiae.runs.reader import RunReader, read_config, read_status
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.writer import create_run, gone_unless_begun
-from tuiae.studies.plan import (
-    Job,
-    Library,
-    finished_runs,
-    in_order,
-    is_busy,
-    is_finished,
-    known_runs,
-    pin,
-    resolve,
-    twins,
-)
 
-# Making ready what the jobs of a study need, and refusing what cannot run, before anything trains.
+POLL_SECONDS = 0.1
+
+What = Literal["kept", "started", "resumed", "waiting", "finished", "failed", "stopping"]
 
 
-def make_ready(jobs: Sequence[Job], root: Path, tag: str, report: Report | None = None) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Job:
+    """One training of a study; `encoder` is the label of an earlier job whose run becomes model.encoder_run."""
+
+    label: str
+    config: RunConfig
+    encoder: str = ""
+
+
+class Library:
+    """Every run with one tag, looked for again at each question; what was read of a run once is kept."""
+
+    def __init__(self, root: Path, tag: str) -> None:
+        self._root, self._tag = root, tag
+        self._configs: dict[str, RunConfig | None] = {}
+
+    def find(self, config: RunConfig) -> RunPaths | None:
+        """The run of this very config: a finished one first, then a live one, then the one that came furthest."""
+        matches = [run for run in list_runs(self._root) if self._config_of(run) == config]
+        return max(matches, key=_worth, default=None)
+
+    def _config_of(self, run: RunPaths) -> RunConfig | None:
+        """None for a run without the tag, or of a config that this version does not know, or that somebody edited."""
+        if run.id not in self._configs:
+            tagged = self._tag in tags_of(run)
+            self._configs[run.id] = read_config(run) if tagged and not read_edits(run) else None
+        return self._configs[run.id]
+
+
+def is_finished(run: RunPaths) -> bool:
+    """Whether a run has come to its end."""
+    return read_status(run).state == "finished"
+
+
+def is_busy(run: RunPaths) -> bool:
+    """Whether somebody trains the run, or has not quite let go of it."""
+    try:
+        return read_status(run).live or is_held(run)
+    except OSError:
+        # Somebody else's, whose lock is not ours to look at: what the status says stands.
+        return False
+
+
+def _worth(run: RunPaths) -> tuple[bool, bool, int]:
+    status = read_status(run)
+    return status.state == "finished", status.live, status.step
+
+
+def finished_runs(jobs: Sequence[Job], root: Path, tag: str) -> dict[str, RunPaths]:
+    """The finished runs that are there by label; starts nothing.
+
+    Raises:
+        TuiaeError: a config that does not fit what is there.
+    """
+    return {label: run for label, run in known_runs(jobs, root, tag).items() if is_finished(run)}
+
+
+def known_runs(jobs: Sequence[Job], root: Path, tag: str) -> dict[str, RunPaths]:
+    """The runs that are there by label, however they stand; starts nothing.
+
+    Raises:
+        TuiaeError: a config that does not fit what is there.
+    """
+    library = Library(root, tag)
+    found: dict[str, RunPaths] = {}
+    for job in in_order(jobs):
+        encoder = found.get(job.encoder)
+        if job.encoder and (encoder is None or not is_finished(encoder)):
+            continue
+        run = library.find(resolve(job, root, encoder))
+        if run is not None:
+            found[job.label] = run
+    return found
+
+
+def in_order(jobs: Sequence[Job]) -> Sequence[Job]:
+    """The jobs as they are, once their labels and what they wait for make sense."""
+    seen: set[str] = set()
+    for job in jobs:
+        if job.label in seen:
+            raise ConfigError(f"two jobs are called '{job.label}'", "give each its own label")
+        if job.encoder and job.encoder not in seen:
+            raise ConfigError(f"{job.label}: its encoder is no earlier job: '{job.encoder}'", "put that job first")
+        if job.encoder and not job.config.is_classifier:
+            raise ConfigError(f"{job.label}: only a classifier takes an encoder", "set model.family = 'classifier'")
+        seen.add(job.label)
+    return jobs
+
+
+def pin(jobs: Sequence[Job], root: Path) -> list[Job]:
+    """The jobs with their configs resolved now: `last`, say, means another run once one has started."""
+    return [job if job.encoder else replace(job, config=resolve(job, root, None)) for job in jobs]
+
+
+def resolve(job: Job, root: Path, encoder: RunPaths | None) -> RunConfig:
+    """The config as a run of it will hold it: with the encoder's id and architecture."""
+    config = job.config
+    if encoder is not None:
+        config = config.model_copy(update={"model": config.model.model_copy(update={"encoder_run": encoder.id})})
+    return check(config, root).config
+
+
+def twins(jobs: Sequence[Job]) -> dict[str, str]:
+    """For each label the first job that does the same: one run serves them all."""
+    first: dict[tuple[str, str], str] = {}
+    same: dict[str, str] = {}
+    for job in jobs:
+        key = dump_config(job.config), same.get(job.encoder, "")
+        same[job.label] = first.setdefault(key, job.label)
+    return same
+
+
+# Making ready what jobs need, and refusing what cannot run, before anything trains.
+
+
+def make_ready(jobs: Sequence[Job], root: Path, tag: str, report: DataProgress | None = None) -> tuple[str, ...]:
     """`check_jobs`, then prepare the images of those still to be trained.
 
     Raises:
@@ -78,11 +188,7 @@ def _ask_devices(jobs: Sequence[Job]) -> list[str] | None:
     return list_devices()
 
 
-__all__ = ["Job", "News", "Progress", "check_jobs", "finished_runs", "known_runs", "make_ready", "run_jobs"]
-
-POLL_SECONDS = 0.1
-
-What = Literal["kept", "started", "resumed", "waiting", "finished", "failed", "stopping"]
+# Training them.
 
 
 @dataclass(frozen=True)
@@ -97,7 +203,7 @@ class News:
 
 
 @dataclass(frozen=True)
-class Progress:
+class StudyProgress:
     """One moment of a study. Jobs with the same config are one; `running` holds the newest snapshots by label."""
 
     total: int
@@ -112,7 +218,7 @@ def run_jobs(
     root: Path,
     tag: str,
     workers: int = 1,
-    tell: Callable[[Progress], None] = lambda progress: None,
+    tell: Callable[[StudyProgress], None] = lambda progress: None,
     tags: Sequence[str] = (),
 ) -> dict[str, RunPaths]:
     """The finished run of each job by its label, trained where there is none yet, so many `workers` at once.
@@ -210,11 +316,11 @@ class _Study:
                 stop_worker(active.run, active.process)
                 self._say("stopping", active.job, active.run)
 
-    def progress(self) -> Progress:
+    def progress(self) -> StudyProgress:
         """This moment, with the news since the last one."""
         news, self._news = tuple(self._news), []
         running = tuple((active.job.label, active.reader.poll()) for active in self._active)
-        return Progress(self._total, len(self._done), len(self._failed), running, news)
+        return StudyProgress(self._total, len(self._done), len(self._failed), running, news)
 
     def found(self) -> dict[str, RunPaths]:
         """The finished run of every label."""

@@ -20,8 +20,8 @@ from tuiae.errors import ConfigError
 from tuiae.runs.labels import check_tags
 from tuiae.runs.snapshot import Snapshot
 from tuiae.studies.compare import Spread, spread
+from tuiae.studies.jobs import Job
 from tuiae.studies.labels import SEED, short_keys, value_text
-from tuiae.studies.plan import Job
 
 # The sweep file: its schema, and the combinations of values that it stands for.
 
