@@ -22,7 +22,7 @@ from tuiae.render.text import beside, join_lines
 from tuiae.runs.listing import preset_of, summarise
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.snapshot import Best, Series
-from tuiae.studies.compare import CompareReader, Comparison, Entry, Group, Spread, cautions, figures, tagged_runs
+from tuiae.studies.compare import CompareReader, Comparison, Entry, Group, cautions, figures, tagged_runs
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep_summary import summary_record, sweep_summaries, without_summary
 
@@ -176,16 +176,11 @@ def _best_record(best: Best | None) -> dict[str, float] | None:
 
 
 def _group_record(group: Group, comparison: Comparison, metric: str) -> dict[str, Any]:
+    found = {name: take(group) for name, take in figures(comparison, metric)}
     return {
         "key": group.key,
         "label": group.label,
         "runs": [entry.snapshot.id for entry in group.entries],
         "n": len(group.entries),
-        "test": {name.replace(" ", "/"): _spread_record(take(group)) for name, take in figures(comparison, metric)},
+        "test": {name.replace(" ", "/"): spread and spread.record() for name, spread in found.items()},
     }
-
-
-def _spread_record(found: Spread | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {"n": found.n, "mean": found.mean, "min": found.low, "max": found.high, "std": found.std}

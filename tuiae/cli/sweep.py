@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from tuiae.cli.output import Output, watching
 from tuiae.cli.train import reporting
 from tuiae.errors import ExitCode, TrainingError
 from tuiae.render.bars import draw_bars
-from tuiae.render.text import figure, number
+from tuiae.render.text import figure
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader
@@ -87,12 +86,12 @@ def _tell_result(sweep: Sweep, snapshots: Mapping[str, Snapshot], output: Output
         output.document(_document(sweep, snapshots, found, best, error))
         return
     output.table(*_table(sweep, found, best))
-    if len(sweep.keys) == 1 and sweep.ranked_by and any(row.figure(sweep.ranked_by) for row in found):
+    if len(sweep.keys) == 1 and sweep.ranked_by and any(row.runs.final(sweep.ranked_by) for row in found):
         output.line()
         _plot(sweep, found, best, output)
     if best is not None:
         seeds = f" over {best.finished} seeds" if best.finished > 1 else ""
-        so_far = "" if all(row.finished == len(row.combination.jobs) for row in found) else " so far"
+        so_far = "" if all(row.complete for row in found) else " so far"
         output.line(f"best{so_far} by test {sweep.ranked_by}{seeds}: {best.combination.label}", "bold")
     output.line(f"compare them with `tuiae compare --tag {sweep.tag}`", "dim")
 
@@ -105,18 +104,15 @@ def _table(
     spreads = tuple(f"{metric} min..max" for metric in METRICS) if seeded else ("", "")
     short = short_keys(sweep.keys)
     heads = (*short.values(), "runs", "test loss", spreads[0], "accuracy", spreads[1], "")
-    cells = [
-        (
-            *(_value(row.combination, key) for key in sweep.keys),
-            f"{row.finished}/{len(row.combination.jobs)}",
-            number(row.loss.mean if row.loss else None),
-            _span(row.loss, number),
-            figure("accuracy", row.accuracy.mean if row.accuracy else None),
-            _span(row.accuracy, partial(figure, "accuracy")),
-            "best" if row is best else "",
-        )
-        for row in found
-    ]
+    cells = []
+    for row in found:
+        values = [_value(row.combination, key) for key in sweep.keys]
+        figures: list[str] = []
+        for metric in METRICS:
+            final = row.runs.final(metric)
+            figures += [figure(metric, final.mean if final else None), _span(metric, final)]
+        runs = f"{row.finished}/{len(row.combination.jobs)}"
+        cells.append((*values, runs, *figures, "best" if row is best else ""))
     if not seeded:
         heads, cells = _without(heads, len(sweep.keys)), [_without(line, len(sweep.keys)) for line in cells]
     return heads, cells, (*short.values(), "test loss", "accuracy", "runs")
@@ -131,15 +127,15 @@ def _value(combination: Combination, key: str) -> str:
     return value_text(combination.values[key]) if key in combination.values else "–"
 
 
-def _span(spread: Spread | None, text: Any) -> str:
-    return f"{text(spread.low)}..{text(spread.high)}" if spread is not None and spread.n > 1 else ""
+def _span(metric: str, final: Spread | None) -> str:
+    return f"{figure(metric, final.low)}..{figure(metric, final.high)}" if final is not None and final.n > 1 else ""
 
 
 def _plot(sweep: Sweep, found: tuple[Row, ...], best: Row | None, output: Output) -> None:
     """The one key that is swept against the final figure, in the order of its values where they have one."""
     (key,) = sweep.keys
     metric = sweep.ranked_by
-    shown = [(row, spread.mean) for row in found if (spread := row.figure(metric)) is not None]
+    shown = [(row, final.mean) for row in found if (final := row.runs.final(metric)) is not None]
     values = [row.combination.values.get(key) for row, _ in shown]
     if all(isinstance(value, (int, float)) for value in values):
         shown.sort(key=lambda pair: pair[0].combination.values[key])
@@ -189,14 +185,5 @@ def _run_record(combination: Combination, index: int, snapshots: Mapping[str, Sn
 
 
 def _figures(row: Row) -> dict[str, Any]:
-    figures: dict[str, Any] = {"finished": row.finished}
-    for metric in METRICS:
-        figure = row.figure(metric)
-        figures[metric] = figure and {
-            "n": figure.n,
-            "mean": figure.mean,
-            "min": figure.low,
-            "max": figure.high,
-            "std": figure.std,
-        }
-    return figures
+    finals = {metric: row.runs.final(metric) for metric in METRICS}
+    return {"finished": row.finished, **{metric: final and final.record() for metric, final in finals.items()}}

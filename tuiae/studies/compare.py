@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,14 +21,15 @@ from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, Best, Sample, Series, Snapshot
 from tuiae.studies.labels import Difference, differences, letters, recipe, recipe_labels, run_labels, value_text
 
-# Where a run's course is not what its settings say: edited on its way, forked from another run, ended early.
+# Where a run did not go as its settings say: it was edited, forked from another run, or ended early.
 
 CUT_SHORT = ("stopped", "failed", "lost")
 MOST_EDITS = 3
 
 
-def course(snapshot: Snapshot, names: Mapping[str, str]) -> tuple[str, ...]:
-    """What is to be said behind a run's name; `names` are of runs that have a shorter one than their id."""
+def deviations(snapshot: Snapshot, names: Mapping[str, str]) -> tuple[str, ...]:
+    """How a run went otherwise than its settings say, put behind its name; `names` are of runs that have a shorter
+    one than their id."""
     changes, parent = edited(snapshot), snapshot.parent
     forked = ""
     if parent is not None:
@@ -68,7 +70,8 @@ MOST_CURVES = 8
 """Curves that can still be told apart in one plot."""
 UNRANKED = ("kl",)
 """A part of a loss that is traded for another: its lowest value is no merit."""
-Moment = tuple[Snapshot, Sample | None]
+RunNow = tuple[Snapshot, Sample | None]
+"""A run as it is now, with its newest readable sample."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,10 @@ class Spread:
     low: float
     high: float
     std: float | None
+
+    def record(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"n": self.n, "mean": self.mean, "min": self.low, "max": self.high, "std": self.std}
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
@@ -159,22 +166,22 @@ class Comparison:
         return any(entry.snapshot.status.live for entry in self.entries)
 
 
-def compare(moments: Sequence[Moment]) -> Comparison:
+def compare(runs: Sequence[RunNow]) -> Comparison:
     """Label, group and order runs."""
-    recipes = _group_names([snapshot for snapshot, _ in moments])
+    recipes = _group_names([snapshot for snapshot, _ in runs])
     places = {name: index for index, name in enumerate(dict.fromkeys(recipes))}
-    order = sorted(range(len(moments)), key=lambda index: places[recipes[index]])
-    moments, recipes = [moments[index] for index in order], [recipes[index] for index in order]
-    configs, ids = [snapshot.current_config for snapshot, _ in moments], [snapshot.id for snapshot, _ in moments]
+    order = sorted(range(len(runs)), key=lambda index: places[recipes[index]])
+    runs, recipes = [runs[index] for index in order], [recipes[index] for index in order]
+    configs, ids = [snapshot.current_config for snapshot, _ in runs], [snapshot.id for snapshot, _ in runs]
     group_labels = recipe_labels(configs, ids)
-    labels = run_labels(group_labels, configs, ids, [snapshot.name for snapshot, _ in moments])
+    labels = run_labels(group_labels, configs, ids, [snapshot.name for snapshot, _ in runs])
     entries: list[Entry] = []
     groups: list[Group] = []
     for name, place in places.items():
         members = [index for index, other in enumerate(recipes) if other == name]
         letter = letters(place)
         keys = [f"{letter}{number}" for number in range(1, len(members) + 1)] if len(members) > 1 else [letter]
-        found = tuple(Entry(key, labels[i], *moments[i]) for key, i in zip(keys, members, strict=True))
+        found = tuple(Entry(key, labels[i], *runs[i]) for key, i in zip(keys, members, strict=True))
         label = group_labels[members[0]] if len(members) > 1 else labels[members[0]]
         groups.append(Group(letter, label, found))
         entries += found
@@ -260,7 +267,7 @@ def cautions(comparison: Comparison, metric: str) -> tuple[str, ...]:
     if live:
         said.append(f"{_listed(live)} still train: what is final is so only for now")
     keys = {entry.snapshot.id: entry.key for entry in comparison.entries}
-    said += [f"{entry.key} {words}" for entry in comparison.entries for words in course(entry.snapshot, keys)]
+    said += [f"{entry.key} {words}" for entry in comparison.entries for words in deviations(entry.snapshot, keys)]
     return tuple(words for words in said if words)
 
 
@@ -269,10 +276,11 @@ def measures(comparison: Comparison, metric: str) -> tuple[str, ...]:
     if metric not in ("loss", "reconstruction", "accuracy"):
         return ()
     configs = [entry.snapshot.current_config for entry in comparison.entries if entry.snapshot.current_config]
-    return tuple(dict.fromkeys(_measure(config, metric) for config in configs))
+    return tuple(dict.fromkeys(measure_of(config, metric) for config in configs))
 
 
-def _measure(config: RunConfig, metric: str) -> str:
+def measure_of(config: RunConfig, metric: str) -> str:
+    """What `loss`, `reconstruction` or `accuracy` is a measure of in runs of this config."""
     training = config.training
     if metric == "accuracy":
         return "share of images" if config.is_classifier else "share of pixels"
@@ -331,7 +339,7 @@ class CompareReader:
 
     def __init__(self, paths: Sequence[Path], clock: Callable[[], float] = time.monotonic) -> None:
         self._runs = [_Followed(path, clock) for path in paths]
-        self._moments: list[tuple[Snapshot, Sample | None]] = []
+        self._compared: list[RunNow] = []
         self._comparison: Comparison | None = None
 
     def poll(self) -> Comparison:
@@ -342,13 +350,13 @@ class CompareReader:
         """The whole history of every run."""
         return self._compare([run.read_all() for run in self._runs])
 
-    def _compare(self, moments: list[tuple[Snapshot, Sample | None]]) -> Comparison:
-        same = len(moments) == len(self._moments) and all(
-            new[0] is old[0] and new[1] is old[1] for new, old in zip(moments, self._moments, strict=True)
+    def _compare(self, runs: list[RunNow]) -> Comparison:
+        same = len(runs) == len(self._compared) and all(
+            new[0] is old[0] and new[1] is old[1] for new, old in zip(runs, self._compared, strict=True)
         )
         if self._comparison is None or not same:
-            self._comparison = compare(moments)
-        self._moments = moments
+            self._comparison = compare(runs)
+        self._compared = runs
         return self._comparison
 
 
@@ -361,13 +369,13 @@ class _Followed:
         self._sample: Sample | None = None
         self._looked = -PICTURE_SECONDS
 
-    def poll(self) -> tuple[Snapshot, Sample | None]:
+    def poll(self) -> RunNow:
         snapshot = self._reader.poll()
         if not snapshot.status.live or self._clock() - self._looked >= PICTURE_SECONDS:
             self._refresh(snapshot)
         return snapshot, self._sample
 
-    def read_all(self) -> tuple[Snapshot, Sample | None]:
+    def read_all(self) -> RunNow:
         snapshot = self._reader.read_all()
         self._refresh(snapshot)
         return snapshot, self._sample

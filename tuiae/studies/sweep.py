@@ -18,8 +18,8 @@ from tuiae.config import NAME_PATTERN, NAME_WORDS, RunConfig, Section, build_con
 from tuiae.config.presets import find_preset, presets_dir
 from tuiae.errors import ConfigError
 from tuiae.runs.labels import check_tags
-from tuiae.runs.snapshot import Snapshot
-from tuiae.studies.compare import Spread, spread
+from tuiae.runs.snapshot import HIGHER_IS_BETTER, Snapshot
+from tuiae.studies.compare import Entry, Group, measure_of
 from tuiae.studies.jobs import Job
 from tuiae.studies.labels import SEED, short_keys, value_text
 
@@ -240,20 +240,7 @@ class Sweep:
             return "accuracy"
         if any(config.is_classifier for config in configs):
             return ""
-        return "loss" if len({_measure(config) for config in configs}) == 1 else "accuracy"
-
-
-@dataclass(frozen=True)
-class Row:
-    """What came of a combination, over its seeds: final figures on test images of the runs that have finished."""
-
-    combination: Combination
-    finished: int
-    loss: Spread | None
-    accuracy: Spread | None
-
-    def figure(self, metric: str) -> Spread | None:
-        return self.accuracy if metric == "accuracy" else self.loss
+        return "loss" if len({measure_of(config, "loss") for config in configs}) == 1 else "accuracy"
 
 
 def find_sweep(text: str) -> Path:
@@ -315,34 +302,40 @@ def _configs(
         raise ConfigError(error.cause if named else f"{path}: {label}: {error.cause}", error.hint) from error
 
 
+# What came of it.
+
+
+@dataclass(frozen=True)
+class Row:
+    """A combination and those of its runs that have finished, one a seed."""
+
+    combination: Combination
+    runs: Group
+
+    @property
+    def finished(self) -> int:
+        """How many runs have finished."""
+        return len(self.runs.entries)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every seed has finished."""
+        return self.finished == len(self.combination.jobs)
+
+
 def rows(sweep: Sweep, snapshots: Mapping[str, Snapshot]) -> tuple[Row, ...]:
     """One row a combination, from the snapshots of the runs that are there, by job label."""
     found = []
     for combination in sweep.combinations:
-        runs = [snapshots[job.label] for job in combination.jobs if job.label in snapshots]
-        ended = [run for run in runs if run.status.state == "finished"]
-        loss, accuracy = (spread(_final(run, metric) for run in ended) for metric in ("loss", "accuracy"))
-        found.append(Row(combination, len(ended), loss, accuracy))
+        runs = [(job.label, snapshots[job.label]) for job in combination.jobs if job.label in snapshots]
+        ended = tuple(Entry(label, label, run) for label, run in runs if run.status.state == "finished")
+        found.append(Row(combination, Group(combination.label, combination.label, ended)))
     return tuple(found)
 
 
 def best_row(sweep: Sweep, found: tuple[Row, ...]) -> Row | None:
     """The row with the best mean among those whose seeds have all finished; None where that cannot be said."""
     metric = sweep.ranked_by
-    whole = [row for row in found if row.finished == len(row.combination.jobs)]
-    means = [(figure.mean, row) for row in whole if metric and (figure := row.figure(metric)) is not None]
-    if not means:
-        return None
-    pick = max if metric == "accuracy" else min
-    return pick(means, key=lambda pair: pair[0])[1]
-
-
-def _final(run: Snapshot, metric: str) -> float | None:
-    value = run.latest("test", metric)
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _measure(config: RunConfig) -> tuple[Any, ...]:
-    """What the test loss is a measure of: losses of different kinds have different units."""
-    training = config.training
-    return training.loss, (config.model.family, training.beta) if config.model.is_variational else ""
+    means = [(final.mean, row) for row in found if metric and row.complete and (final := row.runs.final(metric))]
+    pick = max if metric in HIGHER_IS_BETTER else min
+    return pick(means, key=lambda pair: pair[0])[1] if means else None
