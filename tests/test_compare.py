@@ -23,7 +23,7 @@ from tuiae.render.compare import compare_curves, group_key, seeds_table, setting
 from tuiae.render.legend import legend
 from tuiae.render.shared_images import shared_grid
 from tuiae.runs.labels import label_path, relabel
-from tuiae.studies.compare import CompareReader, cautions, lines, rankable, spread
+from tuiae.studies.compare import CompareReader, cautions, rankable, run_curves, spread
 from tuiae.studies.labels import letters
 from tuiae.studies.shared_images import shared_images
 
@@ -154,7 +154,7 @@ def test_a_value_that_is_no_number_counts_for_nothing_and_is_said(lab: Laborator
 
 
 def test_many_runs_are_drawn_as_means_and_many_groups_as_the_best(lab: Laboratory, study: list[Script]) -> None:
-    few, words = lines(read(*study), "loss")
+    few, words = run_curves(read(*study), "loss")
     assert (len(few), words) == (6, "")
     more = [
         end(lab.runs, 40 + seed, [0.4, 0.3], settings(model__latent=4, training__seed=seed)) for seed in range(3, 7)
@@ -166,10 +166,10 @@ def test_many_runs_are_drawn_as_means_and_many_groups_as_the_best(lab: Laborator
     assert means["A latent=4"].x.tolist() == [1, 2]
     assert means["B latent=8"].y.tolist() == pytest.approx([0.4, 0.11, 0.9 / 8])
     sizes = [end(lab.runs, 60 + size, [0.1 + 0.01 * size], settings(model__latent=20 + size)) for size in range(10)]
-    chosen, words = lines(read(*sizes), "loss")
+    chosen, words = run_curves(read(*sizes), "loss")
     assert [line.label for line in chosen] == [f"latent={20 + size}" for size in range(8)]
     assert words == "curves: the best 8 of 10 runs by test loss"
-    assert [line.label for line in lines(read(*sizes), "accuracy")[0]] == [line.label for line in chosen]
+    assert [line.label for line in run_curves(read(*sizes), "accuracy")[0]] == [line.label for line in chosen]
 
 
 def test_what_cannot_be_ranked_is_said_and_no_best_is_marked(lab: Laboratory) -> None:

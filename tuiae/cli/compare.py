@@ -22,7 +22,7 @@ from tuiae.render.text import beside, join_lines
 from tuiae.runs.listing import preset_of, summarise
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.snapshot import Best, Series
-from tuiae.studies.compare import CompareReader, Comparison, Entry, Group, cautions, figures, tagged_runs
+from tuiae.studies.compare import CompareReader, Comparison, Entry, Group, cautions, group_figures, tagged_runs
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep_summary import summary_record, sweep_summaries, without_summary
 
@@ -176,7 +176,7 @@ def _best_record(best: Best | None) -> dict[str, float] | None:
 
 
 def _group_record(group: Group, comparison: Comparison, metric: str) -> dict[str, Any]:
-    found = {name: take(group) for name, take in figures(comparison, metric)}
+    found = {name: take(group) for name, take in group_figures(comparison, metric)}
     return {
         "key": group.key,
         "label": group.label,

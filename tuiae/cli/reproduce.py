@@ -279,7 +279,7 @@ def list_claims(paths: Sequence[Path], output: Output) -> None:
         output.line()
     output.line("functions", "bold")
     for name, function in FUNCTIONS.items():
-        output.line(f"  {name}({', '.join(function.kinds)})  {function.gives}", "dim")
+        output.line(f"  {name}({function.takes})  {function.gives}", "dim")
 
 
 def _claims_document(plan: Plan) -> dict[str, Any]:

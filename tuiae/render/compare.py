@@ -19,13 +19,13 @@ from tuiae.runs.snapshot import HIGHER_IS_BETTER, Series
 from tuiae.studies.compare import (
     Comparison,
     Entry,
-    Line,
+    RunCurve,
     Spread,
     cautions,
-    figures,
-    lines,
+    group_figures,
     mean_series,
     rankable,
+    run_curves,
 )
 from tuiae.studies.labels import value_text
 
@@ -53,7 +53,7 @@ class Overlay:
 
 def compare_curves(comparison: Comparison, metric: str) -> Overlay:
     """Train and test curves of a metric, one of each for every run or group that is drawn."""
-    chosen, note = lines(comparison, metric)
+    chosen, note = run_curves(comparison, metric)
     split, looks = train_split(comparison, metric), curve_looks(chosen)
     train: list[Curve] = []
     test: list[Curve] = []
@@ -70,13 +70,13 @@ def train_split(comparison: Comparison, metric: str) -> str:
     return "train" if any(entry.series("train", metric) for entry in comparison.entries) else "train-eval"
 
 
-def curve_looks(chosen: Sequence[Line]) -> dict[str, tuple[str, str]]:
+def curve_looks(chosen: Sequence[RunCurve]) -> dict[str, tuple[str, str]]:
     """Colour and sign of each curve, by its key; neither is there twice."""
     looks = zip(palette.SERIES, (FIRST_SIGN, *palette.MARKERS[1:]), strict=True)
     return {line.key: look for line, look in zip(chosen, looks, strict=False)}
 
 
-def _line_series(line: Line, split: str, metric: str) -> Series:
+def _line_series(line: RunCurve, split: str, metric: str) -> Series:
     """One run's curve, or the mean of several; the means of its epochs, as the live points of a run hide other runs."""
     known = [series for entry in line.entries if (series := entry.series(split, metric)) is not None]
     if not known:
@@ -149,7 +149,7 @@ def _fit(cell: Text, room: int) -> Text:
 
 def values_table(comparison: Comparison, metric: str, width: int) -> Text:
     """A line a run: its curve's sign, label, state, final and best values, seconds."""
-    entries, looks = comparison.entries, curve_looks(lines(comparison, metric)[0])
+    entries, looks = comparison.entries, curve_looks(run_curves(comparison, metric)[0])
     ranked, split = rankable(comparison, metric), train_split(comparison, metric)
     columns = [
         Column("", tuple(_key_cell(entry.key, looks) for entry in entries), right=False),
@@ -198,7 +198,9 @@ def _ranking(name: str, values: Sequence[float | None], metric: str, ranked: boo
 
 def seeds_table(comparison: Comparison, metric: str, width: int) -> Text:
     """Mean and spread of each group, one figure after the other so that groups stand under each other."""
-    rows = [(name, group, take(group)) for name, take in figures(comparison, metric) for group in comparison.groups]
+    rows = [
+        (name, group, take(group)) for name, take in group_figures(comparison, metric) for group in comparison.groups
+    ]
     metrics = [name.partition(" ")[2] for name, _, _ in rows]
 
     def cells(take: Callable[[Spread], float | None], style: str = "") -> tuple[Text, ...]:

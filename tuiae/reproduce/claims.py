@@ -111,7 +111,7 @@ def _check_call(node: ast.Call, scope: Scope) -> None:
         raise ClaimError(f"unknown function '{name}'{did_you_mean(name, list(FUNCTIONS))}")
     function = FUNCTIONS[name]
     if node.keywords or len(node.args) != len(function.kinds):
-        raise ClaimError(f"{name} takes ({', '.join(function.kinds)})")
+        raise ClaimError(f"{name} takes ({function.takes})")
     configs: list[RunConfig] = []
     for kind, argument in zip(function.kinds, node.args, strict=True):
         if kind in ("run", "runs"):

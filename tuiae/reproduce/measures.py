@@ -327,119 +327,117 @@ def _prior_ratio(run: FinishedRun) -> float:
 class Function:
     """A function of claims."""
 
-    kinds: tuple[str, ...]
-    """What it takes; a first argument `run` or `runs` is named by the id of a run."""
+    takes: str
+    """Kinds of its arguments, with commas between them; a first one that is `run` or `runs` is named by run ids."""
     gives: str
     compute: Callable[..., Value]
     """Takes a `FinishedRun` in place of a run's id; of `runs`, each of them in turn."""
     needs: str = "any"
     """Kind of network: any, autoencoder, linear, variational or classifier."""
 
+    @property
+    def kinds(self) -> list[str]:
+        return self.takes.split(", ")
+
 
 FUNCTIONS: dict[str, Function] = {
-    "final": Function(("run", "metric"), "the value of the last epoch", _final),
+    "final": Function("run, metric", "the value of the last epoch", _final),
     "first": Function(
-        ("run", "metric"),
+        "run, metric",
         "the value of the first epoch that was measured",
         lambda run, metric: float(run.series(metric).values[0]),
     ),
-    "at": Function(("run", "metric", "epoch"), "the value after an epoch, or the newest before it", _at),
+    "at": Function("run, metric, epoch", "the value after an epoch, or the newest before it", _at),
     "best": Function(
-        ("run", "metric"),
+        "run, metric",
         "the highest accuracy, or the lowest value of anything else",
         lambda run, metric: _best(run, metric).value,
     ),
-    "best_epoch": Function(("run", "metric"), "the epoch of `best`", lambda run, metric: _best(run, metric).epoch),
-    "finals": Function(("runs", "metric"), "the last value of each run", _final),
-    "bests": Function(("runs", "metric"), "`best` of each run", lambda run, metric: _best(run, metric).value),
+    "best_epoch": Function("run, metric", "the epoch of `best`", lambda run, metric: _best(run, metric).epoch),
+    "finals": Function("runs, metric", "the last value of each run", _final),
+    "bests": Function("runs, metric", "`best` of each run", lambda run, metric: _best(run, metric).value),
     "curve": Function(
-        ("run", "metric"),
-        "every value, in the order of epochs",
-        lambda run, metric: run.series(metric).values.tolist(),
+        "run, metric", "every value, in the order of epochs", lambda run, metric: run.series(metric).values.tolist()
     ),
-    "epochs": Function(("run",), "how many epochs were trained", lambda run: run.snapshot.status.epoch),
+    "epochs": Function("run", "how many epochs were trained", lambda run: run.snapshot.status.epoch),
     "late_change": Function(
-        ("run", "metric", "number"),
+        "run, metric, number",
         "relative change: mean over this last share of the epochs against the share before",
         _late_change,
     ),
-    "settled": Function(
-        ("run", "metric", "number"), "first epoch from which the curve stays this near its end", _settled
-    ),
-    "reached": Function(("run", "metric", "number"), "first epoch at or past a value; infinite when never", _reached),
-    "all_reached": Function(("runs", "metric", "number"), "`reached` of each run", _reached),
-    "seconds": Function(("run",), "wall time of the training", lambda run: run.seconds),
+    "settled": Function("run, metric, number", "first epoch from which the curve stays this near its end", _settled),
+    "reached": Function("run, metric, number", "first epoch at or past a value; infinite when never", _reached),
+    "all_reached": Function("runs, metric, number", "`reached` of each run", _reached),
+    "seconds": Function("run", "wall time of the training", lambda run: run.seconds),
     "pca_error": Function(
-        ("run",),
+        "run",
         "test error of as many principal components as the code is wide",
         lambda run: run.pca_error(),
-        needs="autoencoder",
+        "autoencoder",
     ),
     "mean_square": Function(
-        ("run",),
+        "run",
         "mean squared pixel of the training images",
         lambda run: float(np.mean(np.square(run.loaded.images("train")), dtype=np.float64)),
     ),
     "noise_error": Function(
-        ("run", "noise", "number", "quality"), "on test images with that noise", _noise_error, needs="autoencoder"
+        "run, noise, number, quality", "on test images with that noise", _noise_error, "autoencoder"
     ),
     "noise_errors": Function(
-        ("run", "noise", "values", "quality"),
+        "run, noise, values, quality",
         "`noise_error` at each level",
         lambda run, kind, levels, quality: [_noise_error(run, kind, level, quality) for level in levels],
-        needs="autoencoder",
+        "autoencoder",
     ),
     "uniform_error": Function(
-        ("run", "number", "number", "quality"),
+        "run, number, number, quality",
         "with uniform deltas: largest delta, chance that a pixel moves",
         lambda run, level, chance, quality: _noise_error(run, "uniform", level, quality, chance),
-        needs="autoencoder",
+        "autoencoder",
     ),
     "subspace_angle": Function(
-        ("run",),
+        "run",
         "largest angle in degrees between the decoder's span and the principal components'",
         _subspace_angle,
-        needs="linear",
+        "linear",
     ),
     "neighbour_ratio": Function(
-        ("run",),
+        "run",
         "pixel distance to the neighbour nearest in code, against the mean over all pairs",
         _neighbour_ratio,
-        needs="autoencoder",
+        "autoencoder",
     ),
     "distance_correlation": Function(
-        ("run",),
+        "run",
         "rank correlation of pixel distance and code distance over all pairs",
         _distance_correlation,
-        needs="autoencoder",
+        "autoencoder",
     ),
     "prior_ratio": Function(
-        ("run",),
+        "run",
         "distance from decoded prior samples to the nearest real image, against that of reconstructions",
         _prior_ratio,
-        needs="variational",
+        "variational",
     ),
     "class_recall": Function(
-        ("run", "class"), "share of a class's test images that are recognised", _class_recall, needs="classifier"
+        "run, class", "share of a class's test images that are recognised", _class_recall, "classifier"
     ),
-    "hardest_class": Function(("run",), "the class of the lowest recall", _hardest_class, needs="classifier"),
+    "hardest_class": Function("run", "the class of the lowest recall", _hardest_class, "classifier"),
     "confused_with": Function(
-        ("run", "class", "number"), "the classes it is taken for most often", _confused_with, needs="classifier"
+        "run, class, number", "the classes it is taken for most often", _confused_with, "classifier"
     ),
     "falling": Function(
-        ("values",), "whether each value is lower than the one before", lambda values: bool(np.all(np.diff(values) < 0))
+        "values", "whether each value is lower than the one before", lambda values: bool(np.all(np.diff(values) < 0))
     ),
     "rising": Function(
-        ("values",),
-        "whether each value is higher than the one before",
-        lambda values: bool(np.all(np.diff(values) > 0)),
+        "values", "whether each value is higher than the one before", lambda values: bool(np.all(np.diff(values) > 0))
     ),
     "spread": Function(
-        ("values",), "(highest - lowest) / lowest", lambda values: (max(values) - min(values)) / min(values)
+        "values", "(highest - lowest) / lowest", lambda values: (max(values) - min(values)) / min(values)
     ),
-    "mean": Function(("values",), "their mean", lambda values: float(np.mean(values))),
-    "lowest": Function(("values",), "the lowest", min),
-    "highest": Function(("values",), "the highest", max),
-    "abs": Function(("value",), "without its sign", abs),
-    "log10": Function(("value",), "its logarithm", math.log10),
+    "mean": Function("values", "their mean", lambda values: float(np.mean(values))),
+    "lowest": Function("values", "the lowest", min),
+    "highest": Function("values", "the highest", max),
+    "abs": Function("value", "without its sign", abs),
+    "log10": Function("value", "its logarithm", math.log10),
 }

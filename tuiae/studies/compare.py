@@ -206,7 +206,7 @@ def _group_names(snapshots: Sequence[Snapshot]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Line:
+class RunCurve:
     """What one curve stands for: a run, or the mean of a group."""
 
     key: str
@@ -214,11 +214,11 @@ class Line:
     entries: tuple[Entry, ...]
 
 
-def lines(comparison: Comparison, metric: str, most: int = MOST_CURVES) -> tuple[tuple[Line, ...], str]:
+def run_curves(comparison: Comparison, metric: str, most: int = MOST_CURVES) -> tuple[tuple[RunCurve, ...], str]:
     """Every run where they can be told apart, else means of groups, else the best groups; and a line that says so."""
     if len(comparison.entries) <= most:
-        return tuple(Line(entry.key, entry.label, (entry,)) for entry in comparison.entries), ""
-    every = tuple(Line(group.key, group.label, group.entries) for group in comparison.groups)
+        return tuple(RunCurve(entry.key, entry.label, (entry,)) for entry in comparison.entries), ""
+    every = tuple(RunCurve(group.key, group.label, group.entries) for group in comparison.groups)
     means = "means over seeds" if comparison.seeded else ""
     if len(every) <= most:
         return every, f"curves are {means}"
@@ -321,7 +321,7 @@ def _listed(keys: Sequence[str], most: int = 6) -> str:
 Figure = tuple[str, Callable[[Group], Spread | None]]
 
 
-def figures(comparison: Comparison, metric: str) -> tuple[Figure, ...]:
+def group_figures(comparison: Comparison, metric: str) -> tuple[Figure, ...]:
     """What is told of a group: final and best of the metric, and of loss and accuracy."""
     names = [name for name in dict.fromkeys((metric, "loss", "accuracy")) if name in comparison.metrics]
     final: list[Figure] = [(f"final {name}", lambda group, name=name: group.final(name)) for name in names]  # type: ignore[misc]
