@@ -107,8 +107,7 @@ def _check_call(node: ast.Call, scope: Scope) -> None:
         _check_node(node.func, scope)
         raise ClaimError("only a function of the list can be called")
     name = node.func.id
-    if name not in FUNCTIONS:
-        raise ClaimError(f"unknown function '{name}'{did_you_mean(name, list(FUNCTIONS))}")
+    _need_known("function", name, tuple(FUNCTIONS), listed=False)
     function = FUNCTIONS[name]
     if node.keywords or len(node.args) != len(function.kinds):
         raise ClaimError(f"{name} takes ({function.takes})")
@@ -116,8 +115,10 @@ def _check_call(node: ast.Call, scope: Scope) -> None:
     for kind, argument in zip(function.kinds, node.args, strict=True):
         if kind in ("run", "runs"):
             configs += _check_runs(name, argument, scope, kind)
+        elif kind in _ARGUMENTS:
+            _ARGUMENTS[kind](name, argument, scope, configs)
         else:
-            _ARGUMENTS.get(kind, _check_value)(name, argument, scope, configs)
+            _check_node(argument, scope)
     if not all(_NEEDS[function.needs](config) for config in configs):
         raise ClaimError(f"{name} needs a run of a {function.needs} network")
 
@@ -128,8 +129,7 @@ def _check_runs(name: str, argument: ast.expr, scope: Scope, kind: str) -> Itera
         raise ClaimError(f"{name} needs the id of a run")
     for element in elements:
         run = _word(name, element, "the id of a run")
-        if run not in scope.runs:
-            raise ClaimError(f"unknown run '{run}'{did_you_mean(run, list(scope.runs))}")
+        _need_known("run", run, tuple(scope.runs), listed=False)
         scope.used.add(run)
         yield scope.runs[run]
 
@@ -137,9 +137,7 @@ def _check_runs(name: str, argument: ast.expr, scope: Scope, kind: str) -> Itera
 def _check_metric(name: str, argument: ast.expr, scope: Scope, configs: list[RunConfig]) -> None:
     metric = _word(name, argument, 'a metric such as "test/loss"')
     for config in configs:
-        known = metrics_of(config)
-        if metric not in known:
-            raise ClaimError(f"unknown metric '{metric}'{did_you_mean(metric, list(known))}: {', '.join(known)}")
+        _need_known("metric", metric, metrics_of(config))
 
 
 def _check_epoch(name: str, argument: ast.expr, scope: Scope, configs: list[RunConfig]) -> None:
@@ -152,39 +150,35 @@ def _check_epoch(name: str, argument: ast.expr, scope: Scope, configs: list[RunC
 
 def _check_class(name: str, argument: ast.expr, scope: Scope, configs: list[RunConfig]) -> None:
     word = _word(name, argument, "the name of a class")
-    for config in configs:
-        known = scope.classes(config)
-        if known and word not in known:
-            raise ClaimError(f"unknown class '{word}'{did_you_mean(word, list(known))}")
+    for known in map(scope.classes, configs):
+        if known:
+            _need_known("class", word, known, listed=False)
 
 
-def _check_among(allowed: tuple[str, ...], what: str) -> Callable[..., None]:
-    def check_word(name: str, argument: ast.expr, scope: Scope, configs: list[RunConfig]) -> None:
-        word = _word(name, argument, f"a {what}")
-        if word not in allowed:
-            near = did_you_mean(word, list(allowed))
-            raise ClaimError(f"unknown {what} '{word}'{near}: allowed: {', '.join(allowed)}")
-
-    return check_word
-
-
-def _check_value(name: str, argument: ast.expr, scope: Scope, configs: list[RunConfig]) -> None:
-    _check_node(argument, scope)
+def _check_among(what: str, allowed: tuple[str, ...]) -> Callable[..., None]:
+    return lambda name, argument, *_: _need_known(what, _word(name, argument, f"a {what}"), allowed)
 
 
 _ARGUMENTS: dict[str, Callable[..., None]] = {
     "metric": _check_metric,
     "epoch": _check_epoch,
     "class": _check_class,
-    "noise": _check_among(NOISE_KINDS, "kind of noise"),
-    "quality": _check_among(tuple(QUALITIES), "quality"),
+    "noise": _check_among("kind of noise", NOISE_KINDS),
+    "quality": _check_among("quality", tuple(QUALITIES)),
 }
+"""What checks an argument of each kind; those of other kinds are expressions."""
 
 
 def _word(name: str, argument: ast.expr, what: str) -> str:
     if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
         raise ClaimError(f"{name} needs {what}, in quotes")
     return argument.value
+
+
+def _need_known(what: str, word: str, known: tuple[str, ...], listed: bool = True) -> None:
+    if word not in known:
+        allowed = f": allowed: {', '.join(known)}" if listed else ""
+        raise ClaimError(f"unknown {what} '{word}'{did_you_mean(word, list(known))}{allowed}")
 
 
 def evaluate(expression: str, functions: Mapping[str, Callable[..., Value]], names: Mapping[str, Value]) -> Value:
