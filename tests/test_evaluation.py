@@ -163,12 +163,11 @@ def test_a_classifier_predicts_and_does_not_decode(classified: RunPaths) -> None
             question()
 
 
-def test_a_variational_autoencoder_has_a_posterior_and_a_prior(variational: RunPaths) -> None:
+def test_codes_of_a_variational_autoencoder_are_means_and_its_prior_is_decoded(variational: RunPaths) -> None:
     run = opened(variational)
-    images = run.images("test", 4)
-    mean, log_variance = run.posterior(images)
-    assert mean.shape == log_variance.shape == (4, 8)
-    assert run.codes("test", 4)[0] == pytest.approx(mean, abs=1e-6)
+    with torch.inference_mode():
+        output = run.parts.model(torch.as_tensor(run.images("test", 4)))
+    assert run.codes("test", 4)[0] == pytest.approx(output.mean.numpy(), abs=1e-6)
     drawn = run.prior_samples(6, seed=1)
     assert drawn.shape == (6, 1, 8, 8)
     assert 0 <= drawn.min() <= drawn.max() <= 1
@@ -225,7 +224,9 @@ def test_weights_that_are_not_there_or_do_not_fit_are_refused(lab: Laboratory, f
 
 
 @pytest.mark.parametrize("name", ["last", "best"])
-@pytest.mark.parametrize("moment", ["explore.loaded.set_up", "runs.checkpoints.verify", "explore.loaded.load_weights"])
+@pytest.mark.parametrize(
+    "moment", ["explore.checkpoint.set_up", "runs.checkpoints.verify", "explore.checkpoint.load_weights"]
+)
 def test_a_worker_may_put_a_newer_checkpoint_in_the_place_of_the_one_that_is_being_loaded(
     lab: Laboratory, finished: RunPaths, monkeypatch: pytest.MonkeyPatch, moment: str, name: str
 ) -> None:

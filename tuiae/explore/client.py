@@ -87,7 +87,7 @@ class Explorer:
         self._waiting: dict[str, _Question] = {}
         self._sent: dict[int, _Question] = {}
         self._answered: dict[str, int] = {}
-        self._standing: dict[str, _Question] = {}  # what a new process has to be told before anything else
+        self._to_restore: dict[str, _Question] = {}  # what a new process has to be told before anything else
         self._run: Any = None
         """The run that was last to be opened; another one is a reason to start anew."""
         self._number = self._deaths = 0
@@ -197,31 +197,33 @@ class Explorer:
             raise ExplorerError(f"the explorer cannot be started: {error.strerror}", AGAIN) from error
 
     def _start(self) -> subprocess.Popen[bytes]:
-        said = tempfile.TemporaryFile()  # noqa: SIM115 it lives as long as the process
+        stderr = tempfile.TemporaryFile()  # noqa: SIM115 it lives as long as the process
         process = subprocess.Popen(
             COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=stderr,
             start_new_session=True,  # Ctrl-C is for the dashboard
             env={**worker_environment(), "OMP_NUM_THREADS": "1"},
         )
         self._process = process
-        threading.Thread(target=self._listen, args=(process, said), name="explorer-answers", daemon=True).start()
+        threading.Thread(
+            target=self._read_answers, args=(process, stderr), name="explorer-answers", daemon=True
+        ).start()
         return process
 
     # Back
 
-    def _listen(self, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+    def _read_answers(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
         assert process.stdout is not None
         while (frame := read_frame(process.stdout)) is not None:
-            self._hear(frame)
+            self._handle(frame)
         process.stdout.close()
-        process.kill()  # it may have said what is no frame, and then it is of no use
-        self._mourn(process, said)
-        said.close()
+        process.kill()  # it may have written what is no frame, and then it is of no use
+        self._process_ended(process, stderr)
+        stderr.close()
 
-    def _hear(self, frame: Frame) -> None:
+    def _handle(self, frame: Frame) -> None:
         if "notice" in frame.fields:
             if not self._closed:
                 self._tell(Notice(str(frame.fields["notice"])))
@@ -236,8 +238,8 @@ class Explorer:
             self._answered[question.slot] = max(question.number, self._answered.get(question.slot, 0))
             failure = frame.fields.get("error")
             if failure is None and question.name in ("open", "codes") and not stale:
-                self._standing = {} if question.name == "open" else self._standing
-                self._standing[question.name] = question
+                self._to_restore = {} if question.name == "open" else self._to_restore
+                self._to_restore[question.name] = question
         if stale:
             return
         if failure is not None:
@@ -251,7 +253,7 @@ class Explorer:
         else:
             self._tell(question.reply(answer))
 
-    def _mourn(self, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+    def _process_ended(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
         """Ask again what the dead process was asked, or say that it is gone."""
         code = process.wait()
         with self._changed:
@@ -265,16 +267,16 @@ class Explorer:
             again = self._deaths <= RESTARTS
             if again:
                 # In this order, and each only where nothing newer of its slot waits.
-                before = {question.slot: question for question in (*self._standing.values(), *lost)}
+                before = {question.slot: question for question in (*self._to_restore.values(), *lost)}
                 self._waiting = {**before, **self._waiting}
             else:
                 lost += self._waiting.values()
                 self._waiting.clear()
             self._changed.notify_all()
         if again:
-            self._tell(Restarted(f"the explorer ended ({_last_words(code, said)}) and is started again"))
+            self._tell(Restarted(f"the explorer ended ({_how_it_ended(code, stderr)}) and is started again"))
             return
-        error = ExplorerError(f"the explorer ended again: {_last_words(code, said)}", AGAIN)
+        error = ExplorerError(f"the explorer ended again: {_how_it_ended(code, stderr)}", AGAIN)
         self._tell(Ended(error.cause))
         for question in lost:
             self._tell(question.reply(error=error))
@@ -286,13 +288,13 @@ def _shut(stream: IO[bytes] | None) -> None:
             stream.close()
 
 
-def _last_words(code: int, said: IO[bytes]) -> str:
+def _how_it_ended(code: int, stderr: IO[bytes]) -> str:
     """How a process ended, by its exit code and the last line of its stderr."""
     if code < 0:
         try:
             return f"killed by {signal.Signals(-code).name}"
         except ValueError:
             return f"killed by signal {-code}"
-    said.seek(0)
-    lines = said.read().decode("utf-8", "replace").strip().splitlines()
+    stderr.seek(0)
+    lines = stderr.read().decode("utf-8", "replace").strip().splitlines()
     return lines[-1] if lines else f"exit code {code}"
