@@ -1,4 +1,4 @@
-"""The dashboard's end of the explorer: questions go out in order of their slots, answers come back by callback."""
+"""The dashboard's end of the explorer: a process that is asked without waiting, and answers by callback."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ExplorerError(TuiaeError):
 
 @dataclass(frozen=True)
 class Reply:
-    """What became of one question; either `answer` or `error` is there. Answers are of `answers.ANSWERS`."""
+    """What became of one question: either `answer` or `error` is there."""
 
     question: str
     slot: str
@@ -130,7 +130,7 @@ class Explorer:
         return process.pid if process is not None else 0
 
     def revive(self) -> None:
-        """After it died too often: with the next question it is tried again."""
+        """Let the next question start the process again after it died too often."""
         with self._changed:
             self._deaths = 0
 
@@ -150,16 +150,11 @@ class Explorer:
                 process.wait()
             _shut(process.stdin)
 
-    # Out
-
     def _next(self) -> _Question | None:
         """The question that can go out now. What is to be opened goes before what is to be asked of it."""
         taken = {question.slow for question in self._sent.values()}
         opening = [question for question in self._waiting.values() if question.name == "open"]
-        for question in opening or self._waiting.values():
-            if question.slow not in taken:
-                return question
-        return None
+        return next((one for one in opening or self._waiting.values() if one.slow not in taken), None)
 
     def _send_all(self) -> None:
         while True:
@@ -211,8 +206,6 @@ class Explorer:
             target=self._read_answers, args=(process, stderr), name="explorer-answers", daemon=True
         ).start()
         return process
-
-    # Back
 
     def _read_answers(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
         assert process.stdout is not None

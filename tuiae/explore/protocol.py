@@ -1,4 +1,7 @@
-"""What the explorer answers, by question; pictures are uint8 (N, C, H, W), classes positions in `Opened.classes`."""
+"""How the dashboard and the explorer talk: what each question answers, and the frames that carry it.
+
+Pictures are uint8 (N, C, H, W), classes are positions in `Opened.classes`.
+"""
 
 from __future__ import annotations
 
@@ -232,10 +235,10 @@ def unpack(question: str, values: Mapping[str, Any], arrays: Mapping[str, NDArra
     return kind(**frozen, **arrays)
 
 
-# How the dashboard and the explorer talk: frames of a JSON object and the raw bytes of arrays.
+# Frames: a JSON object and the raw bytes of arrays.
 
 _LENGTH = struct.Struct(">I")
-_MOST_HEADER = 1 << 24  # bytes; a length beyond is no frame of ours
+_LONGEST_HEADER = 1 << 24  # bytes; a length beyond is no frame of ours
 _ARRAYS = "arrays"
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -273,7 +276,7 @@ def read_frame(stream: IO[bytes]) -> Frame | None:
     if len(head) < _LENGTH.size:
         return None
     (length,) = _LENGTH.unpack(head)
-    if length > _MOST_HEADER:
+    if length > _LONGEST_HEADER:
         return None
     try:
         fields = json.loads(stream.read(length))

@@ -22,8 +22,8 @@ NICE = 5
 SLOW_NICE = 15  # what nobody waits for at the screen
 
 
-class Speaker:
-    """The way back to the dashboard, which two threads share."""
+class AnswerWriter:
+    """Writes frames to the dashboard, from two threads."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -63,11 +63,11 @@ def explain(error: Exception) -> TuiaeError:
     return ConfigError(f"the explorer cannot answer: {type(error).__name__}: {error}", "open another checkpoint or run")
 
 
-class SlowLane:
+class SlowQueue:
     """Answers one slow question after the other, while the others go on."""
 
-    def __init__(self, speaker: Speaker) -> None:
-        self._speaker = speaker
+    def __init__(self, writer: AnswerWriter) -> None:
+        self._writer = writer
         self._waiting: queue.SimpleQueue[tuple[int, Callable[[], Answer]]] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="slow", daemon=True).start()
 
@@ -78,22 +78,22 @@ class SlowLane:
         if sys.platform == "linux":  # elsewhere a priority belongs to the whole process
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SLOW_NICE)
         while True:
-            self._speaker.answer(*self._waiting.get())
+            self._writer.answer(*self._waiting.get())
 
 
-def serve(questions: BinaryIO, speaker: Speaker) -> None:
+def serve(questions: BinaryIO, writer: AnswerWriter) -> None:
     """Answer until the questions end."""
-    speaker.notice("importing torch")
+    writer.notice("importing torch")
     with lasting_imports():
         from tuiae.explore.questions import Dispatcher
-    dispatcher, slow = Dispatcher(speaker.notice), SlowLane(speaker)
+    dispatcher, slow = Dispatcher(writer.notice), SlowQueue(writer)
     while (frame := read_frame(questions)) is not None:
         number, question, arguments = _understand(frame)
         work = dispatcher.prepare(question, arguments)
         if is_slow(question, arguments):
             slow.take(number, work)
         else:
-            speaker.answer(number, work)
+            writer.answer(number, work)
 
 
 def _understand(frame: Frame) -> tuple[int, str, dict[str, Any]]:
@@ -104,12 +104,12 @@ def _understand(frame: Frame) -> tuple[int, str, dict[str, Any]]:
 
 def main() -> None:
     # What any library prints must not get between two answers.
-    speaker = Speaker(os.fdopen(os.dup(1), "wb"))
+    writer = AnswerWriter(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     os.nice(NICE)
     with contextlib.suppress(BrokenPipeError):  # the dashboard is gone: nobody is left to tell
-        serve(sys.stdin.buffer, speaker)
-    # At once: the slow lane may be in the middle of something that nobody waits for any more.
+        serve(sys.stdin.buffer, writer)
+    # At once: the slow queue may be in the middle of something that nobody waits for any more.
     os._exit(0)
 
 

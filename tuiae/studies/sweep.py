@@ -147,17 +147,14 @@ def _draw(key: str, spec: Any, draws: int, seed: int, path: Path) -> list[Any]:
 def _between(span: Range, share: float) -> int | float:
     """The value at a share of the way from low to high; a float with the four digits that people read."""
     low, high = span.low, span.high
-    if isinstance(low, int) and isinstance(high, int):
-        # Each whole number has a strip of the same width, from half below it to half above.
-        ends = (low - 0.5, high + 0.5)
-        value = math.exp(_mix(math.log(ends[0]), math.log(ends[1]), share)) if span.log else _mix(*ends, share)
-        return min(max(round(value), low), high)
-    value = math.exp(_mix(math.log(low), math.log(high), share)) if span.log else _mix(low, high, share)
-    return min(max(float(f"{value:.4g}"), low), high)
-
-
-def _mix(low: float, high: float, share: float) -> float:
-    return low + (high - low) * share
+    whole = isinstance(low, int) and isinstance(high, int)
+    # Each whole number has a strip of the same width, from half below it to half above.
+    start, end = (low - 0.5, high + 0.5) if whole else (low, high)
+    if span.log:
+        value = math.exp(math.log(start) + share * (math.log(end) - math.log(start)))
+    else:
+        value = start + share * (end - start)
+    return min(max(round(value) if whole else float(f"{value:.4g}"), low), high)
 
 
 def _part(kind: Any, value: Any, asker: str) -> Any:
