@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from tuiae.runs.checkpoints import find_checkpoint
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
-from tuiae.training.checkpoint import find_checkpoint, load_state, load_weights
+from tuiae.training.checkpoint import load_state, load_weights
 
 
 def same(one: Any, other: Any) -> bool:

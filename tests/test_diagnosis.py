@@ -21,8 +21,8 @@ from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.snapshot import Sample, Series, Snapshot
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.training.loop import Fit
-from tuiae.training.report import Mailbox
+from tuiae.training.control import Mailbox
+from tuiae.training.loop import Trainer
 from tuiae.training.setup import set_up
 
 RARELY = {"samples": {"every": 1000}, "checkpoint": {"every": 1000}}
@@ -81,18 +81,18 @@ BLIND = {
 
 
 @pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], tuple[Snapshot, Fit]]:
+def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], tuple[Snapshot, Trainer]]:
     """Train a document in this process, each one once; what its reader sees, and what trained it."""
 
     @cache
-    def of(text: str) -> tuple[Snapshot, Fit]:
+    def of(text: str) -> tuple[Snapshot, Trainer]:
         document = {"data": {"dataset": "digits"}, **RARELY, **json.loads(text)}
         document["training"]["device"] = "cpu"
         config = build_config(document)
         root = tmp_path_factory.mktemp("runs")
         run = create_run(config, root, [])
         writer = RunWriter(run)
-        fit = Fit(set_up(config, root), writer, Mailbox(run, lambda: False))
+        fit = Trainer(set_up(config, root), writer, Mailbox(run, lambda: False))
         try:
             state, error = fit.run(), None
         except TrainingError as failure:
@@ -129,7 +129,7 @@ def only(snapshot: Snapshot, kind: str) -> Finding:
     return finding
 
 
-Train = Callable[[dict[str, Any]], tuple[Snapshot, Fit]]
+Train = Callable[[dict[str, Any]], tuple[Snapshot, Trainer]]
 
 
 def test_nothing_is_said_of_a_training_that_goes_well_at_any_moment(train: Train) -> None:

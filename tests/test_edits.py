@@ -25,9 +25,9 @@ from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.studies.jobs import Library
+from tuiae.training.control import Mailbox
 from tuiae.training.evaluate import evaluate
-from tuiae.training.loop import Fit
-from tuiae.training.report import Mailbox
+from tuiae.training.loop import Trainer
 from tuiae.training.setup import set_up
 
 GLYPHS = """
@@ -235,7 +235,7 @@ def test_a_run_in_its_last_evaluation_takes_more_epochs(
                 control.send(run, command)
 
     writer = RunWriter(run)
-    fit = Fit(set_up(load_config(run.config)), writer, Mailbox(run, lambda: False))
+    fit = Trainer(set_up(load_config(run.config)), writer, Mailbox(run, lambda: False))
     fit.state.optimizer.register_step_post_hook(ask)
     assert fit.run() == state
     writer.close(state)

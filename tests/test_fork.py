@@ -20,16 +20,25 @@ from tuiae.config import load_config
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.files import read_json, replace_json
 from tuiae.render.status import title_line
-from tuiae.runs.checkpoints import MODEL, STATE, find_checkpoint, need_checkpoint, pointed, read_moment, verify
+from tuiae.runs.checkpoints import (
+    MODEL,
+    STATE,
+    all_checkpoints,
+    find_checkpoint,
+    need_checkpoint,
+    pointed,
+    read_moment,
+    verify,
+)
 from tuiae.runs.lineage import fork_config, fork_run, plan_replay, repeat_line, replay_run
 from tuiae.runs.listing import RunLister
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_config, read_status
 from tuiae.runs.snapshot import Parent, Snapshot
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.training.checkpoint import all_checkpoints, load_state, load_weights
-from tuiae.training.loop import Fit
-from tuiae.training.report import Mailbox
+from tuiae.training.checkpoint import load_state, load_weights
+from tuiae.training.control import Mailbox
+from tuiae.training.loop import Trainer
 from tuiae.training.setup import set_up
 
 KEPT = SMALL.replace("keep = 2", "keep = 9")
@@ -252,7 +261,7 @@ def test_the_time_of_a_fork_is_its_own(lab: Laboratory, parent: RunPaths) -> Non
     writers = [RunWriter(run), RunWriter(lab.copy(parent))]
     seconds = []
     for writer in writers:
-        fit = Fit(set_up(load_config(run.config)), writer, Mailbox(writer.run, lambda: True))
+        fit = Trainer(set_up(load_config(run.config)), writer, Mailbox(writer.run, lambda: True))
         seconds.append(fit.state.seconds)
         writer.close("stopped")
     assert seconds[0] == 0.0 < seconds[1]

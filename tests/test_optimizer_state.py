@@ -16,7 +16,7 @@ from tuiae.config import load_config
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.lineage import fork_config, fork_run
 from tuiae.runs.writer import create_run
-from tuiae.training.state import restore_optimizer
+from tuiae.training.optimizer import restore_optimizer
 
 CONVOLVING = """
 name = "convolving"

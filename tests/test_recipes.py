@@ -18,20 +18,21 @@ from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.training.loop import Fit, learning_rate, ramp
-from tuiae.training.report import Mailbox
+from tuiae.training.control import Mailbox
+from tuiae.training.loop import Trainer
+from tuiae.training.optimizer import learning_rate, ramp
 from tuiae.training.setup import set_up
 
 CPU = torch.device("cpu")
 
 
-def fit(root: Path, document: dict[str, Any]) -> tuple[RunPaths, Fit, dict[str, Any]]:
+def fit(root: Path, document: dict[str, Any]) -> tuple[RunPaths, Trainer, dict[str, Any]]:
     """Train in this process; the run, what trained it, and its summary."""
     document.setdefault("training", {})["device"] = "cpu"
     config: RunConfig = build_config(document)
     run = create_run(config, root, [])
     writer = RunWriter(run)
-    trained = Fit(set_up(config, root), writer, Mailbox(run, lambda: False))
+    trained = Trainer(set_up(config, root), writer, Mailbox(run, lambda: False))
     writer.close(trained.run())
     return run, trained, summarise(RunReader(run.root).read_all())
 
@@ -130,7 +131,7 @@ def test_a_schedule_goes_on_where_a_resumed_training_stands(lab: Laboratory) -> 
     run, stops = create_run(config, lab.runs, []), [22, None]
     for stop in stops:
         writer = RunWriter(run)
-        part = Fit(set_up(config), writer, Mailbox(run, lambda: stop == part.state.step))  # noqa: B023
+        part = Trainer(set_up(config), writer, Mailbox(run, lambda: stop == part.state.step))  # noqa: B023
         writer.close(part.run())
     weights = [json.loads((paths.weights / "step-000060" / "manifest.json").read_text()) for paths in (whole, run)]
     assert weights[0]["files"]["model.safetensors"] == weights[1]["files"]["model.safetensors"]

@@ -18,14 +18,15 @@ from tuiae.config import CheckpointSection, load_config
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.runs import control
+from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint
 from tuiae.runs.lineage import need_config, read_edits
 from tuiae.runs.paths import RunPaths, list_runs, unwritable
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.training.checkpoint import all_checkpoints, find_checkpoint, load_state
-from tuiae.training.loop import Fit
-from tuiae.training.report import Mailbox
+from tuiae.training.checkpoint import load_state
+from tuiae.training.control import Mailbox
+from tuiae.training.loop import Trainer
 from tuiae.training.setup import set_up
 
 
@@ -45,7 +46,7 @@ def test_a_training_stopped_at_any_step_ends_the_same(lab: Laboratory, finished:
     run = create_run(load_config(Path(lab.preset())), lab.runs, [])
     for stop in [*stops, None]:
         writer = RunWriter(run)
-        fit = Fit(set_up(load_config(run.config)), writer, Mailbox(run, lambda: stop == fit.state.step))  # noqa: B023
+        fit = Trainer(set_up(load_config(run.config)), writer, Mailbox(run, lambda: stop == fit.state.step))  # noqa: B023
         state = fit.run()
         writer.close(state)
         assert state == ("finished" if stop is None else "stopped")
@@ -59,7 +60,7 @@ def test_the_time_of_an_epoch_is_counted_once(lab: Laboratory, stop: int, spent:
     train(run, stop=stop)
     # What the last checkpoint holds of the epoch that it is in the middle of, or at the end of.
     writer = RunWriter(run)
-    fit = Fit(set_up(load_config(run.config)), writer, Mailbox(run, lambda: True))
+    fit = Trainer(set_up(load_config(run.config)), writer, Mailbox(run, lambda: True))
     writer.close("stopped")
     assert (fit.state.epoch_seconds > 0) == spent
     assert fit.state.seconds > fit.state.epoch_seconds

@@ -18,24 +18,15 @@ from tuiae.errors import TrainingError
 from tuiae.explore.server import explain
 from tuiae.files import read_json
 from tuiae.runs import control
+from tuiae.runs.checkpoints import MANIFEST, MODEL, STATE, all_checkpoints, find_checkpoint, pointed, verify
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.training.checkpoint import (
-    MANIFEST,
-    MODEL,
-    STATE,
-    all_checkpoints,
-    find_checkpoint,
-    load_state,
-    load_weights,
-    pointed,
-    verify,
-)
-from tuiae.training.loop import Fit
-from tuiae.training.report import Mailbox
+from tuiae.training.checkpoint import load_state, load_weights
+from tuiae.training.control import Mailbox
+from tuiae.training.loop import Trainer
 from tuiae.training.setup import is_out_of_memory, set_up
 
 STEPS = 15  # of an epoch: 1500 digits in batches of 100
@@ -274,7 +265,7 @@ def test_weights_that_are_no_numbers_are_never_saved(lab: Laboratory, command: s
     run = create_run(load_config(Path(lab.preset())), lab.runs, [])
     writer = RunWriter(run)
     control.send(run, command)
-    fit = Fit(set_up(load_config(run.config)), writer, Mailbox(run, lambda: False))
+    fit = Trainer(set_up(load_config(run.config)), writer, Mailbox(run, lambda: False))
     with torch.no_grad():
         next(fit.parts.model.parameters())[0, 0] = torch.nan
     with pytest.raises(TrainingError, match="no longer a number"):
@@ -287,7 +278,7 @@ def test_a_save_on_request_looks_at_what_the_device_knows_of_a_loss_that_is_no_n
     run = create_run(load_config(Path(lab.preset())), lab.runs, [])
     writer = RunWriter(run)
     control.send(run, "save")
-    fit = Fit(set_up(load_config(run.config)), writer, Mailbox(run, lambda: False))
+    fit = Trainer(set_up(load_config(run.config)), writer, Mailbox(run, lambda: False))
     # As on CUDA, where such a step and all after it leave the weights alone, and nobody is told at once.
     fit._skips_on_device = True
     fit.state.diverged.fill_(1.0)
@@ -366,7 +357,7 @@ def test_the_corruption_differs_from_step_to_step_and_not_from_run_to_run(lab: L
     for _ in range(2):
         run = create_run(config, lab.runs, [])
         writer, inputs = RunWriter(run), []
-        fit = Fit(set_up(config), writer, Mailbox(run, lambda: False))
+        fit = Trainer(set_up(config), writer, Mailbox(run, lambda: False))
         fit.parts.model.register_forward_pre_hook(
             lambda model, given, inputs=inputs: inputs.append(given[0]) if model.training else None  # type: ignore[misc]
         )

@@ -25,8 +25,8 @@ from torchvision.transforms import ToTensor
 from tests.benchmarks.bench import Bench, new_run, real_data
 from tuiae.runs.reader import RunReader
 from tuiae.runs.writer import RunWriter
-from tuiae.training.loop import Fit
-from tuiae.training.report import Mailbox
+from tuiae.training.control import Mailbox
+from tuiae.training.loop import Trainer
 from tuiae.training.setup import set_up
 
 NEEDS_DATA = True
@@ -155,7 +155,7 @@ def own_path(bench: Bench, case: Case, epochs: int) -> tuple[float, float]:
     run, parts = new_run(config), set_up(config)
     writer = RunWriter(run)
     with open(run.log, "a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
-        fit = Fit(parts, writer, Mailbox(run, lambda: False))
+        fit = Trainer(parts, writer, Mailbox(run, lambda: False))
         began = time.perf_counter()
         state = fit.run()
         seconds = time.perf_counter() - began

@@ -86,14 +86,3 @@ def silent(phase: str, done: int, total: int) -> None:
 def as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
     """Images in 0..1 as uint8; what lies outside is cut, what is no number is black."""
     return (np.nan_to_num(images).clip(0, 1) * 255).round().astype(np.uint8)
-
-
-# How a picture of codes is turned; NumPy alone.
-
-Floats = NDArray[np.float64]
-
-
-def orient(components: Floats) -> Floats:
-    """Directions (K, latent) turned so that the largest number of each is positive: the same codes give the same
-    picture."""
-    return components * np.sign(components[np.arange(len(components)), np.abs(components).argmax(axis=1)])[:, None]

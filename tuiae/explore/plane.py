@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuiae.data.dataset import orient
 from tuiae.errors import ConfigError, MissingLibraryError
 
 Floats = NDArray[np.float64]
@@ -60,7 +59,7 @@ def principal_plane(codes: Floats) -> tuple[Floats, Floats]:
     """Coordinates (N, 2) of codes (N, latent) along their first two principal components, and the share of the
     variance (2,) of each.
 
-    Components point as `orient` turns them.
+    The largest number of each component is positive, so that the same codes give the same picture.
     """
     known = np.isfinite(codes).all(axis=1)
     points, shares = np.full((len(codes), 2), np.nan), np.zeros(2)
@@ -68,7 +67,8 @@ def principal_plane(codes: Floats) -> tuple[Floats, Floats]:
         return points, shares
     centred = codes[known] - codes[known].mean(axis=0)
     _, lengths, components = np.linalg.svd(centred, full_matrices=False)
-    plane = orient(components[:2])
+    plane = components[:2]
+    plane *= np.sign(plane[np.arange(len(plane)), np.abs(plane).argmax(axis=1)])[:, None]
     points[known] = 0.0  # a single code has one component, and no second coordinate
     points[np.ix_(known, np.arange(len(plane)))] = centred @ plane.T
     shares[: len(plane)] = np.square(lengths[:2]) / max(np.square(lengths).sum(), 1e-300)

@@ -39,8 +39,8 @@ from tuiae.explore.protocol import (
 )
 from tuiae.files import read_json
 from tuiae.models.base import ModelOutput
+from tuiae.runs.checkpoints import MANIFEST
 from tuiae.runs.paths import RunPaths, need_run
-from tuiae.training.checkpoint import MANIFEST
 from tuiae.training.evaluate import PLANE_POINTS, evaluate, tensor_as_bytes
 
 NEAREST = 5  # test images beside a place
@@ -416,7 +416,7 @@ class ImageErrors:
 def find_errors(loaded: LoadedRun) -> ImageErrors:
     """Evaluate the whole test split and look at each image."""
     collector = _ErrorCollector(loaded)
-    evaluate(loaded.parts, loaded.parts.test, watch=collector)
+    evaluate(loaded.parts, loaded.parts.test, on_batch=collector)
     return collector.result()
 
 

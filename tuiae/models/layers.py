@@ -102,6 +102,17 @@ class _RectifyAndDrop(torch.autograd.Function):
         return torch.ops.aten.threshold_backward(gradients[0], output, 0).mul_(ctx.scale), None
 
 
+def set_dropout(model: nn.Module, p: float) -> None:
+    """Let every dropout of a network drop with another probability.
+
+    Raises:
+        ValueError: p outside 0 <= p < 1.
+    """
+    for layer in model.modules():
+        if isinstance(layer, Dropout):
+            layer.set_probability(p)
+
+
 def _scale(dropped: int) -> float:
     return _LEVELS / (_LEVELS - dropped)
 

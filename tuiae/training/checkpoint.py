@@ -1,20 +1,23 @@
-"""Checkpoints: one moment each, durable before it is named, verified before it is used."""
+"""Checkpoints: the state of a training at one step, durable before it is named, verified before it is used."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from tuiae.files import fsync_directory, replace_file, replace_json, replace_text
+from tuiae.config import TrainingSection
+from tuiae.files import fsync_directory, read_json, replace_file, replace_json, replace_text
 from tuiae.runs.checkpoints import (
     KEPT,
     MANIFEST,
@@ -27,29 +30,81 @@ from tuiae.runs.checkpoints import (
     verify,
 )
 from tuiae.runs.paths import SCHEMA, RunPaths, need_run
+from tuiae.runs.snapshot import Parent, read_parent
+from tuiae.training.objective import Totals
+from tuiae.training.optimizer import restore_optimizer
 
-__all__ = [
-    "MANIFEST",
-    "MODEL",
-    "STATE",
-    "all_checkpoints",
-    "find_checkpoint",
-    "load_state",
-    "load_weights",
-    "pointed",
-    "prune",
-    "save_checkpoint",
-    "verify",
-]
+_COUNTERS = ("epoch", "position", "step", "best", "lowest", "stale", "seconds", "epoch_seconds")
 
 
-def freeze(model: torch.nn.Module, state: dict[str, Any]) -> dict[str, bytes]:
-    """The files of a checkpoint as they are at this moment, by name.
+@dataclass
+class TrainState:
+    """What the next step depends on beside the weights: counters, the optimizer, the sums of the epoch under way."""
 
-    `state` is everything but the weights that the next step depends on: tensors, numbers, strings.
-    """
+    optimizer: torch.optim.Optimizer
+    totals: Totals
+    epoch: int = 0  # epochs completed
+    position: int = 0  # images of the current epoch already used
+    step: int = 0  # optimizer steps in all
+    best: float = math.inf  # lowest test loss of a checkpoint
+    lowest: float = math.inf  # lowest test loss of all
+    stale: int = 0  # evaluations since then
+    seconds: float = 0.0  # training time so far, pauses left out
+    epoch_seconds: float = 0.0  # of it, in the epoch under way
+    diverged: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
+
+    def end_epoch(self) -> None:
+        """Count an epoch whose last image was used."""
+        self.epoch, self.position = self.epoch + 1, 0
+        self.totals.reset()
+
+    def checkpoint_names(self, loss: float) -> tuple[str, ...]:
+        """What a checkpoint with this test loss is called; the next best has to be lower."""
+        best = loss < self.best
+        self.best = min(self.best, loss)
+        return ("last", "best") if best else ("last",)
+
+    def forget_best(self) -> None:
+        """Begin anew to look for the best: the test loss measures something else from here on."""
+        self.best = self.lowest = math.inf
+        self.stale = 0
+
+    def dump(self) -> dict[str, Any]:
+        """Everything but the weights, as tensors and numbers; random states of torch's default generators included."""
+        device = self.totals.sums.device
+        saved: dict[str, Any] = {
+            "optimizer": self.optimizer.state_dict(),
+            "totals": self.totals.sums.cpu(),
+            "rng": torch.get_rng_state(),
+            **{name: getattr(self, name) for name in _COUNTERS},
+        }
+        if device.type == "cuda":
+            saved["cuda_rng"] = torch.cuda.get_rng_state(device)
+        elif device.type == "mps":
+            saved["mps_rng"] = torch.mps.get_rng_state()
+        return saved
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Continue exactly where `dump` was taken (on the same kind of device, bit for bit on the CPU)."""
+        device = self.totals.sums.device
+        if "optimizer" in saved:
+            restore_optimizer(self.optimizer, saved["optimizer"])
+        self.totals.sums.copy_(saved["totals"])
+        torch.set_rng_state(saved["rng"])
+        if device.type == "cuda" and "cuda_rng" in saved:
+            torch.cuda.set_rng_state(saved["cuda_rng"], device)
+        elif device.type == "mps" and "mps_rng" in saved:
+            torch.mps.set_rng_state(saved["mps_rng"])
+        for name in _COUNTERS:
+            setattr(self, name, saved.get(name, getattr(self, name)))
+        if self.position == 0:
+            self.epoch_seconds = 0.0  # what was saved at the end of an epoch is that epoch's
+
+
+def freeze(model: torch.nn.Module, state: TrainState) -> dict[str, bytes]:
+    """The files of a checkpoint, by name, as they are at this step."""
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(state.dump(), buffer)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     return {MODEL: save_tensors(tensors), STATE: buffer.getvalue()}
 
@@ -110,5 +165,47 @@ def load_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """What `save_checkpoint` was given as `state`; nothing in the file is executed."""
+    """What `TrainState.dump` gave; nothing in the file is executed."""
     return dict(torch.load(folder / STATE, map_location="cpu", weights_only=True))
+
+
+class Beginning(NamedTuple):
+    """Where a worker begins: with the first step, with the run's newest checkpoint, or with one of its parent."""
+
+    text: str
+    """As the run's history says it."""
+    fresh: bool
+    """Whether the run has trained nothing of its own yet."""
+
+
+def restore_newest(run: RunPaths, model: torch.nn.Module, state: TrainState, training: TrainingSection) -> Beginning:
+    """Put the newest whole checkpoint, if there is one, into the network and the state."""
+    beginning = "training from the first step"
+    folder = find_checkpoint(run)
+    if folder is None:
+        return Beginning(beginning, fresh=True)
+    model.load_state_dict(load_weights(folder))
+    saved = load_state(folder)
+    parent = read_parent(read_json(run.meta))
+    if parent is not None and pointed(run, PARENT) == folder.name:
+        return _restore_parent(saved, parent, state, training)
+    state.restore(saved)
+    if state.step:
+        beginning = f"resumed at epoch {state.epoch}, step {state.step}"
+    return Beginning(beginning, fresh=state.step == 0)
+
+
+def _restore_parent(saved: dict[str, Any], parent: Parent, state: TrainState, training: TrainingSection) -> Beginning:
+    """Go on from a parent's state without what belongs to the parent alone: its best, its time, the sums of an epoch
+    that it trained otherwise, and what another optimizer gathered."""
+    words = ""
+    if "training.optimizer" in parent.changed:
+        saved.pop("optimizer", None)
+        words = f"; {training.optimizer} begins with a state of its own, its parent had another optimizer"
+    state.restore(saved)
+    state.forget_best()
+    state.seconds = 0.0
+    state.totals.reset()
+    if "training.seed" in parent.changed:
+        torch.manual_seed(training.seed)
+    return Beginning(f"forked from {parent.run} at epoch {state.epoch}, step {state.step}{words}", fresh=True)

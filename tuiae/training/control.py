@@ -1,30 +1,79 @@
-"""Edits as the worker takes them: validated, recorded, put in force, and made again after a stop."""
+"""What is asked of a training while it runs: commands at step boundaries, edits of its config, its own auto pause."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from torch import nn
 
 from tuiae.config import RunConfig
 from tuiae.errors import ConfigError
 from tuiae.files import read_json
-from tuiae.models.layers import Dropout
+from tuiae.runs import control
 from tuiae.runs.checkpoints import newest_moment
-from tuiae.runs.control import this_user
 from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
 from tuiae.runs.edits import EDITABLE, apply_edits, describe_edit, propose, read_plan, value_of
 from tuiae.runs.lineage import read_edits
+from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.writer import RunWriter
-from tuiae.training.report import Mailbox
+
+MAIL_SECONDS = 0.1  # between looks at the control directory
+PAUSE_SECONDS = 0.05  # between looks while paused
+
+
+class Mailbox:
+    """Commands and the termination signal, looked at between steps; and whether anybody can still find the run."""
+
+    def __init__(self, run: RunPaths, terminated: Callable[[], bool]) -> None:
+        self._run = run
+        self._terminated = terminated
+        self._next_look = 0.0
+        self._kept: list[dict[str, Any]] = []
+
+    def ask(self, command: str) -> None:
+        """A command of the training's own, taken at the next step boundary."""
+        self._kept.append({"command": command})
+        self._next_look = 0.0
+
+    def take(self) -> list[dict[str, Any]]:
+        """The commands that have come since the last look.
+
+        Raises:
+            UnknownRunError: the run was deleted; nobody could stop it any more.
+        """
+        ended = [{"command": "stop"}] if self._terminated() else []
+        if not ended and not self._kept and time.monotonic() < self._next_look:
+            return []
+        self._next_look = time.monotonic() + MAIL_SECONDS
+        need_run(self._run)
+        kept, self._kept = self._kept, []
+        return [*kept, *control.take(self._run), *ended]
+
+    def take_edits(self) -> list[dict[str, Any]]:
+        """The edits that have come, looked for at once; what else came waits for the next `take`."""
+        commands = control.take(self._run)
+        self._kept += [command for command in commands if command["command"] != "set"]
+        return [command for command in commands if command["command"] == "set"]
+
+    def wait(self) -> list[dict[str, Any]]:
+        """Sleep until a command comes."""
+        while not (commands := self.take()):
+            time.sleep(PAUSE_SECONDS)
+        return commands
+
+
+def is_paused_after(commands: Sequence[str], paused: bool) -> bool:
+    """Whether a training is paused after these commands; the last word counts, and a stop ends a pause."""
+    for command in commands:
+        paused = command == "pause" if command in ("pause", "resume", "stop") else paused
+    return paused and "stop" not in commands
 
 
 @dataclass(frozen=True)
-class Request:
-    """A change that is asked for."""
+class EditRequest:
+    """A change of the config that is asked for."""
 
     key: str
     value: Any
@@ -35,14 +84,14 @@ class Request:
     """Whether the run's history has it already: it was made after the checkpoint that the run went back to."""
 
 
-def requests_in(commands: Iterable[Mapping[str, Any]]) -> list[Request]:
-    """The changes among commands, in their order."""
+def edits_in(commands: Iterable[Mapping[str, Any]]) -> list[EditRequest]:
+    """The edits among commands, in their order."""
     asked = [command for command in commands if command["command"] == "set"]
-    return [Request(str(one.get("key")), one.get("value"), str(one.get("by", "somebody"))) for one in asked]
+    return [EditRequest(str(one.get("key")), one.get("value"), str(one.get("by", "somebody"))) for one in asked]
 
 
-class EditDesk:
-    """Knows the config in force and the edits that are still to come: a replay's, and those made before a stop."""
+class EditQueue:
+    """The config in force, and the edits that are still to come: a replay's, and those made before a stop."""
 
     def __init__(self, writer: RunWriter, config: RunConfig, step: int) -> None:
         self._writer = writer
@@ -51,17 +100,17 @@ class EditDesk:
         planned = [edit for edit in read_plan(read_json(writer.run.meta)) if edit.plan not in done]
         # Those of this very step are made again: they came after what the checkpoint remembers.
         self.config = apply_edits(config, (edit for edit in made if edit.step < step))
-        self._coming: dict[int, list[Request]] = {}
+        self._coming: dict[int, list[EditRequest]] = {}
         for edit, recorded in (*((edit, True) for edit in made), *((edit, False) for edit in planned)):
-            request = Request(edit.key, edit.new, edit.by or "somebody", edit.plan, recorded)
+            request = EditRequest(edit.key, edit.new, edit.by or "somebody", edit.plan, recorded)
             self._coming.setdefault(edit.step, []).append(request)
 
-    def due(self, step: int) -> list[Request]:
-        """What has to be changed at this step boundary, each once."""
+    def due(self, step: int) -> list[EditRequest]:
+        """The edits to be made at this step boundary, each once."""
         return self._coming.pop(step, [])
 
-    def decide(self, request: Request, step: int, epoch: float) -> bool:
-        """Validate and record a change; whether `config` is another one now. A refused one becomes a warning.
+    def decide(self, request: EditRequest, step: int, epoch: float) -> bool:
+        """Validate and record a change; returns whether `config` changed. A refused change becomes a warning.
 
         `epoch` counts the epochs done, the one under way as a fraction.
         """
@@ -91,23 +140,15 @@ def extend(writer: RunWriter, config: RunConfig, epochs: int) -> None:
     # Not before an edit that the worker is going to make again: the last word is this one.
     edits = ((edit.step, edit.epoch) for edit in read_edits(writer.run))
     step, epoch = max([(moment.step, moment.epoch), *edits])
-    fields = describe_edit("training.epochs", config.training.epochs, epochs, step, epoch, this_user())
+    fields = describe_edit("training.epochs", config.training.epochs, epochs, step, epoch, control.this_user())
     writer.event("command", **fields)
 
 
-def set_dropout(model: nn.Module, probability: float) -> None:
-    """Let every dropout of a network drop with another probability."""
-    for layer in model.modules():
-        if isinstance(layer, Dropout):
-            layer.set_probability(probability)
+class AutoPause:
+    """Asks for a pause when a serious finding first appears in the run's own curves, before what was learned is spoilt.
 
-
-# A training that looks at its own curves and pauses before it spoils what it has learned.
-
-
-class Watch:
-    """Asks for a pause when a serious finding first appears; what this or an earlier worker was paused for is not
-    paused for again."""
+    What this or an earlier worker was paused for is not paused for again.
+    """
 
     def __init__(self, writer: RunWriter, mailbox: Mailbox) -> None:
         self._writer, self._mailbox = writer, mailbox

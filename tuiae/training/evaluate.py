@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from tuiae.config import NoiseSection
 from tuiae.data.batches import ImageSet, corrupt, seeded
-from tuiae.data.dataset import orient
 from tuiae.models.base import ModelOutput
 from tuiae.models.encoders import VariationalAutoencoder
 from tuiae.models.losses import confusion_counts, kl_divergence
@@ -96,7 +95,8 @@ def _principal(centred: Tensor) -> Tensor:
         found = torch.linalg.eigh(some @ some.T)[1][:, -2:].flip(1).T @ some
         found = found / found.norm(dim=1, keepdim=True).clamp_min(1e-300)
     components = torch.zeros(2, centred.shape[1], dtype=torch.float64)
-    components[: len(found)] = torch.from_numpy(orient(found.numpy()))
+    # Turned so that the largest number of each is positive: the same codes give the same picture.
+    components[: len(found)] = found * found.gather(1, found.abs().argmax(dim=1, keepdim=True)).sign()
     return components
 
 
@@ -105,7 +105,7 @@ CODES = 2  # the drawn codes of evaluation, apart from its corruption
 PLANE_POINTS = 2000  # codes of the test split that a sample keeps
 BATCH = 1000
 
-Watch = Callable[[int, torch.Tensor, torch.Tensor, ModelOutput], object]
+OnBatch = Callable[[int, torch.Tensor, torch.Tensor, ModelOutput], object]
 """(position of the first image, clean, corrupted, output) of a batch that was evaluated."""
 
 
@@ -119,12 +119,12 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(
-    parts: Parts, split: ImageSet, limit: int = 0, noise: NoiseSection | None = None, watch: Watch | None = None
+    parts: Parts, split: ImageSet, limit: int = 0, noise: NoiseSection | None = None, on_batch: OnBatch | None = None
 ) -> Evaluation:
     """Loss, accuracy and the quality of reconstructions over a split, or over its first `limit` images.
 
-    `noise` stands in for the config's own; `watch` sees every batch. A variational autoencoder's codes are drawn, the
-    same ones every time.
+    `noise` stands in for the config's own; `on_batch` is given every batch. A variational autoencoder's codes are
+    drawn, the same ones every time.
     """
     config, model, classes = parts.config, parts.model, len(parts.classes)
     objective = build_objective(config)
@@ -139,8 +139,8 @@ def evaluate(
             with autocast(config.training.precision, parts.device):
                 shown = corrupt(clean, noise or config.noise, generator)
                 output = model(shown)
-            if watch is not None:
-                watch(start, clean, shown, output)
+            if on_batch is not None:
+                on_batch(start, clean, shown, output)
             score = objective(output, clean, labels)
             totals.add(score.weighted(len(clean)))
             quality.add(score, output, clean, config.training.loss)
@@ -179,11 +179,11 @@ def sample(parts: Parts, index: torch.Tensor) -> dict[str, np.ndarray]:
         arrays["reconstructions"] = tensor_as_bytes(output.reconstruction)
     if output.logits is not None:
         arrays["predictions"] = output.logits.argmax(1).cpu().numpy()
-    return arrays | watch_codes(parts)
+    return arrays | sample_codes(parts)
 
 
 @torch.inference_mode()
-def watch_codes(parts: Parts) -> dict[str, np.ndarray]:
+def sample_codes(parts: Parts) -> dict[str, np.ndarray]:
     """Of the first test images, uncorrupted: `codes` (M, 2) on a plane, `code_labels` (M,), and of a variational
     autoencoder `unit_kl` (latent,)."""
     model, codes, labels, use = parts.model, [], [], CodeUse()

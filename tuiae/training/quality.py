@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -13,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tuiae.config import NoiseSection
-from tuiae.data.batches import ImageSet, corrupt, seeded
+from tuiae.data.batches import ImageSet
 from tuiae.errors import ConfigError, MissingLibraryError
+from tuiae.models.base import ModelOutput
 from tuiae.models.losses import wrong_pixels
-from tuiae.training.evaluate import BATCH, CODES, EVALUATION, evaluating
-from tuiae.training.setup import Parts, autocast
+from tuiae.training.evaluate import evaluate
+from tuiae.training.setup import Parts
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # pixels; Wang et al. 2004, "Image quality assessment"
 SSIM_BATCH = 100  # images; 1000 took twice as long on a CPU
@@ -58,16 +58,20 @@ def compare_images(reconstructions: Tensor | NDArray[Any], clean: Tensor | NDArr
     Raises:
         MissingLibraryError: torchmetrics is not installed.
     """
+    try:
+        from torchmetrics.functional.image import peak_signal_noise_ratio as ratio
+        from torchmetrics.functional.image import structural_similarity_index_measure as similarity
+    except ImportError as error:
+        _missing("PSNR and SSIM need torchmetrics", error)
     made, wanted = torch.as_tensor(reconstructions).float(), torch.as_tensor(clean).float()
-    ratio, similarity = _image_metrics()
     window = ssim_window(*wanted.shape[2:])
     ssim = None
     if window:
         # Torchmetrics sizes the window by sigma, and keeps five filtered copies of what it is given.
         sigma = SSIM_SIGMA * window / SSIM_WINDOW
         pairs = zip(made.split(SSIM_BATCH), wanted.split(SSIM_BATCH), strict=True)
-        values = [similarity(a, b, sigma=sigma, data_range=1.0, reduction="none").reshape(-1) for a, b in pairs]
-        ssim = _reals(torch.cat(values))
+        values = [torch.as_tensor(similarity(*pair, sigma=sigma, data_range=1.0, reduction="none")) for pair in pairs]
+        ssim = _reals(torch.cat([value.reshape(-1) for value in values]))
     return ImageQuality(
         _reals((made - wanted).square().flatten(1).mean(1)),
         wrong_pixels(made, wanted).long().cpu().numpy(),
@@ -95,7 +99,6 @@ def ssim_note(height: int, width: int) -> str:
     return f"SSIM with a window of {window} pixels, not {SSIM_WINDOW}: {images}"
 
 
-@torch.inference_mode()
 def measure_images(parts: Parts, split: ImageSet, noise: NoiseSection | None = None) -> ImageQuality:
     """Quality of the reconstructions of a whole split, under the corruption and with the codes of `evaluate`.
 
@@ -105,18 +108,13 @@ def measure_images(parts: Parts, split: ImageSet, noise: NoiseSection | None = N
     """
     if parts.config.is_classifier:
         raise ConfigError("a classifier reconstructs no images", "take a run of an autoencoder")
-    generator = seeded(parts.device, parts.config.training.seed, EVALUATION)
-    batches = []
-    with evaluating(parts.model, seeded(parts.device, parts.config.training.seed, EVALUATION, CODES)):
-        for start in range(0, len(split), BATCH):
-            clean, _ = split.span(start, min(start + BATCH, len(split)))
-            with autocast(parts.config.training.precision, parts.device):
-                output = parts.model(corrupt(clean, noise or parts.config.noise, generator))
-            batches.append(compare_images(output.reconstruction, clean))
-    return _joined(batches)
+    batches: list[ImageQuality] = []
 
+    def compare(start: int, clean: Tensor, shown: Tensor, output: ModelOutput) -> None:
+        assert output.reconstruction is not None
+        batches.append(compare_images(output.reconstruction, clean))
 
-def _joined(batches: Sequence[ImageQuality]) -> ImageQuality:
+    evaluate(parts, split, noise=noise, on_batch=compare)
     ssim = [batch.ssim for batch in batches if batch.ssim is not None]
     return ImageQuality(
         np.concatenate([batch.mse for batch in batches]),
@@ -210,14 +208,6 @@ def pca_error(train: NDArray[Any], test: NDArray[Any], components: int, wanted: 
     against = asked if wanted is None else wanted.reshape(len(wanted), -1)
     pca = PCA(n_components=min(components, *fitted.shape), random_state=0).fit(fitted)
     return float(np.mean(np.square(pca.inverse_transform(pca.transform(asked)) - against), dtype=np.float64))
-
-
-def _image_metrics() -> tuple[Any, Any]:
-    try:
-        from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
-    except ImportError as error:
-        _missing("PSNR and SSIM need torchmetrics", error)
-    return peak_signal_noise_ratio, structural_similarity_index_measure
 
 
 def _missing(what: str, error: ImportError) -> NoReturn:

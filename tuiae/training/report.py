@@ -1,81 +1,27 @@
-"""What the loop tells the run directory, and what the run directory tells the loop."""
+"""What the loop tells the run directory: live points, epoch metrics, throughput and the time that is left."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
 
-from tuiae.runs import control
-from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.writer import RunWriter
+from tuiae.training.checkpoint import TrainState
 from tuiae.training.objective import Totals
 from tuiae.training.setup import Parts, memory_megabytes
-from tuiae.training.state import TrainState
 
 LIVE_SECONDS = 0.2  # between live points; each one waits for the device
-MAIL_SECONDS = 0.1  # between looks at the control directory
-PAUSE_SECONDS = 0.05
 STEADY_SECONDS = 1.0  # of an epoch, before its throughput is told
 
 
-class Mailbox:
-    """Commands and the termination signal, looked at between steps; and whether anybody can still find the run."""
-
-    def __init__(self, run: RunPaths, terminated: Callable[[], bool]) -> None:
-        self._run = run
-        self._terminated = terminated
-        self._next_look = 0.0
-        self._kept: list[dict[str, Any]] = []
-
-    def ask(self, command: str) -> None:
-        """A command of the training's own, taken at the next step boundary."""
-        self._kept.append({"command": command})
-        self._next_look = 0.0
-
-    def take(self) -> list[dict[str, Any]]:
-        """The commands that have come since the last look.
-
-        Raises:
-            UnknownRunError: the run was deleted; nobody could stop it any more.
-        """
-        ended = [{"command": "stop"}] if self._terminated() else []
-        if not ended and not self._kept and time.monotonic() < self._next_look:
-            return []
-        self._next_look = time.monotonic() + MAIL_SECONDS
-        need_run(self._run)
-        kept, self._kept = self._kept, []
-        return [*kept, *control.take(self._run), *ended]
-
-    def take_edits(self) -> list[dict[str, Any]]:
-        """The edits that have come, looked for at once; what else came waits for the next `take`."""
-        commands = control.take(self._run)
-        self._kept += [command for command in commands if command["command"] != "set"]
-        return [command for command in commands if command["command"] == "set"]
-
-    def wait(self) -> list[dict[str, Any]]:
-        """Sleep until a command comes."""
-        while not (commands := self.take()):
-            time.sleep(PAUSE_SECONDS)
-        return commands
-
-
-def stands_still(commands: Sequence[str], paused: bool) -> bool:
-    """Whether a training stands still after these commands; the last word counts, and a stop ends a pause."""
-    for command in commands:
-        paused = command == "pause" if command in ("pause", "resume", "stop") else paused
-    return paused and "stop" not in commands
-
-
 class Reporter:
-    """Live points, epoch metrics, throughput and the time that is left."""
+    """Counts the training time and writes status, events and the worker's log as of the step of `state`."""
 
     def __init__(self, parts: Parts, writer: RunWriter, state: TrainState) -> None:
         self.parts, self._writer, self._state = parts, writer, state
         self._batch = parts.config.training.batch_size
         self.steps_per_epoch = -(-len(parts.train) // self._batch)
-        self._recent = Totals(parts.device, state.totals.names)
+        self.recent = Totals(parts.device, state.totals.names)  # sums since the last live point
         self._next_live = 0.0
         self._began = (state.step, state.seconds)
         self._mark = time.monotonic()
@@ -91,19 +37,14 @@ class Reporter:
         """Forget the time since the last tick: it was a pause."""
         self._mark = time.monotonic()
 
-    @property
-    def recent(self) -> Totals:
-        """Sums since the last live point."""
-        return self._recent
-
     def live_is_due(self) -> bool:
         return time.monotonic() >= self._next_live
 
     def live(self) -> None:
         """One live point: means over the batches since the last one."""
         state = self._state
-        values = self._recent.read()  # host/device sync
-        self._recent.reset()
+        values = self.recent.read()  # host/device sync
+        self.recent.reset()
         self.tick()
         self._writer.event("metric", split="live", step=state.step, epoch=self.epochs_done(), values=values)
         self.progress()

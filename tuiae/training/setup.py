@@ -1,4 +1,4 @@
-"""From a config to the parts of a training: device, images, model, objective."""
+"""From a config to the parts of a training: arithmetic, device, images, model."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import torch
 from torch import nn
 
 from tuiae.config import Precision, RunConfig
 from tuiae.data.batches import ImageSet
+from tuiae.data.dataset import Progress
 from tuiae.data.datasets import prepare, select
 from tuiae.errors import ConfigError
+from tuiae.models.encoders import Classifier
 from tuiae.models.registry import Network, build_model
 from tuiae.preflight import check_device
-from tuiae.runs.checkpoints import no_checkpoint
+from tuiae.runs.checkpoints import find_checkpoint, no_checkpoint
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
-from tuiae.training.checkpoint import find_checkpoint, load_weights
-
-# Arithmetic of the forward and backward pass.
+from tuiae.training.checkpoint import load_weights
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
@@ -54,8 +54,6 @@ def memory_format(config: RunConfig) -> torch.memory_format:
     convolves = config.model.encoder_family != "dense"
     return torch.channels_last if convolves and config.training.precision == "bfloat16" else torch.preserve_format
 
-
-# Devices: what this machine has, and what a config's word for one means here.
 
 USUAL_NICE = 5
 NICE = "TUIAE_NICE"
@@ -111,8 +109,6 @@ def free_memory(device: torch.device) -> int:
     """Bytes that could still be allocated, as far as the system knows."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    import psutil
-
     return int(psutil.virtual_memory().available)
 
 
@@ -132,15 +128,7 @@ def memory_megabytes(device: torch.device) -> float:
     is resident of the process."""
     if device.type == "cuda":
         return torch.cuda.memory_reserved(device) / 1e6
-    import resource
-    import sys
-
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize() / 1e6
-    except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+    return float(psutil.Process().memory_info().rss / 1e6)
 
 
 def give_way(device: torch.device) -> None:
@@ -161,9 +149,6 @@ def give_way(device: torch.device) -> None:
     for thread in os.listdir("/proc/self/task"):
         with contextlib.suppress(ProcessLookupError):
             os.setpriority(os.PRIO_PROCESS, int(thread), max(value, os.getpriority(os.PRIO_PROCESS, int(thread))))
-
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -199,8 +184,6 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: Progress | None =
 
 
 def _take_encoder(model: nn.Module, source: RunPaths) -> None:
-    from tuiae.models.encoders import Classifier
-
     folder = find_checkpoint(source)
     if folder is None:
         missing = no_checkpoint(source)

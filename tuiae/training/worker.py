@@ -33,48 +33,6 @@ from tuiae.runs.process import RunLock, resume_elsewhere
 from tuiae.runs.reader import read_config
 from tuiae.runs.writer import RunWriter
 
-# What to do about a training that failed, by what its run has left.
-
-RAISED = ("training.learning_rate", "training.beta")
-"""Keys that an edit can drive a training apart by raising."""
-
-
-def explain_divergence(cause: str, run: RunPaths) -> TrainingError:
-    """What went before a divergence, and a step that avoids it: resuming repeats it, edits and all."""
-    raises = [edit for edit in read_edits(run) if edit.key in RAISED and edit.new > edit.old]
-    if not raises:
-        return TrainingError(cause, _milder(run))
-    edit = raises[-1]
-    return TrainingError(f"{cause}, after {named(edit)}", _without(edit, run))
-
-
-def _milder(run: RunPaths) -> str:
-    config = config_at(run)
-    rate = 0.0 if config is None else config.training.learning_rate
-    if find_checkpoint(run) is None:
-        return f"lower training.learning_rate (now {rate:g}), or set training.clip_norm; it saved no checkpoint before"
-    setting = f"training.learning_rate={rate / 10:g}"
-    return f"go on from its last good checkpoint otherwise: tuiae fork {run.id} --from last --set {setting}"
-
-
-def _without(edit: Edit, run: RunPaths) -> str:
-    """The way back to before an edit, as far as checkpoints go back."""
-    whole = [folder for folder in all_checkpoints(run) if verify(folder)]
-    if not whole:
-        return f"it saved no checkpoint: begin again without that edit, tuiae run {run.config}"
-    before = next((folder for folder in whole if read_moment(folder).step <= edit.step), None)
-    words = "go back to before that edit" if before else "it kept no checkpoint from before that edit: take it back"
-    names = {pointed(run, "best"): "best", whole[0].name: "last"}
-    start = "last" if before is None else names.get(before.name, str(read_moment(before).step))
-    return f"{words}, tuiae fork {run.id} --from {start} --set {edit.key}={edit.old}"
-
-
-def resume_words(run: RunPaths) -> str:
-    """How a run is gone on with once what stopped it is mended."""
-    if find_checkpoint(run) is None:
-        return f"begin again at the first step, there is no checkpoint: tuiae resume {run.id}"
-    return f"go on from the last checkpoint: tuiae resume {run.id}"
-
 
 class Termination:
     """SIGTERM and SIGINT set a flag; the loop saves and stops at the next step boundary.
@@ -154,10 +112,8 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination, epochs: in
     if device is not None:
         config = build_config(config.model_dump(mode="json"), {"training.device": device})
     _import_torch()
-    from tuiae.training.checkpoint import find_checkpoint
-    from tuiae.training.control import extend
-    from tuiae.training.loop import Fit
-    from tuiae.training.report import Mailbox
+    from tuiae.training.control import Mailbox, extend
+    from tuiae.training.loop import Trainer
     from tuiae.training.setup import describe_device, give_way, set_up
 
     def progress(phase: str, done: int, total: int) -> None:
@@ -173,7 +129,7 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination, epochs: in
         writer.event("command", text=f"on {describe_device(parts.device)} from here on; its config says {own}")
     if epochs is not None:
         extend(writer, current, epochs)
-    return Fit(parts, writer, Mailbox(run, terminated)).run()
+    return Trainer(parts, writer, Mailbox(run, terminated)).run()
 
 
 def explain(error: Exception, run: RunPaths) -> TuiaeError:
@@ -181,16 +137,59 @@ def explain(error: Exception, run: RunPaths) -> TuiaeError:
     if isinstance(error, DeviceError) and all_checkpoints(run):
         return DeviceError(error.cause, resume_elsewhere(run))
     if isinstance(error, TuiaeError):
-        return explain_divergence(error.cause, run) if error.cause.startswith(DIVERGED) else error
+        return _explain_divergence(error.cause, run) if error.cause.startswith(DIVERGED) else error
     from tuiae.training.setup import is_out_of_memory
 
     if is_out_of_memory(error):
         return TrainingError("out of memory", "lower training.batch_size, or choose another device")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return TrainingError(f"no space left for {run.root}", f"free some, then {resume_words(run)}")
+        return TrainingError(f"no space left for {run.root}", f"free some, then {_resume_advice(run)}")
     if isinstance(error, OSError):
-        return TrainingError(f"{error.filename or run.root}: {error.strerror}", f"mend that, then {resume_words(run)}")
+        return TrainingError(
+            f"{error.filename or run.root}: {error.strerror}", f"mend that, then {_resume_advice(run)}"
+        )
     return TrainingError(f"{type(error).__name__}: {error}", f"the traceback is in {run.log}")
+
+
+DIVERGING_KEYS = ("training.learning_rate", "training.beta")
+"""Keys that an edit can drive a training apart by raising."""
+
+
+def _explain_divergence(cause: str, run: RunPaths) -> TrainingError:
+    """What went before a divergence, and a step that avoids it: resuming repeats it, edits and all."""
+    raises = [edit for edit in read_edits(run) if edit.key in DIVERGING_KEYS and edit.new > edit.old]
+    if not raises:
+        return TrainingError(cause, _try_milder(run))
+    edit = raises[-1]
+    return TrainingError(f"{cause}, after {named(edit)}", _take_back_edit(edit, run))
+
+
+def _try_milder(run: RunPaths) -> str:
+    config = config_at(run)
+    rate = 0.0 if config is None else config.training.learning_rate
+    if find_checkpoint(run) is None:
+        return f"lower training.learning_rate (now {rate:g}), or set training.clip_norm; it saved no checkpoint before"
+    setting = f"training.learning_rate={rate / 10:g}"
+    return f"go on from its last good checkpoint otherwise: tuiae fork {run.id} --from last --set {setting}"
+
+
+def _take_back_edit(edit: Edit, run: RunPaths) -> str:
+    """The way back to before an edit, as far as checkpoints go back."""
+    whole = [folder for folder in all_checkpoints(run) if verify(folder)]
+    if not whole:
+        return f"it saved no checkpoint: begin again without that edit, tuiae run {run.config}"
+    before = next((folder for folder in whole if read_moment(folder).step <= edit.step), None)
+    words = "go back to before that edit" if before else "it kept no checkpoint from before that edit: take it back"
+    names = {pointed(run, "best"): "best", whole[0].name: "last"}
+    start = "last" if before is None else names.get(before.name, str(read_moment(before).step))
+    return f"{words}, tuiae fork {run.id} --from {start} --set {edit.key}={edit.old}"
+
+
+def _resume_advice(run: RunPaths) -> str:
+    """How a run is gone on with once what stopped it is mended."""
+    if find_checkpoint(run) is None:
+        return f"begin again at the first step, there is no checkpoint: tuiae resume {run.id}"
+    return f"go on from the last checkpoint: tuiae resume {run.id}"
 
 
 def _wait_for_run() -> Path | None:
@@ -199,7 +198,7 @@ def _wait_for_run() -> Path | None:
     # As an exception, so that a dry run takes its directory along; `work` sets a handler of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     print(json.dumps(_warm_up()), flush=True)
-    requests = Requests()
+    requests = StandbyRequests()
     while (request := requests.take()) is not None:
         if "run" in request:
             path = Path(request["run"])
@@ -209,7 +208,7 @@ def _wait_for_run() -> Path | None:
     return None
 
 
-class Requests:
+class StandbyRequests:
     """Lines of JSON on stdin. Read without Python's buffers, which would hide from `waiting` what they hold."""
 
     def __init__(self) -> None:

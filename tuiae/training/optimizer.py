@@ -1,0 +1,97 @@
+"""Optimizers and learning-rate schedules by name, and what an optimizer gathered handed on to another one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch.nn import Parameter
+
+from tuiae.config import TrainingSection
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
+}
+_WITH_MOMENTUM = ("sgd", "rmsprop")
+
+
+def build_optimizer(
+    parameters: Iterable[Parameter], section: TrainingSection, device: torch.device
+) -> torch.optim.Optimizer:
+    """The optimizer over the parameters that train; fused kernels where PyTorch has them (one launch a step)."""
+    options: dict[str, Any] = {"lr": section.learning_rate, "weight_decay": section.weight_decay}
+    if section.optimizer in _WITH_MOMENTUM:
+        options["momentum"] = section.momentum
+    if section.optimizer != "rmsprop":
+        options["fused"] = device.type in ("cpu", "cuda") or None
+    return OPTIMIZERS[section.optimizer]([weights for weights in parameters if weights.requires_grad], **options)
+
+
+def can_skip_on_device(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:
+    """Whether the optimizer leaves its step out on the device when told to through `found_inf`.
+
+    This is how PyTorch's GradScaler stops a fused optimizer without waiting for the device.
+    """
+    fused = any(group.get("fused") for group in optimizer.param_groups)
+    return device.type == "cuda" and fused
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Take over what an optimizer has gathered; its settings stay the config's, which a fork may have changed."""
+    settings = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(saved)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
+        for parameter in group["params"]:
+            gathered = optimizer.state.get(parameter, {})
+            _lay_out(gathered, parameter, bool(own.get("fused")))
+            # RMSprop makes room for its momentum at its first step alone.
+            if own.get("momentum") and "square_avg" in gathered and "momentum_buffer" not in gathered:
+                gathered["momentum_buffer"] = torch.zeros_like(parameter)
+
+
+def _lay_out(gathered: dict[str, Any], parameter: torch.Tensor, fused: bool) -> None:
+    """Put what was gathered for a parameter where this optimizer looks for it: it may have been gathered on another
+    device, or with the weights in another order of memory."""
+    for name, value in gathered.items():
+        if name == "step":
+            # load_state_dict goes by whether the optimizer that was saved was fused.
+            gathered[name] = value.to(parameter.device if fused else "cpu", torch.float32)
+        elif value.shape == parameter.shape and value.stride() != parameter.stride():
+            # Fused kernels on a CPU pair numbers by their place in memory, and say nothing.
+            gathered[name] = torch.empty_like(parameter).copy_(value)
+
+
+def _step(section: TrainingSection, epoch: float) -> float:
+    return section.step_factor ** (epoch // section.step_epochs)
+
+
+def _cosine(section: TrainingSection, epoch: float) -> float:
+    """Source: Loshchilov and Hutter, SGDR (2017), without restarts."""
+    done = (epoch - section.warmup) / max(section.epochs - section.warmup, 1e-9)
+    return 0.5 * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0)))
+
+
+SCHEDULES: dict[str, Callable[[TrainingSection, float], float]] = {
+    "constant": lambda section, epoch: 1.0,
+    "step": _step,
+    "cosine": _cosine,
+}
+"""config.Schedule -> (section, epochs done, the current one as a fraction) -> factor of the learning rate."""
+
+
+def learning_rate(section: TrainingSection, epoch: float) -> float:
+    """The learning rate of the step that begins after `epoch` epochs: a pure function, so that a resumed training needs
+    nothing but its position."""
+    factor = SCHEDULES[section.schedule](section, epoch)
+    return section.learning_rate * factor * ramp(epoch, section.warmup)
+
+
+def ramp(epoch: float, length: float) -> float:
+    """0 at the first step, 1 once `length` epochs are done, a straight line between."""
+    return min(1.0, epoch / length) if length else 1.0
