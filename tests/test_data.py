@@ -97,7 +97,7 @@ def test_every_listed_embedded_set_is_what_the_list_says() -> None:
 def test_opening_a_cached_set_imports_neither_torch_nor_pillow(tmp_path: Path) -> None:
     root = imported(tmp_path)
     code = (
-        "import sys; from pathlib import Path; from tuiae.data import importing, splits, download\n"
+        "import sys; from pathlib import Path; from tuiae.data import importing, download\n"
         "from tuiae.data.datasets import prepare; prepare('digits'); prepare('mine', 0, Path(sys.argv[1]))\n"
         "print(sorted({'torch', 'torchvision', 'PIL', 'sklearn'} & set(sys.modules)))"
     )

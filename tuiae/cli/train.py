@@ -16,8 +16,7 @@ from rich.text import Text
 from tuiae.cli.follow import LEAVE_SECONDS, check_begun, check_ending, conclude, end_pause, follow
 from tuiae.cli.output import Output
 from tuiae.config import RunConfig, build_config
-from tuiae.data.dataset import DOWNLOADING
-from tuiae.data.dataset import Progress as Report
+from tuiae.data.dataset import DOWNLOADING, OnProgress
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
 from tuiae.preflight import check, check_device
@@ -253,7 +252,7 @@ def _ask_devices() -> list[str]:
 
 
 @contextmanager
-def reporting(output: Output) -> Iterator[Report]:
+def reporting(output: Output) -> Iterator[OnProgress]:
     """A progress bar for downloads and decoding; on no terminal, a line for each phase."""
     if not output.lively:
         told: set[str] = set()

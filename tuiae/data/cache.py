@@ -8,18 +8,17 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from tuiae.data.dataset import Content, Dataset, Part, Progress, Shape, silent
+from tuiae.data.dataset import Content, Dataset, OnProgress, Part, Shape, silent
 from tuiae.errors import DataError
 from tuiae.files import fsync_directory
-
-# The small file beside a prepared set that says what it is and what its arrays must hash to.
 
 Origin = Literal["embedded", "download", "imported", "folder"]
 
@@ -30,7 +29,8 @@ ARRAYS = ("train-images", "train-labels", "test-images", "test-labels")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` holds, schema aside."""
+    """What `manifest.json`, the small file beside a prepared set, holds: what the set is and what its arrays must hash
+    to."""
 
     name: str
     origin: Origin
@@ -55,6 +55,9 @@ class Manifest:
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1) + "\n"
 
 
+_MANIFEST = TypeAdapter(Manifest)
+
+
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a prepared set, or None where there is no prepared set.
 
@@ -67,7 +70,10 @@ def read_manifest(folder: Path) -> Manifest | None:
         schema = document["schema"]
         if schema > SCHEMA:
             raise DataError(f"{path} was written by a newer tuiae (schema {schema})", "update tuiae")
-        return _parse(document)
+        manifest = _MANIFEST.validate_python(document)
+        if not manifest.sha256.keys() >= set(ARRAYS):
+            raise ValueError("an array has no checksum")
+        return manifest
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -87,29 +93,6 @@ def damaged(folder: Path, origin: Origin | None, what: str) -> DataError:
         hint = {"download": fetch, "imported": import_}.get(origin or "", either)
     return DataError(f"{folder} is damaged: {what}", hint)
 
-
-def _parse(document: dict[str, Any]) -> Manifest:
-    channels, height, width = (int(number) for number in document["shape"])
-    if document["origin"] not in ("download", "imported", "folder", "embedded"):
-        raise ValueError(document["origin"])
-    return Manifest(
-        name=str(document["name"]),
-        origin=document["origin"],
-        source=str(document["source"]),
-        shape=(channels, height, width),
-        classes=tuple(str(name) for name in document["classes"]),
-        labelled=bool(document["labelled"]),
-        train=int(document["train"]),
-        test=int(document["test"]),
-        fingerprint=str(document["fingerprint"]),
-        sha256={array: str(document["sha256"][array]) for array in ARRAYS},
-    )
-
-
-try:
-    import fcntl
-except ImportError:  # Windows: nobody waits there, and the rename alone keeps a set whole
-    fcntl = None  # type: ignore[assignment]
 
 Build = Callable[[Path], Content]
 """Makes the content, given a temporary folder inside the root to work in."""
@@ -144,7 +127,7 @@ def open_or_build(
     fingerprint: str = "",
     name: str = "",
     force: bool = False,
-    progress: Progress = silent,
+    progress: OnProgress = silent,
 ) -> Dataset:
     """Open `<root>/<key>`, or build it first; of two processes at once one builds and the other waits for it.
 
@@ -168,7 +151,7 @@ def open_or_build(
 
 
 @contextmanager
-def writing(root: Path, key: str, progress: Progress = silent) -> Iterator[Path]:
+def writing(root: Path, key: str, progress: OnProgress = silent) -> Iterator[Path]:
     """Hold the right to write `<root>/<key>`, with a temporary folder beside it that is gone afterwards."""
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -193,7 +176,13 @@ def writing(root: Path, key: str, progress: Progress = silent) -> Iterator[Path]
 
 
 def store(
-    work: Path, content: Content, origin: Origin, source: str, name: str, fingerprint: str, progress: Progress = silent
+    work: Path,
+    content: Content,
+    origin: Origin,
+    source: str,
+    name: str,
+    fingerprint: str,
+    progress: OnProgress = silent,
 ) -> Manifest:
     """Write the four arrays and the manifest into `work`, on the disk when this returns."""
     parts = (content.train, content.test)
@@ -236,7 +225,7 @@ def put_in_place(work: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write_images(path: Path, part: Part, shape: tuple[int, ...], done: int, total: int, progress: Progress) -> int:
+def _write_images(path: Path, part: Part, shape: tuple[int, ...], done: int, total: int, progress: OnProgress) -> int:
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(part.labels), *shape)}
     # Written, not memory-mapped: on a full disk a write fails with an error, a mapped page kills the process.
     with path.open("wb") as file:
@@ -277,38 +266,24 @@ def _refuse_foreign(target: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path, progress: Progress) -> Iterator[bool]:
-    """Hold the lock file; yields False where locks are not to be had."""
-    if fcntl is None:
-        yield False
-        return
-    descriptor, alone = _take(path, progress)
-    try:
-        yield alone
-    finally:
-        # Removed while still held; `_take` notices when the file it locked is no longer the one at the path.
-        if alone:
-            path.unlink(missing_ok=True)
-        os.close(descriptor)
+def _locked(path: Path, progress: OnProgress) -> Iterator[bool]:
+    """Hold the lock file; yields False on a file system without locks, where the rename alone keeps a set whole."""
+    from filelock import FileLock, Timeout  # not above: the lists that the dashboard reads need no locks
 
-
-def _take(path: Path, progress: Progress) -> tuple[int, bool]:
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    path.touch()  # what forbids to write here is an error, a want of locks is none
+    lock = FileLock(path, fallback_to_soft=False)  # a soft lock would outlive a process that is killed
+    with suppress(OSError):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.acquire(timeout=0)
+        except Timeout:
             progress("waiting for another process", 0, 0)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError:
-            # Some network file systems have no locks; the rename still keeps the set whole.
-            return descriptor, False
-        try:
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
-                return descriptor, True
-        except FileNotFoundError:
-            pass
-        os.close(descriptor)
+            lock.acquire()
+    try:
+        yield lock.is_locked
+    finally:
+        if lock.is_locked:
+            path.unlink(missing_ok=True)  # while it is still held: whoever waits for it notices, and locks a new one
+            lock.release()
 
 
 def _sync(file: IO[Any]) -> None:

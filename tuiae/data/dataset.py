@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tuiae.config import did_you_mean
 from tuiae.errors import ConfigError
 
-Progress = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 """Called with phase, done, total: bytes where the phase begins with `DOWNLOADING`, else images; a total of 0 is
 unknown."""
 

@@ -1,9 +1,9 @@
-"""Opening a dataset by name, preparing it first where that is needed."""
+"""Opening a dataset by name, prepared first where that is needed, and selecting what a run uses of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from tuiae.config import DataSection
 from tuiae.data import cache, folder
 from tuiae.data.cache import read_manifest
-from tuiae.data.dataset import Content, Dataset, Part, Progress, check_classes, silent
+from tuiae.data.dataset import Content, Dataset, OnProgress, Part, check_classes, silent
 from tuiae.data.registry import (
     EMBEDDED,
     FOLDER_PREFIX,
@@ -25,12 +25,14 @@ from tuiae.data.registry import (
 )
 from tuiae.errors import ConfigError, DataError
 
-__all__ = ["Dataset", "fetch", "prepare"]
+Indices = range | np.ndarray
+"""A range stands for a run of images that can be viewed rather than copied."""
 
-_CHUNK = 1024
+_CHUNK = 1024  # images that are resized at once
+_HELD_OUT_STREAM = 0x7E57  # keeps that permutation apart from whatever else is drawn from the same seed
 
 
-def prepare(dataset: str, image_size: int = 0, root: Path | None = None, progress: Progress | None = None) -> Dataset:
+def prepare(dataset: str, image_size: int = 0, root: Path | None = None, progress: OnProgress | None = None) -> Dataset:
     """Open a dataset; download or decode it first if it is not in the cache.
 
     Cached sets come back memory-mapped, every file checked against its sha256 first. Embedded sets touch no cache.
@@ -58,7 +60,7 @@ def prepare(dataset: str, image_size: int = 0, root: Path | None = None, progres
     return _prepare_resized(dataset, image_size, root, base, report)
 
 
-def fetch(name: str, root: Path | None = None, progress: Progress | None = None, force: bool = False) -> DatasetInfo:
+def fetch(name: str, root: Path | None = None, progress: OnProgress | None = None, force: bool = False) -> DatasetInfo:
     """Download a set into the cache, or check the one that is there; `force` downloads it in any case.
 
     Raises:
@@ -75,7 +77,7 @@ def fetch(name: str, root: Path | None = None, progress: Progress | None = None,
     return describe(name, root)
 
 
-def _prepare_base(name: str, root: Path, report: Progress, force: bool = False) -> Dataset:
+def _prepare_base(name: str, root: Path, report: OnProgress, force: bool = False) -> Dataset:
     """A set that is downloaded or imported, at its own size."""
     if known_download(name) is None:
         found = None if force else cache.open_cached(root, name)
@@ -94,7 +96,7 @@ def _prepare_base(name: str, root: Path, report: Progress, force: bool = False) 
     return cache.open_or_build(root, name, build, "download", "torchvision", force=force, progress=report)
 
 
-def _prepare_folder(dataset: str, image_size: int, root: Path, report: Progress) -> Dataset:
+def _prepare_folder(dataset: str, image_size: int, root: Path, report: OnProgress) -> Dataset:
     found = scan_folder(dataset)
     key = f"{found.cache_key}@{image_size}" if image_size else found.cache_key
     return cache.open_or_build(
@@ -109,7 +111,7 @@ def _prepare_folder(dataset: str, image_size: int, root: Path, report: Progress)
     )
 
 
-def _prepare_resized(name: str, size: int, root: Path, base: partial[Dataset], report: Progress) -> Dataset:
+def _prepare_resized(name: str, size: int, root: Path, base: partial[Dataset], report: OnProgress) -> Dataset:
     manifest = read_manifest(root / name)
     if manifest is None:
         base()
@@ -162,26 +164,9 @@ def _resized(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
         yield np.stack(resized).reshape(*chunk.shape[:2], size, size)
 
 
-# Which images of a dataset a run trains on and which its curves call test.
-
-_HELD_OUT_STREAM = 0x7E57
-"""Keeps the permutation apart from whatever else is drawn from the same seed."""
-
-
-@dataclass(frozen=True)
-class Splits:
-    """Images uint8 (N, C, H, W) and labels int64 (N,) that index `classes`. Where nothing was left out, the dataset's
-    own arrays: do not write to them."""
-
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
-    classes: tuple[str, ...]
-
-
-def select(dataset: Dataset, section: DataSection, seed: int) -> Splits:
-    """Apply `classes`, then `validation`, then the limits; a limit beyond the images there are takes them all.
+def select(dataset: Dataset, section: DataSection, seed: int) -> Dataset:
+    """What a run trains on and what its curves call test: `classes` applied, then `validation`, then the limits; a
+    limit beyond the images there are takes them all. Where nothing is left out, the set's own arrays come back.
 
     With `validation` a fraction, that share of the training images is held out by a permutation that depends on `seed`
     and their number alone, and the set's own test split is not touched.
@@ -201,22 +186,19 @@ def select(dataset: Dataset, section: DataSection, seed: int) -> Splits:
     for name, indices in (("train", train), ("test", test)):
         if len(indices) == 0:
             raise ConfigError(f"the {name} split is empty", "check data.classes, data.validation and data.train_limit")
-    return Splits(
-        _take(dataset.train_images, train),
-        _relabel(_take(dataset.train_labels, train), kept),
-        _take(test_images, test),
-        _relabel(_take(test_labels, test), kept),
-        section.classes or dataset.classes,
+    return replace(
+        dataset,
+        classes=section.classes or dataset.classes,
+        train_images=_take(dataset.train_images, train),
+        train_labels=_relabel(_take(dataset.train_labels, train), kept),
+        test_images=_take(test_images, test),
+        test_labels=_relabel(_take(test_labels, test), kept),
     )
 
 
 def _class_indices(dataset: Dataset, names: tuple[str, ...]) -> tuple[int, ...] | None:
     check_classes(names, dataset.name, dataset.classes)
     return tuple(dataset.classes.index(name) for name in names) or None
-
-
-Indices = range | np.ndarray
-"""A range stands for a run of images that can be viewed rather than copied."""
 
 
 def _of_classes(labels: np.ndarray, kept: tuple[int, ...] | None) -> Indices:

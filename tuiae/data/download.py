@@ -12,9 +12,9 @@ from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
-from tuiae.data.dataset import DOWNLOADING, Content, Progress
+from tuiae.data.dataset import DOWNLOADING, Content, OnProgress
 from tuiae.data.importing import read_directory
-from tuiae.data.registry import ways_on
+from tuiae.data.registry import missing_advice
 from tuiae.errors import DataError
 
 _TIMEOUT_SECONDS = 20
@@ -33,7 +33,7 @@ Resource = tuple[list[str], str]
 """The addresses of one file, to be tried in turn, and its md5."""
 
 
-def download(name: str, work: Path, progress: Progress) -> Content:
+def download(name: str, work: Path, progress: OnProgress) -> Content:
     """Download a set into a folder below `work` and read it.
 
     Raises:
@@ -62,7 +62,7 @@ def _resources(dataset: Any) -> list[Resource]:
     return [([mirror + file for mirror in dataset.mirrors], md5) for file, md5 in dataset.resources]
 
 
-def _download_file(utils: Any, name: str, addresses: list[str], md5: str, folder: Path, progress: Progress) -> None:
+def _download_file(utils: Any, name: str, addresses: list[str], md5: str, folder: Path, progress: OnProgress) -> None:
     reasons = []
     for address in addresses:
         file = address.rpartition("/")[2]
@@ -83,7 +83,7 @@ def _reason(error: Exception) -> str:
 
 
 def _not_to_be_had(name: str, reason: str) -> DataError:
-    return DataError(f"{name} is not on this machine and could not be downloaded ({reason})", ways_on(name))
+    return DataError(f"{name} is not on this machine and could not be downloaded ({reason})", missing_advice(name))
 
 
 def _unpack(folder: Path) -> None:
@@ -98,7 +98,7 @@ def _unpack(folder: Path) -> None:
 
 
 @contextmanager
-def _reported(utils: Any, phase: str, progress: Progress) -> Iterator[None]:
+def _reported(utils: Any, phase: str, progress: OnProgress) -> Iterator[None]:
     """Put `progress` where torchvision would draw its own bar, and a limit on the waiting, for one file."""
 
     class Meter:

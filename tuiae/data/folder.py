@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -221,35 +222,29 @@ def _mixed(path: Path, files: list[Path], label: dict[Path, int]) -> tuple[Pictu
     return tuple((file, label[file]) for file in ordered)
 
 
-def _open(file: Path) -> Image.Image:
-    """Decode one picture, upright."""
-    from PIL import Image, ImageOps
+@contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    from PIL import Image
 
     try:
         with Image.open(file) as picture:
-            return ImageOps.exif_transpose(picture)
+            yield picture
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(file, error) from error
+        hint = "mend it or take it out of the folder"
+        raise DataError(f"{file} cannot be read as a picture: {error}", hint) from error
 
 
 def _header(file: Path) -> tuple[tuple[int, int], bool]:
     """(width, height) as it will be decoded, and whether the file is greyscale."""
-    from PIL import ExifTags, Image
+    from PIL import ExifTags
 
-    try:
-        with Image.open(file) as picture:
-            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-            size = (picture.height, picture.width) if turned else picture.size
-            mode = picture.mode
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(file, error) from error
+    with _opened(file) as picture:
+        turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        size = (picture.height, picture.width) if turned else picture.size
+        mode = picture.mode
     if mode in _WIDE_MODES:
         raise DataError(f"{file} holds 32-bit pixels", "save it with 8 or 16 bits a channel")
     return size, mode in _GREY_MODES
-
-
-def _unreadable(file: Path, error: Exception) -> DataError:
-    return DataError(f"{file} cannot be read as a picture: {error}", "mend it or take it out of the folder")
 
 
 def _difference(path: Path, pictures: tuple[Picture, ...], sizes: list[tuple[int, int]]) -> str:
@@ -275,10 +270,11 @@ def _decode(pictures: tuple[Picture, ...], shape: Shape) -> Iterator[np.ndarray]
 
 
 def _pixels(file: Path, shape: Shape) -> np.ndarray:
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     channels, height, width = shape
-    picture = _open(file)
+    with _opened(file) as opened:
+        picture = ImageOps.exif_transpose(opened)
     if picture.mode.startswith("I;16"):
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if picture.has_transparency_data:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tuiae.data import cache
 from tuiae.data.cache import ARRAYS, Manifest, read_manifest
-from tuiae.data.dataset import Content, Part, Progress, Shape, silent
+from tuiae.data.dataset import Content, OnProgress, Part, Shape, silent
 from tuiae.data.registry import DOWNLOADS, DatasetInfo, data_dir, describe, is_embedded, known_download
 from tuiae.errors import ConfigError, DataError
 
@@ -177,7 +177,7 @@ def import_directory(
     root: Path | None = None,
     force: bool = False,
     *,
-    progress: Progress = silent,
+    progress: OnProgress = silent,
     notice: Callable[[str], None] | None = None,
 ) -> DatasetInfo:
     """Import the idx files of a directory, gzipped or not, as `name` (else the directory's own name).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -16,8 +16,6 @@ from tuiae.data import folder
 from tuiae.data.cache import Origin, read_manifest
 from tuiae.data.dataset import Dataset, Shape
 from tuiae.errors import ConfigError, DataError
-
-# The two sets that come with the program and need no network and no writable home.
 
 DIGITS_TRAIN = 1500
 GLYPHS = tuple(chr(code) for code in range(ord("@"), ord("_") + 1))
@@ -49,7 +47,7 @@ def load_glyphs() -> Dataset:
 
 
 EMBEDDED = {"digits": load_digits, "glyphs": load_glyphs}
-
+"""The two sets that come with the program and need no network and no writable home."""
 
 FOLDER_PREFIX = "folder:"
 
@@ -146,7 +144,7 @@ def commands_for(name: str) -> tuple[str, ...]:
     return (*fetch, f"tuiae data import DIR --as {name}")
 
 
-def ways_on(name: str) -> str:
+def missing_advice(name: str) -> str:
     """What a user can do about a set that is not on this machine."""
     *fetch, carry = commands_for(name)
     ways = [f"`{command}` where there is a network" for command in fetch]
@@ -164,16 +162,10 @@ def _prepared(root: Path, info: DatasetInfo) -> DatasetInfo:
         return info
     if manifest is None:
         return info
-    return DatasetInfo(
-        info.name,
-        info.title,
-        manifest.origin,
-        manifest.shape,
-        manifest.classes,
-        manifest.train,
-        manifest.test,
-        True,
-        manifest.labelled,
+    return replace(
+        info,
+        ready=True,
+        **{name: getattr(manifest, name) for name in ("origin", "shape", "classes", "train", "test", "labelled")},
     )
 
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from tuiae.config import Precision, RunConfig
 from tuiae.data.batches import ImageSet
-from tuiae.data.dataset import Progress
+from tuiae.data.dataset import OnProgress
 from tuiae.data.datasets import prepare, select
 from tuiae.errors import ConfigError
 from tuiae.models.encoders import Classifier
@@ -163,7 +163,7 @@ class Parts:
     model: Network
 
 
-def set_up(config: RunConfig, runs_root: Any = None, progress: Progress | None = None) -> Parts:
+def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress | None = None) -> Parts:
     """Find the device, prepare the images, build the model on the device with its seeded initial weights.
 
     Raises:
