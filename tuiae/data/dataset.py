@@ -1,4 +1,4 @@
-"""What a prepared set is, in memory or on its way there."""
+"""What a dataset is, in memory and on its way into the cache."""
 
 from __future__ import annotations
 
@@ -78,9 +78,6 @@ class Content:
 
 def silent(phase: str, done: int, total: int) -> None:
     """The progress of a caller that asked for none."""
-
-
-# Images as files and screens hold them; NumPy alone.
 
 
 def as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:

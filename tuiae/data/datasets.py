@@ -45,7 +45,7 @@ def prepare(dataset: str, image_size: int = 0, root: Path | None = None, progres
 
     Raises:
         ConfigError: no set of that name.
-        DataError: not to be had (with the three ways on), damaged, or no place to write.
+        DataError: it cannot be had (the hint says what to do), is damaged, or there is no place to write.
     """
     root = root or data_dir()
     report = progress or silent
@@ -65,7 +65,7 @@ def fetch(name: str, root: Path | None = None, progress: OnProgress | None = Non
 
     Raises:
         ConfigError: no set of that name.
-        DataError: not to be had, damaged, or imported and therefore nowhere to be fetched from.
+        DataError: it cannot be had, is damaged, or was imported and so cannot be fetched.
     """
     root = root or data_dir()
     report = progress or silent

@@ -37,19 +37,19 @@ def download(name: str, work: Path, progress: OnProgress) -> Content:
     """Download a set into a folder below `work` and read it.
 
     Raises:
-        DataError: no network, a wrong checksum, a full disk or a foreign file; says which and the three ways on.
+        DataError: no network, a wrong checksum, a full disk or a foreign file; the hint says what to do.
     """
     try:
         from torchvision.datasets import mnist, utils
     except ImportError as error:
-        raise _not_to_be_had(name, f"torchvision cannot be imported ({error})") from error
+        raise _unavailable(name, f"torchvision cannot be imported ({error})") from error
     folder = work / "download"
     for addresses, md5 in _resources(getattr(mnist, _CLASSES[name])):
         _download_file(utils, name, addresses, md5, folder, progress)
     try:
         _unpack(folder)
     except (OSError, zipfile.BadZipFile) as error:
-        raise _not_to_be_had(name, str(error)) from error
+        raise _unavailable(name, str(error)) from error
     return read_directory(folder, name)
 
 
@@ -72,7 +72,7 @@ def _download_file(utils: Any, name: str, addresses: list[str], md5: str, folder
             return
         except (RuntimeError, OSError, ValueError, http.client.HTTPException) as error:
             reasons.append(f"{urlsplit(address).netloc}: {_reason(error)}")
-    raise _not_to_be_had(name, f"{file}: {'; '.join(reasons)}")
+    raise _unavailable(name, f"{file}: {'; '.join(reasons)}")
 
 
 def _reason(error: Exception) -> str:
@@ -82,7 +82,7 @@ def _reason(error: Exception) -> str:
     return getattr(reason, "strerror", None) or str(reason) or type(error).__name__
 
 
-def _not_to_be_had(name: str, reason: str) -> DataError:
+def _unavailable(name: str, reason: str) -> DataError:
     return DataError(f"{name} is not on this machine and could not be downloaded ({reason})", missing_advice(name))
 
 

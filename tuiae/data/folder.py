@@ -230,7 +230,7 @@ def _opened(file: Path) -> Iterator[Image.Image]:
         with Image.open(file) as picture:
             yield picture
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        hint = "mend it or take it out of the folder"
+        hint = "repair it or take it out of the folder"
         raise DataError(f"{file} cannot be read as a picture: {error}", hint) from error
 
 

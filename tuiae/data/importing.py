@@ -19,8 +19,6 @@ from tuiae.data.dataset import Content, OnProgress, Part, Shape, silent
 from tuiae.data.registry import DOWNLOADS, DatasetInfo, data_dir, describe, is_embedded, known_download
 from tuiae.errors import ConfigError, DataError
 
-# Reading idx files, the form in which MNIST and its kin are passed around.
-
 _GZIP_MAGIC = b"\x1f\x8b"
 _UBYTE, _INT = 0x08, 0x0C
 _NOUNS = {(_UBYTE, 1): "labels", (_UBYTE, 3): "images", (_INT, 2): "labels"}
@@ -92,8 +90,6 @@ def _first_column(path: Path, table: np.ndarray) -> np.ndarray:
 def _unfit(path: Path, what: str) -> DataError:
     return DataError(f"{path} {what}", "copy the file over again")
 
-
-# Telling whether images are those that their makers published under a name.
 
 MD5 = {
     "mnist": {

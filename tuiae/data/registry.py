@@ -54,7 +54,7 @@ FOLDER_PREFIX = "folder:"
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known of a set without opening its images."""
+    """What is known of a dataset without opening its images."""
 
     name: str
     title: str
@@ -130,7 +130,7 @@ def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset 
 
 
 def known_download(name: str) -> DatasetInfo | None:
-    """The set as its makers publish it, or None when the name is no set that can be downloaded."""
+    """The set as its makers publish it; None for a name that cannot be downloaded."""
     return next((info for info in DOWNLOADS if info.name == name), None)
 
 
@@ -139,13 +139,13 @@ def is_embedded(name: str) -> bool:
 
 
 def commands_for(name: str) -> tuple[str, ...]:
-    """The commands that bring a set here: over a network where it can be downloaded, and from files carried over."""
+    """The commands that bring a set to this machine: over a network where it can be downloaded, else from files."""
     fetch = (f"tuiae data fetch {name}",) if known_download(name) is not None else ()
     return (*fetch, f"tuiae data import DIR --as {name}")
 
 
 def missing_advice(name: str) -> str:
-    """What a user can do about a set that is not on this machine."""
+    """What a user can do about a set that is not on this machine, in words."""
     *fetch, carry = commands_for(name)
     ways = [f"`{command}` where there is a network" for command in fetch]
     return ", ".join([*ways, f"`{carry}` with files carried over, or an embedded set (`--dataset digits`)"])

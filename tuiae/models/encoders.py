@@ -1,4 +1,4 @@
-"""The fully connected autoencoder; without hidden layers it is politano-2020's 784-h-784."""
+"""The networks: dense, convolutional and strided encoders and decoders, variational autoencoders, classifiers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from tuiae.models.layers import ACTIVATIONS, Dropout, Linear, activated
 
 
 def dense_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
-    """Images (N, C, H, W) -> codes (N, latent): hidden layers, then Linear, code activation, dropout."""
+    """Images (N, C, H, W) -> codes (N, latent): hidden layers, then Linear, code activation, dropout.
+
+    Without hidden layers it is politano-2020's 784-h-784.
+    """
     *widths, latent = dense_widths(model, image_shape)
     return nn.Sequential(
         nn.Flatten(),
@@ -33,10 +36,14 @@ def dense_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential
     return nn.Sequential(
         *_hidden(model, widths),
         Linear(widths[-1], pixels),
-        ACTIVATIONS[model.output](),
-        *([Dropout(model.dropout)] if model.output_dropout else []),
+        *_output(model),
         nn.Unflatten(1, image_shape),
     )
+
+
+def _output(model: ModelSection) -> list[nn.Module]:
+    dropout = [Dropout(model.dropout)] if model.output_dropout else []
+    return [ACTIVATIONS[model.output](), *dropout]
 
 
 def _hidden(model: ModelSection, widths: list[int]) -> list[nn.Module]:
@@ -46,11 +53,8 @@ def _hidden(model: ModelSection, widths: list[int]) -> list[nn.Module]:
     return layers
 
 
-# The convolutional autoencoder of pacheco-2023, for images of any size and number of channels.
-
-
 def conv_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
-    """Images (N, C, H, W) -> codes (N, latent).
+    """Images (N, C, H, W) of any size -> codes (N, latent), by the two convolutions of pacheco-2023.
 
     Dropout stands before the pooling, as printed, not after it as is usual.
 
@@ -85,18 +89,16 @@ def conv_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
         nn.ConvTranspose2d(CHANNELS[1], CHANNELS[0], sizes.up1_kernel, STRIDE),
         *activated(model.activation, model.dropout),
         nn.ConvTranspose2d(CHANNELS[0], image_shape[0], sizes.up2_kernel, STRIDE),
-        ACTIVATIONS[model.output](),
-        *([Dropout(model.dropout)] if model.output_dropout else []),
+        *_output(model),
     )
 
 
-# A convolutional autoencoder of any depth, for images of any size: strides shrink them, nothing is pooled.
-#
-# With 3x3 kernels and a stride of 2 it is the encoder and decoder of tp5-2022's convolutional variational autoencoder.
-
-
 def strided_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
-    """Images (N, C, H, W) -> codes (N, latent): convolutions, then Linear, code activation, dropout."""
+    """Images (N, C, H, W) -> codes (N, latent): convolutions, then Linear, code activation, dropout.
+
+    Strides shrink the images, nothing is pooled. With 3x3 kernels and a stride of 2 it is the encoder of tp5-2022's
+    convolutional variational autoencoder.
+    """
     maps = (image_shape[0], *model.channels)
     layers: list[nn.Module] = []
     for (source, target), stride in zip(pairwise(maps), model.strides, strict=True):
@@ -136,17 +138,13 @@ def strided_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequenti
         *activated(model.activation, model.dropout),
         nn.Unflatten(1, (maps[-1], height, width)),
         *layers,
-        ACTIVATIONS[model.output](),
-        *([Dropout(model.dropout)] if model.output_dropout else []),
+        *_output(model),
     )
 
 
 def _normed(model: ModelSection, channels: int) -> list[nn.Module]:
     norm = [nn.BatchNorm2d(channels)] if model.norm == "batch" else []
     return [*norm, *activated(model.activation, model.dropout)]
-
-
-# Variational autoencoders: a normal posterior for each image, drawn from by reparametrisation.
 
 
 class VariationalAutoencoder(Autoencoder):
@@ -184,9 +182,6 @@ class VariationalAutoencoder(Autoencoder):
             draws = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
             code = mean + draws * torch.exp(0.5 * log_variance)
         return ModelOutput(code, self.decode(code), mean=mean, log_variance=log_variance)
-
-
-# A classifier: an encoder, usually a trained one, and a head over its code.
 
 
 def _linear(latent: int, classes: int, dropout: float) -> nn.Sequential:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 from tuiae.config import ModelSection
 from tuiae.errors import ConfigError
@@ -115,6 +116,12 @@ def check_fit(model: ModelSection, image_shape: ImageShape, classes: int) -> Non
         conv_geometry(*image_shape[1:], key="model.encoder" if is_classifier else "model.family")
 
 
+Layer = tuple[int, int, int]
+"""Values or maps that go in, those that come out, and the weights between two of them (a kernel's area)."""
+Layers = tuple[list[Layer], list[Layer], list[int]]
+"""Of the encoder, of the decoder, and the maps that each norm works on."""
+
+
 def count_parameters(model: ModelSection, image_shape: ImageShape, classes: int) -> int:
     """Weights and biases of the whole network, frozen ones included.
 
@@ -122,81 +129,42 @@ def count_parameters(model: ModelSection, image_shape: ImageShape, classes: int)
         ConfigError: as `check_fit`.
     """
     check_fit(model, image_shape, classes)
-    family = model.encoder_family
-    encoder = _ENCODER_COUNTS[family](model, image_shape)
+    encoder, decoder, norms = _LAYERS[model.encoder_family](model, image_shape)
     if model.family == "classifier":
-        return encoder + _linear(model.latent, classes)
-    spread = _linear(_features(model, image_shape), model.latent) if model.is_variational else 0
-    return encoder + spread + _DECODER_COUNTS[family](model, image_shape)
+        decoder = [(model.latent, classes, 1)]
+        norms = norms[: len(model.channels)]
+    elif model.is_variational:
+        encoder.append(encoder[-1])  # the log-variance, from the same features
+    # A norm has a scale and a shift where the layer before it would have a bias.
+    return sum(source * target * area + target for source, target, area in encoder + decoder) + sum(norms)
 
 
-def _linear(sources: int, targets: int) -> int:
-    return (sources + 1) * targets
+def _dense_layers(model: ModelSection, image_shape: ImageShape) -> Layers:
+    pairs = list(pairwise(dense_widths(model, image_shape)))
+    return [(a, b, 1) for a, b in pairs], [(b, a, 1) for a, b in pairs], []
 
 
-def _conv(sources: int, targets: int, kernel: Size) -> int:
-    return (sources * kernel[0] * kernel[1] + 1) * targets
-
-
-def _count_dense_encoder(model: ModelSection, image_shape: ImageShape) -> int:
-    return sum(_linear(a, b) for a, b in pairwise(dense_widths(model, image_shape)))
-
-
-def _count_dense_decoder(model: ModelSection, image_shape: ImageShape) -> int:
-    return sum(_linear(b, a) for a, b in pairwise(dense_widths(model, image_shape)))
-
-
-def _count_conv_encoder(model: ModelSection, image_shape: ImageShape) -> int:
+def _conv_layers(model: ModelSection, image_shape: ImageShape) -> Layers:
     sizes = conv_geometry(*image_shape[1:])
-    square = (KERNEL, KERNEL)
-    convolutions = _conv(image_shape[0], CHANNELS[0], square) + _conv(CHANNELS[0], CHANNELS[1], square)
-    return convolutions + _linear(sizes.features, model.latent)
+    maps = (image_shape[0], *CHANNELS)
+    encoder = [*((a, b, KERNEL**2) for a, b in pairwise(maps)), (sizes.features, model.latent, 1)]
+    up1, up2 = prod(sizes.up1_kernel), prod(sizes.up2_kernel)
+    return encoder, [(model.latent, sizes.features, 1), (maps[2], maps[1], up1), (maps[1], maps[0], up2)], []
 
 
-def _count_conv_decoder(model: ModelSection, image_shape: ImageShape) -> int:
-    sizes = conv_geometry(*image_shape[1:])
-    up1 = _conv(CHANNELS[1], CHANNELS[0], sizes.up1_kernel)
-    up2 = _conv(CHANNELS[0], image_shape[0], sizes.up2_kernel)
-    return _linear(model.latent, sizes.features) + up1 + up2
+def _strided_layers(model: ModelSection, image_shape: ImageShape) -> Layers:
+    maps = (image_shape[0], *model.channels)
+    features = maps[-1] * prod(strided_sizes(model, image_shape)[-1])
+    convolutions = [(a, b, model.kernel**2) for a, b in pairwise(maps)]
+    encoder = [*convolutions, (features, model.latent, 1)]
+    decoder = [(model.latent, features, 1), *((b, a, area) for a, b, area in convolutions)]
+    # In the encoder after every convolution, in the decoder after all but the last.
+    return encoder, decoder, [*maps[1:], *maps[1:-1]] if model.norm == "batch" else []
 
 
-def _features(model: ModelSection, image_shape: ImageShape) -> int:
-    """Values that reach the layer of the code in a variational autoencoder."""
-    if model.encoder_family == "dense":
-        return dense_widths(model, image_shape)[-2]
-    height, width = strided_sizes(model, image_shape)[-1]
-    return model.channels[-1] * height * width
-
-
-def _count_strided_encoder(model: ModelSection, image_shape: ImageShape) -> int:
-    return _count_convolutions(model, image_shape, model.channels) + _linear(
-        _features(model, image_shape), model.latent
-    )
-
-
-def _count_strided_decoder(model: ModelSection, image_shape: ImageShape) -> int:
-    outputs = (image_shape[0], *model.channels[:-1])
-    first = 0 if model.norm == "none" else -image_shape[0]  # the output has a bias and no norm
-    return (
-        _linear(model.latent, _features(model, image_shape)) + _count_convolutions(model, image_shape, outputs) + first
-    )
-
-
-def _count_convolutions(model: ModelSection, image_shape: ImageShape, outputs: tuple[int, ...]) -> int:
-    """Weights between the feature maps, and for each output map a bias, or a norm's scale and shift."""
-    pairs = pairwise((image_shape[0], *model.channels))
-    weights = sum(a * b * model.kernel**2 for a, b in pairs)
-    return weights + sum(outputs) * (1 if model.norm == "none" else 2)
-
-
-Count = Callable[[ModelSection, ImageShape], int]
-_ENCODER_COUNTS: dict[str, Count] = {
-    "dense": _count_dense_encoder,
-    "conv": _count_conv_encoder,
-    "strided-conv": _count_strided_encoder,
+_LAYERS: dict[str, Callable[[ModelSection, ImageShape], Layers]] = {
+    "dense": _dense_layers,
+    "conv": _conv_layers,
+    "strided-conv": _strided_layers,
 }
-_DECODER_COUNTS: dict[str, Count] = {
-    "dense": _count_dense_decoder,
-    "conv": _count_conv_decoder,
-    "strided-conv": _count_strided_decoder,
-}
+"""By config.EncoderFamily."""

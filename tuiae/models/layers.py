@@ -1,4 +1,4 @@
-"""Activations by name, and a dropout that is cheap on a CPU."""
+"""Layers: activations and initial weights by name, and a dropout and a linear layer that are quick on a CPU."""
 
 from __future__ import annotations
 
@@ -135,8 +135,6 @@ def _keep_mask(x: Tensor, dropped: int) -> Tensor:
     return mask
 
 
-# The linear layer of every network, through the library that multiplies matrices quickly on this processor.
-
 CPU_FACTS = Path("/proc/cpuinfo")
 LEAST_PRODUCTS = 2_000_000
 """Multiplications from which on the detour pays: a batch of 40 from 784 to 64; below, it costs more than it saves."""
@@ -206,8 +204,6 @@ def _product(rows: Tensor, columns: Tensor, added: Tensor | None = None) -> Tens
     product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, columns, added, "none", [], "")
     return product
 
-
-# Initial weights by name.
 
 INITIALISERS: dict[str, Callable[[Tensor], Tensor]] = {
     "xavier-uniform": nn.init.xavier_uniform_,

@@ -65,7 +65,7 @@ class TrainState:
         return ("last", "best") if best else ("last",)
 
     def forget_best(self) -> None:
-        """Begin anew to look for the best: the test loss measures something else from here on."""
+        """Start the search for the best anew: the test loss measures something else from here on."""
         self.best = self.lowest = math.inf
         self.stale = 0
 

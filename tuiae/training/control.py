@@ -33,7 +33,7 @@ class Mailbox:
         self._kept: list[dict[str, Any]] = []
 
     def ask(self, command: str) -> None:
-        """A command of the training's own, taken at the next step boundary."""
+        """Leave a command of the training's own, to be taken at the next step boundary."""
         self._kept.append({"command": command})
         self._next_look = 0.0
 
@@ -58,7 +58,7 @@ class Mailbox:
         return [command for command in commands if command["command"] == "set"]
 
     def wait(self) -> list[dict[str, Any]]:
-        """Sleep until a command comes."""
+        """Sleep until a command comes, and return what came."""
         while not (commands := self.take()):
             time.sleep(PAUSE_SECONDS)
         return commands
@@ -135,7 +135,10 @@ class EditQueue:
 
 
 def extend(writer: RunWriter, config: RunConfig, epochs: int) -> None:
-    """Record a change of the epochs of a config in force, where its worker begins; config.toml stays as it was."""
+    """Record another number of epochs as an edit at the step where the worker begins; config.toml stays as it was.
+
+    `config` is the config in force.
+    """
     moment = newest_moment(writer.run)
     # Not before an edit that the worker is going to make again: the last word is this one.
     edits = ((edit.step, edit.epoch) for edit in read_edits(writer.run))

@@ -1,4 +1,4 @@
-"""Evaluation: dropout off, the same images and the same corruption every time."""
+"""Evaluation: dropout off, the same images and the same corruption every time; and what a sample of a run holds."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from tuiae.models.encoders import VariationalAutoencoder
 from tuiae.models.losses import confusion_counts, kl_divergence
 from tuiae.training.objective import Quality, Totals, build_objective
 from tuiae.training.setup import Parts, autocast
-
-# How the units of a code are used, and where codes lie on a plane.
 
 CONSTANT = 1e-6  # of the largest code: float32 has 7 digits
 COLLAPSED = 0.01  # nats; Burda, Grosse and Salakhutdinov (2016) call a unit inactive by a like threshold on its mean
@@ -166,7 +164,7 @@ def evaluating(model: nn.Module, codes: torch.Generator | None = None) -> Iterat
 
 @torch.inference_mode()
 def sample(parts: Parts, index: torch.Tensor) -> dict[str, np.ndarray]:
-    """What the panels show of the test images at `index`: arrays for `RunWriter.sample`."""
+    """What the panels show of the test images at `index`: arrays by name, for `RunWriter.sample`."""
     config, model = parts.config, parts.model
     clean, labels = parts.test.take(parts.test.place(index))
     noisy = corrupt(clean, config.noise, seeded(parts.device, config.training.seed, EVALUATION, 1))
@@ -205,13 +203,13 @@ def sample_codes(parts: Parts) -> dict[str, np.ndarray]:
 
 
 def tensor_as_bytes(images: torch.Tensor) -> np.ndarray:
-    """Float images in 0..1 to uint8; a value that is no number becomes black."""
+    """Float images in 0..1 as uint8; NaN becomes black."""
     finite = torch.nan_to_num(images.float(), nan=0.0, posinf=1.0, neginf=0.0)
     return finite.clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()
 
 
 def sample_index(labels: np.ndarray, count: int) -> torch.Tensor:
-    """Positions of `count` images to watch: the first of every class, then the second, so that each class shows."""
+    """Positions (count,) of images to watch: the first of every class, then the second, so that each class shows."""
     rank = np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)

@@ -38,12 +38,13 @@ MEGA, GIGA = 1e6, 1e9
 
 
 class Abandoned(Exception):  # noqa: N818 - nothing went wrong
-    """There is something better to do."""
+    """A dry run was interrupted: its result is no longer wanted."""
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """Plain numbers. Seconds and MB (10^6 bytes) are estimates, from a few steps on this machine as busy as it was."""
+    """What a run would cost. Seconds and MB (10^6 bytes) are estimates, from a few steps on this machine as busy as it
+    was."""
 
     device: str
     parameters: dict[str, int]

@@ -41,7 +41,7 @@ class Reporter:
         return time.monotonic() >= self._next_live
 
     def live(self) -> None:
-        """One live point: means over the batches since the last one."""
+        """Write a live point: means over the batches since the last one."""
         state = self._state
         values = self.recent.read()  # host/device sync
         self.recent.reset()
@@ -61,7 +61,7 @@ class Reporter:
         return state.position / state.epoch_seconds if state.position and state.epoch_seconds else None
 
     def progress(self, now: bool = False, **fields: object) -> None:
-        """The status as of this step."""
+        """Write the status as of this step, with `fields` added; `now` does not wait for the next regular writing."""
         state, epochs = self._state, self.parts.config.training.epochs
         # Of the epoch under way once it says something; until then the last epoch's stands.
         rate = self.throughput() if state.epoch_seconds >= STEADY_SECONDS else None
@@ -88,7 +88,7 @@ class Reporter:
         return round(seconds / steps * left, 1) if steps else None
 
     def epoch(self, epoch: int, splits: dict[str, dict[str, float]]) -> None:
-        """End-of-epoch values by split: events for the curves, and a line in the worker's log."""
+        """Write end-of-epoch values by split: events for the curves, and a line in the worker's log."""
         state = self._state
         for split, values in splits.items():
             self._writer.event("metric", split=split, step=state.step, epoch=epoch, values=values)

@@ -75,8 +75,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def work(run: RunPaths, epochs: int | None = None, device: str | None = None) -> int:
-    """Train a run whose lock this process holds, up to other epochs or on another device where they are given, and
-    record how it ended."""
+    """Train a run whose lock this process holds, up to other `epochs` or on another `device` where they are given,
+    and record how it ended; returns the exit code."""
     terminated = Termination()
     try:
         if read_json(run.status).get("state") != "starting":
@@ -133,7 +133,7 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination, epochs: in
 
 
 def explain(error: Exception, run: RunPaths) -> TuiaeError:
-    """The sentence, the next step and the exit code for whatever ended a training."""
+    """Whatever ended a training as an error with a cause, a hint and an exit code."""
     if isinstance(error, DeviceError) and all_checkpoints(run):
         return DeviceError(error.cause, resume_elsewhere(run))
     if isinstance(error, TuiaeError):
@@ -145,18 +145,17 @@ def explain(error: Exception, run: RunPaths) -> TuiaeError:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return TrainingError(f"no space left for {run.root}", f"free some, then {_resume_advice(run)}")
     if isinstance(error, OSError):
-        return TrainingError(
-            f"{error.filename or run.root}: {error.strerror}", f"mend that, then {_resume_advice(run)}"
-        )
+        return TrainingError(f"{error.filename or run.root}: {error.strerror}", f"fix that, then {_resume_advice(run)}")
     return TrainingError(f"{type(error).__name__}: {error}", f"the traceback is in {run.log}")
 
 
 DIVERGING_KEYS = ("training.learning_rate", "training.beta")
-"""Keys that an edit can drive a training apart by raising."""
+"""Keys whose increase can make a training diverge."""
 
 
 def _explain_divergence(cause: str, run: RunPaths) -> TrainingError:
-    """What went before a divergence, and a step that avoids it: resuming repeats it, edits and all."""
+    """The error for a divergence: the edit that led to it, if one did, and a command that avoids it. Resuming alone would
+    repeat it, edits and all."""
     raises = [edit for edit in read_edits(run) if edit.key in DIVERGING_KEYS and edit.new > edit.old]
     if not raises:
         return TrainingError(cause, _try_milder(run))
@@ -170,11 +169,11 @@ def _try_milder(run: RunPaths) -> str:
     if find_checkpoint(run) is None:
         return f"lower training.learning_rate (now {rate:g}), or set training.clip_norm; it saved no checkpoint before"
     setting = f"training.learning_rate={rate / 10:g}"
-    return f"go on from its last good checkpoint otherwise: tuiae fork {run.id} --from last --set {setting}"
+    return f"continue from its last good checkpoint at a lower rate: tuiae fork {run.id} --from last --set {setting}"
 
 
 def _take_back_edit(edit: Edit, run: RunPaths) -> str:
-    """The way back to before an edit, as far as checkpoints go back."""
+    """The command that continues from before an edit, as far as checkpoints go back."""
     whole = [folder for folder in all_checkpoints(run) if verify(folder)]
     if not whole:
         return f"it saved no checkpoint: begin again without that edit, tuiae run {run.config}"
@@ -186,14 +185,15 @@ def _take_back_edit(edit: Edit, run: RunPaths) -> str:
 
 
 def _resume_advice(run: RunPaths) -> str:
-    """How a run is gone on with once what stopped it is mended."""
+    """How to continue a run once what stopped it is fixed."""
     if find_checkpoint(run) is None:
         return f"begin again at the first step, there is no checkpoint: tuiae resume {run.id}"
-    return f"go on from the last checkpoint: tuiae resume {run.id}"
+    return f"continue from the last checkpoint: tuiae resume {run.id}"
 
 
 def _wait_for_run() -> Path | None:
-    """Warm up, say hello, and answer until a line brings a run directory; None when the parent went away first."""
+    """Warm up, report what is there, and answer dry runs until a line brings a run directory; None when stdin ends
+    first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # As an exception, so that a dry run takes its directory along; `work` sets a handler of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -230,8 +230,8 @@ class StandbyRequests:
 
 
 def _answer(request: dict[str, Any], interrupted: Callable[[], bool]) -> dict[str, Any]:
-    """What a run of the request's config would cost, the error that it would end with, or nothing because something
-    else is asked for."""
+    """The dry run of the request's config as a JSON object: `dry_run`, `error`, or neither when the next request came
+    before it was done."""
     from tuiae.training.rehearsal import Abandoned, dry_run
 
     try:
@@ -244,7 +244,7 @@ def _answer(request: dict[str, Any], interrupted: Callable[[], bool]) -> dict[st
 
 
 def _warm_up() -> dict[str, Any]:
-    """Import what a training needs, and say what there is to train on."""
+    """Import what a training needs; returns the devices, the version of torch and this process's id."""
     _import_torch()
     import torch
 
@@ -267,7 +267,7 @@ def _import_torch() -> None:
 
 
 def _redirect_output(log: Path) -> None:
-    """Everything printed from now on, by C libraries too, belongs to the run."""
+    """Send everything printed from now on, by C libraries too, to the run's log."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
