@@ -154,8 +154,8 @@ DIVERGING_KEYS = ("training.learning_rate", "training.beta")
 
 
 def _explain_divergence(cause: str, run: RunPaths) -> TrainingError:
-    """The error for a divergence: the edit that led to it, if one did, and a command that avoids it. Resuming alone would
-    repeat it, edits and all."""
+    """The error for a divergence: the edit that led to it, if one did, and a command that avoids it. Resuming alone
+    would repeat it, edits and all."""
     raises = [edit for edit in read_edits(run) if edit.key in DIVERGING_KEYS and edit.new > edit.old]
     if not raises:
         return TrainingError(cause, _try_milder(run))
