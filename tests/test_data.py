@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import http.server
@@ -336,6 +337,18 @@ def test_two_processes_at_once_prepare_a_set_once(tmp_path: Path, mirror: Mirror
     assert worked[-1] == "(8, 1, 4, 4)"
     assert waited == ["(8, 1, 4, 4)"]
     assert [path.name for path in root.iterdir()] == ["mnist"]
+
+
+def test_a_file_system_without_locks_holds_a_set_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    phases: list[str] = []
+    folder = pets(tmp_path / "pets")
+    dataset = prepare(f"folder:{folder}", 0, tmp_path / "root", lambda phase, done, total: phases.append(phase))
+    assert len(dataset.train_images) == 20
+    assert set(phases) == {"preparing"}
 
 
 # Folders of pictures

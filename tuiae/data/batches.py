@@ -1,4 +1,4 @@
-"""A split as training draws from it: uint8 images kept where the model is, batches taken by index."""
+"""Batches: a split kept where the model is, the order of an epoch, corruption and augmentation of images."""
 
 from __future__ import annotations
 
@@ -83,8 +83,6 @@ def seeded(device: torch.device, *numbers: int) -> torch.Generator:
     return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
 
 
-# Corruption of images, by config.NoiseKind; the caller keeps the clean ones as the target.
-
 Corruption = Callable[[Tensor, float, float, Generator | None], Tensor]
 """(images (N, C, H, W) in 0..1, level, probability, generator) -> corrupted images, a new tensor in 0..1."""
 
@@ -123,10 +121,11 @@ CORRUPTIONS: dict[str, Corruption] = {
     "uniform": _uniform,
     "mask": _mask,
 }
+"""By config.NoiseKind."""
 
 
 def corrupt(images: Tensor, section: NoiseSection, generator: Generator | None = None) -> Tensor:
-    """Corrupt images (N, C, H, W) in 0..1 as a [noise] table says; they are left as they are.
+    """Corrupt images (N, C, H, W) in 0..1 as a [noise] table says; the ones given stay clean, for the target.
 
     Args:
         images: floating point, on any device.
@@ -148,9 +147,6 @@ def _pixels(images: Tensor) -> tuple[int, int, int, int]:
 def _rand(shape: tuple[int, ...], images: Tensor, generator: Generator | None) -> Tensor:
     # float32 whatever the images are: bfloat16 has 256 steps, and a share of 0.001 would never be met
     return torch.rand(shape, generator=generator, device=images.device)
-
-
-# Augmentation of training images: what is moved or mirrored is still the same thing.
 
 
 def augment(images: Tensor, flip: bool, shift: int, generator: Generator) -> Tensor:

@@ -62,6 +62,14 @@ class FolderScan:
         return f"folder@{readable or 'pictures'}-{hashlib.sha256(str(absolute).encode()).hexdigest()[:12]}"
 
 
+def _stat(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise DataError(f"{file}: {error.strerror}", "check the folder") from error
+    return status.st_size, status.st_mtime_ns
+
+
 def scan(path: Path) -> FolderScan:
     """Find classes and pictures without opening any.
 
@@ -87,19 +95,71 @@ def _scan(path: Path) -> FolderScan:
     if (path / "train").is_dir() and any(True for _ in _folders(path / "train")):
         raise DataError(f"folder:{path} has train/ but no test/", "add test/, or give the folder train/ itself")
     classes, pictures, labelled = _scan_split(path)
-    train: list[Path] = []
-    test: list[Path] = []
+    train, test = {}, {}
     for name in classes:
         ordered = sorted(pictures[name], key=lambda file: _order(file.name))
         share = max(1, round(len(ordered) / _TEST_SHARE)) if len(ordered) > 1 else 0
-        test += ordered[:share]
-        train += ordered[share:]
-    label = {file: index for index, name in enumerate(classes) for file in pictures[name]}
-    if not test:
+        test[name], train[name] = ordered[:share], ordered[share:]
+    if not any(test.values()):
         raise DataError(
             f"folder:{path} has no class with two pictures", "add pictures: a part of them is the test split"
         )
-    return FolderScan(path, classes, _mixed(path, train, label), _mixed(path, test, label), labelled)
+    return FolderScan(path, classes, _mixed(path, classes, train), _mixed(path, classes, test), labelled)
+
+
+def _scan_two(path: Path) -> FolderScan:
+    classes, train, labelled = _scan_split(path / "train")
+    test_classes, test, test_labelled = _scan_split(path / "test")
+    extra = sorted(set(test_classes) - set(classes))
+    if extra or labelled != test_labelled:
+        raise DataError(
+            f"{path / 'test'} has {'class ' + repr(extra[0]) if extra else 'other sub-folders'} and train/ does not",
+            "give both the same class folders",
+        )
+    return FolderScan(path, classes, _mixed(path, classes, train), _mixed(path, classes, test), labelled)
+
+
+def _scan_split(path: Path) -> tuple[tuple[str, ...], dict[str, list[Path]], bool]:
+    """Classes, pictures by class, and whether the folders name classes."""
+    loose = _pictures(path)
+    pictures = {folder.name: _pictures(folder) for folder in _folders(path)}
+    pictures = {name: files for name, files in pictures.items() if files}
+    if loose and pictures:
+        raise DataError(f"{loose[0]} lies beside the class folders", "move it into one of them, or away")
+    if loose:
+        return UNLABELLED, {UNLABELLED[0]: loose}, False
+    if not pictures:
+        raise DataError(
+            f"folder:{path} holds no pictures",
+            f"put them in one sub-folder per class; endings: {', '.join(sorted(ENDINGS))}",
+        )
+    return tuple(sorted(pictures)), pictures, True
+
+
+def _mixed(path: Path, classes: tuple[str, ...], files: dict[str, list[Path]]) -> tuple[Picture, ...]:
+    """Pictures of one split, by class, in the order of a hash, so that `train_limit` takes from every class rather than
+    all of the first."""
+    pictures = [(file, classes.index(name)) for name in files for file in files[name]]
+    return tuple(sorted(pictures, key=lambda picture: _order(picture[0].relative_to(path).as_posix())))
+
+
+def _order(name: str) -> bytes:
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+
+
+def _entries(path: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", "check its permissions") from error
+
+
+def _folders(path: Path) -> list[Path]:
+    return [entry for entry in _entries(path) if entry.is_dir()]
+
+
+def _pictures(path: Path) -> list[Path]:
+    return [entry for entry in _entries(path) if entry.suffix.lower() in ENDINGS and entry.is_file()]
 
 
 def first_shape(found: FolderScan) -> Shape:
@@ -151,75 +211,6 @@ def read_content(found: FolderScan, image_size: int) -> Content:
         for split in (found.train, found.test)
     )
     return Content(found.classes, shape, train, test, found.labelled)
-
-
-def _scan_two(path: Path) -> FolderScan:
-    classes, train, labelled = _scan_split(path / "train")
-    test_classes, test, test_labelled = _scan_split(path / "test")
-    extra = sorted(set(test_classes) - set(classes))
-    if extra or labelled != test_labelled:
-        raise DataError(
-            f"{path / 'test'} has {'class ' + repr(extra[0]) if extra else 'other sub-folders'} and train/ does not",
-            "give both the same class folders",
-        )
-    label = {file: classes.index(name) for split in (train, test) for name in split for file in split[name]}
-    return FolderScan(
-        path,
-        classes,
-        _mixed(path, [file for files in train.values() for file in files], label),
-        _mixed(path, [file for files in test.values() for file in files], label),
-        labelled,
-    )
-
-
-def _scan_split(path: Path) -> tuple[tuple[str, ...], dict[str, list[Path]], bool]:
-    """Classes, pictures by class, and whether the folders name classes."""
-    loose = _pictures(path)
-    pictures = {folder.name: _pictures(folder) for folder in _folders(path)}
-    pictures = {name: files for name, files in pictures.items() if files}
-    if loose and pictures:
-        raise DataError(f"{loose[0]} lies beside the class folders", "move it into one of them, or away")
-    if loose:
-        return UNLABELLED, {UNLABELLED[0]: loose}, False
-    if not pictures:
-        raise DataError(
-            f"folder:{path} holds no pictures",
-            f"put them in one sub-folder per class; endings: {', '.join(sorted(ENDINGS))}",
-        )
-    return tuple(sorted(pictures)), pictures, True
-
-
-def _entries(path: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}", "check its permissions") from error
-
-
-def _folders(path: Path) -> list[Path]:
-    return [entry for entry in _entries(path) if entry.is_dir()]
-
-
-def _pictures(path: Path) -> list[Path]:
-    return [entry for entry in _entries(path) if entry.suffix.lower() in ENDINGS and entry.is_file()]
-
-
-def _stat(file: Path) -> tuple[int, int]:
-    try:
-        status = file.stat()
-    except OSError as error:
-        raise DataError(f"{file}: {error.strerror}", "check the folder") from error
-    return status.st_size, status.st_mtime_ns
-
-
-def _order(name: str) -> bytes:
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
-
-
-def _mixed(path: Path, files: list[Path], label: dict[Path, int]) -> tuple[Picture, ...]:
-    """In the order of a hash, so that `train_limit` takes from every class rather than all of the first."""
-    ordered = sorted(files, key=lambda file: _order(file.relative_to(path).as_posix()))
-    return tuple((file, label[file]) for file in ordered)
 
 
 @contextmanager

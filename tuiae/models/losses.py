@@ -1,4 +1,4 @@
-"""What is minimised and what is counted; everything stays on the device of its inputs."""
+"""Losses and counts of pictures, codes and classes; everything stays on the device of its inputs."""
 
 from __future__ import annotations
 

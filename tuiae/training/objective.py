@@ -1,4 +1,4 @@
-"""What is minimised and what is counted, for reconstructions, for drawn codes and for classes."""
+"""Objectives: what is minimised and what is counted, for reconstructions, for drawn codes and for classes."""
 
 from __future__ import annotations
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,11 +60,9 @@ def compare_images(reconstructions: Tensor | NDArray[Any], clean: Tensor | NDArr
     Raises:
         MissingLibraryError: torchmetrics is not installed.
     """
-    try:
+    with _needing("PSNR and SSIM need torchmetrics"):
         from torchmetrics.functional.image import peak_signal_noise_ratio as ratio
         from torchmetrics.functional.image import structural_similarity_index_measure as similarity
-    except ImportError as error:
-        _missing("PSNR and SSIM need torchmetrics", error)
     made, wanted = torch.as_tensor(reconstructions).float(), torch.as_tensor(clean).float()
     window = ssim_window(*wanted.shape[2:])
     ssim = None
@@ -141,10 +141,8 @@ def class_scores(confusion: NDArray[np.int64]) -> ClassScores:
     Raises:
         MissingLibraryError: scikit-learn is not installed.
     """
-    try:
+    with _needing("precision and recall need scikit-learn"):
         from sklearn.metrics import precision_recall_fscore_support
-    except ImportError as error:
-        _missing("precision and recall need scikit-learn", error)
     true, predicted = np.indices(confusion.shape).reshape(2, -1)
     precision, recall, f1, support = precision_recall_fscore_support(
         true, predicted, labels=np.arange(len(confusion)), sample_weight=confusion.ravel(), zero_division=0.0
@@ -177,13 +175,11 @@ def linear_probe(
             "a linear probe tells classes apart, and these images have no labels or one class only",
             "take a run on a labelled set, or name more data.classes",
         )
-    try:
+    with _needing("a linear probe needs scikit-learn"):
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
-    except ImportError as error:
-        _missing("a linear probe needs scikit-learn", error)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=PROBE_STEPS))
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always", ConvergenceWarning)
@@ -200,18 +196,21 @@ def pca_error(train: NDArray[Any], test: NDArray[Any], components: int, wanted: 
     Raises:
         MissingLibraryError: scikit-learn is not installed.
     """
-    try:
+    with _needing("the PCA baseline needs scikit-learn"):
         from sklearn.decomposition import PCA
-    except ImportError as error:
-        _missing("the PCA baseline needs scikit-learn", error)
     fitted, asked = (images.reshape(len(images), -1) for images in (train, test))
     against = asked if wanted is None else wanted.reshape(len(wanted), -1)
     pca = PCA(n_components=min(components, *fitted.shape), random_state=0).fit(fitted)
     return float(np.mean(np.square(pca.inverse_transform(pca.transform(asked)) - against), dtype=np.float64))
 
 
-def _missing(what: str, error: ImportError) -> NoReturn:
-    raise MissingLibraryError(what, "pip install 'tuiae[studies]'") from error
+@contextmanager
+def _needing(what: str) -> Iterator[None]:
+    """Around the import of an optional library: without it, `what` becomes the error."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingLibraryError(what, "pip install 'tuiae[studies]'") from error
 
 
 def _reals(values: Tensor) -> Reals:
