@@ -27,7 +27,7 @@ from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training.checkpoint import load_state, load_weights
 from tuiae.training.control import Mailbox
 from tuiae.training.loop import Trainer
-from tuiae.training.setup import is_out_of_memory, set_up
+from tuiae.training.setup import is_out_of_memory, keep_float32, set_up
 
 STEPS = 15  # of an epoch: 1500 digits in batches of 100
 
@@ -376,3 +376,15 @@ def test_held_out_validation_is_measured_and_never_trained_on(lab: Laboratory) -
 def test_the_small_preset_is_random_in_every_way_that_a_resumption_must_keep() -> None:
     assert 'kind = "gaussian"' in SMALL
     assert "dropout = 0.05" in SMALL
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "left"),
+    [("float32", "cuda:0", "ieee"), ("float32", "cpu", "tf32"), ("bfloat16", "cuda:0", "tf32")],
+)
+def test_float32_on_cuda_keeps_its_convolutions_from_tf32(
+    monkeypatch: pytest.MonkeyPatch, precision: str, device: str, left: str
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", "tf32")
+    keep_float32(precision, torch.device(device))  # type: ignore[arg-type]
+    assert torch.backends.cudnn.conv.fp32_precision == left

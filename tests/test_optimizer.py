@@ -1,4 +1,4 @@
-"""What an optimizer has gathered, taken over by one that works elsewhere or otherwise."""
+"""Optimizers: what one has gathered, taken over by another that works elsewhere or otherwise; learning rates."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from tests.conftest import Laboratory
 from tests.training import train
-from tuiae.config import load_config
+from tuiae.config import TrainingSection, load_config
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.lineage import fork_config, fork_run
 from tuiae.runs.writer import create_run
-from tuiae.training.optimizer import restore_optimizer
+from tuiae.training.optimizer import learning_rate, ramp, restore_optimizer
 
 CONVOLVING = """
 name = "convolving"
@@ -87,3 +87,23 @@ def test_the_steps_are_counted_where_a_fused_optimizer_looks_for_them(fused: boo
     optimizer.param_groups[0]["fused"] = True
     restore_optimizer(optimizer, saved.state_dict())
     assert {value.device.type for value in optimizer.state[parameter].values()} == {"meta"}
+
+
+# Schedules
+
+
+def section(**keys: Any) -> TrainingSection:
+    return TrainingSection(learning_rate=0.1, epochs=10, **keys)
+
+
+def rates(training: TrainingSection, *epochs: float) -> list[float]:
+    return [round(learning_rate(training, epoch), 6) for epoch in epochs]
+
+
+def test_learning_rates_by_epoch() -> None:
+    assert rates(section(), 0, 5, 9.9) == [0.1, 0.1, 0.1]
+    assert rates(section(warmup=2), 0, 1, 2, 9) == [0, 0.05, 0.1, 0.1]
+    assert rates(section(schedule="step", step_epochs=4, step_factor=0.5), 0, 3.9, 4, 8) == [0.1, 0.1, 0.05, 0.025]
+    assert rates(section(schedule="cosine"), 0, 5, 10) == [0.1, 0.05, 0.0]
+    assert rates(section(schedule="cosine", warmup=2), 1, 2, 6, 10) == [0.05, 0.1, 0.05, 0.0]
+    assert [ramp(epoch, 4) for epoch in (0, 1, 4, 8)] == [0, 0.25, 1, 1]

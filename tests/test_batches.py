@@ -1,4 +1,4 @@
-"""Corruption of images: the statistics of each kind, determinism, and inputs that stay as they were."""
+"""Corruption and augmentation of images: the statistics of each kind, determinism, and inputs left as they were."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from tuiae.config import NOISE_KINDS, NoiseSection
-from tuiae.data.batches import CORRUPTIONS, corrupt
+from tuiae.data.batches import CORRUPTIONS, augment, corrupt, seeded
+
+CPU = torch.device("cpu")
 
 NOISES = [
     NoiseSection(kind="salt-pepper", level=0.3),
@@ -124,3 +126,36 @@ def test_uniform_moves_pixels_towards_the_other_value(probability: float, value:
     assert hit.min() > 0
     assert hit.max() <= 0.5
     assert hit.mean().item() == pytest.approx(0.25, abs=5 * 0.5 / math.sqrt(12 * hit.numel()))
+
+
+# Augmentation
+
+
+def test_half_of_the_images_are_mirrored_whole() -> None:
+    images = torch.arange(6.0).reshape(1, 1, 2, 3).repeat(2000, 1, 1, 1)
+    result = augment(images, True, 0, seeded(CPU, 1))
+    mirrored = (result == images.flip(3)).flatten(1).all(1)
+    assert ((result == images).flatten(1).all(1) | mirrored).all()
+    assert 0.45 < mirrored.float().mean() < 0.55
+
+
+def test_images_move_by_up_to_the_shift_each_way_with_black_coming_in() -> None:
+    images = torch.zeros(4000, 2, 9, 9)
+    images[:, 0, 4, 4], images[:, 1, 4, 4] = 1, 0.5
+    result = augment(images, False, 2, seeded(CPU, 1))
+    where = result[:, 0].flatten(1).argmax(1)
+    rows, columns = where // 9, where % 9
+    for axis in (rows, columns):
+        assert axis.bincount(minlength=9)[2:7].min() > 600
+        assert axis.bincount(minlength=9).sum() == axis.bincount(minlength=9)[2:7].sum()
+    assert torch.equal(result[:, 1], result[:, 0] / 2)  # channels move together
+    assert result.sum().item() == pytest.approx(images.sum().item())
+
+
+def test_augmentation_repeats_itself_and_leaves_what_it_was_given() -> None:
+    images = torch.rand(50, 1, 8, 8)
+    before = images.clone()
+    first = augment(images, True, 1, seeded(CPU, 7))
+    assert torch.equal(first, augment(images, True, 1, seeded(CPU, 7)))
+    assert not torch.equal(first, augment(images, True, 1, seeded(CPU, 8)))
+    assert torch.equal(images, before)

@@ -1,4 +1,4 @@
-"""What a recipe is made of: schedules, clipping, augmentation, early stopping; and every family on real digits."""
+"""Whole trainings in this process: every family learns; schedules, clipping, early stopping, rare evaluations."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ import torch
 from sklearn.decomposition import PCA
 
 from tests.conftest import Laboratory
-from tuiae.config import RunConfig, TrainingSection, build_config, load_config
-from tuiae.data.batches import augment, seeded
+from tuiae.config import RunConfig, build_config, load_config
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training.control import Mailbox
 from tuiae.training.loop import Trainer
-from tuiae.training.optimizer import learning_rate, ramp
 from tuiae.training.setup import set_up
 
 CPU = torch.device("cpu")
@@ -103,26 +101,6 @@ def test_a_linear_autoencoder_finds_the_plane_of_the_principal_components(tmp_pa
     assert summary["metrics"]["test/mse"] == pytest.approx(error, rel=0.01)
 
 
-# Schedules
-
-
-def section(**keys: Any) -> TrainingSection:
-    return TrainingSection(learning_rate=0.1, epochs=10, **keys)
-
-
-def rates(training: TrainingSection, *epochs: float) -> list[float]:
-    return [round(learning_rate(training, epoch), 6) for epoch in epochs]
-
-
-def test_learning_rates_by_epoch() -> None:
-    assert rates(section(), 0, 5, 9.9) == [0.1, 0.1, 0.1]
-    assert rates(section(warmup=2), 0, 1, 2, 9) == [0, 0.05, 0.1, 0.1]
-    assert rates(section(schedule="step", step_epochs=4, step_factor=0.5), 0, 3.9, 4, 8) == [0.1, 0.1, 0.05, 0.025]
-    assert rates(section(schedule="cosine"), 0, 5, 10) == [0.1, 0.05, 0.0]
-    assert rates(section(schedule="cosine", warmup=2), 1, 2, 6, 10) == [0.05, 0.1, 0.05, 0.0]
-    assert [ramp(epoch, 4) for epoch in (0, 1, 4, 8)] == [0, 0.25, 1, 1]
-
-
 def test_a_schedule_goes_on_where_a_resumed_training_stands(lab: Laboratory) -> None:
     keys = ("training.schedule=cosine", "training.warmup=1.5", "training.clip_norm=0.5", "training.shift=1")
     settings = [word for key in (*keys, "training.flip=true", "model.family=vae") for word in ("--set", key)]
@@ -171,36 +149,3 @@ def test_rare_evaluations_leave_rare_points_and_always_the_last(tmp_path: Path) 
     series = RunReader(run.root).read_all().series["test", "loss"]
     assert series.epochs.tolist() == [3, 6, 7]
     assert summary["epochs"] == 7
-
-
-# Augmentation
-
-
-def test_half_of_the_images_are_mirrored_whole() -> None:
-    images = torch.arange(6.0).reshape(1, 1, 2, 3).repeat(2000, 1, 1, 1)
-    result = augment(images, True, 0, seeded(CPU, 1))
-    mirrored = (result == images.flip(3)).flatten(1).all(1)
-    assert ((result == images).flatten(1).all(1) | mirrored).all()
-    assert 0.45 < mirrored.float().mean() < 0.55
-
-
-def test_images_move_by_up_to_the_shift_each_way_with_black_coming_in() -> None:
-    images = torch.zeros(4000, 2, 9, 9)
-    images[:, 0, 4, 4], images[:, 1, 4, 4] = 1, 0.5
-    result = augment(images, False, 2, seeded(CPU, 1))
-    where = result[:, 0].flatten(1).argmax(1)
-    rows, columns = where // 9, where % 9
-    for axis in (rows, columns):
-        assert axis.bincount(minlength=9)[2:7].min() > 600
-        assert axis.bincount(minlength=9).sum() == axis.bincount(minlength=9)[2:7].sum()
-    assert torch.equal(result[:, 1], result[:, 0] / 2)  # channels move together
-    assert result.sum().item() == pytest.approx(images.sum().item())
-
-
-def test_augmentation_repeats_itself_and_leaves_what_it_was_given() -> None:
-    images = torch.rand(50, 1, 8, 8)
-    before = images.clone()
-    first = augment(images, True, 1, seeded(CPU, 7))
-    assert torch.equal(first, augment(images, True, 1, seeded(CPU, 7)))
-    assert not torch.equal(first, augment(images, True, 1, seeded(CPU, 8)))
-    assert torch.equal(images, before)
