@@ -1,25 +1,24 @@
-"""What a report shows: curves, rows of images, codes in their plane, confusion matrices; each as SVG markup."""
+"""What a report shows: curves, rows of images, codes in their plane, confusion matrices; each as SVG markup.
+
+Text takes the page's own colour and fonts, so that light and dark both read well. matplotlib draws through its objects,
+without pyplot: nothing global is touched and no display is needed. Call these functions within `in_style()`.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import wraps
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-
-# Figures as SVG markup for a page: text takes the page's own colour and fonts, so that light and dark both read well.
-#
-# matplotlib draws them through its objects, without pyplot: nothing global is touched and no display is needed.
 
 INK = "#010203"  # stands for the page's text colour until the markup is made
 PALETTE = ("#3b7dd8", "#d9730d", "#2f9e6e", "#c0436d", "#8a63d2", "#9a8a1c", "#2aa5b8", "#b5543b", "#6b7785", "#e08fb0")
@@ -42,30 +41,29 @@ STYLE: dict[Any, Any] = {
     "savefig.facecolor": "none",
     "text.parse_math": False,
 }
-Draw = TypeVar("Draw", bound=Callable[..., str])
 
 
-def styled(draw: Draw) -> Draw:
+def in_style() -> AbstractContextManager[Any]:
     """Draw under this module's settings and nobody else's."""
-
-    @wraps(draw)
-    def drawn(*arguments: Any, **options: Any) -> str:
-        from matplotlib import rc_context
-
-        with rc_context(STYLE):
-            return draw(*arguments, **options)
-
-    return drawn  # type: ignore[return-value]
+    return rc_context(STYLE)
 
 
-def new_figure(width: float, height: float) -> Figure:
+def _new_figure(width: float, height: float) -> Figure:
     """Sides in inches."""
-    from matplotlib.figure import Figure
-
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def to_svg(figure: Figure) -> str:
+def _grid(count: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, NDArray[Any]]:
+    """A figure with `count` axes in rows of so many columns, each row so high; and the axes (rows, columns)."""
+    rows = -(-count // columns)
+    figure = _new_figure(width, height * rows)
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for axis in axes.flat[count:]:
+        axis.remove()
+    return figure, axes
+
+
+def _to_svg(figure: Figure) -> str:
     """The markup without its prologue, the page's colour in place of the ink."""
     buffer = io.StringIO()
     undated = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # without them there is no block of metadata
@@ -87,7 +85,7 @@ Images = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Line:
+class PlotLine:
     """One curve."""
 
     label: str
@@ -98,28 +96,25 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Panel:
+class PlotPanel:
     """One pair of axes with its curves."""
 
     title: str
-    lines: tuple[Line, ...]
+    lines: tuple[PlotLine, ...]
 
 
 @dataclass(frozen=True)
-class Row:
+class ImageStrip:
     """Images side by side, named at the left."""
 
     label: str
     images: Images
 
 
-@styled
-def curves(panels: Sequence[Panel], log: bool = False, columns: int = 2, share: bool = True) -> str:
+def curves(panels: Sequence[PlotPanel], log: bool = False, columns: int = 2, share: bool = True) -> str:
     """Curves over epochs, panels from left to right; with `share` those of one row have one scale."""
-    from matplotlib.ticker import MaxNLocator
-
     rows = -(-len(panels) // columns)
-    figure = new_figure(8.6, 3.1 * rows + 0.35)
+    figure = _new_figure(8.6, 3.1 * rows + 0.35)
     axes = figure.subplots(rows, min(columns, len(panels)), sharey="row" if share else False, squeeze=False)
     for axis, panel in zip(axes.flat, panels, strict=False):
         for line in panel.lines:
@@ -135,12 +130,10 @@ def curves(panels: Sequence[Panel], log: bool = False, columns: int = 2, share: 
     handles, labels = axes.flat[0].get_legend_handles_labels()
     if len(labels) > 1:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False)
-    return to_svg(figure)
+    return _to_svg(figure)
 
 
 def _logarithmic(axis: Axes) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     axis.set_yscale("log")
     axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     # The formatters of a logarithmic axis write formulas, which this page has no font for.
@@ -148,18 +141,17 @@ def _logarithmic(axis: Axes) -> None:
     axis.yaxis.set_minor_formatter(NullFormatter())
 
 
-@styled
-def image_rows(rows: Sequence[Row], heads: Sequence[str] = (), columns: int = 16) -> str:
+def image_rows(rows: Sequence[ImageStrip], heads: Sequence[str] = (), columns: int = 16) -> str:
     """Rows of images of one size, named at the left; a row longer than `columns` is broken."""
     broken = [
-        Row(row.label if start == 0 else "", row.images[start : start + columns])
+        ImageStrip(row.label if start == 0 else "", row.images[start : start + columns])
         for row in rows
         for start in range(0, max(len(row.images), 1), columns)
     ]
     width = max(len(row.images) for row in broken)
     strips = [_strip(row.images, width) for row in broken]
     height, pixels = strips[0].shape[:2]
-    figure = new_figure(8.6, 8.6 * 0.86 * height * len(strips) / pixels + (0.35 if heads else 0.1))
+    figure = _new_figure(8.6, 8.6 * 0.86 * height * len(strips) / pixels + (0.35 if heads else 0.1))
     axis = figure.subplots()
     axis.imshow(np.concatenate(strips), interpolation="none", aspect="equal")
     axis.set_yticks([height * (index + 0.45) for index in range(len(broken))], [fill(row.label, 24) for row in broken])
@@ -167,16 +159,15 @@ def image_rows(rows: Sequence[Row], heads: Sequence[str] = (), columns: int = 16
     axis.set_xticks([step * (index + 0.45) for index in range(len(heads))], heads)
     axis.xaxis.tick_top()
     _bare(axis)
-    return to_svg(figure)
+    return _to_svg(figure)
 
 
-@styled
 def tiles(images: Images, columns: int, extent: tuple[float, float] | None = None) -> str:
     """A block of images; with `extent` the axes of the plane that they were decoded from."""
     rows = [_strip(images[start : start + columns], columns, gap=0) for start in range(0, len(images), columns)]
     block = np.concatenate(rows)
     side = 6.2
-    figure = new_figure(side, side * block.shape[0] / block.shape[1] + (0.5 if extent else 0))
+    figure = _new_figure(side, side * block.shape[0] / block.shape[1] + (0.5 if extent else 0))
     axis = figure.subplots()
     if extent is None:
         axis.imshow(block, interpolation="none")
@@ -188,11 +179,11 @@ def tiles(images: Images, columns: int, extent: tuple[float, float] | None = Non
         axis.set_xlabel("first code value")
         axis.set_ylabel("second code value")
     _bare(axis)
-    return to_svg(figure)
+    return _to_svg(figure)
 
 
 @dataclass(frozen=True)
-class Plane:
+class CodePlot:
     """Codes of two values (N, 2) with labels (N,) that index `names`."""
 
     title: str
@@ -201,15 +192,11 @@ class Plane:
     names: tuple[str, ...]
 
 
-@styled
-def planes(shown: Sequence[Plane], columns: int = 2) -> str:
+def planes(shown: Sequence[CodePlot], columns: int = 2) -> str:
     """Codes in their plane: few are named where they lie, many are coloured and marked by class."""
     columns = min(columns, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = new_figure(8.6 if columns > 1 else 7.0, (4.1 if columns > 1 else 5.4) * rows)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat[len(shown) :]:
-        axis.remove()
+    width, height = (8.6, 4.1) if columns > 1 else (7.0, 5.4)
+    figure, axes = _grid(len(shown), columns, width, height)
     for axis, plane in zip(axes.flat, shown, strict=False):
         (_name_points if len(plane.codes) <= 64 else _scatter_classes)(axis, plane)
         _title(axis, plane.title, 44)
@@ -219,17 +206,17 @@ def planes(shown: Sequence[Plane], columns: int = 2) -> str:
     if any(len(plane.codes) > 64 for plane in shown):
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, markerscale=2.2)
-    return to_svg(figure)
+    return _to_svg(figure)
 
 
-def _name_points(axis: Axes, plane: Plane) -> None:
+def _name_points(axis: Axes, plane: CodePlot) -> None:
     axis.plot(*plane.codes.T, ".", color=PALETTE[0], markersize=5)
     for (x, y), label in zip(plane.codes, plane.labels, strict=True):
         axis.annotate(plane.names[label], (x, y), xytext=(3, 3), textcoords="offset points", fontsize=9, color=INK)
     axis.margins(0.08)
 
 
-def _scatter_classes(axis: Axes, plane: Plane) -> None:
+def _scatter_classes(axis: Axes, plane: CodePlot) -> None:
     for label, name in enumerate(plane.names):
         points = plane.codes[plane.labels == label]
         colour, marker = PALETTE[label % len(PALETTE)], MARKERS[label % len(MARKERS)]
@@ -238,15 +225,10 @@ def _scatter_classes(axis: Axes, plane: Plane) -> None:
         axis.scatter(x, y, s=5, color=colour, marker=marker, alpha=0.6, linewidths=0, label=name, rasterized=True)
 
 
-@styled
 def matrices(shown: Sequence[tuple[str, NDArray[Any]]], names: Sequence[str], columns: int = 2) -> str:
     """Confusion matrices as shares of the true class in percent, rows the true class."""
     columns = min(columns, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = new_figure(8.6, 4.6 * rows if columns > 1 else 6.4)
-    axes = figure.subplots(rows, columns, squeeze=False, sharey="row")
-    for axis in axes.flat[len(shown) :]:
-        axis.remove()
+    figure, axes = _grid(len(shown), columns, 8.6, 4.6 if columns > 1 else 6.4, sharey="row")
     for axis, (title, counts) in zip(axes.flat, shown, strict=False):
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
         axis.imshow(_tint(shares / 100), interpolation="none")
@@ -261,7 +243,7 @@ def matrices(shown: Sequence[tuple[str, NDArray[Any]]], names: Sequence[str], co
         _bare(axis)
     for axis in axes[:, 0]:
         axis.set_ylabel("true class")
-    return to_svg(figure)
+    return _to_svg(figure)
 
 
 def _tint(shares: NDArray[Any]) -> NDArray[Any]:
@@ -270,10 +252,9 @@ def _tint(shares: NDArray[Any]) -> NDArray[Any]:
     return np.stack([np.full(shares.shape, value) for value in (red, green, blue)] + [np.sqrt(shares)], axis=-1)
 
 
-@styled
 def dots(groups: Sequence[tuple[str, Sequence[float]]], label: str, limit: float | None = None) -> str:
     """One value a seed for each group, points that coincide beside each other; `limit` is a line to stay under."""
-    figure = new_figure(8.6, 0.42 * len(groups) + 0.9)
+    figure = _new_figure(8.6, 0.42 * len(groups) + 0.9)
     axis = figure.subplots()
     for place, (_, values) in enumerate(groups):
         seen: dict[float, int] = {}
@@ -289,7 +270,7 @@ def dots(groups: Sequence[tuple[str, Sequence[float]]], label: str, limit: float
     axis.set_xlim(left=min(0, axis.get_xlim()[0]))
     axis.set_xlabel(label)
     _clear(axis)
-    return to_svg(figure)
+    return _to_svg(figure)
 
 
 def _title(axis: Axes, words: str, width: int) -> None:

@@ -12,9 +12,9 @@ from tuiae.errors import TuiaeError
 from tuiae.explore.checkpoint import LoadedRun
 from tuiae.explore.plane import PlaneGrid, between
 from tuiae.reproduce import figures
-from tuiae.reproduce.figures import Line, Panel, Plane, Row
+from tuiae.reproduce.figures import CodePlot, ImageStrip, PlotLine, PlotPanel
 from tuiae.reproduce.measures import ClaimError, FinishedRun
-from tuiae.reproduce.report import Picture
+from tuiae.reproduce.report import ReportFigure
 from tuiae.reproduce.reproduce import WorkResult
 from tuiae.reproduce.work import FigureSpec
 from tuiae.runs.snapshot import Series
@@ -23,7 +23,7 @@ CODES = 5000  # points of a plane
 PLANE = 2.5  # standard deviations of the prior each way
 
 
-def illustrate(result: WorkResult, tell: Callable[[str], None] = lambda text: None) -> tuple[Picture, ...]:
+def illustrate(result: WorkResult, tell: Callable[[str], None] = lambda text: None) -> tuple[ReportFigure, ...]:
     """Every figure of a work whose runs have finished; what cannot be drawn is told."""
     pictures = []
     for spec in result.plan.work.figure:
@@ -32,12 +32,13 @@ def illustrate(result: WorkResult, tell: Callable[[str], None] = lambda text: No
             tell(f"{result.plan.name}: no figure '{spec.title}': none of its runs has finished")
             continue
         try:
-            svg, more = _KINDS[spec.kind](shown)
+            with figures.in_style():
+                svg, more = _KINDS[spec.kind](shown)
         except (ClaimError, TuiaeError) as error:
             tell(f"{result.plan.name}: no figure '{spec.title}': {error}")
             continue
         words = [spec.caption, more, shown.caption()]
-        pictures.append(Picture(spec.title, svg, " ".join(word for word in words if word)))
+        pictures.append(ReportFigure(spec.title, svg, " ".join(word for word in words if word)))
     return tuple(pictures)
 
 
@@ -98,57 +99,57 @@ def _curves(shown: _Shown) -> Drawn:
     spec, runs = shown.spec, shown.runs
     if len(runs) == 1:
         (run,) = runs
-        panels = [Panel(f"{_word(metric)}, {run.label}", _lines_of_splits(run, metric)) for metric in spec.metric]
+        panels = [PlotPanel(f"{_word(metric)}, {run.label}", _lines_of_splits(run, metric)) for metric in spec.metric]
         return figures.curves(panels, spec.log, min(3, len(panels)), share=False), ""
     panels = []
     for metric in spec.metric:
         # What is measured with dropout off only stands for training where nothing else does.
         train = "train" if ("train", metric) in runs[0].curves else "train-eval"
         panels += [
-            Panel(f"{_word(metric)}, {_SPLITS[split]}", _lines(runs, split, metric)) for split in (train, "test")
+            PlotPanel(f"{_word(metric)}, {_SPLITS[split]}", _lines(runs, split, metric)) for split in (train, "test")
         ]
     return figures.curves(panels, spec.log), ""
 
 
-def _lines(runs: Sequence[_ShownRun], split: str, metric: str) -> tuple[Line, ...]:
+def _lines(runs: Sequence[_ShownRun], split: str, metric: str) -> tuple[PlotLine, ...]:
     return tuple(
-        Line(run.label, series.epochs, series.values, place)
+        PlotLine(run.label, series.epochs, series.values, place)
         for place, run in enumerate(runs)
         if (series := run.curves.get((split, metric))) is not None
     )
 
 
-def _lines_of_splits(run: _ShownRun, metric: str) -> tuple[Line, ...]:
+def _lines_of_splits(run: _ShownRun, metric: str) -> tuple[PlotLine, ...]:
     return tuple(
-        Line(words, series.epochs, series.values, place)
+        PlotLine(words, series.epochs, series.values, place)
         for place, (split, words) in enumerate(_SPLITS.items())
         if (series := run.curves.get((split, metric))) is not None
     )
 
 
 def _images(shown: _Shown) -> Drawn:
-    rows: list[Row] = []
+    rows: list[ImageStrip] = []
     first = shown.runs[0].loaded
     for run in shown.runs:
         loaded = run.loaded
         images = loaded.images("test", loaded.watched(shown.spec.count))
         # The inputs once, where every run was asked the same ones.
         if not rows or loaded.classes != first.classes:
-            rows.append(Row("input", images))
-        rows.append(Row(run.label, loaded.reconstruct(images)[1]))
+            rows.append(ImageStrip("input", images))
+        rows.append(ImageStrip(run.label, loaded.reconstruct(images)[1]))
     return figures.image_rows(rows), ""
 
 
 def _untrained(shown: _Shown) -> Drawn:
     run = shown.runs[0].first
-    rows: list[Row] = []
+    rows: list[ImageStrip] = []
     for epoch, label in ((0, "untrained"), (-1, "trained")):
         sample = run.sample(epoch)
         if sample is None or sample.inputs is None or sample.reconstructions is None:
             raise ClaimError(f"{run.run.id} kept no sample of epoch {epoch}")
         if not rows:
-            rows.append(Row("input", sample.inputs))
-        rows.append(Row(label, sample.reconstructions))
+            rows.append(ImageStrip("input", sample.inputs))
+        rows.append(ImageStrip(label, sample.reconstructions))
     return figures.image_rows(rows), ""
 
 
@@ -156,16 +157,16 @@ def _noise(shown: _Shown) -> Drawn:
     run, spec = shown.runs[0].loaded, shown.spec
     images = run.images("test", run.watched(spec.count))
     own = spec.noise == "own"
-    rows = [Row("clean", images)]
+    rows = [ImageStrip("clean", images)]
     for level in [run.config.noise.level] if own else spec.levels:
         noise = run.config.noise if own else NoiseSection.model_validate({"kind": spec.noise, "level": level})
         noisy, made = run.reconstruct(images, noise)
-        rows += [Row("noisy" if own else f"noise {level:g}", noisy), Row("denoised", made)]
+        rows += [ImageStrip("noisy" if own else f"noise {level:g}", noisy), ImageStrip("denoised", made)]
     return figures.image_rows(rows), ""
 
 
 def _codes(shown: _Shown) -> Drawn:
-    planes = [Plane(run.label, *run.loaded.codes("test", CODES), run.loaded.classes) for run in shown.runs]
+    planes = [CodePlot(run.label, *run.loaded.codes("test", CODES), run.loaded.classes) for run in shown.runs]
     return figures.planes(planes), ""
 
 
@@ -174,7 +175,7 @@ def _between(shown: _Shown) -> Drawn:
     for run in shown.runs:
         codes, labels = run.loaded.codes("test")
         first, last = (codes[labels == run.loaded.classes.index(name)][0] for name in (start, end))
-        rows.append(Row(run.label, run.loaded.decode(between(first, last, count))))
+        rows.append(ImageStrip(run.label, run.loaded.decode(between(first, last, count))))
     heads = [start, *(f"{share:.0%}" for share in np.linspace(0, 1, count)[1:-1]), end]
     return figures.image_rows(rows, heads), f"Codes on the line from {start} to {end}, decoded."
 
@@ -190,7 +191,7 @@ def _code_grid(shown: _Shown) -> Drawn:
 
 def _prior(shown: _Shown) -> Drawn:
     images = shown.runs[0].loaded.prior_samples(shown.spec.count)
-    return figures.image_rows([Row("", images)], columns=10), "None has an input behind it."
+    return figures.image_rows([ImageStrip("", images)], columns=10), "None has an input behind it."
 
 
 def _confusion(shown: _Shown) -> Drawn:

@@ -29,7 +29,7 @@ LOSS = ".4g"
 
 
 @dataclass(frozen=True)
-class RunRow:
+class TrainingRow:
     """One training of a work with all its seeds."""
 
     id: str
@@ -43,7 +43,7 @@ class RunRow:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ReportFigure:
     """One figure: markup that needs nothing else, and what it shows."""
 
     title: str
@@ -60,8 +60,8 @@ class WorkSection:
     source: str
     note: str
     claims: tuple[ClaimRow, ...]
-    runs: tuple[RunRow, ...]
-    pictures: tuple[Picture, ...] = ()
+    runs: tuple[TrainingRow, ...]
+    pictures: tuple[ReportFigure, ...] = ()
     problems: tuple[str, ...] = ()
     wall: str = ""
 
@@ -81,14 +81,14 @@ class Report:
         return tuple(claim for work in self.works for claim in work.claims)
 
 
-def report(results: Sequence[WorkResult], pictures: Sequence[Sequence[Picture]] = ()) -> Report:
+def report(results: Sequence[WorkResult], pictures: Sequence[Sequence[ReportFigure]] = ()) -> Report:
     """Everything of several works, with the pictures of each where there are any."""
     drawn = pictures or [()] * len(results)
     sections = tuple(section(result, tuple(shown)) for result, shown in zip(results, drawn, strict=True))
     return Report(sections, about(), any(result.plan.quick for result in results))
 
 
-def section(result: WorkResult, pictures: tuple[Picture, ...] = ()) -> WorkSection:
+def section(result: WorkResult, pictures: tuple[ReportFigure, ...] = ()) -> WorkSection:
     """One work."""
     work = result.plan.work
     return WorkSection(
@@ -212,7 +212,7 @@ def _seeds(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds))
 
 
-def _run_row(result: WorkResult, run: str) -> RunRow:
+def _run_row(result: WorkResult, run: str) -> TrainingRow:
     config, spec = result.plan.configs[run], result.plan.work.spec(run)
     found = result.of(run)
     metric = "accuracy" if config.is_classifier else "loss"
@@ -222,7 +222,7 @@ def _run_row(result: WorkResult, run: str) -> RunRow:
         known = [value for value in values if value is not None]
         ends[split] = spread(known, LOSS) if known else MISSING
     value = baseline(result, run)
-    return RunRow(
+    return TrainingRow(
         run,
         describe(config, spec.encoder),
         _seeds(spec.seeds),
