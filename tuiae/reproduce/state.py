@@ -23,6 +23,7 @@ from tuiae.runs.lineage import EditedRuns
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import REPORTS
 from tuiae.runs.process import is_alive, process_start
+from tuiae.studies.jobs import usefulness
 
 MISSING = "–"
 
@@ -105,23 +106,17 @@ class WorkReader:
 
 
 class _Work:
-    """A work's plans, and what tells its runs."""
+    """A work's plans, full and quick, and which runs are theirs."""
 
     def __init__(self, path: Path) -> None:
         self.name, self.problem = path.stem, ""
-        self._plans: tuple[Plan, ...] = ()
-        self._wanted: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-        self._encoded: set[str] = set()
         self._edited = EditedRuns()
-        self._sets: dict[str, str] = {}
         try:
             self._plans = (make_plan(path), make_plan(path, quick=True))
         except TuiaeError as error:
             self.problem = str(error)
             return
-        full, quick = ({job.label: settings_of(job.config) for job in plan.jobs} for plan in self._plans)
-        self._wanted = {name: (settings, quick.get(name, {})) for name, settings in full.items()}
-        self._sets = {job.label: job.config.data.dataset for job in self._plans[0].jobs}
+        self._settings = tuple({job.label: settings_of(job.config) for job in plan.jobs} for plan in self._plans)
         self._encoded = {job.label for job in self._plans[0].jobs if job.encoder}
 
     def state(self, root: Path, tagged: Mapping[str, Sequence[RunRow]]) -> WorkState:
@@ -135,7 +130,12 @@ class _Work:
         runs = tuple(self._find(job.label, by_name) for job in plan.jobs)
         verdicts, process = read_verdicts(root, self.name), find_process(root, self.name)
         pace = _paces(plan, by_name)
-        tried = {job.label for job in quick.jobs if self._is_tried(job.label, by_name)}
+        tried = {
+            job.label
+            for job in quick.jobs
+            if any(row.status.state == "finished" for row in self._matches(job.label, True, by_name))
+        }
+        to_train = [job for job, run in zip(plan.jobs, runs, strict=True) if not run.done]
         return WorkState(
             self.name,
             plan.work.title,
@@ -148,35 +148,32 @@ class _Work:
             process,
             process is not None and process.alive,
             last_words(root, self.name) if process is not None else "",
-            lacks=missing_sets(self._sets[run.label] for run in runs if not run.done),
+            lacks=missing_sets(job.config.data.dataset for job in to_train),
         )
 
     def _find(self, name: str, by_name: Mapping[Any, Sequence[RunRow]]) -> PlannedRun:
         """The run of a job: one of its very config, the finished one first; else a short try of it."""
-        full, quick = self._wanted[name]
-        candidates = by_name.get((full["name"], full["training.seed"]), ())
-        for wanted, is_quick in ((full, False), (quick, True)):
-            matches = [row for row in candidates if wanted and self._fits(name, row, wanted)]
+        for quick in (False, True):
+            matches = self._matches(name, quick, by_name)
             if matches:
-                return PlannedRun(name, max(matches, key=_worth), is_quick)
+                return PlannedRun(name, max(matches, key=lambda row: usefulness(row.status)), quick)
         return PlannedRun(name)
 
-    def _is_tried(self, name: str, by_name: Mapping[Any, Sequence[RunRow]]) -> bool:
-        """Whether a quick try of a job has come to its end."""
-        wanted = self._wanted[name][1]
-        candidates = by_name.get((wanted["name"], wanted["training.seed"]), ())
-        return any(row.status.state == "finished" and self._fits(name, row, wanted) for row in candidates)
-
-    def _fits(self, name: str, row: RunRow, wanted: Mapping[str, Any]) -> bool:
+    def _matches(self, name: str, quick: bool, by_name: Mapping[Any, Sequence[RunRow]]) -> list[RunRow]:
+        """The runs of a job, in full or as a quick try of it."""
+        wanted = self._settings[quick].get(name)
+        if wanted is None:
+            return []
         # A classifier on an encoder takes its architecture from the run that it finds.
         skipped = "model." if name in self._encoded else "\0"
-        same = all(row.settings.get(key) == value for key, value in wanted.items() if not key.startswith(skipped))
-        # What somebody edited is another training, as it is for whoever runs the work.
-        return same and not self._edited.has(row.path, row.status)
-
-
-def _worth(row: RunRow) -> tuple[bool, bool, int]:
-    return row.status.state == "finished", row.status.live, row.status.step
+        fixed = {key: value for key, value in wanted.items() if not key.startswith(skipped)}
+        return [
+            row
+            for row in by_name.get((wanted["name"], wanted["training.seed"]), ())
+            # What somebody edited is another training, as it is for whoever runs the work.
+            if all(row.settings.get(key) == value for key, value in fixed.items())
+            and not self._edited.has(row.path, row.status)
+        ]
 
 
 def _paces(plan: Plan, by_name: Mapping[Any, Sequence[RunRow]]) -> dict[str, float]:
@@ -190,16 +187,10 @@ def _paces(plan: Plan, by_name: Mapping[Any, Sequence[RunRow]]) -> dict[str, flo
 
 
 def _expected(plan: Plan, done: set[str], pace: Mapping[str, float]) -> Expected:
-    missing, seconds = 0, 0.0
-    known = True
-    for spec in plan.work.run:
-        lacking = [seed for seed in spec.seeds if label(spec.id, seed) not in done]
-        missing += len(lacking)
-        if lacking and spec.id in pace:
-            seconds += len(lacking) * pace[spec.id] * plan.configs[spec.id].training.epochs
-        elif lacking:
-            known = False
-    return Expected(missing, seconds if known else None)
+    lacking = [spec.id for spec in plan.work.run for seed in spec.seeds if label(spec.id, seed) not in done]
+    if not pace.keys() >= set(lacking):
+        return Expected(len(lacking), None)
+    return Expected(len(lacking), sum(pace[run] * plan.configs[run].training.epochs for run in lacking))
 
 
 def _judged(claim: Claim, verdicts: Verdicts | None) -> ClaimRow:

@@ -24,7 +24,7 @@ from tuiae.runs.lineage import read_edits
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import Interrupt, is_held, start_worker, stop_worker
 from tuiae.runs.reader import RunReader, read_config, read_status
-from tuiae.runs.snapshot import Snapshot
+from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.runs.writer import create_run, gone_unless_begun
 
 POLL_SECONDS = 0.1
@@ -51,7 +51,7 @@ class Library:
     def find(self, config: RunConfig) -> RunPaths | None:
         """The run of this very config: a finished one first, then a live one, then the one that came furthest."""
         matches = [run for run in list_runs(self._root) if self._config_of(run) == config]
-        return max(matches, key=_worth, default=None)
+        return max(matches, key=lambda run: usefulness(read_status(run)), default=None)
 
     def _config_of(self, run: RunPaths) -> RunConfig | None:
         """None for a run without the tag, or of a config that this version does not know, or that somebody edited."""
@@ -75,8 +75,8 @@ def is_busy(run: RunPaths) -> bool:
         return False
 
 
-def _worth(run: RunPaths) -> tuple[bool, bool, int]:
-    status = read_status(run)
+def usefulness(status: Status) -> tuple[bool, bool, int]:
+    """Orders the runs of one config: a finished one first, then a live one, then the one that came furthest."""
     return status.state == "finished", status.live, status.step
 
 

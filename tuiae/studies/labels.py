@@ -10,48 +10,32 @@ from typing import Any
 
 from tuiae.config import RunConfig, settings_of
 
-# Which settings count in which runs: the others stand in every config, with their defaults, and change nothing.
+# Settings that have an effect in some runs alone; in the others they stand with their defaults and change nothing.
+
+_EFFECTS: tuple[tuple[Callable[[RunConfig], bool], tuple[str, ...]], ...] = (
+    (lambda config: config.noise.kind != "none", ("noise.level",)),
+    (lambda config: config.noise.kind == "uniform", ("noise.probability",)),
+    (
+        lambda config: config.is_classifier,
+        ("model.encoder", "model.encoder_run", "model.freeze", "model.head", "training.label_smoothing"),
+    ),
+    (lambda config: not config.is_classifier, ("model.output", "model.output_dropout", "training.loss")),
+    (lambda config: config.model.encoder_family == "dense", ("model.hidden",)),
+    (
+        lambda config: config.model.encoder_family == "strided-conv",
+        ("model.channels", "model.kernel", "model.stride", "model.norm"),
+    ),
+    (lambda config: config.model.is_variational, ("training.beta", "training.beta_warmup")),
+    (lambda config: config.training.optimizer in ("sgd", "rmsprop"), ("training.momentum",)),
+    (lambda config: config.training.schedule == "step", ("training.step_epochs", "training.step_factor")),
+)
+WHERE = {key: has_effect for has_effect, keys in _EFFECTS for key in keys}
+"""Dotted key -> whether it has any effect in a run of a config."""
 
 
 def applies(key: str, config: RunConfig) -> bool:
-    """Whether a dotted key has any effect in a run of this config."""
+    """Returns whether a dotted key has any effect in a run of this config."""
     return key not in WHERE or WHERE[key](config)
-
-
-def _classifier(config: RunConfig) -> bool:
-    return config.is_classifier
-
-
-def _decodes(config: RunConfig) -> bool:
-    return not config.is_classifier
-
-
-def _variational(config: RunConfig) -> bool:
-    return config.model.is_variational
-
-
-def _strided(config: RunConfig) -> bool:
-    return config.model.encoder_family == "strided-conv"
-
-
-def _noisy(config: RunConfig) -> bool:
-    return config.noise.kind != "none"
-
-
-WHERE: dict[str, Callable[[RunConfig], bool]] = {
-    "noise.level": _noisy,
-    "noise.probability": lambda config: config.noise.kind == "uniform",
-    **dict.fromkeys(("model.encoder", "model.encoder_run", "model.freeze", "model.head"), _classifier),
-    "model.hidden": lambda config: config.model.encoder_family == "dense",
-    **dict.fromkeys(("model.channels", "model.kernel", "model.stride", "model.norm"), _strided),
-    **dict.fromkeys(("model.output", "model.output_dropout", "training.loss"), _decodes),
-    "training.label_smoothing": _classifier,
-    **dict.fromkeys(("training.beta", "training.beta_warmup"), _variational),
-    "training.momentum": lambda config: config.training.optimizer in ("sgd", "rmsprop"),
-    **dict.fromkeys(
-        ("training.step_epochs", "training.step_factor"), lambda config: config.training.schedule == "step"
-    ),
-}
 
 
 SEED = "training.seed"
