@@ -36,7 +36,7 @@ def load(
     """Build a run's network, put the weights of a checkpoint into it, and open its images.
 
     Args:
-        run: whose.
+        run: the run's directory.
         weights: `last`, `best`, or a step that was kept.
         device: as `training.device`; the run's own device may be another machine's.
         overrides: dotted keys of the config to change, such as `noise.kind`.
@@ -53,8 +53,8 @@ def load(
 
 
 def reload(loaded: LoadedRun, weights: str = "last") -> LoadedRun:
-    """The same run at another of its checkpoints and with the edits made since; the very same object where the one in
-    memory is still what the run is.
+    """Load another checkpoint of the same run, with the edits made since; returns `loaded` itself where neither the
+    checkpoint nor the noise has changed.
 
     Raises:
         TrainingError: no such checkpoint.
@@ -114,12 +114,12 @@ class LoadedRun:
 
     @property
     def is_autoencoder(self) -> bool:
-        """Whether it reconstructs and decodes."""
+        """Returns whether the network reconstructs images and decodes codes."""
         return not self.config.is_classifier
 
     @property
     def is_variational(self) -> bool:
-        """Whether a code is drawn from a posterior, and the prior can be decoded."""
+        """Returns whether a code is drawn from a posterior, and codes drawn from the prior can be decoded."""
         return self.config.model.is_variational
 
     def images(self, split: Split = "test", which: Which = None) -> Float32s:
@@ -146,7 +146,7 @@ class LoadedRun:
     def reconstruct(
         self, images: NDArray[Any], noise: NoiseSection | None = None, seed: int = 0
     ) -> tuple[Float32s, Float32s]:
-        """What the network is shown and what it makes of it: (N, C, H, W) twice; without `noise` the first is `images`.
+        """The network's input and its reconstruction, (N, C, H, W) each; without `noise` the input is `images`.
 
         The same seed gives the same draws at every level of a kind. A reconstruction is what the loss sees: one with
         an identity or relu output may leave 0..1.

@@ -48,12 +48,12 @@ class Notice:
 
 @dataclass(frozen=True)
 class Restarted(Notice):
-    """It died, and is started once more."""
+    """The process died and is started once more."""
 
 
 @dataclass(frozen=True)
 class Ended(Notice):
-    """It died once too often."""
+    """The process died again and is not started any more."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,13 @@ class Explorer:
 
     @property
     def busy(self) -> bool:
-        """Whether something was asked and not answered."""
+        """Returns whether some question is not answered yet."""
         with self._changed:
             return bool(self._waiting or self._sent)
 
     @property
     def pid(self) -> int:
-        """Of the process; 0 when there is none."""
+        """Process id; 0 without a process."""
         process = self._process
         return process.pid if process is not None else 0
 
@@ -135,7 +135,7 @@ class Explorer:
             self._deaths = 0
 
     def close(self) -> None:
-        """End the process; nothing is told any more."""
+        """End the process; `tell` is not called any more."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
@@ -247,7 +247,7 @@ class Explorer:
             self._tell(question.reply(answer))
 
     def _process_ended(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
-        """Ask again what the dead process was asked, or say that it is gone."""
+        """After the process ended: ask a new one what it was asked, or report that it is gone."""
         code = process.wait()
         with self._changed:
             if self._closed or self._process is not process:

@@ -17,9 +17,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 PERPLEXITY = 30.0
-"""Of t-SNE, where there are points enough; van der Maaten and Hinton (2008) call 5 to 50 usual."""
+"""The perplexity of t-SNE where there are points enough; van der Maaten and Hinton (2008) call 5 to 50 usual."""
 QUANTILES = (0.05, 0.95)
-"""Of the prior, where a plane of decoded images begins and ends."""
+"""Quantiles of the prior at which a plane of decoded images begins and ends."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Projection:
     points: Floats
     """(N, 2); a code that is not finite has no place, and its point is NaN."""
     axes: tuple[str, str]
-    """What stands on each axis, in words."""
+    """Labels of the two axes."""
     kind: str
     """How the points came from the codes: `code`, `dims`, `principal`, `class` or `tsne`."""
 
@@ -89,7 +89,7 @@ class PlaneGrid:
         return np.column_stack([across.ravel(), down.ravel()])
 
     def arrange(self, images: NDArray[Any]) -> NDArray[Any]:
-        """What was decoded of `codes`, (N, C, H, W), as (rows, columns, C, H, W)."""
+        """Images decoded from `codes`, (N, C, H, W), as (rows, columns, C, H, W)."""
         return images.reshape(len(self.y), len(self.x), *images.shape[1:])
 
 
@@ -211,7 +211,7 @@ SOURCES = {
     "principal": "the mean code and so much of both components",
     "tsne": "the code of the nearest image: t-SNE has no way back",
 }
-"""The same in words."""
+"""How the code of a point is found on a plane of each kind, in words."""
 
 
 def place(images: ImageCodes, by: str = "", axes: tuple[int, int] | None = None) -> CodePlane:

@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Opened(Answer):
-    """To `open`: what is in memory now."""
+    """To `open`: the checkpoint that is in memory now."""
 
     run: str
     """Path of the run directory."""
@@ -48,7 +48,7 @@ class Opened(Answer):
 
 @dataclass(frozen=True)
 class Codes(Answer):
-    """To `codes`: test images on a plane, which is the one shown from now on."""
+    """To `codes`: test images on a plane; later questions about a place mean this plane."""
 
     kind: str
     """How the points came from the codes: `code`, `class`, `dims`, `principal`, `tsne`."""
@@ -69,7 +69,7 @@ class Place(Answer):
     image: Bytes | None
     """(C, H, W) decoded there; None of a classifier."""
     source: str
-    """How the code of the place was found, in words."""
+    """How the code of this place was found, in words."""
     predicted: int
     """The class that a classifier takes this code for; -1 of an autoencoder."""
     share: float
@@ -127,7 +127,7 @@ class Picture(Answer):
 
 @dataclass(frozen=True)
 class Reconstruction(Answer):
-    """To `reconstruct`: what the network was shown, and what it made of it."""
+    """To `reconstruct`: the network's input and its reconstruction."""
 
     noisy: Bytes
     reconstructions: Bytes
@@ -137,16 +137,16 @@ class Reconstruction(Answer):
 
 @dataclass(frozen=True)
 class Classification(Answer):
-    """To `classify`: how much speaks for each class."""
+    """To `classify`: a share for each class."""
 
     noisy: Bytes
-    """What the network was shown."""
+    """The network's input, noise included."""
     shares: Floats
     """(N, classes), rows sum to 1."""
     by: str
     """`classifier`: its probabilities. `neighbours`: shares of the labels among the nearest codes of test images."""
     neighbours: int
-    """How many of them; 0 of a classifier."""
+    """How many neighbours voted; 0 of a classifier."""
 
 
 @dataclass(frozen=True)
@@ -213,16 +213,16 @@ ANSWERS: dict[str, type[Answer]] = {
 """Question -> its answer."""
 
 SLOW = ("noise_curve", "worst", "confused")
-"""What takes seconds: it is answered beside the others, which do not wait for it."""
+"""Questions that take seconds; they are answered on a thread of their own, so that the others do not wait."""
 
 
 def is_slow(question: str, arguments: Mapping[str, Any]) -> bool:
-    """Whether a question may take seconds."""
+    """Returns whether a question may take seconds."""
     return question in SLOW or (question == "codes" and arguments.get("by") == "tsne")
 
 
 def pack(answer: Answer) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """An answer as what JSON can say and arrays."""
+    """An answer as fields for JSON, and arrays."""
     values = {field.name: getattr(answer, field.name) for field in fields(answer)}
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     return {name: value for name, value in values.items() if name not in arrays}, arrays

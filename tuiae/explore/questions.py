@@ -110,7 +110,7 @@ class OpenCheckpoint:
 
     @cached_property
     def errors(self) -> ImageErrors:
-        """Of every test image under the run's own noise."""
+        """Errors of all test images under the run's own noise."""
         self._tell(f"looking at {len(self.loaded.parts.test):,} test images")
         return find_errors(self.aside)
 
@@ -146,7 +146,7 @@ def codes(opened: OpenCheckpoint, count: int = PLANE_POINTS, by: str = "", axes:
 
 
 def place_at(opened: OpenCheckpoint, x: float, y: float, nearest: int = NEAREST) -> Place:
-    """What stands at a place of the plane shown, and the test images around it."""
+    """The image decoded at a place of the plane shown, or the class predicted there, and the nearest test images."""
     loaded, plane = opened.loaded, opened.shown
     code = plane.codes_at(np.array([[x, y]]))
     image, predicted, share = None, -1, 0.0
@@ -217,7 +217,7 @@ def reconstruct(
     seed: int = 0,
     probability: float | None = None,
 ) -> Reconstruction:
-    """Images (uint8, or floats in 0..1) with noise on them, and what becomes of them."""
+    """Images (uint8, or floats in 0..1) with noise on them, and their reconstructions."""
     clean, noisy = opened.corrupt(images, kind, level, seed, probability)
     made = opened.loaded.reconstruct(noisy)[1]
     errors = np.square(made - clean).reshape(len(clean), -1).mean(axis=1)
@@ -232,7 +232,8 @@ def classify(
     seed: int = 0,
     probability: float | None = None,
 ) -> Classification:
-    """How much speaks for each class of images (uint8, or floats in 0..1) with the noise that `reconstruct` puts on."""
+    """Shares of the classes for images (uint8, or floats in 0..1) with the noise that `reconstruct` puts on: the
+    probabilities of a classifier; of an autoencoder the labels of the nearest codes of test images."""
     loaded = opened.loaded
     _, noisy = opened.corrupt(images, kind, level, seed, probability)
     if not loaded.is_autoencoder:
@@ -316,7 +317,7 @@ QUESTIONS: dict[str, Callable[..., Answer]] = {
 
 
 class Dispatcher:
-    """Keeps one checkpoint of one run open, and finds the function that answers a question."""
+    """Keeps one checkpoint of one run open, and finds the function that answers a question about it."""
 
     def __init__(self, tell: Tell) -> None:
         torch.set_num_threads(1)
@@ -325,7 +326,7 @@ class Dispatcher:
         self._device = ""
 
     def prepare(self, question: str, arguments: Mapping[str, Any]) -> Callable[[], Answer]:
-        """The work of a question on what is open now, whatever is opened before it is done."""
+        """A call that answers a question about the checkpoint open now, even if another one is opened meanwhile."""
         if question == "open":
             return partial(self.open, **arguments)
         if question == "forget":
@@ -356,7 +357,7 @@ class Dispatcher:
         return _describe(loaded)
 
     def forget(self) -> Forgotten:
-        """Let the memory go."""
+        """Close the checkpoint, so that its memory is free."""
         self._opened = None
         return Forgotten("")
 
@@ -397,7 +398,7 @@ def _describe(loaded: LoadedRun) -> Opened:
 
 @dataclass(frozen=True)
 class ImageErrors:
-    """Of every test image under the run's own noise, as the evaluation after an epoch sees it."""
+    """Errors of all test images under the run's own noise, as the evaluation after an epoch sees them."""
 
     errors: NDArray[np.float32]
     """(N,): mean squared error; of a classifier the probability of a wrong prediction, 0 of a right one."""
@@ -408,9 +409,9 @@ class ImageErrors:
     worst: NDArray[np.int64]
     """Positions of the images with the largest error, largest first, at most KEPT."""
     noisy: NDArray[np.uint8]
-    """What the network was shown of them."""
+    """The inputs of the worst, noise included."""
     made: NDArray[np.uint8] | None
-    """What an autoencoder made of them."""
+    """Their reconstructions by an autoencoder."""
 
 
 def find_errors(loaded: LoadedRun) -> ImageErrors:
@@ -446,7 +447,7 @@ class _ErrorCollector:
         self._keep_worst(start, pictures)
 
     def _keep_worst(self, start: int, pictures: list[torch.Tensor]) -> None:
-        """Of those kept and this batch the worst; pictures of no others stay in memory."""
+        """Keep the worst of those kept so far and of this batch; no other pictures stay in memory."""
         errors = np.concatenate(self._errors)
         fresh = start + np.argsort(-self._errors[-1], kind="stable")[:KEPT]
         both = np.concatenate([self._worst, fresh])

@@ -16,7 +16,7 @@ from tuiae.reproduce.measures import FUNCTIONS, QUALITIES, ClaimError, Value
 
 @dataclass(frozen=True)
 class Scope:
-    """What an expression may name."""
+    """The runs, classes and names that an expression may use."""
 
     runs: Mapping[str, RunConfig]
     classes: Callable[[RunConfig], tuple[str, ...]]
@@ -38,7 +38,7 @@ def metrics_of(config: RunConfig) -> tuple[str, ...]:
 
 
 def is_linear(config: RunConfig) -> bool:
-    """Whether an autoencoder is linear from the pixels to the code and back."""
+    """Returns whether an autoencoder is linear from the pixels to the code and back."""
     model = config.model
     activations = {model.code_activation, model.output} | ({model.activation} if model.hidden else set())
     return model.family == "dense" and activations == {"identity"}

@@ -95,7 +95,7 @@ def _word(metric: str) -> str:
 
 
 def _curves(shown: _Shown) -> Drawn:
-    """Of one run all splits in a panel; of several a panel for training and one for test."""
+    """One run has all its splits in a panel; several runs have a panel for training and one for test."""
     spec, runs = shown.spec, shown.runs
     if len(runs) == 1:
         (run,) = runs

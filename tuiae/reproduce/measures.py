@@ -82,7 +82,7 @@ class FinishedRun:
             raise ClaimError(f"{self.run.id}: {error.cause}") from error
 
     def sample(self, epoch: int) -> Sample | None:
-        """What the run recorded of its watched images; epoch -1 is the last."""
+        """The sample that the run recorded after an epoch; -1 is the last one."""
         epochs = self.snapshot.samples
         return read_sample(self.run, epochs[epoch] if epoch < 0 else epoch) if epochs else None
 
@@ -261,7 +261,7 @@ QUALITIES: dict[str, Callable[[Reals, Reals], float]] = {
     "wrong_pixels": lambda made, wanted: float(_wrong(made, wanted).mean()),
     "wrong_pixels_max": lambda made, wanted: float(_wrong(made, wanted).max()),
 }
-"""Of reconstructions (N, pixels) against the clean images: `exact` is the share of images without a wrong pixel."""
+"""Measures of reconstructions (N, pixels) against clean images; `exact` is the share without a wrong pixel."""
 
 
 def _noise_error(run: FinishedRun, kind: Any, level: float, quality: str, probability: float = 1.0) -> float:
@@ -286,8 +286,8 @@ def _subspace_angle(run: FinishedRun) -> float:
 
 
 def _pair_distances(run: FinishedRun) -> tuple[Reals, Reals]:
-    """Of all pairs of test images, their distance in code and their squared distance in pixels, which of binary images
-    is the number of pixels that differ; as `pdist` orders them."""
+    """Distances in code and squared distances in pixels over all pairs of test images, in the order of `pdist`. The
+    second of binary images is the number of pixels that differ."""
     from scipy.spatial.distance import pdist
 
     images, (codes, _) = run.loaded.images("test", MANY), run.loaded.codes("test", MANY)

@@ -77,7 +77,7 @@ class Report:
 
     @property
     def claims(self) -> tuple[ClaimRow, ...]:
-        """Of all works."""
+        """The claims of all works."""
         return tuple(claim for work in self.works for claim in work.claims)
 
 
@@ -294,7 +294,7 @@ def _processor() -> str:
 # The report as a page.
 
 CLASSES = dict(zip(VERDICTS, ("yes", "with", "no", "none"), strict=True))
-"""What the style sheet calls each verdict."""
+"""The class of each verdict in the style sheet."""
 COUNTS = ("No works", "One work", "Two works", "Three works", "Four works", "Five works")
 
 

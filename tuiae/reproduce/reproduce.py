@@ -1,4 +1,4 @@
-"""Running what a work ran, and judging its claims."""
+"""Running the trainings of a work, and judging its claims."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class ClaimResult:
     outcomes: tuple[Outcome, ...]
     judgement: Judgement
     runs: tuple[tuple[str, ...], ...]
-    """Of each recipe, the runs that it measured."""
+    """The runs that each recipe measured."""
 
 
 @dataclass(frozen=True)
 class WorkResult:
-    """One work, looked into."""
+    """One work with its finished runs and judged claims."""
 
     plan: Plan
     claims: tuple[ClaimResult, ...]

@@ -1,5 +1,5 @@
-"""How the works stand, from their files, the list of runs and the kept verdicts, without torch; and the process that
-runs one: `tuiae reproduce WORK`, started, found again later, and interrupted."""
+"""The state of each work, read without torch from its file, the list of runs and the kept verdicts; and the process
+that runs a work: `tuiae reproduce WORK`, started, found again later, and interrupted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Expected:
-    """How long what is missing should take, from how long epochs took; None where nobody knows."""
+    """How many trainings are missing, and how long they should take; None where no epoch has been timed."""
 
     missing: int
     seconds: float | None
@@ -63,9 +63,9 @@ class WorkState:
     verdicts: Verdicts | None = None
     process: WorkProcess | None = None
     running: bool = False
-    """Whether that process still lives."""
+    """True while that process lives."""
     last_words: str = ""
-    """The end of what it said."""
+    """The last line of its log."""
     problem: str = ""
     lacks: tuple[MissingSet, ...] = ()
     """Datasets that what is still to be trained needs, and that are not on this machine."""
@@ -76,21 +76,21 @@ class WorkState:
 
     @property
     def tried(self) -> int:
-        """How many trainings have only had a short try, to its end."""
+        """How many trainings have finished as a quick try alone."""
         return sum(run.quick and run.row is not None and run.row.status.state == "finished" for run in self.runs)
 
     @property
     def provisional(self) -> bool:
-        """Whether what its claims came to is of a quick try, and says nothing about the work."""
+        """Returns whether the verdicts are of a quick try, and say nothing about the work."""
         return self.verdicts is not None and self.verdicts.quick
 
     def count(self, verdict: str) -> int:
-        """How many claims came to a verdict."""
+        """How many claims have this verdict."""
         return sum(claim.verdict == verdict for claim in self.claims)
 
 
 class WorkReader:
-    """Reads the works' files once, and how they stand again and again."""
+    """Reads the works' files once, and their state at every call."""
 
     def __init__(self, root: Path, paths: Sequence[Path]) -> None:
         self._root = root

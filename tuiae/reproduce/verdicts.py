@@ -1,4 +1,4 @@
-"""What became of claims: the verdict that follows from what was measured, and its row in every table.
+"""Verdicts: how they follow from what was measured, and the row of a claim in every table.
 
 Those of a work are kept in `reports/WORK.json` beside the runs, for the dashboard, which has no torch to judge with.
 """
@@ -20,7 +20,7 @@ from tuiae.runs.paths import REPORTS
 
 
 class Verdict(StrEnum):
-    """What became of a claim; a claim that does not hold is a finding, not a failure."""
+    """The verdict of a claim; one that does not hold is a finding, not a failure."""
 
     REPRODUCED = "reproduced"
     ONLY_WITH = "only with a change"
@@ -121,7 +121,7 @@ class RecipeRow:
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """One claim and what became of it; the first recipe is the printed one."""
+    """One claim with its verdict; the first recipe is the printed one."""
 
     id: str
     text: str
@@ -138,11 +138,11 @@ class ClaimRow:
     """The condition, as the work's file has it."""
     caveat: str = ""
     provisional: bool = False
-    """Whether a quick try came to it."""
+    """True for the verdict of a quick try."""
 
     @property
     def unsure(self) -> bool:
-        """Whether there is a verdict, and it says nothing about the work."""
+        """Returns whether there is a verdict, and it is of a quick try."""
         return self.provisional and self.verdict is not Verdict.NOT_RUN
 
     @property
@@ -203,7 +203,7 @@ def read_verdicts(root: Path, work: str) -> Verdicts | None:
 
 
 def _read(path: Path) -> Verdicts | None:
-    """What is missing, torn, or of another version is as if nobody had judged."""
+    """None for a file that is missing, torn, or of another version."""
     try:
         return _adapter().validate_json(path.read_bytes())
     except (OSError, ValidationError):

@@ -35,13 +35,13 @@ class RunSpec(Table):
 
     id: Id
     label: str = ""
-    """What figures call it; the id when empty."""
+    """Its name in figures; the id when empty."""
     base: str = ""
     """A [base.NAME] table of the file to start from."""
     preset: str = ""
     """A preset to start from."""
     config: dict[str, Any] = {}
-    """What this run has of its own, on top."""
+    """Settings of this run alone, on top of base and preset."""
     encoder: str = ""
     """The run whose trained encoder this classifier starts from."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
@@ -68,9 +68,9 @@ class Claim(Table):
     """One expression, called `measured`, or several by name."""
     holds: str
     require: Literal["every", "any"] = "every"
-    """Of the seeds."""
+    """How many of the seeds have to agree."""
     words: dict[str, str] = {}
-    """What tables call a measure or a reported figure whose name is not plain enough."""
+    """Plainer names in tables for measures and reported figures."""
     recipe: str = "as printed"
     format: str = ".4g"
     unit: str = ""
@@ -250,7 +250,7 @@ def measures(measure: str | dict[str, str]) -> dict[str, str]:
 
 
 def reported_names(claim: Claim) -> dict[str, float | str]:
-    """What `holds` may call the reported figures: `reported`, or `reported_NAME` for each of several."""
+    """The reported figures by their names in `holds`: `reported`, or `reported_NAME` for each of several."""
     if isinstance(claim.reported, dict):
         return {f"reported_{name}": value for name, value in claim.reported.items()}
     return {"reported": claim.reported}
@@ -292,7 +292,7 @@ def _reason(item: Any) -> str:
     return f"{'.'.join([*place, key])}: {item['msg'].lower()}"
 
 
-# Which images a work still needs, and how to get them here.
+# Datasets that a work still needs.
 
 
 @dataclass(frozen=True)
@@ -301,13 +301,13 @@ class MissingSet:
 
     name: str
     commands: tuple[str, ...]
-    """What brings it here."""
+    """Commands that bring it here."""
     problem: str = ""
     """Why nothing is known of it, in a sentence, where that is so."""
 
     @property
     def can_be_fetched(self) -> bool:
-        """Whether a work downloads it by itself, given a network."""
+        """Returns whether a work downloads it by itself, given a network."""
         return known_download(self.name) is not None and not self.problem
 
 
@@ -324,7 +324,7 @@ def missing_sets(names: Iterable[str]) -> tuple[MissingSet, ...]:
     return tuple(found)
 
 
-# What a work takes to run: its seeds and epochs settled, and a job for each training.
+# The plan of a work: its seeds and epochs settled, and a job for each training.
 
 TAG = "work:"
 

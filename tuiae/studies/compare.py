@@ -142,7 +142,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One moment of several runs, group by group in the order in which they were named."""
+    """Several runs as they are now, group by group in the order in which they were named."""
 
     entries: tuple[Entry, ...]
     groups: tuple[Group, ...]
@@ -151,14 +151,14 @@ class Comparison:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """What was measured on test images, loss and accuracy first."""
+        """Names of the metrics on test images, loss and accuracy first."""
         names = {name for entry in self.entries for split, name in entry.snapshot.series if split == "test"}
         first = [name for name in ("loss", "accuracy") if name in names]
         return (*first, *sorted(names - set(first)))
 
     @property
     def seeded(self) -> bool:
-        """Whether some group has several runs, so that there is a spread to show."""
+        """Returns whether some group has several runs, so that there is a spread to show."""
         return len(self.groups) < len(self.entries)
 
     @property
@@ -189,7 +189,7 @@ def compare(runs: Sequence[RunNow]) -> Comparison:
 
 
 def _group_names(snapshots: Sequence[Snapshot]) -> list[str]:
-    """What stands for the group of each run: no group has a seed twice, as a fork or a repeat says nothing of seeds."""
+    """A key of the group of each run. No group has a seed twice: a fork or a repeat says nothing about seeds."""
     names, seen = [], Counter[tuple[str, int]]()
     for snapshot in snapshots:
         config = snapshot.current_config
@@ -207,7 +207,7 @@ def _group_names(snapshots: Sequence[Snapshot]) -> list[str]:
 
 @dataclass(frozen=True)
 class RunCurve:
-    """What one curve stands for: a run, or the mean of a group."""
+    """One curve of a plot: of a run, or the mean of a group."""
 
     key: str
     label: str
@@ -248,11 +248,11 @@ def mean_series(series: Sequence[Series]) -> Series:
     return Series(np.zeros(len(epochs), np.int64), epochs, np.mean(values, axis=0))
 
 
-# What one should know before reading the figures
+# Cautions before the figures are read
 
 
 def cautions(comparison: Comparison, metric: str) -> tuple[str, ...]:
-    """Sentences on what is not comparable, unreadable, or not at its end yet."""
+    """Sentences about runs that are not comparable, not readable, or still training."""
     datasets = _datasets(comparison)
     shown = [name for name in dict.fromkeys((metric, "accuracy")) if name == metric or name in comparison.metrics]
     said = [_measured(comparison, name) for name in shown]
@@ -272,7 +272,7 @@ def cautions(comparison: Comparison, metric: str) -> tuple[str, ...]:
 
 
 def measures(comparison: Comparison, metric: str) -> tuple[str, ...]:
-    """What a metric means in these runs: losses of different kinds have different units."""
+    """The measures that a metric stands for in these runs: losses of different kinds have different units."""
     if metric not in ("loss", "reconstruction", "accuracy"):
         return ()
     configs = [entry.snapshot.current_config for entry in comparison.entries if entry.snapshot.current_config]
@@ -280,7 +280,7 @@ def measures(comparison: Comparison, metric: str) -> tuple[str, ...]:
 
 
 def measure_of(config: RunConfig, metric: str) -> str:
-    """What `loss`, `reconstruction` or `accuracy` is a measure of in runs of this config."""
+    """The measure that `loss`, `reconstruction` or `accuracy` stands for in runs of this config."""
     training = config.training
     if metric == "accuracy":
         return "share of images" if config.is_classifier else "share of pixels"
@@ -310,7 +310,7 @@ def _datasets(comparison: Comparison) -> tuple[str, ...]:
 
 
 def rankable(comparison: Comparison, metric: str) -> bool:
-    """Whether a better value means a better run: the same measure of images of the same set."""
+    """Returns whether a better value means a better run: the same measure of images of the same set."""
     return metric not in UNRANKED and len(measures(comparison, metric)) < 2 and len(_datasets(comparison)) < 2
 
 
@@ -322,7 +322,7 @@ Figure = tuple[str, Callable[[Group], Spread | None]]
 
 
 def group_figures(comparison: Comparison, metric: str) -> tuple[Figure, ...]:
-    """What is told of a group: final and best of the metric, and of loss and accuracy."""
+    """The figures shown of a group: final and best of the metric, and of loss and accuracy."""
     names = [name for name in dict.fromkeys((metric, "loss", "accuracy")) if name in comparison.metrics]
     final: list[Figure] = [(f"final {name}", lambda group, name=name: group.final(name)) for name in names]  # type: ignore[misc]
     best: list[Figure] = [(f"best {name}", lambda group, name=name: group.best(name)) for name in names]  # type: ignore[misc]

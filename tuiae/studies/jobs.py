@@ -62,12 +62,12 @@ class Library:
 
 
 def is_finished(run: RunPaths) -> bool:
-    """Whether a run has come to its end."""
+    """Returns whether a run has finished."""
     return read_status(run).state == "finished"
 
 
 def is_busy(run: RunPaths) -> bool:
-    """Whether somebody trains the run, or has not quite let go of it."""
+    """Returns whether a process trains the run, or still holds its lock."""
     try:
         return read_status(run).live or is_held(run)
     except OSError:
@@ -108,7 +108,11 @@ def known_runs(jobs: Sequence[Job], root: Path, tag: str) -> dict[str, RunPaths]
 
 
 def in_order(jobs: Sequence[Job]) -> Sequence[Job]:
-    """The jobs as they are, once their labels and what they wait for make sense."""
+    """Returns the jobs, once labels are found unique and every encoder an earlier job.
+
+    Raises:
+        ConfigError: a label that is used twice, or an encoder that is no earlier job.
+    """
     seen: set[str] = set()
     for job in jobs:
         if job.label in seen:
@@ -122,7 +126,7 @@ def in_order(jobs: Sequence[Job]) -> Sequence[Job]:
 
 
 def pin(jobs: Sequence[Job], root: Path) -> list[Job]:
-    """The jobs with their configs resolved now: `last`, say, means another run once one has started."""
+    """The jobs with their configs resolved now: `encoder_run = "last"` means another run once one has started."""
     return [job if job.encoder else replace(job, config=resolve(job, root, None)) for job in jobs]
 
 
@@ -193,7 +197,7 @@ def _ask_devices(jobs: Sequence[Job]) -> list[str] | None:
 
 @dataclass(frozen=True)
 class News:
-    """What just happened to a job, and how many were settled by then; `text` says why where that matters."""
+    """An event of a job, and how many jobs were done or failed by then; `text` gives the reason of a failure."""
 
     what: What
     label: str
@@ -204,7 +208,7 @@ class News:
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """One moment of a study. Jobs with the same config are one; `running` holds the newest snapshots by label."""
+    """A study as it is now. Jobs with the same config count as one; `running` holds the newest snapshots by label."""
 
     total: int
     done: int
@@ -255,7 +259,7 @@ def run_jobs(
 
 @dataclass
 class _Active:
-    """A run on its way: by a process of ours, or, without one, by somebody else."""
+    """A run that trains: in a process of ours, or without one in somebody else's."""
 
     job: Job
     run: RunPaths
@@ -265,7 +269,7 @@ class _Active:
 
 
 class _Study:
-    """Where the jobs stand."""
+    """The jobs of a study that wait, train, are done or failed."""
 
     def __init__(self, jobs: Sequence[Job], root: Path, tags: Sequence[str], workers: int) -> None:
         self._same = twins(jobs)
@@ -290,7 +294,7 @@ class _Study:
                 self._finish("kept", job, there[job.label])
 
     def look(self, stopping: bool) -> bool:
-        """See what ended, start what can be started or stop what runs; whether there is something to wait for."""
+        """See what ended, then start what can start, or stop what runs; returns whether there is more to wait for."""
         for active in list(self._active):
             self._look_at(active, stopping)
         if stopping:
@@ -301,7 +305,7 @@ class _Study:
         return self.unsettled
 
     def abandon(self) -> None:
-        """End our workers with a save, and wait for none: nobody looks after them any more."""
+        """Tell our workers to save and end, and do not wait for them."""
         for active in self._active:
             if active.process is not None:
                 active.process.terminate()
@@ -317,7 +321,7 @@ class _Study:
                 self._say("stopping", active.job, active.run)
 
     def progress(self) -> StudyProgress:
-        """This moment, with the news since the last one."""
+        """The study as it is now, with the events since the last call."""
         news, self._news = tuple(self._news), []
         running = tuple((active.job.label, active.reader.poll()) for active in self._active)
         return StudyProgress(self._total, len(self._done), len(self._failed), running, news)

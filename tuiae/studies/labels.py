@@ -1,4 +1,4 @@
-"""What tells runs apart: their configs side by side, and a short label for each."""
+"""How runs differ: their configs side by side, and a short label for each."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Difference:
 
 
 def recipe(config: RunConfig) -> str:
-    """What runs of one group share: everything that counts in them but the seed and the name."""
+    """A key that runs of one group share: every setting that has an effect, but not the seed and the name."""
     settings = settings_of(config).items()
     return json.dumps({key: value for key, value in settings if key not in (SEED, NAME) and applies(key, config)})
 
@@ -129,8 +129,8 @@ def short_keys(keys: Sequence[str]) -> dict[str, str]:
 def run_labels(
     recipes: Sequence[str], configs: Sequence[RunConfig | None], ids: Sequence[str], names: Sequence[str]
 ) -> list[str]:
-    """What its users call a run; where they gave it no name, the recipe's label and, where seeds differ, the seed; the
-    end of the id where that is still not one run."""
+    """A label for each run: its own name; without one the recipe's label and, where seeds differ, the seed. Labels that
+    are still the same get the end of the run's id."""
     seeds = {config.training.seed for config in configs if config is not None}
     labels = [
         name or (f"{label} seed={config.training.seed}" if config is not None and len(seeds) > 1 else label)

@@ -70,7 +70,7 @@ def _inputs(entry: Entry) -> np.ndarray:
 
 
 def _same(one: Entry, other: Entry) -> bool:
-    """Whether two samples begin with the same images; they may hold different numbers of them."""
+    """Returns whether two samples begin with the same images; one may hold more than the other."""
     number = min(len(_inputs(one)), len(_inputs(other)))
     return np.array_equal(_inputs(one)[:number], _inputs(other)[:number])
 

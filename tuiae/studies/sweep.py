@@ -25,7 +25,7 @@ from tuiae.studies.labels import SEED, short_keys, value_text
 
 # The sweep file: its schema, and the combinations of values that it stands for.
 
-MOST = 10_000  # combinations; a slip of the pen makes millions
+MOST = 10_000  # combinations; a typing mistake makes millions
 KINDS = ("grid", "list", "random")
 
 Values = dict[str, Any]
@@ -316,7 +316,7 @@ class Row:
 
     @property
     def complete(self) -> bool:
-        """Whether every seed has finished."""
+        """Returns whether every seed has finished."""
         return self.finished == len(self.combination.jobs)
 
 

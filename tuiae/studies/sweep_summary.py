@@ -1,4 +1,4 @@
-"""What a setting does: each of its values against the final and best figure of the runs that have it."""
+"""A setting against a metric: for each of its values the final and best figures of the runs that have it."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ class SweepSummary:
     """`linear`, `log` or `categories`."""
     levels: tuple[Level, ...]
     also: tuple[str, ...]
-    """What differs besides, so that a value does not stand for itself alone."""
+    """Keys that differ besides this one, so that the setting alone does not explain the figures."""
     ranked: bool
-    """Whether a better figure means a better run."""
+    """True where a better figure means a better run."""
 
     @property
     def name(self) -> str:
@@ -118,7 +118,7 @@ def as_number(value: Any) -> float | None:
 
 
 def spans_a_decade(values: Sequence[float]) -> bool:
-    """Whether these are better seen on a logarithmic axis: all above 0 and far apart."""
+    """Returns whether values are better seen on a logarithmic axis: all above 0 and far apart."""
     return min(values) > 0 and max(values) > DECADE * min(values)
 
 
