@@ -13,7 +13,7 @@ from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError
 from tuiae.reproduce.claims import Scope, check, evaluate
 from tuiae.reproduce.measures import ClaimError
-from tuiae.reproduce.report import spread
+from tuiae.reproduce.report import over_seeds
 from tuiae.reproduce.verdicts import Outcome, Trial, Verdict, judge
 from tuiae.reproduce.work import find_work, list_works, load_work
 
@@ -141,7 +141,7 @@ def test_seeds_that_disagree_are_named() -> None:
     ids=str,
 )
 def test_seeds_are_told_as_one_even_where_one_of_them_never_came_there(values: list[Any], words: str) -> None:
-    assert spread(values, ".4g") == words
+    assert over_seeds(values, ".4g") == words
 
 
 @pytest.mark.parametrize("name", WORKS)

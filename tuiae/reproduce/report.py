@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING
 from tuiae import __version__
 from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
-from tuiae.reproduce.measures import ClaimError, Value
+from tuiae.reproduce.measures import ClaimError, FinishedRun, Value
 from tuiae.reproduce.reproduce import ClaimResult, WorkResult
 from tuiae.reproduce.verdicts import MARKS, PROVISIONAL, QUICK_MARK, VERDICTS, ClaimRow, Outcome, RecipeRow, tally
 from tuiae.reproduce.work import Claim, shared_seeds
+from tuiae.runs.process import count_cores
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -151,21 +151,21 @@ def _recipe_row(claim: Claim, outcome: Outcome) -> RecipeRow:
     names = list(outcome.trials[0].values)
     parts = []
     for name in names:
-        shown = spread([trial.values[name] for trial in outcome.trials], claim.format)
+        shown = over_seeds([trial.values[name] for trial in outcome.trials], claim.format)
         parts.append(shown if names == ["measured"] else f"{_name(claim, name)} {shown}")
     unit = f" {claim.unit}" if claim.unit else ""
     separator = "; " if any("," in part for part in parts) else ", "
     return RecipeRow(outcome.name, separator.join(parts) + unit, outcome.holds, outcome.agreement)
 
 
-def spread(values: Sequence[Value], form: str) -> str:
+def over_seeds(values: Sequence[Value], form: str) -> str:
     """Values of several seeds as one text: numbers as mean ± standard deviation, lists element by element.
 
     Where one of them is infinite there is no mean: they stand beside each other, each once.
     """
     first = values[0]
     if isinstance(first, list):
-        return ", ".join(spread(column, form) for column in zip(*values, strict=True))
+        return ", ".join(over_seeds(column, form) for column in zip(*values, strict=True))
     if isinstance(first, (bool, str)):
         return " or ".join(dict.fromkeys(_word(value) for value in values))
     if len(values) == 1 or not all(map(math.isfinite, values)):
@@ -215,23 +215,24 @@ def _seeds(seeds: Sequence[int]) -> str:
 def _run_row(result: WorkResult, run: str) -> TrainingRow:
     config, spec = result.plan.configs[run], result.plan.work.spec(run)
     found = result.of(run)
-    metric = "accuracy" if config.is_classifier else "loss"
-    ends = {}
-    for split in ("train", "test"):
-        values = [one.snapshot.latest(split, metric) for one in found]
-        known = [value for value in values if value is not None]
-        ends[split] = spread(known, LOSS) if known else MISSING
     value = baseline(result, run)
     return TrainingRow(
         run,
         describe(config, spec.encoder),
         _seeds(spec.seeds),
         f"{config.training.epochs:,}",
-        ends["train"],
-        ends["test"],
+        _final(found, "train"),
+        _final(found, "test"),
         MISSING if value is None else number(value),
         wall(sum(one.seconds for one in found)) if found else "not run",
     )
+
+
+def _final(found: Sequence[FinishedRun], split: str) -> str:
+    """The last loss of these runs, or the accuracy of classifiers."""
+    values = [run.snapshot.latest(split, "accuracy" if run.config.is_classifier else "loss") for run in found]
+    known = [value for value in values if value is not None]
+    return over_seeds(known, LOSS) if known else MISSING
 
 
 def describe(config: RunConfig, encoder: str = "") -> str:
@@ -264,22 +265,12 @@ def about() -> tuple[tuple[str, str], ...]:
     """Versions and machine; nothing that changes from day to day."""
     return (
         ("tuiae", __version__),
-        ("PyTorch", _version("torch")),
-        ("scikit-learn", _version("scikit-learn")),
+        ("PyTorch", version("torch")),
+        ("scikit-learn", version("scikit-learn")),
         ("Python", platform.python_version()),
         ("system", f"{platform.system()} {platform.machine()}"),
-        ("processor", f"{_processor()}, {len(os.sched_getaffinity(0)) if _LINUX else os.cpu_count()} cores"),
+        ("processor", f"{_processor()}, {count_cores()} cores"),
     )
-
-
-_LINUX = hasattr(os, "sched_getaffinity")
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _processor() -> str:
