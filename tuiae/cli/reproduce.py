@@ -22,7 +22,7 @@ from tuiae.reproduce.measures import FUNCTIONS
 from tuiae.reproduce.report import Report, WorkSection, report, to_html, to_markdown
 from tuiae.reproduce.reproduce import WorkResult, prepare_sets, reproduce
 from tuiae.reproduce.verdicts import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Verdicts, tally, write_verdicts
-from tuiae.reproduce.work import Plan, make_plan, measures, reported_names
+from tuiae.reproduce.work import Plan, make_plan
 from tuiae.runs.paths import REPORTS
 
 FIGURES_NEED = "the figures of a report need matplotlib"
@@ -269,11 +269,11 @@ def list_claims(paths: Sequence[Path], output: Output) -> None:
         output.line(f"{plan.name}  {plan.work.title}", "bold")
         for claim in plan.work.claim:
             output.line(f"  {claim.id}  {claim.text}")
-            figures = ", ".join(f"{name} = {value}" for name, value in reported_names(claim).items())
+            figures = ", ".join(f"{name} = {value}" for name, value in claim.reported_names.items())
             output.line(f"      {figures}", "dim")
-            recipes = [(claim.recipe, claim.measure), *((f"with {c.name}", c.measure) for c in claim.change)]
-            for name, measure in recipes:
-                for variable, expression in measures(measure).items():
+            for index, recipe in enumerate(claim.recipes):
+                name = f"with {recipe.name}" if index else recipe.name
+                for variable, expression in recipe.measures.items():
                     output.line(f"      {name}: {variable} = {expression}", "dim")
             output.line(f"      holds: {claim.holds}  ({claim.require} seed)", "dim")
         output.line()

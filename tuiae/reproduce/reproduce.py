@@ -12,7 +12,7 @@ from tuiae.errors import DataError, TrainingError
 from tuiae.reproduce.claims import evaluate
 from tuiae.reproduce.measures import ClaimError, FinishedRun, functions_of, open_runs
 from tuiae.reproduce.verdicts import Judgement, Outcome, Trial, judge
-from tuiae.reproduce.work import Claim, Plan, claim_runs, label, measures, reported_names, run_configs, shared_seeds
+from tuiae.reproduce.work import Claim, Plan, Recipe, claim_runs, label, run_configs, shared_seeds
 from tuiae.studies.jobs import StudyProgress, finished_runs, run_jobs
 
 
@@ -95,23 +95,18 @@ class _Judge:
         """Measure a claim as printed and with each of its changes."""
         plan = self.plan
         runs = tuple(claim_runs(plan.work, claim, run_configs(plan.work, plan.path), plan.path))
-        recipes = [(claim.recipe, claim.measure, claim.holds)]
-        recipes += [(change.name, change.measure, change.holds or claim.holds) for change in claim.change]
-        outcomes = tuple(
-            self._outcome(claim, name, measures(measure), holds, used)
-            for (name, measure, holds), used in zip(recipes, runs, strict=True)
-        )
+        outcomes = tuple(self._outcome(claim, recipe, used) for recipe, used in zip(claim.recipes, runs, strict=True))
         return ClaimResult(claim, outcomes, judge(outcomes), runs)
 
-    def _outcome(self, claim: Claim, name: str, measure: dict[str, str], holds: str, runs: tuple[str, ...]) -> Outcome:
+    def _outcome(self, claim: Claim, recipe: Recipe, runs: tuple[str, ...]) -> Outcome:
         trials = []
         for seed in shared_seeds(self.plan.work, runs) if runs else (0,):
             functions = functions_of(self.runs, seed)
             try:
-                values = {name: evaluate(text, functions, {}) for name, text in measure.items()}
-                verdict = bool(evaluate(holds, functions, {**values, **reported_names(claim)}))
+                values = {name: evaluate(text, functions, {}) for name, text in recipe.measures.items()}
+                verdict = bool(evaluate(recipe.holds, functions, {**values, **claim.reported_names}))
             except ClaimError as error:
                 reason = f"{error}; {self.trouble}" if self.trouble else str(error)
-                return Outcome(name, (), claim.require, reason)
+                return Outcome(recipe.name, (), claim.require, reason)
             trials.append(Trial(seed, values, verdict))
-        return Outcome(name, tuple(trials), claim.require)
+        return Outcome(recipe.name, tuple(trials), claim.require)

@@ -18,7 +18,7 @@ from tuiae.config import settings_of
 from tuiae.errors import RunHeldError, TuiaeError, UnknownRunError
 from tuiae.files import read_json, replace_json
 from tuiae.reproduce.verdicts import ClaimRow, RecipeRow, Verdict, Verdicts, read_verdicts
-from tuiae.reproduce.work import Claim, MissingSet, Plan, label, make_plan, missing_sets, reported_names
+from tuiae.reproduce.work import Claim, MissingSet, Plan, label, make_plan, missing_sets
 from tuiae.runs.lineage import EditedRuns
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import REPORTS
@@ -198,7 +198,7 @@ def _judged(claim: Claim, verdicts: Verdicts | None) -> ClaimRow:
     found = next((row for row in verdicts.claims if row.id == claim.id), None) if verdicts else None
     if found is not None and verdicts is not None:
         return replace(found, provisional=verdicts.quick)
-    reported = ", ".join(str(value) for value in reported_names(claim).values() if value != "") or MISSING
+    reported = ", ".join(str(value) for value in claim.reported_names.values() if value != "") or MISSING
     recipe = RecipeRow(claim.recipe, MISSING, None)
     measured = (MISSING,) * 3  # seeds, wall time, baseline
     words = "not judged yet"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -58,6 +58,15 @@ class Change(Table):
     """The claim's own when empty."""
 
 
+class Recipe(NamedTuple):
+    """One way of measuring a claim: as the work prints it, or with a named change."""
+
+    name: str
+    measures: dict[str, str]
+    """Name -> expression."""
+    holds: str
+
+
 class Claim(Table):
     """A sentence of the work, what it reports, and how that is measured here."""
 
@@ -76,6 +85,23 @@ class Claim(Table):
     unit: str = ""
     change: tuple[Change, ...] = ()
     caveat: str = ""
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The printed recipe, then each change."""
+        changed = (Recipe(c.name, _by_name(c.measure), c.holds or self.holds) for c in self.change)
+        return (Recipe(self.recipe, _by_name(self.measure), self.holds), *changed)
+
+    @property
+    def reported_names(self) -> dict[str, float | str]:
+        """The reported figures by their names in `holds`: `reported`, or `reported_NAME` for each of several."""
+        if isinstance(self.reported, dict):
+            return {f"reported_{name}": value for name, value in self.reported.items()}
+        return {"reported": self.reported}
+
+
+def _by_name(measure: str | dict[str, str]) -> dict[str, str]:
+    return {"measured": measure} if isinstance(measure, str) else measure
 
 
 class FigureSpec(Table):
@@ -219,15 +245,14 @@ def claim_runs(work: Work, claim: Claim, configs: dict[str, RunConfig], path: Pa
     Raises:
         ConfigError: an expression that cannot be evaluated, or runs that share no seed.
     """
-    recipes = [(claim.measure, claim.holds), *((c.measure, c.holds or claim.holds) for c in claim.change)]
     found = []
-    for measure, holds in recipes:
+    for recipe in claim.recipes:
         scope = Scope(configs, classes_of)
-        names = tuple(measures(measure)) + tuple(reported_names(claim))
+        names = (*recipe.measures, *claim.reported_names)
         try:
-            for expression in measures(measure).values():
+            for expression in recipe.measures.values():
                 check(expression, scope)
-            check(holds, Scope(configs, classes_of, names, scope.used))
+            check(recipe.holds, Scope(configs, classes_of, names, scope.used))
         except ClaimError as error:
             raise ConfigError(
                 f"{path}: claim '{claim.id}': {error}", "`tuiae reproduce --claims` lists the functions"
@@ -242,18 +267,6 @@ def claim_runs(work: Work, claim: Claim, configs: dict[str, RunConfig], path: Pa
 def shared_seeds(work: Work, runs: tuple[str, ...]) -> tuple[int, ...]:
     """The seeds under which every one of these runs is trained, in order."""
     return tuple(sorted(set.intersection(*(set(work.spec(run).seeds) for run in runs))))
-
-
-def measures(measure: str | dict[str, str]) -> dict[str, str]:
-    """Name -> expression; a single expression is called `measured`."""
-    return {"measured": measure} if isinstance(measure, str) else measure
-
-
-def reported_names(claim: Claim) -> dict[str, float | str]:
-    """The reported figures by their names in `holds`: `reported`, or `reported_NAME` for each of several."""
-    if isinstance(claim.reported, dict):
-        return {f"reported_{name}": value for name, value in claim.reported.items()}
-    return {"reported": claim.reported}
 
 
 _FIGURE_NEEDS = {
