@@ -180,7 +180,7 @@ class Terminal:
 
     # Waiting
 
-    def wait_for(self, wanted: str | Callable[[str], object], deadline: float = 10.0) -> float:
+    def wait_for(self, wanted: str | Callable[[str], object], deadline: float = 60.0) -> float:
         """Wait for a text on the screen, or until a function of the screen's text is true; returns when that was.
 
         For what the screen shows that is when the bytes came that made it so, however late it is looked at.

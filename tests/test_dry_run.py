@@ -43,6 +43,11 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
+HUGE: dict[str, Any] = {"family": "dense", "hidden": [65536] * 64, "latent": 65536}
+"""8.8 TB with what Adam keeps: more than any machine has."""
+HUGE_PARAMETERS = "549,7"  # and millions more
+
+
 def config_of(**sections: Any) -> RunConfig:
     training = {"batch_size": 100, "device": "cpu", "epochs": 7, **sections.pop("training", {})}
     return build_config({"data": {"dataset": "digits"}, "training": training, **sections})
@@ -112,9 +117,8 @@ def test_random_states_are_afterwards_what_they_were(lab: Laboratory) -> None:
 
 
 def test_a_network_that_no_memory_holds_is_not_even_built(lab: Laboratory) -> None:
-    model = {"family": "dense", "hidden": [65536, 65536, 65536], "latent": 65536}
-    with pytest.raises(TrainingError, match="out of memory: 25,77") as caught:
-        dry_run(config_of(model=model), lab.runs)
+    with pytest.raises(TrainingError, match=f"out of memory: {HUGE_PARAMETERS}") as caught:
+        dry_run(config_of(model=HUGE), lab.runs)
     assert "lower model.latent or model.hidden" in caught.value.hint
 
 
@@ -210,9 +214,9 @@ def test_the_command_tells_people_and_programs_and_leaves_no_run(lab: Laboratory
 
 
 def test_a_network_without_memory_ends_the_command_with_4(lab: Laboratory) -> None:
-    wide = ("model.hidden=[65536,65536,65536]", "model.latent=65536")
+    wide = (f"model.hidden={HUGE['hidden']}", f"model.latent={HUGE['latent']}")
     result = lab("run", lab.preset(), "--dry-run", *(word for key in wide for word in ("--set", key)), check=4)
-    assert "out of memory: 25,77" in result.stderr
+    assert f"out of memory: {HUGE_PARAMETERS}" in result.stderr
     assert "lower model.latent" in result.stderr
     assert "Traceback" not in result.stderr
 

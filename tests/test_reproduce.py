@@ -171,7 +171,22 @@ def browse(page: Path, profile: Path, *options: str) -> tuple[str, int]:
     return seen.stdout, len(re.findall(r'"initiator":"(?!not an origin)', log.read_text()))
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium or chrome on the PATH")
+@pytest.fixture
+def browser(tmp_path: Path) -> None:
+    """A browser that opens pages of temporary folders: one from a snap does not, nor one without its libraries."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium or chrome on the PATH")
+    page = tmp_path / "hello.html"
+    page.write_text("<p>hello</p>")
+    try:
+        shown, _ = browse(page, tmp_path / "hello", "--dump-dom")
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"{CHROMIUM} does not work here: {error}")
+    if "<p>hello</p>" not in shown:
+        pytest.skip(f"{CHROMIUM} opens no page here")
+
+
+@pytest.mark.usefixtures("browser")
 def test_a_browser_without_network_shows_the_report(reproduced: tuple[Laboratory, Path, Any], tmp_path: Path) -> None:
     report = Path(reproduced[2]["report"])
     document, requests = browse(report, tmp_path / "report", "--dump-dom")

@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -434,7 +433,7 @@ create_run(RunConfig(), Path(sys.argv[1]), [])
 
 
 def test_ids_sort_by_time_carry_the_name_and_differ_within_a_second() -> None:
-    now = time.time()
+    now = 1_800_000_000.0  # in no hour that clocks put back
     ids = {new_run_id("mine", now) for _ in range(50)}
     assert len(ids) > 45  # four hexadecimal digits
     assert new_run_id("mine", now + 1) > max(ids)
@@ -445,7 +444,37 @@ def test_the_config_of_a_run_repeats_it(run: RunPaths) -> None:
     assert read_config(run) == RunConfig(name="mine")
 
 
-def test_the_commit_is_known_however_git_keeps_it(tmp_path: Path) -> None:
+FIRST, SECOND = "1" * 40, "2" * 40
+
+
+def test_the_commit_is_known_however_it_is_kept(tmp_path: Path) -> None:
+    def write(path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+
+    checkout, aside = tmp_path / "checkout", tmp_path / "aside"
+    git = checkout / ".git"
+    assert read_commit(checkout) == ""
+    write(git / "HEAD", "ref: refs/heads/main")
+    assert read_commit(checkout) == ""
+    write(git / "refs" / "heads" / "main", FIRST)
+    assert read_commit(checkout) == FIRST
+    (git / "refs" / "heads" / "main").unlink()
+    write(
+        git / "packed-refs",
+        f"# pack-refs with: peeled fully-peeled sorted\n{SECOND} refs/heads/other\n{FIRST} refs/heads/main",
+    )
+    assert read_commit(checkout) == FIRST
+    write(aside / ".git", f"gitdir: {git / 'worktrees' / 'aside'}")
+    write(git / "worktrees" / "aside" / "HEAD", "ref: refs/heads/other")
+    write(git / "worktrees" / "aside" / "commondir", "../..")
+    assert read_commit(aside) == SECOND
+    write(git / "HEAD", SECOND)
+    assert read_commit(checkout) == SECOND
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
+def test_the_commit_is_that_of_git(tmp_path: Path) -> None:
     checkout, aside = tmp_path / "checkout", tmp_path / "aside"
 
     def git(*words: str) -> str:
@@ -456,7 +485,7 @@ def test_the_commit_is_known_however_git_keeps_it(tmp_path: Path) -> None:
 
     checkout.mkdir()
     assert read_commit(checkout) == ""
-    git("init", "-q", "-b", "main")
+    git("init", "-q")
     assert read_commit(checkout) == ""
     git("commit", "-q", "--allow-empty", "-m", "first")
     first = git("rev-parse", "HEAD")

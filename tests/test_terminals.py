@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ from tuiae.ui.terminal.screen_diff import Wire
 from tuiae.ui.widgets.panel import FRAME
 from tuiae.ui.widgets.tables import LineTable
 
-SLOW = 15.0
+SLOW = 60.0
 NIGHT = Color.parse("#0E1116")
 
 
@@ -384,15 +385,17 @@ def test_something_else_wrote_on_the_terminal_and_ctrl_l_mends_it(lab: Laborator
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux here")
-def test_inside_tmux(lab: Laboratory, played: Script, tmp_path: Path) -> None:
-    socket = str(tmp_path / "tmux")
+def test_inside_tmux(lab: Laboratory, played: Script) -> None:
     command = f"{sys.executable} -m tuiae.cli attach {played.run.id}"
-    with Terminal(
-        ["tmux", "-S", socket, "-f", "/dev/null", "new-session", command],
-        120,
-        40,
-        {**lab.environment, "TERM": "xterm-256color"},
-    ) as terminal:
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp") as folder,  # the name of a socket has room for a hundred characters
+        Terminal(
+            ["tmux", "-u", "-S", f"{folder}/tmux", "-f", "/dev/null", "new-session", command],
+            120,
+            40,
+            {**lab.environment, "TERM": "xterm-256color", "SHELL": "/bin/sh"},
+        ) as terminal,
+    ):
         terminal.wait_for("✓ finished", SLOW)
         terminal.resize(80, 24)
         terminal.wait_for(lambda text: "✓ finished" in text and "curves" in text, SLOW)
