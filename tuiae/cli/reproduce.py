@@ -22,7 +22,7 @@ from tuiae.reproduce.measures import FUNCTIONS
 from tuiae.reproduce.report import Report, WorkSection, report, to_html, to_markdown
 from tuiae.reproduce.reproduce import WorkResult, prepare_sets, reproduce
 from tuiae.reproduce.verdicts import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Verdicts, tally, write_verdicts
-from tuiae.reproduce.work import Plan, make_plan
+from tuiae.reproduce.work import WorkPlan, make_plan
 from tuiae.runs.paths import REPORTS
 
 FIGURES_NEED = "the figures of a report need matplotlib"
@@ -58,7 +58,7 @@ def reproduce_works(paths: Sequence[Path], root: Path, wishes: Wishes, output: O
         return ExitCode.STOPPED
 
 
-def _run(plan: Plan, root: Path, wishes: Wishes, output: Output) -> WorkResult:
+def _run(plan: WorkPlan, root: Path, wishes: Wishes, output: Output) -> WorkResult:
     output.note(f"{plan.name}: {len(plan.jobs)} trainings; list them with `tuiae runs --tag {plan.tag}`")
     # One after the other: two displays that redraw themselves take the same lines of a terminal.
     with reporting(output) as progress:
@@ -282,6 +282,6 @@ def list_claims(paths: Sequence[Path], output: Output) -> None:
         output.line(f"  {name}({function.takes})  {function.gives}", "dim")
 
 
-def _claims_document(plan: Plan) -> dict[str, Any]:
+def _claims_document(plan: WorkPlan) -> dict[str, Any]:
     claims = [claim.model_dump(mode="json") for claim in plan.work.claim]
     return {"work": plan.name, "title": plan.work.title, "claims": claims, "trainings": len(plan.jobs)}

@@ -18,7 +18,7 @@ from tuiae.runs.snapshot import Snapshot
 from tuiae.studies.compare import Spread
 from tuiae.studies.jobs import check_jobs, known_runs, make_ready, run_jobs
 from tuiae.studies.labels import short_keys, value_text
-from tuiae.studies.sweep import Combination, Row, Sweep, best_row, load_sweep, rows
+from tuiae.studies.sweep import Combination, Sweep, SweepRow, best_row, load_sweep, rows
 
 METRICS = ("loss", "accuracy")
 PLOT_WIDTH = 72
@@ -97,7 +97,7 @@ def _tell_result(sweep: Sweep, snapshots: Mapping[str, Snapshot], output: Output
 
 
 def _table(
-    sweep: Sweep, found: tuple[Row, ...], best: Row | None
+    sweep: Sweep, found: tuple[SweepRow, ...], best: SweepRow | None
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]], Any]:
     """One row a combination: its values, how many of its runs have finished, mean and range over seeds."""
     seeded = any(len(row.combination.jobs) > 1 for row in found)
@@ -131,7 +131,7 @@ def _span(metric: str, final: Spread | None) -> str:
     return f"{figure(metric, final.low)}..{figure(metric, final.high)}" if final is not None and final.n > 1 else ""
 
 
-def _plot(sweep: Sweep, found: tuple[Row, ...], best: Row | None, output: Output) -> None:
+def _plot(sweep: Sweep, found: tuple[SweepRow, ...], best: SweepRow | None, output: Output) -> None:
     """The one key that is swept against the final figure, in the order of its values where they have one."""
     (key,) = sweep.keys
     metric = sweep.ranked_by
@@ -150,8 +150,8 @@ def _plot(sweep: Sweep, found: tuple[Row, ...], best: Row | None, output: Output
 def _document(
     sweep: Sweep,
     snapshots: Mapping[str, Snapshot],
-    found: tuple[Row, ...],
-    best: Row | None,
+    found: tuple[SweepRow, ...],
+    best: SweepRow | None,
     error: TrainingError | None,
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
@@ -184,6 +184,6 @@ def _run_record(combination: Combination, index: int, snapshots: Mapping[str, Sn
     return {**known, **{key: summary[key] for key in ("run", "dir", "state", "metrics")}}
 
 
-def _figures(row: Row) -> dict[str, Any]:
+def _figures(row: SweepRow) -> dict[str, Any]:
     finals = {metric: row.runs.final(metric) for metric in METRICS}
     return {"finished": row.finished, **{metric: final and final.record() for metric, final in finals.items()}}

@@ -23,8 +23,8 @@ from tuiae.studies.sweep_summary import (
     CATEGORIES,
     LOG,
     Level,
+    RunFigures,
     SweepSummary,
-    Trial,
     as_number,
     figures_of,
     spans_a_decade,
@@ -109,7 +109,7 @@ def _as_plotted(summary: SweepSummary) -> SweepSummary:
     return replace(summary, levels=tuple(levels))
 
 
-def _in_percent(trial: Trial) -> Trial:
+def _in_percent(trial: RunFigures) -> RunFigures:
     final, best = (None if value is None else 100 * value for value in (trial.final, trial.best))
     return replace(trial, final=final, best=best)
 

@@ -40,18 +40,15 @@ class ClaimError(ValueError):
     """An expression that cannot be evaluated; whoever knows the file and the claim says which."""
 
 
+@dataclass(eq=False)
 class FinishedRun:
     """One finished run; everything is read when it is first asked for."""
 
-    def __init__(self, run: RunPaths, load: Callable[[RunPaths], LoadedRun], pca_errors: dict[Any, float]) -> None:
-        """Args:
-        run: where it is.
-        load: opens its newest weights.
-        pca_errors: those known so far, by images, noise and code size; shared by the runs of a work.
-        """
-        self.run = run
-        self._load = load
-        self._pca_errors = pca_errors
+    run: RunPaths
+    _load: Callable[[RunPaths], LoadedRun]
+    """Opens its newest weights."""
+    _pca_errors: dict[Any, float]
+    """Those known so far, by images, noise and code size; shared by the runs of a work."""
 
     @cached_property
     def snapshot(self) -> Snapshot:

@@ -12,7 +12,7 @@ from tuiae.errors import DataError, TrainingError
 from tuiae.reproduce.claims import evaluate
 from tuiae.reproduce.measures import ClaimError, FinishedRun, functions_of, open_runs
 from tuiae.reproduce.verdicts import Judgement, Outcome, Trial, judge
-from tuiae.reproduce.work import Claim, Plan, Recipe, claim_runs, label, run_configs, shared_seeds
+from tuiae.reproduce.work import Claim, Recipe, WorkPlan, claim_runs, label, run_configs, shared_seeds
 from tuiae.studies.jobs import StudyProgress, finished_runs, run_jobs
 
 
@@ -31,7 +31,7 @@ class ClaimResult:
 class WorkResult:
     """One work with its finished runs and judged claims."""
 
-    plan: Plan
+    plan: WorkPlan
     claims: tuple[ClaimResult, ...]
     runs: dict[tuple[str, int], FinishedRun]
     """By the run's id in the work's file and its seed."""
@@ -42,7 +42,7 @@ class WorkResult:
         return [self.runs[run, seed] for seed in self.plan.work.spec(run).seeds if (run, seed) in self.runs]
 
 
-def prepare_sets(plan: Plan, report: OnProgress | None = None) -> dict[str, str]:
+def prepare_sets(plan: WorkPlan, report: OnProgress | None = None) -> dict[str, str]:
     """Prepare the images of a work's runs; returns the datasets that are not to be had, and why."""
     lacking = {}
     for dataset, size in {(job.config.data.dataset, job.config.data.image_size) for job in plan.jobs}:
@@ -54,7 +54,7 @@ def prepare_sets(plan: Plan, report: OnProgress | None = None) -> dict[str, str]
 
 
 def reproduce(
-    plan: Plan,
+    plan: WorkPlan,
     root: Path,
     lacking: Mapping[str, str],
     workers: int = 1,
@@ -76,7 +76,7 @@ def reproduce(
     return judge_work(plan, root, tuple(problems))
 
 
-def judge_work(plan: Plan, root: Path, problems: tuple[str, ...] = ()) -> WorkResult:
+def judge_work(plan: WorkPlan, root: Path, problems: tuple[str, ...] = ()) -> WorkResult:
     """Judge every claim by the finished runs that are there; trains nothing."""
     finished = finished_runs(plan.jobs, root, plan.tag)
     keys = {label(spec.id, seed): (spec.id, seed) for spec in plan.work.run for seed in spec.seeds}
@@ -87,7 +87,7 @@ def judge_work(plan: Plan, root: Path, problems: tuple[str, ...] = ()) -> WorkRe
 
 @dataclass(frozen=True)
 class _Judge:
-    plan: Plan
+    plan: WorkPlan
     runs: dict[tuple[str, int], FinishedRun]
     trouble: str
 

@@ -18,7 +18,7 @@ from tuiae.config import settings_of
 from tuiae.errors import RunHeldError, TuiaeError, UnknownRunError
 from tuiae.files import read_json, replace_json
 from tuiae.reproduce.verdicts import ClaimRow, RecipeRow, Verdict, Verdicts, read_verdicts
-from tuiae.reproduce.work import Claim, MissingSet, Plan, label, make_plan, missing_sets
+from tuiae.reproduce.work import Claim, MissingSet, WorkPlan, label, make_plan, missing_sets
 from tuiae.runs.lineage import EditedRuns
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import REPORTS
@@ -176,7 +176,7 @@ class _Work:
         ]
 
 
-def _paces(plan: Plan, by_name: Mapping[Any, Sequence[RunRow]]) -> dict[str, float]:
+def _paces(plan: WorkPlan, by_name: Mapping[Any, Sequence[RunRow]]) -> dict[str, float]:
     """Seconds an epoch of each kind of run, from whatever seed or length of it there is."""
     found: dict[str, float] = {}
     for (name, _), rows in by_name.items():
@@ -186,7 +186,7 @@ def _paces(plan: Plan, by_name: Mapping[Any, Sequence[RunRow]]) -> dict[str, flo
     return {spec.id: found[plan.configs[spec.id].name] for spec in plan.work.run if plan.configs[spec.id].name in found}
 
 
-def _expected(plan: Plan, done: set[str], pace: Mapping[str, float]) -> Expected:
+def _expected(plan: WorkPlan, done: set[str], pace: Mapping[str, float]) -> Expected:
     lacking = [spec.id for spec in plan.work.run for seed in spec.seeds if label(spec.id, seed) not in done]
     if not pace.keys() >= set(lacking):
         return Expected(len(lacking), None)

@@ -24,13 +24,13 @@ FigureKind = Literal[
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,23}$")]
 
 
-class Table(BaseModel):
+class WorkTable(BaseModel):
     """A frozen table that refuses keys it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class RunSpec(Table):
+class RunSpec(WorkTable):
     """One training of a work, once a seed."""
 
     id: Id
@@ -49,7 +49,7 @@ class RunSpec(Table):
     """Epochs under --quick."""
 
 
-class Change(Table):
+class Change(WorkTable):
     """The same claim measured on another recipe than the printed one."""
 
     name: str
@@ -67,7 +67,7 @@ class Recipe(NamedTuple):
     holds: str
 
 
-class Claim(Table):
+class Claim(WorkTable):
     """A sentence of the work, what it reports, and how that is measured here."""
 
     id: Id
@@ -104,7 +104,7 @@ def _by_name(measure: str | dict[str, str]) -> dict[str, str]:
     return {"measured": measure} if isinstance(measure, str) else measure
 
 
-class FigureSpec(Table):
+class FigureSpec(WorkTable):
     """A figure that the work shows."""
 
     kind: FigureKind
@@ -123,7 +123,7 @@ class FigureSpec(Table):
     """between: the two classes to walk between, by name."""
 
 
-class Work(Table):
+class Work(WorkTable):
     """One work, complete."""
 
     title: str
@@ -292,7 +292,7 @@ def _check_figure(figure: FigureSpec, configs: dict[str, RunConfig], path: Path)
         raise ConfigError(f"{where}: 'ends' needs two classes")
 
 
-_TABLES: dict[str, type[Table]] = {"": Work, "run": RunSpec, "claim": Claim, "change": Change, "figure": FigureSpec}
+_TABLES: dict[str, type[WorkTable]] = {"": Work, "run": RunSpec, "claim": Claim, "change": Change, "figure": FigureSpec}
 
 
 def _reason(item: Any) -> str:
@@ -343,7 +343,7 @@ TAG = "work:"
 
 
 @dataclass(frozen=True)
-class Plan:
+class WorkPlan:
     """A work with its seeds and epochs settled, and the trainings that it takes."""
 
     path: Path
@@ -361,7 +361,7 @@ class Plan:
         return TAG + self.name
 
 
-def make_plan(path: Path, quick: bool = False, seeds: int = 0) -> Plan:
+def make_plan(path: Path, quick: bool = False, seeds: int = 0) -> WorkPlan:
     """Read a work and settle its seeds: the file's own, the first `seeds` numbers, or one under `quick`.
 
     Raises:
@@ -373,7 +373,7 @@ def make_plan(path: Path, quick: bool = False, seeds: int = 0) -> Plan:
     configs = run_configs(work, path)
     if quick:
         configs = {spec.id: _cut(configs[spec.id], spec.quick) for spec in specs}
-    return Plan(path, work, configs, tuple(_jobs(work, configs)), quick)
+    return WorkPlan(path, work, configs, tuple(_jobs(work, configs)), quick)
 
 
 def _seeds(spec: RunSpec, quick: bool, seeds: int) -> tuple[int, ...]:

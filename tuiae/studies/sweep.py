@@ -303,7 +303,7 @@ def _configs(
 
 
 @dataclass(frozen=True)
-class Row:
+class SweepRow:
     """A combination and those of its runs that have finished, one a seed."""
 
     combination: Combination
@@ -320,17 +320,17 @@ class Row:
         return self.finished == len(self.combination.jobs)
 
 
-def rows(sweep: Sweep, snapshots: Mapping[str, Snapshot]) -> tuple[Row, ...]:
+def rows(sweep: Sweep, snapshots: Mapping[str, Snapshot]) -> tuple[SweepRow, ...]:
     """One row a combination, from the snapshots of the runs that are there, by job label."""
     found = []
     for combination in sweep.combinations:
         runs = [(job.label, snapshots[job.label]) for job in combination.jobs if job.label in snapshots]
         ended = tuple(Entry(label, label, run) for label, run in runs if run.status.state == "finished")
-        found.append(Row(combination, Group(combination.label, combination.label, ended)))
+        found.append(SweepRow(combination, Group(combination.label, combination.label, ended)))
     return tuple(found)
 
 
-def best_row(sweep: Sweep, found: tuple[Row, ...]) -> Row | None:
+def best_row(sweep: Sweep, found: tuple[SweepRow, ...]) -> SweepRow | None:
     """The row with the best mean among those whose seeds have all finished; None where that cannot be said."""
     metric = sweep.ranked_by
     means = [(final.mean, row) for row in found if metric and row.complete and (final := row.runs.final(metric))]

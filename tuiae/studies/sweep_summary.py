@@ -19,7 +19,7 @@ CATEGORIES, LINEAR, LOG = "categories", "linear", "log"
 
 
 @dataclass(frozen=True)
-class Trial:
+class RunFigures:
     """One run's figures; None where it has none that is a finite number."""
 
     entry: Entry
@@ -32,7 +32,7 @@ class Level:
     """One value of a setting and the runs that have it."""
 
     value: Any
-    trials: tuple[Trial, ...]
+    trials: tuple[RunFigures, ...]
 
     @property
     def finals(self) -> tuple[float, ...]:
@@ -131,10 +131,10 @@ def _axis(values: Sequence[Any]) -> str:
 
 def _levels(row: Difference, entries: Sequence[Entry], metric: str) -> tuple[Level, ...]:
     """The measured values; numbers in their order, others as they come."""
-    trials: dict[str, list[Trial]] = {}
+    trials: dict[str, list[RunFigures]] = {}
     values: dict[str, Any] = {}
     for entry, value in zip(entries, row.values, strict=True):
-        trial = Trial(entry, entry.final(metric), entry.best_value(metric))
+        trial = RunFigures(entry, entry.final(metric), entry.best_value(metric))
         if value is not None and (trial.final is not None or trial.best is not None):
             name = json.dumps(value)
             values[name] = value
