@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -205,25 +205,17 @@ def _group_names(snapshots: Sequence[Snapshot]) -> list[str]:
 # Curves
 
 
-@dataclass(frozen=True)
-class RunCurve:
-    """One curve of a plot: of a run, or the mean of a group."""
-
-    key: str
-    label: str
-    entries: tuple[Entry, ...]
-
-
-def run_curves(comparison: Comparison, metric: str, most: int = MOST_CURVES) -> tuple[tuple[RunCurve, ...], str]:
-    """Every run where they can be told apart, else means of groups, else the best groups; and a line that says so."""
+def run_curves(comparison: Comparison, metric: str, most: int = MOST_CURVES) -> tuple[tuple[Group, ...], str]:
+    """The runs or groups that get a curve each, and a line that says which: every run where they can be told apart,
+    else the mean of every group, else of the best groups."""
     if len(comparison.entries) <= most:
-        return tuple(RunCurve(entry.key, entry.label, (entry,)) for entry in comparison.entries), ""
-    every = tuple(RunCurve(group.key, group.label, group.entries) for group in comparison.groups)
+        return tuple(Group(entry.key, entry.label, (entry,)) for entry in comparison.entries), ""
+    every = comparison.groups
     means = "means over seeds" if comparison.seeded else ""
     if len(every) <= most:
         return every, f"curves are {means}"
-    chosen = _best_groups(comparison.groups, metric, most)
-    kept = tuple(line for line in every if line.key in chosen)
+    chosen = _best_groups(every, metric, most)
+    kept = tuple(group for group in every if group.key in chosen)
     words = f"curves: the best {most} of {len(every)} {'groups' if means else 'runs'} by test {metric}"
     return kept, f"{words}, {means}" if means else words
 
@@ -324,9 +316,8 @@ Figure = tuple[str, Callable[[Group], Spread | None]]
 def group_figures(comparison: Comparison, metric: str) -> tuple[Figure, ...]:
     """The figures shown of a group: final and best of the metric, and of loss and accuracy."""
     names = [name for name in dict.fromkeys((metric, "loss", "accuracy")) if name in comparison.metrics]
-    final: list[Figure] = [(f"final {name}", lambda group, name=name: group.final(name)) for name in names]  # type: ignore[misc]
-    best: list[Figure] = [(f"best {name}", lambda group, name=name: group.best(name)) for name in names]  # type: ignore[misc]
-    return tuple(figure for pair in zip(final, best, strict=True) for figure in pair)
+    kinds = (("final", Group.final), ("best", Group.best))
+    return tuple((f"{kind} {name}", partial(take, metric=name)) for name in names for kind, take in kinds)
 
 
 # Following several runs at once, live or finished.
