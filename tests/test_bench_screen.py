@@ -297,7 +297,7 @@ async def test_without_a_run_and_without_a_checkpoint_it_says_so(lab: Laboratory
         await desk.shows("has no checkpoint: none was written", f"tuiae resume {played.run.id}")
 
 
-async def test_new_weights_of_a_training_are_taken_as_they_come(lab: Laboratory, finished: RunPaths) -> None:
+async def test_new_weights_are_taken_as_they_come_also_within_an_epoch(lab: Laboratory, finished: RunPaths) -> None:
     config = read_config(finished)
     assert config is not None
     run = create_run(config, lab.runs, ["tuiae"])
@@ -306,7 +306,7 @@ async def test_new_weights_of_a_training_are_taken_as_they_come(lab: Laboratory,
 
     def save(index: int) -> None:
         shutil.copytree(folders[index], run.weights / folders[index].name)
-        writer.event("checkpoint", step=int(folders[index].name.removeprefix("step-")), epoch=index + 1)
+        writer.event("checkpoint", step=int(folders[index].name.removeprefix("step-")), epoch=0)
 
     writer.event("start", step=0, epoch=0, text="training from the first step")
     writer.status(now=True, state="running", epochs=4)

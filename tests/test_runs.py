@@ -146,6 +146,16 @@ def test_a_worker_that_went_on_is_known_and_the_first_one_is_not_one_of_them(run
     assert reader.poll().resumes == RunReader(run.root).read_all().resumes == (Resume(25, 2.5), Resume(30, 3.0))
 
 
+def test_two_checkpoints_within_an_epoch_are_two_and_a_resumed_worker_drops_those_beyond_its_own(run: RunPaths) -> None:
+    writer, reader = RunWriter(run), RunReader(run.root)
+    for step in (300, 720):
+        writer.event("checkpoint", step=step, epoch=1)
+    assert reader.poll().checkpoints == (300, 720)
+    writer.event("start", step=300, epoch=0.4)
+    assert reader.poll().checkpoints == (300,)
+    writer.close("stopped")
+
+
 def test_a_snapshot_handed_out_does_not_change_when_the_run_goes_on(run: RunPaths) -> None:
     add(run, metric(10, 1.0))
     reader = RunReader(run.root)

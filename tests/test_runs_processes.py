@@ -22,7 +22,7 @@ from tuiae.errors import UnknownRunError
 from tuiae.runs import control
 from tuiae.runs.labels import relabel
 from tuiae.runs.paths import RunPaths, list_runs
-from tuiae.runs.process import RunLock, StandbyWorker, is_held, process_start, stop_worker
+from tuiae.runs.process import RunLock, StandbyWorker, is_alive, is_held, process_start, stop_worker
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
@@ -36,6 +36,19 @@ from tuiae.runs.process import RunLock
 lock = RunLock(RunPaths(Path(sys.argv[1])))
 print("held" if lock.acquire() else "refused", flush=True)
 sys.stdin.read()
+"""
+
+
+LOOKER = """
+import sys
+from pathlib import Path
+from tuiae.runs.paths import RunPaths
+from tuiae.runs.process import is_held
+run = RunPaths(Path(sys.argv[1]))
+print("looking", flush=True)
+while True:
+    if is_held(run):
+        print("held", flush=True)
 """
 
 
@@ -72,6 +85,26 @@ def test_a_live_process_is_running_and_a_dead_one_lost(run: RunPaths, bystander:
 def test_a_pid_that_went_to_another_process_is_lost(run: RunPaths) -> None:
     put_status(run, pid=os.getpid(), process_start="1")
     assert read_status(run).state == "lost"
+
+
+def test_a_worker_that_an_older_version_recorded_by_a_date_lives_by_its_last_heartbeat(run: RunPaths) -> None:
+    date = "So 29 Nov 09:50:23 2026"  # what `ps -o lstart` says on macOS with a German locale
+    put_status(run, pid=os.getpid(), process_start=date)
+    assert read_status(run).state == "running"
+    put_status(run, pid=os.getpid(), process_start=date, heartbeat=psutil.Process().create_time() - 2)
+    assert read_status(run).state == "lost"
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="older versions recorded a date elsewhere")
+def test_a_start_is_still_what_older_versions_recorded() -> None:
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    assert process_start(os.getpid()) == fields[19]
+
+
+@pytest.mark.parametrize("started", ["1700000000.25", "1700000009.50", "1700000100.00"])
+def test_where_starts_are_times_a_set_clock_makes_no_run_lost(monkeypatch: pytest.MonkeyPatch, started: str) -> None:
+    monkeypatch.setattr("tuiae.runs.process.process_start", lambda pid: "1700000000.25")
+    assert is_alive(os.getpid(), started, 0.0) == (started < "1700000060")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +168,22 @@ def test_only_one_of_two_processes_holds_a_run_and_death_lets_go(
     first.wait()
     assert not is_held(run)
     assert said(holder()) == "held"
+
+
+def test_looking_at_a_lock_takes_it_from_nobody(run: RunPaths, workers: list[subprocess.Popen[Any]]) -> None:
+    for _ in range(2):
+        command = [sys.executable, "-c", LOOKER, str(run.root)]
+        workers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    assert [worker.stdout.readline() for worker in workers] == ["looking\n", "looking\n"]
+    for _ in range(100):
+        assert not is_held(run)
+    for _ in range(20):
+        lock = RunLock(run)
+        assert lock.acquire()
+        lock.release()
+    for worker in workers:
+        worker.kill()
+        worker.wait()
 
 
 # Commands

@@ -223,7 +223,7 @@ class WorkProcess:
 
     @property
     def alive(self) -> bool:
-        return self.host == socket.gethostname() and is_alive(self.pid, self.start)
+        return self.host == socket.gethostname() and is_alive(self.pid, self.start, self.since)
 
 
 def log_path(root: Path, work: str) -> Path:

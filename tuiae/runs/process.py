@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,31 +29,56 @@ WORKER = [sys.executable, "-m", "tuiae.training.worker"]
 
 
 def process_start(pid: int) -> str:
-    """When a process started, as the system words it: with the pid it names one process for good.
+    """When a process started: with the pid it names one process for good. Empty when there is no such process.
 
-    Linux gives clock ticks since boot (field 22 of /proc/PID/stat); elsewhere `ps` gives a date. Empty when there
-    is no such process.
+    On Linux clock ticks since boot (field 22 of /proc/PID/stat), which no setting of the clock changes; elsewhere
+    seconds since the epoch.
     """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-        fields = stat.rpartition(")")[2].split()
-        # A zombie has ended; only its parent has not looked yet.
-        return "" if fields[0] in "ZX" else fields[19]
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return ""
-    except (OSError, IndexError):
+    created = _created(pid)
+    if created is None:
         return ""
-    try:
-        listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return listed.stdout.strip()
+    import psutil
+
+    if psutil.LINUX:
+        return str(round((created - psutil.boot_time()) * os.sysconf("SC_CLK_TCK")))
+    return f"{created:.2f}"
 
 
-def is_alive(pid: int, started: str) -> bool:
-    """Whether this very process, and not a later one with its number, still runs on this host."""
-    return bool(pid) and bool(started) and process_start(pid) == started
+def _created(pid: int) -> float | None:
+    """Seconds since the epoch at which a process began; None when there is no such process.
+
+    A zombie has ended; only its parent has not looked yet.
+    """
+    import psutil  # here: most runs that are looked at have ended, and their readers need none
+
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            return None if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD) else process.create_time()
+    except (psutil.Error, ValueError, OverflowError):
+        return None
+
+
+SET_SECONDS = 60.0  # by which a clock may be set: a pid is given again only after all the others were
+
+
+def is_alive(pid: int, started: str, seen: float) -> bool:
+    """Whether this very process, and not a later one with its number, still runs on this host.
+
+    `started` is what `process_start` said of it. Older versions recorded a date on macOS, in the words of the locale
+    and the time zone; there the process must have begun before `seen`, a moment at which it certainly lived (seconds
+    since the epoch).
+    """
+    if not started or pid <= 0:
+        return False
+    if ":" in started:
+        created = _created(pid)
+        return created is not None and created <= seen
+    now = process_start(pid)
+    try:
+        return now == started or ("." in now and abs(float(now) - float(started)) < SET_SECONDS)
+    except ValueError:
+        return False
 
 
 def worker_environment(workers: int = 1) -> dict[str, str]:
@@ -232,6 +258,9 @@ def _describe_exit(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
+LOOK_SECONDS = 2.0  # for those who look at a lock to be done with it; a look takes microseconds
+
+
 class RunLock:
     """The run's flock: held by the one worker that may write there, gone with its process, never stale."""
 
@@ -239,9 +268,27 @@ class RunLock:
         self._descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
 
     def acquire(self) -> bool:
-        """Take the lock if it is free; False when another process holds it."""
+        """Take the lock if it is free; False when another process holds it.
+
+        Who only looks shares the lock for a moment: that moment is waited for.
+        """
+        deadline = time.monotonic() + LOOK_SECONDS
+        while not self._lock(fcntl.LOCK_EX):
+            if self.held_elsewhere() or time.monotonic() > deadline:
+                return False
+            time.sleep(0.002)
+        return True
+
+    def held_elsewhere(self) -> bool:
+        """Whether another process holds the lock that this one does not; any number look at once, as they share it."""
+        if not self._lock(fcntl.LOCK_SH):
+            return True
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        return False
+
+    def _lock(self, kind: int) -> bool:
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
@@ -251,11 +298,12 @@ class RunLock:
 
 
 def is_held(run: RunPaths) -> bool:
-    """Whether some process holds the run's lock right now."""
+    """Whether some process holds the run's lock right now; raises OSError where the lock is not ours to open."""
     lock = RunLock(run)
-    held = not lock.acquire()
-    lock.release()
-    return held
+    try:
+        return lock.held_elsewhere()
+    finally:
+        lock.release()
 
 
 # Ctrl-C while one waits for runs.

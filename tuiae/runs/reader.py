@@ -7,7 +7,7 @@ import math
 import socket
 import time
 import tomllib
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -130,19 +130,22 @@ def thin(table: np.ndarray) -> np.ndarray:
     return table[np.unique(np.concatenate([[0], lowest, highest, np.arange(whole, len(table)), [len(table) - 1]]))]
 
 
-class Epochs:
-    """Epochs of which something is there, in order, each once; they nearly always come in order."""
+class SortedNumbers:
+    """Epochs or steps of which something is there, ascending, each once; they nearly always come in order."""
 
     def __init__(self) -> None:
-        self._epochs: list[int] = []
+        self._numbers: list[int] = []
 
-    def add(self, epoch: int) -> None:
-        place = bisect_left(self._epochs, epoch)
-        if place == len(self._epochs) or self._epochs[place] != epoch:
-            self._epochs.insert(place, epoch)
+    def add(self, number: int) -> None:
+        place = bisect_left(self._numbers, number)
+        if place == len(self._numbers) or self._numbers[place] != number:
+            self._numbers.insert(place, number)
+
+    def drop_after(self, number: int) -> None:
+        del self._numbers[bisect_right(self._numbers, number) :]
 
     def as_tuple(self) -> tuple[int, ...]:
-        return tuple(self._epochs)
+        return tuple(self._numbers)
 
 
 # How far a run's history says that it is: the status file is written once a second, and an epoch may take less.
@@ -216,7 +219,7 @@ def _has_pulse(status: Status) -> bool:
     if not status.pid:
         return silent < START_SECONDS
     if status.host == socket.gethostname():
-        return is_alive(status.pid, status.process_start)
+        return is_alive(status.pid, status.process_start, status.heartbeat)
     return silent < STALE_SECONDS
 
 
@@ -269,8 +272,8 @@ class RunReader:
         self._points: dict[Key, Points] = {}
         self._series: dict[Key, Series] = {}
         self._changed: set[Key] = set()
-        self._samples = Epochs()
-        self._checkpoints = Epochs()
+        self._samples = SortedNumbers()
+        self._checkpoints = SortedNumbers()
         self._notes: list[Note] = []
         self._edits: list[Edit] = []
         self._progress = Progress()
@@ -339,8 +342,10 @@ class RunReader:
         kind = record["kind"]
         if kind == "metric":
             self._take_metric(record)
-        elif kind in ("sample", "checkpoint") and is_count(record.get("epoch")):
-            (self._samples if kind == "sample" else self._checkpoints).add(record["epoch"])
+        elif kind == "sample" and is_count(record.get("epoch")):
+            self._samples.add(record["epoch"])
+        elif kind == "checkpoint" and is_count(record.get("step")):
+            self._checkpoints.add(record["step"])
         elif kind == "start" and is_count(record.get("step")):
             self._drop_after(record["step"])
             self._progress.start(record["step"], as_number(record.get("epoch")) or 0.0)
@@ -368,6 +373,7 @@ class RunReader:
     def _drop_after(self, step: int) -> None:
         """A resumed worker repeats what came after its checkpoint; the repeated part counts."""
         self._changed |= {key for key, points in self._points.items() if points.drop_after(step)}
+        self._checkpoints.drop_after(step)
 
     def _build_series(self) -> dict[Key, Series]:
         for key in [key for key in self._points if key in self._changed]:

@@ -160,9 +160,11 @@ class Snapshot:
     status: Status
     series: Mapping[Key, Series]
     samples: tuple[int, ...] = ()
+    """The epochs of the stored samples, ascending."""
     notes: tuple[Note, ...] = ()
     log: tuple[str, ...] = ()
     checkpoints: tuple[int, ...] = ()
+    """The steps at which weights were saved, ascending; a run keeps only some of them."""
     edits: tuple[Edit, ...] = ()
     """Each once, as they were made; a run that went back to a checkpoint makes those beyond its step again."""
     resumes: tuple[Resume, ...] = ()
