@@ -17,9 +17,9 @@ from tests.conftest import Laboratory, wait_until
 from tuiae.config import build_config, load_config
 from tuiae.errors import TrainingError
 from tuiae.runs import control
-from tuiae.runs.diagnosis import NAMED, WINDOW, Finding, Severity, diagnose
+from tuiae.runs.diagnosis import NAMED, WINDOW, Finding, Severity, diagnose, read_evidence
 from tuiae.runs.paths import RunPaths
-from tuiae.runs.reader import RunReader, read_sample, read_status
+from tuiae.runs.reader import OUTLINE_POINTS, Points, RunReader, read_sample, read_status
 from tuiae.runs.snapshot import Sample, Series, Snapshot
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training.control import Mailbox
@@ -263,6 +263,26 @@ def test_units_that_are_the_same_for_every_image_are_counted(train: Train) -> No
     finding = next(found for found in diagnose(snapshot) if found.kind == "dead-units")
     assert finding.sentence.startswith(f"{constant} of 16 units of the code are dead")
     assert "'leaky-relu' (now 'relu')" in finding.advice
+
+
+def test_a_long_history_is_not_looked_at_whole_and_says_the_same(train: Train) -> None:
+    snapshot, _ = train(GOOD)
+    evaluations = 100_000
+    test, train_eval = Points(), Points()
+    for number in range(evaluations):
+        loss = 0.1 if number == 70_001 else 0.2 + 0.8 / (1 + number)
+        test.append(number, number, loss)
+        train_eval.append(number, number, 1 / (1 + number))
+    curves = {("test", "loss"): test.series(), ("train-eval", "loss"): train_eval.series()}
+    long = replace(snapshot, series=curves)
+    assert long.config is not None
+    seen = read_evidence(long, long.config)
+    looked_at = [seen.recent.test, seen.recent.train, seen.comparable.test, seen.live, seen.kl]
+    assert max(map(len, looked_at)) <= OUTLINE_POINTS
+    assert seen.recent.count == evaluations
+    whole = {key: replace(series, outline=None) for key, series in curves.items()}
+    assert kinds(replace(long, series=whole)) == ["overfitting"]
+    assert only(long, "overfitting").sentence.startswith("test loss has risen 100% from its best (0.1 at epoch 70001)")
 
 
 # Classes

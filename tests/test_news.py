@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tuiae.render.status import own_pause, status_facts
 from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
 from tuiae.runs.edits import describe_edit
 from tuiae.runs.reader import RunReader
-from tuiae.runs.snapshot import Snapshot
+from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.widgets.chrome import FindingLine
 
 VARIATIONAL = {
@@ -154,11 +155,19 @@ async def test_every_finding_can_be_read(lab: Laboratory, size: tuple[int, int],
     played.writer.close("finished")
 
 
-async def test_a_small_screen_shows_what_to_try_next(lab: Laboratory) -> None:
+async def test_a_small_screen_shows_what_to_try_next(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = set()
+
+    def diagnose_and_note(snapshot: Snapshot, sample: Sample | None) -> tuple[Finding, ...]:
+        threads.add(threading.current_thread().name)
+        return diagnose(snapshot, sample)
+
+    monkeypatch.setattr("tuiae.ui.feeds.diagnose", diagnose_and_note)
     played = script(lab.runs)
     overfit(played)
     (finding, *_) = diagnose(seen(played))
     async with open_desk(played.run, (80, 24)) as desk:
         await desk.until(lambda: finding.kind == "overfitting" and desk.app.live.query_one("#finding-line").region)
         await desk.until(lambda: str(finding) in " ".join(desk.screen.split()))
+        assert threads == {"feed"}  # and never the one that draws
     played.writer.close("finished")

@@ -70,6 +70,11 @@ class Edit:
     plan: int | None = None
     """Which edit of the run that it replays this one repeats."""
 
+    @property
+    def words(self) -> str:
+        """What it did, and when."""
+        return f"{self.key} went from {self.old:g} to {self.new:g} at step {self.step:,}"
+
 
 def offered(config: RunConfig) -> tuple[str, ...]:
     """The keys that can be edited in a run of such a config."""

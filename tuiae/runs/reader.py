@@ -82,16 +82,28 @@ def parse_event(line: bytes) -> dict[str, Any] | None:
 # What a reader collects, grown in place: a poll costs what is new, not what there is.
 
 
+OUTLINE_POINTS = 4096
+
+
 class Points:
     """The points of one curve. A Series taken from it keeps its values while more points come."""
 
     def __init__(self, most: int | None = None) -> None:
-        """At most so many points are kept: when there are more, the older half is thinned."""
+        """At most so many points are kept: when there are more, the older half is thinned.
+
+        A curve without a limit has an outline once it is long.
+        """
         self._table = np.empty((64, 3))
         self._count = 0
         self._most = most
+        self._outline: Points | None = None
 
     def append(self, step: int, epoch: float, value: float) -> None:
+        if self._most is None and self._count == OUTLINE_POINTS:
+            self._outline = Points(OUTLINE_POINTS)
+            self._outline._replace(self._table[: self._count])
+        if self._outline is not None:
+            self._outline.append(step, epoch, value)
         if self._count == self._most:
             half = self._count // 2
             self._replace(np.concatenate([thin(self._table[:half]), self._table[half : self._count]]))
@@ -108,6 +120,8 @@ class Points:
         if len(kept) == len(table):
             return False
         self._replace(kept)
+        if self._outline is not None:
+            self._outline.drop_after(step)
         return True
 
     def _replace(self, kept: np.ndarray) -> None:
@@ -116,7 +130,8 @@ class Points:
 
     def series(self) -> Series:
         steps, epochs, values = self._table[: self._count].T
-        return Series(steps.astype(np.int64), epochs, values)
+        outline = self._outline.series() if self._outline and self._count > OUTLINE_POINTS else None
+        return Series(steps.astype(np.int64), epochs, values, outline)
 
 
 def thin(table: np.ndarray) -> np.ndarray:

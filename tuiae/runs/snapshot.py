@@ -113,11 +113,14 @@ class Best:
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: `epochs` is where a value belongs on the axis (fractional for live points)."""
+    """One curve; each array (points,)."""
 
     steps: np.ndarray
     epochs: np.ndarray
+    """Where a value belongs on the axis; fractional for live points."""
     values: np.ndarray
+    outline: Series | None = None
+    """A bounded number of its points, with its extremes and all of the newest; None where the curve itself will do."""
 
     @property
     def last(self) -> float | None:

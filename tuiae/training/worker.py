@@ -25,7 +25,7 @@ from tuiae.files import read_json
 from tuiae.machine import lasting_imports
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_moment, verify
-from tuiae.runs.diagnosis import DIVERGED, named
+from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.edits import Edit, apply_edits
 from tuiae.runs.lineage import config_at, read_edits
 from tuiae.runs.paths import RunPaths
@@ -160,7 +160,7 @@ def _explain_divergence(cause: str, run: RunPaths) -> TrainingError:
     if not raises:
         return TrainingError(cause, _try_milder(run))
     edit = raises[-1]
-    return TrainingError(f"{cause}, after {named(edit)}", _take_back_edit(edit, run))
+    return TrainingError(f"{cause}, after {edit.words}", _take_back_edit(edit, run))
 
 
 def _try_milder(run: RunPaths) -> str:

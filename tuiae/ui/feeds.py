@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from tuiae.runs.diagnosis import Finding, diagnose
 from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
@@ -38,10 +39,11 @@ def seconds_beside(used: float) -> float:
 class RunChanged(Message):
     """A run is not what it was at the last message."""
 
-    def __init__(self, snapshot: Snapshot, sample: Sample | None) -> None:
+    def __init__(self, snapshot: Snapshot, sample: Sample | None, findings: tuple[Finding, ...]) -> None:
         super().__init__()
         self.snapshot = snapshot
         self.sample = sample
+        self.findings = findings
 
     def can_replace(self, message: Message) -> bool:
         """In a burst only the newest counts."""
@@ -80,7 +82,7 @@ class RunFeed:
             snapshot = self._reader.poll()
             fresh = self._refresh_sample(snapshot)
             if (snapshot is not last or fresh) and not self._closed.is_set():
-                self._post(RunChanged(snapshot, self._sample))
+                self._post(RunChanged(snapshot, self._sample, diagnose(snapshot, self._sample)))
                 last = snapshot
             if self._reader.behind:
                 continue  # a long history, in pieces

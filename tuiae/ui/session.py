@@ -16,6 +16,7 @@ from tuiae.errors import TuiaeError
 from tuiae.explore.client import Explorer, Notice, Reply
 from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint
+from tuiae.runs.diagnosis import Finding
 from tuiae.runs.edits import propose
 from tuiae.runs.lineage import fork_run
 from tuiae.runs.paths import LIVE_STATES, RunPaths, list_runs, need_run, unwritable
@@ -187,6 +188,8 @@ class Session:
         """The open run as it was last seen; None without one, and until a run that was just opened is read."""
         self.sample: Sample | None = None
         """The newest of the open run that was read."""
+        self.findings: tuple[Finding, ...] = ()
+        """What the curves and that sample say."""
         self.at: int | None = None
         """The epoch of it that the screens look at; None follows the newest."""
         self.compared: tuple[Path, ...] = ()
@@ -207,6 +210,7 @@ class Session:
         """Watch a run, live or finished: they are the same to a reader."""
         self._stop_feed()
         self.snapshot = self.sample = self.at = None
+        self.findings = ()
         self._post(RunOpened())
         self._feed = RunFeed(path, self._post)
 
@@ -214,7 +218,7 @@ class Session:
         """Remember what the feed saw; False for what is left of a run that was open before."""
         if event.snapshot.path != self.path:
             return False
-        self.snapshot, self.sample = event.snapshot, event.sample
+        self.snapshot, self.sample, self.findings = event.snapshot, event.sample, event.findings
         if self._feed is not None and self._started == self.path and event.snapshot.status.state == "failed":
             self._started = None
             if discard_unbegun(RunPaths(event.snapshot.path)):

@@ -15,7 +15,7 @@ from tuiae.errors import TuiaeError
 from tuiae.render.status import cost_line, ending, own_pause, state_text, status_facts
 from tuiae.render.text import clean
 from tuiae.runs.checkpoints import all_checkpoints, no_checkpoint
-from tuiae.runs.diagnosis import Finding, diagnose
+from tuiae.runs.diagnosis import Finding
 from tuiae.runs.edits import EDITABLE, Edit
 from tuiae.runs.paths import LIVE_STATES, RunPaths, need_run
 from tuiae.runs.reader import NO_CONFIG
@@ -390,7 +390,7 @@ class LiveScreen(WatchingScreen, ConfiguringScreen, ActingScreen):
         cause = own_pause(snapshot)
         status.set_title(f"status · {state_text(snapshot.status.state).plain}{' by itself' if cause else ''}")
         status.show(status_facts(snapshot))
-        self._say(diagnose(snapshot, sample))
+        self._say(self.session.findings)
         self._view.show(snapshot, sample)
         self._form.show_controls(snapshot.status.state)
         self._form.offer_encoder(snapshot.id if snapshot.checkpoints else "")
