@@ -244,7 +244,7 @@ def run_jobs(
     try:
         with interrupt.listening():
             # A second Ctrl-C leaves the workers to finish their saves.
-            while study.look(stopping=bool(interrupt.count)) and interrupt.count < 2:
+            while study.advance(stopping=bool(interrupt.count)) and interrupt.count < 2:
                 tell(study.progress())
                 time.sleep(POLL_SECONDS)
             tell(study.progress())
@@ -254,7 +254,7 @@ def run_jobs(
     if study.unsettled:
         raise KeyboardInterrupt
     study.raise_failures()
-    return study.found()
+    return study.results()
 
 
 @dataclass
@@ -265,7 +265,7 @@ class _Active:
     run: RunPaths
     reader: RunReader
     process: subprocess.Popen[bytes] | None
-    told: bool = False
+    stop_sent: bool = False
 
 
 class _Study:
@@ -293,10 +293,10 @@ class _Study:
             if job.label in there:
                 self._finish("kept", job, there[job.label])
 
-    def look(self, stopping: bool) -> bool:
+    def advance(self, stopping: bool) -> bool:
         """See what ended, then start what can start, or stop what runs; returns whether there is more to wait for."""
         for active in list(self._active):
-            self._look_at(active, stopping)
+            self._check_active(active, stopping)
         if stopping:
             self.stop()
             return any(active.process for active in self._active)
@@ -311,14 +311,14 @@ class _Study:
                 active.process.terminate()
 
     def stop(self) -> None:
-        """Tell each of our workers to stop, once it has said something: it passes over what was sent before."""
+        """Tell each of our workers to stop, once it has written its status: it ignores what was sent before."""
         for active in self._active:
-            if active.process is None or active.told:
+            if active.process is None or active.stop_sent:
                 continue
             if active.reader.poll().status.pid == active.process.pid:
-                active.told = True
+                active.stop_sent = True
                 stop_worker(active.run, active.process)
-                self._say("stopping", active.job, active.run)
+                self._report("stopping", active.job, active.run)
 
     def progress(self) -> StudyProgress:
         """The study as it is now, with the events since the last call."""
@@ -326,7 +326,7 @@ class _Study:
         running = tuple((active.job.label, active.reader.poll()) for active in self._active)
         return StudyProgress(self._total, len(self._done), len(self._failed), running, news)
 
-    def found(self) -> dict[str, RunPaths]:
+    def results(self) -> dict[str, RunPaths]:
         """The finished run of every label."""
         return {label: self._done[first] for label, first in self._same.items() if first in self._done}
 
@@ -361,9 +361,9 @@ class _Study:
             return
         self._waiting.remove(job)
         self._active.append(_Active(job, run, RunReader(run.root), process))
-        self._say(what, job, run)
+        self._report(what, job, run)
 
-    def _look_at(self, active: _Active, stopping: bool) -> None:
+    def _check_active(self, active: _Active, stopping: bool) -> None:
         code = active.process.poll() if active.process else None
         if code is None and (active.process or is_busy(active.run)):
             return
@@ -380,14 +380,14 @@ class _Study:
     def _finish(self, what: What, job: Job, run: RunPaths) -> None:
         self._waiting = [other for other in self._waiting if other is not job]
         self._done[job.label] = run
-        self._say(what, job, run)
+        self._report(what, job, run)
 
     def _fail(self, job: Job, run: RunPaths | None, reason: str) -> None:
         self._waiting = [other for other in self._waiting if other is not job]
         self._failed[job.label] = reason
-        self._say("failed", job, run, reason)
+        self._report("failed", job, run, reason)
 
-    def _say(self, what: What, job: Job, run: RunPaths | None, text: str = "") -> None:
+    def _report(self, what: What, job: Job, run: RunPaths | None, text: str = "") -> None:
         self._news.append(News(what, job.label, len(self._done) + len(self._failed), run, text))
 
 
