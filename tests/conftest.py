@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from tuiae.config import load_config
-from tuiae.runs.edits import Value, describe_edit
+from tuiae.runs.control import Value, describe_edit
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import read_status
 from tuiae.runs.writer import create_run

@@ -9,7 +9,7 @@ from tuiae.config import known_keys
 from tuiae.files import read_json, replace_json
 from tuiae.render.compare import compare_curves, compare_title, settings_table, values_and_seeds
 from tuiae.render.sweeps import summary_words
-from tuiae.runs.edits import describe_edit
+from tuiae.runs.control import describe_edit
 from tuiae.studies.compare import cautions
 from tuiae.studies.labels import WHERE
 from tuiae.studies.sweep_summary import sweep_summaries

@@ -10,7 +10,7 @@ from tests.dashboard import AUTOENCODER, Desk, open_desk, script
 from tuiae.config import load_config
 from tuiae.errors import ConfigError
 from tuiae.runs.checkpoints import all_checkpoints, read_moment
-from tuiae.runs.edits import EDITABLE, offered
+from tuiae.runs.control import EDITABLE, offered
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
 from tuiae.ui.screens.changes import EditDialog, ForkDialog, read_settings

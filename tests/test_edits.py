@@ -18,7 +18,7 @@ from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.models.layers import Dropout
 from tuiae.runs import control
-from tuiae.runs.edits import EDITABLE, Edit, as_plan, offered, propose
+from tuiae.runs.control import EDITABLE, Edit, as_plan, offered, propose
 from tuiae.runs.lineage import config_at, plan_replay, replay_run
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample, read_status

@@ -11,8 +11,8 @@ from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, HOSTILE, Script, open_desk, script
 from tuiae.render.legend import run_marks
 from tuiae.render.status import own_pause, status_facts
+from tuiae.runs.control import describe_edit
 from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
-from tuiae.runs.edits import describe_edit
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.widgets.chrome import FindingLine

@@ -15,7 +15,7 @@ from tuiae.render.curves import on_one_axis, prepare, x_limits
 from tuiae.render.legend import MOST, averaged, place_text, run_curves, run_marks
 from tuiae.render.plot import in_sight
 from tuiae.render.text import of_epochs
-from tuiae.runs.edits import describe_edit
+from tuiae.runs.control import describe_edit
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Series, Snapshot
 

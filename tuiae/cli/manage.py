@@ -15,7 +15,7 @@ from tuiae.errors import ConfigError, ExitCode, TrainingError
 from tuiae.preflight import warn_of_change
 from tuiae.render.text import clean, megabytes
 from tuiae.runs import control
-from tuiae.runs.edits import Edit, propose
+from tuiae.runs.control import Edit, propose
 from tuiae.runs.labels import Label, read_label, relabel, tags_of
 from tuiae.runs.listing import RunLister
 from tuiae.runs.paths import RunPaths, unwritable

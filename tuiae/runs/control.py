@@ -1,4 +1,9 @@
-"""Commands to a worker: small files renamed into `control/`, consumed at a step boundary."""
+"""What a worker can be told while it trains: commands in `control/`, and the settings that may be edited.
+
+A command is a small file renamed into `control/`, which the worker consumes at a step boundary. An edit is the command
+`set`, recorded in the history once it is in force; a run's config.toml stays what it was at the start, and the config
+in force is that one with the run's edits on top.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +12,17 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from tuiae.files import read_json, replace_json
+from tuiae.config import RunConfig, build_config, did_you_mean, settings_of
+from tuiae.errors import ConfigError
+from tuiae.files import as_number, is_count, read_json, replace_json
 from tuiae.runs.paths import RunPaths
 
 COMMANDS = ("pause", "resume", "stop", "save", "set")
-"""`set` takes `key` and `value`, as in `runs.edits`."""
+"""`set` takes `key`, one of EDITABLE, and its new `value`."""
 
 
 def send(run: RunPaths, command: str, **arguments: Any) -> None:
@@ -59,3 +68,148 @@ def take(run: RunPaths) -> list[dict[str, Any]]:
         if record.get("command") in COMMANDS:
             taken.append(record)
     return taken
+
+
+# Edits.
+
+Value = int | float
+
+
+@dataclass(frozen=True)
+class Editable:
+    """A key that may be changed while a run trains."""
+
+    label: str
+    """The key in people's words."""
+    unfit: Callable[[RunConfig], str] = lambda config: ""
+    """Why changing it would change nothing in a run of such a config; empty where it does."""
+
+
+def _without_noise(config: RunConfig) -> str:
+    return "this run trains without noise" if config.noise.kind == "none" else ""
+
+
+def _without_kl(config: RunConfig) -> str:
+    return "" if config.model.is_variational else f"a {config.model.family} model has no KL term"
+
+
+def _without_dropout(config: RunConfig) -> str:
+    model = config.model
+    if model.family == "vae" and not model.hidden:
+        return "a vae without hidden layers has no dropout"
+    if config.is_classifier and model.freeze and model.head == "linear":
+        return "a linear head on a frozen encoder has no dropout"
+    return ""
+
+
+EDITABLE: dict[str, Editable] = {
+    "training.learning_rate": Editable("learning rate"),
+    "noise.level": Editable("noise level", _without_noise),
+    "training.beta": Editable("beta", _without_kl),
+    "model.dropout": Editable("dropout", _without_dropout),
+    "training.epochs": Editable("epochs"),
+}
+MEASURED = ("noise.level", "training.beta")
+"""Keys that change what the test loss measures: values from before an edit and from after it are not to be compared."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change, in force for every optimizer step after `step` of them were done."""
+
+    time: float
+    step: int
+    epoch: float
+    """Epochs done, the one under way as a fraction."""
+    key: str
+    old: Value
+    new: Value
+    by: str = ""
+    """Who asked."""
+    plan: int | None = None
+    """Which edit of the run that it replays this one repeats."""
+
+    @property
+    def words(self) -> str:
+        """What it did, and when."""
+        return f"{self.key} went from {self.old:g} to {self.new:g} at step {self.step:,}"
+
+
+def offered(config: RunConfig) -> tuple[str, ...]:
+    """The keys that can be edited in a run of such a config."""
+    return tuple(key for key, editable in EDITABLE.items() if not editable.unfit(config))
+
+
+def propose(config: RunConfig, key: str, value: Any, done: int = 0) -> RunConfig:
+    """The config that an edit would put in force.
+
+    Args:
+        config: the one in force now.
+        key: one of EDITABLE.
+        value: what it should be.
+        done: epochs that are done.
+
+    Raises:
+        ConfigError: no such edit, in the words that the command line has for such a value.
+    """
+    if key not in EDITABLE:
+        cause = f"{key} cannot be changed while a run trains{did_you_mean(key, list(EDITABLE))}"
+        raise ConfigError(cause, f"these can: {', '.join(EDITABLE)}; `tuiae fork` changes others")
+    reason = EDITABLE[key].unfit(config)
+    if reason:
+        # A fork keeps its parent's network, and with it what cannot be changed here, noise aside.
+        others = f"these can be changed: {', '.join(offered(config))}"
+        hint = "`tuiae fork` can begin some: noise.kind" if key == "noise.level" else others
+        raise ConfigError(f"{key} = {value!r}: {reason}", hint)
+    changed = build_config(config.model_dump(mode="json"), {key: value}, asker="")
+    if key == "training.epochs" and changed.training.epochs <= done:
+        raise ConfigError(f"training.epochs = {value}: {done} are done", f"give {done + 1} or more, or stop the run")
+    return changed
+
+
+def describe_edit(key: str, old: Value, new: Value, step: int, epoch: float, by: str) -> dict[str, Any]:
+    """The fields of the event that records an edit."""
+    text = f"{EDITABLE[key].label} from {old} to {new} at step {step}, asked by {by}"
+    return {"key": key, "old": old, "new": new, "step": step, "epoch": epoch, "by": by, "text": text}
+
+
+def value_of(config: RunConfig, key: str) -> Value:
+    """The value of an editable key."""
+    value: Value = settings_of(config)[key]
+    return value
+
+
+def as_edit(record: Mapping[str, Any]) -> Edit | None:
+    """An edit from an event or a plan; None for anything else."""
+    key, step, epoch, by, plan = (record.get(name) for name in ("key", "step", "epoch", "by", "plan"))
+    old, new = record.get("old"), record.get("new")
+    if not isinstance(key, str) or key not in EDITABLE or not is_count(step) or step < 0:
+        return None
+    if as_number(old) is None or as_number(new) is None or as_number(epoch) is None:
+        return None
+    made, who = as_number(record.get("time")) or 0.0, by if isinstance(by, str) else ""
+    return Edit(made, step, float(epoch), key, old, new, who, plan if is_count(plan) else None)  # type: ignore[arg-type]
+
+
+def read_plan(meta: Mapping[str, Any]) -> tuple[Edit, ...]:
+    """The edits that a replay has to make, from its meta.json; empty for other runs."""
+    replay = meta.get("replay")
+    entries = replay.get("edits") if isinstance(replay, dict) else None
+    records = enumerate(entries if isinstance(entries, list) else [])
+    return tuple(edit for i, one in records if isinstance(one, dict) and (edit := as_edit({**one, "plan": i})))
+
+
+def as_plan(edits: Iterable[Edit]) -> list[dict[str, Any]]:
+    """Edits as `read_plan` reads them."""
+    return [{**asdict(edit), "plan": None} for edit in edits]
+
+
+def apply_edits(config: RunConfig, edits: Iterable[Edit]) -> RunConfig:
+    """A config with edits on top, by their steps; one that does not go with it is passed over, as the worker does."""
+    # A run that went back to a checkpoint may have got new edits at steps before those of old ones.
+    for edit in sorted(edits, key=lambda edit: edit.step):
+        try:
+            config = propose(config, edit.key, edit.new)
+        except ConfigError:
+            continue
+    return config

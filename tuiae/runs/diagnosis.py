@@ -15,7 +15,7 @@ from enum import IntEnum
 import numpy as np
 
 from tuiae.config import RunConfig
-from tuiae.runs.edits import MEASURED, Edit
+from tuiae.runs.control import MEASURED, Edit
 from tuiae.runs.snapshot import Sample, Series, Snapshot
 
 DIVERGED = "the loss is no longer a number"

@@ -14,7 +14,7 @@ from tuiae.config.presets import list_presets
 from tuiae.errors import ConfigError
 from tuiae.files import read_json
 from tuiae.runs.checkpoints import PARENT, Moment, adopt_checkpoint, find_checkpoint, read_moment
-from tuiae.runs.edits import Edit, apply_edits, as_edit, as_plan, propose, read_plan
+from tuiae.runs.control import Edit, apply_edits, as_edit, as_plan, propose, read_plan
 from tuiae.runs.paths import RunPaths, runs_dir
 from tuiae.runs.reader import parse_event, read_config
 from tuiae.runs.snapshot import Parent, Status, read_parent

@@ -17,7 +17,7 @@ import numpy as np
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError
 from tuiae.files import as_number, is_count, read_json
-from tuiae.runs.edits import Edit, as_edit
+from tuiae.runs.control import Edit, as_edit
 from tuiae.runs.labels import read_label
 from tuiae.runs.paths import GONE, RunPaths, is_gone
 from tuiae.runs.process import is_alive

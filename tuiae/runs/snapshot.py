@@ -12,7 +12,7 @@ import numpy as np
 
 from tuiae.config import RunConfig
 from tuiae.files import as_number, is_count
-from tuiae.runs.edits import Edit, apply_edits
+from tuiae.runs.control import Edit, apply_edits
 from tuiae.runs.paths import LIVE_STATES
 
 # Where a forked run comes from, as its meta.json says.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tuiae.config import VARIATIONAL, RunConfig
-from tuiae.runs.edits import Edit
+from tuiae.runs.control import Edit
 from tuiae.runs.labels import tags_of
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_sample

@@ -13,7 +13,6 @@ from tuiae.files import read_json
 from tuiae.runs import control
 from tuiae.runs.checkpoints import newest_moment
 from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
-from tuiae.runs.edits import EDITABLE, apply_edits, describe_edit, propose, read_plan, value_of
 from tuiae.runs.lineage import read_edits
 from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.reader import RunReader, read_sample

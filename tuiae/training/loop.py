@@ -16,7 +16,6 @@ from tuiae.data.batches import augment, corrupt, epoch_order, seeded
 from tuiae.errors import TrainingError
 from tuiae.models.layers import set_dropout
 from tuiae.runs.diagnosis import DIVERGED
-from tuiae.runs.edits import MEASURED
 from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint
 from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in, is_paused_after

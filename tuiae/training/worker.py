@@ -25,8 +25,8 @@ from tuiae.files import read_json
 from tuiae.machine import lasting_imports
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_moment, verify
+from tuiae.runs.control import Edit, apply_edits
 from tuiae.runs.diagnosis import DIVERGED
-from tuiae.runs.edits import Edit, apply_edits
 from tuiae.runs.lineage import config_at, read_edits
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import RunLock, resume_elsewhere

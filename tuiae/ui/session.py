@@ -16,8 +16,8 @@ from tuiae.errors import TuiaeError
 from tuiae.explore.client import Explorer, Notice, Reply
 from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint
+from tuiae.runs.control import propose
 from tuiae.runs.diagnosis import Finding
-from tuiae.runs.edits import propose
 from tuiae.runs.lineage import fork_run
 from tuiae.runs.paths import LIVE_STATES, RunPaths, list_runs, need_run, unwritable
 from tuiae.runs.process import StandbyWorker, is_held, no_worker, start_worker

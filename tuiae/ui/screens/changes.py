@@ -19,7 +19,7 @@ from tuiae.errors import ConfigError, TrainingError, TuiaeError
 from tuiae.preflight import warn_of_change
 from tuiae.render.text import clean
 from tuiae.runs.checkpoints import all_checkpoints, pointed, read_moment
-from tuiae.runs.edits import EDITABLE, offered, propose, value_of
+from tuiae.runs.control import EDITABLE, offered, propose, value_of
 from tuiae.runs.labels import read_label
 from tuiae.runs.lineage import config_at, fork_config
 from tuiae.runs.paths import RunPaths

@@ -15,8 +15,8 @@ from tuiae.errors import TuiaeError
 from tuiae.render.status import cost_line, ending, own_pause, state_text, status_facts
 from tuiae.render.text import clean
 from tuiae.runs.checkpoints import all_checkpoints, no_checkpoint
+from tuiae.runs.control import EDITABLE, Edit
 from tuiae.runs.diagnosis import Finding
-from tuiae.runs.edits import EDITABLE, Edit
 from tuiae.runs.paths import LIVE_STATES, RunPaths, need_run
 from tuiae.runs.reader import NO_CONFIG
 from tuiae.runs.snapshot import Sample, Snapshot
