@@ -134,7 +134,7 @@ def _read_card(nvml: Any, handle: Any, gpu: Gpu, describe: Callable[[int], tuple
 
 
 def _owners(processes: Sequence[Any], describe: Callable[[int], tuple[str, str]]) -> tuple[Owner, ...]:
-    """The largest first. On Windows, and in some containers, NVML does not know how much each one holds."""
+    """The largest first. In some containers NVML does not know how much each one holds."""
     sizes = {int(process.pid): process.usedGpuMemory for process in processes}
     owners = [Owner(pid, *describe(pid), None if size is None else size / MEGA) for pid, size in sizes.items()]
     return tuple(sorted(owners, key=lambda owner: (-(owner.megabytes or 0.0), owner.pid)))
@@ -161,50 +161,41 @@ class MachineReader:
     """Looks again and again, always from one thread: how busy a core was is counted since its last look."""
 
     def __init__(self) -> None:
-        self._psutil = _import_psutil()
+        import psutil  # here: drawing a machine needs none, and it takes 20 ms
+
+        self._psutil = psutil
         self._nvml: Any = open_nvml()
-        if self._psutil is not None:
-            self._psutil.cpu_percent(percpu=True)  # the first answer is always 0
+        psutil.cpu_percent(percpu=True)  # the first answer is always 0
 
     def read(self) -> Machine:
         """The machine as it is now."""
-        gpus = tuple(read_gpus(self._nvml, os.environ, self._describe)) if self._nvml is not None else ()
-        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        if self._psutil is None:
-            return Machine(load=load, gpus=gpus)
+        gpus = tuple(read_gpus(self._nvml, os.environ, describe_process)) if self._nvml is not None else ()
         memory = self._psutil.virtual_memory()
         return Machine(
             cores=tuple(percent / 100 for percent in self._psutil.cpu_percent(percpu=True)),
-            load=load,
+            load=os.getloadavg()[0],
             used=(memory.total - memory.available) / MEGA,
             total=memory.total / MEGA,
             gpus=gpus,
         )
 
-    def _describe(self, pid: int) -> tuple[str, str]:
-        """User and command of a process; empty where it has gone, or belongs to another container."""
-        if self._psutil is None:
-            return "", ""
-        try:
-            process = self._psutil.Process(pid)
-            with process.oneshot():
-                return process.username(), short_command(process.cmdline()) or process.name()
-        except self._psutil.Error:
-            return "", ""
+
+def describe_process(pid: int) -> tuple[str, str]:
+    """User and command of a process; empty where it has gone, or belongs to another container."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            return process.username(), short_command(process.cmdline()) or process.name()
+    except psutil.Error:
+        return "", ""
 
 
 def short_command(words: list[str]) -> str:
     """The beginning of a command line, programs and scripts without their folders."""
     kept = [PurePath(word).name if "/" in word else word for word in words[:COMMAND_WORDS]]
     return " ".join(word for word in kept if word)
-
-
-def _import_psutil() -> Any:
-    try:
-        import psutil
-    except ImportError:
-        return None
-    return psutil
 
 
 # Importing much at once.
