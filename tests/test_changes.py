@@ -9,7 +9,7 @@ from tests.conftest import Laboratory, record_edit
 from tests.dashboard import AUTOENCODER, Desk, open_desk, script
 from tuiae.config import load_config
 from tuiae.errors import ConfigError
-from tuiae.runs.checkpoints import all_checkpoints, read_moment
+from tuiae.runs.checkpoints import all_checkpoints, read_position
 from tuiae.runs.control import EDITABLE, offered
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
@@ -112,7 +112,7 @@ async def test_what_nobody_changed_follows_the_checkpoint_that_is_chosen(lab: La
     run = lab.copy(finished)
     config = load_config(run.config)
     key, done = "training.learning_rate", config.training.epochs
-    last, first = (read_moment(folder) for folder in (all_checkpoints(run)[0], all_checkpoints(run)[-1]))
+    last, first = (read_position(folder) for folder in (all_checkpoints(run)[0], all_checkpoints(run)[-1]))
     assert first.step < last.step
     before = config.training.learning_rate
     record_edit(run, key, before, 0.5, last.step, last.epoch)

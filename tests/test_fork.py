@@ -245,7 +245,7 @@ def test_what_a_fork_began_from_is_kept_and_its_replay_begins_there_too(lab: Lab
     kept = {int(folder.name[5:]) for folder in all_checkpoints(run)}
     assert {30, 120} <= kept
     assert len(kept) <= 3
-    assert read_moment(need_checkpoint(run, "parent")).epoch == 2.0
+    assert read_position(need_checkpoint(run, "parent")).epoch == 2.0
     config = load_config(run.config)
     again = replay_run(plan_replay(run, config), config, lab.runs, [])
     train(again)

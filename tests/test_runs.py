@@ -25,7 +25,7 @@ from tuiae.runs.paths import RunPaths, list_runs, new_run_id
 from tuiae.runs.process import process_start
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import CHUNK, RunReader, read_config, read_sample, read_status
-from tuiae.runs.snapshot import Resume
+from tuiae.runs.snapshot import Position
 from tuiae.runs.writer import RunWriter, create_run, read_commit
 
 FOREIGN_HOST = "some-other-host"
@@ -141,9 +141,9 @@ def test_a_worker_that_went_on_is_known_and_the_first_one_is_not_one_of_them(run
     reader = RunReader(run.root)
     assert reader.poll().resumes == ()  # a fork that began twice where its parent left it
     add(run, b'{"kind":"start","step":25,"epoch":2.5}\n', b'{"kind":"start","step":40,"epoch":4}\n')
-    assert reader.poll().resumes == (Resume(25, 2.5), Resume(40, 4.0))
+    assert reader.poll().resumes == (Position(25, 2.5), Position(40, 4.0))
     add(run, b'{"kind":"start","step":30,"epoch":3}\n')
-    assert reader.poll().resumes == RunReader(run.root).read_all().resumes == (Resume(25, 2.5), Resume(30, 3.0))
+    assert reader.poll().resumes == RunReader(run.root).read_all().resumes == (Position(25, 2.5), Position(30, 3.0))
 
 
 def test_two_checkpoints_within_an_epoch_are_two_and_a_resumed_worker_drops_those_beyond_its_own(run: RunPaths) -> None:

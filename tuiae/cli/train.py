@@ -22,7 +22,7 @@ from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
 from tuiae.preflight import check, check_device
 from tuiae.render.status import cost_facts
 from tuiae.runs import control
-from tuiae.runs.checkpoints import need_checkpoint, newest_moment
+from tuiae.runs.checkpoints import need_checkpoint, newest_position
 from tuiae.runs.labels import check_tags
 from tuiae.runs.lineage import changes, fork_config, fork_run, need_config, plan_replay, replay_run
 from tuiae.runs.listing import summarise
@@ -154,7 +154,7 @@ def _go_on(run: RunPaths, overrides: Mapping[str, Any], askers: Mapping[str, str
     wanted = build_config(config.model_dump(mode="json"), dict(overrides), asker=askers) if overrides else config
     status = read_status(run)
     # The status may be ahead: the last save failed, or its worker was killed during it.
-    done = status.epoch if status.state == "finished" else int(newest_moment(run).epoch)
+    done = status.epoch if status.state == "finished" else int(newest_position(run).epoch)
     if done >= wanted.training.epochs:
         raise _done_already(run.id, done, config.training.epochs, wanted.training.epochs)
     word = wanted.training.device

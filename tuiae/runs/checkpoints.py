@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from tuiae.config import did_you_mean
 from tuiae.errors import NoCheckpointError, TrainingError
 from tuiae.files import as_number, fsync_directory, is_count, read_json, replace_text
 from tuiae.runs.paths import LIVE_STATES, RunPaths
+from tuiae.runs.snapshot import Position
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 KEPT = "kept"
@@ -20,27 +20,18 @@ PARENT = "parent"
 """The name of the checkpoint that a fork began from; it is kept, so that the fork can be repeated."""
 
 
-@dataclass(frozen=True)
-class Moment:
-    """When a checkpoint was taken."""
-
-    step: int
-    epoch: float
-    """Epochs done, the one under way as a fraction."""
-
-
-def read_moment(folder: Path) -> Moment:
-    """The step and the epoch of a checkpoint that is whole; of a damaged one the step of its name."""
+def read_position(folder: Path) -> Position:
+    """When a checkpoint that is whole was taken; of a damaged one the step of its name."""
     manifest = read_json(folder / MANIFEST)
     step, epoch = manifest.get("step"), as_number(manifest.get("epoch"))
     named = folder.name.removeprefix("step-")
-    return Moment(step if is_count(step) else int(named) if _is_step(named) else 0, epoch or 0.0)
+    return Position(step if is_count(step) else int(named) if _is_step(named) else 0, epoch or 0.0)
 
 
-def newest_moment(run: RunPaths) -> Moment:
+def newest_position(run: RunPaths) -> Position:
     """Where a worker that goes on with a run begins."""
     folder = find_checkpoint(run)
-    return read_moment(folder) if folder else Moment(0, 0.0)
+    return read_position(folder) if folder else Position(0, 0.0)
 
 
 def all_checkpoints(run: RunPaths) -> list[Path]:
@@ -139,8 +130,8 @@ def no_checkpoint(run: RunPaths) -> NoCheckpointError:
     return NoCheckpointError(cause, f"train it from the first step: {again}")
 
 
-def adopt_checkpoint(folder: Path, run: RunPaths) -> None:
-    """Give a run the checkpoint of another one as its own first, named `last` and `parent`.
+def adopt_checkpoint(folder: Path, run: RunPaths) -> Position:
+    """Give a run the checkpoint of another one as its own first, named `last` and `parent`; returns when it was taken.
 
     The files are shared where the file system can: nobody writes into a checkpoint, they are replaced whole.
 
@@ -162,3 +153,4 @@ def adopt_checkpoint(folder: Path, run: RunPaths) -> None:
     fsync_directory(copy)
     for name in ("last", PARENT):
         replace_text(run.weights / name, folder.name + "\n")
+    return read_position(copy)

@@ -1,4 +1,4 @@
-"""What a run's own files say of its config as it changed."""
+"""A run's config as it changed, and what is made from a run: forks, replays, the command line that repeats it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from tuiae.config import SET, RunConfig, build_config, load_config, parse_overri
 from tuiae.config.presets import list_presets
 from tuiae.errors import ConfigError
 from tuiae.files import read_json
-from tuiae.runs.checkpoints import PARENT, Moment, adopt_checkpoint, find_checkpoint, read_moment
+from tuiae.runs.checkpoints import PARENT, adopt_checkpoint, find_checkpoint, read_position
 from tuiae.runs.control import Edit, apply_edits, as_edit, as_plan, propose, read_plan
 from tuiae.runs.paths import RunPaths, runs_dir
 from tuiae.runs.reader import parse_event, read_config
 from tuiae.runs.snapshot import Parent, Status, read_parent
 from tuiae.runs.writer import create_run
+
+# The config in force: config.toml with the edits on top.
 
 
 def read_edits(run: RunPaths) -> tuple[Edit, ...]:
@@ -33,14 +35,6 @@ def read_edits(run: RunPaths) -> tuple[Edit, ...]:
     return tuple(edit for record in records if (edit := as_edit(record)))
 
 
-def read_script(run: RunPaths) -> tuple[Edit, ...]:
-    """Every edit that belongs to a run: those it made, and as a replay those that are still to come; by step."""
-    made = read_edits(run)
-    done = {edit.plan for edit in made}
-    coming = [edit for edit in read_plan(read_json(run.meta)) if edit.plan not in done]
-    return tuple(sorted((*made, *coming), key=lambda edit: edit.step))
-
-
 def config_at(run: RunPaths, step: int | None = None) -> RunConfig | None:
     """The config in force once so many steps are done, or with every edit; None where there is no config to read."""
     config = read_config(run)
@@ -50,7 +44,7 @@ def config_at(run: RunPaths, step: int | None = None) -> RunConfig | None:
 
 
 def need_config(run: RunPaths, step: int | None = None) -> RunConfig:
-    """`config_at`, for who cannot do without one.
+    """`config_at` of a run that must have one.
 
     Raises:
         ConfigError: the config is missing, not ours to read, torn, or of another version.
@@ -65,6 +59,27 @@ def need_config(run: RunPaths, step: int | None = None) -> RunConfig:
     return config
 
 
+def resolve_config(run: RunPaths, overrides: Mapping[str, Any], asker: str = SET) -> RunConfig:
+    """The config of a run, its edits included, with overrides (dotted key -> value) on top.
+
+    Raises:
+        ConfigError: as `need_config`, or an override is wrong; then the message begins with `asker`.
+    """
+    return _override(run, need_config(run), overrides, asker)
+
+
+def _override(
+    run: RunPaths, config: RunConfig, overrides: Mapping[str, Any], asker: str | Mapping[str, str]
+) -> RunConfig:
+    return build_config(config.model_dump(mode="json"), dict(overrides), source=str(run.config), asker=asker)
+
+
+def changes(before: RunConfig, after: RunConfig) -> dict[str, Any]:
+    """The dotted keys in which one config differs from another, with its values."""
+    old = settings_of(before)
+    return {key: value for key, value in settings_of(after).items() if value != old[key]}
+
+
 class EditedRuns:
     """Which runs were edited; a history is read again only when the run's status has changed since."""
 
@@ -77,21 +92,6 @@ class EditedRuns:
         if known is None or (known[0] != status and not known[1]):
             known = self._known[path] = (status, bool(read_edits(RunPaths(path))))
         return known[1]
-
-
-# A run's config with changes on top, known before torch is imported.
-
-
-def resolve_config(run: RunPaths, overrides: dict[str, Any], asker: str = "--set") -> RunConfig:
-    """The config of a run, its edits included, with overrides (dotted key -> value) on top.
-
-    Raises:
-        ConfigError: the config is of another version, or an override is wrong; then the message begins with `asker`.
-    """
-    config = config_at(run)
-    if config is None:
-        raise ConfigError(f"{run.config}: not a config of this version", "evaluate it with the version that wrote it")
-    return build_config(config.model_dump(mode="json"), overrides, source=str(run.config), asker=asker)
 
 
 # Forks: a run that goes on from a checkpoint of another one, with other settings.
@@ -112,8 +112,7 @@ def fork_config(
     Raises:
         ConfigError: the parent's config cannot be read, an override is wrong, or not a fork's to change.
     """
-    parent = need_config(source, read_moment(checkpoint).step)
-    config = build_config(parent.model_dump(mode="json"), dict(overrides), source=str(source.config), asker=asker)
+    config = _override(source, need_config(source, read_position(checkpoint).step), overrides, asker)
     check_fork(source, checkpoint, config)
     return config
 
@@ -124,19 +123,18 @@ def check_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> tuple[s
     Raises:
         ConfigError: it changes the network or the images, or has nothing left to train.
     """
-    moment = read_moment(checkpoint)
-    parent = need_config(source, moment.step)
-    before, after = settings_of(parent), settings_of(config)
-    changed = tuple(key for key in after if after[key] != before[key])
-    for key in changed:
+    position = read_position(checkpoint)
+    parent = need_config(source, position.step)
+    changed = changes(parent, config)
+    for key, value in changed.items():
         if not _may_change(key, parent):
-            cause = f"{key} = {after[key]!r}: a fork keeps its parent's network and images ({before[key]!r})"
+            cause = f"{key} = {value!r}: a fork keeps its parent's network and images ({settings_of(parent)[key]!r})"
             raise ConfigError(cause, f"it may change {CHANGEABLE}; for the rest start a new run")
-    if config.training.epochs <= moment.epoch:
-        done = int(moment.epoch)
-        cause = f"training.epochs = {config.training.epochs}: {source.id} has done {done} epochs by step {moment.step}"
+    if config.training.epochs <= position.epoch:
+        done, step = int(position.epoch), position.step
+        cause = f"training.epochs = {config.training.epochs}: {source.id} has done {done} epochs by step {step}"
         raise ConfigError(cause, f"raise it, e.g. training.epochs={2 * done}, or fork an earlier checkpoint")
-    return changed
+    return tuple(changed)
 
 
 def _may_change(key: str, parent: RunConfig) -> bool:
@@ -155,16 +153,10 @@ def fork_run(source: RunPaths, checkpoint: Path, config: RunConfig, root: Path, 
         UnknownRunError: the runs directory cannot be written.
     """
     changed = check_fork(source, checkpoint, config)
-    moment = read_moment(checkpoint)
-    parent = {"run": source.id, "step": moment.step, "epoch": moment.epoch, "changed": list(changed)}
+    position = read_position(checkpoint)
+    parent = {"run": source.id, "step": position.step, "epoch": position.epoch, "changed": list(changed)}
     made_from = {"preset": read_json(source.meta).get("preset") or need_config(source).name, "parent": parent}
-    return create_run(config, root, argv, meta=made_from, fill=lambda run: take_over(checkpoint, run))
-
-
-def take_over(checkpoint: Path, run: RunPaths) -> Moment:
-    """Let a run that is being made begin with a checkpoint of another one; for `create_run`."""
-    adopt_checkpoint(checkpoint, run)
-    return read_moment(checkpoint)
+    return create_run(config, root, argv, meta=made_from, fill=lambda run: adopt_checkpoint(checkpoint, run))
 
 
 # Replays: a run repeated with the edits that were made to it, each at its step.
@@ -184,6 +176,14 @@ class Replay:
     warnings: tuple[str, ...] = ()
 
 
+def all_edits(run: RunPaths) -> tuple[Edit, ...]:
+    """Every edit that belongs to a run: those it made, and as a replay those that are still to come; by step."""
+    made = read_edits(run)
+    done = {edit.plan for edit in made}
+    coming = [edit for edit in read_plan(read_json(run.meta)) if edit.plan not in done]
+    return tuple(sorted((*made, *coming), key=lambda edit: edit.step))
+
+
 def plan_replay(source: RunPaths, config: RunConfig) -> Replay:
     """The edits of a run for a new one of this config.
 
@@ -191,7 +191,7 @@ def plan_replay(source: RunPaths, config: RunConfig) -> Replay:
         ConfigError: an edit does not go with the config, or the source is a fork and the config not one for it.
         TrainingError: the source is a fork, and what it began from is gone.
     """
-    edits = read_script(source)
+    edits = all_edits(source)
     current = config
     for edit in edits:
         try:
@@ -204,15 +204,9 @@ def plan_replay(source: RunPaths, config: RunConfig) -> Replay:
         checkpoint = find_checkpoint(source, PARENT)
         assert checkpoint is not None  # asked for by name, it is there or raises
         check_fork(source, checkpoint, config)
-    return Replay(source, edits, checkpoint, _warnings(source, config))
-
-
-def _warnings(source: RunPaths, config: RunConfig) -> tuple[str, ...]:
-    before, after = settings_of(need_config(source, step=-1)), settings_of(config)
-    changed = [key for key in after if after[key] != before[key] and key not in _HARMLESS]
-    if not changed:
-        return ()
-    return (f"{', '.join(changed)} differ from {source.id}: its edits come at the same steps of another training",)
+    changed = ", ".join(key for key in changes(need_config(source, step=-1), config) if key not in _HARMLESS)
+    warning = f"{changed} differ from {source.id}: its edits come at the same steps of another training"
+    return Replay(source, edits, checkpoint, (warning,) if changed else ())
 
 
 def replay_run(replay: Replay, config: RunConfig, root: Path, argv: list[str], tags: Sequence[str] = ()) -> RunPaths:
@@ -228,7 +222,7 @@ def replay_run(replay: Replay, config: RunConfig, root: Path, argv: list[str], t
         return create_run(config, root, argv, tags, meta=meta)
     found: Mapping[str, Any] = read_json(replay.source.meta)
     meta["parent"] = found.get("parent")
-    return create_run(config, root, argv, tags, meta=meta, fill=lambda run: take_over(checkpoint, run))
+    return create_run(config, root, argv, tags, meta=meta, fill=lambda run: adopt_checkpoint(checkpoint, run))
 
 
 # The command line that does again what a run did.
@@ -246,7 +240,7 @@ def repeat_line(run: RunPaths) -> str:
     """
     config = need_config(run, step=-1)  # as it began: edits are repeated, each at its step
     named = run.id if run.root.parent == runs_dir() else str(run.root)
-    replay = named if read_script(run) else ""
+    replay = named if all_edits(run) else ""
     parent = read_parent(read_json(run.meta))
     if parent is not None:
         source = RunPaths(run.root.parent / parent.run)
@@ -262,12 +256,6 @@ def repeat_line(run: RunPaths) -> str:
 def run_line(source: str, changed: Mapping[str, Any], replay: str = "") -> str:
     """`tuiae run SOURCE --set KEY=VALUE …`, with `--replay` where a run is given."""
     return shlex.join(["tuiae", "run", source, *_set(changed), *(("--replay", replay) if replay else ())])
-
-
-def changes(before: RunConfig, after: RunConfig) -> dict[str, Any]:
-    """The dotted keys in which one config differs from another, with its values."""
-    old = settings_of(before)
-    return {key: value for key, value in settings_of(after).items() if value != old[key]}
 
 
 def _fork_line(source: str, parent: Parent, config: RunConfig) -> str:
@@ -289,7 +277,7 @@ def _nearest_preset(config: RunConfig) -> tuple[str, dict[str, Any]]:
 
 
 def _set(changed: Mapping[str, Any]) -> list[str]:
-    return [word for key, value in changed.items() for word in ("--set", f"{key}={_value(value)}")]
+    return [word for key, value in changed.items() for word in (SET, f"{key}={_value(value)}")]
 
 
 def _value(value: Any) -> str:

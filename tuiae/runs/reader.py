@@ -21,7 +21,7 @@ from tuiae.runs.control import Edit, as_edit
 from tuiae.runs.labels import read_label
 from tuiae.runs.paths import GONE, RunPaths, is_gone
 from tuiae.runs.process import is_alive
-from tuiae.runs.snapshot import SAMPLE_AXES, Key, Note, Resume, Sample, Series, Snapshot, Status
+from tuiae.runs.snapshot import SAMPLE_AXES, Key, Note, Position, Sample, Series, Snapshot, Status
 
 # Following a growing file that another process, perhaps on another machine, writes.
 
@@ -175,7 +175,7 @@ class Progress:
     """Epochs that are over."""
     epochs_done: float | None = None
     """The one under way as a fraction of them."""
-    resumes: tuple[Resume, ...] = ()
+    resumes: tuple[Position, ...] = ()
     _first: int | None = None
 
     def start(self, step: int, epoch: float) -> None:
@@ -184,7 +184,7 @@ class Progress:
         if self._first is None:
             self._first = step
         elif step > self._first:
-            self.resumes = (*(resume for resume in self.resumes if resume.step < step), Resume(step, epoch))
+            self.resumes = (*(resume for resume in self.resumes if resume.step < step), Position(step, epoch))
 
     def reach(self, step: int, epoch: float, whole: bool) -> None:
         """A value was measured there; `whole` says that it was when the epoch was over.

@@ -15,7 +15,14 @@ from tuiae.files import as_number, is_count
 from tuiae.runs.control import Edit, apply_edits
 from tuiae.runs.paths import LIVE_STATES
 
-# Where a forked run comes from, as its meta.json says.
+
+@dataclass(frozen=True)
+class Position:
+    """How far a run was: at a checkpoint, or where a worker went on with it."""
+
+    step: int
+    epoch: float
+    """Epochs done, the one under way as a fraction."""
 
 
 @dataclass(frozen=True)
@@ -144,15 +151,6 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Resume:
-    """Where a worker went on with a run from a checkpoint."""
-
-    step: int
-    epoch: float
-    """Epochs done, the one under way as a fraction."""
-
-
-@dataclass(frozen=True)
 class Snapshot:
     """One moment of one run."""
 
@@ -170,7 +168,8 @@ class Snapshot:
     """The steps at which weights were saved, ascending; a run keeps only some of them."""
     edits: tuple[Edit, ...] = ()
     """Each once, as they were made; a run that went back to a checkpoint makes those beyond its step again."""
-    resumes: tuple[Resume, ...] = ()
+    resumes: tuple[Position, ...] = ()
+    """Where later workers went on from a checkpoint."""
     name: str = ""
     """What its users call it, if they gave it a name."""
 

@@ -18,10 +18,10 @@ from tuiae import __version__
 from tuiae.config import RunConfig, dump_config
 from tuiae.errors import TuiaeError, UnknownRunError
 from tuiae.files import LineFile, read_json, replace_file, replace_json, replace_text
-from tuiae.runs.checkpoints import Moment
 from tuiae.runs.labels import check_tags
 from tuiae.runs.paths import SCHEMA, RunPaths, is_gone, need_run, new_run_id
 from tuiae.runs.process import process_start
+from tuiae.runs.snapshot import Position
 
 # The commit of a checkout, read without starting git.
 
@@ -58,7 +58,7 @@ def create_run(
     tags: Sequence[str] = (),
     *,
     meta: Mapping[str, Any] | None = None,
-    fill: Callable[[RunPaths], Moment] | None = None,
+    fill: Callable[[RunPaths], Position] | None = None,
 ) -> RunPaths:
     """Make a run directory in state `starting`; it appears whole or not at all.
 
@@ -68,7 +68,7 @@ def create_run(
         argv: the command line that asked for it.
         tags: words to find it by.
         meta: more for its meta.json, such as where it comes from.
-        fill: puts what it begins with into the directory, and says at which moment that stands.
+        fill: puts what it begins with into the directory, and returns how far that is.
 
     Raises:
         ConfigError: a word that is no tag. UnknownRunError: the runs directory cannot be written.
@@ -94,21 +94,17 @@ def create_run(
 
 
 def _fill(
-    draft: RunPaths, config: RunConfig, about: Mapping[str, Any], fill: Callable[[RunPaths], Moment] | None
+    draft: RunPaths, config: RunConfig, about: Mapping[str, Any], fill: Callable[[RunPaths], Position] | None
 ) -> None:
     """Write what a run directory begins with."""
     for folder in (draft.samples, draft.weights, draft.control):
         folder.mkdir()
-    moment = fill(draft) if fill else Moment(0, 0.0)
+    position = fill(draft) if fill else None
+    begun = {"epoch": int(position.epoch), "step": position.step} if position else {}
+    status = {"v": SCHEMA, "state": "starting", "heartbeat": time.time(), "epochs": config.training.epochs, **begun}
     replace_text(draft.config, dump_config(config))
     replace_json(draft.meta, about)
-    replace_json(draft.status, _first_status(config, moment))
-
-
-def _first_status(config: RunConfig, moment: Moment) -> dict[str, Any]:
-    begun = {"epoch": int(moment.epoch), "step": moment.step} if moment.step else {}
-    epochs = config.training.epochs
-    return {"v": SCHEMA, "state": "starting", "heartbeat": time.time(), "epochs": epochs, **begun}
+    replace_json(draft.status, status)
 
 
 def remove_draft(path: Path) -> None:

@@ -24,7 +24,7 @@ from tuiae.errors import ConfigError, DeviceError, ExitCode, TrainingError, Tuia
 from tuiae.files import read_json
 from tuiae.machine import lasting_imports
 from tuiae.runs import control
-from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_moment, verify
+from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_position, verify
 from tuiae.runs.control import Edit, apply_edits
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.lineage import config_at, read_edits

@@ -18,7 +18,7 @@ from tuiae.config import RunConfig, parse_override
 from tuiae.errors import ConfigError, TrainingError, TuiaeError
 from tuiae.preflight import warn_of_change
 from tuiae.render.text import clean
-from tuiae.runs.checkpoints import all_checkpoints, pointed, read_moment
+from tuiae.runs.checkpoints import all_checkpoints, pointed, read_position
 from tuiae.runs.control import EDITABLE, offered, propose, value_of
 from tuiae.runs.labels import read_label
 from tuiae.runs.lineage import config_at, fork_config
@@ -152,7 +152,7 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
         return [(self._describe(name), name) for name in [*named, *(str(int(step)) for step in steps)]]
 
     def _describe(self, name: str) -> str:
-        moment = read_moment(self._folder(name))
+        moment = read_position(self._folder(name))
         note = f"{name}: " if not name.isdecimal() else ""
         return f"{note}epoch {moment.epoch:g}, step {moment.step:,}"
 
@@ -167,7 +167,7 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
     def _fill(self) -> None:
         """Let the fields that nobody has changed say what was in force at the chosen checkpoint, and enough epochs for
         something to be left to do."""
-        moment = read_moment(self._folder(self.checkpoint))
+        moment = read_position(self._folder(self.checkpoint))
         config = config_at(self._run, moment.step)
         if config is None:
             return
