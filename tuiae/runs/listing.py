@@ -15,16 +15,15 @@ from tuiae.files import read_json
 from tuiae.runs.labels import Label, label_path, read_label, tags_of
 from tuiae.runs.paths import REPORTS, RunPaths, is_run
 from tuiae.runs.reader import Tail, parse_event, read_config, read_status
-from tuiae.runs.snapshot import Snapshot, Status, best_index
-
-# How the test loss of a run went, for lists of many: read once, then only what is new.
+from tuiae.runs.snapshot import Snapshot, Status, best_index, read_parent
 
 POINTS = 48  # of a trend: more than a sparkline has cells
-_TELLING = (b'"split":"test"', b'"kind":"start"')
+_PARSED = (b'"split":"test"', b'"kind":"start"')
+SPLITS = ("train", "train-eval", "test")
 
 
 class LossTrend:
-    """Follows the test losses of one run; of a long history it parses only the lines that hold them."""
+    """Follows the test losses of one run: reads what is new, and parses only the lines that hold one."""
 
     def __init__(self, run: RunPaths) -> None:
         self._tail = Tail(run.events)
@@ -33,12 +32,12 @@ class LossTrend:
         self.points: tuple[float, ...] = ()
 
     def poll(self) -> bool:
-        """Read what is new; whether anything of the trend changed."""
+        """Read what is new; returns whether anything of the trend changed."""
         found = False
         while lines := self._tail.poll():
             if self._tail.restarted:
                 self._losses.clear()
-            taken = [self._take(line) for line in lines if any(mark in line for mark in _TELLING)]
+            taken = [self._take(line) for line in lines if any(mark in line for mark in _PARSED)]
             found |= any(taken)
             if not self._tail.behind:
                 break
@@ -46,7 +45,7 @@ class LossTrend:
             values = [loss for _, loss in self._losses]
             index = best_index(values, "loss")
             self.best = None if index is None else values[index]
-            self.points = thin(values)
+            self.points = spaced(values)
         return found
 
     def _take(self, line: bytes) -> bool:
@@ -66,7 +65,7 @@ class LossTrend:
         return True
 
 
-def thin(values: list[float], most: int = POINTS) -> tuple[float, ...]:
+def spaced(values: list[float], most: int = POINTS) -> tuple[float, ...]:
     """At most so many of the values, evenly spaced, the first and the last among them."""
     if len(values) <= most:
         return tuple(values)
@@ -107,10 +106,6 @@ class RunRow:
         return self.name or self.path.name
 
 
-_UNKNOWN = ("", "", "")
-"""Dataset, model and preset of a run whose config cannot be read."""
-
-
 @dataclass
 class _Known:
     """What was read of a run, and the times of the files that it came from."""
@@ -123,13 +118,13 @@ class _Known:
 
 
 class RunLister:
-    """Lists the runs again and again. A run costs two looks at times; files are read when those differ."""
+    """Lists the runs again and again. Of a run it looks at two files' times, and reads files only when those differ."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[str, _Known] = {}
         self.passed_over: tuple[str, ...] = ()
-        """Names of directories among the runs that are none, and not ours either, as they were at the last look."""
+        """Names of directories beside the runs that are no runs, as they were at the last look."""
 
     def rows(self, *, histories: bool = False, most: int | None = None) -> tuple[RunRow, ...]:
         """Every run, or so `most`, newest first. An unchanged run is the same object as in the last answer.
@@ -207,11 +202,20 @@ def _read(run: RunPaths, before: RunRow | None) -> RunRow:
         return replace(before, status=status, **_labelled(run, label))
     config, meta = read_config(run), read_json(run.meta)
     settings = {sys.intern(key): value for key, value in settings_of(config).items()} if config else {}
-    dataset, model, preset = (config.data.dataset, config.model.family, preset_of(config, meta)) if config else _UNKNOWN
     host = meta.get("host")
-    row = RunRow(run.root, status, dataset, model, preset=preset, settings=settings, parent=_parent(meta))
-    row = replace(row, host=host if isinstance(host, str) else "", **_labelled(run, label, meta))
-    return row if before is None else replace(row, best=before.best, trend=before.trend)
+    return RunRow(
+        run.root,
+        status,
+        dataset=config.data.dataset if config else "",
+        model=config.model.family if config else "",
+        preset=preset_of(config, meta) if config else "",
+        settings=settings,
+        parent=_parent(meta),
+        host=host if isinstance(host, str) else "",
+        best=before.best if before else None,
+        trend=before.trend if before else (),
+        **_labelled(run, label, meta),
+    )
 
 
 def preset_of(config: RunConfig, meta: Mapping[str, Any]) -> str:
@@ -227,28 +231,20 @@ def _labelled(run: RunPaths, label: Label, meta: Mapping[str, Any] | None = None
 
 def _parent(meta: Mapping[str, Any]) -> str:
     """`id at epoch 4` of the run that this one was forked from; empty without one."""
-    parent = meta.get("parent")
-    if not isinstance(parent, dict) or not isinstance(parent.get("run"), str):
-        return ""
-    epoch = parent.get("epoch")
-    return f"{parent['run']} at epoch {epoch:g}" if isinstance(epoch, (int, float)) else parent["run"]
-
-
-# A run as one JSON object: what `--json` prints for it.
-
-SPLITS = ("train", "train-eval", "test", "speed")
+    parent = read_parent(meta)
+    return f"{parent.run} at epoch {parent.epoch:g}" if parent else ""
 
 
 def summarise(snapshot: Snapshot) -> dict[str, Any]:
-    """`metrics` holds the values of the last epoch and `history` one list a metric, both keyed `split/metric`.
+    """A run as one JSON object, which `--json` prints.
+
+    `metrics` holds the values of the last epoch and `history` one list a metric, both keyed `split/metric`.
 
     `train` is measured while training, dropout and all; `train-eval` and `test` with dropout off. A value that is not
     finite is null, as JSON has no NaN.
     """
     series = {
-        f"{split}/{name}": _plain(values.values)
-        for (split, name), values in snapshot.series.items()
-        if split in SPLITS and split != "speed"
+        f"{split}/{name}": _plain(values.values) for (split, name), values in snapshot.series.items() if split in SPLITS
     }
     seconds = snapshot.series.get(("speed", "epoch_seconds"))
     rates = snapshot.series.get(("speed", "images_per_second"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import socket
 import time
 import tomllib
-from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,15 @@ from tuiae.runs.paths import GONE, RunPaths, is_gone
 from tuiae.runs.process import is_alive
 from tuiae.runs.snapshot import SAMPLE_AXES, Key, Note, Position, Sample, Series, Snapshot, Status
 
-# Following a growing file that another process, perhaps on another machine, writes.
-
 CHUNK = 1 << 20  # bytes a poll reads at most: lines take several times their size while they are taken apart
+MAX_NOTES = 200
+MAX_LOG = 500
+LIVE_POINTS = 16_384  # an hour of them; of older ones every second goes, and never the extremes
+OUTLINE_POINTS = 4096
+STALE_SECONDS = 60.0  # a heartbeat is due every second; NFS may lag by half a minute
+START_SECONDS = 60.0  # a cold worker needs a few seconds until it first speaks
+NO_CONFIG = "its configuration cannot be read"
+"""What is said of a run without one."""
 
 
 class Tail:
@@ -61,8 +67,6 @@ class Tail:
         return lines
 
     def _notice_replacement(self, descriptor: int) -> None:
-        import os
-
         stat = os.fstat(descriptor)
         identity = (stat.st_dev, stat.st_ino)
         if stat.st_size < self._offset or (self._identity is not None and identity != self._identity):
@@ -79,14 +83,11 @@ def parse_event(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and isinstance(record.get("kind"), str) else None
 
 
-# What a reader collects, grown in place: a poll costs what is new, not what there is.
-
-
-OUTLINE_POINTS = 4096
-
-
 class Points:
-    """The points of one curve. A Series taken from it keeps its values while more points come."""
+    """The points of one curve, grown in place: a poll costs what is new, not what there is.
+
+    A Series taken from it keeps its values while more points come.
+    """
 
     def __init__(self, most: int | None = None) -> None:
         """At most so many points are kept: when there are more, the older half is thinned.
@@ -145,30 +146,9 @@ def thin(table: np.ndarray) -> np.ndarray:
     return table[np.unique(np.concatenate([[0], lowest, highest, np.arange(whole, len(table)), [len(table) - 1]]))]
 
 
-class SortedNumbers:
-    """Epochs or steps of which something is there, ascending, each once; they nearly always come in order."""
-
-    def __init__(self) -> None:
-        self._numbers: list[int] = []
-
-    def add(self, number: int) -> None:
-        place = bisect_left(self._numbers, number)
-        if place == len(self._numbers) or self._numbers[place] != number:
-            self._numbers.insert(place, number)
-
-    def drop_after(self, number: int) -> None:
-        del self._numbers[bisect_right(self._numbers, number) :]
-
-    def as_tuple(self) -> tuple[int, ...]:
-        return tuple(self._numbers)
-
-
-# How far a run's history says that it is: the status file is written once a second, and an epoch may take less.
-
-
 @dataclass
-class Progress:
-    """What the events tell of where a run stands, and of the workers that went on with it."""
+class Reached:
+    """How far a run is by its events, which the status lags behind: it is written once a second."""
 
     step: int = 0
     epoch: int = 0
@@ -176,6 +156,7 @@ class Progress:
     epochs_done: float | None = None
     """The one under way as a fraction of them."""
     resumes: tuple[Position, ...] = ()
+    """Where later workers went on from a checkpoint."""
     _first: int | None = None
 
     def start(self, step: int, epoch: float) -> None:
@@ -195,18 +176,11 @@ class Progress:
         self.epoch = max(self.epoch, int(epoch) if whole else math.ceil(epoch) - 1)
         self.epochs_done = max(self.epochs_done or 0.0, epoch)
 
-    def on(self, status: Status) -> Status:
+    def brought_to(self, status: Status) -> Status:
         """The status with the newer of both."""
         done = max((known for known in (status.epochs_done, self.epochs_done) if known is not None), default=None)
         step, epoch = max(status.step, self.step), max(status.epoch, self.epoch)
         return replace(status, step=step, epoch=epoch, epochs_done=done)
-
-
-STALE_SECONDS = 60.0  # a heartbeat is due every second; NFS may lag by half a minute
-START_SECONDS = 60.0  # a cold worker needs a few seconds until it first speaks
-MAX_NOTES = 200
-MAX_LOG = 500
-LIVE_POINTS = 16_384  # an hour of them; of older ones every second goes, and never the extremes
 
 
 def read_status(run: RunPaths) -> Status:
@@ -230,16 +204,13 @@ def _fits(key: str, value: Any, default: Any) -> bool:
 
 
 def _has_pulse(status: Status) -> bool:
+    """Whether the process that wrote a status still lives, as far as one can tell from here."""
     silent = time.time() - status.heartbeat
     if not status.pid:
         return silent < START_SECONDS
     if status.host == socket.gethostname():
         return is_alive(status.pid, status.process_start, status.heartbeat)
     return silent < STALE_SECONDS
-
-
-NO_CONFIG = "its configuration cannot be read"
-"""What is said of a run without one."""
 
 
 def read_config(run: RunPaths) -> RunConfig | None:
@@ -287,17 +258,17 @@ class RunReader:
         self._points: dict[Key, Points] = {}
         self._series: dict[Key, Series] = {}
         self._changed: set[Key] = set()
-        self._samples = SortedNumbers()
-        self._checkpoints = SortedNumbers()
+        self._samples: set[int] = set()
+        self._checkpoints: set[int] = set()
         self._notes: list[Note] = []
         self._edits: list[Edit] = []
-        self._progress = Progress()
+        self._reached = Reached()
 
     def poll(self) -> Snapshot:
         """The run as it is now; the same object again when nothing changed."""
         # In the order in which the worker's words age: what a later file says is never older than an earlier one's.
         fresh = self._read_log() | self._read_events()
-        status = self._progress.on(read_status(self.run))
+        status = self._reached.brought_to(read_status(self.run))
         last = self._snapshot
         if is_gone(self.run) and not self.run.status.exists():
             status = replace(last.status if last is not None else status, state=GONE)
@@ -315,12 +286,12 @@ class RunReader:
             meta=read_json(self.run.meta),
             status=status,
             series=self._build_series(),
-            samples=self._samples.as_tuple(),
+            samples=tuple(sorted(self._samples)),
             notes=tuple(self._notes),
             log=tuple(self._log_lines),
-            checkpoints=self._checkpoints.as_tuple(),
+            checkpoints=tuple(sorted(self._checkpoints)),
             edits=tuple(self._edits),
-            resumes=self._progress.resumes,
+            resumes=self._reached.resumes,
             name=name,
         )
         return self._snapshot
@@ -363,7 +334,7 @@ class RunReader:
             self._checkpoints.add(record["step"])
         elif kind == "start" and is_count(record.get("step")):
             self._drop_after(record["step"])
-            self._progress.start(record["step"], as_number(record.get("epoch")) or 0.0)
+            self._reached.start(record["step"], as_number(record.get("epoch")) or 0.0)
         elif kind == "command" and (edit := as_edit(record)) is not None:
             self._edits.append(edit)
         if isinstance(record.get("text"), str):
@@ -375,7 +346,7 @@ class RunReader:
         epoch = as_number(epoch)
         if not is_count(step) or epoch is None or not isinstance(values, dict):
             return
-        self._progress.reach(step, epoch, whole=split != "live")
+        self._reached.reach(step, epoch, whole=split != "live")
         for name, value in values.items():
             # JSON has no NaN; a diverged value is written as null and shown as a gap.
             number = as_number(value)
@@ -388,7 +359,7 @@ class RunReader:
     def _drop_after(self, step: int) -> None:
         """A resumed worker repeats what came after its checkpoint; the repeated part counts."""
         self._changed |= {key for key, points in self._points.items() if points.drop_after(step)}
-        self._checkpoints.drop_after(step)
+        self._checkpoints = {saved for saved in self._checkpoints if saved <= step}
 
     def _build_series(self) -> dict[Key, Series]:
         for key in [key for key in self._points if key in self._changed]:
