@@ -21,7 +21,7 @@ from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import RunLock
 from tuiae.runs.query import parse_query
 from tuiae.runs.reader import RunReader
-from tuiae.runs.removal import delete_run, discard_unbegun, missed_by, size_of
+from tuiae.runs.removal import delete_run, dependents, discard_untrained, size_of
 from tuiae.studies.compare import tagged_runs
 
 
@@ -320,7 +320,7 @@ def test_only_a_run_that_holds_nothing_is_discarded_when_it_fails(runs_root: Pat
         elif what == "label":
             relabel(played.run, note="the one to keep")
         played.writer.close("failed", moved)
-        assert discard_unbegun(played.run) == (what == "nothing")
+        assert discard_untrained(played.run) == (what == "nothing")
         assert played.run.root.is_dir() == (what != "nothing")
 
 
@@ -342,11 +342,11 @@ def test_delete_on_the_command_line(lab: Laboratory) -> None:
 def test_what_was_made_from_a_run_that_goes_is_named(lab: Laboratory, classified: RunPaths) -> None:
     rows = RunLister(classified.root.parent).rows()
     encoder = next(row.settings["model.encoder_run"] for row in rows if row.id == classified.id)
-    (words,) = (words for words in missed_by({encoder}, rows) if classified.id in words)
+    (words,) = (words for words in dependents({encoder}, rows) if classified.id in words)
     assert words == f"{classified.id} was built on it, and cannot be repeated without it"
-    (words,) = (words for words in missed_by({encoder, "other"}, rows) if classified.id in words)
+    (words,) = (words for words in dependents({encoder, "other"}, rows) if classified.id in words)
     assert f"was built on {encoder}" in words
-    assert not any(classified.id in words for words in missed_by({encoder, classified.id}, rows))
+    assert not any(classified.id in words for words in dependents({encoder, classified.id}, rows))
 
 
 def test_on_a_terminal_deleting_asks_first(lab: Laboratory) -> None:

@@ -19,7 +19,7 @@ from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, is_gone, unwritable
 from tuiae.runs.process import Interrupt, stop_worker
 from tuiae.runs.reader import RunReader, read_status
-from tuiae.runs.removal import discard_unbegun
+from tuiae.runs.removal import discard_untrained
 from tuiae.runs.snapshot import Snapshot, Status
 
 # How a training ended: in words, and in the exit code.
@@ -94,7 +94,7 @@ def _raise_failure(run: RunPaths, snapshot: Snapshot, *, fresh: bool) -> None:
     """Turn what the worker recorded back into the error that it was."""
     record: dict[str, Any] = dict(snapshot.status.error or {})
     if fresh:
-        discard_unbegun(run)
+        discard_untrained(run)
     raise from_record(record, hint=f"see {run.log}")
 
 

@@ -20,7 +20,7 @@ from tuiae.runs.labels import Label, read_label, relabel, tags_of
 from tuiae.runs.listing import RunLister
 from tuiae.runs.paths import RunPaths, unwritable
 from tuiae.runs.reader import RunReader
-from tuiae.runs.removal import check_removable, delete_run, missed_by, size_of
+from tuiae.runs.removal import check_removable, delete_run, dependents, size_of
 from tuiae.runs.snapshot import Snapshot
 
 
@@ -77,7 +77,7 @@ def _agreed(sizes: dict[str, int], root: Path) -> bool:
 
     for name, size in sizes.items():
         typer.echo(f"{clean(name)}  {megabytes(size)}", err=True)
-    for words in missed_by(sizes, RunLister(root).rows()):
+    for words in dependents(sizes, RunLister(root).rows()):
         typer.echo(clean(words), err=True)
     many = f"{len(sizes)} runs, {megabytes(sum(sizes.values()))}" if len(sizes) > 1 else "this run"
     return typer.confirm(f"Delete {many} for good?", err=True)

@@ -29,7 +29,7 @@ from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, unwritable
 from tuiae.runs.process import StandbyWorker, is_held, resume_elsewhere, start_worker
 from tuiae.runs.reader import RunReader, read_status
-from tuiae.runs.writer import create_run, gone_unless_begun
+from tuiae.runs.writer import create_run, removed_unless_started
 
 # How much of a dataset has come, beside its bar.
 
@@ -114,7 +114,7 @@ def make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
 
 
 def _set_off(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
-    with gone_unless_begun(run):
+    with removed_unless_started(run):
         process = start_worker(run)
     if detach:
         return _detached(run, output)

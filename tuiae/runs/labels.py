@@ -13,13 +13,11 @@ from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.runs.paths import SCHEMA, RunPaths, unwritable
 
-# Tags: words on runs that belong together.
-
 _TAG = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def check_tags(tags: Sequence[str]) -> list[str]:
-    """The tags, each once.
+    """The tags, which are words on runs that belong together, each once.
 
     Raises:
         ConfigError: a character that a tag does not take, or too many of them.
@@ -44,11 +42,12 @@ _REORDERING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\
 
 @dataclass(frozen=True)
 class Label:
-    """`tags` are None as long as those of meta.json stand."""
+    """What people call a run."""
 
     name: str = ""
     note: str = ""
     tags: tuple[str, ...] | None = None
+    """None as long as those of meta.json stand."""
     pinned: bool = False
 
 
@@ -128,10 +127,5 @@ def relabel(
         check_tags((*tag, *untag))
         tags = dict.fromkeys((*tags_of(run, label=label), *tag))
         label = replace(label, tags=tuple(word for word in tags if word not in untag))
-    changed = Label(
-        label.name if name is None else name,
-        label.note if note is None else note,
-        label.tags,
-        label.pinned if pinned is None else pinned,
-    )
-    return write_label(run, changed)
+    given: dict[str, Any] = {"name": name, "note": note, "pinned": pinned}
+    return write_label(run, replace(label, **{key: value for key, value in given.items() if value is not None}))

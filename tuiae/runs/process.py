@@ -131,7 +131,7 @@ def start_worker(run: RunPaths, workers: int = 1, asked: Mapping[str, Any] | Non
 
 
 def open_log(run: RunPaths) -> IO[bytes]:
-    """Where a worker of the run writes what is no part of its history.
+    """The open worker.log of a run, to which its worker prints.
 
     Raises:
         UnknownRunError: the run is not ours to write.
@@ -143,7 +143,7 @@ def open_log(run: RunPaths) -> IO[bytes]:
 
 
 def no_worker(error: OSError) -> TrainingError:
-    """What to say where a process cannot be started: there are too many, or the program is not there any more."""
+    """The error of a process that cannot be started: there are too many, or the program is not there any more."""
     file = f": {error.filename}" if error.filename else ""
     hint = "is it there, and yours?" if file else "close other programs or runs, and try again"
     return TrainingError(f"no worker can be started: {error.strerror or error}{file}", hint)
@@ -199,7 +199,7 @@ class StandbyWorker:
             return {}
 
     def dry_run(self, config: RunConfig, root: Path) -> dict[str, Any]:
-        """What a run of this config would cost, as `training.dry_run.DryRun` names it (blocks: call it from a thread).
+        """What a run of this config would cost (blocks: call it from a thread).
 
         Empty when the worker was given a run, or let go, before it could say. It can still be given one afterwards, and
         that run is what it would have been.
@@ -220,8 +220,9 @@ class StandbyWorker:
             raise from_record(answer["error"])
         if not answer and not self._given_away:
             code = self.process.wait()
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
             hint = f"it may have been out of memory: lower training.batch_size (now {config.training.batch_size})"
-            raise TrainingError(f"the process of the dry batch died ({_describe_exit(code)})", hint)
+            raise TrainingError(f"the process of the dry batch died ({how})", hint)
         return dict(answer.get("dry_run", {}))
 
     def _write(self, request: dict[str, Any]) -> None:
@@ -252,10 +253,6 @@ class StandbyWorker:
         if self.process.stdin is not None and not self.process.stdin.closed:
             self.process.stdin.close()
         self.process.terminate()
-
-
-def _describe_exit(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 LOOK_SECONDS = 2.0  # for those who look at a lock to be done with it; a look takes microseconds
@@ -306,11 +303,8 @@ def is_held(run: RunPaths) -> bool:
         lock.release()
 
 
-# Ctrl-C while one waits for runs.
-
-
 class Interrupt:
-    """Ctrl-C and SIGTERM while following, counted; the loop decides what they mean."""
+    """Counts Ctrl-C and SIGTERM while a command waits for runs; the loop decides what they mean."""
 
     def __init__(self) -> None:
         self.count = 0

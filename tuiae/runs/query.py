@@ -1,4 +1,4 @@
-"""Finding runs by what one types: words, and `key:value` of a run or of its config."""
+"""Finding runs by what one types: words and `key:value` for many, an id or a name for one."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def parse_query(text: str, rows: Sequence[RunRow] = ()) -> Query:
             test = _contains(word.strip('"'))
         else:
             test = _compares(ask, value, exact=key not in _FREE and _is_value(ask, value, rows))
-        tests.append(_not(test) if outside else test)
+        tests.append((lambda row, test=test: not test(row)) if outside else test)
     return Query(tuple(tests), problem)
 
 
@@ -109,10 +109,6 @@ def _mistake(key: str, value: str, rows: Iterable[RunRow]) -> str:
         if not any(bare.casefold() in state for state in states):
             return f"no run is ever '{bare}'{did_you_mean(bare, list(states))}: it is {', '.join(STATES)}"
     return ""
-
-
-def _not(test: Callable[[RunRow], bool]) -> Callable[[RunRow], bool]:
-    return lambda row: not test(row)
 
 
 def _is_tag(word: str, rows: Iterable[RunRow]) -> bool:
@@ -180,9 +176,6 @@ def _number(text: str) -> float | None:
         return None
 
 
-# Finding the run that somebody means.
-
-
 def find_run(text: str, root: Path) -> RunPaths:
     """Resolve a path, `last`, an id, a display name, or a unique beginning of either (of an id with or without its
     date) to a run.
@@ -210,16 +203,14 @@ def find_run(text: str, root: Path) -> RunPaths:
 
 
 def last_run(runs: Sequence[RunPaths]) -> RunPaths:
-    """The first of runs, newest first and at least one, that says anything; damaged ones are passed over while there is
-    another."""
+    """The first of one or more runs, newest first, that is not damaged; the first of all where every one is."""
     from tuiae.runs.reader import read_config  # only here: it takes numpy along
 
     return next((run for run in runs if read_json(run.status) or read_config(run) is not None), runs[0])
 
 
 def _matches(text: str, runs: Sequence[RunPaths]) -> Iterator[list[RunPaths]]:
-    """The runs that a text can mean, in the order in which it is taken for something; labels are read when it comes to
-    them."""
+    """The runs that a text can mean, the most literal reading first; labels are read only when it comes to them."""
     yield [run for run in runs if run.id == text]
     names = {run: read_label(run).name for run in runs}
     yield [run for run in runs if names[run] == text]

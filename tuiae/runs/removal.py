@@ -29,8 +29,8 @@ def size_of(run: RunPaths) -> int:
     return total
 
 
-def missed_by(going: Collection[str], rows: Collection[RunRow]) -> tuple[str, ...]:
-    """One sentence for each run of a list that stays and was made from a run that goes, by its id."""
+def dependents(going: Collection[str], rows: Collection[RunRow]) -> tuple[str, ...]:
+    """One sentence for each run of a list that stays and was made from a run that goes; `going` are ids."""
     said = []
     for row in rows:
         encoder, parent = row.settings.get("model.encoder_run"), row.parent.partition(" at epoch ")[0]
@@ -42,9 +42,11 @@ def missed_by(going: Collection[str], rows: Collection[RunRow]) -> tuple[str, ..
     return tuple(said)
 
 
-def discard_unbegun(run: RunPaths) -> bool:
-    """Take away a run that failed over what was asked for before it trained anything, as an empty run would only stand
-    in the way; whether it was one. Only for who has just made it: an older one may be somebody's."""
+def discard_untrained(run: RunPaths) -> bool:
+    """Remove a run that failed before it trained anything, over its config or its data; returns whether it was removed.
+
+    Only for whoever has just made it: an older one may be somebody's.
+    """
     status = read_status(run)
     code = (status.error or {}).get("exit_code")
     if status.state != "failed" or code not in (ExitCode.USAGE, ExitCode.DATA) or not _is_empty(run):
@@ -54,7 +56,7 @@ def discard_unbegun(run: RunPaths) -> bool:
 
 
 def _is_empty(run: RunPaths) -> bool:
-    """Whether nothing is in a run that anybody could miss: its history says how it ended, and no more."""
+    """Whether a run holds nothing that anybody could miss: its history says how it ended, and no more."""
     if label_path(run).exists() or any(run.weights.glob("step-*")) or any(run.samples.glob("*.npz")):
         return False
     try:
@@ -65,7 +67,7 @@ def _is_empty(run: RunPaths) -> bool:
 
 
 def check_removable(run: RunPaths, root: Path) -> None:
-    """Whether `delete_run` may take it.
+    """Check that `delete_run` may delete a run.
 
     Raises:
         ConfigError: a link. UnknownRunError: no run of this runs directory. RunHeldError: somebody trains it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import threading
 import time
@@ -22,31 +23,6 @@ from tuiae.runs.labels import check_tags
 from tuiae.runs.paths import SCHEMA, RunPaths, is_gone, need_run, new_run_id
 from tuiae.runs.process import process_start
 from tuiae.runs.snapshot import Position
-
-# The commit of a checkout, read without starting git.
-
-
-def read_commit(checkout: Path) -> str:
-    """The commit that a checkout stands at, in hexadecimal; empty outside one, and before its first commit."""
-    git = checkout / ".git"
-    try:
-        if git.is_file():  # a worktree or a submodule: its files are elsewhere
-            git = checkout / git.read_text().strip().removeprefix("gitdir: ")
-        head = (git / "HEAD").read_text().strip()
-        return _resolve(git, head.removeprefix("ref: ")) if head.startswith("ref: ") else head
-    except OSError:
-        return ""
-
-
-def _resolve(git: Path, ref: str) -> str:
-    """The commit of `refs/heads/main`; worktrees share their branches, and `git gc` packs them into one file."""
-    common = git / "commondir"
-    shared = git / common.read_text().strip() if common.is_file() else git
-    if (shared / ref).is_file():
-        return (shared / ref).read_text().strip()
-    packed = (line.split() for line in (shared / "packed-refs").read_text().splitlines())
-    return next((words[0] for words in packed if words[1:] == [ref]), "")
-
 
 HEARTBEAT_SECONDS = 1.0
 
@@ -83,7 +59,7 @@ def create_run(
             _fill(draft, config, about, fill)
             os.rename(draft.root, run.root)
         except BaseException:
-            remove_draft(draft.root)
+            shutil.rmtree(draft.root, ignore_errors=True)
             raise
     except OSError as error:
         raise UnknownRunError(
@@ -107,25 +83,22 @@ def _fill(
     replace_json(draft.status, status)
 
 
-def remove_draft(path: Path) -> None:
-    import shutil
-
-    shutil.rmtree(path, ignore_errors=True)
-
-
 @contextmanager
-def gone_unless_begun(run: RunPaths) -> Iterator[None]:
-    """Inside, a worker is started for a run that was just made; where that fails the run goes again, which would be
-    taken for one that is about to begin."""
+def removed_unless_started(run: RunPaths) -> Iterator[None]:
+    """Remove a run that was just made where its worker, started inside, cannot be: it would look about to begin.
+
+    Raises:
+        TuiaeError: what was raised inside.
+    """
     try:
         yield
     except TuiaeError:
-        remove_draft(run.root)
+        shutil.rmtree(run.root, ignore_errors=True)
         raise
 
 
 def describe_machine(argv: list[str]) -> dict[str, Any]:
-    """What a reader needs to know to repeat or to doubt a result; no torch import for it."""
+    """What one needs to know to repeat or to doubt a result; torch is not imported for it."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
@@ -144,6 +117,28 @@ def describe_machine(argv: list[str]) -> dict[str, Any]:
         "argv": argv,
         "git_commit": read_commit(Path(__file__).parents[2]),
     }
+
+
+def read_commit(checkout: Path) -> str:
+    """The commit of a checkout in hexadecimal, read without starting git; empty outside one and without a commit."""
+    git = checkout / ".git"
+    try:
+        if git.is_file():  # a worktree or a submodule: its files are elsewhere
+            git = checkout / git.read_text().strip().removeprefix("gitdir: ")
+        head = (git / "HEAD").read_text().strip()
+        return _resolve(git, head.removeprefix("ref: ")) if head.startswith("ref: ") else head
+    except OSError:
+        return ""
+
+
+def _resolve(git: Path, ref: str) -> str:
+    """The commit of `refs/heads/main`; worktrees share their branches, and `git gc` packs them into one file."""
+    common = git / "commondir"
+    shared = git / common.read_text().strip() if common.is_file() else git
+    if (shared / ref).is_file():
+        return (shared / ref).read_text().strip()
+    packed = (line.split() for line in (shared / "packed-refs").read_text().splitlines())
+    return next((words[0] for words in packed if words[1:] == [ref]), "")
 
 
 class RunWriter:
@@ -171,7 +166,7 @@ class RunWriter:
         """Append one record; the file is the run's history and is never rewritten."""
         with self._mutex:
             self._sequence += 1
-            self._events.append(_record(self._sequence, kind, fields))
+            self._events.append({"v": SCHEMA, "seq": self._sequence, "time": time.time(), "kind": kind, **fields})
 
     def status(self, *, now: bool = False, **fields: Any) -> None:
         """Change status fields; they reach the disk with the next heartbeat, or at once with `now`."""
@@ -223,10 +218,6 @@ class RunWriter:
             return  # what was deleted stays deleted
         self._status["heartbeat"] = time.time()
         replace_json(self.run.status, self._status)
-
-
-def _record(sequence: int, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {"v": SCHEMA, "seq": sequence, "time": time.time(), "kind": kind, **fields}
 
 
 def _last_sequence(path: Path) -> int:

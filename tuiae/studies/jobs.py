@@ -354,7 +354,7 @@ class _Study:
         what: What = "started" if run is None else "waiting" if is_busy(run) else "resumed"
         run = run or create_run(config, self._root, sys.argv, self._tags)
         try:
-            with gone_unless_begun(run) if what == "started" else nullcontext():
+            with removed_unless_started(run) if what == "started" else nullcontext():
                 process = None if what == "waiting" else start_worker(run, self._workers)
         except TuiaeError as error:
             self._fail(job, None if what == "started" else run, str(error))

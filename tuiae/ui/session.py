@@ -23,9 +23,9 @@ from tuiae.runs.paths import LIVE_STATES, RunPaths, list_runs, need_run, unwrita
 from tuiae.runs.process import StandbyWorker, is_held, no_worker, start_worker
 from tuiae.runs.query import last_run
 from tuiae.runs.reader import read_status
-from tuiae.runs.removal import discard_unbegun
+from tuiae.runs.removal import discard_untrained
 from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.runs.writer import create_run, gone_unless_begun
+from tuiae.runs.writer import create_run, removed_unless_started
 from tuiae.ui.feeds import RunChanged, RunFeed
 
 # Starting workers from the dashboard, one of them kept warm.
@@ -131,7 +131,7 @@ class Launcher:
         Raises:
             TrainingError: no worker can be started.
         """
-        with gone_unless_begun(run):
+        with removed_unless_started(run):
             self.work_on(run)
 
     def work_on(self, run: RunPaths) -> None:
@@ -221,7 +221,7 @@ class Session:
         self.snapshot, self.sample, self.findings = event.snapshot, event.sample, event.findings
         if self._feed is not None and self._started == self.path and event.snapshot.status.state == "failed":
             self._started = None
-            if discard_unbegun(RunPaths(event.snapshot.path)):
+            if discard_untrained(RunPaths(event.snapshot.path)):
                 self._feed.close()  # what was seen of it stays on the screen, and with it the reason
         if not event.snapshot.status.live:
             # Only now, so that importing torch does not take its time from the training.

@@ -18,7 +18,7 @@ from tuiae.runs.lineage import repeat_line
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.reader import read_status
-from tuiae.runs.removal import check_removable, delete_run, missed_by, size_of
+from tuiae.runs.removal import check_removable, delete_run, dependents, size_of
 from tuiae.ui.feeds import ListFeed
 from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.dialogs import Check, ChoiceDialog, LineDialog, NoteDialog, complaining, in_front
@@ -182,7 +182,7 @@ class Removing(ListingScreen):
         if event.problem:
             self.message.tell(event.problem, "bad")
             return
-        missed = missed_by({row.id for row in event.rows}, self.query_one(RunTable).rows)
+        missed = dependents({row.id for row in event.rows}, self.query_one(RunTable).rows)
         question = removal_question(event.rows, event.sizes, missed)
         answers = [("cancel", "Keep"), ("delete", f"Delete, {megabytes(sum(event.sizes))}")]
         self.app.push_screen(ChoiceDialog("delete", question, answers), lambda answer: self._go(answer, event.rows))
