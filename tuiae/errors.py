@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
 
 
 class TuiaeError(Exception):
-    """Base of everything that is told to the user as a sentence rather than a traceback."""
+    """Base of the errors that users read as a sentence rather than a traceback."""
 
     exit_code = ExitCode.USAGE
 
@@ -33,7 +33,7 @@ class TuiaeError(Exception):
         return f"{self.cause}; {self.hint}" if self.hint else self.cause
 
     def lines(self) -> list[str]:
-        """What people are told."""
+        """The lines that people read."""
         return [f"error: {self.cause}", *([f"  try: {self.hint}"] if self.hint else [])]
 
     def document(self) -> dict[str, Any]:

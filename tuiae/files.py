@@ -107,5 +107,5 @@ def as_number(value: Any) -> float | None:
 
 
 def is_count(value: Any) -> TypeGuard[int]:
-    """Whether it is a whole number that a float64 holds exactly."""
+    """Whether a value is a whole number that a float64 holds exactly."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_COUNT

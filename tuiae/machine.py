@@ -1,4 +1,4 @@
-"""A look at the machine, cheap enough to take every two seconds."""
+"""Cores, memory and NVIDIA cards of this machine, cheap enough to read every two seconds; and lasting imports."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
-
-# NVIDIA's cards, as the driver's own library (NVML) tells of them.
 
 MEGA = 1e6
 
@@ -116,20 +114,20 @@ def read_gpus(nvml: Any, environment: Mapping[str, str], describe: Callable[[int
 def _read_card(nvml: Any, handle: Any, gpu: Gpu, describe: Callable[[int], tuple[str, str]]) -> Gpu:
     """A card with what its sensors say; many a card lacks one or another."""
 
-    def told(ask: Callable[..., Any], *arguments: Any) -> Any:
+    def sensor(ask: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return ask(handle, *arguments)
         except nvml.NVMLError:
             return None
 
-    rates = told(nvml.nvmlDeviceGetUtilizationRates)
-    power = told(nvml.nvmlDeviceGetPowerUsage)
+    rates = sensor(nvml.nvmlDeviceGetUtilizationRates)
+    power = sensor(nvml.nvmlDeviceGetPowerUsage)
     return replace(
         gpu,
         utilisation=None if rates is None else rates.gpu / 100,
-        temperature=told(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU),
+        temperature=sensor(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU),
         power=None if power is None else power / 1e3,
-        owners=_owners(told(nvml.nvmlDeviceGetComputeRunningProcesses) or [], describe),
+        owners=_owners(sensor(nvml.nvmlDeviceGetComputeRunningProcesses) or [], describe),
     )
 
 
@@ -145,7 +143,7 @@ COMMAND_WORDS = 3  # of a command line: what runs, and on what
 
 @dataclass(frozen=True)
 class Machine:
-    """One moment. What could not be read is empty or None."""
+    """The machine at one moment. What could not be read is empty or None."""
 
     cores: tuple[float, ...] = ()
     """How busy each was since the last look, 0 to 1."""
@@ -158,7 +156,7 @@ class Machine:
 
 
 class MachineReader:
-    """Looks again and again, always from one thread: how busy a core was is counted since its last look."""
+    """Reads the machine again and again, always from one thread: how busy a core was counts from the last reading."""
 
     def __init__(self) -> None:
         import psutil  # here: drawing a machine needs none, and it takes 20 ms
@@ -198,16 +196,12 @@ def short_command(words: list[str]) -> str:
     return " ".join(word for word in kept if word)
 
 
-# Importing much at once.
-
-
 @contextmanager
 def lasting_imports() -> Iterator[None]:
-    """Inside, nothing is looked through for garbage, of which imports make none; what is there at the end stays, and is
-    not looked through later either.
+    """Switch the garbage collector off inside, and never let it look at what was imported.
 
-    PyTorch leaves 300,000 objects. Importing it took 0.94 s instead of 1.16, and what a training or an answer paid for
-    each look at them, a tenth of a second and more, is gone (two cores).
+    Imports make no garbage, and PyTorch leaves 300,000 objects. Importing it took 0.94 s instead of 1.16, and what a
+    training or an answer paid for each collection, a tenth of a second and more, is gone (two cores).
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -215,7 +209,7 @@ def lasting_imports() -> Iterator[None]:
         yield
     finally:
         gc.freeze()
-        # At the end of the process everything is looked through: nanobind writes about each function of its that stays.
+        # At the end of the process everything is collected: nanobind complains of each of its functions that stays.
         atexit.register(gc.unfreeze)
         if was_enabled:
             gc.enable()

@@ -1,4 +1,4 @@
-"""Which checkpoints a run has and whether they are whole; what they hold is torch's to read."""
+"""Which checkpoints a run has and whether they are whole; their contents are read in `training/` and `explore/`."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def find_checkpoint(run: RunPaths, name: str = "last") -> Path | None:
 
 
 def _unfit(run: RunPaths, name: str, folder: Path) -> TrainingError:
-    """What to say of a name that means no whole checkpoint: `folder` is damaged, was deleted, or never was."""
+    """The error of a name that means no whole checkpoint: `folder` is damaged, was deleted, or never was."""
     kept = ", ".join(path.name[5:].lstrip("0") or "0" for path in all_checkpoints(run)) or "none"
     names = [known for known in ("last", "best", PARENT) if known != name and (known == "last" or pointed(run, known))]
     damaged = folder != run.weights and folder.is_dir()
@@ -109,7 +109,7 @@ def _find_newest(run: RunPaths) -> Path | None:
 
 
 def need_checkpoint(run: RunPaths, name: str = "last") -> Path:
-    """`find_checkpoint`, for who cannot do without one.
+    """`find_checkpoint` where there must be one.
 
     Raises:
         NoCheckpointError: there is none, or not the one asked for. TrainingError: that one is damaged.
@@ -121,7 +121,7 @@ def need_checkpoint(run: RunPaths, name: str = "last") -> Path:
 
 
 def no_checkpoint(run: RunPaths) -> NoCheckpointError:
-    """What to say of a run without weights: whether to wait for them, or how to have them made anew."""
+    """The error of a run without weights; its hint says whether to wait for them, or how to train them anew."""
     state = read_json(run.status).get("state")
     if state in LIVE_STATES:
         return NoCheckpointError(f"{run.id} has no checkpoint yet", "let it train for an epoch first")

@@ -121,7 +121,7 @@ def need_run(run: RunPaths) -> None:
 
 
 def unwritable(run: RunPaths, error: OSError, act: str) -> UnknownRunError:
-    """What to say of a run that could not be written for an act, such as `resume`: it may be somebody else's."""
+    """The error of a run directory that cannot be written; `act` is the command that failed, such as `resume`."""
     hint = "is it still there, and is there space on its disk?"
     if isinstance(error, PermissionError):
         hint = f"{act} it as the user who started it"

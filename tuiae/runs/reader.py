@@ -31,7 +31,7 @@ OUTLINE_POINTS = 4096
 STALE_SECONDS = 60.0  # a heartbeat is due every second; NFS may lag by half a minute
 START_SECONDS = 60.0  # a cold worker needs a few seconds until it first speaks
 NO_CONFIG = "its configuration cannot be read"
-"""What is said of a run without one."""
+"""The words for a run without one."""
 
 
 class Tail:
@@ -115,7 +115,7 @@ class Points:
         self._count += 1
 
     def drop_after(self, step: int) -> bool:
-        """Forget what lies beyond a step; whether anything did."""
+        """Forget the points beyond a step; returns whether there were any."""
         table = self._table[: self._count]
         kept = table[table[:, 0] <= step]
         if len(kept) == len(table):

@@ -152,7 +152,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One moment of one run."""
+    """A run as it was at one poll."""
 
     id: str
     path: Path
