@@ -27,7 +27,7 @@ from tuiae.runs.checkpoints import (
     find_checkpoint,
     need_checkpoint,
     pointed,
-    read_moment,
+    read_position,
     verify,
 )
 from tuiae.runs.lineage import fork_config, fork_run, plan_replay, repeat_line, replay_run

@@ -25,7 +25,7 @@ from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import Interrupt, is_held, start_worker, stop_worker
 from tuiae.runs.reader import RunReader, read_config, read_status
 from tuiae.runs.snapshot import Snapshot, Status
-from tuiae.runs.writer import create_run, gone_unless_begun
+from tuiae.runs.writer import create_run, removed_unless_started
 
 POLL_SECONDS = 0.1
 

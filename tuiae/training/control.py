@@ -11,7 +11,8 @@ from tuiae.config import RunConfig
 from tuiae.errors import ConfigError
 from tuiae.files import read_json
 from tuiae.runs import control
-from tuiae.runs.checkpoints import newest_moment
+from tuiae.runs.checkpoints import newest_position
+from tuiae.runs.control import EDITABLE, apply_edits, describe_edit, propose, read_plan, value_of
 from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
 from tuiae.runs.lineage import read_edits
 from tuiae.runs.paths import RunPaths, need_run
@@ -138,7 +139,7 @@ def extend(writer: RunWriter, config: RunConfig, epochs: int) -> None:
 
     `config` is the config in force.
     """
-    moment = newest_moment(writer.run)
+    moment = newest_position(writer.run)
     # Not before an edit that the worker is going to make again: the last word is this one.
     edits = ((edit.step, edit.epoch) for edit in read_edits(writer.run))
     step, epoch = max([(moment.step, moment.epoch), *edits])

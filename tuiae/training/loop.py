@@ -15,6 +15,7 @@ from tuiae.config import RunConfig
 from tuiae.data.batches import augment, corrupt, epoch_order, seeded
 from tuiae.errors import TrainingError
 from tuiae.models.layers import set_dropout
+from tuiae.runs.control import MEASURED
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint

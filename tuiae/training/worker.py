@@ -177,10 +177,10 @@ def _take_back_edit(edit: Edit, run: RunPaths) -> str:
     whole = [folder for folder in all_checkpoints(run) if verify(folder)]
     if not whole:
         return f"it saved no checkpoint: begin again without that edit, tuiae run {run.config}"
-    before = next((folder for folder in whole if read_moment(folder).step <= edit.step), None)
+    before = next((folder for folder in whole if read_position(folder).step <= edit.step), None)
     words = "go back to before that edit" if before else "it kept no checkpoint from before that edit: take it back"
     names = {pointed(run, "best"): "best", whole[0].name: "last"}
-    start = "last" if before is None else names.get(before.name, str(read_moment(before).step))
+    start = "last" if before is None else names.get(before.name, str(read_position(before).step))
     return f"{words}, tuiae fork {run.id} --from {start} --set {edit.key}={edit.old}"
 
 
