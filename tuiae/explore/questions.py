@@ -429,8 +429,7 @@ class _ErrorCollector:
         self._errors: list[NDArray[Any]] = []
         self._predicted: list[NDArray[Any]] = []
         self._shares: list[NDArray[Any]] = []
-        self._worst = np.zeros(0, np.int64)
-        self._pictures: list[NDArray[np.uint8]] = []
+        self._worst: list[tuple[Any, ...]] = []  # negative error, position, input and reconstruction of an image
 
     def __call__(self, start: int, clean: torch.Tensor, shown: torch.Tensor, output: ModelOutput) -> None:
         if output.reconstruction is not None:
@@ -444,24 +443,19 @@ class _ErrorCollector:
             right = self._predicted[-1] == self._labels[start : start + len(clean)]
             errors, pictures = np.where(right, 0.0, self._shares[-1]), [shown]
         self._errors.append(np.nan_to_num(errors, nan=np.inf, posinf=np.inf).astype(np.float32))
-        self._keep_worst(start, pictures)
-
-    def _keep_worst(self, start: int, pictures: list[torch.Tensor]) -> None:
-        """Keep the worst of those kept so far and of this batch; no other pictures stay in memory."""
-        errors = np.concatenate(self._errors)
-        fresh = start + np.argsort(-self._errors[-1], kind="stable")[:KEPT]
-        both = np.concatenate([self._worst, fresh])
-        order = np.argsort(-errors[both], kind="stable")[:KEPT]
-        of_these = [tensor_as_bytes(images[fresh - start]) for images in pictures]
-        joined = [np.concatenate(pair) for pair in zip(self._pictures, of_these, strict=True)] if start else of_these
-        self._worst, self._pictures = both[order], [images[order] for images in joined]
+        fresh = np.argsort(-self._errors[-1], kind="stable")[:KEPT]
+        seen = (tensor_as_bytes(images[fresh]) for images in pictures)
+        found = zip(-self._errors[-1][fresh], start + fresh, *seen, strict=True)
+        # No pictures of others stay in memory.
+        self._worst = sorted([*self._worst, *found], key=lambda item: item[:2])[:KEPT]
 
     def result(self) -> ImageErrors:
+        _, worst, *pictures = zip(*self._worst, strict=True)
         return ImageErrors(
             np.concatenate(self._errors),
             np.concatenate(self._predicted) if self._predicted else None,
             np.concatenate(self._shares) if self._shares else None,
-            self._worst,
-            self._pictures[0],
-            self._pictures[1] if len(self._pictures) > 1 else None,
+            np.array(worst),
+            np.stack(pictures[0]),
+            np.stack(pictures[1]) if len(pictures) > 1 else None,
         )
