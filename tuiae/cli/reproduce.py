@@ -180,7 +180,7 @@ def _show(work: WorkSection, output: Output) -> None:
 
 def plain_lines(claim: ClaimRow) -> list[str]:
     """A claim as lines for `grep`: the claim with its verdict, then one line a recipe."""
-    lines = [f"{claim.id}  {claim.mark} {claim.told}: {claim.text}"]
+    lines = [f"{claim.id}  {claim.mark} {claim.verdict_text}: {claim.text}"]
     lines.append(f"    reported {claim.reported}; seeds {claim.seeds}; wall time {claim.wall}; PCA {claim.baseline}")
     lines += [f"    {_recipe(recipe)}" for recipe in claim.recipes]
     return lines
@@ -200,14 +200,14 @@ def _table(work: WorkSection) -> Table:
         table.add_column(head, ratio=ratio, overflow="fold")
     for claim in work.claims:
         printed = claim.recipes[0]
-        style = "dim" if claim.unsure else STYLES[claim.verdict]
+        style = "dim" if claim.is_provisional else STYLES[claim.verdict]
         measured = Text()
         for recipe in claim.recipes:
             measured.append("\n" if measured else "")
             alone = recipe is printed and len(claim.recipes) == 1 and recipe.holds is not None
             note = f" ({recipe.note})" if recipe.note else ""
             measured.append(f"{recipe.measured}{note}" if alone else _recipe(recipe))
-        verdict = Text(f"{claim.mark} {claim.told}", style)
+        verdict = Text(f"{claim.mark} {claim.verdict_text}", style)
         verdict.append(f"\nseeds {claim.seeds}, {claim.wall}", "dim")
         table.add_row(claim.id, claim.text, claim.reported, measured, verdict, claim.baseline)
     return table

@@ -48,7 +48,7 @@ NEIGHBOURS = 15  # codes that vote on the class of an image
 KEPT = 64  # worst images of which the pictures are kept
 
 Tell = Callable[[str], object]
-"""Is told what takes a while."""
+"""Called with a sentence about work that takes a while."""
 PlaneKey = tuple[int, str, tuple[int, int] | None]
 """How many images, `by` and `axes` of `plane.place`."""
 End = int | Sequence[float]

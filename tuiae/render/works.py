@@ -147,16 +147,16 @@ def draw_claims(state: WorkState | None, width: int) -> Text:
 
 
 def _claim(claim: ClaimRow, width: int) -> list[Text]:
-    color = palette.CAUTION if claim.unsure else COLORS[claim.verdict]
+    color = palette.CAUTION if claim.is_provisional else COLORS[claim.verdict]
     head = Text().append(f"{claim.mark} ", f"bold {color}")
     head.append(f"{clean(claim.id, INDENT - 3):<{INDENT - 2}}", f"bold {color}")
     first, *more = wrap(clean(claim.text), width - INDENT) or [""]
     lines = [head.append(first, "bold"), *(Text(" " * INDENT + line, "bold") for line in more)]
-    lines += _field("verdict", clean(claim.told), width, color)
+    lines += _field("verdict", clean(claim.verdict_text), width, color)
     lines += _field("reported", clean(claim.reported), width)
     measured = [recipe for recipe in claim.recipes if recipe.measured != MISSING or recipe.note]
     for place, recipe in enumerate(measured):
-        lines += _recipe("measured" if not place else "", recipe, width, claim.unsure)
+        lines += _recipe("measured" if not place else "", recipe, width, claim.is_provisional)
     seeds = f"seeds {claim.seeds}, {claim.wall}" if claim.seeds != MISSING else ""
     return [*lines, *(_field("", seeds, width, "dim") if seeds else [])]
 

@@ -24,7 +24,7 @@ PLANE = 2.5  # standard deviations of the prior each way
 
 
 def illustrate(result: WorkResult, tell: Callable[[str], None] = lambda text: None) -> tuple[ReportFigure, ...]:
-    """Every figure of a work whose runs have finished; what cannot be drawn is told."""
+    """Every figure of a work whose runs have finished; `tell` gets a sentence for each that cannot be drawn."""
     pictures = []
     for spec in result.plan.work.figure:
         shown = _Shown(spec, [_ShownRun(run, result) for run in spec.runs if result.of(run)])
@@ -79,8 +79,8 @@ class _Shown:
             seeds = run.seeds if self.spec.kind == "seeds" else run.seeds[:1]
             words = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
             parts.setdefault((words, run.first.snapshot.status.epoch), []).append(run.id)
-        told = [f"{', '.join(runs)} ({seeds}, {epochs:,} epochs)" for (seeds, epochs), runs in parts.items()]
-        return f"Runs: {'; '.join(told)}."
+        listed = [f"{', '.join(runs)} ({seeds}, {epochs:,} epochs)" for (seeds, epochs), runs in parts.items()]
+        return f"Runs: {'; '.join(listed)}."
 
 
 Drawn = tuple[str, str]

@@ -51,7 +51,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class WorkState:
-    """One work at one moment; `problem` instead of everything where its file is wrong."""
+    """One work as it is now; `problem` instead of everything where its file is wrong."""
 
     name: str
     title: str = ""

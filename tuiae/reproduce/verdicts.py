@@ -141,26 +141,26 @@ class ClaimRow:
     """True for the verdict of a quick try."""
 
     @property
-    def unsure(self) -> bool:
+    def is_provisional(self) -> bool:
         """Returns whether there is a verdict, and it is of a quick try."""
         return self.provisional and self.verdict is not Verdict.NOT_RUN
 
     @property
     def mark(self) -> str:
         """The sign of the verdict; one of its own where it is provisional."""
-        return QUICK_MARK if self.unsure else MARKS[self.verdict]
+        return QUICK_MARK if self.is_provisional else MARKS[self.verdict]
 
     @property
-    def told(self) -> str:
+    def verdict_text(self) -> str:
         """The verdict in words, and that it is of a quick try."""
-        return f"{self.words} (quick)" if self.unsure else self.words
+        return f"{self.words} (quick)" if self.is_provisional else self.words
 
 
 def tally(claims: Sequence[ClaimRow]) -> str:
     """`3 reproduced, 1 not reproduced`, with `(quick)` behind it where that is provisional."""
     counts = [(sum(claim.verdict == verdict for claim in claims), verdict) for verdict in VERDICTS]
     words = ", ".join(f"{count} {verdict}" for count, verdict in counts if count)
-    return f"{words} (quick)" if any(claim.unsure for claim in claims) else words
+    return f"{words} (quick)" if any(claim.is_provisional for claim in claims) else words
 
 
 @dataclass(frozen=True)
