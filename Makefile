@@ -1,11 +1,11 @@
 # Two commands: `make demo` trains a first autoencoder, `make test` runs the checks. `make thorough` runs the slow tests
-# that it leaves out.
+# that it leaves out, `make textual` tests the dashboard on the oldest and the newest Textual that pyproject.toml allows.
 # Each sets up .venv once; a second run installs nothing.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test thorough bench clean
+.PHONY: demo test thorough textual bench clean
 
 demo: .venv/.installed
 	$(BIN)/tuiae run presets/quickstart.toml
@@ -20,6 +20,17 @@ test: .venv/.installed-dev
 
 thorough: .venv/.installed-dev
 	$(BIN)/python -m pytest -m thorough
+
+TEXTUALS := ==8.0.0 <9
+SMOKE := tests/test_private_names.py tests/test_key_line.py tests/test_bursts.py
+
+textual: .venv/.installed-dev
+	@for versions in $(foreach textual,$(TEXTUALS),'textual$(textual)'); do \
+	  rm -rf .venv/textual && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/textual "$$versions" && \
+	  ls -d .venv/textual/textual-*.dist-info && \
+	  PYTHONPATH=$(CURDIR)/.venv/textual $(BIN)/python -m pytest -n 3 $(SMOKE) || exit 1; \
+	done
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m tests.benchmarks

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from textual import events
+from textual.app import ComposeResult
 from textual.command import CommandPalette
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Button, Input, TextArea
 
 from tests.conftest import Laboratory
@@ -22,6 +26,8 @@ from tuiae.ui.screens.changes import EditDialog, ForkDialog
 from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, Dialog, LineDialog, NoteDialog
 from tuiae.ui.screens.help import HelpDialog
 from tuiae.ui.session import PreflightDone
+from tuiae.ui.terminal.app import TerminalApp
+from tuiae.ui.terminal.mode import TerminalMode
 
 CONFIG = build_config(AUTOENCODER)
 SECONDS = dict.fromkeys(("step_seconds", "epoch_seconds", "evaluation_seconds", "total_seconds"), 1.0)
@@ -132,6 +138,42 @@ async def test_enter_behind_the_help_of_an_open_run_starts_nothing(lab: Laborato
             await desk.until(lambda: desk.app.current_mode == "live" and len(desk.app.screen_stack) == 1)
             assert desk.app.focused is None
         assert len(list_runs(lab.runs)) == 1
+
+
+class StuckWidget(Widget, can_focus=True):
+    """Gives the focus away at a key, and then answers nothing any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = asyncio.Event()
+
+    async def on_key(self) -> None:
+        self.app.query_one(Input).focus()
+        await self.let_go.wait()
+
+
+class StuckApp(TerminalApp[None]):
+    """A widget that a key does not come through, and a field."""
+
+    def compose(self) -> ComposeResult:
+        yield StuckWidget()
+        yield Input()
+
+
+async def test_a_key_that_is_held_back_goes_on_though_nothing_else_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuiae.ui.terminal.app.PATIENCE_SECONDS", 0.05)
+    app = StuckApp(TerminalMode(), settings=tmp_path / "settings.json")
+    async with app.run_test() as pilot:
+        stuck, field = app.query_one(StuckWidget), app.query_one(Input)
+        stuck.focus()
+        await pilot.pause()
+        for letter in "abc":
+            app.post_message(events.Key(letter, letter))
+        while field.value != "bc":
+            await asyncio.sleep(0.01)
+        stuck.let_go.set()
 
 
 @pytest.mark.parametrize("screen", "2356")

@@ -25,7 +25,7 @@ from tuiae.render.grid import WORDS, draw_strip, error_pictures, lay_out_strip
 from tuiae.render.sketch import draw_canvas, lay_out_canvas
 from tuiae.render.text import in_mode
 from tuiae.ui.inquiry import KINDS, NoiseChoice
-from tuiae.ui.widgets.canvas import BRUSHES, Sketch
+from tuiae.ui.widgets.sketch import BRUSHES, Sketch
 
 AREAS = [(0, 0), (1, 1), (9, 3), (20, 6), (26, 12), (36, 18), (66, 13), (110, 40)]
 SHAPES = [(1, 8, 8), (1, 28, 28), (1, 7, 5), (3, 16, 32)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from queue import Queue
 
 import pytest
+from textual.message import Message
 from textual.widgets import Static
 
 from tests.comparing import begin, end, settings, tell, two_sizes
@@ -13,7 +15,7 @@ from tests.dashboard import HOSTILE, PATIENCE, Desk, Script, open_desk
 from tests.test_dashboard_snapshots import Snap, colours, each_look, fixed, snapshot  # noqa: F401 - colours is a fixture
 from tuiae.render.compare import group_key
 from tuiae.studies.compare import CompareReader, Comparison
-from tuiae.ui.feeds import CompareFeed
+from tuiae.ui.feeds import CompareChanged, Feed, follow_comparison
 from tuiae.ui.screens.compare import CompareScreen
 from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.terminal.mode import TerminalMode
@@ -92,30 +94,26 @@ async def test_curves_of_train_and_test_look_at_the_same_epochs(study: list[Scri
         await desk.until(lambda: "zoomed" not in str(train.border_subtitle) + str(test.border_subtitle))
 
 
-def test_a_feed_waits_until_the_one_before_it_has_left_the_reader(study: list[Script]) -> None:
-    entered, leave, told = threading.Event(), threading.Event(), threading.Event()
-    users: list[int] = []
+def test_a_paused_feed_leaves_the_runs_alone_and_goes_on_in_the_same_thread(study: list[Script]) -> None:
+    looked: Queue[int] = Queue()
 
-    class SlowReader(CompareReader):
-        """Takes its time over the first look."""
+    class WatchedReader(CompareReader):
+        """Tells which thread reads."""
 
         def poll(self) -> Comparison:
-            users.append(threading.get_ident())
-            entered.set()
-            leave.wait(PATIENCE)
-            users.append(threading.get_ident())
+            looked.put(threading.get_ident())
             return super().poll()
 
-    reader = SlowReader([played.run.root for played in study])
-    first = CompareFeed(reader, lambda message: None)
-    assert entered.wait(PATIENCE)
-    first.close()
-    second = CompareFeed(reader, lambda message: told.set(), first)
-    leave.set()
-    assert told.wait(PATIENCE)
-    second.close()
-    assert users[0] == users[1]
-    assert users[2] == users[3] != users[0]
+    paths = tuple(played.run.root for played in study)
+    told: Queue[Message] = Queue()
+    feed = Feed(follow_comparison(paths, WatchedReader(paths)), told.put, "compare")
+    feed.resume()
+    assert isinstance(told.get(timeout=PATIENCE), CompareChanged)
+    first = looked.get(timeout=PATIENCE)
+    feed.pause()
+    feed.resume()
+    assert looked.get(timeout=PATIENCE) == first
+    feed.close()
 
 
 async def test_a_comparison_grows_with_its_runs(lab: Laboratory) -> None:

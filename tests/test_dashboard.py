@@ -17,7 +17,7 @@ from tuiae.ui.app import TuiaeApp
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.session import WorkerWarm
-from tuiae.ui.widgets.form import ConfigPanel
+from tuiae.ui.widgets.form import ConfigForm
 
 ABSURD = [(40, 12), (10, 3), (1, 1), (60, 20), (59, 50), (200, 19)]
 TOO_SMALL = "is too small: tuiae needs 60x20"
@@ -412,12 +412,12 @@ async def test_a_choice_is_checked_once() -> None:
     async with open_desk() as desk:
         await desk.ready()
         for field, words in (("dataset", "glyphs"), ("preset", "denois"), ("model", "vae")):
-            before = desk.app.live.query_one(ConfigPanel)._checks
+            before = desk.app.live.query_one(ConfigForm)._checks
             value = desk.field(field)
             await desk.choose(field, words)
             await desk.until(lambda field=field, value=value: desk.field(field) != value)  # type: ignore[misc]
             await desk.ready()
-            assert desk.app.live.query_one(ConfigPanel)._checks == before + 1
+            assert desk.app.live.query_one(ConfigForm)._checks == before + 1
 
 
 async def test_letters_reach_the_screen_from_a_number_field() -> None:

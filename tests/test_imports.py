@@ -148,7 +148,7 @@ def test_a_process_that_imported_torch_ends_without_a_word() -> None:
 async def test_garbage_is_looked_for_after_a_key_was_answered(
     lab: Laboratory, collecting: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuiae.ui.terminal.app.LOOK_SECONDS", 3600.0)  # else it is looked for without a key as well
+    monkeypatch.setattr("tuiae.ui.terminal.app.COLLECT_SECONDS", 3600.0)  # else it is looked for without a key as well
     async with open_desk() as desk:
         desk.app.garbage.begin()
         old = Ring()

@@ -21,7 +21,7 @@ from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_config
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.inquiry import PlaneChoice
-from tuiae.ui.widgets.code_map import CodeMapPanel
+from tuiae.ui.widgets.latent_view import CodeMapPanel
 
 AREAS = [(0, 0), (1, 1), (9, 3), (20, 6), (30, 17), (56, 21), (81, 33), (150, 50)]
 FULL = ((0.0, 10.0), (0.0, 20.0))

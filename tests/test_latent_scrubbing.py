@@ -12,7 +12,7 @@ from tuiae.render.text import paragraph
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_sample
 from tuiae.ui.screens.latent import LatentScreen
-from tuiae.ui.widgets.code_map import CodeMapPanel
+from tuiae.ui.widgets.latent_view import CodeMapPanel
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,8 @@ from tuiae.render.curves import Curve, train_and_test
 from tuiae.render.legend import Mark
 from tuiae.ui.feeds import BESIDE_SECONDS, BESIDE_SHARE, seconds_beside
 from tuiae.ui.terminal.mode import TerminalMode
-from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
-from tuiae.ui.widgets.run_view import RunView
+from tuiae.ui.widgets.run_view import ConfusionPanel, RunView
 from tuiae.ui.widgets.timeline import TimelineBar
 
 COUNTS = np.array([[90, 4, 6], [5, 90, 5], [29, 1, 70]])

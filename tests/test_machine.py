@@ -29,7 +29,7 @@ from tuiae.machine import (
 )
 from tuiae.render.machine import draw_machine, suggestion
 from tuiae.ui.terminal.mode import TerminalMode
-from tuiae.ui.widgets.machine import MachinePanel, MachineRead
+from tuiae.ui.widgets.panel import MachinePanel, MachineRead
 
 UUIDS = ["GPU-aa11", "GPU-ab22", "GPU-cc33"]
 SAME = ["NVIDIA A100-SXM4-40GB"] * 3
@@ -221,9 +221,9 @@ async def test_the_panel_reads_while_it_is_seen_and_not_otherwise() -> None:
     before, app = set(threading.enumerate()), MachineApp()  # one of another test's may still be ending
     async with app.run_test(size=(60, 12)) as pilot:
         panel = app.query_one(MachinePanel)
-        (thread,) = (thread for thread in set(threading.enumerate()) - before if thread.name == "machine")
         while panel.machine is None:
             await pilot.pause(0.02)
+        (thread,) = (thread for thread in set(threading.enumerate()) - before if thread.name == "machine")
         await pilot.pause()
         assert "memory" in screen_text(app)
         panel.display = False

@@ -30,10 +30,10 @@ from tuiae.render.status import draw_facts, title_line
 from tuiae.render.strokes import reduce_series
 from tuiae.render.text import caption, centred, clean, count, duration, number, percent, shorten
 from tuiae.runs.snapshot import Snapshot, Status
-from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.curves import CurvesPanel
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.panel import FactsPanel
+from tuiae.ui.widgets.run_view import ConfusionPanel
 from tuiae.ui.widgets.tables import MOST_LINES, LogPanel
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -533,7 +533,7 @@ async def test_log_is_bounded_and_follows_until_one_scrolls_up() -> None:
 
 
 def test_drawing_does_without_torch() -> None:
-    modules = "tuiae.ui.widgets.curves, tuiae.ui.widgets.images, tuiae.ui.widgets.confusion, tuiae.ui.widgets.tables"
+    modules = "tuiae.ui.widgets.curves, tuiae.ui.widgets.images, tuiae.ui.widgets.run_view, tuiae.ui.widgets.tables"
     code = f"import sys, {modules}; sys.exit(bool({{'torch'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -37,10 +37,8 @@ from tuiae.runs.labels import label_path, read_label, relabel, tags_of
 from tuiae.runs.lineage import repeat_line, run_line
 from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.paths import RunPaths, list_runs
-from tuiae.runs.snapshot import Status
 from tuiae.runs.writer import create_run
-from tuiae.ui.feeds import RunsListed
-from tuiae.ui.feeds import listed as listed_runs
+from tuiae.ui.feeds import RunsListed, follow_list
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.managing import Weighed
 from tuiae.ui.screens.runs import RunsScreen
@@ -212,10 +210,15 @@ def test_the_command_of_a_run_that_was_edited_makes_the_edits_again(lab: Laborat
     assert shlex.split(repeat_line(elsewhere))[-2:] == ["--replay", str(elsewhere.root)]
 
 
-def test_that_every_run_was_read_is_told_although_none_changed() -> None:
-    make, rows = listed_runs(), (RunRow(Path("a"), Status()),)
-    told = [make(rows, complete) for complete in (False, True, True)]
-    assert [message.complete if isinstance(message, RunsListed) else None for message in told] == [False, True, None]
+def test_that_every_run_was_read_is_told_although_none_changed(runs: list[RunPaths], lab: Laboratory) -> None:
+    looks = follow_list(lab.runs, histories=False)
+    told = [next(looks)[0] for _ in range(4)]
+    assert [message.complete if isinstance(message, RunsListed) else None for message in told[:3]] == [
+        False,
+        True,
+        None,
+    ]
+    assert told[3] is None
 
 
 # At the desk

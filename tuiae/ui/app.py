@@ -31,7 +31,7 @@ from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.session import ExplorerTold, PreflightDone, RunOpened, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.terminal.mode import TerminalMode
-from tuiae.ui.widgets.confusion import ConfusionPanel
+from tuiae.ui.widgets.run_view import ConfusionPanel
 
 if TYPE_CHECKING:
     from textual.command import Provider

@@ -1,14 +1,20 @@
-"""Following a run from the dashboard: a thread makes immutable values and posts them; it never touches a widget."""
+"""What the dashboard reads while it is open: one thread a feed, which looks again and again and posts what is new.
+
+A `Feed` is the thread. A generator says what it reads, and how often: there is one for the open run, the list of runs,
+compared runs, the parent of a fork, and stored samples. Messages hold immutable values; no thread touches a widget.
+"""
 
 from __future__ import annotations
 
 import operator
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from textual.message import Message
 
@@ -21,351 +27,227 @@ from tuiae.runs.snapshot import Sample, Snapshot
 if TYPE_CHECKING:
     from tuiae.studies.compare import CompareReader, Comparison
 
-EAGER_SECONDS = 0.1  # between polls while a run has just been opened: the first point should show at once
+Looks: TypeAlias = Generator[tuple[Message | None, float | None], bool | None, None]
+"""Yields after each look what to post, or None, and the seconds until the next one; None waits for `hurry`. It is sent
+whether the next look was asked for, and returns when there is nothing more to read."""
+
+
+class Feed:
+    """Posts what `looks` finds, in a thread that begins with the first `hurry` or `resume`, until it is closed."""
+
+    def __init__(self, looks: Looks, post: Callable[[Message], object], name: str) -> None:
+        self._looks, self._post, self._name = looks, post, name
+        self._asked = threading.Event()
+        self._watched = threading.Event()
+        self._watched.set()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def hurry(self) -> None:
+        """Look at once, unless the feed is paused: something was asked of a worker, or changed here."""
+        self._asked.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._follow, name=self._name, daemon=True)
+            self._thread.start()
+
+    def pause(self) -> None:
+        """Look no more until `resume`: nobody sees what is made of it."""
+        self._watched.clear()
+
+    def resume(self) -> None:
+        """Look at once, and go on."""
+        self.hurry()
+        self._watched.set()
+
+    def close(self) -> None:
+        """Look no more; a look that has begun posts nothing."""
+        self._closed = True
+        self._asked.set()
+        self._watched.set()
+
+    def _follow(self) -> None:
+        asked = None
+        with suppress(StopIteration):
+            while not self._closed:
+                self._asked.clear()
+                message, rest = self._looks.send(asked)
+                if message is not None and not self._closed:
+                    self._post(message)
+                asked = self._asked.wait(rest)
+                self._watched.wait()
+
+
+class FeedMessage(Message):
+    """What a feed posts: in a burst only the newest of a kind is delivered."""
+
+    def can_replace(self, message: Message) -> bool:
+        return type(message) is type(self)
+
+
+# The open run
+
+EAGER_SECONDS = 0.1  # between looks while a run has just been opened: the first point should show at once
 EAGER_FOR = 3.0
-CALM_SECONDS = 1.0  # between polls afterwards
+CALM_SECONDS = 1.0  # between looks afterwards
 BESIDE_SHARE, BESIDE_SECONDS = 0.0125, (2.0, 5.0)
-"""The same where a training works on the cores that draw it: the share of one that looks may take, between how many
-seconds. A look takes 22 ms of CPU at 80x24, 38 at 120x40 and 75 at 200x60; all threads of a training wait for it."""
+"""Where a training works on the cores that draw it: the share of one core that looks may take, and the least and most
+seconds between two. A look takes 22 ms of CPU at 80x24, 38 at 120x40, 75 at 200x60; all threads of a training wait for
+it."""
 PICTURE_SECONDS = 2.0  # between pictures, which cost the most to draw
 
 
 def seconds_beside(used: float) -> float:
-    """How long not to look at a training on these cores after so many seconds of CPU since the last look."""
+    """Seconds to leave a training on these cores alone that used so many seconds of CPU since the last look."""
     least, most = BESIDE_SECONDS
     return min(max(used / BESIDE_SHARE, least), most)
 
 
-class RunChanged(Message):
-    """A run is not what it was at the last message."""
+@dataclass
+class RunChanged(FeedMessage):
+    """The open run is not what it was; `findings` are what its curves say, the most serious first."""
 
-    def __init__(self, snapshot: Snapshot, sample: Sample | None, findings: tuple[Finding, ...]) -> None:
-        super().__init__()
-        self.snapshot = snapshot
-        self.sample = sample
-        self.findings = findings
-
-    def can_replace(self, message: Message) -> bool:
-        """In a burst only the newest counts."""
-        return isinstance(message, RunChanged)
+    snapshot: Snapshot
+    sample: Sample | None
+    findings: tuple[Finding, ...]
 
 
-class RunFeed:
-    """Polls one run until closed."""
-
-    def __init__(self, path: Path, post: Callable[[Message], object]) -> None:
-        self.path = path
-        self._reader = RunReader(path)
-        self._post = post
-        self._closed = threading.Event()
-        self._wake = threading.Event()
-        self._eager_until = time.monotonic() + EAGER_FOR
-        self._sample: Sample | None = None
-        self._sample_read = 0.0
-        self._used = time.process_time()
-        self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
-        self._thread.start()
-
-    def hurry(self) -> None:
-        """Look closely for a while: something was just asked of the worker."""
-        self._eager_until = time.monotonic() + EAGER_FOR
-        self._wake.set()
-
-    def close(self) -> None:
-        """Stop polling."""
-        self._closed.set()
-        self._wake.set()
-
-    def _follow(self) -> None:
-        last: Snapshot | None = None
-        while not self._closed.is_set():
-            snapshot = self._reader.poll()
-            fresh = self._refresh_sample(snapshot)
-            if (snapshot is not last or fresh) and not self._closed.is_set():
-                self._post(RunChanged(snapshot, self._sample, diagnose(snapshot, self._sample)))
-                last = snapshot
-            if self._reader.behind:
-                continue  # a long history, in pieces
-            self._wake.wait(self._rest(snapshot))
-            self._wake.clear()
-
-    def _rest(self, snapshot: Snapshot) -> float:
-        """Seconds until the next poll."""
-        before, self._used = self._used, time.process_time()
-        if time.monotonic() < self._eager_until:
-            return EAGER_SECONDS
-        status = snapshot.status
-        beside = status.state == "running" and status.device.startswith("cpu")
-        return seconds_beside(self._used - before) if beside else CALM_SECONDS
-
-    def _refresh_sample(self, snapshot: Snapshot) -> bool:
-        """Read the newest sample when it is time for it; whether there is a new one."""
+def follow_run(path: Path) -> Looks:
+    """The run at `path`: closely at first and after a look was asked for, then calmly, less often beside a training."""
+    reader = RunReader(path)
+    last: Snapshot | None = None
+    sample: Sample | None = None
+    sample_time = 0.0
+    used, eager_until = time.process_time(), time.monotonic() + EAGER_FOR
+    while True:
+        snapshot, now = reader.poll(), time.monotonic()
+        status, fresh = snapshot.status, None
         newest = snapshot.samples[-1] if snapshot.samples else None
-        if newest is None or (self._sample is not None and self._sample.epoch == newest):
-            return False
-        now = time.monotonic()
-        if snapshot.status.live and now - self._sample_read < PICTURE_SECONDS:
-            return False
-        sample = read_sample(self._reader.run, newest)
-        self._sample_read = now
-        if sample is None:
-            return False
-        self._sample = sample
-        return True
+        is_due = not status.live or now - sample_time >= PICTURE_SECONDS
+        if newest is not None and is_due and (sample is None or sample.epoch != newest):
+            fresh, sample_time = read_sample(reader.run, newest), now
+        message = None
+        if snapshot is not last or fresh is not None:
+            last, sample = snapshot, fresh or sample
+            message = RunChanged(snapshot, sample, diagnose(snapshot, sample))
+        before, used = used, time.process_time()
+        if reader.behind:
+            rest = 0.0  # a long history comes in pieces
+        elif now < eager_until:
+            rest = EAGER_SECONDS
+        elif status.state == "running" and status.device.startswith("cpu"):
+            rest = seconds_beside(used - before)
+        else:
+            rest = CALM_SECONDS
+        if (yield message, rest):
+            eager_until = time.monotonic() + EAGER_FOR
 
 
-# Listing runs for the dashboard: one thread looks again and again, and posts what changed.
+# The list of runs
 
-LOOK_SECONDS = 2.0
+LIST_SECONDS = 2.0  # between looks
 FIRST_PAINT_SECONDS = 0.15
-FIRST = 60  # runs that a tall screen shows: they need not wait for the other thousand
+FIRST_RUNS = 60  # that a tall screen shows: they need not wait for the other thousand
 
 
-class RunsListed(Message):
-    """The runs as they are now, newest first; `complete` once every one of them was read."""
+@dataclass
+class RunsListed(FeedMessage):
+    """The runs as they are now, newest first; `complete` once every one of them was read.
 
-    def __init__(self, rows: tuple[RunRow, ...], complete: bool) -> None:
-        super().__init__()
-        self.rows = rows
-        self.complete = complete
-
-    def can_replace(self, message: Message) -> bool:
-        """In a burst only the newest counts."""
-        return isinstance(message, RunsListed)
-
-
-Make = Callable[[tuple[RunRow, ...], bool], Message | None]
-"""What to post of the runs at one look, and whether all were read; None when nothing changed. Called in the thread."""
-
-
-def listed() -> Make:
-    """A maker of RunsListed, one whenever some run is not what it was."""
-    last: tuple[RunRow, ...] | None = None
-    whole = False
-
-    def make(rows: tuple[RunRow, ...], complete: bool) -> Message | None:
-        nonlocal last, whole
-        # Unchanged runs are the same objects: nothing needs to be compared by what it holds.
-        same = last is not None and len(rows) == len(last) and all(map(operator.is_, rows, last))
-        known = same and complete and whole
-        last, whole = rows, complete
-        return None if known and rows else RunsListed(rows, complete)
-
-    return make
-
-
-class ListFeed:
-    """Looks at the runs while somebody looks at what is made of them."""
-
-    def __init__(self, root: Path, post: Callable[[Message], object], make: Make, *, histories: bool = True) -> None:
-        self._lister = RunLister(root)
-        self._post, self._make, self._histories = post, make, histories
-        self._wake = threading.Event()
-        self._watched = threading.Event()
-        self._closed = False
-        self._thread: threading.Thread | None = None
-
-    @property
-    def passed_over(self) -> tuple[str, ...]:
-        """Names of what lies among the runs and is none."""
-        return self._lister.passed_over
-
-    def resume(self) -> None:
-        """Look now, and from now on."""
-        self._watched.set()
-        self._wake.set()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._follow, name="runs", daemon=True)
-            self._thread.start()
-
-    def hurry(self) -> None:
-        """Look again at once: something was just changed."""
-        self._wake.set()
-
-    def pause(self) -> None:
-        """Leave the directory alone until it is looked at again."""
-        self._watched.clear()
-
-    def close(self) -> None:
-        """Look no more."""
-        self._closed = True
-        self._watched.set()
-        self._wake.set()
-
-    def _follow(self) -> None:
-        self._tell(self._lister.rows(most=FIRST), complete=False)
-        # Reading the others keeps the interpreter busy: what is there already is painted before.
-        self._wake.clear()
-        self._wake.wait(FIRST_PAINT_SECONDS)
-        self._tell(self._lister.rows())
-        while not self._closed:
-            self._wake.clear()
-            self._tell(self._lister.rows(histories=self._histories))
-            self._wake.wait(LOOK_SECONDS)
-            self._watched.wait()
-
-    def _tell(self, rows: tuple[RunRow, ...], complete: bool = True) -> None:
-        message = self._make(rows, complete)
-        if message is not None and not self._closed:
-            self._post(message)
-
-
-# Following several runs from the dashboard: a thread makes immutable values and posts them.
-
-
-class CompareChanged(Message):
-    """Some run of a comparison is not what it was."""
-
-    def __init__(self, comparison: Comparison) -> None:
-        super().__init__()
-        self.comparison = comparison
-
-    def can_replace(self, message: Message) -> bool:
-        """In a burst only the newest counts."""
-        return isinstance(message, CompareChanged)
-
-
-class CompareFeed:
-    """Polls a reader until closed.
-
-    Only one feed at a time may use it: `before`, which used it and is closed, may still be within a look.
+    `passed_over` are the names of what lies among the runs and is none.
     """
 
-    def __init__(
-        self, reader: CompareReader, post: Callable[[Message], object], before: CompareFeed | None = None
-    ) -> None:
-        self._reader = reader
-        self._before = before._thread if before is not None else None
-        self._post = post
-        self._closed = threading.Event()
-        self._thread: threading.Thread = threading.Thread(target=self._follow, name="compare", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop polling."""
-        self._closed.set()
-
-    def _follow(self) -> None:
-        if self._before is not None:
-            self._before.join()
-            self._before = None
-        last: Comparison | None = None
-        while not self._closed.is_set():
-            comparison = self._reader.poll()
-            moved = comparison is not last
-            if moved and not self._closed.is_set():
-                self._post(CompareChanged(comparison))
-                last = comparison
-            # A long history comes in pieces, and the next one is waiting already.
-            self._closed.wait(EAGER_SECONDS if moved and not comparison.live else CALM_SECONDS)
+    rows: tuple[RunRow, ...]
+    complete: bool
+    passed_over: tuple[str, ...] = ()
 
 
-# Following the run that the open one was forked from, as long as it trains.
-
-PARENT_LOOK_SECONDS = 2.0  # its curve is there to compare with: it may be a little behind
-
-
-class ParentRead(Message):
-    """The parent of a run is not what it was at the last message."""
-
-    def __init__(self, child: Path, parent: Snapshot) -> None:
-        super().__init__()
-        self.child = child
-        self.parent = parent
-
-    def can_replace(self, message: Message) -> bool:
-        """In a burst only the newest counts."""
-        return isinstance(message, ParentRead)
-
-
-class ParentFeed:
-    """Reads the history of a run's parent, and what is new of it until it ends or the feed is closed."""
-
-    def __init__(self, child: Path, parent: Path, post: Callable[[Message], object]) -> None:
-        self._child = child
-        self._reader = RunReader(parent)
-        self._post = post
-        self._closed = threading.Event()
-        threading.Thread(target=self._follow, name="parent", daemon=True).start()
-
-    def close(self) -> None:
-        """Look no more."""
-        self._closed.set()
-
-    def _follow(self) -> None:
-        last: Snapshot | None = None
-        while not self._closed.is_set():
-            snapshot = self._reader.read_all()
-            if snapshot is not last and not self._closed.is_set():
-                self._post(ParentRead(self._child, snapshot))
-            last = snapshot
-            if not snapshot.status.live:
-                return
-            self._closed.wait(PARENT_LOOK_SECONDS)
+def follow_list(root: Path, *, histories: bool = True) -> Looks:
+    """All runs below `root`: the first ones, then every one, then with `histories` what needs their events as well."""
+    lister = RunLister(root)
+    last = lister.rows(most=FIRST_RUNS)
+    # Reading the others keeps the interpreter busy: what is there already is painted before.
+    yield RunsListed(last, complete=False), FIRST_PAINT_SECONDS
+    told, deep = False, False
+    while True:
+        rows = lister.rows(histories=histories and deep)
+        # Unchanged runs are the same objects: nothing needs to be compared by what it holds.
+        same = told and bool(rows) and len(rows) == len(last) and all(map(operator.is_, rows, last))
+        message = None if same else RunsListed(rows, True, lister.passed_over)
+        last, told = rows, True
+        yield message, LIST_SECONDS if deep else 0.0
+        deep = True
 
 
-# Reading stored samples of a run off the screen's thread: the latest wish wins.
-
-KEPT = 16  # samples: one goes to and fro
+# Compared runs
 
 
-class SampleRead(Message):
+@dataclass
+class CompareChanged(FeedMessage):
+    """Some run of a comparison is not what it was."""
+
+    paths: tuple[Path, ...]
+    comparison: Comparison
+
+
+def follow_comparison(paths: tuple[Path, ...], reader: CompareReader) -> Looks:
+    """The runs of a reader, which nobody else may use."""
+    last: Comparison | None = None
+    while True:
+        comparison = reader.poll()
+        moved, last = comparison is not last, comparison
+        # A long history comes in pieces, and the next one is waiting already.
+        rest = EAGER_SECONDS if moved and not comparison.live else CALM_SECONDS
+        yield CompareChanged(paths, comparison) if moved else None, rest
+
+
+# The run that the open one was forked from
+
+PARENT_SECONDS = 2.0  # between looks: its curve is there to compare with, and may be a little behind
+
+
+@dataclass
+class ParentRead(FeedMessage):
+    """The parent of the run at `child` is not what it was."""
+
+    child: Path
+    parent: Snapshot
+
+
+def follow_parent(child: Path, parent: Path) -> Looks:
+    """The whole history of a run's parent, and what is new of it until it ends."""
+    reader = RunReader(parent)
+    last: Snapshot | None = None
+    while last is None or last.status.live:
+        before, last = last, reader.read_all()
+        yield ParentRead(child, last) if last is not before else None, PARENT_SECONDS
+
+
+# Stored samples
+
+KEPT_SAMPLES = 16  # one goes to and fro
+
+
+@dataclass
+class SampleRead(FeedMessage):
     """A sample that was asked for; None when its file is missing or torn."""
 
-    def __init__(self, path: Path, epoch: int, sample: Sample | None) -> None:
-        super().__init__()
-        self.path = path
-        self.epoch = epoch
-        self.sample = sample
-
-    def can_replace(self, message: Message) -> bool:
-        """In a burst only the last counts."""
-        return isinstance(message, SampleRead)
+    path: Path
+    epoch: int
+    sample: Sample | None
 
 
-class SampleFeed:
-    """Reads samples of one run until closed; its thread starts with the first wish."""
-
-    def __init__(self, path: Path, post: Callable[[Message], object]) -> None:
-        self.path = path
-        self._post = post
-        self._wanted: int | None = None
-        self._closed = False
-        self._change = threading.Condition()
-        self._kept: OrderedDict[int, Sample] = OrderedDict()
-        self._thread: threading.Thread | None = None
-
-    def want(self, epoch: int | None) -> None:
-        """Ask for the sample of an epoch; a wish that was not begun is dropped, and with None nothing is wanted."""
-        with self._change:
-            self._wanted = epoch
-            if self._thread is None and epoch is not None:
-                self._thread = threading.Thread(target=self._serve, name="samples", daemon=True)
-                self._thread.start()
-            self._change.notify()
-
-    def close(self) -> None:
-        """Read no more."""
-        with self._change:
-            self._closed = True
-            self._change.notify()
-
-    def _serve(self) -> None:
-        while True:
-            with self._change:
-                while self._wanted is None and not self._closed:
-                    self._change.wait()
-                if self._closed:
-                    return
-                epoch, self._wanted = self._wanted, None
-            if epoch is not None:
-                self._post(SampleRead(self.path, epoch, self._read(epoch)))
-
-    def _read(self, epoch: int) -> Sample | None:
-        sample = self._kept.get(epoch) or read_sample(RunPaths(self.path), epoch)
+def follow_samples(path: Path, wanted: deque[int]) -> Looks:
+    """The sample of the epoch in `wanted`, where the screen puts one and a look takes it."""
+    kept: dict[int, Sample] = {}
+    while True:
+        try:
+            epoch = wanted.pop()
+        except IndexError:
+            yield None, None
+            continue
+        sample = kept.pop(epoch, None) or read_sample(RunPaths(path), epoch)
         if sample is not None:
-            self._kept[epoch] = sample
-            self._kept.move_to_end(epoch)
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return sample
+            kept[epoch] = sample
+            if len(kept) > KEPT_SAMPLES:
+                del kept[next(iter(kept))]
+        yield SampleRead(path, epoch, sample), None

@@ -26,7 +26,7 @@ from tuiae.runs.reader import read_status
 from tuiae.runs.removal import discard_untrained
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.runs.writer import create_run, removed_unless_started
-from tuiae.ui.feeds import RunChanged, RunFeed
+from tuiae.ui.feeds import Feed, RunChanged, follow_run
 
 # Starting workers from the dashboard, one of them kept warm.
 
@@ -184,6 +184,8 @@ class Session:
         self.launcher = Launcher(root, post)
         self.explorer = Explorer(lambda told: post(ExplorerTold(told)))
         """Starts its process with the first question."""
+        self.path: Path | None = None
+        """Where the open run lies; None without one."""
         self.snapshot: Snapshot | None = None
         """The open run as it was last seen; None without one, and until a run that was just opened is read."""
         self.sample: Sample | None = None
@@ -195,24 +197,21 @@ class Session:
         self.compared: tuple[Path, ...] = ()
         """The runs that were last laid beside each other."""
         self._post = post
-        self._feed: RunFeed | None = None
+        self._feed: Feed | None = None
         self._started: Path | None = None
         """The open run, if it was started here and nowhere else."""
 
     # The open run
 
-    @property
-    def path(self) -> Path | None:
-        """Where the open run lies; None without one."""
-        return self._feed.path if self._feed is not None else None
-
     def open(self, path: Path) -> None:
         """Watch a run, live or finished: they are the same to a reader."""
         self._stop_feed()
+        self.path = path
         self.snapshot = self.sample = self.at = None
         self.findings = ()
         self._post(RunOpened())
-        self._feed = RunFeed(path, self._post)
+        self._feed = Feed(follow_run(path), self._post, "feed")
+        self._feed.hurry()
 
     def take(self, event: RunChanged) -> bool:
         """Remember what the feed saw; False for what is left of a run that was open before."""
@@ -317,6 +316,7 @@ class Session:
     def close(self) -> None:
         """Stop watching, and let the warm worker go; runs go on."""
         self._stop_feed()
+        self.path = None
         self.explorer.close()
         self.launcher.close()
 

@@ -9,8 +9,6 @@ from typing import Any, Protocol
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.events import ScreenResume
-from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
@@ -25,9 +23,10 @@ from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.keys import ON_RUN, run_takes
 from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
-from tuiae.ui.widgets.chrome import FindingLine, KeyLine, MessageLine, ScreenTabs, ViewBar, Views, room
+from tuiae.ui.terminal.screen_diff import SteadyScreen
+from tuiae.ui.widgets.chrome import FindingLine, KeyLine, MessageLine, ScreenTabs, ViewBar, Views, title_width
 from tuiae.ui.widgets.form import ConfigForm
-from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.panel import Panel, PicturePanel, toggle_ascii
 from tuiae.ui.widgets.tables import LineTable, LogPanel, TablePanel
 
 PANELS = (Panel, LogPanel, LineTable, TablePanel, ConfigForm, FindingLine)
@@ -47,7 +46,7 @@ def too_small(width: int, height: int) -> str:
     return f"{size}\nRuns go on meanwhile.\nz one panel alone · q quit"
 
 
-class BaseScreen(Screen[None]):
+class BaseScreen(SteadyScreen):
     """One line above the body, two below it; below the least size a sentence instead."""
 
     MODE = ""
@@ -62,23 +61,8 @@ class BaseScreen(Screen[None]):
         self.session = session
         self._facts: tuple[object, ...] = ()
 
-    def _on_screen_resume(self, event: ScreenResume) -> None:
-        # Textual styles a whole screen anew each time it shows, although only another theme would change anything.
-        event.refresh_styles = self._css_update_count != self.app._css_update_count
-
-    def _watch_maximized(self, before: Widget | None, now: Widget | None) -> None:
-        # Textual styles each widget of the screen anew, which takes a tenth of a second beside a training; this class
-        # means something to the screen itself and to the widget alone.
-        self.set_class(now is not None, "-maximized-view", update=False)
-        self.app.stylesheet.update_nodes([self])
-        if before is not None:
-            before.remove_class("-maximized")
-        if now is not None:
-            now.add_class("-maximized")
-        self.refresh_bindings()
-
     def compose(self) -> ComposeResult:
-        self._prepare(*self.app.size)
+        self.be_styled(*self.app.size)
         with Horizontal(id="head"):
             yield Static(Text.assemble((" tuiae", "bold"), (f"  {self.NAME}", "dim")), id="title")
             yield ScreenTabs(self.MODE, self.app.size.width)
@@ -86,13 +70,6 @@ class BaseScreen(Screen[None]):
         yield MessageLine()
         yield Static(too_small(*self.app.size), id="too-small")
         yield KeyLine(self.is_enabled)
-
-    def _prepare(self, width: int, height: int) -> None:
-        """Be of this size and theme before there are widgets, which would then be styled a second time."""
-        self._css_update_count = self.app._css_update_count
-        for size, breakpoints in ((width, self.app.HORIZONTAL_BREAKPOINTS), (height, self.app.VERTICAL_BREAKPOINTS)):
-            for name in self._get_breakpoint_classes(size, breakpoints or []):
-                self.add_class(name, update=False)
 
     def compose_body(self) -> ComposeResult:
         """What stands between the title and the message; one widget with the id `body`."""
@@ -256,7 +233,7 @@ class RunScreen(BaseScreen):
         """Say above what is open."""
         if self.session.snapshot is not None:
             for title in self.query("#title").results(Static):  # none while the screen is still being made
-                title.update(title_line(self.session.snapshot, room(self.MODE, self.size.width)), layout=False)
+                title.update(title_line(self.session.snapshot, title_width(self.MODE, self.size.width)), layout=False)
 
     def on_resize(self) -> None:
         self.retitle()
@@ -292,8 +269,6 @@ class Asking(Protocol):
 
 class Answers(Protocol):
     """Where such a screen shows what it hears."""
-
-    ascii_only: bool
 
     def explain(self, message: str) -> None:
         """Why there is nothing to see yet."""
@@ -405,4 +380,4 @@ class AskingScreen(RunScreen):
 
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""
-        self.view.ascii_only = not self.view.ascii_only
+        toggle_ascii(self.query(PicturePanel))

@@ -20,8 +20,8 @@ from tuiae.ui.screens.base import AskingScreen
 from tuiae.ui.screens.dialogs import LineDialog
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.bench_view import BenchView, Slider
-from tuiae.ui.widgets.canvas import CanvasPanel
 from tuiae.ui.widgets.images import StripPanel
+from tuiae.ui.widgets.sketch import SketchPanel
 
 ASKING_SECONDS = 0.1  # until it is said that an answer takes its time
 HINT = "draw with the mouse, or with arrows and space  ·  t a test image  ·  ? all keys"
@@ -67,7 +67,7 @@ class BenchScreen(AskingScreen):
         return self.query_one(BenchView)
 
     @property
-    def main_panel(self) -> CanvasPanel:
+    def main_panel(self) -> SketchPanel:
         return self.view.canvas
 
     def clear(self, message: str) -> None:
@@ -187,7 +187,7 @@ class BenchScreen(AskingScreen):
 
     # Image and noise
 
-    @on(CanvasPanel.Drawn)
+    @on(SketchPanel.Drawn)
     def _image_drawn(self) -> None:
         self._drawn = True
         self.view.label = -1

@@ -11,12 +11,13 @@ from textual.widgets import Static
 
 from tuiae.render.compare import compare_title, group_key
 from tuiae.studies.compare import CompareReader, Comparison, cautions
-from tuiae.ui.feeds import CompareChanged, CompareFeed
+from tuiae.ui.feeds import CompareChanged, Feed, follow_comparison
 from tuiae.ui.keys import COMPARE
 from tuiae.ui.screens.base import ONE_AT_A_TIME, BaseScreen
 from tuiae.ui.session import Session
-from tuiae.ui.widgets.chrome import room
+from tuiae.ui.widgets.chrome import title_width
 from tuiae.ui.widgets.compare_view import CompareView
+from tuiae.ui.widgets.panel import PicturePanel, toggle_ascii
 
 
 class CompareScreen(BaseScreen):
@@ -31,10 +32,7 @@ class CompareScreen(BaseScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._paths: tuple[Path, ...] = ()
-        self._reader = CompareReader(())
-        self._feed: CompareFeed | None = None
-        self._last_feed: CompareFeed | None = None
-        """The last one; its thread may still be at the same reader."""
+        self._feed: Feed | None = None
         self._metric = "loss"
         self.comparison: Comparison | None = None
 
@@ -50,18 +48,21 @@ class CompareScreen(BaseScreen):
     def on_screen_resume(self) -> None:
         if self.session.compared != self._paths:
             self._stop()
-            self._paths = self.session.compared
-            self._reader, self.comparison, self._metric = CompareReader(self._paths), None, "loss"
+            self._paths, self.comparison, self._metric = self.session.compared, None, "loss"
             self.message.hint(f"reading {len(self._paths)} runs…")
-        if not self._paths:
+            reader = CompareReader(self._paths)
+            self._feed = Feed(follow_comparison(self._paths, reader), self.post_message, "compare")
+        if self._feed is not None:
+            self._feed.resume()
+            self._show()  # what was said of the comparison as well
+        else:
             self.message.hint(
                 "nothing to compare yet: 1 lists the runs, space selects some, c compares them", "caution"
             )
-        elif self._feed is None:
-            self._feed = CompareFeed(self._reader, self.post_message, self._last_feed)
 
     def on_screen_suspend(self) -> None:
-        self._stop()
+        if self._feed is not None:
+            self._feed.pause()
 
     def on_unmount(self) -> None:
         self._stop()
@@ -69,11 +70,11 @@ class CompareScreen(BaseScreen):
     def _stop(self) -> None:
         if self._feed is not None:
             self._feed.close()
-            self._feed, self._last_feed = None, self._feed
+            self._feed = None
 
     @on(CompareChanged)
     def _changed(self, event: CompareChanged) -> None:
-        if self._feed is None:
+        if event.paths != self._paths:
             return  # of a comparison that is no longer shown
         self.comparison = event.comparison
         self._show()
@@ -84,7 +85,7 @@ class CompareScreen(BaseScreen):
         if comparison is None:
             return
         note = self.query_one(CompareView).show(comparison, self._metric)
-        title = compare_title(comparison, self._metric, room(self.MODE, self.size.width))
+        title = compare_title(comparison, self._metric, title_width(self.MODE, self.size.width))
         self.query_one("#title", Static).update(title, layout=False)
         # Beside the figures the panel of values says what one should know of them.
         beside = any(map(self.has_class, ONE_AT_A_TIME))
@@ -123,4 +124,4 @@ class CompareScreen(BaseScreen):
 
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""
-        self.query_one(CompareView).toggle_pictures()
+        toggle_ascii(self.query(PicturePanel))

@@ -19,8 +19,7 @@ from tuiae.ui.keys import LATENT
 from tuiae.ui.screens.base import AskingScreen
 from tuiae.ui.screens.live import ScrubbingScreen
 from tuiae.ui.session import Session
-from tuiae.ui.widgets.code_map import CodeMapPanel
-from tuiae.ui.widgets.latent_view import LatentView
+from tuiae.ui.widgets.latent_view import CodeMapPanel, LatentView
 from tuiae.ui.widgets.timeline import TimelineBar
 
 STEPS = 8  # images from one marked point to another

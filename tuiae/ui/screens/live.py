@@ -28,12 +28,10 @@ from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, LineDialog, compl
 from tuiae.ui.session import PreflightDone, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.widgets.chrome import FindingLine
-from tuiae.ui.widgets.confusion import ConfusionPanel
-from tuiae.ui.widgets.form import OWN_FOLDER, Choice, ConfigForm, ConfigPanel, NumberInput
+from tuiae.ui.widgets.form import OWN_FOLDER, Choice, ConfigForm, NumberInput
 from tuiae.ui.widgets.images import ImagesPanel
-from tuiae.ui.widgets.machine import MachinePanel
-from tuiae.ui.widgets.panel import FactsPanel
-from tuiae.ui.widgets.run_view import RunView
+from tuiae.ui.widgets.panel import FactsPanel, MachinePanel, PicturePanel, toggle_ascii
+from tuiae.ui.widgets.run_view import ConfusionPanel, RunView
 from tuiae.ui.widgets.timeline import TimelineBar
 
 # What one can do with the open run, whichever screen shows it.
@@ -89,7 +87,7 @@ DATASETS_SECONDS = 5.0
 
 
 class ConfiguringScreen(RunScreen):
-    """A screen with a ConfigPanel."""
+    """A screen with a ConfigForm."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -99,19 +97,19 @@ class ConfiguringScreen(RunScreen):
         self.set_interval(DATASETS_SECONDS, self._look_around)
 
     @property
-    def _form(self) -> ConfigPanel:
-        return self.query_one(ConfigPanel)
+    def _form(self) -> ConfigForm:
+        return self.query_one(ConfigForm)
 
     @on(ConfigForm.Edited)
     def _edited(self) -> None:
         self.message.release()
 
-    @on(ConfigPanel.Verdict)
-    def _show_verdict(self, event: ConfigPanel.Verdict) -> None:
+    @on(ConfigForm.Verdict)
+    def _show_verdict(self, event: ConfigForm.Verdict) -> None:
         self.message.hint(event.text, event.kind)
 
-    @on(ConfigPanel.Broken)
-    def _show_broken(self, event: ConfigPanel.Broken) -> None:
+    @on(ConfigForm.Broken)
+    def _show_broken(self, event: ConfigForm.Broken) -> None:
         self.message.tell(event.problem, "bad")
 
     @on(ConfigForm.FolderWanted)
@@ -317,7 +315,7 @@ class WatchingScreen(ScrubbingScreen):
 
     def action_pictures(self) -> None:
         """Half-block cells, or ASCII."""
-        self._view.ascii_only = not self._view.ascii_only
+        toggle_ascii(self.query(PicturePanel))
 
 
 class LiveScreen(WatchingScreen, ConfiguringScreen, ActingScreen):
@@ -344,7 +342,7 @@ class LiveScreen(WatchingScreen, ConfiguringScreen, ActingScreen):
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
             with Vertical(id="left"):
-                yield ConfigPanel(Draft(self.session.root), lambda: self.session.launcher.devices)
+                yield ConfigForm(Draft(self.session.root), lambda: self.session.launcher.devices)
                 yield FactsPanel("status", id="status")
                 yield FindingLine(id="finding")
                 yield MachinePanel(id="machine")

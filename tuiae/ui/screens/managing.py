@@ -19,7 +19,7 @@ from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.reader import read_status
 from tuiae.runs.removal import check_removable, delete_run, dependents, size_of
-from tuiae.ui.feeds import ListFeed
+from tuiae.ui.feeds import Feed
 from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.dialogs import Check, ChoiceDialog, LineDialog, NoteDialog, complaining, in_front
 from tuiae.ui.session import NothingToDoError, ask, pause_word
@@ -29,7 +29,7 @@ from tuiae.ui.widgets.tables import RunTable
 class ListingScreen(BaseScreen):
     """Follows the runs while it is shown; nobody looks at a covered screen."""
 
-    _feed: ListFeed
+    _feed: Feed
 
     def on_screen_resume(self) -> None:
         self._feed.resume()

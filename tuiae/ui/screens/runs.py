@@ -21,7 +21,7 @@ from tuiae.render.text import clean
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import check_runs_dir
 from tuiae.runs.query import HELP, parse_query
-from tuiae.ui.feeds import ListFeed, RunsListed, listed
+from tuiae.ui.feeds import Feed, RunsListed, follow_list
 from tuiae.ui.keys import ON_RUN, RUNS, run_takes
 from tuiae.ui.screens.managing import Removing, Steering
 from tuiae.ui.session import Session
@@ -57,7 +57,8 @@ class RunsScreen(Steering, Removing):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._feed = ListFeed(session.root, self.post_message, listed())
+        self._feed = Feed(follow_list(session.root), self.post_message, "runs")
+        self._passed_over: tuple[str, ...] = ()
         self._listed = False
 
     def compose_body(self) -> ComposeResult:
@@ -92,6 +93,7 @@ class RunsScreen(Steering, Removing):
     @on(RunsListed)
     def _take_rows(self, event: RunsListed) -> None:
         self._listed = self._listed or event.complete
+        self._passed_over = event.passed_over
         # Which words are tags or whole values, these runs may say otherwise than those that were there.
         self.table.query_words = parse_query(self.query_one("#filter", Input).value, event.rows)
         self.table.take(event.rows)
@@ -128,7 +130,7 @@ class RunsScreen(Steering, Removing):
             hidden = len(table.selected) - len(table.chosen)
             title += f", {hidden} not shown" if hidden else ""
         table.border_title = title
-        words = ("" if table.sort.key else "newest first", passed_over_words(self._feed.passed_over))
+        words = ("" if table.sort.key else "newest first", passed_over_words(self._passed_over))
         table.border_subtitle = Content(" · ".join(word for word in words if word))
 
     @on(DescendantFocus, "#filter")

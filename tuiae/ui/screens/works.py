@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
+from pathlib import Path
 
 from textual import on
 from textual.app import ComposeResult
-from textual.message import Message
 
 from tuiae.errors import DataError
 from tuiae.render.works import expected_words, missing_words
 from tuiae.reproduce.state import WorkReader, WorkState, start_work, stop_work
 from tuiae.reproduce.work import find_work, list_works
 from tuiae.runs.listing import RunRow
-from tuiae.ui.feeds import ListFeed
+from tuiae.ui.feeds import Feed, FeedMessage, Looks, RunsListed, follow_list
 from tuiae.ui.keys import WORKS
 from tuiae.ui.screens.dialogs import ChoiceDialog
 from tuiae.ui.screens.managing import ListingScreen
@@ -23,36 +24,28 @@ from tuiae.ui.widgets.tables import LineTable
 from tuiae.ui.widgets.work_panels import WorkView
 
 
-class WorksRead(Message):
+@dataclass
+class WorksRead(FeedMessage):
     """The works as they are now."""
 
-    def __init__(self, states: tuple[WorkState, ...]) -> None:
-        super().__init__()
-        self.states = states
-
-    def can_replace(self, message: Message) -> bool:
-        """In a burst only the newest counts."""
-        return isinstance(message, WorksRead)
+    states: tuple[WorkState, ...]
 
 
-class _Look:
-    """Makes WorksRead of the runs; the works' files are read at the first look, in the feed's thread."""
-
-    def __init__(self, session: Session) -> None:
-        self._root = session.root
-        self._reader: WorkReader | None = None
-        self._last: tuple[WorkState, ...] | None = None
-
-    def __call__(self, rows: tuple[RunRow, ...], complete: bool) -> Message | None:
-        if not complete:
-            return None
-        if self._reader is None:
-            self._reader = WorkReader(self._root, [find_work(name) for name in list_works()])
-        states = self._reader.states(rows)
-        if states == self._last:
-            return None
-        self._last = states
-        return WorksRead(states)
+def follow_works(root: Path) -> Looks:
+    """The works and the runs that belong to them, once every run was read."""
+    reader: WorkReader | None = None
+    rows: tuple[RunRow, ...] | None = None
+    last: tuple[WorkState, ...] | None = None
+    for listed, rest in follow_list(root, histories=False):
+        message = None
+        if isinstance(listed, RunsListed) and listed.complete:
+            rows = listed.rows
+        if rows is not None:
+            reader = reader or WorkReader(root, [find_work(name) for name in list_works()])
+            states = reader.states(rows)
+            if states != last:
+                last, message = states, WorksRead(states)
+        yield message, rest
 
 
 class WorksScreen(ListingScreen):
@@ -65,7 +58,7 @@ class WorksScreen(ListingScreen):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._feed = ListFeed(session.root, self.post_message, _Look(session), histories=False)
+        self._feed = Feed(follow_works(session.root), self.post_message, "works")
         self._children: list[subprocess.Popen[bytes]] = []
 
     def compose_body(self) -> ComposeResult:

@@ -1,9 +1,10 @@
-"""An app that knows its terminal: how it draws there, in which theme, and that it sends no more than what changed."""
+"""An app that knows its terminal and its user: colours, characters and theme, and keys that come in bursts."""
 
 from __future__ import annotations
 
 import gc
 import os
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,10 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from platformdirs import user_config_path
-from rich.console import RenderableType
 from textual import events
-from textual._compositor import CompositorUpdate
-from textual._time import get_time
 from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.color import Color
@@ -23,16 +21,14 @@ from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.message_pump import MessagePump
-from textual.screen import Screen
 from textual.theme import Theme
 from textual.timer import Timer
-from textual.widget import AwaitMount
 
 from tuiae.files import read_json, replace_json
 from tuiae.ui.screens.dialogs import Palette
 from tuiae.ui.terminal.filters import filters_for
 from tuiae.ui.terminal.mode import DARK, LIGHT, TerminalMode, choose_theme, drawn_colours
-from tuiae.ui.terminal.screen_diff import Differences, SteadyStylesheet, Wire
+from tuiae.ui.terminal.screen_diff import SteadyApp
 
 # What the dashboard remembers of its user from one day to the next; a missing or broken file is no settings.
 
@@ -72,27 +68,30 @@ PATIENCE_SECONDS = 2.0  # a widget that goes takes along what was on its way thr
 ROUNDS = 2  # the second for what was posted while the first was on its way, such as that a field was submitted
 
 
-class Turns:
+class KeyQueue:
     """Hands events to the app, and holds back what comes behind a key until that key has done all it does.
 
-    A key goes through the queue of each widget from the focused one up to the app, where its binding shows a field or
-    a dialog, and the focus follows later still. Of itself Textual hands every key of a burst to what has the focus as
-    the first of them comes. Here a callback goes the same way behind the key, again as long as the focus changes.
+    Of itself Textual hands every key of a burst to what has the focus as the first of them comes: of `/mnist`, typed
+    over a slow line, `mnist` would press five other keys. A key goes through the queue of each widget from the focused
+    one up to the app, where its binding shows a field or a dialog, and the focus follows later still. Here a callback
+    goes the same way behind the key, again as long as the focus changes.
     """
 
     def __init__(self, app: App[Any], deliver: Callable[[events.Event], Awaitable[None]]) -> None:
         self._app, self._deliver = app, deliver
         self._waiting: deque[events.Event] = deque()
         self._under_way: events.Event | None = None
+        self._timer: Timer | None = None
 
     async def take(self, event: events.Event) -> None:
-        """Deliver it, at once or in its turn."""
+        """Deliver an event, at once or in its turn."""
         if self._under_way is None:
             await self._give(event)
             return
         self._waiting.append(event)
-        if event.time - self._under_way.time > PATIENCE_SECONDS:
-            await self._go_on()
+        if self._timer is None:
+            left = self._under_way.time + PATIENCE_SECONDS - time.monotonic()
+            self._timer = self._app.set_timer(max(left, 0.0), self._go_on)
 
     async def _give(self, event: events.Event) -> None:
         first = self._focus
@@ -103,46 +102,51 @@ class Turns:
 
     async def _go_on(self) -> None:
         self._under_way = None
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
         while self._waiting and self._under_way is None:
             await self._give(self._waiting.popleft())
+        if self._waiting:
+            self._timer = self._app.set_timer(PATIENCE_SECONDS, self._go_on)
 
     @property
     def _focus(self) -> DOMNode:
         """What a key goes to."""
         return self._app.focused or self._app.screen
 
-    def _follow(self, key: events.Event, first: DOMNode, turn: int) -> None:
-        way = [node for node in first.ancestors_with_self if node is not self._app]
-        self._pass(way, lambda: self._arrived(key, first, turn))
+    def _follow(self, key: events.Event, first: DOMNode, round_number: int) -> None:
+        pumps = [node for node in first.ancestors_with_self if node is not self._app]
+        self._pass(pumps, lambda: self._arrived(key, first, round_number))
 
-    def _pass(self, way: Sequence[MessagePump], arrive: Callable[[], Awaitable[None]]) -> None:
+    def _pass(self, pumps: Sequence[MessagePump], arrive: Callable[[], Awaitable[None]]) -> None:
         """To the next that still takes messages, and at last to the app."""
-        for place, pump in enumerate(way):
-            if pump.call_later(self._pass, way[place + 1 :], arrive):
+        for place, pump in enumerate(pumps):
+            if pump.call_later(self._pass, pumps[place + 1 :], arrive):
                 return
         self._app.call_later(arrive)
 
-    async def _arrived(self, key: events.Event, first: DOMNode, turn: int) -> None:
+    async def _arrived(self, key: events.Event, first: DOMNode, round_number: int) -> None:
         if key is not self._under_way:
             return  # it took too long
         now = self._focus
-        if now is not first or turn < ROUNDS:
-            self._follow(key, now, turn + 1)
+        if now is not first or round_number < ROUNDS:
+            self._follow(key, now, round_number + 1)
         else:
             await self._go_on()
 
 
-# Looking for garbage while nobody waits for an answer.
+# Collecting garbage while nobody waits for an answer.
 
-LOOK_SECONDS = 1.0  # between looks whether there is something to do and nobody at the keys
+COLLECT_SECONDS = 1.0  # between looks whether there is something to collect and nobody at the keys
 AFTER_SECONDS = 0.15  # after a key: its answer is drawn, and the next one is seldom there yet
-YOUNGER = 10  # collections of what is younger until everything is looked through, as Python has it
+YOUNGER = 10  # collections of younger objects until all are looked through, as Python has it
 NEVER = 1_000_000
 
 
 class IdleCollector:
-    """Everything is looked through between two keys, and not when Python would: once in fifteen keys that took 40 ms
-    on the way to the answer (50,000 objects younger than the first paint, beside a training on two cores)."""
+    """Looks through all objects for garbage between two keys, and not when Python would: once in fifteen keys that took
+    40 ms on the way to the answer (50,000 objects younger than the first paint, beside a training on two cores)."""
 
     def __init__(self, app: App[Any]) -> None:
         self._app = app
@@ -150,16 +154,16 @@ class IdleCollector:
         self._pressed = 0.0
 
     def begin(self) -> None:
-        """Set aside what there is now, which stays, and look for garbage in what comes from here on."""
+        """Set aside what there is now, which stays, and collect what comes from here on."""
         gc.freeze()
         young, middle, _ = gc.get_threshold()
         gc.set_threshold(young, middle, NEVER)
         gc.enable()
-        self._timer = self._app.set_interval(LOOK_SECONDS, partial(self._collect, LOOK_SECONDS))
+        self._timer = self._app.set_interval(COLLECT_SECONDS, partial(self._collect, COLLECT_SECONDS))
 
     def pressed(self) -> None:
         """A key or a button of the mouse was pressed."""
-        self._pressed = get_time()
+        self._pressed = time.monotonic()
         if self._timer is not None and self.is_due:
             self._app.set_timer(AFTER_SECONDS, partial(self._collect, AFTER_SECONDS))
 
@@ -167,17 +171,17 @@ class IdleCollector:
     def is_due(self) -> bool:
         return gc.get_count()[2] >= YOUNGER
 
-    def _collect(self, rest: float) -> None:
-        """Unless a key was pressed within so many seconds."""
-        if self.is_due and get_time() - self._pressed >= rest:
+    def _collect(self, quiet: float) -> None:
+        """Collect, unless a key was pressed within so many seconds."""
+        if self.is_due and time.monotonic() - self._pressed >= quiet:
             gc.collect()
 
 
 Result = TypeVar("Result")
 
 
-class TerminalApp(App[Result], Generic[Result]):
-    """What `App` is, on any terminal."""
+class TerminalApp(SteadyApp[Result], Generic[Result]):
+    """An app in the colours, characters and theme of its terminal."""
 
     def __init__(self, mode: TerminalMode, theme: str = "", settings: Path | None = None) -> None:
         """`theme` is dark, light, auto, or empty for the one that was chosen last; that is kept in `settings`.
@@ -187,13 +191,11 @@ class TerminalApp(App[Result], Generic[Result]):
         """
         super().__init__()
         self.terminal_mode = mode
-        self._wire = Wire()
         self._settings_file = settings or settings_file()
-        self._comes_back = False
         self._dialog_left = 0.0
-        self._turns = Turns(self, self._obey)
+        self._key_queue = KeyQueue(self, self._deliver)
         self.pressed = 0.0
-        """When a key or a button of the mouse was last pressed, in Textual's clock."""
+        """When a key or a button of the mouse was last pressed, by `time.monotonic`, as Textual times events."""
         self.garbage = IdleCollector(self)
         self._line_filters: tuple[Theme, Sequence[LineFilter]] | None = None
         for ours in (DARK, LIGHT):
@@ -201,19 +203,7 @@ class TerminalApp(App[Result], Generic[Result]):
         remembered = load_settings(self._settings_file).theme
         self.theme = choose_theme(theme, remembered if self.get_theme(remembered) else "", os.environ)
         self.set_class(mode.colors == "none", "-colourless")
-        self._steady = self.stylesheet = SteadyStylesheet(variables=self.get_css_variables())
-
-    # Styles
-
-    def _invalidate_css(self) -> None:
-        if self._running and not self._steady.has_variables(self.get_css_variables()):
-            super()._invalidate_css()
-
-    def refresh_css(self, animate: bool = True) -> None:
-        """Textual's, where there is a reason: it also asks for it as the app begins, before anything has changed."""
-        screen_is_styled = self._screen_stack and self.screen._css_update_count == self._css_update_count
-        if not (screen_is_styled and self._steady.has_variables(self.get_css_variables())):
-            super().refresh_css(animate)
+        self.keep_styles()
 
     # Characters and colours
 
@@ -253,64 +243,24 @@ class TerminalApp(App[Result], Generic[Result]):
 
     def pop_screen(self) -> AwaitComplete:
         """Textual's; when it was is remembered."""
-        self._dialog_left = get_time()
+        self._dialog_left = time.monotonic()
         return super().pop_screen()
 
-    # What is sent
-
-    def switch_mode(self, mode: str) -> AwaitMount:
-        self._comes_back = mode in self._screen_stacks
-        return super().switch_mode(mode)
-
-    def delay_update(self, delay: float = 0.05) -> None:
-        """Textual's, which keeps the old screen for as long when the mode changes; a screen that has been shown before
-        is ready at once."""
-        if not self._comes_back:
-            super().delay_update(delay)
-
-    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        if isinstance(renderable, CompositorUpdate) and self._writes:
-            written = self._wire.difference(renderable, screen.outer_size)
-            if written == "":
-                self.post_display_hook()
-                return
-            renderable = renderable if written is None else Differences(written)
-        super()._display(screen, renderable)
-
-    @property
-    def _writes(self) -> bool:
-        """Whether an update goes to the terminal now."""
-        return (
-            self._running
-            and not self._closed
-            and not self._batch_count
-            and not self.is_headless
-            and not self.is_inline
-            and self._driver is not None
-        )
-
-    def action_redraw(self) -> None:
-        """Everything once more: something else has written on the terminal."""
-        self._wire.forget()
-        self.screen.refresh()
+    # Events
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Resize):
             # Between two sizes a terminal loses lines or gains blank ones, also when it ends as it was.
             self.action_redraw()
         if isinstance(event, (events.InputEvent, events.Paste)):
-            await (self._obey(event) if event.is_forwarded else self._turns.take(event))
+            await (self._deliver(event) if event.is_forwarded else self._key_queue.take(event))
         else:
             await super().on_event(event)
 
-    async def _obey(self, event: events.Event) -> None:
+    async def _deliver(self, event: events.Event) -> None:
         if event.time < self._dialog_left:
             return  # of the same burst as what ended the dialog, and not meant for the screen below it
         if isinstance(event, (events.Key, events.MouseDown)):
             self.pressed = event.time
             self.garbage.pressed()
         await super().on_event(event)
-
-    def _resume_signal(self) -> None:
-        self._wire.forget()
-        super()._resume_signal()

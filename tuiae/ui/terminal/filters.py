@@ -13,37 +13,24 @@ from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 
-from tuiae.render.palette import GREYS, RGB, ink_on, luminance
+from tuiae.render.palette import GREYS, RGB, ink_on, luminance, rgb
 from tuiae.render.text import to_ascii
 from tuiae.ui.terminal.mode import TerminalMode
 
 # The nearest colour where a terminal has only so many.
+#
+# Rich's `Color.downgrade` serves worse. In 256 colours it makes black of all dark surfaces, by which panels, cursor and
+# selection are told apart, because it takes tinted greys to the cube; in 16 it writes green as cyan and pink as white.
 
 _STEPS = (0, 95, 135, 175, 215, 255)
 _FIRST_CUBE, _FIRST_GREY = 16, 232
 _WEIGHTS = np.array([0.30, 0.59, 0.11]) ** 0.5
 _CUBE = np.array([(red, green, blue) for red in _STEPS for green in _STEPS for blue in _STEPS])
 _PALETTE_256 = np.concatenate([_CUBE, np.array(GREYS)[:, None].repeat(3, axis=1)])
-_ANSI_16: dict[int, RGB] = {
-    0: (0, 0, 0),
-    1: (205, 49, 49),
-    2: (13, 188, 121),
-    3: (205, 140, 0),
-    4: (36, 114, 200),
-    5: (188, 63, 188),
-    6: (17, 168, 205),
-    7: (200, 200, 200),
-    8: (102, 102, 102),
-    9: (232, 116, 59),
-    10: (35, 209, 139),
-    11: (240, 228, 66),
-    12: (86, 150, 234),
-    13: (214, 112, 214),
-    14: (86, 190, 233),
-    15: (255, 255, 255),
-}
+_DARK_8 = "#000000 #cd3131 #0dbc79 #cd8c00 #2472c8 #bc3fbc #11a8cd #c8c8c8"
+_LIGHT_8 = "#666666 #e8743b #23d18b #f0e442 #5696ea #d670d6 #56bee9 #ffffff"
+_PALETTE_16 = np.array([rgb(color) for color in f"{_DARK_8} {_LIGHT_8}".split()])
 """What terminals draw for 0 to 15, roughly: every user's theme has its own."""
-_PALETTE_16 = np.array(list(_ANSI_16.values()))
 
 
 @lru_cache(maxsize=8192)
@@ -144,8 +131,8 @@ class Palette256(Restyled):
 @lru_cache(maxsize=4096)
 def _in_256(style: Style) -> Style:
     color, bgcolor = (
-        RichColor.from_ansi(nearest_256(rgb)) if rgb is not None else None
-        for rgb in (_rgb(style.color), _rgb(style.bgcolor))
+        RichColor.from_ansi(nearest_256(known)) if known is not None else None
+        for known in (_rgb(style.color), _rgb(style.bgcolor))
     )
     return style + Style(color=color, bgcolor=bgcolor)
 

@@ -26,14 +26,8 @@ Graphics: TypeAlias = Literal["", "sixel", "kitty"]
 
 AUTO = "auto"
 COLORS: tuple[Colors, ...] = ("truecolor", "256", "16", "none")
-_RICH: dict[str | None, Colors] = {
-    "truecolor": "truecolor",
-    "256": "256",
-    "standard": "16",
-    "windows": "16",
-    None: "16",  # it moves its cursor, so that it is no dumb one
-}
-_NAMES: dict[str, Colors] = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "16"}
+_BY_RICH: dict[str | None, Colors] = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "16"}
+"""Rich's name of a colour system, which Textual's variable takes as well -> ours."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +65,11 @@ def choose_mode(colors: str, ascii_only: bool, environ: Mapping[str, str]) -> Te
 def _detect(environ: Mapping[str, str]) -> Colors:
     if environ.get("NO_COLOR"):
         return "none"
-    forced = _NAMES.get(environ.get("TEXTUAL_COLOR_SYSTEM", ""))
+    forced = _BY_RICH.get(environ.get("TEXTUAL_COLOR_SYSTEM", ""))
     if forced is not None:
         return forced
     console = Console(force_terminal=True, legacy_windows=False, _environ=dict(environ))
-    return _RICH.get(console.color_system, "16")
+    return _BY_RICH.get(console.color_system, "16")  # of a dumb terminal too: it moves its cursor, so that it is none
 
 
 def mode_of(app: Any) -> TerminalMode:

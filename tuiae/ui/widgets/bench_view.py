@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
-from textual import events
+from textual import events, getters
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.reactive import reactive
 
 from tuiae.explore.protocol import Classification, Confused, NoiseCurve, Opened, Reconstruction, Worst
 from tuiae.render.chrome import draw_slider, share_at
@@ -28,27 +28,22 @@ from tuiae.render.explorer import (
 )
 from tuiae.ui.inquiry import STEP, NoiseChoice
 from tuiae.ui.keys import SLIDER
-from tuiae.ui.widgets.canvas import CanvasPanel
 from tuiae.ui.widgets.chrome import ViewBar, Views
-from tuiae.ui.widgets.images import DrawingPanel, SheetPanel, StripPanel
-from tuiae.ui.widgets.panel import PicturePanel
+from tuiae.ui.widgets.images import DrawingPanel, StripPanel
+from tuiae.ui.widgets.panel import PointedPanel
+from tuiae.ui.widgets.sketch import SketchPanel
 
-# A value that keys and the mouse move along a line, said in words.
 
-
-class Slider(PicturePanel):
-    """A number from `low` to `high`; who uses it takes `Moved` and shows what became of it."""
+class Slider(PointedPanel):
+    """A number from `low` to `high` that keys and the mouse move; it changes once its user has taken `Moved`."""
 
     BINDINGS = [key.binding for key in SLIDER]
 
-    ascii_only: reactive[bool] = reactive(False)
-
+    @dataclass
     class Moved(Message):
         """Somebody wants another value."""
 
-        def __init__(self, value: float) -> None:
-            super().__init__()
-            self.value = value
+        value: float
 
     def __init__(self, title: str, figure: Callable[[float], str], step: float, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
@@ -57,24 +52,21 @@ class Slider(PicturePanel):
         self.value, self.low, self.high = 0.0, 0.0, 1.0
 
     def show(self, value: float, low: float, high: float, title: str, words: str) -> None:
-        """Stand at a value between two others, and say below what it means."""
+        """Show a value between two others, a title, and below it in words what it means."""
         self.value, self.low, self.high = value, low, high
         self.set_title(title, words)
         self.changed()
 
-    def watch_ascii_only(self) -> None:
-        self.changed()
-
     def draw(self, width: int, height: int) -> Text:
         share = (self.value - self.low) / ((self.high - self.low) or 1)
-        return draw_slider(share, width, self._figure(self.value), self.ascii_only or self.terminal.ascii)
+        return draw_slider(share, width, self._figure(self.value), self.mode == "ascii")
 
     def action_slide(self, steps: int) -> None:
-        """By so many steps."""
+        """Ask for a value so many steps higher."""
         self._want(self.value + steps * self._step)
 
     def action_slide_to(self, share: float) -> None:
-        """To one of the ends, or between."""
+        """Ask for the value at a share, 0 to 1, of the line."""
         self._want(self.low + share * (self.high - self.low))
 
     def _want(self, value: float) -> None:
@@ -82,20 +74,7 @@ class Slider(PicturePanel):
         if value != self.value:
             self.post_message(self.Moved(value))
 
-    # The mouse
-
-    def on_mouse_down(self, event: events.MouseDown) -> None:
-        self.capture_mouse()
-        self._slide_under(event)
-
-    def on_mouse_move(self, event: events.MouseMove) -> None:
-        if event.button:
-            self._slide_under(event)
-
-    def on_mouse_up(self) -> None:
-        self.release_mouse()
-
-    def _slide_under(self, event: events.MouseEvent) -> None:
+    def pointed(self, event: events.MouseEvent) -> None:
         column = event.get_content_offset_capture(self).x
         share = share_at(column, self.content_size.width, self._figure(self.value))
         if share is not None:
@@ -122,6 +101,10 @@ class BenchSide(Views):
 class BenchView(Horizontal):
     """Canvas, noise and classes; result, curve and pictures."""
 
+    strip = getters.query_one(StripPanel)
+    side = getters.query_one(BenchSide)
+    canvas = getters.query_one(SketchPanel)
+
     def __init__(self) -> None:
         super().__init__(id="body")
         self._opened: Opened | None = None
@@ -133,25 +116,13 @@ class BenchView(Horizontal):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="bench-left"):
-            yield CanvasPanel(id="canvas")
+            yield SketchPanel(id="canvas")
             yield Slider("noise", self._figure, STEP, id="noise")
             yield DrawingPanel("classes", id="classes")
         yield BenchSide(id="bench-side")
 
     def _figure(self, level: float) -> str:
         return self._noise.at(level).figure
-
-    @property
-    def canvas(self) -> CanvasPanel:
-        return self.query_one(CanvasPanel)
-
-    @property
-    def side(self) -> BenchSide:
-        return self.query_one(BenchSide)
-
-    @property
-    def strip(self) -> StripPanel:
-        return self.query_one(StripPanel)
 
     def _panel(self, name: str) -> DrawingPanel:
         return self.query_one(f"#{name}", DrawingPanel)
@@ -167,14 +138,14 @@ class BenchView(Horizontal):
         self.explain(message)
 
     def explain(self, message: str) -> None:
-        """What to say where an answer is still to come."""
+        """Say why there is no answer yet."""
         if self._opened is None:
             self._panel("tried").clear(message)
         if self.canvas.sketch is None:
             self.canvas.explain(message)
 
     def show_opened(self, opened: Opened) -> None:
-        """Answers come from this checkpoint now."""
+        """Take the checkpoint from which answers come now."""
         self._opened = opened
         if self._curve is None:
             self._panel("noise-curve").clear(MEASURING)
@@ -184,7 +155,7 @@ class BenchView(Horizontal):
         self.query_one(ViewBar).offer("class", opened.is_autoencoder)
 
     def show_noise(self, noise: NoiseChoice, trained: NoiseChoice | None) -> None:
-        """The noise that is put on images, and the one of the training."""
+        """Show the noise that is put on images; `trained` is the noise of the training."""
         if noise.kind != self._noise.kind:
             self._curve = None
             self._panel("noise-curve").clear(MEASURING)
@@ -193,11 +164,11 @@ class BenchView(Horizontal):
         self._show_curve()
 
     def show_reconstruction(self, answer: Reconstruction, clean: NDArray[np.uint8]) -> None:
-        """What became of an image (C, H, W)."""
+        """Show what became of an image (C, H, W)."""
         self._panel("tried").show(partial(draw_tried, answer, clean), self._step)
 
     def show_classes(self, answer: Classification) -> None:
-        """What an image is taken for."""
+        """Show what an image is taken for."""
         if self._opened is None:
             return
         names = self._opened.classes
@@ -220,7 +191,7 @@ class BenchView(Horizontal):
         return f"step {self._opened.step:,}" if self._opened is not None else ""
 
     def show_curve(self, curve: NoiseCurve) -> None:
-        """The error at each level."""
+        """Show the error at each level of noise."""
         self._curve = curve
         self._show_curve()
 
@@ -236,7 +207,7 @@ class BenchView(Horizontal):
         )
 
     def show_strip(self, answer: Worst | Confused) -> None:
-        """Pictures to take."""
+        """Show pictures to choose from."""
         if self._opened is None:
             return
         names, note = self._opened.classes, "arrows and enter, or a click, take one"
@@ -251,17 +222,5 @@ class BenchView(Horizontal):
                 self.strip.explain("no test image is taken so by the weights of the newest checkpoint")
 
     def show_asking(self, asking: bool) -> None:
-        """Say that an answer takes its time."""
+        """Say whether an answer is on its way."""
         self._panel("tried").border_subtitle = "asking…" if asking else self._step
-
-    @property
-    def ascii_only(self) -> bool:
-        """Whether everything is drawn without any character above 127."""
-        return self.canvas.mode == "ascii"
-
-    @ascii_only.setter
-    def ascii_only(self, wanted: bool) -> None:
-        self.canvas.mode = "ascii" if wanted else self.canvas.terminal.pictures
-        self.query_one(Slider).ascii_only = wanted
-        for panel in self.query(SheetPanel):
-            panel.mode = "ascii" if wanted else panel.best

@@ -1,9 +1,12 @@
-"""The keys that count now, in one line; a click on one presses it."""
+"""What stands around the panels of every screen: the line of keys, the message, the tabs of the screens, the finding.
+
+And, for small screens, the bar that chooses which panel shows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import ClassVar
 
@@ -32,8 +35,11 @@ room the panel's others, the screen's, and the rest."""
 
 
 class KeyLine(Widget):
-    """What Textual's Footer shows, drawn as one text: the Footer makes its dozen widgets anew, 30 ms of work, with
-    every step of the focus. It has as many keys as there is room for."""
+    """The keys that do something now, as many as there is room for; a click on one presses it.
+
+    Textual's Footer makes its dozen widgets anew, 30 ms of work, with every step of the focus; and where it has no room
+    for all keys it shows the first ones, not those that one needs.
+    """
 
     DEFAULT_CSS = """
         KeyLine {
@@ -59,16 +65,15 @@ class KeyLine(Widget):
             return  # the keys stay in sight while the terminal has lost the focus
         seen: dict[str, tuple[int, ShownKey]] = {}
         for active in screen.active_bindings.values():
-            binding = active.binding
+            binding, face = active.binding, self.app.get_key_display(active.binding)
             if binding.action == "submit" and isinstance(screen.focused, Input):
-                done = ShownKey(binding.key, self.app.get_key_display(binding), "Done", rank=USUAL)
-                seen[binding.action] = 0, done
+                seen[binding.action] = 0, ShownKey(binding.key, face, "Done", rank=USUAL)
             elif binding.show and binding.action not in seen and self._works_now(binding):
                 rank = _rank(find_key(binding), active.node)
-                face = self.app.get_key_display(binding)
-                named = ShownKey(binding.key, face, binding.description, active.enabled, rank)
-                placed = _place(binding.action, rank, active.node), named
-                seen[binding.action] = _way_back(named) if _leads_back(screen, binding.action) else placed
+                place, does = _place(binding.action, rank, active.node), binding.description
+                if binding.action == "zoom" and screen.maximized is not None:
+                    place, does, rank = -1, "Back", ALWAYS  # it led to one panel alone: before all others
+                seen[binding.action] = place, ShownKey(binding.key, face, does, active.enabled, rank)
         keys = tuple(named for _, named in sorted(seen.values(), key=lambda placed: placed[0]))
         if keys != self._keys:
             self._keys = keys
@@ -107,7 +112,7 @@ class KeyLine(Widget):
 
 
 def _rank(key: Key | None, node: DOMNode) -> int:
-    """How soon a key is left out; one that is not of the table of keys is a usual one."""
+    """How soon a key is left out; one that is not in the table of keys is a usual one."""
     if key is None or key.label:
         return ALWAYS if key is not None and key.action in (*KEPT, *NEEDED) else USUAL
     if key.later or isinstance(node, App):
@@ -121,19 +126,6 @@ def _place(action: str, rank: int, node: DOMNode) -> int:
     if action in KEPT:
         return 2
     return int(isinstance(node, App) or rank not in (ALWAYS, USUAL, PANEL))
-
-
-def _leads_back(screen: Screen[object], action: str) -> bool:
-    """Whether this is how one panel that is alone makes room for the others again."""
-    return action == "zoom" and screen.maximized is not None
-
-
-def _way_back(shown: ShownKey) -> tuple[int, ShownKey]:
-    """The key that led to one panel, before all others."""
-    return -1, replace(shown, does="Back", rank=ALWAYS)
-
-
-# The line above the keys.
 
 
 class MessageLine(Static):
@@ -191,13 +183,11 @@ class MessageLine(Static):
         self.set_class(self._wraps(), "-long")
 
 
-# The screens by number, for the mouse, and which one it is.
-
 ROOMY, WIDE = 110, 180  # columns from which all names show, and stand further apart
 
 
 class ScreenTabs(Static):
-    """At the end of the title line; a click on one shows it."""
+    """The numbers of the screens at the end of the title line, and the name of this one; a click on one shows it."""
 
     def __init__(self, mode: str, width: int) -> None:
         super().__init__(tabs(mode, width), id="screens")
@@ -219,19 +209,17 @@ def tabs(mode: str, width: int) -> Content:
     return Content.from_markup((" " * apart).join(words))
 
 
-def room(mode: str, width: int) -> int:
-    """Columns that they leave of so many for the title."""
+def title_width(mode: str, width: int) -> int:
+    """The columns that the tabs leave for the title on a screen of so many."""
     return width - len(tabs(mode, width).plain) - 3
 
-
-# What a run's curves say: the most serious of it in one sentence, all of it where it has the screen.
 
 SIGNS = {Severity.NOTE: "·", Severity.WARNING: "!", Severity.SERIOUS: "!!"}
 
 
 class FindingLine(Widget, can_focus=True):
-    """The most serious finding and the next thing to try, all of them when it is alone on the screen; not there while
-    there is nothing to say."""
+    """The most serious finding and the next thing to try; all findings when it is alone on the screen, and no line when
+    there are none."""
 
     BINDINGS = [Binding("enter", "screen.zoom", "All of it", show=False)]
 
@@ -241,7 +229,7 @@ class FindingLine(Widget, can_focus=True):
         self._shown: tuple[Finding, ...] = ()
 
     def show(self, findings: Sequence[Finding]) -> None:
-        """Say these; the same findings cost nothing."""
+        """Show these findings; the same ones again cost nothing."""
         found = tuple(findings)
         if found == self._shown:
             return
@@ -267,11 +255,7 @@ class FindingLine(Widget, can_focus=True):
     def on_focus(self) -> None:
         self.refresh(layout=True)  # for the words that say how to see more
 
-    def on_blur(self) -> None:
-        self.refresh(layout=True)
-
-
-# Which panel shows where the screen is too small for all of them.
+    on_blur = on_focus
 
 
 class ViewTab(Static):
@@ -296,12 +280,11 @@ class ViewBar(Horizontal):
         super().__init__()
         self._views = views
 
+    @dataclass
     class Chosen(Message):
         """Another panel is to show."""
 
-        def __init__(self, view: str) -> None:
-            super().__init__()
-            self.view = view
+        view: str
 
     def compose(self) -> ComposeResult:
         for view in self._views:

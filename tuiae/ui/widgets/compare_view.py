@@ -21,21 +21,17 @@ from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep_summary import SweepSummary, sweep_summaries, without_summary
 from tuiae.ui.widgets.chrome import ViewBar, Views
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
-from tuiae.ui.widgets.images import SheetPanel
+from tuiae.ui.widgets.images import PixelPanel
 from tuiae.ui.widgets.panel import PicturePanel
 from tuiae.ui.widgets.tables import TablePanel
 
 
-class SharedImagesPanel(SheetPanel):
+class SharedImagesPanel(PixelPanel):
     """The inputs once, then what each network made of them."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__("the same test images", id=id)
         self._shared: SharedImages | None = None
-
-    def toggle_ascii(self) -> None:
-        """What this terminal shows best, or ASCII."""
-        self.mode = self.best if self.mode == "ascii" else "ascii"
 
     def show(self, shared: SharedImages) -> None:
         """Replace the pictures."""
@@ -47,7 +43,7 @@ class SharedImagesPanel(SheetPanel):
 
 
 class SweepPanel(PicturePanel):
-    """The values of a setting against a figure; small and in words while there is nothing to set against it."""
+    """The values of a setting against a figure; a sentence while there is nothing to plot."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__("summary", id=id)
@@ -57,19 +53,19 @@ class SweepPanel(PicturePanel):
 
     @property
     def summary(self) -> SweepSummary | None:
-        """The one that shows: of the setting that was chosen, while it differs."""
+        """The summary that shows: of the chosen setting as long as it differs, else of the first one."""
         chosen = (summary for summary in self._summaries if summary.key == self._key)
         return next(chosen, self._summaries[0] if self._summaries else None)
 
     def show(self, comparison: Comparison, metric: str) -> None:
-        """Replace what is summed up; the same setting stays."""
+        """Replace the summaries; the chosen setting stays."""
         self._summaries = sweep_summaries(comparison, metric)
         self._empty = "" if self._summaries else without_summary(comparison, metric)
         self.set_class(not self._summaries, "-empty")
         self._retitle()
 
     def next_setting(self) -> bool:
-        """Another setting; whether there is one."""
+        """Show the next setting; returns whether there is another one."""
         if self.summary is None or len(self._summaries) < 2:
             return False
         place = self._summaries.index(self.summary)
@@ -94,7 +90,7 @@ class SweepPanel(PicturePanel):
 
 
 class CompareView(Views):
-    """Five parts; on a small screen one of them at a time."""
+    """Curves, values, settings, summary, pictures; on a small screen one of them at a time."""
 
     MAIN_PANELS = {
         "curves": "#test-curves",
@@ -126,7 +122,7 @@ class CompareView(Views):
             panel.set_empty("no points to compare yet")
 
     def show(self, comparison: Comparison, metric: str) -> str:
-        """Show runs as they are now; returns a line on what the curves are when they are not every run's."""
+        """Show runs as they are now; returns what curves show where it is not every run, empty where it is."""
         overlay = compare_curves(comparison, metric)
         train, test = on_one_axis(overlay.train, overlay.test)
         self.query_one("#train-curves", CurvesPanel).show(train, f"{overlay.train_split} {plot_title(metric)}")
@@ -146,13 +142,9 @@ class CompareView(Views):
         follow_look(self.query(CurvesPanel), event)
 
     def cycle_look(self, name: str) -> str:
-        """Another smoothing or axis on all curves; `name` is in LOOKS."""
+        """Change the smoothing or the axis of all curves; `name` is in LOOKS. Returns it in words."""
         return cycle_look(self.query(CurvesPanel), name)
 
     def next_setting(self) -> bool:
-        """Another setting in the summary; whether there is one."""
+        """Show the next setting in the summary; returns whether there is another one."""
         return self.query_one(SweepPanel).next_setting()
-
-    def toggle_pictures(self) -> None:
-        """Half-block cells, or ASCII."""
-        self.query_one(SharedImagesPanel).toggle_ascii()

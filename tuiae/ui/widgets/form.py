@@ -1,8 +1,9 @@
-"""The configuration panel: what the next run will be."""
+"""The form: what the next run will be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from textual.containers import Grid, Horizontal, Vertical
 from textual.events import Key
 from textual.message import Message
 from textual.widgets import Button, Input, Label, Select
-from textual.widgets._select import SelectOverlay
 
 from tuiae.config import ENCODERS, FAMILIES, NOISE_KINDS, RunConfig, parse_override
 from tuiae.config.presets import DEFAULT
@@ -71,7 +71,7 @@ class NumberInput(Input):
     def check_consume_key(self, key: str, character: str | None) -> bool:
         return character is not None and character in "0123456789.eE-+_"
 
-    async def _on_key(self, event: Key) -> None:
+    def on_key(self, event: Key) -> None:
         # Input would insert every printable character; not stopped, what is in no number bubbles to the bindings.
         if event.is_printable and not self.check_consume_key(event.key, event.character):
             event.prevent_default()
@@ -83,11 +83,17 @@ class Choice(Select[str], inherit_bindings=False):
     BINDINGS = [Binding("enter,space", "show_overlay", "Show menu", show=False)]
 
     def __init__(self, field: str, options: Sequence[tuple[Any, str]]) -> None:
-        super().__init__(options, allow_blank=False, compact=True, id=field)
+        self._offered = tuple(options)
+        super().__init__(self._offered, allow_blank=False, compact=True, id=field)
 
-    def on_select_overlay_update_selection(self, event: SelectOverlay.UpdateSelection) -> None:
+    def set_options(self, options: Iterable[tuple[Any, str]]) -> None:
+        """Replace the options, each with its value."""
+        self._offered = tuple(options)
+        super().set_options(self._offered)
+
+    def on_select_overlay_update_selection(self, event: Any) -> None:
         """Tell of what stood there already, too: a preset that is chosen again brings its values back."""
-        if self._options[event.option_index][1] == self.value:
+        if self._offered[event.option_index][1] == self.value:
             self.post_message(self.Changed(self, self.value))
 
     def offer(self, options: Sequence[tuple[Any, str]], value: str) -> None:
@@ -98,7 +104,10 @@ class Choice(Select[str], inherit_bindings=False):
 
 
 class ConfigForm(Vertical):
-    """Fields for what is changed most; everything else comes from the preset."""
+    """Fields for what is changed most; everything else comes from a preset, or from the config of a run.
+
+    A thread checks what they say after every change: whether it can run, and what Start would do.
+    """
 
     ALLOW_MAXIMIZE = True
     BINDINGS = [
@@ -108,33 +117,57 @@ class ConfigForm(Vertical):
     ]
 
     class Left(Message):
-        """One has done with the form."""
+        """Escape was pressed in a field."""
 
     class Edited(Message):
         """A field changed; the form's `overrides` say what it asks for."""
 
-    class PresetChosen(Message):
-        """Another preset is to fill the form."""
-
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
-
     class FolderWanted(Message):
         """A folder of the user's own is to be named."""
 
-    def __init__(self, presets: Sequence[str], datasets: Sequence[DatasetInfo]) -> None:
+    @dataclass
+    class Verdict(Message):
+        """What Start would do, or why it can do nothing; `kind` is one of the message line."""
+
+        text: str
+        kind: str
+
+    @dataclass
+    class Broken(Message):
+        """A preset cannot be read; the form stays as it was."""
+
+        problem: str
+
+    @dataclass
+    class _Ready(Message):
+        """A check ended."""
+
+        number: int
+        checked: Checked | None
+        problem: str
+
+    def __init__(self, draft: Draft, devices: Callable[[], list[str] | None]) -> None:
+        """`devices` says what this machine has, None while nobody knows."""
         super().__init__(id="form")
         self.border_title = "configure the next run"
-        self._presets = presets
-        self._preset = presets[0]
-        self._datasets = tuple(datasets)
+        self._draft = draft
+        self._known_devices = devices
+        self._presets: Sequence[str] = draft.presets
+        self._preset = self._presets[0]
+        self._datasets = tuple(offered_datasets())
         self._devices: tuple[str, ...] = ("auto", "cpu")
-        self._dataset = datasets[0].name
+        self._dataset = self._datasets[0].name
+        self._checks = 0
+        self._asked: dict[str, Any] = {}
+        self._found: tuple[dict[str, Any], Checked | None] = {}, None
+        """What the fields said at the last check that ended, and what it found."""
         self._encoder_run = ""
         self.auto_pause = False
-        """Whether the run pauses by itself when training spoils what was learned; it has a key and no field."""
+        """Whether the run pauses by itself when training spoils what was learned. It has a key and no field."""
         self._models = dict(MODELS)
+
+    def on_mount(self) -> None:
+        self.load_preset(DEFAULT)
 
     def compose(self) -> ComposeResult:
         with Grid(id="fields"):
@@ -165,8 +198,27 @@ class ConfigForm(Vertical):
         yield Label(label)
         yield NumberInput(_id(key))
 
-    def fill(self, config: RunConfig, preset: str = "") -> None:
+    def load_preset(self, name: str) -> None:
+        """Begin anew from a preset."""
+        try:
+            config = self._draft.load_preset(name)
+        except TuiaeError as error:
+            with self.prevent(Select.Changed):  # of what is chosen again: the preset that filled the form last
+                self.query_one("#preset", Choice).value = self._preset
+            self.post_message(self.Broken(str(error)))
+            return
+        self._fill(config, name)
+        self.post_message(self.Edited())
+
+    def take(self, config: RunConfig, path: Path) -> None:
+        """Begin anew from the config of a run, whose file lies at `path`."""
+        self._draft.take(config, path)
+        self._fill(config, config.name)
+        self.post_message(self.Edited())
+
+    def _fill(self, config: RunConfig, preset: str = "") -> None:
         """Show a config; nothing is posted, as nobody edited anything."""
+        self._found = {}, None  # the same fields may stand on other settings now
         self.auto_pause = config.training.auto_pause
         if preset in self._presets:
             self._preset = preset
@@ -184,13 +236,13 @@ class ConfigForm(Vertical):
                 self.query_one(f"#{_id(key)}", NumberInput).value = typed(number)
 
     def action_go(self, places: int) -> None:
-        """To the field so many places below, after the last the first."""
+        """Focus the field so many places below; after the last comes the first."""
         fields = [widget for widget in self.query("Choice, NumberInput, Button") if widget.focusable]
         if self.screen.focused in fields:
             fields[(fields.index(self.screen.focused) + places) % len(fields)].focus()
 
     def action_leave(self) -> None:
-        """Out of the fields, which take the digits that are keys elsewhere."""
+        """Leave the fields, which take the digits that are keys elsewhere."""
         self.post_message(self.Left())
 
     @property
@@ -251,16 +303,6 @@ class ConfigForm(Vertical):
             names.append((Text(clean(self._dataset)), self._dataset))
         return [*names, (Text("folder of pictures…"), OWN_FOLDER)]
 
-    def offer_presets(self, names: Sequence[str], chosen: str) -> None:
-        """Offer these presets, one of them chosen: the fields say what it says already."""
-        self._presets, self._preset = names, chosen
-        self.query_one("#preset", Choice).offer([(name, name) for name in names], chosen)
-
-    def keep_preset(self) -> None:
-        """Choose again the preset that filled the form last: the one chosen since did not."""
-        with self.prevent(Select.Changed):
-            self.query_one("#preset", Choice).value = self._preset
-
     def show_devices(self, devices: Sequence[str]) -> None:
         """Offer the devices that this machine turned out to have."""
         self._devices = ("auto", *(name.split()[0] for name in devices))
@@ -273,7 +315,7 @@ class ConfigForm(Vertical):
     @on(Select.Changed, "#preset")
     def _preset_chosen(self, event: Select.Changed) -> None:
         event.stop()
-        self.post_message(self.PresetChosen(str(event.value)))
+        self.load_preset(str(event.value))
 
     @on(Select.Changed, "#dataset")
     def _dataset_chosen(self, event: Select.Changed) -> None:
@@ -292,77 +334,7 @@ class ConfigForm(Vertical):
         if event.control.id not in ("preset", "dataset"):  # which have handlers of their own
             self.post_message(self.Edited())
 
-
-def typed(value: float) -> str:
-    """A number as somebody would type it; read again it is the very same, else a field nobody touched would change
-    it."""
-    return str(value).removesuffix(".0")
-
-
-def _id(key: str) -> str:
-    return key.replace(".", "-")
-
-
-# The form that knows where its settings come from, and says as one types whether they can run.
-
-
-class ConfigPanel(ConfigForm):
-    """A draft, its fields, and a check of both in a thread after every change."""
-
-    class Verdict(Message):
-        """What Start would do, or why it can do nothing."""
-
-        def __init__(self, text: str, kind: str) -> None:
-            super().__init__()
-            self.text = text
-            self.kind = kind
-
-    class Broken(Message):
-        """A preset cannot be read; the form stays as it was."""
-
-        def __init__(self, problem: str) -> None:
-            super().__init__()
-            self.problem = problem
-
-    class _Ready(Message):
-        """A check ended."""
-
-        def __init__(self, number: int, checked: Checked | None, problem: str) -> None:
-            super().__init__()
-            self.number, self.checked, self.problem = number, checked, problem
-
-    def __init__(self, draft: Draft, devices: Callable[[], list[str] | None]) -> None:
-        super().__init__(draft.presets, offered_datasets())
-        self._draft = draft
-        self._known_devices = devices
-        self._checks = 0
-        self._asked: dict[str, Any] = {}
-        self._found: tuple[dict[str, Any], Checked | None] = {}, None
-        """What the fields said at the last check that ended, and what it found."""
-
-    def on_mount(self) -> None:
-        self.load_preset(DEFAULT)
-
-    def load_preset(self, name: str) -> None:
-        """Begin anew from a preset."""
-        try:
-            config = self._draft.load_preset(name)
-        except TuiaeError as error:
-            self.keep_preset()
-            self.post_message(self.Broken(str(error)))
-            return
-        self.fill(config, name)
-        self.post_message(self.Edited())
-
-    def take(self, config: RunConfig, path: Path) -> None:
-        """Begin anew from the config of a run, whose file lies at `path`."""
-        self._draft.take(config, path)
-        self.fill(config, config.name)
-        self.post_message(self.Edited())
-
-    def fill(self, config: RunConfig, preset: str = "") -> None:
-        self._found = {}, None  # the same fields may stand on other settings now
-        super().fill(config, preset)
+    # What the fields ask for, and whether it can run
 
     def show_controls(self, state: str) -> None:
         """Let those buttons be pressed that a run in this state takes; without colours the others are in brackets."""
@@ -399,17 +371,13 @@ class ConfigPanel(ConfigForm):
             ConfigError: the fields or the name will not do.
         """
         preset = self._draft.save(self.overrides, name)
-        self.offer_presets(self._draft.presets, preset.name)
+        self._presets, self._preset = self._draft.presets, preset.name
+        self.query_one("#preset", Choice).offer([(name, name) for name in self._presets], preset.name)
         self._found = {}, None  # what was found has the name of the preset before
         self.recheck()
         return preset.name
 
-    @on(ConfigForm.PresetChosen)
-    def _load_chosen(self, event: ConfigForm.PresetChosen) -> None:
-        event.stop()
-        self.load_preset(event.name)
-
-    @on(ConfigForm.Edited)
+    @on(Edited)
     def recheck(self) -> None:
         """Check again: a field was edited, or what there is to train on or with is not what it was."""
         self._checks += 1
@@ -437,3 +405,13 @@ class ConfigPanel(ConfigForm):
             [f"{count(parameters)} parameters"] * (parameters is not None) + ["pauses itself"] * self.auto_pause
         )
         self.post_message(self.Verdict(*readiness(event.checked)))
+
+
+def typed(value: float) -> str:
+    """A number as somebody would type it; read again it is the very same, else a field nobody touched would change
+    it."""
+    return str(value).removesuffix(".0")
+
+
+def _id(key: str) -> str:
+    return key.replace(".", "-")

@@ -1,8 +1,9 @@
-"""Inputs, corrupted inputs and reconstructions."""
+"""Panels of pictures: a grid of inputs and reconstructions, a strip to choose from, and whatever a function draws."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,30 +17,22 @@ from textual.widget import Widget
 
 from tuiae.render.grid import ROOMY, ImageRow, draw_strip, drawable, fit, image_grid, lay_out_strip
 from tuiae.render.pixels import PixelImage, pixel_images, without_placeholders
-from tuiae.render.text import centred, clean, in_mode, paragraph
+from tuiae.render.text import centred, in_mode, paragraph
 from tuiae.ui.keys import STRIP
 from tuiae.ui.terminal.mode import Graphics, Pictures
 from tuiae.ui.widgets.panel import PicturePanel
 
-# Real pictures over the cells of a panel, by textual-image.
 
-
-class SheetPanel(PicturePanel):
-    """A panel with pictures in it: in cells, or as the terminal draws them."""
-
-    mode: reactive[Pictures] = reactive("blocks")
+class PixelPanel(PicturePanel):
+    """A panel with pictures in it: made of cells, or drawn by the terminal itself, through textual-image."""
 
     def __init__(self, title: str = "", *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
-        self._sheets: list[tuple[Widget, PixelImage | None]] = []
+        self._pictures: list[tuple[Widget, PixelImage | None]] = []
         """Where the terminal draws real pictures, what shows them, and what it shows."""
-
-    def on_mount(self) -> None:
-        self.mode = self.best
 
     @property
     def best(self) -> Pictures:
-        """What shows pictures best on this terminal."""
         return "none" if self.terminal.graphics else self.terminal.pictures
 
     def drawing(self, width: int, height: int) -> Text:
@@ -50,36 +43,33 @@ class SheetPanel(PicturePanel):
         drawing = self.drawing(width, height)
         return without_placeholders(drawing) if self.mode == "none" else drawing
 
-    def watch_mode(self) -> None:
-        self.changed()
-
     def changed(self) -> None:
         super().changed()
-        self._show_sheets()
+        self._show_pictures()
 
     def on_resize(self) -> None:
-        self._show_sheets()
+        self._show_pictures()
 
-    def _show_sheets(self) -> None:
-        """Put a picture where its cells are; what looks the same is not sent again."""
+    def _show_pictures(self) -> None:
+        """Put real pictures over their cells; one that looks the same is not sent again."""
         if not self.is_attached or not self.terminal.graphics:
             return
-        sheets: list[PixelImage] = []
+        pictures: list[PixelImage] = []
         if self.mode == "none" and self.content_size.area:
             ground = Color.parse(self.app.theme_variables["background"]).rgb
-            sheets = pixel_images(self.drawing(*self.content_size), ground)
-        while len(self._sheets) < len(sheets):
-            widget = sheet_widget(self.terminal.graphics)
-            self._sheets.append((widget, None))
+            pictures = pixel_images(self.drawing(*self.content_size), ground)
+        while len(self._pictures) < len(pictures):
+            widget = picture_widget(self.terminal.graphics)
+            self._pictures.append((widget, None))
             self.mount(widget)
-        for place, (widget, shown) in enumerate(self._sheets):
-            sheet = sheets[place] if place < len(sheets) else None
-            if sheet is None or not sheet.same(shown):
-                show_sheet(widget, sheet)
-                self._sheets[place] = widget, sheet
+        for place, (widget, shown) in enumerate(self._pictures):
+            picture = pictures[place] if place < len(pictures) else None
+            if picture is None or not picture.same(shown):
+                show_picture(widget, picture)
+                self._pictures[place] = widget, picture
 
 
-def sheet_widget(graphics: Graphics) -> Widget:
+def picture_widget(graphics: Graphics) -> Widget:
     """An empty picture for this protocol."""
     from textual_image.widget import SixelImage, TGPImage  # an extra; it was there when the protocol was chosen
 
@@ -88,19 +78,19 @@ def sheet_widget(graphics: Graphics) -> Widget:
     return widget
 
 
-def show_sheet(widget: Any, sheet: PixelImage | None) -> None:
+def show_picture(widget: Any, picture: PixelImage | None) -> None:
     """Put a picture where its cells are, or none."""
-    widget.display = sheet is not None
-    if sheet is None:
+    widget.display = picture is not None
+    if picture is None:
         return
     from PIL import Image  # only where there are real pictures, and not before the first paint
 
-    widget.styles.offset = (sheet.left, sheet.top)
-    widget.styles.width, widget.styles.height = sheet.columns, sheet.rows
-    widget.image = Image.fromarray(sheet.pixels)
+    widget.styles.offset = (picture.left, picture.top)
+    widget.styles.width, widget.styles.height = picture.columns, picture.rows
+    widget.image = Image.fromarray(picture.pixels)
 
 
-class ImagesPanel(SheetPanel):
+class ImagesPanel(PixelPanel):
     """A grid of pictures, one kind a row."""
 
     error: reactive[bool | None] = reactive(None)
@@ -114,8 +104,7 @@ class ImagesPanel(SheetPanel):
         id: str | None = None,  # noqa: A002
     ) -> None:
         super().__init__(title, id=id)
-        self._title = title
-        self._empty = empty
+        self._title, self._empty = title, empty
         self._rows: Sequence[ImageRow] = ()
         self._captions: Sequence[str] | None = None
         self._note = ""
@@ -137,7 +126,7 @@ class ImagesPanel(SheetPanel):
         self.changed()
 
     def _retitle(self) -> None:
-        """What these pictures are; the scale of the errors is said only while they show."""
+        """Say in the frame what these pictures are, and the scale of the errors while they show."""
         scale = self._error[1] if self._error is not None and self._shown_error() else ""
         self.set_title(self._title, " · ".join(words for words in (scale, self._note) if words))
 
@@ -145,11 +134,6 @@ class ImagesPanel(SheetPanel):
         """Say in the frame what kind of pictures these are."""
         self._title = title
         self._retitle()
-
-    def set_empty(self, message: str) -> None:
-        """What to say while there is nothing to show."""
-        self._empty = clean(message)
-        self.changed()
 
     def watch_error(self) -> None:
         self._retitle()
@@ -159,7 +143,7 @@ class ImagesPanel(SheetPanel):
         self._retitle()
 
     def toggle_error(self) -> bool:
-        """Show the errors, or not, whatever room there is; whether there are any."""
+        """Show or hide the row of errors, whatever room there is; returns whether there are any."""
         self.error = not self._shown_error()
         return self._error is not None
 
@@ -182,19 +166,16 @@ class ImagesPanel(SheetPanel):
         return image_grid(self._wanted(), width, height, self.mode, self._captions)
 
 
-# A panel for whatever a pure function draws of pictures.
-
 Drawing = Callable[[int, int, str], Text]
 """(width, height, mode) -> at most so many cells; mode is what pictures are made of."""
 
 
-class DrawingPanel(SheetPanel):
-    """Draws what it was shown last."""
+class DrawingPanel(PixelPanel):
+    """A panel that draws what a function makes."""
 
-    def __init__(self, title: str, *, empty: str = "", id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
         self._default = title
-        self._empty = empty
         self._resting = ""
         self._drawing: Drawing | None = None
 
@@ -206,47 +187,40 @@ class DrawingPanel(SheetPanel):
 
     def clear(self, message: str = "") -> None:
         """Forget the drawing, and say why there is none."""
-        self._drawing, self._empty = None, clean(message)
+        self._drawing = None
         self.set_title(self._default)
-        self.changed()
+        self.explain(message)
 
     def rest(self, message: str) -> None:
-        """Say why the drawing does not count for now; with `` it shows again, or what was shown meanwhile."""
+        """Show a sentence in place of the drawing for now; an empty one shows the drawing again."""
         if message != self._resting:
             self._resting = message
             self.changed()
 
     def drawing(self, width: int, height: int) -> Text:
-        drawing = self._drawing
-        if drawing is None or self._resting:
+        if self._drawing is None or self._resting:
             return in_mode(paragraph(self._resting or self._empty, width, height), self.mode)
-        text = drawing(width, height, self.mode)
-        return in_mode(text, self.mode)
+        return in_mode(self._drawing(width, height, self.mode), self.mode)
 
 
-# A strip of pictures with a cursor: one of them is chosen.
-
-
-class StripPanel(SheetPanel):
+class StripPanel(PixelPanel):
     """Pictures and two words for each; Enter or a click takes one."""
 
     BINDINGS = [key.binding for key in STRIP]
 
     cursor: reactive[int] = reactive(0)
 
+    @dataclass
     class Taken(Message):
         """A picture was chosen."""
 
-        def __init__(self, place: int) -> None:
-            super().__init__()
-            self.place = place
+        place: int
 
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
         self._default = self._title = title
         self._images: NDArray[np.uint8] = np.zeros((0, 1, 1, 1), np.uint8)
         self._captions: list[tuple[str, str]] = []
-        self._empty = ""
         self.answered = False
         """Whether it shows what was asked for, which may be no picture at all."""
 
@@ -265,11 +239,6 @@ class StripPanel(SheetPanel):
         self.set_title(self._title)
         self.explain(message)
 
-    def explain(self, message: str) -> None:
-        """What to say while there are none."""
-        self._empty = clean(message)
-        self.changed()
-
     def watch_cursor(self) -> None:
         self.changed()
 
@@ -283,7 +252,7 @@ class StripPanel(SheetPanel):
         return in_mode(text, self.mode)
 
     def action_walk(self, steps: int) -> None:
-        """The cursor by so many pictures."""
+        """Move the cursor by so many pictures."""
         self.cursor = min(max(self.cursor + steps, 0), max(len(self._images) - 1, 0))
 
     def action_take(self) -> None:

@@ -1,29 +1,179 @@
-"""The body of the Latent screen: the map of codes, and beside it what stands at the cursor."""
+"""The map of codes, and the body of the Latent screen: the map, and beside it what stands at its cursor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from rich.text import Text
+from textual import events, getters
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.message import Message
 
 from tuiae.explore.protocol import Answer, Between, Codes, Opened, Place, Plane, Samples
 from tuiae.render.chrome import missing_note, no_codes_note
-from tuiae.render.code_map import MapView
+from tuiae.render.code_map import (
+    Cell,
+    Limits,
+    MapLayout,
+    MapView,
+    Point,
+    draw_view,
+    lay_out_map,
+    map_limits,
+    middle,
+    usable_points,
+    with_room_for,
+)
 from tuiae.render.explorer import draw_grid, draw_nearest, draw_place, draw_samples, draw_strip, grid_note
-from tuiae.render.text import number
+from tuiae.render.text import number, paragraph
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.widgets.chrome import ViewBar, Views
-from tuiae.ui.widgets.code_map import CodeMapPanel
 from tuiae.ui.widgets.images import DrawingPanel
+from tuiae.ui.widgets.panel import PointedPanel
 from tuiae.ui.widgets.timeline import TimelineBar
+
+LEGEND_PART = 8  # lines of the map for one of the legend: here the map is what one looks at
+
+
+class CodeMapPanel(PointedPanel):
+    """Codes of test images on a plane; the cursor is moved by `move` and by the mouse."""
+
+    @dataclass
+    class Moved(Message):
+        """The cursor stands elsewhere."""
+
+        point: Point
+
+    def __init__(self, title: str = "codes", *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(title, id=id)
+        self.view = MapView()
+        self._points: NDArray[np.float64] = np.zeros((0, 2))
+        self._labels: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._names: Sequence[str] = ()
+        self._axes = ("", "")
+        self._full: Limits | None = None
+        self._layout: MapLayout | None = None
+
+    def show(
+        self,
+        points: NDArray[Any],
+        labels: NDArray[Any],
+        names: Sequence[str],
+        axes: tuple[str, str],
+        hold: bool = False,
+    ) -> None:
+        """Replace the codes; the view stays where it is while the axes stay the same, and with `hold` the limits too,
+        as far as they have room for the codes."""
+        before = self._full if hold else None
+        if [axis.partition(" (")[0] for axis in axes] != [axis.partition(" (")[0] for axis in self._axes]:
+            self.view, before = MapView(only=self.view.only), None
+        self._points, self._labels = usable_points(points, labels)
+        self._names, self._axes = names, axes
+        self._full = with_room_for(map_limits(self._points), before) if len(self._points) else None
+        if self._full is not None:
+            self.view = self.view.moved(self.view.cursor or middle(self._points), self._full)
+        self.changed()
+
+    def clear(self, message: str = "") -> None:
+        """Forget the codes, and say why there are none."""
+        self.view, self._full, self._layout, self._axes = MapView(), None, None, ("", "")
+        self._points, self._labels = np.zeros((0, 2)), np.zeros(0, np.int64)
+        self.explain(message)
+
+    def look(self, view: MapView) -> None:
+        """Show the codes as an earlier view did, as far as they reach."""
+        self.view = view.moved(view.cursor, self._full) if view.cursor is not None and self._full is not None else view
+        self.changed()
+
+    @property
+    def has_codes(self) -> bool:
+        return self._full is not None
+
+    def draw(self, width: int, height: int) -> Text:
+        window = self.view.window(self._full) if self._full is not None else None
+        self._layout = lay_out_map(
+            self._points,
+            self._labels,
+            self._names,
+            width,
+            height,
+            self._axes,
+            self.mode == "ascii",
+            window,
+            self.view.only,
+            LEGEND_PART,
+        )
+        if self._layout is None:
+            return paragraph(self._empty, width, height)
+        return draw_view(self._layout, self.view)
+
+    # The view
+
+    def move(self, columns: int, rows: int) -> None:
+        """Move the cursor by so many cells to the right and down."""
+        if self._layout is not None and self.view.cursor is not None:
+            row, column = self._layout.cell(*self.view.cursor) or (self._layout.rows // 2, self._layout.columns // 2)
+            self._go((row + rows, column + columns))
+
+    def _go(self, cell: Cell) -> None:
+        """To the middle of a cell; beyond the edge of what is shown, what is shown goes along."""
+        if self._layout is None or self._full is None:
+            return
+        before, shown = self.view, self._layout
+        self.view = before.moved(shown.point(*cell), self._full)
+        if self.view.centre == before.centre and before.cursor is not None:
+            self._redraw(shown, (shown.cell(*before.cursor), shown.cell(*(self.view.cursor or before.cursor))))
+        else:
+            self.changed()
+        if self.view.cursor is not None:
+            self.post_message(self.Moved(self.view.cursor))
+
+    def _redraw(self, shown: MapLayout, cells: Sequence[Cell | None]) -> None:
+        """Paint only the lines that a move of the cursor changed: a whole map is some 20 kB over SSH."""
+        rows = {cell[0] for cell in cells if cell is not None}
+        if shown.axed:
+            rows.add(shown.rows)
+        self.changed_at(rows)
+
+    def zoom(self, steps: int) -> None:
+        """Zoom in around the cursor by so many steps; negative ones zoom out."""
+        self.view = self.view.zoomed(steps)
+        self.changed()
+
+    def mark(self) -> tuple[Point, ...]:
+        """Mark the place of the cursor; returns the marks that there are now."""
+        self.view = self.view.marked()
+        self.changed()
+        return self.view.marks
+
+    def next_class(self) -> str:
+        """Show the next class alone, and after the last one all; returns the name of the class, empty for all."""
+        labels = np.unique(self._labels).tolist()
+        later = [label for label in labels if label > self.view.only]
+        self.view = replace(self.view, only=later[0] if later else -1)
+        self.changed()
+        only = self.view.only
+        return "" if only < 0 else self._names[only] if only < len(self._names) else str(only)
+
+    def pointed(self, event: events.MouseEvent) -> None:
+        offset, shown = event.get_content_offset_capture(self), self._layout
+        if shown is not None:
+            row = min(max(offset.y, 0), shown.rows - 1)
+            column = min(max(offset.x - shown.left, 0), shown.columns - 1)
+            self._go((row, column))
+
 
 RESTING = "Decoding and nearest images need the weights, and those are of the newest checkpoint; > goes back to it."
 
 
 class LatentSide(Views):
-    """What stands at the cursor, which test images are near, and what else was asked for."""
+    """What the code at the cursor decodes to, the nearest test images, and what else was asked for."""
 
     MAIN_PANELS = {"decoded": "#decoded", "nearest": "#nearest", "more": "#more"}
 
@@ -37,7 +187,7 @@ class LatentSide(Views):
         self.offer_more(False)
 
     def offer_more(self, wanted: bool) -> None:
-        """Make room for what was asked for beside the cursor, or take it away."""
+        """Show the third panel, or hide it."""
         bar = self.query_one(ViewBar)
         bar.offer("more", wanted)
         self.set_class(wanted, "-more-asked")
@@ -50,6 +200,11 @@ class LatentView(Vertical):
 
     What comes while one looks back shows when one returns, and the map is then looked at as it was left.
     """
+
+    timeline = getters.query_one(TimelineBar)
+    """Where in its samples one looks at the run."""
+    side = getters.query_one(LatentSide)
+    map = getters.query_one(CodeMapPanel)
 
     def __init__(self) -> None:
         super().__init__(id="body")
@@ -70,19 +225,6 @@ class LatentView(Vertical):
         yield TimelineBar(id="timeline")
 
     @property
-    def map(self) -> CodeMapPanel:
-        return self.query_one(CodeMapPanel)
-
-    @property
-    def side(self) -> LatentSide:
-        return self.query_one(LatentSide)
-
-    @property
-    def timeline(self) -> TimelineBar:
-        """Where in its samples one looks at the run."""
-        return self.query_one(TimelineBar)
-
-    @property
     def looks_back(self) -> bool:
         """Whether the codes of an older epoch show."""
         return self._left is not None
@@ -100,13 +242,13 @@ class LatentView(Vertical):
         self.side.offer_more(False)
 
     def explain(self, message: str) -> None:
-        """What to say while there are no codes."""
+        """Say why there are no codes yet."""
         self._empty = message
         if not self.looks_back:
             self.map.explain(message)
 
     def preview(self, sample: Sample) -> None:
-        """Codes that the training left, until the explorer has some of its own."""
+        """Show codes that the training stored, until the explorer has some."""
         if sample.codes is not None:
             self._keep(partial(self._preview, sample))
 
@@ -127,7 +269,7 @@ class LatentView(Vertical):
     # Looking back
 
     def follow(self, snapshot: Snapshot) -> None:
-        """The samples that there are now."""
+        """Take the samples that the run has now."""
         if snapshot.config is not None:
             self._latent = snapshot.config.model.latent
         self.timeline.show(snapshot.path, snapshot.samples, snapshot.status.live)
@@ -135,13 +277,13 @@ class LatentView(Vertical):
             self.map.set_note(self.timeline.note(self._back_at))
 
     def leave_newest(self) -> None:
-        """One goes back: what needs the weights rests."""
+        """Remember the view of the newest codes; panels that need the weights rest."""
         if self._left is None:
             self._left = self.map.view
             self._rest(RESTING)
 
     def show_sample(self, epoch: int, sample: Sample | None) -> None:
-        """The codes of an older epoch, or why there are none."""
+        """Show the codes of an older epoch, or say why there are none."""
         self._back_at = epoch
         if sample is None or sample.codes is None:
             self.map.clear(missing_note(epoch, 200) if sample is None else no_codes_note(epoch))
@@ -151,7 +293,7 @@ class LatentView(Vertical):
             self.map.set_title(f"codes of {len(sample.codes):,} test images", self.timeline.note(epoch))
 
     def return_to_newest(self) -> None:
-        """The newest codes, looked at as they were left."""
+        """Show the newest codes again, in the view in which they were left."""
         left, self._left, self._back_at = self._left, None, None
         if left is None:
             return
@@ -170,7 +312,7 @@ class LatentView(Vertical):
     # The newest
 
     def show_codes(self, codes: Codes, opened: Opened) -> None:
-        """The map of a checkpoint."""
+        """Show the codes of a checkpoint."""
         self._keep(partial(self._draw_codes, codes, opened))
 
     def _draw_codes(self, codes: Codes, opened: Opened) -> None:
@@ -191,13 +333,13 @@ class LatentView(Vertical):
         return (step, f"epoch {opened.epoch:,g}")
 
     def show_place(self, place: Place) -> None:
-        """What stands at the cursor."""
+        """Show what the code at the cursor decodes to, and the nearest test images."""
         title = "decoded here" if place.image is not None else "classified here"
         self.query_one("#decoded", DrawingPanel).show(partial(draw_place, place, self._names), title=title)
         self.query_one("#nearest", DrawingPanel).show(partial(draw_nearest, place, self._names))
 
     def show_more(self, answer: Answer) -> None:
-        """A way, samples, or a plane."""
+        """Show an interpolation, samples of the prior, or a decoded plane in the third panel."""
         more = self.query_one("#more", DrawingPanel)
         if isinstance(answer, Between):
             note = " · ".join((*self._moment(answer), f"{number(answer.distance)} apart"))
@@ -211,17 +353,6 @@ class LatentView(Vertical):
             )
         if not self.side.has_class("-more-asked"):
             self.side.offer_more(True)
-
-    @property
-    def ascii_only(self) -> bool:
-        """Whether everything is drawn without any character above 127."""
-        return self.map.ascii_only
-
-    @ascii_only.setter
-    def ascii_only(self, wanted: bool) -> None:
-        self.map.ascii_only = wanted
-        for panel in self.query(DrawingPanel):
-            panel.mode = "ascii" if wanted else panel.best
 
 
 def sample_axes(latent: int) -> tuple[str, str]:

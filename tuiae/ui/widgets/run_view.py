@@ -1,30 +1,152 @@
-"""The right side of the live screen: everything that one run shows."""
+"""The right side of the live screen: curves, pictures, confusion matrix, log and timeline of one run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from textual import on
+from rich.text import Text
+from textual import events, getters, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.message import Message
+from textual.reactive import reactive
 
 from tuiae.render.chrome import missing_note, place_note
 from tuiae.render.confusion import EMPTY as NO_PREDICTIONS
+from tuiae.render.confusion import Cell, Counts, TablePlace, draw_confusion, drawable, known_names, place
 from tuiae.render.curves import Curve, on_one_axis
 from tuiae.render.grid import error_row, sample_captions, sample_rows
 from tuiae.render.legend import parent_curves, plot_title, run_curves, run_marks, second_metrics
 from tuiae.render.log import log_lines
 from tuiae.render.plot import EMPTY
 from tuiae.render.status import added
+from tuiae.render.text import centred
 from tuiae.runs.snapshot import Note, Sample, Snapshot
-from tuiae.ui.feeds import ParentFeed, ParentRead, SampleRead
+from tuiae.ui.feeds import Feed, ParentRead, SampleRead, follow_parent
+from tuiae.ui.keys import CONFUSION
 from tuiae.ui.widgets.chrome import ViewBar, Views
-from tuiae.ui.widgets.confusion import ConfusionPanel
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
 from tuiae.ui.widgets.images import ImagesPanel
+from tuiae.ui.widgets.panel import PicturePanel
 from tuiae.ui.widgets.tables import LogPanel
 from tuiae.ui.widgets.timeline import TimelineBar
+
+
+class ConfusionPanel(PicturePanel):
+    """The confusion matrix of a classifier; a cursor goes through the cells and asks for their images."""
+
+    BINDINGS = [key.binding for key in CONFUSION]
+
+    shares: reactive[bool] = reactive(False)
+    """Whether cells show per cents of each true class instead of counts."""
+    cursor: reactive[Cell | None] = reactive(None)
+    """(true, predicted) class of the cell that it stands on; None while it does not show."""
+
+    @dataclass
+    class CellChosen(Message):
+        """Somebody wants to see the images of a cell."""
+
+        true: int
+        predicted: int
+
+    def __init__(self, title: str = "confusion · true ↓ predicted →", *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(title, id=id)
+        self._title = title
+        self._note = ""
+        self._empty = NO_PREDICTIONS
+        self._counts: Counts = np.zeros((0, 0), np.int64)
+        self._names: Sequence[str] = ()
+
+    def on_mount(self) -> None:
+        self.app.theme_changed_signal.subscribe(self, lambda theme: self.changed())
+
+    def show(self, counts: Counts, classes: Sequence[str], note: str = "") -> None:
+        """Replace the counts: (k, k), rows true, columns predicted; `note` goes into the lower frame."""
+        self._counts, self._names, self._note = np.asarray(counts), classes, note
+        if self.cursor is not None and max(self.cursor) >= len(counts):
+            self.cursor = None
+        self._show_again()
+
+    def _show_again(self) -> None:
+        self._retitle()
+        self.changed()
+
+    watch_shares = watch_cursor = _show_again
+
+    def _retitle(self) -> None:
+        """Say in the frame what the cells say, and of when."""
+        placed = self._placed()
+        what = "% of each true class" if self.shares else "counts"
+        if placed is not None and not placed.table.digits:
+            what = "shades of each true class"
+        title = self._title
+        if self.terminal.ascii:  # whose arrows are a v and a >
+            title = title.replace("↓", "down,").replace("→", "across")
+        self.set_title(title, " · ".join(words for words in (what, self._note) if words and drawable(self._counts)))
+
+    on_resize = _retitle
+
+    def _placed(self) -> TablePlace | None:
+        """Where the table stands; None without one."""
+        if not drawable(self._counts):
+            return None
+        names = known_names(self._counts, self._names)
+        return place(self._counts, names, *self.content_size, self.shares, margins=True)
+
+    def draw(self, width: int, height: int) -> Text:
+        if not drawable(self._counts):
+            return centred(self._empty, width, height)
+        ascii_only = self.mode == "ascii"
+        light, bare = not self.app.current_theme.dark, self.terminal.colors == "none"
+        return draw_confusion(
+            self._counts, self._names, width, height, ascii_only, self.shares, True, self.cursor, light, bare
+        )
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Escape and Enter belong to the screen while there is no cursor."""
+        return self.cursor is not None if action in ("leave_cursor", "choose_cell") else True
+
+    def action_move(self, down: int, right: int) -> None:
+        """Move the cursor by so many cells; at first it shows on the most frequent mistake."""
+        if not drawable(self._counts):
+            return
+        last = len(self._counts) - 1
+        if self.cursor is None:
+            wrong = self._counts - np.diag(np.diag(self._counts))
+            true, predicted = divmod(int(wrong.argmax()), len(self._counts))
+            self.cursor = true, predicted
+        else:
+            self.cursor = min(max(self.cursor[0] + down, 0), last), min(max(self.cursor[1] + right, 0), last)
+
+    def action_leave_cursor(self) -> None:
+        """Hide the cursor: the summary shows again."""
+        self.cursor = None
+
+    def action_choose_cell(self) -> None:
+        """Ask for the images of the cell."""
+        if self.cursor is not None:
+            self.post_message(self.CellChosen(*self.cursor))
+
+    # The mouse
+
+    def on_click(self, event: events.Click) -> None:
+        """Move the cursor to the cell; where it stands there already, ask for its images."""
+        cell = self._cell_at(event)
+        if cell is not None:
+            if cell == self.cursor:
+                self.action_choose_cell()
+            self.cursor = cell
+
+    def _cell_at(self, event: events.MouseEvent) -> Cell | None:
+        offset = event.get_content_offset(self)
+        placed = self._placed()
+        return None if placed is None or offset is None else placed.cell_at(*offset, len(self._counts))
+
 
 WELCOME = "r starts what the form says  ·  1 lists all runs  ·  ? shows the keys"
 
@@ -42,6 +164,9 @@ class RunView(Views):
         "log": "#log",
     }
 
+    timeline = getters.query_one(TimelineBar)
+    """Where in its samples one looks at the run."""
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._newest: Sample | None = None
@@ -51,7 +176,7 @@ class RunView(Views):
         self._snapshot: Snapshot | None = None
         self._origin: Snapshot | None = None
         self._child: Path | None = None
-        self._parent_feed: ParentFeed | None = None
+        self._parent_feed: Feed | None = None
         self._second = ""
 
     def compose(self) -> ComposeResult:
@@ -81,7 +206,7 @@ class RunView(Views):
             panel.set_empty(EMPTY)
         self.query_one(ImagesPanel).show([])
         self.query_one(ConfusionPanel).show(np.zeros((0, 0), np.int64), ())
-        self.query_one(ConfusionPanel).set_empty(NO_PREDICTIONS)
+        self.query_one(ConfusionPanel).explain(NO_PREDICTIONS)
         self.query_one(LogPanel).clear()
 
     def show(self, snapshot: Snapshot, sample: Sample | None) -> None:
@@ -118,7 +243,9 @@ class RunView(Views):
         self._child = snapshot.path
         parent = snapshot.parent
         if parent is not None and Path(parent.run).name == parent.run:
-            self._parent_feed = ParentFeed(snapshot.path, snapshot.path.parent / parent.run, self.post_message)
+            looks = follow_parent(snapshot.path, snapshot.path.parent / parent.run)
+            self._parent_feed = Feed(looks, self.post_message, "parent")
+            self._parent_feed.hurry()
 
     def _leave_parent(self) -> None:
         if self._parent_feed is not None:
@@ -136,7 +263,7 @@ class RunView(Views):
             self._show_curves(self._snapshot)
 
     def next_metric(self) -> bool:
-        """Another metric of the run beside its loss; whether there is one."""
+        """Show the next metric beside the loss; returns whether the run has another one."""
         offered = second_metrics(self._snapshot) if self._snapshot is not None else ()
         if self._snapshot is None or len(offered) < 2:
             return False
@@ -149,7 +276,7 @@ class RunView(Views):
         classifier = snapshot.config is not None and snapshot.config.is_classifier
         images = self.query_one(ImagesPanel)
         if self.timeline.at is None:
-            images.set_empty(snapshot.status.phase if snapshot.status.live else "no pictures in this run")
+            images.explain(snapshot.status.phase if snapshot.status.live else "no pictures in this run")
         for panel in self.query(CurvesPanel):
             panel.set_empty(EMPTY if snapshot.status.live else "no points in this run")
         if classifier != self.has_class("-classifier"):
@@ -158,11 +285,6 @@ class RunView(Views):
             images.rename("predictions" if classifier else "reconstructions")
 
     # Samples
-
-    @property
-    def timeline(self) -> TimelineBar:
-        """Where in its samples one looks at the run."""
-        return self.query_one(TimelineBar)
 
     @property
     def sample(self) -> Sample | None:
@@ -191,7 +313,7 @@ class RunView(Views):
         images.show([], note=self.timeline.note(epoch))
         confusion.show(np.zeros((0, 0), np.int64), ())
         for panel in (images, confusion):
-            panel.set_empty(missing_note(epoch))
+            panel.explain(missing_note(epoch))
 
     @on(TimelineBar.Moved)
     def _moved(self, event: TimelineBar.Moved) -> None:
@@ -220,16 +342,5 @@ class RunView(Views):
         self._notes, self._logged = snapshot.notes, snapshot.log
 
     def cycle_look(self, name: str) -> str:
-        """Another smoothing, axis or split on all curves; `name` is in LOOKS."""
+        """Change the smoothing, the axis or the split of all curves; `name` is in LOOKS. Returns it in words."""
         return cycle_look(self.query(CurvesPanel), name)
-
-    @property
-    def ascii_only(self) -> bool:
-        """Whether pictures are drawn without any character above 127."""
-        return self.query_one(ImagesPanel).mode == "ascii"
-
-    @ascii_only.setter
-    def ascii_only(self, wanted: bool) -> None:
-        images = self.query_one(ImagesPanel)
-        images.mode = "ascii" if wanted else images.best
-        self.query_one(ConfusionPanel).ascii_only = wanted

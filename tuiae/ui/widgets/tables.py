@@ -1,10 +1,11 @@
-"""A table in a frame, drawn for the width that there is; it scrolls when it is long."""
+"""Lists in a frame: the tail of a log, tables of any length with a cursor, small tables, and all runs."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
@@ -27,8 +28,6 @@ from tuiae.runs.listing import RunRow
 from tuiae.runs.query import Query
 from tuiae.ui.keys import RUNS
 from tuiae.ui.widgets.panel import FRAME, Panel
-
-# The tail of a log.
 
 MOST_LINES = 1000
 THIN_SCROLLBAR = """
@@ -92,20 +91,19 @@ class LogPanel(ScrollView, can_focus=True):
         return strip.crop_extend(left, left + size.width, None).apply_style(self.rich_style)
 
 
-# A table of any length: only the lines that show are ever made.
-#
-# Textual's DataTable keeps every cell as a renderable, measures each new one on the event loop, and draws every
-# visible cell anew after any change. With 1,000 rows of 12 cells on 160 columns it took 190 ms to fill anew where this
-# takes 60, and 60 ms to paint one changed cell where this takes 20; 20 of each are the wait for the paint.
-
-Line = Callable[[int, int], Text]
-"""The line of a row, for so many cells."""
-Header = Callable[[int], Text]
-"""The line above all rows, for so many cells."""
+RowText = Callable[[int, int], Text]
+"""(row, width) -> the line of a row, for so many cells."""
+Draw = Callable[[int], Text]
+"""width -> the line above all rows, or a whole table, for so many cells."""
 
 
 class LineTable(ScrollView, can_focus=True):
-    """Keys of rows, a line for each, a cursor that stays on its key while rows come, go and change places."""
+    """Rows with a key each, and a cursor that stays on its key while rows come, go and change places.
+
+    Only the lines that show are ever made. Textual's DataTable keeps every cell as a renderable, measures each new one
+    on the event loop, and draws every visible cell anew after any change: with 1,000 rows of 12 cells on 160 columns it
+    took 190 ms to fill anew where this takes 60, and 60 ms to paint one changed cell where this takes 20.
+    """
 
     ALLOW_MAXIMIZE = True
     COMPONENT_CLASSES: ClassVar[set[str]] = {"line-table--header", "line-table--cursor"}
@@ -128,12 +126,12 @@ class LineTable(ScrollView, can_focus=True):
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
+    @dataclass
     class Moved(Message):
         """The cursor stands on another key, or on none."""
 
-        def __init__(self, table: LineTable, key: str) -> None:
-            super().__init__()
-            self.table, self.key = table, key
+        table: LineTable
+        key: str
 
         @property
         def control(self) -> LineTable:
@@ -150,12 +148,13 @@ class LineTable(ScrollView, can_focus=True):
         def can_replace(self, message: Message) -> bool:
             return False
 
+    @dataclass
     class Pointed(Message):
         """The mouse was pressed on the header (row -1) or on a row, so many cells from the left."""
 
-        def __init__(self, table: LineTable, row: int, x: int) -> None:
-            super().__init__()
-            self.table, self.row, self.x = table, row, x
+        table: LineTable
+        row: int
+        x: int
 
         @property
         def control(self) -> LineTable:
@@ -165,16 +164,16 @@ class LineTable(ScrollView, can_focus=True):
         super().__init__(id=id)
         self.border_title = title
         self._head = 1 if header else 0
-        self._header: Header = lambda width: Text()
+        self._header: Draw = lambda width: Text()
         self._keys: tuple[str, ...] = ()
         self._places: dict[str, int] = {}
-        self._line: Line = lambda row, width: Text()
+        self._line: RowText = lambda row, width: Text()
         self._under = ""
 
     # What is shown
 
-    def show(self, keys: Sequence[str], line: Line, header: Header | None = None) -> None:
-        """Other rows, or the same in another order: the cursor goes where its key went, else stays at its height."""
+    def show(self, keys: Sequence[str], line: RowText, header: Draw | None = None) -> None:
+        """Replace the rows or their order: the cursor goes where its key went, else stays at its height."""
         self._keys = tuple(keys)
         self._places = {key: place for place, key in enumerate(self._keys)}
         self._line = line
@@ -186,8 +185,8 @@ class LineTable(ScrollView, can_focus=True):
         self.call_after_refresh(self._keep_in_view)
         self.refresh()
 
-    def redraw(self, keys: Sequence[str], line: Line) -> None:
-        """The same rows in the same order, of which these have changed."""
+    def redraw(self, keys: Sequence[str], line: RowText) -> None:
+        """Draw these rows again; their keys and their order are as they were."""
         self._line = line
         for key in keys:
             if key in self._places:
@@ -206,18 +205,18 @@ class LineTable(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """The header, or one visible row."""
-        width, room = self.scrollable_content_region.width, self.room
+        width, line_width = self.scrollable_content_region.width, self.line_width
         row = y - self._head + int(self.scroll_y)
         style, text = self.rich_style, None
         if y < self._head:
-            text, style = self._header(room), self.get_component_rich_style("line-table--header")
+            text, style = self._header(line_width), self.get_component_rich_style("line-table--header")
         elif row < len(self._keys):
-            text = self._line(row, room)
+            text = self._line(row, line_width)
             if row == self.cursor:
                 style = self.get_component_rich_style("line-table--cursor")
         if text is None:
             return Strip.blank(width, style)
-        strip = Strip(text.render(self.app.console), text.cell_len).crop(0, room)
+        strip = Strip(text.render(self.app.console), text.cell_len).crop(0, line_width)
         return strip.adjust_cell_length(width).apply_style(style)
 
     def _refresh_row(self, row: int) -> None:
@@ -235,7 +234,7 @@ class LineTable(ScrollView, can_focus=True):
     # Moving
 
     def move_to(self, row: int) -> None:
-        """Put the cursor on a row, the nearest there is."""
+        """Put the cursor on a row, or on the nearest one that there is."""
         self.cursor = max(0, min(row, len(self._keys) - 1))
         self._land()
         self._keep_in_view()
@@ -246,27 +245,27 @@ class LineTable(ScrollView, can_focus=True):
             self.post_message(self.Moved(self, self._under))
 
     def _keep_in_view(self) -> None:
-        room, top = self._rows, int(self.scroll_y)
-        if self.cursor < top or self.cursor >= top + room:
-            self.scroll_to(y=self.cursor if self.cursor < top else self.cursor - room + 1, animate=False)
+        height, top = self._page_rows, int(self.scroll_y)
+        if self.cursor < top or self.cursor >= top + height:
+            self.scroll_to(y=self.cursor if self.cursor < top else self.cursor - height + 1, animate=False)
 
     @property
-    def room(self) -> int:
-        """Cells of a line: one stays free, so that its end does not touch a scrollbar."""
+    def line_width(self) -> int:
+        """Cells of a line; one stays free, so that no line touches the scrollbar."""
         return max(self.scrollable_content_region.width - 1, 0)
 
     @property
-    def _rows(self) -> int:
+    def _page_rows(self) -> int:
         """How many show at once."""
         return max(1, self.scrollable_content_region.height - self._head)
 
     def action_move(self, by: int) -> None:
-        """Up or down by so many rows."""
+        """Move the cursor by so many rows."""
         self.move_to(self.cursor + by)
 
     def action_page(self, by: int) -> None:
-        """Up or down by what shows at once."""
-        self.move_to(self.cursor + by * self._rows)
+        """Move the cursor by so many pages."""
+        self.move_to(self.cursor + by * self._page_rows)
 
     def action_choose(self) -> None:
         """Choose the row under the cursor."""
@@ -274,7 +273,7 @@ class LineTable(ScrollView, can_focus=True):
             self.post_message(self.Chosen(self, self.under))
 
     def on_click(self, event: events.Click) -> None:
-        """Rows answer twice: the first click goes there, one where the cursor stands already chooses."""
+        """Tell where the mouse was pressed; who uses the table decides what follows."""
         offset = event.get_content_offset(self)
         if offset is None:
             return
@@ -285,18 +284,15 @@ class LineTable(ScrollView, can_focus=True):
         self.post_message(self.Pointed(self, row, offset.x))
 
     def press_row(self, row: int) -> None:
-        """What a click on a row does unless the screen knows better."""
+        """Move the cursor to a row; where it stands there already, choose the row."""
         if row == self.cursor:
             self.action_choose()
         else:
             self.move_to(row)
 
 
-Draw = Callable[[int], Text]
-
-
 class TablePanel(VerticalScroll, can_focus=True):
-    """What a pure function draws for so many columns."""
+    """A small table that a pure function draws for the width that there is; it scrolls when it is long."""
 
     ALLOW_MAXIMIZE = True
     DEFAULT_CSS = "TablePanel {" + FRAME + THIN_SCROLLBAR + "}"
@@ -323,11 +319,8 @@ class TablePanel(VerticalScroll, can_focus=True):
             self.query_one(Static).update(Content.from_rich_text(self._draw(width - 1)))
 
 
-# The runs of a list as lines: filtered, in order, the selected ones marked.
-
-
 class RunTable(LineTable):
-    """What shows of all runs follows from a query, an order and the room that there is."""
+    """All runs as lines: those that a query finds, in an order, the selected ones marked."""
 
     # Its Enter comes before the screen's, so it has the screen's name for it.
     BINDINGS = [Binding(key.key, f"screen.{key.action}", key.label) for key in RUNS if key.key == "enter"]
@@ -365,7 +358,7 @@ class RunTable(LineTable):
         return tuple(one.column.key for one in self._placed)
 
     def take(self, rows: Sequence[RunRow]) -> None:
-        """The runs as they are now; only lines that differ are drawn again."""
+        """Take the runs as they are now; only lines that differ are drawn again."""
         self.rows = tuple(rows)
         if self.selected:
             there = {row.id for row in rows}
@@ -373,12 +366,12 @@ class RunTable(LineTable):
         self.rearrange()
 
     def rearrange(self) -> None:
-        """Find, order and lay out again; where nothing but values changed, their lines alone are drawn."""
+        """Find, order and lay out again; where only values changed, only their lines are drawn."""
         before, placed = {row.id: row for row in self._shown}, self._placed
         self._shown = arrange(self.query_words.find(self.rows), self.sort)
-        room = (self.rows, self.room)
-        if room[0] is not self._laid_out[0] or room[1] != self._laid_out[1]:
-            self._laid_out, self._placed = room, place_columns(*room)
+        layout = (self.rows, self.line_width)
+        if layout[0] is not self._laid_out[0] or layout[1] != self._laid_out[1]:
+            self._laid_out, self._placed = layout, place_columns(*layout)
         keys = tuple(row.id for row in self._shown)
         if keys == self.keys and placed == self._placed:
             self.redraw([row.id for row in self._shown if before[row.id] is not row], self._draw)
@@ -386,13 +379,13 @@ class RunTable(LineTable):
             self.show(keys, self._draw, lambda width: header_line(self._placed, self.sort))
 
     def order(self, sort: Sort) -> None:
-        """Another order."""
+        """Show the runs in another order."""
         self.sort = sort
         self.rearrange()
         self.refresh()
 
     def toggle(self, *ids: str) -> None:
-        """Select these runs, or not any longer."""
+        """Select those of these runs that are not selected, and no longer those that are."""
         for run_id in ids:
             if run_id in self.selected:
                 del self.selected[run_id]
@@ -412,11 +405,8 @@ class RunTable(LineTable):
         self.rearrange()
 
 
-# The run under the cursor of a list, at its side.
-
-
 class RunDetails(Panel):
-    """What the list has no room for."""
+    """What the list has no room for of the run at its cursor."""
 
     can_focus = False
 
@@ -425,7 +415,7 @@ class RunDetails(Panel):
         self._row: RunRow | None = None
 
     def show(self, row: RunRow | None) -> None:
-        """Another run, or the same as it is now; the same again costs nothing."""
+        """Show a run, or nothing; the same row again costs nothing."""
         if row is not self._row:
             self._row = row
             self.changed()

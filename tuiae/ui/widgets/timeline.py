@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from textual import events, on
 from textual.content import Content
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from tuiae.render.chrome import BACK, LIVE, ON, draw_timeline, neighbour, place_note
-from tuiae.ui.feeds import SampleFeed, SampleRead
+from tuiae.ui.feeds import Feed, FeedMessage, SampleRead, follow_samples
 
 
 class TimelineBar(Widget):
@@ -26,29 +27,27 @@ class TimelineBar(Widget):
     at: reactive[int | None] = reactive(None)
     """The epoch that one looks at; None follows the newest."""
 
-    class Moved(Message):
+    @dataclass
+    class Moved(FeedMessage):
         """Another sample is to show: that of an epoch, or with None the newest, whatever comes."""
 
-        def __init__(self, at: int | None) -> None:
-            super().__init__()
-            self.at = at
-
-        def can_replace(self, message: Message) -> bool:
-            """In a burst only the last counts."""
-            return isinstance(message, TimelineBar.Moved)
+        at: int | None
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._epochs: Sequence[int] = ()
         self._live = False
         self._dragged = False
-        self._feed: SampleFeed | None = None
+        self._path: Path | None = None
+        self._wanted: deque[int] = deque(maxlen=1)
+        self._feed: Feed | None = None
 
     def show(self, path: Path, epochs: Sequence[int], live: bool) -> None:
-        """The samples that a run has, in order, and whether more may come; without any the line is empty."""
-        if self._feed is None or self._feed.path != path:
+        """Show the samples of a run, in order; `live` says whether more may come. Without any the line is empty."""
+        if path != self._path:
             self._close()
-            self._feed = SampleFeed(path, self.post_message)
+            self._path = path
+            self._feed = Feed(follow_samples(path, self._wanted), self.post_message, "samples")
         if (epochs, live) != (self._epochs, self._live):
             self._epochs, self._live = epochs, live
             self.refresh()
@@ -65,16 +64,18 @@ class TimelineBar(Widget):
         return place_note(epoch, self._epochs[-1] if self._epochs else None, self._live)
 
     def go(self, at: int | None) -> None:
-        """To the sample of an epoch, or with None to the newest."""
+        """Go to the sample of an epoch, or with None to the newest."""
         if at != self.at:
             self.at = at
-            if self._feed is not None:
-                self._feed.want(at)
+            self._wanted.clear()
+            if at is not None and self._feed is not None:
+                self._wanted.append(at)
+                self._feed.hurry()
             self.post_message(self.Moved(at))
 
     @on(SampleRead)
     def _read(self, event: SampleRead) -> None:
-        if self._feed is None or event.path != self._feed.path or event.epoch != self.at:
+        if event.path != self._path or event.epoch != self.at:
             event.stop()
 
     def on_unmount(self) -> None:
@@ -83,15 +84,15 @@ class TimelineBar(Widget):
     def _close(self) -> None:
         if self._feed is not None:
             self._feed.close()
-            self._feed = None
+        self._feed, self._path, self._wanted = None, None, deque(maxlen=1)
 
     def step(self, steps: int) -> None:
-        """So many samples on; behind the last is the newest."""
+        """Go so many samples on; behind the last one the newest is followed."""
         if self._epochs:
             self.go(neighbour(self._epochs, self.at, steps))
 
     def first(self) -> None:
-        """To the first sample."""
+        """Go to the first sample."""
         if len(self._epochs) > 1:
             self.go(self._epochs[0])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from rich.text import Text
+from textual import getters
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
@@ -25,7 +26,7 @@ class WorkAbout(Panel):
         self._state: WorkState | None = None
 
     def show(self, state: WorkState | None) -> None:
-        """Another work, or the same as it is now."""
+        """Show a work; None shows nothing."""
         if state != self._state:
             self._state = state
             self.set_title(state.name if state else "about")
@@ -36,9 +37,12 @@ class WorkAbout(Panel):
 
 
 class WorkView(Views):
-    """All of it where there is room; else one part at a time."""
+    """Works, claims and trainings; on a small screen one of them at a time."""
 
     MAIN_PANELS = {"works": "#works", "claims": "#claims", "trainings": "#trainings"}
+
+    trainings = getters.query_one("#trainings", LineTable)
+    works = getters.query_one("#works", LineTable)
 
     def __init__(self) -> None:
         super().__init__(id="body")
@@ -57,20 +61,12 @@ class WorkView(Views):
                 yield LineTable("trainings", id="trainings")
 
     @property
-    def works(self) -> LineTable:
-        return self.query_one("#works", LineTable)
-
-    @property
-    def trainings(self) -> LineTable:
-        return self.query_one("#trainings", LineTable)
-
-    @property
     def chosen(self) -> WorkState | None:
         """The work under the cursor."""
         return self._states.get(self.works.under)
 
     def show(self, states: tuple[WorkState, ...]) -> None:
-        """The works as they are now."""
+        """Show the works as they are now."""
         names = tuple(state.name for state in states)
         before, self._states = self._states, {state.name: state for state in states}
         if names != self.works.keys:
@@ -83,7 +79,7 @@ class WorkView(Views):
             self.show_chosen()
 
     def show_chosen(self) -> None:
-        """Claims and trainings of the work under the cursor."""
+        """Show claims and trainings of the work under the cursor."""
         state = self.chosen
         self.query_one(WorkAbout).show(state)
         claims = self.query_one("#claims", TablePanel)

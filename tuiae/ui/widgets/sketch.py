@@ -1,4 +1,4 @@
-"""A canvas: a mouse or a pen moved by keys draws on it, at the resolution at which a network takes images."""
+"""What one draws for a network: an image at the resolution at which it takes them, and the panel that one draws on."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ from numpy.typing import NDArray
 from rich.text import Text
 from textual import events
 from textual.message import Message
-from textual.reactive import reactive
 
 from tuiae.data.dataset import as_bytes
 from tuiae.render.pixels import resample
 from tuiae.render.sketch import draw_canvas, lay_out_canvas
-from tuiae.render.text import centred, clean, in_mode
+from tuiae.render.text import centred, in_mode
 from tuiae.ui.keys import CANVAS
-from tuiae.ui.terminal.mode import Pictures
 from tuiae.ui.widgets.panel import PicturePanel
-
-# An image that is drawn with a brush, at the resolution at which a network takes it.
 
 Floats = NDArray[np.float32]
 Spot = tuple[float, float]
@@ -36,7 +32,7 @@ _INK = 0.05  # what counts as drawn
 
 @dataclass(frozen=True)
 class Sketch:
-    """One state of a drawing; every change is another one."""
+    """A drawing as it stands; each change makes another `Sketch`."""
 
     image: Floats
     """(C, H, W) in 0..1."""
@@ -45,17 +41,17 @@ class Sketch:
 
     @classmethod
     def blank(cls, shape: tuple[int, ...], paper: float = 0.0) -> Sketch:
-        """Nothing drawn."""
+        """Returns an empty drawing of a shape (C, H, W)."""
         return cls(np.full(shape, paper, np.float32), paper)
 
     @classmethod
     def of(cls, image: NDArray[np.uint8]) -> Sketch:
-        """A picture (C, H, W), as something to draw on."""
+        """Returns a picture (C, H, W) to draw on."""
         return cls(image.astype(np.float32) / np.float32(255))
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """(C, H, W), as a network is asked about it."""
+        """The image (C, H, W) as a network takes it."""
         return as_bytes(self.image)
 
     @property
@@ -64,7 +60,7 @@ class Sketch:
         return self.image.shape[2], self.image.shape[1]
 
     def stroke(self, start: Spot, end: Spot, brush: str, erase: bool = False) -> Sketch:
-        """A straight line of a soft brush; on a colour image it is grey. Erased is what becomes paper again."""
+        """Returns the drawing with a straight line of a soft brush; `erase` makes paper of what it covers."""
         hit = _coverage(self.size, start, end, _radius(brush, min(self.size)))
         colour = self.paper if erase else 1 - self.paper
         if erase:
@@ -76,11 +72,11 @@ class Sketch:
         return replace(self, image=changed.astype(np.float32))
 
     def cleared(self) -> Sketch:
-        """Paper alone."""
+        """Returns the drawing without anything on it."""
         return Sketch.blank(self.image.shape, self.paper)
 
     def inverted(self) -> Sketch:
-        """Dark for light, and drawn on with the other ink from now on."""
+        """Returns the drawing dark for light, to be drawn on with the other ink."""
         return Sketch(1 - self.image, 1 - self.paper)
 
     def centred(self) -> Sketch:
@@ -105,7 +101,7 @@ def _radius(brush: str, side: int) -> float:
 
 
 def _coverage(size: tuple[int, int], start: Spot, end: Spot, radius: float) -> Floats:
-    """(H, W): how much of each pixel a line of this radius with soft ends covers."""
+    """How much of each pixel (H, W) a line of this radius covers, 0 to 1; its edge is soft."""
     x, y = np.arange(size[0]) + 0.5, (np.arange(size[1]) + 0.5)[:, None]
     across, down = end[0] - start[0], end[1] - start[1]
     length = across * across + down * down
@@ -156,12 +152,10 @@ CHANGES: dict[str, Callable[[Sketch], Sketch]] = {
 _ERASER_BUTTON = 3
 
 
-class CanvasPanel(PicturePanel):
-    """Draws with the mouse, and with a pen that the arrows move while it has the focus."""
+class SketchPanel(PicturePanel):
+    """An image to draw on with the mouse, or with a pen that the arrows move while the panel has the focus."""
 
     BINDINGS = [key.binding for key in CANVAS]
-
-    mode: reactive[Pictures] = reactive("blocks")
 
     class Drawn(Message):
         """The image is another one, by hand."""
@@ -175,13 +169,9 @@ class CanvasPanel(PicturePanel):
         self._pen: Spot = (0.0, 0.0)
         self._pen_down = False
         self._mouse: Spot | None = None
-        self._empty = ""
         self._shown_name = ""
 
     # What is on it
-
-    def on_mount(self) -> None:
-        self.mode = self.terminal.pictures
 
     def show(self, image: NDArray[np.uint8], name: str) -> None:
         """Put a picture (C, H, W) on it, with its name in the frame; undo brings back what was there."""
@@ -194,13 +184,8 @@ class CanvasPanel(PicturePanel):
         self._pen_down = False
         self.rename(name)
 
-    def explain(self, message: str) -> None:
-        """What to say while there is nothing to draw on."""
-        self._empty = clean(message)
-        self.changed()
-
     def clear(self) -> None:
-        """Have nothing to draw on, as images of another run are of another size."""
+        """Take the image away: those of another run have another size."""
         self.sketch, self._before, self._pen_down = None, [], False
         self.rename("")
 
@@ -215,14 +200,10 @@ class CanvasPanel(PicturePanel):
         pen = " · pen down" if self._pen_down else ""
         self.set_title(f"canvas · {self._shown_name}" if self._shown_name else "canvas", f"{self.brush} {tool}{pen}")
 
-    def watch_mode(self) -> None:
-        self.changed()
-
     def on_focus(self) -> None:
         self.changed()
 
-    def on_blur(self) -> None:
-        self.changed()
+    on_blur = on_focus
 
     def draw(self, width: int, height: int) -> Text:
         if self.sketch is None:
@@ -285,7 +266,7 @@ class CanvasPanel(PicturePanel):
         return bool(self._before)
 
     def use(self, tool: str) -> None:
-        """One of the tools."""
+        """Use a tool: brush, eraser, undo, or one of CHANGES."""
         if tool == "brush":
             names = list(BRUSHES)
             self.brush = names[(names.index(self.brush) + 1) % len(names)]
@@ -319,7 +300,7 @@ class CanvasPanel(PicturePanel):
         self.release_mouse()
 
     def _follow(self, spot: Spot, button: int) -> None:
-        """A line from where the mouse was last, because it reports only some of the places that it passes."""
+        """Draw from where the mouse was last: it reports only some of the places that it passes."""
         start, self._mouse = self._mouse or spot, spot
         self._line(start, spot, self.erasing or button == _ERASER_BUTTON)
 
