@@ -156,7 +156,7 @@ class Laboratory:
         assert check is None or result.rc == check, f"exit code {result.rc}, not {check}\n{stdout}\n{stderr}"
         return result
 
-    def start(self, *arguments: str, module: str = "tuiae.cli", **options: Any) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, module: str = "tuiae", **options: Any) -> subprocess.Popen[str]:
         self.root.mkdir(parents=True, exist_ok=True)
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],

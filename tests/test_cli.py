@@ -20,8 +20,8 @@ import pytest
 from tests.conftest import CHECKOUT, LONG, Laboratory, record_edit, wait_until
 from tests.dashboard import script
 from tests.terminal import Terminal
-from tuiae.cli.app import overrides_of
 from tuiae.cli.output import Output
+from tuiae.cli.train import overrides_of
 from tuiae.config import load_config
 from tuiae.config.presets import find_preset
 from tuiae.errors import ConfigError
@@ -347,7 +347,7 @@ def test_a_run_whose_status_cannot_be_read_is_not_said_to_have_died(lab: Laborat
     run = lab.copy(finished)
     run.status.write_text('{"state": "fini')
     for command in ("stop", "attach"):
-        assert f"error: how {run.id} stands cannot be read" in lab(command, run.id, check=2).stderr
+        assert f"error: the status of {run.id} cannot be read" in lab(command, run.id, check=2).stderr
 
 
 @pytest.mark.parametrize("record", ["null", "5", '{"exit_code": "x"}', '{"exit_code": [3], "cause": 5}'])

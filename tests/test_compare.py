@@ -409,7 +409,7 @@ def test_on_a_terminal_curves_tables_and_pictures_fit(
 ) -> None:
     for name, value in lab.environment.items():
         monkeypatch.setenv(name, value)
-    command = [sys.executable, "-m", "tuiae.cli", "compare", *(played.run.id for played in study)]
+    command = [sys.executable, "-m", "tuiae", "compare", *(played.run.id for played in study)]
     with Terminal(command, columns, 120) as terminal:
         assert terminal.exit_code(60) == 0
         shown = terminal.text()
@@ -424,10 +424,10 @@ def test_on_a_terminal_curves_tables_and_pictures_fit(
 def test_comparing_needs_no_torch(study: list[Script]) -> None:
     code = f"""
 import contextlib, io
-import tuiae.cli
+import tuiae.__main__
 sys.argv = ["tuiae", "compare", *{[played.run.id for played in study]!r}]
 with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as told:
-    tuiae.cli.main()
+    tuiae.__main__.main()
 assert "over seeds" in told.getvalue()
 """
     assert loaded(code) == []

@@ -21,7 +21,7 @@ SLOW = 60.0  # seconds: torch is imported on cores that other tests use
 
 def tuiae(lab: Laboratory, *arguments: str, columns: int = 120, rows: int = 40) -> Terminal:
     lab.root.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "tuiae.cli", *arguments]
+    command = [sys.executable, "-m", "tuiae", *arguments]
     return Terminal(command, columns, rows, {**lab.environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"})
 
 

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
-from tuiae.cli.datasets import import_dataset
-from tuiae.cli.output import Output
-from tuiae.cli.train import Amount
+from tuiae.cli.data import import_dataset
+from tuiae.cli.output import AmountColumn, Output
 from tuiae.data.datasets import prepare
 from tuiae.data.importing import check_published, default_name, import_directory, read_directory, read_idx
 from tuiae.data.registry import describe, list_datasets
@@ -217,7 +216,7 @@ def test_what_is_downloaded_counts_in_bytes_and_what_is_prepared_in_images(
 ) -> None:
     progress = Progress()
     progress.add_task(phase, completed=done, total=total)
-    assert Amount()(progress.tasks[0]).plain == words
+    assert AmountColumn()(progress.tasks[0]).plain == words
 
 
 def test_a_resized_copy_follows_the_set_it_was_made_from(tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ class Impatient:
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Impatient())
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
-import tuiae.cli
+import tuiae.__main__
 sys.argv = ["tuiae", "data", "list"]
-tuiae.cli.main()
+tuiae.__main__.main()
 """
 
 
@@ -82,7 +82,7 @@ def test_both_streams_on_a_full_disk_end_with_the_same_code(lab: Laboratory) -> 
 
 
 def test_closed_streams_do_not_keep_a_run_from_training(lab: Laboratory) -> None:
-    command = f"{sys.executable} -m tuiae.cli run {lab.preset()} --epochs 1"
+    command = f"{sys.executable} -m tuiae run {lab.preset()} --epochs 1"
     for tail in ("--json >&-", "--plain 2>&-", "--detach <&- >&- 2>&-"):
         done = subprocess.run(
             ["sh", "-c", f"{command} {tail}"], capture_output=True, text=True, check=False, env=lab.environment

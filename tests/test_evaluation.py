@@ -346,7 +346,7 @@ def test_a_sweep_is_drawn_on_a_terminal_and_plain_elsewhere(shared_lab: Laborato
     assert "test mse against noise level" in plain
     assert "▀" not in plain
     assert ESCAPE not in plain
-    words = [sys.executable, "-m", "tuiae.cli", *command]
+    words = [sys.executable, "-m", "tuiae", *command]
     with Terminal(words, 100, 80, {**shared_lab.environment, "COLORTERM": "truecolor"}) as terminal:
         assert terminal.exit_code(60) == 0
         lines = terminal.lines()

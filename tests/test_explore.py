@@ -19,7 +19,7 @@ from sklearn.decomposition import PCA
 from tests.conftest import Laboratory, Result
 from tests.terminal import Terminal
 from tests.training import train
-from tuiae.cli import main
+from tuiae.__main__ import main
 from tuiae.config import load_config
 from tuiae.explore.checkpoint import LoadedRun, load
 from tuiae.explore.plane import between, principal_plane, prior_grid, project, range_grid
@@ -378,7 +378,7 @@ def test_wide_codes_are_mapped_by_principal_components_or_by_two_of_them(
 
 def on_terminal(lab: Laboratory, size: tuple[int, int], arguments: list[str], **env: str) -> tuple[list[str], bytes]:
     """What a terminal of that size was given, line by line, and the bytes."""
-    command = [sys.executable, "-m", "tuiae.cli", "explore", *arguments]
+    command = [sys.executable, "-m", "tuiae", "explore", *arguments]
     with Terminal(command, *size, {**lab.environment, **env}) as terminal:
         assert terminal.exit_code(60) == 0
         return terminal.lines(), terminal.raw

@@ -39,7 +39,7 @@ def loaded(code: str, names: list[str] = HEAVY) -> list[str]:
 @pytest.mark.parametrize(
     "module",
     [
-        "tuiae.cli",
+        "tuiae.cli.commands",
         "tuiae.runs.reader",
         "tuiae.runs.writer",
         "tuiae.preflight",
@@ -58,10 +58,10 @@ def test_a_module_of_the_light_side_leaves_the_heavy_ones_out(module: str) -> No
 def test_a_command_that_only_tells_leaves_the_heavy_ones_out(arguments: list[str]) -> None:
     code = f"""
 import contextlib, io
-import tuiae.cli
+import tuiae.__main__
 sys.argv = ["tuiae", *{arguments!r}]
 with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
-    tuiae.cli.main()
+    tuiae.__main__.main()
 """
     assert loaded(code) == []
 
@@ -69,10 +69,10 @@ with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
 def test_help_does_not_even_import_the_dashboard() -> None:
     code = """
 import contextlib, io
-import tuiae.cli
+import tuiae.__main__
 sys.argv = ["tuiae", "--help"]
 with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
-    tuiae.cli.main()
+    tuiae.__main__.main()
 """
     assert loaded(code, ["textual", "numpy", "pydantic"]) == []
 
@@ -106,7 +106,7 @@ assert tuiae.training.worker.main([run]) == 0
 
 def test_the_dashboard_opens_without_what_only_commands_and_other_screens_need() -> None:
     others = ["typer", "matplotlib", "PIL", "tuiae.studies.compare", "tuiae.ui.screens.works"]
-    assert loaded("import tuiae.cli, tuiae.cli.main, tuiae.ui.app", others) == []
+    assert loaded("import tuiae.__main__, tuiae.cli.main, tuiae.ui.app", others) == []
 
 
 class Ring:

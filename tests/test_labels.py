@@ -328,7 +328,7 @@ def test_delete_on_the_command_line(lab: Laboratory) -> None:
     runs = [ended(lab.runs, f"2020010{day}-000000-run{day}-0000") for day in (1, 2, 3)]
     live = script(lab.runs, name="20200104-000000-live-0000")
     live.begin()
-    assert "say --yes" in lab("delete", "run1", check=2).stderr
+    assert "--yes" in lab("delete", "run1", check=2).stderr
     assert "no run matches" in lab("delete", "run1", "nobody", "--yes", check=2).stderr
     assert "is running" in lab("delete", "run1", "live", "--yes", check=6).stderr
     assert len(list_runs(lab.runs)) == 4
@@ -353,7 +353,7 @@ def test_on_a_terminal_deleting_asks_first(lab: Laboratory) -> None:
     run = ended(lab.runs)
     fork = ended(lab.runs, "20200101-000000-child-0000")
     replace_json(fork.meta, {**read_json(fork.meta), "parent": {"run": run.id, "step": 8, "epoch": 2}})
-    command = [sys.executable, "-m", "tuiae.cli", "delete", run.id]
+    command = [sys.executable, "-m", "tuiae", "delete", run.id]
     for answer, left in (("n", 2), ("y", 1)):
         with Terminal(command, 100, 24, lab.environment) as terminal:
             terminal.wait_for("Delete this run for good?")

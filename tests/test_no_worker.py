@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Laboratory
 from tuiae.cli.output import Output
-from tuiae.cli.train import fork, resume, start
+from tuiae.cli.train import Overrides, resume_run, start_fork, start_run
 from tuiae.config import load_config
 from tuiae.errors import DeviceError, TrainingError
 from tuiae.files import replace_text
@@ -38,11 +38,11 @@ def stopped(lab: Laboratory, finished: RunPaths) -> RunPaths:
 
 
 def run_new(lab: Laboratory, finished: RunPaths) -> None:
-    start(load_config(Path(lab.preset())), lab.runs, Output(plain=True), detach=True)
+    start_run(load_config(Path(lab.preset())), lab.runs, Output(plain=True), detach=True)
 
 
 def run_fork(lab: Laboratory, finished: RunPaths) -> None:
-    fork(finished, "last", {"training.epochs": 5}, {}, lab.runs, Output(plain=True), detach=True)
+    start_fork(finished, "last", Overrides({"training.epochs": 5}, {}), lab.runs, Output(plain=True), detach=True)
 
 
 @pytest.mark.parametrize("act", [run_new, run_fork])
@@ -59,7 +59,7 @@ def test_a_run_that_no_worker_can_begin_goes_again(
 def test_a_run_that_no_worker_can_go_on_with_is_as_it_was(lab: Laboratory, finished: RunPaths) -> None:
     run = stopped(lab, finished)
     with pytest.raises(TrainingError, match=NO_PROCESS):
-        resume(run, {"training.epochs": 9}, {}, Output(plain=True), detach=True)
+        resume_run(run, Overrides({"training.epochs": 9}, {}), Output(plain=True), detach=True)
     assert read_status(run).state == "stopped"
     assert read_edits(run) == ()
 
@@ -104,7 +104,7 @@ def on_another_device(run: RunPaths) -> RunPaths:
 def test_a_run_of_another_machine_s_device_names_the_way_on_here(lab: Laboratory, finished: RunPaths) -> None:
     run = on_another_device(stopped(lab, finished))
     with pytest.raises(DeviceError, match=r"training.device = 'cuda:99': this machine has cpu") as refused:
-        resume(run, {"training.epochs": 9}, {}, Output(plain=True), detach=True)
+        resume_run(run, Overrides({"training.epochs": 9}, {}), Output(plain=True), detach=True)
     assert refused.value.hint.endswith(f"tuiae resume {run.id} --device cpu")
     assert read_status(run).state == "stopped"
     assert read_edits(run) == ()

@@ -182,7 +182,7 @@ def test_resume_lets_a_paused_run_go_on_and_followers_are_told(
     follower = lab.start("attach", run.id, "--plain")
     workers.append(follower)
     assert follower.stderr is not None
-    assert any(f"paused at step 0; `tuiae resume {run.id}` lets it go on" in line for line in follower.stderr)
+    assert any(f"paused at step 0; `tuiae resume {run.id}` continues it" in line for line in follower.stderr)
     assert lab("resume", run.id, "--json").document["state"] == "finished"
     assert "running again\n" in follower.communicate(timeout=60)[1]
 
@@ -249,8 +249,8 @@ def test_epochs_that_are_behind_a_run_are_no_way_on(lab: Laboratory, finished: R
     run = lab.copy(finished)
     run.config.write_text(run.config.read_text().replace("epochs = 4", "epochs = 9"))
     result = lab("resume", run.id, "--epochs", "3", check=2)
-    assert f"{run.id} stands at epoch 4 already: nothing to do up to epoch 3" in result.stderr
-    assert f"`tuiae resume {run.id}` goes on to epoch 9" in result.stderr
+    assert f"{run.id} has done 4 epochs already: nothing is left up to epoch 3" in result.stderr
+    assert f"`tuiae resume {run.id}` continues to epoch 9" in result.stderr
 
 
 def test_a_run_whose_last_save_failed_is_resumed_from_the_one_before(lab: Laboratory, finished: RunPaths) -> None:

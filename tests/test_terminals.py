@@ -297,7 +297,7 @@ def test_a_digit_that_changes_takes_a_digit_and_little_more() -> None:
 def tuiae(lab: Laboratory, *arguments: str, pictures: bool = False, **environ: str) -> Terminal:
     lab.root.mkdir(parents=True, exist_ok=True)
     terminal = {"TERM": "xterm-256color", "COLORTERM": "truecolor", **environ}
-    command = [sys.executable, "-m", "tuiae.cli", *arguments]
+    command = [sys.executable, "-m", "tuiae", *arguments]
     return Terminal(command, env={**lab.environment, **terminal}, pictures=pictures)
 
 
@@ -394,7 +394,7 @@ def test_something_else_wrote_on_the_terminal_and_ctrl_l_mends_it(lab: Laborator
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux here")
 def test_inside_tmux(lab: Laboratory, played: Script) -> None:
-    command = f"{sys.executable} -m tuiae.cli attach {played.run.id}"
+    command = f"{sys.executable} -m tuiae attach {played.run.id}"
     with (
         tempfile.TemporaryDirectory(dir="/tmp") as folder,  # the name of a socket has room for a hundred characters
         Terminal(

@@ -1,16 +1,17 @@
-"""`tuiae compare`."""
+"""`tuiae compare`: runs side by side."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.text import Text
 
-from tuiae.cli.output import Output, is_terminal
+from tuiae.cli.commands import Json, Plain, Runs, find, new_app
+from tuiae.cli.output import Output
 from tuiae.config import did_you_mean
 from tuiae.errors import ConfigError, UnknownRunError
 from tuiae.render.compare import compare_curves, seeds_table, settings_table, values_table
@@ -20,8 +21,8 @@ from tuiae.render.shared_images import shared_grid
 from tuiae.render.sweeps import levels_table, summary_notes, summary_plot, summary_words
 from tuiae.render.text import beside, join_lines
 from tuiae.runs.listing import preset_of, summarise
-from tuiae.runs.paths import RunPaths
-from tuiae.runs.snapshot import Best, Series
+from tuiae.runs.paths import RunPaths, runs_dir
+from tuiae.runs.snapshot import Snapshot
 from tuiae.studies.compare import CompareReader, Comparison, Entry, Group, cautions, group_figures, tagged_runs
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep_summary import summary_record, sweep_summaries, without_summary
@@ -30,6 +31,24 @@ CURVE_LINES = 16
 PICTURE_LINES = 7  # a row
 WIDEST_PICTURES = 120  # columns
 SUMMARY_LINES, WIDEST_SUMMARY = 14, 100
+
+app = new_app()
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    runs: Annotated[list[str] | None, Runs] = None,
+    tag: Annotated[str, typer.Option(metavar="TAG", help="And every run with this tag.")] = "",
+    metric: Annotated[
+        str, typer.Option(help="What to compare: loss, accuracy, or another that the runs have.")
+    ] = "loss",
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Lay runs side by side: curves, final and best values, spread over seeds, what differs, the same images."""
+    output = Output.of(context, json, plain)
+    compare_runs([find(run) for run in runs or ()], runs_dir(), tag, metric, output)
 
 
 def compare_runs(runs: Sequence[RunPaths], root: Path, tag: str, metric: str, output: Output) -> None:
@@ -58,7 +77,7 @@ def compare_runs(runs: Sequence[RunPaths], root: Path, tag: str, metric: str, ou
 
 def _show(comparison: Comparison, shared: SharedImages, metric: str, output: Output) -> None:
     width = output.people.width
-    drawn = not output.plain and is_terminal(sys.stdout)
+    drawn = output.shows_pictures
     if drawn:
         _show_curves(comparison, metric, width, output)
     output.line(values_table(comparison, metric, width))
@@ -120,6 +139,7 @@ def _pictures(shared: SharedImages, width: int, mode: str) -> Text:
 
 
 def _document(comparison: Comparison, shared: SharedImages, metric: str) -> dict[str, Any]:
+    id_of = {entry.key: entry.snapshot.id for entry in comparison.entries}
     group_of = {entry.key: group for group in comparison.groups for entry in group.entries}
     return {
         "metric": metric,
@@ -133,12 +153,7 @@ def _document(comparison: Comparison, shared: SharedImages, metric: str) -> dict
         "summary": [summary_record(summary) for summary in sweep_summaries(comparison, metric)],
         "same_images": {
             "runs": [entry.snapshot.id for entry in shared.entries],
-            "left_out": {
-                entry.snapshot.id: why
-                for key, why in shared.left_out
-                for entry in comparison.entries
-                if entry.key == key
-            },
+            "left_out": {id_of[key]: why for key, why in shared.left_out if key in id_of},
         },
         "cautions": list(cautions(comparison, metric)),
     }
@@ -146,33 +161,28 @@ def _document(comparison: Comparison, shared: SharedImages, metric: str) -> dict
 
 def _run_record(entry: Entry, group: Group, comparison: Comparison) -> dict[str, Any]:
     """The run as `tuiae show --json` has it, and what the comparison adds."""
-    snapshot = entry.snapshot
+    snapshot, config = entry.snapshot, entry.snapshot.config
     record = summarise(snapshot)
+    best = {f"test/{name}": found for name in comparison.metrics if (found := entry.best(name))}
     return {
         **record,
         "key": entry.key,
         "label": entry.label,
         "group": group.key,
-        "preset": preset_of(snapshot.config, snapshot.meta) if snapshot.config else None,
-        "dataset": snapshot.config.data.dataset if snapshot.config else None,
-        "seed": snapshot.config.training.seed if snapshot.config else None,
+        "preset": preset_of(config, snapshot.meta) if config else None,
+        "dataset": config.data.dataset if config else None,
+        "seed": config.training.seed if config else None,
         "seconds": snapshot.status.elapsed,
-        "best": {f"test/{name}": _best_record(entry.best(name)) for name in comparison.metrics if entry.best(name)},
-        "history_epochs": {key: _epochs(snapshot.series.get(_pair(key))) for key in record["history"]},
+        "best": {name: {"value": found.value, "epoch": found.epoch} for name, found in best.items()},
+        "history_epochs": {key: _epochs(snapshot, key) for key in record["history"]},
     }
 
 
-def _pair(key: str) -> tuple[str, str]:
+def _epochs(snapshot: Snapshot, key: str) -> list[float]:
+    """The epochs of the values in a history, whose key is `split/metric`."""
     split, _, name = key.partition("/")
-    return split, name
-
-
-def _epochs(series: Series | None) -> list[float]:
+    series = snapshot.series.get((split, name))
     return series.epochs.tolist() if series is not None else []
-
-
-def _best_record(best: Best | None) -> dict[str, float] | None:
-    return {"value": best.value, "epoch": best.epoch} if best else None
 
 
 def _group_record(group: Group, comparison: Comparison, metric: str) -> dict[str, Any]:

@@ -1,19 +1,22 @@
-"""`tuiae eval`: a checkpoint measured, part by part; each part can be shown to people or put into JSON."""
+"""`tuiae eval`: measuring a checkpoint, part by part; each part can be shown to people or put into JSON."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
+import typer
 
-from tuiae.cli.output import Output, is_terminal
+from tuiae.cli.commands import Device, Json, Plain, Run, Weights, find, new_app
+from tuiae.cli.output import Output
+from tuiae.cli.train import parse_noise
 from tuiae.config import NOISE_KINDS, NoiseSection
 from tuiae.data.dataset import as_bytes
 from tuiae.errors import ConfigError, MissingLibraryError
 from tuiae.machine import lasting_imports
+from tuiae.render.confusion import draw_confusion
 from tuiae.render.curves import Curve
 from tuiae.render.grid import ImageRow, image_grid, sample_captions
 from tuiae.render.legend import plot_title, plotted
@@ -27,21 +30,54 @@ from tuiae.runs.snapshot import Sample
 if TYPE_CHECKING:
     from tuiae.explore.checkpoint import LoadedRun
     from tuiae.training.evaluate import Evaluation
-    from tuiae.training.quality import ClassScores, Probe
+    from tuiae.training.quality import ClassScores
 
+Metrics: TypeAlias = Mapping[str, float | None]
 
 WIDTH = 100  # columns at most for what is drawn
 DRAWN = "the code of each image is drawn, as in the curves of the run; its mean gives a lower error"
+CLASS_FIELDS = ("class", "precision", "recall", "f1", "images")
+LEVELS = "0,0.1,0.2,0.3,0.4,0.5"
+SHOWN = 8  # test images
+CURVE_LINES = 12
+PICTURE_LINES = 8
 HEADS = {"wrong_pixels": "wrong pixels", "wrong_pixels_max": "most wrong", "psnr": "PSNR dB", "ssim": "SSIM"}
+
+app = new_app()
+
+
+@app.command("eval")
+def evaluate(
+    context: typer.Context,
+    run: Run = "last",
+    weights: Weights = "last",
+    device: Device = "auto",
+    noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="Instead of the run's own.")] = None,
+    noise_kind: Annotated[str | None, typer.Option(metavar="KIND", help="Sweep this noise, not the run's own.")] = None,
+    noise_levels: Annotated[
+        str | None, typer.Option(metavar="LEVELS", help="Sweep the noise on the test images, e.g. 0,0.1,0.2.")
+    ] = None,
+    noise_probability: Annotated[
+        float | None, typer.Option(metavar="P", help="Of uniform noise: the chance that a pixel moves.")
+    ] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Classify the code with a linear model.")] = False,
+    baseline: Annotated[bool, typer.Option("--baseline", help="The error of PCA at the same code size.")] = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Measure a run's weights on both splits, whole, with dropout off."""
+    level = {} if noise is None else parse_noise(noise)
+    options = EvalOptions(weights, device, level, noise_kind, noise_levels, noise_probability, probe, baseline)
+    evaluate_run(find(run), options, Output.of(context, json, plain))
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a user asked to have measured; None was not given."""
+class EvalOptions:
+    """What the command line asks to have measured; None was not given."""
 
     weights: str = "last"
     device: str = "auto"
-    noise: Mapping[str, Any] | None = None
+    noise: Mapping[str, Any] = field(default_factory=dict)
     """`--noise` as dotted keys: one corruption instead of the run's own."""
     noise_kind: str | None = None
     noise_levels: str | None = None
@@ -54,47 +90,45 @@ class Request:
         return any(word is not None for word in (self.noise_kind, self.noise_levels, self.noise_probability))
 
 
-class Part(Protocol):
+@dataclass(frozen=True)
+class Part:
     """One thing measured."""
 
-    def record(self) -> dict[str, Any]:
-        """Its fields of the JSON document."""
+    record: Mapping[str, Any]
+    """Its fields of the JSON document."""
+    show: Callable[[Output], None]
+    """Prints its lines for people."""
 
-    def show(self, output: Output) -> None:
-        """Its lines for people."""
 
-
-def evaluate_run(run: RunPaths, request: Request, output: Output) -> None:
-    """Measure a checkpoint and tell.
+def evaluate_run(run: RunPaths, options: EvalOptions, output: Output) -> None:
+    """Measure a checkpoint and print what came out.
 
     Raises:
-        TrainingError: no such checkpoint.
-        ConfigError: the run's config is of another version, or the request does not suit the run; known before
+        NoCheckpointError: no such checkpoint.
+        ConfigError: the run's config is of another version, or the options do not suit the run; known before
             anything is loaded where the words alone tell.
         DeviceError, DataError: no such device, or no such images on this machine.
     """
-    from tuiae.runs.lineage import resolve_config
-
-    noise = dict(request.noise or {})
+    noise = dict(options.noise)
     resolve_config(run, noise, asker="--noise")
-    levels = plan_sweep(run, request) if request.sweeps_noise else None
+    levels = plan_sweep(run, options) if options.sweeps_noise else None
     if levels and noise:
         raise ConfigError("--noise sets one level and --noise-levels several", "give one of them")
 
     with lasting_imports():
         from tuiae.explore.checkpoint import load
-    loaded = load(run, request.weights, request.device, noise)
+    loaded = load(run, options.weights, options.device, noise)
     parts: list[Part] = []
     # What may turn out not to suit the run comes before what takes long.
-    if request.baseline:
+    if options.baseline:
         parts.append(compare_with_pca(loaded))
-    if request.probe:
+    if options.probe:
         parts.append(probe_code(loaded, output))
     parts.insert(0, sweep_noise(loaded, levels, output) if levels else measure_splits(loaded, output))
     if output.json:
         document: dict[str, Any] = {"run": run.id, "weights": loaded.checkpoint}
         for part in parts:
-            document |= part.record()
+            document |= part.record
         output.document(document)
         return
     output.line(f"{run.id}  {loaded.checkpoint}, dropout off", "bold")
@@ -102,7 +136,7 @@ def evaluate_run(run: RunPaths, request: Request, output: Output) -> None:
         part.show(output)
 
 
-def metric_table(first: str, rows: Sequence[tuple[str, Mapping[str, float | None]]], output: Output) -> None:
+def _metric_table(first: str, rows: Sequence[tuple[str, Metrics]], output: Output) -> None:
     """One row a split or a level, one column for every metric that any of them has."""
     names = list(dict.fromkeys(name for _, metrics in rows for name in metrics))
     heads = [HEADS.get(name, name) for name in names]
@@ -110,71 +144,54 @@ def metric_table(first: str, rows: Sequence[tuple[str, Mapping[str, float | None
     output.table((first, *heads), cells, right=heads)
 
 
-@dataclass(frozen=True)
-class Splits:
-    """Both splits, whole, under one corruption."""
-
-    noise: dict[str, Any]
-    metrics: dict[str, dict[str, float | None]]
-    """By split."""
-    classes: tuple[str, ...]
-    confusion: np.ndarray | None
-    scores: ClassScores | None
-    notes: tuple[str, ...]
-
-    def record(self) -> dict[str, Any]:
-        metrics = {f"{split}/{name}": value for split, own in self.metrics.items() for name, value in own.items()}
-        document: dict[str, Any] = {"noise": self.noise, "metrics": metrics, "notes": list(self.notes)}
-        if self.confusion is not None:
-            document |= {"classes": list(self.classes), "confusion": self.confusion.tolist()}
-        if self.scores is not None:
-            document["per_class"] = [dict(zip(_CLASS_FIELDS, row, strict=True)) for row in self._class_rows()]
-        return document
-
-    def show(self, output: Output) -> None:
-        kind, level = self.noise["kind"], self.noise["level"]
-        output.line("no noise" if kind == "none" else f"noise {kind} {level:g}")
-        metric_table("split", list(self.metrics.items()), output)
-        for note in self.notes:
-            output.line(note, "dim")
-        if self.confusion is None:
-            return
-        from tuiae.render.confusion import draw_confusion
-
-        output.line(
-            draw_confusion(self.confusion, self.classes, min(output.people.width, WIDTH), len(self.classes) + 4)
-        )
-        if self.scores is not None:
-            rows = ((name, *map(percent, shares), count(images)) for name, *shares, images in self._class_rows())
-            output.table(_CLASS_FIELDS, rows, right=_CLASS_FIELDS[1:])
-
-    def _class_rows(self) -> list[tuple[Any, ...]]:
-        assert self.scores is not None
-        columns = (self.scores.precision, self.scores.recall, self.scores.f1, self.scores.support)
-        return list(zip(self.classes, *(column.tolist() for column in columns), strict=True))
+# Both splits, whole, under one corruption.
 
 
-_CLASS_FIELDS = ("class", "precision", "recall", "f1", "images")
-
-
-def measure_splits(loaded: LoadedRun, output: Output) -> Splits:
+def measure_splits(loaded: LoadedRun, output: Output) -> Part:
     """Loss and what goes with it on both splits; on the test split PSNR and SSIM, or the figures of each class."""
-    from tuiae.training.evaluate import evaluate
+    from tuiae.training.evaluate import evaluate as measure
 
-    parts = loaded.parts
+    parts, classes = loaded.parts, loaded.classes
     output.note(f"evaluating {loaded.checkpoint} on {len(parts.train):,} training and {len(parts.test):,} test images")
-    results = {split: evaluate(parts, images) for split, images in (("train", parts.train), ("test", parts.test))}
+    results = {split: measure(parts, images) for split, images in (("train", parts.train), ("test", parts.test))}
     metrics: dict[str, dict[str, float | None]] = {split: dict(result.metrics) for split, result in results.items()}
     more, scores, notes = _qualities(loaded, results["test"])
     metrics["test"] |= more
-    noise = loaded.config.noise.model_dump()
     notes = (DRAWN, *notes) if loaded.is_variational else notes
-    return Splits(noise, metrics, loaded.classes, results["test"].confusion, scores, notes)
+    noise, confusion = loaded.config.noise, results["test"].confusion
+    record: dict[str, Any] = {
+        "noise": noise.model_dump(),
+        "metrics": {f"{split}/{name}": value for split, own in metrics.items() for name, value in own.items()},
+        "notes": list(notes),
+    }
+    if confusion is not None:
+        record |= {"classes": list(classes), "confusion": confusion.tolist()}
+    class_rows = [] if scores is None else _class_rows(classes, scores)
+    if scores is not None:
+        record["per_class"] = [dict(zip(CLASS_FIELDS, row, strict=True)) for row in class_rows]
+
+    def show(output: Output) -> None:
+        output.line("no noise" if noise.kind == "none" else f"noise {noise.kind} {noise.level:g}")
+        _metric_table("split", list(metrics.items()), output)
+        for note in notes:
+            output.line(note, "dim")
+        if confusion is not None:
+            width, height = min(output.people.width, WIDTH), len(classes) + 4
+            output.line(draw_confusion(confusion, classes, width, height))
+        if class_rows:
+            rows = ((name, *map(percent, shares), count(images)) for name, *shares, images in class_rows)
+            output.table(CLASS_FIELDS, rows, right=CLASS_FIELDS[1:])
+
+    return Part(record, show)
 
 
-def _qualities(
-    loaded: LoadedRun, test: Evaluation
-) -> tuple[dict[str, float | None], ClassScores | None, tuple[str, ...]]:
+def _class_rows(classes: Sequence[str], scores: ClassScores) -> list[tuple[Any, ...]]:
+    """One row a class, by CLASS_FIELDS."""
+    columns = (scores.precision, scores.recall, scores.f1, scores.support)
+    return list(zip(classes, *(column.tolist() for column in columns), strict=True))
+
+
+def _qualities(loaded: LoadedRun, test: Evaluation) -> tuple[Metrics, ClassScores | None, tuple[str, ...]]:
     """What the `studies` libraries add to the test split; without them a note says what is left out."""
     from tuiae.training.quality import class_scores, measure_images
 
@@ -187,26 +204,10 @@ def _qualities(
     return quality.metrics(), None, (quality.note,) if quality.note else ()
 
 
-@dataclass(frozen=True)
-class ProbeResult:
-    """How much of the classes a linear classifier reads out of the code."""
-
-    probe: Probe
-    latent: int
-
-    def record(self) -> dict[str, Any]:
-        fields = {"accuracy": self.probe.accuracy, "images": self.probe.images, "converged": self.probe.converged}
-        return {"probe": {**fields, "latent": self.latent}}
-
-    def show(self, output: Output) -> None:
-        trust = "" if self.probe.converged else " (the fit did not converge: a lower bound)"
-        output.line(
-            f"linear probe of the code ({self.latent}): test accuracy {figure('accuracy', self.probe.accuracy)}, "
-            f"fitted to {self.probe.images:,} training images{trust}"
-        )
+# The code: how much of the classes a linear classifier reads out of it, and what principal components would do.
 
 
-def probe_code(loaded: LoadedRun, output: Output) -> ProbeResult:
+def probe_code(loaded: LoadedRun, output: Output) -> Part:
     """Fit a linear classifier to the codes of clean training images, and ask it about those of the test images.
 
     Raises:
@@ -218,35 +219,19 @@ def probe_code(loaded: LoadedRun, output: Output) -> ProbeResult:
     # Drawn, not the first ones: a set may be sorted by class.
     order = epoch_order(len(loaded.parts.train), loaded.config.training.seed, 0)[:PROBE_IMAGES]
     output.note(f"probing the code on {len(order):,} training images")
-    return ProbeResult(
-        linear_probe(*loaded.codes("train", order.numpy()), *loaded.codes("test")), loaded.config.model.latent
+    probe = linear_probe(*loaded.codes("train", order.numpy()), *loaded.codes("test"))
+    latent = loaded.config.model.latent
+    trust = "" if probe.converged else " (the fit did not converge: a lower bound)"
+    words = (
+        f"linear probe of the code ({latent}): test accuracy {figure('accuracy', probe.accuracy)}, "
+        f"fitted to {probe.images:,} training images{trust}"
     )
+    fields = {"accuracy": probe.accuracy, "images": probe.images, "converged": probe.converged, "latent": latent}
+    return Part({"probe": fields}, lambda output: output.line(words))
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """Principal components beside the run, both on clean test images."""
-
-    mse: float
-    pca: float
-    components: int
-    latent: int
-    variational: bool
-    """Whether the run's code is the mean of a posterior."""
-
-    def record(self) -> dict[str, Any]:
-        return {"baseline": {"mse": self.mse, "pca_mse": self.pca, "components": self.components}}
-
-    def show(self, output: Output) -> None:
-        code = "mean code" if self.variational else "code"
-        rows = ((f"this run, {code} of {self.latent}", self.mse), (f"PCA, {self.components} components", self.pca))
-        output.table(
-            ("rebuilt from clean test images", "mse"), ((name, number(value)) for name, value in rows), right=("mse",)
-        )
-
-
-def compare_with_pca(loaded: LoadedRun) -> Baseline:
-    """The run's error and that of as many principal components as its code is wide.
+def compare_with_pca(loaded: LoadedRun) -> Part:
+    """The run's error on clean test images, and that of as many principal components as its code is wide.
 
     Raises:
         ConfigError: a classifier.
@@ -258,38 +243,39 @@ def compare_with_pca(loaded: LoadedRun) -> Baseline:
     train = loaded.images("train")
     latent = loaded.config.model.latent
     components = min(latent, len(train), train[0].size)
-    error = float(np.mean(np.square(made - test), dtype=np.float64))
-    return Baseline(error, pca_error(train, test, components), components, latent, loaded.is_variational)
+    error, pca = float(np.mean(np.square(made - test), dtype=np.float64)), pca_error(train, test, components)
+
+    def show(output: Output) -> None:
+        code = "mean code" if loaded.is_variational else "code"
+        rows = ((f"this run, {code} of {latent}", number(error)), (f"PCA, {components} components", number(pca)))
+        output.table(("rebuilt from clean test images", "mse"), rows, right=("mse",))
+
+    return Part({"baseline": {"mse": error, "pca_mse": pca, "components": components}}, show)
 
 
 # `tuiae eval --noise-levels`: the error against the level of the noise, with the images.
 
-LEVELS = "0,0.1,0.2,0.3,0.4,0.5"
-SHOWN = 8  # test images
-CURVE_LINES = 12
-PICTURE_LINES = 8
 
-
-def plan_sweep(run: RunPaths, request: Request) -> tuple[NoiseSection, ...]:
+def plan_sweep(run: RunPaths, options: EvalOptions) -> tuple[NoiseSection, ...]:
     """The corruptions that the words ask for; nothing is loaded.
 
     Raises:
         ConfigError: an unknown kind, a level that is no number or out of its range, a probability without a use.
     """
     own = resolve_config(run, {}).noise
-    kind = own.kind if request.noise_kind is None else request.noise_kind
+    kind = own.kind if options.noise_kind is None else options.noise_kind
     if kind == "none":
         kinds = ", ".join(name for name in NOISE_KINDS if name != "none")
         raise ConfigError("a sweep over noise levels needs a kind of noise", f"--noise-kind with one of {kinds}")
     resolve_config(run, {"noise.kind": kind, "noise.level": 0.0}, asker="--noise-kind")
-    probability = request.noise_probability
+    probability = options.noise_probability
     if probability is None:
         probability = own.probability if own.kind == kind else 1.0
     elif kind != "uniform":
         raise ConfigError(f"--noise-probability is for uniform noise, not {kind}", "leave it out")
     fixed = {"noise.kind": kind, "noise.level": 0.0, "noise.probability": probability}
     resolve_config(run, fixed, asker="--noise-probability")
-    levels = _numbers(LEVELS if request.noise_levels is None else request.noise_levels)
+    levels = _numbers(LEVELS if options.noise_levels is None else options.noise_levels)
     return tuple(resolve_config(run, {**fixed, "noise.level": level}, asker="--noise-levels").noise for level in levels)
 
 
@@ -304,73 +290,50 @@ def _numbers(text: str) -> list[float]:
     return numbers
 
 
-@dataclass(frozen=True)
-class NoiseSweep:
-    """The test split at each level, and a few of its images: the same ones under the same draws."""
-
-    levels: tuple[NoiseSection, ...]
-    metrics: tuple[dict[str, float], ...]
-    rows: tuple[ImageRow, ...]
-    """Of an autoencoder: inputs, then for each level the noisy images and what became of them."""
-    captions: tuple[list[str], ...]
-    """Of a classifier: what it takes the images for, at each level."""
-    drawn: bool = False
-    """Whether the codes behind the metrics were drawn, as those of a variational autoencoder are."""
-
-    def record(self) -> dict[str, Any]:
-        kind, probability = self.levels[0].kind, self.levels[0].probability
-        levels = [
-            {"level": section.level, "metrics": metrics}
-            for section, metrics in zip(self.levels, self.metrics, strict=True)
-        ]
-        return {"noise": {"kind": kind, "probability": probability, "levels": levels}}
-
-    def show(self, output: Output) -> None:
-        kind = self.levels[0].kind
-        chance = f", pixels hit with probability {self.levels[0].probability:g}" if kind == "uniform" else ""
-        output.line(f"test images under {kind} noise{chance}")
-        if self.drawn:
-            output.line(DRAWN, "dim")
-        metric_table(
-            "level", [(f"{s.level:g}", dict(m)) for s, m in zip(self.levels, self.metrics, strict=True)], output
-        )
-        width = min(output.people.width, WIDTH)
-        output.line(self._curve(width))
-        # Pictures are for eyes, and need colours.
-        if not output.plain and is_terminal(sys.stdout):
-            self._show_images(width, output)
-
-    def _curve(self, width: int) -> Any:
-        name = "accuracy" if self.captions else "mse"
-        x = np.array([section.level for section in self.levels])
-        y = plotted(name, np.array([metrics[name] for metrics in self.metrics]))
-        curve = Curve(name, x, y, TEST)
-        return draw_curves(
-            [curve], width, CURVE_LINES, title=f"test {plot_title(name)} against noise level", x_label="level"
-        )
-
-    def _show_images(self, width: int, output: Output) -> None:
-        mode = output.picture_mode
-        if not self.captions:
-            output.line(image_grid(self.rows, width, len(self.rows) * (PICTURE_LINES + 1) - 1, mode))
-            return
-        for row, captions in zip(self.rows, self.captions, strict=True):
-            output.line(image_grid([row], width, PICTURE_LINES + 1, mode, captions))
-
-
-def sweep_noise(loaded: LoadedRun, levels: Sequence[NoiseSection], output: Output) -> NoiseSweep:
-    """Evaluate the whole test split at each level, under the same draws."""
-    from tuiae.training.evaluate import evaluate
+def sweep_noise(loaded: LoadedRun, levels: Sequence[NoiseSection], output: Output) -> Part:
+    """The test split, whole, at each level, under the same draws; and a few of its images."""
+    from tuiae.training.evaluate import evaluate as measure
 
     test = loaded.parts.test
     output.note(f"evaluating {loaded.checkpoint} on {len(test):,} test images at {len(levels)} levels of noise")
-    metrics = tuple(evaluate(loaded.parts, test, noise=section).metrics for section in levels)
-    rows, captions = _watch(loaded, levels)
-    return NoiseSweep(tuple(levels), metrics, tuple(rows), tuple(captions), loaded.is_variational)
+    metrics = [measure(loaded.parts, test, noise=section).metrics for section in levels]
+    rows, captions = _watched_images(loaded, levels)
+    kind, probability = levels[0].kind, levels[0].probability
+    pairs = list(zip(levels, metrics, strict=True))
+
+    def show(output: Output) -> None:
+        chance = f", pixels hit with probability {probability:g}" if kind == "uniform" else ""
+        output.line(f"test images under {kind} noise{chance}")
+        if loaded.is_variational:
+            output.line(DRAWN, "dim")
+        _metric_table("level", [(f"{section.level:g}", found) for section, found in pairs], output)
+        width = min(output.people.width, WIDTH)
+        name = "mse" if loaded.is_autoencoder else "accuracy"
+        x, y = np.array([section.level for section in levels]), np.array([found[name] for found in metrics])
+        title = f"test {plot_title(name)} against noise level"
+        curve = Curve(name, x, plotted(name, y), TEST)
+        output.line(draw_curves([curve], width, CURVE_LINES, title=title, x_label="level"))
+        if output.shows_pictures:
+            _show_images(rows, captions, width, output)
+
+    listed = [{"level": section.level, "metrics": found} for section, found in pairs]
+    return Part({"noise": {"kind": kind, "probability": probability, "levels": listed}}, show)
 
 
-def _watch(loaded: LoadedRun, levels: Sequence[NoiseSection]) -> tuple[list[ImageRow], list[list[str]]]:
-    """A few test images at each level, in rows; of a classifier, what it takes them for."""
+def _show_images(rows: Sequence[ImageRow], captions: Sequence[list[str]], width: int, output: Output) -> None:
+    mode = output.picture_mode
+    if not captions:
+        output.line(image_grid(rows, width, len(rows) * (PICTURE_LINES + 1) - 1, mode))
+    for row, words in zip(rows, captions, strict=False):
+        output.line(image_grid([row], width, PICTURE_LINES + 1, mode, words))
+
+
+def _watched_images(loaded: LoadedRun, levels: Sequence[NoiseSection]) -> tuple[list[ImageRow], list[list[str]]]:
+    """A few test images at each level, the same ones under the same draws.
+
+    Of an autoencoder the inputs, then for each level the noisy images and the outputs. Of a classifier the noisy images
+    of each level, and captions that say what it takes them for.
+    """
     watched = loaded.watched(SHOWN)
     clean = loaded.images("test", watched)
     seed = loaded.config.training.seed
@@ -380,15 +343,11 @@ def _watch(loaded: LoadedRun, levels: Sequence[NoiseSection]) -> tuple[list[Imag
             noisy, made = loaded.reconstruct(clean, section, seed)
             rows += [(f"{section.level:g}", as_bytes(noisy)), ("output", as_bytes(made))]
         return rows, []
-    rows, captions = [], []
+    rows, captions, labels = [], [], loaded.labels("test", watched)
     for section in levels:
         noisy = loaded.corrupt(clean, section, seed)
         rows.append((f"{section.level:g}", as_bytes(noisy)))
-        seen = Sample(
-            epoch=0,
-            classes=loaded.classes,
-            labels=loaded.labels("test", watched),
-            predictions=loaded.predict(noisy).argmax(1),
-        )
+        predictions = loaded.predict(noisy).argmax(1)
+        seen = Sample(epoch=0, classes=loaded.classes, labels=labels, predictions=predictions)
         captions.append(sample_captions(seen) or [])
     return rows, captions

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 from rich.text import Text
+from typer.core import TyperCommand
 
+from tuiae.cli.commands import Device, Json, Plain, Run, Weights, find, new_app
 from tuiae.cli.output import Output
 from tuiae.config import RunConfig, did_you_mean
 from tuiae.errors import ConfigError
@@ -25,6 +29,50 @@ from tuiae.runs.paths import RunPaths
 
 if TYPE_CHECKING:
     from tuiae.explore.checkpoint import LoadedRun
+
+app = new_app()
+
+
+class OptionalNumbers(TyperCommand):
+    """`--plane` and `--samples` stand alone or before a number; Typer has no such option."""
+
+    USUAL = {"--plane": "8", "--samples": "16"}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the usual number where none was given."""
+        filled: list[str] = []
+        for word, following in zip_longest(args, args[1:], fillvalue=""):
+            filled.append(word)
+            if word in self.USUAL and not following.isdecimal():
+                filled.append(self.USUAL[word])
+        return super().parse_args(ctx, filled)
+
+
+@app.command(cls=OptionalNumbers)
+def explore(
+    context: typer.Context,
+    run: Run = "last",
+    codes: Annotated[bool, typer.Option("--codes", help="The test images on the plane of their codes.")] = False,
+    plane: Annotated[
+        int | None, typer.Option(min=2, max=64, metavar="[N]", help="N x N images decoded from the plane of codes.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, max=1000, metavar="[N]", help="N images decoded from draws of the prior.")
+    ] = None,
+    between: Annotated[
+        str | None, typer.Option(metavar="A,B", help="From one test image to another: positions, or class names.")
+    ] = None,
+    dims: Annotated[str | None, typer.Option(metavar="I,J", help="Numbers of the code that the map shows.")] = None,
+    weights: Weights = "last",
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws from the prior.")] = 0,
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters.")] = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Show a run's code: a map, what its plane and its prior decode to, and the way between two images."""
+    request = Request(codes, plane, samples, between, dims, weights, device, seed, ascii_only)
+    explore_run(find(run), request, Output.of(context, json, plain))
 
 
 # The figures of `tuiae explore`: each can be drawn for people or put into JSON.

@@ -9,28 +9,57 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
-from tuiae.cli.output import Output, is_terminal, watching
-from tuiae.cli.train import reporting
+from tuiae.cli.commands import Jobs, Json, Plain, new_app
+from tuiae.cli.output import Output, dataset_progress, study_progress
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
 from tuiae.files import replace_text
+from tuiae.render.text import MISSING
 from tuiae.reproduce.measures import FUNCTIONS
 from tuiae.reproduce.report import Report, WorkSection, report, to_html, to_markdown
-from tuiae.reproduce.reproduce import WorkResult, prepare_sets, reproduce
+from tuiae.reproduce.reproduce import WorkResult, prepare_sets
+from tuiae.reproduce.reproduce import reproduce as reproduce_work
 from tuiae.reproduce.verdicts import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Verdicts, tally, write_verdicts
-from tuiae.reproduce.work import WorkPlan, make_plan
-from tuiae.runs.paths import REPORTS
+from tuiae.reproduce.work import WorkPlan, find_work, list_works, make_plan
+from tuiae.runs.paths import REPORTS, runs_dir
 
 FIGURES_NEED = "the figures of a report need matplotlib"
 STYLES = dict(zip(MARKS, ("green", "yellow", "red", "dim"), strict=True))
+HOLDS = {True: "✓", False: "✗", None: MISSING}
+
+app = new_app()
+
+
+@app.command()
+def reproduce(
+    context: typer.Context,
+    work: Annotated[str | None, typer.Argument(metavar="WORK", help="A work's name or file; without it, all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few epochs, one seed: verdicts are provisional.")] = False,
+    claims: Annotated[bool, typer.Option("--claims", help="List the claims and how they are measured.")] = False,
+    seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Seeds of every run, instead of its own.")] = None,
+    jobs: Jobs = 1,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Where the report goes.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the tables as Markdown too.")] = None,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Run what published works ran, and judge claim by claim; the same command again goes on where it stopped."""
+    paths = [find_work(name) for name in ([work] if work else list_works())]
+    output = Output.of(context, json, plain)
+    if claims:
+        list_claims(paths, output)
+        return
+    options = ReproduceOptions(quick, seeds or 0, jobs, report, markdown)
+    raise typer.Exit(reproduce_works(paths, runs_dir(), options, output))
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ReproduceOptions:
     """What the command line asks for."""
 
     quick: bool = False
@@ -40,39 +69,39 @@ class Wishes:
     markdown: Path | None = None
 
 
-def reproduce_works(paths: Sequence[Path], root: Path, wishes: Wishes, output: Output) -> ExitCode:
+def reproduce_works(paths: Sequence[Path], root: Path, options: ReproduceOptions, output: Output) -> ExitCode:
     """Run the works one after the other, then print the table and write the reports. A verdict is never a failure.
 
     Raises:
         ConfigError: a work's file is wrong, or a library of the report is missing; nothing was started.
     """
-    plans = [make_plan(path, wishes.quick, wishes.seeds) for path in paths]
-    _check_ready(wishes)
-    if wishes.quick:
+    plans = [make_plan(path, options.quick, options.seeds) for path in paths]
+    _check_ready(options)
+    if options.quick:
         output.note(PROVISIONAL, "yellow")
     try:
-        results = [_run(plan, root, wishes, output) for plan in plans]
-        return _tell(results, root, wishes, output)
+        results = [_run(plan, root, options, output) for plan in plans]
+        return _tell(results, root, options, output)
     except KeyboardInterrupt:
         output.note(f"stopped and saved; the same command goes on: tuiae {' '.join(sys.argv[1:])}", "yellow")
         return ExitCode.STOPPED
 
 
-def _run(plan: WorkPlan, root: Path, wishes: Wishes, output: Output) -> WorkResult:
+def _run(plan: WorkPlan, root: Path, options: ReproduceOptions, output: Output) -> WorkResult:
     output.note(f"{plan.name}: {len(plan.jobs)} trainings; list them with `tuiae runs --tag {plan.tag}`")
     # One after the other: two displays that redraw themselves take the same lines of a terminal.
-    with reporting(output) as progress:
+    with dataset_progress(output) as progress:
         lacking = prepare_sets(plan, progress)
-    with watching(output) as tell:
-        return reproduce(plan, root, lacking, wishes.jobs, tell)
+    with study_progress(output) as tell:
+        return reproduce_work(plan, root, lacking, options.jobs, tell)
 
 
-def _check_ready(wishes: Wishes) -> None:
+def _check_ready(options: ReproduceOptions) -> None:
     """What the end of a long run will need is looked for before its beginning."""
     _need("sklearn", "the PCA baseline needs scikit-learn")
-    if wishes.html is not None:
+    if options.html is not None:
         _need("matplotlib", FIGURES_NEED)
-    for path in filter(None, (wishes.html, wishes.markdown)):
+    for path in filter(None, (options.html, options.markdown)):
         _check_writable(path)
 
 
@@ -106,13 +135,16 @@ def _write(path: Path, text: str) -> None:
         ) from error
 
 
-def _tell(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Output) -> ExitCode:
+def _tell(results: Sequence[WorkResult], root: Path, options: ReproduceOptions, output: Output) -> ExitCode:
     """Show what came out before anything is kept of it, which may fail for want of room."""
     findings = report(results)
     if not output.json:
-        _show_all(findings, output)
+        for work in findings.works:
+            _show(work, output)
+        if findings.provisional:
+            output.line(PROVISIONAL, "yellow")
     try:
-        written = _keep(results, findings, root, wishes, output)
+        written = _keep(results, findings, root, options, output)
     except TuiaeError as error:
         if not output.json:
             raise
@@ -128,18 +160,20 @@ def _tell(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Out
     return ExitCode.OK
 
 
-def _keep(results: Sequence[WorkResult], findings: Report, root: Path, wishes: Wishes, output: Output) -> Path | None:
-    """Write the verdicts for the dashboard, then the reports; where the one with figures is, if there is one."""
+def _keep(
+    results: Sequence[WorkResult], findings: Report, root: Path, options: ReproduceOptions, output: Output
+) -> Path | None:
+    """Write the verdicts for the dashboard, then the reports; returns the path of the one with figures, if any."""
     for result, work in zip(results, findings.works, strict=True):
         runs, problems = len(result.runs), result.problems
-        write_verdicts(root, Verdicts(work.name, wishes.quick, time.time(), runs, work.claims, problems))
-    if wishes.markdown is not None:
-        _write(wishes.markdown, to_markdown(findings))
-        output.note(f"table: {wishes.markdown}")
-    return _write_html(results, root, wishes, output)
+        write_verdicts(root, Verdicts(work.name, options.quick, time.time(), runs, work.claims, problems))
+    if options.markdown is not None:
+        _write(options.markdown, to_markdown(findings))
+        output.note(f"table: {options.markdown}")
+    return _write_html(results, root, options, output)
 
 
-def _write_html(results: Sequence[WorkResult], root: Path, wishes: Wishes, output: Output) -> Path | None:
+def _write_html(results: Sequence[WorkResult], root: Path, options: ReproduceOptions, output: Output) -> Path | None:
     """The report with its figures; without matplotlib there is none, and a sentence says so."""
     try:
         _need("matplotlib", FIGURES_NEED)
@@ -151,16 +185,9 @@ def _write_html(results: Sequence[WorkResult], root: Path, wishes: Wishes, outpu
     output.note("drawing the figures")
     page = to_html(report(results, [illustrate(result, output.note) for result in results]))
     names = [result.plan.name for result in results]
-    path = wishes.html or root / REPORTS / f"{names[0] if len(names) == 1 else 'works'}.html"
+    path = options.html or root / REPORTS / f"{names[0] if len(names) == 1 else 'works'}.html"
     _write(path, page)
     return path
-
-
-def _show_all(findings: Report, output: Output) -> None:
-    for work in findings.works:
-        _show(work, output)
-    if findings.provisional:
-        output.line(PROVISIONAL, "yellow")
 
 
 def _show(work: WorkSection, output: Output) -> None:
@@ -170,7 +197,7 @@ def _show(work: WorkSection, output: Output) -> None:
     for problem in work.problems:
         output.line(f"not everything could be run: {problem}", "yellow")
     # In a pipe a table as wide as its longest cell helps nobody: every claim and every recipe is a line of its own.
-    if output.plain or not is_terminal(sys.stdout):
+    if not output.shows_pictures:
         for claim in work.claims:
             for line in plain_lines(claim):
                 output.line(line)
@@ -187,11 +214,11 @@ def plain_lines(claim: ClaimRow) -> list[str]:
 
 
 def _recipe(recipe: RecipeRow) -> str:
-    note = f" ({recipe.note})" if recipe.note else ""
-    return f"{_HOLDS[recipe.holds]} {recipe.name}: {recipe.measured}{note}"
+    return f"{HOLDS[recipe.holds]} {recipe.name}: {_measured(recipe)}"
 
 
-_HOLDS = {True: "✓", False: "✗", None: "–"}
+def _measured(recipe: RecipeRow) -> str:
+    return f"{recipe.measured} ({recipe.note})" if recipe.note else recipe.measured
 
 
 def _table(work: WorkSection) -> Table:
@@ -199,15 +226,9 @@ def _table(work: WorkSection) -> Table:
     for head, ratio in (("", 1), ("claim", 8), ("reported", 4), ("measured", 10), ("verdict", 5), ("PCA", 3)):
         table.add_column(head, ratio=ratio, overflow="fold")
     for claim in work.claims:
-        printed = claim.recipes[0]
-        style = "dim" if claim.is_provisional else STYLES[claim.verdict]
-        measured = Text()
-        for recipe in claim.recipes:
-            measured.append("\n" if measured else "")
-            alone = recipe is printed and len(claim.recipes) == 1 and recipe.holds is not None
-            note = f" ({recipe.note})" if recipe.note else ""
-            measured.append(f"{recipe.measured}{note}" if alone else _recipe(recipe))
-        verdict = Text(f"{claim.mark} {claim.verdict_text}", style)
+        alone = len(claim.recipes) == 1 and claim.recipes[0].holds is not None
+        measured = Text("\n".join(_measured(recipe) if alone else _recipe(recipe) for recipe in claim.recipes))
+        verdict = Text(f"{claim.mark} {claim.verdict_text}", "dim" if claim.is_provisional else STYLES[claim.verdict])
         verdict.append(f"\nseeds {claim.seeds}, {claim.wall}", "dim")
         table.add_row(claim.id, claim.text, claim.reported, measured, verdict, claim.baseline)
     return table

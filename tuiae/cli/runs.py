@@ -1,170 +1,37 @@
-"""Commands about runs: train, come back, look at."""
+"""Commands that look at recorded runs and keep them in order: `tuiae runs`, `show`, `status`, `label`, `delete`."""
 
 from __future__ import annotations
 
+import csv
+import math
 import sys
-from typing import Annotated
+import textwrap
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from tuiae.cli.app import (
-    Ascii,
-    Colors,
-    Detach,
-    Json,
-    Look,
-    Plain,
-    RealPictures,
-    Run,
-    Settings,
-    Tags,
-    ThemeName,
-    app,
-    find,
-    output_of,
-    overrides_of,
-)
+from tuiae.cli.commands import Json, Plain, Run, Runs, find, new_app
+from tuiae.cli.main import is_terminal
+from tuiae.cli.output import AsciiStream, Output
+from tuiae.errors import ConfigError
+from tuiae.render.grid import sample_grid
+from tuiae.render.runs import passed_over_words, plain_cells, plain_columns, plain_numbers
+from tuiae.render.status import note_line
+from tuiae.render.text import clean, count, duration, figure, megabytes, number, of_epochs, shorten
+from tuiae.runs.diagnosis import Finding, diagnose
+from tuiae.runs.labels import read_label, relabel, tags_of
+from tuiae.runs.listing import RunLister, RunRow, summarise
+from tuiae.runs.paths import RunPaths, check_runs_dir, runs_dir
+from tuiae.runs.process import Interrupt
+from tuiae.runs.query import HELP, parse_query
+from tuiae.runs.reader import NO_CONFIG, RunReader, read_sample
+from tuiae.runs.removal import check_removable, delete_run, dependents, size_of
+from tuiae.runs.snapshot import Note, Sample, Snapshot
 
-Preset = Annotated[str, typer.Argument(metavar="PRESET|PATH", help="A preset's name, or a TOML file.")]
-Replay = Annotated[
-    str | None, typer.Option(metavar="RUN", help="Make the edits that were made to this run, at the same steps.")
-]
-
-
-@app.command()
-def run(
-    context: typer.Context,
-    preset: Preset = "quickstart",
-    settings: Settings = None,
-    dataset: Annotated[str | None, typer.Option(help="As in `tuiae data list`, or folder:PATH.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="How many.")] = None,
-    latent: Annotated[int | None, typer.Option(help="Width of the code.")] = None,
-    noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="E.g. salt-pepper:0.3.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, shuffles, dropout and noise.")] = None,
-    name: Annotated[str | None, typer.Option(help="What to call it; else as its preset.")] = None,
-    tags: Tags = None,
-    replay: Replay = None,
-    dry: Annotated[bool, typer.Option("--dry-run", help="Only try a few steps, and say what a run costs.")] = False,
-    detach: Detach = False,
-    json: Json = False,
-    plain: Plain = False,
-) -> None:
-    """Train a preset, and follow it; Ctrl-C saves and stops."""
-    from tuiae.cli.train import start
-    from tuiae.config import build_config, read_document
-    from tuiae.config.presets import find_preset
-    from tuiae.preflight import check_asked
-    from tuiae.runs.paths import runs_dir
-
-    flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
-    flags |= {"model.latent": latent, "training.seed": seed}
-    overrides = overrides_of(flags, noise, settings or [])
-    path = find_preset(preset)
-    document = read_document(path)
-    config = build_config(document, overrides.values, source=str(path), asker=overrides.askers)
-    check_asked(overrides.values, overrides.askers, config, runs_dir())
-    output = output_of(context.obj, json, plain)
-    if dry:
-        from tuiae.cli.train import show_cost
-
-        show_cost(config, runs_dir(), output)
-        return
-    replayed = None if replay is None else find(replay)
-    made_from = str(document.get("name", ""))
-    raise typer.Exit(
-        start(config, runs_dir(), output, detach=detach, tags=tags or (), replayed=replayed, preset=made_from)
-    )
-
-
-@app.command(short_help="Go on from a checkpoint with other settings, as a new run.")
-def fork(
-    context: typer.Context,
-    run: Run,
-    start: Annotated[
-        str, typer.Option("--from", metavar="last|best|STEP", help="The checkpoint to go on from.")
-    ] = "last",
-    settings: Settings = None,
-    epochs: Annotated[int | None, typer.Option(help="How many, those of its parent included.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the new run; else its parent's.")] = None,
-    detach: Detach = False,
-    json: Json = False,
-    plain: Plain = False,
-) -> None:
-    """Go on from a checkpoint of a run with other settings, as a new run."""
-    from tuiae.cli.train import fork as branch_off
-    from tuiae.runs.paths import runs_dir
-
-    overrides = overrides_of({"name": name, "training.epochs": epochs}, None, settings or [])
-    output = output_of(context.obj, json, plain)
-    raise typer.Exit(
-        branch_off(find(run), start, overrides.values, overrides.askers, runs_dir(), output, detach=detach)
-    )
-
-
-@app.command()
-def resume(
-    context: typer.Context,
-    run: Run,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Train up to so many epochs instead.")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Instead of its own, this time; the results differ in their last bits.")
-    ] = None,
-    detach: Detach = False,
-    json: Json = False,
-    plain: Plain = False,
-) -> None:
-    """Go on with a stopped run from its newest checkpoint."""
-    from tuiae.cli.train import resume as go_on
-
-    overrides = overrides_of({"training.epochs": epochs, "training.device": device}, None, [])
-    raise typer.Exit(
-        go_on(find(run), overrides.values, overrides.askers, output_of(context.obj, json, plain), detach=detach)
-    )
-
-
-@app.command(short_help="Come back to a run: the dashboard, or plain lines.")
-def attach(
-    context: typer.Context,
-    run: Run = "last",
-    json: Json = False,
-    plain: Plain = False,
-    ascii_only: Ascii = False,
-    colors: Colors = "auto",
-    theme: ThemeName = "",
-    graphics: RealPictures = False,
-) -> None:
-    """Come back to a run: in the dashboard on a terminal, in plain lines elsewhere or with --plain."""
-    from tuiae.cli.output import is_terminal
-    from tuiae.cli.train import attach as follow_it
-
-    look = Look(ascii_only, colors, theme, graphics).over(context.obj)
-    look.check()
-    found = find(run)
-    if not (json or plain) and is_terminal(sys.stdout) and sys.stdin.isatty():
-        raise typer.Exit(look.show_dashboard(found.root))
-    raise typer.Exit(follow_it(found, output_of(look, json, plain)))
-
-
-@app.command()
-def stop(context: typer.Context, run: Run, json: Json = False) -> None:
-    """Ask a run to save and stop, and wait until it has."""
-    from tuiae.cli.train import stop as end
-
-    raise typer.Exit(end(find(run), output_of(context.obj, json)))
-
-
-@app.command()
-def edit(
-    context: typer.Context,
-    run: Run,
-    settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="E.g. training.learning_rate=0.0005.")],
-    json: Json = False,
-) -> None:
-    """Change a run while it trains: learning rate, noise level, beta, dropout, epochs."""
-    from tuiae.cli.manage import edit as change
-
-    raise typer.Exit(change(find(run), settings, output_of(context.obj, json)))
+app = new_app()
 
 
 @app.command()
@@ -178,42 +45,7 @@ def runs(
     plain: Plain = False,
 ) -> None:
     """List the runs, newest first."""
-    from tuiae.cli.tables import show_runs
-    from tuiae.runs.paths import runs_dir
-
-    show_runs(runs_dir(), output_of(context.obj, json, plain), tag, filter_)
-
-
-@app.command()
-def label(
-    context: typer.Context,
-    run: Run,
-    name: Annotated[str | None, typer.Option(help="What to call it; empty takes the name away.")] = None,
-    note: Annotated[str | None, typer.Option(help="What to remember about it.")] = None,
-    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Add a tag; may be repeated.")] = None,
-    untags: Annotated[
-        list[str] | None, typer.Option("--untag", metavar="TAG", help="Take a tag away; may be repeated.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Name, note and tag a run; without options, show them."""
-    from tuiae.cli.manage import label_run
-
-    label_run(find(run), name, note, tags or (), untags or (), output_of(context.obj, json))
-
-
-@app.command()
-def delete(
-    context: typer.Context,
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Ids, their beginnings, or paths.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    json: Json = False,
-) -> None:
-    """Delete runs for good, weights and all; live ones are refused."""
-    from tuiae.cli.manage import delete_runs
-    from tuiae.runs.paths import runs_dir
-
-    raise typer.Exit(delete_runs([find(run) for run in runs], runs_dir(), output_of(context.obj, json), yes=yes))
+    list_runs(runs_dir(), Output.of(context, json, plain), tag, filter_)
 
 
 @app.command()
@@ -227,55 +59,417 @@ def show(
     plain: Plain = False,
 ) -> None:
     """Show a run's figures, live or finished."""
-    from tuiae.cli.manage import show_points
-    from tuiae.cli.tables import show_run
-
-    (show_points if csv else show_run)(find(run).root, output_of(context.obj, json, plain))
+    (show_points if csv else show_run)(find(run), Output.of(context, json, plain))
 
 
-@app.command(short_help="Say in a screenful of plain words how a run stands.")
+@app.command()
 def status(
     context: typer.Context,
     run: Run = "last",
     once: Annotated[bool, typer.Option("--once", help="Print it once; else again after each epoch.")] = False,
     json: Json = False,
 ) -> None:
-    """Say in a screenful of plain words how a run stands, for a phone or a screen reader."""
-    from tuiae.cli.status import show_status
-
-    show_status(find(run), output_of(context.obj, json, plain=True), once=once)
-
-
-@app.command(name="eval", short_help="Measure a run's weights on both splits, dropout off.")
-def evaluate(
-    context: typer.Context,
-    run: Run = "last",
-    weights: Annotated[str, typer.Option(help="last, best, or a step that was kept.")] = "last",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="Instead of the run's own.")] = None,
-    noise_kind: Annotated[str | None, typer.Option(metavar="KIND", help="Sweep this noise, not the run's own.")] = None,
-    noise_levels: Annotated[
-        str | None, typer.Option(metavar="LEVELS", help="Sweep the noise on the test images, e.g. 0,0.1,0.2.")
-    ] = None,
-    noise_probability: Annotated[
-        float | None, typer.Option(metavar="P", help="uniform noise: the chance that a pixel moves.")
-    ] = None,
-    probe: Annotated[bool, typer.Option("--probe", help="Classify the code with a linear model.")] = False,
-    baseline: Annotated[bool, typer.Option("--baseline", help="The error of PCA at the same code size.")] = False,
-    json: Json = False,
-    plain: Plain = False,
-) -> None:
-    """Measure a run's weights on both splits, whole, with dropout off."""
-    from tuiae.cli.evaluate import Request, evaluate_run
-
-    level = overrides_of({}, noise, []).values
-    request = Request(weights, device, level, noise_kind, noise_levels, noise_probability, probe, baseline)
-    evaluate_run(find(run), request, output_of(context.obj, json, plain))
+    """Tell in one screenful of plain words how a run is doing, for a phone or a screen reader."""
+    show_status(find(run), Output.of(context, json, plain=True), once=once)
 
 
 @app.command()
-def presets(context: typer.Context, json: Json = False, plain: Plain = False) -> None:
-    """List the presets and what each one teaches."""
-    from tuiae.cli.tables import show_presets
+def label(
+    context: typer.Context,
+    run: Run,
+    name: Annotated[str | None, typer.Option(help="What to call it; an empty one removes the name.")] = None,
+    note: Annotated[str | None, typer.Option(help="What to remember about it.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Add a tag; may be repeated.")] = None,
+    untags: Annotated[
+        list[str] | None, typer.Option("--untag", metavar="TAG", help="Remove a tag; may be repeated.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Name, note and tag a run; without options, show them."""
+    label_run(find(run), name, note, tags or (), untags or (), Output.of(context, json))
 
-    show_presets(output_of(context.obj, json, plain))
+
+@app.command()
+def delete(
+    context: typer.Context,
+    runs: Annotated[list[str], Runs],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete runs for good, weights and all; live ones are refused."""
+    delete_runs([find(run) for run in runs], runs_dir(), Output.of(context, json), yes=yes)
+
+
+# `tuiae runs`
+
+
+def list_runs(root: Path, output: Output, tag: str | None = None, words: str | None = None) -> None:
+    """List every run, or those with a tag or found by words, newest first.
+
+    Raises:
+        ConfigError: a key that no run has. UnknownRunError: the runs directory is none.
+    """
+    check_runs_dir(root)
+    lister = RunLister(root)
+    rows, now = lister.rows(histories=words is not None and "best" in words), time.time()
+    if tag is not None:
+        rows = tuple(row for row in rows if tag in row.tags)
+    if words is not None:
+        query = parse_query(words, rows)
+        if query.problem:
+            raise ConfigError(f"--filter: {query.problem}", HELP)
+        rows = query.find(rows)
+    if output.json:
+        output.document([_row_record(row, now) for row in rows])
+    elif rows:
+        output.table(plain_columns(rows), plain_cells(rows, now), right=plain_numbers())
+    elif words is not None:
+        output.line(f"no run in {root} matches '{words}'; `tuiae runs` lists all")
+    else:
+        which = "no runs" if tag is None else f"no run with the tag {tag}"
+        output.line(f"{which} in {root}; start one with `tuiae run`")
+    if lister.passed_over:
+        output.note(passed_over_words(lister.passed_over))
+
+
+def _row_record(row: RunRow, now: float) -> dict[str, Any]:
+    fields = ("state", "epoch", "epochs", "device", "test_loss", "test_accuracy")
+    return {
+        "run": row.id,
+        "name": row.name or None,
+        "note": row.note or None,
+        "dataset": row.dataset or None,
+        "model": row.model or None,
+        "tags": list(row.tags),
+        **{field: getattr(row.status, field) for field in fields},
+        "age_seconds": round(max(0.0, now - row.status.heartbeat), 1),
+    }
+
+
+# `tuiae show`
+
+METRICS = ("loss", "reconstruction", "kl", "accuracy", "mse", "wrong_pixels")
+"""Those of them that a run has are shown."""
+RECENT = 5  # notes of a run that are shown whatever they are
+WIDTH, PICTURE_LINES = 120, 22  # at most
+POINT_COLUMNS = ("run", "split", "epoch", "step", "metric", "value")
+
+
+def show_run(run: RunPaths, output: Output) -> None:
+    """Show how a run is doing: its figures, its pictures where a terminal can show them, what happened to it."""
+    snapshot = RunReader(run.root).read_all()
+    if output.json:
+        output.document(summarise(snapshot))
+        return
+    show_result(snapshot, output)
+    for finding in findings(snapshot):
+        output.line(f"finding: {finding}", "yellow")
+    if words := next_command(snapshot):
+        output.line(words, "yellow")
+    for note in _history(snapshot):
+        output.line(note_line(note), "dim")
+
+
+def _history(snapshot: Snapshot) -> list[Note]:
+    """Every start, edit, warning and end; pauses and the like only among the last few notes."""
+    edited, recent = {edit.time for edit in snapshot.edits}, snapshot.notes[-RECENT:]
+    return [note for note in snapshot.notes if note.kind != "command" or note.time in edited or note in recent]
+
+
+def show_result(snapshot: Snapshot, output: Output) -> None:
+    """Show the figures of the last epoch, and where everything is."""
+    status = snapshot.status
+    output.line(f"{snapshot.id}  {status.state}", "bold")
+    if snapshot.config is not None:
+        config, model = snapshot.config, snapshot.config.model
+        encoder = f", on the encoder of {model.encoder_run}" if model.encoder_run else ""
+        frozen = ", frozen" if model.freeze and config.is_classifier else ""
+        device = f"; {status.device}" if status.device else ""
+        output.line(f"{model.family}, code {model.latent}{encoder}{frozen}, on {config.data.dataset}{device}")
+    if status.state != "finished":
+        output.line(f"epoch {of_epochs(status.epoch, status.epochs)}, step {count(status.step)}")
+    _show_metrics(snapshot, output)
+    seconds = snapshot.series.get(("speed", "epoch_seconds"))
+    if seconds is not None and len(seconds.values):
+        rate = snapshot.latest("speed", "images_per_second")
+        typical = float(sorted(seconds.values)[len(seconds.values) // 2])
+        output.line(
+            f"{_done(snapshot)} in {duration(status.elapsed)} "
+            f"({typical:.3g} s an epoch, {count(round(rate or 0))} images/s)"
+        )
+    sample = _newest_sample(snapshot) if output.shows_pictures else None
+    if sample is not None:
+        output.line(sample_grid(sample, min(output.people.width, WIDTH), PICTURE_LINES, output.picture_mode))
+    output.line(f"run directory: {snapshot.path}")
+
+
+def _show_metrics(snapshot: Snapshot, output: Output) -> None:
+    splits = [split for split in ("train", "train-eval", "test") if (split, "loss") in snapshot.series]
+    if not splits:
+        return
+    names = [name for name in METRICS if any((split, name) in snapshot.series for split in splits)]
+    if snapshot.config is not None and snapshot.config.training.loss == "mse" and "kl" not in names:
+        names = [name for name in names if name != "mse"]  # it is the loss
+    heads = (*(name.replace("_", " ") for name in names), "best loss")
+    rows = []
+    for split in splits:
+        best = snapshot.best(split, "loss")
+        values = (figure(name, snapshot.latest(split, name)) for name in names)
+        rows.append((split, *values, number(best.value if best else None)))
+    output.table(("split", *heads), rows, right=heads)
+
+
+def _done(snapshot: Snapshot) -> str:
+    """`4 of 6 epochs`; of a fork also how many are its own, which is what its time was spent on."""
+    status, parent = snapshot.status, snapshot.parent
+    done = f"{status.epoch} of {status.epochs} epochs"
+    return done if parent is None else f"{done}, {max(status.epoch - parent.epoch, 0):g} of them its own,"
+
+
+def _newest_sample(snapshot: Snapshot) -> Sample | None:
+    return read_sample(RunPaths(snapshot.path), snapshot.samples[-1]) if snapshot.samples else None
+
+
+def show_points(run: RunPaths, output: Output) -> None:
+    """Print the points of a run's curves as CSV, curve after curve, for pandas, gnuplot and spreadsheets.
+
+    Of a damaged run, what can be read of it. Of live points from more than an hour ago, every second.
+
+    Raises:
+        ConfigError: JSON is asked for as well.
+    """
+    if output.json:
+        raise ConfigError("--csv and --json are two documents", "give one of them")
+    writer = csv.writer(AsciiStream(sys.stdout) if output.ascii else sys.stdout, lineterminator="\n")
+    writer.writerow(POINT_COLUMNS)
+    writer.writerows(_points(RunReader(run.root).read_all()))
+
+
+def _points(snapshot: Snapshot) -> Iterator[tuple[str | int, ...]]:
+    """The points by POINT_COLUMNS; a value that is not finite is empty."""
+    run = clean(snapshot.id)
+    for (split, metric), series in sorted(snapshot.series.items()):
+        names = clean(split), clean(metric)
+        for step, epoch, value in zip(*(s.tolist() for s in (series.steps, series.epochs, series.values)), strict=True):
+            yield run, names[0], f"{epoch:.10g}", step, names[1], repr(value) if math.isfinite(value) else ""
+
+
+# `tuiae status`: no bars, frames or colours.
+
+COLUMNS, ROWS = 80, 24
+LOG_LINES = 5
+POLL_SECONDS = 0.25
+NOT_YET = "not known yet"
+UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+
+
+def show_status(run: RunPaths, output: Output, *, once: bool) -> None:
+    """Print how the run is doing; unless `once`, again after each of its epochs until it ends or Ctrl-C."""
+    reader, interrupt = RunReader(run.root), Interrupt()
+    snapshot = reader.read_all()
+    if output.json:
+        output.document(status_record(snapshot))
+        return
+    for line in status_lines(snapshot):
+        output.line(line)
+    with interrupt.listening():
+        while snapshot.status.live and not once and not interrupt.count:
+            time.sleep(POLL_SECONDS)
+            before, snapshot = snapshot, reader.poll()
+            if _evaluations(snapshot) != _evaluations(before) or not snapshot.status.live:
+                for line in ("", *status_lines(snapshot)):
+                    output.line(line)
+
+
+def _evaluations(snapshot: Snapshot) -> int:
+    series = snapshot.series.get(("test", "loss"))
+    return 0 if series is None else len(series.values)
+
+
+def status_record(snapshot: Snapshot) -> dict[str, Any]:
+    """The status as JSON: what `show --json` says without the history, and how the run is doing."""
+    status, best = snapshot.status, snapshot.best("test", "loss")
+    record = {key: value for key, value in summarise(snapshot).items() if key not in ("history", "epoch_seconds")}
+    return {
+        **record,
+        "phase": status.phase,
+        "epochs_planned": status.epochs,
+        "elapsed_seconds": status.elapsed,
+        "seconds_left": status.eta if status.live else None,
+        "best": {"test/loss": best.value, "epoch": best.epoch} if best else None,
+        "live_loss": snapshot.latest("live", "loss"),
+        "findings": [
+            {"kind": found.kind, "sentence": found.sentence, "advice": found.advice} for found in findings(snapshot)
+        ],
+        "log": [clean(line) for line in snapshot.log[-LOG_LINES:]],
+    }
+
+
+def status_lines(snapshot: Snapshot, width: int = COLUMNS, height: int = ROWS) -> list[str]:
+    """At most `height` lines of at most `width` cells; the log takes what the rest leaves."""
+    facts = [
+        ("run", clean(snapshot.id)),
+        ("state", _state(snapshot)),
+        ("what", _what(snapshot)),
+        ("progress", _progress(snapshot)),
+        ("time", _time(snapshot)),
+        ("losses", _train_and_test(snapshot, "loss")),
+        ("best", _best(snapshot)),
+        ("accuracy", _train_and_test(snapshot, "accuracy")),
+        ("error", _error(snapshot)),
+        ("next", next_command(snapshot)),
+        *(("finding", f"{finding}") for finding in findings(snapshot)),
+    ]
+    lines = [line for name, words in facts if words for line in _wrapped(name, words, width)]
+    logged = [f"log: {shorten(clean(line), width - 5)}" for line in snapshot.log if clean(line)]
+    left = min(LOG_LINES, max(height - len(lines), 0))
+    return (lines + logged[len(logged) - min(left, len(logged)) :])[:height]
+
+
+def _wrapped(name: str, words: str, width: int) -> list[str]:
+    # Not at hyphens: a command with a run's id is there to be copied.
+    lines = textwrap.wrap(f"{name}: {words}", width, subsequent_indent="  ", break_on_hyphens=False)
+    return [shorten(line, width) for line in lines]
+
+
+def findings(snapshot: Snapshot) -> tuple[Finding, ...]:
+    """What is remarkable about a run, its newest pictures included."""
+    return diagnose(snapshot, _newest_sample(snapshot))
+
+
+def next_command(snapshot: Snapshot) -> str:
+    """The command that continues a run that stands still; empty for any other."""
+    command = f"`tuiae resume {clean(snapshot.id)}`"
+    words = {
+        "lost": f"its worker is gone; {command} continues from its newest checkpoint",
+        "stopped": f"{command} continues it",
+        "paused": f"{command} continues it",
+    }
+    return words.get(snapshot.status.state, "")
+
+
+def _state(snapshot: Snapshot) -> str:
+    status = snapshot.status
+    busy = status.live and status.phase and status.state not in ("paused", status.phase)
+    phase = f", {clean(status.phase)}" if busy else ""
+    return f"{status.state}{phase}{f', on {clean(status.device)}' if status.device else ''}"
+
+
+def _what(snapshot: Snapshot) -> str:
+    config = snapshot.current_config
+    if config is None:
+        return NO_CONFIG
+    noise = "no noise" if config.noise.kind == "none" else f"{config.noise.kind} noise {config.noise.level:g}"
+    return f"{config.model.family}, code of {config.model.latent}, on {clean(config.data.dataset)}, {noise}"
+
+
+def _progress(snapshot: Snapshot) -> str:
+    status = snapshot.status
+    share = "" if status.share is None else f", {status.share:.0%} done"
+    epochs = f"{status.epochs:,}" if status.epochs else "an unknown number"
+    return f"epoch {status.epoch:,} of {epochs}, step {count(status.step)}{share}"
+
+
+def _time(snapshot: Snapshot) -> str:
+    status = snapshot.status
+    if status.elapsed is None:
+        return NOT_YET
+    parts = [f"{spoken(status.elapsed)} {'so far' if status.live else 'in all'}"]
+    if status.live:
+        parts.append("time left " + NOT_YET if status.eta is None else f"about {spoken(status.eta)} left")
+    if status.images_per_second:
+        parts.append(f"{count(round(status.images_per_second))} images a second")
+    return ", ".join(parts)
+
+
+def _train_and_test(snapshot: Snapshot, metric: str) -> str:
+    """`train 0.0123, test 0.0131`; before the first evaluation the newest live point; nothing without such a metric."""
+    values = [(split, snapshot.latest(split, metric)) for split in ("train", "test")]
+    known = [f"{split} {figure(metric, value)}" for split, value in values if value is not None]
+    return ", ".join(known) or _within_epoch(snapshot, metric) or (NOT_YET if metric == "loss" else "")
+
+
+def _within_epoch(snapshot: Snapshot, metric: str) -> str:
+    """The newest live point and its epoch; empty without one."""
+    live = snapshot.series.get(("live", metric))
+    if live is None or live.last is None:
+        return ""
+    when = "now" if snapshot.status.live else "at last"
+    return f"train {figure(metric, live.last)} {when}, within epoch {math.ceil(live.epochs[-1])}; test {NOT_YET}"
+
+
+def _best(snapshot: Snapshot) -> str:
+    best = snapshot.best("test", "loss")
+    return f"test loss {number(best.value)} after epoch {best.epoch:g}" if best else ""
+
+
+def _error(snapshot: Snapshot) -> str:
+    error = snapshot.status.error or {}
+    return "; ".join(clean(error[key]) for key in ("cause", "hint") if error.get(key))
+
+
+def spoken(seconds: float) -> str:
+    """A time in words, by its two largest units: `1 hour 2 minutes`, `42 seconds`."""
+    rest = max(round(seconds), 0)
+    parts = []
+    for name, size in UNITS:
+        amount, rest = divmod(rest, size)
+        if amount:
+            parts.append(f"{amount} {name}{'s' if amount > 1 else ''}")
+    return " ".join(parts[:2]) or "0 seconds"
+
+
+# `tuiae label` and `delete`
+
+
+def label_run(
+    run: RunPaths, name: str | None, note: str | None, tag: Sequence[str], untag: Sequence[str], output: Output
+) -> None:
+    """Change what is given of a run's label, then print the label.
+
+    Raises:
+        ConfigError: it cannot be a label. UnknownRunError: the run is not ours to label.
+    """
+    changed = name is not None or note is not None or tag or untag
+    label = relabel(run, name=name, note=note, tag=tag, untag=untag) if changed else read_label(run)
+    tags = tags_of(run, label=label)
+    if output.json:
+        fields = {"name": label.name, "note": label.note, "tags": list(tags), "pinned": label.pinned}
+        output.document({"run": run.id, **fields})
+        return
+    output.line(run.id, "bold")
+    output.line(f"name  {clean(label.name) or '–'}")
+    output.line(f"tags  {' '.join(tags) or '–'}")
+    for place, line in enumerate(label.note.splitlines() or ["–"]):
+        output.line(f"{'note' if not place else '    '}  {clean(line)}")
+
+
+def delete_runs(runs: Sequence[RunPaths], root: Path, output: Output, *, yes: bool) -> None:
+    """Delete runs for good, after a question on a terminal; all of them are checked before the first one goes.
+
+    Raises:
+        ConfigError: no terminal to ask on and no --yes. UnknownRunError, RunHeldError: one that may not be deleted.
+    """
+    runs = list({run.root: run for run in runs}.values())
+    for run in runs:
+        check_removable(run, root)
+    sizes = {run.id: size_of(run) for run in runs}
+    if not yes and not _is_confirmed(sizes, root, output):
+        output.note("nothing was deleted")
+        return
+    for run in runs:
+        delete_run(run, root)
+        output.line(f"deleted {run.id}, {megabytes(sizes[run.id])}")
+    if output.json:
+        output.document([{"run": name, "bytes": size} for name, size in sizes.items()])
+
+
+def _is_confirmed(sizes: dict[str, int], root: Path, output: Output) -> bool:
+    if not (is_terminal(sys.stderr) and sys.stdin.isatty()):
+        raise ConfigError("deleting asks first, and there is no terminal to ask on", "give --yes if you mean it")
+    for name, size in sizes.items():
+        output.note(f"{clean(name)}  {megabytes(size)}")
+    for words in dependents(sizes, RunLister(root).rows()):
+        output.note(words)
+    many = f"{len(sizes)} runs, {megabytes(sum(sizes.values()))}" if len(sizes) > 1 else "this run"
+    return typer.confirm(f"Delete {many} for good?", err=True)

@@ -1,27 +1,44 @@
-"""`tuiae sweep`: what is to be trained, how it goes, and what came of it."""
+"""`tuiae sweep`: one preset trained with every combination of values, and what came of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from tuiae.cli.output import Output, watching
-from tuiae.cli.train import reporting
+import typer
+
+from tuiae.cli.commands import Jobs, Json, Plain, new_app
+from tuiae.cli.output import Output, dataset_progress, study_progress
 from tuiae.errors import ExitCode, TrainingError
 from tuiae.render.bars import draw_bars
-from tuiae.render.text import figure
+from tuiae.render.text import MISSING, figure
 from tuiae.runs.listing import summarise
-from tuiae.runs.paths import RunPaths
+from tuiae.runs.paths import runs_dir
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
 from tuiae.studies.compare import Spread
-from tuiae.studies.jobs import check_jobs, known_runs, make_ready, run_jobs
+from tuiae.studies.jobs import Job, check_jobs, known_runs, make_ready, run_jobs
 from tuiae.studies.labels import short_keys, value_text
-from tuiae.studies.sweep import Combination, Sweep, SweepRow, best_row, load_sweep, rows
+from tuiae.studies.sweep import Combination, Sweep, SweepRow, best_row, find_sweep, load_sweep, rows
 
-METRICS = ("loss", "accuracy")
 PLOT_WIDTH = 72
+
+app = new_app()
+
+
+@app.command()
+def sweep(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A sweep file, or the name of one that came with tuiae.")],
+    jobs: Jobs = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and list its runs; train nothing.")] = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Train a preset with every combination of values in a file; the same command again trains what is missing."""
+    output = Output.of(context, json, plain)
+    raise typer.Exit(sweep_file(find_sweep(file), runs_dir(), jobs, output, dry_run=dry_run))
 
 
 def sweep_file(path: Path, root: Path, workers: int, output: Output, *, dry_run: bool) -> ExitCode:
@@ -35,42 +52,40 @@ def sweep_file(path: Path, root: Path, workers: int, output: Output, *, dry_run:
         _plan(sweep, root, output)
         return ExitCode.OK
     try:
-        with reporting(output) as report:
+        with dataset_progress(output) as report:
             warnings = make_ready(sweep.jobs, root, sweep.tag, report)
-        for warning in warnings:
-            output.note(f"note: {warning}", "yellow")
-        output.note(
-            f"{len(sweep.jobs)} runs; watch one with `tuiae attach`, list them with `tuiae runs --tag {sweep.tag}`"
-        )
-        with watching(output) as tell:
+        output.warn(warnings)
+        commands = f"watch one with `tuiae attach`, list them with `tuiae runs --tag {sweep.tag}`"
+        output.note(f"{len(sweep.jobs)} runs; {commands}")
+        with study_progress(output) as tell:
             run_jobs(sweep.jobs, root, sweep.tag, workers, tell, sweep.tags)
     except KeyboardInterrupt:
-        _tell_result(sweep, _snapshots(sweep, root), output, None)
+        _show_result(sweep, root, output)
         output.note(f"stopped; the same command goes on: tuiae sweep {path}", "yellow")
         return ExitCode.STOPPED
     except TrainingError as error:
-        _tell_result(sweep, _snapshots(sweep, root), output, error)
+        _show_result(sweep, root, output, error)
         if not output.json:
             raise
         output.note(f"error: {error.cause}")
         return error.exit_code
-    _tell_result(sweep, _snapshots(sweep, root), output, None)
+    _show_result(sweep, root, output)
     return ExitCode.OK
 
 
 def _snapshots(sweep: Sweep, root: Path) -> dict[str, Snapshot]:
     """What is there of each job."""
-    found: dict[str, RunPaths] = known_runs(sweep.jobs, root, sweep.tag)
+    found = known_runs(sweep.jobs, root, sweep.tag)
     return {label: RunReader(run.root).read_all() for label, run in found.items()}
 
 
 def _plan(sweep: Sweep, root: Path, output: Output) -> None:
     """What would be trained, and what is there already."""
     check_jobs(sweep.jobs, root)
-    snapshots = _snapshots(sweep, root)
     if output.json:
-        _tell_result(sweep, snapshots, output, None)
+        _show_result(sweep, root, output)
         return
+    snapshots = _snapshots(sweep, root)
     states = {
         job.label: snapshots[job.label].status.state if job.label in snapshots else "missing" for job in sweep.jobs
     }
@@ -79,13 +94,14 @@ def _plan(sweep: Sweep, root: Path, output: Output) -> None:
     output.line(f"{missing} of {len(states)} runs to train, tag {sweep.tag}")
 
 
-def _tell_result(sweep: Sweep, snapshots: Mapping[str, Snapshot], output: Output, error: TrainingError | None) -> None:
+def _show_result(sweep: Sweep, root: Path, output: Output, error: TrainingError | None = None) -> None:
+    snapshots = _snapshots(sweep, root)
     found = rows(sweep, snapshots)
     best = best_row(sweep, found)
     if output.json:
         output.document(_document(sweep, snapshots, found, best, error))
         return
-    output.table(*_table(sweep, found, best))
+    _show_table(sweep, found, best, output)
     if len(sweep.keys) == 1 and sweep.ranked_by and any(row.runs.final(sweep.ranked_by) for row in found):
         output.line()
         _plot(sweep, found, best, output)
@@ -96,46 +112,34 @@ def _tell_result(sweep: Sweep, snapshots: Mapping[str, Snapshot], output: Output
     output.line(f"compare them with `tuiae compare --tag {sweep.tag}`", "dim")
 
 
-def _table(
-    sweep: Sweep, found: tuple[SweepRow, ...], best: SweepRow | None
-) -> tuple[tuple[str, ...], list[tuple[str, ...]], Any]:
+def _show_table(sweep: Sweep, found: tuple[SweepRow, ...], best: SweepRow | None, output: Output) -> None:
     """One row a combination: its values, how many of its runs have finished, mean and range over seeds."""
-    seeded = any(len(row.combination.jobs) > 1 for row in found)
-    spreads = tuple(f"{metric} min..max" for metric in METRICS) if seeded else ("", "")
     short = short_keys(sweep.keys)
-    heads = (*short.values(), "runs", "test loss", spreads[0], "accuracy", spreads[1], "")
-    cells = []
-    for row in found:
-        values = [_value(row.combination, key) for key in sweep.keys]
-        figures: list[str] = []
-        for metric in METRICS:
-            final = row.runs.final(metric)
-            figures += [figure(metric, final.mean if final else None), _span(metric, final)]
-        runs = f"{row.finished}/{len(row.combination.jobs)}"
-        cells.append((*values, runs, *figures, "best" if row is best else ""))
-    if not seeded:
-        heads, cells = _without(heads, len(sweep.keys)), [_without(line, len(sweep.keys)) for line in cells]
-    return heads, cells, (*short.values(), "test loss", "accuracy", "runs")
-
-
-def _without(line: tuple[str, ...], keys: int) -> tuple[str, ...]:
-    """A line without its two spreads, which one seed does not have."""
-    return (*line[: keys + 2], line[keys + 3], line[-1])
+    columns = {short[key]: [_value(row.combination, key) for row in found] for key in sweep.keys}
+    columns["runs"] = [f"{row.finished}/{len(row.combination.jobs)}" for row in found]
+    ranges = {}
+    for metric, head in (("loss", "test loss"), ("accuracy", "accuracy")):
+        spreads = [row.runs.final(metric) for row in found]
+        columns[head] = [figure(metric, spread.mean if spread else None) for spread in spreads]
+        if any(len(row.combination.jobs) > 1 for row in found):
+            ranges[f"{metric} min..max"] = columns[f"{metric} min..max"] = [_range(metric, one) for one in spreads]
+    columns[""] = ["best" if row is best else "" for row in found]
+    output.table(columns, zip(*columns.values(), strict=True), right=columns.keys() - ranges.keys() - {""})
 
 
 def _value(combination: Combination, key: str) -> str:
-    return value_text(combination.values[key]) if key in combination.values else "–"
+    return value_text(combination.values[key]) if key in combination.values else MISSING
 
 
-def _span(metric: str, final: Spread | None) -> str:
-    return f"{figure(metric, final.low)}..{figure(metric, final.high)}" if final is not None and final.n > 1 else ""
+def _range(metric: str, spread: Spread | None) -> str:
+    return f"{figure(metric, spread.low)}..{figure(metric, spread.high)}" if spread is not None and spread.n > 1 else ""
 
 
 def _plot(sweep: Sweep, found: tuple[SweepRow, ...], best: SweepRow | None, output: Output) -> None:
     """The one key that is swept against the final figure, in the order of its values where they have one."""
     (key,) = sweep.keys
     metric = sweep.ranked_by
-    shown = [(row, final.mean) for row in found if (final := row.runs.final(metric)) is not None]
+    shown = [(row, spread.mean) for row in found if (spread := row.runs.final(metric)) is not None]
     values = [row.combination.values.get(key) for row, _ in shown]
     if all(isinstance(value, (int, float)) for value in values):
         shown.sort(key=lambda pair: pair[0].combination.values[key])
@@ -154,36 +158,32 @@ def _document(
     best: SweepRow | None,
     error: TrainingError | None,
 ) -> dict[str, Any]:
-    document: dict[str, Any] = {
+    runs = [
+        _run_record(job, row.combination, snapshots.get(job.label)) for row in found for job in row.combination.jobs
+    ]
+    return {
         "sweep": sweep.name,
         "tag": sweep.tag,
-        "runs": [
-            _run_record(row.combination, index, snapshots)
-            for row in found
-            for index in range(len(row.combination.jobs))
-        ],
-        "combinations": [
-            {"label": row.combination.label, "values": dict(row.combination.values), **_figures(row)} for row in found
-        ],
-        "best": None,
+        "runs": runs,
+        "combinations": [_row_record(row) for row in found],
+        "best": None if best is None else {**_row_record(best), "by": sweep.ranked_by},
+        **({} if error is None else error.document()),
     }
-    if best is not None:
-        values = dict(best.combination.values)
-        document["best"] = {"label": best.combination.label, "values": values, "by": sweep.ranked_by, **_figures(best)}
-    if error is not None:
-        document |= {"error": error.cause, "hint": error.hint, "exit_code": int(error.exit_code)}
-    return document
 
 
-def _run_record(combination: Combination, index: int, snapshots: Mapping[str, Snapshot]) -> dict[str, Any]:
-    job = combination.jobs[index]
+def _run_record(job: Job, combination: Combination, snapshot: Snapshot | None) -> dict[str, Any]:
     known = {"label": job.label, "seed": job.config.training.seed, "values": dict(combination.values)}
-    if job.label not in snapshots:
+    if snapshot is None:
         return {**known, "run": None, "dir": None, "state": "missing", "metrics": {}}
-    summary = summarise(snapshots[job.label])
+    summary = summarise(snapshot)
     return {**known, **{key: summary[key] for key in ("run", "dir", "state", "metrics")}}
 
 
-def _figures(row: SweepRow) -> dict[str, Any]:
-    finals = {metric: row.runs.final(metric) for metric in METRICS}
-    return {"finished": row.finished, **{metric: final and final.record() for metric, final in finals.items()}}
+def _row_record(row: SweepRow) -> dict[str, Any]:
+    finals = {metric: row.runs.final(metric) for metric in ("loss", "accuracy")}
+    return {
+        "label": row.combination.label,
+        "values": dict(row.combination.values),
+        "finished": row.finished,
+        **{metric: final and final.record() for metric, final in finals.items()},
+    }

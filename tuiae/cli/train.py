@@ -1,60 +1,219 @@
-"""`tuiae run`, `fork`, `resume`, `attach`, `stop`: starting a worker, following it, and saying how it ended."""
+"""Commands to one training: `tuiae run`, `fork`, `resume`, `attach`, `stop`, `edit`."""
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TextColumn
+import typer
 from rich.text import Text
 
-from tuiae.cli.follow import LEAVE_SECONDS, check_begun, check_ending, conclude, end_pause, follow
-from tuiae.cli.output import Output
-from tuiae.config import RunConfig, build_config
-from tuiae.data.dataset import DOWNLOADING, OnProgress
+from tuiae.cli.commands import (
+    Ascii,
+    Colors,
+    Detach,
+    Graphics,
+    Json,
+    Look,
+    Plain,
+    Run,
+    Settings,
+    Theme,
+    find,
+    new_app,
+)
+from tuiae.cli.main import is_terminal
+from tuiae.cli.output import LEAVE_SECONDS, Output, check_ending, dataset_progress, follow, held_by_another
+from tuiae.cli.runs import show_result
+from tuiae.config import RunConfig, build_config, parse_override, read_document
+from tuiae.config.presets import find_preset
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
-from tuiae.preflight import check, check_device
+from tuiae.preflight import check, check_asked, check_device, warn_of_change
 from tuiae.render.status import cost_facts
 from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint, newest_position
+from tuiae.runs.control import Edit, propose
 from tuiae.runs.labels import check_tags
 from tuiae.runs.lineage import changes, fork_config, fork_run, need_config, plan_replay, replay_run
 from tuiae.runs.listing import summarise
-from tuiae.runs.paths import RunPaths, unwritable
+from tuiae.runs.paths import RunPaths, runs_dir, unwritable
 from tuiae.runs.process import StandbyWorker, is_held, resume_elsewhere, start_worker
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import create_run, removed_unless_started
 
-# How much of a dataset has come, beside its bar.
-
-
-class Amount(ProgressColumn):
-    """`3.1/9.9 MB` of a download, `10,000/70,000 images` of what is prepared, nothing where the end is not known."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._bytes = DownloadColumn()
-
-    def render(self, task: Task) -> Text:
-        if task.description.startswith(DOWNLOADING):
-            return self._bytes.render(task)
-        if task.total is None:
-            return Text()
-        return Text(f"{task.completed:,.0f}/{task.total:,.0f} images", "progress.download")
-
-
-STOP_SECONDS = 120.0  # a step of the slowest model here takes seconds, its save less
-_EVERYWHERE = ("auto", "cpu")
+ANSWER_SECONDS = 120.0  # for a worker to stop or to edit: a step of the slowest model takes seconds
+WAKE_SECONDS = 5.0  # for a paused worker to go on
+EVERYWHERE = ("auto", "cpu")
 """Values of training.device that every machine has."""
 
+app = new_app()
 
-def start(
+
+@app.command()
+def run(
+    context: typer.Context,
+    preset: Annotated[str, typer.Argument(metavar="PRESET|PATH", help="A name, or a TOML file.")] = "quickstart",
+    settings: Settings = None,
+    dataset: Annotated[str | None, typer.Option(help="As in `tuiae data list`, or folder:PATH.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="How many.")] = None,
+    latent: Annotated[int | None, typer.Option(help="Width of the code.")] = None,
+    noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="E.g. salt-pepper:0.3.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, shuffles, dropout and noise.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it; else as its preset.")] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; may be repeated.")
+    ] = None,
+    replay: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Repeat the edits that were made to this run, at the same steps.")
+    ] = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only try a few steps, and say what a run costs.")] = False,
+    detach: Detach = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Train a preset and follow it; Ctrl-C saves and stops."""
+    flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
+    overrides = overrides_of({**flags, "model.latent": latent, "training.seed": seed}, noise, settings or ())
+    path, root, output = find_preset(preset), runs_dir(), Output.of(context, json, plain)
+    document = read_document(path)
+    config = build_config(document, overrides.values, source=str(path), asker=overrides.askers)
+    check_asked(overrides.values, overrides.askers, config, root)
+    if dry:
+        show_cost(config, root, output)
+        return
+    replayed = None if replay is None else find(replay)
+    made_from = str(document.get("name", ""))
+    code = start_run(config, root, output, detach=detach, tags=tags or (), replayed=replayed, preset=made_from)
+    raise typer.Exit(code)
+
+
+@app.command()
+def fork(
+    context: typer.Context,
+    run: Run,
+    start: Annotated[
+        str, typer.Option("--from", metavar="last|best|STEP", help="The checkpoint to continue from.")
+    ] = "last",
+    settings: Settings = None,
+    epochs: Annotated[int | None, typer.Option(help="How many, those of its parent included.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the new run; else its parent's.")] = None,
+    detach: Detach = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Continue from a checkpoint of a run with other settings, as a new run."""
+    overrides = overrides_of({"name": name, "training.epochs": epochs}, None, settings or ())
+    output = Output.of(context, json, plain)
+    raise typer.Exit(start_fork(find(run), start, overrides, runs_dir(), output, detach=detach))
+
+
+@app.command()
+def resume(
+    context: typer.Context,
+    run: Run,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Train up to this epoch instead.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Instead of its own, this time; the results differ in their last bits.")
+    ] = None,
+    detach: Detach = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Continue a stopped run from its newest checkpoint."""
+    overrides = overrides_of({"training.epochs": epochs, "training.device": device})
+    raise typer.Exit(resume_run(find(run), overrides, Output.of(context, json, plain), detach=detach))
+
+
+@app.command()
+def attach(
+    context: typer.Context,
+    run: Run = "last",
+    json: Json = False,
+    plain: Plain = False,
+    ascii_only: Ascii = False,
+    colors: Colors = "auto",
+    theme: Theme = None,
+    graphics: Graphics = False,
+) -> None:
+    """Come back to a run: in the dashboard on a terminal, in plain lines elsewhere or with --plain."""
+    before: Look = context.obj
+    look = Look(
+        ascii_only or before.ascii,
+        before.colors if colors == "auto" else colors,
+        theme or before.theme,
+        graphics or before.graphics,
+    )
+    found = find(run)
+    if not (json or plain) and is_terminal(sys.stdout) and sys.stdin.isatty():
+        raise typer.Exit(look.show_dashboard(found.root))
+    raise typer.Exit(see_through(found, Output(json, plain, look.ascii, look.colors)))
+
+
+@app.command()
+def stop(context: typer.Context, run: Run, json: Json = False) -> None:
+    """Ask a run to save and stop, and wait until it has."""
+    stop_run(find(run), Output.of(context, json))
+
+
+@app.command()
+def edit(
+    context: typer.Context,
+    run: Run,
+    settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="E.g. training.learning_rate=0.0005.")],
+    json: Json = False,
+) -> None:
+    """Change a run while it trains: learning rate, noise level, beta, dropout, epochs."""
+    edit_run(find(run), settings, Output.of(context, json))
+
+
+# What was asked for on top of a config.
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Values in place of a config's own."""
+
+    values: dict[str, Any]
+    """By dotted key."""
+    askers: dict[str, str]
+    """The flags that asked, where it was not `--set`: a message about a value begins with them."""
+
+
+def overrides_of(flags: Mapping[str, Any], noise: str | None = None, settings: Sequence[str] = ()) -> Overrides:
+    """The flags that were given, by the key that they are named for, then `--noise`; `--set` has the last word.
+
+    Raises:
+        ConfigError: a setting that is not KEY=VALUE, or a level of noise without a kind.
+    """
+    values = {key: value for key, value in flags.items() if value is not None}
+    askers = {key: f"--{key.rpartition('.')[2]}" for key in values}
+    if noise is not None:
+        values |= parse_noise(noise)
+        askers |= dict.fromkeys(("noise.kind", "noise.level"), "--noise")
+    given = dict(parse_override(setting) for setting in settings)
+    return Overrides(values | given, {key: asker for key, asker in askers.items() if key not in given})
+
+
+def parse_noise(text: str) -> dict[str, Any]:
+    """`--noise KIND[:LEVEL]` by dotted keys; raises ConfigError for a level without a kind."""
+    kind, _, level = text.partition(":")
+    if kind.replace(".", "", 1).isdecimal():
+        raise ConfigError(f"--noise {text}: a level needs a kind", f"KIND:LEVEL, such as salt-pepper:{kind}")
+    return {"noise.kind": kind, **(dict([parse_override(f"noise.level={level}")]) if level else {})}
+
+
+# Starting. What can fail for the user fails before a run exists.
+
+
+def start_run(
     config: RunConfig,
     root: Path,
     output: Output,
@@ -64,7 +223,7 @@ def start(
     replayed: RunPaths | None = None,
     preset: str = "",
 ) -> ExitCode:
-    """Check, prepare the images, start a worker and follow it; what can fail for the user fails before a run exists.
+    """Check, prepare the images, start a worker and follow it.
 
     With `replayed` the run gets the edits that were made to that one. `preset` is the name of what it is made from.
     """
@@ -74,43 +233,41 @@ def start(
         run = create_run(config, root, sys.argv, tags, meta={"preset": preset or config.name})
     else:
         replay = plan_replay(replayed, config)
-        for warning in replay.warnings:
-            output.note(f"note: {warning}", "yellow")
+        output.warn(replay.warnings)
         run = replay_run(replay, config, root, sys.argv, tags)
     return _set_off(run, output, detach=detach)
 
 
-def fork(
-    source: RunPaths,
-    start: str,
-    overrides: Mapping[str, Any],
-    askers: Mapping[str, str],
-    root: Path,
-    output: Output,
-    *,
-    detach: bool,
+def start_fork(
+    source: RunPaths, start: str, overrides: Overrides, root: Path, output: Output, *, detach: bool
 ) -> ExitCode:
-    """Go on from a checkpoint of a run with other settings, as a run of its own; `askers` as for `build_config`.
+    """Continue from a checkpoint of a run with other settings, as a run of its own.
 
     Raises:
-        ConfigError: an override is wrong, or not a fork's to change. TrainingError: no such checkpoint.
+        ConfigError: an override is wrong, or a fork cannot change it. NoCheckpointError: no such checkpoint.
     """
     checkpoint = need_checkpoint(source, start)
-    config = fork_config(source, checkpoint, overrides, askers)
+    config = fork_config(source, checkpoint, overrides.values, overrides.askers)
     # The checkpoint holds the encoder: the run that it was taken from may be gone.
     make_ready(build_config(config.model_dump(mode="json"), {"model.encoder_run": ""}), root, output)
     return _set_off(fork_run(source, checkpoint, config, root, sys.argv), output, detach=detach)
 
 
 def make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
-    """The config as it can run, its images prepared."""
-    devices = None if config.training.device in _EVERYWHERE else _ask_devices()
+    """Check a config and prepare its images; returns the config as it can run."""
+    devices = None if config.training.device in EVERYWHERE else _list_devices()
     checked = check(config, root, devices)
-    for warning in checked.warnings:
-        output.note(f"note: {warning}", "yellow")
-    with reporting(output) as report:
+    output.warn(checked.warnings)
+    with dataset_progress(output) as report:
         prepare(checked.config.data.dataset, checked.config.data.image_size, progress=report)
     return checked.config
+
+
+def _list_devices() -> list[str]:
+    """The devices of this machine. Imports torch: for an accelerator that was asked for by name."""
+    from tuiae.training.setup import list_devices
+
+    return list_devices()
 
 
 def _set_off(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
@@ -119,168 +276,11 @@ def _set_off(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
     if detach:
         return _detached(run, output)
     output.note(f"run {run.id}")
-    return _see_through(run, process, output, fresh=True)
-
-
-def resume(
-    run: RunPaths, overrides: Mapping[str, Any], askers: Mapping[str, str], output: Output, *, detach: bool
-) -> ExitCode:
-    """Go on from the newest checkpoint; a paused run is let go on by its own worker.
-
-    `overrides` may hold training.epochs, which stays, and training.device, for this worker alone; `askers` as for
-    `build_config`.
-
-    Raises:
-        RunHeldError: it is still running. ConfigError: it is already finished. UnknownRunError: not ours to write.
-        DeviceError: this machine has no such device. TrainingError: no worker can be started.
-    """
-    if read_status(run).state == "paused":
-        end_pause(run, overrides)
-        return _detached(run, output) if detach else attach(run, output)
-    try:
-        process = _go_on(run, overrides, askers)
-    except OSError as error:
-        raise unwritable(run, error, "resume") from error
-    _await_start(run, process)
-    if detach:
-        return _detached(run, output)
-    return _see_through(run, process, output, fresh=False)
-
-
-def _go_on(run: RunPaths, overrides: Mapping[str, Any], askers: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    if not _is_free(run):
-        raise RunHeldError(f"{run.id} is still running", f"watch it with `tuiae attach {run.id}`, or stop it first")
-    config = need_config(run)
-    wanted = build_config(config.model_dump(mode="json"), dict(overrides), asker=askers) if overrides else config
-    status = read_status(run)
-    # The status may be ahead: the last save failed, or its worker was killed during it.
-    done = status.epoch if status.state == "finished" else int(newest_position(run).epoch)
-    if done >= wanted.training.epochs:
-        raise _done_already(run.id, done, config.training.epochs, wanted.training.epochs)
-    word = wanted.training.device
-    if word not in _EVERYWHERE:
-        check_device(word, _ask_devices(), *(() if "training.device" in overrides else (resume_elsewhere(run),)))
-    # The worker notes them in the history, and not before it can train: of a run that was refused it would be untrue.
-    return start_worker(run, asked=changes(config, wanted))
-
-
-def _done_already(run_id: str, done: int, meant: int, wanted: int) -> ConfigError:
-    if done < meant:
-        hint = f"`tuiae resume {run_id}` goes on to epoch {meant}; --epochs names the last epoch, not how many more"
-        return ConfigError(f"{run_id} stands at epoch {done} already: nothing to do up to epoch {wanted}", hint)
-    hint = f"give more, counted from the first: tuiae resume {run_id} --epochs {2 * done}"
-    return ConfigError(f"{run_id} has done its {done} epochs", hint)
-
-
-def _is_free(run: RunPaths) -> bool:
-    """Whether nobody writes the run; a worker that has said its last word gets the moment that it needs to leave."""
-    deadline = time.monotonic() + LEAVE_SECONDS
-    while is_held(run):
-        if read_status(run).live or time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def _await_start(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the status is the new worker's and no longer how the run ended before; raises TuiaeError where it
-    never is."""
-    while process.poll() is None and read_status(run).pid != process.pid:
-        time.sleep(0.02)
-    check_begun(run, process)
-
-
-def attach(run: RunPaths, output: Output) -> ExitCode:
-    """Follow a run that goes on by itself; Ctrl-C ends the following, not the run."""
-    snapshot, left = follow(run, output)
-    if left:
-        output.note(f"left running; come back with `tuiae attach {run.id}`")
-        return ExitCode.OK
-    return conclude(run, snapshot, output)
-
-
-def stop(run: RunPaths, output: Output) -> ExitCode:
-    """Ask a run to save and stop, and wait until it has.
-
-    Raises:
-        TrainingError: it did not answer in time. TuiaeError: it failed, or its worker died.
-    """
-    if read_status(run).live:
-        _send_stop(run)
-        deadline = time.monotonic() + STOP_SECONDS
-        while (status := read_status(run)).live:
-            if time.monotonic() > deadline:
-                raise TrainingError(f"{run.id} has not stopped for {STOP_SECONDS:.0f} s", f"kill -9 {status.pid}")
-            time.sleep(0.05)
-    snapshot = RunReader(run.root).read_all()
-    check_ending(run, snapshot)
-    if output.json:
-        output.document(summarise(snapshot))
-    output.line(f"{run.id}: {snapshot.status.state}")
-    return ExitCode.OK
-
-
-def _send_stop(run: RunPaths) -> None:
-    try:
-        control.send(run, "stop")
-    except OSError as error:
-        raise unwritable(run, error, "stop") from error
-
-
-def _detached(run: RunPaths, output: Output) -> ExitCode:
-    if output.json:
-        output.document({"run": run.id, "dir": str(run.root), "state": read_status(run).state})
-    output.line(run.id)
-    output.note(f"watch it with `tuiae attach {run.id}`, stop it with `tuiae stop {run.id}`")
-    return ExitCode.OK
-
-
-def _see_through(run: RunPaths, process: subprocess.Popen[bytes], output: Output, *, fresh: bool) -> ExitCode:
-    """Follow our worker; a `fresh` run was made by this very command."""
-    snapshot, left = follow(run, output, process)
-    if left:
-        output.note(f"the worker is saving; go on later with `tuiae resume {run.id}`", "yellow")
-        return ExitCode.STOPPED
-    return conclude(run, snapshot, output, process, fresh=fresh)
-
-
-def _ask_devices() -> list[str]:
-    """Imports torch: only worth it when an accelerator is asked for by name."""
-    from tuiae.training.setup import list_devices
-
-    return list_devices()
-
-
-@contextmanager
-def reporting(output: Output) -> Iterator[OnProgress]:
-    """A progress bar for downloads and decoding; on no terminal, a line for each phase."""
-    if not output.lively:
-        told: set[str] = set()
-
-        def tell(phase: str, done: int, total: int) -> None:
-            if phase not in told:
-                told.add(phase)
-                output.note(phase)
-
-        yield tell
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), Amount())
-    with Progress(*columns, console=output.progress, transient=True) as progress:
-        tasks: dict[str, Any] = {}
-
-        def show(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = progress.add_task(phase, total=total or None)
-            progress.update(tasks[phase], completed=done, total=total or None)
-
-        yield show
-
-
-# `tuiae run --dry-run`: what a run would cost.
+    return see_through(run, output, process, fresh=True)
 
 
 def show_cost(config: RunConfig, root: Path, output: Output) -> None:
-    """Try a few steps in a worker's environment, and show what they cost; no run is made.
+    """Try a few steps in a worker's environment, and show what they cost; makes no run.
 
     Raises:
         TuiaeError: what the run would fail with.
@@ -300,3 +300,200 @@ def show_cost(config: RunConfig, root: Path, output: Output) -> None:
     output.line(f"{config.name} on {config.data.dataset}: a dry run, nothing is kept", "bold")
     for label, value, style in cost_facts(cost):
         output.line(Text(f"{label:<12}", "dim").append(value, style))
+
+
+# Continuing.
+
+
+def resume_run(run: RunPaths, overrides: Overrides, output: Output, *, detach: bool) -> ExitCode:
+    """Continue from the newest checkpoint; the worker of a paused run continues it.
+
+    `overrides` may hold training.epochs, which stays, and training.device, for this worker alone.
+
+    Raises:
+        RunHeldError: it is still running. ConfigError: it is already finished. UnknownRunError: not ours to write.
+        DeviceError: this machine has no such device. TrainingError: no worker can be started.
+    """
+    if read_status(run).state == "paused":
+        end_pause(run, overrides.values)
+        return _detached(run, output) if detach else see_through(run, output)
+    try:
+        process = _start_again(run, overrides)
+    except OSError as error:
+        raise unwritable(run, error, "resume") from error
+    # Until then the status is an earlier worker's.
+    _wait_until(lambda: process.poll() is not None or read_status(run).pid == process.pid, math.inf)
+    _check_begun(run, process)
+    if detach:
+        return _detached(run, output)
+    return see_through(run, output, process)
+
+
+def end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
+    """Let a paused run go on, as the dashboard does, and give its worker a moment to hear of it.
+
+    Raises:
+        RunHeldError: other epochs are asked for, which is an edit, or another device. UnknownRunError: not ours to
+        write.
+    """
+    device, epochs = overrides.get("training.device"), overrides.get("training.epochs")
+    if device is not None:
+        change = f"`tuiae stop {run.id}`, then `tuiae resume {run.id} --device {device}`"
+        raise RunHeldError(f"{run.id} is paused, and its worker keeps its device", change)
+    if epochs is not None:
+        change = f"`tuiae edit {run.id} training.epochs={epochs}`, then `tuiae resume {run.id}`"
+        raise RunHeldError(f"{run.id} is paused, and its worker keeps its number of epochs", change)
+    _send(run, "resume")
+    _wait_until(lambda: read_status(run).state != "paused", WAKE_SECONDS)
+
+
+def _start_again(run: RunPaths, overrides: Overrides) -> subprocess.Popen[bytes]:
+    # A worker that has written its last status needs a moment to leave.
+    _wait_until(lambda: not is_held(run) or read_status(run).live, LEAVE_SECONDS)
+    if is_held(run):
+        raise RunHeldError(f"{run.id} is still running", f"watch it with `tuiae attach {run.id}`, or stop it first")
+    config = wanted = need_config(run)
+    if overrides.values:
+        wanted = build_config(config.model_dump(mode="json"), overrides.values, asker=overrides.askers)
+    status = read_status(run)
+    # The status may be ahead: the last save failed, or its worker was killed during it.
+    done = status.epoch if status.state == "finished" else int(newest_position(run).epoch)
+    if done >= wanted.training.epochs:
+        raise _nothing_left(run.id, done, config.training.epochs, wanted.training.epochs)
+    device = wanted.training.device
+    if device not in EVERYWHERE:
+        asked = "training.device" in overrides.values
+        check_device(device, _list_devices(), *(() if asked else (resume_elsewhere(run),)))
+    # The worker records the changes, and not before it can train: of a run that was refused they would be untrue.
+    return start_worker(run, asked=changes(config, wanted))
+
+
+def _nothing_left(run_id: str, done: int, planned: int, wanted: int) -> ConfigError:
+    if done < planned:
+        hint = f"`tuiae resume {run_id}` continues to epoch {planned}; --epochs names the last epoch, not how many more"
+        return ConfigError(f"{run_id} has done {done} epochs already: nothing is left up to epoch {wanted}", hint)
+    hint = f"give more, counted from the first: tuiae resume {run_id} --epochs {2 * done}"
+    return ConfigError(f"{run_id} has done its {done} epochs", hint)
+
+
+def _check_begun(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
+    """Raise TuiaeError where our worker ended before it wrote a status: what the status says is older."""
+    code = process.poll()
+    if code is None or read_status(run).pid == process.pid:
+        return
+    if code == ExitCode.HELD:
+        raise held_by_another(run)
+    last = RunReader(run.root).read_all().log[-1:]
+    raise TrainingError(": ".join((f"the worker of {run.id} could not begin", *last)), f"see {run.log}")
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait until the condition holds, and return whether it came to that in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _send(run: RunPaths, command: str, **arguments: Any) -> None:
+    try:
+        control.send(run, command, **arguments)
+    except OSError as error:
+        raise unwritable(run, error, "edit" if command == "set" else command) from error
+
+
+def _detached(run: RunPaths, output: Output) -> ExitCode:
+    if output.json:
+        output.document({"run": run.id, "dir": str(run.root), "state": read_status(run).state})
+    output.line(run.id)
+    output.note(f"watch it with `tuiae attach {run.id}`, stop it with `tuiae stop {run.id}`")
+    return ExitCode.OK
+
+
+def see_through(
+    run: RunPaths, output: Output, process: subprocess.Popen[bytes] | None = None, *, fresh: bool = False
+) -> ExitCode:
+    """Follow a run to its end and say how it ended, in words and in the exit code.
+
+    Ctrl-C stops our own worker, `process`; without one it ends the following, not the run. A `fresh` run was made by
+    this very command.
+    """
+    snapshot, left = follow(run, output, process)
+    if left and process is None:
+        output.note(f"left running; come back with `tuiae attach {run.id}`")
+        return ExitCode.OK
+    if left:
+        output.note(f"the worker is saving; continue later with `tuiae resume {run.id}`", "yellow")
+        return ExitCode.STOPPED
+    check_ending(run, snapshot, process, fresh=fresh)
+    if output.json:
+        output.document(summarise(snapshot))
+    else:
+        show_result(snapshot, output)
+    if snapshot.status.state == "stopped":
+        output.note(f"stopped early; continue with: tuiae resume {run.id}", "yellow")
+        return ExitCode.STOPPED
+    return ExitCode.OK
+
+
+# Stopping and editing.
+
+
+def stop_run(run: RunPaths, output: Output) -> None:
+    """Ask a run to save and stop, and wait until it has.
+
+    Raises:
+        TrainingError: it did not answer in time. TuiaeError: it failed, or its worker died.
+    """
+    if read_status(run).live:
+        _send(run, "stop")
+        if not _wait_until(lambda: not read_status(run).live, ANSWER_SECONDS):
+            kill = f"kill -9 {read_status(run).pid}"
+            raise TrainingError(f"{run.id} has not stopped for {ANSWER_SECONDS:.0f} s", kill)
+    snapshot = RunReader(run.root).read_all()
+    check_ending(run, snapshot)
+    if output.json:
+        output.document(summarise(snapshot))
+    output.line(f"{run.id}: {snapshot.status.state}")
+
+
+def edit_run(run: RunPaths, settings: Sequence[str], output: Output) -> None:
+    """Ask a live run's worker for each `key=value`, and wait until all are in force.
+
+    Raises:
+        ConfigError: the run is not live, or a setting that cannot be changed so; nothing was asked then.
+        TrainingError: the worker did not answer in time. UnknownRunError: somebody else's run.
+    """
+    reader = RunReader(run.root)
+    snapshot = reader.read_all()
+    before = config = snapshot.current_config
+    if before is None or config is None or not snapshot.status.live:
+        raise ConfigError(f"{run.id} is {snapshot.status.state}: there is no training to change", "see `tuiae fork`")
+    wanted = dict(parse_override(setting) for setting in settings)
+    for key, value in wanted.items():
+        config = propose(config, key, value, snapshot.status.epoch)
+    for key, value in wanted.items():
+        _send(run, "set", key=key, value=value)
+    output.warn(warn_of_change(before, config))
+    made = _await_edits(reader, len(snapshot.edits), config, len(wanted))
+    if output.json:
+        output.document([{"key": one.key, "old": one.old, "new": one.new, "step": one.step} for one in made])
+    for one in made:
+        output.line(f"{one.key}: {one.old} -> {one.new} at step {one.step}")
+
+
+def _await_edits(reader: RunReader, known: int, config: RunConfig, asked: int) -> tuple[Edit, ...]:
+    """The edits after the first `known` ones, once there are as many as were asked for or `config` is in force."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while True:
+        snapshot = reader.poll()
+        made = snapshot.edits[known:]
+        if len(made) >= asked or snapshot.current_config == config:
+            return made
+        if not snapshot.status.live:
+            raise TrainingError(f"{snapshot.id} ended before it was changed", "continue it with `tuiae resume`")
+        if time.monotonic() > deadline:
+            raise TrainingError(f"{snapshot.id} has not answered for {ANSWER_SECONDS:.0f} s", "is it still alive?")
+        time.sleep(0.05)

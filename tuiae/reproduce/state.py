@@ -260,7 +260,7 @@ def start_work(root: Path, path: Path, *, quick: bool) -> subprocess.Popen[bytes
     if before is not None and before.alive:
         raise RunHeldError(f"{work} runs already", "x stops it; what is done is kept")
     log, record = log_path(root, work), _record_path(root, work)
-    command = [sys.executable, "-m", "tuiae.cli", "reproduce", *(["--quick"] if quick else []), "--plain", str(path)]
+    command = [sys.executable, "-m", "tuiae", "reproduce", *(["--quick"] if quick else []), "--plain", str(path)]
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "wb") as output:
