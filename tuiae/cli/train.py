@@ -470,7 +470,10 @@ def edit_run(run: RunPaths, settings: Sequence[str], output: Output) -> None:
     snapshot = reader.read_all()
     before = config = snapshot.current_config
     if before is None or config is None or not snapshot.status.live:
-        raise ConfigError(f"{run.id} is {snapshot.status.state}: there is no training to change", "see `tuiae fork`")
+        raise ConfigError(
+            f"{run.id} is {snapshot.status.state}: there is no training to change",
+            "`tuiae fork` continues from a checkpoint with other settings",
+        )
     wanted = dict(parse_override(setting) for setting in settings)
     for key, value in wanted.items():
         config = propose(config, key, value, snapshot.status.epoch)
@@ -495,5 +498,5 @@ def _await_edits(reader: RunReader, known: int, config: RunConfig, asked: int) -
         if not snapshot.status.live:
             raise TrainingError(f"{snapshot.id} ended before it was changed", "continue it with `tuiae resume`")
         if time.monotonic() > deadline:
-            raise TrainingError(f"{snapshot.id} has not answered for {ANSWER_SECONDS:.0f} s", "is it still alive?")
+            raise TrainingError(f"{snapshot.id} has not answered for {ANSWER_SECONDS:.0f} s", f"see {reader.run.log}")
         time.sleep(0.05)
