@@ -74,13 +74,13 @@ def sweep_file(path: Path, root: Path, workers: int, output: Output, *, dry_run:
 
 
 def _snapshots(sweep: Sweep, root: Path) -> dict[str, Snapshot]:
-    """What is there of each job."""
+    """The snapshot of each job that has a run, by its label."""
     found = known_runs(sweep.jobs, root, sweep.tag)
     return {label: RunReader(run.root).read_all() for label, run in found.items()}
 
 
 def _plan(sweep: Sweep, root: Path, output: Output) -> None:
-    """What would be trained, and what is there already."""
+    """Show what would be trained, and what has been."""
     check_jobs(sweep.jobs, root)
     if output.json:
         _show_result(sweep, root, output)
