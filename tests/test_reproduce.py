@@ -243,7 +243,7 @@ def test_a_report_without_matplotlib_says_what_to_install_before_anything_trains
 
 @pytest.mark.parametrize(
     ("place", "says"),
-    [("", "is there and is no file"), ("nowhere/page.html", "there is no folder"), ("closed/page.html", "not yours")],
+    [("", "is not a file"), ("nowhere/page.html", "there is no folder"), ("closed/page.html", "no permission")],
 )
 def test_a_report_that_could_not_be_written_is_refused_before_anything_trains(
     lab: Laboratory, place: str, says: str

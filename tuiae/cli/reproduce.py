@@ -81,7 +81,7 @@ def reproduce_works(paths: Sequence[Path], root: Path, options: ReproduceOptions
         output.note(PROVISIONAL, "yellow")
     try:
         results = [_run(plan, root, options, output) for plan in plans]
-        return _tell(results, root, options, output)
+        return _conclude(results, root, options, output)
     except KeyboardInterrupt:
         output.note(f"stopped and saved; the same command goes on: tuiae {' '.join(sys.argv[1:])}", "yellow")
         return ExitCode.STOPPED
@@ -97,7 +97,7 @@ def _run(plan: WorkPlan, root: Path, options: ReproduceOptions, output: Output) 
 
 
 def _check_ready(options: ReproduceOptions) -> None:
-    """What the end of a long run will need is looked for before its beginning."""
+    """Look for what the end of a long run will need before it begins."""
     _need("sklearn", "the PCA baseline needs scikit-learn")
     if options.html is not None:
         _need("matplotlib", FIGURES_NEED)
@@ -120,9 +120,9 @@ def _check_writable(path: Path) -> None:
     if not folder.is_dir():
         raise ConfigError(f"{path}: there is no folder {folder}", "make it first")
     if path.exists() and not path.is_file():
-        raise ConfigError(f"{path} is there and is no file", "name a file, in that folder perhaps")
+        raise ConfigError(f"{path} exists and is not a file", "name a file, in that folder perhaps")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigError(f"{path}: {folder} is not yours to write", "name a file somewhere else")
+        raise ConfigError(f"{path}: no permission to write to {folder}", "name a file somewhere else")
 
 
 def _write(path: Path, text: str) -> None:
@@ -135,8 +135,8 @@ def _write(path: Path, text: str) -> None:
         ) from error
 
 
-def _tell(results: Sequence[WorkResult], root: Path, options: ReproduceOptions, output: Output) -> ExitCode:
-    """Show what came out before anything is kept of it, which may fail for want of room."""
+def _conclude(results: Sequence[WorkResult], root: Path, options: ReproduceOptions, output: Output) -> ExitCode:
+    """Show what came out, then write it down, which may fail on a full disk."""
     findings = report(results)
     if not output.json:
         for work in findings.works:
@@ -144,7 +144,7 @@ def _tell(results: Sequence[WorkResult], root: Path, options: ReproduceOptions, 
         if findings.provisional:
             output.line(PROVISIONAL, "yellow")
     try:
-        written = _keep(results, findings, root, options, output)
+        written = _write_all(results, findings, root, options, output)
     except TuiaeError as error:
         if not output.json:
             raise
@@ -160,7 +160,7 @@ def _tell(results: Sequence[WorkResult], root: Path, options: ReproduceOptions, 
     return ExitCode.OK
 
 
-def _keep(
+def _write_all(
     results: Sequence[WorkResult], findings: Report, root: Path, options: ReproduceOptions, output: Output
 ) -> Path | None:
     """Write the verdicts for the dashboard, then the reports; returns the path of the one with figures, if any."""
@@ -277,7 +277,7 @@ def _work(result: WorkResult, work: WorkSection) -> dict[str, Any]:
 
 
 def list_claims(paths: Sequence[Path], output: Output) -> None:
-    """What each work claims and how it is measured; trains nothing.
+    """Print what each work claims and how that is measured; trains nothing.
 
     Raises:
         ConfigError: a work's file is wrong.

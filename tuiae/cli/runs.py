@@ -466,7 +466,7 @@ def delete_runs(runs: Sequence[RunPaths], root: Path, output: Output, *, yes: bo
 
 def _is_confirmed(sizes: dict[str, int], root: Path, output: Output) -> bool:
     if not (is_terminal(sys.stderr) and sys.stdin.isatty()):
-        raise ConfigError("deleting asks first, and there is no terminal to ask on", "give --yes if you mean it")
+        raise ConfigError("deleting asks first, and there is no terminal to ask on", "--yes deletes without asking")
     for name, size in sizes.items():
         output.note(f"{clean(name)}  {megabytes(size)}")
     for words in dependents(sizes, RunLister(root).rows()):
