@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -16,6 +16,7 @@ from typer.main import get_group
 
 from tuiae import __version__
 from tuiae.cli.main import knows_unicode, show_dashboard
+from tuiae.errors import ConfigError
 
 if TYPE_CHECKING:
     from tuiae.runs.paths import RunPaths
@@ -73,6 +74,17 @@ def new_app(**settings: Any) -> typer.Typer:
     )
 
 
+CHOICES = {"colors": ("auto", "truecolor", "256", "16", "none"), "theme": ("auto", "dark", "light")}
+
+
+def _check_choice(option: typer.CallbackParam, value: str) -> str:
+    """Raise ConfigError, rather than Typer's own error, for a value that is not one of CHOICES."""
+    choices = CHOICES[option.name or ""]
+    if value not in (option.default, *choices):
+        raise ConfigError(f"--{option.name} {value} is not known", f"one of {', '.join(choices)}")
+    return value
+
+
 Run = Annotated[
     str,
     typer.Argument(metavar="RUN", help="An id or its beginning, with or without the date; a name; a path; last."),
@@ -88,13 +100,9 @@ Jobs = Annotated[int, typer.Option(min=1, max=64, help="Trainings at once; they 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Plain lines, no escape codes.")]
 Ascii = Annotated[bool, typer.Option("--ascii", help="Draw everything with ASCII characters.")]
-Colors = Annotated[
-    Literal["auto", "truecolor", "256", "16", "none"],
-    typer.Option(metavar="MODE", help="auto, truecolor, 256, 16 or none."),
-]
+Colors = Annotated[str, typer.Option(metavar="MODE", callback=_check_choice, help="auto, truecolor, 256, 16 or none.")]
 Theme = Annotated[
-    Literal["auto", "dark", "light"] | None,
-    typer.Option(metavar="NAME", help="auto, dark or light; else the last one."),
+    str, typer.Option(metavar="NAME", callback=_check_choice, help="auto, dark or light; else the last one.")
 ]
 Graphics = Annotated[bool, typer.Option("--graphics", help="Real pictures, by kitty's protocol or sixel.")]
 
@@ -113,12 +121,12 @@ class Look:
 
     ascii: bool
     colors: str = "auto"
-    theme: str | None = None
+    theme: str = ""
     graphics: bool = False
 
     def show_dashboard(self, run: Path | None = None) -> int:
         """Open the dashboard in this look. Returns the exit code."""
-        return show_dashboard(run, self.colors, ascii_only=self.ascii, theme=self.theme or "", graphics=self.graphics)
+        return show_dashboard(run, self.colors, ascii_only=self.ascii, theme=self.theme, graphics=self.graphics)
 
 
 app = new_app(cls=LazyCommands, epilog=EXIT_CODES)
@@ -138,7 +146,7 @@ def dashboard(
     ] = False,
     ascii_only: Ascii = False,
     colors: Colors = "auto",
-    theme: Theme = None,
+    theme: Theme = "",
     graphics: Graphics = False,
 ) -> None:
     """A terminal laboratory for autoencoders. Without a command: the dashboard."""

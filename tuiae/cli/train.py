@@ -140,7 +140,7 @@ def attach(
     plain: Plain = False,
     ascii_only: Ascii = False,
     colors: Colors = "auto",
-    theme: Theme = None,
+    theme: Theme = "",
     graphics: Graphics = False,
 ) -> None:
     """Come back to a run: in the dashboard on a terminal, in plain lines elsewhere or with --plain."""
