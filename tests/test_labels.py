@@ -261,7 +261,7 @@ def test_runs_are_filtered_on_the_command_line(lab: Laboratory, rows: tuple[RunR
     assert "The Wide One" in table[1]
     assert "did you mean 'dataset'" in lab("runs", "--filter", "dataste:x", check=2).stderr
     assert "no run is ever 'done'" in lab("runs", "--filter", "state:done", check=2).stderr
-    assert "no run that matches" in lab("runs", "--filter", "nothing").stdout
+    assert "matches 'nothing'" in lab("runs", "--filter", "nothing").stdout
 
 
 # Deleting
