@@ -12,7 +12,7 @@ from tests.conftest import SMALL, Laboratory
 from tests.training import train
 from tuiae.config import load_config
 from tuiae.explore.plane import principal_plane
-from tuiae.models.base import ModelOutput
+from tuiae.models.networks import ModelOutput
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.writer import create_run

@@ -15,10 +15,9 @@ from tuiae.config import Activation, Head, ModelSection, OutputActivation
 from tuiae.errors import ConfigError
 from tuiae.models import layers as linear
 from tuiae.models import losses
-from tuiae.models.encoders import HEADS
 from tuiae.models.geometry import check_fit, conv_geometry, count_parameters
 from tuiae.models.layers import ACTIVATIONS, Dropout, OneDnnLinear, RectifiedDropout, has_onednn
-from tuiae.models.registry import build_model
+from tuiae.models.networks import HEADS, build_model
 
 MNIST = (1, 28, 28)
 

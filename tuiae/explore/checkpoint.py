@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tuiae.config import NoiseSection, RunConfig
 from tuiae.data.batches import ImageSet, corrupt, seeded
 from tuiae.errors import ConfigError
-from tuiae.models.base import ModelOutput
+from tuiae.models.networks import ModelOutput
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.lineage import resolve_config
 from tuiae.runs.paths import RunPaths

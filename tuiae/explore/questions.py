@@ -38,7 +38,7 @@ from tuiae.explore.protocol import (
     Worst,
 )
 from tuiae.files import read_json
-from tuiae.models.base import ModelOutput
+from tuiae.models.networks import ModelOutput
 from tuiae.runs.checkpoints import MANIFEST
 from tuiae.runs.paths import RunPaths, need_run
 from tuiae.training.evaluate import PLANE_POINTS, evaluate, tensor_as_bytes

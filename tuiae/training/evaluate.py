@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from tuiae.config import NoiseSection
 from tuiae.data.batches import ImageSet, corrupt, seeded
-from tuiae.models.base import ModelOutput
-from tuiae.models.encoders import VariationalAutoencoder
 from tuiae.models.losses import confusion_counts, kl_divergence
+from tuiae.models.networks import ModelOutput, VariationalAutoencoder
 from tuiae.training.objective import Quality, Totals, build_objective
 from tuiae.training.setup import Parts, autocast
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from tuiae.config import RunConfig
-from tuiae.models.base import ModelOutput
 from tuiae.models.losses import (
     RECONSTRUCTION_LOSSES,
     cross_entropy,
@@ -18,6 +17,7 @@ from tuiae.models.losses import (
     negative_log_likelihood,
     wrong_pixels,
 )
+from tuiae.models.networks import ModelOutput
 
 
 @dataclass(frozen=True)

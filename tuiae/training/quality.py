@@ -16,8 +16,8 @@ from torch import Tensor
 from tuiae.config import NoiseSection
 from tuiae.data.batches import ImageSet
 from tuiae.errors import ConfigError, MissingLibraryError
-from tuiae.models.base import ModelOutput
 from tuiae.models.losses import wrong_pixels
+from tuiae.models.networks import ModelOutput
 from tuiae.training.evaluate import evaluate
 from tuiae.training.setup import Parts
 

@@ -20,8 +20,7 @@ from tuiae.data.batches import ImageSet
 from tuiae.data.dataset import OnProgress
 from tuiae.data.datasets import prepare, select
 from tuiae.errors import ConfigError
-from tuiae.models.encoders import Classifier
-from tuiae.models.registry import Network, build_model
+from tuiae.models.networks import Classifier, Network, build_model
 from tuiae.preflight import check_device
 from tuiae.runs.checkpoints import find_checkpoint, no_checkpoint
 from tuiae.runs.paths import RunPaths
