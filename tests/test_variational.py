@@ -18,7 +18,7 @@ from tuiae.models.networks import Classifier, VariationalAutoencoder, build_mode
 from tuiae.preflight import check
 from tuiae.runs.writer import create_run
 from tuiae.training.evaluate import evaluating
-from tuiae.training.objective import build_objective
+from tuiae.training.objective import Objective
 from tuiae.training.rehearsal import dry_run
 from tuiae.training.setup import set_up
 
@@ -97,7 +97,7 @@ def test_likelihoods_are_in_nats_an_image() -> None:
 def test_the_total_is_the_reconstruction_term_and_beta_times_the_kl_term(beta: float) -> None:
     document = {"model": {"family": "vae", "latent": 2}, "training": {"loss": "bce", "beta": beta}}
     config = build_config(document)
-    objective = build_objective(config)
+    objective = Objective(config)
     images = torch.rand(6, 1, 8, 8)
     output = build_model(config.model, (1, 8, 8), 0)(images)
     score = objective(output, images, torch.zeros(6))

@@ -14,7 +14,7 @@ from tuiae.config import NoiseSection
 from tuiae.data.batches import ImageSet, corrupt, seeded
 from tuiae.models.losses import confusion_counts, kl_divergence
 from tuiae.models.networks import ModelOutput, VariationalAutoencoder
-from tuiae.training.objective import Quality, Totals, build_objective
+from tuiae.training.objective import Objective, Quality, Totals
 from tuiae.training.setup import Parts, autocast
 
 CONSTANT = 1e-6  # of the largest code: float32 has 7 digits
@@ -124,7 +124,7 @@ def evaluate(
     drawn, the same ones every time.
     """
     config, model, classes = parts.config, parts.model, len(parts.classes)
-    objective = build_objective(config)
+    objective = Objective(config)
     totals = Totals(parts.device, objective.names)
     quality = Quality(parts.device)
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=parts.device) if config.is_classifier else None

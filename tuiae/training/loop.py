@@ -21,7 +21,7 @@ from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint
 from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in, is_paused_after
 from tuiae.training.evaluate import CodeUse, Evaluation, evaluate, sample, sample_index
-from tuiae.training.objective import Score, Totals, build_objective
+from tuiae.training.objective import Objective, Score, Totals
 from tuiae.training.optimizer import build_optimizer, can_skip_on_device, learning_rate, ramp
 from tuiae.training.report import Reporter
 from tuiae.training.setup import Parts, autocast
@@ -37,7 +37,7 @@ class Trainer:
         self.parts, self.writer, self.mailbox = parts, writer, mailbox
         self.config = parts.config
         optimizer = build_optimizer(parts.model.parameters(), self.config.training, parts.device)
-        self._objective = build_objective(self.config, training=True)
+        self._objective = Objective(self.config, training=True)
         totals = Totals(parts.device, self._objective.names)
         self.state = TrainState(optimizer, totals, diverged=torch.zeros((), device=parts.device))
         self._watched = sample_index(parts.test.labels, self.config.samples.count)
@@ -286,7 +286,7 @@ class Trainer:
         """Train, measure and report by this config from here on."""
         self.config = config
         self.parts = self.report.parts = replace(self.parts, config=config)
-        self._objective = build_objective(config, training=True)
+        self._objective = Objective(config, training=True)
         set_dropout(self.parts.model, config.model.dropout)
 
 

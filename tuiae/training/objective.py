@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,71 +37,56 @@ class Score:
 
 
 class Objective:
-    """The loss of a config's family; while training also what is there for the gradient's sake alone.
+    """The loss of a config's family; while `training` also what is there for the gradient's sake alone.
 
     Accuracy is the share of pixels that agree after both images are rounded to 0 or 1 (andruskiewitsch-2020), or of
     images whose largest logit is their class.
     """
 
-    names: tuple[str, ...] = ("loss", "accuracy")
-
-    def __init__(self, config: RunConfig, training: bool) -> None:
-        self.config = config
+    def __init__(self, config: RunConfig, training: bool = False) -> None:
+        self._loss = config.training.loss
+        self._smoothing = config.training.label_smoothing if training else 0.0
         self.beta = config.training.beta
-        self.smoothing = config.training.label_smoothing if training else 0.0
+        self.names: tuple[str, ...] = ("loss", "accuracy")
+        self._score = self._score_images
+        if config.is_classifier:
+            self._score = self._score_classes
+        elif config.model.is_variational:
+            self._score = self._score_bound
+            self.names = ("loss", "accuracy", "reconstruction", "kl")
 
     def __call__(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
-        raise NotImplementedError
+        """The score of a batch against its clean images (N, C, H, W) and labels (N,)."""
+        return self._score(output, clean, labels)
 
-
-class ReconstructionObjective(Objective):
-    """The configured loss against the clean image."""
-
-    def __call__(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
+    def _score_images(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
+        """The configured loss against the clean image."""
         assert output.reconstruction is not None
-        loss = RECONSTRUCTION_LOSSES[self.config.training.loss](output.reconstruction, clean)
+        loss = RECONSTRUCTION_LOSSES[self._loss](output.reconstruction, clean)
         wrong = wrong_pixels(output.reconstruction, clean)
         return Score(loss, (loss, 1 - wrong.sum() / clean.numel()), wrong)
 
+    def _score_bound(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
+        """Reconstruction term and KL term, in nats an image; their sum, the KL weighted with beta, is the loss.
 
-class VariationalObjective(Objective):
-    """Reconstruction term and KL term, in nats an image; their sum, the KL weighted with beta, is the loss.
-
-    With beta = 1 it is the negative of the evidence lower bound, without the constant of the likelihood.
-    """
-
-    names = ("loss", "accuracy", "reconstruction", "kl")
-
-    def __call__(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
+        With beta = 1 it is the negative of the evidence lower bound, without the constant of the likelihood.
+        """
         assert output.reconstruction is not None
         assert output.mean is not None
         assert output.log_variance is not None
-        likelihood = negative_log_likelihood(self.config.training.loss, output.reconstruction, clean)
+        likelihood = negative_log_likelihood(self._loss, output.reconstruction, clean)
         kl = kl_divergence(output.mean, output.log_variance).sum(1).mean()
         loss = likelihood + self.beta * kl
         wrong = wrong_pixels(output.reconstruction, clean)
         return Score(loss, (loss, 1 - wrong.sum() / clean.numel(), likelihood, kl), wrong)
 
-
-class ClassObjective(Objective):
-    """Cross-entropy in nats."""
-
-    def __call__(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
+    def _score_classes(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
+        """Cross-entropy in nats."""
         assert output.logits is not None
-        loss = cross_entropy(output.logits, labels, self.smoothing)
+        loss = cross_entropy(output.logits, labels, self._smoothing)
         with torch.no_grad():
             accuracy = (output.logits.argmax(1) == labels).float().mean()
         return Score(loss, (loss, accuracy))
-
-
-def build_objective(config: RunConfig, training: bool = False) -> Objective:
-    """The objective of the config's family."""
-    kind: Callable[[RunConfig, bool], Objective] = ReconstructionObjective
-    if config.is_classifier:
-        kind = ClassObjective
-    elif config.model.is_variational:
-        kind = VariationalObjective
-    return kind(config, training)
 
 
 class Totals:
