@@ -16,7 +16,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from pydantic import TypeAdapter
 
-from tuiae.data.dataset import Content, Dataset, OnProgress, Part, Shape, silent
+from tuiae.data.dataset import Content, Dataset, OnProgress, Shape, SplitContent, silent
 from tuiae.errors import DataError
 from tuiae.files import fsync_directory
 
@@ -225,7 +225,9 @@ def put_in_place(work: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write_images(path: Path, part: Part, shape: tuple[int, ...], done: int, total: int, progress: OnProgress) -> int:
+def _write_images(
+    path: Path, part: SplitContent, shape: tuple[int, ...], done: int, total: int, progress: OnProgress
+) -> int:
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(part.labels), *shape)}
     # Written, not memory-mapped: on a full disk a write fails with an error, a mapped page kills the process.
     with path.open("wb") as file:

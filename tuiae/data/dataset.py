@@ -58,7 +58,7 @@ def check_classes(names: Sequence[str], dataset: str, known: Sequence[str]) -> N
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitContent:
     """One split on its way into the cache: chunks of uint8 (n, C, H, W) that add up to the labels' N."""
 
     images: Iterable[np.ndarray]
@@ -71,8 +71,8 @@ class Content:
 
     classes: tuple[str, ...]
     shape: Shape
-    train: Part
-    test: Part
+    train: SplitContent
+    test: SplitContent
     labelled: bool = True
 
 

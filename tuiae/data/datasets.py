@@ -12,7 +12,7 @@ import numpy as np
 from tuiae.config import DataSection
 from tuiae.data import cache, folder
 from tuiae.data.cache import read_manifest
-from tuiae.data.dataset import Content, Dataset, OnProgress, Part, check_classes, silent
+from tuiae.data.dataset import Content, Dataset, OnProgress, SplitContent, check_classes, silent
 from tuiae.data.registry import (
     EMBEDDED,
     FOLDER_PREFIX,
@@ -124,7 +124,7 @@ def _prepare_resized(name: str, size: int, root: Path, base: partial[Dataset], r
     def build(_: Path) -> Content:
         whole = base()
         train, test = (
-            Part(_resized(images, size), labels)
+            SplitContent(_resized(images, size), labels)
             for images, labels in ((whole.train_images, whole.train_labels), (whole.test_images, whole.test_labels))
         )
         return Content(whole.classes, (whole.image_shape[0], size, size), train, test, whole.labelled)
@@ -174,7 +174,8 @@ def select(dataset: Dataset, section: DataSection, seed: int) -> Dataset:
     Raises:
         ConfigError: a class the set does not have, or nothing left to train or test on.
     """
-    kept = _class_indices(dataset, section.classes)
+    check_classes(section.classes, dataset.name, dataset.classes)
+    kept = tuple(dataset.classes.index(name) for name in section.classes) or None
     train = _of_classes(dataset.train_labels, kept)
     if section.validation == "test":
         test = _of_classes(dataset.test_labels, kept)
@@ -182,7 +183,7 @@ def select(dataset: Dataset, section: DataSection, seed: int) -> Dataset:
     else:
         train, test = _hold_out(train, float(section.validation), seed)
         test_images, test_labels = dataset.train_images, dataset.train_labels
-    train, test = _first(train, section.train_limit), _first(test, section.test_limit)
+    train, test = train[: section.train_limit or None], test[: section.test_limit or None]
     for name, indices in (("train", train), ("test", test)):
         if len(indices) == 0:
             raise ConfigError(f"the {name} split is empty", "check data.classes, data.validation and data.train_limit")
@@ -194,11 +195,6 @@ def select(dataset: Dataset, section: DataSection, seed: int) -> Dataset:
         test_images=_take(test_images, test),
         test_labels=_relabel(_take(test_labels, test), kept),
     )
-
-
-def _class_indices(dataset: Dataset, names: tuple[str, ...]) -> tuple[int, ...] | None:
-    check_classes(names, dataset.name, dataset.classes)
-    return tuple(dataset.classes.index(name) for name in names) or None
 
 
 def _of_classes(labels: np.ndarray, kept: tuple[int, ...] | None) -> Indices:
@@ -213,10 +209,6 @@ def _hold_out(train: Indices, fraction: float, seed: int) -> tuple[Indices, Indi
     count = max(1, round(fraction * len(train)))
     indices = np.asarray(train)
     return indices[np.sort(order[count:])], indices[np.sort(order[:count])]
-
-
-def _first(indices: Indices, limit: int) -> Indices:
-    return indices[:limit] if limit else indices
 
 
 def _take(array: np.ndarray, indices: Indices) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuiae.data.dataset import Content, Part, Shape
+from tuiae.data.dataset import Content, Shape, SplitContent
 from tuiae.errors import DataError
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def read_content(found: FolderScan, image_size: int) -> Content:
     channels = 1 if all(grey for _, grey in headers) else 3
     shape = (channels, height, width)
     train, test = (
-        Part(_decode(split, shape), np.array([label for _, label in split], dtype=np.int64))
+        SplitContent(_decode(split, shape), np.array([label for _, label in split], dtype=np.int64))
         for split in (found.train, found.test)
     )
     return Content(found.classes, shape, train, test, found.labelled)

@@ -15,7 +15,7 @@ import numpy as np
 
 from tuiae.data import cache
 from tuiae.data.cache import ARRAYS, read_manifest
-from tuiae.data.dataset import Content, OnProgress, Part, Shape, silent
+from tuiae.data.dataset import Content, OnProgress, Shape, SplitContent, silent
 from tuiae.data.registry import DOWNLOADS, DatasetInfo, data_dir, describe, is_embedded, known_download
 from tuiae.errors import ConfigError, DataError
 
@@ -119,8 +119,8 @@ def read_directory(directory: Path, name: str) -> Content:
     return Content(
         classes,
         (1, height, width),
-        Part([train_images[:, None]], train_labels.astype(np.int64) - first_label),
-        Part([test_images[:, None]], test_labels.astype(np.int64) - first_label),
+        SplitContent([train_images[:, None]], train_labels.astype(np.int64) - first_label),
+        SplitContent([test_images[:, None]], test_labels.astype(np.int64) - first_label),
     )
 
 
