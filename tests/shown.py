@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuiae.explore import protocol
-from tuiae.ui.inquiry import NoiseChoice
+from tuiae.ui.questions import NoiseChoice
 from tuiae.ui.widgets.bench_view import BenchView
 from tuiae.ui.widgets.latent_view import LatentView
 

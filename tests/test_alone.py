@@ -12,7 +12,7 @@ from tests.comparing import end, settings
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, open_desk, script
 from tuiae.runs.paths import RunPaths
-from tuiae.ui.screens.base import PANELS
+from tuiae.ui.screens.base import ZOOMABLE
 from tuiae.ui.widgets.chrome import ViewBar
 from tuiae.ui.widgets.form import ConfigForm, NumberInput
 
@@ -29,7 +29,7 @@ def finished(root: Path, document: dict[str, object] = AUTOENCODER) -> RunPaths:
 def panels(desk: Desk) -> list[Widget]:
     """Panels of this screen that show and can be shown alone."""
     every = desk.app.screen.query("*").results()
-    return [panel for panel in every if isinstance(panel, PANELS) and panel.can_focus and panel.region.area]
+    return [panel for panel in every if isinstance(panel, ZOOMABLE) and panel.can_focus and panel.region.area]
 
 
 async def in_turn(desk: Desk) -> AsyncIterator[Widget]:

@@ -60,7 +60,7 @@ async def quiet(desk: Desk) -> None:
     """Wait until everything is answered."""
     await desk.until(lambda: not desk.app.session.explorer.busy)
     await desk.pilot.pause()
-    await desk.until(lambda: not desk.app.session.explorer.busy and not bench(desk).inquiry.asking)
+    await desk.until(lambda: not desk.app.session.explorer.busy and not bench(desk).questions.is_pending)
 
 
 async def drag(desk: Desk, *places: tuple[int, int], button: int = 1) -> None:
@@ -228,7 +228,7 @@ async def test_a_cell_without_images_says_so_and_goes_on_saying_it(classified: R
         desk.app.switch_mode("bench")
         bench(desk).show_confused(true, predicted)
         await desk.shows(f"true {true}, taken for {predicted}: 0")
-        opened = bench(desk).inquiry.opened
+        opened = bench(desk).questions.opened
         assert opened is not None
         view(desk).show_opened(opened)  # as whenever one comes back
         await desk.pilot.pause()
@@ -317,7 +317,7 @@ async def test_new_weights_are_taken_as_they_come_also_within_an_epoch(lab: Labo
         await drag(desk, (12, 8), (30, 12))
         drawn, before = pixels(desk), panel(desk, "tried")
         save(1)
-        await desk.until(lambda: bench(desk).inquiry.opened.checkpoint == folders[1].name)
+        await desk.until(lambda: bench(desk).questions.opened.checkpoint == folders[1].name)
         await desk.until(lambda: panel(desk, "tried") != before)
         np.testing.assert_array_equal(pixels(desk), drawn)
     writer.close("stopped")

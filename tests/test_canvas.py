@@ -24,7 +24,7 @@ from tuiae.render.explorer import (
 from tuiae.render.grid import WORDS, draw_strip, error_pictures, lay_out_strip
 from tuiae.render.sketch import draw_canvas, lay_out_canvas
 from tuiae.render.text import in_mode
-from tuiae.ui.inquiry import KINDS, NoiseChoice
+from tuiae.ui.questions import KINDS, NoiseChoice
 from tuiae.ui.widgets.sketch import BRUSHES, Sketch
 
 AREAS = [(0, 0), (1, 1), (9, 3), (20, 6), (26, 12), (36, 18), (66, 13), (110, 40)]
@@ -175,20 +175,20 @@ def test_a_slider_says_its_value_and_takes_it_back_from_a_click(ascii_only: bool
 
 
 def test_noise_is_said_in_words_and_stays_in_its_range() -> None:
-    noise = NoiseChoice.of(NoiseSection(kind="salt-pepper", level=0.3))
-    assert noise.words == "30% of pixels black or white"
-    assert noise.at(7).level == 1
-    assert noise.at(-1).words == "no noise"
-    assert NoiseChoice.of(NoiseSection(kind="gaussian", level=2.5)).top == 2.5
-    assert NoiseChoice.of(NoiseSection()) == NoiseChoice()
+    noise = NoiseChoice.trained_with(NoiseSection(kind="salt-pepper", level=0.3))
+    assert noise.text == "30% of pixels black or white"
+    assert noise.at_level(7).level == 1
+    assert noise.at_level(-1).text == "no noise"
+    assert NoiseChoice.trained_with(NoiseSection(kind="gaussian", level=2.5)).top == 2.5
+    assert NoiseChoice.trained_with(NoiseSection()) == NoiseChoice()
     kinds, choice = [], noise
     for _ in KINDS:
-        choice = choice.following()
+        choice = choice.next_kind()
         kinds.append(choice.kind)
-        assert choice.levels[-1] == choice.top
-        assert choice.words != "no noise"
+        assert choice.curve_levels[-1] == choice.top
+        assert choice.text != "no noise"
     assert sorted(kinds) == sorted(KINDS)
-    assert choice.other_draw().question["seed"] == choice.question["seed"] + 1
+    assert choice.drawn_anew().arguments["seed"] == choice.arguments["seed"] + 1
 
 
 # Answers

@@ -20,7 +20,7 @@ from tuiae.render.explorer import draw_nearest, draw_place, fit_gallery, fit_pla
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_config
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.ui.inquiry import PlaneChoice
+from tuiae.ui.questions import PlaneChoice
 from tuiae.ui.widgets.latent_view import CodeMapPanel
 
 AREAS = [(0, 0), (1, 1), (9, 3), (20, 6), (30, 17), (56, 21), (81, 33), (150, 50)]
@@ -148,14 +148,14 @@ def test_planes_come_round_and_axes_are_never_the_same() -> None:
     choice, seen = PlaneChoice(latent=3), []
     for _ in range(3):
         seen.append(choice.by)
-        choice = choice.following()
+        choice = choice.next_plane()
     assert (seen, choice.by) == (["", "axes", "tsne"], "")
     for which in (0, 1, 0, 1, 1, 1, 0):
-        choice = choice.turned(which)
+        choice = choice.next_number(which)
         assert choice.by == "axes"
         assert choice.axes[0] != choice.axes[1]
-    assert PlaneChoice(latent=1).following() == PlaneChoice(latent=1)
-    assert PlaneChoice(latent=2).turned(0) == PlaneChoice(latent=2)
+    assert PlaneChoice(latent=1).next_plane() == PlaneChoice(latent=1)
+    assert PlaneChoice(latent=2).next_number(0) == PlaneChoice(latent=2)
 
 
 def test_one_class_alone() -> None:

@@ -104,9 +104,9 @@ async def test_answers_that_come_meanwhile_show_on_return(trained: RunPaths) -> 
         assert isinstance(screen, LatentScreen)
         await desk.press("comma")
         await desk.until(lambda: note(desk) == "epoch 3 · newest is 4")
-        old, told = drawn(desk), screen.inquiry.opened
-        screen.inquiry.open(trained.root)
-        await desk.until(lambda: screen.inquiry.opened is not told and not desk.app.session.explorer.busy)
+        old, told = drawn(desk), screen.questions.opened
+        screen.questions.refresh()
+        await desk.until(lambda: screen.questions.opened is not told and not desk.app.session.explorer.busy)
         assert (note(desk), drawn(desk)) == ("epoch 3 · newest is 4", old)
         await desk.press("greater_than_sign")
         await desk.until(lambda: "step" in note(desk))

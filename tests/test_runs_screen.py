@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,6 @@ from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.writer import create_run
 from tuiae.ui.feeds import RunsListed, follow_list
 from tuiae.ui.screens.live import LiveScreen
-from tuiae.ui.screens.managing import Weighed
 from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.terminal.mode import TerminalMode
 
@@ -271,7 +269,7 @@ async def test_what_was_typed_is_understood_by_the_runs_that_come(runs: list[Run
         await desk.press("slash", *"work:x")
         await desk.shows("unknown key 'work'", "runs · 4 of 4")
         relabel(runs[1], tag=["work:x"])
-        desk.app.screen._feed.hurry()
+        desk.app.screen.feed.hurry()
         await desk.shows("runs · 1 of 4")
         assert short(desk) == "2"
         assert "unknown key" not in desk.screen
@@ -474,13 +472,13 @@ async def test_the_question_about_deleting_is_asked_once_and_only_there(runs: li
         screen.action_delete()
         screen.action_delete()
         await desk.shows("Delete it for good?")
-        await desk.until(lambda: all(thread.name != "weigh" for thread in threading.enumerate()))
         await desk.pilot.pause()
         assert len(desk.app.screen_stack) == 2
-        await desk.press("escape", "2")
-        for problem in ("", "it is running"):
-            screen.post_message(Weighed(screen.meant, [1], problem))
-        await desk.pilot.pause()
+        await desk.press("escape")
+        await desk.until(lambda: all(worker.is_finished for worker in screen.workers))
+        screen.action_delete()
+        desk.app.switch_mode("live")
+        await desk.until(lambda: all(worker.is_finished for worker in screen.workers))
         assert desk.app.screen_stack == [desk.app.live]
         await desk.press("1", "D")
         await desk.shows("Delete it for good?")

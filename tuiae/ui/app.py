@@ -36,7 +36,7 @@ from tuiae.ui.widgets.run_view import ConfusionPanel
 if TYPE_CHECKING:
     from textual.command import Provider
 
-    from tuiae.ui.screens.runs import RunsScreen
+    from tuiae.ui.screens.runs import CompareWanted, RunChosen
 
 
 FAREWELL_COLUMNS = 80
@@ -98,11 +98,11 @@ class TuiaeApp(TerminalApp[str]):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     def _hung_up(self, loop: asyncio.AbstractEventLoop, *_: object) -> None:
-        """The terminal is going: leave, and when it is gone already with nothing written to it any more.
+        """Leave because the terminal hangs up, without writing to one that is gone.
 
-        The system sends SIGCONT along. Textual would take the terminal again, on a writer that dies of the first error
-        while thirty writes later everything waits for it; so that signal is not heard, what is still written goes
-        nowhere, and where all of that came too late the process ends without a farewell.
+        The system sends SIGCONT along, on which Textual would take the terminal again: its writer thread dies of the
+        first error, and thirty writes later everything waits for that thread. So the signal is ignored, and what is
+        still written goes nowhere; where that came too late the process ends by itself.
         """
         signal.signal(signal.SIGCONT, signal.SIG_IGN)
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -115,7 +115,7 @@ class TuiaeApp(TerminalApp[str]):
         loop.call_soon_threadsafe(self.exit, "")
 
     def _begin(self) -> None:
-        """What can wait until the first paint: a run to come back to, and the warm worker."""
+        """Do what can wait until the first paint: open the run to come back to, or start the warm worker."""
         run = self._run or self.session.newest()
         if run is not None:
             self.session.open(run)
@@ -132,19 +132,18 @@ class TuiaeApp(TerminalApp[str]):
 
     @on(RunOpened)
     def _catch_up(self) -> None:
-        """The screen that is shown, below dialogs, hears what the open run does; the others when they show again."""
-        if (shown := self._shown_run()) is not None:
-            shown.catch_up()
-
-    def _shown_run(self) -> RunScreen | None:
-        """The screen below dialogs where it is about a run; none while the app is being left, screens half gone."""
-        shown = next(iter(self.screen_stack), None) if self.is_running else None
-        return shown if isinstance(shown, RunScreen) else None
+        if isinstance(shown := self._shown_screen, RunScreen):
+            shown.catch_up()  # the others do when they show again
 
     @on(ExplorerTold)
     def _pass_on(self, event: ExplorerTold) -> None:
-        if (shown := self._shown_run()) is not None:
-            shown.told(event.told)
+        if isinstance(shown := self._shown_screen, RunScreen):
+            shown.hear(event.told)
+
+    @property
+    def _shown_screen(self) -> Screen[Any] | None:
+        """The screen that shows, or is below dialogs; None while the app is being left, its screens half gone."""
+        return next(iter(self.screen_stack), None) if self.is_running else None
 
     @on(WorkerWarm)
     def _worker_warm(self, event: WorkerWarm) -> None:
@@ -156,7 +155,7 @@ class TuiaeApp(TerminalApp[str]):
         if self.is_running:
             self.live.show_cost(event)
 
-    def on_runs_screen_opened(self, event: RunsScreen.Opened) -> None:
+    def on_run_chosen(self, event: RunChosen) -> None:
         self.session.open(event.path)
         self.switch_mode("live")
 
@@ -169,7 +168,7 @@ class TuiaeApp(TerminalApp[str]):
         assert isinstance(bench, BenchScreen)
         bench.show_confused(event.true, event.predicted)
 
-    def on_runs_screen_compare_wanted(self, event: RunsScreen.CompareWanted) -> None:
+    def on_compare_wanted(self, event: CompareWanted) -> None:
         self.session.compare(event.paths)
         self.switch_mode("compare")
 
@@ -187,8 +186,7 @@ class TuiaeApp(TerminalApp[str]):
         self.switch_mode(mode)
 
     def switch_mode(self, mode: str) -> AwaitMount:
-        shown = next(iter(self.screen_stack), None)
-        if isinstance(shown, BaseScreen) and shown is not self.live:
+        if isinstance(shown := self._shown_screen, BaseScreen) and shown is not self.live:
             shown.message.release()  # it was about keys pressed before one went elsewhere
         return super().switch_mode(mode)
 
@@ -207,7 +205,7 @@ class TuiaeApp(TerminalApp[str]):
         self.action_ask_quit()
 
     def action_ask_quit(self) -> None:
-        """Leave; while a run is live, ask what becomes of it, after a question that is open."""
+        """Leave; while a run is live, ask what becomes of it, once no other dialog is open."""
         snapshot = self.session.snapshot
         if snapshot is None or not snapshot.status.live:
             self.exit("")
@@ -215,11 +213,7 @@ class TuiaeApp(TerminalApp[str]):
         if isinstance(self.screen, ChoiceDialog):
             self.bell()
             return
-        answers = [
-            ("leave", "Quit, and leave it running"),
-            ("stop", "Save and stop it"),
-            ("cancel", "Cancel"),
-        ]
+        answers = [("leave", "Quit, and leave it running"), ("stop", "Save and stop it"), ("cancel", "Cancel")]
         others = self.session.others_live()
         beside = f" {others} more {'run goes' if others == 1 else 'runs go'} on in any case." if others else ""
         question = f"{clean(snapshot.title, 60)} is {snapshot.status.state}.{beside} What becomes of it when you quit?"
@@ -240,8 +234,8 @@ class TuiaeApp(TerminalApp[str]):
 
 
 def farewell(run_id: str, words: str, command: str) -> str:
-    """What becomes of a run, and on a line of its own what to copy; in the columns that every terminal has."""
-    # The beginning of an id finds the run as well: of the longest a character or two go.
+    """What becomes of a run and, on a line of its own, the command to copy; in 80 columns."""
+    # The beginning of an id finds the run as well: the longest lose a character or two.
     line = f"tuiae {command} {run_id}"[:FAREWELL_COLUMNS]
     return f"{fill(f'{run_id} {words}', FAREWELL_COLUMNS, break_on_hyphens=False)}\n{line}"
 

@@ -16,7 +16,7 @@ from tuiae.runs.lineage import changes, run_line
 
 
 class Draft:
-    """A document, from a preset or a run, that the form's fields override."""
+    """A document from a preset or a run; methods take `overrides`, which the form's fields say."""
 
     def __init__(self, runs_root: Path) -> None:
         self._root = runs_root
@@ -24,6 +24,7 @@ class Draft:
         self._document: dict[str, Any] = {}
         self._source = ""
         self._written = RunConfig()
+        """What the file at the source says."""
 
     @property
     def presets(self) -> list[str]:
@@ -77,7 +78,7 @@ class Draft:
 
 
 def readiness(checked: Checked) -> tuple[str, str]:
-    """What Start would do, and how good that is: `good` or `caution`."""
+    """What Start would do, and the kind of message that this is: `good` or `caution`."""
     info, config = checked.dataset, checked.config
     if checked.warnings:
         more = f" (+{len(checked.warnings) - 1} more: c)" if len(checked.warnings) > 1 else ""
@@ -92,7 +93,7 @@ def readiness(checked: Checked) -> tuple[str, str]:
 
 
 def offered_datasets() -> list[DatasetInfo]:
-    """What there is to train on; where the data directory cannot be read, what needs none: the check says why."""
+    """The datasets; where the data directory cannot be read, those that need none (the check says why)."""
     try:
         return list_datasets()
     except TuiaeError:

@@ -1,65 +1,62 @@
-"""What the screens have in common: a title, a body, a line of words, the keys; and the open run."""
+"""What all screens have in common, and what those about the open run have."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
 from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
-from tuiae.explore.client import AGAIN, Ended, ExplorerError, Notice, Reply, Restarted
-from tuiae.explore.protocol import Opened
+from tuiae.explore.client import Notice, Reply
 from tuiae.render.status import title_line
-from tuiae.runs.paths import RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.ui.feeds import Feed
 from tuiae.ui.keys import ON_RUN, run_takes
-from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.terminal.screen_diff import SteadyScreen
 from tuiae.ui.widgets.chrome import FindingLine, KeyLine, MessageLine, ScreenTabs, ViewBar, Views, title_width
 from tuiae.ui.widgets.form import ConfigForm
 from tuiae.ui.widgets.panel import Panel, PicturePanel, toggle_ascii
 from tuiae.ui.widgets.tables import LineTable, LogPanel, TablePanel
+from tuiae.ui.widgets.timeline import TimelineBar
 
-PANELS = (Panel, LogPanel, LineTable, TablePanel, ConfigForm, FindingLine)
-"""What one can look at alone."""
+ZOOMABLE = (Panel, LogPanel, LineTable, TablePanel, ConfigForm, FindingLine)
+"""Widgets that can have the screen alone."""
 ONE_AT_A_TIME = ("-narrow", "-short")
-"""Sizes of a screen, one of which it has where the styles give the room to one panel."""
+"""Classes of a screen on which one panel shows at a time."""
 TOO_SMALL = ("-tiny", "-flat")
-"""Sizes at which the styles show no panel but one that is alone."""
-
-MOST_FORK_NAME = 43
-"""Characters of a run's name that its fork's begins with: a name takes 48."""
+"""Classes of a screen on which only a panel that is alone shows."""
 
 
 def too_small(width: int, height: int) -> str:
-    """What stands on a screen that has no room for anything else."""
+    """What a screen says that has no room for anything else."""
     size = f"{width}x{height} is too small: tuiae needs 60x20."
     return f"{size}\nRuns go on meanwhile.\nz one panel alone · q quit"
 
 
 class BaseScreen(SteadyScreen):
-    """One line above the body, two below it; below the least size a sentence instead."""
+    """A title above the body, a message and the keys below it."""
 
     MODE = ""
     NAME = ""
-    """What the title says of it while no run is open."""
-    ALLOW_IN_MAXIMIZED_VIEW = "#head, MessageLine, KeyLine"
+    """Its title while no run is open."""
     HOME = "live"
-    """The screen that one goes back to."""
+    """The screen to which escape leads."""
+    ALLOW_IN_MAXIMIZED_VIEW = "#head, MessageLine, KeyLine"
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self._facts: tuple[object, ...] = ()
+        self.feed: Feed | None = None
+        """Reads what the screen shows, while it shows."""
+        self._key_state: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         self.be_styled(*self.app.size)
@@ -75,46 +72,64 @@ class BaseScreen(SteadyScreen):
         """What stands between the title and the message; one widget with the id `body`."""
         raise NotImplementedError
 
+    @property
+    def message(self) -> MessageLine:
+        return self.query_one(MessageLine)
+
+    @property
+    def main_panel(self) -> Widget:
+        """The panel that z shows when none has the focus."""
+        return self.query_one(Views).main_panel
+
+    def set_title(self, draw: Callable[[int], Text]) -> None:
+        """Show what `draw` makes for so many columns as the title."""
+        for title in self.query("#title").results(Static):  # none while the screen is still being made
+            title.update(draw(title_width(self.MODE, self.size.width)), layout=False)
+
     def on_resize(self) -> None:
-        for part in self.query(ScreenTabs):
-            part.fit(self.size.width)
+        for tabs in self.query(ScreenTabs):
+            tabs.fit(self.size.width)
         for words in self.query("#too-small").results(Static):
             words.update(too_small(*self.size))
         self.refresh_bindings()
+
+    def on_screen_resume(self) -> None:
+        if self.feed is not None:
+            self.feed.resume()
+
+    def on_screen_suspend(self) -> None:
+        if self.feed is not None:
+            self.feed.pause()
+
+    def on_unmount(self) -> None:
+        if self.feed is not None:
+            self.feed.close()
+
+    # Keys
 
     def on_key(self) -> None:
         self.message.key_pressed()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There is a next panel where one shows at a time; where nothing shows, nothing is done."""
+        """Where nothing shows nothing is done; there is a next panel only where one shows at a time."""
         if self.maximized is None and any(map(self.has_class, TOO_SMALL)) and action != "zoom":
             return False
         return action != "next_view" or any(map(self.has_class, ONE_AT_A_TIME))
 
     def is_enabled(self, action: str) -> bool:
-        """Whether an action does something now; else the line of keys leaves it out, and its key says why not."""
+        """Whether an action does something now; else the footer leaves its key out, and the key says why."""
         if action == "back":
             return self.maximized is None
         return action not in ("pause", f"show('{self.MODE}')")
 
-    def keys_depend(self, *facts: object) -> None:
-        """What `is_enabled` follows from: the line of keys is made again when any of it is not what it was."""
-        if facts != self._facts:
-            self._facts = facts
+    def update_keys(self, *state: object) -> None:
+        """Make the footer again if `state`, from which `is_enabled` follows, has changed."""
+        if state != self._key_state:
+            self._key_state = state
             self.refresh_bindings()
 
-    @property
-    def message(self) -> MessageLine:
-        """The line above the keys."""
-        return self.query_one(MessageLine)
-
-    @property
-    def main_panel(self) -> Widget:
-        """What shows alone when no panel has the focus."""
-        return self.query_one(Views).main_panel
-
     def action_next_view(self) -> None:
-        """The next panel, where there is no room for all; its keys work at once."""
+        """The next panel, where one shows at a time; its keys work at once."""
         views = self.query_one(Views)
         self.minimize()
         views.next_view()
@@ -127,7 +142,7 @@ class BaseScreen(SteadyScreen):
             self.minimize()
             return
         around = self.focused.ancestors_with_self if self.focused is not None else ()
-        panel = next((node for node in around if isinstance(node, PANELS) and node.region.area), self.main_panel)
+        panel = next((node for node in around if isinstance(node, ZOOMABLE) and node.region.area), self.main_panel)
         # Else the focus ends in a hidden field, which then takes the digits that are keys.
         panel.focus()
         self.maximize(panel)
@@ -139,34 +154,34 @@ class BaseScreen(SteadyScreen):
         else:
             self.app.switch_mode(self.HOME)
 
+    def action_pictures(self) -> None:
+        """Half-block cells, or ASCII."""
+        toggle_ascii(self.query(PicturePanel))
+
     def action_pause(self) -> None:
         """Pause the open run, or let it go on."""
         snapshot = self.session.snapshot
         word = pause_word(snapshot.status.state if snapshot is not None else "")
         if self.command(word) and snapshot is not None:
-            self.asked_to(word, snapshot.title)
+            self.tell_asked(word, snapshot.title)
 
-    def asked_to(self, word: str, name: str) -> None:
-        """Say where the state of a run does not show that it was asked to pause, or to go on."""
+    def tell_asked(self, word: str, name: str) -> None:
+        """Say that a run was asked to pause or to go on, where its state is not in sight."""
         self.message.tell(f"asked {name} to {'go on' if word == 'resume' else word}", "good")
 
     def command(self, command: str) -> bool:
-        """Ask something of the open run's worker; whether that could be done."""
+        """Ask something of the open run's worker; returns whether that could be done."""
         return self.attempt(self.session.send, command)
 
-    def ask_fork(self, source: RunPaths, name: str) -> None:
-        """Ask which checkpoint of a run a fork begins with and what it changes; start it, and show it."""
+    def copy(self, line: str) -> None:
+        """Put a line into the terminal's clipboard."""
+        self.app.copy_to_clipboard(line)
+        self.message.tell(f"copied: {line}", "good")
 
-        def fork(chosen: tuple[str, RunConfig] | None) -> None:
-            if chosen is not None and self.attempt(self.session.fork, source, *chosen):
-                self.app.switch_mode("live")
-
-        self.app.push_screen(ForkDialog(source, f"{name[:MOST_FORK_NAME]}-fork"), fork)
-
-    def attempt(self, action: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
-        """Do something that can fail, and say why it did; whether it was done."""
+    def attempt(self, action: Callable[..., Any], *arguments: Any) -> bool:
+        """Do something that can fail, and say why it did; returns whether it was done."""
         try:
-            action(*arguments, **named)
+            action(*arguments)
         except NothingToDoError as refusal:
             self.message.tell(str(refusal))
         except TuiaeError as error:
@@ -177,33 +192,61 @@ class BaseScreen(SteadyScreen):
 
 
 class RunScreen(BaseScreen):
-    """A screen about the open run, told of changes while it is shown, and of what it missed when it comes back."""
+    """A screen about the open run: told of changes while it shows, and of what it missed when it shows again."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._shown: Path | None = None
         self._composed = False
 
-    def on_mount(self) -> None:
-        self._composed = True
-        self.catch_up()
+    def run_opened(self) -> None:
+        """Another run is open: forget what was shown of the last one."""
+        raise NotImplementedError
 
-    def on_screen_resume(self) -> None:
-        self.catch_up()
+    def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
+        """Show the open run as it is now, with the newest of its samples that was read."""
+        raise NotImplementedError
+
+    def hear(self, told: Reply | Notice) -> None:
+        """Take what the explorer says while this screen shows, to whichever screen."""
 
     def catch_up(self) -> None:
-        """Show the open run as it is now."""
+        """Show the open run as it is now, at the epoch to which somebody went back, here or on another screen."""
         if not self._composed:
             return  # the app heard of the run before the screen was made
+        at = self.session.at  # None where another run is open; forgetting the last one goes to the newest
         if self.session.path != self._shown:
             self._shown = self.session.path
             self.message.release()
             self.run_opened()
         snapshot = self.session.snapshot
         if snapshot is not None:
-            self.retitle()
+            self.set_title(lambda width: title_line(snapshot, width))
             self.run_changed(snapshot, self.session.sample)
-            self.keys_depend(snapshot.path, snapshot.status.state, bool(snapshot.checkpoints))
+            self.update_keys(snapshot.path, snapshot.status.state, bool(snapshot.checkpoints))
+            for timeline in self.query(TimelineBar):
+                timeline.go(at)
+
+    def on_mount(self) -> None:
+        for timeline in self.query(TimelineBar):
+            self.watch(timeline, "at", self._remember_place, init=False)
+        self._composed = True
+        self.catch_up()
+
+    def _remember_place(self, at: int | None) -> None:
+        self.session.at = at
+
+    def on_screen_resume(self) -> None:
+        self.catch_up()
+
+    def on_resize(self) -> None:
+        if (snapshot := self.session.snapshot) is not None:
+            self.set_title(lambda width: title_line(snapshot, width))
+
+    @property
+    def config(self) -> RunConfig | None:
+        """What the open run trains, as far as that is known."""
+        return self.session.snapshot.config if self.session.snapshot is not None else None
 
     def is_enabled(self, action: str) -> bool:
         if action not in ON_RUN:
@@ -211,173 +254,9 @@ class RunScreen(BaseScreen):
         snapshot = self.session.snapshot
         return snapshot is not None and run_takes(action, snapshot.status, bool(snapshot.checkpoints))
 
-    @property
-    def config(self) -> RunConfig | None:
-        """What the open run trains, as far as that is known."""
-        return self.session.snapshot.config if self.session.snapshot is not None else None
+    def action_sample(self, where: int | str) -> None:
+        """So many samples on, or back; `first`, or `newest`."""
+        self.query_one(TimelineBar).move(where)
 
-    def run_opened(self) -> None:
-        """Another run is open: forget what was shown of the last one."""
-
-    def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
-        """The open run is not what it was."""
-        raise NotImplementedError
-
-    def told(self, told: Reply | Notice) -> None:
-        """What the explorer said while this screen is shown, to whichever screen."""
-
-    def asked_to(self, word: str, name: str) -> None:
-        """Nothing: the title says how the open run stands."""
-
-    def retitle(self) -> None:
-        """Say above what is open."""
-        if self.session.snapshot is not None:
-            for title in self.query("#title").results(Static):  # none while the screen is still being made
-                title.update(title_line(self.session.snapshot, title_width(self.MODE, self.size.width)), layout=False)
-
-    def on_resize(self) -> None:
-        self.retitle()
-
-
-# A screen about the open run that asks the explorer: it takes the newest weights while the run trains.
-
-NO_RUN = "no run is open: 1 lists them, 2 starts one"
-NO_CHECKPOINT = "no checkpoint yet: the first comes with the first epoch"
-LOADING = "still loading the weights"
-
-
-class Asking(Protocol):
-    """What such a screen asks with."""
-
-    @property
-    def opened(self) -> Opened | None:
-        """The checkpoint that answers; None while there is none."""
-
-    @property
-    def wait(self) -> float:
-        """Seconds until the run may be looked at again; 0 when it may be now."""
-
-    def open(self, path: Path) -> None:
-        """Ask for the newest checkpoint."""
-
-    def forget(self) -> None:
-        """Another run is to be asked about."""
-
-    def try_again(self) -> None:
-        """Start an explorer that went away, and forget what it was asked."""
-
-
-class Answers(Protocol):
-    """Where such a screen shows what it hears."""
-
-    def explain(self, message: str) -> None:
-        """Why there is nothing to see yet."""
-
-    def clear(self, message: str) -> None:
-        """Forget what was shown of a run, and say why there is nothing."""
-
-
-class AskingScreen(RunScreen):
-    """Opens the run in the explorer when the screen shows, and again when there is another checkpoint."""
-
-    SLOT = ""
-    """Before the slots of its questions."""
-    AGAIN_KEY = "ctrl+r"
-    """Starts an explorer that stays away."""
-
-    inquiry: Asking
-    _seen: tuple[int, ...] | None = None
-    _later: Timer | None = None
-
-    @property
-    def view(self) -> Answers:
-        """The body."""
-        raise NotImplementedError
-
-    def explain(self, message: str) -> None:
-        """Why there is nothing to see yet."""
-        self.view.explain(message)
-
-    def clear(self, message: str) -> None:
-        """Forget what was shown of a run, and say why there is nothing."""
-        self.view.clear(message)
-
-    def replied(self, reply: Reply) -> None:
-        """A question of this screen was answered, or cannot be."""
-        raise NotImplementedError
-
-    # The open run
-
-    def on_mount(self) -> None:
-        self.clear(NO_RUN)
-
-    def on_screen_suspend(self) -> None:
-        # Nobody looks: when the screen shows again it asks anew.
-        self._seen = None
-        if self._later is not None:
-            self._later.stop()
-            self._later = None
-
-    def run_opened(self) -> None:
-        self.inquiry.forget()
-        self._seen = None
-        self.clear(NO_RUN if self.session.path is None else "reading the run")
-
-    def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
-        if snapshot.status.live and not snapshot.checkpoints:
-            self.explain(NO_CHECKPOINT)
-        elif snapshot.checkpoints != self._seen or self._seen is None:
-            self.refresh_weights()
-
-    def refresh_weights(self) -> None:
-        """Ask for the newest checkpoint, now or when it is time for it."""
-        path, snapshot = self.session.path, self.session.snapshot
-        if path is None or snapshot is None or self._later is not None:
-            return
-        if wait := self.inquiry.wait:
-            self._later = self.set_timer(wait, self._refresh_late)
-            return
-        self._seen = snapshot.checkpoints
-        self.inquiry.open(path)
-
-    def _refresh_late(self) -> None:
-        self._later = None
-        self.refresh_weights()
-
-    def told(self, told: Reply | Notice) -> None:
-        if isinstance(told, Restarted):
-            self.message.hint(told.text, "caution")
-        elif isinstance(told, Ended):
-            self.message.tell(self.sentence(ExplorerError(told.text, AGAIN)), "bad")
-        if isinstance(told, Notice):
-            self.explain(f"{told.text}…")
-        elif told.slot.startswith(self.SLOT):
-            self.replied(told)
-
-    def sentence(self, error: ExplorerError) -> str:
-        """What went wrong, with the key that tries again where that helps."""
-        return f"{error.cause}; {self.AGAIN_KEY} asks again" if error.hint == AGAIN else str(error)
-
-    # Keys
-
-    def waits(self, later: str = "") -> bool:
-        """Whether there are no weights to ask yet; that is said then, and `later`, what becomes of the key."""
-        if self.inquiry.opened is not None:
-            return False
-        snapshot = self.session.snapshot
-        if self.session.path is None:
-            self.message.hint(NO_RUN, "caution")
-        elif snapshot is None or not snapshot.checkpoints:
-            self.message.hint(NO_CHECKPOINT, "caution")
-        else:
-            self.message.hint(f"{LOADING}: {later or 'press it again in a moment'}", "caution")
-        return True
-
-    def action_again(self) -> None:
-        """Start an explorer that went away, and ask everything again."""
-        self.inquiry.try_again()
-        self.refresh_weights()
-
-    def action_pictures(self) -> None:
-        """Half-block cells, or ASCII."""
-        toggle_ascii(self.query(PicturePanel))
+    def tell_asked(self, word: str, name: str) -> None:
+        """Say nothing: the title shows how the open run stands."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,53 +9,47 @@ from textual import on
 from textual.app import ComposeResult
 from textual.timer import Timer
 
-from tuiae.explore.client import Reply
+from tuiae.explore.client import Ended, Notice, Reply, Restarted
 from tuiae.explore.protocol import Answer, Classification, Confused, NoiseCurve, Opened, Picture, Reconstruction, Worst
 from tuiae.render.explorer import class_name
-from tuiae.ui.inquiry import BENCH_SLOT, STEP, BenchInquiry, NoiseChoice
+from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.keys import APP, BENCH
-from tuiae.ui.screens.base import AskingScreen
+from tuiae.ui.questions import NO_CHECKPOINT, NO_RUN, STEP, BenchQuestions, NoiseChoice, explorer_trouble
+from tuiae.ui.screens.base import RunScreen
 from tuiae.ui.screens.dialogs import LineDialog
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.bench_view import BenchView, Slider
 from tuiae.ui.widgets.images import StripPanel
 from tuiae.ui.widgets.sketch import SketchPanel
 
-ASKING_SECONDS = 0.1  # until it is said that an answer takes its time
+ASKING_SECONDS = 0.1  # until the panel says that an answer takes its time
 HINT = "draw with the mouse, or with arrows and space  ·  t a test image  ·  ? all keys"
-
-NO_RUN_NEEDED = (*(key.action for key in APP), "back", "zoom", "next_view")
-"""Actions that are not about a network."""
-
-
-@dataclass(frozen=True)
-class Picked:
-    """The test image that was put on the canvas last."""
-
-    index: int = 0
-    dataset: str = ""
+WITHOUT_RUN = (*(key.action for key in APP), "back", "zoom", "next_view")
+"""Actions that need no network."""
 
 
-class BenchScreen(AskingScreen):
+class BenchScreen(RunScreen):
     """Images through the network."""
 
     MODE = "bench"
     NAME = "bench"
-    SLOT = BENCH_SLOT
     BINDINGS = [key.binding for key in BENCH]
     AUTO_FOCUS = "#canvas"
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self.inquiry: BenchInquiry = BenchInquiry(session.explorer, time.monotonic)
+        self.questions = BenchQuestions(session, self.MODE, self.set_timer)
         self._random = np.random.default_rng()
-        self._picked = Picked()
+        self._index, self._dataset = 0, ""
+        """The test image that was last put on the canvas, and of which dataset."""
         self._drawn = False
+        """Whether somebody has drawn on it since."""
         self._strip: Worst | Confused | None = None
-        self._slow: Timer | None = None
-        self._troubled = self._reveal = False
-        self._cell_of: Path | None = None
+        self._cell_run: Path | None = None
         """The run whose confusion cell was chosen."""
+        self._reveal_strip = False
+        self._asking: Timer | None = None
+        self._troubled = False
 
     def compose_body(self) -> ComposeResult:
         yield BenchView()
@@ -70,80 +62,104 @@ class BenchScreen(AskingScreen):
     def main_panel(self) -> SketchPanel:
         return self.view.canvas
 
-    def clear(self, message: str) -> None:
-        self._strip = None
-        super().clear(message)
+    def is_enabled(self, action: str) -> bool:
+        return super().is_enabled(action) and (action in WITHOUT_RUN or self.session.path is not None)
+
+    # The open run
+
+    def on_mount(self) -> None:
+        self.view.clear(NO_RUN)
+
+    def on_screen_suspend(self) -> None:
+        self.questions.pause()
 
     def run_opened(self) -> None:
-        if self._cell_of != self.session.path:
-            self.inquiry.cell = None
-        super().run_opened()
+        if self._cell_run != self.session.path:
+            self.questions.cell = None
+        self.questions.forget()
+        self._strip = None
+        self.view.clear(NO_RUN if self.session.path is None else "reading the run")
+
+    def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
+        if snapshot.status.live and not snapshot.checkpoints:
+            self.view.explain(NO_CHECKPOINT)
+        else:
+            self.questions.follow(snapshot.checkpoints)
+
+    @property
+    def _trained(self) -> NoiseChoice | None:
+        """The noise of the run's training."""
+        return NoiseChoice.trained_with(self.config.noise) if self.config is not None else None
+
+    @property
+    def _run_dataset(self) -> str:
+        return self.config.data.dataset if self.config is not None else ""
 
     def show_confused(self, true: int, predicted: int) -> None:
         """Show the test images of one class that the open run's classifier takes for another."""
-        self.inquiry.cell, self._cell_of = (true, predicted), self.session.path
-        self._reveal = True
-        self.inquiry.strip()
-
-    def is_enabled(self, action: str) -> bool:
-        return super().is_enabled(action) and (action in NO_RUN_NEEDED or self.session.path is not None)
+        self.questions.cell, self._cell_run = (true, predicted), self.session.path
+        self._reveal_strip = True
+        self.questions.ask_strip()
 
     # The explorer
 
-    def replied(self, reply: Reply) -> None:
-        self.inquiry.answered(reply.question)
-        if not self.inquiry.asking:
-            self._hush()
+    def hear(self, told: Reply | Notice) -> None:
+        if isinstance(told, Ended):
+            self.message.tell(explorer_trouble(told, "ctrl+r"), "bad")
+        elif isinstance(told, Restarted):
+            self.message.hint(told.text, "caution")
+        if isinstance(told, Notice):
+            self.view.explain(f"{told.text}…")
+        elif self.questions.asked_for(told):
+            self._replied(told)
+
+    def _replied(self, reply: Reply) -> None:
+        self.questions.answered(reply.question)
+        if not self.questions.is_pending and self._asking is not None:
+            self._asking.stop()
+            self._asking = None
+            self.view.show_asking(False)
         if reply.error is not None:
             self._troubled = True
-            self.message.tell(self.sentence(reply.error), "bad")
+            self.message.tell(explorer_trouble(reply.error, "ctrl+r"), "bad")
             self.view.explain(reply.error.cause)
-            if reply.slot == f"{BENCH_SLOT}strip":
+            if reply.slot == self.questions.slot("strip"):
                 self.view.strip.clear(reply.error.cause)
             return
         if self._troubled:
             self._troubled = False
-            self.message.release()
-            self.message.hint(HINT)
+            self._hint()
         if isinstance(reply.answer, Opened):
-            if reply.answer.run == str(self.session.path):
-                self._open(reply.answer)
-        elif self.inquiry.opened is not None and reply.answer is not None:  # else of the run that was open before
+            self._opened(reply.answer)
+        elif self.questions.opened is not None and reply.answer is not None:  # else of the run that was open before
             self._show(reply.answer, reply)
 
-    def _open(self, opened: Opened) -> None:
-        """Ask this checkpoint what was asked of the one before."""
-        first = self.inquiry.opened is None
-        self.inquiry.opened = opened
+    def _hint(self) -> None:
+        self.message.release()
+        self.message.hint(HINT)
+
+    def _opened(self, opened: Opened) -> None:
+        """Ask a checkpoint what was asked of the one before."""
+        first = self.questions.opened is None
+        if not self.questions.take(opened):
+            return
         self.view.show_opened(opened)
         if first:
-            self.message.release()
-            self.message.hint(HINT)
+            self._hint()
             self._begin(opened)
-        self._try()
+        self._ask_about_canvas()
         snapshot = self.session.snapshot
-        self.inquiry.measure(live=snapshot is not None and snapshot.status.live)
+        self.questions.measure(live=snapshot is not None and snapshot.status.live)
 
     def _begin(self, opened: Opened) -> None:
-        """The noise of its training, and an image: what is on the canvas, if it is one of this network's."""
-        self.inquiry.noise = self._trained or NoiseChoice()
-        self.view.show_noise(self.inquiry.noise, self._trained)
+        """Take the noise of the training, and an image: what is on the canvas, if it is one of this network's."""
+        self.questions.noise = self._trained or NoiseChoice()
+        self.view.show_noise(self.questions.noise, self._trained)
         sketch = self.view.canvas.sketch
         fits = sketch is not None and sketch.image.shape == opened.shape
-        if not fits or (not self._drawn and self._picked.dataset != self._dataset):
-            self._picked = Picked(0, self._dataset)
+        if not fits or (not self._drawn and self._dataset != self._run_dataset):
             self.view.canvas.clear()
-            self.inquiry.image(0)
-
-    @property
-    def _dataset(self) -> str:
-        config = self.session.snapshot.config if self.session.snapshot is not None else None
-        return config.data.dataset if config is not None else ""
-
-    @property
-    def _trained(self) -> NoiseChoice | None:
-        config = self.session.snapshot.config if self.session.snapshot is not None else None
-        return NoiseChoice.of(config.noise) if config is not None else None
+            self._ask_image(0)
 
     def _show(self, answer: Answer, reply: Reply) -> None:
         view = self.view
@@ -158,78 +174,75 @@ class BenchScreen(AskingScreen):
         elif isinstance(answer, (Worst, Confused)):
             self._strip = answer
             view.show_strip(answer)
-            if isinstance(answer, Confused) and self._reveal:
-                self._reveal = False
+            if isinstance(answer, Confused) and self._reveal_strip:
+                self._reveal_strip = False
                 view.side.reveal("images")
 
+    # Image and noise
+
+    def _ask_image(self, index: int) -> None:
+        self._index, self._dataset = index, self._run_dataset
+        self.questions.ask("image", index=index)
+
     def _put(self, index: int, label: int, image: np.ndarray) -> None:
-        """A test image onto the canvas."""
-        opened = self.inquiry.opened
+        """A test image (C, H, W) onto the canvas."""
+        opened = self.questions.opened
         name = class_name(label, opened.classes) if opened is not None else ""
-        self._picked, self._drawn = Picked(index, self._dataset), False
+        self._index, self._dataset, self._drawn = index, self._run_dataset, False
         self.view.label = label
         self.view.canvas.show(image, f"test image {index:,}{' · ' if name else ''}{name}")
-        self._try()
+        self._ask_about_canvas()
 
-    def _try(self) -> None:
-        """Ask about what is on the canvas."""
+    def _ask_about_canvas(self) -> None:
         sketch = self.view.canvas.sketch
         if sketch is not None:
-            self.inquiry.try_out(sketch.pixels)
-            if self.inquiry.asking and self._slow is None:
-                self._slow = self.set_timer(ASKING_SECONDS, lambda: self.view.show_asking(True))
+            self.questions.ask_about(sketch.pixels)
+            if self.questions.is_pending and self._asking is None:
+                self._asking = self.set_timer(ASKING_SECONDS, lambda: self.view.show_asking(True))
 
-    def _hush(self) -> None:
-        if self._slow is not None:
-            self._slow.stop()
-            self._slow = None
-            self.view.show_asking(False)
-
-    # Image and noise
+    def _take_noise(self, noise: NoiseChoice) -> None:
+        is_other_kind = noise.kind != self.questions.noise.kind
+        self.questions.noise = noise
+        self.view.show_noise(noise, self._trained)
+        self._ask_about_canvas()
+        if is_other_kind:
+            self.questions.ask_curve()
 
     @on(SketchPanel.Drawn)
     def _image_drawn(self) -> None:
         self._drawn = True
         self.view.label = -1
-        self._try()
+        self._ask_about_canvas()
 
     @on(Slider.Moved)
     def _noise_moved(self, event: Slider.Moved) -> None:
-        self._take_noise(self.inquiry.noise.at(event.value))
-
-    def _take_noise(self, noise: NoiseChoice) -> None:
-        other_kind = noise.kind != self.inquiry.noise.kind
-        self.inquiry.noise = noise
-        self.view.show_noise(noise, self._trained)
-        self._try()
-        if other_kind:
-            self.inquiry.curve()
+        self._take_noise(self.questions.noise.at_level(event.value))
 
     @on(StripPanel.Taken)
     def _picture_taken(self, event: StripPanel.Taken) -> None:
         if self._strip is None or event.place >= len(self._strip.images):
-            return  # it was chosen from pictures that others have taken the place of since
+            return  # others have taken the place of the pictures that it was chosen from
         label = self._strip.true if isinstance(self._strip, Confused) else int(self._strip.labels[event.place])
         self._put(int(self._strip.indices[event.place]), label, self._strip.images[event.place])
 
     # Keys
 
-    def action_test(self, step: int) -> None:
-        """Another test image, so many after the one that was shown last."""
-        if not self.waits() and self.inquiry.opened is not None:
-            index = (self._picked.index + step) % self.inquiry.opened.tests
-            self._picked = Picked(index, self._dataset)
-            self.inquiry.image(index)
+    def _can_ask(self) -> bool:
+        """Whether there are weights to ask; else says what is missing."""
+        if missing := self.questions.missing():
+            self.message.hint(missing, "caution")
+        return not missing
 
-    def action_random_test(self) -> None:
-        """Any test image."""
-        if not self.waits() and self.inquiry.opened is not None:
-            self.action_test(int(self._random.integers(self.inquiry.opened.tests)))
+    def action_test(self, step: int | str) -> None:
+        """Another test image, so many after the one that was shown last, or `any`."""
+        if self._can_ask() and self.questions.opened is not None:
+            number = self.questions.opened.tests
+            self._ask_image(int(self._random.integers(number)) if step == "any" else (self._index + int(step)) % number)
 
     def action_jump(self) -> None:
         """The test image of a number."""
-        opened = self.inquiry.opened
-        if self.waits() or opened is None:
+        opened = self.questions.opened
+        if not self._can_ask() or opened is None:
             return
         last = opened.tests - 1
 
@@ -239,29 +252,24 @@ class BenchScreen(AskingScreen):
 
         def take(text: str | None) -> None:
             if text is not None:
-                self.action_test(int(text) - self._picked.index)
+                self.action_test(int(text) - self._index)
 
         self.app.push_screen(LineDialog("test image", f"Its number, 0 to {last:,}.", "", check), take)
 
-    def action_kind(self) -> None:
-        """Another kind of noise."""
-        if not self.waits():
-            self._take_noise(self.inquiry.noise.following())
-
-    def action_level(self, steps: int) -> None:
-        """More noise, or less."""
-        if not self.waits():
-            self._take_noise(self.inquiry.noise.at(self.inquiry.noise.level + steps * STEP))
-
-    def action_draw_noise(self) -> None:
-        """The same noise, drawn anew."""
-        if not self.waits():
-            self._take_noise(self.inquiry.noise.other_draw())
+    def action_noise(self, change: str) -> None:
+        """Another `kind` of noise, `more` of it, `less`, or the same drawn `anew`."""
+        noise = self.questions.noise
+        if not self._can_ask():
+            return
+        if change in ("more", "less"):
+            self._take_noise(noise.at_level(noise.level + (STEP if change == "more" else -STEP)))
+        else:
+            self._take_noise(noise.next_kind() if change == "kind" else noise.drawn_anew())
 
     def action_tool(self, name: str) -> None:
         """Use one of the tools on the canvas."""
         canvas = self.view.canvas
-        if canvas.sketch is None and self.waits():
+        if canvas.sketch is None and not self._can_ask():
             return
         if name == "undo" and not canvas.can_undo:
             self.message.remark("nothing to undo")
@@ -269,6 +277,10 @@ class BenchScreen(AskingScreen):
 
     def action_worst(self) -> None:
         """The worst images again, after those of a confusion cell."""
-        if not self.waits():
-            self.inquiry.cell = None
-            self.inquiry.strip()
+        if self._can_ask():
+            self.questions.cell = None
+            self.questions.ask_strip()
+
+    def action_again(self) -> None:
+        """Start an explorer that went away, and ask everything again."""
+        self.questions.retry()

@@ -1,4 +1,4 @@
-"""Dialogs that change a training: while it runs, or on a branch of its own."""
+"""Changing a training while it runs, or in a fork of it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,35 @@ from tuiae.config import RunConfig, parse_override
 from tuiae.errors import ConfigError, TrainingError, TuiaeError
 from tuiae.preflight import warn_of_change
 from tuiae.render.text import clean
-from tuiae.runs.checkpoints import all_checkpoints, pointed, read_position
+from tuiae.runs.checkpoints import all_checkpoints, no_checkpoint, pointed, read_position
 from tuiae.runs.control import EDITABLE, offered, propose, value_of
 from tuiae.runs.labels import read_label
 from tuiae.runs.lineage import config_at, fork_config
-from tuiae.runs.paths import RunPaths
+from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.reader import read_status
+from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.dialogs import Dialog
+from tuiae.ui.session import NothingToDoError
 from tuiae.ui.widgets.form import Choice, NumberInput, typed
+
+MOST_FORK_NAME = 43  # characters of a run's name with which its fork's begins: a name takes 48
+
+
+def ask_edit(screen: BaseScreen) -> None:
+    """Ask what to change in the training of the open run, and ask that of its worker.
+
+    Raises:
+        NothingToDoError: no run is live here.
+    """
+    snapshot = screen.session.snapshot
+    if snapshot is None or not snapshot.status.live or snapshot.current_config is None:
+        raise NothingToDoError("no run is live here; f forks a stopped one with other settings")
+
+    def change(changes: dict[str, Any] | None) -> None:
+        if changes and screen.attempt(screen.session.edit, changes):
+            screen.message.hint("asked: it is in force from the next step on", "good")
+
+    screen.app.push_screen(EditDialog(snapshot.current_config, snapshot.status.epoch), change)
 
 
 class EditDialog(Dialog[dict[str, Any]]):
@@ -33,18 +54,17 @@ class EditDialog(Dialog[dict[str, Any]]):
 
     BINDINGS = [Binding("escape", "dismiss({})", "Cancel", show=False)]
 
-    def __init__(self, config: RunConfig, done: int, key: str = "") -> None:
-        """`config` is in force now, `done` epochs are over; the field of `key` has the focus."""
+    def __init__(self, config: RunConfig, epoch: int) -> None:
+        """`config` is in force now, `epoch` whole ones are over."""
         super().__init__()
-        self._config, self._done, self._first = config, done, key
+        self._config, self._epoch = config, epoch
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog changes") as dialog:
             dialog.border_title = "change the training"
             dialog.border_subtitle = "enter applies · escape cancels"
-            yield Label(
-                "In force from the next step on. Every change is kept in the run's history.", classes="question"
-            )
+            question = "In force from the next step on. Every change is kept in the run's history."
+            yield Label(question, classes="question")
             with Grid(id="edits"):
                 for key in offered(self._config):
                     yield Label(EDITABLE[key].label)
@@ -53,53 +73,57 @@ class EditDialog(Dialog[dict[str, Any]]):
                     yield field
             yield Static(classes="wrong")
 
-    def on_mount(self) -> None:
-        if self._first:
-            self.query_one(f"#{_id(self._first)}").focus()
-
-    @property
-    def changes(self) -> dict[str, Any]:
-        """Keys whose field says something else than what is in force.
+    def read(self) -> tuple[dict[str, Any], RunConfig]:
+        """The keys whose field says something else than what is in force, and the config with them.
 
         Raises:
             ConfigError: a value that cannot be taken.
         """
-        changed: dict[str, Any] = {}
+        changes: dict[str, Any] = {}
+        after = self._config
         for key in offered(self._config):
             text = self.query_one(f"#{_id(key)}", NumberInput).value.strip()
             value = parse_override(f"{key}={text}")[1]
             if value != value_of(self._config, key):
-                propose(self._config, key, value, self._done)
-                changed[key] = value
-        return changed
+                after = propose(after, key, value, self._epoch)
+                changes[key] = value
+        return changes, after
 
     @on(Input.Changed)
-    def _look(self) -> None:
+    def _check(self) -> None:
+        """Say what would change, or why it cannot."""
         try:
-            changes = self.changes
-            words = ", ".join(f"{EDITABLE[key].label} becomes {value}" for key, value in changes.items())
-            after = self._config
-            for key, value in changes.items():
-                after = propose(after, key, value, self._done)
+            changes, after = self.read()
         except TuiaeError as error:
-            self._say(str(error), "")
+            show_verdict(self, str(error))
         else:
+            words = ", ".join(f"{EDITABLE[key].label} becomes {value}" for key, value in changes.items())
             warnings = warn_of_change(self._config, after)
-            self._say("; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine")
+            show_verdict(self, "; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine")
 
     @on(Input.Submitted)
     def _take(self) -> None:
         try:
-            self.dismiss(self.changes)
+            self.dismiss(self.read()[0])
         except TuiaeError as error:
-            self._say(str(error), "")
+            show_verdict(self, str(error))
 
-    def _say(self, words: str, how: str) -> None:
-        """`how` is `-fine`, `-doubtful`, or empty for what cannot be taken."""
-        line = self.query_one(".wrong", Static)
-        for name in ("-fine", "-doubtful"):
-            line.set_class(name == how, name)
-        line.update(Content(clean(words, 300)))
+
+def ask_fork(screen: BaseScreen, source: RunPaths, name: str) -> None:
+    """Ask from which checkpoint of a run its fork goes on and what it changes; start it, and show it.
+
+    Raises:
+        UnknownRunError: the run is gone. TrainingError: it has no checkpoint.
+    """
+    need_run(source)
+    if not all_checkpoints(source):
+        raise no_checkpoint(source)
+
+    def fork(chosen: tuple[str, RunConfig] | None) -> None:
+        if chosen is not None and screen.attempt(screen.session.fork, source, *chosen):
+            screen.app.switch_mode("live")
+
+    screen.app.push_screen(ForkDialog(source, f"{name[:MOST_FORK_NAME]}-fork"), fork)
 
 
 class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
@@ -123,10 +147,12 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
             dialog.border_subtitle = "enter starts it · escape cancels"
             source = clean(read_label(self._run).name or self._run.id, 60)
             question = f"A run of its own that goes on from a checkpoint of {source}."
-            yield Label(Content(question + self._beside()), classes="question")
+            if read_status(self._run).live:
+                question += " That one trains on beside it."
+            yield Label(Content(question), classes="question")
             with Grid(id="edits"):
                 yield Label("checkpoint")
-                yield Choice("checkpoint", self._offered())
+                yield Choice("checkpoint", self._checkpoints())
                 yield Label("name")
                 yield Input(self._fork_name, id="fork-name", compact=True)
                 for key in self._keys:
@@ -138,23 +164,19 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
 
     def on_mount(self) -> None:
         self.query_one(f"#{_id(self._keys[0])}" if self._keys else "#fork-settings").focus()
-        self._fill()
-        self.look()
+        self._checkpoint_chosen()
 
-    def _beside(self) -> str:
-        return " That one trains on beside it." if read_status(self._run).live else ""
-
-    def _offered(self) -> list[tuple[str, str]]:
-        """What to go on from; `last` and `best` are names, because a live run moves them."""
+    def _checkpoints(self) -> list[tuple[str, str]]:
+        """Words and name of each checkpoint; `last` and `best` are names, because a live run moves them."""
         named = [name for name in ("last", "best") if pointed(self._run, name)]
         known = {pointed(self._run, name) for name in named}
-        steps = [folder.name[5:] for folder in all_checkpoints(self._run) if folder.name not in known]
-        return [(self._describe(name), name) for name in [*named, *(str(int(step)) for step in steps)]]
-
-    def _describe(self, name: str) -> str:
-        moment = read_position(self._folder(name))
-        note = f"{name}: " if not name.isdecimal() else ""
-        return f"{note}epoch {moment.epoch:g}, step {moment.step:,}"
+        steps = [str(int(folder.name[5:])) for folder in all_checkpoints(self._run) if folder.name not in known]
+        described = []
+        for name in (*named, *steps):
+            moment = read_position(self._folder(name))
+            note = "" if name.isdecimal() else f"{name}: "
+            described.append((f"{note}epoch {moment.epoch:g}, step {moment.step:,}", name))
+        return described
 
     def _folder(self, name: str) -> Path:
         return self._run.weights / (pointed(self._run, name) or f"step-{int(name):06d}")
@@ -165,8 +187,8 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
         return str(self.query_one("#checkpoint", Choice).value)
 
     def _fill(self) -> None:
-        """Let the fields that nobody has changed say what was in force at the chosen checkpoint, and enough epochs for
-        something to be left to do."""
+        """Fill the fields that nobody has changed with what was in force at the chosen checkpoint, and enough epochs to
+        train on."""
         moment = read_position(self._folder(self.checkpoint))
         config = config_at(self._run, moment.step)
         if config is None:
@@ -196,36 +218,36 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
         return {"name": texts["name"], **numbers, **others}
 
     @on(Select.Changed)
-    def _chosen(self) -> None:
+    def _checkpoint_chosen(self) -> None:
         self._fill()
-        self.look()
+        self._check()
 
     @on(Input.Changed)
-    def look(self) -> None:
+    def _check(self) -> None:
         """Say what would start, or why nothing can."""
-        line = self.query_one(".wrong", Static)
+        folder = self._folder(self.checkpoint)
         try:
-            self._config = fork_config(self._run, self._present(), self.overrides, asker="")
+            if not folder.is_dir():  # a live run keeps a few
+                raise TrainingError(f"{folder.name} is no longer kept", "choose another checkpoint")
+            self._config = fork_config(self._run, folder, self.overrides, asker="")
         except TuiaeError as error:
             self._config = None
-            words = str(error)
+            show_verdict(self, str(error))
         else:
-            words = f"{self._config.name} goes on up to epoch {self._config.training.epochs}"
-        line.set_class(self._config is not None, "-fine")
-        line.update(Content(clean(words, 300)))
-
-    def _present(self) -> Path:
-        """The chosen checkpoint, if it is still there: a live run keeps a few."""
-        folder = self._folder(self.checkpoint)
-        if not folder.is_dir():
-            raise TrainingError(f"{folder.name} is no longer kept", "choose another checkpoint")
-        return folder
+            show_verdict(self, f"{self._config.name} goes on up to epoch {self._config.training.epochs}", "-fine")
 
     @on(Input.Submitted)
     def _take(self) -> None:
-        self.look()
+        self._check()
         if self._config is not None:
             self.dismiss((self.checkpoint, self._config))
+
+
+def show_verdict(dialog: Dialog[Any], words: str, how: str = "") -> None:
+    """Say below the fields what they would do; `how` is `-fine`, `-doubtful`, or empty for what cannot be taken."""
+    line = dialog.query_one(".wrong", Static)
+    line.set_classes(f"wrong {how}")
+    line.update(Content(clean(words, 300)))
 
 
 def read_settings(line: str) -> Mapping[str, Any]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widgets import Static
 
 from tuiae.render.compare import compare_title, group_key
 from tuiae.studies.compare import CompareReader, Comparison, cautions
@@ -15,9 +14,7 @@ from tuiae.ui.feeds import CompareChanged, Feed, follow_comparison
 from tuiae.ui.keys import COMPARE
 from tuiae.ui.screens.base import ONE_AT_A_TIME, BaseScreen
 from tuiae.ui.session import Session
-from tuiae.ui.widgets.chrome import title_width
 from tuiae.ui.widgets.compare_view import CompareView
-from tuiae.ui.widgets.panel import PicturePanel, toggle_ascii
 
 
 class CompareScreen(BaseScreen):
@@ -32,7 +29,6 @@ class CompareScreen(BaseScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._paths: tuple[Path, ...] = ()
-        self._feed: Feed | None = None
         self._metric = "loss"
         self.comparison: Comparison | None = None
 
@@ -43,34 +39,18 @@ class CompareScreen(BaseScreen):
         with Vertical(id="body"):
             yield CompareView(id="compare")
 
-    # Nobody looks at a covered screen: the runs are left alone until it shows again.
-
     def on_screen_resume(self) -> None:
         if self.session.compared != self._paths:
-            self._stop()
+            if self.feed is not None:
+                self.feed.close()
             self._paths, self.comparison, self._metric = self.session.compared, None, "loss"
             self.message.hint(f"reading {len(self._paths)} runs…")
-            reader = CompareReader(self._paths)
-            self._feed = Feed(follow_comparison(self._paths, reader), self.post_message, "compare")
-        if self._feed is not None:
-            self._feed.resume()
-            self._show()  # what was said of the comparison as well
-        else:
-            self.message.hint(
-                "nothing to compare yet: 1 lists the runs, space selects some, c compares them", "caution"
-            )
-
-    def on_screen_suspend(self) -> None:
-        if self._feed is not None:
-            self._feed.pause()
-
-    def on_unmount(self) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
-        if self._feed is not None:
-            self._feed.close()
-            self._feed = None
+            looks = follow_comparison(self._paths, CompareReader(self._paths))
+            self.feed = Feed(looks, self.post_message, "compare")
+        if self.feed is None:
+            words = "nothing to compare yet: 1 lists the runs, space selects some, c compares them"
+            self.message.hint(words, "caution")
+        self._show()
 
     @on(CompareChanged)
     def _changed(self, event: CompareChanged) -> None:
@@ -81,12 +61,11 @@ class CompareScreen(BaseScreen):
 
     def _show(self) -> None:
         comparison = self.comparison
-        self.keys_depend(comparison is None)
+        self.update_keys(comparison is None)
         if comparison is None:
             return
         note = self.query_one(CompareView).show(comparison, self._metric)
-        title = compare_title(comparison, self._metric, title_width(self.MODE, self.size.width))
-        self.query_one("#title", Static).update(title, layout=False)
+        self.set_title(lambda width: compare_title(comparison, self._metric, width))
         # Beside the figures the panel of values says what one should know of them.
         beside = any(map(self.has_class, ONE_AT_A_TIME))
         said = [group_key(comparison), note, *(cautions(comparison, self._metric) if beside else ())]
@@ -121,7 +100,3 @@ class CompareScreen(BaseScreen):
     def action_look(self, name: str) -> None:
         """Another smoothing or axis on all curves."""
         self.message.remark(self.query_one(CompareView).cycle_look(name))
-
-    def action_pictures(self) -> None:
-        """Half-block cells, or ASCII."""
-        toggle_ascii(self.query(PicturePanel))

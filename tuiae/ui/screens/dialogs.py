@@ -1,4 +1,4 @@
-"""Small screens that ask something."""
+"""Dialogs: a choice, what a run costs, a line, a note."""
 
 from __future__ import annotations
 
@@ -19,33 +19,31 @@ from tuiae.errors import TuiaeError
 from tuiae.render.status import cost_facts
 from tuiae.render.text import clean
 
-# Dialogs that are answered once, whatever else was pressed in the same burst.
-
 Answer = TypeVar("Answer")
 
 
 def in_front(screen: Screen[Any]) -> bool:
-    """Whether nothing stands before it, and it has not gone."""
+    """Whether a screen is there and nothing stands before it."""
     return screen.app.screen_stack[-1:] == [screen]
 
 
 class Dialog(ModalScreen[Answer]):
-    """A screen that asks something; the first answer counts, and one that comes while it is not in front does not.
+    """A screen that takes one answer.
 
-    Keys and clicks wait in the queues of widgets, so that a second Enter can reach a dialog that has gone already; of
-    itself Textual would then take the screen below away.
+    Keys and clicks wait in the queues of widgets: a second Enter can reach a dialog that has gone, and Textual would
+    then dismiss the screen below it.
     """
 
     def dismiss(self, result: Answer | None = None) -> AwaitComplete:
-        """Answer, unless that was done before."""
+        """Answer, unless the dialog has gone or another one stands before it."""
         return super().dismiss(result) if in_front(self) else AwaitComplete()
 
 
 class Palette(CommandPalette):
-    """Textual's: a click beside it and an Escape close it once."""
+    """Textual's command palette, which a click beside it and an Escape in one burst close once."""
 
     def dismiss(self, result: None = None) -> AwaitComplete:
-        """Close it, unless that was done before."""
+        """Close it, unless it has gone."""
         return super().dismiss(result) if in_front(self) else AwaitComplete()
 
 
@@ -102,14 +100,12 @@ class CostDialog(Dialog[str]):
         self.dismiss("start")
 
 
-# Small screens that ask for words.
-
 Check = Callable[[str], str]
-"""The sentence that says what is wrong with an answer; empty when nothing is."""
+"""Returns the sentence that says what is wrong with an answer; empty when nothing is."""
 
 
-def complaining(check: Callable[[str], object]) -> Check:
-    """What a check that raises says, as a sentence."""
+def sentence_of(check: Callable[[str], object]) -> Check:
+    """Makes a `Check` of a function that raises a TuiaeError."""
 
     def problem(text: str) -> str:
         try:
@@ -121,8 +117,8 @@ def complaining(check: Callable[[str], object]) -> Check:
     return problem
 
 
-class _Ask(Dialog[str | None]):
-    """Dismissed with what was written, None when escaped; what cannot be taken is said below it and stays."""
+class _TextDialog(Dialog[str | None]):
+    """Dismissed with what was written, None when escaped; below it stands what is wrong with it."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
     HINT = ""
@@ -139,7 +135,7 @@ class _Ask(Dialog[str | None]):
             yield Static(classes="wrong")
 
     def compose_answer(self) -> ComposeResult:
-        """Where one writes."""
+        """The widget in which the answer is written."""
         raise NotImplementedError
 
     def offer(self, text: str) -> None:
@@ -151,13 +147,13 @@ class _Ask(Dialog[str | None]):
             self.dismiss(text)
 
 
-class LineDialog(_Ask):
+class LineDialog(_TextDialog):
     """One line: Enter takes it."""
 
     HINT = "enter takes it · escape cancels"
 
     def __init__(self, title: str, question: str, value: str, check: Check, *, goes_on: bool = False) -> None:
-        """`goes_on`: what is typed stands behind the value, and not in its place."""
+        """`goes_on`: what is typed is added to the value, and does not replace it."""
         super().__init__(title, question, f"{value} " if value and goes_on else value, check)
         self._goes_on = goes_on
 
@@ -170,7 +166,7 @@ class LineDialog(_Ask):
         self.offer(event.value)
 
 
-class NoteDialog(_Ask):
+class NoteDialog(_TextDialog):
     """Several lines: Ctrl-S takes them."""
 
     BINDINGS = [Binding("ctrl+s", "take", "Keep", show=False)]

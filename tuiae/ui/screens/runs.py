@@ -4,35 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.text import Text
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.events import DescendantBlur, DescendantFocus
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from tuiae.render.runs import next_sort, passed_over_words, sort_by
+from tuiae.render.runs import Sort, next_sort, sort_by
 from tuiae.render.text import clean
+from tuiae.runs.checkpoints import all_checkpoints
+from tuiae.runs.labels import relabel
+from tuiae.runs.lineage import repeat_line
 from tuiae.runs.listing import RunRow
-from tuiae.runs.paths import check_runs_dir
+from tuiae.runs.paths import RunPaths, check_runs_dir, need_run
 from tuiae.runs.query import HELP, parse_query
+from tuiae.runs.reader import read_status
 from tuiae.ui.feeds import Feed, RunsListed, follow_list
 from tuiae.ui.keys import ON_RUN, RUNS, run_takes
-from tuiae.ui.screens.managing import Removing, Steering
-from tuiae.ui.session import Session
+from tuiae.ui.screens.base import BaseScreen
+from tuiae.ui.screens.changes import ask_fork
+from tuiae.ui.screens.managing import ask_name, ask_note, ask_tags, delete_after_question
+from tuiae.ui.session import NothingToDoError, Session, ask, pause_word
 from tuiae.ui.widgets.tables import LineTable, RunDetails, RunTable
 
-MARK_CELLS = 3
-OF_A_ROW = ("open", "choose", "select", "select_all", "rename", "tags", "note", "pin", "delete", "copy")
+MARK_CELLS = 3  # at the beginning of a row, where a click selects it
+ON_ROW = ("open", "choose", "select", "select_all", "rename", "tags", "note", "pin", "delete", "copy")
 """Actions on the run under the cursor."""
 
 
-class RunsScreen(Steering, Removing):
+def on_row(act: Callable[[RunsScreen, RunRow], object]) -> Callable[[RunsScreen], None]:
+    """Makes an action of a method that does something to the run under the cursor: it says what is wrong with that run,
+    and does nothing without one."""
+
+    def action(screen: RunsScreen) -> None:
+        row = screen.table.row_under
+        if row is not None:
+            screen.message.release()
+            screen.attempt(act, screen, row)
+
+    action.__doc__ = act.__doc__
+    return action
+
+
+class RunChosen(Message):
+    """Open a run, and show it on Live."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+
+class CompareWanted(Message):
+    """Lay these runs beside each other."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        super().__init__()
+        self.paths = tuple(paths)
+
+
+class RunsScreen(BaseScreen):
     """A table that keeps its cursor, and what is selected, while runs come and go."""
 
     MODE = "runs"
@@ -41,25 +76,11 @@ class RunsScreen(Steering, Removing):
     AUTO_FOCUS = "#runs"
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide"), (176, "-broad")]
 
-    class Opened(Message):
-        """A run was chosen."""
-
-        def __init__(self, path: Path) -> None:
-            super().__init__()
-            self.path = path
-
-    class CompareWanted(Message):
-        """Lay these runs beside each other."""
-
-        def __init__(self, paths: Sequence[Path]) -> None:
-            super().__init__()
-            self.paths = tuple(paths)
-
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._feed = Feed(follow_list(session.root), self.post_message, "runs")
+        self.feed: Feed = Feed(follow_list(session.root), self.post_message, "runs")
+        self._all_read = False
         self._passed_over: tuple[str, ...] = ()
-        self._listed = False
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="body"):
@@ -73,6 +94,14 @@ class RunsScreen(Steering, Removing):
     def table(self) -> RunTable:
         return self.query_one(RunTable)
 
+    @property
+    def main_panel(self) -> RunTable:
+        return self.table
+
+    @property
+    def filter(self) -> Input:
+        return self.query_one("#filter", Input)
+
     def is_enabled(self, action: str) -> bool:
         row = self.table.row_under
         if action in ON_RUN:
@@ -81,89 +110,69 @@ class RunsScreen(Steering, Removing):
             return len(self.table.rows) > 1
         if action in ("find", "sort"):
             return bool(self.table.rows)
-        return super().is_enabled(action) and (row is not None or action not in OF_A_ROW)
-
-    def _keys_may_change(self) -> None:
-        """Which keys count follows from the run under the cursor, and from there being runs at all."""
-        row = self.table.row_under
-        self.keys_depend(min(len(self.table.rows), 2), row and (row.status.state, bool(row.settings)))
+        return super().is_enabled(action) and (row is not None or action not in ON_ROW)
 
     # What is listed
 
     @on(RunsListed)
     def _take_rows(self, event: RunsListed) -> None:
-        self._listed = self._listed or event.complete
+        self._all_read = self._all_read or event.complete
         self._passed_over = event.passed_over
-        # Which words are tags or whole values, these runs may say otherwise than those that were there.
-        self.table.query_words = parse_query(self.query_one("#filter", Input).value, event.rows)
+        # Which words are tags or whole values follows from the runs.
+        self.table.query_words = parse_query(self.filter.value, event.rows)
         self.table.take(event.rows)
         self._show()
 
     def _show(self) -> None:
-        """What stands around the table follows from what it shows."""
-        table = self.table
-        shown, every = len(table.shown), len(table.rows)
-        words = self.query_one("#filter", Input).value.strip()
+        """Show around the table what follows from it."""
+        shown, every = len(self.table.shown), len(self.table.rows)
         self.query_one("#list").display = bool(shown)
         empty = self.query_one("#empty", Static)
         empty.display = not shown
-        if not every and self._listed:
+        if not every and self._all_read:
             self.attempt(check_runs_dir, self.session.root)
-            empty.update(
-                Text(f"no runs in {self.session.root} yet\n\n2 goes to the form, r starts one", justify="center")
-            )
+            words = f"no runs in {self.session.root} yet\n\n2 goes to the form, r starts one"
+            empty.update(Text(words, justify="center"))
         elif every and not shown:
-            empty.update(
-                Text(f"none of {every} runs is found by\n{clean(words, 60)}\n\nescape shows all", justify="center")
-            )
-        self.query_one(RunDetails).show(table.row_under)
-        self._keys_may_change()
+            words = f"none of {every} runs is found by\n{clean(self.filter.value.strip(), 60)}\n\nescape shows all"
+            empty.update(Text(words, justify="center"))
+        self._show_row()
         self._hint()
 
     def _entitle(self) -> None:
-        """Say of how many runs this is the list, and how many are selected."""
-        table = self.table
-        shown, every = len(table.shown), f"{len(table.rows)}{'' if self._listed else '…'}"
-        title = f"runs · {shown} of {every}" if self.query_one("#filter", Input).value.strip() else f"runs · {every}"
-        if table.selected:
-            title += f" · {len(table.selected)} selected"
-            hidden = len(table.selected) - len(table.chosen)
-            title += f", {hidden} not shown" if hidden else ""
-        table.border_title = title
-        words = ("" if table.sort.key else "newest first", passed_over_words(self._passed_over))
-        table.border_subtitle = Content(" · ".join(word for word in words if word))
+        self.table.entitle(self._all_read, bool(self.filter.value.strip()), self._passed_over)
+
+    def _show_row(self) -> None:
+        """Show what follows from the run under the cursor."""
+        row = self.table.row_under
+        self.query_one(RunDetails).show(row)
+        self.update_keys(min(len(self.table.rows), 2), row and (row.status.state, bool(row.settings)))
 
     @on(DescendantFocus, "#filter")
     @on(DescendantBlur, "#filter")
     def _hint(self) -> None:
+        """Say in the frame and in the message what can be done with what shows."""
         self._entitle()
         number = len(self.table.chosen)
         if problem := self.table.query_words.problem:
             self.message.hint(problem, "caution")
-        elif self.query_one("#filter").has_focus:
+        elif self.filter.has_focus:
             self.message.hint("text or key:value · enter takes the filter, escape drops it")
         elif number:
-            words = "c compares them" if number > 1 else "space selects more"
-            self.message.hint(f"{number} selected · {words}")
+            self.message.hint(f"{number} selected · {'c compares them' if number > 1 else 'space selects more'}")
         else:
             self.message.hint("space selects runs, c compares them · / finds · s sorts · D deletes")
 
     @on(LineTable.Moved)
-    def _moved(self, event: LineTable.Moved) -> None:
+    def _cursor_moved(self, event: LineTable.Moved) -> None:
         if not isinstance(event, LineTable.Chosen):
-            self.query_one(RunDetails).show(self.table.row_under)
-            self._keys_may_change()
-
-    @on(LineTable.Chosen)
-    def _chosen(self, event: LineTable.Chosen) -> None:
-        self._on_row(lambda row: self.post_message(self.Opened(row.path)))
+            self._show_row()
 
     @on(LineTable.Pointed)
-    def _pointed(self, event: LineTable.Pointed) -> None:
+    def _clicked(self, event: LineTable.Pointed) -> None:
         if event.row < 0:
-            key = self.table.column_at(event.x)
-            if key:
-                self._sort(lambda: sort_by(key, self.table.sort))
+            if key := self.table.column_at(event.x):
+                self._sort(sort_by(key, self.table.sort))
         elif event.x < MARK_CELLS:
             self.table.move_to(event.row)
             self.table.toggle(self.table.under)
@@ -176,70 +185,52 @@ class RunsScreen(Steering, Removing):
     def action_find(self) -> None:
         """Type what to find."""
         self.minimize()  # the field stands below the table
-        field = self.query_one("#filter", Input)
-        field.display = True
-        field.focus()
+        self.filter.display = True
+        self.filter.focus()
 
     @on(Input.Changed, "#filter")
-    def _typed(self, event: Input.Changed) -> None:
+    def _filter_typed(self, event: Input.Changed) -> None:
         self.message.release()
         self.table.query_words = parse_query(event.value, self.table.rows)
         self.table.rearrange()
         self._show()
 
     @on(Input.Submitted, "#filter")
-    def _found(self) -> None:
-        self.query_one("#filter").display = bool(self.query_one("#filter", Input).value.strip())
+    def _filter_taken(self) -> None:
+        self.filter.display = bool(self.filter.value.strip())
         self.table.focus()
-
-    @property
-    def main_panel(self) -> RunTable:
-        return self.table
 
     def action_back(self) -> None:
         """Show all again; with nothing left out, back to the open run."""
-        field = self.query_one("#filter", Input)
-        if field.display and self.maximized is None:
-            field.value = ""
-            field.display = False
+        if self.filter.display and self.maximized is None:
+            self.filter.value = ""
+            self.filter.display = False
             self.table.focus()
         else:
             super().action_back()
 
     def action_sort(self) -> None:
         """Sort by the next column."""
-        self._sort(lambda: next_sort(self.table.sort, self.table.columns))
+        self._sort(next_sort(self.table.sort, self.table.columns))
 
     def action_reverse(self) -> None:
         """The other way round."""
-        self._sort(lambda: replace(self.table.sort, falling=not self.table.sort.falling))
+        self._sort(replace(self.table.sort, falling=not self.table.sort.falling))
 
-    def _sort(self, order: Callable[[], Any]) -> None:
-        self.table.order(order())
+    def _sort(self, sort: Sort) -> None:
+        self.table.order(sort)
         self._entitle()
-        sort = self.table.sort
         words = f"by {sort.key}, {'highest' if sort.falling else 'lowest'} first" if sort.key else "newest first"
         self.message.release()
         self.message.hint(words)
 
     # Selecting
 
-    def _on_row(self, act: Callable[[RunRow], Any]) -> None:
-        """Do something to the run under the cursor, if there is one; what is wrong with it is said."""
-        row = self.table.row_under
-        if row is not None:
-            self.message.release()
-            self.attempt(act, row)
-
     @property
     def meant(self) -> tuple[RunRow, ...]:
         """The selected runs of those that show, else the one under the cursor."""
         under = self.table.row_under
         return self.table.chosen or ((under,) if under is not None else ())
-
-    def action_open(self) -> None:
-        """Open the run under the cursor."""
-        self.table.action_choose()
 
     def action_select(self) -> None:
         """Select the run under the cursor, or take it out again, and go to the next."""
@@ -260,9 +251,92 @@ class RunsScreen(Steering, Removing):
     def action_compare(self) -> None:
         """Lay the selected runs beside each other, those that show."""
         chosen = self.table.chosen
-        if len(chosen) < 2:
-            told = "one run is selected" if chosen else "no run is selected"
-            told += " of those that show" if len(self.table.selected) > len(chosen) else ""
-            self.message.tell(f"{told}: select two or more with space, then press c", "caution")
+        if len(chosen) > 1:
+            self.post_message(CompareWanted([row.path for row in chosen]))
             return
-        self.post_message(self.CompareWanted([row.path for row in chosen]))
+        told = "one run is selected" if chosen else "no run is selected"
+        told += " of those that show" if len(self.table.selected) > len(chosen) else ""
+        self.message.tell(f"{told}: select two or more with space, then press c", "caution")
+
+    # The run under the cursor
+
+    def action_open(self) -> None:
+        """Open the run under the cursor."""
+        self.table.action_choose()
+
+    @on(LineTable.Chosen)
+    @on_row
+    def _open(self, row: RunRow) -> None:
+        self.post_message(RunChosen(row.path))
+
+    @on_row
+    def action_pause(self, row: RunRow) -> None:
+        """Pause the run under the cursor, or let it go on."""
+        status = read_status(RunPaths(row.path))
+        if not status.live:
+            raise NothingToDoError(f"{row.title} is {status.state}: only a run that trains can pause")
+        word = pause_word(status.state)
+        ask(RunPaths(row.path), word)
+        self.tell_asked(word, row.title)
+        self.feed.hurry()
+
+    @on_row
+    def action_resume(self, row: RunRow) -> None:
+        """Go on with the run under the cursor from its last checkpoint, and open it."""
+        if row.status.live:
+            raise NothingToDoError(f"{row.title} is {row.status.state} already: Enter opens it")
+        self.session.resume(row.path)
+        self.app.switch_mode("live")
+
+    @on_row
+    def action_fork(self, row: RunRow) -> None:
+        """Go on from a checkpoint of the run under the cursor with changed settings."""
+        source = RunPaths(row.path)
+        need_run(source)
+        if not row.settings or not all_checkpoints(source):
+            raise NothingToDoError(f"nothing to fork: {row.title} has no checkpoint to go on from")
+        ask_fork(self, source, str(row.settings["name"]))
+
+    @on_row
+    def action_copy(self, row: RunRow) -> None:
+        """Copy the command that repeats the run under the cursor."""
+        self.copy(repeat_line(RunPaths(row.path)))
+
+    # Labels, and deleting
+
+    def _label(self, rows: Sequence[RunRow], change: Callable[[RunPaths], object], told: str = "") -> None:
+        """Change labels, which the next look at the runs shows, and tell of it."""
+        if all(self.attempt(change, RunPaths(row.path)) for row in rows) and told:
+            self.message.tell(told, "good")
+        self.feed.hurry()
+
+    @on_row
+    def action_rename(self, row: RunRow) -> None:
+        """Give the run under the cursor a name."""
+        ask_name(self.app, row, partial(self._label, [row]))
+
+    @on_row
+    def action_note(self, row: RunRow) -> None:
+        """Write down what to remember of the run under the cursor."""
+        ask_note(self.app, row, partial(self._label, [row]))
+
+    def action_tags(self) -> None:
+        """The tags of one run, or tags to add to and take from all that are selected."""
+        if rows := self.meant:
+            ask_tags(self.app, rows, partial(self._label, rows))
+
+    def action_pin(self) -> None:
+        """Keep runs on top, or not any longer."""
+        pinned = not all(row.pinned for row in self.meant)
+        self._label(self.meant, lambda run: relabel(run, pinned=pinned))
+
+    def action_delete(self) -> None:
+        """Delete the selected runs, or the one under the cursor, after a question."""
+        self.message.release()
+        if self.meant and not any(worker.group == "delete" and not worker.is_finished for worker in self.workers):
+            self._delete(self.meant)
+
+    @work(group="delete")
+    async def _delete(self, rows: Sequence[RunRow]) -> None:
+        await delete_after_question(self, rows, self.table.rows)
+        self.feed.hurry()

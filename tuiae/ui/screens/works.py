@@ -16,9 +16,9 @@ from tuiae.reproduce.work import find_work, list_works
 from tuiae.runs.listing import RunRow
 from tuiae.ui.feeds import Feed, FeedMessage, Looks, RunsListed, follow_list
 from tuiae.ui.keys import WORKS
+from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.dialogs import ChoiceDialog
-from tuiae.ui.screens.managing import ListingScreen
-from tuiae.ui.screens.runs import RunsScreen
+from tuiae.ui.screens.runs import RunChosen
 from tuiae.ui.session import NothingToDoError, Session
 from tuiae.ui.widgets.tables import LineTable
 from tuiae.ui.widgets.work_panels import WorkView
@@ -48,7 +48,7 @@ def follow_works(root: Path) -> Looks:
         yield message, rest
 
 
-class WorksScreen(ListingScreen):
+class WorksScreen(BaseScreen):
     """Works, claims, verdicts; a work runs as a process of its own, which leaving the dashboard does not end."""
 
     MODE = "works"
@@ -58,7 +58,7 @@ class WorksScreen(ListingScreen):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._feed = Feed(follow_works(session.root), self.post_message, "works")
+        self.feed: Feed = Feed(follow_works(session.root), self.post_message, "works")
         self._children: list[subprocess.Popen[bytes]] = []
 
     def compose_body(self) -> ComposeResult:
@@ -97,7 +97,7 @@ class WorksScreen(ListingScreen):
 
     def _hint(self) -> None:
         state = self.view.chosen
-        self.keys_depend(state is None, state and (state.running, state.problem))
+        self.update_keys(state is None, state and (state.running, state.problem))
         if state is None:
             return
         if state.problem:
@@ -127,7 +127,7 @@ class WorksScreen(ListingScreen):
         if run is None or run.row is None:
             self.message.tell(f"{event.key} has not run yet: r runs what is missing")
         else:
-            self.post_message(RunsScreen.Opened(run.row.path))
+            self.post_message(RunChosen(run.row.path))
 
     def action_back(self) -> None:
         """From the trainings to the works, and from those to the open run."""
@@ -177,7 +177,7 @@ class WorksScreen(ListingScreen):
     def _start(self, state: WorkState, quick: bool) -> None:
         self._children.append(start_work(self.session.root, find_work(state.name), quick=quick))
         self.message.tell(f"{state.name} starts; it goes on when you leave", "good")
-        self._feed.hurry()
+        self.feed.hurry()
 
     def action_stop(self) -> None:
         """Stop the chosen work: its trainings save, and r goes on later."""
@@ -189,4 +189,4 @@ class WorksScreen(ListingScreen):
         if not stop_work(self.session.root, state.name):
             raise NothingToDoError(f"{state.name} is not running")
         self.message.tell(f"{state.name} saves and stops; r goes on with it", "caution")
-        self._feed.hurry()
+        self.feed.hurry()

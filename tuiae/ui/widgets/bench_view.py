@@ -26,8 +26,8 @@ from tuiae.render.explorer import (
     draw_verdict,
     worst_captions,
 )
-from tuiae.ui.inquiry import STEP, NoiseChoice
 from tuiae.ui.keys import SLIDER
+from tuiae.ui.questions import STEP, NoiseChoice
 from tuiae.ui.widgets.chrome import ViewBar, Views
 from tuiae.ui.widgets.images import DrawingPanel, StripPanel
 from tuiae.ui.widgets.panel import PointedPanel
@@ -122,7 +122,7 @@ class BenchView(Horizontal):
         yield BenchSide(id="bench-side")
 
     def _figure(self, level: float) -> str:
-        return self._noise.at(level).figure
+        return self._noise.at_level(level).figure
 
     def _panel(self, name: str) -> DrawingPanel:
         return self.query_one(f"#{name}", DrawingPanel)
@@ -160,7 +160,7 @@ class BenchView(Horizontal):
             self._curve = None
             self._panel("noise-curve").clear(MEASURING)
         self._noise, self._trained = noise, trained
-        self.query_one(Slider).show(noise.level, 0.0, noise.top, f"noise · {noise.kind}", noise.words)
+        self.query_one(Slider).show(noise.level, 0.0, noise.top, f"noise · {noise.kind}", noise.text)
         self._show_curve()
 
     def show_reconstruction(self, answer: Reconstruction, clean: NDArray[np.uint8]) -> None:

@@ -22,7 +22,17 @@ from textual.strip import Strip
 from textual.widgets import Static
 
 from tuiae.render.log import fit_line, log_line
-from tuiae.render.runs import ColumnPlace, Sort, arrange, column_at, draw_details, header_line, place_columns, run_line
+from tuiae.render.runs import (
+    ColumnPlace,
+    Sort,
+    arrange,
+    column_at,
+    draw_details,
+    header_line,
+    passed_over_words,
+    place_columns,
+    run_line,
+)
 from tuiae.render.text import shorten
 from tuiae.runs.listing import RunRow
 from tuiae.runs.query import Query
@@ -377,6 +387,18 @@ class RunTable(LineTable):
             self.redraw([row.id for row in self._shown if before[row.id] is not row], self._draw)
         else:
             self.show(keys, self._draw, lambda width: header_line(self._placed, self.sort))
+
+    def entitle(self, complete: bool, filtered: bool, passed_over: Sequence[str]) -> None:
+        """Say in the frame how many runs there are and are selected; `passed_over` names what is no run."""
+        shown, every = len(self.shown), f"{len(self.rows)}{'' if complete else '…'}"
+        title = f"runs · {shown} of {every}" if filtered else f"runs · {every}"
+        if self.selected:
+            title += f" · {len(self.selected)} selected"
+            hidden = len(self.selected) - len(self.chosen)
+            title += f", {hidden} not shown" if hidden else ""
+        self.border_title = title
+        words = ("" if self.sort.key else "newest first", passed_over_words(passed_over))
+        self.border_subtitle = Content(" · ".join(word for word in words if word))
 
     def order(self, sort: Sort) -> None:
         """Show the runs in another order."""

@@ -86,15 +86,19 @@ class TimelineBar(Widget):
             self._feed.close()
         self._feed, self._path, self._wanted = None, None, deque(maxlen=1)
 
+    def move(self, where: int | str) -> None:
+        """So many samples on, or back; to the `first`, or the `newest`."""
+        if isinstance(where, int):
+            self.step(where)
+        elif where == "newest":
+            self.go(None)
+        elif len(self._epochs) > 1:
+            self.go(self._epochs[0])
+
     def step(self, steps: int) -> None:
         """Go so many samples on; behind the last one the newest is followed."""
         if self._epochs:
             self.go(neighbour(self._epochs, self.at, steps))
-
-    def first(self) -> None:
-        """Go to the first sample."""
-        if len(self._epochs) > 1:
-            self.go(self._epochs[0])
 
     def render(self) -> Content:
         if not self._epochs or self.content_size.width <= 0:
