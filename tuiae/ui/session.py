@@ -1,4 +1,4 @@
-"""What the screens share: the runs directory, the workers that train there, and the open run."""
+"""What the screens share: the runs directory, the workers that train there, the open run, and the explorer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +29,45 @@ from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.runs.writer import create_run, removed_unless_started
 from tuiae.ui.feeds import Feed, RunChanged, follow_run
 
-# Starting workers from the dashboard, one of them kept warm.
+RECENT = 20  # runs among which a live one is looked for
 
 
+class NothingToDoError(Exception):
+    """There is nothing that an action could act on: a sentence for whoever pressed the key, and no error."""
+
+
+@dataclass
 class WorkerWarm(Message):
-    """The standby has imported torch; or it died trying, and says nothing."""
+    """The standby has imported torch; both are empty where it died trying."""
 
-    def __init__(self, devices: tuple[str, ...], torch: str) -> None:
-        super().__init__()
-        self.devices = devices
-        self.torch = torch
+    devices: tuple[str, ...]
+    torch: str
 
 
+@dataclass
 class PreflightDone(Message):
-    """A dry run ended: with what the run would cost (the fields of training.dry_run.DryRun), or with why it would
-    fail."""
+    """A dry run of `config` ended, with what the run would cost (a training.rehearsal.DryRun as a mapping) or with why
+    it would fail."""
 
-    def __init__(self, config: RunConfig, cost: Mapping[str, Any] | None, problem: TuiaeError | None) -> None:
-        super().__init__()
-        self.config = config
-        self.cost = cost
-        self.problem = problem
+    config: RunConfig
+    cost: Mapping[str, Any] | None
+    problem: TuiaeError | None
+
+
+class RunOpened(Message):
+    """Another run is open; its first snapshot is still to come."""
+
+
+@dataclass
+class ExplorerTold(Message):
+    """The explorer answered, or says what it is busy with."""
+
+    told: Reply | Notice
 
 
 class Launcher:
-    """Owns the standby worker and remembers which processes are its children, so that none stays a zombie."""
+    """Starts workers and keeps one warm that has imported torch already, the standby. It knows its child processes, so
+    that none stays a zombie."""
 
     def __init__(self, root: Path, post: Callable[[Message], object]) -> None:
         self._root = root
@@ -63,10 +78,10 @@ class Launcher:
         self._asking = False
         self._mutex = threading.Lock()
         self.devices: list[str] | None = None
-        """What this machine has, once a worker has said so."""
+        """The devices of this machine, once a worker has said so."""
 
     def warm_up(self) -> None:
-        """Begin to keep a worker warm, unless one is; where none can be started, runs will start cold."""
+        """Start a standby unless there is one; where none can be started, runs will start cold."""
         try:
             self._keep_warm()
         except OSError:
@@ -84,8 +99,8 @@ class Launcher:
         self._post(WorkerWarm(tuple(hello.get("devices", ())), str(hello.get("torch", ""))))
 
     def preflight(self, config: RunConfig) -> None:
-        """Let the standby try a few steps of this config; a PreflightDone is posted, unless a run was started
-        meanwhile. Of several that are asked for while one is under way only the newest follows."""
+        """Let the standby try a few steps of this config; PreflightDone is posted, unless a run is started meanwhile.
+        Of the configs that come while one is tried only the newest is tried next."""
         try:
             self._keep_warm()
         except OSError as error:
@@ -95,9 +110,9 @@ class Launcher:
             self._wanted = config
             idle, self._asking = not self._asking, True
         if idle:
-            threading.Thread(target=self._ask_what_is_wanted, name="preflight", daemon=True).start()
+            threading.Thread(target=self._try_wanted, name="preflight", daemon=True).start()
 
-    def _ask_what_is_wanted(self) -> None:
+    def _try_wanted(self) -> None:
         while (config := self._next_wanted()) is not None:
             standby = self._standby
             try:
@@ -109,7 +124,7 @@ class Launcher:
                     self._post(PreflightDone(config, cost, None))
 
     def _next_wanted(self) -> RunConfig | None:
-        """The newest config that nobody has tried; without one the thread that asks ends."""
+        """The newest config that was not tried; without one the thread ends."""
         with self._mutex:
             config, self._wanted = self._wanted, None
             self._asking = config is not None
@@ -126,7 +141,7 @@ class Launcher:
         return run
 
     def begin(self, run: RunPaths) -> None:
-        """Let a worker train a run that was just made; without a worker the run goes again.
+        """Let a worker train a run that was just made; where that fails the run is removed.
 
         Raises:
             TrainingError: no worker can be started.
@@ -144,11 +159,11 @@ class Launcher:
         try:
             worker = standby.give(run) if standby is not None and standby.usable else None
         except OSError:
-            worker = None  # it died between the look and the hand-over: a cold worker does the same, later
+            worker = None  # it has just died: a cold worker does the same, later
         self._children.append(worker or start_worker(run))
 
     def reap(self) -> None:
-        """Look after children that have ended."""
+        """Let child processes go that have ended."""
         self._children = [child for child in self._children if child.poll() is None]
 
     def close(self) -> None:
@@ -157,27 +172,8 @@ class Launcher:
             self._standby.dismiss()
 
 
-RECENT = 20  # runs looked at for a live one to come back to
-
-
-class NothingToDoError(Exception):
-    """There is nothing that an action could act on: a sentence for whoever pressed the key, and no error."""
-
-
-class RunOpened(Message):
-    """Another run is open; its first snapshot is still to come."""
-
-
-class ExplorerTold(Message):
-    """The explorer answered, or says what it is busy with."""
-
-    def __init__(self, told: Reply | Notice) -> None:
-        super().__init__()
-        self.told = told
-
-
 class Session:
-    """One sitting at the dashboard. `post` takes messages from threads to the app."""
+    """The open run, its feed, the workers and the explorer of one dashboard; `post` takes messages from threads."""
 
     def __init__(self, root: Path, post: Callable[[Message], object]) -> None:
         self.root = root
@@ -204,7 +200,7 @@ class Session:
     # The open run
 
     def open(self, path: Path) -> None:
-        """Watch a run, live or finished: they are the same to a reader."""
+        """Follow a run, live or finished."""
         self._stop_feed()
         self.path = path
         self.snapshot = self.sample = self.at = None
@@ -214,7 +210,7 @@ class Session:
         self._feed.hurry()
 
     def take(self, event: RunChanged) -> bool:
-        """Remember what the feed saw; False for what is left of a run that was open before."""
+        """Remember what the feed saw; returns False if that is of a run that was open before."""
         if event.snapshot.path != self.path:
             return False
         self.snapshot, self.sample, self.findings = event.snapshot, event.sample, event.findings
@@ -310,7 +306,7 @@ class Session:
         self.open(run.root)
 
     def compare(self, paths: Sequence[Path]) -> None:
-        """Choose what is compared, the oldest first, as `--tag` has it: what was tried later stands below."""
+        """Choose which runs are compared, the oldest first."""
         self.compared = tuple(sorted(paths, key=lambda path: path.name))
 
     def close(self) -> None:
@@ -339,5 +335,5 @@ def ask(run: RunPaths, command: str, **arguments: Any) -> None:
 
 
 def pause_word(state: str) -> str:
-    """The command that p means in a state."""
+    """The command that the key for pausing sends to a run in a state."""
     return "resume" if state == "paused" else "pause"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -51,20 +51,18 @@ def on_row(act: Callable[[RunsScreen, RunRow], object]) -> Callable[[RunsScreen]
     return action
 
 
+@dataclass
 class RunChosen(Message):
     """Open a run, and show it on Live."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
+    path: Path
 
 
+@dataclass
 class CompareWanted(Message):
     """Lay these runs beside each other."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        super().__init__()
-        self.paths = tuple(paths)
+    paths: Sequence[Path]
 
 
 class RunsScreen(BaseScreen):
