@@ -12,8 +12,8 @@ from textual.widgets import Button
 from tuiae.config.presets import check_preset_name
 from tuiae.render.status import cost_line, ending, own_pause, state_text, status_facts
 from tuiae.render.text import clean
-from tuiae.runs.diagnosis import Finding
 from tuiae.runs.control import EDITABLE
+from tuiae.runs.diagnosis import Finding
 from tuiae.runs.paths import LIVE_STATES, RunPaths
 from tuiae.runs.reader import NO_CONFIG
 from tuiae.runs.snapshot import Sample, Snapshot
