@@ -87,7 +87,7 @@ def test_columns_fit_whatever_the_width(lab: Laboratory, runs: list[RunPaths], w
     relabel(runs[0], name="漢字" * 20, tag=["x" * 60], note="n")
     rows = rows_of(lab.runs)
     placed = place_columns(rows, width)
-    names = [one.column.key for one in placed]
+    names = [column.name for column in placed]
     assert names[:2] == ["run", "state"]
     assert "epoch" in names
     assert header_line(placed, Sort("state")).cell_len <= width + 2
@@ -105,7 +105,7 @@ def test_whatever_runs_are_called_80_columns_say_how_they_stand(
     relabel(runs[0], name=name, tag=["x" * 60], note="n")
     rows = rows_of(lab.runs)
     placed = place_columns(rows, 77)
-    assert {"run", "state", "epoch", "test loss", "best"} <= {one.column.key for one in placed}
+    assert {"run", "state", "epoch", "test loss", "best"} <= {column.name for column in placed}
     lines = [draw_run(row, placed, time.time(), selected=False) for row in rows]
     assert all(line.cell_len <= 79 for line in lines)
     assert any("…" in line.plain for line in lines)
@@ -115,7 +115,7 @@ def test_what_runs_are_and_where_they_ran_shows_at_120_columns_and_ids_are_whole
     lab: Laboratory, runs: list[RunPaths]
 ) -> None:
     rows = rows_of(lab.runs)
-    wide = [one.column.key for one in place_columns(rows, 117)]
+    wide = [column.name for column in place_columns(rows, 117)]
     assert {"state", "preset", "dataset", "epoch", "test loss", "best", "age", "device"} <= set(wide)
     for width in (77, 117):
         placed = place_columns(rows, width)

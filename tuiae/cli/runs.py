@@ -18,7 +18,7 @@ from tuiae.cli.main import is_terminal
 from tuiae.cli.output import AsciiStream, Output
 from tuiae.errors import ConfigError
 from tuiae.render.grid import sample_grid
-from tuiae.render.runs import passed_over_words, plain_cells, plain_columns, plain_numbers
+from tuiae.render.runs import passed_over_words, plain_table
 from tuiae.render.status import note_line
 from tuiae.render.text import clean, count, duration, figure, megabytes, number, of_epochs, shorten
 from tuiae.runs.diagnosis import Finding, diagnose
@@ -122,7 +122,7 @@ def list_runs(root: Path, output: Output, tag: str | None = None, words: str | N
     if output.json:
         output.document([_row_record(row, now) for row in rows])
     elif rows:
-        output.table(plain_columns(rows), plain_cells(rows, now), right=plain_numbers())
+        output.table(*plain_table(rows, now))
     elif words is not None:
         output.line(f"no run in {root} matches '{words}'; `tuiae runs` lists all")
     else:

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.render import palette
+from tuiae.render.table import fitting
 from tuiae.render.text import shorten
 
 
@@ -39,12 +40,9 @@ class ShownKey:
 
 def fit_keys(keys: Sequence[ShownKey], width: int) -> tuple[ShownKey, ...]:
     """Those of the keys that fit into so many cells, whole and in their order, the lowest ranks first."""
-    kept, room = set(), width
-    for place in sorted(range(len(keys)), key=lambda place: (keys[place].rank, place)):
-        if keys[place].width <= room:
-            kept.add(place)
-            room -= keys[place].width
-    return tuple(key for place, key in enumerate(keys) if place in kept)
+    # No key stays where it does not fit, not even one of rank 0.
+    places = fitting([key.width for key in keys], [key.rank + 1 for key in keys], width)
+    return tuple(keys[place] for place in places)
 
 
 BACK, ON = "◀", "▶"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.render import palette
 from tuiae.render.curves import Curve
 from tuiae.render.legend import NOTHING, centred, plotted, train_series
-from tuiae.render.status import SIGNS as STATES
-from tuiae.render.text import MISSING, clean, duration, figure, join_lines, of_epochs, shorten, shorten_middle
+from tuiae.render.status import state_sign
+from tuiae.render.table import GAP, FilledColumn, draw_table, filled
+from tuiae.render.text import MISSING, clean, duration, figure, join_lines, of_epochs, shorten_middle, wrapped
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, Series
 from tuiae.studies.compare import (
     Comparison,
@@ -29,7 +29,6 @@ from tuiae.studies.compare import (
 )
 from tuiae.studies.labels import value_text
 
-GAP = 2  # cells between columns
 LEAST_LABEL = 16
 FIRST_SIGN = "◆"  # the first of many lines needs a sign too: later ones may cover it
 BEST = "◂"
@@ -92,59 +91,13 @@ def compare_title(comparison: Comparison, metric: str, width: int) -> Text:
     line.append(f"  {runs} runs" + (f" in {groups} group{'s'[: groups > 1]}" if comparison.seeded else ""), "not bold")
     live = sum(entry.snapshot.status.live for entry in comparison.entries)
     if live:
-        sign, color = STATES["running"]
+        sign, color = state_sign("running")
         line.append(f"  {sign} {live} live", f"not bold {color}")
     line.truncate(width)
     return line
 
 
-# Tables
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table; those with `spare` go first where the width lacks, the highest number first of all."""
-
-    name: str
-    cells: tuple[Text, ...]
-    right: bool = True
-    spare: int = 0
-    flexible: bool = False
-    """Shortened before anything is left out."""
-
-    @property
-    def width(self) -> int:
-        return max(cell_len(self.name), *(cell.cell_len for cell in self.cells), 0)
-
-
-def draw_table(columns: Sequence[Column], width: int) -> list[Text]:
-    """Aligned lines of at most `width` cells, the first of them the heads."""
-    kept = list(columns)
-    while _least(kept) > width and any(column.spare for column in kept):
-        kept.remove(max(kept, key=lambda column: column.spare))
-    free = width - sum(column.width for column in kept if not column.flexible) - GAP * (len(kept) - 1)
-    rows = [[Text(column.name, "dim") for column in kept], *zip(*(column.cells for column in kept), strict=True)]
-    drawn = []
-    for row in rows:
-        line = Text(end="", no_wrap=True)
-        for place, (column, cell) in enumerate(zip(kept, row, strict=True)):
-            room = max(min(column.width, free), 1) if column.flexible else column.width
-            cell = _fit(cell, room)
-            pad = " " * (room - cell.cell_len)
-            line.append(" " * GAP if place else "").append(pad if column.right else "")
-            line.append_text(cell).append("" if column.right else pad)
-        line.rstrip()
-        drawn.append(line)
-    return drawn
-
-
-def _least(columns: Sequence[Column]) -> int:
-    widths = [min(column.width, LEAST_LABEL) if column.flexible else column.width for column in columns]
-    return sum(widths) + GAP * (len(columns) - 1)
-
-
-def _fit(cell: Text, room: int) -> Text:
-    return cell if cell.cell_len <= room else Text(shorten(cell.plain, room), cell.style)
+# Figures of each run, and of groups of runs.
 
 
 def values_table(comparison: Comparison, metric: str, width: int) -> Text:
@@ -152,19 +105,19 @@ def values_table(comparison: Comparison, metric: str, width: int) -> Text:
     entries, looks = comparison.entries, curve_looks(run_curves(comparison, metric)[0])
     ranked, split = rankable(comparison, metric), train_split(comparison, metric)
     columns = [
-        Column("", tuple(_key_cell(entry.key, looks) for entry in entries), right=False),
-        Column("run", tuple(Text(clean(e.label)) for e in entries), right=False, flexible=True),
-        Column("state", tuple(_state(entry) for entry in entries), right=False, spare=2),
-        Column(f"{split} {metric}", _figures(metric, [e.final(metric, split) for e in entries]), spare=4),
+        filled("", (_key_cell(entry.key, looks) for entry in entries), right=False),
+        filled("run", (Text(clean(e.label)) for e in entries), right=False, least=LEAST_LABEL),
+        filled("state", (_state(entry) for entry in entries), right=False, rank=2),
+        filled(f"{split} {metric}", _figures(metric, [e.final(metric, split) for e in entries]), rank=4),
         _ranking(f"test {metric}", [e.final(metric) for e in entries], metric, ranked),
         _ranking("best", [e.best_value(metric) for e in entries], metric, ranked),
-        Column("at epoch", tuple(Text(f"{best.epoch:,g}" if (best := e.best(metric)) else MISSING) for e in entries)),
+        filled("at epoch", (Text(f"{best.epoch:,g}" if (best := e.best(metric)) else MISSING) for e in entries)),
     ]
     if metric != "accuracy" and "accuracy" in comparison.metrics:
-        shares = tuple(Text(figure("accuracy", entry.final("accuracy"))) for entry in entries)
-        columns.append(Column("accuracy", shares, spare=1))
-    elapsed = tuple(Text(duration(entry.snapshot.status.elapsed)) for entry in entries)
-    return join_lines(draw_table([*columns, Column("time", elapsed, spare=3)], width))
+        shares = _figures("accuracy", [entry.final("accuracy") for entry in entries])
+        columns.append(filled("accuracy", shares, rank=1))
+    elapsed = (Text(duration(entry.snapshot.status.elapsed)) for entry in entries)
+    return join_lines(draw_table([*columns, filled("time", elapsed, rank=3)], width))
 
 
 def _key_cell(key: str, looks: dict[str, tuple[str, str]]) -> Text:
@@ -176,7 +129,7 @@ def _key_cell(key: str, looks: dict[str, tuple[str, str]]) -> Text:
 def _state(entry: Entry) -> Text:
     """`✓ 25/25`: the sign of the state, and how many of its epochs the run has done."""
     status = entry.snapshot.status
-    sign, color = STATES.get(status.state, ("·", palette.GREY))
+    sign, color = state_sign(status.state)
     return Text(f"{sign} {of_epochs(status.epoch, status.epochs)}", color)
 
 
@@ -184,16 +137,16 @@ def _figures(metric: str, values: Sequence[float | None]) -> tuple[Text, ...]:
     return tuple(Text(figure(metric, value)) for value in values)
 
 
-def _ranking(name: str, values: Sequence[float | None], metric: str, ranked: bool) -> Column:
+def _ranking(name: str, values: Sequence[float | None], metric: str, ranked: bool) -> FilledColumn:
     """Numbers, the best of them marked where they can be ranked."""
     known = [value for value in values if value is not None]
     if not ranked or len(known) < 2:
-        return Column(name, _figures(metric, values))
+        return filled(name, _figures(metric, values))
     best = (max if metric in HIGHER_IS_BETTER else min)(known)
     cells = (
         Text(f"{figure(metric, v)} {BEST}", "bold") if v == best else Text(f"{figure(metric, v)}  ") for v in values
     )
-    return Column(f"{name}  ", tuple(cells))
+    return filled(f"{name}  ", cells)
 
 
 def seeds_table(comparison: Comparison, metric: str, width: int) -> Text:
@@ -209,14 +162,14 @@ def seeds_table(comparison: Comparison, metric: str, width: int) -> Text:
 
     first = comparison.groups[0].key
     columns = [
-        Column("over seeds", tuple(Text(name if g.key == first else "") for name, g, _ in rows), right=False),
-        Column("", tuple(Text(group.key, "bold") for _, group, _ in rows), right=False),
-        Column("group", tuple(Text(clean(g.label)) for _, g, _ in rows), right=False, spare=1),
-        Column("runs", tuple(Text(_counted(found, len(group.entries))) for _, group, found in rows)),
-        Column("mean", cells(lambda found: found.mean, "bold")),
-        Column("min", cells(lambda found: found.low)),
-        Column("max", cells(lambda found: found.high)),
-        Column("std", cells(lambda found: found.std)),
+        filled("over seeds", (Text(name if g.key == first else "") for name, g, _ in rows), right=False),
+        filled("", (Text(group.key, "bold") for _, group, _ in rows), right=False),
+        filled("group", (Text(clean(g.label)) for _, g, _ in rows), right=False, rank=1),
+        filled("runs", (Text(_counted(found, len(group.entries))) for _, group, found in rows)),
+        filled("mean", cells(lambda found: found.mean, "bold")),
+        filled("min", cells(lambda found: found.low)),
+        filled("max", cells(lambda found: found.high)),
+        filled("std", cells(lambda found: found.std)),
     ]
     return join_lines(draw_table(columns, width))
 
@@ -231,7 +184,7 @@ def values_and_seeds(comparison: Comparison, metric: str, width: int) -> Text:
     """Every run, what one should know of the figures, and the groups where there is a spread to show."""
     parts = [values_table(comparison, metric, width)]
     for caution in cautions(comparison, metric):
-        parts += [Text(line, palette.CAUTION) for line in textwrap.wrap(caution, width)]
+        parts += wrapped(caution, width, palette.CAUTION)
     parts += [Text(), seeds_table(comparison, metric, width)] if comparison.seeded else []
     return join_lines(parts)
 
@@ -241,7 +194,7 @@ def group_key(comparison: Comparison) -> str:
     return " · ".join(f"{group.key} {clean(group.label)}" for group in comparison.groups)
 
 
-# What differs between runs beside each other: a line a key, a column a run.
+# Settings that differ: a line a key, a column a run.
 
 PLAIN = ("data", "model", "training")
 """Sections that have no key in common with each other."""
@@ -258,39 +211,25 @@ def settings_table(comparison: Comparison, width: int) -> Text:
     if not comparison.differences:
         known = any(entry.snapshot.config for entry in comparison.entries)
         return Text("the configs are the same" if known else "no config is readable", "dim", end="")
-    members = [(entry.key, [place]) for place, entry in enumerate(comparison.entries)]
-    head, columns = _settings_columns(comparison, members, *SETTING_FORMS[0])
-    if comparison.seeded and _fitting(head, columns, width) < len(columns):
-        places = {entry.key: place for place, entry in enumerate(comparison.entries)}
-        members = [(group.key, [places[entry.key] for entry in group.entries]) for group in comparison.groups]
+    places = {entry.key: place for place, entry in enumerate(comparison.entries)}
+    members = {key: [place] for key, place in places.items()}
+    table = _settings(comparison, members, *SETTING_FORMS[0])
+    if comparison.seeded and _fitting(table, width) < len(table):
+        members = {group.key: [places[entry.key] for entry in group.entries] for group in comparison.groups}
     for form in SETTING_FORMS:
-        head, columns = _settings_columns(comparison, members, *form)
-        if _fitting(head, columns, width) == len(columns):
-            return join_lines(draw_table([head, *columns], width))
-    return join_lines(_blocks(head, columns, width))
+        table = _settings(comparison, members, *form)
+        if _fitting(table, width) == len(table):
+            return join_lines(draw_table(table, width))
+    return join_lines(_blocks(table, width))
 
 
-def _blocks(head: Column, columns: Sequence[Column], width: int) -> list[Text]:
-    """As many columns beside each other as fit, and below them the others."""
-    blocks: list[Text] = []
-    first, every = 0, len(columns)
-    widest = max((column.name for column in columns), key=len)
-    roomy = replace(head, name=f"{widest} to {widest} of {every}")
-    while first < every:
-        last = min(first + max(_fitting(roomy, columns[first:], width), 1), every)
-        name = f"{columns[first].name} to {columns[last - 1].name} of {every}"
-        blocks += [Text()] * bool(blocks) + draw_table([replace(head, name=name), *columns[first:last]], width)
-        first = last
-    return blocks
-
-
-def _settings_columns(
-    comparison: Comparison, members: Sequence[tuple[str, Sequence[int]]], short: bool, limit: int
-) -> tuple[Column, list[Column]]:
+def _settings(
+    comparison: Comparison, members: Mapping[str, Sequence[int]], short: bool, limit: int
+) -> list[FilledColumn]:
     """The keys, without their sections where `short`, and the values of each run or group in so many cells."""
-    keys = [difference.key for difference in comparison.differences]
-    head = Column("", tuple(Text(clean(_brief(key) if short else key)) for key in keys), right=False)
-    return head, [_settings_column(key, places, comparison, limit) for key, places in members]
+    keys = (Text(clean(_brief(row.key) if short else row.key)) for row in comparison.differences)
+    values = (filled(key, _values(comparison, places, limit)) for key, places in members.items())
+    return [filled("", keys, right=False), *values]
 
 
 def _brief(key: str) -> str:
@@ -299,13 +238,11 @@ def _brief(key: str) -> str:
     return leaf if section in PLAIN else key
 
 
-def _settings_column(key: str, places: Sequence[int], comparison: Comparison, limit: int) -> Column:
+def _values(comparison: Comparison, places: Sequence[int], limit: int) -> Iterator[Text]:
     """The values of a run, or of a group's runs: `0,1,2` where they are not the same."""
-    cells = []
     for row in comparison.differences:
         words = dict.fromkeys(_setting(row.key, row.values[place]) for place in places)
-        cells.append(Text(shorten_middle(clean(",".join(words)), limit)))
-    return Column(key, tuple(cells))
+        yield Text(shorten_middle(clean(",".join(words)), limit))
 
 
 def _setting(key: str, value: Any) -> str:
@@ -313,9 +250,22 @@ def _setting(key: str, value: Any) -> str:
     return "all" if key == "data.classes" and value == [] else value_text(value)
 
 
-def _fitting(head: Column, columns: Sequence[Column], width: int) -> int:
-    used, fitting = head.width, 0
-    for column in columns:
-        used += GAP + column.width
-        fitting += used <= width
-    return fitting
+def _blocks(table: Sequence[FilledColumn], width: int) -> list[Text]:
+    """As many columns beside each other as fit, and below them the others."""
+    keys, *columns = table
+    every, first, blocks = len(columns), 0, list[Text]()
+    widest = max((column.name for column in columns), key=len)
+    roomy = filled(f"{widest} to {widest} of {every}", keys.cells, right=False)
+    while first < every:
+        last = min(first + max(_fitting([roomy, *columns[first:]], width) - 1, 1), every)
+        name = f"{columns[first].name} to {columns[last - 1].name} of {every}"
+        part = [filled(name, keys.cells, right=False), *columns[first:last]]
+        blocks += [Text()] * bool(blocks) + draw_table(part, width)
+        first = last
+    return blocks
+
+
+def _fitting(table: Sequence[FilledColumn], width: int) -> int:
+    """How many columns from the first one on fit beside each other."""
+    edges = accumulate(column.width + GAP for column in table)
+    return sum(edge - GAP <= width for edge in edges)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from tuiae.machine import Gpu, Machine, Owner, freest
 from tuiae.render import palette
-from tuiae.render.text import centred, clean, join_lines, percent, shorten, to_ascii
+from tuiae.render.text import centred, clean, fitted, join_lines, percent, progress_bar, shorten, to_ascii
 
 EMPTY = "nothing is known of this machine"
 HIGH = 0.9  # from here on a bar takes the colour of caution
@@ -53,20 +53,20 @@ def _lines(machine: Machine, width: int, ascii_only: bool) -> list[tuple[int, Te
     cards = [(gpu, (_card(gpu), _held(gpu), _card_words(gpu))) for gpu in machine.gpus]
     meters = [*system, *(meter for _, meter in cards)]
     head = max((cell_len(label) for label, _, _ in meters), default=0)
-    room = min(max(width - head - 2 - max((cell_len(words) for *_, words in meters), default=0), 0), LONGEST_BAR)
-    room = room if room >= LEAST_BAR else 0
+    free = width - head - 2 - max((cell_len(words) for *_, words in meters), default=0)
+    bar = min(free, LONGEST_BAR) if free >= LEAST_BAR else 0
     lines, advice = [], suggestion(machine.gpus)
     chosen = (int(len(cards) == 1), Text(shorten(advice, width), palette.GOOD))
     if len(cards) > 1 and advice:
         lines.append(chosen)  # what one looks for where there are several
     for label, share, words in system:
-        lines.append((0, _meter((label, share, words), head, room, width, ascii_only)))
+        lines.append((0, _meter((label, share, words), head, bar, width, ascii_only)))
         if label == "cpu" and len(machine.cores) > 1:
             lines.append((2, _cores(machine.cores, head, width, ascii_only)))
     if len(cards) == 1 and advice:
         lines.append(chosen)
     for gpu, meter in cards:
-        lines.append((0, _meter(meter, head, room, width, ascii_only)))
+        lines.append((0, _meter(meter, head, bar, width, ascii_only)))
         lines += [(3, _owner(owner, head, width, ascii_only)) for owner in gpu.owners[:_OWNERS_OF_A_CARD]]
     return lines
 
@@ -120,13 +120,12 @@ def _color(share: float) -> str:
     return palette.CAUTION if share >= HIGH else ""
 
 
-def _meter(meter: Meter, head: int, room: int, width: int, ascii_only: bool) -> Text:
+def _meter(meter: Meter, head: int, cells: int, width: int, ascii_only: bool) -> Text:
+    """A line with a bar of so many cells behind its label of `head` cells."""
     label, share, words = meter
-    line = Text(label + " " * (head - cell_len(label) + 1), "dim", no_wrap=True, end="")
-    if share is not None and room:
-        done = round(min(max(share, 0.0), 1.0) * room)
-        full, rest = ("#", ".") if ascii_only else ("━", "━")
-        line.append(full * done, _color(share) or palette.SKY).append(rest * (room - done), "dim").append(" ")
+    line = Text(f"{fitted(label, head)} ", "dim", no_wrap=True, end="")
+    if share is not None and cells:
+        line.append_text(progress_bar(share, cells, ascii_only, _color(share) or palette.SKY)).append(" ")
     line.append(to_ascii(words.replace("°", "")) if ascii_only else words, _color(share or 0.0))
     line.truncate(width)
     return line
@@ -135,12 +134,11 @@ def _meter(meter: Meter, head: int, room: int, width: int, ascii_only: bool) -> 
 def _cores(cores: Sequence[float], head: int, width: int, ascii_only: bool) -> Text:
     """One sign for each core, its height how busy it is; what does not fit is a number at the end."""
     levels = _ASCII_LEVELS if ascii_only else _LEVELS
-    room = max(width - head - 1, 0)
-    shown = cores if len(cores) <= room else cores[: max(room - len(f" +{len(cores)}"), 0)]
+    free = max(width - head - 1, 0)
+    shown = cores if len(cores) <= free else cores[: max(free - len(f" +{len(cores)}"), 0)]
     signs = "".join(levels[min(int(share * len(levels)), len(levels) - 1)] for share in shown)
     more = f" +{len(cores) - len(shown)}" if len(shown) < len(cores) else ""
-    label = shorten("cores", head)
-    line = Text(label + " " * (head + 1 - cell_len(label)), "dim", no_wrap=True, end="")
+    line = Text(f"{fitted('cores', head)} ", "dim", no_wrap=True, end="")
     line.append(signs, f"not dim {palette.SKY}").append(more)
     line.truncate(width)
     return line

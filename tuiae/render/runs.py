@@ -3,66 +3,71 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import groupby
-from textwrap import wrap
 from typing import Any
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.status import SIGNS, Fact, draw_facts, settings_facts, state_text
+from tuiae.render.status import (
+    SIGNS,
+    Fact,
+    draw_facts,
+    failure_words,
+    settings_facts,
+    speed_text,
+    state_text,
+    time_text,
+)
+from tuiae.render.table import GAP, Column, table_line
 from tuiae.render.text import (
     MISSING,
     ago,
     clean,
     count,
-    duration,
     figure,
     join_lines,
+    lines_of,
     number,
     of_epochs,
     shorten,
     shorten_middle,
+    wrapped,
 )
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import undated
 
 MARK, PIN, NOTED = "◆", "★", "✎"
 """Before a run that is selected; before one that stays on top; of one that has a note."""
-GAP = 2  # cells between columns
-MARKS = 3  # cells before the first one
+MARKS = 3  # cells before the first column
 LEAST_TITLE = 16  # cells: `conv_256-lr-a3f9`
 MOST_TITLE = 44
 NARROW_TITLE = 32  # where other columns need the room more; an id with a name of 12 letters is whole
-NAMED = 3  # foreign directories, of however many
 BROAD = 140  # cells from which they do not
 ESSENTIAL = ("state", "epoch", "test loss", "best")
 """Columns for which a title gives up cells: 80 columns have room for them whatever runs are called."""
 SHORTENED = ("preset", "tags")
-"""Columns whose words may be cut to what room is left."""
-LEAST_WORDS = 8  # cells of them
-UP, DOWN = "↑", "↓"
+"""Columns whose words may be cut to the cells that are left, at least LEAST_WORDS."""
+LEAST_WORDS = 8
+NAMED = 3  # directories that are no runs, of however many
 
 
-@dataclass(frozen=True)
-class Column:
-    """What one column shows, and how it is sorted by: None goes last whichever way."""
+@dataclass(frozen=True, kw_only=True)
+class RunColumn(Column):
+    """A column of the list; its width is the most that it takes until `place_columns` gives it one."""
 
-    key: str
     words: Callable[[RunRow, float], str]
+    """What it says of a run at a time (seconds since the epoch)."""
     order: Callable[[RunRow], Any]
-    most: int
-    """Cells at most."""
-    rank: int
-    """The lower, the longer it stays when room is short."""
+    """What it is sorted by: None goes last whichever way."""
     style: Callable[[RunRow], str] = lambda row: ""
-    right: bool = False
     falling: bool = False
     """Whether the highest comes first when one begins to sort by it."""
+    dated: bool = True
+    """Whether ids begin with their date."""
 
 
 @dataclass(frozen=True)
@@ -73,21 +78,10 @@ class Sort:
     falling: bool = False
 
 
-@dataclass(frozen=True)
-class ColumnPlace:
-    """A column where it stands: its width in cells."""
-
-    column: Column
-    width: int
-    dated: bool = True
-    """Whether ids begin with their date."""
-
-
 def _age(row: RunRow, now: float) -> str:
-    status = row.status
-    if status.live:
+    if row.status.live:
         return "now"
-    return ago(max(0.0, now - status.heartbeat)) if status.heartbeat else MISSING
+    return ago(max(0.0, now - row.status.heartbeat)) if row.status.heartbeat else MISSING
 
 
 def _state_rank(row: RunRow) -> int:
@@ -120,81 +114,93 @@ def device_word(device: str) -> str:
 
 
 _COLUMNS = (
-    Column(
-        "run", lambda row, now: _title(row.title), lambda row: _title(row.title, False).casefold(), MOST_TITLE, 0,
-        style=lambda row: "bold" if row.name else "",
+    RunColumn(
+        name="run", width=MOST_TITLE, rank=0, words=lambda row, now: _title(row.title),
+        order=lambda row: _title(row.title, False).casefold(), style=lambda row: "bold" if row.name else "",
     ),
-    Column(
-        "state", lambda row, now: state_text(row.status.state).plain, _state_rank, 10, 1,
+    RunColumn(
+        name="state", width=10, rank=1, words=lambda row, now: state_text(row.status.state).plain, order=_state_rank,
         style=lambda row: str(state_text(row.status.state).style),
     ),
-    Column("preset", lambda row, now: _safe(row.preset), lambda row: row.preset.casefold() or None, 22, 8),
-    Column("dataset", lambda row, now: _safe(row.dataset), lambda row: row.dataset.casefold() or None, 15, 7),
-    Column("model", lambda row, now: _safe(row.model), lambda row: row.model or None, 11, 10),
-    Column(
-        "epoch", lambda row, now: of_epochs(row.status.epoch, row.status.epochs), lambda row: row.status.epoch, 13, 2,
-        right=True, falling=True,
+    RunColumn(
+        name="preset", width=22, rank=8, words=lambda row, now: _safe(row.preset),
+        order=lambda row: row.preset.casefold() or None,
     ),
-    Column(
-        "test loss", lambda row, now: number(row.status.test_loss), lambda row: row.status.test_loss, 9, 3,
-        right=True,
+    RunColumn(
+        name="dataset", width=15, rank=7, words=lambda row, now: _safe(row.dataset),
+        order=lambda row: row.dataset.casefold() or None,
     ),
-    Column("best", lambda row, now: number(row.best), lambda row: row.best, 9, 4, right=True),
-    Column(
-        "accuracy", lambda row, now: figure("accuracy", row.status.test_accuracy), lambda row: row.status.test_accuracy,
-        8, 9, right=True, falling=True,
+    RunColumn(
+        name="model", width=11, rank=10, words=lambda row, now: _safe(row.model), order=lambda row: row.model or None,
     ),
-    Column("age", _age, lambda row: -row.status.heartbeat or None, 6, 5, right=True),
-    Column(
-        "device", lambda row, now: _safe(device_word(row.status.device)),
-        lambda row: device_word(row.status.device) or None, 8, 6,
+    RunColumn(
+        name="epoch", width=13, rank=2, words=lambda row, now: of_epochs(row.status.epoch, row.status.epochs),
+        order=lambda row: row.status.epoch, right=True, falling=True,
     ),
-    Column(
-        "tags", lambda row, now: clean(" ".join(row.tags)), lambda row: " ".join(row.tags).casefold() or None, 34, 11,
-        style=lambda row: "dim",
+    RunColumn(
+        name="test loss", width=9, rank=3, words=lambda row, now: number(row.status.test_loss),
+        order=lambda row: row.status.test_loss, right=True,
     ),
-    Column("note", lambda row, now: NOTED if row.note else "", lambda row: not row.note, 4, 5),
+    RunColumn(
+        name="best", width=9, rank=4, words=lambda row, now: number(row.best), order=lambda row: row.best, right=True,
+    ),
+    RunColumn(
+        name="accuracy", width=8, rank=9, words=lambda row, now: figure("accuracy", row.status.test_accuracy),
+        order=lambda row: row.status.test_accuracy, right=True, falling=True,
+    ),
+    RunColumn(name="age", width=6, rank=5, words=_age, order=lambda row: -row.status.heartbeat or None, right=True),
+    RunColumn(
+        name="device", width=8, rank=6, words=lambda row, now: _safe(device_word(row.status.device)),
+        order=lambda row: device_word(row.status.device) or None,
+    ),
+    RunColumn(
+        name="tags", width=34, rank=11, words=lambda row, now: clean(" ".join(row.tags)),
+        order=lambda row: " ".join(row.tags).casefold() or None, style=lambda row: "dim",
+    ),
+    RunColumn(
+        name="note", width=4, rank=5, words=lambda row, now: NOTED if row.note else "", order=lambda row: not row.note,
+    ),
 )  # fmt: skip
-COLUMNS = {column.key: column for column in _COLUMNS}
+COLUMNS = {column.name: column for column in _COLUMNS}
 
 
-def place_columns(rows: Sequence[RunRow], width: int) -> tuple[ColumnPlace, ...]:
+def place_columns(rows: Sequence[RunRow], width: int) -> tuple[RunColumn, ...]:
     """The columns that fit into so many cells, each as wide as its widest cell, the most telling ones first."""
     shown = [column for column in _COLUMNS if _worth_showing(column, rows)]
-    natural = {column.key: _natural(column, rows) for column in shown}
-    essential = MARKS + sum(natural[key] + GAP for key in ESSENTIAL)
+    sizes = {column.name: _natural(column, rows) for column in shown}
+    essential = MARKS + sum(sizes[name] + GAP for name in ESSENTIAL)
     widest = MOST_TITLE if width >= BROAD else NARROW_TITLE
-    whole, short = natural["run"], max([len("run"), *(cell_len(_title(row.title, False)) for row in rows)])
-    natural["run"] = min(whole, widest, max(width - essential, LEAST_TITLE))
-    if natural["run"] < whole:
-        natural["run"] = min(natural["run"], short)
-    room, chosen = width - MARKS + GAP, []
+    whole, short = sizes["run"], max([len("run"), *(cell_len(_title(row.title, False)) for row in rows)])
+    sizes["run"] = min(whole, widest, max(width - essential, LEAST_TITLE))
+    if sizes["run"] < whole:
+        sizes["run"] = min(sizes["run"], short)
+    free, chosen = width - MARKS + GAP, set()
     for column in sorted(shown, key=lambda column: column.rank):
-        if column.key in SHORTENED and natural[column.key] + GAP > room > LEAST_WORDS + GAP:
-            natural[column.key] = room - GAP
-        if natural[column.key] + GAP <= room:
-            chosen.append(column.key)
-            room -= natural[column.key] + GAP
-    title = min(natural["run"] + room, whole)
+        if column.name in SHORTENED and sizes[column.name] + GAP > free > LEAST_WORDS + GAP:
+            sizes[column.name] = free - GAP
+        if sizes[column.name] + GAP <= free:
+            chosen.add(column.name)
+            free -= sizes[column.name] + GAP
+    title = min(sizes["run"] + free, whole)
     dated = title == whole and all(cell_len(row.title) <= MOST_TITLE for row in rows)
-    natural["run"] = title if dated else min(title, short)
-    placed = [column for column in shown if column.key in chosen]
-    return tuple(ColumnPlace(column, natural[column.key], dated or column.key != "run") for column in placed)
+    sizes["run"] = title if dated else min(title, short)
+    placed = (column for column in shown if column.name in chosen)
+    return tuple(replace(one, width=sizes[one.name], dated=dated or one.name != "run") for one in placed)
 
 
-def _worth_showing(column: Column, rows: Sequence[RunRow]) -> bool:
+def _worth_showing(column: RunColumn, rows: Sequence[RunRow]) -> bool:
     """Tags and notes have a column where there are any."""
-    if column.key == "tags":
+    if column.name == "tags":
         return any(row.tags for row in rows)
-    return column.key != "note" or any(row.note for row in rows)
+    return column.name != "note" or any(row.note for row in rows)
 
 
-def _natural(column: Column, rows: Sequence[RunRow]) -> int:
+def _natural(column: RunColumn, rows: Sequence[RunRow]) -> int:
     """Cells of the widest cell; numbers have a width of their own, so that the table stands still while they move."""
-    head = cell_len(column.key)
-    if column.key == "state" or (column.right and column.key != "epoch"):
-        return max(head, column.most)
-    return min(max([head, *(cell_len(words) for words in {column.words(row, 0.0) for row in rows})]), column.most)
+    head = cell_len(column.name)
+    if column.name == "state" or (column.right and column.name != "epoch"):
+        return max(head, column.width)
+    return min(max([head, *(cell_len(words) for words in {column.words(row, 0.0) for row in rows})]), column.width)
 
 
 def arrange(rows: Iterable[RunRow], sort: Sort) -> tuple[RunRow, ...]:
@@ -203,17 +209,9 @@ def arrange(rows: Iterable[RunRow], sort: Sort) -> tuple[RunRow, ...]:
     column = COLUMNS.get(sort.key)
     if column is not None:
         known = [row for row in ordered if column.order(row) is not None]
-        # Stable and reversed at once would turn equal ones round.
-        known.sort(key=column.order)
-        if sort.falling:
-            known = [row for _, group in _groups(known, column.order) for row in group]
+        known.sort(key=column.order, reverse=sort.falling)
         ordered = [*known, *(row for row in ordered if column.order(row) is None)]
-    return (*(row for row in ordered if row.pinned), *(row for row in ordered if not row.pinned))
-
-
-def _groups(rows: list[RunRow], order: Callable[[RunRow], Any]) -> Iterator[tuple[Any, list[RunRow]]]:
-    """Runs of equal value, the last group first."""
-    return reversed([(value, list(group)) for value, group in groupby(rows, order)])
+    return tuple(sorted(ordered, key=lambda row: not row.pinned))
 
 
 def next_sort(sort: Sort, shown: Sequence[str]) -> Sort:
@@ -229,124 +227,97 @@ def sort_by(key: str, before: Sort | None = None) -> Sort:
     return Sort(key, COLUMNS[key].falling if key in COLUMNS else False)
 
 
-def header_line(placed: Sequence[ColumnPlace], sort: Sort) -> Text:
+def header_line(placed: Sequence[RunColumn], sort: Sort) -> Text:
     """The names of the columns, an arrow behind the one that they are sorted by: up when values rise."""
-    arrow = DOWN if sort.falling else UP
+    arrow = "↓" if sort.falling else "↑"
     line = Text(" " * MARKS, end="", no_wrap=True)
-    for one in placed:
-        key = one.column.key
-        if key != sort.key:
-            _append(line, key, one, "")
-        elif one.column.right or cell_len(key) + 2 > one.width:
-            # Between columns, so that none keeps room for an arrow that it does not have.
-            _append(line, key, one, "bold not dim")
-            line.right_crop(GAP)
-            line.append(arrow, "bold not dim").append(" " * (GAP - 1))
-        else:
-            _append(line, f"{key} {arrow}", one, "bold not dim")
+    for column in placed:
+        here = column.name == sort.key
+        # Else between columns, so that none keeps cells for an arrow that it does not have.
+        inside = here and not column.right and cell_len(column.name) + 2 <= column.width
+        style = "bold not dim" if here else ""
+        line.append_text(table_line([Text(f"{column.name} {arrow}" if inside else column.name, style)], [column]))
+        line.append(arrow if here and not inside else " ", style).append(" " * (GAP - 1))
     return line
 
 
-def run_line(row: RunRow, placed: Sequence[ColumnPlace], now: float, selected: bool) -> Text:
+def run_line(row: RunRow, placed: Sequence[RunColumn], now: float, selected: bool) -> Text:
     """One run: its marks, then its cells; the name of a selected run is bold and coloured."""
-    line = Text(MARK if selected else " ", f"bold {palette.SKY}", end="", no_wrap=True)
-    line = Text(end="", no_wrap=True).append_text(line).append(PIN if row.pinned else " ", palette.YELLOW).append(" ")
-    for one in placed:
-        style = f"bold {palette.SKY}" if selected and one.column.key == "run" else one.column.style(row)
-        _append(line, one.column.words(row, now) if one.dated else _title(row.title, False), one, style)
-    return line
+    marked = f"bold {palette.SKY}"
+    line = Text(end="", no_wrap=True).append(MARK if selected else " ", marked)
+    line.append(PIN if row.pinned else " ", palette.YELLOW).append(" ")
+    cells = []
+    for column in placed:
+        words = column.words(row, now) if column.dated else _title(row.title, False)
+        title = column.name == "run"
+        style = marked if selected and title else column.style(row)
+        cells.append(Text(shorten_middle(words, column.width) if title else words, style))
+    return line.append_text(table_line(cells, placed)).append(" " * GAP)
 
 
-def _append(line: Text, words: str, one: ColumnPlace, style: str) -> None:
-    words = shorten_middle(words, one.width) if one.column.key == "run" else shorten(words, one.width)
-    room = " " * (one.width - cell_len(words))
-    if one.column.right:
-        line.append(room).append(words, style)
-    else:
-        line.append(words, style).append(room)
-    line.append(" " * GAP)
-
-
-def column_at(placed: Sequence[ColumnPlace], x: int) -> str:
+def column_at(placed: Sequence[RunColumn], x: int) -> str:
     """The column at so many cells from the left; empty between and beyond them."""
     left = MARKS
-    for one in placed:
-        if left <= x < left + one.width + GAP:
-            return one.column.key
-        left += one.width + GAP
+    for column in placed:
+        if left <= x < left + column.width + GAP:
+            return column.name
+        left += column.width + GAP
     return ""
 
 
 _PLAIN = ("run", "name", "state", "dataset", "model", "epoch", "test loss", "accuracy", "age", "tags")
 
 
-def plain_columns(rows: Sequence[RunRow]) -> tuple[str, ...]:
-    """The columns worth printing: names and tags when there are any."""
+def plain_table(rows: Sequence[RunRow], now: float) -> tuple[list[str], list[list[str]], list[str]]:
+    """The runs as lines without a dashboard: the columns, with names and tags where there are any; a line of cells for
+    each run; and which of the columns are numbers."""
     there = {"name": any(row.name for row in rows), "tags": any(row.tags for row in rows)}
-    return tuple(name for name in _PLAIN if there.get(name, True))
-
-
-def plain_cells(rows: Sequence[RunRow], now: float) -> Iterator[list[str]]:
-    """The cells of each run, by `plain_columns`."""
-    names = plain_columns(rows)
+    names = [name for name in _PLAIN if there.get(name, True)]
+    lines = []
     for row in rows:
         own = {"run": clean(row.id, 60), "name": clean(row.name, 40)}
-        yield [own[name] if name in own else COLUMNS[name].words(row, now) for name in names]
-
-
-def plain_numbers() -> tuple[str, ...]:
-    return tuple(column.key for column in _COLUMNS if column.right)
-
-
-LEVELS = "▁▂▃▄▅▆▇█"
-ASCII_LEVELS = "_.-=+*%#"
+        lines.append([own[name] if name in own else COLUMNS[name].words(row, now) for name in names])
+    return names, lines, [name for name, column in COLUMNS.items() if column.right]
 
 
 def draw_details(row: RunRow, width: int, height: int, now: float, ascii_only: bool = False) -> Text:
     """Facts of a run, its test loss as a line of blocks, its error and its note, for so many cells."""
     if width <= 0 or height <= 0:
         return Text(end="")
+    facts = _facts(row)
     lines = [*_head(row, width, now), Text()]
     if row.status.error and row.status.state == "failed":
-        words = "; ".join(
-            clean(row.status.error.get(key, "")) for key in ("cause", "hint") if row.status.error.get(key)
-        )
-        lines += [*(Text(line, palette.BAD) for line in wrap(words, width)[:6]), Text()]
+        lines += [*wrapped(failure_words(row.status), width, palette.BAD, 6), Text()]
     if row.trend:
         lines += [Text("test loss", "dim"), Text(spark(row.trend, width, ascii_only), palette.TEST), Text()]
-    facts = _facts(row)
-    lines += list(draw_facts(facts, width, len(facts)).split("\n"))
+    lines += lines_of(draw_facts(facts, width, len(facts)))
     if row.parent:
-        lines += [Text(), Text("forked from", "dim"), *(Text(line) for line in wrap(clean(row.parent), width))]
+        lines += [Text(), Text("forked from", "dim"), *wrapped(clean(row.parent), width)]
     if row.tags:
-        lines += [Text(), *(Text(line, "dim") for line in wrap(clean(" ".join(row.tags)), width)[:3])]
+        lines += [Text(), *wrapped(clean(" ".join(row.tags)), width, "dim", 3)]
     if row.note:
         lines += [Text(), Text("note", "dim")]
-        lines += [Text(line) for part in row.note.splitlines() for line in wrap(clean(part), width) or [""]]
+        lines += [line for part in row.note.splitlines() for line in wrapped(clean(part), width) or [Text()]]
     return join_lines(lines[:height])
 
 
 def _head(row: RunRow, width: int, now: float) -> list[Text]:
-    status = row.status
-    words = state_text(status.state)
-    if not status.live and status.heartbeat:
-        words.append(f" · {ago(max(0.0, now - status.heartbeat))} ago", "dim")
-    lines = [Text(clean(row.title, width), "bold")]
-    if row.name:
-        lines.append(Text(clean(row.id, width), "dim"))
-    return [*lines, words]
+    words = state_text(row.status.state)
+    if not row.status.live and row.status.heartbeat:
+        words.append(f" · {_age(row, now)} ago", "dim")
+    name = [Text(clean(row.id, width), "dim")] if row.name else []
+    return [Text(clean(row.title, width), "bold"), *name, words]
 
 
 def _facts(row: RunRow) -> list[Fact]:
     status = row.status
-    left = f" · {duration(status.eta)} left" if status.live and status.eta is not None else ""
     facts = [
         ("epoch", of_epochs(status.epoch, status.epochs), ""),
         ("test loss", number(status.test_loss), ""),
         ("best", number(row.best), ""),
         ("accuracy", figure("accuracy", status.test_accuracy), ""),
-        ("time", duration(status.elapsed) + left, ""),
-        ("speed", f"{count(round(status.images_per_second))} images/s" if status.images_per_second else MISSING, ""),
+        ("time", time_text(status), ""),
+        ("speed", speed_text(status), ""),
         ("device", status.device or MISSING, ""),
         *_settings(row.settings),
     ]
@@ -367,6 +338,10 @@ def _settings(settings: Mapping[str, Any]) -> list[Fact]:
         *others,
         *([("encoder", encoder, "")] if encoder else []),
     ]
+
+
+LEVELS = "▁▂▃▄▅▆▇█"
+ASCII_LEVELS = "_.-=+*%#"
 
 
 def spark(values: Sequence[float], width: int, ascii_only: bool = False) -> str:

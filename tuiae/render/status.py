@@ -11,7 +11,20 @@ from rich.text import Text
 
 from tuiae.config import VARIATIONAL, settings_of
 from tuiae.render import palette
-from tuiae.render.text import clean, count, duration, join_lines, megabytes, number, of_epochs, shorten, shorten_middle
+from tuiae.render.text import (
+    MISSING,
+    clean,
+    count,
+    duration,
+    fitted,
+    join_lines,
+    megabytes,
+    number,
+    of_epochs,
+    progress_bar,
+    shorten,
+    shorten_middle,
+)
 from tuiae.runs.diagnosis import AUTO_PAUSE
 from tuiae.runs.paths import GONE, undated
 from tuiae.runs.snapshot import Note, Snapshot, Status
@@ -46,8 +59,7 @@ def draw_facts(facts: Sequence[Fact], width: int, height: int) -> Text:
 
 def _fact(fact: Fact, label_width: int, width: int) -> Text:
     label, value, style = fact
-    label = shorten(label, label_width)
-    line = Text(end="").append(label + " " * (label_width - cell_len(label) + 2), "dim")
+    line = Text(end="").append(fitted(label, label_width) + "  ", "dim")
     value = shorten(value, max(width - label_width - 2, 0))
     return line.append(value, style).append(" " * (width - label_width - 2 - cell_len(value)))
 
@@ -76,9 +88,14 @@ PLACE = 20  # cells of a value in the status panel
 LEAST_ID = 16  # cells of a run's id: `20261120-224105…`
 
 
+def state_sign(state: str) -> tuple[str, str]:
+    """The sign and the colour of a state; a dot for one of a newer version."""
+    return SIGNS.get(state, ("·", palette.GREY))
+
+
 def state_text(state: str) -> Text:
     """`● running`, each state with a sign of its own."""
-    sign, color = SIGNS.get(state, ("·", palette.GREY))
+    sign, color = state_sign(state)
     return Text(f"{sign} {clean(state)}", color)
 
 
@@ -96,13 +113,13 @@ def title_line(snapshot: Snapshot, width: int) -> Text:
     everything = whole + cell_len(clean(snapshot.id)) + 3
     for word, bar, wanted in (("epoch ", BAR, everything), ("", BAR, whole), ("", 0, whole)):
         standing = _standing(snapshot, word, bar)
-        room = width - head.cell_len - standing.cell_len - 2
-        if room >= wanted:
+        free = width - head.cell_len - standing.cell_len - 2
+        if free >= wanted:
             break
     if name:
-        name = shorten_middle(name, max(room, LEAST_NAME))
+        name = shorten_middle(name, max(free, LEAST_NAME))
         head.append(name, "bold not dim")
-        if (left := room - cell_len(name) - 3) >= min(LEAST_DATASET, cell_len(dataset)):
+        if (left := free - cell_len(name) - 3) >= min(LEAST_DATASET, cell_len(dataset)):
             head.append(f" › {shorten(dataset, left)}", "dim")
     line = head.append("  ").append_text(standing)
     # The beginning of an id finds the run as well, once it holds date and time.
@@ -121,9 +138,8 @@ def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
         text.append(f" · {clean(status.phase)}", "dim")
     share = status.share
     if share is not None:
-        done = round(share * bar)
         text.append(f"  {word}{of_epochs(status.epoch, status.epochs)}").append(" " if bar else "")
-        text.append("━" * done, palette.SKY).append("━" * (bar - done), "dim").append(f" {share:4.0%}")
+        text.append_text(progress_bar(share, bar)).append(f" {share:4.0%}")
     return text
 
 
@@ -134,13 +150,13 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
     best = [fact for fact in configured if fact[0] == "best"]
     return [
         *where[:1],
-        ("time", _time(status), ""),
+        ("time", time_text(status), ""),
         *best,
-        ("speed", _speed(status), ""),
+        ("speed", speed_text(status), ""),
         *where[1:],
         *edited,
-        ("device", clean(status.device) or "–", ""),
-        ("memory", f"{count(round(status.memory))} MB" if status.memory else "–", ""),
+        ("device", clean(status.device) or MISSING, ""),
+        ("memory", f"{count(round(status.memory))} MB" if status.memory else MISSING, ""),
         ("run", shorten_middle(undated(snapshot.id), 24), ""),
         *(fact for fact in configured if fact[0] not in {"best", *(label for label, _, _ in edited)}),
     ]
@@ -190,14 +206,16 @@ def settings_facts(settings: Mapping[str, Any]) -> list[Fact]:
 
 def _best(snapshot: Snapshot) -> str:
     best = snapshot.best("test", "loss")
-    return f"{number(best.value)}, epoch {best.epoch:,g}" if best else "–"
+    return f"{number(best.value)}, epoch {best.epoch:,g}" if best else MISSING
 
 
-def _speed(status: Status) -> str:
-    return f"{count(round(status.images_per_second))} images/s" if status.images_per_second else "–"
+def speed_text(status: Status) -> str:
+    """`12,345 images/s`."""
+    return f"{count(round(status.images_per_second))} images/s" if status.images_per_second else MISSING
 
 
-def _time(status: Status) -> str:
+def time_text(status: Status) -> str:
+    """`12:34 · 1:02 left`."""
     left = f" · {duration(status.eta)} left" if status.live and status.eta is not None else ""
     return duration(status.elapsed) + left
 
@@ -227,12 +245,17 @@ def own_pause(snapshot: Snapshot) -> str:
     return ""
 
 
+def failure_words(status: Status) -> str:
+    """Why a run failed and the next step; empty where nothing is recorded."""
+    error = status.error or {}
+    return "; ".join(clean(error[key]) for key in ("cause", "hint") if error.get(key))
+
+
 def ending(snapshot: Snapshot) -> str:
     """A sentence for a run that did not end well, with the next step; empty for all others."""
     status = snapshot.status
     if status.state == "failed" and status.error:
-        cause, hint = (clean(status.error.get(key, "")) for key in ("cause", "hint"))
-        return f"{cause}; {hint}" if hint else cause
+        return failure_words(status)
     if status.state == "lost":
         return "its process died without an error; R goes on from the last checkpoint"
     if status.state == GONE:

@@ -12,10 +12,11 @@ import numpy as np
 from rich.text import Text
 
 from tuiae.render import axes, palette
-from tuiae.render.compare import BEST, Column, draw_table
+from tuiae.render.compare import BEST
 from tuiae.render.dot_canvas import Canvas, Series
 from tuiae.render.plot import in_axes
 from tuiae.render.strokes import ASCII_SIGNS, DASHES, LINE, SIGNS, Limits2, dashes
+from tuiae.render.table import draw_table, filled
 from tuiae.render.text import ACCURACY, clean, figure, join_lines, shorten
 from tuiae.studies.compare import edited, ending
 from tuiae.studies.labels import value_text
@@ -130,12 +131,12 @@ def levels_table(summary: SweepSummary, width: int) -> Text:
         for level in levels
     ]
     columns = [
-        Column(clean(summary.key), tuple(Text(clean(value_text(level.value), 32)) for level in levels), right=False),
-        Column("runs", tuple(Text(str(len(level.trials))) for level in levels)),
-        Column(f"median final {summary.metric}  ", tuple(finals)),
-        Column("min", tuple(Text(say(min(level.finals, default=None))) for level in levels), spare=2),
-        Column("max", tuple(Text(say(max(level.finals, default=None))) for level in levels), spare=2),
-        Column("median best", tuple(Text(say(level.best)) for level in levels), spare=1),
+        filled(clean(summary.key), (Text(clean(value_text(level.value), 32)) for level in levels), right=False),
+        filled("runs", (Text(str(len(level.trials))) for level in levels)),
+        filled(f"median final {summary.metric}  ", finals),
+        filled("min", (Text(say(min(level.finals, default=None))) for level in levels), rank=2),
+        filled("max", (Text(say(max(level.finals, default=None))) for level in levels), rank=2),
+        filled("median best", (Text(say(level.best)) for level in levels), rank=1),
     ]
     return join_lines(draw_table(columns, width))
 

@@ -13,6 +13,8 @@ from textwrap import wrap
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from tuiae.render import palette
+
 UNKNOWN = "?"
 
 
@@ -150,6 +152,13 @@ def shorten_middle(text: str, limit: int) -> str:
     return f"{first}…{last}"
 
 
+def fitted(text: str, width: int, right: bool = False) -> str:
+    """Exactly `width` cells: shortened, or padded behind; `right` pads before."""
+    text = shorten(text, width)
+    pad = " " * (width - cell_len(text))
+    return pad + text if right else text + pad
+
+
 def caption(text: str, limit: int) -> str:
     """Shortened without losing a closing tick or cross."""
     body, space, mark = text.rpartition(" ")
@@ -236,18 +245,32 @@ def centred(message: str, width: int, height: int, style: str = "dim") -> Text:
     """One short message in the middle of an area; an area too small for it gets what fits."""
     if width <= 0 or height <= 0:
         return Text()
-    line = shorten(message, width)
-    text = Text("\n" * ((height - 1) // 2), no_wrap=True, end="")
-    return text.append(" " * ((width - cell_len(line)) // 2)).append(line, style)
+    return in_the_middle(Text(shorten(message, width), style, end=""), width, height)
 
 
 def paragraph(message: str, width: int, height: int, style: str = "dim") -> Text:
-    """A sentence in the middle of an area, on as many lines as it needs and the area has."""
+    """A sentence in the middle of an area, each line centred, on as many lines as it needs and the area has."""
     if width <= 0 or height <= 0:
         return Text()
-    lines = wrap(message, width)[:height]
-    above = [Text(end="")] * ((height - len(lines)) // 2)
-    return join_lines([*above, *(centred(line, width, 1, style) for line in lines)])
+    lines = [in_the_middle(line, width, 1) for line in wrapped(message, width, style, height)]
+    return join_lines([*blank_lines((height - len(lines)) // 2), *lines])
+
+
+def wrapped(message: str, width: int, style: str = "", most: int | None = None) -> list[Text]:
+    """A sentence on lines of `width` cells, or the first `most` of them; no line where there is no width."""
+    return [Text(line, style, end="") for line in wrap(message, width)[:most]] if width > 0 else []
+
+
+def blank_lines(number: int) -> list[Text]:
+    """So many empty lines, none for a number below 1."""
+    return [Text(end="") for _ in range(number)]
+
+
+def progress_bar(share: float, cells: int, ascii_only: bool = False, style: str = palette.SKY) -> Text:
+    """`━━━━━━━━━━` of so many cells, coloured up to a share of them: 0 to 1; beyond, it is empty or full."""
+    full, rest = ("#", ".") if ascii_only else ("━", "━")
+    done = round(min(max(share, 0.0), 1.0) * cells)
+    return Text(end="").append(full * done, style).append(rest * (cells - done), "dim")
 
 
 def join_lines(lines: Sequence[Text]) -> Text:
@@ -266,16 +289,16 @@ def in_the_middle(drawing: Text, width: int, height: int) -> Text:
     """A drawing in the middle of an area."""
     lines = lines_of(drawing)
     left = " " * max((width - max(line.cell_len for line in lines)) // 2, 0)
-    above = [Text(end="")] * max((height - len(lines)) // 2, 0)
+    above = blank_lines((height - len(lines)) // 2)
     return join_lines([*above, *(Text(left, end="").append_text(line) for line in lines)])
 
 
 def beside(left: Text, right: Text, width: int, level: bool = False) -> Text:
-    """Two drawings beside each other, the left one `width` cells wide; with `level` the right one starts lower where it
-    has fewer lines, so that their middles are level."""
+    """Two drawings beside each other, the left one `width` cells wide; with `level` their middles are level where the
+    right one has fewer lines."""
     first, second = lines_of(left), lines_of(right)
     if level:
-        second = [Text(end="")] * ((len(first) - len(second)) // 2) + second
+        second = blank_lines((len(first) - len(second)) // 2) + second
     joined = []
     for one, other in zip_longest(first, second, fillvalue=Text()):
         line = Text(end="", no_wrap=True).append_text(one)

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.render import palette
 from tuiae.render.status import state_text
-from tuiae.render.text import MISSING, ago, clean, duration, figure, join_lines, number, of_epochs, shorten
+from tuiae.render.table import Column, fit_columns, table_line
+from tuiae.render.text import (
+    MISSING,
+    ago,
+    clean,
+    duration,
+    figure,
+    fitted,
+    join_lines,
+    number,
+    of_epochs,
+    progress_bar,
+    shorten,
+    wrapped,
+)
 from tuiae.reproduce.state import Expected, PlannedRun, WorkState
 from tuiae.reproduce.verdicts import MARKS, QUICK_MARK, VERDICTS, ClaimRow, RecipeRow, Verdict
 from tuiae.reproduce.work import MissingSet
@@ -24,15 +37,18 @@ INDENT = 6  # cells before what belongs to a claim
 _TALLY = 16  # cells of `✓6  ◐1  ✗4  –0  `
 _LABEL = 10  # cells of `reported  `
 MOST_WORDS = 400  # of what a work said last
+LONGEST_BAR = 30  # cells
+LEAST_NAME, MOST_NAME = 17, 40  # cells of the name of a training
+_STATE, _TRIED = 11, 18  # cells of a state, and of one with ` (quick)` behind it
 
 
 def work_line(state: WorkState, width: int) -> Text:
     """`● tp5-2022   ✓6 ◐1 ✗4 –0`: whether it runs, its name, and how its claims came out."""
     tally = tally_text(state)
     sign = Text("● " if state.running else "  ", palette.GREEN)
-    name = shorten(state.name, max(width - tally.cell_len - 4, 4))
-    room = " " * max(width - cell_len(name) - tally.cell_len - 4, 1)
-    return Text(end="", no_wrap=True).append_text(sign).append(name).append(room).append_text(tally)
+    free = max(width - tally.cell_len - 4, 4)
+    name = fitted(shorten(state.name, free - 1), free)
+    return Text(end="", no_wrap=True).append_text(sign).append(name).append_text(tally)
 
 
 def tally_text(state: WorkState) -> Text:
@@ -53,9 +69,8 @@ def draw_about(state: WorkState | None, width: int, height: int, now: float) -> 
     if state is None or width <= 0 or height <= 0:
         return Text(end="")
     if state.problem:
-        return join_lines([Text(line, palette.BAD) for line in wrap(clean(state.problem), width)][:height])
-    lines = [Text(line, "bold") for line in wrap(clean(state.title), width)]
-    lines += [Text(line, "dim") for line in wrap(clean(state.source), width)]
+        return join_lines(wrapped(clean(state.problem), width, palette.BAD, height))
+    lines = [*wrapped(clean(state.title), width, "bold"), *wrapped(clean(state.source), width, "dim")]
     lines += [Text(), *_progress(state, width, now), Text()]
     for lacking in state.lacks:
         lines += [*_lacking(lacking, width), Text()]
@@ -73,15 +88,12 @@ def _count(state: WorkState, verdict: Verdict) -> Text:
 
 
 def _progress(state: WorkState, width: int, now: float) -> list[Text]:
-    total = len(state.runs)
-    filled = round(min(1.0, state.done / total) * min(width, 30)) if total else 0
-    bar = Text().append("━" * filled, palette.SKY).append("━" * (min(width, 30) - filled), "dim")
-    lines = [*(Text(line) for line in wrap(done_words(state), width)), bar]
+    share = state.done / len(state.runs) if state.runs else 0.0
+    lines = [*wrapped(done_words(state), width), progress_bar(share, min(width, LONGEST_BAR))]
     process = state.process
     if state.running and process is not None:
         what = "a quick try" if process.quick else "the whole work"
-        words = f"● {what} has been running for {ago(now - process.since)}"
-        lines += [Text(line, palette.GREEN) for line in wrap(words, width)]
+        lines += wrapped(f"● {what} has been running for {ago(now - process.since)}", width, palette.GREEN)
     elif state.full.missing:
         lines.append(Text(shorten(f"r runs the rest: {expected_words(state.full)}", width), "dim"))
     if state.last_words:
@@ -99,7 +111,7 @@ def done_words(state: WorkState) -> str:
 
 def _lacking(lacking: MissingSet, width: int) -> list[Text]:
     """What is not here, and what to type; a command keeps its line."""
-    words = [Text(line, palette.CAUTION) for line in wrap(f"✗ {missing_words((lacking,))}", width)]
+    words = wrapped(f"✗ {missing_words((lacking,))}", width, palette.CAUTION)
     return [*words, *(Text(shorten(f"  {command}", width)) for command in lacking.commands)]
 
 
@@ -123,17 +135,14 @@ def expected_words(expected: Expected) -> str:
 def _judged(state: WorkState, width: int, now: float) -> list[Text]:
     verdicts = state.verdicts
     if verdicts is None:
-        return [Text(line, "dim") for line in wrap("not judged yet: r runs what is missing and judges", width)]
-    words = f"judged {ago(max(0.0, now - verdicts.time))} ago by {verdicts.runs} runs"
-    lines = [Text(line, "dim") for line in wrap(words, width)]
+        return wrapped("not judged yet: r runs what is missing and judges", width, "dim")
+    cautions = [clean(problem) for problem in verdicts.problems]
     if verdicts.quick:
-        provisional = "Provisional: a quick try says nothing about the work."
-        lines += [Text(line, palette.CAUTION) for line in wrap(provisional, width)]
+        cautions.insert(0, "Provisional: a quick try says nothing about the work.")
     elif state.done > verdicts.runs:
-        lines += [Text(line, palette.CAUTION) for line in wrap("runs have finished since: r judges again", width)]
-    for problem in verdicts.problems:
-        lines += [Text(line, palette.CAUTION) for line in wrap(clean(problem), width)]
-    return lines
+        cautions.insert(0, "runs have finished since: r judges again")
+    lines = wrapped(f"judged {ago(max(0.0, now - verdicts.time))} ago by {verdicts.runs} runs", width, "dim")
+    return [*lines, *(line for caution in cautions for line in wrapped(caution, width, palette.CAUTION))]
 
 
 def draw_claims(state: WorkState | None, width: int) -> Text:
@@ -148,17 +157,17 @@ def draw_claims(state: WorkState | None, width: int) -> Text:
 
 def _claim(claim: ClaimRow, width: int) -> list[Text]:
     color = palette.CAUTION if claim.is_provisional else COLORS[claim.verdict]
-    head = Text().append(f"{claim.mark} ", f"bold {color}")
-    head.append(f"{clean(claim.id, INDENT - 3):<{INDENT - 2}}", f"bold {color}")
+    head = Text(f"{claim.mark} {clean(claim.id, INDENT - 3):<{INDENT - 2}}", f"bold {color}", end="")
     first, *more = wrap(clean(claim.text), width - INDENT) or [""]
-    lines = [head.append(first, "bold"), *(Text(" " * INDENT + line, "bold") for line in more)]
+    lines = [Text().append_text(head).append(first, "bold"), *(Text(" " * INDENT + line, "bold") for line in more)]
     lines += _field("verdict", clean(claim.verdict_text), width, color)
     lines += _field("reported", clean(claim.reported), width)
     measured = [recipe for recipe in claim.recipes if recipe.measured != MISSING or recipe.note]
     for place, recipe in enumerate(measured):
         lines += _recipe("measured" if not place else "", recipe, width, claim.is_provisional)
-    seeds = f"seeds {claim.seeds}, {claim.wall}" if claim.seeds != MISSING else ""
-    return [*lines, *(_field("", seeds, width, "dim") if seeds else [])]
+    if claim.seeds != MISSING:
+        lines += _field("", f"seeds {claim.seeds}, {claim.wall}", width, "dim")
+    return lines
 
 
 def _recipe(name: str, recipe: RecipeRow, width: int, unsure: bool) -> list[Text]:
@@ -170,52 +179,47 @@ def _recipe(name: str, recipe: RecipeRow, width: int, unsure: bool) -> list[Text
 
 
 def _field(name: str, words: str, width: int, style: str = "") -> list[Text]:
-    parts = wrap(words, width - INDENT - _LABEL) or [""]
     lines = []
-    for place, part in enumerate(parts):
-        head = Text(" " * INDENT + f"{name if not place else '':<{_LABEL}}", "dim")
-        lines.append(Text(end="").append_text(head).append(part, style))
+    for part in wrapped(words, width - INDENT - _LABEL, style) or [Text()]:
+        lines.append(Text(end="").append(" " * INDENT + f"{name:<{_LABEL}}", "dim").append_text(part))
+        name = ""
     return lines
 
 
-MOST_NAME = 40
-_STATE, _TRIED = 11, 18  # cells of a state, and of one with ` (quick)` behind it
-_RUN_WIDTHS = (11, 11, 9, 8)
+def _columns(width: int, tried: bool) -> list[Column]:
+    """Those of the columns of the trainings that fit; the name of a training takes what the others leave."""
+    columns = (
+        Column("training", MOST_NAME, least=LEAST_NAME),
+        Column("state", _TRIED if tried else _STATE, rank=1),
+        Column("epoch", 11, True, 2),
+        Column("test loss", 11, True, 3),
+        Column("accuracy", 9, True, 4),
+        Column("time", 8, True, 5),
+    )
+    return fit_columns(columns, width - 1)
+
+
+def _table_line(cells: Mapping[str, Text], columns: Sequence[Column]) -> Text:
+    line = table_line((cells.get(column.name, Text()) for column in columns), columns)
+    return Text(" ", end="", no_wrap=True).append_text(line)
 
 
 def runs_header(width: int, tried: bool = False) -> Text:
     """The names above `planned_line`; `tried` where one of the trainings had a quick try."""
-    names = ("state", "epoch", "test loss", "accuracy", "time")
-    return _cells("training", [(name, "") for name in names], width, tried)
+    columns = _columns(width, tried)
+    return _table_line({column.name: Text(column.name) for column in columns}, columns)
 
 
 def planned_line(run: PlannedRun, width: int, tried: bool = False) -> Text:
     """One training of a work: its name there, and how its run stands; `tried` as in `runs_header`."""
-    if run.row is None:
-        return _cells(run.label, [("· not run", "dim"), *[("", "")] * 4], width, tried)
-    status = run.row.status
-    state = state_text(status.state)
-    figures = (
-        of_epochs(status.epoch, status.epochs),
-        number(status.test_loss),
-        figure("accuracy", status.test_accuracy),
-    )
-    cells = [(f"{state.plain}{' (quick)' if run.quick else ''}", str(state.style)), *((word, "") for word in figures)]
-    return _cells(run.label, [*cells, (duration(status.elapsed), "dim")], width, tried)
-
-
-def _cells(name: str, cells: Sequence[tuple[str, str]], width: int, tried: bool) -> Text:
-    """The name takes what is left; where that is too little, the last cells go."""
-    # Of all lines alike, or the columns would not stand below each other.
-    widths = [_TRIED if tried else _STATE, *_RUN_WIDTHS]
-    while cells and width - sum(widths[: len(cells)]) - 2 * len(cells) < 18:
-        cells = cells[:-1]
-    room = min(width - sum(widths[: len(cells)]) - 2 * len(cells) - 1, MOST_NAME)
-    name = shorten(clean(name), room)
-    line = Text(" ", end="", no_wrap=True).append(name + " " * (room - cell_len(name)))
-    for place, (words, style) in enumerate(cells):
-        words, size = shorten(words, widths[place]), widths[place]
-        pad = " " * (size - cell_len(words))
-        line.append("  ")
-        line.append(words + pad, style) if place == 0 else line.append(pad + words, style)
-    return line
+    cells = {"training": Text(clean(run.label)), "state": Text("· not run", "dim")}
+    if run.row is not None:
+        status = run.row.status
+        cells |= {
+            "state": state_text(status.state).append(" (quick)" if run.quick else ""),
+            "epoch": Text(of_epochs(status.epoch, status.epochs)),
+            "test loss": Text(number(status.test_loss)),
+            "accuracy": Text(figure("accuracy", status.test_accuracy)),
+            "time": Text(duration(status.elapsed), "dim"),
+        }
+    return _table_line(cells, _columns(width, tried))

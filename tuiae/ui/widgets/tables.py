@@ -23,7 +23,7 @@ from textual.widgets import Static
 
 from tuiae.render.log import fit_line, log_line
 from tuiae.render.runs import (
-    ColumnPlace,
+    RunColumn,
     Sort,
     arrange,
     column_at,
@@ -344,7 +344,7 @@ class RunTable(LineTable):
         self.selected: dict[str, None] = {}
         """Ids, in the order of selection."""
         self._shown: tuple[RunRow, ...] = ()
-        self._placed: tuple[ColumnPlace, ...] = ()
+        self._placed: tuple[RunColumn, ...] = ()
         self._laid_out: tuple[tuple[RunRow, ...], int] = ((), 0)
 
     @property
@@ -365,7 +365,7 @@ class RunTable(LineTable):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return tuple(one.column.key for one in self._placed)
+        return tuple(column.name for column in self._placed)
 
     def take(self, rows: Sequence[RunRow]) -> None:
         """Take the runs as they are now; only lines that differ are drawn again."""

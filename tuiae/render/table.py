@@ -1,0 +1,93 @@
+"""Tables in cells: what fits beside each other, and lines of cells that stand below each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from tuiae.render.text import shorten
+
+GAP = 2  # cells between columns
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, `width` cells wide."""
+
+    name: str
+    width: int
+    right: bool = False
+    """Whether its words end at the same cell: numbers."""
+    rank: int = 0
+    """0 stays whatever the width; of the others the lowest stay longest."""
+    least: int = 0
+    """Cells to which it is cut before another column is left out; 0 for one that is never cut."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilledColumn(Column):
+    """A column with the cells below its head."""
+
+    cells: tuple[Text, ...]
+
+
+C = TypeVar("C", bound=Column)
+
+
+def filled(name: str, cells: Iterable[Text], right: bool = True, rank: int = 0, least: int = 0) -> FilledColumn:
+    """A column as wide as its head and its widest cell."""
+    cells = tuple(cells)
+    return FilledColumn(
+        name, max([cell_len(name), *(cell.cell_len for cell in cells)]), right, rank, least, cells=cells
+    )
+
+
+def fitting(sizes: Sequence[int], ranks: Sequence[int], width: int, gap: int = 0) -> list[int]:
+    """The places of those that fit into a width: whatever still does, the lowest rank first, and all of rank 0."""
+    kept, free = [], width + gap
+    for place in sorted(range(len(sizes)), key=lambda place: (ranks[place], place)):
+        if sizes[place] + gap <= free or not ranks[place]:
+            kept.append(place)
+            free -= sizes[place] + gap
+    return sorted(kept)
+
+
+def fit_columns(columns: Sequence[C], width: int) -> list[C]:
+    """Those of the columns that fit into a width; the ones that can be cut take what the others leave."""
+    sizes = [min(column.least or column.width, column.width) for column in columns]
+    places = fitting(sizes, [column.rank for column in columns], width, GAP)
+    free = width - sum(sizes[place] + GAP for place in places) + GAP
+    kept = []
+    for place in places:
+        column, size = columns[place], sizes[place]
+        if column.least:
+            size = max(min(column.width, size + free), 1)
+            free -= size - sizes[place]
+        kept.append(replace(column, width=size))
+    return kept
+
+
+def table_line(cells: Iterable[Text], columns: Iterable[Column]) -> Text:
+    """One line of cells, each shortened or padded to the width of its column."""
+    line = Text(end="", no_wrap=True)
+    for place, (cell, column) in enumerate(zip(cells, columns, strict=True)):
+        if cell.cell_len > column.width:
+            cell = Text(shorten(cell.plain, column.width), cell.style)
+        pad = " " * (column.width - cell.cell_len)
+        line.append(" " * GAP if place else "").append(pad if column.right else "")
+        line.append_text(cell).append("" if column.right else pad)
+    return line
+
+
+def draw_table(columns: Sequence[FilledColumn], width: int) -> list[Text]:
+    """Aligned lines of at most `width` cells, the first of them the heads."""
+    kept = fit_columns(columns, width)
+    heads = [Text(column.name, "dim") for column in kept]
+    lines = [table_line(row, kept) for row in (heads, *zip(*(column.cells for column in kept), strict=True))]
+    for line in lines:
+        line.rstrip()
+    return lines
