@@ -209,7 +209,7 @@ async def test_a_palette_that_is_left_twice() -> None:
 async def test_a_cost_that_comes_late_does_not_take_the_next_keys() -> None:
     async with open_desk() as desk:
         await desk.ready()
-        checked = desk.app.live._form.check_now()
+        checked = desk.app.live.form.check_now()
         assert checked is not None
         await desk.press("c", "v")
         desk.app.post_message(PreflightDone(checked.config, COST, None))
@@ -223,7 +223,7 @@ async def test_a_cost_that_comes_late_does_not_take_the_next_keys() -> None:
 async def test_a_cost_that_comes_while_one_looks_elsewhere_is_found_on_the_way_back() -> None:
     async with open_desk() as desk:
         await desk.ready()
-        checked = desk.app.live._form.check_now()
+        checked = desk.app.live.form.check_now()
         assert checked is not None
         problem = TrainingError("there is not enough memory", "lower training.batch_size")
         for told, words in ((COST, "quickstart: about 1 s an epoch"), (None, "there is not enough memory")):
@@ -243,7 +243,7 @@ async def test_a_cost_beside_a_live_run_starts_none_without_the_question(lab: La
     async with open_desk() as desk:
         await desk.running()
         await desk.ready()
-        checked = desk.app.live._form.check_now()
+        checked = desk.app.live.form.check_now()
         assert checked is not None
         await desk.press("c")
         desk.app.post_message(PreflightDone(checked.config, COST, None))

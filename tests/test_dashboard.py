@@ -256,7 +256,7 @@ async def test_numbers_are_read_as_people_write_them() -> None:
         await desk.ready()
         for text, rate in ((".001", 0.001), ("5.", 5.0), ("01.5", 1.5)):
             await desk.type("training-learning_rate", text)
-            checked = await desk.until(lambda: desk.app.live._form.checked)
+            checked = await desk.until(lambda: desk.app.live.form.checked)
             assert checked.config.training.learning_rate == rate
 
 
@@ -453,10 +453,10 @@ async def test_the_form_kept_as_a_preset(lab: Laboratory) -> None:
         assert desk.field("preset") == "my/mine"
         await desk.press("Y")
         await desk.until(lambda: desk.message == "copied: tuiae run my/mine")
-        checked = desk.app.live._form.check_now()
+        checked = desk.app.live.form.check_now()
         assert checked is not None
         assert checked.config.name == "mine"
-        await desk.until(lambda: desk.app.live._form.checked == checked)
+        await desk.until(lambda: desk.app.live.form.checked == checked)
     path = find_preset("my/mine")
     assert path.parent == own_presets_dir()
     config = load_config(path)

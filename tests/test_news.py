@@ -92,7 +92,7 @@ async def test_an_edit_is_told_when_it_counts_and_forgotten_when_the_run_is_over
         await desk.press("e")
         await desk.shows("change the training")
         await desk.press(*"0.0003", "enter")
-        await desk.until(lambda: "asked: it counts from the next step on" in desk.message)
+        await desk.until(lambda: "asked: it is in force from the next step on" in desk.message)
         edit(played, "training.learning_rate", 0.001, 0.0003, 8)
         await desk.until(lambda: "learning rate is 0.0003 from step 8 on" in desk.message)
         played.writer.close("finished")
