@@ -37,9 +37,8 @@ from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
 from tuiae.preflight import check, check_asked, check_device, warn_of_change
 from tuiae.render.status import cost_facts
-from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint, newest_position
-from tuiae.runs.control import Edit, propose
+from tuiae.runs.control import Edit, propose, send
 from tuiae.runs.labels import check_tags
 from tuiae.runs.lineage import changes, fork_config, fork_run, need_config, plan_replay, replay_run
 from tuiae.runs.listing import summarise
@@ -50,8 +49,7 @@ from tuiae.runs.writer import create_run, removed_unless_started
 
 ANSWER_SECONDS = 120.0  # for a worker to stop or to edit: a step of the slowest model takes seconds
 WAKE_SECONDS = 5.0  # for a paused worker to go on
-EVERYWHERE = ("auto", "cpu")
-"""Values of training.device that every machine has."""
+EVERYWHERE = ("auto", "cpu")  # values of training.device that every machine has
 
 app = new_app()
 
@@ -399,7 +397,7 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 def _send(run: RunPaths, command: str, **arguments: Any) -> None:
     try:
-        control.send(run, command, **arguments)
+        send(run, command, **arguments)
     except OSError as error:
         raise unwritable(run, error, "edit" if command == "set" else command) from error
 
