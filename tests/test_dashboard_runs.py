@@ -106,7 +106,7 @@ async def test_a_failed_end_says_why_and_what_to_do(lab: Laboratory) -> None:
         assert desk.message == f"{cause['cause']}; {cause['hint']}"
     # The same when it is opened later, and no check of the form takes it away.
     async with open_desk(live.run, warm=True) as desk:
-        await desk.until(lambda: "warm" in desk.app.live._warm)
+        await desk.until(lambda: "warm" in desk.app.live.standby_note)
         await desk.pilot.pause()
         assert desk.message == f"{cause['cause']}; {cause['hint']}"
         await desk.type("training-epochs", "7")

@@ -42,7 +42,7 @@ class LiveScreen(RunScreen):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._worker = "importing torch…"
+        self.standby_note = "importing torch…"
         self._last: tuple[Snapshot, Sample | None] | None = None
         self._check_pressed = 0.0
 
@@ -111,13 +111,13 @@ class LiveScreen(RunScreen):
 
     def _show_idle_status(self) -> None:
         if self.session.path is None:
-            facts = [("run", "none open", ""), ("worker", self._worker, ""), ("start", "r, or the button", "dim")]
+            facts = [("run", "none open", ""), ("worker", self.standby_note, ""), ("start", "r, or the button", "dim")]
             self.query_one("#status", FactsPanel).show(facts)
             self.form.show_controls("")
 
     def worker_warm(self, event: WorkerWarm) -> None:
         """Say what the standby found on this machine."""
-        self._worker = f"warm · torch {event.torch.partition('+')[0]}" if event.devices else "will start cold"
+        self.standby_note = f"warm · torch {event.torch.partition('+')[0]}" if event.devices else "will start cold"
         self._show_idle_status()
         if event.devices:
             self.form.show_devices(event.devices)
