@@ -10,8 +10,7 @@ from textual.app import App, ComposeResult
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, open_desk, script
 from tuiae.files import read_json, replace_json
-from tuiae.render.curves import Curve, train_and_test
-from tuiae.render.legend import Mark
+from tuiae.render.curves import Curve, Mark, train_and_test
 from tuiae.ui.feeds import BESIDE_SECONDS, BESIDE_SHARE, seconds_beside
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look

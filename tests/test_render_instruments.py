@@ -9,14 +9,30 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.render import axes, palette
+from tuiae.render import palette
 from tuiae.render.chrome import BACK, LIVE, ON, draw_timeline, neighbour, place_note
 from tuiae.render.chrome import nearest as nearest_sample
 from tuiae.render.confusion import cell_words, draw_confusion, place
-from tuiae.render.curves import NEWEST, Curve, Line, View, clip, nearest, prepare, smoothed, train_and_test, x_limits
+from tuiae.render.curves import (
+    NEWEST,
+    Curve,
+    Line,
+    Mark,
+    View,
+    clip,
+    in_sight,
+    lay_out,
+    marks_near,
+    nearest,
+    place_text,
+    prepare,
+    smoothed,
+    train_and_test,
+    x_limits,
+)
 from tuiae.render.grid import error_row
-from tuiae.render.legend import Mark, line_legend, place_text, readout
-from tuiae.render.plot import Plot, in_sight, lay_out, marks_near, overlay
+from tuiae.render.legend import line_legend, readout
+from tuiae.render.plot import Plot
 from tuiae.runs.snapshot import Sample
 
 SIZES = [(1, 1), (3, 2), (11, 3), (18, 3), (20, 5), (40, 12), (78, 22), (198, 58)]
@@ -81,7 +97,7 @@ def test_zooming_narrows_around_the_cursor_and_the_y_axis_follows() -> None:
     lines = lines_of()
     view = View(cursor=6.0).zoomed(lines, 0.5)
     assert view.window((0.0, 12.0)) == (3.0, 9.0)
-    assert plot_of(lines, view).frame.y[1] < 0.03 < plot_of(lines).frame.y[1]
+    assert plot_of(lines, view).frame.y.limits[1] < 0.03 < plot_of(lines).frame.y.limits[1]
     assert view.zoomed(lines, 2.0).width is None
     closest = view
     for _ in range(60):
@@ -145,7 +161,7 @@ def test_the_window_goes_with_the_cursor() -> None:
 def test_every_column_is_found_again() -> None:
     frame = plot_of(lines_of()).frame
     assert [frame.column(frame.place(column)) for column in range(frame.columns)] == list(range(frame.columns))
-    assert axes.position(frame.x[1], frame.x, frame.columns, 2) == frame.columns - 1
+    assert frame.column(frame.x.limits[1]) == frame.columns - 1
 
 
 def test_the_readout_says_what_was_measured_and_where() -> None:
@@ -165,14 +181,14 @@ def test_the_readout_says_what_was_measured_and_where() -> None:
     assert readout(lines, 12.0, 52, marks=both).plain == "12  ━ 0.01100  ╍ 0.01300  e rate 0.0005, level 0.3"
     assert readout(lines, 12.0, 40, marks=both).plain == "12  e rate 0.0005, level 0.3"
     log = lines_of(13, log=True, smoothing="light")
-    assert "train 0.01100 ~0.01113  ╍ test 0.01300 ~0.01307" in readout(log, 12.0, 90, log=True).plain
+    assert "train 0.01100 ~0.01113  ╍ test 0.01300 ~0.01307" in readout(log, 12.0, 90).plain
     assert [place_text(x) for x in (12.0, 12.345, 0.125, 9999.5)] == ["12", "12.35", "0.125", "9,999.50"]
 
 
 def test_the_cursor_stands_in_its_column_and_the_line_shows_through() -> None:
     lines = lines_of()
     plot = plot_of(lines)
-    drawn = overlay(plot, cursor=6.0)
+    drawn = plot.overlay(cursor=6.0)
     column = plot.frame.left + plot.frame.column(6.0)
     stood = [line.plain[column] for line in drawn[: plot.frame.rows]]
     assert stood.count("│") >= plot.frame.rows - 3
@@ -183,7 +199,7 @@ def test_the_cursor_stands_in_its_column_and_the_line_shows_through() -> None:
 def test_marks_have_a_letter_and_their_column_finds_them() -> None:
     marks = [Mark(3, "e", "beta 1 → 2"), Mark(8, "R", "went on"), Mark(99, "F", "out of sight")]
     plot = plot_of(lines_of())
-    drawn = overlay(plot, marks)
+    drawn = plot.overlay([(mark.epoch, mark.sign) for mark in marks])
     assert [char for char in drawn[0].plain if char in "eRF"] == ["e", "R"]
     assert sum("┊" in line.plain for line in drawn) >= plot.frame.rows - 4
     assert marks_near(plot, marks, 3.0) == marks[:1]
@@ -201,7 +217,7 @@ def test_a_mark_beyond_the_points_stands_at_the_end_and_says_where_from() -> Non
 
 def test_a_range_that_is_being_chosen_shows_on_the_axis() -> None:
     plot = plot_of(lines_of())
-    drawn = overlay(plot, chosen=(9.0, 3.0))
+    drawn = plot.overlay(chosen=(9.0, 3.0))
     rule = drawn[plot.frame.rows].plain
     chosen = plot.frame.column(9.0) - plot.frame.column(3.0) + 1
     assert "━" * chosen in rule
@@ -212,13 +228,13 @@ def test_a_range_that_is_being_chosen_shows_on_the_axis() -> None:
 @pytest.mark.parametrize("cursor", [None, 0.0, 7.3, 12.0, 99.0])
 def test_overlays_fit_any_size(width: int, height: int, cursor: float | None) -> None:
     plot = plot_of(lines_of(), View(width=5, end=9), width, height)
-    assert_fits(overlay(plot, [Mark(8, "e", "x")], cursor, (-5.0, 50.0)), width, height)
+    assert_fits(plot.overlay([(8, "e")], cursor, (-5.0, 50.0)), width, height)
 
 
 def test_a_logarithmic_axis_counts_what_it_leaves_out() -> None:
     line = prepare(Curve("a", np.arange(5), np.array([1.0, 0.0, -3.0, math.nan, 10.0])), log=True)
     assert line.left_out == 2
-    assert line.y.tolist() == [0, 1]
+    assert line.y.tolist() == [1, 10]
     assert line.values.tolist() == [1, 10]
 
 

@@ -9,12 +9,11 @@ import pytest
 
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, Script, script
-from tuiae.render.axes import tick_labels
 from tuiae.render.chrome import place_note
-from tuiae.render.curves import on_one_axis, prepare, x_limits
-from tuiae.render.legend import MOST, averaged, place_text, run_curves, run_marks
-from tuiae.render.plot import in_sight
+from tuiae.render.curves import in_sight, on_one_axis, place_text, prepare, x_limits
+from tuiae.render.legend import MOST, averaged, run_curves, run_marks
 from tuiae.render.text import of_epochs
+from tuiae.render.ticks import labels
 from tuiae.runs.control import describe_edit
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Series, Snapshot
@@ -111,5 +110,5 @@ def test_thousands_are_parted_wherever_epochs_are_counted() -> None:
     assert of_epochs(3, 0) == of_epochs(3, None) == "3/?"
     assert place_text(1271) == "1,271"
     assert place_text(1271.25) == "1,271.25"
-    assert tick_labels([0.0, 5000.0]) == ["0", "5,000"]
+    assert labels([0.0, 5000.0]) == ["0", "5,000"]
     assert place_note(1271, 40_000, live=True) == "epoch 1,271 · live is at 40,000"

@@ -17,11 +17,10 @@ from tuiae.data.dataset import as_bytes
 from tuiae.errors import ConfigError, MissingLibraryError
 from tuiae.machine import lasting_imports
 from tuiae.render.confusion import draw_confusion
-from tuiae.render.curves import Curve
+from tuiae.render.curves import Curve, draw_curves
 from tuiae.render.grid import ImageRow, image_grid, sample_captions
 from tuiae.render.legend import plot_title, plotted
 from tuiae.render.palette import TEST
-from tuiae.render.plot import draw_curves
 from tuiae.render.text import count, figure, number, percent
 from tuiae.runs.lineage import resolve_config
 from tuiae.runs.paths import RunPaths

@@ -5,7 +5,6 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -14,8 +13,10 @@ from numpy.typing import NDArray
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from tuiae.render import axes, palette
+from tuiae.render import palette
+from tuiae.render.plot import AXIS, Axis, Frame, Plot, draw_axes, lay_out, put
 from tuiae.render.text import centred, clean, join_lines, shorten, to_ascii
+from tuiae.render.ticks import Limits as Range
 
 # Classes in one cell: a sign and a colour for each, and the legend that says which is which.
 
@@ -89,15 +90,12 @@ def _packed(names: Sequence[str], signs: Sequence[str], width: int, limit: int) 
 
 
 EMPTY = "no codes yet"
-_AXIS = "dim"
-_LEAST_WIDTH, _LEAST_HEIGHT = 16, 6
-"""Cells below which the axes go and the points alone remain."""
+_ROOMY = 12  # lines from which there is room for the names of axes and classes
 _MARGIN = 0.02  # of the range, on each side
-_TICK_CELLS, _TICK_LINES = 12, 3  # about so far apart
 _TO_ASCII = str.maketrans("│┤└┬─▸▴◆◇", "|+++->^<>")
 
 Points = NDArray[np.float64]
-Limits = tuple[axes.Limits, axes.Limits]
+Limits = tuple[Range, Range]
 """Of both axes, across and up."""
 Cell = tuple[int, int]
 """(row from the top, column)."""
@@ -119,50 +117,47 @@ class Cells:
 class MapLayout:
     """Where everything of a map stands, known before it is drawn, so that a cursor and a mouse can be placed."""
 
-    limits: Limits
-    columns: int
-    rows: int
-    gutter: int
-    """Cells left of the axis."""
-    axed: bool
-    """Whether there is room for axes."""
+    frame: Frame
+    axes: Plot
+    """What stands around the points."""
     cells: Cells
     signs: tuple[str, ...]
     foot: tuple[Text, ...]
     ascii_only: bool
 
     @property
+    def columns(self) -> int:
+        return self.frame.columns
+
+    @property
+    def rows(self) -> int:
+        return self.frame.rows
+
+    @property
     def left(self) -> int:
         """Cells left of the first column of points."""
-        return self.gutter + self.axed
+        return self.frame.left
 
     def cell(self, x: float, y: float) -> Cell | None:
         """The cell of a point; None where it is outside."""
-        (left, right), (low, high) = self.limits
+        (left, right), (low, high) = self.frame.x.limits, self.frame.y.limits
         if not (left <= x <= right and low <= y <= high):
             return None
-        column = int(_places(np.array([x]), self.limits[0], self.columns)[0])
-        return self.rows - 1 - int(_places(np.array([y]), self.limits[1], self.rows)[0]), column
+        return self.frame.row(y), self.frame.column(x)
 
     def point(self, row: int, column: int) -> tuple[float, float]:
         """The middle of a cell, which may lie outside."""
-        across, up = self.limits
-        return _middle(column, across, self.columns), _middle(self.rows - 1 - row, up, self.rows)
+        return self.frame.place(column), self.frame.y.value(self.rows - 1 - row)
 
     def draw(self, overlay: Overlay | None = None, pointer: Cell | None = None) -> Text:
         """The map; `overlay` stands over the points, `pointer` is marked on both axes."""
         over = overlay or {}
         rows = [_row(self.cells, self.signs, row, self.columns, over) for row in range(self.rows)]
-        if not self.axed:
-            return self._finish(rows)
-        marks = _y_marks(self.limits, self.rows)
-        lines = []
-        for row, line in enumerate(rows):
-            tick = "▸" if pointer and pointer[0] == row else "┤" if row in marks else "│"
-            axis = f"{marks.get(row, ''):>{self.gutter - 1}} {tick}"
-            lines.append(Text(end="").append(axis, _AXIS).append_text(line))
-        at = pointer[1] if pointer else -1
-        return self._finish([*lines, *_x_axis(self.limits[0], self.columns, self.gutter, at), *self.foot])
+        lines = list(self.axes.around(rows).lines)
+        if pointer and self.frame.axed:
+            put(lines[pointer[0]], self.left - 1, "▸", AXIS)
+            put(lines[self.rows], self.left + pointer[1], "▴", AXIS)
+        return self._finish([*lines, *self.foot])
 
     def _finish(self, lines: list[Text]) -> Text:
         text = join_lines(lines)
@@ -214,21 +209,17 @@ def lay_out_map(
     names = _named(names, kinds)
     signs = class_signs(names, ascii)
     limits = limits or map_limits(where)
-    shown = _inside(where, limits) & ((kinds == only) | (only < 0))
-    where, kinds = where[shown], kinds[shown]
-    if width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
-        cells = fill_cells(where, kinds, limits, (width, height))
-        return MapLayout(limits, width, height, 0, False, cells, signs, (), ascii)
-    roomy = height >= 2 * _LEAST_HEIGHT
+    roomy = height >= _ROOMY
     key = legend(names, signs, width, max(height // legend_part, 1), only) if roomy else ()
     foot = [_axis_line(axis_names, width), *key] if roomy else []
     # A line is kept for classes that do not show, which is known only once the size is.
-    columns, rows = _canvas_size(limits, width, height - len(foot) - roomy)
-    cells = fill_cells(where, kinds, limits, (columns, rows))
+    frame = lay_out(width, height - len(foot) - roomy, Axis(limits[0]), Axis(limits[1]), (1, 1))
+    shown = _inside(where, (frame.x.limits, frame.y.limits)) & ((kinds == only) | (only < 0))
+    cells = fill_cells(where[shown], kinds[shown], frame)
     if foot and cells.hidden:
         behind = ", ".join(names[label] for label in cells.hidden)
-        foot.append(Text(shorten(f"always behind others: {behind}", width), _AXIS, end=""))
-    return MapLayout(limits, columns, rows, width - columns - 1, True, cells, signs, tuple(foot), ascii)
+        foot.append(Text(shorten(f"always behind others: {behind}", width), AXIS, end=""))
+    return MapLayout(frame, draw_axes(frame), cells, signs, tuple(foot), ascii)
 
 
 def _named(names: Sequence[str], kinds: NDArray[Any]) -> list[str]:
@@ -266,7 +257,7 @@ def usable_points(points: NDArray[Any], labels: NDArray[Any]) -> tuple[Points, N
     return where[kept], kinds[kept]
 
 
-def _limits(values: Points) -> axes.Limits:
+def _limits(values: Points) -> Range:
     """Lowest and highest, a little apart; a single value gets room around it."""
     low, high = float(values.min()), float(values.max())
     if high - low <= 1e-12 * max(abs(low), abs(high), 1e-300):
@@ -275,26 +266,12 @@ def _limits(values: Points) -> axes.Limits:
     return low - _MARGIN * (high - low), high + _MARGIN * (high - low)
 
 
-def _places(values: Points, limits: axes.Limits, cells: int) -> NDArray[np.int64]:
-    """The cell of each value, 0 at the low end."""
-    low, high = limits
-    found = np.floor(np.round(0.5 + (cells - 1) * (values - low) / (high - low), 8))
-    return found.astype(np.int64).clip(0, cells - 1)
-
-
-def _middle(cell: int, limits: axes.Limits, cells: int) -> float:
-    """The value that stands in the middle of a cell, 0 at the low end."""
-    low, high = limits
-    return low + (high - low) * cell / max(cells - 1, 1)
-
-
-def fill_cells(points: Points, labels: NDArray[np.int64], limits: Limits, size: tuple[int, int]) -> Cells:
-    """Which class shows where, on `size` = (columns, rows); of equally frequent ones the first."""
-    width, height = size
+def fill_cells(points: Points, labels: NDArray[np.int64], frame: Frame) -> Cells:
+    """Which class shows where in a frame, one dot a cell; of equally frequent ones the first."""
+    width = frame.columns
     if not len(points):
         return Cells({}, ())
-    columns = _places(points[:, 0], limits[0], width)
-    rows = height - 1 - _places(points[:, 1], limits[1], height)
+    columns, rows = frame.x.places(points[:, 0]), frame.rows - 1 - frame.y.places(points[:, 1])
     classes = int(labels.max()) + 1
     found, counts = np.unique((rows * width + columns) * classes + labels, return_counts=True)
     cell, label = np.divmod(found, classes)
@@ -303,36 +280,6 @@ def fill_cells(points: Points, labels: NDArray[np.int64], limits: Limits, size: 
     shown = order[first]
     at = {divmod(int(place), width): int(kind) for place, kind in zip(cell[shown], label[shown], strict=True)}
     return Cells(at, tuple(sorted(set(labels.tolist()) - set(at.values()))))
-
-
-def _canvas_size(limits: Limits, width: int, height: int) -> tuple[int, int]:
-    """Columns and rows that the axes leave to the points."""
-    rows = height - 2
-    return width - _gutter(limits[1], rows) - 1, rows
-
-
-def _gutter(limits: axes.Limits, rows: int) -> int:
-    """Room for the labels of the y axis, with the space after them."""
-    return max(map(len, _y_ticks(limits, rows)[1]), default=0) + 1
-
-
-def _y_ticks(limits: axes.Limits, rows: int) -> tuple[list[float], list[str]]:
-    values = axes.enough(partial(axes.linear_ticks, limits), max(rows // _TICK_LINES, 1), rows)
-    return values, axes.tick_labels(values)
-
-
-def _y_marks(limits: Limits, rows: int) -> dict[int, str]:
-    """Row -> label of the tick that stands there."""
-    values, labels = _y_ticks(limits[1], rows)
-    return dict(zip((rows - 1 - _places(np.array(values), limits[1], rows)).tolist(), labels, strict=True))
-
-
-def _x_axis(limits: axes.Limits, columns: int, gutter: int, pointed: int) -> list[Text]:
-    values = axes.linear_ticks(limits, max(columns // _TICK_CELLS, 1))
-    places = _places(np.array(values), limits, columns).tolist()
-    rule = "".join("▴" if column == pointed else "┬" if column in places else "─" for column in range(columns))
-    words = axes.tick_line(list(zip(places, axes.tick_labels(values), strict=True)), columns)
-    return [Text(f"{'':{gutter}}└{rule}", _AXIS, end=""), Text(f"{'':{gutter}} {words}", _AXIS, end="")]
 
 
 def _row(cells: Cells, signs: Sequence[str], row: int, width: int, overlay: Overlay) -> Text:
@@ -355,7 +302,7 @@ def _axis_line(names: tuple[str, str], width: int) -> Text:
         across, up = (
             name.replace("principal component", "PC").replace(" (", " ").replace(")", "") for name in (across, up)
         )
-    return Text(shorten(f"across: {across}   up: {up}", width), _AXIS, end="")
+    return Text(shorten(f"across: {across}   up: {up}", width), AXIS, end="")
 
 
 # How the map of codes is looked at: a cursor, marks, a part of the plane, one class alone.

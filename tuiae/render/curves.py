@@ -1,4 +1,4 @@
-"""Curves as data: what of a series can be drawn, smoothed, and the part of it that a window shows."""
+"""Curves: what of a series can be drawn, smoothed; the part of it that a window shows; the plot of that part."""
 
 from __future__ import annotations
 
@@ -9,16 +9,34 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.text import Text
 
-from tuiae.render import axes, palette
+from tuiae.render import palette
+from tuiae.render.plot import LEAST_HEIGHT, Axis, Frame, Plot, Stroke, draw_plot, span
+from tuiae.render.plot import Series as Drawn
+from tuiae.render.text import centred, clean, join_lines
+from tuiae.render.ticks import Kind, Limits
 
 LINE = "braille"
 DASHES = "dashes"
 SMOOTHING = {"": 0.0, "light": 0.6, "strong": 0.9}
 """Name -> weight of what came before, as on TensorBoard's slider."""
+EMPTY = "waiting for the first point"
+NOT_POSITIVE = "no value above 0 for a logarithmic axis"
+KINDS: dict[str, Kind] = {"epoch": "epoch", "step": "step", "time": "time"}
+"""The name of an x axis -> how its ticks are written; other names are of plain numbers."""
+_BEGUN_EPOCHS, _BEGUN_SHARE, _PRESSED = 1.0, 0.02, 2.5
+"""What counts as the beginning of a training: so many epochs and such a share of them; and how many times as high as
+all that follows it has to make the y axis before it is left out of it."""
+_RAW_WIDTH, _RAW_HEIGHT, _RAW_LINES = 36, 8, 2
+"""Cells from which the measured points show behind a smoothed line or a mean, and with how many lines at most."""
 _FORGOTTEN = 1e-6  # a point that weighs less is left out of a mean
 
+STROKES: dict[str, Stroke] = {LINE: "solid", DASHES: "dashed"}
+
 Series = NDArray[np.float64]
+Points = tuple[Series, Series]
+"""x and y."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +59,20 @@ class Curve:
     """Drawn to compare with, such as the parent of a forked run."""
     latest: float | None = None
     """What a legend says of it, where that is not its last point, such as the mean over an epoch that is done."""
-    span: axes.Limits | None = None
+    span: Limits | None = None
     """The x axis that it shares with curves of other plots; None where it has its own."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened on the way: an edit, a fork, a worker that went on."""
+
+    epoch: float
+    sign: str
+    """One character."""
+    text: str
+    short: str = ""
+    """The same in a word or two; empty where there is none shorter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +82,7 @@ class Line:
     curve: Curve
     x: Series
     y: Series
-    """As drawn: smoothed, and base-10 logarithms on a log axis."""
+    """As drawn: smoothed."""
     raw: Series | None
     """The same without smoothing; None where nothing is smoothed."""
     values: Series
@@ -84,14 +114,12 @@ def prepare(curve: Curve, log: bool = False, smoothing: str = "") -> Line:
     x, values = x[kept], y[kept]
     smooth = smoothed(values, SMOOTHING[smoothing])
     raw = None if smooth is values else values
-    if log:
-        smooth, raw = np.log10(smooth), None if raw is None else np.log10(raw)
     steps = None if curve.steps is None else np.asarray(curve.steps)[:length][kept]
     return Line(curve, x, smooth, raw, values, steps, left_out)
 
 
 def finite(curve: Curve, log: bool = False) -> tuple[Series, Series]:
-    """The points that can be drawn, ordered by x; on a log axis the positive ones, as base-10 logarithms."""
+    """The points that can be drawn, ordered by x; on a log axis the positive ones."""
     line = prepare(curve, log)
     return line.x, line.y
 
@@ -109,7 +137,7 @@ def smoothed(values: Series, weight: float) -> Series:
     return np.convolve(values, weights)[: len(values)] / total
 
 
-def clip(x: Series, y: Series, window: axes.Limits) -> tuple[Series, Series]:
+def clip(x: Series, y: Series, window: Limits) -> tuple[Series, Series]:
     """The part of a line inside a window of x, cut where it enters and leaves it."""
     low, high = window
     first, last = int(np.searchsorted(x, low, "left")), int(np.searchsorted(x, high, "right"))
@@ -128,7 +156,7 @@ def bucket(points: int, most: int) -> int:
     return 1 << (max(points - 1, 0) // most).bit_length()
 
 
-def means(x: Series, y: Series, window: axes.Limits, most: int) -> tuple[Series, Series]:
+def means(x: Series, y: Series, window: Limits, most: int) -> tuple[Series, Series]:
     """At most `most` means of as many neighbours each, in their middle, inside a window of x.
 
     Neighbours are counted from the first point of all, so that a window that moves does not change them.
@@ -143,7 +171,7 @@ def means(x: Series, y: Series, window: axes.Limits, most: int) -> tuple[Series,
     return clip(middles, values, window)
 
 
-def x_limits(lines: Sequence[Line]) -> axes.Limits | None:
+def x_limits(lines: Sequence[Line]) -> Limits | None:
     """The first and the last x of all, and of what they share their axis with; None without a point."""
     ends = [line.curve.span or (line.x[0], line.x[-1]) for line in lines if len(line.x)]
     return (float(min(first for first, _ in ends)), float(max(last for _, last in ends))) if ends else None
@@ -191,27 +219,6 @@ NEWEST = math.inf
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Where the points of a plot are, in cells, and what they stand for."""
-
-    x: axes.Limits
-    y: axes.Limits
-    left: int
-    """Cells before the first column."""
-    columns: int
-    rows: int
-
-    def column(self, x: float) -> int:
-        """The column of an x; beyond either end where it is out of sight."""
-        return axes.position(x, self.x, self.columns, 2)
-
-    def place(self, column: float) -> float:
-        """The x in the middle of a column; half a column less is where it begins."""
-        low, high = self.x
-        return low + (2 * column + 0.5) / max(2 * self.columns - 1, 1) * (high - low)
-
-
-@dataclass(frozen=True)
 class View:
     """The window on the x axis and the cursor in it."""
 
@@ -221,14 +228,14 @@ class View:
     """Where the window ends; None is the newest point, whatever comes."""
     cursor: float | None = None
 
-    def window(self, limits: axes.Limits) -> axes.Limits:
+    def window(self, limits: Limits) -> Limits:
         """The part of `limits` that shows."""
         if self.width is None or self.width >= limits[1] - limits[0]:
             return limits
         end = limits[1] if self.end is None else min(self.end, limits[1])
         return end - self.width, end
 
-    def over(self, limits: axes.Limits, low: float, high: float) -> View:
+    def over(self, limits: Limits, low: float, high: float) -> View:
         """The same with a window from low to high, moved so that it lies within `limits`."""
         width = high - low
         if width >= limits[1] - limits[0]:
@@ -279,3 +286,126 @@ class View:
 
 def _count(line: Line, low: float, high: float) -> int:
     return int(np.searchsorted(line.x, high, "right") - np.searchsorted(line.x, low, "left"))
+
+
+# Plots
+
+
+def draw_curves(
+    curves: Sequence[Curve],
+    width: int,
+    height: int,
+    title: str = "",
+    x_label: str = "epoch",
+    log: bool = False,
+    empty: str = EMPTY,
+    ascii: bool = False,  # noqa: A002
+) -> Text:
+    """The plot, exactly `height` lines of at most `width` cells, on the background that is there.
+
+    Without a single point it is the words `empty`. `ascii` draws with characters of ASCII.
+    """
+    lines = [prepare(curve, log) for curve in curves]
+    limits = x_limits(lines)
+    if width <= 0 or height <= 0 or limits is None:
+        return centred(empty, width, height)
+    head = [Text(clean(title, width), "bold", end="")] if title and height > LEAST_HEIGHT else []
+    plot = lay_out(lines, width, height - len(head), limits, x_label, log, ascii)
+    return join_lines([*head, *plot.lines])
+
+
+def lay_out(
+    lines: Sequence[Line],
+    width: int,
+    height: int,
+    window: Limits,
+    x_label: str = "epoch",
+    log: bool = False,
+    ascii_only: bool = False,
+) -> Plot:
+    """What of the lines is inside a window of x, in `height` rows of `width` cells; the y axis follows what shows.
+
+    There is a point in the lines.
+    """
+    ways = [_way(line, window, width) for line in lines]
+    roomy = width >= _RAW_WIDTH and height >= _RAW_HEIGHT
+    if not roomy or sum(behind is not None for _, behind in ways) > _RAW_LINES:
+        ways = [(way, None) for way, _ in ways]
+    limits = _settled(lines, window) if x_label == "epoch" and not log else None
+    drawn = [_drawn(line.curve, *way) for line, way in zip(lines, ways, strict=True)]
+    x = Axis(window, KINDS.get(x_label, "number"), name=x_label)
+    return draw_plot(drawn, width, height, x, Axis(limits, log=log), ascii_only)
+
+
+def _drawn(curve: Curve, way: Points, behind: Points | None) -> Drawn:
+    stroke = STROKES.get(curve.marker, "dotted")
+    sign = curve.sign or ("" if curve.marker in STROKES else curve.marker)
+    return Drawn(*way, curve.color, stroke, sign, behind, curve.faint)
+
+
+def _way(line: Line, window: Limits, width: int) -> tuple[Points, Points | None]:
+    """What of a line to draw in a window of x, and what of it lies behind that, where there is something.
+
+    Of a training there are more points than cells, a band of noise under which other lines are lost: it is drawn in the
+    mean, before the band.
+    """
+    way = clip(line.x, line.y, window)
+    if line.raw is not None:
+        return way, clip(line.x, line.raw, window)
+    if line.curve.split != "train" or len(way[0]) <= width:
+        return way, None
+    return means(line.x, line.y, window, width), None if line.curve.faint else way
+
+
+def _settled(lines: Sequence[Line], window: Limits) -> Limits | None:
+    """The y axis of what comes after the first epoch of a run, where its batches stand so far off that they would press
+    the rest flat: they then come in from beyond the frame. None where they do not.
+
+    A fork begins anew, in the middle of its parent. Who zooms in on a beginning, or takes a logarithmic axis, sees it
+    whole; and the newest value of a line is always in sight.
+    """
+    low, high = window
+    origins: dict[bool, float] = {}
+    for line in (line for line in lines if len(line.x)):
+        origins[line.curve.faint] = min(float(line.x[0]), origins.get(line.curve.faint, math.inf))
+    whole, later = [], []
+    for line in lines:
+        x, y = clip(line.x, line.y if line.raw is None else line.raw, window)
+        if not len(x):
+            continue
+        origin = math.floor(origins[line.curve.faint])
+        start = max(origin + _BEGUN_EPOCHS, low + _BEGUN_SHARE * (high - low))
+        early = x < start
+        if start <= low or (origin <= low and high - start < 2 * (start - low)):
+            early[:] = False
+        early[-1] = False
+        whole.append(y)
+        later.append(y[~early])
+    all_y, settled = span(whole), span(later)
+    return settled if all_y[1] - all_y[0] > _PRESSED * (settled[1] - settled[0]) else None
+
+
+def in_sight(marks: Sequence[Mark], limits: Limits) -> tuple[Mark, ...]:
+    """Marks where they are seen once everything is shown: one beyond the points stands at the end and says where from.
+
+    Where epochs are short, nothing is plotted of the first half of the first one.
+    """
+    low, high = limits
+    placed = []
+    for mark in marks:
+        if low <= mark.epoch <= high:
+            placed.append(mark)
+        else:
+            words = f"{mark.text} at epoch {place_text(mark.epoch)}"
+            placed.append(replace(mark, epoch=min(max(mark.epoch, low), high), text=words))
+    return tuple(placed)
+
+
+def marks_near(plot: Plot, marks: Sequence[Mark], place: float) -> list[Mark]:
+    """The marks that stand in the column of a place."""
+    return [mark for mark in marks if plot.frame.column(mark.epoch) == plot.frame.column(place)]
+
+
+def place_text(x: float) -> str:
+    """A place on the x axis: `12`, `12.43`, `0.125`."""
+    return f"{x:,.0f}" if x == round(x) else f"{x:,.2f}" if abs(x) >= 10 else f"{x:.3g}"

@@ -26,9 +26,9 @@ from tuiae.explore.protocol import (
 from tuiae.render import palette
 from tuiae.render.bars import bar
 from tuiae.render.code_map import class_color
+from tuiae.render.curves import Curve, draw_curves
 from tuiae.render.grid import LABEL_LIMIT, ROOMY, cell_sizes, error_pictures, image_grid
 from tuiae.render.pixels import draw_picture
-from tuiae.render.plot import Curve, draw_curves
 from tuiae.render.text import beside, centred, clean, in_the_middle, join_lines, lines_of, number, percent, shorten
 
 TALLEST = 8  # lines of a picture in a gallery

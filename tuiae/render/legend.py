@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.curves import Curve, Line, bucket, index_at, prepare, train_and_test
-from tuiae.render.strokes import ASCII_SIGNS, SIGNS
+from tuiae.render.curves import DASHES, LINE, Curve, Line, Mark, bucket, index_at, place_text, prepare, train_and_test
 from tuiae.render.text import ACCURACY, MISSING, clean, number
 from tuiae.runs.snapshot import Series, Snapshot
 
+SIGNS = {LINE: "━", DASHES: "╍"}
+ASCII_SIGNS = {LINE: "*", DASHES: "."}
+"""What stands for the strokes of lines in a legend, and where there is ASCII alone."""
 LABEL = 36  # cells
-
-
-@dataclass(frozen=True)
-class Mark:
-    """Something that happened on the way: an edit, a fork, a worker that went on."""
-
-    epoch: float
-    sign: str
-    """One character."""
-    text: str
-    short: str = ""
-    """The same in a word or two; empty where there is none shorter."""
 
 
 def legend(curves: Sequence[Curve], width: int | None = None, ascii: bool = False) -> Text:  # noqa: A002
@@ -63,7 +53,6 @@ def readout(
     width: int,
     x_label: str = "epoch",
     marks: Sequence[Mark] = (),
-    log: bool = False,
     ascii_only: bool = False,
 ) -> Text:
     """`epoch 12 step 720  ━ train 0.01230  ╍ test 0.01310 @10  e learning rate 0.001 → 0.0005`.
@@ -72,7 +61,7 @@ def readout(
     what smoothing makes of it. Where the width lacks, the smoothed ones go first, then steps, then words, then names,
     then what marks say at length, and then the values: the marks stand nowhere else. Faint lines come last.
     """
-    forms = _readouts(_faint_last(lines), place, x_label, log, ascii_only)
+    forms = _readouts(_faint_last(lines), place, x_label, ascii_only)
     if not marks:
         return _fitting(forms, width)
     bare = Text(end="", no_wrap=True).append(place_text(place), "bold")
@@ -84,10 +73,10 @@ def readout(
     return _fitting([*forms, *briefly], width)
 
 
-def _readouts(lines: Sequence[Line], place: float, x_label: str, log: bool, ascii_only: bool) -> list[Text]:
+def _readouts(lines: Sequence[Line], place: float, x_label: str, ascii_only: bool) -> list[Text]:
     """A readout without marks, each shorter than the one before."""
     words, first = _names(lines)
-    exact, smooth = _values_at(lines, place, log)
+    exact, smooth = _values_at(lines, place)
     where, short = f"{x_label} {place_text(place)}", place_text(place)
     step = _step_at(lines, place)
     both = [f"{value} ~{mean}" if mean else value for value, mean in zip(exact, smooth, strict=True)]
@@ -116,11 +105,6 @@ def _add_marks(form: Text, marks: Sequence[tuple[str, str]]) -> None:
         last = sign
 
 
-def place_text(x: float) -> str:
-    """A place on the x axis: `12`, `12.43`, `0.125`."""
-    return f"{x:,.0f}" if x == round(x) else f"{x:,.2f}" if abs(x) >= 10 else f"{x:.3g}"
-
-
 def _faint_last(lines: Sequence[Line]) -> list[Line]:
     return sorted(lines, key=lambda line: line.curve.faint)
 
@@ -133,7 +117,7 @@ def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
     return words, ["" if line.curve.faint else first for line, (first, _, _) in pairs]
 
 
-def _values_at(lines: Sequence[Line], place: float, log: bool) -> tuple[list[str], list[str]]:
+def _values_at(lines: Sequence[Line], place: float) -> tuple[list[str], list[str]]:
     """What each line says at a place, as measured and as smoothed (empty where it is not)."""
     exact, smooth = [], []
     for line in lines:
@@ -143,7 +127,7 @@ def _values_at(lines: Sequence[Line], place: float, log: bool) -> tuple[list[str
             smooth.append("")
             continue
         own = float(line.x[index])
-        mean = float(10 ** line.y[index] if log else line.y[index])
+        mean = float(line.y[index])
         exact.append(number(float(line.values[index])) + (f" @{place_text(own)}" if own != place else ""))
         smooth.append("" if line.raw is None else number(mean))
     return exact, smooth

@@ -1,29 +1,155 @@
-"""A plot of curves: axes, marks and a cursor around the points."""
+"""Every plot, drawn by plotext: lines, bands and points in cells, with round ticks on evenly spaced rows.
+
+plotext draws by the point (some 15 microseconds each), takes coordinates as they are (a loss of 1e307 would be drawn
+dot by dot, all the way), lets lines that share a cell share its colour, and puts its own ticks on values like 0.0734.
+So a series is placed on dots and thinned to a minimum and a maximum a column first; what lies behind is a figure of
+its own; and ticks are given. Colours go through as numbers and come back as styles of rich: whoever filters or drops
+colours meets those of the palette.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.render import axes, palette
-from tuiae.render.curves import Curve, Frame, Line, Series, clip, prepare, x_limits
-from tuiae.render.legend import Mark, place_text
-from tuiae.render.strokes import Limits2, draw_lines
-from tuiae.render.text import centred, clean, join_lines
+from tuiae.render import palette, ticks
+from tuiae.render.text import clean
+from tuiae.render.ticks import Kind, Limits
 
-EMPTY = "waiting for the first point"
-NOT_POSITIVE = "no value above 0 for a logarithmic axis"
-_AXIS = "dim"
-_LEAST_WIDTH, _LEAST_HEIGHT = 12, 4
+ACROSS, DOWN = 2, 4
+"""Braille dots in a cell."""
+HUGE = 1e300
+"""What is larger is drawn as if it were this: beyond it, differences of floats overflow."""
+AXIS = "dim"
+LEAST_WIDTH, LEAST_HEIGHT = 12, 4
 """Cells below which the axes go and the points alone remain."""
-_BEGUN_EPOCHS, _BEGUN_SHARE, _PRESSED = 1.0, 0.02, 2.5
-"""What counts as the beginning of a training: so many epochs and such a share of them; and how many times as high as
-all that follows it has to make the y axis before it is left out of it."""
+SIGN_CELLS = 16  # between two signs of one line
+DASH = 3  # cells: two drawn, one left out
+LEAST_X_TICKS = 2  # where there is room for them
+LOG_PAD = 0.04  # of the height of a logarithmic axis, beyond either end
+LONE = "•"
+"""The sign of a line of one point."""
+BLANK = ord(" ")
+ASCII_STROKES = {"solid": "*", "dashed": "."}
+
+Values: TypeAlias = NDArray[np.float64]
+Dots: TypeAlias = NDArray[np.int64]
+Stroke: TypeAlias = Literal["solid", "dashed", "dotted", "points"]
+Run: TypeAlias = tuple[str, int]
+"""Characters of a line that share a style, and the number of that style."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis shows of the values, and how its ticks are written."""
+
+    limits: Limits | None = None
+    """The first and last value to show; y adds what makes its ticks fall on rows. None for all that is drawn."""
+    kind: Kind = "number"
+    log: bool = False
+    name: str = ""
+    ticks: tuple[tuple[float, str], ...] = ()
+    """Value and words of each tick; without, round values are found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Points in order of x, and how they are drawn. Points that are not finite are left out, as are those that are not
+    positive where an axis is logarithmic."""
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    color: str = palette.TRAIN
+    stroke: Stroke = "solid"
+    sign: str = ""
+    """The character of dotted lines and of points; on a solid or dashed line it stands now and then."""
+    behind: tuple[NDArray[Any], NDArray[Any]] | None = None
+    """The measured points, x and y, of which this line is a mean: drawn dim behind all lines."""
+    faint: bool = False
+    """Drawn dim and behind the others."""
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The way from values to cells along an axis, and back."""
+
+    limits: Limits
+    """The values of the first and the last dot."""
+    cells: int
+    dots: int
+    """In a cell."""
+    log: bool = False
+
+    def places(self, values: NDArray[Any]) -> Dots:
+        """The dot of each finite value, 0 at the low end; at most one length of the axis beyond either end."""
+        low, high = self._along(np.asarray(self.limits, np.float64)).tolist()
+        share = (self._along(np.asarray(values, np.float64)) - low) / (high - low)
+        last = self.cells * self.dots - 1
+        return np.floor(np.round(0.5 + last * np.clip(share, -1, 2), 8)).astype(np.int64)
+
+    def cell(self, value: float) -> int:
+        """The cell of a value; negative, or `cells` and more, where it is out of sight."""
+        return int(self.places(np.array(value))) // self.dots
+
+    def value(self, cell: float) -> float:
+        """The value in the middle of a cell; half a cell less is where it begins."""
+        low, high = self._along(np.asarray(self.limits, np.float64)).tolist()
+        last = max(self.cells * self.dots - 1, 1)
+        found = low + (self.dots * cell + (self.dots - 1) / 2) / last * (high - low)
+        return float(10.0**found if self.log else found)
+
+    def _along(self, values: Values) -> Values:
+        """Values as distances along the axis."""
+        return np.log10(np.clip(values, 1 / HUGE, HUGE)) if self.log else np.clip(values, -HUGE, HUGE)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where the points of a plot are, in cells, and what they stand for; and what its axes say."""
+
+    x: Scale
+    y: Scale
+    left: int = 0
+    """Cells before the first column."""
+    axed: bool = False
+    """Whether there is room for axes."""
+    x_ticks: tuple[tuple[int, str], ...] = ()
+    """Column and words of each."""
+    y_ticks: tuple[tuple[int, str], ...] = ()
+    """Row from the top, and words."""
+    name: str = ""
+    """Of the x axis."""
+
+    @property
+    def columns(self) -> int:
+        return self.x.cells
+
+    @property
+    def rows(self) -> int:
+        return self.y.cells
+
+    def column(self, x: float) -> int:
+        """The column of an x; beyond either end where it is out of sight."""
+        return self.x.cell(x)
+
+    def row(self, y: float) -> int:
+        """The row of a y, 0 at the top."""
+        return self.rows - 1 - self.y.cell(y)
+
+    def place(self, column: float) -> float:
+        """The x in the middle of a column; half a column less is where it begins."""
+        return self.x.value(column)
 
 
 @dataclass(frozen=True)
@@ -34,193 +160,331 @@ class Plot:
     lines: tuple[Text, ...]
     """The rows of the frame first, then the x axis and its labels."""
 
+    def around(self, rows: Sequence[Text]) -> Plot:
+        """The axes of this plot around rows that are drawn already, one for each of its frame."""
+        frame = self.frame
+        whole = [line[: frame.left].append_text(row) for line, row in zip(self.lines, rows, strict=False)]
+        return Plot(frame, (*whole, *self.lines[frame.rows :]))
 
-def draw_curves(
-    curves: Sequence[Curve],
-    width: int,
-    height: int,
-    title: str = "",
-    x_label: str = "epoch",
-    log: bool = False,
-    empty: str = EMPTY,
-    ascii: bool = False,  # noqa: A002
-) -> Text:
-    """The plot, exactly `height` lines of at most `width` cells, on the background that is there.
+    def overlay(
+        self,
+        marks: Sequence[tuple[float, str]] = (),
+        cursor: float | None = None,
+        chosen: tuple[float, float] | None = None,
+    ) -> list[Text]:
+        """The lines with marks (x and a character), a cursor at an x, and the ends of a range that is being chosen."""
+        frame, lines = self.frame, [line.copy() for line in self.lines]
+        rows = lines[: frame.rows]
+        for x, sign in marks:
+            if 0 <= frame.column(x) < frame.columns:
+                _stand(rows, frame, x, "┊", f"not dim {palette.CAUTION}")
+                put(rows[0], frame.left + frame.column(x), sign, f"not dim bold {palette.CAUTION}")
+        for x in (*(chosen or ()), *(() if cursor is None else (cursor,))):
+            if 0 <= frame.column(x) < frame.columns:
+                _stand(rows, frame, x, "│", f"not dim {palette.SKY}", through="reverse")
+        if chosen and len(lines) > frame.rows:
+            first, last = sorted(min(max(frame.column(x), 0), frame.columns - 1) for x in chosen)
+            rule = "━" * (last - first + 1)
+            put(lines[frame.rows], frame.left + first, rule, f"not dim bold {palette.SKY}")
+        return lines
 
-    Without a single point it is the words `empty`. `ascii` draws the points with characters of ASCII.
+
+def draw_plot(series: Sequence[Series], width: int, height: int, x: Axis, y: Axis, ascii_only: bool = False) -> Plot:
+    """Series in `height` lines of at most `width` cells, on the background that is there; no lines where there is no
+    point to draw, or no room. Arrows at the ends of the y axis say that lines go on beyond its limits.
+
+    `ascii_only` draws lines with characters of ASCII; axes and signs are left to `text.to_ascii`.
     """
-    lines = [prepare(curve, log) for curve in curves]
-    limits = x_limits(lines)
-    if width <= 0 or height <= 0 or limits is None:
-        return centred(empty, width, height)
-    head = [Text(clean(title, width), "bold", end="")] if title and height > _LEAST_HEIGHT else []
-    plot = lay_out(lines, width, height - len(head), limits, x_label, log, ascii)
-    return join_lines([*head, *plot.lines])
+    known = [found for one in series if len((found := _finite(one, x.log, y.log)).x)]
+    if not known or width <= 0 or height <= 0:
+        return Plot(Frame(Scale((0.0, 1.0), 0, ACROSS), Scale((0.0, 1.0), 0, DOWN)), ())
+    across = x.limits or span([one.x for one in known])
+    all_y = span([one.y for one in known] + [one.behind[1] for one in known if one.behind is not None])
+    frame = lay_out(width, height, replace(x, limits=across), replace(y, limits=y.limits or all_y))
+    measured = [(one, one.behind) for one in known if one.behind is not None]
+    faint = [replace(one, x=points[0], y=points[1], stroke="solid", sign="", faint=True) for one, points in measured]
+    drawn = [*faint, *(one for one in known if one.faint), *(one for one in known if not one.faint)]
+    lines = _texts(_draw(drawn, frame, ascii_only), [AXIS, *map(_style, drawn)], frame)
+    if frame.axed and y.limits is not None:
+        beyond = (all_y[1] > frame.y.limits[1], 0, "↑"), (all_y[0] < frame.y.limits[0], frame.rows - 1, "↓")
+        for row, sign in ((row, sign) for there, row, sign in beyond if there):
+            put(lines[row], frame.left - 1, sign, AXIS)
+    return Plot(frame, tuple(lines))
 
 
-def lay_out(
-    lines: Sequence[Line],
-    width: int,
-    height: int,
-    window: axes.Limits,
-    x_label: str = "epoch",
-    log: bool = False,
-    ascii_only: bool = False,
-) -> Plot:
-    """What of the lines is inside a window of x, in `height` rows of `width` cells; the y axis follows what shows.
-
-    There is a point in the lines.
-    """
-    x_range = _widened([np.array(window)], pad=0, widen=1)
-    whole = y_range = _y_range(lines, x_range, log)
-    if x_label == "epoch" and not log:
-        y_range = _settled(lines, x_range, whole)
-    lowest, highest = _y_range(lines, x_range, log, pad=0)
-    limits, beyond = (x_range, y_range), (highest > y_range[1], lowest < y_range[0])
-    return in_axes(
-        lambda cells: draw_lines(lines, cells, limits, ascii_only), (width, height), limits, x_label, log, beyond=beyond
-    )
+def draw_axes(frame: Frame) -> Plot:
+    """The axes of a frame, around nothing yet."""
+    rows = _build((), frame, axes=True) if frame.axed else [[("", 0)]] * frame.rows
+    return Plot(frame, tuple(_texts(rows, [AXIS], frame)))
 
 
-def _y_range(lines: Sequence[Line], window: axes.Limits, log: bool = False, pad: float = 0.04) -> axes.Limits:
-    """What the y axis has to span for all that a window of x shows."""
-    shown = [clip(line.x, line.y, window)[1] for line in lines]
-    raw = [clip(line.x, line.raw, window)[1] for line in lines if line.raw is not None]
-    inside = [values for values in (*shown, *raw) if len(values)]
-    return _widened(inside, pad=pad, widen=0.2 if log else 0) if inside else (0.0, 1.0)
+def lay_out(width: int, height: int, x: Axis, y: Axis, dots: tuple[int, int] = (ACROSS, DOWN)) -> Frame:
+    """The frame of a plot whose axes have limits; those of y are widened so that its ticks fall on rows."""
+    across, up = _widened(x.limits or (0.0, 1.0), x.log), _widened(y.limits or (0.0, 1.0), y.log)
+    if width < LEAST_WIDTH or height < LEAST_HEIGHT:
+        return Frame(Scale(across, width, dots[0], x.log), Scale(up, height, dots[1], y.log))
+    rows = height - 2
+    up, values, labels = _y_ticks(up, rows, dots[1], y)
+    vertical = Scale(up, rows, dots[1], y.log)
+    left = max(map(cell_len, labels), default=0) + 2
+    horizontal = Scale(across, width - left, dots[0], x.log)
+    y_ticks = tuple((rows - 1 - vertical.cell(value), label) for value, label in zip(values, labels, strict=True))
+    x_ticks = tuple((horizontal.cell(value), label) for value, label in _x_ticks(across, horizontal.cells, x))
+    return Frame(horizontal, vertical, left, True, x_ticks, y_ticks, clean(x.name))
 
 
-def _settled(lines: Sequence[Line], window: axes.Limits, whole: axes.Limits) -> axes.Limits:
-    """The y axis of what comes after the first epoch, where its batches stand so far off that they would press the rest
-    flat; they then come in from beyond the frame. Who zooms in on them, or takes a logarithmic axis, sees them whole.
-    """
-    low, high = window
-    start = max(_BEGUN_EPOCHS, low + _BEGUN_SHARE * (high - low))
-    if start <= low or high - start < 2 * (start - low):
-        return whole
-    later = _y_range(lines, (start, high))
-    return later if whole[1] - whole[0] > _PRESSED * (later[1] - later[0]) else whole
-
-
-def in_axes(
-    draw: Callable[[tuple[int, int]], list[Text]],
-    size: tuple[int, int],
-    limits: Limits2,
-    x_label: str = "epoch",
-    log: bool = False,
-    ticks: Sequence[tuple[float, str]] = (),
-    beyond: tuple[bool, bool] = (False, False),
-) -> Plot:
-    """Axes around what `draw` makes of so many cells; `ticks` are those of x where they are not to be found here, and
-    `beyond` is whether lines go on above and below the frame."""
-    (width, height), (x_range, y_range) = size, limits
-    if width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
-        return Plot(Frame(x_range, y_range, 0, width, height), tuple(draw(size)))
-    y_values, labels = _y_ticks(y_range, height, log)
-    gutter = max((len(label) for label in labels), default=0) + 1
-    frame = Frame(x_range, y_range, gutter + 1, width - gutter - 1, height - 2)
-    marks = {
-        frame.rows - 1 - axes.position(value, y_range, frame.rows, 4): label
-        for value, label in zip(y_values, labels, strict=True)
-    }
-    rows, ends = [], {row: sign for row, sign, there in zip((0, frame.rows - 1), "↑↓", beyond, strict=True) if there}
-    for row, points in enumerate(draw((frame.columns, frame.rows))):
-        axis = f"{marks.get(row, ''):>{gutter - 1}} {ends.get(row, '┤' if row in marks else '│')}"
-        rows.append(Text(end="", no_wrap=True).append(axis, _AXIS).append_text(points))
-    return Plot(frame, (*rows, *_foot(x_range, frame.columns, gutter, x_label, ticks)))
-
-
-def overlay(
-    plot: Plot,
-    marks: Sequence[Mark] = (),
-    cursor: float | None = None,
-    chosen: tuple[float, float] | None = None,
-) -> list[Text]:
-    """The lines of a plot with marks, a cursor at an x, and the ends of a range of x that is being chosen."""
-    frame, lines = plot.frame, [line.copy() for line in plot.lines]
-    rows = lines[: frame.rows]
-    for mark in marks:
-        if 0 <= frame.column(mark.epoch) < frame.columns:
-            _stand(rows, frame, mark.epoch, "┊", f"not dim {palette.CAUTION}")
-            _put(rows[0], frame.left + frame.column(mark.epoch), mark.sign, f"not dim bold {palette.CAUTION}")
-    for place in (*(chosen or ()), *(() if cursor is None else (cursor,))):
-        if 0 <= frame.column(place) < frame.columns:
-            _stand(rows, frame, place, "│", f"not dim {palette.SKY}", through="reverse")
-    if chosen and len(lines) > frame.rows:
-        first, last = sorted(min(max(frame.column(place), 0), frame.columns - 1) for place in chosen)
-        _put(lines[frame.rows], frame.left + first, "━" * (last - first + 1), f"not dim bold {palette.SKY}")
-    return lines
-
-
-def in_sight(marks: Sequence[Mark], limits: axes.Limits) -> tuple[Mark, ...]:
-    """Marks where they are seen once everything is shown: one beyond the points stands at the end and says where from.
-
-    Where epochs are short, nothing is plotted of the first half of the first one.
-    """
-    low, high = limits
-    placed = []
-    for mark in marks:
-        if low <= mark.epoch <= high:
-            placed.append(mark)
-        else:
-            words = f"{mark.text} at epoch {place_text(mark.epoch)}"
-            placed.append(replace(mark, epoch=min(max(mark.epoch, low), high), text=words))
-    return tuple(placed)
-
-
-def marks_near(plot: Plot, marks: Sequence[Mark], place: float) -> list[Mark]:
-    """The marks that stand in the column of a place."""
-    return [mark for mark in marks if plot.frame.column(mark.epoch) == plot.frame.column(place)]
-
-
-def _stand(rows: Sequence[Text], frame: Frame, x: float, sign: str, style: str, through: str = "") -> None:
-    """An upright line: its sign where nothing is drawn, and a style on what is."""
-    column = frame.left + frame.column(x)
-    for row in rows:
-        if row.plain[column : column + 1].strip(" \u2800"):
-            if through:
-                row.stylize(through, column, column + 1)
-        else:
-            _put(row, column, sign, style)
-
-
-def _put(line: Text, column: int, words: str, style: str) -> None:
+def put(line: Text, column: int, words: str, style: str) -> None:
     """Words over what is there, one cell a character."""
     plain = line.plain.ljust(column + len(words))
     line.plain = plain[:column] + words + plain[column + len(words) :]
     line.stylize(style, column, column + len(words))
 
 
-def _y_ticks(limits: axes.Limits, height: int, log: bool) -> tuple[list[float], list[str]]:
-    """A tick for about every fourth line, never so many that they are read rather than seen."""
+def _stand(rows: Sequence[Text], frame: Frame, x: float, sign: str, style: str, through: str = "") -> None:
+    """An upright line: its sign where nothing is drawn, and a style on what is."""
+    column = frame.left + frame.column(x)
+    for row in rows:
+        if row.plain[column : column + 1].strip():
+            if through:
+                row.stylize(through, column, column + 1)
+        else:
+            put(row, column, sign, style)
+
+
+# Ticks
+
+
+def _y_ticks(limits: Limits, rows: int, dots: int, axis: Axis) -> tuple[Limits, list[float], list[str]]:
+    """Limits, values and words of the ticks of a y axis: one for about every fourth row."""
+    if axis.ticks:
+        return limits, [value for value, _ in axis.ticks], [words for _, words in axis.ticks]
+    if not axis.log:
+        limits, values = ticks.on_rows(limits, rows, dots)
+        return limits, values, ticks.labels(values, axis.kind)
+    low, high = (math.log10(value) for value in limits)
+    pad, end = LOG_PAD * (high - low), math.log10(HUGE)
+    low, high = max(low - pad, -end), min(high + pad, end)
+    powers = ticks.enough(partial(ticks.log_ticks, (low, high)), min(max(rows // 3, 2), 10), rows)
+    return (10.0**low, 10.0**high), [10.0**power for power in powers], ticks.log_labels(powers)
+
+
+def _x_ticks(limits: Limits, columns: int, axis: Axis) -> list[tuple[float, str]]:
+    """Value and words of each tick of an x axis: one for about every tenth column."""
+    most = max(columns // 10, 1)
+    if axis.ticks:
+        return list(axis.ticks)
+    if axis.log:
+        powers = ticks.log_ticks((math.log10(limits[0]), math.log10(limits[1])), most)
+        return list(zip((10.0**power for power in powers), ticks.log_labels(powers), strict=True))
+    whole = axis.kind == "step" or (axis.kind == "epoch" and limits[1] - limits[0] >= 1)
+    round_values = partial(ticks.linear_ticks, limits, whole=whole)
+    if axis.kind == "time":
+        round_values = partial(ticks.time_ticks, limits)
+    values = ticks.enough(round_values, most, LEAST_X_TICKS if columns >= 24 else 1)
+    return list(zip(values, ticks.labels(values, axis.kind), strict=True))
+
+
+def span(parts: Sequence[Values]) -> Limits:
+    """The lowest and the highest of all values."""
+    return float(min(values.min() for values in parts)), float(max(values.max() for values in parts))
+
+
+def _widened(limits: Limits, log: bool) -> Limits:
+    """Limits far enough apart; a single value gets room around it."""
+    low, high = (float(min(max(value, 1 / HUGE if log else -HUGE), HUGE)) for value in limits)
     if log:
-        values = axes.enough(partial(axes.log_ticks, limits), min(max(height // 3, 2), 10), height - 2)
-        return values, axes.log_labels(values)
-    values = axes.enough(partial(axes.linear_ticks, limits), min(height // 4 + 1, 8), height - 2)
-    return values, axes.tick_labels(values)
+        return (low, high) if high > low * (1 + 1e-9) else (low / 1.6, low * 1.6)
+    if high - low > 1e-12 * max(abs(low), abs(high), 1e-200):
+        return low, high
+    around = abs(low) * 0.1 if abs(low) > 1e-200 else 0.5
+    return low - around, low + around
 
 
-def _foot(
-    limits: axes.Limits, width: int, gutter: int, name: str, given: Sequence[tuple[float, str]] = ()
-) -> list[Text]:
-    """The x axis and its labels."""
-    values = axes.linear_ticks(limits, max(width // 10, 1), whole=limits[1] - limits[0] >= 1)
-    labels = axes.tick_labels(values)
-    if given:
-        values, labels = [value for value, _ in given], [label for _, label in given]
-    columns = [axes.position(value, limits, width, 2) for value in values]
-    rule = "".join("┬" if column in columns else "─" for column in range(width))
-    ticks = list(zip(columns, labels, strict=True))
-    name = clean(name)
-    before = f"{name if cell_len(name) <= gutter else '':<{gutter}} "
-    words = axes.tick_line(ticks, width)
-    return [Text(f"{'':{gutter}}└{rule}", _AXIS, end=""), Text(before + words, _AXIS, end="")]
+# Points and lines on dots
 
 
-def _widened(series: Sequence[Series], pad: float, widen: float) -> axes.Limits:
-    """Lowest and highest of all, a little apart; a single value gets room around or after it."""
-    low, high = float(min(values.min() for values in series)), float(max(values.max() for values in series))
-    if high - low <= 1e-12 * max(abs(low), abs(high), 1e-300):
-        around = widen or abs(low) * 0.1 or 0.5
-        return (low - around, low + around) if pad else (low, low + around)
-    return low - pad * (high - low), high + pad * (high - low)
+def _finite(series: Series, log_x: bool, log_y: bool) -> Series:
+    """The points that can be drawn, within what floats can subtract."""
+    x, y = _drawable(series.x, series.y, log_x, log_y)
+    behind = None if series.behind is None else _drawable(*series.behind, log_x, log_y)
+    return replace(series, x=x, y=y, behind=behind if behind is not None and len(behind[0]) else None)
+
+
+def _drawable(x: NDArray[Any], y: NDArray[Any], log_x: bool, log_y: bool) -> tuple[Values, Values]:
+    length = min(len(x), len(y))
+    x, y = np.asarray(x[:length], np.float64), np.asarray(y[:length], np.float64)
+    kept = np.isfinite(x) & np.isfinite(y) & ((x > 0) | (not log_x)) & ((y > 0) | (not log_y))
+    return np.clip(x[kept], -HUGE, HUGE), np.clip(y[kept], -HUGE, HUGE)
+
+
+def thin(x: Dots, y: Dots, width: int) -> tuple[Dots, Dots]:
+    """A lowest and a highest point of each `width` neighbouring places of x, in order of x, between the two ends."""
+    if len(x) < 4:
+        return x, y
+    starts = np.flatnonzero(np.diff(x // width, prepend=np.iinfo(np.int64).min // 2))
+    part = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(x)))
+    kept = [np.array([0, len(x) - 1])]
+    for extreme in (np.minimum, np.maximum):
+        found = np.flatnonzero(y == extreme.reduceat(y, starts)[part])
+        kept.append(found[np.diff(part[found], prepend=-1) > 0])  # the first of equals
+    places = np.unique(np.concatenate(kept))
+    x, y = x[places], y[places]
+    bends = np.ones(len(x), bool)
+    bends[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])  # of a level way its ends are enough
+    return x[bends], y[bends]
+
+
+def dashes(x: Dots, y: Dots) -> tuple[Dots, Dots, NDArray[np.bool_]]:
+    """A broken line of two cells of every three: its points, and whether each is joined to the one before."""
+    drawn, period = (DASH - 1) * ACROSS - 1, DASH * ACROSS
+    ends = np.arange(x[0] - x[0] % period, x[-1] + 1, period)
+    ends = np.concatenate([ends, ends + drawn])
+    ends = ends[(ends > x[0]) & (ends < x[-1]) & ~np.isin(ends, x)]
+    levels = np.rint(np.interp(ends, x, y)).astype(np.int64)
+    x, y = np.append(x, ends), np.append(y, levels)
+    order = np.argsort(x, kind="stable")
+    x, y = x[order], y[order]
+    inside = x % period <= drawn
+    x, y = x[inside], y[inside]
+    return x, y, np.diff(x // period, prepend=-1) == 0
+
+
+def dots_between(x: Dots, y: Dots, step: int) -> tuple[Dots, Dots]:
+    """Points on every so-and-so-many-th place of x of the way through these."""
+    if len(x) < 2:
+        return x, y
+    places = np.arange(-(-x[0] // step) * step, x[-1] + 1, step)
+    return (places, np.rint(np.interp(places, x, y)).astype(np.int64)) if len(places) else (x[:1], y[:1])
+
+
+def signs(x: Dots, y: Dots, shift: float) -> tuple[Dots, Dots]:
+    """Where a line bears its sign: a few places at equal distances, moved by a share of the distance; one at least."""
+    step = SIGN_CELLS * ACROSS
+    places = np.arange(round(shift * step), x[-1] + 1, step)
+    places = places[places >= x[0]]
+    if not len(places):
+        places = np.array([(x[0] + x[-1]) // 2])
+    return places, np.rint(np.interp(places, x, y)).astype(np.int64)
+
+
+# plotext
+
+
+@cache
+def _plotext() -> tuple[Any, Any]:
+    """plotext, and a terminal of its own making that limits no figure to its size, whatever that is.
+
+    The import takes 0.2 s, most of it for its manual: what draws nothing does not pay for it.
+    """
+    import plotext
+
+    return plotext, type(plotext.terminal)().limit(False, False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Signal:
+    """Points on dots as plotext takes them."""
+
+    number: int
+    x: Dots
+    y: Dots
+    marker: str
+    joined: NDArray[np.bool_] | None = None
+    """Whether a line leads to each from the one before; None for points alone."""
+
+
+def _draw(series: Sequence[Series], frame: Frame, ascii_only: bool) -> list[list[Run]]:
+    """The lines of a plot. Each series is a figure of its own, over those before it; signs are over all of them."""
+    placed = [(number, one, frame.x.places(one.x), frame.y.places(one.y)) for number, one in enumerate(series, 1)]
+    layers = [[_stroke(frame, *one, ascii_only)] for one in placed]
+    signed = [one for one in placed if one[1].sign and one[1].stroke in ("solid", "dashed") and len(one[2]) > 1]
+    shifts = [place / len(signed) for place in range(len(signed))]
+    layers += [
+        [_Signal(n, *signs(x, y, shift), one.sign) for shift, (n, one, x, y) in zip(shifts, signed, strict=True)]
+    ]
+    chars = np.full((frame.rows, frame.columns), BLANK, np.uint32)
+    numbers = np.zeros(chars.shape, np.int64)
+    for layer in filter(None, layers):
+        above, of = _cells(_build(layer, frame, axes=False))
+        chars, numbers = np.where(above == BLANK, chars, above), np.where(above == BLANK, numbers, of)
+    around = _build([], frame, axes=True) if frame.axed else [[("", 0)]] * frame.rows
+    heads = [("".join(text for text, _ in runs)[: frame.left], 0) for runs in around[: frame.rows]]
+    rows = [[head, *_joined(*row)] for head, row in zip(heads, zip(chars, numbers, strict=True), strict=True)]
+    return [*rows, *around[frame.rows :]]
+
+
+def _stroke(frame: Frame, number: int, series: Series, x: Dots, y: Dots, ascii_only: bool) -> _Signal:
+    """What of a series to hand over."""
+    if series.stroke in ("points", "dotted") or len(x) < 2:
+        places = (x, y) if series.stroke == "points" else dots_between(x, y, 2 * frame.x.dots)
+        return _Signal(number, *places, series.sign or LONE)
+    x, y = thin(x, y, frame.x.dots)
+    joined = np.ones(len(x), bool)
+    if series.stroke == "dashed":
+        x, y, joined = dashes(x, y)
+    quiet = series.sign or series.faint or series.stroke == "dashed"
+    return _Signal(number, x, y, ASCII_STROKES["dashed" if quiet else "solid"] if ascii_only else "braille", joined)
+
+
+def _build(signals: Sequence[_Signal], frame: Frame, axes: bool) -> list[list[Run]]:
+    """The lines of a figure, with axes or of the points alone; 0 is the number of what belongs to axes."""
+    plotext, terminal = _plotext()
+    figure = type(plotext.figure)(terminal)
+    figure.plot_size(frame.columns + frame.left * axes, frame.rows + 2 * axes)
+    figure.canvas("default")
+    figure.axes(axes, pixel=plotext.pixel(foreground=0))
+    figure.axes(False, side=1)
+    across = [(column + 0.5, words) for column, words in frame.x_ticks]
+    up = [(frame.rows - row - 0.5, f"{words} ") for row, words in frame.y_ticks]
+    for axis, cells, given in (("x", frame.columns, across), ("y", frame.rows, up)):
+        ruler = figure.ruler(axis, 0).lim(0, cells).alignment(lim="edge").pixel(plotext.pixel(foreground=0))
+        ruler.ticks(*zip(*given, strict=True)) if axes and given else ruler.frequency(0)
+    for signal in signals:
+        x, y = (signal.x + 0.5) / frame.x.dots, (signal.y + 0.5) / frame.y.dots
+        marker = plotext.marker(signal.marker, plotext.pixel(foreground=signal.number))
+        drawn = figure.signal(x.tolist(), y.tolist(), marker=marker)
+        for place in () if signal.joined is None else np.flatnonzero(signal.joined).tolist():
+            drawn.line(place)
+        figure.draw(drawn)
+    return [_runs(line) for line in figure.build().string().splitlines()]
+
+
+_PIECE = re.compile(r"\x1b\[0m((?:\x1b\[[\d;]+m)*)([^\x1b]+)")
+_NUMBER = re.compile(r"38;5;(\d+)m")
+
+
+def _runs(line: str) -> list[Run]:
+    """A line of plotext's as its runs of equal colour."""
+    found = [(_NUMBER.search(codes), text) for codes, text in _PIECE.findall(line)]
+    return [(text, int(number[1]) if number else 0) for number, text in found]
+
+
+def _cells(rows: Sequence[Sequence[Run]]) -> tuple[NDArray[np.uint32], Dots]:
+    """Characters and numbers, (rows, columns) of each."""
+    runs = [run for row in rows for run in row]
+    chars = np.frombuffer("".join(text for text, _ in runs).encode("utf-32-le"), np.uint32)
+    numbers = np.repeat([number for _, number in runs], [len(text) for text, _ in runs]).astype(np.int64)
+    return chars.reshape(len(rows), -1), numbers.reshape(len(rows), -1)
+
+
+def _joined(chars: NDArray[np.uint32], numbers: Dots) -> list[Run]:
+    """One row of cells as runs."""
+    text = chars.tobytes().decode("utf-32-le")
+    ends = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(text)]
+    return [(text[start:end], int(numbers[start])) for start, end in pairwise(ends)]
+
+
+def _style(series: Series) -> str:
+    return f"{'dim ' if series.faint else 'bold ' if series.bold else ''}{series.color}"
+
+
+def _texts(rows: Sequence[Sequence[Run]], styles: Sequence[str], frame: Frame) -> list[Text]:
+    """Lines whose numbers have become styles; the name of the x axis stands before its labels, where it fits."""
+    lines = [Text(end="", no_wrap=True) for _ in rows]
+    for line, runs in zip(lines, rows, strict=True):
+        for text, number in runs:
+            line.append(text, styles[number] if text.strip() else "")
+        line.rstrip()
+    if frame.axed and frame.name and cell_len(frame.name) <= frame.left - 1:
+        put(lines[-1], 0, frame.name, AXIS)
+    return lines

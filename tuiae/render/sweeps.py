@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.text import Text
 
-from tuiae.render import axes, palette
+from tuiae.render import palette
 from tuiae.render.compare import BEST
-from tuiae.render.dot_canvas import Canvas, Series
-from tuiae.render.plot import in_axes
-from tuiae.render.strokes import ASCII_SIGNS, DASHES, LINE, SIGNS, Limits2, dashes
+from tuiae.render.curves import DASHES, LINE
+from tuiae.render.legend import ASCII_SIGNS, SIGNS
+from tuiae.render.plot import Axis, Series, Stroke, draw_plot
 from tuiae.render.table import draw_table, filled
 from tuiae.render.text import ACCURACY, clean, figure, join_lines, shorten
+from tuiae.render.ticks import Limits
 from tuiae.studies.compare import edited, ending
 from tuiae.studies.labels import value_text
 from tuiae.studies.sweep_summary import (
@@ -38,7 +39,7 @@ MOST_REACHED = 2  # runs that a sentence tells of
 MOST_LABEL = 16  # cells of a value on the axis
 _GUTTER = 8  # cells of the y axis and its labels
 _BAR, _ASIDE = 0.15, 0.18  # of the distance of two categories: half a median's bar, and how far two kinds stand apart
-_X_PAD, _Y_PAD = 0.08, 0.12  # shares of the span
+_X_PAD, _Y_PAD = 0.08, 0.05  # shares of the span
 
 
 def summary_notes(summary: SweepSummary) -> str:
@@ -167,20 +168,14 @@ def _final_sign(ascii_only: bool) -> str:
 
 def _plot(summary: SweepSummary, width: int, height: int, ascii_only: bool) -> Sequence[Text]:
     places = _places(summary)
-    log = spans_a_decade(figures_of(summary))
-    values = np.array(figures_of(summary))
-    heights = np.log10(values) if log else values
-    limits = (_x_limits(places, summary.axis == CATEGORIES), _padded(heights, _Y_PAD))
+    across, log = summary.axis == LOG, spans_a_decade(figures_of(summary))
     room = max((width - _GUTTER) // len(summary.levels) - 2, 3)
-    drawn = in_axes(
-        lambda cells: _points(summary, places, cells, limits, log, ascii_only),
-        (width, height),
-        limits,
-        "",
-        log,
-        [(place, _tick(summary, level, room)) for place, level in zip(places, summary.levels, strict=True)],
-    )
-    return drawn.lines
+    levels = zip(places, summary.levels, strict=True)
+    ticks = tuple((place, words) for place, level in levels if (words := _tick(summary, level, room)))
+    between = (-0.5, len(places) - 0.5) if summary.axis == CATEGORIES else _padded(places, _X_PAD, across)
+    x = Axis(between, log=across, ticks=ticks)
+    y = Axis(_padded(figures_of(summary), _Y_PAD, log), log=log)
+    return draw_plot(_series(summary, places, ascii_only), width, height, x, y, ascii_only).lines
 
 
 def _tick(summary: SweepSummary, level: Level, room: int) -> str:
@@ -193,49 +188,48 @@ def _places(summary: SweepSummary) -> list[float]:
     """Where each value stands on the x axis."""
     if summary.axis == CATEGORIES:
         return [float(index) for index in range(len(summary.levels))]
-    numbers = [as_number(level.value) or 0.0 for level in summary.levels]
-    return [math.log10(value) for value in numbers] if summary.axis == LOG else numbers
+    return [as_number(level.value) or 0.0 for level in summary.levels]
 
 
-def _points(
-    summary: SweepSummary, places: Sequence[float], size: tuple[int, int], limits: Limits2, log: bool, ascii_only: bool
-) -> list[Text]:
+def _series(summary: SweepSummary, places: Sequence[float], ascii_only: bool) -> list[Series]:
     """The medians first, so that no point is covered by a line; the final figures last."""
-    canvas = Canvas(size, limits, ascii_only)
     apart, differ = summary.axis == CATEGORIES, _differ(summary)
     # A category has room beside it; a number has one place alone.
     aside = _ASIDE if apart and differ else 0.0
     best = [(place + aside, level) for place, level in zip(places, summary.levels, strict=True) if differ]
     final = [(place - aside, level) for place, level in zip(places, summary.levels, strict=True)]
-    for x, y in _strokes([(place, level.best) for place, level in best], apart, log):
-        canvas.dots(*dashes(x, y, limits[0], size[0]), BEST_COLOR)
-    for x, y in _strokes([(place, level.final) for place, level in final], apart, log):
-        canvas.line(x, y, FINAL_COLOR)
-    bests = [(place, value) for place, level in best for value in level.bests]
-    canvas.signs(*_xy(bests, log), BEST_SIGN, BEST_COLOR)
-    finals = [(place, value) for place, level in final for value in level.finals]
-    canvas.signs(*_xy(finals, log), _final_sign(ascii_only), f"bold {FINAL_COLOR}")
-    return canvas.rows()
+    return [
+        *_medians([(place, level.best) for place, level in best], apart, BEST_COLOR, "dashed"),
+        *_medians([(place, level.final) for place, level in final], apart, FINAL_COLOR, "solid"),
+        _points([(place, value) for place, level in best for value in level.bests], BEST_SIGN, BEST_COLOR),
+        _points(
+            [(place, value) for place, level in final for value in level.finals], _final_sign(ascii_only), FINAL_COLOR
+        ),
+    ]
 
 
-def _strokes(medians: Sequence[tuple[float, float | None]], apart: bool, log: bool) -> list[tuple[Series, Series]]:
+def _medians(medians: Sequence[tuple[float, float | None]], apart: bool, color: str, stroke: Stroke) -> list[Series]:
     """One line through the medians of numbers; between categories there is no way, so that each has a bar."""
+    known = [(x, y) for x, y in medians if y is not None]
     if apart:
-        return [_xy([(x - _BAR, y), (x + _BAR, y)], log) for x, y in medians if y is not None]
-    line = _xy(medians, log)
-    return [line] if len(line[0]) > 1 else []
+        return [Series(*_xy([(x - _BAR, y), (x + _BAR, y)]), color, stroke) for x, y in known]
+    return [Series(*_xy(known), color, stroke)] if len(known) > 1 else []
 
 
-def _xy(pairs: Sequence[tuple[float, float | None]], log: bool) -> tuple[Series, Series]:
-    known = np.array([pair for pair in pairs if pair[1] is not None], np.float64).reshape(-1, 2)
-    return known[:, 0], np.log10(known[:, 1]) if log else known[:, 1]
+def _points(pairs: Sequence[tuple[float, float]], sign: str, color: str) -> Series:
+    return Series(*_xy(pairs), color, "points", sign, bold=color == FINAL_COLOR)
 
 
-def _x_limits(places: Sequence[float], categories: bool) -> axes.Limits:
-    return (-0.5, len(places) - 0.5) if categories else _padded(np.array(places), _X_PAD)
+def _xy(pairs: Sequence[tuple[float, float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    known = np.array(pairs, np.float64).reshape(-1, 2)
+    return known[:, 0], known[:, 1]
 
 
-def _padded(values: Series, share: float) -> axes.Limits:
-    low, high = float(values.min()), float(values.max())
+def _padded(values: Sequence[float], share: float, log: bool) -> Limits:
+    """Lowest and highest, with room for the signs at either end."""
+    low, high = float(min(values)), float(max(values))
+    if log:
+        factor = (high / low) ** share if high > low else 1.5
+        return low / factor, high * factor
     pad = share * (high - low) or abs(low) * 0.1 or 0.5
     return low - pad, high + pad

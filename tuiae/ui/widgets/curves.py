@@ -10,9 +10,25 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
-from tuiae.render.curves import DASHES, NEWEST, SMOOTHING, Curve, Frame, Line, View, nearest, prepare, x_limits
-from tuiae.render.legend import Mark, line_legend, readout
-from tuiae.render.plot import EMPTY, NOT_POSITIVE, Plot, in_sight, lay_out, marks_near, overlay
+from tuiae.render.curves import (
+    DASHES,
+    EMPTY,
+    NEWEST,
+    NOT_POSITIVE,
+    SMOOTHING,
+    Curve,
+    Line,
+    Mark,
+    View,
+    in_sight,
+    lay_out,
+    marks_near,
+    nearest,
+    prepare,
+    x_limits,
+)
+from tuiae.render.legend import line_legend, readout
+from tuiae.render.plot import Frame, Plot
 from tuiae.render.text import centred, join_lines
 from tuiae.ui.keys import CURVES
 from tuiae.ui.widgets.panel import PicturePanel
@@ -215,13 +231,13 @@ class CurvesPanel(PlotMouse):
         plot = self._plot[1]
         place = self._view.at(lines) if self._hover is None else nearest(lines, self._hover)
         marks = in_sight(self._marks, limits)
-        drawn = overlay(plot, marks, place, self._chosen)
+        drawn = plot.overlay([(mark.epoch, mark.sign) for mark in marks], place, self._chosen)
         if not head:
             return join_lines(drawn)
         if place is None:
             return join_lines([line_legend(lines, width, ascii_only), *drawn])
         near = marks_near(plot, marks, place)
-        return join_lines([readout(lines, place, width, self._x_label, near, self.log_scale, ascii_only), *drawn])
+        return join_lines([readout(lines, place, width, self._x_label, near, ascii_only), *drawn])
 
     def _nothing(self) -> str:
         """Why there is nothing to draw."""

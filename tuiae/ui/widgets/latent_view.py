@@ -137,7 +137,7 @@ class CodeMapPanel(PointedPanel):
     def _redraw(self, shown: MapLayout, cells: Sequence[Cell | None]) -> None:
         """Paint only the lines that a move of the cursor changed: a whole map is some 20 kB over SSH."""
         rows = {cell[0] for cell in cells if cell is not None}
-        if shown.axed:
+        if shown.frame.axed:
             rows.add(shown.rows)
         self.changed_at(rows)
 

@@ -17,11 +17,10 @@ from textual.reactive import reactive
 from tuiae.render.chrome import missing_note, place_note
 from tuiae.render.confusion import EMPTY as NO_PREDICTIONS
 from tuiae.render.confusion import Cell, Counts, TablePlace, draw_confusion, drawable, known_names, place
-from tuiae.render.curves import Curve, on_one_axis
+from tuiae.render.curves import EMPTY, Curve, on_one_axis
 from tuiae.render.grid import error_row, sample_captions, sample_rows
 from tuiae.render.legend import parent_curves, plot_title, run_curves, run_marks, second_metrics
 from tuiae.render.log import log_lines
-from tuiae.render.plot import EMPTY
 from tuiae.render.status import added
 from tuiae.render.text import centred
 from tuiae.runs.snapshot import Note, Sample, Snapshot

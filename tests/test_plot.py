@@ -1,0 +1,157 @@
+"""Plots as plain strings: lines, ticks, the way between cells and values, and what no figure may do to a process."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+
+from tuiae.render import palette, ticks
+from tuiae.render.curves import Curve, draw_curves, lay_out, prepare
+from tuiae.render.plot import Axis, Plot, Series, draw_plot
+
+SIZES = [(0, 0), (1, 1), (3, 2), (8, 3), (11, 4), (12, 4), (13, 5), (40, 12), (120, 40)]
+MONSTERS = [
+    [1e307, 1.0, 2.0],
+    [-1.7e308, 1.7e308],
+    [1.0, -1.7e308, 1e307, math.nan],
+    [math.inf, -math.inf, 3.0],
+    [5e-324, 1e-320],
+    [0.5],
+    [0.5, 0.5, 0.5],
+    [1e16, 1e16 + 2],
+    [math.nan],
+    [],
+]
+
+
+def plot(y: list[float], width: int = 60, height: int = 14, log: bool = False, ascii_only: bool = False) -> Plot:
+    return draw_plot([Series(np.arange(len(y)) + 1, np.array(y))], width, height, Axis(), Axis(log=log), ascii_only)
+
+
+def plain(drawn: Plot) -> list[str]:
+    return [line.plain for line in drawn.lines]
+
+
+def tick_rows(rows: list[str]) -> dict[int, str]:
+    return {row: line.split("┤")[0].strip() for row, line in enumerate(rows) if "┤" in line}
+
+
+@pytest.mark.parametrize("y", MONSTERS, ids=str)
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_no_number_is_too_strange_and_no_size_too_small(y: list[float], log: bool, ascii_only: bool) -> None:
+    for width, height in SIZES:
+        drawn = plain(plot(y, width, height, log, ascii_only))
+        assert len(drawn) in (0, height)
+        assert all(cell_len(line) <= width for line in drawn)
+    x = np.array(y) if y else np.zeros(0)
+    draw_plot([Series(x, np.arange(len(y)))], 40, 10, Axis(log=log), Axis())
+    draw_plot([Series(np.arange(len(y)), x, stroke="dashed", sign="×", behind=(x, x))], 40, 10, Axis(), Axis(log=log))
+
+
+@pytest.mark.parametrize("limits", [(0.011, 0.071), (0.0203, 0.0226), (86, 97.58), (-3, 40), (0, 2.9), (1e-12, 3e-12)])
+def test_ticks_are_round_and_stand_on_evenly_spaced_rows(limits: tuple[float, float]) -> None:
+    for height in range(7, 60):
+        marked = tick_rows(plain(plot(list(limits), height=height)))
+        assert len(marked) >= 3, (height, marked)
+        assert len({below - above for above, below in pairwise(sorted(marked))}) == 1
+        values = [float(words) for _, words in sorted(marked.items())]
+        steps = [above - below for above, below in pairwise(values)]
+        assert steps == pytest.approx([steps[0]] * len(steps))
+        assert float(f"{steps[0]:.1e}") == pytest.approx(steps[0])  # two digits say it
+        (low, high), (first, last) = plot(list(limits), height=height).frame.y.limits, limits
+        assert low <= first < last <= high
+        assert high - low <= 2.2 * (last - first)
+
+
+def test_a_line_stands_beside_the_label_of_its_value() -> None:
+    drawn = plot([20.0, 40.0, 60.0], height=20)
+    marked = tick_rows(plain(drawn))
+    for row, words in marked.items():
+        assert drawn.frame.row(float(words)) == row
+    flat = plain(draw_plot([Series(np.array([1.0, 9.0]), np.array([40.0, 40.0]))], 60, 20, Axis(), Axis((20.0, 60.0))))
+    (row,) = [row for row, words in tick_rows(flat).items() if words == "40"]
+    assert any("⠀" < char <= "⣿" for char in flat[row])
+    assert sum(any("⠀" < char <= "⣿" for char in line) for line in flat) == 1
+
+
+def test_where_there_is_no_light_there_are_marks_and_lines_are_told_apart_in_a_shared_cell() -> None:
+    x = np.array([0.0, 10.0])
+    series = [Series(x, x, palette.SKY), Series(x, x + 0.01, palette.ORANGE, "dashed")]
+    drawn = draw_plot(series, 60, 14, Axis(), Axis())
+    cells: dict[str, int] = {}
+    for line in drawn.lines:
+        for span in line.spans:
+            cells[str(span.style)] = cells.get(str(span.style), 0) + span.end - span.start
+    # Two of three cells are the broken line's, and the whole line shows through between them.
+    assert cells[palette.ORANGE] > cells[palette.SKY] > cells[palette.ORANGE] / 4
+
+
+def test_signs_belong_to_their_line() -> None:
+    x = np.linspace(0, 10, 50)
+    series = [Series(x, x * 0 + level, color, sign=sign) for level, color, sign in ((1, "red", "×"), (2, "blue", "+"))]
+    drawn = draw_plot(series, 70, 14, Axis(), Axis())
+    for one in series:
+        found = [(line, line.plain.index(one.sign)) for line in drawn.lines if one.sign in line.plain]
+        assert len(found) == 1
+        line, column = found[0]
+        assert any(str(span.style) == one.color and span.start <= column < span.end for span in line.spans)
+
+
+def test_a_logarithmic_x_and_times_have_round_ticks_too() -> None:
+    y = np.linspace(1, 2, 6)
+    foot = plain(draw_plot([Series(10.0 ** np.arange(6), y)], 70, 12, Axis(log=True, kind="step"), Axis()))[-1]
+    assert foot.split() == ["1", "10", "100", "1e3", "1e4", "1e5"] or "1000" in foot
+    spots = draw_plot([Series(np.array([0.0, 5400.0]), y[:2])], 70, 12, Axis(kind="time", name="time"), Axis())
+    assert "1:00:00" in plain(spots)[-1]
+    assert "30:00" in plain(spots)[-1]
+    assert ticks.labels([0, 129600, 172800], "time") == ["0:00", "1d 12h", "2d"]
+    assert [spots.frame.column(spots.frame.place(at)) for at in range(spots.frame.columns)] == list(
+        range(spots.frame.columns)
+    )
+
+
+def test_every_column_of_a_logarithmic_axis_is_found_again() -> None:
+    frame = draw_plot([Series(np.array([1.0, 1e6]), np.array([1.0, 2.0]))], 60, 12, Axis(log=True), Axis()).frame
+    assert [frame.column(frame.place(column)) for column in range(frame.columns)] == list(range(frame.columns))
+
+
+def test_figures_leave_nothing_behind_and_ask_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = plain(plot([1.0, 3.0, 2.0], 120, 40))
+    for columns, lines in (("7", "3"), ("400", "200")):
+        monkeypatch.setenv("COLUMNS", columns)
+        monkeypatch.setenv("LINES", lines)
+        plot([5.0, 1e300], 30, 9, log=True)
+        assert plain(plot([1.0, 3.0, 2.0], 120, 40)) == first
+    assert len(first) == 40
+
+
+def test_ascii_has_no_fine_dots() -> None:
+    drawn = "".join(plain(plot([1.0, 3.0, 2.0], ascii_only=True)))
+    assert "*" in drawn
+    assert not any("⠀" <= char <= "⣿" for char in drawn)
+
+
+def test_a_fork_s_first_epoch_presses_neither_it_nor_its_parent_flat() -> None:
+    x = np.linspace(0.05, 20, 400)
+    parent = Curve("parent train", x, 0.02 + 0.03 * np.exp(-x / 3), palette.GREY, faint=True, split="train")
+    later = np.linspace(20.05, 40, 400)
+    own = Curve("train", later, 0.018 + 0.9 * np.exp(-(later - 20) * 6), split="train")
+    lines = [prepare(parent), prepare(own)]
+    drawn = lay_out(lines, 100, 20, (0.05, 40.0))
+    assert drawn.frame.y.limits[1] < 0.1
+    assert "↑" in drawn.lines[0].plain
+    # Nothing of a run is left out while there is no more of it, its newest value least of all.
+    begun = prepare(Curve("train", later[:5], np.full(5, 0.9), split="train"))
+    assert lay_out([prepare(parent), begun], 100, 20, (0.05, 21.0)).frame.y.limits[1] >= 0.9
+
+
+def test_what_is_not_finite_leaves_the_rest_as_it_is() -> None:
+    x = np.arange(1.0, 21.0)
+    y = 1 / x
+    hole = np.where(x == 7, np.nan, np.where(x == 9, np.inf, y))
+    assert draw_curves([Curve("a", x, hole)], 60, 14).plain.count("\n") == 13

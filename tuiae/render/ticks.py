@@ -1,0 +1,161 @@
+"""Where an axis puts its ticks and how it writes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+Limits: TypeAlias = tuple[float, float]
+Kind: TypeAlias = Literal["number", "epoch", "step", "time"]
+"""What the values of an axis are; a time is in seconds."""
+
+LEAST_DECADES = 0.7
+_STEPS = {1.0: 0.0, 2.0: 0.0, 2.5: 0.1, 3.0: 0.2, 4.0: 0.15, 5.0: 0.0, 10.0: 0.0, 20.0: 0.0}
+"""Factors of a power of ten between ticks on rows, and how strange each looks, in shares of the height of a plot."""
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_TIMES = (1, 2, 5, 10, 15, 30, *(_MINUTE * n for n in (1, 2, 5, 10, 15, 30)), *(_HOUR * n for n in (1, 2, 3, 6, 12)))
+"""Round seconds up to a day."""
+
+
+def nice_step(span: float, most: int) -> float:
+    """The smallest of 1, 2, 5 x 10^n that cuts `span` into at most `most` pieces."""
+    rough = span / max(most, 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    return power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+
+
+def linear_ticks(limits: Limits, most: int, whole: bool = False) -> list[float]:
+    """Round values inside the limits, about `most` of them; whole numbers for epochs and steps."""
+    low, high = limits
+    if not high > low:
+        return [low]
+    step = nice_step(high - low, most)
+    return _multiples(limits, max(round(step), 1) if whole else step)
+
+
+def _multiples(limits: Limits, step: float) -> list[float]:
+    first, last = math.ceil(limits[0] / step - 1e-9), math.floor(limits[1] / step + 1e-9)
+    return [index * step for index in range(first, last + 1)]
+
+
+def time_ticks(limits: Limits, most: int) -> list[float]:
+    """Round seconds, minutes, hours or days inside limits in seconds."""
+    span = limits[1] - limits[0]
+    if span < most:
+        return linear_ticks(limits, most)
+    step = next((step for step in _TIMES if span / step <= most), 0) or _DAY * nice_step(span / _DAY, most)
+    return _multiples(limits, step)
+
+
+def log_ticks(limits: Limits, most: int) -> list[float]:
+    """Powers of ten inside the limits (base-10 logarithms), joined by 2 and 5 of each where there is room."""
+    low, high = limits
+    if high - low < LEAST_DECADES:
+        # Too little of a decade for round powers: round values, where they lie.
+        return [math.log10(value) for value in linear_ticks((10**low, 10**high), most) if value > 0]
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [math.log10(factor) + decade for decade in decades for factor in factors]
+        inside = [tick for tick in ticks if low - 1e-9 <= tick <= high + 1e-9]
+        if len(inside) <= most:
+            return inside
+    return inside[:: math.ceil(len(inside) / max(most, 1))]
+
+
+def enough(ticks: Callable[[int], list[float]], most: int, rows: int) -> list[float]:
+    """`ticks` of about `most`, or of more of them until three stand in so many rows, two where there are few rows.
+
+    One tick says nothing of the scale.
+    """
+    wanted, room = 3 if rows >= 5 else 2, max((rows + 1) // 2, 2)
+    found = ticks(most)
+    for finer in (ticks(count) for count in range(most + 1, 2 * rows + 2)):
+        if len(found) >= wanted:
+            break
+        spread = finer[:: max(math.ceil((len(finer) - 1) / (room - 1)), 1)]
+        found = max(found, spread, key=len)
+    return found
+
+
+def on_rows(limits: Limits, rows: int, dots: int) -> tuple[Limits, list[float]]:
+    """Limits around these, of the first and the last dot of `rows` rows, and round ticks, each in the middle of a row
+    and all as many rows apart: where rows lie unevenly between ticks, an even axis looks warped."""
+    low, high = limits
+    if rows < 3:
+        return limits, enough(partial(linear_ticks, limits), 1, rows)
+    last, middle = (rows * dots - 1) / dots, (dots - 1) / 2 / dots  # in rows: of the last dot, and of a row's middle
+    best: tuple[float, float, int, int] | None = None
+    for apart in range(2, min(rows - 1, 8) + 1):
+        rough = (high - low) / last * apart
+        power = 10.0 ** math.floor(math.log10(rough))
+        for factor in _STEPS:
+            row = factor * power / apart  # the value of a row
+            start = math.floor(low / row + middle + 1e-9)
+            slack = math.floor(start - middle + last - high / row + 1e-9)
+            if slack < 0:
+                continue
+            for first in range(start - slack if low < 0 else max(start - slack, min(start, 0)), start + 1):
+                ticks = (first + rows - 1) // apart - (first - 1) // apart
+                strange = _strangeness(apart, rows, ticks, factor) + 0.02 * abs(first - start + slack / 2)
+                best = min(best or (math.inf, 0.0, 0, 0), (row * last / (high - low) + strange, row, first, apart))
+    assert best is not None  # a step of twice the span always fits
+    _, row, first, apart = best
+    values = [round((first + place) / apart) * row * apart for place in range(rows) if (first + place) % apart == 0]
+    return ((first - middle) * row, (first - middle + last) * row), values
+
+
+def _strangeness(apart: int, rows: int, ticks: int, factor: float) -> float:
+    """What speaks against ticks so far apart, in shares of the height: an unusual step, too few of them, too many."""
+    few = (9.0, 3.0, 0.0 if rows < 5 else 1.0, 0.0)[min(ticks, 3)]
+    return few + 0.05 * abs(apart - (2 if rows < 9 else 3 if rows < 15 else 4)) + _STEPS[factor]
+
+
+def labels(values: Sequence[float], kind: Kind = "number") -> list[str]:
+    """The same number of decimals for all, as few as say what each is; exponents for extremes."""
+    if kind == "time" and values and max(values) >= _MINUTE:
+        return [_time(value) for value in values]
+    largest = max((abs(value) for value in values), default=0)
+    gaps = [abs(b - a) for a, b in pairwise(values)] or [largest or 1]
+    decimals = max(-math.floor(math.log10(min(gaps)) + 1e-9), 0)
+    if any(abs(round(value, decimals) - value) > 0.01 * min(gaps) for value in values):
+        decimals += 1  # 0.005 and 0.015 are 0.01 apart
+    if 1e5 <= largest < 1e9 and all(value % 1000 == 0 for value in values):
+        return [_thousands(value) for value in values]
+    if decimals > 5 or largest >= 1e7:
+        return [_short(f"{value:.{_mantissa(values)}e}") if value else "0" for value in values]
+    if len(values) == 1:  # no neighbour says how many decimals: 0.95 must not read 1.0
+        return [f"{values[0]:,.4g}"]
+    return [f"{value:,.{decimals}f}" for value in values]
+
+
+def log_labels(ticks: Sequence[float]) -> list[str]:
+    """Each power written on its own: `0.01`, `5`, `2e-5`."""
+    return [_short(f"{10**tick:.3g}") for tick in ticks]
+
+
+def _short(number: str) -> str:
+    """`3e9` for 3e+09."""
+    return number.replace("e+", "e").replace("e-0", "e-").replace("e0", "e")
+
+
+def _mantissa(values: Sequence[float]) -> int:
+    """Decimals of a mantissa that tell values apart, and each as it is."""
+    near = 0.01 * min((abs(b - a) for a, b in pairwise(values)), default=math.inf)
+    return next((n for n in range(4) if all(abs(float(f"{value:.{n}e}") - value) <= near for value in values)), 4)
+
+
+def _thousands(value: float) -> str:
+    unit, size = ("M", 1e6) if abs(value) >= 1e6 else ("k", 1e3)
+    return f"{value / size:g}{unit}" if value else "0"
+
+
+def _time(seconds: float) -> str:
+    """`0:30`, `1:30:00`, and from a day on `2d`, `2d 12h`."""
+    minutes, second = divmod(round(seconds), _MINUTE)
+    hours, minute = divmod(minutes, 60)
+    if hours >= 24:
+        return f"{hours // 24}d" + (f" {hours % 24}h" if hours % 24 else "")
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
