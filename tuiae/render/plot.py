@@ -226,7 +226,7 @@ def lay_out(width: int, height: int, x: Axis, y: Axis, dots: tuple[int, int] = (
     rows = height - 2
     up, values, labels = _y_ticks(up, rows, dots[1], y)
     vertical = Scale(up, rows, dots[1], y.log)
-    left = max(map(cell_len, labels), default=0) + 2
+    left = max(map(cell_len, labels)) + 2 if labels else 1
     horizontal = Scale(across, width - left, dots[0], x.log)
     y_ticks = tuple((rows - 1 - vertical.cell(value), label) for value, label in zip(values, labels, strict=True))
     x_ticks = tuple((horizontal.cell(value), label) for value, label in _x_ticks(across, horizontal.cells, x))
