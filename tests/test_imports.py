@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import json
+import re
 import subprocess
 import sys
 import weakref
@@ -107,6 +109,30 @@ assert tuiae.training.worker.main([run]) == 0
 def test_the_dashboard_opens_without_what_only_commands_and_other_screens_need() -> None:
     others = ["typer", "matplotlib", "PIL", "tuiae.studies.compare", "tuiae.ui.screens.works"]
     assert loaded("import tuiae.__main__, tuiae.cli.main, tuiae.ui.app", others) == []
+
+
+def defined_names(module: Path) -> set[str]:
+    """The functions, classes and values of a module, and the methods of its classes as `Class.method`."""
+    names: set[str] = set()
+    for node in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{one.name}" for one in node.body if hasattr(one, "name")}
+    return names
+
+
+def test_what_the_architecture_names_is_there() -> None:
+    root = Path(__file__).parents[1]
+    page = (root / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/]+\.py):([\w.]+)", page))
+    named |= {(file, name) for name, file in re.findall(r"`(\w+)` (?:in|of) `([\w/]+\.py)`", page)}
+    assert len(named) > 40
+    missing = [f"{file}:{name}" for file, name in named if name not in defined_names(root / "tuiae" / file)]
+    assert missing == []
 
 
 class Ring:
