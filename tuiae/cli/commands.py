@@ -43,7 +43,7 @@ COMMANDS = {
 }
 """By name: the module in `tuiae.cli`, and the line of `tuiae --help`."""
 
-EXIT_CODES = """Exit codes: 0 done, 2 usage or config (unknown run, missing device), 3 data not to be had or not fit to
+EXIT_CODES = """Exit codes: 0 done, 2 usage or config (unknown run, missing device), 3 data not available or not fit to
 use, 4 training failed (diverged, out of memory, worker died), 5 stopped early with a checkpoint saved, 6 run held by
 another process, 130 interrupted with nothing to save. --debug, anywhere, shows the traceback of an error."""
 
@@ -102,7 +102,7 @@ Plain = Annotated[bool, typer.Option("--plain", help="Plain lines, no escape cod
 Ascii = Annotated[bool, typer.Option("--ascii", help="Draw everything with ASCII characters.")]
 Colors = Annotated[str, typer.Option(metavar="MODE", callback=_check_choice, help="auto, truecolor, 256, 16 or none.")]
 Theme = Annotated[
-    str, typer.Option(metavar="NAME", callback=_check_choice, help="auto, dark or light; else the last one.")
+    str, typer.Option(metavar="NAME", callback=_check_choice, help="auto, dark or light; by default the last one.")
 ]
 Graphics = Annotated[bool, typer.Option("--graphics", help="Real pictures, by kitty's protocol or sixel.")]
 

@@ -39,7 +39,7 @@ app = new_app()
 def compare(
     context: typer.Context,
     runs: Annotated[list[str] | None, Runs] = None,
-    tag: Annotated[str, typer.Option(metavar="TAG", help="And every run with this tag.")] = "",
+    tag: Annotated[str, typer.Option(metavar="TAG", help="Add every run with this tag.")] = "",
     metric: Annotated[
         str, typer.Option(help="What to compare: loss, accuracy, or another that the runs have.")
     ] = "loss",

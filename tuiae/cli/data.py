@@ -32,7 +32,7 @@ def presets(context: typer.Context, json: Json = False, plain: Plain = False) ->
 
 @data.command("list")
 def list_(context: typer.Context, json: Json = False, plain: Plain = False) -> None:
-    """List the datasets, and which are ready with no network."""
+    """List the datasets, and which of them are on this machine."""
     output, sets = Output.of(context, json, plain), list_datasets()
     if json:
         fields = ("name", "title", "origin", "shape", "classes", "train", "test", "ready", "labelled")
@@ -69,7 +69,7 @@ def fetch_(
     json: Json = False,
     plain: Plain = False,
 ) -> None:
-    """Download a dataset, check it, and keep it for runs without a network; does nothing where it is there."""
+    """Download a dataset, check it, and keep it for runs without a network; does nothing where it is here already."""
     output = Output.of(context, json, plain)
     with dataset_progress(output) as report:
         info = fetch(name, progress=report, force=force)
@@ -79,7 +79,7 @@ def fetch_(
 @data.command("import")
 def import_(
     context: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Holds the four idx files, gzipped or not.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the four idx files are, gzipped or not.")],
     name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="What to call it.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a different set of that name.")] = False,
     json: Json = False,

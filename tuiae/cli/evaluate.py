@@ -51,16 +51,18 @@ def evaluate(
     run: Run = "last",
     weights: Weights = "last",
     device: Device = "auto",
-    noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="Instead of the run's own.")] = None,
+    noise: Annotated[
+        str | None, typer.Option(metavar="KIND[:LEVEL]", help="Use this noise, not the run's own.")
+    ] = None,
     noise_kind: Annotated[str | None, typer.Option(metavar="KIND", help="Sweep this noise, not the run's own.")] = None,
     noise_levels: Annotated[
         str | None, typer.Option(metavar="LEVELS", help="Sweep the noise on the test images, e.g. 0,0.1,0.2.")
     ] = None,
     noise_probability: Annotated[
-        float | None, typer.Option(metavar="P", help="Of uniform noise: the chance that a pixel moves.")
+        float | None, typer.Option(metavar="P", help="Uniform noise: the chance that a pixel moves.")
     ] = None,
     probe: Annotated[bool, typer.Option("--probe", help="Classify the code with a linear model.")] = False,
-    baseline: Annotated[bool, typer.Option("--baseline", help="The error of PCA at the same code size.")] = False,
+    baseline: Annotated[bool, typer.Option("--baseline", help="Measure PCA at the same code size.")] = False,
     json: Json = False,
     plain: Plain = False,
 ) -> None:

@@ -65,7 +65,7 @@ def explore(
     dims: Annotated[str | None, typer.Option(metavar="I,J", help="Numbers of the code that the map shows.")] = None,
     weights: Weights = "last",
     device: Device = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws from the prior.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws from the prior.")] = 0,
     ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters.")] = False,
     json: Json = False,
     plain: Plain = False,

@@ -66,7 +66,7 @@ def show(
 def status(
     context: typer.Context,
     run: Run = "last",
-    once: Annotated[bool, typer.Option("--once", help="Print it once; else again after each epoch.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print it once; without this, again after each epoch.")] = False,
     json: Json = False,
 ) -> None:
     """Tell in one screenful of plain words how a run is doing, for a phone or a screen reader."""

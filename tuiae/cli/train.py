@@ -61,11 +61,11 @@ def run(
     settings: Settings = None,
     dataset: Annotated[str | None, typer.Option(help="As in `tuiae data list`, or folder:PATH.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="How many.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
     latent: Annotated[int | None, typer.Option(help="Width of the code.")] = None,
     noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="E.g. salt-pepper:0.3.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, shuffles, dropout and noise.")] = None,
-    name: Annotated[str | None, typer.Option(help="What to call it; else as its preset.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seeds weights, shuffles, dropout and noise.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it; by default, as its preset.")] = None,
     tags: Annotated[
         list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; may be repeated.")
     ] = None,
@@ -101,8 +101,8 @@ def fork(
         str, typer.Option("--from", metavar="last|best|STEP", help="The checkpoint to continue from.")
     ] = "last",
     settings: Settings = None,
-    epochs: Annotated[int | None, typer.Option(help="How many, those of its parent included.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the new run; else its parent's.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs, those of its parent included.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it; by default, as its parent.")] = None,
     detach: Detach = False,
     json: Json = False,
     plain: Plain = False,
@@ -119,7 +119,7 @@ def resume(
     run: Run,
     epochs: Annotated[int | None, typer.Option(min=1, help="Train up to this epoch instead.")] = None,
     device: Annotated[
-        str | None, typer.Option(help="Instead of its own, this time; the results differ in their last bits.")
+        str | None, typer.Option(help="Use this device this time; the results differ in their last bits.")
     ] = None,
     detach: Detach = False,
     json: Json = False,
