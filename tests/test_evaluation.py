@@ -342,7 +342,8 @@ def test_a_sweep_takes_the_run_s_noise_and_levels_of_its_own(shared_lab: Laborat
 @pytest.mark.thorough
 def test_a_sweep_is_drawn_on_a_terminal_and_plain_elsewhere(shared_lab: Laboratory, finished: RunPaths) -> None:
     command = ("eval", finished.id, "--noise-levels", "0,0.5")
-    plain = shared_lab(*command).stdout
+    assert "test mse against noise level" not in shared_lab(*command).stdout
+    plain = shared_lab(*command, "--plot").stdout
     assert "test mse against noise level" in plain
     assert "▀" not in plain
     assert ESCAPE not in plain

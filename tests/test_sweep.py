@@ -232,12 +232,13 @@ def test_a_wider_grid_trains_only_what_is_new(swept: tuple[Laboratory, Result]) 
 
 def test_the_table_has_a_row_a_combination_and_the_key_as_bars(swept: tuple[Laboratory, Result]) -> None:
     lab, first = swept
-    lines = lab("sweep", "sweep.toml", "--plain").stdout.splitlines()
+    assert "model.latent against test loss" not in lab("sweep", "sweep.toml", "--plain").stdout
+    lines = lab("sweep", "sweep.toml", "--plain", "--plot").stdout.splitlines()
     assert lines[0].split()[:2] == ["latent", "runs"]
     assert [line.split()[:2] for line in lines[1:3]] == [["2", "2/2"], ["8", "2/2"]]
     assert sum(line.rstrip().endswith("best") for line in lines[1:3]) == 1
     assert "model.latent against test loss" in lines
-    assert sum("█" in line for line in lines) == 2
+    assert sum("##" in line for line in lines) == 2
     assert f"best by test loss over 2 seeds: {first.document['best']['label']}" in lines
 
 

@@ -99,6 +99,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Jobs = Annotated[int, typer.Option(min=1, max=64, help="Trainings at once; they share the cores.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Plain lines, no escape codes.")]
+Plot = Annotated[bool, typer.Option("--plot", help="Plot in ASCII where there is no terminal, or beside --plain.")]
 Ascii = Annotated[bool, typer.Option("--ascii", help="Draw everything with ASCII characters.")]
 Colors = Annotated[str, typer.Option(metavar="MODE", callback=_check_choice, help="auto, truecolor, 256, 16 or none.")]
 Theme = Annotated[

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from tuiae.cli.commands import Json, Plain, Runs, find, new_app
+from tuiae.cli.commands import Json, Plain, Plot, Runs, find, new_app
 from tuiae.cli.output import Output
 from tuiae.config import did_you_mean
 from tuiae.errors import ConfigError, UnknownRunError
@@ -45,9 +45,10 @@ def compare(
     ] = "loss",
     json: Json = False,
     plain: Plain = False,
+    plot: Plot = False,
 ) -> None:
     """Lay runs side by side: curves, final and best values, spread over seeds, what differs, the same images."""
-    output = Output.of(context, json, plain)
+    output = Output.of(context, json, plain, plot)
     compare_runs([find(run) for run in runs or ()], runs_dir(), tag, metric, output)
 
 
@@ -78,8 +79,8 @@ def compare_runs(runs: Sequence[RunPaths], root: Path, tag: str, metric: str, ou
 def _show(comparison: Comparison, shared: SharedImages, metric: str, output: Output) -> None:
     width = output.people.width
     drawn = output.shows_pictures
-    if drawn:
-        _show_curves(comparison, metric, width, output)
+    if output.shows_plots:
+        _show_curves(comparison, metric, output)
     output.line(values_table(comparison, metric, width))
     for caution in cautions(comparison, metric):
         output.line(caution, "yellow")
@@ -89,7 +90,7 @@ def _show(comparison: Comparison, shared: SharedImages, metric: str, output: Out
     output.line()
     output.line("what differs", "bold")
     output.line(settings_table(comparison, width))
-    _show_summary(comparison, metric, drawn, output)
+    _show_summary(comparison, metric, output)
     if drawn and shared.entries:
         output.line()
         output.line(_pictures(shared, min(width, WIDEST_PICTURES), output.picture_mode))
@@ -97,19 +98,20 @@ def _show(comparison: Comparison, shared: SharedImages, metric: str, output: Out
         output.line(shared.sentence, "dim")
 
 
-def _show_curves(comparison: Comparison, metric: str, width: int, output: Output) -> None:
-    overlay = compare_curves(comparison, metric)
+def _show_curves(comparison: Comparison, metric: str, output: Output) -> None:
+    overlay, width, ascii_only = compare_curves(comparison, metric), output.plot_width, output.plot_ascii
     half, title = (width - 2) // 2, plot_title(metric)
-    output.line(legend(overlay.test, width))
-    train = draw_curves(overlay.train, half, CURVE_LINES, f"{overlay.train_split} {title}")
-    output.line(beside(train, draw_curves(overlay.test, half, CURVE_LINES, f"test {title}"), half + 2))
+    output.draw(legend(overlay.test, width, ascii_only))
+    train = draw_curves(overlay.train, half, CURVE_LINES, f"{overlay.train_split} {title}", ascii=ascii_only)
+    test = draw_curves(overlay.test, half, CURVE_LINES, f"test {title}", ascii=ascii_only)
+    output.draw(beside(train, test, half + 2))
     if overlay.note:
         output.line(overlay.note, "dim")
     output.line()
 
 
-def _show_summary(comparison: Comparison, metric: str, drawn: bool, output: Output) -> None:
-    """Each setting's values against the metric: a plot where there is a terminal, a table, the best value."""
+def _show_summary(comparison: Comparison, metric: str, output: Output) -> None:
+    """Each setting's values against the metric: a plot where plots are shown, a table, the best value."""
     summaries, width = sweep_summaries(comparison, metric), output.people.width
     output.line()
     if not summaries:
@@ -119,9 +121,9 @@ def _show_summary(comparison: Comparison, metric: str, drawn: bool, output: Outp
             output.line()
         notes = summary_notes(summary)
         output.line(f"{summary.key} against test {metric}" + (f" · {notes}" if notes else ""), "bold")
-        if drawn:
-            narrow, ascii_only = min(width, WIDEST_SUMMARY), output.picture_mode == "ascii"
-            output.line(summary_plot(summary, narrow, SUMMARY_LINES, ascii_only))
+        if output.shows_plots:
+            narrow = min(output.plot_width, WIDEST_SUMMARY)
+            output.draw(summary_plot(summary, narrow, SUMMARY_LINES, output.plot_ascii or output.colourless))
         output.line(levels_table(summary, width))
         for words in summary_words(summary):
             output.line(words)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import numpy as np
 import typer
 
-from tuiae.cli.commands import Device, Json, Plain, Run, Weights, find, new_app
+from tuiae.cli.commands import Device, Json, Plain, Plot, Run, Weights, find, new_app
 from tuiae.cli.output import Output
 from tuiae.cli.train import parse_noise
 from tuiae.config import NOISE_KINDS, NoiseSection
@@ -65,11 +65,12 @@ def evaluate(
     baseline: Annotated[bool, typer.Option("--baseline", help="Measure PCA at the same code size.")] = False,
     json: Json = False,
     plain: Plain = False,
+    plot: Plot = False,
 ) -> None:
     """Measure a run's weights on both splits, whole, with dropout off."""
     level = {} if noise is None else parse_noise(noise)
     options = EvalOptions(weights, device, level, noise_kind, noise_levels, noise_probability, probe, baseline)
-    evaluate_run(find(run), options, Output.of(context, json, plain))
+    evaluate_run(find(run), options, Output.of(context, json, plain, plot))
 
 
 @dataclass(frozen=True)
@@ -313,7 +314,9 @@ def sweep_noise(loaded: LoadedRun, levels: Sequence[NoiseSection], output: Outpu
         x, y = np.array([section.level for section in levels]), np.array([found[name] for found in metrics])
         title = f"test {plot_title(name)} against noise level"
         curve = Curve(name, x, plotted(name, y), TEST)
-        output.line(draw_curves([curve], width, CURVE_LINES, title=title, x_label="level"))
+        if output.shows_plots:
+            wide, ascii_only = min(output.plot_width, WIDTH), output.plot_ascii
+            output.draw(draw_curves([curve], wide, CURVE_LINES, title=title, x_label="level", ascii=ascii_only))
         if output.shows_pictures:
             _show_images(rows, captions, width, output)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ from tuiae.cli.main import is_terminal
 from tuiae.data.dataset import DOWNLOADING, OnProgress
 from tuiae.errors import ExitCode, RunHeldError, TrainingError, UnknownRunError, from_record
 from tuiae.files import jsonable
-from tuiae.render.text import clean, count, duration, figure, harmless, number, of_epochs, to_ascii
+from tuiae.render.text import clean, count, duration, figure, harmless, in_mode, number, of_epochs, to_ascii
 from tuiae.runs.paths import RunPaths, is_gone
 from tuiae.runs.process import Interrupt, stop_worker
 from tuiae.runs.reader import RunReader
@@ -60,11 +61,13 @@ class Output:
     """Whether nothing above 127 is printed."""
     colors: str = "auto"
     """auto, truecolor, 256, 16 or none."""
+    plot: bool = False
+    """Whether plots are wanted where there is no terminal, or beside `plain`."""
 
     @classmethod
-    def of(cls, context: typer.Context, json: bool = False, plain: bool = False) -> Output:
+    def of(cls, context: typer.Context, json: bool = False, plain: bool = False, plot: bool = False) -> Output:
         """The output of a command, by its own options and by those before it."""
-        return cls(json, plain, context.obj.ascii, context.obj.colors)
+        return cls(json, plain, context.obj.ascii, context.obj.colors, plot)
 
     @property
     def people(self) -> Console:
@@ -85,6 +88,30 @@ class Output:
     def shows_pictures(self) -> bool:
         """Whether results are looked at: pictures and plots go to a terminal, and not into a pipe or a file."""
         return not (self.plain or self.json) and is_terminal(sys.stdout)
+
+    @property
+    def shows_plots(self) -> bool:
+        """Whether results end in plots: on a terminal, elsewhere where they are asked for, and never beside JSON."""
+        return self.shows_pictures or (self.plot and not self.json)
+
+    @property
+    def plot_ascii(self) -> bool:
+        """Whether plots are of ASCII: they are where they may go into a file or a mail."""
+        return self.ascii or not self.shows_pictures
+
+    @property
+    def colourless(self) -> bool:
+        people = self.people
+        return people.no_color or people.color_system is None
+
+    @property
+    def plot_width(self) -> int:
+        """Columns for a plot: those of the terminal, 80 where there is none."""
+        return min(self.people.width, shutil.get_terminal_size((80, 24)).columns)
+
+    def draw(self, plot: Text) -> None:
+        """Print a plot, in the characters that this output may have."""
+        self.line(in_mode(plot, "ascii" if self.plot_ascii else ""))
 
     @property
     def picture_mode(self) -> str:

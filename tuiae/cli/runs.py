@@ -13,9 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tuiae.cli.commands import Json, Plain, Run, Runs, find, new_app
+from tuiae.cli.commands import Json, Plain, Plot, Run, Runs, find, new_app
 from tuiae.cli.main import is_terminal
 from tuiae.cli.output import AsciiStream, Output
+from tuiae.cli.plots import show_curves
 from tuiae.errors import ConfigError
 from tuiae.render.grid import sample_grid
 from tuiae.render.runs import passed_over_words, plain_table
@@ -57,9 +58,10 @@ def show(
     ] = False,
     json: Json = False,
     plain: Plain = False,
+    plot: Plot = False,
 ) -> None:
     """Show a run's figures, live or finished."""
-    (show_points if csv else show_run)(find(run), Output.of(context, json, plain))
+    (show_points if csv else show_run)(find(run), Output.of(context, json, plain, plot))
 
 
 @app.command()
@@ -68,9 +70,10 @@ def status(
     run: Run = "last",
     once: Annotated[bool, typer.Option("--once", help="Print it once; without this, again after each epoch.")] = False,
     json: Json = False,
+    plot: Plot = False,
 ) -> None:
     """Tell in one screenful of plain words how a run is doing, for a phone or a screen reader."""
-    show_status(find(run), Output.of(context, json, plain=True), once=once)
+    show_status(find(run), Output.of(context, json, plain=True, plot=plot or is_terminal(sys.stdout)), once=once)
 
 
 @app.command()
@@ -168,6 +171,7 @@ def show_run(run: RunPaths, output: Output) -> None:
         output.line(words, "yellow")
     for note in _history(snapshot):
         output.line(note_line(note), "dim")
+    show_curves(snapshot, output)
 
 
 def _history(snapshot: Snapshot) -> list[Note]:
@@ -272,6 +276,8 @@ def show_status(run: RunPaths, output: Output, *, once: bool) -> None:
         return
     for line in status_lines(snapshot):
         output.line(line)
+    if once:
+        show_curves(snapshot, output)
     with interrupt.listening():
         while snapshot.status.live and not once and not interrupt.count:
             time.sleep(POLL_SECONDS)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tuiae.cli.commands import Jobs, Json, Plain, new_app
+from tuiae.cli.commands import Jobs, Json, Plain, Plot, new_app
 from tuiae.cli.output import Output, dataset_progress, study_progress
 from tuiae.errors import ExitCode, TrainingError
 from tuiae.render.bars import draw_bars
@@ -35,9 +35,10 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and list its runs; train nothing.")] = False,
     json: Json = False,
     plain: Plain = False,
+    plot: Plot = False,
 ) -> None:
     """Train a preset with every combination of values in a file; the same command again trains what is missing."""
-    output = Output.of(context, json, plain)
+    output = Output.of(context, json, plain, plot)
     raise typer.Exit(sweep_file(find_sweep(file), runs_dir(), jobs, output, dry_run=dry_run))
 
 
@@ -102,7 +103,8 @@ def _show_result(sweep: Sweep, root: Path, output: Output, error: TrainingError 
         output.document(_document(sweep, snapshots, found, best, error))
         return
     _show_table(sweep, found, best, output)
-    if len(sweep.keys) == 1 and sweep.ranked_by and any(row.runs.final(sweep.ranked_by) for row in found):
+    drawn = output.shows_plots and len(sweep.keys) == 1 and sweep.ranked_by
+    if drawn and any(row.runs.final(sweep.ranked_by) for row in found):
         output.line()
         _plot(sweep, found, best, output)
     if best is not None:
@@ -148,7 +150,7 @@ def _plot(sweep: Sweep, found: tuple[SweepRow, ...], best: SweepRow | None, outp
         for row, mean in shown
     ]
     output.line(f"{key} against test {metric}", "bold")
-    output.line(draw_bars(bars, min(PLOT_WIDTH, output.people.width)))
+    output.draw(draw_bars(bars, min(PLOT_WIDTH, output.plot_width), output.plot_ascii))
 
 
 def _document(

@@ -22,6 +22,7 @@ from tuiae.cli.commands import (
     Json,
     Look,
     Plain,
+    Plot,
     Run,
     Settings,
     Theme,
@@ -30,6 +31,7 @@ from tuiae.cli.commands import (
 )
 from tuiae.cli.main import is_terminal
 from tuiae.cli.output import LEAVE_SECONDS, Output, check_ending, dataset_progress, follow, held_by_another
+from tuiae.cli.plots import show_curves
 from tuiae.cli.runs import show_result
 from tuiae.config import RunConfig, build_config, parse_override, read_document
 from tuiae.config.presets import find_preset
@@ -76,11 +78,12 @@ def run(
     detach: Detach = False,
     json: Json = False,
     plain: Plain = False,
+    plot: Plot = False,
 ) -> None:
     """Train a preset and follow it; Ctrl-C saves and stops."""
     flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
     overrides = overrides_of({**flags, "model.latent": latent, "training.seed": seed}, noise, settings or ())
-    path, root, output = find_preset(preset), runs_dir(), Output.of(context, json, plain)
+    path, root, output = find_preset(preset), runs_dir(), Output.of(context, json, plain, plot)
     document = read_document(path)
     config = build_config(document, overrides.values, source=str(path), asker=overrides.askers)
     check_asked(overrides.values, overrides.askers, config, root)
@@ -124,10 +127,11 @@ def resume(
     detach: Detach = False,
     json: Json = False,
     plain: Plain = False,
+    plot: Plot = False,
 ) -> None:
     """Continue a stopped run from its newest checkpoint."""
     overrides = overrides_of({"training.epochs": epochs, "training.device": device})
-    raise typer.Exit(resume_run(find(run), overrides, Output.of(context, json, plain), detach=detach))
+    raise typer.Exit(resume_run(find(run), overrides, Output.of(context, json, plain, plot), detach=detach))
 
 
 @app.command()
@@ -136,6 +140,7 @@ def attach(
     run: Run = "last",
     json: Json = False,
     plain: Plain = False,
+    plot: Plot = False,
     ascii_only: Ascii = False,
     colors: Colors = "auto",
     theme: Theme = "",
@@ -152,7 +157,7 @@ def attach(
     found = find(run)
     if not (json or plain) and is_terminal(sys.stdout) and sys.stdin.isatty():
         raise typer.Exit(look.show_dashboard(found.root))
-    raise typer.Exit(see_through(found, Output(json, plain, look.ascii, look.colors)))
+    raise typer.Exit(see_through(found, Output(json, plain, look.ascii, look.colors, plot)))
 
 
 @app.command()
@@ -430,6 +435,7 @@ def see_through(
         output.document(summarise(snapshot))
     else:
         show_result(snapshot, output)
+        show_curves(snapshot, output)
     if snapshot.status.state == "stopped":
         output.note(f"stopped early; continue with: tuiae resume {run.id}", "yellow")
         return ExitCode.STOPPED

@@ -19,6 +19,7 @@ from tuiae.render.ticks import Kind, Limits
 
 LINE = "braille"
 DASHES = "dashes"
+PLAIN = "•"
 SMOOTHING = {"": 0.0, "light": 0.6, "strong": 0.9}
 """Name -> weight of what came before, as on TensorBoard's slider."""
 EMPTY = "waiting for the first point"
@@ -100,6 +101,12 @@ def train_and_test(
     """The two curves of one run, told apart by marker as well as by colour."""
     train = Curve("train", x[0], y[0], palette.TRAIN, LINE, split="train", steps=steps[0])
     return train, Curve("test", x[1], y[1], palette.TEST, DASHES, split="test", steps=steps[1])
+
+
+def without_dashes(curve: Curve) -> Curve:
+    """The same for a screen without colours or fine dots, where a broken line upon another is not told from it: it is
+    one of signs there."""
+    return replace(curve, marker=PLAIN) if curve.marker == DASHES and not curve.sign else curve
 
 
 def prepare(curve: Curve, log: bool = False, smoothing: str = "") -> Line:

@@ -24,7 +24,7 @@ from tuiae.explore.protocol import (
     Worst,
 )
 from tuiae.render import palette
-from tuiae.render.bars import bar
+from tuiae.render.bars import bar_rows
 from tuiae.render.code_map import class_color
 from tuiae.render.curves import Curve, draw_curves
 from tuiae.render.grid import LABEL_LIMIT, ROOMY, cell_sizes, error_pictures, image_grid
@@ -251,7 +251,12 @@ def draw_shares(
         shown = np.argsort(-shares, kind="stable")[: max(height - _OTHERS, 1)].tolist()
         left_out = len(shares) - len(shown)
     head = min(max(cell_len(_name(index, names)) for index in shown), NAME, max(width - _FIGURE - 2, 1))
-    lines = [_line(index, shares, names, (width, head), ascii_only, label) for index in shown]
+    cells = width - head - _FIGURE - 1
+    bars = bar_rows([float(shares[index]) for index in shown], cells if cells >= _LEAST_BAR else 0, ascii_only)
+    lines = [
+        _line(index, shares, names, (width, head), ascii_only, label, bar)
+        for index, bar in zip(shown, bars, strict=True)
+    ]
     if len(shares) * 2 - 1 <= height:
         lines = [line for pair in zip(lines, [Text(end="") for _ in lines], strict=True) for line in pair][:-1]
     if left_out and height > 1:
@@ -260,7 +265,13 @@ def draw_shares(
 
 
 def _line(
-    index: int, shares: NDArray[Any], names: Sequence[str], room: tuple[int, int], ascii_only: bool, label: int
+    index: int,
+    shares: NDArray[Any],
+    names: Sequence[str],
+    room: tuple[int, int],
+    ascii_only: bool,
+    label: int,
+    bar: str,
 ) -> Text:
     width, head = room
     best, share = index == int(np.argmax(shares)), float(shares[index])
@@ -270,10 +281,7 @@ def _line(
     weight = ("bold" if best else "") + (" underline" if index == label else "")
     line.append(name, weight.strip() or "dim").append(" " * (head - cell_len(name)))
     line.append(f"{percent(share, 0):>{_FIGURE - 2}} ", "bold" if best else "")
-    cells = width - line.cell_len
-    if cells >= _LEAST_BAR:
-        drawn = "#" * round(share * cells) if ascii_only else bar(share, cells)
-        line.append(drawn, palette.SKY if best else palette.GREY)
+    line.append(bar, palette.SKY if best else palette.GREY)
     line.truncate(width)
     return line
 

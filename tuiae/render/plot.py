@@ -214,7 +214,7 @@ def draw_plot(series: Sequence[Series], width: int, height: int, x: Axis, y: Axi
 
 def draw_axes(frame: Frame) -> Plot:
     """The axes of a frame, around nothing yet."""
-    rows = _build((), frame, axes=True) if frame.axed else [[("", 0)]] * frame.rows
+    rows = build((), frame, axes=True) if frame.axed else [[("", 0)]] * frame.rows
     return Plot(frame, tuple(_texts(rows, [AXIS], frame)))
 
 
@@ -382,7 +382,7 @@ def _plotext() -> tuple[Any, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Signal:
+class Signal:
     """Points on dots as plotext takes them."""
 
     number: int
@@ -399,34 +399,32 @@ def _draw(series: Sequence[Series], frame: Frame, ascii_only: bool) -> list[list
     layers = [[_stroke(frame, *one, ascii_only)] for one in placed]
     signed = [one for one in placed if one[1].sign and one[1].stroke in ("solid", "dashed") and len(one[2]) > 1]
     shifts = [place / len(signed) for place in range(len(signed))]
-    layers += [
-        [_Signal(n, *signs(x, y, shift), one.sign) for shift, (n, one, x, y) in zip(shifts, signed, strict=True)]
-    ]
+    layers += [[Signal(n, *signs(x, y, shift), one.sign) for shift, (n, one, x, y) in zip(shifts, signed, strict=True)]]
     chars = np.full((frame.rows, frame.columns), BLANK, np.uint32)
     numbers = np.zeros(chars.shape, np.int64)
     for layer in filter(None, layers):
-        above, of = _cells(_build(layer, frame, axes=False))
+        above, of = _cells(build(layer, frame, axes=False))
         chars, numbers = np.where(above == BLANK, chars, above), np.where(above == BLANK, numbers, of)
-    around = _build([], frame, axes=True) if frame.axed else [[("", 0)]] * frame.rows
+    around = build([], frame, axes=True) if frame.axed else [[("", 0)]] * frame.rows
     heads = [("".join(text for text, _ in runs)[: frame.left], 0) for runs in around[: frame.rows]]
     rows = [[head, *_joined(*row)] for head, row in zip(heads, zip(chars, numbers, strict=True), strict=True)]
     return [*rows, *around[frame.rows :]]
 
 
-def _stroke(frame: Frame, number: int, series: Series, x: Dots, y: Dots, ascii_only: bool) -> _Signal:
+def _stroke(frame: Frame, number: int, series: Series, x: Dots, y: Dots, ascii_only: bool) -> Signal:
     """What of a series to hand over."""
     if series.stroke in ("points", "dotted") or len(x) < 2:
         places = (x, y) if series.stroke == "points" else dots_between(x, y, 2 * frame.x.dots)
-        return _Signal(number, *places, series.sign or LONE)
+        return Signal(number, *places, series.sign or LONE)
     x, y = thin(x, y, frame.x.dots)
     joined = np.ones(len(x), bool)
     if series.stroke == "dashed":
         x, y, joined = dashes(x, y)
     quiet = series.sign or series.faint or series.stroke == "dashed"
-    return _Signal(number, x, y, ASCII_STROKES["dashed" if quiet else "solid"] if ascii_only else "braille", joined)
+    return Signal(number, x, y, ASCII_STROKES["dashed" if quiet else "solid"] if ascii_only else "braille", joined)
 
 
-def _build(signals: Sequence[_Signal], frame: Frame, axes: bool) -> list[list[Run]]:
+def build(signals: Sequence[Signal], frame: Frame, axes: bool) -> list[list[Run]]:
     """The lines of a figure, with axes or of the points alone; 0 is the number of what belongs to axes."""
     plotext, terminal = _plotext()
     figure = type(plotext.figure)(terminal)

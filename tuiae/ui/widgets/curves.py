@@ -11,7 +11,6 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from tuiae.render.curves import (
-    DASHES,
     EMPTY,
     NEWEST,
     NOT_POSITIVE,
@@ -25,6 +24,7 @@ from tuiae.render.curves import (
     marks_near,
     nearest,
     prepare,
+    without_dashes,
     x_limits,
 )
 from tuiae.render.legend import line_legend, readout
@@ -123,7 +123,6 @@ LOOK_WORDS: Mapping[tuple[str, object], str] = {
     ("smoothing", ""): "curves as they are",
     ("split", ""): "train and test",
 }
-PLAIN = "•"  # of the test curve where neither colours nor fine dots tell it from that of training
 WHEEL = 1.25  # how many times narrower a window gets by a notch
 
 
@@ -188,13 +187,10 @@ class CurvesPanel(PlotMouse):
         """What can be drawn of the curves that are wanted; made once for all that is done with it."""
         if self._prepared is None:
             wanted = [curve for curve in self._curves if self.split in ("", curve.split) or not curve.split]
-            self._prepared = tuple(prepare(self._in_mode(curve), self.log_scale, self.smoothing) for curve in wanted)
+            if self.terminal.ascii or self.terminal.colors == "none":
+                wanted = [without_dashes(curve) for curve in wanted]
+            self._prepared = tuple(prepare(curve, self.log_scale, self.smoothing) for curve in wanted)
         return self._prepared
-
-    def _in_mode(self, curve: Curve) -> Curve:
-        """Without colours or fine dots a broken line upon another is not told from it: it is one of signs there."""
-        plain = self.terminal.ascii or self.terminal.colors == "none"
-        return replace(curve, marker=PLAIN) if plain and curve.marker == DASHES and not curve.sign else curve
 
     def _go(self, view: View) -> None:
         """Look at another part, or put the cursor elsewhere, because somebody wants to."""
