@@ -272,7 +272,7 @@ def test_a_strip_shows_the_page_of_its_cursor_and_knows_what_is_under_a_click() 
     found = [layout.index_at(column, row) for row in range(22) for column in range(66)]
     shown = list(range(layout.first, layout.first + layout.count))
     assert sorted({index for index in found if index is not None}) == shown
-    assert found.count(29) == layout.columns * (layout.rows + WORDS)
+    assert found.count(29) == layout.pictures.columns * (layout.pictures.rows + WORDS)
 
 
 def test_what_is_confused_is_said_in_words() -> None:

@@ -24,7 +24,7 @@ from tuiae.config import load_config
 from tuiae.explore.checkpoint import LoadedRun, load
 from tuiae.explore.plane import between, principal_plane, prior_grid, project, range_grid
 from tuiae.render.code_map import class_color, class_signs, draw_code_map
-from tuiae.render.explorer import draw_gallery, draw_plane
+from tuiae.render.grid import draw_gallery, draw_plane
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.writer import create_run

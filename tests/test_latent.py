@@ -16,7 +16,8 @@ from tests.dashboard import HOSTILE, Desk, open_desk, script
 from tuiae.explore import client
 from tuiae.explore.protocol import Place
 from tuiae.render.code_map import MapView, draw_view, lay_out_map, map_limits
-from tuiae.render.explorer import draw_nearest, draw_place, fit_gallery, fit_plane
+from tuiae.render.explorer import draw_nearest, draw_place
+from tuiae.render.grid import fit_gallery, fit_plane
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_config
 from tuiae.runs.writer import RunWriter, create_run

@@ -28,8 +28,7 @@ from tests.terminal_screen import Screen
 from tuiae.errors import ConfigError
 from tuiae.render import palette
 from tuiae.render.curves import draw_curves, train_and_test
-from tuiae.render.explorer import draw_large, fit_gallery, fit_plane
-from tuiae.render.grid import draw_strip, image_grid
+from tuiae.render.grid import draw_large, draw_strip, fit_gallery, fit_plane, image_grid
 from tuiae.render.legend import legend
 from tuiae.render.pixels import pixel_images
 from tuiae.render.runs import MARK, NOTED, PIN

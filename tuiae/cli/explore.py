@@ -21,7 +21,7 @@ from tuiae.explore.plane import QUANTILES, SOURCES
 from tuiae.explore.protocol import Between, Codes, Picture, Plane, Samples
 from tuiae.machine import lasting_imports
 from tuiae.render.code_map import draw_code_map
-from tuiae.render.explorer import draw_gallery, draw_plane
+from tuiae.render.grid import draw_gallery, draw_plane
 from tuiae.render.text import clean, join_lines, number
 from tuiae.runs.checkpoints import no_checkpoint
 from tuiae.runs.lineage import resolve_config

@@ -1,9 +1,11 @@
-"""Grids of pictures (kinds in rows, examples in columns) and strips to choose from, as large as an area allows."""
+"""Pictures beside each other, as large as an area allows: grids (kinds in rows, examples in columns), planes of decoded
+images, galleries, and strips to choose from."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +16,7 @@ from rich.text import Text
 
 from tuiae.render import palette
 from tuiae.render.pixels import draw_picture
-from tuiae.render.text import caption, centred, clean, in_mode, join_lines, shorten
+from tuiae.render.text import blank_lines, caption, centred, clean, fitted, in_mode, in_the_middle, join_lines, shorten
 from tuiae.runs.snapshot import Sample
 
 ImageRow = tuple[str, NDArray[np.uint8]]
@@ -59,13 +61,17 @@ def cell_sizes(image_width: int, image_height: int) -> list[tuple[int, int]]:
     ]
 
 
-def plan(shape: tuple[int, ...], kinds: int, width: int, height: int, gutter: int) -> Layout | None:
+def plan(
+    shape: tuple[int, ...], kinds: int, width: int, height: int, gutter: int, least: int | None = None
+) -> Layout | None:
     """The largest layout for `kinds` rows of (N, H, W) pictures, or None when nothing fits.
 
-    Every row must fit the height, and at least four pictures the width (three where it is narrow) or all there are.
+    Every row must fit the height, and at least `least` pictures the width: without it four (three where it is narrow),
+    or all there are.
     """
     number, image_height, image_width = shape
-    least = min(LEAST_SHOWN if width >= NARROW else LEAST_SHOWN_NARROW, number)
+    if least is None:
+        least = min(LEAST_SHOWN if width >= NARROW else LEAST_SHOWN_NARROW, number)
     for columns, rows in cell_sizes(image_width, image_height):
         shown = min(number, (width - gutter + 1) // (columns + 1))
         if shown < least:
@@ -95,11 +101,10 @@ def image_grid(
     rows = drawable(rows)
     if not rows or width <= 0 or height <= 0:
         return centred("no images yet", width, height)
-    labels = [clean(label, label_limit) for label, _ in rows]
     layout = fit(rows, width, height, words, label_limit)
     if layout is None:
         return centred("too small for images", width, height)
-    lines = _compose(rows, labels, layout, mode)
+    lines = _picture_lines([(clean(label, label_limit), images) for label, images in rows], layout, mode)
     lines += [_caption_line(clean(label, label_limit), names, layout) for label, names in words]
     return in_mode(join_lines(_centre(lines, layout, width, height)), mode)
 
@@ -120,18 +125,25 @@ def fit(
     return plan(shape, len(rows), width, spare, gutter) or plan(shape, len(rows), width, spare, 0)
 
 
-def _compose(rows: Sequence[ImageRow], labels: Sequence[str], layout: Layout, mode: str) -> list[Text]:
+def _picture_lines(rows: Sequence[ImageRow], layout: Layout, mode: str) -> list[Text]:
+    """The pictures that the layout shows of each row, its label before the middle of them."""
     lines: list[Text] = []
-    for label, (_, images) in zip(labels, rows, strict=True):
-        if lines:
-            lines += [Text() for _ in range(layout.gap)]
-        many = len(rows) > MANY_ROWS
+    many = len(rows) > MANY_ROWS
+    for label, images in rows:
+        lines += blank_lines(layout.gap if lines else 0)
         pictures = [_picture(image.transpose(1, 2, 0), layout, mode, many) for image in images[: layout.shown]]
         for row in range(layout.rows):
-            name = label if row == (layout.rows - 1) // 2 else ""
-            line = Text(f"{name:>{layout.gutter - 2}}  " if layout.gutter else "", "dim", end="")
-            lines.append(_side_by_side(line, [picture[row] for picture in pictures]))
+            line = Text(end="", no_wrap=True).append_text(
+                _gutter(label if row == (layout.rows - 1) // 2 else "", layout)
+            )
+            for place, picture in enumerate(pictures):
+                line.append(" " if place else "").append_text(picture[row])
+            lines.append(line)
     return lines
+
+
+def _gutter(label: str, layout: Layout) -> Text:
+    return Text(f"{label:>{layout.gutter - 2}}  " if layout.gutter else "", "dim", end="")
 
 
 def _picture(image: NDArray[np.uint8], layout: Layout, mode: str, many: bool) -> list[Text]:
@@ -139,16 +151,8 @@ def _picture(image: NDArray[np.uint8], layout: Layout, mode: str, many: bool) ->
     return draw_picture(image, layout.columns, layout.rows, mode, trim=(shrunk or many) and not layout.gap)
 
 
-def _side_by_side(line: Text, parts: Sequence[Text]) -> Text:
-    """The parts after the line, a cell apart; the first line's own style stays on it alone."""
-    joined = Text(end="", no_wrap=True).append_text(line)
-    for index, part in enumerate(parts):
-        joined.append(" " if index else "").append_text(part)
-    return joined
-
-
 def _caption_line(label: str, captions: Sequence[str], layout: Layout) -> Text:
-    line = Text(end="").append(f"{label:>{layout.gutter - 2}}  " if layout.gutter else "", "dim")
+    line = Text(end="").append_text(_gutter(label, layout))
     for index, words in enumerate(captions[: layout.shown]):
         words = caption(clean(words), layout.columns)
         style = palette.GOOD if words.endswith("✓") else palette.BAD if words.endswith("✗") else "dim"
@@ -162,8 +166,8 @@ def _centre(lines: list[Text], layout: Layout, width: int, height: int) -> list[
     """The block in the middle; labels count half, so that the pictures look centred."""
     block = layout.gutter + layout.shown * (layout.columns + 1) - 1
     left = " " * ((width - block) // 2)
-    top = [Text() for _ in range((height - len(lines)) // 2)]
-    return top + [Text(left, end="").append_text(line) if line.plain else line for line in lines]
+    above = blank_lines((height - len(lines)) // 2)
+    return above + [Text(left, end="").append_text(line) if line.plain else line for line in lines]
 
 
 Rows = list[tuple[str, np.ndarray]]
@@ -228,30 +232,151 @@ def sample_grid(sample: Sample, width: int, height: int, mode: str = "blocks") -
     return image_grid(sample_rows(sample), width, height, mode, sample_captions(sample))
 
 
+# Planes of decoded images
+
+UNBOUNDED = 10**6  # lines
+_LEAST_LINES = 4
+"""Of a picture of a plane; below it fewer pictures say more."""
+
+Values = Sequence[float] | NDArray[Any]
+
+
+def draw_plane(images: NDArray[np.uint8], x: Values, y: Values, width: int, mode: str) -> Text:
+    """Images (rows, columns, C, H, W) of a plane, y on the left and x below, as large as the width lets them."""
+    layout = _plan_plane(images, x, y, width, UNBOUNDED)
+    if layout is None:
+        smallest = cell_sizes(images.shape[-1], images.shape[-2])[-1][0]
+        needed = _plane_gutter(y) + len(x) * (smallest + 1) - 1
+        return centred(f"{len(x)} pictures a row need {needed} columns", width, 1)
+    return _draw_plane(images, x, y, layout, width, 0, mode)
+
+
+def fit_plane(images: NDArray[np.uint8], x: Values, y: Values, width: int, height: int, mode: str) -> Text:
+    """`draw_plane` in an area: where not all pictures fit well, every second one or fewer of each row and column, the
+    first and the last among them; of columns, which are narrower than rows are high, as many as there is room for."""
+    found = None
+    steps = [step for step in range(1, len(x)) if (len(x) - 1) % step == 0]
+    for by_row, by_column in sorted(((row, one) for row in steps for one in steps if one <= row), key=math.prod):
+        part = images[::by_row, ::by_column], x[::by_column], y[::by_row]
+        layout = _plan_plane(*part, width, height)
+        if layout is not None:
+            found = _draw_plane(*part, layout, width, height, mode)
+            if layout.rows >= _LEAST_LINES:
+                break
+    return found or centred("too small for images", width, height)
+
+
+def _plane_gutter(y: Values) -> int:
+    return max(len(f"{value:.3g}") for value in y) + 2
+
+
+def _plan_plane(images: NDArray[np.uint8], x: Values, y: Values, width: int, height: int) -> Layout | None:
+    return plan((len(x), *images.shape[-2:]), len(y), width, height - 1, _plane_gutter(y), least=len(x))
+
+
+def _draw_plane(
+    images: NDArray[np.uint8], x: Values, y: Values, layout: Layout, width: int, height: int, mode: str
+) -> Text:
+    rows = [(f"{value:.3g}", row) for value, row in zip(y, images, strict=True)]
+    lines = [*_picture_lines(rows, layout, mode), _caption_line("", [f"{value:.3g}" for value in x], layout)]
+    return in_mode(join_lines(_centre(lines, layout, width, height)), mode)
+
+
+# Galleries: one picture after the other, on as many lines as they need.
+
+TALLEST = 8  # lines of a picture where the height has no end
+ACROSS = 5
+"""Pictures that stand beside each other at least there, where the width lets them."""
+_NO_LABEL = 2  # cells left of pictures without a label
+
+
+def draw_gallery(images: NDArray[np.uint8], width: int, mode: str, captions: Sequence[str] = ()) -> Text:
+    """Images (N, C, H, W) in lines of about equally many, an empty line between, each with its caption below."""
+    number, *_, rows, columns = images.shape
+    leasts = (min(ACROSS, number), 1)
+    layouts = (plan((number, rows, columns), 1, width, TALLEST, _NO_LABEL, least) for least in leasts)
+    layout = next(filter(None, layouts), None)
+    if layout is None:
+        return centred("too narrow for images", width, 1)
+    lines = []
+    for row in _even_rows(number, layout.shown):
+        drawn = _gallery_row(images[row], [captions[row]] if captions else [], layout, mode)
+        lines += [*_centre(drawn, replace(layout, shown=len(images[row])), width, 0), Text()]
+    return in_mode(join_lines(lines[:-1]), mode)
+
+
+def fit_gallery(
+    images: NDArray[np.uint8], width: int, height: int, mode: str, captions: Sequence[Sequence[str]] = ()
+) -> Text:
+    """Images (N, C, H, W) in an area, as large as all of them can be; where they cannot, the first that fit.
+
+    `captions` are lines below the pictures, each with a word for every picture.
+    """
+    if not len(images) or width <= 0 or height <= 0:
+        return centred("no images", width, height)
+    layout, down = _largest(images.shape[-2:], len(images), width, height, len(captions))
+    if layout.shown < 1 or down < 1:
+        return centred("too small for images", width, height)
+    lines = []
+    for row in _even_rows(min(len(images), layout.shown * down), layout.shown):
+        lines += [*_gallery_row(images[row], [line[row] for line in captions], layout, mode), Text()]
+    return in_the_middle(in_mode(join_lines(lines[:-1]), mode), width, height)
+
+
+def draw_large(image: NDArray[np.uint8], width: int, height: int, mode: str) -> Text:
+    """One image (C, H, W) as large as an area lets it be, by whatever factor."""
+    lines = min(height, int(width * image.shape[1] / (2 * image.shape[2])))
+    columns = min(round(2 * lines * image.shape[2] / image.shape[1]), width)
+    if lines < 1 or columns < 1:
+        return centred("too small for images", width, height)
+    return in_the_middle(join_lines(draw_picture(image.transpose(1, 2, 0), columns, lines, mode)), width, height)
+
+
+def _largest(shape: tuple[int, ...], enough: int, width: int, height: int, words: int) -> tuple[Layout, int]:
+    """The layout of the largest pictures (H, W), with so many lines of words below, of which enough fit, else of the
+    smallest; and how many of its rows fit, an empty line between."""
+    for columns, rows in cell_sizes(shape[1], shape[0]):
+        across, down = (width + 1 - _NO_LABEL) // (columns + 1), (height + 1) // (rows + words + 1)
+        if across * down >= enough:
+            break
+    apart = int(columns % shape[1] == 0 or rows >= ROOMY)
+    return Layout(columns, rows, across, apart, _NO_LABEL), down
+
+
+def _even_rows(number: int, most: int) -> list[slice]:
+    """So many pictures in as few rows as hold them, about equally many in each."""
+    across = math.ceil(number / math.ceil(number / most))
+    return [slice(start, min(start + across, number)) for start in range(0, number, across)]
+
+
+def _gallery_row(images: NDArray[np.uint8], captions: Sequence[Sequence[str]], layout: Layout, mode: str) -> list[Text]:
+    return [*_picture_lines([("", images)], layout, mode), *(_caption_line("", line, layout) for line in captions)]
+
+
+# A strip: pages of pictures, one of them under a cursor.
+
 WORDS = 2  # lines below a picture
 ENOUGH = 4
 """Pictures that are to be seen at once, where there are so many: larger ones show fewer."""
-_NO_LABEL = 2  # cells that a grid keeps left of pictures without a label
 
 
 @dataclass(frozen=True)
 class StripLayout:
-    """Which pictures show, and where."""
+    """Which pictures of a strip show, and where."""
 
+    pictures: Layout
     first: int
     count: int
     across: int
-    columns: int
-    """Of a picture."""
-    rows: int
     left: int
     top: int
 
     def index_at(self, column: int, row: int) -> int | None:
         """The picture of a cell, its words included."""
-        across, inside = divmod(column - self.left, self.columns + 1)
-        down, below = divmod(row - self.top, self.rows + WORDS + 1)
-        if not 0 <= across < self.across or inside == self.columns or down < 0 or below == self.rows + WORDS:
+        columns, lines = self.pictures.columns, self.pictures.rows + WORDS
+        across, inside = divmod(column - self.left, columns + 1)
+        down, below = divmod(row - self.top, lines + 1)
+        if not 0 <= across < self.across or inside == columns or down < 0 or below == lines:
             return None
         index = down * self.across + across
         return self.first + index if index < self.count else None
@@ -259,20 +384,15 @@ class StripLayout:
 
 def lay_out_strip(shape: tuple[int, int], number: int, width: int, height: int, cursor: int = 0) -> StripLayout | None:
     """The largest pictures of shape (height, width) of which enough fit, the page that the cursor is on."""
-    enough = min(ENOUGH, number)
-    for columns, rows in cell_sizes(shape[1], shape[0]):
-        across, down = (width + 1 - _NO_LABEL) // (columns + 1), (height + 1) // (rows + WORDS + 1)
-        if across * down >= enough:
-            break
-    if across < 1 or down < 1 or not number:
+    layout, down = _largest(shape, min(ENOUGH, number), width, height, WORDS)
+    page = layout.shown * down
+    if page < 1 or not number:
         return None
-    page = across * down
     first = cursor // page * page
-    count = min(page, number - first)
-    across = min(across, number)
-    lines = -(-count // across) * (rows + WORDS + 1) - 1
-    left = max((width - across * (columns + 1) + 1) // 2, _NO_LABEL)
-    return StripLayout(first, count, across, columns, rows, left, (height - lines) // 2)
+    count, across = min(page, number - first), min(layout.shown, number)
+    lines = -(-count // across) * (layout.rows + WORDS + 1) - 1
+    left = max((width - across * (layout.columns + 1) + 1) // 2, _NO_LABEL)
+    return StripLayout(layout, first, count, across, left, (height - lines) // 2)
 
 
 def draw_strip(
@@ -285,28 +405,26 @@ def draw_strip(
     focused: bool,
 ) -> Text:
     """Images (N, C, H, W), two lines of words below each; those at the cursor are reversed while it can be moved."""
-    layout = lay_out_strip(images.shape[-2:], len(images), width, height, cursor)
-    if layout is None:
+    strip = lay_out_strip(images.shape[-2:], len(images), width, height, cursor)
+    if strip is None:
         return centred("too small for images", width, height)
-    lines = [Text(end="") for _ in range(layout.top)]
-    left = " " * (layout.left - _NO_LABEL)
-    for start in range(layout.first, layout.first + layout.count, layout.across):
-        those = slice(start, min(start + layout.across, layout.first + layout.count))
-        row = images[those]
-        area = len(row) * (layout.columns + 1) - 1 + _NO_LABEL
-        drawn = image_grid([("", row)], area, layout.rows, mode)
-        lines += [Text(left, end="").append_text(line) for line in drawn.split("\n", allow_blank=True)]
-        lines += [_words(captions[those], place, cursor - start, layout, focused) for place in range(WORDS)]
+    lines = blank_lines(strip.top)
+    left, end = " " * (strip.left - _NO_LABEL), strip.first + strip.count
+    for start in range(strip.first, end, strip.across):
+        row = slice(start, min(start + strip.across, end))
+        pictures = _picture_lines([("", images[row])], strip.pictures, mode)
+        lines += [Text(left, end="").append_text(line) for line in pictures]
+        lines += [_words(captions[row], place, cursor - start, strip, focused) for place in range(WORDS)]
         lines.append(Text(end=""))
     return join_lines(lines[:-1])
 
 
-def _words(captions: Sequence[tuple[str, str]], place: int, chosen: int, layout: StripLayout, focused: bool) -> Text:
-    line = Text(" " * layout.left, end="", no_wrap=True)
+def _words(captions: Sequence[tuple[str, str]], place: int, chosen: int, strip: StripLayout, focused: bool) -> Text:
+    columns = strip.pictures.columns
+    line = Text(" " * strip.left, end="", no_wrap=True)
     for index, words in enumerate(captions):
-        shown = shorten(clean(words[place]), layout.columns)
-        before = (layout.columns - cell_len(shown)) // 2
-        padded = " " * before + shown + " " * (layout.columns - before - cell_len(shown))
+        shown = shorten(clean(words[place]), columns)
+        padded = fitted(" " * ((columns - cell_len(shown)) // 2) + shown, columns)
         style = f"bold {palette.SKY}{' reverse' if focused else ''}" if index == chosen else "dim" if place else ""
         line.append(" " if index else "").append(padded, style)
     return line

@@ -30,7 +30,8 @@ from tuiae.render.code_map import (
     usable_points,
     with_room_for,
 )
-from tuiae.render.explorer import draw_grid, draw_nearest, draw_place, draw_samples, draw_strip, grid_note
+from tuiae.render.explorer import draw_between, draw_nearest, draw_place, plane_note
+from tuiae.render.grid import fit_gallery, fit_plane
 from tuiae.render.text import number, paragraph
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.widgets.chrome import ViewBar, Views
@@ -343,13 +344,15 @@ class LatentView(Vertical):
         more = self.query_one("#more", DrawingPanel)
         if isinstance(answer, Between):
             note = " · ".join((*self._moment(answer), f"{number(answer.distance)} apart"))
-            more.show(partial(draw_strip, answer), note, "between the marks")
+            more.show(partial(draw_between, answer), note, "between the marks")
         elif isinstance(answer, Samples):
             note = f"{self._moment(answer)[-1]} · seed {answer.seed} · n draws others"
-            more.show(partial(draw_samples, answer), note, "drawn from the prior")
+            more.show(partial(fit_gallery, answer.images), note, "drawn from the prior")
         elif isinstance(answer, Plane):
             more.show(
-                partial(draw_grid, answer), f"{self._moment(answer)[-1]} · {grid_note(answer)}", "the plane, decoded"
+                partial(fit_plane, answer.images, answer.x, answer.y),
+                f"{self._moment(answer)[-1]} · {plane_note(answer)}",
+                "the plane, decoded",
             )
         if not self.side.has_class("-more-asked"):
             self.side.offer_more(True)
