@@ -20,8 +20,8 @@ from tests.test_dashboard_snapshots import Snap, colours, each_look, fixed, snap
 from tests.test_imports import loaded
 from tuiae.files import read_json, replace_json
 from tuiae.render.compare import compare_curves, group_key, seeds_table, settings_table, values_table
+from tuiae.render.grid import shared_grid
 from tuiae.render.legend import legend
-from tuiae.render.shared_images import shared_grid
 from tuiae.runs.labels import label_path, relabel
 from tuiae.studies.compare import CompareReader, cautions, rankable, run_curves, spread
 from tuiae.studies.labels import letters

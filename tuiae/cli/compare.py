@@ -16,8 +16,8 @@ from tuiae.config import did_you_mean
 from tuiae.errors import ConfigError, UnknownRunError
 from tuiae.render.compare import compare_curves, seeds_table, settings_table, values_table
 from tuiae.render.curves import draw_curves
+from tuiae.render.grid import shared_grid
 from tuiae.render.legend import legend, plot_title
-from tuiae.render.shared_images import shared_grid
 from tuiae.render.sweeps import levels_table, summary_notes, summary_plot, summary_words
 from tuiae.render.text import beside, join_lines
 from tuiae.runs.listing import preset_of, summarise

@@ -87,15 +87,19 @@ def draw_timeline(epochs: Sequence[int], at: int | None, width: int, live: bool 
     if cells < _LEAST_BAR:
         text.truncate(width)
         return Timeline(text, on, (0, 0))
-    place = (
-        cells - 1 if at is None or newest == epochs[0] else round((at - epochs[0]) / (newest - epochs[0]) * (cells - 1))
-    )
-    text.append("  ├", "dim").append("─" * place, palette.SKY if at is not None else "dim")
-    text.append("●", f"bold {palette.SKY if at is None else palette.CAUTION}").append(
-        "─" * (cells - 1 - place) + "┤", "dim"
-    )
+    reach = newest - epochs[0]
+    share = 1.0 if at is None or not reach else (at - epochs[0]) / reach
+    looks = (palette.SKY, palette.CAUTION) if at is not None else ("dim", palette.SKY)
+    text.append("  ").append_text(_track(round(share * (cells - 1)), cells, ("├", "─", "●", "─", "┤"), *looks))
     text.append(end, "bold" if at is None else "dim")
     return Timeline(text, on, (on + 4, cells))
+
+
+def _track(place: int, cells: int, signs: Sequence[str], before: str, knob: str) -> Text:
+    """`├━━●──┤`: a knob on a line of so many cells between its ends; colours of the line before it and of the knob."""
+    start, done, sign, rest, end = signs
+    text = Text(end="").append(start, "dim").append(done * place, before).append(sign, f"bold {knob}")
+    return text.append(rest * (cells - 1 - place) + end, "dim")
 
 
 def place_note(epoch: int, newest: int | None = None, live: bool = False) -> str:
@@ -142,8 +146,8 @@ _SIGNS = (("├", "━", "●", "─", "┤"), ("|", "=", "O", "-", "|"))
 
 def track(width: int, words: str) -> int:
     """Cells of the line, its ends included; 0 where only the words have room."""
-    room = width - cell_len(words) - GAP
-    return room if room >= LEAST else 0
+    cells = width - cell_len(words) - GAP
+    return cells if cells >= LEAST else 0
 
 
 def draw_slider(share: float, width: int, words: str, ascii_only: bool = False) -> Text:
@@ -153,10 +157,9 @@ def draw_slider(share: float, width: int, words: str, ascii_only: bool = False) 
     line = Text(end="", no_wrap=True)
     cells = track(width, words)
     if cells:
-        start, before, knob, after, end = _SIGNS[ascii_only]
-        place = round(share * (cells - 3))
-        line.append(start, "dim").append(before * place, palette.SKY).append(knob, f"bold {palette.SKY}")
-        line.append(after * (cells - 3 - place), "dim").append(end + " " * GAP, "dim")
+        inside = cells - 2
+        line.append_text(_track(round(share * (inside - 1)), inside, _SIGNS[ascii_only], palette.SKY, palette.SKY))
+        line.append(" " * GAP)
     return line.append(shorten(words, width - line.cell_len), "bold")
 
 

@@ -26,7 +26,7 @@ from tuiae.render.bars import bar_rows
 from tuiae.render.code_map import class_color
 from tuiae.render.curves import Curve, draw_curves
 from tuiae.render.grid import draw_large, error_pictures, fit_gallery
-from tuiae.render.text import beside, centred, clean, join_lines, lines_of, number, percent, shorten
+from tuiae.render.text import beside, blank_lines, centred, clean, join_lines, lines_of, number, percent, shorten
 
 Bytes = NDArray[np.uint8]
 
@@ -63,10 +63,9 @@ def _draw_class(place: Place, classes: Sequence[str], width: int, height: int) -
         Text(""),
         Text(shorten("a classifier decodes no images", width), "dim"),
     ][: max(height, 1)]
-    above = [Text("") for _ in range((height - len(words)) // 2)]
     for line in words:
         line.align("center", width)
-    return join_lines([*above, *words])
+    return join_lines([*blank_lines((height - len(words)) // 2), *words])
 
 
 def draw_nearest(place: Place, classes: Sequence[str], width: int, height: int, mode: str) -> Text:
@@ -96,8 +95,6 @@ def plane_note(plane: Plane) -> str:
 NAME = 16  # cells of a class
 _FIGURE = 7  # cells of a space and a share in per cent
 _LEAST_BAR = 3
-_MARKS = ("▸", ">")
-_OTHERS = 1  # lines that say how many classes are left out
 
 
 def best_class(shares: NDArray[Any], names: Sequence[str]) -> str:
@@ -121,44 +118,27 @@ def draw_shares(
         return centred("the images of this run have no classes", width, height)
     if width <= 0 or height <= 0:
         return Text()
-    shown, left_out = list(range(len(shares))), 0
+    shown = list(range(len(shares)))
     if len(shown) > height:
-        shown = np.argsort(-shares, kind="stable")[: max(height - _OTHERS, 1)].tolist()
-        left_out = len(shares) - len(shown)
+        # A line is kept for how many are left out.
+        shown = np.argsort(-shares, kind="stable")[: max(height - 1, 1)].tolist()
     head = min(max(cell_len(_name(index, names)) for index in shown), NAME, max(width - _FIGURE - 2, 1))
     cells = width - head - _FIGURE - 1
     bars = bar_rows([float(shares[index]) for index in shown], cells if cells >= _LEAST_BAR else 0, ascii_only)
-    lines = [
-        _line(index, shares, names, (width, head), ascii_only, label, bar)
-        for index, bar in zip(shown, bars, strict=True)
-    ]
-    if len(shares) * 2 - 1 <= height:
-        lines = [line for pair in zip(lines, [Text(end="") for _ in lines], strict=True) for line in pair][:-1]
-    if left_out and height > 1:
-        lines.append(Text(shorten(f"  and {left_out} less likely", width), "dim", end=""))
-    return join_lines(lines)
-
-
-def _line(
-    index: int,
-    shares: NDArray[Any],
-    names: Sequence[str],
-    room: tuple[int, int],
-    ascii_only: bool,
-    label: int,
-    bar: str,
-) -> Text:
-    width, head = room
-    best, share = index == int(np.argmax(shares)), float(shares[index])
-    name = shorten(_name(index, names), head)
-    line = Text(end="", no_wrap=True)
-    line.append(f"{_MARKS[ascii_only]} " if best else "  ", "bold")
-    weight = ("bold" if best else "") + (" underline" if index == label else "")
-    line.append(name, weight.strip() or "dim").append(" " * (head - cell_len(name)))
-    line.append(f"{percent(share, 0):>{_FIGURE - 2}} ", "bold" if best else "")
-    line.append(bar, palette.SKY if best else palette.GREY)
-    line.truncate(width)
-    return line
+    best, mark = int(np.argmax(shares)), ">" if ascii_only else "▸"
+    lines = []
+    for index, bar in zip(shown, bars, strict=True):
+        weight, color = ("bold", palette.SKY) if index == best else ("", palette.GREY)
+        style = f"{weight} underline" if index == label else weight or "dim"
+        name = shorten(_name(index, names), head)
+        line = Text(f"{mark} " if index == best else "  ", "bold" if index == best else "", end="")
+        line = Text(end="", no_wrap=True).append_text(line).append(name, style).append(" " * (head - cell_len(name)))
+        line.append(f"{percent(float(shares[index]), 0):>{_FIGURE - 2}} ", weight).append(bar, color)
+        line.truncate(width)
+        lines += [line, Text(end="")] if len(shares) * 2 - 1 <= height else [line]
+    if len(shown) < len(shares) and height > 1:
+        lines.append(Text(shorten(f"  and {len(shares) - len(shown)} less likely", width), "dim", end=""))
+    return join_lines(lines if lines[-1].plain else lines[:-1])
 
 
 METRICS = {"mse": "mean squared error", "error": "share that is wrong"}

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,21 @@ from rich.text import Text
 
 from tuiae.render import palette
 from tuiae.render.pixels import draw_picture
-from tuiae.render.text import blank_lines, caption, centred, clean, fitted, in_mode, in_the_middle, join_lines, shorten
+from tuiae.render.text import (
+    blank_lines,
+    caption,
+    centred,
+    clean,
+    fitted,
+    in_mode,
+    in_the_middle,
+    join_lines,
+    lines_of,
+    shorten,
+    wrapped,
+)
 from tuiae.runs.snapshot import Sample
+from tuiae.studies.shared_images import SharedImages
 
 ImageRow = tuple[str, NDArray[np.uint8]]
 CaptionRow = tuple[str, Sequence[str]]
@@ -170,20 +184,20 @@ def _centre(lines: list[Text], layout: Layout, width: int, height: int) -> list[
     return above + [Text(left, end="").append_text(line) if line.plain else line for line in lines]
 
 
-Rows = list[tuple[str, np.ndarray]]
-ERROR = "error"
+# A sample of a run: inputs, what was shown, what the network made of it, and where that is wrong.
+
 _SCALES = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Of the range of a pixel: what the end of the error ramp may stand for."""
 _BEYOND = 0.5  # per cent of the pixels that may lie beyond that end
 
 
-def sample_rows(sample: Sample) -> Rows:
+def sample_rows(sample: Sample) -> list[ImageRow]:
     """One (label, (N, C, H, W)) for each kind of picture that the sample has."""
     kinds = (("input", sample.inputs), ("noisy", sample.noisy), ("output", sample.reconstructions))
     return [(label, images) for label, images in kinds if images is not None and images.ndim == 4]
 
 
-def error_row(sample: Sample) -> tuple[tuple[str, np.ndarray], str] | None:
+def error_row(sample: Sample) -> tuple[ImageRow, str] | None:
     """Where reconstructions are wrong, as a row of pictures of its own colours, and the scale in words.
 
     |reconstruction - clean input|, the mean of the channels, ends the ramp at a round share of a pixel's range, so that
@@ -193,7 +207,7 @@ def error_row(sample: Sample) -> tuple[tuple[str, np.ndarray], str] | None:
     if clean_images is None or made is None or clean_images.shape != made.shape or not made.size or made.ndim != 4:
         return None
     pictures, scale = error_pictures(made, clean_images)
-    return (ERROR, pictures), f"brightest error: {scale:g} of a pixel's range"
+    return ("error", pictures), f"brightest error: {scale:g} of a pixel's range"
 
 
 def error_pictures(made: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> tuple[NDArray[Any], float]:
@@ -210,9 +224,8 @@ def _error_colours() -> NDArray[Any]:
     """(256, 3) uint8, from no error to the end of the scale."""
     stops = np.linspace(0, 255, len(palette.ERROR_RAMP))
     channels = zip(*palette.ERROR_RAMP, strict=True)
-    return (
-        np.stack([np.interp(np.arange(256), stops, channel) for channel in channels], axis=1).round().astype(np.uint8)
-    )
+    ramps = [np.interp(np.arange(256), stops, channel) for channel in channels]
+    return np.stack(ramps, axis=1).round().astype(np.uint8)
 
 
 def sample_captions(sample: Sample) -> list[str] | None:
@@ -230,6 +243,57 @@ def sample_captions(sample: Sample) -> list[str] | None:
 def sample_grid(sample: Sample, width: int, height: int, mode: str = "blocks") -> Text:
     """The whole sample as one text of `width` x `height` cells at most."""
     return image_grid(sample_rows(sample), width, height, mode, sample_captions(sample))
+
+
+# The same test images, one row a run.
+
+MOST_LABEL = 24
+MOST_NOTE = 3  # lines
+
+
+def shared_grid(shared: SharedImages, width: int, height: int, mode: str = "blocks") -> Text:
+    """The inputs once, then a row a run of what its network made of them, or of what it took them for.
+
+    Runs that do not fit are left out, and a line below says which.
+    """
+    if not shared.entries:
+        return centred("no pictures yet", width, height)
+    note = wrapped(shared.sentence, width, "dim", MOST_NOTE)
+    rows, words, missing = _fitting_rows(shared, height - len(note))
+    if missing:
+        rows, words, missing = _fitting_rows(shared, height - len(note) - 1)
+        note.append(Text(shorten(f"no room for {', '.join(missing)}", width), "dim", end=""))
+    limit = min(max(width // 4, LABEL_LIMIT), MOST_LABEL)
+    if any(cell_len(label) > limit for label, _ in (*rows, *words)):
+        # The key of a run without its label, so that no label is cut to nothing.
+        rows = [(label.partition(" ")[0], images) for label, images in rows]
+        words = [(label.partition(" ")[0], names) for label, names in words]
+    lines = lines_of(image_grid(rows, width, height - len(note), mode, captioned=words, label_limit=limit))
+    return join_lines([*lines, *blank_lines(height - len(note) - len(lines)), *note])
+
+
+def _fitting_rows(shared: SharedImages, height: int) -> tuple[list[ImageRow], list[CaptionRow], list[str]]:
+    """Rows, captions, and the keys of the runs for which there is no room: the first of every group has it before the
+    second of any."""
+    rows = [
+        (name, images) for name, images in (("input", shared.inputs), ("noisy", shared.noisy)) if images is not None
+    ]
+    words: list[CaptionRow] = []
+    free, kept = height - LEAST_ROWS * len(rows), set()
+    for entry in sorted(shared.entries, key=lambda entry: int(entry.key.lstrip(ascii_uppercase) or 0)):
+        cost = 1 if entry.sample is None or entry.sample.reconstructions is None else LEAST_ROWS
+        if cost <= free:
+            free -= cost
+            kept.add(entry.key)
+    for entry in shared.entries:
+        if entry.sample is None or entry.key not in kept:
+            continue
+        label = clean(f"{entry.key} {entry.label}")
+        if entry.sample.reconstructions is not None:
+            rows.append((label, entry.sample.reconstructions))
+        else:
+            words.append((label, sample_captions(entry.sample) or ()))
+    return rows, words, [entry.key for entry in shared.entries if entry.key not in kept]
 
 
 # Planes of decoded images

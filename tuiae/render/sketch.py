@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.pixels import RAMPS, character_ramp, half_blocks, resample
-from tuiae.render.text import centred, join_lines
+from tuiae.render.pixels import draw_picture, resample
+from tuiae.render.text import blank_lines, centred, join_lines
 
 LEAST = 3
 """Lines below which nothing can be drawn."""
@@ -77,10 +77,7 @@ def draw_canvas(
     if layout is None:
         return centred("too small to draw", width, height)
     large = resample(image.transpose(1, 2, 0), layout.columns, layout.dots)
-    if mode in RAMPS:
-        lines = character_ramp(large, layout.columns, layout.rows, RAMPS[mode])
-    else:
-        lines = half_blocks(large, layout.columns, layout.rows)
+    lines = draw_picture(large, layout.columns, layout.rows, mode)
     if pen is not None:
         column, row = layout.cell(*pen)
         _put_pen(lines[row - layout.top], column - layout.left, PENS[pen_state][mode == "ascii"])
@@ -93,7 +90,7 @@ def _framed(lines: list[Text], layout: CanvasLayout, width: int, height: int, as
     left = " " * max(layout.left - 1, 0)
     after = after if width > layout.left + layout.columns else ""
     placed = [Text(left, end="").append(before, "dim").append_text(line).append(after, "dim") for line in lines]
-    head = [Text(end="") for _ in range(layout.top)]
+    head = blank_lines(layout.top)
     if head and above:
         head[-1] = Text(f"{left} {above * layout.columns}", "dim", end="")
     foot = [Text(f"{left} {below * layout.columns}", "dim", end="")] if below else []
