@@ -8,7 +8,7 @@ from typing import Any
 
 
 class ExitCode(IntEnum):
-    """What the process returns; `tuiae --help` lists them."""
+    """The exit codes of the process; `tuiae --help` lists them."""
 
     OK = 0
     USAGE = 2
@@ -33,15 +33,15 @@ class TuiaeError(Exception):
         return f"{self.cause}; {self.hint}" if self.hint else self.cause
 
     def lines(self) -> list[str]:
-        """The lines that people read."""
+        """The cause and the hint as lines for people."""
         return [f"error: {self.cause}", *([f"  try: {self.hint}"] if self.hint else [])]
 
     def document(self) -> dict[str, Any]:
-        """What `--json` says."""
+        """The error as `--json` prints it."""
         return {"error": self.cause, "hint": self.hint, "exit_code": int(self.exit_code)}
 
     def record(self) -> dict[str, Any]:
-        """What another process needs to raise it again with `from_record`."""
+        """The error as a record, from which another process raises it again with `from_record`."""
         return {"cause": self.cause, "hint": self.hint, "exit_code": int(self.exit_code)}
 
 
@@ -62,7 +62,7 @@ class DeviceError(TuiaeError):
 
 
 class DataError(TuiaeError):
-    """A dataset that is not to be had or not fit to use."""
+    """A dataset that is not available or not fit to use."""
 
     exit_code = ExitCode.DATA
 
@@ -74,7 +74,7 @@ class TrainingError(TuiaeError):
 
 
 class NoCheckpointError(TrainingError):
-    """A checkpoint that a run does not have: somebody asked for what is not there, and nothing has failed."""
+    """A checkpoint that a run does not have. Nothing has failed: somebody asked for one that is not there."""
 
     exit_code = ExitCode.USAGE
 

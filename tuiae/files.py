@@ -40,7 +40,7 @@ def replace_json(path: Path, value: Any) -> None:
 
 
 def jsonable(value: Any) -> Any:
-    """A value as JSON can say it: what is not finite becomes null, because NaN is no JSON and stops strict parsers."""
+    """The value for JSON: numbers that are not finite become null, because NaN is not JSON and stops strict parsers."""
     if isinstance(value, Mapping):
         return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -107,5 +107,5 @@ def as_number(value: Any) -> float | None:
 
 
 def is_count(value: Any) -> TypeGuard[int]:
-    """Whether a value is a whole number that a float64 holds exactly."""
+    """Returns whether a value is a whole number that a float64 holds exactly."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_COUNT

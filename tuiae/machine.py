@@ -16,7 +16,7 @@ MEGA = 1e6
 
 @dataclass(frozen=True)
 class Owner:
-    """A process that holds memory of a card. What the system would not say is empty or None."""
+    """A process that holds memory of a card. Fields that the system does not tell are empty or None."""
 
     pid: int
     user: str
@@ -26,7 +26,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Gpu:
-    """One card; None is what it does not tell."""
+    """One card; fields that it does not tell are None."""
 
     index: int
     """As nvidia-smi counts."""
@@ -50,7 +50,7 @@ class Gpu:
 
 
 def freest(gpus: Sequence[Gpu]) -> Gpu | None:
-    """The card with the most free memory of those that a run can be sent to; of equals the one that works least."""
+    """The card with the most free memory among those that a run can use; among equals, the least busy one."""
     usable = [gpu for gpu in gpus if gpu.cuda]
     return max(usable, key=lambda gpu: (gpu.free, -(gpu.utilisation or 0.0), -gpu.index), default=None)
 
@@ -112,7 +112,7 @@ def read_gpus(nvml: Any, environment: Mapping[str, str], describe: Callable[[int
 
 
 def _read_card(nvml: Any, handle: Any, gpu: Gpu, describe: Callable[[int], tuple[str, str]]) -> Gpu:
-    """A card with what its sensors say; many a card lacks one or another."""
+    """A card with the readings of its sensors; many cards lack some."""
 
     def sensor(ask: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -132,7 +132,7 @@ def _read_card(nvml: Any, handle: Any, gpu: Gpu, describe: Callable[[int], tuple
 
 
 def _owners(processes: Sequence[Any], describe: Callable[[int], tuple[str, str]]) -> tuple[Owner, ...]:
-    """The largest first. In some containers NVML does not know how much each one holds."""
+    """The processes on a card, the largest first. In some containers NVML does not know how much each one holds."""
     sizes = {int(process.pid): process.usedGpuMemory for process in processes}
     owners = [Owner(pid, *describe(pid), None if size is None else size / MEGA) for pid, size in sizes.items()]
     return tuple(sorted(owners, key=lambda owner: (-(owner.megabytes or 0.0), owner.pid)))
@@ -143,20 +143,20 @@ COMMAND_WORDS = 3  # of a command line: what runs, and on what
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine at one moment. What could not be read is empty or None."""
+    """The machine at one moment. Fields that could not be read are empty or None."""
 
     cores: tuple[float, ...] = ()
     """How busy each was since the last look, 0 to 1."""
     load: float | None = None
     """Processes that wanted a core, mean over a minute."""
     used: float | None = None
-    """Memory that is not to be had, in MB (10^6 bytes)."""
+    """Memory that is not available, in MB (10^6 bytes)."""
     total: float | None = None
     gpus: tuple[Gpu, ...] = ()
 
 
 class MachineReader:
-    """Reads the machine again and again, always from one thread: how busy a core was counts from the last reading."""
+    """Reads the machine again and again, always from one thread: the load of a core counts from the last reading."""
 
     def __init__(self) -> None:
         import psutil  # here: drawing a machine needs none, and it takes 20 ms

@@ -1,6 +1,6 @@
-"""What can be said about a run before it starts, without torch: the same words in the form and on the command line.
+"""Checks and warnings before a run starts, without torch; the form and the command line print the same sentences.
 
-`check` raises for what cannot run, and warns of what may run and is worth a second thought.
+`check` raises for a config that cannot run, and warns about one that can but is unusual.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ENCODER_KEYS = ("latent", "hidden", "channels", "kernel", "stride", "norm", "ac
 
 @dataclass(frozen=True)
 class Checked:
-    """A config that can run, and what is worth saying about it."""
+    """A config that can run, and the warnings about it."""
 
     config: RunConfig
     dataset: DatasetInfo
@@ -55,7 +55,7 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
 
 
 def _take_architecture(config: RunConfig, runs_root: Path) -> tuple[RunConfig, RunConfig]:
-    """The config on the encoder that it names, and the config that the encoder was trained by."""
+    """The config with the architecture of the encoder that it names, and the config of the encoder's own run."""
     source = find_run(config.model.encoder_run, runs_root)
     trained = read_config(source)
     if trained is None:
@@ -66,7 +66,7 @@ def _take_architecture(config: RunConfig, runs_root: Path) -> tuple[RunConfig, R
 
 
 def check_asked(asked: Mapping[str, Any], askers: Mapping[str, str], config: RunConfig, runs_root: Path) -> None:
-    """Refuse what was asked for by name and the encoder from a run would overrule; what a preset says may be.
+    """Refuse settings that a user asked for and that the encoder from a run would overrule; those of a preset may be.
 
     `asked` is by dotted key, `askers` as for `build_config`.
 
@@ -108,7 +108,7 @@ def _count_classes(config: RunConfig, dataset: DatasetInfo) -> int:
 
 
 def check_device(word: str, devices: list[str], hint: str = "use --device auto, or one of these") -> None:
-    """Whether a machine with such devices has the one that `training.device` means.
+    """Check that a machine with these devices has the one that `training.device` means.
 
     Raises:
         DeviceError: it has not; `hint` is the next step.
@@ -135,13 +135,13 @@ unit kept 0.01 nats on `digits` (64; code of 2 or 12, with a warm-up and without
 
 
 def warn(config: RunConfig, dataset: DatasetInfo, trained: RunConfig | None = None) -> tuple[str, ...]:
-    """What is worth saying about a config that can run; `trained` is that of the run its encoder comes from."""
+    """The warnings about a config that can run; `trained` is the config of the run that its encoder comes from."""
     found = (*_sizes(config, dataset), *_collapse(config, dataset), *_of_settings(config))
     return (*found, *_validation(config), *_encoder(config, trained))
 
 
 def warn_of_change(before: RunConfig, after: RunConfig) -> tuple[str, ...]:
-    """What is worth saying about the config that edits of a live run put in force, and was not about the one before."""
+    """The warnings about the config that edits of a live run put in force, without those about the config before."""
     said, found = _of_settings(before), _of_settings(after)
     return tuple(words for words in found if words not in said)
 

@@ -1,4 +1,4 @@
-"""TOML in and out, overrides on top, and what is wrong with a document in words a person can act on."""
+"""Configs as TOML: reading and writing, overrides on top, and messages that a person can act on."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ _SHORT = {
 
 
 def _meant_key(key: str) -> str:
-    """A key of the same section before one of another; a section is never what a key was meant to be."""
+    """` (did you mean 'x'?)` with the nearest key, one of the same section first; empty when none is near."""
     section, dot, leaf = key.partition(".")
     keys = known_keys()
     if meant := _SHORT.get(key.rpartition(".")[2]):
@@ -193,7 +193,7 @@ def known_keys() -> list[str]:
 
 
 def did_you_mean(word: str, allowed: list[str]) -> str:
-    """` (did you mean 'x'?)`, or nothing when no allowed word is near."""
+    """Returns ` (did you mean 'x'?)`, or nothing when no allowed word is near."""
     if (meant := _SHORT.get(word.rpartition(".")[2])) in allowed:
         return f" (did you mean '{meant}'?)"
     tails = {name.rpartition(".")[2]: name for name in reversed(allowed)}

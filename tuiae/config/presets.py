@@ -27,7 +27,7 @@ class Preset:
 
 
 def presets_dir() -> Path:
-    """Beside this file in an installed package, at the top of the checkout otherwise."""
+    """The directory of presets: in an installed package `tuiae/presets`, else at the top of the checkout."""
     inside = Path(__file__).parents[1] / "presets"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "presets"
 
@@ -57,7 +57,7 @@ def list_presets() -> list[Preset]:
 
 
 def check_preset_name(name: str) -> None:
-    """Raises ConfigError for what its config could not be called."""
+    """Raises ConfigError for a name that a config cannot have."""
     if not re.fullmatch(NAME_PATTERN, name):
         raise ConfigError(f"preset name {name!r}: allowed: {NAME_WORDS}", "choose another")
 
@@ -94,7 +94,7 @@ def _first_sentence(path: Path) -> str:
 
 
 def _is_pipe(path: Path) -> bool:
-    """Whether somebody writes there what is to be read once, as in `tuiae run <(sed ... preset.toml)`."""
+    """Returns whether the path is a pipe, which can be read once, as in `tuiae run <(sed ... preset.toml)`."""
     return os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)
 
 

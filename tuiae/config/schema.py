@@ -33,13 +33,13 @@ DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 
 
 class Section(BaseModel):
-    """A frozen table of the document that refuses keys it does not know and values of another kind: `true` is no 1."""
+    """A frozen table of the document that refuses unknown keys and values of another kind: `true` is not 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class DataSection(Section):
-    """Which images, and which of them."""
+    """The dataset, and which of its images are used."""
 
     dataset: str = "digits"
     """A name from `tuiae data list`, an imported name, or folder:PATH."""
@@ -102,7 +102,7 @@ class ModelSection(Section):
 
     @property
     def encoder_family(self) -> EncoderFamily:
-        """What the encoder is made of, whatever the family."""
+        """The family of the encoder: a classifier names it, a variational family implies it."""
         if self.family == "classifier":
             return self.encoder
         return VARIATIONAL.get(self.family) or self.family  # type: ignore[return-value]
@@ -113,12 +113,12 @@ class ModelSection(Section):
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """One for each convolution."""
+        """The stride of each convolution."""
         return self.stride * len(self.channels) if len(self.stride) == 1 else self.stride
 
 
 class TrainingSection(Section):
-    """How the weights are found."""
+    """The optimization: loss, optimizer, schedule, length."""
 
     epochs: int = Field(default=10, ge=1, le=1_000_000)
     batch_size: int = Field(default=1000, ge=1, le=1_000_000)
@@ -164,7 +164,7 @@ class TrainingSection(Section):
 
 
 class CheckpointSection(Section):
-    """Which moments can be gone back to."""
+    """When checkpoints are written, and how many are kept."""
 
     every: int = Field(default=1, ge=1)
     """Epochs between checkpoints."""
@@ -173,7 +173,7 @@ class CheckpointSection(Section):
 
 
 class SamplesSection(Section):
-    """What the panels show."""
+    """The samples that the panels show."""
 
     count: int = Field(default=8, ge=1, le=64)
     every: int = Field(default=1, ge=1)
@@ -181,7 +181,7 @@ class SamplesSection(Section):
 
 
 class RunConfig(Section):
-    """One run, complete: the same document repeats it."""
+    """The complete config of one run: the same document repeats the run."""
 
     model_config = ConfigDict(strict=False)  # its sections come as tables; each is strict in itself
 
@@ -199,7 +199,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _check_together(self) -> RunConfig:
-        """Keys that are each right and wrong together; the only place where sections meet."""
+        """Refuse keys that are valid alone and not together; the only check across sections."""
         kind, level = self.noise.kind, self.noise.level
         if kind in ("salt-pepper", "mask", "uniform") and level > 1:
             raise ValueError(f"noise.level = {level:g}: {kind} noise takes 0 to 1")

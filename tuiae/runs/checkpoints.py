@@ -21,7 +21,7 @@ PARENT = "parent"
 
 
 def read_position(folder: Path) -> Position:
-    """When a checkpoint that is whole was taken; of a damaged one the step of its name."""
+    """The step and epoch of a checkpoint; of a damaged one, the step in its name."""
     manifest = read_json(folder / MANIFEST)
     step, epoch = manifest.get("step"), as_number(manifest.get("epoch"))
     named = folder.name.removeprefix("step-")
@@ -29,7 +29,7 @@ def read_position(folder: Path) -> Position:
 
 
 def newest_position(run: RunPaths) -> Position:
-    """Where a worker that goes on with a run begins."""
+    """The position at which a resumed worker begins."""
     folder = find_checkpoint(run)
     return read_position(folder) if folder else Position(0, 0.0)
 
@@ -53,7 +53,7 @@ def pointed(run: RunPaths, name: str) -> str:
 
 
 def verify(folder: Path) -> bool:
-    """Whether every file of a checkpoint is there with the size and the digest of its manifest."""
+    """Returns whether every file of a checkpoint is there with the size and the digest of its manifest."""
     files = read_json(folder / MANIFEST).get("files")
     if not isinstance(files, dict) or set(files) != {MODEL, STATE}:
         return False
@@ -89,7 +89,7 @@ def find_checkpoint(run: RunPaths, name: str = "last") -> Path | None:
 
 
 def _unfit(run: RunPaths, name: str, folder: Path) -> TrainingError:
-    """The error of a name that means no whole checkpoint: `folder` is damaged, was deleted, or never was."""
+    """The error for a name without a whole checkpoint: `folder` is damaged, was deleted, or never existed."""
     kept = ", ".join(path.name[5:].lstrip("0") or "0" for path in all_checkpoints(run)) or "none"
     names = [known for known in ("last", "best", PARENT) if known != name and (known == "last" or pointed(run, known))]
     damaged = folder != run.weights and folder.is_dir()
@@ -109,7 +109,7 @@ def _find_newest(run: RunPaths) -> Path | None:
 
 
 def need_checkpoint(run: RunPaths, name: str = "last") -> Path:
-    """`find_checkpoint` where there must be one.
+    """As `find_checkpoint`, but raises where there is none.
 
     Raises:
         NoCheckpointError: there is none, or not the one asked for. TrainingError: that one is damaged.
@@ -121,7 +121,7 @@ def need_checkpoint(run: RunPaths, name: str = "last") -> Path:
 
 
 def no_checkpoint(run: RunPaths) -> NoCheckpointError:
-    """The error of a run without weights; its hint says whether to wait for them, or how to train them anew."""
+    """The error for a run without weights; its hint says whether to wait for them or how to train them again."""
     state = read_json(run.status).get("state")
     if state in LIVE_STATES:
         return NoCheckpointError(f"{run.id} has no checkpoint yet", "let it train for an epoch first")

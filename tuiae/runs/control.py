@@ -1,4 +1,4 @@
-"""What a worker can be told while it trains: commands in `control/`, and the settings that may be edited.
+"""Commands to a worker while it trains, in `control/`, and the settings that may be edited.
 
 A command is a small file renamed into `control/`, which the worker consumes at a step boundary. An edit is the command
 `set`, recorded in the history once it is in force; a run's config.toml stays what it was at the start, and the config
@@ -41,7 +41,7 @@ def send(run: RunPaths, command: str, **arguments: Any) -> None:
 
 
 def this_user() -> str:
-    """Who asks, as user@host."""
+    """The current user, as user@host."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):
@@ -51,7 +51,7 @@ def this_user() -> str:
 
 
 def take(run: RunPaths) -> list[dict[str, Any]]:
-    """Consume the waiting commands, oldest first; what is no known command is removed and passed over."""
+    """Consume the waiting commands, oldest first; unknown ones are removed and ignored."""
     try:
         names = sorted(name for name in os.listdir(run.control) if name.endswith(".json") and not name.startswith("."))
     except OSError:
@@ -131,12 +131,12 @@ class Edit:
 
     @property
     def words(self) -> str:
-        """What it did, and when."""
+        """The edit and its time in words."""
         return f"{self.key} went from {self.old:g} to {self.new:g} at step {self.step:,}"
 
 
 def offered(config: RunConfig) -> tuple[str, ...]:
-    """The keys that can be edited in a run of such a config."""
+    """The keys that can be edited in a run of this config."""
     return tuple(key for key, editable in EDITABLE.items() if not editable.unfit(config))
 
 
@@ -200,12 +200,12 @@ def read_plan(meta: Mapping[str, Any]) -> tuple[Edit, ...]:
 
 
 def as_plan(edits: Iterable[Edit]) -> list[dict[str, Any]]:
-    """Edits as `read_plan` reads them."""
+    """Edits in the form that `read_plan` reads."""
     return [{**asdict(edit), "plan": None} for edit in edits]
 
 
 def apply_edits(config: RunConfig, edits: Iterable[Edit]) -> RunConfig:
-    """A config with edits on top, by their steps; one that does not go with it is passed over, as the worker does."""
+    """A config with edits on top, in the order of their steps; like the worker, it skips an edit that does not fit."""
     # A run that went back to a checkpoint may have got new edits at steps before those of old ones.
     for edit in sorted(edits, key=lambda edit: edit.step):
         try:

@@ -1,4 +1,4 @@
-"""What a run's curves say, in plain sentences with the next thing to try: pure functions of what was recorded.
+"""Findings about a run's curves, in plain sentences with the next thing to try: pure functions of recorded values.
 
 `diagnose` reads the evidence of a snapshot and asks each check for a finding. A finding that is wrong costs more trust
 than one that comes late: each waits until the curves leave little doubt. Where a limit says "of 172 runs", it was set
@@ -61,7 +61,7 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the curves say."""
+    """One problem that the curves show."""
 
     kind: str
     severity: Severity
@@ -120,7 +120,7 @@ class Evaluations:
 
     @property
     def after_best(self) -> int:
-        """How many evaluations are kept after the best one; -1 without any."""
+        """The number of evaluations kept after the best one; -1 without any."""
         return len(self.test) - 1 - self.best
 
 
@@ -206,7 +206,7 @@ def _finite(snapshot: Snapshot, split: str, metric: str, since: int) -> np.ndarr
 
 
 def _lowest_share(snapshot: Snapshot, metric: str, since: int) -> float | None:
-    """The lowest share of the last evaluations, once there are enough of them."""
+    """The lowest value of a share in the last evaluations; None while there are too few."""
     values = _finite(snapshot, "code", metric, since)
     return float(np.min(values[-SETTLED:])) if len(values) >= SETTLED else None
 
@@ -234,7 +234,7 @@ def _evaluations(snapshot: Snapshot, since: int) -> Evaluations:
 
 
 def divergence(evidence: Evidence) -> Finding | None:
-    """A loss that is no number, or far above its best on training images too."""
+    """A loss that is not a number, or is far above its best on training images too."""
     rate = f"lower training.learning_rate (now {evidence.rate:g})"
     if evidence.failure.startswith(DIVERGED):
         raises = evidence.rate_raises
@@ -249,13 +249,13 @@ def divergence(evidence: Evidence) -> Finding | None:
 
 
 def _is_lost(later: np.ndarray, first: float, best: float, untrained: float) -> bool:
-    """Whether all later losses are twice the best one, and a tenth above it of what was learned since the first."""
+    """Returns whether all later losses are above twice the best one, and above it by a tenth of what was learned."""
     learned = max(first, np.nan_to_num(untrained)) - best
     return best > 0 and bool(np.all(later > max(DOUBLED * best, best + LOST * learned)))
 
 
 def _spoiled_by_raise(evidence: Evidence) -> tuple[str, Edit] | None:
-    """What the loss did since the learning rate was raised, and that edit; None where it did not jump, or recovered.
+    """The edit that raised the learning rate and what the loss did since; None where it did not jump, or recovered.
 
     Far above its best in every evaluation since, on training images too; or where none came before, above the loss of
     the untrained network.
@@ -331,7 +331,7 @@ def stuck(evidence: Evidence) -> Finding | None:
 
 
 def oscillation(evidence: Evidence) -> Finding | None:
-    """A loss that goes up and down and no longer down: the steps are too long."""
+    """A loss that swings and no longer falls: the steps are too long."""
     flat = _flat(evidence)
     if flat is None:
         return None
@@ -357,7 +357,7 @@ def plateau(evidence: Evidence) -> Finding | None:
 
 
 def _flat(evidence: Evidence) -> str | None:
-    """How long there was no progress to speak of; None where it is not long enough, or where the loss has risen."""
+    """How little the loss fell in the last evaluations, in words; None where they are too few, or it rose or fell."""
     recent, training = evidence.recent, evidence.config.training
     window = max(WINDOW, int(PAUSE * recent.count), int(PLANNED * training.epochs / training.evaluate_every))
     late = recent.numbers >= recent.count - window
@@ -379,7 +379,7 @@ _CURVE_CHECKS: tuple[_Check, ...] = (divergence, overfitting, stuck, oscillation
 
 
 def fork_advice(evidence: Evidence, edit: Edit) -> str:
-    """Where a fork has to begin that leaves an edit out."""
+    """The advice to fork from before an edit, so that the fork leaves it out."""
     measured = evidence.comparable
     before = measured.steps <= edit.step
     if not before.any():
@@ -390,13 +390,13 @@ def fork_advice(evidence: Evidence, edit: Edit) -> str:
 
 
 def _excessive_raise(evidence: Evidence) -> Edit | None:
-    """The first edit that took the learning rate to where trainings are thrown about; None without one."""
+    """The first edit that raised the learning rate into the range where trainings become unstable; None without one."""
     high = HIGH_RATE[evidence.config.training.optimizer]
     return next((edit for edit in evidence.rate_raises if edit.new > high), None)
 
 
 def _other_rate(evidence: Evidence) -> str:
-    """Leave out the edit that raised the learning rate too far, or else take another rate."""
+    """The advice to leave out the edit that raised the learning rate too far, or to take another rate."""
     if (edit := _excessive_raise(evidence)) is not None:
         return f"{fork_advice(evidence, edit)}: {edit.words}"
     optimizer = evidence.config.training.optimizer

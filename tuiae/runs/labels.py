@@ -17,7 +17,7 @@ _TAG = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def check_tags(tags: Sequence[str]) -> list[str]:
-    """The tags, which are words on runs that belong together, each once.
+    """Check tags, words that runs of one study share; returns each once.
 
     Raises:
         ConfigError: a character that a tag does not take, or too many of them.
@@ -29,7 +29,7 @@ def check_tags(tags: Sequence[str]) -> list[str]:
 
 
 def read_tags(meta: Mapping[str, Any]) -> tuple[str, ...]:
-    """The tags in a meta.json; what is no tag is passed over."""
+    """The tags in a meta.json; anything else there is ignored."""
     found = meta.get("tags")
     words = found if isinstance(found, list) else []
     return tuple(word for word in words if isinstance(word, str) and _TAG.fullmatch(word))
@@ -56,7 +56,7 @@ def label_path(run: RunPaths) -> Path:
 
 
 def read_label(run: RunPaths) -> Label:
-    """The label; what is missing, torn or of another kind is as if nobody had written it."""
+    """The label; fields that are missing, torn or of another kind are empty."""
     record = read_json(label_path(run))
     name, note = (found if isinstance(found := record.get(key), str) else "" for key in ("name", "note"))
     tags = read_tags(record) if isinstance(record.get("tags"), list) else None
@@ -64,7 +64,7 @@ def read_label(run: RunPaths) -> Label:
 
 
 def tags_of(run: RunPaths, meta: Mapping[str, Any] | None = None, label: Label | None = None) -> tuple[str, ...]:
-    """The tags of a run: those of its label, else those that it was started with; what is known already is not read."""
+    """The tags of a run: those of its label, else those that it was started with. Reads only what is not given."""
     tags = (label or read_label(run)).tags
     return read_tags(read_json(run.meta) if meta is None else meta) if tags is None else tags
 
@@ -117,7 +117,7 @@ def relabel(
     untag: Sequence[str] = (),
     pinned: bool | None = None,
 ) -> Label:
-    """Change what is given and leave the rest.
+    """Change the given fields of a label and leave the rest.
 
     Raises:
         ConfigError, UnknownRunError: as `write_label`.

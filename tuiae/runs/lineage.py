@@ -81,13 +81,13 @@ def changes(before: RunConfig, after: RunConfig) -> dict[str, Any]:
 
 
 class EditedRuns:
-    """Which runs were edited; a history is read again only when the run's status has changed since."""
+    """Knows which runs were edited; reads a history again only when the run's status has changed since."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[Status, bool]] = {}
 
     def has(self, path: Path, status: Status) -> bool:
-        """Whether the run of a directory, which has this status, records any edit."""
+        """Returns whether the run of a directory, with this status, records any edit."""
         known = self._known.get(path)
         if known is None or (known[0] != status and not known[1]):
             known = self._known[path] = (status, bool(read_edits(RunPaths(path))))
@@ -167,7 +167,7 @@ _HARMLESS = ("name", "training.device", "checkpoint.every", "checkpoint.keep", "
 
 @dataclass(frozen=True)
 class Replay:
-    """What is to be repeated, known to go with the config that it was asked for."""
+    """The edits to repeat, checked against the config of the new run."""
 
     source: RunPaths
     edits: tuple[Edit, ...]
@@ -177,7 +177,7 @@ class Replay:
 
 
 def all_edits(run: RunPaths) -> tuple[Edit, ...]:
-    """Every edit that belongs to a run: those it made, and as a replay those that are still to come; by step."""
+    """Every edit of a run by step: those it made and, in a replay, those still to come."""
     made = read_edits(run)
     done = {edit.plan for edit in made}
     coming = [edit for edit in read_plan(read_json(run.meta)) if edit.plan not in done]
@@ -265,7 +265,7 @@ def _fork_line(source: str, parent: Parent, config: RunConfig) -> str:
 
 
 def _nearest_preset(config: RunConfig) -> tuple[str, dict[str, Any]]:
-    """The preset of the config's name that differs least from it, and in what; without one an empty name."""
+    """The preset of the config's name that differs least from it, and the differences; an empty name without one."""
     found: list[tuple[str, dict[str, Any]]] = []
     for preset in list_presets():
         if config.name == preset.path.stem:
@@ -281,6 +281,6 @@ def _set(changed: Mapping[str, Any]) -> list[str]:
 
 
 def _value(value: Any) -> str:
-    """A value as `--set` takes it: bare words where they are read as such, all else as TOML writes it."""
+    """A value in the form that `--set` takes: a bare word where that is read as one, else TOML."""
     bare = isinstance(value, str) and bool(value) and parse_override(f"key={value}")[1] == value
     return value if bare else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Many runs at once: what a list shows of each, read again only when it can have changed."""
+"""Lists of runs: one row each, read again only when it can have changed."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class RunRow:
 
     @property
     def title(self) -> str:
-        """What to call it: the display name, else the id."""
+        """The name to show: the display name, else the id."""
         return self.name or self.path.name
 
 
@@ -118,7 +118,7 @@ class _Known:
 
 
 class RunLister:
-    """Lists the runs again and again. Of a run it looks at two files' times, and reads files only when those differ."""
+    """Lists the runs again and again. Of each run it looks at the times of two files, and reads only what changed."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -172,7 +172,7 @@ class RunLister:
 
 
 def _list_names(root: Path) -> list[str]:
-    """Names that may be runs, newest first; a leading dot marks one that is still being made, or goes."""
+    """Names that may be runs, newest first; a leading dot marks one that is being made or deleted."""
     try:
         with os.scandir(root) as entries:
             return sorted((e.name for e in entries if not e.name.startswith(".") and not _is_file(e)), reverse=True)
@@ -188,7 +188,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def _changed(path: Path) -> int:
-    """When a file was last written, in nanoseconds; 0 when it is not there."""
+    """The time of the last write to a file, in nanoseconds; 0 when it is not there."""
     try:
         return os.stat(path).st_mtime_ns
     except OSError:
@@ -196,7 +196,7 @@ def _changed(path: Path) -> int:
 
 
 def _read(run: RunPaths, before: RunRow | None) -> RunRow:
-    """A row from the files. A config that could be read before stands: it only changes while a worker is started."""
+    """A row from the files. A config that was read before is kept: it only changes while a worker is started."""
     status, label = read_status(run), read_label(run)
     if before is not None and before.status.epochs == status.epochs:
         return replace(before, status=status, **_labelled(run, label))
@@ -219,7 +219,7 @@ def _read(run: RunPaths, before: RunRow | None) -> RunRow:
 
 
 def preset_of(config: RunConfig, meta: Mapping[str, Any]) -> str:
-    """What a run was made from: the name in its config, but for a run that was given another one as it was started."""
+    """The preset a run was made from: the name in its config, unless the run was started under another name."""
     preset = meta.get("preset")
     return preset if isinstance(preset, str) and preset else config.name
 

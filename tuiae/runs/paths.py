@@ -1,4 +1,4 @@
-"""Names inside a run directory, how a run names itself, and how one is found again."""
+"""Paths inside a run directory, ids of runs, and the directory that holds all runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STAMP = re.compile(r"^\d{8}-\d{6}-")
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Where everything of one run lies."""
+    """The paths of one run."""
 
     root: Path
 
@@ -93,18 +93,18 @@ def new_run_id(name: str, now: float | None = None) -> str:
 
 
 def undated(run_id: str) -> str:
-    """The id from its name on: people remember `conv_256`, not the second it started."""
+    """The id without its date and time: people remember `conv_256`, not the second it started."""
     return _STAMP.sub("", run_id)
 
 
 def is_run(path: Path) -> bool:
-    """Whether a directory is a run at all, and not something foreign among the runs."""
+    """Returns whether a directory is a run, and not something foreign among the runs."""
     # os.path and not pathlib: a directory that may not be entered is no run, and no error.
     return os.path.isfile(path / "config.toml") and os.path.exists(path / "status.json")
 
 
 def is_gone(run: RunPaths) -> bool:
-    """Whether the directory of a run was deleted or moved away; a disk that does not answer says nothing about that."""
+    """Returns whether the directory of a run was deleted or moved; False where the disk does not answer."""
     try:
         os.stat(run.config)  # written once, before the run appears, and never replaced
     except (FileNotFoundError, NotADirectoryError):
@@ -121,7 +121,7 @@ def need_run(run: RunPaths) -> None:
 
 
 def unwritable(run: RunPaths, error: OSError, act: str) -> UnknownRunError:
-    """The error of a run directory that cannot be written; `act` is the command that failed, such as `resume`."""
+    """The error for a run directory that cannot be written; `act` is the command that failed, such as `resume`."""
     hint = "is it still there, and is there space on its disk?"
     if isinstance(error, PermissionError):
         hint = f"{act} it as the user who started it"
@@ -129,7 +129,7 @@ def unwritable(run: RunPaths, error: OSError, act: str) -> UnknownRunError:
 
 
 def check_runs_dir(root: Path) -> None:
-    """Raises UnknownRunError where runs can neither be nor come to be; a directory that is still missing will do."""
+    """Raises UnknownRunError for a directory that can hold no runs; one that does not exist yet is fine."""
     try:
         os.scandir(root).close()
     except FileNotFoundError:

@@ -29,7 +29,7 @@ WORKER = [sys.executable, "-m", "tuiae.training.worker"]
 
 
 def process_start(pid: int) -> str:
-    """When a process started: with the pid it names one process for good. Empty when there is no such process.
+    """The start time of a process, which with the pid identifies it for good. Empty when there is no such process.
 
     On Linux clock ticks since boot (field 22 of /proc/PID/stat), which no setting of the clock changes; elsewhere
     seconds since the epoch.
@@ -63,7 +63,7 @@ SET_SECONDS = 60.0  # by which a clock may be set: a pid is given again only aft
 
 
 def is_alive(pid: int, started: str, seen: float) -> bool:
-    """Whether this very process, and not a later one with its number, still runs on this host.
+    """Returns whether this very process, and not a later one with its pid, still runs on this host.
 
     `started` is what `process_start` said of it. Older versions recorded a date on macOS, in the words of the locale
     and the time zone; there the process must have begun before `seen`, a moment at which it certainly lived (seconds
@@ -143,19 +143,19 @@ def open_log(run: RunPaths) -> IO[bytes]:
 
 
 def no_worker(error: OSError) -> TrainingError:
-    """The error of a process that cannot be started: there are too many, or the program is not there any more."""
+    """The error for a process that cannot be started: there are too many, or the program is gone."""
     file = f": {error.filename}" if error.filename else ""
     hint = "is it there, and yours?" if file else "close other programs or runs, and try again"
     return TrainingError(f"no worker can be started: {error.strerror or error}{file}", hint)
 
 
 def resume_elsewhere(run: RunPaths) -> str:
-    """The next step where a machine has not the device of a run."""
+    """The hint for a run whose device this machine does not have."""
     return f"go on here on another one: tuiae resume {run.id} --device cpu"
 
 
 def stop_worker(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
-    """Let our own worker save and stop at its next step; on a full disk, where no command can be left, by a signal."""
+    """Make our own worker save and stop at its next step; by a signal where a full disk takes no command."""
     try:
         control.send(run, "stop")
     except OSError:
@@ -163,7 +163,7 @@ def stop_worker(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
 
 
 class StandbyWorker:
-    """A worker that imports torch while one configures, and waits for a run directory on its stdin.
+    """A worker that imports torch ahead of time and waits for a run directory on its stdin.
 
     It says what it is on stdout, one JSON line: `{"devices": ["cpu", "cuda:0 NVIDIA ..."], ...}`. When its parent
     goes away before a run was given, its stdin closes and it ends.
@@ -190,7 +190,7 @@ class StandbyWorker:
             return self._hello
 
     def _read(self) -> dict[str, Any]:
-        """The next line that the worker says; empty when it says no more."""
+        """The next line from the worker; empty when there is no more."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         try:
@@ -199,7 +199,7 @@ class StandbyWorker:
             return {}
 
     def dry_run(self, config: RunConfig, root: Path) -> dict[str, Any]:
-        """What a run of this config would cost (blocks: call it from a thread).
+        """The cost of a run of this config (blocks: call it from a thread).
 
         Empty when the worker was given a run, or let go, before it could say. It can still be given one afterwards, and
         that run is what it would have been.
@@ -277,7 +277,7 @@ class RunLock:
         return True
 
     def held_elsewhere(self) -> bool:
-        """Whether another process holds the lock that this one does not; any number look at once, as they share it."""
+        """Returns whether another process holds the lock and this one does not. Many readers may ask at once."""
         if not self._lock(fcntl.LOCK_SH):
             return True
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
@@ -295,7 +295,7 @@ class RunLock:
 
 
 def is_held(run: RunPaths) -> bool:
-    """Whether some process holds the run's lock right now; raises OSError where the lock is not ours to open."""
+    """Returns whether some process holds the run's lock now; raises OSError where we may not open the lock."""
     lock = RunLock(run)
     try:
         return lock.held_elsewhere()

@@ -1,4 +1,4 @@
-"""Finding runs by what one types: words and `key:value` for many, an id or a name for one."""
+"""Finding runs by typed words: words and `key:value` for many, an id or a name for one."""
 
 from __future__ import annotations
 
@@ -59,19 +59,19 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Query:
-    """What was typed: a run is found when every test holds."""
+    """A parsed query: a run matches when every test holds."""
 
     tests: tuple[Callable[[RunRow], bool], ...] = ()
     problem: str = ""
     """A sentence about a term that means nothing; the others hold all the same."""
 
     def find(self, rows: Iterable[RunRow]) -> tuple[RunRow, ...]:
-        """Those that are meant, in their order."""
+        """The rows that match, in their order."""
         return tuple(row for row in rows if all(test(row) for test in self.tests))
 
 
 def parse_query(text: str, rows: Sequence[RunRow] = ()) -> Query:
-    """Understand what was typed; never fails, so that one can type.
+    """Parse a query; never fails, because people see results while they type.
 
     `rows` say which words are tags, and which are whole values: `dataset:mnist` is not `fashion-mnist` where some run
     has the one, and a part of the other where none has.
@@ -100,7 +100,7 @@ def parse_query(text: str, rows: Sequence[RunRow] = ()) -> Query:
 
 
 def _mistake(key: str, value: str, rows: Iterable[RunRow]) -> str:
-    """What is wrong with a value, in words; nothing where some run may have it."""
+    """The mistake in a value, in words; empty where some run may have it."""
     bare = value.lstrip("<>=")
     if (key in NUMBERS or value.startswith(("<", ">"))) and _number(bare) is None:
         return f"{key}:{value}: '{bare}' is no number"
@@ -112,7 +112,7 @@ def _mistake(key: str, value: str, rows: Iterable[RunRow]) -> str:
 
 
 def _is_tag(word: str, rows: Iterable[RunRow]) -> bool:
-    """Studies tag their runs `work:NAME`: such a word is no key."""
+    """Returns whether a word is a tag and not a key: studies tag their runs `work:NAME`."""
     return any(tag.startswith(word) for row in rows for tag in row.tags)
 
 
@@ -122,7 +122,7 @@ def _keys() -> list[str]:
 
 
 def _field(key: str) -> Ask | None:
-    """What a key asks of a run: a field of the list, a dotted key of the config, or the end of one."""
+    """The field that a key names: one of the list, a dotted key of the config, or the end of one."""
     if key in FIELDS:
         return FIELDS[key]
     matches = [name for name in known_keys() if "." in name and key in (name, name.partition(".")[2])]
@@ -137,7 +137,7 @@ def _contains(word: str) -> Callable[[RunRow], bool]:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    """A value as the words that one may type for it, in one case."""
+    """The words that may be typed for a value, in lower case."""
     if value is None:
         return ()
     if isinstance(value, tuple):
@@ -148,7 +148,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _is_value(ask: Ask, value: str, rows: Iterable[RunRow]) -> bool:
-    """Whether some run has just this value."""
+    """Returns whether some run has exactly this value."""
     folded = value.casefold()
     return any(folded in _texts(ask(row)) for row in rows)
 
@@ -169,7 +169,7 @@ def _compares(ask: Ask, value: str, exact: bool = False) -> Callable[[RunRow], b
 
 
 def _number(text: str) -> float | None:
-    """`0.01`, `1e-3`, `97%`; None for what is no number."""
+    """The number in `0.01`, `1e-3` or `97%`; None for anything else."""
     try:
         return float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
@@ -210,7 +210,7 @@ def last_run(runs: Sequence[RunPaths]) -> RunPaths:
 
 
 def _matches(text: str, runs: Sequence[RunPaths]) -> Iterator[list[RunPaths]]:
-    """The runs that a text can mean, the most literal reading first; labels are read only when it comes to them."""
+    """The runs that a text can mean, the most literal reading first; labels are read only when needed."""
     yield [run for run in runs if run.id == text]
     names = {run: read_label(run).name for run in runs}
     yield [run for run in runs if names[run] == text]

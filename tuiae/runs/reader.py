@@ -90,7 +90,7 @@ class Points:
     """
 
     def __init__(self, most: int | None = None) -> None:
-        """At most so many points are kept: when there are more, the older half is thinned.
+        """Keep at most `most` points: when there are more, the older half is thinned.
 
         A curve without a limit has an outline once it is long.
         """
@@ -148,7 +148,7 @@ def thin(table: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Reached:
-    """How far a run is by its events, which the status lags behind: it is written once a second."""
+    """How far a run is by its events; the status lags behind them, because it is written once a second."""
 
     step: int = 0
     epoch: int = 0
@@ -160,7 +160,7 @@ class Reached:
     _first: int | None = None
 
     def start(self, step: int, epoch: float) -> None:
-        """A worker began, `epoch` epochs and `step` steps after the run's first; what was beyond is repeated."""
+        """Note that a worker began at this step and epoch; later points will be repeated."""
         self.step, self.epoch, self.epochs_done = step, int(epoch), epoch
         if self._first is None:
             self._first = step
@@ -168,7 +168,7 @@ class Reached:
             self.resumes = (*(resume for resume in self.resumes if resume.step < step), Position(step, epoch))
 
     def reach(self, step: int, epoch: float, whole: bool) -> None:
-        """A value was measured there; `whole` says that it was when the epoch was over.
+        """Note that a value was measured there; `whole` says that it was at the end of the epoch.
 
         A live point at a whole number is the last of its epoch, which is still to be evaluated.
         """
@@ -177,7 +177,7 @@ class Reached:
         self.epochs_done = max(self.epochs_done or 0.0, epoch)
 
     def brought_to(self, status: Status) -> Status:
-        """The status with the newer of both."""
+        """The status with the newer of both positions."""
         done = max((known for known in (status.epochs_done, self.epochs_done) if known is not None), default=None)
         step, epoch = max(status.step, self.step), max(status.epoch, self.epoch)
         return replace(status, step=step, epoch=epoch, epochs_done=done)
@@ -195,7 +195,7 @@ def read_status(run: RunPaths) -> Status:
 
 
 def _fits(key: str, value: Any, default: Any) -> bool:
-    """Whether a value from a file has the kind that the field promises; what does not is left at its default."""
+    """Returns whether a value from a file has the type of its field; if not, the field keeps its default."""
     if default is None:
         return value is None or (isinstance(value, dict) if key == "error" else as_number(value) is not None)
     if isinstance(default, (float, int)):
@@ -204,7 +204,7 @@ def _fits(key: str, value: Any, default: Any) -> bool:
 
 
 def _has_pulse(status: Status) -> bool:
-    """Whether the process that wrote a status still lives, as far as one can tell from here."""
+    """Returns whether the process that wrote a status still lives, as far as this host can tell."""
     silent = time.time() - status.heartbeat
     if not status.pid:
         return silent < START_SECONDS
@@ -238,7 +238,7 @@ def read_sample(run: RunPaths, epoch: int) -> Sample | None:
 
 
 def _is_fit(key: str, array: np.ndarray) -> bool:
-    """Whether an array has the dimensions that the panels draw, and numbers in it."""
+    """Returns whether an array holds numbers and has the dimensions that the panels draw."""
     return array.ndim == SAMPLE_AXES.get(key) and array.dtype.kind in "buif"
 
 
@@ -265,7 +265,7 @@ class RunReader:
         self._reached = Reached()
 
     def poll(self) -> Snapshot:
-        """The run as it is now; the same object again when nothing changed."""
+        """The run as it is now; the same object as before when nothing changed."""
         # In the order in which the worker's words age: what a later file says is never older than an earlier one's.
         fresh = self._read_log() | self._read_events()
         status = self._reached.brought_to(read_status(self.run))
@@ -298,7 +298,7 @@ class RunReader:
 
     @property
     def behind(self) -> bool:
-        """Whether the last poll left some of the history for the next one."""
+        """Whether the last poll left a part of the history for the next one."""
         return self._events.behind
 
     def read_all(self) -> Snapshot:
@@ -357,7 +357,7 @@ class RunReader:
             self._changed.add(key)
 
     def _drop_after(self, step: int) -> None:
-        """A resumed worker repeats what came after its checkpoint; the repeated part counts."""
+        """Drop points after a step: a resumed worker measures them again."""
         self._changed |= {key for key, points in self._points.items() if points.drop_after(step)}
         self._checkpoints = {saved for saved in self._checkpoints if saved <= step}
 

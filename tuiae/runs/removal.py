@@ -1,4 +1,4 @@
-"""Deleting runs: only real run directories inside the runs directory, and none that somebody writes."""
+"""Deleting runs: only real run directories inside the runs directory that no process writes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tuiae.runs.reader import parse_event, read_status
 
 
 def size_of(run: RunPaths) -> int:
-    """Bytes that deleting a run frees; what cannot be looked at counts as nothing, and links are not followed."""
+    """The bytes that deleting a run frees; unreadable files count as nothing, and links are not followed."""
     total = 0
     for folder, _, names in os.walk(run.root, onerror=None, followlinks=False):
         for name in names:
@@ -30,7 +30,7 @@ def size_of(run: RunPaths) -> int:
 
 
 def dependents(going: Collection[str], rows: Collection[RunRow]) -> tuple[str, ...]:
-    """One sentence for each run of a list that stays and was made from a run that goes; `going` are ids."""
+    """One sentence for each remaining run that was made from a run to be deleted; `going` are ids."""
     said = []
     for row in rows:
         encoder, parent = row.settings.get("model.encoder_run"), row.parent.partition(" at epoch ")[0]
@@ -45,7 +45,7 @@ def dependents(going: Collection[str], rows: Collection[RunRow]) -> tuple[str, .
 def discard_untrained(run: RunPaths) -> bool:
     """Remove a run that failed before it trained anything, over its config or its data; returns whether it was removed.
 
-    Only for whoever has just made it: an older one may be somebody's.
+    Only for the process that has just made the run: an older one may belong to somebody.
     """
     status = read_status(run)
     code = (status.error or {}).get("exit_code")
@@ -56,7 +56,7 @@ def discard_untrained(run: RunPaths) -> bool:
 
 
 def _is_empty(run: RunPaths) -> bool:
-    """Whether a run holds nothing that anybody could miss: its history says how it ended, and no more."""
+    """Returns whether a run holds nothing but the record of how it ended."""
     if label_path(run).exists() or any(run.weights.glob("step-*")) or any(run.samples.glob("*.npz")):
         return False
     try:
@@ -82,7 +82,7 @@ def check_removable(run: RunPaths, root: Path) -> None:
 
 
 def delete_run(run: RunPaths, root: Path) -> None:
-    """Delete a run for good: under its lock it gets a hidden name, so that no list ever shows half of it, and goes.
+    """Delete a run for good. It gets a hidden name first, under its lock, so that no list shows half of it.
 
     Raises:
         As `check_removable`. UnknownRunError: it is not ours to delete.

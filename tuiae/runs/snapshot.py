@@ -1,4 +1,4 @@
-"""What a reader hands out: immutable values, safe to pass between threads."""
+"""The immutable values that a reader hands out, safe to pass between threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tuiae.runs.paths import LIVE_STATES
 
 @dataclass(frozen=True)
 class Position:
-    """How far a run was: at a checkpoint, or where a worker went on with it."""
+    """A position in a run: of a checkpoint, or of the start of a worker."""
 
     step: int
     epoch: float
@@ -27,7 +27,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Parent:
-    """The run and the moment that a fork began from."""
+    """The run and the position from which a fork began."""
 
     run: str
     """Its id; the run itself may be gone."""
@@ -39,7 +39,7 @@ class Parent:
 
 
 def read_parent(meta: Mapping[str, Any]) -> Parent | None:
-    """The parent in a meta.json; None for a run that is no fork, and for what is no parent."""
+    """The parent in a meta.json; None for a run that is not a fork, and for an entry that is not valid."""
     found = meta.get("parent")
     if not isinstance(found, dict):
         return None
@@ -55,7 +55,7 @@ Key = tuple[str, str]  # split, metric: ("test", "loss")
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run stands; fields are None when nobody knows."""
+    """The status of a run; unknown fields are None."""
 
     state: str = "unknown"
     phase: str = ""
@@ -85,7 +85,7 @@ class Status:
 
     @property
     def share(self) -> float | None:
-        """How much of its epochs a run has done, 0 to 1; None before it trains.
+        """The share of its epochs that a run has done, 0 to 1; None before it trains.
 
         Not by its steps: a fork may have begun with batches of another size.
         """
@@ -100,7 +100,7 @@ HIGHER_IS_BETTER = ("accuracy", "psnr", "ssim")
 
 
 def best_index(values: Sequence[float] | np.ndarray, metric: str) -> int | None:
-    """The index of the best finite value, the first of equals; None without a finite value."""
+    """The index of the best finite value, the first among equals; None without one."""
     array = np.asarray(values, dtype=float)
     finite = np.isfinite(array)
     if not finite.any():
@@ -175,7 +175,7 @@ class Snapshot:
 
     @property
     def title(self) -> str:
-        """What to call it: the display name, else the id."""
+        """The name to show: the display name, else the id."""
         return self.name or self.id
 
     def latest(self, split: str, metric: str) -> float | None:
@@ -196,13 +196,13 @@ class Snapshot:
 
     @property
     def parent(self) -> Parent | None:
-        """Where it was forked from; None for a run that began with its first step."""
+        """The parent of a fork; None for other runs."""
         return read_parent(self.meta)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the panels show for one epoch; arrays that the run does not have are None.
+    """The arrays that the panels show for one epoch; None where the run does not have them.
 
     `inputs`, `noisy`, `reconstructions`: uint8 (N, C, H, W). `labels`, `predictions`: (N,). `confusion`: (classes,
     classes), rows the true class. `codes`, `code_labels`: (M, 2) and (M,) of uncorrupted test images; wider codes lie

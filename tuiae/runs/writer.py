@@ -72,7 +72,7 @@ def create_run(
 def _fill(
     draft: RunPaths, config: RunConfig, about: Mapping[str, Any], fill: Callable[[RunPaths], Position] | None
 ) -> None:
-    """Write what a run directory begins with."""
+    """Write the first files of a run directory."""
     for folder in (draft.samples, draft.weights, draft.control):
         folder.mkdir()
     position = fill(draft) if fill else None
@@ -85,7 +85,7 @@ def _fill(
 
 @contextmanager
 def removed_unless_started(run: RunPaths) -> Iterator[None]:
-    """Remove a run that was just made where its worker, started inside, cannot be: it would look about to begin.
+    """Remove a run that was just made when its worker, started inside the block, cannot be started.
 
     Raises:
         TuiaeError: what was raised inside.
@@ -98,7 +98,7 @@ def removed_unless_started(run: RunPaths) -> Iterator[None]:
 
 
 def describe_machine(argv: list[str]) -> dict[str, Any]:
-    """What one needs to know to repeat or to doubt a result; torch is not imported for it."""
+    """Versions, host and commit: the facts needed to repeat or doubt a result. Does not import torch."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
@@ -169,14 +169,14 @@ class RunWriter:
             self._events.append({"v": SCHEMA, "seq": self._sequence, "time": time.time(), "kind": kind, **fields})
 
     def status(self, *, now: bool = False, **fields: Any) -> None:
-        """Change status fields; they reach the disk with the next heartbeat, or at once with `now`."""
+        """Change status fields; they are written with the next heartbeat, or at once with `now`."""
         with self._mutex:
             self._status.update(fields)
             if now:
                 self._write_status()
 
     def sample(self, epoch: int, **arrays: np.ndarray) -> None:
-        """Store what the panels show at the end of an epoch (0: before training) and say so.
+        """Store the sample of an epoch (0: before training) and record the event.
 
         Raises:
             UnknownRunError: the run was deleted. OSError: the disk is full.
@@ -187,7 +187,7 @@ class RunWriter:
         self.event("sample", epoch=epoch)
 
     def check_heart(self) -> None:
-        """Raise what kept the heartbeat from being written: its thread has nobody to tell."""
+        """Raise the error that kept the heartbeat from being written: its thread cannot."""
         if self.heartbeat_error is not None:
             raise self.heartbeat_error
 
