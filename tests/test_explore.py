@@ -22,7 +22,7 @@ from tests.training import train
 from tuiae.__main__ import main
 from tuiae.config import load_config
 from tuiae.explore.checkpoint import LoadedRun, load
-from tuiae.explore.plane import between, principal_plane, prior_grid, project, range_grid
+from tuiae.explore.plane import CodePlane, ImageCodes, between, place, principal_plane, prior_grid, range_grid
 from tuiae.render.code_map import class_color, class_signs, draw_code_map
 from tuiae.render.grid import draw_gallery, draw_plane
 from tuiae.runs.paths import RunPaths
@@ -270,13 +270,17 @@ def test_wide_codes_are_shown_on_their_principal_plane() -> None:
     assert np.isnan(principal_plane(np.full((2, 3), np.nan))[0]).all()
 
 
-def test_a_projection_says_what_it_shows() -> None:
+def plane(codes: np.ndarray, labels: np.ndarray, axes: tuple[int, int] | None = None) -> CodePlane:
+    return place(ImageCodes(np.arange(len(codes)), codes, labels), "axes" if axes else "", axes)
+
+
+def test_a_plane_says_what_it_shows() -> None:
     codes, labels = np.arange(12.0).reshape(4, 3), np.array([0, 1, 2, 1])
-    assert project(codes[:, :2], labels).axes == ("code 0", "code 1")
-    assert project(codes, labels, (2, 0)).points.tolist() == codes[:, [2, 0]].tolist()
-    assert project(codes, labels, (2, 0)).axes == ("code 2", "code 0")
-    assert project(codes, labels).axes == ("principal component 1 (100.0%)", "principal component 2 (0.0%)")
-    assert project(codes[:, :1], labels).points.tolist() == [[0, 0], [3, 1], [6, 2], [9, 1]]
+    assert plane(codes[:, :2], labels).axes == ("code 0", "code 1")
+    assert plane(codes, labels, (2, 0)).points.tolist() == codes[:, [2, 0]].tolist()
+    assert plane(codes, labels, (2, 0)).axes == ("code 2", "code 0")
+    assert plane(codes, labels).axes == ("principal component 1 (100.0%)", "principal component 2 (0.0%)")
+    assert plane(codes[:, :1], labels).points.tolist() == [[0, 0], [3, 1], [6, 2], [9, 1]]
 
 
 # The command

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
@@ -20,39 +20,6 @@ PERPLEXITY = 30.0
 """The perplexity of t-SNE where there are points enough; van der Maaten and Hinton (2008) call 5 to 50 usual."""
 QUANTILES = (0.05, 0.95)
 """Quantiles of the prior at which a plane of decoded images begins and ends."""
-
-
-@dataclass(frozen=True)
-class Projection:
-    """Codes as points of a plane."""
-
-    points: Floats
-    """(N, 2); a code that is not finite has no place, and its point is NaN."""
-    axes: tuple[str, str]
-    """Labels of the two axes."""
-    kind: str
-    """How the points came from the codes: `code`, `dims`, `principal`, `class` or `tsne`."""
-
-
-def project(codes: NDArray[Any], labels: NDArray[Any], dims: tuple[int, int] | None = None) -> Projection:
-    """Codes (N, latent) on a plane: two of their numbers, all of two, or the first two principal components.
-
-    A code of one number stands against its class.
-    """
-    codes = np.asarray(codes, np.float64)
-    if dims is not None:
-        return Projection(codes[:, dims], _code_names(dims), "dims")
-    if codes.shape[1] == 1:
-        return Projection(np.column_stack([codes[:, 0], labels]), ("code 0", "class"), "class")
-    if codes.shape[1] == 2:
-        return Projection(codes, _code_names((0, 1)), "code")
-    points, shares = principal_plane(codes)
-    first, second = (f"principal component {i} ({100 * share:.1f}%)" for i, share in enumerate(shares, 1))
-    return Projection(points, (first, second), "principal")
-
-
-def _code_names(dims: tuple[int, int]) -> tuple[str, str]:
-    return f"code {dims[0]}", f"code {dims[1]}"
 
 
 def principal_plane(codes: Floats) -> tuple[Floats, Floats]:
@@ -113,9 +80,6 @@ def between(start: Sequence[float] | NDArray[Any], end: Sequence[float] | NDArra
     return (1 - share) * np.asarray(start, np.float64) + share * np.asarray(end, np.float64)
 
 
-# The plane that is looked at: codes of test images as its points.
-
-
 @dataclass(frozen=True)
 class ImageCodes:
     """Test images with their codes."""
@@ -141,16 +105,21 @@ class ImageCodes:
 
 @dataclass(frozen=True)
 class CodePlane:
-    """Codes on a plane."""
+    """Codes as points of a plane."""
 
     images: ImageCodes
-    projection: Projection
-    dims: tuple[int, int] | None = None
+    kind: str
+    """How the points came from the codes: `code`, `dims`, `principal`, `class` or `tsne`."""
+    points: Floats
+    """(N, 2); a code that is not finite has no place, and its point is NaN."""
+    axes: tuple[str, str]
+    """Labels of the two axes."""
+    dims: tuple[int, int] = (0, 1)
     """The two numbers of the code that are the axes, of a plane of kind `dims`."""
 
     def nearest(self, x: float, y: float, count: int) -> tuple[Ints, Floats]:
         """Places (k,) among the images of the nearest points, nearest first, and their distances on the plane."""
-        distances = np.hypot(*(self.projection.points - (x, y)).T)
+        distances = np.hypot(*(self.points - (x, y)).T)
         distances = np.where(np.isfinite(distances), distances, np.inf)
         order = np.argsort(distances, kind="stable")[: min(count, int(np.isfinite(distances).sum()))]
         return order, distances[order]
@@ -162,7 +131,20 @@ class CodePlane:
             ConfigError: no code has a place on this plane.
         """
         self.images.need_finite()
-        return _INVERSES[self.projection.kind](self, np.asarray(points, np.float64))
+        points = np.asarray(points, np.float64)
+        match self.kind:
+            case "class":
+                return points[:, :1]
+            case "dims":
+                codes = np.repeat(self.mean[None], len(points), axis=0)
+                codes[:, self.dims] = points
+                return codes
+            case "principal":
+                return self.mean + points @ self.directions
+            case "tsne":
+                nearest = [int(self.nearest(x, y, 1)[0][0]) for x, y in points]
+                return self.images.codes[nearest].astype(np.float64)
+        return points
 
     @cached_property
     def mean(self) -> Floats:
@@ -175,35 +157,16 @@ class CodePlane:
         are the components themselves."""
         finite = self.images.finite
         centred = self.images.codes[finite] - self.mean
-        return np.asarray(np.linalg.lstsq(self.projection.points[finite], centred, rcond=None)[0], np.float64)
+        return np.asarray(np.linalg.lstsq(self.points[finite], centred, rcond=None)[0], np.float64)
 
     def grid(self, count: int, variational: bool) -> tuple[PlaneGrid, str]:
         """`count` values each way, and where they come from: `prior`, its quantiles, where the points are codes that
         have one, else `range`, that of the points."""
-        if variational and self.projection.kind == "code":
+        if variational and self.kind == "code":
             return prior_grid(count), "prior"
-        return range_grid(self.projection.points, count), "range"
+        return range_grid(self.points, count), "range"
 
 
-def _codes_with_two(plane: CodePlane, points: Floats) -> Floats:
-    codes = np.repeat(plane.mean[None], len(points), axis=0)
-    codes[:, list(plane.dims or (0, 1))] = points
-    return codes
-
-
-def _codes_of_nearest(plane: CodePlane, points: Floats) -> Floats:
-    chosen = [int(plane.nearest(x, y, 1)[0][0]) for x, y in points]
-    return plane.images.codes[chosen].astype(np.float64)
-
-
-_INVERSES: dict[str, Callable[[CodePlane, Floats], Floats]] = {
-    "code": lambda plane, points: points,
-    "class": lambda plane, points: points[:, :1],
-    "dims": _codes_with_two,
-    "principal": lambda plane, points: plane.mean + points @ plane.directions,
-    "tsne": _codes_of_nearest,
-}
-"""From points of a plane of each kind to codes."""
 SOURCES = {
     "code": "the code itself",
     "class": "the code itself",
@@ -219,23 +182,31 @@ def place(images: ImageCodes, by: str = "", axes: tuple[int, int] | None = None)
 
     Args:
         images: which codes.
-        by: `axes` (two numbers of the code), `principal`, `tsne`, or empty for what suits the width of the code: the
-            code itself where it is two numbers, else principal components.
+        by: `axes` (two numbers of the code), `tsne`, or anything else for what suits the width of the code: one number
+            against its class, the code itself where it is two numbers, else its first two principal components.
         axes: for `axes`, which two.
 
     Raises:
         ConfigError: no such numbers, or t-SNE without scikit-learn or with too few codes.
     """
     if by == "tsne":
-        return CodePlane(images, Projection(embed(images), ("t-SNE 1", "t-SNE 2"), "tsne"))
-    if by != "axes":
-        return CodePlane(images, project(images.codes, images.labels))
-    latent = images.codes.shape[1]
-    first, second = axes or (0, 1)
-    if latent < 2 or not (0 <= first < latent and 0 <= second < latent):
-        have = f"numbers 0 to {latent - 1}" if latent > 1 else "one number"
-        raise ConfigError(f"axes {first} and {second}: this code has {have}", "take two of them")
-    return CodePlane(images, project(images.codes, images.labels, (first, second)), (first, second))
+        return CodePlane(images, "tsne", embed(images), ("t-SNE 1", "t-SNE 2"))
+    codes = np.asarray(images.codes, np.float64)
+    latent = codes.shape[1]
+    if by == "axes":
+        first, second = axes or (0, 1)
+        if latent < 2 or not (0 <= first < latent and 0 <= second < latent):
+            have = f"numbers 0 to {latent - 1}" if latent > 1 else "one number"
+            raise ConfigError(f"axes {first} and {second}: this code has {have}", "take two of them")
+        names = f"code {first}", f"code {second}"
+        return CodePlane(images, "dims", codes[:, (first, second)], names, (first, second))
+    if latent == 1:
+        return CodePlane(images, "class", np.column_stack([codes[:, 0], images.labels]), ("code 0", "class"))
+    if latent == 2:
+        return CodePlane(images, "code", codes, ("code 0", "code 1"))
+    points, shares = principal_plane(codes)
+    across, up = (f"principal component {i} ({100 * share:.1f}%)" for i, share in enumerate(shares, 1))
+    return CodePlane(images, "principal", points, (across, up))
 
 
 def embed(images: ImageCodes) -> Floats:

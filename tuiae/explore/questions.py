@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ class OpenCheckpoint:
     def errors(self) -> ImageErrors:
         """Errors of all test images under the run's own noise."""
         self._tell(f"looking at {len(self.loaded.parts.test):,} test images")
-        return find_errors(self.aside)
+        return ImageErrors(self.aside)
 
     def noise(self, kind: str, level: float, probability: float | None = None) -> NoiseSection:
         """A corruption; without a probability the run's own where it is of the same kind, else every pixel's.
@@ -140,9 +140,8 @@ class OpenCheckpoint:
 def codes(opened: OpenCheckpoint, count: int = PLANE_POINTS, by: str = "", axes: Sequence[int] | None = None) -> Codes:
     """`count` test images on a plane; `by` and `axes` as `plane.place` has them."""
     plane = opened.show((int(count), by, (int(axes[0]), int(axes[1])) if axes is not None else None))
-    images, projection = plane.images, plane.projection
-    points = projection.points.astype(np.float32)
-    return Codes(opened.name, projection.kind, projection.axes, points, images.labels, images.indices)
+    points = plane.points.astype(np.float32)
+    return Codes(opened.name, plane.kind, plane.axes, points, plane.images.labels, plane.images.indices)
 
 
 def place_at(opened: OpenCheckpoint, x: float, y: float, nearest: int = NEAREST) -> Place:
@@ -163,7 +162,7 @@ def place_at(opened: OpenCheckpoint, x: float, y: float, nearest: int = NEAREST)
         float(x),
         float(y),
         image,
-        SOURCES[plane.projection.kind],
+        SOURCES[plane.kind],
         predicted,
         share,
         indices,
@@ -273,7 +272,7 @@ def worst(opened: OpenCheckpoint, count: int = 16) -> Worst:
     """The test images that the checkpoint does worst."""
     found, loaded = opened.errors, opened.loaded
     chosen = found.worst[:count]
-    if found.predicted is not None:
+    if not loaded.is_autoencoder:
         chosen = chosen[found.errors[chosen] > 0]  # a classifier has no worst where it is right
     kept = len(chosen)
     return Worst(
@@ -284,16 +283,16 @@ def worst(opened: OpenCheckpoint, count: int = 16) -> Worst:
         as_bytes(loaded.images("test", chosen)),
         found.noisy[:kept],
         None if found.made is None else found.made[:kept],
-        None if found.predicted is None else found.predicted[chosen],
+        None if loaded.is_autoencoder else found.predicted[chosen],
     )
 
 
 def confused(opened: OpenCheckpoint, true: int, predicted: int, count: int = 16) -> Confused:
     """Clean test images of one class that a classifier takes for another under the run's own noise."""
     loaded = opened.loaded
-    found = None if loaded.is_autoencoder else opened.errors
-    if found is None or found.predicted is None or found.shares is None:
+    if loaded.is_autoencoder:
         raise ConfigError(f"{loaded.run.id} is an autoencoder and confuses no classes", "open a classifier")
+    found = opened.errors
     members = np.flatnonzero((loaded.labels() == true) & (found.predicted == predicted))
     shown = members[np.argsort(-found.shares[members], kind="stable")][: max(count, 0)]
     images = as_bytes(loaded.images("test", shown))
@@ -396,66 +395,45 @@ def _describe(loaded: LoadedRun) -> Opened:
 # Which test images a checkpoint does badly.
 
 
-@dataclass(frozen=True)
 class ImageErrors:
-    """Errors of all test images under the run's own noise, as the evaluation after an epoch sees them."""
-
-    errors: NDArray[np.float32]
-    """(N,): mean squared error; of a classifier the probability of a wrong prediction, 0 of a right one."""
-    predicted: NDArray[np.int64] | None
-    """(N,), of a classifier."""
-    shares: NDArray[np.float32] | None
-    """(N,), of a classifier: probability of what it predicted."""
-    worst: NDArray[np.int64]
-    """Positions of the images with the largest error, largest first, at most KEPT."""
-    noisy: NDArray[np.uint8]
-    """The inputs of the worst, noise included."""
-    made: NDArray[np.uint8] | None
-    """Their reconstructions by an autoencoder."""
-
-
-def find_errors(loaded: LoadedRun) -> ImageErrors:
-    """Evaluate the whole test split and look at each image."""
-    collector = _ErrorCollector(loaded)
-    evaluate(loaded.parts, loaded.parts.test, on_batch=collector)
-    return collector.result()
-
-
-class _ErrorCollector:
-    """Sees every batch of an evaluation; keeps a number an image, and pictures of the worst."""
+    """Errors of all test images under the run's own noise, as the evaluation after an epoch sees them: a number an
+    image, and pictures of the worst."""
 
     def __init__(self, loaded: LoadedRun) -> None:
+        test = loaded.parts.test
+        self.errors = np.zeros(len(test), np.float32)
+        """(N,): mean squared error; of a classifier the probability of a wrong prediction, 0 of a right one."""
+        self.predicted = np.zeros(len(test), np.int64)
+        """(N,), of a classifier."""
+        self.shares = np.zeros(len(test), np.float32)
+        """(N,), of a classifier: probability of what it predicted."""
         self._labels = loaded.labels()
-        self._errors: list[NDArray[Any]] = []
-        self._predicted: list[NDArray[Any]] = []
-        self._shares: list[NDArray[Any]] = []
         self._worst: list[tuple[Any, ...]] = []  # negative error, position, input and reconstruction of an image
+        evaluate(loaded.parts, test, on_batch=self._look)
+        _, worst, *pictures = zip(*self._worst, strict=True)
+        self.worst = np.array(worst)
+        """Positions of the images with the largest error, largest first, at most KEPT."""
+        self.noisy = np.stack(pictures[0])
+        """The inputs of the worst, noise included, as bytes."""
+        self.made = np.stack(pictures[1]) if len(pictures) > 1 else None
+        """Their reconstructions by an autoencoder."""
 
-    def __call__(self, start: int, clean: torch.Tensor, shown: torch.Tensor, output: ModelOutput) -> None:
+    def _look(self, start: int, clean: torch.Tensor, shown: torch.Tensor, output: ModelOutput) -> None:
+        batch = slice(start, start + len(clean))
         if output.reconstruction is not None:
             errors = (output.reconstruction.float() - clean).square().flatten(1).mean(1).cpu().numpy()
             pictures = [shown, output.reconstruction]
         else:
             assert output.logits is not None
-            shares, predicted = output.logits.float().softmax(1).max(1)
-            self._shares.append(shares.cpu().numpy())
-            self._predicted.append(predicted.cpu().numpy())
-            right = self._predicted[-1] == self._labels[start : start + len(clean)]
-            errors, pictures = np.where(right, 0.0, self._shares[-1]), [shown]
-        self._errors.append(np.nan_to_num(errors, nan=np.inf, posinf=np.inf).astype(np.float32))
-        fresh = np.argsort(-self._errors[-1], kind="stable")[:KEPT]
+            self.shares[batch], self.predicted[batch] = (
+                part.cpu().numpy() for part in output.logits.float().softmax(1).max(1)
+            )
+            right = self.predicted[batch] == self._labels[batch]
+            errors, pictures = np.where(right, 0.0, self.shares[batch]), [shown]
+        self.errors[batch] = np.nan_to_num(errors, nan=np.inf, posinf=np.inf)
+        errors = self.errors[batch]
+        fresh = np.argsort(-errors, kind="stable")[:KEPT]
         seen = (tensor_as_bytes(images[fresh]) for images in pictures)
-        found = zip(-self._errors[-1][fresh], start + fresh, *seen, strict=True)
         # No pictures of others stay in memory.
+        found = zip(-errors[fresh], start + fresh, *seen, strict=True)
         self._worst = sorted([*self._worst, *found], key=lambda item: item[:2])[:KEPT]
-
-    def result(self) -> ImageErrors:
-        _, worst, *pictures = zip(*self._worst, strict=True)
-        return ImageErrors(
-            np.concatenate(self._errors),
-            np.concatenate(self._predicted) if self._predicted else None,
-            np.concatenate(self._shares) if self._shares else None,
-            np.array(worst),
-            np.stack(pictures[0]),
-            np.stack(pictures[1]) if len(pictures) > 1 else None,
-        )
