@@ -263,7 +263,7 @@ def _work(result: WorkResult, work: WorkSection) -> dict[str, Any]:
                 "text": row.text,
                 "reported": found.claim.reported,
                 "verdict": row.verdict,
-                "change": found.judgement.change or None,
+                "change": found.change or None,
                 "pca": row.baseline,
                 "wall_time": row.wall,
                 "recipes": recipes,

@@ -17,29 +17,25 @@ from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
 from tuiae.reproduce.measures import ClaimError, FinishedRun, Value
 from tuiae.reproduce.reproduce import ClaimResult, WorkResult
-from tuiae.reproduce.verdicts import MARKS, PROVISIONAL, QUICK_MARK, VERDICTS, ClaimRow, Outcome, RecipeRow, tally
+from tuiae.reproduce.verdicts import (
+    MARKS,
+    MISSING,
+    PROVISIONAL,
+    QUICK_MARK,
+    VERDICTS,
+    ClaimRow,
+    Outcome,
+    RecipeRow,
+    tally,
+)
 from tuiae.reproduce.work import Claim, shared_seeds
 from tuiae.runs.process import count_cores
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-MISSING = "–"
 LOSS = ".4g"
-
-
-@dataclass(frozen=True)
-class TrainingRow:
-    """One training of a work with all its seeds."""
-
-    id: str
-    what: str
-    seeds: str
-    epochs: str
-    train: str
-    test: str
-    baseline: str
-    wall: str
+RUN_HEADS = ("run", "what", "seeds", "epochs", "train", "test", "PCA", "time")
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,8 @@ class WorkSection:
     source: str
     note: str
     claims: tuple[ClaimRow, ...]
-    runs: tuple[TrainingRow, ...]
+    runs: tuple[tuple[str, ...], ...]
+    """The cells of RUN_HEADS for each training, all seeds in one row."""
     pictures: tuple[ReportFigure, ...] = ()
     problems: tuple[str, ...] = ()
     wall: str = ""
@@ -83,25 +80,17 @@ class Report:
 
 def report(results: Sequence[WorkResult], pictures: Sequence[Sequence[ReportFigure]] = ()) -> Report:
     """Everything of several works, with the pictures of each where there are any."""
-    drawn = pictures or [()] * len(results)
-    sections = tuple(section(result, tuple(shown)) for result, shown in zip(results, drawn, strict=True))
-    return Report(sections, about(), any(result.plan.quick for result in results))
-
-
-def section(result: WorkResult, pictures: tuple[ReportFigure, ...] = ()) -> WorkSection:
-    """One work."""
-    work = result.plan.work
-    return WorkSection(
-        result.plan.name,
-        work.title,
-        work.source,
-        " ".join(work.note.split()),
-        tuple(_claim_row(result, claim) for claim in result.claims),
-        tuple(_run_row(result, spec.id) for spec in work.run),
-        pictures,
-        result.problems,
-        wall(sum(run.seconds for run in result.runs.values())),
-    )
+    sections = []
+    for result, drawn in zip(results, pictures or [()] * len(results), strict=True):
+        work, note = result.plan.work, " ".join(result.plan.work.note.split())
+        claims = tuple(_claim_row(result, claim) for claim in result.claims)
+        runs = tuple(_run_row(result, spec.id) for spec in work.run)
+        trained = wall(sum(run.seconds for run in result.runs.values()))
+        section = WorkSection(
+            result.plan.name, work.title, work.source, note, claims, runs, tuple(drawn), result.problems, trained
+        )
+        sections.append(section)
+    return Report(tuple(sections), about(), any(result.plan.quick for result in results))
 
 
 def wall(seconds: float) -> str:
@@ -123,8 +112,8 @@ def _claim_row(result: WorkResult, claim: ClaimResult) -> ClaimRow:
         text=spec.text,
         reported=_reported(spec),
         recipes=tuple(_recipe_row(spec, outcome) for outcome in claim.outcomes),
-        verdict=claim.judgement.verdict,
-        words=claim.judgement.words,
+        verdict=claim.verdict,
+        words=f"only with {claim.change}" if claim.change else str(claim.verdict),
         seeds=_seeds(seeds) if claim.outcomes[0].ran else MISSING,
         wall=wall(sum(run.seconds for run in done)) if done else MISSING,
         baseline=_baselines(result, claim.runs[0]),
@@ -212,18 +201,17 @@ def _seeds(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds))
 
 
-def _run_row(result: WorkResult, run: str) -> TrainingRow:
+def _run_row(result: WorkResult, run: str) -> tuple[str, ...]:
     config, spec = result.plan.configs[run], result.plan.work.spec(run)
-    found = result.of(run)
-    value = baseline(result, run)
-    return TrainingRow(
+    found, pca = result.of(run), baseline(result, run)
+    return (
         run,
         describe(config, spec.encoder),
         _seeds(spec.seeds),
         f"{config.training.epochs:,}",
         _final(found, "train"),
         _final(found, "test"),
-        MISSING if value is None else number(value),
+        MISSING if pca is None else number(pca),
         wall(sum(one.seconds for one in found)) if found else "not run",
     )
 
@@ -301,19 +289,8 @@ def to_markdown(report: Report) -> str:
 
 def _render(template: str, report: Report) -> str:
     count = len(report.works)
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            report=report,
-            how_many=COUNTS[count] if count < len(COUNTS) else f"{count} works",
-            provisional=PROVISIONAL,
-            marks=MARKS,
-            quick_mark=QUICK_MARK,
-            classes=CLASSES,
-            tally=tally,
-        )
-    )
+    how_many = COUNTS[count] if count < len(COUNTS) else f"{count} works"
+    return _environment().get_template(template).render(report=report, how_many=how_many)
 
 
 @cache
@@ -328,6 +305,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["cell"] = _as_cell
+    environment.globals |= {"provisional": PROVISIONAL, "marks": MARKS, "quick_mark": QUICK_MARK, "classes": CLASSES}
+    environment.globals |= {"tally": tally, "run_heads": RUN_HEADS}
     return environment
 
 

@@ -11,7 +11,7 @@ from tuiae.data.datasets import prepare
 from tuiae.errors import DataError, TrainingError
 from tuiae.reproduce.claims import evaluate
 from tuiae.reproduce.measures import ClaimError, FinishedRun, functions_of, open_runs
-from tuiae.reproduce.verdicts import Judgement, Outcome, Trial, judge
+from tuiae.reproduce.verdicts import Outcome, Trial, Verdict, judge
 from tuiae.reproduce.work import Claim, Recipe, WorkPlan, claim_runs, label, run_configs, shared_seeds
 from tuiae.studies.jobs import StudyProgress, finished_runs, run_jobs
 
@@ -22,7 +22,9 @@ class ClaimResult:
 
     claim: Claim
     outcomes: tuple[Outcome, ...]
-    judgement: Judgement
+    verdict: Verdict
+    change: str
+    """The change that it took; empty for none."""
     runs: tuple[tuple[str, ...], ...]
     """The runs that each recipe measured."""
 
@@ -96,7 +98,7 @@ class _Judge:
         plan = self.plan
         runs = tuple(claim_runs(plan.work, claim, run_configs(plan.work, plan.path), plan.path))
         outcomes = tuple(self._outcome(claim, recipe, used) for recipe, used in zip(claim.recipes, runs, strict=True))
-        return ClaimResult(claim, outcomes, judge(outcomes), runs)
+        return ClaimResult(claim, outcomes, *judge(outcomes), runs)
 
     def _outcome(self, claim: Claim, recipe: Recipe, runs: tuple[str, ...]) -> Outcome:
         trials = []

@@ -10,22 +10,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from tuiae.config import settings_of
 from tuiae.errors import RunHeldError, TuiaeError, UnknownRunError
-from tuiae.files import read_json, replace_json
-from tuiae.reproduce.verdicts import ClaimRow, RecipeRow, Verdict, Verdicts, read_verdicts
+from tuiae.files import replace_json
+from tuiae.reproduce.verdicts import MISSING, ClaimRow, RecipeRow, Verdict, Verdicts, read_verdicts
 from tuiae.reproduce.work import Claim, MissingSet, WorkPlan, label, make_plan, missing_sets
 from tuiae.runs.lineage import EditedRuns
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import REPORTS
 from tuiae.runs.process import is_alive, process_start
 from tuiae.studies.jobs import usefulness
-
-MISSING = "–"
 
 
 @dataclass(frozen=True)
@@ -236,16 +236,9 @@ def _record_path(root: Path, work: str) -> Path:
 
 def find_process(root: Path, work: str) -> WorkProcess | None:
     """The process that was last started for a work here, whether or not it still lives; None without one."""
-    record = read_json(_record_path(root, work))
     try:
-        return WorkProcess(
-            int(record["pid"]),
-            str(record["start"]),
-            str(record["host"]),
-            record["quick"] is True,
-            float(record["since"]),
-        )
-    except (KeyError, TypeError, ValueError, OverflowError):
+        return TypeAdapter(WorkProcess).validate_json(_record_path(root, work).read_bytes())
+    except (OSError, ValidationError):
         return None
 
 
@@ -272,8 +265,8 @@ def start_work(root: Path, path: Path, *, quick: bool) -> subprocess.Popen[bytes
                 start_new_session=True,
                 env={**os.environ, "TUIAE_RUNS_DIR": str(root)},
             )
-        found = {"pid": process.pid, "start": process_start(process.pid), "host": socket.gethostname()}
-        replace_json(record, {"v": 1, **found, "quick": quick, "since": time.time()})
+        started = WorkProcess(process.pid, process_start(process.pid), socket.gethostname(), quick, time.time())
+        replace_json(record, {"v": 1, **asdict(started)})
     except OSError as error:
         raise UnknownRunError(
             f"cannot run {work} in {root}: {error.strerror or error}", "is the runs directory yours to write?"

@@ -6,6 +6,7 @@ Those of a work are kept in `reports/WORK.json` beside the runs, for the dashboa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -28,6 +29,7 @@ class Verdict(StrEnum):
     NOT_RUN = "not run"
 
 
+MISSING = "–"
 PROVISIONAL = "Provisional: --quick cut epochs and seeds, so that no verdict here says anything about the work."
 VERDICTS = tuple(Verdict)
 MARKS = dict(zip(VERDICTS, ("✓", "◐", "✗", "–"), strict=True))
@@ -76,34 +78,20 @@ class Outcome:
         return f"{count} (not {', '.join(failed)})" if 0 < len(failed) < len(self.trials) else count
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """A claim's verdict, and which change it took."""
-
-    verdict: Verdict
-    change: str = ""
-    reason: str = ""
-
-    @property
-    def words(self) -> str:
-        return f"only with {self.change}" if self.verdict is Verdict.ONLY_WITH else str(self.verdict)
-
-
-def judge(outcomes: tuple[Outcome, ...]) -> Judgement:
-    """The verdict of a claim; the first outcome is the recipe as printed, the others its named changes.
+def judge(outcomes: Sequence[Outcome]) -> tuple[Verdict, str]:
+    """The verdict of a claim, and the change that it took; the first outcome is the recipe as printed, the others its
+    named changes.
 
     A claim is reproduced when the printed recipe holds. When it ran and does not hold, the first change that holds is
     named; when it could not be run, neither it nor a change says anything about what the work prints.
     """
     printed, *changed = outcomes
     if not printed.ran:
-        return Judgement(Verdict.NOT_RUN, reason=printed.reason)
+        return Verdict.NOT_RUN, ""
     if printed.holds:
-        return Judgement(Verdict.REPRODUCED)
-    for outcome in changed:
-        if outcome.holds:
-            return Judgement(Verdict.ONLY_WITH, outcome.name)
-    return Judgement(Verdict.NOT_REPRODUCED)
+        return Verdict.REPRODUCED, ""
+    change = next((outcome.name for outcome in changed if outcome.holds), "")
+    return (Verdict.ONLY_WITH if change else Verdict.NOT_REPRODUCED), change
 
 
 @dataclass(frozen=True)
@@ -199,15 +187,10 @@ def write_verdicts(root: Path, verdicts: Verdicts) -> None:
 
 def read_verdicts(root: Path, work: str) -> Verdicts | None:
     """The verdicts of the work as it is, else the provisional ones of a quick try; None without any."""
-    return _read(verdict_path(root, work, quick=False)) or _read(verdict_path(root, work, quick=True))
-
-
-def _read(path: Path) -> Verdicts | None:
-    """None for a file that is missing, torn, or of another version."""
-    try:
-        return _adapter().validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
+    for quick in (False, True):
+        with suppress(OSError, ValidationError):  # a file that is missing, torn, or of another version
+            return _adapter().validate_json(verdict_path(root, work, quick).read_bytes())
+    return None
 
 
 @cache
