@@ -25,7 +25,6 @@ from tuiae.studies.sweep_summary import (
     CATEGORIES,
     LOG,
     Level,
-    RunFigures,
     SweepSummary,
     as_number,
     figures_of,
@@ -69,7 +68,7 @@ def summary_words(summary: SweepSummary) -> tuple[str, ...]:
 def _reached(summary: SweepSummary, level: Level) -> str:
     """` (A stopped at epoch 641)`: which of a value's runs had it for a part of their epochs, or ended early."""
     said = []
-    for entry in (trial.entry for trial in level.trials if trial.final is not None):
+    for entry in (entry for entry in level.entries if entry.final(summary.metric) is not None):
         ended, edits = ending(entry.snapshot), edited(entry.snapshot, summary.key)
         said += [f"{entry.key} {ended}"] * bool(ended) + [f"{entry.key} edited: {edits}"] * bool(edits)
     more = f" and {len(said) - MOST_REACHED} more" if len(said) > MOST_REACHED else ""
@@ -107,13 +106,11 @@ def _as_plotted(summary: SweepSummary) -> SweepSummary:
     """The same with accuracies in per cent."""
     if summary.metric != ACCURACY:
         return summary
-    levels = [replace(level, trials=tuple(map(_in_percent, level.trials))) for level in summary.levels]
+    levels = (
+        replace(level, finals=tuple(100 * one for one in level.finals), bests=tuple(100 * one for one in level.bests))
+        for level in summary.levels
+    )
     return replace(summary, levels=tuple(levels))
-
-
-def _in_percent(trial: RunFigures) -> RunFigures:
-    final, best = (None if value is None else 100 * value for value in (trial.final, trial.best))
-    return replace(trial, final=final, best=best)
 
 
 def _wrapped(summary: SweepSummary, width: int) -> list[tuple[str, str]]:
@@ -133,7 +130,7 @@ def levels_table(summary: SweepSummary, width: int) -> Text:
     ]
     columns = [
         filled(clean(summary.key), (Text(clean(value_text(level.value), 32)) for level in levels), right=False),
-        filled("runs", (Text(str(len(level.trials))) for level in levels)),
+        filled("runs", (Text(str(len(level.entries))) for level in levels)),
         filled(f"median final {summary.metric}  ", finals),
         filled("min", (Text(say(min(level.finals, default=None))) for level in levels), rank=2),
         filled("max", (Text(say(max(level.finals, default=None))) for level in levels), rank=2),
@@ -144,13 +141,13 @@ def levels_table(summary: SweepSummary, width: int) -> Text:
 
 def _differ(summary: SweepSummary) -> bool:
     """Whether some run was better once than at its end; else one kind of point says both."""
-    return any(trial.final != trial.best for level in summary.levels for trial in level.trials)
+    return any(level.finals != level.bests for level in summary.levels)
 
 
 def _legend(summary: SweepSummary, width: int, ascii_only: bool) -> Text:
     known = ASCII_SIGNS if ascii_only else SIGNS
     differ = _differ(summary)
-    several = any(len(level.trials) > 1 for level in summary.levels)
+    several = any(len(level.entries) > 1 for level in summary.levels)
     text = Text(no_wrap=True, end="")
     shown = [(_final_sign(ascii_only), known[LINE], FINAL_COLOR, "final" if differ else "final, also the best")]
     shown += [(BEST_SIGN, known[DASHES], BEST_COLOR, "best")] if differ else []

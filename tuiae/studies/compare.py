@@ -150,6 +150,15 @@ class Comparison:
     """Values in the order of `entries`."""
 
     @property
+    def configs(self) -> list[RunConfig]:
+        """The configs that can be read."""
+        return [config for entry in self.entries if (config := entry.snapshot.current_config) is not None]
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(config.data.dataset for config in self.configs))
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics on test images, loss and accuracy first."""
         names = {name for entry in self.entries for split, name in entry.snapshot.series if split == "test"}
@@ -214,20 +223,17 @@ def run_curves(comparison: Comparison, metric: str, most: int = MOST_CURVES) -> 
     means = "means over seeds" if comparison.seeded else ""
     if len(every) <= most:
         return every, f"curves are {means}"
-    chosen = _best_groups(every, metric, most)
-    kept = tuple(group for group in every if group.key in chosen)
-    words = f"curves: the best {most} of {len(every)} {'groups' if means else 'runs'} by test {metric}"
-    return kept, f"{words}, {means}" if means else words
 
-
-def _best_groups(groups: Sequence[Group], metric: str, most: int) -> set[str]:
     def rank(group: Group) -> float:
         found = group.best(metric)
         if found is None:
             return math.inf
         return -found.mean if metric in HIGHER_IS_BETTER else found.mean
 
-    return {group.key for group in sorted(groups, key=rank)[:most]}
+    chosen = {group.key for group in sorted(every, key=rank)[:most]}
+    kept = tuple(group for group in every if group.key in chosen)
+    words = f"curves: the best {most} of {len(every)} {'groups' if means else 'runs'} by test {metric}"
+    return kept, f"{words}, {means}" if means else words
 
 
 def mean_series(series: Sequence[Series]) -> Series:
@@ -245,7 +251,7 @@ def mean_series(series: Sequence[Series]) -> Series:
 
 def cautions(comparison: Comparison, metric: str) -> tuple[str, ...]:
     """Sentences about runs that are not comparable, not readable, or still training."""
-    datasets = _datasets(comparison)
+    datasets = comparison.datasets
     shown = [name for name in dict.fromkeys((metric, "accuracy")) if name == metric or name in comparison.metrics]
     said = [_measured(comparison, name) for name in shown]
     said.append(f"figures are of different images: {', '.join(datasets)}" if len(datasets) > 1 else "")
@@ -267,8 +273,7 @@ def measures(comparison: Comparison, metric: str) -> tuple[str, ...]:
     """The measures that a metric stands for in these runs: losses of different kinds have different units."""
     if metric not in ("loss", "reconstruction", "accuracy"):
         return ()
-    configs = [entry.snapshot.current_config for entry in comparison.entries if entry.snapshot.current_config]
-    return tuple(dict.fromkeys(measure_of(config, metric) for config in configs))
+    return tuple(dict.fromkeys(measure_of(config, metric) for config in comparison.configs))
 
 
 def measure_of(config: RunConfig, metric: str) -> str:
@@ -287,23 +292,15 @@ def _measured(comparison: Comparison, metric: str) -> str:
     kinds = measures(comparison, metric)
     if len(kinds) < 2:
         return ""
-    shared = [name for name in comparison.metrics if name not in ("loss", "accuracy") and _all_have(comparison, name)]
+    others = [name for name in comparison.metrics if name not in ("loss", "accuracy")]
+    shared = [name for name in others if all(entry.best(name) is not None for entry in comparison.entries)]
     other = f"; one measure for all: {shared[0]}" if shared and metric == "loss" else ""
     return f"{metric} is not the same measure in all ({' / '.join(kinds)}){other}"
 
 
-def _all_have(comparison: Comparison, metric: str) -> bool:
-    return all(entry.best(metric) is not None for entry in comparison.entries)
-
-
-def _datasets(comparison: Comparison) -> tuple[str, ...]:
-    configs = (entry.snapshot.current_config for entry in comparison.entries)
-    return tuple(dict.fromkeys(config.data.dataset for config in configs if config is not None))
-
-
 def rankable(comparison: Comparison, metric: str) -> bool:
     """Returns whether a better value means a better run: the same measure of images of the same set."""
-    return metric not in UNRANKED and len(measures(comparison, metric)) < 2 and len(_datasets(comparison)) < 2
+    return metric not in UNRANKED and len(measures(comparison, metric)) < 2 and len(comparison.datasets) < 2
 
 
 def _listed(keys: Sequence[str], most: int = 6) -> str:
@@ -335,16 +332,15 @@ class CompareReader:
 
     def poll(self) -> Comparison:
         """The runs as they are now; the same object again when nothing changed."""
-        return self._compare([run.poll() for run in self._runs])
+        return self._compare([run.read(whole=False) for run in self._runs])
 
     def read_all(self) -> Comparison:
         """The whole history of every run."""
-        return self._compare([run.read_all() for run in self._runs])
+        return self._compare([run.read(whole=True) for run in self._runs])
 
     def _compare(self, runs: list[RunNow]) -> Comparison:
-        same = len(runs) == len(self._compared) and all(
-            new[0] is old[0] and new[1] is old[1] for new, old in zip(runs, self._compared, strict=True)
-        )
+        # By identity: a snapshot that says nothing new is the same object.
+        same = [tuple(map(id, run)) for run in runs] == [tuple(map(id, run)) for run in self._compared]
         if self._comparison is None or not same:
             self._comparison = compare(runs)
         self._compared = runs
@@ -360,23 +356,15 @@ class _Followed:
         self._sample: Sample | None = None
         self._looked = -PICTURE_SECONDS
 
-    def poll(self) -> RunNow:
-        snapshot = self._reader.poll()
-        if not snapshot.status.live or self._clock() - self._looked >= PICTURE_SECONDS:
-            self._refresh(snapshot)
+    def read(self, whole: bool) -> RunNow:
+        """The run as it is now, its whole history or what is new of it; of a live run no newest sample at each call."""
+        snapshot = self._reader.read_all() if whole else self._reader.poll()
+        due = whole or not snapshot.status.live or self._clock() - self._looked >= PICTURE_SECONDS
+        newest = snapshot.samples[-1] if snapshot.samples and due else None
+        if newest is not None and (self._sample is None or self._sample.epoch != newest):
+            self._looked = self._clock()
+            self._sample = read_sample(self._reader.run, newest) or self._sample
         return snapshot, self._sample
-
-    def read_all(self) -> RunNow:
-        snapshot = self._reader.read_all()
-        self._refresh(snapshot)
-        return snapshot, self._sample
-
-    def _refresh(self, snapshot: Snapshot) -> None:
-        newest = snapshot.samples[-1] if snapshot.samples else None
-        if newest is None or (self._sample is not None and self._sample.epoch == newest):
-            return
-        self._looked = self._clock()
-        self._sample = read_sample(self._reader.run, newest) or self._sample
 
 
 def tagged_runs(root: Path, tag: str) -> list[RunPaths]:

@@ -19,28 +19,14 @@ CATEGORIES, LINEAR, LOG = "categories", "linear", "log"
 
 
 @dataclass(frozen=True)
-class RunFigures:
-    """One run's figures; None where it has none that is a finite number."""
-
-    entry: Entry
-    final: float | None
-    best: float | None
-
-
-@dataclass(frozen=True)
 class Level:
     """One value of a setting and the runs that have it."""
 
     value: Any
-    trials: tuple[RunFigures, ...]
-
-    @property
-    def finals(self) -> tuple[float, ...]:
-        return tuple(trial.final for trial in self.trials if trial.final is not None)
-
-    @property
-    def bests(self) -> tuple[float, ...]:
-        return tuple(trial.best for trial in self.trials if trial.best is not None)
+    entries: tuple[Entry, ...]
+    finals: tuple[float, ...]
+    """Of the runs that have a last figure that is a finite number."""
+    bests: tuple[float, ...]
 
     @property
     def final(self) -> float | None:
@@ -131,42 +117,42 @@ def _axis(values: Sequence[Any]) -> str:
 
 def _levels(row: Difference, entries: Sequence[Entry], metric: str) -> tuple[Level, ...]:
     """The measured values; numbers in their order, others as they come."""
-    trials: dict[str, list[RunFigures]] = {}
-    values: dict[str, Any] = {}
+    by_value: dict[str, list[Entry]] = {}
     for entry, value in zip(entries, row.values, strict=True):
-        trial = RunFigures(entry, entry.final(metric), entry.best_value(metric))
-        if value is not None and (trial.final is not None or trial.best is not None):
-            name = json.dumps(value)
-            values[name] = value
-            trials.setdefault(name, []).append(trial)
-    levels = [Level(values[name], tuple(found)) for name, found in trials.items()]
+        if value is not None and entry.best(metric) is not None:
+            by_value.setdefault(json.dumps(value), []).append(entry)
+    levels = []
+    for value, found in by_value.items():
+        finals = [figure for entry in found if (figure := entry.final(metric)) is not None]
+        bests = [figure for entry in found if (figure := entry.best_value(metric)) is not None]
+        levels.append(Level(json.loads(value), tuple(found), tuple(finals), tuple(bests)))
     if all(as_number(level.value) is not None for level in levels):
         levels.sort(key=lambda level: as_number(level.value) or 0.0)
     return tuple(levels)
 
 
-# As JSON
-
-
 def summary_record(summary: SweepSummary) -> dict[str, Any]:
-    """The values, their runs and medians, and which value is best."""
-    best = summary.best_level
+    """As JSON has it: the values, their runs and medians, and which value is best."""
+    best, metric = summary.best_level, summary.metric
+    values = [
+        {
+            "value": level.value,
+            "runs": [
+                {"run": entry.snapshot.id, "final": entry.final(metric), "best": entry.best_value(metric)}
+                for entry in level.entries
+            ],
+            "final": _median_record(level.finals),
+            "best": _median_record(level.bests),
+        }
+        for level in summary.levels
+    ]
     return {
         "key": summary.key,
-        "metric": summary.metric,
+        "metric": metric,
         "axis": summary.axis,
         "also_differ": list(summary.also),
-        "values": [_level_record(level) for level in summary.levels],
+        "values": values,
         "best": {"value": best.value, "final": best.final} if best else None,
-    }
-
-
-def _level_record(level: Level) -> dict[str, Any]:
-    return {
-        "value": level.value,
-        "runs": [{"run": trial.entry.snapshot.id, "final": trial.final, "best": trial.best} for trial in level.trials],
-        "final": _median_record(level.finals),
-        "best": _median_record(level.bests),
     }
 
 
