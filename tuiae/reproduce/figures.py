@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
 
@@ -19,6 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
+
+from tuiae.runs.snapshot import Series
 
 INK = "#010203"  # stands for the page's text colour until the markup is made
 PALETTE = ("#3b7dd8", "#d9730d", "#2f9e6e", "#c0436d", "#8a63d2", "#9a8a1c", "#2aa5b8", "#b5543b", "#6b7785", "#e08fb0")
@@ -84,47 +85,31 @@ Images = NDArray[Any]
 """(N, C, H, W), float in 0..1 or uint8."""
 
 
-@dataclass(frozen=True)
-class PlotLine:
-    """One curve."""
-
-    label: str
-    x: NDArray[Any]
-    y: NDArray[Any]
-    colour: int = 0
-    """Which of the palette, so that a run keeps its colour from panel to panel."""
+Panel = tuple[str, Sequence[tuple[str, int, Series]]]
+"""The title of a pair of axes; for each of its curves the label, the place in the palette (so that a run keeps its
+colour from panel to panel) and the values."""
+Strip = tuple[str, Images]
+"""Images side by side, and their name at the left."""
 
 
-@dataclass(frozen=True)
-class PlotPanel:
-    """One pair of axes with its curves."""
-
-    title: str
-    lines: tuple[PlotLine, ...]
-
-
-@dataclass(frozen=True)
-class ImageStrip:
-    """Images side by side, named at the left."""
-
-    label: str
-    images: Images
-
-
-def curves(panels: Sequence[PlotPanel], log: bool = False, columns: int = 2, share: bool = True) -> str:
+def curves(panels: Sequence[Panel], log: bool = False, columns: int = 2, share: bool = True) -> str:
     """Curves over epochs, panels from left to right; with `share` those of one row have one scale."""
     rows = -(-len(panels) // columns)
     figure = _new_figure(8.6, 3.1 * rows + 0.35)
     axes = figure.subplots(rows, min(columns, len(panels)), sharey="row" if share else False, squeeze=False)
-    for axis, panel in zip(axes.flat, panels, strict=False):
-        for line in panel.lines:
-            style = {"color": PALETTE[line.colour % len(PALETTE)], "linestyle": DASHES[line.colour % len(DASHES)]}
-            marks = {"marker": MARKERS[line.colour % len(MARKERS)], "markersize": 4} if len(line.x) < 3 else {}
-            axis.plot(line.x, line.y, label=line.label, linewidth=1.8, **style, **marks)
-        _title(axis, panel.title, 56)
+    for axis, (title, lines) in zip(axes.flat, panels, strict=False):
+        for label, place, series in lines:
+            style = {"color": PALETTE[place % len(PALETTE)], "linestyle": DASHES[place % len(DASHES)]}
+            marks = {"marker": MARKERS[place % len(MARKERS)], "markersize": 4} if len(series.epochs) < 3 else {}
+            axis.plot(series.epochs, series.values, label=label, linewidth=1.8, **style, **marks)
+        axis.set_title(fill(title, 56))
         axis.set_xlabel("epoch")
         if log:
-            _logarithmic(axis)
+            axis.set_yscale("log")
+            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            # The formatters of a logarithmic axis write formulas, which this page has no font for.
+            axis.yaxis.set_major_formatter(lambda value, place: f"{value:g}")
+            axis.yaxis.set_minor_formatter(NullFormatter())
         axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         _clear(axis)
     handles, labels = axes.flat[0].get_legend_handles_labels()
@@ -133,28 +118,20 @@ def curves(panels: Sequence[PlotPanel], log: bool = False, columns: int = 2, sha
     return _to_svg(figure)
 
 
-def _logarithmic(axis: Axes) -> None:
-    axis.set_yscale("log")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    # The formatters of a logarithmic axis write formulas, which this page has no font for.
-    axis.yaxis.set_major_formatter(lambda value, place: f"{value:g}")
-    axis.yaxis.set_minor_formatter(NullFormatter())
-
-
-def image_rows(rows: Sequence[ImageStrip], heads: Sequence[str] = (), columns: int = 16) -> str:
+def image_rows(rows: Sequence[Strip], heads: Sequence[str] = (), columns: int = 16) -> str:
     """Rows of images of one size, named at the left; a row longer than `columns` is broken."""
     broken = [
-        ImageStrip(row.label if start == 0 else "", row.images[start : start + columns])
-        for row in rows
-        for start in range(0, max(len(row.images), 1), columns)
+        (label if start == 0 else "", images[start : start + columns])
+        for label, images in rows
+        for start in range(0, max(len(images), 1), columns)
     ]
-    width = max(len(row.images) for row in broken)
-    strips = [_strip(row.images, width) for row in broken]
+    width = max(len(images) for _, images in broken)
+    strips = [_strip(images, width) for _, images in broken]
     height, pixels = strips[0].shape[:2]
     figure = _new_figure(8.6, 8.6 * 0.86 * height * len(strips) / pixels + (0.35 if heads else 0.1))
     axis = figure.subplots()
     axis.imshow(np.concatenate(strips), interpolation="none", aspect="equal")
-    axis.set_yticks([height * (index + 0.45) for index in range(len(broken))], [fill(row.label, 24) for row in broken])
+    axis.set_yticks([height * (index + 0.45) for index in range(len(broken))], [fill(label, 24) for label, _ in broken])
     step = pixels / width
     axis.set_xticks([step * (index + 0.45) for index in range(len(heads))], heads)
     axis.xaxis.tick_top()
@@ -162,34 +139,23 @@ def image_rows(rows: Sequence[ImageStrip], heads: Sequence[str] = (), columns: i
     return _to_svg(figure)
 
 
-def tiles(images: Images, columns: int, extent: tuple[float, float] | None = None) -> str:
-    """A block of images; with `extent` the axes of the plane that they were decoded from."""
+def tiles(images: Images, columns: int, extent: tuple[float, float]) -> str:
+    """A block of images, with the axes of the plane that they were decoded from."""
     rows = [_strip(images[start : start + columns], columns, gap=0) for start in range(0, len(images), columns)]
     block = np.concatenate(rows)
     side = 6.2
-    figure = _new_figure(side, side * block.shape[0] / block.shape[1] + (0.5 if extent else 0))
+    figure = _new_figure(side, side * block.shape[0] / block.shape[1] + 0.5)
     axis = figure.subplots()
-    if extent is None:
-        axis.imshow(block, interpolation="none")
-        axis.set_xticks([])
-        axis.set_yticks([])
-    else:
-        low, high = extent
-        axis.imshow(block, interpolation="none", extent=(low, high, low, high), aspect="auto")
-        axis.set_xlabel("first code value")
-        axis.set_ylabel("second code value")
+    axis.imshow(block, interpolation="none", extent=(*extent, *extent), aspect="auto")
+    axis.set_xlabel("first code value")
+    axis.set_ylabel("second code value")
     _bare(axis)
     return _to_svg(figure)
 
 
-@dataclass(frozen=True)
-class CodePlot:
-    """Codes of two values (N, 2) with labels (N,) that index `names`."""
-
-    title: str
-    codes: NDArray[Any]
-    labels: NDArray[Any]
-    names: tuple[str, ...]
+CodePlot = tuple[str, NDArray[Any], NDArray[Any], Sequence[str]]
+"""A title, codes (N, 2), their labels (N,), and the names that these index."""
+FEW = 64  # codes that have room for a name each
 
 
 def planes(shown: Sequence[CodePlot], columns: int = 2) -> str:
@@ -197,30 +163,29 @@ def planes(shown: Sequence[CodePlot], columns: int = 2) -> str:
     columns = min(columns, len(shown))
     width, height = (8.6, 4.1) if columns > 1 else (7.0, 5.4)
     figure, axes = _grid(len(shown), columns, width, height)
-    for axis, plane in zip(axes.flat, shown, strict=False):
-        (_name_points if len(plane.codes) <= 64 else _scatter_classes)(axis, plane)
-        _title(axis, plane.title, 44)
+    for axis, (title, codes, labels, names) in zip(axes.flat, shown, strict=False):
+        (_name_points if len(codes) <= FEW else _scatter_classes)(axis, codes, labels, names)
+        axis.set_title(fill(title, 44))
         axis.set_xlabel("first code value")
         axis.set_ylabel("second code value")
         _clear(axis)
-    if any(len(plane.codes) > 64 for plane in shown):
-        handles, labels = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, markerscale=2.2)
+    if any(len(codes) > FEW for _, codes, *_ in shown):
+        handles, words = axes.flat[0].get_legend_handles_labels()
+        figure.legend(handles, words, loc="outside lower center", ncols=5, frameon=False, markerscale=2.2)
     return _to_svg(figure)
 
 
-def _name_points(axis: Axes, plane: CodePlot) -> None:
-    axis.plot(*plane.codes.T, ".", color=PALETTE[0], markersize=5)
-    for (x, y), label in zip(plane.codes, plane.labels, strict=True):
-        axis.annotate(plane.names[label], (x, y), xytext=(3, 3), textcoords="offset points", fontsize=9, color=INK)
+def _name_points(axis: Axes, codes: NDArray[Any], labels: NDArray[Any], names: Sequence[str]) -> None:
+    axis.plot(*codes.T, ".", color=PALETTE[0], markersize=5)
+    for (x, y), label in zip(codes, labels, strict=True):
+        axis.annotate(names[label], (x, y), xytext=(3, 3), textcoords="offset points", fontsize=9, color=INK)
     axis.margins(0.08)
 
 
-def _scatter_classes(axis: Axes, plane: CodePlot) -> None:
-    for label, name in enumerate(plane.names):
-        points = plane.codes[plane.labels == label]
+def _scatter_classes(axis: Axes, codes: NDArray[Any], labels: NDArray[Any], names: Sequence[str]) -> None:
+    for label, name in enumerate(names):
         colour, marker = PALETTE[label % len(PALETTE)], MARKERS[label % len(MARKERS)]
-        x, y = points.T
+        x, y = codes[labels == label].T
         # Thousands of points as markup would weigh megabytes.
         axis.scatter(x, y, s=5, color=colour, marker=marker, alpha=0.6, linewidths=0, label=name, rasterized=True)
 
@@ -238,7 +203,7 @@ def matrices(shown: Sequence[tuple[str, NDArray[Any]]], names: Sequence[str], co
             axis.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=7.5, color=colour)
         axis.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
         axis.set_yticks(range(len(names)), names)
-        _title(axis, title, 44)
+        axis.set_title(fill(title, 44))
         axis.set_xlabel("predicted")
         _bare(axis)
     for axis in axes[:, 0]:
@@ -271,10 +236,6 @@ def dots(groups: Sequence[tuple[str, Sequence[float]]], label: str, limit: float
     axis.set_xlabel(label)
     _clear(axis)
     return _to_svg(figure)
-
-
-def _title(axis: Axes, words: str, width: int) -> None:
-    axis.set_title(fill(words, width))
 
 
 def _clear(axis: Axes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,6 @@ from tuiae.errors import TuiaeError
 from tuiae.explore.checkpoint import LoadedRun
 from tuiae.explore.plane import PlaneGrid, between
 from tuiae.reproduce import figures
-from tuiae.reproduce.figures import CodePlot, ImageStrip, PlotLine, PlotPanel
 from tuiae.reproduce.measures import ClaimError, FinishedRun
 from tuiae.reproduce.report import ReportFigure
 from tuiae.reproduce.reproduce import WorkResult
@@ -56,11 +55,6 @@ class _ShownRun:
         return self.finished[0]
 
     @property
-    def curves(self) -> Mapping[tuple[str, str], Series]:
-        """By split and metric."""
-        return self.first.snapshot.series
-
-    @property
     def loaded(self) -> LoadedRun:
         return self.first.loaded
 
@@ -97,59 +91,52 @@ def _word(metric: str) -> str:
 def _curves(shown: _Shown) -> Drawn:
     """One run has all its splits in a panel; several runs have a panel for training and one for test."""
     spec, runs = shown.spec, shown.runs
-    if len(runs) == 1:
-        (run,) = runs
-        panels = [PlotPanel(f"{_word(metric)}, {run.label}", _lines_of_splits(run, metric)) for metric in spec.metric]
-        return figures.curves(panels, spec.log, min(3, len(panels)), share=False), ""
-    panels = []
+    alone = len(runs) == 1
+    panels: list[figures.Panel] = []
     for metric in spec.metric:
+        if alone:
+            of_splits = [(words, runs[0], split) for split, words in _SPLITS.items()]
+            panels.append((f"{_word(metric)}, {runs[0].label}", _lines(of_splits, metric)))
+            continue
         # What is measured with dropout off only stands for training where nothing else does.
-        train = "train" if ("train", metric) in runs[0].curves else "train-eval"
-        panels += [
-            PlotPanel(f"{_word(metric)}, {_SPLITS[split]}", _lines(runs, split, metric)) for split in (train, "test")
-        ]
-    return figures.curves(panels, spec.log), ""
+        for split in ("train" if ("train", metric) in runs[0].first.snapshot.series else "train-eval", "test"):
+            of_runs = [(run.label, run, split) for run in runs]
+            panels.append((f"{_word(metric)}, {_SPLITS[split]}", _lines(of_runs, metric)))
+    return figures.curves(panels, spec.log, min(3, len(panels)) if alone else 2, share=not alone), ""
 
 
-def _lines(runs: Sequence[_ShownRun], split: str, metric: str) -> tuple[PlotLine, ...]:
-    return tuple(
-        PlotLine(run.label, series.epochs, series.values, place)
-        for place, run in enumerate(runs)
-        if (series := run.curves.get((split, metric))) is not None
-    )
-
-
-def _lines_of_splits(run: _ShownRun, metric: str) -> tuple[PlotLine, ...]:
-    return tuple(
-        PlotLine(words, series.epochs, series.values, place)
-        for place, (split, words) in enumerate(_SPLITS.items())
-        if (series := run.curves.get((split, metric))) is not None
-    )
+def _lines(parts: Sequence[tuple[str, _ShownRun, str]], metric: str) -> list[tuple[str, int, Series]]:
+    """The curves of a metric that were recorded, from labels, runs and splits."""
+    return [
+        (label, place, series)
+        for place, (label, run, split) in enumerate(parts)
+        if (series := run.first.snapshot.series.get((split, metric))) is not None
+    ]
 
 
 def _images(shown: _Shown) -> Drawn:
-    rows: list[ImageStrip] = []
+    rows: list[figures.Strip] = []
     first = shown.runs[0].loaded
     for run in shown.runs:
         loaded = run.loaded
         images = loaded.images("test", loaded.watched(shown.spec.count))
         # The inputs once, where every run was asked the same ones.
         if not rows or loaded.classes != first.classes:
-            rows.append(ImageStrip("input", images))
-        rows.append(ImageStrip(run.label, loaded.reconstruct(images)[1]))
+            rows.append(("input", images))
+        rows.append((run.label, loaded.reconstruct(images)[1]))
     return figures.image_rows(rows), ""
 
 
 def _untrained(shown: _Shown) -> Drawn:
     run = shown.runs[0].first
-    rows: list[ImageStrip] = []
+    rows: list[figures.Strip] = []
     for epoch, label in ((0, "untrained"), (-1, "trained")):
         sample = run.sample(epoch)
         if sample is None or sample.inputs is None or sample.reconstructions is None:
             raise ClaimError(f"{run.run.id} kept no sample of epoch {epoch}")
         if not rows:
-            rows.append(ImageStrip("input", sample.inputs))
-        rows.append(ImageStrip(label, sample.reconstructions))
+            rows.append(("input", sample.inputs))
+        rows.append((label, sample.reconstructions))
     return figures.image_rows(rows), ""
 
 
@@ -157,16 +144,16 @@ def _noise(shown: _Shown) -> Drawn:
     run, spec = shown.runs[0].loaded, shown.spec
     images = run.images("test", run.watched(spec.count))
     own = spec.noise == "own"
-    rows = [ImageStrip("clean", images)]
+    rows = [("clean", images)]
     for level in [run.config.noise.level] if own else spec.levels:
         noise = run.config.noise if own else NoiseSection.model_validate({"kind": spec.noise, "level": level})
         noisy, made = run.reconstruct(images, noise)
-        rows += [ImageStrip("noisy" if own else f"noise {level:g}", noisy), ImageStrip("denoised", made)]
+        rows += [("noisy" if own else f"noise {level:g}", noisy), ("denoised", made)]
     return figures.image_rows(rows), ""
 
 
 def _codes(shown: _Shown) -> Drawn:
-    planes = [CodePlot(run.label, *run.loaded.codes("test", CODES), run.loaded.classes) for run in shown.runs]
+    planes = [(run.label, *run.loaded.codes("test", CODES), run.loaded.classes) for run in shown.runs]
     return figures.planes(planes), ""
 
 
@@ -175,7 +162,7 @@ def _between(shown: _Shown) -> Drawn:
     for run in shown.runs:
         codes, labels = run.loaded.codes("test")
         first, last = (codes[labels == run.loaded.classes.index(name)][0] for name in (start, end))
-        rows.append(ImageStrip(run.label, run.loaded.decode(between(first, last, count))))
+        rows.append((run.label, run.loaded.decode(between(first, last, count))))
     heads = [start, *(f"{share:.0%}" for share in np.linspace(0, 1, count)[1:-1]), end]
     return figures.image_rows(rows, heads), f"Codes on the line from {start} to {end}, decoded."
 
@@ -191,7 +178,7 @@ def _code_grid(shown: _Shown) -> Drawn:
 
 def _prior(shown: _Shown) -> Drawn:
     images = shown.runs[0].loaded.prior_samples(shown.spec.count)
-    return figures.image_rows([ImageStrip("", images)], columns=10), "None has an input behind it."
+    return figures.image_rows([("", images)], columns=10), "None has an input behind it."
 
 
 def _confusion(shown: _Shown) -> Drawn:
