@@ -127,7 +127,12 @@ class OpenCheckpoint:
         return build_config(self.loaded.config.model_dump(mode="json"), changes, asker="noise").noise
 
     def corrupt(
-        self, images: NDArray[Any], kind: str, level: float, seed: int, probability: float | None
+        self,
+        images: NDArray[Any],
+        kind: str = "none",
+        level: float = 0.0,
+        seed: int = 0,
+        probability: float | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Images (uint8, or floats in 0..1) as floats: clean, and with noise on them."""
         clean = images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
@@ -208,33 +213,19 @@ def image_at(opened: OpenCheckpoint, index: int) -> Picture:
     return Picture(opened.name, index, label, as_bytes(opened.loaded.images("test", [index]))[0])
 
 
-def reconstruct(
-    opened: OpenCheckpoint,
-    images: NDArray[Any],
-    kind: str = "none",
-    level: float = 0.0,
-    seed: int = 0,
-    probability: float | None = None,
-) -> Reconstruction:
-    """Images (uint8, or floats in 0..1) with noise on them, and their reconstructions."""
-    clean, noisy = opened.corrupt(images, kind, level, seed, probability)
+def reconstruct(opened: OpenCheckpoint, images: NDArray[Any], **noise: Any) -> Reconstruction:
+    """Images with noise on them, and their reconstructions; images and noise as `OpenCheckpoint.corrupt` has them."""
+    clean, noisy = opened.corrupt(images, **noise)
     made = opened.loaded.reconstruct(noisy)[1]
     errors = np.square(made - clean).reshape(len(clean), -1).mean(axis=1)
     return Reconstruction(opened.name, as_bytes(noisy), as_bytes(made), errors.astype(np.float32))
 
 
-def classify(
-    opened: OpenCheckpoint,
-    images: NDArray[Any],
-    kind: str = "none",
-    level: float = 0.0,
-    seed: int = 0,
-    probability: float | None = None,
-) -> Classification:
+def classify(opened: OpenCheckpoint, images: NDArray[Any], **noise: Any) -> Classification:
     """Shares of the classes for images (uint8, or floats in 0..1) with the noise that `reconstruct` puts on: the
     probabilities of a classifier; of an autoencoder the labels of the nearest codes of test images."""
     loaded = opened.loaded
-    _, noisy = opened.corrupt(images, kind, level, seed, probability)
+    _, noisy = opened.corrupt(images, **noise)
     if not loaded.is_autoencoder:
         return Classification(opened.name, as_bytes(noisy), _softmax(loaded.predict(noisy)), "classifier", 0)
     known = opened.codes()

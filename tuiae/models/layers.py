@@ -68,6 +68,7 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
+        # The scale is a number and not part of the mask: a bfloat16 mask would round it and shift the expectation.
         return x.mul(_scale(self._dropped)).mul_(_keep_mask(x, self._dropped))
 
     def extra_repr(self) -> str:
@@ -91,7 +92,7 @@ class RectifiedDropout(Dropout):
 class _RectifyAndDrop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
-        output = _drop_(x.clamp_min(0), dropped)
+        output = x.clamp_min(0).mul_(_scale(dropped)).mul_(_keep_mask(x, dropped))
         ctx.save_for_backward(output)
         ctx.scale = _scale(dropped)
         return output
@@ -115,12 +116,6 @@ def set_dropout(model: nn.Module, p: float) -> None:
 
 def _scale(dropped: int) -> float:
     return _LEVELS / (_LEVELS - dropped)
-
-
-def _drop_(x: Tensor, dropped: int) -> Tensor:
-    """Drop values of x in place."""
-    # The scale is a number and not part of the mask: a bfloat16 mask would round it and shift the expectation.
-    return x.mul_(_scale(dropped)).mul_(_keep_mask(x, dropped))
 
 
 def _keep_mask(x: Tensor, dropped: int) -> Tensor:

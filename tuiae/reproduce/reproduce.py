@@ -10,7 +10,7 @@ from tuiae.data.dataset import OnProgress
 from tuiae.data.datasets import prepare
 from tuiae.errors import DataError, TrainingError
 from tuiae.reproduce.claims import evaluate
-from tuiae.reproduce.measures import ClaimError, FinishedRun, functions_of, open_runs
+from tuiae.reproduce.measures import ClaimError, FinishedRun, Runs, functions_of, open_runs
 from tuiae.reproduce.verdicts import Outcome, Trial, Verdict, judge
 from tuiae.reproduce.work import Claim, Recipe, WorkPlan, claim_runs, label, run_configs, shared_seeds
 from tuiae.studies.jobs import StudyProgress, finished_runs, run_jobs
@@ -83,32 +83,27 @@ def judge_work(plan: WorkPlan, root: Path, problems: tuple[str, ...] = ()) -> Wo
     finished = finished_runs(plan.jobs, root, plan.tag)
     keys = {label(spec.id, seed): (spec.id, seed) for spec in plan.work.run for seed in spec.seeds}
     runs = open_runs({keys[name]: run for name, run in finished.items()})
-    judges = _Judge(plan, runs, " ".join(problems))
-    return WorkResult(plan, tuple(judges.claim(claim) for claim in plan.work.claim), runs, problems)
+    configs = run_configs(plan.work, plan.path)  # whole, for epochs that a quick try does not reach
+    claims = []
+    for claim in plan.work.claim:
+        used = tuple(claim_runs(plan.work, claim, configs, plan.path))
+        outcomes = tuple(
+            _measure(plan, claim, recipe, some, runs, " ".join(problems))
+            for recipe, some in zip(claim.recipes, used, strict=True)
+        )
+        claims.append(ClaimResult(claim, outcomes, *judge(outcomes), used))
+    return WorkResult(plan, tuple(claims), runs, problems)
 
 
-@dataclass(frozen=True)
-class _Judge:
-    plan: WorkPlan
-    runs: dict[tuple[str, int], FinishedRun]
-    trouble: str
-
-    def claim(self, claim: Claim) -> ClaimResult:
-        """Measure a claim as printed and with each of its changes."""
-        plan = self.plan
-        runs = tuple(claim_runs(plan.work, claim, run_configs(plan.work, plan.path), plan.path))
-        outcomes = tuple(self._outcome(claim, recipe, used) for recipe, used in zip(claim.recipes, runs, strict=True))
-        return ClaimResult(claim, outcomes, *judge(outcomes), runs)
-
-    def _outcome(self, claim: Claim, recipe: Recipe, runs: tuple[str, ...]) -> Outcome:
-        trials = []
-        for seed in shared_seeds(self.plan.work, runs) if runs else (0,):
-            functions = functions_of(self.runs, seed)
-            try:
-                values = {name: evaluate(text, functions, {}) for name, text in recipe.measures.items()}
-                verdict = bool(evaluate(recipe.holds, functions, {**values, **claim.reported_names}))
-            except ClaimError as error:
-                reason = f"{error}; {self.trouble}" if self.trouble else str(error)
-                return Outcome(recipe.name, (), claim.require, reason)
-            trials.append(Trial(seed, values, verdict))
-        return Outcome(recipe.name, tuple(trials), claim.require)
+def _measure(plan: WorkPlan, claim: Claim, recipe: Recipe, used: tuple[str, ...], runs: Runs, trouble: str) -> Outcome:
+    """Measure a claim by one recipe under every seed that the runs it uses share."""
+    trials = []
+    for seed in shared_seeds(plan.work, used) if used else (0,):
+        functions = functions_of(runs, seed)
+        try:
+            values = {name: evaluate(text, functions, {}) for name, text in recipe.measures.items()}
+            verdict = bool(evaluate(recipe.holds, functions, {**values, **claim.reported_names}))
+        except ClaimError as error:
+            return Outcome(recipe.name, (), claim.require, f"{error}; {trouble}" if trouble else str(error))
+        trials.append(Trial(seed, values, verdict))
+    return Outcome(recipe.name, tuple(trials), claim.require)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,13 +96,9 @@ class WorkReader:
         self._root = root
         self._works = [_Work(path) for path in paths]
 
-    def states(self, rows: Iterable[RunRow]) -> tuple[WorkState, ...]:
+    def states(self, rows: Sequence[RunRow]) -> tuple[WorkState, ...]:
         """Every work, as these runs have it."""
-        tagged: dict[str, list[RunRow]] = {}
-        for row in rows:
-            for tag in row.tags:
-                tagged.setdefault(tag, []).append(row)
-        return tuple(work.state(self._root, tagged) for work in self._works)
+        return tuple(work.state(self._root, rows) for work in self._works)
 
 
 class _Work:
@@ -116,73 +112,63 @@ class _Work:
         except TuiaeError as error:
             self.problem = str(error)
             return
-        self._settings = tuple({job.label: settings_of(job.config) for job in plan.jobs} for plan in self._plans)
-        self._encoded = {job.label for job in self._plans[0].jobs if job.encoder}
+        # A classifier on an encoder takes its architecture from the run that it finds.
+        self._settings = [
+            {
+                job.label: [
+                    (key, value)
+                    for key, value in settings_of(job.config).items()
+                    if not (job.encoder and key.startswith("model."))
+                ]
+                for job in plan.jobs
+            }
+            for plan in self._plans
+        ]
 
-    def state(self, root: Path, tagged: Mapping[str, Sequence[RunRow]]) -> WorkState:
+    def state(self, root: Path, rows: Sequence[RunRow]) -> WorkState:
         if self.problem:
             return WorkState(self.name, problem=self.problem)
         plan, quick = self._plans
-        rows = tagged.get(plan.tag, ())
-        by_name: dict[Any, list[RunRow]] = {}
-        for row in rows:
-            by_name.setdefault((row.settings.get("name"), row.settings.get("training.seed")), []).append(row)
-        runs = tuple(self._find(job.label, by_name) for job in plan.jobs)
+        rows = [row for row in rows if plan.tag in row.tags]
+        full_rows, quick_rows = (
+            {name: self._matches(kept, rows) for name, kept in one.items()} for one in self._settings
+        )
+        runs = []
+        for job in plan.jobs:
+            found, tries = full_rows[job.label], quick_rows.get(job.label, [])
+            best = max(found or tries, key=lambda row: usefulness(row.status), default=None)
+            runs.append(PlannedRun(job.label, best, not found and bool(tries)))
+        done = {run.label for run in runs if run.done}
+        tried = {name for name, tries in quick_rows.items() if any(row.status.state == "finished" for row in tries)}
+        pace = _paces(plan, rows)
         verdicts, process = read_verdicts(root, self.name), find_process(root, self.name)
-        pace = _paces(plan, by_name)
-        tried = {
-            job.label
-            for job in quick.jobs
-            if any(row.status.state == "finished" for row in self._matches(job.label, True, by_name))
-        }
-        to_train = [job for job, run in zip(plan.jobs, runs, strict=True) if not run.done]
         return WorkState(
             self.name,
             plan.work.title,
             plan.work.source,
             tuple(_judged(claim, verdicts) for claim in plan.work.claim),
-            runs,
-            _expected(plan, {run.label for run in runs if run.done}, pace),
+            tuple(runs),
+            _expected(plan, done, pace),
             _expected(quick, tried, pace),
             verdicts,
             process,
             process is not None and process.alive,
             last_words(root, self.name) if process is not None else "",
-            lacks=missing_sets(job.config.data.dataset for job in to_train),
+            lacks=missing_sets(job.config.data.dataset for job in plan.jobs if job.label not in done),
         )
 
-    def _find(self, name: str, by_name: Mapping[Any, Sequence[RunRow]]) -> PlannedRun:
-        """The run of a job: one of its very config, the finished one first; else a short try of it."""
-        for quick in (False, True):
-            matches = self._matches(name, quick, by_name)
-            if matches:
-                return PlannedRun(name, max(matches, key=lambda row: usefulness(row.status)), quick)
-        return PlannedRun(name)
-
-    def _matches(self, name: str, quick: bool, by_name: Mapping[Any, Sequence[RunRow]]) -> list[RunRow]:
-        """The runs of a job, in full or as a quick try of it."""
-        wanted = self._settings[quick].get(name)
-        if wanted is None:
-            return []
-        # A classifier on an encoder takes its architecture from the run that it finds.
-        skipped = "model." if name in self._encoded else "\0"
-        fixed = {key: value for key, value in wanted.items() if not key.startswith(skipped)}
-        return [
-            row
-            for row in by_name.get((wanted["name"], wanted["training.seed"]), ())
-            # What somebody edited is another training, as it is for whoever runs the work.
-            if all(row.settings.get(key) == value for key, value in fixed.items())
-            and not self._edited.has(row.path, row.status)
-        ]
+    def _matches(self, settings: Sequence[tuple[str, Any]], rows: Sequence[RunRow]) -> list[RunRow]:
+        """The runs of these settings. What somebody edited is another training, as it is for whoever runs the work."""
+        found = [row for row in rows if all(row.settings.get(key) == value for key, value in settings)]
+        return [row for row in found if not self._edited.has(row.path, row.status)]
 
 
-def _paces(plan: WorkPlan, by_name: Mapping[Any, Sequence[RunRow]]) -> dict[str, float]:
+def _paces(plan: WorkPlan, rows: Sequence[RunRow]) -> dict[str, float]:
     """Seconds an epoch of each kind of run, from whatever seed or length of it there is."""
     found: dict[str, float] = {}
-    for (name, _), rows in by_name.items():
-        for row in rows:
-            if row.status.elapsed and row.status.epoch:
-                found.setdefault(str(name), row.status.elapsed / row.status.epoch)
+    for row in rows:
+        if row.status.elapsed and row.status.epoch:
+            found.setdefault(str(row.settings.get("name")), row.status.elapsed / row.status.epoch)
     return {spec.id: found[plan.configs[spec.id].name] for spec in plan.work.run if plan.configs[spec.id].name in found}
 
 
