@@ -19,14 +19,14 @@ class ShownKey:
     """A key as a line of them has it."""
 
     key: str
-    """As the toolkit knows it."""
+    """Textual's name of the key: `question_mark`."""
     face: str
-    """As people do."""
+    """What a line of keys calls it: `?`."""
     does: str
     enabled: bool = True
-    """Whether it can do it now."""
+    """Whether pressing it has an effect now."""
     rank: int = 0
-    """The lower, the longer it stays when room is short."""
+    """The lowest ranks stay longest where the width lacks."""
 
     @property
     def parts(self) -> tuple[str, str]:
@@ -56,12 +56,12 @@ class Timeline:
 
     text: Text
     on: int
-    """Where ▶ stands; ◀ stands at 0."""
+    """The cell of ▶; ◀ is in cell 0."""
     bar: tuple[int, int]
     """The first cell of the bar's inside, and how many there are."""
 
     def touch(self, column: int, epochs: Sequence[int]) -> int | str | None:
-        """What a click at a column asks for: BACK, ON, LIVE, an epoch, or None."""
+        """Returns what a click at a column asks for: BACK, ON, LIVE, an epoch, or None."""
         first, cells = self.bar
         if cells and first <= column < first + cells:
             return nearest(epochs, epochs[0] + (column - first) / max(cells - 1, 1) * (epochs[-1] - epochs[0]))
@@ -103,7 +103,7 @@ def _track(place: int, cells: int, signs: Sequence[str], before: str, knob: str)
 
 
 def place_note(epoch: int, newest: int | None = None, live: bool = False) -> str:
-    """What the frames of panels say about the sample that they show: `epoch 12 · live is at 40`.
+    """Returns what a frame says of the sample inside it: `epoch 12 · live is at 40`.
 
     `newest` is given while one looks at another one, and `live` says whether more may come.
     """
@@ -112,12 +112,12 @@ def place_note(epoch: int, newest: int | None = None, live: bool = False) -> str
 
 
 def missing_note(epoch: int, width: int = 80) -> str:
-    """Why there is nothing to see."""
+    """Returns why a sample cannot be shown."""
     return shorten(f"the sample of epoch {epoch:,} is missing or torn; > goes back to the newest", width)
 
 
 def no_codes_note(epoch: int) -> str:
-    """Why an epoch has no map."""
+    """Returns why an epoch has no map."""
     return f"the sample of epoch {epoch:,} holds no codes: older versions did not store them; > goes back to the newest"
 
 

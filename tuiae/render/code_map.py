@@ -18,7 +18,7 @@ from tuiae.render.plot import AXIS, Axis, Frame, Plot, draw_axes, lay_out, put
 from tuiae.render.text import centred, clean, join_lines, shorten, to_ascii
 from tuiae.render.ticks import Limits as Range
 
-# Classes in one cell: a sign and a colour for each, and the legend that says which is which.
+# A sign and a colour for each class, and the legend that names them
 
 COLORS = (*palette.SERIES, palette.PINK, palette.BROWN)
 """Ten: as many as the usual sets have classes. More classes share them, and keep signs of their own."""
@@ -96,16 +96,16 @@ _TO_ASCII = str.maketrans("│┤└┬─▸▴◆◇", "|+++->^<>")
 
 Points = NDArray[np.float64]
 Limits = tuple[Range, Range]
-"""Of both axes, across and up."""
+"""Lowest and highest value across, then up."""
 Cell = tuple[int, int]
 """(row from the top, column)."""
 Overlay = Mapping[Cell, tuple[str, str]]
-"""What stands in a cell instead of its class: one character and its style."""
+"""Cell -> the character that stands there instead of a class, and its style."""
 
 
 @dataclass(frozen=True)
 class Cells:
-    """What shows in each cell that has points: the class that most of them are of."""
+    """The class that shows in each cell: the one that most of its points are of."""
 
     at: dict[tuple[int, int], int]
     """(row from the top, column) -> label."""
@@ -115,11 +115,11 @@ class Cells:
 
 @dataclass(frozen=True)
 class MapLayout:
-    """Where everything of a map stands, known before it is drawn, so that a cursor and a mouse can be placed."""
+    """The places of all parts of a map, known before it is drawn, so that a cursor and a mouse can be placed."""
 
     frame: Frame
     axes: Plot
-    """What stands around the points."""
+    """The axes around the points."""
     cells: Cells
     signs: tuple[str, ...]
     foot: tuple[Text, ...]
@@ -305,7 +305,7 @@ def _axis_line(names: tuple[str, str], width: int) -> Text:
     return Text(shorten(f"across: {across}   up: {up}", width), AXIS, end="")
 
 
-# How the map of codes is looked at: a cursor, marks, a part of the plane, one class alone.
+# The view: a cursor, marks, the part of the plane that shows, one class alone
 
 Point = tuple[float, float]
 
@@ -324,7 +324,7 @@ class MapView:
 
     cursor: Point | None = None
     centre: Point = (0.0, 0.0)
-    """Of what is shown."""
+    """The middle of the part that is shown."""
     zoom: int = 0
     """Steps towards the plane; 0 shows all of it."""
     marks: tuple[Point, ...] = ()
@@ -332,7 +332,7 @@ class MapView:
     """The one class that is shown; below 0, all."""
 
     def window(self, full: Limits) -> Limits:
-        """What is shown of a plane with these limits."""
+        """The part of a plane with these limits that is shown."""
         across, up = (self._part(value, limits) for value, limits in zip(self.centre, full, strict=True))
         return across, up
 
@@ -343,18 +343,18 @@ class MapView:
         return start, start + size
 
     def moved(self, to: Point, full: Limits) -> MapView:
-        """With the cursor elsewhere on the plane; what is shown goes with it."""
+        """The view with the cursor at another point; the part that is shown follows it."""
         x, y = (min(max(value, low), high) for value, (low, high) in zip(to, full, strict=True))
         (left, right), (low, high) = self.window(full)
         inside = left <= x <= right and low <= y <= high
         return replace(self, cursor=(x, y), centre=self.centre if inside else (x, y))
 
     def zoomed(self, steps: int) -> MapView:
-        """Nearer to the cursor, or farther from it."""
+        """The view so many steps nearer to the cursor, or farther from it."""
         return replace(self, zoom=min(max(self.zoom + steps, 0), NEAREST), centre=self.cursor or self.centre)
 
     def marked(self) -> MapView:
-        """With a mark where the cursor stands; a third begins anew."""
+        """The view with a mark at the cursor; a third mark takes the place of both."""
         if self.cursor is None:
             return self
         return replace(self, marks=(*(self.marks if len(self.marks) < len(MARKS) else ()), self.cursor))

@@ -47,7 +47,7 @@ class Overlay:
     train_split: str
     """`train`, or `train-eval` for what is not measured while training."""
     note: str
-    """What is drawn when it is not every run; empty otherwise."""
+    """Which runs are drawn where not all are; else empty."""
 
 
 def compare_curves(comparison: Comparison, metric: str) -> Overlay:
@@ -65,7 +65,8 @@ def compare_curves(comparison: Comparison, metric: str) -> Overlay:
 
 
 def train_split(comparison: Comparison, metric: str) -> str:
-    """Where training images were measured: while training, or else after the epoch with dropout off."""
+    """The split of the training curve: `train`, measured while training, or `train-eval`, after the epoch with dropout
+    off, where no run has the first."""
     return "train" if any(entry.series("train", metric) for entry in comparison.entries) else "train-eval"
 
 
@@ -97,7 +98,7 @@ def compare_title(comparison: Comparison, metric: str, width: int) -> Text:
     return line
 
 
-# Figures of each run, and of groups of runs.
+# Figures of each run, and of groups of runs
 
 
 def values_table(comparison: Comparison, metric: str, width: int) -> Text:
@@ -194,7 +195,7 @@ def group_key(comparison: Comparison) -> str:
     return " · ".join(f"{group.key} {clean(group.label)}" for group in comparison.groups)
 
 
-# Settings that differ: a line a key, a column a run.
+# Settings that differ
 
 PLAIN = ("data", "model", "training")
 """Sections that have no key in common with each other."""

@@ -25,13 +25,13 @@ _KEYS = string.digits + string.ascii_letters
 
 def heads(names: Sequence[str], cell: int) -> tuple[list[str], bool]:
     """A head for each column of `cell` cells, and whether they are keys because cut names would not differ."""
-    room = max(cell - 1, 1)
-    cut = shorten if room >= _MARKED_CUT else set_cell_size
-    short = [name if cell_len(name) <= room else cut(name, room).strip() for name in names]
-    if len(set(short)) == len(short) and (room >= 3 or short == list(names)):
+    most = max(cell - 1, 1)
+    cut = shorten if most >= _MARKED_CUT else set_cell_size
+    short = [name if cell_len(name) <= most else cut(name, most).strip() for name in names]
+    if len(set(short)) == len(short) and (most >= 3 or short == list(names)):
         return short, False
     numbers = [str(index) for index in range(len(names))]
-    fits = len(numbers[-1]) <= room
+    fits = len(numbers[-1]) <= most
     return numbers if fits else [_KEYS[index % len(_KEYS)] for index in range(len(names))], True
 
 
@@ -53,7 +53,7 @@ Counts = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Table:
-    """How a matrix is laid out, in cells."""
+    """The sizes of a table, in cells."""
 
     gutter: int
     """Width of the names of the true classes, with the space after them."""
@@ -70,7 +70,7 @@ class Table:
 
 @dataclass(frozen=True)
 class DrawOptions:
-    """How the cells of a table are drawn."""
+    """The choices that change how the cells of a table look."""
 
     ascii: bool
     shares: bool
@@ -93,7 +93,7 @@ class TablePlace:
     """Whether recall stands behind each row, and precision below each column."""
 
     def cell_at(self, column: int, line: int, classes: int) -> Cell | None:
-        """Which cell of the matrix is in a cell of the area."""
+        """The cell of the matrix that is drawn at a cell of the area; None beside the table."""
         row = (line - self.top - 1) // self.table.tall
         along = (column - self.left - self.table.gutter) // self.table.cell
         return (row, along) if 0 <= row < classes and 0 <= along < classes else None
@@ -102,7 +102,7 @@ class TablePlace:
 def place(
     counts: Counts, names: Sequence[str], width: int, height: int, shares: bool = False, margins: bool = False
 ) -> TablePlace | None:
-    """Where the table goes in an area of which the last line is for words; None when nothing fits.
+    """The place of the table in an area whose last line is for words; None when nothing fits.
 
     Margins come only where they cost the table nothing but the width of its cells.
     """
@@ -140,10 +140,10 @@ def plan(counts: Counts, names: Sequence[str], width: int, height: int, digits: 
     gutters = sorted({longest + 1, min(longest, 8) + 1, min(longest, 4) + 1}, reverse=True)
     for numbers, cells in ((True, (digits + 2, digits + 1)), (False, (2, 1))):
         for gutter, cell in product(gutters, cells):
-            room = (width - gutter) // classes
-            if room >= cell:
+            free = (width - gutter) // classes
+            if free >= cell:
                 widest = max(_WIDEST, longest + 2)  # else names are cut beside empty columns
-                cell = max(cell, min(room, widest if numbers else 2))
+                cell = max(cell, min(free, widest if numbers else 2))
                 tall = _TALLEST if numbers and cell > 4 and classes * _TALLEST + 1 <= height else 1
                 top, keyed = heads(names, cell)
                 keys = max(map(len, top)) + 1 if keyed else 0  # they stand before the names of the rows as well
@@ -235,13 +235,13 @@ def _table(
         header.append(table.centred(head), "not dim bold" if cursor is not None and cursor[1] == column else "")
     lines = [header.append(f"{_RECALL:>{_MARGIN}}" if placed.margins else "")]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    room = table.gutter - 1
+    cells = table.gutter - 1
     for row, label in enumerate(labels):
-        name = set_cell_size(label, room) if room < 6 and cell_len(label) > room else shorten(label, room)
+        name = set_cell_size(label, cells) if cells < 6 and cell_len(label) > cells else shorten(label, cells)
         for part in range(table.tall):
             middle = part == table.tall // 2
             line = Text(end="").append(
-                f"{name if middle else '':>{room}} ", "bold" if cursor and cursor[0] == row else ""
+                f"{name if middle else '':>{cells}} ", "bold" if cursor and cursor[0] == row else ""
             )
             for column, share in enumerate(shares[row]):
                 words = _cell(int(counts[row, column]), float(share), table, middle, options)
@@ -254,7 +254,7 @@ def _table(
 
 
 def _precision(counts: Counts, table: Table) -> Text:
-    """How many of those that were taken for a class are of it, below each column."""
+    """The precision of each class below its column: the share of images taken for it that are of it."""
     taken, right = counts.sum(axis=0), np.diag(counts)
     digits = 1 if table.cell > len("70.3%") else 0
     words = (percent(hit / all_ if all_ else None, digits) for hit, all_ in zip(right, taken, strict=True))

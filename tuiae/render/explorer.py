@@ -87,7 +87,7 @@ def draw_between(line: Between, width: int, height: int, mode: str) -> Text:
 
 
 def plane_note(plane: Plane) -> str:
-    """Where the values of a decoded plane come from."""
+    """Says which values of the code a decoded plane spans."""
     low, high = QUANTILES
     return f"quantiles {low:g} to {high:g} of the prior" if plane.origin == "prior" else "over the range of the codes"
 
@@ -112,7 +112,7 @@ def draw_shares(
 ) -> Text:
     """A bar for each class from 0 to 1, the best marked; `label` is the class that the image has, if one is known.
 
-    Where not all have room, the most likely, and how many are left out. With room for it the lines are kept apart.
+    Where not all fit, the most likely ones and how many are left out. An empty line parts them where the height allows.
     """
     if len(shares) < 2:
         return centred("the images of this run have no classes", width, height)
@@ -143,7 +143,7 @@ def draw_shares(
 
 METRICS = {"mse": "mean squared error", "error": "share that is wrong"}
 SIGNS = (("━", "●", "×"), ("*", "O", "x"))
-"""Of the curve, of the level now, and of the training's; then in ASCII."""
+"""Signs of the curve, of the level now and of the level in training; then in ASCII."""
 _WITH_FIGURES = 6  # lines from which pictures have room for figures below them
 _BESIDE = 60  # columns from which bars have room beside a picture
 _LEAST_PICTURE = 4  # lines
@@ -157,7 +157,7 @@ def wrong_pixels(made: Bytes, wanted: Bytes) -> int:
 
 
 def draw_tried(answer: Reconstruction, clean: Bytes, width: int, height: int, mode: str) -> Text:
-    """What the network was shown, what it made of it, and where that is not the image (C, H, W)."""
+    """Noisy input, output and error beside each other, with figures below; `clean` is the image (C, H, W)."""
     made = answer.reconstructions[0]
     wrong, scale = error_pictures(made[None], clean[None])
     pictures = np.stack([_in_colour(answer.noisy[0]), _in_colour(made), wrong[0]])
@@ -180,7 +180,7 @@ def _in_colour(image: Bytes) -> Bytes:
 def draw_verdict(
     answer: Classification, names: tuple[str, ...], width: int, height: int, mode: str, label: int = -1
 ) -> Text:
-    """What a classifier was shown, and its probabilities beside or below."""
+    """The input of a classifier, with its probabilities beside or below."""
     bars, ascii_only = len(names), mode == "ascii"
     if width >= _BESIDE:
         left = width // 2 - 1
@@ -238,7 +238,7 @@ def confused_title(confused: Confused, names: tuple[str, ...]) -> str:
 
 
 def confused_captions(confused: Confused) -> Captions:
-    """How sure the classifier was of each."""
+    """The probability of the predicted class, and the position in the test split, of each image."""
     return [(percent(float(share), 0), f"image {index}") for share, index in _pairs(confused.shares, confused.indices)]
 
 

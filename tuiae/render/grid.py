@@ -51,7 +51,7 @@ ROOMY = 6
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the pictures of a grid go, in cells."""
+    """The sizes of a grid of pictures, in cells."""
 
     columns: int
     """Width of one picture."""
@@ -184,10 +184,10 @@ def _centre(lines: list[Text], layout: Layout, width: int, height: int) -> list[
     return above + [Text(left, end="").append_text(line) if line.plain else line for line in lines]
 
 
-# A sample of a run: inputs, what was shown, what the network made of it, and where that is wrong.
+# A sample of a run: inputs, noisy inputs, outputs and errors
 
 _SCALES = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""Of the range of a pixel: what the end of the error ramp may stand for."""
+"""Shares of a pixel's range that the end of the error ramp may stand for."""
 _BEYOND = 0.5  # per cent of the pixels that may lie beyond that end
 
 
@@ -198,7 +198,7 @@ def sample_rows(sample: Sample) -> list[ImageRow]:
 
 
 def error_row(sample: Sample) -> tuple[ImageRow, str] | None:
-    """Where reconstructions are wrong, as a row of pictures of its own colours, and the scale in words.
+    """A row of pictures that show where reconstructions are wrong, in colours of its own, and the scale in words.
 
     |reconstruction - clean input|, the mean of the channels, ends the ramp at a round share of a pixel's range, so that
     it seldom changes while a run goes on. None for a sample without reconstructions of its inputs.
@@ -229,7 +229,7 @@ def _error_colours() -> NDArray[Any]:
 
 
 def sample_captions(sample: Sample) -> list[str] | None:
-    """For a classifier, what it took each picture for: `Sneaker ✓`, `Coat ✗`; None without predictions."""
+    """The predicted class of each picture: `Sneaker ✓`, `Coat ✗`; None without predictions."""
     if sample.predictions is None or sample.labels is None:
         return None
     captions = []
@@ -245,7 +245,7 @@ def sample_grid(sample: Sample, width: int, height: int, mode: str = "blocks") -
     return image_grid(sample_rows(sample), width, height, mode, sample_captions(sample))
 
 
-# The same test images, one row a run.
+# The same test images, one row a run
 
 MOST_LABEL = 24
 MOST_NOTE = 3  # lines
@@ -300,7 +300,7 @@ def _fitting_rows(shared: SharedImages, height: int) -> tuple[list[ImageRow], li
 
 UNBOUNDED = 10**6  # lines
 _LEAST_LINES = 4
-"""Of a picture of a plane; below it fewer pictures say more."""
+"""Lines of a picture of a plane below which fewer pictures say more."""
 
 Values = Sequence[float] | NDArray[Any]
 
@@ -346,7 +346,7 @@ def _draw_plane(
     return in_mode(join_lines(_centre(lines, layout, width, height)), mode)
 
 
-# Galleries: one picture after the other, on as many lines as they need.
+# Galleries: one picture after the other, on as many lines as they need
 
 TALLEST = 8  # lines of a picture where the height has no end
 ACROSS = 5
@@ -417,7 +417,7 @@ def _gallery_row(images: NDArray[np.uint8], captions: Sequence[Sequence[str]], l
     return [*_picture_lines([("", images)], layout, mode), *(_caption_line("", line, layout) for line in captions)]
 
 
-# A strip: pages of pictures, one of them under a cursor.
+# A strip: pages of pictures, one of them under a cursor
 
 WORDS = 2  # lines below a picture
 ENOUGH = 4

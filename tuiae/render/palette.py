@@ -27,7 +27,7 @@ SERIES: tuple[str, ...] = (SKY, ORANGE, GREEN, PURPLE, YELLOW, VERMILLION, BLUE,
 """The order in which runs laid over each other take colours."""
 
 MARKERS: tuple[str, ...] = ("braille", "•", "×", "+", "◦", "*", "▪", "▵")
-"""What goes with each colour, so that colour is never the only cue."""
+"""The sign of each colour of SERIES, so that colour is never the only cue."""
 
 GREYS: tuple[int, ...] = tuple(range(8, 239, 10))
 """Levels of the ramp 232 to 255 of a terminal's 256 colours, between black and white."""

@@ -72,7 +72,7 @@ _KEPT = np.array([0, *GREYS, 255])
 _GREY = _KEPT[np.abs(np.arange(256)[:, None] - _KEPT).argmin(axis=1)].astype(np.uint32)
 """The level kept of each grey: those that a terminal of 256 colours has, which also take the fewest bytes."""
 _LIGHT = np.array([299, 587, 114])
-"""How bright red, green and blue are, in thousandths (ITU-R BT.601)."""
+"""Weights of red, green and blue in brightness, in thousandths (ITU-R BT.601)."""
 
 Pixels = NDArray[np.uint8]
 

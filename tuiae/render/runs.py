@@ -60,9 +60,9 @@ class RunColumn(Column):
     """A column of the list; its width is the most that it takes until `place_columns` gives it one."""
 
     words: Callable[[RunRow, float], str]
-    """What it says of a run at a time (seconds since the epoch)."""
+    """The words of its cell for a run, at a time in seconds since the epoch."""
     order: Callable[[RunRow], Any]
-    """What it is sorted by: None goes last whichever way."""
+    """The value that it is sorted by: None and no words go last whichever way."""
     style: Callable[[RunRow], str] = lambda row: ""
     falling: bool = False
     """Whether the highest comes first when one begins to sort by it."""
@@ -115,51 +115,41 @@ def device_word(device: str) -> str:
 
 _COLUMNS = (
     RunColumn(
-        name="run", width=MOST_TITLE, rank=0, words=lambda row, now: _title(row.title),
+        "run", MOST_TITLE, words=lambda row, now: _title(row.title),
         order=lambda row: _title(row.title, False).casefold(), style=lambda row: "bold" if row.name else "",
     ),
     RunColumn(
-        name="state", width=10, rank=1, words=lambda row, now: state_text(row.status.state).plain, order=_state_rank,
+        "state", 10, rank=1, words=lambda row, now: state_text(row.status.state).plain, order=_state_rank,
         style=lambda row: str(state_text(row.status.state).style),
     ),
+    RunColumn("preset", 22, rank=8, words=lambda row, now: _safe(row.preset), order=lambda row: row.preset.casefold()),
     RunColumn(
-        name="preset", width=22, rank=8, words=lambda row, now: _safe(row.preset),
-        order=lambda row: row.preset.casefold() or None,
+        "dataset", 15, rank=7, words=lambda row, now: _safe(row.dataset), order=lambda row: row.dataset.casefold(),
+    ),
+    RunColumn("model", 11, rank=10, words=lambda row, now: _safe(row.model), order=lambda row: row.model),
+    RunColumn(
+        "epoch", 13, True, 2, words=lambda row, now: of_epochs(row.status.epoch, row.status.epochs),
+        order=lambda row: row.status.epoch, falling=True,
     ),
     RunColumn(
-        name="dataset", width=15, rank=7, words=lambda row, now: _safe(row.dataset),
-        order=lambda row: row.dataset.casefold() or None,
+        "test loss", 9, True, 3, words=lambda row, now: number(row.status.test_loss),
+        order=lambda row: row.status.test_loss,
+    ),
+    RunColumn("best", 9, True, 4, words=lambda row, now: number(row.best), order=lambda row: row.best),
+    RunColumn(
+        "accuracy", 8, True, 9, words=lambda row, now: figure("accuracy", row.status.test_accuracy),
+        order=lambda row: row.status.test_accuracy, falling=True,
+    ),
+    RunColumn("age", 6, True, 5, words=_age, order=lambda row: -row.status.heartbeat or None),
+    RunColumn(
+        "device", 8, rank=6, words=lambda row, now: _safe(device_word(row.status.device)),
+        order=lambda row: device_word(row.status.device),
     ),
     RunColumn(
-        name="model", width=11, rank=10, words=lambda row, now: _safe(row.model), order=lambda row: row.model or None,
+        "tags", 34, rank=11, words=lambda row, now: clean(" ".join(row.tags)),
+        order=lambda row: " ".join(row.tags).casefold(), style=lambda row: "dim",
     ),
-    RunColumn(
-        name="epoch", width=13, rank=2, words=lambda row, now: of_epochs(row.status.epoch, row.status.epochs),
-        order=lambda row: row.status.epoch, right=True, falling=True,
-    ),
-    RunColumn(
-        name="test loss", width=9, rank=3, words=lambda row, now: number(row.status.test_loss),
-        order=lambda row: row.status.test_loss, right=True,
-    ),
-    RunColumn(
-        name="best", width=9, rank=4, words=lambda row, now: number(row.best), order=lambda row: row.best, right=True,
-    ),
-    RunColumn(
-        name="accuracy", width=8, rank=9, words=lambda row, now: figure("accuracy", row.status.test_accuracy),
-        order=lambda row: row.status.test_accuracy, right=True, falling=True,
-    ),
-    RunColumn(name="age", width=6, rank=5, words=_age, order=lambda row: -row.status.heartbeat or None, right=True),
-    RunColumn(
-        name="device", width=8, rank=6, words=lambda row, now: _safe(device_word(row.status.device)),
-        order=lambda row: device_word(row.status.device) or None,
-    ),
-    RunColumn(
-        name="tags", width=34, rank=11, words=lambda row, now: clean(" ".join(row.tags)),
-        order=lambda row: " ".join(row.tags).casefold() or None, style=lambda row: "dim",
-    ),
-    RunColumn(
-        name="note", width=4, rank=5, words=lambda row, now: NOTED if row.note else "", order=lambda row: not row.note,
-    ),
+    RunColumn("note", 4, rank=5, words=lambda row, now: NOTED if row.note else "", order=lambda row: not row.note),
 )  # fmt: skip
 COLUMNS = {column.name: column for column in _COLUMNS}
 
@@ -204,13 +194,13 @@ def _natural(column: RunColumn, rows: Sequence[RunRow]) -> int:
 
 
 def arrange(rows: Iterable[RunRow], sort: Sort) -> tuple[RunRow, ...]:
-    """In order: pinned runs first, then by the column, what has no value last, equal ones newest first."""
+    """The runs in order: pinned ones first, then by the column, those without a value last, equal ones newest first."""
     ordered = sorted(rows, key=lambda row: row.id, reverse=True)
     column = COLUMNS.get(sort.key)
     if column is not None:
-        known = [row for row in ordered if column.order(row) is not None]
+        known = [row for row in ordered if column.order(row) not in (None, "")]
         known.sort(key=column.order, reverse=sort.falling)
-        ordered = [*known, *(row for row in ordered if column.order(row) is None)]
+        ordered = [*known, *(row for row in ordered if column.order(row) in (None, ""))]
     return tuple(sorted(ordered, key=lambda row: not row.pinned))
 
 

@@ -16,7 +16,7 @@ from tuiae.render.text import blank_lines, centred, join_lines
 LEAST = 3
 """Lines below which nothing can be drawn."""
 CRISP = 0.75
-"""Of the largest size: what pixels of whole width may cost, so that they are sharp."""
+"""Share of the largest size from which a smaller one with pixels of whole width, which are sharp, is taken."""
 PENS = {"up": ("○", "o"), "down": ("●", "*"), "erase": ("✕", "x")}
 """State of the pen -> its sign, and that of a terminal without more than ASCII."""
 
@@ -27,7 +27,7 @@ FRAMES = (("▁", "▔", "▕", "▏"), ("_", "-", "|", "|"))
 
 @dataclass(frozen=True)
 class CanvasLayout:
-    """Where an image of `width` x `height` pixels lies in an area; a cell is one dot wide and two high."""
+    """The place of an image of `width` x `height` pixels in an area; a cell is one dot wide and two high."""
 
     width: int
     height: int
@@ -85,7 +85,7 @@ def draw_canvas(
 
 
 def _framed(lines: list[Text], layout: CanvasLayout, width: int, height: int, ascii_only: bool) -> list[Text]:
-    """The image in its place; a fine frame where there is room, because black paper ends nowhere on a dark screen."""
+    """The image in its place; a fine frame where it fits, because black paper ends nowhere on a dark screen."""
     above, below, before, after = FRAMES[ascii_only] if layout.left else ("", "", "", "")
     left = " " * max(layout.left - 1, 0)
     after = after if width > layout.left + layout.columns else ""

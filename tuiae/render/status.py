@@ -83,7 +83,7 @@ EDITED = {
     "training.beta": "beta",
     "model.dropout": "dropout",
 }
-"""What the status panel calls a key once it was edited."""
+"""Key -> its name in the status panel, where it shows once it was edited."""
 PLACE = 20  # cells of a value in the status panel
 LEAST_ID = 16  # cells of a run's id: `20261120-224105…`
 
@@ -144,7 +144,7 @@ def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
 
 
 def status_facts(snapshot: Snapshot) -> list[Fact]:
-    """What the status panel says of a run, the most important first."""
+    """The facts of the status panel, the most important first."""
     status, edited = snapshot.status, _edited_facts(snapshot)
     where, configured = _place(status), _config_facts(snapshot)
     best = [fact for fact in configured if fact[0] == "best"]
@@ -170,7 +170,7 @@ def _place(status: Status) -> list[Fact]:
 
 
 def _edited_facts(snapshot: Snapshot) -> list[Fact]:
-    """What was edited and is in force, with the step since which it is; the epochs stand with the epoch."""
+    """The edits in force, each with the step since which it is; one of the epochs shows with the epoch."""
     last = {edit.key: edit for edit in snapshot.edits if edit.step <= snapshot.status.step}
     return [
         (EDITED[key], f"{edit.new:g} since step {count(edit.step)}", "") for key, edit in last.items() if key in EDITED
@@ -178,7 +178,7 @@ def _edited_facts(snapshot: Snapshot) -> list[Fact]:
 
 
 def _config_facts(snapshot: Snapshot) -> list[Fact]:
-    """What was asked for, and the best that came of it; shown where the panel is tall enough."""
+    """The settings of the run and its best test loss; they show where the panel is tall enough."""
     config = snapshot.current_config
     if config is None:
         return []
@@ -221,12 +221,12 @@ def time_text(status: Status) -> str:
 
 
 def note_line(note: Note) -> str:
-    """What happened, and when."""
+    """`12:34:56 resumed`: when something happened, in local time, and what."""
     return f"{time.strftime('%H:%M:%S', time.localtime(note.time))} {note.text}"
 
 
 def added(before: tuple[Any, ...], after: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What the later of two ends of one growing list has beyond the earlier; everything when they share nothing."""
+    """The elements that the later of two tails of one growing list has beyond the earlier; all where none is shared."""
     for start in range(len(before)):
         if before[start:] == after[: len(before) - start]:
             return after[len(before) - start :]
@@ -267,18 +267,18 @@ _LEAST_PER_IMAGE = 1e-9  # seconds; keeps a clock that stood still out of the di
 
 
 def cost_facts(cost: Mapping[str, Any]) -> list[Fact]:
-    """Of the fields of a dry run (training.dry_run.DryRun): all that is counted in seconds is an estimate."""
+    """What a run would cost, of the fields of a dry run (`training/rehearsal.py`); all times are estimates."""
     steps, step = cost["steps_per_epoch"], cost["step_seconds"]
     rate = cost["batch_size"] / max(step, _LEAST_PER_IMAGE)
-    facts: list[Fact] = [
+    evaluation = f"then {seconds(cost['evaluation_seconds'])} of evaluation"
+    return [
         ("device", clean(cost["device"]), ""),
         ("parameters", _parameters(cost), ""),
         ("memory", _memory(cost), ""),
         ("a step", f"{seconds(step)} for {_many(cost['batch_size'], 'image')}, {count(round(rate))} images/s", ""),
-        ("an epoch", f"about {seconds(cost['epoch_seconds'])}: {_many(steps, 'step')}, {_evaluation(cost)}", ""),
+        ("an epoch", f"about {seconds(cost['epoch_seconds'])}: {_many(steps, 'step')}, {evaluation}", ""),
         ("in all", f"about {seconds(cost['total_seconds'])}: {_many(cost['epochs'], 'epoch')}, samples and saving", ""),
     ]
-    return facts
 
 
 def _many(number: int, what: str) -> str:
@@ -286,13 +286,9 @@ def _many(number: int, what: str) -> str:
 
 
 def cost_line(name: str, cost: Mapping[str, Any]) -> str:
-    """The same in a line."""
+    """The times and the peak memory of `cost_facts` in one line."""
     epoch, total = seconds(cost["epoch_seconds"]), seconds(cost["total_seconds"])
     return f"{clean(name, 40)}: about {epoch} an epoch, {total} in all, {megabytes(1e6 * cost['peak_mb'])} at the peak"
-
-
-def _evaluation(cost: Mapping[str, Any]) -> str:
-    return f"then {seconds(cost['evaluation_seconds'])} of evaluation"
 
 
 def _parameters(cost: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ class Column:
     name: str
     width: int
     right: bool = False
-    """Whether its words end at the same cell: numbers."""
+    """Whether its cells are aligned at the right, as numbers are."""
     rank: int = 0
     """0 stays whatever the width; of the others the lowest stay longest."""
     least: int = 0

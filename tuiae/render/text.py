@@ -220,7 +220,7 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(seconds: float | None) -> str:
-    """How long since, in the largest unit that says it: `42 s`, `3 min`, `5 h`, `12 d`."""
+    """A time that has passed, in whole units of the largest that fits: `42 s`, `3 min`, `5 h`, `12 d`."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return MISSING
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):

@@ -32,7 +32,7 @@ COLORS = dict(zip(VERDICTS, (palette.GREEN, palette.YELLOW, palette.VERMILLION, 
 HOLDS = {True: ("✓", palette.GREEN), False: ("✗", palette.VERMILLION), None: ("–", palette.GREY)}
 _BRIEFLY = dict(zip(VERDICTS, ("holds", "if changed", "fails", "not run"), strict=True))
 LEGEND = " ".join(f"{MARKS[verdict]} {word}" for verdict, word in _BRIEFLY.items())
-"""What the signs of `work_line` count, for a narrow frame."""
+"""The meaning of the signs of `work_line`, for a narrow frame."""
 INDENT = 6  # cells before what belongs to a claim
 _TALLY = 16  # cells of `✓6  ◐1  ✗4  –0  `
 _LABEL = 10  # cells of `reported  `
@@ -52,7 +52,7 @@ def work_line(state: WorkState, width: int) -> Text:
 
 
 def tally_text(state: WorkState) -> Text:
-    """How many claims came to each verdict, by their signs; nothing of the kind after a quick try."""
+    """The number of claims of each verdict behind its sign; after a quick try only that it was one."""
     text = Text(end="")
     if state.problem:
         return text.append("✗ its file is wrong", palette.BAD)
@@ -65,7 +65,7 @@ def tally_text(state: WorkState) -> Text:
 
 
 def draw_about(state: WorkState | None, width: int, height: int, now: float) -> Text:
-    """What a work is, how far it is, and what its signs mean."""
+    """A work's title and source, its progress, what it lacks, its verdicts, and when it was judged."""
     if state is None or width <= 0 or height <= 0:
         return Text(end="")
     if state.problem:
@@ -110,7 +110,7 @@ def done_words(state: WorkState) -> str:
 
 
 def _lacking(lacking: MissingSet, width: int) -> list[Text]:
-    """What is not here, and what to type; a command keeps its line."""
+    """The sets that are missing, and the commands that bring them, each on one line."""
     words = wrapped(f"✗ {missing_words((lacking,))}", width, palette.CAUTION)
     return [*words, *(Text(shorten(f"  {command}", width)) for command in lacking.commands)]
 
