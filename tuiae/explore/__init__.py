@@ -1,1 +1,1 @@
-"""A run's weights in memory, to be asked: what does it make of this image, this noise, this code."""
+"""Questions to a run's weights in memory: what it makes of an image, a noise, a code."""

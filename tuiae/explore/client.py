@@ -28,7 +28,7 @@ class ExplorerError(TuiaeError):
 
 @dataclass(frozen=True)
 class Reply:
-    """What became of one question: either `answer` or `error` is there."""
+    """The reply to one question: either `answer` or `error` is set."""
 
     question: str
     slot: str
@@ -39,7 +39,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Notice:
-    """What the explorer is busy with, in words."""
+    """The explorer's current work, in words."""
 
     text: str
 
@@ -143,7 +143,7 @@ class Explorer:
             _shut(process.stdin)
 
     def _next(self) -> _Question | None:
-        """The question that can go out now. What is to be opened goes before what is to be asked of it."""
+        """The question that can go out now; one that opens a checkpoint goes before those about it."""
         taken = {question.slow for question in self._sent.values()}
         opening = [question for question in self._waiting.values() if question.name == "open"]
         return next((one for one in opening or self._waiting.values() if one.slow not in taken), None)
@@ -239,7 +239,7 @@ class Explorer:
             self._tell(question.reply(answer))
 
     def _process_ended(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
-        """After the process ended: ask a new one what it was asked, or report that it is gone."""
+        """Ask a new process what the old one was asked when it ended, or report that it is gone."""
         code = process.wait()
         with self._changed:
             if self._closed or self._process is not process:

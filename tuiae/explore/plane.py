@@ -44,7 +44,7 @@ def principal_plane(codes: Floats) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class PlaneGrid:
-    """Points of a 2-D code in rows and columns, the highest y in the first row, as one looks at a plane."""
+    """Points of a 2-D code in rows and columns, the highest y in the first row, as on a map."""
 
     x: Floats
     y: Floats
@@ -92,7 +92,7 @@ class ImageCodes:
 
     @cached_property
     def finite(self) -> NDArray[np.bool_]:
-        """(N,): whether every number of a code is finite."""
+        """(N,) bool: True where every number of a code is finite."""
         return np.asarray(np.isfinite(self.codes).all(axis=1))
 
     def need_finite(self) -> None:

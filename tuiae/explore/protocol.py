@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Answer:
-    """Every answer says of which checkpoint it is."""
+    """The base of all answers: each names the checkpoint that it is of."""
 
     checkpoint: str
     """`step-000720`; empty when nothing is loaded."""
@@ -28,7 +28,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Opened(Answer):
-    """To `open`: the checkpoint that is in memory now."""
+    """The answer to `open`: the checkpoint that is in memory now."""
 
     run: str
     """Path of the run directory."""
@@ -47,7 +47,7 @@ class Opened(Answer):
 
 @dataclass(frozen=True)
 class Codes(Answer):
-    """To `codes`: test images on a plane; later questions about a place mean this plane."""
+    """The answer to `codes`: test images on a plane. Later questions about a place mean this plane."""
 
     kind: str
     """How the points came from the codes: `code`, `class`, `dims`, `principal`, `tsne`."""
@@ -61,7 +61,7 @@ class Codes(Answer):
 
 @dataclass(frozen=True)
 class Place(Answer):
-    """To `at`: one place of the plane shown."""
+    """The answer to `at`: one place of the plane shown."""
 
     x: float
     y: float
@@ -82,7 +82,7 @@ class Place(Answer):
 
 @dataclass(frozen=True)
 class Between(Answer):
-    """To `between`: decoded at equal distances on the straight line between two codes, both included."""
+    """The answer to `between`: images decoded at equal distances on the line between two codes, both included."""
 
     images: Bytes
     codes: NDArray[np.float64]
@@ -90,13 +90,13 @@ class Between(Answer):
 
     @property
     def distance(self) -> float:
-        """Between the two codes."""
+        """The distance between the two codes."""
         return float(np.linalg.norm(self.codes[-1] - self.codes[0]))
 
 
 @dataclass(frozen=True)
 class Samples(Answer):
-    """To `prior`: decoded from codes drawn from the standard normal prior."""
+    """The answer to `prior`: images decoded from codes drawn from the standard normal prior."""
 
     images: Bytes
     seed: int
@@ -104,7 +104,7 @@ class Samples(Answer):
 
 @dataclass(frozen=True)
 class Plane(Answer):
-    """To `plane`: decoded at the points of a grid over the plane shown, the highest y in the first row."""
+    """The answer to `plane`: images decoded on a grid over the plane shown, the highest y in the first row."""
 
     images: Bytes
     """(rows, columns, C, H, W)."""
@@ -116,7 +116,7 @@ class Plane(Answer):
 
 @dataclass(frozen=True)
 class Picture(Answer):
-    """To `image`: one test image."""
+    """The answer to `image`: one test image."""
 
     index: int
     label: int
@@ -126,7 +126,7 @@ class Picture(Answer):
 
 @dataclass(frozen=True)
 class Reconstruction(Answer):
-    """To `reconstruct`: the network's input and its reconstruction."""
+    """The answer to `reconstruct`: the network's input and its reconstruction."""
 
     noisy: Bytes
     reconstructions: Bytes
@@ -136,7 +136,7 @@ class Reconstruction(Answer):
 
 @dataclass(frozen=True)
 class Classification(Answer):
-    """To `classify`: a share for each class."""
+    """The answer to `classify`: a share for each class."""
 
     noisy: Bytes
     """The network's input, noise included."""
@@ -150,7 +150,7 @@ class Classification(Answer):
 
 @dataclass(frozen=True)
 class NoiseCurve(Answer):
-    """To `noise_curve`: the error of test images at each level of a kind of noise, under the same draws."""
+    """The answer to `noise_curve`: the error of test images at each level of a noise, under the same draws."""
 
     kind: str
     levels: tuple[float, ...]
@@ -162,7 +162,7 @@ class NoiseCurve(Answer):
 
 @dataclass(frozen=True)
 class Worst(Answer):
-    """To `worst`: the test images with the largest error under the run's own noise, largest first."""
+    """The answer to `worst`: the test images with the largest error under the run's own noise, largest first."""
 
     indices: Ints
     labels: Ints
@@ -178,7 +178,7 @@ class Worst(Answer):
 
 @dataclass(frozen=True)
 class Confused(Answer):
-    """To `confused`: test images of one class that a classifier takes for another, the surest first."""
+    """The answer to `confused`: test images of one class that a classifier takes for another, the surest first."""
 
     true: int
     predicted: int
@@ -191,7 +191,7 @@ class Confused(Answer):
 
 @dataclass(frozen=True)
 class Forgotten(Answer):
-    """To `forget`: nothing is in memory any more."""
+    """The answer to `forget`: nothing is in memory any more."""
 
 
 ANSWERS = {kind.__name__: kind for kind in Answer.__subclasses__()}

@@ -1,6 +1,6 @@
-"""What can be asked of an open checkpoint: by the dashboard, whose explorer answers here, and by the command line.
+"""The questions that an open checkpoint answers, for the dashboard (through its explorer) and the command line.
 
-`protocol.py` says what comes back of each question.
+`protocol.py` has the answer to each question.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ End = int | Sequence[float]
 
 
 class OpenCheckpoint:
-    """One checkpoint in memory and what has been worked out of it, so that no two questions do the same work."""
+    """One checkpoint in memory and results computed from it, so that no two questions compute the same."""
 
     def __init__(self, loaded: LoadedRun, tell: Tell = lambda text: None) -> None:
         self.loaded = loaded
@@ -75,7 +75,7 @@ class OpenCheckpoint:
         return replace(self.loaded, parts=replace(parts, model=copy.deepcopy(parts.model)))
 
     def codes(self, count: int = PLANE_POINTS) -> ImageCodes:
-        """Codes of so many test images, every class alike."""
+        """Codes of `count` test images, as many of every class."""
         count = max(min(count, len(self.loaded.parts.test)), 1)
         if count not in self._codes:
             self._tell(f"encoding {count:,} test images")
@@ -84,7 +84,7 @@ class OpenCheckpoint:
         return self._codes[count]
 
     def show(self, key: PlaneKey) -> CodePlane:
-        """The plane of a key, which is the one shown as soon as it is there.
+        """Compute the plane of a key and make it the one shown.
 
         Raises:
             ConfigError: there is no such plane.
@@ -94,7 +94,7 @@ class OpenCheckpoint:
 
     @property
     def shown(self) -> CodePlane:
-        """The plane that was asked for last, or while it is still being worked out the one before."""
+        """The plane that was asked for last; the one before, while that is still being computed."""
         if self._wanted in self._planes:
             self._shown = self._wanted
         return self._plane(self._shown)
@@ -203,7 +203,7 @@ def decode_plane(opened: OpenCheckpoint, count: int = 8) -> Plane:
 
 
 def _tidy(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Values of an axis, the one in the middle 0 and not some 1e-16."""
+    """Values of an axis, with 0 in the middle and not some 1e-16."""
     return np.where(np.abs(values) < 1e-9 * np.ptp(values), 0, values).astype(np.float32)
 
 
@@ -260,7 +260,7 @@ def noise_curve(
 
 
 def worst(opened: OpenCheckpoint, count: int = 16) -> Worst:
-    """The test images that the checkpoint does worst."""
+    """The test images with the largest errors."""
     found, loaded = opened.errors, opened.loaded
     chosen = found.worst[:count]
     if not loaded.is_autoencoder:
@@ -357,7 +357,7 @@ def _refuse(cause: str, hint: str) -> Answer:
 
 
 def _warm_up(loaded: LoadedRun) -> None:
-    """Take the first way through the network now: it plans and allocates what the next ones find ready."""
+    """Run the network once now: the first pass plans and allocates what later ones reuse."""
     image = loaded.images("test", 1)
     if loaded.is_autoencoder:
         loaded.decode(loaded.encode(image))

@@ -30,7 +30,7 @@ class AnswerWriter:
         self._lock = threading.Lock()
 
     def notice(self, text: str) -> None:
-        """Say what is going on."""
+        """Send a notice: what the explorer is doing."""
         self._send({"notice": text})
 
     def answer(self, number: int, work: Callable[[], Answer]) -> None:
@@ -51,7 +51,7 @@ class AnswerWriter:
 
 
 def explain(error: Exception) -> TuiaeError:
-    """The sentence and the next step for whatever a question ran into."""
+    """The cause and the next step for an error that a question met."""
     if isinstance(error, TuiaeError):
         return error
     from tuiae.training.setup import is_out_of_memory  # not above: torch is imported once that has been said

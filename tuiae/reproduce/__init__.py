@@ -1,1 +1,1 @@
-"""The published works: what they claim, what came of it here, and the report."""
+"""The published works: their claims, the results here, and the report."""

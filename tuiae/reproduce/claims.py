@@ -1,4 +1,4 @@
-"""Claims as small expressions: the names that they may use, checked before anything trains, and their values.
+"""Claims as small expressions: names are checked before anything trains, values computed afterwards.
 
 An expression is arithmetic, comparisons, `and`, `or`, `not`, `in`, lists, and calls of `measures.FUNCTIONS`. There are
 no attributes, no subscripts, no keywords and no comprehensions, so nothing beyond these functions can be reached.

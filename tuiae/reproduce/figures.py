@@ -1,4 +1,4 @@
-"""What a report shows: curves, rows of images, codes in their plane, confusion matrices; each as SVG markup.
+"""The figures of a report: curves, rows of images, codes in their plane, confusion matrices; each as SVG markup.
 
 Text takes the page's own colour and fonts, so that light and dark both read well. matplotlib draws through its objects,
 without pyplot: nothing global is touched and no display is needed. Call these functions within `in_style()`.
@@ -45,12 +45,12 @@ STYLE: dict[Any, Any] = {
 
 
 def in_style() -> AbstractContextManager[Any]:
-    """Draw under this module's settings and nobody else's."""
+    """Draw inside with this module's matplotlib settings alone."""
     return rc_context(STYLE)
 
 
 def _new_figure(width: float, height: float) -> Figure:
-    """Sides in inches."""
+    """A figure; sides in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 

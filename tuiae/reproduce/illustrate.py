@@ -42,7 +42,7 @@ def illustrate(result: WorkResult, tell: Callable[[str], None] = lambda text: No
 
 
 class _ShownRun:
-    """A run of the work's file of which some seed has finished; the first that has is shown where one is enough."""
+    """A run of the work's file with its finished seeds; where one seed is enough, the first of them is shown."""
 
     def __init__(self, run: str, result: WorkResult) -> None:
         spec = result.plan.work.spec(run)
@@ -67,7 +67,7 @@ class _Shown:
     runs: list[_ShownRun]
 
     def caption(self) -> str:
-        """Which runs, seeds and epochs are seen."""
+        """The runs, seeds and epochs in the figure, in words."""
         parts: dict[tuple[str, int], list[str]] = {}
         for run in self.runs:
             seeds = run.seeds if self.spec.kind == "seeds" else run.seeds[:1]

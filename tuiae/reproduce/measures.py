@@ -1,4 +1,4 @@
-"""The functions of claims: what each takes, which runs it is for, what it gives, and how it is computed.
+"""The functions of claims: their arguments, the runs that they apply to, and how they are computed.
 
 `FUNCTIONS`, at the end, is the one table of them. A function of a `run` is computed from a finished run: from the
 curves that it recorded, or by asking its network. The dashboard checks claims with this table and has no torch, so
@@ -37,12 +37,12 @@ Reals = NDArray[Any]
 
 
 class ClaimError(ValueError):
-    """An expression that cannot be evaluated; whoever knows the file and the claim says which."""
+    """An expression that cannot be evaluated; the caller adds the file and the claim."""
 
 
 @dataclass(eq=False)
 class FinishedRun:
-    """One finished run; everything is read when it is first asked for."""
+    """One finished run; everything is read at its first use."""
 
     run: RunPaths
     _load: Callable[[RunPaths], LoadedRun]
@@ -270,7 +270,7 @@ def _noise_error(run: FinishedRun, kind: Any, level: float, quality: str, probab
 
 
 def _subspace_angle(run: FinishedRun) -> float:
-    """0 when they are the same subspace (Baldi and Hornik 1989: the optimum of a linear autoencoder)."""
+    """The largest angle, in degrees (Baldi and Hornik 1989: the optimum of a linear autoencoder)."""
     from scipy.linalg import subspace_angles
 
     loaded = run.loaded
@@ -309,7 +309,7 @@ def _distance_correlation(run: FinishedRun) -> float:
 
 
 def _prior_ratio(run: FinishedRun) -> float:
-    """About 1 when what has no input behind it is as near to real images as what has."""
+    """About 1 when images decoded from the prior are as near to real images as reconstructions are."""
     from sklearn.metrics import pairwise_distances_argmin_min
 
     loaded = run.loaded

@@ -1,4 +1,4 @@
-"""From results to a report: its rows, and the pages that show them. The words of the pages stand in `templates/`."""
+"""The report of results: its rows, and the pages that show them. The text of the pages is in `templates/`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RUN_HEADS = ("run", "what", "seeds", "epochs", "train", "test", "PCA", "time")
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """One figure: markup that needs nothing else, and what it shows."""
+    """One figure: self-contained markup, and a caption."""
 
     title: str
     svg: str
@@ -65,7 +65,7 @@ class WorkSection:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that was looked into in one call."""
+    """The works of one report."""
 
     works: tuple[WorkSection, ...]
     about: tuple[tuple[str, str], ...]
@@ -79,7 +79,7 @@ class Report:
 
 
 def report(results: Sequence[WorkResult], pictures: Sequence[Sequence[ReportFigure]] = ()) -> Report:
-    """Everything of several works, with the pictures of each where there are any."""
+    """The report of several works, with the figures of each where there are any."""
     sections = []
     for result, drawn in zip(results, pictures or [()] * len(results), strict=True):
         work, note = result.plan.work, " ".join(result.plan.work.note.split())

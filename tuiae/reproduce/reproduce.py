@@ -18,7 +18,7 @@ from tuiae.studies.jobs import StudyProgress, finished_runs, run_jobs
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """A claim with what every recipe of it came to."""
+    """A claim with the outcome of each of its recipes."""
 
     claim: Claim
     outcomes: tuple[Outcome, ...]
@@ -40,12 +40,12 @@ class WorkResult:
     problems: tuple[str, ...] = ()
 
     def of(self, run: str) -> list[FinishedRun]:
-        """Those of one run of the work's file, in the order of its seeds."""
+        """The finished runs of one run of the work's file, in the order of its seeds."""
         return [self.runs[run, seed] for seed in self.plan.work.spec(run).seeds if (run, seed) in self.runs]
 
 
 def prepare_sets(plan: WorkPlan, report: OnProgress | None = None) -> dict[str, str]:
-    """Prepare the images of a work's runs; returns the datasets that are not to be had, and why."""
+    """Prepare the images of a work's runs; returns the datasets that are not available, and why."""
     lacking = {}
     for dataset, size in {(job.config.data.dataset, job.config.data.image_size) for job in plan.jobs}:
         try:
@@ -62,8 +62,7 @@ def reproduce(
     workers: int = 1,
     tell: Callable[[StudyProgress], None] = lambda progress: None,
 ) -> WorkResult:
-    """Train what is missing and judge every claim; what is `lacking`, as `prepare_sets` has it, leaves its claims not
-    run.
+    """Train what is missing and judge every claim. Claims on `lacking` datasets (from `prepare_sets`) are not run.
 
     Raises:
         KeyboardInterrupt: stopped, with a checkpoint of every run; a later call goes on.
@@ -79,7 +78,7 @@ def reproduce(
 
 
 def judge_work(plan: WorkPlan, root: Path, problems: tuple[str, ...] = ()) -> WorkResult:
-    """Judge every claim by the finished runs that are there; trains nothing."""
+    """Judge every claim by the finished runs; trains nothing."""
     finished = finished_runs(plan.jobs, root, plan.tag)
     keys = {label(spec.id, seed): (spec.id, seed) for spec in plan.work.run for seed in spec.seeds}
     runs = open_runs({keys[name]: run for name, run in finished.items()})

@@ -30,7 +30,7 @@ from tuiae.studies.jobs import usefulness
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One training of a work, and the run that is it, if there is one; `quick` when that is only a short try of it."""
+    """One training of a work and its run, if there is one; `quick` when that run is only a short try."""
 
     label: str
     row: RunRow | None = None
@@ -43,7 +43,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Expected:
-    """How many trainings are missing, and how long they should take; None where no epoch has been timed."""
+    """The number of missing trainings and the time they should take; None where no epoch has been timed."""
 
     missing: int
     seconds: float | None
@@ -51,7 +51,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class WorkState:
-    """One work as it is now; `problem` instead of everything where its file is wrong."""
+    """One work as it is now; where its file is wrong, only `problem` is set."""
 
     name: str
     title: str = ""
@@ -76,7 +76,7 @@ class WorkState:
 
     @property
     def tried(self) -> int:
-        """How many trainings have finished as a quick try alone."""
+        """The number of trainings that have finished only as a quick try."""
         return sum(run.quick and run.row is not None and run.row.status.state == "finished" for run in self.runs)
 
     @property
@@ -85,7 +85,7 @@ class WorkState:
         return self.verdicts is not None and self.verdicts.quick
 
     def count(self, verdict: str) -> int:
-        """How many claims have this verdict."""
+        """The number of claims with this verdict."""
         return sum(claim.verdict == verdict for claim in self.claims)
 
 
@@ -97,12 +97,12 @@ class WorkReader:
         self._works = [_Work(path) for path in paths]
 
     def states(self, rows: Sequence[RunRow]) -> tuple[WorkState, ...]:
-        """Every work, as these runs have it."""
+        """The state of every work, given these runs."""
         return tuple(work.state(self._root, rows) for work in self._works)
 
 
 class _Work:
-    """A work's plans, full and quick, and which runs are theirs."""
+    """A work's plans, full and quick, and their runs."""
 
     def __init__(self, path: Path) -> None:
         self.name, self.problem = path.stem, ""
@@ -164,7 +164,7 @@ class _Work:
 
 
 def _paces(plan: WorkPlan, rows: Sequence[RunRow]) -> dict[str, float]:
-    """Seconds an epoch of each kind of run, from whatever seed or length of it there is."""
+    """Seconds an epoch of each kind of run, from a run of any seed or length."""
     found: dict[str, float] = {}
     for row in rows:
         if row.status.elapsed and row.status.epoch:
@@ -180,7 +180,7 @@ def _expected(plan: WorkPlan, done: set[str], pace: Mapping[str, float]) -> Expe
 
 
 def _judged(claim: Claim, verdicts: Verdicts | None) -> ClaimRow:
-    """A claim as it was judged, or as one that was not."""
+    """The row of a claim, as it was judged or as not judged."""
     found = next((row for row in verdicts.claims if row.id == claim.id), None) if verdicts else None
     if found is not None and verdicts is not None:
         return replace(found, provisional=verdicts.quick)
@@ -198,7 +198,7 @@ TAIL = 4096  # bytes of the log in which its last line is looked for
 
 @dataclass(frozen=True)
 class WorkProcess:
-    """Who runs a work, and since when."""
+    """The process that runs a work, and its start time."""
 
     pid: int
     start: str

@@ -1,6 +1,6 @@
-"""Verdicts: how they follow from what was measured, and the row of a claim in every table.
+"""Verdicts: how they follow from measurements, and the row of a claim in every table.
 
-Those of a work are kept in `reports/WORK.json` beside the runs, for the dashboard, which has no torch to judge with.
+They are kept in `reports/WORK.json` beside the runs, for the dashboard, which has no torch to judge with.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def judge(outcomes: Sequence[Outcome]) -> tuple[Verdict, str]:
 
 @dataclass(frozen=True)
 class RecipeRow:
-    """One way in which a claim was measured."""
+    """One recipe by which a claim was measured."""
 
     name: str
     """`as printed`, or the name of a change."""
@@ -135,12 +135,12 @@ class ClaimRow:
 
     @property
     def mark(self) -> str:
-        """The sign of the verdict; one of its own where it is provisional."""
+        """The sign of the verdict; a provisional one has its own sign."""
         return QUICK_MARK if self.is_provisional else MARKS[self.verdict]
 
     @property
     def verdict_text(self) -> str:
-        """The verdict in words, and that it is of a quick try."""
+        """The verdict in words; says so when it is of a quick try."""
         return f"{self.words} (quick)" if self.is_provisional else self.words
 
 
@@ -169,7 +169,7 @@ def verdict_path(root: Path, work: str, quick: bool) -> Path:
 
 
 def write_verdicts(root: Path, verdicts: Verdicts) -> None:
-    """Put them where `read_verdicts` looks.
+    """Write verdicts where `read_verdicts` looks for them.
 
     Raises:
         UnknownRunError: the runs directory cannot be written.
@@ -186,7 +186,7 @@ def write_verdicts(root: Path, verdicts: Verdicts) -> None:
 
 
 def read_verdicts(root: Path, work: str) -> Verdicts | None:
-    """The verdicts of the work as it is, else the provisional ones of a quick try; None without any."""
+    """The verdicts of the full work, else the provisional ones of a quick try; None without any."""
     for quick in (False, True):
         with suppress(OSError, ValidationError):  # a file that is missing, torn, or of another version
             return _adapter().validate_json(verdict_path(root, work, quick).read_bytes())

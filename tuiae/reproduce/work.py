@@ -1,4 +1,4 @@
-"""The works as data: `presets/works/<name>.toml`, its schema, and everything that can be refused before a training."""
+"""The works as data: `presets/works/<name>.toml`, its schema, and all checks that need no training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class WorkTable(BaseModel):
 
 
 class RunSpec(WorkTable):
-    """One training of a work, once a seed."""
+    """One training of a work, repeated for each seed."""
 
     id: Id
     label: str = ""
@@ -50,7 +50,7 @@ class RunSpec(WorkTable):
 
 
 class Change(WorkTable):
-    """The same claim measured on another recipe than the printed one."""
+    """The claim measured on another recipe than the printed one."""
 
     name: str
     measure: str | dict[str, str]
@@ -187,7 +187,7 @@ def load_work(path: Path) -> Work:
 
 
 def run_configs(work: Work, path: Path) -> dict[str, RunConfig]:
-    """Run id -> its config, with the first of its seeds.
+    """The config of each run by its id, with the first of its seeds.
 
     Raises:
         ConfigError: a base or preset that is not there, or a config that is wrong.
@@ -296,7 +296,7 @@ _TABLES: dict[str, type[WorkTable]] = {"": Work, "run": RunSpec, "claim": Claim,
 
 
 def _reason(item: Any) -> str:
-    """One mistake of the file in words, the table named by its id where it has one."""
+    """One mistake in the file in words; names the table by its id where it has one."""
     *place, key = [str(part) for part in item["loc"] if part != "str"]
     where = ".".join(place)
     if item["type"] == "extra_forbidden":
@@ -320,12 +320,12 @@ class MissingSet:
 
     @property
     def can_be_fetched(self) -> bool:
-        """Returns whether a work downloads it by itself, given a network."""
+        """Returns whether the work downloads it by itself, given a network."""
         return known_download(self.name) is not None and not self.problem
 
 
 def missing_sets(names: Iterable[str]) -> tuple[MissingSet, ...]:
-    """Those of the datasets that are neither embedded nor prepared; looks at manifests alone."""
+    """The datasets that are neither embedded nor prepared; reads only manifests."""
     found = []
     for name in dict.fromkeys(names):
         try:
@@ -344,7 +344,7 @@ TAG = "work:"
 
 @dataclass(frozen=True)
 class WorkPlan:
-    """A work with its seeds and epochs settled, and the trainings that it takes."""
+    """A work with its seeds and epochs settled, and its trainings."""
 
     path: Path
     work: Work

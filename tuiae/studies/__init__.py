@@ -1,1 +1,1 @@
-"""Many runs as one question: sweeps, comparisons, reproductions. They start workers and read run directories."""
+"""Many runs as one question: sweeps and comparisons. They start workers and read run directories."""

@@ -28,7 +28,7 @@ MOST_EDITS = 3
 
 
 def deviations(snapshot: Snapshot, names: Mapping[str, str]) -> tuple[str, ...]:
-    """How a run went otherwise than its settings say, put behind its name; `names` are of runs that have a shorter
+    """How a run departed from its settings, put behind its name; `names` are of runs that have a shorter
     one than their id."""
     changes, parent = edited(snapshot), snapshot.parent
     forked = ""
@@ -39,7 +39,7 @@ def deviations(snapshot: Snapshot, names: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def ending(snapshot: Snapshot) -> str:
-    """`stopped at epoch 641`; empty for a run that trains still or that was to end there."""
+    """`stopped at epoch 641`; empty for a run that still trains or that ended as planned."""
     status, config = snapshot.status, snapshot.current_config
     if status.state in CUT_SHORT:
         return f"{status.state} at epoch {status.epoch}"
@@ -101,7 +101,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over the seeds of a group; `n` runs have it, `std` is the sample's, from three on."""
+    """A figure over the seeds of a group: `n` runs have it; `std` is the sample's, given from three runs on."""
 
     n: int
     mean: float
@@ -110,12 +110,12 @@ class Spread:
     std: float | None
 
     def record(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The spread as a JSON object."""
         return {"n": self.n, "mean": self.mean, "min": self.low, "max": self.high, "std": self.std}
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
-    """Mean and spread of what was measured; None when nothing was."""
+    """Mean and spread of the measured values; None without any."""
     known = np.array([value for value in values if value is not None])
     if not len(known):
         return None
@@ -237,7 +237,7 @@ def run_curves(comparison: Comparison, metric: str, most: int = MOST_CURVES) -> 
 
 
 def mean_series(series: Sequence[Series]) -> Series:
-    """The mean at the epochs that all of them have reached."""
+    """The mean curve, over the epochs that all curves have reached."""
     unique = [np.unique(one.epochs, return_index=True) for one in series]
     epochs = reduce(np.intersect1d, [found for found, _ in unique])
     values = [
@@ -250,7 +250,7 @@ def mean_series(series: Sequence[Series]) -> Series:
 
 
 def cautions(comparison: Comparison, metric: str) -> tuple[str, ...]:
-    """Sentences about runs that are not comparable, not readable, or still training."""
+    """Warnings about runs that are not comparable, not readable, or still training."""
     datasets = comparison.datasets
     shown = [name for name in dict.fromkeys((metric, "accuracy")) if name == metric or name in comparison.metrics]
     said = [_measured(comparison, name) for name in shown]

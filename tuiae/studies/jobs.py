@@ -1,4 +1,4 @@
-"""Many trainings as one study: side by side, each once, and gone on with where an earlier call left off.
+"""Many trainings as one study: side by side, each once, continued where an earlier call left off.
 
 A run belongs to a job by its tag and its config. Nothing here opens a dataset or a device before `make_ready`.
 """
@@ -54,7 +54,7 @@ class Library:
         return max(matches, key=lambda run: usefulness(read_status(run)), default=None)
 
     def _config_of(self, run: RunPaths) -> RunConfig | None:
-        """None for a run without the tag, or of a config that this version does not know, or that somebody edited."""
+        """The config of a run; None without the tag, after edits, or where this version cannot read it."""
         if run.id not in self._configs:
             tagged = self._tag in tags_of(run)
             self._configs[run.id] = read_config(run) if tagged and not read_edits(run) else None
@@ -81,7 +81,7 @@ def usefulness(status: Status) -> tuple[bool, bool, int]:
 
 
 def finished_runs(jobs: Sequence[Job], root: Path, tag: str) -> dict[str, RunPaths]:
-    """The finished runs that are there by label; starts nothing.
+    """The finished runs by label; starts nothing.
 
     Raises:
         TuiaeError: a config that does not fit what is there.
@@ -90,7 +90,7 @@ def finished_runs(jobs: Sequence[Job], root: Path, tag: str) -> dict[str, RunPat
 
 
 def known_runs(jobs: Sequence[Job], root: Path, tag: str) -> dict[str, RunPaths]:
-    """The runs that are there by label, however they stand; starts nothing.
+    """The existing runs by label, in any state; starts nothing.
 
     Raises:
         TuiaeError: a config that does not fit what is there.
@@ -139,7 +139,7 @@ def resolve(job: Job, root: Path, encoder: RunPaths | None) -> RunConfig:
 
 
 def twins(jobs: Sequence[Job]) -> dict[str, str]:
-    """For each label the first job that does the same: one run serves them all."""
+    """For each label, the first job with the same config: one run serves them all."""
     first: dict[tuple[str, str], str] = {}
     same: dict[str, str] = {}
     for job in jobs:
@@ -155,7 +155,7 @@ def make_ready(jobs: Sequence[Job], root: Path, tag: str, report: OnProgress | N
     """`check_jobs`, then prepare the images of those still to be trained.
 
     Raises:
-        TuiaeError: naming the job, its cause and next step. DataError: images not to be had.
+        TuiaeError: naming the job, its cause and next step. DataError: images not available.
     """
     warnings = check_jobs(jobs, root)
     there = finished_runs(jobs, root, tag)
@@ -166,7 +166,7 @@ def make_ready(jobs: Sequence[Job], root: Path, tag: str, report: OnProgress | N
 
 
 def check_jobs(jobs: Sequence[Job], root: Path) -> tuple[str, ...]:
-    """Check every job against what is there, an encoder that is still to come by its job; returns warnings, each once.
+    """Check every job against datasets, devices and encoders, a future encoder by its job; returns each warning once.
 
     Raises:
         TuiaeError: naming the job, its cause and next step.
@@ -259,7 +259,7 @@ def run_jobs(
 
 @dataclass
 class _Active:
-    """A run that trains: in a process of ours, or without one in somebody else's."""
+    """A run under way: in our `process`, or in somebody else's where that is None."""
 
     job: Job
     run: RunPaths
@@ -294,7 +294,7 @@ class _Study:
                 self._finish("kept", job, there[job.label])
 
     def advance(self, stopping: bool) -> bool:
-        """See what ended, then start what can start, or stop what runs; returns whether there is more to wait for."""
+        """Note what ended, then start what can start, or stop what runs; returns whether there is more to wait for."""
         for active in list(self._active):
             self._check_active(active, stopping)
         if stopping:
@@ -338,7 +338,7 @@ class _Study:
             raise TrainingError(cause, "mend the cause and give the same command again: it does only what is missing")
 
     def _begin(self, job: Job) -> None:
-        """Settle a job or start its worker, unless its encoder is not there yet or every worker is busy."""
+        """Settle a job or start its worker, unless its encoder has not finished or every worker is busy."""
         encoder = self._same.get(job.encoder, "")
         if encoder in self._failed:
             self._fail(job, None, f"its encoder failed: {job.encoder}")

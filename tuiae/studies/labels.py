@@ -1,4 +1,4 @@
-"""How runs differ: their configs side by side, and a short label for each."""
+"""Differences between the configs of runs, and a short label for each run."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def recipe(config: RunConfig) -> str:
 
 
 def differences(configs: Sequence[RunConfig | None]) -> tuple[Difference, ...]:
-    """The keys in which the configs are not all the same, and that count in one of them, in the order of the config."""
+    """The keys in which configs differ and that have an effect in one of them, in the order of the config."""
     known = [(config, settings_of(config)) if config is not None else None for config in configs]
     every = [pair for pair in known if pair is not None]
     keys = dict.fromkeys(key for _, settings in every for key in settings)
@@ -115,7 +115,7 @@ def _words(configs: Sequence[RunConfig | None]) -> list[list[str]]:
 
 
 def telling(rows: Sequence[Difference]) -> list[Difference]:
-    """Those that can be why results differ: neither seed nor name, nor what leaves the result as it is."""
+    """The differences that can change results: not seed or name, nor keys without influence on results."""
     named = [row for row in rows if row.key not in (SEED, NAME)]
     return [row for row in named if not row.key.startswith(QUIET)] or named
 

@@ -13,7 +13,7 @@ from tuiae.studies.compare import Comparison, Entry
 
 @dataclass(frozen=True)
 class SharedImages:
-    """The runs whose newest samples hold the same images, and a sentence for each other run.
+    """The runs whose newest samples hold the same images, and the reason why each other run is left out.
 
     `inputs` and `noisy` are uint8 (N, C, H, W) as in a Sample, None where there is nothing or where it is not the same
     for all.
@@ -27,7 +27,7 @@ class SharedImages:
 
     @property
     def sentence(self) -> str:
-        """`left out: C, D (other images: mnist 28x28), E (no pictures yet)`; empty when nobody is."""
+        """`left out: C, D (other images: mnist 28x28), E (no pictures yet)`; empty when none is."""
         reasons: dict[str, list[str]] = {}
         for key, why in self.left_out:
             reasons.setdefault(why, []).append(key)
@@ -36,7 +36,7 @@ class SharedImages:
 
 
 def shared_images(comparison: Comparison) -> SharedImages:
-    """The largest set of runs that show the same images; of equal ones the first."""
+    """The largest set of runs that show the same images; the first among equals."""
     buckets: list[list[Entry]] = []
     for entry in comparison.entries:
         if _usable(entry.sample):
@@ -76,7 +76,7 @@ def _same(one: Entry, other: Entry) -> bool:
 
 
 def _common(arrays: Sequence[np.ndarray | None], number: int) -> np.ndarray | None:
-    """The array that all have, or None."""
+    """The array that all samples share, or None."""
     first = arrays[0]
     if first is None or any(other is None or not np.array_equal(other[:number], first[:number]) for other in arrays):
         return None

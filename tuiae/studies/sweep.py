@@ -1,4 +1,4 @@
-"""A sweep: one preset, trained with every combination of values and every seed; and what came of it."""
+"""A sweep: one preset trained with every combination of values and every seed, and its results."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Some = Annotated[list[Any], Field(min_length=1)]
 
 
 class Range(Section):
-    """Anything between two numbers, drawn evenly, or evenly in the logarithm; whole where both ends are."""
+    """A range to draw from, evenly or evenly in the logarithm; draws are whole numbers where both ends are."""
 
     low: int | float
     high: int | float
@@ -44,13 +44,13 @@ class Range(Section):
 
 
 class Choices(Section):
-    """One of these."""
+    """A list to draw from."""
 
     choices: Some
 
 
 class SweepFile(Section):
-    """The document as it is written; dotted keys are not looked at yet."""
+    """The document as it is written, before its dotted keys are checked."""
 
     model_config = ConfigDict(strict=False)
 
@@ -116,7 +116,7 @@ def _combine(file: SweepFile, path: Path) -> Iterable[Values]:
 
 
 def _draw_all(table: Values, path: Path) -> Iterable[Values]:
-    """Each key draws from a generator of its own, so that more draws, or another key, leave what was drawn as it is."""
+    """Each key draws from its own generator, so that more draws, or another key, do not change the earlier draws."""
     draws = _part(Count, table.get("draws"), f"{path}: random.draws")
     seed = _part(Seed, table.get("seed", 0), f"{path}: random.seed")
     keys = [key for key in table if key not in ("draws", "seed")]
@@ -304,7 +304,7 @@ def _configs(
 
 @dataclass(frozen=True)
 class SweepRow:
-    """A combination and those of its runs that have finished, one a seed."""
+    """A combination and its finished runs, one a seed."""
 
     combination: Combination
     runs: Group
@@ -321,7 +321,7 @@ class SweepRow:
 
 
 def rows(sweep: Sweep, snapshots: Mapping[str, Snapshot]) -> tuple[SweepRow, ...]:
-    """One row a combination, from the snapshots of the runs that are there, by job label."""
+    """One row a combination, from the snapshots of the existing runs by job label."""
     found = []
     for combination in sweep.combinations:
         runs = [(job.label, snapshots[job.label]) for job in combination.jobs if job.label in snapshots]
@@ -331,7 +331,7 @@ def rows(sweep: Sweep, snapshots: Mapping[str, Snapshot]) -> tuple[SweepRow, ...
 
 
 def best_row(sweep: Sweep, found: tuple[SweepRow, ...]) -> SweepRow | None:
-    """The row with the best mean among those whose seeds have all finished; None where that cannot be said."""
+    """The row with the best mean among those whose seeds have all finished; None where rows cannot be ranked."""
     metric = sweep.ranked_by
     means = [(final.mean, row) for row in found if metric and row.complete and (final := row.runs.final(metric))]
     pick = max if metric in HIGHER_IS_BETTER else min

@@ -41,7 +41,7 @@ class Level:
 
 @dataclass(frozen=True)
 class SweepSummary:
-    """One setting: numbers go up, other values stand as the runs were named."""
+    """One setting and its levels: numbers in increasing order, other values in the order of the runs."""
 
     key: str
     metric: str
@@ -87,7 +87,7 @@ def sweep_summaries(comparison: Comparison, metric: str) -> tuple[SweepSummary, 
 
 
 def without_summary(comparison: Comparison, metric: str) -> str:
-    """Why there is no summary, in a sentence."""
+    """The reason, in a sentence, why there is no summary."""
     if sum(entry.snapshot.config is not None for entry in comparison.entries) < 2:
         return "fewer than two configs are readable: nothing to set against the figures"
     if telling(comparison.differences):
@@ -116,7 +116,7 @@ def _axis(values: Sequence[Any]) -> str:
 
 
 def _levels(row: Difference, entries: Sequence[Entry], metric: str) -> tuple[Level, ...]:
-    """The measured values; numbers in their order, others as they come."""
+    """The levels with measured figures; numbers in increasing order, others as they come."""
     by_value: dict[str, list[Entry]] = {}
     for entry, value in zip(entries, row.values, strict=True):
         if value is not None and entry.best(metric) is not None:
@@ -163,5 +163,5 @@ def _median_record(values: Sequence[float]) -> dict[str, Any] | None:
 
 
 def figures_of(summary: SweepSummary) -> tuple[float, ...]:
-    """Every final and best figure."""
+    """All final and best figures of a summary."""
     return tuple(chain.from_iterable((*level.finals, *level.bests) for level in summary.levels))
