@@ -22,8 +22,7 @@ from tests.conftest import Laboratory, wait_until
 from tuiae.explore import protocol
 from tuiae.explore.checkpoint import load
 from tuiae.explore.client import Explorer, ExplorerError, Notice, Reply
-from tuiae.explore.protocol import SLOW, encode, read_message
-from tuiae.explore.questions import QUESTIONS
+from tuiae.explore.protocol import Answer, encode_frame, read_frame
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader
 
@@ -367,26 +366,39 @@ def prepare(self, question, arguments):
 questions.Dispatcher.prepare = prepare
 server.main()
 """
-    sent = encode({"id": 1, "question": "forget", "arguments": {}}) + b"\xff\xff\xff\xff garbage"
-    done = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, check=False, timeout=PATIENCE)
+    frames = encode_frame({"id": 1, "question": "forget", "arguments": {}}) + b"\xff\xff\xff\xff garbage"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=frames, capture_output=True, check=False, timeout=PATIENCE
+    )
     stream = io.BytesIO(done.stdout)
-    assert read_message(stream) is not None
-    assert read_message(stream) == {"id": 1, "kind": "Forgotten", "answer": {"checkpoint": ""}}
+    assert read_frame(stream) is not None
+    answered = read_frame(stream)
+    assert answered is not None
+    assert answered.fields == {"id": 1, "answer": {"checkpoint": ""}}
     assert stream.read() == b""
     assert b"C library" in done.stderr
 
 
-def test_messages_carry_arrays_and_a_broken_one_is_the_end() -> None:
-    array = np.arange(6, dtype=np.float32).reshape(2, 3)
-    data = encode({"id": 1, "deep": {"x": [1, None], "a": array}, "b": np.zeros((0, 2), np.uint8)})
-    message = read_message(io.BytesIO(data))
-    assert message is not None
-    assert (message["id"], message["deep"]["x"], message["b"].shape) == (1, [1, None], (0, 2))
-    np.testing.assert_array_equal(message["deep"]["a"], array)
+def test_frames_carry_arrays_and_a_broken_one_is_the_end() -> None:
+    sent = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros((0, 2), np.uint8)}
+    data = encode_frame({"id": 1, "deep": {"x": [1, None]}, "n": np.int64(4)}, sent)
+    frame = read_frame(io.BytesIO(data))
+    assert frame is not None
+    assert frame.fields == {"id": 1, "deep": {"x": [1, None]}, "n": 4}
+    np.testing.assert_array_equal(frame.arrays["a"], sent["a"])
+    assert frame.arrays["b"].shape == (0, 2)
     for length in range(len(data)):
-        assert read_message(io.BytesIO(data[:length])) is None
-    assert read_message(io.BytesIO(b"{}\n")) is None
+        assert read_frame(io.BytesIO(data[:length])) is None
+    hostile = encode_frame({"x": 1}).replace(b'"arrays": []', b'"arrays": 5 ')
+    assert read_frame(io.BytesIO(hostile)) is None
+    with pytest.raises(TypeError):
+        encode_frame({"x": object()})
 
 
-def test_slow_questions_are_questions() -> None:
-    assert set(SLOW) < set(QUESTIONS)
+def test_every_answer_survives_the_way() -> None:
+    strip = protocol.Between("step-000001", np.ones((2, 1, 3, 3), np.uint8), np.array([[0.0], [1.5]]))
+    values, arrays = protocol.pack(strip)
+    back: Answer = protocol.unpack("between", values, arrays)
+    assert isinstance(back, protocol.Between)
+    assert (back.checkpoint, back.distance) == ("step-000001", 1.5)
+    assert set(protocol.SLOW) < set(protocol.ANSWERS)

@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
+import numpy as np
+
 from tuiae.errors import TuiaeError
-from tuiae.explore.protocol import ANSWERS, Answer, Message, encode, is_slow, read_message
+from tuiae.explore.protocol import Answer, Frame, encode_frame, is_slow, read_frame, unpack
 from tuiae.runs.process import worker_environment
 
 COMMAND = [sys.executable, "-m", "tuiae.explore.server"]
@@ -60,7 +62,7 @@ class _Question:
     name: str
     slot: str
     arguments: Mapping[str, Any]
-    data: bytes
+    frame: bytes
 
     @property
     def slow(self) -> bool:
@@ -94,13 +96,19 @@ class Explorer:
         self._closed = False
 
     def ask(self, question: str, slot: str = "", **arguments: Any) -> None:
-        """Ask. A slot that is empty is the question's own."""
+        """Ask; arrays among the arguments travel as they are. A slot that is empty is the question's own.
+
+        Raises:
+            TypeError: an argument that JSON cannot say.
+        """
+        arrays = {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
+        plain = {name: value for name, value in arguments.items() if name not in arrays}
         with self._changed:
             if self._closed:
                 return
             self._number += 1
-            data = encode({"id": self._number, "question": question, "arguments": arguments})
-            asked = _Question(self._number, question, slot or question, arguments, data)
+            frame = encode_frame({"id": self._number, "question": question, "arguments": plain}, arrays)
+            asked = _Question(self._number, question, slot or question, arguments, frame)
             if question == "open" and arguments.get("run") != self._run:
                 self._run, self._deaths = arguments.get("run"), 0
             self._waiting[asked.slot] = asked
@@ -167,7 +175,7 @@ class Explorer:
             elif stream is not None:
                 # When it has died, its reader hears of that and puts the question back.
                 with contextlib.suppress(OSError, ValueError):
-                    stream.write(question.data)
+                    stream.write(question.frame)
                     stream.flush()
 
     def _ready(self) -> subprocess.Popen[bytes]:
@@ -201,37 +209,37 @@ class Explorer:
 
     def _read_answers(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
         assert process.stdout is not None
-        while (message := read_message(process.stdout)) is not None:
-            self._handle(message)
+        while (frame := read_frame(process.stdout)) is not None:
+            self._handle(frame)
         process.stdout.close()
-        process.kill()  # it may have written what is no message, and then it is of no use
+        process.kill()  # it may have written what is no frame, and then it is of no use
         self._process_ended(process, stderr)
         stderr.close()
 
-    def _handle(self, message: Message) -> None:
-        if "notice" in message:
+    def _handle(self, frame: Frame) -> None:
+        if "notice" in frame.fields:
             if not self._closed:
-                self._tell(Notice(message["notice"]))
+                self._tell(Notice(str(frame.fields["notice"])))
             return
         with self._changed:
-            question = self._sent.pop(message["id"], None)
+            question = self._sent.pop(int(frame.fields["id"]), None)
             self._changed.notify_all()
             if question is None or self._closed:
                 return
             # A slow one may come after a newer one of its slot.
             stale = question.number < self._answered.get(question.slot, 0)
             self._answered[question.slot] = max(question.number, self._answered.get(question.slot, 0))
-            failure = message.get("error")
+            failure = frame.fields.get("error")
             if failure is None and question.name in ("open", "codes") and not stale:
                 self._to_restore = {} if question.name == "open" else self._to_restore
                 self._to_restore[question.name] = question
         if stale:
             return
         if failure is not None:
-            self._tell(question.reply(error=ExplorerError(*failure)))
+            self._tell(question.reply(error=ExplorerError(failure["cause"], failure["hint"])))
             return
         try:
-            answer = ANSWERS[message["kind"]](**message["answer"])
+            answer = unpack(question.name, frame.fields["answer"], frame.arrays)
         except (KeyError, TypeError):
             # An update on the disk, and this dashboard is from before.
             self._tell(question.reply(error=ExplorerError("the explorer is of another version", "leave and come back")))

@@ -1,13 +1,14 @@
-"""How the dashboard and the explorer talk: what each question answers, and the messages that carry it.
+"""How the dashboard and the explorer talk: what each question answers, and the frames that carry it.
 
 Pictures are uint8 (N, C, H, W), classes are positions in `Opened.classes`.
 """
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import IO, Any
 
 import numpy as np
@@ -194,8 +195,22 @@ class Forgotten(Answer):
     """The answer to `forget`: nothing is in memory any more."""
 
 
-ANSWERS = {kind.__name__: kind for kind in Answer.__subclasses__()}
-"""The kinds of answers by name."""
+ANSWERS: dict[str, type[Answer]] = {
+    "open": Opened,
+    "codes": Codes,
+    "at": Place,
+    "between": Between,
+    "prior": Samples,
+    "plane": Plane,
+    "image": Picture,
+    "reconstruct": Reconstruction,
+    "classify": Classification,
+    "noise_curve": NoiseCurve,
+    "worst": Worst,
+    "confused": Confused,
+    "forget": Forgotten,
+}
+"""Question -> its answer."""
 
 SLOW = ("noise_curve", "worst", "confused")
 """Questions that take seconds; they are answered on a thread of their own, so that the others do not wait."""
@@ -206,20 +221,74 @@ def is_slow(question: str, arguments: Mapping[str, Any]) -> bool:
     return question in SLOW or (question == "codes" and arguments.get("by") == "tsne")
 
 
-# Messages: dictionaries that are pickled one after the other. Both ends are of this package, on this machine.
-
-Message = Mapping[str, Any]
-
-
-def encode(message: Message) -> bytes:
-    """A message as it goes through the pipe."""
-    return pickle.dumps(message)
+def pack(answer: Answer) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """An answer as fields for JSON, and arrays."""
+    values = {field.name: getattr(answer, field.name) for field in fields(answer)}
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    return {name: value for name, value in values.items() if name not in arrays}, arrays
 
 
-def read_message(stream: IO[bytes]) -> Message | None:
-    """The next message; None where the stream ends, or goes on with something else."""
-    try:
-        message = pickle.load(stream)
-    except (pickle.UnpicklingError, EOFError, ValueError, KeyError, IndexError, AttributeError, ImportError):
+def unpack(question: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Answer:
+    """The answer that was packed."""
+    frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    kind: Callable[..., Answer] = ANSWERS[question]
+    return kind(**frozen, **arrays)
+
+
+# Frames: a JSON object and the raw bytes of arrays.
+
+_LENGTH = struct.Struct(">I")
+_LONGEST_HEADER = 1 << 24  # bytes; a length beyond is no frame of ours
+_ARRAYS = "arrays"
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One message: what JSON can say, and arrays by name."""
+
+    fields: Mapping[str, Any]
+    arrays: Arrays
+
+
+def encode_frame(fields: Mapping[str, Any], arrays: Arrays | None = None) -> bytes:
+    """One frame: the length of the header in 4 bytes, the header, the arrays one after the other.
+
+    Raises:
+        TypeError: something that JSON cannot say.
+    """
+    blocks = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
+    shapes = [[name, array.dtype.str, array.shape] for name, array in blocks.items()]
+    header = json.dumps({**fields, _ARRAYS: shapes}, default=_plain).encode()
+    return b"".join([_LENGTH.pack(len(header)), header, *(array.tobytes() for array in blocks.values())])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"not for JSON: {value!r}")
+
+
+def read_frame(stream: IO[bytes]) -> Frame | None:
+    """The next frame; None where the stream ends, or goes on with something else."""
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
         return None
-    return message if isinstance(message, dict) else None
+    (length,) = _LENGTH.unpack(head)
+    if length > _LONGEST_HEADER:
+        return None
+    try:
+        fields = json.loads(stream.read(length))
+        shapes = fields.pop(_ARRAYS)
+        return Frame(fields, {name: _read_array(stream, np.dtype(kind), tuple(shape)) for name, kind, shape in shapes})
+    except (ValueError, TypeError, KeyError, AttributeError, EOFError):
+        return None
+
+
+def _read_array(stream: IO[bytes], kind: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    data = stream.read(size)
+    if kind.hasobject or len(data) < size:
+        raise EOFError
+    return np.frombuffer(data, kind).reshape(shape)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
 
 from tuiae.errors import ConfigError, TrainingError, TuiaeError
-from tuiae.explore.protocol import Answer, Message, encode, is_slow, read_message
+from tuiae.explore.protocol import Answer, Arrays, Frame, encode_frame, is_slow, pack, read_frame
 from tuiae.machine import lasting_imports
 
 NICE = 5
@@ -36,17 +36,17 @@ class AnswerWriter:
     def answer(self, number: int, work: Callable[[], Answer]) -> None:
         """Send what `work` returns, or what it raised as cause and hint."""
         try:
-            answer = work()
+            values, arrays = pack(work())
         except Exception as error:  # noqa: BLE001 whatever a question trips over is an answer, and the next is heard
             failure = explain(error)
-            self._send({"id": number, "error": (failure.cause, failure.hint)})
+            self._send({"id": number, "error": {"cause": failure.cause, "hint": failure.hint}})
         else:
-            self._send({"id": number, "kind": type(answer).__name__, "answer": vars(answer)})
+            self._send({"id": number, "answer": values}, arrays)
 
-    def _send(self, message: Message) -> None:
-        data = encode(message)
+    def _send(self, fields: Mapping[str, Any], arrays: Arrays | None = None) -> None:
+        frame = encode_frame(fields, arrays)
         with self._lock:
-            self._stream.write(data)
+            self._stream.write(frame)
             self._stream.flush()
 
 
@@ -63,24 +63,43 @@ def explain(error: Exception) -> TuiaeError:
     return ConfigError(f"the explorer cannot answer: {type(error).__name__}: {error}", "open another checkpoint or run")
 
 
+class SlowQueue:
+    """Answers one slow question after the other, while the others go on."""
+
+    def __init__(self, writer: AnswerWriter) -> None:
+        self._writer = writer
+        self._waiting: queue.SimpleQueue[tuple[int, Callable[[], Answer]]] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="slow", daemon=True).start()
+
+    def take(self, number: int, work: Callable[[], Answer]) -> None:
+        self._waiting.put((number, work))
+
+    def _work(self) -> None:
+        if sys.platform == "linux":  # elsewhere a priority belongs to the whole process
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SLOW_NICE)
+        while True:
+            self._writer.answer(*self._waiting.get())
+
+
 def serve(questions: BinaryIO, writer: AnswerWriter) -> None:
-    """Answer until the questions end; the slow ones one after the other on a thread of their own."""
+    """Answer until the questions end."""
     writer.notice("importing torch")
     with lasting_imports():
         from tuiae.explore.questions import Dispatcher
-    dispatcher, slow = Dispatcher(writer.notice), ThreadPoolExecutor(1, "slow", _give_way)
-    while (message := read_message(questions)) is not None:
-        number, question, arguments = message["id"], message["question"], message["arguments"]
+    dispatcher, slow = Dispatcher(writer.notice), SlowQueue(writer)
+    while (frame := read_frame(questions)) is not None:
+        number, question, arguments = _understand(frame)
         work = dispatcher.prepare(question, arguments)
         if is_slow(question, arguments):
-            slow.submit(writer.answer, number, work)
+            slow.take(number, work)
         else:
             writer.answer(number, work)
 
 
-def _give_way() -> None:
-    if sys.platform == "linux":  # elsewhere a priority belongs to the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SLOW_NICE)
+def _understand(frame: Frame) -> tuple[int, str, dict[str, Any]]:
+    arguments = frame.fields.get("arguments")
+    given = arguments if isinstance(arguments, dict) else {}
+    return int(frame.fields.get("id", -1)), str(frame.fields.get("question")), {**given, **frame.arrays}
 
 
 def main() -> None:
@@ -90,7 +109,7 @@ def main() -> None:
     os.nice(NICE)
     with contextlib.suppress(BrokenPipeError):  # the dashboard is gone: nobody is left to tell
         serve(sys.stdin.buffer, writer)
-    # At once: a slow question may be in the middle of something that nobody waits for any more.
+    # At once: the slow queue may be in the middle of something that nobody waits for any more.
     os._exit(0)
 
 
