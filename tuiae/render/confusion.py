@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -17,10 +17,113 @@ from rich.style import Style
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.text import centred, clean, figure, in_mode, join_lines, percent, shorten, to_ascii
+from tuiae.render.text import blank_lines, centred, clean, figure, in_mode, join_lines, percent, shorten, to_ascii
 
-_MARKED_CUT = 5  # cells from which an ellipsis leaves enough of a name
+EMPTY = "no predictions yet"
 _KEYS = string.digits + string.ascii_letters
+_MARKED_CUT = 5  # cells from which an ellipsis leaves enough of a name
+_NAME_LIMIT = 14
+_WIDEST, _TALLEST = 9, 3
+_FAINT = 0.02
+"""Row share below which an error is drawn as a bare number."""
+_LIFT = 0.42
+_SHARE_DIGITS = (4, 3)  # 70.3, or where there is no room for it 70
+_RECALL, _PRECISION = "recall", "precision"
+_MARGIN = len(_PRECISION) + 2  # cells
+
+Cell = tuple[int, int]
+"""A true class and a predicted one."""
+Counts = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class MatrixLayout:
+    """The sizes of a drawn matrix and its place in an area, in cells."""
+
+    gutter: int
+    """Width of the names of the true classes, with the space after them."""
+    cell: int
+    tall: int
+    digits: int
+    """Width of a count within the cell; 0 for shades without counts."""
+    left: int = 0
+    """Cells before the names of the rows."""
+    top: int = 0
+    """Lines before the names of the columns."""
+    margins: bool = False
+    """Whether recall stands behind each row, and precision below each column."""
+
+    def centred(self, words: str) -> str:
+        """Words in the middle of a cell, in line with the counts, which end where the longest one does."""
+        free = self.cell - cell_len(words)
+        return " " * ((free + 1) // 2) + words + " " * (free // 2)
+
+    def cell_at(self, column: int, line: int, classes: int) -> Cell | None:
+        """The cell of the matrix that is drawn at a cell of the area; None beside it."""
+        row = (line - self.top - 1) // self.tall
+        along = (column - self.left - self.gutter) // self.cell
+        return (row, along) if 0 <= row < classes and 0 <= along < classes else None
+
+
+@dataclass(frozen=True)
+class DrawOptions:
+    """The choices that change how the cells of a matrix look."""
+
+    ascii: bool
+    shares: bool
+    light: bool
+    """Whether the screen is light."""
+    bare: bool = False
+    """Whether there are no colours to tell right from wrong."""
+
+
+def place(
+    counts: Counts, names: Sequence[str], width: int, height: int, shares: bool = False, margins: bool = False
+) -> MatrixLayout | None:
+    """The layout of a matrix in an area whose last line is for words; None when nothing fits.
+
+    Margins come only where they cost nothing but width of the cells.
+    """
+    classes = len(counts)
+    layout = _plan(counts, names, width, height - 1, shares)
+    if layout is None:
+        return None
+    if margins and layout.digits:
+        tight = _plan(counts, names, width - _MARGIN, height - 2, shares)
+        if tight is not None and replace(tight, cell=layout.cell) == layout:
+            layout = replace(tight, margins=True)
+    free = height - classes * layout.tall - layout.margins - 2
+    left = (width - layout.gutter - classes * layout.cell - layout.margins * _MARGIN) // 2
+    return replace(layout, left=left, top=(free - (free > 0)) // 2)
+
+
+def _plan(counts: Counts, names: Sequence[str], width: int, height: int, shares: bool) -> MatrixLayout | None:
+    """The roomiest layout that fits: long names and numbers first, shades alone last; None when nothing fits."""
+    layout = None
+    for digits in _SHARE_DIGITS if shares else (len(str(int(counts.max(initial=0)))),):
+        layout = _plan_for(len(counts), names, width, height, digits)
+        if layout is None or layout.digits:
+            break
+    return layout
+
+
+def _plan_for(classes: int, names: Sequence[str], width: int, height: int, digits: int) -> MatrixLayout | None:
+    if classes + 1 > height:
+        return None
+    longest = min(max(map(cell_len, names)), _NAME_LIMIT)
+    gutters = sorted({longest + 1, min(longest, 8) + 1, min(longest, 4) + 1}, reverse=True)
+    for numbers, cells in ((True, (digits + 2, digits + 1)), (False, (2, 1))):
+        for gutter, cell in product(gutters, cells):
+            free = (width - gutter) // classes
+            if free >= cell:
+                widest = max(_WIDEST, longest + 2)  # else names are cut beside empty columns
+                cell = max(cell, min(free, widest if numbers else 2))
+                tall = _TALLEST if numbers and cell > 4 and classes * _TALLEST + 1 <= height else 1
+                top, keyed = heads(names, cell)
+                keys = max(map(len, top)) + 1 if keyed else 0  # they stand before the names of the rows as well
+                gutter += min(keys, width - gutter - classes * cell)
+                return MatrixLayout(gutter, cell, tall, digits if numbers else 0)
+    return None
 
 
 def heads(names: Sequence[str], cell: int) -> tuple[list[str], bool]:
@@ -33,122 +136,6 @@ def heads(names: Sequence[str], cell: int) -> tuple[list[str], bool]:
     numbers = [str(index) for index in range(len(names))]
     fits = len(numbers[-1]) <= most
     return numbers if fits else [_KEYS[index % len(_KEYS)] for index in range(len(names))], True
-
-
-EMPTY = "no predictions yet"
-_NAME_LIMIT = 14
-_WIDEST, _TALLEST = 9, 3
-_FAINT = 0.02
-"""Row share below which an error is drawn as a bare number."""
-_LIFT = 0.42
-_SHARE_DIGITS = (4, 3)  # 70.3, or where there is no room for it 70
-_RECALL = "recall"
-_PRECISION = "precision"
-_MARGIN = len(_PRECISION) + 2  # cells
-
-Cell = tuple[int, int]
-"""A true class and a predicted one."""
-Counts = NDArray[np.integer[Any]]
-
-
-@dataclass(frozen=True)
-class Table:
-    """The sizes of a table, in cells."""
-
-    gutter: int
-    """Width of the names of the true classes, with the space after them."""
-    cell: int
-    tall: int
-    digits: int
-    """Width of a count within the cell; 0 for shades without counts."""
-
-    def centred(self, words: str) -> str:
-        """Words in the middle of a cell, in line with the counts, which end where the longest one does."""
-        free = self.cell - cell_len(words)
-        return " " * ((free + 1) // 2) + words + " " * (free // 2)
-
-
-@dataclass(frozen=True)
-class DrawOptions:
-    """The choices that change how the cells of a table look."""
-
-    ascii: bool
-    shares: bool
-    light: bool
-    """Whether the screen is light."""
-    bare: bool = False
-    """Whether there are no colours to tell right from wrong."""
-
-
-@dataclass(frozen=True)
-class TablePlace:
-    """A table in the middle of an area."""
-
-    table: Table
-    left: int
-    """Cells before the names of the rows."""
-    top: int
-    """Lines before the names of the columns."""
-    margins: bool
-    """Whether recall stands behind each row, and precision below each column."""
-
-    def cell_at(self, column: int, line: int, classes: int) -> Cell | None:
-        """The cell of the matrix that is drawn at a cell of the area; None beside the table."""
-        row = (line - self.top - 1) // self.table.tall
-        along = (column - self.left - self.table.gutter) // self.table.cell
-        return (row, along) if 0 <= row < classes and 0 <= along < classes else None
-
-
-def place(
-    counts: Counts, names: Sequence[str], width: int, height: int, shares: bool = False, margins: bool = False
-) -> TablePlace | None:
-    """The place of the table in an area whose last line is for words; None when nothing fits.
-
-    Margins come only where they cost the table nothing but the width of its cells.
-    """
-    classes = len(counts)
-    table, around = _plan(counts, names, width, height - 1, shares), False
-    if table is None:
-        return None
-    if margins and table.digits:
-        tight = _plan(counts, names, width - _MARGIN, height - 2, shares)
-        if tight is not None and (tight.gutter, tight.tall, tight.digits) == (table.gutter, table.tall, table.digits):
-            table, around = tight, True
-    lines = classes * table.tall + 1 + around
-    free = height - lines - 1
-    left = (width - table.gutter - classes * table.cell - around * _MARGIN) // 2
-    return TablePlace(table, left, (free - (free > 0)) // 2, around)
-
-
-def _plan(counts: Counts, names: Sequence[str], width: int, height: int, shares: bool) -> Table | None:
-    if not shares:
-        return plan(counts, names, width, height)
-    for digits in _SHARE_DIGITS:
-        table = plan(counts, names, width, height, digits)
-        if table is None or table.digits:
-            break
-    return table
-
-
-def plan(counts: Counts, names: Sequence[str], width: int, height: int, digits: int = 0) -> Table | None:
-    """The roomiest table that fits: long names and counts first, shades alone last; None when nothing fits."""
-    classes = len(counts)
-    if classes + 1 > height:
-        return None
-    digits = digits or len(str(int(counts.max(initial=0))))
-    longest = min(max(map(cell_len, names)), _NAME_LIMIT)
-    gutters = sorted({longest + 1, min(longest, 8) + 1, min(longest, 4) + 1}, reverse=True)
-    for numbers, cells in ((True, (digits + 2, digits + 1)), (False, (2, 1))):
-        for gutter, cell in product(gutters, cells):
-            free = (width - gutter) // classes
-            if free >= cell:
-                widest = max(_WIDEST, longest + 2)  # else names are cut beside empty columns
-                cell = max(cell, min(free, widest if numbers else 2))
-                tall = _TALLEST if numbers and cell > 4 and classes * _TALLEST + 1 <= height else 1
-                top, keyed = heads(names, cell)
-                keys = max(map(len, top)) + 1 if keyed else 0  # they stand before the names of the rows as well
-                return Table(gutter + min(keys, width - gutter - classes * cell), cell, tall, digits if numbers else 0)
-    return None
 
 
 def summary(counts: Counts, classes: Sequence[str], width: int) -> Text:
@@ -225,35 +212,34 @@ def draw_confusion(
 
 
 def _table(
-    counts: Counts, names: Sequence[str], placed: TablePlace, options: DrawOptions, cursor: Cell | None
+    counts: Counts, names: Sequence[str], placed: MatrixLayout, options: DrawOptions, cursor: Cell | None
 ) -> list[Text]:
-    table = placed.table
-    top, keyed = heads(names, table.cell)
+    top, keyed = heads(names, placed.cell)
     labels = [f"{key} {name}" for key, name in zip(top, names, strict=True)] if keyed else names
-    header = Text(" " * table.gutter, "dim", end="")
+    header = Text(" " * placed.gutter, "dim", end="")
     for column, head in enumerate(top):
-        header.append(table.centred(head), "not dim bold" if cursor is not None and cursor[1] == column else "")
+        header.append(placed.centred(head), "not dim bold" if cursor is not None and cursor[1] == column else "")
     lines = [header.append(f"{_RECALL:>{_MARGIN}}" if placed.margins else "")]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    cells = table.gutter - 1
+    cells = placed.gutter - 1
     for row, label in enumerate(labels):
         name = set_cell_size(label, cells) if cells < 6 and cell_len(label) > cells else shorten(label, cells)
-        for part in range(table.tall):
-            middle = part == table.tall // 2
+        for part in range(placed.tall):
+            middle = part == placed.tall // 2
             line = Text(end="").append(
                 f"{name if middle else '':>{cells}} ", "bold" if cursor and cursor[0] == row else ""
             )
             for column, share in enumerate(shares[row]):
-                words = _cell(int(counts[row, column]), float(share), table, middle, options)
-                style = _style(float(share), row == column, table.digits > 0, options)
+                words = _cell(int(counts[row, column]), float(share), placed, middle, options)
+                style = _style(float(share), row == column, placed.digits > 0, options)
                 line.append(words, style + Style(reverse=True, bold=True) if cursor == (row, column) else style)
             if placed.margins:
                 line.append(f"{percent(shares[row, row]) if middle else '':>{_MARGIN}}", "dim")
             lines.append(line)
-    return [*lines, _precision(counts, table)] if placed.margins else lines
+    return [*lines, _precision(counts, placed)] if placed.margins else lines
 
 
-def _precision(counts: Counts, table: Table) -> Text:
+def _precision(counts: Counts, table: MatrixLayout) -> Text:
     """The precision of each class below its column: the share of images taken for it that are of it."""
     taken, right = counts.sum(axis=0), np.diag(counts)
     digits = 1 if table.cell > len("70.3%") else 0
@@ -263,7 +249,7 @@ def _precision(counts: Counts, table: Table) -> Text:
     return Text(f"{'':{table.gutter}}{cells}{_PRECISION:>{_MARGIN}}", "dim", end="")
 
 
-def _cell(value: int, share: float, table: Table, middle: bool, options: DrawOptions) -> str:
+def _cell(value: int, share: float, table: MatrixLayout, middle: bool, options: DrawOptions) -> str:
     dot = "." if options.ascii else "·"
     if not table.digits:
         shades = palette.ASCII_SHADES if options.ascii else palette.SHADES
@@ -294,10 +280,10 @@ def _style(share: float, right: bool, numbers: bool, options: DrawOptions) -> St
     return Style(color=Color.from_rgb(*palette.ink_on(back)), bgcolor=Color.from_rgb(*back), bold=right)
 
 
-def _centre(lines: list[Text], words: Text, placed: TablePlace, width: int, height: int) -> list[Text]:
+def _centre(lines: list[Text], words: Text, placed: MatrixLayout, width: int, height: int) -> list[Text]:
     return [
-        *(Text() for _ in range(placed.top)),
+        *blank_lines(placed.top),
         *(Text(" " * placed.left, end="").append_text(line) for line in lines),
-        *([Text()] if height > len(lines) + 1 else []),
+        *blank_lines(int(height > len(lines) + 1)),
         Text(" " * ((width - words.cell_len) // 2), end="").append_text(words),
     ]

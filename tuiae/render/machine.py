@@ -50,7 +50,7 @@ def draw_machine(machine: Machine | None, width: int, height: int, ascii_only: b
 def _lines(machine: Machine, width: int, ascii_only: bool) -> list[tuple[int, Text]]:
     """Each line with its rank: 0 stays, the highest goes first."""
     system = _system(machine, brief=width < ROOMY)
-    cards = [(gpu, (_card(gpu), _held(gpu), _card_words(gpu))) for gpu in machine.gpus]
+    cards = [(gpu, _card(gpu)) for gpu in machine.gpus]
     meters = [*system, *(meter for _, meter in cards)]
     head = max((cell_len(label) for label, _, _ in meters), default=0)
     free = width - head - 2 - max((cell_len(words) for *_, words in meters), default=0)
@@ -59,9 +59,9 @@ def _lines(machine: Machine, width: int, ascii_only: bool) -> list[tuple[int, Te
     chosen = (int(len(cards) == 1), Text(shorten(advice, width), palette.GOOD))
     if len(cards) > 1 and advice:
         lines.append(chosen)  # what one looks for where there are several
-    for label, share, words in system:
-        lines.append((0, _meter((label, share, words), head, bar, width, ascii_only)))
-        if label == "cpu" and len(machine.cores) > 1:
+    for meter in system:
+        lines.append((0, _meter(meter, head, bar, width, ascii_only)))
+        if meter[0] == "cpu" and len(machine.cores) > 1:
             lines.append((2, _cores(machine.cores, head, width, ascii_only)))
     if len(cards) == 1 and advice:
         lines.append(chosen)
@@ -87,15 +87,7 @@ def _system(machine: Machine, brief: bool = False) -> list[Meter]:
     return meters
 
 
-def _card(gpu: Gpu) -> str:
-    return gpu.cuda or f"gpu {gpu.index}"
-
-
-def _held(gpu: Gpu) -> float:
-    return gpu.used / gpu.total if gpu.total else 0.0
-
-
-def _card_words(gpu: Gpu) -> str:
+def _card(gpu: Gpu) -> Meter:
     words = [gigabytes(gpu.used, gpu.total)]
     if gpu.utilisation is not None:
         words.append(f"{percent(gpu.utilisation, 0)} busy")
@@ -103,7 +95,7 @@ def _card_words(gpu: Gpu) -> str:
         words.append(f"{gpu.temperature:.0f} °C")
     if gpu.power is not None:
         words.append(f"{gpu.power:.0f} W")
-    return ", ".join(words)
+    return gpu.cuda or f"gpu {gpu.index}", gpu.used / gpu.total if gpu.total else 0.0, ", ".join(words)
 
 
 def gigabytes(part: float, whole: float) -> str:

@@ -16,7 +16,7 @@ from textual.reactive import reactive
 
 from tuiae.render.chrome import missing_note, place_note
 from tuiae.render.confusion import EMPTY as NO_PREDICTIONS
-from tuiae.render.confusion import Cell, Counts, TablePlace, draw_confusion, drawable, known_names, place
+from tuiae.render.confusion import Cell, Counts, MatrixLayout, draw_confusion, drawable, known_names, place
 from tuiae.render.curves import EMPTY, Curve, on_one_axis
 from tuiae.render.grid import error_row, sample_captions, sample_rows
 from tuiae.render.legend import parent_curves, plot_title, run_curves, run_marks, second_metrics
@@ -79,7 +79,7 @@ class ConfusionPanel(PicturePanel):
         """Say in the frame what the cells say, and of when."""
         placed = self._placed()
         what = "% of each true class" if self.shares else "counts"
-        if placed is not None and not placed.table.digits:
+        if placed is not None and not placed.digits:
             what = "shades of each true class"
         title = self._title
         if self.terminal.ascii:  # whose arrows are a v and a >
@@ -88,7 +88,7 @@ class ConfusionPanel(PicturePanel):
 
     on_resize = _retitle
 
-    def _placed(self) -> TablePlace | None:
+    def _placed(self) -> MatrixLayout | None:
         """Where the table stands; None without one."""
         if not drawable(self._counts):
             return None
