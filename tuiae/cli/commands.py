@@ -118,7 +118,7 @@ def find(text: str) -> RunPaths:
 
 @dataclass(frozen=True)
 class Look:
-    """What the options before a command say about its output."""
+    """The options before a command: how its output looks."""
 
     ascii: bool
     colors: str = "auto"

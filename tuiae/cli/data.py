@@ -1,4 +1,4 @@
-"""What there is to train: `tuiae presets`, and `tuiae data list`, `fetch`, `import`."""
+"""Presets and datasets: `tuiae presets`, and `tuiae data list`, `fetch`, `import`."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def import_(
 
 
 def import_dataset(directory: Path, name: str | None, output: Output, *, force: bool) -> None:
-    """Take a directory's idx files in, all of them or none."""
+    """Import a directory's idx files, all of them or none."""
     notices: list[str] = []  # for after the bar
     with dataset_progress(output) as report:
         info = import_directory(directory, name, force=force, progress=report, notice=notices.append)

@@ -75,7 +75,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What the command line asks to have measured; None was not given."""
+    """The measures that the command line asks for; None where an option was not given."""
 
     weights: str = "last"
     device: str = "auto"
@@ -94,10 +94,10 @@ class EvalOptions:
 
 @dataclass(frozen=True)
 class Part:
-    """One thing measured."""
+    """One measurement."""
 
     record: Mapping[str, Any]
-    """Its fields of the JSON document."""
+    """Its fields in the JSON document."""
     show: Callable[[Output], None]
     """Prints its lines for people."""
 
@@ -194,7 +194,7 @@ def _class_rows(classes: Sequence[str], scores: ClassScores) -> list[tuple[Any, 
 
 
 def _qualities(loaded: LoadedRun, test: Evaluation) -> tuple[Metrics, ClassScores | None, tuple[str, ...]]:
-    """What the `studies` libraries add to the test split; without them a note says what is left out."""
+    """The measures that the `studies` libraries add on the test split; without them, a note says what is left out."""
     from tuiae.training.quality import class_scores, measure_images
 
     try:
@@ -259,7 +259,7 @@ def compare_with_pca(loaded: LoadedRun) -> Part:
 
 
 def plan_sweep(run: RunPaths, options: EvalOptions) -> tuple[NoiseSection, ...]:
-    """The corruptions that the words ask for; nothing is loaded.
+    """The corruptions that the options ask for; nothing is loaded.
 
     Raises:
         ConfigError: an unknown kind, a level that is no number or out of its range, a probability without a use.
@@ -293,7 +293,7 @@ def _numbers(text: str) -> list[float]:
 
 
 def sweep_noise(loaded: LoadedRun, levels: Sequence[NoiseSection], output: Output) -> Part:
-    """The test split, whole, at each level, under the same draws; and a few of its images."""
+    """The whole test split at each level, under the same draws, and a few of its images."""
     from tuiae.training.evaluate import evaluate as measure
 
     test = loaded.parts.test

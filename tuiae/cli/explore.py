@@ -82,7 +82,7 @@ SIGNIFICANT = 6  # digits of codes in JSON
 
 @dataclass(frozen=True)
 class Area:
-    """What there is to draw on, in cells, and whether pictures are `blocks` of two pixels or `ascii`."""
+    """The size of the drawing area in cells, and how pictures are drawn: `blocks` of two pixels or `ascii`."""
 
     width: int
     height: int
@@ -91,7 +91,7 @@ class Area:
 
 
 class Figure(Protocol):
-    """One thing to look at."""
+    """One view of a code."""
 
     def record(self) -> dict[str, Any]:
         """Its fields of the JSON document."""
@@ -133,7 +133,7 @@ class DecodedPlane:
 
     answer: Plane
     codes: Codes
-    """What lies on that plane."""
+    """The codes on that plane."""
 
     def record(self) -> dict[str, Any]:
         answer = self.answer
@@ -174,7 +174,7 @@ class DecodedLine:
     answer: Between
     ends: tuple[Picture, Picture]
     names: tuple[str, str]
-    """Classes of the two; empty where the set has none."""
+    """The classes of the two images; empty where the set has none."""
 
     def record(self) -> dict[str, Any]:
         answer = self.answer
@@ -203,7 +203,7 @@ def _titled(title: str, notes: Sequence[str], drawn: Text) -> Text:
 
 
 def rounded(values: NDArray[Any]) -> list[Any]:
-    """Numbers with so many significant digits, as nested lists; None for what JSON has no number for."""
+    """Numbers rounded to so many significant digits, as nested lists; None where they are not finite."""
     if values.ndim > 1:
         return [rounded(row) for row in values]
     return [float(f"{value:.{SIGNIFICANT}g}") if np.isfinite(value) else None for value in values.tolist()]
@@ -219,7 +219,7 @@ CLASS = "class:"
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asked to see; without any of the first four, all that the run has."""
+    """The views that a user asked for; without any of the first four, all that the run has."""
 
     codes: bool = False
     plane: int | None = None
@@ -290,7 +290,7 @@ class Plan:
 
 
 def make_plan(run: RunPaths, config: RunConfig, request: Request) -> Plan:
-    """What to show of a run with this config; nothing is loaded.
+    """The views to show of a run with this config; nothing is loaded.
 
     Raises:
         ConfigError: something that it does not have.
@@ -377,7 +377,7 @@ def _find_end(loaded: LoadedRun, word: str, labels: NDArray[np.int64], taken: in
 
 
 def _figures(loaded: LoadedRun, plan: Plan, ends: tuple[int, int] | None, seed: int) -> Sequence[Figure]:
-    """Asks the questions that the dashboard asks its explorer, of all test images."""
+    """Asks the dashboard's questions to the explorer, about all test images."""
     from tuiae.explore import questions
 
     opened, figures = questions.OpenCheckpoint(loaded), list[Figure]()

@@ -164,11 +164,11 @@ class UnwritableError(TuiaeError):
 
 
 def knows_unicode() -> bool:
-    """Whether both streams can carry every character."""
+    """Returns whether both streams can carry every character."""
     encodings = (getattr(stream, "encoding", None) for stream in (sys.stdout, sys.stderr))
     return all(codecs.lookup(encoding).name.startswith("utf") for encoding in encodings if encoding)
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether escape codes may be sent there."""
+    """Returns whether escape codes may be sent to the stream."""
     return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")

@@ -1,4 +1,4 @@
-"""Where words go: results to stdout, progress to stderr, JSON alone on stdout; trainings as they go and as they end."""
+"""Output: results on stdout, progress on stderr, JSON alone on stdout; the progress and the end of trainings."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ COLOR_SYSTEMS: Mapping[str, Literal["auto", "truecolor", "256", "standard"]] = {
 
 @dataclass(frozen=True)
 class Output:
-    """What a command prints, and how."""
+    """The output of one command: its streams and its style."""
 
     json: bool = False
     plain: bool = False
@@ -71,32 +71,32 @@ class Output:
 
     @property
     def people(self) -> Console:
-        """Where results for people go: stdout, or stderr when stdout belongs to JSON."""
+        """The stream for results for people: stdout, or stderr when stdout belongs to JSON."""
         return self._console(sys.stderr if self.json else sys.stdout)
 
     @property
     def progress(self) -> Console:
-        """Where progress goes: stderr."""
+        """The stream for progress: stderr."""
         return self._console(sys.stderr)
 
     @property
     def redraws(self) -> bool:
-        """Whether progress may redraw itself."""
+        """Returns whether progress may redraw itself."""
         return not self.plain and is_terminal(sys.stderr)
 
     @property
     def shows_pictures(self) -> bool:
-        """Whether results are looked at: pictures and plots go to a terminal, and not into a pipe or a file."""
+        """Returns whether pictures and plots are printed: on a terminal, not into a pipe or a file."""
         return not (self.plain or self.json) and is_terminal(sys.stdout)
 
     @property
     def shows_plots(self) -> bool:
-        """Whether results end in plots: on a terminal, elsewhere where they are asked for, and never beside JSON."""
+        """Returns whether results end in plots: on a terminal, elsewhere on request, and never beside JSON."""
         return self.shows_pictures or (self.plot and not self.json)
 
     @property
     def plot_ascii(self) -> bool:
-        """Whether plots are of ASCII: they are where they may go into a file or a mail."""
+        """Returns whether plots are drawn in ASCII, as they are wherever they may go into a file or a mail."""
         return self.ascii or not self.shows_pictures
 
     @property
@@ -200,7 +200,7 @@ def dataset_progress(output: Output) -> Iterator[OnProgress]:
 
 
 class AmountColumn(ProgressColumn):
-    """`3.1/9.9 MB` of a download, `10,000/70,000 images` of what is prepared, nothing where the end is not known."""
+    """`3.1/9.9 MB` of a download, `10,000/70,000 images` of a set being prepared; empty where the end is not known."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -336,7 +336,7 @@ class RunLines:
 
 
 def pause_line(run_id: str, before: str, status: Status) -> str:
-    """What to say where a pause begins or ends, given the state `before`; else nothing."""
+    """The line where a pause begins or ends, given the state `before`; else nothing."""
     if status.state == before or not status.live:
         return ""
     if status.state == "paused":
@@ -357,7 +357,7 @@ def epoch_line(snapshot: Snapshot, index: int) -> str:
 
 
 def _epoch(snapshot: Snapshot, index: int) -> int:
-    """The epoch of an evaluation: not every epoch has to be evaluated."""
+    """The epoch of the evaluation at `index`: not every epoch is evaluated."""
     series = snapshot.series.get(("test", "loss"))
     return int(series.epochs[index]) if series is not None and index < len(series.epochs) else index + 1
 

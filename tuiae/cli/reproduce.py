@@ -60,7 +60,7 @@ def reproduce(
 
 @dataclass(frozen=True)
 class ReproduceOptions:
-    """What the command line asks for."""
+    """The options of the command line."""
 
     quick: bool = False
     seeds: int = 0
@@ -97,7 +97,7 @@ def _run(plan: WorkPlan, root: Path, options: ReproduceOptions, output: Output) 
 
 
 def _check_ready(options: ReproduceOptions) -> None:
-    """Look for what the end of a long run will need before it begins."""
+    """Check, before a long run begins, what its end will need."""
     _need("sklearn", "the PCA baseline needs scikit-learn")
     if options.html is not None:
         _need("matplotlib", FIGURES_NEED)
@@ -136,7 +136,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _conclude(results: Sequence[WorkResult], root: Path, options: ReproduceOptions, output: Output) -> ExitCode:
-    """Show what came out, then write it down, which may fail on a full disk."""
+    """Show the results, then write them, which may fail on a full disk."""
     findings = report(results)
     if not output.json:
         for work in findings.works:

@@ -224,7 +224,7 @@ def _show_metrics(snapshot: Snapshot, output: Output) -> None:
 
 
 def _done(snapshot: Snapshot) -> str:
-    """`4 of 6 epochs`; of a fork also how many are its own, which is what its time was spent on."""
+    """`4 of 6 epochs`; of a fork also the number of its own, on which its time was spent."""
     status, parent = snapshot.status, snapshot.parent
     done = f"{status.epoch} of {status.epochs} epochs"
     return done if parent is None else f"{done}, {max(status.epoch - parent.epoch, 0):g} of them its own,"
@@ -339,7 +339,7 @@ def _wrapped(name: str, words: str, width: int) -> list[str]:
 
 
 def findings(snapshot: Snapshot) -> tuple[Finding, ...]:
-    """What is remarkable about a run, its newest pictures included."""
+    """The findings about a run, its newest pictures included."""
     return diagnose(snapshot, _newest_sample(snapshot))
 
 

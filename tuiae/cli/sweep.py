@@ -43,7 +43,7 @@ def sweep(
 
 
 def sweep_file(path: Path, root: Path, workers: int, output: Output, *, dry_run: bool) -> ExitCode:
-    """Train what is missing of a sweep and show what came of it; Ctrl-C stops with checkpoints.
+    """Train what is missing of a sweep and show the results; Ctrl-C stops with checkpoints.
 
     Raises:
         TuiaeError: bad input, before anything trains. TrainingError: runs failed; the table is shown before.
@@ -81,7 +81,7 @@ def _snapshots(sweep: Sweep, root: Path) -> dict[str, Snapshot]:
 
 
 def _plan(sweep: Sweep, root: Path, output: Output) -> None:
-    """Show what would be trained, and what has been."""
+    """Show the runs still to train, and those that exist."""
     check_jobs(sweep.jobs, root)
     if output.json:
         _show_result(sweep, root, output)

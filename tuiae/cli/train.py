@@ -187,7 +187,7 @@ class Overrides:
     values: dict[str, Any]
     """By dotted key."""
     askers: dict[str, str]
-    """The flags that asked, where it was not `--set`: a message about a value begins with them."""
+    """The flag that set each key, where it was not `--set`; a message about its value begins with the flag."""
 
 
 def overrides_of(flags: Mapping[str, Any], noise: str | None = None, settings: Sequence[str] = ()) -> Overrides:

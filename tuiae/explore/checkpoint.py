@@ -75,7 +75,8 @@ def _filled(run: RunPaths, weights: str, parts: Parts, overrides: Mapping[str, A
     except RuntimeError as error:
         # With the config that wrote it a checkpoint fits: an override or other images changed a shape.
         raise ConfigError(
-            f"the weights of {run.id} do not fit the network of this config", "leave its model and its images as it has"
+            f"the weights of {run.id} do not fit the network of this config",
+            "give the config the model and the images of its run",
         ) from error
     parts.model.eval()
     return LoadedRun(run, name, parts, overrides)

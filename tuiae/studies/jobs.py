@@ -335,7 +335,7 @@ class _Study:
         if self._failed:
             lines = "\n".join(f"  {label}: {reason}" for label, reason in self._failed.items())
             cause = f"{len(self._failed)} of {self._total} trainings failed:\n{lines}"
-            raise TrainingError(cause, "mend the cause and give the same command again: it does only what is missing")
+            raise TrainingError(cause, "fix the cause and give the same command again: it trains only what is missing")
 
     def _begin(self, job: Job) -> None:
         """Settle a job or start its worker, unless its encoder has not finished or every worker is busy."""
