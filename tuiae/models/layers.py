@@ -30,7 +30,7 @@ _LEVELS = 1 << 16
 
 
 def activated(activation: str, p: float) -> list[nn.Module]:
-    """An activation, and the dropout that every hidden layer of the works has after it."""
+    """An activation followed by dropout, as in every hidden layer of the works."""
     return [RectifiedDropout(p)] if activation == "relu" else [ACTIVATIONS[activation](), Dropout(p)]
 
 
@@ -51,7 +51,7 @@ class Dropout(nn.Module):
         self.set_probability(p)
 
     def set_probability(self, p: float) -> None:
-        """Drop with another probability from now on.
+        """Set the probability of dropping a value.
 
         Raises:
             ValueError: p outside 0 <= p < 1.
@@ -104,7 +104,7 @@ class _RectifyAndDrop(torch.autograd.Function):
 
 
 def set_dropout(model: nn.Module, p: float) -> None:
-    """Let every dropout of a network drop with another probability.
+    """Set the probability of every dropout layer in a network.
 
     Raises:
         ValueError: p outside 0 <= p < 1.
@@ -155,14 +155,14 @@ class Linear(nn.Linear):
 
 @cache
 def onednn_is_quicker() -> bool:
-    """Whether MKL would not use what this processor can do, and oneDNN is there."""
+    """Returns whether oneDNN is there and quicker than MKL on this processor."""
     if not has_onednn() or torch.backends.cpu.get_cpu_capability() != "AVX512" or not CPU_FACTS.exists():
         return False
     return "AuthenticAMD" in CPU_FACTS.read_text(encoding="utf-8", errors="replace")
 
 
 def has_onednn() -> bool:
-    """Whether this PyTorch has the operator, which it made for networks that it compiled."""
+    """Returns whether this PyTorch has the operator, which it has for compiled networks."""
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 

@@ -1,4 +1,4 @@
-"""Losses and counts of pictures, codes and classes; everything stays on the device of its inputs."""
+"""Losses and counts for images, codes and classes; results stay on the device of their inputs."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
 
 
 def wrong_pixels(reconstruction: Tensor, target: Tensor) -> Tensor:
-    """How many pixels of each image differ once both are rounded to 0 or 1: (N, C, H, W) twice -> (N,) float32.
+    """Pixels of each image that differ once both are rounded to 0 or 1: (N, C, H, W) twice -> (N,) float32.
 
     Source: Keras' binary accuracy, the metric of andruskiewitsch-2020, with its threshold: 0.5 itself counts as 0.
     """

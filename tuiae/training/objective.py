@@ -1,4 +1,4 @@
-"""Objectives: what is minimised and what is counted, for reconstructions, for drawn codes and for classes."""
+"""Objectives: the loss to minimise and the metrics to count, for autoencoders, variational ones and classifiers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tuiae.models.networks import ModelOutput
 
 @dataclass(frozen=True)
 class Score:
-    """Of one batch, on the device."""
+    """The loss and metrics of one batch, on the device."""
 
     loss: Tensor
     """Mean over the batch, what is minimised."""
@@ -31,13 +31,13 @@ class Score:
     """(N,): pixels of each image that are wrong once rounded."""
 
     def weighted(self, images: int) -> Tensor:
-        """The values summed over the batch, and its size: (len(names) + 1,), for `Totals.add`."""
+        """The sums over the batch, and its size: (len(names) + 1,), for `Totals.add`."""
         first = self.values[0].detach()
         return torch.stack((*(value.detach() for value in self.values), torch.ones_like(first))) * images
 
 
 class Objective:
-    """The loss of a config's family; while `training` also what is there for the gradient's sake alone.
+    """The loss of a config's family; while `training`, with the terms that only the gradient needs.
 
     Accuracy is the share of pixels that agree after both images are rounded to 0 or 1 (andruskiewitsch-2020), or of
     images whose largest logit is their class.
@@ -112,7 +112,7 @@ class Totals:
 
 
 class Quality:
-    """What is measured of reconstructions beside the loss, over images that were seen with dropout off."""
+    """Measures of reconstructions beside the loss, over images seen with dropout off."""
 
     def __init__(self, device: torch.device) -> None:
         self._means = Totals(device, ("mse", "wrong_pixels"))

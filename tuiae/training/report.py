@@ -1,4 +1,4 @@
-"""What the loop tells the run directory: live points, epoch metrics, throughput and the time that is left."""
+"""Reports of the loop to the run directory: live points, epoch metrics, throughput and remaining time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEADY_SECONDS = 1.0  # of an epoch, before its throughput is told
 
 
 class Reporter:
-    """Counts the training time and writes status, events and the worker's log as of the step of `state`."""
+    """Counts the training time, and writes status, events and the worker's log for the step of `state`."""
 
     def __init__(self, parts: Parts, writer: RunWriter, state: TrainState) -> None:
         self.parts, self._writer, self._state = parts, writer, state
