@@ -144,47 +144,29 @@ def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
 
 
 def status_facts(snapshot: Snapshot) -> list[Fact]:
-    """The facts of the status panel, the most important first."""
-    status, edited = snapshot.status, _edited_facts(snapshot)
-    where, configured = _place(status), _config_facts(snapshot)
-    best = [fact for fact in configured if fact[0] == "best"]
+    """The facts of the status panel, the most important first; settings show where the panel is tall enough."""
+    status, config = snapshot.status, snapshot.current_config
+    epoch, step = of_epochs(status.epoch, status.epochs), count(status.step)
+    together = f"{epoch}, step {step}"
+    fits = len(together) <= PLACE
+    # Edits in force; one of the number of epochs shows with the epoch.
+    edits = {EDITED[one.key]: one for one in snapshot.edits if one.step <= status.step and one.key in EDITED}
+    settings = settings_facts(settings_of(config)) if config is not None else []
+    best, host = snapshot.best("test", "loss"), clean(snapshot.meta.get("host", ""))
+    best_words = f"{number(best.value)}, epoch {best.epoch:,g}" if best else MISSING
     return [
-        *where[:1],
+        ("epoch", together if fits else epoch, ""),
         ("time", time_text(status), ""),
-        *best,
+        *([("best", best_words, "")] if config is not None else []),
         ("speed", speed_text(status), ""),
-        *where[1:],
-        *edited,
+        *([] if fits else [("step", step, "")]),
+        *((label, f"{edit.new:g} since step {count(edit.step)}", "") for label, edit in edits.items()),
         ("device", clean(status.device) or MISSING, ""),
         ("memory", f"{count(round(status.memory))} MB" if status.memory else MISSING, ""),
         ("run", shorten_middle(undated(snapshot.id), 24), ""),
-        *(fact for fact in configured if fact[0] not in {"best", *(label for label, _, _ in edited)}),
+        *(fact for fact in settings if fact[0] not in edits),
+        *([("host", host, "")] if host and config is not None else []),
     ]
-
-
-def _place(status: Status) -> list[Fact]:
-    """Epoch and step, on one line where they fit."""
-    epoch, step = of_epochs(status.epoch, status.epochs), count(status.step)
-    together = f"{epoch}, step {step}"
-    return [("epoch", together, "")] if len(together) <= PLACE else [("epoch", epoch, ""), ("step", step, "")]
-
-
-def _edited_facts(snapshot: Snapshot) -> list[Fact]:
-    """The edits in force, each with the step since which it is; one of the epochs shows with the epoch."""
-    last = {edit.key: edit for edit in snapshot.edits if edit.step <= snapshot.status.step}
-    return [
-        (EDITED[key], f"{edit.new:g} since step {count(edit.step)}", "") for key, edit in last.items() if key in EDITED
-    ]
-
-
-def _config_facts(snapshot: Snapshot) -> list[Fact]:
-    """The settings of the run and its best test loss; they show where the panel is tall enough."""
-    config = snapshot.current_config
-    if config is None:
-        return []
-    facts = [("best", _best(snapshot), ""), *settings_facts(settings_of(config))]
-    host = clean(snapshot.meta.get("host", ""))
-    return [*facts, ("host", host, "")] if host else facts
 
 
 def settings_facts(settings: Mapping[str, Any]) -> list[Fact]:
@@ -202,11 +184,6 @@ def settings_facts(settings: Mapping[str, Any]) -> list[Fact]:
         ("optim", f"{settings['training.optimizer']}, rate {settings['training.learning_rate']:g}", ""),
         ("batch", f"{count(settings['training.batch_size'])}, seed {settings['training.seed']}", ""),
     ]
-
-
-def _best(snapshot: Snapshot) -> str:
-    best = snapshot.best("test", "loss")
-    return f"{number(best.value)}, epoch {best.epoch:,g}" if best else MISSING
 
 
 def speed_text(status: Status) -> str:
