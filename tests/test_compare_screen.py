@@ -89,7 +89,7 @@ async def test_curves_of_train_and_test_look_at_the_same_epochs(study: list[Scri
         frames = train.frame(), test.frame()
         assert frames[0] is not None
         assert frames[1] is not None
-        assert frames[0].x == frames[1].x
+        assert frames[0].x.limits == frames[1].x.limits
         await desk.press("0")
         await desk.until(lambda: "zoomed" not in str(train.border_subtitle) + str(test.border_subtitle))
 

@@ -80,7 +80,7 @@ async def test_zooming_by_keys_and_back() -> None:
         assert "zoomed" in app.note()
         frame = app.loss.frame()
         assert frame is not None
-        assert frame.x == (20.5, 40)
+        assert frame.x.limits == (20.5, 40)
         await pilot.press("minus")
         assert app.note() == ""
         await pilot.press("plus", "plus", "0")
@@ -103,7 +103,7 @@ async def test_curves_of_a_run_look_at_the_same_epochs(played: Script) -> None:
         frames = loss.frame(), second.frame()
         assert frames[0] is not None
         assert frames[1] is not None
-        assert frames[0].x == frames[1].x
+        assert frames[0].x.limits == frames[1].x.limits
         await desk.press("0", "escape")
         await desk.until(lambda: "zoomed" not in str(loss.border_subtitle) and desk.panel("loss")[:7] == "━ train")
 
@@ -132,7 +132,8 @@ async def test_the_mouse_hovers_clicks_drags_and_wheels() -> None:
         assert "zoomed" in app.note()
         frame = app.loss.frame()
         assert frame is not None
-        assert 8 < frame.x[0] < 16 < 20 < frame.x[1] < 28
+        low, high = frame.x.limits
+        assert 8 < low < 16 < 20 < high < 28
 
 
 async def test_a_drag_that_comes_back_or_loses_its_points_leaves_no_marks() -> None:
