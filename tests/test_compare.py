@@ -206,7 +206,7 @@ def test_tables_keep_to_their_width_and_to_the_figures(study: list[Script], widt
     shown = values_table(comparison, "loss", width).plain
     assert "0.2250" in shown
     assert "0.1125 ◂" in shown
-    assert ("time" in shown) == (width >= 80)
+    assert ("time" in shown) == (width >= 60)
 
 
 def test_settings_that_do_not_fit_go_on_below_and_groups_stand_for_runs(lab: Laboratory, study: list[Script]) -> None:
