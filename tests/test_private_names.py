@@ -51,8 +51,8 @@ class Finder:
 sys.meta_path.insert(0, Finder)
 import tuiae.ui.app
 assert seen == set(PRIVATE.pattern[3:-3].split("|")), seen
-import tuiae.cli
-tuiae.cli.main()
+from tuiae.__main__ import main
+main()
 """
 """Opens the dashboard on a Textual in which every private name that tuiae uses is called something else."""
 
