@@ -19,7 +19,7 @@ test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 thorough: .venv/.installed-dev
-	$(BIN)/python -m pytest -m thorough
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m thorough
 
 TEXTUALS := ==8.0.0 <9
 SMOKE := tests/test_private_names.py tests/test_key_line.py tests/test_bursts.py -k 'not answered_once' # which trains
