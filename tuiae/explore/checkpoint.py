@@ -69,7 +69,13 @@ def reload(loaded: LoadedRun, weights: str = "last") -> LoadedRun:
 
 
 def _filled(run: RunPaths, weights: str, parts: Parts, overrides: Mapping[str, Any]) -> LoadedRun:
-    name, tensors = _read_weights(run, weights)
+    folder = need_checkpoint(run, weights)
+    try:
+        tensors = load_weights(folder)
+    except FileNotFoundError:
+        # A worker that keeps few has deleted it since, but never before a newer one is whole.
+        folder = need_checkpoint(run, weights)
+        tensors = load_weights(folder)
     try:
         parts.model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -79,18 +85,7 @@ def _filled(run: RunPaths, weights: str, parts: Parts, overrides: Mapping[str, A
             "give the config the model and the images of its run",
         ) from error
     parts.model.eval()
-    return LoadedRun(run, name, parts, overrides)
-
-
-def _read_weights(run: RunPaths, weights: str) -> tuple[str, dict[str, torch.Tensor]]:
-    """A checkpoint's name and its tensors."""
-    folder = need_checkpoint(run, weights)
-    try:
-        return folder.name, load_weights(folder)
-    except FileNotFoundError:
-        # A worker that keeps few has deleted it since, but never before a newer one is whole.
-        folder = need_checkpoint(run, weights)
-        return folder.name, load_weights(folder)
+    return LoadedRun(run, folder.name, parts, overrides)
 
 
 @dataclass(frozen=True)
@@ -256,7 +251,7 @@ class LoadedRun:
         latent = self.config.model.latent
         if given.ndim != 2 or given.shape[1] != latent:
             raise ConfigError(f"codes of shape {tuple(given.shape)}: {self.run.id} takes (N, {latent})", "give that")
-        with self._arithmetic():
+        with autocast(self.config.training.precision, self.parts.device):
             return _gather([network(part.to(self.parts.device)) for part in given.split(BATCH)])
 
     def _forward(self, images: NDArray[Any], part: Callable[[ModelOutput], Any]) -> Float32s:
@@ -265,12 +260,9 @@ class LoadedRun:
 
     @torch.inference_mode()
     def _run(self, images: torch.Tensor) -> ModelOutput:
-        with self._arithmetic():
+        with autocast(self.config.training.precision, self.parts.device):
             output: ModelOutput = self.parts.model(images.to(self.parts.device))
         return output
-
-    def _arithmetic(self) -> Any:
-        return autocast(self.config.training.precision, self.parts.device)
 
 
 def _gather(batches: Iterator[torch.Tensor] | Sequence[torch.Tensor]) -> Float32s:

@@ -23,6 +23,15 @@ STRIDE = 2
 """Of both transposed convolutions."""
 
 
+_CONV_STEPS = (
+    ("first convolution", KERNEL, 1),
+    ("first pooling", POOL, POOL),
+    ("second convolution", KERNEL, 1),
+    ("second pooling", POOL, POOL),
+)
+"""Each layer's name, kernel and stride."""
+
+
 @dataclass(frozen=True)
 class ConvGeometry:
     """What every layer of the convolutional autoencoder makes of one image, height before width."""
@@ -58,22 +67,17 @@ def conv_geometry(height: int, width: int, key: str = "model.family") -> ConvGeo
     Raises:
         ConfigError: too small, naming the layer; `key` is the config key that the hint offers to change.
     """
-    image = (height, width)
-    conv1 = _valid(image, KERNEL, 1, "first convolution", image, key)
-    pool1 = _valid(conv1, POOL, POOL, "first pooling", image, key)
-    conv2 = _valid(pool1, KERNEL, 1, "second convolution", image, key)
-    pool2 = _valid(conv2, POOL, POOL, "second pooling", image, key)
-    return ConvGeometry(image, conv1, pool1, conv2, pool2)
-
-
-def _valid(source: Size, kernel: int, stride: int, layer: str, image: Size, key: str) -> Size:
-    if min(source) < kernel:
-        raise ConfigError(
-            f"the {layer} ({kernel}x{kernel}) gets {source[0]}x{source[1]} pixels "
-            f"of an image of {image[0]}x{image[1]}: too small",
-            f"set data.image_size = 28, or choose {key} = 'dense'",
-        )
-    return (source[0] - kernel) // stride + 1, (source[1] - kernel) // stride + 1
+    sizes = [(height, width)]
+    for layer, kernel, stride in _CONV_STEPS:
+        rows, columns = sizes[-1]
+        if min(rows, columns) < kernel:
+            raise ConfigError(
+                f"the {layer} ({kernel}x{kernel}) gets {rows}x{columns} pixels "
+                f"of an image of {height}x{width}: too small",
+                f"set data.image_size = 28, or choose {key} = 'dense'",
+            )
+        sizes.append(((rows - kernel) // stride + 1, (columns - kernel) // stride + 1))
+    return ConvGeometry(*sizes)
 
 
 def _up_kernel(source: Size, target: Size) -> Size:

@@ -76,11 +76,11 @@ class VariationalAutoencoder(Autoencoder):
     `generator` where one is set: the bound that training minimises is about drawn codes.
     """
 
-    def __init__(self, encoder: nn.Sequential, decoder: nn.Sequential, latent: int) -> None:
+    def __init__(self, encoder: nn.Sequential, decoder: nn.Sequential) -> None:
         super().__init__(encoder, decoder)
         head = encoder[-1]
         assert isinstance(head, nn.Linear)
-        self.log_variance = Linear(head.in_features, latent)
+        self.log_variance = Linear(head.in_features, head.out_features)
         self.generator: Generator | None = None
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,7 +194,7 @@ def _variational(model: ModelSection, image_shape: ImageShape, classes: int) -> 
     linear = model.model_copy(update={"code_activation": "identity"})
     encoder = ENCODERS[model.encoder_family](linear, image_shape)
     head = max(index for index, layer in enumerate(encoder) if isinstance(layer, nn.Linear))
-    return VariationalAutoencoder(encoder[: head + 1], DECODERS[model.encoder_family](model, image_shape), model.latent)
+    return VariationalAutoencoder(encoder[: head + 1], DECODERS[model.encoder_family](model, image_shape))
 
 
 def _classifier(model: ModelSection, image_shape: ImageShape, classes: int) -> Network:
@@ -206,16 +206,13 @@ BUILDERS: dict[str, Builder] = {"vae": _variational, "conv-vae": _variational, "
 """config.Family -> builder; the plain autoencoders share one."""
 
 
-def _linear(latent: int, classes: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(Linear(latent, classes))
-
-
-def _relu_dropout(latent: int, classes: int, dropout: float) -> nn.Sequential:
-    """As pacheco-2023 prints it: the logits are cut at 0 and, while training, dropped."""
-    return nn.Sequential(Linear(latent, classes), nn.ReLU(), Dropout(dropout))
-
-
-HEADS: dict[str, Callable[[int, int, float], nn.Sequential]] = {"linear": _linear, "relu-dropout": _relu_dropout}
+HEADS: dict[str, Callable[[int, int, float], nn.Sequential]] = {
+    "linear": lambda latent, classes, dropout: nn.Sequential(Linear(latent, classes)),
+    # As pacheco-2023 prints it: the logits are cut at 0 and, while training, dropped.
+    "relu-dropout": lambda latent, classes, dropout: nn.Sequential(
+        Linear(latent, classes), nn.ReLU(), Dropout(dropout)
+    ),
+}
 """config.Head -> (latent, classes, dropout) -> head."""
 
 

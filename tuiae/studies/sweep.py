@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from tuiae.config import NAME_PATTERN, NAME_WORDS, RunConfig, Section, build_config, did_you_mean, read_document
 from tuiae.config.presets import find_preset, presets_dir
@@ -77,14 +77,12 @@ def read_sweep_file(path: Path) -> tuple[SweepFile, list[Values]]:
     try:
         file = SweepFile.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(
-            "\n".join(f"{path}: {line}" for line in _explain(error)), "presets/sweeps/code_size.toml shows the format"
-        ) from error
+        raise _refused(error, str(path)) from error
     given = [name for name in KINDS if name in document]
     if len(given) != 1:
         found = "none of them" if not given else " and ".join(given)
         raise ConfigError(f"{path}: exactly one of grid, list and random, not {found}", "leave one, or write another")
-    combinations = _each_once(_combine(file, path))
+    combinations = list({json.dumps(one, sort_keys=True, default=str): one for one in _combine(file, path)}.values())
     _check_overlap(file, combinations, given[0], path)
     return file, combinations
 
@@ -159,18 +157,10 @@ def _between(span: Range, share: float) -> int | float:
 
 def _part(kind: Any, value: Any, asker: str) -> Any:
     """Validate a part of the document by itself."""
-    from pydantic import TypeAdapter
-
     try:
         return TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
-        raise ConfigError(
-            "\n".join(f"{asker}: {line}" for line in _explain(error)), "presets/sweeps/code_size.toml shows the format"
-        ) from error
-
-
-def _each_once(combinations: Iterable[Values]) -> list[Values]:
-    return list({json.dumps(values, sort_keys=True, default=str): values for values in combinations}.values())
+        raise _refused(error, asker) from error
 
 
 def _check_overlap(file: SweepFile, combinations: list[Values], kind: str, path: Path) -> None:
@@ -186,20 +176,22 @@ def _check_overlap(file: SweepFile, combinations: list[Values], kind: str, path:
             )
 
 
-def _explain(error: ValidationError) -> Iterable[str]:
+def _refused(error: ValidationError, asker: str) -> ConfigError:
     """One line a mistake: key, value, what is allowed."""
+    lines = []
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"])
+        told = f"{key} = {item['input']!r}" if key else f"{item['input']!r}"
+        line = f"{told}: {item['msg'].lower().replace('input ', '')}"
         if item["type"] == "extra_forbidden":
             known = [field.alias or name for name, field in SweepFile.model_fields.items()]
-            yield f"unknown key '{key}'{did_you_mean(key, known)}"
+            line = f"unknown key '{key}'{did_you_mean(key, known)}"
         elif item["type"] == "missing":
-            yield f"the key '{key}' is missing"
+            line = f"the key '{key}' is missing"
         elif item["type"] == "string_pattern_mismatch":
-            yield f"{key} = {item['input']!r}: allowed: {NAME_WORDS}"
-        else:
-            told = f"{key} = {item['input']!r}" if key else f"{item['input']!r}"
-            yield f"{told}: {item['msg'].lower().replace('input ', '')}"
+            line = f"{told}: allowed: {NAME_WORDS}"
+        lines.append(f"{asker}: {line}")
+    return ConfigError("\n".join(lines), "presets/sweeps/code_size.toml shows the format")
 
 
 @dataclass(frozen=True)
