@@ -8,7 +8,7 @@ that networks and their libraries are imported when the first one is asked.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -202,35 +202,29 @@ def _confusion(run: FinishedRun) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     return sample.confusion, sample.classes
 
 
-def _recalls(run: FinishedRun) -> dict[str, float]:
+def _recalls(run: FinishedRun) -> NDArray[np.float64]:
     """Share of each class's test images that are recognised."""
-    confusion, classes = _confusion(run)
-    return dict(zip(classes, np.diag(confusion) / np.maximum(confusion.sum(1), 1), strict=True))
-
-
-def _hardest_class(run: FinishedRun) -> str:
-    recalls = _recalls(run)
-    return min(recalls, key=lambda name: recalls[name])
+    confusion, _ = _confusion(run)
+    return np.asarray(np.diag(confusion) / np.maximum(confusion.sum(1), 1))
 
 
 def _class_recall(run: FinishedRun, name: str) -> float:
-    recalls = _recalls(run)
-    _need_class(name, tuple(recalls))
-    return float(recalls[name])
+    return float(_recalls(run)[_class_place(run, name)])
 
 
 def _confused_with(run: FinishedRun, name: str, count: float) -> list[str]:
     confusion, classes = _confusion(run)
-    _need_class(name, classes)
-    place = classes.index(name)
+    place = _class_place(run, name)
     row = np.array(confusion[place])
     row[place] = -1
     return [classes[index] for index in np.argsort(-row, kind="stable")[: int(count)]]
 
 
-def _need_class(name: str, classes: Sequence[str]) -> None:
+def _class_place(run: FinishedRun, name: str) -> int:
+    classes = _confusion(run)[1]
     if name not in classes:
         raise ClaimError(f"no class '{name}': {', '.join(classes)}")
+    return classes.index(name)
 
 
 # What a network answers.
@@ -419,7 +413,9 @@ FUNCTIONS: dict[str, Function] = {
     "class_recall": Function(
         "run, class", "share of a class's test images that are recognised", _class_recall, "classifier"
     ),
-    "hardest_class": Function("run", "the class of the lowest recall", _hardest_class, "classifier"),
+    "hardest_class": Function(
+        "run", "the class of the lowest recall", lambda run: _confusion(run)[1][_recalls(run).argmin()], "classifier"
+    ),
     "confused_with": Function(
         "run, class, number", "the classes it is taken for most often", _confused_with, "classifier"
     ),

@@ -178,7 +178,12 @@ def load_work(path: Path) -> Work:
         if doubles:
             raise ConfigError(f"{path}: two {what}s are called '{doubles[0]}'", "give each its own id")
     configs = run_configs(work, path)
-    _check_encoders(work, configs, path)
+    for spec in work.run:
+        where = f"{path}: run '{spec.id}': encoder = '{spec.encoder}'"
+        if spec.encoder and spec.encoder not in configs:
+            raise ConfigError(f"{where}: no such run{did_you_mean(spec.encoder, list(configs))}")
+        if spec.encoder and (not configs[spec.id].is_classifier or configs[spec.encoder].is_classifier):
+            raise ConfigError(f"{where}: a classifier takes its encoder from an autoencoder")
     for claim in work.claim:
         claim_runs(work, claim, configs, path)
     for figure in work.figure:
@@ -223,15 +228,6 @@ def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         inner = merged.get(key)
         merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
     return merged
-
-
-def _check_encoders(work: Work, configs: dict[str, RunConfig], path: Path) -> None:
-    for spec in work.run:
-        where = f"{path}: run '{spec.id}': encoder = '{spec.encoder}'"
-        if spec.encoder and spec.encoder not in configs:
-            raise ConfigError(f"{where}: no such run{did_you_mean(spec.encoder, list(configs))}")
-        if spec.encoder and (not configs[spec.id].is_classifier or configs[spec.encoder].is_classifier):
-            raise ConfigError(f"{where}: a classifier takes its encoder from an autoencoder")
 
 
 def classes_of(config: RunConfig) -> tuple[str, ...]:

@@ -125,11 +125,6 @@ def in_order(jobs: Sequence[Job]) -> Sequence[Job]:
     return jobs
 
 
-def pin(jobs: Sequence[Job], root: Path) -> list[Job]:
-    """The jobs with their configs resolved now: `encoder_run = "last"` means another run once one has started."""
-    return [job if job.encoder else replace(job, config=resolve(job, root, None)) for job in jobs]
-
-
 def resolve(job: Job, root: Path, encoder: RunPaths | None) -> RunConfig:
     """The config as a run of it will hold it: with the encoder's id and architecture."""
     config = job.config
@@ -238,7 +233,9 @@ def run_jobs(
     """
     check_tags((tag, *tags))
     check_jobs(jobs, root)
-    study = _Study(pin(jobs, root), root, (tag, *tags), workers)
+    # Resolved now: `encoder_run = "last"` means another run once one has started.
+    pinned = [job if job.encoder else replace(job, config=resolve(job, root, None)) for job in jobs]
+    study = _Study(pinned, root, (tag, *tags), workers)
     study.keep(finished_runs(jobs, root, tag))
     interrupt = Interrupt()
     try:
@@ -253,7 +250,6 @@ def run_jobs(
         raise
     if study.unsettled:
         raise KeyboardInterrupt
-    study.raise_failures()
     return study.results()
 
 
@@ -327,15 +323,16 @@ class _Study:
         return StudyProgress(self._total, len(self._done), len(self._failed), running, news)
 
     def results(self) -> dict[str, RunPaths]:
-        """The finished run of every label."""
-        return {label: self._done[first] for label, first in self._same.items() if first in self._done}
+        """The finished run of every label.
 
-    def raise_failures(self) -> None:
-        """Raise one error that names every job that failed, if any did."""
+        Raises:
+            TrainingError: jobs failed, each of which it names.
+        """
         if self._failed:
             lines = "\n".join(f"  {label}: {reason}" for label, reason in self._failed.items())
             cause = f"{len(self._failed)} of {self._total} trainings failed:\n{lines}"
             raise TrainingError(cause, "fix the cause and give the same command again: it trains only what is missing")
+        return {label: self._done[first] for label, first in self._same.items()}
 
     def _begin(self, job: Job) -> None:
         """Settle a job or start its worker, unless its encoder has not finished or every worker is busy."""
