@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -364,40 +364,28 @@ def make_plan(path: Path, quick: bool = False, seeds: int = 0) -> WorkPlan:
         ConfigError: the file, a config in it or a claim is wrong; nothing was started.
     """
     work = load_work(path)
-    specs = tuple(spec.model_copy(update={"seeds": _seeds(spec, quick, seeds)}) for spec in work.run)
-    work = work.model_copy(update={"run": specs})
+    specs = []
+    for spec in work.run:
+        chosen = tuple(range(seeds)) if seeds else spec.seeds[:1] if quick else spec.seeds
+        specs.append(spec.model_copy(update={"seeds": chosen}))
+    work = work.model_copy(update={"run": tuple(specs)})
     configs = run_configs(work, path)
-    if quick:
-        configs = {spec.id: _cut(configs[spec.id], spec.quick) for spec in specs}
-    return WorkPlan(path, work, configs, tuple(_jobs(work, configs)), quick)
-
-
-def _seeds(spec: RunSpec, quick: bool, seeds: int) -> tuple[int, ...]:
-    if seeds:
-        return tuple(range(seeds))
-    return spec.seeds[:1] if quick else spec.seeds
-
-
-def _cut(config: RunConfig, epochs: int) -> RunConfig:
-    epochs = min(epochs, config.training.epochs)
-    every = min(config.training.evaluate_every, max(1, epochs // 2))
-    return _with_training(config, epochs=epochs, evaluate_every=every)
+    jobs = []
+    for spec in sorted(specs, key=lambda spec: bool(spec.encoder)):  # a job may only wait for an earlier one
+        if quick:
+            training = configs[spec.id].training
+            epochs = min(spec.quick, training.epochs)
+            every = min(training.evaluate_every, max(1, epochs // 2))
+            configs[spec.id] = _with_training(configs[spec.id], epochs=epochs, evaluate_every=every)
+        source = work.spec(spec.encoder).seeds if spec.encoder else ()
+        for seed in spec.seeds:
+            encoder = label(spec.encoder, seed if seed in source else source[0]) if source else ""
+            jobs.append(Job(label(spec.id, seed), _with_training(configs[spec.id], seed=seed), encoder))
+    return WorkPlan(path, work, configs, tuple(jobs), quick)
 
 
 def _with_training(config: RunConfig, **values: int) -> RunConfig:
     return config.model_copy(update={"training": config.training.model_copy(update=values)})
-
-
-def _jobs(work: Work, configs: dict[str, RunConfig]) -> Sequence[Job]:
-    # Encoders first: a job may only wait for an earlier one.
-    specs = sorted(work.run, key=lambda spec: bool(spec.encoder))
-    jobs = []
-    for spec in specs:
-        for seed in spec.seeds:
-            source = work.spec(spec.encoder).seeds if spec.encoder else ()
-            encoder = label(spec.encoder, seed if seed in source else source[0]) if source else ""
-            jobs.append(Job(label(spec.id, seed), _with_training(configs[spec.id], seed=seed), encoder))
-    return jobs
 
 
 def label(run: str, seed: int) -> str:
