@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -144,36 +144,34 @@ def _conclude(results: Sequence[WorkResult], root: Path, options: ReproduceOptio
         if findings.provisional:
             output.line(PROVISIONAL, "yellow")
     try:
-        written = _write_all(results, findings, root, options, output)
+        written = _write_all(findings, root, options, output)
     except TuiaeError as error:
         if not output.json:
             raise
         # stdout has room for one document.
-        output.document({**_document(results, findings, None), **error.document()})
+        output.document({**_document(findings, None), **error.document()})
         for line in error.lines():
             output.note(line)
         return error.exit_code
     if output.json:
-        output.document(_document(results, findings, written))
+        output.document(_document(findings, written))
     if written is not None:
         output.note(f"report: {written}")
     return ExitCode.OK
 
 
-def _write_all(
-    results: Sequence[WorkResult], findings: Report, root: Path, options: ReproduceOptions, output: Output
-) -> Path | None:
+def _write_all(findings: Report, root: Path, options: ReproduceOptions, output: Output) -> Path | None:
     """Write the verdicts for the dashboard, then the reports; returns the path of the one with figures, if any."""
-    for result, work in zip(results, findings.works, strict=True):
-        runs, problems = len(result.runs), result.problems
-        write_verdicts(root, Verdicts(work.name, options.quick, time.time(), runs, work.claims, problems))
+    for work in findings.works:
+        name, runs, problems = work.result.plan.name, len(work.result.runs), work.result.problems
+        write_verdicts(root, Verdicts(name, options.quick, time.time(), runs, work.claims, problems))
     if options.markdown is not None:
         _write(options.markdown, to_markdown(findings))
         output.note(f"table: {options.markdown}")
-    return _write_html(results, root, options, output)
+    return _write_html(findings, root, options, output)
 
 
-def _write_html(results: Sequence[WorkResult], root: Path, options: ReproduceOptions, output: Output) -> Path | None:
+def _write_html(findings: Report, root: Path, options: ReproduceOptions, output: Output) -> Path | None:
     """The report with its figures; without matplotlib there is none, and a sentence says so."""
     try:
         _need("matplotlib", FIGURES_NEED)
@@ -183,8 +181,9 @@ def _write_html(results: Sequence[WorkResult], root: Path, options: ReproduceOpt
     from tuiae.reproduce.illustrate import illustrate
 
     output.note("drawing the figures")
-    page = to_html(report(results, [illustrate(result, output.note) for result in results]))
-    names = [result.plan.name for result in results]
+    drawn = tuple(replace(work, pictures=illustrate(work.result, output.note)) for work in findings.works)
+    page = to_html(replace(findings, works=drawn))
+    names = [work.result.plan.name for work in findings.works]
     path = options.html or root / REPORTS / f"{names[0] if len(names) == 1 else 'works'}.html"
     _write(path, page)
     return path
@@ -192,9 +191,10 @@ def _write_html(results: Sequence[WorkResult], root: Path, options: ReproduceOpt
 
 def _show(work: WorkSection, output: Output) -> None:
     output.line()
-    output.line(f"{work.name}  {work.title}", "bold")
-    output.line(f"{work.source}; {tally(work.claims)}; {work.wall} of training", "dim")
-    for problem in work.problems:
+    plan = work.result.plan
+    output.line(f"{plan.name}  {plan.work.title}", "bold")
+    output.line(f"{plan.work.source}; {tally(work.claims)}; {work.wall} of training", "dim")
+    for problem in work.result.problems:
         output.line(f"not everything could be run: {problem}", "yellow")
     # In a pipe a table as wide as its longest cell helps nobody: every claim and every recipe is a line of its own.
     if not output.shows_pictures:
@@ -234,17 +234,17 @@ def _table(work: WorkSection) -> Table:
     return table
 
 
-def _document(results: Sequence[WorkResult], findings: Report, html: Path | None) -> dict[str, Any]:
+def _document(findings: Report, html: Path | None) -> dict[str, Any]:
     return {
         "provisional": findings.provisional,
         "about": dict(findings.about),
         "report": None if html is None else str(html),
-        "works": [_work(result, work) for result, work in zip(results, findings.works, strict=True)],
+        "works": [_work(work) for work in findings.works],
     }
 
 
-def _work(result: WorkResult, work: WorkSection) -> dict[str, Any]:
-    claims = []
+def _work(work: WorkSection) -> dict[str, Any]:
+    result, claims = work.result, []
     for found, row in zip(result.claims, work.claims, strict=True):
         recipes = [
             {
@@ -270,7 +270,8 @@ def _work(result: WorkResult, work: WorkSection) -> dict[str, Any]:
             }
         )
     runs = [{"run": run.run.id, "id": key[0], "seed": key[1]} for key, run in result.runs.items()]
-    return {"work": work.name, "title": work.title, "problems": list(result.problems), "claims": claims, "runs": runs}
+    about = {"work": result.plan.name, "title": result.plan.work.title, "problems": list(result.problems)}
+    return {**about, "claims": claims, "runs": runs}
 
 
 # `tuiae reproduce --claims`: what the works claim and how that is measured, without torch and without running it.

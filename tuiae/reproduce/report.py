@@ -49,18 +49,14 @@ class ReportFigure:
 
 @dataclass(frozen=True)
 class WorkSection:
-    """One work."""
+    """One work, in the words of tables."""
 
-    name: str
-    title: str
-    source: str
-    note: str
+    result: WorkResult
     claims: tuple[ClaimRow, ...]
     runs: tuple[tuple[str, ...], ...]
     """The cells of RUN_HEADS for each training, all seeds in one row."""
+    wall: str
     pictures: tuple[ReportFigure, ...] = ()
-    problems: tuple[str, ...] = ()
-    wall: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,18 +74,13 @@ class Report:
         return tuple(claim for work in self.works for claim in work.claims)
 
 
-def report(results: Sequence[WorkResult], pictures: Sequence[Sequence[ReportFigure]] = ()) -> Report:
-    """The report of several works, with the figures of each where there are any."""
+def report(results: Sequence[WorkResult]) -> Report:
+    """The report of several works, without their figures."""
     sections = []
-    for result, drawn in zip(results, pictures or [()] * len(results), strict=True):
-        work, note = result.plan.work, " ".join(result.plan.work.note.split())
+    for result in results:
         claims = tuple(_claim_row(result, claim) for claim in result.claims)
-        runs = tuple(_run_row(result, spec.id) for spec in work.run)
-        trained = wall(sum(run.seconds for run in result.runs.values()))
-        section = WorkSection(
-            result.plan.name, work.title, work.source, note, claims, runs, tuple(drawn), result.problems, trained
-        )
-        sections.append(section)
+        runs = tuple(_run_row(result, spec.id) for spec in result.plan.work.run)
+        sections.append(WorkSection(result, claims, runs, wall(sum(run.seconds for run in result.runs.values()))))
     return Report(tuple(sections), about(), any(result.plan.quick for result in results))
 
 
