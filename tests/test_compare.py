@@ -22,7 +22,7 @@ from tuiae.files import read_json, replace_json
 from tuiae.render.compare import compare_curves, group_key, seeds_table, settings_table, values_table
 from tuiae.render.grid import shared_grid
 from tuiae.render.legend import legend
-from tuiae.runs.labels import label_path, relabel
+from tuiae.runs.labels import relabel
 from tuiae.studies.compare import CompareReader, cautions, rankable, run_curves, spread
 from tuiae.studies.labels import letters
 from tuiae.studies.shared_images import shared_images
@@ -79,7 +79,7 @@ def test_a_run_goes_by_the_name_that_it_was_given(study: list[Script]) -> None:
 
 def test_names_that_were_written_elsewhere_do_no_harm(study: list[Script]) -> None:
     for played in study[:2]:
-        label_path(played.run).write_text(json.dumps({"v": 1, "name": HOSTILE}))
+        played.run.label.write_text(json.dumps({"v": 1, "name": HOSTILE}))
     comparison = read(*study[:2])
     assert "\x1b" in comparison.entries[0].label
     for width in (40, 80, 200):

@@ -65,9 +65,7 @@ def test_psnr_is_ten_times_the_logarithm_of_one_over_the_mean_square() -> None:
     made[0] += 0.1
     made[1, 0, 0, 0] = 0.8
     quality = compare_images(made, clean)
-    assert quality.mse == pytest.approx([0.01, 0.04])
     assert quality.psnr == pytest.approx([20.0, -10 * math.log10(0.04)], rel=1e-5)
-    assert quality.wrong_pixels.tolist() == [0, 1]
     assert quality.metrics()["psnr"] == pytest.approx((20.0 - 10 * math.log10(0.04)) / 2, rel=1e-5)
 
 
@@ -262,9 +260,7 @@ def test_what_was_edited_since_a_run_was_loaded_is_in_force_when_it_is_looked_at
 def test_the_quality_of_images_is_that_of_the_evaluation(which: str, request: pytest.FixtureRequest) -> None:
     parts = opened(request.getfixturevalue(which)).parts
     metrics, quality = evaluate(parts, parts.test).metrics, measure_images(parts, parts.test)
-    assert quality.mse.mean() == pytest.approx(metrics["mse"], rel=1e-5)
-    assert quality.wrong_pixels.mean() == pytest.approx(metrics["wrong_pixels"], rel=1e-5)
-    assert quality.wrong_pixels.max() == metrics["wrong_pixels_max"]
+    assert np.mean(10 ** (-quality.psnr / 10)) == pytest.approx(metrics["mse"], rel=1e-4)
 
 
 # The command

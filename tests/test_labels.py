@@ -15,7 +15,7 @@ from tests.terminal import Terminal
 from tuiae.errors import ConfigError, RunHeldError, TuiaeError, UnknownRunError
 from tuiae.files import read_json, replace_json
 from tuiae.render.status import title_line
-from tuiae.runs.labels import Label, label_path, read_label, relabel, tags_of, write_label
+from tuiae.runs.labels import Label, read_label, relabel, tags_of, write_label
 from tuiae.runs.listing import RunLister, RunRow, summarise
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import RunLock
@@ -41,7 +41,7 @@ def test_a_label_comes_back_as_it_was_written(runs_root: Path) -> None:
     run = new_run(runs_root)
     written = write_label(run, Label("  the wide one ", "first line\nsecond: é ★\n", ("a", "b", "a"), pinned=True))
     assert written == read_label(run) == Label("the wide one", "first line\nsecond: é ★", ("a", "b"), pinned=True)
-    assert read_json(label_path(run))["v"] == 1
+    assert read_json(run.label)["v"] == 1
     assert relabel(run, note="").note == ""
     assert read_label(run).name == "the wide one"
 
@@ -73,7 +73,7 @@ def test_what_is_no_label_is_refused_in_a_sentence_and_nothing_is_written(
     with pytest.raises(ConfigError) as error:
         write_label(run, label)
     assert says in str(error.value)
-    assert not label_path(run).exists()
+    assert not run.label.exists()
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_is_no_label_is_refused_in_a_sentence_and_nothing_is_written(
 )
 def test_a_label_that_is_none_is_as_if_there_were_none(runs_root: Path, content: bytes) -> None:
     run = new_run(runs_root)
-    label_path(run).write_bytes(content)
+    run.label.write_bytes(content)
     label = read_label(run)
     assert (label.name, label.note, label.pinned) == ("", "", False)
     assert tags_of(run) == ()
@@ -366,7 +366,7 @@ def test_on_a_terminal_deleting_asks_first(lab: Laboratory) -> None:
 
 def test_hostile_labels_do_no_harm_to_a_terminal(lab: Laboratory) -> None:
     run = ended(lab.runs)
-    replace_json(label_path(run), {"name": HOSTILE, "note": HOSTILE * 9, "tags": ["x"]})
+    replace_json(run.label, {"name": HOSTILE, "note": HOSTILE * 9, "tags": ["x"]})
     for command in (("runs",), ("label", run.id), ("show", run.id)):
         out = lab(*command).stdout
         assert not {char for char in out if char != "\n" and not char.isprintable()}

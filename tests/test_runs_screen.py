@@ -32,7 +32,7 @@ from tuiae.render.runs import (
 from tuiae.render.runs import run_line as draw_run
 from tuiae.render.text import shorten_middle
 from tuiae.runs.control import take
-from tuiae.runs.labels import label_path, read_label, relabel, tags_of
+from tuiae.runs.labels import read_label, relabel, tags_of
 from tuiae.runs.lineage import repeat_line, run_line
 from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.paths import RunPaths, list_runs
@@ -413,7 +413,7 @@ async def test_what_cannot_be_a_label_is_said_where_it_is_typed(runs: list[RunPa
         await desk.press("escape", "t", *"no!", "enter")
         await desk.shows("tag 'no!'")
         await desk.press("escape")
-        assert not any(label_path(run).exists() for run in runs)
+        assert not any(run.label.exists() for run in runs)
 
 
 async def test_deleting_asks_and_says_what_goes(lab: Laboratory, runs: list[RunPaths]) -> None:

@@ -8,7 +8,6 @@ from tests.conftest import Laboratory
 from tests.dashboard import HOSTILE, new_run, open_desk
 from tests.test_runs_screen import played
 from tuiae.files import replace_json
-from tuiae.runs.labels import label_path
 from tuiae.runs.paths import RunPaths
 
 pytestmark = pytest.mark.usefixtures("no_worker_left")
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("no_worker_left")
 def strange(lab: Laboratory) -> RunPaths:
     """A hostile name, tags and note, a foreign directory, an unreadable run, an id of 200 characters."""
     run = played(lab.runs, 1, 2)
-    replace_json(label_path(run), {"name": HOSTILE * 3, "note": HOSTILE * 20, "tags": ["x"]})
+    replace_json(run.label, {"name": HOSTILE * 3, "note": HOSTILE * 20, "tags": ["x"]})
     (lab.runs / "[bold]reports").mkdir()
     bad = new_run(lab.runs, name="20200102-000000-" + "[red]" * 40)
     for path in (bad.config, bad.status, bad.meta):

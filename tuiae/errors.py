@@ -85,12 +85,7 @@ class RunHeldError(TuiaeError):
     exit_code = ExitCode.HELD
 
 
-BY_CODE: dict[int, type[TuiaeError]] = {
-    ExitCode.USAGE: ConfigError,
-    ExitCode.DATA: DataError,
-    ExitCode.TRAINING: TrainingError,
-    ExitCode.HELD: RunHeldError,
-}
+BY_CODE = {int(kind.exit_code): kind for kind in (ConfigError, DataError, TrainingError, RunHeldError)}
 
 
 def from_record(record: Mapping[str, Any], cause: str = "the training failed", hint: str = "") -> TuiaeError:

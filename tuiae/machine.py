@@ -103,12 +103,11 @@ def read_gpus(nvml: Any, environment: Mapping[str, str], describe: Callable[[int
         memory = [nvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
     except nvml.NVMLError:
         return []
-    return [
-        _read_card(
-            nvml, handle, Gpu(index, cuda[index], names[index], memory[index].used / MEGA, total / MEGA), describe
-        )
-        for index, (handle, total) in enumerate(zip(handles, (part.total for part in memory), strict=True))
+    cards = zip(names, cuda, memory, strict=True)
+    found = [
+        Gpu(index, word, name, part.used / MEGA, part.total / MEGA) for index, (name, word, part) in enumerate(cards)
     ]
+    return [_read_card(nvml, handle, gpu, describe) for handle, gpu in zip(handles, found, strict=True)]
 
 
 def _read_card(nvml: Any, handle: Any, gpu: Gpu, describe: Callable[[int], tuple[str, str]]) -> Gpu:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from tuiae.config import SET, RunConfig
-from tuiae.data.dataset import check_classes
+from tuiae.data.dataset import Shape, check_classes
 from tuiae.data.registry import DatasetInfo, check_images, describe
 from tuiae.errors import ConfigError, DeviceError
 from tuiae.models.geometry import check_fit, count_parameters
@@ -42,16 +43,21 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
         config, trained = _take_architecture(config, runs_root)
     dataset = describe(config.data.dataset)
     check_images(config.data.dataset, config.data.image_size)
-    classes = _count_classes(config, dataset)
+    check_classes(config.data.classes, dataset.name, dataset.classes)
+    classes = (len(config.data.classes) or len(dataset.classes)) if dataset.labelled else 0
     if devices is not None:
         check_device(config.training.device, devices)
-    parameters = None
-    if dataset.shape is not None:
-        size = config.data.image_size
-        shape = (dataset.shape[0], size, size) if size else dataset.shape
+    parameters, shape = None, image_shape(config, dataset)
+    if shape is not None:
         check_fit(config.model, shape, classes)
         parameters = count_parameters(config.model, shape, classes)
     return Checked(config, dataset, parameters, warn(config, dataset, trained))
+
+
+def image_shape(config: RunConfig, dataset: DatasetInfo) -> Shape | None:
+    """(C, H, W) of the images as they are trained on; None where only opening the set would tell."""
+    size = config.data.image_size
+    return (dataset.shape[0], size, size) if dataset.shape and size else dataset.shape
 
 
 def _take_architecture(config: RunConfig, runs_root: Path) -> tuple[RunConfig, RunConfig]:
@@ -102,17 +108,8 @@ def put_on_encoder(config: RunConfig, trained: RunConfig, place: str = "") -> Ru
     return config.model_copy(update={"model": model})
 
 
-def _count_classes(config: RunConfig, dataset: DatasetInfo) -> int:
-    check_classes(config.data.classes, dataset.name, dataset.classes)
-    return (len(config.data.classes) or len(dataset.classes)) if dataset.labelled else 0
-
-
 def check_device(word: str, devices: list[str], hint: str = "use --device auto, or one of these") -> None:
-    """Check that a machine with these devices has the one that `training.device` means.
-
-    Raises:
-        DeviceError: it has not; `hint` is the next step.
-    """
+    """Raises DeviceError, with `hint`, where a machine with these devices lacks the one that `training.device` means."""
     names = [name.split()[0] for name in devices]
     wanted = "cuda:0" if word == "cuda" else word
     if word != "auto" and wanted not in names:
@@ -136,8 +133,7 @@ unit kept 0.01 nats on `digits` (64; code of 2 or 12, with a warm-up and without
 
 def warn(config: RunConfig, dataset: DatasetInfo, trained: RunConfig | None = None) -> tuple[str, ...]:
     """The warnings about a config that can run; `trained` is the config of the run that its encoder comes from."""
-    found = (*_sizes(config, dataset), *_collapse(config, dataset), *_of_settings(config))
-    return (*found, *_validation(config), *_encoder(config, trained))
+    return (*_images(config, dataset), *_of_settings(config), *_sources(config, trained))
 
 
 def warn_of_change(before: RunConfig, after: RunConfig) -> tuple[str, ...]:
@@ -147,33 +143,25 @@ def warn_of_change(before: RunConfig, after: RunConfig) -> tuple[str, ...]:
 
 
 def _of_settings(config: RunConfig) -> tuple[str, ...]:
-    return (*_rates(config), *_noise(config), *_model(config), *_schedule(config))
+    return (*_rates(config), *_noise_and_dropout(config), *_schedule(config))
 
 
-def _sizes(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:
-    batch = config.training.batch_size
+def _images(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:
+    model, training, shape = config.model, config.training, image_shape(config, dataset)
     images = min(config.data.train_limit or dataset.train, dataset.train) or 0
     if config.data.validation != "test":
         images -= round(float(config.data.validation) * images)
-    if 0 < images < batch:
-        yield f"a batch of {batch} takes all {images} training images: one step an epoch"
-    if dataset.shape is None or config.is_classifier or config.model.is_variational:
+    if 0 < images < training.batch_size:
+        yield f"a batch of {training.batch_size} takes all {images} training images: one step an epoch"
+    if shape is None or config.is_classifier:
         return
-    channels, height, width = dataset.shape
-    side = config.data.image_size
-    values = channels * (side * side if side else height * width)
+    values, (_, height, width) = prod(shape), shape
     # A denoising code may well be wider than the image: copying does not help it.
-    if config.model.latent >= values and config.noise.kind == "none":
-        wide = "as wide as" if config.model.latent == values else "wider than"
-        yield f"a code of {config.model.latent} is {wide} the image ({values:,} values): nothing needs to be learned"
-
-
-def _collapse(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:
-    training, side = config.training, config.data.image_size
-    if not config.model.is_variational or dataset.shape is None or training.loss not in ("mse", "sse"):
-        return
-    channels, height, width = (dataset.shape[0], side, side) if side else dataset.shape
-    if training.beta >= 1 and channels * height * width <= FEW_PIXELS:
+    if not model.is_variational and model.latent >= values and config.noise.kind == "none":
+        wide = "as wide as" if model.latent == values else "wider than"
+        yield f"a code of {model.latent} is {wide} the image ({values:,} values): nothing needs to be learned"
+    collapses = training.loss in ("mse", "sse") and training.beta >= 1 and values <= FEW_PIXELS
+    if model.is_variational and collapses:
         # The way out first: the form has one line for all of it.
         yield (
             f"a vae of {height}x{width} images collapses with {training.loss}: take preset digits_vae, "
@@ -196,18 +184,14 @@ def _rates(config: RunConfig) -> Iterator[str]:
         yield f"training.momentum = {training.momentum:g} has no effect: {training.optimizer} takes none"
 
 
-def _noise(config: RunConfig) -> Iterator[str]:
-    kind, level, probability = config.noise.kind, config.noise.level, config.noise.probability
+def _noise_and_dropout(config: RunConfig) -> Iterator[str]:
+    model, kind, level, probability = config.model, config.noise.kind, config.noise.level, config.noise.probability
     if kind == "none" and level:
         yield f"noise.level = {level:g} has no effect while noise.kind is 'none'"
     elif kind != "none" and not level:
         yield f"{kind} noise of level 0 changes nothing: give noise.level"
     elif kind == "uniform" and not probability:
         yield "uniform noise with noise.probability = 0 changes nothing"
-
-
-def _model(config: RunConfig) -> Iterator[str]:
-    model = config.model
     if model.output_dropout and model.dropout and not config.is_classifier:
         yield f"dropout on the output: the training loss cannot fall below {model.dropout:g} x the mean squared pixel"
     if config.is_classifier and model.head == "relu-dropout":
@@ -235,15 +219,12 @@ def occasions(epochs: int, every: int) -> int:
     return -(-epochs // every)
 
 
-def _validation(config: RunConfig) -> Iterator[str]:
+def _sources(config: RunConfig, trained: RunConfig | None) -> Iterator[str]:
     if config.training.patience and config.data.validation == "test":
         yield (
             "early stopping looks at the test images, so their loss flatters the run: "
             "data.validation = 0.1 holds images out of training instead"
         )
-
-
-def _encoder(config: RunConfig, trained: RunConfig | None) -> Iterator[str]:
     if not config.is_classifier:
         return
     if config.model.freeze and not config.model.encoder_run:

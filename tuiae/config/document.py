@@ -29,11 +29,7 @@ def load_config(path: Path, overrides: dict[str, Any] | None = None, asker: str 
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Parse a TOML file without validating it.
-
-    Raises:
-        ConfigError: with file and line.
-    """
+    """Parse a TOML file without validating it; raises ConfigError with file and line."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin with a mark
     except tomllib.TOMLDecodeError as error:
@@ -145,17 +141,14 @@ def _reason(key: str, item: Any) -> str:
     if kind == "literal_error" and key != "data.validation":
         allowed = re.findall(r"'([^']+)'", context["expected"])
         return f"{key} = {value!r}: allowed: {', '.join(allowed)}{did_you_mean(str(value), allowed)}"
-    if kind == "string_pattern_mismatch":
-        return f"{key} = {value!r}: allowed: {_PATTERN_WORDS.get(key, context['pattern'])}"
     return f"{key} = {value!r}: {_ALLOWED.get(key, item['msg'].lower().replace('input ', ''))}"
 
 
-_PATTERN_WORDS = {
-    "training.device": "auto, cpu, cuda, cuda:N, mps",
-    "name": NAME_WORDS,
+_ALLOWED = {
+    "name": f"allowed: {NAME_WORDS}",
+    "training.device": "allowed: auto, cpu, cuda, cuda:N, mps",
+    "data.validation": 'should be "test" or a fraction between 0 and 1',
 }
-_ALLOWED = {"data.validation": 'should be "test" or a fraction between 0 and 1'}
-
 
 _SHORT = {
     "lr": "training.learning_rate",

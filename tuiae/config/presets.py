@@ -44,15 +44,11 @@ def own_presets_dir() -> Path:
 
 def list_presets() -> list[Preset]:
     """Every preset that came with the package, the default one first, the best recipes, and the user's own last."""
-    paths = sorted(presets_dir().glob("*.toml"), key=lambda path: (path.stem != DEFAULT, path.stem))
-    groups = {BEST: presets_dir() / BEST, OWN: own_presets_dir()}
+    folders = {"": presets_dir(), f"{BEST}/": presets_dir() / BEST, f"{OWN}/": own_presets_dir()}
     return [
-        *(Preset(path.stem, path, _first_sentence(path)) for path in paths),
-        *(
-            Preset(f"{group}/{path.stem}", path, _first_sentence(path))
-            for group, folder in groups.items()
-            for path in sorted(folder.glob("*.toml"))
-        ),
+        Preset(f"{group}{path.stem}", path, _first_sentence(path))
+        for group, folder in folders.items()
+        for path in sorted(folder.glob("*.toml"), key=lambda path: (path.stem != DEFAULT, path.stem))
     ]
 
 
@@ -93,11 +89,6 @@ def _first_sentence(path: Path) -> str:
     return " ".join(comment).split(". ")[0].rstrip(".")
 
 
-def _is_pipe(path: Path) -> bool:
-    """Returns whether the path is a pipe, which can be read once, as in `tuiae run <(sed ... preset.toml)`."""
-    return os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)
-
-
 def find_preset(text: str) -> Path:
     """A path, or the name of a preset with or without `presets/` and `.toml`, so that the README's commands work from
     any directory.
@@ -106,7 +97,8 @@ def find_preset(text: str) -> Path:
         ConfigError: no such file and no such preset.
     """
     path = Path(os.path.expanduser(text))
-    if os.path.isfile(path) or _is_pipe(path):
+    # A pipe is read once, as in `tuiae run <(sed ... preset.toml)`.
+    if os.path.isfile(path) or (os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)):
         return path
     presets = {preset.name: preset.path for preset in list_presets()}
     name = text.removeprefix("./").removeprefix("presets/").removesuffix(".toml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -21,11 +22,12 @@ class ImageSet:
     whole split is copied there once, or, when it does not fit, streamed batch by batch with the same numbers.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, device: torch.device, resident: bool | None = None):
+    def __init__(self, images: np.ndarray, labels: np.ndarray, device: torch.device) -> None:
         self.device = device
         self._images = torch.from_numpy(images)
         self._labels = torch.from_numpy(labels)
-        self.resident = fits(self._images, device) if resident is None else resident
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
+        self.resident = self._images.numel() < RESIDENT_SHARE * free
         if self.resident:
             self._images = self._images.to(device)
             self._labels = self._labels.to(device)
@@ -63,14 +65,6 @@ class ImageSet:
         return order.to(self._images.device)
 
 
-def fits(images: torch.Tensor, device: torch.device) -> bool:
-    """Whether a split can stay on the device for the whole training."""
-    if device.type != "cuda":
-        return True
-    free, _total = torch.cuda.mem_get_info(device)
-    return images.numel() < RESIDENT_SHARE * free
-
-
 def epoch_order(count: int, seed: int, epoch: int) -> torch.Tensor:
     """The permutation of an epoch, (count,) int64: a pure function of its arguments, drawn on the CPU so that every
     device sees the same batches."""
@@ -85,10 +79,6 @@ def seeded(device: torch.device, *numbers: int) -> torch.Generator:
 
 Corruption = Callable[[Tensor, float, float, Generator | None], Tensor]
 """(images (N, C, H, W) in 0..1, level, probability, generator) -> corrupted images, a new tensor in 0..1."""
-
-
-def _none(images: Tensor, level: float, probability: float, generator: Generator | None) -> Tensor:
-    return images
 
 
 def _salt_pepper(images: Tensor, level: float, probability: float, generator: Generator | None) -> Tensor:
@@ -115,7 +105,7 @@ def _uniform(images: Tensor, level: float, probability: float, generator: Genera
 
 
 CORRUPTIONS: dict[str, Corruption] = {
-    "none": _none,
+    "none": lambda images, *_: images,
     "salt-pepper": _salt_pepper,
     "gaussian": _gaussian,
     "uniform": _uniform,
@@ -125,15 +115,10 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 
 def corrupt(images: Tensor, section: NoiseSection, generator: Generator | None = None) -> Tensor:
-    """Corrupt images (N, C, H, W) in 0..1 as a [noise] table says; the ones given stay clean, for the target.
+    """Images (N, C, H, W) in 0..1 corrupted as a [noise] table says; the ones given stay clean, for the target.
 
-    Args:
-        images: floating point, on any device.
-        section: kind, level and probability.
-        generator: on the images' device; None draws from torch's default generator.
-
-    Returns:
-        Images of the same shape, type and device, in 0..1; the very same tensor for kind "none".
+    `generator` is on the images' device; None draws from torch's default one. For kind "none" the very same tensor
+    comes back, else one of the same shape, type and device.
     """
     return CORRUPTIONS[section.kind](images, section.level, section.probability, generator)
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import TypeAdapter
 
 from tuiae.data.dataset import Content, Dataset, OnProgress, Shape, SplitContent, silent
 from tuiae.errors import DataError
-from tuiae.files import fsync_directory
+from tuiae.files import fsync_directory, replace_file, replace_json
 
 Origin = Literal["embedded", "download", "imported", "folder"]
 
@@ -51,9 +51,6 @@ class Manifest:
         """One hash for the content of the whole set."""
         return hashlib.sha256("".join(self.sha256[array] for array in ARRAYS).encode()).hexdigest()
 
-    def to_json(self) -> str:
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1) + "\n"
-
 
 _MANIFEST = TypeAdapter(Manifest)
 
@@ -80,6 +77,11 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise DataError(f"{path}: {error.strerror}", "check its permissions, or set TUIAE_DATA_DIR") from error
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(folder, None, f"{FILE_NAME} is not readable") from error
+
+
+def removed(folder: Path) -> DataError:
+    """The error for a prepared set that went while somebody opened it."""
+    return DataError(f"{folder} was removed while it was being opened", "start again")
 
 
 def damaged(folder: Path, origin: Origin | None, what: str) -> DataError:
@@ -139,15 +141,13 @@ def open_or_build(
         return found
     with writing(root, key, progress) as work:
         found = None if force else open_cached(root, key, fingerprint)
-        if found is not None:
-            return found
-        content = build(work)
-        store(work, content, origin, source, name or key, fingerprint, progress)
-        put_in_place(work, root / key)
-    built = open_cached(root, key, fingerprint)
-    if built is None:
-        raise DataError(f"{root / key} was removed while it was being opened", "start again")
-    return built
+        if found is None:
+            store(work, build(work), origin, source, name or key, fingerprint, progress)
+            put_in_place(work, root / key)
+    found = found or open_cached(root, key, fingerprint)
+    if found is None:
+        raise removed(root / key)
+    return found
 
 
 @contextmanager
@@ -156,7 +156,12 @@ def writing(root: Path, key: str, progress: OnProgress = silent) -> Iterator[Pat
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _locked(root / f".{key}.lock", progress) as alone:
-            _refuse_foreign(root / key)
+            if (root / key).exists() and not (root / key / FILE_NAME).exists():
+                # It may be the user's own files: never replace it.
+                raise DataError(
+                    f"{root / key} is there and is not a prepared set",
+                    "move it elsewhere, or set TUIAE_DATA_DIR to another folder",
+                )
             if alone:
                 # Whoever writes holds the lock, so these belong to processes that died.
                 for leftover in root.glob(f".{key}.tmp-*"):
@@ -190,9 +195,8 @@ def store(
     done = 0
     for split, part in zip(("train", "test"), parts, strict=True):
         done = _write_images(work / f"{split}-images.npy", part, content.shape, done, total, progress)
-        with (work / f"{split}-labels.npy").open("wb") as file:
-            np.save(file, part.labels.astype(np.int64))
-            _sync(file)
+        labels = part.labels.astype(np.int64)
+        replace_file(work / f"{split}-labels.npy", lambda file, labels=labels: np.save(file, labels))  # type: ignore[misc]
     manifest = Manifest(
         name=name,
         origin=origin,
@@ -205,9 +209,7 @@ def store(
         fingerprint=fingerprint,
         sha256={array: _sha256(work / f"{array}.npy") for array in ARRAYS},
     )
-    with (work / FILE_NAME).open("w", encoding="utf-8") as text:
-        text.write(manifest.to_json())
-        _sync(text)
+    replace_json(work / FILE_NAME, {"schema": SCHEMA, **asdict(manifest)})
     return manifest
 
 
@@ -236,7 +238,8 @@ def _write_images(
             file.write(np.ascontiguousarray(chunk, dtype=np.uint8).data)
             done += len(chunk)
             progress("preparing", done, total)
-        _sync(file)
+        file.flush()
+        os.fsync(file.fileno())
     return done
 
 
@@ -258,15 +261,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _refuse_foreign(target: Path) -> None:
-    """A folder of that name that is no prepared set may be the user's own files: never replace it."""
-    if target.exists() and not (target / FILE_NAME).exists():
-        raise DataError(
-            f"{target} is there and is not a prepared set",
-            "move it elsewhere, or set TUIAE_DATA_DIR to another folder",
-        )
-
-
 @contextmanager
 def _locked(path: Path, progress: OnProgress) -> Iterator[bool]:
     """Hold the lock file; yields False on a file system without locks, where the rename alone keeps a set whole."""
@@ -286,8 +280,3 @@ def _locked(path: Path, progress: OnProgress) -> Iterator[bool]:
         if lock.is_locked:
             path.unlink(missing_ok=True)  # while it is still held: whoever waits for it notices, and locks a new one
             lock.release()
-
-
-def _sync(file: IO[Any]) -> None:
-    file.flush()
-    os.fsync(file.fileno())

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuiae.config import did_you_mean
-from tuiae.errors import ConfigError
+from tuiae.errors import ConfigError, DataError
 
 OnProgress = Callable[[str, int, int], None]
 """Called with phase, done, total: bytes where the phase begins with `DOWNLOADING`, else images; a total of 0 is
@@ -78,6 +80,15 @@ class Content:
 
 def silent(phase: str, done: int, total: int) -> None:
     """The progress of a caller that asked for none."""
+
+
+@contextmanager
+def readable(path: Path | str, hint: str) -> Iterator[None]:
+    """Make a DataError of what keeps a file or a folder from being read inside."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}", hint) from error
 
 
 def as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:

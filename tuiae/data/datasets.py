@@ -14,13 +14,12 @@ from tuiae.data import cache, folder
 from tuiae.data.cache import read_manifest
 from tuiae.data.dataset import Content, Dataset, OnProgress, SplitContent, check_classes, silent
 from tuiae.data.registry import (
+    DOWNLOADS,
     EMBEDDED,
     FOLDER_PREFIX,
     DatasetInfo,
     data_dir,
     describe,
-    is_embedded,
-    known_download,
     scan_folder,
 )
 from tuiae.errors import ConfigError, DataError
@@ -36,12 +35,7 @@ def prepare(dataset: str, image_size: int = 0, root: Path | None = None, progres
     """Open a dataset; download or decode it first if it is not in the cache.
 
     Cached sets come back memory-mapped, every file checked against its sha256 first. Embedded sets touch no cache.
-
-    Args:
-        dataset: a name from `list_datasets`, or folder:PATH.
-        image_size: side in pixels of the square that every image is resized to; 0 keeps the set's own size.
-        root: the data directory; None takes `data_dir()`.
-        progress: told of each step.
+    `image_size` is the side in pixels of the square that every image is resized to; 0 keeps the set's own size.
 
     Raises:
         ConfigError: no set of that name.
@@ -51,13 +45,11 @@ def prepare(dataset: str, image_size: int = 0, root: Path | None = None, progres
     report = progress or silent
     if dataset.startswith(FOLDER_PREFIX):
         return _prepare_folder(dataset, image_size, root, report)
-    if is_embedded(dataset):
+    if dataset in EMBEDDED:
         return _resized_in_memory(EMBEDDED[dataset](), image_size)
     describe(dataset, root)
     base = partial(_prepare_base, dataset, root, report)
-    if not image_size:
-        return base()
-    return _prepare_resized(dataset, image_size, root, base, report)
+    return _prepare_resized(dataset, image_size, root, base, report) if image_size else base()
 
 
 def fetch(name: str, root: Path | None = None, progress: OnProgress | None = None, force: bool = False) -> DatasetInfo:
@@ -70,7 +62,7 @@ def fetch(name: str, root: Path | None = None, progress: OnProgress | None = Non
     root = root or data_dir()
     report = progress or silent
     describe(name, root, asker="")
-    if force and not name.startswith(FOLDER_PREFIX) and not is_embedded(name):
+    if force and not name.startswith(FOLDER_PREFIX) and name not in EMBEDDED:
         _prepare_base(name, root, report, force=True)
     else:
         prepare(name, 0, root, report)
@@ -79,7 +71,7 @@ def fetch(name: str, root: Path | None = None, progress: OnProgress | None = Non
 
 def _prepare_base(name: str, root: Path, report: OnProgress, force: bool = False) -> Dataset:
     """A set that is downloaded or imported, at its own size."""
-    if known_download(name) is None:
+    if name not in DOWNLOADS:
         found = None if force else cache.open_cached(root, name)
         if found is None:
             raise DataError(
@@ -112,12 +104,11 @@ def _prepare_folder(dataset: str, image_size: int, root: Path, report: OnProgres
 
 
 def _prepare_resized(name: str, size: int, root: Path, base: partial[Dataset], report: OnProgress) -> Dataset:
+    if read_manifest(root / name) is None:
+        base()
     manifest = read_manifest(root / name)
     if manifest is None:
-        base()
-        manifest = read_manifest(root / name)
-    if manifest is None:
-        raise DataError(f"{root / name} was removed while it was being opened", "start again")
+        raise cache.removed(root / name)
     if manifest.shape[1:] == (size, size):
         return base()
 

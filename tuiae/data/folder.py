@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuiae.data.dataset import Content, Shape, SplitContent
+from tuiae.data.dataset import Content, Shape, SplitContent, readable
 from tuiae.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ _CHUNK = 256
 
 Picture = tuple[Path, int]
 """A file and its label."""
+Files = dict[str, list[Path]]
+"""By class."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ class FolderScan:
     @property
     def fingerprint(self) -> str:
         """Changes when a picture is added, removed, renamed, resized or touched."""
-        files = sorted(picture for picture, _ in self.train + self.test)
         digest = hashlib.sha256()
-        for file in files:
-            status = _stat(file)
-            digest.update(f"{file.relative_to(self.path)}\0{status[0]}\0{status[1]}\n".encode())
+        for file in sorted(picture for picture, _ in self.train + self.test):
+            with readable(file, "check the folder"):
+                status = file.stat()
+            digest.update(f"{file.relative_to(self.path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
     @property
@@ -60,14 +62,6 @@ class FolderScan:
         absolute = self.path.absolute()
         readable = re.sub(r"[^a-z0-9_-]+", "-", absolute.name.lower()).strip("-")[:32]
         return f"folder@{readable or 'pictures'}-{hashlib.sha256(str(absolute).encode()).hexdigest()[:12]}"
-
-
-def _stat(file: Path) -> tuple[int, int]:
-    try:
-        status = file.stat()
-    except OSError as error:
-        raise DataError(f"{file}: {error.strerror}", "check the folder") from error
-    return status.st_size, status.st_mtime_ns
 
 
 def scan(path: Path) -> FolderScan:
@@ -79,21 +73,30 @@ def scan(path: Path) -> FolderScan:
     Raises:
         DataError: missing, unreadable or empty folder, pictures beside class folders, a test class that is not trained.
     """
-    try:
-        return _scan(path)
-    except OSError as error:
-        # Of a path that is too long, or under a folder that one may not search, Path.is_dir does not say False.
-        cause = f"folder:{path}: {error.strerror or error}"
-        raise DataError(cause, "check the path and its permissions") from error
+    # Of a path that is too long, or under a folder that one may not search, Path.is_dir does not say False.
+    with readable(f"folder:{path}", "check the path and its permissions"):
+        if not path.is_dir():
+            raise DataError(f"folder:{path}: {'not a folder' if path.exists() else 'no such folder'}", "check the path")
+        two = (path / "train").is_dir() and (path / "test").is_dir()
+        if not two and (path / "train").is_dir() and _folders(path / "train"):
+            raise DataError(f"folder:{path} has train/ but no test/", "add test/, or give the folder train/ itself")
+        classes, train, test, labelled = _two_splits(path) if two else _split(path)
+    return FolderScan(path, classes, _mixed(path, classes, train), _mixed(path, classes, test), labelled)
 
 
-def _scan(path: Path) -> FolderScan:
-    if not path.is_dir():
-        raise DataError(f"folder:{path}: {'not a folder' if path.exists() else 'no such folder'}", "check the path")
-    if (path / "train").is_dir() and (path / "test").is_dir():
-        return _scan_two(path)
-    if (path / "train").is_dir() and any(True for _ in _folders(path / "train")):
-        raise DataError(f"folder:{path} has train/ but no test/", "add test/, or give the folder train/ itself")
+def _two_splits(path: Path) -> tuple[tuple[str, ...], Files, Files, bool]:
+    classes, train, labelled = _scan_split(path / "train")
+    test_classes, test, test_labelled = _scan_split(path / "test")
+    extra = sorted(set(test_classes) - set(classes))
+    if extra or labelled != test_labelled:
+        raise DataError(
+            f"{path / 'test'} has {'class ' + repr(extra[0]) if extra else 'other sub-folders'} and train/ does not",
+            "give both the same class folders",
+        )
+    return classes, train, test, labelled
+
+
+def _split(path: Path) -> tuple[tuple[str, ...], Files, Files, bool]:
     classes, pictures, labelled = _scan_split(path)
     train, test = {}, {}
     for name in classes:
@@ -104,22 +107,10 @@ def _scan(path: Path) -> FolderScan:
         raise DataError(
             f"folder:{path} has no class with two pictures", "add pictures: a part of them is the test split"
         )
-    return FolderScan(path, classes, _mixed(path, classes, train), _mixed(path, classes, test), labelled)
+    return classes, train, test, labelled
 
 
-def _scan_two(path: Path) -> FolderScan:
-    classes, train, labelled = _scan_split(path / "train")
-    test_classes, test, test_labelled = _scan_split(path / "test")
-    extra = sorted(set(test_classes) - set(classes))
-    if extra or labelled != test_labelled:
-        raise DataError(
-            f"{path / 'test'} has {'class ' + repr(extra[0]) if extra else 'other sub-folders'} and train/ does not",
-            "give both the same class folders",
-        )
-    return FolderScan(path, classes, _mixed(path, classes, train), _mixed(path, classes, test), labelled)
-
-
-def _scan_split(path: Path) -> tuple[tuple[str, ...], dict[str, list[Path]], bool]:
+def _scan_split(path: Path) -> tuple[tuple[str, ...], Files, bool]:
     """Classes, pictures by class, and whether the folders name classes."""
     loose = _pictures(path)
     pictures = {folder.name: _pictures(folder) for folder in _folders(path)}
@@ -136,7 +127,7 @@ def _scan_split(path: Path) -> tuple[tuple[str, ...], dict[str, list[Path]], boo
     return tuple(sorted(pictures)), pictures, True
 
 
-def _mixed(path: Path, classes: tuple[str, ...], files: dict[str, list[Path]]) -> tuple[Picture, ...]:
+def _mixed(path: Path, classes: tuple[str, ...], files: Files) -> tuple[Picture, ...]:
     """Pictures of one split, by class, in the order of a hash, so that `train_limit` takes from every class rather than
     all of the first."""
     pictures = [(file, classes.index(name)) for name in files for file in files[name]]
@@ -148,10 +139,8 @@ def _order(name: str) -> bytes:
 
 
 def _entries(path: Path) -> list[Path]:
-    try:
+    with readable(path, "check its permissions"):
         return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}", "check its permissions") from error
 
 
 def _folders(path: Path) -> list[Path]:
@@ -163,31 +152,37 @@ def _pictures(path: Path) -> list[Path]:
 
 
 def first_shape(found: FolderScan) -> Shape:
-    """(C, H, W) of the first picture, from its header.
-
-    Raises:
-        DataError: it cannot be read.
-    """
+    """(C, H, W) of the first picture, from its header; raises DataError where it cannot be read."""
     (width, height), grey = _header(found.train[0][0])
     return (1 if grey else 3), height, width
 
 
-def check_pictures(found: FolderScan, image_size: int) -> None:
-    """Raise over what `read_content` would find in the headers; they are read once for each state of the folder.
+def check_pictures(found: FolderScan, image_size: int) -> Shape:
+    """(C, H, W) of the pictures as they are decoded, by their headers, which are read once a state of the folder.
 
     Raises:
-        DataError: as `read_content`.
+        DataError: an unreadable picture, or two sizes while `image_size` is 0 (pixels).
     """
-    difference = _look_through(found.path.absolute(), found.fingerprint)
+    difference, (channels, height, width) = _look_through(found.path.absolute(), found.fingerprint)
     if difference and not image_size:
-        raise _differ(difference)
+        hint = "give them all one: resize in the form, or data.image_size, e.g. --set data.image_size=64"
+        raise DataError(f"the pictures differ in size: {difference}", hint)
+    return channels, image_size or height, image_size or width
 
 
 @lru_cache(maxsize=4)  # the form asks after every key, and 10,000 headers take a second
-def _look_through(path: Path, fingerprint: str) -> str:
+def _look_through(path: Path, fingerprint: str) -> tuple[str, Shape]:
+    """In which sizes the pictures come, empty where that is one; and the shape of most, grey if all are."""
     found = scan(path)
     pictures = found.train + found.test
-    return _difference(path, pictures, [_header(file)[0] for file, _ in pictures])
+    sizes, greys = zip(*(_header(file) for file, _ in pictures), strict=True)
+    common, times = Counter(sizes).most_common(1)[0]
+    other = next((index for index, size in enumerate(sizes) if size != common), None)
+    (width, height), difference = common, ""
+    if other is not None:
+        odd, (wide, high) = pictures[other][0].relative_to(path), sizes[other]
+        difference = f"{times:,} of {len(sizes):,} are {width}x{height}, {odd} is {wide}x{high}"
+    return difference, (1 if all(greys) else 3, height, width)
 
 
 def read_content(found: FolderScan, image_size: int) -> Content:
@@ -197,15 +192,9 @@ def read_content(found: FolderScan, image_size: int) -> Content:
     upper 8 bits; pictures are turned upright by their EXIF tag.
 
     Raises:
-        DataError: an unreadable picture, or two sizes while `image_size` is 0 (pixels).
+        DataError: as `check_pictures`.
     """
-    pictures = found.train + found.test
-    headers = [_header(file) for file, _ in pictures]
-    if not image_size and (difference := _difference(found.path, pictures, [size for size, _ in headers])):
-        raise _differ(difference)
-    width, height = (image_size, image_size) if image_size else headers[0][0]
-    channels = 1 if all(grey for _, grey in headers) else 3
-    shape = (channels, height, width)
+    shape = check_pictures(found, image_size)
     train, test = (
         SplitContent(_decode(split, shape), np.array([label for _, label in split], dtype=np.int64))
         for split in (found.train, found.test)
@@ -236,22 +225,6 @@ def _header(file: Path) -> tuple[tuple[int, int], bool]:
     if mode in _WIDE_MODES:
         raise DataError(f"{file} holds 32-bit pixels", "save it with 8 or 16 bits a channel")
     return size, mode in _GREY_MODES
-
-
-def _difference(path: Path, pictures: tuple[Picture, ...], sizes: list[tuple[int, int]]) -> str:
-    """In which sizes the pictures come, where that is more than one; else empty."""
-    if len(set(sizes)) == 1:
-        return ""
-    common, times = Counter(sizes).most_common(1)[0]
-    other = next(index for index, size in enumerate(sizes) if size != common)
-    (width, height), (wide, high) = common, sizes[other]
-    odd = pictures[other][0].relative_to(path)
-    return f"{times:,} of {len(sizes):,} are {width}x{height}, {odd} is {wide}x{high}"
-
-
-def _differ(difference: str) -> DataError:
-    hint = "give them all one: resize in the form, or data.image_size, e.g. --set data.image_size=64"
-    return DataError(f"the pictures differ in size: {difference}", hint)
 
 
 def _decode(pictures: tuple[Picture, ...], shape: Shape) -> Iterator[np.ndarray]:

@@ -15,8 +15,8 @@ import numpy as np
 
 from tuiae.data import cache
 from tuiae.data.cache import ARRAYS, read_manifest
-from tuiae.data.dataset import Content, OnProgress, Shape, SplitContent, silent
-from tuiae.data.registry import DOWNLOADS, DatasetInfo, data_dir, describe, is_embedded, known_download
+from tuiae.data.dataset import Content, OnProgress, Shape, SplitContent, readable, silent
+from tuiae.data.registry import DOWNLOADS, EMBEDDED, DatasetInfo, data_dir, describe
 from tuiae.errors import ConfigError, DataError
 
 _FILE = re.compile(
@@ -55,7 +55,7 @@ def import_directory(
     name = check_name(name if name is not None else default_name(directory), given=name is not None)
     root = root or data_dir()
     content = read_directory(directory, name)
-    if (known := known_download(name)) is not None:
+    if (known := DOWNLOADS.get(name)) is not None:
         check_published(content, known)
     with cache.writing(root, name, progress) as work:
         manifest = cache.store(work, content, "imported", str(directory.absolute()), name, "", progress)
@@ -76,7 +76,7 @@ def default_name(directory: Path) -> str:
     absolute = directory.absolute()
     own = absolute.parent.name if absolute.name == "raw" else absolute.name
     name = re.sub(r"[^a-z0-9_]+", "-", own.lower()).strip("-_")
-    squeezed = {info.name.replace("-", ""): info.name for info in DOWNLOADS}
+    squeezed = {known.replace("-", ""): known for known in DOWNLOADS}
     return squeezed.get(name.replace("-", ""), name)
 
 
@@ -87,7 +87,7 @@ def check_name(name: str, given: bool = True) -> str:
         ConfigError: embedded sets' names, and anything but lower-case letters, digits, - and _.
     """
     where = f"--as {name}" if given else f"a set named '{name}' after its directory"
-    if is_embedded(name):
+    if name in EMBEDDED:
         raise ConfigError(f"{where}: '{name}' comes with tuiae and cannot be replaced", "choose another: --as NAME")
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -110,11 +110,17 @@ def read_directory(directory: Path, name: str) -> Content:
     if train_images.shape[1:] != test_images.shape[1:]:
         one, two = ("x".join(map(str, images.shape[1:])) for images in (train_images, test_images))
         raise DataError(f"{directory}: train images are {one} and test images {two}", "import files of one set")
-    known = known_download(name)
+    known = DOWNLOADS.get(name)
     highest = max(int(train_labels.max()), int(test_labels.max()))
     classes = known.classes if known else tuple(str(label) for label in range(first_label, highest + 1))
+    past = first_label + len(classes)
     for split, labels in (("train", train_labels), ("test", test_labels)):
-        _check_range(files[f"{split}-labels"], labels, first_label, len(classes))
+        for wrong in (int(labels.min()), int(labels.max())):
+            if not first_label <= wrong < past:
+                raise DataError(
+                    f"{files[f'{split}-labels']} holds the label {wrong}; this set has {first_label} to {past - 1}",
+                    "check that the files belong to the set you name",
+                )
     height, width = train_images.shape[1:]
     return Content(
         classes,
@@ -127,7 +133,9 @@ def read_directory(directory: Path, name: str) -> Content:
 def _find(directory: Path, name: str) -> tuple[str, Files]:
     """The common beginning of the files' names, and the files."""
     sets: dict[str, Files] = {}
-    for path in _listed(directory):
+    with readable(directory, "give the directory that holds the idx files"):
+        paths = sorted(directory.iterdir())
+    for path in paths:
         match = _FILE.fullmatch(path.name)
         if match and path.is_file():
             split = "train" if match["split"] == "train" else "test"
@@ -152,13 +160,6 @@ def _find(directory: Path, name: str) -> tuple[str, Files]:
     return whole[0], sets[whole[0]]
 
 
-def _listed(directory: Path) -> list[Path]:
-    try:
-        return sorted(directory.iterdir())
-    except OSError as error:
-        raise DataError(f"{directory}: {error.strerror}", "give the directory that holds the idx files") from error
-
-
 def _read_split(files: Files, split: str, transposed: bool) -> tuple[np.ndarray, np.ndarray]:
     image_file, label_file = files[f"{split}-images"], files[f"{split}-labels"]
     images, labels = read_idx(image_file), read_idx(label_file)
@@ -171,16 +172,6 @@ def _read_split(files: Files, split: str, transposed: bool) -> tuple[np.ndarray,
             "copy both from the same set",
         )
     return (images.transpose(0, 2, 1) if transposed else images), labels
-
-
-def _check_range(path: Path, labels: np.ndarray, first: int, count: int) -> None:
-    lowest, highest = int(labels.min()), int(labels.max())
-    wrong = lowest if lowest < first else highest
-    if wrong < first or wrong >= first + count:
-        raise DataError(
-            f"{path} holds the label {wrong}; this set has {first} to {first + count - 1}",
-            "check that the files belong to the set you name",
-        )
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -207,18 +198,21 @@ def read_idx(path: Path) -> np.ndarray:
         raise _unfit(path, f"holds {whole:,} of {shape[0]:,} {noun}: truncated")
     if held > expected:
         raise _unfit(path, f"holds {held - expected:,} bytes after its {shape[0]:,} {noun}")
-    array = np.frombuffer(data, dtype=">i4" if kind == _INT else np.uint8, offset=offset).reshape(shape)
-    return _first_column(path, array) if kind == _INT else array
+    if kind == _UBYTE:
+        return np.frombuffer(data, np.uint8, offset=offset).reshape(shape)
+    column = np.frombuffer(data, ">i4", offset=offset).reshape(shape)[:, 0]
+    if column.min() < 0 or column.max() > 255:
+        raise _unfit(path, f"has a class of {int(column.max())} in its first column")
+    return column.astype(np.uint8)
 
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        with readable(path, "check the path and its permissions"):
+            data = path.read_bytes()
         return gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _unfit(path, f"is a damaged gzip file ({error})") from error
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}", "check the path and its permissions") from error
 
 
 def _read_header(path: Path, data: bytes) -> tuple[int, tuple[int, ...]]:
@@ -237,13 +231,6 @@ def _read_header(path: Path, data: bytes) -> tuple[int, tuple[int, ...]]:
     if 0 in shape:
         raise _unfit(path, f"holds no {_NOUNS[kind, dimensions]} (its header says {' x '.join(map(str, shape))})")
     return kind, shape
-
-
-def _first_column(path: Path, table: np.ndarray) -> np.ndarray:
-    column = table[:, 0]
-    if column.min() < 0 or column.max() > 255:
-        raise _unfit(path, f"has a class of {int(column.max())} in its first column")
-    return column.astype(np.uint8)
 
 
 def _unfit(path: Path, what: str) -> DataError:

@@ -79,7 +79,7 @@ EMBEDDED_SETS = (
     DatasetInfo("digits", "Handwritten digits (scikit-learn)", "embedded", (1, 8, 8), DIGITS, DIGITS_TRAIN, 297, True),
     DatasetInfo("glyphs", "Characters of 5x7 pixels", "embedded", (1, 7, 5), GLYPHS, len(GLYPHS), len(GLYPHS), True),
 )
-DOWNLOADS = (
+_PUBLISHED = (
     DatasetInfo("mnist", "MNIST, handwritten digits", "download", _28, DIGITS, 60_000, 10_000, False),
     DatasetInfo(
         "fashion-mnist", "Fashion-MNIST, articles of clothing", "download", _28, _FASHION, 60_000, 10_000, False
@@ -89,6 +89,7 @@ DOWNLOADS = (
     DatasetInfo("emnist-letters", "EMNIST, handwritten letters", "download", _28, _LETTERS, 124_800, 20_800, False),
 )
 """Names, classes and counts as torchvision's classes and the sets' own pages give them."""
+DOWNLOADS = {info.name: info for info in _PUBLISHED}
 
 
 def data_dir() -> Path:
@@ -106,8 +107,9 @@ def list_datasets(root: Path | None = None) -> list[DatasetInfo]:
         DataError: the data directory is there and cannot be read.
     """
     root = root or data_dir()
-    imported = [_prepared(root, _unknown(name)) for name in _imported_names(root)]
-    return [*EMBEDDED_SETS, *(_prepared(root, info) for info in DOWNLOADS), *imported]
+    unknown = (DatasetInfo(name, name, "imported", None, (), 0, 0, False) for name in _imported_names(root))
+    imported = [_prepared(root, info) for info in unknown]
+    return [*EMBEDDED_SETS, *(_prepared(root, info) for info in _PUBLISHED), *imported]
 
 
 def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset = ") -> DatasetInfo:
@@ -119,7 +121,10 @@ def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset 
         DataError: the folder is missing, holds no pictures or cannot be read.
     """
     if dataset.startswith(FOLDER_PREFIX):
-        return _describe_folder(dataset)
+        found = scan_folder(dataset)
+        shape, train, test = folder.first_shape(found), len(found.train), len(found.test)
+        title = f"Pictures in {found.path}"
+        return DatasetInfo(dataset, title, "folder", shape, found.classes, train, test, True, found.labelled)
     sets = {info.name: info for info in list_datasets(root)}
     if dataset not in sets:
         raise ConfigError(
@@ -129,18 +134,9 @@ def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset 
     return sets[dataset]
 
 
-def known_download(name: str) -> DatasetInfo | None:
-    """The set as its makers publish it; None for a name that cannot be downloaded."""
-    return next((info for info in DOWNLOADS if info.name == name), None)
-
-
-def is_embedded(name: str) -> bool:
-    return any(info.name == name for info in EMBEDDED_SETS)
-
-
 def commands_for(name: str) -> tuple[str, ...]:
     """The commands that bring a set to this machine: over a network where it can be downloaded, else from files."""
-    fetch = (f"tuiae data fetch {name}",) if known_download(name) is not None else ()
+    fetch = (f"tuiae data fetch {name}",) if name in DOWNLOADS else ()
     return (*fetch, f"tuiae data import DIR --as {name}")
 
 
@@ -151,15 +147,11 @@ def missing_advice(name: str) -> str:
     return ", ".join([*ways, f"`{carry}` with files carried over, or an embedded set (`--dataset digits`)"])
 
 
-def _unknown(name: str) -> DatasetInfo:
-    return DatasetInfo(name, name, "imported", None, (), 0, 0, False)
-
-
 def _prepared(root: Path, info: DatasetInfo) -> DatasetInfo:
     try:
         manifest = read_manifest(root / info.name)
     except DataError:
-        return info
+        manifest = None
     if manifest is None:
         return info
     return replace(
@@ -170,7 +162,7 @@ def _prepared(root: Path, info: DatasetInfo) -> DatasetInfo:
 
 
 def _imported_names(root: Path) -> list[str]:
-    known = {info.name for info in (*EMBEDDED_SETS, *DOWNLOADS)}
+    known = {*EMBEDDED, *DOWNLOADS}
     try:
         names = [entry.name for entry in root.iterdir() if (entry / "manifest.json").is_file()]
     except (FileNotFoundError, NotADirectoryError):
@@ -182,11 +174,7 @@ def _imported_names(root: Path) -> list[str]:
 
 
 def scan_folder(dataset: str) -> folder.FolderScan:
-    """What lies in the folder that folder:PATH names.
-
-    Raises:
-        DataError: as `folder.scan`; no such user. ConfigError: it names none.
-    """
+    """`folder.scan` of what folder:PATH names; raises ConfigError where that is nothing."""
     if dataset == FOLDER_PREFIX:
         raise ConfigError(f"{dataset} names no folder", "folder:PATH, such as folder:. for this one")
     try:
@@ -197,25 +185,6 @@ def scan_folder(dataset: str) -> folder.FolderScan:
 
 
 def check_images(dataset: str, image_size: int) -> None:
-    """Raise over pictures of a folder that preparing it would refuse; other sets are what they were prepared to be.
-
-    Raises:
-        DataError: an unreadable picture, or two sizes while `image_size` is 0 (pixels).
-    """
+    """`folder.check_pictures` of a folder; other sets are what they were prepared to be."""
     if dataset.startswith(FOLDER_PREFIX):
         folder.check_pictures(scan_folder(dataset), image_size)
-
-
-def _describe_folder(dataset: str) -> DatasetInfo:
-    found = scan_folder(dataset)
-    return DatasetInfo(
-        name=dataset,
-        title=f"Pictures in {found.path}",
-        origin="folder",
-        shape=folder.first_shape(found),
-        classes=found.classes,
-        train=len(found.train),
-        test=len(found.test),
-        ready=True,
-        labelled=found.labelled,
-    )

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tuiae.config import RunConfig, build_config, did_you_mean, read_document
 from tuiae.config.presets import find_preset, presets_dir
-from tuiae.data.registry import commands_for, describe, known_download
+from tuiae.data.registry import DOWNLOADS, commands_for, describe
 from tuiae.errors import ConfigError, TuiaeError
 from tuiae.reproduce.claims import Scope, check
 from tuiae.reproduce.measures import ClaimError
@@ -317,7 +317,7 @@ class MissingSet:
     @property
     def can_be_fetched(self) -> bool:
         """Returns whether the work downloads it by itself, given a network."""
-        return known_download(self.name) is not None and not self.problem
+        return self.name in DOWNLOADS and not self.problem
 
 
 def missing_sets(names: Iterable[str]) -> tuple[MissingSet, ...]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tuiae.config import did_you_mean
 from tuiae.errors import NoCheckpointError, TrainingError
@@ -52,21 +53,18 @@ def pointed(run: RunPaths, name: str) -> str:
         return ""
 
 
+def describe_file(content: bytes) -> dict[str, Any]:
+    """What the manifest of a checkpoint holds of each of its files."""
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
 def verify(folder: Path) -> bool:
     """Returns whether every file of a checkpoint is there with the size and the digest of its manifest."""
-    files = read_json(folder / MANIFEST).get("files")
-    if not isinstance(files, dict) or set(files) != {MODEL, STATE}:
+    try:
+        found = {name: describe_file((folder / name).read_bytes()) for name in (MODEL, STATE)}
+    except OSError:
         return False
-    for name, entry in files.items():
-        if not isinstance(entry, dict):
-            return False
-        try:
-            data = (folder / name).read_bytes()
-        except OSError:
-            return False
-        if len(data) != entry.get("size") or hashlib.sha256(data).hexdigest() != entry.get("sha256"):
-            return False
-    return True
+    return read_json(folder / MANIFEST).get("files") == found
 
 
 def find_checkpoint(run: RunPaths, name: str = "last") -> Path | None:

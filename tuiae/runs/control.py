@@ -85,14 +85,6 @@ class Editable:
     """Why changing it would change nothing in a run of such a config; empty where it does."""
 
 
-def _without_noise(config: RunConfig) -> str:
-    return "this run trains without noise" if config.noise.kind == "none" else ""
-
-
-def _without_kl(config: RunConfig) -> str:
-    return "" if config.model.is_variational else f"a {config.model.family} model has no KL term"
-
-
 def _without_dropout(config: RunConfig) -> str:
     model = config.model
     if model.family == "vae" and not model.hidden:
@@ -104,8 +96,13 @@ def _without_dropout(config: RunConfig) -> str:
 
 EDITABLE: dict[str, Editable] = {
     "training.learning_rate": Editable("learning rate"),
-    "noise.level": Editable("noise level", _without_noise),
-    "training.beta": Editable("beta", _without_kl),
+    "noise.level": Editable(
+        "noise level", lambda config: "this run trains without noise" if config.noise.kind == "none" else ""
+    ),
+    "training.beta": Editable(
+        "beta",
+        lambda config: "" if config.model.is_variational else f"a {config.model.family} model has no KL term",
+    ),
     "model.dropout": Editable("dropout", _without_dropout),
     "training.epochs": Editable("epochs"),
 }
@@ -141,13 +138,7 @@ def offered(config: RunConfig) -> tuple[str, ...]:
 
 
 def propose(config: RunConfig, key: str, value: Any, done: int = 0) -> RunConfig:
-    """The config that an edit would put in force.
-
-    Args:
-        config: the one in force now.
-        key: one of EDITABLE.
-        value: what it should be.
-        done: epochs that are done.
+    """The config that an edit of the one in force would put in force, after so many `done` epochs.
 
     Raises:
         ConfigError: no such edit, in the words that the command line has for such a value.

@@ -75,7 +75,7 @@ class Finding:
 
 
 def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding, ...]:
-    """Findings of a run, the most serious first; empty when nothing is to be said. Its cost does not grow with the run.
+    """Findings of a run, the most serious first; empty when nothing is to be said.
 
     Of several that explain the same curve only the first stands: what diverges is not told that it does not progress.
     """
@@ -98,10 +98,7 @@ def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding,
 
 @dataclass(frozen=True)
 class Evaluations:
-    """Evaluations in a row with a finite test loss; each array (kept,). Losses are those with dropout off.
-
-    Of a long history old ones are left out, but never the first, the lowest and the highest.
-    """
+    """Evaluations in a row with a finite test loss; each array (kept,). Losses are those with dropout off."""
 
     steps: np.ndarray
     epochs: np.ndarray
@@ -111,7 +108,7 @@ class Evaluations:
     numbers: np.ndarray
     """Which evaluation each is, from 0."""
     count: int
-    """How many there were, those that are left out included."""
+    """How many there were, those without a finite loss included."""
 
     @property
     def best(self) -> int:
@@ -192,11 +189,7 @@ def _last_edit(snapshot: Snapshot, keys: Collection[str]) -> int:
 
 
 def _curve(snapshot: Snapshot, split: str, metric: str) -> Series:
-    """A curve, or what is kept of a long one."""
-    series = snapshot.series.get((split, metric))
-    if series is None:
-        return Series(np.empty(0), np.empty(0), np.empty(0))
-    return series.outline or series
+    return snapshot.series.get((split, metric)) or Series(np.empty(0), np.empty(0), np.empty(0))
 
 
 def _finite(snapshot: Snapshot, split: str, metric: str, since: int) -> np.ndarray:
@@ -214,19 +207,18 @@ def _lowest_share(snapshot: Snapshot, metric: str, since: int) -> float | None:
 def _evaluations(snapshot: Snapshot, since: int) -> Evaluations:
     """The evaluations after a step."""
     test, train = _curve(snapshot, "test", "loss"), _curve(snapshot, "train-eval", "loss")
-    kept = (test.steps > since) & np.isfinite(test.values)
-    steps = test.steps[kept]
+    after = test.steps > since
+    kept = after & np.isfinite(test.values)
+    steps, count = test.steps[kept], int(after.sum())
     measured = np.isfinite(train.values)
     losses = np.concatenate([[math.nan], train.values[measured]])
-    whole = snapshot.series.get(("test", "loss"), test).steps
-    first = int(np.searchsorted(whole, since, side="right"))
     return Evaluations(
         steps=steps,
         epochs=test.epochs[kept],
         test=test.values[kept],
         train=losses[np.searchsorted(train.steps[measured], steps, side="right")],
-        numbers=np.searchsorted(whole, steps) - first,
-        count=len(whole) - first,
+        numbers=np.flatnonzero(kept) - (len(after) - count),
+        count=count,
     )
 
 

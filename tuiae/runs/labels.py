@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from tuiae.errors import ConfigError
@@ -17,11 +16,7 @@ _TAG = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def check_tags(tags: Sequence[str]) -> list[str]:
-    """Check tags, words that runs of one study share; returns each once.
-
-    Raises:
-        ConfigError: a character that a tag does not take, or too many of them.
-    """
+    """Each tag, a word that runs of one study share, once; raises ConfigError for what is no tag."""
     for tag in tags:
         if not _TAG.fullmatch(tag):
             raise ConfigError(f"tag {tag!r}: allowed: letters, digits, _ . : and -, at most 64", "choose another tag")
@@ -51,13 +46,9 @@ class Label:
     pinned: bool = False
 
 
-def label_path(run: RunPaths) -> Path:
-    return run.root / "label.json"
-
-
 def read_label(run: RunPaths) -> Label:
     """The label; fields that are missing, torn or of another kind are empty."""
-    record = read_json(label_path(run))
+    record = read_json(run.label)
     name, note = (found if isinstance(found := record.get(key), str) else "" for key in ("name", "note"))
     tags = read_tags(record) if isinstance(record.get("tags"), list) else None
     return Label(" ".join(name.split())[:MOST_NAME], note[:MOST_NOTE], tags, record.get("pinned") is True)
@@ -102,7 +93,7 @@ def write_label(run: RunPaths, label: Label) -> Label:
     if label.tags is not None:
         record["tags"] = list(label.tags)
     try:
-        replace_json(label_path(run), record)
+        replace_json(run.label, record)
     except OSError as error:
         raise unwritable(run, error, "label") from error
     return label
@@ -117,11 +108,7 @@ def relabel(
     untag: Sequence[str] = (),
     pinned: bool | None = None,
 ) -> Label:
-    """Change the given fields of a label and leave the rest.
-
-    Raises:
-        ConfigError, UnknownRunError: as `write_label`.
-    """
+    """Change the given fields of a label and leave the rest; raises as `write_label`."""
     label = read_label(run)
     if tag or untag:
         check_tags((*tag, *untag))

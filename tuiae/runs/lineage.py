@@ -17,7 +17,7 @@ from tuiae.runs.checkpoints import PARENT, adopt_checkpoint, find_checkpoint, re
 from tuiae.runs.control import Edit, apply_edits, as_edit, as_plan, propose, read_plan
 from tuiae.runs.paths import RunPaths, runs_dir
 from tuiae.runs.reader import parse_event, read_config
-from tuiae.runs.snapshot import Parent, Status, read_parent
+from tuiae.runs.snapshot import Status, read_parent
 from tuiae.runs.writer import create_run
 
 # The config in force: config.toml with the edits on top.
@@ -59,19 +59,17 @@ def need_config(run: RunPaths, step: int | None = None) -> RunConfig:
     return config
 
 
-def resolve_config(run: RunPaths, overrides: Mapping[str, Any], asker: str = SET) -> RunConfig:
-    """The config of a run, its edits included, with overrides (dotted key -> value) on top.
+def resolve_config(
+    run: RunPaths, overrides: Mapping[str, Any], asker: str | Mapping[str, str] = SET, step: int | None = None
+) -> RunConfig:
+    """The config in force, once so many steps are done or with every edit, with overrides (dotted key -> value) on top;
+    `asker` as for `build_config`.
 
     Raises:
         ConfigError: as `need_config`, or an override is wrong; then the message begins with `asker`.
     """
-    return _override(run, need_config(run), overrides, asker)
-
-
-def _override(
-    run: RunPaths, config: RunConfig, overrides: Mapping[str, Any], asker: str | Mapping[str, str]
-) -> RunConfig:
-    return build_config(config.model_dump(mode="json"), dict(overrides), source=str(run.config), asker=asker)
+    document = need_config(run, step).model_dump(mode="json")
+    return build_config(document, dict(overrides), source=str(run.config), asker=asker)
 
 
 def changes(before: RunConfig, after: RunConfig) -> dict[str, Any]:
@@ -112,7 +110,7 @@ def fork_config(
     Raises:
         ConfigError: the parent's config cannot be read, an override is wrong, or not a fork's to change.
     """
-    config = _override(source, need_config(source, read_position(checkpoint).step), overrides, asker)
+    config = resolve_config(source, overrides, asker, read_position(checkpoint).step)
     check_fork(source, checkpoint, config)
     return config
 
@@ -127,7 +125,9 @@ def check_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> tuple[s
     parent = need_config(source, position.step)
     changed = changes(parent, config)
     for key, value in changed.items():
-        if not _may_change(key, parent):
+        # The seed also draws which images are held out: with another one they would have been trained on.
+        held_out = key == "training.seed" and parent.data.validation != "test"
+        if held_out or not (key in _KEYS or key.startswith(_SECTIONS)):
             cause = f"{key} = {value!r}: a fork keeps its parent's network and images ({settings_of(parent)[key]!r})"
             raise ConfigError(cause, f"it may change {CHANGEABLE}; for the rest start a new run")
     if config.training.epochs <= position.epoch:
@@ -135,13 +135,6 @@ def check_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> tuple[s
         cause = f"training.epochs = {config.training.epochs}: {source.id} has done {done} epochs by step {step}"
         raise ConfigError(cause, f"raise it, e.g. training.epochs={2 * done}, or fork an earlier checkpoint")
     return tuple(changed)
-
-
-def _may_change(key: str, parent: RunConfig) -> bool:
-    if key == "training.seed":
-        # It also draws which images are held out: with another one they would have been trained on.
-        return parent.data.validation == "test"
-    return key in _KEYS or key.startswith(_SECTIONS)
 
 
 def fork_run(source: RunPaths, checkpoint: Path, config: RunConfig, root: Path, argv: list[str]) -> RunPaths:
@@ -179,9 +172,13 @@ class Replay:
 def all_edits(run: RunPaths) -> tuple[Edit, ...]:
     """Every edit of a run by step: those it made and, in a replay, those still to come."""
     made = read_edits(run)
+    return tuple(sorted((*made, *coming_edits(run, made)), key=lambda edit: edit.step))
+
+
+def coming_edits(run: RunPaths, made: Sequence[Edit]) -> list[Edit]:
+    """The edits that a replay still has to make beside those that it made."""
     done = {edit.plan for edit in made}
-    coming = [edit for edit in read_plan(read_json(run.meta)) if edit.plan not in done]
-    return tuple(sorted((*made, *coming), key=lambda edit: edit.step))
+    return [edit for edit in read_plan(read_json(run.meta)) if edit.plan not in done]
 
 
 def plan_replay(source: RunPaths, config: RunConfig) -> Replay:
@@ -216,12 +213,10 @@ def replay_run(replay: Replay, config: RunConfig, root: Path, argv: list[str], t
         ConfigError: a word that is no tag. TrainingError: the checkpoint of a fork was deleted meanwhile.
         UnknownRunError: the runs directory cannot be written.
     """
-    checkpoint = replay.checkpoint
     meta: dict[str, Any] = {"replay": {"run": replay.source.id, "edits": as_plan(replay.edits)}}
-    if checkpoint is None:
+    if (checkpoint := replay.checkpoint) is None:
         return create_run(config, root, argv, tags, meta=meta)
-    found: Mapping[str, Any] = read_json(replay.source.meta)
-    meta["parent"] = found.get("parent")
+    meta["parent"] = read_json(replay.source.meta).get("parent")
     return create_run(config, root, argv, tags, meta=meta, fill=lambda run: adopt_checkpoint(checkpoint, run))
 
 
@@ -245,7 +240,10 @@ def repeat_line(run: RunPaths) -> str:
     if parent is not None:
         source = RunPaths(run.root.parent / parent.run)
         if not replay and (source.weights / f"step-{parent.step:06d}").is_dir():
-            return _fork_line(source.id if named == run.id else str(source.root), parent, config)
+            settings = settings_of(config)
+            words = _set({key: settings[key] for key in parent.changed if key in settings})
+            known = source.id if named == run.id else str(source.root)
+            return shlex.join(["tuiae", "fork", known, "--from", str(parent.step), *words])
         return run_line(str(run.config), {}, named)
     preset, changed = _nearest_preset(config)
     if preset and len(changed) <= MOST_SETTINGS:
@@ -256,12 +254,6 @@ def repeat_line(run: RunPaths) -> str:
 def run_line(source: str, changed: Mapping[str, Any], replay: str = "") -> str:
     """`tuiae run SOURCE --set KEY=VALUE …`, with `--replay` where a run is given."""
     return shlex.join(["tuiae", "run", source, *_set(changed), *(("--replay", replay) if replay else ())])
-
-
-def _fork_line(source: str, parent: Parent, config: RunConfig) -> str:
-    settings = settings_of(config)
-    changed = {key: settings[key] for key in parent.changed if key in settings}
-    return shlex.join(["tuiae", "fork", source, "--from", str(parent.step), *_set(changed)])
 
 
 def _nearest_preset(config: RunConfig) -> tuple[str, dict[str, Any]]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tuiae.config import RunConfig, settings_of
-from tuiae.files import read_json
-from tuiae.runs.labels import Label, label_path, read_label, tags_of
-from tuiae.runs.paths import REPORTS, RunPaths, is_run
+from tuiae.files import as_number, read_json
+from tuiae.runs.labels import read_label, tags_of
+from tuiae.runs.paths import REPORTS, RunPaths, is_run, list_names
 from tuiae.runs.reader import Tail, parse_event, read_config, read_status
-from tuiae.runs.snapshot import Snapshot, Status, best_index, read_parent
+from tuiae.runs.snapshot import Snapshot, Status, read_parent
 
 POINTS = 48  # of a trend: more than a sparkline has cells
 _PARSED = (b'"split":"test"', b'"kind":"start"')
@@ -43,9 +43,7 @@ class LossTrend:
                 break
         if found:
             values = [loss for _, loss in self._losses]
-            index = best_index(values, "loss")
-            self.best = None if index is None else values[index]
-            self.points = spaced(values)
+            self.best, self.points = min(values, default=None), spaced(values)
         return found
 
     def _take(self, line: bytes) -> bool:
@@ -58,11 +56,10 @@ class LossTrend:
             self._losses = [point for point in self._losses if point[0] <= step]
             return True
         values = record.get("values")
-        loss = values.get("loss") if record["kind"] == "metric" and isinstance(values, dict) else None
-        if not isinstance(loss, (int, float)) or not math.isfinite(loss):
-            return False
-        self._losses.append((step, float(loss)))
-        return True
+        loss = as_number(values.get("loss")) if record["kind"] == "metric" and isinstance(values, dict) else None
+        if loss is not None:
+            self._losses.append((step, loss))
+        return loss is not None
 
 
 def spaced(values: list[float], most: int = POINTS) -> tuple[float, ...]:
@@ -131,7 +128,7 @@ class RunLister:
 
         `histories`: read the events too, for `best` and `trend`; the first time this is what takes long.
         """
-        names = _list_names(self._root)
+        names = list_names(self._root)
         rows: list[RunRow] = []
         for name in names:
             if most is not None and len(rows) == most:
@@ -140,14 +137,15 @@ class RunLister:
             if row is not None:
                 rows.append(row)
         there = {row.id for row in rows}
-        self.passed_over = tuple(name for name in names if name not in there and name != REPORTS)
+        others = (name for name in names if name not in there and name != REPORTS)
+        self.passed_over = tuple(name for name in others if os.path.isdir(self._root / name))
         if len(self._known) > len(rows):
             self._known = {name: known for name, known in self._known.items() if name in there}
         return tuple(rows)
 
     def _row(self, name: str, histories: bool) -> RunRow | None:
         run = RunPaths(self._root / name)
-        stamp = (_changed(run.status), _changed(label_path(run)))
+        stamp = (_changed(run.status), _changed(run.label))
         known = self._known.get(name)
         if known is None or known.stamp != stamp or known.row.status.live:
             if (known is None or not stamp[0]) and not is_run(run.root):
@@ -171,22 +169,6 @@ class RunLister:
             known.row = replace(known.row, best=known.trend.best, trend=known.trend.points)
 
 
-def _list_names(root: Path) -> list[str]:
-    """Names that may be runs, newest first; a leading dot marks one that is being made or deleted."""
-    try:
-        with os.scandir(root) as entries:
-            return sorted((e.name for e in entries if not e.name.startswith(".") and not _is_file(e)), reverse=True)
-    except OSError:
-        return []
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:
-        return True  # a link that leads in a circle, and to no run
-
-
 def _changed(path: Path) -> int:
     """The time of the last write to a file, in nanoseconds; 0 when it is not there."""
     try:
@@ -195,44 +177,32 @@ def _changed(path: Path) -> int:
         return 0
 
 
-def _read(run: RunPaths, before: RunRow | None) -> RunRow:
+def _read(run: RunPaths, row: RunRow | None) -> RunRow:
     """A row from the files. A config that was read before is kept: it only changes while a worker is started."""
-    status, label = read_status(run), read_label(run)
-    if before is not None and before.status.epochs == status.epochs:
-        return replace(before, status=status, **_labelled(run, label))
-    config, meta = read_config(run), read_json(run.meta)
-    settings = {sys.intern(key): value for key, value in settings_of(config).items()} if config else {}
-    host = meta.get("host")
-    return RunRow(
-        run.root,
-        status,
-        dataset=config.data.dataset if config else "",
-        model=config.model.family if config else "",
-        preset=preset_of(config, meta) if config else "",
-        settings=settings,
-        parent=_parent(meta),
-        host=host if isinstance(host, str) else "",
-        best=before.best if before else None,
-        trend=before.trend if before else (),
-        **_labelled(run, label, meta),
-    )
+    status, label, meta = read_status(run), read_label(run), None
+    if row is None or row.status.epochs != status.epochs:
+        config, meta = read_config(run), read_json(run.meta)
+        host, parent = meta.get("host"), read_parent(meta)
+        row = RunRow(
+            run.root,
+            status,
+            dataset=config.data.dataset if config else "",
+            model=config.model.family if config else "",
+            preset=preset_of(config, meta) if config else "",
+            settings={sys.intern(key): value for key, value in settings_of(config).items()} if config else {},
+            parent=f"{parent.run} at epoch {parent.epoch:g}" if parent else "",
+            host=host if isinstance(host, str) else "",
+            best=row.best if row else None,
+            trend=row.trend if row else (),
+        )
+    tags = tags_of(run, meta, label)
+    return replace(row, status=status, name=label.name, note=label.note, pinned=label.pinned, tags=tags)
 
 
 def preset_of(config: RunConfig, meta: Mapping[str, Any]) -> str:
     """The preset a run was made from: the name in its config, unless the run was started under another name."""
     preset = meta.get("preset")
     return preset if isinstance(preset, str) and preset else config.name
-
-
-def _labelled(run: RunPaths, label: Label, meta: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    tags = tags_of(run, meta, label)
-    return {"name": label.name, "note": label.note, "pinned": label.pinned, "tags": tags}
-
-
-def _parent(meta: Mapping[str, Any]) -> str:
-    """`id at epoch 4` of the run that this one was forked from; empty without one."""
-    parent = read_parent(meta)
-    return f"{parent.run} at epoch {parent.epoch:g}" if parent else ""
 
 
 def summarise(snapshot: Snapshot) -> dict[str, Any]:

@@ -20,51 +20,35 @@ REPORTS = "reports"
 _STAMP = re.compile(r"^\d{8}-\d{6}-")
 
 
+class _Entry:
+    """Something in a run directory, by its name there."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: RunPaths, owner: object) -> Path:
+        return run.root / self._name
+
+
 @dataclass(frozen=True)
 class RunPaths:
     """The paths of one run."""
 
     root: Path
+    config = _Entry("config.toml")
+    meta = _Entry("meta.json")
+    label = _Entry("label.json")
+    events = _Entry("events.jsonl")
+    status = _Entry("status.json")
+    samples = _Entry("samples")
+    weights = _Entry("weights")
+    control = _Entry("control")
+    log = _Entry("worker.log")
+    lock = _Entry("lock")
 
     @property
     def id(self) -> str:
         return self.root.name
-
-    @property
-    def config(self) -> Path:
-        return self.root / "config.toml"
-
-    @property
-    def meta(self) -> Path:
-        return self.root / "meta.json"
-
-    @property
-    def events(self) -> Path:
-        return self.root / "events.jsonl"
-
-    @property
-    def status(self) -> Path:
-        return self.root / "status.json"
-
-    @property
-    def samples(self) -> Path:
-        return self.root / "samples"
-
-    @property
-    def weights(self) -> Path:
-        return self.root / "weights"
-
-    @property
-    def control(self) -> Path:
-        return self.root / "control"
-
-    @property
-    def log(self) -> Path:
-        return self.root / "worker.log"
-
-    @property
-    def lock(self) -> Path:
-        return self.root / "lock"
 
     def sample(self, epoch: int) -> Path:
         return self.samples / f"{epoch:06d}.npz"
@@ -139,11 +123,14 @@ def check_runs_dir(root: Path) -> None:
         raise UnknownRunError(f"no runs can be in {root}: {error.strerror or error}", hint) from error
 
 
-def list_runs(root: Path) -> list[RunPaths]:
-    """Every run below `root`, newest first; foreign files and directories are passed over."""
+def list_names(root: Path) -> list[str]:
+    """What lies in a runs directory, newest run first; a leading dot marks a run that is still being made, or goes."""
     try:
-        # A leading dot marks a run that is still being made.
-        names = [name for name in os.listdir(root) if not name.startswith(".")]
+        return sorted((name for name in os.listdir(root) if not name.startswith(".")), reverse=True)
     except OSError:
         return []
-    return [RunPaths(root / name) for name in sorted(names, reverse=True) if is_run(root / name)]
+
+
+def list_runs(root: Path) -> list[RunPaths]:
+    """Every run below `root`, newest first; foreign files and directories are passed over."""
+    return [RunPaths(root / name) for name in list_names(root) if is_run(root / name)]

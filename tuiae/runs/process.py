@@ -116,8 +116,8 @@ def start_worker(run: RunPaths, workers: int = 1, asked: Mapping[str, Any] | Non
         UnknownRunError: the run is not ours to write. TrainingError: no process can be started.
     """
     options = [word for key, value in (asked or {}).items() for word in (f"--{key.rpartition('.')[2]}", str(value))]
-    with open_log(run) as log:
-        try:
+    try:
+        with open(run.log, "ab") as log:
             return subprocess.Popen(
                 [*WORKER, str(run.root), *options],
                 stdin=subprocess.DEVNULL,
@@ -126,20 +126,8 @@ def start_worker(run: RunPaths, workers: int = 1, asked: Mapping[str, Any] | Non
                 start_new_session=True,
                 env=worker_environment(workers),
             )
-        except OSError as error:
-            raise no_worker(error) from error
-
-
-def open_log(run: RunPaths) -> IO[bytes]:
-    """The open worker.log of a run, to which its worker prints.
-
-    Raises:
-        UnknownRunError: the run is not ours to write.
-    """
-    try:
-        return open(run.log, "ab")
     except OSError as error:
-        raise unwritable(run, error, "resume") from error
+        raise (unwritable(run, error, "resume") if error.filename == str(run.log) else no_worker(error)) from error
 
 
 def no_worker(error: OSError) -> TrainingError:
@@ -236,11 +224,7 @@ class StandbyWorker:
         return self.process.poll() is None
 
     def give(self, run: RunPaths) -> subprocess.Popen[bytes]:
-        """Hand over a run; from here on the process is an ordinary worker of that run.
-
-        Raises:
-            OSError: the standby died; start a cold worker instead.
-        """
+        """Hand over a run, of which the process is an ordinary worker from here on; raises OSError if it has died."""
         self._given_away = True
         self._write({"run": str(run.root)})
         assert self.process.stdin is not None

@@ -47,6 +47,7 @@ _TEXT = ("name", "state", "dataset", "model", "device", "tag", "note")
 """Where a word without a key is looked for."""
 _FREE = ("name", "id", "note")
 """Whose values are always looked for in parts."""
+_DOTTED = [key for key in known_keys() if "." in key]
 _TERM = re.compile(r'-?(?:[^\s":]+:)?(?:"[^"]*"?|\S+)|\S+')
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": lambda value, bound: value >= bound,
@@ -83,8 +84,11 @@ def parse_query(text: str, rows: Sequence[RunRow] = ()) -> Query:
         key, colon, value = word.partition(":")
         value = value.strip('"')
         ask = _field(key) if colon and key else None
-        if ask is None and colon and key and not _is_tag(word, rows):
-            problem = problem or f"unknown key '{key}'{did_you_mean(key, _keys())}"
+        # Studies tag their runs `work:NAME`: such a word is no key.
+        is_tag = any(tag.startswith(word) for row in rows for tag in row.tags)
+        if ask is None and colon and key and not is_tag:
+            known = [*FIELDS, *_DOTTED, *(name.partition(".")[2] for name in _DOTTED)]
+            problem = problem or f"unknown key '{key}'{did_you_mean(key, known)}"
             continue
         if ask is not None and not value.lstrip("<>="):
             continue  # still being typed
@@ -94,7 +98,8 @@ def parse_query(text: str, rows: Sequence[RunRow] = ()) -> Query:
         if ask is None:
             test = _contains(word.strip('"'))
         else:
-            test = _compares(ask, value, exact=key not in _FREE and _is_value(ask, value, rows))
+            exact = key not in _FREE and any(value.casefold() in _texts(ask(row)) for row in rows)
+            test = _compares(ask, value, exact)
         tests.append((lambda row, test=test: not test(row)) if outside else test)
     return Query(tuple(tests), problem)
 
@@ -111,21 +116,11 @@ def _mistake(key: str, value: str, rows: Iterable[RunRow]) -> str:
     return ""
 
 
-def _is_tag(word: str, rows: Iterable[RunRow]) -> bool:
-    """Returns whether a word is a tag and not a key: studies tag their runs `work:NAME`."""
-    return any(tag.startswith(word) for row in rows for tag in row.tags)
-
-
-def _keys() -> list[str]:
-    dotted = [key for key in known_keys() if "." in key]
-    return [*FIELDS, *dotted, *(key.partition(".")[2] for key in dotted)]
-
-
 def _field(key: str) -> Ask | None:
     """The field that a key names: one of the list, a dotted key of the config, or the end of one."""
     if key in FIELDS:
         return FIELDS[key]
-    matches = [name for name in known_keys() if "." in name and key in (name, name.partition(".")[2])]
+    matches = [name for name in _DOTTED if key in (name, name.partition(".")[2])]
     if not matches:
         return None
     return lambda row: next((row.settings[name] for name in matches if name in row.settings), None)
@@ -147,13 +142,7 @@ def _texts(value: Any) -> tuple[str, ...]:
     return (f"{value:g}" if isinstance(value, float) else str(value).casefold(),)
 
 
-def _is_value(ask: Ask, value: str, rows: Iterable[RunRow]) -> bool:
-    """Returns whether some run has exactly this value."""
-    folded = value.casefold()
-    return any(folded in _texts(ask(row)) for row in rows)
-
-
-def _compares(ask: Ask, value: str, exact: bool = False) -> Callable[[RunRow], bool]:
+def _compares(ask: Ask, value: str, exact: bool) -> Callable[[RunRow], bool]:
     sign = next((sign for sign in _OPERATORS if value.startswith(sign)), "")
     rest = value.removeprefix(sign)
     bound, folded, holds = _number(rest), rest.casefold(), _OPERATORS[sign or "="]
@@ -177,12 +166,8 @@ def _number(text: str) -> float | None:
 
 
 def find_run(text: str, root: Path) -> RunPaths:
-    """Resolve a path, `last`, an id, a display name, or a unique beginning of either (of an id with or without its
-    date) to a run.
-
-    Raises:
-        UnknownRunError: none or several match.
-    """
+    """The run of a path, `last`, an id, a display name, or a unique beginning of either (of an id with or without its
+    date); raises UnknownRunError where none or several match."""
     path = Path(os.path.abspath(os.path.expanduser(text)))
     if (os.sep in text or text == ".") and is_run(path):
         return RunPaths(path)

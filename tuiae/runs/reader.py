@@ -21,13 +21,12 @@ from tuiae.runs.control import Edit, as_edit
 from tuiae.runs.labels import read_label
 from tuiae.runs.paths import GONE, RunPaths, is_gone
 from tuiae.runs.process import is_alive
-from tuiae.runs.snapshot import SAMPLE_AXES, Key, Note, Position, Sample, Series, Snapshot, Status
+from tuiae.runs.snapshot import SAMPLE_ARRAYS, Key, Note, Position, Sample, Series, Snapshot, Status
 
 CHUNK = 1 << 20  # bytes a poll reads at most: lines take several times their size while they are taken apart
 MAX_NOTES = 200
 MAX_LOG = 500
 LIVE_POINTS = 16_384  # an hour of them; of older ones every second goes, and never the extremes
-OUTLINE_POINTS = 4096
 STALE_SECONDS = 60.0  # a heartbeat is due every second; NFS may lag by half a minute
 START_SECONDS = 60.0  # a cold worker needs a few seconds until it first speaks
 NO_CONFIG = "its configuration cannot be read"
@@ -55,7 +54,11 @@ class Tail:
         self.restarted = self.moved = self.behind = False
         try:
             with open(self.path, "rb") as file:
-                self._notice_replacement(file.fileno())
+                stat = os.fstat(file.fileno())
+                identity = (stat.st_dev, stat.st_ino)
+                if stat.st_size < self._offset or (self._identity is not None and identity != self._identity):
+                    self._offset, self._rest, self.restarted = 0, b"", True
+                self._identity = identity
                 file.seek(self._offset)
                 data = file.read(CHUNK)
         except OSError:
@@ -65,13 +68,6 @@ class Tail:
         self.behind = len(data) == CHUNK
         *lines, self._rest = (self._rest + data).split(b"\n")
         return lines
-
-    def _notice_replacement(self, descriptor: int) -> None:
-        stat = os.fstat(descriptor)
-        identity = (stat.st_dev, stat.st_ino)
-        if stat.st_size < self._offset or (self._identity is not None and identity != self._identity):
-            self._offset, self._rest, self.restarted = 0, b"", True
-        self._identity = identity
 
 
 def parse_event(line: bytes) -> dict[str, Any] | None:
@@ -90,21 +86,12 @@ class Points:
     """
 
     def __init__(self, most: int | None = None) -> None:
-        """Keep at most `most` points: when there are more, the older half is thinned.
-
-        A curve without a limit has an outline once it is long.
-        """
+        """Keep at most `most` points: when there are more, the older half is thinned."""
         self._table = np.empty((64, 3))
         self._count = 0
         self._most = most
-        self._outline: Points | None = None
 
     def append(self, step: int, epoch: float, value: float) -> None:
-        if self._most is None and self._count == OUTLINE_POINTS:
-            self._outline = Points(OUTLINE_POINTS)
-            self._outline._replace(self._table[: self._count])
-        if self._outline is not None:
-            self._outline.append(step, epoch, value)
         if self._count == self._most:
             half = self._count // 2
             self._replace(np.concatenate([thin(self._table[:half]), self._table[half : self._count]]))
@@ -121,8 +108,6 @@ class Points:
         if len(kept) == len(table):
             return False
         self._replace(kept)
-        if self._outline is not None:
-            self._outline.drop_after(step)
         return True
 
     def _replace(self, kept: np.ndarray) -> None:
@@ -131,8 +116,7 @@ class Points:
 
     def series(self) -> Series:
         steps, epochs, values = self._table[: self._count].T
-        outline = self._outline.series() if self._outline and self._count > OUTLINE_POINTS else None
-        return Series(steps.astype(np.int64), epochs, values, outline)
+        return Series(steps.astype(np.int64), epochs, values)
 
 
 def thin(table: np.ndarray) -> np.ndarray:
@@ -230,16 +214,15 @@ def read_sample(run: RunPaths, epoch: int) -> Sample | None:
         return None
     classes = arrays.get("classes", np.empty(0))
     names = tuple(str(name) for name in classes) if classes.ndim == 1 else ()
-    fit = {key: array for key, array in arrays.items() if _is_fit(key, array)}
+    fit = {
+        key: array
+        for key, array in arrays.items()
+        if key in SAMPLE_ARRAYS.get(array.ndim, ()) and array.dtype.kind in "buif"
+    }
     codes, labels = fit.get("codes"), fit.get("code_labels")
     if codes is not None and (codes.shape[1] != 2 or labels is None or len(labels) != len(codes)):
         fit = {key: array for key, array in fit.items() if key not in ("codes", "code_labels")}
     return Sample(epoch=epoch, classes=names, **fit)
-
-
-def _is_fit(key: str, array: np.ndarray) -> bool:
-    """Returns whether an array holds numbers and has the dimensions that the panels draw."""
-    return array.ndim == SAMPLE_AXES.get(key) and array.dtype.kind in "buif"
 
 
 class RunReader:
@@ -333,7 +316,10 @@ class RunReader:
         elif kind == "checkpoint" and is_count(record.get("step")):
             self._checkpoints.add(record["step"])
         elif kind == "start" and is_count(record.get("step")):
-            self._drop_after(record["step"])
+            # A resumed worker repeats what came after its checkpoint; the repeated part counts.
+            step = record["step"]
+            self._changed |= {key for key, points in self._points.items() if points.drop_after(step)}
+            self._checkpoints = {saved for saved in self._checkpoints if saved <= step}
             self._reached.start(record["step"], as_number(record.get("epoch")) or 0.0)
         elif kind == "command" and (edit := as_edit(record)) is not None:
             self._edits.append(edit)
@@ -355,11 +341,6 @@ class RunReader:
                 self._points[key] = Points(LIVE_POINTS if split == "live" else None)
             self._points[key].append(step, epoch, math.nan if number is None else number)
             self._changed.add(key)
-
-    def _drop_after(self, step: int) -> None:
-        """Drop points after a step: a resumed worker measures them again."""
-        self._changed |= {key for key, points in self._points.items() if points.drop_after(step)}
-        self._checkpoints = {saved for saved in self._checkpoints if saved <= step}
 
     def _build_series(self) -> dict[Key, Series]:
         for key in [key for key in self._points if key in self._changed]:

@@ -9,7 +9,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, UnknownRunError
-from tuiae.runs.labels import label_path
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import RunPaths, is_run
 from tuiae.runs.process import RunLock
@@ -57,7 +56,7 @@ def discard_untrained(run: RunPaths) -> bool:
 
 def _is_empty(run: RunPaths) -> bool:
     """Returns whether a run holds nothing but the record of how it ended."""
-    if label_path(run).exists() or any(run.weights.glob("step-*")) or any(run.samples.glob("*.npz")):
+    if run.label.exists() or any(run.weights.glob("step-*")) or any(run.samples.glob("*.npz")):
         return False
     try:
         records = [parse_event(line) for line in run.events.read_bytes().splitlines()]

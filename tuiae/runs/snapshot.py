@@ -101,13 +101,9 @@ HIGHER_IS_BETTER = ("accuracy", "psnr", "ssim")
 
 def best_index(values: Sequence[float] | np.ndarray, metric: str) -> int | None:
     """The index of the best finite value, the first among equals; None without one."""
-    array = np.asarray(values, dtype=float)
-    finite = np.isfinite(array)
-    if not finite.any():
-        return None
-    if metric in HIGHER_IS_BETTER:
-        return int(np.where(finite, array, -np.inf).argmax())
-    return int(np.where(finite, array, np.inf).argmin())
+    scores = np.asarray(values, dtype=float) * (1 if metric in HIGHER_IS_BETTER else -1)
+    finite = np.isfinite(scores)
+    return int(np.where(finite, scores, -np.inf).argmax()) if finite.any() else None
 
 
 @dataclass(frozen=True)
@@ -126,8 +122,6 @@ class Series:
     epochs: np.ndarray
     """Where a value belongs on the axis; fractional for live points."""
     values: np.ndarray
-    outline: Series | None = None
-    """A bounded number of its points, with its extremes and all of the newest; None where the curve itself will do."""
 
     @property
     def last(self) -> float | None:
@@ -223,15 +217,9 @@ class Sample:
     classes: tuple[str, ...] = ()
 
 
-SAMPLE_AXES = {
-    "inputs": 4,
-    "noisy": 4,
-    "reconstructions": 4,
-    "labels": 1,
-    "predictions": 1,
-    "confusion": 2,
-    "codes": 2,
-    "code_labels": 1,
-    "unit_kl": 1,
+SAMPLE_ARRAYS = {
+    4: ("inputs", "noisy", "reconstructions"),
+    2: ("confusion", "codes"),
+    1: ("labels", "predictions", "code_labels", "unit_kl"),
 }
-"""Arrays of a Sample and their dimensions."""
+"""The arrays of a Sample by how many dimensions they have."""

@@ -38,13 +38,8 @@ def create_run(
 ) -> RunPaths:
     """Make a run directory in state `starting`; it appears whole or not at all.
 
-    Args:
-        config: what to train.
-        root: where runs are.
-        argv: the command line that asked for it.
-        tags: words to find it by.
-        meta: more for its meta.json, such as where it comes from.
-        fill: puts what it begins with into the directory, and returns how far that is.
+    `argv` is the command line that asked for it, `meta` more for its meta.json, such as where it comes from. `fill`
+    puts what it begins with into the directory, and returns how far that is.
 
     Raises:
         ConfigError: a word that is no tag. UnknownRunError: the runs directory cannot be written.
@@ -85,11 +80,7 @@ def _fill(
 
 @contextmanager
 def removed_unless_started(run: RunPaths) -> Iterator[None]:
-    """Remove a run that was just made when its worker, started inside the block, cannot be started.
-
-    Raises:
-        TuiaeError: what was raised inside.
-    """
+    """Remove a run that was just made where its worker, started inside, cannot be: it would look about to begin."""
     try:
         yield
     except TuiaeError:

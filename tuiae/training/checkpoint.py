@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import os
@@ -25,6 +24,7 @@ from tuiae.runs.checkpoints import (
     PARENT,
     STATE,
     all_checkpoints,
+    describe_file,
     find_checkpoint,
     pointed,
     verify,
@@ -125,7 +125,10 @@ def save_checkpoint(
         run.weights.mkdir(exist_ok=True)  # and not the run, if it was deleted this moment
         draft.mkdir()
         try:
-            _write_files(draft, step, epoch, contents)
+            for name, content in contents.items():
+                replace_file(draft / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
+            files = {name: describe_file(content) for name, content in contents.items()}
+            replace_json(draft / MANIFEST, {"v": SCHEMA, "step": step, "epoch": epoch, "files": files})
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(draft, folder)
         except BaseException:
@@ -136,13 +139,6 @@ def save_checkpoint(
         (folder / KEPT).touch()
     for name in names:
         replace_text(run.weights / name, folder.name + "\n")
-
-
-def _write_files(folder: Path, step: int, epoch: float, contents: Mapping[str, bytes]) -> None:
-    for name, content in contents.items():
-        replace_file(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
-    files = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()}
-    replace_json(folder / MANIFEST, {"v": SCHEMA, "step": step, "epoch": epoch, "files": files})
 
 
 def prune(run: RunPaths, keep: int) -> None:

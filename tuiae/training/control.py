@@ -9,12 +9,11 @@ from typing import Any
 
 from tuiae.config import RunConfig
 from tuiae.errors import ConfigError
-from tuiae.files import read_json
 from tuiae.runs import control
 from tuiae.runs.checkpoints import newest_position
-from tuiae.runs.control import EDITABLE, apply_edits, describe_edit, propose, read_plan, value_of
+from tuiae.runs.control import EDITABLE, apply_edits, describe_edit, propose, value_of
 from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
-from tuiae.runs.lineage import read_edits
+from tuiae.runs.lineage import coming_edits, read_edits
 from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.writer import RunWriter
@@ -38,11 +37,7 @@ class Mailbox:
         self._next_look = 0.0
 
     def take(self) -> list[dict[str, Any]]:
-        """The commands that have come since the last look.
-
-        Raises:
-            UnknownRunError: the run was deleted; nobody could stop it any more.
-        """
+        """The commands that have come since the last look; raises UnknownRunError for a run that was deleted."""
         ended = [{"command": "stop"}] if self._terminated() else []
         if not ended and not self._kept and time.monotonic() < self._next_look:
             return []
@@ -96,8 +91,7 @@ class EditQueue:
     def __init__(self, writer: RunWriter, config: RunConfig, step: int) -> None:
         self._writer = writer
         made = read_edits(writer.run)
-        done = {edit.plan for edit in made}
-        planned = [edit for edit in read_plan(read_json(writer.run.meta)) if edit.plan not in done]
+        planned = coming_edits(writer.run, made)
         # Those of this very step are made again: they came after what the checkpoint remembers.
         self.config = apply_edits(config, (edit for edit in made if edit.step < step))
         self._coming: dict[int, list[EditRequest]] = {}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tuiae.config import NoiseSection
 from tuiae.data.batches import ImageSet, corrupt, seeded
+from tuiae.data.dataset import as_bytes
 from tuiae.models.losses import confusion_counts, kl_divergence
 from tuiae.models.networks import ModelOutput, VariationalAutoencoder
 from tuiae.training.objective import Objective, Quality, Totals
@@ -201,8 +202,7 @@ def _principal(centred: Tensor) -> Tensor:
 
 def tensor_as_bytes(images: torch.Tensor) -> np.ndarray:
     """Float images in 0..1 as uint8; NaN becomes black."""
-    finite = torch.nan_to_num(images.float(), nan=0.0, posinf=1.0, neginf=0.0)
-    return finite.clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()
+    return as_bytes(images.float().cpu().numpy())
 
 
 def sample_index(labels: np.ndarray, count: int) -> torch.Tensor:

@@ -22,7 +22,7 @@ from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest,
 from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in, is_paused_after
 from tuiae.training.evaluate import CodeUse, Evaluation, evaluate, sample, sample_index
 from tuiae.training.objective import Objective, Score, Totals
-from tuiae.training.optimizer import build_optimizer, can_skip_on_device, learning_rate, ramp
+from tuiae.training.optimizer import build_optimizer, learning_rate, ramp
 from tuiae.training.report import Reporter
 from tuiae.training.setup import Parts, autocast
 
@@ -41,7 +41,9 @@ class Trainer:
         totals = Totals(parts.device, self._objective.names)
         self.state = TrainState(optimizer, totals, diverged=torch.zeros((), device=parts.device))
         self._watched = sample_index(parts.test.labels, self.config.samples.count)
-        self._skips_on_device = can_skip_on_device(optimizer, parts.device)
+        # Told through `found_inf`, as by PyTorch's GradScaler, a fused optimizer leaves its step out by itself.
+        fused = any(group.get("fused") for group in optimizer.param_groups)
+        self._skips_on_device = parts.device.type == "cuda" and fused
         self.background = BackgroundWriter()
         self._beginning = restore_newest(writer.run, parts.model, self.state, self.config.training)
         self.report = Reporter(parts, writer, self.state)
@@ -73,7 +75,10 @@ class Trainer:
             order = self.parts.train.place(epoch_order(len(self.parts.train), self.config.training.seed, state.epoch))
             while state.position < len(order):
                 if self._obey() == "stop":
-                    return self._stop()
+                    self.report.tick()
+                    self.save(("last",))
+                    self.report.progress()
+                    return "stopped"
                 self.step(order)
                 if self.report.live_is_due():
                     self.check_finite()
@@ -104,12 +109,16 @@ class Trainer:
     def step(self, order: torch.Tensor) -> None:
         """Take one optimizer step on the next batch of an epoch's order (N,)."""
         state, training = self.state, self.config.training
-        clean, labels = self._next_batch(order)
+        clean, labels = self.parts.train.take(order[state.position : state.position + training.batch_size])
+        if training.flip or training.shift:
+            # Before it is corrupted: a reconstruction is compared with what was moved or mirrored.
+            generator = seeded(self.parts.device, training.seed, STEP_AUGMENTATION, state.step)
+            clean = augment(clean, training.flip, training.shift, generator)
         noisy = self.config.noise.kind != "none"
-        generator = seeded(self.parts.device, training.seed, STEP_NOISE, state.step) if noisy else None
+        noise = seeded(self.parts.device, training.seed, STEP_NOISE, state.step) if noisy else None
         self._anneal()
         with autocast(training.precision, self.parts.device):
-            output = self.parts.model(corrupt(clean, self.config.noise, generator))
+            output = self.parts.model(corrupt(clean, self.config.noise, noise))
             score = self._objective(output, clean, labels)
         state.optimizer.zero_grad(set_to_none=True)
         score.loss.backward()
@@ -122,16 +131,6 @@ class Trainer:
         self.report.recent.add(weighted)
         state.step += 1
         state.position += len(clean)
-
-    def _next_batch(self, order: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (N, C, H, W) and labels (N,), augmented: what a reconstruction is compared with is what was given,
-        moved or mirrored."""
-        state, training = self.state, self.config.training
-        images, labels = self.parts.train.take(order[state.position : state.position + training.batch_size])
-        if training.flip or training.shift:
-            generator = seeded(self.parts.device, training.seed, STEP_AUGMENTATION, state.step)
-            images = augment(images, training.flip, training.shift, generator)
-        return images, labels
 
     def _anneal(self) -> None:
         """Set the learning rate and beta of this step."""
@@ -155,11 +154,7 @@ class Trainer:
         self.state.optimizer.found_inf = self.state.diverged  # type: ignore[attr-defined]
 
     def check_finite(self) -> None:
-        """Ask a device that leaves steps out whether it did.
-
-        Raises:
-            TrainingError: the loss is no longer finite.
-        """
+        """Ask a device that leaves steps out whether it did; raises TrainingError for a loss that is not finite."""
         if self._skips_on_device and self.state.diverged.item():  # host/device sync
             self._diverge()
 
@@ -208,11 +203,8 @@ class Trainer:
         self.background.submit(lambda: self.writer.sample(epoch, **arrays))
 
     def save(self, names: tuple[str, ...], kept: bool = False) -> None:
-        """Have a checkpoint of this step written in the background, under these names.
-
-        Raises:
-            TrainingError: the weights are no longer finite.
-        """
+        """Have a checkpoint written in the background, under these names; raises TrainingError for weights that are
+        not finite."""
         state, run, keep = self.state, self.writer.run, self.config.checkpoint.keep
         self.check_finite()
         # The last step before a save can spoil the weights of a loss that was still a number.
@@ -261,12 +253,6 @@ class Trainer:
         """Put a command that was carried out into the run's history."""
         self.writer.event("command", step=self.state.step, epoch=self.report.epochs_done(), text=text)
 
-    def _stop(self) -> str:
-        self.report.tick()
-        self.save(("last",))
-        self.report.progress()
-        return "stopped"
-
     def _has_epochs_left(self) -> bool:
         """Whether to go on; after the last epoch edits are looked for once more, because one may give more epochs."""
         if self.state.epoch >= self.config.training.epochs:
@@ -306,11 +292,7 @@ class BackgroundWriter:
         self._pending.append(self._thread.submit(write))
 
     def wait(self) -> None:
-        """Until everything is written.
-
-        Raises:
-            OSError: the disk is full, or whatever else a write met.
-        """
+        """Until everything is written; raises OSError for a full disk, or whatever else a write met."""
         while self._pending:
             self._pending.popleft().result()
 

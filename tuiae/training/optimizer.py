@@ -32,15 +32,6 @@ def build_optimizer(
     return OPTIMIZERS[section.optimizer]([weights for weights in parameters if weights.requires_grad], **options)
 
 
-def can_skip_on_device(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:
-    """Whether the optimizer leaves its step out on the device when told to through `found_inf`.
-
-    This is how PyTorch's GradScaler stops a fused optimizer without waiting for the device.
-    """
-    fused = any(group.get("fused") for group in optimizer.param_groups)
-    return device.type == "cuda" and fused
-
-
 def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
     """Take over what an optimizer has gathered; its settings stay the config's, which a fork may have changed."""
     settings = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]

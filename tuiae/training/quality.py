@@ -1,4 +1,7 @@
-"""How good images, classes and codes are, by the measures of torchmetrics and scikit-learn (the `studies` extra)."""
+"""How good images, classes and codes are, by the measures of torchmetrics and scikit-learn (the `studies` extra).
+
+Where one of these is not installed, the functions that need it raise MissingLibraryError.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,6 @@ from torch import Tensor
 from tuiae.config import NoiseSection
 from tuiae.data.batches import ImageSet
 from tuiae.errors import ConfigError, MissingLibraryError
-from tuiae.models.losses import wrong_pixels
 from tuiae.models.networks import ModelOutput
 from tuiae.training.evaluate import evaluate
 from tuiae.training.setup import Parts
@@ -34,10 +36,6 @@ Reals = NDArray[np.float64]
 class ImageQuality:
     """Of each reconstructed image, (N,), against its clean one."""
 
-    mse: Reals
-    """Mean squared error over the image's pixels."""
-    wrong_pixels: NDArray[np.int64]
-    """Pixels that differ once both images are rounded to 0 or 1."""
     psnr: Reals
     """Peak signal-to-noise ratio in dB, the peak being 1; infinite where the reconstruction is exact."""
     ssim: Reals | None
@@ -55,11 +53,7 @@ class ImageQuality:
 
 
 def compare_images(reconstructions: Tensor | NDArray[Any], clean: Tensor | NDArray[Any]) -> ImageQuality:
-    """Each of (N, C, H, W) in 0..1 against its clean image.
-
-    Raises:
-        MissingLibraryError: torchmetrics is not installed.
-    """
+    """Each of (N, C, H, W) in 0..1 against its clean image."""
     with _needing("PSNR and SSIM need torchmetrics"):
         from torchmetrics.functional.image import peak_signal_noise_ratio as ratio
         from torchmetrics.functional.image import structural_similarity_index_measure as similarity
@@ -73,8 +67,6 @@ def compare_images(reconstructions: Tensor | NDArray[Any], clean: Tensor | NDArr
         values = [torch.as_tensor(similarity(*pair, sigma=sigma, data_range=1.0, reduction="none")) for pair in pairs]
         ssim = _reals(torch.cat([value.reshape(-1) for value in values]))
     return ImageQuality(
-        _reals((made - wanted).square().flatten(1).mean(1)),
-        wrong_pixels(made, wanted).long().cpu().numpy(),
         _reals(ratio(made, wanted, data_range=1.0, reduction="none", dim=(1, 2, 3)).reshape(len(made))),
         ssim,
         ssim_note(*wanted.shape[2:]),
@@ -100,12 +92,8 @@ def ssim_note(height: int, width: int) -> str:
 
 
 def measure_images(parts: Parts, split: ImageSet, noise: NoiseSection | None = None) -> ImageQuality:
-    """Quality of the reconstructions of a whole split, under the corruption and with the codes of `evaluate`.
-
-    Raises:
-        ConfigError: a classifier.
-        MissingLibraryError: torchmetrics is not installed.
-    """
+    """Quality of the reconstructions of a whole split, under the corruption and with the codes of `evaluate`; raises
+    ConfigError for a classifier."""
     if parts.config.is_classifier:
         raise ConfigError("a classifier reconstructs no images", "take a run of an autoencoder")
     batches: list[ImageQuality] = []
@@ -117,8 +105,6 @@ def measure_images(parts: Parts, split: ImageSet, noise: NoiseSection | None = N
     evaluate(parts, split, noise=noise, on_batch=compare)
     ssim = [batch.ssim for batch in batches if batch.ssim is not None]
     return ImageQuality(
-        np.concatenate([batch.mse for batch in batches]),
-        np.concatenate([batch.wrong_pixels for batch in batches]),
         np.concatenate([batch.psnr for batch in batches]),
         np.concatenate(ssim) if ssim else None,
         batches[0].note,
@@ -136,11 +122,7 @@ class ClassScores:
 
 
 def class_scores(confusion: NDArray[np.int64]) -> ClassScores:
-    """Precision, recall and F1 of each class from counts (classes, classes), rows the true class.
-
-    Raises:
-        MissingLibraryError: scikit-learn is not installed.
-    """
+    """Precision, recall and F1 of each class from counts (classes, classes), rows the true class."""
     with _needing("precision and recall need scikit-learn"):
         from sklearn.metrics import precision_recall_fscore_support
     true, predicted = np.indices(confusion.shape).reshape(2, -1)
@@ -168,7 +150,6 @@ def linear_probe(
 
     Raises:
         ConfigError: fewer than two classes.
-        MissingLibraryError: scikit-learn is not installed.
     """
     if len(np.unique(train_labels)) < 2:
         raise ConfigError(
@@ -191,11 +172,7 @@ def linear_probe(
 def pca_error(train: NDArray[Any], test: NDArray[Any], components: int, wanted: NDArray[Any] | None = None) -> float:
     """Mean squared error over the pixels of test images (N, ...) rebuilt from so many principal components of the
     training images, against those images or the `wanted` ones: what a linear code of that width reaches. Pixels or
-    training images that are fewer set the limit.
-
-    Raises:
-        MissingLibraryError: scikit-learn is not installed.
-    """
+    training images that are fewer set the limit."""
     with _needing("the PCA baseline needs scikit-learn"):
         from sklearn.decomposition import PCA
     fitted, asked = (images.reshape(len(images), -1) for images in (train, test))

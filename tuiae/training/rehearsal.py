@@ -6,13 +6,13 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tuiae.config import RunConfig
 from tuiae.data.batches import ImageSet, epoch_order
@@ -75,10 +75,6 @@ class DryRun:
     """All epochs, samples and checkpoints included."""
     warnings: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
 
 def dry_run(config: RunConfig, root: Path, interrupted: Callable[[], bool] = lambda: False) -> DryRun:
     """Take a few steps on the first batch of the data, in a directory that is gone afterwards.
@@ -107,7 +103,12 @@ def dry_run(config: RunConfig, root: Path, interrupted: Callable[[], bool] = lam
         raise
     except Exception as error:  # whatever a network, a driver or an allocator raises becomes a sentence
         traceback.clear_frames(error.__traceback__)
-        raise _failure(error, config.training.batch_size) from error
+        if not is_out_of_memory(error):
+            cause = f"the dry batch failed: {type(error).__name__}: {error}"
+            raise TrainingError(cause, "the run would fail the same way") from error
+        batch = config.training.batch_size
+        hint = f"lower training.batch_size (now {batch}), or choose another device"
+        raise TrainingError(f"out of memory in a dry batch of {batch} images", hint) from error
     finally:
         give_back_memory(device)
 
@@ -129,13 +130,6 @@ def _check_memory(checked: Checked, device: torch.device) -> None:
         )
 
 
-def _failure(error: Exception, batch: int) -> TrainingError:
-    if is_out_of_memory(error):
-        hint = f"lower training.batch_size (now {batch}), or choose another device"
-        return TrainingError(f"out of memory in a dry batch of {batch} images", hint)
-    return TrainingError(f"the dry batch failed: {type(error).__name__}: {error}", "the run would fail the same way")
-
-
 def _rehearse(checked: Checked, root: Path, folder: Path, interrupted: Callable[[], bool]) -> DryRun:
     def give_up_if_asked(*_: object) -> None:
         if interrupted():
@@ -146,15 +140,12 @@ def _rehearse(checked: Checked, root: Path, folder: Path, interrupted: Callable[
     config = checked.config.model_copy(update={"training": training})
     parts = set_up(config, root, give_up_if_asked)
     run = create_run(config, folder, [])
-    writer = RunWriter(run)
-    try:
+    with ExitStack() as stack:
+        writer = RunWriter(run)
+        stack.callback(writer.close, "stopped")
         trainer = Trainer(parts, writer, Mailbox(run, lambda: False))
-        try:
-            return _Rehearsal(trainer, give_up_if_asked).measure(checked.warnings)
-        finally:
-            trainer.background.close()
-    finally:
-        writer.close("stopped")
+        stack.callback(trainer.background.close)
+        return _Rehearsal(trainer, give_up_if_asked).measure(checked.warnings)
 
 
 class _Rehearsal:
@@ -178,12 +169,13 @@ class _Rehearsal:
         state = self._state_bytes()
         step_seconds = self._time_steps()
         evaluation_seconds = self._time_evaluation()
-        sample_seconds = self._time(lambda: self._written(trainer.sample))
-        save_seconds = self._time(lambda: self._written(lambda: trainer.save(("last",))))
+        wait = trainer.background.wait  # until the disk has it
+        sample_seconds = self._time(trainer.sample, wait)
+        save_seconds = self._time(lambda: trainer.save(("last",)), wait)
         epochs, train_seconds = config.training.epochs, steps_per_epoch * step_seconds
         return DryRun(
             device=describe_device(parts.device),
-            parameters={name: _count(part) for name, part in parts.model.named_children()},
+            parameters={name: sum(map(Tensor.numel, part.parameters())) for name, part in parts.model.named_children()},
             trained=sum(weights.numel() for weights in parts.model.parameters() if weights.requires_grad),
             images=len(parts.train),
             batch_size=min(config.training.batch_size, len(parts.train)),
@@ -204,11 +196,6 @@ class _Rehearsal:
             warnings=warnings,
         )
 
-    def _written(self, store: Callable[[], None]) -> None:
-        """Store something, and wait until the disk has it."""
-        store()
-        self._trainer.background.wait()
-
     def _step(self) -> None:
         """One step, on the first batch."""
         self._between()
@@ -222,17 +209,24 @@ class _Rehearsal:
         device = self._parts.device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        kept = _KeptTensors(self._parts.model)
-        with torch.autograd.graph.saved_tensors_hooks(kept.keep, lambda tensor: tensor):
+        weights = list(self._parts.model.parameters())
+        own = {tensor.untyped_storage().data_ptr() for tensor in weights}
+        kept: dict[int, int] = {}  # bytes by storage, as several tensors may share one
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in own:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             self._step()
         self._trainer.check_finite()
         loss = self._trainer.state.totals.read()["loss"]
         if device.type == "cuda":
             self._step()  # with the optimizer's state there from the beginning
             return torch.cuda.max_memory_allocated(device), loss
-        sizes = list(kept.sizes.values())
-        weights = _bytes(self._parts.model.parameters())
-        return weights + self._state_bytes() + sum(sizes) + 2 * max(sizes, default=0), loss
+        return _bytes(weights) + self._state_bytes() + sum(kept.values()) + 2 * max(kept.values(), default=0), loss
 
     def _state_bytes(self) -> int:
         """Bytes of gradients and of what the optimizer remembers."""
@@ -257,35 +251,18 @@ class _Rehearsal:
         seconds = self._time(lambda: evaluate(self._parts, self._parts.test, limit=batch))
         return seconds * (test + min(test, train)) / batch
 
-    def _time(self, action: Callable[[], object]) -> float:
+    def _time(self, *actions: Callable[[], object]) -> float:
         self._between()
         self._synchronize()
         began = time.perf_counter()
-        action()
+        for action in actions:
+            action()
         self._synchronize()
         return time.perf_counter() - began
 
     def _synchronize(self) -> None:
         if self._parts.device.type != "cpu":
             torch.accelerator.synchronize(self._parts.device)
-
-
-class _KeptTensors:
-    """Tensors that a step keeps for its gradients, weights left out, each storage once."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._weights = {weights.untyped_storage().data_ptr() for weights in model.parameters()}
-        self.sizes: dict[int, int] = {}
-
-    def keep(self, tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self._weights:
-            self.sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-
-def _count(part: nn.Module) -> int:
-    return sum(weights.numel() for weights in part.parameters())
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

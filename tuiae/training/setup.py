@@ -13,7 +13,6 @@ from typing import Any
 
 import psutil
 import torch
-from torch import nn
 
 from tuiae.config import Precision, RunConfig
 from tuiae.data.batches import ImageSet
@@ -23,7 +22,6 @@ from tuiae.errors import ConfigError
 from tuiae.models.networks import Classifier, Network, build_model
 from tuiae.preflight import check_device
 from tuiae.runs.checkpoints import find_checkpoint, no_checkpoint
-from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
 from tuiae.training.checkpoint import load_weights
 
@@ -69,11 +67,7 @@ def list_devices() -> list[str]:
 
 
 def resolve_device(word: str) -> torch.device:
-    """Turn auto, cpu, cuda, cuda:N or mps into a device that exists; auto takes the first accelerator.
-
-    Raises:
-        DeviceError: this machine has no such device.
-    """
+    """Turn auto, cpu, cuda, cuda:N or mps into a device; auto takes the first accelerator. Raises as `check_device`."""
     devices = list_devices()
     check_device(word, devices)
     if word == "auto":
@@ -177,15 +171,11 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress | None
     torch.manual_seed(config.training.seed)
     model = build_model(config.model, train.image_shape, len(splits.classes))
     if config.model.encoder_run and runs_root is not None:
-        _take_encoder(model, find_run(config.model.encoder_run, runs_root))
+        source = find_run(config.model.encoder_run, runs_root)
+        if (folder := find_checkpoint(source)) is None:
+            missing = no_checkpoint(source)
+            raise ConfigError(f"model.encoder_run: {missing.cause}", missing.hint)
+        assert isinstance(model, Classifier)
+        model.load_encoder(load_weights(folder))
     model = model.to(device).to(memory_format=memory_format(config))
     return Parts(config, device, train, test, splits.classes, model)
-
-
-def _take_encoder(model: nn.Module, source: RunPaths) -> None:
-    folder = find_checkpoint(source)
-    if folder is None:
-        missing = no_checkpoint(source)
-        raise ConfigError(f"model.encoder_run: {missing.cause}", missing.hint)
-    assert isinstance(model, Classifier)
-    model.load_encoder(load_weights(folder))

@@ -16,21 +16,21 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tuiae.config import build_config
-from tuiae.errors import ConfigError, DeviceError, ExitCode, TrainingError, TuiaeError
+from tuiae.errors import DeviceError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import read_json
 from tuiae.machine import lasting_imports
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_position, verify
-from tuiae.runs.control import Edit, apply_edits
+from tuiae.runs.control import Edit
 from tuiae.runs.diagnosis import DIVERGED
-from tuiae.runs.lineage import config_at, read_edits
+from tuiae.runs.lineage import config_at, need_config, read_edits
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import RunLock, resume_elsewhere
-from tuiae.runs.reader import read_config
 from tuiae.runs.writer import RunWriter
 
 
@@ -47,9 +47,6 @@ class Termination:
 
     def _request(self, number: int, frame: object) -> None:
         self.requested = True
-
-    def __call__(self) -> bool:
-        return self.requested
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -105,10 +102,8 @@ def work(run: RunPaths, epochs: int | None = None, device: str | None = None) ->
 
 
 def _train(run: RunPaths, writer: RunWriter, terminated: Termination, epochs: int | None, device: str | None) -> str:
-    config = read_config(run)
-    if config is None:
-        raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
-    own, current = config.training.device, apply_edits(config, read_edits(run))
+    config, current = need_config(run, step=-1), need_config(run)
+    own = config.training.device
     if device is not None:
         config = build_config(config.model_dump(mode="json"), {"training.device": device})
     _import_torch()
@@ -129,7 +124,7 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination, epochs: in
         writer.event("command", text=f"on {describe_device(parts.device)} from here on; its config says {own}")
     if epochs is not None:
         extend(writer, current, epochs)
-    return Trainer(parts, writer, Mailbox(run, terminated)).run()
+    return Trainer(parts, writer, Mailbox(run, lambda: terminated.requested)).run()
 
 
 def explain(error: Exception, run: RunPaths) -> TuiaeError:
@@ -157,19 +152,15 @@ def _explain_divergence(cause: str, run: RunPaths) -> TrainingError:
     """The error for a divergence: the edit that led to it, if one did, and a command that avoids it. Resuming alone
     would repeat it, edits and all."""
     raises = [edit for edit in read_edits(run) if edit.key in DIVERGING_KEYS and edit.new > edit.old]
-    if not raises:
-        return TrainingError(cause, _try_milder(run))
-    edit = raises[-1]
-    return TrainingError(f"{cause}, after {edit.words}", _take_back_edit(edit, run))
-
-
-def _try_milder(run: RunPaths) -> str:
+    if raises:
+        return TrainingError(f"{cause}, after {raises[-1].words}", _take_back_edit(raises[-1], run))
     config = config_at(run)
     rate = 0.0 if config is None else config.training.learning_rate
-    if find_checkpoint(run) is None:
-        return f"lower training.learning_rate (now {rate:g}), or set training.clip_norm; it saved no checkpoint before"
-    setting = f"training.learning_rate={rate / 10:g}"
-    return f"continue from its last good checkpoint at a lower rate: tuiae fork {run.id} --from last --set {setting}"
+    hint = f"lower training.learning_rate (now {rate:g}), or set training.clip_norm; it saved no checkpoint before"
+    if find_checkpoint(run) is not None:
+        again = f"tuiae fork {run.id} --from last --set training.learning_rate={rate / 10:g}"
+        hint = f"continue from its last good checkpoint at a lower rate: {again}"
+    return TrainingError(cause, hint)
 
 
 def _take_back_edit(edit: Edit, run: RunPaths) -> str:
@@ -197,36 +188,23 @@ def _wait_for_run() -> Path | None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # As an exception, so that a dry run takes its directory along; `work` sets a handler of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    print(json.dumps(_warm_up()), flush=True)
-    requests = StandbyRequests()
-    while (request := requests.take()) is not None:
+    _import_torch()
+    import torch
+
+    from tuiae.training.setup import list_devices
+
+    print(json.dumps({"devices": list_devices(), "torch": torch.__version__, "pid": os.getpid()}), flush=True)
+    # Without Python's buffers, which would hide from `select` what they hold.
+    stdin = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - for as long as the process lasts
+    while (line := stdin.readline()).endswith(b"\n"):
+        request = json.loads(line)
         if "run" in request:
             path = Path(request["run"])
             _redirect_output(RunPaths(path).log)
             return path
-        print(json.dumps(_answer(request, requests.waiting)), flush=True)
+        # More to read is the next request, or the end: either interrupts a dry run.
+        print(json.dumps(_answer(request, lambda: bool(select.select([0], [], [], 0)[0]))), flush=True)
     return None
-
-
-class StandbyRequests:
-    """Lines of JSON on stdin. Read without Python's buffers, which would hide from `waiting` what they hold."""
-
-    def __init__(self) -> None:
-        self._read = b""
-
-    def take(self) -> dict[str, Any] | None:
-        """The next request; None when there will be no more."""
-        while b"\n" not in self._read:
-            chunk = os.read(0, 65536)
-            if not chunk:
-                return None
-            self._read += chunk
-        line, _, self._read = self._read.partition(b"\n")
-        return dict(json.loads(line))
-
-    def waiting(self) -> bool:
-        """Whether there is something more to read, be it the end."""
-        return bool(self._read) or bool(select.select([0], [], [], 0)[0])
 
 
 def _answer(request: dict[str, Any], interrupted: Callable[[], bool]) -> dict[str, Any]:
@@ -236,21 +214,11 @@ def _answer(request: dict[str, Any], interrupted: Callable[[], bool]) -> dict[st
 
     try:
         config = build_config(request["dry_run"])
-        return {"dry_run": dry_run(config, Path(request["root"]), interrupted).as_dict()}
+        return {"dry_run": asdict(dry_run(config, Path(request["root"]), interrupted))}
     except Abandoned:
         return {}
     except TuiaeError as error:
         return {"error": error.record()}
-
-
-def _warm_up() -> dict[str, Any]:
-    """Import what a training needs; returns the devices, the version of torch and this process's id."""
-    _import_torch()
-    import torch
-
-    from tuiae.training.setup import list_devices
-
-    return {"devices": list_devices(), "torch": torch.__version__, "pid": os.getpid()}
 
 
 def _import_torch() -> None:
