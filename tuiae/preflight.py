@@ -109,7 +109,7 @@ def put_on_encoder(config: RunConfig, trained: RunConfig, place: str = "") -> Ru
 
 
 def check_device(word: str, devices: list[str], hint: str = "use --device auto, or one of these") -> None:
-    """Raises DeviceError, with `hint`, where a machine with these devices lacks the one that `training.device` means."""
+    """Raises DeviceError, with `hint`, where a machine lacks the one that `training.device` means."""
     names = [name.split()[0] for name in devices]
     wanted = "cuda:0" if word == "cuda" else word
     if word != "auto" and wanted not in names:
