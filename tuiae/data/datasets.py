@@ -31,7 +31,7 @@ _CHUNK = 1024  # images that are resized at once
 _HELD_OUT_STREAM = 0x7E57  # keeps that permutation apart from whatever else is drawn from the same seed
 
 
-def prepare(dataset: str, image_size: int = 0, root: Path | None = None, progress: OnProgress | None = None) -> Dataset:
+def prepare(dataset: str, image_size: int = 0, root: Path | None = None, progress: OnProgress = silent) -> Dataset:
     """Open a dataset; download or decode it first if it is not in the cache.
 
     Cached sets come back memory-mapped, every file checked against its sha256 first. Embedded sets touch no cache.
@@ -42,17 +42,16 @@ def prepare(dataset: str, image_size: int = 0, root: Path | None = None, progres
         DataError: it cannot be had (the hint says what to do), is damaged, or there is no place to write.
     """
     root = root or data_dir()
-    report = progress or silent
     if dataset.startswith(FOLDER_PREFIX):
-        return _prepare_folder(dataset, image_size, root, report)
+        return _prepare_folder(dataset, image_size, root, progress)
     if dataset in EMBEDDED:
         return _resized_in_memory(EMBEDDED[dataset](), image_size)
     describe(dataset, root)
-    base = partial(_prepare_base, dataset, root, report)
-    return _prepare_resized(dataset, image_size, root, base, report) if image_size else base()
+    base = partial(_prepare_base, dataset, root, progress)
+    return _prepare_resized(dataset, image_size, root, base, progress) if image_size else base()
 
 
-def fetch(name: str, root: Path | None = None, progress: OnProgress | None = None, force: bool = False) -> DatasetInfo:
+def fetch(name: str, root: Path | None = None, progress: OnProgress = silent, force: bool = False) -> DatasetInfo:
     """Download a set into the cache, or check the one that is there; `force` downloads it in any case.
 
     Raises:
@@ -60,16 +59,15 @@ def fetch(name: str, root: Path | None = None, progress: OnProgress | None = Non
         DataError: it cannot be had, is damaged, or was imported and so cannot be fetched.
     """
     root = root or data_dir()
-    report = progress or silent
     describe(name, root, asker="")
     if force and not name.startswith(FOLDER_PREFIX) and name not in EMBEDDED:
-        _prepare_base(name, root, report, force=True)
+        _prepare_base(name, root, progress, force=True)
     else:
-        prepare(name, 0, root, report)
+        prepare(name, 0, root, progress)
     return describe(name, root)
 
 
-def _prepare_base(name: str, root: Path, report: OnProgress, force: bool = False) -> Dataset:
+def _prepare_base(name: str, root: Path, progress: OnProgress, force: bool = False) -> Dataset:
     """A set that is downloaded or imported, at its own size."""
     if name not in DOWNLOADS:
         found = None if force else cache.open_cached(root, name)
@@ -83,12 +81,12 @@ def _prepare_base(name: str, root: Path, report: OnProgress, force: bool = False
         # Here, not above: what is in the cache must open without torchvision.
         from tuiae.data.download import download
 
-        return download(name, work, report)
+        return download(name, work, progress)
 
-    return cache.open_or_build(root, name, build, "download", "torchvision", force=force, progress=report)
+    return cache.open_or_build(root, name, build, "download", "torchvision", force=force, progress=progress)
 
 
-def _prepare_folder(dataset: str, image_size: int, root: Path, report: OnProgress) -> Dataset:
+def _prepare_folder(dataset: str, image_size: int, root: Path, progress: OnProgress) -> Dataset:
     found = scan_folder(dataset)
     key = f"{found.cache_key}@{image_size}" if image_size else found.cache_key
     return cache.open_or_build(
@@ -99,11 +97,11 @@ def _prepare_folder(dataset: str, image_size: int, root: Path, report: OnProgres
         str(found.path.absolute()),
         fingerprint=found.fingerprint,
         name=dataset,
-        progress=report,
+        progress=progress,
     )
 
 
-def _prepare_resized(name: str, size: int, root: Path, base: partial[Dataset], report: OnProgress) -> Dataset:
+def _prepare_resized(name: str, size: int, root: Path, base: partial[Dataset], progress: OnProgress) -> Dataset:
     if read_manifest(root / name) is None:
         base()
     manifest = read_manifest(root / name)
@@ -129,7 +127,7 @@ def _prepare_resized(name: str, size: int, root: Path, base: partial[Dataset], r
         name,
         fingerprint=manifest.digest,
         name=name,
-        progress=report,
+        progress=progress,
     )
 
 

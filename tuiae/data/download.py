@@ -29,9 +29,6 @@ _CLASSES = {
 }
 _EMNIST_MEMBER = "emnist-letters-"
 
-Resource = tuple[list[str], str]
-"""The addresses of one file, to be tried in turn, and its md5."""
-
 
 def download(name: str, work: Path, progress: OnProgress) -> Content:
     """Download a set into a folder below `work` and read it.
@@ -53,8 +50,8 @@ def download(name: str, work: Path, progress: OnProgress) -> Content:
     return read_directory(folder, name)
 
 
-def _resources(dataset: Any) -> list[Resource]:
-    """What a class of torchvision downloads, read from its attributes."""
+def _resources(dataset: Any) -> list[tuple[list[str], str]]:
+    """What a class of torchvision downloads: of each file the addresses, to be tried in turn, and its md5."""
     if hasattr(dataset, "url"):  # EMNIST: one archive of all its splits
         return [([dataset.url], dataset.md5)]
     if isinstance(dataset.resources, dict):  # QMNIST: full addresses by split

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuiae.data.dataset import OnProgress
+from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare
 from tuiae.errors import DataError, TrainingError
 from tuiae.reproduce.claims import evaluate
@@ -44,7 +44,7 @@ class WorkResult:
         return [self.runs[run, seed] for seed in self.plan.work.spec(run).seeds if (run, seed) in self.runs]
 
 
-def prepare_sets(plan: WorkPlan, report: OnProgress | None = None) -> dict[str, str]:
+def prepare_sets(plan: WorkPlan, report: OnProgress = silent) -> dict[str, str]:
     """Prepare the images of a work's runs; returns the datasets that are not available, and why."""
     lacking = {}
     for dataset, size in {(job.config.data.dataset, job.config.data.image_size) for job in plan.jobs}:

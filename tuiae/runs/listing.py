@@ -28,11 +28,9 @@ class LossTrend:
     def __init__(self, run: RunPaths) -> None:
         self._tail = Tail(run.events)
         self._losses: list[tuple[float, float]] = []  # step, loss
-        self.best: float | None = None
-        self.points: tuple[float, ...] = ()
 
-    def poll(self) -> bool:
-        """Read what is new; returns whether anything of the trend changed."""
+    def poll(self) -> tuple[float | None, tuple[float, ...]] | None:
+        """Read what is new; returns the lowest loss and the trend, or None where nothing of them changed."""
         found = False
         while lines := self._tail.poll():
             if self._tail.restarted:
@@ -41,10 +39,8 @@ class LossTrend:
             found |= any(taken)
             if not self._tail.behind:
                 break
-        if found:
-            values = [loss for _, loss in self._losses]
-            self.best, self.points = min(values, default=None), spaced(values)
-        return found
+        values = [loss for _, loss in self._losses]
+        return (min(values, default=None), spaced(values)) if found else None
 
     def _take(self, line: bytes) -> bool:
         record = parse_event(line)
@@ -165,8 +161,9 @@ class RunLister:
             return
         known.read = known.stamp
         known.trend = known.trend or LossTrend(run)
-        if known.trend.poll() and (known.trend.best, known.trend.points) != (known.row.best, known.row.trend):
-            known.row = replace(known.row, best=known.trend.best, trend=known.trend.points)
+        found = known.trend.poll()
+        if found is not None and found != (known.row.best, known.row.trend):
+            known.row = replace(known.row, best=found[0], trend=found[1])
 
 
 def _changed(path: Path) -> int:

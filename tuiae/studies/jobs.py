@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from tuiae.config import RunConfig, dump_config
-from tuiae.data.dataset import OnProgress
+from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
 from tuiae.preflight import check, put_on_encoder
@@ -146,7 +146,7 @@ def twins(jobs: Sequence[Job]) -> dict[str, str]:
 # Making ready what jobs need, and refusing what cannot run, before anything trains.
 
 
-def make_ready(jobs: Sequence[Job], root: Path, tag: str, report: OnProgress | None = None) -> tuple[str, ...]:
+def make_ready(jobs: Sequence[Job], root: Path, tag: str, report: OnProgress = silent) -> tuple[str, ...]:
     """`check_jobs`, then prepare the images of those still to be trained.
 
     Raises:

@@ -16,7 +16,7 @@ import torch
 
 from tuiae.config import Precision, RunConfig
 from tuiae.data.batches import ImageSet
-from tuiae.data.dataset import OnProgress
+from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare, select
 from tuiae.errors import ConfigError
 from tuiae.models.networks import Classifier, Network, build_model
@@ -156,7 +156,7 @@ class Parts:
     model: Network
 
 
-def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress | None = None) -> Parts:
+def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = silent) -> Parts:
     """Find the device, prepare the images, build the model on the device with its seeded initial weights.
 
     Raises:
