@@ -279,7 +279,7 @@ def test_a_long_history_is_looked_at_whole(train: Train) -> None:
     long = replace(snapshot, series=curves)
     assert long.config is not None
     seen = read_evidence(long, long.config)
-    assert seen.recent.count == evaluations
+    assert len(seen.recent.test) == evaluations
     assert kinds(long) == ["overfitting"]
     assert only(long, "overfitting").sentence.startswith("test loss has risen 100% from its best (0.1 at epoch 70001)")
 

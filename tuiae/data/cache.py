@@ -96,10 +96,6 @@ def damaged(folder: Path, origin: Origin | None, what: str) -> DataError:
     return DataError(f"{folder} is damaged: {what}", hint)
 
 
-Build = Callable[[Path], Content]
-"""Makes the content, given a temporary folder inside the root to work in."""
-
-
 def open_cached(root: Path, key: str, fingerprint: str = "") -> Dataset | None:
     """Open a prepared set, every array file checked against its sha256.
 
@@ -122,7 +118,7 @@ def open_cached(root: Path, key: str, fingerprint: str = "") -> Dataset | None:
 def open_or_build(
     root: Path,
     key: str,
-    build: Build,
+    build: Callable[[Path], Content],
     origin: Origin,
     source: str,
     *,
@@ -132,6 +128,8 @@ def open_or_build(
     progress: OnProgress = silent,
 ) -> Dataset:
     """Open `<root>/<key>`, or build it first; of two processes at once one builds and the other waits for it.
+
+    `build` makes the content, given a temporary folder inside the root to work in.
 
     Raises:
         DataError: damaged cache, root not writable, disk full, or what `build` raises.

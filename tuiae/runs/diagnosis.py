@@ -105,10 +105,6 @@ class Evaluations:
     test: np.ndarray
     train: np.ndarray
     """The newest loss of training images by then; NaN before the first."""
-    numbers: np.ndarray
-    """Which evaluation each is, from 0."""
-    count: int
-    """How many there were, those without a finite loss included."""
 
     @property
     def best(self) -> int:
@@ -207,19 +203,12 @@ def _lowest_share(snapshot: Snapshot, metric: str, since: int) -> float | None:
 def _evaluations(snapshot: Snapshot, since: int) -> Evaluations:
     """The evaluations after a step."""
     test, train = _curve(snapshot, "test", "loss"), _curve(snapshot, "train-eval", "loss")
-    after = test.steps > since
-    kept = after & np.isfinite(test.values)
-    steps, count = test.steps[kept], int(after.sum())
+    kept = (test.steps > since) & np.isfinite(test.values)
+    steps = test.steps[kept]
     measured = np.isfinite(train.values)
     losses = np.concatenate([[math.nan], train.values[measured]])
-    return Evaluations(
-        steps=steps,
-        epochs=test.epochs[kept],
-        test=test.values[kept],
-        train=losses[np.searchsorted(train.steps[measured], steps, side="right")],
-        numbers=np.flatnonzero(kept) - (len(after) - count),
-        count=count,
-    )
+    newest = np.searchsorted(train.steps[measured], steps, side="right")
+    return Evaluations(steps, test.epochs[kept], test.values[kept], losses[newest])
 
 
 # What the loss does: explanations of one curve.
@@ -351,11 +340,11 @@ def plateau(evidence: Evidence) -> Finding | None:
 def _flat(evidence: Evidence) -> str | None:
     """How little the loss fell in the last evaluations, in words; None where they are too few, or it rose or fell."""
     recent, training = evidence.recent, evidence.config.training
-    window = max(WINDOW, int(PAUSE * recent.count), int(PLANNED * training.epochs / training.evaluate_every))
-    late = recent.numbers >= recent.count - window
-    if not evidence.is_live or recent.count <= window or late.all() or not late.any():
+    count = len(recent.test)
+    window = max(WINDOW, int(PAUSE * count), int(PLANNED * training.epochs / training.evaluate_every))
+    if not evidence.is_live or count <= window:
         return None
-    before, now, best = float(np.min(recent.test[~late])), float(np.min(recent.test[late])), recent.best
+    before, now, best = float(np.min(recent.test[:-window])), float(np.min(recent.test[-window:])), recent.best
     if not (1 - PROGRESS) * before <= now <= (1 + RISEN) * before:
         return None
     how = "has not fallen" if now >= before else f"has fallen by only {1 - now / before:.1%}"
