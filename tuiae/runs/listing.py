@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -134,7 +136,7 @@ class RunLister:
                 rows.append(row)
         there = {row.id for row in rows}
         others = (name for name in names if name not in there and name != REPORTS)
-        self.passed_over = tuple(name for name in others if os.path.isdir(self._root / name))
+        self.passed_over = tuple(name for name in others if not _is_file(self._root / name))
         if len(self._known) > len(rows):
             self._known = {name: known for name, known in self._known.items() if name in there}
         return tuple(rows)
@@ -164,6 +166,14 @@ class RunLister:
         found = known.trend.poll()
         if found is not None and found != (known.row.best, known.row.trend):
             known.row = replace(known.row, best=found[0], trend=found[1])
+
+
+def _is_file(path: Path) -> bool:
+    """Returns whether a path is a file, or a link that leads in a circle, and to no run."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError as error:
+        return error.errno == errno.ELOOP
 
 
 def _changed(path: Path) -> int:
