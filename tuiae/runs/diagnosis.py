@@ -75,7 +75,7 @@ class Finding:
 
 
 def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding, ...]:
-    """Findings of a run, the most serious first; empty when nothing is to be said.
+    """Findings of a run, the most serious first; empty when nothing is to be said. Its cost does not grow with the run.
 
     Of several that explain the same curve only the first stands: what diverges is not told that it does not progress.
     """
@@ -98,13 +98,20 @@ def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding,
 
 @dataclass(frozen=True)
 class Evaluations:
-    """Evaluations in a row with a finite test loss; each array (kept,). Losses are those with dropout off."""
+    """Evaluations in a row with a finite test loss; each array (kept,). Losses are those with dropout off.
+
+    Of a long history old ones are left out, but never the first, the lowest and the highest.
+    """
 
     steps: np.ndarray
     epochs: np.ndarray
     test: np.ndarray
     train: np.ndarray
     """The newest loss of training images by then; NaN before the first."""
+    numbers: np.ndarray
+    """Which evaluation each is, from 0."""
+    count: int
+    """How many there were, those that are left out included."""
 
     @property
     def best(self) -> int:
@@ -185,7 +192,11 @@ def _last_edit(snapshot: Snapshot, keys: Collection[str]) -> int:
 
 
 def _curve(snapshot: Snapshot, split: str, metric: str) -> Series:
-    return snapshot.series.get((split, metric)) or Series(np.empty(0), np.empty(0), np.empty(0))
+    """A curve, or what is kept of a long one."""
+    series = snapshot.series.get((split, metric))
+    if series is None:
+        return Series(np.empty(0), np.empty(0), np.empty(0))
+    return series.outline or series
 
 
 def _finite(snapshot: Snapshot, split: str, metric: str, since: int) -> np.ndarray:
@@ -207,8 +218,16 @@ def _evaluations(snapshot: Snapshot, since: int) -> Evaluations:
     steps = test.steps[kept]
     measured = np.isfinite(train.values)
     losses = np.concatenate([[math.nan], train.values[measured]])
-    newest = np.searchsorted(train.steps[measured], steps, side="right")
-    return Evaluations(steps, test.epochs[kept], test.values[kept], losses[newest])
+    whole = snapshot.series.get(("test", "loss"), test).steps
+    first = int(np.searchsorted(whole, since, side="right"))
+    return Evaluations(
+        steps=steps,
+        epochs=test.epochs[kept],
+        test=test.values[kept],
+        train=losses[np.searchsorted(train.steps[measured], steps, side="right")],
+        numbers=np.searchsorted(whole, steps) - first,
+        count=len(whole) - first,
+    )
 
 
 # What the loss does: explanations of one curve.
@@ -340,11 +359,11 @@ def plateau(evidence: Evidence) -> Finding | None:
 def _flat(evidence: Evidence) -> str | None:
     """How little the loss fell in the last evaluations, in words; None where they are too few, or it rose or fell."""
     recent, training = evidence.recent, evidence.config.training
-    count = len(recent.test)
-    window = max(WINDOW, int(PAUSE * count), int(PLANNED * training.epochs / training.evaluate_every))
-    if not evidence.is_live or count <= window:
+    window = max(WINDOW, int(PAUSE * recent.count), int(PLANNED * training.epochs / training.evaluate_every))
+    late = recent.numbers >= recent.count - window
+    if not evidence.is_live or recent.count <= window or late.all() or not late.any():
         return None
-    before, now, best = float(np.min(recent.test[:-window])), float(np.min(recent.test[-window:])), recent.best
+    before, now, best = float(np.min(recent.test[~late])), float(np.min(recent.test[late])), recent.best
     if not (1 - PROGRESS) * before <= now <= (1 + RISEN) * before:
         return None
     how = "has not fallen" if now >= before else f"has fallen by only {1 - now / before:.1%}"

@@ -27,6 +27,7 @@ CHUNK = 1 << 20  # bytes a poll reads at most: lines take several times their si
 MAX_NOTES = 200
 MAX_LOG = 500
 LIVE_POINTS = 16_384  # an hour of them; of older ones every second goes, and never the extremes
+OUTLINE_POINTS = 4096
 STALE_SECONDS = 60.0  # a heartbeat is due every second; NFS may lag by half a minute
 START_SECONDS = 60.0  # a cold worker needs a few seconds until it first speaks
 NO_CONFIG = "its configuration cannot be read"
@@ -86,12 +87,21 @@ class Points:
     """
 
     def __init__(self, most: int | None = None) -> None:
-        """Keep at most `most` points: when there are more, the older half is thinned."""
+        """Keep at most `most` points: when there are more, the older half is thinned.
+
+        A curve without a limit has an outline once it is long.
+        """
         self._table = np.empty((64, 3))
         self._count = 0
         self._most = most
+        self._outline: Points | None = None
 
     def append(self, step: int, epoch: float, value: float) -> None:
+        if self._most is None and self._count == OUTLINE_POINTS:
+            self._outline = Points(OUTLINE_POINTS)
+            self._outline._replace(self._table[: self._count])
+        if self._outline is not None:
+            self._outline.append(step, epoch, value)
         if self._count == self._most:
             half = self._count // 2
             self._replace(np.concatenate([thin(self._table[:half]), self._table[half : self._count]]))
@@ -108,6 +118,8 @@ class Points:
         if len(kept) == len(table):
             return False
         self._replace(kept)
+        if self._outline is not None:
+            self._outline.drop_after(step)
         return True
 
     def _replace(self, kept: np.ndarray) -> None:
@@ -116,7 +128,8 @@ class Points:
 
     def series(self) -> Series:
         steps, epochs, values = self._table[: self._count].T
-        return Series(steps.astype(np.int64), epochs, values)
+        outline = self._outline.series() if self._outline and self._count > OUTLINE_POINTS else None
+        return Series(steps.astype(np.int64), epochs, values, outline)
 
 
 def thin(table: np.ndarray) -> np.ndarray:

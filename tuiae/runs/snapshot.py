@@ -122,6 +122,8 @@ class Series:
     epochs: np.ndarray
     """Where a value belongs on the axis; fractional for live points."""
     values: np.ndarray
+    outline: Series | None = None
+    """A bounded number of its points, with its extremes and all of the newest; None where the curve itself will do."""
 
     @property
     def last(self) -> float | None:
