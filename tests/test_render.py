@@ -503,10 +503,6 @@ async def test_modes_redraw_in_place() -> None:
         await pilot.pause()
         assert plain_of(images).isascii()
         assert curves._border_subtitle.plain == "log"
-        line = curves.render_line(3)
-        assert curves.render_line(3) is line
-        curves.changed()
-        assert curves.render_line(3) is line  # drawn again, and the same
 
 
 async def test_log_is_bounded_and_follows_until_one_scrolls_up() -> None:

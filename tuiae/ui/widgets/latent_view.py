@@ -126,21 +126,10 @@ class CodeMapPanel(PointedPanel):
         """To the middle of a cell; beyond the edge of what is shown, what is shown goes along."""
         if self._layout is None or self._full is None:
             return
-        before, shown = self.view, self._layout
-        self.view = before.moved(shown.point(*cell), self._full)
-        if self.view.centre == before.centre and before.cursor is not None:
-            self._redraw(shown, (shown.cell(*before.cursor), shown.cell(*(self.view.cursor or before.cursor))))
-        else:
-            self.changed()
+        self.view = self.view.moved(self._layout.point(*cell), self._full)
+        self.changed()
         if self.view.cursor is not None:
             self.post_message(self.Moved(self.view.cursor))
-
-    def _redraw(self, shown: MapLayout, cells: Sequence[Cell | None]) -> None:
-        """Paint only the lines that a move of the cursor changed: a whole map is some 20 kB over SSH."""
-        rows = {cell[0] for cell in cells if cell is not None}
-        if shown.frame.axed:
-            rows.add(shown.rows)
-        self.changed_at(rows)
 
     def zoom(self, steps: int) -> None:
         """Zoom in around the cursor by so many steps; negative ones zoom out."""

@@ -218,26 +218,14 @@ class SketchPanel(PicturePanel):
         if self.sketch is not None:
             self._before = [*self._before[1 - MOST_UNDONE :], self.sketch]
 
-    def _become(self, sketch: Sketch, name: str = "drawn", rows: range | None = None) -> None:
-        self.sketch, self._shown_name = sketch, name
-        self._retitle()
-        if rows is None:
-            self.changed()
-        else:
-            self.changed_at(rows)
+    def _become(self, sketch: Sketch) -> None:
+        self.sketch = sketch
+        self.rename("drawn")
         self.post_message(self.Drawn())
 
     def _line(self, start: Spot, end: Spot, erase: bool) -> None:
-        """Draw, and paint no more lines than those that it touched."""
-        if self.sketch is None:
-            return
-        layout = lay_out_canvas(self.sketch.size, *self.content_size)
-        rows = None
-        if layout is not None:
-            reach = BRUSHES["bold"][0] + BRUSHES["bold"][1] * max(self.sketch.size) + 1
-            low, high = min(start[1], end[1]) - reach, max(start[1], end[1]) + reach
-            rows = range(layout.cell(0, low)[1], layout.cell(0, high)[1] + 1)
-        self._become(self.sketch.stroke(start, end, self.brush, erase), rows=rows)
+        if self.sketch is not None:
+            self._become(self.sketch.stroke(start, end, self.brush, erase))
 
     def action_pen(self, across: int, down: int) -> None:
         """Move the pen by pixels; it draws while it is down."""

@@ -37,7 +37,7 @@ from tuiae.render.text import shorten
 from tuiae.runs.listing import RunRow
 from tuiae.runs.query import Query
 from tuiae.ui.keys import RUNS
-from tuiae.ui.widgets.panel import FRAME, Panel
+from tuiae.ui.widgets.panel import FRAME, Panel, strip_of
 
 MOST_LINES = 1000
 THIN_SCROLLBAR = """
@@ -97,8 +97,7 @@ class LogPanel(ScrollView, can_focus=True):
             text = Text(end="").append(f"{words:^{size.width}}", "dim")
         else:
             return Strip.blank(size.width, self.rich_style)
-        strip = Strip(text.render(self.app.console), text.cell_len)
-        return strip.crop_extend(left, left + size.width, None).apply_style(self.rich_style)
+        return strip_of(text, self.app.console).crop_extend(left, left + size.width, None).apply_style(self.rich_style)
 
 
 RowText = Callable[[int, int], Text]
@@ -226,7 +225,7 @@ class LineTable(ScrollView, can_focus=True):
                 style = self.get_component_rich_style("line-table--cursor")
         if text is None:
             return Strip.blank(width, style)
-        strip = Strip(text.render(self.app.console), text.cell_len).crop(0, line_width)
+        strip = strip_of(text, self.app.console).crop(0, line_width)
         return strip.adjust_cell_length(width).apply_style(style)
 
     def _refresh_row(self, row: int) -> None:
