@@ -2,8 +2,8 @@
 
 Textual sends every line of a widget that was refreshed, each run of cells with all its colours and a reset behind it;
 nearly all of it shows already. `ScreenDiff` remembers what every cell shows, as curses does, and writes the difference:
-of a run with an epoch a second, on 120x40 cells, 530 bytes a second instead of 12,450, and 24 kB instead of 128 until
-the dashboard stands still after it was opened.
+on 120x40 cells 3 to 7 kB an epoch instead of 28 to 45, 0.6 kB instead of 40 when the focus moves on, and 40 kB instead
+of 120 until the dashboard stands still after it was opened.
 
 Private names of Textual are used in this module and nowhere else. Each gives way to what Textual does of itself: where
 a module or an attribute is missing, whole updates are sent, and styles are worked out as often as Textual does.
@@ -12,12 +12,10 @@ a module or an attribute is missing, whole updates are sent, and styles are work
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from rich.cells import cell_len
-from rich.color import Color, ColorType
 from rich.console import Console, RenderableType
 from rich.style import Style
 from textual import events, on
@@ -28,9 +26,6 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import AwaitMount, Widget
 
-from tuiae.render.palette import GREYS
-from tuiae.render.pixels import UPPER_HALF
-
 try:
     from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 except ImportError:
@@ -40,124 +35,47 @@ except ImportError:
 
     ChopsUpdate = LayoutUpdate = CompositorUpdate  # type: ignore[misc, assignment]
 
-# How cells are written: colours and attributes, and the shortest way from one to another.
+Cell: TypeAlias = tuple[str, Style]
+"""What stands in a cell, and how; nothing in the second half of a wide character."""
 
-ATTRIBUTES = {
-    "bold": "1",
-    "dim": "2",
-    "italic": "3",
-    "underline": "4",
-    "blink": "5",
-    "blink2": "6",
-    "reverse": "7",
-    "conceal": "8",
-    "strike": "9",
-    "underline2": "21",
-    "frame": "51",
-    "encircle": "52",
-    "overline": "53",
-}
-"""Attribute of a Rich style -> its SGR code; the place of each is its bit in `CellStyle.attributes`."""
-SEEN_ON_BLANKS = ("underline", "reverse", "strike", "underline2", "overline")
-BLANK_MASK = sum(1 << place for place, name in enumerate(ATTRIBUTES) if name in SEEN_ON_BLANKS)
-
-
-class CellStyle(NamedTuple):
-    """How a cell is written: bits of SGR attributes, and parameters of the colours, empty for the terminal's own."""
-
-    attributes: int = 0
-    color: str | None = ""
-    """None on a blank, where no colour shows."""
-    background: str = ""
-    link: str = ""
-
-
-PLAIN = CellStyle()
-
-
-@lru_cache(maxsize=16384)
-def cell_styles(style: Style | None) -> tuple[CellStyle, CellStyle]:
-    """How the characters of a Rich style are written, and how its blanks, where less shows and so less must change."""
-    if style is None:
-        return PLAIN, PLAIN._replace(color=None)
-    attributes = sum(1 << place for place, name in enumerate(ATTRIBUTES) if getattr(style, name))
-    cell = CellStyle(attributes, _parameters(style.color, True), _parameters(style.bgcolor, False), style.link or "")
-    return cell, cell if attributes & BLANK_MASK or cell.link else CellStyle(0, None, cell.background)
-
-
-def _parameters(color: Color | None, foreground: bool) -> str:
-    if color is None or color.is_default:
-        return ""
-    triplet = color.triplet
-    if color.type is ColorType.TRUECOLOR and triplet is not None and triplet.red == triplet.green == triplet.blue:
-        number = _GREY_NUMBERS.get(triplet.red)
-        # The same colour in half of the bytes.
-        if number is not None:
-            return f"{38 if foreground else 48};5;{number}"
-    return ";".join(color.get_ansi_codes(foreground))
-
-
-_GREY_NUMBERS = {level: 232 + place for place, level in enumerate(GREYS)} | {0: 16, 255: 231}
-_CODES = tuple(ATTRIBUTES.values())
-
-
-@lru_cache(maxsize=16384)
-def style_change(before: CellStyle, after: CellStyle) -> str:
-    """The shorter of two sequences that make one style of another: what differs, or everything after a reset."""
-    fresh = _codes(PLAIN, after)
-    choices = [["", *fresh] if fresh else [""]]
-    if not before.attributes & ~after.attributes:
-        choices.append(_codes(before, after))
-    sequences = [f"\x1b[{';'.join(codes)}m" if codes else "" for codes in choices]
-    return min(reversed(sequences), key=len)
-
-
-def _codes(before: CellStyle, after: CellStyle) -> list[str]:
-    added = after.attributes & ~before.attributes
-    codes = [code for bit, code in enumerate(_CODES) if added >> bit & 1]
-    if after.color != before.color:
-        codes.append(after.color or "39")
-    if after.background != before.background:
-        codes.append(after.background or "49")
-    return codes
-
-
-# The screen as it is known, and what has to be written to change it.
-
+NO_STYLE = Style.null()
+_UNKNOWN: Cell = ("\0", NO_STYLE)
+"""A cell of which nobody knows what it shows."""
 _NEAR = 4
 """Unchanged cells that are rather written again than skipped: moving the cursor takes as many bytes."""
-_MOST_STRIPS = 1024  # of which the cells are kept; a screen of 60 rows has some 300
-_UNKNOWN = "\0"
-"""In a cell of which nobody knows what it shows."""
-
-
-class Cells(NamedTuple):
-    """A run of cells: text and style of each; the second half of a wide character is empty."""
-
-    texts: list[str]
-    styles: list[CellStyle]
-    odd: bool
-    """Whether a character may be among them that is not one cell wide."""
-
-
-@dataclass
-class _Change:
-    """What cells of a row become once an update is written."""
-
-    y: int
-    x: int
-    cells: Cells
 
 
 class Difference(CompositorUpdate):
     """What of an update changes the terminal; when it is rendered, the terminal is known to show it."""
 
-    def __init__(self, written: str, done: Callable[[], None]) -> None:
-        self.written, self._done = written, done
+    def __init__(self, parts: list[tuple[int, int, list[Cell]]], done: Callable[[], None]) -> None:
+        """`parts` are column, row and cells of each part that changes."""
+        self.parts, self._done = parts, done
 
     def render_segments(self, console: Console) -> str:
         self._done()
-        return self.written
+        written, current = [], NO_STYLE
+        for x, y, cells in self.parts:
+            written.append(f"\x1b[{y + 1};{x + 1}H")
+            for text, style in cells:
+                if style is not current:
+                    written.append(_change(current, style))
+                    current = style
+                written.append(text)
+        if current is not NO_STYLE:
+            written.append(_change(current, NO_STYLE))
+        return "".join(written)
+
+
+@lru_cache(maxsize=16384)
+def _change(before: Style, after: Style) -> str:
+    """The sequence that makes one style of another: the colours that differ, or everything after a reset."""
+    color, bgcolor = after.color, after.bgcolor
+    reset = "\x1b[0m"
+    if color and bgcolor and before.without_color == after.without_color:
+        reset, after = "", Style(color=color if color != before.color else None)
+        after += Style(bgcolor=bgcolor if bgcolor != before.bgcolor else None)
+    return reset + after.render("\0").partition("\0")[0]
 
 
 class ScreenDiff:
@@ -165,15 +83,14 @@ class ScreenDiff:
 
     def __init__(self) -> None:
         self._size = Size(0, 0)
-        self._rows: list[Cells] = []
-        self._known: dict[int, tuple[Strip, Cells]] = {}
+        self._rows: list[list[Cell]] = []
 
     def forget(self) -> None:
         """Nobody knows any more what the terminal shows: the next update is written whole."""
         self._size = Size(0, 0)
 
     def difference(self, update: CompositorUpdate, size: Size) -> Difference | None:
-        """What changes the terminal, of `size` cells, as an update says; its `written` is empty where nothing does.
+        """What changes the terminal, of `size` cells, as an update says; it has no `parts` where nothing does.
 
         None for an update of a kind that is not known: it must be sent as it is.
         """
@@ -182,59 +99,24 @@ class ScreenDiff:
         except (AttributeError, TypeError):
             self.forget()
             return None
-        rows = self._rows
-        if size != self._size:
-            rows = [Cells([_UNKNOWN] * size.width, [PLAIN] * size.width, False) for _ in range(size.height)]
-        writer, changes = _Writer(size.width), []
+        rows = self._rows if size == self._size else [[_UNKNOWN] * size.width for _ in range(size.height)]
+        parts: list[tuple[int, int, list[Cell]]] = []
+        changes: list[tuple[int, int, list[Cell]]] = []
         for x, y, strip in strips:
-            if 0 <= y < size.height and x < size.width:
-                change = self._write(writer, rows[y], x, y, strip)
-                changes += [change] if change else []
+            if not (0 <= y < size.height and x < size.width):
+                continue
+            cells = cells_of(strip)[: size.width - x]
+            before = rows[y][x : x + len(cells)]
+            if cells != before:
+                changes.append((x, y, cells))
+                parts += [(x + start, y, cells[start:end]) for start, end in _changed(before, cells)]
 
         def done() -> None:
             self._size, self._rows = size, rows
-            for change in changes:
-                row, end = rows[change.y], change.x + len(change.cells.texts)
-                row.texts[change.x : end], row.styles[change.x : end] = change.cells.texts, change.cells.styles
-                rows[change.y] = row._replace(odd=row.odd or change.cells.odd)
+            for x, y, cells in changes:
+                rows[y][x : x + len(cells)] = cells
 
-        return Difference(writer.done(), done)
-
-    def _write(self, writer: _Writer, row: Cells, x: int, y: int, strip: Strip) -> _Change | None:
-        room = len(row.texts) - x
-        if any(control or "\x1b" in text for text, _, control in strip):
-            return _write_raw(writer, row, x, y, strip)
-        texts, styles, odd = self._cells(strip)
-        texts, styles = texts[:room], styles[:room]
-        end = x + len(texts)
-        if texts == row.texts[x:end] and styles == row.styles[x:end]:
-            return None
-        # Where terminals disagree on how wide something is, only a line that is written from its start is right.
-        odd = odd or (row.odd and any(len(text) != 1 for text in row.texts[x:end]))
-        for start, stop in [(0, len(texts))] if odd else _changed(row, x, texts, styles):
-            writer.write(x + start, y, texts[start:stop], styles[start:stop])
-        if odd:
-            writer.lose_place()
-        return _Change(y, x, Cells(texts, styles, odd))
-
-    def _cells(self, strip: Strip) -> Cells:
-        """`cells_of`, or what it was: Textual gives the same strips again for lines that were not drawn anew."""
-        known = self._known.get(id(strip))
-        if known is None:
-            if len(self._known) >= _MOST_STRIPS:
-                self._known.clear()
-            known = self._known[id(strip)] = (strip, cells_of(strip))  # with the strip, so that its id stays its own
-        return known[1]
-
-
-def _write_raw(writer: _Writer, row: Cells, x: int, y: int, strip: Strip) -> _Change | None:
-    """Sequences of their own, such as pictures: sent once, and what they cover is not known afterwards."""
-    raw = "".join(segment.text for segment in strip)
-    before = row.texts[x : x + strip.cell_length]
-    if before == [raw] * len(before):
-        return None
-    writer.write_raw(x, y, raw)
-    return _Change(y, x, Cells([raw] * len(before), [PLAIN] * len(before), True))
+        return Difference(parts, done)
 
 
 def _strips(update: CompositorUpdate) -> Iterator[tuple[int, int, Strip]]:
@@ -258,110 +140,44 @@ def _strips(update: CompositorUpdate) -> Iterator[tuple[int, int, Strip]]:
         raise TypeError(type(update))
 
 
-def cells_of(strip: Strip) -> Cells:
-    """The cells of a strip."""
-    texts: list[str] = []
-    styles: list[CellStyle] = []
-    odd = False
-    for text, style, control in strip:
-        if control or not text:
+def cells_of(strip: Strip) -> list[Cell]:
+    """The cells of a strip; sequences of their own, such as pictures, stand in the first of those that they cover."""
+    if any(control or "\x1b" in text for text, _, control in strip):
+        raw = "".join(segment.text for segment in strip)
+        return [(raw, NO_STYLE), *[("", NO_STYLE)] * (strip.cell_length - 1)]
+    cells: list[Cell] = []
+    for text, whole_style, _ in strip:
+        style = _visible(whole_style)
+        if text.isascii() and text.isprintable():
+            cells += [(char, style) for char in text]
             continue
-        full, blank = cell_styles(style)
-        if text[0] == UPPER_HALF and full.color and full.color[1:] == full.background[1:]:
-            text = " " * len(text)  # two equal pixels are the background alone, without a third byte a cell
-        if text.isascii() or _is_even(text):
-            texts.extend(text)
-            styles.extend([blank if char == " " else full for char in text] if " " in text else [full] * len(text))
-            continue
-        odd = True
         for char in text:
-            if char == "\0":
-                continue
-            width = cell_len(char)
-            if width:
-                texts += [char, *[""] * (width - 1)]
-                styles += [full] * width
-            elif texts:
-                texts[-1] += char
-    return Cells(texts, styles, odd)
+            if width := cell_len(char):
+                cells += [(char, style), *[("", style)] * (width - 1)]
+            elif cells and char != "\0":
+                cells[-1] = (cells[-1][0] + char, style)
+    return cells
 
 
-@lru_cache(maxsize=8192)
-def _is_even(text: str) -> bool:
-    """Whether each character takes one cell."""
-    return all(cell_len(char) == 1 for char in set(text))
+@lru_cache(maxsize=16384)
+def _visible(style: Style | None) -> Style:
+    """A style without what Textual notes in it, such as what a click does."""
+    if style is None:
+        return NO_STYLE
+    return style.clear_meta_and_links() if style.meta else style
 
 
-def _changed(row: Cells, x: int, texts: list[str], styles: list[CellStyle]) -> list[tuple[int, int]]:
-    """From where to where a strip at `x` differs from the row; near parts of one style as one."""
+def _changed(before: list[Cell], cells: list[Cell]) -> list[tuple[int, int]]:
+    """From where to where cells differ, near parts as one."""
+    if any(len(text) != 1 for text, _ in (*before, *cells)):
+        # Where terminals disagree on how wide something is, only a line that is written from its start is right.
+        return [(0, len(cells))]
     parts: list[tuple[int, int]] = []
-    for index, (text, style) in enumerate(zip(texts, styles, strict=True)):
-        if text == row.texts[x + index] and style == row.styles[x + index]:
-            continue
-        if parts:
-            start, stop = parts[-1]
-            if index - stop <= _NEAR and all(between == styles[stop - 1] for between in styles[stop:index]):
-                parts[-1] = (start, index + 1)
-                continue
-        parts.append((index, index + 1))
+    for place, (old, new) in enumerate(zip(before, cells, strict=True)):
+        if old != new:
+            start = parts.pop()[0] if parts and place - parts[-1][1] <= _NEAR else place
+            parts.append((start, place + 1))
     return parts
-
-
-class _Writer:
-    """Puts one update together; it begins and ends with a plain style."""
-
-    def __init__(self, width: int) -> None:
-        self._parts: list[str] = []
-        self._style = PLAIN
-        self._width = width
-        self._x = self._y = -1
-
-    def write(self, x: int, y: int, texts: list[str], styles: list[CellStyle]) -> None:
-        """Cells from (x, y) on."""
-        self._move(x, y)
-        for text, style in zip(texts, styles, strict=True):
-            if style is not self._style:
-                self._take(style)
-            self._parts.append(text)
-        self._x = x + len(texts)
-        if self._x >= self._width:
-            self.lose_place()  # terminals disagree on where the cursor stands behind the last column
-
-    def write_raw(self, x: int, y: int, raw: str) -> None:
-        """Something that leaves the cursor nobody knows where."""
-        self._take(PLAIN)
-        self._move(x, y)
-        self._parts.append(raw)
-        self.lose_place()
-
-    def lose_place(self) -> None:
-        """Where the cursor is now is not sure."""
-        self._y = -1
-
-    def done(self) -> str:
-        self._take(PLAIN)
-        return "".join(self._parts)
-
-    def _move(self, x: int, y: int) -> None:
-        if (x, y) == (self._x, self._y):
-            return
-        if y == self._y and x > self._x:
-            distance = x - self._x
-            self._parts.append(f"\x1b[{distance if distance > 1 else ''}C")
-        else:
-            self._parts.append(f"\x1b[{y + 1};{x + 1}H")
-        self._x, self._y = x, y
-
-    def _take(self, style: CellStyle) -> None:
-        if style.color is None:
-            kept = 0 if self._style.attributes & BLANK_MASK else self._style.attributes
-            style = CellStyle(kept, self._style.color, style.background)
-        before, self._style = self._style, style
-        if style.link or before.link:
-            if style.link != before.link:
-                self._parts.append(f"\x1b]8;;{style.link}\x1b\\")
-            before, style = before._replace(link=""), style._replace(link="")
-        self._parts.append(style_change(before, style))
 
 
 # Styles that are worked out once: Textual does so anew whenever it is not sure.
@@ -483,7 +299,7 @@ class SteadyApp(App[Result], Generic[Result]):
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         if isinstance(renderable, CompositorUpdate) and not (self.is_headless or self.is_inline):
             difference = self._diff.difference(renderable, screen.outer_size)
-            if difference is not None and not difference.written:
+            if difference is not None and not difference.parts:
                 self.post_display_hook()
                 return
             renderable = difference or renderable
