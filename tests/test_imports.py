@@ -16,10 +16,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import Laboratory
-from tests.dashboard import open_desk
 from tuiae.data.importing import import_directory
 from tuiae.machine import lasting_imports
-from tuiae.ui.terminal.app import YOUNGER
 
 HEAVY = ["torch", "torchvision", "sklearn", "scipy"]
 
@@ -169,20 +167,3 @@ def test_a_process_that_imported_torch_ends_without_a_word() -> None:
     code = "from tuiae.training.worker import _import_torch\n_import_torch()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-async def test_garbage_is_looked_for_after_a_key_was_answered(
-    lab: Laboratory, collecting: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tuiae.ui.terminal.app.COLLECT_SECONDS", 3600.0)  # else it is looked for without a key as well
-    async with open_desk() as desk:
-        desk.app.garbage.begin()
-        old = Ring()
-        ring = weakref.ref(old)
-        for _ in range(YOUNGER):
-            gc.collect(1)  # which does not find what is as old as this by now
-        del old
-        gc.collect(1)
-        assert ring() is not None
-        await desk.press("tab")
-        await desk.until(lambda: ring() is None)

@@ -123,7 +123,8 @@ class TuiaeApp(TerminalApp[str]):
             self.session.launcher.warm_up()
         threading.Thread(target=import_screens, name="screens", daemon=True).start()
         if not gc.isenabled():
-            self.garbage.begin()
+            gc.freeze()  # what there is now stays
+            gc.enable()
 
     @on(RunChanged)
     def _run_changed(self, event: RunChanged) -> None:

@@ -59,7 +59,6 @@ class BaseScreen(SteadyScreen):
         self._key_state: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
-        self.be_styled(*self.app.size)
         with Horizontal(id="head"):
             yield Static(Text.assemble((" tuiae", "bold"), (f"  {self.NAME}", "dim")), id="title")
             yield ScreenTabs(self.MODE, self.app.size.width)

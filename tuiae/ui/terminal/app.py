@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -28,38 +25,28 @@ from tuiae.files import read_json, replace_json
 from tuiae.ui.screens.dialogs import Palette
 from tuiae.ui.terminal.filters import filters_for
 from tuiae.ui.terminal.mode import DARK, LIGHT, TerminalMode, choose_theme, drawn_colours
-from tuiae.ui.terminal.screen_diff import SteadyApp
-
-# What the dashboard remembers of its user from one day to the next; a missing or broken file is no settings.
-
-
-@dataclass(frozen=True)
-class Settings:
-    """One user's choices; empty where none was made."""
-
-    theme: str = ""
+from tuiae.ui.terminal.screen_diff import SteadyApp, SteadyStylesheet
 
 
 def settings_file() -> Path:
-    """`settings.json` in the user's configuration directory (XDG_CONFIG_HOME)."""
+    """`settings.json` in the user's configuration directory (XDG_CONFIG_HOME): what the dashboard remembers."""
     return Path(user_config_path("tuiae")) / "settings.json"
 
 
-def load_settings(path: Path) -> Settings:
-    """What was saved; values that are not text are left out."""
-    saved = read_json(path)
-    known = {name: saved[name] for name in asdict(Settings()) if isinstance(saved.get(name), str)}
-    return Settings(**known)
+def load_theme(path: Path) -> str:
+    """The theme that was chosen last; empty where none was, or the file is missing or broken."""
+    theme = read_json(path).get("theme")
+    return theme if isinstance(theme, str) else ""
 
 
-def save_settings(settings: Settings, path: Path) -> None:
-    """Keep the choices.
+def save_theme(theme: str, path: Path) -> None:
+    """Keep the choice.
 
     Raises:
         OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_json(path, asdict(settings))
+    replace_json(path, {"theme": theme})
 
 
 # Keys one after the other: what is typed after a key that shows a field or a dialog goes there.
@@ -136,47 +123,6 @@ class KeyQueue:
             await self._go_on()
 
 
-# Collecting garbage while nobody waits for an answer.
-
-COLLECT_SECONDS = 1.0  # between looks whether there is something to collect and nobody at the keys
-AFTER_SECONDS = 0.15  # after a key: its answer is drawn, and the next one is seldom there yet
-YOUNGER = 10  # collections of younger objects until all are looked through, as Python has it
-NEVER = 1_000_000
-
-
-class IdleCollector:
-    """Looks through all objects for garbage between two keys, and not when Python would: once in fifteen keys that took
-    40 ms on the way to the answer (50,000 objects younger than the first paint, beside a training on two cores)."""
-
-    def __init__(self, app: App[Any]) -> None:
-        self._app = app
-        self._timer: Timer | None = None
-        self._pressed = 0.0
-
-    def begin(self) -> None:
-        """Set aside what there is now, which stays, and collect what comes from here on."""
-        gc.freeze()
-        young, middle, _ = gc.get_threshold()
-        gc.set_threshold(young, middle, NEVER)
-        gc.enable()
-        self._timer = self._app.set_interval(COLLECT_SECONDS, partial(self._collect, COLLECT_SECONDS))
-
-    def pressed(self) -> None:
-        """A key or a button of the mouse was pressed."""
-        self._pressed = time.monotonic()
-        if self._timer is not None and self.is_due:
-            self._app.set_timer(AFTER_SECONDS, partial(self._collect, AFTER_SECONDS))
-
-    @property
-    def is_due(self) -> bool:
-        return gc.get_count()[2] >= YOUNGER
-
-    def _collect(self, quiet: float) -> None:
-        """Collect, unless a key was pressed within so many seconds."""
-        if self.is_due and time.monotonic() - self._pressed >= quiet:
-            gc.collect()
-
-
 Result = TypeVar("Result")
 
 
@@ -196,14 +142,13 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
         self._key_queue = KeyQueue(self, self._deliver)
         self.pressed = 0.0
         """When a key or a button of the mouse was last pressed, by `time.monotonic`, as Textual times events."""
-        self.garbage = IdleCollector(self)
         self._line_filters: tuple[Theme, Sequence[LineFilter]] | None = None
         for ours in (DARK, LIGHT):
             self.register_theme(ours)
-        remembered = load_settings(self._settings_file).theme
+        remembered = load_theme(self._settings_file)
         self.theme = choose_theme(theme, remembered if self.get_theme(remembered) else "", os.environ)
         self.set_class(mode.colors == "none", "-colourless")
-        self.keep_styles()
+        self.stylesheet = SteadyStylesheet(variables=self.get_css_variables())
 
     # Characters and colours
 
@@ -222,7 +167,7 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
 
     def _keep_theme(self, name: str) -> None:
         try:
-            save_settings(Settings(theme=name), self._settings_file)
+            save_theme(name, self._settings_file)
         except OSError as error:
             self.notify(f"the theme is not remembered: {error.strerror}", severity="warning", markup=False)
 
@@ -262,5 +207,4 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
             return  # of the same burst as what ended the dialog, and not meant for the screen below it
         if isinstance(event, (events.Key, events.MouseDown)):
             self.pressed = event.time
-            self.garbage.pressed()
         await super().on_event(event)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -24,7 +24,6 @@ from textual.css.stylesheet import Stylesheet
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.strip import Strip
-from textual.widget import AwaitMount, Widget
 
 try:
     from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
@@ -182,13 +181,12 @@ def _changed(before: list[Cell], cells: list[Cell]) -> list[tuple[int, int]]:
 
 # Styles that are worked out once: Textual does so anew whenever it is not sure.
 
-PARSED_SOURCES = (
-    1024  # kept; Textual keeps 64, the dashboard has more, and each new widget would parse all of them again
-)
+PARSED_SOURCES = 1024
+"""Textual keeps 64; the dashboard has more, and each new widget would parse all of them again."""
 
 
 class SteadyStylesheet(Stylesheet):
-    """A style sheet whose parsed rules stay until the variables change."""
+    """A style sheet whose parsed rules stay until the variables change: parsing takes a fifth of a second a screen."""
 
     def __init__(self, *, variables: dict[str, str]) -> None:
         super().__init__(variables=variables)
@@ -197,12 +195,8 @@ class SteadyStylesheet(Stylesheet):
         if (cache := getattr(self, "_parse_cache", None)) is not None:
             cache.grow(PARSED_SOURCES)
 
-    def has_variables(self, variables: dict[str, str]) -> bool:
-        """Whether the rules were parsed with these."""
-        return variables == self._of_theme
-
     def set_variables(self, variables: dict[str, str]) -> None:
-        if not self.has_variables(variables):
+        if variables != self._of_theme:
             super().set_variables(variables)
             self._of_theme = variables
             self._outdated = True
@@ -213,83 +207,28 @@ class SteadyStylesheet(Stylesheet):
             super().reparse()
 
 
-def is_styled(screen: Screen[Any]) -> bool:
-    """Whether the widgets of a screen have the styles of today; False where Textual does not say."""
-    counts = [getattr(node, "_css_update_count", None) for node in (screen, screen.app)]
-    return counts[0] is not None and counts[0] == counts[1]
-
-
 class SteadyScreen(Screen[None]):
     """A screen that is styled once for each theme: doing it again takes a tenth of a second beside a training."""
-
-    def be_styled(self, width: int, height: int) -> None:
-        """Have this size and today's styles before there are widgets, which would then be styled a second time."""
-        if hasattr(self.app, "_css_update_count"):
-            self._css_update_count = self.app._css_update_count
-        for size, breakpoints in ((width, self.app.HORIZONTAL_BREAKPOINTS), (height, self.app.VERTICAL_BREAKPOINTS)):
-            if passed := [(least, name) for least, name in breakpoints or () if least <= size]:
-                self.add_class(max(passed)[1], update=False)
 
     @on(events.ScreenResume)
     def _say_whether_styled(self, event: events.ScreenResume) -> None:
         # Textual styles a whole screen anew each time it shows, although only another theme would change anything.
-        event.refresh_styles = not is_styled(self)
-
-    def _watch_maximized(self, before: Widget | None, now: Widget | None) -> None:
-        # Textual styles each widget anew; these classes mean something to the screen and to that one widget alone.
-        self.set_class(now is not None, "-maximized-view", update=False)
-        self.app.stylesheet.update_nodes([self])
-        if before is not None:
-            before.remove_class("-maximized")
-        if now is not None:
-            now.add_class("-maximized")
-        self.refresh_bindings()
+        counts = [getattr(node, "_css_update_count", None) for node in (self, self.app)]
+        event.refresh_styles = counts[0] is None or counts[0] != counts[1]
 
 
 Result = TypeVar("Result")
 
 
 class SteadyApp(App[Result], Generic[Result]):
-    """An app that sends what changed, and works out styles when there is a reason."""
+    """An app that sends what changed."""
 
     def __init__(self) -> None:
         super().__init__()
         self._diff = ScreenDiff()
-        self._modes_shown: set[str] = set()
 
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, lambda app: self._diff.forget(), immediate=True)
-
-    def keep_styles(self) -> None:
-        """From now on rules stay parsed until the theme changes."""
-        self.stylesheet = SteadyStylesheet(variables=self.get_css_variables())
-
-    @property
-    def _has_styles(self) -> bool:
-        sheet = self.stylesheet
-        return isinstance(sheet, SteadyStylesheet) and sheet.has_variables(self.get_css_variables())
-
-    def _invalidate_css(self) -> None:
-        if self.is_running and not self._has_styles:
-            super()._invalidate_css()
-
-    def refresh_css(self, animate: bool = True) -> None:
-        """Textual's, where there is a reason: it also asks for it as the app begins, before anything has changed."""
-        if not (self.screen_stack and is_styled(self.screen) and self._has_styles):
-            super().refresh_css(animate)
-
-    def switch_mode(self, mode: str) -> AwaitMount:
-        self._comes_back = mode in self._modes_shown
-        self._modes_shown |= {self.current_mode, mode}
-        return super().switch_mode(mode)
-
-    _comes_back = False
-
-    def delay_update(self, delay: float = 0.05) -> None:
-        """Textual's, which keeps the old screen for as long when the mode changes; a screen that has been shown before
-        is ready at once."""
-        if not self._comes_back:
-            super().delay_update(delay)
 
     def action_redraw(self) -> None:
         """Everything once more: something else has written on the terminal."""
