@@ -37,8 +37,8 @@ from tuiae.reproduce.verdicts import MARKS
 from tuiae.runs.paths import RunPaths
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.terminal.app import load_theme, settings_file
-from tuiae.ui.terminal.filters import Colourless, Palette16, Palette256, contrast, nearest_16, nearest_256
-from tuiae.ui.terminal.mode import DARK, LIGHT, ON_LIGHT, TerminalMode, choose_mode, choose_theme, protocol_in
+from tuiae.ui.terminal.filters import contrast, filters_for, nearest_16, nearest_256
+from tuiae.ui.terminal.mode import DARK, LIGHT, ON_LIGHT, Colors, TerminalMode, choose_mode, choose_theme, protocol_in
 from tuiae.ui.terminal.screen_diff import ScreenDiff
 from tuiae.ui.widgets.panel import FRAME
 from tuiae.ui.widgets.tables import LineTable
@@ -154,28 +154,29 @@ def test_series_stay_apart_in_few_colours() -> None:
     assert len({nearest_16(color) for color in colours[:6]}) >= 5
 
 
-def restyled(kind: type[Palette256 | Palette16 | Colourless], **style: Any) -> Style:
-    (segment,) = kind(NIGHT.rgb).apply([Segment("x", Style(**style))], NIGHT)
+def restyled(colors: Colors, **style: Any) -> Style:
+    (reduce,) = filters_for(TerminalMode(colors), {}, NIGHT.rgb)
+    (segment,) = reduce.apply([Segment("x", Style(**style))], NIGHT)
     assert segment.style is not None
     return segment.style
 
 
 def test_without_colour_a_marked_background_is_reversed_and_faint_text_dim() -> None:
-    chosen = restyled(Colourless, color="#D8DEE6", bgcolor="#56B4E9", bold=True)
+    chosen = restyled("none", color="#D8DEE6", bgcolor="#56B4E9", bold=True)
     assert chosen.reverse
     assert chosen.bold
-    plain = restyled(Colourless, color="#D8DEE6", bgcolor="#161B22")
+    plain = restyled("none", color="#D8DEE6", bgcolor="#161B22")
     assert not plain.reverse
     assert not plain.dim
-    assert restyled(Colourless, color="#363A40", bgcolor="#0E1116").dim
+    assert restyled("none", color="#363A40", bgcolor="#0E1116").dim
     for style in (chosen, plain):
         assert style.color is None
         assert style.bgcolor is None
 
 
 def test_sixteen_colours_keep_the_background_of_the_terminal() -> None:
-    assert restyled(Palette16, color="#D8DEE6", bgcolor="#161B22").bgcolor == RichColor.default()
-    marked = restyled(Palette16, color="#D8DEE6", bgcolor="#56B4E9")
+    assert restyled("16", color="#D8DEE6", bgcolor="#161B22").bgcolor == RichColor.default()
+    marked = restyled("16", color="#D8DEE6", bgcolor="#56B4E9")
     assert marked.bgcolor is not None
     assert marked.color is not None
     assert marked.bgcolor.number not in (None, 0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.color import Color as RichColor
+from rich.color_triplet import ColorTriplet
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
@@ -65,14 +66,18 @@ _FAINT = 3.6
 def filters_for(mode: TerminalMode, renamed: Mapping[str, str], background: RGB) -> list[LineFilter]:
     """What a terminal of this mode needs, in order.
 
-    `renamed` are colours of drawings and what they are in the theme, `background` is the theme's.
+    `renamed` are colours of drawings, by their hex code on a dark screen, and what they are in the theme; `background`
+    is the theme's, which says whether another one is a mark.
     """
     filters: list[LineFilter] = []
     if renamed:
-        filters.append(Renamed(renamed, background))
-    reduce: dict[str, type[Restyled]] = {"256": Palette256, "16": Palette16, "none": Colourless}
-    if mode.colors in reduce:
-        filters.append(reduce[mode.colors](background))
+        names = {
+            RichColor.parse(drawn).triplet: RichColor.from_rgb(*Color.parse(shown).rgb)
+            for drawn, shown in renamed.items()
+        }
+        filters.append(Restyled(partial(_renamed, names)))
+    if mode.colors in REDUCED:
+        filters.append(Restyled(partial(REDUCED[mode.colors], background)))
     if mode.ascii:
         filters.append(Ascii())
     return filters
@@ -89,47 +94,26 @@ class Ascii(LineFilter):
 
 
 class Restyled(LineFilter):
-    """A style for each style, text as it was."""
+    """Another style for each style, text as it was."""
 
-    def __init__(self, screen: RGB) -> None:
-        """`screen` is the background under all, which says whether another one is a mark."""
+    def __init__(self, restyle: Callable[[Style], Style]) -> None:
         super().__init__()
-        self._screen = screen
-
-    def restyle(self, style: Style) -> Style:
-        """The style to show instead."""
-        raise NotImplementedError
+        self._restyle = restyle
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         return [
-            Segment(text, None if style is None else self.restyle(style), control) for text, style, control in segments
+            Segment(text, None if style is None else self._restyle(style), control) for text, style, control in segments
         ]
 
 
-class Renamed(Restyled):
-    """The colours of drawings as a theme has them: drawings name them by their hex code on a dark screen."""
-
-    def __init__(self, names: Mapping[str, str], screen: RGB) -> None:
-        super().__init__(screen)
-        self._names = {
-            RichColor.parse(drawn).triplet: RichColor.from_rgb(*Color.parse(shown).rgb)
-            for drawn, shown in names.items()
-        }
-
-    def restyle(self, style: Style) -> Style:
-        color = style.color and self._names.get(style.color.triplet)
-        return style + Style(color=color) if color else style
-
-
-class Palette256(Restyled):
-    """The nearest of the 240 colours that every such terminal has alike: the cube and the ramp of greys."""
-
-    def restyle(self, style: Style) -> Style:
-        return _in_256(style)
+def _renamed(names: Mapping[ColorTriplet | None, RichColor], style: Style) -> Style:
+    color = style.color and names.get(style.color.triplet)
+    return style + Style(color=color) if color else style
 
 
 @lru_cache(maxsize=4096)
-def _in_256(style: Style) -> Style:
+def _in_256(screen: RGB, style: Style) -> Style:
+    """The nearest of the 240 colours that every such terminal has alike: the cube and the ramp of greys."""
     color, bgcolor = (
         RichColor.from_ansi(nearest_256(known)) if known is not None else None
         for known in (_rgb(style.color), _rgb(style.bgcolor))
@@ -137,15 +121,9 @@ def _in_256(style: Style) -> Style:
     return style + Style(color=color, bgcolor=bgcolor)
 
 
-class Palette16(Restyled):
-    """The terminal's own colours: its background under all that stands on the screen's, strong marks in colour."""
-
-    def restyle(self, style: Style) -> Style:
-        return _in_16(style, self._screen)
-
-
 @lru_cache(maxsize=4096)
-def _in_16(style: Style, screen: RGB) -> Style:
+def _in_16(screen: RGB, style: Style) -> Style:
+    """The terminal's own colours: its background under all that stands on the screen's, strong marks in colour."""
     fore, back = _rgb(style.color), _rgb(style.bgcolor)
     if back is None or contrast(back, screen) < _APART:
         bgcolor = None if style.bgcolor is None else RichColor.default()
@@ -162,19 +140,13 @@ def _ink_16(fore: RGB, back: RGB) -> RichColor:
     return RichColor.from_ansi(nearest_16(fore))
 
 
-class Colourless(Restyled):
-    """No colour at all: strong backgrounds reversed, faint text dim, so that focus and selection can still be seen."""
-
-    def restyle(self, style: Style) -> Style:
-        return _without_colour(style, self._screen)
-
-
 @lru_cache(maxsize=4096)
-def _without_colour(style: Style, screen: RGB) -> Style:
+def _without_colour(screen: RGB, style: Style) -> Style:
+    """No colour at all: strong backgrounds reversed, faint text dim, so that focus and selection can still be seen."""
     fore, back = _rgb(style.color), _rgb(style.bgcolor)
     reverse = bool(style.reverse) != (back is not None and contrast(back, screen) >= _STRONG)
     faint = fore is not None and contrast(fore, back or screen) < _FAINT and not reverse and not style.bold
-    bare = Style(
+    return Style(
         bold=style.bold,
         italic=style.italic,
         underline=style.underline,
@@ -183,7 +155,10 @@ def _without_colour(style: Style, screen: RGB) -> Style:
         dim=(faint or bool(style.dim)) or None,
         meta=style.meta or None,
     )
-    return bare + Style(link=style.link) if style.link else bare
+
+
+REDUCED: Mapping[str, Callable[[RGB, Style], Style]] = {"256": _in_256, "16": _in_16, "none": _without_colour}
+"""Colours of a terminal -> (background of the screen, style) -> the style to show instead."""
 
 
 @lru_cache(maxsize=8192)
