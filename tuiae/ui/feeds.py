@@ -1,7 +1,7 @@
 """What the dashboard reads while it is open: one thread a feed, which looks again and again and posts what is new.
 
 A `Feed` is the thread. A generator says what it reads, and how often: there is one for the open run, the list of runs,
-compared runs, the parent of a fork, and stored samples. Messages hold immutable values; no thread touches a widget.
+compared runs, and the parent of a fork. Messages hold immutable values; no thread touches a widget.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import operator
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from textual.message import Message
 
 from tuiae.runs.diagnosis import Finding, diagnose
 from tuiae.runs.listing import RunLister, RunRow
-from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import Sample, Snapshot
 
@@ -220,34 +218,3 @@ def follow_parent(child: Path, parent: Path) -> Looks:
     while last is None or last.status.live:
         before, last = last, reader.read_all()
         yield ParentRead(child, last) if last is not before else None, PARENT_SECONDS
-
-
-# Stored samples
-
-KEPT_SAMPLES = 16  # one goes to and fro
-
-
-@dataclass
-class SampleRead(FeedMessage):
-    """A sample that was asked for; None when its file is missing or torn."""
-
-    path: Path
-    epoch: int
-    sample: Sample | None
-
-
-def follow_samples(path: Path, wanted: deque[int]) -> Looks:
-    """The sample of the epoch in `wanted`, where the screen puts one and a look takes it."""
-    kept: dict[int, Sample] = {}
-    while True:
-        try:
-            epoch = wanted.pop()
-        except IndexError:
-            yield None, None
-            continue
-        sample = kept.pop(epoch, None) or read_sample(RunPaths(path), epoch)
-        if sample is not None:
-            kept[epoch] = sample
-            if len(kept) > KEPT_SAMPLES:
-                del kept[next(iter(kept))]
-        yield SampleRead(path, epoch, sample), None

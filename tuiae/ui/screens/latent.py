@@ -12,13 +12,12 @@ from tuiae.explore.client import AGAIN, Ended, Notice, Reply, Restarted
 from tuiae.explore.protocol import Answer, Codes, Opened, Place
 from tuiae.render.text import clean
 from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.ui.feeds import SampleRead
 from tuiae.ui.keys import LATENT
 from tuiae.ui.questions import NO_CHECKPOINT, NO_RUN, LatentQuestions, explorer_trouble
 from tuiae.ui.screens.base import RunScreen
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.latent_view import CodeMapPanel, LatentView
-from tuiae.ui.widgets.timeline import TimelineBar
+from tuiae.ui.widgets.timeline import SampleRead, TimelineBar
 
 PATH_IMAGES = 8  # from one marked point to another
 PRIOR_IMAGES = 16

@@ -24,14 +24,14 @@ from tuiae.render.log import log_lines
 from tuiae.render.status import added
 from tuiae.render.text import centred
 from tuiae.runs.snapshot import Note, Sample, Snapshot
-from tuiae.ui.feeds import Feed, ParentRead, SampleRead, follow_parent
+from tuiae.ui.feeds import Feed, ParentRead, follow_parent
 from tuiae.ui.keys import CONFUSION
 from tuiae.ui.widgets.chrome import ViewBar, Views
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.panel import PicturePanel
 from tuiae.ui.widgets.tables import LogPanel
-from tuiae.ui.widgets.timeline import TimelineBar
+from tuiae.ui.widgets.timeline import SampleRead, TimelineBar
 
 
 class ConfusionPanel(PicturePanel):

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from textual import events, on
+from textual import events, on, work
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
+from textual.worker import get_current_worker
 
 from tuiae.render.chrome import BACK, LIVE, ON, draw_timeline, neighbour, place_note
-from tuiae.ui.feeds import Feed, FeedMessage, SampleRead, follow_samples
+from tuiae.runs.paths import RunPaths
+from tuiae.runs.reader import read_sample
+from tuiae.runs.snapshot import Sample
+from tuiae.ui.feeds import FeedMessage
+
+
+@dataclass
+class SampleRead(FeedMessage):
+    """A sample that was asked for; None when its file is missing or torn."""
+
+    path: Path
+    epoch: int
+    sample: Sample | None
 
 
 class TimelineBar(Widget):
@@ -33,29 +45,21 @@ class TimelineBar(Widget):
 
         at: int | None
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self._epochs: Sequence[int] = ()
-        self._live = False
-        self._dragged = False
-        self._path: Path | None = None
-        self._wanted: deque[int] = deque(maxlen=1)
-        self._feed: Feed | None = None
+    _epochs: Sequence[int] = ()
+    _live = False
+    _dragged = False
+    _path: Path | None = None
 
     def show(self, path: Path, epochs: Sequence[int], live: bool) -> None:
         """Show the samples of a run, in order; `live` says whether more may come. Without any the line is empty."""
-        if path != self._path:
-            self._close()
-            self._path = path
-            self._feed = Feed(follow_samples(path, self._wanted), self.post_message, "samples")
+        self._path = path
         if (epochs, live) != (self._epochs, self._live):
             self._epochs, self._live = epochs, live
             self.refresh()
 
     def clear(self) -> None:
         """Forget the run."""
-        self._close()
-        self._epochs, self._live = (), False
+        self._epochs, self._live, self._path = (), False, None
         self.at = None
         self.refresh()
 
@@ -67,24 +71,19 @@ class TimelineBar(Widget):
         """Go to the sample of an epoch, or with None to the newest."""
         if at != self.at:
             self.at = at
-            self._wanted.clear()
-            if at is not None and self._feed is not None:
-                self._wanted.append(at)
-                self._feed.hurry()
+            if at is not None and self._path is not None:
+                self._read(self._path, at)
             self.post_message(self.Moved(at))
 
+    @work(thread=True, exclusive=True)
+    def _read(self, path: Path, epoch: int) -> None:
+        if not get_current_worker().is_cancelled:  # else somebody has gone on before its turn came
+            self.post_message(SampleRead(path, epoch, read_sample(RunPaths(path), epoch)))
+
     @on(SampleRead)
-    def _read(self, event: SampleRead) -> None:
+    def _keep_newest(self, event: SampleRead) -> None:
         if event.path != self._path or event.epoch != self.at:
             event.stop()
-
-    def on_unmount(self) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._feed is not None:
-            self._feed.close()
-        self._feed, self._path, self._wanted = None, None, deque(maxlen=1)
 
     def move(self, where: int | str) -> None:
         """So many samples on, or back; to the `first`, or the `newest`."""
