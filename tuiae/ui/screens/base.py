@@ -92,6 +92,9 @@ class BaseScreen(SteadyScreen):
             words.update(too_small(*self.size))
         self.refresh_bindings()
 
+    def watch_maximized(self) -> None:
+        self.refresh_bindings()
+
     def on_screen_resume(self) -> None:
         if self.feed is not None:
             self.feed.resume()
