@@ -24,6 +24,7 @@ from textual.css.stylesheet import Stylesheet
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.strip import Strip
+from textual.widget import AwaitMount
 
 try:
     from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
@@ -226,9 +227,23 @@ class SteadyApp(App[Result], Generic[Result]):
     def __init__(self) -> None:
         super().__init__()
         self._diff = ScreenDiff()
+        self._modes_shown: set[str] = set()
 
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, lambda app: self._diff.forget(), immediate=True)
+
+    def switch_mode(self, mode: str) -> AwaitMount:
+        self._comes_back = mode in self._modes_shown
+        self._modes_shown |= {self.current_mode, mode}
+        return super().switch_mode(mode)
+
+    _comes_back = False
+
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Textual's, which keeps the old screen for as long when the mode changes; a screen that has been shown before
+        is ready at once."""
+        if not self._comes_back:
+            super().delay_update(delay)
 
     def action_redraw(self) -> None:
         """Everything once more: something else has written on the terminal."""
