@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from string import ascii_uppercase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,9 @@ from tuiae.render.text import (
     wrapped,
 )
 from tuiae.runs.snapshot import Sample
-from tuiae.studies.shared_images import SharedImages
+
+if TYPE_CHECKING:
+    from tuiae.studies.shared_images import SharedImages  # the dashboard opens without comparisons
 
 ImageRow = tuple[str, NDArray[np.uint8]]
 CaptionRow = tuple[str, Sequence[str]]

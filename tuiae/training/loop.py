@@ -65,6 +65,7 @@ class Trainer:
         return ending
 
     def _train(self) -> str:
+        # Longer than other functions, so that the order of an epoch is seen at once.
         state = self.state
         self.writer.event("start", step=state.step, epoch=self.report.epochs_done(), text=self._beginning.text)
         self.report.progress(now=True, state="running", phase="training")
