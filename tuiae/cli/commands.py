@@ -154,3 +154,13 @@ def dashboard(
     look = context.obj = Look(ascii_only or not knows_unicode(), colors, theme, graphics)
     if context.invoked_subcommand is None:
         raise typer.Exit(look.show_dashboard())
+
+
+def parse_noise(text: str) -> dict[str, Any]:
+    """`--noise KIND[:LEVEL]` by dotted keys; raises ConfigError for a level without a kind."""
+    from tuiae.config import parse_override
+
+    kind, _, level = text.partition(":")
+    if kind.replace(".", "", 1).isdecimal():
+        raise ConfigError(f"--noise {text}: a level needs a kind", f"KIND:LEVEL, such as salt-pepper:{kind}")
+    return {"noise.kind": kind, **(dict([parse_override(f"noise.level={level}")]) if level else {})}

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import numpy as np
 import typer
 
-from tuiae.cli.commands import Device, Json, Plain, Plot, Run, Weights, find, new_app
+from tuiae.cli.commands import Device, Json, Plain, Plot, Run, Weights, find, new_app, parse_noise
 from tuiae.cli.output import Output
-from tuiae.cli.train import parse_noise
 from tuiae.config import NOISE_KINDS, NoiseSection
 from tuiae.data.dataset import as_bytes
 from tuiae.errors import ConfigError, MissingLibraryError

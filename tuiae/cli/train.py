@@ -28,6 +28,7 @@ from tuiae.cli.commands import (
     Theme,
     find,
     new_app,
+    parse_noise,
 )
 from tuiae.cli.main import is_terminal
 from tuiae.cli.output import LEAVE_SECONDS, Output, check_ending, dataset_progress, follow, held_by_another
@@ -203,14 +204,6 @@ def overrides_of(flags: Mapping[str, Any], noise: str | None = None, settings: S
         askers |= dict.fromkeys(("noise.kind", "noise.level"), "--noise")
     given = dict(parse_override(setting) for setting in settings)
     return Overrides(values | given, {key: asker for key, asker in askers.items() if key not in given})
-
-
-def parse_noise(text: str) -> dict[str, Any]:
-    """`--noise KIND[:LEVEL]` by dotted keys; raises ConfigError for a level without a kind."""
-    kind, _, level = text.partition(":")
-    if kind.replace(".", "", 1).isdecimal():
-        raise ConfigError(f"--noise {text}: a level needs a kind", f"KIND:LEVEL, such as salt-pepper:{kind}")
-    return {"noise.kind": kind, **(dict([parse_override(f"noise.level={level}")]) if level else {})}
 
 
 # Starting. What can fail for the user fails before a run exists.
