@@ -136,11 +136,7 @@ def _rand(shape: tuple[int, ...], images: Tensor, generator: Generator | None) -
 
 def augment(images: Tensor, flip: bool, shift: int, generator: Generator) -> Tensor:
     """Mirror half of the images (N, C, H, W) left to right, and move each by up to `shift` pixels up, down and
-    sideways, with 0 coming in; every image draws for itself, on its own device.
-
-    Returns:
-        Images of the same shape and type.
-    """
+    sideways, with 0 coming in; every image draws for itself, on its own device. Shape and type stay."""
     if flip:
         mirrored = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
         images = torch.where(mirrored, images.flip(3), images)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -29,8 +29,7 @@ ARRAYS = ("train-images", "train-labels", "test-images", "test-labels")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json`, the small file beside a prepared set, holds: what the set is and what its arrays must hash
-    to."""
+    """What `manifest.json` beside a prepared set holds: what the set is, and what its arrays must hash to."""
 
     name: str
     origin: Origin
@@ -56,11 +55,8 @@ _MANIFEST = TypeAdapter(Manifest)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a prepared set, or None where there is no prepared set.
-
-    Raises:
-        DataError: there is one that cannot be read, or that a newer version wrote.
-    """
+    """The manifest of a prepared set, or None where there is no prepared set; raises DataError for one that cannot be
+    read, or that a newer version wrote."""
     path = folder / FILE_NAME
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -97,22 +93,17 @@ def damaged(folder: Path, origin: Origin | None, what: str) -> DataError:
 
 
 def open_cached(root: Path, key: str, fingerprint: str = "") -> Dataset | None:
-    """Open a prepared set, every array file checked against its sha256.
+    """Open a prepared set memory-mapped, every array file checked against its sha256.
 
-    Returns:
-        Memory-mapped arrays, or None where nothing is prepared or it was made from another state (`fingerprint`).
-
-    Raises:
-        DataError: a file is missing, altered, or not readable.
+    None where nothing is prepared, or it was made from another state (`fingerprint`). Raises DataError for a file that
+    is missing, altered, or not readable.
     """
     folder = root / key
     manifest = read_manifest(folder)
     if manifest is None or manifest.fingerprint != fingerprint:
         return None
-    train_images, train_labels, test_images, test_labels = (_open_array(folder, array, manifest) for array in ARRAYS)
-    return Dataset(
-        manifest.name, manifest.classes, train_images, train_labels, test_images, test_labels, manifest.labelled
-    )
+    arrays = {array.replace("-", "_"): _open_array(folder, array, manifest) for array in ARRAYS}
+    return Dataset(manifest.name, manifest.classes, labelled=manifest.labelled, **arrays)
 
 
 def open_or_build(
@@ -129,13 +120,10 @@ def open_or_build(
 ) -> Dataset:
     """Open `<root>/<key>`, or build it first; of two processes at once one builds and the other waits for it.
 
-    `build` makes the content, given a temporary folder inside the root to work in.
-
-    Raises:
-        DataError: damaged cache, root not writable, disk full, or what `build` raises.
+    `build` makes the content, given a temporary folder inside the root to work in. Raises DataError for a damaged
+    cache, a root that is not writable, a full disk, and as `build` does.
     """
-    found = None if force else open_cached(root, key, fingerprint)
-    if found is not None:
+    if not force and (found := open_cached(root, key, fingerprint)) is not None:
         return found
     with writing(root, key, progress) as work:
         found = None if force else open_cached(root, key, fingerprint)
@@ -149,17 +137,15 @@ def open_or_build(
 
 
 @contextmanager
-def writing(root: Path, key: str, progress: OnProgress = silent) -> Iterator[Path]:
+def writing(root: Path, key: str, progress: OnProgress) -> Iterator[Path]:
     """Hold the right to write `<root>/<key>`, with a temporary folder beside it that is gone afterwards."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _locked(root / f".{key}.lock", progress) as alone:
             if (root / key).exists() and not (root / key / FILE_NAME).exists():
                 # It may be the user's own files: never replace it.
-                raise DataError(
-                    f"{root / key} is there and is not a prepared set",
-                    "move it elsewhere, or set TUIAE_DATA_DIR to another folder",
-                )
+                hint = "move it elsewhere, or set TUIAE_DATA_DIR to another folder"
+                raise DataError(f"{root / key} is there and is not a prepared set", hint)
             if alone:
                 # Whoever writes holds the lock, so these belong to processes that died.
                 for leftover in root.glob(f".{key}.tmp-*"):
@@ -172,29 +158,20 @@ def writing(root: Path, key: str, progress: OnProgress = silent) -> Iterator[Pat
             finally:
                 shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
-        raise DataError(
-            f"cannot write to {root}: {error.strerror or error}",
-            "free some space there, or set TUIAE_DATA_DIR to a folder you can write to",
-        ) from error
+        hint = "free some space there, or set TUIAE_DATA_DIR to a folder you can write to"
+        raise DataError(f"cannot write to {root}: {error.strerror or error}", hint) from error
 
 
 def store(
-    work: Path,
-    content: Content,
-    origin: Origin,
-    source: str,
-    name: str,
-    fingerprint: str,
-    progress: OnProgress = silent,
+    work: Path, content: Content, origin: Origin, source: str, name: str, fingerprint: str, progress: OnProgress
 ) -> Manifest:
     """Write the four arrays and the manifest into `work`, on the disk when this returns."""
-    parts = (content.train, content.test)
-    total = sum(len(part.labels) for part in parts)
-    done = 0
-    for split, part in zip(("train", "test"), parts, strict=True):
-        done = _write_images(work / f"{split}-images.npy", part, content.shape, done, total, progress)
-        labels = part.labels.astype(np.int64)
-        replace_file(work / f"{split}-labels.npy", lambda file, labels=labels: np.save(file, labels))  # type: ignore[misc]
+    train, test = len(content.train.labels), len(content.test.labels)
+    for split, part, done in (("train", content.train, 0), ("test", content.test, train)):
+        replace_file(
+            work / f"{split}-images.npy", partial(_write_images, part, content.shape, done, train + test, progress)
+        )
+        replace_file(work / f"{split}-labels.npy", partial(np.save, arr=part.labels.astype(np.int64)))
     manifest = Manifest(
         name=name,
         origin=origin,
@@ -202,8 +179,8 @@ def store(
         shape=content.shape,
         classes=content.classes,
         labelled=content.labelled,
-        train=len(content.train.labels),
-        test=len(content.test.labels),
+        train=train,
+        test=test,
         fingerprint=fingerprint,
         sha256={array: _sha256(work / f"{array}.npy") for array in ARRAYS},
     )
@@ -226,19 +203,15 @@ def put_in_place(work: Path, target: Path) -> None:
 
 
 def _write_images(
-    path: Path, part: SplitContent, shape: tuple[int, ...], done: int, total: int, progress: OnProgress
-) -> int:
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(part.labels), *shape)}
+    part: SplitContent, shape: Shape, done: int, total: int, progress: OnProgress, file: BinaryIO
+) -> None:
     # Written, not memory-mapped: on a full disk a write fails with an error, a mapped page kills the process.
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for chunk in part.images:
-            file.write(np.ascontiguousarray(chunk, dtype=np.uint8).data)
-            done += len(chunk)
-            progress("preparing", done, total)
-        file.flush()
-        os.fsync(file.fileno())
-    return done
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(part.labels), *shape)}
+    np.lib.format.write_array_header_1_0(file, header)
+    for chunk in part.images:
+        file.write(np.ascontiguousarray(chunk, dtype=np.uint8).data)
+        done += len(chunk)
+        progress("preparing", done, total)
 
 
 def _open_array(folder: Path, array: str, manifest: Manifest) -> np.ndarray:

@@ -51,10 +51,8 @@ def check_classes(names: Sequence[str], dataset: str, known: Sequence[str]) -> N
     """Raises ConfigError for `data.classes` that the set does not have, or that are named twice."""
     for name in names:
         if name not in known:
-            raise ConfigError(
-                f"data.classes: {dataset} has no class '{name}'{did_you_mean(name, list(known))}",
-                f"it has {', '.join(known)}",
-            )
+            hint = f"it has {', '.join(known)}"
+            raise ConfigError(f"data.classes: {dataset} has no class '{name}'{did_you_mean(name, list(known))}", hint)
     if len(set(names)) != len(names):
         raise ConfigError(f"data.classes names a class twice: {', '.join(names)}", "name each class once")
 

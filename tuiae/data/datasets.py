@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +12,7 @@ from tuiae.config import DataSection
 from tuiae.data import cache, folder
 from tuiae.data.cache import read_manifest
 from tuiae.data.dataset import Content, Dataset, OnProgress, SplitContent, check_classes, silent
-from tuiae.data.registry import (
-    DOWNLOADS,
-    EMBEDDED,
-    FOLDER_PREFIX,
-    DatasetInfo,
-    data_dir,
-    describe,
-    scan_folder,
-)
+from tuiae.data.registry import DOWNLOADS, EMBEDDED, FOLDER_PREFIX, DatasetInfo, data_dir, describe, scan_folder
 from tuiae.errors import ConfigError, DataError
 
 Indices = range | np.ndarray
@@ -37,9 +28,8 @@ def prepare(dataset: str, image_size: int = 0, root: Path | None = None, progres
     Cached sets come back memory-mapped, every file checked against its sha256 first. Embedded sets touch no cache.
     `image_size` is the side in pixels of the square that every image is resized to; 0 keeps the set's own size.
 
-    Raises:
-        ConfigError: no set of that name.
-        DataError: it cannot be had (the hint says what to do), is damaged, or there is no place to write.
+    Raises ConfigError for an unknown name, and DataError where it cannot be had (the hint says what to do), is damaged,
+    or there is no place to write.
     """
     root = root or data_dir()
     if dataset.startswith(FOLDER_PREFIX):
@@ -47,16 +37,15 @@ def prepare(dataset: str, image_size: int = 0, root: Path | None = None, progres
     if dataset in EMBEDDED:
         return _resized_in_memory(EMBEDDED[dataset](), image_size)
     describe(dataset, root)
-    base = partial(_prepare_base, dataset, root, progress)
-    return _prepare_resized(dataset, image_size, root, base, progress) if image_size else base()
+    if image_size:
+        return _prepare_resized(dataset, image_size, root, progress)
+    return _prepare_base(dataset, root, progress)
 
 
 def fetch(name: str, root: Path | None = None, progress: OnProgress = silent, force: bool = False) -> DatasetInfo:
     """Download a set into the cache, or check the one that is there; `force` downloads it in any case.
 
-    Raises:
-        ConfigError: no set of that name.
-        DataError: it cannot be had, is damaged, or was imported and so cannot be fetched.
+    Raises ConfigError for an unknown name, and DataError where it cannot be had, is damaged, or was imported.
     """
     root = root or data_dir()
     describe(name, root, asker="")
@@ -70,11 +59,9 @@ def fetch(name: str, root: Path | None = None, progress: OnProgress = silent, fo
 def _prepare_base(name: str, root: Path, progress: OnProgress, force: bool = False) -> Dataset:
     """A set that is downloaded or imported, at its own size."""
     if name not in DOWNLOADS:
-        found = None if force else cache.open_cached(root, name)
-        if found is None:
-            raise DataError(
-                f"'{name}' was imported and cannot be downloaded", f"`tuiae data import DIR --as {name} --force`"
-            )
+        if force or (found := cache.open_cached(root, name)) is None:
+            hint = f"`tuiae data import DIR --as {name} --force`"
+            raise DataError(f"'{name}' was imported and cannot be downloaded", hint)
         return found
 
     def build(work: Path) -> Content:
@@ -101,42 +88,32 @@ def _prepare_folder(dataset: str, image_size: int, root: Path, progress: OnProgr
     )
 
 
-def _prepare_resized(name: str, size: int, root: Path, base: partial[Dataset], progress: OnProgress) -> Dataset:
+def _prepare_resized(name: str, size: int, root: Path, progress: OnProgress) -> Dataset:
     if read_manifest(root / name) is None:
-        base()
+        _prepare_base(name, root, progress)
     manifest = read_manifest(root / name)
     if manifest is None:
         raise cache.removed(root / name)
     if manifest.shape[1:] == (size, size):
-        return base()
+        return _prepare_base(name, root, progress)
 
     def build(_: Path) -> Content:
-        whole = base()
-        train, test = (
-            SplitContent(_resized(images, size), labels)
-            for images, labels in ((whole.train_images, whole.train_labels), (whole.test_images, whole.test_labels))
-        )
+        whole = _prepare_base(name, root, progress)
+        train = SplitContent(_resized(whole.train_images, size), whole.train_labels)
+        test = SplitContent(_resized(whole.test_images, size), whole.test_labels)
         return Content(whole.classes, (whole.image_shape[0], size, size), train, test, whole.labelled)
 
     # Tied to the content of the set it is made from: importing another one under the name makes it anew.
+    key, made_from = f"{name}@{size}", manifest.digest
     return cache.open_or_build(
-        root,
-        f"{name}@{size}",
-        build,
-        manifest.origin,
-        name,
-        fingerprint=manifest.digest,
-        name=name,
-        progress=progress,
+        root, key, build, manifest.origin, name, fingerprint=made_from, name=name, progress=progress
     )
 
 
 def _resized_in_memory(dataset: Dataset, size: int) -> Dataset:
     if not size or dataset.image_shape[1:] == (size, size):
         return dataset
-    train, test = (
-        np.concatenate(list(_resized(images, size))) for images in (dataset.train_images, dataset.test_images)
-    )
+    train, test = (np.concatenate(list(_resized(part, size))) for part in (dataset.train_images, dataset.test_images))
     return replace(dataset, train_images=train, test_images=test)
 
 
@@ -146,10 +123,8 @@ def _resized(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
     for start in range(0, len(images), _CHUNK):
         chunk = images[start : start + _CHUNK]
-        planes = chunk.reshape(-1, *chunk.shape[2:])
-        resized = [
-            np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR)) for plane in planes
-        ]
+        planes = [Image.fromarray(plane) for plane in chunk.reshape(-1, *chunk.shape[2:])]
+        resized = [np.asarray(plane.resize((size, size), Image.Resampling.BILINEAR)) for plane in planes]
         yield np.stack(resized).reshape(*chunk.shape[:2], size, size)
 
 
@@ -158,10 +133,8 @@ def select(dataset: Dataset, section: DataSection, seed: int) -> Dataset:
     limit beyond the images there are takes them all. Where nothing is left out, the set's own arrays come back.
 
     With `validation` a fraction, that share of the training images is held out by a permutation that depends on `seed`
-    and their number alone, and the set's own test split is not touched.
-
-    Raises:
-        ConfigError: a class the set does not have, or nothing left to train or test on.
+    and their number alone, and the set's own test split is not touched. Raises ConfigError for a class that the set
+    does not have, and where nothing is left to train or test on.
     """
     check_classes(section.classes, dataset.name, dataset.classes)
     kept = tuple(dataset.classes.index(name) for name in section.classes) or None

@@ -6,7 +6,7 @@ import http.client
 import socket
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -31,11 +31,7 @@ _EMNIST_MEMBER = "emnist-letters-"
 
 
 def download(name: str, work: Path, progress: OnProgress) -> Content:
-    """Download a set into a folder below `work` and read it.
-
-    Raises:
-        DataError: no network, a wrong checksum, a full disk or a foreign file; the hint says what to do.
-    """
+    """Download a set into a folder below `work` and read it; raises DataError, whose hint says what to do."""
     try:
         from torchvision.datasets import mnist, utils
     except ImportError as error:
@@ -98,18 +94,13 @@ def _unpack(folder: Path) -> None:
 def _reported(utils: Any, phase: str, progress: OnProgress) -> Iterator[None]:
     """Put `progress` where torchvision would draw its own bar, and a limit on the waiting, for one file."""
 
-    class Meter:
+    class Meter(nullcontext[Any]):
         """What torchvision asks of a tqdm."""
 
         def __init__(self, total: int | None = None, **_: object) -> None:
+            super().__init__(self)
             self.done, self.total = 0, total or 0
-
-        def __enter__(self) -> Meter:
-            progress(phase, self.done, self.total)
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            return None
+            self.update(0)
 
         def update(self, count: int) -> None:
             self.done += count

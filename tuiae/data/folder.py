@@ -33,7 +33,8 @@ _CHUNK = 256
 Picture = tuple[Path, int]
 """A file and its label."""
 Files = dict[str, list[Path]]
-"""By class."""
+"""By class; without sub-folders, all by `_LOOSE`."""
+_LOOSE = ""
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,16 @@ class FolderScan:
     def cache_key(self) -> str:
         """A name in the data directory that belongs to this absolute path."""
         absolute = self.path.absolute()
-        readable = re.sub(r"[^a-z0-9_-]+", "-", absolute.name.lower()).strip("-")[:32]
-        return f"folder@{readable or 'pictures'}-{hashlib.sha256(str(absolute).encode()).hexdigest()[:12]}"
+        words = re.sub(r"[^a-z0-9_-]+", "-", absolute.name.lower()).strip("-")[:32]
+        return f"folder@{words or 'pictures'}-{hashlib.sha256(str(absolute).encode()).hexdigest()[:12]}"
 
 
 def scan(path: Path) -> FolderScan:
     """Find classes and pictures without opening any.
 
     DIR/train/<class>/ and DIR/test/<class>/ are taken as they are. Of DIR/<class>/ every class gives a sixth to the
-    test split, chosen by a hash of the file names, so that it is the same on every machine.
-
-    Raises:
-        DataError: missing, unreadable or empty folder, pictures beside class folders, a test class that is not trained.
+    test split, chosen by a hash of the file names, so that it is the same on every machine. Raises DataError for a
+    folder that is missing, unreadable or empty, pictures beside class folders, and a test class that is not trained.
     """
     # Of a path that is too long, or under a folder that one may not search, Path.is_dir does not say False.
     with readable(f"folder:{path}", "check the path and its permissions"):
@@ -80,57 +79,49 @@ def scan(path: Path) -> FolderScan:
         two = (path / "train").is_dir() and (path / "test").is_dir()
         if not two and (path / "train").is_dir() and _folders(path / "train"):
             raise DataError(f"folder:{path} has train/ but no test/", "add test/, or give the folder train/ itself")
-        classes, train, test, labelled = _two_splits(path) if two else _split(path)
-    return FolderScan(path, classes, _mixed(path, classes, train), _mixed(path, classes, test), labelled)
+        train, test = _two_splits(path) if two else _split(path)
+    names = sorted(train)
+    labelled = names != [_LOOSE]
+    classes = tuple(names) if labelled else UNLABELLED
+    return FolderScan(path, classes, _mixed(path, names, train), _mixed(path, names, test), labelled)
 
 
-def _two_splits(path: Path) -> tuple[tuple[str, ...], Files, Files, bool]:
-    classes, train, labelled = _scan_split(path / "train")
-    test_classes, test, test_labelled = _scan_split(path / "test")
-    extra = sorted(set(test_classes) - set(classes))
-    if extra or labelled != test_labelled:
-        raise DataError(
-            f"{path / 'test'} has {'class ' + repr(extra[0]) if extra else 'other sub-folders'} and train/ does not",
-            "give both the same class folders",
-        )
-    return classes, train, test, labelled
+def _two_splits(path: Path) -> tuple[Files, Files]:
+    train, test = _by_class(path / "train"), _by_class(path / "test")
+    extra = sorted(set(test) - set(train))
+    if extra:
+        what = "other sub-folders" if extra[0] == _LOOSE else f"class '{extra[0]}'"
+        raise DataError(f"{path / 'test'} has {what} and train/ does not", "give both the same class folders")
+    return train, test
 
 
-def _split(path: Path) -> tuple[tuple[str, ...], Files, Files, bool]:
-    classes, pictures, labelled = _scan_split(path)
+def _split(path: Path) -> tuple[Files, Files]:
     train, test = {}, {}
-    for name in classes:
-        ordered = sorted(pictures[name], key=lambda file: _order(file.name))
+    for name, pictures in _by_class(path).items():
+        ordered = sorted(pictures, key=lambda file: _order(file.name))
         share = max(1, round(len(ordered) / _TEST_SHARE)) if len(ordered) > 1 else 0
         test[name], train[name] = ordered[:share], ordered[share:]
     if not any(test.values()):
-        raise DataError(
-            f"folder:{path} has no class with two pictures", "add pictures: a part of them is the test split"
-        )
-    return classes, train, test, labelled
+        hint = "add pictures: a part of them is the test split"
+        raise DataError(f"folder:{path} has no class with two pictures", hint)
+    return train, test
 
 
-def _scan_split(path: Path) -> tuple[tuple[str, ...], Files, bool]:
-    """Classes, pictures by class, and whether the folders name classes."""
+def _by_class(path: Path) -> Files:
     loose = _pictures(path)
-    pictures = {folder.name: _pictures(folder) for folder in _folders(path)}
-    pictures = {name: files for name, files in pictures.items() if files}
+    pictures = {folder.name: files for folder in _folders(path) if (files := _pictures(folder))}
     if loose and pictures:
         raise DataError(f"{loose[0]} lies beside the class folders", "move it into one of them, or away")
-    if loose:
-        return UNLABELLED, {UNLABELLED[0]: loose}, False
-    if not pictures:
-        raise DataError(
-            f"folder:{path} holds no pictures",
-            f"put them in one sub-folder per class; endings: {', '.join(sorted(ENDINGS))}",
-        )
-    return tuple(sorted(pictures)), pictures, True
+    if not loose and not pictures:
+        hint = f"put them in one sub-folder per class; endings: {', '.join(sorted(ENDINGS))}"
+        raise DataError(f"folder:{path} holds no pictures", hint)
+    return pictures or {_LOOSE: loose}
 
 
-def _mixed(path: Path, classes: tuple[str, ...], files: Files) -> tuple[Picture, ...]:
-    """Pictures of one split, by class, in the order of a hash, so that `train_limit` takes from every class rather than
-    all of the first."""
-    pictures = [(file, classes.index(name)) for name in files for file in files[name]]
+def _mixed(path: Path, names: list[str], files: Files) -> tuple[Picture, ...]:
+    """Pictures of one split in the order of a hash, so that `train_limit` takes from every class rather than all of the
+    first."""
+    pictures = [(file, names.index(name)) for name in files for file in files[name]]
     return tuple(sorted(pictures, key=lambda picture: _order(picture[0].relative_to(path).as_posix())))
 
 
@@ -159,10 +150,7 @@ def first_shape(found: FolderScan) -> Shape:
 
 def check_pictures(found: FolderScan, image_size: int) -> Shape:
     """(C, H, W) of the pictures as they are decoded, by their headers, which are read once a state of the folder.
-
-    Raises:
-        DataError: an unreadable picture, or two sizes while `image_size` is 0 (pixels).
-    """
+    Raises DataError for an unreadable picture, and for two sizes while `image_size` (pixels) is 0."""
     difference, (channels, height, width) = _look_through(found.path.absolute(), found.fingerprint)
     if difference and not image_size:
         hint = "give them all one: resize in the form, or data.image_size, e.g. --set data.image_size=64"
@@ -172,27 +160,22 @@ def check_pictures(found: FolderScan, image_size: int) -> Shape:
 
 @lru_cache(maxsize=4)  # the form asks after every key, and 10,000 headers take a second
 def _look_through(path: Path, fingerprint: str) -> tuple[str, Shape]:
-    """In which sizes the pictures come, empty where that is one; and the shape of most, grey if all are."""
+    """The sizes of the pictures in words, empty where there is one; and the shape of most, grey if all are."""
     found = scan(path)
     pictures = found.train + found.test
     sizes, greys = zip(*(_header(file) for file, _ in pictures), strict=True)
-    common, times = Counter(sizes).most_common(1)[0]
-    other = next((index for index, size in enumerate(sizes) if size != common), None)
-    (width, height), difference = common, ""
-    if other is not None:
-        odd, (wide, high) = pictures[other][0].relative_to(path), sizes[other]
-        difference = f"{times:,} of {len(sizes):,} are {width}x{height}, {odd} is {wide}x{high}"
-    return difference, (1 if all(greys) else 3, height, width)
+    (width, height), times = Counter(sizes).most_common(1)[0]
+    others = ((file, size) for (file, _), size in zip(pictures, sizes, strict=True) if size != (width, height))
+    odd, (wide, high) = next(others, (path, (width, height)))
+    difference = f"{times:,} of {len(sizes):,} are {width}x{height}, {odd.relative_to(path)} is {wide}x{high}"
+    return difference if times < len(sizes) else "", (1 if all(greys) else 3, height, width)
 
 
 def read_content(found: FolderScan, image_size: int) -> Content:
-    """Check every picture's header and return a content that decodes them as it is written.
+    """Check every picture's header and return a content that decodes them as it is written; raises as `check_pictures`.
 
     One channel if all pictures are greyscale files, else RGB; transparency is laid on white; 16-bit grey keeps its
     upper 8 bits; pictures are turned upright by their EXIF tag.
-
-    Raises:
-        DataError: as `check_pictures`.
     """
     shape = check_pictures(found, image_size)
     train, test = (

@@ -47,10 +47,8 @@ def import_directory(
 
     Importing what is there already changes nothing, and `notice` is told so in a sentence.
 
-    Raises:
-        ConfigError: a name that cannot be used.
-        DataError: missing, unfit or mismatched files; a known name and not the set that is known by it; another set of
-            that name is there and `force` is not given.
+    Raises ConfigError for a name that cannot be used; DataError for files that are missing, unfit or mismatched, or
+    another set than the one that is known by that name, and without `force` where another set of that name is there.
     """
     name = check_name(name if name is not None else default_name(directory), given=name is not None)
     root = root or data_dir()
@@ -61,10 +59,8 @@ def import_directory(
         manifest = cache.store(work, content, "imported", str(directory.absolute()), name, "", progress)
         before = None if force else read_manifest(root / name)
         if before is not None and (before.sha256, before.classes) != (manifest.sha256, manifest.classes):
-            raise DataError(
-                f"'{name}' is there already and holds other images (from {before.source})",
-                "import under another name with --as NAME, or replace it with --force",
-            )
+            hint = "import under another name with --as NAME, or replace it with --force"
+            raise DataError(f"'{name}' is there already and holds other images (from {before.source})", hint)
         cache.put_in_place(work, root / name)
     if before is not None and notice is not None:
         notice(f"'{name}' was there already and is the same")
@@ -81,27 +77,20 @@ def default_name(directory: Path) -> str:
 
 
 def check_name(name: str, given: bool = True) -> str:
-    """The name, if an imported set can bear it.
-
-    Raises:
-        ConfigError: embedded sets' names, and anything but lower-case letters, digits, - and _.
-    """
+    """The name, if an imported set can bear it; raises ConfigError for an embedded set's name, and for anything but
+    lower-case letters, digits, - and _."""
     where = f"--as {name}" if given else f"a set named '{name}' after its directory"
     if name in EMBEDDED:
         raise ConfigError(f"{where}: '{name}' comes with tuiae and cannot be replaced", "choose another: --as NAME")
     if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{where}: not a usable name", "--as NAME takes lower-case letters, digits, - and _, at most 48"
-        )
+        hint = "--as NAME takes lower-case letters, digits, - and _, at most 48"
+        raise ConfigError(f"{where}: not a usable name", hint)
     return name
 
 
 def read_directory(directory: Path, name: str) -> Content:
-    """Read and check the four files; EMNIST's transposed images come out upright and its letters count from 0.
-
-    Raises:
-        DataError: a file is missing or unfit, images and labels do not match, a label is out of range.
-    """
+    """Read and check the four files; EMNIST's transposed images come out upright and its letters count from 0. Raises
+    DataError where a file is missing or unfit, images and labels do not match, or a label is out of range."""
     prefix, files = _find(directory, name)
     emnist = name == _LETTERS or prefix.lower().startswith(_EMNIST)
     first_label = 1 if _LETTERS in (name, prefix.lower().rstrip("-_.")) else 0
@@ -113,21 +102,17 @@ def read_directory(directory: Path, name: str) -> Content:
     known = DOWNLOADS.get(name)
     highest = max(int(train_labels.max()), int(test_labels.max()))
     classes = known.classes if known else tuple(str(label) for label in range(first_label, highest + 1))
-    past = first_label + len(classes)
-    for split, labels in (("train", train_labels), ("test", test_labels)):
+    parts, last = [], first_label + len(classes) - 1
+    for split, images, labels in (("train", train_images, train_labels), ("test", test_images, test_labels)):
         for wrong in (int(labels.min()), int(labels.max())):
-            if not first_label <= wrong < past:
+            if not first_label <= wrong <= last:
                 raise DataError(
-                    f"{files[f'{split}-labels']} holds the label {wrong}; this set has {first_label} to {past - 1}",
+                    f"{files[f'{split}-labels']} holds the label {wrong}; this set has {first_label} to {last}",
                     "check that the files belong to the set you name",
                 )
+        parts.append(SplitContent([images[:, None]], labels.astype(np.int64) - first_label))
     height, width = train_images.shape[1:]
-    return Content(
-        classes,
-        (1, height, width),
-        SplitContent([train_images[:, None]], train_labels.astype(np.int64) - first_label),
-        SplitContent([test_images[:, None]], test_labels.astype(np.int64) - first_label),
-    )
+    return Content(classes, (1, height, width), parts[0], parts[1])
 
 
 def _find(directory: Path, name: str) -> tuple[str, Files]:
@@ -142,18 +127,14 @@ def _find(directory: Path, name: str) -> tuple[str, Files]:
             # Sorted, so a file comes before its gzipped twin and is kept: it need not be unpacked.
             sets.setdefault(match["prefix"], {}).setdefault(f"{split}-{match['kind']}", path)
     if not sets:
-        raise DataError(
-            f"{directory} holds no idx files",
-            "it should hold four, such as train-images-idx3-ubyte[.gz] and t10k-labels-idx1-ubyte[.gz]",
-        )
+        hint = "it should hold four, such as train-images-idx3-ubyte[.gz] and t10k-labels-idx1-ubyte[.gz]"
+        raise DataError(f"{directory} holds no idx files", hint)
     own = [prefix for prefix in sets if prefix.lower().rstrip("-_.") == name]
     whole = own or [prefix for prefix in sets if len(sets[prefix]) == len(ARRAYS)] or list(sets)
     if len(whole) > 1:
         begins = ", ".join(sorted(repr(prefix) for prefix in whole))
-        raise DataError(
-            f"{directory} holds the files of several sets (names begin with {begins})",
-            "name one of them with --as, or give each its own directory",
-        )
+        hint = "name one of them with --as, or give each its own directory"
+        raise DataError(f"{directory} holds the files of several sets (names begin with {begins})", hint)
     missing = [array for array in ARRAYS if array not in sets[whole[0]]]
     if missing:
         raise DataError(f"{directory} has no {' and no '.join(missing)} file", "copy all four idx files into it")
@@ -165,37 +146,38 @@ def _read_split(files: Files, split: str, transposed: bool) -> tuple[np.ndarray,
     images, labels = read_idx(image_file), read_idx(label_file)
     for path, array, dimensions, noun in ((image_file, images, 3, "images"), (label_file, labels, 1, "labels")):
         if array.ndim != dimensions:
-            raise DataError(f"{path} does not hold {noun}, whatever its name says", "copy the file over again")
+            raise _unfit(path, f"does not hold {noun}, whatever its name says")
     if len(images) != len(labels):
-        raise DataError(
-            f"{image_file} holds {len(images):,} images and {label_file.name} {len(labels):,} labels",
-            "copy both from the same set",
-        )
+        hint = "copy both from the same set"
+        raise DataError(f"{image_file} holds {len(images):,} images and {label_file.name} {len(labels):,} labels", hint)
     return (images.transpose(0, 2, 1) if transposed else images), labels
 
 
 def read_idx(path: Path) -> np.ndarray:
     """Read one idx file, gzipped or not (its first bytes tell, not its name).
 
-    The format is the one on http://yann.lecun.com/exdb/mnist: two zero bytes, the element type, the number of
-    dimensions, each dimension as a big-endian 32-bit integer, the elements.
+    Source: http://yann.lecun.com/exdb/mnist: two zero bytes, the element type, the number of dimensions, each
+    dimension as a big-endian 32-bit integer, the elements.
 
-    Returns:
-        uint8 (N,) labels or uint8 (N, H, W) images, of any H and W. QMNIST's extended labels, which are 32-bit and
-        (N, 8), come back as uint8 (N,): their first column, the class.
-
-    Raises:
-        DataError: unreadable, not idx, another element type or number of dimensions, truncated, trailing bytes.
+    Returns uint8 (N,) labels or uint8 (N, H, W) images, of any H and W. QMNIST's extended labels, which are 32-bit and
+    (N, 8), come back as uint8 (N,): their first column, the class. Raises DataError for any other file.
     """
     data = _read_bytes(path)
-    kind, shape = _read_header(path, data)
-    itemsize = 4 if kind == _INT else 1
-    offset, expected = 4 + 4 * len(shape), prod(shape) * itemsize
-    held = len(data) - offset
-    noun = _NOUNS[kind, len(shape)]
+    if len(data) < 4 or data[:2] != b"\0\0":
+        raise _unfit(path, f"is not an idx file (it begins with {data[:4].hex(' ') or 'nothing'})")
+    kind, dimensions = data[2], data[3]
+    if (kind, dimensions) not in _NOUNS:
+        found = f"has element type 0x{kind:02X} and {dimensions} dimensions"
+        raise _unfit(path, f"{found}; images are type 0x08 with 3, labels type 0x08 with 1")
+    noun, offset = _NOUNS[kind, dimensions], 4 + 4 * dimensions
+    if len(data) < offset:
+        raise _unfit(path, "ends inside its header: truncated")
+    shape = struct.unpack(f">{dimensions}I", data[4:offset])
+    if 0 in shape:
+        raise _unfit(path, f"holds no {noun} (its header says {' x '.join(map(str, shape))})")
+    held, expected = len(data) - offset, prod(shape) * (4 if kind == _INT else 1)
     if held < expected:
-        whole = held // (expected // shape[0])
-        raise _unfit(path, f"holds {whole:,} of {shape[0]:,} {noun}: truncated")
+        raise _unfit(path, f"holds {held // (expected // shape[0]):,} of {shape[0]:,} {noun}: truncated")
     if held > expected:
         raise _unfit(path, f"holds {held - expected:,} bytes after its {shape[0]:,} {noun}")
     if kind == _UBYTE:
@@ -213,24 +195,6 @@ def _read_bytes(path: Path) -> bytes:
         return gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _unfit(path, f"is a damaged gzip file ({error})") from error
-
-
-def _read_header(path: Path, data: bytes) -> tuple[int, tuple[int, ...]]:
-    if len(data) < 4 or data[:2] != b"\0\0":
-        raise _unfit(path, f"is not an idx file (it begins with {data[:4].hex(' ') or 'nothing'})")
-    kind, dimensions = data[2], data[3]
-    if (kind, dimensions) not in _NOUNS:
-        raise _unfit(
-            path,
-            f"has element type 0x{kind:02X} and {dimensions} dimensions; "
-            "images are type 0x08 with 3, labels type 0x08 with 1",
-        )
-    if len(data) < 4 + 4 * dimensions:
-        raise _unfit(path, "ends inside its header: truncated")
-    shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
-    if 0 in shape:
-        raise _unfit(path, f"holds no {_NOUNS[kind, dimensions]} (its header says {' x '.join(map(str, shape))})")
-    return kind, shape
 
 
 def _unfit(path: Path, what: str) -> DataError:
@@ -255,15 +219,12 @@ MD5 = {
 
 
 def check_published(content: Content, known: DatasetInfo) -> None:
-    """Refuse content that is another set than the one of that name.
+    """Refuse content that is another set than the one of that name; raises DataError, which says in what it differs.
 
     Counts, size and classes are compared, and the files' md5 where it is known of this set or of another one.
-
-    Raises:
-        DataError: in what it differs.
     """
-    labels = [np.asarray(part.labels) for part in (content.train, content.test)]
-    here = (len(labels[0]), len(labels[1]), content.shape, len(np.unique(np.concatenate(labels))))
+    train, test = content.train.labels, content.test.labels
+    here = (len(train), len(test), content.shape, len(np.unique(np.concatenate([train, test]))))
     there = (known.train, known.test, known.shape, len(known.classes))
     if here != there:
         raise _foreign(known.name, f"these are {_words(*here)}, and {known.name} has {_words(*there)}")
@@ -285,17 +246,11 @@ def _sums(content: Content) -> dict[str, str]:
     """The md5 of the idx files that hold the same, by array."""
     sums = {}
     for split, part in (("train", content.train), ("test", content.test)):
-        images = np.concatenate([np.asarray(chunk) for chunk in part.images])[:, 0]
-        sums[f"{split}-images"] = _md5(images)
-        sums[f"{split}-labels"] = _md5(part.labels.astype(np.uint8))
+        images = np.concatenate(list(part.images))[:, 0]
+        for array, values in ((f"{split}-images", images), (f"{split}-labels", part.labels.astype(np.uint8))):
+            header = struct.pack(f">4B{values.ndim}I", 0, 0, _UBYTE, values.ndim, *values.shape)
+            sums[array] = hashlib.md5(header + values.tobytes(), usedforsecurity=False).hexdigest()
     return sums
-
-
-def _md5(array: np.ndarray) -> str:
-    digest = hashlib.md5(bytes((0, 0, 8, array.ndim)), usedforsecurity=False)
-    digest.update(struct.pack(f">{array.ndim}I", *array.shape))
-    digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def _foreign(name: str, why: str, owner: str = "another-name") -> DataError:

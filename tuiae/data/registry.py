@@ -18,7 +18,7 @@ from tuiae.data.dataset import Dataset, Shape
 from tuiae.errors import ConfigError, DataError
 
 DIGITS_TRAIN = 1500
-GLYPHS = tuple(chr(code) for code in range(ord("@"), ord("_") + 1))
+GLYPHS = tuple("@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_")
 DIGITS = tuple("0123456789")
 _GLYPH_ROWS = 7
 
@@ -34,13 +34,9 @@ def load_digits() -> Dataset:
 
 def load_glyphs() -> Dataset:
     """32 characters drawn for this project, (1, 7, 5), values 0 and 255. Train and test are the same 32 characters."""
-    lines = resources.files("tuiae.data").joinpath("embedded/glyphs.txt").read_text(encoding="utf-8").splitlines()
-    drawn = {
-        line.removeprefix("glyph "): lines[number + 1 : number + 1 + _GLYPH_ROWS]
-        for number, line in enumerate(lines)
-        if line.startswith("glyph ")
-    }
-    pixels = [[[255 * (pixel == "#") for pixel in row] for row in drawn[name]] for name in GLYPHS]
+    text = resources.files("tuiae.data").joinpath("embedded/glyphs.txt").read_text(encoding="utf-8")
+    drawn = (block.split("\n")[1 : 1 + _GLYPH_ROWS] for block in text.split("glyph ")[1:])
+    pixels = [[[255 * (pixel == "#") for pixel in row] for row in rows] for rows in drawn]
     images = np.array(pixels, dtype=np.uint8)[:, None]
     labels = np.arange(len(GLYPHS), dtype=np.int64)
     return Dataset("glyphs", GLYPHS, images, labels, images, labels)
@@ -101,24 +97,19 @@ def data_dir() -> Path:
 def list_datasets(root: Path | None = None) -> list[DatasetInfo]:
     """Every set there is: embedded, known for download, then imported ones by name. Reads manifests alone.
 
-    A set whose manifest cannot be read is listed as not ready; opening it says what is wrong.
-
-    Raises:
-        DataError: the data directory is there and cannot be read.
+    A set whose manifest cannot be read is listed as not ready; opening it says what is wrong. Raises DataError where
+    the data directory is there and cannot be read.
     """
     root = root or data_dir()
-    unknown = (DatasetInfo(name, name, "imported", None, (), 0, 0, False) for name in _imported_names(root))
-    imported = [_prepared(root, info) for info in unknown]
-    return [*EMBEDDED_SETS, *(_prepared(root, info) for info in _PUBLISHED), *imported]
+    imported = (DatasetInfo(name, name, "imported", None, (), 0, 0, False) for name in _imported_names(root))
+    return [*EMBEDDED_SETS, *(_prepared(root, info) for info in (*_PUBLISHED, *imported))]
 
 
 def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset = ") -> DatasetInfo:
-    """What is known of one set; `folder:PATH` is looked through, its first picture's header read. `asker` stands before
-    the name where there is no such set.
+    """What is known of one set; of `folder:PATH` by its file names and the header of its first picture.
 
-    Raises:
-        ConfigError: no set of that name.
-        DataError: the folder is missing, holds no pictures or cannot be read.
+    Raises ConfigError where there is no set of that name, which `asker` then stands before, and DataError for a folder
+    that is missing, holds no pictures or cannot be read.
     """
     if dataset.startswith(FOLDER_PREFIX):
         found = scan_folder(dataset)
@@ -127,10 +118,8 @@ def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset 
         return DatasetInfo(dataset, title, "folder", shape, found.classes, train, test, True, found.labelled)
     sets = {info.name: info for info in list_datasets(root)}
     if dataset not in sets:
-        raise ConfigError(
-            f"{asker}'{dataset}': no such dataset{did_you_mean(dataset, list(sets))}",
-            "`tuiae data list` shows them",
-        )
+        hint = "`tuiae data list` shows them"
+        raise ConfigError(f"{asker}'{dataset}': no such dataset{did_you_mean(dataset, list(sets))}", hint)
     return sets[dataset]
 
 
@@ -154,11 +143,8 @@ def _prepared(root: Path, info: DatasetInfo) -> DatasetInfo:
         manifest = None
     if manifest is None:
         return info
-    return replace(
-        info,
-        ready=True,
-        **{name: getattr(manifest, name) for name in ("origin", "shape", "classes", "train", "test", "labelled")},
-    )
+    known = {name: getattr(manifest, name) for name in ("origin", "shape", "classes", "train", "test", "labelled")}
+    return replace(info, ready=True, **known)
 
 
 def _imported_names(root: Path) -> list[str]:
