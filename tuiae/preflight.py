@@ -1,7 +1,4 @@
-"""Checks and warnings before a run starts, without torch; the form and the command line print the same sentences.
-
-`check` raises for a config that cannot run, and warns about one that can but is unusual.
-"""
+"""Checks and warnings before a run starts, without torch; the form and the command line print the same sentences."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from tuiae.config import SET, RunConfig
 from tuiae.data.dataset import Shape, check_classes
 from tuiae.data.registry import DatasetInfo, check_images, describe
 from tuiae.errors import ConfigError, DeviceError
-from tuiae.models.geometry import check_fit, count_parameters
+from tuiae.models.geometry import count_parameters
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import read_config
 
@@ -35,8 +32,8 @@ class Checked:
 def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) -> Checked:
     """Check a config against what is there: datasets, runs, devices (when known), and the network against the images.
 
-    Raises:
-        ConfigError, DataError, UnknownRunError, DeviceError: cause and next step.
+    Warns about a config that can run but is unusual. Raises ConfigError, DataError, UnknownRunError or DeviceError for
+    one that cannot.
     """
     trained = None
     if config.model.encoder_run:
@@ -47,10 +44,8 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
     classes = (len(config.data.classes) or len(dataset.classes)) if dataset.labelled else 0
     if devices is not None:
         check_device(config.training.device, devices)
-    parameters, shape = None, image_shape(config, dataset)
-    if shape is not None:
-        check_fit(config.model, shape, classes)
-        parameters = count_parameters(config.model, shape, classes)
+    shape = image_shape(config, dataset)
+    parameters = None if shape is None else count_parameters(config.model, shape, classes)
     return Checked(config, dataset, parameters, warn(config, dataset, trained))
 
 
@@ -74,20 +69,15 @@ def _take_architecture(config: RunConfig, runs_root: Path) -> tuple[RunConfig, R
 def check_asked(asked: Mapping[str, Any], askers: Mapping[str, str], config: RunConfig, runs_root: Path) -> None:
     """Refuse settings that a user asked for and that the encoder from a run would overrule; those of a preset may be.
 
-    `asked` is by dotted key, `askers` as for `build_config`.
-
-    Raises:
-        ConfigError: an architecture that is not the encoder's. UnknownRunError: no such run.
+    `asked` is by dotted key, `askers` as for `build_config`. Raises ConfigError for an architecture that is not the
+    encoder's, and UnknownRunError.
     """
     if not config.model.encoder_run:
         return
     ready, _ = _take_architecture(config, runs_root)
-    for key in asked:
-        name = key.removeprefix("model.")
-        if key == name or name not in ("encoder", *_ENCODER_KEYS):
-            continue
-        wanted, kept = getattr(config.model, name), getattr(ready.model, name)
-        if wanted != kept:
+    for name in ("encoder", *_ENCODER_KEYS):
+        key, wanted, kept = f"model.{name}", getattr(config.model, name), getattr(ready.model, name)
+        if key in asked and wanted != kept:
             raise ConfigError(
                 f"{askers.get(key, SET)}: {key} = {wanted} has no effect: the encoder of {ready.model.encoder_run} "
                 f"keeps its own, {kept}",
@@ -133,17 +123,19 @@ unit kept 0.01 nats on `digits` (64; code of 2 or 12, with a warm-up and without
 
 def warn(config: RunConfig, dataset: DatasetInfo, trained: RunConfig | None = None) -> tuple[str, ...]:
     """The warnings about a config that can run; `trained` is the config of the run that its encoder comes from."""
-    return (*_images(config, dataset), *_of_settings(config), *_sources(config, trained))
+    return (*_images(config, dataset), *_settings(config), *_sources(config, trained))
 
 
 def warn_of_change(before: RunConfig, after: RunConfig) -> tuple[str, ...]:
     """The warnings about the config that edits of a live run put in force, without those about the config before."""
-    said, found = _of_settings(before), _of_settings(after)
-    return tuple(words for words in found if words not in said)
+    said = {*_settings(before)}
+    return tuple(words for words in _settings(after) if words not in said)
 
 
-def _of_settings(config: RunConfig) -> tuple[str, ...]:
-    return (*_rates(config), *_noise_and_dropout(config), *_schedule(config))
+def _settings(config: RunConfig) -> Iterator[str]:
+    yield from _rates(config)
+    yield from _noise_and_dropout(config)
+    yield from _schedule(config)
 
 
 def _images(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:

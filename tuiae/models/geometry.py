@@ -34,12 +34,10 @@ _CONV_STEPS = (
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """What every layer of the convolutional autoencoder makes of one image, height before width."""
+    """An image, and what each pooling of the convolutional autoencoder leaves of it."""
 
     image: Size
-    conv1: Size
     pool1: Size
-    conv2: Size
     pool2: Size
 
     @property
@@ -64,8 +62,7 @@ def conv_geometry(height: int, width: int, key: str = "model.family") -> ConvGeo
     Source: pacheco-2023 prints 28, 26, 13, 11, 5, then back 13, 28. The kernels of its decoder (5, then 4) are the
     ones that invert the two poolings exactly, so they are worked out here for every other size.
 
-    Raises:
-        ConfigError: too small, naming the layer; `key` is the config key that the hint offers to change.
+    Raises ConfigError naming the layer that gets too few; its hint offers to change the config's `key`.
     """
     sizes = [(height, width)]
     for layer, kernel, stride in _CONV_STEPS:
@@ -77,7 +74,8 @@ def conv_geometry(height: int, width: int, key: str = "model.family") -> ConvGeo
                 f"set data.image_size = 28, or choose {key} = 'dense'",
             )
         sizes.append(((rows - kernel) // stride + 1, (columns - kernel) // stride + 1))
-    return ConvGeometry(*sizes)
+    image, _, pool1, _, pool2 = sizes
+    return ConvGeometry(image, pool1, pool2)
 
 
 def _up_kernel(source: Size, target: Size) -> Size:
@@ -99,23 +97,13 @@ def strided_sizes(model: ModelSection, image_shape: ImageShape) -> tuple[Size, .
 
 
 def check_fit(model: ModelSection, image_shape: ImageShape, classes: int) -> None:
-    """Tell before anything is built whether the network takes such images.
-
-    Args:
-        model: the network.
-        image_shape: channels, height, width.
-        classes: how many there are; 0 for images without labels.
-
-    Raises:
-        ConfigError: images too small for the network, or too few classes for a classifier.
-    """
+    """Raises ConfigError for images too small for the network, and for a classifier of too few classes; `classes` is 0
+    for images without labels."""
     is_classifier = model.family == "classifier"
     if is_classifier and classes < 2:
         have = f"{classes} class" if classes else "no labels"
-        raise ConfigError(
-            f"a classifier needs images of 2 classes or more, and these have {have}",
-            "choose a labelled set, name more data.classes, or train an autoencoder (model.family = 'dense')",
-        )
+        hint = "choose a labelled set, name more data.classes, or train an autoencoder (model.family = 'dense')"
+        raise ConfigError(f"a classifier needs images of 2 classes or more, and these have {have}", hint)
     if model.encoder_family == "conv":  # the others take images of any size
         conv_geometry(*image_shape[1:], key="model.encoder" if is_classifier else "model.family")
 
@@ -127,11 +115,7 @@ Layers = tuple[list[Layer], list[Layer], list[int]]
 
 
 def count_parameters(model: ModelSection, image_shape: ImageShape, classes: int) -> int:
-    """Weights and biases of the whole network, frozen ones included.
-
-    Raises:
-        ConfigError: as `check_fit`.
-    """
+    """Weights and biases of the whole network, frozen ones included; raises ConfigError as `check_fit`."""
     check_fit(model, image_shape, classes)
     encoder, decoder, norms = _LAYERS[model.encoder_family](model, image_shape)
     if model.family == "classifier":

@@ -41,9 +41,6 @@ class Dropout(nn.Module):
     input itself comes back. On a CPU p is rounded to a multiple of 1/65536, and the scale follows the rounded p, so
     that the expectation stays the input. Draws come from torch's default generator.
     `Tensor.bernoulli_` costs more there than the convolutions it stands between; this took a sixth of the time.
-
-    Raises:
-        ValueError: p outside 0 <= p < 1.
     """
 
     def __init__(self, p: float) -> None:
@@ -51,11 +48,7 @@ class Dropout(nn.Module):
         self.set_probability(p)
 
     def set_probability(self, p: float) -> None:
-        """Set the probability of dropping a value.
-
-        Raises:
-            ValueError: p outside 0 <= p < 1.
-        """
+        """Set the probability of dropping a value; raises ValueError outside 0 <= p < 1."""
         if not 0 <= p < 1:
             raise ValueError(f"dropout probability {p}: 0 <= p < 1")
         self.p = p
@@ -104,11 +97,7 @@ class _RectifyAndDrop(torch.autograd.Function):
 
 
 def set_dropout(model: nn.Module, p: float) -> None:
-    """Set the probability of every dropout layer in a network.
-
-    Raises:
-        ValueError: p outside 0 <= p < 1.
-    """
+    """Set the probability of every dropout layer in a network; raises ValueError outside 0 <= p < 1."""
     for layer in model.modules():
         if isinstance(layer, Dropout):
             layer.set_probability(p)

@@ -85,9 +85,7 @@ class VariationalAutoencoder(Autoencoder):
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in 0..1 -> mean and log-variance, (N, latent) each."""
-        features = x
-        for layer in list(self.encoder)[:-1]:
-            features = layer(features)
+        features = self.encoder[:-1](x)
         return self.encoder[-1](features), self.log_variance(features)
 
     def forward(self, x: Tensor) -> ModelOutput:
@@ -135,75 +133,44 @@ class Classifier(nn.Module):
         return ModelOutput(code, logits=self.head(code))
 
     def load_encoder(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over the encoder of an autoencoder's or a classifier's state_dict; the head stays as it is.
-
-        Raises:
-            ConfigError: other tensors or other shapes than this encoder has; nothing is copied then.
-        """
+        """Take over the encoder of an autoencoder's or a classifier's state_dict; the head stays as it is. Raises
+        ConfigError, and copies nothing, for other tensors or other shapes than this encoder has."""
         given = {name: tensor for name, tensor in weights.items() if name.startswith(_PREFIX)}
         own = {_PREFIX + name: tensor for name, tensor in self.encoder.state_dict().items()}
-        _check_same(given, own)
-        with torch.no_grad():
-            for name, tensor in own.items():
-                tensor.copy_(given[name])
-
-
-def _check_same(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    hint = "give model.encoder, latent, hidden and the images the values of the run that trained the encoder"
-    if not given:
-        raise ConfigError("these weights hold no encoder", "take model.encoder_run from a tuiae run")
-    for name in sorted(own.keys() | given.keys()):
-        if name not in given or name not in own:
+        hint = "give model.encoder, latent, hidden and the images the values of the run that trained the encoder"
+        if not given:
+            raise ConfigError("these weights hold no encoder", "take model.encoder_run from a tuiae run")
+        for name in sorted(own.keys() ^ given.keys()):
             side = "this classifier" if name in own else "the trained encoder"
             raise ConfigError(f"the encoders differ: only {side} has {name}", hint)
-    for name, tensor in own.items():
-        if given[name].shape != tensor.shape:
-            shapes = f"{tuple(given[name].shape)} in the trained encoder, {tuple(tensor.shape)} in this classifier"
-            raise ConfigError(f"{name} is {shapes}", hint)
+        for name, tensor in own.items():
+            if given[name].shape != tensor.shape:
+                shapes = f"{tuple(given[name].shape)} in the trained encoder, {tuple(tensor.shape)} in this classifier"
+                raise ConfigError(f"{name} is {shapes}", hint)
+        self.load_state_dict(given, strict=False)
 
 
 Network = Autoencoder | Classifier
-Stack = Callable[[ModelSection, ImageShape], nn.Sequential]
-Builder = Callable[[ModelSection, ImageShape, int], Network]
+Layers = list[nn.Module]
 
 
 def build_model(model: ModelSection, image_shape: ImageShape, classes: int) -> Network:
-    """The network, on the CPU in float32, with initial weights from the default generator.
-
-    Args:
-        model: what to build.
-        image_shape: channels, height, width.
-        classes: how many there are; 0 for images without labels, which autoencoders take.
-
-    Raises:
-        ConfigError: the network does not take such images.
-    """
+    """The network, on the CPU in float32, with initial weights from the default generator; `classes` is 0 for images
+    without labels, which autoencoders take. Raises ConfigError where it does not take such images."""
     check_fit(model, image_shape, classes)
-    network = BUILDERS.get(model.family, _autoencoder)(model, image_shape, classes)
+    layers = ENCODERS[model.encoder_family](model, image_shape)
+    # A dropped or rectified mean would be no mean of a normal distribution.
+    if not model.is_variational:
+        layers += activated(model.code_activation, model.dropout)
+    encoder = nn.Sequential(*layers)
+    network: Network
+    if model.family == "classifier":
+        network = Classifier(encoder, HEADS[model.head](model.latent, classes, model.dropout), model.freeze)
+    else:
+        kind = VariationalAutoencoder if model.is_variational else Autoencoder
+        network = kind(encoder, nn.Sequential(*DECODERS[model.encoder_family](model, image_shape)))
     initialise(network, model.initialisation)
     return network
-
-
-def _autoencoder(model: ModelSection, image_shape: ImageShape, classes: int) -> Network:
-    family = model.encoder_family
-    return Autoencoder(ENCODERS[family](model, image_shape), DECODERS[family](model, image_shape))
-
-
-def _variational(model: ModelSection, image_shape: ImageShape, classes: int) -> Network:
-    # A dropped or rectified mean would be no mean of a normal distribution: the linear layer is the encoder's last.
-    linear = model.model_copy(update={"code_activation": "identity"})
-    encoder = ENCODERS[model.encoder_family](linear, image_shape)
-    head = max(index for index, layer in enumerate(encoder) if isinstance(layer, nn.Linear))
-    return VariationalAutoencoder(encoder[: head + 1], DECODERS[model.encoder_family](model, image_shape))
-
-
-def _classifier(model: ModelSection, image_shape: ImageShape, classes: int) -> Network:
-    encoder = ENCODERS[model.encoder](model, image_shape)
-    return Classifier(encoder, HEADS[model.head](model.latent, classes, model.dropout), model.freeze)
-
-
-BUILDERS: dict[str, Builder] = {"vae": _variational, "conv-vae": _variational, "classifier": _classifier}
-"""config.Family -> builder; the plain autoencoders share one."""
 
 
 HEADS: dict[str, Callable[[int, int, float], nn.Sequential]] = {
@@ -216,73 +183,46 @@ HEADS: dict[str, Callable[[int, int, float], nn.Sequential]] = {
 """config.Head -> (latent, classes, dropout) -> head."""
 
 
-def dense_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
-    """Images (N, C, H, W) -> codes (N, latent): hidden layers, then Linear, code activation, dropout.
+# Encoders: images (N, C, H, W) -> codes (N, latent), up to the linear layer. Decoders: all the way back.
 
-    Without hidden layers it is politano-2020's 784-h-784.
-    """
+
+def dense_encoder(model: ModelSection, image_shape: ImageShape) -> Layers:
+    """Hidden layers, then the code; without hidden layers it is politano-2020's 784-h-784."""
     *widths, latent = dense_widths(model, image_shape)
-    return nn.Sequential(
-        nn.Flatten(),
-        *_hidden(model, widths),
-        Linear(widths[-1], latent),
-        *activated(model.code_activation, model.dropout),
-    )
+    return [nn.Flatten(), *_hidden(model, widths), Linear(widths[-1], latent)]
 
 
-def dense_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
-    """Codes (N, latent) -> images (N, C, H, W): the encoder's widths backwards, then the output activation."""
+def dense_decoder(model: ModelSection, image_shape: ImageShape) -> Layers:
+    """The encoder's widths backwards, then the output activation."""
     *widths, pixels = reversed(dense_widths(model, image_shape))
-    return nn.Sequential(
-        *_hidden(model, widths),
-        Linear(widths[-1], pixels),
-        *_output(model),
-        nn.Unflatten(1, image_shape),
-    )
+    return [*_hidden(model, widths), Linear(widths[-1], pixels), *_output(model), nn.Unflatten(1, image_shape)]
 
 
-def _output(model: ModelSection) -> list[nn.Module]:
+def _output(model: ModelSection) -> Layers:
     dropout = [Dropout(model.dropout)] if model.output_dropout else []
     return [ACTIVATIONS[model.output](), *dropout]
 
 
-def _hidden(model: ModelSection, widths: list[int]) -> list[nn.Module]:
-    layers: list[nn.Module] = []
+def _hidden(model: ModelSection, widths: list[int]) -> Layers:
+    layers: Layers = []
     for source, target in pairwise(widths):
         layers += [Linear(source, target), *activated(model.activation, model.dropout)]
     return layers
 
 
-def conv_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
-    """Images (N, C, H, W) of any size -> codes (N, latent), by the two convolutions of pacheco-2023.
-
-    Dropout stands before the pooling, as printed, not after it as is usual.
-
-    Raises:
-        ConfigError: images too small.
-    """
+def conv_encoder(model: ModelSection, image_shape: ImageShape) -> Layers:
+    """The two convolutions of pacheco-2023, with dropout before the pooling, as printed, not after it as is usual."""
     sizes = conv_geometry(*image_shape[1:])
-    return nn.Sequential(
-        nn.Conv2d(image_shape[0], CHANNELS[0], KERNEL),
-        *activated(model.activation, model.dropout),
-        nn.MaxPool2d(POOL),
-        nn.Conv2d(CHANNELS[0], CHANNELS[1], KERNEL),
-        *activated(model.activation, model.dropout),
-        nn.MaxPool2d(POOL),
-        nn.Flatten(),
-        Linear(sizes.features, model.latent),
-        *activated(model.code_activation, model.dropout),
-    )
+    layers: Layers = []
+    for source, target in pairwise((image_shape[0], *CHANNELS)):
+        layers += [nn.Conv2d(source, target, KERNEL), *activated(model.activation, model.dropout), nn.MaxPool2d(POOL)]
+    return [*layers, nn.Flatten(), Linear(sizes.features, model.latent)]
 
 
-def conv_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
-    """Codes (N, latent) -> images (N, C, H, W), whose size comes back exactly.
-
-    Raises:
-        ConfigError: images too small.
-    """
+def conv_decoder(model: ModelSection, image_shape: ImageShape) -> Layers:
+    """Two transposed convolutions, after which the size of the images comes back exactly."""
     sizes = conv_geometry(*image_shape[1:])
-    return nn.Sequential(
+    return [
         Linear(model.latent, sizes.features),
         *activated(model.activation, model.dropout),
         nn.Unflatten(1, (CHANNELS[1], *sizes.pool2)),
@@ -290,40 +230,34 @@ def conv_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
         *activated(model.activation, model.dropout),
         nn.ConvTranspose2d(CHANNELS[0], image_shape[0], sizes.up2_kernel, STRIDE),
         *_output(model),
-    )
+    ]
 
 
-def strided_encoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
-    """Images (N, C, H, W) -> codes (N, latent): convolutions, then Linear, code activation, dropout.
+def strided_encoder(model: ModelSection, image_shape: ImageShape) -> Layers:
+    """Convolutions whose strides shrink the images, then the code; nothing is pooled.
 
-    Strides shrink the images, nothing is pooled. With 3x3 kernels and a stride of 2 it is the encoder of tp5-2022's
-    convolutional variational autoencoder.
+    With 3x3 kernels and a stride of 2 it is the encoder of tp5-2022's convolutional variational autoencoder.
     """
     maps = (image_shape[0], *model.channels)
-    layers: list[nn.Module] = []
+    layers: Layers = []
     for (source, target), stride in zip(pairwise(maps), model.strides, strict=True):
         layers += [
             nn.Conv2d(source, target, model.kernel, stride, padding=model.kernel // 2, bias=model.norm == "none"),
             *_normed(model, target),
         ]
     height, width = strided_sizes(model, image_shape)[-1]
-    return nn.Sequential(
-        *layers,
-        nn.Flatten(),
-        Linear(maps[-1] * height * width, model.latent),
-        *activated(model.code_activation, model.dropout),
-    )
+    return [*layers, nn.Flatten(), Linear(maps[-1] * height * width, model.latent)]
 
 
-def strided_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequential:
-    """Codes (N, latent) -> images (N, C, H, W): Linear, then the convolutions backwards, transposed.
+def strided_decoder(model: ModelSection, image_shape: ImageShape) -> Layers:
+    """The convolutions backwards, transposed.
 
     A stride of 2 gives 4 pixels from 7 and from 8; the output padding is what tells them apart on the way back.
     """
     maps = (image_shape[0], *model.channels)
     sizes = strided_sizes(model, image_shape)
     height, width = sizes[-1]
-    layers: list[nn.Module] = []
+    layers: Layers = []
     for depth in reversed(range(len(model.channels))):
         source, target, stride = maps[depth + 1], maps[depth], model.strides[depth]
         extra = tuple(big - (small - 1) * stride - 1 for big, small in zip(sizes[depth], sizes[depth + 1], strict=True))
@@ -333,19 +267,20 @@ def strided_decoder(model: ModelSection, image_shape: ImageShape) -> nn.Sequenti
         )
         if depth:
             layers += _normed(model, target)
-    return nn.Sequential(
+    return [
         Linear(model.latent, maps[-1] * height * width),
         *activated(model.activation, model.dropout),
         nn.Unflatten(1, (maps[-1], height, width)),
         *layers,
         *_output(model),
-    )
+    ]
 
 
-def _normed(model: ModelSection, channels: int) -> list[nn.Module]:
+def _normed(model: ModelSection, channels: int) -> Layers:
     norm = [nn.BatchNorm2d(channels)] if model.norm == "batch" else []
     return [*norm, *activated(model.activation, model.dropout)]
 
 
+Stack = Callable[[ModelSection, ImageShape], Layers]
 ENCODERS: dict[str, Stack] = {"dense": dense_encoder, "conv": conv_encoder, "strided-conv": strided_encoder}
 DECODERS: dict[str, Stack] = {"dense": dense_decoder, "conv": conv_decoder, "strided-conv": strided_decoder}
