@@ -14,8 +14,7 @@ from typing import Any, BinaryIO, TypeGuard
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file through `write` and put it in place in one step, durable before it is visible.
 
-    Raises:
-        OSError: disk full, not writable; nothing is left behind and the old file stands.
+    Raises OSError on a full disk or where it may not write; nothing is left behind and the old file stands.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(2)}.tmp")
     try:

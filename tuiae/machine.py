@@ -7,7 +7,7 @@ import gc
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -43,6 +43,7 @@ class Gpu:
     power: float | None = None
     """Watts."""
     owners: tuple[Owner, ...] = ()
+    """The largest first."""
 
     @property
     def free(self) -> float:
@@ -103,15 +104,15 @@ def read_gpus(nvml: Any, environment: Mapping[str, str], describe: Callable[[int
         memory = [nvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
     except nvml.NVMLError:
         return []
-    cards = zip(names, cuda, memory, strict=True)
-    found = [
-        Gpu(index, word, name, part.used / MEGA, part.total / MEGA) for index, (name, word, part) in enumerate(cards)
+    cards = enumerate(zip(handles, cuda, names, memory, strict=True))
+    return [
+        Gpu(index, word, name, part.used / MEGA, part.total / MEGA, **_read_sensors(nvml, handle, describe))
+        for index, (handle, word, name, part) in cards
     ]
-    return [_read_card(nvml, handle, gpu, describe) for handle, gpu in zip(handles, found, strict=True)]
 
 
-def _read_card(nvml: Any, handle: Any, gpu: Gpu, describe: Callable[[int], tuple[str, str]]) -> Gpu:
-    """A card with the readings of its sensors; many cards lack some."""
+def _read_sensors(nvml: Any, handle: Any, describe: Callable[[int], tuple[str, str]]) -> dict[str, Any]:
+    """Fields of a Gpu from its sensors, of which many cards lack some."""
 
     def sensor(ask: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -121,20 +122,15 @@ def _read_card(nvml: Any, handle: Any, gpu: Gpu, describe: Callable[[int], tuple
 
     rates = sensor(nvml.nvmlDeviceGetUtilizationRates)
     power = sensor(nvml.nvmlDeviceGetPowerUsage)
-    return replace(
-        gpu,
-        utilisation=None if rates is None else rates.gpu / 100,
-        temperature=sensor(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU),
-        power=None if power is None else power / 1e3,
-        owners=_owners(sensor(nvml.nvmlDeviceGetComputeRunningProcesses) or [], describe),
-    )
-
-
-def _owners(processes: Sequence[Any], describe: Callable[[int], tuple[str, str]]) -> tuple[Owner, ...]:
-    """The processes on a card, the largest first. In some containers NVML does not know how much each one holds."""
-    sizes = {int(process.pid): process.usedGpuMemory for process in processes}
+    # In some containers NVML does not know how much each process holds.
+    sizes = {int(one.pid): one.usedGpuMemory for one in sensor(nvml.nvmlDeviceGetComputeRunningProcesses) or []}
     owners = [Owner(pid, *describe(pid), None if size is None else size / MEGA) for pid, size in sizes.items()]
-    return tuple(sorted(owners, key=lambda owner: (-(owner.megabytes or 0.0), owner.pid)))
+    return {
+        "utilisation": None if rates is None else rates.gpu / 100,
+        "temperature": sensor(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU),
+        "power": None if power is None else power / 1e3,
+        "owners": tuple(sorted(owners, key=lambda owner: (-(owner.megabytes or 0.0), owner.pid))),
+    }
 
 
 COMMAND_WORDS = 3  # of a command line: what runs, and on what

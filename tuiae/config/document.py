@@ -20,11 +20,7 @@ _LOOSE_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE |
 
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None, asker: str | Mapping[str, str] = SET) -> RunConfig:
-    """Read a preset, put the overrides (dotted key -> value) on top, and validate; `asker` as in `build_config`.
-
-    Raises:
-        ConfigError: unreadable file, malformed TOML, unknown key or value out of range; says which.
-    """
+    """Read and validate a preset with overrides (dotted key -> value) on top; `asker` as for `build_config`."""
     return build_config(read_document(path), overrides, source=str(path), asker=asker)
 
 
@@ -46,13 +42,10 @@ def build_config(
     source: str = "config",
     asker: str | Mapping[str, str] = SET,
 ) -> RunConfig:
-    """Validate a parsed document with overrides on top.
+    """Validate a parsed document with overrides on top; raises ConfigError with source, key, value and what is allowed.
 
     Messages about the document begin with `source`, those about an override with `asker`, which may be one for each
     key; those that it leaves out were asked for by `--set`.
-
-    Raises:
-        ConfigError: naming source, key, value and what is allowed.
     """
     merged: dict[str, Any] = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
     for key, value in (overrides or {}).items():
@@ -67,10 +60,7 @@ def build_config(
 def parse_override(text: str, asker: str = SET) -> tuple[str, Any]:
     """Split `training.epochs=5` into a dotted key and a TOML value; a bare word is a string, but for `.5`.
 
-    `asker` is the option that asks for it, empty where there is none.
-
-    Raises:
-        ConfigError: no equals sign.
+    `asker` is the option that asks for it, empty where there is none. Raises ConfigError without an equals sign.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
@@ -161,19 +151,12 @@ _SHORT = {
 
 def _meant_key(key: str) -> str:
     """` (did you mean 'x'?)` with the nearest key, one of the same section first; empty when none is near."""
-    section, dot, leaf = key.partition(".")
+    section, dot, _ = key.partition(".")
     keys = known_keys()
-    if meant := _SHORT.get(key.rpartition(".")[2]):
-        return f" (did you mean '{meant}'?)"
     if not dot:
         return did_you_mean(key, keys)
-    dotted = [name for name in keys if "." in name]
-    for group in ([name for name in dotted if name.startswith(f"{section}.")], dotted):
-        leaves = {name.rpartition(".")[2]: name for name in reversed(group)}
-        near = difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.6)
-        if near:
-            return f" (did you mean '{leaves[near[0]]}'?)"
-    return ""
+    own = [name for name in keys if name.startswith(f"{section}.")]
+    return did_you_mean(key, own) or did_you_mean(key, [name for name in keys if "." in name])
 
 
 def known_keys() -> list[str]:
@@ -186,13 +169,11 @@ def known_keys() -> list[str]:
 
 
 def did_you_mean(word: str, allowed: list[str]) -> str:
-    """Returns ` (did you mean 'x'?)`, or nothing when no allowed word is near."""
-    if (meant := _SHORT.get(word.rpartition(".")[2])) in allowed:
-        return f" (did you mean '{meant}'?)"
-    tails = {name.rpartition(".")[2]: name for name in reversed(allowed)}
-    if meant := tails.get(word.rpartition(".")[2]):
-        return f" (did you mean '{meant}'?)"  # of another section
-    near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.6)
-    if not near:
-        near = [tails[tail] for tail in difflib.get_close_matches(word.rpartition(".")[2], tails, n=1, cutoff=0.6)]
-    return f" (did you mean '{near[0]}'?)" if near else ""
+    """Returns ` (did you mean 'x'?)`, or nothing where no allowed word is near; dotted words go by their ends."""
+    leaf = word.rpartition(".")[2]
+    leaves = {name.rpartition(".")[2]: name for name in reversed(allowed)}
+    near = difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.6)
+    meant = leaves[near[0]] if near else ""
+    if _SHORT.get(leaf) in allowed:
+        meant = _SHORT[leaf]
+    return f" (did you mean '{meant}'?)" if meant else ""

@@ -59,11 +59,8 @@ def check_preset_name(name: str) -> None:
 
 
 def save_preset(config: RunConfig, name: str, comment: str) -> Preset:
-    """Keep a config as a preset of the user's own, with a comment above it, in place of one of that name.
-
-    Raises:
-        ConfigError: a name that no config may have, or the directory cannot be written.
-    """
+    """Keep a config as a preset of the user's own, with a comment above it, in place of one of that name. Raises
+    ConfigError for a name that no config may have, or a directory that cannot be written."""
     check_preset_name(name)
     path = own_presets_dir() / f"{name}.toml"
     try:
@@ -91,11 +88,7 @@ def _first_sentence(path: Path) -> str:
 
 def find_preset(text: str) -> Path:
     """A path, or the name of a preset with or without `presets/` and `.toml`, so that the README's commands work from
-    any directory.
-
-    Raises:
-        ConfigError: no such file and no such preset.
-    """
+    any directory; raises ConfigError where there is neither."""
     path = Path(os.path.expanduser(text))
     # A pipe is read once, as in `tuiae run <(sed ... preset.toml)`.
     if os.path.isfile(path) or (os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)):
