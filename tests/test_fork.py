@@ -24,7 +24,6 @@ from tuiae.runs.checkpoints import (
     MODEL,
     STATE,
     all_checkpoints,
-    find_checkpoint,
     need_checkpoint,
     pointed,
     read_position,
@@ -235,7 +234,7 @@ def test_the_best_of_a_fork_is_its_own(lab: Laboratory, parent: RunPaths) -> Non
     run = fork(parent, lab.runs, "30", noise__level=5.0)
     train(run)
     assert pointed(run, "best") in ("step-000045", "step-000060")
-    assert find_checkpoint(run, "best") is not None
+    assert need_checkpoint(run, "best")
 
 
 def test_what_a_fork_began_from_is_kept_and_its_replay_begins_there_too(lab: Laboratory, parent: RunPaths) -> None:

@@ -18,7 +18,7 @@ from tuiae.config import CheckpointSection, load_config
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.runs import control
-from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint
+from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, need_checkpoint
 from tuiae.runs.lineage import need_config, read_edits
 from tuiae.runs.paths import RunPaths, list_runs, unwritable
 from tuiae.runs.process import RunLock
@@ -168,7 +168,7 @@ def test_a_pause_holds_a_run_still_until_it_is_told_to_go_on(lab: Laboratory, un
     keep = CheckpointSection().keep
     assert saved not in all_checkpoints(run)[:keep]
     assert all_checkpoints(run)[keep:] == [saved]
-    assert find_checkpoint(run, str(step)) == saved
+    assert need_checkpoint(run, str(step)) == saved
 
 
 def test_resume_lets_a_paused_run_go_on_and_followers_are_told(

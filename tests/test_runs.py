@@ -454,35 +454,6 @@ def test_the_config_of_a_run_repeats_it(run: RunPaths) -> None:
     assert read_config(run) == RunConfig(name="mine")
 
 
-FIRST, SECOND = "1" * 40, "2" * 40
-
-
-def test_the_commit_is_known_however_it_is_kept(tmp_path: Path) -> None:
-    def write(path: Path, text: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{text}\n")
-
-    checkout, aside = tmp_path / "checkout", tmp_path / "aside"
-    git = checkout / ".git"
-    assert read_commit(checkout) == ""
-    write(git / "HEAD", "ref: refs/heads/main")
-    assert read_commit(checkout) == ""
-    write(git / "refs" / "heads" / "main", FIRST)
-    assert read_commit(checkout) == FIRST
-    (git / "refs" / "heads" / "main").unlink()
-    write(
-        git / "packed-refs",
-        f"# pack-refs with: peeled fully-peeled sorted\n{SECOND} refs/heads/other\n{FIRST} refs/heads/main",
-    )
-    assert read_commit(checkout) == FIRST
-    write(aside / ".git", f"gitdir: {git / 'worktrees' / 'aside'}")
-    write(git / "worktrees" / "aside" / "HEAD", "ref: refs/heads/other")
-    write(git / "worktrees" / "aside" / "commondir", "../..")
-    assert read_commit(aside) == SECOND
-    write(git / "HEAD", SECOND)
-    assert read_commit(checkout) == SECOND
-
-
 @pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
 def test_the_commit_is_that_of_git(tmp_path: Path) -> None:
     checkout, aside = tmp_path / "checkout", tmp_path / "aside"

@@ -19,7 +19,16 @@ from tuiae.errors import TrainingError
 from tuiae.explore.server import explain
 from tuiae.files import read_json
 from tuiae.runs import control
-from tuiae.runs.checkpoints import MANIFEST, MODEL, STATE, all_checkpoints, find_checkpoint, pointed, verify
+from tuiae.runs.checkpoints import (
+    MANIFEST,
+    MODEL,
+    STATE,
+    all_checkpoints,
+    find_checkpoint,
+    need_checkpoint,
+    pointed,
+    verify,
+)
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import RunLock
@@ -223,7 +232,7 @@ def test_a_damaged_checkpoint_is_not_taken_for_one(lab: Laboratory, finished: Ru
     harm(run.weights / "step-000060")
     assert find_checkpoint(run) == run.weights / "step-000045"
     with pytest.raises(TrainingError, match="no whole checkpoint '60'"):
-        find_checkpoint(run, "60")
+        need_checkpoint(run, "60")
 
 
 @pytest.mark.thorough

@@ -67,21 +67,26 @@ def verify(folder: Path) -> bool:
     return read_json(folder / MANIFEST).get("files") == found
 
 
-def find_checkpoint(run: RunPaths, name: str = "last") -> Path | None:
-    """The checkpoint that a name (`last`, `best`, `parent`, a step) means; for `last`, the newest whole one.
+def find_checkpoint(run: RunPaths) -> Path | None:
+    """The newest whole checkpoint; None where there is none."""
+    folders = all_checkpoints(run)
+    found = next((folder for folder in folders if verify(folder)), None)
+    # A worker that keeps few may have deleted them while they were looked at, but never before a newer one is whole.
+    return find_checkpoint(run) if found is None and all_checkpoints(run) != folders else found
 
-    None when there is none at all.
 
-    Raises:
-        NoCheckpointError: there is none of that name. TrainingError: it is damaged.
-    """
+def need_checkpoint(run: RunPaths, name: str = "last") -> Path:
+    """The checkpoint that a name (`last`, `best`, `parent`, a step) means; `last` is the newest whole one. Raises
+    NoCheckpointError where there is none of that name, and TrainingError where it is damaged."""
     if name == "last":
-        return _find_newest(run)
+        if (newest := find_checkpoint(run)) is None:
+            raise no_checkpoint(run)
+        return newest
     named = pointed(run, name)
     folder = run.weights / (named or (f"step-{int(name):06d}" if _is_step(name) else ""))
     if folder == run.weights or not verify(folder):
         if pointed(run, name) != named:
-            return find_checkpoint(run, name)  # a worker deletes what was the best once another one is
+            return need_checkpoint(run, name)  # a worker deletes what was the best once another one is
         raise _unfit(run, name, folder)
     return folder
 
@@ -99,25 +104,6 @@ def _unfit(run: RunPaths, name: str, folder: Path) -> TrainingError:
     return kind(cause, f"steps kept: {kept}; or use {' or '.join(names)}")
 
 
-def _find_newest(run: RunPaths) -> Path | None:
-    folders = all_checkpoints(run)
-    found = next((folder for folder in folders if verify(folder)), None)
-    # A worker that keeps few may have deleted them while they were looked at, but never before a newer one is whole.
-    return _find_newest(run) if found is None and all_checkpoints(run) != folders else found
-
-
-def need_checkpoint(run: RunPaths, name: str = "last") -> Path:
-    """As `find_checkpoint`, but raises where there is none.
-
-    Raises:
-        NoCheckpointError: there is none, or not the one asked for. TrainingError: that one is damaged.
-    """
-    folder = find_checkpoint(run, name)
-    if folder is None:
-        raise no_checkpoint(run)
-    return folder
-
-
 def no_checkpoint(run: RunPaths) -> NoCheckpointError:
     """The error for a run without weights; its hint says whether to wait for them or how to train them again."""
     state = read_json(run.status).get("state")
@@ -131,10 +117,8 @@ def no_checkpoint(run: RunPaths) -> NoCheckpointError:
 def adopt_checkpoint(folder: Path, run: RunPaths) -> Position:
     """Give a run the checkpoint of another one as its own first, named `last` and `parent`; returns when it was taken.
 
-    The files are shared where the file system can: nobody writes into a checkpoint, they are replaced whole.
-
-    Raises:
-        TrainingError: it was damaged or deleted meanwhile. OSError: no space.
+    The files are shared where the file system can: nobody writes into a checkpoint, they are replaced whole. Raises
+    TrainingError where it was damaged or deleted meanwhile, and OSError.
     """
     copy = run.weights / folder.name
     copy.mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ from tuiae.config import SET, RunConfig, build_config, load_config, parse_overri
 from tuiae.config.presets import list_presets
 from tuiae.errors import ConfigError
 from tuiae.files import read_json
-from tuiae.runs.checkpoints import PARENT, adopt_checkpoint, find_checkpoint, read_position
+from tuiae.runs.checkpoints import PARENT, need_checkpoint, read_position
 from tuiae.runs.control import Edit, apply_edits, as_edit, as_plan, propose, read_plan
 from tuiae.runs.paths import RunPaths, runs_dir
 from tuiae.runs.reader import parse_event, read_config
-from tuiae.runs.snapshot import Status, read_parent
+from tuiae.runs.snapshot import Parent, Status, read_parent
 from tuiae.runs.writer import create_run
 
 # The config in force: config.toml with the edits on top.
@@ -44,11 +44,7 @@ def config_at(run: RunPaths, step: int | None = None) -> RunConfig | None:
 
 
 def need_config(run: RunPaths, step: int | None = None) -> RunConfig:
-    """`config_at` of a run that must have one.
-
-    Raises:
-        ConfigError: the config is missing, not ours to read, torn, or of another version.
-    """
+    """`config_at` of a run that must have one; raises ConfigError that says why it cannot be read."""
     config = config_at(run, step)
     if config is None:
         try:
@@ -62,12 +58,8 @@ def need_config(run: RunPaths, step: int | None = None) -> RunConfig:
 def resolve_config(
     run: RunPaths, overrides: Mapping[str, Any], asker: str | Mapping[str, str] = SET, step: int | None = None
 ) -> RunConfig:
-    """The config in force, once so many steps are done or with every edit, with overrides (dotted key -> value) on top;
-    `asker` as for `build_config`.
-
-    Raises:
-        ConfigError: as `need_config`, or an override is wrong; then the message begins with `asker`.
-    """
+    """The config in force, once so many steps are done or with every edit, with overrides (dotted key -> value) on top.
+    `asker` as for `build_config`. Raises ConfigError as that and as `need_config`."""
     document = need_config(run, step).model_dump(mode="json")
     return build_config(document, dict(overrides), source=str(run.config), asker=asker)
 
@@ -104,23 +96,15 @@ def fork_config(
     source: RunPaths, checkpoint: Path, overrides: Mapping[str, Any], asker: str | Mapping[str, str] = SET
 ) -> RunConfig:
     """The config of a fork: what was in force at the parent's checkpoint, edits included, with overrides on top.
-
-    `asker` as for `build_config`.
-
-    Raises:
-        ConfigError: the parent's config cannot be read, an override is wrong, or not a fork's to change.
-    """
+    `asker` as for `build_config`. Raises ConfigError as `resolve_config` and as `check_fork`."""
     config = resolve_config(source, overrides, asker, read_position(checkpoint).step)
     check_fork(source, checkpoint, config)
     return config
 
 
 def check_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> tuple[str, ...]:
-    """The keys in which a fork of this config differs from what was in force at the parent's checkpoint.
-
-    Raises:
-        ConfigError: it changes the network or the images, or has nothing left to train.
-    """
+    """The keys in which a fork of this config differs from what was in force at the parent's checkpoint. Raises
+    ConfigError where it changes the network or the images, or has nothing left to train."""
     position = read_position(checkpoint)
     parent = need_config(source, position.step)
     changed = changes(parent, config)
@@ -138,18 +122,12 @@ def check_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> tuple[s
 
 
 def fork_run(source: RunPaths, checkpoint: Path, config: RunConfig, root: Path, argv: list[str]) -> RunPaths:
-    """Make a run whose first checkpoint is `checkpoint` of `source`, for a worker to go on with.
-
-    Raises:
-        ConfigError: the config is not one for a fork of it (see `check_fork`).
-        TrainingError: the checkpoint is damaged, or was deleted meanwhile.
-        UnknownRunError: the runs directory cannot be written.
-    """
-    changed = check_fork(source, checkpoint, config)
-    position = read_position(checkpoint)
-    parent = {"run": source.id, "step": position.step, "epoch": position.epoch, "changed": list(changed)}
+    """Make a run whose first checkpoint is `checkpoint` of `source`, for a worker to go on with; raises as
+    `check_fork` and as `create_run`."""
+    position, changed = read_position(checkpoint), check_fork(source, checkpoint, config)
+    parent = asdict(Parent(source.id, position.step, position.epoch, changed))
     made_from = {"preset": read_json(source.meta).get("preset") or need_config(source).name, "parent": parent}
-    return create_run(config, root, argv, meta=made_from, fill=lambda run: adopt_checkpoint(checkpoint, run))
+    return create_run(config, root, argv, meta=made_from, checkpoint=checkpoint)
 
 
 # Replays: a run repeated with the edits that were made to it, each at its step.
@@ -182,14 +160,9 @@ def coming_edits(run: RunPaths, made: Sequence[Edit]) -> list[Edit]:
 
 
 def plan_replay(source: RunPaths, config: RunConfig) -> Replay:
-    """The edits of a run for a new one of this config.
-
-    Raises:
-        ConfigError: an edit does not go with the config, or the source is a fork and the config not one for it.
-        TrainingError: the source is a fork, and what it began from is gone.
-    """
-    edits = all_edits(source)
-    current = config
+    """The edits of a run for a new one of this config. Raises ConfigError where they do not go together, and
+    TrainingError where what a fork began from is gone."""
+    edits, current = all_edits(source), config
     for edit in edits:
         try:
             current = propose(current, edit.key, edit.new, done=int(edit.epoch))
@@ -198,8 +171,7 @@ def plan_replay(source: RunPaths, config: RunConfig) -> Replay:
             raise ConfigError(cause, f"give the run's own: {source.config}") from error
     checkpoint = None
     if read_parent(read_json(source.meta)) is not None:
-        checkpoint = find_checkpoint(source, PARENT)
-        assert checkpoint is not None  # asked for by name, it is there or raises
+        checkpoint = need_checkpoint(source, PARENT)
         check_fork(source, checkpoint, config)
     changed = ", ".join(key for key in changes(need_config(source, step=-1), config) if key not in _HARMLESS)
     warning = f"{changed} differ from {source.id}: its edits come at the same steps of another training"
@@ -207,17 +179,11 @@ def plan_replay(source: RunPaths, config: RunConfig) -> Replay:
 
 
 def replay_run(replay: Replay, config: RunConfig, root: Path, argv: list[str], tags: Sequence[str] = ()) -> RunPaths:
-    """Make a run that carries the edits of another one, for a worker to train.
-
-    Raises:
-        ConfigError: a word that is no tag. TrainingError: the checkpoint of a fork was deleted meanwhile.
-        UnknownRunError: the runs directory cannot be written.
-    """
+    """Make a run that carries the edits of another one, for a worker to train; raises as `create_run`."""
     meta: dict[str, Any] = {"replay": {"run": replay.source.id, "edits": as_plan(replay.edits)}}
-    if (checkpoint := replay.checkpoint) is None:
-        return create_run(config, root, argv, tags, meta=meta)
-    meta["parent"] = read_json(replay.source.meta).get("parent")
-    return create_run(config, root, argv, tags, meta=meta, fill=lambda run: adopt_checkpoint(checkpoint, run))
+    if replay.checkpoint is not None:
+        meta["parent"] = read_json(replay.source.meta).get("parent")
+    return create_run(config, root, argv, tags, meta=meta, checkpoint=replay.checkpoint)
 
 
 # The command line that does again what a run did.
@@ -228,11 +194,7 @@ MOST_SETTINGS = 8  # beyond, the run's own document says it shorter
 def repeat_line(run: RunPaths) -> str:
     """`tuiae run PRESET --set KEY=VALUE …` where the run came of a preset, else `tuiae run RUN/config.toml`; of a fork
     `tuiae fork PARENT --from STEP --set KEY=VALUE …`. With `--replay RUN` where edits were made to it, or where the
-    fork's parent no longer has that checkpoint: the fork has it.
-
-    Raises:
-        ConfigError: the run's config cannot be read.
-    """
+    fork's parent no longer has that checkpoint: the fork has it. Raises as `need_config`."""
     config = need_config(run, step=-1)  # as it began: edits are repeated, each at its step
     named = run.id if run.root.parent == runs_dir() else str(run.root)
     replay = named if all_edits(run) else ""

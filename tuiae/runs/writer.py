@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from tuiae import __version__
 from tuiae.config import RunConfig, dump_config
 from tuiae.errors import TuiaeError, UnknownRunError
 from tuiae.files import LineFile, read_json, replace_file, replace_json, replace_text
+from tuiae.runs.checkpoints import adopt_checkpoint
 from tuiae.runs.labels import check_tags
 from tuiae.runs.paths import SCHEMA, RunPaths, is_gone, need_run, new_run_id
 from tuiae.runs.process import process_start
-from tuiae.runs.snapshot import Position
 
 HEARTBEAT_SECONDS = 1.0
 
@@ -34,15 +35,13 @@ def create_run(
     tags: Sequence[str] = (),
     *,
     meta: Mapping[str, Any] | None = None,
-    fill: Callable[[RunPaths], Position] | None = None,
+    checkpoint: Path | None = None,
 ) -> RunPaths:
     """Make a run directory in state `starting`; it appears whole or not at all.
 
-    `argv` is the command line that asked for it, `meta` more for its meta.json, such as where it comes from. `fill`
-    puts what it begins with into the directory, and returns how far that is.
-
-    Raises:
-        ConfigError: a word that is no tag. UnknownRunError: the runs directory cannot be written.
+    `argv` is the command line that asked for it, `meta` more for its meta.json, such as where it comes from, and
+    `checkpoint` one of another run with which it begins. Raises ConfigError for a word that is no tag, UnknownRunError
+    where the runs directory cannot be written, and TrainingError as `adopt_checkpoint`.
     """
     about = {**describe_machine(argv), "tags": check_tags(tags), **(meta or {})}
     try:
@@ -51,26 +50,22 @@ def create_run(
         draft = RunPaths(root / f".{run.id}.tmp")
         draft.root.mkdir()
         try:
-            _fill(draft, config, about, fill)
+            _fill(draft, config, about, checkpoint)
             os.rename(draft.root, run.root)
         except BaseException:
             shutil.rmtree(draft.root, ignore_errors=True)
             raise
     except OSError as error:
-        raise UnknownRunError(
-            f"cannot write runs to {root}: {error.strerror or error}",
-            "free some space, or point TUIAE_RUNS_DIR at a directory that you may write",
-        ) from error
+        hint = "free some space, or point TUIAE_RUNS_DIR at a directory that you may write"
+        raise UnknownRunError(f"cannot write runs to {root}: {error.strerror or error}", hint) from error
     return run
 
 
-def _fill(
-    draft: RunPaths, config: RunConfig, about: Mapping[str, Any], fill: Callable[[RunPaths], Position] | None
-) -> None:
+def _fill(draft: RunPaths, config: RunConfig, about: Mapping[str, Any], checkpoint: Path | None) -> None:
     """Write the first files of a run directory."""
     for folder in (draft.samples, draft.weights, draft.control):
         folder.mkdir()
-    position = fill(draft) if fill else None
+    position = adopt_checkpoint(checkpoint, draft) if checkpoint else None
     begun = {"epoch": int(position.epoch), "step": position.step} if position else {}
     status = {"v": SCHEMA, "state": "starting", "heartbeat": time.time(), "epochs": config.training.epochs, **begun}
     replace_text(draft.config, dump_config(config))
@@ -111,25 +106,12 @@ def describe_machine(argv: list[str]) -> dict[str, Any]:
 
 
 def read_commit(checkout: Path) -> str:
-    """The commit of a checkout in hexadecimal, read without starting git; empty outside one and without a commit."""
-    git = checkout / ".git"
+    """The commit of a checkout in hexadecimal; empty outside one, without a commit, and without git."""
+    command = ["git", f"--git-dir={checkout / '.git'}", "rev-parse", "--quiet", "--verify", "HEAD"]
     try:
-        if git.is_file():  # a worktree or a submodule: its files are elsewhere
-            git = checkout / git.read_text().strip().removeprefix("gitdir: ")
-        head = (git / "HEAD").read_text().strip()
-        return _resolve(git, head.removeprefix("ref: ")) if head.startswith("ref: ") else head
-    except OSError:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
         return ""
-
-
-def _resolve(git: Path, ref: str) -> str:
-    """The commit of `refs/heads/main`; worktrees share their branches, and `git gc` packs them into one file."""
-    common = git / "commondir"
-    shared = git / common.read_text().strip() if common.is_file() else git
-    if (shared / ref).is_file():
-        return (shared / ref).read_text().strip()
-    packed = (line.split() for line in (shared / "packed-refs").read_text().splitlines())
-    return next((words[0] for words in packed if words[1:] == [ref]), "")
 
 
 class RunWriter:
@@ -167,11 +149,8 @@ class RunWriter:
                 self._write_status()
 
     def sample(self, epoch: int, **arrays: np.ndarray) -> None:
-        """Store the sample of an epoch (0: before training) and record the event.
-
-        Raises:
-            UnknownRunError: the run was deleted. OSError: the disk is full.
-        """
+        """Store the sample of an epoch (0: before training) and record the event. Raises UnknownRunError for a run that
+        was deleted, and OSError."""
         need_run(self.run)
         self.run.samples.mkdir(exist_ok=True)  # and not the run, if it was deleted this moment
         replace_file(self.run.sample(epoch), lambda file: np.savez(file, allow_pickle=False, **arrays))
