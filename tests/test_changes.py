@@ -84,7 +84,7 @@ async def test_a_finished_run_is_forked_with_more_epochs_than_it_had(finished: R
         await desk.press("f")
         await desk.shows(f"{config.name}-fork goes on up to epoch {2 * done}")
         assert isinstance(desk.app.screen, ForkDialog)
-        names = ["checkpoint", "name", *(EDITABLE[key].label for key in offered(config)), "others"]
+        names = ["checkpoint", "name", *(EDITABLE[key] for key in offered(config)), "others"]
         assert fields(desk) == names
         assert said(desk, "training.epochs") == str(2 * done)
         await desk.type("edit-training-epochs", str(done))

@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,12 +26,7 @@ COMMANDS = ("pause", "resume", "stop", "save", "set")
 
 
 def send(run: RunPaths, command: str, **arguments: Any) -> None:
-    """Leave a command for the run's worker.
-
-    Raises:
-        ValueError: not one of COMMANDS.
-        OSError: the run directory is not writable.
-    """
+    """Leave a command, one of COMMANDS, for the run's worker; raises OSError where the directory is not writable."""
     if command not in COMMANDS:
         raise ValueError(f"unknown command {command!r}")
     run.control.mkdir(exist_ok=True)
@@ -52,13 +47,8 @@ def this_user() -> str:
 
 def take(run: RunPaths) -> list[dict[str, Any]]:
     """Consume the waiting commands, oldest first; unknown ones are removed and ignored."""
-    try:
-        names = sorted(name for name in os.listdir(run.control) if name.endswith(".json") and not name.startswith("."))
-    except OSError:
-        return []
     taken = []
-    for name in names:
-        path = run.control / name
+    for path in sorted(run.control.glob("[!.]*.json")):
         record = read_json(path)
         try:
             path.unlink()
@@ -75,37 +65,30 @@ def take(run: RunPaths) -> list[dict[str, Any]]:
 Value = int | float
 
 
-@dataclass(frozen=True)
-class Editable:
-    """A key that may be changed while a run trains."""
+EDITABLE = {
+    "training.learning_rate": "learning rate",
+    "noise.level": "noise level",
+    "training.beta": "beta",
+    "model.dropout": "dropout",
+    "training.epochs": "epochs",
+}
+"""The keys that may be changed while a run trains, and their names for people."""
 
-    label: str
-    """The key in people's words."""
-    unfit: Callable[[RunConfig], str] = lambda config: ""
-    """Why changing it would change nothing in a run of such a config; empty where it does."""
 
-
-def _without_dropout(config: RunConfig) -> str:
+def _no_effect(config: RunConfig, key: str) -> str:
+    """Why changing an editable key would change nothing in a run of such a config; empty where it does."""
     model = config.model
-    if model.family == "vae" and not model.hidden:
+    if key == "noise.level" and config.noise.kind == "none":
+        return "this run trains without noise"
+    if key == "training.beta" and not model.is_variational:
+        return f"a {model.family} model has no KL term"
+    if key == "model.dropout" and model.family == "vae" and not model.hidden:
         return "a vae without hidden layers has no dropout"
-    if config.is_classifier and model.freeze and model.head == "linear":
+    if key == "model.dropout" and config.is_classifier and model.freeze and model.head == "linear":
         return "a linear head on a frozen encoder has no dropout"
     return ""
 
 
-EDITABLE: dict[str, Editable] = {
-    "training.learning_rate": Editable("learning rate"),
-    "noise.level": Editable(
-        "noise level", lambda config: "this run trains without noise" if config.noise.kind == "none" else ""
-    ),
-    "training.beta": Editable(
-        "beta",
-        lambda config: "" if config.model.is_variational else f"a {config.model.family} model has no KL term",
-    ),
-    "model.dropout": Editable("dropout", _without_dropout),
-    "training.epochs": Editable("epochs"),
-}
 MEASURED = ("noise.level", "training.beta")
 """Keys that change what the test loss measures: values from before an edit and from after it are not to be compared."""
 
@@ -134,20 +117,16 @@ class Edit:
 
 def offered(config: RunConfig) -> tuple[str, ...]:
     """The keys that can be edited in a run of this config."""
-    return tuple(key for key, editable in EDITABLE.items() if not editable.unfit(config))
+    return tuple(key for key in EDITABLE if not _no_effect(config, key))
 
 
 def propose(config: RunConfig, key: str, value: Any, done: int = 0) -> RunConfig:
-    """The config that an edit of the one in force would put in force, after so many `done` epochs.
-
-    Raises:
-        ConfigError: no such edit, in the words that the command line has for such a value.
-    """
+    """The config that an edit of the one in force would put in force, after so many `done` epochs. Raises ConfigError
+    in the words that the command line has for such a value."""
     if key not in EDITABLE:
         cause = f"{key} cannot be changed while a run trains{did_you_mean(key, list(EDITABLE))}"
         raise ConfigError(cause, f"these can: {', '.join(EDITABLE)}; `tuiae fork` changes others")
-    reason = EDITABLE[key].unfit(config)
-    if reason:
+    if reason := _no_effect(config, key):
         # A fork keeps its parent's network, and with it what cannot be changed here, noise aside.
         others = f"these can be changed: {', '.join(offered(config))}"
         hint = "`tuiae fork` can begin some: noise.kind" if key == "noise.level" else others
@@ -160,7 +139,7 @@ def propose(config: RunConfig, key: str, value: Any, done: int = 0) -> RunConfig
 
 def describe_edit(key: str, old: Value, new: Value, step: int, epoch: float, by: str) -> dict[str, Any]:
     """The fields of the event that records an edit."""
-    text = f"{EDITABLE[key].label} from {old} to {new} at step {step}, asked by {by}"
+    text = f"{EDITABLE[key]} from {old} to {new} at step {step}, asked by {by}"
     return {"key": key, "old": old, "new": new, "step": step, "epoch": epoch, "by": by, "text": text}
 
 
@@ -172,14 +151,14 @@ def value_of(config: RunConfig, key: str) -> Value:
 
 def as_edit(record: Mapping[str, Any]) -> Edit | None:
     """An edit from an event or a plan; None for anything else."""
-    key, step, epoch, by, plan = (record.get(name) for name in ("key", "step", "epoch", "by", "plan"))
-    old, new = record.get("old"), record.get("new")
+    key, step, by, plan = (record.get(name) for name in ("key", "step", "by", "plan"))
+    made, epoch, *values = (as_number(record.get(name)) for name in ("time", "epoch", "old", "new"))
     if not isinstance(key, str) or key not in EDITABLE or not is_count(step) or step < 0:
         return None
-    if as_number(old) is None or as_number(new) is None or as_number(epoch) is None:
+    if epoch is None or None in values:
         return None
-    made, who = as_number(record.get("time")) or 0.0, by if isinstance(by, str) else ""
-    return Edit(made, step, float(epoch), key, old, new, who, plan if is_count(plan) else None)  # type: ignore[arg-type]
+    who = by if isinstance(by, str) else ""
+    return Edit(made or 0.0, step, epoch, key, record["old"], record["new"], who, plan if is_count(plan) else None)
 
 
 def read_plan(meta: Mapping[str, Any]) -> tuple[Edit, ...]:

@@ -240,8 +240,8 @@ def divergence(evidence: Evidence) -> Finding | None:
         raises = evidence.rate_raises
         advice = fork_advice(evidence, raises[-1]) if raises else f"{rate}, or set training.clip_norm = 1"
         return Finding("divergence", Severity.SERIOUS, evidence.failure, advice)
-    if (found := _spoiled_by_raise(evidence)) is not None:
-        sentence, edit = found
+    sentence, edit = _spoiled_by_raise(evidence)
+    if edit is not None:
         return Finding("divergence", Severity.SERIOUS, sentence, fork_advice(evidence, edit))
     sentence = _doubled(evidence) or _exploded(evidence)
     advice = f"{rate}, and go back to weights/best"
@@ -254,29 +254,28 @@ def _is_lost(later: np.ndarray, first: float, best: float, untrained: float) -> 
     return best > 0 and bool(np.all(later > max(DOUBLED * best, best + LOST * learned)))
 
 
-def _spoiled_by_raise(evidence: Evidence) -> tuple[str, Edit] | None:
-    """The edit that raised the learning rate and what the loss did since; None where it did not jump, or recovered.
+def _spoiled_by_raise(evidence: Evidence) -> tuple[str, Edit | None]:
+    """What the loss did since an edit that raised the learning rate; empty where it did not jump, or recovered.
 
     Far above its best in every evaluation since, on training images too; or where none came before, above the loss of
     the untrained network.
     """
-    measured = evidence.comparable
+    measured, words = evidence.comparable, ""
     for edit in evidence.rate_raises:
         after = measured.steps > edit.step
         if after.sum() < SETTLED:
             continue
-        test, before = measured.test[after], measured.test[~after]
-        if not len(before):
-            if evidence.same_measure and np.all(test > evidence.untrained):
-                words = f"test loss is {test[-1]:.4g}, above that of the untrained network ({evidence.untrained:.4g})"
-                return f"{words}, since {edit.words}", edit
-            continue
-        best, train = float(np.min(before)), measured.train
-        lost = _is_lost(test, before[0], best, evidence.untrained)
-        if lost and np.all(train[after] > DOUBLED * np.min(train[~after])):
-            words = f"test loss has risen to {test[-1]:.4g}, {test[-1] / best:.1f} times its best ({best:.4g})"
+        test, before, train = measured.test[after], measured.test[~after], measured.train
+        if len(before):
+            best = float(np.min(before))
+            lost = _is_lost(test, before[0], best, evidence.untrained)
+            if lost and np.all(train[after] > DOUBLED * np.min(train[~after])):
+                words = f"test loss has risen to {test[-1]:.4g}, {test[-1] / best:.1f} times its best ({best:.4g})"
+        elif evidence.same_measure and np.all(test > evidence.untrained):
+            words = f"test loss is {test[-1]:.4g}, above that of the untrained network ({evidence.untrained:.4g})"
+        if words:
             return f"{words}, since {edit.words}", edit
-    return None
+    return "", None
 
 
 def _doubled(evidence: Evidence) -> str:

@@ -61,11 +61,8 @@ def tags_of(run: RunPaths, meta: Mapping[str, Any] | None = None, label: Label |
 
 
 def check_label(label: Label) -> Label:
-    """The label as it is written: outer blanks gone, each tag once.
-
-    Raises:
-        ConfigError: too long, a control character, a name that means another run, or a word that is no tag.
-    """
+    """The label as it is written: outer blanks gone, each tag once. Raises ConfigError: too long, a control character,
+    a name that means another run, or a word that is no tag."""
     name, note = label.name.strip(), label.note.replace("\r\n", "\n").strip()
     for what, text, most, allowed in (("name", name, MOST_NAME, ""), ("note", note, MOST_NOTE, "\n\t")):
         if len(text) > most:
@@ -83,11 +80,8 @@ def _is_control(char: str) -> bool:
 
 
 def write_label(run: RunPaths, label: Label) -> Label:
-    """Check a label and put it in place in one step; returns it as written.
-
-    Raises:
-        ConfigError: it cannot be a label. UnknownRunError: the run directory is gone or not ours to write.
-    """
+    """Check a label and put it in place in one step; returns it as written. Raises ConfigError as `check_label`, and
+    UnknownRunError where the run directory is gone or not ours to write."""
     label = check_label(label)
     record: dict[str, Any] = {"v": SCHEMA, "name": label.name, "note": label.note, "pinned": label.pinned}
     if label.tags is not None:

@@ -21,7 +21,7 @@ from tuiae.runs.snapshot import Snapshot, Status, read_parent
 
 POINTS = 48  # of a trend: more than a sparkline has cells
 _PARSED = (b'"split":"test"', b'"kind":"start"')
-SPLITS = ("train", "train-eval", "test")
+SPLITS = ("train/", "train-eval/", "test/")
 
 
 class LossTrend:
@@ -31,33 +31,28 @@ class LossTrend:
         self._tail = Tail(run.events)
         self._losses: list[tuple[float, float]] = []  # step, loss
 
-    def poll(self) -> tuple[float | None, tuple[float, ...]] | None:
-        """Read what is new; returns the lowest loss and the trend, or None where nothing of them changed."""
-        found = False
+    def poll(self) -> tuple[float | None, tuple[float, ...]]:
+        """Read what is new; returns the lowest loss and the trend."""
         while lines := self._tail.poll():
             if self._tail.restarted:
                 self._losses.clear()
-            taken = [self._take(line) for line in lines if any(mark in line for mark in _PARSED)]
-            found |= any(taken)
+            for line in lines:
+                if any(mark in line for mark in _PARSED):
+                    self._take(parse_event(line) or {})
             if not self._tail.behind:
                 break
         values = [loss for _, loss in self._losses]
-        return (min(values, default=None), spaced(values)) if found else None
+        return min(values, default=None), spaced(values)
 
-    def _take(self, line: bytes) -> bool:
-        record = parse_event(line)
-        step = record.get("step") if record else None
-        if record is None or not isinstance(step, (int, float)):
-            return False
-        if record["kind"] == "start":
+    def _take(self, record: Mapping[str, Any]) -> None:
+        kind, step, values = record.get("kind"), record.get("step"), record.get("values")
+        if not isinstance(step, (int, float)):
+            return
+        if kind == "start":
             # A resumed worker repeats what came after its checkpoint; the repeated part counts.
             self._losses = [point for point in self._losses if point[0] <= step]
-            return True
-        values = record.get("values")
-        loss = as_number(values.get("loss")) if record["kind"] == "metric" and isinstance(values, dict) else None
-        if loss is not None:
+        elif kind == "metric" and isinstance(values, dict) and (loss := as_number(values.get("loss"))) is not None:
             self._losses.append((step, loss))
-        return loss is not None
 
 
 def spaced(values: list[float], most: int = POINTS) -> tuple[float, ...]:
@@ -131,8 +126,7 @@ class RunLister:
         for name in names:
             if most is not None and len(rows) == most:
                 return tuple(rows)
-            row = self._row(name, histories)
-            if row is not None:
+            if (row := self._row(name, histories)) is not None:
                 rows.append(row)
         there = {row.id for row in rows}
         others = (name for name in names if name not in there and name != REPORTS)
@@ -163,9 +157,9 @@ class RunLister:
             return
         known.read = known.stamp
         known.trend = known.trend or LossTrend(run)
-        found = known.trend.poll()
-        if found is not None and found != (known.row.best, known.row.trend):
-            known.row = replace(known.row, best=found[0], trend=found[1])
+        best, trend = known.trend.poll()
+        if (best, trend) != (known.row.best, known.row.trend):
+            known.row = replace(known.row, best=best, trend=trend)
 
 
 def _is_file(path: Path) -> bool:
@@ -215,16 +209,11 @@ def preset_of(config: RunConfig, meta: Mapping[str, Any]) -> str:
 def summarise(snapshot: Snapshot) -> dict[str, Any]:
     """A run as one JSON object, which `--json` prints.
 
-    `metrics` holds the values of the last epoch and `history` one list a metric, both keyed `split/metric`.
-
-    `train` is measured while training, dropout and all; `train-eval` and `test` with dropout off. A value that is not
-    finite is null, as JSON has no NaN.
+    `metrics` holds the values of the last epoch and `history` one list a metric, both keyed `split/metric`: `train` is
+    measured while training, dropout and all; `train-eval` and `test` with dropout off. JSON has no NaN: it is null.
     """
-    series = {
-        f"{split}/{name}": _plain(values.values) for (split, name), values in snapshot.series.items() if split in SPLITS
-    }
-    seconds = snapshot.series.get(("speed", "epoch_seconds"))
-    rates = snapshot.series.get(("speed", "images_per_second"))
+    known = {f"{split}/{name}": _plain(values.values) for (split, name), values in snapshot.series.items()}
+    series = {key: values for key, values in known.items() if key.startswith(SPLITS)}
     status, run = snapshot.status, RunPaths(snapshot.path)
     label = read_label(run)
     return {
@@ -239,8 +228,8 @@ def summarise(snapshot: Snapshot) -> dict[str, Any]:
         "steps": status.step,
         "metrics": {key: values[-1] for key, values in series.items() if values},
         "history": series,
-        "epoch_seconds": _plain(seconds.values) if seconds else [],
-        "images_per_second": _plain(rates.values) if rates else [],
+        "epoch_seconds": known.get("speed/epoch_seconds", []),
+        "images_per_second": known.get("speed/images_per_second", []),
         "parent": asdict(snapshot.parent) if snapshot.parent else None,
         "edits": [asdict(edit) for edit in snapshot.edits],
         "error": dict(status.error) if status.error else None,

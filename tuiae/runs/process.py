@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tuiae.config import RunConfig
 from tuiae.errors import TrainingError, from_record
@@ -111,9 +111,7 @@ def start_worker(run: RunPaths, workers: int = 1, asked: Mapping[str, Any] | Non
     """Start a worker, one of so many, in a session of its own, so that neither Ctrl-C nor a hang-up reaches it.
 
     `asked` may hold training.epochs and training.device, other than the run's: the worker notes both in the history.
-
-    Raises:
-        UnknownRunError: the run is not ours to write. TrainingError: no process can be started.
+    Raises UnknownRunError for a run that is not ours to write, and TrainingError where no process can be started.
     """
     options = [word for key, value in (asked or {}).items() for word in (f"--{key.rpartition('.')[2]}", str(value))]
     try:
@@ -158,13 +156,14 @@ class StandbyWorker:
     """
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] = subprocess.Popen(
+        self.process: subprocess.Popen[Any] = subprocess.Popen(
             [*WORKER, "--standby"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             env=worker_environment(),
+            encoding="utf-8",
         )
         self._hello: dict[str, Any] | None = None
         self._reading = threading.Lock()
@@ -180,30 +179,24 @@ class StandbyWorker:
     def _read(self) -> dict[str, Any]:
         """The next line from the worker; empty when there is no more."""
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
         try:
-            return dict(json.loads(line))
+            return dict(json.loads(self.process.stdout.readline()))
         except ValueError:
             return {}
 
     def dry_run(self, config: RunConfig, root: Path) -> dict[str, Any]:
-        """The cost of a run of this config (blocks: call it from a thread).
+        """The cost of a run of this config (blocks: call it from a thread); empty when the worker was given a run, or
+        let go, before it could say. A run that it is given afterwards is what it would have been.
 
-        Empty when the worker was given a run, or let go, before it could say. It can still be given one afterwards, and
-        that run is what it would have been.
-
-        Raises:
-            TuiaeError: what the run would fail with. TrainingError: also when the batch took the worker with it.
+        Raises TuiaeError as the run would, and TrainingError also when the batch took the worker with it.
         """
         self.hello()
-        request = {"dry_run": config.model_dump(mode="json"), "root": str(root)}
         with self._reading:
             try:
-                self._write(request)
+                self._write({"dry_run": config.model_dump(mode="json"), "root": str(root)})
+                answer = self._read()
             except (OSError, ValueError):
                 answer = {}  # its stdin is closed: it was given away, or died
-            else:
-                answer = self._read()
         if "error" in answer:
             raise from_record(answer["error"])
         if not answer and not self._given_away:
@@ -214,16 +207,13 @@ class StandbyWorker:
         return dict(answer.get("dry_run", {}))
 
     def _write(self, request: dict[str, Any]) -> None:
-        stdin: IO[bytes] | None = self.process.stdin
-        assert stdin is not None
-        stdin.write(json.dumps(request).encode() + b"\n")
-        stdin.flush()
+        print(json.dumps(request), file=self.process.stdin, flush=True)
 
     @property
     def usable(self) -> bool:
         return self.process.poll() is None
 
-    def give(self, run: RunPaths) -> subprocess.Popen[bytes]:
+    def give(self, run: RunPaths) -> subprocess.Popen[Any]:
         """Hand over a run, of which the process is an ordinary worker from here on; raises OSError if it has died."""
         self._given_away = True
         self._write({"run": str(run.root)})
@@ -288,7 +278,7 @@ def is_held(run: RunPaths) -> bool:
 
 
 class Interrupt:
-    """Counts Ctrl-C and SIGTERM while a command waits for runs; the loop decides what they mean."""
+    """Counts Ctrl-C and SIGTERM while a run trains or a command waits for runs; the loop decides what they mean."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 import tomllib
+from array import array
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,10 @@ class Tail:
     says whether the poll read anything, which can be the middle of a line; `behind`, whether there is more to read.
     """
 
+    restarted = moved = behind = False
+
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.restarted = False
-        self.moved = False
-        self.behind = False
         self._offset = 0
         self._identity: tuple[int, int] | None = None
         self._rest = b""
@@ -81,54 +81,49 @@ def parse_event(line: bytes) -> dict[str, Any] | None:
 
 
 class Points:
-    """The points of one curve, grown in place: a poll costs what is new, not what there is.
-
-    A Series taken from it keeps its values while more points come.
-    """
+    """The points of one curve. A Series taken from it keeps its values while more points come."""
 
     def __init__(self, most: int | None = None) -> None:
         """Keep at most `most` points: when there are more, the older half is thinned.
 
         A curve without a limit has an outline once it is long.
         """
-        self._table = np.empty((64, 3))
-        self._count = 0
+        self._numbers = array("d")  # step, epoch and value, point after point
         self._most = most
         self._outline: Points | None = None
 
+    def __len__(self) -> int:
+        return len(self._numbers) // 3
+
     def append(self, step: int, epoch: float, value: float) -> None:
-        if self._most is None and self._count == OUTLINE_POINTS:
+        if self._most is None and len(self) == OUTLINE_POINTS:
             self._outline = Points(OUTLINE_POINTS)
-            self._outline._replace(self._table[: self._count])
+            self._outline._numbers = self._numbers[:]
         if self._outline is not None:
             self._outline.append(step, epoch, value)
-        if self._count == self._most:
-            half = self._count // 2
-            self._replace(np.concatenate([thin(self._table[:half]), self._table[half : self._count]]))
-        if self._count == len(self._table):
-            # A new table, so that the series taken before keep theirs.
-            self._table = np.concatenate([self._table, np.empty_like(self._table)])
-        self._table[self._count] = step, epoch, value
-        self._count += 1
+        if len(self) == self._most:
+            table, half = self._table(), len(self) // 2
+            self._replace(np.concatenate([thin(table[:half]), table[half:]]))
+        self._numbers.extend((step, epoch, value))
 
     def drop_after(self, step: int) -> bool:
         """Forget the points beyond a step; returns whether there were any."""
-        table = self._table[: self._count]
+        table = self._table()
         kept = table[table[:, 0] <= step]
-        if len(kept) == len(table):
-            return False
         self._replace(kept)
         if self._outline is not None:
             self._outline.drop_after(step)
-        return True
+        return len(kept) < len(table)
 
-    def _replace(self, kept: np.ndarray) -> None:
-        self._table = np.concatenate([kept, np.empty((64, 3))])
-        self._count = len(kept)
+    def _table(self) -> np.ndarray:
+        return np.array(self._numbers).reshape(-1, 3)
+
+    def _replace(self, table: np.ndarray) -> None:
+        self._numbers = array("d", table.tobytes())
 
     def series(self) -> Series:
-        steps, epochs, values = self._table[: self._count].T
-        outline = self._outline.series() if self._outline and self._count > OUTLINE_POINTS else None
+        steps, epochs, values = self._table().T
+        outline = self._outline.series() if self._outline and len(self) > OUTLINE_POINTS else None
         return Series(steps.astype(np.int64), epochs, values, outline)
 
 
@@ -195,9 +190,9 @@ def _fits(key: str, value: Any, default: Any) -> bool:
     """Returns whether a value from a file has the type of its field; if not, the field keeps its default."""
     if default is None:
         return value is None or (isinstance(value, dict) if key == "error" else as_number(value) is not None)
-    if isinstance(default, (float, int)):
-        return as_number(value) is not None and (isinstance(default, float) or is_count(value))
-    return isinstance(value, type(default))
+    if isinstance(default, int):
+        return is_count(value)
+    return as_number(value) is not None if isinstance(default, float) else isinstance(value, type(default))
 
 
 def _has_pulse(status: Status) -> bool:
@@ -228,13 +223,14 @@ def read_sample(run: RunPaths, epoch: int) -> Sample | None:
     classes = arrays.get("classes", np.empty(0))
     names = tuple(str(name) for name in classes) if classes.ndim == 1 else ()
     fit = {
-        key: array
-        for key, array in arrays.items()
-        if key in SAMPLE_ARRAYS.get(array.ndim, ()) and array.dtype.kind in "buif"
+        key: values
+        for key, values in arrays.items()
+        if key in SAMPLE_ARRAYS.get(values.ndim, ()) and values.dtype.kind in "buif"
     }
     codes, labels = fit.get("codes"), fit.get("code_labels")
     if codes is not None and (codes.shape[1] != 2 or labels is None or len(labels) != len(codes)):
-        fit = {key: array for key, array in fit.items() if key not in ("codes", "code_labels")}
+        del fit["codes"]
+        fit.pop("code_labels", None)
     return Sample(epoch=epoch, classes=names, **fit)
 
 
@@ -269,11 +265,10 @@ class RunReader:
         if is_gone(self.run) and not self.run.status.exists():
             status = replace(last.status if last is not None else status, state=GONE)
         name = read_label(self.run).name
-        same = (
-            last is not None and name == last.name and replace(status, heartbeat=last.status.heartbeat) == last.status
-        )
-        if last is not None and same and not fresh:
-            return last
+        if last is not None and not fresh:
+            before = replace(last.status, heartbeat=status.heartbeat)
+            if (name, status) == (last.name, before):
+                return last
         self._config = self._config or read_config(self.run)
         self._snapshot = Snapshot(
             id=self.run.id,
@@ -309,8 +304,7 @@ class RunReader:
         if self._events.restarted:
             self._forget()
         for line in lines:
-            record = parse_event(line)
-            if record is not None:
+            if (record := parse_event(line)) is not None:
                 self._take(record)
         return self._events.moved
 
@@ -328,12 +322,11 @@ class RunReader:
             self._samples.add(record["epoch"])
         elif kind == "checkpoint" and is_count(record.get("step")):
             self._checkpoints.add(record["step"])
-        elif kind == "start" and is_count(record.get("step")):
+        elif kind == "start" and is_count(step := record.get("step")):
             # A resumed worker repeats what came after its checkpoint; the repeated part counts.
-            step = record["step"]
             self._changed |= {key for key, points in self._points.items() if points.drop_after(step)}
             self._checkpoints = {saved for saved in self._checkpoints if saved <= step}
-            self._reached.start(record["step"], as_number(record.get("epoch")) or 0.0)
+            self._reached.start(step, as_number(record.get("epoch")) or 0.0)
         elif kind == "command" and (edit := as_edit(record)) is not None:
             self._edits.append(edit)
         if isinstance(record.get("text"), str):
@@ -350,13 +343,11 @@ class RunReader:
             # JSON has no NaN; a diverged value is written as null and shown as a gap.
             number = as_number(value)
             key = (str(split), str(name))
-            if key not in self._points:
-                self._points[key] = Points(LIVE_POINTS if split == "live" else None)
-            self._points[key].append(step, epoch, math.nan if number is None else number)
+            points = self._points.setdefault(key, Points(LIVE_POINTS if split == "live" else None))
+            points.append(step, epoch, math.nan if number is None else number)
             self._changed.add(key)
 
     def _build_series(self) -> dict[Key, Series]:
-        for key in [key for key in self._points if key in self._changed]:
-            self._series[key] = self._points[key].series()
+        self._series |= {key: points.series() for key, points in self._points.items() if key in self._changed}
         self._changed.clear()
         return dict(self._series)

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, UnknownRunError
@@ -18,13 +19,10 @@ from tuiae.runs.reader import parse_event, read_status
 def size_of(run: RunPaths) -> int:
     """The bytes that deleting a run frees; unreadable files count as nothing, and links are not followed."""
     total = 0
-    for folder, _, names in os.walk(run.root, onerror=None, followlinks=False):
+    for folder, _, names in os.walk(run.root):
         for name in names:
-            try:
+            with suppress(OSError):  # a live worker replaces its files; the next one is counted in its place
                 total += os.lstat(os.path.join(folder, name)).st_size
-            except OSError:
-                # A live worker replaces its files; the next one is counted in its place.
-                continue
     return total
 
 
@@ -66,11 +64,8 @@ def _is_empty(run: RunPaths) -> bool:
 
 
 def check_removable(run: RunPaths, root: Path) -> None:
-    """Check that `delete_run` may delete a run.
-
-    Raises:
-        ConfigError: a link. UnknownRunError: no run of this runs directory. RunHeldError: somebody trains it.
-    """
+    """Check that `delete_run` may delete a run. Raises ConfigError for a link, UnknownRunError for no run of this runs
+    directory, RunHeldError for one in training."""
     if run.root.is_symlink():
         raise ConfigError(f"{run.id} is a link to a run elsewhere", "remove the link with `rm`, and nothing else goes")
     if os.path.realpath(run.root.parent) != os.path.realpath(root) or not is_run(run.root):
@@ -81,11 +76,8 @@ def check_removable(run: RunPaths, root: Path) -> None:
 
 
 def delete_run(run: RunPaths, root: Path) -> None:
-    """Delete a run for good. It gets a hidden name first, under its lock, so that no list shows half of it.
-
-    Raises:
-        As `check_removable`. UnknownRunError: it is not ours to delete.
-    """
+    """Delete a run for good. It gets a hidden name first, under its lock, so that no list shows half of it. Raises as
+    `check_removable`, and UnknownRunError where it is not ours to delete."""
     check_removable(run, root)
     # A name of 255 bytes is as long as a file system takes, and a character has up to four.
     hidden = root / f".{run.id[:60]}.{secrets.token_hex(2)}.deleted"
@@ -100,6 +92,5 @@ def delete_run(run: RunPaths, root: Path) -> None:
         shutil.rmtree(hidden)
     except OSError as error:
         left = f"; what is left of it is in {hidden}" if hidden.exists() else ""
-        raise UnknownRunError(
-            f"cannot delete {run.id}: {error.strerror or error}{left}", "delete it as the user who started it"
-        ) from error
+        hint = "delete it as the user who started it"
+        raise UnknownRunError(f"cannot delete {run.id}: {error.strerror or error}{left}", hint) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -99,13 +99,6 @@ HIGHER_IS_BETTER = ("accuracy", "psnr", "ssim")
 """Metrics of which the highest value is the best; of all others it is the lowest."""
 
 
-def best_index(values: Sequence[float] | np.ndarray, metric: str) -> int | None:
-    """The index of the best finite value, the first among equals; None without one."""
-    scores = np.asarray(values, dtype=float) * (1 if metric in HIGHER_IS_BETTER else -1)
-    finite = np.isfinite(scores)
-    return int(np.where(finite, scores, -np.inf).argmax()) if finite.any() else None
-
-
 @dataclass(frozen=True)
 class Best:
     """The best value of a curve and the first epoch that reached it."""
@@ -130,9 +123,13 @@ class Series:
         return float(self.values[-1]) if len(self.values) else None
 
     def best(self, metric: str) -> Best | None:
-        """The best value of a curve of this metric; None without a finite value."""
-        index = best_index(self.values, metric)
-        return None if index is None else Best(float(self.values[index]), float(self.epochs[index]))
+        """The best value of a curve of this metric, the first among equals; None without a finite value."""
+        scores = self.values if metric in HIGHER_IS_BETTER else -self.values
+        finite = np.flatnonzero(np.isfinite(scores))
+        if not len(finite):
+            return None
+        index = finite[scores[finite].argmax()]
+        return Best(float(self.values[index]), float(self.epochs[index]))
 
 
 @dataclass(frozen=True)

@@ -114,8 +114,7 @@ def save_checkpoint(
 ) -> None:
     """Write what was frozen as `weights/step-NNNNNN/` and point the names (`last`, `best`) at it; `kept` ones stay.
 
-    Raises:
-        UnknownRunError: the run was deleted. OSError: disk full; earlier checkpoints stand.
+    Raises UnknownRunError for a run that was deleted, and OSError on a full disk; earlier checkpoints stand.
     """
     need_run(run)
     folder = run.weights / f"step-{step:06d}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,13 +59,6 @@ class Mailbox:
         return commands
 
 
-def is_paused_after(commands: Sequence[str], paused: bool) -> bool:
-    """Whether a training is paused after these commands; the last word counts, and a stop ends a pause."""
-    for command in commands:
-        paused = command == "pause" if command in ("pause", "resume", "stop") else paused
-    return paused and "stop" not in commands
-
-
 @dataclass(frozen=True)
 class EditRequest:
     """A change of the config that is asked for."""
@@ -115,7 +108,7 @@ class EditQueue:
             self._writer.event("warning", step=step, epoch=epoch, text=f"not changed: {words}")
             return False
         old, new = value_of(self.config, request.key), value_of(config, request.key)
-        label = EDITABLE[request.key].label
+        label = EDITABLE[request.key]
         if request.recorded:
             self._writer.event("command", text=f"{label} {new} again from step {step} on, as before the stop")
         elif old == new and request.plan is None:

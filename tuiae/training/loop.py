@@ -19,7 +19,7 @@ from tuiae.runs.control import MEASURED
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint
-from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in, is_paused_after
+from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in
 from tuiae.training.evaluate import CodeUse, Evaluation, evaluate, sample, sample_index
 from tuiae.training.objective import Objective, Score, Totals
 from tuiae.training.optimizer import build_optimizer, learning_rate, ramp
@@ -52,11 +52,8 @@ class Trainer:
         self._auto_pause = AutoPause(writer, mailbox) if self.config.training.auto_pause else None
 
     def run(self) -> str:
-        """Train to the last epoch or until told to stop; returns `finished` or `stopped`.
-
-        Raises:
-            TrainingError: the loss is no longer finite; the last good checkpoint stands.
-        """
+        """Train to the last epoch or until told to stop; returns `finished` or `stopped`. Raises TrainingError for a
+        loss that is no longer finite; the last good checkpoint stands."""
         try:
             ending = self._train()
             self.background.wait()
@@ -160,10 +157,8 @@ class Trainer:
             self._diverge()
 
     def _diverge(self) -> None:
-        raise TrainingError(
-            f"{DIVERGED} at step {self.state.step + 1} (epoch {self.state.epoch + 1})",
-            "lower training.learning_rate",
-        )
+        hint = "lower training.learning_rate"
+        raise TrainingError(f"{DIVERGED} at step {self.state.step + 1} (epoch {self.state.epoch + 1})", hint)
 
     # Evaluating, sampling, saving.
 
@@ -234,7 +229,9 @@ class Trainer:
                 self.save(("last",), kept=True)
                 self.background.wait()
                 self._record(f"checkpoint saved at step {self.state.step} on request: it is kept")
-            if paused != (paused := is_paused_after(words, paused)):
+            # The last word counts, and a stop ends a pause.
+            said = [word for word in words if word in ("pause", "resume")] or ["pause" if paused else "resume"]
+            if paused != (paused := said[-1] == "pause" and "stop" not in words):
                 self._pause(paused)
             if "stop" in words:
                 return "stop"

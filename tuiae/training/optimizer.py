@@ -58,10 +58,6 @@ def _lay_out(gathered: dict[str, Any], parameter: torch.Tensor, fused: bool) -> 
             gathered[name] = torch.empty_like(parameter).copy_(value)
 
 
-def _step(section: TrainingSection, epoch: float) -> float:
-    return section.step_factor ** (epoch // section.step_epochs)
-
-
 def _cosine(section: TrainingSection, epoch: float) -> float:
     """Source: Loshchilov and Hutter, SGDR (2017), without restarts."""
     done = (epoch - section.warmup) / max(section.epochs - section.warmup, 1e-9)
@@ -70,7 +66,7 @@ def _cosine(section: TrainingSection, epoch: float) -> float:
 
 SCHEDULES: dict[str, Callable[[TrainingSection, float], float]] = {
     "constant": lambda section, epoch: 1.0,
-    "step": _step,
+    "step": lambda section, epoch: section.step_factor ** (epoch // section.step_epochs),
     "cosine": _cosine,
 }
 """config.Schedule -> (section, epochs done, the current one as a fraction) -> factor of the learning rate."""

@@ -146,16 +146,11 @@ class Probe:
 def linear_probe(
     train_codes: NDArray[Any], train_labels: NDArray[Any], test_codes: NDArray[Any], test_labels: NDArray[Any]
 ) -> Probe:
-    """Accuracy of logistic regression on standardised codes (N, latent), fitted to the training ones.
-
-    Raises:
-        ConfigError: fewer than two classes.
-    """
+    """Accuracy of logistic regression on standardised codes (N, latent), fitted to the training ones; raises
+    ConfigError for fewer than two classes."""
     if len(np.unique(train_labels)) < 2:
-        raise ConfigError(
-            "a linear probe tells classes apart, and these images have no labels or one class only",
-            "take a run on a labelled set, or name more data.classes",
-        )
+        hint = "take a run on a labelled set, or name more data.classes"
+        raise ConfigError("a linear probe tells classes apart, and these images have no labels or one class only", hint)
     with _needing("a linear probe needs scikit-learn"):
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression

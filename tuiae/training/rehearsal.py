@@ -81,11 +81,8 @@ def dry_run(config: RunConfig, root: Path, interrupted: Callable[[], bool] = lam
 
     Random states of the CPU and of CUDA are afterwards what they were. `interrupted` is asked between batches.
 
-    Raises:
-        ConfigError, DeviceError, DataError: what the run would fail with; DataError also where the images would have to
-            be downloaded first.
-        TrainingError: the batch failed, for want of memory or otherwise.
-        Abandoned: `interrupted` said so.
+    Raises Abandoned where `interrupted` said so, TrainingError where the batch failed, DataError for images that would
+    have to be downloaded first, and whatever else the run would fail with.
     """
     checked = check(config, root)
     if not checked.dataset.ready:
@@ -166,7 +163,6 @@ class _Rehearsal:
         for _ in range(WARM_STEPS):
             self._step()
         steps_per_epoch = trainer.report.steps_per_epoch
-        state = self._state_bytes()
         step_seconds = self._time_steps()
         evaluation_seconds = self._time_evaluation()
         wait = trainer.background.wait  # until the disk has it
@@ -184,7 +180,7 @@ class _Rehearsal:
             loss=loss,
             data_mb=(_resident_bytes(parts.train) + _resident_bytes(parts.test)) / MEGA,
             weights_mb=_bytes(parts.model.parameters()) / MEGA,
-            state_mb=state / MEGA,
+            state_mb=self._state_bytes() / MEGA,
             peak_mb=peak / MEGA,
             step_seconds=step_seconds,
             evaluation_seconds=evaluation_seconds,

@@ -157,11 +157,8 @@ class Parts:
 
 
 def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = silent) -> Parts:
-    """Find the device, prepare the images, build the model on the device with its seeded initial weights.
-
-    Raises:
-        DeviceError, DataError, ConfigError: each says what to do.
-    """
+    """Find the device, prepare the images, build the model on the device with its seeded initial weights. Raises
+    DeviceError, DataError or ConfigError; each says what to do."""
     device = resolve_device(config.training.device)
     keep_float32(config.training.precision, device)
     dataset = prepare(config.data.dataset, config.data.image_size, progress=progress)

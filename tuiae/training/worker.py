@@ -30,23 +30,8 @@ from tuiae.runs.control import Edit
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.lineage import config_at, need_config, read_edits
 from tuiae.runs.paths import RunPaths
-from tuiae.runs.process import RunLock, resume_elsewhere
+from tuiae.runs.process import Interrupt, RunLock, resume_elsewhere
 from tuiae.runs.writer import RunWriter
-
-
-class Termination:
-    """SIGTERM and SIGINT set a flag; the loop saves and stops at the next step boundary.
-
-    Saving inside the handler could interrupt a save that is under way.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._request)
-
-    def _request(self, number: int, frame: object) -> None:
-        self.requested = True
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -65,16 +50,19 @@ def main(argv: list[str] | None = None) -> int:
     if not lock.acquire():
         print(f"{run.id} is held by another process", file=sys.stderr)
         return ExitCode.HELD
-    code = work(run, asked.epochs, asked.device)
-    # Now, and not when Python has taken torch down: the run may be resumed at once.
-    lock.release()
+    with (interrupt := Interrupt()).listening():
+        code = work(run, interrupt, asked.epochs, asked.device)
+        # Now, and not when Python has taken torch down: the run may be resumed at once.
+        lock.release()
     return code
 
 
-def work(run: RunPaths, epochs: int | None = None, device: str | None = None) -> int:
+def work(run: RunPaths, interrupt: Interrupt, epochs: int | None = None, device: str | None = None) -> int:
     """Train a run whose lock this process holds, up to other `epochs` or on another `device` where they are given,
-    and record how it ended; returns the exit code."""
-    terminated = Termination()
+    and record how it ended; returns the exit code.
+
+    After a signal the loop saves and stops at the next step boundary: a handler could interrupt a save.
+    """
     try:
         if read_json(run.status).get("state") != "starting":
             control.take(run)  # what was sent to an earlier worker too late for it
@@ -84,12 +72,11 @@ def work(run: RunPaths, epochs: int | None = None, device: str | None = None) ->
         return ExitCode.TRAINING
     try:
         writer.status(now=True, state="starting", phase="importing torch")
-        state, failure = _train(run, writer, terminated, epochs, device), None
+        state, failure = _train(run, writer, interrupt, epochs, device), None
     except Exception as error:  # noqa: BLE001 - recorded below: whatever ended the run is what its reader must see
         state, failure = "failed", explain(error, run)
         if not isinstance(error, TuiaeError):
             traceback.print_exc()
-    if failure is not None:
         print(f"error: {failure}", file=sys.stderr)
     try:
         writer.close(state, failure.record() if failure else None)
@@ -101,7 +88,7 @@ def work(run: RunPaths, epochs: int | None = None, device: str | None = None) ->
     return ExitCode.STOPPED if state == "stopped" else ExitCode.OK
 
 
-def _train(run: RunPaths, writer: RunWriter, terminated: Termination, epochs: int | None, device: str | None) -> str:
+def _train(run: RunPaths, writer: RunWriter, interrupt: Interrupt, epochs: int | None, device: str | None) -> str:
     config, current = need_config(run, step=-1), need_config(run)
     own = config.training.device
     if device is not None:
@@ -124,7 +111,7 @@ def _train(run: RunPaths, writer: RunWriter, terminated: Termination, epochs: in
         writer.event("command", text=f"on {describe_device(parts.device)} from here on; its config says {own}")
     if epochs is not None:
         extend(writer, current, epochs)
-    return Trainer(parts, writer, Mailbox(run, lambda: terminated.requested)).run()
+    return Trainer(parts, writer, Mailbox(run, lambda: interrupt.count > 0)).run()
 
 
 def explain(error: Exception, run: RunPaths) -> TuiaeError:
@@ -186,7 +173,7 @@ def _wait_for_run() -> Path | None:
     """Warm up, report what is there, and answer dry runs until a line brings a run directory; None when stdin ends
     first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # As an exception, so that a dry run takes its directory along; `work` sets a handler of its own.
+    # As an exception, so that a dry run takes its directory along; `main` sets a handler of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     _import_torch()
     import torch

@@ -67,7 +67,7 @@ class EditDialog(Dialog[dict[str, Any]]):
             yield Label(question, classes="question")
             with Grid(id="edits"):
                 for key in offered(self._config):
-                    yield Label(EDITABLE[key].label)
+                    yield Label(EDITABLE[key])
                     field = NumberInput(_id(key))
                     field.value = typed(value_of(self._config, key))
                     yield field
@@ -97,7 +97,7 @@ class EditDialog(Dialog[dict[str, Any]]):
         except TuiaeError as error:
             show_verdict(self, str(error))
         else:
-            words = ", ".join(f"{EDITABLE[key].label} becomes {value}" for key, value in changes.items())
+            words = ", ".join(f"{EDITABLE[key]} becomes {value}" for key, value in changes.items())
             warnings = warn_of_change(self._config, after)
             show_verdict(self, "; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine")
 
@@ -156,7 +156,7 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
                 yield Label("name")
                 yield Input(self._fork_name, id="fork-name", compact=True)
                 for key in self._keys:
-                    yield Label(EDITABLE[key].label)
+                    yield Label(EDITABLE[key])
                     yield NumberInput(_id(key))
                 yield Label("others")
                 yield Input(placeholder="key=value, such as training.batch_size=64", id="fork-settings", compact=True)

@@ -338,6 +338,6 @@ def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> b
         says_again = True
     new_edits = now.edits[len(before.edits) :] if before is not None else ()
     if new_edits and now.status.live:
-        words = ", ".join(f"{EDITABLE[edit.key].label} is {edit.new:g}" for edit in new_edits)
+        words = ", ".join(f"{EDITABLE[edit.key]} is {edit.new:g}" for edit in new_edits)
         message.hint(f"{words} from step {now.edits[-1].step:,} on", "good")
     return says_again
