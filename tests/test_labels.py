@@ -305,7 +305,7 @@ def test_a_live_or_held_run_is_refused(runs_root: Path) -> None:
     with pytest.raises(RunHeldError, match="held by another process"):
         delete_run(live.run, runs_root)
     assert live.run.config.is_file()
-    lock.release()
+    lock.close()
     delete_run(live.run, runs_root)
 
 

@@ -224,7 +224,7 @@ def test_a_run_that_is_held_is_not_resumed(lab: Laboratory, finished: RunPaths) 
     assert lock.acquire()
     # A node that shares the directory holds it: the status alone does not tell.
     lab("resume", copy.id, "--epochs", "9", check=6)
-    lock.release()
+    lock.close()
 
 
 def test_a_run_that_cannot_be_resumed_is_not_deleted_for_it(lab: Laboratory) -> None:

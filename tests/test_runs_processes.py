@@ -180,7 +180,7 @@ def test_looking_at_a_lock_takes_it_from_nobody(run: RunPaths, workers: list[sub
     for _ in range(20):
         lock = RunLock(run)
         assert lock.acquire()
-        lock.release()
+        lock.close()
     for worker in workers:
         worker.kill()
         worker.wait()

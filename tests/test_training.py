@@ -348,7 +348,7 @@ def test_a_worker_does_not_touch_a_run_that_another_holds(lab: Laboratory, finis
     assert "is held by another process" in process.communicate()[1]
     assert process.returncode == 6
     assert (read_json(run.status), run.events.read_bytes()) == before
-    lock.release()
+    lock.close()
 
 
 def test_what_a_killed_worker_left_half_saved_is_swept_up(lab: Laboratory, finished: RunPaths) -> None:

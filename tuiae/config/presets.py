@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from tuiae.config import NAME_PATTERN, NAME_WORDS, RunConfig, did_you_mean, dump_config
@@ -74,15 +75,11 @@ def save_preset(config: RunConfig, name: str, comment: str) -> Preset:
 
 
 def _first_sentence(path: Path) -> str:
-    comment = []
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         return "cannot be read"  # of the user's own: choosing it says why
-    for line in lines:
-        if not line.startswith("#"):
-            break
-        comment.append(line[1:].strip())
+    comment = (line[1:].strip() for line in takewhile(lambda line: line.startswith("#"), lines))
     return " ".join(comment).split(". ")[0].rstrip(".")
 
 

@@ -64,9 +64,6 @@ class Dropout(nn.Module):
         # The scale is a number and not part of the mask: a bfloat16 mask would round it and shift the expectation.
         return x.mul(_scale(self._dropped)).mul_(_keep_mask(x, self._dropped))
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
-
 
 class RectifiedDropout(Dropout):
     """`nn.ReLU` and `nn.Dropout` after it, as one layer.

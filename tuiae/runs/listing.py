@@ -32,7 +32,7 @@ class LossTrend:
         self._losses: list[tuple[float, float]] = []  # step, loss
 
     def poll(self) -> tuple[float | None, tuple[float, ...]]:
-        """Read what is new; returns the lowest loss and the trend."""
+        """Read what is new; returns the lowest loss and the trend: at most POINTS losses, evenly spaced."""
         while lines := self._tail.poll():
             if self._tail.restarted:
                 self._losses.clear()
@@ -42,7 +42,10 @@ class LossTrend:
             if not self._tail.behind:
                 break
         values = [loss for _, loss in self._losses]
-        return min(values, default=None), spaced(values)
+        if len(values) <= POINTS:
+            return min(values, default=None), tuple(values)
+        spread = (round(index * (len(values) - 1) / (POINTS - 1)) for index in range(POINTS))
+        return min(values), tuple(values[index] for index in spread)
 
     def _take(self, record: Mapping[str, Any]) -> None:
         kind, step, values = record.get("kind"), record.get("step"), record.get("values")
@@ -53,13 +56,6 @@ class LossTrend:
             self._losses = [point for point in self._losses if point[0] <= step]
         elif kind == "metric" and isinstance(values, dict) and (loss := as_number(values.get("loss"))) is not None:
             self._losses.append((step, loss))
-
-
-def spaced(values: list[float], most: int = POINTS) -> tuple[float, ...]:
-    """At most so many of the values, evenly spaced, the first and the last among them."""
-    if len(values) <= most:
-        return tuple(values)
-    return tuple(values[round(index * (len(values) - 1) / (most - 1))] for index in range(most))
 
 
 @dataclass(frozen=True)

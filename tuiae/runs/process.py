@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -264,24 +265,22 @@ class RunLock:
             return False
         return True
 
-    def release(self) -> None:
+    def close(self) -> None:
+        """Give the lock back, if this process has it."""
         os.close(self._descriptor)
 
 
 def is_held(run: RunPaths) -> bool:
     """Returns whether some process holds the run's lock now; raises OSError where we may not open the lock."""
-    lock = RunLock(run)
-    try:
+    with closing(RunLock(run)) as lock:
         return lock.held_elsewhere()
-    finally:
-        lock.release()
 
 
+@dataclass
 class Interrupt:
     """Counts Ctrl-C and SIGTERM while a run trains or a command waits for runs; the loop decides what they mean."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    count: int = 0
 
     def _note(self, number: int, frame: object) -> None:
         self.count += 1

@@ -16,6 +16,7 @@ from tuiae.files import read_json
 from tuiae.runs.labels import read_label
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import LIVE_STATES, RunPaths, check_runs_dir, is_run, list_runs, undated
+from tuiae.runs.reader import read_config
 
 Ask = Callable[[RunRow], Any]
 HELP = "words, or key:value as in state:running dataset:mnist tag:x latent:8 loss:<0.01 epochs:>10; -word leaves out"
@@ -189,8 +190,6 @@ def find_run(text: str, root: Path) -> RunPaths:
 
 def last_run(runs: Sequence[RunPaths]) -> RunPaths:
     """The first of one or more runs, newest first, that is not damaged; the first of all where every one is."""
-    from tuiae.runs.reader import read_config  # only here: it takes numpy along
-
     return next((run for run in runs if read_json(run.status) or read_config(run) is not None), runs[0])
 
 

@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Collection
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, UnknownRunError
@@ -82,13 +82,10 @@ def delete_run(run: RunPaths, root: Path) -> None:
     # A name of 255 bytes is as long as a file system takes, and a character has up to four.
     hidden = root / f".{run.id[:60]}.{secrets.token_hex(2)}.deleted"
     try:
-        lock = RunLock(run)
-        try:
+        with closing(RunLock(run)) as lock:
             if not lock.acquire():
                 raise RunHeldError(f"{run.id} is held by another process", f"stop it first: `tuiae stop {run.id}`")
             os.rename(run.root, hidden)
-        finally:
-            lock.release()
         shutil.rmtree(hidden)
     except OSError as error:
         left = f"; what is left of it is in {hidden}" if hidden.exists() else ""

@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     with (interrupt := Interrupt()).listening():
         code = work(run, interrupt, asked.epochs, asked.device)
         # Now, and not when Python has taken torch down: the run may be resumed at once.
-        lock.release()
+        lock.close()
     return code
 
 
