@@ -19,7 +19,7 @@ from tests.training import train as train_with_edits
 from tuiae.config import build_config, load_config
 from tuiae.errors import TrainingError
 from tuiae.runs import control
-from tuiae.runs.diagnosis import NAMED, WINDOW, Finding, Severity, diagnose, read_evidence
+from tuiae.runs.diagnosis import NAMED, WINDOW, Evidence, Finding, Severity, diagnose
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import OUTLINE_POINTS, Points, RunReader, read_sample, read_status
 from tuiae.runs.snapshot import Sample, Series, Snapshot
@@ -278,7 +278,7 @@ def test_a_long_history_is_not_looked_at_whole_and_says_the_same(train: Train) -
     curves = {("test", "loss"): test.series(), ("train-eval", "loss"): train_eval.series()}
     long = replace(snapshot, series=curves)
     assert long.config is not None
-    seen = read_evidence(long, long.config)
+    seen = Evidence(long, long.config)
     looked_at = [seen.recent.test, seen.recent.train, seen.comparable.test, seen.live, seen.kl]
     assert max(map(len, looked_at)) <= OUTLINE_POINTS
     assert seen.recent.count == evaluations

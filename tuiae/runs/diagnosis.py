@@ -82,7 +82,7 @@ def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding,
     config = snapshot.current_config
     if config is None:
         return ()
-    evidence = read_evidence(snapshot, config)
+    evidence = Evidence(snapshot, config)
     curve = next((finding for check in _CURVE_CHECKS if (finding := check(evidence))), None)
     said = [curve, *(check(evidence) for check in _CODE_CHECKS), missing_classes(config, sample)]
     found = [finding for finding in said if finding]
@@ -124,66 +124,37 @@ class Evaluations:
         return len(self.test) - 1 - self.best
 
 
-@dataclass(frozen=True)
 class Evidence:
-    """What a snapshot holds for the checks."""
+    """What a snapshot holds for the checks; `config` is the one in force."""
 
-    config: RunConfig
-    recent: Evaluations
-    """Since the last edit of a setting: what was measured before was measured of something else."""
-    comparable: Evaluations
-    """Since the last edit that changed what the loss measures, from before other edits too."""
-    same_measure: bool
-    """Whether no edit changed what the loss measures."""
-    rate_raises: tuple[Edit, ...]
-    """Edits that raised the learning rate since then, by their steps."""
-    live: np.ndarray
-    """Losses of batches while training, since the last edit; none while beta rises and takes the loss along."""
-    kl: np.ndarray
-    """Of the test images, nats an image, since the last edit."""
-    untrained: float
-    """Training loss of the first batches; NaN when the weights came from elsewhere."""
-    last_train: float
-    """Training loss of the last epoch, dropout on as in `untrained`; NaN before its end."""
-    dead: float | None
-    collapsed: float | None
-    """Shares of the code's units that were so in each of the last evaluations; None when nobody looked."""
-    is_live: bool
-    failure: str
-    """Why the run failed; empty where it did not."""
+    def __init__(self, snapshot: Snapshot, config: RunConfig) -> None:
+        self.config, self.rate = config, config.training.learning_rate
+        self.is_live = snapshot.status.live
+        failed = snapshot.status.error if snapshot.status.state == "failed" else None
+        self.failure = str((failed or {}).get("cause", ""))
 
-    @property
-    def rate(self) -> float:
-        """The learning rate in force."""
-        return self.config.training.learning_rate
+        # Since the last edit of a setting: what was measured before was measured of something else.
+        since = _last_edit(snapshot, {edit.key for edit in snapshot.edits} - {"training.epochs"})
+        self.recent = _evaluations(snapshot, since)
+        self.kl = _finite(snapshot, "test", "kl", since)  # nats an image
+        # Shares of the code's units that were so in each of the last evaluations; None when nobody looked.
+        self.dead = _lowest_share(snapshot, "dead", since)
+        self.collapsed = _lowest_share(snapshot, "collapsed", since)
 
+        # Since the last edit that changed what the loss measures, from before other edits too.
+        measured_since = _last_edit(snapshot, MEASURED)
+        self.same_measure = measured_since < 0
+        self.comparable = _evaluations(snapshot, measured_since)
+        raises = [edit for edit in snapshot.edits if edit.key == "training.learning_rate" and edit.new > edit.old]
+        self.rate_raises = sorted((edit for edit in raises if edit.step > measured_since), key=lambda edit: edit.step)
 
-def read_evidence(snapshot: Snapshot, config: RunConfig) -> Evidence:
-    """Take from a snapshot what the checks look at; `config` is the one in force."""
-    any_key = {edit.key for edit in snapshot.edits} - {"training.epochs"}
-    since, measured_since = _last_edit(snapshot, any_key), _last_edit(snapshot, MEASURED)
-    live, last_train = _finite(snapshot, "live", "loss", -1), snapshot.latest("train", "loss")
-    comes_from_elsewhere = snapshot.meta.get("parent") or config.model.encoder_run
-    rising_beta = bool(config.training.beta_warmup)
-    return Evidence(
-        config=config,
-        recent=_evaluations(snapshot, since),
-        comparable=_evaluations(snapshot, measured_since),
-        same_measure=measured_since < 0,
-        rate_raises=tuple(
-            edit
-            for edit in sorted(snapshot.edits, key=lambda edit: edit.step)
-            if edit.key == "training.learning_rate" and edit.new > edit.old and measured_since < edit.step
-        ),
-        live=np.empty(0) if rising_beta else _finite(snapshot, "live", "loss", since),
-        kl=_finite(snapshot, "test", "kl", since),
-        untrained=math.nan if comes_from_elsewhere or rising_beta or not len(live) else float(live[0]),
-        last_train=math.nan if last_train is None else last_train,
-        dead=_lowest_share(snapshot, "dead", since),
-        collapsed=_lowest_share(snapshot, "collapsed", since),
-        is_live=snapshot.status.live,
-        failure=str((snapshot.status.error or {}).get("cause", "")) if snapshot.status.state == "failed" else "",
-    )
+        # Losses while training, dropout on: of batches since the last edit, of the first batches, of the last epoch. A
+        # beta that rises takes them along, and weights from elsewhere were trained: then there is no untrained loss.
+        rising, trained = config.training.beta_warmup > 0, snapshot.meta.get("parent") or config.model.encoder_run
+        first, last = _finite(snapshot, "live", "loss", -1), snapshot.latest("train", "loss")
+        self.live = np.empty(0) if rising else _finite(snapshot, "live", "loss", since)
+        self.untrained = math.nan if trained or rising or not len(first) else float(first[0])
+        self.last_train = math.nan if last is None else last
 
 
 def _last_edit(snapshot: Snapshot, keys: Collection[str]) -> int:
