@@ -339,7 +339,7 @@ def end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
     if epochs is not None:
         change = f"`tuiae edit {run.id} training.epochs={epochs}`, then `tuiae resume {run.id}`"
         raise RunHeldError(f"{run.id} is paused, and its worker keeps its number of epochs", change)
-    _send(run, "resume")
+    send(run, "resume")
     _wait_until(lambda: read_status(run).state != "paused", WAKE_SECONDS)
 
 
@@ -393,13 +393,6 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def _send(run: RunPaths, command: str, **arguments: Any) -> None:
-    try:
-        send(run, command, **arguments)
-    except OSError as error:
-        raise unwritable(run, error, "edit" if command == "set" else command) from error
-
-
 def _detached(run: RunPaths, output: Output) -> ExitCode:
     if output.json:
         output.document({"run": run.id, "dir": str(run.root), "state": read_status(run).state})
@@ -445,7 +438,7 @@ def stop_run(run: RunPaths, output: Output) -> None:
         TrainingError: it did not answer in time. TuiaeError: it failed, or its worker died.
     """
     if read_status(run).live:
-        _send(run, "stop")
+        send(run, "stop")
         if not _wait_until(lambda: not read_status(run).live, ANSWER_SECONDS):
             kill = f"kill -9 {read_status(run).pid}"
             raise TrainingError(f"{run.id} has not stopped for {ANSWER_SECONDS:.0f} s", kill)
@@ -475,7 +468,7 @@ def edit_run(run: RunPaths, settings: Sequence[str], output: Output) -> None:
     for key, value in wanted.items():
         config = propose(config, key, value, snapshot.status.epoch)
     for key, value in wanted.items():
-        _send(run, "set", key=key, value=value)
+        send(run, "set", key=key, value=value)
     output.warn(warn_of_change(before, config))
     made = _await_edits(reader, len(snapshot.edits), config, len(wanted))
     if output.json:

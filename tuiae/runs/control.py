@@ -19,20 +19,23 @@ from typing import Any
 from tuiae.config import RunConfig, build_config, did_you_mean, settings_of
 from tuiae.errors import ConfigError
 from tuiae.files import as_number, is_count, read_json, replace_json
-from tuiae.runs.paths import RunPaths
+from tuiae.runs.paths import RunPaths, unwritable
 
 COMMANDS = ("pause", "resume", "stop", "save", "set")
 """`set` takes `key`, one of EDITABLE, and its new `value`."""
 
 
 def send(run: RunPaths, command: str, **arguments: Any) -> None:
-    """Leave a command, one of COMMANDS, for the run's worker; raises OSError where the directory is not writable."""
+    """Leave a command, one of COMMANDS, for the run's worker; raises UnknownRunError where it cannot be written."""
     if command not in COMMANDS:
         raise ValueError(f"unknown command {command!r}")
-    run.control.mkdir(exist_ok=True)
     # The name carries the order; a random tail keeps two senders of one nanosecond apart.
     name = f"{time.time_ns():020d}-{secrets.token_hex(2)}.json"
-    replace_json(run.control / name, {"command": command, "from": os.getpid(), "by": this_user(), **arguments})
+    try:
+        run.control.mkdir(exist_ok=True)
+        replace_json(run.control / name, {"command": command, "from": os.getpid(), "by": this_user(), **arguments})
+    except OSError as error:
+        raise unwritable(run, error, "edit" if command == "set" else command) from error
 
 
 def this_user() -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tuiae.config import RunConfig
-from tuiae.errors import TrainingError, from_record
+from tuiae.errors import TrainingError, UnknownRunError, from_record
 from tuiae.runs import control
 from tuiae.runs.paths import RunPaths, unwritable
 
@@ -145,7 +145,7 @@ def stop_worker(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
     """Make our own worker save and stop at its next step; by a signal where a full disk takes no command."""
     try:
         control.send(run, "stop")
-    except OSError:
+    except UnknownRunError:
         process.terminate()
 
 
