@@ -10,59 +10,33 @@ from typing import Any
 
 from textual.app import App
 from textual.command import DiscoveryHit, Hit, Hits, Provider
-from textual.content import Content
 from textual.widget import Widget
 
 from tuiae.ui.keys import APP, HIDE, NAME, SCREENS, Key, find_key
 from tuiae.ui.screens.base import BaseScreen
 
-TITLE, START, ELSEWHERE, ASIDE, ABROAD = 4.0, 2.0, 1.0, 2.5, 3.0
-"""Scores: of a word that is found in the title, more where it begins a word there, and of one that is found elsewhere;
-then what a command loses that belongs to a panel without the focus, or to another screen."""
+ON_PANEL, ABROAD = 0.8, 0.7
+"""Weights of what belongs to a panel without the focus, and to another screen."""
 
 
 @dataclass(frozen=True)
 class Command:
     """One thing that can be done."""
 
-    key: Key
-    place: str
-    """The screen or panel where it is done, as the help calls it; empty for the screen that is shown."""
+    title: str
+    hint: str
+    """Where it is done, and with which key."""
     do: Callable[[], Any]
-    handicap: float = 0.0
-    """What its score loses for the place."""
-
-    @property
-    def title(self) -> str:
-        return f"{self.key.help[:1].upper()}{self.key.help[1:]}"
-
-    @property
-    def hint(self) -> str:
-        """Where it is done, and with which key."""
-        where = f"{self.place} · " if self.place else ""
-        return f"{where}key {self.key.printed}"
-
-    def score(self, query: str) -> float:
-        """How well what was typed fits; 0 when one of its words is not found."""
-        title, others = _plain(self.title), _plain(f"{self.key.name} {self.place} {self.key.also}")
-        found = [_found(word, title, others) for word in _plain(query).split()]
-        if not found or not all(found):
-            return 0.0
-        return max(sum(found) / len(found) - self.handicap, 0.1)
+    also: str = ""
+    """Other words that it is found by."""
+    weight: float = 1.0
+    """What its score is multiplied by."""
 
 
-def _plain(text: str) -> str:
-    """Lower case, without what people may leave out: `t-SNE` is `tsne`."""
-    return text.casefold().replace("-", "").replace(",", " ").replace(":", " ")
-
-
-def _found(word: str, title: str, others: str) -> float:
-    scores = [
-        place + START * any(one.startswith(word) for one in words.split())
-        for words, place in ((title, TITLE), (others, ELSEWHERE))
-        if word in words
-    ]
-    return max(scores, default=0.0)
+def command_of(key: Key, do: Callable[[], Any], place: str = "", weight: float = 1.0) -> Command:
+    """What a key does at a place: a screen or panel as the help calls it, empty for the screen that is shown."""
+    hint = f"{place} · key {key.printed}" if place else f"key {key.printed}"
+    return Command(f"{key.help[:1].upper()}{key.help[1:]}", hint, do, f"{key.name} {place} {key.also}", weight)
 
 
 class Commands(Provider):
@@ -71,34 +45,25 @@ class Commands(Provider):
     async def discover(self) -> Hits:
         for command in self._here():
             yield DiscoveryHit(command.title, command.do, help=command.hint)
-        for system in self.app.get_system_commands(self.screen):
-            yield DiscoveryHit(system.title, system.callback, help=system.help)
 
     async def search(self, query: str) -> Hits:
-        matcher = self.matcher(query)
-        for command in (*self._here(), *self._on_panels(), *self._elsewhere()):
-            if score := command.score(query):
-                yield Hit(score, self._highlighted(command.title, query), command.do, help=command.hint)
-        for system in self.app.get_system_commands(self.screen):
-            if matcher.match(system.title) > 0:
-                yield Hit(ELSEWHERE, matcher.highlight(system.title), system.callback, help=system.help)
-
-    def _highlighted(self, title: str, query: str) -> Content:
-        """A title with the words that were typed set off."""
-        content = Content(title)
-        for word in query.casefold().split():
-            start = title.casefold().find(word)
-            if start >= 0 and self.match_style is not None:
-                content = content.stylize(self.match_style, start, start + len(word))
-        return content
+        """What all words of a query are found in, in whatever order they come."""
+        whole, words = self.matcher(query), query.casefold().split()
+        for command in chain(self._here(), self._on_panels(), self._elsewhere()):
+            text = f"{command.title} {command.also}".casefold()
+            # Textual's matcher takes scattered letters for a word as well: every second command has those of `theme`.
+            if all(word in text for word in words):
+                score = command.weight * sum(self.matcher(word).match(text) for word in words)
+                yield Hit(score, whole.highlight(command.title), command.do, help=command.hint)
 
     def _here(self) -> Iterator[Command]:
-        """What has a key on the screen, on the focused panel, and everywhere."""
+        """What has a key on the screen, on the focused panel, and everywhere; and of Textual's what has none."""
         for active in self.screen.active_bindings.values():
             key = find_key(active.binding)
-            first = key is not None and active.binding.key == key.key.partition(",")[0]
-            if key is not None and first and key.help and active.enabled:
-                yield Command(key, "", partial(self.app.run_action, key.action, active.node))
+            if key is not None and active.enabled and active.binding.key == key.key.partition(",")[0]:
+                yield command_of(key, partial(self.app.run_action, key.action, active.node))
+        for system in self.app.get_system_commands(self.screen):
+            yield Command(system.title, system.help, system.callback)
 
     def _on_panels(self) -> Iterator[Command]:
         """What has a key on panels that are in sight without the focus."""
@@ -107,8 +72,7 @@ class Commands(Provider):
             panels = [one for one in self.screen.query("*") if keys[0].binding in one.BINDINGS and one.region.area]
             if panels and not any(panel.has_focus for panel in panels):
                 for key in keys:
-                    if key.help:
-                        yield Command(key, name, partial(_do_on_panel, self.app, panels[0], key.action), ASIDE)
+                    yield command_of(key, partial(_do_on_panel, self.app, panels[0], key.action), name, ON_PANEL)
 
     def _elsewhere(self) -> Iterator[Command]:
         """What has a key on the other screens."""
@@ -117,9 +81,10 @@ class Commands(Provider):
         offered = {key.help for key in (*APP, *_own_keys(self.screen.MODE))}
         for mode in SCREENS:
             for key in _own_keys(mode):
-                if key.help and key.help not in offered and key.afar != HIDE:
+                if key.help not in offered and key.afar != HIDE:
                     offered.add(key.help)
-                    yield Command(key, f"on {mode.capitalize()}", partial(_do_on_screen, self.app, mode, key), ABROAD)
+                    do = partial(_do_on_screen, self.app, mode, key)
+                    yield command_of(key, do, f"on {mode.capitalize()}", ABROAD)
 
 
 def _own_keys(mode: str) -> Iterator[Key]:

@@ -7,26 +7,11 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from textual.binding import Binding
+from textual.keys import format_key
 
 from tuiae.runs.paths import GONE
 from tuiae.runs.snapshot import Status
 
-PRINTED = {
-    "question_mark": "?",
-    "slash": "/",
-    "asterisk": "*",
-    "plus,equals_sign": "+",
-    "minus": "-",
-    "comma": ",",
-    "full_stop": ".",
-    "less_than_sign": "<",
-    "greater_than_sign,end": ">",
-    "plus": "+",
-    "equals_sign": "=",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-}
-"""Key, as Textual calls it -> what is printed on it."""
 NAME, HIDE = "name", "hide"
 
 
@@ -35,11 +20,12 @@ class Key:
     """A key and the action that it calls."""
 
     key: str
+    """As Textual calls it; of several keys, with commas between them, the first one is shown."""
     action: str
     label: str
     """Its name in the footer, however narrow that is; empty where it may be left out."""
     help: str
-    """What the help and the command palette say of it; empty for a second key of the same action."""
+    """What the help and the command palette say of it."""
     more: str = ""
     """Its name in the footer where there is room."""
     face: str = ""
@@ -69,8 +55,10 @@ class Key:
 
 
 def shown(key: str) -> str:
-    """What is printed on a key."""
-    return PRINTED.get(key, key)
+    """What is printed on a key, of several on the first."""
+    first = key.partition(",")[0]
+    character = format_key(first)
+    return character if len(character) == 1 and character.isascii() else first
 
 
 APP = (
@@ -140,13 +128,11 @@ RUNS = (
     Key("s", "sort", "", "sort by the next column", "Sort"),
     Key("S", "reverse", "", "the other way round"),
     Key("c", "compare", "Compare", "compare the selected", also="overlay beside diff"),
-    Key("N", "rename", "", "give it a name", "Name", also="rename label title", afar=NAME),
-    Key("f2", "rename", "", ""),
+    Key("N,f2", "rename", "", "give it a name", "Name", also="rename label title", afar=NAME),
     Key("t", "tags", "", "its tags", "Tags", also="label group", afar=NAME),
     Key("n", "note", "", "write a note", "Note", also="comment remember", afar=NAME),
     Key("asterisk", "pin", "", "keep on top, or not", "Pin", also="favourite favorite star top", afar=NAME),
-    Key("D", "delete", "", "delete, after a question", "Delete", also="remove erase trash", afar=NAME),
-    Key("delete", "delete", "", ""),
+    Key("D,delete", "delete", "", "delete, after a question", "Delete", also="remove erase trash", afar=NAME),
     Key("R", "resume", "", "go on with it", "Resume", also="continue restart again", afar=NAME),
     Key("f", "fork", "", "fork it, with changes", "Fork", also="branch clone checkpoint settings", afar=NAME),
     Key("y", "copy", "", "copy its command", "Copy", also="command line cli clipboard shell reproduce", afar=NAME),
@@ -167,8 +153,7 @@ LATENT = (
     Key("b", "mark", "Mark", "mark; a way between two", also="interpolation interpolate between points morph"),
     Key("n", "prior", "", "samples of the prior", "Prior", also="generate sample random vae"),
     Key("d", "decode_plane", "Decode", "the plane, decoded", also="manifold grid vae generate"),
-    Key("plus", "nearer(1)", "", "closer", "Closer"),
-    Key("equals_sign", "nearer(1)", "", ""),
+    Key("plus,equals_sign", "nearer(1)", "", "closer", "Closer"),
     Key("minus", "nearer(-1)", "", "farther away", "Farther"),
     Key("c", "next_class", "", "one class alone, the next", "Class", also="filter label digit"),
     Key("enter", "again", "", "ask the explorer again", also="retry reload refresh weights", afar=HIDE),
@@ -177,18 +162,15 @@ LATENT = (
     Key("escape", "back", "Back", "back, step by step", afar=HIDE),
 )
 BENCH = (
-    Key("t", "test(1)", "Image", "next test image", also="digit picture next"),
-    Key("full_stop", "test(1)", "", ""),
+    Key("t,full_stop", "test(1)", "Image", "next test image", also="digit picture next"),
     Key("comma", "test(-1)", "", "the test image before", "Before"),
     Key("r", "test('any')", "", "any test image", "Any", also="random digit picture"),
     Key("slash", "jump", "", "a test image by its number", "Number", also="go index digit picture"),
     Key("k", "noise('kind')", "Noise", "another kind of noise", also="corruption gaussian salt pepper mask"),
-    Key("plus", "noise('more')", "", "more noise", "More", also="corruption stronger"),
-    Key("equals_sign", "noise('more')", "", ""),
+    Key("plus,equals_sign", "noise('more')", "", "more noise", "More", also="corruption stronger"),
     Key("minus", "noise('less')", "", "less noise", "Less", also="corruption weaker"),
     Key("n", "noise('anew')", "", "the noise, drawn anew", "Anew", also="corruption seed random"),
-    Key("c", "tool('clear')", "Clear", "clear the canvas", also="erase empty draw new"),
-    Key("delete", "tool('clear')", "", ""),
+    Key("c,delete", "tool('clear')", "Clear", "clear the canvas", also="erase empty draw new"),
     Key("u", "tool('undo')", "Undo", "undo the last stroke"),
     Key("e", "tool('eraser')", "", "eraser, or brush", "Eraser", also="draw pen rubber"),
     Key("b", "tool('brush')", "", "another brush size", "Brush", also="draw pen thick thin"),

@@ -83,7 +83,7 @@ class KeyLine(Widget):
         """Whether a key does something now, and is not typed where the focus is."""
         focused = self.screen.focused
         # Textual asks the same, but knows the characters of some keys by other names than the keys have.
-        face = shown(binding.key)
+        face = binding.key_display or shown(binding.key)
         typed = focused is not None and len(face) == 1 and focused.check_consume_key(binding.key, face)
         return not typed and self._is_enabled(binding.action)
 
