@@ -60,7 +60,7 @@ async def quiet(desk: Desk) -> None:
     """Wait until everything is answered."""
     await desk.until(lambda: not desk.app.session.explorer.busy)
     await desk.pilot.pause()
-    await desk.until(lambda: not desk.app.session.explorer.busy and not bench(desk).questions.is_pending)
+    await desk.until(lambda: not desk.app.session.explorer.busy and not bench(desk).questions.pending)
 
 
 async def drag(desk: Desk, *places: tuple[int, int], button: int = 1) -> None:

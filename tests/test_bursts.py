@@ -212,11 +212,11 @@ async def test_a_cost_that_comes_late_does_not_take_the_next_keys() -> None:
         checked = desk.app.live.form.check_now()
         assert checked is not None
         await desk.press("c", "v")
-        desk.app.post_message(PreflightDone(checked.config, COST, None))
+        desk.app.post_message(PreflightDone(checked.config, COST))
         await desk.until(lambda: "quickstart: about 1 s an epoch, 1 s in all" in desk.message)
         assert desk.app.screen is desk.app.live
         await desk.press("c")
-        desk.app.post_message(PreflightDone(checked.config, COST, None))
+        desk.app.post_message(PreflightDone(checked.config, COST))
         await desk.until(lambda: isinstance(desk.app.screen, CostDialog))
 
 
@@ -226,10 +226,10 @@ async def test_a_cost_that_comes_while_one_looks_elsewhere_is_found_on_the_way_b
         checked = desk.app.live.form.check_now()
         assert checked is not None
         problem = TrainingError("there is not enough memory", "lower training.batch_size")
-        for told, words in ((COST, "quickstart: about 1 s an epoch"), (None, "there is not enough memory")):
+        for outcome, words in ((COST, "quickstart: about 1 s an epoch"), (problem, "there is not enough memory")):
             for there, back in (("1", "2"), ("question_mark", "escape")):
                 await desk.press("c", there)
-                desk.app.post_message(PreflightDone(checked.config, told, None if told else problem))
+                desk.app.post_message(PreflightDone(checked.config, outcome))
                 await desk.pilot.pause()
                 assert desk.app.screen is not desk.app.live
                 await desk.press(back)
@@ -246,7 +246,7 @@ async def test_a_cost_beside_a_live_run_starts_none_without_the_question(lab: La
         checked = desk.app.live.form.check_now()
         assert checked is not None
         await desk.press("c")
-        desk.app.post_message(PreflightDone(checked.config, COST, None))
+        desk.app.post_message(PreflightDone(checked.config, COST))
         await desk.shows("Start it")
         await desk.press("enter")
         await desk.shows("is still running", "Start beside it")

@@ -22,7 +22,7 @@ from tests.test_resume import assert_same_end
 from tuiae.config import RunConfig, build_config, load_config
 from tuiae.config.presets import list_presets
 from tuiae.data.registry import describe
-from tuiae.errors import DataError, TrainingError
+from tuiae.errors import DataError, TrainingError, TuiaeError
 from tuiae.models.geometry import count_parameters
 from tuiae.preflight import check, warn
 from tuiae.render.status import cost_facts, seconds
@@ -314,12 +314,14 @@ def test_the_launcher_posts_the_newest_answer_and_starts_runs_as_before(
 
     wait_until(lambda: sizes()[-1:] == [30])
     assert 20 not in sizes()[1:]
-    assert answers()[-1].cost is not None
-    assert [label for label, _, _ in cost_facts(answers()[-1].cost or {})][:2] == ["device", "parameters"]
+    cost = answers()[-1].outcome
+    assert not isinstance(cost, TuiaeError)
+    assert [label for label, _, _ in cost_facts(cost)][:2] == ["device", "parameters"]
     launcher.preflight(config_of(data={"dataset": "mnist"}))
-    wait_until(lambda: answers()[-1].problem)
-    assert "not on this machine" in str(answers()[-1].problem)
-    run = launcher.start(load_config(Path(lab.preset())))
+    wait_until(lambda: isinstance(answers()[-1].outcome, DataError))
+    assert "not on this machine" in str(answers()[-1].outcome)
+    run = create_run(load_config(Path(lab.preset())), lab.runs, [])
+    launcher.begin(run)
     wait_until(lambda: RunReader(run.root).poll().status.state == "finished")
     launcher.close()
 

@@ -13,7 +13,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual import on
 from textual.app import SystemCommand
@@ -22,6 +22,7 @@ from textual.widget import AwaitMount
 
 from tuiae.render.text import clean
 from tuiae.runs.paths import runs_dir
+from tuiae.ui.commands import Commands
 from tuiae.ui.feeds import RunChanged
 from tuiae.ui.keys import APP, SCREENS
 from tuiae.ui.screens.base import BaseScreen, RunScreen
@@ -33,12 +34,6 @@ from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.run_view import ConfusionPanel
 
-if TYPE_CHECKING:
-    from textual.command import Provider
-
-    from tuiae.ui.screens.runs import CompareWanted, RunChosen
-
-
 FAREWELL_COLUMNS = 80
 HANG_UP_SECONDS = 5.0  # to leave in good order when the terminal is gone
 
@@ -49,19 +44,6 @@ def screen_class(mode: str) -> type[BaseScreen]:
     return found
 
 
-def import_screens() -> None:
-    """Import the screens that are not there from the start, so that their keys need not wait for it."""
-    for mode in SCREENS:
-        screen_class(mode)
-
-
-def find_commands() -> type[Provider]:
-    """What the command palette asks, imported when it is."""
-    from tuiae.ui.commands import Commands
-
-    return Commands
-
-
 class TuiaeApp(TerminalApp[str]):
     """Returns what to print once the terminal is restored."""
 
@@ -69,7 +51,7 @@ class TuiaeApp(TerminalApp[str]):
     DEFAULT_MODE = "live"
     CSS_PATH = "dashboard.tcss"
     BINDINGS = [key.binding for key in APP]
-    COMMANDS = {find_commands}
+    COMMANDS = {Commands}
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (20, "-short"), (34, "-tall")]
 
@@ -121,7 +103,8 @@ class TuiaeApp(TerminalApp[str]):
             self.session.open(run)
         else:
             self.session.launcher.warm_up()
-        threading.Thread(target=import_screens, name="screens", daemon=True).start()
+        # Imported now, so that the keys of the screens need not wait for it.
+        threading.Thread(target=lambda: list(map(screen_class, SCREENS)), name="screens", daemon=True).start()
         if not gc.isenabled():
             gc.freeze()  # what there is now stays
             gc.enable()
@@ -156,34 +139,20 @@ class TuiaeApp(TerminalApp[str]):
         if self.is_running:
             self.live.show_cost(event)
 
-    def on_run_chosen(self, event: RunChosen) -> None:
-        self.session.open(event.path)
-        self.switch_mode("live")
+    async def _turn_to(self, mode: str) -> Any:
+        """Show a screen, of a class that may not be imported yet; returns it."""
+        await self.switch_mode(mode)
+        return self.screen_stack[0]
 
     @on(ConfusionPanel.CellChosen)
     async def _show_confused(self, event: ConfusionPanel.CellChosen) -> None:
-        from tuiae.ui.screens.bench import BenchScreen
-
-        await self.switch_mode("bench")
-        bench = self.screen_stack[0]
-        assert isinstance(bench, BenchScreen)
-        bench.show_confused(event.true, event.predicted)
-
-    def on_compare_wanted(self, event: CompareWanted) -> None:
-        self.session.compare(event.paths)
-        self.switch_mode("compare")
+        (await self._turn_to("bench")).show_confused(event.true, event.predicted)
 
     async def action_find_run(self) -> None:
         """Go to the list of runs and type what to find there."""
-        from tuiae.ui.screens.runs import RunsScreen
-
-        await self.switch_mode("runs")
-        runs = self.screen_stack[0]
-        assert isinstance(runs, RunsScreen)
-        runs.action_find()
+        (await self._turn_to("runs")).action_find()
 
     def action_show(self, mode: str) -> None:
-        """One of the screens."""
         self.switch_mode(mode)
 
     def switch_mode(self, mode: str) -> AwaitMount:
@@ -193,12 +162,10 @@ class TuiaeApp(TerminalApp[str]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Of what Textual offers, what has no key here."""
-        yield from (
-            command for command in super().get_system_commands(screen) if command.title in ("Theme", "Screenshot")
-        )
+        every = super().get_system_commands(screen)
+        return (command for command in every if command.title in ("Theme", "Screenshot"))
 
     def action_help(self) -> None:
-        """Which key does what."""
         self.push_screen(HelpDialog(self.current_mode))
 
     def action_help_quit(self) -> None:
@@ -218,19 +185,18 @@ class TuiaeApp(TerminalApp[str]):
         others = self.session.others_live()
         beside = f" {others} more {'run goes' if others == 1 else 'runs go'} on in any case." if others else ""
         question = f"{clean(snapshot.title, 60)} is {snapshot.status.state}.{beside} What becomes of it when you quit?"
-        self.push_screen(ChoiceDialog("quit", question, answers), self._quit)
-
-    def _quit(self, answer: str | None) -> None:
-        snapshot = self.session.snapshot
-        if snapshot is None or answer not in ("leave", "stop"):
-            return
         shown = self.screen_stack[0]
         assert isinstance(shown, BaseScreen)
-        if not snapshot.status.live:
+        shown.show_dialog(ChoiceDialog("quit", question, answers), self._quit)
+
+    def _quit(self, answer: str) -> None:
+        snapshot = self.session.snapshot
+        if snapshot is None or not snapshot.status.live:
             self.exit("")  # it ended while the question stood
         elif answer == "leave":
             self.exit(farewell(snapshot.id, "goes on; come back with:", "attach"))
-        elif shown.attempt(self.session.send, "stop"):
+        else:
+            self.session.send("stop")
             self.exit(farewell(snapshot.id, "is saving and stopping; go on with:", "resume"))
 
 

@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 from textual.timer import Timer
 
 from tuiae.config import NoiseSection
-from tuiae.explore.client import AGAIN, Ended, ExplorerError, Reply
+from tuiae.explore.client import Reply
 from tuiae.explore.protocol import Opened
 from tuiae.render.code_map import Point
 from tuiae.render.text import percent
 from tuiae.ui.session import Session
-
-NO_RUN = "no run is open: 1 lists them, 2 starts one"
-NO_CHECKPOINT = "no checkpoint yet: the first comes with the first epoch"
 
 REFRESH_SECONDS = 2.0  # at least, between two looks at a training: each encodes 2,000 images beside it
 REST = 8.0
@@ -27,25 +24,13 @@ REST = 8.0
 looked at less often."""
 
 
-def explorer_trouble(trouble: ExplorerError | Ended, key: str) -> str:
-    """What went wrong, with the key that asks again where that helps."""
-    if isinstance(trouble, ExplorerError) and trouble.hint != AGAIN:
-        return str(trouble)
-    return f"{trouble.cause if isinstance(trouble, ExplorerError) else trouble.text}; {key} asks again"
-
-
-SetTimer = Callable[[float, Callable[[], None]], Timer]
-
-
 class Questions:
     """One screen's questions. A look at the run begins with asking for its newest checkpoint, and ends with the answers
     that show what those weights do."""
 
-    def __init__(
-        self, session: Session, name: str, set_timer: SetTimer, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, session: Session, name: str, set_timer: Callable[[float, Callable[[], None]], Timer]) -> None:
         """`name` begins the slots of the questions, so that one screen's answers are not taken for another's."""
-        self._session, self._name, self._set_timer, self._clock = session, name, set_timer, clock
+        self._session, self._name, self._set_timer = session, name, set_timer
         self._seen: tuple[int, ...] | None = None
         """The checkpoints of the run at the last look; None before the first one since the screen shows."""
         self._timer: Timer | None = None
@@ -56,14 +41,14 @@ class Questions:
         self.opened: Opened | None = None
         """The checkpoint that answers; None while there is none."""
         self._seen = None
-        self._asked = self._busy_until = float("-inf")
+        self._rest_until = float("-inf")
         self._began: float | None = None
         """When the look began that is under way."""
-        self._took = 0.0
 
     def ask(self, question: str, slot: str = "", **arguments: Any) -> None:
-        """Ask; an answer that is still to come to the same slot is not wanted any more."""
-        self._session.explorer.ask(question, slot=self.slot(slot or question), **arguments)
+        """Ask the weights, once there are some; an answer still to come to the same slot is not wanted any more."""
+        if self.opened is not None or question == "open":
+            self._session.explorer.ask(question, slot=self.slot(slot or question), **arguments)
 
     def slot(self, name: str) -> str:
         """The whole name of a slot, as it stands in a reply."""
@@ -72,16 +57,6 @@ class Questions:
     def asked_for(self, reply: Reply) -> bool:
         """Whether a reply is to one of these questions."""
         return reply.slot.startswith(self.slot(""))
-
-    def missing(self, otherwise: str = "press it again in a moment") -> str:
-        """Why nothing can be asked yet; empty when it can. While weights load that ends with what to do meanwhile."""
-        if self.opened is not None:
-            return ""
-        if self._session.path is None:
-            return NO_RUN
-        snapshot = self._session.snapshot
-        loads = snapshot is not None and snapshot.checkpoints
-        return f"still loading the weights: {otherwise}" if loads else NO_CHECKPOINT
 
     # Looks at the run
 
@@ -92,46 +67,44 @@ class Questions:
 
     def refresh(self) -> None:
         """Ask for the newest checkpoint, now or when it is time for it."""
-        path, snapshot = self._session.path, self._session.snapshot
-        if path is None or snapshot is None or self._timer is not None:
+        path, snapshot, now = self._session.path, self._session.snapshot, time.monotonic()
+        if path is None or snapshot is None:
             return
-        now = self._clock()
-        wait = max(self._asked + max(REFRESH_SECONDS, REST * self._took), self._busy_until) - now
-        if wait > 0:
-            self._timer = self._set_timer(wait, self._refresh_late)
+        self._stop_timer()
+        if now < self._rest_until:
+            self._timer = self._set_timer(self._rest_until - now, self.refresh)
             return
         self._seen = snapshot.checkpoints
-        self._asked = self._began = now
+        self._began, self._rest_until = now, now + REFRESH_SECONDS
         self.ask("open", run=str(path))
-
-    def _refresh_late(self) -> None:
-        self._timer = None
-        self.refresh()
 
     def pause(self) -> None:
         """Nobody looks at the screen: ask anew when it shows again."""
         self._seen = None
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.stop()
-            self._timer = None
 
     def take(self, opened: Opened) -> bool:
         """Have a checkpoint answer from now on, if it is of the open run; returns whether it is."""
         if opened.run != str(self._session.path):
             return False
         if self.opened is None:
-            self._began = self._clock()  # importing torch and reading the images is not what a look takes
+            self._began = time.monotonic()  # importing torch and reading the images is not what a look takes
         self.opened = opened
         return True
 
     def _look_is_over(self) -> None:
         if self._began is not None:
-            self._took, self._began = self._clock() - self._began, None
+            took = time.monotonic() - self._began
+            self._rest_until, self._began = max(self._rest_until, self._began + REST * took), None
 
     def retry(self) -> None:
         """Start an explorer that went away, and ask for the newest checkpoint."""
         self._session.explorer.revive()
-        self._asked = float("-inf")
+        self._rest_until = float("-inf")
         self.refresh()
 
 
@@ -176,7 +149,8 @@ class LatentQuestions(Questions):
         super().forget()
         self.choice = PlaneChoice()
         self.seed = 0
-        self._extra: tuple[str, dict[str, Any]] | None = None
+        self.extra: tuple[str, dict[str, Any]] | None = None
+        """The question for what stands beside the map, asked again of each checkpoint."""
 
     @property
     def follows(self) -> bool:
@@ -200,29 +174,20 @@ class LatentQuestions(Questions):
         """Show another plane; returns whether it is another."""
         changed = choice != self.choice
         self.choice = choice
-        if changed and self.opened is not None:
-            self._began = self._clock()
+        if changed:
+            self._began = time.monotonic()
             self.ask("codes", **choice.arguments)
         return changed
 
     def ask_place(self, point: Point | None) -> None:
         """Ask what stands at a point of the plane."""
-        if point is not None and self.opened is not None:
+        if point is not None:
             self.ask("at", x=point[0], y=point[1])
 
-    def ask_extra(self, question: str, **arguments: Any) -> None:
-        """Ask for what stands beside the map, of these weights and of all that follow."""
-        self._extra = (question, arguments)
-        self.repeat_extra()
-
-    def repeat_extra(self) -> None:
-        """Ask for it of another checkpoint."""
-        if self._extra is not None and self.opened is not None:
-            self.ask(self._extra[0], slot="extra", **self._extra[1])
-
-    def drop_extra(self) -> None:
-        """Nothing stands beside the map any more."""
-        self._extra = None
+    def ask_extra(self) -> None:
+        """Ask for what stands beside the map."""
+        if self.extra is not None:
+            self.ask(self.extra[0], slot="extra", **self.extra[1])
 
 
 # Bench: one image under a noise, and what is measured on all test images.
@@ -300,65 +265,55 @@ class NoiseChoice:
 class BenchQuestions(Questions):
     """What becomes of the image on the canvas, the error against the level of a noise, and a strip of test images."""
 
-    def __init__(self, session: Session, name: str, set_timer: SetTimer) -> None:
-        self.noise = NoiseChoice()
-        self.cell: tuple[int, int] | None = None
-        """(true, predicted) of the images in the strip; None shows the worst."""
-        super().__init__(session, name, set_timer)
+    noise = NoiseChoice()
+    cell: tuple[int, int] | None = None
+    """(true, predicted) of the images in the strip; None shows the worst."""
 
     def forget(self) -> None:
         super().forget()
         self._measured = float("-inf")
         self._measured_checkpoint = ""
-        self._pending: set[str] = set()
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether something about the image on the canvas is still to be answered."""
-        return bool(self._pending)
+        self.pending: set[str] = set()
+        """The questions about the image on the canvas that are still to be answered."""
 
     def ask_about(self, image: NDArray[np.uint8]) -> None:
         """Ask what becomes of an image (C, H, W) under the chosen noise, and what it is taken for."""
         opened = self.opened
         if opened is None or image.shape != opened.shape:
             return
-        self._busy_until = self._clock() + QUIET_SECONDS
+        self._rest_until = max(self._rest_until, time.monotonic() + QUIET_SECONDS)
         for question, is_asked in (
             ("reconstruct", opened.is_autoencoder),
             ("classify", len(opened.classes) > 1 or not opened.is_autoencoder),
         ):
             if is_asked:
-                self._pending.add(question)
+                self.pending.add(question)
                 self.ask(question, images=image[None], **self.noise.arguments)
 
     def answered(self, question: str) -> None:
         """There is a reply to a question, or an error."""
-        if question in self._pending:
-            self._pending.remove(question)
-            if not self._pending:
+        if question in self.pending:
+            self.pending.remove(question)
+            if not self.pending:
                 self._look_is_over()
 
-    def measure(self, live: bool) -> None:
+    def measure(self) -> None:
         """Ask for the curve and the strip of this checkpoint; of a training only now and then."""
-        opened, now = self.opened, self._clock()
+        opened, snapshot, now = self.opened, self._session.snapshot, time.monotonic()
         if opened is None or opened.checkpoint == self._measured_checkpoint:
             return
-        if live and now - self._measured < SLOW_SECONDS:
-            return
-        self._measured, self._measured_checkpoint = now, opened.checkpoint
-        self.ask_curve()
-        self.ask_strip()
+        if snapshot is None or not snapshot.status.live or now - self._measured >= SLOW_SECONDS:
+            self._measured, self._measured_checkpoint = now, opened.checkpoint
+            self.ask_curve()
+            self.ask_strip()
 
     def ask_curve(self) -> None:
         """Ask for the error at each level of this kind of noise."""
-        if self.opened is not None:
-            self.ask("noise_curve", kind=self.noise.kind, levels=self.noise.curve_levels, count=CURVE_IMAGES)
+        self.ask("noise_curve", kind=self.noise.kind, levels=self.noise.curve_levels, count=CURVE_IMAGES)
 
     def ask_strip(self) -> None:
         """Ask for the worst images, or for those of the chosen confusion cell."""
-        if self.opened is None:
-            return
-        if self.cell is None or self.opened.is_autoencoder:
+        if self.cell is None or (self.opened is not None and self.opened.is_autoencoder):
             self.ask("worst", slot="strip", count=STRIP_IMAGES)
         else:
             true, predicted = self.cell
@@ -367,5 +322,5 @@ class BenchQuestions(Questions):
     def retry(self) -> None:
         self._measured = float("-inf")
         self._measured_checkpoint = ""
-        self._pending.clear()
+        self.pending.clear()
         super().retry()

@@ -50,8 +50,7 @@ class PreflightDone(Message):
     it would fail."""
 
     config: RunConfig
-    cost: Mapping[str, Any] | None
-    problem: TuiaeError | None
+    outcome: Mapping[str, Any] | TuiaeError
 
 
 class RunOpened(Message):
@@ -75,8 +74,7 @@ class Launcher:
         self._standby: StandbyWorker | None = None
         self._children: list[subprocess.Popen[bytes]] = []
         self._wanted: RunConfig | None = None
-        self._asking = False
-        self._mutex = threading.Lock()
+        self._trying = threading.Lock()
         self.devices: list[str] | None = None
         """The devices of this machine, once a worker has said so."""
 
@@ -104,41 +102,22 @@ class Launcher:
         try:
             self._keep_warm()
         except OSError as error:
-            self._post(PreflightDone(config, None, no_worker(error)))
+            self._post(PreflightDone(config, no_worker(error)))
             return
-        with self._mutex:
-            self._wanted = config
-            idle, self._asking = not self._asking, True
-        if idle:
-            threading.Thread(target=self._try_wanted, name="preflight", daemon=True).start()
+        self._wanted = config
+        threading.Thread(target=self._try, args=(config, self._standby), name="preflight", daemon=True).start()
 
-    def _try_wanted(self) -> None:
-        while (config := self._next_wanted()) is not None:
-            standby = self._standby
+    def _try(self, config: RunConfig, standby: StandbyWorker | None) -> None:
+        with self._trying:
+            if standby is None or config is not self._wanted:
+                return  # a newer one waits
+            outcome: Mapping[str, Any] | TuiaeError
             try:
-                cost = standby.dry_run(config, self._root) if standby is not None else {}
+                outcome = standby.dry_run(config, self._root)
             except TuiaeError as problem:
-                self._post(PreflightDone(config, None, problem))
-            else:
-                if cost:
-                    self._post(PreflightDone(config, cost, None))
-
-    def _next_wanted(self) -> RunConfig | None:
-        """The newest config that was not tried; without one the thread ends."""
-        with self._mutex:
-            config, self._wanted = self._wanted, None
-            self._asking = config is not None
-            return config
-
-    def start(self, config: RunConfig) -> RunPaths:
-        """Make a run and give it to the warm worker, or to a cold one.
-
-        Raises:
-            UnknownRunError: the runs directory cannot be written. TrainingError: no worker can be started.
-        """
-        run = create_run(config, self._root, sys.argv)
-        self.begin(run)
-        return run
+                outcome = problem
+            if outcome:  # it is empty where the standby was given a run meanwhile
+                self._post(PreflightDone(config, outcome))
 
     def begin(self, run: RunPaths) -> None:
         """Let a worker train a run that was just made; where that fails the run is removed.
@@ -201,7 +180,8 @@ class Session:
 
     def open(self, path: Path) -> None:
         """Follow a run, live or finished."""
-        self._stop_feed()
+        if self._feed is not None:
+            self._feed.close()
         self.path = path
         self.snapshot = self.sample = self.at = None
         self.findings = ()
@@ -243,7 +223,9 @@ class Session:
         Raises:
             UnknownRunError: the runs directory cannot be written. TrainingError: no worker can be started.
         """
-        self.open(self.launcher.start(config).root)
+        run = create_run(config, self.root, sys.argv)
+        self.launcher.begin(run)
+        self.open(run.root)
         self._started = self.path
 
     def send(self, command: str, **arguments: Any) -> None:
@@ -256,7 +238,7 @@ class Session:
         if snapshot is None or not snapshot.status.live or self._feed is None:
             what = "no run is open" if snapshot is None else f"this run is {snapshot.status.state}"
             raise NothingToDoError(f"{what}: 1 lists all, r on Live starts what its form says")
-        ask(RunPaths(snapshot.path), command, **arguments)
+        control.send(RunPaths(snapshot.path), command, **arguments)
         self._feed.hurry()
 
     def resume(self, path: Path | None = None) -> None:
@@ -311,27 +293,11 @@ class Session:
 
     def close(self) -> None:
         """Stop watching, and let the warm worker go; runs go on."""
-        self._stop_feed()
+        if self._feed is not None:
+            self._feed.close()
         self.path = None
         self.explorer.close()
         self.launcher.close()
-
-    def _stop_feed(self) -> None:
-        if self._feed is not None:
-            self._feed.close()
-            self._feed = None
-
-
-def ask(run: RunPaths, command: str, **arguments: Any) -> None:
-    """Leave a command for a run's worker.
-
-    Raises:
-        UnknownRunError: its directory cannot be written.
-    """
-    try:
-        control.send(run, command, **arguments)
-    except OSError as error:
-        raise unwritable(run, error, "edit" if command == "set" else command) from error
 
 
 def pause_word(state: str) -> str:

@@ -1,12 +1,13 @@
-"""What all screens have in common, and what those about the open run have."""
+"""What all screens have in common, what those about the open run have, and of these the ones that ask the explorer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.text import Text
+from textual import getters
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widget import Widget
@@ -14,11 +15,12 @@ from textual.widgets import Static
 
 from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
-from tuiae.explore.client import Notice, Reply
+from tuiae.explore.client import AGAIN, Ended, Notice, Reply, Restarted
 from tuiae.render.status import title_line
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.feeds import Feed
 from tuiae.ui.keys import ON_RUN, run_takes
+from tuiae.ui.screens.dialogs import Answer, Dialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.terminal.screen_diff import SteadyScreen
 from tuiae.ui.widgets.chrome import FindingLine, KeyLine, MessageLine, ScreenTabs, ViewBar, Views, title_width
@@ -26,6 +28,11 @@ from tuiae.ui.widgets.form import ConfigForm
 from tuiae.ui.widgets.panel import Panel, PicturePanel, toggle_ascii
 from tuiae.ui.widgets.tables import LineTable, LogPanel, TablePanel
 from tuiae.ui.widgets.timeline import TimelineBar
+
+if TYPE_CHECKING:
+    from tuiae.ui.questions import Questions
+    from tuiae.ui.widgets.bench_view import BenchView
+    from tuiae.ui.widgets.latent_view import LatentView
 
 ZOOMABLE = (Panel, LogPanel, LineTable, TablePanel, ConfigForm, FindingLine)
 """Widgets that can have the screen alone."""
@@ -46,10 +53,12 @@ class BaseScreen(SteadyScreen):
 
     MODE = ""
     NAME = ""
-    """Its title while no run is open."""
+    """Its title while no run is open; empty for its mode."""
     HOME = "live"
     """The screen to which escape leads."""
     ALLOW_IN_MAXIMIZED_VIEW = "#head, MessageLine, KeyLine"
+
+    message = getters.query_one(MessageLine)
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -60,7 +69,7 @@ class BaseScreen(SteadyScreen):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="head"):
-            yield Static(Text.assemble((" tuiae", "bold"), (f"  {self.NAME}", "dim")), id="title")
+            yield Static(Text.assemble((" tuiae", "bold"), (f"  {self.NAME or self.MODE}", "dim")), id="title")
             yield ScreenTabs(self.MODE, self.app.size.width)
         yield from self.compose_body()
         yield MessageLine()
@@ -72,8 +81,9 @@ class BaseScreen(SteadyScreen):
         raise NotImplementedError
 
     @property
-    def message(self) -> MessageLine:
-        return self.query_one(MessageLine)
+    def chosen(self) -> object:
+        """What the cursor of the screen's list stands on."""
+        return None
 
     @property
     def main_panel(self) -> Widget:
@@ -175,10 +185,24 @@ class BaseScreen(SteadyScreen):
         """Ask something of the open run's worker; returns whether that could be done."""
         return self.attempt(self.session.send, command)
 
+    def open_run(self, path: Path) -> None:
+        """Open a run, and show it on Live."""
+        self.session.open(path)
+        self.app.switch_mode("live")
+
     def copy(self, line: str) -> None:
         """Put a line into the terminal's clipboard."""
         self.app.copy_to_clipboard(line)
         self.message.tell(f"copied: {line}", "good")
+
+    def show_dialog(self, dialog: Dialog[Answer], act: Callable[[Answer], object]) -> None:
+        """Ask something; nothing is done where somebody escapes, and what is wrong with an answer is said."""
+
+        def take(answer: Answer | None) -> None:
+            if answer is not None:
+                self.attempt(act, answer)
+
+        self.app.push_screen(dialog, take)
 
     def attempt(self, action: Callable[..., Any], *arguments: Any) -> bool:
         """Do something that can fail, and say why it did; returns whether it was done."""
@@ -191,6 +215,21 @@ class BaseScreen(SteadyScreen):
         else:
             return True
         return False
+
+
+S = TypeVar("S", bound=BaseScreen)
+
+
+def on_chosen(act: Callable[[S, Any], object]) -> Callable[[S], None]:
+    """Makes an action of a method that does something to what the cursor of its screen stands on: it says what is wrong
+    with that, and does nothing without it."""
+
+    def action(screen: S) -> None:
+        if screen.chosen is not None:
+            screen.message.release()
+            screen.attempt(act, screen, screen.chosen)
+
+    return action
 
 
 class RunScreen(BaseScreen):
@@ -262,3 +301,69 @@ class RunScreen(BaseScreen):
 
     def tell_asked(self, word: str, name: str) -> None:
         """Say nothing: the title shows how the open run stands."""
+
+
+NO_RUN = "no run is open: 1 lists them, 2 starts one"
+NO_CHECKPOINT = "no checkpoint yet: the first comes with the first epoch"
+
+
+class ExplorerScreen(RunScreen):
+    """A screen that asks the explorer about the open run, and shows what it answers in its view."""
+
+    AGAIN_KEY = ""
+    """The key that asks again."""
+    questions: Questions
+
+    @property
+    def view(self) -> BenchView | LatentView:
+        """The body of the screen."""
+        raise NotImplementedError
+
+    def replied(self, reply: Reply) -> None:
+        """Show the reply to one of the questions."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        self.view.clear(NO_RUN)
+
+    def on_screen_suspend(self) -> None:
+        self.questions.pause()
+
+    def run_opened(self) -> None:
+        self.questions.forget()
+        self.view.clear(NO_RUN if self.session.path is None else "reading the run")
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Ask a run's newest checkpoint, once there is one."""
+        if snapshot.status.live and not snapshot.checkpoints:
+            self.view.explain(NO_CHECKPOINT)
+        else:
+            self.questions.follow(snapshot.checkpoints)
+
+    def hear(self, told: Reply | Notice) -> None:
+        if isinstance(told, Ended):
+            self.complain(f"{told.text}; {AGAIN}")
+        elif isinstance(told, Restarted):
+            self.message.hint(told.text, "caution")
+        if isinstance(told, Notice):
+            self.view.explain(f"{told.text}…")
+        elif self.questions.asked_for(told):
+            self.replied(told)
+
+    def complain(self, trouble: str) -> None:
+        """Say what went wrong, with the key that asks again where that helps."""
+        self.message.tell(trouble.replace(AGAIN, f"{self.AGAIN_KEY} asks again"), "bad")
+
+    def can_ask(self, otherwise: str = "press it again in a moment") -> bool:
+        """Whether there are weights to ask; else says what is missing, and while they load what to do meanwhile."""
+        if self.questions.opened is not None:
+            return True
+        snapshot = self.session.snapshot
+        loads = snapshot is not None and snapshot.checkpoints
+        missing = f"still loading the weights: {otherwise}" if loads else NO_CHECKPOINT
+        self.message.hint(missing if self.session.path is not None else NO_RUN, "caution")
+        return False
+
+    def action_again(self) -> None:
+        """Start an explorer that went away, and ask everything again."""
+        self.questions.retry()

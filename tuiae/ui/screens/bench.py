@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from textual import on
+from textual import getters, on
 from textual.app import ComposeResult
 from textual.timer import Timer
 
-from tuiae.explore.client import Ended, Notice, Reply, Restarted
+from tuiae.errors import DataError
+from tuiae.explore.client import Reply
 from tuiae.explore.protocol import Answer, Classification, Confused, NoiseCurve, Opened, Picture, Reconstruction, Worst
 from tuiae.render.explorer import class_name
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.keys import APP, BENCH
-from tuiae.ui.questions import NO_CHECKPOINT, NO_RUN, STEP, BenchQuestions, NoiseChoice, explorer_trouble
-from tuiae.ui.screens.base import RunScreen
+from tuiae.ui.questions import STEP, BenchQuestions, NoiseChoice
+from tuiae.ui.screens.base import ExplorerScreen
 from tuiae.ui.screens.dialogs import LineDialog
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.bench_view import BenchView, Slider
@@ -28,13 +29,17 @@ WITHOUT_RUN = (*(key.action for key in APP), "back", "zoom", "next_view")
 """Actions that need no network."""
 
 
-class BenchScreen(RunScreen):
+class BenchScreen(ExplorerScreen):
     """Images through the network."""
 
     MODE = "bench"
-    NAME = "bench"
     BINDINGS = [key.binding for key in BENCH]
     AUTO_FOCUS = "#canvas"
+    AGAIN_KEY = "ctrl+r"
+
+    view = getters.query_one(BenchView)
+    main_panel = getters.query_one(SketchPanel)
+    questions: BenchQuestions
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -54,37 +59,19 @@ class BenchScreen(RunScreen):
     def compose_body(self) -> ComposeResult:
         yield BenchView()
 
-    @property
-    def view(self) -> BenchView:
-        return self.query_one(BenchView)
-
-    @property
-    def main_panel(self) -> SketchPanel:
-        return self.view.canvas
-
     def is_enabled(self, action: str) -> bool:
         return super().is_enabled(action) and (action in WITHOUT_RUN or self.session.path is not None)
 
     # The open run
 
-    def on_mount(self) -> None:
-        self.view.clear(NO_RUN)
-
-    def on_screen_suspend(self) -> None:
-        self.questions.pause()
-
     def run_opened(self) -> None:
         if self._cell_run != self.session.path:
             self.questions.cell = None
-        self.questions.forget()
         self._strip = None
-        self.view.clear(NO_RUN if self.session.path is None else "reading the run")
+        super().run_opened()
 
     def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
-        if snapshot.status.live and not snapshot.checkpoints:
-            self.view.explain(NO_CHECKPOINT)
-        else:
-            self.questions.follow(snapshot.checkpoints)
+        self.follow(snapshot)
 
     @property
     def _trained(self) -> NoiseChoice | None:
@@ -103,25 +90,15 @@ class BenchScreen(RunScreen):
 
     # The explorer
 
-    def hear(self, told: Reply | Notice) -> None:
-        if isinstance(told, Ended):
-            self.message.tell(explorer_trouble(told, "ctrl+r"), "bad")
-        elif isinstance(told, Restarted):
-            self.message.hint(told.text, "caution")
-        if isinstance(told, Notice):
-            self.view.explain(f"{told.text}…")
-        elif self.questions.asked_for(told):
-            self._replied(told)
-
-    def _replied(self, reply: Reply) -> None:
+    def replied(self, reply: Reply) -> None:
         self.questions.answered(reply.question)
-        if not self.questions.is_pending and self._asking is not None:
+        if not self.questions.pending and self._asking is not None:
             self._asking.stop()
             self._asking = None
             self.view.show_asking(False)
         if reply.error is not None:
             self._troubled = True
-            self.message.tell(explorer_trouble(reply.error, "ctrl+r"), "bad")
+            self.complain(str(reply.error))
             self.view.explain(reply.error.cause)
             if reply.slot == self.questions.slot("strip"):
                 self.view.strip.clear(reply.error.cause)
@@ -148,8 +125,7 @@ class BenchScreen(RunScreen):
             self._hint()
             self._begin(opened)
         self._ask_about_canvas()
-        snapshot = self.session.snapshot
-        self.questions.measure(live=snapshot is not None and snapshot.status.live)
+        self.questions.measure()
 
     def _begin(self, opened: Opened) -> None:
         """Take the noise of the training, and an image: what is on the canvas, if it is one of this network's."""
@@ -197,7 +173,7 @@ class BenchScreen(RunScreen):
         sketch = self.view.canvas.sketch
         if sketch is not None:
             self.questions.ask_about(sketch.pixels)
-            if self.questions.is_pending and self._asking is None:
+            if self.questions.pending and self._asking is None:
                 self._asking = self.set_timer(ASKING_SECONDS, lambda: self.view.show_asking(True))
 
     def _take_noise(self, noise: NoiseChoice) -> None:
@@ -227,39 +203,29 @@ class BenchScreen(RunScreen):
 
     # Keys
 
-    def _can_ask(self) -> bool:
-        """Whether there are weights to ask; else says what is missing."""
-        if missing := self.questions.missing():
-            self.message.hint(missing, "caution")
-        return not missing
-
     def action_test(self, step: int | str) -> None:
         """Another test image, so many after the one that was shown last, or `any`."""
-        if self._can_ask() and self.questions.opened is not None:
+        if self.can_ask() and self.questions.opened is not None:
             number = self.questions.opened.tests
             self._ask_image(int(self._random.integers(number)) if step == "any" else (self._index + int(step)) % number)
 
     def action_jump(self) -> None:
-        """The test image of a number."""
         opened = self.questions.opened
-        if not self._can_ask() or opened is None:
+        if not self.can_ask() or opened is None:
             return
         last = opened.tests - 1
 
-        def check(text: str) -> str:
-            known = text.strip().isdecimal() and int(text) <= last
-            return "" if known else f"there is no image {text.strip() or 'without a number'}: 0 to {last:,}"
+        def check(text: str) -> None:
+            if not text.strip().isdecimal() or int(text) > last:
+                raise DataError(f"there is no image {text.strip() or 'without a number'}: 0 to {last:,}")
 
-        def take(text: str | None) -> None:
-            if text is not None:
-                self.action_test(int(text) - self._index)
-
-        self.app.push_screen(LineDialog("test image", f"Its number, 0 to {last:,}.", "", check), take)
+        dialog = LineDialog("test image", f"Its number, 0 to {last:,}.", "", check)
+        self.show_dialog(dialog, lambda text: self.action_test(int(text) - self._index))
 
     def action_noise(self, change: str) -> None:
         """Another `kind` of noise, `more` of it, `less`, or the same drawn `anew`."""
         noise = self.questions.noise
-        if not self._can_ask():
+        if not self.can_ask():
             return
         if change in ("more", "less"):
             self._take_noise(noise.at_level(noise.level + (STEP if change == "more" else -STEP)))
@@ -269,7 +235,7 @@ class BenchScreen(RunScreen):
     def action_tool(self, name: str) -> None:
         """Use one of the tools on the canvas."""
         canvas = self.view.canvas
-        if canvas.sketch is None and not self._can_ask():
+        if canvas.sketch is None and not self.can_ask():
             return
         if name == "undo" and not canvas.can_undo:
             self.message.remark("nothing to undo")
@@ -277,10 +243,6 @@ class BenchScreen(RunScreen):
 
     def action_worst(self) -> None:
         """The worst images again, after those of a confusion cell."""
-        if self._can_ask():
+        if self.can_ask():
             self.questions.cell = None
             self.questions.ask_strip()
-
-    def action_again(self) -> None:
-        """Start an explorer that went away, and ask everything again."""
-        self.questions.retry()

@@ -9,7 +9,6 @@ from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Grid, Vertical
 from textual.content import Content
 from textual.widgets import Input, Label, Select, Static
@@ -25,11 +24,75 @@ from tuiae.runs.lineage import config_at, fork_config
 from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.reader import read_status
 from tuiae.ui.screens.base import BaseScreen
-from tuiae.ui.screens.dialogs import Dialog
+from tuiae.ui.screens.dialogs import Answer, Dialog
 from tuiae.ui.session import NothingToDoError
 from tuiae.ui.widgets.form import Choice, NumberInput, typed
 
 MOST_FORK_NAME = 43  # characters of a run's name with which its fork's begins: a name takes 48
+
+
+class ChangeDialog(Dialog[Answer]):
+    """Fields for settings; below them stands what they would do."""
+
+    TITLE, HINT = "", ""
+
+    def __init__(self, question: str, filled: dict[str, str]) -> None:
+        super().__init__()
+        self._question = question
+        self._filled = filled
+        """The keys that have a field, with what it says as long as nobody has changed it."""
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog changes") as dialog:
+            dialog.border_title, dialog.border_subtitle = self.TITLE, self.HINT
+            yield Label(Content(self._question), classes="question")
+            with Grid(id="edits"):
+                yield from self.compose_fields()
+            yield Static(classes="wrong")
+
+    def compose_fields(self) -> ComposeResult:
+        """A label and a field for each setting."""
+        for key, text in self._filled.items():
+            yield Label(EDITABLE[key])
+            field = NumberInput(_id(key))
+            field.value = text
+            yield field
+
+    def field(self, key: str) -> NumberInput:
+        """The field of one of the keys."""
+        return self.query_one(f"#{_id(key)}", NumberInput)
+
+    def value(self, key: str) -> Any:
+        """What the field of a key says.
+
+        Raises:
+            ConfigError: nothing that can be a value.
+        """
+        return parse_override(f"{key}={self.field(key).value.strip()}")[1]
+
+    def read(self) -> tuple[Answer, str, str]:
+        """The answer that the fields give, what that would do, and a kind for `judge`.
+
+        Raises:
+            TuiaeError: why they cannot be taken.
+        """
+        raise NotImplementedError
+
+    @on(Input.Changed)
+    def check(self) -> Answer | None:
+        """Say what the fields would do, or why they cannot be taken; returns the answer that they give."""
+        try:
+            answer, words, kind = self.read()
+        except TuiaeError as error:
+            self.judge(str(error))
+            return None
+        self.judge(words, kind)
+        return answer
+
+    @on(Input.Submitted)
+    def _take(self) -> None:
+        if (answer := self.check()) is not None:
+            self.dismiss(answer)
 
 
 def ask_edit(screen: BaseScreen) -> None:
@@ -42,71 +105,36 @@ def ask_edit(screen: BaseScreen) -> None:
     if snapshot is None or not snapshot.status.live or snapshot.current_config is None:
         raise NothingToDoError("no run is live here; f forks a stopped one with other settings")
 
-    def change(changes: dict[str, Any] | None) -> None:
-        if changes and screen.attempt(screen.session.edit, changes):
+    def change(changes: dict[str, Any]) -> None:
+        if changes:
+            screen.session.edit(changes)
             screen.message.hint("asked: it is in force from the next step on", "good")
 
-    screen.app.push_screen(EditDialog(snapshot.current_config, snapshot.status.epoch), change)
+    screen.show_dialog(EditDialog(snapshot.current_config, snapshot.status.epoch), change)
 
 
-class EditDialog(Dialog[dict[str, Any]]):
-    """What may be changed while a run trains; dismissed with the keys that were changed, nothing when escaped."""
+class EditDialog(ChangeDialog[dict[str, Any]]):
+    """What may be changed while a run trains; the answer holds the keys that were changed."""
 
-    BINDINGS = [Binding("escape", "dismiss({})", "Cancel", show=False)]
+    TITLE, HINT = "change the training", "enter applies · escape cancels"
 
     def __init__(self, config: RunConfig, epoch: int) -> None:
         """`config` is in force now, `epoch` whole ones are over."""
-        super().__init__()
+        question = "In force from the next step on. Every change is kept in the run's history."
+        super().__init__(question, {key: typed(value_of(config, key)) for key in offered(config)})
         self._config, self._epoch = config, epoch
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog changes") as dialog:
-            dialog.border_title = "change the training"
-            dialog.border_subtitle = "enter applies · escape cancels"
-            question = "In force from the next step on. Every change is kept in the run's history."
-            yield Label(question, classes="question")
-            with Grid(id="edits"):
-                for key in offered(self._config):
-                    yield Label(EDITABLE[key])
-                    field = NumberInput(_id(key))
-                    field.value = typed(value_of(self._config, key))
-                    yield field
-            yield Static(classes="wrong")
-
-    def read(self) -> tuple[dict[str, Any], RunConfig]:
-        """The keys whose field says something else than what is in force, and the config with them.
-
-        Raises:
-            ConfigError: a value that cannot be taken.
-        """
+    def read(self) -> tuple[dict[str, Any], str, str]:
         changes: dict[str, Any] = {}
         after = self._config
-        for key in offered(self._config):
-            text = self.query_one(f"#{_id(key)}", NumberInput).value.strip()
-            value = parse_override(f"{key}={text}")[1]
+        for key in self._filled:
+            value = self.value(key)
             if value != value_of(self._config, key):
                 after = propose(after, key, value, self._epoch)
                 changes[key] = value
-        return changes, after
-
-    @on(Input.Changed)
-    def _check(self) -> None:
-        """Say what would change, or why it cannot."""
-        try:
-            changes, after = self.read()
-        except TuiaeError as error:
-            show_verdict(self, str(error))
-        else:
-            words = ", ".join(f"{EDITABLE[key]} becomes {value}" for key, value in changes.items())
-            warnings = warn_of_change(self._config, after)
-            show_verdict(self, "; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine")
-
-    @on(Input.Submitted)
-    def _take(self) -> None:
-        try:
-            self.dismiss(self.read()[0])
-        except TuiaeError as error:
-            show_verdict(self, str(error))
+        words = ", ".join(f"{EDITABLE[key]} becomes {value}" for key, value in changes.items())
+        warnings = warn_of_change(self._config, after)
+        return changes, "; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine"
 
 
 def ask_fork(screen: BaseScreen, source: RunPaths, name: str) -> None:
@@ -119,51 +147,38 @@ def ask_fork(screen: BaseScreen, source: RunPaths, name: str) -> None:
     if not all_checkpoints(source):
         raise no_checkpoint(source)
 
-    def fork(chosen: tuple[str, RunConfig] | None) -> None:
-        if chosen is not None and screen.attempt(screen.session.fork, source, *chosen):
-            screen.app.switch_mode("live")
+    def fork(chosen: tuple[str, RunConfig]) -> None:
+        screen.session.fork(source, *chosen)
+        screen.app.switch_mode("live")
 
-    screen.app.push_screen(ForkDialog(source, f"{name[:MOST_FORK_NAME]}-fork"), fork)
+    screen.show_dialog(ForkDialog(source, f"{name[:MOST_FORK_NAME]}-fork"), fork)
 
 
-class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
-    """From which checkpoint, and with which other settings; dismissed with the checkpoint's name and the config."""
+class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
+    """From which checkpoint, and with which other settings; the answer is the checkpoint's name and the config."""
 
-    BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
+    TITLE, HINT = "fork", "enter starts it · escape cancels"
 
     def __init__(self, run: RunPaths, name: str) -> None:
         """`name` is offered as the fork's."""
-        super().__init__()
-        self._run, self._fork_name = run, name
+        question = f"A run of its own that goes on from a checkpoint of {clean(read_label(run).name or run.id, 60)}."
+        question += " That one trains on beside it." if read_status(run).live else ""
         config = config_at(run)
-        self._keys = offered(config) if config is not None else ()
-        self._filled = dict.fromkeys(self._keys, "")
-        """What the fields say that nobody has changed."""
-        self._config: RunConfig | None = None
+        super().__init__(question, dict.fromkeys(offered(config) if config is not None else (), ""))
+        self._run, self._fork_name = run, name
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog changes") as dialog:
-            dialog.border_title = "fork"
-            dialog.border_subtitle = "enter starts it · escape cancels"
-            source = clean(read_label(self._run).name or self._run.id, 60)
-            question = f"A run of its own that goes on from a checkpoint of {source}."
-            if read_status(self._run).live:
-                question += " That one trains on beside it."
-            yield Label(Content(question), classes="question")
-            with Grid(id="edits"):
-                yield Label("checkpoint")
-                yield Choice("checkpoint", self._checkpoints())
-                yield Label("name")
-                yield Input(self._fork_name, id="fork-name", compact=True)
-                for key in self._keys:
-                    yield Label(EDITABLE[key])
-                    yield NumberInput(_id(key))
-                yield Label("others")
-                yield Input(placeholder="key=value, such as training.batch_size=64", id="fork-settings", compact=True)
-            yield Static(classes="wrong")
+    def compose_fields(self) -> ComposeResult:
+        yield Label("checkpoint")
+        yield Choice("checkpoint", self._checkpoints())
+        yield Label("name")
+        yield Input(self._fork_name, id="fork-name", compact=True)
+        yield from super().compose_fields()
+        yield Label("others")
+        yield Input(placeholder="key=value, such as training.batch_size=64", id="fork-settings", compact=True)
 
     def on_mount(self) -> None:
-        self.query_one(f"#{_id(self._keys[0])}" if self._keys else "#fork-settings").focus()
+        first = next(map(_id, self._filled), "fork-settings")
+        self.query_one(f"#{first}").focus()
         self._checkpoint_chosen()
 
     def _checkpoints(self) -> list[tuple[str, str]]:
@@ -186,21 +201,22 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
         """The name or the step of the chosen checkpoint."""
         return str(self.query_one("#checkpoint", Choice).value)
 
-    def _fill(self) -> None:
+    @on(Select.Changed)
+    def _checkpoint_chosen(self) -> None:
         """Fill the fields that nobody has changed with what was in force at the chosen checkpoint, and enough epochs to
         train on."""
         moment = read_position(self._folder(self.checkpoint))
         config = config_at(self._run, moment.step)
         if config is None:
             return
-        for key in self._keys:
+        for key, before in self._filled.items():
             value = value_of(config, key)
             text = typed(2 * int(moment.epoch) if key == "training.epochs" and value <= moment.epoch else value)
-            field = self.query_one(f"#{_id(key)}", NumberInput)
-            if field.value == self._filled[key]:
+            if self.field(key).value == before:
                 with self.prevent(Input.Changed):
-                    field.value = text
+                    self.field(key).value = text
             self._filled[key] = text
+        self.check()
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -209,45 +225,19 @@ class ForkDialog(Dialog[tuple[str, RunConfig] | None]):
         Raises:
             ConfigError: a word without an equals sign, or one for which there is a field.
         """
-        fields = {"name": "fork-name", **{key: _id(key) for key in self._keys}}
         others = read_settings(self.query_one("#fork-settings", Input).value)
-        if twice := next((key for key in others if key in fields), ""):
+        if twice := next((key for key in others if key in ("name", *self._filled)), ""):
             raise ConfigError(f"{twice} has a field of its own", "say it there")
-        texts = {key: self.query_one(f"#{field}", Input).value.strip() for key, field in fields.items()}
-        numbers = {key: parse_override(f"{key}={texts[key]}")[1] for key in self._keys}
-        return {"name": texts["name"], **numbers, **others}
+        name = self.query_one("#fork-name", Input).value.strip()
+        return {"name": name, **{key: self.value(key) for key in self._filled}, **others}
 
-    @on(Select.Changed)
-    def _checkpoint_chosen(self) -> None:
-        self._fill()
-        self._check()
-
-    @on(Input.Changed)
-    def _check(self) -> None:
-        """Say what would start, or why nothing can."""
+    def read(self) -> tuple[tuple[str, RunConfig], str, str]:
         folder = self._folder(self.checkpoint)
-        try:
-            if not folder.is_dir():  # a live run keeps a few
-                raise TrainingError(f"{folder.name} is no longer kept", "choose another checkpoint")
-            self._config = fork_config(self._run, folder, self.overrides, asker="")
-        except TuiaeError as error:
-            self._config = None
-            show_verdict(self, str(error))
-        else:
-            show_verdict(self, f"{self._config.name} goes on up to epoch {self._config.training.epochs}", "-fine")
-
-    @on(Input.Submitted)
-    def _take(self) -> None:
-        self._check()
-        if self._config is not None:
-            self.dismiss((self.checkpoint, self._config))
-
-
-def show_verdict(dialog: Dialog[Any], words: str, how: str = "") -> None:
-    """Say below the fields what they would do; `how` is `-fine`, `-doubtful`, or empty for what cannot be taken."""
-    line = dialog.query_one(".wrong", Static)
-    line.set_classes(f"wrong {how}")
-    line.update(Content(clean(words, 300)))
+        if not folder.is_dir():  # a live run keeps a few
+            raise TrainingError(f"{folder.name} is no longer kept", "choose another checkpoint")
+        config = fork_config(self._run, folder, self.overrides, asker="")
+        words = f"{config.name} goes on up to epoch {config.training.epochs}"
+        return (self.checkpoint, config), words, "-fine"
 
 
 def read_settings(line: str) -> Mapping[str, Any]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from textual import on
+from textual import getters, on
 from textual.app import ComposeResult
-from textual.containers import Vertical
 
 from tuiae.render.compare import compare_title, group_key
 from tuiae.studies.compare import CompareReader, Comparison, cautions
@@ -21,10 +20,11 @@ class CompareScreen(BaseScreen):
     """Curves, values, settings and pictures of the runs that were selected."""
 
     MODE = "compare"
-    NAME = "compare"
     HOME = "runs"
     BINDINGS = [key.binding for key in COMPARE]
     AUTO_FOCUS = "#values"
+
+    view = getters.query_one(CompareView)
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -36,8 +36,7 @@ class CompareScreen(BaseScreen):
         self.message.long = True  # it names the groups of runs that letters stand for
 
     def compose_body(self) -> ComposeResult:
-        with Vertical(id="body"):
-            yield CompareView(id="compare")
+        yield CompareView(id="body")
 
     def on_screen_resume(self) -> None:
         if self.session.compared != self._paths:
@@ -64,7 +63,7 @@ class CompareScreen(BaseScreen):
         self.update_keys(comparison is None)
         if comparison is None:
             return
-        note = self.query_one(CompareView).show(comparison, self._metric)
+        note = self.view.show(comparison, self._metric)
         self.set_title(lambda width: compare_title(comparison, self._metric, width))
         # Beside the figures the panel of values says what one should know of them.
         beside = any(map(self.has_class, ONE_AT_A_TIME))
@@ -92,11 +91,11 @@ class CompareScreen(BaseScreen):
         """The next of what differs, against the figures."""
         if self.comparison is None:
             return
-        if self.query_one(CompareView).next_setting():
+        if self.view.next_setting():
             self.message.remark(f"summary: {self.query_one('#sweep').border_title}")
         else:
             self.message.remark("the runs do not differ in a second setting")
 
     def action_look(self, name: str) -> None:
         """Another smoothing or axis on all curves."""
-        self.message.remark(self.query_one(CompareView).cycle_look(name))
+        self.message.remark(self.view.cycle_look(name))

@@ -28,15 +28,23 @@ def in_front(screen: Screen[Any]) -> bool:
 
 
 class Dialog(ModalScreen[Answer]):
-    """A screen that takes one answer.
+    """A screen that takes one answer; it is None where somebody escapes.
 
     Keys and clicks wait in the queues of widgets: a second Enter can reach a dialog that has gone, and Textual would
     then dismiss the screen below it.
     """
 
+    BINDINGS = [Binding("escape", "dismiss", "Cancel", show=False)]
+
     def dismiss(self, result: Answer | None = None) -> AwaitComplete:
         """Answer, unless the dialog has gone or another one stands before it."""
         return super().dismiss(result) if in_front(self) else AwaitComplete()
+
+    def judge(self, words: str, kind: str = "") -> None:
+        """Say below the fields what is wrong with them, or what they would do; that is `-fine` or `-doubtful`."""
+        line = self.query_one(".wrong", Static)
+        line.set_classes(f"wrong {kind}")
+        line.update(Content(clean(words, 300)))
 
 
 class Palette(CommandPalette):
@@ -48,10 +56,9 @@ class Palette(CommandPalette):
 
 
 class ChoiceDialog(Dialog[str]):
-    """A question with a few answers, the first the default; dismissed with the answer, `` when escaped."""
+    """A question with a few answers, the first the default; the answer `cancel` is none."""
 
     BINDINGS = [
-        Binding("escape", "dismiss('')", "Cancel", show=False),
         Binding("up,left", "app.focus_previous", show=False),
         Binding("down,right", "app.focus_next", show=False),
     ]
@@ -70,13 +77,11 @@ class ChoiceDialog(Dialog[str]):
 
     @on(Button.Pressed)
     def _answer(self, event: Button.Pressed) -> None:
-        self.dismiss(event.button.id or "")
+        self.dismiss(event.button.id if event.button.id != "cancel" else None)
 
 
 class CostDialog(Dialog[str]):
-    """What a run would cost, as a dry run found; dismissed with `start`, or nothing when escaped."""
-
-    BINDINGS = [Binding("escape", "dismiss('')", "Cancel", show=False)]
+    """What a run would cost, as a dry run found; the only answer is `start`."""
 
     def __init__(self, name: str, cost: Mapping[str, Any]) -> None:
         super().__init__()
@@ -96,36 +101,23 @@ class CostDialog(Dialog[str]):
             yield Button("Start it", id="start", compact=True)
 
     @on(Button.Pressed)
-    def _start(self, event: Button.Pressed) -> None:
+    def _start(self) -> None:
         self.dismiss("start")
 
 
-Check = Callable[[str], str]
-"""Returns the sentence that says what is wrong with an answer; empty when nothing is."""
+class LineDialog(Dialog[str]):
+    """Its answer is the line that was written, which Enter takes; below it stands what is wrong with that."""
 
+    HINT = "enter takes it · escape cancels"
 
-def sentence_of(check: Callable[[str], object]) -> Check:
-    """Makes a `Check` of a function that raises a TuiaeError."""
-
-    def problem(text: str) -> str:
-        try:
-            check(text)
-        except TuiaeError as error:
-            return clean(str(error), 300)
-        return ""
-
-    return problem
-
-
-class _TextDialog(Dialog[str | None]):
-    """Dismissed with what was written, None when escaped; below it stands what is wrong with it."""
-
-    BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
-    HINT = ""
-
-    def __init__(self, title: str, question: str, value: str, check: Check) -> None:
+    def __init__(
+        self, title: str, question: str, value: str, check: Callable[[str], object], *, goes_on: bool = False
+    ) -> None:
+        """`check` raises a TuiaeError that says what is wrong with an answer. `goes_on`: what is typed is added to the
+        value, and does not replace it."""
         super().__init__()
-        self._title, self._question, self._value, self._check = title, question, value, check
+        self._title, self._question, self._check = title, question, check
+        self._value, self._goes_on = f"{value} " if value and goes_on else value, goes_on
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog ask") as dialog:
@@ -136,28 +128,6 @@ class _TextDialog(Dialog[str | None]):
 
     def compose_answer(self) -> ComposeResult:
         """The widget in which the answer is written."""
-        raise NotImplementedError
-
-    def offer(self, text: str) -> None:
-        """Take the answer, or say why not."""
-        problem = self._check(text)
-        if problem:
-            self.query_one(".wrong", Static).update(Content(problem))
-        else:
-            self.dismiss(text)
-
-
-class LineDialog(_TextDialog):
-    """One line: Enter takes it."""
-
-    HINT = "enter takes it · escape cancels"
-
-    def __init__(self, title: str, question: str, value: str, check: Check, *, goes_on: bool = False) -> None:
-        """`goes_on`: what is typed is added to the value, and does not replace it."""
-        super().__init__(title, question, f"{value} " if value and goes_on else value, check)
-        self._goes_on = goes_on
-
-    def compose_answer(self) -> ComposeResult:
         yield Input(self._value, compact=True, select_on_focus=not self._goes_on)
 
     @on(Input.Submitted)
@@ -165,9 +135,18 @@ class LineDialog(_TextDialog):
         event.stop()
         self.offer(event.value)
 
+    def offer(self, text: str) -> None:
+        """Take the answer, or say why not."""
+        try:
+            self._check(text)
+        except TuiaeError as error:
+            self.judge(str(error))
+        else:
+            self.dismiss(text)
 
-class NoteDialog(_TextDialog):
-    """Several lines: Ctrl-S takes them."""
+
+class NoteDialog(LineDialog):
+    """As a LineDialog, for several lines: Ctrl-S takes them."""
 
     BINDINGS = [Binding("ctrl+s", "take", "Keep", show=False)]
     HINT = "ctrl+s keeps it · escape cancels"
@@ -176,5 +155,4 @@ class NoteDialog(_TextDialog):
         yield TextArea(self._value, compact=True)
 
     def action_take(self) -> None:
-        """Take what is written."""
         self.offer(self.query_one(TextArea).text)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from textual import on
+from textual import getters, on
 from textual.app import ComposeResult
 
-from tuiae.explore.client import AGAIN, Ended, Notice, Reply, Restarted
+from tuiae.explore.client import AGAIN, Notice, Reply
 from tuiae.explore.protocol import Answer, Codes, Opened, Place
 from tuiae.render.text import clean
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.keys import LATENT
-from tuiae.ui.questions import NO_CHECKPOINT, NO_RUN, LatentQuestions, explorer_trouble
-from tuiae.ui.screens.base import RunScreen
+from tuiae.ui.questions import LatentQuestions
+from tuiae.ui.screens.base import ExplorerScreen
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.latent_view import CodeMapPanel, LatentView
 from tuiae.ui.widgets.timeline import SampleRead, TimelineBar
@@ -32,13 +32,17 @@ ON_MAP = ("move(", "nearer(", "plane", "mark", "prior", "decode_plane", "next_cl
 """Actions, or their beginnings, that need a run with codes."""
 
 
-class LatentScreen(RunScreen):
+class LatentScreen(ExplorerScreen):
     """The map of codes."""
 
     MODE = "latent"
-    NAME = "latent"
     BINDINGS = [key.binding for key in LATENT]
     AUTO_FOCUS = "#map"
+    AGAIN_KEY = "enter"
+
+    view = getters.query_one(LatentView)
+    main_panel = getters.query_one(CodeMapPanel)
+    questions: LatentQuestions
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -47,37 +51,15 @@ class LatentScreen(RunScreen):
     def compose_body(self) -> ComposeResult:
         yield LatentView()
 
-    @property
-    def view(self) -> LatentView:
-        return self.query_one(LatentView)
-
-    @property
-    def main_panel(self) -> CodeMapPanel:
-        return self.view.map
-
     # The open run
-
-    def on_mount(self) -> None:
-        self.view.clear(NO_RUN)
-
-    def on_screen_suspend(self) -> None:
-        self.questions.pause()
-
-    def run_opened(self) -> None:
-        self.questions.forget()
-        self.view.clear(NO_RUN if self.session.path is None else "reading the run")
 
     def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
         self.view.follow(snapshot)
         lacks_weights = snapshot.status.live and not snapshot.checkpoints
         if self.questions.opened is None and sample is not None and not lacks_weights:
             self.view.preview(sample)
-        if self.view.looks_back or not self.questions.follows:
-            return
-        if lacks_weights:
-            self.view.explain(NO_CHECKPOINT)
-        else:
-            self.questions.follow(snapshot.checkpoints)
+        if not self.view.looks_back and self.questions.follows:
+            self.follow(snapshot)
 
     # The stored samples
 
@@ -121,28 +103,19 @@ class LatentScreen(RunScreen):
     # The explorer
 
     def hear(self, told: Reply | Notice) -> None:
-        if isinstance(told, Notice):
-            self._notice(told)
-        elif not self.questions.asked_for(told):
-            return
-        elif told.answer is not None:
-            self._show(told.answer)
-        elif told.error is not None:
-            if told.slot == self.questions.slot("extra") and told.error.hint != AGAIN:
-                self.questions.drop_extra()  # else it is asked, and refused, again with every checkpoint
-            self.view.explain(told.error.cause)
-            self.message.tell(explorer_trouble(told.error, "enter"), "bad")
+        # Of a training that is followed it says every two seconds what it does: the line would flicker.
+        if isinstance(told, Notice) and (self.questions.opened is None or self.questions.choice.by == "tsne"):
+            self.message.hint(f"explorer: {told.text}")
+        super().hear(told)
 
-    def _notice(self, notice: Notice) -> None:
-        if isinstance(notice, Ended):
-            self.message.tell(explorer_trouble(notice, "enter"), "bad")
-        elif isinstance(notice, Restarted):
-            self.message.hint(notice.text, "caution")
-        elif self.questions.opened is not None and self.questions.choice.by != "tsne":
-            return  # it comes every two seconds: the line would flicker
-        else:
-            self.message.hint(f"explorer: {notice.text}")
-        self.view.explain(f"{notice.text}…")
+    def replied(self, reply: Reply) -> None:
+        if reply.answer is not None:
+            self._show(reply.answer)
+        elif reply.error is not None:
+            if reply.slot == self.questions.slot("extra") and reply.error.hint != AGAIN:
+                self.questions.extra = None  # else it is asked, and refused, again with every checkpoint
+            self.view.explain(reply.error.cause)
+            self.complain(str(reply.error))
 
     def _show(self, answer: Answer) -> None:
         self.message.release()
@@ -169,7 +142,7 @@ class LatentScreen(RunScreen):
         """Ask for what stands beside the map; the explorer does not know the codes of older epochs."""
         if not self.view.looks_back:
             self.questions.ask_place(self.view.map.view.cursor)
-            self.questions.repeat_extra()
+            self.questions.ask_extra()
 
     @on(CodeMapPanel.Moved)
     def _cursor_moved(self, event: CodeMapPanel.Moved) -> None:
@@ -178,15 +151,9 @@ class LatentScreen(RunScreen):
 
     # Keys
 
-    def _can_ask(self, otherwise: str = "press it again in a moment") -> bool:
-        """Whether there are weights to ask; else says what is missing, and what becomes of the key while they load."""
-        if missing := self.questions.missing(otherwise):
-            self.message.hint(missing, "caution")
-        return not missing
-
     def _has_map(self) -> bool:
         """Whether there are codes on the map; else says what is missing."""
-        return self.view.map.has_codes or self.view.looks_back or self._can_ask()
+        return self.view.map.has_codes or self.view.looks_back or self.can_ask()
 
     def _lacks(self, what: str, has: Callable[[Opened], bool]) -> bool:
         """Whether the network is known and has not what a key asks for; then says so."""
@@ -197,7 +164,6 @@ class LatentScreen(RunScreen):
         return True
 
     def action_move(self, columns: int, rows: int) -> None:
-        """Move the cursor by so many cells."""
         if self._has_map():
             self.view.map.move(columns, rows)
 
@@ -208,7 +174,7 @@ class LatentScreen(RunScreen):
 
     def action_plane(self, axis: int | None = None) -> None:
         """Another plane of the code; another number of it across (0) or up (1)."""
-        if not self._can_ask():
+        if not self.can_ask():
             return
         choice = self.questions.choice
         if not self.questions.choose(choice.next_plane() if axis is None else choice.next_number(axis)):
@@ -233,31 +199,26 @@ class LatentScreen(RunScreen):
             self._ask_extra("prior", count=PRIOR_IMAGES, seed=self.questions.seed)
 
     def action_decode_plane(self) -> None:
-        """The whole plane, decoded."""
         if not self._lacks(NO_DECODER, lambda opened: opened.is_autoencoder):
             self._ask_extra("plane", count=GRID)
 
     def _ask_extra(self, question: str, **arguments: Any) -> None:
         """Ask for what stands beside the map; while the weights load the question is kept, and answered then."""
-        self.questions.ask_extra(question, **arguments)
-        self._can_ask("it comes when they are here")
+        self.questions.extra = (question, arguments)
+        self.questions.ask_extra()
+        self.can_ask("it comes when they are here")
 
     def action_next_class(self) -> None:
-        """One class alone."""
         if self._has_map():
             name = self.view.map.next_class()
             self.message.remark(f"{clean(name)} alone; c the next" if name else HINT)
-
-    def action_again(self) -> None:
-        """Start an explorer that went away, and ask everything again."""
-        self.questions.retry()
 
     def action_back(self) -> None:
         """One step back: all panels, the newest codes, the map without what was asked for beside it, then Live."""
         if self.maximized is None and self.view.looks_back:
             self.view.timeline.go(None)
         elif self.maximized is None and self.view.side.has_class("-more-asked"):
-            self.questions.drop_extra()
+            self.questions.extra = None
             self.view.side.offer_more(False)
         else:
             super().action_back()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual import on
+from textual import getters, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button
 
 from tuiae.config.presets import check_preset_name
+from tuiae.errors import TuiaeError
+from tuiae.preflight import Checked
 from tuiae.render.status import cost_line, ending, own_pause, state_text, status_facts
 from tuiae.render.text import clean
 from tuiae.runs.control import EDITABLE
@@ -21,7 +23,7 @@ from tuiae.ui.draft import Draft, offered_datasets
 from tuiae.ui.keys import LIVE
 from tuiae.ui.screens.base import RunScreen
 from tuiae.ui.screens.changes import ask_edit, ask_fork
-from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, LineDialog, in_front, sentence_of
+from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, LineDialog, in_front
 from tuiae.ui.session import PreflightDone, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.widgets.chrome import FindingLine, MessageLine
@@ -39,6 +41,11 @@ class LiveScreen(RunScreen):
     MODE = "live"
     NAME = "a terminal laboratory for autoencoders"
     BINDINGS = [key.binding for key in LIVE]
+
+    app = getters.app(TerminalApp)
+    form = getters.query_one(ConfigForm)
+    view = getters.query_one(RunView)
+    status = getters.query_one("#status", FactsPanel)
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -65,14 +72,6 @@ class LiveScreen(RunScreen):
         self.set_interval(DATASETS_SECONDS, self._look_around)
         self._show_idle_status()
 
-    @property
-    def form(self) -> ConfigForm:
-        return self.query_one(ConfigForm)
-
-    @property
-    def view(self) -> RunView:
-        return self.query_one(RunView)
-
     def is_enabled(self, action: str) -> bool:
         if action == "errors" and self.config is not None:
             return not self.config.is_classifier
@@ -94,10 +93,9 @@ class LiveScreen(RunScreen):
         before, self._last = self._last, (snapshot, sample)
         if before is not None and before[0] is snapshot and before[1] is sample:
             return  # back from a dialog or another screen: every panel still shows it
-        status = self.query_one("#status", FactsPanel)
         by_itself = " by itself" if own_pause(snapshot) else ""
-        status.set_title(f"status · {state_text(snapshot.status.state).plain}{by_itself}")
-        status.show(status_facts(snapshot))
+        self.status.set_title(f"status · {state_text(snapshot.status.state).plain}{by_itself}")
+        self.status.show(status_facts(snapshot))
         self._show_findings(self.session.findings)
         self.view.show(snapshot, sample)
         self.form.show_controls(snapshot.status.state)
@@ -112,7 +110,7 @@ class LiveScreen(RunScreen):
     def _show_idle_status(self) -> None:
         if self.session.path is None:
             facts = [("run", "none open", ""), ("worker", self.standby_note, ""), ("start", "r, or the button", "dim")]
-            self.query_one("#status", FactsPanel).show(facts)
+            self.status.show(facts)
             self.form.show_controls("")
 
     def worker_warm(self, event: WorkerWarm) -> None:
@@ -132,7 +130,6 @@ class LiveScreen(RunScreen):
         return sent
 
     def action_stop(self) -> None:
-        """Save and stop."""
         self.command("stop")
 
     def action_save(self) -> None:
@@ -141,11 +138,9 @@ class LiveScreen(RunScreen):
             self.message.tell("asked for a checkpoint of this moment; it is kept, and f offers it", "good")
 
     def action_resume(self) -> None:
-        """Go on with the open run from its last checkpoint."""
         self.attempt(self.session.resume)
 
     def action_edit(self) -> None:
-        """Change the training while it runs."""
         self.attempt(ask_edit, self)
 
     def action_fork(self) -> None:
@@ -163,7 +158,6 @@ class LiveScreen(RunScreen):
         self.query_one("#left").toggle_class("-machine")
 
     def action_next_metric(self) -> None:
-        """Another metric beside the loss."""
         if not self.view.next_metric():
             self.message.remark("this run has no other metric beside its loss")
 
@@ -210,13 +204,13 @@ class LiveScreen(RunScreen):
 
     @on(ConfigForm.FolderWanted)
     def _ask_folder(self) -> None:
-        def take(path: str | None) -> None:
+        def take(path: str) -> None:
             if path:
                 self.form.choose_dataset(OWN_FOLDER + path.strip())
                 self.form.post_message(ConfigForm.Edited())
 
         question = "One sub-folder a class, such as ~/pictures. Enter takes it, escape goes back."
-        self.app.push_screen(LineDialog("folder of pictures", question, "", lambda path: ""), take)
+        self.show_dialog(LineDialog("folder of pictures", question, "", lambda path: None), take)
 
     @on(Button.Pressed)
     async def _button_pressed(self, event: Button.Pressed) -> None:
@@ -239,13 +233,9 @@ class LiveScreen(RunScreen):
 
     def action_save_preset(self) -> None:
         """Keep what the form says as a preset of one's own."""
-
-        def save(name: str | None) -> None:
-            if name is not None:
-                self.attempt(lambda: self.message.tell(f"kept as {self.form.save_preset(name)}", "good"))
-
         question = "Its name; it is offered among the presets as my/NAME, in place of one of that name."
-        self.app.push_screen(LineDialog("save as a preset", question, "", sentence_of(check_preset_name)), save)
+        dialog = LineDialog("save as a preset", question, "", check_preset_name)
+        self.show_dialog(dialog, lambda name: self.message.tell(f"kept as {self.form.save_preset(name)}", "good"))
 
     def action_auto_pause(self) -> None:
         """Let the next run pause by itself when training spoils what was learned, or not."""
@@ -259,42 +249,33 @@ class LiveScreen(RunScreen):
         """Start what the form says; beside a live run only after a question."""
         snapshot = self.session.snapshot
         if snapshot is None or not snapshot.status.live:
-            self._start("start")
+            self._start()
             return
         question = f"{clean(snapshot.title, 60)} is still {snapshot.status.state}. Start another beside it?"
         answers = [("start", "Start beside it"), ("cancel", "Cancel")]
-        self.app.push_screen(ChoiceDialog("start", question, answers), self._start)
+        self.show_dialog(ChoiceDialog("start", question, answers), lambda answer: self._start())
 
-    def _start(self, answer: str | None) -> None:
-        if answer != "start":
-            return
+    def _start(self) -> None:
         # Checked now: the last key may have changed a field since the check in the background.
-        checked = self.form.check_now()
-        if checked is None:
-            self._refuse()
-        elif self.attempt(self.session.start, checked.config):
+        checked = self._check_now()
+        if checked is not None and self.attempt(self.session.start, checked.config):
             self._leave_form()  # or its fields would take the digits that are keys
 
-    def _refuse(self) -> None:
-        """Say what is wrong with the form, in place of what was said of the open run."""
-        self.app.bell()
-        self.message.release()
-        self.form.recheck()
+    def _check_now(self) -> Checked | None:
+        """What the form says, if it can run; else says what is wrong with it, in place of what was said of the run."""
+        checked = self.form.check_now()
+        if checked is None:
+            self.app.bell()
+            self.message.release()
+            self.form.recheck()
+        return checked
 
     def action_check(self) -> None:
         """Try a few steps of what the form says, to see what a run of it costs."""
-        checked = self.form.check_now()
-        if checked is None:
-            self._refuse()
-        else:
+        if (checked := self._check_now()) is not None:
             self.message.tell("trying a few steps…")
-            self._check_pressed = self._last_press
+            self._check_pressed = self.app.pressed
             self.session.launcher.preflight(checked.config)
-
-    @property
-    def _last_press(self) -> float:
-        """When a key or a button of the mouse was last pressed."""
-        return self.app.pressed if isinstance(self.app, TerminalApp) else 0.0
 
     def show_cost(self, event: PreflightDone) -> None:
         """Say what the dry run found: in a dialog, or in the message where somebody has pressed something else since,
@@ -304,13 +285,13 @@ class LiveScreen(RunScreen):
         self.form.recheck()
         if checked is None or checked.config != event.config:
             return
-        if event.problem is not None:
-            self.message.tell(str(event.problem), "bad")
-        elif event.cost is not None and (self._last_press != self._check_pressed or not in_front(self)):
-            self.message.tell(f"{cost_line(event.config.name, event.cost)}; c says more", "good")
-        elif event.cost is not None:
-            dialog = CostDialog(event.config.name, event.cost)
-            self.app.push_screen(dialog, lambda answer: self.action_start() if answer == "start" else None)
+        name, outcome = event.config.name, event.outcome
+        if isinstance(outcome, TuiaeError):
+            self.message.tell(str(outcome), "bad")
+        elif self.app.pressed != self._check_pressed or not in_front(self):
+            self.message.tell(f"{cost_line(name, outcome)}; c says more", "good")
+        else:
+            self.show_dialog(CostDialog(name, outcome), lambda answer: self.action_start())
 
 
 def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> bool:

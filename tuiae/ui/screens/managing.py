@@ -6,79 +6,68 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
-
-from textual.app import App
 
 from tuiae.errors import TuiaeError
 from tuiae.render.text import clean, megabytes, shorten_middle
-from tuiae.runs.labels import Label, check_label, read_label, relabel, write_label
+from tuiae.runs.labels import Label, check_label, check_tags, read_label, relabel, write_label
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.removal import check_removable, delete_run, dependents, size_of
 from tuiae.ui.screens.base import BaseScreen
-from tuiae.ui.screens.dialogs import Check, ChoiceDialog, LineDialog, NoteDialog, in_front, sentence_of
+from tuiae.ui.screens.dialogs import ChoiceDialog, LineDialog, NoteDialog, in_front
 
 NAMED = 6  # runs that the question about deleting names one by one
 MISSED = 3  # and of the runs that were made from them, which take a line or two each
 
 
-class Relabel(Protocol):
-    """Does something to the label of each run that is meant, and tells of it."""
+def change_labels(
+    screen: BaseScreen, rows: Sequence[RunRow], change: Callable[[RunPaths], object], told: str = ""
+) -> None:
+    """Change the labels of runs, which the next look at the list shows, and tell of it."""
+    if all(screen.attempt(change, RunPaths(row.path)) for row in rows) and told:
+        screen.message.tell(told, "good")
+    if screen.feed is not None:
+        screen.feed.hurry()
 
-    def __call__(self, change: Callable[[RunPaths], object], told: str = "") -> None: ...
 
-
-def ask_name(app: App[Any], row: RunRow, label: Relabel) -> None:
+def ask_name(screen: BaseScreen, row: RunRow) -> None:
     """Ask what to call a run."""
-
-    def take(name: str | None) -> None:
-        if name is not None:
-            label(lambda run: relabel(run, name=name))
-
     question = f"What to call {clean(row.id, 50)}? Empty takes the name away."
-    app.push_screen(LineDialog("name", question, row.name, _checking(lambda text: Label(name=text))), take)
+    dialog = LineDialog("name", question, row.name, lambda text: check_label(Label(name=text)))
+    screen.show_dialog(dialog, lambda text: change_labels(screen, [row], lambda run: relabel(run, name=text)))
 
 
-def ask_note(app: App[Any], row: RunRow, label: Relabel) -> None:
+def ask_note(screen: BaseScreen, row: RunRow) -> None:
     """Ask what to remember of a run."""
-
-    def take(note: str | None) -> None:
-        if note is not None:
-            label(lambda run: relabel(run, note=note))
-
     question = f"About {clean(row.title, 50)}."
-    app.push_screen(NoteDialog("note", question, row.note, _checking(lambda text: Label(note=text))), take)
+    dialog = NoteDialog("note", question, row.note, lambda text: check_label(Label(note=text)))
+    screen.show_dialog(dialog, lambda text: change_labels(screen, [row], lambda run: relabel(run, note=text)))
 
 
-def ask_tags(app: App[Any], rows: Sequence[RunRow], label: Relabel) -> None:
+def ask_tags(screen: BaseScreen, rows: Sequence[RunRow]) -> None:
     """Ask for all the tags of one run; of several runs for tags to add and, with a minus, to take away."""
     number = len(rows)
 
-    def take(text: str | None) -> None:
-        if text is None:
-            return
+    def take(text: str) -> None:
         words = text.split()
         if number == 1:
             told = f"tags of 1 run: {' '.join(words)}" if words else "1 run has no tags now"
-            label(lambda run: write_label(run, replace(read_label(run), tags=tuple(words))), told)
+            change_labels(screen, rows, lambda run: write_label(run, replace(read_label(run), tags=tuple(words))), told)
             return
         less = [word[1:] for word in words if word.startswith("-")]
         more = [word for word in words if not word.startswith("-")]
         parts = [("set on", more), ("taken from", less)]
         told = " · ".join(f"{' '.join(tags)} {verb} {number} runs" for verb, tags in parts if tags)
-        label(lambda run: relabel(run, tag=more, untag=less), told)
+        change_labels(screen, rows, lambda run: relabel(run, tag=more, untag=less), told)
 
     question, value = f"Tags to add to {number} runs; -TAG takes one away", ""
     if number == 1:
         question, value = f"Tags of {clean(rows[0].title, 50)}, words with blanks between", " ".join(rows[0].tags)
-    check = _checking(lambda text: Label(tags=tuple(word.removeprefix("-") for word in text.split())))
-    app.push_screen(LineDialog("tags", question, value, check, goes_on=True), take)
 
+    def check(text: str) -> object:
+        return check_tags([word.removeprefix("-") for word in text.split()])
 
-def _checking(build: Callable[[str], Label]) -> Check:
-    """What is wrong with words that are to go into a label."""
-    return sentence_of(lambda text: check_label(build(text)))
+    screen.show_dialog(LineDialog("tags", question, value, check, goes_on=True), take)
 
 
 # Deleting: what is read and removed on the disk is done in a thread.
@@ -89,25 +78,21 @@ async def delete_after_question(screen: BaseScreen, rows: Sequence[RunRow], othe
     runs that may have been made from them."""
     root, runs = screen.session.root, [RunPaths(row.path) for row in rows]
     try:
-        sizes, problem = await asyncio.to_thread(_removable_sizes, runs, root), ""
+        sizes = await asyncio.to_thread(_removable_sizes, runs, root)
     except TuiaeError as error:
-        sizes, problem = [], str(error)
+        if in_front(screen):
+            screen.message.tell(str(error), "bad")
+        return
     if not in_front(screen):
         return  # somebody has gone on to something else meanwhile
-    if problem:
-        screen.message.tell(problem, "bad")
-        return
     question = removal_question(rows, sizes, dependents({row.id for row in rows}, others))
     answers = [("cancel", "Keep"), ("delete", f"Delete, {megabytes(sum(sizes))}")]
     if await screen.app.push_screen_wait(ChoiceDialog("delete", question, answers)) != "delete":
         return
     screen.message.tell(f"deleting {len(rows)} {'run' if len(rows) == 1 else 'runs'}…")
     gone, problem = await asyncio.to_thread(_delete, runs, root)
-    words = f"{gone} {'run is' if gone == 1 else 'runs are'} deleted"
-    if problem:
-        screen.message.tell(f"{words}; {problem}" if gone else problem, "bad")
-    else:
-        screen.message.tell(words, "good")
+    words = f"{gone} {'run is' if gone == 1 else 'runs are'} deleted" if gone else ""
+    screen.message.tell("; ".join(filter(None, (words, problem))), "bad" if problem else "good")
 
 
 def _removable_sizes(runs: Sequence[RunPaths], root: Path) -> list[int]:

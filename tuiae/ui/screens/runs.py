@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.text import Text
-from textual import on, work
+from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.events import DescendantBlur, DescendantFocus
-from textual.message import Message
 from textual.widgets import Input, Static
 
 from tuiae.render.runs import Sort, next_sort, sort_by
 from tuiae.render.text import clean
+from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.labels import relabel
 from tuiae.runs.lineage import repeat_line
@@ -26,43 +24,15 @@ from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.reader import read_status
 from tuiae.ui.feeds import Feed, RunsListed, follow_list
 from tuiae.ui.keys import ON_RUN, RUNS, run_takes
-from tuiae.ui.screens.base import BaseScreen
+from tuiae.ui.screens.base import BaseScreen, on_chosen
 from tuiae.ui.screens.changes import ask_fork
-from tuiae.ui.screens.managing import ask_name, ask_note, ask_tags, delete_after_question
-from tuiae.ui.session import NothingToDoError, Session, ask, pause_word
+from tuiae.ui.screens.managing import ask_name, ask_note, ask_tags, change_labels, delete_after_question
+from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.widgets.tables import LineTable, RunDetails, RunTable
 
 MARK_CELLS = 3  # at the beginning of a row, where a click selects it
 ON_ROW = ("open", "choose", "select", "select_all", "rename", "tags", "note", "pin", "delete", "copy")
 """Actions on the run under the cursor."""
-
-
-def on_row(act: Callable[[RunsScreen, RunRow], object]) -> Callable[[RunsScreen], None]:
-    """Makes an action of a method that does something to the run under the cursor: it says what is wrong with that run,
-    and does nothing without one."""
-
-    def action(screen: RunsScreen) -> None:
-        row = screen.table.row_under
-        if row is not None:
-            screen.message.release()
-            screen.attempt(act, screen, row)
-
-    action.__doc__ = act.__doc__
-    return action
-
-
-@dataclass
-class RunChosen(Message):
-    """Open a run, and show it on Live."""
-
-    path: Path
-
-
-@dataclass
-class CompareWanted(Message):
-    """Lay these runs beside each other."""
-
-    paths: Sequence[Path]
 
 
 class RunsScreen(BaseScreen):
@@ -73,6 +43,10 @@ class RunsScreen(BaseScreen):
     BINDINGS = [key.binding for key in RUNS]
     AUTO_FOCUS = "#runs"
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide"), (176, "-broad")]
+
+    table = getters.query_one(RunTable)
+    main_panel = table
+    filter = getters.query_one("#filter", Input)
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -88,20 +62,8 @@ class RunsScreen(BaseScreen):
             yield Static("reading the runs…", id="empty")
             yield Input(placeholder=HELP, id="filter", compact=True)
 
-    @property
-    def table(self) -> RunTable:
-        return self.query_one(RunTable)
-
-    @property
-    def main_panel(self) -> RunTable:
-        return self.table
-
-    @property
-    def filter(self) -> Input:
-        return self.query_one("#filter", Input)
-
     def is_enabled(self, action: str) -> bool:
-        row = self.table.row_under
+        row = self.chosen
         if action in ON_RUN:
             return row is not None and run_takes(action, row.status, bool(row.settings))
         if action == "compare":
@@ -137,12 +99,9 @@ class RunsScreen(BaseScreen):
         self._show_row()
         self._hint()
 
-    def _entitle(self) -> None:
-        self.table.entitle(self._all_read, bool(self.filter.value.strip()), self._passed_over)
-
     def _show_row(self) -> None:
         """Show what follows from the run under the cursor."""
-        row = self.table.row_under
+        row = self.chosen
         self.query_one(RunDetails).show(row)
         self.update_keys(min(len(self.table.rows), 2), row and (row.status.state, bool(row.settings)))
 
@@ -150,7 +109,7 @@ class RunsScreen(BaseScreen):
     @on(DescendantBlur, "#filter")
     def _hint(self) -> None:
         """Say in the frame and in the message what can be done with what shows."""
-        self._entitle()
+        self.table.entitle(self._all_read, bool(self.filter.value.strip()), self._passed_over)
         number = len(self.table.chosen)
         if problem := self.table.query_words.problem:
             self.message.hint(problem, "caution")
@@ -181,7 +140,6 @@ class RunsScreen(BaseScreen):
     # Finding and ordering
 
     def action_find(self) -> None:
-        """Type what to find."""
         self.minimize()  # the field stands below the table
         self.filter.display = True
         self.filter.focus()
@@ -208,7 +166,6 @@ class RunsScreen(BaseScreen):
             super().action_back()
 
     def action_sort(self) -> None:
-        """Sort by the next column."""
         self._sort(next_sort(self.table.sort, self.table.columns))
 
     def action_reverse(self) -> None:
@@ -217,18 +174,21 @@ class RunsScreen(BaseScreen):
 
     def _sort(self, sort: Sort) -> None:
         self.table.order(sort)
-        self._entitle()
-        words = f"by {sort.key}, {'highest' if sort.falling else 'lowest'} first" if sort.key else "newest first"
         self.message.release()
-        self.message.hint(words)
+        self._hint()
+        order = f"by {sort.key}, {'highest' if sort.falling else 'lowest'} first" if sort.key else "newest first"
+        self.message.hint(order)
 
     # Selecting
 
     @property
+    def chosen(self) -> RunRow | None:
+        return self.table.row_under
+
+    @property
     def meant(self) -> tuple[RunRow, ...]:
         """The selected runs of those that show, else the one under the cursor."""
-        under = self.table.row_under
-        return self.table.chosen or ((under,) if under is not None else ())
+        return self.table.chosen or (() if self.chosen is None else (self.chosen,))
 
     def action_select(self) -> None:
         """Select the run under the cursor, or take it out again, and go to the next."""
@@ -250,7 +210,8 @@ class RunsScreen(BaseScreen):
         """Lay the selected runs beside each other, those that show."""
         chosen = self.table.chosen
         if len(chosen) > 1:
-            self.post_message(CompareWanted([row.path for row in chosen]))
+            self.session.compare([row.path for row in chosen])
+            self.app.switch_mode("compare")
             return
         told = "one run is selected" if chosen else "no run is selected"
         told += " of those that show" if len(self.table.selected) > len(chosen) else ""
@@ -259,26 +220,25 @@ class RunsScreen(BaseScreen):
     # The run under the cursor
 
     def action_open(self) -> None:
-        """Open the run under the cursor."""
         self.table.action_choose()
 
     @on(LineTable.Chosen)
-    @on_row
+    @on_chosen
     def _open(self, row: RunRow) -> None:
-        self.post_message(RunChosen(row.path))
+        self.open_run(row.path)
 
-    @on_row
+    @on_chosen
     def action_pause(self, row: RunRow) -> None:
         """Pause the run under the cursor, or let it go on."""
         status = read_status(RunPaths(row.path))
         if not status.live:
             raise NothingToDoError(f"{row.title} is {status.state}: only a run that trains can pause")
         word = pause_word(status.state)
-        ask(RunPaths(row.path), word)
+        control.send(RunPaths(row.path), word)
         self.tell_asked(word, row.title)
         self.feed.hurry()
 
-    @on_row
+    @on_chosen
     def action_resume(self, row: RunRow) -> None:
         """Go on with the run under the cursor from its last checkpoint, and open it."""
         if row.status.live:
@@ -286,7 +246,7 @@ class RunsScreen(BaseScreen):
         self.session.resume(row.path)
         self.app.switch_mode("live")
 
-    @on_row
+    @on_chosen
     def action_fork(self, row: RunRow) -> None:
         """Go on from a checkpoint of the run under the cursor with changed settings."""
         source = RunPaths(row.path)
@@ -295,38 +255,25 @@ class RunsScreen(BaseScreen):
             raise NothingToDoError(f"nothing to fork: {row.title} has no checkpoint to go on from")
         ask_fork(self, source, str(row.settings["name"]))
 
-    @on_row
+    @on_chosen
     def action_copy(self, row: RunRow) -> None:
         """Copy the command that repeats the run under the cursor."""
         self.copy(repeat_line(RunPaths(row.path)))
 
     # Labels, and deleting
 
-    def _label(self, rows: Sequence[RunRow], change: Callable[[RunPaths], object], told: str = "") -> None:
-        """Change labels, which the next look at the runs shows, and tell of it."""
-        if all(self.attempt(change, RunPaths(row.path)) for row in rows) and told:
-            self.message.tell(told, "good")
-        self.feed.hurry()
-
-    @on_row
-    def action_rename(self, row: RunRow) -> None:
-        """Give the run under the cursor a name."""
-        ask_name(self.app, row, partial(self._label, [row]))
-
-    @on_row
-    def action_note(self, row: RunRow) -> None:
-        """Write down what to remember of the run under the cursor."""
-        ask_note(self.app, row, partial(self._label, [row]))
+    action_rename = on_chosen(ask_name)
+    action_note = on_chosen(ask_note)
 
     def action_tags(self) -> None:
         """The tags of one run, or tags to add to and take from all that are selected."""
         if rows := self.meant:
-            ask_tags(self.app, rows, partial(self._label, rows))
+            ask_tags(self, rows)
 
     def action_pin(self) -> None:
         """Keep runs on top, or not any longer."""
         pinned = not all(row.pinned for row in self.meant)
-        self._label(self.meant, lambda run: relabel(run, pinned=pinned))
+        change_labels(self, self.meant, lambda run: relabel(run, pinned=pinned))
 
     def action_delete(self) -> None:
         """Delete the selected runs, or the one under the cursor, after a question."""

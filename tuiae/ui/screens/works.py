@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from textual import on
+from textual import getters, on
 from textual.app import ComposeResult
 
 from tuiae.errors import DataError
@@ -16,9 +16,8 @@ from tuiae.reproduce.work import find_work, list_works
 from tuiae.runs.listing import RunRow
 from tuiae.ui.feeds import Feed, FeedMessage, Looks, RunsListed, follow_list
 from tuiae.ui.keys import WORKS
-from tuiae.ui.screens.base import BaseScreen
+from tuiae.ui.screens.base import BaseScreen, on_chosen
 from tuiae.ui.screens.dialogs import ChoiceDialog
-from tuiae.ui.screens.runs import RunChosen
 from tuiae.ui.session import NothingToDoError, Session
 from tuiae.ui.widgets.tables import LineTable
 from tuiae.ui.widgets.work_panels import WorkView
@@ -33,28 +32,24 @@ class WorksRead(FeedMessage):
 
 def follow_works(root: Path) -> Looks:
     """The works and the runs that belong to them, once every run was read."""
-    reader: WorkReader | None = None
+    reader = WorkReader(root, [find_work(name) for name in list_works()])
+    states: tuple[WorkState, ...] | None = None
     rows: tuple[RunRow, ...] | None = None
-    last: tuple[WorkState, ...] | None = None
     for listed, rest in follow_list(root, histories=False):
-        message = None
         if isinstance(listed, RunsListed) and listed.complete:
             rows = listed.rows
-        if rows is not None:
-            reader = reader or WorkReader(root, [find_work(name) for name in list_works()])
-            states = reader.states(rows)
-            if states != last:
-                last, message = states, WorksRead(states)
-        yield message, rest
+        before, states = states, reader.states(rows) if rows is not None else None
+        yield WorksRead(states) if states is not None and states != before else None, rest
 
 
 class WorksScreen(BaseScreen):
     """Works, claims, verdicts; a work runs as a process of its own, which leaving the dashboard does not end."""
 
     MODE = "works"
-    NAME = "works"
     BINDINGS = [key.binding for key in WORKS]
     AUTO_FOCUS = "#works"
+
+    view = getters.query_one(WorkView)
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -68,8 +63,8 @@ class WorksScreen(BaseScreen):
         self.message.hint("reading the works…")
 
     @property
-    def view(self) -> WorkView:
-        return self.query_one(WorkView)
+    def chosen(self) -> WorkState | None:
+        return self.view.chosen
 
     # What shows
 
@@ -88,7 +83,7 @@ class WorksScreen(BaseScreen):
             self._hint()
 
     def is_enabled(self, action: str) -> bool:
-        state = self.view.chosen
+        state = self.chosen
         if action == "stop":
             return state is not None and state.running
         if action == "run":
@@ -96,7 +91,7 @@ class WorksScreen(BaseScreen):
         return super().is_enabled(action)
 
     def _hint(self) -> None:
-        state = self.view.chosen
+        state = self.chosen
         self.update_keys(state is None, state and (state.running, state.problem))
         if state is None:
             return
@@ -122,12 +117,12 @@ class WorksScreen(BaseScreen):
 
     @on(LineTable.Chosen, "#trainings")
     def _chosen_training(self, event: LineTable.Chosen) -> None:
-        state = self.view.chosen
+        state = self.chosen
         run = next((run for run in state.runs if run.label == event.key), None) if state else None
         if run is None or run.row is None:
             self.message.tell(f"{event.key} has not run yet: r runs what is missing")
         else:
-            self.post_message(RunChosen(run.row.path))
+            self.open_run(run.row.path)
 
     def action_back(self) -> None:
         """From the trainings to the works, and from those to the open run."""
@@ -143,13 +138,11 @@ class WorksScreen(BaseScreen):
 
     # Running
 
-    def action_run(self) -> None:
+    @on_chosen
+    def action_run(self, state: WorkState) -> None:
         """Run the chosen work, or go on with it."""
-        state = self.view.chosen
-        if state is not None and not state.problem:
-            self.attempt(self._ask, state)
-
-    def _ask(self, state: WorkState) -> None:
+        if state.problem:
+            return  # which the message says
         if state.running:
             raise NothingToDoError(f"{state.name} runs already: x stops it")
         for lacking in state.lacks:
@@ -168,24 +161,16 @@ class WorksScreen(BaseScreen):
         if state.lacks:
             carried = " and ".join(lacking.commands[-1] for lacking in state.lacks)
             question += f"\n\n{missing_words(state.lacks)}, and downloaded first. Without a network:\n{carried}"
-        self.app.push_screen(ChoiceDialog("run a work", question, answers), lambda answer: self._run(state, answer))
+        self.show_dialog(ChoiceDialog("run a work", question, answers), lambda answer: self._run(state, answer))
 
-    def _run(self, state: WorkState, answer: str | None) -> None:
-        if answer in ("full", "quick"):
-            self.attempt(self._start, state, answer == "quick")
-
-    def _start(self, state: WorkState, quick: bool) -> None:
-        self._children.append(start_work(self.session.root, find_work(state.name), quick=quick))
+    def _run(self, state: WorkState, answer: str) -> None:
+        self._children.append(start_work(self.session.root, find_work(state.name), quick=answer == "quick"))
         self.message.tell(f"{state.name} starts; it goes on when you leave", "good")
         self.feed.hurry()
 
-    def action_stop(self) -> None:
+    @on_chosen
+    def action_stop(self, state: WorkState) -> None:
         """Stop the chosen work: its trainings save, and r goes on later."""
-        state = self.view.chosen
-        if state is not None:
-            self.attempt(self._stop, state)
-
-    def _stop(self, state: WorkState) -> None:
         if not stop_work(self.session.root, state.name):
             raise NothingToDoError(f"{state.name} is not running")
         self.message.tell(f"{state.name} saves and stops; r goes on with it", "caution")
