@@ -208,10 +208,7 @@ def farewell(run_id: str, words: str, command: str) -> str:
 
 
 def open_dashboard(run: Path | None, mode: TerminalMode, theme: str) -> int:
-    """Show the dashboard until it is left; the runs that were started go on.
-
-    Returns the exit code.
-    """
+    """Show the dashboard until it is left, and return the exit code; the runs that were started go on."""
     app = TuiaeApp(run, mode=mode, theme=theme)
     try:
         words = app.run()

@@ -193,10 +193,10 @@ class LatentQuestions(Questions):
 # Bench: one image under a noise, and what is measured on all test images.
 
 NOISE_TEXTS = {
-    "gaussian": "standard deviation {level}",
-    "salt-pepper": "{share} of pixels black or white",
-    "mask": "{share} of pixels black",
-    "uniform": "pixels move by up to {level}",
+    "gaussian": "standard deviation {}",
+    "salt-pepper": "{} of pixels black or white",
+    "mask": "{} of pixels black",
+    "uniform": "pixels move by up to {}",
 }
 """Kind -> what its level means."""
 KINDS = tuple(NOISE_TEXTS)
@@ -242,9 +242,7 @@ class NoiseChoice:
     @property
     def text(self) -> str:
         """What the level means."""
-        if not self.level:
-            return "no noise"
-        return NOISE_TEXTS[self.kind].format(share=percent(self.level, 0), level=f"{self.level:.2f}")
+        return NOISE_TEXTS[self.kind].format(self.figure) if self.level else "no noise"
 
     @property
     def figure(self) -> str:
