@@ -15,7 +15,7 @@ from tests.conftest import Laboratory
 from tests.dashboard import HOSTILE, Desk, open_desk, script
 from tuiae.explore import client
 from tuiae.explore.protocol import Place
-from tuiae.render.code_map import MapView, draw_view, lay_out_map, map_limits
+from tuiae.render.code_map import MapView, labelled_points, lay_out_map
 from tuiae.render.explorer import draw_nearest, draw_place
 from tuiae.render.grid import fit_gallery, fit_plane
 from tuiae.runs.paths import RunPaths
@@ -105,10 +105,11 @@ def test_a_classifier_is_told_in_words() -> None:
 def test_the_cursor_shows_without_colours_and_stays_on_its_point() -> None:
     points = np.array([[0.0, 0.0], [10.0, 20.0], [4.0, 8.0]])
     for ascii_only in (False, True):
-        view = MapView().moved((4.0, 8.0), map_limits(points))
-        layout = lay_out_map(points, np.arange(3), "ABC", 50, 18, ascii=ascii_only)
+        codes = labelled_points(points, np.arange(3), "ABC")
+        view = MapView().moved((4.0, 8.0), codes.limits)
+        layout = lay_out_map(codes, 50, 18, ascii_only)
         assert layout is not None
-        text = draw_view(layout, view)
+        text = layout.draw(view)
         row = next(line for line in lines(text) if "C" in line)
         assert (">" if ascii_only else "▸") in row
         pointer = next(line for line in lines(text) if ("^" if ascii_only else "▴") in line)
@@ -119,9 +120,9 @@ def test_the_cursor_shows_without_colours_and_stays_on_its_point() -> None:
 
 
 def test_a_cell_and_its_middle_are_each_other_s() -> None:
-    layout = lay_out_map(np.array([[0.0, 0.0], [10.0, 20.0]]), np.arange(2), "AB", 60, 20)
+    layout = lay_out_map(labelled_points(np.array([[0.0, 0.0], [10.0, 20.0]]), np.arange(2), "AB"), 60, 20)
     assert layout is not None
-    for cell in ((0, 0), (3, 17), (layout.rows - 1, layout.columns - 1)):
+    for cell in ((0, 0), (3, 17), (layout.frame.rows - 1, layout.frame.columns - 1)):
         assert layout.cell(*layout.point(*cell)) == cell
     assert layout.cell(99.0, 0.0) is None
 
@@ -161,7 +162,7 @@ def test_planes_come_round_and_axes_are_never_the_same() -> None:
 
 def test_one_class_alone() -> None:
     points = np.array([[0.0, 0.0], [1.0, 1.0], [0.5, 0.2]])
-    layout = lay_out_map(points, np.arange(3), ("Ada", "Bob", "Cyd"), 60, 18, only=1)
+    layout = lay_out_map(labelled_points(points, np.arange(3), ("Ada", "Bob", "Cyd")), 60, 18, view=MapView(only=1))
     assert layout is not None
     plain = layout.draw().plain
     assert "B Bob alone" in plain

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Laboratory
 from tests.dashboard import Desk, open_desk
-from tuiae.render.code_map import map_limits, with_room_for
+from tuiae.render.code_map import labelled_points, with_room_for
 from tuiae.render.text import paragraph
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_sample
@@ -158,7 +158,8 @@ def test_limits_have_room_for_both(trained: RunPaths) -> None:
     assert last is not None
     assert first.codes is not None
     assert last.codes is not None
-    limits = with_room_for(map_limits(first.codes), map_limits(last.codes))
+    parts = [labelled_points(codes, np.zeros(len(codes)), ()).limits for codes in (first.codes, last.codes)]
+    limits = with_room_for(*parts)
     for points in (first.codes, last.codes):
         assert (points >= np.array(limits)[:, 0]).all()
         assert (points <= np.array(limits)[:, 1]).all()

@@ -14,8 +14,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.plot import AXIS, Axis, Frame, Plot, draw_axes, lay_out, put
-from tuiae.render.text import centred, clean, join_lines, shorten, to_ascii
+from tuiae.render.plot import AXIS, Axis, Frame, Plot, draw_axes, lay_out, put, span
+from tuiae.render.text import centred, clean, in_mode, join_lines, shorten
 from tuiae.render.ticks import Limits as Range
 
 # A sign and a colour for each class, and the legend that names them
@@ -36,17 +36,15 @@ def class_signs(names: Sequence[str], ascii: bool = False) -> tuple[str, ...]:  
     other = OTHERS[ascii]
     if len(names) == 1:
         return (other,)
-    signs: list[str] = [name if _is_sign(name, ascii) else "" for name in names]
-    signs = [sign if sign not in signs[:index] else "" for index, sign in enumerate(signs)]
+    signs: list[str] = []
+    for name in names:
+        usable = len(name) == 1 and cell_len(name) == 1 and not name.isspace() and (name.isascii() or not ascii)
+        signs.append(name if usable and name not in signs else "")
     for index, name in enumerate(names):
         if not signs[index]:
             letters = [letter.upper() for letter in name if letter.isascii() and letter.isalnum()]
             signs[index] = next((sign for sign in (*letters, *_POOL) if sign not in signs), other)
     return tuple(signs)
-
-
-def _is_sign(name: str, ascii_only: bool) -> bool:
-    return len(name) == 1 and cell_len(name) == 1 and not name.isspace() and (name.isascii() or not ascii_only)
 
 
 def class_color(label: int) -> str:
@@ -89,147 +87,58 @@ def _packed(names: Sequence[str], signs: Sequence[str], width: int, limit: int) 
     return lines
 
 
-EMPTY = "no codes yet"
-_ROOMY = 12  # lines from which there is room for the names of axes and classes
-_MARGIN = 0.02  # of the range, on each side
-_TO_ASCII = str.maketrans("│┤└┬─▸▴◆◇", "|+++->^<>")
-
 Points = NDArray[np.float64]
+Point = tuple[float, float]
 Limits = tuple[Range, Range]
 """Lowest and highest value across, then up."""
 Cell = tuple[int, int]
 """(row from the top, column)."""
-Overlay = Mapping[Cell, tuple[str, str]]
-"""Cell -> the character that stands there instead of a class, and its style."""
+
+EMPTY = "no codes yet"
+CODE_AXES = ("code 0", "code 1")
+_ROOMY = 12  # lines from which there is room for the names of axes and classes
+_MARGIN = 0.02  # of the range, on each side
 
 
-@dataclass(frozen=True)
-class Cells:
-    """The class that shows in each cell: the one that most of its points are of."""
+@dataclass(frozen=True, eq=False)
+class LabelledPoints:
+    """Codes of images on a plane, ready to be drawn."""
 
-    at: dict[tuple[int, int], int]
-    """(row from the top, column) -> label."""
-    hidden: tuple[int, ...]
-    """Classes with points that show in no cell."""
-
-
-@dataclass(frozen=True)
-class MapLayout:
-    """The places of all parts of a map, known before it is drawn, so that a cursor and a mouse can be placed."""
-
-    frame: Frame
-    axes: Plot
-    """The axes around the points."""
-    cells: Cells
-    signs: tuple[str, ...]
-    foot: tuple[Text, ...]
-    ascii_only: bool
+    points: Points
+    """(N, 2), all finite."""
+    labels: NDArray[np.int64]
+    """(N,), none below 0."""
+    names: Sequence[str] = ()
+    """Of the classes, one for each label."""
+    axes: tuple[str, str] = CODE_AXES
 
     @property
-    def columns(self) -> int:
-        return self.frame.columns
-
-    @property
-    def rows(self) -> int:
-        return self.frame.rows
-
-    @property
-    def left(self) -> int:
-        """Cells left of the first column of points."""
-        return self.frame.left
-
-    def cell(self, x: float, y: float) -> Cell | None:
-        """The cell of a point; None where it is outside."""
-        (left, right), (low, high) = self.frame.x.limits, self.frame.y.limits
-        if not (left <= x <= right and low <= y <= high):
-            return None
-        return self.frame.row(y), self.frame.column(x)
-
-    def point(self, row: int, column: int) -> tuple[float, float]:
-        """The middle of a cell, which may lie outside."""
-        return self.frame.place(column), self.frame.y.value(self.rows - 1 - row)
-
-    def draw(self, overlay: Overlay | None = None, pointer: Cell | None = None) -> Text:
-        """The map; `overlay` stands over the points, `pointer` is marked on both axes."""
-        over = overlay or {}
-        rows = [_row(self.cells, self.signs, row, self.columns, over) for row in range(self.rows)]
-        lines = list(self.axes.around(rows).lines)
-        if pointer and self.frame.axed:
-            put(lines[pointer[0]], self.left - 1, "▸", AXIS)
-            put(lines[self.rows], self.left + pointer[1], "▴", AXIS)
-        return self._finish([*lines, *self.foot])
-
-    def _finish(self, lines: list[Text]) -> Text:
-        text = join_lines(lines)
-        if self.ascii_only:
-            text.plain = to_ascii(text.plain.translate(_TO_ASCII))
-        return text
+    def limits(self) -> Limits:
+        """The part of the plane that holds all of them, of which there is at least one."""
+        across, up = map(_limits, self.points.T)
+        return across, up
 
 
-def draw_code_map(
-    points: NDArray[Any],
-    labels: NDArray[Any],
-    names: Sequence[str],
-    width: int,
-    height: int,
-    axis_names: tuple[str, str] = ("code 0", "code 1"),
-    ascii: bool = False,  # noqa: A002
-) -> Text:
-    """Points (N, 2) with labels (N,) in at most `height` lines of `width` cells; where points share a cell, the class
-    that most of them are of shows.
-
-    Names that are missing become numbers; points that are not finite and labels below 0 are left out.
-    """
-    layout = lay_out_map(points, labels, names, width, height, axis_names, ascii)
-    return centred(EMPTY, width, height) if layout is None else layout.draw()
-
-
-def lay_out_map(
-    points: NDArray[Any],
-    labels: NDArray[Any],
-    names: Sequence[str],
-    width: int,
-    height: int,
-    axis_names: tuple[str, str] = ("code 0", "code 1"),
-    ascii: bool = False,  # noqa: A002
-    limits: Limits | None = None,
-    only: int = -1,
-    legend_part: int = LEGEND_PART,
-) -> MapLayout | None:
-    """The layout of `draw_code_map`, or None where nothing can be drawn.
-
-    Args:
-        limits: the part of the plane to show; without, all of it.
-        only: the one class to show; below 0, all.
-        legend_part: the legend takes one line of so many at most.
-    """
-    where, kinds = usable_points(points, labels)
-    if not len(where) or width <= 0 or height <= 0:
-        return None
-    names = _named(names, kinds)
-    signs = class_signs(names, ascii)
-    limits = limits or map_limits(where)
-    roomy = height >= _ROOMY
-    key = legend(names, signs, width, max(height // legend_part, 1), only) if roomy else ()
-    foot = [_axis_line(axis_names, width), *key] if roomy else []
-    # A line is kept for classes that do not show, which is known only once the size is.
-    frame = lay_out(width, height - len(foot) - roomy, Axis(limits[0]), Axis(limits[1]), (1, 1))
-    shown = _inside(where, (frame.x.limits, frame.y.limits)) & ((kinds == only) | (only < 0))
-    cells = fill_cells(where[shown], kinds[shown], frame)
-    if foot and cells.hidden:
-        behind = ", ".join(names[label] for label in cells.hidden)
-        foot.append(Text(shorten(f"always behind others: {behind}", width), AXIS, end=""))
-    return MapLayout(frame, draw_axes(frame), cells, signs, tuple(foot), ascii)
-
-
-def _named(names: Sequence[str], kinds: NDArray[Any]) -> list[str]:
+def labelled_points(
+    points: NDArray[Any], labels: NDArray[Any], names: Sequence[str], axes: tuple[str, str] = CODE_AXES
+) -> LabelledPoints:
+    """Those of the points (N, 2) that are finite and have a label (N,) of at least 0; missing names become numbers."""
+    where = np.asarray(points, np.float64)
+    if where.ndim != 2 or where.shape[1] != 2:
+        where = np.zeros((0, 2))
+    number = min(len(where), len(labels))
+    kept = np.isfinite(where[:number]).all(axis=1) & (np.asarray(labels[:number]) >= 0)
+    where, kinds = where[:number][kept], np.asarray(labels[:number], np.int64)[kept]
     known = [clean(name) or "?" for name in names]
-    return known + [str(label) for label in range(len(known), int(kinds.max()) + 1)]
+    named = [*known, *map(str, range(len(known), int(kinds.max(initial=-1)) + 1))]
+    return LabelledPoints(where, kinds, named, axes)
 
 
-def map_limits(where: Points) -> Limits:
-    """The part of the plane that holds all of finite points (N, 2)."""
-    return _limits(where[:, 0]), _limits(where[:, 1])
+def _limits(values: Points) -> Range:
+    """Lowest and highest, a little apart; a single value gets room around it."""
+    low, high = span([values])
+    room = _MARGIN * (high - low) or abs(low) * 0.1 or 0.5
+    return low - room, high + room
 
 
 def with_room_for(limits: Limits, others: Limits | None) -> Limits:
@@ -240,80 +149,12 @@ def with_room_for(limits: Limits, others: Limits | None) -> Limits:
     return across, up
 
 
-def _inside(where: Points, limits: Limits) -> NDArray[np.bool_]:
-    low, high = np.array(limits).T
-    inside: NDArray[np.bool_] = ((where >= low) & (where <= high)).all(axis=1)
-    return inside
-
-
-def usable_points(points: NDArray[Any], labels: NDArray[Any]) -> tuple[Points, NDArray[np.int64]]:
-    """Those that are finite and have a label."""
-    where = np.asarray(points, np.float64)
-    if where.ndim != 2 or where.shape[1] != 2:
-        return np.zeros((0, 2)), np.zeros(0, np.int64)
-    count = min(len(where), len(labels))
-    where, kinds = where[:count], np.asarray(labels[:count], np.int64)
-    kept = np.isfinite(where).all(axis=1) & (kinds >= 0)
-    return where[kept], kinds[kept]
-
-
-def _limits(values: Points) -> Range:
-    """Lowest and highest, a little apart; a single value gets room around it."""
-    low, high = float(values.min()), float(values.max())
-    if high - low <= 1e-12 * max(abs(low), abs(high), 1e-300):
-        around = abs(low) * 0.1 or 0.5
-        return low - around, high + around
-    return low - _MARGIN * (high - low), high + _MARGIN * (high - low)
-
-
-def fill_cells(points: Points, labels: NDArray[np.int64], frame: Frame) -> Cells:
-    """Which class shows where in a frame, one dot a cell; of equally frequent ones the first."""
-    width = frame.columns
-    if not len(points):
-        return Cells({}, ())
-    columns, rows = frame.x.places(points[:, 0]), frame.rows - 1 - frame.y.places(points[:, 1])
-    classes = int(labels.max()) + 1
-    found, counts = np.unique((rows * width + columns) * classes + labels, return_counts=True)
-    cell, label = np.divmod(found, classes)
-    order = np.lexsort((label, -counts, cell))
-    _, first = np.unique(cell[order], return_index=True)
-    shown = order[first]
-    at = {divmod(int(place), width): int(kind) for place, kind in zip(cell[shown], label[shown], strict=True)}
-    return Cells(at, tuple(sorted(set(labels.tolist()) - set(at.values()))))
-
-
-def _row(cells: Cells, signs: Sequence[str], row: int, width: int, overlay: Overlay) -> Text:
-    """One line of points; equal neighbours share a span."""
-
-    def look(column: int) -> tuple[str, str]:
-        label = cells.at.get((row, column), -1)
-        return overlay.get((row, column)) or ((" ", "") if label < 0 else (signs[label], class_color(label)))
-
-    line = Text(end="", no_wrap=True)
-    for (sign, style), group in groupby(map(look, range(width))):
-        line.append(sign * len(list(group)), style)
-    line.rstrip()
-    return line
-
-
-def _axis_line(names: tuple[str, str], width: int) -> Text:
-    across, up = (clean(name) for name in names)
-    if len(across) + len(up) > width - len("across:   up: ") - 2:
-        across, up = (
-            name.replace("principal component", "PC").replace(" (", " ").replace(")", "") for name in (across, up)
-        )
-    return Text(shorten(f"across: {across}   up: {up}", width), AXIS, end="")
-
-
 # The view: a cursor, marks, the part of the plane that shows, one class alone
-
-Point = tuple[float, float]
 
 STEP = 1.5  # how much nearer one step of the zoom is
 NEAREST = 12  # steps: about a hundred times
-MARKS = (("◆", "bold"), ("◇", "bold"))
-"""Signs of the first and of the second marked point, and their style."""
-HERE = "reverse bold"
+MARKS = ("◆◇", "<>")
+"""Signs of the first and of the second marked point; then in ASCII."""
 EMPTY_HERE = "+"
 """What stands under the cursor where no code is; the cell is reversed, so that no colour is needed to see it."""
 
@@ -357,24 +198,131 @@ class MapView:
         """The view with a mark at the cursor; a third mark takes the place of both."""
         if self.cursor is None:
             return self
-        return replace(self, marks=(*(self.marks if len(self.marks) < len(MARKS) else ()), self.cursor))
+        return replace(self, marks=(*(self.marks if len(self.marks) < len(MARKS[0]) else ()), self.cursor))
 
 
-def draw_view(layout: MapLayout, view: MapView) -> Text:
-    """The map with cursor and marks."""
-    overlay: dict[Cell, tuple[str, str]] = {}
-    for point, mark in zip(view.marks, MARKS, strict=False):
-        if (cell := layout.cell(*point)) is not None:
-            overlay[cell] = mark
-    here = layout.cell(*view.cursor) if view.cursor else None
-    if here is not None:
-        label = layout.cells.at.get(here, -1)
-        sign = overlay[here][0] if here in overlay else EMPTY_HERE if label < 0 else layout.signs[label]
-        overlay[here] = sign, HERE
-    return layout.draw(overlay, here)
+WHOLE = MapView()
+"""All of the plane, without a cursor."""
 
 
-def middle(points: np.ndarray) -> Point:
-    """The place in the middle of finite points (N, 2)."""
-    x, y = np.median(points, axis=0)
-    return float(x), float(y)
+@dataclass(frozen=True)
+class MapLayout:
+    """The places of all parts of a map, known before it is drawn, so that a cursor and a mouse can be placed."""
+
+    frame: Frame
+    axes: Plot
+    """The axes around the points."""
+    shown: Mapping[Cell, tuple[str, str]]
+    """Cell -> sign and colour of the class that most of its points are of."""
+    foot: tuple[Text, ...]
+    ascii_only: bool
+
+    def cell(self, x: float, y: float) -> Cell | None:
+        """The cell of a point; None where it is outside."""
+        (left, right), (low, high) = self.frame.x.limits, self.frame.y.limits
+        inside = left <= x <= right and low <= y <= high
+        return (self.frame.row(y), self.frame.column(x)) if inside else None
+
+    def point(self, row: int, column: int) -> Point:
+        """The middle of a cell, which may lie outside."""
+        return self.frame.place(column), self.frame.y.value(self.frame.rows - 1 - row)
+
+    def draw(self, view: MapView = WHOLE) -> Text:
+        """The map with the marks of a view and its cursor, to which both axes point."""
+        shown, frame = dict(self.shown), self.frame
+        for point, sign in zip(view.marks, MARKS[self.ascii_only], strict=False):
+            if cell := self.cell(*point):
+                shown[cell] = sign, "bold"
+        here = self.cell(*view.cursor) if view.cursor else None
+        if here:
+            shown[here] = shown.get(here, (EMPTY_HERE, ""))[0], "reverse bold"
+        lines = list(self.axes.around([_row(shown, row, frame.columns) for row in range(frame.rows)]).lines)
+        if here and frame.axed:
+            put(lines[here[0]], frame.left - 1, "▸", AXIS)
+            put(lines[frame.rows], frame.left + here[1], "▴", AXIS)
+        return in_mode(join_lines([*lines, *self.foot]), "ascii" if self.ascii_only else "")
+
+
+def draw_code_map(
+    points: NDArray[Any],
+    labels: NDArray[Any],
+    names: Sequence[str],
+    width: int,
+    height: int,
+    axes: tuple[str, str] = CODE_AXES,
+    ascii: bool = False,  # noqa: A002
+) -> Text:
+    """Points (N, 2) with labels (N,) in at most `height` lines of `width` cells; where points share a cell, the class
+    that most of them are of shows.
+
+    Names that are missing become numbers; points that are not finite and labels below 0 are left out.
+    """
+    layout = lay_out_map(labelled_points(points, labels, names, axes), width, height, ascii)
+    return centred(EMPTY, width, height) if layout is None else layout.draw()
+
+
+def lay_out_map(
+    codes: LabelledPoints,
+    width: int,
+    height: int,
+    ascii_only: bool = False,
+    view: MapView = WHOLE,
+    full: Limits | None = None,
+    legend_part: int = LEGEND_PART,
+) -> MapLayout | None:
+    """The layout of a view of codes, or None where nothing can be drawn.
+
+    Args:
+        full: the plane of which the view shows a part; without, what holds all codes.
+        legend_part: the legend takes one line of so many at most.
+    """
+    if not len(codes.points) or width <= 0 or height <= 0:
+        return None
+    names, signs = codes.names, class_signs(codes.names, ascii_only)
+    across, up = view.window(full) if full else codes.limits
+    roomy = height >= _ROOMY
+    key = legend(names, signs, width, max(height // legend_part, 1), view.only) if roomy else ()
+    foot = [_axis_line(codes.axes, width), *key] if roomy else []
+    # A line is kept for classes that do not show, which is known only once the size is.
+    frame = lay_out(width, height - len(foot) - roomy, Axis(across), Axis(up), (1, 1))
+    low, high = np.array((frame.x.limits, frame.y.limits)).T
+    inside = ((codes.points >= low) & (codes.points <= high)).all(axis=1)
+    inside &= (codes.labels == view.only) | (view.only < 0)
+    cells = fill_cells(codes.points[inside], codes.labels[inside], frame)
+    hidden = sorted(set(codes.labels[inside].tolist()) - set(cells.values()))
+    if foot and hidden:
+        behind = ", ".join(names[label] for label in hidden)
+        foot.append(Text(shorten(f"always behind others: {behind}", width), AXIS, end=""))
+    shown = {cell: (signs[label], class_color(label)) for cell, label in cells.items()}
+    return MapLayout(frame, draw_axes(frame), shown, tuple(foot), ascii_only)
+
+
+def fill_cells(points: Points, labels: NDArray[np.int64], frame: Frame) -> dict[Cell, int]:
+    """Which class shows where in a frame, one dot a cell; of equally frequent ones the first."""
+    width = frame.columns
+    columns, rows = frame.x.places(points[:, 0]), frame.rows - 1 - frame.y.places(points[:, 1])
+    classes = int(labels.max(initial=0)) + 1
+    found, counts = np.unique((rows * width + columns) * classes + labels, return_counts=True)
+    cell, label = np.divmod(found, classes)
+    order = np.lexsort((label, -counts, cell))
+    _, first = np.unique(cell[order], return_index=True)
+    shown = order[first]
+    return {divmod(int(place), width): int(kind) for place, kind in zip(cell[shown], label[shown], strict=True)}
+
+
+def _row(shown: Mapping[Cell, tuple[str, str]], row: int, width: int) -> Text:
+    """One line of points; equal neighbours share a span."""
+    line = Text(end="", no_wrap=True)
+    for (sign, style), group in groupby(shown.get((row, column), (" ", "")) for column in range(width)):
+        line.append(sign * len(list(group)), style)
+    line.rstrip()
+    return line
+
+
+def _axis_line(names: tuple[str, str], width: int) -> Text:
+    across, up = (clean(name) for name in names)
+    if len(across) + len(up) > width - len("across:   up: ") - 2:
+        across, up = (
+            name.replace("principal component", "PC").replace(" (", " ").replace(")", "") for name in (across, up)
+        )
+    return Text(shorten(f"across: {across}   up: {up}", width), AXIS, end="")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.text import Text
 from textual import events, getters
 from textual.app import ComposeResult
@@ -19,15 +17,13 @@ from tuiae.explore.protocol import Answer, Between, Codes, Opened, Place, Plane,
 from tuiae.render.chrome import missing_note, no_codes_note
 from tuiae.render.code_map import (
     Cell,
+    LabelledPoints,
     Limits,
     MapLayout,
     MapView,
     Point,
-    draw_view,
+    labelled_points,
     lay_out_map,
-    map_limits,
-    middle,
-    usable_points,
     with_room_for,
 )
 from tuiae.render.explorer import draw_between, draw_nearest, draw_place, plane_note
@@ -54,37 +50,26 @@ class CodeMapPanel(PointedPanel):
     def __init__(self, title: str = "codes", *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
         self.view = MapView()
-        self._points: NDArray[np.float64] = np.zeros((0, 2))
-        self._labels: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._names: Sequence[str] = ()
-        self._axes = ("", "")
+        self._codes: LabelledPoints | None = None
         self._full: Limits | None = None
         self._layout: MapLayout | None = None
 
-    def show(
-        self,
-        points: NDArray[Any],
-        labels: NDArray[Any],
-        names: Sequence[str],
-        axes: tuple[str, str],
-        hold: bool = False,
-    ) -> None:
+    def show(self, codes: LabelledPoints, hold: bool = False) -> None:
         """Replace the codes; the view stays where it is while the axes stay the same, and with `hold` the limits too,
         as far as they have room for the codes."""
-        before = self._full if hold else None
-        if [axis.partition(" (")[0] for axis in axes] != [axis.partition(" (")[0] for axis in self._axes]:
+        before, old_axes = self._full if hold else None, self._codes.axes if self._codes is not None else ()
+        if [axis.partition(" (")[0] for axis in codes.axes] != [axis.partition(" (")[0] for axis in old_axes]:
             self.view, before = MapView(only=self.view.only), None
-        self._points, self._labels = usable_points(points, labels)
-        self._names, self._axes = names, axes
-        self._full = with_room_for(map_limits(self._points), before) if len(self._points) else None
-        if self._full is not None:
-            self.view = self.view.moved(self.view.cursor or middle(self._points), self._full)
+        self._codes, self._full = codes, None
+        if len(codes.points):
+            self._full = with_room_for(codes.limits, before)
+            x, y = np.median(codes.points, axis=0).tolist()
+            self.view = self.view.moved(self.view.cursor or (x, y), self._full)
         self.changed()
 
     def clear(self, message: str = "") -> None:
         """Forget the codes, and say why there are none."""
-        self.view, self._full, self._layout, self._axes = MapView(), None, None, ("", "")
-        self._points, self._labels = np.zeros((0, 2)), np.zeros(0, np.int64)
+        self.view, self._full, self._layout, self._codes = MapView(), None, None, None
         self.explain(message)
 
     def look(self, view: MapView) -> None:
@@ -97,29 +82,21 @@ class CodeMapPanel(PointedPanel):
         return self._full is not None
 
     def draw(self, width: int, height: int) -> Text:
-        window = self.view.window(self._full) if self._full is not None else None
-        self._layout = lay_out_map(
-            self._points,
-            self._labels,
-            self._names,
-            width,
-            height,
-            self._axes,
-            self.mode == "ascii",
-            window,
-            self.view.only,
-            LEGEND_PART,
-        )
-        if self._layout is None:
-            return paragraph(self._empty, width, height)
-        return draw_view(self._layout, self.view)
+        self._layout = None
+        if self._codes is not None:
+            ascii_only = self.mode == "ascii"
+            self._layout = lay_out_map(
+                self._codes, width, height, ascii_only, self.view, self._full, legend_part=LEGEND_PART
+            )
+        return self._layout.draw(self.view) if self._layout is not None else paragraph(self._empty, width, height)
 
     # The view
 
     def move(self, columns: int, rows: int) -> None:
         """Move the cursor by so many cells to the right and down."""
         if self._layout is not None and self.view.cursor is not None:
-            row, column = self._layout.cell(*self.view.cursor) or (self._layout.rows // 2, self._layout.columns // 2)
+            frame = self._layout.frame
+            row, column = self._layout.cell(*self.view.cursor) or (frame.rows // 2, frame.columns // 2)
             self._go((row + rows, column + columns))
 
     def _go(self, cell: Cell) -> None:
@@ -144,19 +121,18 @@ class CodeMapPanel(PointedPanel):
 
     def next_class(self) -> str:
         """Show the next class alone, and after the last one all; returns the name of the class, empty for all."""
-        labels = np.unique(self._labels).tolist()
-        later = [label for label in labels if label > self.view.only]
-        self.view = replace(self.view, only=later[0] if later else -1)
+        codes = self._codes
+        labels = np.unique(codes.labels).tolist() if codes is not None else []
+        only = next((label for label in labels if label > self.view.only), -1)
+        self.view = replace(self.view, only=only)
         self.changed()
-        only = self.view.only
-        return "" if only < 0 else self._names[only] if only < len(self._names) else str(only)
+        return codes.names[only] if codes is not None and only >= 0 else ""
 
     def pointed(self, event: events.MouseEvent) -> None:
-        offset, shown = event.get_content_offset_capture(self), self._layout
-        if shown is not None:
-            row = min(max(offset.y, 0), shown.rows - 1)
-            column = min(max(offset.x - shown.left, 0), shown.columns - 1)
-            self._go((row, column))
+        if self._layout is not None:
+            offset, frame = event.get_content_offset_capture(self), self._layout.frame
+            row = min(max(offset.y, 0), frame.rows - 1)
+            self._go((row, min(max(offset.x - frame.left, 0), frame.columns - 1)))
 
 
 RESTING = "Decoding and nearest images need the weights, and those are of the newest checkpoint; > goes back to it."
@@ -248,7 +224,8 @@ class LatentView(Vertical):
 
     def _draw_sample(self, sample: Sample, hold: bool = False) -> None:
         if sample.codes is not None and sample.code_labels is not None:
-            self.map.show(sample.codes, sample.code_labels, sample.classes, sample_axes(self._latent), hold)
+            axes = sample_axes(self._latent)
+            self.map.show(labelled_points(sample.codes, sample.code_labels, sample.classes, axes), hold)
 
     def _keep(self, newest: Callable[[], None]) -> None:
         """Show the newest codes, now or when one returns to them."""
@@ -307,7 +284,7 @@ class LatentView(Vertical):
 
     def _draw_codes(self, codes: Codes, opened: Opened) -> None:
         self._opened = opened
-        self.map.show(codes.points, codes.labels, opened.classes, codes.axes)
+        self.map.show(labelled_points(codes.points, codes.labels, opened.classes, codes.axes))
         self.map.set_title(f"codes of {len(codes.labels):,} test images", " · ".join(self._moment(codes)))
 
     @property
