@@ -22,7 +22,7 @@ from tests.test_reproduce import WORK
 from tuiae.errors import RunHeldError
 from tuiae.files import read_json, replace_json
 from tuiae.render import palette
-from tuiae.render.works import done_words, draw_about, draw_claims, planned_line, runs_header, work_line
+from tuiae.render.works import done_words, draw_about, draw_claims, draw_trainings, work_line
 from tuiae.reproduce.state import WorkReader, WorkState, find_process, last_words, log_path, start_work, stop_work
 from tuiae.reproduce.verdicts import ClaimRow, RecipeRow, Verdict, Verdicts, read_verdicts, verdict_path, write_verdicts
 from tuiae.reproduce.work import find_work, make_plan, missing_sets
@@ -124,8 +124,7 @@ def test_a_quick_try_is_known_as_one(runs_root: Path) -> None:
     assert done_words(state) in " ".join(draw_about(state, 34, 40, time.time()).plain.split())
     other = next(run for run in state.runs if run.row is None)
     for width in (60, 80, 100):
-        drawn = runs_header(width, True), planned_line(found, width, True), planned_line(other, width, True)
-        head, line, rest = (text.plain for text in drawn)
+        head, line, rest = (text.plain for text in draw_trainings([found, other], width))
         assert "(quick)" in line
         assert line.index("✓") == rest.index("·") == head.index("state")
         assert line.index("2/2") + len("2/2") == head.index("epoch") + len("epoch")
@@ -183,8 +182,7 @@ def test_claims_say_what_was_reported_and_measured_in_words_and_signs(runs_root:
         assert "✓ as printed: train 0.1, test 0.2 (3 of 3 seeds)" in text
     assert "✓1  ◐1  ✗0  –0" in work_line(state, 60).plain
     assert work_line(state, width).cell_len <= max(width, 25)
-    assert planned_line(state.runs[0], width).cell_len <= max(width, 19)
-    assert runs_header(width).cell_len <= max(width, 19)
+    assert all(line.cell_len <= max(width, 19) for line in draw_trainings(state.runs, width))
     about = draw_about(state, width, 40, time.time()).plain.replace("\n", " ")
     assert "judged 2 h ago by 2 runs" in " ".join(about.split())
 

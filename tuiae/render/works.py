@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from textwrap import wrap
 
 from rich.text import Text
 
 from tuiae.render import palette
 from tuiae.render.status import state_text
-from tuiae.render.table import Column, fit_columns, table_line
+from tuiae.render.table import draw_table, filled
 from tuiae.render.text import (
     MISSING,
     ago,
@@ -27,6 +27,7 @@ from tuiae.render.text import (
 from tuiae.reproduce.state import Expected, PlannedRun, WorkState
 from tuiae.reproduce.verdicts import MARKS, QUICK_MARK, VERDICTS, ClaimRow, RecipeRow, Verdict
 from tuiae.reproduce.work import MissingSet
+from tuiae.runs.snapshot import Status
 
 COLORS = dict(zip(VERDICTS, (palette.GREEN, palette.YELLOW, palette.VERMILLION, palette.GREY), strict=True))
 HOLDS = {True: ("✓", palette.GREEN), False: ("✗", palette.VERMILLION), None: ("–", palette.GREY)}
@@ -39,7 +40,6 @@ _LABEL = 10  # cells of `reported  `
 MOST_WORDS = 400  # of what a work said last
 LONGEST_BAR = 30  # cells
 LEAST_NAME, MOST_NAME = 17, 40  # cells of the name of a training
-_STATE, _TRIED = 11, 18  # cells of a state, and of one with ` (quick)` behind it
 
 
 def work_line(state: WorkState, width: int) -> Text:
@@ -186,40 +186,26 @@ def _field(name: str, words: str, width: int, style: str = "") -> list[Text]:
     return lines
 
 
-def _columns(width: int, tried: bool) -> list[Column]:
-    """Those of the columns of the trainings that fit; the name of a training takes what the others leave."""
-    columns = (
-        Column("training", MOST_NAME, least=LEAST_NAME),
-        Column("state", _TRIED if tried else _STATE, rank=1),
-        Column("epoch", 11, True, 2),
-        Column("test loss", 11, True, 3),
-        Column("accuracy", 9, True, 4),
-        Column("time", 8, True, 5),
-    )
-    return fit_columns(columns, width - 1)
+def draw_trainings(runs: Sequence[PlannedRun], width: int) -> list[Text]:
+    """The names of columns, then a line for each training of a work: its name there, and how its run stands."""
+    statuses = [run.row.status if run.row is not None else None for run in runs]
+
+    def cells(words: Callable[[Status], str], style: str = "") -> Iterator[Text]:
+        return (Text(words(status) if status is not None else "", style) for status in statuses)
+
+    columns = [
+        filled("training", (Text(clean(run.label, MOST_NAME)) for run in runs), right=False, least=LEAST_NAME),
+        filled("state", map(_state, runs), right=False, rank=1),
+        filled("epoch", cells(lambda status: of_epochs(status.epoch, status.epochs)), rank=2),
+        filled("test loss", cells(lambda status: number(status.test_loss)), rank=3),
+        filled("accuracy", cells(lambda status: figure("accuracy", status.test_accuracy)), rank=4),
+        filled("time", cells(lambda status: duration(status.elapsed), "dim"), rank=5),
+    ]
+    head, *lines = draw_table(columns, width - 1)
+    return [Text(f" {head.plain}"), *(Text(" ").append_text(line) for line in lines)]
 
 
-def _table_line(cells: Mapping[str, Text], columns: Sequence[Column]) -> Text:
-    line = table_line((cells.get(column.name, Text()) for column in columns), columns)
-    return Text(" ", end="", no_wrap=True).append_text(line)
-
-
-def runs_header(width: int, tried: bool = False) -> Text:
-    """The names above `planned_line`; `tried` where one of the trainings had a quick try."""
-    columns = _columns(width, tried)
-    return _table_line({column.name: Text(column.name) for column in columns}, columns)
-
-
-def planned_line(run: PlannedRun, width: int, tried: bool = False) -> Text:
-    """One training of a work: its name there, and how its run stands; `tried` as in `runs_header`."""
-    cells = {"training": Text(clean(run.label)), "state": Text("· not run", "dim")}
-    if run.row is not None:
-        status = run.row.status
-        cells |= {
-            "state": state_text(status.state).append(" (quick)" if run.quick else ""),
-            "epoch": Text(of_epochs(status.epoch, status.epochs)),
-            "test loss": Text(number(status.test_loss)),
-            "accuracy": Text(figure("accuracy", status.test_accuracy)),
-            "time": Text(duration(status.elapsed), "dim"),
-        }
-    return _table_line(cells, _columns(width, tried))
+def _state(run: PlannedRun) -> Text:
+    if run.row is None:
+        return Text("· not run", "dim")
+    return state_text(run.row.status.state).append(" (quick)" if run.quick else "")

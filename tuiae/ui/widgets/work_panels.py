@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache, partial
 
 from rich.text import Text
 from textual import getters
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from tuiae.render.works import LEGEND, done_words, draw_about, draw_claims, planned_line, runs_header, work_line
+from tuiae.render.works import LEGEND, done_words, draw_about, draw_claims, draw_trainings, work_line
 from tuiae.reproduce.state import WorkState
 from tuiae.ui.widgets.chrome import ViewBar, Views
 from tuiae.ui.widgets.panel import Panel
@@ -87,9 +88,5 @@ class WorkView(Views):
         claims.show(lambda width: draw_claims(state, width))
         table, runs = self.trainings, state.runs if state else ()
         table.border_title = done_words(state) if state else "trainings"
-        tried = any(run.quick for run in runs)
-        table.show(
-            [run.label for run in runs],
-            lambda row, width: planned_line(runs[row], width, tried),
-            lambda width: runs_header(width, tried),
-        )
+        drawn = lru_cache(maxsize=1)(partial(draw_trainings, runs))
+        table.show([run.label for run in runs], lambda row, width: drawn(width)[row + 1], lambda width: drawn(width)[0])
