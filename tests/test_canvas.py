@@ -153,7 +153,7 @@ def test_the_pen_shows_its_state_without_colours() -> None:
         for state in ("up", "down", "erase")
     }
     assert signs == {"up": {"o"}, "down": {"*"}, "erase": {"x"}}
-    assert "○" not in draw_canvas(image, 20, 8).plain
+    assert "○" not in draw_canvas(image, 20, 8, "blocks").plain
 
 
 # Noise

@@ -23,7 +23,7 @@ from tuiae.__main__ import main
 from tuiae.config import load_config
 from tuiae.explore.checkpoint import LoadedRun, load
 from tuiae.explore.plane import CodePlane, ImageCodes, between, place, principal_plane, prior_grid, range_grid
-from tuiae.render.code_map import class_color, class_signs, draw_code_map
+from tuiae.render.code_map import class_color, class_signs, draw_code_map, labelled_points
 from tuiae.render.grid import draw_gallery, draw_plane
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
@@ -100,7 +100,7 @@ def pictures(*shape: int) -> np.ndarray:
 
 def test_points_stand_where_their_numbers_say() -> None:
     points = np.array([[0.0, 0.0], [1.0, 1.0], [0.5, 0.5], [1.0, 0.0]])
-    lines = rows(draw_code_map(points, np.arange(4), "ABCD", 60, 15))
+    lines = rows(draw_code_map(labelled_points(points, np.arange(4), "ABCD"), 60, 15))
     top, middle, bottom = (next(line for line in lines if sign in line) for sign in "BCA")
     assert lines.index(top) < lines.index(middle) < lines.index(bottom)
     assert top.index("B") == bottom.index("D") > middle.index("C") > bottom.index("A")
@@ -113,7 +113,8 @@ def test_points_stand_where_their_numbers_say() -> None:
 
 def test_a_shared_cell_shows_its_most_frequent_class_and_the_rest_is_told() -> None:
     points = np.array([[0, 0], [0, 0], [0, 0], [9, 9], [9, 9], [5, 5]])
-    lines = rows(draw_code_map(points, np.array([1, 2, 2, 3, 0, 1]), ("Ada", "Bob", "Cyd", "Dan"), 40, 16))
+    codes = labelled_points(points, np.array([1, 2, 2, 3, 0, 1]), ("Ada", "Bob", "Cyd", "Dan"))
+    lines = rows(draw_code_map(codes, 40, 16))
     plot = "".join(line.partition("│")[2] or line.partition("┤")[2] for line in lines)
     assert sorted(plot.replace(" ", "")) == ["A", "B", "C"]  # of one each the first
     assert "always behind others: Dan" in lines
@@ -125,10 +126,10 @@ def test_every_class_has_a_sign_of_its_own() -> None:
     glyphs = [chr(code) for code in range(ord("@"), ord("_") + 1)]
     assert list(class_signs(glyphs)) == glyphs
     assert class_signs(["a", "A", "á", "Apfel"]) == ("a", "A", "á", "P")
-    assert class_signs(["a", "á"], ascii=True) == ("a", "A")
+    assert class_signs(["a", "á"], ascii_only=True) == ("a", "A")
     assert class_signs(["x", "x", "漢", "漢字"]) == ("x", "X", "A", "B")
     assert class_signs(["pictures"]) == ("·",)
-    many = class_signs([f"class {index}" for index in range(200)], ascii=True)
+    many = class_signs([f"class {index}" for index in range(200)], ascii_only=True)
     assert len(set(many)) > 60
     assert many[-1] == "."
     assert all(cell_len(sign) == 1 for sign in many)
@@ -136,18 +137,18 @@ def test_every_class_has_a_sign_of_its_own() -> None:
 
 def test_the_legend_is_left_out_where_characters_name_themselves_and_cut_where_it_is_long() -> None:
     points, labels = cloud()
-    assert rows(draw_code_map(points, labels, "0123456789", 60, 20))[-1].startswith("across")
-    fashion = rows(draw_code_map(points, labels, FASHION, 60, 20))
+    assert rows(draw_code_map(labelled_points(points, labels, "0123456789"), 60, 20))[-1].startswith("across")
+    fashion = rows(draw_code_map(labelled_points(points, labels, FASHION), 60, 20))
     assert fashion[-2].startswith("T T-shirt/top")
     assert fashion[-1].endswith("A Ankle boot")
-    folder = rows(draw_code_map(*cloud(500, 60), [f"class {index}" for index in range(60)], 60, 20))
+    folder = rows(draw_code_map(labelled_points(*cloud(500, 60), [f"class {index}" for index in range(60)]), 60, 20))
     assert len(folder) <= 20
     assert folder[-1].endswith("…") or folder[-2].endswith("…")
 
 
 def test_colour_is_not_the_only_cue_and_ten_classes_have_ten() -> None:
     assert len({class_color(label) for label in range(10)}) == 10
-    text = draw_code_map(*cloud(), FASHION, 60, 20)
+    text = draw_code_map(labelled_points(*cloud(), FASHION), 60, 20)
     styles = {text.plain[span.start]: span.style for span in text.spans if text.plain[span.start] in "TRPDCSHNBA"}
     assert len(set(styles.values())) >= 10
 
@@ -157,20 +158,22 @@ def test_colour_is_not_the_only_cue_and_ten_classes_have_ten() -> None:
 def test_a_map_fits_any_size(width: int, height: int, ascii_only: bool) -> None:
     for classes in (1, 10, 40):
         names = FASHION if classes == 10 else [f"Größe {index}" for index in range(classes)]
-        text = draw_code_map(*cloud(300, classes), names, width, height, ("code 3", "日本"), ascii=ascii_only)
+        codes = labelled_points(*cloud(300, classes), names, ("code 3", "日本"))
+        text = draw_code_map(codes, width, height, ascii_only)
         assert_fits(text, width, height)
         assert not ascii_only or text.plain.isascii()
 
 
 def test_odd_points_are_left_out_and_none_says_so() -> None:
     points = np.array([[0.0, 0.0], [np.nan, 1.0], [1.0, np.inf], [1.0, 1.0], [3.0, 3.0]])
-    shown = draw_code_map(points, np.array([0, 1, 1, 7, -1]), ("a", "b"), 30, 14).plain
+    shown = draw_code_map(labelled_points(points, np.array([0, 1, 1, 7, -1]), ("a", "b")), 30, 14).plain
     assert "a" in shown
     assert "7" in shown  # a class without a name is called by its number
     assert "always behind" not in shown
     for nothing in (np.zeros((0, 2)), np.full((3, 2), np.nan), np.zeros((3, 5)), np.zeros(4)):
-        assert "no codes yet" in draw_code_map(nothing, np.zeros(len(nothing), int), ("a",), 30, 9).plain
-    assert "a" in draw_code_map(np.full((4, 2), 1e-300), np.zeros(4, int), ("a", "b"), 30, 14).plain
+        codes = labelled_points(nothing, np.zeros(len(nothing), int), ("a",))
+        assert "no codes yet" in draw_code_map(codes, 30, 9).plain
+    assert "a" in draw_code_map(labelled_points(np.full((4, 2), 1e-300), np.zeros(4, int), ("a", "b")), 30, 14).plain
 
 
 def test_the_map_takes_what_a_run_s_sample_holds(planar: RunPaths) -> None:
@@ -178,7 +181,7 @@ def test_the_map_takes_what_a_run_s_sample_holds(planar: RunPaths) -> None:
     assert sample is not None
     assert sample.codes is not None
     assert sample.code_labels is not None
-    plot = draw_code_map(sample.codes, sample.code_labels, sample.classes, 80, 24).plain
+    plot = draw_code_map(labelled_points(sample.codes, sample.code_labels, sample.classes), 80, 24).plain
     assert all(digit in plot for digit in "0123456789")
 
 

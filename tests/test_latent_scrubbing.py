@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import Laboratory
 from tests.dashboard import Desk, open_desk
 from tuiae.render.code_map import labelled_points, with_room_for
-from tuiae.render.text import paragraph
+from tuiae.render.text import centred
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_sample
 from tuiae.ui.screens.latent import LatentScreen
@@ -167,6 +167,6 @@ def test_limits_have_room_for_both(trained: RunPaths) -> None:
 
 def test_a_paragraph_fits() -> None:
     for width, height in ((0, 0), (1, 1), (12, 3), (30, 9), (90, 40)):
-        lines = paragraph("decoding needs the weights of the newest checkpoint", width, height).plain.split("\n")
+        lines = centred("decoding needs the weights of the newest checkpoint", width, height).plain.split("\n")
         assert len(lines) <= max(height, 1)
         assert max(map(len, lines)) <= width

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuiae.render.code_map import class_signs, draw_code_map, legend
+from tuiae.render.code_map import class_signs, draw_code_map, labelled_points, legend
 
 FASHION = (
     "T-shirt/top",
@@ -46,5 +46,5 @@ def test_more_classes_than_there_is_room_for_say_that_there_are_more() -> None:
 def test_the_axes_are_named_whole_on_a_narrow_map() -> None:
     names = ("principal component 1 (18.4%)", "principal component 2 (12.0%)")
     points, labels = np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 10
-    drawn = draw_code_map(points, labels, FASHION, 42, 18, names).plain
+    drawn = draw_code_map(labelled_points(points, labels, FASHION, names), 42, 18).plain
     assert "across: PC 1 18.4%   up: PC 2 12.0%" in drawn

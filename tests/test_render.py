@@ -19,7 +19,7 @@ from textual.widget import Widget
 
 from tuiae.config import build_config
 from tuiae.render import palette, ticks
-from tuiae.render.confusion import draw_confusion
+from tuiae.render.confusion import MatrixLook, draw_confusion
 from tuiae.render.curves import EMPTY, Curve, draw_curves, finite, train_and_test
 from tuiae.render.grid import image_grid, plan
 from tuiae.render.legend import legend
@@ -122,7 +122,7 @@ def test_colours_stay_legible(light: bool) -> None:
 
 def test_half_blocks_put_two_pixels_in_a_cell_and_merge_equal_neighbours() -> None:
     image = np.array([[0, 0, 255], [255, 255, 0]], np.uint8)
-    (line,) = half_blocks(image, 3, 1)
+    (line,) = half_blocks(image[..., None], 3, 1)
     assert line.plain == "▀▀▀"
     assert [(span.start, span.end) for span in line.spans] == [(0, 2), (2, 3)]
     colours = [(span.style.color.triplet.hex, span.style.bgcolor.triplet.hex) for span in line.spans]
@@ -131,17 +131,17 @@ def test_half_blocks_put_two_pixels_in_a_cell_and_merge_equal_neighbours() -> No
 
 def test_whole_multiples_stay_crisp_and_an_odd_height_leaves_a_half_row() -> None:
     image = np.array([[0], [255], [0]], np.uint8)
-    lines = half_blocks(image, 1, 2)
+    lines = half_blocks(image[..., None], 1, 2)
     assert lines[1].spans[0].style.bgcolor is None
     image = np.random.default_rng(0).integers(0, 2, (4, 4)).astype(np.uint8) * 255
-    shades = {span.style.color.triplet.hex for line in half_blocks(image, 12, 6) for span in line.spans}
+    shades = {span.style.color.triplet.hex for line in half_blocks(image[..., None], 12, 6) for span in line.spans}
     assert shades <= {"#000000", "#ffffff"}
 
 
 def test_shrinking_averages_areas() -> None:
     image = np.zeros((28, 28), np.uint8)
     image[:, ::2] = 254
-    shades = {span.style.color.triplet.red for line in half_blocks(image, 14, 7) for span in line.spans}
+    shades = {span.style.color.triplet.red for line in half_blocks(image[..., None], 14, 7) for span in line.spans}
     assert len(shades) == 1
     assert 120 <= shades.pop() <= 134
 
@@ -163,16 +163,16 @@ def test_resampled_pixels_are_exact_so_that_no_processor_rounds_them_otherwise(w
             assert resample(image, width, height)[row, column].tolist() == exact
 
 
-@pytest.mark.parametrize("shape", [(6, 4), (1, 6, 4), (3, 6, 4), (6, 4, 3), (6, 4, 1)])
-def test_every_order_of_channels(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(6, 4, 3), (6, 4, 1)])
+def test_grey_and_coloured_images(shape: tuple[int, ...]) -> None:
     lines = half_blocks(np.full(shape, 255, np.uint8), 4, 3)
     assert [line.plain for line in lines] == ["▀▀▀▀"] * 3
 
 
 def test_ascii_ramp_goes_from_dark_to_light_in_ascii() -> None:
     image = np.tile(np.linspace(0, 255, 10).astype(np.uint8), (2, 1))
-    assert character_ramp(image, 10, 1)[0].plain == RAMPS["ascii"]
-    text = image_grid([("entrée", images_of((28, 28))[0][1])], 100, 30, "ascii", ["Coat→Shirt ✗"] * 8)
+    assert character_ramp(image[..., None], 10, 1)[0].plain == RAMPS["ascii"]
+    text = image_grid([("entrée", images_of((28, 28))[0][1])], 100, 30, "ascii", [("", ["Coat→Shirt ✗"] * 8)])
     assert text.plain.isascii()
 
 
@@ -196,7 +196,7 @@ def test_small_pictures_are_enlarged_by_whole_factors(size: tuple[int, int], cel
 
 
 def test_grid_labels_rows_and_captions_columns() -> None:
-    text = image_grid(images_of((8, 8)), 100, 20, captions=["Coat ✓", "Shirt→Coat ✗"])
+    text = image_grid(images_of((8, 8)), 100, 20, captions=[("", ["Coat ✓", "Shirt→Coat ✗"])])
     lines = text.plain.split("\n")
     assert [line.split()[0] for line in lines if line.strip() and line.strip()[0].isalpha()][:3] == [
         "input",
@@ -211,7 +211,7 @@ def test_grid_labels_rows_and_captions_columns() -> None:
 @pytest.mark.parametrize("mode", ["blocks", "ascii"])
 def test_grid_fits_any_size(width: int, height: int, mode: str) -> None:
     for size in ((28, 28), (8, 8), (7, 5), (64, 48)):
-        assert_fits(image_grid(images_of(size), width, height, mode, ["x"] * 8), width, height)
+        assert_fits(image_grid(images_of(size), width, height, mode, [("", ["x"] * 8)]), width, height)
 
 
 def test_grid_without_usable_pictures_says_so() -> None:
@@ -377,7 +377,7 @@ def test_columns_whose_cut_names_are_alike_take_numbers() -> None:
 @pytest.mark.parametrize("ascii_only", [False, True])
 def test_confusion_fits_any_size(width: int, height: int, classes: int, ascii_only: bool) -> None:
     names = ["[/x]", "\x1b[31mred", *map(str, range(classes))]
-    text = draw_confusion(counts_of(classes), names, width, height, ascii_only)
+    text = draw_confusion(counts_of(classes), names, width, height, MatrixLook(ascii=ascii_only))
     assert_fits(text, width, height)
     assert text.plain.isascii() or not ascii_only
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from tuiae.render import palette
 from tuiae.render.chrome import BACK, LIVE, ON, draw_timeline, neighbour, place_note
 from tuiae.render.chrome import nearest as nearest_sample
-from tuiae.render.confusion import cell_words, draw_confusion, place
+from tuiae.render.confusion import MatrixLook, cell_words, draw_confusion, place
 from tuiae.render.curves import (
     NEWEST,
     Curve,
@@ -305,22 +305,22 @@ def test_a_cell_in_words() -> None:
 
 
 def test_shares_of_each_class_instead_of_counts() -> None:
-    words = draw_confusion(COUNTS, CLASSES, 60, 12, shares=True).plain.split()
+    words = draw_confusion(COUNTS, CLASSES, 60, 12, MatrixLook(shares=True)).plain.split()
     assert {"90.0", "29.7", "0.5"} <= set(words)
     assert "900" not in words
-    sure = draw_confusion(np.diag([7, 9]), ["a", "b"], 40, 8, shares=True).plain.split()
+    sure = draw_confusion(np.diag([7, 9]), ["a", "b"], 40, 8, MatrixLook(shares=True)).plain.split()
     assert sure.count("100") == 2
-    narrow = draw_confusion(np.tile(COUNTS, (3, 3))[:8, :8], list("abcdefgh"), 38, 12, shares=True).plain
+    narrow = draw_confusion(np.tile(COUNTS, (3, 3))[:8, :8], list("abcdefgh"), 38, 12, MatrixLook(shares=True)).plain
     assert "." not in narrow.rpartition("accuracy")[0]
 
 
 def test_recall_and_precision_stand_in_the_margins_where_there_is_room() -> None:
-    lines = draw_confusion(COUNTS, CLASSES, 60, 9, margins=True).plain.split("\n")
+    lines = draw_confusion(COUNTS, CLASSES, 60, 9, MatrixLook(margins=True)).plain.split("\n")
     rows = [line.split() for line in lines if line.strip()]
     assert rows[0][-1] == "recall"
     assert ["Shirt", "297", "3", "700", "70.0%"] in rows
     assert ["74.9%", "95.8%", "91.5%", "precision"] in rows
-    assert "recall" not in draw_confusion(COUNTS, CLASSES, 30, 9, margins=True).plain
+    assert "recall" not in draw_confusion(COUNTS, CLASSES, 30, 9, MatrixLook(margins=True)).plain
 
 
 @pytest.mark.parametrize("shares", [False, True])
@@ -329,14 +329,14 @@ def test_recall_and_precision_stand_in_the_margins_where_there_is_room() -> None
 def test_confusion_with_everything_fits_any_size(width: int, height: int, classes: int, shares: bool) -> None:
     counts = np.eye(classes, dtype=int) * 90 + np.random.default_rng(0).integers(0, 9, (classes, classes))
     names = ["[/x]", "\x1b[31mred", *map(str, range(classes))]
-    text = draw_confusion(counts, names, width, height, shares=shares, margins=True, cursor=(classes - 1, 0))
+    text = draw_confusion(counts, names, width, height, MatrixLook(shares=shares, margins=True), (classes - 1, 0))
     assert_fits(text.split("\n", allow_blank=True), width, height)
 
 
 def test_the_cell_under_the_mouse_is_the_one_that_is_drawn_there() -> None:
-    placed = place(COUNTS, CLASSES, 60, 20, margins=True)
+    placed = place(COUNTS, CLASSES, 60, 20, MatrixLook(margins=True))
     assert placed is not None
-    lines = draw_confusion(COUNTS, CLASSES, 60, 20, margins=True).plain.split("\n")
+    lines = draw_confusion(COUNTS, CLASSES, 60, 20, MatrixLook(margins=True)).plain.split("\n")
     for row, line in enumerate(lines[:-1]):
         for value in ("900", "40", "297", "700"):
             found = line.find(f" {value} ")
@@ -415,13 +415,15 @@ def test_precision_never_runs_together() -> None:
     counts = np.diag([100] * 10) + 3
     counts[0, 1:] = 0
     for width in range(50, 110):
-        lines = draw_confusion(counts, [str(number) for number in range(10)], width, 14, margins=True).plain.split("\n")
+        lines = draw_confusion(
+            counts, [str(number) for number in range(10)], width, 14, MatrixLook(margins=True)
+        ).plain.split("\n")
         last = next((line for line in lines if line.endswith("precision")), None)
         assert last is None or len(last.split()) == 11, last
 
 
 def test_without_colours_what_is_right_is_told_from_what_is_wrong() -> None:
-    drawn = draw_confusion(np.array([[8, 2], [4, 6]]), ["a", "b"], 40, 8, bare=True)
+    drawn = draw_confusion(np.array([[8, 2], [4, 6]]), ["a", "b"], 40, 8, MatrixLook(bare=True))
     reversed_cells = {
         drawn.plain[span.start : span.end].strip() for span in drawn.spans if "reverse" in str(span.style)
     }

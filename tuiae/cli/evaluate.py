@@ -17,7 +17,7 @@ from tuiae.errors import ConfigError, MissingLibraryError
 from tuiae.machine import lasting_imports
 from tuiae.render.confusion import draw_confusion
 from tuiae.render.curves import Curve, draw_curves
-from tuiae.render.grid import ImageRow, image_grid, sample_captions
+from tuiae.render.grid import CaptionRow, ImageRow, image_grid, sample_captions
 from tuiae.render.legend import plot_title, plotted
 from tuiae.render.palette import TEST
 from tuiae.render.text import count, figure, number, percent
@@ -323,15 +323,15 @@ def sweep_noise(loaded: LoadedRun, levels: Sequence[NoiseSection], output: Outpu
     return Part({"noise": {"kind": kind, "probability": probability, "levels": listed}}, show)
 
 
-def _show_images(rows: Sequence[ImageRow], captions: Sequence[list[str]], width: int, output: Output) -> None:
+def _show_images(rows: Sequence[ImageRow], captions: Sequence[CaptionRow], width: int, output: Output) -> None:
     mode = output.picture_mode
     if not captions:
         output.line(image_grid(rows, width, len(rows) * (PICTURE_LINES + 1) - 1, mode))
     for row, words in zip(rows, captions, strict=False):
-        output.line(image_grid([row], width, PICTURE_LINES + 1, mode, words))
+        output.line(image_grid([row], width, PICTURE_LINES + 1, mode, [words]))
 
 
-def _watched_images(loaded: LoadedRun, levels: Sequence[NoiseSection]) -> tuple[list[ImageRow], list[list[str]]]:
+def _watched_images(loaded: LoadedRun, levels: Sequence[NoiseSection]) -> tuple[list[ImageRow], list[CaptionRow]]:
     """A few test images at each level, the same ones under the same draws.
 
     Of an autoencoder the inputs, then for each level the noisy images and the outputs. Of a classifier the noisy images
@@ -352,5 +352,5 @@ def _watched_images(loaded: LoadedRun, levels: Sequence[NoiseSection]) -> tuple[
         rows.append((f"{section.level:g}", as_bytes(noisy)))
         predictions = loaded.predict(noisy).argmax(1)
         seen = Sample(epoch=0, classes=loaded.classes, labels=labels, predictions=predictions)
-        captions.append(sample_captions(seen) or [])
+        captions += sample_captions(seen)
     return rows, captions

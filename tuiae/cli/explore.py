@@ -20,7 +20,7 @@ from tuiae.errors import ConfigError
 from tuiae.explore.plane import QUANTILES, SOURCES
 from tuiae.explore.protocol import Between, Codes, Picture, Plane, Samples
 from tuiae.machine import lasting_imports
-from tuiae.render.code_map import draw_code_map
+from tuiae.render.code_map import draw_code_map, labelled_points
 from tuiae.render.grid import draw_gallery, draw_plane
 from tuiae.render.text import clean, join_lines, number
 from tuiae.runs.checkpoints import no_checkpoint
@@ -123,8 +123,8 @@ class CodeMap:
         title += f", {lost:,} of them not finite" if lost else ""
         title += "; shares are of the variance" if answer.kind == "principal" else ""
         size = (area.width, area.height - 1)
-        plot = draw_code_map(answer.points, answer.labels, self.classes, *size, answer.axes, ascii=area.ascii)
-        return _titled(title, [], plot)
+        codes = labelled_points(answer.points, answer.labels, self.classes, answer.axes)
+        return _titled(title, [], draw_code_map(codes, *size, area.ascii))
 
 
 @dataclass(frozen=True)

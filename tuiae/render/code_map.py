@@ -31,14 +31,14 @@ SHORT_NAME = 6  # cells below which names are hard to read
 LEGEND_PART = 4  # a legend takes one line of so many at most
 
 
-def class_signs(names: Sequence[str], ascii: bool = False) -> tuple[str, ...]:  # noqa: A002
+def class_signs(names: Sequence[str], ascii_only: bool = False) -> tuple[str, ...]:
     """One cell for each class: its name when that is one character, else a letter of it, else any that is free."""
-    other = OTHERS[ascii]
+    other = OTHERS[ascii_only]
     if len(names) == 1:
         return (other,)
     signs: list[str] = []
     for name in names:
-        usable = len(name) == 1 and cell_len(name) == 1 and not name.isspace() and (name.isascii() or not ascii)
+        usable = len(name) == 1 and cell_len(name) == 1 and not name.isspace() and (name.isascii() or not ascii_only)
         signs.append(name if usable and name not in signs else "")
     for index, name in enumerate(names):
         if not signs[index]:
@@ -243,21 +243,10 @@ class MapLayout:
         return in_mode(join_lines([*lines, *self.foot]), "ascii" if self.ascii_only else "")
 
 
-def draw_code_map(
-    points: NDArray[Any],
-    labels: NDArray[Any],
-    names: Sequence[str],
-    width: int,
-    height: int,
-    axes: tuple[str, str] = CODE_AXES,
-    ascii: bool = False,  # noqa: A002
-) -> Text:
-    """Points (N, 2) with labels (N,) in at most `height` lines of `width` cells; where points share a cell, the class
-    that most of them are of shows.
-
-    Names that are missing become numbers; points that are not finite and labels below 0 are left out.
-    """
-    layout = lay_out_map(labelled_points(points, labels, names, axes), width, height, ascii)
+def draw_code_map(codes: LabelledPoints, width: int, height: int, ascii_only: bool = False) -> Text:
+    """All codes in at most `height` lines of `width` cells; where points share a cell, the class that most of them are
+    of shows."""
+    layout = lay_out_map(codes, width, height, ascii_only)
     return centred(EMPTY, width, height) if layout is None else layout.draw()
 
 

@@ -17,7 +17,7 @@ from rich.style import Style
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.text import blank_lines, centred, clean, figure, in_mode, join_lines, percent, shorten, to_ascii
+from tuiae.render.text import centred, clean, figure, in_mode, join_lines, percent, shorten, to_ascii
 
 EMPTY = "no predictions yet"
 _KEYS = string.digits + string.ascii_letters
@@ -66,30 +66,33 @@ class MatrixLayout:
 
 
 @dataclass(frozen=True)
-class DrawOptions:
-    """The choices that change how the cells of a matrix look."""
+class MatrixLook:
+    """The choices that change what the cells of a matrix say, and how they look."""
 
-    ascii: bool
-    shares: bool
-    light: bool
+    ascii: bool = False
+    shares: bool = False
+    """Whether cells show per cents of each true class in place of counts."""
+    margins: bool = False
+    """Whether recall and precision are wanted; they come only where they cost nothing but width of the cells."""
+    light: bool = False
     """Whether the screen is light."""
     bare: bool = False
     """Whether there are no colours to tell right from wrong."""
 
 
-def place(
-    counts: Counts, names: Sequence[str], width: int, height: int, shares: bool = False, margins: bool = False
-) -> MatrixLayout | None:
-    """The layout of a matrix in an area whose last line is for words; None when nothing fits.
+BASIC = MatrixLook()
 
-    Margins come only where they cost nothing but width of the cells.
-    """
+
+def place(
+    counts: Counts, names: Sequence[str], width: int, height: int, look: MatrixLook = BASIC
+) -> MatrixLayout | None:
+    """The layout of a matrix in an area whose last line is for words; None when nothing fits."""
     classes = len(counts)
-    layout = _plan(counts, names, width, height - 1, shares)
+    layout = _plan(counts, names, width, height - 1, look.shares)
     if layout is None:
         return None
-    if margins and layout.digits:
-        tight = _plan(counts, names, width - _MARGIN, height - 2, shares)
+    if look.margins and layout.digits:
+        tight = _plan(counts, names, width - _MARGIN, height - 2, look.shares)
         if tight is not None and replace(tight, cell=layout.cell) == layout:
             layout = replace(tight, margins=True)
     free = height - classes * layout.tall - layout.margins - 2
@@ -99,30 +102,21 @@ def place(
 
 def _plan(counts: Counts, names: Sequence[str], width: int, height: int, shares: bool) -> MatrixLayout | None:
     """The roomiest layout that fits: long names and numbers first, shades alone last; None when nothing fits."""
-    layout = None
-    for digits in _SHARE_DIGITS if shares else (len(str(int(counts.max(initial=0)))),):
-        layout = _plan_for(len(counts), names, width, height, digits)
-        if layout is None or layout.digits:
-            break
-    return layout
-
-
-def _plan_for(classes: int, names: Sequence[str], width: int, height: int, digits: int) -> MatrixLayout | None:
+    classes, longest = len(counts), min(max(map(cell_len, names)), _NAME_LIMIT)
     if classes + 1 > height:
         return None
-    longest = min(max(map(cell_len, names)), _NAME_LIMIT)
     gutters = sorted({longest + 1, min(longest, 8) + 1, min(longest, 4) + 1}, reverse=True)
-    for numbers, cells in ((True, (digits + 2, digits + 1)), (False, (2, 1))):
-        for gutter, cell in product(gutters, cells):
+    for digits in (*(_SHARE_DIGITS if shares else (len(str(int(counts.max(initial=0)))),)), 0):
+        for gutter, cell in product(gutters, (digits + 2, digits + 1)):
             free = (width - gutter) // classes
             if free >= cell:
                 widest = max(_WIDEST, longest + 2)  # else names are cut beside empty columns
-                cell = max(cell, min(free, widest if numbers else 2))
-                tall = _TALLEST if numbers and cell > 4 and classes * _TALLEST + 1 <= height else 1
+                cell = max(cell, min(free, widest if digits else 2))
+                tall = _TALLEST if digits and cell > 4 and classes * _TALLEST + 1 <= height else 1
                 top, keyed = heads(names, cell)
                 keys = max(map(len, top)) + 1 if keyed else 0  # they stand before the names of the rows as well
                 gutter += min(keys, width - gutter - classes * cell)
-                return MatrixLayout(gutter, cell, tall, digits if numbers else 0)
+                return MatrixLayout(gutter, cell, tall, digits)
     return None
 
 
@@ -178,41 +172,29 @@ def drawable(counts: Counts) -> bool:
 
 
 def draw_confusion(
-    counts: Counts,
-    classes: Sequence[str],
-    width: int,
-    height: int,
-    ascii: bool = False,  # noqa: A002
-    shares: bool = False,
-    margins: bool = False,
-    cursor: Cell | None = None,
-    light: bool = False,
-    bare: bool = False,
+    counts: Counts, names: Sequence[str], width: int, height: int, look: MatrixLook = BASIC, cursor: Cell | None = None
 ) -> Text:
-    """Rows are true classes, columns predicted ones; the last line puts the cell at the cursor (else the whole matrix)
-    into words.
-
-    `counts` is (k, k); missing names become numbers. `shares` writes per cents of each true class in place of counts,
-    `light` is for a light screen, `bare` draws without colours.
-    """
+    """Counts (k, k): rows are true classes, columns predicted ones; missing names become numbers. The last line puts
+    the cell at the cursor (else the whole matrix) into words."""
     counts = np.asarray(counts)
     if width <= 0 or height <= 0 or not drawable(counts):
         return centred(EMPTY, width, height)
-    names = known_names(counts, classes)
-    names = [to_ascii(name) for name in names] if ascii else names
+    names = [to_ascii(name) if look.ascii else name for name in known_names(counts, names)]
     words = summary(counts, names, width) if cursor is None else cell_words(counts, names, cursor, width)
-    placed = place(counts, names, width, height, shares, margins)
+    placed = place(counts, names, width, height, look)
     if placed is None:
-        message = centred(f"{len(counts)} classes need more room", width, max(height - 2, 0))
-        text = join_lines([message, words] if message.plain else [words])
+        message = centred(f"{len(counts)} classes need more room", width, height - 2)
+        lines = [message, words] if message.plain else [words]
     else:
-        lines = _table(counts, names, placed, DrawOptions(ascii, shares, light, bare), cursor)
-        text = join_lines(_centre(lines, words, placed, width, height))
-    return in_mode(text, "ascii" if ascii else "")
+        table = _table(counts, names, placed, look, cursor)
+        lines = [Text()] * placed.top + [Text(" " * placed.left, end="").append_text(line) for line in table]
+        words.pad_left((width - words.cell_len) // 2)
+        lines += [*([Text()] if height > len(table) + 1 else []), words]
+    return in_mode(join_lines(lines), "ascii" if look.ascii else "")
 
 
 def _table(
-    counts: Counts, names: Sequence[str], placed: MatrixLayout, options: DrawOptions, cursor: Cell | None
+    counts: Counts, names: Sequence[str], placed: MatrixLayout, look: MatrixLook, cursor: Cell | None
 ) -> list[Text]:
     top, keyed = heads(names, placed.cell)
     labels = [f"{key} {name}" for key, name in zip(top, names, strict=True)] if keyed else names
@@ -226,12 +208,11 @@ def _table(
         name = set_cell_size(label, cells) if cells < 6 and cell_len(label) > cells else shorten(label, cells)
         for part in range(placed.tall):
             middle = part == placed.tall // 2
-            line = Text(end="").append(
-                f"{name if middle else '':>{cells}} ", "bold" if cursor and cursor[0] == row else ""
-            )
+            words = f"{name if middle else '':>{cells}} "
+            line = Text(end="").append(words, "bold" if cursor and cursor[0] == row else "")
             for column, share in enumerate(shares[row]):
-                words = _cell(int(counts[row, column]), float(share), placed, middle, options)
-                style = _style(float(share), row == column, placed.digits > 0, options)
+                words = _cell(int(counts[row, column]), float(share), placed, middle, look)
+                style = _style(float(share), row == column, placed.digits > 0, look)
                 line.append(words, style + Style(reverse=True, bold=True) if cursor == (row, column) else style)
             if placed.margins:
                 line.append(f"{percent(shares[row, row]) if middle else '':>{_MARGIN}}", "dim")
@@ -249,14 +230,14 @@ def _precision(counts: Counts, table: MatrixLayout) -> Text:
     return Text(f"{'':{table.gutter}}{cells}{_PRECISION:>{_MARGIN}}", "dim", end="")
 
 
-def _cell(value: int, share: float, table: MatrixLayout, middle: bool, options: DrawOptions) -> str:
-    dot = "." if options.ascii else "·"
+def _cell(value: int, share: float, table: MatrixLayout, middle: bool, look: MatrixLook) -> str:
+    dot = "." if look.ascii else "·"
     if not table.digits:
-        shades = palette.ASCII_SHADES if options.ascii else palette.SHADES
+        shades = palette.ASCII_SHADES if look.ascii else palette.SHADES
         return dot.ljust(table.cell) if 0 < share < _FAINT else shades[math.ceil(share * 4)] * table.cell
     if not middle:
         return " " * table.cell
-    words = f"{value}" if not options.shares else _share(share, table.digits)
+    words = f"{value}" if not look.shares else _share(share, table.digits)
     return table.centred(f"{words if value else dot:>{table.digits}}")
 
 
@@ -266,24 +247,15 @@ def _share(share: float, digits: int) -> str:
     return words if len(words) <= digits and digits > _SHARE_DIGITS[-1] else f"{100 * share:.0f}"
 
 
-def _style(share: float, right: bool, numbers: bool, options: DrawOptions) -> Style:
+def _style(share: float, right: bool, numbers: bool, look: MatrixLook) -> Style:
     if share == 0:
         return Style(dim=True)
-    if options.bare:
+    if look.bare:
         return Style(reverse=numbers, underline=not numbers, bold=True) if right else Style(bold=share >= _FAINT)
     if not right and share < _FAINT:
         return Style(color=Color.parse(palette.GREY))
     if not numbers:
         return Style(color=Color.parse(palette.SKY if right else palette.ORANGE))
     # The root lifts small shares, which are what one looks for among the errors.
-    back = palette.count_ramp(share**_LIFT, right, options.light)
+    back = palette.count_ramp(share**_LIFT, right, look.light)
     return Style(color=Color.from_rgb(*palette.ink_on(back)), bgcolor=Color.from_rgb(*back), bold=right)
-
-
-def _centre(lines: list[Text], words: Text, placed: MatrixLayout, width: int, height: int) -> list[Text]:
-    return [
-        *blank_lines(placed.top),
-        *(Text(" " * placed.left, end="").append_text(line) for line in lines),
-        *blank_lines(int(height > len(lines) + 1)),
-        Text(" " * ((width - words.cell_len) // 2), end="").append_text(words),
-    ]

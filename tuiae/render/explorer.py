@@ -26,7 +26,7 @@ from tuiae.render.bars import bar_rows
 from tuiae.render.code_map import class_color
 from tuiae.render.curves import Curve, draw_curves
 from tuiae.render.grid import draw_large, error_pictures, fit_gallery
-from tuiae.render.text import beside, blank_lines, centred, clean, join_lines, lines_of, number, percent, shorten
+from tuiae.render.text import beside, centred, clean, join_lines, number, percent, shorten
 
 Bytes = NDArray[np.uint8]
 
@@ -46,26 +46,26 @@ def draw_place(place: Place, classes: Sequence[str], width: int, height: int, mo
     """The image decoded at a place, as large as the area lets it be; of a classifier the class that it takes the code
     for."""
     if place.image is None:
-        return _draw_class(place, classes, width, height)
+        words = [
+            Text("this code is taken for", "dim"),
+            Text(class_name(place.predicted, classes), f"bold {class_color(place.predicted)}"),
+            Text(f"with {percent(place.share)}", "dim"),
+            Text(),
+            Text("a classifier decodes no images", "dim"),
+        ]
+        lines = [_middle(line, width) for line in words[: max(height, 1)]]
+        return join_lines([Text()] * ((height - len(lines)) // 2) + lines)
     if height < _WITH_WORDS:
         return draw_large(place.image, width, height, mode)
-    where = Text(shorten(f"{place.x:.3g}, {place.y:.3g}", width), "dim", end="")
-    where.align("center", width)
+    where = _middle(Text(f"{place.x:.3g}, {place.y:.3g}", "dim"), width)
     return join_lines([draw_large(place.image, width, height - 1, mode), where])
 
 
-def _draw_class(place: Place, classes: Sequence[str], width: int, height: int) -> Text:
-    name = class_name(place.predicted, classes)
-    words = [
-        Text("this code is taken for", "dim"),
-        Text(shorten(name, width), f"bold {class_color(place.predicted)}"),
-        Text(f"with {percent(place.share)}", "dim"),
-        Text(""),
-        Text(shorten("a classifier decodes no images", width), "dim"),
-    ][: max(height, 1)]
-    for line in words:
-        line.align("center", width)
-    return join_lines([*blank_lines((height - len(words)) // 2), *words])
+def _middle(line: Text, width: int) -> Text:
+    """A line in the middle of so many cells."""
+    line.truncate(width, overflow="ellipsis")
+    line.pad_left((width - line.cell_len) // 2)
+    return line
 
 
 def draw_nearest(place: Place, classes: Sequence[str], width: int, height: int, mode: str) -> Text:
@@ -100,11 +100,7 @@ _LEAST_BAR = 3
 def best_class(shares: NDArray[Any], names: Sequence[str]) -> str:
     """`3, 87%`: the class for which most speaks."""
     best = int(np.argmax(shares))
-    return f"{_name(best, names)}, {percent(float(shares[best]), 0)}"
-
-
-def _name(index: int, names: Sequence[str]) -> str:
-    return clean(names[index]) if index < len(names) else str(index)
+    return f"{class_name(best, names)}, {percent(float(shares[best]), 0)}"
 
 
 def draw_shares(
@@ -122,7 +118,7 @@ def draw_shares(
     if len(shown) > height:
         # A line is kept for how many are left out.
         shown = np.argsort(-shares, kind="stable")[: max(height - 1, 1)].tolist()
-    head = min(max(cell_len(_name(index, names)) for index in shown), NAME, max(width - _FIGURE - 2, 1))
+    head = min(max(cell_len(class_name(index, names)) for index in shown), NAME, max(width - _FIGURE - 2, 1))
     cells = width - head - _FIGURE - 1
     bars = bar_rows([float(shares[index]) for index in shown], cells if cells >= _LEAST_BAR else 0, ascii_only)
     best, mark = int(np.argmax(shares)), ">" if ascii_only else "▸"
@@ -130,9 +126,9 @@ def draw_shares(
     for index, bar in zip(shown, bars, strict=True):
         weight, color = ("bold", palette.SKY) if index == best else ("", palette.GREY)
         style = f"{weight} underline" if index == label else weight or "dim"
-        name = shorten(_name(index, names), head)
-        line = Text(f"{mark} " if index == best else "  ", "bold" if index == best else "", end="")
-        line = Text(end="", no_wrap=True).append_text(line).append(name, style).append(" " * (head - cell_len(name)))
+        name = shorten(class_name(index, names), head)
+        line = Text(end="", no_wrap=True).append(f"{mark} " if index == best else "  ", weight)
+        line.append(name, style).append(" " * (head - cell_len(name)))
         line.append(f"{percent(float(shares[index]), 0):>{_FIGURE - 2}} ", weight).append(bar, color)
         line.truncate(width)
         lines += [line, Text(end="")] if len(shares) * 2 - 1 <= height else [line]
@@ -160,7 +156,7 @@ def draw_tried(answer: Reconstruction, clean: Bytes, width: int, height: int, mo
     """Noisy input, output and error beside each other, with figures below; `clean` is the image (C, H, W)."""
     made = answer.reconstructions[0]
     wrong, scale = error_pictures(made[None], clean[None])
-    pictures = np.stack([_in_colour(answer.noisy[0]), _in_colour(made), wrong[0]])
+    pictures = np.stack(np.broadcast_arrays(answer.noisy[0], made, wrong[0]))
     words = ["noisy" if (answer.noisy[0] != clean).any() else "input", "output", "error"]
     figures = f"mse {number(float(answer.mse[0]))} · {wrong_pixels(made, clean)}/{made.size} pixels wrong"
     brief, scaled = figures.replace(" pixels", ""), f" · error to {scale:g}"
@@ -168,13 +164,7 @@ def draw_tried(answer: Reconstruction, clean: Bytes, width: int, height: int, mo
     figures = next((form for form in forms if len(form) <= width), brief)
     if height < _WITH_FIGURES:
         return fit_gallery(pictures, width, height, mode, [words])
-    return join_lines(
-        [*lines_of(fit_gallery(pictures, width, height - 1, mode, [words])), centred(figures, width, 1, "")]
-    )
-
-
-def _in_colour(image: Bytes) -> Bytes:
-    return np.broadcast_to(image, (3, *image.shape[1:]))
+    return join_lines([fit_gallery(pictures, width, height - 1, mode, [words]), centred(figures, width, 1, "")])
 
 
 def draw_verdict(
@@ -191,7 +181,7 @@ def draw_verdict(
         return draw_shares(answer.shares[0], names, width, height, ascii_only, label)
     picture = fit_gallery(answer.noisy, width, height - bars - 1, mode, [["input"]])
     shares = draw_shares(answer.shares[0], names, width, bars, ascii_only, label)
-    return join_lines([*lines_of(picture), Text(end=""), *lines_of(shares)])
+    return join_lines([picture, Text(), shares])
 
 
 def error_at(curve: NoiseCurve, level: float) -> float:
@@ -239,8 +229,5 @@ def confused_title(confused: Confused, names: tuple[str, ...]) -> str:
 
 def confused_captions(confused: Confused) -> Captions:
     """The probability of the predicted class, and the position in the test split, of each image."""
-    return [(percent(float(share), 0), f"image {index}") for share, index in _pairs(confused.shares, confused.indices)]
-
-
-def _pairs(*arrays: NDArray[Any]) -> list[tuple[Any, ...]]:
-    return list(zip(*(array.tolist() for array in arrays), strict=True))
+    pairs = zip(confused.shares.tolist(), confused.indices.tolist(), strict=True)
+    return [(percent(share, 0), f"image {index}") for share, index in pairs]

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,8 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.pixels import draw_picture
+from tuiae.render.pixels import Pixels, draw_picture
 from tuiae.render.text import (
-    blank_lines,
     caption,
     centred,
     clean,
@@ -35,8 +33,9 @@ from tuiae.runs.snapshot import Sample
 if TYPE_CHECKING:
     from tuiae.studies.shared_images import SharedImages  # the dashboard opens without comparisons
 
-ImageRow = tuple[str, NDArray[np.uint8]]
+ImageRow = tuple[str, Pixels]
 CaptionRow = tuple[str, Sequence[str]]
+"""A label, and a caption for each picture of a row."""
 
 MOST_ENLARGED = 4
 LEAST_ROWS = 3
@@ -104,25 +103,22 @@ def image_grid(
     width: int,
     height: int,
     mode: str = "blocks",
-    captions: Sequence[str] | None = None,
-    captioned: Sequence[CaptionRow] = (),
+    captions: Sequence[CaptionRow] = (),
     label_limit: int = LABEL_LIMIT,
 ) -> Text:
     """One line of pictures for each (label, (N, C, H, W) uint8), centred in width x height cells.
 
-    `captions` go under the last row, one a column, and below them those of `captioned`, each line with a label; a
-    closing ✓ or ✗ survives when they are cut.
+    Lines of `captions` go under the last row, a caption a column; a closing ✓ or ✗ survives when they are cut.
     """
-    words = [*([("", captions)] if captions else []), *captioned]
     rows = drawable(rows)
     if not rows or width <= 0 or height <= 0:
         return centred("no images yet", width, height)
-    layout = fit(rows, width, height, words, label_limit)
+    layout = fit(rows, width, height, captions, label_limit)
     if layout is None:
         return centred("too small for images", width, height)
     lines = _picture_lines([(clean(label, label_limit), images) for label, images in rows], layout, mode)
-    lines += [_caption_line(clean(label, label_limit), names, layout) for label, names in words]
-    return in_mode(join_lines(_centre(lines, layout, width, height)), mode)
+    lines += [_caption_line(clean(label, label_limit), names, layout) for label, names in captions]
+    return in_mode(in_the_middle(lines, width, height), mode)
 
 
 def drawable(rows: Sequence[ImageRow]) -> list[ImageRow]:
@@ -144,31 +140,25 @@ def fit(
 def _picture_lines(rows: Sequence[ImageRow], layout: Layout, mode: str) -> list[Text]:
     """The pictures that the layout shows of each row, its label before the middle of them."""
     lines: list[Text] = []
-    many = len(rows) > MANY_ROWS
     for label, images in rows:
-        lines += blank_lines(layout.gap if lines else 0)
-        pictures = [_picture(image.transpose(1, 2, 0), layout, mode, many) for image in images[: layout.shown]]
-        for row in range(layout.rows):
-            line = Text(end="", no_wrap=True).append_text(
-                _gutter(label if row == (layout.rows - 1) // 2 else "", layout)
-            )
-            for place, picture in enumerate(pictures):
-                line.append(" " if place else "").append_text(picture[row])
-            lines.append(line)
+        lines += [Text()] * (layout.gap if lines else 0)
+        shrunk = layout.columns % images.shape[-1] != 0
+        trim = (shrunk or len(rows) > MANY_ROWS) and not layout.gap
+        shown = (image.transpose(1, 2, 0) for image in images[: layout.shown])
+        pictures = [draw_picture(image, layout.columns, layout.rows, mode, trim) for image in shown]
+        for row, parts in enumerate(zip(*pictures, strict=True)):
+            line = _gutter(label if row == (layout.rows - 1) // 2 else "", layout)
+            lines.append(line.append_text(Text(" ").join(parts)))
     return lines
 
 
 def _gutter(label: str, layout: Layout) -> Text:
-    return Text(f"{label:>{layout.gutter - 2}}  " if layout.gutter else "", "dim", end="")
-
-
-def _picture(image: NDArray[np.uint8], layout: Layout, mode: str, many: bool) -> list[Text]:
-    shrunk = layout.columns % image.shape[1] != 0
-    return draw_picture(image, layout.columns, layout.rows, mode, trim=(shrunk or many) and not layout.gap)
+    line = Text(end="", no_wrap=True)
+    return line.append(f"{label:>{layout.gutter - 2}}  " if layout.gutter else "", "dim")
 
 
 def _caption_line(label: str, captions: Sequence[str], layout: Layout) -> Text:
-    line = Text(end="").append_text(_gutter(label, layout))
+    line = _gutter(label, layout)
     for index, words in enumerate(captions[: layout.shown]):
         words = caption(clean(words), layout.columns)
         style = palette.GOOD if words.endswith("✓") else palette.BAD if words.endswith("✗") else "dim"
@@ -176,14 +166,6 @@ def _caption_line(label: str, captions: Sequence[str], layout: Layout) -> Text:
         line.append(" " * (before + bool(index))).append(words, style)
         line.append(" " * (layout.columns - before - cell_len(words)))
     return line
-
-
-def _centre(lines: list[Text], layout: Layout, width: int, height: int) -> list[Text]:
-    """The block in the middle; labels count half, so that the pictures look centred."""
-    block = layout.gutter + layout.shown * (layout.columns + 1) - 1
-    left = " " * ((width - block) // 2)
-    above = blank_lines((height - len(lines)) // 2)
-    return above + [Text(left, end="").append_text(line) if line.plain else line for line in lines]
 
 
 # A sample of a run: inputs, noisy inputs, outputs and errors
@@ -212,34 +194,27 @@ def error_row(sample: Sample) -> tuple[ImageRow, str] | None:
     return ("error", pictures), f"brightest error: {scale:g} of a pixel's range"
 
 
-def error_pictures(made: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> tuple[NDArray[Any], float]:
+def error_pictures(made: Pixels, wanted: Pixels) -> tuple[NDArray[Any], float]:
     """(N, 3, H, W) uint8, how far images (N, C, H, W) are off, and which share of a pixel's range is brightest."""
     error = np.abs(made.astype(np.int16) - wanted).mean(axis=1)
     largest = float(np.percentile(error, 100 - _BEYOND)) / 255
     scale = next((scale for scale in _SCALES if scale >= largest), 1.0)
-    shade = (error / scale).clip(0, 255).round().astype(np.uint8)
-    return _error_colours()[shade].transpose(0, 3, 1, 2), scale
-
-
-@lru_cache(maxsize=1)
-def _error_colours() -> NDArray[Any]:
-    """(256, 3) uint8, from no error to the end of the scale."""
+    shade = (error / scale).clip(0, 255).round()
     stops = np.linspace(0, 255, len(palette.ERROR_RAMP))
-    channels = zip(*palette.ERROR_RAMP, strict=True)
-    ramps = [np.interp(np.arange(256), stops, channel) for channel in channels]
-    return np.stack(ramps, axis=1).round().astype(np.uint8)
+    channels = [np.interp(shade, stops, channel) for channel in zip(*palette.ERROR_RAMP, strict=True)]
+    return np.stack(channels, axis=1).round().astype(np.uint8), scale
 
 
-def sample_captions(sample: Sample) -> list[str] | None:
-    """The predicted class of each picture: `Sneaker ✓`, `Coat ✗`; None without predictions."""
+def sample_captions(sample: Sample) -> list[CaptionRow]:
+    """The predicted class of each picture, `Sneaker ✓` or `Coat ✗`; no line without predictions."""
     if sample.predictions is None or sample.labels is None:
-        return None
+        return []
     captions = []
     for label, prediction in zip(sample.labels, sample.predictions, strict=False):
         known = 0 <= int(prediction) < len(sample.classes)
         name = clean(sample.classes[int(prediction)]) if known else str(prediction)
         captions.append(f"{name} {'✓' if label == prediction else '✗'}")
-    return captions
+    return [("", captions)]
 
 
 def sample_grid(sample: Sample, width: int, height: int, mode: str = "blocks") -> Text:
@@ -270,16 +245,15 @@ def shared_grid(shared: SharedImages, width: int, height: int, mode: str = "bloc
         # The key of a run without its label, so that no label is cut to nothing.
         rows = [(label.partition(" ")[0], images) for label, images in rows]
         words = [(label.partition(" ")[0], names) for label, names in words]
-    lines = lines_of(image_grid(rows, width, height - len(note), mode, captioned=words, label_limit=limit))
-    return join_lines([*lines, *blank_lines(height - len(note) - len(lines)), *note])
+    lines = lines_of(image_grid(rows, width, height - len(note), mode, words, limit))
+    return join_lines([*lines, *[Text()] * (height - len(note) - len(lines)), *note])
 
 
 def _fitting_rows(shared: SharedImages, height: int) -> tuple[list[ImageRow], list[CaptionRow], list[str]]:
     """Rows, captions, and the keys of the runs for which there is no room: the first of every group has it before the
     second of any."""
-    rows = [
-        (name, images) for name, images in (("input", shared.inputs), ("noisy", shared.noisy)) if images is not None
-    ]
+    inputs = (("input", shared.inputs), ("noisy", shared.noisy))
+    rows = [(name, images) for name, images in inputs if images is not None]
     words: list[CaptionRow] = []
     free, kept = height - LEAST_ROWS * len(rows), set()
     for entry in sorted(shared.entries, key=lambda entry: int(entry.key.lstrip(ascii_uppercase) or 0)):
@@ -294,7 +268,7 @@ def _fitting_rows(shared: SharedImages, height: int) -> tuple[list[ImageRow], li
         if entry.sample.reconstructions is not None:
             rows.append((label, entry.sample.reconstructions))
         else:
-            words.append((label, sample_captions(entry.sample) or ()))
+            words += [(label, captions) for _, captions in sample_captions(entry.sample)]
     return rows, words, [entry.key for entry in shared.entries if entry.key not in kept]
 
 
@@ -307,45 +281,43 @@ _LEAST_LINES = 4
 Values = Sequence[float] | NDArray[Any]
 
 
-def draw_plane(images: NDArray[np.uint8], x: Values, y: Values, width: int, mode: str) -> Text:
+def draw_plane(images: Pixels, x: Values, y: Values, width: int, mode: str) -> Text:
     """Images (rows, columns, C, H, W) of a plane, y on the left and x below, as large as the width lets them."""
-    layout = _plan_plane(images, x, y, width, UNBOUNDED)
-    if layout is None:
-        smallest = cell_sizes(images.shape[-1], images.shape[-2])[-1][0]
-        needed = _plane_gutter(y) + len(x) * (smallest + 1) - 1
-        return centred(f"{len(x)} pictures a row need {needed} columns", width, 1)
-    return _draw_plane(images, x, y, layout, width, 0, mode)
+    if drawn := _plane(images, x, y, width, 0, mode):
+        return drawn[1]
+    smallest = cell_sizes(images.shape[-1], images.shape[-2])[-1][0]
+    needed = _plane_gutter(y) + len(x) * (smallest + 1) - 1
+    return centred(f"{len(x)} pictures a row need {needed} columns", width, 1)
 
 
-def fit_plane(images: NDArray[np.uint8], x: Values, y: Values, width: int, height: int, mode: str) -> Text:
+def fit_plane(images: Pixels, x: Values, y: Values, width: int, height: int, mode: str) -> Text:
     """`draw_plane` in an area: where not all pictures fit well, every second one or fewer of each row and column, the
     first and the last among them; of columns, which are narrower than rows are high, as many as there is room for."""
-    found = None
+    found = centred("too small for images", width, height)
     steps = [step for step in range(1, len(x)) if (len(x) - 1) % step == 0]
     for by_row, by_column in sorted(((row, one) for row in steps for one in steps if one <= row), key=math.prod):
         part = images[::by_row, ::by_column], x[::by_column], y[::by_row]
-        layout = _plan_plane(*part, width, height)
-        if layout is not None:
-            found = _draw_plane(*part, layout, width, height, mode)
-            if layout.rows >= _LEAST_LINES:
+        if height > 0 and (drawn := _plane(*part, width, height, mode)):
+            lines, found = drawn
+            if lines >= _LEAST_LINES:
                 break
-    return found or centred("too small for images", width, height)
+    return found
 
 
 def _plane_gutter(y: Values) -> int:
     return max(len(f"{value:.3g}") for value in y) + 2
 
 
-def _plan_plane(images: NDArray[np.uint8], x: Values, y: Values, width: int, height: int) -> Layout | None:
-    return plan((len(x), *images.shape[-2:]), len(y), width, height - 1, _plane_gutter(y), least=len(x))
-
-
-def _draw_plane(
-    images: NDArray[np.uint8], x: Values, y: Values, layout: Layout, width: int, height: int, mode: str
-) -> Text:
+def _plane(images: Pixels, x: Values, y: Values, width: int, height: int, mode: str) -> tuple[int, Text] | None:
+    """The lines of a picture, and all of them in an area, whose height has no end where it is 0; None when they do not
+    fit."""
+    room = (height or UNBOUNDED) - 1
+    layout = plan((len(x), *images.shape[-2:]), len(y), width, room, _plane_gutter(y), least=len(x))
+    if layout is None:
+        return None
     rows = [(f"{value:.3g}", row) for value, row in zip(y, images, strict=True)]
     lines = [*_picture_lines(rows, layout, mode), _caption_line("", [f"{value:.3g}" for value in x], layout)]
-    return in_mode(join_lines(_centre(lines, layout, width, height)), mode)
+    return layout.rows, in_mode(in_the_middle(lines, width, height), mode)
 
 
 # Galleries: one picture after the other, on as many lines as they need
@@ -355,8 +327,11 @@ ACROSS = 5
 """Pictures that stand beside each other at least there, where the width lets them."""
 _NO_LABEL = 2  # cells left of pictures without a label
 
+Captions = Sequence[Sequence[str]]
+"""Lines below the pictures, each with a word for every picture."""
 
-def draw_gallery(images: NDArray[np.uint8], width: int, mode: str, captions: Sequence[str] = ()) -> Text:
+
+def draw_gallery(images: Pixels, width: int, mode: str, captions: Sequence[str] = ()) -> Text:
     """Images (N, C, H, W) in lines of about equally many, an empty line between, each with its caption below."""
     number, *_, rows, columns = images.shape
     leasts = (min(ACROSS, number), 1)
@@ -364,38 +339,36 @@ def draw_gallery(images: NDArray[np.uint8], width: int, mode: str, captions: Seq
     layout = next(filter(None, layouts), None)
     if layout is None:
         return centred("too narrow for images", width, 1)
-    lines = []
-    for row in _even_rows(number, layout.shown):
-        drawn = _gallery_row(images[row], [captions[row]] if captions else [], layout, mode)
-        lines += [*_centre(drawn, replace(layout, shown=len(images[row])), width, 0), Text()]
-    return in_mode(join_lines(lines[:-1]), mode)
+    return _gallery(images, [captions] if captions else [], layout, number, width, 0, mode)
 
 
-def fit_gallery(
-    images: NDArray[np.uint8], width: int, height: int, mode: str, captions: Sequence[Sequence[str]] = ()
-) -> Text:
-    """Images (N, C, H, W) in an area, as large as all of them can be; where they cannot, the first that fit.
-
-    `captions` are lines below the pictures, each with a word for every picture.
-    """
+def fit_gallery(images: Pixels, width: int, height: int, mode: str, captions: Captions = ()) -> Text:
+    """Images (N, C, H, W) in an area, as large as all of them can be; where they cannot, the first that fit."""
     if not len(images) or width <= 0 or height <= 0:
         return centred("no images", width, height)
     layout, down = _largest(images.shape[-2:], len(images), width, height, len(captions))
     if layout.shown < 1 or down < 1:
         return centred("too small for images", width, height)
-    lines = []
-    for row in _even_rows(min(len(images), layout.shown * down), layout.shown):
-        lines += [*_gallery_row(images[row], [line[row] for line in captions], layout, mode), Text()]
-    return in_the_middle(in_mode(join_lines(lines[:-1]), mode), width, height)
+    return _gallery(images, captions, layout, layout.shown * down, width, height, mode)
 
 
-def draw_large(image: NDArray[np.uint8], width: int, height: int, mode: str) -> Text:
+def _gallery(images: Pixels, captions: Captions, layout: Layout, most: int, width: int, height: int, mode: str) -> Text:
+    """The first `most` images in as few rows as hold them, about equally many in each."""
+    number, lines = min(len(images), most), list[Text]()
+    across = math.ceil(number / math.ceil(number / layout.shown))
+    for row in (slice(start, min(start + across, number)) for start in range(0, number, across)):
+        lines += _picture_lines([("", images[row])], layout, mode)
+        lines += [*(_caption_line("", words[row], layout) for words in captions), Text()]
+    return in_mode(in_the_middle(lines[:-1], width, height), mode)
+
+
+def draw_large(image: Pixels, width: int, height: int, mode: str) -> Text:
     """One image (C, H, W) as large as an area lets it be, by whatever factor."""
     lines = min(height, int(width * image.shape[1] / (2 * image.shape[2])))
     columns = min(round(2 * lines * image.shape[2] / image.shape[1]), width)
     if lines < 1 or columns < 1:
         return centred("too small for images", width, height)
-    return in_the_middle(join_lines(draw_picture(image.transpose(1, 2, 0), columns, lines, mode)), width, height)
+    return in_the_middle(draw_picture(image.transpose(1, 2, 0), columns, lines, mode), width, height)
 
 
 def _largest(shape: tuple[int, ...], enough: int, width: int, height: int, words: int) -> tuple[Layout, int]:
@@ -407,16 +380,6 @@ def _largest(shape: tuple[int, ...], enough: int, width: int, height: int, words
             break
     apart = int(columns % shape[1] == 0 or rows >= ROOMY)
     return Layout(columns, rows, across, apart, _NO_LABEL), down
-
-
-def _even_rows(number: int, most: int) -> list[slice]:
-    """So many pictures in as few rows as hold them, about equally many in each."""
-    across = math.ceil(number / math.ceil(number / most))
-    return [slice(start, min(start + across, number)) for start in range(0, number, across)]
-
-
-def _gallery_row(images: NDArray[np.uint8], captions: Sequence[Sequence[str]], layout: Layout, mode: str) -> list[Text]:
-    return [*_picture_lines([("", images)], layout, mode), *(_caption_line("", line, layout) for line in captions)]
 
 
 # A strip: pages of pictures, one of them under a cursor
@@ -462,19 +425,13 @@ def lay_out_strip(shape: tuple[int, int], number: int, width: int, height: int, 
 
 
 def draw_strip(
-    images: NDArray[np.uint8],
-    captions: Sequence[tuple[str, str]],
-    width: int,
-    height: int,
-    mode: str,
-    cursor: int,
-    focused: bool,
+    images: Pixels, captions: Sequence[tuple[str, str]], width: int, height: int, mode: str, cursor: int, focused: bool
 ) -> Text:
     """Images (N, C, H, W), two lines of words below each; those at the cursor are reversed while it can be moved."""
     strip = lay_out_strip(images.shape[-2:], len(images), width, height, cursor)
     if strip is None:
         return centred("too small for images", width, height)
-    lines = blank_lines(strip.top)
+    lines = [Text()] * strip.top
     left, end = " " * (strip.left - _NO_LABEL), strip.first + strip.count
     for start in range(strip.first, end, strip.across):
         row = slice(start, min(start + strip.across, end))

@@ -44,7 +44,6 @@ _RAMPS: dict[tuple[bool, bool], tuple[RGB, RGB]] = {
     (False, True): ((251, 236, 216), (226, 124, 24)),
 }
 """(right, on a light screen) -> the ends of a ramp: the more, the farther from the screen's own colour."""
-_INK_DARK, _INK_LIGHT = (0, 0, 0), (255, 255, 255)
 
 
 def rgb(color: str) -> RGB:
@@ -72,6 +71,5 @@ def luminance(color: RGB) -> float:
 
 def ink_on(background: RGB) -> RGB:
     """Whichever of black and white has the higher contrast with the background."""
-    light = luminance(background) + 0.05
-    over, under = luminance(_INK_LIGHT) + 0.05, luminance(_INK_DARK) + 0.05
-    return _INK_LIGHT if over / light >= light / under else _INK_DARK
+    # WCAG's contrast is 1.05 / (luminance + 0.05) with white, and (luminance + 0.05) / 0.05 with black.
+    return (255, 255, 255) if (luminance(background) + 0.05) ** 2 <= 1.05 * 0.05 else (0, 0, 0)

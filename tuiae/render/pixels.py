@@ -7,7 +7,7 @@ centred and joined, and become the pixel images that kitty's protocol or sixel s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
 
@@ -23,23 +23,28 @@ from tuiae.render.palette import GREYS, RGB, SHADES
 _NAME = "picture"
 
 
-@dataclass(frozen=True)
-class Placeholder:
-    """A picture (H, W, C) and the cells left blank for it, counted from the top left corner of the drawing."""
+Pixels = NDArray[np.uint8]
 
-    image: NDArray[np.uint8]
+
+@dataclass(frozen=True)
+class PixelImage:
+    """Pixels (H, W, C) and the cells that they cover, counted from the top left corner of a drawing."""
+
+    pixels: Pixels = field(compare=False)
     left: int
     top: int
     columns: int
     rows: int
 
+    def same(self, other: PixelImage | None) -> bool:
+        """Whether another one looks the same, in the same place."""
+        return other is not None and self == other and np.array_equal(self.pixels, other.pixels)
 
-def placeholder(image: NDArray[np.generic], columns: int, rows: int) -> list[Text]:
-    """`rows` blank lines of `columns` cells; the style of the first carries the picture."""
-    array = np.ascontiguousarray(image, np.uint8)
-    known = Style(meta={_NAME: (array.tobytes(), array.shape, rows)})
-    blank = " " * max(columns, 0)
-    return [Text(blank, "" if row else known, no_wrap=True, end="") for row in range(max(rows, 0))]
+
+def placeholder(image: Pixels, columns: int, rows: int) -> list[Text]:
+    """`rows` blank lines of `columns` cells; the style of the first carries the picture (H, W, C)."""
+    known = Style(meta={_NAME: (image.tobytes(), image.shape, rows)})
+    return [Text(" " * columns, "" if row else known, no_wrap=True, end="") for row in range(rows)]
 
 
 def _picture_of(span: Span) -> tuple[bytes, tuple[int, ...], int] | None:
@@ -47,14 +52,14 @@ def _picture_of(span: Span) -> tuple[bytes, tuple[int, ...], int] | None:
     return known if isinstance(known, tuple) else None
 
 
-def placeholders_in(drawing: Text) -> Iterator[Placeholder]:
-    """The placeholders of a drawing, line by line."""
+def placeholders_in(drawing: Text) -> Iterator[PixelImage]:
+    """The pictures for which a drawing leaves cells, line by line."""
     for top, line in enumerate(drawing.split("\n", allow_blank=True)):
         for span in line.spans:
             if (known := _picture_of(span)) is not None:
                 pixels, shape, rows = known
                 image = np.frombuffer(pixels, np.uint8).reshape(shape)
-                yield Placeholder(image, cell_len(line.plain[: span.start]), top, span.end - span.start, rows)
+                yield PixelImage(image, cell_len(line.plain[: span.start]), top, span.end - span.start, rows)
 
 
 def without_placeholders(drawing: Text) -> Text:
@@ -74,25 +79,10 @@ _GREY = _KEPT[np.abs(np.arange(256)[:, None] - _KEPT).argmin(axis=1)].astype(np.
 _LIGHT = np.array([299, 587, 114])
 """Weights of red, green and blue in brightness, in thousandths (ITU-R BT.601)."""
 
-Pixels = NDArray[np.uint8]
 
-
-def as_rgb(image: NDArray[np.generic]) -> Pixels:
-    """Any of (H, W), (C, H, W) and (H, W, C) with 1 or 3 channels as (H, W, 3) uint8.
-
-    Raises:
-        ValueError: another shape.
-    """
-    array = np.asarray(image)
-    if array.dtype != np.uint8:
-        array = np.nan_to_num(array.astype(np.float64)).clip(0, 255).astype(np.uint8)
-    if array.ndim == 2:
-        array = array[:, :, None]
-    elif array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3):
-        array = array.transpose(1, 2, 0)
-    elif array.ndim != 3 or array.shape[2] not in (1, 3):
-        raise ValueError(f"not an image: shape {array.shape}")
-    return np.broadcast_to(array, (*array.shape[:2], 3)) if array.shape[2] == 1 else array
+def as_rgb(image: Pixels) -> Pixels:
+    """(H, W, 1) or (H, W, 3) as (H, W, 3)."""
+    return np.broadcast_to(image, (*image.shape[:2], 3))
 
 
 @lru_cache(maxsize=64)
@@ -126,24 +116,21 @@ def _pixel_height(image: Pixels, columns: int, rows: int, trim: bool) -> int:
     return scale * height if exact else 2 * rows
 
 
-def draw_picture(image: NDArray[np.generic], columns: int, rows: int, mode: str, trim: bool = False) -> list[Text]:
+def draw_picture(image: Pixels, columns: int, rows: int, mode: str, trim: bool = False) -> list[Text]:
     """An image (H, W, C) in so many cells, of what pictures are made of in a mode."""
     if mode == "none":
         return placeholder(image, columns, rows)
-    return (
-        character_ramp(image, columns, rows, RAMPS[mode]) if mode in RAMPS else half_blocks(image, columns, rows, trim)
-    )
+    if mode in RAMPS:
+        return character_ramp(image, columns, rows, RAMPS[mode])
+    return half_blocks(image, columns, rows, trim)
 
 
-def half_blocks(image: NDArray[np.generic], columns: int, rows: int, trim: bool = False) -> list[Text]:
+def half_blocks(image: Pixels, columns: int, rows: int, trim: bool = False) -> list[Text]:
     """`rows` lines of `columns` cells, each cell two pixels: foreground above, background below.
 
     `trim` leaves the lowest half row free, which parts pictures that stand on each other.
     """
-    pixels = as_rgb(image)
-    if columns <= 0 or rows <= 0 or 0 in pixels.shape:
-        return [Text(" " * max(columns, 0)) for _ in range(max(rows, 0))]
-    small = resample(pixels, columns, _pixel_height(pixels, columns, rows, trim)).astype(np.uint32)
+    small = resample(as_rgb(image), columns, _pixel_height(image, columns, rows, trim)).astype(np.uint32)
     grey = (small == small[..., :1]).all(axis=-1, keepdims=True)
     small = np.where(grey, _GREY[small], (small * _LEVELS + 127) // 255 * 255 // _LEVELS)
     packed = (small[..., 0] << 16 | small[..., 1] << 8 | small[..., 2]).astype(np.int64)
@@ -169,12 +156,9 @@ def _style(above: int, below: int) -> Style:
     return Style(color=Color.from_rgb(above >> 16, above >> 8 & 255, above & 255), bgcolor=background)
 
 
-def character_ramp(image: NDArray[np.generic], columns: int, rows: int, ramp: str = RAMPS["ascii"]) -> list[Text]:
+def character_ramp(image: Pixels, columns: int, rows: int, ramp: str = RAMPS["ascii"]) -> list[Text]:
     """`rows` lines of `columns` characters from dark to light; a cell averages the two pixels it stands for."""
-    pixels = as_rgb(image)
-    if columns <= 0 or rows <= 0 or 0 in pixels.shape:
-        return [Text(" " * max(columns, 0)) for _ in range(max(rows, 0))]
-    small = resample(pixels, columns, _pixel_height(pixels, columns, rows, False))
+    small = resample(as_rgb(image), columns, _pixel_height(image, columns, rows, False))
     if len(small) % 2:
         small = np.concatenate([small, np.zeros_like(small[:1])])
     light = small.reshape(rows, 2, columns, 3).sum(axis=1, dtype=np.int64) @ _LIGHT
@@ -186,38 +170,20 @@ CELL = (8, 16)
 """Pixels of a cell, across and down: the terminal scales, and more would only take longer to send."""
 
 
-@dataclass(frozen=True, eq=False)
-class PixelImage:
-    """Pixels (H, W, 3) and the cells that they cover, counted from the top left corner of the panel."""
-
-    pixels: Pixels
-    left: int
-    top: int
-    columns: int
-    rows: int
-
-    def same(self, other: PixelImage | None) -> bool:
-        """Whether another one looks the same, in the same place."""
-        return other is not None and (
-            (self.left, self.top, self.columns, self.rows) == (other.left, other.top, other.columns, other.rows)
-            and np.array_equal(self.pixels, other.pixels)
-        )
-
-
 def pixel_images(drawing: Text, ground: RGB) -> list[PixelImage]:
     """The pictures of a drawing in the mode `none`; `ground` is the colour between them.
 
     Rows of pictures with no words between become one image, because each image is sent by itself.
     """
     lines = [_cells(line.plain) for line in drawing.split("\n", allow_blank=True)]
-    parts: list[list[Placeholder]] = []
-    for _, row in groupby(placeholders_in(drawing), key=lambda placeholder: placeholder.top):
+    parts: list[list[PixelImage]] = []
+    for _, row in groupby(placeholders_in(drawing), key=lambda picture: picture.top):
         band = list(row)
         if parts and _joins(parts[-1], band, lines):
             parts[-1] += band
         else:
             parts.append(band)
-    return [_pixel_image(placeholders, ground) for placeholders in parts]
+    return [_joined(pictures, ground) for pictures in parts]
 
 
 def _cells(line: str) -> str:
@@ -225,17 +191,14 @@ def _cells(line: str) -> str:
     return "".join(char.ljust(cell_len(char)) for char in line if cell_len(char))
 
 
-def _edges(placeholders: Sequence[Placeholder]) -> tuple[int, int, int, int]:
+def _edges(pictures: Sequence[PixelImage]) -> tuple[int, int, int, int]:
     """Left, right, top and bottom; right and bottom are the first cells beyond."""
-    return (
-        min(placeholder.left for placeholder in placeholders),
-        max(placeholder.left + placeholder.columns for placeholder in placeholders),
-        min(placeholder.top for placeholder in placeholders),
-        max(placeholder.top + placeholder.rows for placeholder in placeholders),
-    )
+    spans = [(one.left, one.left + one.columns, one.top, one.top + one.rows) for one in pictures]
+    lefts, rights, tops, bottoms = zip(*spans, strict=True)
+    return min(lefts), max(rights), min(tops), max(bottoms)
 
 
-def _joins(above: Sequence[Placeholder], below: Sequence[Placeholder], lines: Sequence[str]) -> bool:
+def _joins(above: Sequence[PixelImage], below: Sequence[PixelImage], lines: Sequence[str]) -> bool:
     """Whether one picture can cover both rows without covering words."""
     left, right, _, bottom = _edges(above)
     other_left, other_right, top, _ = _edges(below)
@@ -243,13 +206,14 @@ def _joins(above: Sequence[Placeholder], below: Sequence[Placeholder], lines: Se
     return (left, right) == (other_left, other_right) and not between.strip()
 
 
-def _pixel_image(placeholders: Sequence[Placeholder], ground: RGB) -> PixelImage:
+def _joined(pictures: Sequence[PixelImage], ground: RGB) -> PixelImage:
+    """One image (H, W, 3) of several, so many pixels a cell as CELL says."""
     across, down = CELL
-    left, right, top, bottom = _edges(placeholders)
+    left, right, top, bottom = _edges(pictures)
     pixels = np.full(((bottom - top) * down, (right - left) * across, 3), ground, np.uint8)
-    for placeholder in placeholders:
-        x, y = (placeholder.left - left) * across, (placeholder.top - top) * down
+    for one in pictures:
+        x, y = (one.left - left) * across, (one.top - top) * down
         # A pixel stays free below: it parts pictures that stand on each other.
-        size = (placeholder.columns * across, placeholder.rows * down - 1)
-        pixels[y : y + size[1], x : x + size[0]] = resample(as_rgb(placeholder.image), *size)
+        size = (one.columns * across, one.rows * down - 1)
+        pixels[y : y + size[1], x : x + size[0]] = resample(as_rgb(one.pixels), *size)
     return PixelImage(pixels, left, top, right - left, bottom - top)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.pixels import draw_picture, resample
-from tuiae.render.text import blank_lines, centred, join_lines
+from tuiae.render.pixels import Pixels, draw_picture, resample
+from tuiae.render.plot import put
+from tuiae.render.text import centred, join_lines
 
 LEAST = 3
 """Lines below which nothing can be drawn."""
@@ -65,12 +64,7 @@ def lay_out_canvas(size: tuple[int, int], width: int, height: int) -> CanvasLayo
 
 
 def draw_canvas(
-    image: NDArray[np.uint8],
-    width: int,
-    height: int,
-    mode: str = "blocks",
-    pen: tuple[float, float] | None = None,
-    pen_state: str = "up",
+    image: Pixels, width: int, height: int, mode: str, pen: tuple[float, float] | None = None, pen_state: str = "up"
 ) -> Text:
     """An image (C, H, W), and the pen at (x, y) of it."""
     layout = lay_out_canvas((image.shape[2], image.shape[1]), width, height)
@@ -80,7 +74,8 @@ def draw_canvas(
     lines = draw_picture(large, layout.columns, layout.rows, mode)
     if pen is not None:
         column, row = layout.cell(*pen)
-        _put_pen(lines[row - layout.top], column - layout.left, PENS[pen_state][mode == "ascii"])
+        sign, style = PENS[pen_state][mode == "ascii"], f"bold {palette.VERMILLION}"
+        put(lines[row - layout.top], column - layout.left, sign, style)
     return join_lines(_framed(lines, layout, width, height, mode == "ascii"))
 
 
@@ -90,13 +85,8 @@ def _framed(lines: list[Text], layout: CanvasLayout, width: int, height: int, as
     left = " " * max(layout.left - 1, 0)
     after = after if width > layout.left + layout.columns else ""
     placed = [Text(left, end="").append(before, "dim").append_text(line).append(after, "dim") for line in lines]
-    head = blank_lines(layout.top)
+    head = [Text()] * layout.top
     if head and above:
         head[-1] = Text(f"{left} {above * layout.columns}", "dim", end="")
     foot = [Text(f"{left} {below * layout.columns}", "dim", end="")] if below else []
     return [*head, *placed, *foot][:height]
-
-
-def _put_pen(line: Text, column: int, sign: str) -> None:
-    line.plain = line.plain[:column] + sign + line.plain[column + 1 :]
-    line.stylize(f"bold {palette.VERMILLION}", column, column + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import zip_longest
 from textwrap import wrap
@@ -18,68 +18,41 @@ from tuiae.render import palette
 UNKNOWN = "?"
 
 
-def _each(signs: str, ascii_sign: str) -> dict[str, str]:
-    return dict.fromkeys(signs, ascii_sign)
-
-
-_LIKE = {
-    # Frames; double ones mark the focus, so that they are not drawn as the others are.
-    **_each("─━╌┄┈╍┅┉╴╶╸╺⎯‐‑‒–—―−▔🮂", "-"),
-    **_each("│┃╎┆┊╏┇┋╵╷╹╻▏▕▎▊▌▐▍▋▉¦", "|"),
-    **_each("┌┐└┘┏┓┗┛╭╮╰╯├┤┬┴┼┠┨┯┷┣┫┳┻╋╠╣╦╩╬┡┩┢┪", "+"),
-    **_each("═", "="),
-    **_each("║", "#"),
-    **_each("╔╗╚╝", "#"),
-    "╱": "/",
-    "╲": "\\",
-    "╳": "x",
-    # Shades and blocks.
-    **_each("█▓■▇▆▅◼▮", "#"),
-    **_each("▒▄▃", "+"),
-    **_each("░", "."),
-    **_each("▀", '"'),
-    **_each("▂▁⎽", "_"),
-    # Arrows and triangles.
-    **_each("→▶▸►⇒➜❯›»", ">"),
-    **_each("←◀◂◄⇐❮‹«", "<"),
-    **_each("↑▲▴⇑△▵", "^"),
-    **_each("↓▼▾⇓▽▿", "v"),
-    **_each("↔⇔", "-"),
-    **_each("⏎↵", "<"),
-    # Signs; those that tell curves apart differ here too.
-    "▪": "#",
-    "◦": "@",
-    **_each("●◉★✱◆", "*"),
-    **_each("○◌◯°◇□☐▢•", "o"),
-    **_each("✓✔", "v"),
-    **_each("✗✘✕✖×", "x"),
-    **_each("‖", "="),
-    "◐": "~",
-    "✎": "n",
-    **_each("…⋯∼≈", "~"),
-    "·": "-",  # between two things that are said: a full stop would end the first
-    **_each("∙⋅․", "."),
-    **_each("‘’′‚", "'"),
-    **_each("“”″„", '"'),
-    **_each("≤", "<"),
-    **_each("≥", ">"),
-    "±": "+",
-    "÷": "/",
-    "∕": "/",
-    "µ": "u",
-    "μ": "u",
-    "β": "b",
-    "ø": "o",
-    "Ø": "O",
-    "ß": "s",
-    "ł": "l",
-    "Ł": "L",
-    "đ": "d",
-    "ı": "i",
-    "æ": "a",
-    "œ": "o",
-    "\u00a0": " ",
+_SIGNS_LIKE = {
+    # Of frames the double ones mark the focus, so that they are not drawn as the others are.
+    "-": "─━╌┄┈╍┅┉╴╶╸╺⎯‐‑‒–—―−▔🮂↔⇔·",  # "·" parts two things that are said: a full stop would end the first
+    "|": "│┃╎┆┊╏┇┋╵╷╹╻▏▕▎▊▌▐▍▋▉¦",
+    "+": "┌┐└┘┏┓┗┛╭╮╰╯├┤┬┴┼┠┨┯┷┣┫┳┻╋╠╣╦╩╬┡┩┢┪▒▄▃±",
+    "=": "═‖",
+    "#": "║╔╗╚╝█▓■▇▆▅◼▮▪",
+    ">": "→▶▸►⇒➜❯›»≥",
+    "<": "←◀◂◄⇐❮‹«≤⏎↵",
+    "^": "↑▲▴⇑△▵",
+    "v": "↓▼▾⇓▽▿✓✔",
+    "*": "●◉★✱◆",  # signs that tell curves apart differ here too
+    "o": "○◌◯°◇□☐▢•øœ",
+    "x": "✗✘✕✖×╳",
+    "@": "◦",
+    "n": "✎",
+    "~": "…⋯∼≈◐",
+    ".": "░∙⋅․",
+    "_": "▂▁⎽",
+    "'": "‘’′‚",
+    '"': "“”″„▀",
+    "/": "╱÷∕",
+    "\\": "╲",
+    " ": "\u00a0",
+    "a": "æ",
+    "b": "β",
+    "d": "đ",
+    "i": "ı",
+    "l": "ł",
+    "L": "Ł",
+    "O": "Ø",
+    "s": "ß",
+    "u": "µμ",
 }
+_LIKE = {sign: like for like, signs in _SIGNS_LIKE.items() for sign in signs}
 _BRAILLE = range(0x2800, 0x2900)
 _UPPER, _LOWER = 0b0001_1011, 0b1110_0100
 """Dots of the upper and of the lower two rows of a braille cell, by their bits."""
@@ -113,19 +86,18 @@ def _braille(dots: int) -> str:
 
 
 MISSING = "–"
+LEVELS, ASCII_LEVELS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 ACCURACY = "accuracy"
 """The metric that is written in per cent, in words and on axes."""
 
 # CSI, OSC up to BEL or ST, and the two-byte escapes: what a log or a file name can smuggle in.
 _ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
-_MARKS = ("✓", "✗")
 
 
 def clean(text: object, limit: int | None = None) -> str:
     """External text as one harmless line: no escapes or control characters, single spaces, at most `limit` cells."""
-    bare = _ESCAPES.sub("", str(text))
-    safe = "".join(" " if char in "\t\n\r\v\f" else char for char in bare)
-    safe = " ".join(harmless(safe).split())
+    words = map(harmless, _ESCAPES.sub("", str(text)).split())
+    safe = " ".join(word for word in words if word)
     return safe if limit is None else shorten(safe, limit)
 
 
@@ -152,18 +124,15 @@ def shorten_middle(text: str, limit: int) -> str:
     return f"{first}…{last}"
 
 
-def fitted(text: str, width: int, right: bool = False) -> str:
-    """Exactly `width` cells: shortened, or padded behind; `right` pads before."""
-    text = shorten(text, width)
-    pad = " " * (width - cell_len(text))
-    return pad + text if right else text + pad
+def fitted(text: str, width: int) -> str:
+    """Exactly `width` cells: shortened, or padded behind."""
+    return set_cell_size(shorten(text, width), width)
 
 
 def caption(text: str, limit: int) -> str:
     """Shortened without losing a closing tick or cross."""
-    body, space, mark = text.rpartition(" ")
-    if mark in _MARKS and space and limit >= 4:
-        return f"{shorten(body, limit - 2)} {mark}"
+    if text.endswith((" ✓", " ✗")) and limit >= 4:
+        return shorten(text[:-2], limit - 2) + text[-2:]
     return shorten(text, limit)
 
 
@@ -242,28 +211,21 @@ def figure(metric: str, value: float | None) -> str:
 
 
 def centred(message: str, width: int, height: int, style: str = "dim") -> Text:
-    """One short message in the middle of an area; an area too small for it gets what fits."""
-    if width <= 0 or height <= 0:
-        return Text()
-    return in_the_middle(Text(shorten(message, width), style, end=""), width, height)
-
-
-def paragraph(message: str, width: int, height: int, style: str = "dim") -> Text:
-    """A sentence in the middle of an area, each line centred, on as many lines as it needs and the area has."""
-    if width <= 0 or height <= 0:
-        return Text()
-    lines = [in_the_middle(line, width, 1) for line in wrapped(message, width, style, height)]
-    return join_lines([*blank_lines((height - len(lines)) // 2), *lines])
+    """A message in the middle of an area, each line centred, on as many lines as it needs and the area has."""
+    lines = wrapped(message, width, style, max(height, 0))
+    for line in lines:
+        line.pad_left((width - line.cell_len) // 2)
+    return join_lines([Text()] * ((height - len(lines)) // 2) + lines)
 
 
 def wrapped(message: str, width: int, style: str = "", most: int | None = None) -> list[Text]:
-    """A sentence on lines of `width` cells, or the first `most` of them; no line where there is no width."""
-    return [Text(line, style, end="") for line in wrap(message, width)[:most]] if width > 0 else []
-
-
-def blank_lines(number: int) -> list[Text]:
-    """So many empty lines, none for a number below 1."""
-    return [Text(end="") for _ in range(number)]
+    """A sentence on lines of `width` cells, at most `most` of them, the last with an ellipsis where something is cut;
+    no line where there is no width."""
+    lines = wrap(message, width) if width > 0 else []
+    kept = lines[:most]
+    if kept and len(kept) < len(lines):
+        kept[-1] = f"{kept[-1]} {lines[len(kept)]}"
+    return [Text(shorten(line, width), style, end="") for line in kept]
 
 
 def progress_bar(share: float, cells: int, ascii_only: bool = False, style: str = palette.SKY) -> Text:
@@ -271,6 +233,12 @@ def progress_bar(share: float, cells: int, ascii_only: bool = False, style: str 
     full, rest = ("#", ".") if ascii_only else ("━", "━")
     done = round(min(max(share, 0.0), 1.0) * cells)
     return Text(end="").append(full * done, style).append(rest * (cells - done), "dim")
+
+
+def levels(shares: Iterable[float], ascii_only: bool = False) -> str:
+    """A block for each share, 0 to 1, as high as the share; in ASCII the more ink, the higher."""
+    signs = ASCII_LEVELS if ascii_only else LEVELS
+    return "".join(signs[round(share * (len(signs) - 1))] for share in shares)
 
 
 def join_lines(lines: Sequence[Text]) -> Text:
@@ -285,12 +253,11 @@ def lines_of(drawing: Text) -> list[Text]:
     return list(drawing.split("\n", allow_blank=True))
 
 
-def in_the_middle(drawing: Text, width: int, height: int) -> Text:
-    """A drawing in the middle of an area."""
-    lines = lines_of(drawing)
+def in_the_middle(lines: Sequence[Text], width: int, height: int) -> Text:
+    """A block of lines in the middle of an area."""
     left = " " * max((width - max(line.cell_len for line in lines)) // 2, 0)
-    above = blank_lines((height - len(lines)) // 2)
-    return join_lines([*above, *(Text(left, end="").append_text(line) for line in lines)])
+    placed = [Text(left, end="").append_text(line) if line.plain else line for line in lines]
+    return join_lines([Text()] * ((height - len(lines)) // 2) + placed)
 
 
 def beside(left: Text, right: Text, width: int, level: bool = False) -> Text:
@@ -298,7 +265,7 @@ def beside(left: Text, right: Text, width: int, level: bool = False) -> Text:
     right one has fewer lines."""
     first, second = lines_of(left), lines_of(right)
     if level:
-        second = blank_lines((len(first) - len(second)) // 2) + second
+        second = [Text()] * ((len(first) - len(second)) // 2) + second
     joined = []
     for one, other in zip_longest(first, second, fillvalue=Text()):
         line = Text(end="", no_wrap=True).append_text(one)

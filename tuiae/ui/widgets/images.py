@@ -15,9 +15,9 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tuiae.render.grid import ROOMY, ImageRow, draw_strip, drawable, fit, image_grid, lay_out_strip
+from tuiae.render.grid import ROOMY, CaptionRow, ImageRow, draw_strip, drawable, fit, image_grid, lay_out_strip
 from tuiae.render.pixels import PixelImage, pixel_images, without_placeholders
-from tuiae.render.text import centred, in_mode, paragraph
+from tuiae.render.text import centred, in_mode
 from tuiae.ui.keys import STRIP
 from tuiae.ui.terminal.mode import Graphics, Pictures
 from tuiae.ui.widgets.panel import PicturePanel
@@ -106,14 +106,14 @@ class ImagesPanel(PixelPanel):
         super().__init__(title, id=id)
         self._title, self._empty = title, empty
         self._rows: Sequence[ImageRow] = ()
-        self._captions: Sequence[str] | None = None
+        self._captions: Sequence[CaptionRow] = ()
         self._note = ""
         self._error: tuple[ImageRow, str] | None = None
 
     def show(
         self,
         rows: Sequence[ImageRow],
-        captions: Sequence[str] | None = None,
+        captions: Sequence[CaptionRow] = (),
         note: str = "",
         error: tuple[ImageRow, str] | None = None,
     ) -> None:
@@ -152,8 +152,7 @@ class ImagesPanel(PixelPanel):
         rows = drawable(self._rows)
         if self.error is False or self._error is None or not rows:
             return False
-        words = [("", self._captions)] if self._captions else []
-        layout = fit([*rows, self._error[0]], *self.content_size, words)
+        layout = fit([*rows, self._error[0]], *self.content_size, self._captions)
         least = min(ROOMY, (rows[0][1].shape[2] + 1) // 2)
         return layout is not None and (bool(self.error) or layout.rows >= least)
 
@@ -199,7 +198,7 @@ class DrawingPanel(PixelPanel):
 
     def drawing(self, width: int, height: int) -> Text:
         if self._drawing is None or self._resting:
-            return in_mode(paragraph(self._resting or self._empty, width, height), self.mode)
+            return in_mode(centred(self._resting or self._empty, width, height), self.mode)
         return in_mode(self._drawing(width, height, self.mode), self.mode)
 
 

@@ -28,7 +28,7 @@ from tuiae.render.code_map import (
 )
 from tuiae.render.explorer import draw_between, draw_nearest, draw_place, plane_note
 from tuiae.render.grid import fit_gallery, fit_plane
-from tuiae.render.text import number, paragraph
+from tuiae.render.text import centred, number
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.widgets.chrome import ViewBar, Views
 from tuiae.ui.widgets.images import DrawingPanel
@@ -88,7 +88,7 @@ class CodeMapPanel(PointedPanel):
             self._layout = lay_out_map(
                 self._codes, width, height, ascii_only, self.view, self._full, legend_part=LEGEND_PART
             )
-        return self._layout.draw(self.view) if self._layout is not None else paragraph(self._empty, width, height)
+        return self._layout.draw(self.view) if self._layout is not None else centred(self._empty, width, height)
 
     # The view
 

@@ -16,7 +16,7 @@ from textual.reactive import reactive
 
 from tuiae.render.chrome import missing_note, place_note
 from tuiae.render.confusion import EMPTY as NO_PREDICTIONS
-from tuiae.render.confusion import Cell, Counts, MatrixLayout, draw_confusion, drawable, known_names, place
+from tuiae.render.confusion import Cell, Counts, MatrixLayout, MatrixLook, draw_confusion, drawable, known_names, place
 from tuiae.render.curves import EMPTY, Curve, on_one_axis
 from tuiae.render.grid import error_row, sample_captions, sample_rows
 from tuiae.render.legend import parent_curves, plot_title, run_curves, run_marks, second_metrics
@@ -93,16 +93,17 @@ class ConfusionPanel(PicturePanel):
         if not drawable(self._counts):
             return None
         names = known_names(self._counts, self._names)
-        return place(self._counts, names, *self.content_size, self.shares, margins=True)
+        return place(self._counts, names, *self.content_size, self._look)
 
     def draw(self, width: int, height: int) -> Text:
         if not drawable(self._counts):
             return centred(self._empty, width, height)
-        ascii_only = self.mode == "ascii"
+        return draw_confusion(self._counts, self._names, width, height, self._look, self.cursor)
+
+    @property
+    def _look(self) -> MatrixLook:
         light, bare = not self.app.current_theme.dark, self.terminal.colors == "none"
-        return draw_confusion(
-            self._counts, self._names, width, height, ascii_only, self.shares, True, self.cursor, light, bare
-        )
+        return MatrixLook(self.mode == "ascii", self.shares, margins=True, light=light, bare=bare)
 
     # Keys
 
