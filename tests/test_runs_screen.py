@@ -19,7 +19,6 @@ from tuiae.config import load_config, parse_override
 from tuiae.config.presets import find_preset
 from tuiae.files import read_json, replace_json
 from tuiae.render.runs import (
-    LEVELS,
     Sort,
     arrange,
     column_at,
@@ -30,7 +29,7 @@ from tuiae.render.runs import (
     spark,
 )
 from tuiae.render.runs import run_line as draw_run
-from tuiae.render.text import shorten_middle
+from tuiae.render.text import LEVELS, shorten_middle
 from tuiae.runs.control import take
 from tuiae.runs.labels import read_label, relabel, tags_of
 from tuiae.runs.lineage import repeat_line, run_line

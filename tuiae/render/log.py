@@ -6,6 +6,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Sequence
+from itertools import accumulate
 
 from rich.text import Text
 
@@ -74,7 +75,9 @@ def log_lines(notes: Sequence[Note], printed: Sequence[str]) -> list[str]:
     """
     lines: list[str] = []
     waiting, epochs, last = deque(notes), [_epoch(line) for line in printed], 0.0
-    for line, own, bound in zip(printed, epochs, _bounds(epochs), strict=True):
+    # A line without an epoch of its own belongs to that of the line that has the next.
+    *bounds, _ = reversed([*accumulate(epochs[::-1], lambda later, own: own or later, initial=0.0)])
+    for line, own, bound in zip(printed, epochs, bounds, strict=True):
         began_again = bool(own) and own <= last
         last = own or last
         while waiting and (began_again or _was_before(waiting, bound)):
@@ -89,15 +92,6 @@ def _epoch(line: str) -> float:
     """Which epoch a line is of; 0 for others."""
     found = _EPOCH_NUMBER.match(line)
     return float(found[1].replace(",", "")) if found else 0.0
-
-
-def _bounds(epochs: Sequence[float]) -> list[float]:
-    """The epoch that each line belongs to: without one of its own, that of the line that has the next."""
-    bounds, later = [], 0.0
-    for own in reversed(epochs):
-        later = own or later
-        bounds.append(later)
-    return bounds[::-1]
 
 
 def _was_before(waiting: Sequence[Note], bound: float) -> bool:

@@ -9,15 +9,13 @@ from rich.text import Text
 
 from tuiae.machine import Gpu, Machine, Owner, freest
 from tuiae.render import palette
-from tuiae.render.text import centred, clean, fitted, join_lines, percent, progress_bar, shorten, to_ascii
+from tuiae.render.text import centred, clean, fitted, join_lines, levels, percent, progress_bar, shorten, to_ascii
 
 EMPTY = "nothing is known of this machine"
 HIGH = 0.9  # from here on a bar takes the colour of caution
 LONGEST_BAR = 30  # cells; longer ones say no more
 LEAST_BAR = 5
 ROOMY = 40  # columns from which the load and the number of cores are said as well
-_LEVELS = "▁▂▃▄▅▆▇█"
-_ASCII_LEVELS = ".:-=+*#@"
 _OWNERS_OF_A_CARD = 3
 
 Meter = tuple[str, float | None, str]
@@ -71,7 +69,7 @@ def _lines(machine: Machine, width: int, ascii_only: bool) -> list[tuple[int, Te
     return lines
 
 
-def _system(machine: Machine, brief: bool = False) -> list[Meter]:
+def _system(machine: Machine, brief: bool) -> list[Meter]:
     meters: list[Meter] = []
     count = len(machine.cores)
     load = "" if machine.load is None else f"load {machine.load:.1f}"
@@ -125,13 +123,11 @@ def _meter(meter: Meter, head: int, cells: int, width: int, ascii_only: bool) ->
 
 def _cores(cores: Sequence[float], head: int, width: int, ascii_only: bool) -> Text:
     """One sign for each core, its height how busy it is; what does not fit is a number at the end."""
-    levels = _ASCII_LEVELS if ascii_only else _LEVELS
     free = max(width - head - 1, 0)
     shown = cores if len(cores) <= free else cores[: max(free - len(f" +{len(cores)}"), 0)]
-    signs = "".join(levels[min(int(share * len(levels)), len(levels) - 1)] for share in shown)
     more = f" +{len(cores) - len(shown)}" if len(shown) < len(cores) else ""
     line = Text(f"{fitted('cores', head)} ", "dim", no_wrap=True, end="")
-    line.append(signs, f"not dim {palette.SKY}").append(more)
+    line.append(levels(shown, ascii_only), f"not dim {palette.SKY}").append(more)
     line.truncate(width)
     return line
 

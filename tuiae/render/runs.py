@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from rich.cells import cell_len
@@ -30,6 +31,7 @@ from tuiae.render.text import (
     count,
     figure,
     join_lines,
+    levels,
     lines_of,
     number,
     of_epochs,
@@ -52,6 +54,8 @@ ESSENTIAL = ("state", "epoch", "test loss", "best")
 SHORTENED = ("preset", "tags")
 """Columns whose words may be cut to the cells that are left, at least LEAST_WORDS."""
 LEAST_WORDS = 8
+OPTIONAL = ("tags", "note")
+"""Columns that are there where a run has any."""
 NAMED = 3  # directories that are no runs, of however many
 
 
@@ -61,8 +65,8 @@ class RunColumn(Column):
 
     words: Callable[[RunRow, float], str]
     """The words of its cell for a run, at a time in seconds since the epoch."""
-    order: Callable[[RunRow], Any]
-    """The value that it is sorted by: None and no words go last whichever way."""
+    order: Callable[[RunRow], Any] | None = None
+    """The value that it is sorted by, else its words; those without any go last whichever way."""
     style: Callable[[RunRow], str] = lambda row: ""
     falling: bool = False
     """Whether the highest comes first when one begins to sort by it."""
@@ -122,11 +126,9 @@ _COLUMNS = (
         "state", 10, rank=1, words=lambda row, now: state_text(row.status.state).plain, order=_state_rank,
         style=lambda row: str(state_text(row.status.state).style),
     ),
-    RunColumn("preset", 22, rank=8, words=lambda row, now: _safe(row.preset), order=lambda row: row.preset.casefold()),
-    RunColumn(
-        "dataset", 15, rank=7, words=lambda row, now: _safe(row.dataset), order=lambda row: row.dataset.casefold(),
-    ),
-    RunColumn("model", 11, rank=10, words=lambda row, now: _safe(row.model), order=lambda row: row.model),
+    RunColumn("preset", 22, rank=8, words=lambda row, now: _safe(row.preset)),
+    RunColumn("dataset", 15, rank=7, words=lambda row, now: _safe(row.dataset)),
+    RunColumn("model", 11, rank=10, words=lambda row, now: _safe(row.model)),
     RunColumn(
         "epoch", 13, True, 2, words=lambda row, now: of_epochs(row.status.epoch, row.status.epochs),
         order=lambda row: row.status.epoch, falling=True,
@@ -141,22 +143,16 @@ _COLUMNS = (
         order=lambda row: row.status.test_accuracy, falling=True,
     ),
     RunColumn("age", 6, True, 5, words=_age, order=lambda row: -row.status.heartbeat or None),
-    RunColumn(
-        "device", 8, rank=6, words=lambda row, now: _safe(device_word(row.status.device)),
-        order=lambda row: device_word(row.status.device),
-    ),
-    RunColumn(
-        "tags", 34, rank=11, words=lambda row, now: clean(" ".join(row.tags)),
-        order=lambda row: " ".join(row.tags).casefold(), style=lambda row: "dim",
-    ),
-    RunColumn("note", 4, rank=5, words=lambda row, now: NOTED if row.note else "", order=lambda row: not row.note),
+    RunColumn("device", 8, rank=6, words=lambda row, now: _safe(device_word(row.status.device))),
+    RunColumn("tags", 34, rank=11, words=lambda row, now: clean(" ".join(row.tags)), style=lambda row: "dim"),
+    RunColumn("note", 4, rank=5, words=lambda row, now: NOTED if row.note else ""),
 )  # fmt: skip
 COLUMNS = {column.name: column for column in _COLUMNS}
 
 
 def place_columns(rows: Sequence[RunRow], width: int) -> tuple[RunColumn, ...]:
     """The columns that fit into so many cells, each as wide as its widest cell, the most telling ones first."""
-    shown = [column for column in _COLUMNS if _worth_showing(column, rows)]
+    shown = [one for one in COLUMNS.values() if one.name not in OPTIONAL or any(one.words(row, 0.0) for row in rows)]
     sizes = {column.name: _natural(column, rows) for column in shown}
     essential = MARKS + sum(sizes[name] + GAP for name in ESSENTIAL)
     widest = MOST_TITLE if width >= BROAD else NARROW_TITLE
@@ -178,13 +174,6 @@ def place_columns(rows: Sequence[RunRow], width: int) -> tuple[RunColumn, ...]:
     return tuple(replace(one, width=sizes[one.name], dated=dated or one.name != "run") for one in placed)
 
 
-def _worth_showing(column: RunColumn, rows: Sequence[RunRow]) -> bool:
-    """Tags and notes have a column where there are any."""
-    if column.name == "tags":
-        return any(row.tags for row in rows)
-    return column.name != "note" or any(row.note for row in rows)
-
-
 def _natural(column: RunColumn, rows: Sequence[RunRow]) -> int:
     """Cells of the widest cell; numbers have a width of their own, so that the table stands still while they move."""
     head = cell_len(column.name)
@@ -198,9 +187,10 @@ def arrange(rows: Iterable[RunRow], sort: Sort) -> tuple[RunRow, ...]:
     ordered = sorted(rows, key=lambda row: row.id, reverse=True)
     column = COLUMNS.get(sort.key)
     if column is not None:
-        known = [row for row in ordered if column.order(row) not in (None, "")]
-        known.sort(key=column.order, reverse=sort.falling)
-        ordered = [*known, *(row for row in ordered if column.order(row) in (None, ""))]
+        order = column.order or (lambda row: column.words(row, 0.0).casefold())
+        known = [(order(row), row) for row in ordered if order(row) not in (None, "", MISSING)]
+        known.sort(key=itemgetter(0), reverse=sort.falling)
+        ordered = [*(row for _, row in known), *(row for row in ordered if order(row) in (None, "", MISSING))]
     return tuple(sorted(ordered, key=lambda row: not row.pinned))
 
 
@@ -274,12 +264,16 @@ def draw_details(row: RunRow, width: int, height: int, now: float, ascii_only: b
     """Facts of a run, its test loss as a line of blocks, its error and its note, for so many cells."""
     if width <= 0 or height <= 0:
         return Text(end="")
-    facts = _facts(row)
-    lines = [*_head(row, width, now), Text()]
+    state = state_text(row.status.state)
+    if not row.status.live and row.status.heartbeat:
+        state.append(f" · {_age(row, now)} ago", "dim")
+    name = [Text(clean(row.id, width), "dim")] if row.name else []
+    lines = [Text(clean(row.title, width), "bold"), *name, state, Text()]
     if row.status.error and row.status.state == "failed":
         lines += [*wrapped(failure_words(row.status), width, palette.BAD, 6), Text()]
     if row.trend:
         lines += [Text("test loss", "dim"), Text(spark(row.trend, width, ascii_only), palette.TEST), Text()]
+    facts = _facts(row)
     lines += lines_of(draw_facts(facts, width, len(facts)))
     if row.parent:
         lines += [Text(), Text("forked from", "dim"), *wrapped(clean(row.parent), width)]
@@ -289,14 +283,6 @@ def draw_details(row: RunRow, width: int, height: int, now: float, ascii_only: b
         lines += [Text(), Text("note", "dim")]
         lines += [line for part in row.note.splitlines() for line in wrapped(clean(part), width) or [Text()]]
     return join_lines(lines[:height])
-
-
-def _head(row: RunRow, width: int, now: float) -> list[Text]:
-    words = state_text(row.status.state)
-    if not row.status.live and row.status.heartbeat:
-        words.append(f" · {_age(row, now)} ago", "dim")
-    name = [Text(clean(row.id, width), "dim")] if row.name else []
-    return [Text(clean(row.title, width), "bold"), *name, words]
 
 
 def _facts(row: RunRow) -> list[Fact]:
@@ -330,10 +316,6 @@ def _settings(settings: Mapping[str, Any]) -> list[Fact]:
     ]
 
 
-LEVELS = "▁▂▃▄▅▆▇█"
-ASCII_LEVELS = "_.-=+*%#"
-
-
 def spark(values: Sequence[float], width: int, ascii_only: bool = False) -> str:
     """A line of blocks, one for each value or for the mean of several; logarithmic where all are above zero."""
     if not values or width <= 0:
@@ -342,6 +324,4 @@ def spark(values: Sequence[float], width: int, ascii_only: bool = False) -> str:
     means = [sum(part) / len(part) for part in (values[start : start + size] for start in range(0, len(values), size))]
     scaled = [math.log(value) for value in means] if min(means) > 0 else means
     low, high = min(scaled), max(scaled)
-    levels = ASCII_LEVELS if ascii_only else LEVELS
-    span = (high - low) or 1.0
-    return "".join(levels[round((value - low) / span * (len(levels) - 1))] for value in scaled)
+    return levels([(value - low) / ((high - low) or 1.0) for value in scaled], ascii_only)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from rich.cells import cell_len
@@ -11,12 +12,12 @@ from rich.text import Text
 
 from tuiae.config import VARIATIONAL, settings_of
 from tuiae.render import palette
+from tuiae.render.table import GAP, Column, table_line
 from tuiae.render.text import (
     MISSING,
     clean,
     count,
     duration,
-    fitted,
     join_lines,
     megabytes,
     number,
@@ -32,8 +33,8 @@ from tuiae.runs.snapshot import Note, Snapshot, Status
 Fact = tuple[str, str, str]
 """Label, value, and the style of the value."""
 
-_GAP = 4
 _LEAST_VALUE = 6
+_BLOCK_GAP = 2 * GAP  # cells between two blocks of facts, as an empty column makes them
 
 
 def draw_facts(facts: Sequence[Fact], width: int, height: int) -> Text:
@@ -42,26 +43,17 @@ def draw_facts(facts: Sequence[Fact], width: int, height: int) -> Text:
         return Text(end="")
     facts = [(clean(label), clean(value), style) for label, value, style in facts]
     label_width = min(max(cell_len(label) for label, _, _ in facts), max(width // 2, 1))
-    widest = label_width + 2 + max(max(cell_len(value) for _, value, _ in facts), _LEAST_VALUE)
-    blocks = min(-(-len(facts) // height), max((width + _GAP) // (widest + _GAP), 1))
+    widest = label_width + GAP + max(max(cell_len(value) for _, value, _ in facts), _LEAST_VALUE)
+    blocks = min(-(-len(facts) // height), max((width + _BLOCK_GAP) // (widest + _BLOCK_GAP), 1))
     per_block = -(-len(facts) // blocks)
-    block_width = (width + _GAP) // blocks - _GAP
+    value_width = (width + _BLOCK_GAP) // blocks - _BLOCK_GAP - GAP - label_width
+    columns = [Column("", label_width), Column("", value_width), Column("", 0)] * blocks
     lines = []
     for row in range(min(per_block, height)):
-        line = Text(end="", no_wrap=True)
-        for index in range(row, len(facts), per_block):
-            line.append_text(_fact(facts[index], label_width, block_width))
-            line.append(" " * _GAP if index + per_block < len(facts) else "")
-        line.rstrip()
-        lines.append(line)
+        shown = [(Text(label, "dim"), Text(value, style), Text()) for label, value, style in facts[row::per_block]]
+        lines.append(table_line(chain.from_iterable(shown), columns[: 3 * len(shown)]))
+        lines[-1].rstrip()
     return join_lines(lines)
-
-
-def _fact(fact: Fact, label_width: int, width: int) -> Text:
-    label, value, style = fact
-    line = Text(end="").append(fitted(label, label_width) + "  ", "dim")
-    value = shorten(value, max(width - label_width - 2, 0))
-    return line.append(value, style).append(" " * (width - label_width - 2 - cell_len(value)))
 
 
 SIGNS = {
