@@ -108,9 +108,9 @@ class LabelledPoints:
     """(N, 2), all finite."""
     labels: NDArray[np.int64]
     """(N,), none below 0."""
-    names: Sequence[str] = ()
+    names: Sequence[str]
     """Of the classes, one for each label."""
-    axes: tuple[str, str] = CODE_AXES
+    axes: tuple[str, str]
 
     @property
     def limits(self) -> Limits:

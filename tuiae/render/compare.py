@@ -152,18 +152,15 @@ def _ranking(name: str, values: Sequence[float | None], metric: str, ranked: boo
 
 def seeds_table(comparison: Comparison, metric: str, width: int) -> Text:
     """Mean and spread of each group, one figure after the other so that groups stand under each other."""
-    rows = [
-        (name, group, take(group)) for name, take in group_figures(comparison, metric) for group in comparison.groups
-    ]
-    metrics = [name.partition(" ")[2] for name, _, _ in rows]
+    figures, groups = group_figures(comparison, metric), comparison.groups
+    rows = [(name, group, take(group)) for name, take in figures for group in groups]
 
-    def cells(take: Callable[[Spread], float | None], style: str = "") -> tuple[Text, ...]:
-        pairs = zip(metrics, rows, strict=True)
-        return tuple(Text(figure(name, take(found) if found else None), style) for name, (_, _, found) in pairs)
+    def cells(take: Callable[[Spread], float | None], style: str = "") -> Iterator[Text]:
+        for name, _, found in rows:
+            yield Text(figure(name.partition(" ")[2], take(found) if found else None), style)
 
-    first = comparison.groups[0].key
     columns = [
-        filled("over seeds", (Text(name if g.key == first else "") for name, g, _ in rows), right=False),
+        filled("over seeds", (Text(name if g is groups[0] else "") for name, g, _ in rows), right=False),
         filled("", (Text(group.key, "bold") for _, group, _ in rows), right=False),
         filled("group", (Text(clean(g.label)) for _, g, _ in rows), right=False, rank=1),
         filled("runs", (Text(_counted(found, len(group.entries))) for _, group, found in rows)),

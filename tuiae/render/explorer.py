@@ -26,9 +26,8 @@ from tuiae.render.bars import bar_rows
 from tuiae.render.code_map import class_color
 from tuiae.render.curves import Curve, draw_curves
 from tuiae.render.grid import draw_large, error_pictures, fit_gallery
+from tuiae.render.pixels import Pixels
 from tuiae.render.text import beside, centred, clean, join_lines, number, percent, shorten
-
-Bytes = NDArray[np.uint8]
 
 _WIDE, _LEAST_NEAR = 15, 3
 """Cells for a neighbour that one can recognise, and how many are shown at least."""
@@ -147,12 +146,12 @@ _PICTURE_LINES = 2  # what a picture of a verdict takes for its words and an emp
 _LEAST_CURVE = 4  # lines of a plot below its legend
 
 
-def wrong_pixels(made: Bytes, wanted: Bytes) -> int:
+def wrong_pixels(made: Pixels, wanted: Pixels) -> int:
     """Pixels that differ once both images are rounded to 0 or 1, as the evaluation counts them."""
     return int(((made >= 128) != (wanted >= 128)).sum())
 
 
-def draw_tried(answer: Reconstruction, clean: Bytes, width: int, height: int, mode: str) -> Text:
+def draw_tried(answer: Reconstruction, clean: Pixels, width: int, height: int, mode: str) -> Text:
     """Noisy input, output and error beside each other, with figures below; `clean` is the image (C, H, W)."""
     made = answer.reconstructions[0]
     wrong, scale = error_pictures(made[None], clean[None])

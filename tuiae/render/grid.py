@@ -157,14 +157,14 @@ def _gutter(label: str, layout: Layout) -> Text:
     return line.append(f"{label:>{layout.gutter - 2}}  " if layout.gutter else "", "dim")
 
 
-def _caption_line(label: str, captions: Sequence[str], layout: Layout) -> Text:
+def _caption_line(label: str, captions: Sequence[str], layout: Layout, styles: Sequence[str] = ()) -> Text:
+    """A caption below each picture, in a style of its own, else in that of the tick or cross at its end."""
     line = _gutter(label, layout)
     for index, words in enumerate(captions[: layout.shown]):
         words = caption(clean(words), layout.columns)
         style = palette.GOOD if words.endswith("✓") else palette.BAD if words.endswith("✗") else "dim"
-        before = (layout.columns - cell_len(words)) // 2
-        line.append(" " * (before + bool(index))).append(words, style)
-        line.append(" " * (layout.columns - before - cell_len(words)))
+        padded = fitted(" " * ((layout.columns - cell_len(words)) // 2) + words, layout.columns)
+        line.append(" " if index else "").append(padded, styles[index] if styles else style)
     return line
 
 
@@ -435,19 +435,11 @@ def draw_strip(
     left, end = " " * (strip.left - _NO_LABEL), strip.first + strip.count
     for start in range(strip.first, end, strip.across):
         row = slice(start, min(start + strip.across, end))
-        pictures = _picture_lines([("", images[row])], strip.pictures, mode)
-        lines += [Text(left, end="").append_text(line) for line in pictures]
-        lines += [_words(captions[row], place, cursor - start, strip, focused) for place in range(WORDS)]
-        lines.append(Text(end=""))
+        drawn = _picture_lines([("", images[row])], strip.pictures, mode)
+        for place in range(WORDS):
+            styles = ["dim" if place else ""] * strip.across
+            if row.start <= cursor < row.stop:
+                styles[cursor - start] = f"bold {palette.SKY}{' reverse' if focused else ''}"
+            drawn.append(_caption_line("", [words[place] for words in captions[row]], strip.pictures, styles))
+        lines += [*(Text(left, end="").append_text(line) for line in drawn), Text()]
     return join_lines(lines[:-1])
-
-
-def _words(captions: Sequence[tuple[str, str]], place: int, chosen: int, strip: StripLayout, focused: bool) -> Text:
-    columns = strip.pictures.columns
-    line = Text(" " * strip.left, end="", no_wrap=True)
-    for index, words in enumerate(captions):
-        shown = shorten(clean(words[place]), columns)
-        padded = fitted(" " * ((columns - cell_len(shown)) // 2) + shown, columns)
-        style = f"bold {palette.SKY}{' reverse' if focused else ''}" if index == chosen else "dim" if place else ""
-        line.append(" " if index else "").append(padded, style)
-    return line

@@ -47,7 +47,7 @@ def filled(name: str, cells: Iterable[Text], right: bool = True, rank: int = 0, 
 
 
 def fitting(sizes: Sequence[int], ranks: Sequence[int], width: int, gap: int = 0) -> list[int]:
-    """The places of those that fit into a width: whatever still does, the lowest rank first, and all of rank 0."""
+    """Which of the sizes fit into a width, by place: all of rank 0, then whatever still fits, the lowest rank first."""
     kept, free = [], width + gap
     for place in sorted(range(len(sizes)), key=lambda place: (ranks[place], place)):
         if sizes[place] + gap <= free or not ranks[place]:
