@@ -124,9 +124,11 @@ def shorten_middle(text: str, limit: int) -> str:
     return f"{first}…{last}"
 
 
-def fitted(text: str, width: int) -> str:
-    """Exactly `width` cells: shortened, or padded behind."""
-    return set_cell_size(shorten(text, width), width)
+def fitted(text: str, width: int, right: bool = False) -> str:
+    """Exactly `width` cells: shortened, or padded behind; `right` pads before."""
+    text = shorten(text, width)
+    pad = " " * (width - cell_len(text))
+    return pad + text if right else text + pad
 
 
 def caption(text: str, limit: int) -> str:
