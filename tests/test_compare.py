@@ -132,7 +132,7 @@ def test_the_spread_of_a_group(study: list[Script]) -> None:
     found = first.best("loss")
     assert found is not None
     values = [0.2, 0.21, 0.22]
-    assert (found.n, found.low, found.high) == (3, pytest.approx(0.2), pytest.approx(0.22))
+    assert (found.n, found.min, found.max) == (3, pytest.approx(0.2), pytest.approx(0.22))
     assert found.mean == pytest.approx(np.mean(values))
     assert found.std == pytest.approx(np.std(values, ddof=1))
     assert spread([0.1, None, 0.3]) == spread([0.1, 0.3])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -194,5 +194,5 @@ def _group_record(group: Group, comparison: Comparison, metric: str) -> dict[str
         "label": group.label,
         "runs": [entry.snapshot.id for entry in group.entries],
         "n": len(group.entries),
-        "test": {name.replace(" ", "/"): spread and spread.record() for name, spread in found.items()},
+        "test": {name.replace(" ", "/"): spread and asdict(spread) for name, spread in found.items()},
     }

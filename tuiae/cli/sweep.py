@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -134,7 +135,7 @@ def _value(combination: Combination, key: str) -> str:
 
 
 def _range(metric: str, spread: Spread | None) -> str:
-    return f"{figure(metric, spread.low)}..{figure(metric, spread.high)}" if spread is not None and spread.n > 1 else ""
+    return f"{figure(metric, spread.min)}..{figure(metric, spread.max)}" if spread is not None and spread.n > 1 else ""
 
 
 def _plot(sweep: Sweep, found: tuple[SweepRow, ...], best: SweepRow | None, output: Output) -> None:
@@ -187,5 +188,5 @@ def _row_record(row: SweepRow) -> dict[str, Any]:
         "label": row.combination.label,
         "values": dict(row.combination.values),
         "finished": row.finished,
-        **{metric: final and final.record() for metric, final in finals.items()},
+        **{metric: final and asdict(final) for metric, final in finals.items()},
     }

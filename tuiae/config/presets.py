@@ -99,3 +99,25 @@ def find_preset(text: str) -> Path:
     kind = "file" if text.endswith(".toml") or text.startswith((".", "~", os.sep)) else "preset"
     hint = "`tuiae presets` lists them" if kind == "preset" else "`tuiae presets` lists what has a name"
     raise ConfigError(f"{text}: no such {kind}{did_you_mean(path.stem, list(presets))}", hint)
+
+
+def packaged(kind: str) -> list[str]:
+    """Names of the files that came with the package, of kind `sweep` or `work`."""
+    return sorted(path.stem for path in (presets_dir() / f"{kind}s").glob("*.toml"))
+
+
+def find_packaged(kind: str, text: str) -> Path:
+    """A path, or the name of a sweep or work that came with the package, from whatever directory.
+
+    Raises:
+        ConfigError: no such file and no such name.
+    """
+    path, folder, names = Path(text).expanduser(), presets_dir() / f"{kind}s", packaged(kind)
+    if text in names:
+        return folder / f"{text}.toml"
+    if path.is_file():
+        return path
+    if path.suffix == ".toml" and path.parent.name in ("", folder.name) and path.stem in names:
+        return folder / path.name
+    hint = f"give a file, or one that came with tuiae: {', '.join(names)}"
+    raise ConfigError(f"{text}: no such {kind}{did_you_mean(path.stem, names)}", hint)

@@ -165,8 +165,8 @@ def seeds_table(comparison: Comparison, metric: str, width: int) -> Text:
         filled("group", (Text(clean(g.label)) for _, g, _ in rows), right=False, rank=1),
         filled("runs", (Text(_counted(found, len(group.entries))) for _, group, found in rows)),
         filled("mean", cells(lambda found: found.mean, "bold")),
-        filled("min", cells(lambda found: found.low)),
-        filled("max", cells(lambda found: found.high)),
+        filled("min", cells(lambda found: found.min)),
+        filled("max", cells(lambda found: found.max)),
         filled("std", cells(lambda found: found.std)),
     ]
     return join_lines(draw_table(columns, width))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tuiae.config import RunConfig, build_config, did_you_mean, read_document
-from tuiae.config.presets import find_preset, presets_dir
+from tuiae.config.presets import find_packaged, find_preset, packaged
 from tuiae.data.registry import DOWNLOADS, commands_for, describe
 from tuiae.errors import ConfigError, TuiaeError
 from tuiae.reproduce.claims import Scope, check
@@ -49,22 +50,19 @@ class RunSpec(WorkTable):
     """Epochs under --quick."""
 
 
-class Change(WorkTable):
-    """The claim measured on another recipe than the printed one."""
-
-    name: str
-    measure: str | dict[str, str]
-    holds: str = ""
-    """The claim's own when empty."""
-
-
-class Recipe(NamedTuple):
+class Recipe(WorkTable):
     """One way of measuring a claim: as the work prints it, or with a named change."""
 
     name: str
-    measures: dict[str, str]
-    """Name -> expression."""
-    holds: str
+    measure: str | dict[str, str]
+    """One expression, called `measured`, or several by name."""
+    holds: str = ""
+    """Of a change: the claim's own when empty."""
+
+    @property
+    def measures(self) -> dict[str, str]:
+        """Name -> expression."""
+        return {"measured": self.measure} if isinstance(self.measure, str) else self.measure
 
 
 class Claim(WorkTable):
@@ -74,7 +72,6 @@ class Claim(WorkTable):
     text: str
     reported: float | str | dict[str, float] = ""
     measure: str | dict[str, str]
-    """One expression, called `measured`, or several by name."""
     holds: str
     require: Literal["every", "any"] = "every"
     """How many of the seeds have to agree."""
@@ -83,14 +80,14 @@ class Claim(WorkTable):
     recipe: str = "as printed"
     format: str = ".4g"
     unit: str = ""
-    change: tuple[Change, ...] = ()
+    change: tuple[Recipe, ...] = ()
     caveat: str = ""
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
         """The printed recipe, then each change."""
-        changed = (Recipe(c.name, _by_name(c.measure), c.holds or self.holds) for c in self.change)
-        return (Recipe(self.recipe, _by_name(self.measure), self.holds), *changed)
+        printed = Recipe(name=self.recipe, measure=self.measure, holds=self.holds)
+        return (printed, *(c if c.holds else c.model_copy(update={"holds": self.holds}) for c in self.change))
 
     @property
     def reported_names(self) -> dict[str, float | str]:
@@ -98,10 +95,6 @@ class Claim(WorkTable):
         if isinstance(self.reported, dict):
             return {f"reported_{name}": value for name, value in self.reported.items()}
         return {"reported": self.reported}
-
-
-def _by_name(measure: str | dict[str, str]) -> dict[str, str]:
-    return {"measured": measure} if isinstance(measure, str) else measure
 
 
 class FigureSpec(WorkTable):
@@ -138,36 +131,12 @@ class Work(WorkTable):
         return next(spec for spec in self.run if spec.id == run)
 
 
-def works_dir() -> Path:
-    return presets_dir() / "works"
-
-
-def list_works() -> list[str]:
-    """Names of the works that came with the package."""
-    return sorted(path.stem for path in works_dir().glob("*.toml"))
-
-
-def find_work(text: str) -> Path:
-    """A path of a work's file, or the name of one that came with the package.
-
-    Raises:
-        ConfigError: neither.
-    """
-    path = Path(text).expanduser()
-    if path.suffix == ".toml" and path.is_file():
-        return path
-    names = list_works()
-    if text in names:
-        return works_dir() / f"{text}.toml"
-    raise ConfigError(f"{text}: no such work{did_you_mean(text, names)}", f"the works are {', '.join(names)}")
+list_works = partial(packaged, "work")
+find_work = partial(find_packaged, "work")
 
 
 def load_work(path: Path) -> Work:
-    """Read and check a work's file: keys, configs, encoders, claims and figures.
-
-    Raises:
-        ConfigError: naming the file, the claim, run or figure, and what is wrong.
-    """
+    """Read and check a work's file; raises ConfigError, which names the claim, run or figure that is wrong."""
     document = read_document(path)
     try:
         work = Work.model_validate(document)
@@ -192,11 +161,7 @@ def load_work(path: Path) -> Work:
 
 
 def run_configs(work: Work, path: Path) -> dict[str, RunConfig]:
-    """The config of each run by its id, with the first of its seeds.
-
-    Raises:
-        ConfigError: a base or preset that is not there, or a config that is wrong.
-    """
+    """The config of each run by its id, with the first of its seeds; raises ConfigError."""
     configs = {}
     for spec in work.run:
         where = f"{path}: run '{spec.id}'"
@@ -288,7 +253,7 @@ def _check_figure(figure: FigureSpec, configs: dict[str, RunConfig], path: Path)
         raise ConfigError(f"{where}: 'ends' needs two classes")
 
 
-_TABLES: dict[str, type[WorkTable]] = {"": Work, "run": RunSpec, "claim": Claim, "change": Change, "figure": FigureSpec}
+_TABLES: dict[str, type[WorkTable]] = {"": Work, "run": RunSpec, "claim": Claim, "change": Recipe, "figure": FigureSpec}
 
 
 def _reason(item: Any) -> str:
@@ -358,11 +323,7 @@ class WorkPlan:
 
 
 def make_plan(path: Path, quick: bool = False, seeds: int = 0) -> WorkPlan:
-    """Read a work and settle its seeds: the file's own, the first `seeds` numbers, or one under `quick`.
-
-    Raises:
-        ConfigError: the file, a config in it or a claim is wrong; nothing was started.
-    """
+    """Read a work and settle its seeds: the file's own, the first `seeds` numbers, or one under `quick`."""
     work = load_work(path)
     specs = []
     for spec in work.run:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
-from typing import Any
+from statistics import fmean, stdev
 
 import numpy as np
 
@@ -31,11 +31,11 @@ def deviations(snapshot: Snapshot, names: Mapping[str, str]) -> tuple[str, ...]:
     """How a run departed from its settings, put behind its name; `names` are of runs that have a shorter
     one than their id."""
     changes, parent = edited(snapshot), snapshot.parent
-    forked = ""
+    found = [ending(snapshot), f"was edited while it trained: {changes}" if changes else ""]
     if parent is not None:
         keys = f" ({', '.join(map(_leaf, parent.changed))} changed)" if parent.changed else ""
-        forked = f"was forked at epoch {_epoch(parent.epoch)} of {names.get(parent.run, parent.run)}{keys}"
-    return tuple(filter(None, (ending(snapshot), f"was edited while it trained: {changes}" if changes else "", forked)))
+        found.append(f"was forked at epoch {_epoch(parent.epoch)} of {names.get(parent.run, parent.run)}{keys}")
+    return tuple(filter(None, found))
 
 
 def ending(snapshot: Snapshot) -> str:
@@ -50,8 +50,11 @@ def ending(snapshot: Snapshot) -> str:
 def edited(snapshot: Snapshot, key: str = "") -> str:
     """`learning_rate 0.002 → 50 at epoch 183`, of one key or of all; empty where nothing was edited."""
     made = [edit for edit in snapshot.edits if edit.step <= snapshot.status.step and key in ("", edit.key)]
-    more = len(made) - MOST_EDITS
-    return ", ".join(map(_edit, made[:MOST_EDITS])) + (f" and {more} more" if more > 0 else "")
+    return _listed(list(map(_edit, made)), MOST_EDITS)
+
+
+def _listed(words: Sequence[str], most: int = 6) -> str:
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
 def _edit(edit: Edit) -> str:
@@ -105,24 +108,17 @@ class Spread:
 
     n: int
     mean: float
-    low: float
-    high: float
+    min: float
+    max: float
     std: float | None
-
-    def record(self) -> dict[str, Any]:
-        """The spread as a JSON object."""
-        return {"n": self.n, "mean": self.mean, "min": self.low, "max": self.high, "std": self.std}
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
     """Mean and spread of the measured values; None without any."""
-    known = np.array([value for value in values if value is not None])
-    if not len(known):
+    known = [value for value in values if value is not None]
+    if not known:
         return None
-    low, high = float(known.min()), float(known.max())
-    # Equal values have rounding errors as their deviation.
-    std = (float(known.std(ddof=1)) if high > low else 0.0) if len(known) > 2 else None
-    return Spread(len(known), float(known.mean()), low, high, std)
+    return Spread(len(known), fmean(known), min(known), max(known), stdev(known) if len(known) > 2 else None)
 
 
 @dataclass(frozen=True)
@@ -301,10 +297,6 @@ def _measured(comparison: Comparison, metric: str) -> str:
 def rankable(comparison: Comparison, metric: str) -> bool:
     """Returns whether a better value means a better run: the same measure of images of the same set."""
     return metric not in UNRANKED and len(measures(comparison, metric)) < 2 and len(comparison.datasets) < 2
-
-
-def _listed(keys: Sequence[str], most: int = 6) -> str:
-    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
 
 
 Figure = tuple[str, Callable[[Group], Spread | None]]

@@ -81,20 +81,12 @@ def usefulness(status: Status) -> tuple[bool, bool, int]:
 
 
 def finished_runs(jobs: Sequence[Job], root: Path, tag: str) -> dict[str, RunPaths]:
-    """The finished runs by label; starts nothing.
-
-    Raises:
-        TuiaeError: a config that does not fit what is there.
-    """
+    """The finished runs by label; starts nothing. Raises what `known_runs` raises."""
     return {label: run for label, run in known_runs(jobs, root, tag).items() if is_finished(run)}
 
 
 def known_runs(jobs: Sequence[Job], root: Path, tag: str) -> dict[str, RunPaths]:
-    """The existing runs by label, in any state; starts nothing.
-
-    Raises:
-        TuiaeError: a config that does not fit what is there.
-    """
+    """The existing runs by label; raises TuiaeError for a config that does not fit what is there."""
     library = Library(root, tag)
     found: dict[str, RunPaths] = {}
     for job in in_order(jobs):
@@ -108,11 +100,7 @@ def known_runs(jobs: Sequence[Job], root: Path, tag: str) -> dict[str, RunPaths]
 
 
 def in_order(jobs: Sequence[Job]) -> Sequence[Job]:
-    """Returns the jobs, once labels are found unique and every encoder an earlier job.
-
-    Raises:
-        ConfigError: a label that is used twice, or an encoder that is no earlier job.
-    """
+    """Returns the jobs; raises ConfigError where two have one label, or an encoder is no earlier job."""
     seen: set[str] = set()
     for job in jobs:
         if job.label in seen:
@@ -163,11 +151,14 @@ def make_ready(jobs: Sequence[Job], root: Path, tag: str, report: OnProgress = s
 def check_jobs(jobs: Sequence[Job], root: Path) -> tuple[str, ...]:
     """Check every job against datasets, devices and encoders, a future encoder by its job; returns each warning once.
 
-    Raises:
-        TuiaeError: naming the job, its cause and next step.
+    Raises TuiaeError, which names the job, its cause and next step.
     """
     by_label = {job.label: job for job in in_order(jobs)}
-    devices = _ask_devices(jobs)
+    devices = None
+    if any(job.config.training.device not in ("auto", "cpu") for job in jobs):
+        from tuiae.training.setup import list_devices  # torch: only worth it for an accelerator asked for by name
+
+        devices = list_devices()
     warnings: dict[str, None] = {}
     for job in jobs:
         config = put_on_encoder(job.config, by_label[job.encoder].config) if job.encoder else job.config
@@ -176,15 +167,6 @@ def check_jobs(jobs: Sequence[Job], root: Path) -> tuple[str, ...]:
         except TuiaeError as error:
             raise type(error)(f"{job.label}: {error.cause}", error.hint) from error
     return tuple(warnings)
-
-
-def _ask_devices(jobs: Sequence[Job]) -> list[str] | None:
-    """Imports torch: only worth it when an accelerator is asked for by name."""
-    if all(job.config.training.device in ("auto", "cpu") for job in jobs):
-        return None
-    from tuiae.training.setup import list_devices
-
-    return list_devices()
 
 
 # Training them.
@@ -235,8 +217,7 @@ def run_jobs(
     check_jobs(jobs, root)
     # Resolved now: `encoder_run = "last"` means another run once one has started.
     pinned = [job if job.encoder else replace(job, config=resolve(job, root, None)) for job in jobs]
-    study = _Study(pinned, root, (tag, *tags), workers)
-    study.keep(finished_runs(jobs, root, tag))
+    study = _Study(pinned, root, (tag, *tags), workers, finished_runs(jobs, root, tag))
     interrupt = Interrupt()
     try:
         with interrupt.listening():
@@ -248,7 +229,7 @@ def run_jobs(
     except BaseException:
         study.abandon()
         raise
-    if study.unsettled:
+    if not study.settled:
         raise KeyboardInterrupt
     return study.results()
 
@@ -265,40 +246,41 @@ class _Active:
 
 
 class _Study:
-    """The jobs of a study that wait, train, are done or failed."""
+    """The jobs of a study: a job that is neither active nor done nor failed waits."""
 
-    def __init__(self, jobs: Sequence[Job], root: Path, tags: Sequence[str], workers: int) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], root: Path, tags: Sequence[str], workers: int, there: Mapping[str, RunPaths]
+    ) -> None:
         self._same = twins(jobs)
-        self._waiting = [job for job in jobs if self._same[job.label] == job.label]
-        self._total = len(self._waiting)
+        self._jobs = [job for job in jobs if self._same[job.label] == job.label]
         self._root, self._tags = root, tags
-        self._workers = max(1, min(workers, self._total))
+        self._workers = max(1, min(workers, len(self._jobs)))
         self._library = Library(root, tags[0])
         self._active: list[_Active] = []
         self._done: dict[str, RunPaths] = {}
         self._failed: dict[str, str] = {}
         self._news: list[News] = []
-
-    @property
-    def unsettled(self) -> bool:
-        return bool(self._waiting or self._active)
-
-    def keep(self, there: Mapping[str, RunPaths]) -> None:
-        """Take what is finished as it is, before anything starts."""
-        for job in list(self._waiting):
+        for job in self._jobs:
             if job.label in there:
                 self._finish("kept", job, there[job.label])
+
+    @property
+    def settled(self) -> bool:
+        """Returns whether every job is done or failed."""
+        return len(self._done) + len(self._failed) == len(self._jobs)
 
     def advance(self, stopping: bool) -> bool:
         """Note what ended, then start what can start, or stop what runs; returns whether there is more to wait for."""
         for active in list(self._active):
             self._check_active(active, stopping)
         if stopping:
-            self.stop()
+            for active in self._active:
+                self._stop(active)
             return any(active.process for active in self._active)
-        for job in list(self._waiting):
-            self._begin(job)
-        return self.unsettled
+        for job in self._jobs:
+            if job.label not in {*self._done, *self._failed, *(active.job.label for active in self._active)}:
+                self._begin(job)
+        return not self.settled
 
     def abandon(self) -> None:
         """Tell our workers to save and end, and do not wait for them."""
@@ -306,31 +288,17 @@ class _Study:
             if active.process is not None:
                 active.process.terminate()
 
-    def stop(self) -> None:
-        """Tell each of our workers to stop, once it has written its status: it ignores what was sent before."""
-        for active in self._active:
-            if active.process is None or active.stop_sent:
-                continue
-            if active.reader.poll().status.pid == active.process.pid:
-                active.stop_sent = True
-                stop_worker(active.run, active.process)
-                self._report("stopping", active.job, active.run)
-
     def progress(self) -> StudyProgress:
         """The study as it is now, with the events since the last call."""
         news, self._news = tuple(self._news), []
         running = tuple((active.job.label, active.reader.poll()) for active in self._active)
-        return StudyProgress(self._total, len(self._done), len(self._failed), running, news)
+        return StudyProgress(len(self._jobs), len(self._done), len(self._failed), running, news)
 
     def results(self) -> dict[str, RunPaths]:
-        """The finished run of every label.
-
-        Raises:
-            TrainingError: jobs failed, each of which it names.
-        """
+        """The finished run of every label; raises TrainingError, which names each job that failed."""
         if self._failed:
             lines = "\n".join(f"  {label}: {reason}" for label, reason in self._failed.items())
-            cause = f"{len(self._failed)} of {self._total} trainings failed:\n{lines}"
+            cause = f"{len(self._failed)} of {len(self._jobs)} trainings failed:\n{lines}"
             raise TrainingError(cause, "fix the cause and give the same command again: it trains only what is missing")
         return {label: self._done[first] for label, first in self._same.items()}
 
@@ -356,9 +324,16 @@ class _Study:
         except TuiaeError as error:
             self._fail(job, None if what == "started" else run, str(error))
             return
-        self._waiting.remove(job)
         self._active.append(_Active(job, run, RunReader(run.root), process))
         self._report(what, job, run)
+
+    def _stop(self, active: _Active) -> None:
+        """Stop our worker once it has written its status: it ignores what was sent before."""
+        if active.process is None or active.stop_sent or active.reader.poll().status.pid != active.process.pid:
+            return
+        active.stop_sent = True
+        stop_worker(active.run, active.process)
+        self._report("stopping", active.job, active.run)
 
     def _check_active(self, active: _Active, stopping: bool) -> None:
         code = active.process.poll() if active.process else None
@@ -368,19 +343,15 @@ class _Study:
         snapshot = active.reader.read_all()
         if snapshot.status.state == "finished":
             self._finish("finished", active.job, active.run)
-        elif stopping or active.process is None or code == ExitCode.HELD:
-            # Ended unfinished by us, or by whoever else had it: there is a checkpoint to go on from.
-            self._waiting.insert(0, active.job)
-        else:
+        elif not stopping and active.process is not None and code != ExitCode.HELD:
             self._fail(active.job, active.run, _reason(snapshot, code))
+        # Else we or whoever else had it ended it unfinished: the job waits, and goes on from its checkpoint.
 
     def _finish(self, what: What, job: Job, run: RunPaths) -> None:
-        self._waiting = [other for other in self._waiting if other is not job]
         self._done[job.label] = run
         self._report(what, job, run)
 
     def _fail(self, job: Job, run: RunPaths | None, reason: str) -> None:
-        self._waiting = [other for other in self._waiting if other is not job]
         self._failed[job.label] = reason
         self._report("failed", job, run, reason)
 

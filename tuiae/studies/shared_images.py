@@ -37,23 +37,14 @@ class SharedImages:
 
 def shared_images(comparison: Comparison) -> SharedImages:
     """The largest set of runs that show the same images; the first among equals."""
-    buckets: list[list[Entry]] = []
-    for entry in comparison.entries:
-        if _usable(entry.sample):
-            home = next((bucket for bucket in buckets if _same(bucket[0], entry)), None)
-            if home is None:
-                buckets.append([entry])
-            else:
-                home.append(entry)
-    if not buckets:
-        return SharedImages((), None, None, tuple((entry.key, _why(entry, None)) for entry in comparison.entries))
-    kept = max(buckets, key=len)
-    others = [entry for entry in comparison.entries if entry not in kept]
+    usable = [entry for entry in comparison.entries if _usable(entry.sample)]
+    kept = max(([other for other in usable if _same(one, other)] for one in usable), key=len, default=[])
+    left_out = tuple((entry.key, _why(entry, kept)) for entry in comparison.entries if entry not in kept)
+    if not kept:
+        return SharedImages((), None, None, left_out)
     number = min(len(_inputs(entry)) for entry in kept)
     noisy = [entry.sample.noisy for entry in kept if entry.sample is not None]
-    return SharedImages(
-        tuple(kept), _inputs(kept[0])[:number], _common(noisy, number), tuple((e.key, _why(e, kept[0])) for e in others)
-    )
+    return SharedImages(tuple(kept), _inputs(kept[0])[:number], _common(noisy, number), left_out)
 
 
 def _usable(sample: Sample | None) -> bool:
@@ -83,12 +74,12 @@ def _common(arrays: Sequence[np.ndarray | None], number: int) -> np.ndarray | No
     return first[:number]
 
 
-def _why(entry: Entry, kept: Entry | None) -> str:
+def _why(entry: Entry, kept: Sequence[Entry]) -> str:
     if entry.sample is None or entry.sample.inputs is None:
         return "no pictures yet" if entry.snapshot.status.live else "no pictures"
     if not _usable(entry.sample):
         return "pictures not readable"
-    mine, theirs = _described(entry), _described(kept) if kept else ""
+    mine, theirs = _described(entry), _described(kept[0]) if kept else ""
     return f"other images: {mine}" if mine != theirs else "other images of the same set"
 
 
