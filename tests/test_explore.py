@@ -248,7 +248,6 @@ def test_the_range_s_grid_spans_the_codes_and_keeps_rows_apart() -> None:
     assert grid.x.tolist() == [0, 1, 2]
     assert grid.y.tolist() == [1, -2, -5]
     assert grid.codes[:4].tolist() == [[0, 1], [1, 1], [2, 1], [0, -2]]
-    assert grid.arrange(np.arange(9).reshape(9, 1, 1, 1))[1, 2].item() == 5
 
 
 def test_the_way_between_two_codes_is_straight_and_even() -> None:

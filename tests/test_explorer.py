@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from tests.conftest import Laboratory, wait_until
-from tuiae.explore import protocol
+from tuiae.explore import protocol, questions
 from tuiae.explore.checkpoint import load
 from tuiae.explore.client import Explorer, ExplorerError, Notice, Reply
 from tuiae.explore.protocol import Answer, encode_frame, read_frame
@@ -176,6 +176,7 @@ def test_ways_samples_and_planes(one: Listener, plane_run: RunPaths, finished: R
     plane = one.ask("plane", count=5)
     assert (plane.images.shape, plane.origin) == ((5, 5, 1, 8, 8), "prior")
     assert plane.y[0] > plane.y[-1]
+    np.testing.assert_allclose(plane.images[1, 2], loaded.decode([[plane.x[2], plane.y[1]]])[0] * 255, atol=1)
     one.ask("open", run=str(finished.root))
     assert one.ask("plane", count=3).origin == "range"
     assert "prior" in one.refused("prior").cause
@@ -246,7 +247,7 @@ def test_a_classifier_shows_where_its_codes_lie_and_what_it_confuses(one: Listen
 
 
 def test_what_cannot_be_answered_is_said_and_the_next_is_answered(one: Listener, finished: RunPaths) -> None:
-    one.ask("forget")
+    assert one.refused("open", run="/nowhere/at/all").cause
     assert "no run is open" in one.refused("at", x=0.0, y=0.0).cause
     one.ask("open", run=str(finished.root))
     assert "image" in one.refused("image", index=10**9).cause
@@ -358,15 +359,17 @@ def test_it_ends_with_its_client_and_with_its_stdin(finished: RunPaths) -> None:
 def test_what_a_library_prints_gets_between_no_answers(tmp_path: Path) -> None:
     code = """
 import os, sys
+import numpy as np
 from tuiae.explore import questions, server
-def prepare(self, question, arguments):
+from tuiae.explore.protocol import Samples
+def answer(self, opened, question, arguments):
     print("a library says hello")
     os.write(1, b"and a C library, too")
-    return self.forget
-questions.Dispatcher.prepare = prepare
+    return Samples("", np.zeros(2, np.uint8), 7)
+questions.Dispatcher.answer = answer
 server.main()
 """
-    frames = encode_frame({"id": 1, "question": "forget", "arguments": {}}) + b"\xff\xff\xff\xff garbage"
+    frames = encode_frame({"id": 1, "question": "prior", "arguments": {}}) + b"\xff\xff\xff\xff garbage"
     done = subprocess.run(
         [sys.executable, "-c", code], input=frames, capture_output=True, check=False, timeout=PATIENCE
     )
@@ -374,7 +377,7 @@ server.main()
     assert read_frame(stream) is not None
     answered = read_frame(stream)
     assert answered is not None
-    assert answered.fields == {"id": 1, "answer": {"checkpoint": ""}}
+    assert answered.fields == {"id": 1, "answer": {"class": "Samples", "checkpoint": "", "seed": 7}}
     assert stream.read() == b""
     assert b"C library" in done.stderr
 
@@ -389,8 +392,10 @@ def test_frames_carry_arrays_and_a_broken_one_is_the_end() -> None:
     assert frame.arrays["b"].shape == (0, 2)
     for length in range(len(data)):
         assert read_frame(io.BytesIO(data[:length])) is None
-    hostile = encode_frame({"x": 1}).replace(b'"arrays": []', b'"arrays": 5 ')
-    assert read_frame(io.BytesIO(hostile)) is None
+    pickled = encode_frame({"id": 1}, {"a": np.array([None, "a pickle"], dtype=object)})
+    nameless = encode_frame({"id": 1}).replace(b"fields.npy", b"felids.npy")
+    for hostile in (pickled, nameless, b"\0\0\0\3[1]", b"\0\0\0\0", data[:4] + data[:4] * len(data)):
+        assert read_frame(io.BytesIO(hostile)) is None
     with pytest.raises(TypeError):
         encode_frame({"x": object()})
 
@@ -398,7 +403,7 @@ def test_frames_carry_arrays_and_a_broken_one_is_the_end() -> None:
 def test_every_answer_survives_the_way() -> None:
     strip = protocol.Between("step-000001", np.ones((2, 1, 3, 3), np.uint8), np.array([[0.0], [1.5]]))
     values, arrays = protocol.pack(strip)
-    back: Answer = protocol.unpack("between", values, arrays)
+    back: Answer = protocol.unpack(values, arrays)
     assert isinstance(back, protocol.Between)
     assert (back.checkpoint, back.distance) == ("step-000001", 1.5)
-    assert set(protocol.SLOW) < set(protocol.ANSWERS)
+    assert set(protocol.SLOW) < set(questions.QUESTIONS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -53,13 +53,9 @@ def load(
 
 
 def reload(loaded: LoadedRun, weights: str = "last") -> LoadedRun:
-    """Load another checkpoint of the same run, with the edits made since; returns `loaded` itself where neither the
-    checkpoint nor the noise has changed.
+    """Load another checkpoint of the same run, with the edits made since; raises what `load` raises.
 
-    Raises:
-        TrainingError: no such checkpoint.
-        ConfigError: the run's config is of another version, an override does not go with it any more, or the weights
-            do not fit the network.
+    Returns `loaded` itself where neither the checkpoint nor the noise has changed.
     """
     config = resolve_config(loaded.run, dict(loaded.overrides))
     if need_checkpoint(loaded.run, weights).name == loaded.checkpoint and config.noise == loaded.config.noise:
@@ -90,7 +86,10 @@ def _filled(run: RunPaths, weights: str, parts: Parts, overrides: Mapping[str, A
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """One checkpoint of one run, dropout off. Images are float32 (N, C, H, W) in 0..1, codes float32 (N, latent)."""
+    """One checkpoint of one run, dropout off. Images are float32 (N, C, H, W) in 0..1, codes float32 (N, latent).
+
+    A method raises ConfigError where the network is of another family, or what it is given has another shape.
+    """
 
     run: RunPaths
     checkpoint: str
@@ -126,16 +125,12 @@ class LoadedRun:
         """Labels (N,) of a split, that index `classes`."""
         return self._set(split).labels[self._index(split, which).numpy()]
 
-    def watched(self, count: int, split: Split = "test") -> NDArray[np.int64]:
-        """Positions of `count` images to show: the first of every class, then the second, as in the run's samples."""
-        return sample_index(self._set(split).labels, count).numpy()
+    def watched(self, count: int) -> NDArray[np.int64]:
+        """Positions of `count` test images to show: the first of every class, then the second, as in the samples."""
+        return sample_index(self.parts.test.labels, count).numpy()
 
     def corrupt(self, images: NDArray[Any], noise: NoiseSection, seed: int = 0) -> Float32s:
-        """Images with noise on them, drawn on the CPU: every device sees the same.
-
-        Raises:
-            ConfigError: images of another shape.
-        """
+        """Images with noise on them, drawn on the CPU: every device sees the same."""
         clean = self._checked(images)
         return corrupt(clean, noise, seeded(clean.device, seed, QUESTION)).numpy()
 
@@ -146,64 +141,39 @@ class LoadedRun:
 
         The same seed gives the same draws at every level of a kind. A reconstruction is what the loss sees: one with
         an identity or relu output may leave 0..1.
-
-        Raises:
-            ConfigError: a classifier, or images of another shape.
         """
         self._need_autoencoder("reconstruct")
         noisy = self.corrupt(images, noise or NoiseSection(), seed)
         return noisy, self._forward(noisy, lambda output: output.reconstruction)
 
     def encode(self, images: NDArray[Any]) -> Float32s:
-        """Codes (N, latent) of images; of a variational autoencoder the means.
-
-        Raises:
-            ConfigError: images of another shape.
-        """
+        """Codes (N, latent) of images; of a variational autoencoder the means."""
         return self._forward(images, lambda output: output.code)
 
     def codes(self, split: Split = "test", which: Which = None) -> tuple[Float32s, NDArray[np.int64]]:
         """Codes (N, latent) of a split's clean images, and their labels (N,)."""
-        index = self._index(split, which)
-        batches = (self._run(self._take(split, part.numpy())[0]).code for part in index.split(BATCH))
-        return _gather(batches), self._set(split).labels[index.numpy()]
+        return self.encode(self.images(split, which)), self.labels(split, which)
 
     def decode(self, codes: NDArray[Any], cut: bool = True) -> Float32s:
-        """Images from codes (N, latent); what an identity or relu output puts outside 0..1 is cut, if `cut`.
-
-        Raises:
-            ConfigError: a classifier, or codes of another width.
-        """
+        """Images from codes (N, latent); what an identity or relu output puts outside 0..1 is cut, if `cut`."""
         self._need_autoencoder("decode")
         decoder: Any = self.parts.model
         images = self._from_codes(codes, decoder.decode)
         return images.clip(0, 1) if cut else images
 
     def predict(self, images: NDArray[Any]) -> Float32s:
-        """Logits (N, classes).
-
-        Raises:
-            ConfigError: no classifier, or images of another shape.
-        """
+        """Logits (N, classes)."""
         self._need_classifier()
         return self._forward(images, lambda output: output.logits)
 
     def predict_codes(self, codes: NDArray[Any]) -> Float32s:
-        """Logits (N, classes) of codes (N, latent).
-
-        Raises:
-            ConfigError: no classifier, or codes of another width.
-        """
+        """Logits (N, classes) of codes (N, latent)."""
         self._need_classifier()
         classifier: Any = self.parts.model
         return self._from_codes(codes, classifier.head)
 
     def prior_samples(self, count: int, seed: int = 0) -> Float32s:
-        """Images decoded from `count` codes drawn from the standard normal prior.
-
-        Raises:
-            ConfigError: no variational autoencoder.
-        """
+        """Images decoded from `count` codes drawn from the standard normal prior."""
         if not self.is_variational:
             cause = f"{self.run.id} ({self.config.model.family}) has no prior to draw from"
             raise ConfigError(cause, "take a run of a variational autoencoder")
@@ -265,5 +235,5 @@ class LoadedRun:
         return output
 
 
-def _gather(batches: Iterator[torch.Tensor] | Sequence[torch.Tensor]) -> Float32s:
+def _gather(batches: Iterable[torch.Tensor]) -> Float32s:
     return torch.cat([batch.float().cpu() for batch in batches]).numpy()

@@ -21,7 +21,6 @@ from tuiae.runs.process import worker_environment
 COMMAND = [sys.executable, "-m", "tuiae.explore.server"]
 RESTARTS = 1
 AGAIN = "try again, or look at another run"
-PATIENCE = 2.0  # seconds for the process to go when it was told to
 
 
 class ExplorerError(TuiaeError):
@@ -96,11 +95,7 @@ class Explorer:
         self._closed = False
 
     def ask(self, question: str, slot: str = "", **arguments: Any) -> None:
-        """Ask; arrays among the arguments travel as they are. A slot that is empty is the question's own.
-
-        Raises:
-            TypeError: an argument that JSON cannot say.
-        """
+        """Ask; arrays among the arguments travel as they are. A slot that is empty is the question's own."""
         arrays = {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
         plain = {name: value for name, value in arguments.items() if name not in arrays}
         with self._changed:
@@ -142,13 +137,8 @@ class Explorer:
             process, self._process = self._process, None
             self._changed.notify_all()
         if process is not None:
-            process.terminate()
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            _shut(process.stdin)
+            process.kill()  # it has nothing to save
+            process.wait()
 
     def _next(self) -> _Question | None:
         """The question that can go out now; one that opens a checkpoint goes before those about it."""
@@ -179,40 +169,34 @@ class Explorer:
                     stream.flush()
 
     def _ready(self) -> subprocess.Popen[bytes]:
-        """The process, started where there is none.
-
-        Raises:
-            ExplorerError: it died too often, or cannot be started.
-        """
+        """The process, started where there is none; raises ExplorerError where it cannot be, or died too often."""
         if self._deaths > RESTARTS:
             raise ExplorerError("the explorer has ended twice and stays away", AGAIN)
+        if self._process is not None:
+            return self._process
+        stderr = tempfile.TemporaryFile()  # noqa: SIM115 it lives as long as the process
         try:
-            return self._process or self._start()
+            self._process = subprocess.Popen(
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,  # Ctrl-C is for the dashboard
+                env={**worker_environment(), "OMP_NUM_THREADS": "1"},
+            )
         except OSError as error:
             raise ExplorerError(f"the explorer cannot be started: {error.strerror}", AGAIN) from error
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        stderr = tempfile.TemporaryFile()  # noqa: SIM115 it lives as long as the process
-        process = subprocess.Popen(
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            start_new_session=True,  # Ctrl-C is for the dashboard
-            env={**worker_environment(), "OMP_NUM_THREADS": "1"},
-        )
-        self._process = process
-        threading.Thread(
-            target=self._read_answers, args=(process, stderr), name="explorer-answers", daemon=True
-        ).start()
-        return process
+        reader = (self._process, stderr)
+        threading.Thread(target=self._read_answers, args=reader, name="explorer-answers", daemon=True).start()
+        return self._process
 
     def _read_answers(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
         assert process.stdout is not None
         while (frame := read_frame(process.stdout)) is not None:
             self._handle(frame)
-        process.stdout.close()
         process.kill()  # it may have written what is no frame, and then it is of no use
+        with contextlib.suppress(OSError), process:  # closes its pipes and waits; what was not written stays so
+            pass
         self._process_ended(process, stderr)
         stderr.close()
 
@@ -239,7 +223,7 @@ class Explorer:
             self._tell(question.reply(error=ExplorerError(failure["cause"], failure["hint"])))
             return
         try:
-            answer = unpack(question.name, frame.fields["answer"], frame.arrays)
+            answer = unpack(frame.fields["answer"], frame.arrays)
         except (KeyError, TypeError):
             # An update on the disk, and this dashboard is from before.
             self._tell(question.reply(error=ExplorerError("the explorer is of another version", "leave and come back")))
@@ -248,7 +232,6 @@ class Explorer:
 
     def _process_ended(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
         """Ask a new process what the old one was asked when it ended, or report that it is gone."""
-        code = process.wait()
         with self._changed:
             if self._closed or self._process is not process:
                 return
@@ -256,7 +239,6 @@ class Explorer:
             self._deaths += 1
             lost = list(self._sent.values())
             self._sent.clear()
-            _shut(process.stdin)
             again = self._deaths <= RESTARTS
             if again:
                 # In this order, and each only where nothing newer of its slot waits.
@@ -266,28 +248,20 @@ class Explorer:
                 lost += self._waiting.values()
                 self._waiting.clear()
             self._changed.notify_all()
+        how = _how_it_ended(process.returncode, stderr)
         if again:
-            self._tell(Restarted(f"the explorer ended ({_how_it_ended(code, stderr)}) and is started again"))
+            self._tell(Restarted(f"the explorer ended ({how}) and is started again"))
             return
-        error = ExplorerError(f"the explorer ended again: {_how_it_ended(code, stderr)}", AGAIN)
+        error = ExplorerError(f"the explorer ended again: {how}", AGAIN)
         self._tell(Ended(error.cause))
         for question in lost:
             self._tell(question.reply(error=error))
 
 
-def _shut(stream: IO[bytes] | None) -> None:
-    if stream is not None:
-        with contextlib.suppress(OSError):
-            stream.close()
-
-
 def _how_it_ended(code: int, stderr: IO[bytes]) -> str:
     """How a process ended, by its exit code and the last line of its stderr."""
     if code < 0:
-        try:
-            return f"killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"killed by signal {-code}"
+        return f"killed by {signal.Signals(-code).name}"
     stderr.seek(0)
     lines = stderr.read().decode("utf-8", "replace").strip().splitlines()
     return lines[-1] if lines else f"exit code {code}"

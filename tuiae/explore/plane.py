@@ -55,10 +55,6 @@ class PlaneGrid:
         across, down = np.meshgrid(self.x, self.y)
         return np.column_stack([across.ravel(), down.ravel()])
 
-    def arrange(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Images decoded from `codes`, (N, C, H, W), as (rows, columns, C, H, W)."""
-        return images.reshape(len(self.y), len(self.x), *images.shape[1:])
-
 
 def prior_grid(count: int) -> PlaneGrid:
     """`count` quantiles of the standard normal prior each way, at equal distances in probability."""
@@ -96,9 +92,7 @@ class ImageCodes:
         return np.asarray(np.isfinite(self.codes).all(axis=1))
 
     def need_finite(self) -> None:
-        """Raises:
-        ConfigError: no code is finite.
-        """
+        """Raises ConfigError where no code is finite."""
         if not self.finite.any():
             raise ConfigError("no code of this checkpoint is finite", "its training diverged: take an earlier one")
 
@@ -125,11 +119,7 @@ class CodePlane:
         return order, distances[order]
 
     def codes_at(self, points: NDArray[Any]) -> Floats:
-        """Codes (M, latent) of points (M, 2) of the plane.
-
-        Raises:
-            ConfigError: no code has a place on this plane.
-        """
+        """Codes (M, latent) of points (M, 2); raises ConfigError where no code has a place on this plane."""
         self.images.need_finite()
         points = np.asarray(points, np.float64)
         match self.kind:
@@ -178,16 +168,11 @@ SOURCES = {
 
 
 def place(images: ImageCodes, by: str = "", axes: tuple[int, int] | None = None) -> CodePlane:
-    """Codes on a plane.
-
-    Args:
-        images: which codes.
-        by: `axes` (two numbers of the code), `tsne`, or anything else for what suits the width of the code: one number
-            against its class, the code itself where it is two numbers, else its first two principal components.
-        axes: for `axes`, which two.
+    """Codes on a plane: `by` `tsne`, by `axes`, or by what suits the width of the code. That is one number against its
+    class, the code itself where it is two numbers, else its first two principal components.
 
     Raises:
-        ConfigError: no such numbers, or t-SNE without scikit-learn or with too few codes.
+        ConfigError: no such numbers, or t-SNE with too few codes. MissingLibraryError: t-SNE without scikit-learn.
     """
     if by == "tsne":
         return CodePlane(images, "tsne", embed(images), ("t-SNE 1", "t-SNE 2"))
@@ -210,12 +195,7 @@ def place(images: ImageCodes, by: str = "", axes: tuple[int, int] | None = None)
 
 
 def embed(images: ImageCodes) -> Floats:
-    """t-SNE of the codes, (N, 2): the same codes always give the same picture.
-
-    Raises:
-        MissingLibraryError: scikit-learn is not installed.
-        ConfigError: too few finite codes.
-    """
+    """t-SNE of the codes, (N, 2): the same codes always give the same picture."""
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:

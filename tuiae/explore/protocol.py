@@ -5,11 +5,13 @@ Pictures are uint8 (N, C, H, W), classes are positions in `Opened.classes`.
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import IO, Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,28 +192,6 @@ class Confused(Answer):
     """(N,): probability of the predicted class."""
 
 
-@dataclass(frozen=True)
-class Forgotten(Answer):
-    """The answer to `forget`: nothing is in memory any more."""
-
-
-ANSWERS: dict[str, type[Answer]] = {
-    "open": Opened,
-    "codes": Codes,
-    "at": Place,
-    "between": Between,
-    "prior": Samples,
-    "plane": Plane,
-    "image": Picture,
-    "reconstruct": Reconstruction,
-    "classify": Classification,
-    "noise_curve": NoiseCurve,
-    "worst": Worst,
-    "confused": Confused,
-    "forget": Forgotten,
-}
-"""Question -> its answer."""
-
 SLOW = ("noise_curve", "worst", "confused")
 """Questions that take seconds; they are answered on a thread of their own, so that the others do not wait."""
 
@@ -222,24 +202,25 @@ def is_slow(question: str, arguments: Mapping[str, Any]) -> bool:
 
 
 def pack(answer: Answer) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """An answer as fields for JSON, and arrays."""
+    """An answer as fields for JSON, the name of its class among them, and arrays."""
     values = {field.name: getattr(answer, field.name) for field in fields(answer)}
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-    return {name: value for name, value in values.items() if name not in arrays}, arrays
+    plain = {name: value for name, value in values.items() if name not in arrays}
+    return {"class": type(answer).__name__, **plain}, arrays
 
 
-def unpack(question: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Answer:
-    """The answer that was packed."""
+def unpack(values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Answer:
+    """The answer that was packed; raises KeyError or TypeError where another version packed it."""
+    kinds: dict[str, Callable[..., Answer]] = {kind.__name__: kind for kind in Answer.__subclasses__()}
     frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    kind: Callable[..., Answer] = ANSWERS[question]
-    return kind(**frozen, **arrays)
+    return kinds[str(frozen.pop("class"))](**frozen, **arrays)
 
 
-# Frames: a JSON object and the raw bytes of arrays.
+# Frames: a JSON object and arrays, as NumPy stores several arrays (`.npz`). A pickle among them is refused.
 
 _LENGTH = struct.Struct(">I")
-_LONGEST_HEADER = 1 << 24  # bytes; a length beyond is no frame of ours
-_ARRAYS = "arrays"
+_LONGEST = 1 << 30  # bytes; a length beyond is no frame of ours
+_FIELDS = "fields"
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -253,42 +234,23 @@ class Frame:
 
 
 def encode_frame(fields: Mapping[str, Any], arrays: Arrays | None = None) -> bytes:
-    """One frame: the length of the header in 4 bytes, the header, the arrays one after the other.
-
-    Raises:
-        TypeError: something that JSON cannot say.
-    """
-    blocks = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
-    shapes = [[name, array.dtype.str, array.shape] for name, array in blocks.items()]
-    header = json.dumps({**fields, _ARRAYS: shapes}, default=_plain).encode()
-    return b"".join([_LENGTH.pack(len(header)), header, *(array.tobytes() for array in blocks.values())])
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"not for JSON: {value!r}")
+    """One frame: its length in 4 bytes, then the arrays, of which the first holds the fields as JSON."""
+    buffer = io.BytesIO()
+    told = np.frombuffer(json.dumps(fields, default=np.generic.item).encode(), np.uint8)
+    stored: dict[str, Any] = {_FIELDS: told, **(arrays or {})}
+    np.savez(buffer, **stored)
+    return _LENGTH.pack(buffer.tell()) + buffer.getvalue()
 
 
 def read_frame(stream: IO[bytes]) -> Frame | None:
     """The next frame; None where the stream ends, or goes on with something else."""
     head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    (length,) = _LENGTH.unpack(head)
-    if length > _LONGEST_HEADER:
+    length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else 0
+    if not 0 < length <= _LONGEST:
         return None
     try:
-        fields = json.loads(stream.read(length))
-        shapes = fields.pop(_ARRAYS)
-        return Frame(fields, {name: _read_array(stream, np.dtype(kind), tuple(shape)) for name, kind, shape in shapes})
-    except (ValueError, TypeError, KeyError, AttributeError, EOFError):
+        with np.load(io.BytesIO(stream.read(length))) as stored:
+            arrays = dict(stored)
+        return Frame(json.loads(arrays.pop(_FIELDS).tobytes()), arrays)
+    except (ValueError, KeyError, OSError, EOFError, BadZipFile, AttributeError):
         return None
-
-
-def _read_array(stream: IO[bytes], kind: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-    data = stream.read(size)
-    if kind.hasobject or len(data) < size:
-        raise EOFError
-    return np.frombuffer(data, kind).reshape(shape)

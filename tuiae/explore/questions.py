@@ -1,14 +1,11 @@
-"""The questions that an open checkpoint answers, for the dashboard (through its explorer) and the command line.
-
-`protocol.py` has the answer to each question.
-"""
+"""The questions that an open checkpoint answers, for the dashboard (through its explorer) and the command line."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +24,6 @@ from tuiae.explore.protocol import (
     Classification,
     Codes,
     Confused,
-    Forgotten,
     NoiseCurve,
     Opened,
     Picture,
@@ -84,11 +80,7 @@ class OpenCheckpoint:
         return self._codes[count]
 
     def show(self, key: PlaneKey) -> CodePlane:
-        """Compute the plane of a key and make it the one shown.
-
-        Raises:
-            ConfigError: there is no such plane.
-        """
+        """Compute the plane of a key and make it the one shown; raises ConfigError where there is no such plane."""
         self._wanted = key
         return self._plane(key)
 
@@ -115,11 +107,7 @@ class OpenCheckpoint:
         return ImageErrors(self.aside)
 
     def noise(self, kind: str, level: float, probability: float | None = None) -> NoiseSection:
-        """A corruption; without a probability the run's own where it is of the same kind, else every pixel's.
-
-        Raises:
-            ConfigError: no such kind, or a level out of its range.
-        """
+        """A valid corruption; without a probability the run's own where it is of that kind, else every pixel's."""
         own = self.loaded.config.noise
         if probability is None:
             probability = own.probability if own.kind == kind else 1.0
@@ -157,7 +145,7 @@ def place_at(opened: OpenCheckpoint, x: float, y: float, nearest: int = NEAREST)
     if loaded.is_autoencoder:
         image = as_bytes(loaded.decode(code))[0]
     else:
-        shares = _softmax(loaded.predict_codes(code))[0]
+        shares = torch.as_tensor(loaded.predict_codes(code)).softmax(1)[0]
         predicted = int(shares.argmax())
         share = float(shares[predicted])
     near, distances = plane.nearest(x, y, nearest)
@@ -198,7 +186,8 @@ def decode_plane(opened: OpenCheckpoint, count: int = 8) -> Plane:
     """`count` x `count` images decoded over the plane shown."""
     plane = opened.shown
     grid, origin = plane.grid(max(count, 2), opened.loaded.is_variational)
-    images = grid.arrange(as_bytes(opened.loaded.decode(plane.codes_at(grid.codes))))
+    images = as_bytes(opened.loaded.decode(plane.codes_at(grid.codes)))
+    images = images.reshape(len(grid.y), len(grid.x), *images.shape[1:])
     return Plane(opened.name, images, _tidy(grid.x), _tidy(grid.y), origin)
 
 
@@ -227,7 +216,8 @@ def classify(opened: OpenCheckpoint, images: NDArray[Any], **noise: Any) -> Clas
     loaded = opened.loaded
     _, noisy = opened.corrupt(images, **noise)
     if not loaded.is_autoencoder:
-        return Classification(opened.name, as_bytes(noisy), _softmax(loaded.predict(noisy)), "classifier", 0)
+        shares = torch.as_tensor(loaded.predict(noisy)).softmax(1).numpy()
+        return Classification(opened.name, as_bytes(noisy), shares, "classifier", 0)
     known = opened.codes()
     known.need_finite()
     kept, labels = known.codes[known.finite], known.labels[known.finite]
@@ -237,11 +227,6 @@ def classify(opened: OpenCheckpoint, images: NDArray[Any], **noise: Any) -> Clas
         nearest = np.argsort(np.square(kept - code).sum(axis=1), kind="stable")[:neighbours]
         row += np.bincount(labels[nearest], minlength=len(row))[: len(row)] / neighbours
     return Classification(opened.name, as_bytes(noisy), shares, "neighbours", neighbours)
-
-
-def _softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
-    """Probabilities (N, classes) of logits."""
-    return torch.as_tensor(logits).softmax(1).numpy()
 
 
 def noise_curve(
@@ -312,57 +297,39 @@ class Dispatcher:
     def __init__(self, tell: Tell) -> None:
         torch.set_num_threads(1)
         self._tell = tell
-        self._opened: OpenCheckpoint | None = None
-        self._device = ""
+        self.opened: OpenCheckpoint | None = None
 
-    def prepare(self, question: str, arguments: Mapping[str, Any]) -> Callable[[], Answer]:
-        """A call that answers a question about the checkpoint open now, even if another one is opened meanwhile."""
+    def answer(self, opened: OpenCheckpoint | None, question: str, arguments: Mapping[str, Any]) -> Answer:
+        """Answer a question about `opened`, the checkpoint that was open when it was asked; raises TuiaeError."""
         if question == "open":
-            return partial(self.open, **arguments)
-        if question == "forget":
-            return self.forget
-        if self._opened is None:
-            return partial(_refuse, "no run is open in the explorer", "open one first")
+            return self.open(**arguments)
+        if opened is None:
+            raise ConfigError("no run is open in the explorer", "open one first")
         if question not in QUESTIONS:
-            return partial(_refuse, f"the explorer knows no question '{question}'", "update both sides of tuiae")
-        return partial(QUESTIONS[question], self._opened, **arguments)
+            raise ConfigError(f"the explorer knows no question '{question}'", "update both sides of tuiae")
+        return QUESTIONS[question](opened, **arguments)
 
-    def open(self, run: str, weights: str = "last", device: str = "cpu") -> Opened:
+    def open(self, run: str, weights: str = "last") -> Opened:
         """Load a checkpoint, unless it is the one in memory.
 
         Raises:
             TuiaeError: there is no such run or checkpoint; then nothing of another run stays open.
         """
-        paths, opened = RunPaths(Path(run)), self._opened
-        need_run(paths)
-        if opened is not None and opened.loaded.run == paths and self._device == device:
+        paths, opened = RunPaths(Path(run)), self.opened
+        if opened is not None and opened.loaded.run == paths:
+            need_run(paths)
             loaded = reload(opened.loaded, weights)
         else:
-            self.forget()
+            self.opened = None  # before the other is loaded, so that its memory is free
+            need_run(paths)
             self._tell(f"loading {paths.id}")
-            loaded = load(paths, weights, device)
+            loaded = load(paths, weights, "cpu")
         if opened is None or loaded is not opened.loaded:
-            _warm_up(loaded)
-            self._opened, self._device = OpenCheckpoint(loaded, self._tell), device
+            # The first pass through a network plans and allocates what later ones reuse.
+            code = loaded.encode(loaded.images("test", 1))
+            _ = loaded.decode(code) if loaded.is_autoencoder else loaded.predict_codes(code)
+            self.opened = OpenCheckpoint(loaded, self._tell)
         return _describe(loaded)
-
-    def forget(self) -> Forgotten:
-        """Close the checkpoint, so that its memory is free."""
-        self._opened = None
-        return Forgotten("")
-
-
-def _refuse(cause: str, hint: str) -> Answer:
-    raise ConfigError(cause, hint)
-
-
-def _warm_up(loaded: LoadedRun) -> None:
-    """Run the network once now: the first pass plans and allocates what later ones reuse."""
-    image = loaded.images("test", 1)
-    if loaded.is_autoencoder:
-        loaded.decode(loaded.encode(image))
-    else:
-        loaded.predict(image)
 
 
 def _describe(loaded: LoadedRun) -> Opened:

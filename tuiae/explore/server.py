@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, BinaryIO
 
 from tuiae.errors import ConfigError, TrainingError, TuiaeError
-from tuiae.explore.protocol import Answer, Arrays, Frame, encode_frame, is_slow, pack, read_frame
+from tuiae.explore.protocol import Answer, Arrays, encode_frame, is_slow, pack, read_frame
 from tuiae.machine import lasting_imports
 
 NICE = 5
@@ -63,43 +64,24 @@ def explain(error: Exception) -> TuiaeError:
     return ConfigError(f"the explorer cannot answer: {type(error).__name__}: {error}", "open another checkpoint or run")
 
 
-class SlowQueue:
-    """Answers one slow question after the other, while the others go on."""
-
-    def __init__(self, writer: AnswerWriter) -> None:
-        self._writer = writer
-        self._waiting: queue.SimpleQueue[tuple[int, Callable[[], Answer]]] = queue.SimpleQueue()
-        threading.Thread(target=self._work, name="slow", daemon=True).start()
-
-    def take(self, number: int, work: Callable[[], Answer]) -> None:
-        self._waiting.put((number, work))
-
-    def _work(self) -> None:
-        if sys.platform == "linux":  # elsewhere a priority belongs to the whole process
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SLOW_NICE)
-        while True:
-            self._writer.answer(*self._waiting.get())
+def _step_back() -> None:
+    if sys.platform == "linux":  # elsewhere a priority belongs to the whole process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SLOW_NICE)
 
 
 def serve(questions: BinaryIO, writer: AnswerWriter) -> None:
-    """Answer until the questions end."""
+    """Answer until the questions end, the slow ones one after the other while the others go on."""
     writer.notice("importing torch")
     with lasting_imports():
         from tuiae.explore.questions import Dispatcher
-    dispatcher, slow = Dispatcher(writer.notice), SlowQueue(writer)
+    dispatcher, slow = Dispatcher(writer.notice), ThreadPoolExecutor(1, initializer=_step_back)
     while (frame := read_frame(questions)) is not None:
-        number, question, arguments = _understand(frame)
-        work = dispatcher.prepare(question, arguments)
+        question, arguments = frame.fields["question"], frame.fields["arguments"]
+        work = partial(dispatcher.answer, dispatcher.opened, question, {**arguments, **frame.arrays})
         if is_slow(question, arguments):
-            slow.take(number, work)
+            slow.submit(writer.answer, frame.fields["id"], work)
         else:
-            writer.answer(number, work)
-
-
-def _understand(frame: Frame) -> tuple[int, str, dict[str, Any]]:
-    arguments = frame.fields.get("arguments")
-    given = arguments if isinstance(arguments, dict) else {}
-    return int(frame.fields.get("id", -1)), str(frame.fields.get("question")), {**given, **frame.arrays}
+            writer.answer(frame.fields["id"], work)
 
 
 def main() -> None:
