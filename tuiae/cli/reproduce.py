@@ -21,7 +21,7 @@ from tuiae.errors import ConfigError, ExitCode, TuiaeError
 from tuiae.files import replace_text
 from tuiae.render.text import MISSING
 from tuiae.reproduce.measures import FUNCTIONS
-from tuiae.reproduce.report import Report, WorkSection, report, to_html, to_markdown
+from tuiae.reproduce.report import Report, WorkSection, render, report
 from tuiae.reproduce.reproduce import WorkResult, prepare_sets
 from tuiae.reproduce.reproduce import reproduce as reproduce_work
 from tuiae.reproduce.verdicts import MARKS, PROVISIONAL, ClaimRow, RecipeRow, Verdicts, tally, write_verdicts
@@ -166,7 +166,7 @@ def _write_all(findings: Report, root: Path, options: ReproduceOptions, output: 
         name, runs, problems = work.result.plan.name, len(work.result.runs), work.result.problems
         write_verdicts(root, Verdicts(name, options.quick, time.time(), runs, work.claims, problems))
     if options.markdown is not None:
-        _write(options.markdown, to_markdown(findings))
+        _write(options.markdown, render("report.md.jinja", findings))
         output.note(f"table: {options.markdown}")
     return _write_html(findings, root, options, output)
 
@@ -182,7 +182,7 @@ def _write_html(findings: Report, root: Path, options: ReproduceOptions, output:
 
     output.note("drawing the figures")
     drawn = tuple(replace(work, pictures=illustrate(work.result, output.note)) for work in findings.works)
-    page = to_html(replace(findings, works=drawn))
+    page = render("report.html.jinja", replace(findings, works=drawn))
     names = [work.result.plan.name for work in findings.works]
     path = options.html or root / REPORTS / f"{names[0] if len(names) == 1 else 'works'}.html"
     _write(path, page)

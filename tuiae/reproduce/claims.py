@@ -54,11 +54,7 @@ _NEEDS: dict[str, Callable[[RunConfig], bool]] = {
 
 
 def check(expression: str, scope: Scope) -> None:
-    """Refuse an expression that could not be evaluated once its runs have finished.
-
-    Raises:
-        ClaimError: what is wrong, with a near name where there is one.
-    """
+    """Refuse, with a ClaimError, an expression that could not be evaluated once its runs have finished."""
     try:
         tree = ast.parse(expression.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -87,19 +83,8 @@ def _check_node(node: ast.AST, scope: Scope) -> None:
         for child in ast.iter_child_nodes(node):
             _check_node(child, scope)
     elif not isinstance(node, _OPERATORS):
-        word = _NODE_WORDS.get(type(node), type(node).__name__)
-        raise ClaimError(f"{word} is not allowed: only arithmetic, comparisons and the listed functions are")
-
-
-_NODE_WORDS: dict[type[ast.AST], str] = {
-    ast.Attribute: "an attribute (a dot after a name)",
-    ast.Subscript: "a subscript",
-    ast.ListComp: "a comprehension",
-    ast.GeneratorExp: "a comprehension",
-    ast.Lambda: "lambda",
-    ast.Pow: "a power",
-    ast.JoinedStr: "an f-string",
-}
+        what = "a power" if isinstance(node, ast.Pow) else f"`{ast.unparse(node)}`"
+        raise ClaimError(f"{what} is not allowed: only arithmetic, comparisons and the listed functions are")
 
 
 def _check_call(node: ast.Call, scope: Scope) -> None:
@@ -182,11 +167,7 @@ def _need_known(what: str, word: str, known: tuple[str, ...], listed: bool = Tru
 
 
 def evaluate(expression: str, functions: Mapping[str, Callable[..., Value]], names: Mapping[str, Value]) -> Value:
-    """The value of a checked expression.
-
-    Raises:
-        ClaimError: it has none, such as a division by zero.
-    """
+    """The value of a checked expression; raises ClaimError where it has none, as of a division by zero."""
     import simpleeval  # type: ignore[import-untyped]
 
     evaluator = simpleeval.EvalWithCompoundTypes(functions=dict(functions), names=dict(names))

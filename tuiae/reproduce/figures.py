@@ -7,6 +7,7 @@ without pyplot: nothing global is touched and no display is needed. Call these f
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from textwrap import fill
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
@@ -196,7 +198,8 @@ def matrices(shown: Sequence[tuple[str, NDArray[Any]]], names: Sequence[str], co
     figure, axes = _grid(len(shown), columns, 8.6, 4.6 if columns > 1 else 6.4, sharey="row")
     for axis, (title, counts) in zip(axes.flat, shown, strict=False):
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        axis.imshow(_tint(shares / 100), interpolation="none")
+        fading = to_rgba_array(PALETTE[0], np.sqrt(shares / 100).ravel())  # into the page
+        axis.imshow(fading.reshape(*shares.shape, 4), interpolation="none")
         for row, column in np.argwhere(shares >= 0.5):
             bright = shares[row, column] > 55
             colour = "#ffffff" if bright else INK
@@ -211,22 +214,15 @@ def matrices(shown: Sequence[tuple[str, NDArray[Any]]], names: Sequence[str], co
     return _to_svg(figure)
 
 
-def _tint(shares: NDArray[Any]) -> NDArray[Any]:
-    """0..1 -> RGBA of one hue that fades into the page."""
-    red, green, blue = (int(PALETTE[0][place : place + 2], 16) / 255 for place in (1, 3, 5))
-    return np.stack([np.full(shares.shape, value) for value in (red, green, blue)] + [np.sqrt(shares)], axis=-1)
-
-
 def dots(groups: Sequence[tuple[str, Sequence[float]]], label: str, limit: float | None = None) -> str:
     """One value a seed for each group, points that coincide beside each other; `limit` is a line to stay under."""
     figure = _new_figure(8.6, 0.42 * len(groups) + 0.9)
     axis = figure.subplots()
     for place, (_, values) in enumerate(groups):
-        seen: dict[float, int] = {}
+        seen = Counter[float]()
         for value in values:
-            shift = seen.get(value, 0)
-            seen[value] = shift + 1
-            offset = (0.11 * ((shift + 1) // 2)) * (1 if shift % 2 else -1)
+            offset = 0.11 * ((seen[value] + 1) // 2) * (1 if seen[value] % 2 else -1)
+            seen[value] += 1
             axis.plot(value, place + offset, "o", color=PALETTE[0], markersize=5, alpha=0.85)
     if limit is not None:
         axis.axvline(limit, color=PALETTE[1], linestyle="--", linewidth=1.2)
@@ -261,10 +257,8 @@ def _strip(images: Images, width: int, gap: float = GAP) -> NDArray[Any]:
     count, channels, height, across = pixels.shape
     colour = np.repeat(pixels, 3, axis=1) if channels == 1 else pixels[:, :3]
     frame, space = (1, max(1, round(gap * across))) if gap else (0, 0)
-    strip = np.zeros((height + 2 * frame + space, width * (across + 2 * frame + space), 4))
-    for index in range(count):
-        left = index * (across + 2 * frame + space)
-        strip[: height + 2 * frame, left : left + across + 2 * frame] = FRAME
-        inside = strip[frame : frame + height, left + frame : left + frame + across]
-        inside[..., :3], inside[..., 3] = colour[index].transpose(1, 2, 0), 1
-    return strip
+    strip = np.zeros((height + 2 * frame + space, width, across + 2 * frame + space, 4))
+    strip[: height + 2 * frame, :count, : across + 2 * frame] = FRAME
+    inside = strip[frame : frame + height, :count, frame : frame + across]
+    inside[..., :3], inside[..., 3] = colour.transpose(2, 0, 3, 1), 1
+    return strip.reshape(len(strip), -1, 4)

@@ -68,11 +68,7 @@ class FinishedRun:
 
     @property
     def loaded(self) -> LoadedRun:
-        """The newest weights in memory.
-
-        Raises:
-            ClaimError: they cannot be opened.
-        """
+        """The newest weights in memory; raises ClaimError where they cannot be opened."""
         try:
             return self._load(self.run)
         except TuiaeError as error:
@@ -84,11 +80,7 @@ class FinishedRun:
         return read_sample(self.run, epochs[epoch] if epoch < 0 else epoch) if epochs else None
 
     def series(self, metric: str) -> Series:
-        """A curve by its `split/name`.
-
-        Raises:
-            ClaimError: the run recorded none.
-        """
+        """A curve by its `split/name`; raises ClaimError where the run recorded none."""
         split, _, name = metric.partition("/")
         series = self.snapshot.series.get((split, name))
         if series is None or not len(series.values):
@@ -133,32 +125,33 @@ def open_runs(paths: Mapping[tuple[str, int], RunPaths]) -> dict[tuple[str, int]
 
 def functions_of(runs: Runs, seed: int) -> dict[str, Callable[..., Value]]:
     """Every function that an expression may call, for the runs of one seed."""
-    return {name: partial(_call, function, runs, seed) for name, function in FUNCTIONS.items()}
 
+    def find(name: str) -> FinishedRun:
+        if (name, seed) not in runs:
+            raise ClaimError(f"'{name}' with seed {seed} has no finished run")
+        return runs[name, seed]
 
-def _call(function: Function, runs: Runs, seed: int, first: Any, *others: Any) -> Value:
-    if function.kinds[0] == "run":
-        return function.compute(_find(runs, first, seed), *others)
-    if function.kinds[0] == "runs":
-        named = [first] if isinstance(first, str) else first
-        return [function.compute(_find(runs, name, seed), *others) for name in named]
-    return function.compute(first, *others)
+    def call(function: Function, first: Any, *others: Any) -> Value:
+        if function.kinds[0] == "run":
+            return function.compute(find(first), *others)
+        if function.kinds[0] == "runs":
+            named = [first] if isinstance(first, str) else first
+            return [function.compute(find(name), *others) for name in named]
+        return function.compute(first, *others)
 
-
-def _find(runs: Runs, name: str, seed: int) -> FinishedRun:
-    if (name, seed) not in runs:
-        raise ClaimError(f"'{name}' with seed {seed} has no finished run")
-    return runs[name, seed]
+    return {name: partial(call, function) for name, function in FUNCTIONS.items()}
 
 
 # What a run recorded: its curves and its last confusion matrix.
 
 
 def _final(run: FinishedRun, metric: str) -> float:
+    """The value of the last epoch."""
     return float(run.series(metric).values[-1])
 
 
 def _at(run: FinishedRun, metric: str, epoch: float) -> float:
+    """The value after an epoch, or the newest before it."""
     series = run.series(metric)
     if series.epochs[-1] < epoch:
         raise ClaimError(f"epoch {epoch:g} was not reached: the run has {series.epochs[-1]:g} epochs")
@@ -167,6 +160,7 @@ def _at(run: FinishedRun, metric: str, epoch: float) -> float:
 
 
 def _best(run: FinishedRun, metric: str) -> Best:
+    """The highest accuracy, or the lowest value of anything else, and its epoch."""
     best = run.series(metric).best(metric.rpartition("/")[2])
     if best is None:
         raise ClaimError(f"{run.run.id} recorded no finite {metric}")
@@ -174,6 +168,7 @@ def _best(run: FinishedRun, metric: str) -> Best:
 
 
 def _late_change(run: FinishedRun, metric: str, share: float) -> float:
+    """Relative change: mean over this last share of the epochs against the share before."""
     values = run.series(metric).values
     count = max(1, round(share * len(values)))
     if len(values) < 2 * count:
@@ -183,12 +178,14 @@ def _late_change(run: FinishedRun, metric: str, share: float) -> float:
 
 
 def _settled(run: FinishedRun, metric: str, tolerance: float) -> float:
+    """First epoch from which the curve stays this near its end."""
     series = run.series(metric)
     away = np.flatnonzero(~(np.abs(series.values - series.values[-1]) <= tolerance * abs(series.values[-1])))
     return float(series.epochs[away[-1] + 1 if len(away) else 0])
 
 
 def _reached(run: FinishedRun, metric: str, value: float) -> float:
+    """First epoch at or past a value; infinite when never."""
     series = run.series(metric)
     past = series.values >= value if metric.endswith("accuracy") else series.values <= value
     return float(series.epochs[int(np.argmax(past))]) if past.any() else math.inf
@@ -202,29 +199,24 @@ def _confusion(run: FinishedRun) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     return sample.confusion, sample.classes
 
 
-def _recalls(run: FinishedRun) -> NDArray[np.float64]:
-    """Share of each class's test images that are recognised."""
-    confusion, _ = _confusion(run)
-    return np.asarray(np.diag(confusion) / np.maximum(confusion.sum(1), 1))
+def _recalls(run: FinishedRun) -> dict[str, float]:
+    """Class -> share of its test images that are recognised."""
+    confusion, classes = _confusion(run)
+    return dict(zip(classes, (np.diag(confusion) / np.maximum(confusion.sum(1), 1)).tolist(), strict=False))
 
 
-def _class_recall(run: FinishedRun, name: str) -> float:
-    return float(_recalls(run)[_class_place(run, name)])
+def _hardest_class(run: FinishedRun) -> str:
+    """The class of the lowest recall."""
+    recalls = _recalls(run)
+    return min(recalls, key=recalls.__getitem__)
 
 
 def _confused_with(run: FinishedRun, name: str, count: float) -> list[str]:
+    """The classes it is taken for most often."""
     confusion, classes = _confusion(run)
-    place = _class_place(run, name)
-    row = np.array(confusion[place])
-    row[place] = -1
-    return [classes[index] for index in np.argsort(-row, kind="stable")[: int(count)]]
-
-
-def _class_place(run: FinishedRun, name: str) -> int:
-    classes = _confusion(run)[1]
-    if name not in classes:
-        raise ClaimError(f"no class '{name}': {', '.join(classes)}")
-    return classes.index(name)
+    taken = dict(zip(classes, dict(zip(classes, confusion, strict=False))[name].tolist(), strict=False))
+    del taken[name]
+    return sorted(taken, key=lambda other: -taken[other])[: int(count)]
 
 
 # What a network answers.
@@ -256,6 +248,7 @@ QUALITIES: dict[str, Callable[[Reals, Reals], float]] = {
 
 
 def _noise_error(run: FinishedRun, kind: Any, level: float, quality: str, probability: float = 1.0) -> float:
+    """The error on test images with that noise."""
     loaded = run.loaded
     noisy, wanted = _noisy(loaded, NoiseSection(kind=kind, level=level, probability=probability))
     made = loaded.reconstruct(noisy)[1]
@@ -264,7 +257,7 @@ def _noise_error(run: FinishedRun, kind: Any, level: float, quality: str, probab
 
 
 def _subspace_angle(run: FinishedRun) -> float:
-    """The largest angle, in degrees (Baldi and Hornik 1989: the optimum of a linear autoencoder)."""
+    """Largest angle in degrees between the decoder's span and the principal components' (Baldi and Hornik 1989)."""
     from scipy.linalg import subspace_angles
 
     loaded = run.loaded
@@ -286,7 +279,7 @@ def _pair_distances(run: FinishedRun) -> tuple[Reals, Reals]:
 
 
 def _neighbour_ratio(run: FinishedRun) -> float:
-    """1 is chance."""
+    """Pixel distance to the neighbour nearest in code, against the mean over all pairs: 1 is chance."""
     from scipy.spatial.distance import squareform
 
     codes, pixels = _pair_distances(run)
@@ -297,13 +290,14 @@ def _neighbour_ratio(run: FinishedRun) -> float:
 
 
 def _distance_correlation(run: FinishedRun) -> float:
+    """Rank correlation of pixel distance and code distance over all pairs."""
     from scipy.stats import spearmanr
 
     return float(spearmanr(*_pair_distances(run)).statistic)
 
 
 def _prior_ratio(run: FinishedRun) -> float:
-    """About 1 when images decoded from the prior are as near to real images as reconstructions are."""
+    """Distance from decoded prior samples to the nearest real image, against that of reconstructions."""
     from sklearn.metrics import pairwise_distances_argmin_min
 
     loaded = run.loaded
@@ -320,117 +314,93 @@ class Function:
 
     takes: str
     """Kinds of its arguments, with commas between them; a first one that is `run` or `runs` is named by run ids."""
-    gives: str
     compute: Callable[..., Value]
     """Takes a `FinishedRun` in place of a run's id; of `runs`, each of them in turn."""
     needs: str = "any"
     """Kind of network: any, autoencoder, linear, variational or classifier."""
+    words: str = ""
+    """What it gives, where the docstring of `compute` does not say."""
 
     @property
     def kinds(self) -> list[str]:
         return self.takes.split(", ")
 
+    @property
+    def gives(self) -> str:
+        return self.words or str(self.compute.__doc__)
+
 
 FUNCTIONS: dict[str, Function] = {
-    "final": Function("run, metric", "the value of the last epoch", _final),
+    "final": Function("run, metric", _final),
     "first": Function(
         "run, metric",
-        "the value of the first epoch that was measured",
         lambda run, metric: float(run.series(metric).values[0]),
+        words="The first measured value.",
     ),
-    "at": Function("run, metric, epoch", "the value after an epoch, or the newest before it", _at),
+    "at": Function("run, metric, epoch", _at),
     "best": Function(
         "run, metric",
-        "the highest accuracy, or the lowest value of anything else",
         lambda run, metric: _best(run, metric).value,
+        words="The highest accuracy, or the lowest value of anything else.",
     ),
-    "best_epoch": Function("run, metric", "the epoch of `best`", lambda run, metric: _best(run, metric).epoch),
-    "finals": Function("runs, metric", "the last value of each run", _final),
-    "bests": Function("runs, metric", "`best` of each run", lambda run, metric: _best(run, metric).value),
-    "curve": Function(
-        "run, metric", "every value, in the order of epochs", lambda run, metric: run.series(metric).values.tolist()
-    ),
-    "epochs": Function("run", "how many epochs were trained", lambda run: run.snapshot.status.epoch),
-    "late_change": Function(
-        "run, metric, number",
-        "relative change: mean over this last share of the epochs against the share before",
-        _late_change,
-    ),
-    "settled": Function("run, metric, number", "first epoch from which the curve stays this near its end", _settled),
-    "reached": Function("run, metric, number", "first epoch at or past a value; infinite when never", _reached),
-    "all_reached": Function("runs, metric, number", "`reached` of each run", _reached),
-    "seconds": Function("run", "wall time of the training", lambda run: run.seconds),
+    "best_epoch": Function("run, metric", lambda run, metric: _best(run, metric).epoch, words="The epoch of `best`."),
+    "finals": Function("runs, metric", _final, words="The last value of each run."),
+    "bests": Function("runs, metric", lambda run, metric: _best(run, metric).value, words="`best` of each run."),
+    "curve": Function("run, metric", lambda run, metric: run.series(metric).values.tolist(), words="Every value."),
+    "epochs": Function("run", lambda run: run.snapshot.status.epoch, words="How many epochs were trained."),
+    "late_change": Function("run, metric, number", _late_change),
+    "settled": Function("run, metric, number", _settled),
+    "reached": Function("run, metric, number", _reached),
+    "all_reached": Function("runs, metric, number", _reached, words="`reached` of each run."),
+    "seconds": Function("run", lambda run: run.seconds, words="Wall time of the training."),
     "pca_error": Function(
         "run",
-        "test error of as many principal components as the code is wide",
-        lambda run: run.pca_error(),
+        FinishedRun.pca_error,
         "autoencoder",
+        "Test error of as many principal components as the code is wide.",
     ),
     "mean_square": Function(
         "run",
-        "mean squared pixel of the training images",
         lambda run: float(np.mean(np.square(run.loaded.images("train")), dtype=np.float64)),
+        words="Mean squared pixel of the training images.",
     ),
-    "noise_error": Function(
-        "run, noise, number, quality", "on test images with that noise", _noise_error, "autoencoder"
-    ),
+    "noise_error": Function("run, noise, number, quality", _noise_error, "autoencoder"),
     "noise_errors": Function(
         "run, noise, values, quality",
-        "`noise_error` at each level",
         lambda run, kind, levels, quality: [_noise_error(run, kind, level, quality) for level in levels],
         "autoencoder",
+        "`noise_error` at each level.",
     ),
     "uniform_error": Function(
         "run, number, number, quality",
-        "with uniform deltas: largest delta, chance that a pixel moves",
         lambda run, level, chance, quality: _noise_error(run, "uniform", level, quality, chance),
         "autoencoder",
+        "The error with uniform deltas: largest delta, chance that a pixel moves.",
     ),
-    "subspace_angle": Function(
-        "run",
-        "largest angle in degrees between the decoder's span and the principal components'",
-        _subspace_angle,
-        "linear",
-    ),
-    "neighbour_ratio": Function(
-        "run",
-        "pixel distance to the neighbour nearest in code, against the mean over all pairs",
-        _neighbour_ratio,
-        "autoencoder",
-    ),
-    "distance_correlation": Function(
-        "run",
-        "rank correlation of pixel distance and code distance over all pairs",
-        _distance_correlation,
-        "autoencoder",
-    ),
-    "prior_ratio": Function(
-        "run",
-        "distance from decoded prior samples to the nearest real image, against that of reconstructions",
-        _prior_ratio,
-        "variational",
-    ),
+    "subspace_angle": Function("run", _subspace_angle, "linear"),
+    "neighbour_ratio": Function("run", _neighbour_ratio, "autoencoder"),
+    "distance_correlation": Function("run", _distance_correlation, "autoencoder"),
+    "prior_ratio": Function("run", _prior_ratio, "variational"),
     "class_recall": Function(
-        "run, class", "share of a class's test images that are recognised", _class_recall, "classifier"
+        "run, class",
+        lambda run, name: _recalls(run)[name],
+        "classifier",
+        "Share of a class's test images that are recognised.",
     ),
-    "hardest_class": Function(
-        "run", "the class of the lowest recall", lambda run: _confusion(run)[1][_recalls(run).argmin()], "classifier"
-    ),
-    "confused_with": Function(
-        "run, class, number", "the classes it is taken for most often", _confused_with, "classifier"
-    ),
+    "hardest_class": Function("run", _hardest_class, "classifier"),
+    "confused_with": Function("run, class, number", _confused_with, "classifier"),
     "falling": Function(
-        "values", "whether each value is lower than the one before", lambda values: bool(np.all(np.diff(values) < 0))
+        "values", lambda values: bool(np.all(np.diff(values) < 0)), words="Whether each is lower than the one before."
     ),
     "rising": Function(
-        "values", "whether each value is higher than the one before", lambda values: bool(np.all(np.diff(values) > 0))
+        "values", lambda values: bool(np.all(np.diff(values) > 0)), words="Whether each is higher than the one before."
     ),
     "spread": Function(
-        "values", "(highest - lowest) / lowest", lambda values: (max(values) - min(values)) / min(values)
+        "values", lambda values: (max(values) - min(values)) / min(values), words="(highest - lowest) / lowest."
     ),
-    "mean": Function("values", "their mean", lambda values: float(np.mean(values))),
-    "lowest": Function("values", "the lowest", min),
-    "highest": Function("values", "the highest", max),
-    "abs": Function("value", "without its sign", abs),
-    "log10": Function("value", "its logarithm", math.log10),
+    "mean": Function("values", lambda values: float(np.mean(values)), words="Their mean."),
+    "lowest": Function("values", min, words="The lowest."),
+    "highest": Function("values", max, words="The highest."),
+    "abs": Function("value", abs, words="The value without its sign."),
+    "log10": Function("value", math.log10, words="Its logarithm."),
 }

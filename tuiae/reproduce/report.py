@@ -6,11 +6,9 @@ import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
 
 from tuiae import __version__
 from tuiae.config import RunConfig
@@ -31,11 +29,7 @@ from tuiae.reproduce.verdicts import (
 from tuiae.reproduce.work import Claim, shared_seeds
 from tuiae.runs.process import count_cores
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
 LOSS = ".4g"
-RUN_HEADS = ("run", "what", "seeds", "epochs", "train", "test", "PCA", "time")
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ class WorkSection:
     result: WorkResult
     claims: tuple[ClaimRow, ...]
     runs: tuple[tuple[str, ...], ...]
-    """The cells of RUN_HEADS for each training, all seeds in one row."""
+    """Id, description, seeds, epochs, train, test, PCA and time of each training, all seeds in one row."""
     wall: str
     pictures: tuple[ReportFigure, ...] = ()
 
@@ -147,14 +141,10 @@ def over_seeds(values: Sequence[Value], form: str) -> str:
     if isinstance(first, list):
         return ", ".join(over_seeds(column, form) for column in zip(*values, strict=True))
     if isinstance(first, (bool, str)):
-        return " or ".join(dict.fromkeys(_word(value) for value in values))
+        return " or ".join(dict.fromkeys({True: "yes", False: "no"}.get(value, str(value)) for value in values))
     if len(values) == 1 or not all(map(math.isfinite, values)):
         return " or ".join(dict.fromkeys(number(value, form) for value in values))
     return f"{number(fmean(values), form)} ± {number(stdev(values), form.lstrip('+'))}"
-
-
-def _word(value: Value) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def number(value: float, form: str = LOSS) -> str:
@@ -265,27 +255,11 @@ def _processor() -> str:
 
 CLASSES = dict(zip(VERDICTS, ("yes", "with", "no", "none"), strict=True))
 """The class of each verdict in the style sheet."""
-COUNTS = ("No works", "One work", "Two works", "Three works", "Four works", "Five works")
 
 
-def to_html(report: Report) -> str:
-    """The whole report in one file: styles and figures in it, no script, and nothing that is fetched."""
-    return _render("report.html.jinja", report)
-
-
-def to_markdown(report: Report) -> str:
-    """The report's tables; the same results give the same text."""
-    return _render("report.md.jinja", report)
-
-
-def _render(template: str, report: Report) -> str:
-    count = len(report.works)
-    how_many = COUNTS[count] if count < len(COUNTS) else f"{count} works"
-    return _environment().get_template(template).render(report=report, how_many=how_many)
-
-
-@cache
-def _environment() -> Environment:
+def render(template: str, report: Report) -> str:
+    """The report as one HTML file (`report.html.jinja`), which runs no script and fetches nothing, or its tables
+    (`report.md.jinja`). The same results give the same text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
@@ -297,8 +271,7 @@ def _environment() -> Environment:
     )
     environment.filters["cell"] = _as_cell
     environment.globals |= {"provisional": PROVISIONAL, "marks": MARKS, "quick_mark": QUICK_MARK, "classes": CLASSES}
-    environment.globals |= {"tally": tally, "run_heads": RUN_HEADS}
-    return environment
+    return environment.get_template(template).render(report=report, tally=tally)
 
 
 def _as_cell(text: str) -> str:

@@ -25,7 +25,7 @@ from tuiae.runs.lineage import EditedRuns
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import REPORTS
 from tuiae.runs.process import is_alive, process_start
-from tuiae.studies.jobs import usefulness
+from tuiae.studies.jobs import Job, usefulness
 
 
 @dataclass(frozen=True)
@@ -112,18 +112,7 @@ class _Work:
         except TuiaeError as error:
             self.problem = str(error)
             return
-        # A classifier on an encoder takes its architecture from the run that it finds.
-        self._settings = [
-            {
-                job.label: [
-                    (key, value)
-                    for key, value in settings_of(job.config).items()
-                    if not (job.encoder and key.startswith("model."))
-                ]
-                for job in plan.jobs
-            }
-            for plan in self._plans
-        ]
+        self._settings = [{job.label: _settings(job) for job in plan.jobs} for plan in self._plans]
 
     def state(self, root: Path, rows: Sequence[RunRow]) -> WorkState:
         if self.problem:
@@ -157,10 +146,16 @@ class _Work:
             lacks=missing_sets(job.config.data.dataset for job in plan.jobs if job.label not in done),
         )
 
-    def _matches(self, settings: Sequence[tuple[str, Any]], rows: Sequence[RunRow]) -> list[RunRow]:
+    def _matches(self, settings: dict[str, Any], rows: Sequence[RunRow]) -> list[RunRow]:
         """The runs of these settings. What somebody edited is another training, as it is for whoever runs the work."""
-        found = [row for row in rows if all(row.settings.get(key) == value for key, value in settings)]
+        found = [row for row in rows if settings.items() <= row.settings.items()]
         return [row for row in found if not self._edited.has(row.path, row.status)]
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    """What names a job's run; a classifier on an encoder takes its architecture from the run that it finds."""
+    own = settings_of(job.config).items()
+    return {key: value for key, value in own if not (job.encoder and key.startswith("model."))}
 
 
 def _paces(plan: WorkPlan, rows: Sequence[RunRow]) -> dict[str, float]:
@@ -263,8 +258,7 @@ def start_work(root: Path, path: Path, *, quick: bool) -> subprocess.Popen[bytes
 def stop_work(root: Path, work: str) -> bool:
     """Interrupt a work as Ctrl-C would, so that its trainings save and a later start goes on; False when none runs.
 
-    Raises:
-        UnknownRunError: it belongs to somebody else.
+    Raises UnknownRunError where it belongs to somebody else.
     """
     found = find_process(root, work)
     if found is None or not found.alive:

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from tuiae.errors import UnknownRunError
-from tuiae.files import replace_file
+from tuiae.files import replace_text
 from tuiae.reproduce.measures import Value
 from tuiae.runs.paths import REPORTS
 
@@ -79,8 +79,7 @@ class Outcome:
 
 
 def judge(outcomes: Sequence[Outcome]) -> tuple[Verdict, str]:
-    """The verdict of a claim, and the change that it took; the first outcome is the recipe as printed, the others its
-    named changes.
+    """The verdict of a claim by its recipes, the printed one first, and the change that it took.
 
     A claim is reproduced when the printed recipe holds. When it ran and does not hold, the first change that holds is
     named; when it could not be run, neither it nor a change says anything about what the work prints.
@@ -169,16 +168,11 @@ def verdict_path(root: Path, work: str, quick: bool) -> Path:
 
 
 def write_verdicts(root: Path, verdicts: Verdicts) -> None:
-    """Write verdicts where `read_verdicts` looks for them.
-
-    Raises:
-        UnknownRunError: the runs directory cannot be written.
-    """
+    """Write verdicts where `read_verdicts` looks; raises UnknownRunError where that cannot be written."""
     path = verdict_path(root, verdicts.work, verdicts.quick)
-    content = _adapter().dump_json(verdicts, indent=1)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, lambda file: file.write(content + b"\n"))
+        replace_text(path, _adapter().dump_json(verdicts, indent=1).decode() + "\n")
     except OSError as error:
         raise UnknownRunError(
             f"cannot write {path}: {error.strerror or error}", "point TUIAE_RUNS_DIR at a directory that you may write"
