@@ -35,11 +35,8 @@ def load(
 ) -> LoadedRun:
     """Build a run's network, put the weights of a checkpoint into it, and open its images.
 
-    Args:
-        run: the run's directory.
-        weights: `last`, `best`, or a step that was kept.
-        device: as `training.device`; the run's own device may be another machine's.
-        overrides: dotted keys of the config to change, such as `noise.kind`.
+    `weights` is `last`, `best`, or a step that was kept; `device` is as `training.device`, since the run's own may be
+    another machine's; `overrides` are dotted keys of the config to change, such as `noise.kind`.
 
     Raises:
         TrainingError: no such checkpoint.

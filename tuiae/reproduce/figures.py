@@ -1,7 +1,7 @@
 """The figures of a report: curves, rows of images, codes in their plane, confusion matrices; each as SVG markup.
 
 Text takes the page's own colour and fonts, so that light and dark both read well. matplotlib draws through its objects,
-without pyplot: nothing global is touched and no display is needed. Call these functions within `in_style()`.
+without pyplot: nothing global is touched and no display is needed. Call them within `rc_context(STYLE)`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from textwrap import fill
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
@@ -44,11 +42,6 @@ STYLE: dict[Any, Any] = {
     "savefig.facecolor": "none",
     "text.parse_math": False,
 }
-
-
-def in_style() -> AbstractContextManager[Any]:
-    """Draw inside with this module's matplotlib settings alone."""
-    return rc_context(STYLE)
 
 
 def _new_figure(width: float, height: float) -> Figure:

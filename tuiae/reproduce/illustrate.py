@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib import rc_context
 
 from tuiae.config import NoiseSection
 from tuiae.errors import TuiaeError
@@ -31,7 +32,7 @@ def illustrate(result: WorkResult, tell: Callable[[str], None] = lambda text: No
             tell(f"{result.plan.name}: no figure '{spec.title}': none of its runs has finished")
             continue
         try:
-            with figures.in_style():
+            with rc_context(figures.STYLE):
                 svg, more = _KINDS[spec.kind](shown)
         except (ClaimError, TuiaeError) as error:
             tell(f"{result.plan.name}: no figure '{spec.title}': {error}")

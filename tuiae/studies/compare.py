@@ -220,14 +220,10 @@ def run_curves(comparison: Comparison, metric: str, most: int = MOST_CURVES) -> 
     if len(every) <= most:
         return every, f"curves are {means}"
 
-    def rank(group: Group) -> float:
-        found = group.best(metric)
-        if found is None:
-            return math.inf
-        return -found.mean if metric in HIGHER_IS_BETTER else found.mean
-
-    chosen = {group.key for group in sorted(every, key=rank)[:most]}
-    kept = tuple(group for group in every if group.key in chosen)
+    sign = -1 if metric in HIGHER_IS_BETTER else 1
+    ranks = [sign * best.mean if (best := group.best(metric)) else math.inf for group in every]
+    chosen = sorted(np.argsort(ranks, kind="stable")[:most])
+    kept = tuple(every[place] for place in chosen)
     words = f"curves: the best {most} of {len(every)} {'groups' if means else 'runs'} by test {metric}"
     return kept, f"{words}, {means}" if means else words
 
