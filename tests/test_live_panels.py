@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from textual import on
@@ -11,6 +13,7 @@ from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, open_desk, script
 from tuiae.files import read_json, replace_json
 from tuiae.render.curves import Curve, Mark, train_and_test
+from tuiae.runs.snapshot import Series
 from tuiae.ui.feeds import BESIDE_SECONDS, BESIDE_SHARE, seconds_beside
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
@@ -41,7 +44,7 @@ class Plots(App[None]):
 
 def curves(last: int = 40) -> tuple[Curve, Curve]:
     epochs = np.arange(1, last + 1)
-    return train_and_test((epochs, epochs), (1 / epochs, 1.1 / epochs), (epochs * 10, epochs * 10))
+    return train_and_test((epochs, epochs), (1 / epochs, 1.1 / epochs), Series(epochs * 10, epochs, epochs * 2.0))
 
 
 async def test_the_cursor_reads_out_and_goes_with_the_newest_point() -> None:
@@ -163,7 +166,7 @@ async def test_smoothing_splits_and_the_log_axis_are_said_in_every_frame() -> No
             panel.show(curves())
         for _ in range(2):
             cycle_look(app.query(CurvesPanel), "smoothing")
-        cycle_look(app.query(CurvesPanel), "log_scale")
+        cycle_look(app.query(CurvesPanel), "log_y")
         cycle_look(app.query(CurvesPanel), "split")
         await pilot.pause()
         for panel in app.query(CurvesPanel):
@@ -422,6 +425,35 @@ async def test_what_happened_before_the_first_epoch_and_a_worker_that_went_on_ar
         await desk.until(lambda: "R resumed at step 12" in desk.panel("loss"))
         await desk.press(*["left"] * 5)
         await desk.until(lambda: "e learning rate 0.001 → 0.0005 at epoch 0.25" in desk.panel("loss"))
+
+
+async def test_the_x_axis_counts_epochs_steps_or_time_on_all_curves_and_the_cursor_stays(played: Script) -> None:
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: "test" in desk.panel("second"))
+        await desk.focus("loss")
+        await desk.press("left", "left", "left")
+        await desk.until(lambda: desk.panel("loss").startswith("epoch 5 "))
+        await desk.press("a")
+        await desk.until(lambda: all(desk.panel(name).startswith("step 20 ") for name in ("loss", "second")))
+        assert "x axis: steps" in desk.message
+        await desk.press("a")
+        await desk.until(lambda: all(desk.panel(name).startswith("time ") for name in ("loss", "second")))
+        await desk.press("a", "l")
+        await desk.until(lambda: desk.panel("loss").startswith("epoch 5 ") and "log x" in note(desk, "loss"))
+
+
+async def test_a_run_without_times_says_so(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(3)
+    played.writer.close("finished")
+    lines = played.run.events.read_text().splitlines()
+    played.run.events.write_text("".join(json.dumps({**json.loads(line), "time": None}) + "\n" for line in lines))
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: "test" in desk.panel("second"))
+        await desk.press("a")
+        await desk.until(lambda: "x axis: steps; times are not in the history" in desk.message)
+        await desk.press("a")
+        await desk.until(lambda: "x axis: epochs" in desk.message)
 
 
 # Pictures

@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from tuiae.render import palette, ticks
-from tuiae.render.curves import Curve, draw_curves, lay_out, prepare
+from tuiae.render.curves import Curve, Look, View, draw_curves, lay_out, prepare
 from tuiae.render.plot import Axis, Plot, Series, draw_plot
 
 SIZES = [(0, 0), (1, 1), (3, 2), (8, 3), (11, 4), (12, 4), (13, 5), (40, 12), (120, 40)]
@@ -113,6 +113,26 @@ def test_a_logarithmic_x_and_times_have_round_ticks_too() -> None:
     assert [spots.frame.column(spots.frame.place(at)) for at in range(spots.frame.columns)] == list(
         range(spots.frame.columns)
     )
+
+
+def test_a_logarithmic_axis_of_times_is_marked_at_round_times() -> None:
+    x = np.array([0.5, 1000, 40_000])
+    drawn = draw_plot([Series(x, x)], 100, 12, Axis(log=True, kind="time"), Axis())
+    assert plain(drawn)[-1].split() == ["1s", "10s", "1:00", "10:00", "1:00:00", "6:00:00"]
+
+
+def test_a_noisy_training_is_drawn_from_its_first_points_on_a_logarithmic_axis() -> None:
+    x = np.arange(1.0, 2001)
+    curve = Curve("train", x, 1 / x, split="train")
+    drawn = lay_out([prepare(curve, Look(log_x=True))], 80, 20, (1, 2000), Look(log_x=True))
+    left = [line[drawn.frame.left : drawn.frame.left + 4] for line in drawn.lines[: drawn.frame.rows]]
+    assert any(str(span.style) == palette.TRAIN for row in left for span in row.spans)
+
+
+def test_zooming_a_logarithmic_axis_halves_what_shows_of_it() -> None:
+    line = prepare(Curve("train", np.arange(1.0, 1001), np.ones(1000)), Look(log_x=True))
+    low, high = View().zoomed([line], 0.5, log=True).window((1, 1000))
+    assert (low, high) == pytest.approx((1000**0.5, 1000))
 
 
 def test_every_column_of_a_logarithmic_axis_is_found_again() -> None:

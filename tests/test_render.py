@@ -20,7 +20,7 @@ from textual.widget import Widget
 from tuiae.config import build_config
 from tuiae.render import palette, ticks
 from tuiae.render.confusion import MatrixLook, draw_confusion
-from tuiae.render.curves import EMPTY, Curve, draw_curves, finite, train_and_test
+from tuiae.render.curves import EMPTY, Curve, Look, draw_curves, prepare, train_and_test
 from tuiae.render.grid import image_grid, plan
 from tuiae.render.legend import legend
 from tuiae.render.log import fit_line, log_line
@@ -236,8 +236,8 @@ def test_thinning_a_series_keeps_both_ends_and_every_extreme() -> None:
 
 def test_points_that_cannot_be_drawn_are_left_out() -> None:
     curve = Curve("a", np.array([3, 1, 2, 4, 5]), np.array([1.0, np.nan, np.inf, 0.0, 100.0]))
-    assert finite(curve)[0].tolist() == [3, 4, 5]
-    assert finite(curve, log=True)[1].tolist() == [1, 100]
+    assert prepare(curve).x.tolist() == [3, 4, 5]
+    assert prepare(curve, Look(log_y=True)).y.tolist() == [1, 100]
 
 
 def test_a_first_epoch_far_above_all_others_does_not_press_them_flat() -> None:
@@ -250,8 +250,8 @@ def test_a_first_epoch_far_above_all_others_does_not_press_them_flat() -> None:
     near = draw_curves([replace(curve, x=x[:50], y=curve.y[:50])], 60, 14).plain  # the first epoch alone
     assert "↑" not in near
     assert "0.2" in near
-    assert "↑" not in draw_curves([curve], 60, 14, log=True).plain
-    assert "↑" not in draw_curves([curve], 60, 14, x_label="noise").plain
+    assert "↑" not in draw_curves([curve], 60, 14, look=Look(log_y=True)).plain
+    assert "↑" not in draw_curves([curve], 60, 14, look=Look("noise")).plain
 
 
 def test_what_is_far_beyond_a_plot_is_not_drawn_dot_by_dot() -> None:
@@ -306,7 +306,7 @@ def test_nothing_to_plot_says_what_it_waits_for(values: list[float]) -> None:
 def test_odd_series_fit_any_size(y: list[float], log: bool, width: int, height: int) -> None:
     x = np.arange(len(y)) + 1
     curves = [Curve("[/x]", x, np.array(y)), Curve("b", x, np.array(y), marker="×")]
-    assert_fits(draw_curves(curves, width, height, title="[/x]", log=log), width, height)
+    assert_fits(draw_curves(curves, width, height, title="[/x]", look=Look(log_y=log)), width, height)
 
 
 def test_ticks_are_round_and_told_apart() -> None:
@@ -499,7 +499,7 @@ async def test_modes_redraw_in_place() -> None:
         await pilot.pause()
         images, curves = app.query_one(ImagesPanel), app.query_one(CurvesPanel)
         images.mode = "ascii"
-        curves.log_scale = True
+        curves.look = Look(log_y=True)
         await pilot.pause()
         assert plain_of(images).isascii()
         assert curves._border_subtitle.plain == "log"

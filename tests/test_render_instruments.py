@@ -17,6 +17,7 @@ from tuiae.render.curves import (
     NEWEST,
     Curve,
     Line,
+    Look,
     Mark,
     View,
     clip,
@@ -33,7 +34,7 @@ from tuiae.render.curves import (
 from tuiae.render.grid import error_row
 from tuiae.render.legend import line_legend, readout
 from tuiae.render.plot import Plot
-from tuiae.runs.snapshot import Sample
+from tuiae.runs.snapshot import Sample, Series
 
 SIZES = [(1, 1), (3, 2), (11, 3), (18, 3), (20, 5), (40, 12), (78, 22), (198, 58)]
 CLASSES = ("T-shirt/top", "Trouser", "Shirt")
@@ -43,9 +44,9 @@ COUNTS = np.array([[900, 40, 60], [5, 990, 5], [297, 3, 700]])
 def lines_of(points: int = 200, smoothing: str = "", log: bool = False) -> list[Line]:
     x = np.linspace(0, 12, points)
     epochs = np.arange(1, 13)
-    steps = (np.arange(points) * 10, epochs * 100)
-    curves = train_and_test([x, epochs], [0.011 + 0.06 * np.exp(-x), 0.013 + 0.05 * np.exp(-epochs)], steps)
-    return [prepare(curve, log, smoothing) for curve in curves]
+    clock = Series(np.arange(points) * 10, x, np.arange(points) / 2)
+    curves = train_and_test([x, epochs], [0.011 + 0.06 * np.exp(-x), 0.013 + 0.05 * np.exp(-epochs)], clock)
+    return [prepare(curve, Look(log_y=log, smoothing=smoothing)) for curve in curves]
 
 
 def plot_of(lines: list[Line], view: View | None = None, width: int = 60, height: int = 14) -> Plot:
@@ -75,7 +76,7 @@ def test_smoothing_is_the_mean_that_tensorboard_draws() -> None:
 
 def test_measured_points_stay_behind_a_smoothed_line_where_there_is_room() -> None:
     values = np.random.default_rng(0).normal(1, 0.1, 60)
-    line = prepare(Curve("train", np.arange(60), values), smoothing="strong")
+    line = prepare(Curve("train", np.arange(60), values), Look(smoothing="strong"))
     dim = [span for row in plot_of([line]).lines[:12] for span in row.spans if "dim #" in str(span.style)]
     assert dim
     assert "~" in readout([line], 30.0, 80).plain
@@ -199,7 +200,7 @@ def test_the_cursor_stands_in_its_column_and_the_line_shows_through() -> None:
 def test_marks_have_a_letter_and_their_column_finds_them() -> None:
     marks = [Mark(3, "e", "beta 1 → 2"), Mark(8, "R", "went on"), Mark(99, "F", "out of sight")]
     plot = plot_of(lines_of())
-    drawn = plot.overlay([(mark.epoch, mark.sign) for mark in marks])
+    drawn = plot.overlay([(mark.x, mark.sign) for mark in marks])
     assert [char for char in drawn[0].plain if char in "eRF"] == ["e", "R"]
     assert sum("┊" in line.plain for line in drawn) >= plot.frame.rows - 4
     assert marks_near(plot, marks, 3.0) == marks[:1]
@@ -232,7 +233,7 @@ def test_overlays_fit_any_size(width: int, height: int, cursor: float | None) ->
 
 
 def test_a_logarithmic_axis_counts_what_it_leaves_out() -> None:
-    line = prepare(Curve("a", np.arange(5), np.array([1.0, 0.0, -3.0, math.nan, 10.0])), log=True)
+    line = prepare(Curve("a", np.arange(5), np.array([1.0, 0.0, -3.0, math.nan, 10.0])), Look(log_y=True))
     assert line.left_out == 2
     assert line.y.tolist() == [1, 10]
     assert line.values.tolist() == [1, 10]

@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, Script, script
 from tuiae.render.chrome import place_note
-from tuiae.render.curves import in_sight, on_one_axis, place_text, prepare, x_limits
-from tuiae.render.legend import MOST, averaged, run_curves, run_marks
+from tuiae.render.curves import Look, Mark, View, in_sight, on_one_axis, place_text, prepare, tells, x_limits
+from tuiae.render.legend import MOST, averaged, readout, run_curves, run_marks
 from tuiae.render.text import of_epochs
 from tuiae.render.ticks import labels
 from tuiae.runs.control import describe_edit
@@ -63,7 +63,7 @@ def test_an_edit_in_the_first_epoch_stands_where_it_was_made(played: Script) -> 
     limits = x_limits([prepare(curve) for curve in run_curves(snapshot, "loss")])
     assert limits is not None
     (mark,) = in_sight(run_marks(snapshot), limits)
-    assert mark.epoch == 7 / STEPS
+    assert mark.x == 7 / STEPS
     assert " at epoch" not in mark.text
 
 
@@ -71,8 +71,7 @@ def test_means_over_short_epochs_stand_in_their_middle(played: Script) -> None:
     train(played, 6, every=10)
     curve, test = run_curves(seen(played), "loss")
     assert curve.x.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
-    assert curve.steps is not None
-    assert curve.steps.tolist() == [10, 30, 50, 70, 90, 110]
+    assert prepare(curve, Look("step")).x.tolist() == [10, 30, 50, 70, 90, 110]
     assert test.x.tolist() == [1, 2, 3, 4, 5, 6]
 
 
@@ -103,6 +102,52 @@ def test_a_gap_counts_for_nothing_in_an_average() -> None:
     found = averaged(Series(np.arange(6), np.arange(6.0), values), most=3)
     assert found.values.tolist()[:2] == [1.0, 4.0]
     assert np.isnan(found.values[2])
+
+
+def timed(played: Script, kind: str, step: int, time: float, **fields: object) -> None:
+    """An event at a time in seconds."""
+    played.writer.event(kind, step=step, epoch=step / STEPS, **fields, time=1000 + time)
+
+
+def test_the_clock_stands_still_in_pauses_and_between_workers(played: Script) -> None:
+    timed(played, "start", 0, 0)
+    for step, time in ((20, 10), (40, 20)):
+        timed(played, "metric", step, time, split="test", values={"loss": 1.0})
+    timed(played, "command", 40, 21, text="paused at step 40")
+    timed(played, "command", 40, 500, text="resumed at step 40")
+    timed(played, "metric", 60, 510, split="test", values={"loss": 1.0})
+    timed(played, "start", 40, 9000, text="resumed at epoch 2, step 40")  # from a checkpoint; step 60 is repeated
+    timed(played, "metric", 60, 9012, split="test", values={"loss": 1.0})
+    timed(played, "metric", 80, 9005, split="test", values={"loss": 1.0})  # the machine's clock was set back
+    curve = run_curves(seen(played), "loss")[1]
+    assert curve.x.tolist() == [1, 2, 3, 4]
+    assert prepare(curve, Look("time")).x.tolist() == [10, 21, 33, 33]
+    assert prepare(curve, Look("step")).x.tolist() == [20, 40, 60, 80]
+
+
+def test_marks_windows_and_cursors_go_with_the_axis_and_readouts_say_where_they_are(played: Script) -> None:
+    for step in range(0, 201, STEPS):
+        fields = {"split": "test", "values": {"loss": 1 - step / 400}} if step else {"text": "training"}
+        timed(played, "metric" if step else "start", step, step * step / 100, **fields)
+    curve = run_curves(seen(played), "loss")[1]
+    epochs, times = prepare(curve), prepare(curve, Look("time"))
+    limits = x_limits([times])
+    assert limits == (4, 400)
+    view = View(cursor=5).over((1, 10), 4, 8).carried(curve.clock, "epoch", "time", (1, 10), limits)
+    assert (view.at([times]), view.window(limits)) == (100, (64, 256))
+    assert view.carried(curve.clock, "time", "epoch", limits, (1, 10)) == View(cursor=5).over((1, 10), 4, 8)
+    (mark,) = in_sight([Mark(5, "e", "edit")], limits, curve.clock, "time")
+    assert (mark.x, mark.text) == (100, "edit")
+    assert readout([epochs], 5, 80).plain.startswith("epoch 5 step 100  ")
+    assert readout([times], 100, 80, "time").plain.startswith("time 1:40 epoch 5  ")
+    assert readout([times], 4, 80, "time").plain.startswith("time 4s epoch 1  ")
+
+
+def test_a_run_without_times_tells_its_steps_alone(played: Script) -> None:
+    played.writer.event("metric", split="test", step=STEPS, epoch=1, values={"loss": 1.0}, time=None)
+    played.writer.event("metric", split="test", step=2 * STEPS, epoch=2, values={"loss": 1.0}, time=None)
+    clock = seen(played).clock
+    assert [tells(clock, unit) for unit in ("epoch", "step", "time")] == [True, True, False]
 
 
 def test_thousands_are_parted_wherever_epochs_are_counted() -> None:

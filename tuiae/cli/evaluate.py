@@ -16,7 +16,7 @@ from tuiae.data.dataset import as_bytes
 from tuiae.errors import ConfigError, MissingLibraryError
 from tuiae.machine import lasting_imports
 from tuiae.render.confusion import draw_confusion
-from tuiae.render.curves import Curve, draw_curves
+from tuiae.render.curves import Curve, Look, draw_curves
 from tuiae.render.grid import CaptionRow, ImageRow, image_grid, sample_captions
 from tuiae.render.legend import plot_title, plotted
 from tuiae.render.palette import TEST
@@ -315,7 +315,7 @@ def sweep_noise(loaded: LoadedRun, levels: Sequence[NoiseSection], output: Outpu
         curve = Curve(name, x, plotted(name, y), TEST)
         if output.shows_plots:
             wide, ascii_only = min(output.plot_width, WIDTH), output.plot_ascii
-            output.draw(draw_curves([curve], wide, CURVE_LINES, title=title, x_label="level", ascii=ascii_only))
+            output.draw(draw_curves([curve], wide, CURVE_LINES, title, Look("level"), ascii_only))
         if output.shows_pictures:
             _show_images(rows, captions, width, output)
 

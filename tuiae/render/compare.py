@@ -11,11 +11,11 @@ from rich.text import Text
 
 from tuiae.render import palette
 from tuiae.render.curves import Curve
-from tuiae.render.legend import NOTHING, centred, plotted, train_series
+from tuiae.render.legend import centred, plotted, train_series
 from tuiae.render.status import state_sign
 from tuiae.render.table import GAP, FilledColumn, draw_table, filled
 from tuiae.render.text import MISSING, clean, duration, figure, join_lines, of_epochs, shorten_middle, wrapped
-from tuiae.runs.snapshot import HIGHER_IS_BETTER, Series
+from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Series
 from tuiae.studies.compare import (
     Comparison,
     Entry,
@@ -23,6 +23,7 @@ from tuiae.studies.compare import (
     Spread,
     cautions,
     group_figures,
+    mean_clock,
     mean_series,
     rankable,
     run_curves,
@@ -58,9 +59,10 @@ def compare_curves(comparison: Comparison, metric: str) -> Overlay:
     test: list[Curve] = []
     for line in chosen:
         label, (color, sign) = f"{line.key} {line.label}", looks[line.key]
+        clock = mean_clock([entry.snapshot.clock for entry in line.entries])
         for name, curves in ((split, train), ("test", test)):
             found = _line_series(line, name, metric)
-            curves.append(Curve(label, found.epochs, plotted(metric, found.values), color, sign=sign))
+            curves.append(Curve(label, found.epochs, plotted(metric, found.values), color, sign=sign, clock=clock))
     return Overlay(tuple(train), tuple(test), split, note)
 
 

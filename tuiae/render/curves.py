@@ -15,7 +15,8 @@ from tuiae.render import palette
 from tuiae.render.plot import LEAST_HEIGHT, Axis, Frame, Plot, Stroke, draw_plot, span
 from tuiae.render.plot import Series as Drawn
 from tuiae.render.text import centred, clean, join_lines
-from tuiae.render.ticks import Kind, Limits
+from tuiae.render.ticks import Kind, Limits, labels
+from tuiae.runs.snapshot import Series as Recorded
 
 LINE = "braille"
 DASHES = "dashes"
@@ -24,8 +25,8 @@ SMOOTHING = {"": 0.0, "light": 0.6, "strong": 0.9}
 """Name -> weight of what came before, as on TensorBoard's slider."""
 EMPTY = "waiting for the first point"
 NOT_POSITIVE = "no value above 0 for a logarithmic axis"
-KINDS: dict[str, Kind] = {"epoch": "epoch", "step": "step", "time": "time"}
-"""The name of an x axis -> how its ticks are written; other names are of plain numbers."""
+UNITS: dict[str, Kind] = {"epoch": "epoch", "step": "step", "time": "time"}
+"""What the x axis of a training can count -> how its ticks are written; other axes are of plain numbers."""
 _BEGUN_EPOCHS, _BEGUN_SHARE, _PRESSED = 1.0, 0.02, 2.5
 """What counts as the beginning of a training: so many epochs and such a share of them; and how many times as high as
 all that follows it has to make the y axis before it is left out of it."""
@@ -41,11 +42,26 @@ Points = tuple[Series, Series]
 
 
 @dataclass(frozen=True)
+class Look:
+    """How curves are drawn."""
+
+    unit: str = "epoch"
+    """The name of the x axis: what it counts."""
+    log_x: bool = False
+    log_y: bool = False
+    smoothing: str = ""
+    """A name in SMOOTHING."""
+    split: str = ""
+    """`train` or `test` to see that one alone."""
+
+
+@dataclass(frozen=True)
 class Curve:
     """One line of a plot."""
 
     label: str
     x: NDArray[Any]
+    """Epochs, of a training."""
     y: NDArray[Any]
     color: str = palette.TRAIN
     marker: str = LINE
@@ -54,8 +70,8 @@ class Curve:
     """A character that stands on a fine line now and then, where many lines are told apart."""
     split: str = ""
     """`train` or `test`, for those who look at one of them alone; a curve without shows with both."""
-    steps: NDArray[Any] | None = None
-    """The training step of each point, where it is known."""
+    clock: Recorded | None = None
+    """The clock of its run, which says where epochs stand on axes of steps and of time; None without a training."""
     faint: bool = False
     """Drawn to compare with, such as the parent of a forked run."""
     latest: float | None = None
@@ -68,7 +84,8 @@ class Curve:
 class Mark:
     """Something that happened on the way: an edit, a fork, a worker that went on."""
 
-    epoch: float
+    x: float
+    """The epoch; once it is placed, where that is on the axis."""
     sign: str
     """One character."""
     text: str
@@ -88,7 +105,8 @@ class Line:
     """The same without smoothing; None where nothing is smoothed."""
     values: Series
     """As measured."""
-    steps: NDArray[Any] | None
+    span: Limits | None
+    """The x axis of its plot, where it shares that of others."""
     left_out: int
     """Points that a log axis cannot show."""
 
@@ -96,11 +114,11 @@ class Line:
 def train_and_test(
     x: Sequence[NDArray[Any]],
     y: Sequence[NDArray[Any]],
-    steps: Sequence[NDArray[Any] | None] = (None, None),
+    clock: Recorded | None = None,
 ) -> tuple[Curve, Curve]:
     """The two curves of one run, told apart by marker as well as by colour."""
-    train = Curve("train", x[0], y[0], palette.TRAIN, LINE, split="train", steps=steps[0])
-    return train, Curve("test", x[1], y[1], palette.TEST, DASHES, split="test", steps=steps[1])
+    train = Curve("train", x[0], y[0], palette.TRAIN, LINE, split="train", clock=clock)
+    return train, Curve("test", x[1], y[1], palette.TEST, DASHES, split="test", clock=clock)
 
 
 def without_dashes(curve: Curve) -> Curve:
@@ -109,26 +127,47 @@ def without_dashes(curve: Curve) -> Curve:
     return replace(curve, marker=PLAIN) if curve.marker == DASHES and not curve.sign else curve
 
 
-def prepare(curve: Curve, log: bool = False, smoothing: str = "") -> Line:
-    """What of a curve can be drawn; `smoothing` is a name in SMOOTHING."""
+def places(clock: Recorded | None, unit: str, epochs: NDArray[Any]) -> Series:
+    """Where epochs stand on an axis of this unit; NaN where the run does not tell."""
+    if unit not in ("step", "time"):
+        return np.asarray(epochs, np.float64)
+    if clock is None or not len(clock.epochs):
+        return np.full(np.shape(epochs), np.nan)
+    return np.interp(epochs, clock.epochs, clock.steps if unit == "step" else clock.values)
+
+
+def epoch_at(clock: Recorded | None, unit: str, place: float) -> float:
+    """The epoch that stands there."""
+    if clock is None or unit not in ("step", "time"):
+        return place
+    return float(np.interp(place, clock.steps if unit == "step" else clock.values, clock.epochs))
+
+
+def tells(clock: Recorded | None, unit: str) -> bool:
+    """Whether a run tells where its epochs stand on an axis of this unit."""
+    if unit not in ("step", "time"):
+        return True
+    ends = places(clock, unit, clock.epochs[[0, -1]]) if clock is not None and len(clock.epochs) else np.zeros(2)
+    return bool(ends[1] > ends[0])
+
+
+def prepare(curve: Curve, look: Look = Look()) -> Line:
+    """What of a curve can be drawn."""
     length = min(len(curve.x), len(curve.y))
-    x, y = np.asarray(curve.x[:length], np.float64), np.asarray(curve.y[:length], np.float64)
+    x, y = places(curve.clock, look.unit, curve.x[:length]), np.asarray(curve.y[:length], np.float64)
     known = np.isfinite(x) & np.isfinite(y)
-    kept = np.flatnonzero(known & (y > 0) if log else known)
+    kept = np.flatnonzero(known & ((x > 0) | (not look.log_x)) & ((y > 0) | (not look.log_y)))
     left_out = int(known.sum()) - len(kept)
     if (np.diff(x[kept]) < 0).any():
         kept = kept[np.argsort(x[kept], kind="stable")]
     x, values = x[kept], y[kept]
-    smooth = smoothed(values, SMOOTHING[smoothing])
+    smooth = smoothed(values, SMOOTHING[look.smoothing])
     raw = None if smooth is values else values
-    steps = None if curve.steps is None else np.asarray(curve.steps)[:length][kept]
-    return Line(curve, x, smooth, raw, values, steps, left_out)
-
-
-def finite(curve: Curve, log: bool = False) -> tuple[Series, Series]:
-    """The points that can be drawn, ordered by x; on a log axis the positive ones."""
-    line = prepare(curve, log)
-    return line.x, line.y
+    span = None
+    if curve.span is not None:
+        low, high = places(curve.clock, look.unit, np.array(curve.span)).tolist()
+        span = (low, high) if low > 0 or not look.log_x else None
+    return Line(curve, x, smooth, raw, values, span, left_out)
 
 
 def smoothed(values: Series, weight: float) -> Series:
@@ -163,16 +202,21 @@ def bucket(points: int, most: int) -> int:
     return 1 << (max(points - 1, 0) // most).bit_length()
 
 
-def means(x: Series, y: Series, window: Limits, most: int) -> tuple[Series, Series]:
-    """At most `most` means of as many neighbours each, in their middle, inside a window of x.
+def means(x: Series, y: Series, window: Limits, most: int, log: bool = False) -> tuple[Series, Series]:
+    """At most `most` means of as many neighbours each, in their middle, inside a window of x; on a logarithmic axis, of
+    neighbours in as wide a part of it.
 
     Neighbours are counted from the first point of all, so that a window that moves does not change them.
     """
     low, high = window
     first, last = int(np.searchsorted(x, low, "left")), int(np.searchsorted(x, high, "right"))
-    size = bucket(last - first, most)
-    first, last = first - first % size, min(last + -last % size, len(x))
-    starts = np.arange(0, last - first, size)
+    if log:
+        fineness = math.floor(math.log2(most / max(math.log2(high / low), 1e-9)))
+        starts = np.flatnonzero(np.diff(np.floor(np.log2(x[first:last]) * 2.0**fineness), prepend=-math.inf))
+    else:
+        size = bucket(last - first, most)
+        first, last = first - first % size, min(last + -last % size, len(x))
+        starts = np.arange(0, last - first, size)
     lengths = np.diff(starts, append=last - first)
     middles, values = (np.add.reduceat(series[first:last], starts) / lengths for series in (x, y))
     return clip(middles, values, window)
@@ -180,7 +224,7 @@ def means(x: Series, y: Series, window: Limits, most: int) -> tuple[Series, Seri
 
 def x_limits(lines: Sequence[Line]) -> Limits | None:
     """The first and the last x of all, and of what they share their axis with; None without a point."""
-    ends = [line.curve.span or (line.x[0], line.x[-1]) for line in lines if len(line.x)]
+    ends = [line.span or (line.x[0], line.x[-1]) for line in lines if len(line.x)]
     return (float(min(first for first, _ in ends)), float(max(last for _, last in ends))) if ends else None
 
 
@@ -250,15 +294,17 @@ class View:
         end = max(high, limits[0] + width)
         return replace(self, width=width, end=None if end >= limits[1] else end)
 
-    def zoomed(self, lines: Sequence[Line], factor: float, anchor: float | None = None) -> View:
-        """A window `factor` times as wide, around `anchor`, the cursor or the newest point; the same where fewer than
-        two points of every line would remain."""
+    def zoomed(self, lines: Sequence[Line], factor: float, anchor: float | None = None, log: bool = False) -> View:
+        """A window `factor` times as wide, on a logarithmic axis where `log`, around `anchor`, the cursor or the newest
+        point; the same where fewer than two points of every line would remain."""
         limits = x_limits(lines)
         if limits is None:
             return self
         low, high = self.window(limits)
         wanted = next((place for place in (anchor, self.cursor) if place is not None), high)
         around = min(max(wanted, low), high)
+        if log:
+            return self.selecting(lines, around * (low / around) ** factor, around * (high / around) ** factor)
         return self.selecting(lines, around - (around - low) * factor, around + (high - around) * factor)
 
     def selecting(self, lines: Sequence[Line], low: float, high: float) -> View:
@@ -267,6 +313,16 @@ class View:
         if limits is None or max((_count(line, low, high) for line in lines), default=0) < 2:
             return self
         return self.over(limits, low, high)
+
+    def carried(self, clock: Recorded | None, unit: str, new: str, before: Limits, now: Limits) -> View:
+        """The same window and cursor on an axis of a new unit; its limits were `before` and are `now`."""
+
+        def moved(place: float) -> float:
+            return float(places(clock, new, np.array(epoch_at(clock, unit, place))))
+
+        low, high = self.window(before)
+        view = replace(self, cursor=self.cursor if self.cursor in (None, NEWEST) else moved(self.cursor))
+        return view if self.width is None else view.over(now, moved(low), now[1] if self.end is None else moved(high))
 
     def at(self, lines: Sequence[Line]) -> float | None:
         """The x of the cursor; None without one, or without points."""
@@ -303,21 +359,19 @@ def draw_curves(
     width: int,
     height: int,
     title: str = "",
-    x_label: str = "epoch",
-    log: bool = False,
-    empty: str = EMPTY,
+    look: Look = Look(),
     ascii: bool = False,  # noqa: A002
 ) -> Text:
     """The plot, exactly `height` lines of at most `width` cells, on the background that is there.
 
-    Without a single point it is the words `empty`. `ascii` draws with characters of ASCII.
+    `ascii` draws with characters of ASCII.
     """
-    lines = [prepare(curve, log) for curve in curves]
+    lines = [prepare(curve, look) for curve in curves]
     limits = x_limits(lines)
     if width <= 0 or height <= 0 or limits is None:
-        return centred(empty, width, height)
+        return centred(EMPTY, width, height)
     head = [Text(clean(title, width), "bold", end="")] if title and height > LEAST_HEIGHT else []
-    plot = lay_out(lines, width, height - len(head), limits, x_label, log, ascii)
+    plot = lay_out(lines, width, height - len(head), limits, look, ascii)
     return join_lines([*head, *plot.lines])
 
 
@@ -326,22 +380,21 @@ def lay_out(
     width: int,
     height: int,
     window: Limits,
-    x_label: str = "epoch",
-    log: bool = False,
+    look: Look = Look(),
     ascii_only: bool = False,
 ) -> Plot:
     """What of the lines is inside a window of x, in `height` rows of `width` cells; the y axis follows what shows.
 
     There is a point in the lines.
     """
-    ways = [_way(line, window, width) for line in lines]
+    ways = [_way(line, window, width, look.log_x) for line in lines]
     roomy = width >= _RAW_WIDTH and height >= _RAW_HEIGHT
     if not roomy or sum(behind is not None for _, behind in ways) > _RAW_LINES:
         ways = [(way, None) for way, _ in ways]
-    limits = _settled(lines, window) if x_label == "epoch" and not log else None
+    limits = None if look.unit not in UNITS or look.log_x or look.log_y else _settled(lines, window, look.unit)
     drawn = [_drawn(line.curve, *way) for line, way in zip(lines, ways, strict=True)]
-    x = Axis(window, KINDS.get(x_label, "number"), name=x_label)
-    return draw_plot(drawn, width, height, x, Axis(limits, log=log), ascii_only)
+    x = Axis(window, UNITS.get(look.unit, "number"), look.log_x, look.unit)
+    return draw_plot(drawn, width, height, x, Axis(limits, log=look.log_y), ascii_only)
 
 
 def _drawn(curve: Curve, way: Points, behind: Points | None) -> Drawn:
@@ -350,7 +403,7 @@ def _drawn(curve: Curve, way: Points, behind: Points | None) -> Drawn:
     return Drawn(*way, curve.color, stroke, sign, behind, curve.faint)
 
 
-def _way(line: Line, window: Limits, width: int) -> tuple[Points, Points | None]:
+def _way(line: Line, window: Limits, width: int, log: bool) -> tuple[Points, Points | None]:
     """What of a line to draw in a window of x, and what of it lies behind that, where there is something.
 
     Of a training there are more points than cells, a band of noise under which other lines are lost: it is drawn in the
@@ -361,10 +414,10 @@ def _way(line: Line, window: Limits, width: int) -> tuple[Points, Points | None]
         return way, clip(line.x, line.raw, window)
     if line.curve.split != "train" or len(way[0]) <= width:
         return way, None
-    return means(line.x, line.y, window, width), None if line.curve.faint else way
+    return means(line.x, line.y, window, width, log), None if line.curve.faint else way
 
 
-def _settled(lines: Sequence[Line], window: Limits) -> Limits | None:
+def _settled(lines: Sequence[Line], window: Limits, unit: str) -> Limits | None:
     """The y axis of what comes after the first epoch of a run, where its batches stand so far off that they would press
     the rest flat: they then come in from beyond the frame. None where they do not.
 
@@ -372,16 +425,18 @@ def _settled(lines: Sequence[Line], window: Limits) -> Limits | None:
     whole; and the newest value of a line is always in sight.
     """
     low, high = window
-    origins: dict[bool, float] = {}
+    begun: dict[bool, list[float]] = {}  # where the first epoch of a run begins and ends
     for line in (line for line in lines if len(line.x)):
-        origins[line.curve.faint] = min(float(line.x[0]), origins.get(line.curve.faint, math.inf))
+        epoch = math.floor(epoch_at(line.curve.clock, unit, float(line.x[0])))
+        ends = places(line.curve.clock, unit, np.array([epoch, epoch + _BEGUN_EPOCHS])).tolist()
+        begun[line.curve.faint] = min(ends, begun.get(line.curve.faint, ends))
     whole, later = [], []
     for line in lines:
         x, y = clip(line.x, line.y if line.raw is None else line.raw, window)
         if not len(x):
             continue
-        origin = math.floor(origins[line.curve.faint])
-        start = max(origin + _BEGUN_EPOCHS, low + _BEGUN_SHARE * (high - low))
+        origin, end = begun[line.curve.faint]
+        start = max(end, low + _BEGUN_SHARE * (high - low))
         early = x < start
         if start <= low or (origin <= low and high - start < 2 * (start - low)):
             early[:] = False
@@ -392,7 +447,9 @@ def _settled(lines: Sequence[Line], window: Limits) -> Limits | None:
     return settled if all_y[1] - all_y[0] > _PRESSED * (settled[1] - settled[0]) else None
 
 
-def in_sight(marks: Sequence[Mark], limits: Limits) -> tuple[Mark, ...]:
+def in_sight(
+    marks: Sequence[Mark], limits: Limits, clock: Recorded | None = None, unit: str = "epoch"
+) -> tuple[Mark, ...]:
     """Marks where they are seen once everything is shown: one beyond the points stands at the end and says where from.
 
     Where epochs are short, nothing is plotted of the first half of the first one.
@@ -400,19 +457,19 @@ def in_sight(marks: Sequence[Mark], limits: Limits) -> tuple[Mark, ...]:
     low, high = limits
     placed = []
     for mark in marks:
-        if low <= mark.epoch <= high:
-            placed.append(mark)
-        else:
-            words = f"{mark.text} at epoch {place_text(mark.epoch)}"
-            placed.append(replace(mark, epoch=min(max(mark.epoch, low), high), text=words))
+        x = float(places(clock, unit, np.array(mark.x)))
+        words = mark.text if low <= x <= high else f"{mark.text} at epoch {place_text(mark.x)}"
+        placed.append(replace(mark, x=min(max(x, low), high), text=words))
     return tuple(placed)
 
 
 def marks_near(plot: Plot, marks: Sequence[Mark], place: float) -> list[Mark]:
     """The marks that stand in the column of a place."""
-    return [mark for mark in marks if plot.frame.column(mark.epoch) == plot.frame.column(place)]
+    return [mark for mark in marks if plot.frame.column(mark.x) == plot.frame.column(place)]
 
 
-def place_text(x: float) -> str:
-    """A place on the x axis: `12`, `12.43`, `0.125`."""
+def place_text(x: float, unit: str = "") -> str:
+    """A place on the x axis: `12`, `12.43`, `0.125`, of a time `1:30` or `12.4s`."""
+    if unit == "time":
+        return labels([x], "time")[0]
     return f"{x:,.0f}" if x == round(x) else f"{x:,.2f}" if abs(x) >= 10 else f"{x:.3g}"

@@ -24,7 +24,7 @@ from tuiae.explore.protocol import (
 from tuiae.render import palette
 from tuiae.render.bars import bar_rows
 from tuiae.render.code_map import class_color
-from tuiae.render.curves import Curve, draw_curves
+from tuiae.render.curves import Curve, Look, draw_curves
 from tuiae.render.grid import draw_large, error_pictures, fit_gallery
 from tuiae.render.pixels import Pixels
 from tuiae.render.text import beside, centred, clean, join_lines, number, percent, shorten
@@ -203,9 +203,9 @@ def draw_noise_curve(
         words.append(f"   {then} ", f"bold {palette.GREEN}").append(f"trained at {trained:.2f}")
     curves = [Curve("error", np.array(curve.levels), np.array(curve.errors), palette.SKY), *spots]
     if height <= _LEAST_CURVE:
-        return draw_curves(curves, width, height, x_label="noise", ascii=ascii_only)
+        return draw_curves(curves, width, height, look=Look("noise"), ascii=ascii_only)
     words.truncate(max(width, 0), overflow="ellipsis")
-    return join_lines([words, draw_curves(curves, width, height - 1, x_label="noise", ascii=ascii_only)])
+    return join_lines([words, draw_curves(curves, width, height - 1, look=Look("noise"), ascii=ascii_only)])
 
 
 Captions = list[tuple[str, str]]

@@ -10,9 +10,22 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.curves import DASHES, LINE, Curve, Line, Mark, bucket, index_at, place_text, prepare, train_and_test
+from tuiae.render.curves import (
+    DASHES,
+    LINE,
+    Curve,
+    Line,
+    Mark,
+    bucket,
+    epoch_at,
+    index_at,
+    place_text,
+    places,
+    prepare,
+    train_and_test,
+)
 from tuiae.render.text import ACCURACY, MISSING, clean, number
-from tuiae.runs.snapshot import Series, Snapshot
+from tuiae.runs.snapshot import NOTHING, Series, Snapshot
 
 SIGNS = {LINE: "━", DASHES: "╍"}
 ASCII_SIGNS = {LINE: "*", DASHES: "."}
@@ -51,7 +64,7 @@ def readout(
     lines: Sequence[Line],
     place: float,
     width: int,
-    x_label: str = "epoch",
+    unit: str = "epoch",
     marks: Sequence[Mark] = (),
     ascii_only: bool = False,
 ) -> Text:
@@ -61,10 +74,10 @@ def readout(
     what smoothing makes of it. Where the width lacks, the smoothed ones go first, then steps, then words, then names,
     then what marks say at length, and then the values: the marks stand nowhere else. Faint lines come last.
     """
-    forms = _readouts(_faint_last(lines), place, x_label, ascii_only)
+    forms = _readouts(_faint_last(lines), place, unit, ascii_only)
     if not marks:
         return _fitting(forms, width)
-    bare = Text(end="", no_wrap=True).append(place_text(place), "bold")
+    bare = Text(end="", no_wrap=True).append(place_text(place, unit), "bold")
     briefly = [form.copy() for form in (*forms, bare)]
     for form in forms:
         _add_marks(form, [(mark.sign, mark.text) for mark in marks])
@@ -73,18 +86,19 @@ def readout(
     return _fitting([*forms, *briefly], width)
 
 
-def _readouts(lines: Sequence[Line], place: float, x_label: str, ascii_only: bool) -> list[Text]:
+def _readouts(lines: Sequence[Line], place: float, unit: str, ascii_only: bool) -> list[Text]:
     """A readout without marks, each shorter than the one before."""
     words, first = _names(lines)
-    exact, smooth = _values_at(lines, place)
-    where, short = f"{x_label} {place_text(place)}", place_text(place)
-    step = _step_at(lines, place)
+    exact, smooth = _values_at(lines, place, unit)
+    short = place_text(place, unit)
+    where = f"{unit} {short}"
+    also = _also_there(lines, place, unit)
     both = [f"{value} ~{mean}" if mean else value for value, mean in zip(exact, smooth, strict=True)]
     nameless = [""] * len(lines)
     forms = []
     for head, names, values in (
-        (where + step, words, both),
-        (where + step, words, exact),
+        (where + also, words, both),
+        (where + also, words, exact),
         (where, first, exact),
         (short, first, exact),
         (short, nameless, exact),
@@ -117,7 +131,7 @@ def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
     return words, ["" if line.curve.faint else first for line, (first, _, _) in pairs]
 
 
-def _values_at(lines: Sequence[Line], place: float) -> tuple[list[str], list[str]]:
+def _values_at(lines: Sequence[Line], place: float, unit: str) -> tuple[list[str], list[str]]:
     """What each line says at a place, as measured and as smoothed (empty where it is not)."""
     exact, smooth = [], []
     for line in lines:
@@ -128,17 +142,21 @@ def _values_at(lines: Sequence[Line], place: float) -> tuple[list[str], list[str
             continue
         own = float(line.x[index])
         mean = float(line.y[index])
-        exact.append(number(float(line.values[index])) + (f" @{place_text(own)}" if own != place else ""))
+        exact.append(number(float(line.values[index])) + (f" @{place_text(own, unit)}" if own != place else ""))
         smooth.append("" if line.raw is None else number(mean))
     return exact, smooth
 
 
-def _step_at(lines: Sequence[Line], place: float) -> str:
-    for line in lines:
-        index = index_at(line, place)
-        if index is not None and line.steps is not None and line.x[index] == place and not line.curve.faint:
-            return f" step {int(line.steps[index]):,}"
-    return ""
+def _also_there(lines: Sequence[Line], place: float, unit: str) -> str:
+    """The step of an epoch, or the epoch of a step or of a time, where every run with a point there says the same."""
+    said = set()
+    for curve in (line.curve for line in lines if place in line.x and not line.curve.faint):
+        if unit == "epoch":
+            step = float(places(curve.clock, "step", np.array(place)))
+            said.add(f" step {step:,.0f}" if np.isfinite(step) else "")
+        elif curve.clock is not None:
+            said.add(f" epoch {place_text(epoch_at(curve.clock, unit, place))}")
+    return said.pop() if len(said) == 1 else ""
 
 
 def _fitting(forms: Sequence[Text], width: int | None) -> Text:
@@ -187,7 +205,6 @@ TITLES = {
 }
 MOST = 1024  # points of a line: twice what the widest terminal tells apart
 LEAST_LIVE = 4  # live points an epoch: each is a mean over the batches before it and stands at their end
-NOTHING = Series(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
 
 
 def second_metrics(snapshot: Snapshot) -> tuple[str, ...]:
@@ -200,7 +217,7 @@ def run_curves(snapshot: Snapshot, metric: str) -> tuple[Curve, Curve]:
     """Train and test of one metric."""
     train, test = train_series(snapshot, metric), snapshot.series.get(("test", metric), NOTHING)
     values = plotted(metric, train.values), plotted(metric, test.values)
-    trained, tested = train_and_test((train.epochs, test.epochs), values, (train.steps, test.steps))
+    trained, tested = train_and_test((train.epochs, test.epochs), values, snapshot.clock)
     live, means = (snapshot.series.get((split, metric), NOTHING) for split in ("live", "train"))
     done = len(means.epochs) and (not len(live.epochs) or means.epochs[-1] >= live.epochs[-1])
     if done and np.isfinite(means.values[-1]):

@@ -273,6 +273,9 @@ def _x_ticks(limits: Limits, columns: int, axis: Axis) -> list[tuple[float, str]
     most = max(columns // 10, 1)
     if axis.ticks:
         return list(axis.ticks)
+    if axis.log and axis.kind == "time":
+        times = ticks.log_time_ticks(limits, most)
+        return [(time, ticks.labels([time], "time")[0]) for time in times]
     if axis.log:
         powers = ticks.log_ticks((math.log10(limits[0]), math.log10(limits[1])), most)
         return list(zip((10.0**power for power in powers), ticks.log_labels(powers), strict=True))

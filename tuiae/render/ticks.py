@@ -18,6 +18,8 @@ _STEPS = {1.0: 0.0, 2.0: 0.0, 2.5: 0.1, 3.0: 0.2, 4.0: 0.15, 5.0: 0.0, 10.0: 0.0
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _TIMES = (1, 2, 5, 10, 15, 30, *(_MINUTE * n for n in (1, 2, 5, 10, 15, 30)), *(_HOUR * n for n in (1, 2, 3, 6, 12)))
 """Round seconds up to a day."""
+_LOG_TIMES = (0.01, 0.1, 1, 10, _MINUTE, 10 * _MINUTE, _HOUR, 6 * _HOUR, _DAY, 10 * _DAY, 100 * _DAY)
+"""Round seconds on a logarithmic axis, about as far apart as powers of ten."""
 
 
 def nice_step(span: float, most: int) -> float:
@@ -48,6 +50,12 @@ def time_ticks(limits: Limits, most: int) -> list[float]:
         return linear_ticks(limits, most)
     step = next((step for step in _TIMES if span / step <= most), 0) or _DAY * nice_step(span / _DAY, most)
     return _multiples(limits, step)
+
+
+def log_time_ticks(limits: Limits, most: int) -> list[float]:
+    """Round times inside limits in seconds, all above 0, for a logarithmic axis."""
+    inside = [time for time in _LOG_TIMES if limits[0] <= time <= limits[1]]
+    return inside[:: math.ceil(len(inside) / most)] if len(inside) > 1 else time_ticks(limits, most)
 
 
 def log_ticks(limits: Limits, most: int) -> list[float]:
@@ -115,8 +123,9 @@ def _strangeness(apart: int, rows: int, ticks: int, factor: float) -> float:
 
 def labels(values: Sequence[float], kind: Kind = "number") -> list[str]:
     """The same number of decimals for all, as few as say what each is; exponents for extremes."""
-    if kind == "time" and values and max(values) >= _MINUTE:
-        return [_time(value) for value in values]
+    if kind == "time":
+        long = max(values, default=0) >= _MINUTE
+        return [time_text(value) for value in values] if long else [f"{words}s" for words in labels(values)]
     largest = max((abs(value) for value in values), default=0)
     gaps = [abs(b - a) for a, b in pairwise(values)] or [largest or 1]
     decimals = max(-math.floor(math.log10(min(gaps)) + 1e-9), 0)
@@ -152,7 +161,7 @@ def _thousands(value: float) -> str:
     return f"{value / size:g}{unit}" if value else "0"
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """`0:30`, `1:30:00`, and from a day on `2d`, `2d 12h`."""
     minutes, second = divmod(round(seconds), _MINUTE)
     hours, minute = divmod(minutes, 60)

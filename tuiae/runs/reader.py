@@ -138,6 +138,31 @@ def thin(table: np.ndarray) -> np.ndarray:
     return table[np.unique(np.concatenate([[0], lowest, highest, np.arange(whole, len(table)), [len(table) - 1]]))]
 
 
+class Clock:
+    """When epochs were reached, in seconds of training."""
+
+    def __init__(self) -> None:
+        self.points = Points(LIVE_POINTS)
+        self._last = 0.0
+        self._began: float | None = None  # the time at which no second would have passed
+
+    def start(self, step: int, epoch: float, time: float) -> None:
+        """Note that a worker began there, or went on after a pause: the time before it does not count."""
+        self.points.drop_after(step)
+        series = self.points.series()
+        self._last = float(series.values[-1]) if len(series.values) else 0.0
+        self._began = time - self._last
+        self.points.append(step, epoch, self._last)
+
+    def reach(self, step: int, epoch: float, time: float) -> None:
+        """Note that a step was reached; clocks that were set back stand still."""
+        if self._began is None:
+            self.start(step, epoch, time)
+            return
+        self._last = max(time - self._began, self._last)
+        self.points.append(step, epoch, self._last)
+
+
 @dataclass
 class Reached:
     """How far a run is by its events; the status lags behind them, because it is written once a second."""
@@ -255,6 +280,7 @@ class RunReader:
         self._notes: list[Note] = []
         self._edits: list[Edit] = []
         self._reached = Reached()
+        self._clock = Clock()
 
     def poll(self) -> Snapshot:
         """The run as it is now; the same object as before when nothing changed."""
@@ -283,6 +309,7 @@ class RunReader:
             checkpoints=tuple(sorted(self._checkpoints)),
             edits=tuple(self._edits),
             resumes=self._reached.resumes,
+            clock=self._clock.points.series(),
             name=name,
         )
         return self._snapshot
@@ -329,9 +356,16 @@ class RunReader:
             self._reached.start(step, as_number(record.get("epoch")) or 0.0)
         elif kind == "command" and (edit := as_edit(record)) is not None:
             self._edits.append(edit)
+        time, step, epoch, text = as_number(record.get("time")), record.get("step"), as_number(record.get("epoch")), ""
         if isinstance(record.get("text"), str):
-            note = Note(as_number(record.get("time")) or 0.0, kind, record["text"], as_number(record.get("epoch")))
-            self._notes = [*self._notes, note][-MAX_NOTES:]
+            text = record["text"]
+            self._notes = [*self._notes, Note(time or 0.0, kind, text, epoch)][-MAX_NOTES:]
+        if is_count(step) and epoch is not None:
+            now = math.nan if time is None else time
+            if kind == "start" or text.startswith("resumed at"):
+                self._clock.start(step, epoch, now)
+            elif record.get("split") in ("live", "test") or text.startswith("paused at"):
+                self._clock.reach(step, epoch, now)
 
     def _take_metric(self, record: dict[str, Any]) -> None:
         step, epoch, split, values = (record.get(key) for key in ("step", "epoch", "split", "values"))

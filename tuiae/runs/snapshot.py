@@ -132,6 +132,9 @@ class Series:
         return Best(float(self.values[index]), float(self.epochs[index]))
 
 
+NOTHING = Series(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+
+
 @dataclass(frozen=True)
 class Note:
     """A warning, an error or a phase, as a line for people."""
@@ -163,6 +166,9 @@ class Snapshot:
     """Each once, as they were made; a run that went back to a checkpoint makes those beyond its step again."""
     resumes: tuple[Position, ...] = ()
     """Where later workers went on from a checkpoint."""
+    clock: Series = NOTHING
+    """When epochs were reached: the values are seconds of training since the start, pauses and the time between two
+    workers left out; NaN where the history has no times."""
     name: str = ""
     """What its users call it, if they gave it a name."""
 

@@ -18,7 +18,7 @@ from tuiae.runs.control import Edit
 from tuiae.runs.labels import tags_of
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_sample
-from tuiae.runs.snapshot import HIGHER_IS_BETTER, Best, Sample, Series, Snapshot
+from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Best, Sample, Series, Snapshot
 from tuiae.studies.labels import Difference, differences, letters, recipe, recipe_labels, run_labels, value_text
 
 # Where a run did not go as its settings say: it was edited, forked from another run, or ended early.
@@ -236,6 +236,19 @@ def mean_series(series: Sequence[Series]) -> Series:
         one.values[first[np.searchsorted(found, epochs)]] for one, (found, first) in zip(series, unique, strict=True)
     ]
     return Series(np.zeros(len(epochs), np.int64), epochs, np.mean(values, axis=0))
+
+
+def mean_clock(clocks: Sequence[Series]) -> Series:
+    """When the runs of a group reached an epoch, on average."""
+    known = [clock for clock in clocks if len(clock.epochs)]
+    if len(known) < 2:
+        return known[0] if known else NOTHING
+    epochs = np.unique(np.concatenate([clock.epochs for clock in known]))
+    steps, seconds = (
+        np.mean([np.interp(epochs, clock.epochs, getattr(clock, name)) for clock in known], axis=0)
+        for name in ("steps", "values")
+    )
+    return Series(steps, epochs, seconds)
 
 
 # Cautions before the figures are read

@@ -99,7 +99,9 @@ SHOWING = (
     Key("slash", "app.find_run", "", "find a run in the list", also="search filter query"),
     Key("m", "next_metric", "", "next metric beside the loss", "Metric", also="accuracy loss kl error curve plot"),
     Key("s", "look('smoothing')", "", "smoothing: off, some, strong", "Smooth", also="smooth ema average curve plot"),
-    Key("y", "look('log_scale')", "", "logarithmic axis, or not", "Log", also="log scale y axis curve plot"),
+    Key("y", "look('log_y')", "", "logarithmic y axis, or not", "Log", also="log scale y axis curve plot"),
+    Key("a", "look('unit')", "", "x axis: epochs, steps, time", "Axis", later=True, also="seconds curve plot"),
+    Key("l", "look('log_x')", "", "logarithmic x axis, or not", "Log x", later=True, also="log scale curve plot"),
     Key("t", "look('split')", "", "train and test, or one", "Split", also="apart together overlay validation plot"),
     Key("g", "machine", "", "cores, memory and cards", "Machine", also="gpu cpu ram hardware device usage"),
     Key("d", "errors", "", "row of errors, or not", "Errors", also="difference residual pictures images"),
@@ -208,8 +210,9 @@ WORKS = (
 COMPARE = (
     Key("m", "next_metric", "Metric", "next metric", also="accuracy loss kl error curve plot"),
     Key("k", "next_setting", "Setting", "next setting of the summary", also="sweep hyperparameter key"),
-    Key("y", "look('log_scale')", "Log", "logarithmic, or not", also="log scale y axis curve plot"),
-    *_as_on_live("look('smoothing')", "next_view", "zoom", "app.find_run", "pictures", "pause"),
+    Key("y", "look('log_y')", "Log", "logarithmic y, or not", also="log scale y axis curve plot"),
+    *_as_on_live("look('smoothing')", "look('unit')", "look('log_x')"),
+    *_as_on_live("next_view", "zoom", "app.find_run", "pictures", "pause"),
     Key("escape", "back", "Back", "back to the list", afar=HIDE),
 )
 CURVES = (

@@ -119,7 +119,7 @@ class CompareView(Views):
 
     def on_mount(self) -> None:
         for panel in self.query(CurvesPanel):
-            panel.set_empty("no points to compare yet")
+            panel.explain("no points to compare yet")
 
     def show(self, comparison: Comparison, metric: str) -> str:
         """Show runs as they are now; returns what curves show where it is not every run, empty where it is."""
@@ -142,7 +142,7 @@ class CompareView(Views):
         follow_look(self.query(CurvesPanel), event)
 
     def cycle_look(self, name: str) -> str:
-        """Change the smoothing or the axis of all curves; `name` is in LOOKS. Returns it in words."""
+        """Change how all curves look; `name` is in LOOKS. Returns it in words."""
         return cycle_look(self.query(CurvesPanel), name)
 
     def next_setting(self) -> bool:

@@ -193,7 +193,7 @@ class RunView(Views):
     def on_mount(self) -> None:
         self.query_one(ViewBar).offer("confusion", False)
         for panel in self.query(CurvesPanel):
-            panel.set_empty("no run is open: its curves show here")
+            panel.explain("no run is open: its curves show here")
 
     def clear(self) -> None:
         """Forget the run that was shown; another one is about to."""
@@ -203,7 +203,7 @@ class RunView(Views):
         self.timeline.clear()
         for panel in self.query(CurvesPanel):
             panel.show(())
-            panel.set_empty(EMPTY)
+            panel.explain(EMPTY)
         self.query_one(ImagesPanel).show([])
         self.query_one(ConfusionPanel).show(np.zeros((0, 0), np.int64), ())
         self.query_one(ConfusionPanel).explain(NO_PREDICTIONS)
@@ -278,7 +278,7 @@ class RunView(Views):
         if self.timeline.at is None:
             images.explain(snapshot.status.phase if snapshot.status.live else "no pictures in this run")
         for panel in self.query(CurvesPanel):
-            panel.set_empty(EMPTY if snapshot.status.live else "no points in this run")
+            panel.explain(EMPTY if snapshot.status.live else "no points in this run")
         if classifier != self.has_class("-classifier"):
             self.set_class(classifier, "-classifier")
             self.query_one(ViewBar).offer("confusion", classifier)
@@ -342,5 +342,5 @@ class RunView(Views):
         self._notes, self._logged = snapshot.notes, snapshot.log
 
     def cycle_look(self, name: str) -> str:
-        """Change the smoothing, the axis or the split of all curves; `name` is in LOOKS. Returns it in words."""
+        """Change how all curves look; `name` is in LOOKS. Returns it in words."""
         return cycle_look(self.query(CurvesPanel), name)
