@@ -68,6 +68,15 @@ def test_ticks_are_round_and_stand_on_evenly_spaced_rows(limits: tuple[float, fl
         assert high - low <= 2.2 * (last - first)
 
 
+@pytest.mark.parametrize("limits", [(0.011, 0.071), (0.0203, 0.0226), (0.1, 1.15), (86, 97.58), (-3, 40), (0, 2.9)])
+def test_a_low_plot_is_not_half_empty(limits: tuple[float, float]) -> None:
+    for height in (5, 6, 7, 8):
+        drawn = plot(list(limits), height=height)
+        (low, high), (first, last) = drawn.frame.y.limits, limits
+        assert last - first > 0.5 * (high - low), height
+        assert len(tick_rows(plain(drawn))) >= 2
+
+
 def test_a_line_stands_beside_the_label_of_its_value() -> None:
     drawn = plot([20.0, 40.0, 60.0], height=20)
     marked = tick_rows(plain(drawn))

@@ -391,7 +391,7 @@ def lay_out(
     roomy = width >= _RAW_WIDTH and height >= _RAW_HEIGHT
     if not roomy or sum(behind is not None for _, behind in ways) > _RAW_LINES:
         ways = [(way, None) for way, _ in ways]
-    limits = None if look.unit not in UNITS or look.log_x or look.log_y else _settled(lines, window, look.unit)
+    limits = None if look.unit not in UNITS or look.log_x or look.log_y else _settled(lines, ways, window, look.unit)
     drawn = [_drawn(line.curve, *way) for line, way in zip(lines, ways, strict=True)]
     x = Axis(window, UNITS.get(look.unit, "number"), look.log_x, look.unit)
     return draw_plot(drawn, width, height, x, Axis(limits, log=look.log_y), ascii_only)
@@ -417,7 +417,9 @@ def _way(line: Line, window: Limits, width: int, log: bool) -> tuple[Points, Poi
     return means(line.x, line.y, window, width, log), None if line.curve.faint else way
 
 
-def _settled(lines: Sequence[Line], window: Limits, unit: str) -> Limits | None:
+def _settled(
+    lines: Sequence[Line], ways: Sequence[tuple[Points, Points | None]], window: Limits, unit: str
+) -> Limits | None:
     """The y axis of what comes after the first epoch of a run, where its batches stand so far off that they would press
     the rest flat: they then come in from beyond the frame. None where they do not.
 
@@ -431,8 +433,8 @@ def _settled(lines: Sequence[Line], window: Limits, unit: str) -> Limits | None:
         ends = places(line.curve.clock, unit, np.array([epoch, epoch + _BEGUN_EPOCHS])).tolist()
         begun[line.curve.faint] = min(ends, begun.get(line.curve.faint, ends))
     whole, later = [], []
-    for line in lines:
-        x, y = clip(line.x, line.y if line.raw is None else line.raw, window)
+    for line, (way, behind) in zip(lines, ways, strict=True):
+        x, y = way if behind is None else behind
         if not len(x):
             continue
         origin, end = begun[line.curve.faint]

@@ -13,7 +13,7 @@ Kind: TypeAlias = Literal["number", "epoch", "step", "time"]
 """What the values of an axis are; a time is in seconds."""
 
 LEAST_DECADES = 0.7
-_STEPS = {1.0: 0.0, 2.0: 0.0, 2.5: 0.1, 3.0: 0.2, 4.0: 0.15, 5.0: 0.0, 10.0: 0.0, 20.0: 0.0}
+_STEPS: dict[float, float] = {1: 0, 1.5: 0.15, 2: 0, 2.5: 0.1, 3: 0.2, 4: 0.15, 5: 0, 6: 0.2, 8: 0.2, 10: 0, 20: 0}
 """Factors of a power of ten between ticks on rows, and how strange each looks, in shares of the height of a plot."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _TIMES = (1, 2, 5, 10, 15, 30, *(_MINUTE * n for n in (1, 2, 5, 10, 15, 30)), *(_HOUR * n for n in (1, 2, 3, 6, 12)))
@@ -96,7 +96,7 @@ def on_rows(limits: Limits, rows: int, dots: int) -> tuple[Limits, list[float]]:
         return limits, enough(partial(linear_ticks, limits), 1, rows)
     last, middle = (rows * dots - 1) / dots, (dots - 1) / 2 / dots  # in rows: of the last dot, and of a row's middle
     best: tuple[float, float, int, int] | None = None
-    for apart in range(2, min(rows - 1, 8) + 1):
+    for apart in range(1 if rows < 7 else 2, min(rows - 1, 8) + 1):
         rough = (high - low) / last * apart
         power = 10.0 ** math.floor(math.log10(rough))
         for factor in _STEPS:
@@ -116,9 +116,10 @@ def on_rows(limits: Limits, rows: int, dots: int) -> tuple[Limits, list[float]]:
 
 
 def _strangeness(apart: int, rows: int, ticks: int, factor: float) -> float:
-    """What speaks against ticks so far apart, in shares of the height: an unusual step, too few of them, too many."""
+    """What speaks against ticks so many rows apart, in shares of the height: an unusual step, few of them, many."""
     few = (9.0, 3.0, 0.0 if rows < 5 else 1.0, 0.0)[min(ticks, 3)]
-    return few + 0.05 * abs(apart - (2 if rows < 9 else 3 if rows < 15 else 4)) + _STEPS[factor]
+    crowded = 0.2 if apart == 1 and rows > 3 else 0.0
+    return few + crowded + 0.05 * abs(apart - (2 if rows < 9 else 3 if rows < 15 else 4)) + _STEPS[factor]
 
 
 def labels(values: Sequence[float], kind: Kind = "number") -> list[str]:
