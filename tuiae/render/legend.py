@@ -46,7 +46,9 @@ def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: boo
     """
     lines = _faint_last(lines)
     words, first = _names(lines)
-    values = [number(_latest(line)) for line in lines]
+    last = [float(line.values[-1]) if len(line.values) else None for line in lines]
+    latest = [line.curve.latest for line in lines]
+    values = [number(end if said is None else said) for said, end in zip(latest, last, strict=True)]
     signed = (3, 1) if any(line.curve.sign for line in lines) else ()
     forms = [_entries(lines, words, values, 3, "", ascii_only), _entries(lines, first, values, 3, "", ascii_only)]
     forms += [_entries(lines, first, None, gap, "", ascii_only) for gap in signed]
@@ -89,22 +91,22 @@ def readout(
 def _readouts(lines: Sequence[Line], place: float, unit: str, ascii_only: bool) -> list[Text]:
     """A readout without marks, each shorter than the one before."""
     words, first = _names(lines)
-    exact, smooth = _values_at(lines, place, unit)
+    values = [_value_at(line, place, unit) for line in lines]
+    exact, both = [value for value, _ in values], [value + mean for value, mean in values]
     short = place_text(place, unit)
     where = f"{unit} {short}"
-    also = _also_there(lines, place, unit)
-    both = [f"{value} ~{mean}" if mean else value for value, mean in zip(exact, smooth, strict=True)]
+    full = where + _also_there(lines, place, unit)
     nameless = [""] * len(lines)
     forms = []
-    for head, names, values in (
-        (where + also, words, both),
-        (where + also, words, exact),
+    for head, names, said in (
+        (full, words, both),
+        (full, words, exact),
         (where, first, exact),
         (short, first, exact),
         (short, nameless, exact),
     ):
         form = Text(end="", no_wrap=True).append(head, "bold")
-        forms.append(form.append_text(_entries(lines, names, values, 2, "  ", ascii_only)))
+        forms.append(form.append_text(_entries(lines, names, said, 2, "  ", ascii_only)))
     return forms
 
 
@@ -131,20 +133,14 @@ def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
     return words, ["" if line.curve.faint else first for line, (first, _, _) in pairs]
 
 
-def _values_at(lines: Sequence[Line], place: float, unit: str) -> tuple[list[str], list[str]]:
-    """What each line says at a place, as measured and as smoothed (empty where it is not)."""
-    exact, smooth = [], []
-    for line in lines:
-        index = index_at(line, place)
-        if index is None:
-            exact.append(MISSING)
-            smooth.append("")
-            continue
-        own = float(line.x[index])
-        mean = float(line.y[index])
-        exact.append(number(float(line.values[index])) + (f" @{place_text(own, unit)}" if own != place else ""))
-        smooth.append("" if line.raw is None else number(mean))
-    return exact, smooth
+def _value_at(line: Line, place: float, unit: str) -> tuple[str, str]:
+    """What a line says at a place, as measured, and ` ~0.0123` as smoothed where it is."""
+    index = index_at(line, place)
+    if index is None:
+        return MISSING, ""
+    own = float(line.x[index])
+    exact = number(float(line.values[index])) + (f" @{place_text(own, unit)}" if own != place else "")
+    return exact, "" if line.raw is None else f" ~{number(float(line.y[index]))}"
 
 
 def _also_there(lines: Sequence[Line], place: float, unit: str) -> str:
@@ -174,22 +170,15 @@ def _entries(
     head = ""
     for index, (line, name) in enumerate(zip(lines, names, strict=True)):
         curve = line.curve
-        faint, group = ("dim", clean(curve.label, LABEL).partition(" ")[0]) if curve.faint else ("", "")
+        faint, group = ("dim", clean(curve.label, LABEL).partition(" ")[0] + " ") if curve.faint else ("", "")
         same = bool(group) and group == head
-        text.append(" " * (1 if same else gap) if index else "")
-        text.append("" if same or not group else f"{group} ", faint)
+        text.append(" " * (1 if same else gap) if index else "").append("" if same else group, faint)
         head = group
         text.append(curve.sign or known.get(curve.marker, curve.marker), f"{faint or 'bold'} {curve.color}")
         text.append(f"{' ' if gap > 1 and name else ''}{name}", faint)
         if values:
             text.append(" ").append(values[index], faint or "bold")
     return text
-
-
-def _latest(line: Line) -> float | None:
-    if line.curve.latest is not None or not len(line.values):
-        return line.curve.latest
-    return float(line.values[-1])
 
 
 # Which of a run's series make its curves.
@@ -239,8 +228,7 @@ def train_series(snapshot: Snapshot, metric: str) -> Series:
 
 def centred(train: Series) -> Series:
     """Means over epochs, each in the middle of the epoch that it is the mean of."""
-    epochs = train.epochs - 0.5
-    return Series(np.round(train.steps * epochs / np.maximum(train.epochs, 1)).astype(np.int64), epochs, train.values)
+    return Series(train.steps, train.epochs - 0.5, train.values)
 
 
 def averaged(series: Series, most: int = MOST) -> Series:
@@ -256,9 +244,8 @@ def averaged(series: Series, most: int = MOST) -> Series:
     counts = np.add.reduceat(known, first, dtype=np.int64)
     sums = np.add.reduceat(np.where(known, series.values, 0.0), first)
     values = np.divide(sums, counts, out=np.full(len(first), np.nan), where=counts > 0)
-    lengths = np.diff(first, append=len(known))
-    steps, epochs = (np.add.reduceat(places, first) / lengths for places in (series.steps, series.epochs))
-    return Series(np.round(steps).astype(np.int64), epochs, values)
+    epochs = np.add.reduceat(series.epochs, first) / np.diff(first, append=len(known))
+    return Series(series.steps[first], epochs, values)
 
 
 def plotted(metric: str, values: NDArray[np.float64]) -> NDArray[np.float64]:

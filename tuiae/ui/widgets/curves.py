@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.text import Text
@@ -71,16 +71,12 @@ class CurvesPanel(PicturePanel):
 
     look: reactive[Look] = reactive(Look())
 
+    @dataclass
     class Looked(Message):
         """Somebody zooms, or moves the cursor: curves over the same axis follow."""
 
-        def __init__(self, panel: CurvesPanel, view: View) -> None:
-            super().__init__()
-            self.panel, self.view = panel, view
-
-        @property
-        def control(self) -> CurvesPanel:
-            return self.panel
+        panel: CurvesPanel
+        view: View
 
     def __init__(self, title: str = "loss", *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
