@@ -428,7 +428,7 @@ async def test_what_happened_before_the_first_epoch_and_a_worker_that_went_on_ar
 
 
 async def test_the_x_axis_counts_epochs_steps_or_time_on_all_curves_and_the_cursor_stays(played: Script) -> None:
-    async with open_desk(played.run) as desk:
+    async with open_desk(played.run, size=(200, 60)) as desk:
         await desk.until(lambda: "test" in desk.panel("second"))
         await desk.focus("loss")
         await desk.press("left", "left", "left")

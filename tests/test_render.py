@@ -305,7 +305,7 @@ def test_nothing_to_plot_says_what_it_waits_for(values: list[float]) -> None:
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_odd_series_fit_any_size(y: list[float], log: bool, width: int, height: int) -> None:
     x = np.arange(len(y)) + 1
-    curves = [Curve("[/x]", x, np.array(y)), Curve("b", x, np.array(y), marker="×")]
+    curves = [Curve("[/x]", x, np.array(y)), Curve("b", x, np.array(y), stroke="dotted", sign="×")]
     assert_fits(draw_curves(curves, width, height, title="[/x]", look=Look(log_y=log)), width, height)
 
 

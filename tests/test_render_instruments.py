@@ -33,11 +33,12 @@ from tuiae.render.curves import (
 )
 from tuiae.render.grid import error_row
 from tuiae.render.legend import line_legend, readout
-from tuiae.render.plot import Plot
+from tuiae.render.plot import Plot, Stroke
 from tuiae.runs.snapshot import Sample, Series
 
 SIZES = [(1, 1), (3, 2), (11, 3), (18, 3), (20, 5), (40, 12), (78, 22), (198, 58)]
 CLASSES = ("T-shirt/top", "Trouser", "Shirt")
+STROKES: tuple[tuple[str, Stroke], ...] = (("train", "solid"), ("test", "dashed"))
 COUNTS = np.array([[900, 40, 60], [5, 990, 5], [297, 3, 700]])
 
 
@@ -249,12 +250,12 @@ def test_a_parent_is_faint_and_still_named() -> None:
 
 def test_the_own_values_of_a_fork_come_first_and_its_parent_is_named_once() -> None:
     behind = [
-        prepare(Curve(f"parent {name}", np.arange(9), np.arange(9.0), palette.GREY, marker, faint=True, split=name))
-        for name, marker in (("train", "braille"), ("test", "dashes"))
+        prepare(Curve(f"parent {name}", np.arange(9), np.arange(9.0), palette.GREY, stroke, faint=True, split=name))
+        for name, stroke in STROKES
     ]
     own = [
-        prepare(Curve(name, np.arange(9), np.full(9, value), marker=marker, split=name))
-        for name, value, marker in (("train", 0.5, "braille"), ("test", 0.25, "dashes"))
+        prepare(Curve(name, np.arange(9), np.full(9, value), stroke=stroke, split=name))
+        for (name, stroke), value in zip(STROKES, (0.5, 0.25), strict=True)
     ]
     legends = [line_legend([*behind, *own], width).plain for width in (100, 60, 40, 35)]
     assert legends == [

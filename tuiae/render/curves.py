@@ -12,15 +12,12 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.plot import LEAST_HEIGHT, Axis, Frame, Plot, Stroke, draw_plot, span
+from tuiae.render.plot import LEAST_HEIGHT, LONE, Axis, Frame, Plot, Stroke, draw_plot, span
 from tuiae.render.plot import Series as Drawn
 from tuiae.render.text import centred, clean, join_lines
 from tuiae.render.ticks import Kind, Limits, labels
 from tuiae.runs.snapshot import Series as Recorded
 
-LINE = "braille"
-DASHES = "dashes"
-PLAIN = "•"
 SMOOTHING = {"": 0.0, "light": 0.6, "strong": 0.9}
 """Name -> weight of what came before, as on TensorBoard's slider."""
 EMPTY = "waiting for the first point"
@@ -33,8 +30,6 @@ all that follows it has to make the y axis before it is left out of it."""
 _RAW_WIDTH, _RAW_HEIGHT, _RAW_LINES = 36, 8, 2
 """Cells from which the measured points show behind a smoothed line or a mean, and with how many lines at most."""
 _FORGOTTEN = 1e-6  # a point that weighs less is left out of a mean
-
-STROKES: dict[str, Stroke] = {LINE: "solid", DASHES: "dashed"}
 
 Series = NDArray[np.float64]
 Points = tuple[Series, Series]
@@ -64,10 +59,9 @@ class Curve:
     """Epochs, of a training."""
     y: NDArray[Any]
     color: str = palette.TRAIN
-    marker: str = LINE
-    """`braille` for a fine line, `dashes` for a broken one, or the one character of a dotted one."""
+    stroke: Stroke = "solid"
     sign: str = ""
-    """A character that stands on a fine line now and then, where many lines are told apart."""
+    """The character of a dotted line; on other lines it stands now and then, where many are told apart."""
     split: str = ""
     """`train` or `test`, for those who look at one of them alone; a curve without shows with both."""
     clock: Recorded | None = None
@@ -116,15 +110,15 @@ def train_and_test(
     y: Sequence[NDArray[Any]],
     clock: Recorded | None = None,
 ) -> tuple[Curve, Curve]:
-    """The two curves of one run, told apart by marker as well as by colour."""
-    train = Curve("train", x[0], y[0], palette.TRAIN, LINE, split="train", clock=clock)
-    return train, Curve("test", x[1], y[1], palette.TEST, DASHES, split="test", clock=clock)
+    """The two curves of one run, told apart by stroke as well as by colour."""
+    train = Curve("train", x[0], y[0], palette.TRAIN, split="train", clock=clock)
+    return train, Curve("test", x[1], y[1], palette.TEST, "dashed", split="test", clock=clock)
 
 
 def without_dashes(curve: Curve) -> Curve:
     """The same for a screen without colours or fine dots, where a broken line upon another is not told from it: it is
     one of signs there."""
-    return replace(curve, marker=PLAIN) if curve.marker == DASHES and not curve.sign else curve
+    return replace(curve, stroke="dotted", sign=LONE) if curve.stroke == "dashed" and not curve.sign else curve
 
 
 def places(clock: Recorded | None, unit: str, epochs: NDArray[Any]) -> Series:
@@ -392,15 +386,12 @@ def lay_out(
     if not roomy or sum(behind is not None for _, behind in ways) > _RAW_LINES:
         ways = [(way, None) for way, _ in ways]
     limits = None if look.unit not in UNITS or look.log_x or look.log_y else _settled(lines, ways, window, look.unit)
-    drawn = [_drawn(line.curve, *way) for line, way in zip(lines, ways, strict=True)]
+    drawn = [
+        Drawn(*way, curve.color, curve.stroke, curve.sign, behind, curve.faint)
+        for curve, (way, behind) in zip((line.curve for line in lines), ways, strict=True)
+    ]
     x = Axis(window, UNITS.get(look.unit, "number"), look.log_x, look.unit)
     return draw_plot(drawn, width, height, x, Axis(limits, log=look.log_y), ascii_only)
-
-
-def _drawn(curve: Curve, way: Points, behind: Points | None) -> Drawn:
-    stroke = STROKES.get(curve.marker, "dotted")
-    sign = curve.sign or ("" if curve.marker in STROKES else curve.marker)
-    return Drawn(*way, curve.color, stroke, sign, behind, curve.faint)
 
 
 def _way(line: Line, window: Limits, width: int, log: bool) -> tuple[Points, Points | None]:

@@ -195,11 +195,13 @@ def draw_noise_curve(
     ascii_only = mode == "ascii"
     line, now, then = SIGNS[ascii_only]
     here = error_at(curve, level)
-    spots = [Curve("now", np.array([level]), np.array([here]), palette.ORANGE, now)]
+    spots = [Curve("now", np.array([level]), np.array([here]), palette.ORANGE, "dotted", now)]
     words = Text(end="").append(f"{line} ", f"bold {palette.SKY}").append(METRICS.get(curve.metric, curve.metric))
     words.append(f"   {now} ", f"bold {palette.ORANGE}").append(f"at {level:.2f}: ").append(number(here), "bold")
     if trained is not None and abs(trained - level) > 1e-9:
-        spots.append(Curve("trained", np.array([trained]), np.array([error_at(curve, trained)]), palette.GREEN, then))
+        spots.append(
+            Curve("trained", np.array([trained]), np.array([error_at(curve, trained)]), palette.GREEN, "dotted", then)
+        )
         words.append(f"   {then} ", f"bold {palette.GREEN}").append(f"trained at {trained:.2f}")
     curves = [Curve("error", np.array(curve.levels), np.array(curve.errors), palette.SKY), *spots]
     if height <= _LEAST_CURVE:

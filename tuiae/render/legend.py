@@ -11,8 +11,6 @@ from rich.text import Text
 
 from tuiae.render import palette
 from tuiae.render.curves import (
-    DASHES,
-    LINE,
     Curve,
     Line,
     Mark,
@@ -24,12 +22,12 @@ from tuiae.render.curves import (
     prepare,
     train_and_test,
 )
+from tuiae.render.plot import ASCII_STROKES
 from tuiae.render.text import ACCURACY, MISSING, clean, number
 from tuiae.runs.snapshot import NOTHING, Series, Snapshot
 
-SIGNS = {LINE: "━", DASHES: "╍"}
-ASCII_SIGNS = {LINE: "*", DASHES: "."}
-"""What stands for the strokes of lines in a legend, and where there is ASCII alone."""
+SIGNS = {"solid": "━", "dashed": "╍"}
+"""What stands for the strokes of lines in a legend; where there is ASCII alone, ASCII_STROKES."""
 LABEL = 36  # cells
 
 
@@ -166,7 +164,7 @@ def _fitting(forms: Sequence[Text], width: int | None) -> Text:
 def _entries(
     lines: Sequence[Line], names: Sequence[str], values: Sequence[str] | None, gap: int, lead: str, ascii_only: bool
 ) -> Text:
-    text, known = Text(lead, no_wrap=True, end="", overflow="ellipsis"), ASCII_SIGNS if ascii_only else SIGNS
+    text, known = Text(lead, no_wrap=True, end="", overflow="ellipsis"), ASCII_STROKES if ascii_only else SIGNS
     head = ""
     for index, (line, name) in enumerate(zip(lines, names, strict=True)):
         curve = line.curve
@@ -174,7 +172,7 @@ def _entries(
         same = bool(group) and group == head
         text.append(" " * (1 if same else gap) if index else "").append("" if same else group, faint)
         head = group
-        text.append(curve.sign or known.get(curve.marker, curve.marker), f"{faint or 'bold'} {curve.color}")
+        text.append(curve.sign or known[curve.stroke], f"{faint or 'bold'} {curve.color}")
         text.append(f"{' ' if gap > 1 and name else ''}{name}", faint)
         if values:
             text.append(" ").append(values[index], faint or "bold")

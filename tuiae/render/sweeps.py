@@ -13,9 +13,8 @@ from rich.text import Text
 
 from tuiae.render import palette
 from tuiae.render.compare import BEST
-from tuiae.render.curves import DASHES, LINE
-from tuiae.render.legend import ASCII_SIGNS, SIGNS
-from tuiae.render.plot import Axis, Series, Stroke, draw_plot
+from tuiae.render.legend import SIGNS
+from tuiae.render.plot import ASCII_STROKES, Axis, Series, Stroke, draw_plot
 from tuiae.render.table import draw_table, filled
 from tuiae.render.text import ACCURACY, clean, figure, join_lines, shorten
 from tuiae.render.ticks import Limits
@@ -145,12 +144,12 @@ def _differ(summary: SweepSummary) -> bool:
 
 
 def _legend(summary: SweepSummary, width: int, ascii_only: bool) -> Text:
-    known = ASCII_SIGNS if ascii_only else SIGNS
+    known = ASCII_STROKES if ascii_only else SIGNS
     differ = _differ(summary)
     several = any(len(level.entries) > 1 for level in summary.levels)
     text = Text(no_wrap=True, end="")
-    shown = [(_final_sign(ascii_only), known[LINE], FINAL_COLOR, "final" if differ else "final, also the best")]
-    shown += [(BEST_SIGN, known[DASHES], BEST_COLOR, "best")] if differ else []
+    shown = [(_final_sign(ascii_only), known["solid"], FINAL_COLOR, "final" if differ else "final, also the best")]
+    shown += [(BEST_SIGN, known["dashed"], BEST_COLOR, "best")] if differ else []
     for sign, stroke, color, name in shown:
         text.append("  " if text.plain else "").append(sign, f"bold {color}").append(f" {name}")
         text.append(f" {stroke}", f"bold {color}").append(" median" if several else "")

@@ -211,8 +211,8 @@ COMPARE = (
     Key("m", "next_metric", "Metric", "next metric", also="accuracy loss kl error curve plot"),
     Key("k", "next_setting", "Setting", "next setting of the summary", also="sweep hyperparameter key"),
     Key("y", "look('log_y')", "Log", "logarithmic y, or not", also="log scale y axis curve plot"),
-    *_as_on_live("look('smoothing')", "look('unit')", "look('log_x')"),
     *_as_on_live("next_view", "zoom", "app.find_run", "pictures", "pause"),
+    *_as_on_live("look('smoothing')", "look('unit')", "look('log_x')"),
     Key("escape", "back", "Back", "back to the list", afar=HIDE),
 )
 CURVES = (
