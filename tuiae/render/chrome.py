@@ -111,9 +111,9 @@ def place_note(epoch: int, newest: int | None = None, live: bool = False) -> str
     return where if newest is None else f"{where} · {'live is at' if live else 'newest is'} {newest:,}"
 
 
-def missing_note(epoch: int, width: int = 80) -> str:
+def missing_note(epoch: int) -> str:
     """Returns why a sample cannot be shown."""
-    return shorten(f"the sample of epoch {epoch:,} is missing or torn; > goes back to the newest", width)
+    return f"the sample of epoch {epoch:,} is missing or torn; > goes back to the newest"
 
 
 def no_codes_note(epoch: int) -> str:
@@ -123,8 +123,7 @@ def no_codes_note(epoch: int) -> str:
 
 def nearest(epochs: Sequence[int], wanted: float) -> int:
     """The sample that is nearest to an epoch."""
-    index = bisect_left(epochs, wanted)
-    return min(epochs[max(index - 1, 0) : index + 1], key=lambda epoch: abs(epoch - wanted))
+    return min(epochs, key=lambda epoch: abs(epoch - wanted))
 
 
 def neighbour(epochs: Sequence[int], at: int | None, steps: int) -> int | None:

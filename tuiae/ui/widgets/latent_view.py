@@ -253,7 +253,7 @@ class LatentView(Vertical):
         """Show the codes of an older epoch, or say why there are none."""
         self._back_at = epoch
         if sample is None or sample.codes is None:
-            self.map.clear(missing_note(epoch, 200) if sample is None else no_codes_note(epoch))
+            self.map.clear(missing_note(epoch) if sample is None else no_codes_note(epoch))
             self.map.set_title("codes", self.timeline.note(epoch))
         else:
             self._draw_sample(sample, hold=True)
