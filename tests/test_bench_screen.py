@@ -166,7 +166,7 @@ async def turn_noise(desk: Desk) -> None:
     await desk.shows("no noise")
     slider = view(desk).query_one(Slider)
     await desk.click("#noise", offset=(slider.content_size.width // 2, 1))
-    assert 0.3 <= slider.value <= 0.7
+    assert 0.3 <= slider.noise.level <= 0.7
     await quiet(desk)
     before = panel(desk, "tried")
     await desk.press("n")

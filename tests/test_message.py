@@ -20,7 +20,7 @@ class _Desk(App[None]):
 
     def compose(self) -> ComposeResult:
         yield Static(id="body")
-        yield MessageLine()
+        yield MessageLine(id="message")
 
 
 @pytest.mark.parametrize(("said", "lines"), [

@@ -455,7 +455,7 @@ class Gallery(App[None]):
             with Horizontal():
                 yield CurvesPanel("loss")
                 yield FactsPanel("run")
-                yield LogPanel("log")
+                yield LogPanel()
             with Horizontal():
                 yield ImagesPanel()
                 yield ConfusionPanel()
@@ -477,7 +477,7 @@ async def test_panels_draw_empty_then_full_then_resized(size: tuple[int, int]) -
     app = Gallery()
     async with app.run_test(size=size) as pilot:
         assert "waiting for the" in plain_of(app.query_one(CurvesPanel))
-        assert "nothing logged yet" in plain_of(app.query_one(LogPanel))
+        assert LogPanel.EMPTY[:16] in plain_of(app.query_one(LogPanel))
         app.fill()
         await pilot.pause()
         # At 80 columns both values have room, and their names do not.

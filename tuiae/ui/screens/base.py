@@ -23,7 +23,7 @@ from tuiae.ui.keys import ON_RUN, run_takes
 from tuiae.ui.screens.dialogs import Answer, Dialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.terminal.screen_diff import SteadyScreen
-from tuiae.ui.widgets.chrome import FindingLine, KeyLine, MessageLine, ScreenTabs, ViewBar, Views, title_width
+from tuiae.ui.widgets.chrome import FindingLine, KeyLine, MessageLine, ViewBar, Views, tabs, title_width
 from tuiae.ui.widgets.form import ConfigForm
 from tuiae.ui.widgets.panel import Panel, PicturePanel, toggle_ascii
 from tuiae.ui.widgets.tables import LineTable, LogPanel, TablePanel
@@ -70,9 +70,9 @@ class BaseScreen(SteadyScreen):
     def compose(self) -> ComposeResult:
         with Horizontal(id="head"):
             yield Static(Text.assemble((" tuiae", "bold"), (f"  {self.NAME or self.MODE}", "dim")), id="title")
-            yield ScreenTabs(self.MODE, self.app.size.width)
+            yield Static(tabs(self.MODE, self.app.size.width), id="screens")
         yield from self.compose_body()
-        yield MessageLine()
+        yield MessageLine(id="message")
         yield Static(too_small(*self.app.size), id="too-small")
         yield KeyLine(self.is_enabled)
 
@@ -96,8 +96,8 @@ class BaseScreen(SteadyScreen):
             title.update(draw(title_width(self.MODE, self.size.width)), layout=False)
 
     def on_resize(self) -> None:
-        for tabs in self.query(ScreenTabs):
-            tabs.fit(self.size.width)
+        for screens in self.query("#screens").results(Static):
+            screens.update(tabs(self.MODE, self.size.width))
         for words in self.query("#too-small").results(Static):
             words.update(too_small(*self.size))
         self.refresh_bindings()

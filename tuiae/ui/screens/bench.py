@@ -57,7 +57,7 @@ class BenchScreen(ExplorerScreen):
         self._troubled = False
 
     def compose_body(self) -> ComposeResult:
-        yield BenchView()
+        yield BenchView(id="body")
 
     def is_enabled(self, action: str) -> bool:
         return super().is_enabled(action) and (action in WITHOUT_RUN or self.session.path is not None)
@@ -192,7 +192,7 @@ class BenchScreen(ExplorerScreen):
 
     @on(Slider.Moved)
     def _noise_moved(self, event: Slider.Moved) -> None:
-        self._take_noise(self.questions.noise.at_level(event.value))
+        self._take_noise(self.questions.noise.at_level(event.level))
 
     @on(StripPanel.Taken)
     def _picture_taken(self, event: StripPanel.Taken) -> None:

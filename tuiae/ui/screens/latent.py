@@ -49,7 +49,7 @@ class LatentScreen(ExplorerScreen):
         self.questions = LatentQuestions(session, self.MODE, self.set_timer)
 
     def compose_body(self) -> ComposeResult:
-        yield LatentView()
+        yield LatentView(id="body")
 
     # The open run
 

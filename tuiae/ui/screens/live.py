@@ -197,8 +197,8 @@ class LiveScreen(RunScreen):
     def _show_broken(self, event: ConfigForm.Broken) -> None:
         self.message.tell(event.problem, "bad")
 
-    @on(ConfigForm.Left)
-    def _leave_form(self) -> None:
+    def action_leave_form(self) -> None:
+        """Leave the fields, which take the digits that are keys elsewhere."""
         if isinstance(self.focused, (Choice, NumberInput)):
             self.main_panel.focus()
 
@@ -259,7 +259,7 @@ class LiveScreen(RunScreen):
         # Checked now: the last key may have changed a field since the check in the background.
         checked = self._check_now()
         if checked is not None and self.attempt(self.session.start, checked.config):
-            self._leave_form()  # or its fields would take the digits that are keys
+            self.action_leave_form()  # or its fields would take the digits that are keys
 
     def _check_now(self) -> Checked | None:
         """What the form says, if it can run; else says what is wrong with it, in place of what was said of the run."""

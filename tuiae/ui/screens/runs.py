@@ -57,7 +57,7 @@ class RunsScreen(BaseScreen):
     def compose_body(self) -> ComposeResult:
         with Vertical(id="body"):
             with Horizontal(id="list"):
-                yield RunTable()
+                yield RunTable("runs", id="runs")
                 yield RunDetails(id="details")
             yield Static("reading the runs…", id="empty")
             yield Input(placeholder=HELP, id="filter", compact=True)
@@ -99,6 +99,7 @@ class RunsScreen(BaseScreen):
         self._show_row()
         self._hint()
 
+    @on(LineTable.Moved)
     def _show_row(self) -> None:
         """Show what follows from the run under the cursor."""
         row = self.chosen
@@ -119,11 +120,6 @@ class RunsScreen(BaseScreen):
             self.message.hint(f"{number} selected · {'c compares them' if number > 1 else 'space selects more'}")
         else:
             self.message.hint("space selects runs, c compares them · / finds · s sorts · D deletes")
-
-    @on(LineTable.Moved)
-    def _cursor_moved(self, event: LineTable.Moved) -> None:
-        if not isinstance(event, LineTable.Chosen):
-            self._show_row()
 
     @on(LineTable.Pointed)
     def _clicked(self, event: LineTable.Pointed) -> None:

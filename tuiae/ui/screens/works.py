@@ -57,7 +57,7 @@ class WorksScreen(BaseScreen):
         self._children: list[subprocess.Popen[bytes]] = []
 
     def compose_body(self) -> ComposeResult:
-        yield WorkView()
+        yield WorkView(id="body")
 
     def on_mount(self) -> None:
         self.message.hint("reading the works…")
@@ -76,11 +76,10 @@ class WorksScreen(BaseScreen):
         self._hint()
 
     @on(LineTable.Moved, "#works")
-    def _moved(self, event: LineTable.Moved) -> None:
-        if not isinstance(event, LineTable.Chosen):
-            self.message.release()
-            self.view.show_chosen()
-            self._hint()
+    def _moved(self) -> None:
+        self.message.release()
+        self.view.show_chosen()
+        self._hint()
 
     def is_enabled(self, action: str) -> bool:
         state = self.chosen

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from platformdirs import user_config_path
 from textual import events
-from textual.app import App
+from textual.app import App, ScreenStackError
 from textual.await_complete import AwaitComplete
 from textual.color import Color
 from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.filter import LineFilter, Monochrome, NoColor
-from textual.message_pump import MessagePump
 from textual.theme import Theme
-from textual.timer import Timer
 
 from tuiae.files import read_json, replace_json
 from tuiae.ui.screens.dialogs import Palette
 from tuiae.ui.terminal.filters import filters_for
-from tuiae.ui.terminal.mode import DARK, LIGHT, TerminalMode, choose_theme, drawn_colours
+from tuiae.ui.terminal.mode import DARK, LIGHT, ON_LIGHT, TerminalMode, choose_theme
 from tuiae.ui.terminal.screen_diff import SteadyApp, SteadyStylesheet
 
 
@@ -37,16 +38,6 @@ def load_theme(path: Path) -> str:
     """The theme that was chosen last; empty where none was, or the file is missing or broken."""
     theme = read_json(path).get("theme")
     return theme if isinstance(theme, str) else ""
-
-
-def save_theme(theme: str, path: Path) -> None:
-    """Keep the choice.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_json(path, {"theme": theme})
 
 
 # Keys one after the other: what is typed after a key that shows a field or a dialog goes there.
@@ -67,60 +58,40 @@ class KeyQueue:
     def __init__(self, app: App[Any], deliver: Callable[[events.Event], Awaitable[None]]) -> None:
         self._app, self._deliver = app, deliver
         self._waiting: deque[events.Event] = deque()
-        self._under_way: events.Event | None = None
-        self._timer: Timer | None = None
+        self._follower: asyncio.Task[None] | None = None
+        """Follows the key that is on its way."""
 
     async def take(self, event: events.Event) -> None:
         """Deliver an event, at once or in its turn."""
-        if self._under_way is None:
-            await self._give(event)
-            return
         self._waiting.append(event)
-        if self._timer is None:
-            left = self._under_way.time + PATIENCE_SECONDS - time.monotonic()
-            self._timer = self._app.set_timer(max(left, 0.0), self._go_on)
-
-    async def _give(self, event: events.Event) -> None:
-        first = self._focus
-        await self._deliver(event)
-        if isinstance(event, events.Key):
-            self._under_way = event
-            self._follow(event, first, 1)
+        if self._follower is None:
+            await self._go_on()
 
     async def _go_on(self) -> None:
-        self._under_way = None
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer = None
-        while self._waiting and self._under_way is None:
-            await self._give(self._waiting.popleft())
-        if self._waiting:
-            self._timer = self._app.set_timer(PATIENCE_SECONDS, self._go_on)
+        self._follower = None
+        while self._waiting and self._follower is None:
+            event, first = self._waiting.popleft(), self._focus
+            await self._deliver(event)
+            if isinstance(event, events.Key):
+                self._follower = asyncio.create_task(self._follow(first))
 
     @property
     def _focus(self) -> DOMNode:
         """What a key goes to."""
         return self._app.focused or self._app.screen
 
-    def _follow(self, key: events.Event, first: DOMNode, round_number: int) -> None:
-        pumps = [node for node in first.ancestors_with_self if node is not self._app]
-        self._pass(pumps, lambda: self._arrived(key, first, round_number))
-
-    def _pass(self, pumps: Sequence[MessagePump], arrive: Callable[[], Awaitable[None]]) -> None:
-        """To the next that still takes messages, and at last to the app."""
-        for place, pump in enumerate(pumps):
-            if pump.call_later(self._pass, pumps[place + 1 :], arrive):
-                return
-        self._app.call_later(arrive)
-
-    async def _arrived(self, key: events.Event, first: DOMNode, round_number: int) -> None:
-        if key is not self._under_way:
-            return  # it took too long
-        now = self._focus
-        if now is not first or round_number < ROUNDS:
-            self._follow(key, now, round_number + 1)
-        else:
-            await self._go_on()
+    async def _follow(self, focus: DOMNode) -> None:
+        with suppress(TimeoutError, ScreenStackError):  # the app may end meanwhile
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                for number in count(1):
+                    for node in focus.ancestors_with_self:
+                        passed = asyncio.Event()
+                        if node.call_later(passed.set):  # else it takes no messages any more
+                            await passed.wait()
+                    before, focus = focus, self._focus
+                    if focus is before and number >= ROUNDS:
+                        break
+        self._app.call_later(self._go_on)
 
 
 Result = TypeVar("Result")
@@ -157,17 +128,18 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
         theme = self.current_theme
         if self._line_filters is None or self._line_filters[0] is not theme:
             under = Color.parse(theme.to_color_system().generate()["background"]).rgb
-            self._line_filters = (theme, filters_for(self.terminal_mode, drawn_colours(theme.dark), under))
+            self._line_filters = (theme, filters_for(self.terminal_mode, {} if theme.dark else ON_LIGHT, under))
         kept = (one for one in super().get_line_filters() if not isinstance(one, (Monochrome, NoColor)))
         return [*kept, *self._line_filters[1]]
 
     def remember_theme(self) -> None:
         """From now on a theme that is chosen is the one of the next time as well."""
-        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
+        self.theme_changed_signal.subscribe(self, self._keep_theme)
 
-    def _keep_theme(self, name: str) -> None:
+    def _keep_theme(self, theme: Theme) -> None:
         try:
-            save_theme(name, self._settings_file)
+            self._settings_file.parent.mkdir(parents=True, exist_ok=True)
+            replace_json(self._settings_file, {"theme": theme.name})
         except OSError as error:
             self.notify(f"the theme is not remembered: {error.strerror}", severity="warning", markup=False)
 

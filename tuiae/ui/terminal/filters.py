@@ -24,10 +24,11 @@ from tuiae.ui.terminal.mode import TerminalMode
 # selection are told apart, because it takes tinted greys to the cube; in 16 it writes green as cyan and pink as white.
 
 _STEPS = (0, 95, 135, 175, 215, 255)
-_FIRST_CUBE, _FIRST_GREY = 16, 232
 _WEIGHTS = np.array([0.30, 0.59, 0.11]) ** 0.5
 _CUBE = np.array([(red, green, blue) for red in _STEPS for green in _STEPS for blue in _STEPS])
 _PALETTE_256 = np.concatenate([_CUBE, np.array(GREYS)[:, None].repeat(3, axis=1)])
+"""What terminals draw for 16 to 255."""
+_ALL_256, _GREYS_256 = np.arange(16, 256), np.array([16, *range(232, 256), 231])
 _DARK_8 = "#000000 #cd3131 #0dbc79 #cd8c00 #2472c8 #bc3fbc #11a8cd #c8c8c8"
 _LIGHT_8 = "#666666 #e8743b #23d18b #f0e442 #5696ea #d670d6 #56bee9 #ffffff"
 _PALETTE_16 = np.array([rgb(color) for color in f"{_DARK_8} {_LIGHT_8}".split()])
@@ -37,14 +38,10 @@ _PALETTE_16 = np.array([rgb(color) for color in f"{_DARK_8} {_LIGHT_8}".split()]
 @lru_cache(maxsize=8192)
 def nearest_256(color: RGB) -> int:
     """The number, 16 to 255, of the nearest colour; a grey is always taken from black, the ramp and white."""
-    if color[0] == color[1] == color[2]:
-        levels = np.array([0, *GREYS, 255])
-        place = int(np.abs(levels - color[0]).argmin())
-        return {0: 16, len(GREYS) + 1: 231}.get(place, _FIRST_GREY - 1 + place)
-    return _FIRST_CUBE + _nearest(_PALETTE_256, color)
+    numbers = _GREYS_256 if color[0] == color[1] == color[2] else _ALL_256
+    return int(numbers[_nearest(_PALETTE_256[numbers - 16], color)])
 
 
-@lru_cache(maxsize=8192)
 def nearest_16(color: RGB) -> int:
     """The number, 0 to 15, of the nearest colour."""
     return _nearest(_PALETTE_16, color)
@@ -161,7 +158,6 @@ REDUCED: Mapping[str, Callable[[RGB, Style], Style]] = {"256": _in_256, "16": _i
 """Colours of a terminal -> (background of the screen, style) -> the style to show instead."""
 
 
-@lru_cache(maxsize=8192)
 def contrast(one: RGB, other: RGB) -> float:
     """WCAG contrast of two colours, 1 to 21."""
     high, low = sorted((luminance(one), luminance(other)), reverse=True)

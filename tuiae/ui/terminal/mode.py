@@ -108,15 +108,12 @@ def with_graphics(mode: TerminalMode, input_fd: int, output_fd: int) -> Terminal
         # Now, because it asks the terminal as well while it is imported, and the dashboard would take the answers.
         import textual_image.widget  # noqa: F401
     except ImportError:
-        raise GraphicsError(
-            "--graphics needs textual-image", "pip install 'tuiae[graphics]', or go without --graphics"
-        ) from None
+        hint = "pip install 'tuiae[graphics]', or go without --graphics"
+        raise GraphicsError("--graphics needs textual-image", hint) from None
     found = protocol_in(ask(input_fd, output_fd))
     if not found:
-        raise GraphicsError(
-            "this terminal says that it can draw neither kitty nor sixel pictures",
-            "go without --graphics; tmux and screen pass none on",
-        )
+        hint = "go without --graphics; tmux and screen pass none on"
+        raise GraphicsError("this terminal says that it can draw neither kitty nor sixel pictures", hint)
     return replace(mode, graphics=found)
 
 
@@ -189,11 +186,6 @@ ON_LIGHT: Mapping[str, str] = {
     palette.BROWN: "#6E4B1E",
 }
 """The colours of drawings on a light background: the same hues, dark enough for text (contrast 4.5 and more)."""
-
-
-def drawn_colours(dark: bool) -> Mapping[str, str]:
-    """What the colours of drawings become on a screen of this kind; those that stay are left out."""
-    return {} if dark else ON_LIGHT
 
 
 def choose_theme(choice: str, remembered: str, environ: Mapping[str, str]) -> str:

@@ -101,19 +101,15 @@ class ScreenDiff:
             return None
         rows = self._rows if size == self._size else [[_UNKNOWN] * size.width for _ in range(size.height)]
         parts: list[tuple[int, int, list[Cell]]] = []
-        changes: list[tuple[int, int, list[Cell]]] = []
         for x, y, strip in strips:
-            if not (0 <= y < size.height and x < size.width):
-                continue
-            cells = cells_of(strip)[: size.width - x]
-            before = rows[y][x : x + len(cells)]
-            if cells != before:
-                changes.append((x, y, cells))
-                parts += [(x + start, y, cells[start:end]) for start, end in _changed(before, cells)]
+            if 0 <= y < size.height and x < size.width:
+                cells = cells_of(strip)[: size.width - x]
+                changed = _changed(rows[y][x : x + len(cells)], cells)
+                parts += [(x + start, y, cells[start:end]) for start, end in changed]
 
         def done() -> None:
             self._size, self._rows = size, rows
-            for x, y, cells in changes:
+            for x, y, cells in parts:
                 rows[y][x : x + len(cells)] = cells
 
         return Difference(parts, done)
@@ -169,6 +165,8 @@ def _visible(style: Style | None) -> Style:
 
 def _changed(before: list[Cell], cells: list[Cell]) -> list[tuple[int, int]]:
     """From where to where cells differ, near parts as one."""
+    if cells == before:
+        return []
     if any(len(text) != 1 for text, _ in (*before, *cells)):
         # Where terminals disagree on how wide something is, only a line that is written from its start is right.
         return [(0, len(cells))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,48 +34,43 @@ from tuiae.ui.widgets.sketch import SketchPanel
 
 
 class Slider(PointedPanel):
-    """A number from `low` to `high` that keys and the mouse move; it changes once its user has taken `Moved`."""
+    """The level of the noise, which keys and the mouse move; it changes once its user has taken `Moved`."""
 
     BINDINGS = [key.binding for key in SLIDER]
 
     @dataclass
     class Moved(Message):
-        """Somebody wants another value."""
+        """Somebody wants another level."""
 
-        value: float
+        level: float
 
-    def __init__(self, title: str, figure: Callable[[float], str], step: float, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(title, id=id)
-        self._figure = figure
-        self._step = step
-        self.value, self.low, self.high = 0.0, 0.0, 1.0
+    noise = NoiseChoice()
 
-    def show(self, value: float, low: float, high: float, title: str, words: str) -> None:
-        """Show a value between two others, a title, and below it in words what it means."""
-        self.value, self.low, self.high = value, low, high
-        self.set_title(title, words)
+    def show(self, noise: NoiseChoice) -> None:
+        """Show a level, and below it in words what it means."""
+        self.noise = noise
+        self.set_title(f"noise · {noise.kind}", noise.text)
         self.changed()
 
     def draw(self, width: int, height: int) -> Text:
-        share = (self.value - self.low) / ((self.high - self.low) or 1)
-        return draw_slider(share, width, self._figure(self.value), self.mode == "ascii")
+        return draw_slider(self.noise.level / self.noise.top, width, self.noise.figure, self.mode == "ascii")
 
     def action_slide(self, steps: int) -> None:
-        """Ask for a value so many steps higher."""
-        self._want(self.value + steps * self._step)
+        """Ask for a level so many steps higher."""
+        self._want(self.noise.level + steps * STEP)
 
     def action_slide_to(self, share: float) -> None:
-        """Ask for the value at a share, 0 to 1, of the line."""
-        self._want(self.low + share * (self.high - self.low))
+        """Ask for the level at a share, 0 to 1, of the line."""
+        self._want(share * self.noise.top)
 
-    def _want(self, value: float) -> None:
-        value = min(max(value, self.low), self.high)
-        if value != self.value:
-            self.post_message(self.Moved(value))
+    def _want(self, level: float) -> None:
+        level = min(max(level, 0.0), self.noise.top)
+        if level != self.noise.level:
+            self.post_message(self.Moved(level))
 
     def pointed(self, event: events.MouseEvent) -> None:
         column = event.get_content_offset_capture(self).x
-        share = share_at(column, self.content_size.width, self._figure(self.value))
+        share = share_at(column, self.content_size.width, self.noise.figure)
         if share is not None:
             self.action_slide_to(share)
 
@@ -91,11 +85,11 @@ class BenchSide(Views):
     MAIN_PANELS = {"result": "#tried", "class": "#shares", "curve": "#noise-curve", "images": "#strip"}
 
     def compose(self) -> ComposeResult:
-        yield ViewBar(tuple(self.MAIN_PANELS))
+        yield ViewBar(self.MAIN_PANELS)
         yield DrawingPanel(TRIED, id="tried")
         yield DrawingPanel("classes", id="shares")
         yield DrawingPanel("error against noise", id="noise-curve")
-        yield StripPanel("worst test images", id="strip")
+        yield StripPanel(id="strip")
 
 
 class BenchView(Horizontal):
@@ -104,25 +98,20 @@ class BenchView(Horizontal):
     strip = getters.query_one(StripPanel)
     side = getters.query_one(BenchSide)
     canvas = getters.query_one(SketchPanel)
+    slider = getters.query_one(Slider)
 
-    def __init__(self) -> None:
-        super().__init__(id="body")
-        self._opened: Opened | None = None
-        self._curve: NoiseCurve | None = None
-        self._noise = NoiseChoice()
-        self._trained: NoiseChoice | None = None
-        self.label = -1
-        """The class of the image on the canvas; -1 when nobody knows."""
+    label = -1
+    """The class of the image on the canvas; -1 when nobody knows."""
+    _opened: Opened | None = None
+    _curve: NoiseCurve | None = None
+    _trained: NoiseChoice | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="bench-left"):
             yield SketchPanel(id="canvas")
-            yield Slider("noise", self._figure, STEP, id="noise")
+            yield Slider("noise", id="noise")
             yield DrawingPanel("classes", id="classes")
         yield BenchSide(id="bench-side")
-
-    def _figure(self, level: float) -> str:
-        return self._noise.at_level(level).figure
 
     def _panel(self, name: str) -> DrawingPanel:
         return self.query_one(f"#{name}", DrawingPanel)
@@ -156,11 +145,11 @@ class BenchView(Horizontal):
 
     def show_noise(self, noise: NoiseChoice, trained: NoiseChoice | None) -> None:
         """Show the noise that is put on images; `trained` is the noise of the training."""
-        if noise.kind != self._noise.kind:
+        if noise.kind != self.slider.noise.kind:
             self._curve = None
             self._panel("noise-curve").clear(MEASURING)
-        self._noise, self._trained = noise, trained
-        self.query_one(Slider).show(noise.level, 0.0, noise.top, f"noise · {noise.kind}", noise.text)
+        self._trained = trained
+        self.slider.show(noise)
         self._show_curve()
 
     def show_reconstruction(self, answer: Reconstruction, clean: NDArray[np.uint8]) -> None:
@@ -171,20 +160,18 @@ class BenchView(Horizontal):
         """Show what an image is taken for."""
         if self._opened is None:
             return
-        names = self._opened.classes
+        names, shares = self._opened.classes, answer.shares[0]
         if answer.by == "classifier":
             drawing = partial(draw_verdict, answer, names, label=self.label)
-            title = f"taken for {best_class(answer.shares[0], names)}"
-            self._panel("tried").show(drawing, self._step, title)
+            self._panel("tried").show(drawing, self._step, f"taken for {best_class(shares, names)}")
             return
-        for panel in (self._panel("classes"), self._panel("shares")):
-            panel.show(
-                lambda width, height, mode: draw_shares(
-                    answer.shares[0], names, width, height, mode == "ascii", self.label
-                ),
-                f"labels of the {answer.neighbours} nearest codes",
-                f"near {best_class(answer.shares[0], names)}",
-            )
+
+        def draw(width: int, height: int, mode: str) -> Text:
+            return draw_shares(shares, names, width, height, mode == "ascii", self.label)
+
+        note = f"labels of the {answer.neighbours} nearest codes"
+        for name in ("classes", "shares"):
+            self._panel(name).show(draw, note, f"near {best_class(shares, names)}")
 
     @property
     def _step(self) -> str:
@@ -196,15 +183,12 @@ class BenchView(Horizontal):
         self._show_curve()
 
     def _show_curve(self) -> None:
-        if self._curve is None or self._curve.kind != self._noise.kind:
+        curve, noise, known = self._curve, self.slider.noise, self._trained
+        if curve is None or curve.kind != noise.kind:
             return
-        known = self._trained
-        trained = known.level if known is not None and (known.kind == self._noise.kind or not known.level) else None
-        self._panel("noise-curve").show(
-            partial(draw_noise_curve, self._curve, self._noise.level, trained),
-            f"{self._curve.images:,} test images",
-            f"error against {self._noise.kind} noise",
-        )
+        trained = known.level if known is not None and (known.kind == noise.kind or not known.level) else None
+        drawing = partial(draw_noise_curve, curve, noise.level, trained)
+        self._panel("noise-curve").show(drawing, f"{curve.images:,} test images", f"error against {noise.kind} noise")
 
     def show_strip(self, answer: Worst | Confused) -> None:
         """Show pictures to choose from."""
@@ -212,14 +196,12 @@ class BenchView(Horizontal):
             return
         names, note = self._opened.classes, "arrows and enter, or a click, take one"
         if isinstance(answer, Worst):
-            self.strip.show(answer.images, worst_captions(answer, names), "worst test images", note)
-            if not len(answer.images):
-                self.strip.explain("it takes no test image for another class")
+            self.strip.explain("it takes no test image for another class")
+            self.strip.show(answer.images, worst_captions(answer, names), self.strip.BORDER_TITLE, note)
         else:
-            title = confused_title(answer, names)
-            self.strip.show(answer.images, confused_captions(answer), title, "w the worst again · " + note)
-            if not len(answer.images):
-                self.strip.explain("no test image is taken so by the weights of the newest checkpoint")
+            self.strip.explain("no test image is taken so by the weights of the newest checkpoint")
+            note = f"w the worst again · {note}"
+            self.strip.show(answer.images, confused_captions(answer), confused_title(answer, names), note)
 
     def show_asking(self, asking: bool) -> None:
         """Say whether an answer is on its way."""

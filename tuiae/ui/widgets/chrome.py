@@ -5,20 +5,17 @@ And, for small screens, the bar that chooses which panel shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import ClassVar
 
 from rich.cells import cell_len
-from textual import on
-from textual.app import App, ComposeResult
+from textual.app import App
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.dom import DOMNode
 from textual.events import Click
-from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
@@ -69,8 +66,9 @@ class KeyLine(Widget):
             if binding.action == "submit" and isinstance(screen.focused, Input):
                 seen[binding.action] = 0, ShownKey(binding.key, face, "Done", rank=USUAL)
             elif binding.show and binding.action not in seen and self._works_now(binding):
-                rank = _rank(find_key(binding), active.node)
-                place, does = _place(binding.action, rank, active.node), binding.description
+                rank, does = _rank(find_key(binding), active.node), binding.description
+                # Keys that come and go with the room stand in the middle, so that others keep their places.
+                place = 2 if binding.action in KEPT else int(isinstance(active.node, App) or rank > PANEL)
                 if binding.action == "zoom" and screen.maximized is not None:
                     place, does, rank = -1, "Back", ALWAYS  # it led to one panel alone: before all others
                 seen[binding.action] = place, ShownKey(binding.key, face, does, active.enabled, rank)
@@ -120,27 +118,18 @@ def _rank(key: Key | None, node: DOMNode) -> int:
     return SCREEN if isinstance(node, Screen) else PANEL
 
 
-def _place(action: str, rank: int, node: DOMNode) -> int:
-    """Where in the line a key stands: those that come and go with the room in the middle, so that others keep their
-    places."""
-    if action in KEPT:
-        return 2
-    return int(isinstance(node, App) or rank not in (ALWAYS, USUAL, PANEL))
-
-
 class MessageLine(Static):
     """One sentence. The kinds are `good`, `caution`, `bad` and `quiet`.
 
     What was told stays: with `good` and `quiet` until the next key, with `caution` and `bad` until `release`.
     """
 
-    def __init__(self) -> None:
-        super().__init__(id="message")
-        self.long = False
-        """Whether quiet hints too may take several lines, though panels move for them."""
-        self._told = ""
-        """The kind of what was told and stays; empty where a hint may take its place."""
-        self._shown, self._whole = ("", ""), False
+    long = False
+    """Whether quiet hints too may take several lines, though panels move for them."""
+    _told = ""
+    """The kind of what was told and stays; empty where a hint may take its place."""
+    _shown = ("", "")
+    _whole = False
 
     def hint(self, text: str, kind: str = "quiet") -> None:
         """Say what could be done now, unless what was told stays; a quiet hint is cut to one line."""
@@ -186,20 +175,8 @@ class MessageLine(Static):
 ROOMY, WIDE = 110, 180  # columns from which all names show, and stand further apart
 
 
-class ScreenTabs(Static):
-    """The numbers of the screens at the end of the title line, and the name of this one; a click on one shows it."""
-
-    def __init__(self, mode: str, width: int) -> None:
-        super().__init__(tabs(mode, width), id="screens")
-        self._mode = mode
-
-    def fit(self, width: int) -> None:
-        """Draw for a screen of so many columns."""
-        self.update(tabs(self._mode, width))
-
-
 def tabs(mode: str, width: int) -> Content:
-    """`1 2 live 3 4 5 6`, with the names of all where there is room; each is a link."""
+    """`1 2 live 3 4 5 6`, with the names of all where a screen has the columns for it; a click on one shows it."""
     words = []
     for number, name in enumerate(SCREENS, 1):
         shown = f"{number} {name}" if width >= ROOMY or name == mode else f"{number}"
@@ -223,10 +200,9 @@ class FindingLine(Widget, can_focus=True):
 
     BINDINGS = [Binding("enter", "screen.zoom", "All of it", show=False)]
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self.border_title = "what the curves say"
-        self._shown: tuple[Finding, ...] = ()
+    BORDER_TITLE = "what the curves say"
+
+    _shown: tuple[Finding, ...] = ()
 
     def show(self, findings: Sequence[Finding]) -> None:
         """Show these findings; the same ones again cost nothing."""
@@ -258,48 +234,23 @@ class FindingLine(Widget, can_focus=True):
     on_blur = on_focus
 
 
-class ViewTab(Static):
-    """One name in the bar; a click chooses it."""
-
-    def __init__(self, view: str) -> None:
-        super().__init__(view, id=f"tab-{view}", classes="tab")
-        self.view = view
-
-    def on_click(self) -> None:
-        bar = self.parent
-        assert isinstance(bar, ViewBar)
-        bar.view = self.view
-
-
 class ViewBar(Horizontal):
-    """The names of the panels; the chosen one is marked."""
+    """The names of the panels; the chosen one is marked, and a click chooses another."""
 
     view: reactive[str] = reactive("")
 
-    def __init__(self, views: tuple[str, ...]) -> None:
-        super().__init__()
-        self._views = views
-
-    @dataclass
-    class Chosen(Message):
-        """Another panel is to show."""
-
-        view: str
-
-    def compose(self) -> ComposeResult:
-        for view in self._views:
-            yield ViewTab(view)
+    def __init__(self, views: Iterable[str]) -> None:
+        super().__init__(*(Static(view, name=view, id=f"tab-{view}", classes="tab") for view in views))
 
     def on_mount(self) -> None:
-        self.view = self._views[0]
+        self.next()
 
     def watch_view(self, view: str) -> None:
-        for tab in self.query(ViewTab):
-            tab.set_class(tab.view == view, "-active")
-            if tab.view == view:
+        for tab in self.children:
+            tab.set_class(tab.name == view, "-active")
+            if tab.name == view:
                 # A narrow screen has no room for every name.
                 self.call_after_refresh(self.scroll_to_widget, tab, animate=False, force=True)
-        self.post_message(self.Chosen(view))
 
     def offer(self, view: str, wanted: bool) -> None:
         """Show a name, or hide it; a hidden one is never chosen."""
@@ -309,8 +260,12 @@ class ViewBar(Horizontal):
 
     def next(self) -> None:
         """Choose the next panel, and after the last the first."""
-        offered = [tab.view for tab in self.query(ViewTab) if tab.display or tab.view == self.view]
-        self.view = offered[(offered.index(self.view) + 1) % len(offered)]
+        names = [tab.name or "" for tab in self.children if tab.display or tab.name == self.view]
+        self.view = names[(names.index(self.view) + 1) % len(names)] if self.view else names[0]
+
+    def on_click(self, event: Click) -> None:
+        if event.widget is not None and event.widget.name:
+            self.view = event.widget.name
 
 
 class Views(Vertical):
@@ -319,11 +274,12 @@ class Views(Vertical):
     MAIN_PANELS: ClassVar[Mapping[str, str]] = {}
     """Name of each view -> selector of the panel that `z` shows alone."""
 
-    @on(ViewBar.Chosen)
-    def _view_chosen(self, event: ViewBar.Chosen) -> None:
-        event.stop()
+    def on_mount(self) -> None:
+        self.watch(self.query_one(ViewBar), "view", self._show_view)
+
+    def _show_view(self, chosen: str) -> None:
         for view in self.MAIN_PANELS:
-            self.set_class(view == event.view, f"-{view}")
+            self.set_class(view == chosen, f"-{view}")
 
     def reveal(self, view: str) -> None:
         """Show one of the panels, where there is no room for all."""

@@ -29,9 +29,9 @@ from tuiae.ui.widgets.tables import TablePanel
 class SharedImagesPanel(PixelPanel):
     """The inputs once, then what each network made of them."""
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__("the same test images", id=id)
-        self._shared: SharedImages | None = None
+    BORDER_TITLE = "the same test images"
+
+    _shared: SharedImages | None = None
 
     def show(self, shared: SharedImages) -> None:
         """Replace the pictures."""
@@ -45,11 +45,10 @@ class SharedImagesPanel(PixelPanel):
 class SweepPanel(PicturePanel):
     """The values of a setting against a figure; a sentence while there is nothing to plot."""
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__("summary", id=id)
-        self._summaries: tuple[SweepSummary, ...] = ()
-        self._key = ""
-        self._empty = ""
+    BORDER_TITLE = "summary"
+
+    _summaries: tuple[SweepSummary, ...] = ()
+    _key = ""
 
     @property
     def summary(self) -> SweepSummary | None:
@@ -76,7 +75,7 @@ class SweepPanel(PicturePanel):
     def _retitle(self) -> None:
         summary, count = self.summary, len(self._summaries)
         if summary is None:
-            self.set_title("summary")
+            self.set_title(self.BORDER_TITLE)
         else:
             notes = [summary_notes(summary)]
             notes.append(f"{self._summaries.index(summary) + 1} of {count}, k next" if count > 1 else "")
@@ -100,13 +99,11 @@ class CompareView(Views):
         "pictures": "#same-images",
     }
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self._labels: tuple[str, ...] = ()
-        self._samples: tuple[Sample | None, ...] = ()
+    _labels: tuple[str, ...] = ()
+    _samples: tuple[Sample | None, ...] = ()
 
     def compose(self) -> ComposeResult:
-        yield ViewBar(tuple(self.MAIN_PANELS))
+        yield ViewBar(self.MAIN_PANELS)
         with Horizontal(id="compare-curves"):
             yield CurvesPanel("train", id="train-curves")
             yield CurvesPanel("test", id="test-curves")

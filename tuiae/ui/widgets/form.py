@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,29 +27,24 @@ from tuiae.runs.paths import LIVE_STATES
 from tuiae.ui.draft import Draft, offered_datasets, readiness
 from tuiae.ui.terminal.mode import mode_of
 
+
+def classifier(run_id: str, frozen: bool = False) -> dict[str, Any]:
+    """Asks for a classifier, on the encoder of a run where there is a `run_id`."""
+    return {"model.family": "classifier", "model.encoder_run": run_id, "model.freeze": frozen}
+
+
 MODELS: dict[str, dict[str, Any]] = {
     **{family: {"model.family": family, "model.encoder_run": ""} for family in FAMILIES if family != "classifier"},
-    **{
-        f"classifier · {encoder}": {
-            "model.family": "classifier",
-            "model.encoder": encoder,
-            "model.encoder_run": "",
-            "model.freeze": False,
-        }
-        for encoder in ENCODERS
-    },
+    **{f"classifier · {encoder}": {"model.encoder": encoder, **classifier("")} for encoder in ENCODERS},
 }
 """What each model of the list asks for."""
 
 
 def models_on(run_id: str) -> dict[str, dict[str, Any]]:
-    """Classifiers on the encoder of a run: trained further, or kept as it is."""
+    """Classifiers on the encoder of a run, trained further or kept as it is; none without a run."""
     name = clean(run_id).split("-", 2)[-1]
-    on_run = {"model.family": "classifier", "model.encoder_run": run_id}
-    return {
-        f"classifier on {name}": {**on_run, "model.freeze": False},
-        f"classifier on {name}, frozen": {**on_run, "model.freeze": True},
-    }
+    on_run = {f"classifier on {name}": classifier(run_id), f"classifier on {name}, frozen": classifier(run_id, True)}
+    return on_run if run_id else {}
 
 
 NUMBERS = (
@@ -96,11 +92,16 @@ class Choice(Select[str], inherit_bindings=False):
         if self._offered[event.option_index][1] == self.value:
             self.post_message(self.Changed(self, self.value))
 
-    def offer(self, options: Sequence[tuple[Any, str]], value: str) -> None:
+    def offer(self, options: Iterable[tuple[Any, str]], value: str) -> None:
         """Replace the options and choose one, without telling it as a change made by the user."""
         with self.prevent(Select.Changed):
             self.set_options(options)
             self.value = value
+
+
+def named(names: Iterable[str]) -> list[tuple[Any, str]]:
+    """Options for a list of names. Text, because only in a Text does an open list find what is typed."""
+    return [(Text(name), name) for name in names]
 
 
 class ConfigForm(Vertical):
@@ -113,11 +114,8 @@ class ConfigForm(Vertical):
     BINDINGS = [
         Binding("up", "go(-1)", "Field above", show=False),
         Binding("down", "go(1)", "Field below", show=False),
-        Binding("escape", "leave", "Leave the form", show=False),
+        Binding("escape", "screen.leave_form", "Leave the form", show=False),
     ]
-
-    class Left(Message):
-        """Escape was pressed in a field."""
 
     class Edited(Message):
         """A field changed; the form's `overrides` say what it asks for."""
@@ -138,65 +136,51 @@ class ConfigForm(Vertical):
 
         problem: str
 
-    @dataclass
-    class _Ready(Message):
-        """A check ended."""
-
-        number: int
-        checked: Checked | None
-        problem: str
-
     def __init__(self, draft: Draft, devices: Callable[[], list[str] | None]) -> None:
         """`devices` says what this machine has, None while nobody knows."""
         super().__init__(id="form")
-        self.border_title = "configure the next run"
         self._draft = draft
         self._known_devices = devices
-        self._presets: Sequence[str] = draft.presets
-        self._preset = self._presets[0]
+        self._preset = draft.presets[0]
         self._datasets = tuple(offered_datasets())
-        self._devices: tuple[str, ...] = ("auto", "cpu")
         self._dataset = self._datasets[0].name
-        self._checks = 0
-        self._asked: dict[str, Any] = {}
-        self._found: tuple[dict[str, Any], Checked | None] = {}, None
-        """What the fields said at the last check that ended, and what it found."""
-        self._encoder_run = ""
-        self.auto_pause = False
-        """Whether the run pauses by itself when training spoils what was learned. It has a key and no field."""
-        self._models = dict(MODELS)
+
+    BORDER_TITLE = "configure the next run"
+
+    auto_pause = False
+    """Whether the run pauses by itself when training spoils what was learned. It has a key and no field."""
+    _models = MODELS
+    _encoder_run = ""
+    _devices: tuple[str, ...] = ("auto", "cpu")
+    _found: tuple[dict[str, Any], Checked | None] = {}, None
+    """What the fields said at the last check that ended, and what it found."""
 
     def on_mount(self) -> None:
         self.load_preset(DEFAULT)
 
     def compose(self) -> ComposeResult:
+        code, resize, *others = ((label, NumberInput(_id(key))) for label, key in NUMBERS)
+        fields = (
+            ("preset", Choice("preset", named(self._draft.presets))),
+            ("model", Choice("model", named(MODELS))),
+            code,
+            ("dataset", Choice("dataset", self._dataset_options())),
+            resize,
+            ("noise", Horizontal(Choice("noise", named(NOISE_KINDS)), NumberInput("noise-level"))),
+            ("device", Choice("device", named(self._devices))),
+            *others,
+        )
         with Grid(id="fields"):
-            yield Label("preset")
-            yield Choice("preset", [(name, name) for name in self._presets])
-            yield Label("model")
-            yield Choice("model", [(name, name) for name in MODELS])
-            yield from self._number(0)
-            yield Label("dataset")
-            yield Choice("dataset", self._dataset_options())
-            yield from self._number(1)
-            yield Label("noise")
-            with Horizontal():
-                yield Choice("noise", [(kind, kind) for kind in NOISE_KINDS])
-                yield NumberInput("noise-level")
-            yield Label("device")
-            yield Choice("device", [(name, name) for name in self._devices])
-            for index in range(2, len(NUMBERS)):
-                yield from self._number(index)
+            for label, field in fields:
+                yield Label(label)
+                yield field
         with Horizontal(id="buttons"):
             yield Button("Start", id="start", compact=True, variant="success")
-            yield Button("Pause", id="pause", compact=True)
-            yield Button("Stop", id="stop", compact=True)
-            yield Button("Save", id="save", compact=True)
+            for word in ("Pause", "Stop", "Save"):
+                yield Button(word, id=word.lower(), compact=True)
 
-    def _number(self, index: int) -> ComposeResult:
-        label, key = NUMBERS[index]
-        yield Label(label)
-        yield NumberInput(_id(key))
+    def _choice(self, name: str) -> Choice:
+        return self.query_one(f"#{name}", Choice)
 
     def load_preset(self, name: str) -> None:
         """Begin anew from a preset."""
@@ -204,7 +188,7 @@ class ConfigForm(Vertical):
             config = self._draft.load_preset(name)
         except TuiaeError as error:
             with self.prevent(Select.Changed):  # of what is chosen again: the preset that filled the form last
-                self.query_one("#preset", Choice).value = self._preset
+                self._choice("preset").value = self._preset
             self.post_message(self.Broken(str(error)))
             return
         self._fill(config, name)
@@ -220,12 +204,11 @@ class ConfigForm(Vertical):
         """Show a config; nothing is posted, as nobody edited anything."""
         self._found = {}, None  # the same fields may stand on other settings now
         self.auto_pause = config.training.auto_pause
-        if preset in self._presets:
+        if preset in self._draft.presets:
             self._preset = preset
-        choices = {"noise": config.noise.kind, "preset": self._preset}
         with self.prevent(Select.Changed, Input.Changed):
-            for field, value in choices.items():
-                self.query_one(f"#{field}", Choice).value = value
+            self._choice("preset").value = self._preset
+            self._choice("noise").value = config.noise.kind
             self._choose_model(config)
             self.choose_dataset(config.data.dataset)
             self._choose_device(config.training.device)
@@ -241,19 +224,15 @@ class ConfigForm(Vertical):
         if self.screen.focused in fields:
             fields[(fields.index(self.screen.focused) + places) % len(fields)].focus()
 
-    def action_leave(self) -> None:
-        """Leave the fields, which take the digits that are keys elsewhere."""
-        self.post_message(self.Left())
-
     @property
     def overrides(self) -> dict[str, Any]:
         """What the fields say, by dotted key."""
         found: dict[str, Any] = {
-            **self._models[str(self.query_one("#model", Choice).value)],
+            **self._models[str(self._choice("model").value)],
             "data.dataset": self._dataset,
-            "noise.kind": self.query_one("#noise", Choice).value,
+            "noise.kind": self._choice("noise").value,
             "noise.level": self._read("noise-level"),
-            "training.device": self.query_one("#device", Choice).value,
+            "training.device": self._choice("device").value,
             "training.auto_pause": self.auto_pause,
         }
         return found | {key: self._read(_id(key)) for _, key in NUMBERS}
@@ -266,28 +245,25 @@ class ConfigForm(Vertical):
         """Offer classifiers on the encoder of the open run; none when `run_id` is empty."""
         if run_id != self._encoder_run:
             self._encoder_run = run_id
-            self._offer_models(str(self.query_one("#model", Choice).value))
+            self._offer_models(str(self._choice("model").value))
 
     def _offer_models(self, chosen: str) -> None:
-        kept = {chosen: self._models[chosen]} if chosen in self._models else {}
-        self._models = {**MODELS, **(models_on(self._encoder_run) if self._encoder_run else {}), **kept}
-        self.query_one("#model", Choice).offer([(Text(name), name) for name in self._models], chosen)
+        self._models = {**MODELS, **models_on(self._encoder_run), chosen: self._models[chosen]}
+        self._choice("model").offer(named(self._models), chosen)
 
     def _choose_model(self, config: RunConfig) -> None:
         """Choose what a config asks for; a classifier on a run that is not open is added."""
         model = config.model
-        if model.encoder_run:
-            self._models |= models_on(model.encoder_run)
+        self._models = {**self._models, **models_on(model.encoder_run)}
         asked = {f"model.{key}": getattr(model, key) for key in ("family", "encoder", "encoder_run", "freeze")}
         if not model.encoder_run:
             asked["model.freeze"] = False  # of random weights only a preset can say so
-        matching = (name for name, wants in self._models.items() if wants.items() <= asked.items())
-        self._offer_models(next(matching))
+        self._offer_models(next(name for name, wants in self._models.items() if wants.items() <= asked.items()))
 
     def choose_dataset(self, name: str) -> None:
         """Choose a set by name; a folder that is not in the list yet is added."""
         self._dataset = name
-        self.query_one("#dataset", Choice).offer(self._dataset_options(), name)
+        self._choice("dataset").offer(self._dataset_options(), name)
 
     def show_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
         """Take a newer list: something was fetched or imported meanwhile."""
@@ -296,42 +272,31 @@ class ConfigForm(Vertical):
             self.choose_dataset(self._dataset)
 
     def _dataset_options(self) -> list[tuple[Any, str]]:
-        # Text and not Content: only in a Text does an open list find what is typed.
         absent = {False: "  not here yet", True: ""}
         names = [(Text.assemble(info.name, (absent[info.ready], "dim")), info.name) for info in self._datasets]
-        if self._dataset.startswith(OWN_FOLDER):
-            names.append((Text(clean(self._dataset)), self._dataset))
-        return [*names, (Text("folder of pictures…"), OWN_FOLDER)]
+        own = [(Text(clean(self._dataset)), self._dataset)] if self._dataset.startswith(OWN_FOLDER) else []
+        return [*names, *own, (Text("folder of pictures…"), OWN_FOLDER)]
 
     def show_devices(self, devices: Sequence[str]) -> None:
         """Offer the devices that this machine turned out to have."""
         self._devices = ("auto", *(name.split()[0] for name in devices))
-        self._choose_device(str(self.query_one("#device", Choice).value))
+        self._choose_device(str(self._choice("device").value))
 
     def _choose_device(self, device: str) -> None:
-        known = self._devices if device in self._devices else (*self._devices, device)
-        self.query_one("#device", Choice).offer([(name, name) for name in known], device)
-
-    @on(Select.Changed, "#preset")
-    def _preset_chosen(self, event: Select.Changed) -> None:
-        event.stop()
-        self.load_preset(str(event.value))
-
-    @on(Select.Changed, "#dataset")
-    def _dataset_chosen(self, event: Select.Changed) -> None:
-        event.stop()
-        if event.value == OWN_FOLDER:
-            self.choose_dataset(self._dataset)
-            self.post_message(self.FolderWanted())
-            return
-        self._dataset = str(event.value)
-        self.post_message(self.Edited())
+        self._choice("device").offer(named(dict.fromkeys((*self._devices, device))), device)
 
     @on(Select.Changed)
     @on(Input.Changed)
     def _edited(self, event: Select.Changed | Input.Changed) -> None:
         event.stop()
-        if event.control.id not in ("preset", "dataset"):  # which have handlers of their own
+        field, value = event.control.id, str(event.value)
+        if field == "preset":
+            self.load_preset(value)
+        elif field == "dataset" and value == OWN_FOLDER:
+            self.choose_dataset(self._dataset)
+            self.post_message(self.FolderWanted())
+        else:
+            self._dataset = value if field == "dataset" else self._dataset
             self.post_message(self.Edited())
 
     # What the fields ask for, and whether it can run
@@ -371,8 +336,8 @@ class ConfigForm(Vertical):
             ConfigError: the fields or the name will not do.
         """
         preset = self._draft.save(self.overrides, name)
-        self._presets, self._preset = self._draft.presets, preset.name
-        self.query_one("#preset", Choice).offer([(name, name) for name in self._presets], preset.name)
+        self._preset = preset.name
+        self._choice("preset").offer(named(self._draft.presets), preset.name)
         self._found = {}, None  # what was found has the name of the preset before
         self.recheck()
         return preset.name
@@ -380,31 +345,21 @@ class ConfigForm(Vertical):
     @on(Edited)
     def recheck(self) -> None:
         """Check again: a field was edited, or what there is to train on or with is not what it was."""
-        self._checks += 1
-        self._asked = self.overrides
-        self._check(self._checks, self._asked)
+        self._check(self.overrides)
 
-    @work(thread=True, exclusive=True, group="check")
-    def _check(self, number: int, overrides: dict[str, Any]) -> None:
-        """Check in a thread: a folder of pictures may take its time to look through."""
-        self.post_message(self._Ready(number, *self._draft.check(overrides, self._known_devices())))
-
-    @on(_Ready)
-    def _checked(self, event: _Ready) -> None:
-        event.stop()
-        if event.number != self._checks:
-            return  # it was edited meanwhile
-        self._found = self._asked, event.checked
-        self.query_one("#start", Button).disabled = event.checked is None
-        if event.checked is None:
+    @work(exclusive=True)
+    async def _check(self, asked: dict[str, Any]) -> None:
+        """Check in a thread: a folder of pictures may take its time to look through. A newer check ends this one."""
+        checked, problem = await asyncio.to_thread(self._draft.check, asked, self._known_devices())
+        self._found = asked, checked
+        self.query_one("#start", Button).disabled = checked is None
+        if checked is None:
             self.border_subtitle = "cannot start"
-            self.post_message(self.Verdict(event.problem, "bad"))
+            self.post_message(self.Verdict(problem, "bad"))
             return
-        parameters = event.checked.parameters
-        self.border_subtitle = " · ".join(
-            [f"{count(parameters)} parameters"] * (parameters is not None) + ["pauses itself"] * self.auto_pause
-        )
-        self.post_message(self.Verdict(*readiness(event.checked)))
+        size = "" if checked.parameters is None else f"{count(checked.parameters)} parameters"
+        self.border_subtitle = " · ".join(filter(None, (size, "pauses itself" * self.auto_pause)))
+        self.post_message(self.Verdict(*readiness(checked)))
 
 
 def typed(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,8 @@ from tuiae.ui.widgets.panel import PicturePanel
 class PixelPanel(PicturePanel):
     """A panel with pictures in it: made of cells, or drawn by the terminal itself, through textual-image."""
 
-    def __init__(self, title: str = "", *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(title, id=id)
-        self._pictures: list[tuple[Widget, PixelImage | None]] = []
-        """Where the terminal draws real pictures, what shows them, and what it shows."""
+    _pictures: Sequence[PixelImage] = ()
+    """What its children show, where the terminal draws real pictures."""
 
     @property
     def best(self) -> Pictures:
@@ -58,15 +57,11 @@ class PixelPanel(PicturePanel):
         if self.mode == "none" and self.content_size.area:
             ground = Color.parse(self.app.theme_variables["background"]).rgb
             pictures = pixel_images(self.drawing(*self.content_size), ground)
-        while len(self._pictures) < len(pictures):
-            widget = picture_widget(self.terminal.graphics)
-            self._pictures.append((widget, None))
-            self.mount(widget)
-        for place, (widget, shown) in enumerate(self._pictures):
-            picture = pictures[place] if place < len(pictures) else None
+        before, self._pictures = self._pictures, pictures
+        self.mount_all(picture_widget(self.terminal.graphics) for _ in pictures[len(self.children) :])
+        for widget, picture, shown in zip_longest(self.children, pictures, before):
             if picture is None or not picture.same(shown):
                 show_picture(widget, picture)
-                self._pictures[place] = widget, picture
 
 
 def picture_widget(graphics: Graphics) -> Widget:
@@ -96,19 +91,11 @@ class ImagesPanel(PixelPanel):
     error: reactive[bool | None] = reactive(None)
     """Whether the row of errors shows, where it fits at all; None shows it where pictures stay good to see with it."""
 
-    def __init__(
-        self,
-        title: str = "reconstructions",
-        *,
-        empty: str = "no images yet",
-        id: str | None = None,  # noqa: A002
-    ) -> None:
-        super().__init__(title, id=id)
-        self._title, self._empty = title, empty
-        self._rows: Sequence[ImageRow] = ()
-        self._captions: Sequence[CaptionRow] = ()
-        self._note = ""
-        self._error: tuple[ImageRow, str] | None = None
+    _title = BORDER_TITLE = "reconstructions"
+    _rows: Sequence[ImageRow] = ()
+    _captions: Sequence[CaptionRow] = ()
+    _note = ""
+    _error: tuple[ImageRow, str] | None = None
 
     def show(
         self,
@@ -139,8 +126,7 @@ class ImagesPanel(PixelPanel):
         self._retitle()
         self.changed()
 
-    def on_resize(self) -> None:
-        self._retitle()
+    on_resize = _retitle
 
     def toggle_error(self) -> bool:
         """Show or hide the row of errors, whatever room there is; returns whether there are any."""
@@ -156,13 +142,11 @@ class ImagesPanel(PixelPanel):
         least = min(ROOMY, (rows[0][1].shape[2] + 1) // 2)
         return layout is not None and (bool(self.error) or layout.rows >= least)
 
-    def _wanted(self) -> Sequence[ImageRow]:
-        return [*self._rows, self._error[0]] if self._error is not None and self._shown_error() else self._rows
-
     def drawing(self, width: int, height: int) -> Text:
         if not self._rows:
             return centred(self._empty, width, height)
-        return image_grid(self._wanted(), width, height, self.mode, self._captions)
+        error = [self._error[0]] if self._error is not None and self._shown_error() else []
+        return image_grid([*self._rows, *error], width, height, self.mode, self._captions)
 
 
 Drawing = Callable[[int, int, str], Text]
@@ -172,11 +156,12 @@ Drawing = Callable[[int, int, str], Text]
 class DrawingPanel(PixelPanel):
     """A panel that draws what a function makes."""
 
+    _resting = ""
+    _drawing: Drawing | None = None
+
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(title, id=id)
         self._default = title
-        self._resting = ""
-        self._drawing: Drawing | None = None
 
     def show(self, drawing: Drawing, note: str = "", title: str = "") -> None:
         """Replace the drawing; `note` goes into the lower frame, `title` above this one drawing."""
@@ -215,15 +200,13 @@ class StripPanel(PixelPanel):
 
         place: int
 
-    def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(title, id=id)
-        self._default = self._title = title
-        self._images: NDArray[np.uint8] = np.zeros((0, 1, 1, 1), np.uint8)
-        self._captions: list[tuple[str, str]] = []
-        self.answered = False
-        """Whether it shows what was asked for, which may be no picture at all."""
+    _title = BORDER_TITLE = "worst test images"
+    _images: NDArray[np.uint8] = np.zeros((0, 1, 1, 1), np.uint8)
+    _captions: Sequence[tuple[str, str]] = ()
+    answered = False
+    """Whether it shows what was asked for, which may be no picture at all."""
 
-    def show(self, images: NDArray[np.uint8], captions: list[tuple[str, str]], title: str, note: str) -> None:
+    def show(self, images: NDArray[np.uint8], captions: Sequence[tuple[str, str]], title: str, note: str) -> None:
         """Replace the pictures (N, C, H, W)."""
         self._images, self._captions, self.answered = images, captions, True
         self.cursor = min(self.cursor, max(len(images) - 1, 0)) if title == self._title else 0
@@ -233,8 +216,8 @@ class StripPanel(PixelPanel):
 
     def clear(self, message: str) -> None:
         """Forget the pictures, and say why there are none."""
-        self._images, self._captions, self.answered = self._images[:0], [], False
-        self._title = self._default
+        self._images, self._captions, self.answered = self._images[:0], (), False
+        self._title = self.BORDER_TITLE
         self.set_title(self._title)
         self.explain(message)
 
@@ -245,9 +228,8 @@ class StripPanel(PixelPanel):
 
     def drawing(self, width: int, height: int) -> Text:
         if not len(self._images):
-            text = centred(self._empty, width, height)
-        else:
-            text = draw_strip(self._images, self._captions, width, height, self.mode, self.cursor, self.has_focus)
+            return in_mode(centred(self._empty, width, height), self.mode)
+        text = draw_strip(self._images, self._captions, width, height, self.mode, self.cursor, self.has_focus)
         return in_mode(text, self.mode)
 
     def action_walk(self, steps: int) -> None:

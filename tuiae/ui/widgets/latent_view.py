@@ -47,12 +47,12 @@ class CodeMapPanel(PointedPanel):
 
         point: Point
 
-    def __init__(self, title: str = "codes", *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(title, id=id)
-        self.view = MapView()
-        self._codes: LabelledPoints | None = None
-        self._full: Limits | None = None
-        self._layout: MapLayout | None = None
+    BORDER_TITLE = "codes"
+
+    view = MapView()
+    _codes: LabelledPoints | None = None
+    _full: Limits | None = None
+    _layout: MapLayout | None = None
 
     def show(self, codes: LabelledPoints, hold: bool = False) -> None:
         """Replace the codes; the view stays where it is while the axes stay the same, and with `hold` the limits too,
@@ -144,7 +144,7 @@ class LatentSide(Views):
     MAIN_PANELS = {"decoded": "#decoded", "nearest": "#nearest", "more": "#more"}
 
     def compose(self) -> ComposeResult:
-        yield ViewBar(tuple(self.MAIN_PANELS))
+        yield ViewBar(self.MAIN_PANELS)
         yield DrawingPanel("decoded", id="decoded")
         yield DrawingPanel("nearest test images", id="nearest")
         yield DrawingPanel("more", id="more")
@@ -172,21 +172,19 @@ class LatentView(Vertical):
     side = getters.query_one(LatentSide)
     map = getters.query_one(CodeMapPanel)
 
-    def __init__(self) -> None:
-        super().__init__(id="body")
-        self._opened: Opened | None = None
-        self._latent = 2
-        self._left: MapView | None = None
-        """How the newest codes were looked at; None while one does not look back."""
-        self._newest: Callable[[], None] | None = None
-        """Shows the newest codes."""
-        self._back_at: int | None = None
-        """The epoch whose codes show instead."""
-        self._empty = ""
+    _opened: Opened | None = None
+    _latent = 2
+    _left: MapView | None = None
+    """How the newest codes were looked at; None while one does not look back."""
+    _newest: Callable[[], None] | None = None
+    """Shows the newest codes."""
+    _back_at: int | None = None
+    """The epoch whose codes show instead."""
+    _empty = ""
 
     def compose(self) -> ComposeResult:
         with Horizontal():
-            yield CodeMapPanel("codes", id="map")
+            yield CodeMapPanel(id="map")
             yield LatentSide(id="side")
         yield TimelineBar(id="timeline")
 
@@ -215,12 +213,13 @@ class LatentView(Vertical):
 
     def preview(self, sample: Sample) -> None:
         """Show codes that the training stored, until the explorer has some."""
-        if sample.codes is not None:
-            self._keep(partial(self._preview, sample))
 
-    def _preview(self, sample: Sample) -> None:
-        self._draw_sample(sample)
-        self.map.set_title("codes", f"epoch {sample.epoch:,} · loading, the cursor decodes nothing yet")
+        def draw() -> None:
+            self._draw_sample(sample)
+            self.map.set_title("codes", f"epoch {sample.epoch:,} · loading, the cursor decodes nothing yet")
+
+        if sample.codes is not None:
+            self._keep(draw)
 
     def _draw_sample(self, sample: Sample, hold: bool = False) -> None:
         if sample.codes is not None and sample.code_labels is not None:
@@ -280,12 +279,13 @@ class LatentView(Vertical):
 
     def show_codes(self, codes: Codes, opened: Opened) -> None:
         """Show the codes of a checkpoint."""
-        self._keep(partial(self._draw_codes, codes, opened))
 
-    def _draw_codes(self, codes: Codes, opened: Opened) -> None:
-        self._opened = opened
-        self.map.show(labelled_points(codes.points, codes.labels, opened.classes, codes.axes))
-        self.map.set_title(f"codes of {len(codes.labels):,} test images", " · ".join(self._moment(codes)))
+        def draw() -> None:
+            self._opened = opened
+            self.map.show(labelled_points(codes.points, codes.labels, opened.classes, codes.axes))
+            self.map.set_title(f"codes of {len(codes.labels):,} test images", " · ".join(self._moment(codes)))
+
+        self._keep(draw)
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -315,11 +315,8 @@ class LatentView(Vertical):
             note = f"{self._moment(answer)[-1]} · seed {answer.seed} · n draws others"
             more.show(partial(fit_gallery, answer.images), note, "drawn from the prior")
         elif isinstance(answer, Plane):
-            more.show(
-                partial(fit_plane, answer.images, answer.x, answer.y),
-                f"{self._moment(answer)[-1]} · {plane_note(answer)}",
-                "the plane, decoded",
-            )
+            note = f"{self._moment(answer)[-1]} · {plane_note(answer)}"
+            more.show(partial(fit_plane, answer.images, answer.x, answer.y), note, "the plane, decoded")
         if not self.side.has_class("-more-asked"):
             self.side.offer_more(True)
 

@@ -56,9 +56,10 @@ class Panel(Widget, can_focus=True):
     version: reactive[int] = reactive(0)
     """Counts changes of the data; a change draws again."""
 
-    def __init__(self, title: str = "", *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes=classes)
-        self.set_title(title)
+    def __init__(self, title: str = "", *, id: str | None = None) -> None:  # noqa: A002
+        """`title` stands in place of the BORDER_TITLE of the class."""
+        super().__init__(id=id)
+        self.set_title(title or self.BORDER_TITLE)
 
     @property
     def terminal(self) -> TerminalMode:
@@ -154,9 +155,7 @@ class PointedPanel(PicturePanel):
 class FactsPanel(Panel):
     """Names and values in two columns: the state of a run, a config, a device."""
 
-    def __init__(self, title: str = "run", *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(title, id=id)
-        self._facts: tuple[Fact, ...] = ()
+    _facts: tuple[Fact, ...] = ()
 
     def show(self, facts: Sequence[Fact]) -> None:
         """Replace the facts, each (label, value, style of the value); the same facts cost nothing."""
@@ -190,13 +189,14 @@ def follow_machine() -> Looks:
 class MachinePanel(Panel):
     """Cores, memory and cards; a thread looks every two seconds while the panel is on the screen, and not otherwise."""
 
-    def __init__(self, title: str = "machine", *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(title, id=id)
-        self.set_note("g closes it")  # it may stand in the place of something else
-        self.machine: Machine | None = None
-        self._feed = Feed(follow_machine(), self.post_message, "machine")
+    BORDER_TITLE = "machine"
+
+    machine: Machine | None = None
+    _feed: Feed
 
     def on_mount(self) -> None:
+        self.set_note("g closes it")  # it may stand in the place of something else
+        self._feed = Feed(follow_machine(), self.post_message, "machine")
         self.call_after_refresh(self._look)
         self.set_interval(MACHINE_SECONDS, self._look)
 

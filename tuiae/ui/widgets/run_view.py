@@ -51,13 +51,12 @@ class ConfusionPanel(PicturePanel):
         true: int
         predicted: int
 
-    def __init__(self, title: str = "confusion · true ↓ predicted →", *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(title, id=id)
-        self._title = title
-        self._note = ""
-        self._empty = NO_PREDICTIONS
-        self._counts: Counts = np.zeros((0, 0), np.int64)
-        self._names: Sequence[str] = ()
+    BORDER_TITLE = "confusion · true ↓ predicted →"
+
+    _empty = NO_PREDICTIONS
+    _note = ""
+    _counts: Counts = np.zeros((0, 0), np.int64)
+    _names: Sequence[str] = ()
 
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, lambda theme: self.changed())
@@ -81,7 +80,7 @@ class ConfusionPanel(PicturePanel):
         what = "% of each true class" if self.shares else "counts"
         if placed is not None and not placed.digits:
             what = "shades of each true class"
-        title = self._title
+        title = self.BORDER_TITLE
         if self.terminal.ascii:  # whose arrows are a v and a >
             title = title.replace("↓", "down,").replace("→", "across")
         self.set_title(title, " · ".join(words for words in (what, self._note) if words and drawable(self._counts)))
@@ -157,41 +156,35 @@ class RunView(Views):
     The timeline below them goes back through the stored samples, which a thread reads; the newest is kept meanwhile.
     """
 
-    MAIN_PANELS = {
-        "curves": "#loss",
-        "pictures": "#images",
-        "confusion": "#confusion",
-        "log": "#log",
-    }
+    MAIN_PANELS = {"curves": "#loss", "pictures": "#images", "confusion": "#confusion", "log": "#log"}
 
     timeline = getters.query_one(TimelineBar)
     """Where in its samples one looks at the run."""
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self._newest: Sample | None = None
-        self._shown: tuple[Sample | None, str] = None, ""
-        self._notes: tuple[Note, ...] = ()
-        self._logged: tuple[str, ...] = ()
-        self._snapshot: Snapshot | None = None
-        self._origin: Snapshot | None = None
-        self._child: Path | None = None
-        self._parent_feed: Feed | None = None
-        self._second = ""
+    _newest: Sample | None = None
+    _shown: tuple[Sample | None, str] = None, ""
+    _notes: tuple[Note, ...] = ()
+    _logged: tuple[str, ...] = ()
+    _snapshot: Snapshot | None = None
+    _origin: Snapshot | None = None
+    _child: Path | None = None
+    _parent_feed: Feed | None = None
+    _second = ""
 
     def compose(self) -> ComposeResult:
-        yield ViewBar(tuple(self.MAIN_PANELS))
+        yield ViewBar(self.MAIN_PANELS)
         with Horizontal(id="curves"):
             yield CurvesPanel("loss", id="loss")
             yield CurvesPanel("accuracy", id="second")
         with Horizontal(id="pictures"):
-            yield ImagesPanel(empty=WELCOME, id="images")
+            yield ImagesPanel(id="images")
             yield ConfusionPanel(id="confusion")
-        yield LogPanel(empty="what the worker says shows here", id="log")
+        yield LogPanel(id="log")
         yield TimelineBar(id="timeline")
 
     def on_mount(self) -> None:
         self.query_one(ViewBar).offer("confusion", False)
+        self.query_one(ImagesPanel).explain(WELCOME)
         for panel in self.query(CurvesPanel):
             panel.explain("no run is open: its curves show here")
 

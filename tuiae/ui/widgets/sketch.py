@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from tuiae.render.pixels import resample
 from tuiae.render.sketch import draw_canvas, lay_out_canvas
 from tuiae.render.text import centred, in_mode
 from tuiae.ui.keys import CANVAS
-from tuiae.ui.widgets.panel import PicturePanel
+from tuiae.ui.widgets.panel import PointedPanel
 
 Floats = NDArray[np.float32]
 Spot = tuple[float, float]
@@ -61,10 +61,10 @@ class Sketch:
 
     def stroke(self, start: Spot, end: Spot, brush: str, erase: bool = False) -> Sketch:
         """Returns the drawing with a straight line of a soft brush; `erase` makes paper of what it covers."""
-        hit = _coverage(self.size, start, end, _radius(brush, min(self.size)))
-        colour = self.paper if erase else 1 - self.paper
+        least, share = BRUSHES[brush]
+        hit = _coverage(self.size, start, end, max(least, share * min(self.size)))
         if erase:
-            changed = self.image + (np.float32(colour) - self.image) * hit
+            changed = self.image + (np.float32(self.paper) - self.image) * hit
         else:
             # A second stroke over a soft edge must not fade what the first has left there.
             fresh = np.abs(np.float32(self.paper) - hit)
@@ -85,19 +85,13 @@ class Sketch:
         Images of another size than MNIST's have no such margin: there the box is the image.
         """
         ink = np.abs(self.image - np.float32(self.paper))
-        found = _bounds(ink.max(axis=0))
-        if found is None:
+        _, rows, columns = np.nonzero(ink > _INK)
+        if not len(rows):
             return self
+        cut = ink[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         box = tuple(MNIST_BOX if side == MNIST_SIDE else side for side in self.size)
-        cut = ink[:, found[1], found[0]]
-        scaled = _fitted(cut, box)
-        placed = _placed(scaled, self.size)
+        placed = _placed(_fitted(cut, box), self.size)
         return replace(self, image=np.abs(np.float32(self.paper) - placed))
-
-
-def _radius(brush: str, side: int) -> float:
-    least, share = BRUSHES[brush]
-    return max(least, share * side)
 
 
 def _coverage(size: tuple[int, int], start: Spot, end: Spot, radius: float) -> Floats:
@@ -109,14 +103,6 @@ def _coverage(size: tuple[int, int], start: Spot, end: Spot, radius: float) -> F
     along = np.clip(along, 0, 1)
     distance = np.hypot(x - start[0] - along * across, y - start[1] - along * down)
     return np.clip(radius + 0.5 - distance, 0, 1).astype(np.float32)
-
-
-def _bounds(ink: Floats) -> tuple[slice, slice] | None:
-    """Columns and rows that hold something; None when nothing does."""
-    columns, rows = np.flatnonzero(ink.max(axis=0) > _INK), np.flatnonzero(ink.max(axis=1) > _INK)
-    if not len(columns):
-        return None
-    return slice(columns[0], columns[-1] + 1), slice(rows[0], rows[-1] + 1)
 
 
 def _fitted(ink: Floats, box: tuple[int, ...]) -> Floats:
@@ -152,7 +138,7 @@ CHANGES: dict[str, Callable[[Sketch], Sketch]] = {
 _ERASER_BUTTON = 3
 
 
-class SketchPanel(PicturePanel):
+class SketchPanel(PointedPanel):
     """An image to draw on with the mouse, or with a pen that the arrows move while the panel has the focus."""
 
     BINDINGS = [key.binding for key in CANVAS]
@@ -160,16 +146,16 @@ class SketchPanel(PicturePanel):
     class Drawn(Message):
         """The image is another one, by hand."""
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__("canvas", id=id)
-        self.sketch: Sketch | None = None
-        self.brush = "medium"
-        self.erasing = False
-        self._before: list[Sketch] = []
-        self._pen: Spot = (0.0, 0.0)
-        self._pen_down = False
-        self._mouse: Spot | None = None
-        self._shown_name = ""
+    BORDER_TITLE = "canvas"
+
+    sketch: Sketch | None = None
+    brush = "medium"
+    erasing = False
+    _before: Sequence[Sketch] = ()
+    _pen: Spot = (0.0, 0.0)
+    _pen_down = False
+    _mouse: Spot | None = None
+    _shown_name = ""
 
     # What is on it
 
@@ -178,7 +164,7 @@ class SketchPanel(PicturePanel):
         if self.sketch is not None and self.sketch.image.shape == image.shape:
             self._remember()
         else:
-            self._before = []
+            self._before = ()
             self._pen = (image.shape[2] // 2 + 0.5, image.shape[1] // 2 + 0.5)
         self.sketch = Sketch.of(image)
         self._pen_down = False
@@ -186,19 +172,19 @@ class SketchPanel(PicturePanel):
 
     def clear(self) -> None:
         """Take the image away: those of another run have another size."""
-        self.sketch, self._before, self._pen_down = None, [], False
+        self.sketch, self._before, self._pen_down = None, (), False
         self.rename("")
 
     def rename(self, name: str) -> None:
         """Say in the frame what is on it."""
         self._shown_name = name
-        self._retitle()
-        self.changed()
+        self._show_again()
 
-    def _retitle(self) -> None:
+    def _show_again(self) -> None:
         tool = "eraser" if self.erasing else "brush"
         pen = " · pen down" if self._pen_down else ""
         self.set_title(f"canvas · {self._shown_name}" if self._shown_name else "canvas", f"{self.brush} {tool}{pen}")
+        self.changed()
 
     def on_focus(self) -> None:
         self.changed()
@@ -246,8 +232,7 @@ class SketchPanel(PicturePanel):
         if self._pen_down:
             self._remember()
             self._line(self._pen, self._pen, self.erasing)
-        self._retitle()
-        self.changed()
+        self._show_again()
 
     @property
     def can_undo(self) -> bool:
@@ -267,37 +252,23 @@ class SketchPanel(PicturePanel):
         elif tool in CHANGES and self.sketch is not None:
             self._remember()
             self._become(CHANGES[tool](self.sketch))
-        self._retitle()
-        self.changed()
+        self._show_again()
 
     # The mouse
 
-    def on_mouse_down(self, event: events.MouseDown) -> None:
-        if (spot := self._spot(event)) is not None:
-            self.capture_mouse()
+    def pointed(self, event: events.MouseEvent) -> None:
+        """Draw from where the mouse was last: it reports only some of the places that it passes."""
+        layout = lay_out_canvas(self.sketch.size, *self.content_size) if self.sketch is not None else None
+        if layout is None:
+            return
+        if self._mouse is None:
             self._remember()
             self._pen_down = False
-            self._follow(spot, event.button)
-
-    def on_mouse_move(self, event: events.MouseMove) -> None:
-        if self._mouse is not None and event.button and (spot := self._spot(event)) is not None:
-            self._follow(spot, event.button)
+        x, y = event.pointer_x - self.gutter.left, event.pointer_y - self.gutter.top
+        # A terminal that reports cells means their middle.
+        spot = layout.spot(*(math.floor(at) + 0.5 if at == math.floor(at) else at for at in (x, y)))
+        start, self._mouse = self._mouse or spot, spot
+        self._line(start, spot, self.erasing or event.button == _ERASER_BUTTON)
 
     def on_mouse_up(self) -> None:
         self._mouse = None
-        self.release_mouse()
-
-    def _follow(self, spot: Spot, button: int) -> None:
-        """Draw from where the mouse was last: it reports only some of the places that it passes."""
-        start, self._mouse = self._mouse or spot, spot
-        self._line(start, spot, self.erasing or button == _ERASER_BUTTON)
-
-    def _spot(self, event: events.MouseEvent) -> Spot | None:
-        """Where the mouse is on the image; a terminal that reports cells means their middle."""
-        if self.sketch is None:
-            return None
-        layout = lay_out_canvas(self.sketch.size, *self.content_size)
-        if layout is None:
-            return None
-        x, y = event.pointer_x - self.gutter.left, event.pointer_y - self.gutter.top
-        return layout.spot(*(math.floor(at) + 0.5 if at == math.floor(at) else at for at in (x, y)))

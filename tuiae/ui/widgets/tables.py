@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.geometry import Region, Size
+from textual.geometry import Region, Size, Spacing
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -56,29 +56,24 @@ class LogPanel(ScrollView, can_focus=True):
 
     # Textual's RichLog keeps unbounded writes while it is hidden and cuts what it once drew narrow.
     DEFAULT_CSS = "LogPanel {" + FRAME + THIN_SCROLLBAR + "}"
+    BORDER_TITLE = "log"
+    EMPTY = "what the worker says shows here"
 
-    def __init__(self, title: str = "log", *, empty: str = "nothing logged yet", id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self.border_title = title
-        self._empty = empty
         self._lines: deque[Text] = deque(maxlen=MOST_LINES)
         self.anchor()
 
     def append(self, lines: Iterable[str]) -> None:
         """Add lines at the end; the oldest beyond the bound go."""
-        before = len(self._lines)
-        self._lines.extend(log_line(line) for line in lines)
-        if len(self._lines) == before == 0:
-            return
-        widest = max(line.cell_len for line in self._lines)
-        self.virtual_size = Size(widest, len(self._lines))
+        self._lines.extend(map(log_line, lines))
+        self.virtual_size = Size(max((line.cell_len for line in self._lines), default=0), len(self._lines))
         self.refresh()
 
     def clear(self) -> None:
         """Forget all lines."""
         self._lines.clear()
-        self.virtual_size = Size(0, 0)
-        self.refresh()
+        self.append(())
 
     @property
     def plain(self) -> str:
@@ -93,7 +88,7 @@ class LogPanel(ScrollView, can_focus=True):
             text = self._lines[top + y]
             text = text if left else fit_line(text, size.width)
         elif not self._lines and y == (size.height - 1) // 2:
-            words = shorten(self._empty, size.width)
+            words = shorten(self.EMPTY, size.width)
             text = Text(end="").append(f"{words:^{size.width}}", "dim")
         else:
             return Strip.blank(size.width, self.rich_style)
@@ -109,9 +104,8 @@ Draw = Callable[[int], Text]
 class LineTable(ScrollView, can_focus=True):
     """Rows with a key each, and a cursor that stays on its key while rows come, go and change places.
 
-    Only the lines that show are ever made. Textual's DataTable keeps every cell as a renderable, measures each new one
-    on the event loop, and draws every visible cell anew after any change: with 1,000 rows of 12 cells on 160 columns it
-    took 190 ms to fill anew where this takes 60, and 60 ms to paint one changed cell where this takes 20.
+    Only the lines that show are ever made. Textual's lists measure all of them first: with 1,000 rows of 12 cells on
+    160 columns a DataTable took 190 ms to fill anew where this took 60, an OptionList 140 where this took 15.
     """
 
     ALLOW_MAXIMIZE = True
@@ -136,79 +130,73 @@ class LineTable(ScrollView, can_focus=True):
     cursor: reactive[int] = reactive(0, repaint=False)
 
     @dataclass
-    class Moved(Message):
-        """The cursor stands on another key, or on none."""
+    class TableMessage(Message):
+        """Something happened in a table."""
 
         table: LineTable
-        key: str
 
         @property
         def control(self) -> LineTable:
             return self.table
+
+    class Moved(TableMessage):
+        """The cursor stands on another key, or on none."""
 
         def can_replace(self, message: Message) -> bool:
             """While a key is held down only the last place counts."""
-            # Not even Chosen, which is a Moved: it comes after the move and does not tell of it.
-            return type(message) is LineTable.Moved and message.table is self.table
-
-    class Chosen(Moved):
-        """A row was chosen: Enter, or a click where the cursor stands."""
-
-        def can_replace(self, message: Message) -> bool:
-            return False
+            return isinstance(message, LineTable.Moved) and message.table is self.table
 
     @dataclass
-    class Pointed(Message):
+    class Chosen(TableMessage):
+        """A row was chosen: Enter, or a click where the cursor stands."""
+
+        key: str
+
+    @dataclass
+    class Pointed(TableMessage):
         """The mouse was pressed on the header (row -1) or on a row, so many cells from the left."""
 
-        table: LineTable
         row: int
         x: int
 
-        @property
-        def control(self) -> LineTable:
-            return self.table
+    _header: Draw | None = None
+    _line: RowText
+    keys: tuple[str, ...] = ()
+    _under = ""
 
-    def __init__(self, title: str = "", *, header: bool = True, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.border_title = title
-        self._head = 1 if header else 0
-        self._header: Draw = lambda width: Text()
-        self._keys: tuple[str, ...] = ()
-        self._places: dict[str, int] = {}
-        self._line: RowText = lambda row, width: Text()
-        self._under = ""
 
     # What is shown
 
     def show(self, keys: Sequence[str], line: RowText, header: Draw | None = None) -> None:
         """Replace the rows or their order: the cursor goes where its key went, else stays at its height."""
-        self._keys = tuple(keys)
-        self._places = {key: place for place, key in enumerate(self._keys)}
-        self._line = line
-        self._header = header or self._header
+        self.keys, self._line, self._header = tuple(keys), line, header
         # The width only keeps Textual from offering to scroll sideways.
-        self.virtual_size = Size(self.scrollable_content_region.width, len(self._keys) + self._head)
-        self.cursor = self._places.get(self._under, min(self.cursor, max(len(self._keys) - 1, 0)))
+        self.virtual_size = Size(self.scrollable_content_region.width, len(self.keys) + self._head)
+        here = self._under in self.keys
+        self.cursor = self.keys.index(self._under) if here else min(self.cursor, max(len(self.keys) - 1, 0))
         self._land()
         self.call_after_refresh(self._keep_in_view)
         self.refresh()
 
-    def redraw(self, keys: Sequence[str], line: RowText) -> None:
+    def redraw(self, keys: Iterable[str]) -> None:
         """Draw these rows again; their keys and their order are as they were."""
-        self._line = line
-        for key in keys:
-            if key in self._places:
-                self._refresh_row(self._places[key])
+        changed = set(keys)
+        for row, key in enumerate(self.keys):
+            if key in changed:
+                self._refresh_row(row)
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        return self._keys
+    def _head(self) -> int:
+        """Lines above the rows."""
+        return int(self._header is not None)
 
     @property
     def under(self) -> str:
         """The key that the cursor stands on; empty where there is none."""
-        return self._keys[self.cursor] if self.cursor < len(self._keys) else ""
+        return self.keys[self.cursor] if self.cursor < len(self.keys) else ""
 
     # Drawing
 
@@ -217,9 +205,9 @@ class LineTable(ScrollView, can_focus=True):
         width, line_width = self.scrollable_content_region.width, self.line_width
         row = y - self._head + int(self.scroll_y)
         style, text = self.rich_style, None
-        if y < self._head:
+        if self._header is not None and y == 0:
             text, style = self._header(line_width), self.get_component_rich_style("line-table--header")
-        elif row < len(self._keys):
+        elif row < len(self.keys):
             text = self._line(row, line_width)
             if row == self.cursor:
                 style = self.get_component_rich_style("line-table--cursor")
@@ -237,36 +225,29 @@ class LineTable(ScrollView, can_focus=True):
         self._refresh_row(before)
         self._refresh_row(cursor)
 
-    def on_resize(self) -> None:
-        self._keep_in_view()
-
     # Moving
 
     def move_to(self, row: int) -> None:
         """Put the cursor on a row, or on the nearest one that there is."""
-        self.cursor = max(0, min(row, len(self._keys) - 1))
+        self.cursor = max(0, min(row, len(self.keys) - 1))
         self._land()
         self._keep_in_view()
 
     def _land(self) -> None:
         if self.under != self._under:
             self._under = self.under
-            self.post_message(self.Moved(self, self._under))
+            self.post_message(self.Moved(self))
 
     def _keep_in_view(self) -> None:
-        height, top = self._page_rows, int(self.scroll_y)
-        if self.cursor < top or self.cursor >= top + height:
-            self.scroll_to(y=self.cursor if self.cursor < top else self.cursor - height + 1, animate=False)
+        line = Region(0, self.cursor + self._head, 1, 1)
+        self.scroll_to_region(line, spacing=Spacing(top=self._head), animate=False)
+
+    on_resize = _keep_in_view
 
     @property
     def line_width(self) -> int:
         """Cells of a line; one stays free, so that no line touches the scrollbar."""
         return max(self.scrollable_content_region.width - 1, 0)
-
-    @property
-    def _page_rows(self) -> int:
-        """How many show at once."""
-        return max(1, self.scrollable_content_region.height - self._head)
 
     def action_move(self, by: int) -> None:
         """Move the cursor by so many rows."""
@@ -274,7 +255,7 @@ class LineTable(ScrollView, can_focus=True):
 
     def action_page(self, by: int) -> None:
         """Move the cursor by so many pages."""
-        self.move_to(self.cursor + by * self._page_rows)
+        self.move_to(self.cursor + by * (self.scrollable_content_region.height - self._head))
 
     def action_choose(self) -> None:
         """Choose the row under the cursor."""
@@ -287,7 +268,7 @@ class LineTable(ScrollView, can_focus=True):
         if offset is None:
             return
         row = -1 if offset.y < self._head else offset.y - self._head + int(self.scroll_y)
-        if row >= len(self._keys):
+        if row >= len(self.keys):
             return
         event.stop()
         self.post_message(self.Pointed(self, row, offset.x))
@@ -306,10 +287,11 @@ class TablePanel(VerticalScroll, can_focus=True):
     ALLOW_MAXIMIZE = True
     DEFAULT_CSS = "TablePanel {" + FRAME + THIN_SCROLLBAR + "}"
 
+    _draw: Draw | None = None
+
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.border_title = title
-        self._draw: Draw | None = None
 
     def compose(self) -> ComposeResult:
         yield Static()
@@ -334,33 +316,26 @@ class RunTable(LineTable):
     # Its Enter comes before the screen's, so it has the screen's name for it.
     BINDINGS = [Binding(key.key, f"screen.{key.action}", key.label) for key in RUNS if key.key == "enter"]
 
-    def __init__(self) -> None:
-        super().__init__("runs", id="runs")
-        self.rows: tuple[RunRow, ...] = ()
-        """Every run, newest first."""
-        self.query_words = Query()
-        self.sort = Sort()
-        self.selected: dict[str, None] = {}
-        """Ids, in the order of selection."""
-        self._shown: tuple[RunRow, ...] = ()
-        self._placed: tuple[RunColumn, ...] = ()
-        self._laid_out: tuple[tuple[RunRow, ...], int] = ((), 0)
-
-    @property
-    def shown(self) -> tuple[RunRow, ...]:
-        """The runs that the query finds, in order."""
-        return self._shown
+    rows: tuple[RunRow, ...] = ()
+    """Every run, newest first."""
+    shown: tuple[RunRow, ...] = ()
+    """The runs that the query finds, in order."""
+    query_words = Query()
+    sort = Sort()
+    selected: frozenset[str] = frozenset()
+    """Ids."""
+    _placed: tuple[RunColumn, ...] = ()
 
     @property
     def chosen(self) -> tuple[RunRow, ...]:
         """The selected runs of those that show, newest first."""
-        shown = {row.id for row in self._shown}
-        return tuple(row for row in self.rows if row.id in self.selected and row.id in shown)
+        found = self.selected.intersection(self.keys)
+        return tuple(row for row in self.rows if row.id in found)
 
     @property
     def row_under(self) -> RunRow | None:
         """The run that the cursor stands on."""
-        return self._shown[self.cursor] if self.cursor < len(self._shown) else None
+        return self.shown[self.cursor] if self.cursor < len(self.shown) else None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -369,21 +344,17 @@ class RunTable(LineTable):
     def take(self, rows: Sequence[RunRow]) -> None:
         """Take the runs as they are now; only lines that differ are drawn again."""
         self.rows = tuple(rows)
-        if self.selected:
-            there = {row.id for row in rows}
-            self.selected = {name: None for name in self.selected if name in there}
+        self.selected &= {row.id for row in rows}
         self.rearrange()
 
     def rearrange(self) -> None:
         """Find, order and lay out again; where only values changed, only their lines are drawn."""
-        before, placed = {row.id: row for row in self._shown}, self._placed
-        self._shown = arrange(self.query_words.find(self.rows), self.sort)
-        layout = (self.rows, self.line_width)
-        if layout[0] is not self._laid_out[0] or layout[1] != self._laid_out[1]:
-            self._laid_out, self._placed = layout, place_columns(*layout)
-        keys = tuple(row.id for row in self._shown)
+        before, placed = self.shown, self._placed
+        self.shown = arrange(self.query_words.find(self.rows), self.sort)
+        self._placed = place_columns(self.rows, self.line_width)
+        keys = tuple(row.id for row in self.shown)
         if keys == self.keys and placed == self._placed:
-            self.redraw([row.id for row in self._shown if before[row.id] is not row], self._draw)
+            self.redraw(row.id for row, old in zip(self.shown, before, strict=True) if row is not old)
         else:
             self.show(keys, self._draw, lambda width: header_line(self._placed, self.sort))
 
@@ -407,19 +378,15 @@ class RunTable(LineTable):
 
     def toggle(self, *ids: str) -> None:
         """Select those of these runs that are not selected, and no longer those that are."""
-        for run_id in ids:
-            if run_id in self.selected:
-                del self.selected[run_id]
-            else:
-                self.selected[run_id] = None
-        self.redraw(ids, self._draw)
+        self.selected ^= set(ids)
+        self.redraw(ids)
 
     def column_at(self, x: int) -> str:
         """The column so many cells from the left."""
         return column_at(self._placed, x)
 
     def _draw(self, row: int, width: int) -> Text:
-        run = self._shown[row]
+        run = self.shown[row]
         return run_line(run, self._placed, time.time(), run.id in self.selected)
 
     def on_resize(self) -> None:
@@ -429,11 +396,10 @@ class RunTable(LineTable):
 class RunDetails(Panel):
     """What the list has no room for of the run at its cursor."""
 
+    BORDER_TITLE = "run"
     can_focus = False
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__("run", id=id)
-        self._row: RunRow | None = None
+    _row: RunRow | None = None
 
     def show(self, row: RunRow | None) -> None:
         """Show a run, or nothing; the same row again costs nothing."""

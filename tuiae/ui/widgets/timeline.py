@@ -106,35 +106,28 @@ class TimelineBar(Widget):
         return Content.from_rich_text(drawn.text)
 
     def _touch(self, event: events.MouseEvent) -> int | str | None:
+        """Go to the epoch under the mouse, or to the newest; returns that epoch, or which sign is there."""
         drawn = draw_timeline(self._epochs, self.at, self.content_size.width, self._live)
-        return drawn.touch(event.get_content_offset_capture(self).x, self._epochs)
+        wanted = drawn.touch(event.get_content_offset_capture(self).x, self._epochs)
+        if isinstance(wanted, int) or wanted == LIVE:
+            self.go(None if wanted in (LIVE, self._epochs[-1]) else int(wanted))
+        return wanted
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        if not self._epochs:
-            return
-        wanted = self._touch(event)
+        wanted = self._touch(event) if self._epochs else None
         if isinstance(wanted, int):
             self._dragged = True
             self.capture_mouse()
-            self._go_near(wanted)
-        elif wanted == LIVE:
-            self.go(None)
         elif wanted in (BACK, ON):
             self.step(-1 if wanted == BACK else 1)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        wanted = self._touch(event) if self._dragged else None
-        if isinstance(wanted, int):
-            self._go_near(wanted)
-        elif wanted == LIVE:
-            self.go(None)
+        if self._dragged:
+            self._touch(event)
 
     def on_mouse_up(self) -> None:
         self._dragged = False
         self.release_mouse()
-
-    def _go_near(self, epoch: int) -> None:
-        self.go(None if epoch == self._epochs[-1] else epoch)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()

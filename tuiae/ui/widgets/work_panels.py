@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import lru_cache, partial
 
 from rich.text import Text
@@ -20,17 +21,16 @@ from tuiae.ui.widgets.tables import LineTable, TablePanel
 class WorkAbout(Panel):
     """What the chosen work is, and how far it is."""
 
+    BORDER_TITLE = "about"
     can_focus = False
 
-    def __init__(self) -> None:
-        super().__init__("about", id="about")
-        self._state: WorkState | None = None
+    _state: WorkState | None = None
 
     def show(self, state: WorkState | None) -> None:
         """Show a work; None shows nothing."""
         if state != self._state:
             self._state = state
-            self.set_title(state.name if state else "about")
+            self.set_title(state.name if state else self.BORDER_TITLE)
             self.changed()
 
     def draw(self, width: int, height: int) -> Text:
@@ -45,18 +45,16 @@ class WorkView(Views):
     trainings = getters.query_one("#trainings", LineTable)
     works = getters.query_one("#works", LineTable)
 
-    def __init__(self) -> None:
-        super().__init__(id="body")
-        self._states: dict[str, WorkState] = {}
+    _states: Mapping[str, WorkState] = {}
 
     def compose(self) -> ComposeResult:
-        yield ViewBar(tuple(self.MAIN_PANELS))
+        yield ViewBar(self.MAIN_PANELS)
         with Horizontal(id="work-parts"):
             with Vertical(id="work-list"):
-                works = LineTable("works", header=False, id="works")
+                works = LineTable("works", id="works")
                 works.border_subtitle = LEGEND
                 yield works
-                yield WorkAbout()
+                yield WorkAbout(id="about")
             with Vertical(id="work-found"):
                 yield TablePanel("claims", id="claims")
                 yield LineTable("trainings", id="trainings")
@@ -75,7 +73,7 @@ class WorkView(Views):
             self.show_chosen()
             return
         changed = [name for name in names if before[name] != self._states[name]]
-        self.works.redraw(changed, lambda row, width: work_line(self._states[names[row]], width))
+        self.works.redraw(changed)
         if self.works.under in changed:
             self.show_chosen()
 
