@@ -68,10 +68,7 @@ def filters_for(mode: TerminalMode, renamed: Mapping[str, str], background: RGB)
     """
     filters: list[LineFilter] = []
     if renamed:
-        names = {
-            RichColor.parse(drawn).triplet: RichColor.from_rgb(*Color.parse(shown).rgb)
-            for drawn, shown in renamed.items()
-        }
+        names = {RichColor.parse(drawn).triplet: RichColor.parse(shown) for drawn, shown in renamed.items()}
         filters.append(Restyled(partial(_renamed, names)))
     if mode.colors in REDUCED:
         filters.append(Restyled(partial(REDUCED[mode.colors], background)))

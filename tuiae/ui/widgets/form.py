@@ -111,6 +111,7 @@ class ConfigForm(Vertical):
     """
 
     ALLOW_MAXIMIZE = True
+    BORDER_TITLE = "configure the next run"
     BINDINGS = [
         Binding("up", "go(-1)", "Field above", show=False),
         Binding("down", "go(1)", "Field below", show=False),
@@ -136,6 +137,14 @@ class ConfigForm(Vertical):
 
         problem: str
 
+    auto_pause = False
+    """Whether the run pauses by itself when training spoils what was learned. It has a key and no field."""
+    _models = MODELS
+    _encoder_run = ""
+    _devices: tuple[str, ...] = ("auto", "cpu")
+    _found: tuple[dict[str, Any], Checked | None] = {}, None
+    """What the fields said at the last check that ended, and what it found."""
+
     def __init__(self, draft: Draft, devices: Callable[[], list[str] | None]) -> None:
         """`devices` says what this machine has, None while nobody knows."""
         super().__init__(id="form")
@@ -144,16 +153,6 @@ class ConfigForm(Vertical):
         self._preset = draft.presets[0]
         self._datasets = tuple(offered_datasets())
         self._dataset = self._datasets[0].name
-
-    BORDER_TITLE = "configure the next run"
-
-    auto_pause = False
-    """Whether the run pauses by itself when training spoils what was learned. It has a key and no field."""
-    _models = MODELS
-    _encoder_run = ""
-    _devices: tuple[str, ...] = ("auto", "cpu")
-    _found: tuple[dict[str, Any], Checked | None] = {}, None
-    """What the fields said at the last check that ended, and what it found."""
 
     def on_mount(self) -> None:
         self.load_preset(DEFAULT)
