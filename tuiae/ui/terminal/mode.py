@@ -200,10 +200,7 @@ def choose_theme(choice: str, remembered: str, environ: Mapping[str, str]) -> st
         raise ConfigError(f"--theme {choice} is not known", f"one of {', '.join(CHOICES)}")
     if not choice and remembered:
         return remembered
-    return BY_CHOICE["light" if _is_light(environ) else "dark"]
-
-
-def _is_light(environ: Mapping[str, str]) -> bool:
-    """COLORFGBG is `foreground;background` in the 16 colours, as rxvt, Konsole and others set it."""
+    # `foreground;background` in the 16 colours, as rxvt, Konsole and others set it.
     background = environ.get("COLORFGBG", "").rpartition(";")[2]
-    return background.isdigit() and int(background) in (7, *range(9, 16))
+    is_light = background.isdigit() and int(background) in (7, *range(9, 16))
+    return BY_CHOICE["light" if is_light else "dark"]

@@ -245,8 +245,7 @@ class RunView(Views):
             self._parent_feed.close()
             self._parent_feed = None
 
-    def on_unmount(self) -> None:
-        self._leave_parent()
+    on_unmount = _leave_parent
 
     @on(ParentRead)
     def _parent_read(self, event: ParentRead) -> None:
@@ -300,14 +299,6 @@ class RunView(Views):
         if sample.confusion is not None:
             self.query_one(ConfusionPanel).show(sample.confusion, sample.classes, note)
 
-    def _show_missing(self, epoch: int) -> None:
-        self._shown = None, ""
-        images, confusion = self.query_one(ImagesPanel), self.query_one(ConfusionPanel)
-        images.show([], note=self.timeline.note(epoch))
-        confusion.show(np.zeros((0, 0), np.int64), ())
-        for panel in (images, confusion):
-            panel.explain(missing_note(epoch))
-
     @on(TimelineBar.Moved)
     def _moved(self, event: TimelineBar.Moved) -> None:
         """To another sample; it shows when it is read, and the place on the curves at once."""
@@ -321,10 +312,16 @@ class RunView(Views):
     @on(SampleRead)
     def _sample_read(self, event: SampleRead) -> None:
         event.stop()
-        if event.sample is None:
-            self._show_missing(event.epoch)
-        else:
-            self._show_sample(event.sample, self.timeline.note(event.epoch))
+        note = self.timeline.note(event.epoch)
+        if event.sample is not None:
+            self._show_sample(event.sample, note)
+            return
+        self._shown = None, ""
+        images, confusion = self.query_one(ImagesPanel), self.query_one(ConfusionPanel)
+        images.show([], note=note)
+        confusion.show(np.zeros((0, 0), np.int64), ())
+        for panel in (images, confusion):
+            panel.explain(missing_note(event.epoch))
 
     def _show_log(self, snapshot: Snapshot) -> None:
         """What happened and what the worker printed, in the order in which it is seen; appended, so that one may
