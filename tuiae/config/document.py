@@ -13,8 +13,10 @@ from pydantic import ValidationError
 
 from tuiae.config.schema import NAME_WORDS, RunConfig, Section
 from tuiae.errors import ConfigError
+from tuiae.files import read_bytes
 
 SET = "--set"
+MOST_DOTS = 32
 _LOOSE_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 """`.001`, `5.` and `01.5`, which are numbers everywhere but in TOML."""
 
@@ -27,13 +29,32 @@ def load_config(path: Path, overrides: dict[str, Any] | None = None, asker: str 
 def read_document(path: Path) -> dict[str, Any]:
     """Parse a TOML file without validating it; raises ConfigError with file and line."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin with a mark
+        # A pipe is fine where somebody names it, as in `tuiae run <(sed ... preset.toml)`.
+        content = path.read_bytes() if path.is_fifo() else read_bytes(path)
+        return parse_toml(content.decode("utf-8-sig"))  # some editors begin with a mark
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}", "mend that line") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a UTF-8 text file", "give a preset in TOML") from error
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", "`tuiae presets` lists the presets") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML, whatever it holds.
+
+    Raises:
+        TOMLDecodeError: it is no TOML, or has a number of thousands of digits or values nested by the hundred.
+    """
+    if any(line.partition("=")[0].count(".") > MOST_DOTS for line in text.splitlines()):
+        raise tomllib.TOMLDecodeError(f"a key of more than {MOST_DOTS} parts")  # takes gigabytes of tomllib
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        cause = "values nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise tomllib.TOMLDecodeError(cause) from error
 
 
 def build_config(
@@ -67,7 +88,7 @@ def parse_override(text: str, asker: str = SET) -> tuple[str, Any]:
         asked = f"{asker} " if asker else ""
         raise ConfigError(f"{asked}{text}: not KEY=VALUE", f"write e.g. {asked}training.epochs=5")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+        return key.strip(), parse_toml(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         word = value.strip()
         return key.strip(), float(word) if _LOOSE_NUMBER.fullmatch(word) else word

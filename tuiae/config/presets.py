@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tuiae.config import NAME_PATTERN, NAME_WORDS, RunConfig, did_you_mean, dump_config
 from tuiae.errors import ConfigError
-from tuiae.files import replace_text
+from tuiae.files import read_bytes, replace_text
 
 DEFAULT = "quickstart"
 BEST = "best"
@@ -76,7 +76,7 @@ def save_preset(config: RunConfig, name: str, comment: str) -> Preset:
 
 def _first_sentence(path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         return "cannot be read"  # of the user's own: choosing it says why
     comment = (line[1:].strip() for line in takewhile(lambda line: line.startswith("#"), lines))

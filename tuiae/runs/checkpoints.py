@@ -10,7 +10,7 @@ from typing import Any
 
 from tuiae.config import did_you_mean
 from tuiae.errors import NoCheckpointError, TrainingError
-from tuiae.files import as_number, fsync_directory, is_count, read_json, replace_text
+from tuiae.files import as_number, fsync_directory, is_count, open_regular, read_bytes, read_json, replace_text
 from tuiae.runs.paths import LIVE_STATES, RunPaths
 from tuiae.runs.snapshot import Position
 
@@ -46,11 +46,12 @@ def _is_step(text: str) -> bool:
 
 
 def pointed(run: RunPaths, name: str) -> str:
-    """The step that `last`, `best` or `parent` names; empty when it names none."""
+    """The folder that `last`, `best` or `parent` names; empty when it names none."""
     try:
-        return (run.weights / name).read_text(errors="replace").strip()
+        folder = read_bytes(run.weights / name).decode(errors="replace").strip()
     except OSError:
         return ""
+    return folder if _is_step(folder.removeprefix("step-")) else ""
 
 
 def describe_file(content: bytes) -> dict[str, Any]:
@@ -60,11 +61,21 @@ def describe_file(content: bytes) -> dict[str, Any]:
 
 def verify(folder: Path) -> bool:
     """Returns whether every file of a checkpoint is there with the size and the digest of its manifest."""
+    files = read_json(folder / MANIFEST).get("files")
+    return isinstance(files, dict) and all(_is_whole(folder / name, files.get(name)) for name in (MODEL, STATE))
+
+
+def _is_whole(path: Path, described: Any) -> bool:
     try:
-        found = {name: describe_file((folder / name).read_bytes()) for name in (MODEL, STATE)}
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            return (
+                isinstance(described, dict)
+                and described.get("size") == size
+                and (described.get("sha256") == hashlib.file_digest(file, "sha256").hexdigest())
+            )
     except OSError:
         return False
-    return read_json(folder / MANIFEST).get("files") == found
 
 
 def find_checkpoint(run: RunPaths) -> Path | None:

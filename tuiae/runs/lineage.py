@@ -12,11 +12,11 @@ from typing import Any
 from tuiae.config import SET, RunConfig, build_config, load_config, parse_override, settings_of
 from tuiae.config.presets import list_presets
 from tuiae.errors import ConfigError
-from tuiae.files import read_json
+from tuiae.files import read_bytes, read_json
 from tuiae.runs.checkpoints import PARENT, need_checkpoint, read_position
 from tuiae.runs.control import Edit, apply_edits, as_edit, as_plan, propose, read_plan
 from tuiae.runs.paths import RunPaths, runs_dir
-from tuiae.runs.reader import parse_event, read_config
+from tuiae.runs.reader import Tail, parse_event, read_config
 from tuiae.runs.snapshot import Parent, Status, read_parent
 from tuiae.runs.writer import create_run
 
@@ -25,12 +25,8 @@ from tuiae.runs.writer import create_run
 
 def read_edits(run: RunPaths) -> tuple[Edit, ...]:
     """The edits that a run's history records, in order."""
-    try:
-        with open(run.events, "rb") as file:
-            # Most lines are live points: looking for two words is cheaper than parsing them.
-            lines = [line for line in file if b'"command"' in line and b'"key"' in line]
-    except OSError:
-        return ()
+    # Most lines are live points: looking for two words is cheaper than parsing them.
+    lines = [line for line in Tail(run.events).lines() if b'"command"' in line and b'"key"' in line]
     records = (record for line in lines if (record := parse_event(line)) and record["kind"] == "command")
     return tuple(edit for record in records if (edit := as_edit(record)))
 
@@ -48,7 +44,7 @@ def need_config(run: RunPaths, step: int | None = None) -> RunConfig:
     config = config_at(run, step)
     if config is None:
         try:
-            run.config.read_bytes()
+            read_bytes(run.config)
         except OSError as error:
             raise ConfigError(f"{run.config}: {error.strerror or error}", "is it there, and yours to read?") from error
         raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")

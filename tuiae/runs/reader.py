@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import socket
 import time
-import tomllib
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from tuiae.config import RunConfig, build_config
+from tuiae.config.document import parse_toml
 from tuiae.errors import ConfigError
-from tuiae.files import as_number, is_count, read_json
+from tuiae.files import as_number, is_count, open_regular, read_bytes, read_json
 from tuiae.runs.control import Edit, as_edit
 from tuiae.runs.labels import read_label
 from tuiae.runs.paths import GONE, RunPaths, is_gone
@@ -25,6 +27,8 @@ from tuiae.runs.process import is_alive
 from tuiae.runs.snapshot import SAMPLE_ARRAYS, Key, Note, Position, Sample, Series, Snapshot, Status
 
 CHUNK = 1 << 20  # bytes a poll reads at most: lines take several times their size while they are taken apart
+LONGEST_LINE = 4 << 20
+"""Bytes of an unended line that are kept: one without an end is garbage, or a log of which the last words count."""
 MAX_NOTES = 200
 MAX_LOG = 500
 LIVE_POINTS = 16_384  # an hour of them; of older ones every second goes, and never the extremes
@@ -54,12 +58,14 @@ class Tail:
     def poll(self) -> list[bytes]:
         self.restarted = self.moved = self.behind = False
         try:
-            with open(self.path, "rb") as file:
+            with open_regular(self.path) as file:
                 stat = os.fstat(file.fileno())
                 identity = (stat.st_dev, stat.st_ino)
                 if stat.st_size < self._offset or (self._identity is not None and identity != self._identity):
                     self._offset, self._rest, self.restarted = 0, b"", True
                 self._identity = identity
+                if self._offset < stat.st_size and (begins := _skip_hole(file, self._offset)) > self._offset:
+                    self._offset, self._rest = begins, b"\0"
                 file.seek(self._offset)
                 data = file.read(CHUNK)
         except OSError:
@@ -67,8 +73,23 @@ class Tail:
         self._offset += len(data)
         self.moved = bool(data) or self.restarted
         self.behind = len(data) == CHUNK
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest[-LONGEST_LINE:]
         return lines
+
+    def lines(self) -> Iterator[bytes]:
+        """Poll until everything is read."""
+        yield from self.poll()
+        while self.behind:
+            yield from self.poll()
+
+
+def _skip_hole(file: BinaryIO, offset: int) -> int:
+    """Where a sparse file holds data again: its holes read as gigabytes of zeros."""
+    try:
+        return os.lseek(file.fileno(), offset, os.SEEK_DATA)
+    except OSError as error:
+        return os.fstat(file.fileno()).st_size if error.errno == errno.ENXIO else offset
 
 
 def parse_event(line: bytes) -> dict[str, Any] | None:
@@ -233,7 +254,7 @@ def _has_pulse(status: Status) -> bool:
 def read_config(run: RunPaths) -> RunConfig | None:
     """The run's config, or None when it is missing, torn, or of a schema that this version does not know."""
     try:
-        return build_config(tomllib.loads(run.config.read_text(encoding="utf-8")))
+        return build_config(parse_toml(read_bytes(run.config).decode()))
     except (OSError, ValueError, RecursionError, ConfigError):
         return None
 
@@ -241,7 +262,7 @@ def read_config(run: RunPaths) -> RunConfig | None:
 def read_sample(run: RunPaths, epoch: int) -> Sample | None:
     """The sample of an epoch, or None when it is not there or not whole."""
     try:
-        with np.load(run.sample(epoch), allow_pickle=False) as file:
+        with open_regular(run.sample(epoch)) as content, np.load(content, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except Exception:  # noqa: BLE001 - zipfile and NumPy raise whatever their parsers trip over, a dozen kinds in all
         return None

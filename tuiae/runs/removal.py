@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, UnknownRunError
+from tuiae.files import read_bytes
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import RunPaths, is_run
 from tuiae.runs.process import RunLock
@@ -57,7 +58,7 @@ def _is_empty(run: RunPaths) -> bool:
     if run.label.exists() or any(run.weights.glob("step-*")) or any(run.samples.glob("*.npz")):
         return False
     try:
-        records = [parse_event(line) for line in run.events.read_bytes().splitlines()]
+        records = [parse_event(line) for line in read_bytes(run.events).splitlines()]
     except OSError:
         return False
     return all(record is not None and record["kind"] == "end" for record in records)

@@ -1,0 +1,170 @@
+"""What a terminal sends, cut into keys, mouse reports and pastes, so that no answer of the terminal acts as a key.
+
+Textual types what it does not know letter by letter: the version report of tmux (`DCS > | tmux 3.4 ST`), come late,
+pressed `t`, `m`, `u` and `x`. Here the bytes are first cut into whole sequences, as ECMA-48 defines them: strings (DCS,
+OSC, APC, PM, SOS) up to their ST, and CSI with its parameters up to its final byte. Strings are dropped. Of the other
+sequences Textual gets those of which it makes a message at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import time
+from codecs import getincrementaldecoder
+from collections.abc import Iterator
+from functools import lru_cache
+
+from textual import constants, events
+from textual.drivers.linux_driver import LinuxDriver, XTermParser
+from textual.message import Message
+
+PATIENCE_SECONDS = 1.0
+"""How long the rest of a sequence or of a paste is waited for; then a sequence is dropped, and a paste has ended."""
+BURST = 12
+"""Characters in one read that somebody may have typed, over a slow line; more are text, as if pasted."""
+
+ESC, CTRL_C = "\x1b", "\x03"
+_CONTROLS = {0xDC80 + byte: chr(0x80 + byte) if byte < 0x20 else None for byte in range(0x80)}
+"""Bytes that are no UTF-8: control characters of 8 bits, or nothing."""
+_TOKEN = re.compile(
+    r"""
+    (?P<string> (?: \x1b[P\]_^X] | [\x90\x98\x9d-\x9f] ) [^\x03\x07\x18\x1a\x1b\x9c]*
+                (?: \x1b\\ | [\x07\x18\x1a\x9c] | (?= \x03 | \x1b[^\\] ) ) )
+  | (?P<ending> [^\x03\x07\x1b\x80-\x9f]+ (?: \x1b\\ | [\x07\x9c] ) | \x1b\\ )
+  | (?P<csi>    (?: \x1b\[ | \x9b ) (?: M.{3} | \[. | [0-?]+[ -/]*[@-~] | [ -/]*[@-LN-Z\\-~] ) )
+  | (?P<ss3>    (?: \x1bO | \x8f ) [ -~] )
+  | (?P<alt>    \x1b [^\x1bP\]_^XO\[\\] )
+  | (?P<text>   [^\x1b\x80-\x9f]+ )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_BEGUN = re.compile(
+    r"(?: \x1b[P\]_^X] | [\x90\x98\x9d-\x9f] ) .* | (?: \x1b\[ | \x9b ) (?: M.{0,2} | \[ | [ -?]* ) | \x1bO? | \x8f",
+    re.VERBOSE | re.DOTALL,
+)
+"""A token of which more is to come."""
+_PASTE_BEGINS, _PASTE_ENDS = re.compile(r"(?:\x1b\[|\x9b)200~"), re.compile(r"(?:\x1b\[|\x9b)201~")
+_FOR_TEXTUAL = re.compile(r"\x1b\[(?: <[\d;-]+[mM] | \?\d+;\d\$y )", re.VERBOSE)
+"""Mouse reports, and answers about modes that Textual asks for: all that counts of CSI with a private prefix."""
+_CUT_REPORT = re.compile(r"[<=>?]?[\d:;]*[;$][\d:;$]*[@-~]")
+"""A report whose beginning went elsewhere, such as `62;22c` of `CSI ? 62;22c`."""
+
+
+class TerminalInput:
+    """Makes messages of what a terminal sends."""
+
+    def __init__(self) -> None:
+        # What is no UTF-8 can be a control character of 8 bits.
+        self._decode = getincrementaldecoder("utf-8")("surrogateescape").decode
+        self._parser = XTermParser()
+        self._begun = ""
+        """The beginning of a sequence."""
+        self._paste: str | None = None
+        self._deadline = 0.0
+        """Until when the rest is waited for."""
+        self._escaped = -PATIENCE_SECONDS
+        """When an ESC was taken for the key."""
+
+    def wait(self, now: float, at_most: float) -> float:
+        """The seconds until `tick` has something to do."""
+        return max(0.0, min(at_most, self._deadline - now)) if self._begun or self._paste is not None else at_most
+
+    def tick(self, now: float) -> Iterator[Message]:
+        """What no longer waits for its rest."""
+        if now < self._deadline:
+            return
+        if self._begun == ESC and self._paste is None:
+            self._escaped = now
+            yield events.Key("escape", ESC)
+        self._begun = ""
+        if self._paste is not None:
+            paste, self._paste = self._paste, None
+            yield events.Paste(paste)
+
+    def feed(self, data: bytes, now: float) -> list[Message]:
+        """What came in one read."""
+        new = self._decode(data).translate(_CONTROLS)
+        if not self._begun and now < self._escaped + PATIENCE_SECONDS and _BEGUN.fullmatch(ESC + new[:1]) and new[1:]:
+            new = ESC + new  # the rest of what was taken for the key
+        if len(new) > 1 or not (self._begun or self._paste is not None):
+            # A letter alone may be a key that is pressed because nothing happens: it prolongs nothing.
+            self._deadline = now + PATIENCE_SECONDS
+        if new == CTRL_C:
+            self._begun, self._paste = "", None
+        text, self._begun = self._begun + new, ""
+        messages = [] if _CUT_REPORT.fullmatch(text) else list(self._messages(text))
+        if self._begun == ESC:
+            self._deadline = now + constants.ESCAPE_DELAY
+        return messages
+
+    def _messages(self, text: str) -> Iterator[Message]:
+        while text:
+            if self._paste is not None:
+                self._paste += text
+                if (end := _PASTE_ENDS.search(self._paste)) is None:
+                    return
+                paste, text, self._paste = self._paste[: end.start()], self._paste[end.end() :], None
+                yield events.Paste(paste)
+            elif (token := _TOKEN.match(text)) is not None:
+                text = text[token.end() :]
+                yield from self._of_token(token[0], token.lastgroup)
+            elif _BEGUN.fullmatch(text):
+                # Of a string only where it begins counts.
+                self._begun = text if text[1:2] == "[" or len(text) < 3 else text[:2] + ESC * text.endswith(ESC)
+                return
+            else:
+                if text.startswith(ESC + ESC):
+                    yield events.Key("escape", ESC)
+                text = text[1:]  # else of a sequence that is none
+
+    def _of_token(self, token: str, kind: str | None) -> Iterator[Message]:
+        if kind == "text":
+            if len(token) > BURST:
+                yield events.Paste(token)
+            for key in self._parser.feed(token) if len(token) <= BURST else ():
+                yield BurstKey(key.key, key.character) if isinstance(key, events.Key) and len(token) > 1 else key
+        elif kind == "alt":
+            for key in self._parser.feed(token[1]):
+                if isinstance(key, events.Key):
+                    yield events.Key(f"alt+{key.key}", key.character)
+        elif kind == "csi" or kind == "ss3":
+            token = token.replace("\x9b", "\x1b[").replace("\x8f", "\x1bO")
+            if _PASTE_BEGINS.fullmatch(token):
+                self._paste = ""
+            elif _FOR_TEXTUAL.fullmatch(token) or _is_key(token):
+                yield from self._parser.feed(token)
+
+
+@lru_cache(maxsize=1024)
+def _is_key(sequence: str) -> bool:
+    """Whether Textual makes a message of a sequence at once; it would type any other letter by letter."""
+    return sequence[2:3] not in tuple("<=>?") and any(True for _ in XTermParser().feed(sequence))
+
+
+class BurstKey(events.Key):
+    """A key that came with others in one read: it may be a letter of some text."""
+
+
+BurstKey.handler_name = events.Key.handler_name
+
+
+class TerminalDriver(LinuxDriver):
+    """Textual's, which reads its input in our way."""
+
+    def run_input_thread(self) -> None:
+        """Read until the app ends or the terminal is gone."""
+        terminal_input = TerminalInput()
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            while not self.exit_event.is_set():
+                now = time.monotonic()
+                messages: list[Message] = []
+                if selector.select(terminal_input.wait(now, 0.1)):
+                    data = os.read(self.fileno, 4096)
+                    if not data:
+                        return
+                    messages = terminal_input.feed(data, time.monotonic())
+                for message in [*messages, *terminal_input.tick(time.monotonic())]:
+                    self.process_message(message)
