@@ -32,9 +32,35 @@ VALUES: tuple[Any, ...] = (
     253402300800, -62135596801, 10**30, "", "x", "NaN", "\x1b[31m", "\u202e", "\ud800", "\0", "../..", "x" * 5000, "é" * 300, "/",
     [], {}, [[]], {"a": {}}, [1, 2, 3], ["loss"], {"loss": "x"}, {"loss": 1e308, "accuracy": -1e308}, float("nan"), float("inf"),
 )  # fmt: skip
-RAW = ("1e999", "-1e999", "NaN", "Infinity", "9" * 4400, "[" * 2000 + "]" * 2000, "[" * 100_000, '{"a":' * 2000, "", "\0" * 64, "01")
+RAW = (
+    "1e999",
+    "-1e999",
+    "NaN",
+    "Infinity",
+    "9" * 4400,
+    "[" * 2000 + "]" * 2000,
+    "[" * 100_000,
+    '{"a":' * 2000,
+    "",
+    "\0" * 64,
+    "01",
+)
 """Text in the place of a value: no JSON, or more of it than a parser likes."""
-TOML = (*RAW, "inf", "nan", "-inf", "1979-05-27T07:32:00Z", '"""', "''", "true", "a.b.c = 1", "[[x]]", '"\\u0000"', "0x" + "f" * 5000, "{x=" * 500)
+TOML = (
+    *RAW,
+    "inf",
+    "nan",
+    "-inf",
+    "1979-05-27T07:32:00Z",
+    '"""',
+    "''",
+    "true",
+    "a.b.c = 1",
+    "[[x]]",
+    '"\\u0000"',
+    "0x" + "f" * 5000,
+    "{x=" * 500,
+)
 
 
 class HangError(Exception):
@@ -84,7 +110,9 @@ def damage_bytes(run: Path, chance: random.Random) -> str:
 def replace_entry(run: Path, chance: random.Random) -> str:
     """Put something else in the place of a file or directory."""
     path = _pick(run, chance)
-    kind = chance.choice(("gone", "fifo", "directory", "file", "circle", "dangling", "device", "sparse", "elsewhere", "endless"))
+    kind = chance.choice(
+        ("gone", "fifo", "directory", "file", "circle", "dangling", "device", "sparse", "elsewhere", "endless")
+    )
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -210,14 +238,37 @@ def damage_pointer(run: Path, chance: random.Random) -> str:
     if not path.parent.is_dir() or (path.is_dir() and not path.is_symlink()):
         return "left the pointers"
     path.unlink(missing_ok=True)
-    words = chance.choice(("", "x" * 5000, "../..", "/", "step-9999999999999999999999", "step-", "\0", "step-000024/..", ".", "step-000000\nstep-000024"))
+    words = chance.choice(
+        (
+            "",
+            "x" * 5000,
+            "../..",
+            "/",
+            "step-9999999999999999999999",
+            "step-",
+            "\0",
+            "step-000024/..",
+            ".",
+            "step-000000\nstep-000024",
+        )
+    )
     path.write_text(words)
     return f"{path.name} -> {words[:20]!r}"
 
 
 def add_entry(run: Path, chance: random.Random) -> str:
     """Add what is not expected."""
-    name = chance.choice(("label.json", "control/1.json", "weights/step-x", "weights/step-" + "9" * 200, "samples/-1.npz", "lock", "x" * 200))
+    name = chance.choice(
+        (
+            "label.json",
+            "control/1.json",
+            "weights/step-x",
+            "weights/step-" + "9" * 200,
+            "samples/-1.npz",
+            "lock",
+            "x" * 200,
+        )
+    )
     path = run / name
     path.parent.mkdir(exist_ok=True)
     if not path.exists() and not path.is_symlink():
@@ -314,7 +365,11 @@ def main(source: Path, count: int, first: int = 0) -> int:
         shutil.copytree(source, run)
         list(look(root, run))  # imports
         limit = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + MEMORY
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if sys.platform == "linux" else limit
+        used = (
+            int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            if sys.platform == "linux"
+            else limit
+        )
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
         for number in range(first, first + count):
             _remove(run)

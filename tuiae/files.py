@@ -9,6 +9,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
@@ -53,7 +54,7 @@ LARGEST_TEXT = 16 << 20
 """Bytes of the largest JSON or TOML file that is read; ours have a thousandth of that."""
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading that is one: a pipe may never give anything, and a device never end.
 
     Raises:
@@ -63,7 +64,7 @@ def open_regular(path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return os.fdopen(descriptor, "rb")
+    return open(descriptor, "rb")
 
 
 def read_bytes(path: Path, at_most: int = LARGEST_TEXT) -> bytes:

@@ -276,9 +276,21 @@ def is_held(run: RunPaths) -> bool:
         return lock.held_elsewhere()
 
 
+STOPPING = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGUSR1,  # as SLURM sends it before the time is up, where `--signal` asks for it
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+    signal.SIGALRM,
+)
+"""Signals by which people, systems and schedulers ask for an end; a hang-up ends what is in front of a run alone."""
+
+
 @dataclass
 class Interrupt:
-    """Counts Ctrl-C and SIGTERM while a run trains or a command waits for runs; the loop decides what they mean."""
+    """Counts signals that ask for an end while a run trains or a command waits for runs; the loop decides what they
+    mean."""
 
     count: int = 0
 
@@ -286,9 +298,9 @@ class Interrupt:
         self.count += 1
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Count signals instead of dying of them, for as long as the block lasts."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
+    def listening(self, *more: signal.Signals) -> Iterator[None]:
+        """Count signals, and `more`, instead of dying of them, for as long as the block lasts."""
+        numbers = (*STOPPING, *more)
         before = [signal.signal(number, self._note) for number in numbers]
         try:
             yield
