@@ -28,10 +28,49 @@ MEMORY = 300 << 20
 """Bytes that reading a damaged run may take beside those that the readers need anyway."""
 
 VALUES: tuple[Any, ...] = (
-    None, True, False, -1, 0, 1, 2**53, 2**63, 2**64, -(2**70), 1e307, 1e308, 1.7e308, -1e308, 1e-320, 1.5, 1e18, 1.8e18,
-    253402300800, -62135596801, 10**30, "", "x", "NaN", "\x1b[31m", "\u202e", "\ud800", "\0", "../..", "x" * 5000, "é" * 300, "/",
-    [], {}, [[]], {"a": {}}, [1, 2, 3], ["loss"], {"loss": "x"}, {"loss": 1e308, "accuracy": -1e308}, float("nan"), float("inf"),
-)  # fmt: skip
+    None,
+    True,
+    False,
+    -1,
+    0,
+    1,
+    2**53,
+    2**63,
+    2**64,
+    -(2**70),
+    1e307,
+    1e308,
+    1.7e308,
+    -1e308,
+    1e-320,
+    1.5,
+    1e18,
+    1.8e18,
+    253402300800,
+    -62135596801,
+    10**30,
+    "",
+    "x",
+    "NaN",
+    "\x1b[31m",
+    "\u202e",
+    "\ud800",
+    "\0",
+    "../..",
+    "x" * 5000,
+    "é" * 300,
+    "/",
+    [],
+    {},
+    [[]],
+    {"a": {}},
+    [1, 2, 3],
+    ["loss"],
+    {"loss": "x"},
+    {"loss": 1e308, "accuracy": -1e308},
+    float("nan"),
+    float("inf"),
+)
 RAW = (
     "1e999",
     "-1e999",
@@ -223,10 +262,19 @@ def damage_sample(run: Path, chance: random.Random) -> str:
     name = chance.choice(sorted(arrays))
     array = arrays[name]
     others = [
-        np.zeros(array.shape[::-1], array.dtype), np.zeros((0, *array.shape[1:]), array.dtype), array.astype("c16"), np.array(5),
-        np.full(array.shape, np.nan), np.full(array.shape, np.inf), np.full(array.shape, -(2**62)), np.zeros((1,) * 5), array[:1],
-        np.array(["x" * 100] * 3), array.astype("datetime64[s]") if array.dtype.kind in "iu" else array, np.zeros(array.shape, bool),
-    ]  # fmt: skip
+        np.zeros(array.shape[::-1], array.dtype),
+        np.zeros((0, *array.shape[1:]), array.dtype),
+        array.astype("c16"),
+        np.array(5),
+        np.full(array.shape, np.nan),
+        np.full(array.shape, np.inf),
+        np.full(array.shape, -(2**62)),
+        np.zeros((1,) * 5),
+        array[:1],
+        np.array(["x" * 100] * 3),
+        array.astype("datetime64[s]") if array.dtype.kind in "iu" else array,
+        np.zeros(array.shape, bool),
+    ]
     arrays[name] = chance.choice(others)
     np.savez(path, **arrays)
     return f"{path.name}: {name} {arrays[name].dtype}{arrays[name].shape}"
@@ -278,9 +326,18 @@ def add_entry(run: Path, chance: random.Random) -> str:
 
 
 MUTATIONS: tuple[Callable[[Path, random.Random], str], ...] = (
-    damage_bytes, damage_bytes, replace_entry, damage_json, damage_json, damage_events, damage_events, damage_toml, damage_sample,
-    damage_pointer, add_entry,
-)  # fmt: skip
+    damage_bytes,
+    damage_bytes,
+    replace_entry,
+    damage_json,
+    damage_json,
+    damage_events,
+    damage_events,
+    damage_toml,
+    damage_sample,
+    damage_pointer,
+    add_entry,
+)
 
 
 def readers(root: Path, run: Path) -> dict[str, Callable[[], object]]:
@@ -298,11 +355,9 @@ def readers(root: Path, run: Path) -> dict[str, Callable[[], object]]:
 
     def command(*arguments: str) -> Callable[[], object]:
         def carry_out() -> None:
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                try:
-                    app(list(arguments), prog_name="tuiae")
-                except (TuiaeError, SystemExit):
-                    pass
+            silent = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+            with silent[0], silent[1], contextlib.suppress(TuiaeError, SystemExit):
+                app(list(arguments), prog_name="tuiae")
 
         return carry_out
 
@@ -377,7 +432,9 @@ def main(source: Path, count: int, first: int = 0) -> int:
             done = mutate(run, number)
             for name, how in look(root, run):
                 failures += 1
-                print(json.dumps({"number": number, "reader": name, "how": how, "done": done}), flush=True)
+                line = json.dumps({"number": number, "reader": name, "how": how, "done": done})
+                sys.stdout.write(f"{line}\n")
+                sys.stdout.flush()
     return failures
 
 

@@ -68,6 +68,8 @@ def show_dashboard(
         raise ConfigError(
             "the dashboard needs a terminal", "`tuiae run PRESET` trains without one, `tuiae --help` lists more"
         )
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)  # exported, they would fix the size: the terminal's own counts, and its changes
     # Milliseconds that Textual waits for what may follow an Escape; its 100 are felt. tmux and Vim wait 10 to 50.
     os.environ.setdefault("ESCDELAY", "40")
     # Paints a second at most. What comes just after one, as the answer to a key does, waits for the next.

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -25,6 +25,7 @@ from textual.theme import Theme
 from tuiae.files import read_json, replace_json
 from tuiae.ui.screens.dialogs import Palette
 from tuiae.ui.terminal.filters import filters_for
+from tuiae.ui.terminal.input import BurstKey
 from tuiae.ui.terminal.mode import DARK, LIGHT, ON_LIGHT, TerminalMode, choose_theme
 from tuiae.ui.terminal.screen_diff import SteadyApp, SteadyStylesheet
 
@@ -94,6 +95,9 @@ class KeyQueue:
         self._app.call_later(self._go_on)
 
 
+TRAINING_ACTIONS = ("start", "stop", "resume", "run")
+"""What starts or ends a training."""
+
 Result = TypeVar("Result")
 
 
@@ -113,6 +117,8 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
         self._key_queue = KeyQueue(self, self._deliver)
         self.pressed = 0.0
         """When a key or a button of the mouse was last pressed, by `time.monotonic`, as Textual times events."""
+        self._in_burst = False
+        """Whether that key came with others in one read."""
         self._line_filters: tuple[Theme, Sequence[LineFilter]] | None = None
         for ours in (DARK, LIGHT):
             self.register_theme(ours)
@@ -178,5 +184,17 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
         if event.time < self._dialog_left:
             return  # of the same burst as what ended the dialog, and not meant for the screen below it
         if isinstance(event, (events.Key, events.MouseDown)):
-            self.pressed = event.time
+            self.pressed, self._in_burst = event.time, isinstance(event, BurstKey)
         await super().on_event(event)
+
+    async def run_action(
+        self,
+        action: str | tuple[str, str, tuple[object, ...]],
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Textual's; a letter that came with others, and may belong to some text, starts and ends no training."""
+        if self._in_burst and action in TRAINING_ACTIONS:
+            self.notify(f"{action}: its key came together with others, press it alone", markup=False)
+            return True
+        return await super().run_action(action, default_namespace, namespaces)

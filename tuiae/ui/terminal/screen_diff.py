@@ -26,6 +26,8 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import AwaitMount
 
+from tuiae.ui.terminal.input import TerminalDriver
+
 try:
     from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 except ImportError:
@@ -223,7 +225,7 @@ class SteadyApp(App[Result], Generic[Result]):
     """An app that sends what changed."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(driver_class=TerminalDriver)
         self._diff = ScreenDiff()
         self._modes_shown: set[str] = set()
 
