@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
 from tests.conftest import CHECKOUT, Laboratory, wait_until
 from tests.terminal import DOWN, ENTER, ESCAPE, Terminal
+from tests.test_input import ANSWERS
 from tuiae.runs.labels import read_label
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_status
@@ -19,10 +22,14 @@ EPOCHS = 150  # of quickstart
 SLOW = 60.0  # seconds: torch is imported on cores that other tests use
 
 
-def tuiae(lab: Laboratory, *arguments: str, columns: int = 120, rows: int = 40) -> Terminal:
+def tuiae(
+    lab: Laboratory, *arguments: str, columns: int = 120, rows: int = 40, env: Mapping[str, str] | None = None
+) -> Terminal:
     lab.root.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "tuiae", *arguments]
-    return Terminal(command, columns, rows, {**lab.environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"})
+    return Terminal(
+        command, columns, rows, {**lab.environment, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
+    )
 
 
 def is_training(run: RunPaths) -> psutil.Process:
@@ -79,7 +86,7 @@ def test_start_pause_leave_come_back_and_see_it_finish(lab: Laboratory) -> None:
 def test_no_end_of_a_dashboard_is_the_end_of_the_run(lab: Laboratory) -> None:
     run = lab.detach("--set", "training.epochs=900000")
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGXCPU):
             with tuiae(lab) as terminal:
                 terminal.wait_for("━ train 0.", SLOW)
                 assert {"alternate screen", "mouse"} <= terminal.left_on()
@@ -100,6 +107,37 @@ def test_no_end_of_a_dashboard_is_the_end_of_the_run(lab: Laboratory) -> None:
 def goes_on(run: RunPaths) -> None:
     step = read_status(run).step
     wait_until(lambda: read_status(run).step > step)
+
+
+def test_what_a_terminal_answers_presses_no_key(lab: Laboratory) -> None:
+    run = lab.detach("--set", "training.epochs=900000")
+    try:
+        with tuiae(lab) as terminal:
+            terminal.wait_for("━ train 0.", SLOW)
+            for answer in ANSWERS.values():
+                terminal.send(answer.decode())
+                for part in (answer[:-1], answer[1:], answer[2:], answer[len(answer) // 2 :]):
+                    terminal.send(part.decode())
+            terminal.send("\x1b[200~a paste without an end, rx")
+            terminal.send("m")
+            terminal.wait_for("training", SLOW)
+            terminal.send("\x03")
+            terminal.wait_for("leave it running")
+            terminal.send(ESCAPE)
+            terminal.wait_for(lambda text: "leave it running" not in text)
+            assert "━ train 0." in terminal.text()  # still on Live, and no help or dialog in front of it
+        assert list_runs(lab.runs) == [run]
+        goes_on(run)
+        assert read_status(run).state == "running"
+    finally:
+        os.kill(read_status(run).pid, signal.SIGKILL)
+
+
+def test_the_size_is_the_terminals_and_not_that_of_exported_variables(lab: Laboratory) -> None:
+    with tuiae(lab, columns=100, rows=30, env={"COLUMNS": "60", "LINES": "20"}) as terminal:
+        terminal.wait_for(lambda text: any(len(line) > 90 for line in text.splitlines()), SLOW)
+        terminal.resize(140, 40)
+        terminal.wait_for(lambda text: any(len(line) > 130 for line in text.splitlines()))
 
 
 def test_q_before_the_worker_is_warm_leaves_no_worker(lab: Laboratory) -> None:

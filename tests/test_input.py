@@ -69,6 +69,8 @@ def test_an_answer_is_no_key(answer: bytes) -> None:
         assert not keys(form)
         assert keys(form, b"r") == ["r"]
         assert keys(form + b"\x1b[A") == ["up"]
+        for cut in range(2, len(form)):
+            assert keys(form[:cut] + form + b"j") == ["j"]  # interrupted by another answer
         for cut in range(1, len(form)):
             assert not keys(form[:cut], PAUSE / 10, form[cut:])
         for cut in range(2, len(form)):

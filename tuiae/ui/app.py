@@ -22,6 +22,7 @@ from textual.widget import AwaitMount
 
 from tuiae.render.text import clean
 from tuiae.runs.paths import runs_dir
+from tuiae.runs.process import STOPPING
 from tuiae.ui.commands import Commands
 from tuiae.ui.feeds import RunChanged
 from tuiae.ui.keys import APP, SCREENS
@@ -71,8 +72,9 @@ class TuiaeApp(TerminalApp[str]):
     def on_mount(self) -> None:
         self.remember_theme()
         loop = asyncio.get_running_loop()
-        # Unhandled, SIGTERM leaves the alternate screen and the mouse on; the run itself goes on.
-        loop.add_signal_handler(signal.SIGTERM, self.exit, "")
+        for number in (*STOPPING, signal.SIGQUIT):
+            # Unhandled, they leave the alternate screen and the mouse on; the run itself goes on.
+            loop.add_signal_handler(number, self.exit, "")
         signal.signal(signal.SIGHUP, partial(self._hung_up, loop))
         self.call_after_refresh(self._begin)
 

@@ -31,7 +31,7 @@ _CONTROLS = {0xDC80 + byte: chr(0x80 + byte) if byte < 0x20 else None for byte i
 _TOKEN = re.compile(
     r"""
     (?P<string> (?: \x1b[P\]_^X] | [\x90\x98\x9d-\x9f] ) [^\x03\x07\x18\x1a\x1b\x9c]*
-                (?: \x1b\\ | [\x07\x18\x1a\x9c] | (?= \x03 | \x1b[^\\] ) ) )
+                (?: \x1b\\ | [\x07\x18\x1a\x9c] | \x1b (?= \x1b ) | (?= \x03 | \x1b[^\x1b\\] ) ) )
   | (?P<ending> [^\x03\x07\x1b\x80-\x9f]+ (?: \x1b\\ | [\x07\x9c] ) | \x1b\\ )
   | (?P<csi>    (?: \x1b\[ | \x9b ) (?: M.{3} | \[. | [0-?]+[ -/]*[@-~] | [ -/]*[@-LN-Z\\-~] ) )
   | (?P<ss3>    (?: \x1bO | \x8f ) [ -~] )
@@ -45,6 +45,8 @@ _BEGUN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 """A token of which more is to come."""
+_BROKEN = re.compile(r"(?: \x1b\[ | \x9b ) (?: M[^\x1b]{0,2} | [ -?]* ) | .", re.VERBOSE | re.DOTALL)
+"""The beginning of a sequence that something else interrupts."""
 _PASTE_BEGINS, _PASTE_ENDS = re.compile(r"(?:\x1b\[|\x9b)200~"), re.compile(r"(?:\x1b\[|\x9b)201~")
 _FOR_TEXTUAL = re.compile(r"\x1b\[(?: <[\d;-]+[mM] | \?\d+;\d\$y )", re.VERBOSE)
 """Mouse reports, and answers about modes that Textual asks for: all that counts of CSI with a private prefix."""
@@ -91,8 +93,8 @@ class TerminalInput:
         if len(new) > 1 or not (self._begun or self._paste is not None):
             # A letter alone may be a key that is pressed because nothing happens: it prolongs nothing.
             self._deadline = now + PATIENCE_SECONDS
-        if new == CTRL_C:
-            self._begun, self._paste = "", None
+        if CTRL_C in new:  # which nobody pastes: it must work whatever was lost
+            self._begun, self._paste, new = "", None, new[new.index(CTRL_C) :]
         text, self._begun = self._begun + new, ""
         messages = [] if _CUT_REPORT.fullmatch(text) else list(self._messages(text))
         if self._begun == ESC:
@@ -117,7 +119,7 @@ class TerminalInput:
             else:
                 if text.startswith(ESC + ESC):
                     yield events.Key("escape", ESC)
-                text = text[1:]  # else of a sequence that is none
+                text = _BROKEN.sub("", text, count=1)
 
     def _of_token(self, token: str, kind: str | None) -> Iterator[Message]:
         if kind == "text":
@@ -159,12 +161,12 @@ class TerminalDriver(LinuxDriver):
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
             while not self.exit_event.is_set():
-                now = time.monotonic()
-                messages: list[Message] = []
-                if selector.select(terminal_input.wait(now, 0.1)):
+                if selector.select(terminal_input.wait(time.monotonic(), 0.1)):
                     data = os.read(self.fileno, 4096)
                     if not data:
                         return
                     messages = terminal_input.feed(data, time.monotonic())
-                for message in [*messages, *terminal_input.tick(time.monotonic())]:
+                else:  # nothing is waiting: this process may have been late, and not the terminal
+                    messages = list(terminal_input.tick(time.monotonic()))
+                for message in messages:
                     self.process_message(message)
