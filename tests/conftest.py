@@ -1,9 +1,10 @@
-"""Rooms of their own for runs and data, the command line as a real process, and runs that several tests look at."""
+"""Rooms of their own for runs and data, the command line, and runs that several tests look at."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tuiae.__main__ import main
 from tuiae.config import load_config
 from tuiae.runs.control import Value, describe_edit
 from tuiae.runs.paths import RunPaths, list_runs
@@ -117,10 +119,14 @@ class Result:
         """stdout as exactly one JSON document; anything beside it fails."""
         return json.loads(self.stdout)
 
+    def checked(self, code: int | None) -> Result:
+        assert code is None or self.rc == code, f"exit code {self.rc}, not {code}\n{self.stdout}\n{self.stderr}"
+        return self
+
 
 @dataclass(frozen=True)
 class Laboratory:
-    """The command line with its own runs and data; `lab("run", ...)` runs it as a user would, in a process."""
+    """The command line with its own runs and data: `lab("run", ...)`."""
 
     root: Path
 
@@ -137,24 +143,45 @@ class Laboratory:
         return self.root / "presets"
 
     @property
-    def environment(self) -> dict[str, str]:
-        own = {
+    def own_environment(self) -> dict[str, str]:
+        return {
             "TUIAE_RUNS_DIR": str(self.runs),
             "TUIAE_DATA_DIR": str(self.data),
             "TUIAE_PRESETS_DIR": str(self.presets),
             "PYTHONPATH": str(CHECKOUT),
         }
-        return {**os.environ, **own}
 
-    def __call__(self, *arguments: str, check: int | None = 0, **options: Any) -> Result:
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **self.own_environment}
+
+    def __call__(self, *arguments: str, check: int | None = 0) -> Result:
+        """Carry out a command in this process, which has imported torch already."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        stdout, stderr, code = io.StringIO(), io.StringIO(), 0
+        with pytest.MonkeyPatch.context() as patch, open(os.devnull, encoding="utf-8") as nothing:
+            for name, value in self.own_environment.items():
+                patch.setenv(name, value)
+            patch.chdir(self.root)
+            patch.setattr(sys, "argv", ["tuiae", *arguments])
+            for name, stream in (("stdin", nothing), ("stdout", stdout), ("stderr", stderr)):
+                patch.setattr(sys, name, stream)
+            try:
+                main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+            finally:
+                gc.enable()  # which the dashboard switches off before it looks for a terminal
+        return Result(code, stdout.getvalue(), stderr.getvalue()).checked(check)
+
+    def process(self, *arguments: str, check: int | None = 0, **options: Any) -> Result:
+        """Carry out a command in a process of its own, as a shell does; `options` are those of Popen."""
         process = self.start(*arguments, **options)
         try:
             stdout, stderr = process.communicate(timeout=PATIENCE * 2)
         finally:
             process.kill()
-        result = Result(process.returncode, stdout, stderr)
-        assert check is None or result.rc == check, f"exit code {result.rc}, not {check}\n{stdout}\n{stderr}"
-        return result
+        return Result(process.returncode, stdout, stderr).checked(check)
 
     def start(self, *arguments: str, module: str = "tuiae", **options: Any) -> subprocess.Popen[str]:
         self.root.mkdir(parents=True, exist_ok=True)

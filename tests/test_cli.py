@@ -90,9 +90,16 @@ def test_run_without_json_prints_plain_lines(lab: Laboratory) -> None:
     assert "\r" not in result.stdout + result.stderr
 
 
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that answers nobody."""
+    for name in ("https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+
+@pytest.mark.usefixtures("no_network")
 def test_the_first_command_of_the_readme_needs_no_arguments_and_no_network(lab: Laboratory) -> None:
-    environment = {**lab.environment, "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
-    document = lab("run", "--epochs", "3", "--json", env=environment).document
+    document = lab.process("run", "--epochs", "3", "--json").document
     assert (document["state"], document["epochs"]) == ("finished", 3)
     assert "-quickstart-" in document["run"]
 
@@ -252,10 +259,11 @@ def test_what_is_no_number_is_null_in_a_document(capsys: pytest.CaptureFixture[s
 
 
 def test_a_runs_directory_that_is_a_file_is_told(lab: Laboratory) -> None:
-    file = lab.preset()
+    lab.preset()
+    lab.runs.write_text("")
     for command in ("runs", "show"):
-        result = lab(command, check=2, env={**lab.environment, "TUIAE_RUNS_DIR": file})
-        assert f"no runs can be in {file}: Not a directory" in result.stderr
+        result = lab(command, check=2)
+        assert f"no runs can be in {lab.runs}: Not a directory" in result.stderr
         assert result.stdout == ""
 
 
@@ -268,9 +276,9 @@ def test_a_command_that_is_none_is_a_usage_error(lab: Laboratory) -> None:
         assert "Traceback" not in lab(*arguments, check=2).stderr
 
 
+@pytest.mark.usefixtures("no_network")
 def test_a_set_that_is_not_here_is_exit_3_with_the_three_ways_on(lab: Laboratory) -> None:
-    environment = {**lab.environment, "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
-    result = lab("run", lab.preset(), "--dataset", "mnist", check=3, env=environment)
+    result = lab("run", lab.preset(), "--dataset", "mnist", check=3)
     for way in ("tuiae data fetch mnist", "tuiae data import", "--dataset digits"):
         assert way in result.stderr
     assert "Traceback" not in result.stderr
@@ -279,8 +287,8 @@ def test_a_set_that_is_not_here_is_exit_3_with_the_three_ways_on(lab: Laboratory
 
 def test_a_runs_directory_that_cannot_be_is_said_before_anything_is_trained(lab: Laboratory) -> None:
     lab.root.mkdir()
-    (lab.root / "file").write_text("")
-    result = lab("run", env={**lab.environment, "TUIAE_RUNS_DIR": str(lab.root / "file" / "runs")}, check=2)
+    lab.runs.write_text("")
+    result = lab("run", check=2)
     assert "cannot write runs to" in result.stderr
     assert "TUIAE_RUNS_DIR" in result.stderr
     assert "Traceback" not in result.stderr

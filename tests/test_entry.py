@@ -68,7 +68,7 @@ def test_results_that_find_no_space_are_one_sentence(
     shared_lab: Laboratory, finished: RunPaths, command: tuple[str, ...]
 ) -> None:
     with FULL.open("w") as full:
-        result = shared_lab(*command, stdout=full, check=2)
+        result = shared_lab.process(*command, stdout=full, check=2)
     assert result.stderr.startswith("error: cannot write to standard output: No space left on device\n")
     assert result.stderr.count("\n") == 2
 
@@ -76,14 +76,14 @@ def test_results_that_find_no_space_are_one_sentence(
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
 def test_progress_that_finds_no_space_ends_the_command_and_not_the_run(lab: Laboratory) -> None:
     with FULL.open("w") as full:
-        assert lab("run", lab.preset(), "--epochs", "1", stderr=full, check=2).stdout == ""
+        assert lab.process("run", lab.preset(), "--epochs", "1", stderr=full, check=2).stdout == ""
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
 def test_both_streams_on_a_full_disk_end_with_the_same_code(lab: Laboratory) -> None:
     with FULL.open("w") as full:
-        lab("presets", stdout=full, stderr=full, check=2)
-        lab("presets", "--bogus", stdout=full, stderr=full, check=2)
+        lab.process("presets", stdout=full, stderr=full, check=2)
+        lab.process("presets", "--bogus", stdout=full, stderr=full, check=2)
 
 
 def test_closed_streams_do_not_keep_a_run_from_training(lab: Laboratory) -> None:
@@ -103,9 +103,11 @@ def test_an_encoding_that_lacks_characters_stops_nothing(lab: Laboratory, finish
     write_label(run, Label(name="Übung ▁▂"))
     environment = {**os.environ, **lab.environment, "PYTHONIOENCODING": encoding}
     for command in (["runs"], ["show", "last"], ["status", "--once"], ["run", lab.preset(), "--epochs", "1"]):
-        assert "Traceback" not in lab(*command, env=environment, encoding=encoding).stderr
-    assert lab("show", "Ä", env=environment, encoding=encoding, check=2).stderr.startswith("error: ")
-    assert json.loads(lab("runs", "--json", env=environment, encoding=encoding).stdout)[-1]["name"] == "Übung ▁▂"
+        assert "Traceback" not in lab.process(*command, env=environment, encoding=encoding).stderr
+    assert lab.process("show", "Ä", env=environment, encoding=encoding, check=2).stderr.startswith("error: ")
+    assert (
+        json.loads(lab.process("runs", "--json", env=environment, encoding=encoding).stdout)[-1]["name"] == "Übung ▁▂"
+    )
 
 
 # Options before a command, or behind it: characters, colours, theme.

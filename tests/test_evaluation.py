@@ -397,11 +397,12 @@ def test_without_the_libraries_of_the_extra_eval_says_what_it_leaves_out(
         (tmp_path / f"{name}.py").write_text("raise ImportError('not here')\n")
     environment = shared_lab.environment
     environment["PYTHONPATH"] = f"{tmp_path}:{environment['PYTHONPATH']}"
-    document = shared_lab("eval", finished.id, "--json", env=environment).document
+    document = shared_lab.process("eval", finished.id, "--json", env=environment).document
     assert "test/psnr" not in document["metrics"]
     assert "test/mse" in document["metrics"]
     assert "PSNR and SSIM need torchmetrics; pip install 'tuiae[studies]'" in document["notes"]
     for option in ("--probe", "--baseline"):
         assert (
-            "pip install 'tuiae[studies]'" in shared_lab("eval", finished.id, option, env=environment, check=2).stderr
+            "pip install 'tuiae[studies]'"
+            in shared_lab.process("eval", finished.id, option, env=environment, check=2).stderr
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -16,10 +15,9 @@ from rich.cells import cell_len
 from rich.text import Text
 from sklearn.decomposition import PCA
 
-from tests.conftest import Laboratory, Result
+from tests.conftest import Laboratory
 from tests.terminal import Terminal
 from tests.training import train
-from tuiae.__main__ import main
 from tuiae.config import load_config
 from tuiae.explore.checkpoint import LoadedRun, load
 from tuiae.explore.plane import CodePlane, ImageCodes, between, place, principal_plane, prior_grid, range_grid
@@ -52,25 +50,6 @@ def planar(shared_lab: Laboratory) -> RunPaths:
 @pytest.fixture(scope="session")
 def variational(shared_lab: Laboratory) -> RunPaths:
     return trained(shared_lab, "planar_vae", **{"model.family": "vae", "training.loss": "bce"})
-
-
-@pytest.fixture
-def here(
-    shared_lab: Laboratory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Result]:
-    """The whole command line in this process, which has imported torch already, on the runs of `shared_lab`."""
-
-    def enter(*arguments: str) -> Result:
-        for name, value in shared_lab.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr("sys.argv", ["tuiae", *arguments])
-        for name in ("stdout", "stderr"):  # the command puts its own over them
-            monkeypatch.setattr(sys, name, getattr(sys, name))
-        with pytest.raises(SystemExit) as end:
-            main()
-        return Result(end.value.code or 0, *capsys.readouterr())  # type: ignore[arg-type]
-
-    return enter
 
 
 def opened(run: RunPaths) -> LoadedRun:
@@ -339,9 +318,7 @@ def test_a_plain_autoencoder_s_plane_spans_its_test_codes_and_says_so(shared_lab
     assert "no prior" in shown
 
 
-def test_a_wide_code_has_the_plane_of_its_principal_components(
-    shared_lab: Laboratory, finished: RunPaths, here: Callable[..., Result]
-) -> None:
+def test_a_wide_code_has_the_plane_of_its_principal_components(shared_lab: Laboratory, finished: RunPaths) -> None:
     plane = shared_lab("explore", finished.id, "--plane", "3", "--json").document["plane"]
     assert (plane["projection"], plane["values_from"]) == ("principal", "range")
     loaded = opened(finished)
@@ -351,7 +328,7 @@ def test_a_wide_code_has_the_plane_of_its_principal_components(
     corner = axes.mean_ + (np.array([plane["x"][0], plane["y"][0]]) * turn) @ axes.components_
     wanted = (loaded.decode(corner[None])[0].clip(0, 1) * 255).round()
     assert np.abs(np.array(plane["images"][0][0]) - wanted).max() <= 1
-    shown = here("explore", finished.id, "--plane", "3").stdout
+    shown = shared_lab("explore", finished.id, "--plane", "3").stdout
     assert "the mean code and so much of both components" in shown
     assert "across: principal component 1 (" in shown
 
@@ -465,7 +442,7 @@ def test_what_a_run_does_not_have_is_refused_before_torch(
     request: pytest.FixtureRequest,
 ) -> None:
     run = request.getfixturevalue(which)
-    result = shared_lab("explore", run.id, *arguments, check=2, **without_torch(shared_lab, tmp_path))
+    result = shared_lab.process("explore", run.id, *arguments, check=2, **without_torch(shared_lab, tmp_path))
     first, second = result.stderr.splitlines()
     assert complaint in first
     assert hint in second
@@ -485,10 +462,9 @@ def test_what_a_run_does_not_have_is_refused_before_torch(
     ],
 )
 def test_what_is_not_there_is_told(
-    here: Callable[..., Result], variational: RunPaths, arguments: list[str], code: int, complaint: str
+    shared_lab: Laboratory, variational: RunPaths, arguments: list[str], code: int, complaint: str
 ) -> None:
-    result = here("explore", variational.id, *arguments)
-    assert result.rc == code
+    result = shared_lab("explore", variational.id, *arguments, check=code)
     assert complaint in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -496,7 +472,7 @@ def test_what_is_not_there_is_told(
 def test_a_run_without_a_checkpoint_is_told_before_torch(lab: Laboratory, planar: RunPaths, tmp_path: Path) -> None:
     run = lab.copy(planar)
     shutil.rmtree(run.weights)
-    result = lab("explore", run.id, "--json", check=2, **without_torch(lab, tmp_path))
+    result = lab.process("explore", run.id, "--json", check=2, **without_torch(lab, tmp_path))
     assert "its weights were deleted" in result.document["error"]
     assert result.document["hint"] == f"train it from the first step: tuiae run {run.config}"
     run.config.write_text("[model]\nfamily = 'of another version'\n")

@@ -328,7 +328,7 @@ def test_a_full_disk_fails_in_a_sentence_and_the_run_goes_on_when_there_is_space
         # Less than a checkpoint needs, more than a line or a status does.
         resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, resource.RLIM_INFINITY))
 
-    result = lab("resume", run.id, "--epochs", "6", check=4, preexec_fn=leave_no_space)
+    result = lab.process("resume", run.id, "--epochs", "6", check=4, preexec_fn=leave_no_space)
     assert f"no space left for {run.root}" in result.stderr
     assert f"tuiae resume {run.id}" in result.stderr
     assert "Traceback" not in result.stderr
