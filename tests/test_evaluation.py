@@ -368,8 +368,8 @@ def test_a_probe_of_a_set_without_labels_is_refused(lab: Laboratory) -> None:
     [
         (["--noise-kind", "salt-peper", "--noise-levels", "0"], "did you mean 'salt-pepper'?"),
         (["--noise-kind", "none", "--noise-levels", "0"], "needs a kind of noise"),
-        (["--noise-kind", "mask", "--noise-levels", "0,x"], "'x' is not a number"),
-        (["--noise-kind", "mask", "--noise-levels", ""], "'' is not a number"),
+        (["--noise-kind", "mask", "--noise-levels", "0,x"], "--noise-levels 0,x: not all of these are numbers"),
+        (["--noise-kind", "mask", "--noise-levels", ""], "not all of these are numbers"),
         (["--noise-kind", "salt-pepper", "--noise-levels", "0,1.5"], "salt-pepper noise takes 0 to 1"),
         (["--noise-levels", "-0.1"], "greater than or equal to 0"),
         (["--noise-levels", "nan"], "finite"),

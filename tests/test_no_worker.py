@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Laboratory
 from tuiae.cli.output import Output
-from tuiae.cli.train import Overrides, resume_run, start_fork, start_run
+from tuiae.cli.train import Overrides, resume_run, run_preset, start_fork
 from tuiae.config import load_config
 from tuiae.errors import DeviceError, TrainingError
 from tuiae.files import replace_text
@@ -38,11 +38,11 @@ def stopped(lab: Laboratory, finished: RunPaths) -> RunPaths:
 
 
 def run_new(lab: Laboratory, finished: RunPaths) -> None:
-    start_run(load_config(Path(lab.preset())), lab.runs, Output(plain=True), detach=True)
+    run_preset(lab.preset(), Overrides({}, {}), Output(plain=True), detach=True)
 
 
 def run_fork(lab: Laboratory, finished: RunPaths) -> None:
-    start_fork(finished, "last", Overrides({"training.epochs": 5}, {}), lab.runs, Output(plain=True), detach=True)
+    start_fork(finished, "last", Overrides({"training.epochs": 5}, {}), Output(plain=True), detach=True)
 
 
 @pytest.mark.parametrize("act", [run_new, run_fork])

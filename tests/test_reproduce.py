@@ -17,7 +17,7 @@ from tests.conftest import CHECKOUT, Laboratory
 from tests.small_work import WORK
 from tests.training import train
 from tuiae.cli.output import Output
-from tuiae.cli.reproduce import ReproduceOptions, reproduce_works
+from tuiae.cli.reproduce import reproduce_works
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
 from tuiae.reproduce.work import find_work, load_work, make_plan
 from tuiae.runs.paths import list_runs
@@ -219,7 +219,7 @@ def test_claims_are_listed_without_running_anything(lab: Laboratory) -> None:
 def test_a_mistaken_work_ends_with_the_exit_code_of_a_config(lab: Laboratory) -> None:
     path = lab.preset(WORK.replace("final('two', 'test/loss')", "final('too', 'test/loss')"), "mistaken.toml")
     with pytest.raises(ConfigError, match=r"claim 'wider': unknown run 'too' \(did you mean 'two'\?\)") as told:
-        reproduce_works([Path(path)], lab.runs, ReproduceOptions(), Output())
+        reproduce_works(path, Output())
     assert told.value.exit_code == ExitCode.USAGE
     assert list_runs(lab.runs) == []
 
@@ -248,13 +248,13 @@ def test_a_report_without_matplotlib_says_what_to_install_before_anything_trains
 def test_a_report_that_could_not_be_written_is_refused_before_anything_trains(
     lab: Laboratory, place: str, says: str
 ) -> None:
-    path = Path(lab.preset(WORK, "small-work.toml"))
+    path = lab.preset(WORK, "small-work.toml")
     (lab.root / "closed").mkdir(mode=0o500)
     if place.startswith("closed") and os.access(lab.root / "closed", os.W_OK):
         pytest.skip("to this user no folder is closed")
-    for options in (ReproduceOptions(html=lab.root / place), ReproduceOptions(markdown=lab.root / place)):
+    for option in ("html", "markdown"):
         with pytest.raises(ConfigError, match=says):
-            reproduce_works([path], lab.runs, options, Output())
+            reproduce_works(path, Output(), **{option: lab.root / place})
     assert list_runs(lab.runs) == []
 
 
@@ -268,9 +268,9 @@ def test_what_cannot_be_written_in_the_end_comes_after_the_verdicts(
     taken = lab.runs / "reports" / name
     taken.mkdir(parents=True)
     with pytest.raises(TuiaeError, match=f"cannot write {taken}: Is a directory"):
-        reproduce_works([path], lab.runs, ReproduceOptions(), Output(plain=True))
+        reproduce_works(str(path), Output(plain=True))
     assert "reproduced: The loss falls." in capsys.readouterr().out
-    assert reproduce_works([path], lab.runs, ReproduceOptions(), Output(json=True)) == ExitCode.USAGE
+    assert reproduce_works(str(path), Output(json=True)) == ExitCode.USAGE
     told = capsys.readouterr()
     document = json.loads(told.out)
     assert document["works"][0]["claims"][0]["verdict"] == "reproduced"

@@ -1,78 +1,40 @@
-"""The commands: the module that each is in, the options that several of them take, and how output should look.
+"""The commands. What one of them does is in another module, which is imported when the command is called.
 
-A command's module is imported when the command is called; `tuiae --help` and `--version` import none.
+So `tuiae COMMAND --help` imports neither NumPy nor Rich, which would take two thirds of its time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import import_module
+import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
-from typer.main import get_group
+from typer.core import TyperCommand
 
 from tuiae import __version__
-from tuiae.cli.main import knows_unicode, show_dashboard
+from tuiae.cli.main import Look, is_terminal, knows_unicode
 from tuiae.errors import ConfigError
 
 if TYPE_CHECKING:
     from tuiae.runs.paths import RunPaths
 
-COMMANDS = {
-    "run": ("train", "Train a preset and follow it; Ctrl-C saves and stops."),
-    "fork": ("train", "Continue from a checkpoint with other settings, as a new run."),
-    "resume": ("train", "Continue a stopped run from its newest checkpoint."),
-    "attach": ("train", "Come back to a run: the dashboard, or plain lines."),
-    "stop": ("train", "Ask a run to save and stop, and wait until it has."),
-    "edit": ("train", "Change a run while it trains."),
-    "runs": ("runs", "List the runs, newest first."),
-    "show": ("runs", "Show a run's figures, live or finished."),
-    "status": ("runs", "Tell in one screenful of plain words how a run is doing."),
-    "label": ("runs", "Name, note and tag a run."),
-    "delete": ("runs", "Delete runs for good, weights and all."),
-    "eval": ("evaluate", "Measure a run's weights on both splits, dropout off."),
-    "explore": ("explore", "Show a run's code: a map, what its plane decodes to."),
-    "compare": ("compare", "Lay runs side by side: curves, values, pictures."),
-    "sweep": ("sweep", "Train a preset with every combination of values in a file."),
-    "reproduce": ("reproduce", "Run what published works ran, and judge their claims."),
-    "presets": ("data", "List the presets and what each one teaches."),
-    "data": ("data", "Datasets: list, download, import."),
-}
-"""By name: the module in `tuiae.cli`, and the line of `tuiae --help`."""
-
 EXIT_CODES = """Exit codes: 0 done, 2 usage or config (unknown run, missing device), 3 data not available or not fit to
 use, 4 training failed (diverged, out of memory, worker died), 5 stopped early with a checkpoint saved, 6 run held by
 another process, 130 interrupted with nothing to save. --debug, anywhere, shows the traceback of an error."""
+PLAIN_TEXT: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
 
+app = typer.Typer(epilog=EXIT_CODES, **PLAIN_TEXT)
+data = typer.Typer(help="List, download and import datasets.", no_args_is_help=True, **PLAIN_TEXT)
+app.add_typer(data, name="data")
 
-class LazyCommands(TyperGroup):
-    """Knows the commands by name, and imports the module of the one that is called."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.commands = {name: TyperCommand(name, help=words) for name, (_, words) in COMMANDS.items()}
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name, command, rest = super().resolve_command(ctx, args)
-        if name is not None:
-            module = import_module(f"tuiae.cli.{COMMANDS[name][0]}")
-            command = get_group(module.app).commands[name]
-        return name, command, rest
-
-
-def new_app(**settings: Any) -> typer.Typer:
-    """A Typer app whose help is plain text."""
-    return typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-        **settings,
-    )
-
+# Arguments and options of several commands, and those before a command.
 
 CHOICES = {"colors": ("auto", "truecolor", "256", "16", "none"), "theme": ("auto", "dark", "light")}
 
@@ -85,27 +47,27 @@ def _check_choice(option: typer.CallbackParam, value: str) -> str:
     return value
 
 
-Run = Annotated[
-    str,
-    typer.Argument(metavar="RUN", help="An id or its beginning, with or without the date; a name; a path; last."),
-]
-Runs = typer.Argument(metavar="RUN", help="Ids or their beginnings, names, paths, last.")
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the config; may be repeated.")
-]
-Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id, and return.")]
-Weights = Annotated[str, typer.Option(help="last, best, or the step of a checkpoint that was kept.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Jobs = Annotated[int, typer.Option(min=1, max=64, help="Trainings at once; they share the cores.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
-Plain = Annotated[bool, typer.Option("--plain", help="Plain lines, no escape codes.")]
-Plot = Annotated[bool, typer.Option("--plot", help="Plot in ASCII where there is no terminal, or beside --plain.")]
 Ascii = Annotated[bool, typer.Option("--ascii", help="Draw everything with ASCII characters.")]
 Colors = Annotated[str, typer.Option(metavar="MODE", callback=_check_choice, help="auto, truecolor, 256, 16 or none.")]
 Theme = Annotated[
     str, typer.Option(metavar="NAME", callback=_check_choice, help="auto, dark or light; by default the last one.")
 ]
-Graphics = Annotated[bool, typer.Option("--graphics", help="Real pictures, by kitty's protocol or sixel.")]
+Graphics = Annotated[bool, typer.Option("--graphics", help="Show real pictures, by kitty's protocol or sixel.")]
+Run = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run's id or its start (the date may be left out), name or path, or last."),
+]
+Runs = typer.Argument(metavar="RUN", help="Ids of runs or their starts (also without the date), names, paths, or last.")
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the config; may be repeated.")
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id and return.")]
+Weights = Annotated[str, typer.Option(help="last, best, or the step of a checkpoint that was kept.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Jobs = Annotated[int, typer.Option(min=1, max=64, help="How many trainings run at once; they share the cores.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Print plain lines without escape codes.")]
+Plot = Annotated[bool, typer.Option("--plot", help="Plot in ASCII even without a terminal or with --plain.")]
 
 
 def find(text: str) -> RunPaths:
@@ -116,51 +78,419 @@ def find(text: str) -> RunPaths:
     return find_run(text, runs_dir())
 
 
-@dataclass(frozen=True)
-class Look:
-    """The options before a command: how its output looks."""
-
-    ascii: bool
-    colors: str = "auto"
-    theme: str = ""
-    graphics: bool = False
-
-    def show_dashboard(self, run: Path | None = None) -> int:
-        """Open the dashboard in this look. Returns the exit code."""
-        return show_dashboard(run, self.colors, ascii_only=self.ascii, theme=self.theme, graphics=self.graphics)
-
-
-app = new_app(cls=LazyCommands, epilog=EXIT_CODES)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"tuiae {__version__}")
-        raise typer.Exit
-
-
 @app.callback(invoke_without_command=True)
 def dashboard(
     context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     ascii_only: Ascii = False,
     colors: Colors = "auto",
     theme: Theme = "",
     graphics: Graphics = False,
 ) -> None:
     """A terminal laboratory for autoencoders. Without a command: the dashboard."""
+    if version:
+        print(f"tuiae {__version__}")
+        raise typer.Exit
     look = context.obj = Look(ascii_only or not knows_unicode(), colors, theme, graphics)
     if context.invoked_subcommand is None:
         raise typer.Exit(look.show_dashboard())
 
 
-def parse_noise(text: str) -> dict[str, Any]:
-    """`--noise KIND[:LEVEL]` by dotted keys; raises ConfigError for a level without a kind."""
-    from tuiae.config import parse_override
+# One training
 
-    kind, _, level = text.partition(":")
-    if kind.replace(".", "", 1).isdecimal():
-        raise ConfigError(f"--noise {text}: a level needs a kind", f"KIND:LEVEL, such as salt-pepper:{kind}")
-    return {"noise.kind": kind, **(dict([parse_override(f"noise.level={level}")]) if level else {})}
+
+@app.command()
+def run(
+    context: typer.Context,
+    preset: Annotated[str, typer.Argument(metavar="PRESET|PATH", help="A name, or a TOML file.")] = "quickstart",
+    settings: Settings = None,
+    dataset: Annotated[str | None, typer.Option(help="A name from `tuiae data list`, or folder:PATH.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
+    latent: Annotated[int | None, typer.Option(help="Width of the code.")] = None,
+    noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="Such as salt-pepper:0.3.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, shuffles, dropout and noise.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; by default that of its preset.")] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; may be repeated.")
+    ] = None,
+    replay: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Repeat the edits that were made to this run, at the same steps.")
+    ] = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only try a few steps and say what a run would cost.")] = False,
+    detach: Detach = False,
+    json: Json = False,
+    plain: Plain = False,
+    plot: Plot = False,
+) -> None:
+    """Train a preset and follow the training. Ctrl-C saves and stops."""
+    from tuiae.cli.train import overrides_of, run_preset
+
+    flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
+    overrides = overrides_of({**flags, "model.latent": latent, "training.seed": seed}, noise, settings or ())
+    replayed, output = None if replay is None else find(replay), context.obj.output(json, plain, plot)
+    code = run_preset(preset, overrides, output, tags=tags or (), replayed=replayed, dry=dry, detach=detach)
+    raise typer.Exit(code)
+
+
+@app.command()
+def fork(
+    context: typer.Context,
+    run: Run,
+    start: Annotated[
+        str, typer.Option("--from", metavar="last|best|STEP", help="The checkpoint to continue from.")
+    ] = "last",
+    settings: Settings = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs, those of its parent included.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new run; by default that of its parent.")] = None,
+    detach: Detach = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Start a new run from a checkpoint, with other settings."""
+    from tuiae.cli.train import overrides_of, start_fork
+
+    overrides = overrides_of({"name": name, "training.epochs": epochs}, settings=settings or ())
+    raise typer.Exit(start_fork(find(run), start, overrides, context.obj.output(json, plain), detach=detach))
+
+
+@app.command()
+def resume(
+    context: typer.Context,
+    run: Run,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Train up to this epoch instead.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Train on this device this time; results may differ in their last bits.")
+    ] = None,
+    detach: Detach = False,
+    json: Json = False,
+    plain: Plain = False,
+    plot: Plot = False,
+) -> None:
+    """Continue a stopped run from its newest checkpoint."""
+    from tuiae.cli.train import overrides_of, resume_run
+
+    overrides = overrides_of({"training.epochs": epochs, "training.device": device})
+    raise typer.Exit(resume_run(find(run), overrides, context.obj.output(json, plain, plot), detach=detach))
+
+
+@app.command()
+def attach(
+    context: typer.Context,
+    run: Run = "last",
+    json: Json = False,
+    plain: Plain = False,
+    plot: Plot = False,
+    ascii_only: Ascii = False,
+    colors: Colors = "auto",
+    theme: Theme = "",
+    graphics: Graphics = False,
+) -> None:
+    """Follow a run in the dashboard, or in plain lines. Lines are for --plain, and where there is no terminal."""
+    before: Look = context.obj
+    look = Look(
+        ascii_only or before.ascii,
+        before.colors if colors == "auto" else colors,
+        theme or before.theme,
+        graphics or before.graphics,
+    )
+    found = find(run)
+    if not (json or plain) and is_terminal(sys.stdout) and sys.stdin.isatty():
+        raise typer.Exit(look.show_dashboard(found.root))
+    from tuiae.cli.train import follow_to_end
+
+    raise typer.Exit(follow_to_end(found, look.output(json, plain, plot)))
+
+
+@app.command()
+def stop(context: typer.Context, run: Run, json: Json = False) -> None:
+    """Ask a run to save and stop, and wait until it has."""
+    from tuiae.cli.train import stop_run
+
+    stop_run(find(run), context.obj.output(json))
+
+
+@app.command()
+def edit(
+    context: typer.Context,
+    run: Run,
+    settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="Such as training.learning_rate=5e-4.")],
+    json: Json = False,
+) -> None:
+    """Change a run while it trains. Its learning rate, noise level, beta, dropout and epochs can be changed."""
+    from tuiae.cli.train import edit_run
+
+    edit_run(find(run), settings, context.obj.output(json))
+
+
+# Recorded runs
+
+
+@app.command()
+def runs(
+    context: typer.Context,
+    tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
+    words: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="WORDS", help="Only runs that match, as 'state:finished loss:<0.01'."),
+    ] = None,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """List the runs, newest first."""
+    from tuiae.cli.runs import list_runs
+
+    list_runs(context.obj.output(json, plain), tag, words)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    run: Run = "last",
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print the points of its curves: run,split,epoch,step,metric,value.")
+    ] = False,
+    json: Json = False,
+    plain: Plain = False,
+    plot: Plot = False,
+) -> None:
+    """Show a run's figures, whether it is training or finished."""
+    from tuiae.cli.runs import show_points, show_run
+
+    (show_points if csv else show_run)(find(run), context.obj.output(json, plain, plot))
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    run: Run = "last",
+    once: Annotated[bool, typer.Option("--once", help="Print it once, not again after each epoch.")] = False,
+    json: Json = False,
+    plot: Plot = False,
+) -> None:
+    """Say in plain words how a run is doing. The text fits a small screen and suits a screen reader."""
+    from tuiae.cli.runs import show_status
+
+    output = context.obj.output(json, plain=True, plot=plot or is_terminal(sys.stdout))
+    show_status(find(run), output, once=once)
+
+
+@app.command()
+def label(
+    context: typer.Context,
+    run: Run,
+    name: Annotated[str | None, typer.Option(help="Its new name; an empty one removes the name.")] = None,
+    note: Annotated[str | None, typer.Option(help="Its new note; an empty one removes the note.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Add a tag; may be repeated.")] = None,
+    untags: Annotated[
+        list[str] | None, typer.Option("--untag", metavar="TAG", help="Remove a tag; may be repeated.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Change the name, the note and the tags of a run. Without options, show them."""
+    from tuiae.cli.runs import label_run
+
+    label_run(find(run), name, note, tags or (), untags or (), context.obj.output(json))
+
+
+@app.command()
+def delete(
+    context: typer.Context,
+    runs: Annotated[list[str], Runs],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete runs for good, with their weights. Runs that are training are refused."""
+    from tuiae.cli.runs import delete_runs
+
+    delete_runs([find(run) for run in runs], context.obj.output(json), yes=yes)
+
+
+# A run's weights
+
+
+@app.command("eval")
+def evaluate(
+    context: typer.Context,
+    run: Run = "last",
+    weights: Weights = "last",
+    device: Device = "auto",
+    noise: Annotated[
+        str | None, typer.Option(metavar="KIND[:LEVEL]", help="Measure under this noise, not the run's own.")
+    ] = None,
+    noise_kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="The noise of --noise-levels, if not the run's own.")
+    ] = None,
+    noise_levels: Annotated[
+        str | None, typer.Option(metavar="LEVELS", help="Measure the test images at these levels, as 0,0.1,0.2.")
+    ] = None,
+    noise_probability: Annotated[
+        float | None, typer.Option(metavar="P", help="The probability that uniform noise changes a pixel.")
+    ] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Fit a linear classifier to the code.")] = False,
+    baseline: Annotated[bool, typer.Option("--baseline", help="Compare with PCA of the same code size.")] = False,
+    json: Json = False,
+    plain: Plain = False,
+    plot: Plot = False,
+) -> None:
+    """Measure a run's weights on both whole splits. Dropout is off."""
+    from tuiae.cli.evaluate import NoiseRange, evaluate_run
+
+    levels = NoiseRange(noise_kind, noise_levels, noise_probability)
+    output = context.obj.output(json, plain, plot)
+    evaluate_run(find(run), weights, device, noise, levels, output, probe=probe, baseline=baseline)
+
+
+class OptionalNumbers(TyperCommand):
+    """`--plane` and `--samples` stand alone or before a number; Typer has no such option."""
+
+    USUAL = {"--plane": "8", "--samples": "16"}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the usual number where none was given."""
+        filled: list[str] = []
+        for word, following in zip_longest(args, args[1:], fillvalue=""):
+            filled.append(word)
+            if word in self.USUAL and not following.isdecimal():
+                filled.append(self.USUAL[word])
+        return super().parse_args(ctx, filled)
+
+
+@app.command(cls=OptionalNumbers)
+def explore(
+    context: typer.Context,
+    run: Run = "last",
+    codes: Annotated[bool, typer.Option("--codes", help="Map the codes of the test images.")] = False,
+    plane: Annotated[
+        int | None, typer.Option(min=2, max=64, metavar="[N]", help="Decode N x N points of the plane of codes.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, max=1000, metavar="[N]", help="Decode N codes drawn from the prior.")
+    ] = None,
+    between: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Decode points between two test images, given by position or class."),
+    ] = None,
+    dims: Annotated[str | None, typer.Option(metavar="I,J", help="Map these two numbers of the code.")] = None,
+    weights: Weights = "last",
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of --samples.")] = 0,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Show a run's code on a map, and decode it. Without options, show everything that the run has."""
+    from tuiae.cli.explore import Views, explore_run
+
+    views = Views(codes, plane, samples, between, dims)
+    explore_run(find(run), views, weights, device, seed, context.obj.output(json, plain))
+
+
+# Several runs
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    runs: Annotated[list[str] | None, Runs] = None,
+    tag: Annotated[str, typer.Option(metavar="TAG", help="Add every run with this tag.")] = "",
+    metric: Annotated[
+        str, typer.Option(help="The metric to compare: loss, accuracy, or another that the runs have.")
+    ] = "loss",
+    json: Json = False,
+    plain: Plain = False,
+    plot: Plot = False,
+) -> None:
+    """Compare runs side by side. Shown are curves, final and best values, spreads, differences, the same images."""
+    from tuiae.cli.compare import compare_runs
+
+    compare_runs([find(run) for run in runs or ()], tag, metric, context.obj.output(json, plain, plot))
+
+
+@app.command()
+def sweep(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A sweep file, or the name of one that came with tuiae.")],
+    jobs: Jobs = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and list its runs; train nothing.")] = False,
+    json: Json = False,
+    plain: Plain = False,
+    plot: Plot = False,
+) -> None:
+    """Train a preset with every combination of values in a file. Given again, it trains what is missing."""
+    from tuiae.cli.sweep import sweep_file
+
+    raise typer.Exit(sweep_file(file, jobs, context.obj.output(json, plain, plot), dry_run=dry_run))
+
+
+@app.command()
+def reproduce(
+    context: typer.Context,
+    work: Annotated[
+        str | None, typer.Argument(metavar="WORK", help="The name of a work, or its file; by default all works.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few epochs, one seed: verdicts are provisional.")] = False,
+    claims: Annotated[bool, typer.Option("--claims", help="List the claims and how they are measured.")] = False,
+    seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Train every run with this many seeds.")] = None,
+    jobs: Jobs = 1,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write the report here.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the tables as Markdown too.")] = None,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Repeat what published works trained, and judge their claims. Given again, it goes on where it stopped."""
+    from tuiae.cli.reproduce import list_claims, reproduce_works
+
+    output = context.obj.output(json, plain)
+    if claims:
+        list_claims(work, output)
+        return
+    code = reproduce_works(work, output, quick=quick, seeds=seeds or 0, jobs=jobs, html=report, markdown=markdown)
+    raise typer.Exit(code)
+
+
+# Presets and datasets
+
+
+@app.command()
+def presets(context: typer.Context, json: Json = False, plain: Plain = False) -> None:
+    """List the presets and what each of them teaches."""
+    from tuiae.cli.data import show_presets
+
+    show_presets(context.obj.output(json, plain))
+
+
+@data.command("list")
+def list_(context: typer.Context, json: Json = False, plain: Plain = False) -> None:
+    """List the datasets and say which of them are on this machine."""
+    from tuiae.cli.data import show_datasets
+
+    show_datasets(context.obj.output(json, plain))
+
+
+@data.command()
+def fetch(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `tuiae data list`.")],
+    force: Annotated[bool, typer.Option("--force", help="Download again, replacing a damaged copy.")] = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Download a dataset and keep it. A dataset that is here already is not downloaded again."""
+    from tuiae.cli.data import fetch_dataset
+
+    fetch_dataset(name, context.obj.output(json, plain), force=force)
+
+
+@data.command("import")
+def import_(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the four idx files, gzipped or not.")],
+    name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="The name of the dataset.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a different set of that name.")] = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Import the idx files of a dataset like MNIST from a directory."""
+    from tuiae.cli.data import import_dataset
+
+    import_dataset(directory, name, context.obj.output(json, plain), force=force)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.text import Text
 
-from tuiae.cli.commands import Json, Plain, Plot, Runs, find, new_app
 from tuiae.cli.output import Output
 from tuiae.config import did_you_mean
 from tuiae.errors import ConfigError, UnknownRunError
@@ -22,7 +19,6 @@ from tuiae.render.sweeps import levels_table, summary_notes, summary_plot, summa
 from tuiae.render.text import beside, join_lines
 from tuiae.runs.listing import preset_of, summarise
 from tuiae.runs.paths import RunPaths, runs_dir
-from tuiae.runs.snapshot import Snapshot
 from tuiae.studies.compare import CompareReader, Comparison, Entry, Group, cautions, group_figures, tagged_runs
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep_summary import summary_record, sweep_summaries, without_summary
@@ -32,32 +28,14 @@ PICTURE_LINES = 7  # a row
 WIDEST_PICTURES = 120  # columns
 SUMMARY_LINES, WIDEST_SUMMARY = 14, 100
 
-app = new_app()
 
-
-@app.command()
-def compare(
-    context: typer.Context,
-    runs: Annotated[list[str] | None, Runs] = None,
-    tag: Annotated[str, typer.Option(metavar="TAG", help="Add every run with this tag.")] = "",
-    metric: Annotated[
-        str, typer.Option(help="What to compare: loss, accuracy, or another that the runs have.")
-    ] = "loss",
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
-) -> None:
-    """Lay runs side by side: curves, final and best values, spread over seeds, what differs, the same images."""
-    output = Output.of(context, json, plain, plot)
-    compare_runs([find(run) for run in runs or ()], runs_dir(), tag, metric, output)
-
-
-def compare_runs(runs: Sequence[RunPaths], root: Path, tag: str, metric: str, output: Output) -> None:
+def compare_runs(runs: Sequence[RunPaths], tag: str, metric: str, output: Output) -> None:
     """Show runs beside each other, named ones first and then those that carry the tag.
 
     Raises:
         UnknownRunError: no run carries the tag. ConfigError: less than two runs, or a metric that none of them has.
     """
+    root = runs_dir()
     tagged = tagged_runs(root, tag) if tag else []
     if tag and not tagged:
         raise UnknownRunError(f"no run in {root} carries the tag '{tag}'", "`tuiae sweep` tags the runs that it makes")
@@ -176,15 +154,12 @@ def _run_record(entry: Entry, group: Group, comparison: Comparison) -> dict[str,
         "seed": config.training.seed if config else None,
         "seconds": snapshot.status.elapsed,
         "best": {name: {"value": found.value, "epoch": found.epoch} for name, found in best.items()},
-        "history_epochs": {key: _epochs(snapshot, key) for key in record["history"]},
+        "history_epochs": {
+            key: series.epochs.tolist()
+            for (split, name), series in snapshot.series.items()
+            if (key := f"{split}/{name}") in record["history"]
+        },
     }
-
-
-def _epochs(snapshot: Snapshot, key: str) -> list[float]:
-    """The epochs of the values in a history, whose key is `split/metric`."""
-    split, _, name = key.partition("/")
-    series = snapshot.series.get((split, name))
-    return series.epochs.tolist() if series is not None else []
 
 
 def _group_record(group: Group, comparison: Comparison, metric: str) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import typer
 
-from tuiae.cli.commands import Device, Json, Plain, Plot, Run, Weights, find, new_app, parse_noise
-from tuiae.cli.output import Output
+from tuiae.cli.output import Output, Part, show_parts
+from tuiae.cli.train import parse_noise
 from tuiae.config import NOISE_KINDS, NoiseSection
 from tuiae.data.dataset import as_bytes
 from tuiae.errors import ConfigError, MissingLibraryError
@@ -35,74 +34,30 @@ Metrics: TypeAlias = Mapping[str, float | None]
 WIDTH = 100  # columns at most for what is drawn
 DRAWN = "the code of each image is drawn, as in the curves of the run; its mean gives a lower error"
 CLASS_FIELDS = ("class", "precision", "recall", "f1", "images")
+ASKERS = {
+    "noise.kind": "--noise-kind",
+    "noise.level": "--noise-levels",
+    "noise.probability": "--noise-probability",
+}
 LEVELS = "0,0.1,0.2,0.3,0.4,0.5"
 SHOWN = 8  # test images
 CURVE_LINES = 12
 PICTURE_LINES = 8
 HEADS = {"wrong_pixels": "wrong pixels", "wrong_pixels_max": "most wrong", "psnr": "PSNR dB", "ssim": "SSIM"}
 
-app = new_app()
 
-
-@app.command("eval")
-def evaluate(
-    context: typer.Context,
-    run: Run = "last",
-    weights: Weights = "last",
-    device: Device = "auto",
-    noise: Annotated[
-        str | None, typer.Option(metavar="KIND[:LEVEL]", help="Use this noise, not the run's own.")
-    ] = None,
-    noise_kind: Annotated[str | None, typer.Option(metavar="KIND", help="Sweep this noise, not the run's own.")] = None,
-    noise_levels: Annotated[
-        str | None, typer.Option(metavar="LEVELS", help="Sweep the noise on the test images, e.g. 0,0.1,0.2.")
-    ] = None,
-    noise_probability: Annotated[
-        float | None, typer.Option(metavar="P", help="Uniform noise: the chance that a pixel moves.")
-    ] = None,
-    probe: Annotated[bool, typer.Option("--probe", help="Classify the code with a linear model.")] = False,
-    baseline: Annotated[bool, typer.Option("--baseline", help="Measure PCA at the same code size.")] = False,
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
+def evaluate_run(
+    run: RunPaths,
+    weights: str,
+    device: str,
+    noise: str | None,
+    levels: NoiseRange,
+    output: Output,
+    *,
+    probe: bool = False,
+    baseline: bool = False,
 ) -> None:
-    """Measure a run's weights on both splits, whole, with dropout off."""
-    level = {} if noise is None else parse_noise(noise)
-    options = EvalOptions(weights, device, level, noise_kind, noise_levels, noise_probability, probe, baseline)
-    evaluate_run(find(run), options, Output.of(context, json, plain, plot))
-
-
-@dataclass(frozen=True)
-class EvalOptions:
-    """The measures that the command line asks for; None where an option was not given."""
-
-    weights: str = "last"
-    device: str = "auto"
-    noise: Mapping[str, Any] = field(default_factory=dict)
-    """`--noise` as dotted keys: one corruption instead of the run's own."""
-    noise_kind: str | None = None
-    noise_levels: str | None = None
-    noise_probability: float | None = None
-    probe: bool = False
-    baseline: bool = False
-
-    @property
-    def sweeps_noise(self) -> bool:
-        return any(word is not None for word in (self.noise_kind, self.noise_levels, self.noise_probability))
-
-
-@dataclass(frozen=True)
-class Part:
-    """One measurement."""
-
-    record: Mapping[str, Any]
-    """Its fields in the JSON document."""
-    show: Callable[[Output], None]
-    """Prints its lines for people."""
-
-
-def evaluate_run(run: RunPaths, options: EvalOptions, output: Output) -> None:
-    """Measure a checkpoint and print what came out.
+    """Measure a checkpoint and print what came out, under `noise` (KIND[:LEVEL]) or the run's own.
 
     Raises:
         NoCheckpointError: no such checkpoint.
@@ -110,31 +65,23 @@ def evaluate_run(run: RunPaths, options: EvalOptions, output: Output) -> None:
             anything is loaded where the words alone tell.
         DeviceError, DataError: no such device, or no such images on this machine.
     """
-    noise = dict(options.noise)
-    resolve_config(run, noise, asker="--noise")
-    levels = plan_sweep(run, options) if options.sweeps_noise else None
-    if levels and noise:
+    changes = {} if noise is None else parse_noise(noise)
+    resolve_config(run, changes, asker="--noise")
+    sections = None if levels == NoiseRange() else levels.sections(run)
+    if sections and changes:
         raise ConfigError("--noise sets one level and --noise-levels several", "give one of them")
 
     with lasting_imports():
         from tuiae.explore.checkpoint import load
-    loaded = load(run, options.weights, options.device, noise)
+    loaded = load(run, weights, device, changes)
     parts: list[Part] = []
     # What may turn out not to suit the run comes before what takes long.
-    if options.baseline:
+    if baseline:
         parts.append(compare_with_pca(loaded))
-    if options.probe:
+    if probe:
         parts.append(probe_code(loaded, output))
-    parts.insert(0, sweep_noise(loaded, levels, output) if levels else measure_splits(loaded, output))
-    if output.json:
-        document: dict[str, Any] = {"run": run.id, "weights": loaded.checkpoint}
-        for part in parts:
-            document |= part.record
-        output.document(document)
-        return
-    output.line(f"{run.id}  {loaded.checkpoint}, dropout off", "bold")
-    for part in parts:
-        part.show(output)
+    parts.insert(0, sweep_noise(loaded, sections, output) if sections else measure_splits(loaded, output))
+    show_parts({"run": run.id, "weights": loaded.checkpoint}, parts, output)
 
 
 def _metric_table(first: str, rows: Sequence[tuple[str, Metrics]], output: Output) -> None:
@@ -167,8 +114,10 @@ def measure_splits(loaded: LoadedRun, output: Output) -> Part:
     }
     if confusion is not None:
         record |= {"classes": list(classes), "confusion": confusion.tolist()}
-    class_rows = [] if scores is None else _class_rows(classes, scores)
+    class_rows: list[tuple[Any, ...]] = []
     if scores is not None:
+        columns = (scores.precision, scores.recall, scores.f1, scores.support)
+        class_rows = list(zip(classes, *(column.tolist() for column in columns), strict=True))
         record["per_class"] = [dict(zip(CLASS_FIELDS, row, strict=True)) for row in class_rows]
 
     def show(output: Output) -> None:
@@ -183,13 +132,7 @@ def measure_splits(loaded: LoadedRun, output: Output) -> Part:
             rows = ((name, *map(percent, shares), count(images)) for name, *shares, images in class_rows)
             output.table(CLASS_FIELDS, rows, right=CLASS_FIELDS[1:])
 
-    return Part(record, show)
-
-
-def _class_rows(classes: Sequence[str], scores: ClassScores) -> list[tuple[Any, ...]]:
-    """One row a class, by CLASS_FIELDS."""
-    columns = (scores.precision, scores.recall, scores.f1, scores.support)
-    return list(zip(classes, *(column.tolist() for column in columns), strict=True))
+    return Part(lambda: record, show)
 
 
 def _qualities(loaded: LoadedRun, test: Evaluation) -> tuple[Metrics, ClassScores | None, tuple[str, ...]]:
@@ -228,7 +171,7 @@ def probe_code(loaded: LoadedRun, output: Output) -> Part:
         f"fitted to {probe.images:,} training images{trust}"
     )
     fields = {"accuracy": probe.accuracy, "images": probe.images, "converged": probe.converged, "latent": latent}
-    return Part({"probe": fields}, lambda output: output.line(words))
+    return Part(lambda: {"probe": fields}, lambda output: output.line(words))
 
 
 def compare_with_pca(loaded: LoadedRun) -> Part:
@@ -251,44 +194,45 @@ def compare_with_pca(loaded: LoadedRun) -> Part:
         rows = ((f"this run, {code} of {latent}", number(error)), (f"PCA, {components} components", number(pca)))
         output.table(("rebuilt from clean test images", "mse"), rows, right=("mse",))
 
-    return Part({"baseline": {"mse": error, "pca_mse": pca, "components": components}}, show)
+    record = {"baseline": {"mse": error, "pca_mse": pca, "components": components}}
+    return Part(lambda: record, show)
 
 
 # `tuiae eval --noise-levels`: the error against the level of the noise, with the images.
 
 
-def plan_sweep(run: RunPaths, options: EvalOptions) -> tuple[NoiseSection, ...]:
-    """The corruptions that the options ask for; nothing is loaded.
+@dataclass(frozen=True)
+class NoiseRange:
+    """What `--noise-kind`, `--noise-levels` and `--noise-probability` say; None where one was not given."""
 
-    Raises:
-        ConfigError: an unknown kind, a level that is no number or out of its range, a probability without a use.
-    """
-    own = resolve_config(run, {}).noise
-    kind = own.kind if options.noise_kind is None else options.noise_kind
-    if kind == "none":
-        kinds = ", ".join(name for name in NOISE_KINDS if name != "none")
-        raise ConfigError("a sweep over noise levels needs a kind of noise", f"--noise-kind with one of {kinds}")
-    resolve_config(run, {"noise.kind": kind, "noise.level": 0.0}, asker="--noise-kind")
-    probability = options.noise_probability
-    if probability is None:
+    kind: str | None = None
+    levels: str | None = None
+    probability: float | None = None
+
+    def sections(self, run: RunPaths) -> tuple[NoiseSection, ...]:
+        """The corruptions that are asked for, one a level; nothing is loaded.
+
+        Raises:
+            ConfigError: an unknown kind, a level that is no number or out of its range, a probability without a use.
+        """
+        own = resolve_config(run, {}).noise
+        kind = own.kind if self.kind is None else self.kind
+        if kind == "none":
+            kinds = ", ".join(name for name in NOISE_KINDS if name != "none")
+            raise ConfigError("a sweep over noise levels needs a kind of noise", f"--noise-kind with one of {kinds}")
         probability = own.probability if own.kind == kind else 1.0
-    elif kind != "uniform":
-        raise ConfigError(f"--noise-probability is for uniform noise, not {kind}", "leave it out")
-    fixed = {"noise.kind": kind, "noise.level": 0.0, "noise.probability": probability}
-    resolve_config(run, fixed, asker="--noise-probability")
-    levels = _numbers(LEVELS if options.noise_levels is None else options.noise_levels)
-    return tuple(resolve_config(run, {**fixed, "noise.level": level}, asker="--noise-levels").noise for level in levels)
-
-
-def _numbers(text: str) -> list[float]:
-    numbers = []
-    for word in text.split(","):
+        if self.probability is not None:
+            if kind != "uniform":
+                raise ConfigError(f"--noise-probability is for uniform noise, not {kind}", "leave it out")
+            probability = self.probability
+        text = LEVELS if self.levels is None else self.levels
         try:
-            numbers.append(float(word))
+            levels = [float(word) for word in text.split(",")]
         except ValueError as error:
-            cause = f"--noise-levels {text}: '{word.strip()}' is not a number"
-            raise ConfigError(cause, "write numbers with commas between them, such as 0,0.1,0.2") from error
-    return numbers
+            hint = "write numbers with commas between them, such as 0,0.1,0.2"
+            raise ConfigError(f"--noise-levels {text}: not all of these are numbers", hint) from error
+        fixed = {"noise.kind": kind, "noise.probability": probability}
+        return tuple(resolve_config(run, {**fixed, "noise.level": level}, ASKERS).noise for level in levels)
 
 
 def sweep_noise(loaded: LoadedRun, levels: Sequence[NoiseSection], output: Output) -> Part:
@@ -298,7 +242,7 @@ def sweep_noise(loaded: LoadedRun, levels: Sequence[NoiseSection], output: Outpu
     test = loaded.parts.test
     output.note(f"evaluating {loaded.checkpoint} on {len(test):,} test images at {len(levels)} levels of noise")
     metrics = [measure(loaded.parts, test, noise=section).metrics for section in levels]
-    rows, captions = _watched_images(loaded, levels)
+    pictures = _watched_images(loaded, levels)
     kind, probability = levels[0].kind, levels[0].probability
     pairs = list(zip(levels, metrics, strict=True))
 
@@ -317,25 +261,20 @@ def sweep_noise(loaded: LoadedRun, levels: Sequence[NoiseSection], output: Outpu
             wide, ascii_only = min(output.plot_width, WIDTH), output.plot_ascii
             output.draw(draw_curves([curve], wide, CURVE_LINES, title, Look("level"), ascii_only))
         if output.shows_pictures:
-            _show_images(rows, captions, width, output)
+            for rows, captions in pictures:
+                height = len(rows) * (PICTURE_LINES + 1) - (not captions)
+                output.line(image_grid(rows, width, height, output.picture_mode, captions))
 
     listed = [{"level": section.level, "metrics": found} for section, found in pairs]
-    return Part({"noise": {"kind": kind, "probability": probability, "levels": listed}}, show)
+    record = {"noise": {"kind": kind, "probability": probability, "levels": listed}}
+    return Part(lambda: record, show)
 
 
-def _show_images(rows: Sequence[ImageRow], captions: Sequence[CaptionRow], width: int, output: Output) -> None:
-    mode = output.picture_mode
-    if not captions:
-        output.line(image_grid(rows, width, len(rows) * (PICTURE_LINES + 1) - 1, mode))
-    for row, words in zip(rows, captions, strict=False):
-        output.line(image_grid([row], width, PICTURE_LINES + 1, mode, [words]))
+def _watched_images(loaded: LoadedRun, levels: Sequence[NoiseSection]) -> list[tuple[list[ImageRow], list[CaptionRow]]]:
+    """A few test images at each level, the same ones under the same draws, as grids: rows, and captions below them.
 
-
-def _watched_images(loaded: LoadedRun, levels: Sequence[NoiseSection]) -> tuple[list[ImageRow], list[CaptionRow]]:
-    """A few test images at each level, the same ones under the same draws.
-
-    Of an autoencoder the inputs, then for each level the noisy images and the outputs. Of a classifier the noisy images
-    of each level, and captions that say what it takes them for.
+    Of an autoencoder one grid: the inputs, then for each level the noisy images and the outputs. Of a classifier one a
+    level: the noisy images, and captions that say what it takes them for.
     """
     watched = loaded.watched(SHOWN)
     clean = loaded.images("test", watched)
@@ -345,12 +284,11 @@ def _watched_images(loaded: LoadedRun, levels: Sequence[NoiseSection]) -> tuple[
         for section in levels:
             noisy, made = loaded.reconstruct(clean, section, seed)
             rows += [(f"{section.level:g}", as_bytes(noisy)), ("output", as_bytes(made))]
-        return rows, []
-    rows, captions, labels = [], [], loaded.labels("test", watched)
+        return [(rows, [])]
+    grids, labels = [], loaded.labels("test", watched)
     for section in levels:
         noisy = loaded.corrupt(clean, section, seed)
-        rows.append((f"{section.level:g}", as_bytes(noisy)))
         predictions = loaded.predict(noisy).argmax(1)
         seen = Sample(epoch=0, classes=loaded.classes, labels=labels, predictions=predictions)
-        captions += sample_captions(seen)
-    return rows, captions
+        grids.append(([(f"{section.level:g}", as_bytes(noisy))], sample_captions(seen)))
+    return grids

@@ -7,10 +7,14 @@ import gc
 import io
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
+
+if TYPE_CHECKING:
+    from tuiae.cli.output import Output
 
 
 def enter() -> None:
@@ -44,7 +48,7 @@ def _run(arguments: list[str]) -> None:
     try:
         if not arguments:
             # Typer and the commands would take a tenth of the time to the first paint.
-            sys.exit(show_dashboard(None, ascii_only=not knows_unicode()))
+            sys.exit(Look(ascii=not knows_unicode()).show_dashboard())
         from tuiae.cli.commands import app
 
         app(arguments, prog_name="tuiae")
@@ -52,34 +56,46 @@ def _run(arguments: list[str]) -> None:
         sys.stdout.flush()  # a full disk is noticed here, and not when Python ends
 
 
-def show_dashboard(
-    run: Path | None, colors: str = "auto", *, ascii_only: bool = False, theme: str = "", graphics: bool = False
-) -> int:
-    """Open the dashboard, on a run when one is given. Returns the exit code.
+@dataclass(frozen=True)
+class Look:
+    """How output and dashboard look: the options before a command."""
 
-    Raises:
-        ConfigError: there is no terminal. GraphicsError: the terminal draws no pictures.
-    """
-    # Until the first paint nothing becomes garbage, and looking for it takes a tenth of that time; the app ends this.
-    gc.disable()
-    from tuiae.ui.terminal.mode import choose_mode, with_graphics
+    ascii: bool
+    colors: str = "auto"
+    theme: str = ""
+    graphics: bool = False
 
-    if not (is_terminal(sys.stdout) and sys.stdin.isatty()):
-        raise ConfigError(
-            "the dashboard needs a terminal", "`tuiae run PRESET` trains without one, `tuiae --help` lists more"
-        )
-    for name in ("COLUMNS", "LINES"):
-        os.environ.pop(name, None)  # exported, they would fix the size: the terminal's own counts, and its changes
-    # Milliseconds that Textual waits for what may follow an Escape; its 100 are felt. tmux and Vim wait 10 to 50.
-    os.environ.setdefault("ESCDELAY", "40")
-    # Paints a second at most. What comes just after one, as the answer to a key does, waits for the next.
-    os.environ.setdefault("TEXTUAL_FPS", "120")
-    mode = choose_mode(colors, ascii_only, os.environ)
-    if graphics:
-        mode = with_graphics(mode, sys.stdin.fileno(), sys.stdout.fileno())
-    from tuiae.ui.app import open_dashboard
+    def output(self, json: bool = False, plain: bool = False, plot: bool = False) -> Output:
+        """The output of a command with these options of its own."""
+        from tuiae.cli.output import Output
 
-    return open_dashboard(run, mode, theme)
+        return Output(json, plain, self.ascii, self.colors, plot)
+
+    def show_dashboard(self, run: Path | None = None) -> int:
+        """Open the dashboard, on a run when one is given. Returns the exit code.
+
+        Raises:
+            ConfigError: there is no terminal. GraphicsError: the terminal draws no pictures.
+        """
+        # Until the first paint nothing becomes garbage, and looking for it takes a tenth of that time.
+        gc.disable()  # the app ends this
+        from tuiae.ui.terminal.mode import choose_mode, with_graphics
+
+        if not (is_terminal(sys.stdout) and sys.stdin.isatty()):
+            hint = "`tuiae run PRESET` trains without one, `tuiae --help` lists more"
+            raise ConfigError("the dashboard needs a terminal", hint)
+        for name in ("COLUMNS", "LINES"):
+            os.environ.pop(name, None)  # exported, they would fix the size: the terminal's own counts, and its changes
+        # Milliseconds that Textual waits for what may follow an Escape; its 100 are felt. tmux and Vim wait 10 to 50.
+        os.environ.setdefault("ESCDELAY", "40")
+        # Paints a second at most. What comes just after one, as the answer to a key does, waits for the next.
+        os.environ.setdefault("TEXTUAL_FPS", "120")
+        mode = choose_mode(self.colors, self.ascii, os.environ)
+        if self.graphics:
+            mode = with_graphics(mode, sys.stdin.fileno(), sys.stdout.fileno())
+        from tuiae.ui.app import open_dashboard
+
+        return open_dashboard(run, mode, self.theme)
 
 
 def _print_error(error: TuiaeError, as_json: bool, as_ascii: bool) -> None:
@@ -114,15 +130,11 @@ def prepare_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes this number, the lowest free one, before a file of a run does
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - as long as we do
-    sys.stdout = _checked(sys.stdout, "standard output")
-    sys.stderr = _checked(sys.stderr, "standard error")
-
-
-def _checked(stream: TextIO, name: str) -> TextIO:
-    if not isinstance(stream, io.TextIOWrapper):
-        return stream  # not the system's: somebody collects what is printed
-    stream.reconfigure(errors="replace")
-    return cast("TextIO", CheckedStream(stream, name))
+    for name, words in (("stdout", "standard output"), ("stderr", "standard error")):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):  # otherwise somebody collects what is printed
+            stream.reconfigure(errors="replace")
+            setattr(sys, name, CheckedStream(stream, words))
 
 
 class CheckedStream:
@@ -160,7 +172,7 @@ class UnwritableError(TuiaeError):
     """A standard stream that results or progress cannot be written to."""
 
     def __init__(self, stream: CheckedStream, error: OSError) -> None:
-        hint = "send it somewhere else; `tuiae runs` lists what was trained, and what is training goes on"
+        hint = "write somewhere else; `tuiae runs` lists what was trained, and live trainings go on"
         super().__init__(f"cannot write to {stream.name}: {error.strerror or error}", hint)
         self.stream = stream
 

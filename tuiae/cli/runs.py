@@ -9,19 +9,20 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
+from rich.text import Text
 
-from tuiae.cli.commands import Json, Plain, Plot, Run, Runs, find, new_app
 from tuiae.cli.main import is_terminal
 from tuiae.cli.output import AsciiStream, Output
-from tuiae.cli.plots import show_curves
 from tuiae.errors import ConfigError
+from tuiae.render.curves import draw_curves, without_dashes
 from tuiae.render.grid import sample_grid
+from tuiae.render.legend import legend, plot_title, run_curves, second_metrics
 from tuiae.render.runs import passed_over_words, plain_table
 from tuiae.render.status import note_line
-from tuiae.render.text import clean, count, duration, figure, megabytes, number, of_epochs, shorten
+from tuiae.render.text import beside, clean, count, duration, figure, join_lines, megabytes, number, of_epochs, shorten
 from tuiae.runs.diagnosis import Finding, diagnose
 from tuiae.runs.labels import read_label, relabel, tags_of
 from tuiae.runs.listing import RunLister, RunRow, summarise
@@ -32,86 +33,16 @@ from tuiae.runs.reader import NO_CONFIG, RunReader, read_sample
 from tuiae.runs.removal import check_removable, delete_run, dependents, size_of
 from tuiae.runs.snapshot import Note, Sample, Snapshot
 
-app = new_app()
-
-
-@app.command()
-def runs(
-    context: typer.Context,
-    tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
-    filter_: Annotated[
-        str | None, typer.Option("--filter", metavar="WORDS", help="E.g. 'state:finished loss:<0.01 -conv'.")
-    ] = None,
-    json: Json = False,
-    plain: Plain = False,
-) -> None:
-    """List the runs, newest first."""
-    list_runs(runs_dir(), Output.of(context, json, plain), tag, filter_)
-
-
-@app.command()
-def show(
-    context: typer.Context,
-    run: Run = "last",
-    csv: Annotated[
-        bool, typer.Option("--csv", help="Print the points of its curves: run,split,epoch,step,metric,value.")
-    ] = False,
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
-) -> None:
-    """Show a run's figures, live or finished."""
-    (show_points if csv else show_run)(find(run), Output.of(context, json, plain, plot))
-
-
-@app.command()
-def status(
-    context: typer.Context,
-    run: Run = "last",
-    once: Annotated[bool, typer.Option("--once", help="Print it once; without this, again after each epoch.")] = False,
-    json: Json = False,
-    plot: Plot = False,
-) -> None:
-    """Tell in one screenful of plain words how a run is doing, for a phone or a screen reader."""
-    show_status(find(run), Output.of(context, json, plain=True, plot=plot or is_terminal(sys.stdout)), once=once)
-
-
-@app.command()
-def label(
-    context: typer.Context,
-    run: Run,
-    name: Annotated[str | None, typer.Option(help="What to call it; an empty one removes the name.")] = None,
-    note: Annotated[str | None, typer.Option(help="What to remember about it.")] = None,
-    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Add a tag; may be repeated.")] = None,
-    untags: Annotated[
-        list[str] | None, typer.Option("--untag", metavar="TAG", help="Remove a tag; may be repeated.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Name, note and tag a run; without options, show them."""
-    label_run(find(run), name, note, tags or (), untags or (), Output.of(context, json))
-
-
-@app.command()
-def delete(
-    context: typer.Context,
-    runs: Annotated[list[str], Runs],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    json: Json = False,
-) -> None:
-    """Delete runs for good, weights and all; live ones are refused."""
-    delete_runs([find(run) for run in runs], runs_dir(), Output.of(context, json), yes=yes)
-
-
 # `tuiae runs`
 
 
-def list_runs(root: Path, output: Output, tag: str | None = None, words: str | None = None) -> None:
+def list_runs(output: Output, tag: str | None = None, words: str | None = None) -> None:
     """List every run, or those with a tag or found by words, newest first.
 
     Raises:
         ConfigError: a key that no run has. UnknownRunError: the runs directory is none.
     """
+    root = runs_dir()
     check_runs_dir(root)
     lister = RunLister(root)
     rows, now = lister.rows(histories=words is not None and "best" in words), time.time()
@@ -154,7 +85,11 @@ def _row_record(row: RunRow, now: float) -> dict[str, Any]:
 METRICS = ("loss", "reconstruction", "kl", "accuracy", "mse", "wrong_pixels")
 """Those of them that a run has are shown."""
 RECENT = 5  # notes of a run that are shown whatever they are
-WIDTH, PICTURE_LINES = 120, 22  # at most
+WIDTH, PICTURE_LINES = 120, 22  # of pictures, at most
+CURVE_LINES = 14  # of a plot, with its title and its legend
+SIDE_BY_SIDE = 96  # columns from which two plots stand beside each other
+WIDEST_PLOT = 100  # columns
+GAP = 2
 POINT_COLUMNS = ("run", "split", "epoch", "step", "metric", "value")
 
 
@@ -234,6 +169,26 @@ def _newest_sample(snapshot: Snapshot) -> Sample | None:
     return read_sample(RunPaths(snapshot.path), snapshot.samples[-1]) if snapshot.samples else None
 
 
+def show_curves(snapshot: Snapshot, output: Output) -> None:
+    """Plot the loss, and what the run has beside it; nothing where plots are not shown or nothing was measured."""
+    metrics = [name for name in ("loss", second_metrics(snapshot)[0]) if ("test", name) in snapshot.series]
+    if not (metrics and output.shows_plots):
+        return
+    together, ascii_only = len(metrics) > 1 and output.plot_width >= SIDE_BY_SIDE, output.plot_ascii
+    width = min((output.plot_width - GAP) // 2 if together else output.plot_width, WIDEST_PLOT)
+    plots = []
+    for name in metrics:
+        curves, title = list(run_curves(snapshot, name)), plot_title(name)
+        if ascii_only or output.colourless:
+            curves = [without_dashes(curve) for curve in curves]
+        head = Text(title, "bold", end="").append(" " * GAP)
+        head.append_text(legend(curves, width - len(title) - GAP, ascii_only))
+        plots.append(join_lines([head, draw_curves(curves, width, CURVE_LINES - 1, ascii=ascii_only)]))
+    for plot in [beside(plots[0], plots[1], width + GAP)] if together else plots:
+        output.line()
+        output.draw(plot)
+
+
 def show_points(run: RunPaths, output: Output) -> None:
     """Print the points of a run's curves as CSV, curve after curve, for pandas, gnuplot and spreadsheets.
 
@@ -278,8 +233,9 @@ def show_status(run: RunPaths, output: Output, *, once: bool) -> None:
         output.line(line)
     if once:
         show_curves(snapshot, output)
+        return
     with interrupt.listening():
-        while snapshot.status.live and not once and not interrupt.count:
+        while snapshot.status.live and not interrupt.count:
             time.sleep(POLL_SECONDS)
             before, snapshot = snapshot, reader.poll()
             if _evaluations(snapshot) != _evaluations(before) or not snapshot.status.live:
@@ -313,6 +269,7 @@ def status_record(snapshot: Snapshot) -> dict[str, Any]:
 
 def status_lines(snapshot: Snapshot, width: int = COLUMNS, height: int = ROWS) -> list[str]:
     """At most `height` lines of at most `width` cells; the log takes what the rest leaves."""
+    best, error = snapshot.best("test", "loss"), snapshot.status.error or {}
     facts = [
         ("run", clean(snapshot.id)),
         ("state", _state(snapshot)),
@@ -320,22 +277,20 @@ def status_lines(snapshot: Snapshot, width: int = COLUMNS, height: int = ROWS) -
         ("progress", _progress(snapshot)),
         ("time", _time(snapshot)),
         ("losses", _train_and_test(snapshot, "loss")),
-        ("best", _best(snapshot)),
+        ("best", f"test loss {number(best.value)} after epoch {best.epoch:g}" if best else ""),
         ("accuracy", _train_and_test(snapshot, "accuracy")),
-        ("error", _error(snapshot)),
+        ("error", "; ".join(clean(error[key]) for key in ("cause", "hint") if error.get(key))),
         ("next", next_command(snapshot)),
         *(("finding", f"{finding}") for finding in findings(snapshot)),
     ]
-    lines = [line for name, words in facts if words for line in _wrapped(name, words, width)]
-    logged = [f"log: {shorten(clean(line), width - 5)}" for line in snapshot.log if clean(line)]
+    lines: list[str] = []
+    for name, words in facts:
+        if words:
+            # Not at hyphens: a command with a run's id is there to be copied.
+            lines += textwrap.wrap(f"{name}: {words}", width, subsequent_indent="  ", break_on_hyphens=False)
+    logged = [f"log: {clean(line)}" for line in snapshot.log if clean(line)]
     left = min(LOG_LINES, max(height - len(lines), 0))
-    return (lines + logged[len(logged) - min(left, len(logged)) :])[:height]
-
-
-def _wrapped(name: str, words: str, width: int) -> list[str]:
-    # Not at hyphens: a command with a run's id is there to be copied.
-    lines = textwrap.wrap(f"{name}: {words}", width, subsequent_indent="  ", break_on_hyphens=False)
-    return [shorten(line, width) for line in lines]
+    return [shorten(line, width) for line in (lines + logged[len(logged) - min(left, len(logged)) :])[:height]]
 
 
 def findings(snapshot: Snapshot) -> tuple[Finding, ...]:
@@ -345,13 +300,10 @@ def findings(snapshot: Snapshot) -> tuple[Finding, ...]:
 
 def next_command(snapshot: Snapshot) -> str:
     """The command that continues a run that stands still; empty for any other."""
-    command = f"`tuiae resume {clean(snapshot.id)}`"
-    words = {
-        "lost": f"its worker is gone; {command} continues from its newest checkpoint",
-        "stopped": f"{command} continues it",
-        "paused": f"{command} continues it",
-    }
-    return words.get(snapshot.status.state, "")
+    command, state = f"`tuiae resume {clean(snapshot.id)}`", snapshot.status.state
+    if state == "lost":
+        return f"its worker is gone; {command} continues from its newest checkpoint"
+    return f"{command} continues it" if state in ("stopped", "paused") else ""
 
 
 def _state(snapshot: Snapshot) -> str:
@@ -391,27 +343,13 @@ def _time(snapshot: Snapshot) -> str:
 def _train_and_test(snapshot: Snapshot, metric: str) -> str:
     """`train 0.0123, test 0.0131`; before the first evaluation the newest live point; nothing without such a metric."""
     values = [(split, snapshot.latest(split, metric)) for split in ("train", "test")]
-    known = [f"{split} {figure(metric, value)}" for split, value in values if value is not None]
-    return ", ".join(known) or _within_epoch(snapshot, metric) or (NOT_YET if metric == "loss" else "")
-
-
-def _within_epoch(snapshot: Snapshot, metric: str) -> str:
-    """The newest live point and its epoch; empty without one."""
+    if known := [f"{split} {figure(metric, value)}" for split, value in values if value is not None]:
+        return ", ".join(known)
     live = snapshot.series.get(("live", metric))
     if live is None or live.last is None:
-        return ""
+        return NOT_YET if metric == "loss" else ""
     when = "now" if snapshot.status.live else "at last"
     return f"train {figure(metric, live.last)} {when}, within epoch {math.ceil(live.epochs[-1])}; test {NOT_YET}"
-
-
-def _best(snapshot: Snapshot) -> str:
-    best = snapshot.best("test", "loss")
-    return f"test loss {number(best.value)} after epoch {best.epoch:g}" if best else ""
-
-
-def _error(snapshot: Snapshot) -> str:
-    error = snapshot.status.error or {}
-    return "; ".join(clean(error[key]) for key in ("cause", "hint") if error.get(key))
 
 
 def spoken(seconds: float) -> str:
@@ -450,13 +388,13 @@ def label_run(
         output.line(f"{'note' if not place else '    '}  {clean(line)}")
 
 
-def delete_runs(runs: Sequence[RunPaths], root: Path, output: Output, *, yes: bool) -> None:
+def delete_runs(runs: Sequence[RunPaths], output: Output, *, yes: bool) -> None:
     """Delete runs for good, after a question on a terminal; all of them are checked before the first one goes.
 
     Raises:
         ConfigError: no terminal to ask on and no --yes. UnknownRunError, RunHeldError: one that may not be deleted.
     """
-    runs = list({run.root: run for run in runs}.values())
+    root, runs = runs_dir(), list(dict.fromkeys(runs))
     for run in runs:
         check_removable(run, root)
     sizes = {run.id: size_of(run) for run in runs}

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from tuiae.cli.commands import Jobs, Json, Plain, Plot, new_app
 from tuiae.cli.output import Output, dataset_progress, study_progress
 from tuiae.errors import ExitCode, TrainingError
 from tuiae.render.bars import draw_bars
@@ -25,30 +22,14 @@ from tuiae.studies.sweep import Combination, Sweep, SweepRow, best_row, find_swe
 
 PLOT_WIDTH = 72
 
-app = new_app()
 
-
-@app.command()
-def sweep(
-    context: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A sweep file, or the name of one that came with tuiae.")],
-    jobs: Jobs = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and list its runs; train nothing.")] = False,
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
-) -> None:
-    """Train a preset with every combination of values in a file; the same command again trains what is missing."""
-    output = Output.of(context, json, plain, plot)
-    raise typer.Exit(sweep_file(find_sweep(file), runs_dir(), jobs, output, dry_run=dry_run))
-
-
-def sweep_file(path: Path, root: Path, workers: int, output: Output, *, dry_run: bool) -> ExitCode:
+def sweep_file(file: str, workers: int, output: Output, *, dry_run: bool) -> ExitCode:
     """Train what is missing of a sweep and show the results; Ctrl-C stops with checkpoints.
 
     Raises:
         TuiaeError: bad input, before anything trains. TrainingError: runs failed; the table is shown before.
     """
+    path, root = find_sweep(file), runs_dir()
     sweep = load_sweep(path)
     if dry_run:
         _plan(sweep, root, output)
@@ -101,7 +82,7 @@ def _show_result(sweep: Sweep, root: Path, output: Output, error: TrainingError 
     found = rows(sweep, snapshots)
     best = best_row(sweep, found)
     if output.json:
-        output.document(_document(sweep, snapshots, found, best, error))
+        output.document({**_document(sweep, snapshots, found, best), **(error.document() if error else {})})
         return
     _show_table(sweep, found, best, output)
     drawn = output.shows_plots and len(sweep.keys) == 1 and sweep.ranked_by
@@ -155,22 +136,15 @@ def _plot(sweep: Sweep, found: tuple[SweepRow, ...], best: SweepRow | None, outp
 
 
 def _document(
-    sweep: Sweep,
-    snapshots: Mapping[str, Snapshot],
-    found: tuple[SweepRow, ...],
-    best: SweepRow | None,
-    error: TrainingError | None,
+    sweep: Sweep, snapshots: Mapping[str, Snapshot], found: tuple[SweepRow, ...], best: SweepRow | None
 ) -> dict[str, Any]:
-    runs = [
-        _run_record(job, row.combination, snapshots.get(job.label)) for row in found for job in row.combination.jobs
-    ]
+    jobs = [(job, row.combination) for row in found for job in row.combination.jobs]
     return {
         "sweep": sweep.name,
         "tag": sweep.tag,
-        "runs": runs,
+        "runs": [_run_record(job, combination, snapshots.get(job.label)) for job, combination in jobs],
         "combinations": [_row_record(row) for row in found],
         "best": None if best is None else {**_row_record(best), "by": sweep.ranked_by},
-        **({} if error is None else error.document()),
     }
 
 

@@ -7,37 +7,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.text import Text
 
-from tuiae.cli.commands import (
-    Ascii,
-    Colors,
-    Detach,
-    Graphics,
-    Json,
-    Look,
-    Plain,
-    Plot,
-    Run,
-    Settings,
-    Theme,
-    find,
-    new_app,
-    parse_noise,
-)
-from tuiae.cli.main import is_terminal
-from tuiae.cli.output import LEAVE_SECONDS, Output, check_ending, dataset_progress, follow, held_by_another
-from tuiae.cli.plots import show_curves
-from tuiae.cli.runs import show_result
+from tuiae.cli.output import Output, dataset_progress, run_progress
+from tuiae.cli.runs import show_curves, show_result
 from tuiae.config import RunConfig, build_config, parse_override, read_document
 from tuiae.config.presets import find_preset
 from tuiae.data.datasets import prepare
-from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
+from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, UnknownRunError, from_record
 from tuiae.preflight import check, check_asked, check_device, warn_of_change
 from tuiae.render.status import cost_facts
 from tuiae.runs.checkpoints import need_checkpoint, newest_position
@@ -45,137 +27,18 @@ from tuiae.runs.control import Edit, propose, send
 from tuiae.runs.labels import check_tags
 from tuiae.runs.lineage import changes, fork_config, fork_run, need_config, plan_replay, replay_run
 from tuiae.runs.listing import summarise
-from tuiae.runs.paths import RunPaths, runs_dir, unwritable
-from tuiae.runs.process import StandbyWorker, is_held, resume_elsewhere, start_worker
+from tuiae.runs.paths import RunPaths, is_gone, runs_dir, unwritable
+from tuiae.runs.process import Interrupt, StandbyWorker, is_held, resume_elsewhere, start_worker, stop_worker
 from tuiae.runs.reader import RunReader, read_status
+from tuiae.runs.removal import discard_untrained
+from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.writer import create_run, removed_unless_started
 
+POLL_SECONDS = 0.1
+LEAVE_SECONDS = 5.0  # for the last threads of a worker that has ended
 ANSWER_SECONDS = 120.0  # for a worker to stop or to edit: a step of the slowest model takes seconds
 WAKE_SECONDS = 5.0  # for a paused worker to go on
 EVERYWHERE = ("auto", "cpu")  # values of training.device that every machine has
-
-app = new_app()
-
-
-@app.command()
-def run(
-    context: typer.Context,
-    preset: Annotated[str, typer.Argument(metavar="PRESET|PATH", help="A name, or a TOML file.")] = "quickstart",
-    settings: Settings = None,
-    dataset: Annotated[str | None, typer.Option(help="As in `tuiae data list`, or folder:PATH.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
-    latent: Annotated[int | None, typer.Option(help="Width of the code.")] = None,
-    noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="E.g. salt-pepper:0.3.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seeds weights, shuffles, dropout and noise.")] = None,
-    name: Annotated[str | None, typer.Option(help="What to call it; by default, as its preset.")] = None,
-    tags: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; may be repeated.")
-    ] = None,
-    replay: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Repeat the edits that were made to this run, at the same steps.")
-    ] = None,
-    dry: Annotated[bool, typer.Option("--dry-run", help="Only try a few steps, and say what a run costs.")] = False,
-    detach: Detach = False,
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
-) -> None:
-    """Train a preset and follow it; Ctrl-C saves and stops."""
-    flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
-    overrides = overrides_of({**flags, "model.latent": latent, "training.seed": seed}, noise, settings or ())
-    path, root, output = find_preset(preset), runs_dir(), Output.of(context, json, plain, plot)
-    document = read_document(path)
-    config = build_config(document, overrides.values, source=str(path), asker=overrides.askers)
-    check_asked(overrides.values, overrides.askers, config, root)
-    if dry:
-        show_cost(config, root, output)
-        return
-    replayed = None if replay is None else find(replay)
-    made_from = str(document.get("name", ""))
-    code = start_run(config, root, output, detach=detach, tags=tags or (), replayed=replayed, preset=made_from)
-    raise typer.Exit(code)
-
-
-@app.command()
-def fork(
-    context: typer.Context,
-    run: Run,
-    start: Annotated[
-        str, typer.Option("--from", metavar="last|best|STEP", help="The checkpoint to continue from.")
-    ] = "last",
-    settings: Settings = None,
-    epochs: Annotated[int | None, typer.Option(help="Number of epochs, those of its parent included.")] = None,
-    name: Annotated[str | None, typer.Option(help="What to call it; by default, as its parent.")] = None,
-    detach: Detach = False,
-    json: Json = False,
-    plain: Plain = False,
-) -> None:
-    """Continue from a checkpoint of a run with other settings, as a new run."""
-    overrides = overrides_of({"name": name, "training.epochs": epochs}, None, settings or ())
-    output = Output.of(context, json, plain)
-    raise typer.Exit(start_fork(find(run), start, overrides, runs_dir(), output, detach=detach))
-
-
-@app.command()
-def resume(
-    context: typer.Context,
-    run: Run,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Train up to this epoch instead.")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Use this device this time; the results differ in their last bits.")
-    ] = None,
-    detach: Detach = False,
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
-) -> None:
-    """Continue a stopped run from its newest checkpoint."""
-    overrides = overrides_of({"training.epochs": epochs, "training.device": device})
-    raise typer.Exit(resume_run(find(run), overrides, Output.of(context, json, plain, plot), detach=detach))
-
-
-@app.command()
-def attach(
-    context: typer.Context,
-    run: Run = "last",
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
-    ascii_only: Ascii = False,
-    colors: Colors = "auto",
-    theme: Theme = "",
-    graphics: Graphics = False,
-) -> None:
-    """Come back to a run: in the dashboard on a terminal, in plain lines elsewhere or with --plain."""
-    before: Look = context.obj
-    look = Look(
-        ascii_only or before.ascii,
-        before.colors if colors == "auto" else colors,
-        theme or before.theme,
-        graphics or before.graphics,
-    )
-    found = find(run)
-    if not (json or plain) and is_terminal(sys.stdout) and sys.stdin.isatty():
-        raise typer.Exit(look.show_dashboard(found.root))
-    raise typer.Exit(see_through(found, Output(json, plain, look.ascii, look.colors, plot)))
-
-
-@app.command()
-def stop(context: typer.Context, run: Run, json: Json = False) -> None:
-    """Ask a run to save and stop, and wait until it has."""
-    stop_run(find(run), Output.of(context, json))
-
-
-@app.command()
-def edit(
-    context: typer.Context,
-    run: Run,
-    settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="E.g. training.learning_rate=0.0005.")],
-    json: Json = False,
-) -> None:
-    """Change a run while it trains: learning rate, noise level, beta, dropout, epochs."""
-    edit_run(find(run), settings, Output.of(context, json))
 
 
 # What was asked for on top of a config.
@@ -202,47 +65,62 @@ def overrides_of(flags: Mapping[str, Any], noise: str | None = None, settings: S
     if noise is not None:
         values |= parse_noise(noise)
         askers |= dict.fromkeys(("noise.kind", "noise.level"), "--noise")
-    given = dict(parse_override(setting) for setting in settings)
+    given = dict(map(parse_override, settings))
     return Overrides(values | given, {key: asker for key, asker in askers.items() if key not in given})
+
+
+def parse_noise(text: str) -> dict[str, Any]:
+    """`--noise KIND[:LEVEL]` by dotted keys; raises ConfigError for a level without a kind."""
+    kind, _, level = text.partition(":")
+    if kind.replace(".", "", 1).isdecimal():
+        raise ConfigError(f"--noise {text}: a level needs a kind", f"KIND:LEVEL, such as salt-pepper:{kind}")
+    return {"noise.kind": kind, **(dict([parse_override(f"noise.level={level}")]) if level else {})}
 
 
 # Starting. What can fail for the user fails before a run exists.
 
 
-def start_run(
-    config: RunConfig,
-    root: Path,
+def run_preset(
+    preset: str,
+    overrides: Overrides,
     output: Output,
     *,
-    detach: bool,
     tags: Sequence[str] = (),
     replayed: RunPaths | None = None,
-    preset: str = "",
+    dry: bool = False,
+    detach: bool = False,
 ) -> ExitCode:
-    """Check, prepare the images, start a worker and follow it.
+    """Train a preset: check it, prepare its images, start a worker and follow it; if `dry`, only show the costs.
 
-    With `replayed` the run gets the edits that were made to that one. `preset` is the name of what it is made from.
+    With `replayed` the run gets the edits that were made to that one.
+
+    Raises:
+        TuiaeError: what is wrong with preset, overrides, tags or images; no run was made.
     """
+    path, root = find_preset(preset), runs_dir()
+    document = read_document(path)
+    config = build_config(document, overrides.values, source=str(path), asker=overrides.askers)
+    check_asked(overrides.values, overrides.askers, config, root)
     check_tags(tags)
     config = make_ready(config, root, output)
+    if dry:
+        _show_cost(config, root, output)
+        return ExitCode.OK
     if replayed is None:
-        run = create_run(config, root, sys.argv, tags, meta={"preset": preset or config.name})
-    else:
-        replay = plan_replay(replayed, config)
-        output.warn(replay.warnings)
-        run = replay_run(replay, config, root, sys.argv, tags)
-    return _set_off(run, output, detach=detach)
+        meta = {"preset": str(document.get("name") or config.name)}
+        return _set_off(create_run(config, root, sys.argv, tags, meta=meta), output, detach=detach)
+    replay = plan_replay(replayed, config)
+    output.warn(replay.warnings)
+    return _set_off(replay_run(replay, config, root, sys.argv, tags), output, detach=detach)
 
 
-def start_fork(
-    source: RunPaths, start: str, overrides: Overrides, root: Path, output: Output, *, detach: bool
-) -> ExitCode:
+def start_fork(source: RunPaths, start: str, overrides: Overrides, output: Output, *, detach: bool = False) -> ExitCode:
     """Continue from a checkpoint of a run with other settings, as a run of its own.
 
     Raises:
         ConfigError: an override is wrong, or a fork cannot change it. NoCheckpointError: no such checkpoint.
     """
-    checkpoint = need_checkpoint(source, start)
+    checkpoint, root = need_checkpoint(source, start), runs_dir()
     config = fork_config(source, checkpoint, overrides.values, overrides.askers)
     # The checkpoint holds the encoder: the run that it was taken from may be gone.
     make_ready(build_config(config.model_dump(mode="json"), {"model.encoder_run": ""}), root, output)
@@ -269,19 +147,17 @@ def _list_devices() -> list[str]:
 def _set_off(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
     with removed_unless_started(run):
         process = start_worker(run)
-    if detach:
-        return _detached(run, output)
-    output.note(f"run {run.id}")
-    return see_through(run, output, process, fresh=True)
+    if not detach:
+        output.note(f"run {run.id}")
+    return follow_to_end(run, output, process, detach=detach, fresh=True)
 
 
-def show_cost(config: RunConfig, root: Path, output: Output) -> None:
+def _show_cost(config: RunConfig, root: Path, output: Output) -> None:
     """Try a few steps in a worker's environment, and show what they cost; makes no run.
 
     Raises:
         TuiaeError: what the run would fail with.
     """
-    config = make_ready(config, root, output)
     # A process like the run's own: its threads and its allocator are set where it starts, and a batch that takes all
     # memory takes it and not this one.
     worker = StandbyWorker()
@@ -301,7 +177,7 @@ def show_cost(config: RunConfig, root: Path, output: Output) -> None:
 # Continuing.
 
 
-def resume_run(run: RunPaths, overrides: Overrides, output: Output, *, detach: bool) -> ExitCode:
+def resume_run(run: RunPaths, overrides: Overrides, output: Output, *, detach: bool = False) -> ExitCode:
     """Continue from the newest checkpoint; the worker of a paused run continues it.
 
     `overrides` may hold training.epochs, which stays, and training.device, for this worker alone.
@@ -311,8 +187,8 @@ def resume_run(run: RunPaths, overrides: Overrides, output: Output, *, detach: b
         DeviceError: this machine has no such device. TrainingError: no worker can be started.
     """
     if read_status(run).state == "paused":
-        end_pause(run, overrides.values)
-        return _detached(run, output) if detach else see_through(run, output)
+        _end_pause(run, overrides.values)
+        return follow_to_end(run, output, detach=detach)
     try:
         process = _start_again(run, overrides)
     except OSError as error:
@@ -320,12 +196,10 @@ def resume_run(run: RunPaths, overrides: Overrides, output: Output, *, detach: b
     # Until then the status is an earlier worker's.
     _wait_until(lambda: process.poll() is not None or read_status(run).pid == process.pid, math.inf)
     _check_begun(run, process)
-    if detach:
-        return _detached(run, output)
-    return see_through(run, output, process)
+    return follow_to_end(run, output, process, detach=detach)
 
 
-def end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
+def _end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
     """Let a paused run go on, as the dashboard does, and give its worker a moment to hear of it.
 
     Raises:
@@ -368,7 +242,7 @@ def _nothing_left(run_id: str, done: int, planned: int, wanted: int) -> ConfigEr
     if done < planned:
         hint = f"`tuiae resume {run_id}` continues to epoch {planned}; --epochs names the last epoch, not how many more"
         return ConfigError(f"{run_id} has done {done} epochs already: nothing is left up to epoch {wanted}", hint)
-    hint = f"give more, counted from the first: tuiae resume {run_id} --epochs {2 * done}"
+    hint = f"ask for more, counted from the first: tuiae resume {run_id} --epochs {2 * done}"
     return ConfigError(f"{run_id} has done its {done} epochs", hint)
 
 
@@ -378,7 +252,7 @@ def _check_begun(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
     if code is None or read_status(run).pid == process.pid:
         return
     if code == ExitCode.HELD:
-        raise held_by_another(run)
+        raise _held_by_another(run)
     last = RunReader(run.root).read_all().log[-1:]
     raise TrainingError(": ".join((f"the worker of {run.id} could not begin", *last)), f"see {run.log}")
 
@@ -393,30 +267,36 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def _detached(run: RunPaths, output: Output) -> ExitCode:
-    if output.json:
-        output.document({"run": run.id, "dir": str(run.root), "state": read_status(run).state})
-    output.line(run.id)
-    output.note(f"watch it with `tuiae attach {run.id}`, stop it with `tuiae stop {run.id}`")
-    return ExitCode.OK
+# Following
 
 
-def see_through(
-    run: RunPaths, output: Output, process: subprocess.Popen[bytes] | None = None, *, fresh: bool = False
+def follow_to_end(
+    run: RunPaths,
+    output: Output,
+    process: subprocess.Popen[bytes] | None = None,
+    *,
+    detach: bool = False,
+    fresh: bool = False,
 ) -> ExitCode:
-    """Follow a run to its end and say how it ended, in words and in the exit code.
+    """Follow a run to its end and say how it ended, in words and in the exit code; if `detach`, leave it at once.
 
     Ctrl-C stops our own worker, `process`; without one it ends the following, not the run. A `fresh` run was made by
     this very command.
     """
-    snapshot, left = follow(run, output, process)
+    if detach:
+        if output.json:
+            output.document({"run": run.id, "dir": str(run.root), "state": read_status(run).state})
+        output.line(run.id)
+        output.note(f"watch it with `tuiae attach {run.id}`, stop it with `tuiae stop {run.id}`")
+        return ExitCode.OK
+    snapshot, left = _follow(run, output, process)
     if left and process is None:
         output.note(f"left running; come back with `tuiae attach {run.id}`")
         return ExitCode.OK
     if left:
         output.note(f"the worker is saving; continue later with `tuiae resume {run.id}`", "yellow")
         return ExitCode.STOPPED
-    check_ending(run, snapshot, process, fresh=fresh)
+    _check_ending(run, snapshot, process, fresh=fresh)
     if output.json:
         output.document(summarise(snapshot))
     else:
@@ -426,6 +306,63 @@ def see_through(
         output.note(f"stopped early; continue with: tuiae resume {run.id}", "yellow")
         return ExitCode.STOPPED
     return ExitCode.OK
+
+
+def _follow(run: RunPaths, output: Output, process: subprocess.Popen[bytes] | None) -> tuple[Snapshot, bool]:
+    """Show a run until it ends; returns its last snapshot, and whether it was left running.
+
+    With its own `process` an interrupt stops the run (and a second one leaves it to finish its save); otherwise it only
+    ends the following.
+    """
+    reader, interrupt = RunReader(run.root), Interrupt()
+    asked = False
+    with interrupt.listening(), run_progress(output) as show:
+        while True:
+            # The process is looked at first: what it wrote before it ended is then in the snapshot.
+            ended = process is not None and process.poll() is not None
+            snapshot = reader.poll()
+            if not snapshot.status.live or ended:
+                snapshot = reader.read_all()
+                show(snapshot)
+                return snapshot, False
+            show(snapshot)
+            if interrupt.count and (process is None or interrupt.count > 1):
+                return snapshot, True
+            if interrupt.count and process is not None and not asked:
+                asked = True
+                stop_worker(run, process)
+                output.note("stopping: saving at the next step (Ctrl-C again not to wait for it)", "yellow")
+            time.sleep(POLL_SECONDS)
+
+
+def _check_ending(
+    run: RunPaths, snapshot: Snapshot, process: subprocess.Popen[bytes] | None = None, *, fresh: bool = False
+) -> None:
+    """Raise TuiaeError for a run that did not end with a checkpoint saved."""
+    state = snapshot.status.state
+    if is_gone(run):
+        raise TrainingError(f"{run.id} is gone: its directory was deleted or moved", "`tuiae run` starts another one")
+    if state == "failed":
+        if fresh:
+            discard_untrained(run)
+        raise from_record(snapshot.status.error or {}, hint=f"see {run.log}")
+    if state == "unknown" and process is None:
+        hint = f"see {run.status}; `tuiae resume {run.id}` continues from its newest checkpoint"
+        raise UnknownRunError(f"the status of {run.id} cannot be read", hint)
+    if state not in ("finished", "stopped"):
+        code = None
+        if process is not None:
+            with suppress(subprocess.TimeoutExpired):  # its last threads may not leave
+                code = process.wait(LEAVE_SECONDS)
+        if code == ExitCode.HELD:
+            raise _held_by_another(run)
+        how = f"the worker died (signal {-code})" if code is not None and code < 0 else "the worker died"
+        raise TrainingError(f"{run.id}: {how}", f"see {run.log}, and continue with `tuiae resume {run.id}`")
+
+
+def _held_by_another(run: RunPaths) -> RunHeldError:
+    """The error for a run that another process writes."""
+    return RunHeldError(f"{run.id} is held by another process", f"`tuiae attach {run.id}` watches it")
 
 
 # Stopping and editing.
@@ -441,9 +378,9 @@ def stop_run(run: RunPaths, output: Output) -> None:
         send(run, "stop")
         if not _wait_until(lambda: not read_status(run).live, ANSWER_SECONDS):
             kill = f"kill -9 {read_status(run).pid}"
-            raise TrainingError(f"{run.id} has not stopped for {ANSWER_SECONDS:.0f} s", kill)
+            raise TrainingError(f"{run.id} has not stopped within {ANSWER_SECONDS:.0f} s", kill)
     snapshot = RunReader(run.root).read_all()
-    check_ending(run, snapshot)
+    _check_ending(run, snapshot)
     if output.json:
         output.document(summarise(snapshot))
     output.line(f"{run.id}: {snapshot.status.state}")
@@ -458,13 +395,11 @@ def edit_run(run: RunPaths, settings: Sequence[str], output: Output) -> None:
     """
     reader = RunReader(run.root)
     snapshot = reader.read_all()
-    before = config = snapshot.current_config
-    if before is None or config is None or not snapshot.status.live:
-        raise ConfigError(
-            f"{run.id} is {snapshot.status.state}: there is no training to change",
-            "`tuiae fork` continues from a checkpoint with other settings",
-        )
-    wanted = dict(parse_override(setting) for setting in settings)
+    before = snapshot.current_config
+    if before is None or not snapshot.status.live:
+        cause = f"{run.id} is {snapshot.status.state}: there is no training to change"
+        raise ConfigError(cause, "`tuiae fork` continues from a checkpoint with other settings")
+    config, wanted = before, dict(map(parse_override, settings))
     for key, value in wanted.items():
         config = propose(config, key, value, snapshot.status.epoch)
     for key, value in wanted.items():
@@ -488,5 +423,6 @@ def _await_edits(reader: RunReader, known: int, config: RunConfig, asked: int) -
         if not snapshot.status.live:
             raise TrainingError(f"{snapshot.id} ended before it was changed", "continue it with `tuiae resume`")
         if time.monotonic() > deadline:
-            raise TrainingError(f"{snapshot.id} has not answered for {ANSWER_SECONDS:.0f} s", f"see {reader.run.log}")
+            cause = f"{snapshot.id} has not answered within {ANSWER_SECONDS:.0f} s"
+            raise TrainingError(cause, f"see {reader.run.log}")
         time.sleep(0.05)
