@@ -1,1 +1,1 @@
-"""The panels: thin widgets that hold data and call `tuiae.ui.render`."""
+"""The panels: thin widgets that hold data and call `tuiae.render`."""
