@@ -63,7 +63,7 @@ def again(reproduced: tuple[Laboratory, Path, Any]) -> tuple[list[str], Any]:
 
 
 def reproduce(lab: Laboratory, *arguments: str) -> Any:
-    return lab("reproduce", *arguments, env={**lab.environment, **NO_NETWORK})
+    return lab.process("reproduce", *arguments, env={**lab.environment, **NO_NETWORK})
 
 
 def claims_of(document: Any) -> dict[str, Any]:
