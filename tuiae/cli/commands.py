@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand
 
 from tuiae import __version__
-from tuiae.cli.main import Look, is_terminal, knows_unicode
+from tuiae.cli.main import ScreenOptions, is_terminal, knows_unicode
 from tuiae.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def dashboard(
     if version:
         print(f"tuiae {__version__}")
         raise typer.Exit
-    look = context.obj = Look(ascii_only or not knows_unicode(), colors, theme, graphics)
+    look = context.obj = ScreenOptions(ascii_only or not knows_unicode(), colors, theme, graphics)
     if context.invoked_subcommand is None:
         raise typer.Exit(look.show_dashboard())
 
@@ -187,8 +187,8 @@ def attach(
     graphics: Graphics = False,
 ) -> None:
     """Follow a run in the dashboard, or in plain lines. Lines are for --plain, and where there is no terminal."""
-    before: Look = context.obj
-    look = Look(
+    before: ScreenOptions = context.obj
+    look = ScreenOptions(
         ascii_only or before.ascii,
         before.colors if colors == "auto" else colors,
         theme or before.theme,
