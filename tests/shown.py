@@ -14,8 +14,8 @@ STEP = "step-000120"
 NAMES = ("ankle boot", "bag", "coat")
 
 
-def opened(latent: int) -> protocol.Opened:
-    return protocol.Opened(STEP, "", 120, 4.0, "vae", (1, 8, 8), NAMES, latent, True, True, 90)
+def opened(latent: int) -> protocol.OpenedRun:
+    return protocol.OpenedRun(STEP, "", 120, 4.0, "vae", (1, 8, 8), NAMES, latent, True, True, 90)
 
 
 def shades(count: int) -> NDArray[np.uint8]:

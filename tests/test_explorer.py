@@ -320,7 +320,7 @@ def test_a_question_that_was_on_its_way_when_it_died_is_answered_by_the_next_pro
         listener.explorer.ask("open", run=str(finished.root))
         first = wait_until(lambda: listener.explorer.pid)
         os.kill(first, signal.SIGKILL)
-        assert isinstance(listener.next().answer, protocol.Opened)
+        assert isinstance(listener.next().answer, protocol.OpenedRun)
         assert listener.explorer.pid != first
 
 

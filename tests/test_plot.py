@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from tuiae.render import palette, ticks
 from tuiae.render.curves import Curve, Look, View, draw_curves, lay_out, prepare
-from tuiae.render.plot import Axis, Plot, Series, draw_plot
+from tuiae.render.plot import Axis, Plot, PlotSeries, draw_plot
 
 SIZES = [(0, 0), (1, 1), (3, 2), (8, 3), (11, 4), (12, 4), (13, 5), (40, 12), (120, 40)]
 MONSTERS = [
@@ -29,7 +29,7 @@ MONSTERS = [
 
 
 def plot(y: list[float], width: int = 60, height: int = 14, log: bool = False, ascii_only: bool = False) -> Plot:
-    return draw_plot([Series(np.arange(len(y)) + 1, np.array(y))], width, height, Axis(), Axis(log=log), ascii_only)
+    return draw_plot([PlotSeries(np.arange(len(y)) + 1, np.array(y))], width, height, Axis(), Axis(log=log), ascii_only)
 
 
 def plain(drawn: Plot) -> list[str]:
@@ -49,8 +49,10 @@ def test_no_number_is_too_strange_and_no_size_too_small(y: list[float], log: boo
         assert len(drawn) in (0, height)
         assert all(cell_len(line) <= width for line in drawn)
     x = np.array(y) if y else np.zeros(0)
-    draw_plot([Series(x, np.arange(len(y)))], 40, 10, Axis(log=log), Axis())
-    draw_plot([Series(np.arange(len(y)), x, stroke="dashed", sign="×", behind=(x, x))], 40, 10, Axis(), Axis(log=log))
+    draw_plot([PlotSeries(x, np.arange(len(y)))], 40, 10, Axis(log=log), Axis())
+    draw_plot(
+        [PlotSeries(np.arange(len(y)), x, stroke="dashed", sign="×", behind=(x, x))], 40, 10, Axis(), Axis(log=log)
+    )
 
 
 @pytest.mark.parametrize("limits", [(0.011, 0.071), (0.0203, 0.0226), (86, 97.58), (-3, 40), (0, 2.9), (1e-12, 3e-12)])
@@ -82,7 +84,9 @@ def test_a_line_stands_beside_the_label_of_its_value() -> None:
     marked = tick_rows(plain(drawn))
     for row, words in marked.items():
         assert drawn.frame.row(float(words)) == row
-    flat = plain(draw_plot([Series(np.array([1.0, 9.0]), np.array([40.0, 40.0]))], 60, 20, Axis(), Axis((20.0, 60.0))))
+    flat = plain(
+        draw_plot([PlotSeries(np.array([1.0, 9.0]), np.array([40.0, 40.0]))], 60, 20, Axis(), Axis((20.0, 60.0)))
+    )
     (row,) = [row for row, words in tick_rows(flat).items() if words == "40"]
     assert any("⠀" < char <= "⣿" for char in flat[row])
     assert sum(any("⠀" < char <= "⣿" for char in line) for line in flat) == 1
@@ -90,7 +94,7 @@ def test_a_line_stands_beside_the_label_of_its_value() -> None:
 
 def test_where_there_is_no_light_there_are_marks_and_lines_are_told_apart_in_a_shared_cell() -> None:
     x = np.array([0.0, 10.0])
-    series = [Series(x, x, palette.SKY), Series(x, x + 0.01, palette.ORANGE, "dashed")]
+    series = [PlotSeries(x, x, palette.SKY), PlotSeries(x, x + 0.01, palette.ORANGE, "dashed")]
     drawn = draw_plot(series, 60, 14, Axis(), Axis())
     cells: dict[str, int] = {}
     for line in drawn.lines:
@@ -102,7 +106,9 @@ def test_where_there_is_no_light_there_are_marks_and_lines_are_told_apart_in_a_s
 
 def test_signs_belong_to_their_line() -> None:
     x = np.linspace(0, 10, 50)
-    series = [Series(x, x * 0 + level, color, sign=sign) for level, color, sign in ((1, "red", "×"), (2, "blue", "+"))]
+    series = [
+        PlotSeries(x, x * 0 + level, color, sign=sign) for level, color, sign in ((1, "red", "×"), (2, "blue", "+"))
+    ]
     drawn = draw_plot(series, 70, 14, Axis(), Axis())
     for one in series:
         found = [(line, line.plain.index(one.sign)) for line in drawn.lines if one.sign in line.plain]
@@ -113,9 +119,9 @@ def test_signs_belong_to_their_line() -> None:
 
 def test_a_logarithmic_x_and_times_have_round_ticks_too() -> None:
     y = np.linspace(1, 2, 6)
-    foot = plain(draw_plot([Series(10.0 ** np.arange(6), y)], 70, 12, Axis(log=True, kind="step"), Axis()))[-1]
+    foot = plain(draw_plot([PlotSeries(10.0 ** np.arange(6), y)], 70, 12, Axis(log=True, kind="step"), Axis()))[-1]
     assert foot.split() == ["1", "10", "100", "1e3", "1e4", "1e5"] or "1000" in foot
-    spots = draw_plot([Series(np.array([0.0, 5400.0]), y[:2])], 70, 12, Axis(kind="time", name="time"), Axis())
+    spots = draw_plot([PlotSeries(np.array([0.0, 5400.0]), y[:2])], 70, 12, Axis(kind="time", name="time"), Axis())
     assert "1:00:00" in plain(spots)[-1]
     assert "30:00" in plain(spots)[-1]
     assert ticks.labels([0, 129600, 172800], "time") == ["0:00", "1d 12h", "2d"]
@@ -126,7 +132,7 @@ def test_a_logarithmic_x_and_times_have_round_ticks_too() -> None:
 
 def test_a_logarithmic_axis_of_times_is_marked_at_round_times() -> None:
     x = np.array([0.5, 1000, 40_000])
-    drawn = draw_plot([Series(x, x)], 100, 12, Axis(log=True, kind="time"), Axis())
+    drawn = draw_plot([PlotSeries(x, x)], 100, 12, Axis(log=True, kind="time"), Axis())
     assert plain(drawn)[-1].split() == ["1s", "10s", "1:00", "10:00", "1:00:00", "6:00:00"]
 
 
@@ -145,7 +151,7 @@ def test_zooming_a_logarithmic_axis_halves_what_shows_of_it() -> None:
 
 
 def test_every_column_of_a_logarithmic_axis_is_found_again() -> None:
-    frame = draw_plot([Series(np.array([1.0, 1e6]), np.array([1.0, 2.0]))], 60, 12, Axis(log=True), Axis()).frame
+    frame = draw_plot([PlotSeries(np.array([1.0, 1e6]), np.array([1.0, 2.0]))], 60, 12, Axis(log=True), Axis()).frame
     assert [frame.column(frame.place(column)) for column in range(frame.columns)] == list(range(frame.columns))
 
 

@@ -379,9 +379,9 @@ def explore(
     plain: Plain = False,
 ) -> None:
     """Show a run's code on a map, and decode it. Without options, show everything that the run has."""
-    from tuiae.cli.explore import Views, explore_run
+    from tuiae.cli.explore import ExploreViews, explore_run
 
-    views = Views(codes, plane, samples, between, dims)
+    views = ExploreViews(codes, plane, samples, between, dims)
     explore_run(find(run), views, weights, device, seed, context.obj.output(json, plain))
 
 

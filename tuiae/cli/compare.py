@@ -19,7 +19,7 @@ from tuiae.render.sweeps import levels_table, summary_notes, summary_plot, summa
 from tuiae.render.text import beside, join_lines
 from tuiae.runs.listing import preset_of, summarise
 from tuiae.runs.paths import RunPaths, runs_dir
-from tuiae.studies.compare import CompareReader, Comparison, Entry, Group, cautions, group_figures, tagged_runs
+from tuiae.studies.compare import CompareReader, Comparison, Entry, RunGroup, cautions, group_figures, tagged_runs
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep_summary import summary_record, sweep_summaries, without_summary
 
@@ -139,7 +139,7 @@ def _document(comparison: Comparison, shared: SharedImages, metric: str) -> dict
     }
 
 
-def _run_record(entry: Entry, group: Group, comparison: Comparison) -> dict[str, Any]:
+def _run_record(entry: Entry, group: RunGroup, comparison: Comparison) -> dict[str, Any]:
     """The run as `tuiae show --json` has it, and what the comparison adds."""
     snapshot, config = entry.snapshot, entry.snapshot.config
     record = summarise(snapshot)
@@ -162,7 +162,7 @@ def _run_record(entry: Entry, group: Group, comparison: Comparison) -> dict[str,
     }
 
 
-def _group_record(group: Group, comparison: Comparison, metric: str) -> dict[str, Any]:
+def _group_record(group: RunGroup, comparison: Comparison, metric: str) -> dict[str, Any]:
     found = {name: take(group) for name, take in group_figures(comparison, metric)}
     return {
         "key": group.key,

@@ -35,7 +35,7 @@ CLASS = "class:"
 
 
 @dataclass(frozen=True)
-class Views:
+class ExploreViews:
     """What of a code to show; where nothing is asked for, all that the run has."""
 
     codes: bool = False
@@ -48,7 +48,7 @@ class Views:
     """`I,J`: the numbers of the code that the map shows."""
 
 
-def explore_run(run: RunPaths, views: Views, weights: str, device: str, seed: int, output: Output) -> None:
+def explore_run(run: RunPaths, views: ExploreViews, weights: str, device: str, seed: int, output: Output) -> None:
     """Show the code of a checkpoint, about all test images.
 
     Raises:
@@ -59,9 +59,9 @@ def explore_run(run: RunPaths, views: Views, weights: str, device: str, seed: in
     """
     config = resolve_config(run, {})
     latent, variational = config.model.latent, config.model.is_variational
-    if views == Views():
+    if views == ExploreViews():
         plane = PLANE if latent > 1 and not config.is_classifier else None
-        views = Views(codes=True, plane=plane, samples=SAMPLES if variational else None)
+        views = ExploreViews(codes=True, plane=plane, samples=SAMPLES if variational else None)
     _check_views(run, config, views)
     axes = None if views.dims is None else _parse_dims(views.dims, latent)
     words = None if views.between is None else _parse_ends(views.between)
@@ -92,7 +92,7 @@ def explore_run(run: RunPaths, views: Views, weights: str, device: str, seed: in
 # What to show
 
 
-def _check_views(run: RunPaths, config: RunConfig, views: Views) -> None:
+def _check_views(run: RunPaths, config: RunConfig, views: ExploreViews) -> None:
     """Raise ConfigError for a view that a run with this config does not have."""
     decodes = {"--plane": views.plane, "--samples": views.samples, "--between": views.between}
     asked = [option for option, value in decodes.items() if value is not None]

@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 from pydantic import TypeAdapter
 
-from tuiae.data.dataset import Content, Dataset, OnProgress, Shape, SplitContent, silent
+from tuiae.data.dataset import Dataset, DatasetContent, OnProgress, Shape, SplitContent, silent
 from tuiae.errors import DataError
 from tuiae.files import fsync_directory, replace_file, replace_json
 
@@ -109,7 +109,7 @@ def open_cached(root: Path, key: str, fingerprint: str = "") -> Dataset | None:
 def open_or_build(
     root: Path,
     key: str,
-    build: Callable[[Path], Content],
+    build: Callable[[Path], DatasetContent],
     origin: Origin,
     source: str,
     *,
@@ -163,7 +163,7 @@ def writing(root: Path, key: str, progress: OnProgress) -> Iterator[Path]:
 
 
 def store(
-    work: Path, content: Content, origin: Origin, source: str, name: str, fingerprint: str, progress: OnProgress
+    work: Path, content: DatasetContent, origin: Origin, source: str, name: str, fingerprint: str, progress: OnProgress
 ) -> Manifest:
     """Write the four arrays and the manifest into `work`, on the disk when this returns."""
     train, test = len(content.train.labels), len(content.test.labels)

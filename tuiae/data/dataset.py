@@ -66,7 +66,7 @@ class SplitContent:
 
 
 @dataclass(frozen=True)
-class Content:
+class DatasetContent:
     """A whole set on its way into the cache; chunks, so that a set larger than memory passes through."""
 
     classes: tuple[str, ...]

@@ -11,7 +11,7 @@ import numpy as np
 from tuiae.config import DataSection
 from tuiae.data import cache, folder
 from tuiae.data.cache import read_manifest
-from tuiae.data.dataset import Content, Dataset, OnProgress, SplitContent, check_classes, silent
+from tuiae.data.dataset import Dataset, DatasetContent, OnProgress, SplitContent, check_classes, silent
 from tuiae.data.registry import DOWNLOADS, EMBEDDED, FOLDER_PREFIX, DatasetInfo, data_dir, describe, scan_folder
 from tuiae.errors import ConfigError, DataError
 
@@ -64,7 +64,7 @@ def _prepare_base(name: str, root: Path, progress: OnProgress, force: bool = Fal
             raise DataError(f"'{name}' was imported and cannot be downloaded", hint)
         return found
 
-    def build(work: Path) -> Content:
+    def build(work: Path) -> DatasetContent:
         # Here, not above: what is in the cache must open without torchvision.
         from tuiae.data.download import download
 
@@ -97,11 +97,11 @@ def _prepare_resized(name: str, size: int, root: Path, progress: OnProgress) -> 
     if manifest.shape[1:] == (size, size):
         return _prepare_base(name, root, progress)
 
-    def build(_: Path) -> Content:
+    def build(_: Path) -> DatasetContent:
         whole = _prepare_base(name, root, progress)
         train = SplitContent(_resized(whole.train_images, size), whole.train_labels)
         test = SplitContent(_resized(whole.test_images, size), whole.test_labels)
-        return Content(whole.classes, (whole.image_shape[0], size, size), train, test, whole.labelled)
+        return DatasetContent(whole.classes, (whole.image_shape[0], size, size), train, test, whole.labelled)
 
     # Tied to the content of the set it is made from: importing another one under the name makes it anew.
     key, made_from = f"{name}@{size}", manifest.digest

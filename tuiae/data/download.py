@@ -12,7 +12,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
-from tuiae.data.dataset import DOWNLOADING, Content, OnProgress
+from tuiae.data.dataset import DOWNLOADING, DatasetContent, OnProgress
 from tuiae.data.importing import read_directory
 from tuiae.data.registry import missing_advice
 from tuiae.errors import DataError
@@ -30,7 +30,7 @@ _CLASSES = {
 _EMNIST_MEMBER = "emnist-letters-"
 
 
-def download(name: str, work: Path, progress: OnProgress) -> Content:
+def download(name: str, work: Path, progress: OnProgress) -> DatasetContent:
     """Download a set into a folder below `work` and read it; raises DataError, whose hint says what to do."""
     try:
         from torchvision.datasets import mnist, utils

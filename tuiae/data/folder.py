@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuiae.data.dataset import Content, Shape, SplitContent, readable
+from tuiae.data.dataset import DatasetContent, Shape, SplitContent, readable
 from tuiae.errors import DataError
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _look_through(path: Path, fingerprint: str) -> tuple[str, Shape]:
     return difference if times < len(sizes) else "", (1 if all(greys) else 3, height, width)
 
 
-def read_content(found: FolderScan, image_size: int) -> Content:
+def read_content(found: FolderScan, image_size: int) -> DatasetContent:
     """Check every picture's header and return a content that decodes them as it is written; raises as `check_pictures`.
 
     One channel if all pictures are greyscale files, else RGB; transparency is laid on white; 16-bit grey keeps its
@@ -182,7 +182,7 @@ def read_content(found: FolderScan, image_size: int) -> Content:
         SplitContent(_decode(split, shape), np.array([label for _, label in split], dtype=np.int64))
         for split in (found.train, found.test)
     )
-    return Content(found.classes, shape, train, test, found.labelled)
+    return DatasetContent(found.classes, shape, train, test, found.labelled)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 
 from tuiae.data import cache
 from tuiae.data.cache import ARRAYS, read_manifest
-from tuiae.data.dataset import Content, OnProgress, Shape, SplitContent, readable, silent
+from tuiae.data.dataset import DatasetContent, OnProgress, Shape, SplitContent, readable, silent
 from tuiae.data.registry import DOWNLOADS, EMBEDDED, DatasetInfo, data_dir, describe
 from tuiae.errors import ConfigError, DataError
 
@@ -88,7 +88,7 @@ def check_name(name: str, given: bool = True) -> str:
     return name
 
 
-def read_directory(directory: Path, name: str) -> Content:
+def read_directory(directory: Path, name: str) -> DatasetContent:
     """Read and check the four files; EMNIST's transposed images come out upright and its letters count from 0. Raises
     DataError where a file is missing or unfit, images and labels do not match, or a label is out of range."""
     prefix, files = _find(directory, name)
@@ -112,7 +112,7 @@ def read_directory(directory: Path, name: str) -> Content:
                 )
         parts.append(SplitContent([images[:, None]], labels.astype(np.int64) - first_label))
     height, width = train_images.shape[1:]
-    return Content(classes, (1, height, width), parts[0], parts[1])
+    return DatasetContent(classes, (1, height, width), parts[0], parts[1])
 
 
 def _find(directory: Path, name: str) -> tuple[str, Files]:
@@ -218,7 +218,7 @@ MD5 = {
 """Of the unpacked idx files; their gzipped forms differ from copy to copy."""
 
 
-def check_published(content: Content, known: DatasetInfo) -> None:
+def check_published(content: DatasetContent, known: DatasetInfo) -> None:
     """Refuse content that is another set than the one of that name; raises DataError, which says in what it differs.
 
     Counts, size and classes are compared, and the files' md5 where it is known of this set or of another one.
@@ -242,7 +242,7 @@ def _words(train: int, test: int, shape: Shape | None, classes: int) -> str:
     return f"{train:,} and {test:,} images of {size} in {classes} classes"
 
 
-def _sums(content: Content) -> dict[str, str]:
+def _sums(content: DatasetContent) -> dict[str, str]:
     """The md5 of the idx files that hold the same, by array."""
     sums = {}
     for split, part in (("train", content.train), ("test", content.test)):

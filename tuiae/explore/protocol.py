@@ -1,6 +1,6 @@
 """How the dashboard and the explorer talk: what each question answers, and the frames that carry it.
 
-Pictures are uint8 (N, C, H, W), classes are positions in `Opened.classes`.
+Pictures are uint8 (N, C, H, W), classes are positions in `OpenedRun.classes`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Opened(Answer):
+class OpenedRun(Answer):
     """The answer to `open`: the checkpoint that is in memory now."""
 
     run: str

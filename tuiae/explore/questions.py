@@ -25,7 +25,7 @@ from tuiae.explore.protocol import (
     Codes,
     Confused,
     NoiseCurve,
-    Opened,
+    OpenedRun,
     Picture,
     Place,
     Plane,
@@ -309,7 +309,7 @@ class Dispatcher:
             raise ConfigError(f"the explorer knows no question '{question}'", "update both sides of tuiae")
         return QUESTIONS[question](opened, **arguments)
 
-    def open(self, run: str, weights: str = "last") -> Opened:
+    def open(self, run: str, weights: str = "last") -> OpenedRun:
         """Load a checkpoint, unless it is the one in memory.
 
         Raises:
@@ -332,10 +332,10 @@ class Dispatcher:
         return _describe(loaded)
 
 
-def _describe(loaded: LoadedRun) -> Opened:
+def _describe(loaded: LoadedRun) -> OpenedRun:
     manifest = read_json(loaded.run.weights / loaded.checkpoint / MANIFEST)
     config, epoch = loaded.config, manifest.get("epoch")
-    return Opened(
+    return OpenedRun(
         checkpoint=loaded.checkpoint,
         run=str(loaded.run.root),
         step=int(loaded.checkpoint.removeprefix("step-")),

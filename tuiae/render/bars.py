@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.plot import Frame, Scale, Signal, build
+from tuiae.render.plot import PlotFrame, PlotSignal, Scale, build
 from tuiae.render.text import clean, join_lines, shorten
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -46,8 +46,8 @@ def bar_rows(shares: Sequence[float], room: int, ascii_only: bool = False, least
         level = np.full(2, top - row)
         if whole:
             ends, joined = np.array([0, whole - 1]), np.array([False, True])
-            signals.append(Signal(1, ends, level, "#" if ascii_only else _EIGHTHS[8], joined))
+            signals.append(PlotSignal(1, ends, level, "#" if ascii_only else _EIGHTHS[8], joined))
         if rest:
-            signals.append(Signal(1, np.array([whole]), level[:1], _EIGHTHS[rest]))
-    frame = Frame(Scale((0.0, 1.0), room, 1), Scale((0.0, 1.0), len(shares), 1))
+            signals.append(PlotSignal(1, np.array([whole]), level[:1], _EIGHTHS[rest]))
+    frame = PlotFrame(Scale((0.0, 1.0), room, 1), Scale((0.0, 1.0), len(shares), 1))
     return ["".join(text for text, _ in runs).rstrip() for runs in build(signals, frame, axes=False)]

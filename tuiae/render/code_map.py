@@ -14,7 +14,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.plot import AXIS, Axis, Frame, Plot, draw_axes, lay_out, put, span
+from tuiae.render.plot import AXIS, Axis, Plot, PlotFrame, draw_axes, lay_out, put, span
 from tuiae.render.text import centred, clean, in_mode, join_lines, shorten
 from tuiae.render.ticks import Limits as Range
 
@@ -209,7 +209,7 @@ WHOLE = MapView()
 class MapLayout:
     """The places of all parts of a map, known before it is drawn, so that a cursor and a mouse can be placed."""
 
-    frame: Frame
+    frame: PlotFrame
     axes: Plot
     """The axes around the points."""
     shown: Mapping[Cell, tuple[str, str]]
@@ -286,7 +286,7 @@ def lay_out_map(
     return MapLayout(frame, draw_axes(frame), shown, tuple(foot), ascii_only)
 
 
-def fill_cells(points: Points, labels: NDArray[np.int64], frame: Frame) -> dict[Cell, int]:
+def fill_cells(points: Points, labels: NDArray[np.int64], frame: PlotFrame) -> dict[Cell, int]:
     """Which class shows where in a frame, one dot a cell; of equally frequent ones the first."""
     width = frame.columns
     columns, rows = frame.x.places(points[:, 0]), frame.rows - 1 - frame.y.places(points[:, 1])

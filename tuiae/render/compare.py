@@ -19,7 +19,7 @@ from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Series
 from tuiae.studies.compare import (
     Comparison,
     Entry,
-    Group,
+    RunGroup,
     Spread,
     cautions,
     group_figures,
@@ -72,13 +72,13 @@ def train_split(comparison: Comparison, metric: str) -> str:
     return "train" if any(entry.series("train", metric) for entry in comparison.entries) else "train-eval"
 
 
-def curve_looks(chosen: Sequence[Group]) -> dict[str, tuple[str, str]]:
+def curve_looks(chosen: Sequence[RunGroup]) -> dict[str, tuple[str, str]]:
     """Colour and sign of each curve, by its key; neither is there twice."""
     looks = zip(palette.SERIES, (FIRST_SIGN, *palette.MARKERS[1:]), strict=True)
     return {line.key: look for line, look in zip(chosen, looks, strict=False)}
 
 
-def _line_series(line: Group, split: str, metric: str) -> Series:
+def _line_series(line: RunGroup, split: str, metric: str) -> Series:
     """One run's curve, or the mean of several; the means of its epochs, as the live points of a run hide other runs."""
     known = [series for entry in line.entries if (series := entry.series(split, metric)) is not None]
     if not known:

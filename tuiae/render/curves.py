@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.plot import LEAST_HEIGHT, LONE, Axis, Frame, Plot, Stroke, draw_plot, span
-from tuiae.render.plot import Series as Drawn
+from tuiae.render.plot import LEAST_HEIGHT, LONE, Axis, Plot, PlotFrame, PlotSeries, Stroke, draw_plot, span
 from tuiae.render.text import centred, clean, join_lines
 from tuiae.render.ticks import Kind, Limits, labels
 from tuiae.runs.snapshot import Series as Recorded
@@ -67,7 +66,7 @@ class Curve:
     clock: Recorded | None = None
     """The clock of its run, which says where epochs stand on axes of steps and of time; None without a training."""
     faint: bool = False
-    """Drawn to compare with, such as the parent of a forked run."""
+    """Series to compare with, such as the parent of a forked run."""
     latest: float | None = None
     """What a legend says of it, where that is not its last point, such as the mean over an epoch that is done."""
     span: Limits | None = None
@@ -323,7 +322,7 @@ class View:
         limits = x_limits(lines)
         return None if self.cursor is None or limits is None else min(max(self.cursor, limits[0]), limits[1])
 
-    def moved(self, lines: Sequence[Line], frame: Frame, columns: int) -> View:
+    def moved(self, lines: Sequence[Line], frame: PlotFrame, columns: int) -> View:
         """The cursor on the next point that stands so many columns on (back where negative), and the window with it.
 
         The first move shows it, on the newest point.
@@ -387,7 +386,7 @@ def lay_out(
         ways = [(way, None) for way, _ in ways]
     limits = None if look.unit not in UNITS or look.log_x or look.log_y else _settled(lines, ways, window, look.unit)
     drawn = [
-        Drawn(*way, curve.color, curve.stroke, curve.sign, behind, curve.faint)
+        PlotSeries(*way, curve.color, curve.stroke, curve.sign, behind, curve.faint)
         for curve, (way, behind) in zip((line.curve for line in lines), ways, strict=True)
     ]
     x = Axis(window, UNITS.get(look.unit, "number"), look.log_x, look.unit)

@@ -51,7 +51,7 @@ ROOMY = 6
 
 
 @dataclass(frozen=True)
-class Layout:
+class GridLayout:
     """The sizes of a grid of pictures, in cells."""
 
     columns: int
@@ -78,7 +78,7 @@ def cell_sizes(image_width: int, image_height: int) -> list[tuple[int, int]]:
 
 def plan(
     shape: tuple[int, ...], kinds: int, width: int, height: int, gutter: int, least: int | None = None
-) -> Layout | None:
+) -> GridLayout | None:
     """The largest layout for `kinds` rows of (N, H, W) pictures, or None when nothing fits.
 
     Every row must fit the height, and at least `least` pictures the width: without it four (three where it is narrow),
@@ -94,7 +94,7 @@ def plan(
         crisp = columns % image_width == 0
         for gap in (1, 0) if crisp else (int(rows >= ROOMY),):
             if kinds * rows + (kinds - 1) * gap <= height:
-                return Layout(columns, rows, shown, gap, gutter)
+                return GridLayout(columns, rows, shown, gap, gutter)
     return None
 
 
@@ -128,7 +128,7 @@ def drawable(rows: Sequence[ImageRow]) -> list[ImageRow]:
 
 def fit(
     rows: Sequence[ImageRow], width: int, height: int, words: Sequence[CaptionRow] = (), label_limit: int = LABEL_LIMIT
-) -> Layout | None:
+) -> GridLayout | None:
     """The largest layout of drawable rows with lines of words below, without labels where that helps."""
     shape = (min(len(images) for _, images in rows), *rows[0][1].shape[2:])
     labels = [clean(label, label_limit) for label, _ in (*rows, *words)]
@@ -137,7 +137,7 @@ def fit(
     return plan(shape, len(rows), width, spare, gutter) or plan(shape, len(rows), width, spare, 0)
 
 
-def _picture_lines(rows: Sequence[ImageRow], layout: Layout, mode: str) -> list[Text]:
+def _picture_lines(rows: Sequence[ImageRow], layout: GridLayout, mode: str) -> list[Text]:
     """The pictures that the layout shows of each row, its label before the middle of them."""
     lines: list[Text] = []
     for label, images in rows:
@@ -152,12 +152,12 @@ def _picture_lines(rows: Sequence[ImageRow], layout: Layout, mode: str) -> list[
     return lines
 
 
-def _gutter(label: str, layout: Layout) -> Text:
+def _gutter(label: str, layout: GridLayout) -> Text:
     line = Text(end="", no_wrap=True)
     return line.append(f"{label:>{layout.gutter - 2}}  " if layout.gutter else "", "dim")
 
 
-def _caption_line(label: str, captions: Sequence[str], layout: Layout, styles: Sequence[str] = ()) -> Text:
+def _caption_line(label: str, captions: Sequence[str], layout: GridLayout, styles: Sequence[str] = ()) -> Text:
     """A caption below each picture, in a style of its own, else in that of the tick or cross at its end."""
     line = _gutter(label, layout)
     for index, words in enumerate(captions[: layout.shown]):
@@ -352,7 +352,9 @@ def fit_gallery(images: Pixels, width: int, height: int, mode: str, captions: Ca
     return _gallery(images, captions, layout, layout.shown * down, width, height, mode)
 
 
-def _gallery(images: Pixels, captions: Captions, layout: Layout, most: int, width: int, height: int, mode: str) -> Text:
+def _gallery(
+    images: Pixels, captions: Captions, layout: GridLayout, most: int, width: int, height: int, mode: str
+) -> Text:
     """The first `most` images in as few rows as hold them, about equally many in each."""
     number, lines = min(len(images), most), list[Text]()
     across = math.ceil(number / math.ceil(number / layout.shown))
@@ -371,7 +373,7 @@ def draw_large(image: Pixels, width: int, height: int, mode: str) -> Text:
     return in_the_middle(draw_picture(image.transpose(1, 2, 0), columns, lines, mode), width, height)
 
 
-def _largest(shape: tuple[int, ...], enough: int, width: int, height: int, words: int) -> tuple[Layout, int]:
+def _largest(shape: tuple[int, ...], enough: int, width: int, height: int, words: int) -> tuple[GridLayout, int]:
     """The layout of the largest pictures (H, W), with so many lines of words below, of which enough fit, else of the
     smallest; and how many of its rows fit, an empty line between."""
     for columns, rows in cell_sizes(shape[1], shape[0]):
@@ -379,7 +381,7 @@ def _largest(shape: tuple[int, ...], enough: int, width: int, height: int, words
         if across * down >= enough:
             break
     apart = int(columns % shape[1] == 0 or rows >= ROOMY)
-    return Layout(columns, rows, across, apart, _NO_LABEL), down
+    return GridLayout(columns, rows, across, apart, _NO_LABEL), down
 
 
 # A strip: pages of pictures, one of them under a cursor
@@ -393,7 +395,7 @@ ENOUGH = 4
 class StripLayout:
     """Which pictures of a strip show, and where."""
 
-    pictures: Layout
+    pictures: GridLayout
     first: int
     count: int
     across: int

@@ -63,7 +63,7 @@ class Axis:
 
 
 @dataclass(frozen=True, eq=False)
-class Series:
+class PlotSeries:
     """Points in order of x, and how they are drawn. Points that are not finite are left out, as are those that are not
     positive where an axis is logarithmic."""
 
@@ -115,7 +115,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Frame:
+class PlotFrame:
     """Where the points of a plot are, in cells, and what they stand for; and what its axes say."""
 
     x: Scale
@@ -156,7 +156,7 @@ class Frame:
 class Plot:
     """A drawing without cursor and marks, which cost nothing to lay over it."""
 
-    frame: Frame
+    frame: PlotFrame
     lines: tuple[Text, ...]
     """The rows of the frame first, then the x axis and its labels."""
 
@@ -189,7 +189,9 @@ class Plot:
         return lines
 
 
-def draw_plot(series: Sequence[Series], width: int, height: int, x: Axis, y: Axis, ascii_only: bool = False) -> Plot:
+def draw_plot(
+    series: Sequence[PlotSeries], width: int, height: int, x: Axis, y: Axis, ascii_only: bool = False
+) -> Plot:
     """Series in `height` lines of at most `width` cells, on the background that is there; no lines where there is no
     point to draw, or no room. Arrows at the ends of the y axis say that lines go on beyond its limits.
 
@@ -197,7 +199,7 @@ def draw_plot(series: Sequence[Series], width: int, height: int, x: Axis, y: Axi
     """
     known = [found for one in series if len((found := _finite(one, x.log, y.log)).x)]
     if not known or width <= 0 or height <= 0:
-        return Plot(Frame(Scale((0.0, 1.0), 0, ACROSS), Scale((0.0, 1.0), 0, DOWN)), ())
+        return Plot(PlotFrame(Scale((0.0, 1.0), 0, ACROSS), Scale((0.0, 1.0), 0, DOWN)), ())
     across = x.limits or span([one.x for one in known])
     all_y = span([one.y for one in known] + [one.behind[1] for one in known if one.behind is not None])
     frame = lay_out(width, height, replace(x, limits=across), replace(y, limits=y.limits or all_y))
@@ -212,17 +214,17 @@ def draw_plot(series: Sequence[Series], width: int, height: int, x: Axis, y: Axi
     return Plot(frame, tuple(lines))
 
 
-def draw_axes(frame: Frame) -> Plot:
+def draw_axes(frame: PlotFrame) -> Plot:
     """The axes of a frame, around nothing yet."""
     rows = build((), frame, axes=True) if frame.axed else [[("", 0)]] * frame.rows
     return Plot(frame, tuple(_texts(rows, [AXIS], frame)))
 
 
-def lay_out(width: int, height: int, x: Axis, y: Axis, dots: tuple[int, int] = (ACROSS, DOWN)) -> Frame:
+def lay_out(width: int, height: int, x: Axis, y: Axis, dots: tuple[int, int] = (ACROSS, DOWN)) -> PlotFrame:
     """The frame of a plot whose axes have limits; those of y are widened so that its ticks fall on rows."""
     across, up = _widened(x.limits or (0.0, 1.0), x.log), _widened(y.limits or (0.0, 1.0), y.log)
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
-        return Frame(Scale(across, width, dots[0], x.log), Scale(up, height, dots[1], y.log))
+        return PlotFrame(Scale(across, width, dots[0], x.log), Scale(up, height, dots[1], y.log))
     rows = height - 2
     up, values, labels = _y_ticks(up, rows, dots[1], y)
     vertical = Scale(up, rows, dots[1], y.log)
@@ -230,7 +232,7 @@ def lay_out(width: int, height: int, x: Axis, y: Axis, dots: tuple[int, int] = (
     horizontal = Scale(across, width - left, dots[0], x.log)
     y_ticks = tuple((rows - 1 - vertical.cell(value), label) for value, label in zip(values, labels, strict=True))
     x_ticks = tuple((horizontal.cell(value), label) for value, label in _x_ticks(across, horizontal.cells, x))
-    return Frame(horizontal, vertical, left, True, x_ticks, y_ticks, clean(x.name))
+    return PlotFrame(horizontal, vertical, left, True, x_ticks, y_ticks, clean(x.name))
 
 
 def put(line: Text, column: int, words: str, style: str) -> None:
@@ -240,7 +242,7 @@ def put(line: Text, column: int, words: str, style: str) -> None:
     line.stylize(style, column, column + len(words))
 
 
-def _stand(rows: Sequence[Text], frame: Frame, x: float, sign: str, style: str, through: str = "") -> None:
+def _stand(rows: Sequence[Text], frame: PlotFrame, x: float, sign: str, style: str, through: str = "") -> None:
     """An upright line: its sign where nothing is drawn, and a style on what is."""
     column = frame.left + frame.column(x)
     for row in rows:
@@ -306,7 +308,7 @@ def _widened(limits: Limits, log: bool) -> Limits:
 # Points and lines on dots
 
 
-def _finite(series: Series, log_x: bool, log_y: bool) -> Series:
+def _finite(series: PlotSeries, log_x: bool, log_y: bool) -> PlotSeries:
     """The points that can be drawn, within what floats can subtract."""
     x, y = _drawable(series.x, series.y, log_x, log_y)
     behind = None if series.behind is None else _drawable(*series.behind, log_x, log_y)
@@ -385,7 +387,7 @@ def _plotext() -> tuple[Any, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Signal:
+class PlotSignal:
     """Points on dots as plotext takes them."""
 
     number: int
@@ -396,13 +398,15 @@ class Signal:
     """Whether a line leads to each from the one before; None for points alone."""
 
 
-def _draw(series: Sequence[Series], frame: Frame, ascii_only: bool) -> list[list[Run]]:
+def _draw(series: Sequence[PlotSeries], frame: PlotFrame, ascii_only: bool) -> list[list[Run]]:
     """The lines of a plot. Each series is a figure of its own, over those before it; signs are over all of them."""
     placed = [(number, one, frame.x.places(one.x), frame.y.places(one.y)) for number, one in enumerate(series, 1)]
     layers = [[_stroke(frame, *one, ascii_only)] for one in placed]
     signed = [one for one in placed if one[1].sign and one[1].stroke in ("solid", "dashed") and len(one[2]) > 1]
     shifts = [place / len(signed) for place in range(len(signed))]
-    layers += [[Signal(n, *signs(x, y, shift), one.sign) for shift, (n, one, x, y) in zip(shifts, signed, strict=True)]]
+    layers += [
+        [PlotSignal(n, *signs(x, y, shift), one.sign) for shift, (n, one, x, y) in zip(shifts, signed, strict=True)]
+    ]
     chars = np.full((frame.rows, frame.columns), BLANK, np.uint32)
     numbers = np.zeros(chars.shape, np.int64)
     for layer in filter(None, layers):
@@ -414,20 +418,20 @@ def _draw(series: Sequence[Series], frame: Frame, ascii_only: bool) -> list[list
     return [*rows, *around[frame.rows :]]
 
 
-def _stroke(frame: Frame, number: int, series: Series, x: Dots, y: Dots, ascii_only: bool) -> Signal:
+def _stroke(frame: PlotFrame, number: int, series: PlotSeries, x: Dots, y: Dots, ascii_only: bool) -> PlotSignal:
     """What of a series to hand over."""
     if series.stroke in ("points", "dotted") or len(x) < 2:
         places = (x, y) if series.stroke == "points" else dots_between(x, y, 2 * frame.x.dots)
-        return Signal(number, *places, series.sign or LONE)
+        return PlotSignal(number, *places, series.sign or LONE)
     x, y = thin(x, y, frame.x.dots)
     joined = np.ones(len(x), bool)
     if series.stroke == "dashed":
         x, y, joined = dashes(x, y)
     quiet = series.sign or series.faint or series.stroke == "dashed"
-    return Signal(number, x, y, ASCII_STROKES["dashed" if quiet else "solid"] if ascii_only else "braille", joined)
+    return PlotSignal(number, x, y, ASCII_STROKES["dashed" if quiet else "solid"] if ascii_only else "braille", joined)
 
 
-def build(signals: Sequence[Signal], frame: Frame, axes: bool) -> list[list[Run]]:
+def build(signals: Sequence[PlotSignal], frame: PlotFrame, axes: bool) -> list[list[Run]]:
     """The lines of a figure, with axes or of the points alone; 0 is the number of what belongs to axes."""
     plotext, terminal = _plotext()
     figure = type(plotext.figure)(terminal)
@@ -475,11 +479,11 @@ def _joined(chars: NDArray[np.uint32], numbers: Dots) -> list[Run]:
     return [(text[start:end], int(numbers[start])) for start, end in pairwise(ends)]
 
 
-def _style(series: Series) -> str:
+def _style(series: PlotSeries) -> str:
     return f"{'dim ' if series.faint else 'bold ' if series.bold else ''}{series.color}"
 
 
-def _texts(rows: Sequence[Sequence[Run]], styles: Sequence[str], frame: Frame) -> list[Text]:
+def _texts(rows: Sequence[Sequence[Run]], styles: Sequence[str], frame: PlotFrame) -> list[Text]:
     """Lines whose numbers have become styles; the name of the x axis stands before its labels, where it fits."""
     lines = [Text(end="", no_wrap=True) for _ in rows]
     for line, runs in zip(lines, rows, strict=True):

@@ -23,7 +23,7 @@ from tuiae.render.status import (
     state_text,
     time_text,
 )
-from tuiae.render.table import GAP, Column, table_line
+from tuiae.render.table import GAP, TableColumn, table_line
 from tuiae.render.text import (
     MISSING,
     ago,
@@ -60,7 +60,7 @@ NAMED = 3  # directories that are no runs, of however many
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunColumn(Column):
+class RunColumn(TableColumn):
     """A column of the list; its width is the most that it takes until `place_columns` gives it one."""
 
     words: Callable[[RunRow, float], str]

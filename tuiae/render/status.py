@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tuiae.config import VARIATIONAL, settings_of
 from tuiae.render import palette
-from tuiae.render.table import GAP, Column, table_line
+from tuiae.render.table import GAP, TableColumn, table_line
 from tuiae.render.text import (
     MISSING,
     clean,
@@ -47,7 +47,7 @@ def draw_facts(facts: Sequence[Fact], width: int, height: int) -> Text:
     blocks = min(-(-len(facts) // height), max((width + _BLOCK_GAP) // (widest + _BLOCK_GAP), 1))
     per_block = -(-len(facts) // blocks)
     value_width = (width + _BLOCK_GAP) // blocks - _BLOCK_GAP - GAP - label_width
-    columns = [Column("", label_width), Column("", value_width), Column("", 0)] * blocks
+    columns = [TableColumn("", label_width), TableColumn("", value_width), TableColumn("", 0)] * blocks
     lines = []
     for row in range(min(per_block, height)):
         shown = [(Text(label, "dim"), Text(value, style), Text()) for label, value, style in facts[row::per_block]]

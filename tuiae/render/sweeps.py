@@ -14,7 +14,7 @@ from rich.text import Text
 from tuiae.render import palette
 from tuiae.render.compare import BEST
 from tuiae.render.legend import SIGNS
-from tuiae.render.plot import ASCII_STROKES, Axis, Series, Stroke, draw_plot
+from tuiae.render.plot import ASCII_STROKES, Axis, PlotSeries, Stroke, draw_plot
 from tuiae.render.table import draw_table, filled
 from tuiae.render.text import ACCURACY, clean, figure, join_lines, shorten
 from tuiae.render.ticks import Limits
@@ -187,7 +187,7 @@ def _places(summary: SweepSummary) -> list[float]:
     return [as_number(level.value) or 0.0 for level in summary.levels]
 
 
-def _series(summary: SweepSummary, places: Sequence[float], ascii_only: bool) -> list[Series]:
+def _series(summary: SweepSummary, places: Sequence[float], ascii_only: bool) -> list[PlotSeries]:
     """The medians first, so that no point is covered by a line; the final figures last."""
     apart, differ = summary.axis == CATEGORIES, _differ(summary)
     # A category has room beside it; a number has one place alone.
@@ -204,16 +204,18 @@ def _series(summary: SweepSummary, places: Sequence[float], ascii_only: bool) ->
     ]
 
 
-def _medians(medians: Sequence[tuple[float, float | None]], apart: bool, color: str, stroke: Stroke) -> list[Series]:
+def _medians(
+    medians: Sequence[tuple[float, float | None]], apart: bool, color: str, stroke: Stroke
+) -> list[PlotSeries]:
     """One line through the medians of numbers; between categories there is no way, so that each has a bar."""
     known = [(x, y) for x, y in medians if y is not None]
     if apart:
-        return [Series(*_xy([(x - _BAR, y), (x + _BAR, y)]), color, stroke) for x, y in known]
-    return [Series(*_xy(known), color, stroke)] if len(known) > 1 else []
+        return [PlotSeries(*_xy([(x - _BAR, y), (x + _BAR, y)]), color, stroke) for x, y in known]
+    return [PlotSeries(*_xy(known), color, stroke)] if len(known) > 1 else []
 
 
-def _points(pairs: Sequence[tuple[float, float]], sign: str, color: str) -> Series:
-    return Series(*_xy(pairs), color, "points", sign, bold=color == FINAL_COLOR)
+def _points(pairs: Sequence[tuple[float, float]], sign: str, color: str) -> PlotSeries:
+    return PlotSeries(*_xy(pairs), color, "points", sign, bold=color == FINAL_COLOR)
 
 
 def _xy(pairs: Sequence[tuple[float, float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

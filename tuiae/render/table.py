@@ -15,7 +15,7 @@ GAP = 2  # cells between columns
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of a table, `width` cells wide."""
 
     name: str
@@ -29,13 +29,13 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilledColumn(Column):
+class FilledColumn(TableColumn):
     """A column with the cells below its head."""
 
     cells: tuple[Text, ...]
 
 
-C = TypeVar("C", bound=Column)
+C = TypeVar("C", bound=TableColumn)
 
 
 def filled(name: str, cells: Iterable[Text], right: bool = True, rank: int = 0, least: int = 0) -> FilledColumn:
@@ -71,7 +71,7 @@ def fit_columns(columns: Sequence[C], width: int) -> list[C]:
     return kept
 
 
-def table_line(cells: Iterable[Text], columns: Iterable[Column]) -> Text:
+def table_line(cells: Iterable[Text], columns: Iterable[TableColumn]) -> Text:
     """One line of cells, each shortened or padded to the width of its column."""
     line = Text(end="", no_wrap=True)
     for place, (cell, column) in enumerate(zip(cells, columns, strict=True)):

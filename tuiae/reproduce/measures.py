@@ -131,7 +131,7 @@ def functions_of(runs: Runs, seed: int) -> dict[str, Callable[..., Value]]:
             raise ClaimError(f"'{name}' with seed {seed} has no finished run")
         return runs[name, seed]
 
-    def call(function: Function, first: Any, *others: Any) -> Value:
+    def call(function: ClaimFunction, first: Any, *others: Any) -> Value:
         if function.kinds[0] == "run":
             return function.compute(find(first), *others)
         if function.kinds[0] == "runs":
@@ -309,7 +309,7 @@ def _prior_ratio(run: FinishedRun) -> float:
 
 
 @dataclass(frozen=True)
-class Function:
+class ClaimFunction:
     """A function of claims."""
 
     takes: str
@@ -330,77 +330,79 @@ class Function:
         return self.words or str(self.compute.__doc__)
 
 
-FUNCTIONS: dict[str, Function] = {
-    "final": Function("run, metric", _final),
-    "first": Function(
+FUNCTIONS: dict[str, ClaimFunction] = {
+    "final": ClaimFunction("run, metric", _final),
+    "first": ClaimFunction(
         "run, metric",
         lambda run, metric: float(run.series(metric).values[0]),
         words="The first measured value.",
     ),
-    "at": Function("run, metric, epoch", _at),
-    "best": Function(
+    "at": ClaimFunction("run, metric, epoch", _at),
+    "best": ClaimFunction(
         "run, metric",
         lambda run, metric: _best(run, metric).value,
         words="The highest accuracy, or the lowest value of anything else.",
     ),
-    "best_epoch": Function("run, metric", lambda run, metric: _best(run, metric).epoch, words="The epoch of `best`."),
-    "finals": Function("runs, metric", _final, words="The last value of each run."),
-    "bests": Function("runs, metric", lambda run, metric: _best(run, metric).value, words="`best` of each run."),
-    "curve": Function("run, metric", lambda run, metric: run.series(metric).values.tolist(), words="Every value."),
-    "epochs": Function("run", lambda run: run.snapshot.status.epoch, words="How many epochs were trained."),
-    "late_change": Function("run, metric, number", _late_change),
-    "settled": Function("run, metric, number", _settled),
-    "reached": Function("run, metric, number", _reached),
-    "all_reached": Function("runs, metric, number", _reached, words="`reached` of each run."),
-    "seconds": Function("run", lambda run: run.seconds, words="Wall time of the training."),
-    "pca_error": Function(
+    "best_epoch": ClaimFunction(
+        "run, metric", lambda run, metric: _best(run, metric).epoch, words="The epoch of `best`."
+    ),
+    "finals": ClaimFunction("runs, metric", _final, words="The last value of each run."),
+    "bests": ClaimFunction("runs, metric", lambda run, metric: _best(run, metric).value, words="`best` of each run."),
+    "curve": ClaimFunction("run, metric", lambda run, metric: run.series(metric).values.tolist(), words="Every value."),
+    "epochs": ClaimFunction("run", lambda run: run.snapshot.status.epoch, words="How many epochs were trained."),
+    "late_change": ClaimFunction("run, metric, number", _late_change),
+    "settled": ClaimFunction("run, metric, number", _settled),
+    "reached": ClaimFunction("run, metric, number", _reached),
+    "all_reached": ClaimFunction("runs, metric, number", _reached, words="`reached` of each run."),
+    "seconds": ClaimFunction("run", lambda run: run.seconds, words="Wall time of the training."),
+    "pca_error": ClaimFunction(
         "run",
         FinishedRun.pca_error,
         "autoencoder",
         "Test error of as many principal components as the code is wide.",
     ),
-    "mean_square": Function(
+    "mean_square": ClaimFunction(
         "run",
         lambda run: float(np.mean(np.square(run.loaded.images("train")), dtype=np.float64)),
         words="Mean squared pixel of the training images.",
     ),
-    "noise_error": Function("run, noise, number, quality", _noise_error, "autoencoder"),
-    "noise_errors": Function(
+    "noise_error": ClaimFunction("run, noise, number, quality", _noise_error, "autoencoder"),
+    "noise_errors": ClaimFunction(
         "run, noise, values, quality",
         lambda run, kind, levels, quality: [_noise_error(run, kind, level, quality) for level in levels],
         "autoencoder",
         "`noise_error` at each level.",
     ),
-    "uniform_error": Function(
+    "uniform_error": ClaimFunction(
         "run, number, number, quality",
         lambda run, level, chance, quality: _noise_error(run, "uniform", level, quality, chance),
         "autoencoder",
         "The error with uniform deltas: largest delta, chance that a pixel moves.",
     ),
-    "subspace_angle": Function("run", _subspace_angle, "linear"),
-    "neighbour_ratio": Function("run", _neighbour_ratio, "autoencoder"),
-    "distance_correlation": Function("run", _distance_correlation, "autoencoder"),
-    "prior_ratio": Function("run", _prior_ratio, "variational"),
-    "class_recall": Function(
+    "subspace_angle": ClaimFunction("run", _subspace_angle, "linear"),
+    "neighbour_ratio": ClaimFunction("run", _neighbour_ratio, "autoencoder"),
+    "distance_correlation": ClaimFunction("run", _distance_correlation, "autoencoder"),
+    "prior_ratio": ClaimFunction("run", _prior_ratio, "variational"),
+    "class_recall": ClaimFunction(
         "run, class",
         lambda run, name: _recalls(run)[name],
         "classifier",
         "Share of a class's test images that are recognised.",
     ),
-    "hardest_class": Function("run", _hardest_class, "classifier"),
-    "confused_with": Function("run, class, number", _confused_with, "classifier"),
-    "falling": Function(
+    "hardest_class": ClaimFunction("run", _hardest_class, "classifier"),
+    "confused_with": ClaimFunction("run, class, number", _confused_with, "classifier"),
+    "falling": ClaimFunction(
         "values", lambda values: bool(np.all(np.diff(values) < 0)), words="Whether each is lower than the one before."
     ),
-    "rising": Function(
+    "rising": ClaimFunction(
         "values", lambda values: bool(np.all(np.diff(values) > 0)), words="Whether each is higher than the one before."
     ),
-    "spread": Function(
+    "spread": ClaimFunction(
         "values", lambda values: (max(values) - min(values)) / min(values), words="(highest - lowest) / lowest."
     ),
-    "mean": Function("values", lambda values: float(np.mean(values)), words="Their mean."),
-    "lowest": Function("values", min, words="The lowest."),
-    "highest": Function("values", max, words="The highest."),
-    "abs": Function("value", abs, words="The value without its sign."),
-    "log10": Function("value", math.log10, words="Its logarithm."),
+    "mean": ClaimFunction("values", lambda values: float(np.mean(values)), words="Their mean."),
+    "lowest": ClaimFunction("values", min, words="The lowest."),
+    "highest": ClaimFunction("values", max, words="The highest."),
+    "abs": ClaimFunction("value", abs, words="The value without its sign."),
+    "log10": ClaimFunction("value", math.log10, words="Its logarithm."),
 }

@@ -159,7 +159,7 @@ def thin(table: np.ndarray) -> np.ndarray:
     return table[np.unique(np.concatenate([[0], lowest, highest, np.arange(whole, len(table)), [len(table) - 1]]))]
 
 
-class Clock:
+class TrainingClock:
     """When epochs were reached, in seconds of training."""
 
     def __init__(self) -> None:
@@ -301,7 +301,7 @@ class RunReader:
         self._notes: list[Note] = []
         self._edits: list[Edit] = []
         self._reached = Reached()
-        self._clock = Clock()
+        self._clock = TrainingClock()
 
     def poll(self) -> Snapshot:
         """The run as it is now; the same object as before when nothing changed."""

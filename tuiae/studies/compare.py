@@ -19,7 +19,7 @@ from tuiae.runs.labels import tags_of
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Best, Sample, Series, Snapshot
-from tuiae.studies.labels import Difference, differences, letters, recipe, recipe_labels, run_labels, value_text
+from tuiae.studies.labels import SettingDifference, differences, letters, recipe, recipe_labels, run_labels, value_text
 
 # Where a run did not go as its settings say: it was edited, forked from another run, or ended early.
 
@@ -122,7 +122,7 @@ def spread(values: Iterable[float | None]) -> Spread | None:
 
 
 @dataclass(frozen=True)
-class Group:
+class RunGroup:
     """Runs whose configs differ in nothing but name and seed, each with a seed of its own."""
 
     key: str
@@ -141,8 +141,8 @@ class Comparison:
     """Several runs as they are now, group by group in the order in which they were named."""
 
     entries: tuple[Entry, ...]
-    groups: tuple[Group, ...]
-    differences: tuple[Difference, ...]
+    groups: tuple[RunGroup, ...]
+    differences: tuple[SettingDifference, ...]
     """Values in the order of `entries`."""
 
     @property
@@ -181,14 +181,14 @@ def compare(runs: Sequence[RunNow]) -> Comparison:
     group_labels = recipe_labels(configs, ids)
     labels = run_labels(group_labels, configs, ids, [snapshot.name for snapshot, _ in runs])
     entries: list[Entry] = []
-    groups: list[Group] = []
+    groups: list[RunGroup] = []
     for name, place in places.items():
         members = [index for index, other in enumerate(recipes) if other == name]
         letter = letters(place)
         keys = [f"{letter}{number}" for number in range(1, len(members) + 1)] if len(members) > 1 else [letter]
         found = tuple(Entry(key, labels[i], *runs[i]) for key, i in zip(keys, members, strict=True))
         label = group_labels[members[0]] if len(members) > 1 else labels[members[0]]
-        groups.append(Group(letter, label, found))
+        groups.append(RunGroup(letter, label, found))
         entries += found
     return Comparison(tuple(entries), tuple(groups), differences(configs))
 
@@ -210,11 +210,11 @@ def _group_names(snapshots: Sequence[Snapshot]) -> list[str]:
 # Curves
 
 
-def run_curves(comparison: Comparison, metric: str, most: int = MOST_CURVES) -> tuple[tuple[Group, ...], str]:
+def run_curves(comparison: Comparison, metric: str, most: int = MOST_CURVES) -> tuple[tuple[RunGroup, ...], str]:
     """The runs or groups that get a curve each, and a line that says which: every run where they can be told apart,
     else the mean of every group, else of the best groups."""
     if len(comparison.entries) <= most:
-        return tuple(Group(entry.key, entry.label, (entry,)) for entry in comparison.entries), ""
+        return tuple(RunGroup(entry.key, entry.label, (entry,)) for entry in comparison.entries), ""
     every = comparison.groups
     means = "means over seeds" if comparison.seeded else ""
     if len(every) <= most:
@@ -308,13 +308,13 @@ def rankable(comparison: Comparison, metric: str) -> bool:
     return metric not in UNRANKED and len(measures(comparison, metric)) < 2 and len(comparison.datasets) < 2
 
 
-Figure = tuple[str, Callable[[Group], Spread | None]]
+Figure = tuple[str, Callable[[RunGroup], Spread | None]]
 
 
 def group_figures(comparison: Comparison, metric: str) -> tuple[Figure, ...]:
     """The figures shown of a group: final and best of the metric, and of loss and accuracy."""
     names = [name for name in dict.fromkeys((metric, "loss", "accuracy")) if name in comparison.metrics]
-    kinds = (("final", Group.final), ("best", Group.best))
+    kinds = (("final", RunGroup.final), ("best", RunGroup.best))
     return tuple((f"{kind} {name}", partial(take, metric=name)) for name in names for kind, take in kinds)
 
 

@@ -47,7 +47,7 @@ MOST_IN_LABEL = 4
 
 
 @dataclass(frozen=True)
-class Difference:
+class SettingDifference:
     """One dotted key, and its value in each run; None where a run has no use for it, or its config cannot be read."""
 
     key: str
@@ -60,14 +60,16 @@ def recipe(config: RunConfig) -> str:
     return json.dumps({key: value for key, value in settings if key not in (SEED, NAME) and applies(key, config)})
 
 
-def differences(configs: Sequence[RunConfig | None]) -> tuple[Difference, ...]:
+def differences(configs: Sequence[RunConfig | None]) -> tuple[SettingDifference, ...]:
     """The keys in which configs differ and that have an effect in one of them, in the order of the config."""
     known = [(config, settings_of(config)) if config is not None else None for config in configs]
     every = [pair for pair in known if pair is not None]
     keys = dict.fromkeys(key for _, settings in every for key in settings)
     unlike = [key for key in keys if len({json.dumps(settings[key]) for _, settings in every}) > 1]
     rows = [
-        Difference(key, tuple(pair[1][key] if pair is not None and applies(key, pair[0]) else None for pair in known))
+        SettingDifference(
+            key, tuple(pair[1][key] if pair is not None and applies(key, pair[0]) else None for pair in known)
+        )
         for key in unlike
     ]
     return tuple(row for row in rows if any(value is not None for value in row.values))
@@ -114,7 +116,7 @@ def _words(configs: Sequence[RunConfig | None]) -> list[list[str]]:
     ]
 
 
-def telling(rows: Sequence[Difference]) -> list[Difference]:
+def telling(rows: Sequence[SettingDifference]) -> list[SettingDifference]:
     """The differences that can change results: not seed or name, nor keys without influence on results."""
     named = [row for row in rows if row.key not in (SEED, NAME)]
     return [row for row in named if not row.key.startswith(QUIET)] or named

@@ -20,7 +20,7 @@ from tuiae.config.presets import find_packaged, find_preset
 from tuiae.errors import ConfigError
 from tuiae.runs.labels import check_tags
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, Snapshot
-from tuiae.studies.compare import Entry, Group, measure_of
+from tuiae.studies.compare import Entry, RunGroup, measure_of
 from tuiae.studies.jobs import Job
 from tuiae.studies.labels import SEED, short_keys, value_text
 
@@ -263,7 +263,7 @@ class SweepRow:
     """A combination and its finished runs, one a seed."""
 
     combination: Combination
-    runs: Group
+    runs: RunGroup
 
     @property
     def finished(self) -> int:
@@ -282,7 +282,7 @@ def rows(sweep: Sweep, snapshots: Mapping[str, Snapshot]) -> tuple[SweepRow, ...
     for combination in sweep.combinations:
         runs = [(job.label, snapshots[job.label]) for job in combination.jobs if job.label in snapshots]
         ended = tuple(Entry(label, label, run) for label, run in runs if run.status.state == "finished")
-        found.append(SweepRow(combination, Group(combination.label, combination.label, ended)))
+        found.append(SweepRow(combination, RunGroup(combination.label, combination.label, ended)))
     return tuple(found)
 
 

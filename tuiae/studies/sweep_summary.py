@@ -11,7 +11,7 @@ from typing import Any
 
 from tuiae.runs.snapshot import HIGHER_IS_BETTER
 from tuiae.studies.compare import Comparison, Entry, rankable
-from tuiae.studies.labels import Difference, short_keys, telling
+from tuiae.studies.labels import SettingDifference, short_keys, telling
 
 DECADE = 10.0
 """Largest by smallest from which an axis is logarithmic."""
@@ -115,7 +115,7 @@ def _axis(values: Sequence[Any]) -> str:
     return LOG if spans_a_decade(numbers) else LINEAR
 
 
-def _levels(row: Difference, entries: Sequence[Entry], metric: str) -> tuple[Level, ...]:
+def _levels(row: SettingDifference, entries: Sequence[Entry], metric: str) -> tuple[Level, ...]:
     """The levels with measured figures; numbers in increasing order, others as they come."""
     by_value: dict[str, list[Entry]] = {}
     for entry, value in zip(entries, row.values, strict=True):

@@ -20,7 +20,7 @@ ON_PANEL, ABROAD = 0.8, 0.7
 
 
 @dataclass(frozen=True)
-class Command:
+class PaletteCommand:
     """One thing that can be done."""
 
     title: str
@@ -33,10 +33,10 @@ class Command:
     """What its score is multiplied by."""
 
 
-def command_of(key: Key, do: Callable[[], Any], place: str = "", weight: float = 1.0) -> Command:
+def command_of(key: Key, do: Callable[[], Any], place: str = "", weight: float = 1.0) -> PaletteCommand:
     """What a key does at a place: a screen or panel as the help calls it, empty for the screen that is shown."""
     hint = f"{place} · key {key.printed}" if place else f"key {key.printed}"
-    return Command(f"{key.help[:1].upper()}{key.help[1:]}", hint, do, f"{key.name} {place} {key.also}", weight)
+    return PaletteCommand(f"{key.help[:1].upper()}{key.help[1:]}", hint, do, f"{key.name} {place} {key.also}", weight)
 
 
 class Commands(Provider):
@@ -56,16 +56,16 @@ class Commands(Provider):
                 score = command.weight * sum(self.matcher(word).match(text) for word in words)
                 yield Hit(score, whole.highlight(command.title), command.do, help=command.hint)
 
-    def _here(self) -> Iterator[Command]:
+    def _here(self) -> Iterator[PaletteCommand]:
         """What has a key on the screen, on the focused panel, and everywhere; and of Textual's what has none."""
         for active in self.screen.active_bindings.values():
             key = find_key(active.binding)
             if key is not None and active.enabled and active.binding.key == key.key.partition(",")[0]:
                 yield command_of(key, partial(self.app.run_action, key.action, active.node))
         for system in self.app.get_system_commands(self.screen):
-            yield Command(system.title, system.help, system.callback)
+            yield PaletteCommand(system.title, system.help, system.callback)
 
-    def _on_panels(self) -> Iterator[Command]:
+    def _on_panels(self) -> Iterator[PaletteCommand]:
         """What has a key on panels that are in sight without the focus."""
         mode = self.screen.MODE if isinstance(self.screen, BaseScreen) else ""
         for name, keys in SCREENS[mode].panels.items() if mode else ():
@@ -74,7 +74,7 @@ class Commands(Provider):
                 for key in keys:
                     yield command_of(key, partial(_do_on_panel, self.app, panels[0], key.action), name, ON_PANEL)
 
-    def _elsewhere(self) -> Iterator[Command]:
+    def _elsewhere(self) -> Iterator[PaletteCommand]:
         """What has a key on the other screens."""
         if not isinstance(self.screen, BaseScreen):
             return

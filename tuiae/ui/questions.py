@@ -13,7 +13,7 @@ from textual.timer import Timer
 
 from tuiae.config import NoiseSection
 from tuiae.explore.client import Reply
-from tuiae.explore.protocol import Opened
+from tuiae.explore.protocol import OpenedRun
 from tuiae.render.code_map import Point
 from tuiae.render.text import percent
 from tuiae.ui.session import Session
@@ -38,7 +38,7 @@ class Questions:
 
     def forget(self) -> None:
         """Another run is open."""
-        self.opened: Opened | None = None
+        self.opened: OpenedRun | None = None
         """The checkpoint that answers; None while there is none."""
         self._seen = None
         self._rest_until = float("-inf")
@@ -87,7 +87,7 @@ class Questions:
         if self._timer is not None:
             self._timer.stop()
 
-    def take(self, opened: Opened) -> bool:
+    def take(self, opened: OpenedRun) -> bool:
         """Have a checkpoint answer from now on, if it is of the open run; returns whether it is."""
         if opened.run != str(self._session.path):
             return False
@@ -157,7 +157,7 @@ class LatentQuestions(Questions):
         """Whether the map follows the training; t-SNE takes seconds and stays at its checkpoint."""
         return self._seen is None or self.choice.by != "tsne"
 
-    def take(self, opened: Opened) -> bool:
+    def take(self, opened: OpenedRun) -> bool:
         if not super().take(opened):
             return False
         if opened.latent != self.choice.latent:

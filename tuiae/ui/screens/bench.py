@@ -11,7 +11,16 @@ from textual.timer import Timer
 
 from tuiae.errors import DataError
 from tuiae.explore.client import Reply
-from tuiae.explore.protocol import Answer, Classification, Confused, NoiseCurve, Opened, Picture, Reconstruction, Worst
+from tuiae.explore.protocol import (
+    Answer,
+    Classification,
+    Confused,
+    NoiseCurve,
+    OpenedRun,
+    Picture,
+    Reconstruction,
+    Worst,
+)
 from tuiae.render.explorer import class_name
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.keys import APP, BENCH
@@ -106,7 +115,7 @@ class BenchScreen(ExplorerScreen):
         if self._troubled:
             self._troubled = False
             self._hint()
-        if isinstance(reply.answer, Opened):
+        if isinstance(reply.answer, OpenedRun):
             self._opened(reply.answer)
         elif self.questions.opened is not None and reply.answer is not None:  # else of the run that was open before
             self._show(reply.answer, reply)
@@ -115,7 +124,7 @@ class BenchScreen(ExplorerScreen):
         self.message.release()
         self.message.hint(HINT)
 
-    def _opened(self, opened: Opened) -> None:
+    def _opened(self, opened: OpenedRun) -> None:
         """Ask a checkpoint what was asked of the one before."""
         first = self.questions.opened is None
         if not self.questions.take(opened):
@@ -127,7 +136,7 @@ class BenchScreen(ExplorerScreen):
         self._ask_about_canvas()
         self.questions.measure()
 
-    def _begin(self, opened: Opened) -> None:
+    def _begin(self, opened: OpenedRun) -> None:
         """Take the noise of the training, and an image: what is on the canvas, if it is one of this network's."""
         self.questions.noise = self._trained or NoiseChoice()
         self.view.show_noise(self.questions.noise, self._trained)

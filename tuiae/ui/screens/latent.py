@@ -9,7 +9,7 @@ from textual import getters, on
 from textual.app import ComposeResult
 
 from tuiae.explore.client import AGAIN, Notice, Reply
-from tuiae.explore.protocol import Answer, Codes, Opened, Place
+from tuiae.explore.protocol import Answer, Codes, OpenedRun, Place
 from tuiae.render.text import clean
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.keys import LATENT
@@ -119,7 +119,7 @@ class LatentScreen(ExplorerScreen):
 
     def _show(self, answer: Answer) -> None:
         self.message.release()
-        if isinstance(answer, Opened):
+        if isinstance(answer, OpenedRun):
             self.questions.take(answer)
         elif self.questions.opened is None:
             return  # of the run that was open before
@@ -155,7 +155,7 @@ class LatentScreen(ExplorerScreen):
         """Whether there are codes on the map; else says what is missing."""
         return self.view.map.has_codes or self.view.looks_back or self.can_ask()
 
-    def _lacks(self, what: str, has: Callable[[Opened], bool]) -> bool:
+    def _lacks(self, what: str, has: Callable[[OpenedRun], bool]) -> bool:
         """Whether the network is known and has not what a key asks for; then says so."""
         opened = self.questions.opened
         if opened is None or has(opened):

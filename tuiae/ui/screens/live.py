@@ -189,8 +189,8 @@ class LiveScreen(RunScreen):
     def _edited(self) -> None:
         self.message.release()
 
-    @on(ConfigForm.Verdict)
-    def _show_verdict(self, event: ConfigForm.Verdict) -> None:
+    @on(ConfigForm.CheckEnded)
+    def _show_check(self, event: ConfigForm.CheckEnded) -> None:
         self.message.hint(event.text, event.kind)
 
     @on(ConfigForm.Broken)

@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 
-from tuiae.explore.protocol import Classification, Confused, NoiseCurve, Opened, Reconstruction, Worst
+from tuiae.explore.protocol import Classification, Confused, NoiseCurve, OpenedRun, Reconstruction, Worst
 from tuiae.render.chrome import draw_slider, share_at
 from tuiae.render.explorer import (
     best_class,
@@ -102,7 +102,7 @@ class BenchView(Horizontal):
 
     label = -1
     """The class of the image on the canvas; -1 when nobody knows."""
-    _opened: Opened | None = None
+    _opened: OpenedRun | None = None
     _curve: NoiseCurve | None = None
     _trained: NoiseChoice | None = None
 
@@ -133,7 +133,7 @@ class BenchView(Horizontal):
         if self.canvas.sketch is None:
             self.canvas.explain(message)
 
-    def show_opened(self, opened: Opened) -> None:
+    def show_opened(self, opened: OpenedRun) -> None:
         """Take the checkpoint from which answers come now."""
         self._opened = opened
         if self._curve is None:

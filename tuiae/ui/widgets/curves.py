@@ -32,7 +32,7 @@ from tuiae.render.curves import (
     x_limits,
 )
 from tuiae.render.legend import line_legend, readout
-from tuiae.render.plot import Frame, Plot
+from tuiae.render.plot import Plot, PlotFrame
 from tuiae.render.text import centred, join_lines
 from tuiae.runs.snapshot import Series
 from tuiae.ui.keys import CURVES
@@ -216,7 +216,7 @@ class CurvesPanel(PicturePanel):
 
     # The mouse
 
-    def frame(self) -> Frame | None:
+    def frame(self) -> PlotFrame | None:
         """Where the points are; None while there are none."""
         return self._plot[1].frame if self._plot is not None and x_limits(self.lines) is not None else None
 

@@ -125,7 +125,7 @@ class ConfigForm(Vertical):
         """A folder of the user's own is to be named."""
 
     @dataclass
-    class Verdict(Message):
+    class CheckEnded(Message):
         """What Start would do, or why it can do nothing; `kind` is one of the message line."""
 
         text: str
@@ -354,11 +354,11 @@ class ConfigForm(Vertical):
         self.query_one("#start", Button).disabled = checked is None
         if checked is None:
             self.border_subtitle = "cannot start"
-            self.post_message(self.Verdict(problem, "bad"))
+            self.post_message(self.CheckEnded(problem, "bad"))
             return
         size = "" if checked.parameters is None else f"{count(checked.parameters)} parameters"
         self.border_subtitle = " · ".join(filter(None, (size, "pauses itself" * self.auto_pause)))
-        self.post_message(self.Verdict(*readiness(checked)))
+        self.post_message(self.CheckEnded(*readiness(checked)))
 
 
 def typed(value: float) -> str:

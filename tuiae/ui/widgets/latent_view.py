@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 
-from tuiae.explore.protocol import Answer, Between, Codes, Opened, Place, Plane, Samples
+from tuiae.explore.protocol import Answer, Between, Codes, OpenedRun, Place, Plane, Samples
 from tuiae.render.chrome import missing_note, no_codes_note
 from tuiae.render.code_map import (
     Cell,
@@ -172,7 +172,7 @@ class LatentView(Vertical):
     side = getters.query_one(LatentSide)
     map = getters.query_one(CodeMapPanel)
 
-    _opened: Opened | None = None
+    _opened: OpenedRun | None = None
     _latent = 2
     _left: MapView | None = None
     """How the newest codes were looked at; None while one does not look back."""
@@ -277,7 +277,7 @@ class LatentView(Vertical):
 
     # The newest
 
-    def show_codes(self, codes: Codes, opened: Opened) -> None:
+    def show_codes(self, codes: Codes, opened: OpenedRun) -> None:
         """Show the codes of a checkpoint."""
 
         def draw() -> None:
