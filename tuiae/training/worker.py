@@ -36,9 +36,6 @@ from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import Interrupt, RunLock, resume_elsewhere
 from tuiae.runs.writer import RunWriter
 
-ORPHAN_SECONDS = 0.5
-"""How long a standby may outlive its parent, about."""
-
 
 def main(argv: list[str] | None = None) -> int:
     """Train the run named on the command line, or the one that the parent sends to a standby."""
@@ -181,9 +178,10 @@ def _wait_for_run() -> Path | None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # As an exception, so that a dry run takes its directory along; `main` sets a handler of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    reading, given = threading.Lock(), threading.Event()
-    threading.Thread(target=_end_with_parent, args=(reading, given), name="parent", daemon=True).start()
+    warm = threading.Event()
+    threading.Thread(target=_end_with_parent, args=(warm,), name="parent", daemon=True).start()
     _import_torch()
+    warm.set()
     import torch
 
     from tuiae.training.setup import list_devices
@@ -191,35 +189,25 @@ def _wait_for_run() -> Path | None:
     print(json.dumps({"devices": list_devices(), "torch": torch.__version__, "pid": os.getpid()}), flush=True)
     # Without Python's buffers, which would hide from `select` what they hold.
     stdin = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - for as long as the process lasts
-    while True:
-        with reading:
-            line = stdin.readline()
-            request = json.loads(line) if line.endswith(b"\n") else {}
-            if not request or "run" in request:
-                given.set()
-        if not request:
-            return None
+    while (line := stdin.readline()).endswith(b"\n"):
+        request = json.loads(line)
         if "run" in request:
             path = Path(request["run"])
             _redirect_output(RunPaths(path).log)
             return path
         # More to read is the next request, or the end: either interrupts a dry run.
         print(json.dumps(_answer(request, lambda: bool(select.select([0], [], [], 0)[0]))), flush=True)
+    return None
 
 
-def _end_with_parent(reading: threading.Lock, given: threading.Event) -> None:
-    """End a standby whose parent has gone and left nothing to do, also in the middle of importing torch."""
+def _end_with_parent(warm: threading.Event) -> None:
+    """End a standby whose parent goes away and leaves nothing to do while torch is imported, which takes seconds."""
     watched = select.poll()
     watched.register(0, 0)  # a hang-up is always told
-    while not given.wait(ORPHAN_SECONDS / 4):
-        if not watched.poll(0) or not reading.acquire(blocking=False):
-            continue
+    while not warm.wait(0.1):
         # A run that was given before the parent went is still to be read.
-        if not given.is_set() and not any(fcntl.ioctl(0, termios.FIONREAD, bytes(4))):
-            os.kill(os.getpid(), signal.SIGTERM)  # so that a dry run takes its directory along
-            given.wait(ORPHAN_SECONDS)
-            os._exit(128 + signal.SIGTERM)
-        reading.release()
+        if watched.poll(0) and not any(fcntl.ioctl(0, termios.FIONREAD, bytes(4))):
+            os._exit(ExitCode.OK)
 
 
 def _answer(request: dict[str, Any], interrupted: Callable[[], bool]) -> dict[str, Any]:
