@@ -185,7 +185,8 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
             return  # of the same burst as what ended the dialog, and not meant for the screen below it
         if isinstance(event, (events.Key, events.MouseDown)):
             self.pressed, self._in_burst = event.time, isinstance(event, BurstKey)
-        await super().on_event(event)
+        with suppress(ScreenStackError):  # the app may end while a widget holds a key back
+            await super().on_event(event)
 
     async def run_action(
         self,
