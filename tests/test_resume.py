@@ -91,6 +91,16 @@ def test_a_worker_that_is_terminated_saves_and_resume_ends_the_same(lab: Laborat
     assert_same_end(run, uninterrupted)
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP, signal.SIGXCPU], ids=lambda number: number.name)
+def test_what_schedulers_send_before_the_time_is_up_saves(lab: Laboratory, number: signal.Signals) -> None:
+    run = lab.detach(*LONG)
+    wait_until(lambda: under_way(run))
+    os.kill(pid_of(run), number)
+    wait_until(lambda: read_status(run).state == "stopped")
+    assert find_checkpoint(run) is not None
+    assert read_status(run).error is None
+
+
 def test_a_worker_that_is_killed_is_lost_and_resume_ends_the_same(lab: Laboratory, uninterrupted: RunPaths) -> None:
     run = lab.detach(*LONG)
     wait_until(lambda: under_way(run))
