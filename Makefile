@@ -1,11 +1,12 @@
 # Two commands: `make demo` trains a first autoencoder, `make test` runs the checks. `make thorough` runs the slow tests
-# that it leaves out, `make textual` tests the dashboard on the oldest and the newest Textual that pyproject.toml allows.
+# that it leaves out, `make textual` tests the dashboard on the oldest and the newest Textual that pyproject.toml allows,
+# `make faults` reads 20,000 damaged run directories (an hour).
 # Each sets up .venv once; a second run installs nothing.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test thorough textual bench clean
+.PHONY: demo test thorough textual faults bench clean
 
 demo: .venv/.installed
 	$(BIN)/tuiae run presets/quickstart.toml
@@ -20,6 +21,9 @@ test: .venv/.installed-dev
 
 thorough: .venv/.installed-dev
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m thorough
+
+faults: .venv/.installed-dev
+	TUIAE_TEST_MUTATIONS=20000 TUIAE_TEST_HANG=2 $(BIN)/python -m pytest -n 2 tests/test_mutations.py
 
 TEXTUALS := ==8.0.0 <9
 SMOKE := tests/test_private_names.py tests/test_key_line.py tests/test_bursts.py -k 'not answered_once' # which trains

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-HANG_SECONDS = 2.0
+HANG_SECONDS = float(os.environ.get("TUIAE_TEST_HANG", "2"))
 MEMORY = 300 << 20
 """Bytes that reading a damaged run may take beside those that the readers need anyway."""
 
@@ -344,7 +344,7 @@ def readers(root: Path, run: Path) -> dict[str, Callable[[], object]]:
     """Everything that reads a run directory, by a name for it."""
     from tuiae.cli.commands import app
     from tuiae.errors import TuiaeError
-    from tuiae.runs.checkpoints import find_checkpoint
+    from tuiae.runs.checkpoints import need_checkpoint
     from tuiae.runs.control import take
     from tuiae.runs.diagnosis import diagnose
     from tuiae.runs.listing import RunLister, summarise
@@ -371,7 +371,7 @@ def readers(root: Path, run: Path) -> dict[str, Callable[[], object]]:
     def checkpoints() -> None:
         for name in ("last", "best", "parent", "24"):
             with contextlib.suppress(TuiaeError):
-                find_checkpoint(paths, name)
+                need_checkpoint(paths, name)
 
     return {
         "feed": feed,

@@ -69,6 +69,19 @@ def test_a_preset_may_begin_with_a_mark_of_its_encoding_and_come_through_a_pipe(
 
 
 @pytest.mark.parametrize(
+    "value", ["9" * 4400, "0x" + "f" * 5000, str(2**63), "[" * 2000 + "]" * 2000, "1\n" + "a." * 20_000 + "b = 1"]
+)
+def test_what_no_parser_likes_is_a_sentence_in_files_and_in_overrides(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f"epochs = {value}\n")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_config(path)
+    key, word = parse_override(f"training.epochs={value}")
+    with pytest.raises(ConfigError, match=r"training\.epochs"):
+        build_config({}, {key: word})
+
+
+@pytest.mark.parametrize(
     ("content", "said"), [(b"\xff\xfe\x00binary", "not a UTF-8 text file"), (None, "Is a directory")]
 )
 def test_a_file_that_is_no_preset_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:

@@ -9,6 +9,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median_high
 from typing import Any
 
 import typer
@@ -128,14 +129,11 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
     if status.state != "finished":
         output.line(f"epoch {of_epochs(status.epoch, status.epochs)}, step {count(status.step)}")
     _show_metrics(snapshot, output)
-    seconds = snapshot.series.get(("speed", "epoch_seconds"))
-    if seconds is not None and len(seconds.values):
-        rate = snapshot.latest("speed", "images_per_second")
-        typical = float(sorted(seconds.values)[len(seconds.values) // 2])
-        output.line(
-            f"{_done(snapshot)} in {duration(status.elapsed)} "
-            f"({typical:.3g} s an epoch, {count(round(rate or 0))} images/s)"
-        )
+    seconds, rate = snapshot.series.get(("speed", "epoch_seconds")), snapshot.latest("speed", "images_per_second")
+    measured = [value for value in seconds.values if math.isfinite(value)] if seconds else []
+    if measured and rate is not None and math.isfinite(rate):
+        speed = f"{median_high(measured):.3g} s an epoch, {count(round(rate))} images/s"
+        output.line(f"{_done(snapshot)} in {duration(status.elapsed)} ({speed})")
     sample = _newest_sample(snapshot) if output.shows_pictures else None
     if sample is not None:
         output.line(sample_grid(sample, min(output.people.width, WIDTH), PICTURE_LINES, output.picture_mode))

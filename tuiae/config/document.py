@@ -49,12 +49,22 @@ def parse_toml(text: str) -> dict[str, Any]:
     if any(line.partition("=")[0].count(".") > MOST_DOTS for line in text.splitlines()):
         raise tomllib.TOMLDecodeError(f"a key of more than {MOST_DOTS} parts")  # takes gigabytes of tomllib
     try:
-        return tomllib.loads(text)
+        document = tomllib.loads(text)
+        _check_numbers(document)
+        return document
     except tomllib.TOMLDecodeError:
         raise
     except (ValueError, RecursionError) as error:
         cause = "values nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise tomllib.TOMLDecodeError(cause) from error
+
+
+def _check_numbers(value: Any) -> None:
+    """Raise TOMLDecodeError for a whole number of more than 64 bits, which no message could show."""
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_numbers(item)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise tomllib.TOMLDecodeError("a whole number of more than 64 bits")
 
 
 def build_config(

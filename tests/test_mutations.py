@@ -1,0 +1,21 @@
+"""Run directories that were damaged at random: no reader ends in a traceback, hangs or fills the memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import CHECKOUT
+
+COUNT = int(os.environ.get("TUIAE_TEST_MUTATIONS", "60"))
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_damaged_runs_are_borne_by_every_reader(part: int) -> None:
+    command = [sys.executable, "-m", "tests.mutations", "tests/fixtures/run_v1", str(COUNT // 2), str(part * COUNT)]
+    patient = {"TUIAE_TEST_HANG": "60", **os.environ}  # `make faults` is not
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, env=patient)
+    assert (done.stdout, done.returncode) == ("", 0), done.stderr
