@@ -351,7 +351,9 @@ class ConfigForm(Vertical):
         """Check in a thread: a folder of pictures may take its time to look through. A newer check ends this one."""
         checked, problem = await asyncio.to_thread(self._draft.check, asked, self._known_devices())
         self._found = asked, checked
-        self.query_one("#start", Button).disabled = checked is None
+        if not (start := self.query("#start")):
+            return  # the dashboard was left meanwhile
+        start.first(Button).disabled = checked is None
         if checked is None:
             self.border_subtitle = "cannot start"
             self.post_message(self.CheckEnded(problem, "bad"))
