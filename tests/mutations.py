@@ -19,87 +19,30 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import psutil
+
+from tuiae.files import read_bytes
 
 HANG_SECONDS = float(os.environ.get("TUIAE_TEST_HANG", "2"))
 MEMORY = 300 << 20
 """Bytes that reading a damaged run may take beside those that the readers need anyway."""
 
-VALUES: tuple[Any, ...] = (
-    None,
-    True,
-    False,
-    -1,
-    0,
-    1,
-    2**53,
-    2**63,
-    2**64,
-    -(2**70),
-    1e307,
-    1e308,
-    1.7e308,
-    -1e308,
-    1e-320,
-    1.5,
-    1e18,
-    1.8e18,
-    253402300800,
-    -62135596801,
-    10**30,
-    "",
-    "x",
-    "NaN",
-    "\x1b[31m",
-    "\u202e",
-    "\ud800",
-    "\0",
-    "../..",
-    "x" * 5000,
-    "é" * 300,
-    "/",
-    [],
-    {},
-    [[]],
-    {"a": {}},
-    [1, 2, 3],
-    ["loss"],
-    {"loss": "x"},
-    {"loss": 1e308, "accuracy": -1e308},
-    float("nan"),
-    float("inf"),
-)
-RAW = (
-    "1e999",
-    "-1e999",
-    "NaN",
-    "Infinity",
-    "9" * 4400,
-    "[" * 2000 + "]" * 2000,
-    "[" * 100_000,
-    '{"a":' * 2000,
-    "",
-    "\0" * 64,
-    "01",
-)
+COUNTS = (0, 1, -1, 2**53, 2**63, 2**64, -(2**70), 10**30, 253402300800, -62135596801)
+FLOATS = (1.5, 1e18, 1.8e18, 1e307, 1e308, 1.7e308, -1e308, 1e-320, float("nan"), float("inf"))
+TEXTS = ("", "x", "/", "../..", "NaN", "\0", "\x1b[31m", "\u202e", "\ud800", "é" * 300, "x" * 5000)
+OTHERS = (None, True, False, [], {}, [[]], [1, 2, 3], ["loss"], {"a": {}}, {"loss": "x"}, {"loss": 1e308, "kl": -1e308})
+VALUES: tuple[Any, ...] = (*COUNTS, *FLOATS, *TEXTS, *OTHERS)
+DEEP = ("[" * 2000 + "]" * 2000, "[" * 100_000, '{"a":' * 2000)
+RAW = ("", "01", "1e999", "-1e999", "NaN", "Infinity", "9" * 4400, "\0" * 64, *DEEP)
 """Text in the place of a value: no JSON, or more of it than a parser likes."""
-TOML = (
-    *RAW,
-    "inf",
-    "nan",
-    "-inf",
-    "1979-05-27T07:32:00Z",
-    '"""',
-    "''",
-    "true",
-    "a.b.c = 1",
-    "[[x]]",
-    '"\\u0000"',
-    "0x" + "f" * 5000,
-    "{x=" * 500,
-)
+WORDS = ("1979-05-27T07:32:00Z", "inf", "nan", "-inf", "true")
+TOML = (*RAW, *WORDS, '"""', "''", "a.b.c = 1", "[[x]]", '"\\u0000"', "0x" + "f" * 5000, "{x=" * 500)
 
 
 class HangError(Exception):
@@ -109,73 +52,69 @@ class HangError(Exception):
 def mutate(run: Path, number: int) -> list[str]:
     """Damage a run directory in one to three ways; returns what was done."""
     chance = random.Random(number)
-    return [chance.choice(MUTATIONS)(run, chance) for _ in range(chance.choice((1, 1, 1, 2, 3)))]
+    done = []
+    for _ in range(chance.choice((1, 1, 1, 2, 3))):
+        damage = chance.choice(MUTATIONS)
+        try:
+            done.append(damage(run, chance))
+        except BEYOND_DAMAGE:
+            done.append(f"nothing left for {damage.__name__}")
+    return done
+
+
+BEYOND_DAMAGE = (OSError, ValueError, RecursionError, KeyError, EOFError, IndexError, zipfile.BadZipFile)
+"""What is raised over a file that an earlier mutation took away or spoilt."""
 
 
 def _pick(run: Path, chance: random.Random, *patterns: str) -> Path:
-    found = sorted(path for pattern in patterns or ("**/*",) for path in run.glob(pattern))
-    return chance.choice(found) if found else run / "config.toml"
+    return chance.choice(sorted(path for pattern in patterns for path in run.glob(pattern)))
+
+
+BYTES: tuple[Callable[[bytes, int, random.Random], bytes], ...] = (
+    lambda content, place, chance: b"",
+    lambda content, place, chance: content[:place],
+    lambda content, place, chance: content[:place] + bytes(1 << chance.randrange(13)) + content[place + 4096 :],
+    lambda content, place, chance: content[:place] + chance.randbytes(1 << chance.randrange(13)) + content[place:],
+    lambda content, place, chance: content[:place] + chance.randbytes(1) + content[place + 1 :],
+    lambda content, place, chance: content * 2,
+    lambda content, place, chance: b"\n".join(chance.sample(lines := content.split(b"\n"), len(lines))),
+)
+"""Emptied, cut, zeros, garbage inserted, one byte changed, twice, lines in another order."""
 
 
 def damage_bytes(run: Path, chance: random.Random) -> str:
-    """Cut a file, empty it, or put garbage into it."""
-    path = _pick(run, chance)
-    if not path.is_file():
-        return f"left {path.name}"
-    content = bytearray(path.read_bytes())
-    place = chance.randrange(len(content) + 1)
-    kind = chance.choice(("empty", "cut", "flip", "zeros", "garbage", "repeat", "shuffle"))
-    if kind == "empty":
-        content.clear()
-    elif kind == "cut":
-        del content[place:]
-    elif kind == "flip" and content:
-        for _ in range(chance.choice((1, 1, 5, 50))):
-            content[chance.randrange(len(content))] = chance.randrange(256)
-    elif kind == "zeros":
-        content[place : place + 4096] = bytes(min(4096, len(content) - place))
-    elif kind == "garbage":
-        content[place:place] = chance.randbytes(chance.choice((1, 100, 5000)))
-    elif kind == "repeat":
-        content *= 2
-    else:
-        lines = bytes(content).split(b"\n")
-        chance.shuffle(lines)
-        content = bytearray(b"\n".join(lines))
-    path.write_bytes(bytes(content))
-    return f"{kind} {path.relative_to(run)} at {place}"
+    """Change the bytes of a file."""
+    path, kind = _pick(run, chance, "**/*"), chance.randrange(len(BYTES))
+    content = read_bytes(path)
+    path.write_bytes(BYTES[kind](content, chance.randrange(len(content) + 1), chance))
+    return f"bytes {kind} of {path.relative_to(run)}"
+
+
+def _sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 4 << 30)
+
+
+ENTRIES: Mapping[str, Callable[[Path], object]] = {
+    "nothing": lambda path: None,
+    "a fifo": os.mkfifo,
+    "a directory": lambda path: (path / "x").mkdir(parents=True),
+    "a file": lambda path: path.write_text("x\n"),
+    "a circle": lambda path: path.symlink_to(path.name),
+    "a dangling link": lambda path: path.symlink_to("nowhere"),
+    "an empty device": lambda path: path.symlink_to("/dev/null"),
+    "an endless device": lambda path: path.symlink_to("/dev/zero"),
+    "a directory elsewhere": lambda path: path.symlink_to("/proc/self"),
+    "a sparse file": _sparse,
+}
 
 
 def replace_entry(run: Path, chance: random.Random) -> str:
     """Put something else in the place of a file or directory."""
-    path = _pick(run, chance)
-    kind = chance.choice(
-        ("gone", "fifo", "directory", "file", "circle", "dangling", "device", "sparse", "elsewhere", "endless")
-    )
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-    if kind == "fifo":
-        os.mkfifo(path)
-    elif kind == "directory":
-        (path / "x").mkdir(parents=True)
-    elif kind == "file":
-        path.write_text("x\n")
-    elif kind == "circle":
-        path.symlink_to(path.name)
-    elif kind == "dangling":
-        path.symlink_to("nowhere")
-    elif kind == "device":
-        path.symlink_to("/dev/null")
-    elif kind == "endless":
-        path.symlink_to("/dev/zero")
-    elif kind == "sparse":
-        with open(path, "wb") as file:
-            file.truncate(4 << 30)
-    elif kind == "elsewhere":
-        path.symlink_to("/proc/self")
-    return f"{kind} {path.relative_to(run)}"
+    path, kind = _pick(run, chance, "**/*"), chance.choice(list(ENTRIES))
+    _remove(path)
+    ENTRIES[kind](path)
+    return f"{kind} for {path.relative_to(run)}"
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -186,153 +125,93 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from _places(item)
 
 
-def _damage_value(document: Any, chance: random.Random) -> tuple[str, str]:
-    """The document with a hostile value in one place as text, and what was done."""
-    places = list(_places(document))
-    if not places:
-        return chance.choice(RAW), "a raw text"
-    container, key = chance.choice(places)
-    if chance.random() < 0.2:
+def _damage_value(text: str | bytes, chance: random.Random) -> str:
+    """A JSON document with a hostile value, or none, in one place."""
+    document = json.loads(text)
+    container, key = chance.choice(list(_places(document)))
+    kind = chance.randrange(4)
+    if kind == 0:
         del container[key]
-        return json.dumps(document), f"no {key}"
-    if chance.random() < 0.25:
-        container[key] = "HERE"
-        raw = chance.choice(RAW)
-        return json.dumps(document).replace('"HERE"', raw, 1), f"{key} = {raw[:20]}"
-    container[key] = chance.choice(VALUES)
-    return json.dumps(document), f"{key} = {str(container[key])[:20]!r}"
+    else:
+        container[key] = "HERE" if kind == 1 else chance.choice(VALUES)
+    return json.dumps(document).replace('"HERE"', chance.choice(RAW))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
 
 
 def damage_json(run: Path, chance: random.Random) -> str:
     """Put a hostile value into a JSON file."""
     path = _pick(run, chance, "*.json", "weights/*/manifest.json", "control/*.json")
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return f"left {path.name}"
-    text, done = _damage_value(document, chance)
-    path.write_text(text, encoding="utf-8", errors="surrogatepass")
-    return f"{path.relative_to(run)}: {done}"
+    _write(path, _damage_value(read_bytes(path), chance))
+    return f"a value of {path.relative_to(run)}"
 
 
 def damage_events(run: Path, chance: random.Random) -> str:
-    """Put a hostile value into one line of the events, or into every one."""
+    """Put a hostile value into one line of the events, or one into each."""
     path = run / "events.jsonl"
-    if not path.is_file():
-        return "left the events"
-    lines = path.read_text(errors="replace").split("\n")
+    lines = read_bytes(path).decode(errors="replace").splitlines()
     every = chance.random() < 0.1
-    done, seed = "", chance.random()
     for place in range(len(lines)) if every else [chance.randrange(len(lines))]:
-        try:
-            document = json.loads(lines[place])
-        except (ValueError, RecursionError):
-            continue
-        lines[place], done = _damage_value(document, random.Random(seed) if every else chance)
-    path.write_text("\n".join(lines), encoding="utf-8", errors="surrogatepass")
-    return f"events{' all' * every}: {done}"
+        lines[place] = _damage_value(lines[place], chance)
+    _write(path, "\n".join(lines))
+    return "a value of every event" if every else "a value of an event"
 
 
 def damage_toml(run: Path, chance: random.Random) -> str:
-    """Put a hostile value into the config."""
+    """Put a hostile value into the config, or another line, or cut it there."""
     path = run / "config.toml"
-    if not path.is_file():
-        return "left the config"
-    lines = path.read_text(errors="replace").split("\n")
+    lines = read_bytes(path).decode(errors="replace").splitlines()
     place = chance.randrange(len(lines))
-    key = lines[place].partition(" = ")[0]
-    value = chance.choice(TOML)
+    key, value = lines[place].partition(" = ")[0], chance.choice(TOML)
     lines[place] = chance.choice((f"{key} = {value}", value, "", f"{key}x = 1"))
-    path.write_text("\n".join(lines[: chance.choice((len(lines), len(lines), place + 1))]), errors="replace")
+    _write(path, "\n".join(lines[: chance.choice((len(lines), len(lines), place + 1))]))
     return f"config: {lines[place][:40]!r}"
 
 
 def damage_sample(run: Path, chance: random.Random) -> str:
     """Replace an array of a stored sample."""
-    import numpy as np
-
     path = _pick(run, chance, "samples/*.npz")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except Exception:  # noqa: BLE001 - damaged already
-        return f"left {path.name}"
-    if not arrays:
-        return f"left {path.name}"
+    with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
     name = chance.choice(sorted(arrays))
     array = arrays[name]
-    others = [
-        np.zeros(array.shape[::-1], array.dtype),
-        np.zeros((0, *array.shape[1:]), array.dtype),
-        array.astype("c16"),
-        np.array(5),
-        np.full(array.shape, np.nan),
-        np.full(array.shape, np.inf),
-        np.full(array.shape, -(2**62)),
-        np.zeros((1,) * 5),
-        array[:1],
-        np.array(["x" * 100] * 3),
-        array.astype("datetime64[s]") if array.dtype.kind in "iu" else array,
-        np.zeros(array.shape, bool),
-    ]
-    arrays[name] = chance.choice(others)
+    arrays[name] = chance.choice(
+        [array[:1], array[:0], array.T, array.astype("c16"), np.array(5), np.zeros((1,) * 5), np.array(["x" * 100] * 3)]
+        + [np.full(array.shape, value) for value in (np.nan, np.inf, -(2**62), False, "", np.datetime64(0, "s"))]
+    )
     np.savez(path, **arrays)
     return f"{path.name}: {name} {arrays[name].dtype}{arrays[name].shape}"
 
 
+POINTERS = ("", "x" * 5000, "../..", "/", ".", "\0", "step-", "step-9999999999999999999999", "step-000024/..")
+
+
 def damage_pointer(run: Path, chance: random.Random) -> str:
     """Let `last` or `best` name something else."""
-    path = run / "weights" / chance.choice(("last", "best", "parent"))
-    if not path.parent.is_dir() or (path.is_dir() and not path.is_symlink()):
-        return "left the pointers"
-    path.unlink(missing_ok=True)
-    words = chance.choice(
-        (
-            "",
-            "x" * 5000,
-            "../..",
-            "/",
-            "step-9999999999999999999999",
-            "step-",
-            "\0",
-            "step-000024/..",
-            ".",
-            "step-000000\nstep-000024",
-        )
-    )
+    path, words = run / "weights" / chance.choice(("last", "best", "parent")), chance.choice(POINTERS)
+    _remove(path)
     path.write_text(words)
     return f"{path.name} -> {words[:20]!r}"
 
 
+ADDED = ("label.json", "control/1.json", "weights/step-x", "weights/step-" + "9" * 200, "samples/-1.npz", "x" * 200)
+
+
 def add_entry(run: Path, chance: random.Random) -> str:
     """Add what is not expected."""
-    name = chance.choice(
-        (
-            "label.json",
-            "control/1.json",
-            "weights/step-x",
-            "weights/step-" + "9" * 200,
-            "samples/-1.npz",
-            "lock",
-            "x" * 200,
-        )
-    )
-    path = run / name
+    path = run / chance.choice(ADDED)
     path.parent.mkdir(exist_ok=True)
-    if not path.exists() and not path.is_symlink():
-        text = json.dumps({"name": chance.choice(VALUES), "tags": chance.choice(VALUES), "note": chance.choice(VALUES)})
-        path.write_text(text, encoding="utf-8", errors="surrogatepass")
-    return f"new {name[:30]}"
+    _write(path, json.dumps({key: chance.choice(VALUES) for key in ("command", "name", "tags", "note", "pinned")}))
+    return f"new {path.name[:30]}"
 
 
+FREQUENT = (damage_bytes, damage_json, damage_events)
 MUTATIONS: tuple[Callable[[Path, random.Random], str], ...] = (
-    damage_bytes,
-    damage_bytes,
+    *FREQUENT,
+    *FREQUENT,
     replace_entry,
-    damage_json,
-    damage_json,
-    damage_events,
-    damage_events,
     damage_toml,
     damage_sample,
     damage_pointer,
@@ -418,14 +297,9 @@ def main(source: Path, count: int, first: int = 0) -> int:
         shutil.copytree(source, root / "20200101-000000-whole-0000")
         run = root / "20200102-000000-damaged-0001"
         shutil.copytree(source, run)
-        list(look(root, run))  # imports
-        limit = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + MEMORY
-        used = (
-            int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            if sys.platform == "linux"
-            else limit
-        )
-        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        if wrong := list(look(root, run)):  # which imports everything, too
+            raise SystemExit(f"the run is not whole: {wrong}")
+        resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + MEMORY, resource.RLIM_INFINITY))
         for number in range(first, first + count):
             _remove(run)
             shutil.copytree(source, run)
