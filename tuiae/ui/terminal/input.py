@@ -122,16 +122,16 @@ class TerminalInput:
                 text = _BROKEN.sub("", text, count=1)
 
     def _of_token(self, token: str, kind: str | None) -> Iterator[Message]:
-        if kind == "text":
-            if len(token) > BURST:
-                yield events.Paste(token)
-            for key in self._parser.feed(token) if len(token) <= BURST else ():
+        if kind == "text" and len(token) > BURST:
+            yield events.Paste(token)
+        elif kind == "text":
+            for key in self._parser.feed(token):
                 yield BurstKey(key.key, key.character) if isinstance(key, events.Key) and len(token) > 1 else key
         elif kind == "alt":
             for key in self._parser.feed(token[1]):
                 if isinstance(key, events.Key):
                     yield events.Key(f"alt+{key.key}", key.character)
-        elif kind == "csi" or kind == "ss3":
+        elif kind in ("csi", "ss3"):
             token = token.replace("\x9b", "\x1b[").replace("\x8f", "\x1bO")
             if _PASTE_BEGINS.fullmatch(token):
                 self._paste = ""
