@@ -15,11 +15,14 @@ import time
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 from textual import constants, events
-from textual.drivers.linux_driver import LinuxDriver, XTermParser
+from textual.drivers import linux_driver
 from textual.message import Message
 
+XTermParser: Any = getattr(linux_driver, "XTermParser", None)
+"""Textual's parser, which it keeps to itself: where it is missing, Textual reads its input in its own way."""
 PATIENCE_SECONDS = 1.0
 """How long the rest of a sequence or of a paste is waited for; then a sequence is dropped, and a paste has ended."""
 BURST = 12
@@ -152,11 +155,14 @@ class BurstKey(events.Key):
 BurstKey.handler_name = events.Key.handler_name
 
 
-class TerminalDriver(LinuxDriver):
+class TerminalDriver(linux_driver.LinuxDriver):
     """Textual's, which reads its input in our way."""
 
     def run_input_thread(self) -> None:
         """Read until the app ends or the terminal is gone."""
+        if XTermParser is None:
+            super().run_input_thread()
+            return
         terminal_input = TerminalInput()
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
