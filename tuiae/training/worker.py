@@ -225,16 +225,9 @@ def _answer(request: dict[str, Any], interrupted: Callable[[], bool]) -> dict[st
 
 
 def _import_torch() -> None:
-    """Import what a training needs and take one step with it: PyTorch imports a second's worth at the first
-    optimizer step."""
+    """Import what a training needs."""
     with lasting_imports():
-        import torch
-
         importlib.import_module("tuiae.training.loop")
-        weights = torch.nn.Parameter(torch.zeros(1))
-        optimizer = torch.optim.Adam([weights], fused=True)
-        weights.sum().backward()
-        optimizer.step()
 
 
 def _redirect_output(log: Path) -> None:
