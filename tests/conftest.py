@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from tuiae.__main__ import main
 from tuiae.config import load_config
@@ -247,31 +248,62 @@ def data_root(lab: Laboratory) -> Path:
     return lab.data
 
 
-@pytest.fixture(scope="session")
-def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
-    """For runs that many tests only read."""
-    return Laboratory(tmp_path_factory.mktemp("shared"))
+class SharedLaboratory(Laboratory):
+    """For runs that many tests only read; one for all processes that pytest tests in, which train each run once."""
+
+    def once(self, name: str, make: Callable[[], str]) -> str:
+        """What `make` returned in the process that asked for `name` first."""
+        made = self.root / "made" / name
+        made.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{made}.lock"):
+            if not made.exists():
+                made.write_text(make())
+            return made.read_text()
+
+    def train(self, *arguments: str, check: int = 0) -> RunPaths:
+        train = super().train
+        name = re.sub(r"[^\w.=-]+", "_", f"run {arguments}")
+        return self.run(self.once(name, lambda: train(*arguments, check=check).id))
+
+    def train_here(self, name: str, settings: dict[str, Any]) -> RunPaths:
+        """Train the small preset with other settings in this process, which has imported torch already."""
+        from tests.training import train  # and torch, once the number of its threads is settled
+
+        def make() -> str:
+            run = create_run(load_config(Path(self.preset()), {"name": name, **settings}), self.runs, ["tuiae"])
+            train(run)
+            return run.id
+
+        return self.run(self.once(name, make))
 
 
 @pytest.fixture(scope="session")
-def finished(shared_lab: Laboratory) -> RunPaths:
+def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> SharedLaboratory:
+    root = tmp_path_factory.getbasetemp()
+    return SharedLaboratory((root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "shared")
+
+
+@pytest.fixture(scope="session")
+def finished(shared_lab: SharedLaboratory) -> RunPaths:
     """Four epochs of an autoencoder on `digits`, as `tuiae run` leaves them. Look, do not touch."""
     return shared_lab.train()
 
 
 @pytest.fixture(scope="session")
-def uninterrupted(shared_lab: Laboratory) -> RunPaths:
-    """The LONG run, from its first step to its last in one go, in this process. Look, do not touch."""
-    from tests.training import train  # and torch, once the number of its threads is settled
-
-    config = load_config(Path(shared_lab.preset()), {"training.epochs": 60, "training.batch_size": 25})
-    run = create_run(config, shared_lab.runs, ["tuiae"])
-    train(run)
-    return run
+def uninterrupted(shared_lab: SharedLaboratory) -> RunPaths:
+    """The LONG run, from its first step to its last in one go. Look, do not touch."""
+    return shared_lab.train_here("uninterrupted", {"training.epochs": 60, "training.batch_size": 25})
 
 
 @pytest.fixture(scope="session")
-def classified(shared_lab: Laboratory, finished: RunPaths) -> RunPaths:
+def plane_vae(shared_lab: SharedLaboratory) -> RunPaths:
+    """A variational autoencoder with a code of two numbers. Look, do not touch."""
+    settings = {"model.family": "vae", "model.latent": 2, "training.loss": "bce", "noise.kind": "none"}
+    return shared_lab.train_here("plane_vae", {**settings, "training.epochs": 3})
+
+
+@pytest.fixture(scope="session")
+def classified(shared_lab: SharedLaboratory, finished: RunPaths) -> RunPaths:
     """A classifier on the frozen encoder of `finished`. Look, do not touch."""
     frozen = ("model.family=classifier", f"model.encoder_run={finished.id}", "model.freeze=true", "name=classified")
     return shared_lab.train(*(word for setting in frozen for word in ("--set", setting)))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from textual import events
 
-from tests.conftest import Laboratory
+from tests.conftest import Laboratory, SharedLaboratory
 from tests.dashboard import SIZES, Desk, open_desk, script
 from tuiae.explore.checkpoint import load
 from tuiae.explore.protocol import Confused, Worst
@@ -24,7 +24,7 @@ from tuiae.ui.widgets.images import StripPanel
 
 
 @pytest.fixture(scope="session")
-def lettered(shared_lab: Laboratory) -> RunPaths:
+def lettered(shared_lab: SharedLaboratory) -> RunPaths:
     """An autoencoder of 32 characters of 5 x 7 pixels, trained without noise."""
     return shared_lab.train("--dataset", "glyphs", "--noise", "none", "--set", "name=lettered", "--epochs", "2")
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from tests.conftest import SMALL, Laboratory, record_edit
+from tests.conftest import SMALL, Laboratory, SharedLaboratory, record_edit
 from tests.terminal import Terminal
 from tests.training import train
 from tuiae.cli.evaluate import DRAWN
@@ -48,12 +48,12 @@ def trained(lab: Laboratory, name: str, *settings: str) -> RunPaths:
 
 
 @pytest.fixture(scope="session")
-def convolutional(shared_lab: Laboratory) -> RunPaths:
+def convolutional(shared_lab: SharedLaboratory) -> RunPaths:
     return trained(shared_lab, "conv", "model.family=conv", "data.image_size=28", "training.epochs=1")
 
 
 @pytest.fixture(scope="session")
-def variational(shared_lab: Laboratory) -> RunPaths:
+def variational(shared_lab: SharedLaboratory) -> RunPaths:
     return trained(shared_lab, "vae", "model.family=vae", "training.loss=bce")
 
 

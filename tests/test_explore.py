@@ -15,41 +15,25 @@ from rich.cells import cell_len
 from rich.text import Text
 from sklearn.decomposition import PCA
 
-from tests.conftest import Laboratory
+from tests.conftest import Laboratory, SharedLaboratory
 from tests.terminal import Terminal
-from tests.training import train
-from tuiae.config import load_config
 from tuiae.explore.checkpoint import LoadedRun, load
 from tuiae.explore.plane import CodePlane, ImageCodes, between, place, principal_plane, prior_grid, range_grid
 from tuiae.render.code_map import class_color, class_signs, draw_code_map, labelled_points
 from tuiae.render.grid import draw_gallery, draw_plane
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
-from tuiae.runs.writer import create_run
 
 ESCAPE, BLOCK = "\x1b", "▀"
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 SIZES = [(0, 0), (0, 5), (5, 0), (1, 1), (3, 2), (15, 5), (16, 6), (20, 9), (40, 12), (78, 22), (120, 40), (198, 58)]
 
 
-def trained(lab: Laboratory, name: str, **settings: str) -> RunPaths:
-    """Three epochs with a code of two numbers, trained in this process, which has imported torch already."""
-    plane = {"model.latent": 2, "noise.kind": "none", "training.epochs": 3}
-    config = load_config(Path(lab.preset()), {"name": name, **plane, **settings})
-    run = create_run(config, lab.runs, ["tuiae"])
-    train(run)
-    return run
-
-
 @pytest.fixture(scope="session")
-def planar(shared_lab: Laboratory) -> RunPaths:
+def planar(shared_lab: SharedLaboratory) -> RunPaths:
     """A plain autoencoder with a code of two numbers."""
-    return trained(shared_lab, "planar", **{"model.code_activation": "identity"})
-
-
-@pytest.fixture(scope="session")
-def variational(shared_lab: Laboratory) -> RunPaths:
-    return trained(shared_lab, "planar_vae", **{"model.family": "vae", "training.loss": "bce"})
+    plane = {"model.latent": 2, "model.code_activation": "identity", "noise.kind": "none", "training.epochs": 3}
+    return shared_lab.train_here("planar", plane)
 
 
 def opened(run: RunPaths) -> LoadedRun:
@@ -269,22 +253,22 @@ def test_a_plane_says_what_it_shows() -> None:
 
 @pytest.mark.thorough
 def test_without_an_option_it_shows_what_the_run_has(
-    shared_lab: Laboratory, finished: RunPaths, classified: RunPaths, planar: RunPaths, variational: RunPaths
+    shared_lab: Laboratory, finished: RunPaths, classified: RunPaths, planar: RunPaths, plane_vae: RunPaths
 ) -> None:
     figures = {"codes", "plane", "samples", "between"}
     shown = {
         run.id: figures & set(shared_lab("explore", run.id, "--json").document)
-        for run in (finished, classified, planar, variational)
+        for run in (finished, classified, planar, plane_vae)
     }
     assert shown[classified.id] == {"codes"}
     assert shown[finished.id] == shown[planar.id] == {"codes", "plane"}
-    assert shown[variational.id] == {"codes", "plane", "samples"}
+    assert shown[plane_vae.id] == {"codes", "plane", "samples"}
 
 
-def test_what_json_holds_is_what_the_network_says(shared_lab: Laboratory, variational: RunPaths) -> None:
+def test_what_json_holds_is_what_the_network_says(shared_lab: Laboratory, plane_vae: RunPaths) -> None:
     asked = ("--codes", "--plane", "3", "--samples", "5", "--seed", "7", "--between", "4,9", "--json")
-    document = shared_lab("explore", variational.id, "--device", "cpu", *asked).document
-    run = opened(variational)
+    document = shared_lab("explore", plane_vae.id, "--device", "cpu", *asked).document
+    run = opened(plane_vae)
     codes, labels = run.codes()
     assert np.array(document["codes"]["values"]) == pytest.approx(codes, rel=1e-5, abs=1e-5)
     assert document["codes"]["labels"] == labels.tolist()
@@ -369,10 +353,10 @@ def on_terminal(lab: Laboratory, size: tuple[int, int], arguments: list[str], **
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 def test_a_map_fills_a_terminal_and_stays_on_it(
-    shared_lab: Laboratory, variational: RunPaths, size: tuple[int, int]
+    shared_lab: Laboratory, plane_vae: RunPaths, size: tuple[int, int]
 ) -> None:
-    lines, raw = on_terminal(shared_lab, size, [variational.id, "--codes"])
-    assert lines[0].startswith(variational.id)  # nothing has scrolled away
+    lines, raw = on_terminal(shared_lab, size, [plane_vae.id, "--codes"])
+    assert lines[0].startswith(plane_vae.id)  # nothing has scrolled away
     plot = "\n".join(lines)
     assert all(digit in plot for digit in "0123456789")
     assert sum("│" in line or "┤" in line for line in lines) >= size[1] - 10
@@ -380,10 +364,8 @@ def test_a_map_fills_a_terminal_and_stays_on_it(
 
 
 @pytest.mark.thorough
-def test_pictures_are_half_blocks_in_colour_and_characters_without(
-    shared_lab: Laboratory, variational: RunPaths
-) -> None:
-    arguments = [variational.id, "--samples", "4"]
+def test_pictures_are_half_blocks_in_colour_and_characters_without(shared_lab: Laboratory, plane_vae: RunPaths) -> None:
+    arguments = [plane_vae.id, "--samples", "4"]
     assert BLOCK in "\n".join(on_terminal(shared_lab, (80, 24), arguments)[0])
     colourless, raw = on_terminal(shared_lab, (80, 24), arguments, NO_COLOR="1")
     assert BLOCK not in "\n".join(colourless)
@@ -394,7 +376,7 @@ def test_pictures_are_half_blocks_in_colour_and_characters_without(
         assert ESCAPE not in plain
         assert "drawn from the prior (seed 0)" in plain
     everything = ("--codes", "--plane", "3", "--samples", "--between", "0,1")
-    assert shared_lab("explore", variational.id, *everything, "--ascii").stdout.isascii()
+    assert shared_lab("explore", plane_vae.id, *everything, "--ascii").stdout.isascii()
 
 
 @pytest.mark.thorough
@@ -462,9 +444,9 @@ def test_what_a_run_does_not_have_is_refused_before_torch(
     ],
 )
 def test_what_is_not_there_is_told(
-    shared_lab: Laboratory, variational: RunPaths, arguments: list[str], code: int, complaint: str
+    shared_lab: Laboratory, plane_vae: RunPaths, arguments: list[str], code: int, complaint: str
 ) -> None:
-    result = shared_lab("explore", variational.id, *arguments, check=code)
+    result = shared_lab("explore", plane_vae.id, *arguments, check=code)
     assert complaint in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -172,12 +172,6 @@ def test_one_class_alone() -> None:
 # The screen
 
 
-@pytest.fixture(scope="session")
-def vae(shared_lab: Laboratory) -> RunPaths:
-    settings = ("name=latent_vae", "model.family=vae", "model.latent=2", "training.loss=bce", "training.epochs=3")
-    return shared_lab.train(*(word for setting in settings for word in ("--set", setting)))
-
-
 def cursor(desk: Desk) -> tuple[float, float]:
     point = desk.app.screen.query_one(CodeMapPanel).view.cursor
     assert point is not None
@@ -194,8 +188,8 @@ async def open_latent(desk: Desk) -> None:
     await desk.until(lambda: "here" in str(desk.app.screen.query_one("#decoded").border_title))
 
 
-async def test_a_cursor_decodes_where_it_stands_and_more_stands_beside_it(vae: RunPaths) -> None:
-    async with open_desk(vae) as desk:
+async def test_a_cursor_decodes_where_it_stands_and_more_stands_beside_it(plane_vae: RunPaths) -> None:
+    async with open_desk(plane_vae) as desk:
         await open_latent(desk)
         screen = await desk.shows("codes of 297 test images", "decoded here", "nearest test images", "code 0")
         assert "step" in screen
@@ -273,10 +267,10 @@ runpy.run_module("tuiae.explore.server", run_name="__main__")
 
 
 async def test_keys_pressed_while_it_loads_are_kept_or_answered(
-    vae: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plane_vae: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "COMMAND", [sys.executable, "-c", LATE, str(tmp_path / "begin")])
-    async with open_desk(vae) as desk:
+    async with open_desk(plane_vae) as desk:
         await desk.until(lambda: desk.app.session.snapshot)
         await desk.press("3", "a")
         await desk.shows("still loading the weights: press it again")
@@ -286,8 +280,8 @@ async def test_keys_pressed_while_it_loads_are_kept_or_answered(
         await desk.shows("drawn from the prior", "seed 1", "epoch 3")
 
 
-async def test_on_a_small_screen_one_panel_stands_beside_the_map(vae: RunPaths) -> None:
-    async with open_desk(vae, (80, 24)) as desk:
+async def test_on_a_small_screen_one_panel_stands_beside_the_map(plane_vae: RunPaths) -> None:
+    async with open_desk(plane_vae, (80, 24)) as desk:
         await open_latent(desk)
         await desk.shows("codes of", "decoded here")
         assert "nearest test images" not in desk.screen
@@ -346,8 +340,8 @@ async def test_new_checkpoints_of_a_training_show_as_they_come(lab: Laboratory, 
     writer.close("stopped")
 
 
-async def test_an_explorer_that_dies_twice_is_told_and_enter_starts_it_again(vae: RunPaths) -> None:
-    async with open_desk(vae) as desk:
+async def test_an_explorer_that_dies_twice_is_told_and_enter_starts_it_again(plane_vae: RunPaths) -> None:
+    async with open_desk(plane_vae) as desk:
         await open_latent(desk)
         await desk.kill_explorer()
         await desk.shows("the explorer ended again: killed by SIGKILL; enter asks again")
@@ -359,8 +353,8 @@ async def test_an_explorer_that_dies_twice_is_told_and_enter_starts_it_again(vae
         await desk.until(lambda: "ended twice" not in desk.screen)
 
 
-async def test_a_run_that_is_deleted_while_it_is_open_breaks_nothing(lab: Laboratory, vae: RunPaths) -> None:
-    run = lab.copy(vae)
+async def test_a_run_that_is_deleted_while_it_is_open_breaks_nothing(lab: Laboratory, plane_vae: RunPaths) -> None:
+    run = lab.copy(plane_vae)
     async with open_desk(run) as desk:
         await open_latent(desk)
         shutil.rmtree(run.root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.conftest import Laboratory
+from tests.conftest import Laboratory, SharedLaboratory
 from tests.dashboard import Desk, open_desk
 from tuiae.render.code_map import labelled_points, with_room_for
 from tuiae.render.text import centred
@@ -16,7 +16,7 @@ from tuiae.ui.widgets.latent_view import CodeMapPanel
 
 
 @pytest.fixture(scope="module")
-def trained(shared_lab: Laboratory) -> RunPaths:
+def trained(shared_lab: SharedLaboratory) -> RunPaths:
     """Four epochs of a code of two numbers."""
     settings = ("name=scrubbed", "model.latent=2", "training.epochs=4")
     return shared_lab.train(*(word for setting in settings for word in ("--set", setting)))

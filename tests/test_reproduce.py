@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import CHECKOUT, Laboratory
+from tests.conftest import CHECKOUT, Laboratory, SharedLaboratory
 from tests.small_work import WORK
 from tests.training import train
 from tuiae.cli.output import Output
@@ -46,20 +46,29 @@ NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0
 
 
 @pytest.fixture(scope="module")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Laboratory, Path, Any]:
+def reproduced(shared_lab: SharedLaboratory) -> tuple[Laboratory, Path, Any]:
     """The small work, run once: its laboratory, its file, and the document that the command printed."""
-    lab = Laboratory(tmp_path_factory.mktemp("reproduced"))
-    path = Path(lab.preset(WORK, "small-work.toml"))
+    lab = Laboratory(shared_lab.root / "reproduced")
     options = ("--json", "--jobs", "2", "--markdown", str(lab.root / "small.md"))
-    return lab, path, reproduce(lab, str(path), *options).document
+
+    def make() -> str:
+        return reproduce(lab, lab.preset(WORK, "small-work.toml"), *options).stdout
+
+    return lab, lab.root / "small-work.toml", json.loads(shared_lab.once("reproduced", make))
 
 
 @pytest.fixture(scope="module")
-def again(reproduced: tuple[Laboratory, Path, Any]) -> tuple[list[str], Any]:
+def again(shared_lab: SharedLaboratory, reproduced: tuple[Laboratory, Path, Any]) -> tuple[list[str], Any]:
     """The same work once more: the runs that were there before it, and the document of this second call."""
     lab, path, _ = reproduced
-    before = [run.id for run in list_runs(lab.runs)]
-    return before, reproduce(lab, str(path), "--json", "--markdown", str(lab.root / "again.md")).document
+    options = ("--json", "--markdown", str(lab.root / "again.md"))
+
+    def make() -> str:
+        before = [run.id for run in list_runs(lab.runs)]
+        return json.dumps([before, reproduce(lab, str(path), *options).document])
+
+    before, document = json.loads(shared_lab.once("again", make))
+    return before, document
 
 
 def reproduce(lab: Laboratory, *arguments: str) -> Any:

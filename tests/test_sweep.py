@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import signal
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import SMALL, Laboratory, Result, wait_until
+from tests.conftest import SMALL, Laboratory, Result, SharedLaboratory, wait_until
 from tuiae.config import RunConfig, load_config
 from tuiae.config.presets import list_presets, presets_dir
 from tuiae.errors import ConfigError, TrainingError, TuiaeError
@@ -181,11 +183,15 @@ def test_a_missing_data_set_is_the_code_for_data(lab: Laboratory) -> None:
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Laboratory, Result]:
+def swept(shared_lab: SharedLaboratory) -> tuple[Laboratory, Result]:
     """A sweep of four runs, two at a time, to its end. Look, do not touch."""
-    lab = Laboratory(tmp_path_factory.mktemp("swept"))
-    write(lab, SHORT)
-    return lab, lab("sweep", "sweep.toml", "--jobs", "2", "--json")
+    lab = Laboratory(shared_lab.root / "swept")
+
+    def make() -> str:
+        write(lab, SHORT)
+        return json.dumps(asdict(lab("sweep", "sweep.toml", "--jobs", "2", "--json")))
+
+    return lab, Result(**json.loads(shared_lab.once("swept", make)))
 
 
 def test_a_sweep_ends_with_one_document(swept: tuple[Laboratory, Result]) -> None:
