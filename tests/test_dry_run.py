@@ -19,12 +19,13 @@ from textual.message import Message
 
 from tests.conftest import SMALL, Laboratory, wait_until
 from tests.test_resume import assert_same_end
+from tests.training import train
 from tuiae.config import RunConfig, build_config, load_config
 from tuiae.config.presets import list_presets
 from tuiae.data.registry import describe
-from tuiae.errors import DataError, TrainingError, TuiaeError
+from tuiae.errors import ConfigError, DataError, TrainingError, TuiaeError
 from tuiae.models.geometry import count_parameters
-from tuiae.preflight import check, warn
+from tuiae.preflight import check, warn, warn_of_change
 from tuiae.render.status import cost_facts, seconds
 from tuiae.render.text import megabytes
 from tuiae.runs.paths import RunPaths, list_runs
@@ -111,6 +112,62 @@ def test_random_states_are_afterwards_what_they_were(lab: Laboratory) -> None:
     before = torch.get_rng_state()
     dry_run(config_of(model={"family": "vae", "dropout": 0.2}), lab.runs)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# Batches that batch norm cannot take
+
+DEEP: dict[str, Any] = {"family": "strided-conv", "channels": [2, 4, 4], "norm": "batch", "latent": 4}
+"""Of 8x8 pixels one is left: a lone image has no spread."""
+
+
+def test_a_lone_image_joins_the_batch_before_it_in_the_dry_run_and_in_the_run(lab: Laboratory) -> None:
+    data = {"dataset": "digits", "train_limit": 25, "test_limit": 1}
+    config = config_of(model=DEEP, data=data, training={"batch_size": 8, "epochs": 2})
+    cost = dry_run(config, lab.runs)
+    assert (cost.batch_size, cost.steps_per_epoch) == (8, 3)
+    run = create_run(config, lab.runs, [])
+    train(run)
+    status = RunReader(run.root).read_all().status
+    assert (status.state, status.step, status.steps_per_epoch) == ("finished", 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "batch", "words"),
+    [
+        ({}, 1, "raise training.batch_size"),
+        ({"train_limit": 1}, 8, "train on more images"),
+        ({"validation": 0.9993}, 8, "train on more images"),
+        ({"classes": ["3"], "train_limit": 1}, 8, "train on more images"),
+    ],
+    ids=str,
+)
+def test_batches_of_one_image_are_refused_before_anything_trains(
+    lab: Laboratory, data: dict[str, Any], batch: int, words: str
+) -> None:
+    config = config_of(model=DEEP, data={"dataset": "digits", **data}, training={"batch_size": batch})
+    for attempt in (check, dry_run):
+        with pytest.raises(ConfigError, match="batch norm cannot train on one image at a time") as caught:
+            attempt(config, lab.runs)
+        assert words in caught.value.hint
+    with pytest.raises(ConfigError, match="batch norm"):
+        train(create_run(config, lab.runs, []))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"norm": "none"}, {"channels": [2, 4]}, {"stride": [2, 2, 1]}, {"family": "classifier", "freeze": True}],
+    ids=str,
+)
+def test_other_networks_take_a_lone_image(lab: Laboratory, changed: dict[str, Any]) -> None:
+    model = {**DEEP, "encoder": "strided-conv", **changed}
+    data = {"dataset": "digits", "train_limit": 3}
+    cost = dry_run(config_of(model=model, data=data, training={"batch_size": 1}), lab.runs)
+    assert cost.steps_per_epoch == 3
+
+
+def test_a_set_that_is_held_out_whole_is_refused(lab: Laboratory) -> None:
+    with pytest.raises(ConfigError, match="leaves no image to train on"):
+        check(config_of(data={"dataset": "digits", "validation": 0.9999}), lab.runs)
 
 
 # Trouble
@@ -350,12 +407,20 @@ def said(**sections: Any) -> tuple[str, ...]:
         ({"noise": {"kind": "uniform", "level": 0.3, "probability": 0}}, "noise.probability = 0"),
         ({"training": {"evaluate_every": 10}}, "an evaluation every 10 of 7 epochs"),
         ({"training": {"patience": 7}, "data": {"validation": 0.1}}, "training.patience = 7 never stops anything"),
+        (
+            {"training": {"patience": 3, "warmup": 5}, "data": {"validation": 0.1}},
+            "training.patience = 3 never stops anything: 7 epochs have 3 evaluations once what warms up has risen",
+        ),
         ({"training": {"patience": 2}}, "early stopping looks at the test images"),
         ({"training": {"warmup": 7}}, "the learning rate warms up for 7 epochs"),
         ({"model": {"family": "vae"}, "training": {"loss": "bce", "beta_warmup": 9}}, "beta rises for 9 epochs"),
         ({"model": {"family": "vae"}}, "a vae of 8x8 images collapses with mse: take preset digits_vae"),
         ({"model": {"family": "vae"}, "training": {"loss": "sse", "beta": 2}}, "collapses with sse"),
         ({"training": {"schedule": "step"}}, "the learning rate steps every 10 epochs: in 7 it never does"),
+        (
+            {"training": {"schedule": "step", "warmup": 3, "step_epochs": 4}},
+            "the learning rate steps every 4 epochs, after 3 of warm-up: in 7 it never does",
+        ),
         ({"model": {"family": "classifier", "head": "relu-dropout"}}, "may never predict some classes"),
         ({"model": {"family": "classifier", "freeze": True}}, "an encoder of random weights"),
     ],
@@ -379,12 +444,26 @@ def test_what_is_worth_a_second_thought_is_said_once(sections: dict[str, Any], w
         {"training": {"optimizer": "sgd", "learning_rate": 0.02, "momentum": 0.9}},
         {"training": {"optimizer": "sgd", "learning_rate": 1e-3, "loss": "sse"}},
         {"training": {"patience": 2}, "data": {"validation": 0.1}},
+        {"training": {"patience": 2, "warmup": 5}, "data": {"validation": 0.1}},
+        {"training": {"schedule": "step", "warmup": 2, "step_epochs": 4}},
+        {"training": {"schedule": "step", "warmup": 4, "step_epochs": 4, "step_from": "start"}},
         {"training": {"evaluate_every": 3}},
     ],
     ids=str,
 )
 def test_nothing_is_said_of_what_is_fine(sections: dict[str, Any]) -> None:
     assert said(**{"model": {"latent": 12}, **sections}) == ()
+
+
+def test_more_epochs_are_warned_of_where_they_lift_the_rate_again() -> None:
+    def said_of(epochs: int, done: float, **training: Any) -> list[str]:
+        before = config_of(training={"schedule": "cosine", "learning_rate": 0.01, "epochs": 10, **training})
+        after = build_config(before.model_dump(mode="json"), {"training.epochs": epochs})
+        return [words.partition(":")[0] for words in warn_of_change(before, after, done)]
+
+    assert said_of(20, 10) == ["the learning rate goes up from 0 to 0.005"]
+    assert said_of(20, 5.5) == ["the learning rate goes up from 0.0042 to 0.0082"]
+    assert said_of(20, 0) == said_of(6, 5) == said_of(10, 10) == said_of(20, 10, schedule="constant") == []
 
 
 @pytest.mark.parametrize("preset", list_presets(), ids=lambda preset: preset.name)

@@ -143,6 +143,14 @@ def test_early_stopping_ends_a_run_and_says_why(lab: Laboratory) -> None:
     assert any("stopped early" in note for note in notes)
 
 
+def test_early_stopping_waits_until_beta_and_the_rate_have_risen(tmp_path: Path) -> None:
+    training = {"epochs": 12, "batch_size": 500, "patience": 1, "learning_rate": 0.5, "beta": 50.0}
+    for warmup, beta_warmup in ((3, 6), (6, 3)):
+        rising = {"warmup": warmup, "beta_warmup": beta_warmup, "loss": "bce"}
+        document = {"data": {"dataset": "digits"}, "model": {"family": "vae"}, "training": training | rising}
+        assert fit(tmp_path, document)[2]["epochs"] >= 7
+
+
 def test_rare_evaluations_leave_rare_points_and_always_the_last(tmp_path: Path) -> None:
     training = {"epochs": 7, "batch_size": 500, "evaluate_every": 3}
     run, _, summary = fit(tmp_path, {"data": {"dataset": "digits"}, "training": training})

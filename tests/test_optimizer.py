@@ -12,11 +12,11 @@ from torch import Tensor
 
 from tests.conftest import Laboratory
 from tests.training import train
-from tuiae.config import TrainingSection, load_config
+from tuiae.config import TrainingSection, build_config, learning_rate, load_config, ramp
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.lineage import fork_config, fork_run
 from tuiae.runs.writer import create_run
-from tuiae.training.optimizer import learning_rate, ramp, restore_optimizer
+from tuiae.training.optimizer import restore_optimizer
 
 CONVOLVING = """
 name = "convolving"
@@ -107,3 +107,22 @@ def test_learning_rates_by_epoch() -> None:
     assert rates(section(schedule="cosine"), 0, 5, 10) == [0.1, 0.05, 0.0]
     assert rates(section(schedule="cosine", warmup=2), 1, 2, 6, 10) == [0.05, 0.1, 0.05, 0.0]
     assert [ramp(epoch, 4) for epoch in (0, 1, 4, 8)] == [0, 0.25, 1, 1]
+
+
+def test_steps_are_counted_after_the_warm_up() -> None:
+    steps = {"schedule": "step", "step_epochs": 4, "step_factor": 0.5, "warmup": 2}
+    assert rates(section(**steps), 1, 2, 5.9, 6, 9.9, 10) == [0.05, 0.1, 0.1, 0.05, 0.05, 0.025]
+    assert rates(section(**steps, step_from="start"), 1, 2, 4, 6, 8) == [0.05, 0.1, 0.05, 0.05, 0.025]
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [({}, "start"), ({"warmup": 0.0}, "warmup"), ({"schedule": "cosine"}, "warmup"), ({"seed": None}, "warmup")],
+    ids=["a run of an earlier version", "without a warm-up", "without steps", "a preset"],
+)
+def test_a_run_of_an_earlier_version_goes_on_by_its_rule(changed: dict[str, Any], rule: str) -> None:
+    training = section(schedule="step", warmup=2.0).model_dump() | changed
+    document = {"training": {key: value for key, value in training.items() if key != "step_from" and value is not None}}
+    config = build_config(document, {"training.epochs": 20})
+    assert config.training.step_from == rule
+    assert build_config(config.model_dump(mode="json")) == config

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import SET, RunConfig
+from tuiae.config import SET, RunConfig, learning_rate
 from tuiae.data.dataset import Shape, check_classes
 from tuiae.data.registry import DatasetInfo, check_images, describe
 from tuiae.errors import ConfigError, DeviceError
-from tuiae.models.geometry import count_parameters
+from tuiae.models.geometry import check_batch, count_parameters
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import read_config
 
@@ -46,6 +47,11 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
         check_device(config.training.device, devices)
     shape = image_shape(config, dataset)
     parameters = None if shape is None else count_parameters(config.model, shape, classes)
+    images = _train_images(config, dataset)
+    if images is not None and images < 1:
+        raise ConfigError(f"data.validation = {config.data.validation} leaves no image to train on", "hold out fewer")
+    if shape is not None:
+        check_batch(config.model, shape, config.training.batch_size, images)
     return Checked(config, dataset, parameters, warn(config, dataset, trained))
 
 
@@ -53,6 +59,17 @@ def image_shape(config: RunConfig, dataset: DatasetInfo) -> Shape | None:
     """(C, H, W) of the images as they are trained on; None where only opening the set would tell."""
     size = config.data.image_size
     return (dataset.shape[0], size, size) if dataset.shape and size else dataset.shape
+
+
+def _train_images(config: RunConfig, dataset: DatasetInfo) -> int | None:
+    """The number of training images, or with `data.classes` the most that there can be; None where only opening the
+    set would tell."""
+    images, data = dataset.train, config.data
+    if not images:
+        return None
+    if data.validation != "test":
+        images -= max(1, round(float(data.validation) * images))
+    return min(data.train_limit or images, images)
 
 
 def _take_architecture(config: RunConfig, runs_root: Path) -> tuple[RunConfig, RunConfig]:
@@ -115,6 +132,8 @@ andruskiewitsch-2020)."""
 WILD_ADAM = 2e-2
 """Learning rate above which Adam's steps, which have its length, throw small networks about: at 0.01 tp5-2022 still
 learned its characters, at 0.1 with none of five seeds."""
+LEAST_RISE = 1.05
+"""Rise of the learning rate that is worth a word, as a factor."""
 FEW_PIXELS = 256
 """Values of an image up to which a squared error is soon smaller in nats than what a code costs. With mse at beta 1 no
 unit kept 0.01 nats on `digits` (64; code of 2 or 12, with a warm-up and without), nor on MNIST of 8x8 and 14x14; at
@@ -126,10 +145,22 @@ def warn(config: RunConfig, dataset: DatasetInfo, trained: RunConfig | None = No
     return (*_images(config, dataset), *_settings(config), *_sources(config, trained))
 
 
-def warn_of_change(before: RunConfig, after: RunConfig) -> tuple[str, ...]:
-    """The warnings about the config that edits of a live run put in force, without those about the config before."""
+def warn_of_change(before: RunConfig, after: RunConfig, epoch: float) -> tuple[str, ...]:
+    """The warnings about the config that is in force after `epoch` epochs of a run, without those about the config
+    before: of edits, of more epochs on resuming, of a fork."""
     said = {*_settings(before)}
-    return tuple(words for words in _settings(after) if words not in said)
+    return (*warn_of_rise(before, after, epoch), *(words for words in _settings(after) if words not in said))
+
+
+def warn_of_rise(before: RunConfig, after: RunConfig, epoch: float) -> Iterator[str]:
+    """The warning that more epochs lift the learning rate of a cosine, which is drawn anew."""
+    old, new = (learning_rate(config.training, epoch) for config in (before, after))
+    planned, epochs = before.training.epochs, after.training.epochs
+    if before.training.schedule == after.training.schedule == "cosine" and epochs > planned and new > LEAST_RISE * old:
+        yield (
+            f"the learning rate goes up from {old:.2g} to {new:.2g}: "
+            f"a cosine falls to 0 at the last epoch, {epochs} and no longer {planned}"
+        )
 
 
 def _settings(config: RunConfig) -> Iterator[str]:
@@ -140,10 +171,8 @@ def _settings(config: RunConfig) -> Iterator[str]:
 
 def _images(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:
     model, training, shape = config.model, config.training, image_shape(config, dataset)
-    images = min(config.data.train_limit or dataset.train, dataset.train) or 0
-    if config.data.validation != "test":
-        images -= round(float(config.data.validation) * images)
-    if 0 < images < training.batch_size:
+    images = _train_images(config, dataset)
+    if images is not None and images < training.batch_size:
         yield f"a batch of {training.batch_size} takes all {images} training images: one step an epoch"
     if shape is None or config.is_classifier:
         return
@@ -195,15 +224,22 @@ def _schedule(config: RunConfig) -> Iterator[str]:
     epochs = training.epochs
     if epochs > 1 and training.evaluate_every > epochs / 2:
         yield f"an evaluation every {training.evaluate_every} of {epochs} epochs: the test curve has one point or two"
-    looks = occasions(epochs, training.evaluate_every)
+    rising = occasions(math.ceil(config.rising_epochs), training.evaluate_every) - 1 if config.rising_epochs else 0
+    looks = max(0, occasions(epochs, training.evaluate_every) - rising)
     if training.patience and training.patience >= looks:
-        yield f"training.patience = {training.patience} never stops anything: {epochs} epochs have {looks} evaluations"
+        risen = " once what warms up has risen" if rising else ""
+        yield (
+            f"training.patience = {training.patience} never stops anything: {epochs} epochs have {looks} "
+            f"evaluation{'' if looks == 1 else 's'}{risen}"
+        )
     if training.warmup >= epochs:
         yield f"the learning rate warms up for {training.warmup:g} epochs: {epochs} end before it is reached"
     if config.model.is_variational and training.beta_warmup >= epochs:
         yield f"beta rises for {training.beta_warmup:g} epochs: {epochs} end before it is reached"
-    if training.schedule == "step" and training.step_epochs >= epochs:
-        yield f"the learning rate steps every {training.step_epochs} epochs: in {epochs} it never does"
+    begun = training.warmup if training.step_from == "warmup" else 0
+    if training.schedule == "step" and begun < epochs <= begun + training.step_epochs:
+        after = f", after {begun:g} of warm-up" if begun else ""
+        yield f"the learning rate steps every {training.step_epochs} epochs{after}: in {epochs} it never does"
 
 
 def occasions(epochs: int, every: int) -> int:

@@ -20,9 +20,9 @@ from tuiae.config import RunConfig, build_config, parse_override, read_document
 from tuiae.config.presets import find_preset
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, UnknownRunError, from_record
-from tuiae.preflight import check, check_asked, check_device, warn_of_change
+from tuiae.preflight import check, check_asked, check_device, warn_of_change, warn_of_rise
 from tuiae.render.status import cost_facts
-from tuiae.runs.checkpoints import need_checkpoint, newest_position
+from tuiae.runs.checkpoints import need_checkpoint, newest_position, read_position
 from tuiae.runs.control import Edit, propose, send
 from tuiae.runs.labels import check_tags
 from tuiae.runs.lineage import changes, fork_config, fork_run, need_config, plan_replay, replay_run
@@ -124,6 +124,8 @@ def start_fork(source: RunPaths, start: str, overrides: Overrides, output: Outpu
     config = fork_config(source, checkpoint, overrides.values, overrides.askers)
     # The checkpoint holds the encoder: the run that it was taken from may be gone.
     make_ready(build_config(config.model_dump(mode="json"), {"model.encoder_run": ""}), root, output)
+    moment = read_position(checkpoint)
+    output.warn(warn_of_rise(need_config(source, moment.step), config, moment.epoch))
     return _set_off(fork_run(source, checkpoint, config, root, sys.argv), output, detach=detach)
 
 
@@ -190,7 +192,7 @@ def resume_run(run: RunPaths, overrides: Overrides, output: Output, *, detach: b
         _end_pause(run, overrides.values)
         return follow_to_end(run, output, detach=detach)
     try:
-        process = _start_again(run, overrides)
+        process = _start_again(run, overrides, output)
     except OSError as error:
         raise unwritable(run, error, "resume") from error
     # Until then the status is an earlier worker's.
@@ -217,7 +219,7 @@ def _end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
     _wait_until(lambda: read_status(run).state != "paused", WAKE_SECONDS)
 
 
-def _start_again(run: RunPaths, overrides: Overrides) -> subprocess.Popen[bytes]:
+def _start_again(run: RunPaths, overrides: Overrides, output: Output) -> subprocess.Popen[bytes]:
     # A worker that has written its last status needs a moment to leave.
     _wait_until(lambda: not is_held(run) or read_status(run).live, LEAVE_SECONDS)
     if is_held(run):
@@ -234,6 +236,7 @@ def _start_again(run: RunPaths, overrides: Overrides) -> subprocess.Popen[bytes]
     if device not in EVERYWHERE:
         asked = "training.device" in overrides.values
         check_device(device, _list_devices(), *(() if asked else (resume_elsewhere(run),)))
+    output.warn(warn_of_change(config, wanted, done))
     # The worker records the changes, and not before it can train: of a run that was refused they would be untrue.
     return start_worker(run, asked=changes(config, wanted))
 
@@ -404,7 +407,7 @@ def edit_run(run: RunPaths, settings: Sequence[str], output: Output) -> None:
         config = propose(config, key, value, snapshot.status.epoch)
     for key, value in wanted.items():
         send(run, "set", key=key, value=value)
-    output.warn(warn_of_change(before, config))
+    output.warn(warn_of_change(before, config, snapshot.status.epoch))
     made = _await_edits(reader, len(snapshot.edits), config, len(wanted))
     if output.json:
         output.document([{"key": one.key, "old": one.old, "new": one.new, "step": one.step} for one in made])

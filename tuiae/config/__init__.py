@@ -30,4 +30,6 @@ from tuiae.config.schema import (
     RunConfig,
     Section,
     TrainingSection,
+    learning_rate,
+    ramp,
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tuiae.config.schema import NAME_WORDS, RunConfig, Section
+from tuiae.config.schema import NAME_WORDS, RunConfig, Section, TrainingSection
 from tuiae.errors import ConfigError
 from tuiae.files import read_bytes
 
@@ -79,6 +79,7 @@ def build_config(
     key; those that it leaves out were asked for by `--set`.
     """
     merged: dict[str, Any] = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
+    _keep_old_rules(merged.get("training"))
     for key, value in (overrides or {}).items():
         _put(merged, key, value)
     try:
@@ -86,6 +87,19 @@ def build_config(
     except ValidationError as error:
         askers = {key: asker if isinstance(asker, str) else asker.get(key, SET) for key in overrides or {}}
         raise ConfigError(explain(error, source, askers), "") from error
+
+
+_LATER = {"step_from"}
+"""Keys of [training] that the documents of earlier versions lack."""
+
+
+def _keep_old_rules(training: Any) -> None:
+    """Let a run of an earlier version go on, or be repeated, as it began: its document names every key there was, and
+    its steps were counted from the first epoch."""
+    if not isinstance(training, dict) or "step_from" in training:
+        return
+    if TrainingSection.model_fields.keys() - training.keys() <= _LATER and training["schedule"] == "step":
+        training["step_from"] = "start" if training["warmup"] else "warmup"
 
 
 def parse_override(text: str, asker: str = SET) -> tuple[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -133,11 +135,14 @@ class TrainingSection(Section):
     warmup: float = Field(default=0.0, ge=0)
     """Epochs in which the learning rate rises from 0 in a straight line."""
     step_epochs: int = Field(default=10, ge=1)
+    step_from: Literal["warmup", "start"] = "warmup"
+    """Where step begins to count its epochs: after the warm-up, or at the first one, as earlier versions did."""
     step_factor: float = Field(default=0.1, gt=0, le=1)
     clip_norm: float = Field(default=0.0, ge=0)
     """Longest gradient, as the norm over all weights; 0 does not clip."""
     patience: int = Field(default=0, ge=0)
-    """Stop after so many evaluations with no lower test loss; 0 never does."""
+    """Stop after so many evaluations with no lower test loss, counted once the learning rate and beta have risen; 0
+    never does."""
     auto_pause: bool = False
     """Pause when its own curves or pictures show that it diverges, overfits or is dead; it goes on when told."""
     loss: Loss = "mse"
@@ -197,6 +202,12 @@ class RunConfig(Section):
     def is_classifier(self) -> bool:
         return self.model.family == "classifier"
 
+    @property
+    def rising_epochs(self) -> float:
+        """Epochs until the learning rate, and beta where there is one, have risen to what they are set to."""
+        training = self.training
+        return max(training.warmup, training.beta_warmup) if self.model.is_variational else training.warmup
+
     @model_validator(mode="after")
     def _check_together(self) -> RunConfig:
         """Refuse keys that are valid alone and not together; the only check across sections."""
@@ -222,3 +233,37 @@ class RunConfig(Section):
         if self.model.encoder_run and not self.is_classifier:
             raise ValueError("model.encoder_run is for model.family = 'classifier' only")
         return self
+
+
+# What a schedule makes of the learning rate.
+
+
+def _step(section: TrainingSection, epoch: float) -> float:
+    counted = epoch - section.warmup if section.step_from == "warmup" else epoch
+    return section.step_factor ** (max(counted, 0.0) // section.step_epochs)
+
+
+def _cosine(section: TrainingSection, epoch: float) -> float:
+    """Source: Loshchilov and Hutter, SGDR (2017), without restarts."""
+    done = (epoch - section.warmup) / max(section.epochs - section.warmup, 1e-9)
+    return 0.5 * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0)))
+
+
+SCHEDULES: dict[str, Callable[[TrainingSection, float], float]] = {
+    "constant": lambda section, epoch: 1.0,
+    "step": _step,
+    "cosine": _cosine,
+}
+"""Schedule -> (section, epochs done, the current one as a fraction) -> factor of the learning rate."""
+
+
+def learning_rate(section: TrainingSection, epoch: float) -> float:
+    """The learning rate of the step that begins after `epoch` epochs: a pure function, so that a resumed training needs
+    nothing but its position."""
+    factor = SCHEDULES[section.schedule](section, epoch)
+    return section.learning_rate * factor * ramp(epoch, section.warmup)
+
+
+def ramp(epoch: float, length: float) -> float:
+    """0 at the first step, 1 once `length` epochs are done, a straight line between."""
+    return min(1.0, epoch / length) if length else 1.0

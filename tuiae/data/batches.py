@@ -71,6 +71,19 @@ def epoch_order(count: int, seed: int, epoch: int) -> torch.Tensor:
     return torch.randperm(count, generator=seeded(torch.device("cpu"), seed, epoch))
 
 
+def batch_end(begin: int, size: int, count: int, fewest: int = 1) -> int:
+    """Where a batch of `size` ends that begins so far in an epoch of `count` images; it takes along what would be a
+    batch of fewer than `fewest`."""
+    end = min(begin + size, count)
+    return count if count - end < fewest else end
+
+
+def count_batches(size: int, count: int, fewest: int = 1) -> int:
+    """How many batches an epoch of `count` images has."""
+    whole, rest = divmod(count, size)
+    return max(1, whole + (rest >= fewest))
+
+
 def seeded(device: torch.device, *numbers: int) -> torch.Generator:
     """A generator whose stream depends on all the numbers; neighbours give unrelated streams (NumPy's SeedSequence)."""
     state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]

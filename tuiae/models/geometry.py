@@ -108,6 +108,27 @@ def check_fit(model: ModelSection, image_shape: ImageShape, classes: int) -> Non
         conv_geometry(*image_shape[1:], key="model.encoder" if is_classifier else "model.family")
 
 
+def fewest_in_batch(model: ModelSection, image_shape: ImageShape) -> int:
+    """The fewest images that a batch may have in training: 2 where a batch norm gets one pixel of each map, so that a
+    lone image has nothing to be normed by; else 1."""
+    is_frozen = model.family == "classifier" and model.freeze
+    if model.norm == "none" or model.encoder_family != "strided-conv" or is_frozen:
+        return 1
+    return 2 if (1, 1) in strided_sizes(model, image_shape)[1:] else 1
+
+
+def check_batch(model: ModelSection, image_shape: ImageShape, batch: int, images: int | None = None) -> int:
+    """`fewest_in_batch`; raises ConfigError where batches of so many, of so many training `images`, have fewer."""
+    fewest = fewest_in_batch(model, image_shape)
+    if min(batch, images or batch) >= fewest:
+        return fewest
+    height, width = image_shape[1:]
+    raise ConfigError(
+        f"batch norm cannot train on one image at a time where the convolutions leave one pixel of {height}x{width}",
+        "raise training.batch_size, or take model.norm = 'none'" if batch < fewest else "train on more images",
+    )
+
+
 Layer = tuple[int, int, int]
 """Values or maps that go in, those that come out, and the weights between two of them (a kernel's area)."""
 Layers = tuple[list[Layer], list[Layer], list[int]]

@@ -11,9 +11,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from tuiae.config import RunConfig
-from tuiae.data.batches import augment, corrupt, epoch_order, seeded
+from tuiae.config import RunConfig, learning_rate, ramp
+from tuiae.data.batches import augment, batch_end, corrupt, epoch_order, seeded
 from tuiae.errors import TrainingError
+from tuiae.models.geometry import check_batch
 from tuiae.models.layers import set_dropout
 from tuiae.runs.control import MEASURED
 from tuiae.runs.diagnosis import DIVERGED
@@ -22,7 +23,7 @@ from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest,
 from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in
 from tuiae.training.evaluate import CodeUse, Evaluation, evaluate, sample, sample_index
 from tuiae.training.objective import Objective, Score, Totals
-from tuiae.training.optimizer import build_optimizer, learning_rate, ramp
+from tuiae.training.optimizer import build_optimizer
 from tuiae.training.report import Reporter
 from tuiae.training.setup import Parts, autocast
 
@@ -31,11 +32,16 @@ STEP_AUGMENTATION = 0xA06
 
 
 class Trainer:
-    """One training: its parts, its state, and what it writes. The config in force changes with edits."""
+    """One training: its parts, its state, and what it writes. The config in force changes with edits.
+
+    Raises ConfigError for batches that the network cannot train on.
+    """
 
     def __init__(self, parts: Parts, writer: RunWriter, mailbox: Mailbox) -> None:
         self.parts, self.writer, self.mailbox = parts, writer, mailbox
         self.config = parts.config
+        batch = self.config.training.batch_size
+        self.fewest = check_batch(self.config.model, parts.train.image_shape, batch, len(parts.train))
         optimizer = build_optimizer(parts.model.parameters(), self.config.training, parts.device)
         self._objective = Objective(self.config, training=True)
         totals = Totals(parts.device, self._objective.names)
@@ -46,7 +52,7 @@ class Trainer:
         self._skips_on_device = parts.device.type == "cuda" and fused
         self.background = BackgroundWriter()
         self._beginning = restore_newest(writer.run, parts.model, self.state, self.config.training)
-        self.report = Reporter(parts, writer, self.state)
+        self.report = Reporter(parts, writer, self.state, self.fewest)
         self._edits = EditQueue(writer, self.config, self.state.step)
         self._adopt(self._edits.config)
         self._auto_pause = AutoPause(writer, mailbox) if self.config.training.auto_pause else None
@@ -107,7 +113,8 @@ class Trainer:
     def step(self, order: torch.Tensor) -> None:
         """Take one optimizer step on the next batch of an epoch's order (N,)."""
         state, training = self.state, self.config.training
-        clean, labels = self.parts.train.take(order[state.position : state.position + training.batch_size])
+        end = batch_end(state.position, training.batch_size, len(order), self.fewest)
+        clean, labels = self.parts.train.take(order[state.position : end])
         if training.flip or training.shift:
             # Before it is corrupted: a reconstruction is compared with what was moved or mirrored.
             generator = seeded(self.parts.device, training.seed, STEP_AUGMENTATION, state.step)
@@ -180,8 +187,14 @@ class Trainer:
         return test
 
     def _is_stale(self, loss: float) -> bool:
-        """Whether early stopping is due (training.patience)."""
+        """Whether early stopping is due (training.patience).
+
+        A rate that rises has hardly begun to train, and a beta that rises lifts the loss that is measured at its end.
+        """
         state, patience = self.state, self.config.training.patience
+        if state.epoch < self.config.rising_epochs:
+            state.lowest, state.stale = math.inf, 0  # as an earlier version may have counted
+            return False
         state.stale = 0 if loss < state.lowest else state.stale + 1
         state.lowest = min(state.lowest, loss)
         if not patience or state.stale < patience:

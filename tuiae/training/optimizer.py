@@ -1,9 +1,8 @@
-"""Optimizers and learning-rate schedules by name, and what an optimizer gathered handed on to another one."""
+"""Optimizers by name, and what an optimizer gathered handed on to another one."""
 
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -68,29 +67,3 @@ def _lay_out(gathered: dict[str, Any], parameter: torch.Tensor, fused: bool) -> 
         elif value.shape == parameter.shape and value.stride() != parameter.stride():
             # Fused kernels on a CPU pair numbers by their place in memory, and say nothing.
             gathered[name] = torch.empty_like(parameter).copy_(value)
-
-
-def _cosine(section: TrainingSection, epoch: float) -> float:
-    """Source: Loshchilov and Hutter, SGDR (2017), without restarts."""
-    done = (epoch - section.warmup) / max(section.epochs - section.warmup, 1e-9)
-    return 0.5 * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0)))
-
-
-SCHEDULES: dict[str, Callable[[TrainingSection, float], float]] = {
-    "constant": lambda section, epoch: 1.0,
-    "step": lambda section, epoch: section.step_factor ** (epoch // section.step_epochs),
-    "cosine": _cosine,
-}
-"""config.Schedule -> (section, epochs done, the current one as a fraction) -> factor of the learning rate."""
-
-
-def learning_rate(section: TrainingSection, epoch: float) -> float:
-    """The learning rate of the step that begins after `epoch` epochs: a pure function, so that a resumed training needs
-    nothing but its position."""
-    factor = SCHEDULES[section.schedule](section, epoch)
-    return section.learning_rate * factor * ramp(epoch, section.warmup)
-
-
-def ramp(epoch: float, length: float) -> float:
-    """0 at the first step, 1 once `length` epochs are done, a straight line between."""
-    return min(1.0, epoch / length) if length else 1.0

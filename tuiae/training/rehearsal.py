@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tuiae.config import RunConfig
-from tuiae.data.batches import ImageSet, epoch_order
+from tuiae.data.batches import ImageSet, batch_end, epoch_order
 from tuiae.errors import DataError, TrainingError, TuiaeError
 from tuiae.preflight import Checked, check, occasions
 from tuiae.runs.writer import RunWriter, create_run
@@ -146,22 +146,25 @@ def _rehearse(checked: Checked, root: Path, folder: Path, interrupted: Callable[
 
 
 class _Rehearsal:
-    """A training that stays at its first batch; `between` is called between batches, and may raise."""
+    """A training that stays at its first batch, but for one step on its last; `between` is called between batches, and
+    may raise."""
 
     def __init__(self, trainer: Trainer, between: Callable[[], None]) -> None:
         self._trainer, self._between = trainer, between
         self._parts = trainer.parts
         training = trainer.config.training
-        order = epoch_order(len(self._parts.train), training.seed, 0)
-        self._first = self._parts.train.place(order[: training.batch_size])
+        order = self._parts.train.place(epoch_order(len(self._parts.train), training.seed, 0))
+        before_last = (trainer.report.steps_per_epoch - 1) * training.batch_size
+        self._first = order[: batch_end(0, training.batch_size, len(order), trainer.fewest)]
+        self._last = order[before_last:]
 
     def measure(self, warnings: tuple[str, ...]) -> DryRun:
         """Everything, the memory first, while nothing else has been allocated."""
         parts, trainer, config = self._parts, self._trainer, self._trainer.config
         parts.model.train()
         peak, loss = self._peak()
-        for _ in range(WARM_STEPS):
-            self._step()
+        for batch in (self._last, *[self._first] * (WARM_STEPS - 1)):
+            self._step(batch)
         steps_per_epoch = trainer.report.steps_per_epoch
         step_seconds = self._time_steps()
         evaluation_seconds = self._time_evaluation()
@@ -174,7 +177,7 @@ class _Rehearsal:
             parameters={name: sum(map(Tensor.numel, part.parameters())) for name, part in parts.model.named_children()},
             trained=sum(weights.numel() for weights in parts.model.parameters() if weights.requires_grad),
             images=len(parts.train),
-            batch_size=min(config.training.batch_size, len(parts.train)),
+            batch_size=len(self._first),
             epochs=epochs,
             steps_per_epoch=steps_per_epoch,
             loss=loss,
@@ -192,11 +195,11 @@ class _Rehearsal:
             warnings=warnings,
         )
 
-    def _step(self) -> None:
-        """One step, on the first batch."""
+    def _step(self, batch: Tensor) -> None:
+        """One step, on a batch of an epoch's order."""
         self._between()
         self._trainer.state.position = 0
-        self._trainer.step(self._first)
+        self._trainer.step(batch)
 
     def _peak(self) -> tuple[int, float]:
         """Bytes at the height of a step, and the loss of the first one. Bytes are measured on CUDA; elsewhere weights,
@@ -216,11 +219,11 @@ class _Rehearsal:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            self._step()
+            self._step(self._first)
         self._trainer.check_finite()
         loss = self._trainer.state.totals.read()["loss"]
         if device.type == "cuda":
-            self._step()  # with the optimizer's state there from the beginning
+            self._step(self._first)  # with the optimizer's state there from the beginning
             return torch.cuda.max_memory_allocated(device), loss
         return _bytes(weights) + self._state_bytes() + sum(kept.values()) + 2 * max(kept.values(), default=0), loss
 
@@ -234,7 +237,7 @@ class _Rehearsal:
         self._synchronize()
         began, steps = time.perf_counter(), 0
         while steps < FEWEST_STEPS or (steps < MOST_STEPS and time.perf_counter() - began < TIMED_SECONDS):
-            self._step()
+            self._step(self._first)
             steps += 1
         self._synchronize()
         return (time.perf_counter() - began) / steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
+from tuiae.data.batches import count_batches
 from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState
 from tuiae.training.objective import Totals
@@ -17,10 +18,11 @@ STEADY_SECONDS = 1.0  # of an epoch, before its throughput is told
 class Reporter:
     """Counts the training time, and writes status, events and the worker's log for the step of `state`."""
 
-    def __init__(self, parts: Parts, writer: RunWriter, state: TrainState) -> None:
+    def __init__(self, parts: Parts, writer: RunWriter, state: TrainState, fewest: int) -> None:
+        """`fewest` images make a batch."""
         self.parts, self._writer, self._state = parts, writer, state
         self._batch = parts.config.training.batch_size
-        self.steps_per_epoch = -(-len(parts.train) // self._batch)
+        self.steps_per_epoch = count_batches(self._batch, len(parts.train), fewest)
         self.recent = Totals(parts.device, state.totals.names)  # sums since the last live point
         self._next_live = 0.0
         self._began = (state.step, state.seconds)

@@ -133,7 +133,7 @@ class EditDialog(ChangeDialog[dict[str, Any]]):
                 after = propose(after, key, value, self._epoch)
                 changes[key] = value
         words = ", ".join(f"{EDITABLE[key]} becomes {value}" for key, value in changes.items())
-        warnings = warn_of_change(self._config, after)
+        warnings = warn_of_change(self._config, after, self._epoch)
         return changes, "; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine"
 
 
@@ -235,9 +235,11 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
         folder = self._folder(self.checkpoint)
         if not folder.is_dir():  # a live run keeps a few
             raise TrainingError(f"{folder.name} is no longer kept", "choose another checkpoint")
-        config = fork_config(self._run, folder, self.overrides, asker="")
+        config, moment = fork_config(self._run, folder, self.overrides, asker=""), read_position(folder)
         words = f"{config.name} goes on up to epoch {config.training.epochs}"
-        return (self.checkpoint, config), words, "-fine"
+        before = config_at(self._run, moment.step)
+        warnings = warn_of_change(before or config, config, moment.epoch)
+        return (self.checkpoint, config), "; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine"
 
 
 def read_settings(line: str) -> Mapping[str, Any]:
