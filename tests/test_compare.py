@@ -16,7 +16,6 @@ from tests.comparing import begin, end, read, settings, tell, two_sizes
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Script, script
 from tests.terminal import Terminal
-from tests.test_dashboard_snapshots import Snap, colours, each_look, fixed, snapshot  # noqa: F401 - colours is a fixture
 from tests.test_imports import loaded
 from tuiae.config import known_keys
 from tuiae.files import read_json, replace_json

@@ -12,13 +12,11 @@ from textual.widgets import Static
 from tests.comparing import begin, end, settings, tell, two_sizes
 from tests.conftest import Laboratory
 from tests.dashboard import HOSTILE, PATIENCE, Desk, Script, open_desk
-from tests.test_dashboard_snapshots import Snap, colours, each_look, fixed, snapshot  # noqa: F401 - colours is a fixture
 from tuiae.render.compare import group_key
 from tuiae.studies.compare import CompareReader, Comparison
 from tuiae.ui.feeds import CompareChanged, Feed, follow_comparison
 from tuiae.ui.screens.compare import CompareScreen
 from tuiae.ui.screens.runs import RunsScreen
-from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.curves import CurvesPanel
 
 ESCAPE = "\x1b"
@@ -210,20 +208,3 @@ async def test_the_names_of_runs_come_before_what_one_should_know_of_their_figur
         assert said.index("B ") < said.index("figures are of different images")
         await desk.pilot.resize_terminal(120, 40)
         await desk.until(lambda: desk.screen.count("figures are of different images") == 1)
-
-
-@each_look
-def test_the_compare_screen(
-    lab: Laboratory, study: list[Script], snap_compare: Snap, size: tuple[int, int], ascii_only: bool
-) -> None:
-    for played in study:
-        fixed(played.run)
-
-    async def act(desk: Desk) -> None:
-        await desk.press("1")
-        await desk.until(lambda: len(desk.table.keys) == 6)
-        await desk.press(*["space"] * 5, "c")
-        await desk.until(lambda: getattr(desk.app.screen, "comparison", None))
-        await desk.shows("5 runs")
-
-    assert snapshot(snap_compare, size, act, mode=TerminalMode(ascii=ascii_only))

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from tests.comparing import two_sizes
 from tests.conftest import Laboratory
-from tests.dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, keep_cold, script
+from tests.dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, keep_cold, open_desk, script
 from tests.shown import show_bench, show_codes
 from tests.test_works_screen import POLITANO, claim, trained
 from tuiae.files import read_json, replace_json
@@ -30,11 +31,7 @@ from tuiae.ui.widgets.work_panels import WorkView
 Snap = Callable[..., bool]
 NOON = time.mktime((2026, 11, 20, 12, 0, 0, 0, 0, -1))  # local time, as the log shows it
 HOURS = 3600.0
-LOOKS = [*((size, False) for size in SIZES), ((120, 40), True)]
-"""Sizes of a screen, and whether it is drawn without any character above 127."""
-each_look = pytest.mark.parametrize(
-    ("size", "ascii_only"), LOOKS, ids=["ascii" if only else str(size[0]) for size, only in LOOKS]
-)
+each_size = pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
 
 
 @pytest.fixture(autouse=True)
@@ -65,10 +62,9 @@ def snapshot(
     size: tuple[int, int],
     act: Callable[[Desk], Awaitable[object]],
     run: RunPaths | None = None,
-    mode: TerminalMode | None = None,
 ) -> bool:
     """Open the dashboard, do something until the screen says what it should, and compare."""
-    app = TuiaeApp(run.root if run else None, mode=mode)
+    app = TuiaeApp(run.root if run else None)
     keep_cold(app)
 
     async def before(pilot: Pilot[Any]) -> None:
@@ -77,12 +73,11 @@ def snapshot(
         await desk.ready()
         await act(desk)
         await pilot.pause()
-        assert mode is None or not mode.ascii or desk.screen.isascii()
 
     return snap_compare(app, terminal_size=size, run_before=before)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
+@each_size
 def test_a_live_autoencoder(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
     played = live(lab, AUTOENCODER, "20261120-115900-denoise-a3f9", epochs=4)
 
@@ -97,46 +92,21 @@ def test_a_live_autoencoder(lab: Laboratory, snap_compare: Snap, size: tuple[int
     played.writer.close("finished")
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
-def test_a_classifier(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
+def test_a_classifier(lab: Laboratory, snap_compare: Snap) -> None:
+    """Live differs by its confusion matrix alone, which other tests read at many sizes."""
     played = live(lab, CLASSIFIER, "20261120-115900-letters-b7c1", epochs=6)
     played.writer.close("finished")
     fixed(played.run)
 
     async def act(desk: Desk) -> None:
         await desk.shows("6/6", "finished")
-        if size[0] < 110:
-            await desk.click("#tab-confusion")
         await desk.shows("predicted")
 
-    assert snapshot(snap_compare, size, act, played.run)
+    assert snapshot(snap_compare, SIZES[1], act, played.run)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
-def test_ascii_alone(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
-    played = live(lab, AUTOENCODER, "20261120-115900-denoise-a3f9", epochs=4)
-    played.writer.close("finished")
-    fixed(played.run)
-
-    async def act(desk: Desk) -> None:
-        await desk.shows("4/6", "finished")
-
-    assert snapshot(snap_compare, size, act, played.run, TerminalMode(ascii=True))
-
-
-def test_the_bench_before_there_are_weights(lab: Laboratory, snap_compare: Snap) -> None:
-    played = live(lab, AUTOENCODER, "20261120-115900-denoise-a3f9", epochs=4)
-
-    async def act(desk: Desk) -> None:
-        await desk.press("4")
-        await desk.shows("no checkpoint yet", "canvas")
-
-    assert snapshot(snap_compare, (120, 40), act)
-    played.writer.close("finished")
-
-
-@each_look
-def test_the_bench(lab: Laboratory, snap_compare: Snap, size: tuple[int, int], ascii_only: bool) -> None:
+@each_size
+def test_the_bench(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
     played = live(lab, AUTOENCODER, "20261120-115900-denoise-a3f9", epochs=4)
 
     async def act(desk: Desk) -> None:
@@ -145,20 +115,12 @@ def test_the_bench(lab: Laboratory, snap_compare: Snap, size: tuple[int, int], a
         show_bench(desk.app.screen.query_one(BenchView))
         await desk.shows("test image 7")
 
-    assert snapshot(snap_compare, size, act, mode=TerminalMode(ascii=ascii_only))
+    assert snapshot(snap_compare, size, act)
     played.writer.close("finished")
 
 
-def test_the_works_before_anything_is_reproduced(snap_compare: Snap) -> None:
-    async def act(desk: Desk) -> None:
-        await desk.press("6")
-        await desk.shows("pacheco-2023", "its time is not known yet")
-
-    assert snapshot(snap_compare, (120, 40), act)
-
-
-@each_look
-def test_the_works(lab: Laboratory, snap_compare: Snap, size: tuple[int, int], ascii_only: bool) -> None:
+@each_size
+def test_the_works(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
     plan = make_plan(find_work(POLITANO))
     for job, state in zip(plan.jobs, ("finished", "finished", "stopped"), strict=False):
         trained(lab.runs, job, plan.tag, 0 if state == "finished" else 3, state)
@@ -174,19 +136,11 @@ def test_the_works(lab: Laboratory, snap_compare: Snap, size: tuple[int, int], a
         await desk.until(lambda: view.chosen is not None and view.chosen.verdicts is not None)
         await desk.shows("only with a change" if size[0] > 100 else POLITANO)
 
-    assert snapshot(snap_compare, size, act, mode=TerminalMode(ascii=ascii_only))
+    assert snapshot(snap_compare, size, act)
 
 
-def test_a_form_that_cannot_start(snap_compare: Snap) -> None:
-    async def act(desk: Desk) -> None:
-        await desk.choose("model", "conv")
-        await desk.shows("pooling", "cannot start")
-
-    assert snapshot(snap_compare, (80, 24), act)
-
-
-@each_look
-def test_the_list_of_runs(lab: Laboratory, snap_compare: Snap, size: tuple[int, int], ascii_only: bool) -> None:
+@each_size
+def test_the_list_of_runs(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
     failure = {"cause": "the loss is no longer a number", "hint": ""}
     ends = [("failed", AUTOENCODER, 2, failure), ("stopped", CLASSIFIER, 3, None), ("finished", AUTOENCODER, 6, None)]
     for index, (state, document, epochs, error) in enumerate(ends):
@@ -202,19 +156,11 @@ def test_the_list_of_runs(lab: Laboratory, snap_compare: Snap, size: tuple[int, 
         await desk.press("1")
         await desk.shows("failed", "stopped", "finished")
 
-    assert snapshot(snap_compare, size, act, mode=TerminalMode(ascii=ascii_only))
+    assert snapshot(snap_compare, size, act)
 
 
-def test_the_keys(snap_compare: Snap) -> None:
-    async def act(desk: Desk) -> None:
-        await desk.press("question_mark")
-        await desk.shows("write a checkpoint")
-
-    assert snapshot(snap_compare, (80, 24), act)
-
-
-@each_look
-def test_the_codes(lab: Laboratory, snap_compare: Snap, size: tuple[int, int], ascii_only: bool) -> None:
+@each_size
+def test_the_codes(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
     played = live(lab, AUTOENCODER, "20261120-115900-denoise-a3f9", epochs=4)
 
     async def act(desk: Desk) -> None:
@@ -223,5 +169,54 @@ def test_the_codes(lab: Laboratory, snap_compare: Snap, size: tuple[int, int], a
         show_codes(desk.app.screen.query_one(LatentView))
         await desk.press("right", "b", "shift+right", "shift+up", "b")
 
-    assert snapshot(snap_compare, size, act, mode=TerminalMode(ascii=ascii_only))
+    assert snapshot(snap_compare, size, act)
     played.writer.close("finished")
+
+
+@each_size
+def test_compare(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> None:
+    for played in two_sizes(lab):
+        fixed(played.run)
+
+    async def act(desk: Desk) -> None:
+        await desk.press("1")
+        await desk.until(lambda: len(desk.table.keys) == 6)
+        await desk.press(*["space"] * 5, "c")
+        await desk.until(lambda: getattr(desk.app.screen, "comparison", None))
+        await desk.shows("5 runs")
+
+    assert snapshot(snap_compare, size, act)
+
+
+async def test_every_screen_keeps_to_ascii_where_a_terminal_has_nothing_else(lab: Laboratory) -> None:
+    two_sizes(lab)
+    shown = live(lab, AUTOENCODER, "20261120-115900-denoise-a3f9", epochs=4)
+    async with open_desk(shown.run, mode=TerminalMode(ascii=True)) as desk:
+
+        async def is_ascii(mode: str) -> None:
+            await desk.until(lambda: desk.app.current_mode == mode)
+            for size in SIZES:
+                await desk.pilot.resize_terminal(*size)
+                await desk.pilot.pause()
+                assert desk.screen.isascii()
+
+        await desk.shows("4/6", "running")
+        await is_ascii("live")
+        await desk.press("3")
+        await desk.shows("no checkpoint yet")
+        show_codes(desk.app.screen.query_one(LatentView))
+        await is_ascii("latent")
+        await desk.press("4")
+        await desk.shows("no checkpoint yet")
+        show_bench(desk.app.screen.query_one(BenchView))
+        await is_ascii("bench")
+        await desk.press("6")
+        await desk.shows("pacheco-2023")
+        await is_ascii("works")
+        await desk.press("1")
+        await desk.until(lambda: len(desk.table.keys) == 7)
+        await is_ascii("runs")
+        await desk.press("a", "c")
+        await desk.until(lambda: getattr(desk.app.screen, "comparison", None))
+        await is_ascii("compare")
+    shown.writer.close("finished")
