@@ -176,6 +176,36 @@ def test_two_readers_of_one_run_see_the_same(run: RunPaths) -> None:
     assert losses(run) == [1.0, 0.5]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_history_is_the_same_read_at_once_or_in_pieces(
+    run: RunPaths, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr("tuiae.runs.reader.LIVE_POINTS", 40)
+    monkeypatch.setattr("tuiae.runs.reader.OUTLINE_POINTS", 24)
+    chance, step = random.Random(seed), 0
+    for number in range(400):
+        step += chance.randrange(3)
+        values = {name: chance.choice((0.5, chance.random(), None)) for name in chance.choice((("a", "b"), ("b",)))}
+        fields = {"step": step, "epoch": step / 10, "time": 1e9 + number * chance.random()}
+        kind, more = chance.choice(
+            [("metric", {"split": split, "values": values}) for split in ("live", "live", "test", "train")] * 4
+            + [("start", {}), ("command", {"text": "paused at"}), ("checkpoint", {}), ("warning", {"text": "hm"})]
+        )
+        if kind == "start":
+            step = fields["step"] = max(0, step - 15)
+        add(run, json.dumps({"kind": kind, **fields, **more}).encode() + b"\n")
+    whole = RunReader(run.root).read_all()
+    monkeypatch.setattr("tuiae.runs.reader.CHUNK", 300)
+    pieces = RunReader(run.root).read_all()
+    assert summarise(pieces) == summarise(whole)
+    assert (pieces.checkpoints, pieces.resumes, pieces.notes) == (whole.checkpoints, whole.resumes, whole.notes)
+    for key, series in {**whole.series, ("clock", ""): whole.clock}.items():
+        found = {**pieces.series, ("clock", ""): pieces.clock}[key]
+        np.testing.assert_array_equal([series.steps, series.values], [found.steps, found.values])
+        if series.outline is not None and found.outline is not None:
+            np.testing.assert_array_equal(series.outline.values, found.outline.values)
+
+
 # Torn, damaged, foreign
 
 

@@ -1,8 +1,10 @@
-"""What a dashboard holds in memory once an hour of a run's events is read, and while more come."""
+"""What a dashboard holds in memory once an hour of a run's events is read, and while more come; and how long a million
+events take."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +19,7 @@ from tuiae.runs.writer import RunWriter
 
 NEEDS_DATA = False
 EVENTS, MORE = 100_000, 20_000
+MILLION = 1_000_000
 STEPS_PER_EPOCH = 600
 LIVE_STEPS = 12  # fifty live points an epoch
 CHUNK = 500  # events that are appended at once while the dashboard watches
@@ -32,8 +35,28 @@ def measure(bench: Bench) -> None:
         history = records(writer)
         append(run, history, events)
         watch_it(bench, run, history, (events, more))
+        append(run, history, (10_000 if bench.quick else MILLION) - events - more)
     finally:
         writer.close("stopped")
+    read_all_of_it(bench, run)
+
+
+def read_all_of_it(bench: Bench, run: RunPaths) -> None:
+    """Show a run of a million events, and open it."""
+    size = f"{run.events.stat().st_size / 1e6:.0f} MB of events"
+    waits = []
+    for _ in range(bench.rounds(3)):
+        began = time.monotonic()
+        subprocess.run([TUIAE, "show", run.id], check=True, capture_output=True)
+        waits.append(time.monotonic() - began)
+    bench.figure(f"show, {size}", min(waits), "s", at_most=3)
+    last = newest_warning(run)
+    began = time.monotonic()
+    with Terminal([TUIAE, "attach", run.id], COLUMNS, ROWS) as terminal:
+        terminal.wait_for(lambda text: is_painted(text) and last in text, 60)
+        bench.figure(f"dashboard until all of {size} is drawn", time.monotonic() - began, "s")
+        await_silence(terminal, silence=3.0, deadline=60.0)
+        bench.figure(f"dashboard, resident memory after {size}", resident(terminal), "MB", at_most=MOST)
 
 
 def watch_it(bench: Bench, run: RunPaths, history: Iterator[dict[str, Any]], counts: tuple[int, int]) -> None:

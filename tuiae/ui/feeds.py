@@ -87,6 +87,7 @@ class FeedMessage(Message):
 EAGER_SECONDS = 0.1  # between looks while a run has just been opened: the first point should show at once
 EAGER_FOR = 3.0
 CALM_SECONDS = 1.0  # between looks afterwards
+PIECE_SECONDS = 0.25  # of a long history that is read before what is known of it is drawn again
 BESIDE_SHARE, BESIDE_SECONDS = 0.0125, (2.0, 5.0)
 """Where a training works on the cores that draw it: the share of one core that looks may take, and the least and most
 seconds between two. A look takes 22 ms of CPU at 80x24, 38 at 120x40, 75 at 200x60; all threads of a training wait for
@@ -117,7 +118,7 @@ def follow_run(path: Path) -> Looks:
     sample_time = 0.0
     used, eager_until = time.process_time(), time.monotonic() + EAGER_FOR
     while True:
-        snapshot, now = reader.poll(), time.monotonic()
+        snapshot, now = reader.poll(PIECE_SECONDS), time.monotonic()
         status, fresh = snapshot.status, None
         newest = snapshot.samples[-1] if snapshot.samples else None
         is_due = not status.live or now - sample_time >= PICTURE_SECONDS
