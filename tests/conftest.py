@@ -24,8 +24,9 @@ from filelock import FileLock
 
 from tuiae.__main__ import main
 from tuiae.config import load_config
+from tuiae.files import read_json, replace_json
 from tuiae.runs.control import Value, describe_edit
-from tuiae.runs.paths import RunPaths, list_runs
+from tuiae.runs.paths import CONFIG_DIGEST, RunPaths, list_runs
 from tuiae.runs.reader import read_status
 from tuiae.runs.writer import create_run
 
@@ -105,6 +106,12 @@ def record_edit(run: RunPaths, key: str, old: Value, new: Value, step: int, epoc
     record = {"kind": "command", **describe_edit(key, old, new, step, epoch, "me")}
     with open(run.events, "a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
+
+
+def begin_with(run: RunPaths, text: str) -> None:
+    """Let a run have begun with another config.toml."""
+    run.config.write_text(text)
+    replace_json(run.meta, {key: value for key, value in read_json(run.meta).items() if key != CONFIG_DIGEST})
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import Laboratory
+from tests.conftest import Laboratory, begin_with
 from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Script, new_run, open_desk, script
 from tuiae.config import build_config
 from tuiae.files import replace_json
@@ -310,7 +310,7 @@ async def test_hostile_words_are_shown_as_harmless_text(lab: Laboratory) -> None
     played = Script(run, build_config(AUTOENCODER))
     played.play(1)
     text = run.config.read_text()
-    run.config.write_text(text.replace('dataset = "glyphs"', f"dataset = {json.dumps('folder:' + '[/y]é' * 60)}"))
+    begin_with(run, text.replace('dataset = "glyphs"', f"dataset = {json.dumps('folder:' + '[/y]é' * 60)}"))
     replace_json(run.meta, {"host": HOSTILE, "v": 1})
     run.log.write_bytes(f"{HOSTILE}\nRuntimeError: [/oops]\n".encode() + b"\xff\xfe\x1b[?1049l\n" + b"a" * 100_000)
     played.writer.event("warning", text=HOSTILE)
@@ -359,7 +359,7 @@ async def test_a_garbage_run_directory_opens_and_another_one_after_it(lab: Labor
     for path in (bad.config, bad.status, bad.events, bad.log, bad.meta, bad.sample(1)):
         path.write_bytes(content)
     async with open_desk(bad) as desk:
-        await desk.shows("bad-0000", *["its configuration cannot be read"] * bool(content))
+        await desk.shows("bad-0000", *["its config.toml is damaged"] * bool(content))
         for key in ("R", "e", "p", "v", "z", "z", "i"):
             await desk.press(key)
         await desk.press("1")

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from tests.conftest import SMALL, Laboratory, SharedLaboratory, record_edit
+from tests.conftest import SMALL, Laboratory, SharedLaboratory, begin_with, record_edit
 from tests.terminal import Terminal
 from tests.training import train
 from tuiae.cli.evaluate import DRAWN
@@ -221,7 +221,7 @@ def test_weights_that_are_not_there_or_do_not_fit_are_refused(lab: Laboratory, f
     shutil.rmtree(bare.weights)
     with pytest.raises(TrainingError, match="has no checkpoint"):
         opened(bare)
-    bare.config.write_text("[model]\nfamily = 'of another version'\n")
+    begin_with(bare, "[model]\nfamily = 'of another version'\n")
     with pytest.raises(ConfigError, match="not a config of this version"):
         opened(bare)
 

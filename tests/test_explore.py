@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from rich.text import Text
 from sklearn.decomposition import PCA
 
-from tests.conftest import Laboratory, SharedLaboratory
+from tests.conftest import Laboratory, SharedLaboratory, begin_with
 from tests.terminal import Terminal
 from tuiae.explore.checkpoint import LoadedRun, load
 from tuiae.explore.plane import CodePlane, ImageCodes, between, place, principal_plane, prior_grid, range_grid
@@ -457,6 +457,6 @@ def test_a_run_without_a_checkpoint_is_told_before_torch(lab: Laboratory, planar
     result = lab.process("explore", run.id, "--json", check=2, **without_torch(lab, tmp_path))
     assert "its weights were deleted" in result.document["error"]
     assert result.document["hint"] == f"train it from the first step: tuiae run {run.config}"
-    run.config.write_text("[model]\nfamily = 'of another version'\n")
+    begin_with(run, "[model]\nfamily = 'of another version'\n")
     assert "not a config of this version" in lab("explore", run.id, check=2).stderr
     assert "no run matches" in lab("explore", "nothing-of-that-name", check=2).stderr

@@ -329,4 +329,4 @@ def test_a_run_without_a_checkpoint_or_a_config_cannot_be_forked(lab: Laboratory
     assert f"{best}, the checkpoint 'best' of {run.id}, was deleted\n  try: steps kept: " in told
     assert "or use last\n" in told
     run.config.write_text("[")
-    assert "not a config of this version" in lab("fork", run.id, "--from", "30", check=2).stderr
+    assert "is damaged" in lab("fork", run.id, "--from", "30", check=2).stderr

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import LONG, Laboratory, wait_until
+from tests.conftest import LONG, Laboratory, begin_with, wait_until
 from tests.endings import assert_same_end
 from tests.training import train
 from tuiae.config import CheckpointSection, load_config
@@ -257,7 +257,7 @@ def test_a_run_that_has_done_its_epochs_is_told_how_to_get_more(
 
 def test_epochs_that_are_behind_a_run_are_no_way_on(lab: Laboratory, finished: RunPaths) -> None:
     run = lab.copy(finished)
-    run.config.write_text(run.config.read_text().replace("epochs = 4", "epochs = 9"))
+    begin_with(run, run.config.read_text().replace("epochs = 4", "epochs = 9"))
     result = lab("resume", run.id, "--epochs", "3", check=2)
     assert f"{run.id} has done 4 epochs already: nothing is left up to epoch 3" in result.stderr
     assert f"`tuiae resume {run.id}` continues to epoch 9" in result.stderr
@@ -320,5 +320,5 @@ def test_a_config_that_was_lost_is_said(lab: Laboratory, finished: RunPaths) -> 
     run.config.write_text("[data")
     for command in (("resume", run.id, "--epochs", "9"), ("eval", run.id)):
         result = lab(*command, check=2)
-        assert "not a config of this version" in result.stderr
+        assert f"{run.config} is damaged" in result.stderr
         assert "Traceback" not in result.stderr

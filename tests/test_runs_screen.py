@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
-from tests.conftest import Laboratory, record_edit
+from tests.conftest import Laboratory, begin_with, record_edit
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, new_run, open_desk, row_text, script
 from tuiae.config import load_config, parse_override
 from tuiae.config.presets import find_preset
@@ -498,7 +498,7 @@ async def test_copy_open_and_refusals(runs: list[RunPaths]) -> None:
 async def test_a_stopped_run_goes_on_from_the_list(lab: Laboratory, workers: list[Any]) -> None:
     run = lab.train("--epochs", "2")
     text = run.config.read_text()
-    run.config.write_text(text.replace("epochs = 2", "epochs = 3", 1))
+    begin_with(run, text.replace("epochs = 2", "epochs = 3", 1))
     replace_json(run.status, {**read_json(run.status), "state": "stopped"})
     async with open_desk() as desk:
         await listed(desk, 1)

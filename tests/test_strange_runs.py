@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import Laboratory
+from tests.conftest import Laboratory, begin_with
 from tests.dashboard import HOSTILE, new_run, open_desk
 from tests.test_runs_screen import played
 from tuiae.files import replace_json
@@ -39,7 +39,7 @@ async def test_strange_runs_do_no_harm(strange: RunPaths, size: tuple[int, int])
 
 async def test_a_run_whose_config_cannot_be_read_gives_no_command(lab: Laboratory) -> None:
     run = played(lab.runs, 1, 2)
-    run.config.write_text("[model]\nfamily = 'of another version'\n")
+    begin_with(run, "[model]\nfamily = 'of another version'\n")
     async with open_desk() as desk:
         await desk.press("1")
         await desk.shows("runs · 1")

@@ -26,6 +26,7 @@ from tuiae.render.status import note_line
 from tuiae.render.text import beside, clean, count, duration, figure, join_lines, megabytes, number, of_epochs, shorten
 from tuiae.runs.diagnosis import Finding, diagnose
 from tuiae.runs.labels import read_label, relabel, tags_of
+from tuiae.runs.lineage import no_config
 from tuiae.runs.listing import RunLister, RunRow, summarise
 from tuiae.runs.paths import RunPaths, check_runs_dir, runs_dir
 from tuiae.runs.process import Interrupt
@@ -126,6 +127,9 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
         frozen = ", frozen" if model.freeze and config.is_classifier else ""
         device = f"; {status.device}" if status.device else ""
         output.line(f"{model.family}, code {model.latent}{encoder}{frozen}, on {config.data.dataset}{device}")
+    else:
+        for line in no_config(RunPaths(snapshot.path)).lines():
+            output.line(line, "yellow")
     if status.state != "finished":
         output.line(f"epoch {of_epochs(status.epoch, status.epochs)}, step {count(status.step)}")
     _show_metrics(snapshot, output)
@@ -159,7 +163,7 @@ def _show_metrics(snapshot: Snapshot, output: Output) -> None:
 def _done(snapshot: Snapshot) -> str:
     """`4 of 6 epochs`; of a fork also the number of its own, on which its time was spent."""
     status, parent = snapshot.status, snapshot.parent
-    done = f"{status.epoch} of {status.epochs} epochs"
+    done = f"{status.epoch} of {status.epochs or '?'} epochs"
     return done if parent is None else f"{done}, {max(status.epoch - parent.epoch, 0):g} of them its own,"
 
 
@@ -299,8 +303,9 @@ def findings(snapshot: Snapshot) -> tuple[Finding, ...]:
 def next_command(snapshot: Snapshot) -> str:
     """The command that continues a run that stands still; empty for any other."""
     command, state = f"`tuiae resume {clean(snapshot.id)}`", snapshot.status.state
-    if state == "lost":
-        return f"its worker is gone; {command} continues from its newest checkpoint"
+    if state in ("lost", "unknown"):
+        cause = "its worker is gone" if state == "lost" else "its status cannot be read"
+        return f"{cause}; {command} continues from its newest checkpoint"
     return f"{command} continues it" if state in ("stopped", "paused") else ""
 
 

@@ -27,9 +27,9 @@ from tuiae.runs.control import Edit, propose, send
 from tuiae.runs.labels import check_tags
 from tuiae.runs.lineage import changes, fork_config, fork_run, need_config, plan_replay, replay_run
 from tuiae.runs.listing import summarise
-from tuiae.runs.paths import RunPaths, is_gone, runs_dir, unwritable
+from tuiae.runs.paths import RunPaths, is_gone, is_run, runs_dir, unwritable
 from tuiae.runs.process import Interrupt, StandbyWorker, is_held, resume_elsewhere, start_worker, stop_worker
-from tuiae.runs.reader import RunReader, read_status
+from tuiae.runs.reader import RunReader, is_original, read_status
 from tuiae.runs.removal import discard_untrained
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.writer import create_run, removed_unless_started
@@ -100,6 +100,8 @@ def run_preset(
     path, root = find_preset(preset), runs_dir()
     document = read_document(path)
     config = build_config(document, overrides.values, source=str(path), asker=overrides.askers)
+    if is_run(path.parent) and not is_original(RunPaths(path.parent), path):
+        output.warn([f"{path} is not what {path.parent.name} began with: this is another training"])
     check_asked(overrides.values, overrides.askers, config, root)
     check_tags(tags)
     config = make_ready(config, root, output)

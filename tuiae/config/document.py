@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -123,6 +125,11 @@ def dump_config(config: RunConfig) -> str:
     import tomli_w
 
     return tomli_w.dumps(config.model_dump(mode="json"))
+
+
+def fingerprint(document: Mapping[str, Any]) -> str:
+    """The digest of what a parsed document says: comments, blanks and the order of keys do not count."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:

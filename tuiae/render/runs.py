@@ -303,7 +303,7 @@ def _facts(row: RunRow) -> list[Fact]:
 def _settings(settings: Mapping[str, Any]) -> list[Fact]:
     """The settings that matter; none where the config cannot be read."""
     if not settings:
-        return [("config", "not one of this version", palette.CAUTION)]
+        return [("config", "damaged, or not of this version", palette.CAUTION)]
     hidden, encoder = ", ".join(map(str, settings["model.hidden"])), settings["model.encoder_run"]
     model, *others = settings_facts(settings)
     return [

@@ -16,7 +16,7 @@ from tuiae.files import read_bytes, read_json
 from tuiae.runs.checkpoints import PARENT, need_checkpoint, read_position
 from tuiae.runs.control import Edit, apply_edits, as_edit, as_plan, propose, read_plan
 from tuiae.runs.paths import RunPaths, runs_dir
-from tuiae.runs.reader import Tail, parse_event, read_config
+from tuiae.runs.reader import Tail, is_original, parse_event, read_config
 from tuiae.runs.snapshot import Parent, Status, read_parent
 from tuiae.runs.writer import create_run
 
@@ -43,12 +43,24 @@ def need_config(run: RunPaths, step: int | None = None) -> RunConfig:
     """`config_at` of a run that must have one; raises ConfigError that says why it cannot be read."""
     config = config_at(run, step)
     if config is None:
-        try:
-            read_bytes(run.config)
-        except OSError as error:
-            raise ConfigError(f"{run.config}: {error.strerror or error}", "is it there, and yours to read?") from error
-        raise ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
+        raise no_config(run)
     return config
+
+
+def no_config(run: RunPaths) -> ConfigError:
+    """Why a run has no config to go by, and what to do about it."""
+    whole, copied = is_original(run, run.config), is_original(run, run.config_copy)
+    copy = shlex.join(["cp", str(run.config_copy), str(run.config)])
+    try:
+        read_bytes(run.config)
+    except OSError as error:
+        hint = f"put it back: {copy}" if copied else "is it there, and yours to read?"
+        return ConfigError(f"{run.config}: {error.strerror or error}", hint)
+    if whole:
+        return ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
+    again = f"what it says now would be a run of its own: {run_line(str(run.config), {})}"
+    cause = f"{run.config} is damaged or was changed: it is not what the run began with"
+    return ConfigError(cause, f"put it back: {copy}; {again}" if copied else again)
 
 
 def resolve_config(

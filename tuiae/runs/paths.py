@@ -15,6 +15,8 @@ SCHEMA = 1
 LIVE_STATES = ("starting", "running", "paused")
 GONE = "gone"
 """What a reader says of a run whose directory was deleted or moved while it was open."""
+CONFIG_DIGEST = "config_sha256"
+"""In meta.json, the fingerprint of the config.toml that the run began with."""
 REPORTS = "reports"
 """A folder of the runs directory, for what came out of published works; it is no run, so lists pass it over."""
 _STAMP = re.compile(r"^\d{8}-\d{6}-")
@@ -36,6 +38,7 @@ class RunPaths:
 
     root: Path
     config = _Entry("config.toml")
+    config_copy = _Entry(".config.toml")
     meta = _Entry("meta.json")
     label = _Entry("label.json")
     events = _Entry("events.jsonl")
@@ -82,9 +85,10 @@ def undated(run_id: str) -> str:
 
 
 def is_run(path: Path) -> bool:
-    """Returns whether a directory is a run, and not something foreign among the runs."""
+    """Returns whether a directory is a run, and not something foreign among the runs: any file of it can be lost."""
+    run = RunPaths(path)
     # os.path and not pathlib: a directory that may not be entered is no run, and no error.
-    return os.path.isfile(path / "config.toml") and os.path.exists(path / "status.json")
+    return sum(map(os.path.lexists, (run.config, run.meta, run.status, run.events))) > 1
 
 
 def is_gone(run: RunPaths) -> bool:

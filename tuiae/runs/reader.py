@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from pathlib import Path
@@ -19,12 +19,12 @@ import msgspec
 import numpy as np
 
 from tuiae.config import RunConfig, build_config
-from tuiae.config.document import parse_toml
+from tuiae.config.document import fingerprint, parse_toml
 from tuiae.errors import ConfigError
 from tuiae.files import MAX_COUNT, as_number, is_count, open_regular, read_bytes, read_json
 from tuiae.runs.control import Edit, as_edit
 from tuiae.runs.labels import read_label
-from tuiae.runs.paths import GONE, RunPaths, is_gone
+from tuiae.runs.paths import CONFIG_DIGEST, GONE, RunPaths, is_gone, is_run
 from tuiae.runs.process import is_alive
 from tuiae.runs.snapshot import SAMPLE_ARRAYS, Key, Note, Position, Sample, Series, Snapshot, Status
 
@@ -37,7 +37,7 @@ LIVE_POINTS = 16_384  # an hour of them; of older ones every second goes, and ne
 OUTLINE_POINTS = 4096
 STALE_SECONDS = 60.0  # a heartbeat is due every second; NFS may lag by half a minute
 START_SECONDS = 60.0  # a cold worker needs a few seconds until it first speaks
-NO_CONFIG = "its configuration cannot be read"
+NO_CONFIG = "its config.toml is damaged, missing or of another version"
 """The words for a run without one."""
 
 
@@ -294,11 +294,26 @@ def _has_pulse(status: Status) -> bool:
 
 
 def read_config(run: RunPaths) -> RunConfig | None:
-    """The run's config, or None when it is missing, torn, or of a schema that this version does not know."""
+    """The run's config, or None when it is missing, not what the run began with, or of a schema that this version does
+    not know."""
     try:
-        return build_config(parse_toml(read_bytes(run.config).decode()))
+        document = parse_toml(read_bytes(run.config).decode())
+        return build_config(document) if _began_with(run, document) else None
     except (OSError, ValueError, RecursionError, ConfigError):
         return None
+
+
+def is_original(run: RunPaths, config: Path) -> bool:
+    """Returns whether a file says what a run began with. Runs of older versions do not tell: there any TOML may."""
+    try:
+        return _began_with(run, parse_toml(read_bytes(config).decode()))
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _began_with(run: RunPaths, document: Mapping[str, Any]) -> bool:
+    known = read_json(run.meta).get(CONFIG_DIGEST)
+    return not isinstance(known, str) or known == fingerprint(document)
 
 
 def read_sample(run: RunPaths, epoch: int) -> Sample | None:
@@ -356,7 +371,7 @@ class RunReader:
             fresh |= self._read_events()
         status = self._reached.brought_to(read_status(self.run))
         last = self._snapshot
-        if is_gone(self.run) and not self.run.status.exists():
+        if is_gone(self.run) and not is_run(self.run.root):
             status = replace(last.status if last is not None else status, state=GONE)
         name = read_label(self.run).name
         if last is not None and not fresh:

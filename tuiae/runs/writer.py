@@ -18,11 +18,12 @@ import numpy as np
 
 from tuiae import __version__
 from tuiae.config import RunConfig, dump_config
+from tuiae.config.document import fingerprint, parse_toml
 from tuiae.errors import TuiaeError, UnknownRunError
 from tuiae.files import LineFile, read_json, replace_file, replace_json, replace_text
 from tuiae.runs.checkpoints import adopt_checkpoint
 from tuiae.runs.labels import check_tags
-from tuiae.runs.paths import SCHEMA, RunPaths, is_gone, need_run, new_run_id
+from tuiae.runs.paths import CONFIG_DIGEST, SCHEMA, RunPaths, is_gone, need_run, new_run_id
 from tuiae.runs.process import process_start
 
 HEARTBEAT_SECONDS = 1.0
@@ -68,8 +69,10 @@ def _fill(draft: RunPaths, config: RunConfig, about: Mapping[str, Any], checkpoi
     position = adopt_checkpoint(checkpoint, draft) if checkpoint else None
     begun = {"epoch": int(position.epoch), "step": position.step} if position else {}
     status = {"v": SCHEMA, "state": "starting", "heartbeat": time.time(), "epochs": config.training.epochs, **begun}
-    replace_text(draft.config, dump_config(config))
-    replace_json(draft.meta, about)
+    text = dump_config(config)
+    for path in (draft.config, draft.config_copy):
+        replace_text(path, text)
+    replace_json(draft.meta, {**about, CONFIG_DIGEST: fingerprint(parse_toml(text))})
     replace_json(draft.status, status)
 
 

@@ -287,7 +287,7 @@ WHILE_LIVE = ("pause", "stop", "save", "edit")
 """Actions that need a run's worker."""
 ON_RUN = (*WHILE_LIVE, "resume", "fork", "fill_form")
 """Actions that depend on how the run stands."""
-OVER = ("finished", GONE, "unknown")
+OVER = ("finished", GONE)
 """States in which a run cannot be resumed."""
 
 

@@ -19,7 +19,7 @@ from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.control import propose
 from tuiae.runs.diagnosis import Finding
-from tuiae.runs.lineage import fork_run
+from tuiae.runs.lineage import fork_run, need_config
 from tuiae.runs.paths import LIVE_STATES, RunPaths, list_runs, need_run, unwritable
 from tuiae.runs.process import StandbyWorker, is_held, no_worker, start_worker
 from tuiae.runs.query import last_run
@@ -246,13 +246,14 @@ class Session:
 
         Raises:
             NothingToDoError: it is live, finished, or there is none. UnknownRunError: it is gone, or not ours to write.
-            TrainingError: no worker can be started.
+            ConfigError: its config is damaged. TrainingError: no worker can be started.
         """
         path = path or self.path
         if path is None:
             raise NothingToDoError("nothing to go on with: open a stopped run first")
         run = RunPaths(path)
         need_run(run)
+        need_config(run)
         try:
             state = read_status(run).state
             if state in LIVE_STATES or is_held(run):

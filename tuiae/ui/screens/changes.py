@@ -20,7 +20,7 @@ from tuiae.render.text import clean
 from tuiae.runs.checkpoints import all_checkpoints, no_checkpoint, pointed, read_position
 from tuiae.runs.control import EDITABLE, offered, propose, value_of
 from tuiae.runs.labels import read_label
-from tuiae.runs.lineage import config_at, fork_config
+from tuiae.runs.lineage import config_at, fork_config, need_config
 from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.reader import read_status
 from tuiae.ui.screens.base import BaseScreen
@@ -137,13 +137,14 @@ class EditDialog(ChangeDialog[dict[str, Any]]):
         return changes, "; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine"
 
 
-def ask_fork(screen: BaseScreen, source: RunPaths, name: str) -> None:
+def ask_fork(screen: BaseScreen, source: RunPaths) -> None:
     """Ask from which checkpoint of a run its fork goes on and what it changes; start it, and show it.
 
     Raises:
-        UnknownRunError: the run is gone. TrainingError: it has no checkpoint.
+        UnknownRunError: the run is gone. ConfigError: it has no config to go by. TrainingError: it has no checkpoint.
     """
     need_run(source)
+    name = need_config(source, step=-1).name
     if not all_checkpoints(source):
         raise no_checkpoint(source)
 

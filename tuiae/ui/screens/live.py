@@ -146,10 +146,10 @@ class LiveScreen(RunScreen):
     def action_fork(self) -> None:
         """Go on from a checkpoint of the open run in a run of its own."""
         snapshot = self.session.snapshot
-        if snapshot is None or snapshot.config is None:
+        if snapshot is None:
             self.message.tell("nothing to fork: open a run that has a checkpoint")
         else:
-            self.attempt(ask_fork, self, RunPaths(snapshot.path), snapshot.config.name)
+            self.attempt(ask_fork, self, RunPaths(snapshot.path))
 
     # Keys of what shows
 

@@ -247,9 +247,9 @@ class RunsScreen(BaseScreen):
         """Go on from a checkpoint of the run under the cursor with changed settings."""
         source = RunPaths(row.path)
         need_run(source)
-        if not row.settings or not all_checkpoints(source):
+        if not all_checkpoints(source):
             raise NothingToDoError(f"nothing to fork: {row.title} has no checkpoint to go on from")
-        ask_fork(self, source, str(row.settings["name"]))
+        ask_fork(self, source)
 
     @on_chosen
     def action_copy(self, row: RunRow) -> None:
