@@ -129,18 +129,21 @@ class LineFile:
 # Values from files that anybody may have damaged: what is not of the kind it should be is no value.
 
 MAX_COUNT = 2**53  # steps and epochs stay exact in the float64 tables of a series
+MAX_EPOCH = 1e9  # a thousand times what a config may ask for
+MAX_TIME = 250e9  # seconds: beyond the year 9892, near which calendars end
 
 
-def as_number(value: Any) -> float | None:
-    """A finite number, or None; a JSON integer can be too large for a float."""
+def as_number(value: Any, most: float | None = None) -> float | None:
+    """A finite number, with `most` one from 0 to that, or None; a JSON integer can be too large for a float."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return None
     try:
-        return float(value) if math.isfinite(value) else None
+        number = float(value)
     except OverflowError:
         return None
+    return number if math.isfinite(number) and (most is None or 0 <= number <= most) else None
 
 
 def is_count(value: Any) -> TypeGuard[int]:
-    """Returns whether a value is a whole number that a float64 holds exactly."""
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_COUNT
+    """Returns whether a value is a whole number, not below 0, that a float64 holds exactly."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_COUNT

@@ -20,7 +20,7 @@ from rich.text import Text
 from tuiae.cli.main import is_terminal
 from tuiae.data.dataset import DOWNLOADING, OnProgress
 from tuiae.files import jsonable
-from tuiae.render.text import clean, count, duration, figure, harmless, in_mode, number, of_epochs, to_ascii
+from tuiae.render.text import clean, duration, figure, harmless, in_mode, number, of_epochs, rate, to_ascii
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
 from tuiae.studies.jobs import News, StudyProgress
@@ -225,9 +225,8 @@ def run_progress(output: Output) -> Iterator[Callable[[Snapshot], None]]:
 def _figures(snapshot: Snapshot) -> str:
     status = snapshot.status
     train, test = snapshot.latest("live" if status.live else "train", "loss"), snapshot.latest("test", "loss")
-    rate = f"{count(round(status.images_per_second))} images/s" if status.images_per_second else ""
     time = f"ETA {duration(status.eta)}" if status.live else duration(status.elapsed)
-    return f"train {number(train)}  test {number(test)}  {rate}  {time}"
+    return f"train {number(train)}  test {number(test)}  {rate(status.images_per_second)}  {time}"
 
 
 class RunLines:
@@ -272,8 +271,8 @@ def _epoch_line(snapshot: Snapshot, epoch: int, index: int) -> str:
     parts = [f"epoch {of_epochs(epoch, snapshot.status.epochs)}"]
     for split in ("train", "test"):
         parts.append(f"{split} loss {number(value(split, 'loss'))} acc {figure('accuracy', value(split, 'accuracy'))}")
-    rate, seconds = value("speed", "images_per_second"), value("speed", "epoch_seconds")
-    parts += [] if rate is None else [f"{count(round(rate))} images/s"]
+    images, seconds = rate(value("speed", "images_per_second")), value("speed", "epoch_seconds")
+    parts += [images] if images else []
     parts += [] if seconds is None else [f"{seconds:.2f}s"]
     return "  ".join(parts)
 

@@ -23,7 +23,19 @@ from tuiae.render.grid import sample_grid
 from tuiae.render.legend import legend, plot_title, run_curves, second_metrics
 from tuiae.render.runs import passed_over_words, plain_table
 from tuiae.render.status import note_line
-from tuiae.render.text import beside, clean, count, duration, figure, join_lines, megabytes, number, of_epochs, shorten
+from tuiae.render.text import (
+    beside,
+    clean,
+    count,
+    duration,
+    figure,
+    join_lines,
+    megabytes,
+    number,
+    of_epochs,
+    rate,
+    shorten,
+)
 from tuiae.runs.diagnosis import Finding, diagnose
 from tuiae.runs.labels import read_label, relabel, tags_of
 from tuiae.runs.lineage import no_config
@@ -133,10 +145,10 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
     if status.state != "finished":
         output.line(f"epoch {of_epochs(status.epoch, status.epochs)}, step {count(status.step)}")
     _show_metrics(snapshot, output)
-    seconds, rate = snapshot.series.get(("speed", "epoch_seconds")), snapshot.latest("speed", "images_per_second")
+    seconds, images = snapshot.series.get(("speed", "epoch_seconds")), snapshot.latest("speed", "images_per_second")
     measured = [value for value in seconds.values if math.isfinite(value)] if seconds else []
-    if measured and rate is not None and math.isfinite(rate):
-        speed = f"{median_high(measured):.3g} s an epoch, {count(round(rate))} images/s"
+    if measured and (speed := rate(images)):
+        speed = f"{median_high(measured):.3g} s an epoch, {speed}"
         output.line(f"{_done(snapshot)} in {duration(status.elapsed)} ({speed})")
     sample = _newest_sample(snapshot) if output.shows_pictures else None
     if sample is not None:
@@ -338,9 +350,7 @@ def _time(snapshot: Snapshot) -> str:
     parts = [f"{spoken(status.elapsed)} {'so far' if status.live else 'in all'}"]
     if status.live:
         parts.append("time left " + NOT_YET if status.eta is None else f"about {spoken(status.eta)} left")
-    if status.images_per_second:
-        parts.append(f"{count(round(status.images_per_second))} images a second")
-    return ", ".join(parts)
+    return ", ".join(filter(None, (*parts, rate(status.images_per_second, "images a second"))))
 
 
 def _train_and_test(snapshot: Snapshot, metric: str) -> str:

@@ -36,14 +36,16 @@ def class_signs(names: Sequence[str], ascii_only: bool = False) -> tuple[str, ..
     other = OTHERS[ascii_only]
     if len(names) == 1:
         return (other,)
-    signs: list[str] = []
+    signs, taken = [], set()
     for name in names:
         usable = len(name) == 1 and cell_len(name) == 1 and not name.isspace() and (name.isascii() or not ascii_only)
-        signs.append(name if usable and name not in signs else "")
+        signs.append(name if usable and name not in taken else "")
+        taken.add(signs[-1])
     for index, name in enumerate(names):
         if not signs[index]:
             letters = [letter.upper() for letter in name if letter.isascii() and letter.isalnum()]
-            signs[index] = next((sign for sign in (*letters, *_POOL) if sign not in signs), other)
+            signs[index] = next((sign for sign in (*letters, *_POOL) if sign not in taken), other)
+            taken.add(signs[index])
     return tuple(signs)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.plot import LEAST_HEIGHT, LONE, Axis, Plot, PlotFrame, PlotSeries, Stroke, draw_plot, span
+from tuiae.render.plot import HUGE, LEAST_HEIGHT, LONE, Axis, Plot, PlotFrame, PlotSeries, Stroke, draw_plot, span
 from tuiae.render.text import centred, clean, join_lines
 from tuiae.render.ticks import Kind, Limits, labels
 from tuiae.runs.snapshot import Series as Recorded
@@ -154,8 +154,9 @@ def prepare(curve: Curve, look: Look = Look()) -> Line:
     if (np.diff(x[kept]) < 0).any():
         kept = kept[np.argsort(x[kept], kind="stable")]
     x, values = x[kept], y[kept]
-    smooth = smoothed(values, SMOOTHING[look.smoothing])
-    raw = None if smooth is values else values
+    bounded = np.clip(values, -HUGE, HUGE)  # beyond, sums overflow
+    smooth = smoothed(bounded, SMOOTHING[look.smoothing])
+    raw = None if smooth is bounded else bounded
     span = None
     if curve.span is not None:
         low, high = places(curve.clock, look.unit, np.array(curve.span)).tolist()

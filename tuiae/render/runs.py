@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import itemgetter
+from statistics import fmean
 from typing import Any
 
 from rich.cells import cell_len
@@ -42,6 +43,7 @@ from tuiae.render.text import (
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import undated
 
+HUGE = 1e300  # beyond it, differences of floats overflow
 MARK, PIN, NOTED = "◆", "★", "✎"
 """Before a run that is selected; before one that stays on top; of one that has a note."""
 MARKS = 3  # cells before the first column
@@ -321,7 +323,8 @@ def spark(values: Sequence[float], width: int, ascii_only: bool = False) -> str:
     if not values or width <= 0:
         return ""
     size = max(1, -(-len(values) // width))
-    means = [sum(part) / len(part) for part in (values[start : start + size] for start in range(0, len(values), size))]
+    bounded = [min(max(value, -HUGE), HUGE) for value in values]
+    means = [fmean(bounded[start : start + size]) for start in range(0, len(values), size)]
     scaled = [math.log(value) for value in means] if min(means) > 0 else means
     low, high = min(scaled), max(scaled)
     return levels([(value - low) / ((high - low) or 1.0) for value in scaled], ascii_only)

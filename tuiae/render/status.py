@@ -23,6 +23,7 @@ from tuiae.render.text import (
     number,
     of_epochs,
     progress_bar,
+    rate,
     shorten,
     shorten_middle,
 )
@@ -180,7 +181,7 @@ def settings_facts(settings: Mapping[str, Any]) -> list[Fact]:
 
 def speed_text(status: Status) -> str:
     """`12,345 images/s`."""
-    return f"{count(round(status.images_per_second))} images/s" if status.images_per_second else MISSING
+    return rate(status.images_per_second) or MISSING
 
 
 def time_text(status: Status) -> str:
@@ -191,7 +192,8 @@ def time_text(status: Status) -> str:
 
 def note_line(note: Note) -> str:
     """`12:34:56 resumed`: when something happened, in local time, and what."""
-    return f"{time.strftime('%H:%M:%S', time.localtime(note.time))} {note.text}"
+    when = time.strftime("%H:%M:%S", time.localtime(note.time)) if note.time else f"{MISSING:8}"
+    return f"{when} {note.text}"
 
 
 def added(before: tuple[Any, ...], after: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -238,13 +240,13 @@ _LEAST_PER_IMAGE = 1e-9  # seconds; keeps a clock that stood still out of the di
 def cost_facts(cost: Mapping[str, Any]) -> list[Fact]:
     """What a run would cost, of the fields of a dry run (`training/rehearsal.py`); all times are estimates."""
     steps, step = cost["steps_per_epoch"], cost["step_seconds"]
-    rate = cost["batch_size"] / max(step, _LEAST_PER_IMAGE)
+    images = rate(cost["batch_size"] / max(step, _LEAST_PER_IMAGE))
     evaluation = f"then {seconds(cost['evaluation_seconds'])} of evaluation"
     return [
         ("device", clean(cost["device"]), ""),
         ("parameters", _parameters(cost), ""),
         ("memory", _memory(cost), ""),
-        ("a step", f"{seconds(step)} for {_many(cost['batch_size'], 'image')}, {count(round(rate))} images/s", ""),
+        ("a step", f"{seconds(step)} for {_many(cost['batch_size'], 'image')}, {images}", ""),
         ("an epoch", f"about {seconds(cost['epoch_seconds'])}: {_many(steps, 'step')}, {evaluation}", ""),
         ("in all", f"about {seconds(cost['total_seconds'])}: {_many(cost['epochs'], 'epoch')}, samples and saving", ""),
     ]

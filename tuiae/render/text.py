@@ -86,6 +86,7 @@ def _braille(dots: int) -> str:
 
 
 MISSING = "–"
+FOREVER = 1e11  # seconds, three thousand years: a clock that was wrong
 LEVELS, ASCII_LEVELS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 ACCURACY = "accuracy"
 """The metric that is written in per cent, in words and on axes."""
@@ -163,10 +164,17 @@ def count(value: int | None) -> str:
     """`12,345`, and from a million on `1.2M`."""
     if value is None:
         return MISSING
+    if abs(value) >= 10**15:
+        return f"{value:.3g}"
     for unit, size in (("G", 10**9), ("M", 10**6)):
         if abs(value) >= size:
             return f"{value / size:.1f}{unit}"
     return f"{value:,}"
+
+
+def rate(value: float | None, unit: str = "images/s") -> str:
+    """`12,345 images/s`; empty where none was measured."""
+    return f"{count(round(value))} {unit}" if value and math.isfinite(value) else ""
 
 
 def of_epochs(epoch: int, epochs: int | None) -> str:
@@ -183,7 +191,7 @@ def megabytes(size: float) -> str:
 
 def duration(seconds: float | None) -> str:
     """`0:42`, `1:02:33`."""
-    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+    if seconds is None or not 0 <= seconds < FOREVER:
         return MISSING
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
@@ -192,7 +200,7 @@ def duration(seconds: float | None) -> str:
 
 def ago(seconds: float | None) -> str:
     """A time that has passed, in whole units of the largest that fits: `42 s`, `3 min`, `5 h`, `12 d`."""
-    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+    if seconds is None or not 0 <= seconds < FOREVER:
         return MISSING
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:

@@ -10,7 +10,16 @@ from typing import Any
 
 from tuiae.config import did_you_mean
 from tuiae.errors import NoCheckpointError, TrainingError
-from tuiae.files import as_number, fsync_directory, is_count, open_regular, read_bytes, read_json, replace_text
+from tuiae.files import (
+    MAX_EPOCH,
+    as_number,
+    fsync_directory,
+    is_count,
+    open_regular,
+    read_bytes,
+    read_json,
+    replace_text,
+)
 from tuiae.runs.paths import LIVE_STATES, RunPaths
 from tuiae.runs.snapshot import Position
 
@@ -24,7 +33,7 @@ PARENT = "parent"
 def read_position(folder: Path) -> Position:
     """The step and epoch of a checkpoint; of a damaged one, the step in its name."""
     manifest = read_json(folder / MANIFEST)
-    step, epoch = manifest.get("step"), as_number(manifest.get("epoch"))
+    step, epoch = manifest.get("step"), as_number(manifest.get("epoch"), MAX_EPOCH)
     named = folder.name.removeprefix("step-")
     return Position(step if is_count(step) else int(named) if _is_step(named) else 0, epoch or 0.0)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from tuiae.config import RunConfig, build_config, did_you_mean, settings_of
 from tuiae.errors import ConfigError
-from tuiae.files import as_number, is_count, read_json, replace_json
+from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, read_json, replace_json
 from tuiae.runs.paths import RunPaths, unwritable
 
 COMMANDS = ("pause", "resume", "stop", "save", "set")
@@ -155,10 +155,9 @@ def value_of(config: RunConfig, key: str) -> Value:
 def as_edit(record: Mapping[str, Any]) -> Edit | None:
     """An edit from an event or a plan; None for anything else."""
     key, step, by, plan = (record.get(name) for name in ("key", "step", "by", "plan"))
-    made, epoch, *values = (as_number(record.get(name)) for name in ("time", "epoch", "old", "new"))
-    if not isinstance(key, str) or key not in EDITABLE or not is_count(step) or step < 0:
-        return None
-    if epoch is None or None in values:
+    made, epoch = as_number(record.get("time"), MAX_TIME), as_number(record.get("epoch"), MAX_EPOCH)
+    values = [as_number(record.get(name), MAX_COUNT) for name in ("old", "new")]
+    if not isinstance(key, str) or key not in EDITABLE or not is_count(step) or epoch is None or None in values:
         return None
     who = by if isinstance(by, str) else ""
     return Edit(made or 0.0, step, epoch, key, record["old"], record["new"], who, plan if is_count(plan) else None)

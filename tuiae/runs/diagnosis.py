@@ -390,7 +390,7 @@ def posterior_collapse(evidence: Evidence) -> Finding | None:
         )
         return Finding("collapse", Severity.WARNING, sentence, advice)
     share = evidence.collapsed
-    if share is None or share < MANY_COLLAPSED:
+    if share is None or not MANY_COLLAPSED <= share <= 1:
         return None
     units = round(share * model.latent)
     sentence = f"{units} of {model.latent} units of the code carry nothing (KL under {NO_NATS} nats)"
@@ -400,7 +400,7 @@ def posterior_collapse(evidence: Evidence) -> Finding | None:
 def dead_units(evidence: Evidence) -> Finding | None:
     """Units of the code that are the same for every test image."""
     share, model = evidence.dead, evidence.config.model
-    if share is None or share < MANY_DEAD:
+    if share is None or not MANY_DEAD <= share <= 1:
         return None
     count = round(share * model.latent)
     sentence = f"{count} of {model.latent} units of the code are dead (the same for every test image)"

@@ -21,7 +21,7 @@ import numpy as np
 from tuiae.config import RunConfig, build_config
 from tuiae.config.document import fingerprint, parse_toml
 from tuiae.errors import ConfigError
-from tuiae.files import MAX_COUNT, as_number, is_count, open_regular, read_bytes, read_json
+from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, open_regular, read_bytes, read_json
 from tuiae.runs.control import Edit, as_edit
 from tuiae.runs.labels import read_label
 from tuiae.runs.paths import CONFIG_DIGEST, GONE, RunPaths, is_gone, is_run
@@ -110,10 +110,10 @@ class Metric(msgspec.Struct, tag_field="kind", tag="metric", gc=False):
     """A metric event; values that are no numbers are NaN or None."""
 
     split: str
-    step: Annotated[int, msgspec.Meta(gt=-MAX_COUNT, lt=MAX_COUNT)]
-    epoch: float
+    step: Annotated[int, msgspec.Meta(ge=0, lt=MAX_COUNT)]
+    epoch: Annotated[float, msgspec.Meta(ge=0, le=MAX_EPOCH)]
     values: dict[str, float | None]
-    time: float = math.nan
+    time: Annotated[float, msgspec.Meta(ge=0, le=MAX_TIME)] = math.nan
 
 
 _METRIC = msgspec.json.Decoder(Metric)
@@ -123,7 +123,7 @@ _METRIC = msgspec.json.Decoder(Metric)
 def as_metric(record: dict[str, Any]) -> Metric | None:
     """A metric from a record that anybody may have written; None without a step, an epoch and values."""
     step, values = record.get("step"), record.get("values")
-    epoch, time = as_number(record.get("epoch")), as_number(record.get("time"))
+    epoch, time = as_number(record.get("epoch"), MAX_EPOCH), as_number(record.get("time"), MAX_TIME)
     if not is_count(step) or epoch is None or not isinstance(values, dict):
         return None
     numbers = {str(name): as_number(value) for name, value in values.items()}
@@ -276,11 +276,12 @@ def read_status(run: RunPaths) -> Status:
 
 def _fits(key: str, value: Any, default: Any) -> bool:
     """Returns whether a value from a file has the type of its field; if not, the field keeps its default."""
-    if default is None:
-        return value is None or (isinstance(value, dict) if key == "error" else as_number(value) is not None)
-    if isinstance(default, int):
-        return is_count(value)
-    return as_number(value) is not None if isinstance(default, float) else isinstance(value, type(default))
+    if key == "error":
+        return value is None or isinstance(value, dict)
+    if default is None or isinstance(default, float):
+        most = None if key in ("test_loss", "test_accuracy") else MAX_TIME
+        return (value is None and default is None) or as_number(value, most) is not None
+    return is_count(value) if isinstance(default, int) else isinstance(value, type(default))
 
 
 def _has_pulse(status: Status) -> bool:
@@ -320,20 +321,20 @@ def read_sample(run: RunPaths, epoch: int) -> Sample | None:
     """The sample of an epoch, or None when it is not there or not whole."""
     try:
         with open_regular(run.sample(epoch)) as content, np.load(content, allow_pickle=False) as file:
+            if sum(entry.file_size for entry in file.zip.infolist()) > os.fstat(content.fileno()).st_size:
+                return None  # packed, as no writer of ours does: a few bytes could become gigabytes
             arrays = {name: file[name] for name in file.files}
     except Exception:  # noqa: BLE001 - zipfile and NumPy raise whatever their parsers trip over, a dozen kinds in all
         return None
     classes = arrays.get("classes", np.empty(0))
     names = tuple(str(name) for name in classes) if classes.ndim == 1 else ()
-    fit = {
-        key: values
-        for key, values in arrays.items()
-        if key in SAMPLE_ARRAYS.get(values.ndim, ()) and values.dtype.kind in "buif"
-    }
+    fit = {key: values for key, values in arrays.items() if key in SAMPLE_ARRAYS and SAMPLE_ARRAYS[key].holds(values)}
     codes, labels = fit.get("codes"), fit.get("code_labels")
     if codes is not None and (codes.shape[1] != 2 or labels is None or len(labels) != len(codes)):
         del fit["codes"]
         fit.pop("code_labels", None)
+    if (counts := fit.get("confusion")) is not None and counts.shape[0] != counts.shape[1]:
+        del fit["confusion"]
     return Sample(epoch=epoch, classes=names, **fit)
 
 
@@ -442,10 +443,11 @@ class RunReader:
             # A resumed worker repeats what came after its checkpoint; the repeated part counts.
             self._changed |= {key for key, points in self._points.items() if points.drop_after(step)}
             self._checkpoints = {saved for saved in self._checkpoints if saved <= step}
-            self._reached.start(step, as_number(record.get("epoch")) or 0.0)
+            self._reached.start(step, as_number(record.get("epoch"), MAX_EPOCH) or 0.0)
         elif kind == "command" and (edit := as_edit(record)) is not None:
             self._edits.append(edit)
-        time, step, epoch, text = as_number(record.get("time")), record.get("step"), as_number(record.get("epoch")), ""
+        time, epoch = as_number(record.get("time"), MAX_TIME), as_number(record.get("epoch"), MAX_EPOCH)
+        step, text = record.get("step"), ""
         if isinstance(record.get("text"), str):
             text = record["text"]
             self._notes = [*self._notes, Note(time or 0.0, kind, text, epoch)][-MAX_NOTES:]

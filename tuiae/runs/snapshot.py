@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tuiae.config import RunConfig
-from tuiae.files import as_number, is_count
+from tuiae.files import MAX_EPOCH, as_number, is_count
 from tuiae.runs.control import Edit, apply_edits
 from tuiae.runs.paths import LIVE_STATES
 
@@ -43,7 +44,8 @@ def read_parent(meta: Mapping[str, Any]) -> Parent | None:
     found = meta.get("parent")
     if not isinstance(found, dict):
         return None
-    run, step, epoch, changed = found.get("run"), found.get("step"), as_number(found.get("epoch")), found.get("changed")
+    run, step, changed = (found.get(key) for key in ("run", "step", "changed"))
+    epoch = as_number(found.get("epoch"), MAX_EPOCH)
     if not isinstance(run, str) or not is_count(step) or epoch is None:
         return None
     keys = changed if isinstance(changed, list) else []
@@ -222,9 +224,26 @@ class Sample:
     classes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class ArrayKind:
+    """What an array of a sample is: its dimensions, the letters of its type, the lowest and the highest value."""
+
+    dimensions: int
+    types: str
+    low: float = -math.inf
+    high: float = math.inf
+
+    def holds(self, values: np.ndarray) -> bool:
+        """Returns whether an array from a file is one."""
+        fits = values.ndim == self.dimensions and values.dtype.kind in self.types
+        return fits and bool(self.types == "f" or ((values >= self.low) & (values <= self.high)).all())
+
+
 SAMPLE_ARRAYS = {
-    4: ("inputs", "noisy", "reconstructions"),
-    2: ("confusion", "codes"),
-    1: ("labels", "predictions", "code_labels", "unit_kl"),
+    **dict.fromkeys(("inputs", "noisy", "reconstructions"), ArrayKind(4, "u", 0, 255)),
+    **dict.fromkeys(("labels", "predictions", "code_labels"), ArrayKind(1, "iu", -1, 2**13)),
+    "confusion": ArrayKind(2, "iu", 0, 1e9),
+    "codes": ArrayKind(2, "f"),
+    "unit_kl": ArrayKind(1, "f"),
 }
-"""The arrays of a Sample by how many dimensions they have."""
+"""The arrays of a Sample, by name."""
