@@ -68,6 +68,7 @@ class BaseScreen(SteadyScreen):
         self._key_state: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
+        self.fit_classes()
         with Horizontal(id="head"):
             yield Static(Text.assemble((" tuiae", "bold"), (f"  {self.NAME or self.MODE}", "dim")), id="title")
             yield Static(tabs(self.MODE, self.app.size.width), id="screens")

@@ -211,6 +211,18 @@ class SteadyStylesheet(Stylesheet):
 class SteadyScreen(Screen[None]):
     """A screen that is styled once for each theme: doing it again takes a tenth of a second beside a training."""
 
+    def on_mount(self) -> None:
+        self._css_update_count = getattr(self.app, "_css_update_count", -1)  # every widget was styled as it came
+
+    def fit_classes(self) -> None:
+        """Take the classes of the breakpoints while there are no widgets: the first layout would style them again."""
+        app = self.app
+        across = self.HORIZONTAL_BREAKPOINTS or app.HORIZONTAL_BREAKPOINTS or []
+        down = self.VERTICAL_BREAKPOINTS or app.VERTICAL_BREAKPOINTS or []
+        for breakpoints, size in ((across, app.size.width), (down, app.size.height)):
+            reached = [name for least, name in sorted(breakpoints) if size >= least]
+            self.add_class(*reached[-1:], update=False)
+
     @on(events.ScreenResume)
     def _say_whether_styled(self, event: events.ScreenResume) -> None:
         # Textual styles a whole screen anew each time it shows, although only another theme would change anything.

@@ -13,7 +13,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Grid, Horizontal, Vertical
-from textual.events import Key
+from textual.events import DescendantBlur, DescendantFocus, Key
 from textual.message import Message
 from textual.widgets import Button, Input, Label, Select
 
@@ -177,6 +177,13 @@ class ConfigForm(Vertical):
             yield Button("Start", id="start", compact=True, variant="success")
             for word in ("Pause", "Stop", "Save"):
                 yield Button(word, id=word.lower(), compact=True)
+
+    @on(DescendantFocus)
+    @on(DescendantBlur)
+    def _frame(self, event: DescendantFocus | DescendantBlur) -> None:
+        """Show by the frame that the focus is within; `:focus-within` styles every field anew at each of its steps."""
+        self.set_class(isinstance(event, DescendantFocus), "-entered", update=False)
+        self.app.stylesheet.update_nodes([self])
 
     def _choice(self, name: str) -> Choice:
         return self.query_one(f"#{name}", Choice)
