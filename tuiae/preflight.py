@@ -52,7 +52,8 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
         raise ConfigError(f"data.validation = {config.data.validation} leaves no image to train on", "hold out fewer")
     if shape is not None:
         check_batch(config.model, shape, config.training.batch_size, images)
-    return Checked(config, dataset, parameters, warn(config, dataset, trained))
+    notes = dataset.notes if dataset.origin == "folder" else ()  # of an import they were told when it was made
+    return Checked(config, dataset, parameters, (*notes, *warn(config, dataset, trained)))
 
 
 def image_shape(config: RunConfig, dataset: DatasetInfo) -> Shape | None:

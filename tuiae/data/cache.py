@@ -44,6 +44,8 @@ class Manifest:
     """State of what the set was made from (a folder of pictures, the set at its own size); empty when that is fixed."""
     sha256: dict[str, str]
     """Of each array file, by its name without the ending."""
+    notes: tuple[str, ...] = ()
+    """Sentences about what was made of the files: what was left out, which split is which, how pixels were scaled."""
 
     @property
     def digest(self) -> str:
@@ -103,7 +105,7 @@ def open_cached(root: Path, key: str, fingerprint: str = "") -> Dataset | None:
     if manifest is None or manifest.fingerprint != fingerprint:
         return None
     arrays = {array.replace("-", "_"): _open_array(folder, array, manifest) for array in ARRAYS}
-    return Dataset(manifest.name, manifest.classes, labelled=manifest.labelled, **arrays)
+    return Dataset(manifest.name, manifest.classes, labelled=manifest.labelled, notes=manifest.notes, **arrays)
 
 
 def open_or_build(
@@ -167,10 +169,10 @@ def store(
 ) -> Manifest:
     """Write the four arrays and the manifest into `work`, on the disk when this returns."""
     train, test = len(content.train.labels), len(content.test.labels)
+    brightest: list[int] = []
     for split, part, done in (("train", content.train, 0), ("test", content.test, train)):
-        replace_file(
-            work / f"{split}-images.npy", partial(_write_images, part, content.shape, done, train + test, progress)
-        )
+        write = partial(_write_images, part, content.shape, done, train + test, progress, brightest)
+        replace_file(work / f"{split}-images.npy", write)
         replace_file(work / f"{split}-labels.npy", partial(np.save, arr=part.labels.astype(np.int64)))
     manifest = Manifest(
         name=name,
@@ -183,6 +185,7 @@ def store(
         test=test,
         fingerprint=fingerprint,
         sha256={array: _sha256(work / f"{array}.npy") for array in ARRAYS},
+        notes=(*content.notes, *_warn_of_darkness(max(brightest), content)),
     )
     replace_json(work / FILE_NAME, {"schema": SCHEMA, **asdict(manifest)})
     return manifest
@@ -203,15 +206,32 @@ def put_in_place(work: Path, target: Path) -> None:
 
 
 def _write_images(
-    part: SplitContent, shape: Shape, done: int, total: int, progress: OnProgress, file: BinaryIO
+    part: SplitContent,
+    shape: Shape,
+    done: int,
+    total: int,
+    progress: OnProgress,
+    brightest: list[int],
+    file: BinaryIO,
 ) -> None:
     # Written, not memory-mapped: on a full disk a write fails with an error, a mapped page kills the process.
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(part.labels), *shape)}
     np.lib.format.write_array_header_1_0(file, header)
     for chunk in part.images:
         file.write(np.ascontiguousarray(chunk, dtype=np.uint8).data)
+        brightest.append(int(chunk.max(initial=0)))
         done += len(chunk)
         progress("preparing", done, total)
+
+
+_DARK = 64
+"""Of 255; what has no brighter pixel has its values in the lower bits, as masks have and colours of 12 bits in 16."""
+
+
+def _warn_of_darkness(brightest: int, content: DatasetContent) -> tuple[str, ...]:
+    begin = "no pixel is brighter than"
+    said = any(note.startswith(begin) for note in content.notes)  # of the set that this one is a copy of
+    return () if said or brightest >= _DARK else (f"{begin} {brightest} of 255: these images are nearly black",)
 
 
 def _open_array(folder: Path, array: str, manifest: Manifest) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ class Dataset:
     test_images: np.ndarray
     test_labels: np.ndarray
     labelled: bool = True
+    notes: tuple[str, ...] = ()
+    """Sentences about what was made of the files that it was prepared from."""
 
     @property
     def image_shape(self) -> Shape:
@@ -74,6 +77,7 @@ class DatasetContent:
     train: SplitContent
     test: SplitContent
     labelled: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def silent(phase: str, done: int, total: int) -> None:
@@ -87,6 +91,23 @@ def readable(path: Path | str, hint: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}", hint) from error
+
+
+def utf8(name: str | Path) -> str:
+    """The name of a file as a text that can be written anywhere: bytes that are not UTF-8 as `\\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def untested(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """A sentence about the classes, of the number of their test images, that have none."""
+    without = [name for name, count in counts.items() if not count]
+    return (f"no test images of {named(without)}: there the test split tells nothing",) if without else ()
+
+
+def named(words: Sequence[str], most: int = 6) -> str:
+    """`a, b and c`; of many, the first and how many more."""
+    shown = list(words) if len(words) <= most else [*words[: most - 1], f"{len(words) - most + 1:,} more"]
+    return " and ".join([*([", ".join(shown[:-1])] if shown[1:] else []), *shown[-1:]])
 
 
 def as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:

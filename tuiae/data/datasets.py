@@ -79,7 +79,7 @@ def _prepare_folder(dataset: str, image_size: int, root: Path, progress: OnProgr
     return cache.open_or_build(
         root,
         key,
-        lambda _: folder.read_content(found, image_size),
+        lambda _: folder.read_content(found, image_size, progress),
         "folder",
         str(found.path.absolute()),
         fingerprint=found.fingerprint,
@@ -101,7 +101,8 @@ def _prepare_resized(name: str, size: int, root: Path, progress: OnProgress) -> 
         whole = _prepare_base(name, root, progress)
         train = SplitContent(_resized(whole.train_images, size), whole.train_labels)
         test = SplitContent(_resized(whole.test_images, size), whole.test_labels)
-        return DatasetContent(whole.classes, (whole.image_shape[0], size, size), train, test, whole.labelled)
+        shape = whole.image_shape[0], size, size
+        return DatasetContent(whole.classes, shape, train, test, whole.labelled, whole.notes)
 
     # Tied to the content of the set it is made from: importing another one under the name makes it anew.
     key, made_from = f"{name}@{size}", manifest.digest

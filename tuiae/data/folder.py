@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import struct
+import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,21 +17,84 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuiae.data.dataset import DatasetContent, Shape, SplitContent, readable
+from tuiae.data.dataset import (
+    DatasetContent,
+    OnProgress,
+    Shape,
+    SplitContent,
+    readable,
+    silent,
+    untested,
+    utf8,
+)
 from tuiae.errors import DataError
+from tuiae.files import open_regular
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+_ENDINGS_OF = {
+    "PNG": ".png .apng",
+    "JPEG": ".jpg .jpeg .jfif .jpe .mpo",
+    "BMP": ".bmp",
+    "GIF": ".gif",
+    "TIFF": ".tif .tiff",
+    "WEBP": ".webp",
+    "PPM": ".pbm .pgm .ppm .pnm .pfm",
+    "AVIF": ".avif .avifs",
+    "BLP": ".blp",
+    "CUR": ".cur",
+    "DCX": ".dcx",
+    "DDS": ".dds",
+    "DIB": ".dib",
+    "FITS": ".fit .fits",
+    "FLI": ".fli .flc",
+    "FTEX": ".ftc .ftu",
+    "GBR": ".gbr",
+    "ICNS": ".icns",
+    "ICO": ".ico",
+    "IM": ".im",
+    "JPEG2000": ".jp2 .j2k .jpc .jpf .jpx .j2c",
+    "MSP": ".msp",
+    "PCD": ".pcd",
+    "PCX": ".pcx",
+    "PIXAR": ".pxr",
+    "PSD": ".psd",
+    "QOI": ".qoi",
+    "SGI": ".bw .rgb .rgba .sgi",
+    "SUN": ".ras",
+    "XBM": ".xbm",
+    "XPM": ".xpm",
+    "TGA": ".tga .icb .vda .vst",
+}
+"""Pillow's formats, the usual ones first and last the one that knows no file by its beginning. EPS, PostScript and WMF
+are not among them, because Pillow hands them to other programs; nor are containers that it has no decoder for."""
+ENDINGS = {ending: form for form, endings in _ENDINGS_OF.items() for ending in endings.split()}
+"""In lower case -> the format that such a file should have."""
 UNLABELLED = ("picture",)
 """The one class of a folder without sub-folders."""
 
+_READING = 2
+"""Goes up when the same files would come out as other pixels, so that what was prepared before is made anew."""
 _TEST_SHARE = 6
-_GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B"})
-_WIDE_MODES = frozenset({"I", "F"})
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I"})
+_DEPTHS = (8, 10, 12, 14, 16)
+"""Bits of the cameras and scanners whose pixels lie in 16-bit files."""
+_UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""EXIF orientation -> the transposition of Pillow's that undoes it."""
 _CHUNK = 256
+_MOST_OTHERS = 100_000
+"""Files and folders other than pictures after which a search gives up: it was sent to a home, or to a whole disk."""
+_MOST_NAMED = 6
+"""Endings or classes that a sentence counts one by one."""
+_LEFTOVERS = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
+"""What systems leave beside pictures, in lower case."""
+_SPLIT = re.compile(
+    r"(?:(?P<train>train(?:ing)?)|(?P<test>test(?:ing)?)|(?P<val>val|valid|validation|dev))"
+    r"(?:[ _-]?(?:set|data|images))?",
+    re.IGNORECASE,
+)
 
 Picture = tuple[Path, int]
 """A file and its label."""
@@ -46,15 +112,18 @@ class FolderScan:
     train: tuple[Picture, ...]
     test: tuple[Picture, ...]
     labelled: bool
+    notes: tuple[str, ...] = ()
+    """Sentences about what was left out, and what was taken for what."""
 
     @property
     def fingerprint(self) -> str:
         """Changes when a picture is added, removed, renamed, resized or touched."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(b"%d\n" % _READING)
         for file in sorted(picture for picture, _ in self.train + self.test):
             with readable(file, "check the folder"):
                 status = file.stat()
-            digest.update(f"{file.relative_to(self.path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            stamp = f"\0{status.st_size}\0{status.st_mtime_ns}\n"
+            digest.update(os.fsencode(file.relative_to(self.path)) + stamp.encode())
         return digest.hexdigest()
 
     @property
@@ -62,60 +131,159 @@ class FolderScan:
         """A name in the data directory that belongs to this absolute path."""
         absolute = self.path.absolute()
         words = re.sub(r"[^a-z0-9_-]+", "-", absolute.name.lower()).strip("-")[:32]
-        return f"folder@{words or 'pictures'}-{hashlib.sha256(str(absolute).encode()).hexdigest()[:12]}"
+        return f"folder@{words or 'pictures'}-{hashlib.sha256(os.fsencode(absolute)).hexdigest()[:12]}"
 
 
 def scan(path: Path) -> FolderScan:
     """Find classes and pictures without opening any.
 
-    DIR/train/<class>/ and DIR/test/<class>/ are taken as they are. Of DIR/<class>/ every class gives a sixth to the
-    test split, chosen by a hash of the file names, so that it is the same on every machine. Raises DataError for a
-    folder that is missing, unreadable or empty, pictures beside class folders, and a test class that is not trained.
+    Of DIR/<class>/ every class gives a sixth to the test split, chosen by a hash of the file names, so that it is the
+    same on every machine. DIR/train/<class>/ and DIR/test/<class>/ are taken as they are; `_SPLIT` has their other
+    names. Validation pictures are the test split where there is no other, and else left out. Pictures in deeper folders
+    belong to the class of the first one. Raises DataError for a folder that is missing, unreadable or empty, pictures
+    beside class folders, a test class that is not trained, and a split without its counterpart.
     """
     # Of a path that is too long, or under a folder that one may not search, Path.is_dir does not say False.
     with readable(f"folder:{path}", "check the path and its permissions"):
         if not path.is_dir():
             raise DataError(f"folder:{path}: {'not a folder' if path.exists() else 'no such folder'}", "check the path")
-        two = (path / "train").is_dir() and (path / "test").is_dir()
-        if not two and (path / "train").is_dir() and _folders(path / "train"):
-            raise DataError(f"folder:{path} has train/ but no test/", "add test/, or give the folder train/ itself")
-        train, test = _two_splits(path) if two else _split(path)
+        search = _Search(path)
+        train, test = search.splits()
     names = sorted(train)
     labelled = names != [_LOOSE]
     classes = tuple(names) if labelled else UNLABELLED
-    return FolderScan(path, classes, _mixed(path, names, train), _mixed(path, names, test), labelled)
+    counts = {name: len(test.get(name, ())) for name in names} if labelled else {}
+    notes = (*search.notes, *search.left_out(), *untested(counts))
+    return FolderScan(path, classes, _mixed(path, names, train), _mixed(path, names, test), labelled, notes)
 
 
-def _two_splits(path: Path) -> tuple[Files, Files]:
-    train, test = _by_class(path / "train"), _by_class(path / "test")
-    extra = sorted(set(test) - set(train))
-    if extra:
-        what = "other sub-folders" if extra[0] == _LOOSE else f"class '{extra[0]}'"
-        raise DataError(f"{path / 'test'} has {what} and train/ does not", "give both the same class folders")
-    return train, test
+class _Search:
+    """One search through a folder, and what there is to say about it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: list[str] = []
+        self._deeper: Counter[str] = Counter()
+        """Class -> its pictures in deeper folders."""
+        self._others: Counter[str] = Counter()
+        """Ending -> files that are no pictures."""
+        self._visited = 0
+
+    def splits(self) -> tuple[Files, Files]:
+        """The training and the test pictures; raises DataError as `scan`."""
+        folders, files = entries(self.path)
+        roles: dict[str, Path] = {}
+        for folder in folders:
+            if (match := _SPLIT.fullmatch(folder.name)) and (role := match.lastgroup):
+                if role in roles:
+                    both = f"{roles[role].name}/ and {folder.name}/"
+                    raise DataError(f"folder:{self.path} has {both}", "keep one of them, or make one of both")
+                roles[role] = folder
+        if "train" in roles and len(roles) > 1:
+            beside = [folder for folder in folders if folder not in roles.values()]
+            count = len(self._kept(files)) + sum(len(self._below(folder)) for folder in beside)
+            if count:
+                self.notes.append(f"{_count(count)} beside the splits are left out")
+            return self._given(roles)
+        lone = bool(roles) and len(roles) == len(folders)
+        if lone or ("train" in roles and not any(map(_is_picture, entries(roles["train"])[1]))):
+            has = " and ".join(f"{folder.name}/" for folder in roles.values())
+            lacks = "test/" if "train" in roles else "train/"
+            raise DataError(
+                f"folder:{self.path} has {has} but no {lacks}", f"add {lacks}, or give the folder {has} itself"
+            )
+        return self._divided()
+
+    def _given(self, roles: Mapping[str, Path]) -> tuple[Files, Files]:
+        """The splits that the folder comes with, which may lack test/ or val/."""
+        found = {role: self._by_class(folder) for role, folder in roles.items()}
+        train, used = found["train"], "test" if "test" in found else "val"
+        if used == "test" and "val" in found:
+            unlabelled = _LOOSE in found["test"] and _LOOSE not in train
+            used, unused = ("val", "test") if unlabelled else ("test", "val")
+            why = ", for it has no classes" if unlabelled else ""
+            count, taken = _count(sum(map(len, found[unused].values()))), roles[used].name
+            self.notes.append(f"{roles[unused].name}/ ({count}) is left out{why}: {taken}/ is the test split")
+        elif used == "val":
+            self.notes.append(f"{roles['val'].name}/ is the test split, for want of test/")
+        extra = sorted(set(found[used]) - set(train))
+        if extra:
+            what = "pictures without a class folder" if extra[0] == _LOOSE else f"class '{extra[0]}'"
+            without = f"{roles[used]} has {what} and {roles['train'].name}/ does not"
+            raise DataError(without, "give both the same class folders")
+        return train, found[used]
+
+    def _divided(self) -> tuple[Files, Files]:
+        """Splits of the program's own."""
+        train, test = {}, {}
+        for name, pictures in self._by_class(self.path).items():
+            ordered = sorted(pictures, key=lambda file: _order(file.name))
+            share = max(1, round(len(ordered) / _TEST_SHARE)) if len(ordered) > 1 else 0
+            test[name], train[name] = ordered[:share], ordered[share:]
+        if not any(test.values()):
+            hint = "add pictures: a part of them is the test split"
+            raise DataError(f"folder:{self.path} has no class with two pictures", hint)
+        return train, test
+
+    def _by_class(self, path: Path) -> Files:
+        folders, files = entries(path)
+        loose, pictures = self._kept(files), Files()
+        for folder in folders:
+            name, before = utf8(folder.name), self._others.copy()
+            if found := self._below(folder):
+                pictures.setdefault(name, []).extend(found)
+                self._deeper[name] += sum(file.parent != folder for file in found)
+            else:
+                unread = self._others - before
+                held = f"none of its files is read ({_counts(unread)})" if unread else "there are no pictures in it"
+                self.notes.append(f"{name}/ is left out: {held}")
+                self._others = before
+        if loose and pictures:
+            raise DataError(f"{loose[0]} lies beside the class folders", "move it into one of them, or away")
+        if not loose and not pictures:
+            seen = "; ".join(self.left_out())
+            hint = "put pictures there, in one sub-folder per class: .png, .jpg, .tif and others that Pillow reads"
+            raise DataError(f"folder:{path} holds no pictures{seen and f' ({seen})'}", hint)
+        return pictures or {_LOOSE: loose}
+
+    def _below(self, folder: Path) -> list[Path]:
+        """The pictures in a folder, and then those in deeper ones."""
+        return [file for _, files in walk(folder) for file in self._kept(files)]
+
+    def _kept(self, files: Sequence[Path]) -> list[Path]:
+        """The pictures among files; the others are counted."""
+        kept = [file for file in files if _is_picture(file)]
+        if len(kept) < len(files):
+            pictures = set(kept)
+            self._others.update(file.suffix.lower() or "no ending" for file in files if file not in pictures)
+        self._visited += 1
+        if self._others.total() + self._visited > _MOST_OTHERS:
+            hint = "give the folder of the pictures themselves"
+            raise DataError(f"folder:{self.path} holds more than {_MOST_OTHERS:,} other files and folders", hint)
+        return kept
+
+    def left_out(self) -> Iterator[str]:
+        """Sentences about files that are no pictures, and about deeper folders."""
+        if others := self._others.total():
+            yield f"{others:,} file{'s' * (others > 1)} left out, no pictures by the ending: {_counts(self._others)}"
+        if deeper := self._deeper.total():
+            count = f"{_count(deeper)} in deeper folders"
+            yield f"{count} belong{'s' * (deeper == 1)} to the class of the first folder: {_counts(self._deeper)}"
 
 
-def _split(path: Path) -> tuple[Files, Files]:
-    train, test = {}, {}
-    for name, pictures in _by_class(path).items():
-        ordered = sorted(pictures, key=lambda file: _order(file.name))
-        share = max(1, round(len(ordered) / _TEST_SHARE)) if len(ordered) > 1 else 0
-        test[name], train[name] = ordered[:share], ordered[share:]
-    if not any(test.values()):
-        hint = "add pictures: a part of them is the test split"
-        raise DataError(f"folder:{path} has no class with two pictures", hint)
-    return train, test
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in ENDINGS and file.is_file()
 
 
-def _by_class(path: Path) -> Files:
-    loose = _pictures(path)
-    pictures = {folder.name: files for folder in _folders(path) if (files := _pictures(folder))}
-    if loose and pictures:
-        raise DataError(f"{loose[0]} lies beside the class folders", "move it into one of them, or away")
-    if not loose and not pictures:
-        hint = f"put them in one sub-folder per class; endings: {', '.join(sorted(ENDINGS))}"
-        raise DataError(f"folder:{path} holds no pictures", hint)
-    return pictures or {_LOOSE: loose}
+def _counts(counter: Counter[str]) -> str:
+    """`birds 24, cats 12`, the most first."""
+    most = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
+    words = [f"{utf8(name)} {count:,}" for name, count in most if count]
+    return ", ".join([*words[:_MOST_NAMED], *(["…"] if len(words) > _MOST_NAMED else [])])
+
+
+def _count(pictures: int) -> str:
+    return f"{pictures:,} picture{'s' * (pictures != 1)}"
 
 
 def _mixed(path: Path, names: list[str], files: Files) -> tuple[Picture, ...]:
@@ -126,32 +294,50 @@ def _mixed(path: Path, names: list[str], files: Files) -> tuple[Picture, ...]:
 
 
 def _order(name: str) -> bytes:
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(os.fsencode(name)).digest()
 
 
-def _entries(path: Path) -> list[Path]:
-    with readable(path, "check its permissions"):
-        return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+def entries(path: Path) -> tuple[list[Path], list[Path]]:
+    """The folders in a folder and its other entries, by name; without hidden ones and what systems leave there. Raises
+    DataError where it cannot be read."""
+    folders: list[Path] = []
+    files: list[Path] = []
+    with readable(path, "check its permissions"), os.scandir(path) as found:
+        for entry in found:
+            if entry.name.startswith(".") or entry.name.lower() in _LEFTOVERS:
+                continue
+            # Of a link that leads round in a circle, the entry raises and the path says False.
+            is_folder = Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+            (folders if is_folder else files).append(path / entry.name)
+    return sorted(folders), sorted(files)
 
 
-def _folders(path: Path) -> list[Path]:
-    return [entry for entry in _entries(path) if entry.is_dir()]
-
-
-def _pictures(path: Path) -> list[Path]:
-    return [entry for entry in _entries(path) if entry.suffix.lower() in ENDINGS and entry.is_file()]
+def walk(folder: Path, deepest: int = 64) -> Iterator[tuple[Path, list[Path]]]:
+    """A folder and then every deeper one, each with its files; a link back to a folder above it is not followed. Raises
+    DataError as `entries`."""
+    waiting: list[tuple[Path, tuple[tuple[int, int], ...]]] = [(folder, ())]
+    while waiting:
+        place, above = waiting.pop()
+        with readable(place, "check its permissions"):
+            status = place.stat()
+        if (own := (status.st_dev, status.st_ino)) in above:
+            continue
+        folders, files = entries(place)
+        yield place, files
+        if len(above) < deepest:
+            waiting += [(inner, (*above, own)) for inner in reversed(folders)]
 
 
 def first_shape(found: FolderScan) -> Shape:
     """(C, H, W) of the first picture, from its header; raises DataError where it cannot be read."""
-    (width, height), grey = _header(found.train[0][0])
-    return (1 if grey else 3), height, width
+    (width, height), mode = _header(found.train[0][0])
+    return (1 if _is_grey(mode) else 3), height, width
 
 
 def check_pictures(found: FolderScan, image_size: int) -> Shape:
     """(C, H, W) of the pictures as they are decoded, by their headers, which are read once a state of the folder.
     Raises DataError for an unreadable picture, and for two sizes while `image_size` (pixels) is 0."""
-    difference, (channels, height, width) = _look_through(found.path.absolute(), found.fingerprint)
+    (channels, height, width), difference, _ = _look_through(found.path.absolute(), found.fingerprint)
     if difference and not image_size:
         hint = "give them all one: resize in the form, or data.image_size, e.g. --set data.image_size=64"
         raise DataError(f"the pictures differ in size: {difference}", hint)
@@ -159,75 +345,141 @@ def check_pictures(found: FolderScan, image_size: int) -> Shape:
 
 
 @lru_cache(maxsize=4)  # the form asks after every key, and 10,000 headers take a second
-def _look_through(path: Path, fingerprint: str) -> tuple[str, Shape]:
-    """The sizes of the pictures in words, empty where there is one; and the shape of most, grey if all are."""
+def _look_through(path: Path, fingerprint: str) -> tuple[Shape, str, tuple[Path, ...]]:
+    """The shape of most, grey if all are; the sizes in words, empty where there is one; and the files of 16 bits."""
     found = scan(path)
-    pictures = found.train + found.test
-    sizes, greys = zip(*(_header(file) for file, _ in pictures), strict=True)
+    pictures = [file for file, _ in found.train + found.test]
+    sizes, modes = zip(*map(_header, pictures), strict=True)
     (width, height), times = Counter(sizes).most_common(1)[0]
-    others = ((file, size) for (file, _), size in zip(pictures, sizes, strict=True) if size != (width, height))
+    others = ((file, size) for file, size in zip(pictures, sizes, strict=True) if size != (width, height))
     odd, (wide, high) = next(others, (path, (width, height)))
     difference = f"{times:,} of {len(sizes):,} are {width}x{height}, {odd.relative_to(path)} is {wide}x{high}"
-    return difference if times < len(sizes) else "", (1 if all(greys) else 3, height, width)
+    deep = tuple(file for file, mode in zip(pictures, modes, strict=True) if _is_deep(mode))
+    shape = (1 if all(map(_is_grey, modes)) else 3), height, width
+    return shape, difference if times < len(sizes) else "", deep
 
 
-def read_content(found: FolderScan, image_size: int) -> DatasetContent:
+def read_content(found: FolderScan, image_size: int, progress: OnProgress = silent) -> DatasetContent:
     """Check every picture's header and return a content that decodes them as it is written; raises as `check_pictures`.
 
-    One channel if all pictures are greyscale files, else RGB; transparency is laid on white; 16-bit grey keeps its
-    upper 8 bits; pictures are turned upright by their EXIF tag.
+    One channel if all pictures are greyscale files, else RGB; transparency is laid on white; pictures are turned
+    upright by their EXIF tag. 16-bit grey keeps the upper 8 of the bits that are used: as many as the brightest pixel
+    of all these files needs, by the depths that cameras have.
     """
     shape = check_pictures(found, image_size)
+    _, _, deep = _look_through(found.path.absolute(), found.fingerprint)
+    bits, notes = _used_bits(deep, progress)
     train, test = (
-        SplitContent(_decode(split, shape), np.array([label for _, label in split], dtype=np.int64))
+        SplitContent(_decode(split, shape, bits), np.array([label for _, label in split], dtype=np.int64))
         for split in (found.train, found.test)
     )
-    return DatasetContent(found.classes, shape, train, test, found.labelled)
+    return DatasetContent(found.classes, shape, train, test, found.labelled, (*found.notes, *notes))
+
+
+def _used_bits(files: Sequence[Path], progress: OnProgress) -> tuple[int, tuple[str, ...]]:
+    """The bits that the pixels of 16-bit files use, and a sentence where that is less than all."""
+    brightest = 0
+    for done, file in enumerate(files):
+        progress("measuring", done, len(files))
+        with _opened(file) as picture:
+            brightest = max(brightest, int(_values(picture, file).max(initial=0)))
+    bits = next(bits for bits in _DEPTHS if brightest < 1 << bits)
+    if not files or bits == _DEPTHS[-1]:
+        return _DEPTHS[-1], ()
+    white = (1 << bits) - 1
+    return bits, (f"{bits}-bit grey in 16-bit files: their brightest pixel is {brightest:,}, so {white:,} is white",)
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Image.Image]:
     from PIL import Image
 
+    own = ENDINGS[file.suffix.lower()]
     try:
-        with Image.open(file) as picture:
+        # Only the formats above, whatever a file is called, and first the one that it should have: most are not even
+        # imported then. Pillow maps a file that it is given by name, and reads a TIFF on its side wrongly from there.
+        with (
+            warnings.catch_warnings(action="ignore"),
+            open_regular(file) as content,
+            Image.open(content, formats=(own, *_ENDINGS_OF)) as picture,
+        ):
             yield picture
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # decoders raise whatever a damaged file makes their arithmetic raise
+        reason = "its format is not known" if isinstance(error, Image.UnidentifiedImageError) else _reason(error)
         hint = "repair it or take it out of the folder"
-        raise DataError(f"{file} cannot be read as a picture: {error}", hint) from error
+        raise DataError(f"{file} cannot be read as a picture: {reason}", hint) from error
 
 
-def _header(file: Path) -> tuple[tuple[int, int], bool]:
-    """(width, height) as it will be decoded, and whether the file is greyscale."""
-    from PIL import ExifTags
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) if isinstance(error, (OSError, SyntaxError, ValueError)) and str(error) else type(error).__name__
 
+
+def _header(file: Path) -> tuple[tuple[int, int], str]:
+    """(width, height) as it will be decoded, and Pillow's mode."""
     with _opened(file) as picture:
-        turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        turned = _orientation(picture) in (5, 6, 7, 8)
         size = (picture.height, picture.width) if turned else picture.size
         mode = picture.mode
-    if mode in _WIDE_MODES:
+    if mode == "F":
+        raise DataError(f"{file} holds floating-point pixels", "save it with 8 or 16 bits a channel")
+    return size, mode
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF tag; 1, upright, without one that can be read, and for TIFF, which Pillow turns itself."""
+    from PIL import ExifTags
+
+    if picture.format == "TIFF":
+        return 1
+    try:
+        found = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):  # the pixels are whole all the same
+        return 1
+    return found if isinstance(found, int) else 1
+
+
+def _is_deep(mode: str) -> bool:
+    """Whether a picture has one channel of 16 bits, or of 32 in which Pillow puts what it reads of such formats."""
+    return mode.startswith("I")
+
+
+def _is_grey(mode: str) -> bool:
+    return mode in _GREY_MODES or _is_deep(mode)
+
+
+def _values(picture: Image.Image, file: Path) -> np.ndarray:
+    """The pixels of one channel of 16 bits; raises DataError for values that need more."""
+    values = np.asarray(picture)
+    if values.size and not (values.min() >= 0 and values.max() < 1 << 16):
         raise DataError(f"{file} holds 32-bit pixels", "save it with 8 or 16 bits a channel")
-    return size, mode in _GREY_MODES
+    return values
 
 
-def _decode(pictures: tuple[Picture, ...], shape: Shape) -> Iterator[np.ndarray]:
+def _decode(pictures: Sequence[Picture], shape: Shape, bits: int) -> Iterator[np.ndarray]:
     """Chunks of uint8 (n, C, H, W)."""
     for start in range(0, len(pictures), _CHUNK):
-        yield np.stack([_pixels(file, shape) for file, _ in pictures[start : start + _CHUNK]])
+        yield np.stack([_pixels(file, shape, bits) for file, _ in pictures[start : start + _CHUNK]])
 
 
-def _pixels(file: Path, shape: Shape) -> np.ndarray:
-    from PIL import Image, ImageOps
+def _pixels(file: Path, shape: Shape, bits: int) -> np.ndarray:
+    from PIL import Image
 
     channels, height, width = shape
     with _opened(file) as opened:
-        picture = ImageOps.exif_transpose(opened)
-    if picture.mode.startswith("I;16"):
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if picture.has_transparency_data:
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
-    picture = picture.convert("L" if channels == 1 else "RGB")
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(picture, dtype=np.uint8)
+        turn = _UPRIGHT.get(_orientation(opened))
+        picture: Image.Image = opened
+        if _is_deep(picture.mode):
+            picture = Image.fromarray((_values(picture, file) >> (bits - 8)).astype(np.uint8))
+        if picture.has_transparency_data:
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+        picture = picture.convert("L" if channels == 1 else "RGB")
+        # Not ImageOps.exif_transpose, which writes the tags back and fails where they were not well formed.
+        picture = picture if turn is None else picture.transpose(Image.Transpose(turn))
+        if picture.size != (width, height):
+            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+        pixels = np.asarray(picture, dtype=np.uint8)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)

@@ -14,7 +14,7 @@ import platformdirs
 from tuiae.config import did_you_mean
 from tuiae.data import folder
 from tuiae.data.cache import Origin, read_manifest
-from tuiae.data.dataset import Dataset, Shape
+from tuiae.data.dataset import Dataset, Shape, utf8
 from tuiae.errors import ConfigError, DataError
 
 DIGITS_TRAIN = 1500
@@ -64,6 +64,8 @@ class DatasetInfo:
     ready: bool
     """Usable now, with no network."""
     labelled: bool = True
+    notes: tuple[str, ...] = ()
+    """Sentences about what was left out, and what was taken for what."""
 
 
 _FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -115,7 +117,9 @@ def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset 
         found = scan_folder(dataset)
         shape, train, test = folder.first_shape(found), len(found.train), len(found.test)
         title = f"Pictures in {found.path}"
-        return DatasetInfo(dataset, title, "folder", shape, found.classes, train, test, True, found.labelled)
+        return DatasetInfo(
+            dataset, title, "folder", shape, found.classes, train, test, True, found.labelled, found.notes
+        )
     sets = {info.name: info for info in list_datasets(root)}
     if dataset not in sets:
         hint = "`tuiae data list` shows them"
@@ -143,7 +147,9 @@ def _prepared(root: Path, info: DatasetInfo) -> DatasetInfo:
         manifest = None
     if manifest is None:
         return info
-    known = {name: getattr(manifest, name) for name in ("origin", "shape", "classes", "train", "test", "labelled")}
+    known = {
+        name: getattr(manifest, name) for name in ("origin", "shape", "classes", "train", "test", "labelled", "notes")
+    }
     return replace(info, ready=True, **known)
 
 
@@ -167,6 +173,9 @@ def scan_folder(dataset: str) -> folder.FolderScan:
         path = Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()
     except RuntimeError as error:
         raise DataError(f"{dataset}: no such user's home", "give the folder's whole path") from error
+    if (name := utf8(path.absolute())) != str(path.absolute()):
+        hint = f"rename it, or make a link to it with another name: ln -s {path} pictures"
+        raise DataError(f"folder:{name}: a config holds UTF-8 and this path does not", hint)
     return folder.scan(path)
 
 

@@ -1,0 +1,331 @@
+"""Folders of pictures as people have them: endings, splits, deeper folders, depths, tags and names."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tuiae.data import folder
+from tuiae.data.cache import read_manifest
+from tuiae.data.dataset import Dataset
+from tuiae.data.datasets import prepare
+from tuiae.data.registry import describe
+from tuiae.errors import DataError
+
+
+def paint(path: Path, value: int, mode: str = "L", size: tuple[int, int] = (6, 5)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", size, value).convert(mode).save(path)
+
+
+def classes(path: Path, *names: str, count: int = 3, ending: str = "png", mode: str = "L") -> None:
+    for place, name in enumerate(names):
+        for index in range(count):
+            paint(path / name / f"{index}.{ending}", 200 - 50 * place - index, mode)
+
+
+def opened(path: Path, size: int = 0) -> Dataset:
+    """The pictures; the data directory lies beside the folder."""
+    return prepare(f"folder:{path}", size, path.with_name("prepared"))
+
+
+# Endings
+
+
+def test_every_ending_that_pillow_opens_is_read_or_left_out_for_a_reason() -> None:
+    Image.init()
+    elsewhere = {
+        "EPS",  # run by Ghostscript
+        "WMF",  # drawn by the system
+        "BUFR",  # containers that Pillow knows and has no decoder for
+        "GRIB",
+        "HDF5",
+        "IPTC",
+        "MPEG",
+    }
+    formats = {ending: form for ending, form in Image.registered_extensions().items() if form in Image.OPEN}
+    assert {ending for ending, form in formats.items() if form not in elsewhere} <= set(folder.ENDINGS)
+    assert not elsewhere & set(folder.ENDINGS.values())
+    assert {form for ending, form in folder.ENDINGS.items() if formats.get(ending, form) != form} == set()
+
+
+@pytest.mark.parametrize(
+    ("ending", "mode"),
+    [("pgm", "L"), ("ppm", "RGB"), ("jfif", "L"), ("JPG", "L"), ("jp2", "L"), ("tga", "RGB"), ("qoi", "RGB")],
+)
+def test_a_class_of_any_ending_is_read(tmp_path: Path, ending: str, mode: str) -> None:
+    classes(tmp_path / "pets", "cat", "dog")
+    classes(tmp_path / "pets", "emu", ending=ending, mode=mode)
+    info = describe(f"folder:{tmp_path / 'pets'}")
+    assert (info.classes, info.train + info.test, info.notes) == (("cat", "dog", "emu"), 9, ())
+    images = opened(tmp_path / "pets").train_images
+    assert set((images[:, 0, 2, 2] // 8).tolist()) <= {22, 23, 24, 25, 18, 19, 12, 11}
+
+
+def test_a_file_is_read_by_what_it_holds_and_never_as_a_program(tmp_path: Path) -> None:
+    classes(tmp_path / "pets", "cat", "dog")
+    paint(tmp_path / "pets" / "cat" / "photo.png", 7)
+    (tmp_path / "pets" / "cat" / "photo.png").rename(tmp_path / "pets" / "cat" / "photo.jpg")
+    assert len(opened(tmp_path / "pets").train_labels) == 5
+    drawing = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 5\n%%EndComments\nshowpage\n"
+    (tmp_path / "pets" / "cat" / "drawn.png").write_text(drawing)
+    with pytest.raises(DataError, match=r"drawn\.png cannot be read as a picture: its format is not known"):
+        opened(tmp_path / "pets")
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    classes(tmp_path / "pets", "cat", "dog")
+    for index in range(4):
+        (tmp_path / "pets" / "cat" / f"{index}.heic").write_bytes(b"x")
+    for name in ("README.txt", ".hidden", "Thumbs.db", "cat/.DS_Store", "cat/._0.png", "LICENSE"):
+        (tmp_path / "pets" / name).write_bytes(b"x")
+    classes(tmp_path / "pets" / "__MACOSX", "cat")
+    (tmp_path / "pets" / "emu").mkdir()
+    for index in range(12):
+        (tmp_path / "pets" / "emu" / f"{index}.svg").write_bytes(b"x")
+    (tmp_path / "pets" / "fox").mkdir()
+    info = describe(f"folder:{tmp_path / 'pets'}")
+    assert info.classes == ("cat", "dog")
+    assert info.notes == (
+        "emu/ is left out: none of its files is read (.svg 12)",
+        "fox/ is left out: there are no pictures in it",
+        "6 files left out, no pictures by the ending: .heic 4, .txt 1, no ending 1",
+    )
+    opened(tmp_path / "pets")
+    (manifest,) = filter(None, map(read_manifest, (tmp_path / "prepared").iterdir()))
+    assert manifest.notes == info.notes
+
+
+def test_pictures_in_deeper_folders_belong_to_their_class(tmp_path: Path) -> None:
+    pets = tmp_path / "pets"
+    classes(pets, "cat", "dog")
+    classes(pets / "bird", "finch", "sparrow/house")
+    (pets / "bird" / "finch" / "again").symlink_to(pets / "bird")
+    info = describe(f"folder:{pets}")
+    assert (info.classes, info.train + info.test) == (("bird", "cat", "dog"), 12)
+    assert info.notes == ("6 pictures in deeper folders belong to the class of the first folder: bird 6",)
+
+
+def test_a_search_through_a_whole_disk_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "_MOST_OTHERS", 20)
+    for index in range(30):
+        (tmp_path / "home" / "a" / f"{index}").mkdir(parents=True)
+    with pytest.raises(DataError, match="more than 20 other files and folders"):
+        describe(f"folder:{tmp_path / 'home'}")
+
+
+# Splits
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("Train", "Test"),
+        ("training", "testing"),
+        ("TRAIN", "val"),
+        ("training_set", "test_set"),
+        ("train", "Validation"),
+    ],
+)
+def test_the_usual_names_of_splits_are_known(tmp_path: Path, train: str, test: str) -> None:
+    for name, count in ((train, 4), (test, 2)):
+        classes(tmp_path / "labelled" / name, "cat", "dog", count=count)
+        classes(tmp_path / "loose", name, count=count)
+    for place, wanted in (("labelled", (("cat", "dog"), 8, 4)), ("loose", (("picture",), 4, 2))):
+        info = describe(f"folder:{tmp_path / place}")
+        assert (info.classes, info.train, info.test) == wanted
+        assert info.notes == ((f"{test}/ is the test split, for want of test/",) if test.lower()[0] == "v" else ())
+
+
+def test_of_val_and_test_the_second_is_the_test_split_where_it_has_classes(tmp_path: Path) -> None:
+    pets = tmp_path / "pets"
+    for name, count in (("train", 4), ("val", 3), ("test", 2)):
+        classes(pets / name, "cat", "dog", count=count)
+    classes(pets, "extra", count=5)
+    info = describe(f"folder:{pets}")
+    assert (info.train, info.test) == (8, 4)
+    assert info.notes == (
+        "5 pictures beside the splits are left out",
+        "val/ (6 pictures) is left out: test/ is the test split",
+    )
+    for name in ("cat", "dog"):
+        for file in (pets / "test" / name).iterdir():
+            file.rename(pets / "test" / f"{name}{file.name}")
+        (pets / "test" / name).rmdir()
+    info = describe(f"folder:{pets}")
+    assert (info.train, info.test) == (8, 6)
+    assert info.notes[1] == "test/ (4 pictures) is left out, for it has no classes: val/ is the test split"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["train/cat", "train/dog"], r"has train/ but no test/; add test/"),
+        (["train"], r"has train/ but no test/"),
+        (["test", "val"], r"has test/ and val/ but no train/"),
+        (["train/cat", "Train/cat", "test/cat"], r"has Train/ and train/; keep one"),
+        (["train/cat", "test"], r"test has pictures without a class folder and train/ does not"),
+    ],
+)
+def test_splits_that_do_not_go_together_are_refused(tmp_path: Path, names: list[str], said: str) -> None:
+    classes(tmp_path / "pets", *names)
+    with pytest.raises(DataError, match=said):
+        describe(f"folder:{tmp_path / 'pets'}")
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    classes(tmp_path / "vehicles", "car", "train")
+    assert describe(f"folder:{tmp_path / 'vehicles'}").classes == ("car", "train")
+
+
+def test_classes_without_test_images_are_named(tmp_path: Path) -> None:
+    classes(tmp_path / "pets", "cat", "dog")
+    paint(tmp_path / "pets" / "emu" / "only.png", 9)
+    assert describe(f"folder:{tmp_path / 'pets'}").notes == (
+        "no test images of emu: there the test split tells nothing",
+    )
+
+
+# Pixels
+
+
+@pytest.mark.parametrize(
+    ("brightest", "bits"), [(255, 8), (1023, 10), (3000, 12), (4080, 12), (16383, 14), (16384, 16), (65535, 16)]
+)
+@pytest.mark.parametrize(("ending", "kind"), [("png", np.uint16), ("tif", np.uint16), ("tif", np.int32)])
+def test_grey_in_16_bit_files_is_scaled_by_the_bits_it_uses(
+    tmp_path: Path, brightest: int, bits: int, ending: str, kind: type
+) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for index in range(6):
+        Image.fromarray(np.full((4, 4), brightest // (index + 1), kind)).save(scans / f"{index}.{ending}")
+    dataset = opened(scans)
+    values = {int(value) for images in (dataset.train_images, dataset.test_images) for value in images[:, 0, 0, 0]}
+    assert values == {(brightest // (index + 1)) >> (bits - 8) for index in range(6)}
+    said = f"{bits}-bit grey in 16-bit files: their brightest pixel is {brightest:,}, so {(1 << bits) - 1:,} is white"
+    assert dataset.notes == (() if bits == 16 else (said,))
+
+
+@pytest.mark.parametrize("value", [-1, 70_000])
+def test_values_beyond_16_bits_are_refused_by_name(tmp_path: Path, value: int) -> None:
+    (tmp_path / "scans").mkdir()
+    for index in range(3):
+        Image.fromarray(np.full((4, 4), value, np.int32)).save(tmp_path / "scans" / f"{index}.tif")
+    with pytest.raises(DataError, match=r"\d\.tif holds 32-bit pixels"):
+        opened(tmp_path / "scans")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_nearly_black_images_are_called_so(tmp_path: Path, mode: str) -> None:
+    for index in range(4):
+        paint(tmp_path / "masks" / f"{index}.png", index, mode)
+    said = "no pixel is brighter than 3 of 255: these images are nearly black"
+    for size in (0, 8):
+        assert opened(tmp_path / "masks", size).notes == (said,)
+
+
+def tags(*entries: tuple[int, int, int, bytes], rest: bytes = b"") -> bytes:
+    """An EXIF block, as a JPEG holds it, of (tag, type, count, value or offset)."""
+    body = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3].ljust(4, b"\0") for entry in entries)
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + body + struct.pack("<I", 0) + rest
+
+
+ON_ITS_SIDE = (0x0112, 3, 1, struct.pack("<H", 6))
+
+
+@pytest.mark.parametrize(
+    ("exif", "turned"),
+    [
+        (tags(ON_ITS_SIDE), True),
+        # A signed fraction where an unsigned one belongs: it is read, and cannot be written back.
+        (tags(ON_ITS_SIDE, (0x011A, 10, 1, struct.pack("<I", 38)), rest=struct.pack("<ii", -1, 0)), True),
+        (tags((0x0112, 2, 2, b"6\0")), False),
+        (b"Exif\0\0II*\0" + struct.pack("<I", 4_000_000), False),
+        (b"Exif\0\0rubbish", False),
+    ],
+)
+def test_a_picture_is_turned_by_its_tag_and_shown_with_any(tmp_path: Path, exif: bytes, turned: bool) -> None:
+    (tmp_path / "shots").mkdir()
+    for index in range(3):
+        shot = np.zeros((8, 16, 3), np.uint8)
+        shot[:, :8] = 255  # its left half; upright, the upper one
+        Image.fromarray(shot).save(tmp_path / "shots" / f"{index}.jpg", exif=exif, quality=95)
+    dataset = opened(tmp_path / "shots")
+    assert dataset.image_shape == ((3, 16, 8) if turned else (3, 8, 16))
+    assert dataset.train_images[0, 0, 1, 1] > 250
+    assert (dataset.train_images[0, 0, -2, 1] < 5) == turned
+
+
+def test_a_tiff_on_its_side_is_turned_once(tmp_path: Path) -> None:
+    (tmp_path / "shots").mkdir()
+    for index in range(3):
+        shot = np.zeros((8, 16), np.uint8)
+        shot[:, :8] = 255
+        Image.fromarray(shot).save(tmp_path / "shots" / f"{index}.tif", tiffinfo={0x0112: 6})
+    dataset = opened(tmp_path / "shots")
+    assert dataset.image_shape == (1, 16, 8)
+    assert dataset.train_images[0, 0, :, 0].tolist() == [255] * 8 + [0] * 8
+
+
+@pytest.mark.parametrize("kind", [TypeError, struct.error, MemoryError, RecursionError, SyntaxError, KeyError])
+def test_whatever_a_decoder_raises_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    def fail(*_: object) -> None:
+        raise kind("argument out of range")
+
+    classes(tmp_path / "pets", "cat", "dog")
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(DataError, match=r"/\d\.png cannot be read as a picture: .+; repair it"):
+        opened(tmp_path / "pets")
+
+
+def huge(path: Path) -> None:
+    """Half a gigapixel by its header."""
+    paint(path, 0)
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", 1 << 15, 1 << 14)
+    path.write_bytes(data)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def torn(path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+@pytest.mark.parametrize("damage", [huge, empty, torn])
+def test_a_damaged_picture_is_named_in_a_sentence(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    classes(tmp_path / "pets", "cat", "dog")
+    damage(tmp_path / "pets" / "cat" / "odd.png")
+    with pytest.raises(DataError, match=r"odd\.png cannot be read as a picture: [^\n]+; repair it"):
+        opened(tmp_path / "pets")
+
+
+# Names
+
+
+def test_names_that_are_not_utf_8_are_read_and_shown(tmp_path: Path) -> None:
+    pets = tmp_path / "pets"
+    classes(pets, "cat", "dog")
+    os.rename(os.fsencode(pets / "cat" / "0.png"), os.fsencode(pets / "cat") + b"/caf\xe9.png")
+    os.rename(os.fsencode(pets / "dog"), os.fsencode(pets) + b"/fran\xe7ais")
+    dataset = opened(pets)
+    assert dataset.classes == ("cat", r"fran\xe7ais")
+    assert len(dataset.train_labels) + len(dataset.test_labels) == 6
+
+
+def test_a_path_that_no_config_can_hold_is_refused(tmp_path: Path) -> None:
+    os.mkdir(os.fsencode(tmp_path) + b"/donn\xe9es")
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/donn\xe9es")
+    for opening in (describe, prepare):
+        with pytest.raises(DataError, match=r"donn\\xe9es: .* UTF-8 .* ln -s"):
+            opening(f"folder:{path}", root=tmp_path / "root")
