@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import http.server
 import json
+import os
 import socket
 import struct
 import subprocess
@@ -17,6 +18,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,6 +145,40 @@ def test_one_altered_byte_in_the_cache_is_noticed(tmp_path: Path, file: str) -> 
     # Importing the same files again mends it.
     import_directory(tmp_path / "source", "mine", root=root)
     assert len(prepare("mine", root=root).train_images) == 8
+
+
+class Evil:
+    """What a pickle can do to whoever opens it."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, ("CODE_RAN",)
+
+
+@pytest.mark.parametrize(
+    ("array", "content"),
+    [
+        ("test-images", np.array([Evil()])),
+        ("train-images", np.zeros((3, 1, 8, 8))),
+        ("train-labels", np.zeros(3, np.int64)),
+        ("test-labels", np.full(3, 7)),
+        ("test-labels", None),
+    ],
+    ids=["a pickle", "other images", "fewer labels", "no such class", "no array"],
+)
+def test_an_array_that_its_manifest_does_not_describe_is_said_and_never_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, array: str, content: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = imported(tmp_path)
+    folder = root / "mine"
+    path = folder / f"{array}.npy"
+    path.write_bytes(b"") if content is None else np.save(path, content, allow_pickle=True)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["sha256"][array] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="is damaged"):
+        prepare("mine", root=root)
+    assert not Path("CODE_RAN").exists()
 
 
 def test_a_damaged_copy_of_another_size_can_simply_be_removed(tmp_path: Path) -> None:

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import pickle
 import resource
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 
 from tests.conftest import SMALL, Laboratory
 from tests.training import train
-from tuiae.config import load_config
+from tuiae.config import build_config, load_config
 from tuiae.data.batches import epoch_order
-from tuiae.errors import TrainingError
+from tuiae.errors import ConfigError, TrainingError
+from tuiae.explore.checkpoint import load
+from tuiae.explore.questions import Dispatcher
 from tuiae.explore.server import explain
-from tuiae.files import read_json
+from tuiae.files import read_json, replace_json
+from tuiae.preflight import check
 from tuiae.runs import control
 from tuiae.runs.checkpoints import (
     MANIFEST,
     MODEL,
     STATE,
     all_checkpoints,
+    describe_file,
     find_checkpoint,
     need_checkpoint,
     pointed,
     verify,
 )
+from tuiae.runs.lineage import fork_config, fork_run
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import RunLock
@@ -39,6 +51,8 @@ from tuiae.training.control import Mailbox
 from tuiae.training.loop import Trainer
 from tuiae.training.setup import is_out_of_memory, keep_float32, set_up
 
+Forge = tuple[str, Callable[[bytes], bytes]]
+"""A file of a checkpoint, and what it holds instead."""
 STEPS = 15  # of an epoch: 1500 digits in batches of 100
 
 
@@ -247,6 +261,132 @@ def test_a_resumption_falls_back_to_the_newest_whole_checkpoint_and_ends_the_sam
     assert history(damaged) == history(straight)
     ends = [load_weights(find_checkpoint(run)) for run in (damaged, straight)]  # type: ignore[arg-type]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+# Checkpoints that are as they were written, and of no use
+
+CODE_RAN = "CODE_RAN"
+
+
+class Evil:
+    """What a pickle can do to whoever opens it."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, (CODE_RAN,)
+
+
+def with_tensors(change: Callable[[dict[str, torch.Tensor]], object]) -> Forge:
+    def forged(content: bytes) -> bytes:
+        tensors = load_tensors(content)
+        change(tensors)
+        return save_tensors(tensors)
+
+    return MODEL, forged
+
+
+def with_state(change: Callable[[dict[str, Any]], object]) -> Forge:
+    def forged(content: bytes) -> bytes:
+        state, buffer = torch.load(io.BytesIO(content), weights_only=True), io.BytesIO()
+        change(state)
+        torch.save(state, buffer)
+        return buffer.getvalue()
+
+    return STATE, forged
+
+
+HEAD = "encoder.1.weight"
+UNREADABLE: dict[str, Forge] = {
+    "promises more": (MODEL, lambda content: content[: -len(content) // 2]),
+    "no header": (MODEL, lambda content: b"\xff" * 64),
+    "an evil model": (MODEL, lambda content: pickle.dumps(Evil())),
+}
+OTHERS: dict[str, Forge] = {
+    "not a number": with_tensors(lambda tensors: tensors[HEAD].view(-1)[:1].fill_(torch.nan)),
+    "a tensor less": with_tensors(lambda tensors: tensors.pop(HEAD)),
+    "another shape": with_tensors(lambda tensors: tensors.update({HEAD: torch.zeros(3)})),
+    "an evil state": (STATE, lambda content: pickle.dumps(Evil(), 2)),
+    "an evil entry": with_state(lambda state: state.update(more=Evil())),
+    "no sums": with_state(lambda state: state.pop("totals")),
+    "no random state": with_state(lambda state: state.update(rng=torch.zeros(5056, dtype=torch.uint8))),
+    "another optimizer": with_state(lambda state: state["optimizer"]["state"][0].pop("exp_avg")),
+    "another step": with_state(lambda state: state.update(step=-5)),
+}
+
+
+def forge(folder: Path, part: Forge) -> None:
+    """Put something else into a checkpoint, and its digest into the manifest."""
+    file, change = part
+    content = change((folder / file).read_bytes())
+    (folder / file).unlink()  # a run copied by links shares it
+    (folder / file).write_bytes(content)
+    manifest = read_json(folder / MANIFEST)
+    replace_json(folder / MANIFEST, {**manifest, "files": {**manifest["files"], file: describe_file(content)}})
+
+
+def go_on(run: RunPaths) -> Trainer:
+    """A trainer as a resumed worker makes it."""
+    return Trainer(set_up(load_config(run.config)), RunWriter(run), Mailbox(run, lambda: False))
+
+
+@pytest.mark.parametrize("part", [*UNREADABLE.values(), *OTHERS.values()], ids=[*UNREADABLE, *OTHERS])
+def test_a_training_goes_on_from_the_checkpoint_before_one_that_is_of_no_use(
+    lab: Laboratory, finished: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: Forge
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = lab.copy(finished)
+    forge(run.weights / "step-000060", part)
+    assert go_on(run).state.step == 45
+    (note,) = (note.text for note in RunReader(run.root).read_all().notes if note.kind == "warning")
+    assert note.startswith("step-000060 is ")
+    assert find_checkpoint(run) == run.weights / "step-000045"
+    assert (run.weights / "damaged-000060" / MODEL).exists()
+    assert not os.path.exists(CODE_RAN)
+
+
+def test_a_training_without_a_checkpoint_of_use_says_so_and_leaves_all(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    for folder in all_checkpoints(run):
+        forge(folder, OTHERS["another shape"])
+    with pytest.raises(TrainingError, match=r"step-000060 is of no use: .*\(3,\) and not .*, and there is no other"):
+        go_on(run)
+    assert steps_kept(run) == [45, 60]
+
+
+def test_a_fork_never_begins_without_what_it_was_forked_from(lab: Laboratory, finished: RunPaths) -> None:
+    folder = need_checkpoint(finished)
+    config = fork_config(finished, folder, {"training.epochs": 9})
+    for harm in (lambda path: forge(path, UNREADABLE["no header"]), lose_state):
+        run = fork_run(finished, folder, config, lab.runs, [])
+        harm(run.weights / folder.name)
+        with pytest.raises(TrainingError, match="there is no other") as caught:
+            go_on(run)
+        assert caught.value.hint == f"fork {finished.id} from another one"
+
+
+@pytest.mark.parametrize("part", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_cannot_be_read_is_said_and_the_checkpoint_before_it_evaluated(
+    lab: Laboratory, finished: RunPaths, part: Forge
+) -> None:
+    run = lab.copy(finished)
+    forge(run.weights / "step-000060", part)
+    loaded = load(run, "last", "cpu")
+    assert loaded.checkpoint == "step-000045"
+    assert "step-000060 is damaged: model.safetensors cannot be read; step-000045 stands in" in loaded.caution
+    with pytest.raises(TrainingError, match="step-000060 is damaged"):
+        load(run, "60", "cpu")
+
+
+def test_weights_that_are_no_numbers_are_measured_with_a_word_and_shown_and_taken_over_never(
+    lab: Laboratory, finished: RunPaths
+) -> None:
+    run = lab.copy(finished)
+    forge(run.weights / "step-000060", OTHERS["not a number"])
+    assert f"step-000060: {HEAD} is not finite" in lab("eval", run.id, "--device", "cpu", "--noise-levels", "0").stderr
+    with pytest.raises(ConfigError, match="is not finite"):
+        Dispatcher(lambda notice: None).open(str(run.root))
+    config = build_config({"data": {"dataset": "digits"}, "model": {"family": "classifier", "encoder_run": run.id}})
+    with pytest.raises(TrainingError, match=r"step-000060 of .* is of no use"):
+        set_up(check(config, lab.runs).config, lab.runs)
 
 
 def test_a_training_that_diverges_keeps_its_last_good_weights(lab: Laboratory) -> None:

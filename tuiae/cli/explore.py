@@ -72,6 +72,7 @@ def explore_run(run: RunPaths, views: ExploreViews, weights: str, device: str, s
         from tuiae.explore.checkpoint import load
 
     loaded = load(run, weights, device)
+    output.warn(filter(None, [loaded.caution]))
     ends = None if words is None else _find_ends(loaded, words)
     opened, count, parts = questions.OpenCheckpoint(loaded), len(loaded.parts.test), list[Part]()
     if views.codes or axes:

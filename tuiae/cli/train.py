@@ -294,7 +294,9 @@ def follow_to_end(
         output.line(run.id)
         output.note(f"watch it with `tuiae attach {run.id}`, stop it with `tuiae stop {run.id}`")
         return ExitCode.OK
+    began = time.time()
     snapshot, left = _follow(run, output, process)
+    output.warn(note.text for note in snapshot.notes if note.kind == "warning" and note.time >= began)
     if left and process is None:
         output.note(f"left running; come back with `tuiae attach {run.id}`")
         return ExitCode.OK

@@ -105,6 +105,13 @@ def open_cached(root: Path, key: str, fingerprint: str = "") -> Dataset | None:
     if manifest is None or manifest.fingerprint != fingerprint:
         return None
     arrays = {array.replace("-", "_"): _open_array(folder, array, manifest) for array in ARRAYS}
+    for split, images in (("train", manifest.train), ("test", manifest.test)):
+        pictures, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+        fit = (pictures.dtype, pictures.shape) == (np.uint8, (images, *manifest.shape))
+        if not fit or (labels.dtype, labels.shape) != (np.int64, (images,)):
+            raise damaged(folder, manifest.origin, f"the {split} images are not as its manifest says")
+        if images and not 0 <= labels.min() <= labels.max() < len(manifest.classes):
+            raise damaged(folder, manifest.origin, f"a {split} image has a label without a class")
     return Dataset(manifest.name, manifest.classes, labelled=manifest.labelled, notes=manifest.notes, **arrays)
 
 
@@ -240,9 +247,11 @@ def _open_array(folder: Path, array: str, manifest: Manifest) -> np.ndarray:
         if _sha256(path) != manifest.sha256[array]:
             raise damaged(folder, manifest.origin, f"{path.name} does not match its checksum")
         # Copy-on-write rather than read-only: torch.from_numpy warns about arrays that cannot be written to.
-        return np.load(path, mmap_mode="c")
+        return np.load(path, mmap_mode="c", allow_pickle=False)
     except FileNotFoundError as error:
         raise damaged(folder, manifest.origin, f"{path.name} is missing") from error
+    except (ValueError, EOFError) as error:
+        raise damaged(folder, manifest.origin, f"{path.name} is no array of numbers") from error
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}", "check the disk and the permissions") from error
 

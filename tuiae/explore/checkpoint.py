@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,12 +15,12 @@ from numpy.typing import NDArray
 
 from tuiae.config import NoiseSection, RunConfig
 from tuiae.data.batches import ImageSet, corrupt, seeded
-from tuiae.errors import ConfigError
+from tuiae.errors import ConfigError, TrainingError
 from tuiae.models.networks import ModelOutput
-from tuiae.runs.checkpoints import need_checkpoint
+from tuiae.runs.checkpoints import all_checkpoints, need_checkpoint, read_position, verify
 from tuiae.runs.lineage import resolve_config
 from tuiae.runs.paths import RunPaths
-from tuiae.training.checkpoint import load_weights
+from tuiae.training.checkpoint import load_weights, misfit, spoilt
 from tuiae.training.evaluate import BATCH, sample_index
 from tuiae.training.setup import Parts, autocast, set_up
 
@@ -39,7 +41,7 @@ def load(
     another machine's; `overrides` are dotted keys of the config to change, such as `noise.kind`.
 
     Raises:
-        TrainingError: no such checkpoint.
+        TrainingError: no such checkpoint, or none that can be read.
         ConfigError: the run's config is of another version, an override is wrong, or the weights do not fit it.
         DeviceError, DataError: no such device, or no such images on this machine.
     """
@@ -62,23 +64,38 @@ def reload(loaded: LoadedRun, weights: str = "last") -> LoadedRun:
 
 
 def _filled(run: RunPaths, weights: str, parts: Parts, overrides: Mapping[str, Any]) -> LoadedRun:
+    folder, tensors, caution = _read(run, weights)
+    if cause := misfit(parts.model, tensors):
+        # With the config that wrote it a checkpoint fits: an override or other images changed a shape.
+        raise ConfigError(
+            f"the weights of {run.id} do not fit the network of this config: {cause}",
+            "give the config the model and the images of its run",
+        )
+    parts.model.load_state_dict(tensors)
+    parts.model.eval()
+    words = spoilt(tensors)
+    if words:
+        caution = "; ".join(filter(None, (caution, f"{folder.name}: {words}")))
+    return LoadedRun(run, folder.name, parts, overrides, caution, is_finite=not words)
+
+
+def _read(run: RunPaths, weights: str) -> tuple[Path, dict[str, torch.Tensor], str]:
+    """The checkpoint of a name, its tensors, and what has to be said of it: for `last`, that a newer one cannot be
+    read. Raises TrainingError as `need_checkpoint` and as `load_weights`."""
     folder = need_checkpoint(run, weights)
     try:
-        tensors = load_weights(folder)
+        return folder, load_weights(folder), ""
     except FileNotFoundError:
         # A worker that keeps few has deleted it since, but never before a newer one is whole.
         folder = need_checkpoint(run, weights)
-        tensors = load_weights(folder)
-    try:
-        parts.model.load_state_dict(tensors)
-    except RuntimeError as error:
-        # With the config that wrote it a checkpoint fits: an override or other images changed a shape.
-        raise ConfigError(
-            f"the weights of {run.id} do not fit the network of this config",
-            "give the config the model and the images of its run",
-        ) from error
-    parts.model.eval()
-    return LoadedRun(run, folder.name, parts, overrides)
+        return folder, load_weights(folder), ""
+    except TrainingError as error:
+        step = read_position(folder).step
+        for older in all_checkpoints(run) if weights == "last" else ():
+            if read_position(older).step < step and verify(older):
+                with suppress(TrainingError):
+                    return older, load_weights(older), f"{error.cause}; {older.name} stands in for it"
+        raise
 
 
 @dataclass(frozen=True)
@@ -94,6 +111,9 @@ class LoadedRun:
     parts: Parts
     overrides: Mapping[str, Any]
     """Dotted keys of the config that are others here than in the run, the device among them."""
+    caution: str = ""
+    """What is to be said of these weights before anything that comes of them."""
+    is_finite: bool = True
 
     @property
     def config(self) -> RunConfig:

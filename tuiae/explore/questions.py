@@ -324,6 +324,8 @@ class Dispatcher:
             need_run(paths)
             self._tell(f"loading {paths.id}")
             loaded = load(paths, weights, "cpu")
+        if not loaded.is_finite:
+            raise ConfigError(loaded.caution, "its training diverged: take an earlier checkpoint, or another run")
         if opened is None or loaded is not opened.loaded:
             # The first pass through a network plans and allocates what later ones reuse.
             code = loaded.encode(loaded.images("test", 1))

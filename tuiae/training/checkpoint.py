@@ -6,7 +6,7 @@ import io
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from tuiae.config import TrainingSection
-from tuiae.files import fsync_directory, read_json, replace_file, replace_json, replace_text
+from tuiae.errors import TrainingError
+from tuiae.files import fsync_directory, is_count, read_json, replace_file, replace_json, replace_text
 from tuiae.runs.checkpoints import (
     KEPT,
     MANIFEST,
@@ -25,16 +26,17 @@ from tuiae.runs.checkpoints import (
     STATE,
     all_checkpoints,
     describe_file,
-    find_checkpoint,
     pointed,
+    read_position,
     verify,
 )
 from tuiae.runs.paths import SCHEMA, RunPaths, need_run
 from tuiae.runs.snapshot import Parent, read_parent
 from tuiae.training.objective import Totals
-from tuiae.training.optimizer import restore_optimizer
+from tuiae.training.optimizer import is_gathered_for, restore_optimizer
 
-_COUNTERS = ("epoch", "position", "step", "best", "lowest", "stale", "seconds", "epoch_seconds")
+_COUNTS, _NUMBERS = ("epoch", "position", "step", "stale"), ("best", "lowest", "seconds", "epoch_seconds")
+_COUNTERS = (*_COUNTS, *_NUMBERS)
 
 
 @dataclass
@@ -84,6 +86,18 @@ class TrainState:
             saved["mps_rng"] = torch.mps.get_rng_state()
         return saved
 
+    def takes(self, saved: dict[str, Any], fresh_optimizer: bool = False) -> bool:
+        """Returns whether `saved` has all that `restore` needs; a `fresh_optimizer` takes nothing of another's."""
+        sums, rng, gathered = (saved.get(name) for name in ("totals", "rng", "optimizer"))
+        return (
+            isinstance(sums, torch.Tensor)
+            and sums.shape == self.totals.sums.shape
+            and _is_random_state(rng)
+            and all(is_count(saved.get(name, 0)) and saved.get(name, 0) >= 0 for name in _COUNTS)
+            and all(isinstance(saved.get(name, 0.0), (int, float)) for name in _NUMBERS)
+            and (fresh_optimizer or is_gathered_for(self.optimizer, gathered))
+        )
+
     def restore(self, saved: dict[str, Any]) -> None:
         """Continue exactly where `dump` was taken (on the same kind of device, bit for bit on the CPU)."""
         device = self.totals.sums.device
@@ -99,6 +113,14 @@ class TrainState:
             setattr(self, name, saved.get(name, getattr(self, name)))
         if self.position == 0:
             self.epoch_seconds = 0.0  # what was saved at the end of an epoch is that epoch's
+
+
+def _is_random_state(saved: Any) -> bool:
+    try:
+        torch.Generator().set_state(saved)
+    except (TypeError, RuntimeError):
+        return False
+    return True
 
 
 def freeze(model: torch.nn.Module, state: TrainState) -> dict[str, bytes]:
@@ -154,14 +176,65 @@ def prune(run: RunPaths, keep: int) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+# Reading. The digests of a checkpoint say that it is as it was written; what was written may still be of no use.
+
+
 def load_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The model's tensors by name, on the CPU."""
-    return load_tensors((folder / MODEL).read_bytes())
+    """The model's tensors by name, on the CPU. Raises TrainingError for a file that holds none, and OSError."""
+    return _parse(folder / MODEL, load_tensors)
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """What `TrainState.dump` gave; nothing in the file is executed."""
-    return dict(torch.load(folder / STATE, map_location="cpu", weights_only=True))
+    """What `TrainState.dump` gave; nothing in the file is executed. Raises as `load_weights`."""
+    read = torch.load
+    return _parse(folder / STATE, lambda held: dict(read(io.BytesIO(held), map_location="cpu", weights_only=True)))
+
+
+def _parse(path: Path, parse: Callable[[bytes], dict[str, Any]]) -> dict[str, Any]:
+    held = path.read_bytes()
+    try:
+        return parse(held)
+    except Exception as error:  # safetensors, zipfile and pickle raise whatever they trip over
+        raise TrainingError(f"{path.parent.name} is damaged: {path.name} cannot be read", ANOTHER) from error
+
+
+ANOTHER = "take another checkpoint"
+
+
+def misfit(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> str:
+    """How weights differ from those of a network, in words; empty where they fit."""
+    own = model.state_dict()
+    for name in sorted(own.keys() ^ weights.keys()):
+        return f"{name} is in {'this network' if name in own else 'these weights'} alone"
+    for name, tensor in own.items():
+        if weights[name].shape != tensor.shape:
+            return f"{name} is {tuple(weights[name].shape)} and not {tuple(tensor.shape)}"
+        if weights[name].dtype.is_floating_point != tensor.dtype.is_floating_point:
+            return f"{name} holds {weights[name].dtype} and not {tensor.dtype}"
+    return ""
+
+
+def spoilt(weights: Mapping[str, torch.Tensor]) -> str:
+    """Which weights are not finite, in words; empty where all are."""
+    names = [name for name, tensor in weights.items() if not bool(tensor.isfinite().all())]
+    others = f" and {len(names) - 1} more are" if len(names) > 1 else " is"
+    return f"{names[0]}{others} not finite" if names else ""
+
+
+_Contents = tuple[dict[str, torch.Tensor], dict[str, Any]]
+
+
+def _usable(folder: Path, model: torch.nn.Module, state: TrainState, fresh_optimizer: bool) -> _Contents:
+    """The weights and the state of a checkpoint; raises TrainingError where this training cannot go on with them."""
+    weights, saved = load_weights(folder), load_state(folder)
+    cause = misfit(model, weights) or spoilt(weights)
+    named = read_position(folder)
+    matches = (saved.get("step"), saved.get("epoch")) == (named.step, int(named.epoch))
+    if not cause and not (matches and state.takes(saved, fresh_optimizer)):
+        cause = f"{STATE} is not the state of this training"
+    if cause:
+        raise TrainingError(f"{folder.name} is of no use: {cause}", ANOTHER)
+    return weights, saved
 
 
 class Beginning(NamedTuple):
@@ -173,21 +246,47 @@ class Beginning(NamedTuple):
     """Whether the run has trained nothing of its own yet."""
 
 
-def restore_newest(run: RunPaths, model: torch.nn.Module, state: TrainState, training: TrainingSection) -> Beginning:
-    """Put the newest whole checkpoint, if there is one, into the network and the state."""
-    beginning = "training from the first step"
-    folder = find_checkpoint(run)
-    if folder is None:
-        return Beginning(beginning, fresh=True)
-    model.load_state_dict(load_weights(folder))
-    saved = load_state(folder)
+FROM_START = "training from the first step"
+ASIDE = "damaged-"
+"""What stands before the step in the name of a checkpoint that was of no use."""
+
+
+def restore_newest(
+    run: RunPaths, model: torch.nn.Module, state: TrainState, training: TrainingSection, warn: Callable[[str], object]
+) -> Beginning:
+    """Put the newest checkpoint that is of use, if there is one, into the network and the state.
+
+    `warn` is told of each that is passed over; one whose digests are right gets another name, so that nobody takes it
+    for the newest again. Raises TrainingError where none of those is of use, and for a fork without its beginning.
+    """
     parent = read_parent(read_json(run.meta))
-    if parent is not None and pointed(run, PARENT) == folder.name:
-        return _restore_parent(saved, parent, state, training)
-    state.restore(saved)
-    if state.step:
-        beginning = f"resumed at epoch {state.epoch}, step {state.step}"
-    return Beginning(beginning, fresh=state.step == 0)
+    useless: list[tuple[Path, TrainingError]] = []
+    for folder in all_checkpoints(run):
+        if not verify(folder):
+            warn(f"{folder.name} is damaged; it is passed over")
+            continue
+        begun = parent if pointed(run, PARENT) == folder.name else None
+        other = begun is not None and "training.optimizer" in begun.changed
+        try:
+            weights, saved = _usable(folder, model, state, other)
+        except TrainingError as error:
+            useless.append((folder, error))
+            continue
+        for worse, why in useless:
+            os.rename(worse, worse.with_name(f"{ASIDE}{worse.name[5:]}"))
+            warn(f"{why.cause}; it is passed over")
+        model.load_state_dict(weights)
+        if begun is not None:
+            return _restore_parent(saved, begun, state, training)
+        state.restore(saved)
+        text = f"resumed at epoch {state.epoch}, step {state.step}" if state.step else FROM_START
+        return Beginning(text, fresh=state.step == 0)
+    if useless or parent is not None:
+        cause = useless[0][1].cause if useless else "the checkpoint that this fork began from is gone or damaged"
+        anew = f"train it anew: tuiae run {run.config}"
+        again = anew if parent is None else f"fork {parent.run} from another one"
+        raise TrainingError(f"{cause}, and there is no other", again)
+    return Beginning(FROM_START, fresh=True)
 
 
 def _restore_parent(saved: dict[str, Any], parent: Parent, state: TrainState, training: TrainingSection) -> Beginning:

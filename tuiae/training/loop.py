@@ -19,7 +19,7 @@ from tuiae.models.layers import set_dropout
 from tuiae.runs.control import MEASURED
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.writer import RunWriter
-from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint
+from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint, spoilt
 from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in
 from tuiae.training.evaluate import CodeUse, Evaluation, evaluate, sample, sample_index
 from tuiae.training.objective import Objective, Score, Totals
@@ -51,7 +51,17 @@ class Trainer:
         fused = any(group.get("fused") for group in optimizer.param_groups)
         self._skips_on_device = parts.device.type == "cuda" and fused
         self.background = BackgroundWriter()
-        self._beginning = restore_newest(writer.run, parts.model, self.state, self.config.training)
+        self._beginning = restore_newest(
+            writer.run,
+            parts.model,
+            self.state,
+            self.config.training,
+            lambda text: writer.event("warning", text=text),
+        )
+        if self.state.position > len(parts.train):
+            used, images = self.state.position, len(parts.train)
+            cause = f"the checkpoint is {used:,} images into an epoch, and there are {images:,}"
+            raise TrainingError(cause, "give the run the images that it was trained on")
         self.report = Reporter(parts, writer, self.state, self.fewest)
         self._edits = EditQueue(writer, self.config, self.state.step)
         self._adopt(self._edits.config)
@@ -217,7 +227,7 @@ class Trainer:
         state, run, keep = self.state, self.writer.run, self.config.checkpoint.keep
         self.check_finite()
         # The last step before a save can spoil the weights of a loss that was still a number.
-        if not all(bool(parameter.isfinite().all()) for parameter in self.parts.model.parameters()):  # host/device sync
+        if spoilt(self.parts.model.state_dict()):  # host/device sync
             self._diverge()
         step, epoch, done = state.step, state.epoch, self.report.epochs_done()
         contents = freeze(self.parts.model, state)

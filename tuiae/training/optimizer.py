@@ -43,6 +43,34 @@ def build_optimizer(
     return OPTIMIZERS[section.optimizer]([weights for weights in parameters if weights.requires_grad], **options)
 
 
+_GATHERED = {"Adam": ("step", "exp_avg", "exp_avg_sq"), "RMSprop": ("step", "square_avg")}
+_GATHERED["AdamW"] = _GATHERED["Adam"]
+"""Class of an optimizer -> what it gathers for each weight from its first step on; SGD gathers momentum at most."""
+
+
+def is_gathered_for(optimizer: torch.optim.Optimizer, saved: Any) -> bool:
+    """Returns whether this is what such an optimizer gathers for such weights."""
+    if not isinstance(saved, dict) or not isinstance(saved.get("state"), dict):
+        return False
+    groups = saved.get("param_groups")
+    own = optimizer.state_dict()["param_groups"]
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+        return False
+    if [group.get("params") for group in groups] != [group["params"] for group in own]:
+        return False
+    weights = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    needed = _GATHERED.get(type(optimizer).__name__, ())
+    for index, gathered in saved["state"].items():
+        if index not in range(len(weights)) or not isinstance(gathered, dict) or not gathered.keys() >= {*needed}:
+            return False
+        shape = weights[index].shape
+        for name, value in gathered.items():
+            fits = isinstance(value, torch.Tensor) and value.shape == (torch.Size() if name == "step" else shape)
+            if not (fits or (value is None and name == "momentum_buffer")):
+                return False
+    return True
+
+
 def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
     """Take over what an optimizer has gathered; its settings stay the config's, which a fork may have changed."""
     settings = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]

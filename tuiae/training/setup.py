@@ -18,12 +18,12 @@ from tuiae.config import Precision, RunConfig
 from tuiae.data.batches import ImageSet
 from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare, select
-from tuiae.errors import ConfigError
+from tuiae.errors import ConfigError, TrainingError
 from tuiae.models.networks import Classifier, Network, build_model
 from tuiae.preflight import check_device
 from tuiae.runs.checkpoints import find_checkpoint, no_checkpoint
 from tuiae.runs.query import find_run
-from tuiae.training.checkpoint import load_weights
+from tuiae.training.checkpoint import load_weights, spoilt
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
@@ -158,7 +158,7 @@ class Parts:
 
 def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = silent) -> Parts:
     """Find the device, prepare the images, build the model on the device with its seeded initial weights. Raises
-    DeviceError, DataError or ConfigError; each says what to do."""
+    DeviceError, DataError, ConfigError or TrainingError; each says what to do."""
     device = resolve_device(config.training.device)
     keep_float32(config.training.precision, device)
     dataset = prepare(config.data.dataset, config.data.image_size, progress=progress)
@@ -173,6 +173,10 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
             missing = no_checkpoint(source)
             raise ConfigError(f"model.encoder_run: {missing.cause}", missing.hint)
         assert isinstance(model, Classifier)
-        model.load_encoder(load_weights(folder))
+        weights = load_weights(folder)
+        if cause := spoilt(weights):
+            cause = f"model.encoder_run: {folder.name} of {source.id} is of no use: {cause}"
+            raise TrainingError(cause, "take the encoder of another run")
+        model.load_encoder(weights)
     model = model.to(device).to(memory_format=memory_format(config))
     return Parts(config, device, train, test, splits.classes, model)
