@@ -22,6 +22,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
+from tests.golden import WIDTH, Golden
 from tuiae.__main__ import main
 from tuiae.config import load_config
 from tuiae.files import read_json, replace_json
@@ -182,6 +183,16 @@ class Laboratory:
                 gc.enable()  # which the dashboard switches off before it looks for a terminal
         return Result(code, stdout.getvalue(), stderr.getvalue()).checked(check)
 
+    def told(self, *arguments: str, check: int = 0) -> str:
+        """A command as in a shell, what it prints, and its exit code where that is not 0."""
+        result = self(*arguments, check=check)
+        assert "Traceback" not in result.stderr
+        assert "\x1b" not in result.stdout + result.stderr
+        ending = [f"(exit code {check})"] if check else []
+        lines = [*result.stdout.splitlines(), *result.stderr.splitlines(), *ending]
+        shown = (word if re.fullmatch(r"[^\s\"\[\]']+", word) else f'"{word}"' for word in arguments)
+        return "\n".join([" ".join(["$ tuiae", *shown]), *lines])
+
     def process(self, *arguments: str, check: int | None = 0, **options: Any) -> Result:
         """Carry out a command in a process of its own, as a shell does; `options` are those of Popen."""
         process = self.start(*arguments, **options)
@@ -282,6 +293,15 @@ class SharedLaboratory(Laboratory):
             return run.id
 
         return self.run(self.once(name, make))
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest, lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> Golden:
+    """The golden texts; `--snapshot-update` renews them, as it does the pictures."""
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
+    texts = Golden(request.config.getoption("update_snapshots"))
+    texts.hide(str(lab.root), "/home/ana")
+    return texts
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
 
 from tuiae.config import RunConfig, build_config
+from tuiae.files import read_json, replace_json
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.app import TuiaeApp
@@ -25,6 +27,7 @@ from tuiae.ui.widgets.tables import LineTable, RunTable
 
 PATIENCE = 60.0  # seconds until a condition counts as never met; the machine may be busy
 SIZES = [(80, 24), (120, 40), (200, 60)]
+NOON = time.mktime((2026, 11, 20, 12, 0, 0, 0, 0, -1))  # local time, as the log shows it
 
 # What a file, a log or a label can hold: markup, escapes that clear the screen or set the title, controls.
 HOSTILE = "[/x] [bold]a[/] [@click=app.quit]b \x1b[2J\x1b[31m\x1b]0;owned\x07 \x00\x08\x9b5A \u202efdp"
@@ -247,3 +250,12 @@ class Script:
 def script(root: Path, document: dict[str, Any] | None = None, name: str = "") -> Script:
     document = document or AUTOENCODER
     return Script(new_run(root, document, name), build_config(document))
+
+
+def fixed(run: RunPaths) -> RunPaths:
+    """Take from a run that was written just now what would be different tomorrow or elsewhere."""
+    records = [json.loads(line) for line in run.events.read_text().splitlines()]
+    stamped = [{**record, "time": NOON + record["seq"]} for record in records]
+    run.events.write_text("".join(json.dumps(record, separators=(",", ":")) + "\n" for record in stamped))
+    replace_json(run.meta, {**read_json(run.meta), "host": "gpu-7"})
+    return run

@@ -328,7 +328,7 @@ def test_growing_runs_are_followed_and_nothing_new_is_the_same_comparison(lab: L
     assert third.entries[0].sample is not None
     assert third.entries[0].sample.epoch == 2
     assert third.entries[1] is not None
-    assert "A still train: their final values may change" in cautions(third, "loss")
+    assert "A still trains: its final values may change" in cautions(third, "loss")
     assert "● 2/6" in values_table(third, "loss", 120).plain
     live.writer.close("finished")
     assert not reader.poll().live

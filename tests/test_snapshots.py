@@ -5,7 +5,6 @@ Everything on them is fixed: the runs' names, numbers, times of day and ages, th
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,7 +14,7 @@ from textual.pilot import Pilot
 
 from tests.comparing import two_sizes
 from tests.conftest import Laboratory
-from tests.dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, keep_cold, open_desk, script
+from tests.dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, fixed, keep_cold, open_desk, script
 from tests.shown import show_bench, show_codes
 from tests.test_works_screen import POLITANO, claim, trained
 from tuiae.files import read_json, replace_json
@@ -29,7 +28,6 @@ from tuiae.ui.widgets.latent_view import LatentView
 from tuiae.ui.widgets.work_panels import WorkView
 
 Snap = Callable[..., bool]
-NOON = time.mktime((2026, 11, 20, 12, 0, 0, 0, 0, -1))  # local time, as the log shows it
 HOURS = 3600.0
 each_size = pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0]))
 
@@ -38,15 +36,6 @@ each_size = pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size[0])
 def colours(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a terminal with 24-bit colour."""
     monkeypatch.setenv("COLORTERM", "truecolor")
-
-
-def fixed(run: RunPaths) -> RunPaths:
-    """Take from a run that was written just now what would be different tomorrow or elsewhere."""
-    records = [json.loads(line) for line in run.events.read_text().splitlines()]
-    stamped = [{**record, "time": NOON + record["seq"]} for record in records]
-    run.events.write_text("".join(json.dumps(record, separators=(",", ":")) + "\n" for record in stamped))
-    replace_json(run.meta, {**read_json(run.meta), "host": "gpu-7"})
-    return run
 
 
 def live(lab: Laboratory, document: dict[str, Any], name: str, epochs: int) -> Script:

@@ -268,7 +268,8 @@ def cautions(comparison: Comparison, metric: str) -> tuple[str, ...]:
         said.append(f"{_listed(without)}: no test {metric} yet")
     live = [entry.key for entry in comparison.entries if entry.snapshot.status.live]
     if live:
-        said.append(f"{_listed(live)} still train: their final values may change")
+        ending = "still trains: its" if len(live) == 1 else "still train: their"
+        said.append(f"{_listed(live)} {ending} final values may change")
     keys = {entry.snapshot.id: entry.key for entry in comparison.entries}
     said += [f"{entry.key} {words}" for entry in comparison.entries for words in deviations(entry.snapshot, keys)]
     return tuple(words for words in said if words)

@@ -1,0 +1,323 @@
+"""What panels, findings and warnings say, word for word (`tests/golden`), of fixed numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.golden import Golden, titled
+from tests.shown import NAMES, STEP, shades
+from tuiae.config import NoiseSection, RunConfig, build_config
+from tuiae.data.registry import describe
+from tuiae.explore.protocol import Classification, Confused, NoiseCurve, Reconstruction, Worst
+from tuiae.machine import Gpu, Machine, Owner
+from tuiae.preflight import warn, warn_of_change
+from tuiae.render.chrome import place_note
+from tuiae.render.confusion import MatrixLook, cell_words, draw_confusion
+from tuiae.render.curves import Curve, Look, Mark, prepare, train_and_test
+from tuiae.render.explorer import best_class, confused_title, draw_noise_curve, draw_shares, draw_tried, worst_captions
+from tuiae.render.legend import line_legend, readout, run_marks
+from tuiae.render.log import fit_line, log_line
+from tuiae.render.machine import draw_machine, suggestion
+from tuiae.render.status import ending, note_line, own_pause
+from tuiae.runs.control import Edit
+from tuiae.runs.diagnosis import diagnose
+from tuiae.runs.snapshot import Note, Sample, Series, Snapshot, Status
+from tuiae.ui.questions import KINDS, NoiseChoice
+
+STEPS = 15  # an epoch
+DIGITS = {"data": {"dataset": "digits"}}
+FASHION = ("T-shirt/top", "Trouser", "Shirt")
+Values = Sequence[float] | np.ndarray
+
+
+def config_of(**sections: dict[str, Any]) -> RunConfig:
+    return build_config({**DIGITS, **sections})
+
+
+# Findings
+
+
+def curve(values: Values) -> Series:
+    """A value after each epoch."""
+    epochs = np.arange(1, len(values) + 1)
+    return Series(STEPS * epochs, epochs.astype(float), np.asarray(values, float))
+
+
+def seen(config: RunConfig, curves: Mapping[str, Values], state: str = "running", **fields: Any) -> Snapshot:
+    """A run as its reader sees it: `curves` by split and metric."""
+    series = {(key.partition("/")[0], key.partition("/")[2]): curve(values) for key, values in curves.items()}
+    longest = max((len(values) for values in curves.values()), default=0)
+    planned, error = config.training.epochs, fields.pop("error", None)
+    status = Status(state, epoch=longest, epochs=planned, step=STEPS * longest, error=error)
+    return Snapshot("20261120-115900-denoise-a3f9", Path(), config, {}, status, series, **fields)
+
+
+def measured(test: Values, train: Values, **more: Values) -> dict[str, Values]:
+    further = {name.replace("__", "/"): values for name, values in more.items()}
+    return {"test/loss": test, "train-eval/loss": train, "train/loss": train, **further}
+
+
+def raised(step: int, new: float = 5.0) -> Edit:
+    return Edit(0.0, step, step / STEPS, "training.learning_rate", 0.002, new, "me")
+
+
+def test_findings(golden: Golden) -> None:
+    adam = config_of(training={"epochs": 40, "learning_rate": 2e-3})
+    wild = config_of(training={"epochs": 40, "learning_rate": 0.5})
+    sgd = config_of(training={"epochs": 40, "optimizer": "sgd", "learning_rate": 1e-3})
+    cosine = config_of(training={"epochs": 40, "learning_rate": 2e-3, "schedule": "cosine"})
+    variational = config_of(model={"family": "vae", "latent": 4}, training={"epochs": 40, "loss": "bce", "beta": 100.0})
+    relu = config_of(model={"latent": 16, "code_activation": "relu"}, training={"epochs": 40})
+    leaky = config_of(model={"latent": 16, "code_activation": "leaky-relu"}, training={"epochs": 40})
+    head = {"family": "classifier", "encoder": "dense"}
+    classifier = config_of(model=head, training={"epochs": 40})
+    cut_off = config_of(model={**head, "head": "relu-dropout"}, training={"epochs": 40})
+
+    falling = 0.5 * 0.8 ** np.arange(8)
+    overfit = measured([*falling, *(0.11, 0.12, 0.13, 0.14)], 0.4 * 0.8 ** np.arange(12))
+    flat = measured([*falling, *[0.105] * 22], [*falling, *[0.1] * 22])
+    swinging = measured([*falling, *[0.105, 0.12] * 11], [*falling, *[0.1] * 22])
+    still = measured([0.5] * 8, [0.495] * 8, live__loss=[0.5] * 8)
+    doubled = measured([*falling, 0.4, 0.5, 0.6], [*falling, 0.4, 0.5, 0.6])
+    risen = measured([*falling, 0.7, 0.8, 0.9], [*falling, 0.7, 0.8, 0.9], live__loss=[0.6])
+    at_once = measured([0.9] * 5, [0.9] * 5, live__loss=[0.6])
+    exploded = {"live/loss": [*[0.1] * 20, *[0.5] * 10]}
+    fine = measured(falling, falling)
+    alike = np.zeros((8, 1, 8, 8), np.uint8)
+    inputs = np.random.default_rng(0).integers(0, 256, alike.shape, dtype=np.uint8)
+    grey = Sample(8, inputs=inputs, reconstructions=alike)
+    counts = np.zeros((6, 6), int)
+    counts[:, 0] = 20
+    blind = Sample(8, confusion=counts, classes=("zero", "one", "two", "three", "four", "five"))
+    failure = {"cause": "the loss is no longer a number at step 40"}
+    not_raised = seen(adam, fine, "failed", error=failure)
+
+    cases: dict[str, tuple[Snapshot, Sample | None]] = {
+        "overfitting, under way": (seen(adam, overfit), None),
+        "overfitting, afterwards": (seen(adam, overfit, "finished"), None),
+        "no progress, adam at a high rate": (seen(wild, still), None),
+        "no progress, sgd at a low rate": (seen(sgd, still), None),
+        "swinging": (seen(adam, swinging), None),
+        "a plateau": (seen(adam, flat), None),
+        "a plateau under a schedule": (seen(cosine, flat), None),
+        "a loss that is no number": (not_raised, None),
+        "a loss that is no number, after an edit": (replace(not_raised, edits=(raised(30),)), None),
+        "a loss that doubled": (seen(adam, doubled), None),
+        "a loss that exploded within the first epoch": (seen(adam, exploded), None),
+        "a loss that an edit spoiled": (seen(adam, risen, edits=(raised(8 * STEPS),)), None),
+        "a loss that an edit spoiled before the first evaluation": (seen(adam, at_once, edits=(raised(5),)), None),
+        "a code that carries nothing": (seen(variational, {**fine, "test/kl": [0.001] * 8}), None),
+        "a code of which half carries nothing": (
+            seen(variational, {**fine, "test/kl": [3.0] * 8, "code/collapsed": [0.5] * 8}),
+            None,
+        ),
+        "half of a code dead": (seen(relu, {**fine, "code/dead": [0.5] * 8}), None),
+        "all of a code dead": (seen(leaky, {**fine, "code/dead": [1.0] * 8}), None),
+        "one picture for all images": (seen(adam, fine), grey),
+        "one picture for all images, for good": (seen(wild, {**fine, **measured([0.5] * 12, [0.49] * 12)}), grey),
+        "classes that are never predicted": (seen(classifier, fine), blind),
+        "classes that are never predicted, behind a ReLU": (seen(cut_off, fine), blind),
+    }
+    said = []
+    for title, (snapshot, sample) in cases.items():
+        found = diagnose(snapshot, sample)
+        assert found, title
+        lines = [f"{one.kind}, {one.severity.name.lower()}: {one.sentence}: {one.advice}" for one in found]
+        said.append(titled(title, *lines))
+    assert diagnose(seen(adam, fine)) == ()
+    golden.check("findings", *said)
+
+
+# Warnings before a start
+
+
+WORTH_A_WORD: list[dict[str, dict[str, Any]]] = [
+    {"training": {"batch_size": 2000}},
+    {"data": {"dataset": "digits", "validation": 0.5}, "training": {"batch_size": 800}},
+    {"model": {"latent": 64}},
+    {"model": {"latent": 100}},
+    {"model": {"latent": 150}, "data": {"dataset": "digits", "image_size": 12}},
+    {"training": {"optimizer": "sgd", "learning_rate": 1e-3}},
+    {"training": {"learning_rate": 0.1}},
+    {"training": {"momentum": 0.9}},
+    {"noise": {"kind": "gaussian"}},
+    {"noise": {"level": 0.3}},
+    {"noise": {"kind": "uniform", "level": 0.3, "probability": 0}},
+    {"training": {"evaluate_every": 10}},
+    {"training": {"patience": 7}, "data": {"dataset": "digits", "validation": 0.1}},
+    {"training": {"patience": 3, "warmup": 5}, "data": {"dataset": "digits", "validation": 0.1}},
+    {"training": {"patience": 2}},
+    {"training": {"warmup": 7}},
+    {"model": {"family": "vae"}, "training": {"loss": "bce", "beta_warmup": 9}},
+    {"model": {"family": "vae"}},
+    {"model": {"family": "vae"}, "training": {"loss": "sse", "beta": 2}},
+    {"training": {"schedule": "step"}},
+    {"training": {"schedule": "step", "warmup": 3, "step_epochs": 4}},
+    {"model": {"latent": 12, "dropout": 0.1, "output_dropout": True}},
+    {"model": {"family": "classifier", "head": "relu-dropout"}},
+    {"model": {"family": "classifier", "freeze": True}},
+]
+
+
+def test_warnings(golden: Golden) -> None:
+    said = []
+    for sections in WORTH_A_WORD:
+        document = {**DIGITS, "model": {"latent": 12}, **sections}
+        config = build_config({**document, "training": {"epochs": 7, "device": "cpu", **sections.get("training", {})}})
+        (words,) = warn(config, describe(config.data.dataset))
+        settings = [f"{name}.{key} = {value!r}" for name, values in sections.items() for key, value in values.items()]
+        said.append(titled(", ".join(settings), words))
+    cosine = config_of(training={"schedule": "cosine", "learning_rate": 0.01, "epochs": 10})
+    longer = build_config(cosine.model_dump(mode="json"), {"training.epochs": 20})
+    said.append(titled("twice as many epochs of a cosine", *warn_of_change(cosine, longer, 10)))
+    model = {"family": "classifier", "freeze": True, "encoder_run": "a"}
+    glyphs = build_config({"data": {"dataset": "glyphs"}, "model": model, "training": {"batch_size": 8}})
+    said.append(titled("an encoder of other images", *warn(glyphs, describe("glyphs"), config_of())))
+    golden.check("warnings", *said)
+
+
+# The machine
+
+
+def gpu(index: int, used: float, **fields: Any) -> Gpu:
+    known = {"cuda": f"cuda:{index}", "name": "NVIDIA A100-SXM4-40GB", "utilisation": 0.5, "total": 40_000.0}
+    return Gpu(**{**known, "index": index, "used": used, "temperature": 64.0, "power": 310.0, **fields})
+
+
+def test_machine(golden: Golden) -> None:
+    owners = (Owner(4711, "ana", "python train.py", 30_500.0), Owner(12, "", "", None))
+    cards = (gpu(0, 38_200, utilisation=0.97, owners=owners), gpu(1, 21_000), gpu(2, 2_000, utilisation=0.0))
+    busy = Machine(cores=(0.1, 0.5, 0.99, 0.0), load=2.31, used=5_100, total=16_000, gpus=cards)
+    machines = {"three cards": busy, "one card": replace(busy, gpus=cards[:1]), "no card": replace(busy, gpus=())}
+    parts = []
+    for name, machine in machines.items():
+        for width in (80, 34):
+            parts.append(titled(f"{name}, {width} columns", draw_machine(machine, width, 20).plain))
+    for name, unknown in (("nothing is known", Machine()), ("not yet", None)):
+        parts.append(titled(name, draw_machine(unknown, 40, 3).plain))
+    assert suggestion([]) == suggestion([gpu(0, 5, cuda="")]) == ""
+    golden.check("machine", *parts)
+
+
+# Live
+
+
+def test_log(golden: Golden) -> None:
+    noon = time.mktime((2026, 11, 20, 12, 0, 0, 0, 0, -1))
+    texts = (
+        ("start", "training from the first step"),
+        ("command", "learning rate from 0.02 to 0.01 at step 15, asked by me"),
+        ("warning", "auto-pause, overfitting: test loss has risen"),
+        ("command", "paused at step 20"),
+        ("end", "failed: out of memory"),
+    )
+    notes = [note_line(Note(noon + place, kind, text)) for place, (kind, text) in enumerate(texts)]
+    epoch = log_line("epoch 10/100 · train 0.0032843, 95.17% · test 0.0031906, 95.40% · 12.34 s")
+    narrower = [fit_line(epoch, width).plain for width in (80, 72, 60, 44, 26)]
+    paused = Snapshot("a", Path(), None, {}, Status("paused"), {}, notes=(Note(noon, "warning", texts[2][1]),))
+    states = {
+        "failed": Status("failed", error={"cause": "out of memory", "hint": "lower training.batch_size"}),
+        "lost": Status("lost"),
+        "gone": Status("gone"),
+    }
+    ends = [f"{name}: {ending(replace(paused, status=status))}" for name, status in states.items()]
+    golden.check(
+        "log",
+        titled("what happened", *notes),
+        titled("an epoch, in fewer and fewer columns", *narrower),
+        titled("why a run paused by itself", own_pause(paused)),
+        titled("how a run ended, in the line of messages", *ends),
+    )
+
+
+def test_curves(golden: Golden) -> None:
+    epochs = np.arange(1.0, 13.0)
+    clock = Series(np.arange(13) * 10, np.arange(13.0), np.arange(13) / 2)
+    x = np.arange(0.0, 12.5, 0.5)
+    curves = train_and_test([x, epochs], [0.01 + 0.08 / (1 + x), 0.013 + 0.05 / epochs], clock)
+    lines = [prepare(one) for one in curves]
+    smooth = [prepare(one, Look(log_y=True, smoothing="light")) for one in curves]
+    rate = Mark(12, "e", "learning rate 0.001 → 0.0005", "rate 0.0005")
+    marks = [rate, Mark(12, "e", "noise level 0.1 → 0.3", "level 0.3")]
+    readouts = [readout(lines, 12.0, width).plain for width in (80, 40, 30)]
+    readouts += [readout(lines, 0.0, 80).plain, readout(lines, 3.5, 80).plain, readout(smooth, 12.0, 90).plain]
+    few_or_all = ((marks[:1], 120), (marks[:1], 52), (marks, 52), (marks, 40))
+    marked = [readout(lines, 12.0, width, marks=some).plain for some, width in few_or_all]
+    strokes = (("train", "solid"), ("test", "dashed"))
+    behind = [
+        prepare(Curve(f"parent {name}", np.arange(9), np.arange(9.0), stroke=stroke, faint=True, split=name))  # type: ignore[arg-type]
+        for name, stroke in strokes
+    ]
+    own = [
+        prepare(Curve(name, np.arange(9), np.full(9, value), stroke=stroke, split=name))  # type: ignore[arg-type]
+        for (name, stroke), value in zip(strokes, (0.5, 0.25), strict=True)
+    ]
+    legends = [line_legend([*behind, *own], width).plain for width in (100, 60, 40, 35)]
+    config = config_of()
+    edits = (
+        Edit(0.0, 8, 2.0, "training.learning_rate", 0.001, 0.0005, "me"),
+        Edit(0.0, 8, 2.0, "noise.level", 0.3, 0.1, "me"),
+    )
+    run = seen(config, {"test/loss": [0.2, 0.1]}, edits=edits)
+    places = [place_note(40), place_note(0), place_note(12, 40, live=True), place_note(0, 40)]
+    places.append(place_note(1271, 40_000, live=True))
+    golden.check(
+        "curves",
+        titled("under the cursor, in fewer and fewer columns", *readouts[:3]),
+        titled("at the untrained network", readouts[3]),
+        titled("between two evaluations", readouts[4]),
+        titled("smoothed", readouts[5]),
+        titled("where something happened", *marked),
+        titled("a fork before its parent, in fewer and fewer columns", *legends),
+        titled("under the cursor of a fork", readout([*behind, *own], 4.0, 80).plain),
+        titled("marks, in long and in short", *(f"{mark.text} / {mark.short}" for mark in run_marks(run))),
+        titled("how far back", *places),
+    )
+
+
+def test_confusion(golden: Golden) -> None:
+    counts = np.array([[900, 40, 60], [5, 990, 5], [297, 3, 700]])
+    cells = [cell_words(counts, FASHION, cell, 80).plain for cell in ((2, 0), (1, 1))]
+    many = np.eye(32, dtype=int) * 28
+    golden.check(
+        "confusion",
+        titled("counts", draw_confusion(counts, FASHION, 60, 10).plain),
+        titled("a cell under the cursor", draw_confusion(counts, FASHION, 60, 10, cursor=(2, 0)).plain),
+        titled("shares of each true class", draw_confusion(counts, FASHION, 60, 10, MatrixLook(shares=True)).plain),
+        titled("cells in words", *cells),
+        titled("30 columns", draw_confusion(counts, FASHION, 30, 10).plain),
+        titled("too many classes", draw_confusion(many, [str(index) for index in range(32)], 80, 20).plain),
+        titled("none yet", draw_confusion(np.zeros((3, 3), int), ["a"], 40, 5).plain),
+    )
+
+
+def test_bench(golden: Golden) -> None:
+    images = shades(2)
+    names = ("Shirt", "Coat")
+    noisy = np.clip(images[:1].astype(int) + 40 * (np.indices(images[:1].shape).sum(0) % 3), 0, 255).astype(np.uint8)
+    tried = Reconstruction(STEP, noisy, np.where(images[:1] > 100, 255, 0).astype(np.uint8), np.array([0.0123]))
+    curve = NoiseCurve("step-1", "mask", (0.0, 0.5, 1.0), "error", (0.1, 0.2, 0.4), 100)
+    shares = np.array([0.1, 0.7, 0.05, 0.05, 0.1], np.float32)
+    confused = Confused("s", 0, 1, 1234, np.arange(2), images, np.array([0.9, 0.8], np.float32))
+    worst = Worst("s", np.arange(2), np.array([0, 1]), np.array([0.5, 0.25], np.float32), images, images, images, None)
+    sure = Classification(STEP, noisy, np.array([[0.7, 0.2, 0.1]]), "neighbours", 10)
+    letters = ("a", "b", "c", "d", "e")
+    kinds = [NoiseChoice(kind, 0.3).text for kind in KINDS]
+    golden.check(
+        "bench",
+        titled("kinds of noise", *kinds, NoiseChoice.trained_with(NoiseSection()).text),
+        titled("what came back", draw_tried(tried, images[0], 80, 12, "ascii").plain),
+        titled("error against noise", draw_noise_curve(curve, 0.75, 0.5, 70, 10, "ascii").plain),
+        titled("classes", draw_shares(shares, letters, 40, 5).plain),
+        titled("classes where there are few lines", draw_shares(shares, letters, 40, 3).plain),
+        titled("the best class", best_class(sure.shares[0], NAMES)),
+        titled("images without classes", draw_shares(np.ones(1), ("all",), 60, 1).plain),
+        titled("the images of a cell", confused_title(confused, names)),
+        titled("the worst images", *(f"{name} {error}" for name, error in worst_captions(worst, names))),
+    )
