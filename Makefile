@@ -1,6 +1,6 @@
 # Two commands: `make demo` trains a first autoencoder, `make test` runs the checks. `make thorough` runs the slow tests
 # that it leaves out, `make textual` tests the dashboard on the oldest and the newest Textual that pyproject.toml allows,
-# `make faults` reads 20,000 damaged run directories (an hour).
+# `make faults` reads 20,000 damaged run directories and kills 200 trainings (an hour).
 # Each sets up .venv once; a second run installs nothing.
 
 PYTHON ?= python3
@@ -23,7 +23,8 @@ thorough: .venv/.installed-dev
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m thorough
 
 faults: .venv/.installed-dev
-	TUIAE_TEST_MUTATIONS=20000 TUIAE_TEST_HANG=2 $(BIN)/python -m pytest -n 2 tests/test_mutations.py
+	TUIAE_TEST_MUTATIONS=20000 TUIAE_TEST_HANG=2 $(BIN)/python -m pytest -n 2 tests/test_mutations.py tests/test_input.py
+	TUIAE_TEST_KILLS=100 $(BIN)/python -m pytest -n 2 -m '' tests/test_resume.py -k killed_at
 
 TEXTUALS := ==8.0.0 <9
 SMOKE := tests/test_private_names.py tests/test_key_line.py tests/test_bursts.py -k 'not answered_once' # which trains

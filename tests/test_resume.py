@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import os
+import random
+import re
+import select
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import LONG, Laboratory, begin_with, wait_until
+from tests.conftest import CHECKOUT, LONG, Laboratory, begin_with, record_edit, wait_until
 from tests.endings import assert_same_end
 from tests.training import train
+from tuiae.cli.train import find_begun
 from tuiae.config import CheckpointSection, load_config
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.runs import control
-from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, need_checkpoint
+from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, need_checkpoint, verify
 from tuiae.runs.lineage import need_config, read_edits
 from tuiae.runs.paths import RunPaths, list_runs, unwritable
-from tuiae.runs.process import RunLock
+from tuiae.runs.process import RunLock, start_worker
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
+from tuiae.training import worker
 from tuiae.training.checkpoint import load_state
 from tuiae.training.control import Mailbox
 from tuiae.training.loop import Trainer
@@ -154,8 +161,163 @@ def test_a_run_that_nobody_follows_any_more_goes_on(lab: Laboratory, workers: li
     pid_of(run)  # the worker is there
     # The terminal goes away: the whole foreground group gets the signal.
     os.killpg(process.pid, signal.SIGHUP)
-    process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGHUP
+    assert f"{run.id} goes on; come back with `tuiae attach {run.id}`" in stderr
     wait_until(lambda: read_status(run).state == "finished")
+
+
+def test_a_signal_that_comes_before_a_worker_listens_leaves_a_run_to_begin(
+    lab: Laboratory, workers: list[subprocess.Popen[Any]]
+) -> None:
+    run = create_run(load_config(Path(lab.preset())), lab.runs, [])
+    workers.append(start_worker(run))
+    for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM):
+        workers[0].send_signal(number)
+    assert workers[0].wait(60) == 5
+    status = read_status(run)
+    assert (status.state, status.step, status.error, find_checkpoint(run)) == ("stopped", 0, None, None)
+
+
+# Killed
+
+
+KILLS = int(os.environ.get("TUIAE_TEST_KILLS", "5"))
+
+
+def work_in_a_fork(run: RunPaths, kill_at: int = 0, count_to: Path | None = None) -> int:
+    """Be the run's worker in a process that has torch already; returns its pid. It is killed at its `kill_at`-th look
+    at, or change of, a file; how many it had is written to `count_to`."""
+    if pid := os.fork():
+        return pid
+    code = 1
+    try:
+        seen = 0
+
+        def count(event: str, arguments: tuple[Any, ...]) -> None:
+            nonlocal seen
+            if event == "open" or event.startswith("os."):
+                seen += 1
+                if seen == kill_at:
+                    signal.raise_signal(signal.SIGKILL)
+
+        output = os.open(run.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        sys.addaudithook(count)
+        code = worker.main([str(run.root)])
+        if count_to is not None:
+            count_to.write_text(str(seen))
+    finally:
+        os._exit(code)
+
+
+def killed(pid: int) -> bool:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+
+def assert_goes_on_to(run: RunPaths, finished: RunPaths) -> bool:
+    """Goes on with a run that was killed, and checks its end; returns whether that was in the middle of a save."""
+    assert read_status(run).state == "lost" or not read_status(run).pid
+    saves = [*run.weights.glob(".*"), *(path for path in run.weights.glob("step-*") if not verify(path))]
+    assert not killed(work_in_a_fork(run))
+    assert_same_end(run, finished)
+    assert not [*run.weights.glob(".*"), *run.root.glob(".*")]
+    return bool(saves)
+
+
+def test_a_worker_that_is_killed_at_any_file_goes_on_to_the_same_bits(lab: Laboratory, finished: RunPaths) -> None:
+    config, count = load_config(Path(lab.preset())), lab.root / "count"
+    whole = create_run(config, lab.runs, [])
+    assert not killed(work_in_a_fork(whole, count_to=count))
+    assert_same_end(whole, finished)
+    rng, times, saves = random.Random(KILLS), 0, 0
+    while times < KILLS:
+        run = create_run(config, lab.runs, [])
+        if killed(work_in_a_fork(run, rng.randint(1, int(count.read_text())))):
+            times, saves = times + 1, saves + assert_goes_on_to(run, finished)
+        shutil.rmtree(run.root)
+    assert saves >= KILLS // 20  # some of them were in the middle of a save
+
+
+@pytest.mark.thorough
+def test_a_worker_that_is_killed_at_any_moment_goes_on_to_the_same_bits(lab: Laboratory, finished: RunPaths) -> None:
+    config = load_config(Path(lab.preset()))
+    began = time.monotonic()
+    assert not killed(work_in_a_fork(create_run(config, lab.runs, [])))
+    rng, seconds, times, saves = random.Random(KILLS), time.monotonic() - began, 0, 0
+    while times < KILLS:
+        run = create_run(config, lab.runs, [])
+        pid = work_in_a_fork(run)
+        select.select([os.pidfd_open(pid)], [], [], rng.uniform(0, seconds))
+        os.kill(pid, signal.SIGKILL)
+        if killed(pid):
+            times, saves = times + 1, saves + assert_goes_on_to(run, finished)
+        shutil.rmtree(run.root)
+    assert saves >= KILLS // 20  # some of them were in the middle of a save
+
+
+# Under a scheduler
+
+
+def script_of_the_documents(lab: Laboratory, tmp_path: Path) -> Path:
+    """The sbatch script of docs/servers.md, with the small preset."""
+    [text] = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", (CHECKOUT / "docs/servers.md").read_text(), re.DOTALL)
+    command = "tuiae run conv_256 "
+    assert text.count(command) == 1
+    script = tmp_path / "job.sh"
+    script.write_text(text.replace(command, f"tuiae run {lab.preset()} {' '.join(LONG)} "))
+    for name, body in (
+        ("tuiae", f'exec {sys.executable} -m tuiae "$@"'),
+        ("scontrol", f'echo "$@" >> {tmp_path}/asked'),
+    ):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{body}\n")
+        program.chmod(0o755)
+    return script
+
+
+def test_a_job_that_is_warned_saves_is_requeued_and_ends_the_same(
+    lab: Laboratory, uninterrupted: RunPaths, tmp_path: Path, workers: list[subprocess.Popen[Any]]
+) -> None:
+    script = script_of_the_documents(lab, tmp_path)
+    environment = {**lab.environment, "SLURM_JOB_ID": "77", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    options = {
+        "env": environment,
+        "cwd": lab.root,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+    }
+    workers.append(subprocess.Popen(["bash", script], **options))
+    (run,) = wait_until(lambda: list_runs(lab.runs))
+    wait_until(lambda: under_way(run))
+    workers[0].send_signal(signal.SIGUSR1)  # as `--signal=B:USR1@120` has it
+    output = workers[0].communicate(timeout=120)[0]
+    assert workers[0].returncode == 5, output
+    assert (tmp_path / "asked").read_text() == "requeue 77\n"
+    assert "SLURM job 77: `scontrol requeue 77`" in output
+    workers.append(subprocess.Popen(["bash", script], **options))  # as SLURM does then
+    output = workers[1].communicate(timeout=120)[0]
+    assert workers[1].returncode == 0, output
+    assert list_runs(lab.runs) == [run]
+    assert_same_end(run, uninterrupted)
+
+
+def test_the_same_command_goes_on_with_its_run_and_with_no_other(lab: Laboratory, finished: RunPaths) -> None:
+    run, config = lab.copy(finished), load_config(finished.config)
+    assert lab("run", lab.preset(), "--continue", "--json").document["run"] == run.id
+    assert list_runs(lab.runs) == [run]
+    assert find_begun(config, ["other"], lab.runs) is None
+    assert find_begun(load_config(Path(lab.preset()), {"training.epochs": 5}), (), lab.runs) is None
+    record_edit(run, "training.learning_rate", 2e-2, 1e-3, 30, 2.0)
+    assert find_begun(config, (), lab.runs) == run
+    stopped = create_run(config, lab.runs, [], ["job-7"])
+    assert find_begun(config, ["job-7"], lab.runs) == stopped
+    assert find_begun(config, (), lab.runs) == run
+    replace_json(run.meta, {**read_json(run.meta), "replay": {}})
+    assert find_begun(config, (), lab.runs) == stopped
+    assert "do not go together" in lab("run", lab.preset(), "--continue", "--replay", run.id, check=2).stderr
 
 
 # Commands to a run under way

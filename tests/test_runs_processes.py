@@ -22,7 +22,7 @@ from tuiae.errors import UnknownRunError
 from tuiae.runs import control
 from tuiae.runs.labels import relabel
 from tuiae.runs.paths import RunPaths, list_runs
-from tuiae.runs.process import RunLock, StandbyWorker, is_alive, is_held, process_start, stop_worker
+from tuiae.runs.process import RunLock, StandbyWorker, is_alive, is_held, process_start
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
@@ -220,18 +220,6 @@ def test_a_word_that_is_no_command_is_not_sent(run: RunPaths) -> None:
     with pytest.raises(ValueError, match="unknown command 'delete'"):
         control.send(run, "delete")
     assert os.listdir(run.control) == []
-
-
-def test_a_worker_that_no_command_can_reach_is_stopped_by_a_signal(
-    run: RunPaths, bystander: subprocess.Popen[Any]
-) -> None:
-    stop_worker(run, bystander)
-    assert [command["command"] for command in control.take(run)] == ["stop"]
-    assert bystander.poll() is None
-    run.control.rmdir()
-    run.control.write_text("in the way")
-    stop_worker(run, bystander)
-    assert bystander.wait() == -signal.SIGTERM
 
 
 # Finding

@@ -1,10 +1,14 @@
-"""Cores, memory and NVIDIA cards of this machine, cheap enough to read every two seconds; and lasting imports."""
+"""Cores, memory and NVIDIA cards of this machine, cheap enough to read every two seconds; lasting imports;
+and signals and the end of a parent, by which a process is told to end."""
 
 from __future__ import annotations
 
 import atexit
 import gc
 import os
+import select
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -208,3 +212,30 @@ def lasting_imports() -> Iterator[None]:
         atexit.register(gc.unfreeze)
         if was_enabled:
             gc.enable()
+
+
+STOPPING = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGUSR1,  # as SLURM sends it before the time is up, where `--signal` asks for it
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+    signal.SIGALRM,
+)
+"""Signals by which people, systems and schedulers ask for an end."""
+LEAVING = (signal.SIGHUP, signal.SIGQUIT)
+"""Signals of a terminal that end what is in front of a run, and not the run; of a worker that gets them itself they
+ask for an end."""
+
+
+def when_parent_ends(act: Callable[[], None]) -> None:
+    """Call `act` in a thread of its own once nobody holds the other end of stdin, a pipe, any more, whatever keeps this
+    process busy then."""
+
+    def watch() -> None:
+        watched = select.poll()
+        watched.register(0, 0)  # a hang-up is always told
+        watched.poll()
+        act()
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()

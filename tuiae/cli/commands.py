@@ -118,6 +118,9 @@ def run(
         str | None, typer.Option(metavar="RUN", help="Repeat the edits that were made to this run, at the same steps.")
     ] = None,
     dry: Annotated[bool, typer.Option("--dry-run", help="Only try a few steps and say what a run would cost.")] = False,
+    go_on: Annotated[
+        bool, typer.Option("--continue", help="Go on with the run that this same command began, if there is one.")
+    ] = False,
     detach: Detach = False,
     json: Json = False,
     plain: Plain = False,
@@ -129,8 +132,9 @@ def run(
     flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
     overrides = overrides_of({**flags, "model.latent": latent, "training.seed": seed}, noise, settings or ())
     replayed, output = None if replay is None else find(replay), context.obj.output(json, plain, plot)
-    code = run_preset(preset, overrides, output, tags=tags or (), replayed=replayed, dry=dry, detach=detach)
-    raise typer.Exit(code)
+    raise typer.Exit(
+        run_preset(preset, overrides, output, tags=tags or (), replayed=replayed, dry=dry, go_on=go_on, detach=detach)
+    )
 
 
 @app.command()

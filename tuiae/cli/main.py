@@ -6,6 +6,7 @@ import codecs
 import gc
 import io
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from tuiae import __version__
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
+from tuiae.machine import LEAVING, STOPPING
 
 if TYPE_CHECKING:
     from tuiae.cli.output import Output
@@ -25,6 +27,10 @@ def enter() -> None:
     if "--ascii" in arguments[1:]:  # belongs before the command, but people write it behind
         arguments = ["--ascii", *(argument for argument in arguments if argument != "--ascii")]
     prepare_streams()
+    for number in (*STOPPING, *LEAVING):
+        # What is half done is cleared away, and the terminal restored; who trains listens to signals in another way.
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     try:
         _run(arguments)
     except UnwritableError as error:
@@ -43,6 +49,17 @@ def enter() -> None:
         if isinstance(end.__context__, BrokenPipeError):
             sys.exit(ExitCode.OK)
         raise
+    except Exception as error:
+        if not _was_interrupted(error):
+            raise
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether an error is what a library made of an interruption."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _run(arguments: list[str]) -> None:

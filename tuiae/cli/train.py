@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import subprocess
 import sys
 import time
@@ -19,20 +20,23 @@ from tuiae.cli.runs import show_curves, show_result
 from tuiae.config import RunConfig, build_config, parse_override, read_document
 from tuiae.config.presets import find_preset
 from tuiae.data.datasets import prepare
-from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, UnknownRunError, from_record
+from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, TuiaeError, UnknownRunError, from_record
+from tuiae.files import read_json
+from tuiae.machine import LEAVING
 from tuiae.preflight import check, check_asked, check_device, warn_of_change, warn_of_rise
 from tuiae.render.status import cost_facts
 from tuiae.runs.checkpoints import need_checkpoint, newest_position, read_position
 from tuiae.runs.control import Edit, propose, send
-from tuiae.runs.labels import check_tags
+from tuiae.runs.labels import check_tags, read_tags
 from tuiae.runs.lineage import changes, fork_config, fork_run, need_config, plan_replay, replay_run
 from tuiae.runs.listing import summarise
-from tuiae.runs.paths import RunPaths, is_gone, is_run, runs_dir, unwritable
-from tuiae.runs.process import Interrupt, StandbyWorker, is_held, resume_elsewhere, start_worker, stop_worker
-from tuiae.runs.reader import RunReader, is_original, read_status
+from tuiae.runs.paths import RunPaths, is_gone, is_run, list_runs, runs_dir, unwritable
+from tuiae.runs.process import Interrupt, StandbyWorker, is_held, requeue_advice, resume_elsewhere, start_worker
+from tuiae.runs.reader import RunReader, is_original, read_config, read_status
 from tuiae.runs.removal import discard_untrained
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.writer import create_run, removed_unless_started
+from tuiae.studies.jobs import is_busy, usefulness
 
 POLL_SECONDS = 0.1
 LEAVE_SECONDS = 5.0  # for the last threads of a worker that has ended
@@ -88,11 +92,13 @@ def run_preset(
     tags: Sequence[str] = (),
     replayed: RunPaths | None = None,
     dry: bool = False,
+    go_on: bool = False,
     detach: bool = False,
 ) -> ExitCode:
     """Train a preset: check it, prepare its images, start a worker and follow it; if `dry`, only show the costs.
 
-    With `replayed` the run gets the edits that were made to that one.
+    With `replayed` the run gets the edits that were made to that one. With `go_on` the same command continues the run
+    that it began before.
 
     Raises:
         TuiaeError: what is wrong with preset, overrides, tags or images; no run was made.
@@ -104,16 +110,20 @@ def run_preset(
         output.warn([f"{path} is not what {path.parent.name} began with: this is another training"])
     check_asked(overrides.values, overrides.askers, config, root)
     check_tags(tags)
+    if go_on and replayed is not None:
+        raise ConfigError("--continue and --replay do not go together", "`tuiae resume RUN` goes on with a replay")
     config = make_ready(config, root, output)
     if dry:
         _show_cost(config, root, output)
         return ExitCode.OK
     if replayed is None:
+        if go_on and (begun := find_begun(config, tags, root)) is not None:
+            return _go_on(begun, output, detach=detach)
         meta = {"preset": str(document.get("name") or config.name)}
-        return _set_off(create_run(config, root, sys.argv, tags, meta=meta), output, detach=detach)
+        return _set_off(lambda: create_run(config, root, sys.argv, tags, meta=meta), output, detach=detach)
     replay = plan_replay(replayed, config)
     output.warn(replay.warnings)
-    return _set_off(replay_run(replay, config, root, sys.argv, tags), output, detach=detach)
+    return _set_off(lambda: replay_run(replay, config, root, sys.argv, tags), output, detach=detach)
 
 
 def start_fork(source: RunPaths, start: str, overrides: Overrides, output: Output, *, detach: bool = False) -> ExitCode:
@@ -128,7 +138,7 @@ def start_fork(source: RunPaths, start: str, overrides: Overrides, output: Outpu
     make_ready(build_config(config.model_dump(mode="json"), {"model.encoder_run": ""}), root, output)
     moment = read_position(checkpoint)
     output.warn(warn_of_rise(need_config(source, moment.step), config, moment.epoch))
-    return _set_off(fork_run(source, checkpoint, config, root, sys.argv), output, detach=detach)
+    return _set_off(lambda: fork_run(source, checkpoint, config, root, sys.argv), output, detach=detach)
 
 
 def make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
@@ -148,12 +158,15 @@ def _list_devices() -> list[str]:
     return list_devices()
 
 
-def _set_off(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
-    with removed_unless_started(run):
-        process = start_worker(run)
-    if not detach:
-        output.note(f"run {run.id}")
-    return follow_to_end(run, output, process, detach=detach, fresh=True)
+def _set_off(make: Callable[[], RunPaths], output: Output, *, detach: bool) -> ExitCode:
+    # A signal from here on is for the run.
+    with (interrupt := Interrupt()).listening():
+        run = make()
+        with removed_unless_started(run):
+            process = start_worker(run)
+        if not detach:
+            output.note(f"run {run.id}")
+        return follow_to_end(run, output, process, interrupt, detach=detach, fresh=True)
 
 
 def _show_cost(config: RunConfig, root: Path, output: Output) -> None:
@@ -193,14 +206,39 @@ def resume_run(run: RunPaths, overrides: Overrides, output: Output, *, detach: b
     if read_status(run).state == "paused":
         _end_pause(run, overrides.values)
         return follow_to_end(run, output, detach=detach)
-    try:
-        process = _start_again(run, overrides, output)
-    except OSError as error:
-        raise unwritable(run, error, "resume") from error
-    # Until then the status is an earlier worker's.
-    _wait_until(lambda: process.poll() is not None or read_status(run).pid == process.pid, math.inf)
-    _check_begun(run, process)
-    return follow_to_end(run, output, process, detach=detach)
+    with (interrupt := Interrupt()).listening():
+        try:
+            process = _start_again(run, overrides, output)
+        except OSError as error:
+            raise unwritable(run, error, "resume") from error
+        # Until then the status is an earlier worker's.
+        _wait_until(lambda: process.poll() is not None or read_status(run).pid == process.pid, math.inf)
+        _check_begun(run, process)
+        return follow_to_end(run, output, process, interrupt, detach=detach)
+
+
+def find_begun(config: RunConfig, tags: Sequence[str], root: Path) -> RunPaths | None:
+    """The run that a command with this config and these tags began, forks and replays left out: a finished one first,
+    then a live one, then the one that came furthest."""
+    found = []
+    for run in list_runs(root):
+        meta = read_json(run.meta)
+        if not {"parent", "replay"} & {*meta} and {*tags} <= {*read_tags(meta)} and read_config(run) == config:
+            found.append(run)
+    return max(found, key=lambda run: usefulness(read_status(run)), default=None)
+
+
+def _go_on(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
+    """Continue a run; one that another process trains is waited for, and a finished one shown."""
+    with (interrupt := Interrupt()).listening():
+        while is_busy(run) and not detach and read_status(run).state != "finished":
+            output.note(f"{run.id} is held by another process: waiting for its end")
+            if _follow(run, output, None, interrupt)[1]:
+                return ExitCode.HELD
+            _wait_until(lambda: bool(interrupt.count) or not is_busy(run), LEAVE_SECONDS)
+    if read_status(run).state == "finished" or is_busy(run):
+        return follow_to_end(run, output, detach=detach)
+    return resume_run(run, Overrides({}, {}), output, detach=detach)
 
 
 def _end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
@@ -279,14 +317,15 @@ def follow_to_end(
     run: RunPaths,
     output: Output,
     process: subprocess.Popen[bytes] | None = None,
+    interrupt: Interrupt | None = None,
     *,
     detach: bool = False,
     fresh: bool = False,
 ) -> ExitCode:
     """Follow a run to its end and say how it ended, in words and in the exit code; if `detach`, leave it at once.
 
-    Ctrl-C stops our own worker, `process`; without one it ends the following, not the run. A `fresh` run was made by
-    this very command.
+    Ctrl-C, as noted by `interrupt`, stops our own worker, `process`; without one it ends the following, not the run.
+    Neither does a hang-up end it. A `fresh` run was made by this very command.
     """
     if detach:
         if output.json:
@@ -295,8 +334,13 @@ def follow_to_end(
         output.note(f"watch it with `tuiae attach {run.id}`, stop it with `tuiae stop {run.id}`")
         return ExitCode.OK
     began = time.time()
-    snapshot, left = _follow(run, output, process)
+    interrupt = interrupt or Interrupt()
+    snapshot, left = _follow(run, output, process, interrupt)
     output.warn(note.text for note in snapshot.notes if note.kind == "warning" and note.time >= began)
+    if left and interrupt.last in LEAVING:
+        with suppress(OSError, TuiaeError):  # the terminal may be gone
+            output.note(f"{run.id} goes on; come back with `tuiae attach {run.id}`")
+        sys.exit(128 + interrupt.last)
     if left and process is None:
         output.note(f"left running; come back with `tuiae attach {run.id}`")
         return ExitCode.OK
@@ -311,19 +355,23 @@ def follow_to_end(
         show_curves(snapshot, output)
     if snapshot.status.state == "stopped":
         output.note(f"stopped early; continue with: tuiae resume {run.id}", "yellow")
+        if interrupt.count and (advice := requeue_advice(run)):
+            output.note(advice)
         return ExitCode.STOPPED
     return ExitCode.OK
 
 
-def _follow(run: RunPaths, output: Output, process: subprocess.Popen[bytes] | None) -> tuple[Snapshot, bool]:
+def _follow(
+    run: RunPaths, output: Output, process: subprocess.Popen[bytes] | None, interrupt: Interrupt
+) -> tuple[Snapshot, bool]:
     """Show a run until it ends; returns its last snapshot, and whether it was left running.
 
-    With its own `process` an interrupt stops the run (and a second one leaves it to finish its save); otherwise it only
-    ends the following.
+    With its own `process` an interrupt stops the run (and a second Ctrl-C leaves it to finish its save); otherwise, and
+    where the terminal goes away, it only ends the following.
     """
-    reader, interrupt = RunReader(run.root), Interrupt()
-    asked = False
-    with interrupt.listening(), run_progress(output) as show:
+    reader, asked = RunReader(run.root), False
+    leaving = [number for number in LEAVING if signal.getsignal(number) != signal.SIG_IGN]  # as under nohup
+    with interrupt.listening(*leaving), run_progress(output) as show:
         while True:
             # The process is looked at first: what it wrote before it ended is then in the snapshot.
             ended = process is not None and process.poll() is not None
@@ -332,12 +380,12 @@ def _follow(run: RunPaths, output: Output, process: subprocess.Popen[bytes] | No
                 snapshot = reader.read_all()
                 show(snapshot)
                 return snapshot, False
-            show(snapshot)
-            if interrupt.count and (process is None or interrupt.count > 1):
+            if interrupt.count and (process is None or interrupt.insists or interrupt.last in LEAVING):
                 return snapshot, True
+            show(snapshot)
             if interrupt.count and process is not None and not asked:
                 asked = True
-                stop_worker(run, process)
+                process.terminate()
                 output.note("stopping: saving at the next step (Ctrl-C again not to wait for it)", "yellow")
             time.sleep(POLL_SECONDS)
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from tuiae.errors import ConfigError, TrainingError, TuiaeError
 from tuiae.explore.protocol import Answer, Arrays, encode_frame, is_slow, pack, read_frame
-from tuiae.machine import lasting_imports
+from tuiae.machine import lasting_imports, when_parent_ends
 
 NICE = 5
 """Behind the dashboard, as a training on the CPU is (training.device.give_way)."""
@@ -85,6 +85,7 @@ def serve(questions: BinaryIO, writer: AnswerWriter) -> None:
 
 
 def main() -> None:
+    when_parent_ends(lambda: os._exit(0))  # nobody waits for what it is in the middle of
     # What any library prints must not get between two answers.
     writer = AnswerWriter(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)

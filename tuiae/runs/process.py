@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tuiae.config import RunConfig
-from tuiae.errors import TrainingError, UnknownRunError, from_record
-from tuiae.runs import control
+from tuiae.errors import TrainingError, from_record
+from tuiae.machine import LEAVING, STOPPING
 from tuiae.runs.paths import RunPaths, unwritable
 
 MALLOC = {
@@ -116,7 +116,7 @@ def start_worker(run: RunPaths, workers: int = 1, asked: Mapping[str, Any] | Non
     """
     options = [word for key, value in (asked or {}).items() for word in (f"--{key.rpartition('.')[2]}", str(value))]
     try:
-        with open(run.log, "ab") as log:
+        with open(run.log, "ab") as log, _signals_held_back():
             return subprocess.Popen(
                 [*WORKER, str(run.root), *options],
                 stdin=subprocess.DEVNULL,
@@ -139,14 +139,6 @@ def no_worker(error: OSError) -> TrainingError:
 def resume_elsewhere(run: RunPaths) -> str:
     """The hint for a run whose device this machine does not have."""
     return f"go on here on another one: tuiae resume {run.id} --device cpu"
-
-
-def stop_worker(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
-    """Make our own worker save and stop at its next step; by a signal where a full disk takes no command."""
-    try:
-        control.send(run, "stop")
-    except UnknownRunError:
-        process.terminate()
 
 
 class StandbyWorker:
@@ -276,15 +268,14 @@ def is_held(run: RunPaths) -> bool:
         return lock.held_elsewhere()
 
 
-STOPPING = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGUSR1,  # as SLURM sends it before the time is up, where `--signal` asks for it
-    signal.SIGUSR2,
-    signal.SIGXCPU,
-    signal.SIGALRM,
-)
-"""Signals by which people, systems and schedulers ask for an end; a hang-up ends what is in front of a run alone."""
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """What is started inside, by this thread, gets no signal to end before it listens: until then they wait for it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*STOPPING, *LEAVING))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass
@@ -293,17 +284,34 @@ class Interrupt:
     mean."""
 
     count: int = 0
+    last: int = 0
 
     def _note(self, number: int, frame: object) -> None:
         self.count += 1
+        self.last = number
+
+    @property
+    def insists(self) -> bool:
+        """Whether somebody pressed Ctrl-C again; a scheduler's second signal is no impatience."""
+        return self.count > 1 and self.last == signal.SIGINT
 
     @contextmanager
     def listening(self, *more: signal.Signals) -> Iterator[None]:
         """Count signals, and `more`, instead of dying of them, for as long as the block lasts."""
         numbers = (*STOPPING, *more)
         before = [signal.signal(number, self._note) for number in numbers]
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
         try:
             yield
         finally:
             for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
+
+
+def requeue_advice(run: RunPaths, environ: Mapping[str, str] = os.environ) -> str:
+    """How a run that a signal stopped goes on under SLURM; empty elsewhere."""
+    job = environ.get("SLURM_JOB_ID", "")
+    if not job:
+        return ""
+    line = f"`tuiae run ... --continue` in it, or `tuiae resume {run.id}`, goes on with this run"
+    return f"SLURM job {job}: `scontrol requeue {job}` runs its script again; {line}"

@@ -81,7 +81,7 @@ def removed_unless_started(run: RunPaths) -> Iterator[None]:
     """Remove a run that was just made where its worker, started inside, cannot be: it would look about to begin."""
     try:
         yield
-    except TuiaeError:
+    except (TuiaeError, KeyboardInterrupt):
         shutil.rmtree(run.root, ignore_errors=True)
         raise
 

@@ -22,7 +22,7 @@ from tuiae.preflight import check, put_on_encoder
 from tuiae.runs.labels import check_tags, tags_of
 from tuiae.runs.lineage import read_edits
 from tuiae.runs.paths import RunPaths, list_runs
-from tuiae.runs.process import Interrupt, is_held, start_worker, stop_worker
+from tuiae.runs.process import Interrupt, is_held, start_worker
 from tuiae.runs.reader import RunReader, read_config, read_status
 from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.runs.writer import create_run, removed_unless_started
@@ -222,7 +222,7 @@ def run_jobs(
     try:
         with interrupt.listening():
             # A second Ctrl-C leaves the workers to finish their saves.
-            while study.advance(stopping=bool(interrupt.count)) and interrupt.count < 2:
+            while study.advance(stopping=bool(interrupt.count)) and not interrupt.insists:
                 tell(study.progress())
                 time.sleep(POLL_SECONDS)
             tell(study.progress())
@@ -328,11 +328,11 @@ class _Study:
         self._report(what, job, run)
 
     def _stop(self, active: _Active) -> None:
-        """Stop our worker once it has written its status: it ignores what was sent before."""
-        if active.process is None or active.stop_sent or active.reader.poll().status.pid != active.process.pid:
+        """Make our worker save and stop at its next step."""
+        if active.process is None or active.stop_sent:
             return
         active.stop_sent = True
-        stop_worker(active.run, active.process)
+        active.process.terminate()
         self._report("stopping", active.job, active.run)
 
     def _check_active(self, active: _Active, stopping: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 import traceback
@@ -93,7 +94,8 @@ def dry_run(config: RunConfig, root: Path, interrupted: Callable[[], bool] = lam
     _check_memory(checked, device)
     cards = [device] if device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(cards), tempfile.TemporaryDirectory(prefix="tuiae-dry-run-") as folder:
+        prefix = f"tuiae-dry-run-{os.getpid()}-"
+        with torch.random.fork_rng(cards), tempfile.TemporaryDirectory(prefix=prefix) as folder:
             return _rehearse(checked, root, Path(folder), interrupted)
     except (TuiaeError, Abandoned) as error:
         traceback.clear_frames(error.__traceback__)  # they hold the network and the images

@@ -9,12 +9,15 @@ from __future__ import annotations
 import argparse
 import errno
 import fcntl
+import glob
 import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import sys
+import tempfile
 import termios
 import threading
 import traceback
@@ -26,14 +29,14 @@ from typing import Any
 from tuiae.config import build_config
 from tuiae.errors import DeviceError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import read_json
-from tuiae.machine import lasting_imports
+from tuiae.machine import LEAVING, lasting_imports, when_parent_ends
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_position, verify
 from tuiae.runs.control import Edit
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.lineage import config_at, need_config, read_edits
 from tuiae.runs.paths import RunPaths
-from tuiae.runs.process import Interrupt, RunLock, resume_elsewhere
+from tuiae.runs.process import Interrupt, RunLock, requeue_advice, resume_elsewhere
 from tuiae.runs.writer import RunWriter
 
 
@@ -45,15 +48,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, help="up to so many, other than the run's")
     parser.add_argument("--device", help="other than the run's")
     asked = parser.parse_args(argv)
-    path = _wait_for_run() if asked.standby else asked.run
-    if path is None:
-        return ExitCode.OK
-    run = RunPaths(path)
+    run = RunPaths(_wait_for_run() if asked.standby else asked.run)
     lock = RunLock(run)
     if not lock.acquire():
         print(f"{run.id} is held by another process", file=sys.stderr)
         return ExitCode.HELD
-    with (interrupt := Interrupt()).listening(signal.SIGHUP):
+    with (interrupt := Interrupt()).listening(*LEAVING):
         code = work(run, interrupt, asked.epochs, asked.device)
         # Now, and not when Python has taken torch down: the run may be resumed at once.
         lock.close()
@@ -88,6 +88,8 @@ def work(run: RunPaths, interrupt: Interrupt, epochs: int | None = None, device:
         return ExitCode.TRAINING
     if failure is not None:
         return failure.exit_code
+    if state == "stopped" and interrupt.count and (advice := requeue_advice(run)):
+        print(advice, file=sys.stderr)
     return ExitCode.STOPPED if state == "stopped" else ExitCode.OK
 
 
@@ -96,18 +98,26 @@ def _train(run: RunPaths, writer: RunWriter, interrupt: Interrupt, epochs: int |
     own = config.training.device
     if device is not None:
         config = build_config(config.model_dump(mode="json"), {"training.device": device})
+    if interrupt.count:
+        return "stopped"
     _import_torch()
     from tuiae.training.control import Mailbox, extend
     from tuiae.training.loop import Trainer
     from tuiae.training.setup import describe_device, give_way, set_up
 
     def progress(phase: str, done: int, total: int) -> None:
+        if interrupt.count:
+            raise _NothingTrainedError  # images can take longer than a scheduler waits
         writer.status(phase=f"{phase} {done * 100 // total}%" if total else phase)
 
     writer.status(now=True, phase="preparing", epochs=epochs or current.training.epochs)
     # A checkpoint holds the encoder too: the run that it was taken from may be gone by now.
     source = None if find_checkpoint(run) else run.root.parent
-    parts = set_up(config, source, progress)
+    try:
+        progress("preparing", 0, 0)
+        parts = set_up(config, source, progress)
+    except _NothingTrainedError:
+        return "stopped"
     give_way(parts.device)
     writer.status(device=describe_device(parts.device))
     if device is not None:
@@ -115,6 +125,10 @@ def _train(run: RunPaths, writer: RunWriter, interrupt: Interrupt, epochs: int |
     if epochs is not None:
         extend(writer, current, epochs)
     return Trainer(parts, writer, Mailbox(run, lambda: interrupt.count > 0)).run()
+
+
+class _NothingTrainedError(Exception):
+    """A signal came while the training was set up: there is nothing to save."""
 
 
 def explain(error: Exception, run: RunPaths) -> TuiaeError:
@@ -172,16 +186,26 @@ def _resume_advice(run: RunPaths) -> str:
     return f"continue from the last checkpoint: tuiae resume {run.id}"
 
 
-def _wait_for_run() -> Path | None:
-    """Warm up, report what is there, and answer dry runs until a line brings a run directory; None when stdin ends
-    first."""
+def _wait_for_run() -> Path:
+    """Warm up, report what is there, and answer dry runs until a line brings a run directory; ends the process, without
+    taking torch down first, when stdin ends before that."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # As an exception, so that a dry run takes its directory along; `main` sets a handler of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    warm = threading.Event()
-    threading.Thread(target=_end_with_parent, args=(warm,), name="parent", daemon=True).start()
-    _import_torch()
-    warm.set()
+    given = threading.Event()
+    when_parent_ends(lambda: _end_with_parent(given))
+    try:
+        _import_torch()
+        path = _serve(given)
+    except SystemExit as end:
+        os._exit(int(end.code or 0))
+    if path is None:
+        os._exit(ExitCode.OK)
+    return path
+
+
+def _serve(given: threading.Event) -> Path | None:
+    """The run directory that comes on stdin, and the answers to what comes before it; None when stdin ends."""
     import torch
 
     from tuiae.training.setup import list_devices
@@ -192,6 +216,7 @@ def _wait_for_run() -> Path | None:
     while (line := stdin.readline()).endswith(b"\n"):
         request = json.loads(line)
         if "run" in request:
+            given.set()
             path = Path(request["run"])
             _redirect_output(RunPaths(path).log)
             return path
@@ -200,14 +225,28 @@ def _wait_for_run() -> Path | None:
     return None
 
 
-def _end_with_parent(warm: threading.Event) -> None:
-    """End a standby whose parent goes away and leaves nothing to do while torch is imported, which takes seconds."""
-    watched = select.poll()
-    watched.register(0, 0)  # a hang-up is always told
-    while not warm.wait(0.1):
-        # A run that was given before the parent went is still to be read.
-        if watched.poll(0) and not any(fcntl.ioctl(0, termios.FIONREAD, bytes(4))):
-            os._exit(ExitCode.OK)
+GRACE_SECONDS = 0.5  # for a standby to take what it was given last, and to leave a dry run by itself
+
+
+def _end_with_parent(given: threading.Event) -> None:
+    """End a standby whose parent went and left it nothing to do, even while it imports torch or is in a long batch."""
+    while _unread():
+        # Perhaps a run, that was given before the parent went.
+        if given.wait(0.1):
+            return
+    if given.wait(GRACE_SECONDS):
+        return
+    for folder in glob.glob(os.path.join(tempfile.gettempdir(), f"tuiae-dry-run-{os.getpid()}-*")):
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(ExitCode.OK)
+
+
+def _unread() -> bool:
+    """Whether something waits on stdin; not where that has become something else."""
+    try:
+        return any(fcntl.ioctl(0, termios.FIONREAD, bytes(4)))
+    except OSError:
+        return False
 
 
 def _answer(request: dict[str, Any], interrupted: Callable[[], bool]) -> dict[str, Any]:

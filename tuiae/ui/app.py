@@ -22,7 +22,6 @@ from textual.widget import AwaitMount
 
 from tuiae.render.text import clean
 from tuiae.runs.paths import runs_dir
-from tuiae.runs.process import STOPPING
 from tuiae.ui.commands import Commands
 from tuiae.ui.feeds import RunChanged
 from tuiae.ui.keys import APP, SCREENS
@@ -36,6 +35,11 @@ from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.run_view import ConfusionPanel
 
 FAREWELL_COLUMNS = 80
+NOT_HANDLED = (
+    *("SIGKILL", "SIGSTOP", "SIGHUP"),  # not possible; and handled otherwise
+    *("SIGCHLD", "SIGCONT", "SIGURG", "SIGWINCH", "SIGINFO", "SIGTSTP", "SIGTTIN", "SIGTTOU"),  # which end nothing
+    *("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL"),  # Python would come back to what caused it, again and again
+)
 HANG_UP_SECONDS = 5.0  # to leave in good order when the terminal is gone
 
 
@@ -72,9 +76,10 @@ class TuiaeApp(TerminalApp[str]):
     def on_mount(self) -> None:
         self.remember_theme()
         loop = asyncio.get_running_loop()
-        for number in (*STOPPING, signal.SIGQUIT):
-            # Unhandled, they leave the alternate screen and the mouse on; the run itself goes on.
-            loop.add_signal_handler(number, self.exit, "")
+        for number in signal.valid_signals() - {getattr(signal, name, 0) for name in NOT_HANDLED}:
+            # Unhandled, it leaves the alternate screen and the mouse on; the run itself goes on.
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                loop.add_signal_handler(number, self.exit, "")
         signal.signal(signal.SIGHUP, partial(self._hung_up, loop))
         self.call_after_refresh(self._begin)
 
