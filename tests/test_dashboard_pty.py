@@ -86,7 +86,7 @@ def test_start_pause_leave_come_back_and_see_it_finish(lab: Laboratory) -> None:
 def test_no_end_of_a_dashboard_is_the_end_of_the_run(lab: Laboratory) -> None:
     run = lab.detach("--set", "training.epochs=900000")
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT, signal.SIGABRT):
             with tuiae(lab) as terminal:
                 terminal.wait_for("━ train 0.", SLOW)
                 assert {"alternate screen", "mouse"} <= terminal.left_on()
