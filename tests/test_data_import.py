@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from tuiae.cli.data import import_dataset
 from tuiae.cli.output import Output, amount
 from tuiae.data.datasets import prepare
-from tuiae.data.importing import check_published, default_name, import_directory, read_directory, read_idx
+from tuiae.data.importing import check_published, default_name, import_directory, locate, read_directory, read_idx
 from tuiae.data.registry import describe, list_datasets
 from tuiae.errors import ConfigError, DataError
 
@@ -43,6 +45,21 @@ def tree(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
+def swapped(data: bytes) -> bytes:
+    """An idx file with the numbers of its header in the other byte order."""
+    count = data[3]
+    return (
+        data[:4]
+        + struct.pack(f"<{count}I", *struct.unpack(f">{count}I", data[4 : 4 + 4 * count]))
+        + data[4 + 4 * count :]
+    )
+
+
+def bomb(shape: tuple[int, ...], size: int) -> bytes:
+    """A small gzip of many zeros, behind the header of an idx file of a shape."""
+    return gzip.compress(bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + bytes(size), mtime=0)
+
+
 @pytest.mark.parametrize("name", ["a.gz", "a"])
 def test_gzip_is_told_by_content_and_not_by_name(tmp_path: Path, name: str) -> None:
     wanted = images(5, 7, 9)
@@ -63,6 +80,17 @@ def test_gzip_is_told_by_content_and_not_by_name(tmp_path: Path, name: str) -> N
         (b"\x89PNG\r\n", "is not an idx file (it begins with 89 50 4e 47)"),
         (b"", "is not an idx file (it begins with nothing)"),
         (gzip.compress(idx(images(50)), mtime=0)[:-20], "is a damaged gzip file"),
+        (
+            swapped(idx(images(300))),
+            "byte order: its header is little-endian, and idx files are big-endian (300 x 4 x 3",
+        ),
+        (swapped(idx(labels(300))), "wrong byte order"),
+        (gzip.compress(swapped(idx(images(300)))), "wrong byte order"),
+        (idx(images(5))[3::-1] + idx(images(5))[4:], "wrong byte order"),
+        (bytes([0, 0, 8, 3]) + b"\xff" * 12 + b"x" * 100, "holds 0 of 4,294,967,295 images: truncated"),
+        (bomb((5, 4, 3), 60 + 8_000_000), "holds a megabyte or more after its 5 images"),
+        (bomb((2**20, 4, 3), 60_000), "holds 5,000 of 1,048,576 images: truncated"),
+        (gzip.compress(bytes(8_000_000), mtime=0), "is not an idx file (it begins with 00 00 00 00)"),
         (gzip.compress(idx(images(50)), mtime=0)[:-8] + b"12345678", "is a damaged gzip file"),
     ],
 )
@@ -73,6 +101,28 @@ def test_an_unfit_file_is_named_with_what_is_wrong(tmp_path: Path, data: bytes, 
         read_idx(path)
     assert str(path) in caught.value.cause
     assert said in caught.value.cause
+
+
+def test_what_would_fill_the_memory_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Eight megabytes on a machine with one; the real one has too many to fill them here.
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1_000_000))
+    source = write_set(tmp_path / "bomb")
+    (source / "train-images-idx3-ubyte").write_bytes(bomb((10_000, 28, 28), 7_840_000))
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte would take 0\.0 GB of memory, and 0\.0 GB are free"):
+        import_directory(source, root=tmp_path / "root")
+    write_npz(tmp_path / "big.npz", x_train=np.zeros((10_000, 28, 28), np.uint8))
+    with pytest.raises(DataError, match=r"big\.npz would take"):
+        import_directory(tmp_path / "big.npz", root=tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "mnist.npz"])
+def test_a_pipe_in_place_of_a_file_is_no_file(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="holds no idx files"):
+        import_directory(tmp_path, root=tmp_path / "root")
 
 
 def test_an_imported_set_opens_memory_mapped_with_the_images_that_were_carried(tmp_path: Path) -> None:
@@ -137,6 +187,141 @@ def test_qmnist_extended_labels_give_their_class(tmp_path: Path) -> None:
         table[:, 0], table[:, 2] = labels(count), 70_000
         (source / f"qmnist-{split}-labels-idx2-int.gz").write_bytes(gzip.compress(idx(table, kind=0x0C)))
     np.testing.assert_array_equal(read_directory(source, "qmnist").train.labels, labels(12))
+
+
+# Where the files lie
+
+
+@pytest.mark.parametrize("place", ["MNIST/raw", "data/MNIST/raw", "mnist"])
+def test_the_root_that_torchvision_is_given_is_searched(tmp_path: Path, place: str) -> None:
+    wanted = images(12, seed=12)
+    write_set(tmp_path / "data" / place)
+    source = locate(tmp_path / "data")
+    assert default_name(source.place) == "mnist"
+    (pixels,) = read_directory(tmp_path / "data", "other").train.images
+    np.testing.assert_array_equal(pixels[:, 0], wanted)
+
+
+def test_of_several_sets_below_a_root_the_named_one_is_taken(tmp_path: Path) -> None:
+    for name in ("MNIST", "FashionMNIST"):
+        write_set(tmp_path / name / "raw")
+    with pytest.raises(
+        DataError, match=r"several sets \('FashionMNIST/raw', 'MNIST/raw'\); name one of them with --as"
+    ):
+        import_directory(tmp_path, root=tmp_path / "root")
+    assert locate(tmp_path, "fashion-mnist").place == tmp_path / "FashionMNIST" / "raw"
+
+
+def test_files_each_in_a_folder_of_its_name_are_one_set(tmp_path: Path) -> None:
+    source = write_set(tmp_path / "kaggle")
+    for file in list(source.iterdir()):
+        (source / "own").mkdir()
+        file.rename(source / "own" / file.name)
+        (source / "own").rename(source / file.name)
+    info = import_directory(source, root=tmp_path / "root")
+    assert (info.name, info.train, info.test) == ("kaggle", 12, 6)
+
+
+# An npz
+
+
+def write_npz(
+    path: Path, names: tuple[str, ...] = ("x_train", "y_train", "x_test", "y_test"), **other: np.ndarray
+) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = dict(zip(names, (images(12, seed=12), labels(12), images(6, seed=6), labels(6)), strict=True))
+    np.savez_compressed(path, **(arrays | other))
+    return path
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("x_train", "y_train", "x_test", "y_test"), ("train_images", "train_labels", "test_images", "test_labels")],
+)
+@pytest.mark.parametrize("given", ["mine.npz", "."])
+def test_an_npz_of_the_four_arrays_is_imported(tmp_path: Path, names: tuple[str, ...], given: str) -> None:
+    write_npz(tmp_path / "mine" / "mine.npz", names)
+    info = import_directory(tmp_path / "mine" / given, root=tmp_path / "root")
+    assert (info.name, info.shape, info.train, info.test, info.classes) == ("mine", (1, 4, 3), 12, 6, ("0", "1", "2"))
+    np.testing.assert_array_equal(prepare("mine", root=tmp_path / "root").train_images[:, 0], images(12, seed=12))
+
+
+def test_an_npz_may_hold_colours_and_labels_in_a_column(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (12, 4, 3, 3)).astype(np.uint8)
+    write_npz(tmp_path / "rgb.npz", x_train=colours, x_test=colours[:6], y_train=labels(12)[:, None])
+    assert import_directory(tmp_path / "rgb.npz", root=tmp_path / "root").shape == (3, 4, 3)
+    np.testing.assert_array_equal(prepare("rgb", root=tmp_path / "root").train_images, colours.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"x_train": np.zeros((12, 4, 3))}, r"npz/x_train is float64 of 12 x 4 x 3; images are uint8"),
+        ({"x_train": np.zeros((12, 12), np.uint8)}, r"npz/x_train is uint8 of 12 x 12"),
+        ({"y_test": np.zeros(6)}, r"npz/y_test is float64 of 6; labels are N integers"),
+        ({"y_test": np.full(6, -1)}, r"npz/y_test is int64 of 6"),
+        ({"y_test": np.zeros(5, int)}, r"npz/x_test holds 6 images and y_test 5 labels"),
+        ({"x_test": np.zeros((6, 5, 5), np.uint8)}, r"train images are 4x3 and test images 5x5"),
+        ({"x_train": np.array([{}] * 12)}, r"is a damaged npz file \(Object arrays"),
+    ],
+)
+def test_an_unfit_npz_is_refused_in_a_sentence(tmp_path: Path, other: dict[str, np.ndarray], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        import_directory(write_npz(tmp_path / "mine.npz", **other), root=tmp_path / "root")
+
+
+def test_another_npz_and_a_damaged_one_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "odd.npz", images=images(3))
+    with pytest.raises(
+        DataError, match=r"odd\.npz holds images; an npz has to hold x_train, y_train, x_test and y_test"
+    ):
+        import_directory(tmp_path, root=tmp_path / "root")
+    (tmp_path / "odd.npz").write_bytes(write_npz(tmp_path / "mine.npz").read_bytes()[:-30])
+    with pytest.raises(DataError, match=r"odd\.npz is a damaged npz file"):
+        import_directory(tmp_path / "odd.npz", root=tmp_path / "root")
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    ("own", "classes", "said"),
+    [
+        ([1, 2, 3], ("1", "2", "3"), ("labels begin at 1, not at 0: the first class is '1'",)),
+        ([0, 2, 5], ("0", "2", "5"), ("no image has one of the labels 1, 3 and 4: they are no classes",)),
+        ([0, 1, 2], ("0", "1", "2"), ()),
+    ],
+)
+def test_labels_that_begin_elsewhere_or_skip_are_the_classes_there_are_and_said(
+    tmp_path: Path, own: list[int], classes: tuple[str, ...], said: tuple[str, ...]
+) -> None:
+    source, told = write_set(tmp_path / "mine"), []
+    for split, count in (("train", 12), ("t10k", 6)):
+        values = np.array(own, np.uint8)[labels(count)]
+        (source / f"{split}-labels-idx1-ubyte").write_bytes(idx(values))
+    info = import_directory(source, root=tmp_path / "root", notice=told.append)
+    assert (info.classes, tuple(told), info.notes) == (classes, said, said)
+    np.testing.assert_array_equal(prepare("mine", root=tmp_path / "root").train_labels, labels(12))
+
+
+def test_a_class_without_test_images_is_named_at_the_import(tmp_path: Path) -> None:
+    source = write_set(tmp_path / "mine")
+    (source / "t10k-labels-idx1-ubyte").write_bytes(idx(labels(6, classes=2)))
+    info = import_directory(source, root=tmp_path / "root")
+    assert info.notes == ("no test images of 2: there the test split tells nothing",)
+
+
+def test_the_mapping_file_of_emnist_names_the_classes(tmp_path: Path) -> None:
+    source = write_set(tmp_path / "balanced", prefix="emnist-balanced-", test="test")
+    mapping = source / "emnist-balanced-mapping.txt"
+    mapping.write_text("0 48\n1 65 97\n2 66 98\n")
+    assert read_directory(source, "balanced").classes == ("0", "Aa", "Bb")
+    mapping.write_text("0 48\n1 48\n2 66\n")  # two classes of one name
+    assert read_directory(source, "balanced").classes == ("0", "1", "2")
+    for text in ("0 zero\n", "0 99999999999999999999\n", "caf\xe9"):
+        mapping.write_text(text)
+        with pytest.raises(DataError, match=r"emnist-balanced-mapping\.txt is not a mapping of labels"):
+            read_directory(source, "balanced")
 
 
 def break_count(source: Path) -> str:

@@ -488,13 +488,15 @@ def fetch(
 @data.command("import")
 def import_(
     context: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the four idx files, gzipped or not.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder of four idx files or an npz, or the npz.")
+    ],
     name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="The name of the dataset.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a different set of that name.")] = False,
     json: Json = False,
     plain: Plain = False,
 ) -> None:
-    """Import the idx files of a dataset like MNIST from a directory."""
+    """Import the idx files, or the npz, of a dataset like MNIST."""
     from tuiae.cli.data import import_dataset
 
     import_dataset(directory, name, context.obj.output(json, plain), force=force)

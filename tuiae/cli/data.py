@@ -44,7 +44,9 @@ def show_datasets(output: Output) -> None:
     output.table(heads, rows, right=("images", "train", "test", "classes"))
     output.line("folder:PATH reads pictures from a folder, one sub-folder a class", "dim")
     if not all(info.ready for info in sets):
-        output.line("not ready: `tuiae data fetch NAME` downloads it, `tuiae data import DIR` takes idx files", "dim")
+        output.line(
+            "not ready: `tuiae data fetch NAME` downloads it, `tuiae data import DIR` takes idx files or an npz", "dim"
+        )
 
 
 def _size(info: DatasetInfo) -> str:
@@ -59,7 +61,7 @@ def fetch_dataset(name: str, output: Output, *, force: bool) -> None:
 
 
 def import_dataset(directory: Path, name: str | None, output: Output, *, force: bool) -> None:
-    """Import a directory's idx files, all of them or none."""
+    """Import a directory's idx files or an npz, all of it or nothing."""
     with dataset_progress(output) as report:
         info = import_directory(directory, name, force=force, progress=report, notice=output.note)
     _tell(info, output)
@@ -67,7 +69,9 @@ def import_dataset(directory: Path, name: str | None, output: Output, *, force: 
 
 def _tell(info: DatasetInfo, output: Output) -> None:
     if output.json:
-        output.document({"dataset": info.name, "train": info.train, "test": info.test, "shape": info.shape})
+        output.document(
+            {"dataset": info.name, "train": info.train, "test": info.test, "shape": info.shape, "notes": info.notes}
+        )
         return
     images = f"{count(info.train)} training and {count(info.test)} test images of {_size(info)}"
     output.line(f"{info.name} is ready: {images}, {len(info.classes)} classes")

@@ -1,4 +1,4 @@
-"""The four idx files of an MNIST-like set: finding them, checking them against each other, importing them."""
+"""The arrays of an MNIST-like set, in four idx files or an npz: finding, checking against each other, importing."""
 
 from __future__ import annotations
 
@@ -6,18 +6,35 @@ import gzip
 import hashlib
 import re
 import struct
+import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
+import psutil
 
 from tuiae.data import cache
 from tuiae.data.cache import ARRAYS, read_manifest
-from tuiae.data.dataset import DatasetContent, OnProgress, Shape, SplitContent, readable, silent
+from tuiae.data.dataset import (
+    DatasetContent,
+    OnProgress,
+    Shape,
+    SplitContent,
+    named,
+    readable,
+    silent,
+    untested,
+    utf8,
+)
+from tuiae.data.folder import walk
 from tuiae.data.registry import DOWNLOADS, EMBEDDED, DatasetInfo, data_dir, describe
 from tuiae.errors import ConfigError, DataError
+from tuiae.files import open_regular, read_bytes
 
 _FILE = re.compile(
     r"(?P<prefix>.*?)(?P<split>train|t10k|test)[-_.](?P<kind>images|labels)[-_.]idx[123]-(ubyte|int)(\.gz)?$"
@@ -29,9 +46,30 @@ _LETTERS = "emnist-letters"
 Files = dict[str, Path]
 """By array: `train-images`, `train-labels`, `test-images`, `test-labels`."""
 
+_DEEPEST = 3
+"""Folders below the one that is given, such as torchvision's root, in which idx files are looked for."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _UBYTE, _INT = 0x08, 0x0C
 _NOUNS = {(_UBYTE, 1): "labels", (_UBYTE, 3): "images", (_INT, 2): "labels"}
+_NPZ = ".npz"
+_PIECE = 1 << 20
+_NPZ_NAMES = (
+    ("x_train", "y_train", "x_test", "y_test"),
+    ("train_images", "train_labels", "test_images", "test_labels"),
+)
+"""What Keras calls the four arrays in an npz, and what MedMNIST does."""
+
+
+@dataclass(frozen=True)
+class ImportSource:
+    """The files of one set."""
+
+    place: Path
+    """The folder after which the set is named, or the npz."""
+    prefix: str
+    """The common beginning of the names of idx files."""
+    files: Files
+    """Empty where `place` is an npz."""
 
 
 def import_directory(
@@ -43,34 +81,38 @@ def import_directory(
     progress: OnProgress = silent,
     notice: Callable[[str], None] | None = None,
 ) -> DatasetInfo:
-    """Import the idx files of a directory, gzipped or not, as `name` (else the directory's own name).
+    """Import the idx files of a directory, gzipped or not, or an npz of the four arrays, as `name` (else the
+    directory's own name). The files may lie deeper, as in the root that torchvision is given.
 
-    Importing what is there already changes nothing, and `notice` is told so in a sentence.
+    Importing what is there already changes nothing; of that, and of what was made of the labels, `notice` is told.
 
     Raises ConfigError for a name that cannot be used; DataError for files that are missing, unfit or mismatched, or
     another set than the one that is known by that name, and without `force` where another set of that name is there.
     """
-    name = check_name(name if name is not None else default_name(directory), given=name is not None)
+    source = locate(directory, name)
+    name = check_name(name if name is not None else default_name(source.place), given=name is not None)
     root = root or data_dir()
-    content = read_directory(directory, name)
+    content = _read(source, name)
     if (known := DOWNLOADS.get(name)) is not None:
         check_published(content, known)
     with cache.writing(root, name, progress) as work:
-        manifest = cache.store(work, content, "imported", str(directory.absolute()), name, "", progress)
+        manifest = cache.store(work, content, "imported", utf8(source.place.absolute()), name, "", progress)
         before = None if force else read_manifest(root / name)
         if before is not None and (before.sha256, before.classes) != (manifest.sha256, manifest.classes):
             hint = "import under another name with --as NAME, or replace it with --force"
             raise DataError(f"'{name}' is there already and holds other images (from {before.source})", hint)
         cache.put_in_place(work, root / name)
-    if before is not None and notice is not None:
-        notice(f"'{name}' was there already and is the same")
-    return describe(name, root)
+    info = describe(name, root)
+    if notice is not None:
+        for sentence in (*info.notes, *([f"'{name}' was there already and is the same"] if before is not None else [])):
+            notice(sentence)
+    return info
 
 
 def default_name(directory: Path) -> str:
     """The directory's name in lower case, with `-` for what a name cannot hold; `raw` is torchvision's inner folder."""
     absolute = directory.absolute()
-    own = absolute.parent.name if absolute.name == "raw" else absolute.name
+    own = absolute.parent.name if absolute.name == "raw" else absolute.name.removesuffix(_NPZ)
     name = re.sub(r"[^a-z0-9_]+", "-", own.lower()).strip("-_")
     squeezed = {known.replace("-", ""): known for known in DOWNLOADS}
     return squeezed.get(name.replace("-", ""), name)
@@ -89,68 +131,177 @@ def check_name(name: str, given: bool = True) -> str:
 
 
 def read_directory(directory: Path, name: str) -> DatasetContent:
-    """Read and check the four files; EMNIST's transposed images come out upright and its letters count from 0. Raises
-    DataError where a file is missing or unfit, images and labels do not match, or a label is out of range."""
-    prefix, files = _find(directory, name)
-    emnist = name == _LETTERS or prefix.lower().startswith(_EMNIST)
-    first_label = 1 if _LETTERS in (name, prefix.lower().rstrip("-_.")) else 0
-    train_images, train_labels = _read_split(files, "train", emnist)
-    test_images, test_labels = _read_split(files, "test", emnist)
-    if train_images.shape[1:] != test_images.shape[1:]:
-        one, two = ("x".join(map(str, images.shape[1:])) for images in (train_images, test_images))
-        raise DataError(f"{directory}: train images are {one} and test images {two}", "import files of one set")
+    """Read and check a set; EMNIST's transposed images come out upright. Raises DataError where a file is missing or
+    unfit, images and labels do not match, or a label is out of the range of the set that is known by the name."""
+    return _read(locate(directory, name), name)
+
+
+def _read(source: ImportSource, name: str) -> DatasetContent:
     known = DOWNLOADS.get(name)
-    highest = max(int(train_labels.max()), int(test_labels.max()))
-    classes = known.classes if known else tuple(str(label) for label in range(first_label, highest + 1))
-    parts, last = [], first_label + len(classes) - 1
+    arrays, wheres = _read_idx_files(source, name) if source.files else _read_npz(source.place)
+    train_images, train_labels, test_images, test_labels = (arrays[array] for array in ARRAYS)
     for split, images, labels in (("train", train_images, train_labels), ("test", test_images, test_labels)):
-        for wrong in (int(labels.min()), int(labels.max())):
-            if not first_label <= wrong <= last:
-                raise DataError(
-                    f"{files[f'{split}-labels']} holds the label {wrong}; this set has {first_label} to {last}",
-                    "check that the files belong to the set you name",
-                )
-        parts.append(SplitContent([images[:, None]], labels.astype(np.int64) - first_label))
-    height, width = train_images.shape[1:]
-    return DatasetContent(classes, (1, height, width), parts[0], parts[1])
+        if len(images) != len(labels):
+            one, two = wheres[f"{split}-images"], wheres[f"{split}-labels"].rpartition("/")[2]
+            cause = f"{one} holds {len(images):,} images and {two} {len(labels):,} labels"
+            raise DataError(cause, "copy both from the same set")
+    if train_images.shape[1:] != test_images.shape[1:]:
+        one, two = ("x".join(map(str, images.shape[2:])) for images in (train_images, test_images))
+        raise DataError(f"{source.place}: train images are {one} and test images {two}", "import files of one set")
+    if known is None:
+        classes, (train_labels, test_labels), notes = _count_classes(train_labels, test_labels, _mapping(source))
+    else:
+        first = 1 if name == _LETTERS else 0
+        classes, notes, last = known.classes, (), first + len(known.classes) - 1
+        for array in ("train-labels", "test-labels"):
+            for wrong in (int(arrays[array].min()), int(arrays[array].max())):
+                if not first <= wrong <= last:
+                    raise DataError(
+                        f"{wheres[array]} holds the label {wrong}; this set has {first} to {last}",
+                        "check that the files belong to the set you name",
+                    )
+        train_labels, test_labels = train_labels - first, test_labels - first
+    channels, height, width = train_images.shape[1:]
+    train, test = SplitContent([train_images], train_labels), SplitContent([test_images], test_labels)
+    return DatasetContent(classes, (channels, height, width), train, test, notes=notes)
 
 
-def _find(directory: Path, name: str) -> tuple[str, Files]:
-    """The common beginning of the files' names, and the files."""
-    sets: dict[str, Files] = {}
-    with readable(directory, "give the directory that holds the idx files"):
-        paths = sorted(directory.iterdir())
-    for path in paths:
-        match = _FILE.fullmatch(path.name)
-        if match and path.is_file():
-            split = "train" if match["split"] == "train" else "test"
-            # Sorted, so a file comes before its gzipped twin and is kept: it need not be unpacked.
-            sets.setdefault(match["prefix"], {}).setdefault(f"{split}-{match['kind']}", path)
+def _count_classes(
+    train: np.ndarray, test: np.ndarray, names: Mapping[int, str]
+) -> tuple[tuple[str, ...], tuple[np.ndarray, np.ndarray], tuple[str, ...]]:
+    """The classes, which are the labels that some image has; both labels as their indices; and what is to be said."""
+    labels, places = np.unique(np.concatenate([train, test]), return_inverse=True)
+    classes = tuple(names.get(label, str(label)) for label in labels.tolist())
+    if len(set(classes)) < len(classes):
+        classes = tuple(map(str, labels.tolist()))
+    lowest, highest = int(labels[0]), int(labels[-1])
+    notes = [f"labels begin at {lowest}, not at 0: the first class is '{classes[0]}'"] if lowest else []
+    if skipped := sorted(set(range(lowest, highest + 1)) - set(labels.tolist())) if highest < 1 << 16 else []:
+        notes.append(f"no image has one of the labels {named([*map(str, skipped)])}: they are no classes")
+    tested = np.bincount(places[len(train) :], minlength=len(classes))
+    notes += untested(dict(zip(classes, tested.tolist(), strict=True)))
+    return classes, (places[: len(train)], places[len(train) :]), tuple(notes)
+
+
+def _mapping(source: ImportSource) -> dict[int, str]:
+    """The names of the labels that EMNIST's mapping file gives, as lines of a label and code points of characters;
+    empty without one. Raises DataError for another file of that name."""
+    folder = next(iter(source.files.values())).parent if source.files else source.place.parent
+    path = folder / f"{source.prefix}mapping.txt"
+    if not source.files or not path.is_file():
+        return {}
+    try:
+        with readable(path, "check its permissions"):
+            rows = [[int(word) for word in line.split()] for line in read_bytes(path).decode("ascii").splitlines()]
+        return {row[0]: "".join(map(chr, row[1:])) for row in rows if row[1:]}
+    except (ValueError, OverflowError) as error:
+        hint = "a line is a label and the code points of its characters: `10 65`"
+        raise DataError(f"{path} is not a mapping of labels to characters", hint) from error
+
+
+def locate(directory: Path, name: str | None = None) -> ImportSource:
+    """Find the files of one set in a directory, or below it. Raises DataError where there are none, or several sets of
+    which none is called `name`, and where some of the four files are missing."""
+    if directory.suffix == _NPZ and directory.is_file():
+        return ImportSource(directory, "", {})
+    wanted = default_name(directory) if name is None else name
+    sets, archives = _look_below(directory)
+    if not sets and len(archives) == 1:
+        return ImportSource(archives[0], "", {})
+    if not sets and archives:
+        raise DataError(f"{directory} holds no idx files, and {len(archives)} npz", f"name one: {archives[0]}")
     if not sets:
         hint = "it should hold four, such as train-images-idx3-ubyte[.gz] and t10k-labels-idx1-ubyte[.gz]"
         raise DataError(f"{directory} holds no idx files", hint)
-    own = [prefix for prefix in sets if prefix.lower().rstrip("-_.") == name]
-    whole = own or [prefix for prefix in sets if len(sets[prefix]) == len(ARRAYS)] or list(sets)
+    named_so = {(place, prefix): place != directory and default_name(place) == wanted for place, prefix in sets}
+    own = [key for key in sets if named_so[key] or key[1].lower().rstrip("-_.") == wanted]
+    whole = own or [key for key in sets if len(sets[key]) == len(ARRAYS)] or list(sets)
     if len(whole) > 1:
-        begins = ", ".join(sorted(repr(prefix) for prefix in whole))
+        begins = ", ".join(sorted(repr(f"{place.relative_to(directory) / prefix}") for place, prefix in whole))
         hint = "name one of them with --as, or give each its own directory"
-        raise DataError(f"{directory} holds the files of several sets (names begin with {begins})", hint)
-    missing = [array for array in ARRAYS if array not in sets[whole[0]]]
+        raise DataError(f"{directory} holds the files of several sets ({begins})", hint)
+    place, prefix = whole[0]
+    missing = [array for array in ARRAYS if array not in sets[place, prefix]]
     if missing:
-        raise DataError(f"{directory} has no {' and no '.join(missing)} file", "copy all four idx files into it")
-    return whole[0], sets[whole[0]]
+        raise DataError(f"{place} has no {' and no '.join(missing)} file", "copy all four idx files into it")
+    return ImportSource(place, prefix, sets[place, prefix])
 
 
-def _read_split(files: Files, split: str, transposed: bool) -> tuple[np.ndarray, np.ndarray]:
-    image_file, label_file = files[f"{split}-images"], files[f"{split}-labels"]
-    images, labels = read_idx(image_file), read_idx(label_file)
-    for path, array, dimensions, noun in ((image_file, images, 3, "images"), (label_file, labels, 1, "labels")):
-        if array.ndim != dimensions:
-            raise _unfit(path, f"does not hold {noun}, whatever its name says")
-    if len(images) != len(labels):
-        hint = "copy both from the same set"
-        raise DataError(f"{image_file} holds {len(images):,} images and {label_file.name} {len(labels):,} labels", hint)
-    return (images.transpose(0, 2, 1) if transposed else images), labels
+def _look_below(directory: Path) -> tuple[dict[tuple[Path, str], Files], list[Path]]:
+    """The idx files by their folder and the beginning of their names, and the npz; of what is whole in the directory
+    itself, without those in deeper ones."""
+    sets: dict[tuple[Path, str], Files] = {}
+    archives: list[Path] = []
+    for place, paths in walk(directory, _DEEPEST):
+        # Kaggle puts each file into a folder that is called like it.
+        base = place.parent if place != directory and _FILE.fullmatch(place.name) else place
+        for path in paths:
+            match = _FILE.fullmatch(path.name)
+            if match and path.is_file():
+                split = "train" if match["split"] == "train" else "test"
+                # Sorted, so a file comes before its gzipped twin and is kept: it need not be unpacked.
+                sets.setdefault((base, match["prefix"]), {}).setdefault(f"{split}-{match['kind']}", path)
+            elif path.suffix == _NPZ and path.is_file():
+                archives.append(path)
+        if place == directory and any(len(files) == len(ARRAYS) for files in sets.values()):
+            break
+    return sets, archives
+
+
+def _read_idx_files(source: ImportSource, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """By array: images (N, 1, H, W) or labels (N,), and where each was."""
+    transposed = name == _LETTERS or source.prefix.lower().startswith(_EMNIST)
+    arrays, wheres = {}, {array: str(path) for array, path in source.files.items()}
+    for array, path in source.files.items():
+        values, is_image = read_idx(path), array.endswith("images")
+        if values.ndim != (3 if is_image else 1):
+            raise _unfit(path, f"does not hold {'images' if is_image else 'labels'}, whatever its name says")
+        if is_image:
+            arrays[array] = (values.transpose(0, 2, 1) if transposed else values)[:, None]
+        else:
+            arrays[array] = values.astype(np.int64)
+    return arrays, wheres
+
+
+def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """As `_read_idx_files`, of an archive with the four arrays; images may also be (N, H, W, C)."""
+    try:
+        with readable(path, "check its permissions"), open_regular(path) as file:
+            unpacked = sum(member.file_size for member in zipfile.ZipFile(file).infolist())
+            _check_room(path, unpacked)
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                names = next((names for names in _NPZ_NAMES if set(names) <= set(archive.files)), None)
+                if names is None:
+                    held = named(archive.files) or "nothing"
+                    raise DataError(f"{path} holds {held}", f"an npz has to hold {named(_NPZ_NAMES[0])}")
+                arrays = {array: archive[name] for array, name in zip(ARRAYS, names, strict=True)}
+    except (ValueError, KeyError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise _unfit(path, f"is a damaged npz file ({error})") from error
+    wheres = {array: f"{path}/{name}" for array, name in zip(ARRAYS, names, strict=True)}
+    for array, values in arrays.items():
+        arrays[array] = (
+            _as_images(values, wheres[array]) if array.endswith("images") else _as_labels(values, wheres[array])
+        )
+    return arrays, wheres
+
+
+def _as_images(values: np.ndarray, where: str) -> np.ndarray:
+    """(N, C, H, W) of (N, H, W) or (N, H, W, C)."""
+    shaped = values[..., None] if values.ndim == 3 else values
+    if shaped.dtype != np.uint8 or shaped.ndim != 4 or shaped.shape[3] not in (1, 3) or 0 in shaped.shape:
+        size = " x ".join(map(str, values.shape))
+        raise DataError(f"{where} is {values.dtype} of {size}", "images are uint8 of N x H x W, or N x H x W x 3")
+    return shaped.transpose(0, 3, 1, 2)
+
+
+def _as_labels(values: np.ndarray, where: str) -> np.ndarray:
+    """(N,) of (N,) or (N, 1)."""
+    flat = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if flat.dtype.kind not in "ui" or flat.ndim != 1 or not len(flat) or flat.min() < 0:
+        size = " x ".join(map(str, values.shape))
+        raise DataError(f"{where} is {values.dtype} of {size}", "labels are N integers from 0 on")
+    return flat.astype(np.int64)
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -162,43 +313,108 @@ def read_idx(path: Path) -> np.ndarray:
     Returns uint8 (N,) labels or uint8 (N, H, W) images, of any H and W. QMNIST's extended labels, which are 32-bit and
     (N, 8), come back as uint8 (N,): their first column, the class. Raises DataError for any other file.
     """
-    data = _read_bytes(path)
-    if len(data) < 4 or data[:2] != b"\0\0":
-        raise _unfit(path, f"is not an idx file (it begins with {data[:4].hex(' ') or 'nothing'})")
-    kind, dimensions = data[2], data[3]
-    if (kind, dimensions) not in _NOUNS:
-        found = f"has element type 0x{kind:02X} and {dimensions} dimensions"
-        raise _unfit(path, f"{found}; images are type 0x08 with 3, labels type 0x08 with 1")
-    noun, offset = _NOUNS[kind, dimensions], 4 + 4 * dimensions
-    if len(data) < offset:
-        raise _unfit(path, "ends inside its header: truncated")
-    shape = struct.unpack(f">{dimensions}I", data[4:offset])
-    if 0 in shape:
-        raise _unfit(path, f"holds no {noun} (its header says {' x '.join(map(str, shape))})")
-    held, expected = len(data) - offset, prod(shape) * (4 if kind == _INT else 1)
-    if held < expected:
-        raise _unfit(path, f"holds {held // (expected // shape[0]):,} of {shape[0]:,} {noun}: truncated")
-    if held > expected:
-        raise _unfit(path, f"holds {held - expected:,} bytes after its {shape[0]:,} {noun}")
+    with readable(path, "check the path and its permissions"):
+        try:
+            return _read_idx(path)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise _unfit(path, f"is a damaged gzip file ({error})") from error
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    with _unpacked(path) as file:
+        kind, shape = _read_header(path, file)
+        noun, expected = _NOUNS[kind, len(shape)], _size(kind, shape)
+        stored = path.stat().st_size
+        # Deflate packs at most 1032 bytes into one.
+        most = 1032 * stored if isinstance(file, gzip.GzipFile) else stored
+        _check_room(path, min(expected, most))
+        data = np.empty(min(expected, most), np.uint8)
+        held = _fill(file, data)
+        if held < expected:
+            raise _unfit(path, f"holds {held // (expected // shape[0]):,} of {shape[0]:,} {noun}: truncated")
+        if more := len(file.read(_PIECE)):
+            count = f"{more:,} bytes" if more < _PIECE else "a megabyte or more"
+            raise _unfit(path, f"holds {count} after its {shape[0]:,} {noun}")
     if kind == _UBYTE:
-        return np.frombuffer(data, np.uint8, offset=offset).reshape(shape)
-    column = np.frombuffer(data, ">i4", offset=offset).reshape(shape)[:, 0]
+        return data.reshape(shape)
+    column = data.view(">i4").reshape(shape)[:, 0]
     if column.min() < 0 or column.max() > 255:
         raise _unfit(path, f"has a class of {int(column.max())} in its first column")
     return column.astype(np.uint8)
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        with readable(path, "check the path and its permissions"):
-            data = path.read_bytes()
-        return gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _unfit(path, f"is a damaged gzip file ({error})") from error
+def _read_header(path: Path, file: IO[bytes]) -> tuple[int, tuple[int, ...]]:
+    """The element type and the dimensions; raises DataError for anything but images and labels."""
+    magic = file.read(4)
+    if len(magic) == 4 and magic[2:] == b"\0\0" and (magic[1], magic[0]) in _NOUNS:
+        raise _unfit(path, _WRONG_ORDER, _REWRITE)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2:] == b"\0\0":
+        raise _unfit(path, f"is not an idx file (it begins with {magic.hex(' ') or 'nothing'})")
+    kind, dimensions = magic[2], magic[3]
+    if (kind, dimensions) not in _NOUNS:
+        found = f"has element type 0x{kind:02X} and {dimensions} dimensions"
+        raise _unfit(path, f"{found}; images are type 0x08 with 3, labels type 0x08 with 1")
+    header = file.read(4 * dimensions)
+    if len(header) < 4 * dimensions:
+        raise _unfit(path, "ends inside its header: truncated")
+    shape, other = (struct.unpack(f"{order}{dimensions}I", header) for order in "><")
+    if 0 in shape:
+        raise _unfit(path, f"holds no {_NOUNS[kind, dimensions]} (its header says {' x '.join(map(str, shape))})")
+    whole = 4 + len(header) + _size(kind, other)
+    if 0 < _size(kind, other) < _size(kind, shape) and _length(path, whole) == whole:
+        size = " x ".join(map(str, other))
+        raise _unfit(path, f"{_WRONG_ORDER} ({size} {_NOUNS[kind, dimensions]})", _REWRITE)
+    return kind, shape
 
 
-def _unfit(path: Path, what: str) -> DataError:
-    return DataError(f"{path} {what}", "copy the file over again")
+def _size(kind: int, shape: tuple[int, ...]) -> int:
+    """Bytes."""
+    return prod(shape) * (4 if kind == _INT else 1)
+
+
+_WRONG_ORDER = "has the wrong byte order: its header is little-endian, and idx files are big-endian"
+_REWRITE = "write its numbers anew, most significant byte first"
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[IO[bytes]]:
+    """A file, open for reading, that is unpacked as it is read."""
+    with open_regular(path) as file:
+        if file.peek(2)[:2] != _GZIP_MAGIC:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield cast("IO[bytes]", unpacked)
+
+
+def _length(path: Path, at_most: int) -> int:
+    """The bytes that a file has, unpacked; `at_most` and one more where it has more."""
+    length = 0
+    with _unpacked(path) as file:
+        while length <= at_most and (piece := file.read(min(_PIECE, at_most + 1 - length))):
+            length += len(piece)
+    return length
+
+
+def _fill(file: IO[bytes], data: np.ndarray) -> int:
+    """Read into an array; returns how many bytes there were."""
+    held = 0
+    while held < len(data) and (piece := file.read(min(_PIECE, len(data) - held))):
+        data[held : held + len(piece)] = np.frombuffer(piece, np.uint8)
+        held += len(piece)
+    return held
+
+
+def _check_room(path: Path, size: int) -> None:
+    """Raises DataError for what would fill the memory, such as a small file that unpacks to a large one."""
+    free = psutil.virtual_memory().available
+    if size > free // 2:
+        cause = f"{path} would take {size / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
+        raise DataError(cause, "check that it is the right file, or import it on a larger machine")
+
+
+def _unfit(path: Path, what: str, hint: str = "copy the file over again") -> DataError:
+    return DataError(f"{path} {what}", hint)
 
 
 MD5 = {
