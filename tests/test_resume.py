@@ -222,7 +222,7 @@ def assert_goes_on_to(run: RunPaths, finished: RunPaths) -> bool:
     saves = [*run.weights.glob(".*"), *(path for path in run.weights.glob("step-*") if not verify(path))]
     assert not killed(work_in_a_fork(run))
     assert_same_end(run, finished)
-    assert not [*run.weights.glob(".*"), *run.root.glob(".*")]
+    assert not [*run.weights.glob(".*"), *run.root.glob(".*.tmp")]
     return bool(saves)
 
 

@@ -226,31 +226,6 @@ def test_a_writer_does_not_glue_its_first_line_to_a_torn_one(run: RunPaths) -> N
     assert losses(run) == [1.0, 0.25]
 
 
-def test_what_a_full_disk_cut_off_spoils_no_record_but_its_own(run: RunPaths) -> None:
-    code = """
-import resource, sys
-from contextlib import suppress
-from pathlib import Path
-from tuiae.runs.paths import RunPaths
-from tuiae.runs.writer import RunWriter
-run = RunPaths(Path(sys.argv[1]))
-writer = RunWriter(run)
-writer.event("metric", split="test", step=10, epoch=1, values={"loss": 1.0})
-resource.setrlimit(resource.RLIMIT_FSIZE, (run.events.stat().st_size + 20, resource.RLIM_INFINITY))
-for _ in range(2):
-    with suppress(OSError):
-        writer.event("metric", split="test", step=20, epoch=2, values={"loss": 0.5})
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-writer.event("metric", split="test", step=30, epoch=3, values={"loss": 0.25})
-writer.close("failed", {"cause": "no space left"})
-"""
-    subprocess.run([sys.executable, "-c", code, str(run.root)], check=True)
-    assert losses(run) == [1.0, 0.25]
-    assert [note.text for note in RunReader(run.root).read_all().notes if note.kind == "end"] == [
-        "failed: no space left"
-    ]
-
-
 HUGE = 10**400  # more than a float holds
 GARBAGE = {
     "words": b"what is this\n",

@@ -41,6 +41,24 @@ def replace_json(path: Path, value: Any) -> None:
     replace_text(path, json.dumps(jsonable(value), indent=1) + "\n")
 
 
+def overwrite_json(path: Path, value: Any) -> None:
+    """Write a JSON document over the file that is there, where a full disk has no space for a second one beside it. Who
+    reads it at that very moment may find it torn.
+
+    Raises OSError, and leaves the file as it was, where the document needs more space than the file has.
+    """
+    content = json.dumps(jsonable(value)).encode()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        known = os.fstat(descriptor)
+        if len(content) > known.st_blocks * 512:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.pwrite(descriptor, content.ljust(known.st_size), 0)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def jsonable(value: Any) -> Any:
     """The value for JSON: numbers that are not finite become null, because NaN is not JSON and stops strict parsers."""
     if isinstance(value, Mapping):
@@ -102,24 +120,30 @@ def fsync_directory(path: Path) -> None:
 
 
 class LineFile:
-    """An append-only file of JSON objects; each line is a single write()."""
+    """An append-only file of JSON objects; each line is a single write(), as long as the disk takes it.
+
+    What a full disk does not take waits in memory, and a line that was cut in two is finished later.
+    """
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         size = os.fstat(self._descriptor).st_size
-        # A writer that was killed, or whose disk was full, may have left half a line; the next record must not be
-        # glued to it.
-        self._torn = bool(size) and os.pread(self._descriptor, 1, size - 1) != b"\n"
+        # A writer that was killed may have left half a line; the next record must not be glued to it.
+        torn = bool(size) and os.pread(self._descriptor, 1, size - 1) != b"\n"
+        self._waiting = bytearray(b"\n" if torn else b"")
 
     def append(self, record: dict[str, Any]) -> None:
-        """Raises OSError on a full disk; a short write is completed or reported, never ignored."""
-        line = (json.dumps(jsonable(record), separators=(",", ":")) + "\n").encode()
-        rest = b"\n" + line if self._torn else line
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-            self._torn = bool(rest)
+        """Add a record; raises OSError where it has to wait, and is not lost."""
+        self._waiting += (json.dumps(jsonable(record), separators=(",", ":")) + "\n").encode()
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; raises OSError where the disk still does not take it."""
+        while self._waiting:
+            del self._waiting[: os.write(self._descriptor, self._waiting)]
 
     def sync(self) -> None:
+        """Make what was written durable."""
         os.fsync(self._descriptor)
 
     def close(self) -> None:

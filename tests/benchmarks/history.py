@@ -56,7 +56,7 @@ def read_all_of_it(bench: Bench, run: RunPaths) -> None:
         terminal.wait_for(lambda text: is_painted(text) and last in text, 60)
         bench.figure(f"dashboard until all of {size} is drawn", time.monotonic() - began, "s")
         await_silence(terminal, silence=3.0, deadline=60.0)
-        bench.figure(f"dashboard, resident memory after {size}", resident(terminal), "MB", at_most=MOST)
+        bench.figure(f"dashboard, resident memory after {size}", resident(terminal), "MB", at_most=200)
 
 
 def watch_it(bench: Bench, run: RunPaths, history: Iterator[dict[str, Any]], counts: tuple[int, int]) -> None:

@@ -216,7 +216,7 @@ def run_progress(output: Output) -> Iterator[Callable[[Snapshot], None]]:
                 bar.update(task, description=status.phase or status.state, total=None, figures="")
             else:
                 epoch = min(status.epoch + 1, status.epochs) if status.live else status.epoch
-                words = f"{status.state}  epoch {epoch}/{status.epochs}"
+                words = f"{status.state}  epoch {epoch}/{status.epochs}" + (f"  {status.trouble}" * status.live)
                 bar.update(task, description=words, total=1.0, completed=status.share, figures=_figures(snapshot))
 
         yield show
@@ -234,7 +234,7 @@ class RunLines:
 
     def __init__(self) -> None:
         self._shown: int | None = None
-        self._phase = ""
+        self._phase = self._trouble = ""
         self._state = ""
 
     def new(self, snapshot: Snapshot) -> Iterator[str]:
@@ -244,6 +244,9 @@ class RunLines:
         if phase and phase != self._phase and status.live:
             self._phase = phase
             yield phase
+        trouble, self._trouble = self._trouble, status.trouble if status.live else ""
+        if self._trouble and self._trouble != trouble:
+            yield self._trouble
         before, self._state = self._state, status.state
         changed = status.live and status.state != before
         if changed and before == "paused":

@@ -269,6 +269,7 @@ def status_record(snapshot: Snapshot) -> dict[str, Any]:
     return {
         **record,
         "phase": status.phase,
+        "trouble": status.trouble if status.live else "",
         "epochs_planned": status.epochs,
         "elapsed_seconds": status.elapsed,
         "seconds_left": status.eta if status.live else None,
@@ -283,10 +284,12 @@ def status_record(snapshot: Snapshot) -> dict[str, Any]:
 
 def status_lines(snapshot: Snapshot, width: int = COLUMNS, height: int = ROWS) -> list[str]:
     """At most `height` lines of at most `width` cells; the log takes what the rest leaves."""
-    best, error = snapshot.best("test", "loss"), snapshot.status.error or {}
+    status, best = snapshot.status, snapshot.best("test", "loss")
+    error = status.error or {}
     facts = [
         ("run", clean(snapshot.id)),
         ("state", _state(snapshot)),
+        ("trouble", clean(status.trouble) if status.live else ""),
         ("what", _what(snapshot)),
         ("progress", _progress(snapshot)),
         ("time", _time(snapshot)),

@@ -31,7 +31,15 @@ from tuiae.runs.labels import check_tags, read_tags
 from tuiae.runs.lineage import changes, fork_config, fork_run, need_config, plan_replay, replay_run
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, is_gone, is_run, list_runs, runs_dir, unwritable
-from tuiae.runs.process import Interrupt, StandbyWorker, is_held, requeue_advice, resume_elsewhere, start_worker
+from tuiae.runs.process import (
+    Interrupt,
+    StandbyWorker,
+    describe_death,
+    is_held,
+    requeue_advice,
+    resume_elsewhere,
+    start_worker,
+)
 from tuiae.runs.reader import RunReader, is_original, read_config, read_status
 from tuiae.runs.removal import discard_untrained
 from tuiae.runs.snapshot import Snapshot
@@ -411,8 +419,8 @@ def _check_ending(
                 code = process.wait(LEAVE_SECONDS)
         if code == ExitCode.HELD:
             raise _held_by_another(run)
-        how = f"the worker died (signal {-code})" if code is not None and code < 0 else "the worker died"
-        raise TrainingError(f"{run.id}: {how}", f"see {run.log}, and continue with `tuiae resume {run.id}`")
+        hint = f"see {run.log}, and continue with `tuiae resume {run.id}`"
+        raise TrainingError(f"{run.id}: {describe_death(run, code)}", hint)
 
 
 def _held_by_another(run: RunPaths) -> RunHeldError:

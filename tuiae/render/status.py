@@ -129,6 +129,8 @@ def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
     text = Text(end="").append_text(state_text(status.state))
     if status.state == "starting" and status.phase:
         text.append(f" · {clean(status.phase)}", "dim")
+    elif status.live and status.trouble:
+        text.append(f" · {clean(status.trouble)}", "yellow")
     share = status.share
     if share is not None:
         text.append(f"  {word}{of_epochs(status.epoch, status.epochs)}").append(" " if bar else "")

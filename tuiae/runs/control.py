@@ -7,6 +7,7 @@ in force is that one with the run's edits on top.
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import secrets
@@ -14,6 +15,7 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from tuiae.config import RunConfig, build_config, did_you_mean, settings_of
@@ -34,8 +36,20 @@ def send(run: RunPaths, command: str, **arguments: Any) -> None:
     try:
         run.control.mkdir(exist_ok=True)
         replace_json(run.control / name, {"command": command, "from": os.getpid(), "by": this_user(), **arguments})
+        if not _is_ours(run, run.control / name):
+            (run.control / name).unlink()
+            raise PermissionError(errno.EACCES, "it belongs to another user")
     except OSError as error:
         raise unwritable(run, error, "edit" if command == "set" else command) from error
+
+
+def _is_ours(run: RunPaths, path: Path) -> bool:
+    """Returns whether a command comes from the user whose run it is, or from root; nobody else's is obeyed, whatever
+    the permissions of `control/`. Some file systems give everything to one owner, who is not us."""
+    try:
+        return os.lstat(path).st_uid in (0, os.geteuid(), os.stat(run.root).st_uid)
+    except OSError:
+        return False
 
 
 def this_user() -> str:
@@ -49,10 +63,10 @@ def this_user() -> str:
 
 
 def take(run: RunPaths) -> list[dict[str, Any]]:
-    """Consume the waiting commands, oldest first; unknown ones are removed and ignored."""
+    """Consume the waiting commands, oldest first; unknown ones and those of other users are removed and ignored."""
     taken = []
     for path in sorted(run.control.glob("[!.]*.json")):
-        record = read_json(path)
+        record = read_json(path) if _is_ours(run, path) else {}
         try:
             path.unlink()
         except OSError:

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +106,26 @@ def is_gone(run: RunPaths) -> bool:
 def need_run(run: RunPaths) -> None:
     """Raises UnknownRunError for a run that is no longer there."""
     if is_gone(run):
-        raise UnknownRunError(f"{run.id} is gone", "its directory was deleted or moved: open another run")
+        raise gone(run)
+
+
+def gone(run: RunPaths) -> UnknownRunError:
+    """The error for a run that was deleted or moved."""
+    return UnknownRunError(f"{run.id} is gone", "its directory was deleted or moved: open another run")
+
+
+def find_obstacle(run: RunPaths) -> str:
+    """What keeps a run directory from being written at this moment, such as `No space left on device`; empty where
+    nothing does. What was tried is removed again."""
+    probe = run.root / f".probe.{os.getpid()}.tmp"
+    try:
+        probe.write_bytes(bytes(1 << 16))
+    except OSError as error:
+        return error.strerror or str(error)
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+    return ""
 
 
 def unwritable(run: RunPaths, error: OSError, act: str) -> UnknownRunError:

@@ -19,7 +19,7 @@ from typing import Any
 from tuiae.config import RunConfig
 from tuiae.errors import TrainingError, from_record
 from tuiae.machine import LEAVING, STOPPING
-from tuiae.runs.paths import RunPaths, unwritable
+from tuiae.runs.paths import RunPaths, find_obstacle, unwritable
 
 MALLOC = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -136,6 +136,24 @@ def no_worker(error: OSError) -> TrainingError:
     return TrainingError(f"no worker can be started: {error.strerror or error}{file}", hint)
 
 
+SIGNALLED = {
+    signal.SIGBUS: "a file that it had open, such as the prepared images, became shorter, or its disk failed",
+    signal.SIGKILL: "killed by somebody, or by the system because memory ran out",
+}
+"""What it means when a worker dies of a signal that it cannot answer."""
+
+
+def describe_death(run: RunPaths, code: int | None) -> str:
+    """How a worker ended that could not say it itself, as far as its exit code (None: unknown) and its disk tell."""
+    words = ["the worker died"]
+    if code is not None and code < 0:
+        words[0] += f" (signal {-code})"
+        words += [SIGNALLED[number] for number in SIGNALLED if number == -code]
+    if obstacle := find_obstacle(run):
+        words.append(f"{run.root} cannot be written: {obstacle}")
+    return ": ".join(words)
+
+
 def resume_elsewhere(run: RunPaths) -> str:
     """The hint for a run whose device this machine does not have."""
     return f"go on here on another one: tuiae resume {run.id} --device cpu"
@@ -229,7 +247,11 @@ class RunLock:
     """The run's flock: held by the one worker that may write there, gone with its process, never stale."""
 
     def __init__(self, run: RunPaths) -> None:
-        self._descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
+        self._path = run.lock
+        self._descriptor = self._open()
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def acquire(self) -> bool:
         """Take the lock if it is free; False when another process holds it.
@@ -241,7 +263,18 @@ class RunLock:
             if self.held_elsewhere() or time.monotonic() > deadline:
                 return False
             time.sleep(0.002)
+        if self._is_replaced():
+            # What was locked was deleted: whoever comes next would lock another file.
+            os.close(self._descriptor)
+            self._descriptor = self._open()
+            return self.acquire()
         return True
+
+    def _is_replaced(self) -> bool:
+        try:
+            return not os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))
+        except FileNotFoundError:
+            return True
 
     def held_elsewhere(self) -> bool:
         """Returns whether another process holds the lock and this one does not. Many readers may ask at once."""

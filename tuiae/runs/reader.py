@@ -274,6 +274,13 @@ def read_status(run: RunPaths) -> Status:
     return status
 
 
+def is_written_elsewhere(run: RunPaths) -> bool:
+    """Returns whether a run has a worker other than this process, as far as its status tells. A lock does not tell
+    where its file was deleted, or where hosts that share a directory do not share their locks."""
+    status = read_status(run)
+    return status.live and bool(status.pid) and (status.pid, status.host) != (os.getpid(), socket.gethostname())
+
+
 def _fits(key: str, value: Any, default: Any) -> bool:
     """Returns whether a value from a file has the type of its field; if not, the field keeps its default."""
     if key == "error":
@@ -286,8 +293,8 @@ def _fits(key: str, value: Any, default: Any) -> bool:
 
 def _has_pulse(status: Status) -> bool:
     """Returns whether the process that wrote a status still lives, as far as this host can tell."""
-    silent = time.time() - status.heartbeat
-    if not status.pid:
+    silent = abs(time.time() - status.heartbeat)  # a clock may have been set in between, by years
+    if not status.pid and not status.process_start:
         return silent < START_SECONDS
     if status.host == socket.gethostname():
         return is_alive(status.pid, status.process_start, status.heartbeat)

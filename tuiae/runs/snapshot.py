@@ -79,6 +79,8 @@ class Status:
     process_start: str = ""
     host: str = ""
     heartbeat: float = 0.0
+    trouble: str = ""
+    """What the worker cannot write at this moment, and tries again."""
     error: Mapping[str, Any] | None = None
 
     @property

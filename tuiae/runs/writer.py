@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ from tuiae import __version__
 from tuiae.config import RunConfig, dump_config
 from tuiae.config.document import fingerprint, parse_toml
 from tuiae.errors import TuiaeError, UnknownRunError
-from tuiae.files import LineFile, read_json, replace_file, replace_json, replace_text
+from tuiae.files import LineFile, fsync_directory, overwrite_json, read_json, replace_file, replace_json, replace_text
 from tuiae.runs.checkpoints import adopt_checkpoint
 from tuiae.runs.labels import check_tags
 from tuiae.runs.paths import CONFIG_DIGEST, SCHEMA, RunPaths, is_gone, need_run, new_run_id
 from tuiae.runs.process import process_start
 
 HEARTBEAT_SECONDS = 1.0
+DRAFT = re.compile(r"\.\d{8}-\d{6}-.*\.(tmp|deleted)")
+OLD_SECONDS = 3600.0  # a draft is written within seconds
 
 
 def create_run(
@@ -47,9 +50,10 @@ def create_run(
     about = {**describe_machine(argv), "tags": check_tags(tags), **(meta or {})}
     try:
         root.mkdir(parents=True, exist_ok=True)
+        _sweep_drafts(root)
         run = RunPaths(root / new_run_id(config.name))
         draft = RunPaths(root / f".{run.id}.tmp")
-        draft.root.mkdir()
+        draft.root.mkdir(mode=0o700)  # for its user alone; who wants to share it may open it
         try:
             _fill(draft, config, about, checkpoint)
             os.rename(draft.root, run.root)
@@ -60,6 +64,13 @@ def create_run(
         hint = "free some space, or point TUIAE_RUNS_DIR at a directory that you may write"
         raise UnknownRunError(f"cannot write runs to {root}: {error.strerror or error}", hint) from error
     return run
+
+
+def _sweep_drafts(root: Path) -> None:
+    """Remove what those who were killed left of runs that they were making, or deleting."""
+    for name in os.listdir(root):
+        if DRAFT.fullmatch(name) and is_old(root / name):
+            shutil.rmtree(root / name, ignore_errors=True)
 
 
 def _fill(draft: RunPaths, config: RunConfig, about: Mapping[str, Any], checkpoint: Path | None) -> None:
@@ -118,10 +129,15 @@ def read_commit(checkout: Path) -> str:
 
 
 class RunWriter:
-    """Events, status, samples. A thread keeps the heartbeat, so that a long phase does not look like a death."""
+    """Events, status, samples. A thread keeps the heartbeat, so that a long phase does not look like a death.
+
+    Events and status that the disk does not take are tried again with every heartbeat, and the status says so.
+    """
 
     def __init__(self, run: RunPaths) -> None:
+        """Raises OSError where nothing can be written to the run."""
         self.run = run
+        sweep(run)
         self._events = LineFile(run.events)
         self._sequence = _last_sequence(run.events)
         self._status: dict[str, Any] = {
@@ -132,9 +148,9 @@ class RunWriter:
             "host": socket.gethostname(),
             "error": None,
         }
+        self._unwritten: dict[str, str] = {}
         self._mutex = threading.Lock()
         self._ended = threading.Event()
-        self.heartbeat_error: OSError | None = None
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._heart.start()
 
@@ -142,14 +158,23 @@ class RunWriter:
         """Append one record; the file is the run's history and is never rewritten."""
         with self._mutex:
             self._sequence += 1
-            self._events.append({"v": SCHEMA, "seq": self._sequence, "time": time.time(), "kind": kind, **fields})
+            record = {"v": SCHEMA, "seq": self._sequence, "time": time.time(), "kind": kind, **fields}
+            self._try(lambda: self._events.append(record))
 
     def status(self, *, now: bool = False, **fields: Any) -> None:
         """Change status fields; they are written with the next heartbeat, or at once with `now`."""
         with self._mutex:
             self._status.update(fields)
             if now:
-                self._write_status()
+                with suppress(OSError):  # the next heartbeat tries again
+                    self._write_status()
+
+    def note_unwritten(self, what: str, error: OSError | None) -> None:
+        """Let the status say what the disk does not take at this moment; without an `error`, that it does again."""
+        if error is None:
+            self._unwritten.pop(what, None)
+        else:
+            self._unwritten[what] = error.strerror or str(error)
 
     def sample(self, epoch: int, **arrays: np.ndarray) -> None:
         """Store the sample of an epoch (0: before training) and record the event. Raises UnknownRunError for a run that
@@ -159,38 +184,78 @@ class RunWriter:
         replace_file(self.run.sample(epoch), lambda file: np.savez(file, allow_pickle=False, **arrays))
         self.event("sample", epoch=epoch)
 
-    def check_heart(self) -> None:
-        """Raise the error that kept the heartbeat from being written: its thread cannot."""
-        if self.heartbeat_error is not None:
-            raise self.heartbeat_error
+    def sync(self) -> None:
+        """Make everything that was written so far durable: what a checkpoint remembers is never measured again.
+
+        Raises OSError where something still waits.
+        """
+        with self._mutex:
+            self._events.flush()
+        self._events.sync()
+        if self.run.samples.is_dir():
+            fsync_directory(self.run.samples)
 
     def close(self, state: str, error: dict[str, Any] | None = None) -> None:
-        """Record how the run ended; after this nothing is written any more."""
+        """Record how the run ended; after this nothing is written any more. Raises OSError where not even the status
+        can say it."""
         self._ended.set()
         self._heart.join()
+        words = f"{state}: {error['cause']}" if error else state
+        self.event("end", state=state, error=error, text=words)
+        with suppress(OSError):  # what is not on the disk by now was not in a checkpoint either
+            self.sync()
+        self._events.close()
+        with self._mutex:
+            self._status |= {"state": state, "error": error}
+            self._write_status()
+
+    def _try(self, write: Callable[[], object]) -> None:
+        """Write events; what the disk does not take waits for the next time."""
         try:
-            words = f"{state}: {error['cause']}" if error else state
-            self.event("end", state=state, error=error, text=words)
-            self._events.sync()
-        finally:
-            # On a full disk one of the two may still get through, and the status is what readers go by.
-            self._events.close()
-            self.status(now=True, state=state, error=error)
+            write()
+        except OSError as error:
+            self.note_unwritten("events", error)
+        else:
+            self.note_unwritten("events", None)
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
-            try:
-                with self._mutex:
-                    self._write_status()
-            except OSError as error:
-                # The loop looks here and fails with a sentence; a thread has nobody to tell.
-                self.heartbeat_error = error
+            with self._mutex, suppress(OSError):  # the next one tries again
+                self._try(self._events.flush)
+                self._write_status()
 
     def _write_status(self) -> None:
         if is_gone(self.run):
             return  # what was deleted stays deleted
-        self._status["heartbeat"] = time.time()
-        replace_json(self.run.status, self._status)
+        missing = dict(self._unwritten)
+        reason = next(iter(missing.values()), "")
+        trouble = f"cannot write {', '.join(missing)}: {reason}; trying again" if missing else ""
+        self._status |= {"heartbeat": time.time(), "trouble": trouble}
+        try:
+            replace_json(self.run.status, self._status)
+        except OSError:
+            overwrite_json(self.run.status, self._status)
+
+
+def sweep(run: RunPaths) -> None:
+    """Remove the drafts that a writer of this run left when it was killed: only the holder of its lock writes these.
+    Commands and labels come from others too: of theirs only old drafts go."""
+    for pattern in ("weights/.*.tmp", "samples/.*.tmp", ".status.json.*.tmp", ".label.json.*.tmp", "control/.*.tmp"):
+        others = pattern.startswith((".label", "control"))
+        for draft in run.root.glob(pattern):
+            if draft.is_dir() and not draft.is_symlink():
+                shutil.rmtree(draft, ignore_errors=True)
+            elif not others or is_old(draft):
+                with suppress(OSError):
+                    draft.unlink()
+
+
+def is_old(path: Path) -> bool:
+    """Returns whether nobody has written to a draft for an hour."""
+    try:
+        return time.time() - path.stat().st_mtime > OLD_SECONDS
+    except OSError:
+        return False
 
 
 def _last_sequence(path: Path) -> int:

@@ -22,7 +22,7 @@ from tuiae.preflight import check, put_on_encoder
 from tuiae.runs.labels import check_tags, tags_of
 from tuiae.runs.lineage import read_edits
 from tuiae.runs.paths import RunPaths, list_runs
-from tuiae.runs.process import Interrupt, is_held, start_worker
+from tuiae.runs.process import Interrupt, describe_death, is_held, start_worker
 from tuiae.runs.reader import RunReader, read_config, read_status
 from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.runs.writer import create_run, removed_unless_started
@@ -365,5 +365,5 @@ def _reason(snapshot: Snapshot, code: int | None) -> str:
         return str(status.error.get("cause", "the training failed"))
     if status.state == "stopped":
         return f"somebody stopped it at epoch {status.epoch} of {status.epochs}"
-    how = f" (signal {-code})" if code is not None and code < 0 else ""
-    return f"the worker died{how}; see {RunPaths(snapshot.path).log}"
+    run = RunPaths(snapshot.path)
+    return f"{describe_death(run, code)}; see {run.log}"

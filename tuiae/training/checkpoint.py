@@ -150,6 +150,7 @@ def save_checkpoint(
                 replace_file(draft / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
             files = {name: describe_file(content) for name, content in contents.items()}
             replace_json(draft / MANIFEST, {"v": SCHEMA, "step": step, "epoch": epoch, "files": files})
+            fsync_directory(draft)
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(draft, folder)
         except BaseException:
@@ -160,16 +161,12 @@ def save_checkpoint(
         (folder / KEPT).touch()
     for name in names:
         replace_text(run.weights / name, folder.name + "\n")
+    fsync_directory(run.weights)  # before the checkpoints that these named until now are deleted
 
 
 def prune(run: RunPaths, keep: int) -> None:
     """Delete all but the newest `keep` checkpoints, the best, those asked for, and what a fork began from; called after
-    the new one is durable.
-
-    Drafts go too: they are what a worker that was killed while saving left behind.
-    """
-    for draft in run.weights.glob(".step-*.tmp"):
-        shutil.rmtree(draft, ignore_errors=True)
+    the new one is durable."""
     named = {pointed(run, name) for name in ("best", "last", PARENT)}
     for folder in all_checkpoints(run)[keep:]:
         if folder.name not in named and not (folder / KEPT).exists():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ class Trainer:
         # Told through `found_inf`, as by PyTorch's GradScaler, a fused optimizer leaves its step out by itself.
         fused = any(group.get("fused") for group in optimizer.param_groups)
         self._skips_on_device = parts.device.type == "cuda" and fused
-        self.background = BackgroundWriter()
+        self.background = BackgroundWriter(self._note_unwritten)
         self._beginning = restore_newest(
             writer.run,
             parts.model,
@@ -72,7 +73,7 @@ class Trainer:
         loss that is no longer finite; the last good checkpoint stands."""
         try:
             ending = self._train()
-            self.background.wait()
+            self.background.finish()
         finally:
             self.background.close()
         return ending
@@ -115,7 +116,6 @@ class Trainer:
                 self.report.progress()
                 if self._auto_pause is not None:
                     self._auto_pause.look(state.epoch, state.step)
-            self.writer.check_heart()
             if stale:
                 break
         return "finished"
@@ -219,7 +219,7 @@ class Trainer:
         if confusion is not None:
             arrays["confusion"] = confusion
         epoch = self.state.epoch
-        self.background.submit(lambda: self.writer.sample(epoch, **arrays))
+        self.background.submit(Write(f"the sample of epoch {epoch}", lambda: self.writer.sample(epoch, **arrays)))
 
     def save(self, names: tuple[str, ...], kept: bool = False) -> None:
         """Have a checkpoint written in the background, under these names; raises TrainingError for weights that are
@@ -233,11 +233,18 @@ class Trainer:
         contents = freeze(self.parts.model, state)
 
         def write() -> None:
+            self.writer.sync()  # what this checkpoint remembers is not measured again
             save_checkpoint(run, step, done, contents, names, kept)
             prune(run, keep)
             self.writer.event("checkpoint", epoch=epoch, step=step)
 
-        self.background.submit(write)
+        self.background.submit(Write(f"the checkpoint of step {step}", write, frozenset(names), kept))
+
+    def _note_unwritten(self, what: str, error: OSError | None) -> None:
+        """Say what the disk does not take, and that it has taken everything."""
+        self.writer.note_unwritten("samples and checkpoints", error)
+        words = "all is written again" if error is None else f"cannot write {what}: {error.strerror}; it is tried again"
+        self.writer.event("warning", text=words)
 
     # Commands and edits.
 
@@ -251,7 +258,8 @@ class Trainer:
             if "save" in words and "stop" not in words:
                 self.save(("last",), kept=True)
                 self.background.wait()
-                self._record(f"checkpoint saved at step {self.state.step} on request: it is kept")
+                if self.background.idle:
+                    self._record(f"checkpoint saved at step {self.state.step} on request: it is kept")
             # The last word counts, and a stop ends a pause.
             said = [word for word in words if word in ("pause", "resume")] or ["pause" if paused else "resume"]
             if paused != (paused := said[-1] == "pause" and "stop" not in words):
@@ -297,26 +305,91 @@ class Trainer:
         set_dropout(self.parts.model, config.model.dropout)
 
 
+MOST_FAILURES = 3  # checkpoints in a row that cannot be written, until a run fails
+RETRY_SECONDS = 1.0  # between attempts once there is nothing left to train
+
+
+@dataclass(frozen=True)
+class Write:
+    """A sample or a checkpoint that is to be written."""
+
+    what: str
+    """As a sentence names it."""
+    write: Callable[[], None]
+    names: frozenset[str] = frozenset()
+    """What a checkpoint will be called; empty for a sample."""
+    kept: bool = False
+    """Whether somebody asked for this checkpoint."""
+
+    def replaces(self, older: Write) -> bool:
+        """Returns whether a checkpoint that waits is not needed any more once this one is there."""
+        return bool(older.names) and older.names <= self.names and not older.kept
+
+
 class BackgroundWriter:
     """Carries out writes one after the other in a thread: until a disk promises to keep a checkpoint, small networks
     could train for a tenth of an epoch (6 fsyncs took 5 to 17 ms, an epoch of dense_64 300 ms).
 
-    What went wrong is raised by the next `wait`.
+    What a disk does not take waits in memory and is tried again before the next write, in its order: no checkpoint is
+    there without the samples before it. `tell` hears of the first that has to wait and, without an error, of the last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str, OSError | None], None]) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk")
         self._pending: deque[Future[None]] = deque()
+        self._tell = tell
+        self._waiting: list[Write] = []  # the thread's own
+        self._error: OSError | None = None
+        self._failures = 0
 
-    def submit(self, write: Callable[[], None]) -> None:
+    @property
+    def idle(self) -> bool:
+        """Whether all is written, after a `wait`."""
+        return not self._waiting
+
+    def submit(self, write: Write) -> None:
         """Write, some time after everything that was handed over before."""
-        self._pending.append(self._thread.submit(write))
+        self._pending.append(self._thread.submit(self._carry_out, write))
 
     def wait(self) -> None:
-        """Until everything is written; raises OSError for a full disk, or whatever else a write met."""
+        """Until everything was tried; raises OSError where the disk took none of the last three checkpoints, and
+        whatever else a write met."""
         while self._pending:
             self._pending.popleft().result()
+        if self._error is not None and self._failures >= MOST_FAILURES:
+            self._error.add_note(f"{self._failures} checkpoints in a row could not be written")
+            raise self._error
+
+    def finish(self) -> None:
+        """Until everything is written; raises as `wait`. The last checkpoint is tried three times."""
+        self.wait()
+        while not self.idle:
+            time.sleep(RETRY_SECONDS)
+            self._pending.append(self._thread.submit(self._try, counts=True))
+            self.wait()
 
     def close(self) -> None:
-        """End the thread once it has written what it was given."""
+        """End the thread once it has tried what it was given."""
         self._thread.shutdown()
+
+    def _carry_out(self, write: Write) -> None:
+        self._waiting = [older for older in self._waiting if not write.replaces(older)]
+        self._waiting.append(write)
+        self._try(counts=bool(write.names))
+
+    def _try(self, counts: bool) -> None:
+        """Write what waits, as far as the disk takes it; whether a failure `counts` as a checkpoint's."""
+        while self._waiting:
+            one = self._waiting[0]
+            try:
+                one.write()
+            except OSError as error:
+                self._failures += counts
+                if self._error is None:
+                    self._tell(one.what, error)
+                self._error = error
+                return
+            del self._waiting[0]
+            if not self._waiting and self._error is not None:
+                self._tell(one.what, None)
+        self._error, self._failures = None, 0

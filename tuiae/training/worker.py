@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import errno
+import faulthandler
 import fcntl
 import glob
 import importlib
+import io
 import json
 import os
 import select
@@ -35,8 +37,9 @@ from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, re
 from tuiae.runs.control import Edit
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.lineage import config_at, need_config, read_edits
-from tuiae.runs.paths import RunPaths
+from tuiae.runs.paths import RunPaths, gone, is_gone
 from tuiae.runs.process import Interrupt, RunLock, requeue_advice, resume_elsewhere
+from tuiae.runs.reader import is_written_elsewhere
 from tuiae.runs.writer import RunWriter
 
 
@@ -49,8 +52,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", help="other than the run's")
     asked = parser.parse_args(argv)
     run = RunPaths(_wait_for_run() if asked.standby else asked.run)
-    lock = RunLock(run)
-    if not lock.acquire():
+    _keep_log_writable()
+    try:
+        lock = RunLock(run)
+        held = not lock.acquire() or is_written_elsewhere(run)
+    except OSError as error:
+        print(f"{run.root}: {error.strerror}", file=sys.stderr)
+        return ExitCode.TRAINING
+    if held:
         print(f"{run.id} is held by another process", file=sys.stderr)
         return ExitCode.HELD
     with (interrupt := Interrupt()).listening(*LEAVING):
@@ -78,7 +87,7 @@ def work(run: RunPaths, interrupt: Interrupt, epochs: int | None = None, device:
         state, failure = _train(run, writer, interrupt, epochs, device), None
     except Exception as error:  # noqa: BLE001 - recorded below: whatever ended the run is what its reader must see
         state, failure = "failed", explain(error, run)
-        if not isinstance(error, TuiaeError):
+        if not isinstance(error, (TuiaeError, OSError)):
             traceback.print_exc()
         print(f"error: {failure}", file=sys.stderr)
     try:
@@ -141,10 +150,14 @@ def explain(error: Exception, run: RunPaths) -> TuiaeError:
 
     if is_out_of_memory(error):
         return TrainingError("out of memory", "lower training.batch_size, or choose another device")
+    if is_gone(run):
+        return gone(run)
+    notes = "".join(f": {note}" for note in getattr(error, "__notes__", ()))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return TrainingError(f"no space left for {run.root}", f"free some, then {_resume_advice(run)}")
+        return TrainingError(f"no space left for {run.root}{notes}", f"free some, then {_resume_advice(run)}")
     if isinstance(error, OSError):
-        return TrainingError(f"{error.filename or run.root}: {error.strerror}", f"fix that, then {_resume_advice(run)}")
+        cause = f"{error.filename or run.root}: {error.strerror}{notes}"
+        return TrainingError(cause, f"fix that, then {_resume_advice(run)}")
     return TrainingError(f"{type(error).__name__}: {error}", f"the traceback is in {run.log}")
 
 
@@ -267,6 +280,24 @@ def _import_torch() -> None:
     """Import what a training needs."""
     with lasting_imports():
         importlib.import_module("tuiae.training.loop")
+
+
+class _Log(io.FileIO):
+    """The worker's stdout or stderr; what a full disk does not take of it is left out: no training ends for its log."""
+
+    def write(self, text: Any, /) -> int:
+        try:
+            return super().write(text) or 0
+        except OSError:
+            return len(text)
+
+
+def _keep_log_writable() -> None:
+    """Let no print of this process fail, and say of a fatal signal, such as SIGBUS, where it struck."""
+    faulthandler.enable(2)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        log = io.BufferedWriter(_Log(number, "w", closefd=False))
+        setattr(sys, name, io.TextIOWrapper(log, "utf-8", "backslashreplace", line_buffering=True))
 
 
 def _redirect_output(log: Path) -> None:
