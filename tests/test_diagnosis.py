@@ -19,7 +19,9 @@ from tests.training import train as train_with_edits
 from tuiae.config import build_config, load_config
 from tuiae.errors import TrainingError
 from tuiae.runs import control
-from tuiae.runs.diagnosis import NAMED, WINDOW, Evidence, Finding, Severity, diagnose
+from tuiae.runs.control import Edit
+from tuiae.runs.diagnosis import NAMED, WINDOW, Finding, Severity, diagnose
+from tuiae.runs.evidence import Evidence
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import OUTLINE_POINTS, Points, RunReader, read_sample, read_status
 from tuiae.runs.snapshot import Sample, Series, Snapshot
@@ -99,7 +101,9 @@ def recorded(runs_root: Path) -> Callable[[str, dict[str, Any]], Snapshot]:
     def of(name: str, document: dict[str, Any]) -> Snapshot:
         run = create_run(build_config({"data": {"dataset": "digits"}, **RARELY, **document}), runs_root, [])
         shutil.copyfile(RECORDED / f"{name}.jsonl", run.events)
-        RunWriter(run).close("finished")
+        writer = RunWriter(run)
+        writer.event("checkpoint", epoch=1, step=1)
+        writer.close("finished")
         return RunReader(run.root).read_all()
 
     return of
@@ -360,18 +364,72 @@ def test_without_the_key_nothing_pauses(lab: Laboratory) -> None:
     assert not any("pause" in note.text for note in RunReader(run.root).read_all().notes)
 
 
+# Advice that names nothing that is done already
+
+
+def with_settings(snapshot: Snapshot, **settings: Any) -> Snapshot:
+    """The same curves under another config; a double underscore stands for the dot."""
+    assert snapshot.config is not None
+    changes = {key.replace("__", "."): value for key, value in settings.items()}
+    return replace(snapshot, config=build_config(snapshot.config.model_dump(mode="json"), changes))
+
+
+def edited(snapshot: Snapshot, key: str, old: float, new: float) -> Snapshot:
+    """The same run, with an edit before its first step."""
+    return replace(snapshot, edits=(Edit(0.0, 0, 0.0, key, old, new),))
+
+
+def test_advice_for_a_collapse_names_a_warm_up_that_is_there(train: Train) -> None:
+    snapshot, _ = train(COLLAPSED)
+    assert only(snapshot, "collapse").advice.endswith("or let it rise slowly (training.beta_warmup)")
+    warming = with_settings(snapshot, training__beta_warmup=3)
+    assert only(warming, "collapse").advice.endswith("or let it rise over more epochs (training.beta_warmup, now 3)")
+    raised = edited(snapshot, "training.beta", 1.0, 100.0)
+    assert only(raised, "collapse").advice == "take an edit back: training.beta went from 1 to 100 at step 0"
+
+
+def test_advice_for_overfitting_names_a_dropout_that_does_something(recorded: Recorded) -> None:
+    snapshot = recorded("overfit", OVERFIT)
+
+    def advice(**settings: Any) -> str:
+        return only(with_settings(snapshot, **settings), "overfitting").advice.partition("next time ")[2]
+
+    assert advice(model__dropout=0.2) == "raise model.dropout (now 0.2)"
+    assert advice(model__dropout=0.5) == "raise data.train_limit (now 60)"
+    assert advice(data__train_limit=0, model__dropout=0.7) == "train on more"
+    vae = {"model__family": "vae", "model__hidden": []}
+    assert advice(**vae) == "raise data.train_limit (now 60)"
+    lowered = edited(with_settings(snapshot, model__dropout=0.1), DROPOUT, 0.4, 0.1)
+    assert "take an edit back: model.dropout went from 0.4 to 0.1 at step 0" in only(lowered, "overfitting").advice
+
+
+def test_advice_for_a_divergence_names_a_bound_that_is_there(train: Train) -> None:
+    snapshot = with_settings(train(NOT_A_NUMBER)[0], training__clip_norm=2.5)
+    assert only(snapshot, "divergence").advice.endswith("or lower training.clip_norm (now 2.5)")
+
+
+def test_nothing_is_called_stuck_or_flat_while_it_warms_up(train: Train, recorded: Recorded) -> None:
+    for snapshot, kind in ((train(SLOW)[0], "stuck"), (recorded("plateau", PLATEAU), "plateau")):
+        last = moments(snapshot)[-1]
+        assert kinds(last) == [kind]
+        assert kinds(with_settings(last, training__warmup=last.series["test", "loss"].epochs[-1])) == []
+
+
 # Edits that spoil a training, and a dead network that pauses itself
 
 STEPS = 15  # an epoch of the digits
-RATE = "training.learning_rate"
+RATE, DROPOUT = "training.learning_rate", "model.dropout"
 
 
-def edited_run(root: Path, rate: float = 2e-3, epochs: int = 12, auto_pause: bool = False) -> RunPaths:
+def edited_run(
+    root: Path, rate: float = 2e-3, epochs: int = 12, auto_pause: bool = False, schedule: str = "constant"
+) -> RunPaths:
     document = {
         "data": {"dataset": "digits"},
         "model": {"family": "dense", "hidden": [48], "latent": 12, "code_activation": "leaky-relu"},
         "training": {
             "epochs": epochs, "batch_size": 100, "learning_rate": rate, "device": "cpu", "auto_pause": auto_pause,
+            "schedule": schedule,
         },
         "samples": {"every": 1},
         "checkpoint": {"every": 1000},
@@ -407,6 +465,24 @@ def test_an_edit_before_the_first_evaluation_leaves_nothing_to_go_back_to(lab: L
 @pytest.mark.parametrize("rate", [1e-3, 4e-3])
 def test_an_edit_that_does_no_harm_is_not_spoken_of(lab: Laboratory, rate: float) -> None:
     assert after(lab, {6 * STEPS: [(RATE, rate)]}) == ()
+
+
+def test_a_dropout_that_doubles_the_loss_is_named(lab: Laboratory) -> None:
+    run = edited_run(lab.runs, rate=1e-2, epochs=17)
+    train_with_edits(run, {14 * STEPS: [(DROPOUT, 0.8)]})
+    (finding,) = findings(run)
+    assert (finding.kind, finding.severity) == ("divergence", Severity.SERIOUS)
+    assert f"since {DROPOUT} went from 0 to 0.8 at step {14 * STEPS}" in finding.sentence
+    assert finding.advice == f"fork from weights/best, which is from before step {14 * STEPS}"
+
+
+def test_epochs_that_drew_a_cosine_anew_are_among_what_can_do_harm(lab: Laboratory) -> None:
+    run = edited_run(lab.runs, epochs=4, schedule="cosine")
+    train_with_edits(run, {STEPS: [("training.epochs", 2)], 2 * STEPS - 1: [("training.epochs", 4)]})
+    snapshot = RunReader(run.root).read_all()
+    assert snapshot.current_config is not None
+    (suspect,) = Evidence(snapshot, snapshot.current_config).suspects
+    assert (suspect.key, suspect.old, suspect.new) == ("training.epochs", 2, 4)
 
 
 def test_a_training_whose_network_is_dead_pauses_itself(lab: Laboratory) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from tests.conftest import Laboratory, record_edit
 from tuiae.config import load_config
 from tuiae.errors import TrainingError
+from tuiae.files import read_json, replace_json
+from tuiae.runs.checkpoints import no_checkpoint
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import create_run
 from tuiae.training.worker import explain
@@ -49,6 +51,30 @@ def test_what_to_do_about_a_divergence_depends_on_what_the_run_has(lab: Laborato
     assert said(run).endswith(f"begin again without that edit, tuiae run {run.config}")
     run.events.unlink()
     assert "lower training.learning_rate (now 0.02)" in said(run)
+
+
+def test_a_bound_that_is_there_is_named_and_a_higher_beta_is_suspected(lab: Laboratory) -> None:
+    run = create_run(load_config(Path(lab.preset()), {"training.clip_norm": 2.5}), lab.runs, [])
+    assert "lower training.learning_rate (now 0.02), or lower training.clip_norm (now 2.5)" in said(run)
+    record_edit(run, "training.beta", 1.0, 9.0, 5, 0.3)  # of a family that has one
+    assert "after training.beta went from 1 to 9" in said(run)
+
+
+def test_a_run_that_was_moved_is_not_said_to_lack_a_checkpoint(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    run.root.rename(lab.root / "elsewhere")
+    for error in (FileNotFoundError(errno.ENOENT, "No such file", str(run.status)), TrainingError(CAUSE)):
+        assert explain(error, run).cause == f"{run.id} is gone"
+
+
+def test_a_run_whose_worker_died_is_told_to_train_on_only_where_that_helps(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    replace_json(run.status, {**read_json(run.status), "state": "running", "pid": 2**22, "process_start": "1"})
+    assert "continues from its newest checkpoint" in lab("show", run.id).stdout
+    shutil.rmtree(run.weights)
+    run.weights.mkdir()
+    assert "trains it from the first step" in lab("show", run.id).stdout
+    assert no_checkpoint(run).hint == f"train it from the first step: tuiae resume {run.id}"
 
 
 def test_a_full_disk_advises_what_the_run_has(lab: Laboratory, finished: RunPaths) -> None:

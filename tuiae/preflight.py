@@ -185,9 +185,10 @@ def _images(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:
     collapses = training.loss in ("mse", "sse") and training.beta >= 1 and values <= FEW_PIXELS
     if model.is_variational and collapses:
         # The way out first: the form has one line for all of it.
+        bernoulli = "or training.loss = 'bce', " if model.output == "sigmoid" else ""
         yield (
             f"a vae of {height}x{width} images collapses with {training.loss}: take preset digits_vae, "
-            "or training.loss = 'bce', or training.beta = 0.1"
+            f"{bernoulli}or training.beta = 0.1"
         )
 
 

@@ -36,6 +36,7 @@ from tuiae.render.text import (
     rate,
     shorten,
 )
+from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.diagnosis import Finding, diagnose
 from tuiae.runs.labels import read_label, relabel, tags_of
 from tuiae.runs.lineage import no_config
@@ -320,7 +321,9 @@ def next_command(snapshot: Snapshot) -> str:
     command, state = f"`tuiae resume {clean(snapshot.id)}`", snapshot.status.state
     if state in ("lost", "unknown"):
         cause = "its worker is gone" if state == "lost" else "its status cannot be read"
-        return f"{cause}; {command} continues from its newest checkpoint"
+        saved = all_checkpoints(RunPaths(snapshot.path))
+        how = "continues from its newest checkpoint" if saved else "trains it from the first step"
+        return f"{cause}; {command} {how}"
     return f"{command} continues it" if state in ("stopped", "paused") else ""
 
 

@@ -25,7 +25,7 @@ from tuiae.files import read_json
 from tuiae.machine import LEAVING
 from tuiae.preflight import check, check_asked, check_device, warn_of_change, warn_of_rise
 from tuiae.render.status import cost_facts
-from tuiae.runs.checkpoints import need_checkpoint, newest_position, read_position
+from tuiae.runs.checkpoints import all_checkpoints, need_checkpoint, newest_position, read_position
 from tuiae.runs.control import Edit, propose, send
 from tuiae.runs.labels import check_tags, read_tags
 from tuiae.runs.lineage import changes, fork_config, fork_run, need_config, plan_replay, replay_run
@@ -419,7 +419,8 @@ def _check_ending(
                 code = process.wait(LEAVE_SECONDS)
         if code == ExitCode.HELD:
             raise _held_by_another(run)
-        hint = f"see {run.log}, and continue with `tuiae resume {run.id}`"
+        go_on = "continue" if all_checkpoints(run) else "begin again at the first step"
+        hint = f"see {run.log}, and {go_on} with `tuiae resume {run.id}`"
         raise TrainingError(f"{run.id}: {describe_death(run, code)}", hint)
 
 

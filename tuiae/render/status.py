@@ -230,7 +230,8 @@ def ending(snapshot: Snapshot) -> str:
     if status.state == "failed" and status.error:
         return failure_words(status)
     if status.state == "lost":
-        return "its process died without an error; R goes on from the last checkpoint"
+        how = "goes on from the last checkpoint" if snapshot.checkpoints else "begins again: no checkpoint is known"
+        return f"its process died without an error; R {how}"
     if status.state == GONE:
         return f"{clean(snapshot.id)} is gone: its directory was deleted or moved; 1 lists the runs"
     return ""

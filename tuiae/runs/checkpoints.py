@@ -21,6 +21,7 @@ from tuiae.files import (
     replace_text,
 )
 from tuiae.runs.paths import LIVE_STATES, RunPaths
+from tuiae.runs.reader import read_status
 from tuiae.runs.snapshot import Position
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
@@ -124,7 +125,7 @@ def _unfit(run: RunPaths, name: str, folder: Path) -> TrainingError:
 
 def no_checkpoint(run: RunPaths) -> NoCheckpointError:
     """The error for a run without weights; its hint says whether to wait for them or how to train them again."""
-    state = read_json(run.status).get("state")
+    state = read_status(run).state
     if state in LIVE_STATES:
         return NoCheckpointError(f"{run.id} has no checkpoint yet", "let it train for an epoch first")
     cause = f"{run.id} has no checkpoint: none was written, or its weights were deleted"

@@ -7,23 +7,22 @@ by looking at those of the five works.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
 from tuiae.config import RunConfig
-from tuiae.runs.control import MEASURED, Edit
-from tuiae.runs.snapshot import Sample, Series, Snapshot
+from tuiae.runs.control import Edit, offered
+from tuiae.runs.evidence import SETTLED, Evidence, raises_of
+from tuiae.runs.snapshot import Sample, Snapshot
 
 DIVERGED = "the loss is no longer a number"
 """How the worker begins the sentence of a training that diverged."""
 AUTO_PAUSE = "auto-pause"
 """How the warning begins of a training that paused by itself; the kind of the finding follows."""
 
-SETTLED = 3  # evaluations in a row that have to agree: the first ones of a training say little, and one may be a spike
 EARLY = 5  # evaluations after which a training that works has left the loss of the untrained network behind
 WINDOW = 10  # evaluations at least without progress, until a curve counts as flat
 # Of all evaluations, likewise: of 172 runs 34 were flat for so long, and 3 of them fell by 3 % more later.
@@ -93,114 +92,6 @@ def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding,
     return tuple(sorted(found, key=lambda finding: -finding.severity))
 
 
-# What the checks look at.
-
-
-@dataclass(frozen=True)
-class Evaluations:
-    """Evaluations in a row with a finite test loss; each array (kept,). Losses are those with dropout off.
-
-    Of a long history old ones are left out, but never the first, the lowest and the highest.
-    """
-
-    steps: np.ndarray
-    epochs: np.ndarray
-    test: np.ndarray
-    train: np.ndarray
-    """The newest loss of training images by then; NaN before the first."""
-    numbers: np.ndarray
-    """Which evaluation each is, from 0."""
-    count: int
-    """How many there were, those that are left out included."""
-
-    @property
-    def best(self) -> int:
-        """The index of the lowest test loss; 0 where there is none."""
-        return int(np.argmin(self.test)) if len(self.test) else 0
-
-    @property
-    def after_best(self) -> int:
-        """The number of evaluations kept after the best one; -1 without any."""
-        return len(self.test) - 1 - self.best
-
-
-class Evidence:
-    """What a snapshot holds for the checks; `config` is the one in force."""
-
-    def __init__(self, snapshot: Snapshot, config: RunConfig) -> None:
-        self.config, self.rate = config, config.training.learning_rate
-        self.is_live = snapshot.status.live
-        failed = snapshot.status.error if snapshot.status.state == "failed" else None
-        self.failure = str((failed or {}).get("cause", ""))
-
-        # Since the last edit of a setting: what was measured before was measured of something else.
-        since = _last_edit(snapshot, {edit.key for edit in snapshot.edits} - {"training.epochs"})
-        self.recent = _evaluations(snapshot, since)
-        self.kl = _finite(snapshot, "test", "kl", since)  # nats an image
-        # Shares of the code's units that were so in each of the last evaluations; None when nobody looked.
-        self.dead = _lowest_share(snapshot, "dead", since)
-        self.collapsed = _lowest_share(snapshot, "collapsed", since)
-
-        # Since the last edit that changed what the loss measures, from before other edits too.
-        measured_since = _last_edit(snapshot, MEASURED)
-        self.same_measure = measured_since < 0
-        self.comparable = _evaluations(snapshot, measured_since)
-        raises = [edit for edit in snapshot.edits if edit.key == "training.learning_rate" and edit.new > edit.old]
-        self.rate_raises = sorted((edit for edit in raises if edit.step > measured_since), key=lambda edit: edit.step)
-
-        # Losses while training, dropout on: of batches since the last edit, of the first batches, of the last epoch. A
-        # beta that rises takes them along, and weights from elsewhere were trained: then there is no untrained loss.
-        rising, trained = config.training.beta_warmup > 0, snapshot.meta.get("parent") or config.model.encoder_run
-        first, last = _finite(snapshot, "live", "loss", -1), snapshot.latest("train", "loss")
-        self.live = np.empty(0) if rising else _finite(snapshot, "live", "loss", since)
-        self.untrained = math.nan if trained or rising or not len(first) else float(first[0])
-        self.last_train = math.nan if last is None else last
-
-
-def _last_edit(snapshot: Snapshot, keys: Collection[str]) -> int:
-    """The step of the last edit of one of these keys; -1 without one."""
-    return max((edit.step for edit in snapshot.edits if edit.key in keys), default=-1)
-
-
-def _curve(snapshot: Snapshot, split: str, metric: str) -> Series:
-    """A curve, or what is kept of a long one."""
-    series = snapshot.series.get((split, metric))
-    if series is None:
-        return Series(np.empty(0), np.empty(0), np.empty(0))
-    return series.outline or series
-
-
-def _finite(snapshot: Snapshot, split: str, metric: str, since: int) -> np.ndarray:
-    """The finite values of a curve after a step."""
-    series = _curve(snapshot, split, metric)
-    return series.values[(series.steps > since) & np.isfinite(series.values)]
-
-
-def _lowest_share(snapshot: Snapshot, metric: str, since: int) -> float | None:
-    """The lowest value of a share in the last evaluations; None while there are too few."""
-    values = _finite(snapshot, "code", metric, since)
-    return float(np.min(values[-SETTLED:])) if len(values) >= SETTLED else None
-
-
-def _evaluations(snapshot: Snapshot, since: int) -> Evaluations:
-    """The evaluations after a step."""
-    test, train = _curve(snapshot, "test", "loss"), _curve(snapshot, "train-eval", "loss")
-    kept = (test.steps > since) & np.isfinite(test.values)
-    steps = test.steps[kept]
-    measured = np.isfinite(train.values)
-    losses = np.concatenate([[math.nan], train.values[measured]])
-    whole = snapshot.series.get(("test", "loss"), test).steps
-    first = int(np.searchsorted(whole, since, side="right"))
-    return Evaluations(
-        steps=steps,
-        epochs=test.epochs[kept],
-        test=test.values[kept],
-        train=losses[np.searchsorted(train.steps[measured], steps, side="right")],
-        numbers=np.searchsorted(whole, steps) - first,
-        count=len(whole) - first,
-    )
-
-
 # What the loss does: explanations of one curve.
 
 
@@ -208,14 +99,14 @@ def divergence(evidence: Evidence) -> Finding | None:
     """A loss that is not a number, or is far above its best on training images too."""
     rate = f"lower training.learning_rate (now {evidence.rate:g})"
     if evidence.failure.startswith(DIVERGED):
-        raises = evidence.rate_raises
-        advice = fork_advice(evidence, raises[-1]) if raises else f"{rate}, or set training.clip_norm = 1"
+        raises = raises_of(evidence.config, evidence.suspects)
+        advice = fork_advice(evidence, raises[-1]) if raises else f"{rate}, or {clip_advice(evidence.config)}"
         return Finding("divergence", Severity.SERIOUS, evidence.failure, advice)
-    sentence, edit = _spoiled_by_raise(evidence)
+    sentence, edit = _spoiled_by_edit(evidence)
     if edit is not None:
         return Finding("divergence", Severity.SERIOUS, sentence, fork_advice(evidence, edit))
     sentence = _doubled(evidence) or _exploded(evidence)
-    advice = f"{rate}, and go back to weights/best"
+    advice = f"{rate}, and {'go back to weights/best' if evidence.has_weights else 'start again'}"
     return Finding("divergence", Severity.SERIOUS, sentence, advice) if sentence else None
 
 
@@ -225,22 +116,26 @@ def _is_lost(later: np.ndarray, first: float, best: float, untrained: float) -> 
     return best > 0 and bool(np.all(later > max(DOUBLED * best, best + LOST * learned)))
 
 
-def _spoiled_by_raise(evidence: Evidence) -> tuple[str, Edit | None]:
-    """What the loss did since an edit that raised the learning rate; empty where it did not jump, or recovered.
+def _spoiled_by_edit(evidence: Evidence) -> tuple[str, Edit | None]:
+    """What the loss did since an edit; empty where it did not jump, or recovered.
 
-    Far above its best in every evaluation since, on training images too; or where none came before, above the loss of
-    the untrained network.
+    Far above its best by now and never back at it, on training images too; or where no evaluation came before, above
+    the loss of the untrained network.
     """
     measured, words = evidence.comparable, ""
-    for edit in evidence.rate_raises:
+    for edit in evidence.comparable_suspects:
         after = measured.steps > edit.step
         if after.sum() < SETTLED:
             continue
         test, before, train = measured.test[after], measured.test[~after], measured.train
         if len(before):
             best = float(np.min(before))
-            lost = _is_lost(test, before[0], best, evidence.untrained)
-            if lost and np.all(train[after] > DOUBLED * np.min(train[~after])):
+            lost = _is_lost(test[-SETTLED:], before[0], best, evidence.untrained)
+            if (
+                lost
+                and np.min(test) > (1 + HIGHER) * best
+                and np.all(train[-SETTLED:] > DOUBLED * np.min(train[~after]))
+            ):
                 words = f"test loss has risen to {test[-1]:.4g}, {test[-1] / best:.1f} times its best ({best:.4g})"
         elif evidence.same_measure and np.all(test > evidence.untrained):
             words = f"test loss is {test[-1]:.4g}, above that of the untrained network ({evidence.untrained:.4g})"
@@ -284,17 +179,31 @@ def overfitting(evidence: Evidence) -> Finding | None:
         f"test loss has risen {test[-1] / test[best] - 1:.0%} from its best ({test[best]:.4g} at epoch "
         f"{evidence.recent.epochs[best]:g}) while that of training images fell {1 - train[-1] / train[best]:.0%}"
     )
-    dropout = evidence.config.model.dropout
-    remedy = f"raise model.dropout (now {dropout:g})" if dropout < 0.5 else "train on more"
-    better = "weights/best is the better network"
-    advice = f"stop, {better}, or {remedy}" if evidence.is_live else f"{better}; next time {remedy}"
+    remedy, better = _against_overfitting(evidence), "weights/best is the better network"
+    if not evidence.has_weights:
+        advice = f"stop, or {remedy}" if evidence.is_live else f"next time {remedy}"
+    else:
+        advice = f"stop, {better}, or {remedy}" if evidence.is_live else f"{better}; next time {remedy}"
     return Finding("overfitting", Severity.SERIOUS, sentence, advice)
+
+
+def _against_overfitting(evidence: Evidence) -> str:
+    """What would keep a network from learning its images by heart, and is not done already."""
+    config, dropout = evidence.config, evidence.config.model.dropout
+    dropped = [edit for edit in evidence.suspects if edit.key == "model.dropout" and edit.new == dropout < edit.old]
+    if dropped:
+        return f"take an edit back: {dropped[-1].words}"
+    if dropout < 0.5 and "model.dropout" in offered(config):
+        return f"raise model.dropout (now {dropout:g})"
+    return f"raise data.train_limit (now {config.data.train_limit})" if config.data.train_limit else "train on more"
 
 
 def stuck(evidence: Evidence) -> Finding | None:
     """A training that has not left the loss of the untrained network."""
     first, last, recent = evidence.untrained, evidence.last_train, evidence.recent
     if not evidence.is_live or len(recent.test) < EARLY or not last > (1 - LEARNED) * first:
+        return None
+    if recent.epochs[-EARLY] < evidence.config.rising_epochs:
         return None
     sentence = f"training loss has hardly moved in {recent.epochs[-1]:g} epochs (from {first:.4g} to {last:.4g})"
     return Finding("stuck", Severity.WARNING, sentence, _other_rate(evidence))
@@ -333,6 +242,8 @@ def _flat(evidence: Evidence) -> str | None:
     late = recent.numbers >= recent.count - window
     if not evidence.is_live or recent.count <= window or late.all() or not late.any():
         return None
+    if recent.epochs[late][0] < evidence.config.rising_epochs:
+        return None
     before, now, best = float(np.min(recent.test[~late])), float(np.min(recent.test[late])), recent.best
     if not (1 - PROGRESS) * before <= now <= (1 + RISEN) * before:
         return None
@@ -348,13 +259,19 @@ _CURVE_CHECKS: tuple[_Check, ...] = (divergence, overfitting, stuck, oscillation
 # What an edit did, and the advice that follows.
 
 
+def clip_advice(config: RunConfig) -> str:
+    """The advice to bound the gradients, or to bound them further."""
+    bound = config.training.clip_norm
+    return f"lower training.clip_norm (now {bound:g})" if bound else "set training.clip_norm = 1"
+
+
 def fork_advice(evidence: Evidence, edit: Edit) -> str:
     """The advice to fork from before an edit, so that the fork leaves it out."""
     measured = evidence.comparable
     before = measured.steps <= edit.step
-    if not before.any():
+    if edit.step < evidence.first_step:
         return "start again without that edit"
-    if np.min(measured.test[before]) <= np.min(measured.test):
+    if before.any() and np.min(measured.test[before]) <= np.min(measured.test):
         return f"fork from weights/best, which is from before step {edit.step:,}"
     return f"fork from a checkpoint before step {edit.step:,}"
 
@@ -366,8 +283,10 @@ def _excessive_raise(evidence: Evidence) -> Edit | None:
 
 
 def _other_rate(evidence: Evidence) -> str:
-    """The advice to leave out the edit that raised the learning rate too far, or to take another rate."""
-    if (edit := _excessive_raise(evidence)) is not None:
+    """The advice to leave out an edit that raised the learning rate too far, or something else, or to take another
+    rate."""
+    others = [edit for edit in evidence.suspects if edit.key != "training.learning_rate" and edit.new > edit.old]
+    if (edit := _excessive_raise(evidence) or next(iter(others), None)) is not None:
         return f"{fork_advice(evidence, edit)}: {edit.words}"
     optimizer = evidence.config.training.optimizer
     verb = "lower" if evidence.rate > HIGH_RATE[optimizer] else "raise"
@@ -380,10 +299,10 @@ def _other_rate(evidence: Evidence) -> str:
 
 def posterior_collapse(evidence: Evidence) -> Finding | None:
     """Units of a variational code that say nothing of the image."""
-    model, beta = evidence.config.model, evidence.config.training.beta
+    model = evidence.config.model
     if not model.is_variational or len(evidence.kl) < SETTLED:
         return None
-    advice = f"lower training.beta (now {beta:g}), or let it rise slowly (training.beta_warmup)"
+    advice = _against_collapse(evidence)
     if np.max(evidence.kl[-SETTLED:]) < NO_NATS * model.latent:
         sentence = (
             f"the posterior has collapsed: the code of {model.latent} carries {evidence.kl[-1]:.2g} nats an image"
@@ -395,6 +314,17 @@ def posterior_collapse(evidence: Evidence) -> Finding | None:
     units = round(share * model.latent)
     sentence = f"{units} of {model.latent} units of the code carry nothing (KL under {NO_NATS} nats)"
     return Finding("collapse", Severity.NOTE, sentence, f"a narrower model.latent does the same; for more, {advice}")
+
+
+def _against_collapse(evidence: Evidence) -> str:
+    """What would let the code carry more, and is not done already."""
+    training = evidence.config.training
+    raised = [edit for edit in evidence.suspects if edit.key == "training.beta" and edit.new == training.beta]
+    if raised:
+        return f"take an edit back: {raised[-1].words}"
+    longer = f"over more epochs (training.beta_warmup, now {training.beta_warmup:g})"
+    slowly = f"let it rise {longer if training.beta_warmup else 'slowly (training.beta_warmup)'}"
+    return f"lower training.beta (now {training.beta:g}), or {slowly}"
 
 
 def dead_units(evidence: Evidence) -> Finding | None:

@@ -105,9 +105,10 @@ def dry_run(config: RunConfig, root: Path, interrupted: Callable[[], bool] = lam
         if not is_out_of_memory(error):
             cause = f"the dry batch failed: {type(error).__name__}: {error}"
             raise TrainingError(cause, "the run would fail the same way") from error
-        batch = config.training.batch_size
-        hint = f"lower training.batch_size (now {batch}), or choose another device"
-        raise TrainingError(f"out of memory in a dry batch of {batch} images", hint) from error
+        batch = min(config.training.batch_size, checked.dataset.train or config.training.batch_size)
+        smaller = f"lower training.batch_size (now {batch})" if batch > 1 else _smaller(config)
+        cause = f"out of memory in a dry batch of {batch} image{'s' if batch > 1 else ''}"
+        raise TrainingError(cause, f"{smaller}, or choose another device") from error
     finally:
         give_back_memory(device)
 
@@ -125,8 +126,15 @@ def _check_memory(checked: Checked, device: torch.device) -> None:
         raise TrainingError(
             f"out of memory: {checked.parameters:,} parameters take {needed / GIGA:.1f} GB with gradients and what "
             f"{training.optimizer} keeps, and {free / GIGA:.1f} GB are free",
-            "lower model.latent or model.hidden, or choose another device",
+            f"{_smaller(checked.config)}, or choose another device",
         )
+
+
+def _smaller(config: RunConfig) -> str:
+    """The advice to take a smaller network, by the keys that it has."""
+    own = {"dense": "hidden" if config.model.hidden else "", "strided-conv": "channels"}
+    more = own.get(config.model.encoder_family, "")
+    return f"lower model.latent{f' or model.{more}' if more else ''}"
 
 
 def _rehearse(checked: Checked, root: Path, folder: Path, interrupted: Callable[[], bool]) -> DryRun:

@@ -28,14 +28,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import build_config
+from tuiae.config import RunConfig, build_config
 from tuiae.errors import DeviceError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import read_json
 from tuiae.machine import LEAVING, lasting_imports, when_parent_ends
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_position, verify
 from tuiae.runs.control import Edit
-from tuiae.runs.diagnosis import DIVERGED
+from tuiae.runs.diagnosis import DIVERGED, clip_advice
+from tuiae.runs.evidence import raises_of
 from tuiae.runs.lineage import config_at, need_config, read_edits
 from tuiae.runs.paths import RunPaths, gone, is_gone
 from tuiae.runs.process import Interrupt, RunLock, requeue_advice, resume_elsewhere
@@ -142,6 +143,8 @@ class _NothingTrainedError(Exception):
 
 def explain(error: Exception, run: RunPaths) -> TuiaeError:
     """Whatever ended a training as an error with a cause, a hint and an exit code."""
+    if is_gone(run):
+        return gone(run)
     if isinstance(error, DeviceError) and all_checkpoints(run):
         return DeviceError(error.cause, resume_elsewhere(run))
     if isinstance(error, TuiaeError):
@@ -150,8 +153,6 @@ def explain(error: Exception, run: RunPaths) -> TuiaeError:
 
     if is_out_of_memory(error):
         return TrainingError("out of memory", "lower training.batch_size, or choose another device")
-    if is_gone(run):
-        return gone(run)
     notes = "".join(f": {note}" for note in getattr(error, "__notes__", ()))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return TrainingError(f"no space left for {run.root}{notes}", f"free some, then {_resume_advice(run)}")
@@ -161,19 +162,14 @@ def explain(error: Exception, run: RunPaths) -> TuiaeError:
     return TrainingError(f"{type(error).__name__}: {error}", f"the traceback is in {run.log}")
 
 
-DIVERGING_KEYS = ("training.learning_rate", "training.beta")
-"""Keys whose increase can make a training diverge."""
-
-
 def _explain_divergence(cause: str, run: RunPaths) -> TrainingError:
     """The error for a divergence: the edit that led to it, if one did, and a command that avoids it. Resuming alone
     would repeat it, edits and all."""
-    raises = [edit for edit in read_edits(run) if edit.key in DIVERGING_KEYS and edit.new > edit.old]
-    if raises:
+    config = config_at(run) or RunConfig()
+    if raises := raises_of(config, read_edits(run)):
         return TrainingError(f"{cause}, after {raises[-1].words}", _take_back_edit(raises[-1], run))
-    config = config_at(run)
-    rate = 0.0 if config is None else config.training.learning_rate
-    hint = f"lower training.learning_rate (now {rate:g}), or set training.clip_norm; it saved no checkpoint before"
+    rate = config.training.learning_rate
+    hint = f"lower training.learning_rate (now {rate:g}), or {clip_advice(config)}; it saved no checkpoint before"
     if find_checkpoint(run) is not None:
         again = f"tuiae fork {run.id} --from last --set training.learning_rate={rate / 10:g}"
         hint = f"continue from its last good checkpoint at a lower rate: {again}"
