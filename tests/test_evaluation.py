@@ -111,6 +111,14 @@ def test_precision_and_recall_follow_from_the_counts() -> None:
     assert scores.support.tolist() == [10, 10, 5]
 
 
+def test_a_class_without_test_images_has_no_recall() -> None:
+    scores = class_scores(np.array([[8, 2, 0], [0, 0, 0], [0, 0, 3]]))
+    assert scores.recall == pytest.approx([0.8, np.nan, 1.0], nan_ok=True)
+    assert scores.f1 == pytest.approx([2 * 8 / (10 + 8), np.nan, 1.0], nan_ok=True)
+    assert scores.precision == pytest.approx([1.0, 0.0, 1.0])
+    assert scores.support.tolist() == [10, 0, 3]
+
+
 def test_a_linear_probe_reads_what_is_linear_and_needs_two_classes() -> None:
     codes = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
     labels = (codes[:, 0] + codes[:, 1] > 0).astype(np.int64)

@@ -27,7 +27,7 @@ from tuiae.render.log import fit_line, log_line
 from tuiae.render.pixels import RAMPS, character_ramp, half_blocks, resample
 from tuiae.render.plot import thin
 from tuiae.render.status import draw_facts, title_line
-from tuiae.render.text import caption, centred, clean, count, duration, number, percent, shorten
+from tuiae.render.text import caption, centred, clean, count, duration, number, percent, shorten, wrap
 from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.ui.widgets.curves import CurvesPanel
 from tuiae.ui.widgets.images import ImagesPanel
@@ -380,6 +380,50 @@ def test_confusion_fits_any_size(width: int, height: int, classes: int, ascii_on
     text = draw_confusion(counts_of(classes), names, width, height, MatrixLook(ascii=ascii_only))
     assert_fits(text, width, height)
     assert text.plain.isascii() or not ascii_only
+
+
+WIDE_NAMES = ("ねこ", "いぬのおまわりさん", "e\u0301", "한국어", "cat")
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+@pytest.mark.parametrize("margins", [False, True])
+@pytest.mark.parametrize("size", [(90, 20), (60, 12), (48, 10), (34, 8)])
+def test_wide_and_combining_letters_shift_no_row(size: tuple[int, int], margins: bool, ascii_only: bool) -> None:
+    counts = np.full((5, 5), 7) + 50 * np.eye(5, dtype=int)
+    text = draw_confusion(counts, WIDE_NAMES, *size, MatrixLook(margins=margins, ascii=ascii_only))
+    rows = [line.plain for line in text.split("\n")][:-1]
+    ends = [[cell_len(row[: found.end()]) for found in re.finditer(r"(?<!\S)(57|7)(?!\S)", row)] for row in rows]
+    assert len({tuple(columns) for columns in ends if len(columns) == 5}) == 1
+    assert sum(len(columns) for columns in ends) == 25
+    assert_fits(text, *size)
+
+
+def test_a_class_without_test_images_has_no_recall() -> None:
+    counts = np.array([[8, 2, 0], [0, 0, 0], [0, 0, 3]])
+    rows = draw_confusion(counts, ["a", "b", "c"], 60, 12, MatrixLook(margins=True)).plain.split("\n")
+    recalls = {words[0]: words[-1] for row in rows if (words := row.split()) and words[0] in ("a", "b", "c")}
+    assert recalls == {"a": "80.0%", "b": "–", "c": "100.0%"}
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 7, 12, 40])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ねこが好きです and cats",
+        "한국어 한국어",
+        "e\u0301te\u0301 " * 4,
+        "x" * 20 + "いぬ",
+        "  plain words, wrapped-as ever  ",
+        "",
+    ],
+)
+def test_a_sentence_is_wrapped_by_cells_and_loses_nothing(words: str, width: int) -> None:
+    lines = wrap(words, width)
+    assert "".join("".join(lines).split()) == "".join(words.split())
+    assert all(cell_len(line) <= max(width, 2) for line in lines)
+    hung = wrap(words, width + 2, "  ")
+    assert all(line.startswith("  ") for line in hung[1:])
+    assert all(cell_len(line) <= max(width + 2, 4) for line in hung)
 
 
 def test_confusion_without_predictions() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import sys
-import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,6 +34,7 @@ from tuiae.render.text import (
     of_epochs,
     rate,
     shorten,
+    wrap,
 )
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.diagnosis import Finding, diagnose
@@ -305,7 +305,7 @@ def status_lines(snapshot: Snapshot, width: int = COLUMNS, height: int = ROWS) -
     for name, words in facts:
         if words:
             # Not at hyphens: a command with a run's id is there to be copied.
-            lines += textwrap.wrap(f"{name}: {words}", width, subsequent_indent="  ", break_on_hyphens=False)
+            lines += wrap(f"{name}: {words}", width, "  ", hyphens=False)
     logged = [f"log: {clean(line)}" for line in snapshot.log if clean(line)]
     left = min(LOG_LINES, max(height - len(lines), 0))
     return [shorten(line, width) for line in (lines + logged[len(logged) - min(left, len(logged)) :])[:height]]

@@ -17,7 +17,7 @@ from rich.style import Style
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.text import centred, clean, figure, in_mode, join_lines, percent, shorten, to_ascii
+from tuiae.render.text import centred, clean, figure, fitted, in_mode, join_lines, percent, shorten, to_ascii
 
 EMPTY = "no predictions yet"
 _KEYS = string.digits + string.ascii_letters
@@ -202,20 +202,22 @@ def _table(
     for column, head in enumerate(top):
         header.append(placed.centred(head), "not dim bold" if cursor is not None and cursor[1] == column else "")
     lines = [header.append(f"{_RECALL:>{_MARGIN}}" if placed.margins else "")]
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    totals = counts.sum(axis=1)
+    shares = counts / np.maximum(totals[:, None], 1)
     cells = placed.gutter - 1
     for row, label in enumerate(labels):
         name = set_cell_size(label, cells) if cells < 6 and cell_len(label) > cells else shorten(label, cells)
         for part in range(placed.tall):
             middle = part == placed.tall // 2
-            words = f"{name if middle else '':>{cells}} "
+            words = f"{fitted(name if middle else '', cells, right=True)} "
             line = Text(end="").append(words, "bold" if cursor and cursor[0] == row else "")
             for column, share in enumerate(shares[row]):
                 words = _cell(int(counts[row, column]), float(share), placed, middle, look)
                 style = _style(float(share), row == column, placed.digits > 0, look)
                 line.append(words, style + Style(reverse=True, bold=True) if cursor == (row, column) else style)
             if placed.margins:
-                line.append(f"{percent(shares[row, row]) if middle else '':>{_MARGIN}}", "dim")
+                recall = percent(shares[row, row] if totals[row] else None)
+                line.append(f"{recall if middle else '':>{_MARGIN}}", "dim")
             lines.append(line)
     return [*lines, _precision(counts, placed)] if placed.margins else lines
 

@@ -154,7 +154,7 @@ def _picture_lines(rows: Sequence[ImageRow], layout: GridLayout, mode: str) -> l
 
 def _gutter(label: str, layout: GridLayout) -> Text:
     line = Text(end="", no_wrap=True)
-    return line.append(f"{label:>{layout.gutter - 2}}  " if layout.gutter else "", "dim")
+    return line.append(f"{fitted(label, layout.gutter - 2, right=True)}  " if layout.gutter else "", "dim")
 
 
 def _caption_line(label: str, captions: Sequence[str], layout: GridLayout, styles: Sequence[str] = ()) -> Text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,7 +15,7 @@ from tuiae.render.compare import BEST
 from tuiae.render.legend import SIGNS
 from tuiae.render.plot import ASCII_STROKES, Axis, PlotSeries, Stroke, draw_plot
 from tuiae.render.table import draw_table, filled
-from tuiae.render.text import ACCURACY, clean, figure, join_lines, shorten
+from tuiae.render.text import ACCURACY, clean, figure, join_lines, shorten, wrap
 from tuiae.render.ticks import Limits
 from tuiae.studies.compare import edited, ending
 from tuiae.studies.labels import value_text
@@ -91,7 +90,7 @@ def draw_nothing(why: str, width: int, height: int) -> Text:
     """A sentence in the middle, wrapped."""
     if width <= 0 or height <= 0:
         return Text()
-    words = textwrap.wrap(why, width)[:height]
+    words = wrap(why, width)[:height]
     return join_lines([*(Text() for _ in range((height - len(words)) // 2)), *(Text(w, "dim", end="") for w in words)])
 
 
@@ -115,7 +114,7 @@ def _as_plotted(summary: SweepSummary) -> SweepSummary:
 def _wrapped(summary: SweepSummary, width: int) -> list[tuple[str, str]]:
     best, *rest = summary_words(summary)
     return [
-        *((line, "bold") for line in textwrap.wrap(best, width)),
+        *((line, "bold") for line in wrap(best, width)),
         *((shorten(line, width), palette.CAUTION) for line in rest),
     ]
 

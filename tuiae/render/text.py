@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import zip_longest
-from textwrap import wrap
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
@@ -226,6 +226,29 @@ def centred(message: str, width: int, height: int, style: str = "dim") -> Text:
     for line in lines:
         line.pad_left((width - line.cell_len) // 2)
     return join_lines([Text()] * ((height - len(lines)) // 2) + lines)
+
+
+def wrap(words: str, width: int, hanging: str = "", hyphens: bool = True) -> list[str]:
+    """A sentence on lines of at most `width` cells, from the second on behind `hanging`. Breaks come at blanks and
+    `hyphens`, and within words that are longer than a line or hold wide letters, which need no blanks."""
+    if all(cell_len(char) == 1 for char in words):
+        return textwrap.wrap(words, width, subsequent_indent=hanging, break_on_hyphens=hyphens)
+    lines, line = list[str](), ""
+    for word in words.split():
+        size = cell_len(word)
+        if line and cell_len(line) + 1 + size <= width:
+            line += f" {word}"
+        elif size <= width - len(hanging) and all(cell_len(char) < 2 for char in word):
+            lines += [line] if line else []
+            line = (hanging if lines else "") + word
+        else:
+            line += " " if line else ""
+            for char in word:
+                if cell_len(line + char) > width and line.strip():
+                    lines.append(line.rstrip())
+                    line = hanging
+                line += char
+    return [*lines, line] if line else lines
 
 
 def wrapped(message: str, width: int, style: str = "", most: int | None = None) -> list[Text]:

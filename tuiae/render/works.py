@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from textwrap import wrap
 
 from rich.text import Text
 
@@ -22,6 +21,7 @@ from tuiae.render.text import (
     of_epochs,
     progress_bar,
     shorten,
+    wrap,
     wrapped,
 )
 from tuiae.reproduce.state import Expected, PlannedRun, WorkState
@@ -99,7 +99,7 @@ def _progress(state: WorkState, width: int, now: float) -> list[Text]:
     if state.last_words:
         # They may hold a command to copy: its end is not to be lost.
         said = clean(state.last_words, MOST_WORDS)
-        lines += [Text(line, "dim") for line in wrap(said, width, break_on_hyphens=False)]
+        lines += [Text(line, "dim") for line in wrap(said, width, hyphens=False)]
     return lines
 
 
@@ -157,7 +157,7 @@ def draw_claims(state: WorkState | None, width: int) -> Text:
 
 def _claim(claim: ClaimRow, width: int) -> list[Text]:
     color = palette.CAUTION if claim.is_provisional else COLORS[claim.verdict]
-    head = Text(f"{claim.mark} {clean(claim.id, INDENT - 3):<{INDENT - 2}}", f"bold {color}", end="")
+    head = Text(f"{claim.mark} {fitted(clean(claim.id, INDENT - 3), INDENT - 2)}", f"bold {color}", end="")
     first, *more = wrap(clean(claim.text), width - INDENT) or [""]
     lines = [Text().append_text(head).append(first, "bold"), *(Text(" " * INDENT + line, "bold") for line in more)]
     lines += _field("verdict", clean(claim.verdict_text), width, color)

@@ -200,9 +200,14 @@ def _confusion(run: FinishedRun) -> tuple[NDArray[np.int64], tuple[str, ...]]:
 
 
 def _recalls(run: FinishedRun) -> dict[str, float]:
-    """Class -> share of its test images that are recognised."""
+    """Class -> share of its test images that are recognised, of the classes that have some."""
     confusion, classes = _confusion(run)
-    return dict(zip(classes, (np.diag(confusion) / np.maximum(confusion.sum(1), 1)).tolist(), strict=False))
+    counts = zip(classes, np.diag(confusion).tolist(), confusion.sum(1).tolist(), strict=False)
+    return {name: right / images for name, right, images in counts if images}
+
+
+def _recall(run: FinishedRun, name: str) -> float:
+    return _recalls(run).get(name, math.nan)
 
 
 def _hardest_class(run: FinishedRun) -> str:
@@ -385,7 +390,7 @@ FUNCTIONS: dict[str, ClaimFunction] = {
     "prior_ratio": ClaimFunction("run", _prior_ratio, "variational"),
     "class_recall": ClaimFunction(
         "run, class",
-        lambda run, name: _recalls(run)[name],
+        _recall,
         "classifier",
         "Share of a class's test images that are recognised.",
     ),

@@ -113,7 +113,8 @@ def measure_images(parts: Parts, split: ImageSet, noise: NoiseSection | None = N
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Of each class, (classes,): shares in 0..1, and how many images it has; never predicted gives precision 0."""
+    """Of each class, (classes,): shares in 0..1, and how many images it has. Never predicted gives precision 0; without
+    images there are no recall and no F1, which are NaN."""
 
     precision: Reals
     recall: Reals
@@ -129,6 +130,7 @@ def class_scores(confusion: NDArray[np.int64]) -> ClassScores:
     precision, recall, f1, support = precision_recall_fscore_support(
         true, predicted, labels=np.arange(len(confusion)), sample_weight=confusion.ravel(), zero_division=0.0
     )
+    recall, f1 = (np.where(support > 0, values, np.nan) for values in (recall, f1))
     return ClassScores(precision, recall, f1, support.astype(np.int64))
 
 

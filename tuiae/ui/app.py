@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 from textual import on
@@ -20,7 +19,7 @@ from textual.app import SystemCommand
 from textual.screen import Screen
 from textual.widget import AwaitMount
 
-from tuiae.render.text import clean
+from tuiae.render.text import clean, wrap
 from tuiae.runs.paths import runs_dir
 from tuiae.ui.commands import Commands
 from tuiae.ui.feeds import RunChanged
@@ -211,7 +210,7 @@ def farewell(run_id: str, words: str, command: str) -> str:
     """What becomes of a run and, on a line of its own, the command to copy; in 80 columns."""
     # The beginning of an id finds the run as well: the longest lose a character or two.
     line = f"tuiae {command} {run_id}"[:FAREWELL_COLUMNS]
-    return f"{fill(f'{run_id} {words}', FAREWELL_COLUMNS, break_on_hyphens=False)}\n{line}"
+    return "\n".join([*wrap(f"{run_id} {words}", FAREWELL_COLUMNS, hyphens=False), line])
 
 
 def open_dashboard(run: Path | None, mode: TerminalMode, theme: str) -> int:
