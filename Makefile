@@ -23,7 +23,7 @@ thorough: .venv/.installed-dev
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m thorough
 
 faults: .venv/.installed-dev
-	TUIAE_TEST_MUTATIONS=20000 TUIAE_TEST_HANG=2 $(BIN)/python -m pytest -n 2 tests/test_mutations.py tests/test_input.py
+	TUIAE_TEST_MUTATIONS=20000 $(BIN)/python -m pytest -n 2 tests/test_mutations.py tests/test_input.py
 	TUIAE_TEST_KILLS=100 $(BIN)/python -m pytest -n 2 -m '' tests/test_resume.py -k killed_at
 
 TEXTUALS := ==8.0.0 <9

@@ -10,12 +10,12 @@ import pytest
 
 from tests.conftest import CHECKOUT
 
-COUNT = int(os.environ.get("TUIAE_TEST_MUTATIONS", "60"))
+COUNT = int(os.environ.get("TUIAE_TEST_MUTATIONS", "300"))
+EVALUATED = ["20"] if COUNT > 1000 else []  # of so many one, where torch is worth its import
 
 
 @pytest.mark.parametrize("part", range(2))
 def test_damaged_runs_are_borne_by_every_reader(part: int) -> None:
-    command = [sys.executable, "-m", "tests.mutations", "tests/fixtures/run_v1", str(COUNT // 2), str(part * COUNT)]
-    patient = {"TUIAE_TEST_HANG": "60", **os.environ}  # `make faults` is not
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, env=patient)
+    command = [sys.executable, "-m", "tests.mutations", str(COUNT // 2), str(part * COUNT), *EVALUATED]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("", 0), done.stderr

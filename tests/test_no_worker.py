@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Laboratory
+from tests.conftest import Laboratory, begin_with
 from tuiae.cli.output import Output
 from tuiae.cli.train import Overrides, resume_run, run_preset, start_fork
 from tuiae.config import load_config
 from tuiae.errors import DeviceError, TrainingError
-from tuiae.files import replace_text
 from tuiae.runs.lineage import read_edits
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_status
@@ -32,7 +31,7 @@ def no_process(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
 def stopped(lab: Laboratory, finished: RunPaths) -> RunPaths:
     """A run that has an epoch to go."""
     run = lab.copy(finished)
-    replace_text(run.config, run.config.read_text().replace("epochs = 4", "epochs = 5"))
+    begin_with(run, run.config.read_text().replace("epochs = 4", "epochs = 5"))
     RunWriter(run).close("stopped")
     return run
 
@@ -77,7 +76,7 @@ def test_a_worker_that_cannot_begin_is_no_success(lab: Laboratory, finished: Run
 
 def test_more_epochs_are_noted_only_once_the_training_can_begin(lab: Laboratory, finished: RunPaths) -> None:
     run = lab.copy(finished)
-    replace_text(run.config, run.config.read_text().replace('"digits"', '"folder:/nowhere/at/all"'))
+    begin_with(run, run.config.read_text().replace('"digits"', '"folder:/nowhere/at/all"'))
     assert "/nowhere/at/all" in lab("resume", run.id, "--epochs", "9", check=3).stderr
     assert read_edits(run) == ()
 
@@ -97,7 +96,7 @@ def test_jobs_that_no_worker_can_begin_fail_and_leave_nothing(lab: Laboratory) -
 
 
 def on_another_device(run: RunPaths) -> RunPaths:
-    replace_text(run.config, run.config.read_text().replace('device = "cpu"', 'device = "cuda:99"'))
+    begin_with(run, run.config.read_text().replace('device = "cpu"', 'device = "cuda:99"'))
     return run
 
 

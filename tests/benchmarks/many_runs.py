@@ -13,7 +13,7 @@ from tests.benchmarks.bench import COLUMNS, ROWS, TUIAE, Bench, await_end, new_r
 from tests.benchmarks.startup import await_silence, split, watch
 from tests.terminal import DOWN, UP, Terminal
 from tuiae.files import read_json, replace_json, replace_text
-from tuiae.runs.paths import RunPaths, list_runs, runs_dir
+from tuiae.runs.paths import CONFIG_DIGEST, RunPaths, list_runs, runs_dir
 from tuiae.runs.process import start_worker
 
 NEEDS_DATA = False
@@ -58,6 +58,7 @@ def fill(bench: Bench, count: int) -> None:
     await_end(run, start_worker(run))
     shutil.rmtree(run.weights)
     status, meta, text = read_json(run.status), read_json(run.meta), run.config.read_text()
+    del meta[CONFIG_DIGEST]  # each copy gets a config of its own
     chance = random.Random(0)
     for number in range(count - 1):
         copy = RunPaths(run.root.with_name(f"20250101-{number:06d}-quickstart-{number % 65536:04x}"))

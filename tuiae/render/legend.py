@@ -22,7 +22,7 @@ from tuiae.render.curves import (
     prepare,
     train_and_test,
 )
-from tuiae.render.plot import ASCII_STROKES
+from tuiae.render.plot import ASCII_STROKES, HUGE
 from tuiae.render.text import ACCURACY, MISSING, clean, number
 from tuiae.runs.snapshot import NOTHING, Series, Snapshot
 
@@ -248,7 +248,7 @@ def averaged(series: Series, most: int = MOST) -> Series:
 
 def plotted(metric: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The values as a plot has them: an accuracy in per cent, as everywhere."""
-    return 100 * values if metric == ACCURACY else values
+    return 100 * np.clip(values, -HUGE, HUGE) if metric == ACCURACY else values
 
 
 def plot_title(metric: str) -> str:
