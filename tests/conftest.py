@@ -241,14 +241,17 @@ class Laboratory:
 
 
 @pytest.fixture(autouse=True)
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
-    """Each test's own runs and data, for this process and for those that it starts."""
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Laboratory]:
+    """Each test's own runs and data, for this process and for those that it starts; no dashboard may have failed."""
     laboratory = Laboratory(tmp_path / "lab")
     monkeypatch.setenv("TUIAE_RUNS_DIR", str(laboratory.runs))
     monkeypatch.setenv("TUIAE_DATA_DIR", str(laboratory.data))
     monkeypatch.setenv("TUIAE_PRESETS_DIR", str(laboratory.presets))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(laboratory.root / "config"))
-    return laboratory
+    monkeypatch.setenv("XDG_STATE_HOME", str(laboratory.root / "state"))
+    yield laboratory
+    failures = laboratory.root / "state" / "tuiae" / "dashboard.log"
+    assert not failures.exists(), failures.read_text()
 
 
 @pytest.fixture

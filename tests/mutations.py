@@ -392,7 +392,9 @@ def readers(run: Path, beside: Path, slow: bool, evaluated: bool) -> dict[str, C
     }
 
 
-def look(run: Path, beside: Path, slow: bool, evaluated: bool) -> Iterator[tuple[str, str]]:
+def look(
+    run: Path, beside: Path, slow: bool, evaluated: bool, computing: float = CPU_SECONDS
+) -> Iterator[tuple[str, str]]:
     """Each reader that fails on a run, with how."""
 
     def hang(*_: object) -> None:
@@ -401,7 +403,7 @@ def look(run: Path, beside: Path, slow: bool, evaluated: bool) -> Iterator[tuple
     for alarm in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(alarm, hang)
     for name, read in readers(run, beside, slow, evaluated).items():
-        _allow(CPU_SECONDS, WAIT_SECONDS)
+        _allow(computing, WAIT_SECONDS)
         try:
             read()
         except BaseException as error:  # noqa: BLE001 - every kind is the finding
@@ -467,7 +469,7 @@ def main(count: int, first: int = 0, evaluated: int = 0) -> int:
         shutil.copytree(OLD, beside)
         for source in sources:
             shutil.copytree(source, run)
-            if wrong := list(look(run, beside, True, evaluated > 0)):  # which imports everything, too
+            if wrong := list(look(run, beside, True, evaluated > 0, WAIT_SECONDS)):  # which imports everything
                 raise SystemExit(f"the run is not whole: {wrong}")
             shutil.rmtree(run)
         resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + MEMORY, resource.RLIM_INFINITY))

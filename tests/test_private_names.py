@@ -24,7 +24,10 @@ NOT_TEXTUALS = {"_exit", "_replace"}
 RENAMED = r"""
 import importlib.machinery, importlib.util, re, sys
 
-PRIVATE = re.compile(r"\b(_display|_css_update_count|_invalidate_css|_parse_cache|_compositor|XTermParser)\b")
+PRIVATE = re.compile(
+    r"\b(_display|_css_update_count|_invalidate_css|_parse_cache|_compositor|XTermParser"
+    r"|_dispatch_message|_handle_exception)\b"
+)
 seen = set()
 
 class Loader(importlib.machinery.SourceFileLoader):

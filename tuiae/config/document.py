@@ -19,6 +19,10 @@ from tuiae.files import read_bytes
 
 SET = "--set"
 MOST_DOTS = 32
+_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')"""
+_LONG_KEY = re.compile(
+    rf"^[ \t]*\[{{0,2}}[ \t]*{_PART}(?:[ \t]*\.[ \t]*{_PART}){{{MOST_DOTS}}}", re.MULTILINE | re.ASCII
+)
 _LOOSE_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 """`.001`, `5.` and `01.5`, which are numbers everywhere but in TOML."""
 
@@ -48,7 +52,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises:
         TOMLDecodeError: it is no TOML, or has a number of thousands of digits or values nested by the hundred.
     """
-    if any(line.partition("=")[0].count(".") > MOST_DOTS for line in text.splitlines()):
+    if _LONG_KEY.search(text):
         raise tomllib.TOMLDecodeError(f"a key of more than {MOST_DOTS} parts")  # takes gigabytes of tomllib
     try:
         document = tomllib.loads(text)

@@ -22,14 +22,14 @@ from textual.widget import AwaitMount
 from tuiae.render.text import clean, wrap
 from tuiae.runs.paths import runs_dir
 from tuiae.ui.commands import Commands
-from tuiae.ui.feeds import RunChanged
+from tuiae.ui.feeds import FeedFailed, RunChanged
 from tuiae.ui.keys import APP, SCREENS
 from tuiae.ui.screens.base import BaseScreen, RunScreen
 from tuiae.ui.screens.dialogs import ChoiceDialog
 from tuiae.ui.screens.help import HelpDialog
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.session import ExplorerTold, PreflightDone, RunOpened, Session, WorkerWarm
-from tuiae.ui.terminal.app import TerminalApp
+from tuiae.ui.terminal.app import TerminalApp, failure_log
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.run_view import ConfusionPanel
 
@@ -60,9 +60,16 @@ class TuiaeApp(TerminalApp[str]):
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (20, "-short"), (34, "-tall")]
 
     def __init__(
-        self, run: Path | None = None, root: Path | None = None, mode: TerminalMode | None = None, theme: str = ""
+        self,
+        run: Path | None = None,
+        root: Path | None = None,
+        mode: TerminalMode | None = None,
+        theme: str = "",
+        failures: Path | None = None,
     ) -> None:
+        """Errors that are nobody's are noted in the file `failures`; without one they end the app."""
         super().__init__(mode or TerminalMode(), theme)
+        self._failures = failures
         self._run = run
         self.session = Session(root or runs_dir(), self.post_message)
         self.live = LiveScreen(self.session)
@@ -104,6 +111,7 @@ class TuiaeApp(TerminalApp[str]):
 
     def _begin(self) -> None:
         """Do what can wait until the first paint: open the run to come back to, or start the warm worker."""
+        self.failure_log = self._failures
         run = self._run or self.session.newest()
         if run is not None:
             self.session.open(run)
@@ -119,6 +127,10 @@ class TuiaeApp(TerminalApp[str]):
     def _run_changed(self, event: RunChanged) -> None:
         if self.session.take(event):
             self._catch_up()
+
+    @on(FeedFailed)
+    def _feed_failed(self, event: FeedFailed) -> None:
+        raise event.error
 
     @on(RunOpened)
     def _catch_up(self) -> None:
@@ -215,7 +227,7 @@ def farewell(run_id: str, words: str, command: str) -> str:
 
 def open_dashboard(run: Path | None, mode: TerminalMode, theme: str) -> int:
     """Show the dashboard until it is left, and return the exit code; the runs that were started go on."""
-    app = TuiaeApp(run, mode=mode, theme=theme)
+    app = TuiaeApp(run, mode=mode, theme=theme, failures=failure_log())
     try:
         words = app.run()
     finally:

@@ -30,6 +30,13 @@ Looks: TypeAlias = Generator[tuple[Message | None, float | None], bool | None, N
 whether the next look was asked for, and returns when there is nothing more to read."""
 
 
+@dataclass
+class FeedFailed(Message):
+    """A feed has ended with an error that is nobody's."""
+
+    error: Exception
+
+
 class Feed:
     """Posts what `looks` finds, in a thread that begins with the first `hurry` or `resume`, until it is closed."""
 
@@ -64,6 +71,12 @@ class Feed:
         self._watched.set()
 
     def _follow(self) -> None:
+        try:
+            self._go_on_looking()
+        except Exception as error:  # noqa: BLE001 - whoever is told decides
+            self._post(FeedFailed(error))
+
+    def _go_on_looking(self) -> None:
         asked = None
         with suppress(StopIteration):
             while not self._closed:

@@ -18,6 +18,7 @@ from textual.widgets import Button, Input, Label, Static, TextArea
 from tuiae.errors import TuiaeError
 from tuiae.render.status import cost_facts
 from tuiae.render.text import clean
+from tuiae.ui.terminal.screen_diff import Lasting
 
 Answer = TypeVar("Answer")
 
@@ -27,7 +28,7 @@ def in_front(screen: Screen[Any]) -> bool:
     return screen.app.screen_stack[-1:] == [screen]
 
 
-class Dialog(ModalScreen[Answer]):
+class Dialog(Lasting, ModalScreen[Answer]):
     """A screen that takes one answer; it is None where somebody escapes.
 
     Keys and clicks wait in the queues of widgets: a second Enter can reach a dialog that has gone, and Textual would

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from platformdirs import user_config_path
+from platformdirs import user_config_path, user_state_path
 from textual import events
 from textual.app import App, ScreenStackError
 from textual.await_complete import AwaitComplete
@@ -22,7 +23,9 @@ from textual.dom import DOMNode
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.theme import Theme
 
+from tuiae import __version__
 from tuiae.files import read_json, replace_json
+from tuiae.render.text import clean
 from tuiae.ui.screens.dialogs import Palette
 from tuiae.ui.terminal.filters import filters_for
 from tuiae.ui.terminal.input import BurstKey
@@ -33,6 +36,15 @@ from tuiae.ui.terminal.screen_diff import SteadyApp, SteadyStylesheet
 def settings_file() -> Path:
     """`settings.json` in the user's configuration directory (XDG_CONFIG_HOME): what the dashboard remembers."""
     return Path(user_config_path("tuiae")) / "settings.json"
+
+
+def failure_log() -> Path:
+    """`dashboard.log` in the user's state directory (XDG_STATE_HOME): errors that are tuiae's own."""
+    return Path(user_state_path("tuiae")) / "dashboard.log"
+
+
+MOST_SURVIVED = 100
+"""Errors after which the app ends: something fails again and again."""
 
 
 def load_theme(path: Path) -> str:
@@ -113,6 +125,9 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
         super().__init__()
         self.terminal_mode = mode
         self._settings_file = settings or settings_file()
+        self.failure_log: Path | None = None
+        """Where errors that are nobody's are noted, after which the app goes on; None ends it with the first."""
+        self._survived: list[list[str]] = []
         self._dialog_left = 0.0
         self._key_queue = KeyQueue(self, self._deliver)
         self.pressed = 0.0
@@ -126,6 +141,27 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
         self.theme = choose_theme(theme, remembered if self.get_theme(remembered) else "", os.environ)
         self.set_class(mode.colors == "none", "-colourless")
         self.stylesheet = SteadyStylesheet(variables=self.get_css_variables())
+
+    # Errors
+
+    def survives(self, error: Exception) -> bool:
+        """Say that something failed, once for each place, and note the traceback."""
+        if self.failure_log is None or not self.is_running or len(self._survived) >= MOST_SURVIVED:
+            return False
+        lines = traceback.format_exception(error)
+        is_new = lines[-2:] not in [known[-2:] for known in self._survived]
+        self._survived.append(lines)
+        if is_new:
+            where = f"the traceback is in {self.failure_log}"
+            try:
+                self.failure_log.parent.mkdir(parents=True, exist_ok=True)
+                with open(self.failure_log, "a", encoding="utf-8") as file:
+                    file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} tuiae {__version__}\n{''.join(lines)}\n")
+            except OSError as unwritable:
+                where = f"its traceback cannot be written to {self.failure_log}: {unwritable.strerror}"
+            words = f"{clean(lines[-1], 200)}: this went wrong in tuiae itself; runs go on, and {where}"
+            self.notify(words, severity="error", timeout=15, markup=False)
+        return True
 
     # Characters and colours
 

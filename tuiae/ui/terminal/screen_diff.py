@@ -22,9 +22,12 @@ from textual import events, on
 from textual.app import App
 from textual.css.stylesheet import Stylesheet
 from textual.geometry import Size
+from textual.message import Message
+from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import AwaitMount
+from textual.worker import WorkerFailed
 
 from tuiae.ui.terminal.input import TerminalDriver
 
@@ -208,7 +211,21 @@ class SteadyStylesheet(Stylesheet):
             super().reparse()
 
 
-class SteadyScreen(Screen[None]):
+# Errors that are nobody's: where a handler fails Textual ends the app.
+
+
+class Lasting(MessagePump):
+    """A part of an app that goes on when one of its handlers fails, where the app `survives` that."""
+
+    async def _dispatch_message(self, message: Message) -> None:
+        try:
+            await super()._dispatch_message(message)
+        except Exception as error:
+            if not self.app.survives(error):  # type: ignore[attr-defined]
+                raise
+
+
+class SteadyScreen(Lasting, Screen[None]):
     """A screen that is styled once for each theme: doing it again takes a tenth of a second beside a training."""
 
     def on_mount(self) -> None:
@@ -242,8 +259,8 @@ class SteadyScreen(Screen[None]):
 Result = TypeVar("Result")
 
 
-class SteadyApp(App[Result], Generic[Result]):
-    """An app that sends what changed."""
+class SteadyApp(Lasting, App[Result], Generic[Result]):
+    """An app that sends what changed, and that goes on after errors that it survives."""
 
     def __init__(self) -> None:
         super().__init__(driver_class=TerminalDriver)
@@ -257,6 +274,16 @@ class SteadyApp(App[Result], Generic[Result]):
         self._comes_back = mode in self._modes_shown
         self._modes_shown |= {self.current_mode, mode}
         return super().switch_mode(mode)
+
+    def survives(self, error: Exception) -> bool:
+        """Say what went wrong, for the app to go on; False to end with it. An app of its own decides."""
+        return False
+
+    def _handle_exception(self, error: Exception) -> None:
+        """End with an error of a timer, a worker, or a widget of Textual's, unless it is survived."""
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        if not (isinstance(cause, Exception) and self.survives(cause)):
+            super()._handle_exception(error)
 
     _comes_back = False
 

@@ -25,6 +25,7 @@ from tuiae.render.chrome import ShownKey, fit_keys
 from tuiae.render.text import clean
 from tuiae.runs.diagnosis import Finding, Severity
 from tuiae.ui.keys import KEPT, NEEDED, SCREENS, Key, find_key, shown
+from tuiae.ui.terminal.screen_diff import Lasting
 
 ALWAYS, USUAL, PANEL, SCREEN, LATER = range(5)
 """Ranks: keys that are never left out, those of the screen and the first ones of the focused panel, then where there is
@@ -268,7 +269,7 @@ class ViewBar(Horizontal):
             self.view = event.widget.name
 
 
-class Views(Vertical):
+class Views(Lasting, Vertical):
     """Panels of which one shows at a time where the screen is small, chosen in the ViewBar that it holds."""
 
     MAIN_PANELS: ClassVar[Mapping[str, str]] = {}

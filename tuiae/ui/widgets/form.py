@@ -26,6 +26,7 @@ from tuiae.render.text import clean, count
 from tuiae.runs.paths import LIVE_STATES
 from tuiae.ui.draft import Draft, offered_datasets, readiness
 from tuiae.ui.terminal.mode import mode_of
+from tuiae.ui.terminal.screen_diff import Lasting
 
 
 def classifier(run_id: str, frozen: bool = False) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def named(names: Iterable[str]) -> list[tuple[Any, str]]:
     return [(Text(name), name) for name in names]
 
 
-class ConfigForm(Vertical):
+class ConfigForm(Lasting, Vertical):
     """Fields for what is changed most; everything else comes from a preset, or from the config of a run.
 
     A thread checks what they say after every change: whether it can run, and what Start would do.

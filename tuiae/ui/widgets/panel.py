@@ -21,9 +21,10 @@ from textual.widget import Widget
 from tuiae.machine import Machine, MachineReader
 from tuiae.render.machine import draw_machine
 from tuiae.render.status import Fact, draw_facts
-from tuiae.render.text import clean
+from tuiae.render.text import centred, clean
 from tuiae.ui.feeds import Feed, FeedMessage, Looks
 from tuiae.ui.terminal.mode import Pictures, TerminalMode, mode_of
+from tuiae.ui.terminal.screen_diff import Lasting
 
 
 def strip_of(line: Text, console: Console) -> Strip:
@@ -48,7 +49,7 @@ FRAME = """
 """The look that panels share, whichever widget they grow from."""
 
 
-class Panel(Widget, can_focus=True):
+class Panel(Lasting, Widget, can_focus=True):
     """A frame around what `draw` returns."""
 
     DEFAULT_CSS = "Panel {" + FRAME + "}"
@@ -79,8 +80,17 @@ class Panel(Widget, can_focus=True):
         """The drawing for so many cells; panels override it."""
         raise NotImplementedError
 
+    def drawn(self) -> Text:
+        """The drawing for the cells that there are; a sentence where that fails, and the app survives it."""
+        try:
+            return self.draw(*self.content_size)
+        except Exception as error:
+            if not self.app.survives(error):  # type: ignore[attr-defined]
+                raise
+            return centred("this cannot be drawn", *self.content_size)
+
     def render(self) -> Content:
-        return Content.from_rich_text(self.draw(*self.content_size))
+        return Content.from_rich_text(self.drawn())
 
     def changed(self) -> None:
         """Draw again at the next paint."""
@@ -122,7 +132,7 @@ class PicturePanel(Panel):
         ground = self.rich_style
         drawn_for = (self.version, self.content_size, ground)
         if drawn_for != self._drawn_for:
-            lines = self.draw(*self.content_size).split("\n", allow_blank=True)
+            lines = self.drawn().split("\n", allow_blank=True)
             self._strips = [strip_of(line, self.app.console).apply_style(ground) for line in lines]
             self._drawn_for = drawn_for
         return super().render_lines(crop)

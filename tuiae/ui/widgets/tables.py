@@ -37,6 +37,7 @@ from tuiae.render.text import shorten
 from tuiae.runs.listing import RunRow
 from tuiae.runs.query import Query
 from tuiae.ui.keys import RUNS
+from tuiae.ui.terminal.screen_diff import Lasting
 from tuiae.ui.widgets.panel import FRAME, Panel, strip_of
 
 MOST_LINES = 1000
@@ -51,7 +52,7 @@ THIN_SCROLLBAR = """
 """
 
 
-class LogPanel(ScrollView, can_focus=True):
+class LogPanel(Lasting, ScrollView, can_focus=True):
     """The last lines of a log; it follows the end until one scrolls up."""
 
     # Textual's RichLog keeps unbounded writes while it is hidden and cuts what it once drew narrow.
@@ -101,7 +102,7 @@ Draw = Callable[[int], Text]
 """width -> the line above all rows, or a whole table, for so many cells."""
 
 
-class LineTable(ScrollView, can_focus=True):
+class LineTable(Lasting, ScrollView, can_focus=True):
     """Rows with a key each, and a cursor that stays on its key while rows come, go and change places.
 
     Only the lines that show are ever made. Textual's lists measure all of them first: with 1,000 rows of 12 cells on
@@ -281,7 +282,7 @@ class LineTable(ScrollView, can_focus=True):
             self.move_to(row)
 
 
-class TablePanel(VerticalScroll, can_focus=True):
+class TablePanel(Lasting, VerticalScroll, can_focus=True):
     """A small table that a pure function draws for the width that there is; it scrolls when it is long."""
 
     ALLOW_MAXIMIZE = True

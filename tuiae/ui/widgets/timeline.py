@@ -17,6 +17,7 @@ from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_sample
 from tuiae.runs.snapshot import Sample
 from tuiae.ui.feeds import FeedMessage
+from tuiae.ui.terminal.screen_diff import Lasting
 
 
 @dataclass
@@ -28,7 +29,7 @@ class SampleRead(FeedMessage):
     sample: Sample | None
 
 
-class TimelineBar(Widget):
+class TimelineBar(Lasting, Widget):
     """Shows where in a run's samples one is; goes elsewhere by mouse, and by the methods that keys call.
 
     A thread reads what one goes to; a SampleRead that comes out of here is of the place where one still is.

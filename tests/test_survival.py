@@ -1,0 +1,66 @@
+"""Errors that are nobody's: the dashboard says them, notes them, and goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Laboratory
+from tests.dashboard import open_desk, script
+
+WORDS = "[bold]it\x1b[2J broke"
+
+GOES_ON = "this went wrong in tuiae itself; runs go on, and the traceback is in"
+
+
+def fail(*_: Any, **__: Any) -> Any:
+    raise RuntimeError(WORDS)
+
+
+PLACES = {
+    "a key": ("tuiae.ui.draft.Draft.command", "Y"),
+    "a check of the form in the background": ("tuiae.ui.draft.Draft.check", "f5"),
+    "a drawing": ("tuiae.ui.widgets.curves.lay_out", "y"),
+    "a table of another screen": ("tuiae.ui.widgets.tables.place_columns", "1"),
+    "a feed": ("tuiae.ui.feeds.RunLister.rows", "1"),
+    "a dialog": ("tuiae.ui.screens.changes.propose", "e1"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_an_error_of_its_own_is_said_and_noted_and_the_dashboard_goes_on(
+    lab: Laboratory, tmp_path: Path, place: str
+) -> None:
+    played, log = script(lab.runs), tmp_path / "state" / "dashboard.log"
+    played.play(2)
+    name, key = PLACES[place]
+    async with open_desk(played.run) as desk:
+        await desk.shows("epoch 2")
+        desk.app.failure_log = log
+        said: list[str] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(desk.app, "notify", lambda words, **_: said.append(words))
+            patch.setattr(name, fail)
+            if key == "f5":
+                desk.app.live.form.recheck()
+            else:
+                await desk.press(*key)
+            await desk.until(lambda: said)
+        assert said == [f"RuntimeError: [bold]it broke: {GOES_ON} {log}"]
+        await desk.press("escape", "2", "question_mark")
+        await desk.shows("write a checkpoint")
+    noted = log.read_text()
+    assert "Traceback" in noted
+    assert WORDS in noted
+    played.writer.close("finished")
+
+
+async def test_an_error_of_its_own_ends_a_dashboard_in_the_tests(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuiae.ui.draft.Draft.command", fail)
+    with pytest.raises(RuntimeError, match="broke"):
+        async with open_desk() as desk:
+            await desk.press("Y")
