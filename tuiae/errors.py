@@ -67,6 +67,10 @@ class DataError(TuiaeError):
     exit_code = ExitCode.DATA
 
 
+class OtherImagesError(DataError):
+    """Images that are not those that a run trained on: going on with them has to be asked for."""
+
+
 class TrainingError(TuiaeError):
     """A training that failed: diverged, out of memory, disk full, worker died."""
 

@@ -11,11 +11,13 @@ from typing import Any
 
 from tuiae.config import SET, RunConfig, learning_rate
 from tuiae.data.dataset import Shape, check_classes
-from tuiae.data.registry import DatasetInfo, check_images, describe
+from tuiae.data.registry import DatasetInfo, check_images, describe, identify
 from tuiae.errors import ConfigError, DeviceError
+from tuiae.images import ImageRecord, differences, refusal, with_absolute_folder
 from tuiae.models.geometry import check_batch, count_parameters
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
-from tuiae.runs.reader import read_config
+from tuiae.runs.reader import read_config, read_images
 
 _ENCODER_KEYS = ("latent", "hidden", "channels", "kernel", "stride", "norm", "activation", "code_activation", "output")
 
@@ -36,9 +38,10 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
     Warns about a config that can run but is unusual. Raises ConfigError, DataError, UnknownRunError or DeviceError for
     one that cannot.
     """
-    trained = None
+    trained, encoder_images = None, None
+    config = with_absolute_folder(config)
     if config.model.encoder_run:
-        config, trained = _take_architecture(config, runs_root)
+        config, trained, encoder_images = _take_architecture(config, runs_root)
     dataset = describe(config.data.dataset)
     check_images(config.data.dataset, config.data.image_size)
     check_classes(config.data.classes, dataset.name, dataset.classes)
@@ -53,7 +56,25 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
     if shape is not None:
         check_batch(config.model, shape, config.training.batch_size, images)
     notes = dataset.notes if dataset.origin == "folder" else ()  # of an import they were told when it was made
-    return Checked(config, dataset, parameters, (*notes, *warn(config, dataset, trained)))
+    warnings = (*notes, *warn(config, dataset, trained), *_other_than_encoder(config, trained, encoder_images))
+    return Checked(config, dataset, parameters, warnings)
+
+
+def current_images(config: RunConfig) -> ImageRecord | None:
+    """The record of the images that a run of this config would train on; None where only preparing them would tell.
+    Raises as `registry.identify`."""
+    return identify(config.data.dataset, config.data.image_size)
+
+
+def check_same_images(run: RunPaths, command: str) -> None:
+    """Raises OtherImagesError where a run trained on other images than there are now, as far as that is known without
+    preparing them; `command` is what would go on with these. DataError where it cannot, and as `current_images`."""
+    recorded, config = read_images(run), read_config(run)
+    if recorded is None or config is None:
+        return
+    now = current_images(config)
+    if now is not None and not recorded.is_same(now):
+        raise refusal(run.id, config, recorded, now, command)
 
 
 def image_shape(config: RunConfig, dataset: DatasetInfo) -> Shape | None:
@@ -73,15 +94,15 @@ def _train_images(config: RunConfig, dataset: DatasetInfo) -> int | None:
     return min(data.train_limit or images, images)
 
 
-def _take_architecture(config: RunConfig, runs_root: Path) -> tuple[RunConfig, RunConfig]:
-    """The config with the architecture of the encoder that it names, and the config of the encoder's own run."""
+def _take_architecture(config: RunConfig, runs_root: Path) -> tuple[RunConfig, RunConfig, ImageRecord | None]:
+    """The config with the architecture of the encoder that it names; the config and the images of the encoder's run."""
     source = find_run(config.model.encoder_run, runs_root)
     trained = read_config(source)
     if trained is None:
         raise ConfigError(f"model.encoder_run: {source.id} has no config that this version knows", "choose another run")
     # The worker looks among the runs; what lies elsewhere keeps its path.
     place = source.id if source.root.parent == runs_root else str(source.root)
-    return put_on_encoder(config, trained, place), trained
+    return put_on_encoder(config, trained, place), trained, read_images(source)
 
 
 def check_asked(asked: Mapping[str, Any], askers: Mapping[str, str], config: RunConfig, runs_root: Path) -> None:
@@ -92,7 +113,7 @@ def check_asked(asked: Mapping[str, Any], askers: Mapping[str, str], config: Run
     """
     if not config.model.encoder_run:
         return
-    ready, _ = _take_architecture(config, runs_root)
+    ready, _, _ = _take_architecture(config, runs_root)
     for name in ("encoder", *_ENCODER_KEYS):
         key, wanted, kept = f"model.{name}", getattr(config.model, name), getattr(ready.model, name)
         if key in asked and wanted != kept:
@@ -262,3 +283,12 @@ def _sources(config: RunConfig, trained: RunConfig | None) -> Iterator[str]:
     if trained is not None and trained.data.dataset != config.data.dataset:
         frozen = "frozen " if config.model.freeze else ""
         yield f"the {frozen}encoder was trained on {trained.data.dataset}, and this is {config.data.dataset}"
+
+
+def _other_than_encoder(config: RunConfig, trained: RunConfig | None, before: ImageRecord | None) -> Iterator[str]:
+    """Of another dataset a warning tells already; an encoder may well be used on what it was not trained on."""
+    if trained is None or before is None or trained.data.dataset != config.data.dataset:
+        return
+    now = current_images(config)
+    if now is not None and (words := differences(before, now)):
+        yield f"the encoder was trained on other images than {now.dataset} has now: {'; '.join(words)}"

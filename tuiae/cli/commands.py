@@ -61,6 +61,7 @@ Runs = typer.Argument(metavar="RUN", help="Ids of runs or their starts (also wit
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the config; may be repeated.")
 ]
+OtherImages = Annotated[bool, typer.Option("--other-images", help="Go on even if its images have changed since.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id and return.")]
 Weights = Annotated[str, typer.Option(help="last, best, or the step of a checkpoint that was kept.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
@@ -147,6 +148,7 @@ def fork(
     settings: Settings = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs, those of its parent included.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the new run; by default that of its parent.")] = None,
+    other_images: OtherImages = False,
     detach: Detach = False,
     json: Json = False,
     plain: Plain = False,
@@ -155,7 +157,8 @@ def fork(
     from tuiae.cli.train import overrides_of, start_fork
 
     overrides = overrides_of({"name": name, "training.epochs": epochs}, settings=settings or ())
-    raise typer.Exit(start_fork(find(run), start, overrides, context.obj.output(json, plain), detach=detach))
+    output = context.obj.output(json, plain)
+    raise typer.Exit(start_fork(find(run), start, overrides, output, detach=detach, other_images=other_images))
 
 
 @app.command()
@@ -166,6 +169,7 @@ def resume(
     device: Annotated[
         str | None, typer.Option(help="Train on this device this time; results may differ in their last bits.")
     ] = None,
+    other_images: OtherImages = False,
     detach: Detach = False,
     json: Json = False,
     plain: Plain = False,
@@ -175,7 +179,8 @@ def resume(
     from tuiae.cli.train import overrides_of, resume_run
 
     overrides = overrides_of({"training.epochs": epochs, "training.device": device})
-    raise typer.Exit(resume_run(find(run), overrides, context.obj.output(json, plain, plot), detach=detach))
+    output = context.obj.output(json, plain, plot)
+    raise typer.Exit(resume_run(find(run), overrides, output, detach=detach, other_images=other_images))
 
 
 @app.command()

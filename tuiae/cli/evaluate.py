@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from tuiae.cli.output import Output, Part, show_parts
+from tuiae.cli.output import Output, Part, images_part, show_parts
 from tuiae.cli.train import parse_noise
 from tuiae.config import NOISE_KINDS, NoiseSection
 from tuiae.data.dataset import as_bytes
@@ -82,6 +82,7 @@ def evaluate_run(
     if probe:
         parts.append(probe_code(loaded, output))
     parts.insert(0, sweep_noise(loaded, sections, output) if sections else measure_splits(loaded, output))
+    parts.insert(0, images_part(loaded.parts.images, loaded.trained_on))
     show_parts({"run": run.id, "weights": loaded.checkpoint}, parts, output)
 
 

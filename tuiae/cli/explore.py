@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from tuiae.cli.output import Output, Part, show_parts
+from tuiae.cli.output import Output, Part, images_part, show_parts
 from tuiae.config import RunConfig, did_you_mean
 from tuiae.errors import ConfigError
 from tuiae.explore.plane import QUANTILES, SOURCES
@@ -74,7 +74,8 @@ def explore_run(run: RunPaths, views: ExploreViews, weights: str, device: str, s
     loaded = load(run, weights, device)
     output.warn(filter(None, [loaded.caution]))
     ends = None if words is None else _find_ends(loaded, words)
-    opened, count, parts = questions.OpenCheckpoint(loaded), len(loaded.parts.test), list[Part]()
+    opened, count = questions.OpenCheckpoint(loaded), len(loaded.parts.test)
+    parts = [images_part(loaded.parts.images, loaded.trained_on)]
     if views.codes or axes:
         answer = questions.codes(opened, count, "axes" if axes else "", axes)
         parts.append(_code_map(answer, opened.codes(count).codes, loaded.classes))

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import IO, Any, TextIO, cast
 
@@ -20,6 +20,7 @@ from rich.text import Text
 from tuiae.cli.main import is_terminal
 from tuiae.data.dataset import DOWNLOADING, OnProgress
 from tuiae.files import jsonable
+from tuiae.images import ImageRecord, caution, differences
 from tuiae.render.text import clean, duration, figure, harmless, in_mode, number, of_epochs, rate, to_ascii
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
@@ -151,6 +152,23 @@ class Part:
     """Returns its fields of the JSON document."""
     show: Callable[[Output], None]
     """Prints it for people."""
+
+
+def images_part(now: ImageRecord, trained_on: ImageRecord | None) -> Part:
+    """Which images a checkpoint is shown with, and in what they differ from those that its run trained on."""
+    words = caution(trained_on, now)
+    record = {
+        **asdict(now),
+        "same": None if trained_on is None else not words,
+        "differences": list(differences(trained_on, now)) if trained_on is not None else [],
+    }
+
+    def show(output: Output) -> None:
+        output.line(f"images: {now.dataset}, {now.words}", "dim")
+        if words:
+            output.line(words, "yellow")
+
+    return Part(lambda: {"images": record}, show)
 
 
 def show_parts(about: Mapping[str, Any], parts: Sequence[Part], output: Output) -> None:

@@ -21,7 +21,7 @@ from tuiae.render.curves import draw_curves, without_dashes
 from tuiae.render.grid import sample_grid
 from tuiae.render.legend import legend, plot_title, run_curves, second_metrics
 from tuiae.render.runs import passed_over_words, plain_table
-from tuiae.render.status import note_line
+from tuiae.render.status import note_line, refusal_words
 from tuiae.render.text import (
     beside,
     clean,
@@ -117,6 +117,8 @@ def show_run(run: RunPaths, output: Output) -> None:
     show_result(snapshot, output)
     for finding in findings(snapshot):
         output.line(f"finding: {finding}", "yellow")
+    if snapshot.status.refusal:
+        output.line(refusal_words(snapshot.status), "yellow")
     if words := next_command(snapshot):
         output.line(words, "yellow")
     for note in _history(snapshot):
@@ -143,6 +145,9 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
     else:
         for line in no_config(RunPaths(snapshot.path)).lines():
             output.line(line, "yellow")
+    if (known := snapshot.images) is not None:
+        place = f", in {known.path}" if known.path else ""
+        output.line(f"images: {known.words}; digest {known.digest[:12]}{place}")
     if status.state != "finished":
         output.line(f"epoch {of_epochs(status.epoch, status.epochs)}, step {count(status.step)}")
     _show_metrics(snapshot, output)
@@ -298,6 +303,7 @@ def status_lines(snapshot: Snapshot, width: int = COLUMNS, height: int = ROWS) -
         ("best", f"test loss {number(best.value)} after epoch {best.epoch:g}" if best else ""),
         ("accuracy", _train_and_test(snapshot, "accuracy")),
         ("error", "; ".join(clean(error[key]) for key in ("cause", "hint") if error.get(key))),
+        ("refused", refusal_words(snapshot.status)),
         ("next", next_command(snapshot)),
         *(("finding", f"{finding}") for finding in findings(snapshot)),
     ]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,22 @@ from rich.text import Text
 
 from tuiae.cli.output import Output, dataset_progress, run_progress
 from tuiae.cli.runs import show_curves, show_result
-from tuiae.config import RunConfig, build_config, parse_override, read_document
+from tuiae.config import SET, RunConfig, build_config, parse_override, read_document
 from tuiae.config.presets import find_preset
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, TuiaeError, UnknownRunError, from_record
 from tuiae.files import read_json
+from tuiae.images import differences
 from tuiae.machine import LEAVING
-from tuiae.preflight import check, check_asked, check_device, warn_of_change, warn_of_rise
+from tuiae.preflight import (
+    check,
+    check_asked,
+    check_device,
+    check_same_images,
+    current_images,
+    warn_of_change,
+    warn_of_rise,
+)
 from tuiae.render.status import cost_facts
 from tuiae.runs.checkpoints import all_checkpoints, need_checkpoint, newest_position, read_position
 from tuiae.runs.control import Edit, propose, send
@@ -40,9 +50,9 @@ from tuiae.runs.process import (
     resume_elsewhere,
     start_worker,
 )
-from tuiae.runs.reader import RunReader, is_original, read_config, read_status
+from tuiae.runs.reader import RunReader, is_original, read_config, read_images, read_status
 from tuiae.runs.removal import discard_untrained
-from tuiae.runs.snapshot import Snapshot
+from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.runs.writer import create_run, removed_unless_started
 from tuiae.studies.jobs import is_busy, usefulness
 
@@ -130,23 +140,48 @@ def run_preset(
         meta = {"preset": str(document.get("name") or config.name)}
         return _set_off(lambda: create_run(config, root, sys.argv, tags, meta=meta), output, detach=detach)
     replay = plan_replay(replayed, config)
-    output.warn(replay.warnings)
+    output.warn((*replay.warnings, *_warn_of_other_images(replayed, config)))
     return _set_off(lambda: replay_run(replay, config, root, sys.argv, tags), output, detach=detach)
 
 
-def start_fork(source: RunPaths, start: str, overrides: Overrides, output: Output, *, detach: bool = False) -> ExitCode:
+def _warn_of_other_images(replayed: RunPaths, config: RunConfig) -> tuple[str, ...]:
+    """The warning that a replay makes the edits of a run of other images."""
+    before, now = read_images(replayed), current_images(config)
+    what = "; ".join(differences(before, now)) if before is not None and now is not None else ""
+    return (f"{replayed.id} trained on other images than {config.data.dataset} has now: {what}",) if what else ()
+
+
+def start_fork(
+    source: RunPaths,
+    start: str,
+    overrides: Overrides,
+    output: Output,
+    *,
+    detach: bool = False,
+    other_images: bool = False,
+) -> ExitCode:
     """Continue from a checkpoint of a run with other settings, as a run of its own.
 
     Raises:
         ConfigError: an override is wrong, or a fork cannot change it. NoCheckpointError: no such checkpoint.
+        OtherImagesError: the images are others now, and not `other_images`.
     """
     checkpoint, root = need_checkpoint(source, start), runs_dir()
     config = fork_config(source, checkpoint, overrides.values, overrides.askers)
     # The checkpoint holds the encoder: the run that it was taken from may be gone.
     make_ready(build_config(config.model_dump(mode="json"), {"model.encoder_run": ""}), root, output)
+    if not other_images:
+        check_same_images(source, _again("fork", source, start, overrides))
     moment = read_position(checkpoint)
     output.warn(warn_of_rise(need_config(source, moment.step), config, moment.epoch))
-    return _set_off(lambda: fork_run(source, checkpoint, config, root, sys.argv), output, detach=detach)
+    make = partial(fork_run, source, checkpoint, config, root, sys.argv)
+    return _set_off(make, output, detach=detach, other_images=other_images)
+
+
+def _again(command: str, run: RunPaths, start: str, overrides: Overrides) -> str:
+    """The command line that asks for the same."""
+    words = [f"{overrides.askers.get(key, f'{SET} {key}')}={value}" for key, value in overrides.values.items()]
+    return " ".join(["tuiae", command, run.id, *([f"--from {start}"] if start else []), *words])
 
 
 def make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
@@ -166,12 +201,12 @@ def _list_devices() -> list[str]:
     return list_devices()
 
 
-def _set_off(make: Callable[[], RunPaths], output: Output, *, detach: bool) -> ExitCode:
+def _set_off(make: Callable[[], RunPaths], output: Output, *, detach: bool, other_images: bool = False) -> ExitCode:
     # A signal from here on is for the run.
     with (interrupt := Interrupt()).listening():
         run = make()
         with removed_unless_started(run):
-            process = start_worker(run)
+            process = start_worker(run, other_images=other_images)
         if not detach:
             output.note(f"run {run.id}")
         return follow_to_end(run, output, process, interrupt, detach=detach, fresh=True)
@@ -202,12 +237,15 @@ def _show_cost(config: RunConfig, root: Path, output: Output) -> None:
 # Continuing.
 
 
-def resume_run(run: RunPaths, overrides: Overrides, output: Output, *, detach: bool = False) -> ExitCode:
+def resume_run(
+    run: RunPaths, overrides: Overrides, output: Output, *, detach: bool = False, other_images: bool = False
+) -> ExitCode:
     """Continue from the newest checkpoint; the worker of a paused run continues it.
 
     `overrides` may hold training.epochs, which stays, and training.device, for this worker alone.
 
     Raises:
+        OtherImagesError: the images are others now, and not `other_images`.
         RunHeldError: it is still running. ConfigError: it is already finished. UnknownRunError: not ours to write.
         DeviceError: this machine has no such device. TrainingError: no worker can be started.
     """
@@ -216,7 +254,7 @@ def resume_run(run: RunPaths, overrides: Overrides, output: Output, *, detach: b
         return follow_to_end(run, output, detach=detach)
     with (interrupt := Interrupt()).listening():
         try:
-            process = _start_again(run, overrides, output)
+            process = _start_again(run, overrides, output, other_images)
         except OSError as error:
             raise unwritable(run, error, "resume") from error
         # Until then the status is an earlier worker's.
@@ -267,7 +305,7 @@ def _end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
     _wait_until(lambda: read_status(run).state != "paused", WAKE_SECONDS)
 
 
-def _start_again(run: RunPaths, overrides: Overrides, output: Output) -> subprocess.Popen[bytes]:
+def _start_again(run: RunPaths, overrides: Overrides, output: Output, other_images: bool) -> subprocess.Popen[bytes]:
     # A worker that has written its last status needs a moment to leave.
     _wait_until(lambda: not is_held(run) or read_status(run).live, LEAVE_SECONDS)
     if is_held(run):
@@ -284,9 +322,11 @@ def _start_again(run: RunPaths, overrides: Overrides, output: Output) -> subproc
     if device not in EVERYWHERE:
         asked = "training.device" in overrides.values
         check_device(device, _list_devices(), *(() if asked else (resume_elsewhere(run),)))
+    if not other_images:
+        check_same_images(run, _again("resume", run, "", overrides))
     output.warn(warn_of_change(config, wanted, done))
     # The worker records the changes, and not before it can train: of a run that was refused they would be untrue.
-    return start_worker(run, asked=changes(config, wanted))
+    return start_worker(run, asked=changes(config, wanted), other_images=other_images)
 
 
 def _nothing_left(run_id: str, done: int, planned: int, wanted: int) -> ConfigError:
@@ -299,13 +339,20 @@ def _nothing_left(run_id: str, done: int, planned: int, wanted: int) -> ConfigEr
 
 def _check_begun(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
     """Raise TuiaeError where our worker ended before it wrote a status: what the status says is older."""
-    code = process.poll()
-    if code is None or read_status(run).pid == process.pid:
+    code, status = process.poll(), read_status(run)
+    if code is None or status.pid == process.pid:
         return
+    _check_refusal(status, process)
     if code == ExitCode.HELD:
         raise _held_by_another(run)
     last = RunReader(run.root).read_all().log[-1:]
     raise TrainingError(": ".join((f"the worker of {run.id} could not begin", *last)), f"see {run.log}")
+
+
+def _check_refusal(status: Status, process: subprocess.Popen[bytes] | None) -> None:
+    """Raise TuiaeError where our worker could not go on with a run, and left it as it was."""
+    if process is not None and status.refusal is not None and status.refusal.get("pid") == process.pid:
+        raise from_record(status.refusal)
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
@@ -403,6 +450,7 @@ def _check_ending(
 ) -> None:
     """Raise TuiaeError for a run that did not end with a checkpoint saved."""
     state = snapshot.status.state
+    _check_refusal(snapshot.status, process)
     if is_gone(run):
         raise TrainingError(f"{run.id} is gone: its directory was deleted or moved", "`tuiae run` starts another one")
     if state == "failed":

@@ -112,7 +112,15 @@ def open_cached(root: Path, key: str, fingerprint: str = "") -> Dataset | None:
             raise damaged(folder, manifest.origin, f"the {split} images are not as its manifest says")
         if images and not 0 <= labels.min() <= labels.max() < len(manifest.classes):
             raise damaged(folder, manifest.origin, f"a {split} image has a label without a class")
-    return Dataset(manifest.name, manifest.classes, labelled=manifest.labelled, notes=manifest.notes, **arrays)
+    return Dataset(
+        manifest.name,
+        manifest.classes,
+        **arrays,
+        labelled=manifest.labelled,
+        notes=manifest.notes,
+        digest=manifest.digest,
+        path=str(folder.absolute()),
+    )
 
 
 def open_or_build(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tuiae.config import did_you_mean
 from tuiae.errors import ConfigError, DataError
+from tuiae.images import ImageRecord
 
 OnProgress = Callable[[str, int, int], None]
 """Called with phase, done, total: bytes where the phase begins with `DOWNLOADING`, else images; a total of 0 is
@@ -42,6 +43,16 @@ class Dataset:
     labelled: bool = True
     notes: tuple[str, ...] = ()
     """Sentences about what was made of the files that it was prepared from."""
+    digest: str = ""
+    """Of all pixels and labels, in their order; of a set that has a size of its own before it is resized."""
+    path: str = ""
+    """Where the pictures are, or the prepared set; empty where it comes with tuiae."""
+
+    @property
+    def record(self) -> ImageRecord:
+        """What tells these images from others."""
+        counts = len(self.train_labels), len(self.test_labels)
+        return ImageRecord(self.name, self.path, self.classes, self.image_shape, *counts, self.digest)
 
     @property
     def image_shape(self) -> Shape:

@@ -12,8 +12,9 @@ from tuiae.config import DataSection
 from tuiae.data import cache, folder
 from tuiae.data.cache import read_manifest
 from tuiae.data.dataset import Dataset, DatasetContent, OnProgress, SplitContent, check_classes, silent
-from tuiae.data.registry import DOWNLOADS, EMBEDDED, FOLDER_PREFIX, DatasetInfo, data_dir, describe, scan_folder
+from tuiae.data.registry import DOWNLOADS, EMBEDDED, DatasetInfo, data_dir, describe, folder_key, scan_folder
 from tuiae.errors import ConfigError, DataError
+from tuiae.images import FOLDER_PREFIX, absolute
 
 Indices = range | np.ndarray
 """A range stands for a run of images that can be viewed rather than copied."""
@@ -75,17 +76,18 @@ def _prepare_base(name: str, root: Path, progress: OnProgress, force: bool = Fal
 
 def _prepare_folder(dataset: str, image_size: int, root: Path, progress: OnProgress) -> Dataset:
     found = scan_folder(dataset)
-    key = f"{found.cache_key}@{image_size}" if image_size else found.cache_key
-    return cache.open_or_build(
+    path = str(found.path.absolute())
+    opened = cache.open_or_build(
         root,
-        key,
+        folder_key(found, image_size),
         lambda _: folder.read_content(found, image_size, progress),
         "folder",
-        str(found.path.absolute()),
+        path,
         fingerprint=found.fingerprint,
         name=dataset,
         progress=progress,
     )
+    return replace(opened, name=absolute(dataset), path=path)
 
 
 def _prepare_resized(name: str, size: int, root: Path, progress: OnProgress) -> Dataset:
@@ -106,9 +108,10 @@ def _prepare_resized(name: str, size: int, root: Path, progress: OnProgress) -> 
 
     # Tied to the content of the set it is made from: importing another one under the name makes it anew.
     key, made_from = f"{name}@{size}", manifest.digest
-    return cache.open_or_build(
+    opened = cache.open_or_build(
         root, key, build, manifest.origin, name, fingerprint=made_from, name=name, progress=progress
     )
+    return replace(opened, digest=made_from, path=str((root / name).absolute()))
 
 
 def _resized_in_memory(dataset: Dataset, size: int) -> Dataset:

@@ -117,12 +117,13 @@ class FolderScan:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a picture is added, removed, renamed, resized or touched."""
+        """Changes when a picture is added, removed, renamed or written to, even if its size and its time stay."""
         digest = hashlib.sha256(b"%d\n" % _READING)
         for file in sorted(picture for picture, _ in self.train + self.test):
             with readable(file, "check the folder"):
                 status = file.stat()
-            stamp = f"\0{status.st_size}\0{status.st_mtime_ns}\n"
+            # The time of the last change of its entry cannot be set back, as rsync and cp -p set that of its content.
+            stamp = f"\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\n"
             digest.update(os.fsencode(file.relative_to(self.path)) + stamp.encode())
         return digest.hexdigest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import string
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from tuiae.data import folder
 from tuiae.data.cache import Origin, read_manifest
 from tuiae.data.dataset import Dataset, Shape, utf8
 from tuiae.errors import ConfigError, DataError
+from tuiae.images import FOLDER_PREFIX, ImageRecord, absolute
 
 DIGITS_TRAIN = 1500
 GLYPHS = tuple("@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_")
@@ -27,9 +29,8 @@ def load_digits() -> Dataset:
     """scikit-learn's handwritten digits, (1, 8, 8), values 0 to 16 spread over 0 to 255; 1,500 train, 297 test."""
     with resources.files("tuiae.data").joinpath("embedded/digits.npz").open("rb") as file, np.load(file) as arrays:
         images, labels = arrays["images"][:, None], arrays["labels"].astype(np.int64)
-    return Dataset(
-        "digits", DIGITS, images[:DIGITS_TRAIN], labels[:DIGITS_TRAIN], images[DIGITS_TRAIN:], labels[DIGITS_TRAIN:]
-    )
+    (train, test), (train_labels, test_labels) = (np.split(array, [DIGITS_TRAIN]) for array in (images, labels))
+    return _embedded("digits", DIGITS, train, train_labels, test, test_labels)
 
 
 def load_glyphs() -> Dataset:
@@ -39,13 +40,17 @@ def load_glyphs() -> Dataset:
     pixels = [[[255 * (pixel == "#") for pixel in row] for row in rows] for rows in drawn]
     images = np.array(pixels, dtype=np.uint8)[:, None]
     labels = np.arange(len(GLYPHS), dtype=np.int64)
-    return Dataset("glyphs", GLYPHS, images, labels, images, labels)
+    return _embedded("glyphs", GLYPHS, images, labels, images, labels)
+
+
+def _embedded(name: str, classes: tuple[str, ...], *arrays: np.ndarray) -> Dataset:
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+    train, train_labels, test, test_labels = arrays
+    return Dataset(name, classes, train, train_labels, test, test_labels, digest=digest)
 
 
 EMBEDDED = {"digits": load_digits, "glyphs": load_glyphs}
 """The two sets that come with the program and need no network and no writable home."""
-
-FOLDER_PREFIX = "folder:"
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,30 @@ def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset 
         hint = "`tuiae data list` shows them"
         raise ConfigError(f"{asker}'{dataset}': no such dataset{did_you_mean(dataset, list(sets))}", hint)
     return sets[dataset]
+
+
+def folder_key(found: folder.FolderScan, image_size: int) -> str:
+    """The name in the data directory under which a folder's pictures are prepared at a size; 0 is their own."""
+    return f"{found.cache_key}@{image_size}" if image_size else found.cache_key
+
+
+def identify(dataset: str, image_size: int = 0, root: Path | None = None) -> ImageRecord | None:
+    """The record of the images that opening a set would give, from its manifest; None where only preparing it would
+    tell. Raises DataError for a folder that cannot be read, and for a damaged cache."""
+    root = root or data_dir()
+    if dataset in EMBEDDED:
+        record = EMBEDDED[dataset]().record
+    else:
+        found = scan_folder(dataset) if dataset.startswith(FOLDER_PREFIX) else None
+        place = root / (folder_key(found, image_size) if found is not None else dataset)
+        manifest = read_manifest(place)
+        if manifest is None or (found is not None and manifest.fingerprint != found.fingerprint):
+            return None
+        path = str((place if found is None else found.path).absolute())
+        counts = manifest.train, manifest.test
+        record = ImageRecord(absolute(dataset), path, manifest.classes, manifest.shape, *counts, manifest.digest)
+    channels, height, width = record.shape
+    return replace(record, shape=(channels, image_size or height, image_size or width))
 
 
 def commands_for(name: str) -> tuple[str, ...]:

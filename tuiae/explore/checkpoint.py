@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from tuiae.config import NoiseSection, RunConfig
 from tuiae.data.batches import ImageSet, corrupt, seeded
 from tuiae.errors import ConfigError, TrainingError
+from tuiae.images import ImageRecord, unfit
 from tuiae.models.networks import ModelOutput
 from tuiae.runs.checkpoints import all_checkpoints, need_checkpoint, read_position, verify
 from tuiae.runs.lineage import resolve_config
 from tuiae.runs.paths import RunPaths
+from tuiae.runs.reader import read_images
 from tuiae.training.checkpoint import load_weights, misfit, spoilt
 from tuiae.training.evaluate import BATCH, sample_index
 from tuiae.training.setup import Parts, autocast, set_up
@@ -64,9 +66,11 @@ def reload(loaded: LoadedRun, weights: str = "last") -> LoadedRun:
 
 
 def _filled(run: RunPaths, weights: str, parts: Parts, overrides: Mapping[str, Any]) -> LoadedRun:
-    folder, tensors, caution = _read(run, weights)
+    (folder, tensors, caution), trained_on = _read(run, weights), read_images(run)
     if cause := misfit(parts.model, tensors):
         # With the config that wrote it a checkpoint fits: an override or other images changed a shape.
+        if trained_on is not None and not trained_on.is_same(parts.images):
+            raise unfit(run.id, trained_on, parts.images)
         raise ConfigError(
             f"the weights of {run.id} do not fit the network of this config: {cause}",
             "give the config the model and the images of its run",
@@ -76,7 +80,7 @@ def _filled(run: RunPaths, weights: str, parts: Parts, overrides: Mapping[str, A
     words = spoilt(tensors)
     if words:
         caution = "; ".join(filter(None, (caution, f"{folder.name}: {words}")))
-    return LoadedRun(run, folder.name, parts, overrides, caution, is_finite=not words)
+    return LoadedRun(run, folder.name, parts, overrides, caution, not words, trained_on)
 
 
 def _read(run: RunPaths, weights: str) -> tuple[Path, dict[str, torch.Tensor], str]:
@@ -114,6 +118,8 @@ class LoadedRun:
     caution: str = ""
     """What is to be said of these weights before anything that comes of them."""
     is_finite: bool = True
+    trained_on: ImageRecord | None = None
+    """The images of the run, as its directory records them; None where it does not."""
 
     @property
     def config(self) -> RunConfig:

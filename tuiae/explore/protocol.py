@@ -46,6 +46,8 @@ class OpenedRun(Answer):
     is_variational: bool
     tests: int
     """Images of the test split."""
+    caution: str = ""
+    """What is to be said of the weights, and of images that are not those that the run trained on."""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from tuiae.explore.protocol import (
     Worst,
 )
 from tuiae.files import read_json
+from tuiae.images import caution
 from tuiae.models.networks import ModelOutput
 from tuiae.runs.checkpoints import MANIFEST
 from tuiae.runs.paths import RunPaths, need_run
@@ -349,6 +350,7 @@ def _describe(loaded: LoadedRun) -> OpenedRun:
         is_autoencoder=loaded.is_autoencoder,
         is_variational=loaded.is_variational,
         tests=len(loaded.parts.test),
+        caution="; ".join(filter(None, (loaded.caution, caution(loaded.trained_on, loaded.parts.images)))),
     )
 
 

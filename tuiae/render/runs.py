@@ -13,6 +13,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
+from tuiae.images import short_name
 from tuiae.render import palette
 from tuiae.render.status import (
     SIGNS,
@@ -129,7 +130,7 @@ _COLUMNS = (
         style=lambda row: str(state_text(row.status.state).style),
     ),
     RunColumn("preset", 22, rank=8, words=lambda row, now: _safe(row.preset)),
-    RunColumn("dataset", 15, rank=7, words=lambda row, now: _safe(row.dataset)),
+    RunColumn("dataset", 15, rank=7, words=lambda row, now: _safe(short_name(row.dataset))),
     RunColumn("model", 11, rank=10, words=lambda row, now: _safe(row.model)),
     RunColumn(
         "epoch", 13, True, 2, words=lambda row, now: of_epochs(row.status.epoch, row.status.epochs),

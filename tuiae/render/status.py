@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.config import VARIATIONAL, settings_of
+from tuiae.images import short_name
 from tuiae.render import palette
 from tuiae.render.table import GAP, TableColumn, table_line
 from tuiae.render.text import (
@@ -100,7 +101,7 @@ def title_line(snapshot: Snapshot, width: int) -> Text:
     """
     head = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
     config = snapshot.config
-    name, dataset = (clean(config.name), clean(config.data.dataset, 24)) if config is not None else ("", "")
+    name, dataset = (clean(config.name), clean(short_name(config.data.dataset), 24)) if config is not None else ("", "")
     name = shorten_middle(clean(snapshot.name) or name, MOST_NAME)
     whole = cell_len(name) + cell_len(dataset) + 3 if name else 0
     everything = whole + cell_len(clean(snapshot.id)) + 3
@@ -157,6 +158,7 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
         *([] if fits else [("step", step, "")]),
         *((label, f"{edit.new:g} since step {count(edit.step)}", "") for label, edit in edits.items()),
         ("device", clean(status.device) or MISSING, ""),
+        *([("images", snapshot.images.words, "")] if snapshot.images is not None else []),
         ("memory", f"{count(round(status.memory))} MB" if status.memory else MISSING, ""),
         ("run", shorten_middle(undated(snapshot.id), 24), ""),
         *(fact for fact in settings if fact[0] not in edits),
@@ -220,7 +222,16 @@ def own_pause(snapshot: Snapshot) -> str:
 
 def failure_words(status: Status) -> str:
     """Why a run failed and the next step; empty where nothing is recorded."""
-    error = status.error or {}
+    return _error_words(status.error or {})
+
+
+def refusal_words(status: Status) -> str:
+    """Why a run could not be gone on with the last time, and the next step; empty where it could."""
+    words = _error_words(status.refusal or {})
+    return f"it could not go on: {words}" if words else ""
+
+
+def _error_words(error: Mapping[str, Any]) -> str:
     return "; ".join(clean(error[key]) for key in ("cause", "hint") if error.get(key))
 
 

@@ -16,7 +16,7 @@ from tuiae.files import read_bytes, read_json
 from tuiae.runs.checkpoints import PARENT, need_checkpoint, read_position
 from tuiae.runs.control import Edit, apply_edits, as_edit, as_plan, propose, read_plan
 from tuiae.runs.paths import RunPaths, runs_dir
-from tuiae.runs.reader import Tail, is_original, parse_event, read_config
+from tuiae.runs.reader import Tail, is_original, parse_event, read_config, read_images
 from tuiae.runs.snapshot import Parent, Status, read_parent
 from tuiae.runs.writer import create_run
 
@@ -135,7 +135,7 @@ def fork_run(source: RunPaths, checkpoint: Path, config: RunConfig, root: Path, 
     position, changed = read_position(checkpoint), check_fork(source, checkpoint, config)
     parent = asdict(Parent(source.id, position.step, position.epoch, changed))
     made_from = {"preset": read_json(source.meta).get("preset") or need_config(source).name, "parent": parent}
-    return create_run(config, root, argv, meta=made_from, checkpoint=checkpoint)
+    return create_run(config, root, argv, meta=made_from, checkpoint=checkpoint, images=read_images(source))
 
 
 # Replays: a run repeated with the edits that were made to it, each at its step.

@@ -229,6 +229,8 @@ def summarise(snapshot: Snapshot) -> dict[str, Any]:
         "parent": asdict(snapshot.parent) if snapshot.parent else None,
         "edits": [asdict(edit) for edit in snapshot.edits],
         "error": dict(status.error) if status.error else None,
+        "refusal": dict(status.refusal) if status.refusal else None,
+        "images": asdict(snapshot.images) if snapshot.images else None,
     }
 
 

@@ -42,6 +42,7 @@ class RunPaths:
     config_copy = _Entry(".config.toml")
     meta = _Entry("meta.json")
     label = _Entry("label.json")
+    images = _Entry("data.json")
     events = _Entry("events.jsonl")
     status = _Entry("status.json")
     samples = _Entry("samples")

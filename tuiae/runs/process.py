@@ -18,6 +18,7 @@ from typing import Any
 
 from tuiae.config import RunConfig
 from tuiae.errors import TrainingError, from_record
+from tuiae.images import OPTION
 from tuiae.machine import LEAVING, STOPPING
 from tuiae.runs.paths import RunPaths, find_obstacle, unwritable
 
@@ -108,13 +109,17 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def start_worker(run: RunPaths, workers: int = 1, asked: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes]:
+def start_worker(
+    run: RunPaths, workers: int = 1, asked: Mapping[str, Any] | None = None, other_images: bool = False
+) -> subprocess.Popen[bytes]:
     """Start a worker, one of so many, in a session of its own, so that neither Ctrl-C nor a hang-up reaches it.
 
     `asked` may hold training.epochs and training.device, other than the run's: the worker notes both in the history.
+    With `other_images` it trains on with images that are not those of the run.
     Raises UnknownRunError for a run that is not ours to write, and TrainingError where no process can be started.
     """
     options = [word for key, value in (asked or {}).items() for word in (f"--{key.rpartition('.')[2]}", str(value))]
+    options += [OPTION] if other_images else []
     try:
         with open(run.log, "ab") as log, _signals_held_back():
             return subprocess.Popen(
@@ -224,10 +229,10 @@ class StandbyWorker:
     def usable(self) -> bool:
         return self.process.poll() is None
 
-    def give(self, run: RunPaths) -> subprocess.Popen[Any]:
+    def give(self, run: RunPaths, other_images: bool = False) -> subprocess.Popen[Any]:
         """Hand over a run, of which the process is an ordinary worker from here on; raises OSError if it has died."""
         self._given_away = True
-        self._write({"run": str(run.root)})
+        self._write({"run": str(run.root), "other_images": other_images})
         assert self.process.stdin is not None
         self.process.stdin.close()
         return self.process

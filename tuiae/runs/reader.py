@@ -22,6 +22,7 @@ from tuiae.config import RunConfig, build_config
 from tuiae.config.document import fingerprint, parse_toml
 from tuiae.errors import ConfigError
 from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, open_regular, read_bytes, read_json
+from tuiae.images import ImageRecord, absolute, read_record, with_dataset
 from tuiae.runs.control import Edit, as_edit
 from tuiae.runs.labels import read_label
 from tuiae.runs.paths import CONFIG_DIGEST, GONE, RunPaths, is_gone, is_run
@@ -283,7 +284,7 @@ def is_written_elsewhere(run: RunPaths) -> bool:
 
 def _fits(key: str, value: Any, default: Any) -> bool:
     """Returns whether a value from a file has the type of its field; if not, the field keeps its default."""
-    if key == "error":
+    if key in ("error", "refusal"):
         return value is None or isinstance(value, dict)
     if default is None or isinstance(default, float):
         most = None if key in ("test_loss", "test_accuracy") else MAX_TIME
@@ -306,9 +307,20 @@ def read_config(run: RunPaths) -> RunConfig | None:
     not know."""
     try:
         document = parse_toml(read_bytes(run.config).decode())
-        return build_config(document) if _began_with(run, document) else None
+        config = build_config(document) if _began_with(run, document) else None
     except (OSError, ValueError, RecursionError, ConfigError):
         return None
+    if config is None:
+        return None
+    dataset = config.data.dataset
+    # Older versions kept a folder's path as it was given: a worker has recorded since where that is.
+    record = read_images(run) if absolute(dataset) != dataset else None
+    return config if record is None else with_dataset(config, record.dataset)
+
+
+def read_images(run: RunPaths) -> ImageRecord | None:
+    """The record of the images that a run trains on; None of runs of older versions, and where it is not whole."""
+    return read_record(read_json(run.images))
 
 
 def is_original(run: RunPaths, config: Path) -> bool:
@@ -402,6 +414,7 @@ class RunReader:
             resumes=self._reached.resumes,
             clock=self._clock.points.series(),
             name=name,
+            images=read_images(self.run),
         )
         return self._snapshot
 

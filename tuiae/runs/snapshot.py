@@ -13,6 +13,7 @@ import numpy as np
 
 from tuiae.config import RunConfig
 from tuiae.files import MAX_EPOCH, as_number, is_count
+from tuiae.images import ImageRecord
 from tuiae.runs.control import Edit, apply_edits
 from tuiae.runs.paths import LIVE_STATES
 
@@ -82,6 +83,9 @@ class Status:
     trouble: str = ""
     """What the worker cannot write at this moment, and tries again."""
     error: Mapping[str, Any] | None = None
+    """Why it failed."""
+    refusal: Mapping[str, Any] | None = None
+    """Why the last worker that was to go on with it could not begin, with that worker's `pid`."""
 
     @property
     def live(self) -> bool:
@@ -175,6 +179,8 @@ class Snapshot:
     workers left out; NaN where the history has no times."""
     name: str = ""
     """What its users call it, if they gave it a name."""
+    images: ImageRecord | None = None
+    """The images that it trains on; None where that is not recorded."""
 
     @property
     def title(self) -> str:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tuiae.config import RunConfig, dump_config
 from tuiae.config.document import fingerprint, parse_toml
 from tuiae.errors import TuiaeError, UnknownRunError
 from tuiae.files import LineFile, fsync_directory, overwrite_json, read_json, replace_file, replace_json, replace_text
+from tuiae.images import ImageRecord, with_absolute_folder
 from tuiae.runs.checkpoints import adopt_checkpoint
 from tuiae.runs.labels import check_tags
 from tuiae.runs.paths import CONFIG_DIGEST, SCHEMA, RunPaths, is_gone, need_run, new_run_id
@@ -40,12 +42,14 @@ def create_run(
     *,
     meta: Mapping[str, Any] | None = None,
     checkpoint: Path | None = None,
+    images: ImageRecord | None = None,
 ) -> RunPaths:
     """Make a run directory in state `starting`; it appears whole or not at all.
 
-    `argv` is the command line that asked for it, `meta` more for its meta.json, such as where it comes from, and
-    `checkpoint` one of another run with which it begins. Raises ConfigError for a word that is no tag, UnknownRunError
-    where the runs directory cannot be written, and TrainingError as `adopt_checkpoint`.
+    `argv` is the command line that asked for it, `meta` more for its meta.json, such as where it comes from,
+    `checkpoint` one of another run with which it begins, and `images` what that one was trained on. Raises ConfigError
+    for a word that is no tag, UnknownRunError where the runs directory cannot be written, and TrainingError as
+    `adopt_checkpoint`.
     """
     about = {**describe_machine(argv), "tags": check_tags(tags), **(meta or {})}
     try:
@@ -55,7 +59,9 @@ def create_run(
         draft = RunPaths(root / f".{run.id}.tmp")
         draft.root.mkdir(mode=0o700)  # for its user alone; who wants to share it may open it
         try:
-            _fill(draft, config, about, checkpoint)
+            _fill(draft, with_absolute_folder(config), about, checkpoint)
+            if images is not None:
+                write_images(draft, images)
             os.rename(draft.root, run.root)
         except BaseException:
             shutil.rmtree(draft.root, ignore_errors=True)
@@ -85,6 +91,13 @@ def _fill(draft: RunPaths, config: RunConfig, about: Mapping[str, Any], checkpoi
         replace_text(path, text)
     replace_json(draft.meta, {**about, CONFIG_DIGEST: fingerprint(parse_toml(text))})
     replace_json(draft.status, status)
+
+
+def write_images(run: RunPaths, record: ImageRecord, before: ImageRecord | None = None) -> None:
+    """Record which images a run trains on from here on, and those that it trained on before, if these are others."""
+    earlier = read_json(run.images).get("earlier")
+    known = [*(earlier if isinstance(earlier, list) else []), *([] if before is None else [asdict(before)])]
+    replace_json(run.images, {"v": SCHEMA, **asdict(record), "earlier": known})
 
 
 @contextmanager
@@ -147,6 +160,7 @@ class RunWriter:
             "process_start": process_start(os.getpid()),
             "host": socket.gethostname(),
             "error": None,
+            "refusal": None,
         }
         self._unwritten: dict[str, str] = {}
         self._mutex = threading.Lock()
@@ -198,16 +212,27 @@ class RunWriter:
     def close(self, state: str, error: dict[str, Any] | None = None) -> None:
         """Record how the run ended; after this nothing is written any more. Raises OSError where not even the status
         can say it."""
+        words = f"{state}: {error['cause']}" if error else state
+        self._end(words, {**self._status, "state": state, "error": error}, error)
+
+    def withdraw(self, before: dict[str, Any], refusal: dict[str, Any]) -> None:
+        """Leave a run that could not be gone on with as it was `before`, by its status, and record why; raises as
+        `close`."""
+        words = f"{before.get('state')} as before, it could not go on: {refusal['cause']}"
+        self._end(words, {**before, "refusal": {**refusal, "pid": os.getpid()}}, refusal, before.get("heartbeat"))
+
+    def _end(
+        self, words: str, status: dict[str, Any], error: dict[str, Any] | None, heartbeat: float | None = None
+    ) -> None:
         self._ended.set()
         self._heart.join()
-        words = f"{state}: {error['cause']}" if error else state
-        self.event("end", state=state, error=error, text=words)
+        self.event("end", state=status.get("state"), error=error, text=words)
         with suppress(OSError):  # what is not on the disk by now was not in a checkpoint either
             self.sync()
         self._events.close()
         with self._mutex:
-            self._status |= {"state": state, "error": error}
-            self._write_status()
+            self._status = status
+            self._write_status(heartbeat)
 
     def _try(self, write: Callable[[], object]) -> None:
         """Write events; what the disk does not take waits for the next time."""
@@ -224,13 +249,13 @@ class RunWriter:
                 self._try(self._events.flush)
                 self._write_status()
 
-    def _write_status(self) -> None:
+    def _write_status(self, heartbeat: float | None = None) -> None:
         if is_gone(self.run):
             return  # what was deleted stays deleted
         missing = dict(self._unwritten)
         reason = next(iter(missing.values()), "")
         trouble = f"cannot write {', '.join(missing)}: {reason}; trying again" if missing else ""
-        self._status |= {"heartbeat": time.time(), "trouble": trouble}
+        self._status |= {"heartbeat": time.time() if heartbeat is None else heartbeat, "trouble": trouble}
         try:
             replace_json(self.run.status, self._status)
         except OSError:
@@ -240,7 +265,14 @@ class RunWriter:
 def sweep(run: RunPaths) -> None:
     """Remove the drafts that a writer of this run left when it was killed: only the holder of its lock writes these.
     Commands and labels come from others too: of theirs only old drafts go."""
-    for pattern in ("weights/.*.tmp", "samples/.*.tmp", ".status.json.*.tmp", ".label.json.*.tmp", "control/.*.tmp"):
+    for pattern in (
+        "weights/.*.tmp",
+        "samples/.*.tmp",
+        ".status.json.*.tmp",
+        ".data.json.*.tmp",
+        ".label.json.*.tmp",
+        "control/.*.tmp",
+    ):
         others = pattern.startswith((".label", "control"))
         for draft in run.root.glob(pattern):
             if draft.is_dir() and not draft.is_symlink():

@@ -14,6 +14,7 @@ from statistics import fmean, stdev
 import numpy as np
 
 from tuiae.config import VARIATIONAL, RunConfig
+from tuiae.images import CHANGED, ImageRecord
 from tuiae.runs.control import Edit
 from tuiae.runs.labels import tags_of
 from tuiae.runs.paths import RunPaths, list_runs
@@ -35,6 +36,7 @@ def deviations(snapshot: Snapshot, names: Mapping[str, str]) -> tuple[str, ...]:
     if parent is not None:
         keys = f" ({', '.join(map(_leaf, parent.changed))} changed)" if parent.changed else ""
         found.append(f"was forked at epoch {_epoch(parent.epoch)} of {names.get(parent.run, parent.run)}{keys}")
+    found += [f"went on {note.text}" for note in snapshot.notes if note.text.startswith(CHANGED)]
     return tuple(filter(None, found))
 
 
@@ -152,7 +154,18 @@ class Comparison:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(config.data.dataset for config in self.configs))
+        """The different sets of images, each by the name of its dataset; with the keys of its runs, where several have
+        one name."""
+        members: dict[str, list[Entry]] = {}
+        keys = image_keys([entry.snapshot for entry in self.entries])
+        for key, entry in zip(keys, self.entries, strict=True):
+            if key:
+                members.setdefault(key, []).append(entry)
+        names = [found[0].snapshot.config.data.dataset for found in members.values() if found[0].snapshot.config]
+        if len(set(names)) == len(names):
+            return tuple(names)
+        runs = [_listed([entry.key for entry in found]) for found in members.values()]
+        return tuple(f"{name} ({which})" for name, which in zip(names, runs, strict=True))
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -196,15 +209,33 @@ def compare(runs: Sequence[RunNow]) -> Comparison:
 def _group_names(snapshots: Sequence[Snapshot]) -> list[str]:
     """A key of the group of each run. No group has a seed twice: a fork or a repeat says nothing about seeds."""
     names, seen = [], Counter[tuple[str, int]]()
-    for snapshot in snapshots:
+    for snapshot, images in zip(snapshots, image_keys(snapshots), strict=True):
         config = snapshot.current_config
         if config is None:
             names.append(snapshot.id)
             continue
-        place = (recipe(config), config.training.seed)
+        place = (f"{recipe(config)} {images}", config.training.seed)
         names.append(f"{place[0]} {seen[place]}")
         seen[place] += 1
     return names
+
+
+def image_keys(snapshots: Sequence[Snapshot]) -> list[str]:
+    """A key of the images of each run; empty where its config cannot be read. What is not recorded is taken for what
+    another run of that dataset has."""
+    recorded: dict[str, str] = {}
+    for one in snapshots:
+        if one.config is not None and one.images is not None:
+            recorded.setdefault(one.config.data.dataset, _image_key(one.images))
+    keys = []
+    for one in snapshots:
+        name = one.config.data.dataset if one.config is not None else ""
+        keys.append(_image_key(one.images) if one.images is not None and name else recorded.get(name, name))
+    return keys
+
+
+def _image_key(images: ImageRecord) -> str:
+    return " ".join((images.digest, *images.classes))
 
 
 # Curves

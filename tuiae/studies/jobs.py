@@ -14,16 +14,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from tuiae.config import RunConfig, dump_config
+from tuiae.config import DataSection, RunConfig, dump_config
 from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
-from tuiae.preflight import check, put_on_encoder
+from tuiae.files import read_json
+from tuiae.images import FOLDER_PREFIX, ImageRecord, with_absolute_folder
+from tuiae.preflight import check, current_images, put_on_encoder
 from tuiae.runs.labels import check_tags, tags_of
 from tuiae.runs.lineage import read_edits
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import Interrupt, describe_death, is_held, start_worker
-from tuiae.runs.reader import RunReader, read_config, read_status
+from tuiae.runs.reader import RunReader, read_config, read_images, read_status
 from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.runs.writer import create_run, removed_unless_started
 
@@ -47,17 +49,39 @@ class Library:
     def __init__(self, root: Path, tag: str) -> None:
         self._root, self._tag = root, tag
         self._configs: dict[str, RunConfig | None] = {}
+        self._images: dict[tuple[str, int], ImageRecord | None] = {}
+        self.of_other_images: set[str] = set()
+        """Runs that would have been found, had the images not changed since."""
 
     def find(self, config: RunConfig) -> RunPaths | None:
-        """The run of this very config: a finished one first, then a live one, then the one that came furthest."""
+        """The run of this very config and of these images: a finished one first, then a live one, then the one that
+        came furthest."""
         matches = [run for run in list_runs(self._root) if self._config_of(run) == config]
-        return max(matches, key=lambda run: usefulness(read_status(run)), default=None)
+        others = {run for run in matches if not self._has_images(run, config)}
+        self.of_other_images |= {run.id for run in others}
+        found = [run for run in matches if run not in others]
+        return max(found, key=lambda run: usefulness(read_status(run)), default=None)
+
+    def _has_images(self, run: RunPaths, config: RunConfig) -> bool:
+        """Returns whether a run trained on the images that there are now, and on no others, as far as that is known."""
+        recorded, data = read_images(run), config.data
+        if recorded is None:
+            return True
+        key = (data.dataset, data.image_size)
+        if key not in self._images:
+            self._images[key] = current_images(config)
+        now = self._images[key]
+        if now is None:
+            # A folder that has to be prepared anew has changed; other sets may be gone while their runs are still good.
+            return not data.dataset.startswith(FOLDER_PREFIX)
+        return recorded.is_same(now) and not read_json(run.images).get("earlier")
 
     def _config_of(self, run: RunPaths) -> RunConfig | None:
         """The config of a run; None without the tag, after edits, or where this version cannot read it."""
         if run.id not in self._configs:
             tagged = self._tag in tags_of(run)
-            self._configs[run.id] = read_config(run) if tagged and not read_edits(run) else None
+            config = read_config(run) if tagged and not read_edits(run) else None
+            self._configs[run.id] = config and with_absolute_folder(config)
         return self._configs[run.id]
 
 
@@ -85,9 +109,10 @@ def finished_runs(jobs: Sequence[Job], root: Path, tag: str) -> dict[str, RunPat
     return {label: run for label, run in known_runs(jobs, root, tag).items() if is_finished(run)}
 
 
-def known_runs(jobs: Sequence[Job], root: Path, tag: str) -> dict[str, RunPaths]:
-    """The existing runs by label; raises TuiaeError for a config that does not fit what is there."""
-    library = Library(root, tag)
+def known_runs(jobs: Sequence[Job], root: Path, tag: str, library: Library | None = None) -> dict[str, RunPaths]:
+    """The existing runs by label, of the tag's `library` where there is one already; raises TuiaeError for a config
+    that does not fit what is there."""
+    library = library or Library(root, tag)
     found: dict[str, RunPaths] = {}
     for job in in_order(jobs):
         encoder = found.get(job.encoder)
@@ -140,12 +165,23 @@ def make_ready(jobs: Sequence[Job], root: Path, tag: str, report: OnProgress = s
     Raises:
         TuiaeError: naming the job, its cause and next step. DataError: images not available.
     """
-    warnings = check_jobs(jobs, root)
-    there = finished_runs(jobs, root, tag)
-    missing = [job.config.data for job in jobs if job.label not in there]
-    for dataset, size in dict.fromkeys((data.dataset, data.image_size) for data in missing):
-        prepare(dataset, size, progress=report)
+    warnings, library = check_jobs(jobs, root), Library(root, tag)
+    # Only when a folder is prepared as it is now is it known which runs are of these images.
+    folders = [job.config.data for job in jobs if job.config.data.dataset.startswith(FOLDER_PREFIX)]
+    _prepare_all(folders, report)
+    there = known_runs(jobs, root, tag, library)
+    trained = {label for label, run in there.items() if is_finished(run)}
+    missing = [job.config.data for job in jobs if job.label not in trained]
+    _prepare_all([data for data in missing if data not in folders], report)
+    if others := len(library.of_other_images):
+        which = "1 run" if others == 1 else f"{others} runs"
+        return (*warnings, f"{which} of it saw other images than there are now: left alone, and trained again on these")
     return warnings
+
+
+def _prepare_all(sections: Sequence[DataSection], report: OnProgress) -> None:
+    for dataset, size in dict.fromkeys((data.dataset, data.image_size) for data in sections):
+        prepare(dataset, size, progress=report)
 
 
 def check_jobs(jobs: Sequence[Job], root: Path) -> tuple[str, ...]:
@@ -363,6 +399,8 @@ def _reason(snapshot: Snapshot, code: int | None) -> str:
     status = snapshot.status
     if status.state == "failed" and status.error:
         return str(status.error.get("cause", "the training failed"))
+    if status.refusal is not None and code:
+        return str(status.refusal.get("cause", "it could not go on"))
     if status.state == "stopped":
         return f"somebody stopped it at epoch {status.epoch} of {status.epochs}"
     run = RunPaths(snapshot.path)

@@ -19,6 +19,7 @@ from tuiae.data.batches import ImageSet
 from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare, select
 from tuiae.errors import ConfigError, TrainingError
+from tuiae.images import ImageRecord
 from tuiae.models.networks import Classifier, Network, build_model
 from tuiae.preflight import check_device
 from tuiae.runs.checkpoints import find_checkpoint, no_checkpoint
@@ -154,6 +155,8 @@ class Parts:
     test: ImageSet
     classes: tuple[str, ...]
     model: Network
+    images: ImageRecord
+    """The whole set, of which a run may use a part."""
 
 
 def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = silent) -> Parts:
@@ -179,4 +182,4 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
             raise TrainingError(cause, "take the encoder of another run")
         model.load_encoder(weights)
     model = model.to(device).to(memory_format=memory_format(config))
-    return Parts(config, device, train, test, splits.classes, model)
+    return Parts(config, device, train, test, splits.classes, model, dataset.record)

@@ -26,11 +26,12 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import DeviceError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import read_json
+from tuiae.images import CHANGED, OPTION, differences, refusal, unfit
 from tuiae.machine import LEAVING, lasting_imports, when_parent_ends
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_position, verify
@@ -40,8 +41,11 @@ from tuiae.runs.evidence import raises_of
 from tuiae.runs.lineage import config_at, need_config, read_edits
 from tuiae.runs.paths import RunPaths, gone, is_gone
 from tuiae.runs.process import Interrupt, RunLock, requeue_advice, resume_elsewhere
-from tuiae.runs.reader import is_written_elsewhere
-from tuiae.runs.writer import RunWriter
+from tuiae.runs.reader import is_written_elsewhere, read_images
+from tuiae.runs.writer import RunWriter, write_images
+
+if TYPE_CHECKING:
+    from tuiae.training.loop import Trainer
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,8 +55,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--standby", action="store_true")
     parser.add_argument("--epochs", type=int, help="up to so many, other than the run's")
     parser.add_argument("--device", help="other than the run's")
+    parser.add_argument(OPTION, action="store_true", help="go on even where the images are others")
     asked = parser.parse_args(argv)
-    run = RunPaths(_wait_for_run() if asked.standby else asked.run)
+    if asked.standby:
+        asked.run, asked.other_images = _wait_for_run()
+    run = RunPaths(asked.run)
     _keep_log_writable()
     try:
         lock = RunLock(run)
@@ -64,20 +71,29 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{run.id} is held by another process", file=sys.stderr)
         return ExitCode.HELD
     with (interrupt := Interrupt()).listening(*LEAVING):
-        code = work(run, interrupt, asked.epochs, asked.device)
+        code = work(run, interrupt, asked.epochs, asked.device, asked.other_images)
         # Now, and not when Python has taken torch down: the run may be resumed at once.
         lock.close()
     return code
 
 
-def work(run: RunPaths, interrupt: Interrupt, epochs: int | None = None, device: str | None = None) -> int:
-    """Train a run whose lock this process holds, up to other `epochs` or on another `device` where they are given,
-    and record how it ended; returns the exit code.
+def work(
+    run: RunPaths,
+    interrupt: Interrupt,
+    epochs: int | None = None,
+    device: str | None = None,
+    other_images: bool = False,
+) -> int:
+    """Train a run whose lock this process holds, up to other `epochs`, on another `device` or with `other_images` where
+    that is asked for, and record how it ended; returns the exit code.
 
-    After a signal the loop saves and stops at the next step boundary: a handler could interrupt a save.
+    After a signal the loop saves and stops at the next step boundary: a handler could interrupt a save. A run that was
+    at rest and cannot be gone on with stays as it was.
     """
+    before, trainer = read_json(run.status), None
+    begun = before.get("state") not in (None, "starting")
     try:
-        if read_json(run.status).get("state") != "starting":
+        if begun:
             control.take(run)  # what was sent to an earlier worker too late for it
         writer = RunWriter(run)
     except OSError as error:
@@ -85,14 +101,18 @@ def work(run: RunPaths, interrupt: Interrupt, epochs: int | None = None, device:
         return ExitCode.TRAINING
     try:
         writer.status(now=True, state="starting", phase="importing torch")
-        state, failure = _train(run, writer, interrupt, epochs, device), None
+        trainer = _set_up(run, writer, interrupt, epochs, device, other_images)
+        state, failure = "stopped" if trainer is None else trainer.run(), None
     except Exception as error:  # noqa: BLE001 - recorded below: whatever ended the run is what its reader must see
         state, failure = "failed", explain(error, run)
         if not isinstance(error, (TuiaeError, OSError)):
             traceback.print_exc()
         print(f"error: {failure}", file=sys.stderr)
     try:
-        writer.close(state, failure.record() if failure else None)
+        if failure is not None and trainer is None and begun:
+            writer.withdraw(before, failure.record())
+        else:
+            writer.close(state, failure.record() if failure else None)
     except OSError as error:
         print(f"{run.root}: {error.strerror}", file=sys.stderr)
         return ExitCode.TRAINING
@@ -103,13 +123,22 @@ def work(run: RunPaths, interrupt: Interrupt, epochs: int | None = None, device:
     return ExitCode.STOPPED if state == "stopped" else ExitCode.OK
 
 
-def _train(run: RunPaths, writer: RunWriter, interrupt: Interrupt, epochs: int | None, device: str | None) -> str:
+def _set_up(
+    run: RunPaths,
+    writer: RunWriter,
+    interrupt: Interrupt,
+    epochs: int | None,
+    device: str | None,
+    other_images: bool,
+) -> Trainer | None:
+    """Everything before the first step; where this raises nothing has been trained. None where a signal came
+    meanwhile."""
     config, current = need_config(run, step=-1), need_config(run)
     own = config.training.device
     if device is not None:
         config = build_config(config.model_dump(mode="json"), {"training.device": device})
     if interrupt.count:
-        return "stopped"
+        return None
     _import_torch()
     from tuiae.training.control import Mailbox, extend
     from tuiae.training.loop import Trainer
@@ -127,14 +156,31 @@ def _train(run: RunPaths, writer: RunWriter, interrupt: Interrupt, epochs: int |
         progress("preparing", 0, 0)
         parts = set_up(config, source, progress)
     except _NothingTrainedError:
-        return "stopped"
+        return None
+    recorded = read_images(run)
+    changed = recorded is not None and not recorded.is_same(parts.images)
+    if recorded is not None and changed and not other_images:
+        raise refusal(run.id, config, recorded, parts.images, f"tuiae resume {run.id}")
     give_way(parts.device)
     writer.status(device=describe_device(parts.device))
     if device is not None:
         writer.event("command", text=f"on {describe_device(parts.device)} from here on; its config says {own}")
     if epochs is not None:
         extend(writer, current, epochs)
-    return Trainer(parts, writer, Mailbox(run, lambda: interrupt.count > 0)).run()
+    try:
+        trainer = Trainer(parts, writer, Mailbox(run, lambda: interrupt.count > 0))
+    except TrainingError as error:
+        if recorded is None or not changed:
+            raise
+        raise unfit(run.id, recorded, parts.images) from error
+    # Only now, when its checkpoint has been found to be of use.
+    if recorded is None or changed:
+        write_images(run, parts.images, recorded)
+    if recorded is not None and changed:
+        what = "; ".join(differences(recorded, parts.images))
+        fields = {"before": asdict(recorded), "now": asdict(parts.images)}
+        writer.event("command", text=f"{CHANGED} {parts.images.dataset} from here on: {what}", images=fields)
+    return trainer
 
 
 class _NothingTrainedError(Exception):
@@ -195,9 +241,9 @@ def _resume_advice(run: RunPaths) -> str:
     return f"continue from the last checkpoint: tuiae resume {run.id}"
 
 
-def _wait_for_run() -> Path:
-    """Warm up, report what is there, and answer dry runs until a line brings a run directory; ends the process, without
-    taking torch down first, when stdin ends before that."""
+def _wait_for_run() -> tuple[Path, bool]:
+    """Warm up, report what is there, and answer dry runs until a line brings a run directory, and whether its images
+    may be others; ends the process, without taking torch down first, when stdin ends before that."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # As an exception, so that a dry run takes its directory along; `main` sets a handler of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -205,16 +251,16 @@ def _wait_for_run() -> Path:
     when_parent_ends(lambda: _end_with_parent(given))
     try:
         _import_torch()
-        path = _serve(given)
+        run = _serve(given)
     except SystemExit as end:
         os._exit(int(end.code or 0))
-    if path is None:
+    if run is None:
         os._exit(ExitCode.OK)
-    return path
+    return run
 
 
-def _serve(given: threading.Event) -> Path | None:
-    """The run directory that comes on stdin, and the answers to what comes before it; None when stdin ends."""
+def _serve(given: threading.Event) -> tuple[Path, bool] | None:
+    """The run that comes on stdin, after answers to what came before it; None when stdin ends."""
     import torch
 
     from tuiae.training.setup import list_devices
@@ -228,7 +274,7 @@ def _serve(given: threading.Event) -> Path | None:
             given.set()
             path = Path(request["run"])
             _redirect_output(RunPaths(path).log)
-            return path
+            return path, bool(request.get("other_images"))
         # More to read is the next request, or the end: either interrupts a dry run.
         print(json.dumps(_answer(request, lambda: bool(select.select([0], [], [], 0)[0]))), flush=True)
     return None

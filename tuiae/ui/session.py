@@ -15,6 +15,7 @@ from textual.message import Message
 from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
 from tuiae.explore.client import Explorer, Notice, Reply
+from tuiae.preflight import check_same_images
 from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.control import propose
@@ -119,27 +120,27 @@ class Launcher:
             if outcome:  # it is empty where the standby was given a run meanwhile
                 self._post(PreflightDone(config, outcome))
 
-    def begin(self, run: RunPaths) -> None:
+    def begin(self, run: RunPaths, other_images: bool = False) -> None:
         """Let a worker train a run that was just made; where that fails the run is removed.
 
         Raises:
             TrainingError: no worker can be started.
         """
         with removed_unless_started(run):
-            self.work_on(run)
+            self.work_on(run, other_images)
 
-    def work_on(self, run: RunPaths) -> None:
-        """Let a worker go on with a run that has none.
+    def work_on(self, run: RunPaths, other_images: bool = False) -> None:
+        """Let a worker go on with a run that has none, and with `other_images` where its own are not there any more.
 
         Raises:
             UnknownRunError: the run is not ours to write. TrainingError: no worker can be started.
         """
         standby, self._standby = self._standby, None
         try:
-            worker = standby.give(run) if standby is not None and standby.usable else None
+            worker = standby.give(run, other_images) if standby is not None and standby.usable else None
         except OSError:
             worker = None  # it has just died: a cold worker does the same, later
-        self._children.append(worker or start_worker(run))
+        self._children.append(worker or start_worker(run, other_images=other_images))
 
     def reap(self) -> None:
         """Let child processes go that have ended."""
@@ -241,10 +242,11 @@ class Session:
         control.send(RunPaths(snapshot.path), command, **arguments)
         self._feed.hurry()
 
-    def resume(self, path: Path | None = None) -> None:
+    def resume(self, path: Path | None = None, other_images: bool = False) -> None:
         """Go on with a run, the open one unless another is named, from its last checkpoint, and open it.
 
         Raises:
+            OtherImagesError: the images are others now, and not `other_images`. DataError: they cannot be read.
             NothingToDoError: it is live, finished, or there is none. UnknownRunError: it is gone, or not ours to write.
             ConfigError: its config is damaged. TrainingError: no worker can be started.
         """
@@ -261,7 +263,9 @@ class Session:
             if state == "finished":
                 more = f"f forks it with training.epochs=N, or: tuiae resume {run.id} --epochs N"
                 raise NothingToDoError(f"it has done its epochs; for more {more}")
-            self.launcher.work_on(run)
+            if not other_images:
+                check_same_images(run, f"tuiae resume {run.id}")
+            self.launcher.work_on(run, other_images)
         except OSError as error:
             raise unwritable(run, error, "resume") from error
         self.open(path)
@@ -278,14 +282,17 @@ class Session:
                 propose(snapshot.current_config, key, value, snapshot.status.epoch)
             self.send("set", key=key, value=value)
 
-    def fork(self, source: RunPaths, checkpoint: str, config: RunConfig) -> None:
+    def fork(self, source: RunPaths, checkpoint: str, config: RunConfig, other_images: bool = False) -> None:
         """Let a new run go on from a checkpoint of another one, and open it.
 
         Raises:
+            OtherImagesError: the images are others now, and not `other_images`.
             ConfigError, TrainingError, UnknownRunError: cause and next step.
         """
+        if not other_images:
+            check_same_images(source, f"tuiae fork {source.id}")
         run = fork_run(source, need_checkpoint(source, checkpoint), config, self.root, sys.argv)
-        self.launcher.begin(run)
+        self.launcher.begin(run, other_images)
         self.open(run.root)
 
     def compare(self, paths: Sequence[Path]) -> None:

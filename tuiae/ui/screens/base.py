@@ -14,13 +14,14 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tuiae.config import RunConfig
-from tuiae.errors import TuiaeError
+from tuiae.errors import OtherImagesError, TuiaeError
 from tuiae.explore.client import AGAIN, Ended, Notice, Reply, Restarted
 from tuiae.render.status import title_line
+from tuiae.render.text import clean
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.feeds import Feed
 from tuiae.ui.keys import ON_RUN, run_takes
-from tuiae.ui.screens.dialogs import Answer, Dialog
+from tuiae.ui.screens.dialogs import Answer, ChoiceDialog, Dialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.terminal.screen_diff import SteadyScreen
 from tuiae.ui.widgets.chrome import FindingLine, KeyLine, MessageLine, ViewBar, Views, tabs, title_width
@@ -205,6 +206,17 @@ class BaseScreen(SteadyScreen):
 
         self.app.push_screen(dialog, take)
 
+    def train_on(self, act: Callable[[bool], object]) -> None:
+        """Go on with what a run learned; with images that it did not train on only after a question. `act` takes
+        whether they may be others."""
+        try:
+            act(False)
+        except OtherImagesError as error:
+            self.message.tell(str(error), "bad")
+            answers = [("cancel", "Leave it as it is"), ("others", "Train on with these images")]
+            dialog = ChoiceDialog("other images", clean(error.cause, 300), answers)
+            self.show_dialog(dialog, lambda answer: act(True))
+
     def attempt(self, action: Callable[..., Any], *arguments: Any) -> bool:
         """Do something that can fail, and say why it did; returns whether it was done."""
         try:
@@ -354,6 +366,12 @@ class ExplorerScreen(RunScreen):
     def complain(self, trouble: str) -> None:
         """Say what went wrong, with the key that asks again where that helps."""
         self.message.tell(trouble.replace(AGAIN, f"{self.AGAIN_KEY} asks again"), "bad")
+
+    def hint_of_run(self, text: str) -> None:
+        """Say what could be done now; where the images are not those that the run trained on, say that instead."""
+        opened = self.questions.opened
+        words = opened.caution if opened is not None else ""
+        self.message.hint(words or text, "caution" if words else "quiet")
 
     def can_ask(self, otherwise: str = "press it again in a moment") -> bool:
         """Whether there are weights to ask; else says what is missing, and while they load what to do meanwhile."""

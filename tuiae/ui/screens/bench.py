@@ -122,7 +122,7 @@ class BenchScreen(ExplorerScreen):
 
     def _hint(self) -> None:
         self.message.release()
-        self.message.hint(HINT)
+        self.hint_of_run(HINT)
 
     def _opened(self, opened: OpenedRun) -> None:
         """Ask a checkpoint what was asked of the one before."""

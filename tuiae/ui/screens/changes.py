@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,11 +149,12 @@ def ask_fork(screen: BaseScreen, source: RunPaths) -> None:
     if not all_checkpoints(source):
         raise no_checkpoint(source)
 
-    def fork(chosen: tuple[str, RunConfig]) -> None:
-        screen.session.fork(source, *chosen)
+    def fork(chosen: tuple[str, RunConfig], other_images: bool) -> None:
+        screen.session.fork(source, *chosen, other_images)
         screen.app.switch_mode("live")
 
-    screen.show_dialog(ForkDialog(source, f"{name[:MOST_FORK_NAME]}-fork"), fork)
+    dialog = ForkDialog(source, f"{name[:MOST_FORK_NAME]}-fork")
+    screen.show_dialog(dialog, lambda chosen: screen.train_on(partial(fork, chosen)))
 
 
 class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):

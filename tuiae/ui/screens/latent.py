@@ -136,7 +136,10 @@ class LatentScreen(ExplorerScreen):
             self._hint(HINT)
 
     def _hint(self, text: str) -> None:
-        self.message.hint(BACK_HINT if self.view.looks_back else text)
+        if self.view.looks_back:
+            self.message.hint(BACK_HINT)
+        else:
+            self.hint_of_run(text)
 
     def _ask_beside(self) -> None:
         """Ask for what stands beside the map; the explorer does not know the codes of older epochs."""

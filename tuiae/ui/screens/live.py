@@ -12,7 +12,7 @@ from textual.widgets import Button
 from tuiae.config.presets import check_preset_name
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked
-from tuiae.render.status import cost_line, ending, own_pause, state_text, status_facts
+from tuiae.render.status import cost_line, ending, own_pause, refusal_words, state_text, status_facts
 from tuiae.render.text import clean
 from tuiae.runs.control import EDITABLE
 from tuiae.runs.diagnosis import Finding
@@ -138,7 +138,7 @@ class LiveScreen(RunScreen):
             self.message.tell("asked for a checkpoint of this moment; it is kept, and f offers it", "good")
 
     def action_resume(self) -> None:
-        self.attempt(self.session.resume)
+        self.attempt(self.train_on, lambda others: self.session.resume(None, others))
 
     def action_edit(self) -> None:
         self.attempt(ask_edit, self)
@@ -309,6 +309,8 @@ def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> b
             message.tell(f"{now.id}: {NO_CONFIG}; 1 lists the others, D there deletes it", "bad")
         elif state == "stopped":
             message.tell("R goes on with this run from where it stopped, r starts a new one", "caution")
+        if now.status.refusal:
+            message.tell(refusal_words(now.status), "bad")
         says_again = was != "" and (was in LIVE_STATES) != now.status.live
         if says_again and now.status.live:
             message.release()

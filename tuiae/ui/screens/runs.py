@@ -239,8 +239,12 @@ class RunsScreen(BaseScreen):
         """Go on with the run under the cursor from its last checkpoint, and open it."""
         if row.status.live:
             raise NothingToDoError(f"{row.title} is {row.status.state} already: Enter opens it")
-        self.session.resume(row.path)
-        self.app.switch_mode("live")
+
+        def resume(other_images: bool) -> None:
+            self.session.resume(row.path, other_images)
+            self.app.switch_mode("live")
+
+        self.train_on(resume)
 
     @on_chosen
     def action_fork(self, row: RunRow) -> None:

@@ -1,0 +1,159 @@
+"""Which images a run trained on: the record of them in its directory, and in what others differ from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from tuiae.config import RunConfig
+from tuiae.errors import DataError, OtherImagesError
+from tuiae.files import is_count
+
+FOLDER_PREFIX = "folder:"
+"""How the names of datasets begin that are folders of pictures."""
+OPTION = "--other-images"
+"""Trains on with other images on purpose."""
+CHANGED = "on other images of"
+"""How a run's history begins to say that it went on with others."""
+MOST_CLASSES = 3  # that a sentence names
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """A set of images, by what tells it from others without looking at one."""
+
+    dataset: str
+    """As in a config; a folder by its absolute path."""
+    path: str
+    """Where the pictures are, or the prepared set; empty where it comes with tuiae."""
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    """Channels, height, width, as they are trained on."""
+    train: int
+    test: int
+    """Counts of images, whatever a run uses of them."""
+    digest: str
+    """Of all pixels and labels, in their order; of a downloaded or imported set before it is resized."""
+
+    @property
+    def words(self) -> str:
+        """`40 + 8 images of 8x8, 2 classes`."""
+        _, height, width = self.shape
+        return f"{self.train:,} + {self.test:,} images of {height}x{width}, {_many(len(self.classes), 'class')}"
+
+    def is_same(self, other: ImageRecord) -> bool:
+        """Returns whether both are the same images under the same names of classes, wherever they are."""
+        return (self.digest, self.classes) == (other.digest, other.classes)
+
+
+def read_record(document: Mapping[str, Any]) -> ImageRecord | None:
+    """The record in a JSON document; None where it holds none that is whole."""
+    found: dict[str, Any] = {field.name: document.get(field.name) for field in fields(ImageRecord)}
+    classes, shape = found["classes"], found["shape"]
+    whole = (
+        all(isinstance(found[name], str) for name in ("dataset", "path", "digest"))
+        and found["digest"]
+        and all(is_count(found[name]) for name in ("train", "test"))
+        and isinstance(classes, list)
+        and all(isinstance(name, str) for name in classes)
+        and isinstance(shape, list)
+        and len(shape) == 3
+        and all(map(is_count, shape))
+    )
+    return ImageRecord(**found | {"classes": tuple(classes), "shape": tuple(shape)}) if whole else None
+
+
+def differences(before: ImageRecord, now: ImageRecord) -> tuple[str, ...]:
+    """In what images differ from those recorded before, in words; empty where they are the same."""
+    return () if before.is_same(now) else tuple(_differences(before, now)) or ("other pixels or labels",)
+
+
+def _differences(before: ImageRecord, now: ImageRecord) -> Iterator[str]:
+    gone = [name for name in before.classes if name not in now.classes]
+    new = [name for name in now.classes if name not in before.classes]
+    if gone and new:
+        yield f"{_named(new)} in place of {_named(gone)}"
+    elif new:
+        yield f"{_named(new)} came"
+    elif gone:
+        yield f"{_named(gone)} went"
+    elif before.classes != now.classes:
+        yield "its classes are in another order"
+    for split, old, count in (("training", before.train, now.train), ("test", before.test, now.test)):
+        if old != count:
+            yield f"{_many(count, f'{split} image')}, not {old:,}"
+    if before.shape != now.shape:
+        yield f"images of {_size(now.shape)}, not {_size(before.shape)}"
+
+
+def caution(before: ImageRecord | None, now: ImageRecord) -> str:
+    """The sentence for whoever looks at a run with images that it did not train on; empty where it did, or may have."""
+    what = "; ".join(differences(before, now)) if before is not None else ""
+    return f"these are not the images that the run trained on: {what}" if what else ""
+
+
+def refusal(run: str, config: RunConfig, before: ImageRecord, now: ImageRecord, command: str) -> DataError:
+    """The error for a run that would go on with other images than it trained on; `command` does it on purpose, where
+    its network can."""
+    if config.is_classifier and not config.data.classes and len(before.classes) != len(now.classes):
+        return unfit(run, before, now)
+    what = "; ".join(differences(before, now))
+    cause = f"{run} trained on other images than {now.dataset} has now: {what}"
+    hint = f"bring those back ({before.words}), or train on with these on purpose: {command} {OPTION}"
+    return OtherImagesError(cause, hint)
+
+
+def unfit(run: str, before: ImageRecord, now: ImageRecord) -> DataError:
+    """The error for weights that take no images of this shape, or know other classes."""
+    what = "; ".join(differences(before, now))
+    cause = f"the weights of {run} do not fit the images that {now.dataset} has now: {what}"
+    return DataError(cause, f"bring those back that it trained on ({before.words}), or start a new run")
+
+
+def _named(classes: Sequence[str]) -> str:
+    more = f" and {len(classes) - MOST_CLASSES} more" if len(classes) > MOST_CLASSES else ""
+    listed = ", ".join(f"'{name}'" for name in classes[:MOST_CLASSES])
+    return f"class{'es' if len(classes) > 1 else ''} {listed}{more}"
+
+
+def _many(count: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
+def _size(shape: tuple[int, int, int]) -> str:
+    channels, height, width = shape
+    return f"{height}x{width} in {'grey' if channels == 1 else 'colour'}"
+
+
+def short_name(dataset: str) -> str:
+    """The name for a narrow place: `folder:pics` of a folder."""
+    name = Path(dataset.removeprefix(FOLDER_PREFIX)).name
+    return f"{FOLDER_PREFIX}{name}" if name and dataset.startswith(FOLDER_PREFIX) else dataset
+
+
+def absolute(dataset: str) -> str:
+    """The name of a dataset, of a folder with its absolute path: a run may be opened from anywhere."""
+    if dataset == FOLDER_PREFIX or not dataset.startswith(FOLDER_PREFIX):
+        return dataset
+    try:
+        path = Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()
+        # Only `..` needs the file system: after a link it leads elsewhere than the words say.
+        path = path.resolve() if ".." in path.parts else path.absolute()
+    except (OSError, RuntimeError, ValueError):
+        return dataset  # whoever opens it says what is wrong
+    return f"{FOLDER_PREFIX}{path}"
+
+
+def with_absolute_folder(config: RunConfig) -> RunConfig:
+    """The config with the `absolute` path of a folder."""
+    return with_dataset(config, absolute(config.data.dataset))
+
+
+def with_dataset(config: RunConfig, dataset: str) -> RunConfig:
+    """The config of another dataset."""
+    if dataset == config.data.dataset:
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"dataset": dataset})})
