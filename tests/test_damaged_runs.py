@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import tomllib
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.conftest import Laboratory
+from tests.dashboard import HOSTILE
 from tuiae.config import load_config
-from tuiae.errors import ConfigError
-from tuiae.files import read_json
+from tuiae.config.document import parse_toml
+from tuiae.errors import ConfigError, UnknownRunError
+from tuiae.files import read_json, replace_json
+from tuiae.runs.checkpoints import MODEL, STATE, pointed
 from tuiae.runs.lineage import need_config
-from tuiae.runs.listing import RunLister
+from tuiae.runs.listing import RunLister, summarise
 from tuiae.runs.paths import RunPaths, list_runs
-from tuiae.runs.reader import RunReader, read_config, read_status
+from tuiae.runs.process import start_worker
+from tuiae.runs.reader import RunReader, read_config, read_sample, read_status
+from tuiae.runs.writer import RunWriter
+from tuiae.training.checkpoint import save_checkpoint
 
 # A config that is not the one with which the run began
 
@@ -100,3 +111,131 @@ def test_a_run_that_has_lost_a_file_is_still_a_run(lab: Laboratory, run: RunPath
         assert read_json(run.status)["state"] == "finished"
     lab("delete", run.id, "--yes")
     assert list_runs(lab.runs) == []
+
+
+# What stands where a file belongs
+
+
+def test_what_stands_in_the_place_of_a_pointer_is_moved_aside(run: RunPaths) -> None:
+    for name in ("last", "best"):
+        (run.weights / name).unlink()
+        (run.weights / name).mkdir()
+        (run.weights / name / "mine").touch()
+    (run.weights / "step-000099").touch()
+    save_checkpoint(run, 99, 5.0, {MODEL: b"", STATE: b""}, ("last", "best"))
+    assert [pointed(run, name) for name in ("last", "best")] == ["step-000099"] * 2
+    assert len(list(run.weights.glob("*.aside-*/mine"))) == 2
+
+
+@pytest.mark.parametrize("part", ["log", "events"])
+def test_a_pipe_in_the_place_of_a_file_that_is_written_holds_nobody_up(run: RunPaths, part: str) -> None:
+    path: Path = getattr(run, part)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises((UnknownRunError, OSError)):
+        start_worker(run) if part == "log" else RunWriter(run)
+
+
+DAMAGED_ENDS = {"deep": "[" * 10_000, "infinite": '{"kind":"x","seq":1e999}', "no number": '{"kind":"x","seq":NaN}'}
+
+
+@pytest.mark.parametrize("last", DAMAGED_ENDS.values(), ids=DAMAGED_ENDS)
+def test_a_history_with_a_damaged_end_is_counted_on(run: RunPaths, last: str) -> None:
+    known = json.loads(run.events.read_text().splitlines()[-1])["seq"]
+    run.events.write_text(run.events.read_text() + last)
+    writer = RunWriter(run)
+    writer.event("x", text="more")
+    writer.close("finished")
+    assert [json.loads(line)["seq"] for line in run.events.read_text().splitlines()[-2:]] == [known + 1, known + 2]
+
+
+# Values
+
+EXTREME = (1e308, -1.7e308, 1e-320, None, 10**400, -1, 2**63, 1.8e18, "x", [], float("nan"), float("inf"))
+
+
+@pytest.mark.parametrize("what", ["values", "epoch", "step", "time", "status"])
+def test_values_out_of_their_range_are_shown_without_them(lab: Laboratory, run: RunPaths, what: str) -> None:
+    records = [json.loads(line) for line in run.events.read_text().splitlines()]
+    for number, record in enumerate(records):
+        if what == "values" and "values" in record:
+            record["values"] = {key: EXTREME[number % len(EXTREME)] for key in record["values"]}
+        elif what in record:
+            record[what] = EXTREME[number % len(EXTREME)]
+    run.events.write_text("".join(json.dumps(record) + "\n" for record in records))
+    if what == "status":
+        status = read_json(run.status)
+        values = dict(zip((*status, *status), EXTREME * 3, strict=False))
+        run.status.write_text(json.dumps({**values, "state": status["state"]}))
+    for command in (["show", "--plot"], ["status", "--once", "--plot"], ["attach"]):
+        said = lab(command[0], run.id, *command[1:], check=None)
+        assert "Traceback" not in said.stderr
+    assert run.id in lab("runs").stdout
+    json.dumps(summarise(RunReader(run.root).read_all()), allow_nan=False)
+
+
+def test_a_packed_sample_and_arrays_of_other_kinds_are_none(run: RunPaths) -> None:
+    with np.load(run.sample(4)) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(run.sample(4), **{**arrays, "inputs": arrays["inputs"].astype(float), "labels": arrays["labels"] + 10**9})
+    sample = read_sample(run, 4)
+    assert sample is not None
+    assert (sample.inputs, sample.labels) == (None, None)
+    assert sample.reconstructions is not None
+    np.savez_compressed(run.sample(4), **arrays, more=np.zeros(1 << 24, np.uint8))
+    assert read_sample(run, 4) is None
+
+
+# Words
+
+
+def test_json_holds_nothing_that_a_terminal_would_obey(lab: Laboratory, run: RunPaths) -> None:
+    replace_json(run.label, {"name": HOSTILE, "note": f"é \x7f \u2066{HOSTILE}"})
+    for command in ("show", "runs"):
+        printed = lab(command, *([run.id] if command == "show" else []), "--json")
+        assert not {char for char in printed.stdout if unicodedata.category(char)[0] == "C"} - {"\n"}
+        assert "é" in printed.stdout
+        record = printed.document if command == "show" else printed.document[0]
+        assert "\x9b5A" in record["note"]
+
+
+LONG = "x" * 5000
+TYPED = {
+    "a sweep": ("sweep", LONG),
+    "a work": ("reproduce", LONG),
+    "a preset": ("run", f"./{LONG}"),
+    "a value": ("run", "--set", f"name={LONG}"),
+    "a number": ("run", "--set", f"training.epochs={'9' * 4400}"),
+    "a list": ("run", "--set", f"model.hidden={'[' * 2000}{']' * 2000}"),
+    "a folder": ("run", "--set", f"data.dataset=folder:{LONG}"),
+    "a run": ("show", f"./{LONG}"),
+}
+
+
+@pytest.mark.parametrize("command", TYPED.values(), ids=TYPED)
+def test_what_nobody_could_have_meant_gets_a_short_sentence(
+    lab: Laboratory, run: RunPaths, command: tuple[str, ...]
+) -> None:
+    told = lab(*command, check=None)
+    assert told.rc in (2, 3)
+    assert told.stderr.startswith("error: ")
+    assert len(told.stderr) < 1000
+    assert list_runs(lab.runs) == [run]
+
+
+HUGE_TOML = {
+    "a key": "a." * 20_000 + "b = 1",
+    "a number": f"x = {'9' * 4400}",
+    "a list": f"x = {'[' * 2000}",
+    "a key in a table": "x = {" + "a." * 9999,
+}
+
+
+@pytest.mark.parametrize("text", HUGE_TOML.values(), ids=HUGE_TOML)
+def test_toml_that_would_take_gigabytes_is_refused(text: str) -> None:
+    with pytest.raises(tomllib.TOMLDecodeError):
+        parse_toml(text)
+
+
+def test_dots_in_comments_and_texts_are_no_long_key() -> None:
+    assert parse_toml(f"# {'.' * 80} = 1\nx = '''\n{'.' * 80}\n'''\ny.z = 1")["y"] == {"z": 1}

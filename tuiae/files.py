@@ -88,6 +88,16 @@ def open_regular(path: Path) -> BufferedReader:
     return open(descriptor, "rb")
 
 
+def open_append(path: Path) -> BinaryIO:
+    """Open a file for appending that is one, or is not there yet; raises OSError as `open_regular`."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return open(descriptor, "ab")
+
+
 def read_bytes(path: Path, at_most: int = LARGEST_TEXT) -> bytes:
     """The content of a regular file.
 
@@ -108,6 +118,13 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def make_way(path: Path, is_right: Callable[[Path], bool] = os.path.isfile) -> None:
+    """Move aside what stands where a file of ours belongs, or a directory with `os.path.isdir`, and is none: it may be
+    somebody's, and nothing could be written there."""
+    if os.path.lexists(path) and not is_right(path):
+        os.rename(path, path.with_name(f"{path.name}.aside-{secrets.token_hex(2)}"))
 
 
 def fsync_directory(path: Path) -> None:

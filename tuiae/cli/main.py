@@ -6,6 +6,7 @@ import codecs
 import gc
 import io
 import os
+import re
 import signal
 import sys
 from dataclasses import dataclass
@@ -119,6 +120,10 @@ class ScreenOptions:
         return open_dashboard(run, mode, self.theme)
 
 
+_BEYOND = re.compile(r"\S{1000,}")
+"""A word that is longer than any path that people have."""
+
+
 def _print_error(error: TuiaeError, as_json: bool, as_ascii: bool) -> None:
     if as_json:
         import json
@@ -126,7 +131,7 @@ def _print_error(error: TuiaeError, as_json: bool, as_ascii: bool) -> None:
         print(json.dumps(error.document()))
     from tuiae.render.text import harmless, to_ascii
 
-    words = harmless("\n".join(error.lines()))
+    words = _BEYOND.sub(lambda found: f"{found[0][:200]}…{found[0][-50:]}", harmless("\n".join(error.lines())))
     print(to_ascii(words) if as_ascii else words, file=sys.stderr)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
+import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -94,7 +96,7 @@ class Output:
 
     def document(self, value: Any) -> None:
         """Print the one JSON document of the command; what is not finite is null."""
-        sys.stdout.write(json.dumps(jsonable(value), indent=1, ensure_ascii=self.ascii) + "\n")
+        sys.stdout.write(escape_controls(json.dumps(jsonable(value), indent=1, ensure_ascii=self.ascii)) + "\n")
         sys.stdout.flush()
 
     def line(self, text: str | Text = "", style: str = "") -> None:
@@ -129,6 +131,19 @@ class Output:
         # NO_COLOR counts where nothing was asked for.
         no_color = None if self.colors == "auto" else False
         return Console(file=file, highlight=False, color_system=system, no_color=no_color)
+
+
+_BEYOND_ASCII = re.compile("[^\x00-\x7e]")
+
+
+def escape_controls(document: str) -> str:
+    """A JSON document in which what a terminal would obey, or reorder a line by, is escaped as JSON has it."""
+
+    def escape(found: re.Match[str]) -> str:
+        char = found[0]
+        return json.dumps(char)[1:-1] if unicodedata.category(char)[0] == "C" else char
+
+    return _BEYOND_ASCII.sub(escape, document)
 
 
 class AsciiStream:

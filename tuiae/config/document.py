@@ -19,6 +19,7 @@ from tuiae.files import read_bytes
 
 SET = "--set"
 MOST_DOTS = 32
+MOST_VALUE = 120  # characters of one in a message
 _PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')"""
 _LONG_KEY = re.compile(
     rf"^[ \t]*\[{{0,2}}[ \t]*{_PART}(?:[ \t]*\.[ \t]*{_PART}){{{MOST_DOTS}}}", re.MULTILINE | re.ASCII
@@ -62,6 +63,7 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise
     except (ValueError, RecursionError) as error:
         cause = "values nested too deeply" if isinstance(error, RecursionError) else str(error)
+        cause = "a number of thousands of digits" if "digits" in cause else cause
         raise tomllib.TOMLDecodeError(cause) from error
 
 
@@ -177,17 +179,23 @@ def explain(error: ValidationError, source: str, askers: dict[str, str]) -> str:
 
 
 def _reason(key: str, item: Any) -> str:
-    kind, value, context = item["type"], item["input"], item.get("ctx", {})
+    kind, context, value = item["type"], item.get("ctx", {}), _brief(item["input"])
     if kind == "extra_forbidden":
         return f"unknown key '{key}'{_meant_key(key)}"
     if kind == "model_type":
-        return f"{key} = {value!r}: should be a table of keys"
+        return f"{key} = {value}: should be a table of keys"
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error" and key != "data.validation":
         allowed = re.findall(r"'([^']+)'", context["expected"])
-        return f"{key} = {value!r}: allowed: {', '.join(allowed)}{did_you_mean(str(value), allowed)}"
-    return f"{key} = {value!r}: {_ALLOWED.get(key, item['msg'].lower().replace('input ', ''))}"
+        return f"{key} = {value}: allowed: {', '.join(allowed)}{did_you_mean(str(item['input'])[:MOST_VALUE], allowed)}"
+    return f"{key} = {value}: {_ALLOWED.get(key, item['msg'].lower().replace('input ', ''))}"
+
+
+def _brief(value: Any) -> str:
+    """A value as Python writes it, the middle of a long one left out."""
+    text = repr(value)
+    return text if len(text) <= MOST_VALUE else f"{text[: MOST_VALUE - 20]}…{text[-19:]}"
 
 
 _ALLOWED = {

@@ -115,7 +115,7 @@ def find_packaged(kind: str, text: str) -> Path:
     path, folder, names = Path(text).expanduser(), presets_dir() / f"{kind}s", packaged(kind)
     if text in names:
         return folder / f"{text}.toml"
-    if path.is_file():
+    if os.path.isfile(path):  # Path.is_file fails over a name of 5,000 letters
         return path
     if path.suffix == ".toml" and path.parent.name in ("", folder.name) and path.stem in names:
         return folder / path.name

@@ -73,6 +73,7 @@ class Finding:
         return f"{self.sentence}: {self.advice}"
 
 
+@np.errstate(all="ignore")  # of damaged values; what came of them finds nothing
 def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding, ...]:
     """Findings of a run, the most serious first; empty when nothing is to be said. Its cost does not grow with the run.
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from tuiae.config import RunConfig
 from tuiae.errors import TrainingError, from_record
+from tuiae.files import open_append
 from tuiae.images import OPTION
 from tuiae.machine import LEAVING, STOPPING
 from tuiae.runs.paths import RunPaths, find_obstacle, unwritable
@@ -121,7 +122,7 @@ def start_worker(
     options = [word for key, value in (asked or {}).items() for word in (f"--{key.rpartition('.')[2]}", str(value))]
     options += [OPTION] if other_images else []
     try:
-        with open(run.log, "ab") as log, _signals_held_back():
+        with open_append(run.log) as log, _signals_held_back():
             return subprocess.Popen(
                 [*WORKER, str(run.root), *options],
                 stdin=subprocess.DEVNULL,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -22,12 +21,24 @@ from tuiae import __version__
 from tuiae.config import RunConfig, dump_config
 from tuiae.config.document import fingerprint, parse_toml
 from tuiae.errors import TuiaeError, UnknownRunError
-from tuiae.files import LineFile, fsync_directory, overwrite_json, read_json, replace_file, replace_json, replace_text
+from tuiae.files import (
+    LineFile,
+    fsync_directory,
+    is_count,
+    make_way,
+    open_regular,
+    overwrite_json,
+    read_json,
+    replace_file,
+    replace_json,
+    replace_text,
+)
 from tuiae.images import ImageRecord, with_absolute_folder
 from tuiae.runs.checkpoints import adopt_checkpoint
 from tuiae.runs.labels import check_tags
 from tuiae.runs.paths import CONFIG_DIGEST, SCHEMA, RunPaths, is_gone, need_run, new_run_id
 from tuiae.runs.process import process_start
+from tuiae.runs.reader import parse_event
 
 HEARTBEAT_SECONDS = 1.0
 DRAFT = re.compile(r"\.\d{8}-\d{6}-.*\.(tmp|deleted)")
@@ -194,7 +205,9 @@ class RunWriter:
         """Store the sample of an epoch (0: before training) and record the event. Raises UnknownRunError for a run that
         was deleted, and OSError."""
         need_run(self.run)
+        make_way(self.run.samples, os.path.isdir)
         self.run.samples.mkdir(exist_ok=True)  # and not the run, if it was deleted this moment
+        make_way(self.run.sample(epoch))
         replace_file(self.run.sample(epoch), lambda file: np.savez(file, allow_pickle=False, **arrays))
         self.event("sample", epoch=epoch)
 
@@ -292,12 +305,8 @@ def is_old(path: Path) -> bool:
 
 def _last_sequence(path: Path) -> int:
     """The highest sequence number in the tail of the event file, so that a resumed run counts on."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
-        lines = file.read().splitlines()
-    for line in reversed(lines):
-        try:
-            return int(json.loads(line)["seq"])
-        except (ValueError, KeyError, TypeError):
-            continue
-    return 0
+        lines = file.read(65536).splitlines()
+    records = (parse_event(line) or {} for line in reversed(lines))
+    return next((number for record in records if is_count(number := record.get("seq"))), 0)

@@ -17,7 +17,7 @@ from safetensors.torch import save as save_tensors
 
 from tuiae.config import TrainingSection
 from tuiae.errors import TrainingError
-from tuiae.files import fsync_directory, is_count, read_json, replace_file, replace_json, replace_text
+from tuiae.files import fsync_directory, is_count, make_way, read_json, replace_file, replace_json, replace_text
 from tuiae.runs.checkpoints import (
     KEPT,
     MANIFEST,
@@ -143,6 +143,7 @@ def save_checkpoint(
     if not verify(folder):
         draft = run.weights / f".{folder.name}.{os.getpid()}.tmp"
         shutil.rmtree(draft, ignore_errors=True)
+        make_way(run.weights, os.path.isdir)
         run.weights.mkdir(exist_ok=True)  # and not the run, if it was deleted this moment
         draft.mkdir()
         try:
@@ -152,6 +153,7 @@ def save_checkpoint(
             replace_json(draft / MANIFEST, {"v": SCHEMA, "step": step, "epoch": epoch, "files": files})
             fsync_directory(draft)
             shutil.rmtree(folder, ignore_errors=True)
+            make_way(folder, os.path.isdir)
             os.rename(draft, folder)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
@@ -160,6 +162,7 @@ def save_checkpoint(
     if kept:
         (folder / KEPT).touch()
     for name in names:
+        make_way(run.weights / name)
         replace_text(run.weights / name, folder.name + "\n")
     fsync_directory(run.weights)  # before the checkpoints that these named until now are deleted
 

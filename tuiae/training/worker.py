@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import DeviceError, ExitCode, TrainingError, TuiaeError
-from tuiae.files import read_json
+from tuiae.files import open_append, read_json
 from tuiae.images import CHANGED, OPTION, differences, refusal, unfit
 from tuiae.machine import LEAVING, lasting_imports, when_parent_ends
 from tuiae.runs import control
@@ -344,7 +344,7 @@ def _keep_log_writable() -> None:
 
 def _redirect_output(log: Path) -> None:
     """Send everything printed from now on, by C libraries too, to the run's log."""
-    with open(log, "ab") as file, open(os.devnull, "rb") as nothing:
+    with open_append(log) as file, open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
