@@ -215,3 +215,14 @@ async def test_what_has_to_be_read_wraps_and_hints_do_not(said: Callable[[Messag
         line.hint("short again")
         await pilot.pause()
         assert line.size.height == 1
+
+
+async def test_of_a_hint_whole_parts_show_as_many_as_fit() -> None:
+    parts = ["the mean code and so much of both components", "arrows move, b marks, a another plane", "? all keys"]
+    async with _Desk().run_test(size=(60, 24)) as pilot:
+        line = pilot.app.query_one(MessageLine)
+        line.hint(" · ".join(parts))
+        for width, shown in ((60, 1), (96, 2), (120, 3), (60, 1), (30, 1)):
+            await pilot.resize_terminal(width, 24)
+            await pilot.pause()
+            assert str(line.content) == " · ".join(parts[:shown])

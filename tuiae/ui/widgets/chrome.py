@@ -133,7 +133,8 @@ class MessageLine(Static):
     _whole = False
 
     def hint(self, text: str, kind: str = "quiet") -> None:
-        """Say what could be done now, unless what was told stays; a quiet hint is cut to one line."""
+        """Say what could be done now, unless what was told stays; of a quiet hint the parts before a ` · ` show that
+        fit into one line."""
         if not self._told:
             self._show(text, kind, whole=kind != "quiet")
 
@@ -163,14 +164,22 @@ class MessageLine(Static):
         self._shown, self._whole = (text, kind), whole or self.long
         wraps = self._wraps()
         self.set_classes(f"-{kind} -long" if wraps else f"-{kind}")
-        self.update(Content(clean(text)), layout=wraps)
+        self.update(Content(self._fitting()), layout=wraps)
 
     def _wraps(self) -> bool:
         """Whether the sentence takes several lines, for which the panels above make room."""
         return self._whole and cell_len(clean(self._shown[0])) > self.content_size.width > 0
 
+    def _fitting(self) -> str:
+        """The whole sentence, or of one that may take a line alone the first parts, as many as fit."""
+        text, width = clean(self._shown[0]), self.content_size.width
+        while not self._whole and cell_len(text) > width > 0 and " · " in text:
+            text = text.rpartition(" · ")[0].rstrip()
+        return text
+
     def on_resize(self) -> None:
         self.set_class(self._wraps(), "-long")
+        self.update(Content(self._fitting()), layout=False)
 
 
 ROOMY, WIDE = 110, 180  # columns from which all names show, and stand further apart
