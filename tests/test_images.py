@@ -278,6 +278,20 @@ def test_a_run_of_an_older_version_gets_its_record(mine: RunPaths) -> None:
     assert work(mine, Interrupt(), epochs=5) == 0
     assert read_images(mine) == identify("digits")
     assert read_status(mine).refusal is None
+    mine.images.write_text("{")
+    assert work(mine, Interrupt(), epochs=6) == 0
+    assert "data.json is damaged" in " ".join(note.text for note in RunReader(mine.root).read_all().notes)
+    assert read_images(mine) == identify("digits")
+
+
+def test_a_folder_that_is_gone_is_said_to_be(lab: Laboratory, mine: RunPaths, tmp_path: Path) -> None:
+    begin_with(mine, mine.config.read_text().replace('dataset = "digits"', f'dataset = "folder:{tmp_path}/gone"'))
+    record = replace(RECORD, dataset=f"folder:{tmp_path}/gone", path=f"{tmp_path}/gone")
+    replace_json(mine.images, vars(record))
+    for command in (("resume", mine.id, "--epochs", "5"), ("eval", mine.id)):
+        told = lab(*command, check=3).stderr
+        assert f"{tmp_path}/gone is gone: {mine.id} trained on its 40 + 8 images of 8x8, 2 classes" in told
+        assert f"ln -s NEW_PLACE {tmp_path}/gone" in told
 
 
 def test_weights_that_do_not_fit_are_not_offered() -> None:

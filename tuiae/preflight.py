@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -12,8 +13,8 @@ from typing import Any
 from tuiae.config import SET, RunConfig, learning_rate
 from tuiae.data.dataset import Shape, check_classes
 from tuiae.data.registry import DatasetInfo, check_images, describe, identify
-from tuiae.errors import ConfigError, DeviceError
-from tuiae.images import ImageRecord, differences, refusal, with_absolute_folder
+from tuiae.errors import ConfigError, DataError, DeviceError
+from tuiae.images import FOLDER_PREFIX, ImageRecord, differences, refusal, with_absolute_folder
 from tuiae.models.geometry import check_batch, count_parameters
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
@@ -66,12 +67,23 @@ def current_images(config: RunConfig) -> ImageRecord | None:
     return identify(config.data.dataset, config.data.image_size)
 
 
+def need_folder(run: RunPaths) -> None:
+    """Raises DataError where the pictures of a run are no longer where its record says."""
+    recorded = read_images(run)
+    if recorded is not None and recorded.dataset.startswith(FOLDER_PREFIX) and not Path(recorded.path).exists():
+        cause = f"{recorded.dataset} is gone: {run.id} trained on its {recorded.words}"
+        raise DataError(
+            cause, f"bring the folder back; where it was moved, ln -s NEW_PLACE {shlex.quote(recorded.path)}"
+        )
+
+
 def check_same_images(run: RunPaths, command: str) -> None:
     """Raises OtherImagesError where a run trained on other images than there are now, as far as that is known without
     preparing them; `command` is what would go on with these. DataError where it cannot, and as `current_images`."""
     recorded, config = read_images(run), read_config(run)
     if recorded is None or config is None:
         return
+    need_folder(run)
     now = current_images(config)
     if now is not None and not recorded.is_same(now):
         raise refusal(run.id, config, recorded, now, command)

@@ -51,15 +51,15 @@ class Library:
         self._configs: dict[str, RunConfig | None] = {}
         self._images: dict[tuple[str, int], ImageRecord | None] = {}
         self.of_other_images: set[str] = set()
-        """Runs that would have been found, had the images not changed since."""
+        """Runs in whose place nothing was found because the images have changed since."""
 
     def find(self, config: RunConfig) -> RunPaths | None:
         """The run of this very config and of these images: a finished one first, then a live one, then the one that
         came furthest."""
         matches = [run for run in list_runs(self._root) if self._config_of(run) == config]
-        others = {run for run in matches if not self._has_images(run, config)}
-        self.of_other_images |= {run.id for run in others}
-        found = [run for run in matches if run not in others]
+        found = [run for run in matches if self._has_images(run, config)]
+        if not found:
+            self.of_other_images |= {run.id for run in matches}
         return max(found, key=lambda run: usefulness(read_status(run)), default=None)
 
     def _has_images(self, run: RunPaths, config: RunConfig) -> bool:

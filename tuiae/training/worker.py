@@ -160,7 +160,8 @@ def _set_up(
     recorded = read_images(run)
     changed = recorded is not None and not recorded.is_same(parts.images)
     if recorded is not None and changed and not other_images:
-        raise refusal(run.id, config, recorded, parts.images, f"tuiae resume {run.id}")
+        again = f"tuiae resume {run.id}" + (f" --epochs {epochs}" if epochs is not None else "")
+        raise refusal(run.id, config, recorded, parts.images, again)
     give_way(parts.device)
     writer.status(device=describe_device(parts.device))
     if device is not None:
@@ -174,6 +175,8 @@ def _set_up(
             raise
         raise unfit(run.id, recorded, parts.images) from error
     # Only now, when its checkpoint has been found to be of use.
+    if recorded is None and run.images.exists():
+        writer.event("warning", text=f"{run.images.name} is damaged: whether these are the images of before is unknown")
     if recorded is None or changed:
         write_images(run, parts.images, recorded)
     if recorded is not None and changed:
