@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from tuiae.models.geometry import count_parameters
 from tuiae.preflight import check, warn, warn_of_change
 from tuiae.render.status import cost_facts, seconds
 from tuiae.render.text import megabytes
+from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import StandbyWorker
 from tuiae.runs.reader import RunReader, read_config
@@ -163,6 +165,56 @@ def test_other_networks_take_a_lone_image(lab: Laboratory, changed: dict[str, An
     data = {"dataset": "digits", "train_limit": 3}
     cost = dry_run(config_of(model=model, data=data, training={"batch_size": 1}), lab.runs)
     assert cost.steps_per_epoch == 3
+
+
+ODD: dict[str, tuple[Any, ...]] = {
+    "data.dataset": ("digits", "glyphs"),
+    "data.train_limit": (1, 2, 3, 5, 101),
+    "data.test_limit": (1, 2, 50),
+    "data.image_size": (0, 1, 2, 3, 12),
+    "data.validation": ("test", "test", 0.001, 0.5, 0.999),
+    "noise.kind": ("none", "gaussian", "salt-pepper", "mask", "uniform"),
+    "noise.level": (0, 0.5, 1),
+    "model.family": ("dense", "conv", "strided-conv", "vae", "conv-vae", "classifier"),
+    "model.encoder": ("dense", "conv", "strided-conv"),
+    "model.latent": (1, 2, 3, 300),
+    "model.hidden": ([], [1], [7]),
+    "model.channels": ([1], [4, 8], [2, 2, 2, 2]),
+    "model.stride": ([1], [2], [8]),
+    "model.kernel": (1, 3, 31),
+    "model.norm": ("none", "batch", "batch"),
+    "model.dropout": (0, 0.5, 0.999),
+    "training.batch_size": (1, 2, 4, 100),
+    "training.precision": ("float32", "bfloat16"),
+    "training.shift": (0, 3, 64),
+    "training.warmup": (0, 1),
+    "samples.count": (1, 64),
+}
+"""Values that lie at an edge, by key."""
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", range(8))
+def test_a_dry_run_and_the_run_agree_on_odd_configs(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr("tuiae.training.rehearsal.TIMED_SECONDS", 0.0)
+    chance = random.Random(seed)
+    for _ in range(20):
+        overrides = {key: chance.choice(values) for key, values in ODD.items()}
+        try:
+            config = build_config({"training": {"epochs": 2, "device": "cpu"}}, overrides)
+        except ConfigError:
+            continue
+        ends = []
+        for attempt in (lambda: dry_run(config, lab.runs), lambda: train(create_run(config, lab.runs, []))):  # noqa: B023
+            try:
+                attempt()
+                ends.append("")
+            except TuiaeError as error:
+                # What a loss comes to in two epochs is not known before.
+                ends.append("" if error.cause.startswith(DIVERGED) else type(error).__name__)
+        assert ends[0] == ends[1], overrides
 
 
 def test_a_set_that_is_held_out_whole_is_refused(lab: Laboratory) -> None:

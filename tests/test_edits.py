@@ -298,6 +298,13 @@ def test_more_epochs_on_resuming_are_an_edit_and_the_config_stays(lab: Laborator
     assert_same_end(again, run)
 
 
+@pytest.mark.thorough
+def test_more_epochs_than_a_cosine_had_are_told_to_lift_the_rate_again(lab: Laboratory) -> None:
+    run = lab.train("--epochs", "2", "--set", "training.schedule=cosine")
+    assert "the learning rate goes up from 0 to 0.01: a cosine" in lab("resume", run.id, "--epochs", "4").stderr
+    assert "the learning rate goes up from 0 to" in lab("fork", run.id, "--from", "last", "--epochs", "6").stderr
+
+
 def test_the_command_changes_a_live_run_and_refuses_what_cannot_be(lab: Laboratory, finished: RunPaths) -> None:
     run = lab.detach("--set", "training.epochs=900000")
     wait_until(lambda: read_status(run).state == "running")
