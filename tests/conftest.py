@@ -188,6 +188,7 @@ class Laboratory:
         result = self(*arguments, check=check)
         assert "Traceback" not in result.stderr
         assert "\x1b" not in result.stdout + result.stderr
+        assert not (check and result.stdout)
         ending = [f"(exit code {check})"] if check else []
         lines = [*result.stdout.splitlines(), *result.stderr.splitlines(), *ending]
         shown = (word if re.fullmatch(r"[^\s\"\[\]']+", word) else f'"{word}"' for word in arguments)

@@ -6,7 +6,10 @@ change that is meant.
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
+
+import pytest
 
 FOLDER = Path(__file__).with_name("golden")
 WIDTH = 100  # columns that commands believe to have
@@ -32,7 +35,9 @@ class Golden:
         path = FOLDER / f"{name}.txt"
         if self.renewed:
             path.write_text(text, encoding="utf-8")
-        assert text == path.read_text(encoding="utf-8")
+        lines, known = text.splitlines(), path.read_text(encoding="utf-8").splitlines()
+        if changed := "\n".join(difflib.unified_diff(known, lines, str(path), "said now", lineterm="")):
+            pytest.fail(f"{changed}\n\nIf this is meant: pytest --snapshot-update", pytrace=False)
 
 
 def titled(title: str, *lines: str) -> str:

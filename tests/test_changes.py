@@ -22,9 +22,8 @@ LONG = ("--epochs", "4000", "--set", "training.batch_size=500")
 def test_settings_are_words_with_an_equals_sign() -> None:
     assert read_settings('name="a b" training.epochs=5') == {"name": "a b", "training.epochs": 5}
     assert read_settings("name='half") == {"name": "'half"}
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError):
         read_settings("epochs")
-    assert str(caught.value) == "epochs: not KEY=VALUE; write e.g. training.epochs=5"
 
 
 async def test_a_live_run_is_edited_and_forked(lab: Laboratory) -> None:
@@ -143,14 +142,3 @@ async def test_what_nobody_touched_is_not_changed(lab: Laboratory) -> None:
         assert isinstance(dialog, EditDialog)
         assert dialog.read()[0] == {}
     played.writer.close("finished")
-
-
-async def test_nothing_to_change(lab: Laboratory) -> None:
-    async with open_desk() as desk:
-        await desk.press("e")
-        assert "no run is live here" in desk.message
-        await desk.press("f")
-        assert "nothing to fork" in desk.message
-        assert not desk.app.screen.query(Input).filter("#fork-settings")
-        await desk.press("F")
-        assert "no run is open whose settings" in desk.message

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.comparing import begin, end, read, settings, tell, two_sizes
@@ -16,12 +19,16 @@ from tests.dashboard import AUTOENCODER, CLASSIFIER, Script, fixed, new_run, scr
 from tests.golden import Golden, titled
 from tuiae.cli.runs import status_lines
 from tuiae.files import read_json, replace_json
+from tuiae.render.compare import compare_curves, group_key
 from tuiae.render.sweeps import draw_summary, summary_notes
+from tuiae.reproduce.work import make_plan
 from tuiae.runs.control import describe_edit
 from tuiae.runs.labels import relabel
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader
-from tuiae.studies.compare import cautions
+from tuiae.runs.writer import create_run
+from tuiae.studies.compare import cautions, run_curves
+from tuiae.studies.shared_images import shared_images
 from tuiae.studies.sweep_summary import sweep_summaries, without_summary
 
 DENOISE, LETTERS = "20261120-115900-denoise-a3f9", "20261120-120000-letters-b7c1"
@@ -175,14 +182,29 @@ MISTAKES: dict[str, list[tuple[int, tuple[str, ...]]]] = {
 }
 
 
+LOSS_AND_OUTPUT = """
+[noise]
+kind = "salt-pepper"
+level = 1.5
+[model]
+output = "relu"
+[training]
+loss = "bce"
+"""
+
+
+def no_mirrors(text: str) -> str:
+    """Without what mirrors and libraries answer where there is no network."""
+    return re.sub(r"(could not be downloaded) \([^)]*\)", r"\1 (what the mirrors answered)", text)
+
+
 def refused(lab: Laboratory, mistakes: Iterable[tuple[int, tuple[str, ...]]]) -> list[str]:
     """What each command says; every one of them is refused with an error, on stderr alone."""
     said = []
     for code, arguments in mistakes:
         told = lab.told(*arguments, check=code)
         assert "\nerror: " in told
-        # What libraries answer where there is no network is theirs.
-        said.append(re.sub(r"(could not be downloaded) \(.*\)", r"\1 (what the mirrors answered)", told))
+        said.append(no_mirrors(told))
     return said
 
 
@@ -195,7 +217,15 @@ def test_bad_input(lab: Laboratory, golden: Golden, monkeypatch: pytest.MonkeyPa
     parts: list[str] = []
     for title, mistakes in MISTAKES.items():
         parts += [titled(title), *refused(lab, mistakes)]
+    files = {"five": "training = 5", "torn": "[training]\nepochs = 3\nseed = = 4", "loss": LOSS_AND_OUTPUT}
+    parts.append(titled("presets of one's own"))
+    for name, text in files.items():
+        lab.preset(text, f"{name}.toml")
+        parts += refused(lab, [(2, ("run", f"{name}.toml"))])
     assert list_runs(lab.runs) == []
+    lab.runs.rmdir() if lab.runs.exists() else None
+    lab.runs.write_text("")
+    parts += [titled("a runs directory that is a file"), *refused(lab, [(2, ("runs",)), (2, ("show",)), (2, ("run",))])]
     golden.check("bad-input", *parts)
 
 
@@ -269,6 +299,10 @@ def test_runs_that_refuse(lab: Laboratory, golden: Golden) -> None:
             ],
         ),
     ]
+    shutil.rmtree(live.run.control)
+    live.run.control.write_text("in the way")
+    parts += [titled("a run that takes no commands"), *refused(lab, [(2, ("edit", "live", "training.epochs=9"))])]
+    live.run.control.unlink()
     golden.check("runs-that-refuse", *parts)
     live.writer.close("finished")
     assert {classifier.run.id, failed.run.id, gone.id} < {run.id for run in list_runs(lab.runs)}
@@ -287,8 +321,28 @@ def test_compare(lab: Laboratory, golden: Golden) -> None:
         tell(changed, epoch, loss)
     changed.writer.event("command", **describe_edit("training.learning_rate", 0.02, 0.01, 6, 1.5, "me"))
     changed.writer.status(now=True, step=12)
-    golden.check("compare", lab.told("compare", *ids, "--plot"), lab.told("compare", ids[0], changed.run.id))
-    changed.writer.close("stopped")
+    again = settings(model__latent=12, training__learning_rate=0.02, training__seed=7)
+    bad = [end(lab.runs, 91, [0.4, 0.2], document), end(lab.runs, 92, [0.5, float("nan")], again)]
+    other = begin(lab.runs, 93, settings(data__dataset="digits"))
+    arrays = {name: np.zeros((4, 1, 8, 8), np.uint8) for name in ("inputs", "reconstructions")}
+    other.writer.sample(1, **arrays)
+    shifted = begin(lab.runs, 94, settings(model__latent=3))
+    shifted.writer.sample(1, **{name: np.full((8, 1, 7, 5), 9, np.uint8) for name in arrays})
+    without = script(lab.runs, settings(model__latent=5), "20200195-000000-denoise-0095")
+    sizes = [end(lab.runs, 60 + size, [0.1 + 0.01 * size], settings(model__latent=20 + size)) for size in range(10)]
+    more = [end(lab.runs, 43 + seed, [0.4], settings(model__latent=4, training__seed=3 + seed)) for seed in range(4)]
+    overlay = compare_curves(read(*study, *more), "loss")
+    golden.check(
+        "compare",
+        lab.told("compare", *ids, "--plot"),
+        lab.told("compare", ids[0], changed.run.id),
+        lab.told("compare", *(played.run.id for played in bad)),
+        titled("two runs in one line", group_key(read(study[0], study[3]))),
+        titled("below many curves", overlay.note, run_curves(read(*sizes), "loss")[1]),
+        titled("below pictures", shared_images(read(*study[:2], other, shifted, without)).sentence),
+    )
+    for played in (changed, other, shifted, without):
+        played.writer.close("stopped")
 
 
 def test_what_compared_runs_must_not_be_taken_for(lab: Laboratory, golden: Golden) -> None:
@@ -362,3 +416,84 @@ def test_sweep_summary(lab: Laboratory, golden: Golden) -> None:
     nothing.append(without_summary(read(*same), "loss"))
     golden.check("sweep-summary", *parts, titled("nothing to set against the figures", *nothing))
     young.writer.close("finished")
+
+
+WORK = """
+title = "A small work"
+source = "Nobody (2026)"
+
+[base.small]
+data.dataset = "glyphs"
+model = { family = "classifier", encoder = "dense", latent = 2 }
+training = { epochs = 2, batch_size = 32, device = "cpu" }
+
+[[run]]
+id = "two"
+label = "code of 2"
+base = "small"
+seeds = [0, 1]
+
+[[run]]
+id = "twenty"
+label = "code of 20"
+base = "small"
+config.model.latent = 20
+seeds = [0, 1]
+
+[[run]]
+id = "elsewhere"
+config = { data = { dataset = "mnist" }, training = { epochs = 1, device = "cpu" } }
+
+[[claim]]
+id = "falls"
+text = "The loss falls."
+reported = "it does"
+measure = { start = "first('two', 'train/loss')", end = "final('two', 'train/loss')" }
+holds = "end < start"
+
+[[claim]]
+id = "wider"
+text = "Hardly any error is left."
+reported = 0.1
+measure = "final('two', 'test/loss')"
+holds = "measured < reported"
+caveat = "Two numbers are too few."
+
+[[claim.change]]
+name = "a code of 20"
+measure = "final('twenty', 'test/loss')"
+
+[[claim]]
+id = "never"
+text = "Nothing is left."
+measure = "final('two', 'test/loss')"
+holds = "measured == 0"
+
+[[claim]]
+id = "gone"
+text = "MNIST is learned."
+measure = "final('elsewhere', 'test/loss')"
+holds = "measured < 1"
+"""
+
+
+def test_reproduce(lab: Laboratory, golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    path = Path(lab.preset(WORK, "small-work.toml"))
+    plan = make_plan(path)
+    for place, job in enumerate(plan.jobs[:4]):
+        run = create_run(job.config, lab.runs, ["tuiae"], [plan.tag])
+        played = Script(RunPaths(run.root.rename(lab.runs / f"20261120-11590{place}-small-000{place}")), job.config)
+        scale = 0.1 if job.config.model.latent == 20 else 0.2 + 0.02 * place
+        for epoch in (1, 2):
+            for split in ("train", "test"):
+                values = {"loss": scale / epoch, "accuracy": 1 - scale / epoch}
+                played.writer.event("metric", split=split, step=4 * epoch, epoch=epoch, values=values)
+        played.writer.status(now=True, epoch=2, epochs=2, step=8, elapsed=21.0)
+        played.writer.close("finished")
+    report = lab.root / "small.md"
+    told = no_mirrors(lab.told("reproduce", str(path), "--markdown", str(report)))
+    # Without the machine that it ran on.
+    page = re.sub(r"(?s)(?<=## Where it ran\n).*(?=\n## In short)", "", no_mirrors(report.read_text()))
+    golden.check("reproduce", lab.told("reproduce", str(path), "--claims").partition("\nfunctions")[0], told, page)

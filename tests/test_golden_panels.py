@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, Desk, open_desk, script
 from tests.golden import Golden, titled
 from tests.shown import NAMES, STEP, shades
 from tuiae.config import NoiseSection, RunConfig, build_config
@@ -321,3 +323,38 @@ def test_bench(golden: Golden) -> None:
         titled("the images of a cell", confused_title(confused, names)),
         titled("the worst images", *(f"{name} {error}" for name, error in worst_captions(worst, names))),
     )
+
+
+# The line of messages
+
+
+async def said(desk: Desk, *keys: str) -> str:
+    """The next message after some keys."""
+    desk.app.live.message.tell("")
+    await desk.press(*keys)
+    await desk.until(lambda: desk.message)
+    return f"{' '.join(keys)}: {desk.message}"
+
+
+async def test_messages(lab: Laboratory, golden: Golden) -> None:
+    parts = []
+    async with open_desk(root=lab.runs, size=(200, 60)) as desk:
+        await desk.ready()
+        lines = [f"ready: {desk.message}"]
+        for key in ("e", "f", "F", "p", "x", "R", "Y"):
+            lines.append(await said(desk, key))
+        parts.append(titled("no run is open", *lines))
+    for state in ("finished", "failed"):
+        played = script(lab.runs, AUTOENCODER, f"20261120-115900-{state}-a3f9")
+        played.play(3)
+        played.writer.close(
+            state, {"cause": "out of memory", "hint": "lower training.batch_size"} if state == "failed" else None
+        )
+        async with open_desk(played.run, size=(200, 60)) as desk:
+            await desk.until(lambda state=state: desk.state == state)  # type: ignore[misc]
+            await desk.until(lambda: desk.message)
+            lines = [f"opened: {desk.message}"]
+            for key in ("p", "x", "w", "e", "s", "y", "l", "a", "m", "t", "n"):
+                lines.append(await said(desk, key))
+            parts.append(titled(f"a {state} run", *lines))
+    golden.check("messages", *parts)

@@ -9,16 +9,14 @@ from rich.text import Text
 
 from tests.dashboard import HOSTILE
 from tuiae.config import NoiseSection
-from tuiae.explore.protocol import Classification, Confused, NoiseCurve, Reconstruction, Worst
+from tuiae.explore.protocol import Classification, Confused, NoiseCurve, Reconstruction
 from tuiae.render.chrome import draw_slider, share_at
 from tuiae.render.explorer import (
-    best_class,
     confused_title,
     draw_noise_curve,
     draw_shares,
     draw_tried,
     draw_verdict,
-    worst_captions,
     wrong_pixels,
 )
 from tuiae.render.grid import WORDS, draw_strip, error_pictures, lay_out_strip
@@ -174,11 +172,11 @@ def test_a_slider_says_its_value_and_takes_it_back_from_a_click(ascii_only: bool
     assert share_at(-3, 60, "0.30") == 0
 
 
-def test_noise_is_said_in_words_and_stays_in_its_range() -> None:
+def test_noise_stays_in_its_range_and_its_kinds_come_round() -> None:
     noise = NoiseChoice.trained_with(NoiseSection(kind="salt-pepper", level=0.3))
-    assert noise.text == "30% of pixels black or white"
+    assert (noise.kind, noise.level) == ("salt-pepper", 0.3)
     assert noise.at_level(7).level == 1
-    assert noise.at_level(-1).text == "no noise"
+    assert noise.at_level(-1).level == 0
     assert NoiseChoice.trained_with(NoiseSection(kind="gaussian", level=2.5)).top == 2.5
     assert NoiseChoice.trained_with(NoiseSection()) == NoiseChoice()
     kinds, choice = [], noise
@@ -186,7 +184,7 @@ def test_noise_is_said_in_words_and_stays_in_its_range() -> None:
         choice = choice.next_kind()
         kinds.append(choice.kind)
         assert choice.curve_levels[-1] == choice.top
-        assert choice.text != "no noise"
+        assert choice.level > 0
     assert sorted(kinds) == sorted(KINDS)
     assert choice.drawn_anew().arguments["seed"] == choice.arguments["seed"] + 1
 
@@ -207,9 +205,7 @@ def test_shares_name_the_best_class_without_colours_and_leave_the_rest_out_where
     assert drawn[1].count("#") > 5 * drawn[0].count("#") > 0
     few = draw_shares(shares, ("a", "b", "c", "d", "e"), 40, 3).plain.split("\n")
     assert few[0].split()[:2] == ["▸", "b"]
-    assert few[-1].strip() == "and 3 less likely"
-    assert best_class(shares, ("a", "b")) == "b, 70%"
-    assert "no classes" in draw_shares(np.ones(1), ("all",), 60, 3).plain
+    assert len(few) == 3
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -237,19 +233,11 @@ def test_the_error_of_an_image_is_counted_as_the_evaluation_counts_it() -> None:
     faint = error_pictures((wanted // 20)[None], np.zeros_like(wanted)[None])
     assert faint[1] < 0.1
     assert faint[0].max() > 100
-    answer = Reconstruction("s", wanted[None].repeat(4, 2), made[None].repeat(4, 2), np.array([0.25], np.float32))
-    drawn = draw_tried(answer, wanted.repeat(4, 1), 80, 20, "ascii").plain
-    assert "8/16 pixels wrong" in drawn
-    assert "brightest error: 1 of a pixel's range" in drawn
-    assert "mse 0.2500" in drawn
 
 
 def test_the_curve_is_marked_where_the_noise_stands() -> None:
     curve = NoiseCurve("step-1", "mask", (0.0, 0.5, 1.0), "error", (0.1, 0.2, 0.4), 100)
     drawn = draw_noise_curve(curve, 0.75, 0.5, 70, 12).plain
-    assert "share that is wrong" in drawn
-    assert "at 0.75: 0.3000" in drawn
-    assert "trained at 0.50" in drawn
     assert drawn.count("●") == 2  # the legend and the plot
     assert "trained" not in draw_noise_curve(curve, 0.5, 0.5, 70, 12).plain
 
@@ -275,12 +263,9 @@ def test_a_strip_shows_the_page_of_its_cursor_and_knows_what_is_under_a_click() 
     assert found.count(29) == layout.pictures.columns * (layout.pictures.rows + WORDS)
 
 
-def test_what_is_confused_is_said_in_words() -> None:
+def test_names_of_classes_do_nothing_to_the_title_of_their_cell() -> None:
     images = pictures(2, 1, 8, 8)
     cell = Confused("s", 0, 1, 1234, np.arange(2), images, np.array([0.9, 0.8], np.float32))
-    assert confused_title(cell, ("Shirt", "Coat")) == "true Shirt, taken for Coat: 1,234"
     hostile = confused_title(cell, (HOSTILE, "n" * 300))
     assert "\x1b" not in hostile
     assert cell_len(hostile) < 90
-    worst = Worst("s", np.arange(2), np.array([0, 1]), np.array([0.5, 0.25], np.float32), images, images, None, None)
-    assert worst_captions(worst, ("Shirt", "Coat")) == [("Shirt", "0.5000"), ("Coat", "0.2500")]
