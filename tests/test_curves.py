@@ -12,7 +12,6 @@ from textual.app import App, ComposeResult
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, Script, script
 from tuiae.render import palette
-from tuiae.render.chrome import place_note
 from tuiae.render.curves import (
     Curve,
     Look,
@@ -249,4 +248,3 @@ def test_thousands_are_parted_wherever_epochs_are_counted() -> None:
     assert place_text(1271) == "1,271"
     assert place_text(1271.25) == "1,271.25"
     assert labels([0.0, 5000.0]) == ["0", "5,000"]
-    assert place_note(1271, 40_000, live=True) == "epoch 1,271 · live is at 40,000"

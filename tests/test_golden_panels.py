@@ -101,8 +101,9 @@ def test_findings(golden: Golden) -> None:
     not_raised = seen(adam, fine, "failed", error=failure)
 
     cases: dict[str, tuple[Snapshot, Sample | None]] = {
-        "overfitting, under way": (seen(adam, overfit), None),
-        "overfitting, afterwards": (seen(adam, overfit, "finished"), None),
+        "overfitting, under way": (seen(adam, overfit, checkpoints=(120,)), None),
+        "overfitting, afterwards": (seen(adam, overfit, "finished", checkpoints=(120,)), None),
+        "overfitting, without weights": (seen(adam, overfit), None),
         "no progress, adam at a high rate": (seen(wild, still), None),
         "no progress, sgd at a low rate": (seen(sgd, still), None),
         "swinging": (seen(adam, swinging), None),
@@ -110,7 +111,7 @@ def test_findings(golden: Golden) -> None:
         "a plateau under a schedule": (seen(cosine, flat), None),
         "a loss that is no number": (not_raised, None),
         "a loss that is no number, after an edit": (replace(not_raised, edits=(raised(30),)), None),
-        "a loss that doubled": (seen(adam, doubled), None),
+        "a loss that doubled": (seen(adam, doubled, checkpoints=(120,)), None),
         "a loss that exploded within the first epoch": (seen(adam, exploded), None),
         "a loss that an edit spoiled": (seen(adam, risen, edits=(raised(8 * STEPS),)), None),
         "a loss that an edit spoiled before the first evaluation": (seen(adam, at_once, edits=(raised(5),)), None),
@@ -229,6 +230,7 @@ def test_log(golden: Golden) -> None:
         "gone": Status("gone"),
     }
     ends = [f"{name}: {ending(replace(paused, status=status))}" for name, status in states.items()]
+    ends.append(f"lost, with weights: {ending(replace(paused, status=Status('lost'), checkpoints=(20,)))}")
     golden.check(
         "log",
         titled("what happened", *notes),

@@ -151,29 +151,13 @@ def test_among_different_cards_a_name_is_given_only_where_it_is_sure() -> None:
 
 
 def test_the_freest_card_is_suggested() -> None:
-    assert suggestion(CARDS) == "cuda:2 is freest: 38 of 40 GB"
-    assert suggestion(CARDS[:1]) == "cuda:0 has 1.8 of 40 GB free"
-    assert suggestion(()) == ""
-    assert suggestion([gpu(0, 5, cuda="")]) == ""
+    assert freest(CARDS) is CARDS[2]
+    assert suggestion(CARDS).startswith("cuda:2 ")
     calm, working = gpu(1, 10, utilisation=0.1), gpu(0, 10, utilisation=0.9)
     assert freest([working, calm]) is calm
 
 
 # Drawing
-
-
-def test_everything_is_said_in_words_and_numbers() -> None:
-    text = draw_machine(BUSY, 80, 20).plain
-    for words in (
-        "40% of 4 cores, load 2.3",
-        "5.1 of 16 GB",
-        "cuda:0",
-        "38 of 40 GB, 97% busy, 64 °C, 310 W",
-        "30 GB ana: python train.py (4711)",
-        "somebody: unknown (12)",
-        "cuda:2 is freest: 38 of 40 GB",
-    ):
-        assert words in text
 
 
 def test_what_is_less_important_goes_first_where_there_is_little_room() -> None:

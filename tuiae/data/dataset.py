@@ -101,6 +101,7 @@ def readable(path: Path | str, hint: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        hint = "check the path" if isinstance(error, FileNotFoundError) else hint
         raise DataError(f"{path}: {error.strerror or error}", hint) from error
 
 
