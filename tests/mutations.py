@@ -425,7 +425,9 @@ def rich_run(root: Path) -> Path:
     from tests.dashboard import CLASSIFIER, Script, new_run
     from tuiae.config import build_config
     from tuiae.files import replace_json
+    from tuiae.images import ImageRecord
     from tuiae.runs.control import describe_edit
+    from tuiae.runs.writer import write_images
 
     document = {**CLASSIFIER, "training": {**CLASSIFIER["training"], "epochs": 3}}
     run = new_run(root, document, "20200103-000000-rich-0002")
@@ -446,6 +448,7 @@ def rich_run(root: Path) -> Path:
     plan = {"run": "x", "edits": [{"time": 1.0, "step": 2, "epoch": 1.0, "key": "noise.level", "old": 0.1, "new": 0.2}]}
     parent = {"run": "20200101-000000-whole-0000", "step": 24, "epoch": 2.0, "changed": ["noise.level"]}
     replace_json(run.meta, {**json.loads(run.meta.read_bytes()), "replay": plan, "parent": parent})
+    write_images(run, ImageRecord("glyphs", "", ("a", "b", "c", "d"), (1, 7, 5), 40, 8, "0" * 64))
     replace_json(run.label, {"v": 1, "name": "mine", "note": "a note\nof two lines", "pinned": True, "tags": ["a"]})
     shutil.rmtree(run.weights)
     shutil.copytree(OLD / "weights", run.weights)
