@@ -70,7 +70,6 @@ def explore_run(run: RunPaths, views: ExploreViews, weights: str, device: str, s
     with lasting_imports():
         from tuiae.explore import questions
         from tuiae.explore.checkpoint import load
-
     loaded = load(run, weights, device)
     output.warn(filter(None, [loaded.caution]))
     ends = None if words is None else _find_ends(loaded, words)

@@ -391,7 +391,6 @@ def follow_to_end(
     began = time.time()
     interrupt = interrupt or Interrupt()
     snapshot, left = _follow(run, output, process, interrupt)
-    output.warn(note.text for note in snapshot.notes if note.kind == "warning" and note.time >= began)
     if left and interrupt.last in LEAVING:
         with suppress(OSError, TuiaeError):  # the terminal may be gone
             output.note(f"{run.id} goes on; come back with `tuiae attach {run.id}`")
@@ -402,6 +401,7 @@ def follow_to_end(
     if left:
         output.note(f"the worker is saving; continue later with `tuiae resume {run.id}`", "yellow")
         return ExitCode.STOPPED
+    output.warn(note.text for note in snapshot.notes if note.kind == "warning" and note.time >= began)
     _check_ending(run, snapshot, process, fresh=fresh)
     if output.json:
         output.document(summarise(snapshot))

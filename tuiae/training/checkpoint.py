@@ -273,7 +273,9 @@ def restore_newest(
             useless.append((folder, error))
             continue
         for worse, why in useless:
-            os.rename(worse, worse.with_name(f"{ASIDE}{worse.name[5:]}"))
+            aside = worse.with_name(f"{ASIDE}{worse.name[5:]}")
+            shutil.rmtree(aside, ignore_errors=True)  # of an earlier time
+            os.rename(worse, aside)
             warn(f"{why.cause}; it is passed over")
         model.load_state_dict(weights)
         if begun is not None:
