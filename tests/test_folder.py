@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 from collections.abc import Callable
@@ -11,12 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tuiae.config import build_config
 from tuiae.data import folder
 from tuiae.data.cache import read_manifest
 from tuiae.data.dataset import Dataset
 from tuiae.data.datasets import prepare
 from tuiae.data.registry import describe
 from tuiae.errors import DataError
+from tuiae.runs.process import Interrupt
+from tuiae.runs.writer import create_run
+from tuiae.training.rehearsal import dry_run
+from tuiae.training.worker import work
 
 
 def paint(path: Path, value: int, mode: str = "L", size: tuple[int, int] = (6, 5)) -> None:
@@ -211,6 +217,29 @@ def test_grey_in_16_bit_files_is_scaled_by_the_bits_it_uses(
     assert values == {(brightest // (index + 1)) >> (bits - 8) for index in range(6)}
     said = f"{bits}-bit grey in 16-bit files: their brightest pixel is {brightest:,}, so {(1 << bits) - 1:,} is white"
     assert dataset.notes == (() if bits == 16 else (said,))
+
+
+def test_a_dry_run_and_the_run_itself_tell_what_the_pixels_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUIAE_DATA_DIR", str(tmp_path / "prepared"))
+    (tmp_path / "scans").mkdir()
+    for index in range(12):
+        Image.fromarray(np.full((8, 8), 340 * index, np.uint16)).save(tmp_path / "scans" / f"{index}.png")
+    (tmp_path / "scans" / "list.txt").write_text("")
+    overrides = {"data.dataset": f"folder:{tmp_path / 'scans'}", "training.epochs": 1, "training.device": "cpu"}
+    config = build_config({}, overrides)
+    said = (
+        "1 file left out, no pictures by the ending: .txt 1",
+        "12-bit grey in 16-bit files: their brightest pixel is 3,740, so 4,095 is white",
+    )
+    assert {*said} <= {*dry_run(config, tmp_path / "runs").warnings}
+    run = create_run(config, tmp_path / "runs", [])
+    assert work(run, Interrupt()) == 0
+    told = [
+        event["text"] for event in map(json.loads, run.events.read_text().splitlines()) if event["kind"] == "warning"
+    ]
+    assert tuple(told[:2]) == said
 
 
 @pytest.mark.parametrize("value", [-1, 70_000])

@@ -146,13 +146,14 @@ def _rehearse(checked: Checked, root: Path, folder: Path, interrupted: Callable[
     training = checked.config.training.model_copy(update={"auto_pause": False})
     config = checked.config.model_copy(update={"training": training})
     parts = set_up(config, root, give_up_if_asked)
+    warnings = tuple(dict.fromkeys((*checked.warnings, *parts.notes)))  # some are known only from the pixels
     run = create_run(config, folder, [])
     with ExitStack() as stack:
         writer = RunWriter(run)
         stack.callback(writer.close, "stopped")
         trainer = Trainer(parts, writer, Mailbox(run, lambda: False))
         stack.callback(trainer.background.close)
-        return _Rehearsal(trainer, give_up_if_asked).measure(checked.warnings)
+        return _Rehearsal(trainer, give_up_if_asked).measure(warnings)
 
 
 class _Rehearsal:

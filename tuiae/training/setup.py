@@ -157,6 +157,8 @@ class Parts:
     model: Network
     images: ImageRecord
     """The whole set, of which a run may use a part."""
+    notes: tuple[str, ...] = ()
+    """Sentences about what was made of the files of the images."""
 
 
 def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = silent) -> Parts:
@@ -182,4 +184,4 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
             raise TrainingError(cause, "take the encoder of another run")
         model.load_encoder(weights)
     model = model.to(device).to(memory_format=memory_format(config))
-    return Parts(config, device, train, test, splits.classes, model, dataset.record)
+    return Parts(config, device, train, test, splits.classes, model, dataset.record, dataset.notes)

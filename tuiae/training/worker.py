@@ -179,6 +179,9 @@ def _set_up(
         writer.event("warning", text=f"{run.images.name} is damaged: whether these are the images of before is unknown")
     if recorded is None or changed:
         write_images(run, parts.images, recorded)
+    if changed or not trainer.state.step:
+        for text in parts.notes:
+            writer.event("warning", text=text)
     if recorded is not None and changed:
         what = "; ".join(differences(recorded, parts.images))
         fields = {"before": asdict(recorded), "now": asdict(parts.images)}
