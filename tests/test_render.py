@@ -404,6 +404,11 @@ def test_a_class_without_test_images_has_no_recall() -> None:
     assert recalls == {"a": "80.0%", "b": "–", "c": "100.0%"}
 
 
+def test_bytes_of_names_that_are_not_utf_8_are_shown() -> None:
+    assert clean("caf\udce9\x1b[31m.png") == r"caf\xe9.png"
+    assert clean("lone \ud800 half") == "lone half"
+
+
 @pytest.mark.parametrize("width", [1, 2, 3, 7, 12, 40])
 @pytest.mark.parametrize(
     "words",

@@ -94,6 +94,9 @@ ACCURACY = "accuracy"
 # CSI, OSC up to BEL or ST, and the two-byte escapes: what a log or a file name can smuggle in.
 _ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
 
+_FOREIGN_BYTE = re.compile("[\udc80-\udcff]")
+"""How Python holds a byte of a file name that is not UTF-8."""
+
 
 def clean(text: object, limit: int | None = None) -> str:
     """External text as one harmless line: no escapes or control characters, single spaces, at most `limit` cells."""
@@ -105,7 +108,7 @@ def clean(text: object, limit: int | None = None) -> str:
 def harmless(text: str) -> str:
     """A text that may hold external words, without escapes and control characters but with its lines and blanks."""
     # Category C: controls, the direction marks that reorder a line, lone surrogates.
-    bare = _ESCAPES.sub("", text)
+    bare = _FOREIGN_BYTE.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", _ESCAPES.sub("", text))
     return "".join(char for char in bare if char in "\n\t" or unicodedata.category(char)[0] != "C")
 
 
