@@ -33,8 +33,10 @@ from tuiae.runs.reader import RunReader, read_config, read_images, read_status
 from tuiae.runs.writer import create_run
 from tuiae.studies.compare import CompareReader, cautions, rankable
 from tuiae.studies.jobs import Job, Library, known_runs, make_ready
+from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.screens.dialogs import ChoiceDialog
 
+OTHERS = "these are not the images that the run trained on"
 RECORD = ImageRecord("folder:/pics", "/pics", ("cats", "dogs"), (1, 8, 8), 40, 8, "aa")
 
 
@@ -354,8 +356,25 @@ async def test_the_dashboard_asks_before_it_trains_on_with_other_images(lab: Lab
         await desk.press("enter")
         await desk.until(lambda: "--other-images" in desk.message)
         assert read_status(mine).state == "stopped"
+        await desk.press("f")
+        await desk.until(lambda: isinstance(desk.app.screen, ForkDialog))
+        await desk.press("enter")
+        await desk.until(lambda: isinstance(desk.app.screen, ChoiceDialog))
+        await desk.press("escape")
+        await desk.until(lambda: "tuiae fork" in desk.message)
+        assert list_runs(lab.runs) == [mine]
         await desk.press("R")
         await desk.until(lambda: isinstance(desk.app.screen, ChoiceDialog))
         await desk.press("down", "enter")
         await desk.until(lambda: desk.state == "finished")
     assert read_images(mine) == identify("digits")
+
+
+@pytest.mark.thorough
+async def test_the_screens_of_the_code_say_that_the_images_are_others(mine: RunPaths) -> None:
+    with_other_images(mine)
+    async with open_desk(mine) as desk:
+        await desk.shows("✓ finished")
+        for key, mode in (("3", "latent"), ("4", "bench")):
+            await desk.press(key)
+            await desk.until(lambda mode=mode: desk.app.current_mode == mode and OTHERS in desk.screen)
