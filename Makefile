@@ -25,6 +25,7 @@ thorough: .venv/.installed-dev
 faults: .venv/.installed-dev
 	TUIAE_TEST_MUTATIONS=20000 $(BIN)/python -m pytest -n 2 tests/test_mutations.py tests/test_input.py
 	TUIAE_TEST_KILLS=100 $(BIN)/python -m pytest -n 2 -m '' tests/test_resume.py -k killed_at
+	$(BIN)/python -m pytest -n 2 -m thorough tests/test_disks.py
 
 TEXTUALS := ==8.0.0 <9
 SMOKE := tests/test_private_names.py tests/test_key_line.py tests/test_bursts.py -k 'not answered_once' # which trains

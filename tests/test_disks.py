@@ -24,6 +24,7 @@ import pytest
 
 from tests.conftest import Laboratory
 from tests.endings import assert_same_end
+from tuiae.cli.output import RunLines
 from tuiae.config import RunConfig, load_config
 from tuiae.errors import ExitCode, UnknownRunError
 from tuiae.files import overwrite_json, read_json, replace_json
@@ -383,3 +384,16 @@ def test_the_last_good_checkpoint_outlives_one_that_cannot_be_written(lab: Labor
             save_checkpoint(run, 75, 5.0, {"model.safetensors": bytes(20_000), "state.pt": b"s"}, ("last",))
         assert find_checkpoint(run) == run.weights / "step-000060"
         assert all(verify(folder) for folder in all_checkpoints(run))
+
+
+def test_a_follower_is_told_once_what_waits_for_space(run: RunPaths) -> None:
+    writer, lines = RunWriter(run), RunLines()
+    writer.status(now=True, state="running")
+    writer.note_unwritten("events", OSError(errno.ENOSPC, "No space left on device"))
+    writer.status(now=True)
+    told = [line for _ in range(2) for line in lines.new(RunReader(run.root).poll())]
+    assert told == ["No space left on device: events wait to be written"]
+    writer.note_unwritten("events", None)
+    writer.status(now=True)
+    assert list(lines.new(RunReader(run.root).poll())) == []
+    writer.close("stopped")

@@ -70,6 +70,7 @@ SIGNS = {
 }
 BAR = 10  # cells
 LEAST_NAME, MOST_NAME = 8, 32  # cells of the name in the title
+MOST_TROUBLE = 44  # cells of what cannot be written: the reason comes first
 LEAST_DATASET = 6  # cells of the dataset where it shows at all
 EDITED = {
     "training.learning_rate": "rate",
@@ -130,12 +131,12 @@ def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
     text = Text(end="").append_text(state_text(status.state))
     if status.state == "starting" and status.phase:
         text.append(f" · {clean(status.phase)}", "dim")
-    elif status.live and status.trouble:
-        text.append(f" · {clean(status.trouble)}", "yellow")
     share = status.share
     if share is not None:
         text.append(f"  {word}{of_epochs(status.epoch, status.epochs)}").append(" " if bar else "")
         text.append_text(progress_bar(share, bar)).append(f" {share:4.0%}")
+    if status.live and status.trouble:
+        text.append(f" · {shorten(clean(status.trouble), MOST_TROUBLE)}", "yellow")
     return text
 
 

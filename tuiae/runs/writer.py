@@ -267,7 +267,7 @@ class RunWriter:
             return  # what was deleted stays deleted
         missing = dict(self._unwritten)
         reason = next(iter(missing.values()), "")
-        trouble = f"cannot write {', '.join(missing)}: {reason}; trying again" if missing else ""
+        trouble = f"{reason}: {', '.join(missing)} wait to be written" if missing else ""
         self._status |= {"heartbeat": time.time() if heartbeat is None else heartbeat, "trouble": trouble}
         try:
             replace_json(self.run.status, self._status)
@@ -278,19 +278,14 @@ class RunWriter:
 def sweep(run: RunPaths) -> None:
     """Remove the drafts that a writer of this run left when it was killed: only the holder of its lock writes these.
     Commands and labels come from others too: of theirs only old drafts go."""
-    for pattern in (
-        "weights/.*.tmp",
-        "samples/.*.tmp",
-        ".status.json.*.tmp",
-        ".data.json.*.tmp",
-        ".label.json.*.tmp",
-        "control/.*.tmp",
-    ):
-        others = pattern.startswith((".label", "control"))
+    ours = ("weights/.*.tmp", "samples/.*.tmp", ".status.json.*.tmp", ".data.json.*.tmp")
+    for pattern in (*ours, ".*.tmp", "control/.*.tmp"):
         for draft in run.root.glob(pattern):
+            if pattern not in ours and not is_old(draft):
+                continue
             if draft.is_dir() and not draft.is_symlink():
                 shutil.rmtree(draft, ignore_errors=True)
-            elif not others or is_old(draft):
+            else:
                 with suppress(OSError):
                     draft.unlink()
 
