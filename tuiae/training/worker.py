@@ -253,10 +253,11 @@ def _wait_for_run() -> tuple[Path, bool]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # As an exception, so that a dry run takes its directory along; `main` sets a handler of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    given = threading.Event()
-    when_parent_ends(lambda: _end_with_parent(given))
+    warm, given = threading.Event(), threading.Event()
+    when_parent_ends(lambda: _end_with_parent(warm, given))
     try:
         _import_torch()
+        warm.set()
         run = _serve(given)
     except SystemExit as end:
         os._exit(int(end.code or 0))
@@ -289,13 +290,13 @@ def _serve(given: threading.Event) -> tuple[Path, bool] | None:
 GRACE_SECONDS = 0.5  # for a standby to take what it was given last, and to leave a dry run by itself
 
 
-def _end_with_parent(given: threading.Event) -> None:
+def _end_with_parent(warm: threading.Event, given: threading.Event) -> None:
     """End a standby whose parent went and left it nothing to do, even while it imports torch or is in a long batch."""
     while _unread():
         # Perhaps a run, that was given before the parent went.
         if given.wait(0.1):
             return
-    if given.wait(GRACE_SECONDS):
+    if warm.is_set() and given.wait(GRACE_SECONDS):
         return
     for folder in glob.glob(os.path.join(tempfile.gettempdir(), f"tuiae-dry-run-{os.getpid()}-*")):
         shutil.rmtree(folder, ignore_errors=True)
