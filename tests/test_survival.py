@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.widgets import Input
 
 from tests.conftest import Laboratory
 from tests.dashboard import open_desk, script
@@ -64,3 +66,30 @@ async def test_an_error_of_its_own_ends_a_dashboard_in_the_tests(
     with pytest.raises(RuntimeError, match="broke"):
         async with open_desk() as desk:
             await desk.press("Y")
+
+
+HOSTILE_PRESETS = {
+    "digits": f"training.epochs = {'9' * 4400}",
+    "deep": f"model.hidden = {'[' * 2000}",
+    "nested": f"model.hidden = {'[' * 90}{']' * 90}",
+    "long": f"data.dataset = '{'x' * 5000}'",
+}
+
+
+async def test_the_form_says_what_is_wrong_with_hostile_presets_and_values(lab: Laboratory) -> None:
+    lab.presets.mkdir(parents=True)
+    os.mkfifo(lab.presets / "pipe.toml")
+    for name, text in HOSTILE_PRESETS.items():
+        (lab.presets / f"{name}.toml").write_text(text)
+    async with open_desk() as desk:
+        form = desk.app.live.form
+        for name, said in (("digits", "thousands of digits"), ("deep", "nested too deeply"), ("nested", "integer")):
+            form.load_preset(f"my/{name}")
+            await desk.until(lambda said=said: said in " ".join(desk.message.split()))
+        form.load_preset("my/long")
+        await desk.until(lambda: "xxxxx" in desk.message)
+        form.load_preset("quickstart")
+        for value in ("9" * 4400, "1e999", "[" * 2000):
+            form.query_one("#training-epochs", Input).value = value
+            await desk.until(lambda: "training.epochs = " in desk.message)
+            assert desk.button("start").disabled

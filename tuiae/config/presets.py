@@ -50,6 +50,7 @@ def list_presets() -> list[Preset]:
         Preset(f"{group}{path.stem}", path, _first_sentence(path))
         for group, folder in folders.items()
         for path in sorted(folder.glob("*.toml"), key=lambda path: (path.stem != DEFAULT, path.stem))
+        if not path.is_fifo()  # which may never give anything
     ]
 
 

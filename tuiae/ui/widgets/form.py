@@ -281,7 +281,8 @@ class ConfigForm(Lasting, Vertical):
     def _dataset_options(self) -> list[tuple[Any, str]]:
         absent = {False: "  not here yet", True: ""}
         names = [(Text.assemble(info.name, (absent[info.ready], "dim")), info.name) for info in self._datasets]
-        own = [(Text(clean(self._dataset)), self._dataset)] if self._dataset.startswith(OWN_FOLDER) else []
+        is_other = self._dataset not in {info.name for info in self._datasets}  # a folder, or a set that is gone
+        own = [(Text(clean(self._dataset, 60)), self._dataset)] if is_other else []
         return [*names, *own, (Text("folder of pictures…"), OWN_FOLDER)]
 
     def show_devices(self, devices: Sequence[str]) -> None:
