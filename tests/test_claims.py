@@ -120,6 +120,12 @@ def test_the_verdict_follows_from_what_held(outcomes: tuple[Outcome, ...], verdi
     assert judge(outcomes) == (verdict, change)
 
 
+def test_seeds_that_disagree_are_named() -> None:
+    assert outcome(True, False, True).agreement == "2 of 3 seeds (not 1)"
+    assert outcome(False, False).agreement == "0 of 2 seeds"
+    assert outcome(True).agreement == ""
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [

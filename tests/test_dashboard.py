@@ -384,6 +384,7 @@ async def test_pictures_of_several_sizes_start_nothing_before_they_are_resized(l
         await desk.ready()
         await ask_for_folder(desk, str(lab.root / "zoo"))
         await desk.until(lambda: "the pictures differ in size: 1 of 8 are" in desk.message)
+        assert "resize in the form" in desk.message
         assert desk.button("start").disabled
         await desk.press("escape", "c")
         assert "differ in size" in desk.message
