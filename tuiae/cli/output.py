@@ -46,6 +46,11 @@ class Output:
     """Whether plots are wanted where there is no terminal, or beside `plain`."""
 
     @cached_property
+    def _told(self) -> set[str]:
+        """The warnings that were printed."""
+        return set()
+
+    @cached_property
     def people(self) -> Console:
         """The stream for results for people: stdout, or stderr when stdout belongs to JSON."""
         return self._console(sys.stderr if self.json else sys.stdout)
@@ -108,9 +113,11 @@ class Output:
         self.progress.print(Text(harmless(text), style), soft_wrap=True)
 
     def warn(self, warnings: Iterable[str]) -> None:
-        """Print each warning among the progress."""
+        """Print each warning among the progress, and none twice: a run's record repeats what was said of its images."""
         for warning in warnings:
-            self.note(f"note: {warning}", "yellow")
+            if (words := clean(warning)) not in self._told:
+                self._told.add(words)
+                self.note(f"note: {warning}", "yellow")
 
     def table(self, columns: Iterable[str], rows: Iterable[Iterable[str]], right: Container[str] = ()) -> None:
         """Print aligned columns without a frame, for `grep` and `awk` too; those of `right` hold numbers."""

@@ -190,7 +190,8 @@ def make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
     checked = check(config, root, devices)
     output.warn(checked.warnings)
     with dataset_progress(output) as report:
-        prepare(checked.config.data.dataset, checked.config.data.image_size, progress=report)
+        dataset = prepare(checked.config.data.dataset, checked.config.data.image_size, progress=report)
+    output.warn(dataset.notes)
     return checked.config
 
 
