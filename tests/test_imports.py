@@ -77,7 +77,7 @@ def test_help_does_not_even_import_the_dashboard() -> None:
 
 @pytest.mark.parametrize("command", ["run", "status", "explore", "data"])
 def test_the_help_of_a_command_imports_nothing_of_what_the_command_does(command: str) -> None:
-    others = ["numpy", "rich", "tuiae.config", "tuiae.runs", "tuiae.cli.output", "tuiae.cli.train"]
+    others = ["numpy", "rich", "tuiae.config", "tuiae.runs", "tuiae.cli.output", "tuiae.cli.train", "tuiae.cli.follow"]
     assert loaded_by([command, "--help"], [*HEAVY, *others]) == []
 
 

@@ -22,9 +22,10 @@ from tuiae.errors import UnknownRunError
 from tuiae.files import replace_file
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, list_runs, new_run_id
+from tuiae.runs.points import Points, thin
 from tuiae.runs.process import process_start
 from tuiae.runs.query import find_run
-from tuiae.runs.reader import CHUNK, Points, RunReader, read_config, read_sample, read_status, thin
+from tuiae.runs.reader import CHUNK, RunReader, read_config, read_sample, read_status
 from tuiae.runs.snapshot import Best, Position, Series
 from tuiae.runs.writer import RunWriter, create_run, read_commit
 

@@ -6,16 +6,31 @@ So `tuiae COMMAND --help` imports neither NumPy nor Rich, which would take two t
 from __future__ import annotations
 
 import sys
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from tuiae import __version__
 from tuiae.cli.main import ScreenOptions, is_terminal, knows_unicode
-from tuiae.errors import ConfigError
+from tuiae.cli.options import (
+    Ascii,
+    Colors,
+    Detach,
+    Device,
+    Graphics,
+    Jobs,
+    Json,
+    OptionalNumbers,
+    OtherImages,
+    Plain,
+    Plot,
+    Run,
+    Runs,
+    Settings,
+    Theme,
+    Weights,
+)
 
 if TYPE_CHECKING:
     from tuiae.runs.paths import RunPaths
@@ -33,42 +48,6 @@ PLAIN_TEXT: dict[str, Any] = {
 app = typer.Typer(epilog=EXIT_CODES, **PLAIN_TEXT)
 data = typer.Typer(help="List, download and import datasets.", no_args_is_help=True, **PLAIN_TEXT)
 app.add_typer(data, name="data")
-
-# Arguments and options of several commands, and those before a command.
-
-CHOICES = {"colors": ("auto", "truecolor", "256", "16", "none"), "theme": ("auto", "dark", "light")}
-
-
-def _check_choice(option: typer.CallbackParam, value: str) -> str:
-    """Raise ConfigError, rather than Typer's own error, for a value that is not one of CHOICES."""
-    choices = CHOICES[option.name or ""]
-    if value not in (option.default, *choices):
-        raise ConfigError(f"--{option.name} {value} is not known", f"one of {', '.join(choices)}")
-    return value
-
-
-Ascii = Annotated[bool, typer.Option("--ascii", help="Draw everything with ASCII characters.")]
-Colors = Annotated[str, typer.Option(metavar="MODE", callback=_check_choice, help="auto, truecolor, 256, 16 or none.")]
-Theme = Annotated[
-    str, typer.Option(metavar="NAME", callback=_check_choice, help="auto, dark or light; by default the last one.")
-]
-Graphics = Annotated[bool, typer.Option("--graphics", help="Show real pictures, by kitty's protocol or sixel.")]
-Run = Annotated[
-    str,
-    typer.Argument(metavar="RUN", help="A run's id or its start (the date may be left out), name or path, or last."),
-]
-Runs = typer.Argument(metavar="RUN", help="Ids of runs or their starts (also without the date), names, paths, or last.")
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the config; may be repeated.")
-]
-OtherImages = Annotated[bool, typer.Option("--other-images", help="Go on even if its images have changed since.")]
-Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id and return.")]
-Weights = Annotated[str, typer.Option(help="last, best, or the step of a checkpoint that was kept.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Jobs = Annotated[int, typer.Option(min=1, max=64, help="How many trainings run at once; they share the cores.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
-Plain = Annotated[bool, typer.Option("--plain", help="Print plain lines without escape codes.")]
-Plot = Annotated[bool, typer.Option("--plot", help="Plot in ASCII even without a terminal or with --plain.")]
 
 
 def find(text: str) -> RunPaths:
@@ -206,7 +185,7 @@ def attach(
     found = find(run)
     if not (json or plain) and is_terminal(sys.stdout) and sys.stdin.isatty():
         raise typer.Exit(look.show_dashboard(found.root))
-    from tuiae.cli.train import follow_to_end
+    from tuiae.cli.follow import follow_to_end
 
     raise typer.Exit(follow_to_end(found, look.output(json, plain, plot)))
 
@@ -214,7 +193,7 @@ def attach(
 @app.command()
 def stop(context: typer.Context, run: Run, json: Json = False) -> None:
     """Ask a run to save and stop, and wait until it has."""
-    from tuiae.cli.train import stop_run
+    from tuiae.cli.follow import stop_run
 
     stop_run(find(run), context.obj.output(json))
 
@@ -227,7 +206,7 @@ def edit(
     json: Json = False,
 ) -> None:
     """Change a run while it trains. Its learning rate, noise level, beta, dropout and epochs can be changed."""
-    from tuiae.cli.train import edit_run
+    from tuiae.cli.follow import edit_run
 
     edit_run(find(run), settings, context.obj.output(json))
 
@@ -348,21 +327,6 @@ def evaluate(
     levels = NoiseRange(noise_kind, noise_levels, noise_probability)
     output = context.obj.output(json, plain, plot)
     evaluate_run(find(run), weights, device, noise, levels, output, probe=probe, baseline=baseline)
-
-
-class OptionalNumbers(TyperCommand):
-    """`--plane` and `--samples` stand alone or before a number; Typer has no such option."""
-
-    USUAL = {"--plane": "8", "--samples": "16"}
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the usual number where none was given."""
-        filled: list[str] = []
-        for word, following in zip_longest(args, args[1:], fillvalue=""):
-            filled.append(word)
-            if word in self.USUAL and not following.isdecimal():
-                filled.append(self.USUAL[word])
-        return super().parse_args(ctx, filled)
 
 
 @app.command(cls=OptionalNumbers)

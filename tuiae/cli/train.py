@@ -1,14 +1,11 @@
-"""Commands to one training: `tuiae run`, `fork`, `resume`, `attach`, `stop`, `edit`."""
+"""Commands that train: `tuiae run`, `fork` and `resume`."""
 
 from __future__ import annotations
 
 import math
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,15 +13,14 @@ from typing import Any
 
 from rich.text import Text
 
-from tuiae.cli.output import Output, dataset_progress, run_progress
-from tuiae.cli.runs import show_curves, show_result
+from tuiae.cli.follow import LEAVE_SECONDS, check_refusal, follow, follow_to_end, held_by_another, wait_until
+from tuiae.cli.output import Output, dataset_progress
 from tuiae.config import SET, RunConfig, build_config, parse_override, read_document
 from tuiae.config.presets import find_preset
 from tuiae.data.datasets import prepare
-from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, TuiaeError, UnknownRunError, from_record
+from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
 from tuiae.files import read_json
 from tuiae.images import differences
-from tuiae.machine import LEAVING
 from tuiae.preflight import (
     check,
     check_asked,
@@ -35,30 +31,22 @@ from tuiae.preflight import (
     warn_of_rise,
 )
 from tuiae.render.status import cost_facts
-from tuiae.runs.checkpoints import all_checkpoints, need_checkpoint, newest_position, read_position
-from tuiae.runs.control import Edit, propose, send
+from tuiae.runs.checkpoints import need_checkpoint, newest_position, read_position
+from tuiae.runs.control import send
 from tuiae.runs.labels import check_tags, read_tags
 from tuiae.runs.lineage import changes, fork_config, fork_run, need_config, plan_replay, replay_run
-from tuiae.runs.listing import summarise
-from tuiae.runs.paths import RunPaths, is_gone, is_run, list_runs, runs_dir, unwritable
+from tuiae.runs.paths import RunPaths, is_run, list_runs, runs_dir, unwritable
 from tuiae.runs.process import (
     Interrupt,
     StandbyWorker,
-    describe_death,
     is_held,
-    requeue_advice,
     resume_elsewhere,
     start_worker,
 )
 from tuiae.runs.reader import RunReader, is_original, read_config, read_images, read_status
-from tuiae.runs.removal import discard_untrained
-from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.runs.writer import create_run, removed_unless_started
 from tuiae.studies.jobs import is_busy, usefulness
 
-POLL_SECONDS = 0.1
-LEAVE_SECONDS = 5.0  # for the last threads of a worker that has ended
-ANSWER_SECONDS = 120.0  # for a worker to stop or to edit: a step of the slowest model takes seconds
 WAKE_SECONDS = 5.0  # for a paused worker to go on
 EVERYWHERE = ("auto", "cpu")  # values of training.device that every machine has
 
@@ -259,7 +247,7 @@ def resume_run(
         except OSError as error:
             raise unwritable(run, error, "resume") from error
         # Until then the status is an earlier worker's.
-        _wait_until(lambda: process.poll() is not None or read_status(run).pid == process.pid, math.inf)
+        wait_until(lambda: process.poll() is not None or read_status(run).pid == process.pid, math.inf)
         _check_begun(run, process)
         return follow_to_end(run, output, process, interrupt, detach=detach)
 
@@ -280,9 +268,9 @@ def _go_on(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
     with (interrupt := Interrupt()).listening():
         while is_busy(run) and not detach and read_status(run).state != "finished":
             output.note(f"{run.id} is held by another process: waiting for its end")
-            if _follow(run, output, None, interrupt)[1]:
+            if follow(run, output, None, interrupt)[1]:
                 return ExitCode.HELD
-            _wait_until(lambda: bool(interrupt.count) or not is_busy(run), LEAVE_SECONDS)
+            wait_until(lambda: bool(interrupt.count) or not is_busy(run), LEAVE_SECONDS)
     if read_status(run).state == "finished" or is_busy(run):
         return follow_to_end(run, output, detach=detach)
     return resume_run(run, Overrides({}, {}), output, detach=detach)
@@ -303,12 +291,12 @@ def _end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
         change = f"`tuiae edit {run.id} training.epochs={epochs}`, then `tuiae resume {run.id}`"
         raise RunHeldError(f"{run.id} is paused, and its worker keeps its number of epochs", change)
     send(run, "resume")
-    _wait_until(lambda: read_status(run).state != "paused", WAKE_SECONDS)
+    wait_until(lambda: read_status(run).state != "paused", WAKE_SECONDS)
 
 
 def _start_again(run: RunPaths, overrides: Overrides, output: Output, other_images: bool) -> subprocess.Popen[bytes]:
     # A worker that has written its last status needs a moment to leave.
-    _wait_until(lambda: not is_held(run) or read_status(run).live, LEAVE_SECONDS)
+    wait_until(lambda: not is_held(run) or read_status(run).live, LEAVE_SECONDS)
     if is_held(run):
         raise RunHeldError(f"{run.id} is still running", f"watch it with `tuiae attach {run.id}`, or stop it first")
     config = wanted = need_config(run)
@@ -343,199 +331,8 @@ def _check_begun(run: RunPaths, process: subprocess.Popen[bytes]) -> None:
     code, status = process.poll(), read_status(run)
     if code is None or status.pid == process.pid:
         return
-    _check_refusal(status, process)
+    check_refusal(status, process)
     if code == ExitCode.HELD:
-        raise _held_by_another(run)
+        raise held_by_another(run)
     last = RunReader(run.root).read_all().log[-1:]
     raise TrainingError(": ".join((f"the worker of {run.id} could not begin", *last)), f"see {run.log}")
-
-
-def _check_refusal(status: Status, process: subprocess.Popen[bytes] | None) -> None:
-    """Raise TuiaeError where our worker could not go on with a run, and left it as it was."""
-    if process is not None and status.refusal is not None and status.refusal.get("pid") == process.pid:
-        raise from_record(status.refusal)
-
-
-def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until the condition holds, and return whether it came to that in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-# Following
-
-
-def follow_to_end(
-    run: RunPaths,
-    output: Output,
-    process: subprocess.Popen[bytes] | None = None,
-    interrupt: Interrupt | None = None,
-    *,
-    detach: bool = False,
-    fresh: bool = False,
-) -> ExitCode:
-    """Follow a run to its end and say how it ended, in words and in the exit code; if `detach`, leave it at once.
-
-    Ctrl-C, as noted by `interrupt`, stops our own worker, `process`; without one it ends the following, not the run.
-    Neither does a hang-up end it. A `fresh` run was made by this very command.
-    """
-    if detach:
-        if output.json:
-            output.document({"run": run.id, "dir": str(run.root), "state": read_status(run).state})
-        output.line(run.id)
-        output.note(f"watch it with `tuiae attach {run.id}`, stop it with `tuiae stop {run.id}`")
-        return ExitCode.OK
-    began = time.time()
-    interrupt = interrupt or Interrupt()
-    snapshot, left = _follow(run, output, process, interrupt)
-    if left and interrupt.last in LEAVING:
-        with suppress(OSError, TuiaeError):  # the terminal may be gone
-            output.note(f"{run.id} goes on; come back with `tuiae attach {run.id}`")
-        sys.exit(128 + interrupt.last)
-    if left and process is None:
-        output.note(f"left running; come back with `tuiae attach {run.id}`")
-        return ExitCode.OK
-    if left:
-        output.note(f"the worker is saving; continue later with `tuiae resume {run.id}`", "yellow")
-        return ExitCode.STOPPED
-    output.warn(note.text for note in snapshot.notes if note.kind == "warning" and note.time >= began)
-    _check_ending(run, snapshot, process, fresh=fresh)
-    if output.json:
-        output.document(summarise(snapshot))
-    else:
-        show_result(snapshot, output)
-        show_curves(snapshot, output)
-    if snapshot.status.state == "stopped":
-        output.note(f"stopped early; continue with: tuiae resume {run.id}", "yellow")
-        if interrupt.count and (advice := requeue_advice(run)):
-            output.note(advice)
-        return ExitCode.STOPPED
-    return ExitCode.OK
-
-
-def _follow(
-    run: RunPaths, output: Output, process: subprocess.Popen[bytes] | None, interrupt: Interrupt
-) -> tuple[Snapshot, bool]:
-    """Show a run until it ends; returns its last snapshot, and whether it was left running.
-
-    With its own `process` an interrupt stops the run (and a second Ctrl-C leaves it to finish its save); otherwise, and
-    where the terminal goes away, it only ends the following.
-    """
-    reader, asked = RunReader(run.root), False
-    leaving = [number for number in LEAVING if signal.getsignal(number) != signal.SIG_IGN]  # as under nohup
-    with interrupt.listening(*leaving), run_progress(output) as show:
-        while True:
-            # The process is looked at first: what it wrote before it ended is then in the snapshot.
-            ended = process is not None and process.poll() is not None
-            snapshot = reader.poll()
-            if not snapshot.status.live or ended:
-                snapshot = reader.read_all()
-                show(snapshot)
-                return snapshot, False
-            if interrupt.count and (process is None or interrupt.insists or interrupt.last in LEAVING):
-                return snapshot, True
-            show(snapshot)
-            if interrupt.count and process is not None and not asked:
-                asked = True
-                process.terminate()
-                output.note("stopping: saving at the next step (Ctrl-C again not to wait for it)", "yellow")
-            time.sleep(POLL_SECONDS)
-
-
-def _check_ending(
-    run: RunPaths, snapshot: Snapshot, process: subprocess.Popen[bytes] | None = None, *, fresh: bool = False
-) -> None:
-    """Raise TuiaeError for a run that did not end with a checkpoint saved."""
-    state = snapshot.status.state
-    _check_refusal(snapshot.status, process)
-    if is_gone(run):
-        raise TrainingError(f"{run.id} is gone: its directory was deleted or moved", "`tuiae run` starts another one")
-    if state == "failed":
-        if fresh:
-            discard_untrained(run)
-        raise from_record(snapshot.status.error or {}, hint=f"see {run.log}")
-    if state == "unknown" and process is None:
-        hint = f"see {run.status}; `tuiae resume {run.id}` continues from its newest checkpoint"
-        raise UnknownRunError(f"the status of {run.id} cannot be read", hint)
-    if state not in ("finished", "stopped"):
-        code = None
-        if process is not None:
-            with suppress(subprocess.TimeoutExpired):  # its last threads may not leave
-                code = process.wait(LEAVE_SECONDS)
-        if code == ExitCode.HELD:
-            raise _held_by_another(run)
-        go_on = "continue" if all_checkpoints(run) else "begin again at the first step"
-        hint = f"see {run.log}, and {go_on} with `tuiae resume {run.id}`"
-        raise TrainingError(f"{run.id}: {describe_death(run, code)}", hint)
-
-
-def _held_by_another(run: RunPaths) -> RunHeldError:
-    """The error for a run that another process writes."""
-    return RunHeldError(f"{run.id} is held by another process", f"`tuiae attach {run.id}` watches it")
-
-
-# Stopping and editing.
-
-
-def stop_run(run: RunPaths, output: Output) -> None:
-    """Ask a run to save and stop, and wait until it has.
-
-    Raises:
-        TrainingError: it did not answer in time. TuiaeError: it failed, or its worker died.
-    """
-    if read_status(run).live:
-        send(run, "stop")
-        if not _wait_until(lambda: not read_status(run).live, ANSWER_SECONDS):
-            kill = f"kill -9 {read_status(run).pid}"
-            raise TrainingError(f"{run.id} has not stopped within {ANSWER_SECONDS:.0f} s", kill)
-    snapshot = RunReader(run.root).read_all()
-    _check_ending(run, snapshot)
-    if output.json:
-        output.document(summarise(snapshot))
-    output.line(f"{run.id}: {snapshot.status.state}")
-
-
-def edit_run(run: RunPaths, settings: Sequence[str], output: Output) -> None:
-    """Ask a live run's worker for each `key=value`, and wait until all are in force.
-
-    Raises:
-        ConfigError: the run is not live, or a setting that cannot be changed so; nothing was asked then.
-        TrainingError: the worker did not answer in time. UnknownRunError: somebody else's run.
-    """
-    reader = RunReader(run.root)
-    snapshot = reader.read_all()
-    before = snapshot.current_config
-    if before is None or not snapshot.status.live:
-        cause = f"{run.id} is {snapshot.status.state}: there is no training to change"
-        raise ConfigError(cause, "`tuiae fork` continues from a checkpoint with other settings")
-    config, wanted = before, dict(map(parse_override, settings))
-    for key, value in wanted.items():
-        config = propose(config, key, value, snapshot.status.epoch)
-    for key, value in wanted.items():
-        send(run, "set", key=key, value=value)
-    output.warn(warn_of_change(before, config, snapshot.status.epoch))
-    made = _await_edits(reader, len(snapshot.edits), config, len(wanted))
-    if output.json:
-        output.document([{"key": one.key, "old": one.old, "new": one.new, "step": one.step} for one in made])
-    for one in made:
-        output.line(f"{one.key}: {one.old} -> {one.new} at step {one.step}")
-
-
-def _await_edits(reader: RunReader, known: int, config: RunConfig, asked: int) -> tuple[Edit, ...]:
-    """The edits after the first `known` ones, once there are as many as were asked for or `config` is in force."""
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while True:
-        snapshot = reader.poll()
-        made = snapshot.edits[known:]
-        if len(made) >= asked or snapshot.current_config == config:
-            return made
-        if not snapshot.status.live:
-            raise TrainingError(f"{snapshot.id} ended before it was changed", "continue it with `tuiae resume`")
-        if time.monotonic() > deadline:
-            cause = f"{snapshot.id} has not answered within {ANSWER_SECONDS:.0f} s"
-            raise TrainingError(cause, f"see {reader.run.log}")
-        time.sleep(0.05)

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import DeviceError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import open_append, read_json
-from tuiae.images import CHANGED, OPTION, differences, refusal, unfit
+from tuiae.images import CHANGED, OPTION, ImageRecord, differences, refusal, unfit
 from tuiae.machine import LEAVING, lasting_imports, when_parent_ends
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_position, verify
@@ -46,6 +46,7 @@ from tuiae.runs.writer import RunWriter, write_images
 
 if TYPE_CHECKING:
     from tuiae.training.loop import Trainer
+    from tuiae.training.setup import Parts
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -90,6 +91,7 @@ def work(
     After a signal the loop saves and stops at the next step boundary: a handler could interrupt a save. A run that was
     at rest and cannot be gone on with stays as it was.
     """
+    # Longer than other functions, so that every way in which a run ends is seen at once.
     before, trainer = read_json(run.status), None
     begun = before.get("state") not in (None, "starting")
     try:
@@ -142,20 +144,11 @@ def _set_up(
     _import_torch()
     from tuiae.training.control import Mailbox, extend
     from tuiae.training.loop import Trainer
-    from tuiae.training.setup import describe_device, give_way, set_up
-
-    def progress(phase: str, done: int, total: int) -> None:
-        if interrupt.count:
-            raise _NothingTrainedError  # images can take longer than a scheduler waits
-        writer.status(phase=f"{phase} {done * 100 // total}%" if total else phase)
+    from tuiae.training.setup import describe_device, give_way
 
     writer.status(now=True, phase="preparing", epochs=epochs or current.training.epochs)
-    # A checkpoint holds the encoder too: the run that it was taken from may be gone by now.
-    source = None if find_checkpoint(run) else run.root.parent
-    try:
-        progress("preparing", 0, 0)
-        parts = set_up(config, source, progress)
-    except _NothingTrainedError:
+    parts = _prepare(run, config, writer, interrupt)
+    if parts is None:
         return None
     recorded = read_images(run)
     changed = recorded is not None and not recorded.is_same(parts.images)
@@ -175,22 +168,48 @@ def _set_up(
             raise
         raise unfit(run.id, recorded, parts.images) from error
     # Only now, when its checkpoint has been found to be of use.
+    _record_images(run, writer, parts, recorded, begins=not trainer.state.step)
+    return trainer
+
+
+class _NothingTrainedError(Exception):
+    """A signal came while the training was set up: there is nothing to save."""
+
+
+def _prepare(run: RunPaths, config: RunConfig, writer: RunWriter, interrupt: Interrupt) -> Parts | None:
+    """Images and network of a config; None where a signal came meanwhile."""
+    from tuiae.training.setup import set_up
+
+    def progress(phase: str, done: int, total: int) -> None:
+        if interrupt.count:
+            raise _NothingTrainedError  # images can take longer than a scheduler waits
+        writer.status(phase=f"{phase} {done * 100 // total}%" if total else phase)
+
+    # A checkpoint holds the encoder too: the run that it was taken from may be gone by now.
+    source = None if find_checkpoint(run) else run.root.parent
+    try:
+        progress("preparing", 0, 0)
+        return set_up(config, source, progress)
+    except _NothingTrainedError:
+        return None
+
+
+def _record_images(
+    run: RunPaths, writer: RunWriter, parts: Parts, recorded: ImageRecord | None, *, begins: bool
+) -> None:
+    """Write down which images a training goes on with, and how they differ from those `recorded` before."""
+    changed = recorded is not None and not recorded.is_same(parts.images)
     if recorded is None and run.images.exists():
         writer.event("warning", text=f"{run.images.name} is damaged: whether these are the images of before is unknown")
     if recorded is None or changed:
         write_images(run, parts.images, recorded)
-    if changed or not trainer.state.step:
+    if changed or begins:
         for text in parts.notes:
             writer.event("warning", text=text)
     if recorded is not None and changed:
         what = "; ".join(differences(recorded, parts.images))
         fields = {"before": asdict(recorded), "now": asdict(parts.images)}
         writer.event("command", text=f"{CHANGED} {parts.images.dataset} from here on: {what}", images=fields)
-    return trainer
-
-
-class _NothingTrainedError(Exception):
-    """A signal came while the training was set up: there is nothing to save."""
 
 
 def explain(error: Exception, run: RunPaths) -> TuiaeError:

@@ -1,0 +1,60 @@
+"""Arguments and options that several commands share, and those before a command."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from tuiae.errors import ConfigError
+
+CHOICES = {"colors": ("auto", "truecolor", "256", "16", "none"), "theme": ("auto", "dark", "light")}
+
+
+def _check_choice(option: typer.CallbackParam, value: str) -> str:
+    """Raise ConfigError, rather than Typer's own error, for a value that is not one of CHOICES."""
+    choices = CHOICES[option.name or ""]
+    if value not in (option.default, *choices):
+        raise ConfigError(f"--{option.name} {value} is not known", f"one of {', '.join(choices)}")
+    return value
+
+
+Ascii = Annotated[bool, typer.Option("--ascii", help="Draw everything with ASCII characters.")]
+Colors = Annotated[str, typer.Option(metavar="MODE", callback=_check_choice, help="auto, truecolor, 256, 16 or none.")]
+Theme = Annotated[
+    str, typer.Option(metavar="NAME", callback=_check_choice, help="auto, dark or light; by default the last one.")
+]
+Graphics = Annotated[bool, typer.Option("--graphics", help="Show real pictures, by kitty's protocol or sixel.")]
+Run = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run's id or its start (the date may be left out), name or path, or last."),
+]
+Runs = typer.Argument(metavar="RUN", help="Ids of runs or their starts (also without the date), names, paths, or last.")
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the config; may be repeated.")
+]
+OtherImages = Annotated[bool, typer.Option("--other-images", help="Go on even if its images have changed since.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id and return.")]
+Weights = Annotated[str, typer.Option(help="last, best, or the step of a checkpoint that was kept.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Jobs = Annotated[int, typer.Option(min=1, max=64, help="How many trainings run at once; they share the cores.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Print plain lines without escape codes.")]
+Plot = Annotated[bool, typer.Option("--plot", help="Plot in ASCII even without a terminal or with --plain.")]
+
+
+class OptionalNumbers(TyperCommand):
+    """`--plane` and `--samples` stand alone or before a number; Typer has no such option."""
+
+    USUAL = {"--plane": "8", "--samples": "16"}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the usual number where none was given."""
+        filled: list[str] = []
+        for word, following in zip_longest(args, args[1:], fillvalue=""):
+            filled.append(word)
+            if word in self.USUAL and not following.isdecimal():
+                filled.append(self.USUAL[word])
+        return super().parse_args(ctx, filled)
