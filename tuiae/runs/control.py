@@ -20,7 +20,7 @@ from typing import Any
 
 from tuiae.config import RunConfig, build_config, did_you_mean, settings_of
 from tuiae.errors import ConfigError
-from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, read_json, replace_json
+from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, make_way, read_json, replace_json
 from tuiae.runs.paths import RunPaths, unwritable
 
 COMMANDS = ("pause", "resume", "stop", "save", "set")
@@ -34,6 +34,7 @@ def send(run: RunPaths, command: str, **arguments: Any) -> None:
     # The name carries the order; a random tail keeps two senders of one nanosecond apart.
     name = f"{time.time_ns():020d}-{secrets.token_hex(2)}.json"
     try:
+        make_way(run.control, os.path.isdir)
         run.control.mkdir(exist_ok=True)
         replace_json(run.control / name, {"command": command, "from": os.getpid(), "by": this_user(), **arguments})
         if not _is_ours(run, run.control / name):
