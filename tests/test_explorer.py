@@ -362,16 +362,19 @@ questions.Dispatcher.answer = answer
 server.main()
 """
     frames = encode_frame({"id": 1, "question": "prior", "arguments": {}}) + b"\xff\xff\xff\xff garbage"
-    done = subprocess.run(
-        [sys.executable, "-c", code], input=frames, capture_output=True, check=False, timeout=PATIENCE
-    )
-    stream = io.BytesIO(done.stdout)
-    assert read_frame(stream) is not None
-    answered = read_frame(stream)
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, stderr=-1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(frames)
+        process.stdin.flush()  # and not closed: it ends with its parent
+        assert read_frame(process.stdout) is not None
+        answered = read_frame(process.stdout)
+        process.stdin.close()
+        rest, said = process.stdout.read(), process.stderr.read() if process.stderr else b""
     assert answered is not None
     assert answered.fields == {"id": 1, "answer": {"class": "Samples", "checkpoint": "", "seed": 7}}
-    assert stream.read() == b""
-    assert b"C library" in done.stderr
+    assert rest == b""
+    assert b"C library" in said
 
 
 def test_frames_carry_arrays_and_a_broken_one_is_the_end() -> None:

@@ -134,6 +134,13 @@ def test_what_the_architecture_names_is_there() -> None:
     assert missing == []
 
 
+def test_every_promise_names_a_test_that_is_there() -> None:
+    root = Path(__file__).parents[1]
+    named = set(re.findall(r"`(\w+\.py):(\w+)`", (root / "docs" / "reliability.md").read_text(encoding="utf-8")))
+    assert len(named) > 30
+    assert [(file, name) for file, name in named if name not in defined_names(root / "tests" / file)] == []
+
+
 class Ring:
     """Garbage, once nobody holds it, that only looking for it frees."""
 

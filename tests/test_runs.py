@@ -182,7 +182,8 @@ def test_a_history_is_the_same_read_at_once_or_in_pieces(
     run: RunPaths, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     monkeypatch.setattr("tuiae.runs.reader.LIVE_POINTS", 40)
-    monkeypatch.setattr("tuiae.runs.reader.OUTLINE_POINTS", 24)
+    monkeypatch.setattr("tuiae.runs.points.LIVE_POINTS", 40)
+    monkeypatch.setattr("tuiae.runs.points.OUTLINE_POINTS", 24)
     chance, step = random.Random(seed), 0
     for number in range(400):
         step += chance.randrange(3)
