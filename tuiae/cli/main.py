@@ -115,9 +115,12 @@ class ScreenOptions:
         mode = choose_mode(self.colors, self.ascii, os.environ)
         if self.graphics:
             mode = with_graphics(mode, sys.stdin.fileno(), sys.stdout.fileno())
-        from tuiae.ui.app import open_dashboard
+        from tuiae.runs.process import Interrupt
 
-        return open_dashboard(run, mode, self.theme)
+        with (interrupt := Interrupt()).listening(*LEAVING):  # until the dashboard does so itself
+            from tuiae.ui.app import open_dashboard
+
+            return open_dashboard(run, mode, self.theme, interrupt)
 
 
 _BEYOND = re.compile(r"\S{1000,}")

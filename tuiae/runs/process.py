@@ -325,7 +325,8 @@ class Interrupt:
     count: int = 0
     last: int = 0
 
-    def _note(self, number: int, frame: object) -> None:
+    def note(self, number: int, frame: object) -> None:
+        """Handle a signal."""
         self.count += 1
         self.last = number
 
@@ -338,7 +339,7 @@ class Interrupt:
     def listening(self, *more: signal.Signals) -> Iterator[None]:
         """Count signals, and `more`, instead of dying of them, for as long as the block lasts."""
         numbers = (*STOPPING, *more)
-        before = [signal.signal(number, self._note) for number in numbers]
+        before = [signal.signal(number, self.note) for number in numbers]
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
         try:
             yield

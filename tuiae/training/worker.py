@@ -32,7 +32,7 @@ from tuiae.config import RunConfig, build_config
 from tuiae.errors import DeviceError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import open_append, read_json
 from tuiae.images import CHANGED, OPTION, ImageRecord, differences, refusal, unfit
-from tuiae.machine import LEAVING, lasting_imports, when_parent_ends
+from tuiae.machine import LEAVING, STOPPING, lasting_imports, when_parent_ends
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_position, verify
 from tuiae.runs.control import Edit
@@ -377,4 +377,7 @@ def _redirect_output(log: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    for number in (*STOPPING, *LEAVING):
+        signal.signal(number, signal.SIG_IGN)  # how it ended is told by the code, while torch is taken down
+    sys.exit(code)

@@ -21,6 +21,7 @@ from textual.widget import AwaitMount
 
 from tuiae.render.text import clean, wrap
 from tuiae.runs.paths import runs_dir
+from tuiae.runs.process import Interrupt
 from tuiae.ui.commands import Commands
 from tuiae.ui.feeds import FeedFailed, RunChanged
 from tuiae.ui.keys import APP, SCREENS
@@ -66,9 +67,12 @@ class TuiaeApp(TerminalApp[str]):
         mode: TerminalMode | None = None,
         theme: str = "",
         failures: Path | None = None,
+        interrupt: Interrupt | None = None,
     ) -> None:
-        """Errors that are nobody's are noted in the file `failures`; without one they end the app."""
+        """Errors that are nobody's are noted in the file `failures`; without one they end the app. `interrupt` has
+        listened to signals so far."""
         super().__init__(mode or TerminalMode(), theme)
+        self._interrupt = interrupt or Interrupt()
         self._failures = failures
         self._run = run
         self.session = Session(root or runs_dir(), self.post_message)
@@ -84,9 +88,13 @@ class TuiaeApp(TerminalApp[str]):
         loop = asyncio.get_running_loop()
         for number in signal.valid_signals() - {getattr(signal, name, 0) for name in NOT_HANDLED}:
             # Unhandled, it leaves the alternate screen and the mouse on; the run itself goes on.
-            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler, self._interrupt.note):
                 loop.add_signal_handler(number, self.exit, "")
         signal.signal(signal.SIGHUP, partial(self._hung_up, loop))
+        if self._interrupt.last == signal.SIGHUP:
+            self._hung_up(loop)
+        elif self._interrupt.count:
+            self.exit("")
         self.call_after_refresh(self._begin)
 
     def on_unmount(self) -> None:
@@ -225,9 +233,10 @@ def farewell(run_id: str, words: str, command: str) -> str:
     return "\n".join([*wrap(f"{run_id} {words}", FAREWELL_COLUMNS, hyphens=False), line])
 
 
-def open_dashboard(run: Path | None, mode: TerminalMode, theme: str) -> int:
-    """Show the dashboard until it is left, and return the exit code; the runs that were started go on."""
-    app = TuiaeApp(run, mode=mode, theme=theme, failures=failure_log())
+def open_dashboard(run: Path | None, mode: TerminalMode, theme: str, interrupt: Interrupt) -> int:
+    """Show the dashboard until it is left, and return the exit code; the runs that were started go on. It is left at
+    once where `interrupt` has noted a signal."""
+    app = TuiaeApp(run, mode=mode, theme=theme, failures=failure_log(), interrupt=interrupt)
     try:
         words = app.run()
     finally:
