@@ -1,7 +1,34 @@
 """A work as a file: runs of seconds, and claims that come to every verdict."""
 
+# A run whose images are not to be had, a claim that holds, and one that holds only with a change.
+JUDGED = """[[run]]
+id = "elsewhere"
+config = { data = { dataset = "mnist" }, training = { epochs = 1, device = "cpu" } }
+
+[[claim]]
+id = "falls"
+text = "The loss falls."
+reported = "it does"
+measure = { start = "first('two', 'train/loss')", end = "final('two', 'train/loss')" }
+holds = "end < start"
+
+[[claim]]
+id = "wider"
+text = "Hardly any error is left."
+reported = 0.1
+measure = "final('two', 'test/loss')"
+holds = "measured < reported"
+caveat = "Two numbers are too few."
+
+[[claim.change]]
+name = "a code of 20"
+measure = "final('twenty', 'test/loss')"
+
+"""
+
 # A work of seconds: characters and digits, a change that helps, a claim on a set that is not to be had.
-WORK = """
+WORK = (
+    """
 title = "A small work"
 source = "Nobody (2026)"
 
@@ -37,30 +64,9 @@ config.data.dataset = "digits"
 config.model = { family = "classifier", encoder = "dense", latent = 8, hidden = [32] }
 config.training = { epochs = 4, batch_size = 50, device = "cpu", learning_rate = 1e-2 }
 
-[[run]]
-id = "elsewhere"
-config = { data = { dataset = "mnist" }, training = { epochs = 1, device = "cpu" } }
-
-[[claim]]
-id = "falls"
-text = "The loss falls."
-reported = "it does"
-measure = { start = "first('two', 'train/loss')", end = "final('two', 'train/loss')" }
-holds = "end < start"
-
-[[claim]]
-id = "wider"
-text = "Hardly any error is left."
-reported = 0.1
-measure = "final('two', 'test/loss')"
-holds = "measured < reported"
-caveat = "Two numbers are too few."
-
-[[claim.change]]
-name = "a code of 20"
-measure = "final('twenty', 'test/loss')"
-
-[[claim]]
+"""
+    + JUDGED
+    + """[[claim]]
 id = "never"
 text = "Nothing is wrong after 40 epochs."
 measure = "final('two', 'test/wrong_pixels')"
@@ -139,3 +145,4 @@ title = "Seeds"
 runs = ["two", "twenty"]
 metric = ["wrong_pixels_max"]
 """
+)

@@ -16,6 +16,7 @@ from tests.comparing import begin, end, read, settings, tell, two_sizes
 from tests.conftest import Laboratory, record_edit
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Script, fixed, new_run, script
 from tests.golden import Golden, titled
+from tests.small_work import JUDGED
 from tuiae.cli.runs import status_lines
 from tuiae.files import read_json, replace_json
 from tuiae.render.compare import compare_curves, group_key
@@ -415,7 +416,8 @@ def test_sweep_summary(lab: Laboratory, golden: Golden) -> None:
     young.writer.close("finished")
 
 
-WORK = """
+WORK = (
+    """
 title = "A small work"
 source = "Nobody (2026)"
 
@@ -437,30 +439,9 @@ base = "small"
 config.model.latent = 20
 seeds = [0, 1]
 
-[[run]]
-id = "elsewhere"
-config = { data = { dataset = "mnist" }, training = { epochs = 1, device = "cpu" } }
-
-[[claim]]
-id = "falls"
-text = "The loss falls."
-reported = "it does"
-measure = { start = "first('two', 'train/loss')", end = "final('two', 'train/loss')" }
-holds = "end < start"
-
-[[claim]]
-id = "wider"
-text = "Hardly any error is left."
-reported = 0.1
-measure = "final('two', 'test/loss')"
-holds = "measured < reported"
-caveat = "Two numbers are too few."
-
-[[claim.change]]
-name = "a code of 20"
-measure = "final('twenty', 'test/loss')"
-
-[[claim]]
+"""
+    + JUDGED
+    + """[[claim]]
 id = "never"
 text = "Nothing is left."
 measure = "final('two', 'test/loss')"
@@ -472,6 +453,7 @@ text = "MNIST is learned."
 measure = "final('elsewhere', 'test/loss')"
 holds = "measured < 1"
 """
+)
 
 
 def test_reproduce(lab: Laboratory, golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
