@@ -217,6 +217,14 @@ async def test_what_has_to_be_read_wraps_and_hints_do_not(said: Callable[[Messag
         assert line.size.height == 1
 
 
+async def test_a_refusal_of_four_lines_shows_its_next_step() -> None:
+    async with _Desk().run_test(size=(80, 24)) as pilot:
+        line = pilot.app.query_one(MessageLine)
+        line.tell(" ".join([LONG] * 2), "bad")
+        await pilot.pause()
+        assert line.size.height == 4
+
+
 async def test_of_a_hint_whole_parts_show_as_many_as_fit() -> None:
     parts = ["the mean code and so much of both components", "arrows move, b marks, a another plane", "? all keys"]
     async with _Desk().run_test(size=(60, 24)) as pilot:
