@@ -308,7 +308,7 @@ def test_flags_reach_the_config_and_set_wins(lab: Laboratory) -> None:
 
 def test_help_names_the_commands_and_the_exit_codes(lab: Laboratory) -> None:
     shown = lab("--help").stdout
-    for command in ("run", "resume", "attach", "stop", "runs", "show", "eval", "presets", "data"):
+    for command in ("run", "resume", "attach", "pause", "stop", "runs", "show", "eval", "presets", "data"):
         assert re.search(rf"^\s+{command}\s", shown, re.MULTILINE), command
     for code in ("0 done", "2 usage", "3 data", "4 training failed", "5 stopped", "6 run held"):
         assert code in " ".join(shown.split())

@@ -69,7 +69,13 @@ async def test_keys_and_buttons_command_the_worker(lab: Laboratory) -> None:
         run = await desk.running()
         await desk.press("p")
         await desk.until(lambda: read_status(run).state == "paused")
-        await desk.shows("‖ paused", "Go on")
+        await desk.shows("‖ paused", "Go on", "space Step")
+        step = read_status(run).step
+        for taken in (step + 1, step + 2):  # at the end of an epoch its own pictures show
+            await desk.press("space")
+            await desk.until(lambda: read_status(run).step == taken and read_status(run).state == "paused")  # noqa: B023
+            if taken % 15:
+                await desk.shows(f"step {taken:,} ─", "‖ paused")
         await desk.click("#pause")
         await desk.until(lambda: read_status(run).state == "running" and desk.state == "running")
         await desk.shows("● running", "Pause")

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.conftest import CHECKOUT, LONG, Laboratory, begin_with, record_edit, wait_until
@@ -28,7 +29,7 @@ from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, need_checkp
 from tuiae.runs.lineage import need_config, read_edits
 from tuiae.runs.paths import RunPaths, list_runs, unwritable
 from tuiae.runs.process import RunLock, start_worker
-from tuiae.runs.reader import RunReader, read_status
+from tuiae.runs.reader import RunReader, read_sample, read_status, read_step_sample
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training import worker
 from tuiae.training.checkpoint import load_state
@@ -341,6 +342,34 @@ def test_a_pause_holds_a_run_still_until_it_is_told_to_go_on(lab: Laboratory, un
     assert saved not in all_checkpoints(run)[:keep]
     assert all_checkpoints(run)[keep:] == [saved]
     assert need_checkpoint(run, str(step)) == saved
+
+
+def test_a_paused_run_takes_single_steps_and_ends_as_if_nobody_had_stopped_it(
+    lab: Laboratory, finished: RunPaths
+) -> None:
+    run = lab.detach()
+    control.send(run, "pause")  # heard before the first step
+    paused = lab("pause", run.id, "--step", "2", "--json").document
+    assert (paused["state"], paused["step"]) == ("paused", 2)
+    seen = RunReader(run.root).read_all()
+    assert (seen.stepped, seen.samples, seen.series["live", "loss"].steps[-1]) == (2, (0,), 2)
+    pictures, first = read_step_sample(run, 2, 0), read_sample(run, 0)
+    assert pictures is not None
+    assert first is not None
+    assert pictures.step == 2
+    np.testing.assert_array_equal(pictures.noisy, first.noisy)
+    assert not np.array_equal(pictures.reconstructions, first.reconstructions)
+    assert lab("pause", run.id, "--step", "12", "--json").document["step"] == 14
+    assert lab("pause", run.id, "--step", "1", "--json").document["step"] == 15  # and with it the epoch
+    seen = RunReader(run.root).read_all()
+    assert (seen.stepped, seen.samples, seen.status.epoch, seen.status.state) == (None, (0, 1), 1, "paused")
+    assert lab("pause", run.id, "--json").document == {**paused, "step": 15, "live_loss": seen.latest("live", "loss")}
+    assert lab("resume", run.id, "--json").document["state"] == "finished"
+    assert_same_end(run, finished)
+    notes = [note.text for note in RunReader(run.root).read_all().notes]
+    assert sum(text.startswith("paused at") for text in notes) == 1  # steps fill no history
+    assert "resumed at step 15" in notes
+    assert "no training to pause" in lab("pause", run.id, check=2).stderr
 
 
 def test_resume_lets_a_paused_run_go_on_and_followers_are_told(

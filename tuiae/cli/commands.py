@@ -191,6 +191,19 @@ def attach(
 
 
 @app.command()
+def pause(
+    context: typer.Context,
+    run: Run,
+    step: Annotated[int | None, typer.Option(min=1, metavar="N", help="Take N steps first.")] = None,
+    json: Json = False,
+) -> None:
+    """Ask a run to pause, and wait until it has; `tuiae resume` lets it go on."""
+    from tuiae.cli.follow import pause_run
+
+    pause_run(find(run), step or 0, context.obj.output(json))
+
+
+@app.command()
 def stop(context: typer.Context, run: Run, json: Json = False) -> None:
     """Ask a run to save and stop, and wait until it has."""
     from tuiae.cli.follow import stop_run

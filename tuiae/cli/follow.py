@@ -1,4 +1,4 @@
-"""Following a run to its end, as `tuiae run` and `attach` do, and commands to who trains it: `stop` and `edit`."""
+"""Following a run to its end, as `tuiae run` and `attach` do, and commands to its worker: `pause`, `stop`, `edit`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tuiae.machine import LEAVING
 from tuiae.preflight import (
     warn_of_change,
 )
+from tuiae.render.text import count, number
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.control import Edit, propose, send
 from tuiae.runs.listing import summarise
@@ -159,6 +160,38 @@ def _check_ending(
 def held_by_another(run: RunPaths) -> RunHeldError:
     """The error for a run that another process writes."""
     return RunHeldError(f"{run.id} is held by another process", f"`tuiae attach {run.id}` watches it")
+
+
+def pause_run(run: RunPaths, steps: int, output: Output) -> None:
+    """Ask a live run to pause, after so many `steps` where there are any, and wait until it has.
+
+    Raises:
+        ConfigError: the run is not live. TrainingError: it did not answer in time, or its worker died.
+    """
+    before = read_status(run)
+    if not before.live:
+        hint = "`tuiae resume` goes on with a run that was stopped"
+        raise ConfigError(f"{run.id} is {before.state}: there is no training to pause", hint)
+    if steps:
+        send(run, "step", steps=steps)
+    else:
+        send(run, "pause")
+
+    began = known = before.step if steps else -1
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while (status := read_status(run)).live and not (status.state == "paused" and status.step != began):
+        if status.step != known:
+            known, deadline = status.step, time.monotonic() + ANSWER_SECONDS  # many steps take their time
+        if time.monotonic() > deadline:
+            raise TrainingError(f"{run.id} has not answered within {ANSWER_SECONDS:.0f} s", f"see {run.log}")
+        time.sleep(0.02)
+    snapshot = RunReader(run.root).read_all()
+    if snapshot.status.state != "paused":
+        _check_ending(run, snapshot)
+    status, loss = snapshot.status, snapshot.latest("live", "loss")
+    if output.json:
+        output.document({"run": run.id, "state": status.state, "step": status.step, "live_loss": loss})
+    output.line(f"{run.id}: {status.state} at step {count(status.step)}, loss {number(loss)}")
 
 
 def stop_run(run: RunPaths, output: Output) -> None:

@@ -23,8 +23,8 @@ from tuiae.errors import ConfigError
 from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, make_way, read_json, replace_json
 from tuiae.runs.paths import RunPaths, unwritable
 
-COMMANDS = ("pause", "resume", "stop", "save", "set")
-"""`set` takes `key`, one of EDITABLE, and its new `value`."""
+COMMANDS = ("pause", "resume", "step", "stop", "save", "set")
+"""`step` takes `steps`, after which the run pauses (again). `set` takes `key`, one of EDITABLE, and its new `value`."""
 
 
 def send(run: RunPaths, command: str, **arguments: Any) -> None:

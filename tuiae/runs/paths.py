@@ -58,6 +58,11 @@ class RunPaths:
     def sample(self, epoch: int) -> Path:
         return self.samples / f"{epoch:06d}.npz"
 
+    @property
+    def step_sample(self) -> Path:
+        """The pictures after the last of the single steps that were taken within an epoch."""
+        return self.samples / "step.npz"
+
 
 def runs_dir() -> Path:
     """TUIAE_RUNS_DIR, else `checkpoints/` of the checkout this package runs from, else the user's data directory.

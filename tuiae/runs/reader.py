@@ -240,8 +240,18 @@ def _began_with(run: RunPaths, document: Mapping[str, Any]) -> bool:
 
 def read_sample(run: RunPaths, epoch: int) -> Sample | None:
     """The sample of an epoch, or None when it is not there or not whole."""
+    return _read_arrays(run.sample(epoch), epoch)
+
+
+def read_step_sample(run: RunPaths, step: int, epoch: int) -> Sample | None:
+    """The pictures after a single step of the epoch that follows `epoch`, or None as `read_sample`."""
+    sample = _read_arrays(run.step_sample, epoch)
+    return None if sample is None else replace(sample, step=step)
+
+
+def _read_arrays(path: Path, epoch: int) -> Sample | None:
     try:
-        with open_regular(run.sample(epoch)) as content, np.load(content, allow_pickle=False) as file:
+        with open_regular(path) as content, np.load(content, allow_pickle=False) as file:
             if sum(entry.file_size for entry in file.zip.infolist()) > os.fstat(content.fileno()).st_size:
                 return None  # packed, as no writer of ours does: a few bytes could become gigabytes
             arrays = {name: file[name] for name in file.files}
@@ -276,6 +286,7 @@ class RunReader:
         self._series: dict[Key, Series] = {}
         self._changed: set[Key] = set()
         self._samples: set[int] = set()
+        self._stepped: int | None = None
         self._checkpoints: set[int] = set()
         self._notes: list[Note] = []
         self._edits: list[Edit] = []
@@ -309,6 +320,7 @@ class RunReader:
             status=status,
             series=self._build_series(),
             samples=tuple(sorted(self._samples)),
+            stepped=self._stepped,
             notes=tuple(self._notes),
             log=tuple(self._log_lines),
             checkpoints=tuple(sorted(self._checkpoints)),
@@ -359,12 +371,16 @@ class RunReader:
             self._metrics.append(metric)
         elif kind == "sample" and is_count(record.get("epoch")):
             self._samples.add(record["epoch"])
+            self._stepped = None
+        elif kind == "sample" and is_count(record.get("step")):
+            self._stepped = record["step"]
         elif kind == "checkpoint" and is_count(record.get("step")):
             self._checkpoints.add(record["step"])
         elif kind == "start" and is_count(step := record.get("step")):
             # A resumed worker repeats what came after its checkpoint; the repeated part counts.
             self._changed |= {key for key, points in self._points.items() if points.drop_after(step)}
             self._checkpoints = {saved for saved in self._checkpoints if saved <= step}
+            self._stepped = None
             self._reached.start(step, as_number(record.get("epoch"), MAX_EPOCH) or 0.0)
         elif kind == "command" and (edit := as_edit(record)) is not None:
             self._edits.append(edit)
@@ -375,9 +391,9 @@ class RunReader:
             self._notes = [*self._notes, Note(time or 0.0, kind, text, epoch)][-MAX_NOTES:]
         if is_count(step) and epoch is not None:
             now = math.nan if time is None else time
-            if kind == "start" or text.startswith("resumed at"):
+            if kind == "start" or text.startswith("resumed at") or record.get("clock") == "resumed":
                 self._clock.start(step, epoch, now)
-            elif text.startswith("paused at"):
+            elif text.startswith("paused at") or record.get("clock") == "paused":
                 self._clock.reach([(step, epoch, now)])
 
     def _draw_metrics(self) -> None:

@@ -166,6 +166,8 @@ class Snapshot:
     series: Mapping[Key, Series]
     samples: tuple[int, ...] = ()
     """The epochs of the stored samples, ascending."""
+    stepped: int | None = None
+    """The step after which there are newer pictures: the run was taken through an epoch by single steps."""
     notes: tuple[Note, ...] = ()
     log: tuple[str, ...] = ()
     checkpoints: tuple[int, ...] = ()
@@ -220,6 +222,8 @@ class Sample:
     """
 
     epoch: int
+    step: int | None = None
+    """Of pictures within an epoch, the step after which they were made; `epoch` is then the last with a sample."""
     inputs: np.ndarray | None = None
     noisy: np.ndarray | None = None
     reconstructions: np.ndarray | None = None

@@ -204,12 +204,21 @@ class RunWriter:
     def sample(self, epoch: int, **arrays: np.ndarray) -> None:
         """Store the sample of an epoch (0: before training) and record the event. Raises UnknownRunError for a run that
         was deleted, and OSError."""
+        self._store(self.run.sample(epoch), arrays)
+        self.event("sample", epoch=epoch)
+
+    def step_sample(self, step: int, epoch: float, **arrays: np.ndarray) -> None:
+        """Store what the network makes of the images after a single step within an epoch, in place of what was there
+        of an earlier one; raises as `sample`."""
+        self._store(self.run.step_sample, arrays)
+        self.event("sample", step=step, epoch=float(epoch))
+
+    def _store(self, path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         need_run(self.run)
         make_way(self.run.samples, os.path.isdir)
         self.run.samples.mkdir(exist_ok=True)  # and not the run, if it was deleted this moment
-        make_way(self.run.sample(epoch))
-        replace_file(self.run.sample(epoch), lambda file: np.savez(file, allow_pickle=False, **arrays))
-        self.event("sample", epoch=epoch)
+        make_way(path)
+        replace_file(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
     def sync(self) -> None:
         """Make everything that was written so far durable: what a checkpoint remembers is never measured again.

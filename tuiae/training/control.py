@@ -9,6 +9,7 @@ from typing import Any
 
 from tuiae.config import RunConfig
 from tuiae.errors import ConfigError
+from tuiae.files import is_count
 from tuiae.runs import control
 from tuiae.runs.checkpoints import newest_position
 from tuiae.runs.control import EDITABLE, apply_edits, describe_edit, propose, value_of
@@ -76,6 +77,12 @@ def edits_in(commands: Iterable[Mapping[str, Any]]) -> list[EditRequest]:
     """The edits among commands, in their order."""
     asked = [command for command in commands if command["command"] == "set"]
     return [EditRequest(str(one.get("key")), one.get("value"), str(one.get("by", "somebody"))) for one in asked]
+
+
+def steps_in(commands: Iterable[Mapping[str, Any]]) -> int:
+    """How many single steps are asked for in all; what is no number of them counts as one."""
+    asked = [command.get("steps") for command in commands if command["command"] == "step"]
+    return sum(steps if is_count(steps) and steps else 1 for steps in asked)
 
 
 class EditQueue:

@@ -126,8 +126,9 @@ class CodeUse:
 
 
 @torch.inference_mode()
-def sample(parts: Parts, index: torch.Tensor) -> dict[str, np.ndarray]:
-    """What the panels show of the test images at `index`: arrays by name, for `RunWriter.sample`."""
+def sample(parts: Parts, index: torch.Tensor, codes: bool = True) -> dict[str, np.ndarray]:
+    """What the panels show of the test images at `index`: arrays by name, for `RunWriter.sample`. With `codes`, those
+    of many more images too."""
     config, model = parts.config, parts.model
     clean, labels = parts.test.take(parts.test.place(index))
     noisy = corrupt(clean, config.noise, seeded(parts.device, config.training.seed, EVALUATION, 1))
@@ -140,7 +141,7 @@ def sample(parts: Parts, index: torch.Tensor) -> dict[str, np.ndarray]:
         arrays["reconstructions"] = tensor_as_bytes(output.reconstruction)
     if output.logits is not None:
         arrays["predictions"] = output.logits.argmax(1).cpu().numpy()
-    return arrays | sample_codes(parts)
+    return arrays | sample_codes(parts) if codes else arrays
 
 
 @torch.inference_mode()

@@ -21,7 +21,7 @@ from tuiae.runs.control import MEASURED
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint, spoilt
-from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in
+from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in, steps_in
 from tuiae.training.evaluate import CodeUse, Evaluation, evaluate, sample, sample_index
 from tuiae.training.objective import Objective, Score, Totals
 from tuiae.training.optimizer import build_optimizer
@@ -67,6 +67,8 @@ class Trainer:
         self._edits = EditQueue(writer, self.config, self.state.step)
         self._adopt(self._edits.config)
         self._auto_pause = AutoPause(writer, mailbox) if self.config.training.auto_pause else None
+        self._pause_at: int | None = None  # the step after which single steps are over
+        self._stepping = False  # out of a pause and into it again, by single steps
 
     def run(self) -> str:
         """Train to the last epoch or until told to stop; returns `finished` or `stopped`. Raises TrainingError for a
@@ -251,6 +253,9 @@ class Trainer:
     def _obey(self) -> str:
         """Carry out what was asked for at this step boundary; returns `stop` where that is for the caller to do."""
         self._change(self._edits.due(self.state.step))
+        if self._pause_at == self.state.step:
+            self._show_step()
+            self.mailbox.ask("pause")
         commands, paused = self.mailbox.take(), False
         while commands:
             words = [command["command"] for command in commands]
@@ -261,8 +266,14 @@ class Trainer:
                 if self.background.idle:
                     self._record(f"checkpoint saved at step {self.state.step} on request: it is kept")
             # The last word counts, and a stop ends a pause.
-            said = [word for word in words if word in ("pause", "resume")] or ["pause" if paused else "resume"]
+            said = [word for word in words if word in ("pause", "resume", "step")]
+            if said:
+                steps = steps_in(commands) if said[-1] == "step" else 0
+                self._pause_at = self.state.step + steps if steps else None
+            else:
+                said = ["pause" if paused else "resume"]
             if paused != (paused := said[-1] == "pause" and "stop" not in words):
+                self._stepping = said[-1] == "step" or (paused and self._stepping)
                 self._pause(paused)
             if "stop" in words:
                 return "stop"
@@ -274,9 +285,26 @@ class Trainer:
         if paused:
             self.report.tick()
         self.report.progress(now=True, state="paused" if paused else "running")
-        self._record(f"{'paused' if paused else 'resumed'} at step {self.state.step}")
+        word = "paused" if paused else "resumed"
+        if self._stepping:  # without words: hundreds of steps would push everything else out of the history
+            self.writer.event("command", step=self.state.step, epoch=self.report.epochs_done(), clock=word)
+        else:
+            self._record(f"{word} at step {self.state.step}")
         if not paused:
             self.report.skip_time()
+
+    def _show_step(self) -> None:
+        """Publish what single steps have changed: a live point and, within an epoch, what the network makes of the
+        images now. After an epoch its own sample shows that."""
+        self.check_finite()
+        self.report.live()
+        step, done = self.state.step, self.report.epochs_done()
+        if self.state.position or self.state.epoch % self.config.samples.every:
+            arrays = sample(self.parts, self._watched, codes=False)
+            what = f"the pictures after step {step}"
+            self.background.submit(Write(what, lambda: self.writer.step_sample(step, done, **arrays)))
+        self.background.wait()
+        self.report.skip_time()
 
     def _record(self, text: str) -> None:
         """Put a command that was carried out into the run's history."""

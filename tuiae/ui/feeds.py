@@ -19,7 +19,7 @@ from textual.message import Message
 
 from tuiae.runs.diagnosis import Finding, diagnose
 from tuiae.runs.listing import RunLister, RunRow
-from tuiae.runs.reader import RunReader, read_sample
+from tuiae.runs.reader import RunReader, read_sample, read_step_sample
 from tuiae.runs.snapshot import Sample, Snapshot
 
 if TYPE_CHECKING:
@@ -128,19 +128,26 @@ def follow_run(path: Path) -> Looks:
     reader = RunReader(path)
     last: Snapshot | None = None
     sample: Sample | None = None
+    stepped: Sample | None = None  # newer pictures, of which nothing was measured
     sample_time = 0.0
     used, eager_until = time.process_time(), time.monotonic() + EAGER_FOR
     while True:
         snapshot, now = reader.poll(PIECE_SECONDS), time.monotonic()
         status, fresh = snapshot.status, None
-        newest = snapshot.samples[-1] if snapshot.samples else None
-        is_due = not status.live or now - sample_time >= PICTURE_SECONDS
+        newest, step = snapshot.samples[-1] if snapshot.samples else None, snapshot.stepped
+        is_due = status.state != "running" or now - sample_time >= PICTURE_SECONDS
         if newest is not None and is_due and (sample is None or sample.epoch != newest):
             fresh, sample_time = read_sample(reader.run, newest), now
+            sample = fresh or sample
+        if step is None:
+            stepped = None
+        elif is_due and (stepped is None or stepped.step != step):
+            fresh, sample_time = read_step_sample(reader.run, step, newest or 0), now
+            stepped = fresh or stepped
         message = None
         if snapshot is not last or fresh is not None:
-            last, sample = snapshot, fresh or sample
-            message = RunChanged(snapshot, sample, diagnose(snapshot, sample))
+            last = snapshot
+            message = RunChanged(snapshot, stepped or sample, diagnose(snapshot, sample))
         before, used = used, time.process_time()
         if reader.behind:
             rest = 0.0  # a long history comes in pieces

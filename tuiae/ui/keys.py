@@ -87,6 +87,7 @@ NEXT_RUN = (
 )
 OPEN_RUN = (
     Key("p", "pause", "Pause", "pause, or go on", also="hold continue wait"),
+    Key("space", "step", "Step", "one step, while it is paused", also="single batch advance debug next"),
     Key("x", "stop", "Stop", "save and stop", also="end cancel quit kill abort"),
     Key("w", "save", "Save", "write a checkpoint", also="checkpoint weights store"),
     Key("e", "edit", "Edit", "change it while it trains", also="learning rate lr noise beta dropout epochs settings"),
@@ -285,7 +286,7 @@ def find_key(binding: Binding) -> Key | None:
 
 WHILE_LIVE = ("pause", "stop", "save", "edit")
 """Actions that need a run's worker."""
-ON_RUN = (*WHILE_LIVE, "resume", "fork", "fill_form")
+ON_RUN = (*WHILE_LIVE, "step", "resume", "fork", "fill_form")
 """Actions that depend on how the run stands."""
 OVER = ("finished", GONE)
 """States in which a run cannot be resumed."""
@@ -297,6 +298,8 @@ def run_takes(action: str, status: Status | None, has_checkpoint: bool) -> bool:
         return False
     if action in WHILE_LIVE:
         return status.live
+    if action == "step":
+        return status.state == "paused"
     if action == "resume":
         return not status.live and status.state not in OVER
     return has_checkpoint or action != "fork"

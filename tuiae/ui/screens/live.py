@@ -129,6 +129,14 @@ class LiveScreen(RunScreen):
             self.form.recheck()
         return sent
 
+    def action_step(self) -> None:
+        """Let a paused run take one step, and show what that changed."""
+        snapshot = self.session.snapshot
+        if snapshot is not None and snapshot.status.state == "running":
+            self.message.tell("p pauses it first; then space takes one step")
+        elif self.command("step"):
+            self.view.timeline.go(None)
+
     def action_stop(self) -> None:
         self.command("stop")
 

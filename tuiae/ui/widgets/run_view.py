@@ -22,7 +22,7 @@ from tuiae.render.grid import error_row, sample_captions, sample_rows
 from tuiae.render.legend import parent_curves, plot_title, run_curves, run_marks, second_metrics
 from tuiae.render.log import log_lines
 from tuiae.render.status import added
-from tuiae.render.text import centred
+from tuiae.render.text import centred, count
 from tuiae.runs.snapshot import Note, Sample, Snapshot
 from tuiae.ui.feeds import Feed, ParentRead, follow_parent
 from tuiae.ui.keys import CONFUSION
@@ -287,7 +287,8 @@ class RunView(Views):
         """The newest sample, or what is said of the one that shows instead of it."""
         at = self.timeline.at
         if at is None and self._newest is not None:
-            self._show_sample(self._newest, place_note(self._newest.epoch))
+            step = self._newest.step
+            self._show_sample(self._newest, place_note(self._newest.epoch) if step is None else f"step {count(step)}")
         elif at is not None and self.sample is not None:
             self._show_sample(self.sample, self.timeline.note(self.sample.epoch))
 
