@@ -17,7 +17,7 @@ from tests.shown import NAMES, STEP, shades
 from tuiae.config import NoiseSection, RunConfig, build_config
 from tuiae.data.registry import describe
 from tuiae.explore.protocol import Classification, Confused, NoiseCurve, Reconstruction, Worst
-from tuiae.machine import Gpu, Machine, Owner
+from tuiae.machine import Gpu, Machine, MachineHistory, Owner
 from tuiae.preflight import warn, warn_of_change
 from tuiae.render.chrome import place_note
 from tuiae.render.confusion import MatrixLook, cell_words, draw_confusion
@@ -202,6 +202,14 @@ def test_machine(golden: Golden) -> None:
     for name, machine in machines.items():
         for width in (80, 34):
             parts.append(titled(f"{name}, {width} columns", draw_machine(machine, width, 20).plain))
+    history = MachineHistory()
+    for look in range(0, 320, 2):
+        if not 100 <= look < 160:  # nobody looked
+            card = replace(cards[0], utilisation=min(look / 300, 1.0))
+            history.add(replace(busy, cores=(0.1, look % 50 / 50), used=look * 50, gpus=(card,)), 1000 + look)
+    for width in (80, 34):
+        drawn = draw_machine(machines["one card"], width, 20, history=history).plain
+        parts.append(titled(f"the last minutes, {width} columns", drawn))
     for name, unknown in (("nothing is known", Machine()), ("not yet", None)):
         parts.append(titled(name, draw_machine(unknown, 40, 3).plain))
     assert suggestion([]) == suggestion([gpu(0, 5, cuda="")]) == ""

@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,11 @@ class Gpu:
     @property
     def free(self) -> float:
         return self.total - self.used
+
+    @property
+    def label(self) -> str:
+        """What people call it here."""
+        return self.cuda or f"gpu {self.index}"
 
 
 def freest(gpus: Sequence[Gpu]) -> Gpu | None:
@@ -152,6 +158,38 @@ class Machine:
     """Memory that is not available, in MB (10^6 bytes)."""
     total: float | None = None
     gpus: tuple[Gpu, ...] = ()
+
+
+HISTORY_SECONDS, HISTORY_STEP = 300.0, 2.0  # how far a history goes back, and what it tells apart
+
+
+class MachineHistory:
+    """How busy the machine was in the last minutes: shares of `cpu` and `memory`, and of cards by their labels."""
+
+    def __init__(self) -> None:
+        self._looks: deque[tuple[int, dict[str, float]]] = deque(maxlen=int(HISTORY_SECONDS / HISTORY_STEP))
+
+    def add(self, machine: Machine, now: float) -> None:
+        """Remember a look, at a time in seconds that never goes back."""
+        shares = {gpu.label: gpu.utilisation for gpu in machine.gpus if gpu.utilisation is not None}
+        if machine.cores:
+            shares["cpu"] = sum(machine.cores) / len(machine.cores)
+        if machine.used is not None and machine.total:
+            shares["memory"] = machine.used / machine.total
+        self._looks.append((int(now / HISTORY_STEP), shares))
+
+    def line(self, label: str, cells: int) -> tuple[float | None, ...]:
+        """The means of so many equal parts of HISTORY_SECONDS, the last one under way; None where nobody looked."""
+        if not self._looks or cells <= 0:
+            return (None,) * max(cells, 0)
+        # Parts end at multiples of their length, so that they do not change while newer ones come.
+        each = -(-int(HISTORY_SECONDS / HISTORY_STEP) // cells)
+        newest = self._looks[-1][0] // each
+        parts: list[list[float]] = [[] for _ in range(cells)]
+        for tick, shares in self._looks:
+            if label in shares and (back := newest - tick // each) < cells:
+                parts[cells - 1 - back].append(shares[label])
+        return tuple(sum(part) / len(part) if part else None for part in parts)
 
 
 class MachineReader:

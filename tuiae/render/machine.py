@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.machine import Gpu, Machine, Owner, freest
+from tuiae.machine import HISTORY_SECONDS, Gpu, Machine, MachineHistory, Owner, freest
 from tuiae.render import palette
 from tuiae.render.text import centred, clean, fitted, join_lines, levels, percent, progress_bar, shorten, to_ascii
 
@@ -15,6 +15,7 @@ EMPTY = "nothing is known of this machine"
 HIGH = 0.9  # from here on a bar takes the colour of caution
 LONGEST_BAR = 30  # cells; longer ones say no more
 LEAST_BAR = 5
+LONGEST_HISTORY = 75  # cells: four seconds each
 ROOMY = 40  # columns from which the load and the number of cores are said as well
 _OWNERS_OF_A_CARD = 3
 
@@ -32,11 +33,18 @@ def suggestion(gpus: Sequence[Gpu]) -> str:
     return f"{gpu.cuda} is freest: {gigabytes(gpu.free, gpu.total)}"
 
 
-def draw_machine(machine: Machine | None, width: int, height: int, ascii_only: bool = False) -> Text:
-    """Bars for what there is; where the height does not take all, owners go first, then the cores one by one."""
+def draw_machine(
+    machine: Machine | None,
+    width: int,
+    height: int,
+    ascii_only: bool = False,
+    history: MachineHistory | None = None,
+) -> Text:
+    """Bars for what there is, and lines of how busy it was; where the height does not take all, owners go first, then
+    the cores one by one, then the history."""
     if machine is None:
         return centred("looking at this machine", width, height)
-    lines = _lines(machine, width, ascii_only)
+    lines = _lines(machine, width, ascii_only, history)
     if not lines or width <= 0 or height <= 0:
         return centred(EMPTY, width, height)
     for least in range(max(rank for rank, _ in lines), 0, -1):
@@ -45,7 +53,7 @@ def draw_machine(machine: Machine | None, width: int, height: int, ascii_only: b
     return join_lines([line for _, line in lines[:height]])
 
 
-def _lines(machine: Machine, width: int, ascii_only: bool) -> list[tuple[int, Text]]:
+def _lines(machine: Machine, width: int, ascii_only: bool, history: MachineHistory | None) -> list[tuple[int, Text]]:
     """Each line with its rank: 0 stays, the highest goes first."""
     system = _system(machine, brief=width < ROOMY)
     cards = [(gpu, _card(gpu)) for gpu in machine.gpus]
@@ -59,13 +67,15 @@ def _lines(machine: Machine, width: int, ascii_only: bool) -> list[tuple[int, Te
         lines.append(chosen)  # what one looks for where there are several
     for meter in system:
         lines.append((0, _meter(meter, head, bar, width, ascii_only)))
+        lines += _history(history, meter[0], head, width, ascii_only)
         if meter[0] == "cpu" and len(machine.cores) > 1:
-            lines.append((2, _cores(machine.cores, head, width, ascii_only)))
+            lines.append((3, _cores(machine.cores, head, width, ascii_only)))
     if len(cards) == 1 and advice:
         lines.append(chosen)
     for gpu, meter in cards:
         lines.append((0, _meter(meter, head, bar, width, ascii_only)))
-        lines += [(3, _owner(owner, head, width, ascii_only)) for owner in gpu.owners[:_OWNERS_OF_A_CARD]]
+        lines += _history(history, meter[0], head, width, ascii_only)
+        lines += [(4, _owner(owner, head, width, ascii_only)) for owner in gpu.owners[:_OWNERS_OF_A_CARD]]
     return lines
 
 
@@ -93,7 +103,7 @@ def _card(gpu: Gpu) -> Meter:
         words.append(f"{gpu.temperature:.0f} °C")
     if gpu.power is not None:
         words.append(f"{gpu.power:.0f} W")
-    return gpu.cuda or f"gpu {gpu.index}", gpu.used / gpu.total if gpu.total else 0.0, ", ".join(words)
+    return gpu.label, gpu.used / gpu.total if gpu.total else 0.0, ", ".join(words)
 
 
 def gigabytes(part: float, whole: float) -> str:
@@ -130,6 +140,20 @@ def _cores(cores: Sequence[float], head: int, width: int, ascii_only: bool) -> T
     line.append(levels(shown, ascii_only), f"not dim {palette.SKY}").append(more)
     line.truncate(width)
     return line
+
+
+def _history(
+    history: MachineHistory | None, label: str, head: int, width: int, ascii_only: bool
+) -> list[tuple[int, Text]]:
+    """A line of how busy that was, its span behind the first one; none while nothing is known of it."""
+    words = f" {HISTORY_SECONDS / 60:.0f} min"
+    cells = min(width - head - 1 - len(words), LONGEST_HISTORY)
+    shares = history.line(label, cells) if history is not None else ()
+    if not any(share is not None for share in shares):
+        return []
+    drawn = "".join(" " if share is None else levels([min(share, 1.0)], ascii_only) for share in shares)
+    line = Text(" " * (head + 1), no_wrap=True, end="").append(drawn, palette.SKY)
+    return [(2, line.append(words, "dim"))]
 
 
 def _owner(owner: Owner, head: int, width: int, ascii_only: bool) -> Text:

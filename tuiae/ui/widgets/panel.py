@@ -18,7 +18,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tuiae.machine import Machine, MachineReader
+from tuiae.machine import Machine, MachineHistory, MachineReader
 from tuiae.render.machine import draw_machine
 from tuiae.render.status import Fact, draw_facts
 from tuiae.render.text import centred, clean
@@ -204,6 +204,10 @@ class MachinePanel(Panel):
     machine: Machine | None = None
     _feed: Feed
 
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._history = MachineHistory()
+
     def on_mount(self) -> None:
         self.set_note("g closes it")  # it may stand in the place of something else
         self._feed = Feed(follow_machine(), self.post_message, "machine")
@@ -228,12 +232,13 @@ class MachinePanel(Panel):
     @on(MachineRead)
     def _show(self, event: MachineRead) -> None:
         event.stop()
+        self._history.add(event.machine, time.monotonic())
         if event.machine != self.machine:
             self.machine = event.machine
             self.changed()
 
     def draw(self, width: int, height: int) -> Text:
-        return draw_machine(self.machine, width, height, self.terminal.ascii)
+        return draw_machine(self.machine, width, height, self.terminal.ascii, self._history)
 
 
 def toggle_ascii(panels: Iterable[PicturePanel]) -> None:
