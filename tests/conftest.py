@@ -334,6 +334,12 @@ def plane_vae(shared_lab: SharedLaboratory) -> RunPaths:
 
 
 @pytest.fixture(scope="session")
+def spread(shared_lab: SharedLaboratory) -> RunPaths:
+    """The small run with histograms. Look, do not touch."""
+    return shared_lab.train_here("spread", {"samples.histograms": True})
+
+
+@pytest.fixture(scope="session")
 def classified(shared_lab: SharedLaboratory, finished: RunPaths) -> RunPaths:
     """A classifier on the frozen encoder of `finished`. Look, do not touch."""
     frozen = ("model.family=classifier", f"model.encoder_run={finished.id}", "model.freeze=true", "name=classified")

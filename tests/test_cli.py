@@ -27,9 +27,11 @@ from tuiae.config.presets import find_preset
 from tuiae.errors import ConfigError, ExitCode
 from tuiae.files import read_json, replace_json
 from tuiae.runs import control
+from tuiae.runs.checkpoints import find_checkpoint
 from tuiae.runs.listing import RunLister
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import read_status
+from tuiae.training.checkpoint import load_weights
 
 SUMMARY = {"run", "dir", "state", "device", "epochs", "metrics", "history", "epoch_seconds"}  # promised to scripts
 ESCAPE = "\x1b"
@@ -148,6 +150,32 @@ def test_presets_lists_what_is_there_with_what_it_teaches(lab: Laboratory) -> No
     plain, best = ((CHECKOUT / "presets" / folder).glob("*.toml") for folder in ("", "best"))
     assert {row["name"] for row in rows} == {*(path.stem for path in plain), *(f"best/{path.stem}" for path in best)}
     assert all(Path(row["path"]).is_file() and row["teaches"] for row in rows)
+
+
+def test_show_prints_the_layers_of_a_network(shared_lab: Laboratory, finished: RunPaths, classified: RunPaths) -> None:
+    document = shared_lab("show", finished.id, "--network", "--json").document
+    assert document["input"] == [1, 8, 8]
+    sizes = {layer["name"]: layer["parameters"] for layer in document["layers"] if layer["parameters"]}
+    weights = load_weights(find_checkpoint(finished))  # type: ignore[arg-type]
+    assert {f"{name}.{kind}" for name in sizes for kind in ("weight", "bias")} == {*weights}
+    assert sum(sizes.values()) == sum(tensor.numel() for tensor in weights.values())
+    assert "the encoder is frozen" in shared_lab("show", classified.id, "--network").stdout
+    assert shared_lab("presets", "--network", "conv_256", "--json").document["input"] == [1, 28, 28]
+    assert shared_lab("presets", "--network", "conv_256", "--plain").stdout.isascii()
+
+
+def test_show_prints_histograms_where_a_run_keeps_them(
+    shared_lab: Laboratory, finished: RunPaths, spread: RunPaths
+) -> None:
+    epochs = shared_lab("show", spread.id, "--histograms", "--json").document["epochs"]
+    assert [one["epoch"] for one in epochs] == [0, 1, 2, 3, 4]
+    kinds = {(one["what"], one["layer"]) for one in epochs[4]["histograms"]}
+    assert {("weights", "encoder.1"), ("gradients", "decoder.2"), ("code", "")} <= kinds
+    shown = shared_lab("show", spread.id, "--histograms").stdout
+    assert "gradients of encoder.3 by epoch" in shown
+    assert shown.isascii()
+    assert "samples.histograms=true" in shared_lab("show", finished.id, "--histograms", check=2).stderr
+    assert "give one of them" in shared_lab("show", finished.id, "--histograms", "--network", check=2).stderr
 
 
 def test_data_list_says_what_is_ready_with_no_network(lab: Laboratory) -> None:

@@ -9,6 +9,7 @@ import tomllib
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from tuiae.runs.listing import RunLister, summarise
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import start_worker
 from tuiae.runs.reader import RunReader, read_config, read_sample, read_status
+from tuiae.runs.snapshot import read_histograms
 from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import save_checkpoint
 
@@ -184,6 +186,30 @@ def test_a_packed_sample_and_arrays_of_other_kinds_are_none(run: RunPaths) -> No
     assert sample.reconstructions is not None
     np.savez_compressed(run.sample(4), **arrays, more=np.zeros(1 << 24, np.uint8))
     assert read_sample(run, 4) is None
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"counts": np.zeros((1, 300), int)},
+        {"counts": np.zeros((2, 4), int)},
+        {"counts": -np.ones((1, 4), int)},
+        {"counts": np.ones((1, 4))},
+        {"ranges": np.array([[1.0, 1.0]])},
+        {"ranges": np.array([[0.0, np.inf]])},
+        {"ranges": np.array([[0, 1]])},
+        {"names": np.array([1])},
+        {"names": np.array(["loss encoder.1"])},
+        {"names": np.array(5.0)},
+    ],
+    ids=lambda damaged: "-".join(damaged),
+)
+def test_histograms_that_cannot_be_are_none(damaged: dict[str, Any]) -> None:
+    whole = {"names": np.array(["weights a"]), "ranges": np.array([[0.0, 1.0]]), "counts": np.ones((1, 4), int)}
+    arrays = {f"histogram_{name}": array for name, array in (whole | damaged).items()}
+    assert read_histograms(arrays) == ()
+    (good,) = read_histograms({f"histogram_{name}": array for name, array in whole.items()})
+    assert (good.what, good.layer, good.low, good.high, good.counts.sum()) == ("weights", "a", 0.0, 1.0, 4)
 
 
 # Words

@@ -18,6 +18,7 @@ from tuiae.config import NoiseSection, RunConfig, build_config
 from tuiae.data.registry import describe
 from tuiae.explore.protocol import Classification, Confused, NoiseCurve, Reconstruction, Worst
 from tuiae.machine import Gpu, Machine, MachineHistory, Owner
+from tuiae.models.geometry import network_layers
 from tuiae.preflight import warn, warn_of_change
 from tuiae.render.chrome import place_note
 from tuiae.render.confusion import MatrixLook, cell_words, draw_confusion
@@ -26,10 +27,11 @@ from tuiae.render.explorer import best_class, confused_title, draw_noise_curve, 
 from tuiae.render.legend import line_legend, readout, run_marks
 from tuiae.render.log import fit_line, log_line
 from tuiae.render.machine import draw_machine, suggestion
+from tuiae.render.network import draw_histograms, draw_network
 from tuiae.render.status import ending, note_line, own_pause
 from tuiae.runs.control import Edit
 from tuiae.runs.diagnosis import diagnose
-from tuiae.runs.snapshot import Note, Sample, Series, Snapshot, Status
+from tuiae.runs.snapshot import Histogram, Note, Sample, Series, Snapshot, Status
 from tuiae.ui.questions import KINDS, NoiseChoice
 
 STEPS = 15  # an epoch
@@ -214,6 +216,53 @@ def test_machine(golden: Golden) -> None:
         parts.append(titled(name, draw_machine(unknown, 40, 3).plain))
     assert suggestion([]) == suggestion([gpu(0, 5, cuda="")]) == ""
     golden.check("machine", *parts)
+
+
+# Networks
+
+
+def test_network(golden: Golden) -> None:
+    networks = {
+        "a dense one": {"family": "dense", "hidden": [32], "latent": 8, "dropout": 0.05},
+        "a convolutional one": {"family": "conv", "latent": 64, "dropout": 0.2, "output_dropout": True},
+        "a variational one with batch norms": {"family": "conv-vae", "norm": "batch", "latent": 2, "channels": [8, 16]},
+        "a classifier": {"family": "classifier", "encoder": "dense", "latent": 8, "head": "relu-dropout"},
+    }
+    parts = []
+    for name, model in networks.items():
+        config = config_of(model=model)
+        layers = network_layers(config.model, (1, 28, 28), 10)
+        for width in (100, 50):
+            lines = draw_network(layers, (1, 28, 28), width, frozen=config.is_classifier)
+            parts.append(titled(f"{name}, {width} columns", *(line.plain for line in lines)))
+    lines = draw_network(layers, (1, 28, 28), 76, ascii_only=True)
+    parts.append(titled("in ASCII", *(line.plain for line in lines)))
+    golden.check("network", *parts)
+
+
+def test_histograms(golden: Golden) -> None:
+    def spread(epoch: int) -> list[Histogram]:
+        bins = np.arange(32)
+        bell = np.exp(-(((bins - 16) / (4 + epoch)) ** 2) * 4)
+        flat = np.ones(32)
+        found = []
+        for layer, shape in (("encoder.1", bell), ("log_variance", flat), ("decoder.0", bell[::-1] + flat)):
+            found.append(Histogram("weights", layer, -0.1 - epoch / 50, 0.12, (1000 * shape).astype(int)))
+            if epoch:
+                found.append(Histogram("gradients", layer, -2e-5, 3.5e-5, (1000 * bell).astype(int)))
+        return [*found, Histogram("code", "", 0.0, 7.25, (1000 * np.exp(-bins / 4)).astype(int))]
+
+    history = {epoch: spread(epoch) for epoch in range(31)}
+    parts = []
+    for size in ((110, 24), (74, 16), (40, 9)):
+        drawn = draw_histograms(history[30], history, (0, 0), 30, *size)
+        parts.append(titled(f"{size[0]} columns and {size[1]} lines", drawn.plain))
+    drawn = draw_histograms(history[0], history, (0, 1), 0, 74, 14, ascii_only=True)
+    parts.append(titled("the untrained network in ASCII", drawn.plain))
+    drawn = draw_histograms(history[30], {}, (3, 0), 30, 74, 12)
+    parts.append(titled("the code, while epochs are read", drawn.plain))
+    parts.append(titled("none", draw_histograms((), {}, (0, 0), 0, 60, 3).plain))
+    golden.check("histograms", *parts)
 
 
 # Live

@@ -12,7 +12,10 @@ from textual.app import App, ComposeResult
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, open_desk, script
 from tuiae.files import read_json, replace_json
+from tuiae.render.chrome import place_note
 from tuiae.render.curves import Curve, Mark, train_and_test
+from tuiae.render.network import NO_HISTOGRAMS
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.snapshot import Series
 from tuiae.ui.feeds import BESIDE_SECONDS, BESIDE_SHARE, seconds_beside
 from tuiae.ui.terminal.mode import TerminalMode
@@ -260,6 +263,50 @@ async def test_the_machine_says_how_it_is_closed(lab: Laboratory) -> None:
         await desk.shows("machine", "g closes it")
         await desk.press("g")
         await desk.shows("status", "none open")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_histograms_take_the_place_of_the_pictures_and_go_with_the_timeline(
+    spread: RunPaths, size: tuple[int, int]
+) -> None:
+    async with open_desk(spread, size) as desk:
+        await desk.until(lambda: desk.state == "finished")
+        await desk.press("h")
+        await desk.shows("weights, gradients, code", "encoder.1", "decoder.2", "weights of encoder.1 by epoch", ">4 ")
+        assert note(desk, "histograms") == place_note(4)
+        assert not desk.app.live.query_one("#images").region.area
+        await desk.press("right", "down")
+        await desk.shows("gradients of encoder.3 by epoch")
+        await desk.press(*["down"] * 9)
+        await desk.shows("code by epoch")
+        await desk.press("comma")
+        await desk.until(lambda: note(desk, "histograms") == place_note(3, 4))
+        await desk.shows(">3 ")
+        await desk.press("h")
+        await desk.until(lambda: desk.app.live.query_one("#images").region.area)
+        assert not desk.app.live.query_one("#histograms").region.area
+
+
+async def test_a_run_without_histograms_says_how_to_have_them(finished: RunPaths) -> None:
+    async with open_desk(finished) as desk:
+        await desk.until(lambda: desk.state == "finished")
+        await desk.press("h")
+        await desk.until(lambda: NO_HISTOGRAMS in desk.message)
+        assert desk.app.live.query_one("#images").region.area
+
+
+async def test_the_networks_of_the_open_run_and_of_the_form_are_shown(finished: RunPaths) -> None:
+    async with open_desk(finished, (80, 24)) as desk:
+        await desk.until(lambda: desk.state == "finished" and desk.app.live.form.checked is not None)
+        await desk.press("N")
+        await desk.shows(f"network · {finished.id}", "encoder", "linear", "code", "2,080")
+        await desk.press("N")
+        await desk.shows("network · the next run", "encoder")
+        assert finished.id not in desk.screen.split("network · ")[0]
+        await desk.press("end")
+        await desk.shows("parameters", "unflatten")
+        await desk.press("escape")
+        await desk.until(lambda: "network · " not in desk.screen)
 
 
 async def test_the_mouse_takes_a_cell_and_twice_opens_it() -> None:

@@ -15,7 +15,7 @@ from tuiae.config import Activation, Head, ModelSection, OutputActivation
 from tuiae.errors import ConfigError
 from tuiae.models import layers as linear
 from tuiae.models import losses
-from tuiae.models.geometry import check_fit, conv_geometry, count_parameters
+from tuiae.models.geometry import check_fit, conv_geometry, count_parameters, network_layers
 from tuiae.models.layers import ACTIVATIONS, Dropout, OneDnnLinear, RectifiedDropout, has_onednn
 from tuiae.models.networks import HEADS, build_model
 
@@ -167,9 +167,22 @@ def test_any_size_comes_back(family: str, shape: tuple[int, int, int]) -> None:
     ],
 )
 @pytest.mark.parametrize("shape", [MNIST, (3, 17, 12)])
-def test_parameters_are_counted_without_building(keys: dict[str, Any], shape: tuple[int, int, int]) -> None:
-    model = build_model(section(**keys), shape, 7)
+def test_layers_and_their_parameters_are_known_without_building(
+    keys: dict[str, Any], shape: tuple[int, int, int]
+) -> None:
+    model, layers = build_model(section(**keys), shape, 7), network_layers(section(**keys), shape, 7)
     assert count_parameters(section(**keys), shape, 7) == sum(p.numel() for p in model.parameters())
+    modules = dict(model.named_modules())
+    own = {name: sum(p.numel() for p in module.parameters(recurse=False)) for name, module in modules.items()}
+    assert {layer.name: layer.parameters for layer in layers if layer.parameters} == {
+        name: count for name, count in own.items() if count
+    }
+    x = torch.rand(2, *shape)
+    for part in ("encoder", "decoder", "head"):
+        shapes = [given for _, given in layer_shapes(modules[part], x)] if part in modules else []
+        listed = [layer for layer in layers if layer.part == part]
+        assert [layer.shape for layer in listed] == [shapes[layer.index] for layer in listed]
+        x = modules[part](x) if part in modules else x
 
 
 def test_every_name_of_the_config_has_its_module() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import pickle
 import resource
@@ -19,6 +20,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from tests.conftest import SMALL, Laboratory
+from tests.endings import assert_same_end
 from tests.training import train
 from tuiae.config import build_config, load_config
 from tuiae.data.batches import epoch_order
@@ -48,6 +50,7 @@ from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training.checkpoint import load_state, load_weights
 from tuiae.training.control import Mailbox
+from tuiae.training.evaluate import count_values
 from tuiae.training.loop import Trainer
 from tuiae.training.setup import is_out_of_memory, keep_float32, set_up
 
@@ -152,6 +155,35 @@ def test_shuffles_depend_on_seed_and_epoch_alone() -> None:
     assert all(epoch_order(50, *key).tolist() == order for key, order in orders.items())
     assert all(sorted(order) == list(range(50)) for order in orders.values())
     assert len({tuple(order) for order in orders.values()}) == 6
+
+
+def test_histograms_count_every_weight_gradient_and_code_and_change_no_bit(
+    finished: RunPaths, spread: RunPaths
+) -> None:
+    assert_same_end(spread, finished)
+    assert read_sample(finished, 4).histograms == ()  # type: ignore[union-attr]
+    layers = {"encoder.1": 64 * 32, "encoder.3": 32 * 8, "decoder.0": 8 * 32, "decoder.2": 32 * 64}
+    weights = {("weights", layer): size for layer, size in layers.items()}
+    gradients = {("gradients", layer): size for layer, size in layers.items()}
+    for epoch, wanted in ((0, weights), (4, weights | gradients)):
+        sample = read_sample(spread, epoch)
+        assert sample is not None
+        counted = {(one.what, one.layer): int(one.counts.sum()) for one in sample.histograms}
+        assert counted == {**wanted, ("code", ""): 297 * 8}
+    # A linear layer begins with values spread evenly up to one over the root of what goes in.
+    first = read_sample(spread, 0).histograms[0]  # type: ignore[union-attr]
+    assert -1 / 8 <= first.low < -0.12 < 0.12 < first.high <= 1 / 8
+    assert first.counts.min() > 0.5 * first.counts.max()
+
+
+def test_values_far_from_all_others_are_counted_and_do_not_press_these_together() -> None:
+    (low, high), counts = count_values(torch.cat([torch.linspace(-1, 1, 10_000), torch.tensor([1e6])]))
+    assert counts.sum() == 10_001
+    assert high < 1e5
+    (low, high), counts = count_values(torch.tensor([3.0, math.nan, math.inf, 3.0]))
+    assert low < 3 < high
+    assert counts.sum() == counts.max() == 2
+    assert count_values(torch.tensor([math.nan]))[1].sum() == 0
 
 
 # Classifiers

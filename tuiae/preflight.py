@@ -15,7 +15,7 @@ from tuiae.data.dataset import Shape, check_classes
 from tuiae.data.registry import DatasetInfo, check_images, describe, identify
 from tuiae.errors import ConfigError, DataError, DeviceError
 from tuiae.images import FOLDER_PREFIX, ImageRecord, differences, refusal, with_absolute_folder
-from tuiae.models.geometry import check_batch, count_parameters
+from tuiae.models.geometry import ImageShape, LayerInfo, check_batch, count_parameters, network_layers
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import read_config, read_images
@@ -93,6 +93,21 @@ def image_shape(config: RunConfig, dataset: DatasetInfo) -> Shape | None:
     """(C, H, W) of the images as they are trained on; None where only opening the set would tell."""
     size = config.data.image_size
     return (dataset.shape[0], size, size) if dataset.shape and size else dataset.shape
+
+
+def layers_on(config: RunConfig, recorded: ImageRecord | None) -> tuple[ImageShape, tuple[LayerInfo, ...]]:
+    """The shape of the images and the layers of the network that a config trains on them: on those recorded by its run
+    or, without a record, on those that are here. Raises DataError where only preparing them would tell their size,
+    ConfigError where the network does not fit them, and as `registry.describe`."""
+    known = recorded.classes if recorded is not None else ()
+    shape = recorded.shape if recorded is not None else None
+    if recorded is None:
+        dataset = describe(config.data.dataset)
+        shape, known = image_shape(config, dataset), dataset.classes if dataset.labelled else ()
+    if shape is None:
+        cause = f"the images of {config.data.dataset} have not been prepared: how large they are is not known yet"
+        raise DataError(cause, "set data.image_size, or start a run first")
+    return shape, network_layers(config.model, shape, len(config.data.classes) or len(known))
 
 
 def _train_images(config: RunConfig, dataset: DatasetInfo) -> int | None:

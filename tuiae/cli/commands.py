@@ -31,6 +31,7 @@ from tuiae.cli.options import (
     Theme,
     Weights,
 )
+from tuiae.errors import ConfigError
 
 if TYPE_CHECKING:
     from tuiae.runs.paths import RunPaths
@@ -251,14 +252,21 @@ def show(
     csv: Annotated[
         bool, typer.Option("--csv", help="Print the points of its curves: run,split,epoch,step,metric,value.")
     ] = False,
+    network: Annotated[bool, typer.Option("--network", help="Print the layers of its network.")] = False,
+    histograms: Annotated[bool, typer.Option("--histograms", help="Print how weights and codes are spread.")] = False,
     json: Json = False,
     plain: Plain = False,
     plot: Plot = False,
 ) -> None:
     """Show a run's figures, whether it is training or finished."""
+    from tuiae.cli.data import show_histograms, show_network
     from tuiae.cli.runs import show_points, show_run
 
-    (show_points if csv else show_run)(find(run), context.obj.output(json, plain, plot))
+    asked = {show_points: csv, show_network: network, show_histograms: histograms}
+    wanted = [part for part, is_asked in asked.items() if is_asked] or [show_run]
+    if len(wanted) > 1:
+        raise ConfigError("--csv, --network and --histograms each print something else", "give one of them")
+    wanted[0](find(run), context.obj.output(json, plain, plot))
 
 
 @app.command()
@@ -438,11 +446,17 @@ def reproduce(
 
 
 @app.command()
-def presets(context: typer.Context, json: Json = False, plain: Plain = False) -> None:
+def presets(
+    context: typer.Context,
+    network: Annotated[str | None, typer.Option(metavar="PRESET|PATH", help="Print this one's layers instead.")] = None,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
     """List the presets and what each of them teaches."""
-    from tuiae.cli.data import show_presets
+    from tuiae.cli.data import show_preset_network, show_presets
 
-    show_presets(context.obj.output(json, plain))
+    output = context.obj.output(json, plain)
+    show_presets(output) if network is None else show_preset_network(network, output)
 
 
 @data.command("list")

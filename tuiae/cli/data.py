@@ -1,15 +1,32 @@
-"""Presets and datasets: `tuiae presets`, and `tuiae data list`, `fetch`, `import`."""
+"""What there is to train: presets, networks and datasets. `tuiae presets`, `tuiae show --network` and `--histograms`,
+and `tuiae data list`, `fetch`, `import`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tuiae.cli.output import Output, dataset_progress
-from tuiae.config.presets import list_presets
+from tuiae.config import RunConfig, build_config, read_document
+from tuiae.config.presets import find_preset, list_presets
 from tuiae.data.datasets import fetch
 from tuiae.data.importing import import_directory
 from tuiae.data.registry import DatasetInfo, list_datasets
+from tuiae.errors import ConfigError
+from tuiae.images import ImageRecord
+from tuiae.preflight import check, layers_on
+from tuiae.render.network import (
+    HISTOGRAMS_KEY,
+    draw_network,
+    draw_over_epochs,
+    draw_overview,
+    histogram_records,
+    layer_records,
+    spread_epochs,
+)
 from tuiae.render.text import MISSING, count
+from tuiae.runs.lineage import need_config
+from tuiae.runs.paths import RunPaths, runs_dir
+from tuiae.runs.reader import RunReader, read_images, read_sample
 
 
 def show_presets(output: Output) -> None:
@@ -19,6 +36,73 @@ def show_presets(output: Output) -> None:
         output.document([{"name": one.name, "path": str(one.path), "teaches": one.teaches} for one in found])
         return
     output.table(("preset", "what it teaches"), ((one.name, one.teaches) for one in found))
+
+
+# Networks
+
+WIDEST = 110  # columns
+
+
+def show_preset_network(preset: str, output: Output) -> None:
+    """Show the layers of the network that a preset trains, on the images that it names.
+
+    Raises:
+        ConfigError, DataError, UnknownRunError: as `tuiae run`.
+    """
+    config = build_config(read_document(path := find_preset(preset)), source=str(path))
+    _show_layers(check(config, runs_dir()).config, None, output)
+
+
+def show_network(run: RunPaths, output: Output) -> None:
+    """Show the layers of a run's network.
+
+    Raises:
+        ConfigError: its config cannot be read. DataError: nothing tells how large its images are.
+    """
+    _show_layers(need_config(run), read_images(run), output)
+
+
+def _show_layers(config: RunConfig, images: ImageRecord | None, output: Output) -> None:
+    shape, layers = layers_on(config, images)
+    if output.json:
+        output.document({"input": list(shape), "layers": layer_records(layers)})
+        return
+    frozen, width = config.is_classifier and config.model.freeze, min(output.plot_width, WIDEST)
+    for line in draw_network(layers, shape, width, frozen=frozen, ascii_only=output.plot_ascii):
+        output.draw(line)
+
+
+def show_histograms(run: RunPaths, output: Output) -> None:
+    """Show how weights, gradients and codes are spread after the newest epoch, and each over the epochs; as JSON after
+    every epoch.
+
+    Raises:
+        ConfigError: the run keeps no histograms.
+    """
+    epochs = RunReader(run.root).read_all().samples
+    found = {
+        epoch: sample.histograms
+        for epoch in (epochs if output.json else spread_epochs(epochs))
+        if (sample := read_sample(run, epoch)) is not None and sample.histograms
+    }
+    if not found:
+        again = f"`tuiae fork {run.id} --set {HISTOGRAMS_KEY}=true` goes on from a checkpoint with them"
+        raise ConfigError(f"{run.id} keeps no histograms", again)
+    if output.json:
+        kept = [{"epoch": epoch, "histograms": histogram_records(of_epoch)} for epoch, of_epoch in found.items()]
+        output.document({"run": run.id, "epochs": kept})
+        return
+    newest, width = max(found), min(output.plot_width, WIDEST)
+    output.line(f"{run.id} after epoch {newest:,}", "bold")
+    for line in draw_overview(found[newest], None, width, output.plot_ascii):
+        output.draw(line)
+    for one in found[newest]:
+        output.line()
+        for line in draw_over_epochs(one, found, newest, width, len(found) + 1, output.plot_ascii):
+            output.draw(line)
+
+
+# Datasets
 
 
 def show_datasets(output: Output) -> None:

@@ -183,6 +183,8 @@ class SamplesSection(Section):
     count: int = Field(default=8, ge=1, le=64)
     every: int = Field(default=1, ge=1)
     """Epochs between samples."""
+    histograms: bool = False
+    """Keep with each sample how weights, gradients and codes are spread."""
 
 
 class RunConfig(Section):

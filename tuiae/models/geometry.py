@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
 
 from tuiae.config import ModelSection
@@ -129,51 +128,178 @@ def check_batch(model: ModelSection, image_shape: ImageShape, batch: int, images
     )
 
 
-Layer = tuple[int, int, int]
-"""Values or maps that go in, those that come out, and the weights between two of them (a kernel's area)."""
-Layers = tuple[list[Layer], list[Layer], list[int]]
-"""Of the encoder, of the decoder, and the maps that each norm works on."""
+@dataclass(frozen=True)
+class LayerInfo:
+    """A layer of a network, as a table of them has it."""
+
+    part: str
+    """encoder, log_variance, decoder or head."""
+    index: int
+    """Its place in the part: `encoder.1` is a module of the network, and the beginning of the names of its weights."""
+    kind: str
+    shape: tuple[int, ...]
+    """What comes out of it, less the batch."""
+    parameters: int = 0
+    words: str = ""
+    """What else there is to say of it: a kernel, a dropout."""
+
+    @property
+    def name(self) -> str:
+        """The name of its module."""
+        return self.part if self.part == "log_variance" else f"{self.part}.{self.index}"
 
 
 def count_parameters(model: ModelSection, image_shape: ImageShape, classes: int) -> int:
     """Weights and biases of the whole network, frozen ones included; raises ConfigError as `check_fit`."""
+    return sum(layer.parameters for layer in network_layers(model, image_shape, classes))
+
+
+def network_layers(model: ModelSection, image_shape: ImageShape, classes: int) -> tuple[LayerInfo, ...]:
+    """The layers that `networks.build_model` makes, in the order in which images go through them; an activation and
+    the dropout after it are one. Raises ConfigError as `check_fit`."""
     check_fit(model, image_shape, classes)
-    encoder, decoder, norms = _LAYERS[model.encoder_family](model, image_shape)
+    encoder = _Part("encoder", image_shape, model)
+    _ENCODERS[model.encoder_family](encoder)
+    encoder.linear(model.latent)
+    if model.is_variational:
+        mean = encoder.layers[-1]  # the log-variance is another layer on the same features
+        encoder.layers.append(LayerInfo("log_variance", 0, mean.kind, mean.shape, mean.parameters))
+    else:
+        encoder.activated(model.code_activation)
     if model.family == "classifier":
-        decoder = [(model.latent, classes, 1)]
-        norms = norms[: len(model.channels)]
-    elif model.is_variational:
-        encoder.append(encoder[-1])  # the log-variance, from the same features
-    # A norm has a scale and a shift where the layer before it would have a bias.
-    return sum(source * target * area + target for source, target, area in encoder + decoder) + sum(norms)
+        last = _Part("head", (model.latent,), model)
+        last.linear(classes)
+        if model.head == "relu-dropout":
+            last.activated("relu", modules=2)
+    else:
+        last = _Part("decoder", (model.latent,), model)
+        _DECODERS[model.encoder_family](last, image_shape)
+    return (*encoder.layers, *last.layers)
 
 
-def _dense_layers(model: ModelSection, image_shape: ImageShape) -> Layers:
-    pairs = list(pairwise(dense_widths(model, image_shape)))
-    return [(a, b, 1) for a, b in pairs], [(b, a, 1) for a, b in pairs], []
+class _Part:
+    """The layers of one part of a network, one after the other."""
+
+    def __init__(self, name: str, shape: tuple[int, ...], model: ModelSection) -> None:
+        self.model = model
+        self.shape = shape
+        self.layers: list[LayerInfo] = []
+        self._name = name
+        self._modules = 0
+
+    def add(self, kind: str, shape: tuple[int, ...], parameters: int = 0, words: str = "", modules: int = 1) -> None:
+        """Add a layer, of so many modules."""
+        self.layers.append(LayerInfo(self._name, self._modules, kind, shape, parameters, words))
+        self.shape = shape
+        self._modules += modules
+
+    def flatten(self) -> None:
+        self.add("flatten", (prod(self.shape),))
+
+    def linear(self, width: int) -> None:
+        self.add("linear", (width,), (self.shape[0] + 1) * width)
+
+    def convolution(self, kind: str, shape: ImageShape, kernel: Size, stride: int = 1, bias: bool = True) -> None:
+        """A convolution, or a transposed one, to so many maps of another size."""
+        words = "x".join(map(str, kernel)) + (f", stride {stride}" if stride > 1 else "")
+        self.add(kind, shape, shape[0] * (self.shape[0] * prod(kernel) + bias), words)
+
+    def normed(self) -> None:
+        """What follows a convolution with strides. A norm has a scale and a shift."""
+        if self.model.norm == "batch":
+            self.add("batch norm", self.shape, 2 * self.shape[0])
+        self.activated(self.model.activation)
+
+    def activated(self, activation: str, modules: int = 0) -> None:
+        """An activation and dropout, as in `layers.activated`; what changes nothing is counted and not listed."""
+        modules = modules or (1 if activation == "relu" else 2)
+        words = f"dropout {self.model.dropout:g}" if self.model.dropout else ""
+        if activation != "identity":
+            self.add(activation, self.shape, 0, words, modules)
+        elif words:
+            self.add(words, self.shape, modules=modules)
+        else:
+            self._modules += modules
+
+    def output(self) -> None:
+        """The activation of the reconstruction, and its dropout."""
+        dropped = self.model.output_dropout and self.model.dropout
+        words = f"dropout {self.model.dropout:g}" if dropped else ""
+        self.add(self.model.output, self.shape, 0, words, 2 if self.model.output_dropout else 1)
 
 
-def _conv_layers(model: ModelSection, image_shape: ImageShape) -> Layers:
+def _dense_encoder(part: _Part) -> None:
+    part.flatten()
+    _hidden(part, part.model.hidden)
+
+
+def _dense_decoder(part: _Part, image_shape: ImageShape) -> None:
+    _hidden(part, tuple(reversed(part.model.hidden)))
+    part.linear(prod(image_shape))
+    part.output()
+    part.add("unflatten", image_shape)
+
+
+def _hidden(part: _Part, widths: tuple[int, ...]) -> None:
+    for width in widths:
+        part.linear(width)
+        part.activated(part.model.activation)
+
+
+def _conv_encoder(part: _Part) -> None:
+    _, *image = part.shape
+    sizes = conv_geometry(image[0], image[1])
+    for maps, (height, width) in zip(CHANNELS, (sizes.pool1, sizes.pool2), strict=True):
+        _, rows, columns = part.shape
+        part.convolution("convolution", (maps, rows - KERNEL + 1, columns - KERNEL + 1), (KERNEL, KERNEL))
+        part.activated(part.model.activation)
+        part.add("max pooling", (maps, height, width), words=f"{POOL}x{POOL}")
+    part.flatten()
+
+
+def _conv_decoder(part: _Part, image_shape: ImageShape) -> None:
     sizes = conv_geometry(*image_shape[1:])
-    maps = (image_shape[0], *CHANNELS)
-    encoder = [*((a, b, KERNEL**2) for a, b in pairwise(maps)), (sizes.features, model.latent, 1)]
-    up1, up2 = prod(sizes.up1_kernel), prod(sizes.up2_kernel)
-    return encoder, [(model.latent, sizes.features, 1), (maps[2], maps[1], up1), (maps[1], maps[0], up2)], []
+    part.linear(sizes.features)
+    part.activated(part.model.activation)
+    part.add("unflatten", (CHANNELS[1], *sizes.pool2))
+    part.convolution("transposed", (CHANNELS[0], *sizes.pool1), sizes.up1_kernel, STRIDE)
+    part.activated(part.model.activation)
+    part.convolution("transposed", image_shape, sizes.up2_kernel, STRIDE)
+    part.output()
 
 
-def _strided_layers(model: ModelSection, image_shape: ImageShape) -> Layers:
-    maps = (image_shape[0], *model.channels)
-    features = maps[-1] * prod(strided_sizes(model, image_shape)[-1])
-    convolutions = [(a, b, model.kernel**2) for a, b in pairwise(maps)]
-    encoder = [*convolutions, (features, model.latent, 1)]
-    decoder = [(model.latent, features, 1), *((b, a, area) for a, b, area in convolutions)]
-    # In the encoder after every convolution, in the decoder after all but the last.
-    return encoder, decoder, [*maps[1:], *maps[1:-1]] if model.norm == "batch" else []
+def _strided_encoder(part: _Part) -> None:
+    model, kernel = part.model, (part.model.kernel,) * 2
+    channels, height, width = part.shape
+    sizes = strided_sizes(model, (channels, height, width))[1:]
+    for maps, stride, size in zip(model.channels, model.strides, sizes, strict=True):
+        part.convolution("convolution", (maps, *size), kernel, stride, bias=model.norm == "none")
+        part.normed()
+    part.flatten()
 
 
-_LAYERS: dict[str, Callable[[ModelSection, ImageShape], Layers]] = {
-    "dense": _dense_layers,
-    "conv": _conv_layers,
-    "strided-conv": _strided_layers,
+def _strided_decoder(part: _Part, image_shape: ImageShape) -> None:
+    model, kernel = part.model, (part.model.kernel,) * 2
+    sizes, maps = strided_sizes(model, image_shape), (image_shape[0], *model.channels)
+    part.linear(maps[-1] * prod(sizes[-1]))
+    part.activated(model.activation)
+    part.add("unflatten", (maps[-1], *sizes[-1]))
+    for depth in reversed(range(len(model.channels))):
+        plain = depth == 0 or model.norm == "none"
+        part.convolution("transposed", (maps[depth], *sizes[depth]), kernel, model.strides[depth], bias=plain)
+        if depth:
+            part.normed()
+    part.output()
+
+
+_ENCODERS: dict[str, Callable[[_Part], None]] = {
+    "dense": _dense_encoder,
+    "conv": _conv_encoder,
+    "strided-conv": _strided_encoder,
 }
-"""By config.EncoderFamily."""
+"""By config.EncoderFamily, up to the layer that gives the code."""
+_DECODERS: dict[str, Callable[[_Part, ImageShape], None]] = {
+    "dense": _dense_decoder,
+    "conv": _conv_decoder,
+    "strided-conv": _strided_decoder,
+}

@@ -27,7 +27,17 @@ from tuiae.runs.labels import read_label
 from tuiae.runs.paths import CONFIG_DIGEST, GONE, RunPaths, is_gone, is_run
 from tuiae.runs.points import LIVE_POINTS, Points, TrainingClock
 from tuiae.runs.process import is_alive
-from tuiae.runs.snapshot import SAMPLE_ARRAYS, Key, Note, Position, Sample, Series, Snapshot, Status
+from tuiae.runs.snapshot import (
+    SAMPLE_ARRAYS,
+    Key,
+    Note,
+    Position,
+    Sample,
+    Series,
+    Snapshot,
+    Status,
+    read_histograms,
+)
 
 CHUNK = 1 << 20  # bytes a poll reads at most: lines take several times their size while they are taken apart
 LONGEST_LINE = 4 << 20
@@ -266,7 +276,7 @@ def _read_arrays(path: Path, epoch: int) -> Sample | None:
         fit.pop("code_labels", None)
     if (counts := fit.get("confusion")) is not None and counts.shape[0] != counts.shape[1]:
         del fit["confusion"]
-    return Sample(epoch=epoch, classes=names, **fit)
+    return Sample(epoch=epoch, classes=names, histograms=read_histograms(arrays), **fit)
 
 
 class RunReader:

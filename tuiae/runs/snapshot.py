@@ -211,6 +211,23 @@ class Snapshot:
         return read_parent(self.meta)
 
 
+WEIGHTS, GRADIENTS, CODE_VALUES = "weights", "gradients", "code"
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How some values were spread after an epoch."""
+
+    what: str
+    """WEIGHTS of a layer, their GRADIENTS in the last step of the epoch, or CODE_VALUES of test images."""
+    layer: str
+    """The name of its module, such as `encoder.1`; empty of codes."""
+    low: float
+    high: float
+    counts: np.ndarray
+    """(bins,), of equal width from `low` to `high`; what lies beyond is counted in the outermost ones."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """The arrays that the panels show for one epoch; None where the run does not have them.
@@ -234,6 +251,8 @@ class Sample:
     code_labels: np.ndarray | None = None
     unit_kl: np.ndarray | None = None
     classes: tuple[str, ...] = ()
+    histograms: tuple[Histogram, ...] = ()
+    """Of a run with `samples.histograms`."""
 
 
 @dataclass(frozen=True)
@@ -259,3 +278,27 @@ SAMPLE_ARRAYS = {
     "unit_kl": ArrayKind(1, "f"),
 }
 """The arrays of a Sample, by name."""
+
+MOST_HISTOGRAMS, MOST_BINS = 1024, 256
+
+
+def read_histograms(arrays: Mapping[str, np.ndarray]) -> tuple[Histogram, ...]:
+    """The histograms in the arrays of a sample: `histogram_names` (N,), `WHAT LAYER` each, `histogram_ranges` (N, 2)
+    and `histogram_counts` (N, bins); none where they do not fit each other."""
+    names, ranges, counts = (arrays.get(f"histogram_{name}", np.empty(0)) for name in ("names", "ranges", "counts"))
+    fits = (
+        (names.ndim, ranges.ndim, counts.ndim) == (1, 2, 2)
+        and (names.dtype.kind, ranges.dtype.kind) == ("U", "f")
+        and counts.dtype.kind in "iu"
+        and len(names) == len(ranges) == len(counts) <= MOST_HISTOGRAMS
+        and ranges.shape[1] == 2
+        and 0 < counts.shape[1] <= MOST_BINS
+    )
+    if not fits:
+        return ()
+    found = []
+    for name, (low, high), bins in zip(names.tolist(), ranges.tolist(), counts, strict=True):
+        what, _, layer = name.partition(" ")
+        if what in (WEIGHTS, GRADIENTS, CODE_VALUES) and -math.inf < low < high < math.inf and bins.min() >= 0:
+            found.append(Histogram(what, layer, low, high, bins))
+    return tuple(found)

@@ -15,6 +15,7 @@ from tuiae.data.batches import ImageSet, corrupt, seeded
 from tuiae.data.dataset import as_bytes
 from tuiae.models.losses import confusion_counts, kl_divergence
 from tuiae.models.networks import ModelOutput, VariationalAutoencoder
+from tuiae.runs.snapshot import CODE_VALUES, GRADIENTS, WEIGHTS
 from tuiae.training.objective import Objective, Quality, Totals
 from tuiae.training.setup import Parts, autocast
 
@@ -23,6 +24,8 @@ CODES = 2  # the drawn codes of evaluation, apart from its corruption
 PLANE_POINTS = 2000  # codes of the test split that a sample keeps
 BATCH = 1000
 CONSTANT = 1e-6  # of the largest code: float32 has 7 digits
+BINS = 32  # of a histogram
+FAR = 4.0  # standard deviations: of a normal distribution one value in 16,000 lies farther
 COLLAPSED = 0.01  # nats; Burda, Grosse and Salakhutdinov (2016) call a unit inactive by a like threshold on its mean
 
 WIDE = 256
@@ -160,10 +163,46 @@ def sample_codes(parts: Parts) -> dict[str, np.ndarray]:
                 codes.append(mean.float())
             else:
                 codes.append(model.encode(clean).float())
-    known, unit_kl = torch.cat(labels), use.unit_kl()
-    points = place_codes(torch.cat(codes), known)
+    known, unit_kl, together = torch.cat(labels), use.unit_kl(), torch.cat(codes)
+    points = place_codes(together, known)
     arrays = {"codes": points.numpy(), "code_labels": known.to(torch.int32).cpu().numpy()}
+    if parts.config.samples.histograms:
+        arrays |= histograms(model, together)
     return arrays if unit_kl is None else {**arrays, "unit_kl": unit_kl.cpu().numpy()}
+
+
+def histograms(model: nn.Module, codes: Tensor) -> dict[str, np.ndarray]:
+    """How the weights of each layer, what is left of their gradients from the last step, and codes are spread: arrays
+    by name, for `snapshot.read_histograms`. Biases and norms, of few values each, are left out."""
+    tensors: dict[str, Tensor] = {}
+    for name, weights in model.named_parameters():
+        if weights.ndim > 1:
+            layer = name.removesuffix(".weight")
+            tensors[f"{WEIGHTS} {layer}"] = weights.detach()
+            if weights.grad is not None:
+                tensors[f"{GRADIENTS} {layer}"] = weights.grad
+    counted = [count_values(values) for values in (*tensors.values(), codes)]
+    return {
+        "histogram_names": np.array([*tensors, CODE_VALUES]),
+        "histogram_ranges": np.array([ends for ends, _ in counted]),
+        "histogram_counts": np.stack([counts for _, counts in counted]),
+    }
+
+
+def count_values(values: Tensor) -> tuple[tuple[float, float], np.ndarray]:
+    """The ends of BINS bins and how many of the values lie in each, (BINS,) int64. Values farther from the mean than
+    FAR standard deviations are counted in the outermost bins: one of them alone would press the others into a few."""
+    known = values.float().flatten().cpu()
+    known = known[known.isfinite()]
+    if not len(known):
+        return (0.0, 1.0), np.zeros(BINS, np.int64)
+    lowest, highest = (end.item() for end in known.aminmax())
+    mean, deviation = known.mean().item(), known.std(correction=0).item()
+    low, high = max(lowest, mean - FAR * deviation), min(highest, mean + FAR * deviation)
+    if not low < high:
+        low, high = lowest - 0.5, lowest + 0.5
+    bins = ((known - low) * (BINS / (high - low))).long().clamp_(0, BINS - 1)
+    return (low, high), torch.bincount(bins, minlength=BINS).numpy()
 
 
 def place_codes(codes: Tensor, labels: Tensor) -> Tensor:

@@ -104,6 +104,16 @@ SHOWING = (
     Key("a", "look('unit')", "", "x axis: epochs, steps, time", "Axis", later=True, also="seconds curve plot"),
     Key("l", "look('log_x')", "", "logarithmic x axis, or not", "Log x", later=True, also="log scale curve plot"),
     Key("t", "look('split')", "", "train and test, or one", "Split", also="apart together overlay validation plot"),
+    Key("h", "histograms", "", "histograms of weights, or not", "Histograms", also="weights gradients codes spread"),
+    Key(
+        "N",
+        "network",
+        "",
+        "the layers of its network",
+        "Network",
+        later=True,
+        also="architecture model shapes",
+    ),
     Key("g", "machine", "", "cores, memory and cards", "Machine", also="gpu cpu ram hardware device usage"),
     Key("d", "errors", "", "row of errors, or not", "Errors", also="difference residual pictures images"),
     Key("n", "normalise", "", "confusion: counts or shares", also="normalise normalize percent rows matrix"),
@@ -235,6 +245,12 @@ CONFUSION = (
     Key("enter", "choose_cell", "Images", "the images of a cell", also="mistakes pictures drill"),
     Key("escape", "leave_cursor", "", "no cursor"),
 )
+HISTOGRAMS = (
+    Key("up", "move(-1, 0)", "Layer", "the layer above", face="arrows"),
+    Key("down", "move(1, 0)", "", "the layer below"),
+    Key("left", "move(0, -1)", "", "its weights"),
+    Key("right", "move(0, 1)", "", "their gradients"),
+)
 MOVING = (
     ("tab", "next field, next panel"),
     ("enter", "open, press"),
@@ -257,7 +273,7 @@ SCREENS: Mapping[str, ScreenKeys] = {
     "runs": ScreenKeys({"the list of runs": RUNS}),
     "live": ScreenKeys(
         {"the next run": NEXT_RUN, "the open run": OPEN_RUN, "what shows": SHOWING},
-        {"on curves": CURVES, "on the confusion matrix": CONFUSION},
+        {"on curves": CURVES, "on the confusion matrix": CONFUSION, "on histograms": HISTOGRAMS},
     ),
     "latent": ScreenKeys({"the map of codes": LATENT}),
     "bench": ScreenKeys(

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.command import CommandPalette
-from textual.containers import Grid, Vertical
+from textual.containers import Grid, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Input, Label, Static, TextArea
 
+from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
+from tuiae.images import ImageRecord
+from tuiae.preflight import layers_on
+from tuiae.render.network import draw_network
 from tuiae.render.status import cost_facts
-from tuiae.render.text import clean
+from tuiae.render.text import clean, join_lines, wrapped
+from tuiae.ui.terminal.mode import mode_of
 from tuiae.ui.terminal.screen_diff import Lasting
 
 Answer = TypeVar("Answer")
@@ -104,6 +110,52 @@ class CostDialog(Dialog[str]):
     @on(Button.Pressed)
     def _start(self) -> None:
         self.dismiss("start")
+
+
+Page = Callable[[int, bool], Sequence[Text]]
+"""Draws the lines of a page for so many columns, in ASCII or not."""
+
+
+def network_page(config: RunConfig, images: ImageRecord | None) -> Page:
+    """Draws the layers of the network of a config on these images, or on those that are here; else says why not."""
+    try:
+        shape, layers = layers_on(config, images)
+    except TuiaeError as error:
+        words = clean(error, 300)
+        return lambda width, ascii_only: wrapped(words, width)
+    frozen = config.is_classifier and config.model.freeze
+    return lambda width, ascii_only: draw_network(layers, shape, width, frozen=frozen, ascii_only=ascii_only)
+
+
+class NetworkDialog(Dialog[str]):
+    """The layers of networks under their titles, one network at a time."""
+
+    BINDINGS = [Binding("N,tab", "other", "Other", show=False)]
+    AROUND, WIDEST = 8, 104
+    """Columns around the lines, and the most that these take."""
+
+    def __init__(self, pages: Sequence[tuple[str, Page]]) -> None:
+        super().__init__()
+        self._pages, self._place = pages, 0
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="dialog network"):
+            yield Static()
+
+    def on_resize(self) -> None:
+        """Draw the page for the columns that there are."""
+        dialog, (title, draw) = self.query_one(VerticalScroll), self._pages[self._place]
+        dialog.border_title = Content(f"network · {title}")
+        others = [name for place, (name, _) in enumerate(self._pages) if place != self._place]
+        dialog.border_subtitle = Content(" · ".join([*(f"N {name}" for name in others), "escape closes"]))
+        width = min(9 * self.size.width // 10 - self.AROUND, self.WIDEST)
+        ascii_only = mode_of(self.app).ascii
+        self.query_one(Static).update(Content.from_rich_text(join_lines(draw(width, ascii_only))))
+
+    def action_other(self) -> None:
+        """The next page, and after the last the first."""
+        self._place = (self._place + 1) % len(self._pages)
+        self.on_resize()
 
 
 class LineDialog(Dialog[str]):

@@ -12,6 +12,7 @@ from textual.widgets import Button
 from tuiae.config.presets import check_preset_name
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked
+from tuiae.render.network import NO_HISTOGRAMS
 from tuiae.render.status import cost_line, ending, own_pause, refusal_words, state_text, status_facts
 from tuiae.render.text import clean
 from tuiae.runs.control import EDITABLE
@@ -23,7 +24,7 @@ from tuiae.ui.draft import Draft, offered_datasets
 from tuiae.ui.keys import LIVE
 from tuiae.ui.screens.base import RunScreen
 from tuiae.ui.screens.changes import ask_edit, ask_fork
-from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, LineDialog, in_front
+from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, LineDialog, NetworkDialog, in_front, network_page
 from tuiae.ui.session import PreflightDone, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.widgets.chrome import FindingLine, MessageLine
@@ -73,6 +74,8 @@ class LiveScreen(RunScreen):
         self._show_idle_status()
 
     def is_enabled(self, action: str) -> bool:
+        if action == "histograms":
+            return self.view.has_histograms
         if action == "errors" and self.config is not None:
             return not self.config.is_classifier
         if action in ("next_metric", "errors") or action.startswith(("look(", "sample(")):
@@ -172,6 +175,24 @@ class LiveScreen(RunScreen):
     def action_look(self, name: str) -> None:
         """Another smoothing, axis or split on all curves."""
         self.message.remark(self.view.cycle_look(name))
+
+    def action_histograms(self) -> None:
+        """How weights, gradients and codes are spread, in place of the pictures; or the pictures again."""
+        if not self.view.toggle_histograms():
+            self.message.remark(NO_HISTOGRAMS)
+
+    def action_network(self) -> None:
+        """The layers of the open run's network, and of the one that the form describes."""
+        snapshot, checked = self.session.snapshot, self.form.checked
+        pages = []
+        if snapshot is not None and snapshot.current_config is not None:
+            pages.append((clean(snapshot.title, 40), network_page(snapshot.current_config, snapshot.images)))
+        if checked is not None:
+            pages.append(("the next run", network_page(checked.config, None)))
+        if pages:
+            self.show_dialog(NetworkDialog(pages), lambda answer: None)
+        else:
+            self.message.tell("no network to show: no run is open, and the form says nothing that can run")
 
     def action_errors(self) -> None:
         """The row of errors below the pictures, or not."""

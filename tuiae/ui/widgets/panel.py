@@ -1,28 +1,35 @@
 """What every panel is: a titled frame around one drawing, made again only when data or size change.
 
-At the end two plain ones: facts, and what the machine does.
+At the end three of them: facts, what the machine does, and histograms.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
-from textual import events, on
+from textual import events, on, work
 from textual.content import Content
 from textual.geometry import Region
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
+from textual.worker import get_current_worker
 
 from tuiae.machine import Machine, MachineHistory, MachineReader
 from tuiae.render.machine import draw_machine
+from tuiae.render.network import Place, draw_histograms, layers_of, spread_epochs
 from tuiae.render.status import Fact, draw_facts
 from tuiae.render.text import centred, clean
+from tuiae.runs.paths import RunPaths
+from tuiae.runs.reader import read_sample
+from tuiae.runs.snapshot import Histogram
 from tuiae.ui.feeds import Feed, FeedMessage, Looks
+from tuiae.ui.keys import HISTOGRAMS
 from tuiae.ui.terminal.mode import Pictures, TerminalMode, mode_of
 from tuiae.ui.terminal.screen_diff import Lasting
 
@@ -239,6 +246,79 @@ class MachinePanel(Panel):
 
     def draw(self, width: int, height: int) -> Text:
         return draw_machine(self.machine, width, height, self.terminal.ascii, self._history)
+
+
+@dataclass
+class HistogramsRead(FeedMessage):
+    """Histograms of epochs of the run at `path`, none of an epoch that has none."""
+
+    path: Path
+    found: Mapping[int, Sequence[Histogram]]
+
+
+class HistogramPanel(PicturePanel):
+    """How weights, gradients and codes are spread: of every layer after one epoch, and of one layer after many, which a
+    thread reads."""
+
+    BINDINGS = [key.binding for key in HISTOGRAMS]
+    BORDER_TITLE = "weights, gradients, code"
+
+    cursor: reactive[Place] = reactive((0, 0))
+
+    _shown: tuple[Histogram, ...] = ()
+    _epoch = 0
+    _path: Path | None = None
+    _wanted: tuple[int, ...] = ()
+    _history: Mapping[int, Sequence[Histogram]] = {}
+
+    def watch_cursor(self) -> None:
+        self.changed()
+
+    def show(self, histograms: tuple[Histogram, ...], epoch: int, note: str) -> None:
+        """Show those of another epoch; `note` goes into the lower frame."""
+        self.set_note(note)
+        if histograms is not self._shown:
+            self._shown, self._epoch = histograms, epoch
+            self.changed()
+
+    def clear(self) -> None:
+        """Forget the run."""
+        self._path, self._wanted, self._history, self.cursor = None, (), {}, (0, 0)
+        self.show((), 0, "")
+
+    def follow(self, path: Path, epochs: Sequence[int]) -> None:
+        """Have the histograms of a run read, of some of its `epochs` where those are many."""
+        wanted = spread_epochs(epochs)
+        if (path, wanted) != (self._path, self._wanted):
+            self._history = {epoch: self._history[epoch] for epoch in wanted if epoch in self._history}
+            self._path, self._wanted = path, wanted
+            self._read(path, tuple(epoch for epoch in wanted if epoch not in self._history))
+
+    @work(thread=True, exclusive=True)
+    def _read(self, path: Path, epochs: Sequence[int]) -> None:
+        found = {}
+        for epoch in epochs:
+            if get_current_worker().is_cancelled:
+                return  # a newer one reads these as well
+            sample = read_sample(RunPaths(path), epoch)
+            found[epoch] = () if sample is None else sample.histograms
+        self.post_message(HistogramsRead(path, found))
+
+    @on(HistogramsRead)
+    def _take(self, event: HistogramsRead) -> None:
+        event.stop()
+        if event.path == self._path:
+            self._history = {**self._history, **event.found}
+            self.changed()
+
+    def draw(self, width: int, height: int) -> Text:
+        ascii_only = self.mode == "ascii"
+        return draw_histograms(self._shown, self._history, self.cursor, self._epoch, width, height, ascii_only)
+
+    def action_move(self, down: int, right: int) -> None:
+        """Another layer, or its gradients instead of its weights."""
+        last = max(len(layers_of(self._shown)) - 1, 0)
+        self.cursor = min(max(self.cursor[0] + down, 0), last), min(max(self.cursor[1] + right, 0), 1)
 
 
 def toggle_ascii(panels: Iterable[PicturePanel]) -> None:

@@ -29,7 +29,7 @@ from tuiae.ui.keys import CONFUSION
 from tuiae.ui.widgets.chrome import ViewBar, Views
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
 from tuiae.ui.widgets.images import ImagesPanel
-from tuiae.ui.widgets.panel import PicturePanel
+from tuiae.ui.widgets.panel import HistogramPanel, PicturePanel
 from tuiae.ui.widgets.tables import LogPanel
 from tuiae.ui.widgets.timeline import SampleRead, TimelineBar
 
@@ -147,6 +147,8 @@ class ConfusionPanel(PicturePanel):
         return None if placed is None or offset is None else placed.cell_at(*offset, len(self._counts))
 
 
+HISTOGRAMS = "histograms"
+"""The view that takes the place of the pictures on a large screen."""
 WELCOME = "r starts what the form says  ·  1 lists all runs  ·  ? shows the keys"
 
 
@@ -156,7 +158,13 @@ class RunView(Views):
     The timeline below them goes back through the stored samples, which a thread reads; the newest is kept meanwhile.
     """
 
-    MAIN_PANELS = {"curves": "#loss", "pictures": "#images", "confusion": "#confusion", "log": "#log"}
+    MAIN_PANELS = {
+        "curves": "#loss",
+        "pictures": "#images",
+        "confusion": "#confusion",
+        "log": "#log",
+        HISTOGRAMS: "#histograms",
+    }
 
     timeline = getters.query_one(TimelineBar)
     """Where in its samples one looks at the run."""
@@ -179,11 +187,13 @@ class RunView(Views):
         with Horizontal(id="pictures"):
             yield ImagesPanel(id="images")
             yield ConfusionPanel(id="confusion")
+        yield HistogramPanel(id="histograms")
         yield LogPanel(id="log")
         yield TimelineBar(id="timeline")
 
     def on_mount(self) -> None:
-        self.query_one(ViewBar).offer("confusion", False)
+        for view in ("confusion", HISTOGRAMS):
+            self.query_one(ViewBar).offer(view, False)
         self.query_one(ImagesPanel).explain(WELCOME)
         for panel in self.query(CurvesPanel):
             panel.explain("no run is open: its curves show here")
@@ -201,6 +211,7 @@ class RunView(Views):
         self.query_one(ConfusionPanel).show(np.zeros((0, 0), np.int64), ())
         self.query_one(ConfusionPanel).explain(NO_PREDICTIONS)
         self.query_one(LogPanel).clear()
+        self.query_one(HistogramPanel).clear()
 
     def show(self, snapshot: Snapshot, sample: Sample | None) -> None:
         """Show a run as it is now."""
@@ -211,6 +222,7 @@ class RunView(Views):
         self._look_for_parent(snapshot)
         self._show_curves(snapshot)
         self._show_samples()
+        self._read_histograms()
         self._show_log(snapshot)
 
     def _show_curves(self, snapshot: Snapshot) -> None:
@@ -264,8 +276,37 @@ class RunView(Views):
         self._show_curves(self._snapshot)
         return True
 
+    # Histograms
+
+    @property
+    def has_histograms(self) -> bool:
+        """Whether the run keeps histograms."""
+        config = self._snapshot.current_config if self._snapshot is not None else None
+        return config is not None and config.samples.histograms
+
+    def toggle_histograms(self) -> bool:
+        """Show histograms in place of the pictures, or the pictures again; returns whether the run has any."""
+        bar = self.query_one(ViewBar)
+        if bar.view == HISTOGRAMS:
+            bar.view = "pictures"
+        elif self.has_histograms:
+            bar.view = HISTOGRAMS
+            self.query_one(HistogramPanel).focus()
+        return self.has_histograms
+
+    def _show_view(self, chosen: str) -> None:
+        super()._show_view(chosen)
+        self._read_histograms()
+
+    def _read_histograms(self) -> None:
+        """Have histograms read while they show; nobody else needs them."""
+        if self._snapshot is not None and self.query_one(ViewBar).view == HISTOGRAMS:
+            self.query_one(HistogramPanel).follow(self._snapshot.path, self._snapshot.samples)
+
     def _show_family(self, snapshot: Snapshot) -> None:
-        classifier = snapshot.config is not None and snapshot.config.is_classifier
+        config = snapshot.config
+        classifier = config is not None and config.is_classifier
+        self.query_one(ViewBar).offer(HISTOGRAMS, config is not None and config.samples.histograms)
         images = self.query_one(ImagesPanel)
         if self.timeline.at is None:
             images.explain(snapshot.status.phase if snapshot.status.live else "no pictures in this run")
@@ -299,6 +340,8 @@ class RunView(Views):
         self.query_one(ImagesPanel).show(sample_rows(sample), sample_captions(sample), note, error_row(sample))
         if sample.confusion is not None:
             self.query_one(ConfusionPanel).show(sample.confusion, sample.classes, note)
+        if sample.step is None:
+            self.query_one(HistogramPanel).show(sample.histograms, sample.epoch, note)
 
     @on(TimelineBar.Moved)
     def _moved(self, event: TimelineBar.Moved) -> None:
