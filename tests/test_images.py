@@ -24,6 +24,8 @@ from tuiae.errors import OtherImagesError
 from tuiae.files import read_json, replace_json
 from tuiae.images import ImageRecord, absolute, differences, read_record, refusal, short_name
 from tuiae.preflight import check, check_same_images
+from tuiae.reproduce.reproduce import prepare_sets
+from tuiae.reproduce.work import find_work, make_plan
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.labels import relabel
 from tuiae.runs.lineage import fork_config, fork_run, need_config
@@ -228,9 +230,15 @@ def test_training_on_with_other_images_is_refused(lab: Laboratory, mine: RunPath
     before = mine.status.read_bytes()
     refused = lab(command, mine.id, "--epochs", "6", check=3).stderr
     assert f"{mine.id} trained on other images than digits has now: 1,500 training images, not 1,400" in refused
-    assert f"tuiae {command} {mine.id}" in refused
-    assert "--epochs=6 --other-images" in refused
+    assert f"tuiae {command} {mine.id} --epochs 6 --other-images" in refused
     assert mine.status.read_bytes() == before
+    assert list_runs(lab.runs) == [mine]
+
+
+def test_a_replay_with_other_images_is_refused(lab: Laboratory, mine: RunPaths) -> None:
+    with_other_images(mine)
+    command = ["run", str(mine.config), "--replay", mine.id]
+    assert f"tuiae {' '.join(command)} --other-images" in lab(*command, check=3).stderr
     assert list_runs(lab.runs) == [mine]
 
 
@@ -320,6 +328,28 @@ def test_a_study_does_not_take_a_run_of_other_images(lab: Laboratory, mine: RunP
     assert "1 run of it saw other images" in warning
     mine.images.unlink()
     assert known_runs(jobs, lab.runs, "sweep:x") == {"one": mine}
+
+
+def test_a_work_that_trains_runs_again_says_why(lab: Laboratory, mine: RunPaths) -> None:
+    config = read_config(mine)
+    assert config is not None
+    plan = replace(make_plan(find_work("tp5-2022")), jobs=(Job("one", config),))
+    relabel(mine, tag=[plan.tag])
+    assert prepare_sets(plan, lab.runs) == ({}, ())
+    with_other_images(mine)
+    _, (warning,) = prepare_sets(plan, lab.runs)
+    assert warning.startswith("1 run of it saw other images")
+
+
+def test_a_folder_that_was_only_touched_is_known_by_its_pixels(lab: Laboratory, pics: Path) -> None:
+    config = build_config({"data": {"dataset": f"folder:{pics}"}, "model": {"hidden": [8], "latent": 2}})
+    run = create_run(config, lab.runs, ["tuiae"], tags=["sweep:x"], images=prepare(f"folder:{pics}").record)
+    os.utime(pics / "cats" / "0.bmp")
+    assert Library(lab.runs, "sweep:x").find(config) == run
+    swap_pictures(pics)
+    library = Library(lab.runs, "sweep:x")
+    assert library.find(config) is None
+    assert library.of_other_images == {run.id}
 
 
 def test_a_comparison_says_that_runs_saw_different_images(lab: Laboratory, mine: RunPaths) -> None:

@@ -41,7 +41,7 @@ class ImageRecord:
     def words(self) -> str:
         """`40 + 8 images of 8x8, 2 classes`."""
         _, height, width = self.shape
-        return f"{self.train:,} + {self.test:,} images of {height}x{width}, {_many(len(self.classes), 'class')}"
+        return f"{self.train:,} + {self.test:,} images of {height}x{width}, {counted(len(self.classes), 'class')}"
 
     def is_same(self, other: ImageRecord) -> bool:
         """Returns whether both are the same images under the same names of classes, wherever they are."""
@@ -83,7 +83,7 @@ def _differences(before: ImageRecord, now: ImageRecord) -> Iterator[str]:
         yield "its classes are in another order"
     for split, old, count in (("training", before.train, now.train), ("test", before.test, now.test)):
         if old != count:
-            yield f"{_many(count, f'{split} image')}, not {old:,}"
+            yield f"{counted(count, f'{split} image')}, not {old:,}"
     if before.shape != now.shape:
         yield f"images of {_size(now.shape)}, not {_size(before.shape)}"
 
@@ -118,7 +118,8 @@ def _named(classes: Sequence[str]) -> str:
     return f"class{'es' if len(classes) > 1 else ''} {listed}{more}"
 
 
-def _many(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `1,400 runs`."""
     plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
 

@@ -102,6 +102,7 @@ def run(
     go_on: Annotated[
         bool, typer.Option("--continue", help="Go on with the run that this same command began, if there is one.")
     ] = False,
+    other_images: OtherImages = False,
     detach: Detach = False,
     json: Json = False,
     plain: Plain = False,
@@ -113,9 +114,8 @@ def run(
     flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
     overrides = overrides_of({**flags, "model.latent": latent, "training.seed": seed}, noise, settings or ())
     replayed, output = None if replay is None else find(replay), context.obj.output(json, plain, plot)
-    raise typer.Exit(
-        run_preset(preset, overrides, output, tags=tags or (), replayed=replayed, dry=dry, go_on=go_on, detach=detach)
-    )
+    asked = {"replayed": replayed, "dry": dry, "go_on": go_on, "detach": detach, "other_images": other_images}
+    raise typer.Exit(run_preset(preset, overrides, output, tags=tags or (), **asked))
 
 
 @app.command()

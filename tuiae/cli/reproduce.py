@@ -91,7 +91,8 @@ def _run(plan: WorkPlan, root: Path, jobs: int, output: Output) -> WorkResult:
     output.note(f"{plan.name}: {len(plan.jobs)} trainings; list them with `tuiae runs --tag {plan.tag}`")
     # One after the other: two displays that redraw themselves take the same lines of a terminal.
     with dataset_progress(output) as progress:
-        lacking = prepare_sets(plan, progress)
+        lacking, warnings = prepare_sets(plan, root, progress)
+    output.warn(warnings)
     with study_progress(output) as tell:
         return reproduce(plan, root, lacking, jobs, tell)
 

@@ -13,10 +13,10 @@ from tuiae.render.bars import draw_bars
 from tuiae.render.text import MISSING, figure
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import runs_dir
-from tuiae.runs.reader import RunReader
+from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.snapshot import Snapshot
 from tuiae.studies.compare import Spread
-from tuiae.studies.jobs import Job, check_jobs, known_runs, make_ready, run_jobs
+from tuiae.studies.jobs import Job, Library, check_jobs, known_runs, make_ready, run_jobs
 from tuiae.studies.labels import short_keys, value_text
 from tuiae.studies.sweep import Combination, Sweep, SweepRow, best_row, find_sweep, load_sweep, rows
 
@@ -65,13 +65,14 @@ def _snapshots(sweep: Sweep, root: Path) -> dict[str, Snapshot]:
 def _plan(sweep: Sweep, root: Path, output: Output) -> None:
     """Show the runs still to train, and those that exist."""
     check_jobs(sweep.jobs, root)
+    with dataset_progress(output) as report:
+        library = Library(root, sweep.tag, report)
+        found = known_runs(sweep.jobs, root, sweep.tag, library)
+    output.warn(library.warnings)
     if output.json:
         _show_result(sweep, root, output)
         return
-    snapshots = _snapshots(sweep, root)
-    states = {
-        job.label: snapshots[job.label].status.state if job.label in snapshots else "missing" for job in sweep.jobs
-    }
+    states = {job.label: read_status(found[job.label]).state if job.label in found else "missing" for job in sweep.jobs}
     output.table(("run", "state"), states.items())
     missing = sum(state != "finished" for state in states.values())
     output.line(f"{missing} of {len(states)} runs to train, tag {sweep.tag}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +16,16 @@ from rich.text import Text
 
 from tuiae.cli.follow import LEAVE_SECONDS, check_refusal, follow, follow_to_end, held_by_another, wait_until
 from tuiae.cli.output import Output, dataset_progress
-from tuiae.config import SET, RunConfig, build_config, parse_override, read_document
+from tuiae.config import RunConfig, build_config, parse_override, read_document
 from tuiae.config.presets import find_preset
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
 from tuiae.files import read_json
-from tuiae.images import differences
 from tuiae.preflight import (
     check,
     check_asked,
     check_device,
     check_same_images,
-    current_images,
     warn_of_change,
     warn_of_rise,
 )
@@ -43,7 +42,7 @@ from tuiae.runs.process import (
     resume_elsewhere,
     start_worker,
 )
-from tuiae.runs.reader import RunReader, is_original, read_config, read_images, read_status
+from tuiae.runs.reader import RunReader, is_original, read_config, read_status
 from tuiae.runs.writer import create_run, removed_unless_started
 from tuiae.studies.jobs import is_busy, usefulness
 
@@ -100,6 +99,7 @@ def run_preset(
     dry: bool = False,
     go_on: bool = False,
     detach: bool = False,
+    other_images: bool = False,
 ) -> ExitCode:
     """Train a preset: check it, prepare its images, start a worker and follow it; if `dry`, only show the costs.
 
@@ -107,6 +107,7 @@ def run_preset(
     that it began before.
 
     Raises:
+        OtherImagesError: the images of `replayed`, or of the run to go on with, are others now, and not `other_images`.
         TuiaeError: what is wrong with preset, overrides, tags or images; no run was made.
     """
     path, root = find_preset(preset), runs_dir()
@@ -124,19 +125,15 @@ def run_preset(
         return ExitCode.OK
     if replayed is None:
         if go_on and (begun := find_begun(config, tags, root)) is not None:
-            return _go_on(begun, output, detach=detach)
+            return _go_on(begun, output, detach=detach, other_images=other_images)
         meta = {"preset": str(document.get("name") or config.name)}
         return _set_off(lambda: create_run(config, root, sys.argv, tags, meta=meta), output, detach=detach)
     replay = plan_replay(replayed, config)
-    output.warn((*replay.warnings, *_warn_of_other_images(replayed, config)))
-    return _set_off(lambda: replay_run(replay, config, root, sys.argv, tags), output, detach=detach)
-
-
-def _warn_of_other_images(replayed: RunPaths, config: RunConfig) -> tuple[str, ...]:
-    """The warning that a replay makes the edits of a run of other images."""
-    before, now = read_images(replayed), current_images(config)
-    what = "; ".join(differences(before, now)) if before is not None and now is not None else ""
-    return (f"{replayed.id} trained on other images than {config.data.dataset} has now: {what}",) if what else ()
+    if not other_images and config.data.dataset == need_config(replayed).data.dataset:
+        check_same_images(replayed, _again())
+    output.warn(replay.warnings)
+    make = partial(replay_run, replay, config, root, sys.argv, tags)
+    return _set_off(make, output, detach=detach, other_images=other_images)
 
 
 def start_fork(
@@ -159,17 +156,16 @@ def start_fork(
     # The checkpoint holds the encoder: the run that it was taken from may be gone.
     make_ready(build_config(config.model_dump(mode="json"), {"model.encoder_run": ""}), root, output)
     if not other_images:
-        check_same_images(source, _again("fork", source, start, overrides))
+        check_same_images(source, _again())
     moment = read_position(checkpoint)
     output.warn(warn_of_rise(need_config(source, moment.step), config, moment.epoch))
     make = partial(fork_run, source, checkpoint, config, root, sys.argv)
     return _set_off(make, output, detach=detach, other_images=other_images)
 
 
-def _again(command: str, run: RunPaths, start: str, overrides: Overrides) -> str:
-    """The command line that asks for the same."""
-    words = [f"{overrides.askers.get(key, f'{SET} {key}')}={value}" for key, value in overrides.values.items()]
-    return " ".join(["tuiae", command, run.id, *([f"--from {start}"] if start else []), *words])
+def _again() -> str:
+    """The command line that was given."""
+    return shlex.join(["tuiae", *sys.argv[1:]])
 
 
 def make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
@@ -263,7 +259,7 @@ def find_begun(config: RunConfig, tags: Sequence[str], root: Path) -> RunPaths |
     return max(found, key=lambda run: usefulness(read_status(run)), default=None)
 
 
-def _go_on(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
+def _go_on(run: RunPaths, output: Output, *, detach: bool, other_images: bool) -> ExitCode:
     """Continue a run; one that another process trains is waited for, and a finished one shown."""
     with (interrupt := Interrupt()).listening():
         while is_busy(run) and not detach and read_status(run).state != "finished":
@@ -273,7 +269,7 @@ def _go_on(run: RunPaths, output: Output, *, detach: bool) -> ExitCode:
             wait_until(lambda: bool(interrupt.count) or not is_busy(run), LEAVE_SECONDS)
     if read_status(run).state == "finished" or is_busy(run):
         return follow_to_end(run, output, detach=detach)
-    return resume_run(run, Overrides({}, {}), output, detach=detach)
+    return resume_run(run, Overrides({}, {}), output, detach=detach, other_images=other_images)
 
 
 def _end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
@@ -312,7 +308,7 @@ def _start_again(run: RunPaths, overrides: Overrides, output: Output, other_imag
         asked = "training.device" in overrides.values
         check_device(device, _list_devices(), *(() if asked else (resume_elsewhere(run),)))
     if not other_images:
-        check_same_images(run, _again("resume", run, "", overrides))
+        check_same_images(run, _again())
     output.warn(warn_of_change(config, wanted, done))
     # The worker records the changes, and not before it can train: of a run that was refused they would be untrue.
     return start_worker(run, asked=changes(config, wanted), other_images=other_images)

@@ -29,6 +29,7 @@ from tuiae.data.dataset import (
 )
 from tuiae.errors import DataError
 from tuiae.files import open_regular
+from tuiae.images import counted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -184,7 +185,7 @@ class _Search:
             beside = [folder for folder in folders if folder not in roles.values()]
             count = len(self._kept(files)) + sum(len(self._below(folder)) for folder in beside)
             if count:
-                self.notes.append(f"{_count(count)} beside the splits are left out")
+                self.notes.append(f"{counted(count, 'picture')} beside the splits are left out")
             return self._given(roles)
         lone = bool(roles) and len(roles) == len(folders)
         if lone or ("train" in roles and not any(map(_is_picture, entries(roles["train"])[1]))):
@@ -203,7 +204,7 @@ class _Search:
             unlabelled = _LOOSE in found["test"] and _LOOSE not in train
             used, unused = ("val", "test") if unlabelled else ("test", "val")
             why = ", for it has no classes" if unlabelled else ""
-            count, taken = _count(sum(map(len, found[unused].values()))), roles[used].name
+            count, taken = counted(sum(map(len, found[unused].values())), "picture"), roles[used].name
             self.notes.append(f"{roles[unused].name}/ ({count}) is left out{why}: {taken}/ is the test split")
         elif used == "val":
             self.notes.append(f"{roles['val'].name}/ is the test split, for want of test/")
@@ -266,9 +267,9 @@ class _Search:
     def left_out(self) -> Iterator[str]:
         """Sentences about files that are no pictures, and about deeper folders."""
         if others := self._others.total():
-            yield f"{others:,} file{'s' * (others > 1)} left out, no pictures by the ending: {_counts(self._others)}"
+            yield f"{counted(others, 'file')} left out, no pictures by the ending: {_counts(self._others)}"
         if deeper := self._deeper.total():
-            count = f"{_count(deeper)} in deeper folders"
+            count = f"{counted(deeper, 'picture')} in deeper folders"
             yield f"{count} belong{'s' * (deeper == 1)} to the class of the first folder: {_counts(self._deeper)}"
 
 
@@ -281,10 +282,6 @@ def _counts(counter: Counter[str]) -> str:
     most = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
     words = [f"{utf8(name)} {count:,}" for name, count in most if count]
     return ", ".join([*words[:_MOST_NAMED], *(["…"] if len(words) > _MOST_NAMED else [])])
-
-
-def _count(pictures: int) -> str:
-    return f"{pictures:,} picture{'s' * (pictures != 1)}"
 
 
 def _mixed(path: Path, names: list[str], files: Files) -> tuple[Picture, ...]:

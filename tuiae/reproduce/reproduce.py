@@ -13,7 +13,7 @@ from tuiae.reproduce.claims import evaluate
 from tuiae.reproduce.measures import ClaimError, FinishedRun, Runs, functions_of, open_runs
 from tuiae.reproduce.verdicts import Outcome, Trial, Verdict, judge
 from tuiae.reproduce.work import Claim, Recipe, WorkPlan, claim_runs, label, run_configs, shared_seeds
-from tuiae.studies.jobs import StudyProgress, finished_runs, run_jobs
+from tuiae.studies.jobs import Library, StudyProgress, finished_runs, known_runs, run_jobs
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,18 @@ class WorkResult:
         return [self.runs[run, seed] for seed in self.plan.work.spec(run).seeds if (run, seed) in self.runs]
 
 
-def prepare_sets(plan: WorkPlan, report: OnProgress = silent) -> dict[str, str]:
-    """Prepare the images of a work's runs; returns the datasets that are not available, and why."""
+def prepare_sets(plan: WorkPlan, root: Path, report: OnProgress = silent) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Prepare the images of a work's runs; returns the datasets that are not available, and why, and the warning about
+    runs that are trained again because theirs have changed."""
     lacking = {}
     for dataset, size in {(job.config.data.dataset, job.config.data.image_size) for job in plan.jobs}:
         try:
             prepare(dataset, size, progress=report)
         except DataError as error:
             lacking[dataset] = f"{error.cause} ({error.hint})"
-    return lacking
+    library = Library(root, plan.tag)
+    known_runs(plan.jobs, root, plan.tag, library)
+    return lacking, library.warnings
 
 
 def reproduce(

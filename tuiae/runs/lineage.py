@@ -191,7 +191,8 @@ def replay_run(replay: Replay, config: RunConfig, root: Path, argv: list[str], t
     meta: dict[str, Any] = {"replay": {"run": replay.source.id, "edits": as_plan(replay.edits)}}
     if replay.checkpoint is not None:
         meta["parent"] = read_json(replay.source.meta).get("parent")
-    return create_run(config, root, argv, tags, meta=meta, checkpoint=replay.checkpoint)
+    images = read_images(replay.source) if replay.checkpoint is not None else None
+    return create_run(config, root, argv, tags, meta=meta, checkpoint=replay.checkpoint, images=images)
 
 
 # The command line that does again what a run did.

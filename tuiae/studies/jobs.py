@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from tuiae.config import DataSection, RunConfig, dump_config
+from tuiae.config import RunConfig, dump_config
 from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import read_json
-from tuiae.images import FOLDER_PREFIX, ImageRecord, with_absolute_folder
+from tuiae.images import FOLDER_PREFIX, ImageRecord, counted, with_absolute_folder
 from tuiae.preflight import check, current_images, put_on_encoder
 from tuiae.runs.labels import check_tags, tags_of
 from tuiae.runs.lineage import read_edits
@@ -46,12 +46,19 @@ class Job:
 class Library:
     """Every run with one tag, looked for again at each question; what was read of a run once is kept."""
 
-    def __init__(self, root: Path, tag: str) -> None:
-        self._root, self._tag = root, tag
+    def __init__(self, root: Path, tag: str, report: OnProgress = silent) -> None:
+        self._root, self._tag, self._report = root, tag, report
         self._configs: dict[str, RunConfig | None] = {}
         self._images: dict[tuple[str, int], ImageRecord | None] = {}
         self.of_other_images: set[str] = set()
         """Runs in whose place nothing was found because the images have changed since."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The sentence about runs of other images; none where there are none."""
+        which = counted(len(self.of_other_images), "run")
+        text = f"{which} of it saw other images than there are now: left alone, and trained again on these"
+        return (text,) if self.of_other_images else ()
 
     def find(self, config: RunConfig) -> RunPaths | None:
         """The run of this very config and of these images: a finished one first, then a live one, then the one that
@@ -69,12 +76,17 @@ class Library:
             return True
         key = (data.dataset, data.image_size)
         if key not in self._images:
-            self._images[key] = current_images(config)
+            self._images[key] = self._look_at(config)
         now = self._images[key]
-        if now is None:
-            # A folder that has to be prepared anew has changed; other sets may be gone while their runs are still good.
-            return not data.dataset.startswith(FOLDER_PREFIX)
-        return recorded.is_same(now) and not read_json(run.images).get("earlier")
+        # A set that is gone may come back, and its runs are still good.
+        return now is None or (recorded.is_same(now) and not read_json(run.images).get("earlier"))
+
+    def _look_at(self, config: RunConfig) -> ImageRecord | None:
+        """The images that there are now; a folder in which only the times of files may have changed is prepared."""
+        data, now = config.data, current_images(config)
+        if now is None and data.dataset.startswith(FOLDER_PREFIX):
+            return prepare(data.dataset, data.image_size, progress=self._report).record
+        return now
 
     def _config_of(self, run: RunPaths) -> RunConfig | None:
         """The config of a run; None without the tag, after edits, or where this version cannot read it."""
@@ -165,23 +177,13 @@ def make_ready(jobs: Sequence[Job], root: Path, tag: str, report: OnProgress = s
     Raises:
         TuiaeError: naming the job, its cause and next step. DataError: images not available.
     """
-    warnings, library = check_jobs(jobs, root), Library(root, tag)
-    # Only when a folder is prepared as it is now is it known which runs are of these images.
-    folders = [job.config.data for job in jobs if job.config.data.dataset.startswith(FOLDER_PREFIX)]
-    _prepare_all(folders, report)
+    warnings, library = check_jobs(jobs, root), Library(root, tag, report)
     there = known_runs(jobs, root, tag, library)
     trained = {label for label, run in there.items() if is_finished(run)}
     missing = [job.config.data for job in jobs if job.label not in trained]
-    _prepare_all([data for data in missing if data not in folders], report)
-    if others := len(library.of_other_images):
-        which = "1 run" if others == 1 else f"{others} runs"
-        return (*warnings, f"{which} of it saw other images than there are now: left alone, and trained again on these")
-    return warnings
-
-
-def _prepare_all(sections: Sequence[DataSection], report: OnProgress) -> None:
-    for dataset, size in dict.fromkeys((data.dataset, data.image_size) for data in sections):
+    for dataset, size in dict.fromkeys((data.dataset, data.image_size) for data in missing):
         prepare(dataset, size, progress=report)
+    return (*warnings, *library.warnings)
 
 
 def check_jobs(jobs: Sequence[Job], root: Path) -> tuple[str, ...]:
