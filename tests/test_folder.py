@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -215,7 +216,69 @@ def test_grey_in_16_bit_files_is_scaled_by_the_bits_it_uses(
     dataset = opened(scans)
     values = {int(value) for images in (dataset.train_images, dataset.test_images) for value in images[:, 0, 0, 0]}
     assert values == {(brightest // (index + 1)) >> (bits - 8) for index in range(6)}
-    said = f"{bits}-bit grey in 16-bit files: their brightest pixel is {brightest:,}, so {(1 << bits) - 1:,} is white"
+    said = f"{bits}-bit pixels in 16-bit files: the brightest is {brightest:,}, so {(1 << bits) - 1:,} is white"
+    assert dataset.notes == (() if bits == 16 else (said,))
+
+
+def deep_png(path: Path, pixels: np.ndarray) -> None:
+    """Colours of 16 bits, (H, W, 3), which Pillow does not write."""
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    chunks = (
+        struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part)) for kind, part in parts
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+def deep_tiff(order: str, compression: int) -> Callable[[Path, np.ndarray], None]:
+    """The same as TIFF, in either order of bytes, packed (8) or not (1)."""
+
+    def write(path: Path, pixels: np.ndarray) -> None:
+        height, width, _ = pixels.shape
+        content = pixels.astype(f"{order}u2").tobytes()
+        content = zlib.compress(content) if compression == 8 else content
+        begin = 8 + 2 + 9 * 12 + 4
+        short, long = f"{order}HHIHxx", f"{order}HHII"
+        entries = [
+            struct.pack(short, 256, 3, 1, width),
+            struct.pack(short, 257, 3, 1, height),
+            struct.pack(long, 258, 3, 3, begin),
+            struct.pack(short, 259, 3, 1, compression),
+            struct.pack(short, 262, 3, 1, 2),
+            struct.pack(long, 273, 4, 1, begin + 6),
+            struct.pack(short, 277, 3, 1, 3),
+            struct.pack(short, 278, 3, 1, height),
+            struct.pack(long, 279, 4, 1, len(content)),
+        ]
+        head = struct.pack(f"{order}2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(entries))
+        path.write_bytes(head + b"".join(entries) + bytes(4) + struct.pack(f"{order}3H", 16, 16, 16) + content)
+
+    return write
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize(
+    ("ending", "write"),
+    [
+        ("png", deep_png),
+        *(("tif", deep_tiff(order, compression)) for order in "<>" for compression in (1, 8)),
+    ],
+)
+def test_colours_in_16_bit_files_are_scaled_as_grey_is(
+    tmp_path: Path, ending: str, write: Callable[[Path, np.ndarray], None], bits: int
+) -> None:
+    (tmp_path / "scans").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 1 << bits, (4, 5, 6, 3)).astype(np.uint16)
+    pixels[0, 0, 0, 0] = (1 << bits) - 1
+    for index, picture in enumerate(pixels):
+        write(tmp_path / "scans" / f"{index}.{ending}", picture)
+    dataset = opened(tmp_path / "scans")
+    read = np.concatenate([dataset.train_images, dataset.test_images])
+    expected = (pixels >> (bits - 8)).astype(np.uint8).transpose(0, 3, 1, 2)
+    assert sorted(map(bytes, read)) == sorted(map(bytes, expected))
+    said = "12-bit pixels in 16-bit files: the brightest is 4,095, so 4,095 is white"
     assert dataset.notes == (() if bits == 16 else (said,))
 
 
@@ -231,7 +294,7 @@ def test_a_dry_run_and_the_run_itself_tell_what_the_pixels_told(
     config = build_config({}, overrides)
     said = (
         "1 file left out, no pictures by the ending: .txt 1",
-        "12-bit grey in 16-bit files: their brightest pixel is 3,740, so 4,095 is white",
+        "12-bit pixels in 16-bit files: the brightest is 3,740, so 4,095 is white",
     )
     assert {*said} <= {*dry_run(config, tmp_path / "runs").warnings}
     run = create_run(config, tmp_path / "runs", [])

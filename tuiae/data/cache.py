@@ -240,7 +240,7 @@ def _write_images(
 
 
 _DARK = 64
-"""Of 255; what has no brighter pixel has its values in the lower bits, as masks have and colours of 12 bits in 16."""
+"""Of 255; what has no brighter pixel has its values in the lower bits, as masks have."""
 
 
 def _warn_of_darkness(brightest: int, content: DatasetContent) -> tuple[str, ...]:

@@ -105,6 +105,41 @@ def readable(path: Path | str, hint: str) -> Iterator[None]:
         raise DataError(f"{path}: {error.strerror or error}", hint) from error
 
 
+_LEFTOVERS = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
+"""What systems leave beside pictures, in lower case."""
+
+
+def entries(path: Path) -> tuple[list[Path], list[Path]]:
+    """The folders in a folder and its other entries, by name; without hidden ones and what systems leave there. Raises
+    DataError where it cannot be read."""
+    folders: list[Path] = []
+    files: list[Path] = []
+    with readable(path, "check its permissions"), os.scandir(path) as found:
+        for entry in found:
+            if entry.name.startswith(".") or entry.name.lower() in _LEFTOVERS:
+                continue
+            # Of a link that leads round in a circle, the entry raises and the path says False.
+            is_folder = Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+            (folders if is_folder else files).append(path / entry.name)
+    return sorted(folders), sorted(files)
+
+
+def walk(folder: Path, deepest: int = 64) -> Iterator[tuple[Path, list[Path]]]:
+    """A folder and then every deeper one, each with its files; a link back to a folder above it is not followed. Raises
+    DataError as `entries`."""
+    waiting: list[tuple[Path, tuple[tuple[int, int], ...]]] = [(folder, ())]
+    while waiting:
+        place, above = waiting.pop()
+        with readable(place, "check its permissions"):
+            status = place.stat()
+        if (own := (status.st_dev, status.st_ino)) in above:
+            continue
+        folders, files = entries(place)
+        yield place, files
+        if len(above) < deepest:
+            waiting += [(inner, (*above, own)) for inner in reversed(folders)]
+
+
 def utf8(name: str | Path) -> str:
     """The name of a file as a text that can be written anywhere: bytes that are not UTF-8 as `\\xe9`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import struct
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -22,17 +23,19 @@ from tuiae.data.dataset import (
     OnProgress,
     Shape,
     SplitContent,
+    entries,
     readable,
     silent,
     untested,
     utf8,
+    walk,
 )
 from tuiae.errors import DataError
 from tuiae.files import open_regular
 from tuiae.images import counted
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFile
 
 
 _ENDINGS_OF = {
@@ -76,12 +79,18 @@ ENDINGS = {ending: form for form, endings in _ENDINGS_OF.items() for ending in e
 UNLABELLED = ("picture",)
 """The one class of a folder without sub-folders."""
 
-_READING = 2
+_READING = 3
 """Goes up when the same files would come out as other pixels, so that what was prepared before is made anew."""
 _TEST_SHARE = 6
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I"})
 _DEPTHS = (8, 10, 12, 14, 16)
 """Bits of the cameras and scanners whose pixels lie in 16-bit files."""
+_OTHER_BYTE = {
+    "RGB;16B": "RGB;16L",
+    "RGB;16L": "RGB;16B",
+    "RGB;16N": "RGB;16B" if sys.byteorder == "little" else "RGB;16L",
+}
+"""Of 16-bit colour Pillow keeps one byte of two: its mode for the upper one -> that for the lower one."""
 _UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """EXIF orientation -> the transposition of Pillow's that undoes it."""
 _CHUNK = 256
@@ -89,8 +98,6 @@ _MOST_OTHERS = 100_000
 """Files and folders other than pictures after which a search gives up: it was sent to a home, or to a whole disk."""
 _MOST_NAMED = 6
 """Endings or classes that a sentence counts one by one."""
-_LEFTOVERS = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
-"""What systems leave beside pictures, in lower case."""
 _SPLIT = re.compile(
     r"(?:(?P<train>train(?:ing)?)|(?P<test>test(?:ing)?)|(?P<val>val|valid|validation|dev))"
     r"(?:[ _-]?(?:set|data|images))?",
@@ -295,41 +302,10 @@ def _order(name: str) -> bytes:
     return hashlib.sha256(os.fsencode(name)).digest()
 
 
-def entries(path: Path) -> tuple[list[Path], list[Path]]:
-    """The folders in a folder and its other entries, by name; without hidden ones and what systems leave there. Raises
-    DataError where it cannot be read."""
-    folders: list[Path] = []
-    files: list[Path] = []
-    with readable(path, "check its permissions"), os.scandir(path) as found:
-        for entry in found:
-            if entry.name.startswith(".") or entry.name.lower() in _LEFTOVERS:
-                continue
-            # Of a link that leads round in a circle, the entry raises and the path says False.
-            is_folder = Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
-            (folders if is_folder else files).append(path / entry.name)
-    return sorted(folders), sorted(files)
-
-
-def walk(folder: Path, deepest: int = 64) -> Iterator[tuple[Path, list[Path]]]:
-    """A folder and then every deeper one, each with its files; a link back to a folder above it is not followed. Raises
-    DataError as `entries`."""
-    waiting: list[tuple[Path, tuple[tuple[int, int], ...]]] = [(folder, ())]
-    while waiting:
-        place, above = waiting.pop()
-        with readable(place, "check its permissions"):
-            status = place.stat()
-        if (own := (status.st_dev, status.st_ino)) in above:
-            continue
-        folders, files = entries(place)
-        yield place, files
-        if len(above) < deepest:
-            waiting += [(inner, (*above, own)) for inner in reversed(folders)]
-
-
 def first_shape(found: FolderScan) -> Shape:
     """(C, H, W) of the first picture, from its header; raises DataError where it cannot be read."""
-    (width, height), mode = _header(found.train[0][0])
-    return (1 if _is_grey(mode) else 3), height, width
+    header = _header(found.train[0][0])
+    return (1 if header.grey else 3), header.height, header.width
 
 
 def check_pictures(found: FolderScan, image_size: int) -> Shape:
@@ -347,13 +323,14 @@ def _look_through(path: Path, fingerprint: str) -> tuple[Shape, str, tuple[Path,
     """The shape of most, grey if all are; the sizes in words, empty where there is one; and the files of 16 bits."""
     found = scan(path)
     pictures = [file for file, _ in found.train + found.test]
-    sizes, modes = zip(*map(_header, pictures), strict=True)
+    headers = [_header(file) for file in pictures]
+    sizes = [(header.width, header.height) for header in headers]
     (width, height), times = Counter(sizes).most_common(1)[0]
     others = ((file, size) for file, size in zip(pictures, sizes, strict=True) if size != (width, height))
     odd, (wide, high) = next(others, (path, (width, height)))
     difference = f"{times:,} of {len(sizes):,} are {width}x{height}, {odd.relative_to(path)} is {wide}x{high}"
-    deep = tuple(file for file, mode in zip(pictures, modes, strict=True) if _is_deep(mode))
-    shape = (1 if all(map(_is_grey, modes)) else 3), height, width
+    deep = tuple(file for file, header in zip(pictures, headers, strict=True) if header.deep)
+    shape = (1 if all(header.grey for header in headers) else 3), height, width
     return shape, difference if times < len(sizes) else "", deep
 
 
@@ -361,8 +338,8 @@ def read_content(found: FolderScan, image_size: int, progress: OnProgress = sile
     """Check every picture's header and return a content that decodes them as it is written; raises as `check_pictures`.
 
     One channel if all pictures are greyscale files, else RGB; transparency is laid on white; pictures are turned
-    upright by their EXIF tag. 16-bit grey keeps the upper 8 of the bits that are used: as many as the brightest pixel
-    of all these files needs, by the depths that cameras have.
+    upright by their EXIF tag. 16 bits a channel keep the upper 8 of the bits that are used: as many as the brightest
+    pixel of all these files needs, by the depths that cameras have.
     """
     shape = check_pictures(found, image_size)
     _, _, deep = _look_through(found.path.absolute(), found.fingerprint)
@@ -385,7 +362,7 @@ def _used_bits(files: Sequence[Path], progress: OnProgress) -> tuple[int, tuple[
     if not files or bits == _DEPTHS[-1]:
         return _DEPTHS[-1], ()
     white = (1 << bits) - 1
-    return bits, (f"{bits}-bit grey in 16-bit files: their brightest pixel is {brightest:,}, so {white:,} is white",)
+    return bits, (f"{bits}-bit pixels in 16-bit files: the brightest is {brightest:,}, so {white:,} is white",)
 
 
 @contextmanager
@@ -416,15 +393,22 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, (OSError, SyntaxError, ValueError)) and str(error) else type(error).__name__
 
 
-def _header(file: Path) -> tuple[tuple[int, int], str]:
-    """(width, height) as it will be decoded, and Pillow's mode."""
+class _Header(NamedTuple):
+    """What is known of a picture before it is decoded, its size as it will be then."""
+
+    width: int
+    height: int
+    grey: bool
+    deep: bool
+
+
+def _header(file: Path) -> _Header:
     with _opened(file) as picture:
-        turned = _orientation(picture) in (5, 6, 7, 8)
-        size = (picture.height, picture.width) if turned else picture.size
-        mode = picture.mode
-    if mode == "F":
-        raise DataError(f"{file} holds floating-point pixels", "save it with 8 or 16 bits a channel")
-    return size, mode
+        if picture.mode == "F":
+            raise DataError(f"{file} holds floating-point pixels", "save it with 8 or 16 bits a channel")
+        deep = _is_deep(picture)  # before the tag, for which Pillow loads some pictures
+        width, height = reversed(picture.size) if _orientation(picture) in (5, 6, 7, 8) else picture.size
+        return _Header(width, height, picture.mode in _GREY_MODES or picture.mode.startswith("I"), deep)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -440,18 +424,29 @@ def _orientation(picture: Image.Image) -> int:
     return found if isinstance(found, int) else 1
 
 
-def _is_deep(mode: str) -> bool:
-    """Whether a picture has one channel of 16 bits, or of 32 in which Pillow puts what it reads of such formats."""
-    return mode.startswith("I")
+def _is_deep(picture: Image.Image) -> bool:
+    """Whether a picture has 16 bits a channel, or one of 32 in which Pillow puts what it reads of such formats."""
+    return picture.mode.startswith("I") or bool(_lower_bytes(picture))
 
 
-def _is_grey(mode: str) -> bool:
-    return mode in _GREY_MODES or _is_deep(mode)
+def _lower_bytes(picture: Image.Image) -> list[ImageFile._Tile]:
+    """How a decoder is asked for the lower byte of each colour that has 16 bits: in the other order of bytes. Empty for
+    pictures of other depths."""
+    asked = []
+    for tile in getattr(picture, "tile", ()):
+        mode, *others = tile.args if isinstance(tile.args, tuple) and tile.args else (tile.args,)
+        if str(mode) in _OTHER_BYTE:
+            asked.append(tile._replace(args=(_OTHER_BYTE[str(mode)], *others)))
+    return asked
 
 
 def _values(picture: Image.Image, file: Path) -> np.ndarray:
-    """The pixels of one channel of 16 bits; raises DataError for values that need more."""
+    """The pixels of 16 bits a channel; raises DataError for values that need more."""
     values = np.asarray(picture)
+    if picture.mode == "RGB":
+        with _opened(file) as lower:
+            lower.tile = _lower_bytes(lower)
+            return values.astype(np.uint16) << 8 | np.asarray(lower)
     if values.size and not (values.min() >= 0 and values.max() < 1 << 16):
         raise DataError(f"{file} holds 32-bit pixels", "save it with 8 or 16 bits a channel")
     return values
@@ -468,9 +463,10 @@ def _pixels(file: Path, shape: Shape, bits: int) -> np.ndarray:
 
     channels, height, width = shape
     with _opened(file) as opened:
-        turn = _UPRIGHT.get(_orientation(opened))
         picture: Image.Image = opened
-        if _is_deep(picture.mode):
+        deep = _is_deep(picture)  # before the tag, for which Pillow loads some pictures
+        turn = _UPRIGHT.get(_orientation(opened))
+        if deep:
             picture = Image.fromarray((_values(picture, file) >> (bits - 8)).astype(np.uint8))
         if picture.has_transparency_data:
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))

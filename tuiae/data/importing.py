@@ -30,8 +30,8 @@ from tuiae.data.dataset import (
     silent,
     untested,
     utf8,
+    walk,
 )
-from tuiae.data.folder import walk
 from tuiae.data.registry import DOWNLOADS, EMBEDDED, DatasetInfo, data_dir, describe
 from tuiae.errors import ConfigError, DataError
 from tuiae.files import open_regular, read_bytes
