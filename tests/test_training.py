@@ -341,6 +341,7 @@ OTHERS: dict[str, Forge] = {
     "no random state": with_state(lambda state: state.update(rng=torch.zeros(5056, dtype=torch.uint8))),
     "another optimizer": with_state(lambda state: state["optimizer"]["state"][0].pop("exp_avg")),
     "another step": with_state(lambda state: state.update(step=-5)),
+    "more images than there are": with_state(lambda state: state.update(position=1501)),
 }
 
 
@@ -381,6 +382,11 @@ def test_a_training_without_a_checkpoint_of_use_says_so_and_leaves_all(lab: Labo
     with pytest.raises(TrainingError, match=r"step-000060 is of no use: .*\(3,\) and not .*, and there is no other"):
         go_on(run)
     assert steps_kept(run) == [45, 60]
+    for folder in all_checkpoints(run):
+        cut_model(folder)
+    with pytest.raises(TrainingError, match="step-000060 is damaged, and there is no other") as caught:
+        go_on(run)
+    assert caught.value.hint == f"train it anew: tuiae run {run.config}"
 
 
 def test_a_fork_never_begins_without_what_it_was_forked_from(lab: Laboratory, finished: RunPaths) -> None:

@@ -224,7 +224,7 @@ def spoilt(weights: Mapping[str, torch.Tensor]) -> str:
 _Contents = tuple[dict[str, torch.Tensor], dict[str, Any]]
 
 
-def _usable(folder: Path, model: torch.nn.Module, state: TrainState, fresh_optimizer: bool) -> _Contents:
+def _usable(folder: Path, model: torch.nn.Module, state: TrainState, images: int, fresh_optimizer: bool) -> _Contents:
     """The weights and the state of a checkpoint; raises TrainingError where this training cannot go on with them."""
     weights, saved = load_weights(folder), load_state(folder)
     cause = misfit(model, weights) or spoilt(weights)
@@ -232,6 +232,8 @@ def _usable(folder: Path, model: torch.nn.Module, state: TrainState, fresh_optim
     matches = (saved.get("step"), saved.get("epoch")) == (named.step, int(named.epoch))
     if not cause and not (matches and state.takes(saved, fresh_optimizer)):
         cause = f"{STATE} is not the state of this training"
+    if not cause and saved.get("position", 0) > images:
+        cause = f"it is {saved['position']:,} images into an epoch of {images:,}"
     if cause:
         raise TrainingError(f"{folder.name} is of no use: {cause}", ANOTHER)
     return weights, saved
@@ -252,23 +254,32 @@ ASIDE = "damaged-"
 
 
 def restore_newest(
-    run: RunPaths, model: torch.nn.Module, state: TrainState, training: TrainingSection, warn: Callable[[str], object]
+    run: RunPaths,
+    model: torch.nn.Module,
+    state: TrainState,
+    training: TrainingSection,
+    images: int,
+    warn: Callable[[str], object],
 ) -> Beginning:
-    """Put the newest checkpoint that is of use, if there is one, into the network and the state.
+    """Put the newest checkpoint that is of use to a training on so many `images`, if there is one, into the network and
+    the state.
 
     `warn` is told of each that is passed over; one whose digests are right gets another name, so that nobody takes it
-    for the newest again. Raises TrainingError where none of those is of use, and for a fork without its beginning.
+    for the newest again. Raises TrainingError where there are some and none is of use, and for a fork without its
+    beginning.
     """
     parent = read_parent(read_json(run.meta))
     useless: list[tuple[Path, TrainingError]] = []
+    damaged: list[str] = []
     for folder in all_checkpoints(run):
         if not verify(folder):
-            warn(f"{folder.name} is damaged; it is passed over")
+            damaged.append(f"{folder.name} is damaged")
+            warn(f"{damaged[-1]}; it is passed over")
             continue
         begun = parent if pointed(run, PARENT) == folder.name else None
         other = begun is not None and "training.optimizer" in begun.changed
         try:
-            weights, saved = _usable(folder, model, state, other)
+            weights, saved = _usable(folder, model, state, images, other)
         except TrainingError as error:
             useless.append((folder, error))
             continue
@@ -283,8 +294,8 @@ def restore_newest(
         state.restore(saved)
         text = f"resumed at epoch {state.epoch}, step {state.step}" if state.step else FROM_START
         return Beginning(text, fresh=state.step == 0)
-    if useless or parent is not None:
-        cause = useless[0][1].cause if useless else "the checkpoint that this fork began from is gone or damaged"
+    if useless or damaged or parent is not None:
+        cause, *_ = (*(why.cause for _, why in useless), *damaged, "the checkpoint that this fork began from is gone")
         anew = f"train it anew: tuiae run {run.config}"
         again = anew if parent is None else f"fork {parent.run} from another one"
         raise TrainingError(f"{cause}, and there is no other", again)

@@ -57,12 +57,9 @@ class Trainer:
             parts.model,
             self.state,
             self.config.training,
+            len(parts.train),
             lambda text: writer.event("warning", text=text),
         )
-        if self.state.position > len(parts.train):
-            used, images = self.state.position, len(parts.train)
-            cause = f"the checkpoint is {used:,} images into an epoch, and there are {images:,}"
-            raise TrainingError(cause, "give the run the images that it was trained on")
         self.report = Reporter(parts, writer, self.state, self.fewest)
         self._edits = EditQueue(writer, self.config, self.state.step)
         self._adopt(self._edits.config)
