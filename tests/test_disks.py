@@ -314,6 +314,25 @@ def test_who_is_not_heard_is_told(run: RunPaths, monkeypatch: pytest.MonkeyPatch
     assert list(run.control.iterdir()) == []
 
 
+@pytest.mark.parametrize("its_own", [True, False])
+def test_a_stop_that_cannot_be_written_is_a_signal_to_the_run_s_own_worker(
+    run: RunPaths, workers: list[subprocess.Popen[Any]], its_own: bool
+) -> None:
+    with open(run.lock if its_own else os.devnull, "a") as lock:
+        worker = subprocess.Popen(["sleep", "60"], stdin=lock)
+    workers.append(worker)
+    named = {"pid": worker.pid, "process_start": process_start(worker.pid), "host": socket.gethostname()}
+    replace_json(run.status, {**read_json(run.status), **named})
+    if its_own:
+        with largest_file(0):
+            control.send(run, "stop")
+        assert worker.wait(60) == -signal.SIGTERM
+    else:
+        with largest_file(0), pytest.raises(UnknownRunError, match="File too large"):
+            control.send(run, "stop")
+        assert worker.poll() is None
+
+
 # Two workers
 
 

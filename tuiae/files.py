@@ -124,6 +124,24 @@ def read_json(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory and those above it, where they are not there yet; raises OSError, which names what is wrong."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The numbers of errors that space on a disk, or a larger quota, would mend."""
+
+
+def writable_advice(error: OSError, variable: str) -> str:
+    """What to do where nothing can be written to a directory that a variable of the environment chooses."""
+    elsewhere = f"point {variable} at a directory that you may write"
+    return f"free some space, or {elsewhere}" if error.errno in FULL else elsewhere
+
+
 def make_way(path: Path, is_right: Callable[[Path], bool] = os.path.isfile) -> None:
     """Move aside what stands where a file of ours belongs, or a directory with `os.path.isdir`, and is none: it may be
     somebody's, and nothing could be written there."""

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from tuiae.cli.output import Output, dataset_progress, study_progress
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
-from tuiae.files import replace_text
+from tuiae.files import make_directory, replace_text
 from tuiae.render.text import MISSING
 from tuiae.reproduce.measures import FUNCTIONS
 from tuiae.reproduce.report import Report, WorkSection, render, report
@@ -154,7 +154,7 @@ def _write_reports(
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         replace_text(path, text)
     except OSError as error:
         hint = "give the same command again: it trains nothing twice"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tuiae.config import NAME_PATTERN, NAME_WORDS, RunConfig, did_you_mean, dump_config
 from tuiae.errors import ConfigError
-from tuiae.files import read_bytes, replace_text
+from tuiae.files import make_directory, read_bytes, replace_text, writable_advice
 
 DEFAULT = "quickstart"
 BEST = "best"
@@ -66,12 +66,12 @@ def save_preset(config: RunConfig, name: str, comment: str) -> Preset:
     check_preset_name(name)
     path = own_presets_dir() / f"{name}.toml"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         document = dump_config(config.model_copy(update={"name": name}))
         replace_text(path, "".join(f"# {line}\n" for line in comment.splitlines()) + document)
     except OSError as error:
-        hint = "point TUIAE_PRESETS_DIR at a directory that you may write"
-        raise ConfigError(f"cannot write {path}: {error.strerror or error}", hint) from error
+        cause = f"cannot write {path}: {error.strerror or error}"
+        raise ConfigError(cause, writable_advice(error, "TUIAE_PRESETS_DIR")) from error
     return Preset(f"{OWN}/{name}", path, _first_sentence(path))
 
 

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from tuiae.data.dataset import Dataset, DatasetContent, OnProgress, Shape, SplitContent, silent
 from tuiae.errors import DataError
-from tuiae.files import fsync_directory, replace_file, replace_json
+from tuiae.files import fsync_directory, make_directory, replace_file, replace_json, writable_advice
 
 Origin = Literal["embedded", "download", "imported", "folder"]
 
@@ -157,7 +157,7 @@ def open_or_build(
 def writing(root: Path, key: str, progress: OnProgress) -> Iterator[Path]:
     """Hold the right to write `<root>/<key>`, with a temporary folder beside it that is gone afterwards."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_directory(root)
         with _locked(root / f".{key}.lock", progress) as alone:
             if (root / key).exists() and not (root / key / FILE_NAME).exists():
                 # It may be the user's own files: never replace it.
@@ -175,8 +175,8 @@ def writing(root: Path, key: str, progress: OnProgress) -> Iterator[Path]:
             finally:
                 shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
-        hint = "free some space there, or set TUIAE_DATA_DIR to a folder you can write to"
-        raise DataError(f"cannot write to {root}: {error.strerror or error}", hint) from error
+        cause = f"cannot write to {root}: {error.strerror or error}"
+        raise DataError(cause, writable_advice(error, "TUIAE_DATA_DIR")) from error
 
 
 def store(

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tuiae.config import settings_of
 from tuiae.errors import RunHeldError, TuiaeError, UnknownRunError
-from tuiae.files import replace_json
+from tuiae.files import make_directory, replace_json, writable_advice
 from tuiae.reproduce.verdicts import MISSING, ClaimRow, RecipeRow, Verdict, Verdicts, read_verdicts
 from tuiae.reproduce.work import Claim, MissingSet, WorkPlan, label, make_plan, missing_sets
 from tuiae.runs.lineage import EditedRuns
@@ -236,7 +236,7 @@ def start_work(root: Path, path: Path, *, quick: bool) -> subprocess.Popen[bytes
     log, record = log_path(root, work), _record_path(root, work)
     command = [sys.executable, "-m", "tuiae", "reproduce", *(["--quick"] if quick else []), "--plain", str(path)]
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(log.parent)
         with open(log, "wb") as output:
             process = subprocess.Popen(
                 command,
@@ -249,9 +249,8 @@ def start_work(root: Path, path: Path, *, quick: bool) -> subprocess.Popen[bytes
         started = WorkProcess(process.pid, process_start(process.pid), socket.gethostname(), quick, time.time())
         replace_json(record, {"v": 1, **asdict(started)})
     except OSError as error:
-        raise UnknownRunError(
-            f"cannot run {work} in {root}: {error.strerror or error}", "is the runs directory yours to write?"
-        ) from error
+        cause = f"cannot run {work} in {root}: {error.strerror or error}"
+        raise UnknownRunError(cause, writable_advice(error, "TUIAE_RUNS_DIR")) from error
     return process
 
 

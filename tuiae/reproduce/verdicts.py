@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from tuiae.errors import UnknownRunError
-from tuiae.files import replace_text
+from tuiae.files import make_directory, replace_text, writable_advice
 from tuiae.reproduce.measures import Value
 from tuiae.runs.paths import REPORTS
 
@@ -171,12 +171,11 @@ def write_verdicts(root: Path, verdicts: Verdicts) -> None:
     """Write verdicts where `read_verdicts` looks; raises UnknownRunError where that cannot be written."""
     path = verdict_path(root, verdicts.work, verdicts.quick)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         replace_text(path, _adapter().dump_json(verdicts, indent=1).decode() + "\n")
     except OSError as error:
-        raise UnknownRunError(
-            f"cannot write {path}: {error.strerror or error}", "point TUIAE_RUNS_DIR at a directory that you may write"
-        ) from error
+        cause = f"cannot write {path}: {error.strerror or error}"
+        raise UnknownRunError(cause, writable_advice(error, "TUIAE_RUNS_DIR")) from error
 
 
 def read_verdicts(root: Path, work: str) -> Verdicts | None:

@@ -22,13 +22,18 @@ from tuiae.config import RunConfig, build_config, did_you_mean, settings_of
 from tuiae.errors import ConfigError
 from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, make_way, read_json, replace_json
 from tuiae.runs.paths import RunPaths, unwritable
+from tuiae.runs.process import terminate_worker
 
 COMMANDS = ("pause", "resume", "step", "stop", "save", "set")
 """`step` takes `steps`, after which the run pauses (again). `set` takes `key`, one of EDITABLE, and its new `value`."""
 
 
 def send(run: RunPaths, command: str, **arguments: Any) -> None:
-    """Leave a command, one of COMMANDS, for the run's worker; raises UnknownRunError where it cannot be written."""
+    """Leave a command, one of COMMANDS, for the run's worker; a `stop` that cannot be written becomes a signal.
+
+    Raises:
+        UnknownRunError: the worker does not hear of it.
+    """
     if command not in COMMANDS:
         raise ValueError(f"unknown command {command!r}")
     # The name carries the order; a random tail keeps two senders of one nanosecond apart.
@@ -41,7 +46,8 @@ def send(run: RunPaths, command: str, **arguments: Any) -> None:
             (run.control / name).unlink()
             raise PermissionError(errno.EACCES, "it belongs to another user")
     except OSError as error:
-        raise unwritable(run, error, "edit" if command == "set" else command) from error
+        if command != "stop" or not terminate_worker(run):
+            raise unwritable(run, error, "edit" if command == "set" else command) from error
 
 
 def _is_ours(run: RunPaths, path: Path) -> bool:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from typing import Any
 
 from tuiae.config import RunConfig
 from tuiae.errors import TrainingError, from_record
-from tuiae.files import open_append
+from tuiae.files import is_count, open_append, read_json
 from tuiae.images import OPTION
 from tuiae.machine import LEAVING, STOPPING
 from tuiae.runs.paths import RunPaths, find_obstacle, unwritable
@@ -82,6 +83,25 @@ def is_alive(pid: int, started: str, seen: float) -> bool:
         return now == started or ("." in now and abs(float(now) - float(started)) < SET_SECONDS)
     except ValueError:
         return False
+
+
+def terminate_worker(run: RunPaths) -> bool:
+    """Send the worker that a run's status names the signal that makes it save and stop. Returns whether it was sent:
+    only to a process of this host that began when the status says, and has the run's lock open."""
+    import psutil
+
+    record = read_json(run.status)
+    pid, started = record.get("pid"), record.get("process_start")
+    if record.get("host") != socket.gethostname() or not is_count(pid) or not isinstance(started, str):
+        return False
+    try:
+        opened = [file.path for file in psutil.Process(pid).open_files()] if is_alive(pid, started, 0.0) else []
+        if os.path.realpath(run.lock) not in opened:
+            return False
+        os.kill(pid, signal.SIGTERM)
+    except (psutil.Error, OSError, OverflowError):
+        return False
+    return True
 
 
 def worker_environment(workers: int = 1) -> dict[str, str]:

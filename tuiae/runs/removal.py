@@ -12,7 +12,7 @@ from pathlib import Path
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, UnknownRunError
 from tuiae.files import read_bytes
 from tuiae.runs.listing import RunRow
-from tuiae.runs.paths import RunPaths, is_run
+from tuiae.runs.paths import RunPaths, is_run, unwritable
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import parse_event, read_status
 
@@ -90,5 +90,5 @@ def delete_run(run: RunPaths, root: Path) -> None:
         shutil.rmtree(hidden)
     except OSError as error:
         left = f"; what is left of it is in {hidden}" if hidden.exists() else ""
-        hint = "delete it as the user who started it"
-        raise UnknownRunError(f"cannot delete {run.id}: {error.strerror or error}{left}", hint) from error
+        cause = f"cannot delete {run.id}: {error.strerror or error}{left}"
+        raise UnknownRunError(cause, unwritable(run, error, "delete").hint) from error

@@ -25,6 +25,7 @@ from tuiae.files import (
     LineFile,
     fsync_directory,
     is_count,
+    make_directory,
     make_way,
     open_regular,
     overwrite_json,
@@ -32,6 +33,7 @@ from tuiae.files import (
     replace_file,
     replace_json,
     replace_text,
+    writable_advice,
 )
 from tuiae.images import ImageRecord, with_absolute_folder
 from tuiae.runs.checkpoints import adopt_checkpoint
@@ -64,7 +66,7 @@ def create_run(
     """
     about = {**describe_machine(argv), "tags": check_tags(tags), **(meta or {})}
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_directory(root)
         _sweep_drafts(root)
         run = RunPaths(root / new_run_id(config.name))
         draft = RunPaths(root / f".{run.id}.tmp")
@@ -78,8 +80,8 @@ def create_run(
             shutil.rmtree(draft.root, ignore_errors=True)
             raise
     except OSError as error:
-        hint = "free some space, or point TUIAE_RUNS_DIR at a directory that you may write"
-        raise UnknownRunError(f"cannot write runs to {root}: {error.strerror or error}", hint) from error
+        cause = f"cannot write runs to {root}: {error.strerror or error}"
+        raise UnknownRunError(cause, writable_advice(error, "TUIAE_RUNS_DIR")) from error
     return run
 
 

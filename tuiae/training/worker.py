@@ -7,7 +7,6 @@ imported after the lock is taken and the status says so, so that nobody waits in
 from __future__ import annotations
 
 import argparse
-import errno
 import faulthandler
 import fcntl
 import glob
@@ -30,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import DeviceError, ExitCode, TrainingError, TuiaeError
-from tuiae.files import open_append, read_json
+from tuiae.files import FULL, open_append, read_json
 from tuiae.images import CHANGED, OPTION, ImageRecord, differences, refusal, unfit
 from tuiae.machine import LEAVING, STOPPING, lasting_imports, when_parent_ends
 from tuiae.runs import control
@@ -225,7 +224,7 @@ def explain(error: Exception, run: RunPaths) -> TuiaeError:
     if is_out_of_memory(error):
         return TrainingError("out of memory", "lower training.batch_size, or choose another device")
     notes = "".join(f": {note}" for note in getattr(error, "__notes__", ()))
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if isinstance(error, OSError) and error.errno in FULL:
         return TrainingError(f"no space left for {run.root}{notes}", f"free some, then {_resume_advice(run)}")
     if isinstance(error, OSError):
         cause = f"{error.filename or run.root}: {error.strerror}{notes}"
