@@ -162,6 +162,28 @@ def test_a_worker_that_died_is_told_with_its_signal_and_its_disk(run: RunPaths) 
     assert list(run.root.glob(".*.tmp")) == []
 
 
+def test_what_a_worker_could_not_say_is_read_from_the_end_of_its_log(lab: Laboratory, run: RunPaths) -> None:
+    dying = "import faulthandler, os, signal; faulthandler.enable(2); os.kill(os.getpid(), signal.SIGBUS)"
+    with open(run.log, "wb") as log:
+        log.write(b"epoch 1\n")
+        log.flush()
+        worker = subprocess.run([sys.executable, "-c", dying], stderr=log, check=False)
+    gone = {"state": "running", "pid": 1, "process_start": "1", "host": socket.gethostname()}
+    replace_json(run.status, {**read_json(run.status), **gone})
+    status = read_status(run)
+    assert (status.state, worker.returncode) == ("lost", -signal.SIGBUS)
+    said = "the worker died: Bus error: a file that it had open, such as the prepared images, became shorter"
+    assert str((status.error or {})["cause"]).startswith(said)
+    assert describe_death(run, None).startswith(said)
+    assert f"error: {said}" in lab("show", run.id).stdout
+    replace_json(run.status, {**read_json(run.status), "heartbeat": time.time() + 60})
+    assert read_status(run).error is None  # a later worker lived on
+    replace_json(run.status, {**read_json(run.status), "heartbeat": time.time()})
+    with open(run.log, "a") as log:
+        log.write("epoch 2\n")
+    assert read_status(run).error is None
+
+
 TMPFS = 'mount -t tmpfs -o size=3m tmpfs "$1" && shift && exec "$@"'
 
 

@@ -21,7 +21,7 @@ from tuiae.render.curves import draw_curves, without_dashes
 from tuiae.render.grid import sample_grid
 from tuiae.render.legend import legend, plot_title, run_curves, second_metrics
 from tuiae.render.runs import passed_over_words, plain_table
-from tuiae.render.status import note_line, refusal_words
+from tuiae.render.status import failure_words, note_line, refusal_words
 from tuiae.render.text import (
     beside,
     clean,
@@ -117,6 +117,8 @@ def show_run(run: RunPaths, output: Output) -> None:
     show_result(snapshot, output)
     for finding in findings(snapshot):
         output.line(f"finding: {finding}", "yellow")
+    if snapshot.status.state == "lost" and snapshot.status.error:
+        output.line(f"error: {failure_words(snapshot.status)}", "yellow")
     if snapshot.status.refusal:
         output.line(refusal_words(snapshot.status), "yellow")
     if words := next_command(snapshot):
@@ -291,7 +293,6 @@ def status_record(snapshot: Snapshot) -> dict[str, Any]:
 def status_lines(snapshot: Snapshot, width: int = COLUMNS, height: int = ROWS) -> list[str]:
     """At most `height` lines of at most `width` cells; the log takes what the rest leaves."""
     status, best = snapshot.status, snapshot.best("test", "loss")
-    error = status.error or {}
     facts = [
         ("run", clean(snapshot.id)),
         ("state", _state(snapshot)),
@@ -302,7 +303,7 @@ def status_lines(snapshot: Snapshot, width: int = COLUMNS, height: int = ROWS) -
         ("losses", _train_and_test(snapshot, "loss")),
         ("best", f"test loss {number(best.value)} after epoch {best.epoch:g}" if best else ""),
         ("accuracy", _train_and_test(snapshot, "accuracy")),
-        ("error", "; ".join(clean(error[key]) for key in ("cause", "hint") if error.get(key))),
+        ("error", failure_words(status)),
         ("refused", refusal_words(snapshot.status)),
         ("next", next_command(snapshot)),
         *(("finding", f"{finding}") for finding in findings(snapshot)),

@@ -272,7 +272,7 @@ def draw_details(row: RunRow, width: int, height: int, now: float, ascii_only: b
         state.append(f" · {_age(row, now)} ago", "dim")
     name = [Text(clean(row.id, width), "dim")] if row.name else []
     lines = [Text(clean(row.title, width), "bold"), *name, state, Text()]
-    if row.status.error and row.status.state == "failed":
+    if row.status.error:
         lines += [*wrapped(failure_words(row.status), width, palette.BAD, 6), Text()]
     if row.trend:
         lines += [Text("test loss", "dim"), Text(spark(row.trend, width, ascii_only), palette.TEST), Text()]

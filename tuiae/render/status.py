@@ -243,7 +243,7 @@ def ending(snapshot: Snapshot) -> str:
         return failure_words(status)
     if status.state == "lost":
         how = "goes on from the last checkpoint" if snapshot.checkpoints else "begins again: no checkpoint is known"
-        return f"its process died without an error; R {how}"
+        return f"{failure_words(status) or 'its process died without an error'}; R {how}"
     if status.state == GONE:
         return f"{clean(snapshot.id)} is gone: its directory was deleted or moved; 1 lists the runs"
     return ""

@@ -19,7 +19,7 @@ from typing import Any
 
 from tuiae.config import RunConfig
 from tuiae.errors import TrainingError, from_record
-from tuiae.files import is_count, open_append, read_json
+from tuiae.files import as_number, is_count, open_append, open_regular, read_json
 from tuiae.images import OPTION
 from tuiae.machine import LEAVING, STOPPING
 from tuiae.runs.paths import RunPaths, find_obstacle, unwritable
@@ -169,9 +169,35 @@ SIGNALLED = {
 """What it means when a worker dies of a signal that it cannot answer."""
 
 
+FATAL, FATAL_BYTES = "Fatal Python error: ", 1 << 18
+TRACE = (" ", "Thread ", "Current thread", "Extension modules: ")
+"""How the lines begin that faulthandler writes below such an error."""
+
+
+def last_words(run: RunPaths, seen: float) -> str:
+    """What ended a worker at once, as the end of its log has it since that worker was `seen` alive (seconds since the
+    epoch); empty where that says nothing."""
+    try:
+        with open_regular(run.log) as log:
+            status = os.fstat(log.fileno())
+            log.seek(max(0, status.st_size - FATAL_BYTES))
+            tail = log.read(FATAL_BYTES).decode(errors="replace")
+    except OSError:
+        return ""
+    _, found, after = tail.rpartition(FATAL)
+    reason, *trace = after.splitlines() or [""]
+    # An earlier worker's end is older than the signs of life of this one, and followed by what this one printed.
+    if not found or status.st_mtime < seen - 1 or not all(not line or line.startswith(TRACE) for line in trace):
+        return ""
+    return f"{reason}: {SIGNALLED[signal.SIGBUS]}" if reason == "Bus error" else reason
+
+
 def describe_death(run: RunPaths, code: int | None) -> str:
-    """How a worker ended that could not say it itself, as far as its exit code (None: unknown) and its disk tell."""
+    """How a worker ended that could not say it itself, as far as its exit code (None: unknown), its log and its disk
+    tell."""
     words = ["the worker died"]
+    if code is None and (said := last_words(run, as_number(read_json(run.status).get("heartbeat")) or 0.0)):
+        words.append(said)
     if code is not None and code < 0:
         words[0] += f" (signal {-code})"
         words += [SIGNALLED[number] for number in SIGNALLED if number == -code]

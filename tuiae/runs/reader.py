@@ -19,14 +19,14 @@ import numpy as np
 
 from tuiae.config import RunConfig, build_config
 from tuiae.config.document import fingerprint, parse_toml
-from tuiae.errors import ConfigError
+from tuiae.errors import ConfigError, TrainingError
 from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, open_regular, read_bytes, read_json
 from tuiae.images import ImageRecord, absolute, read_record, with_dataset
 from tuiae.runs.control import Edit, as_edit
 from tuiae.runs.labels import read_label
 from tuiae.runs.paths import CONFIG_DIGEST, GONE, RunPaths, is_gone, is_run
 from tuiae.runs.points import LIVE_POINTS, Points, TrainingClock
-from tuiae.runs.process import is_alive
+from tuiae.runs.process import is_alive, last_words
 from tuiae.runs.snapshot import (
     SAMPLE_ARRAYS,
     Key,
@@ -177,13 +177,16 @@ class Reached:
 
 
 def read_status(run: RunPaths) -> Status:
-    """The status with the reader's verdict: `lost` when the state is live and the process is not."""
+    """The status with the reader's verdict: `lost` when the state is live and the process is not, with the error that
+    the process left in its log."""
     record = read_json(run.status)
     known = {field.name: field for field in fields(Status)}
     values = {key: value for key, value in record.items() if key in known and _fits(key, value, known[key].default)}
     status = Status(**values)
     if status.live and not _has_pulse(status):
-        return replace(status, state="lost")
+        words = last_words(run, status.heartbeat)
+        error = TrainingError(f"the worker died: {words}").record() if words else None
+        return replace(status, state="lost", error=error)
     return status
 
 
