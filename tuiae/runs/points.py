@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -96,15 +95,13 @@ class TrainingClock:
         self._began = time - self._last
         self.points.append(step, epoch, self._last)
 
-    def reach(self, moments: Sequence[tuple[float, float, float]]) -> None:
-        """Note that steps were reached, each with its epoch and time; clocks that were set back stand still."""
-        if moments and self._began is None:
-            self.start(*moments[0])
-            moments = moments[1:]
-        if moments and self._began is not None:
-            table = np.array(moments, float)
+    def reach(self, table: np.ndarray) -> None:
+        """Note that steps were reached, (N, 3) with epochs and times; clocks that were set back stand still."""
+        if len(table) and self._began is None:
+            self.start(*table[0].tolist())
+            table = table[1:]
+        if len(table) and self._began is not None:
             seconds = table[:, 2] - self._began
             elapsed = np.fmax(np.fmax.accumulate(seconds), self._last)
-            table[:, 2] = np.where(np.isnan(seconds), math.nan, elapsed)
             self._last = float(elapsed[-1])
-            self.points.extend(table)
+            self.points.extend(np.column_stack((table[:, :2], np.where(np.isnan(seconds), math.nan, elapsed))))

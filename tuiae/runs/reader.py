@@ -8,9 +8,10 @@ import math
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from itertools import groupby
+from itertools import chain, groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -18,7 +19,7 @@ import msgspec
 import numpy as np
 
 from tuiae.config import RunConfig, build_config
-from tuiae.config.document import fingerprint, parse_toml
+from tuiae.config.document import fingerprint, parse_alike
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, open_regular, read_bytes, read_json
 from tuiae.images import ImageRecord, absolute, read_record, with_dataset
@@ -139,6 +140,15 @@ def as_metric(record: dict[str, Any]) -> Metric | None:
     return Metric(str(record.get("split")), step, epoch, numbers, math.nan if time is None else time)
 
 
+def _numbers(values: Iterable[float | None]) -> np.ndarray:
+    """The values as an array: JSON has no NaN, a diverged value is written as null and shown as a gap."""
+    found = list(values)
+    try:
+        return np.fromiter(found, float, len(found))
+    except TypeError:
+        return np.array(found, float)
+
+
 @dataclass
 class Reached:
     """How far a run is by its events; the status lags behind them, because it is written once a second."""
@@ -221,7 +231,7 @@ def read_config(run: RunPaths) -> RunConfig | None:
     """The run's config, or None when it is missing, not what the run began with, or of a schema that this version does
     not know."""
     try:
-        document = parse_toml(read_bytes(run.config).decode())
+        document = parse_alike(read_bytes(run.config).decode())
         config = build_config(document) if _began_with(run, document) else None
     except (OSError, ValueError, RecursionError, ConfigError):
         return None
@@ -241,7 +251,7 @@ def read_images(run: RunPaths) -> ImageRecord | None:
 def is_original(run: RunPaths, config: Path) -> bool:
     """Returns whether a file says what a run began with. Runs of older versions do not tell: there any TOML may."""
     try:
-        return _began_with(run, parse_toml(read_bytes(config).decode()))
+        return _began_with(run, parse_alike(read_bytes(config).decode()))
     except (OSError, ValueError, RecursionError):
         return False
 
@@ -361,9 +371,10 @@ class RunReader:
         lines = self._events.poll()
         if self._events.restarted:
             self._forget()
+        decode, keep = _METRIC.decode, self._metrics.append
         for line in lines:
             try:
-                self._metrics.append(_METRIC.decode(line))
+                keep(decode(line))
             except (ValueError, RecursionError):
                 if (record := parse_event(line)) is not None:
                     self._take(record)
@@ -407,26 +418,30 @@ class RunReader:
             if kind == "start" or text.startswith("resumed at") or record.get("clock") == "resumed":
                 self._clock.start(step, epoch, now)
             elif text.startswith("paused at") or record.get("clock") == "paused":
-                self._clock.reach([(step, epoch, now)])
+                self._clock.reach(np.array([(step, epoch, now)]))
 
     def _draw_metrics(self) -> None:
-        """Put the metrics that were read into curves, position and clock, as tables: one by one took twice as long."""
-        metrics, self._metrics = self._metrics, []
-        splits: dict[str, list[Metric]] = {}
-        for metric in metrics:
-            splits.setdefault(metric.split, []).append(metric)
-        for split, ordered in splits.items():
-            most = LIVE_POINTS if split == "live" else None
-            for names, alike in groupby(ordered, lambda metric: (*metric.values,)):
-                # JSON has no NaN; a diverged value is written as null and shown as a gap.
-                table = np.array([(one.step, one.epoch, *one.values.values()) for one in alike], float)
-                step, epoch = table[:, :2].max(0).tolist()
-                self._reached.reach(int(step), epoch, whole=split != "live")
-                for column, name in enumerate(names, 2):
-                    key = (split, name)
-                    self._points.setdefault(key, Points(most)).extend(table[:, [0, 1, column]])
-                    self._changed.add(key)
-        self._clock.reach([(one.step, one.epoch, one.time) for one in metrics if one.split in ("live", "test")])
+        """Put the metrics that were read into curves, position and clock, as tables: one by one took far longer."""
+        if not (metrics := self._metrics[:]):
+            return
+        self._metrics.clear()
+        moments = np.column_stack([_numbers(map(attrgetter(name), metrics)) for name in ("step", "epoch", "time")])
+        rows: dict[str, list[int]] = {}
+        for row, split in enumerate(map(attrgetter("split"), metrics)):
+            rows.setdefault(split, []).append(row)
+        for split, own in rows.items():
+            places, drawn = moments[own, :2], 0
+            step, epoch = places.max(0).tolist()
+            self._reached.reach(int(step), epoch, whole=split != "live")
+            for names, alike in groupby((metrics[row].values for row in own), tuple):
+                values = list(alike)
+                table = _numbers(chain.from_iterable(map(dict.values, values))).reshape(len(values), len(names))
+                part, drawn = places[drawn : drawn + len(values)], drawn + len(values)
+                for name, column in zip(names, table.T, strict=True):
+                    points = self._points.setdefault((split, name), Points(LIVE_POINTS if split == "live" else None))
+                    points.extend(np.column_stack((part, column)))
+                    self._changed.add((split, name))
+        self._clock.reach(moments[sorted(rows.get("live", []) + rows.get("test", []))])
 
     def _build_series(self) -> dict[Key, Series]:
         self._series |= {key: points.series() for key, points in self._points.items() if key in self._changed}
