@@ -1,6 +1,6 @@
 # Two commands: `make demo` trains a first autoencoder, `make test` runs the checks. `make thorough` runs the slow tests
 # that it leaves out, `make textual` tests the dashboard on the oldest and the newest Textual that pyproject.toml allows,
-# `make faults` reads 20,000 damaged run directories and kills 200 trainings (an hour).
+# `make faults` reads 20,000 damaged run directories and documents that nobody wrote, and kills 200 trainings (an hour).
 # Each sets up .venv once; a second run installs nothing.
 
 PYTHON ?= python3
@@ -24,6 +24,7 @@ thorough: .venv/.installed-dev
 
 faults: .venv/.installed-dev
 	TUIAE_TEST_MUTATIONS=20000 $(BIN)/python -m pytest -n 2 tests/test_mutations.py tests/test_input.py
+	TUIAE_TEST_EXAMPLES=3000 $(BIN)/python -m pytest -n 2 tests/test_documents.py
 	TUIAE_TEST_KILLS=100 $(BIN)/python -m pytest -n 2 -m '' tests/test_resume.py -k killed_at
 	$(BIN)/python -m pytest -n 2 -m thorough tests/test_disks.py
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tuiae.config import build_config
+from tuiae.config import DataSection, build_config
 from tuiae.data import folder
 from tuiae.data.cache import read_manifest
 from tuiae.data.dataset import Dataset
-from tuiae.data.datasets import prepare
+from tuiae.data.datasets import prepare, select
 from tuiae.data.registry import describe
-from tuiae.errors import DataError
+from tuiae.errors import ConfigError, DataError
 from tuiae.runs.process import Interrupt
 from tuiae.runs.writer import create_run
 from tuiae.training.rehearsal import dry_run
@@ -159,8 +159,16 @@ def test_of_val_and_test_the_second_is_the_test_split_where_it_has_classes(tmp_p
     assert (info.train, info.test) == (8, 4)
     assert info.notes == (
         "5 pictures beside the splits are left out",
-        "val/ (6 pictures) is left out: test/ is the test split",
+        "val/ (6 pictures) is left out unless data.validation = 'val': test/ is the test split",
     )
+    dataset, files = opened(pets), len(list((pets / "val").rglob("*.png")))
+    assert (len(dataset.record.classes), dataset.record.train, dataset.record.test, dataset.val) == (2, 8, 4, files)
+    plain, own, held = (select(dataset, DataSection(validation=kind), 0) for kind in ("test", "val", 0.25))
+    assert [(len(one.train_labels), len(one.test_labels)) for one in (plain, own, held)] == [(8, 4), (8, 6), (6, 2)]
+    assert sorted(own.test_images[:, 0, 0, 0].tolist()) == [148, 149, 150, 198, 199, 200]
+    assert select(dataset, DataSection(validation="val", classes=("dog",)), 0).test_labels.tolist() == [0, 0, 0]
+    with pytest.raises(ConfigError, match="digits has no validation split"):
+        select(prepare("digits"), DataSection(validation="val"), 0)
     for name in ("cat", "dog"):
         for file in (pets / "test" / name).iterdir():
             file.rename(pets / "test" / f"{name}{file.name}")

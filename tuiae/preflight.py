@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuiae.config import SET, RunConfig, learning_rate
-from tuiae.data.dataset import Shape, check_classes
+from tuiae.data.dataset import Shape, check_classes, check_validation
 from tuiae.data.registry import DatasetInfo, check_images, describe, identify
 from tuiae.errors import ConfigError, DataError, DeviceError
 from tuiae.images import FOLDER_PREFIX, ImageRecord, differences, refusal, with_absolute_folder
@@ -46,6 +46,7 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
     dataset = describe(config.data.dataset)
     check_images(config.data.dataset, config.data.image_size)
     check_classes(config.data.classes, dataset.name, dataset.classes)
+    check_validation(config.data.validation, dataset.name, dataset.val)
     classes = (len(config.data.classes) or len(dataset.classes)) if dataset.labelled else 0
     if devices is not None:
         check_device(config.training.device, devices)
@@ -116,8 +117,8 @@ def _train_images(config: RunConfig, dataset: DatasetInfo) -> int | None:
     images, data = dataset.train, config.data
     if not images:
         return None
-    if data.validation != "test":
-        images -= max(1, round(float(data.validation) * images))
+    if not isinstance(data.validation, str):
+        images -= max(1, round(data.validation * images))
     return min(data.train_limit or images, images)
 
 

@@ -223,7 +223,7 @@ def _brief(value: Any) -> str:
 _ALLOWED = {
     "name": f"allowed: {NAME_WORDS}",
     "training.device": "allowed: auto, cpu, cuda, cuda:N, mps",
-    "data.validation": 'should be "test" or a fraction between 0 and 1',
+    "data.validation": 'should be "test", "val" or a fraction between 0 and 1',
 }
 
 _SHORT = {

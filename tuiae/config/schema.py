@@ -45,8 +45,9 @@ class DataSection(Section):
 
     dataset: str = "digits"
     """A name from `tuiae data list`, an imported name, or folder:PATH."""
-    validation: Literal["test"] | Annotated[float, Field(gt=0, lt=1)] = "test"
-    """What the curves call test: the set's own test split, or this fraction held out of training."""
+    validation: Literal["test", "val"] | Annotated[float, Field(gt=0, lt=1)] = "test"
+    """What the curves call test: the set's own test split, its own validation split, or this fraction held out of
+    training."""
     train_limit: int = Field(default=0, ge=0)
     """Use only the first so many training images; 0 uses all."""
     test_limit: int = Field(default=0, ge=0)

@@ -39,6 +39,7 @@ class Manifest:
     classes: tuple[str, ...]
     labelled: bool
     train: int
+    """Images, `val` among them."""
     test: int
     fingerprint: str
     """State of what the set was made from (a folder of pictures, the set at its own size); empty when that is fixed."""
@@ -46,6 +47,8 @@ class Manifest:
     """Of each array file, by its name without the ending."""
     notes: tuple[str, ...] = ()
     """Sentences about what was made of the files: what was left out, which split is which, how pixels were scaled."""
+    val: int = 0
+    """How many of the training images, the last ones, are the set's own validation split."""
 
     @property
     def digest(self) -> str:
@@ -120,6 +123,7 @@ def open_cached(root: Path, key: str, fingerprint: str = "") -> Dataset | None:
         notes=manifest.notes,
         digest=manifest.digest,
         path=str(folder.absolute()),
+        val=manifest.val,
     )
 
 
@@ -201,6 +205,7 @@ def store(
         fingerprint=fingerprint,
         sha256={array: _sha256(work / f"{array}.npy") for array in ARRAYS},
         notes=(*content.notes, *_warn_of_darkness(max(brightest), content)),
+        val=content.val,
     )
     replace_json(work / FILE_NAME, {"schema": SCHEMA, **asdict(manifest)})
     return manifest

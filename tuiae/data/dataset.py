@@ -47,11 +47,13 @@ class Dataset:
     """Of all pixels and labels, in their order; of a set that has a size of its own before it is resized."""
     path: str = ""
     """Where the pictures are, or the prepared set; empty where it comes with tuiae."""
+    val: int = 0
+    """How many of the training images, the last ones, are the set's own validation split, and never trained on."""
 
     @property
     def record(self) -> ImageRecord:
         """What tells these images from others."""
-        counts = len(self.train_labels), len(self.test_labels)
+        counts = len(self.train_labels) - self.val, len(self.test_labels)
         return ImageRecord(self.name, self.path, self.classes, self.image_shape, *counts, self.digest)
 
     @property
@@ -69,6 +71,13 @@ def check_classes(names: Sequence[str], dataset: str, known: Sequence[str]) -> N
             raise ConfigError(f"data.classes: {dataset} has no class '{name}'{did_you_mean(name, list(known))}", hint)
     if len(set(names)) != len(names):
         raise ConfigError(f"data.classes names a class twice: {', '.join(names)}", "name each class once")
+
+
+def check_validation(validation: str | float, dataset: str, val: int) -> None:
+    """Raises ConfigError for `data.validation = "val"` of a set without such a split."""
+    if validation == "val" and not val:
+        hint = "only folders with train/, val/ and test/ have one; a fraction such as 0.1 holds out training images"
+        raise ConfigError(f"data.validation = 'val': {dataset} has no validation split", hint)
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,8 @@ class DatasetContent:
     test: SplitContent
     labelled: bool = True
     notes: tuple[str, ...] = ()
+    val: int = 0
+    """As in a Dataset."""
 
 
 def silent(phase: str, done: int, total: int) -> None:

@@ -11,7 +11,15 @@ import numpy as np
 from tuiae.config import DataSection
 from tuiae.data import cache, folder
 from tuiae.data.cache import read_manifest
-from tuiae.data.dataset import Dataset, DatasetContent, OnProgress, SplitContent, check_classes, silent
+from tuiae.data.dataset import (
+    Dataset,
+    DatasetContent,
+    OnProgress,
+    SplitContent,
+    check_classes,
+    check_validation,
+    silent,
+)
 from tuiae.data.registry import DOWNLOADS, EMBEDDED, DatasetInfo, data_dir, describe, folder_key, scan_folder
 from tuiae.errors import ConfigError, DataError
 from tuiae.images import FOLDER_PREFIX, absolute
@@ -137,18 +145,22 @@ def select(dataset: Dataset, section: DataSection, seed: int) -> Dataset:
     limit beyond the images there are takes them all. Where nothing is left out, the set's own arrays come back.
 
     With `validation` a fraction, that share of the training images is held out by a permutation that depends on `seed`
-    and their number alone, and the set's own test split is not touched. Raises ConfigError for a class that the set
-    does not have, and where nothing is left to train or test on.
+    and their number alone; with "val" the set's own validation split takes the place of its test split. Raises
+    ConfigError for a class or a split that the set does not have, and where nothing is left to train or test on.
     """
     check_classes(section.classes, dataset.name, dataset.classes)
+    check_validation(section.validation, dataset.name, dataset.val)
     kept = tuple(dataset.classes.index(name) for name in section.classes) or None
-    train = _of_classes(dataset.train_labels, kept)
+    trained = len(dataset.train_labels) - dataset.val
+    train = _of_classes(dataset.train_labels, kept, range(trained))
+    test_images, test_labels = dataset.train_images, dataset.train_labels
     if section.validation == "test":
-        test = _of_classes(dataset.test_labels, kept)
         test_images, test_labels = dataset.test_images, dataset.test_labels
+        test = _of_classes(test_labels, kept, range(len(test_labels)))
+    elif section.validation == "val":
+        test = _of_classes(test_labels, kept, range(trained, len(test_labels)))
     else:
-        train, test = _hold_out(train, float(section.validation), seed)
-        test_images, test_labels = dataset.train_images, dataset.train_labels
+        train, test = _hold_out(train, section.validation, seed)
     train, test = train[: section.train_limit or None], test[: section.test_limit or None]
     for name, indices in (("train", train), ("test", test)):
         if len(indices) == 0:
@@ -160,11 +172,12 @@ def select(dataset: Dataset, section: DataSection, seed: int) -> Dataset:
         train_labels=_relabel(_take(dataset.train_labels, train), kept),
         test_images=_take(test_images, test),
         test_labels=_relabel(_take(test_labels, test), kept),
+        val=0,
     )
 
 
-def _of_classes(labels: np.ndarray, kept: tuple[int, ...] | None) -> Indices:
-    return range(len(labels)) if kept is None else np.flatnonzero(np.isin(labels, kept))
+def _of_classes(labels: np.ndarray, kept: tuple[int, ...] | None, part: range) -> Indices:
+    return part if kept is None else part.start + np.flatnonzero(np.isin(labels[part.start : part.stop], kept))
 
 
 def _hold_out(train: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:

@@ -122,12 +122,19 @@ class FolderScan:
     labelled: bool
     notes: tuple[str, ...] = ()
     """Sentences about what was left out, and what was taken for what."""
+    val: tuple[Picture, ...] = ()
+    """What `data.validation = "val"` measures in place of the test split."""
+
+    @property
+    def pictures(self) -> list[Path]:
+        """Every file."""
+        return [file for file, _ in self.train + self.val + self.test]
 
     @property
     def fingerprint(self) -> str:
         """Changes when a picture is added, removed, renamed or written to, even if its size and its time stay."""
         digest = hashlib.sha256(b"%d\n" % _READING)
-        for file in sorted(picture for picture, _ in self.train + self.test):
+        for file in sorted(self.pictures):
             with readable(file, "check the folder"):
                 status = file.stat()
             # The time of the last change of its entry cannot be set back, as rsync and cp -p set that of its content.
@@ -148,9 +155,9 @@ def scan(path: Path) -> FolderScan:
 
     Of DIR/<class>/ every class gives a sixth to the test split, chosen by a hash of the file names, so that it is the
     same on every machine. DIR/train/<class>/ and DIR/test/<class>/ are taken as they are; `_SPLIT` has their other
-    names. Validation pictures are the test split where there is no other, and else left out. Pictures in deeper folders
-    belong to the class of the first one. Raises DataError for a folder that is missing, unreadable or empty, pictures
-    beside class folders, a test class that is not trained, and a split without its counterpart.
+    names. Validation pictures are the test split where there is no other. Those in deeper folders belong to the class
+    of the first one. Raises DataError for a folder that is missing, unreadable or empty, pictures beside class folders,
+    a test class that is not trained, and a split without its counterpart.
     """
     # Of a path that is too long, or under a folder that one may not search, Path.is_dir does not say False.
     with readable(f"folder:{path}", "check the path and its permissions"):
@@ -163,7 +170,8 @@ def scan(path: Path) -> FolderScan:
     classes = tuple(names) if labelled else UNLABELLED
     counts = {name: len(test.get(name, ())) for name in names} if labelled else {}
     notes = (*search.notes, *search.left_out(), *untested(counts))
-    return FolderScan(path, classes, _mixed(path, names, train), _mixed(path, names, test), labelled, notes)
+    mixed = [_mixed(path, names, files) for files in (train, test, search.val)]
+    return FolderScan(path, classes, mixed[0], mixed[1], labelled, notes, mixed[2])
 
 
 class _Search:
@@ -172,6 +180,8 @@ class _Search:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: list[str] = []
+        self.val = Files()
+        """Validation pictures beside a training and a test split."""
         self._deeper: Counter[str] = Counter()
         """Class -> its pictures in deeper folders."""
         self._others: Counter[str] = Counter()
@@ -210,16 +220,17 @@ class _Search:
         if used == "test" and "val" in found:
             unlabelled = _LOOSE in found["test"] and _LOOSE not in train
             used, unused = ("val", "test") if unlabelled else ("test", "val")
-            why = ", for it has no classes" if unlabelled else ""
+            why = ", for it has no classes" if unlabelled else " unless data.validation = 'val'"
             count, taken = counted(sum(map(len, found[unused].values())), "picture"), roles[used].name
             self.notes.append(f"{roles[unused].name}/ ({count}) is left out{why}: {taken}/ is the test split")
+            self.val = Files() if unlabelled else found["val"]
         elif used == "val":
             self.notes.append(f"{roles['val'].name}/ is the test split, for want of test/")
-        extra = sorted(set(found[used]) - set(train))
-        if extra:
-            what = "pictures without a class folder" if extra[0] == _LOOSE else f"class '{extra[0]}'"
-            without = f"{roles[used]} has {what} and {roles['train'].name}/ does not"
-            raise DataError(without, "give both the same class folders")
+        for role in (used, "val") if self.val else (used,):
+            if extra := sorted(set(found[role]) - set(train)):
+                what = "pictures without a class folder" if extra[0] == _LOOSE else f"class '{extra[0]}'"
+                without = f"{roles[role]} has {what} and {roles['train'].name}/ does not"
+                raise DataError(without, "give both the same class folders")
         return train, found[used]
 
     def _divided(self) -> tuple[Files, Files]:
@@ -322,7 +333,7 @@ def check_pictures(found: FolderScan, image_size: int) -> Shape:
 def _look_through(path: Path, fingerprint: str) -> tuple[Shape, str, tuple[Path, ...]]:
     """The shape of most, grey if all are; the sizes in words, empty where there is one; and the files of 16 bits."""
     found = scan(path)
-    pictures = [file for file, _ in found.train + found.test]
+    pictures = found.pictures
     headers = [_header(file) for file in pictures]
     sizes = [(header.width, header.height) for header in headers]
     (width, height), times = Counter(sizes).most_common(1)[0]
@@ -346,9 +357,9 @@ def read_content(found: FolderScan, image_size: int, progress: OnProgress = sile
     bits, notes = _used_bits(deep, progress)
     train, test = (
         SplitContent(_decode(split, shape, bits), np.array([label for _, label in split], dtype=np.int64))
-        for split in (found.train, found.test)
+        for split in (found.train + found.val, found.test)
     )
-    return DatasetContent(found.classes, shape, train, test, found.labelled, (*found.notes, *notes))
+    return DatasetContent(found.classes, shape, train, test, found.labelled, (*found.notes, *notes), len(found.val))
 
 
 def _used_bits(files: Sequence[Path], progress: OnProgress) -> tuple[int, tuple[str, ...]]:

@@ -71,6 +71,8 @@ class DatasetInfo:
     labelled: bool = True
     notes: tuple[str, ...] = ()
     """Sentences about what was left out, and what was taken for what."""
+    val: int = 0
+    """Images of a validation split of its own, beside those for training and testing."""
 
 
 _FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -122,9 +124,8 @@ def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset 
         found = scan_folder(dataset)
         shape, train, test = folder.first_shape(found), len(found.train), len(found.test)
         title = f"Pictures in {found.path}"
-        return DatasetInfo(
-            dataset, title, "folder", shape, found.classes, train, test, True, found.labelled, found.notes
-        )
+        known = (dataset, title, "folder", shape, found.classes, train, test)
+        return DatasetInfo(*known, True, found.labelled, found.notes, len(found.val))
     sets = {info.name: info for info in list_datasets(root)}
     if dataset not in sets:
         hint = "`tuiae data list` shows them"
@@ -150,7 +151,7 @@ def identify(dataset: str, image_size: int = 0, root: Path | None = None) -> Ima
         if manifest is None or (found is not None and manifest.fingerprint != found.fingerprint):
             return None
         path = str((place if found is None else found.path).absolute())
-        counts = manifest.train, manifest.test
+        counts = manifest.train - manifest.val, manifest.test
         record = ImageRecord(absolute(dataset), path, manifest.classes, manifest.shape, *counts, manifest.digest)
     channels, height, width = record.shape
     return replace(record, shape=(channels, image_size or height, image_size or width))

@@ -118,7 +118,7 @@ def check_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> tuple[s
     changed = changes(parent, config)
     for key, value in changed.items():
         # The seed also draws which images are held out: with another one they would have been trained on.
-        held_out = key == "training.seed" and parent.data.validation != "test"
+        held_out = key == "training.seed" and not isinstance(parent.data.validation, str)
         if held_out or not (key in _KEYS or key.startswith(_SECTIONS)):
             cause = f"{key} = {value!r}: a fork keeps its parent's network and images ({settings_of(parent)[key]!r})"
             raise ConfigError(cause, f"it may change {CHANGEABLE}; for the rest start a new run")
