@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import CHECKOUT
 from tuiae.config import DataSection, build_config
 from tuiae.data import folder
 from tuiae.data.cache import read_manifest
@@ -176,6 +178,44 @@ def test_of_val_and_test_the_second_is_the_test_split_where_it_has_classes(tmp_p
     info = describe(f"folder:{pets}")
     assert (info.train, info.test) == (8, 6)
     assert info.notes[1] == "test/ (4 pictures) is left out, for it has no classes: val/ is the test split"
+
+
+DOCUMENT = (CHECKOUT / "docs" / "datasets.md").read_text(encoding="utf-8")
+
+
+LAYOUTS = [row.strip("| ").split(" | ") for row in DOCUMENT.splitlines() if row.startswith("| `PATH/")]
+SPLIT_NAMES = re.findall(r"`([a-z]+)`", DOCUMENT.partition("Splits may be called")[2].partition("in any case")[0])
+
+
+@pytest.mark.parametrize(("layout", "said"), LAYOUTS, ids=range(5))
+def test_folders_are_read_as_the_document_says(tmp_path: Path, layout: str, said: str) -> None:
+    for part in re.findall(r"`PATH/([^`]+)`", layout):
+        name = part.removesuffix("/…")
+        if part == name:
+            paint(tmp_path / name, 5)
+        else:
+            classes(tmp_path, f"{name}/cat" if name in SPLIT_NAMES else name)
+    found = folder.scan(tmp_path)
+    places = {file.relative_to(tmp_path).parts[0] for file, _ in found.test}
+    if "test split" in said and "sixth" not in said:
+        assert places == set(re.findall(r"^`(\w+)/` is the test split", said))
+    elif "these splits" in said:
+        assert places == {"test"}
+    else:
+        assert {file.relative_to(tmp_path).parts[0] for file, _ in found.train + found.test} == set(
+            os.listdir(tmp_path)
+        )
+    assert found.labelled is ("without classes" not in said)
+    assert bool(found.val) is ("data.validation=val" in said)
+
+
+@pytest.mark.parametrize("words", SPLIT_NAMES)
+def test_names_of_splits_in_the_document_are_known(tmp_path: Path, words: str) -> None:
+    train, other = (words, "test") if words.startswith("train") else ("train", words)
+    classes(tmp_path / f"{train}_set", "cat")
+    classes(tmp_path / other.upper(), "cat", count=2)
+    found = folder.scan(tmp_path)
+    assert (len(found.train), len(found.test), found.classes) == (3, 2, ("cat",))
 
 
 @pytest.mark.parametrize(

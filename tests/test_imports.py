@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
 from tests.conftest import Laboratory
+from tuiae.cli.commands import app
 from tuiae.data.importing import import_directory
 from tuiae.machine import lasting_imports
 
@@ -139,6 +141,20 @@ def test_every_promise_names_a_test_that_is_there() -> None:
     named = set(re.findall(r"`(\w+\.py):(\w+)`", (root / "docs" / "reliability.md").read_text(encoding="utf-8")))
     assert len(named) > 30
     assert [(file, name) for file, name in named if name not in defined_names(root / "tests" / file)] == []
+
+
+def test_commands_in_the_documents_have_the_options_named_with_them() -> None:
+    root = Path(__file__).parents[1]
+    known = {name: command.params for name, command in get_command(app).commands.items()}  # type: ignore[attr-defined]
+    given = 0
+    for page in (root / "README.md", *(root / "docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        assert set(re.findall(r"`tuiae ([a-z]+)", text)) <= {*known}, page
+        for name, rest in re.findall(r"tuiae ([a-z]+)\b([^`\n]*)", text):
+            asked = set(re.findall(r"(?<![\w-])--[a-z-]+", rest.partition("#")[0])) if name in known else set()
+            given += len(asked)
+            assert asked <= {option for param in known[name] for option in param.opts} | {"--help"} if asked else True
+    assert given > 30
 
 
 class Ring:
