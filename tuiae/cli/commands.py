@@ -114,8 +114,19 @@ def run(
     flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
     overrides = overrides_of({**flags, "model.latent": latent, "training.seed": seed}, noise, settings or ())
     replayed, output = None if replay is None else find(replay), context.obj.output(json, plain, plot)
-    asked = {"replayed": replayed, "dry": dry, "go_on": go_on, "detach": detach, "other_images": other_images}
-    raise typer.Exit(run_preset(preset, overrides, output, tags=tags or (), **asked))
+    raise typer.Exit(
+        run_preset(
+            preset,
+            overrides,
+            output,
+            tags=tags or (),
+            replayed=replayed,
+            dry=dry,
+            go_on=go_on,
+            detach=detach,
+            other_images=other_images,
+        )
+    )
 
 
 @app.command()

@@ -377,7 +377,7 @@ def _used_bits(files: Sequence[Path], progress: OnProgress) -> tuple[int, tuple[
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Image.Image]:
+def _opened(file: Path) -> Iterator[ImageFile.ImageFile]:
     from PIL import Image
 
     own = ENDINGS[file.suffix.lower()]

@@ -124,8 +124,8 @@ def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset 
         found = scan_folder(dataset)
         shape, train, test = folder.first_shape(found), len(found.train), len(found.test)
         title = f"Pictures in {found.path}"
-        known = (dataset, title, "folder", shape, found.classes, train, test)
-        return DatasetInfo(*known, True, found.labelled, found.notes, len(found.val))
+        info = DatasetInfo(dataset, title, "folder", shape, found.classes, train, test, True)
+        return replace(info, labelled=found.labelled, notes=found.notes, val=len(found.val))
     sets = {info.name: info for info in list_datasets(root)}
     if dataset not in sets:
         hint = "`tuiae data list` shows them"

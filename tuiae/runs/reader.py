@@ -149,6 +149,13 @@ def _numbers(values: Iterable[float | None]) -> np.ndarray:
         return np.array(found, float)
 
 
+def _alike(values: list[dict[str, float | None]]) -> list[tuple[tuple[str, ...], list[dict[str, float | None]]]]:
+    """The values, one after the other with the same names together; nearly always all have the same."""
+    if len(names := set(map(tuple, values))) == 1:
+        return [(names.pop(), values)]
+    return [(tuple(kind), list(some)) for kind, some in groupby(values, tuple)]
+
+
 @dataclass
 class Reached:
     """How far a run is by its events; the status lags behind them, because it is written once a second."""
@@ -433,8 +440,7 @@ class RunReader:
             places, drawn = moments[own, :2], 0
             step, epoch = places.max(0).tolist()
             self._reached.reach(int(step), epoch, whole=split != "live")
-            for names, alike in groupby((metrics[row].values for row in own), tuple):
-                values = list(alike)
+            for names, values in _alike([metrics[row].values for row in own]):
                 table = _numbers(chain.from_iterable(map(dict.values, values))).reshape(len(values), len(names))
                 part, drawn = places[drawn : drawn + len(values)], drawn + len(values)
                 for name, column in zip(names, table.T, strict=True):

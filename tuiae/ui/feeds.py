@@ -100,7 +100,7 @@ class FeedMessage(Message):
 EAGER_SECONDS = 0.1  # between looks while a run has just been opened: the first point should show at once
 EAGER_FOR = 3.0
 CALM_SECONDS = 1.0  # between looks afterwards
-PIECE_SECONDS = 0.25  # of a long history that is read before what is known of it is drawn again
+PIECE_SECONDS, LONGEST_PIECE = 0.25, 2.0  # of a long history, each twice the one before, between two drawings of it
 BESIDE_SHARE, BESIDE_SECONDS = 0.0125, (2.0, 5.0)
 """Where a training works on the cores that draw it: the share of one core that looks may take, and the least and most
 seconds between two. A look takes 22 ms of CPU at 80x24, 38 at 120x40, 75 at 200x60; all threads of a training wait for
@@ -130,9 +130,10 @@ def follow_run(path: Path) -> Looks:
     sample: Sample | None = None
     stepped: Sample | None = None  # newer pictures, of which nothing was measured
     sample_time = 0.0
-    used, eager_until = time.process_time(), time.monotonic() + EAGER_FOR
+    used, eager_until, piece = time.process_time(), time.monotonic() + EAGER_FOR, PIECE_SECONDS
     while True:
-        snapshot, now = reader.poll(PIECE_SECONDS), time.monotonic()
+        snapshot, now = reader.poll(piece), time.monotonic()
+        piece = min(2 * piece, LONGEST_PIECE) if reader.behind else PIECE_SECONDS
         status, fresh = snapshot.status, None
         newest, step = snapshot.samples[-1] if snapshot.samples else None, snapshot.stepped
         is_due = status.state != "running" or now - sample_time >= PICTURE_SECONDS
