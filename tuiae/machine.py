@@ -160,14 +160,14 @@ class Machine:
     gpus: tuple[Gpu, ...] = ()
 
 
-HISTORY_SECONDS, HISTORY_STEP = 300.0, 2.0  # how far a history goes back, and what it tells apart
+HISTORY_SECONDS, HISTORY_STEP = 300, 2  # how far a history goes back, and between two looks that it tells apart
 
 
 class MachineHistory:
     """How busy the machine was in the last minutes: shares of `cpu` and `memory`, and of cards by their labels."""
 
     def __init__(self) -> None:
-        self._looks: deque[tuple[int, dict[str, float]]] = deque(maxlen=int(HISTORY_SECONDS / HISTORY_STEP))
+        self._looks: deque[tuple[int, dict[str, float]]] = deque(maxlen=HISTORY_SECONDS // HISTORY_STEP)
 
     def add(self, machine: Machine, now: float) -> None:
         """Remember a look, at a time in seconds that never goes back."""
@@ -178,17 +178,14 @@ class MachineHistory:
             shares["memory"] = machine.used / machine.total
         self._looks.append((int(now / HISTORY_STEP), shares))
 
-    def line(self, label: str, cells: int) -> tuple[float | None, ...]:
-        """The means of so many equal parts of HISTORY_SECONDS, the last one under way; None where nobody looked."""
-        if not self._looks or cells <= 0:
-            return (None,) * max(cells, 0)
-        # Parts end at multiples of their length, so that they do not change while newer ones come.
-        each = -(-int(HISTORY_SECONDS / HISTORY_STEP) // cells)
-        newest = self._looks[-1][0] // each
-        parts: list[list[float]] = [[] for _ in range(cells)]
+    def line(self, label: str, cells: int, looks: int) -> tuple[float | None, ...]:
+        """The means over so many parts, each of so many looks, the last one under way; None where nobody looked."""
+        parts: list[list[float]] = [[] for _ in range(max(cells, 0))]
+        newest = self._looks[-1][0] // looks if self._looks else 0
         for tick, shares in self._looks:
-            if label in shares and (back := newest - tick // each) < cells:
-                parts[cells - 1 - back].append(shares[label])
+            # Parts begin at multiples of their length, so that they do not change while newer ones come.
+            if label in shares and (back := newest - tick // looks) < len(parts):
+                parts[-1 - back].append(shares[label])
         return tuple(sum(part) / len(part) if part else None for part in parts)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.machine import HISTORY_SECONDS, Gpu, Machine, MachineHistory, Owner, freest
+from tuiae.machine import HISTORY_SECONDS, HISTORY_STEP, Gpu, Machine, MachineHistory, Owner, freest
 from tuiae.render import palette
 from tuiae.render.text import centred, clean, fitted, join_lines, levels, percent, progress_bar, shorten, to_ascii
 
@@ -15,7 +15,8 @@ EMPTY = "nothing is known of this machine"
 HIGH = 0.9  # from here on a bar takes the colour of caution
 LONGEST_BAR = 30  # cells; longer ones say no more
 LEAST_BAR = 5
-LONGEST_HISTORY = 75  # cells: four seconds each
+LEAST_HISTORY, LONGEST_HISTORY = 8, 75  # cells
+MOST_LOOKS = 4  # in a cell: where there are few cells, they go back less far
 ROOMY = 40  # columns from which the load and the number of cores are said as well
 _OWNERS_OF_A_CARD = 3
 
@@ -145,15 +146,17 @@ def _cores(cores: Sequence[float], head: int, width: int, ascii_only: bool) -> T
 def _history(
     history: MachineHistory | None, label: str, head: int, width: int, ascii_only: bool
 ) -> list[tuple[int, Text]]:
-    """A line of how busy that was, its span behind the first one; none while nothing is known of it."""
-    words = f" {HISTORY_SECONDS / 60:.0f} min"
-    cells = min(width - head - 1 - len(words), LONGEST_HISTORY)
-    shares = history.line(label, cells) if history is not None else ()
+    """A line of how busy that was, and behind it how far it goes back; none while nothing is known of it."""
+    cells = min(width - head - len("  5 min"), LONGEST_HISTORY)
+    if history is None or cells < LEAST_HISTORY:
+        return []
+    looks = min(max(HISTORY_SECONDS // HISTORY_STEP // cells, 1), MOST_LOOKS)
+    shares = history.line(label, cells, looks)
     if not any(share is not None for share in shares):
         return []
     drawn = "".join(" " if share is None else levels([min(share, 1.0)], ascii_only) for share in shares)
     line = Text(" " * (head + 1), no_wrap=True, end="").append(drawn, palette.SKY)
-    return [(2, line.append(words, "dim"))]
+    return [(2, line.append(f" {cells * looks * HISTORY_STEP // 60} min", "dim"))]
 
 
 def _owner(owner: Owner, head: int, width: int, ascii_only: bool) -> Text:

@@ -21,7 +21,6 @@ from tuiae.render.text import (
     in_mode,
     join_lines,
     levels,
-    number,
     shorten,
     wrapped,
 )
@@ -88,7 +87,7 @@ def layer_records(layers: Sequence[LayerInfo]) -> list[dict[str, Any]]:
 
 HISTOGRAMS_KEY = "samples.histograms"
 NO_HISTOGRAMS = f"no histograms here; a run that is started with {HISTOGRAMS_KEY} = true keeps them"
-LABEL, RANGE = 14, 19  # cells
+LABEL, RANGE = 12, 19  # cells
 COLOR_OF = {WEIGHTS: palette.SKY, GRADIENTS: palette.ORANGE, CODE_VALUES: palette.YELLOW}
 LEAST_BARS = 8
 EPOCHS = 40
@@ -154,12 +153,12 @@ def draw_overview(shown: Sequence[Histogram], cursor: Place | None, width: int, 
 
 def _cells(width: int) -> tuple[int, int]:
     """Cells of the bars of each of the two histograms of a row, and of the range behind them, 0 without the room."""
-    bars = (width - LABEL - 2 * RANGE - GAP) // 2
-    return (bars, RANGE) if bars >= LEAST_BARS else (max((width - LABEL - GAP) // 2, 1), 0)
+    bars = (width - LABEL) // 2 - GAP - RANGE
+    return (bars, RANGE) if bars >= LEAST_BARS else (max((width - LABEL) // 2 - GAP, 1), 0)
 
 
 def _heads(width: int) -> Text:
-    line = f"{fitted('', LABEL)}{fitted(WEIGHTS, sum(_cells(width)))}{' ' * GAP}{GRADIENTS}"
+    line = f"{fitted('', LABEL + GAP)}{fitted(WEIGHTS, sum(_cells(width)) + GAP)}{GRADIENTS}"
     return Text(shorten(line, width), "dim", no_wrap=True, end="")
 
 
@@ -171,16 +170,16 @@ def _row(
     cells, behind = _cells(width)
     for column, one in enumerate(one for one in pair if one is not None):
         is_chosen = cursor is not None and place == cursor[0] and (column == cursor[1] or pair[1] is None)
-        color = COLOR_OF.get(one.what, palette.SKY)
-        line.append(" " * GAP if column else "")
-        line.append(_bars(one, one.low, one.high, cells, ascii_only), f"{color} reverse" if is_chosen else color)
+        line.append(fitted("▸" if is_chosen else "", GAP), "bold")
+        line.append(_bars(one, one.low, one.high, cells, ascii_only), COLOR_OF.get(one.what, palette.SKY))
         line.append(fitted(f" {_short(one.low)} to {_short(one.high)}", behind), "bold" if is_chosen else "dim")
     line.truncate(width)
     return line
 
 
 def _short(value: float) -> str:
-    return f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e")
+    words = f"{value:.2g}" if value == 0 or abs(value) >= 0.01 else f"{value:.1e}"
+    return words.replace("e-0", "e-").replace("e+0", "e")
 
 
 def draw_over_epochs(
@@ -206,7 +205,7 @@ def draw_over_epochs(
     cells = max(width - head, 1)
     color = COLOR_OF.get(chosen.what, palette.SKY)
     what = chosen.what + (f" of {clean(chosen.layer)}" if chosen.layer else "")
-    lines = [Text(shorten(f"{what} by epoch, {number(low)} to {number(high)}", width), "dim", no_wrap=True, end="")]
+    lines = [Text(shorten(f"{what} by epoch, {_short(low)} to {_short(high)}", width), "dim", no_wrap=True, end="")]
     for when in kept:
         mark, style = (">", "bold") if when == epoch else (" ", "dim")
         line = Text(f"{mark}{when:>{head - 2},} ", style, no_wrap=True, end="")
