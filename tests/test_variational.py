@@ -13,7 +13,7 @@ from tests.conftest import Laboratory
 from tests.training import train
 from tuiae.config import Initialisation, ModelSection, build_config, load_config
 from tuiae.models import losses
-from tuiae.models.layers import INITIALISERS
+from tuiae.models.layers import INITIALISERS, drawing_from
 from tuiae.models.networks import Classifier, VariationalAutoencoder, build_model
 from tuiae.preflight import check
 from tuiae.runs.writer import create_run
@@ -132,9 +132,9 @@ def test_codes_are_drawn_while_training_and_are_the_mean_afterwards(family: str)
         output = model(images[:2])
         assert torch.equal(output.code, output.mean)
         assert torch.equal(model.encode(images[:2]), output.mean)
-    with evaluating(model, torch.Generator().manual_seed(3)):
+    with evaluating(model), drawing_from(torch.Generator().manual_seed(3)):
         first = model(images[:2]).code
-    with evaluating(model, torch.Generator().manual_seed(3)):
+    with evaluating(model), drawing_from(torch.Generator().manual_seed(3)):
         assert torch.equal(model(images[:2]).code, first)
     assert not torch.equal(first, output.mean)
     assert model.training

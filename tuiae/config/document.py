@@ -119,17 +119,18 @@ def build_config(
         raise ConfigError(explain(error, source, askers), "") from error
 
 
-_LATER = {"step_from"}
+_LATER = {"step_from", "shards"}
 """Keys of [training] that the documents of earlier versions lack."""
 
 
 def _keep_old_rules(training: Any) -> None:
-    """Let a run of an earlier version go on, or be repeated, as it began: its document names every key there was, and
-    its steps were counted from the first epoch."""
-    if not isinstance(training, dict) or "step_from" in training:
+    """Let a run of an earlier version go on, or be repeated, as it began: its document names every key there was, its
+    steps were counted from the first epoch, and its batches were computed whole."""
+    if not isinstance(training, dict) or not TrainingSection.model_fields.keys() - training.keys() <= _LATER:
         return
-    if TrainingSection.model_fields.keys() - training.keys() <= _LATER and training["schedule"] == "step":
-        training["step_from"] = "start" if training["warmup"] else "warmup"
+    training.setdefault("shards", 0)
+    if training["schedule"] == "step" and training["warmup"]:
+        training.setdefault("step_from", "start")
 
 
 def parse_override(text: str, asker: str = SET) -> tuple[str, Any]:

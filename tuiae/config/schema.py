@@ -164,6 +164,9 @@ class TrainingSection(Section):
     """Epochs between evaluations; the curves have a point for each."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: str = Field(default="auto", pattern=DEVICE_PATTERN)
+    shards: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = "auto"
+    """On a CPU: parts of a batch that are computed on a core each. auto goes by the network and the batch, never by the
+    machine, so that the number of cores changes no bit; 0 lets PyTorch split each operation among its threads."""
     precision: Precision = "float32"
     """float32 holds for convolutions on CUDA too, for which PyTorch would take TF32; bfloat16 is for matrix products
     and convolutions, and leaves weights, loss and metrics in float32."""
@@ -188,6 +191,14 @@ class SamplesSection(Section):
     """Keep with each sample how weights, gradients and codes are spread."""
 
 
+def suggest_shards(model: ModelSection, batch_size: int) -> int:
+    """Into how many shards a batch is best cut: as few images as keep a core busy for about a millisecond, and at most
+    8, since Python begins them one after the other."""
+    if model.encoder_family != "dense":
+        return min(max(batch_size // 64, 1), 8)
+    return min(max(batch_size // (250 if max((*model.hidden, model.latent)) > 128 else 500), 1), 4)
+
+
 class RunConfig(Section):
     """The complete config of one run: the same document repeats the run."""
 
@@ -210,6 +221,21 @@ class RunConfig(Section):
         """Epochs until the learning rate, and beta where there is one, have risen to what they are set to."""
         training = self.training
         return max(training.warmup, training.beta_warmup) if self.model.is_variational else training.warmup
+
+    @property
+    def shards(self) -> int:
+        """Parts of a batch that are computed on a core each; 0 where PyTorch splits each operation, and for batch norm,
+        whose statistics are those of a whole batch."""
+        needs_whole = self.model.encoder_family == "strided-conv" and self.model.norm == "batch"
+        return 0 if needs_whole else int(self.training.shards)  # a number since `_settle_shards`
+
+    @model_validator(mode="after")
+    def _settle_shards(self) -> RunConfig:
+        """Put a number in place of auto."""
+        if self.training.shards == "auto":
+            settled = self.training.model_copy(update={"shards": suggest_shards(self.model, self.training.batch_size)})
+            object.__setattr__(self, "training", settled)
+        return self
 
     @model_validator(mode="after")
     def _check_together(self) -> RunConfig:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from tuiae.config import Initialisation
@@ -24,6 +26,24 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "identity": nn.Identity,
 }
 """Every config.Activation, and so every config.OutputActivation."""
+
+_DRAWS: ContextVar[Generator | None] = ContextVar("draws", default=None)
+
+
+@contextmanager
+def drawing_from(generator: Generator | None) -> Iterator[None]:
+    """Let dropout and drawn codes in this thread take their random numbers from a generator; None: torch's default."""
+    token = _DRAWS.set(generator)
+    try:
+        yield
+    finally:
+        _DRAWS.reset(token)
+
+
+def drawn_from() -> Generator | None:
+    """What `drawing_from` says in this thread."""
+    return _DRAWS.get()
+
 
 _LANES = 4  # of 16 bits in one 64-bit draw
 _LEVELS = 1 << 16
@@ -107,7 +127,8 @@ def _scale(dropped: int) -> float:
 def _keep_mask(x: Tensor, dropped: int) -> Tensor:
     """A mask like x, of its type, 0 for about `dropped` values in 65536 and 1 for the others."""
     draws = torch.empty((x.numel() + _LANES - 1) // _LANES, dtype=torch.int64)
-    draws.random_(-(2**63), None)  # the default range leaves the sign bit, and so one lane's top bit, at 0
+    # The default range leaves the sign bit, and so one lane's top bit, at 0.
+    draws.random_(-(2**63), None, generator=drawn_from())
     lanes = draws.view(torch.int16)[: x.numel()]
     mask = torch.empty_like(x)
     # empty_like is dense whatever x is, so its memory can be filled in order and channels_last costs nothing. Writing

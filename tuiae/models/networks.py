@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple, Self
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from tuiae.config import ModelSection
 from tuiae.errors import ConfigError
@@ -22,7 +22,7 @@ from tuiae.models.geometry import (
     dense_widths,
     strided_sizes,
 )
-from tuiae.models.layers import ACTIVATIONS, Dropout, Linear, activated, initialise
+from tuiae.models.layers import ACTIVATIONS, Dropout, Linear, activated, drawn_from, initialise
 
 
 class ModelOutput(NamedTuple):
@@ -72,8 +72,8 @@ class VariationalAutoencoder(Autoencoder):
     The encoder's last layer gives the mean, so that it is the encoder of a plain autoencoder with a linear code, tensor
     for tensor; a second layer on the same features gives the log-variance.
 
-    While training, codes are drawn from torch's default generator. In eval mode the code is the mean, or drawn from
-    `generator` where one is set: the bound that training minimises is about drawn codes.
+    While training, codes are drawn. In eval mode the code is the mean, or drawn where `drawing_from` gives a generator:
+    the bound that training minimises is about drawn codes.
     """
 
     def __init__(self, encoder: nn.Sequential, decoder: nn.Sequential) -> None:
@@ -81,7 +81,6 @@ class VariationalAutoencoder(Autoencoder):
         head = encoder[-1]
         assert isinstance(head, nn.Linear)
         self.log_variance = Linear(head.in_features, head.out_features)
-        self.generator: Generator | None = None
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in 0..1 -> mean and log-variance, (N, latent) each."""
@@ -92,9 +91,8 @@ class VariationalAutoencoder(Autoencoder):
         """Images (N, C, H, W) in 0..1 -> code, reconstruction, mean and log-variance."""
         mean, log_variance = self.posterior(x)
         code = mean
-        if self.training or self.generator is not None:
-            generator = None if self.training else self.generator
-            draws = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        if self.training or drawn_from() is not None:
+            draws = torch.randn(mean.shape, generator=drawn_from(), device=mean.device, dtype=mean.dtype)
             code = mean + draws * torch.exp(0.5 * log_variance)
         return ModelOutput(code, self.decode(code), mean=mean, log_variance=log_variance)
 

@@ -43,6 +43,15 @@ class Job:
     encoder: str = ""
 
 
+def is_same_training(first: RunConfig | None, other: RunConfig) -> bool:
+    """Returns whether two configs ask for the same, but for the order in which a batch is summed: earlier versions
+    computed it whole."""
+    if first is None or first == other:
+        return first is not None
+    training = first.training.model_copy(update={"shards": other.training.shards})
+    return first.model_copy(update={"training": training}) == other
+
+
 class Library:
     """Every run with one tag, looked for again at each question; what was read of a run once is kept."""
 
@@ -63,7 +72,7 @@ class Library:
     def find(self, config: RunConfig) -> RunPaths | None:
         """The run of this very config and of these images: a finished one first, then a live one, then the one that
         came furthest."""
-        matches = [run for run in list_runs(self._root) if self._config_of(run) == config]
+        matches = [run for run in list_runs(self._root) if is_same_training(self._config_of(run), config)]
         found = [run for run in matches if self._has_images(run, config)]
         if not found:
             self.of_other_images |= {run.id for run in matches}

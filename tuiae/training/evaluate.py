@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,10 +14,11 @@ from torch import Tensor, nn
 from tuiae.config import NoiseSection
 from tuiae.data.batches import ImageSet, corrupt, seeded
 from tuiae.data.dataset import as_bytes
+from tuiae.models.layers import drawing_from
 from tuiae.models.losses import confusion_counts, kl_divergence
 from tuiae.models.networks import ModelOutput, VariationalAutoencoder
 from tuiae.runs.snapshot import CODE_VALUES, GRADIENTS, WEIGHTS
-from tuiae.training.objective import Objective, Quality, Totals
+from tuiae.training.objective import Objective, Quality, Score, Totals
 from tuiae.training.setup import Parts, autocast
 
 EVALUATION = 0xE7A1  # keeps evaluation's corruption apart from every training step's
@@ -43,6 +45,26 @@ class Evaluation:
     confusion: np.ndarray | None = None
 
 
+class Batch(NamedTuple):
+    """A batch that was evaluated."""
+
+    start: int
+    """The place of its first image in the split."""
+    clean: Tensor
+    labels: Tensor
+    shown: Tensor
+    """The clean images corrupted."""
+    output: ModelOutput
+
+
+class Draws:
+    """What an evaluation draws: the same every time, and of a run that is computed in shards by the batch's place."""
+
+    def __init__(self, seed: int, device: torch.device, *place: int) -> None:
+        self.noise = seeded(device, seed, EVALUATION, *place)
+        self.codes = seeded(device, seed, EVALUATION, CODES, *place)
+
+
 @torch.inference_mode()
 def evaluate(
     parts: Parts, split: ImageSet, limit: int = 0, noise: NoiseSection | None = None, on_batch: OnBatch | None = None
@@ -52,41 +74,44 @@ def evaluate(
     `noise` stands in for the config's own; `on_batch` is given every batch. A variational autoencoder's codes are
     drawn, the same ones every time.
     """
-    config, model, classes = parts.config, parts.model, len(parts.classes)
+    config, classes, device = parts.config, len(parts.classes), parts.device
     objective = Objective(config)
-    totals = Totals(parts.device, objective.names)
-    quality = Quality(parts.device)
-    confusion = torch.zeros(classes, classes, dtype=torch.int64, device=parts.device) if config.is_classifier else None
-    generator = seeded(parts.device, config.training.seed, EVALUATION)
+    totals = Totals(device, objective.names)
+    quality = Quality(device)
+    confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device) if config.is_classifier else None
     count = min(limit or len(split), len(split))
-    with evaluating(model, seeded(parts.device, config.training.seed, EVALUATION, CODES)):
-        for start in range(0, count, BATCH):
-            clean, labels = split.span(start, min(start + BATCH, count))
-            with autocast(config.training.precision, parts.device):
-                shown = corrupt(clean, noise or config.noise, generator)
-                output = model(shown)
-            if on_batch is not None:
-                on_batch(start, clean, shown, output)
-            score = objective(output, clean, labels)
-            totals.add(score.weighted(len(clean)))
-            quality.add(score, output, clean, config.training.loss)
-            if confusion is not None and output.logits is not None:
-                confusion += confusion_counts(output.logits, labels, classes)
+    sequence = Draws(config.training.seed, device)
+    starts = range(0, count, BATCH)
+
+    @torch.inference_mode()
+    def compute(start: int) -> tuple[Batch, Score]:
+        clean, labels = split.span(start, min(start + BATCH, count))
+        draws = Draws(config.training.seed, device, start) if parts.sharded else sequence
+        with autocast(config.training.precision, device), drawing_from(draws.codes):
+            shown = corrupt(clean, noise or config.noise, draws.noise)
+            output = parts.model(shown)
+        return Batch(start, clean, labels, shown, output), objective(output, clean, labels)
+
+    with evaluating(parts.model):
+        for first in range(0, len(starts), parts.cores.count):  # or the outputs of a whole split would be held
+            for batch, score in parts.cores.map(compute, starts[first : first + parts.cores.count]):
+                if on_batch is not None:
+                    on_batch(batch.start, batch.clean, batch.shown, batch.output)
+                totals.add(score.weighted(len(batch.clean)))
+                quality.add(score, batch.output, batch.clean, config.training.loss)
+                if confusion is not None and batch.output.logits is not None:
+                    confusion += confusion_counts(batch.output.logits, batch.labels, classes)
     return Evaluation(totals.read() | quality.read(), None if confusion is None else confusion.cpu().numpy())
 
 
 @contextmanager
-def evaluating(model: nn.Module, codes: torch.Generator | None = None) -> Iterator[None]:
-    """Dropout off inside; a variational autoencoder draws its codes from `codes`, or takes their mean without it."""
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Dropout off inside; a variational autoencoder takes the mean of its codes, unless they are drawn on purpose."""
     was_training = model.training
     model.eval()
-    if isinstance(model, VariationalAutoencoder):
-        model.generator = codes
     try:
         yield
     finally:
-        if isinstance(model, VariationalAutoencoder):
-            model.generator = None
         model.train(was_training)
 
 

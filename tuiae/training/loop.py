@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from tuiae.config import RunConfig, learning_rate, ramp
-from tuiae.data.batches import augment, batch_end, corrupt, epoch_order, seeded
+from tuiae.data.batches import batch_end, epoch_order
 from tuiae.errors import TrainingError
 from tuiae.models.geometry import check_batch
 from tuiae.models.layers import set_dropout
@@ -23,13 +23,11 @@ from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint, spoilt
 from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in, steps_in
 from tuiae.training.evaluate import CodeUse, Evaluation, evaluate, sample, sample_index
-from tuiae.training.objective import Objective, Score, Totals
+from tuiae.training.objective import Objective, Totals
 from tuiae.training.optimizer import build_optimizer
 from tuiae.training.report import Reporter
-from tuiae.training.setup import Parts, autocast
-
-STEP_NOISE = 0x5EED  # keeps the corruption of training steps apart from everything else that is seeded
-STEP_AUGMENTATION = 0xA06
+from tuiae.training.setup import Parts
+from tuiae.training.step import BatchScore, BatchStep
 
 
 class Trainer:
@@ -45,6 +43,7 @@ class Trainer:
         self.fewest = check_batch(self.config.model, parts.train.image_shape, batch, len(parts.train))
         optimizer = build_optimizer(parts.model.parameters(), self.config.training, parts.device)
         self._objective = Objective(self.config, training=True)
+        self._step = BatchStep(parts, self._objective)
         totals = Totals(parts.device, self._objective.names)
         self.state = TrainState(optimizer, totals, diverged=torch.zeros((), device=parts.device))
         self._watched = sample_index(parts.test.labels, self.config.samples.count)
@@ -123,28 +122,17 @@ class Trainer:
         """Take one optimizer step on the next batch of an epoch's order (N,)."""
         state, training = self.state, self.config.training
         end = batch_end(state.position, training.batch_size, len(order), self.fewest)
-        clean, labels = self.parts.train.take(order[state.position : end])
-        if training.flip or training.shift:
-            # Before it is corrupted: a reconstruction is compared with what was moved or mirrored.
-            generator = seeded(self.parts.device, training.seed, STEP_AUGMENTATION, state.step)
-            clean = augment(clean, training.flip, training.shift, generator)
-        noisy = self.config.noise.kind != "none"
-        noise = seeded(self.parts.device, training.seed, STEP_NOISE, state.step) if noisy else None
+        batch = order[state.position : end]
         self._anneal()
-        with autocast(training.precision, self.parts.device):
-            output = self.parts.model(corrupt(clean, self.config.noise, noise))
-            score = self._objective(output, clean, labels)
-        state.optimizer.zero_grad(set_to_none=True)
-        score.loss.backward()
+        score = self._step(batch, state.step)
         self._guard(score)
         if training.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.parts.model.parameters(), training.clip_norm)
         state.optimizer.step()
-        weighted = score.weighted(len(clean))
-        state.totals.add(weighted)
-        self.report.recent.add(weighted)
+        state.totals.add(score.sums)
+        self.report.recent.add(score.sums)
         state.step += 1
-        state.position += len(clean)
+        state.position = end
 
     def _anneal(self) -> None:
         """Set the learning rate and beta of this step."""
@@ -154,7 +142,7 @@ class Trainer:
             group["lr"] = rate
         self._objective.beta = training.beta * ramp(epoch, training.beta_warmup)
 
-    def _guard(self, score: Score) -> None:
+    def _guard(self, score: BatchScore) -> None:
         """Keep a loss that is no number out of the weights.
 
         A CUDA device is told to leave out this step and all later ones, and is asked only when a live point is due;
@@ -164,7 +152,7 @@ class Trainer:
             if not math.isfinite(score.loss.item()):  # host/device sync
                 self._diverge()
             return
-        torch.maximum(self.state.diverged, (~torch.isfinite(score.loss.detach())).float(), out=self.state.diverged)
+        torch.maximum(self.state.diverged, (~torch.isfinite(score.loss)).float(), out=self.state.diverged)
         self.state.optimizer.found_inf = self.state.diverged  # type: ignore[attr-defined]
 
     def check_finite(self) -> None:
@@ -327,6 +315,7 @@ class Trainer:
         self.config = config
         self.parts = self.report.parts = replace(self.parts, config=config)
         self._objective = Objective(config, training=True)
+        self._step.adopt(self.parts, self._objective)
         set_dropout(self.parts.model, config.model.dropout)
 
 

@@ -7,9 +7,11 @@ import ctypes
 import gc
 import os
 import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import psutil
 import torch
@@ -23,6 +25,7 @@ from tuiae.images import ImageRecord
 from tuiae.models.networks import Classifier, Network, build_model
 from tuiae.preflight import check_device
 from tuiae.runs.checkpoints import find_checkpoint, no_checkpoint
+from tuiae.runs.process import count_cores
 from tuiae.runs.query import find_run
 from tuiae.training.checkpoint import load_weights, spoilt
 
@@ -53,6 +56,8 @@ def memory_format(config: RunConfig) -> torch.memory_format:
     return torch.channels_last if convolves and config.training.precision == "bfloat16" else torch.preserve_format
 
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 USUAL_NICE = 5
 NICE = "TUIAE_NICE"
 
@@ -145,6 +150,33 @@ def give_way(device: torch.device) -> None:
             os.setpriority(os.PRIO_PROCESS, int(thread), max(value, os.getpriority(os.PRIO_PROCESS, int(thread))))
 
 
+class Cores:
+    """Threads that compute a part of the work on a core each."""
+
+    def __init__(self, most: int) -> None:
+        """Up to `most` threads, the caller's among them, and never more than there are cores."""
+        self.count = max(1, min(most, count_cores()))
+        self._helpers = ThreadPoolExecutor(self.count - 1, "core") if self.count > 1 else None
+
+    def map(self, compute: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """What `compute` gives for each item, in their order; whoever is free takes the next one."""
+        found: dict[int, Result] = {}
+        waiting = iter(range(len(items)))
+
+        def work() -> None:
+            for place in waiting:
+                found[place] = compute(items[place])
+
+        helpers = [self._helpers.submit(work) for _ in items[1 : self.count]] if self._helpers else []
+        try:
+            work()
+        finally:
+            wait(helpers)
+        for helper in helpers:
+            helper.result()
+        return [found[place] for place in range(len(items))]
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a training, an evaluation or an explorer works with."""
@@ -159,6 +191,12 @@ class Parts:
     """The whole set, of which a run may use a part."""
     notes: tuple[str, ...] = ()
     """Sentences about what was made of the files of the images."""
+    cores: Cores = field(default_factory=lambda: Cores(1))
+
+    @property
+    def sharded(self) -> bool:
+        """Whether batches are computed in shards; else PyTorch's own threads split each operation."""
+        return self.config.shards > 0 and self.device.type == "cpu"
 
 
 def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = silent) -> Parts:
@@ -184,4 +222,8 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
             raise TrainingError(cause, "take the encoder of another run")
         model.load_encoder(weights)
     model = model.to(device).to(memory_format=memory_format(config))
-    return Parts(config, device, train, test, splits.classes, model, dataset.record, dataset.notes)
+    parts = Parts(config, device, train, test, splits.classes, model, dataset.record, dataset.notes)
+    if not parts.sharded:
+        return parts
+    torch.set_num_threads(1)  # of each thread that computes shards; a pool of PyTorch's own would only be in their way
+    return replace(parts, cores=Cores(config.shards))
