@@ -57,7 +57,7 @@ def test_the_bits_do_not_depend_on_the_number_of_cores(lab: Laboratory, monkeypa
     runs = []
     for cores in (1, 2, 16):
         run = create_run(config, lab.runs, [])
-        monkeypatch.setattr("tuiae.training.setup.count_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("tuiae.training.setup.usual_threads", lambda cores=cores: cores)
         train(run)
         runs.append(run)
     for run in runs[1:]:

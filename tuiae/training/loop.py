@@ -43,7 +43,7 @@ class Trainer:
         self.fewest = check_batch(self.config.model, parts.train.image_shape, batch, len(parts.train))
         optimizer = build_optimizer(parts.model.parameters(), self.config.training, parts.device)
         self._objective = Objective(self.config, training=True)
-        self._step = BatchStep(parts, self._objective)
+        self.batch_step = BatchStep(parts, self._objective)
         totals = Totals(parts.device, self._objective.names)
         self.state = TrainState(optimizer, totals, diverged=torch.zeros((), device=parts.device))
         self._watched = sample_index(parts.test.labels, self.config.samples.count)
@@ -124,7 +124,7 @@ class Trainer:
         end = batch_end(state.position, training.batch_size, len(order), self.fewest)
         batch = order[state.position : end]
         self._anneal()
-        score = self._step(batch, state.step)
+        score = self.batch_step(batch, state.step)
         self._guard(score)
         if training.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.parts.model.parameters(), training.clip_norm)
@@ -315,7 +315,7 @@ class Trainer:
         self.config = config
         self.parts = self.report.parts = replace(self.parts, config=config)
         self._objective = Objective(config, training=True)
-        self._step.adopt(self.parts, self._objective)
+        self.batch_step.adopt(self.parts, self._objective)
         set_dropout(self.parts.model, config.model.dropout)
 
 

@@ -184,7 +184,7 @@ class _Rehearsal:
         save_seconds = self._time(lambda: trainer.save(("last",)), wait)
         epochs, train_seconds = config.training.epochs, steps_per_epoch * step_seconds
         return DryRun(
-            device=describe_device(parts.device),
+            device=describe_device(parts.device, parts.cores.count),
             parameters={name: sum(map(Tensor.numel, part.parameters())) for name, part in parts.model.named_children()},
             trained=sum(weights.numel() for weights in parts.model.parameters() if weights.requires_grad),
             images=len(parts.train),
@@ -230,7 +230,9 @@ class _Rehearsal:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            self._step(self._first)
+            # The whole batch in this thread, where the hooks are: with enough cores all shards are there at once.
+            self._trainer.batch_step.compute_shard(self._first, len(self._first), 0, 0)
+        self._step(self._first)
         self._trainer.check_finite()
         loss = self._trainer.state.totals.read()["loss"]
         if device.type == "cuda":

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, TypeVar
 
 import psutil
@@ -25,7 +26,6 @@ from tuiae.images import ImageRecord
 from tuiae.models.networks import Classifier, Network, build_model
 from tuiae.preflight import check_device
 from tuiae.runs.checkpoints import find_checkpoint, no_checkpoint
-from tuiae.runs.process import count_cores
 from tuiae.runs.query import find_run
 from tuiae.training.checkpoint import load_weights, spoilt
 
@@ -81,13 +81,13 @@ def resolve_device(word: str) -> torch.device:
     return torch.device("cuda:0" if word == "cuda" else word)
 
 
-def describe_device(device: torch.device) -> str:
-    """The device as people know it."""
+def describe_device(device: torch.device, cores: int = 1) -> str:
+    """The device as people know it; `cores` threads compute shards there."""
     if device.type == "cuda":
         return f"{device} {torch.cuda.get_device_name(device)}"
     if device.type != "cpu":
         return str(device)
-    threads = torch.get_num_threads()
+    threads = torch.get_num_threads() * cores
     return f"cpu, {threads} thread{'s' if threads > 1 else ''}"
 
 
@@ -153,9 +153,9 @@ def give_way(device: torch.device) -> None:
 class Cores:
     """Threads that compute a part of the work on a core each."""
 
-    def __init__(self, most: int) -> None:
-        """Up to `most` threads, the caller's among them, and never more than there are cores."""
-        self.count = max(1, min(most, count_cores()))
+    def __init__(self, count: int) -> None:
+        """So many threads, the caller's among them."""
+        self.count = count
         self._helpers = ThreadPoolExecutor(self.count - 1, "core") if self.count > 1 else None
 
     def map(self, compute: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -223,7 +223,14 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
         model.load_encoder(weights)
     model = model.to(device).to(memory_format=memory_format(config))
     parts = Parts(config, device, train, test, splits.classes, model, dataset.record, dataset.notes)
-    if not parts.sharded:
-        return parts
-    torch.set_num_threads(1)  # of each thread that computes shards; a pool of PyTorch's own would only be in their way
-    return replace(parts, cores=Cores(config.shards))
+    # A pool of PyTorch's own would be in the way of threads that compute shards.
+    usual = usual_threads()
+    torch.set_num_threads(1 if parts.sharded else usual)
+    return replace(parts, cores=Cores(min(config.shards, usual))) if parts.sharded else parts
+
+
+@cache
+def usual_threads() -> int:
+    """As many threads as PyTorch would use, before anything changes that: by its environment, or one a core. One
+    process may prepare trainings of both kinds."""
+    return torch.get_num_threads()

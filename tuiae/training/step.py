@@ -48,7 +48,7 @@ class BatchStep:
         """Take the images at the indices `batch` (N,), for the step of this number."""
         shards = [shard for shard in batch.tensor_split(max(1, self._shards)) if len(shard)]
         computed = self._parts.cores.map(
-            lambda place: self._compute(shards[place], len(batch), step, place), range(len(shards))
+            lambda place: self.compute_shard(shards[place], len(batch), step, place), range(len(shards))
         )
         (gradients, score), *others = computed
         for more, other in others:
@@ -58,7 +58,7 @@ class BatchStep:
             weights.grad = gradient
         return score
 
-    def _compute(self, index: Tensor, images: int, step: int, shard: int) -> tuple[tuple[Tensor, ...], BatchScore]:
+    def compute_shard(self, index: Tensor, images: int, step: int, shard: int) -> tuple[tuple[Tensor, ...], BatchScore]:
         """The gradients and the score of one shard of a batch of so many `images`."""
         config, device = self._parts.config, self._parts.device
         training = config.training

@@ -155,9 +155,11 @@ def _set_up(
         again = f"tuiae resume {run.id}" + (f" --epochs {epochs}" if epochs is not None else "")
         raise refusal(run.id, config, recorded, parts.images, again)
     give_way(parts.device)
-    writer.status(device=describe_device(parts.device))
+    writer.status(device=describe_device(parts.device, parts.cores.count))
     if device is not None:
-        writer.event("command", text=f"on {describe_device(parts.device)} from here on; its config says {own}")
+        writer.event(
+            "command", text=f"on {describe_device(parts.device, parts.cores.count)} from here on; its config says {own}"
+        )
     if epochs is not None:
         extend(writer, current, epochs)
     try:
