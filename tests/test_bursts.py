@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, TextArea
 
 from tests.conftest import Laboratory
-from tests.dashboard import AUTOENCODER, Desk, open_desk, script
+from tests.dashboard import AUTOENCODER, PATIENCE, Desk, open_desk, script
 from tuiae.config import build_config
 from tuiae.errors import TrainingError
 from tuiae.runs.control import take
@@ -143,37 +143,86 @@ async def test_enter_behind_the_help_of_an_open_run_starts_nothing(lab: Laborato
 class StuckWidget(Widget, can_focus=True):
     """Gives the focus away at a key, and then answers nothing any more."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.let_go = asyncio.Event()
-
     async def on_key(self) -> None:
         self.app.query_one(Input).focus()
-        await self.let_go.wait()
+        await asyncio.Event().wait()
 
 
-class StuckApp(TerminalApp[None]):
-    """A widget that a key does not come through, and a field."""
+class SlowApp(TerminalApp[None]):
+    """A widget that a key does not come through, a field, and a key that takes its time to show it."""
+
+    BINDINGS = [("f1", "field", "the field")]
+
+    def __init__(self, settings: Path) -> None:
+        super().__init__(TerminalMode(), settings=settings / "settings.json")
+        self.ready = asyncio.Event()
+        self.left = False
 
     def compose(self) -> ComposeResult:
         yield StuckWidget()
         yield Input()
 
+    async def action_field(self) -> None:
+        await self.ready.wait()
+        self.query_one(Input).focus()
 
-async def test_a_key_that_is_held_back_goes_on_though_nothing_else_happens(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tuiae.ui.terminal.app.PATIENCE_SECONDS", 0.05)
-    app = StuckApp(TerminalMode(), settings=tmp_path / "settings.json")
+    def action_help_quit(self) -> None:
+        self.left = True
+
+
+def press_together(app: TerminalApp[None], *keys: str) -> None:
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+async def turn(times: int = 100) -> None:
+    """Let everything that can go on do so many steps."""
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something beside a widget that answers nothing, for which a pilot would wait."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_keys_wait_for_the_one_before_however_long_it_takes(tmp_path: Path) -> None:
+    app = SlowApp(tmp_path)
+    async with app.run_test() as pilot:
+        app.set_focus(None)
+        press_together(app, "f1", *"abc")
+        await turn()
+        app.ready.set()
+        await pilot.pause()
+        await until(lambda: app.query_one(Input).value == "abc")
+
+
+async def test_keys_go_on_where_a_widget_took_the_one_before_along(tmp_path: Path) -> None:
+    app = SlowApp(tmp_path)
     async with app.run_test() as pilot:
         stuck, field = app.query_one(StuckWidget), app.query_one(Input)
         stuck.focus()
         await pilot.pause()
-        for letter in "abc":
-            app.post_message(events.Key(letter, letter))
-        while field.value != "bc":
-            await asyncio.sleep(0.01)
-        stuck.let_go.set()
+        press_together(app, *"abc")
+        await until(lambda: app.focused is field)
+        await turn()
+        assert field.value == ""
+        stuck.task.cancel()
+        await until(lambda: field.value == "bc")
+
+
+async def test_ctrl_c_waits_for_nothing(tmp_path: Path) -> None:
+    app = SlowApp(tmp_path)
+    async with app.run_test() as pilot:
+        app.query_one(StuckWidget).focus()
+        await pilot.pause()
+        press_together(app, *"abc")
+        await until(lambda: app.focused is app.query_one(Input))
+        press_together(app, "ctrl+c")
+        await until(lambda: app.left)
+        app.query_one(StuckWidget).task.cancel()
 
 
 @pytest.mark.parametrize("screen", "2356")

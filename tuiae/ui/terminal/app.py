@@ -55,7 +55,7 @@ def load_theme(path: Path) -> str:
 
 # Keys one after the other: what is typed after a key that shows a field or a dialog goes there.
 
-PATIENCE_SECONDS = 2.0  # a widget that goes takes along what was on its way through it: keys go on without an answer
+LEAVING = ("ctrl+c", "ctrl+q")  # wait for nothing: a key that comes to no end must not keep anybody here
 ROUNDS = 2  # the second for what was posted while the first was on its way, such as that a field was submitted
 
 
@@ -65,7 +65,8 @@ class KeyQueue:
     Of itself Textual hands every key of a burst to what has the focus as the first of them comes: of `/mnist`, typed
     over a slow line, `mnist` would press five other keys. A key goes through the queue of each widget from the focused
     one up to the app, where its binding shows a field or a dialog, and the focus follows later still. Here a callback
-    goes the same way behind the key, again as long as the focus changes.
+    goes the same way behind the key, again as long as the focus changes. It is waited for as long as it takes: a screen
+    that a key shows for the first time may need seconds on a machine that is busy.
     """
 
     def __init__(self, app: App[Any], deliver: Callable[[events.Event], Awaitable[None]]) -> None:
@@ -76,6 +77,9 @@ class KeyQueue:
 
     async def take(self, event: events.Event) -> None:
         """Deliver an event, at once or in its turn."""
+        if isinstance(event, events.Key) and event.key in LEAVING:
+            await self._deliver(event)
+            return
         self._waiting.append(event)
         if self._follower is None:
             await self._go_on()
@@ -94,17 +98,21 @@ class KeyQueue:
         return self._app.focused or self._app.screen
 
     async def _follow(self, focus: DOMNode) -> None:
-        with suppress(TimeoutError, ScreenStackError):  # the app may end meanwhile
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                for number in count(1):
-                    for node in focus.ancestors_with_self:
-                        passed = asyncio.Event()
-                        if node.call_later(passed.set):  # else it takes no messages any more
-                            await passed.wait()
-                    before, focus = focus, self._focus
-                    if focus is before and number >= ROUNDS:
-                        break
+        with suppress(ScreenStackError):  # the app may end meanwhile
+            for number in count(1):
+                for node in focus.ancestors_with_self:
+                    await self._pass(node)
+                before, focus = focus, self._focus
+                if focus is before and number >= ROUNDS:
+                    break
         self._app.call_later(self._go_on)
+
+    async def _pass(self, node: DOMNode) -> None:
+        """Wait until a node has done all that came before; one that ends takes along what was on its way through it."""
+        passed = asyncio.get_running_loop().create_future()
+        if node.call_later(passed.set_result, None):  # else it takes no messages any more
+            ends = () if node is self._app else (node.task,)
+            await asyncio.wait((passed, *ends), return_when=asyncio.FIRST_COMPLETED)
 
 
 TRAINING_ACTIONS = ("start", "stop", "resume", "run")
