@@ -347,6 +347,16 @@ def classified(shared_lab: SharedLaboratory, finished: RunPaths) -> RunPaths:
 
 
 @pytest.fixture(scope="session")
+def explorer() -> Iterator[Any]:
+    """The process that answers the dashboards of all tests that do nothing to it: a `SharedExplorer`."""
+    from tests.dashboard import SharedExplorer  # not where no test has a screen
+
+    shared = SharedExplorer()
+    yield shared
+    shared.end()
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with the idx files of MNIST and Fashion-MNIST, `mnist/` and `fashion-mnist/`."""
     folder = Path(os.environ.get("TUIAE_TEST_DATA") or CHECKOUT.parent / "shared" / "data")

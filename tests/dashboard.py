@@ -17,10 +17,12 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
 
 from tuiae.config import RunConfig, build_config
+from tuiae.explore.client import Explorer
 from tuiae.files import read_json, replace_json
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.app import TuiaeApp
+from tuiae.ui.session import ExplorerTold
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.form import Choice
 from tuiae.ui.widgets.tables import LineTable, RunTable
@@ -31,6 +33,31 @@ NOON = time.mktime((2026, 11, 20, 12, 0, 0, 0, 0, -1))  # local time, as the log
 
 # What a file, a log or a label can hold: markup, escapes that clear the screen or set the title, controls.
 HOSTILE = "[/x] [bold]a[/] [@click=app.quit]b \x1b[2J\x1b[31m\x1b]0;owned\x07 \x00\x08\x9b5A \u202efdp"
+
+
+class SharedExplorer(Explorer):
+    """One process that answers the dashboards of many tests, one after the other: importing torch takes seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda told: None)
+
+    def answer(self, app: TuiaeApp) -> None:
+        """Answer this dashboard from now on."""
+        self._tell = lambda told: app.post_message(ExplorerTold(told))
+        app.session.explorer = self
+
+    def close(self) -> None:
+        """Let no answer to one dashboard reach the next; the process goes on."""
+        with self._changed:
+            self._waiting.clear()
+        end = time.monotonic() + PATIENCE
+        while self.busy and time.monotonic() < end:
+            time.sleep(0.01)
+        self._tell = lambda told: None
+
+    def end(self) -> None:
+        """End the process."""
+        super().close()
 
 
 class Desk:
@@ -154,9 +181,12 @@ async def open_desk(
     warm: bool = False,
     root: Path | None = None,
     mode: TerminalMode | None = None,
+    explorer: SharedExplorer | None = None,
 ) -> AsyncIterator[Desk]:
     """The whole app, as `tuiae` or `tuiae attach RUN` opens it; a worker is only kept warm where the test trains."""
     app = TuiaeApp(run.root if run else None, root=root, mode=mode)
+    if explorer is not None:
+        explorer.answer(app)
     if not warm:
         keep_cold(app)
     try:

@@ -35,7 +35,7 @@ def show_codes(view: LatentView) -> None:
     images = shades(5)
     distances = np.linspace(0.1, 0.5, 5, dtype=np.float32)
     found = (indices, labels[:5], images, distances)
-    view.show_place(protocol.Place(STEP, 0.5, -0.25, images[0], "the code itself", -1, 0.0, *found))
+    view.show_place(protocol.Place(STEP, 0.5, -0.25, images[0], "the code itself", np.zeros(0), *found))
     view.show_more(protocol.Between(STEP, images, np.array([[0.0], [2.5]])))
 
 

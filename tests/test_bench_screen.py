@@ -11,7 +11,7 @@ import pytest
 from textual import events
 
 from tests.conftest import Laboratory, SharedLaboratory
-from tests.dashboard import SIZES, Desk, open_desk, script
+from tests.dashboard import SIZES, Desk, SharedExplorer, open_desk, script
 from tuiae.explore.checkpoint import load
 from tuiae.explore.protocol import Confused, Worst
 from tuiae.runs.paths import RunPaths
@@ -21,6 +21,7 @@ from tuiae.ui.app import TuiaeApp
 from tuiae.ui.screens.bench import BenchScreen
 from tuiae.ui.widgets.bench_view import BenchView, Slider
 from tuiae.ui.widgets.images import StripPanel
+from tuiae.ui.widgets.run_view import ConfusionPanel
 
 
 @pytest.fixture(scope="session")
@@ -76,8 +77,10 @@ async def drag(desk: Desk, *places: tuple[int, int], button: int = 1) -> None:
 # Drawing
 
 
-async def test_what_is_drawn_is_reconstructed_and_classified_at_once(finished: RunPaths) -> None:
-    async with open_desk(finished) as desk:
+async def test_what_is_drawn_is_reconstructed_and_classified_at_once(
+    finished: RunPaths, explorer: SharedExplorer
+) -> None:
+    async with open_desk(finished, explorer=explorer) as desk:
         await open_bench(desk)
         loaded = load(finished, device="cpu")
         np.testing.assert_array_equal(pixels(desk), (loaded.images("test", [0])[0] * 255).round())
@@ -129,8 +132,10 @@ async def pen_draws(desk: Desk) -> None:
 # Images and noise
 
 
-async def test_images_noise_and_the_worst_are_chosen_by_keys_and_mouse(finished: RunPaths) -> None:
-    async with open_desk(finished) as desk:
+async def test_images_noise_and_the_worst_are_chosen_by_keys_and_mouse(
+    finished: RunPaths, explorer: SharedExplorer
+) -> None:
+    async with open_desk(finished, explorer=explorer) as desk:
         await open_bench(desk)
         await desk.press("t", "full_stop")
         await desk.shows("test image 2 ·")
@@ -190,12 +195,13 @@ async def take_worst(desk: Desk) -> None:
     np.testing.assert_array_equal(pixels(desk), worst.images[0])
 
 
-async def test_a_classifier_shows_its_probabilities_and_what_it_confuses(classified: RunPaths) -> None:
-    async with open_desk(classified) as desk:
-        await desk.until(lambda: desk.app.session.snapshot)
-        desk.app.switch_mode("bench")
-        bench(desk).show_confused(3, 5)  # the first thing that is ever asked
-        await desk.shows("true 3, taken for 5: ")
+async def test_a_classifier_shows_its_probabilities_and_what_it_confuses(
+    classified: RunPaths, explorer: SharedExplorer
+) -> None:
+    async with open_desk(classified, (80, 24), explorer=explorer) as desk:
+        await desk.until(lambda: desk.app.session.sample)
+        await choose_a_cell(desk)
+        await desk.pilot.resize_terminal(120, 40)
         await desk.press("w")
         await desk.shows("taken for", "share that is wrong", "worst test images", "→")
         assert "output" not in desk.screen
@@ -220,12 +226,33 @@ async def test_a_classifier_shows_its_probabilities_and_what_it_confuses(classif
         await desk.until(lambda: "worst test images" in str(view(desk).strip.border_title))
 
 
-async def test_a_cell_without_images_says_so_and_goes_on_saying_it(classified: RunPaths) -> None:
-    async with open_desk(classified) as desk:
+async def choose_a_cell(desk: Desk) -> None:
+    """From the matrix on Live to the first image of the most frequent mistake, and on to the next one."""
+    matrix = desk.app.live.query_one(ConfusionPanel)
+    desk.app.live.view.reveal("confusion")
+    await desk.pilot.pause()
+    await desk.focus("confusion")
+    await desk.press("right")
+    true, predicted = matrix.cursor or (0, 0)
+    await desk.press("enter")
+    await desk.shows(f"true {true}, taken for {predicted}: ")
+    shown = bench(desk)._strip
+    assert isinstance(shown, Confused)
+    assert desk.app.focused is view(desk).strip
+    for place in range(min(len(shown.images), 3)):
+        await desk.shows(f"test image {shown.indices[place]:,} · {true}")
+        np.testing.assert_array_equal(pixels(desk), shown.images[place])
+        await desk.press("right")
+
+
+async def test_a_cell_without_images_says_so_and_goes_on_saying_it(
+    classified: RunPaths, explorer: SharedExplorer
+) -> None:
+    async with open_desk(classified, explorer=explorer) as desk:
         sample = await desk.until(lambda: desk.app.session.sample)
         assert sample.confusion is not None
         true, predicted = map(int, np.argwhere(sample.confusion == 0)[0])
-        desk.app.switch_mode("bench")
+        await desk.app.switch_mode("bench")
         bench(desk).show_confused(true, predicted)
         await desk.shows(f"true {true}, taken for {predicted}: 0")
         opened = bench(desk).questions.opened
@@ -238,8 +265,10 @@ async def test_a_cell_without_images_says_so_and_goes_on_saying_it(classified: R
 # Where and when
 
 
-async def test_every_size_shows_everything_at_once_or_one_after_the_other(lettered: RunPaths) -> None:
-    async with open_desk(lettered) as desk:
+async def test_every_size_shows_everything_at_once_or_one_after_the_other(
+    lettered: RunPaths, explorer: SharedExplorer
+) -> None:
+    async with open_desk(lettered, explorer=explorer) as desk:
         await open_bench(desk)
         for size in [(60, 20), *SIZES]:
             await desk.pilot.resize_terminal(*size)
@@ -248,7 +277,7 @@ async def test_every_size_shows_everything_at_once_or_one_after_the_other(letter
             for _ in range(4):
                 await desk.press("v")
                 found += desk.screen
-            for words in ("canvas", "noise · gaussian", "wrong", "nearest", "error against", "worst test images"):
+            for words in ("test image 0", "noise · gaussian", "wrong", "nearest", "error against", "worst test images"):
                 assert words in found, (size, words)
         await desk.press("i")
         await desk.until(lambda: "▀" not in desk.screen)
@@ -297,7 +326,9 @@ async def test_without_a_run_and_without_a_checkpoint_it_says_so(lab: Laboratory
         await desk.shows("has no checkpoint: none was written", f"tuiae resume {played.run.id}")
 
 
-async def test_new_weights_are_taken_as_they_come_also_within_an_epoch(lab: Laboratory, finished: RunPaths) -> None:
+async def test_new_weights_are_taken_as_they_come_also_within_an_epoch(
+    lab: Laboratory, finished: RunPaths, explorer: SharedExplorer
+) -> None:
     config = read_config(finished)
     assert config is not None
     run = create_run(config, lab.runs, ["tuiae"])
@@ -311,7 +342,7 @@ async def test_new_weights_are_taken_as_they_come_also_within_an_epoch(lab: Labo
     writer.event("start", step=0, epoch=0, text="training from the first step")
     writer.status(now=True, state="running", epochs=4)
     save(0)
-    async with open_desk(run) as desk:
+    async with open_desk(run, explorer=explorer) as desk:
         await open_bench(desk)
         await desk.press("c")
         await drag(desk, (12, 8), (30, 12))
@@ -324,9 +355,9 @@ async def test_new_weights_are_taken_as_they_come_also_within_an_epoch(lab: Labo
 
 
 async def test_a_drawing_stays_while_the_screen_is_covered_and_for_another_run_that_it_fits(
-    finished: RunPaths, classified: RunPaths, lettered: RunPaths
+    finished: RunPaths, classified: RunPaths, lettered: RunPaths, explorer: SharedExplorer
 ) -> None:
-    async with open_desk(finished) as desk:
+    async with open_desk(finished, explorer=explorer) as desk:
         await open_bench(desk)
         await desk.press("c")
         await drag(desk, (12, 8), (30, 12))
@@ -366,9 +397,11 @@ async def test_an_explorer_that_dies_twice_is_told_and_asked_again(finished: Run
         await desk.shows("test image", "output")
 
 
-async def test_a_run_that_is_deleted_while_it_is_open_breaks_nothing(lab: Laboratory, finished: RunPaths) -> None:
+async def test_a_run_that_is_deleted_while_it_is_open_breaks_nothing(
+    lab: Laboratory, finished: RunPaths, explorer: SharedExplorer
+) -> None:
     run = lab.copy(finished)
-    async with open_desk(run) as desk:
+    async with open_desk(run, explorer=explorer) as desk:
         await open_bench(desk)
         shutil.rmtree(run.root)
         await desk.press("2", "4")

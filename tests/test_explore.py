@@ -302,7 +302,9 @@ def test_a_plain_autoencoder_s_plane_spans_its_test_codes_and_says_so(shared_lab
     assert "no prior" in shown
 
 
-def test_a_wide_code_has_the_plane_of_its_principal_components(shared_lab: Laboratory, finished: RunPaths) -> None:
+def test_a_wide_code_has_the_plane_of_its_principal_components_and_saves_its_pictures(
+    shared_lab: Laboratory, finished: RunPaths, tmp_path: Path
+) -> None:
     plane = shared_lab("explore", finished.id, "--plane", "3", "--json").document["plane"]
     assert (plane["projection"], plane["values_from"]) == ("principal", "range")
     loaded = opened(finished)
@@ -312,7 +314,15 @@ def test_a_wide_code_has_the_plane_of_its_principal_components(shared_lab: Labor
     corner = axes.mean_ + (np.array([plane["x"][0], plane["y"][0]]) * turn) @ axes.components_
     wanted = (loaded.decode(corner[None])[0].clip(0, 1) * 255).round()
     assert np.abs(np.array(plane["images"][0][0]) - wanted).max() <= 1
-    shown = shared_lab("explore", finished.id, "--plane", "3").stdout
+    file = tmp_path / "plane.png"
+    shown = shared_lab("explore", finished.id, "--plane", "3", "--png", str(file)).stdout
+    with Image.open(file) as saved:
+        drawn = np.asarray(saved)
+    np.testing.assert_array_equal(drawn[2:10, 2:10], np.array(plane["images"][0][0])[0][..., None].repeat(3, 2))
+    np.testing.assert_array_equal(drawn[-10:-2, -10:-2, 0], plane["images"][-1][-1][0])
+    again = shared_lab("explore", finished.id, "--plane", "3", "--png", str(file), "--json").document
+    assert again["png"] == str(tmp_path / "plane-2.png")
+    assert "9 pictures are in" in shown
     assert "the mean code and so much of both components" in shown
     assert "across: principal component 1 (" in shown
 
@@ -412,6 +422,7 @@ def without_torch(lab: Laboratory, folder: Path) -> dict[str, Any]:
         ("finished", ["--dims", "3,3"], "the same number twice", "different"),
         ("finished", ["--between", "3"], "should be two test images", "class"),
         ("finished", ["--between", "3,"], "should be two test images", "class"),
+        ("finished", ["--codes", "--png", "a.png"], "which pictures", "--plane"),
     ],
 )
 def test_what_a_run_does_not_have_is_refused_before_torch(

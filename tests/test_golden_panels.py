@@ -369,11 +369,18 @@ def test_bench(golden: Golden) -> None:
     worst = Worst("s", np.arange(2), np.array([0, 1]), np.array([0.5, 0.25], np.float32), images, images, images, None)
     sure = Classification(STEP, noisy, np.array([[0.7, 0.2, 0.1]]), "neighbours", 10)
     letters = ("a", "b", "c", "d", "e")
+    ring = (np.abs(np.hypot(*(np.indices((28, 28)) - 13.5)) - 9) < 2)[None, None].repeat(3, 0) * np.uint8(255)
+    large = Reconstruction(STEP, ring[:1], np.roll(ring[:1], 3, axis=-1), np.array([0.0123]))
+    own = [
+        titled(f"an image of 28x28 at {size}", draw_tried(large, ring[0], width, height, "ascii").plain)
+        for size, width, height in (("80x24", 39, 18), ("110x40", 64, 18), ("120x40", 86, 16))
+    ]
     kinds = [NoiseChoice(kind, 0.3).text for kind in KINDS]
     golden.check(
         "bench",
         titled("kinds of noise", *kinds, NoiseChoice.trained_with(NoiseSection()).text),
         titled("what came back", draw_tried(tried, images[0], 80, 12, "ascii").plain),
+        *own,
         titled("error against noise", draw_noise_curve(curve, 0.75, 0.5, 70, 10, "ascii").plain),
         titled("classes", draw_shares(shares, letters, 40, 5).plain),
         titled("classes where there are few lines", draw_shares(shares, letters, 40, 3).plain),

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tests.conftest import Laboratory
-from tests.dashboard import HOSTILE, Desk, open_desk, script
+from tests.dashboard import HOSTILE, Desk, SharedExplorer, open_desk, script
 from tuiae.explore import client
 from tuiae.explore.protocol import Place
 from tuiae.render.code_map import MapView, labelled_points, lay_out_map
@@ -48,8 +48,7 @@ def a_place(image: bool = True, shape: tuple[int, int, int] = (1, 8, 8)) -> Plac
         y=-0.5,
         image=pictures(*shape) if image else None,
         source="the code itself",
-        predicted=-1 if image else 1,
-        share=0.0 if image else 0.75,
+        shares=np.array([] if image else [0.25, 0.75]),
         indices=np.arange(5),
         labels=np.arange(5) % 2,
         images=pictures(5, *shape),
@@ -95,11 +94,11 @@ def test_a_plane_that_does_not_fit_shows_every_second_picture() -> None:
     assert below(54, 16) == ["0", "2", "4", "6", "8"]  # room beside three rows is for more columns
 
 
-def test_a_classifier_is_told_in_words() -> None:
+def test_a_classifier_has_a_bar_for_each_class() -> None:
     drawn = draw_place(a_place(image=False), ("zero", "one"), 40, 9, "blocks").plain
     assert "one" in drawn
-    assert "75.0%" in drawn
-    assert "decodes no images" in drawn
+    assert "75%" in drawn
+    assert "25%" in drawn
 
 
 def test_the_cursor_shows_without_colours_and_stays_on_its_point() -> None:
@@ -188,8 +187,11 @@ async def open_latent(desk: Desk) -> None:
     await desk.until(lambda: "here" in str(desk.app.screen.query_one("#decoded").border_title))
 
 
-async def test_a_cursor_decodes_where_it_stands_and_more_stands_beside_it(plane_vae: RunPaths) -> None:
-    async with open_desk(plane_vae) as desk:
+async def test_a_cursor_decodes_where_it_stands_and_more_stands_beside_it(
+    plane_vae: RunPaths, explorer: SharedExplorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with open_desk(plane_vae, explorer=explorer) as desk:
         await open_latent(desk)
         screen = await desk.shows("codes of 297 test images", "decoded here", "nearest test images", "code 0")
         assert "step" in screen
@@ -216,8 +218,17 @@ async def test_a_cursor_decodes_where_it_stands_and_more_stands_beside_it(plane_
         await desk.shows("drawn from the prior", "seed 1")
         await desk.press("n")
         await desk.shows("seed 2")
+        await desk.press("P")
+        await desk.shows("16 pictures are in")
         await desk.press("d")
         await desk.shows("the plane, decoded", "of the prior")
+        await desk.press("P", "P")
+        await desk.shows("169 pictures are in")
+        names = [
+            f"{plane_vae.id}-{name}.png"
+            for name in ("plane-step-000045-2", "plane-step-000045", "prior-step-000045-seed-2")
+        ]
+        assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == names
         await desk.press("escape")
         await desk.until(lambda: "the plane, decoded" not in desk.screen)
         await desk.press("z")
@@ -229,9 +240,9 @@ async def test_a_cursor_decodes_where_it_stands_and_more_stands_beside_it(plane_
 
 
 async def test_a_wide_code_has_several_planes_and_a_classifier_decodes_nothing(
-    finished: RunPaths, classified: RunPaths
+    finished: RunPaths, classified: RunPaths, explorer: SharedExplorer
 ) -> None:
-    async with open_desk(finished) as desk:
+    async with open_desk(finished, explorer=explorer) as desk:
         await open_latent(desk)
         await desk.shows("PC 1 ")
         await desk.press("a")
@@ -280,8 +291,8 @@ async def test_keys_pressed_while_it_loads_are_kept_or_answered(
         await desk.shows("drawn from the prior", "seed 1", "epoch 3")
 
 
-async def test_on_a_small_screen_one_panel_stands_beside_the_map(plane_vae: RunPaths) -> None:
-    async with open_desk(plane_vae, (80, 24)) as desk:
+async def test_on_a_small_screen_one_panel_stands_beside_the_map(plane_vae: RunPaths, explorer: SharedExplorer) -> None:
+    async with open_desk(plane_vae, (80, 24), explorer=explorer) as desk:
         await open_latent(desk)
         await desk.shows("codes of", "decoded here")
         assert "nearest test images" not in desk.screen
@@ -312,7 +323,9 @@ async def test_without_a_run_and_without_a_checkpoint_it_says_so(lab: Laboratory
         await desk.shows("has no checkpoint: none was written", f"tuiae resume {played.run.id}")
 
 
-async def test_new_checkpoints_of_a_training_show_as_they_come(lab: Laboratory, finished: RunPaths) -> None:
+async def test_new_checkpoints_of_a_training_show_as_they_come(
+    lab: Laboratory, finished: RunPaths, explorer: SharedExplorer
+) -> None:
     config = read_config(finished)
     assert config is not None
     run = create_run(config, lab.runs, ["tuiae"])
@@ -327,7 +340,7 @@ async def test_new_checkpoints_of_a_training_show_as_they_come(lab: Laboratory, 
     writer.event("start", step=0, epoch=0, text="training from the first step")
     writer.status(now=True, state="running", epochs=4)
     save(0)
-    async with open_desk(run) as desk:
+    async with open_desk(run, explorer=explorer) as desk:
         await open_latent(desk)
         await desk.shows(f"step {steps[0]:,}")
         save(1)
@@ -353,9 +366,11 @@ async def test_an_explorer_that_dies_twice_is_told_and_enter_starts_it_again(pla
         await desk.until(lambda: "ended twice" not in desk.screen)
 
 
-async def test_a_run_that_is_deleted_while_it_is_open_breaks_nothing(lab: Laboratory, plane_vae: RunPaths) -> None:
+async def test_a_run_that_is_deleted_while_it_is_open_breaks_nothing(
+    lab: Laboratory, plane_vae: RunPaths, explorer: SharedExplorer
+) -> None:
     run = lab.copy(plane_vae)
-    async with open_desk(run) as desk:
+    async with open_desk(run, explorer=explorer) as desk:
         await open_latent(desk)
         shutil.rmtree(run.root)
         await desk.press("2", "3")

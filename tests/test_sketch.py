@@ -17,9 +17,11 @@ from tuiae.render.explorer import (
     draw_shares,
     draw_tried,
     draw_verdict,
+    lay_out_bench,
     wrong_pixels,
 )
 from tuiae.render.grid import WORDS, draw_strip, error_pictures, lay_out_strip
+from tuiae.render.pixels import draw_picture
 from tuiae.render.sketch import draw_canvas, lay_out_canvas
 from tuiae.render.text import in_mode
 from tuiae.ui.questions import KINDS, NoiseChoice
@@ -220,6 +222,20 @@ def test_answers_fit_their_areas(shape: tuple[int, int, int], mode: str) -> None
         assert_fits(draw_tried(made, images[0], width, height, mode), width, height, mode)
         assert_fits(draw_verdict(verdict, ("a", "b", "c", "d", "e"), width, height, mode), width, height, mode)
         assert_fits(draw_noise_curve(curve, 0.25, 0.5, width, height, mode), width, height, mode)
+
+
+def test_the_bench_gives_pictures_their_own_size_where_there_is_room() -> None:
+    sizes = {size: lay_out_bench((1, 28, 28), *size) for size in ((110, 37), (120, 37), (200, 57), (120, 20))}
+    assert sizes == {(110, 37): None, (120, 37): (32, 18), (200, 57): (60, 18), (120, 20): None}
+    assert lay_out_bench((3, 64, 64), 200, 57) is None
+    assert lay_out_bench((1, 8, 8), 120, 37) == (36, 16)  # four and three times as large
+    image = pictures(1, 1, 28, 28)
+    drawn = draw_tried(Reconstruction("step-1", image, image, np.array([0.125], np.float32)), image[0], 86, 16, "ascii")
+    wide = draw_tried(Reconstruction("step-1", image, image, np.array([0.125], np.float32)), image[0], 39, 18, "ascii")
+    whole = [line.plain for line in draw_picture(image[0].transpose(1, 2, 0), 28, 14, "ascii")]
+    for row, line in enumerate(whole):
+        assert line in drawn.plain.split("\n")[row]
+        assert any(line in shown for shown in wide.plain.split("\n"))
 
 
 def test_the_error_of_an_image_is_counted_as_the_evaluation_counts_it() -> None:

@@ -11,8 +11,11 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import BufferedReader
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
+
+from tuiae.errors import ConfigError
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -43,6 +46,31 @@ def replace_text(path: Path, text: str) -> None:
 def replace_json(path: Path, value: Any) -> None:
     """`replace_file` for a JSON document."""
     replace_text(path, json.dumps(jsonable(value), indent=1) + "\n")
+
+
+def save_new(path: Path, content: bytes) -> Path:
+    """Write a file under a name or, where there is a file of that name, with a number behind it: `a.png`, `a-2.png`;
+    returns its path. Raises ConfigError where it cannot be written, and leaves nothing behind."""
+    names = chain([path], (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2)))
+    try:
+        file = next(opened for name in names if (opened := _created(name)) is not None)
+        with file:
+            try:
+                file.write(content)
+            except OSError:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}", "go to another folder") from error
+    return Path(file.name)
+
+
+def _created(path: Path) -> BinaryIO | None:
+    """A new file to write into; None where there is something of that name."""
+    try:
+        return open(path, "xb", buffering=0)
+    except FileExistsError:
+        return None
 
 
 def overwrite_json(path: Path, value: Any) -> None:

@@ -380,6 +380,10 @@ def explore(
     weights: Weights = "last",
     device: Device = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed of --samples.")] = 0,
+    png: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Save the pictures of --plane, --samples or --between, pixel by pixel."),
+    ] = None,
     json: Json = False,
     plain: Plain = False,
 ) -> None:
@@ -387,7 +391,7 @@ def explore(
     from tuiae.cli.explore import ExploreViews, explore_run
 
     views = ExploreViews(codes, plane, samples, between, dims)
-    explore_run(find(run), views, weights, device, seed, context.obj.output(json, plain))
+    explore_run(find(run), views, weights, device, seed, context.obj.output(json, plain), png)
 
 
 # Several runs

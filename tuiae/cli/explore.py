@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from tuiae.config import RunConfig, did_you_mean
 from tuiae.errors import ConfigError
 from tuiae.explore.plane import QUANTILES, SOURCES
 from tuiae.explore.protocol import Between, Codes, Picture, Plane, Samples
+from tuiae.files import save_new
 from tuiae.machine import lasting_imports
 from tuiae.render.code_map import draw_code_map, labelled_points
 from tuiae.render.grid import draw_gallery, draw_plane
+from tuiae.render.pixels import Sheet
 from tuiae.render.text import clean, join_lines, number
 from tuiae.runs.checkpoints import no_checkpoint
 from tuiae.runs.lineage import resolve_config
@@ -48,8 +51,10 @@ class ExploreViews:
     """`I,J`: the numbers of the code that the map shows."""
 
 
-def explore_run(run: RunPaths, views: ExploreViews, weights: str, device: str, seed: int, output: Output) -> None:
-    """Show the code of a checkpoint, about all test images.
+def explore_run(
+    run: RunPaths, views: ExploreViews, weights: str, device: str, seed: int, output: Output, png: str | None = None
+) -> None:
+    """Show the code of a checkpoint, about all test images, and save the pictures as a PNG where one is named.
 
     Raises:
         ConfigError: the run's config is of another version, or it does not have one of the views; known before anything
@@ -63,6 +68,8 @@ def explore_run(run: RunPaths, views: ExploreViews, weights: str, device: str, s
         plane = PLANE if latent > 1 and not config.is_classifier else None
         views = ExploreViews(codes=True, plane=plane, samples=SAMPLES if variational else None)
     _check_views(run, config, views)
+    if png is not None:
+        _check_png(views)
     axes = None if views.dims is None else _parse_dims(views.dims, latent)
     words = None if views.between is None else _parse_ends(views.between)
     if not any(run.weights.glob("step-*")):
@@ -87,6 +94,8 @@ def explore_run(run: RunPaths, views: ExploreViews, weights: str, device: str, s
         pictures = [questions.image_at(opened, end) for end in ends]
         names = [loaded.classes[end.label] if len(loaded.classes) > 1 else "" for end in pictures]
         parts.append(_decoded_line(questions.decode_between(opened, *ends), pictures, names))
+    if png is not None:
+        parts.append(_saved(Path(png), next(part.sheet for part in parts if part.sheet is not None)))
     show_parts({"run": run.id, "weights": loaded.checkpoint, "classes": list(loaded.classes)}, parts, output)
 
 
@@ -107,6 +116,12 @@ def _check_views(run: RunPaths, config: RunConfig, views: ExploreViews) -> None:
     if views.samples is not None and not config.model.is_variational:
         cause = f"--samples: {run.id} ({config.model.family}) has no prior to draw codes from"
         raise ConfigError(cause, f"{instead}; vae and conv-vae have a prior")
+
+
+def _check_png(views: ExploreViews) -> None:
+    """Raise ConfigError unless one view has pictures: a file takes those of one."""
+    if [views.plane, views.samples, views.between].count(None) != 2:
+        raise ConfigError("--png: which pictures?", "give one of --plane, --samples and --between with it")
 
 
 def _parse_dims(text: str, latent: int) -> tuple[int, int]:
@@ -182,6 +197,12 @@ def _rounded(values: NDArray[Any]) -> list[Any]:
     return np.char.mod("%.6g", values).astype(float).tolist()
 
 
+def _saved(path: Path, sheet: Sheet) -> Part:
+    """The pictures in a file, beside one of that name where there is one."""
+    saved = save_new(path, sheet.png)
+    return Part(lambda: {"png": str(saved)}, lambda output: output.line(f"{sheet.count:,} pictures are in {saved}"))
+
+
 def _code_map(answer: Codes, values: NDArray[np.float32], classes: tuple[str, ...]) -> Part:
     """The codes of the test images, (N, latent)."""
 
@@ -221,7 +242,7 @@ def _decoded_plane(answer: Plane, codes: Codes) -> Part:
         notes = [origin, f"across: {across}   up: {up}"]
         output.line(_titled("images decoded from the plane of the code", notes, drawn))
 
-    return Part(record, show)
+    return Part(record, show, Sheet("plane", list(answer.images)))
 
 
 def _prior_samples(answer: Samples) -> Part:
@@ -232,16 +253,21 @@ def _prior_samples(answer: Samples) -> Part:
         title = f"{count} image{'s' if count > 1 else ''} decoded from codes drawn from the prior (seed {answer.seed})"
         output.line(_titled(title, [], draw_gallery(answer.images, _size(output)[0], output.picture_mode)))
 
-    return Part(lambda: {"samples": {"seed": answer.seed, "images": answer.images.tolist()}}, show)
+    def record() -> dict[str, Any]:
+        return {"samples": {"seed": answer.seed, "images": answer.images.tolist()}}
+
+    return Part(record, show, Sheet.of_many("samples", answer.images))
 
 
 def _decoded_line(answer: Between, ends: Sequence[Picture], names: Sequence[str]) -> Part:
     """Images decoded on the straight line between the codes of two test images; names of classes may be empty."""
 
+    images = np.concatenate([ends[0].image[None], answer.images, ends[1].image[None]])
+
     def record() -> dict[str, Any]:
         fields = {"positions": [end.index for end in ends], "classes": list(names), "codes": _rounded(answer.codes)}
-        images = {"images": answer.images.tolist(), "ends": [end.image.tolist() for end in ends]}
-        return {"between": {**fields, **images}}
+        shown = {"images": answer.images.tolist(), "ends": [end.image.tolist() for end in ends]}
+        return {"between": {**fields, **shown}}
 
     def show(output: Output) -> None:
         first, last = ends
@@ -252,10 +278,9 @@ def _decoded_line(answer: Between, ends: Sequence[Picture], names: Sequence[str]
         count = len(answer.codes)
         shares = [f"{share:.2f}" for share in np.linspace(0, 1, count)]
         captions = [f"image {first.index}", *shares, f"image {last.index}"]
-        images = np.concatenate([first.image[None], answer.images, last.image[None]])
         length = number(answer.distance)
         note = f"decoded at {count} points of the straight line between their codes, {length} long"
         drawn = draw_gallery(images, _size(output)[0], output.picture_mode, captions)
         output.line(_titled(f"from {title}", [note], drawn))
 
-    return Part(record, show)
+    return Part(record, show, Sheet("between", [images]))

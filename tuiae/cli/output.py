@@ -23,6 +23,7 @@ from tuiae.cli.main import is_terminal
 from tuiae.data.dataset import DOWNLOADING, OnProgress
 from tuiae.files import jsonable
 from tuiae.images import ImageRecord, caution, differences
+from tuiae.render.pixels import Sheet
 from tuiae.render.text import clean, duration, figure, harmless, in_mode, number, of_epochs, rate, to_ascii
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
@@ -174,6 +175,8 @@ class Part:
     """Returns its fields of the JSON document."""
     show: Callable[[Output], None]
     """Prints it for people."""
+    sheet: Sheet | None = None
+    """Its pictures, to be saved as one."""
 
 
 def images_part(now: ImageRecord, trained_on: ImageRecord | None) -> Part:

@@ -48,6 +48,10 @@ class OpenedRun(Answer):
     """Images of the test split."""
     caution: str = ""
     """What is to be said of the weights, and of images that are not those that the run trained on."""
+    asked: int | None = None
+    """The epoch whose weights were asked for; None for the newest."""
+    kept: tuple[float, ...] = ()
+    """Where none are kept of that epoch, and these are the newest in their place: the epochs of all that are kept."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,8 @@ class Place(Answer):
     """(C, H, W) decoded there; None of a classifier."""
     source: str
     """How the code of this place was found, in words."""
-    predicted: int
-    """The class that a classifier takes this code for; -1 of an autoencoder."""
-    share: float
-    """Its probability, 0 to 1."""
+    shares: Floats
+    """(classes,): the probabilities that a classifier gives this code; none of an autoencoder."""
     indices: Ints
     """(k,): the nearest test images on the plane, nearest first."""
     labels: Ints

@@ -36,7 +36,7 @@ from tuiae.explore.protocol import (
 from tuiae.files import read_json
 from tuiae.images import caution
 from tuiae.models.networks import ModelOutput
-from tuiae.runs.checkpoints import MANIFEST
+from tuiae.runs.checkpoints import MANIFEST, checkpoint_of_epoch, kept_epochs
 from tuiae.runs.paths import RunPaths, need_run
 from tuiae.training.evaluate import PLANE_POINTS, evaluate, tensor_as_bytes
 
@@ -142,13 +142,11 @@ def place_at(opened: OpenCheckpoint, x: float, y: float, nearest: int = NEAREST)
     """The image decoded at a place of the plane shown, or the class predicted there, and the nearest test images."""
     loaded, plane = opened.loaded, opened.shown
     code = plane.codes_at(np.array([[x, y]]))
-    image, predicted, share = None, -1, 0.0
+    image, shares = None, np.zeros(0, np.float32)
     if loaded.is_autoencoder:
         image = as_bytes(loaded.decode(code))[0]
     else:
-        shares = torch.as_tensor(loaded.predict_codes(code)).softmax(1)[0]
-        predicted = int(shares.argmax())
-        share = float(shares[predicted])
+        shares = torch.as_tensor(loaded.predict_codes(code)).softmax(1)[0].numpy()
     near, distances = plane.nearest(x, y, nearest)
     indices = plane.images.indices[near]
     return Place(
@@ -157,8 +155,7 @@ def place_at(opened: OpenCheckpoint, x: float, y: float, nearest: int = NEAREST)
         float(y),
         image,
         SOURCES[plane.kind],
-        predicted,
-        share,
+        shares,
         indices,
         plane.images.labels[near],
         as_bytes(loaded.images("test", indices)),
@@ -310,13 +307,15 @@ class Dispatcher:
             raise ConfigError(f"the explorer knows no question '{question}'", "update both sides of tuiae")
         return QUESTIONS[question](opened, **arguments)
 
-    def open(self, run: str, weights: str = "last") -> OpenedRun:
-        """Load a checkpoint, unless it is the one in memory.
+    def open(self, run: str, epoch: int | None = None) -> OpenedRun:
+        """Load the newest checkpoint, or that of an epoch where one is kept, unless it is the one in memory.
 
         Raises:
             TuiaeError: there is no such run or checkpoint; then nothing of another run stays open.
         """
         paths, opened = RunPaths(Path(run)), self.opened
+        folder = None if epoch is None else checkpoint_of_epoch(paths, epoch)
+        weights = "last" if folder is None else folder.name.removeprefix("step-")
         if opened is not None and opened.loaded.run == paths:
             need_run(paths)
             loaded = reload(opened.loaded, weights)
@@ -332,7 +331,8 @@ class Dispatcher:
             code = loaded.encode(loaded.images("test", 1))
             _ = loaded.decode(code) if loaded.is_autoencoder else loaded.predict_codes(code)
             self.opened = OpenCheckpoint(loaded, self._tell)
-        return _describe(loaded)
+        kept = () if epoch is None or folder else kept_epochs(paths)
+        return replace(_describe(loaded), asked=epoch, kept=kept)
 
 
 def _describe(loaded: LoadedRun) -> OpenedRun:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.render import palette
@@ -80,12 +80,12 @@ def _packed(names: Sequence[str], signs: Sequence[str], width: int, limit: int) 
     lines = [Text(end="", no_wrap=True)]
     for label, (name, sign) in enumerate(zip(names, signs, strict=True)):
         cells = min(limit, width - 2)
-        words = shorten(name, cells) if limit == LEGEND_NAMES[0] else set_cell_size(name, min(cells, cell_len(name)))
+        words = shorten(name, cells)
         gap = ("   " if limit == LEGEND_NAMES[0] else "  ") if lines[-1].plain else ""
         if lines[-1].cell_len + len(gap) + 2 + cell_len(words) > width and gap:
             lines.append(Text(end="", no_wrap=True))
             gap = ""
-        lines[-1].append(gap).append(sign, f"bold {class_color(label)}").append(f" {words.rstrip()}")
+        lines[-1].append(gap).append(sign, f"bold {class_color(label)}").append(f" {words}")
     return lines
 
 

@@ -16,6 +16,7 @@ from tuiae.explore.protocol import (
     Classification,
     Confused,
     NoiseCurve,
+    OpenedRun,
     Place,
     Plane,
     Reconstruction,
@@ -25,9 +26,9 @@ from tuiae.render import palette
 from tuiae.render.bars import bar_rows
 from tuiae.render.code_map import class_color
 from tuiae.render.curves import Curve, Look, draw_curves
-from tuiae.render.grid import draw_large, error_pictures, fit_gallery
+from tuiae.render.grid import MOST_ENLARGED, draw_large, error_pictures, fit_gallery, fit_row, plan
 from tuiae.render.pixels import Pixels
-from tuiae.render.text import beside, centred, clean, join_lines, number, percent, shorten
+from tuiae.render.text import beside, centred, clean, join_lines, lines_of, number, percent, shorten
 
 _WIDE, _LEAST_NEAR = 15, 3
 """Cells for a neighbour that one can recognise, and how many are shown at least."""
@@ -42,22 +43,23 @@ def class_name(label: int, classes: Sequence[str]) -> str:
 
 
 def draw_place(place: Place, classes: Sequence[str], width: int, height: int, mode: str) -> Text:
-    """The image decoded at a place, as large as the area lets it be; of a classifier the class that it takes the code
-    for."""
+    """The image decoded at a place, as large as the area lets it be; of a classifier the probability of each class."""
     if place.image is None:
-        words = [
-            Text("this code is taken for", "dim"),
-            Text(class_name(place.predicted, classes), f"bold {class_color(place.predicted)}"),
-            Text(f"with {percent(place.share)}", "dim"),
-            Text(),
-            Text("a classifier decodes no images", "dim"),
-        ]
-        lines = [_middle(line, width) for line in words[: max(height, 1)]]
-        return join_lines([Text()] * ((height - len(lines)) // 2) + lines)
+        return _draw_taken(place.shares, classes, width, height, mode == "ascii")
     if height < _WITH_WORDS:
         return draw_large(place.image, width, height, mode)
     where = _middle(Text(f"{place.x:.3g}, {place.y:.3g}", "dim"), width)
     return join_lines([draw_large(place.image, width, height - 1, mode), where])
+
+
+def _draw_taken(shares: NDArray[Any], classes: Sequence[str], width: int, height: int, ascii_only: bool) -> Text:
+    """What a classifier takes a code for: a bar for each class, and above them in words where there is room."""
+    best = int(np.argmax(shares))
+    head = Text("this code is taken for ", "dim", end="")
+    head.append(class_name(best, classes), f"bold {class_color(best)}")
+    if height < len(shares) + 2:
+        return draw_shares(shares, classes, width, height, ascii_only)
+    return join_lines([_middle(head, width), Text(), draw_shares(shares, classes, width, height - 2, ascii_only)])
 
 
 def _middle(line: Text, width: int) -> Text:
@@ -89,6 +91,27 @@ def plane_note(plane: Plane) -> str:
     """Says which values of the code a decoded plane spans."""
     low, high = QUANTILES
     return f"quantiles {low:g} to {high:g} of the prior" if plane.origin == "prior" else "over the range of the codes"
+
+
+_MOST_EPOCHS = 6
+
+
+def epoch_words(epochs: Sequence[float]) -> str:
+    """`3, 4` or, of many, `1 to 40`."""
+    if len(epochs) > _MOST_EPOCHS:
+        return f"{epochs[0]:,g} to {epochs[-1]:,g}, {len(epochs)} in all"
+    return ", ".join(f"{epoch:,g}" for epoch in epochs)
+
+
+def weights_note(opened: OpenedRun) -> str:
+    """Which weights answer while the timeline stands at an older epoch; empty where it follows the newest."""
+    if opened.asked is None:
+        return ""
+    if not opened.kept:
+        return f"weights of epoch {opened.asked:,}, where the timeline of Live stands"
+    newest = "" if opened.epoch is None else f", of epoch {opened.epoch:,g}"
+    kept = epoch_words(opened.kept)
+    return f"no weights of epoch {opened.asked:,} are kept ({kept} are): these are the newest{newest}"
 
 
 NAME = 16  # cells of a class
@@ -142,6 +165,7 @@ SIGNS = (("━", "●", "×"), ("*", "O", "x"))
 _WITH_FIGURES = 6  # lines from which pictures have room for figures below them
 _BESIDE = 60  # columns from which bars have room beside a picture
 _LEAST_PICTURE = 4  # lines
+_LARGE = 0.75  # of what it was compared with: a picture of that size is as good as a little larger
 _PICTURE_LINES = 2  # what a picture of a verdict takes for its words and an empty line
 _LEAST_CURVE = 4  # lines of a plot below its legend
 
@@ -149,6 +173,32 @@ _LEAST_CURVE = 4  # lines of a plot below its legend
 def wrong_pixels(made: Pixels, wanted: Pixels) -> int:
     """Pixels that differ once both images are rounded to 0 or 1, as the evaluation counts them."""
     return int(((made >= 128) != (wanted >= 128)).sum())
+
+
+_FRAME, _BARE = 4, 2
+"""Columns of a panel around its content; without padding."""
+_WORDS = 4  # lines of the panel of the result around its pictures: frame, words below them, figures
+_LEAST_LEFT = 32  # columns of the canvas and of what is below it
+_SLIDER, _CLASSES, _LEAST_BELOW = 3, 12, 12  # lines of other panels
+
+
+def lay_out_bench(shape: Sequence[int], width: int, height: int, with_classes: bool = True) -> tuple[int, int] | None:
+    """Columns of the canvas, and lines of the panel of input, output and error, where all four show images (C, H, W) at
+    their own size or whole multiples of it; None where there is no room for that."""
+    rows, columns = shape[1:]
+
+    def fits(canvas: int, pictures: int) -> bool:
+        across = max(columns * canvas + _FRAME, _LEAST_LEFT) + 3 * columns * pictures + 2 + _BARE
+        below_canvas = _SLIDER + with_classes * _CLASSES + 2
+        lines = [(rows * canvas + 1) // 2 + below_canvas, (rows * pictures + 1) // 2 + _WORDS + _LEAST_BELOW]
+        return across <= width and max(lines) <= height
+
+    scales = range(MOST_ENLARGED, 0, -1)
+    pictures = next((scale for scale in scales if fits(scale, scale)), 0)
+    if not pictures:
+        return None
+    canvas = next(scale for scale in scales if fits(scale, pictures))
+    return max(columns * canvas + _FRAME, _LEAST_LEFT), (rows * pictures + 1) // 2 + _WORDS
 
 
 def draw_tried(answer: Reconstruction, clean: Pixels, width: int, height: int, mode: str) -> Text:
@@ -162,8 +212,37 @@ def draw_tried(answer: Reconstruction, clean: Pixels, width: int, height: int, m
     forms = [f"{figures} · brightest error: {scale:g} of a pixel's range", figures + scaled, brief + scaled]
     figures = next((form for form in forms if len(form) <= width), brief)
     if height < _WITH_FIGURES:
-        return fit_gallery(pictures, width, height, mode, [words])
-    return join_lines([fit_gallery(pictures, width, height - 1, mode, [words]), centred(figures, width, 1, "")])
+        return _draw_trio(pictures, words, width, height, mode)
+    return join_lines([_draw_trio(pictures, words, width, height - 1, mode), centred(figures, width, 1, "")])
+
+
+def _draw_trio(pictures: Pixels, words: Sequence[str], width: int, height: int, mode: str) -> Text:
+    """Input, output and error beside each other; where the output alone has room to be twice as large, it stands as
+    large as it can with the others in a column beside it."""
+    columns, rows = pictures.shape[-1], (pictures.shape[-2] + 1) // 2
+    layout = plan((3, *pictures.shape[-2:]), 1, width, height - 1, 0, 3)
+    together = layout.rows if layout is not None else 0
+    scales = (scale for scale in range(MOST_ENLARGED, 0, -1) if columns * scale < width and rows * scale < height)
+    for scale in scales if together else ():
+        half, left = height // 2, columns * scale
+        output = fit_row(pictures[1:2], words[1:2], left, height, mode, rows * scale)
+        above, below = (
+            fit_row(
+                pictures[place : place + 1],
+                words[place : place + 1],
+                width - left - 1,
+                half,
+                mode,
+                round(_LARGE * together),
+            )
+            for place in (0, 2)
+        )
+        if output is not None and above is not None and below is not None and rows * scale >= 2 * together:
+            first = lines_of(above)
+            column = join_lines([*first, *[Text()] * (half - len(first)), *lines_of(below)])
+            return beside(output, column, left + 1)
+    row = fit_row(pictures, words, width, height, mode, round(_LARGE * rows))
+    return row if row is not None else fit_gallery(pictures, width, height, mode, [words])
 
 
 def draw_verdict(
@@ -196,18 +275,23 @@ def draw_noise_curve(
     line, now, then = SIGNS[ascii_only]
     here = error_at(curve, level)
     spots = [Curve("now", np.array([level]), np.array([here]), palette.ORANGE, "dotted", now)]
-    words = Text(end="").append(f"{line} ", f"bold {palette.SKY}").append(METRICS.get(curve.metric, curve.metric))
-    words.append(f"   {now} ", f"bold {palette.ORANGE}").append(f"at {level:.2f}: ").append(number(here), "bold")
+    words = [Text(end="").append(f"{line} ", f"bold {palette.SKY}").append(METRICS.get(curve.metric, curve.metric))]
+    marked = Text(end="").append(f"{now} ", f"bold {palette.ORANGE}").append(f"at {level:.2f}: ")
+    words.append(marked.append(number(here), "bold"))
     if trained is not None and abs(trained - level) > 1e-9:
         spots.append(
             Curve("trained", np.array([trained]), np.array([error_at(curve, trained)]), palette.GREEN, "dotted", then)
         )
-        words.append(f"   {then} ", f"bold {palette.GREEN}").append(f"trained at {trained:.2f}")
+        words.append(Text(end="").append(f"{then} ", f"bold {palette.GREEN}").append(f"trained at {trained:.2f}"))
     curves = [Curve("error", np.array(curve.levels), np.array(curve.errors), palette.SKY), *spots]
+    legend = [Text("   ", end="").join(words)]
+    if legend[0].cell_len > width and height > _LEAST_CURVE + 1:
+        legend = [words[0], Text("   ", end="").join(words[1:])]
     if height <= _LEAST_CURVE:
         return draw_curves(curves, width, height, look=Look("noise"), ascii=ascii_only)
-    words.truncate(max(width, 0), overflow="ellipsis")
-    return join_lines([words, draw_curves(curves, width, height - 1, look=Look("noise"), ascii=ascii_only)])
+    for part in legend:
+        part.truncate(max(width, 0), overflow="ellipsis")
+    return join_lines([*legend, draw_curves(curves, width, height - len(legend), look=Look("noise"), ascii=ascii_only)])
 
 
 Captions = list[tuple[str, str]]

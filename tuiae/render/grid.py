@@ -275,8 +275,8 @@ def _fitting_rows(shared: SharedImages, height: int) -> tuple[list[ImageRow], li
 # Planes of decoded images
 
 UNBOUNDED = 10**6  # lines
-_LEAST_LINES = 4
-"""Lines of a picture of a plane below which fewer pictures say more."""
+_LEAST_LINES = 5
+"""Lines of a picture of a plane below which fewer pictures say more, unless they are small as they are."""
 
 Values = Sequence[float] | NDArray[Any]
 
@@ -293,13 +293,13 @@ def draw_plane(images: Pixels, x: Values, y: Values, width: int, mode: str) -> T
 def fit_plane(images: Pixels, x: Values, y: Values, width: int, height: int, mode: str) -> Text:
     """`draw_plane` in an area: where not all pictures fit well, every second one or fewer of each row and column, the
     first and the last among them; of columns, which are narrower than rows are high, as many as there is room for."""
-    found = centred("too small for images", width, height)
+    found, least = centred("too small for images", width, height), min(_LEAST_LINES, (images.shape[-2] + 1) // 2)
     steps = [step for step in range(1, len(x)) if (len(x) - 1) % step == 0]
     for by_row, by_column in sorted(((row, one) for row in steps for one in steps if one <= row), key=math.prod):
         part = images[::by_row, ::by_column], x[::by_column], y[::by_row]
         if height > 0 and (drawn := _plane(*part, width, height, mode)):
             lines, found = drawn
-            if lines >= _LEAST_LINES:
+            if lines >= least:
                 break
     return found
 
@@ -350,6 +350,18 @@ def fit_gallery(images: Pixels, width: int, height: int, mode: str, captions: Ca
     if layout.shown < 1 or down < 1:
         return centred("too small for images", width, height)
     return _gallery(images, captions, layout, layout.shown * down, width, height, mode)
+
+
+def fit_row(
+    images: Pixels, words: Sequence[str], width: int, height: int, mode: str, least: int = LEAST_ROWS
+) -> Text | None:
+    """Images (N, C, H, W) beside each other in an area, as large as all of them can be, each with a word below; None
+    where they would have fewer than `least` lines."""
+    layout = plan((len(images), *images.shape[-2:]), 1, width, height - 1, 0, len(images))
+    if layout is None or layout.rows < least:
+        return None
+    lines = [*_picture_lines([("", images)], layout, mode), _caption_line("", words, layout)]
+    return in_mode(in_the_middle(lines, width, height), mode)
 
 
 def _gallery(

@@ -6,6 +6,7 @@ centred and joined, and become the pixel images that kitty's protocol or sixel s
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -66,6 +67,54 @@ def without_placeholders(drawing: Text) -> Text:
     """The drawing with its placeholders as blank cells."""
     drawing.spans = [span for span in drawing.spans if _picture_of(span) is None]
     return drawing
+
+
+PICTURE_GAP, GROUND = 2, 96
+"""Pixels between the pictures of a sheet, and their grey, which is neither ink nor paper."""
+ACROSS = 8
+"""Pictures beside each other on a sheet where nothing says how many."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Pictures to be saved as one."""
+
+    name: str
+    """What they show, as a part of a file's name: `plane-step-720`."""
+    rows: Sequence[Pixels]
+    """(N, C, H, W) each, all pictures of one size."""
+
+    @classmethod
+    def of_many(cls, name: str, images: Pixels) -> Sheet:
+        """Returns a sheet of images (N, C, H, W) one after the other."""
+        return cls(name, [images[start : start + ACROSS] for start in range(0, len(images), ACROSS)])
+
+    @property
+    def count(self) -> int:
+        """How many pictures there are."""
+        return sum(map(len, self.rows))
+
+    @property
+    def pixels(self) -> Pixels:
+        """(height, width, 3): every picture pixel by pixel, a small gap around it."""
+        rows, columns = self.rows[0].shape[-2:]
+        down, across = rows + PICTURE_GAP, columns + PICTURE_GAP
+        size = (len(self.rows) * down + PICTURE_GAP, max(map(len, self.rows)) * across + PICTURE_GAP, 3)
+        image = np.full(size, GROUND, np.uint8)
+        for row, images in enumerate(self.rows):
+            for column, picture in enumerate(images):
+                top, left = PICTURE_GAP + row * down, PICTURE_GAP + column * across
+                image[top : top + rows, left : left + columns] = picture.transpose(1, 2, 0)
+        return image
+
+    @property
+    def png(self) -> bytes:
+        """The pixels as a PNG file holds them."""
+        from PIL import Image  # not before the first paint
+
+        buffer = io.BytesIO()
+        Image.fromarray(self.pixels).save(buffer, "PNG")
+        return buffer.getvalue()
 
 
 UPPER_HALF = "▀"

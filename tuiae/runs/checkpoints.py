@@ -51,6 +51,18 @@ def all_checkpoints(run: RunPaths) -> list[Path]:
     return sorted(folders, key=lambda path: int(path.name[5:]), reverse=True)
 
 
+def kept_epochs(run: RunPaths) -> tuple[float, ...]:
+    """The epochs at which the checkpoints were taken that a run still has, in order."""
+    return tuple(sorted(read_position(folder).epoch for folder in all_checkpoints(run)))
+
+
+def checkpoint_of_epoch(run: RunPaths, epoch: float) -> Path | None:
+    """The checkpoint that was taken nearest to the end of an epoch; None where none is within half an epoch of it."""
+    away = {folder: abs(read_position(folder).epoch - epoch) for folder in all_checkpoints(run)}
+    nearest = min(away, key=away.__getitem__, default=None)
+    return nearest if nearest is not None and away[nearest] <= 0.5 else None
+
+
 def _is_step(text: str) -> bool:
     return text.isdecimal() and len(text) < 19
 

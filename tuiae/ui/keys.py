@@ -117,6 +117,7 @@ SHOWING = (
     Key("g", "machine", "", "cores, memory and cards", "Machine", also="gpu cpu ram hardware device usage"),
     Key("d", "errors", "", "row of errors, or not", "Errors", also="difference residual pictures images"),
     Key("n", "normalise", "", "confusion: counts or shares", also="normalise normalize percent rows matrix"),
+    Key("P", "save_sheet", "", "save the pictures as PNG", "PNG", later=True, also="export image file screenshot"),
     Key("i", "pictures", "", "pictures: blocks or ASCII", also="half blocks characters images", afar=HIDE),
     Key("comma", "sample(-1)", "", "the sample before", "Before", also="scrub timeline back previous epoch history"),
     Key("full_stop", "sample(1)", "", "the sample after", "After", also="scrub timeline forward next epoch history"),
@@ -171,7 +172,7 @@ LATENT = (
     Key("c", "next_class", "", "one class alone, the next", "Class", also="filter label digit"),
     Key("enter", "again", "", "ask the explorer again", also="retry reload refresh weights", afar=HIDE),
     *(key for key in LIVE if key.action.startswith("sample(")),
-    *_as_on_live("next_view", "zoom", "app.find_run", "pictures", "pause"),
+    *_as_on_live("next_view", "zoom", "app.find_run", "pictures", "save_sheet", "pause"),
     Key("escape", "back", "Back", "back, step by step", afar=HIDE),
 )
 BENCH = (
@@ -191,7 +192,7 @@ BENCH = (
     Key("C", "tool('centre')", "", "centre and scale as MNIST", "Centre"),
     Key("w", "worst", "", "the worst images again", "Worst", also="error hardest mistakes"),
     Key("ctrl+r", "again", "", "ask the explorer again", also="retry reload refresh weights", afar=HIDE),
-    *_as_on_live("next_view", "zoom", "pictures", "pause"),
+    *_as_on_live("next_view", "zoom", "pictures", "save_sheet", "pause"),
     Key("escape", "back", "Back", "back to the open run", afar=HIDE),
 )
 CANVAS = (
@@ -208,9 +209,9 @@ SLIDER = (
     Key("end", "slide_to(1)", "", "the most"),
 )
 STRIP = (
-    Key("left", "walk(-1)", "", "the picture before", "Choose", face="arrows"),
-    Key("right", "walk(1)", "", "the next picture"),
-    Key("enter", "take", "Take", "put it on the canvas"),
+    Key("left", "walk(-1)", "Walk", "show the picture before", face="arrows"),
+    Key("right", "walk(1)", "", "show the next picture"),
+    Key("enter", "take", "", "show this one again", "Take"),
 )
 WORKS = (
     Key("r", "run", "Run", "run the work, or go on", also="reproduce train start paper", afar=NAME),

@@ -33,6 +33,8 @@ class Questions:
         self._session, self._name, self._set_timer = session, name, set_timer
         self._seen: tuple[int, ...] | None = None
         """The checkpoints of the run at the last look; None before the first one since the screen shows."""
+        self._asked: int | None = None
+        """The epoch whose weights were asked for at that look; None for the newest."""
         self._timer: Timer | None = None
         self.forget()
 
@@ -61,12 +63,25 @@ class Questions:
     # Looks at the run
 
     def follow(self, checkpoints: tuple[int, ...]) -> None:
-        """Look at the run if it has other checkpoints than at the last look."""
-        if self._seen is None or checkpoints != self._seen:
+        """Look at the run if it has other checkpoints than at the last look, or if somebody looks at another epoch."""
+        if self._session.at != self._asked:
+            self._rest_until = float("-inf")  # somebody waits for it
+            self.refresh()
+        elif self._seen is None or (checkpoints != self._seen and not self.is_settled):
             self.refresh()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the weights are those of the epoch at which somebody looks, which stay as they are."""
+        return self._session.at is not None and self.answers_now and not (self.opened and self.opened.kept)
+
+    @property
+    def answers_now(self) -> bool:
+        """Whether the weights are here that are wanted, or those that stand in for them."""
+        return self.opened is not None and self.opened.asked == self._session.at
+
     def refresh(self) -> None:
-        """Ask for the newest checkpoint, now or when it is time for it."""
+        """Ask for the checkpoint of the epoch at which somebody looks, else for the newest, now or when it is time."""
         path, snapshot, now = self._session.path, self._session.snapshot, time.monotonic()
         if path is None or snapshot is None:
             return
@@ -74,9 +89,9 @@ class Questions:
         if now < self._rest_until:
             self._timer = self._set_timer(self._rest_until - now, self.refresh)
             return
-        self._seen = snapshot.checkpoints
+        self._seen, self._asked = snapshot.checkpoints, self._session.at
         self._began, self._rest_until = now, now + REFRESH_SECONDS
-        self.ask("open", run=str(path))
+        self.ask("open", run=str(path), epoch=self._asked)
 
     def pause(self) -> None:
         """Nobody looks at the screen: ask anew when it shows again."""
@@ -88,8 +103,8 @@ class Questions:
             self._timer.stop()
 
     def take(self, opened: OpenedRun) -> bool:
-        """Have a checkpoint answer from now on, if it is of the open run; returns whether it is."""
-        if opened.run != str(self._session.path):
+        """Have a checkpoint answer from now on, if it is the one that is wanted now; returns whether it is."""
+        if (opened.run, opened.asked) != (str(self._session.path), self._session.at):
             return False
         if self.opened is None:
             self._began = time.monotonic()  # importing torch and reading the images is not what a look takes
@@ -155,14 +170,15 @@ class LatentQuestions(Questions):
     @property
     def follows(self) -> bool:
         """Whether the map follows the training; t-SNE takes seconds and stays at its checkpoint."""
-        return self._seen is None or self.choice.by != "tsne"
+        return self._seen is None or self._session.at != self._asked or self.choice.by != "tsne"
 
     def take(self, opened: OpenedRun) -> bool:
         if not super().take(opened):
             return False
         if opened.latent != self.choice.latent:
             self.choice = PlaneChoice(opened.latent)
-        self.ask("codes", **self.choice.arguments)
+        if not opened.kept:  # else the codes of that epoch show that were stored
+            self.ask("codes", **self.choice.arguments)
         return True
 
     def codes_arrived(self) -> None:
@@ -296,11 +312,12 @@ class BenchQuestions(Questions):
                 self._look_is_over()
 
     def measure(self) -> None:
-        """Ask for the curve and the strip of this checkpoint; of a training only now and then."""
+        """Ask for the curve and the strip of this checkpoint; of the newest of a training only now and then."""
         opened, snapshot, now = self.opened, self._session.snapshot, time.monotonic()
         if opened is None or opened.checkpoint == self._measured_checkpoint:
             return
-        if snapshot is None or not snapshot.status.live or now - self._measured >= SLOW_SECONDS:
+        is_newest = snapshot is not None and snapshot.status.live and opened.asked is None
+        if not is_newest or now - self._measured >= SLOW_SECONDS:
             self._measured, self._measured_checkpoint = now, opened.checkpoint
             self.ask_curve()
             self.ask_strip()

@@ -16,6 +16,8 @@ from textual.widgets import Static
 from tuiae.config import RunConfig
 from tuiae.errors import OtherImagesError, TuiaeError
 from tuiae.explore.client import AGAIN, Ended, Notice, Reply, Restarted
+from tuiae.files import save_new
+from tuiae.render.pixels import Sheet
 from tuiae.render.status import title_line
 from tuiae.render.text import clean
 from tuiae.runs.snapshot import Sample, Snapshot
@@ -308,6 +310,22 @@ class RunScreen(BaseScreen):
         snapshot = self.session.snapshot
         return snapshot is not None and run_takes(action, snapshot.status, bool(snapshot.checkpoints))
 
+    @property
+    def sheet(self) -> Sheet | None:
+        """The pictures that show; None while there are none."""
+        return None
+
+    def action_save_sheet(self) -> None:
+        """Save the pictures that show as a PNG, in the folder from which the dashboard was started."""
+        self.attempt(self._save_sheet)
+
+    def _save_sheet(self) -> None:
+        sheet, run = self.sheet, self.session.path
+        if sheet is None or run is None:
+            raise NothingToDoError("no pictures to save: there are none here yet")
+        path = save_new(Path.cwd() / f"{run.name}-{sheet.name}.png", sheet.png)
+        self.message.tell(f"{sheet.count:,} pictures are in {clean(path)}", "good")
+
     def action_sample(self, where: int | str) -> None:
         """So many samples on, or back; `first`, or `newest`."""
         self.query_one(TimelineBar).move(where)
@@ -331,6 +349,10 @@ class ExplorerScreen(RunScreen):
     def view(self) -> BenchView | LatentView:
         """The body of the screen."""
         raise NotImplementedError
+
+    @property
+    def sheet(self) -> Sheet | None:
+        return self.view.sheet
 
     def replied(self, reply: Reply) -> None:
         """Show the reply to one of the questions."""

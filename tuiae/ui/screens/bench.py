@@ -21,14 +21,14 @@ from tuiae.explore.protocol import (
     Reconstruction,
     Worst,
 )
-from tuiae.render.explorer import class_name
+from tuiae.render.explorer import class_name, weights_note
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.keys import APP, BENCH
 from tuiae.ui.questions import STEP, BenchQuestions, NoiseChoice
 from tuiae.ui.screens.base import ExplorerScreen
 from tuiae.ui.screens.dialogs import LineDialog
 from tuiae.ui.session import Session
-from tuiae.ui.widgets.bench_view import BenchView, Slider
+from tuiae.ui.widgets.bench_view import MEASURING, BenchView, Slider
 from tuiae.ui.widgets.images import StripPanel
 from tuiae.ui.widgets.sketch import SketchPanel
 
@@ -61,7 +61,8 @@ class BenchScreen(ExplorerScreen):
         self._strip: Worst | Confused | None = None
         self._cell_run: Path | None = None
         """The run whose confusion cell was chosen."""
-        self._reveal_strip = False
+        self._show_first = False
+        """Whether the first image of the cell goes onto the canvas once it is here."""
         self._asking: Timer | None = None
         self._troubled = False
 
@@ -75,7 +76,7 @@ class BenchScreen(ExplorerScreen):
 
     def run_opened(self) -> None:
         if self._cell_run != self.session.path:
-            self.questions.cell = None
+            self.questions.cell, self._show_first = None, False
         self._strip = None
         super().run_opened()
 
@@ -92,9 +93,13 @@ class BenchScreen(ExplorerScreen):
         return self.config.data.dataset if self.config is not None else ""
 
     def show_confused(self, true: int, predicted: int) -> None:
-        """Show the test images of one class that the open run's classifier takes for another."""
+        """Show the test images of one class that the open run's classifier takes for another, the first of them on the
+        canvas; the arrows go from one to the next."""
         self.questions.cell, self._cell_run = (true, predicted), self.session.path
-        self._reveal_strip = True
+        self._show_first = True
+        self.view.strip.clear(MEASURING)
+        self.view.side.reveal("images")
+        self.call_after_refresh(self.view.strip.focus)
         self.questions.ask_strip()
 
     # The explorer
@@ -110,6 +115,7 @@ class BenchScreen(ExplorerScreen):
             self.complain(str(reply.error))
             self.view.explain(reply.error.cause)
             if reply.slot == self.questions.slot("strip"):
+                self._show_first = False
                 self.view.strip.clear(reply.error.cause)
             return
         if self._troubled:
@@ -122,16 +128,21 @@ class BenchScreen(ExplorerScreen):
 
     def _hint(self) -> None:
         self.message.release()
-        self.hint_of_run(HINT)
+        opened = self.questions.opened
+        if words := weights_note(opened) if opened is not None else "":
+            self.message.hint(words, "caution")
+        else:
+            self.hint_of_run(HINT)
 
     def _opened(self, opened: OpenedRun) -> None:
         """Ask a checkpoint what was asked of the one before."""
-        first = self.questions.opened is None
+        before = self.questions.opened
         if not self.questions.take(opened):
             return
         self.view.show_opened(opened)
-        if first:
+        if before is None or before.asked != opened.asked:
             self._hint()
+        if before is None:
             self._begin(opened)
         self._ask_about_canvas()
         self.questions.measure()
@@ -144,7 +155,8 @@ class BenchScreen(ExplorerScreen):
         fits = sketch is not None and sketch.image.shape == opened.shape
         if not fits or (not self._drawn and self._dataset != self._run_dataset):
             self.view.canvas.clear()
-            self._ask_image(0)
+            if not self._show_first:
+                self._ask_image(0)
 
     def _show(self, answer: Answer, reply: Reply) -> None:
         view = self.view
@@ -159,9 +171,12 @@ class BenchScreen(ExplorerScreen):
         elif isinstance(answer, (Worst, Confused)):
             self._strip = answer
             view.show_strip(answer)
-            if isinstance(answer, Confused) and self._reveal_strip:
-                self._reveal_strip = False
-                view.side.reveal("images")
+            if isinstance(answer, Confused) and self._show_first:
+                self._show_first = False
+                if len(answer.images):
+                    view.strip.action_take()
+                elif view.canvas.sketch is None:
+                    self._ask_image(0)
 
     # Image and noise
 

@@ -21,13 +21,13 @@ from tuiae.ui.widgets.timeline import SampleRead, TimelineBar
 
 PATH_IMAGES = 8  # from one marked point to another
 PRIOR_IMAGES = 16
-GRID = 9  # images a side; every second, fourth or eighth one keeps the corners and the middle
+GRID = 13  # images a side; every second, third, fourth or sixth one keeps the corners
 HINT = "arrows move, b marks, a another plane, + closer, ? all keys"
-BACK_HINT = ", and . go through the epochs, > to the newest; decoding rests"
+BACK_HINT = ", and . go through the epochs, > to the newest"
 NO_PRIOR = "has no prior to draw from: only a variational autoencoder has one (vae, conv-vae)"
 NO_DECODER = "decodes nothing: take a run of an autoencoder"
-ASKING = ("plane", "mark", "prior", "decode_plane", "again")
-"""Actions that ask the explorer, which has the newest weights."""
+ASKING = ("plane", "mark", "prior", "decode_plane")
+"""Actions that ask the explorer."""
 ON_MAP = ("move(", "nearer(", "plane", "mark", "prior", "decode_plane", "next_class", "sample('newest')")
 """Actions, or their beginnings, that need a run with codes."""
 
@@ -58,7 +58,7 @@ class LatentScreen(ExplorerScreen):
         lacks_weights = snapshot.status.live and not snapshot.checkpoints
         if self.questions.opened is None and sample is not None and not lacks_weights:
             self.view.preview(sample)
-        if not self.view.looks_back and self.questions.follows:
+        if self.questions.follows:
             self.follow(snapshot)
 
     # The stored samples
@@ -70,11 +70,12 @@ class LatentScreen(ExplorerScreen):
         self.message.release()  # a question that was refused is about another place
         if event.at is not None:
             self.view.leave_newest()
-            self.message.hint(BACK_HINT)
-            return
-        self.view.return_to_newest()
-        self.message.hint(HINT)
-        self._ask_beside()
+        else:
+            self.view.return_to_newest()
+        self._hint(HINT)
+        opened = self.questions.opened
+        if opened is not None and self.questions.answers_now:
+            self._show(opened)  # the weights of that epoch were here before its codes
         if self.session.snapshot is not None:
             self.run_changed(self.session.snapshot, self.session.sample)
 
@@ -84,9 +85,14 @@ class LatentScreen(ExplorerScreen):
             self.view.show_sample(event.epoch, event.sample)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        # None greys the key out in the footer: there are no weights of an older epoch to ask.
-        resting = action in ASKING and self._composed and self.view.looks_back
+        # None greys the key out in the footer: there are no weights of that epoch to ask.
+        resting = action in ASKING and self._composed and self._rests
         return None if resting else super().check_action(action, parameters)
+
+    @property
+    def _rests(self) -> bool:
+        """Whether the codes that show are those of an epoch whose weights are not here."""
+        return self.view.looks_back and not self.questions.is_settled
 
     def is_enabled(self, action: str) -> bool:
         if not action.startswith(ON_MAP):
@@ -119,13 +125,18 @@ class LatentScreen(ExplorerScreen):
 
     def _show(self, answer: Answer) -> None:
         self.message.release()
+        opened = self.questions.opened
         if isinstance(answer, OpenedRun):
-            self.questions.take(answer)
-        elif self.questions.opened is None:
+            if self.questions.take(answer):
+                self.view.show_opened(answer)
+                self.refresh_bindings()
+        elif opened is None:
             return  # of the run that was open before
         elif isinstance(answer, Codes):
+            if (answer.checkpoint, opened.asked) != (opened.checkpoint, self.session.at):
+                return  # others are on their way
             self.questions.codes_arrived()
-            self.view.show_codes(answer, self.questions.opened)
+            self.view.show_codes(answer, opened)
             self._hint(HINT)
             self._ask_beside()
         elif isinstance(answer, Place):
@@ -142,14 +153,14 @@ class LatentScreen(ExplorerScreen):
             self.hint_of_run(text)
 
     def _ask_beside(self) -> None:
-        """Ask for what stands beside the map; the explorer does not know the codes of older epochs."""
-        if not self.view.looks_back:
+        """Ask for what stands beside the map, of the weights that show there."""
+        if not self._rests:
             self.questions.ask_place(self.view.map.view.cursor)
             self.questions.ask_extra()
 
     @on(CodeMapPanel.Moved)
     def _cursor_moved(self, event: CodeMapPanel.Moved) -> None:
-        if not self.view.looks_back:
+        if not self._rests:
             self.questions.ask_place(event.point)
 
     # Keys
@@ -222,6 +233,6 @@ class LatentScreen(ExplorerScreen):
             self.view.timeline.go(None)
         elif self.maximized is None and self.view.side.has_class("-more-asked"):
             self.questions.extra = None
-            self.view.side.offer_more(False)
+            self.view.leave_more()
         else:
             super().action_back()

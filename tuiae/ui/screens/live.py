@@ -13,6 +13,7 @@ from tuiae.config.presets import check_preset_name
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked
 from tuiae.render.network import NO_HISTOGRAMS
+from tuiae.render.pixels import Sheet
 from tuiae.render.status import cost_line, ending, own_pause, refusal_words, state_text, status_facts
 from tuiae.render.text import clean
 from tuiae.runs.control import EDITABLE
@@ -81,6 +82,10 @@ class LiveScreen(RunScreen):
         if action in ("next_metric", "errors") or action.startswith(("look(", "sample(")):
             return self.session.snapshot is not None
         return super().is_enabled(action)
+
+    @property
+    def sheet(self) -> Sheet | None:
+        return self.view.sheet
 
     # The open run
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,8 +25,11 @@ from tuiae.render.explorer import (
     draw_shares,
     draw_tried,
     draw_verdict,
+    lay_out_bench,
     worst_captions,
 )
+from tuiae.render.grid import error_pictures
+from tuiae.render.pixels import Sheet
 from tuiae.ui.keys import SLIDER
 from tuiae.ui.questions import STEP, NoiseChoice
 from tuiae.ui.widgets.chrome import ViewBar, Views
@@ -86,10 +91,12 @@ class BenchSide(Views):
 
     def compose(self) -> ComposeResult:
         yield ViewBar(self.MAIN_PANELS)
-        yield DrawingPanel(TRIED, id="tried")
+        with Vertical(id="bench-tried"):
+            yield DrawingPanel(TRIED, id="tried")
         yield DrawingPanel("classes", id="shares")
-        yield DrawingPanel("error against noise", id="noise-curve")
-        yield StripPanel(id="strip")
+        with Horizontal(id="bench-below"):
+            yield DrawingPanel("error against noise", id="noise-curve")
+            yield StripPanel(id="strip")
 
 
 class BenchView(Horizontal):
@@ -105,6 +112,8 @@ class BenchView(Horizontal):
     _opened: OpenedRun | None = None
     _curve: NoiseCurve | None = None
     _trained: NoiseChoice | None = None
+    _tried: Sequence[NDArray[np.uint8]] = ()
+    """The image on the canvas and what the network was given and made of it, (C, H, W) each."""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="bench-left"):
@@ -112,6 +121,15 @@ class BenchView(Horizontal):
             yield Slider("noise", id="noise")
             yield DrawingPanel("classes", id="classes")
         yield BenchSide(id="bench-side")
+
+    def on_resize(self) -> None:
+        """Give pictures the cells in which they show as they are, where there is room for that and for the rest."""
+        sizes = None
+        if self._opened is not None and self.screen.has_class("-wide") and self.screen.has_class("-tall"):
+            sizes = lay_out_bench(self._opened.shape, *self.size, with_classes=self._opened.is_autoencoder)
+        self.set_class(sizes is not None, "-own")
+        self.query_one("#bench-left").styles.width = sizes[0] if sizes else None
+        self.query_one("#bench-tried").styles.height = sizes[1] if sizes else None
 
     def _panel(self, name: str) -> DrawingPanel:
         return self.query_one(f"#{name}", DrawingPanel)
@@ -121,6 +139,7 @@ class BenchView(Horizontal):
     def clear(self, message: str) -> None:
         """Forget what a run made of images, and say why there is nothing."""
         self._opened = self._curve = None
+        self._tried = ()
         for panel in self.query(DrawingPanel):
             panel.clear()
         self.strip.clear("")
@@ -142,6 +161,7 @@ class BenchView(Horizontal):
             self.strip.explain(MEASURING)
         self.set_class(not opened.is_autoencoder, "-classifier")
         self.query_one(ViewBar).offer("class", opened.is_autoencoder)
+        self.on_resize()
 
     def show_noise(self, noise: NoiseChoice, trained: NoiseChoice | None) -> None:
         """Show the noise that is put on images; `trained` is the noise of the training."""
@@ -154,6 +174,8 @@ class BenchView(Horizontal):
 
     def show_reconstruction(self, answer: Reconstruction, clean: NDArray[np.uint8]) -> None:
         """Show what became of an image (C, H, W)."""
+        made = answer.reconstructions[0]
+        self._tried = clean, answer.noisy[0], made, error_pictures(made[None], clean[None])[0][0]
         self._panel("tried").show(partial(draw_tried, answer, clean), self._step)
 
     def show_classes(self, answer: Classification) -> None:
@@ -162,6 +184,7 @@ class BenchView(Horizontal):
             return
         names, shares = self._opened.classes, answer.shares[0]
         if answer.by == "classifier":
+            self._tried = (answer.noisy[0],)
             drawing = partial(draw_verdict, answer, names, label=self.label)
             self._panel("tried").show(drawing, self._step, f"taken for {best_class(shares, names)}")
             return
@@ -175,7 +198,11 @@ class BenchView(Horizontal):
 
     @property
     def _step(self) -> str:
-        return f"step {self._opened.step:,}" if self._opened is not None else ""
+        opened = self._opened
+        if opened is None:
+            return ""
+        at = opened.asked if not opened.kept else None
+        return f"{'' if at is None else f'weights of epoch {at:,} · '}step {opened.step:,}"
 
     def show_curve(self, curve: NoiseCurve) -> None:
         """Show the error at each level of noise."""
@@ -194,14 +221,25 @@ class BenchView(Horizontal):
         """Show pictures to choose from."""
         if self._opened is None:
             return
-        names, note = self._opened.classes, "arrows and enter, or a click, take one"
+        names, note = self._opened.classes, "arrows or a click show one"
         if isinstance(answer, Worst):
             self.strip.explain("it takes no test image for another class")
             self.strip.show(answer.images, worst_captions(answer, names), self.strip.BORDER_TITLE, note)
         else:
-            self.strip.explain("no test image is taken so by the weights of the newest checkpoint")
+            self.strip.explain("no test image is taken so by these weights")
             note = f"w the worst again · {note}"
             self.strip.show(answer.images, confused_captions(answer), confused_title(answer, names), note)
+
+    @property
+    def sheet(self) -> Sheet | None:
+        """The pictures of the strip while it has the focus, else the image with what became of it."""
+        strip, step = self.strip, self._opened.checkpoint if self._opened is not None else ""
+        if strip.has_focus and len(strip.images):
+            return Sheet.of_many(f"{'-'.join(re.findall('[a-z0-9]+', strip.title.lower()))}-{step}", strip.images)
+        if not self._tried:
+            return None
+        shown = np.stack(np.broadcast_arrays(*self._tried))
+        return Sheet(f"bench-{step}", [shown])
 
     def show_asking(self, asking: bool) -> None:
         """Say whether an answer is on its way."""

@@ -142,11 +142,16 @@ class ImagesPanel(PixelPanel):
         least = min(ROOMY, (rows[0][1].shape[2] + 1) // 2)
         return layout is not None and (bool(self.error) or layout.rows >= least)
 
+    @property
+    def rows(self) -> list[ImageRow]:
+        """The rows that show, with all of their pictures."""
+        error = [self._error[0]] if self._error is not None and self._shown_error() else []
+        return [*self._rows, *error]
+
     def drawing(self, width: int, height: int) -> Text:
         if not self._rows:
             return centred(self._empty, width, height)
-        error = [self._error[0]] if self._error is not None and self._shown_error() else []
-        return image_grid([*self._rows, *error], width, height, self.mode, self._captions)
+        return image_grid(self.rows, width, height, self.mode, self._captions)
 
 
 Drawing = Callable[[int, int, str], Text]
@@ -188,7 +193,7 @@ class DrawingPanel(PixelPanel):
 
 
 class StripPanel(PixelPanel):
-    """Pictures and two words for each; Enter or a click takes one."""
+    """Pictures and two words for each; arrows, Enter or a click take one."""
 
     BINDINGS = [key.binding for key in STRIP]
 
@@ -200,25 +205,25 @@ class StripPanel(PixelPanel):
 
         place: int
 
-    _title = BORDER_TITLE = "worst test images"
-    _images: NDArray[np.uint8] = np.zeros((0, 1, 1, 1), np.uint8)
+    title = BORDER_TITLE = "worst test images"
+    images: NDArray[np.uint8] = np.zeros((0, 1, 1, 1), np.uint8)
     _captions: Sequence[tuple[str, str]] = ()
     answered = False
     """Whether it shows what was asked for, which may be no picture at all."""
 
     def show(self, images: NDArray[np.uint8], captions: Sequence[tuple[str, str]], title: str, note: str) -> None:
         """Replace the pictures (N, C, H, W)."""
-        self._images, self._captions, self.answered = images, captions, True
-        self.cursor = min(self.cursor, max(len(images) - 1, 0)) if title == self._title else 0
-        self._title = title
+        self.images, self._captions, self.answered = images, captions, True
+        self.cursor = min(self.cursor, max(len(images) - 1, 0)) if title == self.title else 0
+        self.title = title
         self.set_title(title, note)
         self.changed()
 
     def clear(self, message: str) -> None:
         """Forget the pictures, and say why there are none."""
-        self._images, self._captions, self.answered = self._images[:0], (), False
-        self._title = self.BORDER_TITLE
-        self.set_title(self._title)
+        self.images, self._captions, self.answered = self.images[:0], (), False
+        self.title = self.BORDER_TITLE
+        self.set_title(self.title)
         self.explain(message)
 
     def watch_cursor(self) -> None:
@@ -227,25 +232,28 @@ class StripPanel(PixelPanel):
     on_focus = on_blur = watch_cursor
 
     def drawing(self, width: int, height: int) -> Text:
-        if not len(self._images):
+        if not len(self.images):
             return in_mode(centred(self._empty, width, height), self.mode)
-        text = draw_strip(self._images, self._captions, width, height, self.mode, self.cursor, self.has_focus)
+        text = draw_strip(self.images, self._captions, width, height, self.mode, self.cursor, self.has_focus)
         return in_mode(text, self.mode)
 
     def action_walk(self, steps: int) -> None:
-        """Move the cursor by so many pictures."""
-        self.cursor = min(max(self.cursor + steps, 0), max(len(self._images) - 1, 0))
+        """Move the cursor by so many pictures, and take the one where it is then."""
+        before, last = self.cursor, max(len(self.images) - 1, 0)
+        self.cursor = min(max(self.cursor + steps, 0), last)
+        if self.cursor != before:
+            self.action_take()
 
     def action_take(self) -> None:
         """Choose the picture at the cursor."""
-        if len(self._images):
+        if len(self.images):
             self.post_message(self.Taken(self.cursor))
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
-        if offset is None or not len(self._images):
+        if offset is None or not len(self.images):
             return
-        layout = lay_out_strip(self._images.shape[-2:], len(self._images), *self.content_size, self.cursor)
+        layout = lay_out_strip(self.images.shape[-2:], len(self.images), *self.content_size, self.cursor)
         place = layout.index_at(*offset) if layout is not None else None
         if place is not None:
             self.cursor = place

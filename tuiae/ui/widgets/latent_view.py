@@ -26,8 +26,9 @@ from tuiae.render.code_map import (
     lay_out_map,
     with_room_for,
 )
-from tuiae.render.explorer import draw_between, draw_nearest, draw_place, plane_note
+from tuiae.render.explorer import draw_between, draw_nearest, draw_place, epoch_words, plane_note
 from tuiae.render.grid import fit_gallery, fit_plane
+from tuiae.render.pixels import Sheet
 from tuiae.render.text import centred, number
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.widgets.chrome import ViewBar, Views
@@ -135,7 +136,8 @@ class CodeMapPanel(PointedPanel):
             self._go((row, min(max(offset.x - frame.left, 0), frame.columns - 1)))
 
 
-RESTING = "Decoding and nearest images need the weights, and those are of the newest checkpoint; > goes back to it."
+LOOKING = "looking for the weights of this epoch…"
+RESTING = "Decoding and nearest images rest: no weights of epoch {} are kept, only those of {}; > goes to the newest."
 
 
 class LatentSide(Views):
@@ -180,7 +182,11 @@ class LatentView(Vertical):
     """Shows the newest codes."""
     _back_at: int | None = None
     """The epoch whose codes show instead."""
+    _decodes_at: int | None = None
+    """That epoch, once its weights are here and the codes are theirs."""
     _empty = ""
+    _place: Place | None = None
+    _more: Answer | None = None
 
     def compose(self) -> ComposeResult:
         with Horizontal():
@@ -195,7 +201,7 @@ class LatentView(Vertical):
 
     def clear(self, message: str) -> None:
         """Forget what was shown, and say why there is nothing."""
-        self._left = self._newest = self._back_at = self._opened = None
+        self._left = self._newest = self._back_at = self._decodes_at = self._opened = None
         self._empty = message
         self.timeline.clear()
         self._rest("")
@@ -203,7 +209,8 @@ class LatentView(Vertical):
         self.map.clear(message)
         for panel in self.query(DrawingPanel):
             panel.clear()
-        self.side.offer_more(False)
+        self._place = None
+        self.leave_more()
 
     def explain(self, message: str) -> None:
         """Say why there are no codes yet."""
@@ -240,17 +247,23 @@ class LatentView(Vertical):
             self._latent = snapshot.config.model.latent
         self.timeline.show(snapshot.path, snapshot.samples, snapshot.status.live)
         if self.looks_back and self._back_at is not None:
-            self.map.set_note(self.timeline.note(self._back_at))
+            self.map.set_note(self._back_note(self._back_at))
+
+    def _back_note(self, epoch: int) -> str:
+        return f"{'weights of ' if epoch == self._decodes_at else ''}{self.timeline.note(epoch)}"
 
     def leave_newest(self) -> None:
-        """Remember the view of the newest codes; panels that need the weights rest."""
+        """Remember the view of the newest codes; what needs weights rests until those of the epoch are here."""
+        self._decodes_at = None
+        self._rest(LOOKING)
         if self._left is None:
             self._left = self.map.view
-            self._rest(RESTING)
 
     def show_sample(self, epoch: int, sample: Sample | None) -> None:
         """Show the codes of an older epoch, or say why there are none."""
         self._back_at = epoch
+        if epoch == self._decodes_at:
+            return  # its weights were faster
         if sample is None or sample.codes is None:
             self.map.clear(missing_note(epoch) if sample is None else no_codes_note(epoch))
             self.map.set_title("codes", self.timeline.note(epoch))
@@ -260,7 +273,7 @@ class LatentView(Vertical):
 
     def return_to_newest(self) -> None:
         """Show the newest codes again, in the view in which they were left."""
-        left, self._left, self._back_at = self._left, None, None
+        left, self._left, self._back_at, self._decodes_at = self._left, None, None, None
         if left is None:
             return
         self._rest("")
@@ -275,17 +288,29 @@ class LatentView(Vertical):
         for panel in self.query(DrawingPanel):
             panel.rest(message)
 
-    # The newest
+    # What the weights answer
+
+    def show_opened(self, opened: OpenedRun) -> None:
+        """Take the checkpoint from which answers come now; where it is not of the epoch that shows, say so."""
+        if self.looks_back and opened.asked is not None and opened.kept:
+            self._rest(RESTING.format(f"{opened.asked:,}", epoch_words(opened.kept)))
 
     def show_codes(self, codes: Codes, opened: OpenedRun) -> None:
-        """Show the codes of a checkpoint."""
+        """Show the codes of a checkpoint, of the newest or of the epoch at which one looks."""
+        at = opened.asked
 
         def draw() -> None:
             self._opened = opened
-            self.map.show(labelled_points(codes.points, codes.labels, opened.classes, codes.axes))
-            self.map.set_title(f"codes of {len(codes.labels):,} test images", " · ".join(self._moment(codes)))
+            self.map.show(labelled_points(codes.points, codes.labels, opened.classes, codes.axes), at is not None)
+            note = " · ".join(self._moment(codes)) if at is None else self._back_note(at)
+            self.map.set_title(f"codes of {len(codes.labels):,} test images", note)
 
-        self._keep(draw)
+        if at is None:
+            self._keep(draw)
+        elif self.looks_back:
+            self._back_at = self._decodes_at = at
+            self._rest("")
+            draw()
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -301,12 +326,15 @@ class LatentView(Vertical):
 
     def show_place(self, place: Place) -> None:
         """Show what the code at the cursor decodes to, and the nearest test images."""
+        self._place = place
         title = "decoded here" if place.image is not None else "classified here"
         self.query_one("#decoded", DrawingPanel).show(partial(draw_place, place, self._names), title=title)
         self.query_one("#nearest", DrawingPanel).show(partial(draw_nearest, place, self._names))
 
     def show_more(self, answer: Answer) -> None:
         """Show an interpolation, samples of the prior, or a decoded plane in the third panel."""
+        self._more = answer
+        self.set_class(isinstance(answer, Plane), "-plane")
         more = self.query_one("#more", DrawingPanel)
         if isinstance(answer, Between):
             note = " · ".join((*self._moment(answer), f"{number(answer.distance)} apart"))
@@ -319,6 +347,27 @@ class LatentView(Vertical):
             more.show(partial(fit_plane, answer.images, answer.x, answer.y), note, "the plane, decoded")
         if not self.side.has_class("-more-asked"):
             self.side.offer_more(True)
+
+    def leave_more(self) -> None:
+        """The map again without what was asked for beside it."""
+        self._more = None
+        self.remove_class("-plane")
+        self.side.offer_more(False)
+
+    @property
+    def sheet(self) -> Sheet | None:
+        """The pictures of the third panel; without it what the cursor decodes to, and its nearest test images."""
+        more, place = self._more, self._place
+        if isinstance(more, Plane):
+            return Sheet(f"plane-{more.checkpoint}", list(more.images))
+        if isinstance(more, Samples):
+            return Sheet.of_many(f"prior-{more.checkpoint}-seed-{more.seed}", more.images)
+        if isinstance(more, Between):
+            return Sheet(f"between-{more.checkpoint}", [more.images])
+        if place is None:
+            return None
+        decoded = [] if place.image is None else [place.image[None]]
+        return Sheet(f"code-{place.checkpoint}", [*decoded, place.images])
 
 
 def sample_axes(latent: int) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from tuiae.render.curves import EMPTY, Curve, on_one_axis
 from tuiae.render.grid import error_row, sample_captions, sample_rows
 from tuiae.render.legend import parent_curves, plot_title, run_curves, run_marks, second_metrics
 from tuiae.render.log import log_lines
+from tuiae.render.pixels import Sheet
 from tuiae.render.status import added
 from tuiae.render.text import centred, count
 from tuiae.runs.snapshot import Note, Sample, Snapshot
@@ -323,6 +324,14 @@ class RunView(Views):
     def sample(self) -> Sample | None:
         """The sample that shows; None while there is none."""
         return self._shown[0]
+
+    @property
+    def sheet(self) -> Sheet | None:
+        """All pictures of the sample that shows, a kind a row."""
+        images, sample = self.query_one(ImagesPanel), self.sample
+        if sample is None or not images.rows:
+            return None
+        return Sheet(f"epoch-{sample.epoch}", [pictures for _, pictures in images.rows])
 
     def _show_samples(self) -> None:
         """The newest sample, or what is said of the one that shows instead of it."""

@@ -183,7 +183,7 @@ class SketchPanel(PointedPanel):
     def _show_again(self) -> None:
         tool = "eraser" if self.erasing else "brush"
         pen = " · pen down" if self._pen_down else ""
-        self.set_title(f"canvas · {self._shown_name}" if self._shown_name else "canvas", f"{self.brush} {tool}{pen}")
+        self.set_title(self._shown_name or "canvas", f"{self.brush} {tool}{pen}")
         self.changed()
 
     def on_focus(self) -> None:
@@ -206,7 +206,7 @@ class SketchPanel(PointedPanel):
 
     def _become(self, sketch: Sketch) -> None:
         self.sketch = sketch
-        self.rename("drawn")
+        self.rename("canvas · drawn")
         self.post_message(self.Drawn())
 
     def _line(self, start: Spot, end: Spot, erase: bool) -> None:
