@@ -245,7 +245,9 @@ def runs(
     tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
     words: Annotated[
         str | None,
-        typer.Option("--filter", metavar="WORDS", help="Only runs that match, as 'state:finished loss:<0.01'."),
+        typer.Option(
+            "--filter", metavar="WORDS", help="Only runs that match, as 'latent:>=16 accuracy:>93 OR NOT state:failed'."
+        ),
     ] = None,
     json: Json = False,
     plain: Plain = False,

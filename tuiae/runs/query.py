@@ -19,7 +19,8 @@ from tuiae.runs.paths import LIVE_STATES, RunPaths, check_runs_dir, is_run, list
 from tuiae.runs.reader import read_config
 
 Ask = Callable[[RunRow], Any]
-HELP = "words, or key:value as in state:running dataset:mnist tag:x latent:8 loss:<0.01 epochs:>10; -word leaves out"
+Test = Callable[[RunRow], bool]
+HELP = "words, key:value, latent:>=16, accuracy:>93, NOT word, a OR b, (a OR b) c"
 SAME = 1e-3  # relative: `loss:0.0115` finds what is shown as 0.01151
 
 FIELDS: dict[str, Ask] = {
@@ -43,71 +44,144 @@ FIELDS: dict[str, Ask] = {
     "accuracy": lambda row: row.status.test_accuracy,
 }
 NUMBERS = ("epoch", "epochs", "step", "loss", "best", "accuracy")
+PERCENT = ("accuracy",)
+"""Those that lists print in per cent: a number from 1 on is one of these, a smaller one a share, as JSON has it."""
 STATES = (*LIVE_STATES, "finished", "stopped", "failed", "lost")
 _TEXT = ("name", "state", "dataset", "model", "device", "tag", "note")
 """Where a word without a key is looked for."""
 _FREE = ("name", "id", "note")
 """Whose values are always looked for in parts."""
 _DOTTED = [key for key in known_keys() if "." in key]
-_TERM = re.compile(r'-?(?:[^\s":]+:)?(?:"[^"]*"?|\S+)|\S+')
+_TERM = re.compile(
+    r"""(?P<bracket>-?\(|\)) | (?P<minus>-(?=\S))?
+    (?P<word>(?:(?P<key>[^\s":()<>=!]+)(?::|\s*(?=[<>=]|!=)))? (?P<value>(?:(?:[<>]=?|!?=)\s*)?(?:"[^"]*"?|[^\s()]*)))
+    """,
+    re.VERBOSE,
+)
+_SIGNS = "<>=!"
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": lambda value, bound: value >= bound,
     "<=": lambda value, bound: value <= bound,
+    "!=": lambda value, bound: not math.isclose(value, bound, rel_tol=SAME),
     ">": lambda value, bound: value > bound,
     "<": lambda value, bound: value < bound,
     "=": lambda value, bound: math.isclose(value, bound, rel_tol=SAME),
 }
 
 
+def _all(tests: Iterable[Test | None]) -> Test | None:
+    kept = [test for test in tests if test is not None]
+    return (lambda row: all(test(row) for test in kept)) if kept else None
+
+
+def _any(tests: Iterable[Test | None]) -> Test | None:
+    kept = [test for test in tests if test is not None]
+    return (lambda row: any(test(row) for test in kept)) if kept else None
+
+
 @dataclass(frozen=True)
 class Query:
-    """A parsed query: a run matches when every test holds."""
+    """A parsed query; without a test it finds every run."""
 
-    tests: tuple[Callable[[RunRow], bool], ...] = ()
+    test: Test | None = None
     problem: str = ""
-    """A sentence about a term that means nothing; the others hold all the same."""
+    """A sentence about a part that means nothing; the others hold all the same."""
 
     def find(self, rows: Iterable[RunRow]) -> tuple[RunRow, ...]:
         """The rows that match, in their order."""
-        return tuple(row for row in rows if all(test(row) for test in self.tests))
+        return tuple(filter(self.test, rows) if self.test is not None else rows)
 
 
 def parse_query(text: str, rows: Sequence[RunRow] = ()) -> Query:
     """Parse a query; never fails, because people see results while they type.
 
-    `rows` say which words are tags, and which are whole values: `dataset:mnist` is not `fashion-mnist` where some run
-    has the one, and a part of the other where none has.
+    Terms beside each other must all hold. `OR` binds less, `NOT` and `-` bind more, and parentheses group. `rows` say
+    which words are tags, and which are whole values: `dataset:mnist` is not `fashion-mnist` where some run has the one,
+    and a part of the other where none has.
     """
-    tests, problem = [], ""
-    for term in _TERM.findall(text):
-        outside = term.startswith("-") and len(term) > 1
-        word = term[1:] if outside else term
-        key, colon, value = word.partition(":")
-        value = value.strip('"')
-        ask = _field(key) if colon and key else None
-        # Studies tag their runs `work:NAME`: such a word is no key.
-        is_tag = any(tag.startswith(word) for row in rows for tag in row.tags)
-        if ask is None and colon and key and not is_tag:
-            known = [*FIELDS, *_DOTTED, *(name.partition(".")[2] for name in _DOTTED)]
-            problem = problem or f"unknown key '{key}'{did_you_mean(key, known)}"
-            continue
-        if ask is not None and not value.lstrip("<>="):
-            continue  # still being typed
-        if ask is not None and (wrong := _mistake(key, value, rows)):
-            problem = problem or wrong
-            continue
-        if ask is None:
-            test = _contains(word.strip('"'))
+    return _Parser(text, rows).parse()
+
+
+class _Parser:
+    """Takes the terms of a query from left to right. What means nothing, or is still being typed, has no test."""
+
+    def __init__(self, text: str, rows: Sequence[RunRow]) -> None:
+        self._terms = [match for match in _TERM.finditer(text) if match[0].strip()]
+        self._rows = rows
+        self._problem = ""
+
+    def parse(self) -> Query:
+        test = self._alternatives()
+        while self._terms:
+            self._terms.pop(0)
+            self._complain("a parenthesis is closed that was never opened")
+            test = _all([test, self._alternatives()])
+        return Query(test, self._problem)
+
+    def _complain(self, problem: str) -> None:
+        self._problem = self._problem or problem
+
+    @property
+    def _ends(self) -> bool:
+        """Whether no term follows that belongs to the ones before it."""
+        return not self._terms or self._terms[0][0] in (")", "OR")
+
+    def _alternatives(self) -> Test | None:
+        tests = [self._together()]
+        while self._terms and self._terms[0][0] == "OR":
+            self._terms.pop(0)
+            if tests[-1] is None or self._ends:
+                self._complain("OR needs a term on both sides: latent:8 OR latent:16")
+            tests.append(self._together())
+        return _any(tests)
+
+    def _together(self) -> Test | None:
+        tests = []
+        while not self._ends:
+            tests.append(self._one())
+        return _all(tests)
+
+    def _one(self) -> Test | None:
+        """A term, a group or what `NOT` leaves of one."""
+        term = self._terms.pop(0)
+        outside = bool(term["minus"]) or term[0] in ("NOT", "-(")
+        if term[0] == "AND":
+            return None  # as it is without
+        if term[0] == "NOT":
+            if self._ends:
+                self._complain("NOT needs a term behind it: NOT state:failed")
+            test = None if self._ends else self._one()
+        elif term["bracket"]:
+            test = self._alternatives()
+            if self._terms:
+                self._terms.pop(0)
+            else:
+                self._complain("a parenthesis is never closed")
         else:
-            exact = key not in _FREE and any(value.casefold() in _texts(ask(row)) for row in rows)
-            test = _compares(ask, value, exact)
-        tests.append((lambda row, test=test: not test(row)) if outside else test)
-    return Query(tuple(tests), problem)
+            test = self._test(term["key"] or "", term["value"].replace('"', ""), term["word"])
+        return (lambda row: not test(row)) if outside and test is not None else test
+
+    def _test(self, key: str, value: str, word: str) -> Test | None:
+        ask = _field(key) if key else None
+        if ask is None:
+            # Studies tag their runs `work:NAME`: such a word is no key.
+            if key and not any(tag.startswith(word) for row in self._rows for tag in row.tags):
+                known = [*FIELDS, *_DOTTED, *(name.partition(".")[2] for name in _DOTTED)]
+                self._complain(f"unknown key '{key}'{did_you_mean(key, known)}")
+                return None
+            return _contains(word.replace('"', ""))
+        if not value.lstrip(_SIGNS).strip():
+            return None  # still being typed
+        if wrong := _mistake(key, value, self._rows):
+            self._complain(wrong)
+            return None
+        exact = key not in _FREE and any(value.casefold() in _texts(ask(row)) for row in self._rows)
+        return _compares(ask, value, exact, key in PERCENT)
 
 
 def _mistake(key: str, value: str, rows: Iterable[RunRow]) -> str:
     """The mistake in a value, in words; empty where some run may have it."""
-    bare = value.lstrip("<>=")
+    bare = value.lstrip(_SIGNS).strip()
     if (key in NUMBERS or value.startswith(("<", ">"))) and _number(bare) is None:
         return f"{key}:{value}: '{bare}' is no number"
     if key == "state":
@@ -143,27 +217,30 @@ def _texts(value: Any) -> tuple[str, ...]:
     return (f"{value:g}" if isinstance(value, float) else str(value).casefold(),)
 
 
-def _compares(ask: Ask, value: str, exact: bool) -> Callable[[RunRow], bool]:
+def _compares(ask: Ask, value: str, exact: bool, percent: bool) -> Test:
     sign = next((sign for sign in _OPERATORS if value.startswith(sign)), "")
-    rest = value.removeprefix(sign)
-    bound, folded, holds = _number(rest), rest.casefold(), _OPERATORS[sign or "="]
+    rest = value.removeprefix(sign).strip()
+    bound, folded, holds = _number(rest, percent), rest.casefold(), _OPERATORS[sign or "="]
 
     def test(row: RunRow) -> bool:
         found = ask(row)
         if isinstance(found, (int, float)) and not isinstance(found, bool):
             return bound is not None and holds(found, bound)
         texts = _texts(found)
+        if sign == "!=":
+            return bool(texts) and folded not in texts
         return folded in texts if exact or sign == "=" else not sign and any(folded in text for text in texts)
 
     return test
 
 
-def _number(text: str) -> float | None:
-    """The number in `0.01`, `1e-3` or `97%`; None for anything else."""
+def _number(text: str, percent: bool = False) -> float | None:
+    """The number in `0.01`, `1e-3` or `97%`; None for anything else. With `percent`, 97 is 97% as well."""
     try:
-        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        number = float(text.removesuffix("%"))
     except ValueError:
         return None
+    return number / 100 if text.endswith("%") or (percent and number >= 1) else number
 
 
 def find_run(text: str, root: Path) -> RunPaths:

@@ -259,6 +259,15 @@ MOVING = (
     ("ctrl+p", "all by name"),
 )
 """What the help says of keys that are not from this table."""
+FILTER = (
+    ("word", "in name, model, tags, note"),
+    ("key:x", "any setting: latent:8"),
+    ("> <= !=", "loss:<0.01 accuracy:>93"),
+    ("a OR b", "one of them"),
+    ("NOT a", "none of that; -a, too"),
+    ("( )", "what belongs together"),
+)
+"""What the help says of the words that find runs."""
 
 
 @dataclass(frozen=True)
@@ -268,10 +277,12 @@ class ScreenKeys:
 
     own: Mapping[str, tuple[Key, ...]]
     panels: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
+    more: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    """What else its help explains, by heading."""
 
 
 SCREENS: Mapping[str, ScreenKeys] = {
-    "runs": ScreenKeys({"the list of runs": RUNS}),
+    "runs": ScreenKeys({"the list of runs": RUNS}, more={"in the filter": FILTER}),
     "live": ScreenKeys(
         {"the next run": NEXT_RUN, "the open run": OPEN_RUN, "what shows": SHOWING},
         {"on curves": CURVES, "on the confusion matrix": CONFUSION, "on histograms": HISTOGRAMS},

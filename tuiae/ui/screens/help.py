@@ -24,7 +24,7 @@ Group = tuple[str, Sequence[Row]]
 AROUND = (6, 2)
 """Columns and lines of the dialog around the keys, its scrollbar included."""
 GAP = 2  # cells between columns
-KEY_CELLS = 6
+KEY_CELLS = 7
 
 
 def key_rows(keys: Sequence[Key]) -> list[Row]:
@@ -91,4 +91,4 @@ def help_groups(mode: str) -> list[Group]:
     """The keys of a screen, of its panels, and those that work everywhere."""
     screen = SCREENS[mode]
     groups = {**screen.own, **screen.panels, "everywhere": APP}
-    return [*((name, key_rows(keys)) for name, keys in groups.items()), ("moving", MOVING)]
+    return [*((name, key_rows(keys)) for name, keys in groups.items()), *screen.more.items(), ("moving", MOVING)]
