@@ -22,13 +22,12 @@ from tuiae.render.runs import (
     Sort,
     arrange,
     column_at,
-    draw_details,
     header_line,
     next_sort,
     place_columns,
-    spark,
 )
 from tuiae.render.runs import run_line as draw_run
+from tuiae.render.status import draw_details, spark
 from tuiae.render.text import LEVELS, shorten_middle
 from tuiae.runs.control import take
 from tuiae.runs.labels import read_label, relabel, tags_of
@@ -115,7 +114,7 @@ def test_what_runs_are_and_where_they_ran_shows_at_120_columns_and_ids_are_whole
 ) -> None:
     rows = rows_of(lab.runs)
     wide = [column.name for column in place_columns(rows, 117)]
-    assert {"state", "preset", "dataset", "epoch", "test loss", "best", "age", "device"} <= set(wide)
+    assert {"state", "preset", "dataset", "model", "epoch", "test loss", "best", "age", "device"} <= set(wide)
     for width in (77, 117):
         placed = place_columns(rows, width)
         lines = [draw_run(row, placed, time.time(), selected=False).plain for row in rows]
@@ -429,7 +428,7 @@ async def test_deleting_asks_and_says_what_goes(lab: Laboratory, runs: list[RunP
         await desk.shows(runs[3].id, "MB", "Delete it for good?", f"{runs[0].id} was forked from it")
         await desk.press("enter")
         assert len(list_runs(lab.runs)) == 5
-        await desk.press("space", "space", "D")
+        await desk.press("space", "down", "space", "D")
         await desk.shows("Delete these 2 runs for good?", runs[2].id)
         await desk.press("down", "enter")
         await desk.until(lambda: short(desk) == "5 2 1")

@@ -37,7 +37,7 @@ from tuiae.render.text import UNKNOWN, to_ascii
 from tuiae.reproduce.verdicts import MARKS
 from tuiae.runs.paths import RunPaths
 from tuiae.ui.app import TuiaeApp
-from tuiae.ui.terminal.app import load_theme, settings_file
+from tuiae.ui.terminal.app import load_setting, settings_file
 from tuiae.ui.terminal.filters import contrast, filters_for, nearest_16, nearest_256
 from tuiae.ui.terminal.mode import DARK, LIGHT, ON_LIGHT, Colors, TerminalMode, choose_mode, choose_theme, protocol_in
 from tuiae.ui.terminal.screen_diff import ScreenDiff
@@ -223,7 +223,7 @@ async def test_a_theme_that_was_chosen_is_there_the_next_time(lab: Laboratory) -
         await app.run_action("other_theme")
         await pilot.pause()
         assert app.theme == "tuiae-light"
-    assert load_theme(settings_file()) == "tuiae-light"
+    assert load_setting(settings_file(), "theme", "") == "tuiae-light"
     assert TuiaeApp().theme == "tuiae-light"
     settings_file().write_text("[")
     assert TuiaeApp().theme == "tuiae"

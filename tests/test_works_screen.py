@@ -23,7 +23,15 @@ from tuiae.errors import RunHeldError
 from tuiae.files import read_json, replace_json
 from tuiae.render import palette
 from tuiae.render.works import done_words, draw_about, draw_claims, draw_trainings, work_line
-from tuiae.reproduce.state import WorkReader, WorkState, find_process, last_words, log_path, start_work, stop_work
+from tuiae.reproduce.state import (
+    WorkReader,
+    WorkState,
+    find_process,
+    last_words,
+    log_path,
+    start_work,
+    stop_process,
+)
 from tuiae.reproduce.verdicts import ClaimRow, RecipeRow, Verdict, Verdicts, read_verdicts, verdict_path, write_verdicts
 from tuiae.reproduce.work import find_work, make_plan, missing_sets
 from tuiae.runs.listing import RunLister
@@ -241,9 +249,9 @@ def test_a_work_runs_by_itself_is_found_again_and_stops_with_its_runs_saved(
     found = find_process(lab.runs, "small-work")
     assert found is not None
     assert (found.alive, found.pid, found.quick) == (True, process.pid, False)
-    assert stop_work(lab.runs, "small-work")
+    assert stop_process(lab.runs, "small-work")
     assert process.wait(60) == 5
-    assert not stop_work(lab.runs, "small-work")
+    assert not stop_process(lab.runs, "small-work")
     (row,) = RunLister(lab.runs).rows()
     assert row.status.state == "stopped"
     assert "the same command goes on: tuiae reproduce --plain" in last_words(lab.runs, "small-work")
@@ -254,9 +262,9 @@ def test_another_process_with_that_number_is_let_alone(runs_root: Path) -> None:
     record.parent.mkdir(parents=True)
     mine = {"pid": os.getpid(), "start": "long ago", "host": socket.gethostname(), "quick": False, "since": 1.0}
     replace_json(record, mine)
-    assert not stop_work(runs_root, POLITANO)
+    assert not stop_process(runs_root, POLITANO)
     replace_json(record, {**mine, "start": process_start(os.getpid()), "host": "another"})
-    assert not stop_work(runs_root, POLITANO)
+    assert not stop_process(runs_root, POLITANO)
     for content in (b"", b"[]", b'{"pid": "x"}', b'{"pid": 1e999}'):
         record.write_bytes(content)
         assert find_process(runs_root, POLITANO) is None

@@ -216,11 +216,19 @@ def pause(
 
 
 @app.command()
-def stop(context: typer.Context, run: Run, json: Json = False) -> None:
+def stop(
+    context: typer.Context,
+    run: Run,
+    kill: Annotated[
+        bool,
+        typer.Option("--kill", help="Kill its worker if it does not answer for 20 s; the exit code is 4 then."),
+    ] = False,
+    json: Json = False,
+) -> None:
     """Ask a run to save and stop, and wait until it has."""
     from tuiae.cli.follow import stop_run
 
-    stop_run(find(run), context.obj.output(json))
+    stop_run(find(run), context.obj.output(json), kill=kill)
 
 
 @app.command()
@@ -249,13 +257,17 @@ def runs(
             "--filter", metavar="WORDS", help="Only runs that match, as 'latent:>=16 accuracy:>93 OR NOT state:failed'."
         ),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="A,B", help="Settings and metrics to show, as latent,seed,accuracy."),
+    ] = None,
     json: Json = False,
     plain: Plain = False,
 ) -> None:
-    """List the runs, newest first."""
+    """List the runs, newest first. Of the runs of a sweep, each line says what varies among them."""
     from tuiae.cli.runs import list_runs
 
-    list_runs(context.obj.output(json, plain), tag, words)
+    list_runs(context.obj.output(json, plain), tag, words, columns)
 
 
 @app.command()

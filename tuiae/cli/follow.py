@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from tuiae.cli.output import Output, run_progress
 from tuiae.cli.runs import show_curves, show_result
@@ -19,12 +19,13 @@ from tuiae.preflight import (
 )
 from tuiae.render.text import count, number
 from tuiae.runs.checkpoints import all_checkpoints
-from tuiae.runs.control import Edit, propose, send
+from tuiae.runs.control import Edit, propose, send, waited
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, is_gone
 from tuiae.runs.process import (
     Interrupt,
     describe_death,
+    kill_worker,
     requeue_advice,
 )
 from tuiae.runs.reader import RunReader, read_status
@@ -33,6 +34,7 @@ from tuiae.runs.snapshot import Snapshot, Status
 
 POLL_SECONDS = 0.1
 LEAVE_SECONDS = 5.0  # for the last threads of a worker that has ended
+KILL_SECONDS = 20.0  # after a stop was asked for, by whomever, before `--kill` ends the worker
 ANSWER_SECONDS = 120.0  # for a worker to stop or to edit: a step of the slowest model takes seconds
 
 
@@ -194,17 +196,23 @@ def pause_run(run: RunPaths, steps: int, output: Output) -> None:
     output.line(f"{run.id}: {status.state} at step {count(status.step)}, loss {number(loss)}")
 
 
-def stop_run(run: RunPaths, output: Output) -> None:
-    """Ask a run to save and stop, and wait until it has.
+def stop_run(run: RunPaths, output: Output, *, kill: bool = False) -> None:
+    """Ask a run to save and stop, and wait until it has; with `kill`, end a worker that does not answer.
 
     Raises:
-        TrainingError: it did not answer in time. TuiaeError: it failed, or its worker died.
+        TrainingError: it did not answer in time, or was killed. TuiaeError: it failed, or its worker died.
     """
     if read_status(run).live:
-        send(run, "stop")
-        if not wait_until(lambda: not read_status(run).live, ANSWER_SECONDS):
-            kill = f"kill -9 {read_status(run).pid}"
-            raise TrainingError(f"{run.id} has not stopped within {ANSWER_SECONDS:.0f} s", kill)
+        before = waited(run, "stop") or 0.0
+        with suppress(UnknownRunError) if kill else nullcontext():
+            send(run, "stop")
+        patience = max(KILL_SECONDS - before, 0.0) if kill else ANSWER_SECONDS
+        if not wait_until(lambda: not read_status(run).live, patience):
+            if not kill:
+                hint = f"`tuiae stop --kill {run.id}` ends its worker, and what came after its last checkpoint"
+                raise TrainingError(f"{run.id} has not stopped within {ANSWER_SECONDS:.0f} s", hint)
+            kill_worker(run, read_status(run))
+            wait_until(lambda: not read_status(run).live, LEAVE_SECONDS)
     snapshot = RunReader(run.root).read_all()
     _check_ending(run, snapshot)
     if output.json:

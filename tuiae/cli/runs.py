@@ -20,7 +20,7 @@ from tuiae.errors import ConfigError
 from tuiae.render.curves import draw_curves, without_dashes
 from tuiae.render.grid import sample_grid
 from tuiae.render.legend import legend, plot_title, run_curves, second_metrics
-from tuiae.render.runs import passed_over_words, plain_table
+from tuiae.render.runs import SETTINGS, RunColumn, find_columns, passed_over_words, plain_table
 from tuiae.render.status import failure_words, note_line, refusal_words
 from tuiae.render.text import (
     beside,
@@ -51,16 +51,17 @@ from tuiae.runs.snapshot import Note, Sample, Snapshot
 # `tuiae runs`
 
 
-def list_runs(output: Output, tag: str | None = None, words: str | None = None) -> None:
-    """List every run, or those with a tag or found by words, newest first.
+def list_runs(output: Output, tag: str | None = None, words: str | None = None, columns: str | None = None) -> None:
+    """List every run, or those with a tag or found by words, newest first, with these `columns` or the usual ones.
 
     Raises:
-        ConfigError: a key that no run has. UnknownRunError: the runs directory is none.
+        ConfigError: a key that no run has, or no such column. UnknownRunError: the runs directory is none.
     """
     root = runs_dir()
     check_runs_dir(root)
     lister = RunLister(root)
-    rows, now = lister.rows(histories=words is not None and "best" in words), time.time()
+    rows, now = lister.rows(histories=columns is not None or (words is not None and "best" in words)), time.time()
+    wanted = find_columns(filter(None, map(str.strip, columns.split(","))), rows) if columns is not None else ()
     if tag is not None:
         rows = tuple(row for row in rows if tag in row.tags)
     if words is not None:
@@ -69,9 +70,9 @@ def list_runs(output: Output, tag: str | None = None, words: str | None = None) 
             raise ConfigError(f"--filter: {query.problem}", HELP)
         rows = query.find(rows)
     if output.json:
-        output.document([_row_record(row, now) for row in rows])
+        output.document([_row_record(row, now, wanted) for row in rows])
     elif rows:
-        output.table(*plain_table(rows, now))
+        output.table(*plain_table(rows, now, wanted))
     elif words is not None:
         output.line(f"no run in {root} matches '{words}'; `tuiae runs` lists all")
     else:
@@ -81,7 +82,8 @@ def list_runs(output: Output, tag: str | None = None, words: str | None = None) 
         output.note(passed_over_words(lister.passed_over))
 
 
-def _row_record(row: RunRow, now: float) -> dict[str, Any]:
+def _row_record(row: RunRow, now: float, wanted: Sequence[RunColumn] = ()) -> dict[str, Any]:
+    keys = [SETTINGS[column.name] for column in wanted if column.name in SETTINGS]
     fields = ("state", "epoch", "epochs", "device", "test_loss", "test_accuracy")
     return {
         "run": row.id,
@@ -90,8 +92,10 @@ def _row_record(row: RunRow, now: float) -> dict[str, Any]:
         "dataset": row.dataset or None,
         "model": row.model or None,
         "tags": list(row.tags),
+        "varies": row.varies or None,
         **{field: getattr(row.status, field) for field in fields},
         "age_seconds": round(max(0.0, now - row.status.heartbeat), 1),
+        **({"settings": {key: row.settings.get(key) for key in keys}, "metrics": dict(row.metrics)} if wanted else {}),
     }
 
 

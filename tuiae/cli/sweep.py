@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tuiae.cli.output import Output, dataset_progress, study_progress
+from tuiae.config import short_keys, value_text
 from tuiae.errors import ExitCode, TrainingError
 from tuiae.render.bars import draw_bars
 from tuiae.render.text import MISSING, figure
@@ -17,7 +18,6 @@ from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.snapshot import Snapshot
 from tuiae.studies.compare import Spread
 from tuiae.studies.jobs import Job, Library, check_jobs, known_runs, make_ready, run_jobs
-from tuiae.studies.labels import short_keys, value_text
 from tuiae.studies.sweep import Combination, Sweep, SweepRow, best_row, find_sweep, load_sweep, rows
 
 PLOT_WIDTH = 72

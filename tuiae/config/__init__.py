@@ -1,6 +1,9 @@
 """The run configuration: the schema, TOML in and out, overrides, and messages a person can act on."""
 
 from tuiae.config.document import (
+    NAME,
+    QUIET,
+    SEED,
     SET,
     build_config,
     did_you_mean,
@@ -10,6 +13,8 @@ from tuiae.config.document import (
     parse_override,
     read_document,
     settings_of,
+    short_keys,
+    value_text,
 )
 from tuiae.config.schema import (
     ENCODERS,

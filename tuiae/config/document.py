@@ -7,7 +7,8 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from tuiae.errors import ConfigError
 from tuiae.files import read_bytes
 
 SET = "--set"
+SEED, NAME = "training.seed", "name"
+QUIET = ("checkpoint.", "samples.")
+"""Sections that leave the result as it is; they name a run only where nothing else does."""
 MOST_DOTS = 32
 MOST_VALUE = 120  # characters of one in a message
 _PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')"""
@@ -167,6 +171,23 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
     for key, value in config.model_dump(mode="json").items():
         flat |= {f"{key}.{leaf}": item for leaf, item in value.items()} if isinstance(value, dict) else {key: value}
     return flat
+
+
+def value_text(value: Any) -> str:
+    """A value as a preset writes it, without quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return f"[{','.join(value_text(item) for item in value)}]"
+    return "–" if value is None else str(value)
+
+
+def short_keys(keys: Sequence[str]) -> dict[str, str]:
+    """Each dotted key without its section, where no other section of these has a key of that name."""
+    leaves = Counter(key.rpartition(".")[2] for key in keys)
+    return {key: leaf if leaves[leaf := key.rpartition(".")[2]] == 1 else key for key in keys}
 
 
 def _put(document: dict[str, Any], dotted: str, value: Any) -> None:

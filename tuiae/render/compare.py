@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
+from tuiae.config import value_text
 from tuiae.render import palette
 from tuiae.render.curves import Curve
 from tuiae.render.legend import centred, plotted, train_series
@@ -28,7 +29,6 @@ from tuiae.studies.compare import (
     rankable,
     run_curves,
 )
-from tuiae.studies.labels import value_text
 
 LEAST_LABEL = 16
 FIRST_SIGN = "◆"  # the first of many lines needs a sign too: later ones may cover it

@@ -1,52 +1,49 @@
-"""The list of runs: its columns, their order, what fits, one run as a line; and the details of one run beside it."""
+"""The list of runs: its columns, their order, what fits, a run or a study as a line; and the details of one of them."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import itemgetter
-from statistics import fmean
 from typing import Any
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from tuiae.config import RunConfig, did_you_mean, known_keys, settings_of, short_keys, value_text
+from tuiae.errors import ConfigError
 from tuiae.images import short_name
 from tuiae.render import palette
 from tuiae.render.status import (
     SIGNS,
-    Fact,
-    draw_facts,
-    failure_words,
-    settings_facts,
+    age_text,
     speed_text,
+    state_sign,
     state_text,
-    time_text,
 )
 from tuiae.render.table import GAP, TableColumn, table_line
 from tuiae.render.text import (
     MISSING,
-    ago,
     clean,
     count,
+    duration,
     figure,
-    join_lines,
-    levels,
-    lines_of,
     number,
     of_epochs,
     shorten,
     shorten_middle,
-    wrapped,
 )
-from tuiae.runs.listing import RunRow
+from tuiae.runs.listing import Line, RunRow, StudyRow, ids_inside
 from tuiae.runs.paths import undated
+from tuiae.runs.snapshot import HIGHER_IS_BETTER
 
-HUGE = 1e300  # beyond it, differences of floats overflow
 MARK, PIN, NOTED = "◆", "★", "✎"
 """Before a run that is selected; before one that stays on top; of one that has a note."""
+OPENED, FOLDED = "▾", "▸"
+"""Before a study whose runs show, and before one whose runs do not."""
+FIRST = ("run", "state")
+"""Columns that always show."""
 MARKS = 3  # cells before the first column
 LEAST_TITLE = 16  # cells: `conv_256-lr-a3f9`
 MOST_TITLE = 44
@@ -68,6 +65,8 @@ class RunColumn(TableColumn):
 
     words: Callable[[RunRow, float], str]
     """The words of its cell for a run, at a time in seconds since the epoch."""
+    of_study: Callable[[StudyRow, float], str] | None = None
+    """The same for a study, if not what all its runs share."""
     order: Callable[[RunRow], Any] | None = None
     """The value that it is sorted by, else its words; those without any go last whichever way."""
     style: Callable[[RunRow], str] = lambda row: ""
@@ -85,10 +84,13 @@ class Sort:
     falling: bool = False
 
 
-def _age(row: RunRow, now: float) -> str:
-    if row.status.live:
-        return "now"
-    return ago(max(0.0, now - row.status.heartbeat)) if row.status.heartbeat else MISSING
+def _lowest(study: StudyRow, value: Callable[[RunRow], float | None]) -> str:
+    known = [found for row in study.runs if (found := value(row)) is not None]
+    return number(min(known)) if known and study.is_one_measure else MISSING
+
+
+def _highest_accuracy(study: StudyRow) -> str:
+    return figure("accuracy", max((row.status.test_accuracy or 0.0 for row in study.runs), default=0.0) or None)
 
 
 def _state_rank(row: RunRow) -> int:
@@ -102,9 +104,15 @@ def _safe(text: str) -> str:
 
 
 @lru_cache(maxsize=8192)
-def _title(text: str, dated: bool = True) -> str:
-    words = clean(text)
-    return shorten_middle(words if dated else undated(words), MOST_TITLE) or MISSING
+def _safe_title(text: str) -> str:
+    return shorten_middle(clean(text), MOST_TITLE) or MISSING
+
+
+def _title(row: RunRow, dated: bool = True, inside: bool = False) -> str:
+    """Its name, else of a run of a study what varies there, behind the study's name unless `inside` it, else its id."""
+    if row.name or not row.varies:
+        return _safe_title(row.name or (row.id if dated else undated(row.id)))
+    return _safe_title(row.varies if inside else f"{row.study.partition(':')[2]} {row.varies}")
 
 
 def passed_over_words(names: Sequence[str]) -> str:
@@ -120,46 +128,138 @@ def device_word(device: str) -> str:
     return device.partition(",")[0].partition(" ")[0]
 
 
+def _model(row: RunRow) -> str:
+    frozen = row.model == "classifier" and row.settings.get("model.freeze") and row.settings.get("model.encoder_run")
+    return f"{row.model}, frozen" if frozen else _safe(row.model)
+
+
 _COLUMNS = (
     RunColumn(
-        "run", MOST_TITLE, words=lambda row, now: _title(row.title),
-        order=lambda row: _title(row.title, False).casefold(), style=lambda row: "bold" if row.name else "",
+        "run", MOST_TITLE, words=lambda row, now: _title(row),
+        order=lambda row: _title(row, False).casefold(), style=lambda row: "bold" if row.name else "",
     ),
     RunColumn(
         "state", 10, rank=1, words=lambda row, now: state_text(row.status.state).plain, order=_state_rank,
         style=lambda row: str(state_text(row.status.state).style),
     ),
-    RunColumn("preset", 22, rank=8, words=lambda row, now: _safe(row.preset)),
+    RunColumn("preset", 22, rank=9, words=lambda row, now: _safe(row.preset)),
     RunColumn("dataset", 15, rank=7, words=lambda row, now: _safe(short_name(row.dataset))),
-    RunColumn("model", 11, rank=10, words=lambda row, now: _safe(row.model)),
+    RunColumn("model", 18, rank=6, words=lambda row, now: _model(row)),
     RunColumn(
         "epoch", 13, True, 2, words=lambda row, now: of_epochs(row.status.epoch, row.status.epochs),
         order=lambda row: row.status.epoch, falling=True,
     ),
     RunColumn(
         "test loss", 9, True, 3, words=lambda row, now: number(row.status.test_loss),
+        of_study=lambda study, now: _lowest(study, lambda row: row.status.test_loss),
         order=lambda row: row.status.test_loss,
     ),
-    RunColumn("best", 9, True, 4, words=lambda row, now: number(row.best), order=lambda row: row.best),
     RunColumn(
-        "accuracy", 8, True, 9, words=lambda row, now: figure("accuracy", row.status.test_accuracy),
-        order=lambda row: row.status.test_accuracy, falling=True,
+        "best", 9, True, 4, words=lambda row, now: number(row.best), order=lambda row: row.best,
+        of_study=lambda study, now: _lowest(study, lambda row: row.best),
     ),
-    RunColumn("age", 6, True, 5, words=_age, order=lambda row: -row.status.heartbeat or None),
-    RunColumn("device", 8, rank=6, words=lambda row, now: _safe(device_word(row.status.device))),
+    RunColumn(
+        "accuracy", 8, True, 10, words=lambda row, now: figure("accuracy", row.status.test_accuracy),
+        of_study=lambda study, now: _highest_accuracy(study), order=lambda row: row.status.test_accuracy, falling=True,
+    ),
+    RunColumn(
+        "age", 6, True, 5, words=age_text, order=lambda row: -row.status.heartbeat or None,
+        of_study=lambda study, now: age_text(study.newest, now),
+    ),
+    RunColumn("device", 8, rank=8, words=lambda row, now: _safe(device_word(row.status.device))),
     RunColumn("tags", 34, rank=11, words=lambda row, now: clean(" ".join(row.tags)), style=lambda row: "dim"),
-    RunColumn("note", 4, rank=5, words=lambda row, now: NOTED if row.note else ""),
+    RunColumn("note", 4, rank=5, words=lambda row, now: NOTED if row.note else "", of_study=lambda study, now: ""),
 )  # fmt: skip
 COLUMNS = {column.name: column for column in _COLUMNS}
 
 
-def place_columns(rows: Sequence[RunRow], width: int) -> tuple[RunColumn, ...]:
-    """The columns that fit into so many cells, each as wide as its widest cell, the most telling ones first."""
-    shown = [one for one in COLUMNS.values() if one.name not in OPTIONAL or any(one.words(row, 0.0) for row in rows)]
-    sizes = {column.name: _natural(column, rows) for column in shown}
-    essential = MARKS + sum(sizes[name] + GAP for name in ESSENTIAL)
+OTHERS = {
+    column.name: column
+    for column in (
+        RunColumn(
+            "time", 9, True, words=lambda row, now: duration(row.status.elapsed), order=lambda row: row.status.elapsed
+        ),
+        RunColumn(
+            "speed", 15, True, words=lambda row, now: speed_text(row.status), falling=True,
+            order=lambda row: row.status.images_per_second,
+        ),
+        RunColumn("host", 16, words=lambda row, now: _safe(row.host)),
+        RunColumn("parent", 30, words=lambda row, now: _safe(undated(row.parent))),
+    )
+}  # fmt: skip
+"""Columns that are there only where somebody chose them, as those of settings and metrics are."""
+SETTINGS = {
+    key if short in ("loss", *COLUMNS) else short: key
+    for key, short in short_keys([key for key in known_keys() if "." in key]).items()
+}
+"""Name of the column of each setting -> its dotted key, which it goes by where another column has its name."""
+_DEFAULTS = settings_of(RunConfig())
+
+
+@cache
+def column_of(name: str) -> RunColumn:
+    """The column of a name: one of the list's own, of a setting, or else of a metric on test images."""
+    if (own := COLUMNS.get(name) or OTHERS.get(name)) is not None:
+        return own
+    if (key := SETTINGS.get(name)) is None:
+        metric = name.replace(" ", "_")
+        return RunColumn(
+            name, 9, True, words=lambda row, now: figure(metric, row.metrics.get(metric)),
+            order=lambda row: row.metrics.get(metric), falling=metric in HIGHER_IS_BETTER,
+        )  # fmt: skip
+
+    def words(row: RunRow, now: float = 0.0) -> str:
+        return _safe(value_text(row.settings.get(key)))
+
+    def order(row: RunRow) -> tuple[bool, float, str] | None:
+        value = row.settings.get(key)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return None if value is None else (not is_number, value if is_number else 0.0, words(row))
+
+    default = _DEFAULTS[key]
+    is_number = isinstance(default, (int, float)) and not isinstance(default, bool)
+    return RunColumn(name, 20, is_number, words=words, order=order)
+
+
+def columns_to_choose(rows: Iterable[RunRow]) -> list[str]:
+    """The names of all columns beside the name and the state, those of the metrics that the runs have included."""
+    metrics = {name.replace("_", " "): None for row in rows for name in row.metrics if name not in ("loss", "accuracy")}
+    return [*(name for name in COLUMNS if name not in FIRST), *OTHERS, *sorted(metrics), *SETTINGS]
+
+
+USUAL = tuple(COLUMNS.values())
+
+
+def find_columns(names: Iterable[str], rows: Sequence[RunRow]) -> tuple[RunColumn, ...]:
+    """The name, the state, and the columns that somebody asked for, by the names of the list or of the config.
+
+    Raises:
+        ConfigError: there is no such column.
+    """
+    there = columns_to_choose(rows)
+    spelled = {**{key: short for short, key in SETTINGS.items()}, **{name.replace(" ", "_"): name for name in there}}
+    found = dict.fromkeys(FIRST)
+    for name in names:
+        known = "test loss" if name == "loss" else spelled.get(name.replace(" ", "_"), name)
+        if known not in (*there, *FIRST):
+            cause = f"no column '{name}'{did_you_mean(name, there)}"
+            raise ConfigError(cause, "every setting is one, as latent or seed, every metric, and best, time, host")
+        found[known] = None
+    return tuple(map(column_of, found))
+
+
+def place_columns(lines: Sequence[Line], width: int, columns: Sequence[RunColumn] = USUAL) -> tuple[RunColumn, ...]:
+    """The columns that fit into so many cells, each as wide as its widest cell, the most telling ones first; of others
+    than the usual ones the first."""
+    if columns != USUAL:
+        columns = [replace(column, rank=place) for place, column in enumerate(columns)]
+    rows, members = [line for line in lines if isinstance(line, RunRow)], ids_inside(lines)
+    shown = [one for one in columns if one.name not in OPTIONAL or any(one.words(row, 0.0) for row in rows)]
+    sizes = {column.name: _natural(column, lines) for column in shown}
+    titles = {dated: [_line_title(line, dated, members) for line in lines] for dated in (True, False)}
+    whole, short = (max([len("run"), *map(cell_len, titles[dated])]) for dated in (True, False))
+    essential = MARKS + sum(sizes[name] + GAP for name in ESSENTIAL if name in sizes)
     widest = MOST_TITLE if width >= BROAD else NARROW_TITLE
-    whole, short = sizes["run"], max([len("run"), *(cell_len(_title(row.title, False)) for row in rows)])
     sizes["run"] = min(whole, widest, max(width - essential, LEAST_TITLE))
     if sizes["run"] < whole:
         sizes["run"] = min(sizes["run"], short)
@@ -177,18 +277,33 @@ def place_columns(rows: Sequence[RunRow], width: int) -> tuple[RunColumn, ...]:
     return tuple(replace(one, width=sizes[one.name], dated=dated or one.name != "run") for one in placed)
 
 
-def _natural(column: RunColumn, rows: Sequence[RunRow]) -> int:
+def _line_title(line: Line, dated: bool, members: Collection[str]) -> str:
+    if isinstance(line, StudyRow):
+        return f"{OPENED if line.opened else FOLDED} {_safe_title(line.name)} · {line.number}"
+    return f"  {_title(line, dated, True)}" if line.id in members else _title(line, dated)
+
+
+def _natural(column: RunColumn, lines: Sequence[Line]) -> int:
     """Cells of the widest cell; numbers have a width of their own, so that the table stands still while they move."""
     head = cell_len(column.name)
-    if column.name == "state" or (column.right and column.name != "epoch"):
+    if column.name == "state" or (column.right and column.name not in ("epoch", *SETTINGS)):
         return max(head, column.width)
-    return min(max([head, *(cell_len(words) for words in {column.words(row, 0.0) for row in rows})]), column.width)
+    return min(max([head, *(cell_len(words) for words in {_words(column, line, 0.0) for line in lines})]), column.width)
 
 
-def arrange(rows: Iterable[RunRow], sort: Sort) -> tuple[RunRow, ...]:
+def _words(column: RunColumn, line: Line, now: float) -> str:
+    if isinstance(line, RunRow):
+        return column.words(line, now)
+    if column.of_study is not None:
+        return column.of_study(line, now)
+    words = {column.words(row, now) for row in line.runs}
+    return words.pop() if len(words) == 1 else "" if column.right else "several"
+
+
+def arrange(rows: Iterable[RunRow], sort: Sort, columns: Iterable[RunColumn] = USUAL) -> tuple[RunRow, ...]:
     """The runs in order: pinned ones first, then by the column, those without a value last, equal ones newest first."""
     ordered = sorted(rows, key=lambda row: row.id, reverse=True)
-    column = COLUMNS.get(sort.key)
+    column = next((column for column in columns if column.name == sort.key), None)
     if column is not None:
         order = column.order or (lambda row: column.words(row, 0.0).casefold())
         known = [(order(row), row) for row in ordered if order(row) not in (None, "", MISSING)]
@@ -224,18 +339,26 @@ def header_line(placed: Sequence[RunColumn], sort: Sort) -> Text:
     return line
 
 
-def run_line(row: RunRow, placed: Sequence[RunColumn], now: float, selected: bool) -> Text:
-    """One run: its marks, then its cells; the name of a selected run is bold and coloured."""
+def run_line(
+    line: Line, placed: Sequence[RunColumn], now: float, selected: bool, members: Collection[str] = ()
+) -> Text:
+    """A run or a study: its marks, then its cells; the name of a selected one is bold and coloured. `members` are the
+    runs that stand behind the lines of their studies."""
     marked = f"bold {palette.SKY}"
-    line = Text(end="", no_wrap=True).append(MARK if selected else " ", marked)
-    line.append(PIN if row.pinned else " ", palette.YELLOW).append(" ")
+    drawn = Text(end="", no_wrap=True).append(MARK if selected else " ", marked)
+    drawn.append(PIN if isinstance(line, RunRow) and line.pinned else " ", palette.YELLOW).append(" ")
     cells = []
     for column in placed:
-        words = column.words(row, now) if column.dated else _title(row.title, False)
-        title = column.name == "run"
-        style = marked if selected and title else column.style(row)
-        cells.append(Text(shorten_middle(words, column.width) if title else words, style))
-    return line.append_text(table_line(cells, placed)).append(" " * GAP)
+        if column.name == "run":
+            style = marked if selected else column.style(line) if isinstance(line, RunRow) else "bold"
+            cells.append(Text(shorten_middle(_line_title(line, column.dated, members), column.width), style))
+        elif isinstance(line, StudyRow) and column.name == "state":
+            signs = [(f"{state_sign(state)[0]}{many} ", state_sign(state)[1]) for state, many in line.states.items()]
+            cells.append(Text.assemble(*signs))
+            cells[-1].rstrip()
+        else:
+            cells.append(Text(_words(column, line, now), column.style(line) if isinstance(line, RunRow) else ""))
+    return drawn.append_text(table_line(cells, placed)).append(" " * GAP)
 
 
 def column_at(placed: Sequence[RunColumn], x: int) -> str:
@@ -248,84 +371,24 @@ def column_at(placed: Sequence[RunColumn], x: int) -> str:
     return ""
 
 
-_PLAIN = ("run", "name", "state", "dataset", "model", "epoch", "test loss", "accuracy", "age", "tags")
+_PLAIN = ("run", "name", "varies", "state", "dataset", "model", "epoch", "test loss", "accuracy", "age", "tags")
 
 
-def plain_table(rows: Sequence[RunRow], now: float) -> tuple[list[str], list[list[str]], list[str]]:
-    """The runs as lines without a dashboard: the columns, with names and tags where there are any; a line of cells for
-    each run; and which of the columns are numbers."""
-    there = {"name": any(row.name for row in rows), "tags": any(row.tags for row in rows)}
-    names = [name for name in _PLAIN if there.get(name, True)]
-    lines = []
-    for row in rows:
-        own = {"run": clean(row.id, 60), "name": clean(row.name, 40)}
-        lines.append([own[name] if name in own else COLUMNS[name].words(row, now) for name in names])
-    return names, lines, [name for name, column in COLUMNS.items() if column.right]
-
-
-def draw_details(row: RunRow, width: int, height: int, now: float, ascii_only: bool = False) -> Text:
-    """Facts of a run, its test loss as a line of blocks, its error and its note, for so many cells."""
-    if width <= 0 or height <= 0:
-        return Text(end="")
-    state = state_text(row.status.state)
-    if not row.status.live and row.status.heartbeat:
-        state.append(f" · {_age(row, now)} ago", "dim")
-    name = [Text(clean(row.id, width), "dim")] if row.name else []
-    lines = [Text(clean(row.title, width), "bold"), *name, state, Text()]
-    if row.status.error:
-        lines += [*wrapped(failure_words(row.status), width, palette.BAD, 6), Text()]
-    if row.trend:
-        lines += [Text("test loss", "dim"), Text(spark(row.trend, width, ascii_only), palette.TEST), Text()]
-    facts = _facts(row)
-    lines += lines_of(draw_facts(facts, width, len(facts)))
-    if row.parent:
-        lines += [Text(), Text("forked from", "dim"), *wrapped(clean(row.parent), width)]
-    if row.tags:
-        lines += [Text(), *wrapped(clean(" ".join(row.tags)), width, "dim", 3)]
-    if row.note:
-        lines += [Text(), Text("note", "dim")]
-        lines += [line for part in row.note.splitlines() for line in wrapped(clean(part), width) or [Text()]]
-    return join_lines(lines[:height])
-
-
-def _facts(row: RunRow) -> list[Fact]:
-    status = row.status
-    facts = [
-        ("epoch", of_epochs(status.epoch, status.epochs), ""),
-        ("test loss", number(status.test_loss), ""),
-        ("best", number(row.best), ""),
-        ("accuracy", figure("accuracy", status.test_accuracy), ""),
-        ("time", time_text(status), ""),
-        ("speed", speed_text(status), ""),
-        ("device", status.device or MISSING, ""),
-        *_settings(row.settings),
-    ]
-    return [*facts, ("host", row.host, "")] if row.host else facts
-
-
-def _settings(settings: Mapping[str, Any]) -> list[Fact]:
-    """The settings that matter; none where the config cannot be read."""
-    if not settings:
-        return [("config", "damaged, or not of this version", palette.CAUTION)]
-    hidden, encoder = ", ".join(map(str, settings["model.hidden"])), settings["model.encoder_run"]
-    model, *others = settings_facts(settings)
-    return [
-        ("preset", settings["name"], ""),
-        ("dataset", settings["data.dataset"], ""),
-        model,
-        *([("hidden", hidden, "")] if hidden and settings["model.family"] in ("dense", "vae") else []),
-        *others,
-        *([("encoder", encoder, "")] if encoder else []),
-    ]
-
-
-def spark(values: Sequence[float], width: int, ascii_only: bool = False) -> str:
-    """A line of blocks, one for each value or for the mean of several; logarithmic where all are above zero."""
-    if not values or width <= 0:
-        return ""
-    size = max(1, -(-len(values) // width))
-    bounded = [min(max(value, -HUGE), HUGE) for value in values]
-    means = [fmean(bounded[start : start + size]) for start in range(0, len(values), size)]
-    scaled = [math.log(value) for value in means] if min(means) > 0 else means
-    low, high = min(scaled), max(scaled)
-    return levels([(value - low) / ((high - low) or 1.0) for value in scaled], ascii_only)
+def plain_table(
+    rows: Sequence[RunRow], now: float, wanted: Sequence[RunColumn] = ()
+) -> tuple[list[str], list[list[str]], list[str]]:
+    """The runs as lines without a dashboard: the usual columns, of which names, what varies in a study and tags show
+    where there are any, or those that are `wanted`; a line of cells for each run; and which of the columns are numbers.
+    """
+    own: dict[str, Callable[[RunRow, float], str]] = {
+        "run": lambda row, now: clean(row.id, 60),
+        "name": lambda row, now: clean(row.name, 40),
+        "varies": lambda row, now: clean(row.varies, 60),
+    }
+    there = {"name": any(row.name for row in rows), "varies": any(row.varies for row in rows)}
+    there["tags"] = any(row.tags for row in rows)
+    names = ["run", "name", "varies", *(column.name for column in wanted if column.name != "run")] if wanted else _PLAIN
+    shown = [name for name in names if there.get(name, True)]
+    cells = [own.get(name) or column_of(name).words for name in shown]
+    right = [name for name in shown if name not in own and column_of(name).right]
+    return shown, [[words(row, now) for words in cells] for row in rows], right

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from statistics import fmean
 from typing import Any
 
 from rich.cells import cell_len
@@ -16,10 +18,15 @@ from tuiae.render import palette
 from tuiae.render.table import GAP, TableColumn, table_line
 from tuiae.render.text import (
     MISSING,
+    ago,
+    beside,
     clean,
     count,
     duration,
+    figure,
     join_lines,
+    levels,
+    lines_of,
     megabytes,
     number,
     of_epochs,
@@ -27,8 +34,10 @@ from tuiae.render.text import (
     rate,
     shorten,
     shorten_middle,
+    wrapped,
 )
 from tuiae.runs.diagnosis import AUTO_PAUSE
+from tuiae.runs.listing import Line, RunRow, StudyRow
 from tuiae.runs.paths import GONE, undated
 from tuiae.runs.snapshot import Note, Snapshot, Status
 
@@ -298,3 +307,123 @@ def seconds(value: float) -> str:
     if value < 0.1:
         return f"{1e3 * value:.2g} ms" if value < 0.01 else f"{1e3 * value:.0f} ms"
     return duration(value) if value >= 120 else f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
+
+
+# The details of what the cursor of the list stands on.
+
+HUGE = 1e300  # beyond it, differences of floats overflow
+WIDE_DETAILS = 76  # cells from which words and facts stand beside each other
+WORDS_SHARE = 0.4  # of that width, for the words
+MOST_VALUES = 12  # of a setting that varies, in words
+
+
+def age_text(row: RunRow, now: float) -> str:
+    """How long ago a run was last heard of."""
+    if row.status.live:
+        return "now"
+    return ago(max(0.0, now - row.status.heartbeat)) if row.status.heartbeat else MISSING
+
+
+def draw_details(line: Line, width: int, height: int, now: float, ascii_only: bool = False) -> Text:
+    """What a run or a study is and how it stands, for so many cells: its words above its facts, or beside them."""
+    if width <= 0 or height <= 0:
+        return Text(end="")
+    column = int(width * WORDS_SHARE) if width >= WIDE_DETAILS else width
+    if isinstance(line, StudyRow):
+        head, more, facts = _study_words(line, column), [], _study_facts(line)
+    else:
+        head, more, facts = _run_words(line, column, now, ascii_only), _written(line, column), _run_facts(line)
+    if column == width:
+        drawn = lines_of(draw_facts(facts, width, len(facts)))
+        return join_lines([*head, Text(), *drawn, *([Text(), *more] if more else [])][:height])
+    gap = 2 * GAP
+    left = join_lines([*head, *([Text(), *more] if more else [])][:height])
+    return beside(left, draw_facts(facts, width - column - gap, height), column + gap)
+
+
+def _run_words(row: RunRow, width: int, now: float, ascii_only: bool) -> list[Text]:
+    """What it is called, its state, its error, and its test loss as a line of blocks."""
+    state = state_text(row.status.state)
+    if not row.status.live and row.status.heartbeat:
+        state.append(f" · {age_text(row, now)} ago", "dim")
+    titles = [text for text in (row.name, row.varies, row.id) if text]
+    lines = [Text(shorten(clean(text), width), "dim" if place else "bold") for place, text in enumerate(titles)]
+    lines.append(state)
+    if row.status.error:
+        lines += [Text(), *wrapped(failure_words(row.status), width, palette.BAD, 6)]
+    if row.trend:
+        lines += [Text(), Text("test loss", "dim"), Text(spark(row.trend, width, ascii_only), palette.TEST)]
+    return lines
+
+
+def _written(row: RunRow, width: int) -> list[Text]:
+    """Where it came from, its tags and its note."""
+    parts = []
+    if row.parent:
+        parts.append([Text("forked from", "dim"), *wrapped(clean(row.parent), width)])
+    if row.tags:
+        parts.append(wrapped(clean(" ".join(row.tags)), width, "dim", 3))
+    if row.note:
+        note = [line for part in row.note.splitlines() for line in wrapped(clean(part), width) or [Text()]]
+        parts.append([Text("note", "dim"), *note])
+    return [line for part in parts for line in (Text(), *part)][1:]
+
+
+def _study_words(study: StudyRow, width: int) -> list[Text]:
+    lines = [Text(shorten(clean(study.name), width), "bold"), Text(f"{study.number}, tag {clean(study.tag)}", "dim")]
+    if study.trains:
+        words = "trains in the background, whether or not tuiae is open: x saves and stops it"
+        lines += [Text(), *wrapped(words, width, palette.GREEN), *wrapped(clean(study.said, 200), width, "dim", 3)]
+    return lines
+
+
+def _study_facts(study: StudyRow) -> list[Fact]:
+    """How many runs are in which state, which is the best, and what varies."""
+    facts = [(state, count(many), "") for state, many in study.states.items()]
+    if (best := study.best_run()) is not None:
+        known = figure("accuracy", best.status.test_accuracy) if best.model == "classifier" else number(best.best)
+        facts.append(("best", f"{known}  {clean(best.varies or best.title)}", ""))
+    return [*facts, *((clean(name), clean(values, 200), "") for name, values in study.varied(MOST_VALUES).items())]
+
+
+def _run_facts(row: RunRow) -> list[Fact]:
+    status = row.status
+    facts = [
+        ("epoch", of_epochs(status.epoch, status.epochs), ""),
+        ("test loss", number(status.test_loss), ""),
+        ("best", number(row.best), ""),
+        ("accuracy", figure("accuracy", status.test_accuracy), ""),
+        ("time", time_text(status), ""),
+        ("speed", speed_text(status), ""),
+        ("device", status.device or MISSING, ""),
+        *_settings(row.settings),
+    ]
+    return [*facts, ("host", row.host, "")] if row.host else facts
+
+
+def _settings(settings: Mapping[str, Any]) -> list[Fact]:
+    """The settings that matter; none where the config cannot be read."""
+    if not settings:
+        return [("config", "damaged, or not of this version", palette.CAUTION)]
+    hidden, encoder = ", ".join(map(str, settings["model.hidden"])), settings["model.encoder_run"]
+    model, *others = settings_facts(settings)
+    return [
+        ("preset", settings["name"], ""),
+        ("dataset", settings["data.dataset"], ""),
+        model,
+        *([("hidden", hidden, "")] if hidden and settings["model.family"] in ("dense", "vae") else []),
+        *others,
+        *([("encoder", encoder, "")] if encoder else []),
+    ]
+
+
+def spark(values: Sequence[float], width: int, ascii_only: bool = False) -> str:
+    """A line of blocks, one for each value or for the mean of several; logarithmic where all are above zero."""
+    if not values or width <= 0:
+        return ""
+    size = max(1, -(-len(values) // width))
+    bounded = [min(max(value, -HUGE), HUGE) for value in values]
+    means = [fmean(bounded[start : start + size]) for start in range(0, len(values), size)]
+    scaled = [math.log(value) for value in means] if min(means) > 0 else means
+    low, high = min(scaled), max(scaled)
+    return levels([(value - low) / ((high - low) or 1.0) for value in scaled], ascii_only)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
+from tuiae.config import value_text
 from tuiae.render import palette
 from tuiae.render.compare import BEST
 from tuiae.render.legend import SIGNS
@@ -18,7 +19,6 @@ from tuiae.render.table import draw_table, filled
 from tuiae.render.text import ACCURACY, clean, figure, join_lines, shorten, wrap
 from tuiae.render.ticks import Limits
 from tuiae.studies.compare import edited, ending
-from tuiae.studies.labels import value_text
 from tuiae.studies.sweep_summary import (
     CATEGORIES,
     LOG,

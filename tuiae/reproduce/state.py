@@ -1,5 +1,5 @@
-"""The state of each work, read without torch from its file, the list of runs and the kept verdicts; and the process
-that runs a work: `tuiae reproduce WORK`, started, found again later, and interrupted."""
+"""The state of each work, read without torch from its file, the runs and the kept verdicts; and the process that runs a
+study, a work or a sweep: started, found again later, and interrupted."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import REPORTS
 from tuiae.runs.process import is_alive, process_start
 from tuiae.studies.jobs import Job, usefulness
+from tuiae.studies.sweep import SWEEP
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class WorkState:
     full: Expected = Expected(0, None)
     quick: Expected = Expected(0, None)
     verdicts: Verdicts | None = None
-    process: WorkProcess | None = None
+    process: StudyProcess | None = None
     running: bool = False
     """True while that process lives."""
     last_words: str = ""
@@ -186,80 +187,97 @@ def _judged(claim: Claim, verdicts: Verdicts | None) -> ClaimRow:
     return ClaimRow(claim.id, claim.text, reported, (recipe,), Verdict.NOT_RUN, words, *measured, claim.holds)
 
 
-# The process that runs a work.
+# The process that runs a study, whatever dashboard is open.
 
 TAIL = 4096  # bytes of the log in which its last line is looked for
+RECORD = ".process.json"
 
 
 @dataclass(frozen=True)
-class WorkProcess:
-    """The process that runs a work, and its start time."""
+class StudyProcess:
+    """The process that runs a study, and its start time."""
 
     pid: int
     start: str
     """As the system words it: with the pid it names one process for good."""
     host: str
-    quick: bool
     since: float
+    quick: bool = False
 
     @property
     def alive(self) -> bool:
         return self.host == socket.gethostname() and is_alive(self.pid, self.start, self.since)
 
 
-def log_path(root: Path, work: str) -> Path:
-    return root / REPORTS / f"{work}.log"
+def study_of(tag: str) -> str:
+    """What the files of a study are called, of the tag of its runs."""
+    kind, _, name = tag.partition(":")
+    return f"{SWEEP}{name}" if kind == "sweep" else name
 
 
-def _record_path(root: Path, work: str) -> Path:
-    return root / REPORTS / f"{work}.process.json"
+def _tag_of(study: str) -> str:
+    return f"sweep:{study.removeprefix(SWEEP)}" if study.startswith(SWEEP) else f"work:{study}"
 
 
-def find_process(root: Path, work: str) -> WorkProcess | None:
-    """The process that was last started for a work here, whether or not it still lives; None without one."""
+def log_path(root: Path, study: str) -> Path:
+    return root / REPORTS / f"{study}.log"
+
+
+def _record_path(root: Path, study: str) -> Path:
+    return root / REPORTS / f"{study}{RECORD}"
+
+
+def find_process(root: Path, study: str) -> StudyProcess | None:
+    """The process that was last started for a study here, whether or not it still lives; None without one."""
     try:
-        return TypeAdapter(WorkProcess).validate_json(_record_path(root, work).read_bytes())
+        return TypeAdapter(StudyProcess).validate_json(_record_path(root, study).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
-def start_work(root: Path, path: Path, *, quick: bool) -> subprocess.Popen[bytes]:
-    """Run the work of a file, or go on, in a session of its own, so that neither Ctrl-C nor a hang-up reaches it.
+def running_studies(root: Path) -> dict[str, str]:
+    """The studies whose process lives, by the tags of their runs, each with the last words of its log."""
+    studies = [path.name.removesuffix(RECORD) for path in (root / REPORTS).glob(f"*{RECORD}")]
+    alive = [study for study in studies if (process := find_process(root, study)) is not None and process.alive]
+    return {_tag_of(study): last_words(root, study) for study in alive}
+
+
+def start_process(root: Path, study: str, words: Sequence[str], quick: bool = False) -> subprocess.Popen[bytes]:
+    """Run a study by a command of tuiae, or go on, in a session of its own, so that neither Ctrl-C nor a hang-up
+    reaches it.
 
     Raises:
         RunHeldError: it runs already. UnknownRunError: the runs directory cannot be written.
     """
-    work = path.stem
-    before = find_process(root, work)
+    before, name = find_process(root, study), study.removeprefix(SWEEP)
     if before is not None and before.alive:
-        raise RunHeldError(f"{work} runs already", "x stops it; what is done is kept")
-    log, record = log_path(root, work), _record_path(root, work)
-    command = [sys.executable, "-m", "tuiae", "reproduce", *(["--quick"] if quick else []), "--plain", str(path)]
+        raise RunHeldError(f"{name} runs already", "x stops it; what is done is kept")
+    log, record = log_path(root, study), _record_path(root, study)
     try:
         make_directory(log.parent)
         with open(log, "wb") as output:
             process = subprocess.Popen(
-                command,
+                [sys.executable, "-m", "tuiae", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
                 env={**os.environ, "TUIAE_RUNS_DIR": str(root)},
             )
-        started = WorkProcess(process.pid, process_start(process.pid), socket.gethostname(), quick, time.time())
+        started = StudyProcess(process.pid, process_start(process.pid), socket.gethostname(), time.time(), quick)
         replace_json(record, {"v": 1, **asdict(started)})
     except OSError as error:
-        cause = f"cannot run {work} in {root}: {error.strerror or error}"
+        cause = f"cannot run {name} in {root}: {error.strerror or error}"
         raise UnknownRunError(cause, writable_advice(error, "TUIAE_RUNS_DIR")) from error
     return process
 
 
-def stop_work(root: Path, work: str) -> bool:
-    """Interrupt a work as Ctrl-C would, so that its trainings save and a later start goes on; False when none runs.
+def stop_process(root: Path, study: str) -> bool:
+    """Interrupt a study as Ctrl-C would, so that its trainings save and a later start goes on; False when none runs.
 
     Raises UnknownRunError where it belongs to somebody else.
     """
-    found = find_process(root, work)
+    found = find_process(root, study)
     if found is None or not found.alive:
         return False
     try:
@@ -267,16 +285,22 @@ def stop_work(root: Path, work: str) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError as error:
-        raise UnknownRunError(f"{work} was started by another user", "stop it as that user") from error
+        name = study.removeprefix(SWEEP)
+        raise UnknownRunError(f"{name} was started by another user", "stop it as that user") from error
     return True
 
 
-def last_words(root: Path, work: str) -> str:
-    """The last line of a work's log; empty when there is none."""
+def last_words(root: Path, study: str) -> str:
+    """The last line of a study's log; empty when there is none."""
     try:
-        with open(log_path(root, work), "rb") as file:
+        with open(log_path(root, study), "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
             lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def start_work(root: Path, path: Path, *, quick: bool) -> subprocess.Popen[bytes]:
+    """Run the work of a file, or go on; raises as `start_process`."""
+    return start_process(root, path.stem, ["reproduce", *(["--quick"] if quick else []), "--plain", str(path)], quick)

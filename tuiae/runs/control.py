@@ -14,6 +14,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,16 @@ def take(run: RunPaths) -> list[dict[str, Any]]:
         if record.get("command") in COMMANDS:
             taken.append(record)
     return taken
+
+
+def waited(run: RunPaths, command: str) -> float | None:
+    """For how many seconds the oldest command of this kind has waited for the worker; None where none waits."""
+    sent = []
+    for path in run.control.glob("[!.]*.json"):
+        with suppress(OSError):
+            if read_json(path).get("command") == command:
+                sent.append(os.stat(path).st_mtime)
+    return max(0.0, time.time() - min(sent)) if sent else None
 
 
 # Edits.

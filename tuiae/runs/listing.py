@@ -7,20 +7,26 @@ import math
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import RunConfig, settings_of
+from tuiae.config import NAME, QUIET, SEED, VARIATIONAL, RunConfig, settings_of, short_keys, value_text
 from tuiae.files import as_number, read_json
 from tuiae.runs.labels import read_label, tags_of
-from tuiae.runs.paths import REPORTS, RunPaths, is_run, list_names
+from tuiae.runs.paths import LIVE_STATES, REPORTS, RunPaths, is_run, list_names
 from tuiae.runs.reader import Tail, parse_event, read_config, read_status
 from tuiae.runs.snapshot import Snapshot, Status, read_parent
 
 POINTS = 48  # of a trend: more than a sparkline has cells
 _PARSED = (b'"split":"test"', b'"kind":"start"')
+STUDIES = ("sweep:", "work:")
+"""What the tags of studies begin with, by which their runs are known."""
+MOST_VARYING = 4  # settings up to which a run of a study is named after them; beyond, its name says more
 SPLITS = ("train/", "train-eval/", "test/")
 
 
@@ -30,6 +36,8 @@ class LossTrend:
     def __init__(self, run: RunPaths) -> None:
         self._tail = Tail(run.events)
         self._losses: list[tuple[float, float]] = []  # step, loss
+        self.metrics: Mapping[str, float] = {}
+        """The figures of the last evaluation on test images."""
 
     def poll(self) -> tuple[float | None, tuple[float, ...]]:
         """Read what is new; returns the lowest loss and the trend: at most POINTS losses, evenly spaced."""
@@ -54,8 +62,11 @@ class LossTrend:
         if kind == "start":
             # A resumed worker repeats what came after its checkpoint; the repeated part counts.
             self._losses = [point for point in self._losses if point[0] <= step]
-        elif kind == "metric" and isinstance(values, dict) and (loss := as_number(values.get("loss"))) is not None:
-            self._losses.append((step, loss))
+        elif kind == "metric" and isinstance(values, dict):
+            numbers = {str(name): as_number(value) for name, value in values.items()}
+            self.metrics = {sys.intern(name): value for name, value in numbers.items() if value is not None}
+            if (loss := self.metrics.get("loss")) is not None:
+                self._losses.append((step, loss))
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,15 @@ class RunRow:
     """Lowest test loss; None while the history was not read."""
     trend: tuple[float, ...] = ()
     """Test losses from the first to the last, thinned."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The last figures on test images; none while the history was not read."""
+    varies: str = ""
+    """What is its own among the runs of its study: `latent=16 seed=1`."""
+
+    @property
+    def study(self) -> str:
+        """The tag of the study that it belongs to; empty for a run of its own."""
+        return next((tag for tag in self.tags if tag.startswith(STUDIES)), "")
 
     @property
     def id(self) -> str:
@@ -90,6 +110,123 @@ class RunRow:
     def title(self) -> str:
         """The name to show: the display name, else the id."""
         return self.name or self.path.name
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """The runs of a study as one line, above theirs where it is `opened`."""
+
+    tag: str
+    runs: tuple[RunRow, ...] = field(repr=False)
+    """Those that were found, in order."""
+    total: int
+    opened: bool = False
+    trains: bool = False
+    """Whether the process lives that goes from run to run."""
+    said: str = ""
+    """The last words of that process."""
+
+    @property
+    def key(self) -> str:
+        """What no run is called."""
+        return f"/{self.tag}"
+
+    @property
+    def name(self) -> str:
+        return self.tag.partition(":")[2] or self.tag
+
+    @property
+    def number(self) -> str:
+        """`15 runs`, or `3 of 15 runs`."""
+        return f"{self.total:,} runs" if len(self.runs) == self.total else f"{len(self.runs):,} of {self.total:,} runs"
+
+    @cached_property
+    def states(self) -> Mapping[str, int]:
+        """How many runs are in each state, live ones first."""
+        found = Counter(row.status.state for row in self.runs)
+        order = (*LIVE_STATES, "finished")
+        return {state: found[state] for state in (*order, *sorted(found.keys() - set(order))) if state in found}
+
+    @property
+    def newest(self) -> RunRow:
+        """A live run, else the one that was trained last."""
+        return max(self.runs, key=lambda row: (row.status.live, row.status.heartbeat))
+
+    @cached_property
+    def is_one_measure(self) -> bool:
+        """Whether the losses of its runs are to be compared."""
+        return len({_measure(row.settings) for row in self.runs if row.settings}) == 1
+
+    def varied(self, most: int) -> Mapping[str, str]:
+        """The values of each setting that varies, by its short name, at most so many of them."""
+        known = [row.settings for row in self.runs if row.settings]
+        keys = [key for key in (known[0] if known else {}) if key != NAME and not key.startswith(QUIET)]
+        values = {key: dict.fromkeys(value_text(settings.get(key)) for settings in reversed(known)) for key in keys}
+        unlike = {key: sorted(found, key=_as_number) for key, found in values.items() if len(found) > 1}
+        short = short_keys([*unlike])
+        return {
+            short[key]: ", ".join(found[:most]) + (f" … {len(found)} values" if len(found) > most else "")
+            for key, found in unlike.items()
+        }
+
+    def best_run(self) -> RunRow | None:
+        """The run with the lowest loss, or of classifiers the one with the highest accuracy, where that can be said."""
+        if all(row.model == "classifier" for row in self.runs):
+            known = [(-row.status.test_accuracy, row) for row in self.runs if row.status.test_accuracy is not None]
+        else:
+            known = [(row.best, row) for row in self.runs if row.best is not None and self.is_one_measure]
+        return min(known, key=itemgetter(0))[1] if known else None
+
+
+def _as_number(text: str) -> float:
+    """What numbers are sorted by; words keep their order behind them."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.inf
+
+
+Line = RunRow | StudyRow
+
+
+def _measure(settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What the loss of a run measures, and on which images."""
+    family, data = settings["model.family"], settings["data.dataset"]
+    if family == "classifier":
+        return "cross-entropy", data
+    return settings["training.loss"], data, settings["training.beta"] if family in VARIATIONAL else None
+
+
+def fold(
+    rows: Sequence[RunRow], every: Iterable[RunRow], opened: Collection[str], running: Mapping[str, str] = {}
+) -> tuple[Line, ...]:
+    """Runs in order, those of a study behind the line of that study, which stands where its first run would; they show
+    where it is `opened`. A study of one run is that run, and a run that is pinned stands by itself."""
+    total, found = Counter(row.study for row in every), dict[str, list[RunRow]]()
+    for row in rows:
+        found.setdefault(row.study, []).append(row)
+    lines, seen = list[Line](), set[str]()
+    for row in rows:
+        if not row.study or total[row.study] < 2 or row.pinned:
+            lines.append(row)
+        elif row.study not in seen:
+            seen.add(row.study)
+            runs, is_open = found[row.study], row.study in opened
+            process = row.study in running, running.get(row.study, "")
+            lines.append(StudyRow(row.study, tuple(runs), total[row.study], is_open, *process))
+            lines += [run for run in runs if is_open and not run.pinned]
+    return tuple(lines)
+
+
+def key_of(line: Line) -> str:
+    """What tells a line from all others."""
+    return line.key if isinstance(line, StudyRow) else line.id
+
+
+def ids_inside(lines: Iterable[Line]) -> frozenset[str]:
+    """The runs that stand behind the lines of their studies."""
+    studies = (line for line in lines if isinstance(line, StudyRow))
+    return frozenset(run.id for study in studies for run in study.runs if not run.pinned)
 
 
 @dataclass
@@ -109,6 +246,8 @@ class RunLister:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[str, _Known] = {}
+        self._studies: dict[str, tuple[tuple[str, int], ...]] = {}
+        """The runs of each study, and the settings by which they were told apart."""
         self.passed_over: tuple[str, ...] = ()
         """Names of directories beside the runs that are no runs, as they were at the last look."""
 
@@ -129,7 +268,24 @@ class RunLister:
         self.passed_over = tuple(name for name in others if not _is_file(self._root / name))
         if len(self._known) > len(rows):
             self._known = {name: known for name, known in self._known.items() if name in there}
-        return tuple(rows)
+        self._tell_apart(rows)
+        return tuple(self._known[row.id].row for row in rows)
+
+    def _tell_apart(self, rows: Sequence[RunRow]) -> None:
+        """Say of each run of a study what varies; again only where the study has other runs."""
+        studies: dict[str, list[RunRow]] = {}
+        for row in rows:
+            if row.study:
+                studies.setdefault(row.study, []).append(row)
+            elif row.varies:
+                self._known[row.id].row = replace(row, varies="")
+        for study, runs in studies.items():
+            told = tuple((row.id, id(row.settings)) for row in runs)
+            if self._studies.get(study) != told:
+                self._studies[study] = told
+                for row, words in zip(runs, varying([row.settings for row in runs]), strict=True):
+                    if words != row.varies:
+                        self._known[row.id].row = replace(row, varies=words)
 
     def _row(self, name: str, histories: bool) -> RunRow | None:
         run = RunPaths(self._root / name)
@@ -154,8 +310,9 @@ class RunLister:
         known.read = known.stamp
         known.trend = known.trend or LossTrend(run)
         best, trend = known.trend.poll()
-        if (best, trend) != (known.row.best, known.row.trend):
-            known.row = replace(known.row, best=best, trend=trend)
+        metrics = known.trend.metrics
+        if (best, trend, metrics) != (known.row.best, known.row.trend, known.row.metrics):
+            known.row = replace(known.row, best=best, trend=trend, metrics=metrics)
 
 
 def _is_file(path: Path) -> bool:
@@ -191,9 +348,24 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow:
             host=host if isinstance(host, str) else "",
             best=row.best if row else None,
             trend=row.trend if row else (),
+            metrics=row.metrics if row else {},
         )
     tags = tags_of(run, meta, label)
     return replace(row, status=status, name=label.name, note=label.note, pinned=label.pinned, tags=tags)
+
+
+def varying(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For the settings of each run of a study, in what they differ from the others, the seed last; their names where
+    that is too much. Empty for a run whose config cannot be read."""
+    known = [settings for settings in runs if settings]
+    first = known[0] if known else {}
+    unlike = [key for key, value in first.items() if any(settings.get(key) != value for settings in known)]
+    told = sorted((key for key in unlike if key != NAME and not key.startswith(QUIET)), key=SEED.__eq__)
+    if len(told) > MOST_VARYING and NAME in unlike:
+        told = [NAME, *(key for key in told if key == SEED)]
+    short = short_keys(told)
+    words = ([f"{short[key]}={value_text(settings.get(key))}" for key in told if settings] for settings in runs)
+    return [" ".join(each).removeprefix(f"{NAME}=") for each in words]
 
 
 def preset_of(config: RunConfig, meta: Mapping[str, Any]) -> str:

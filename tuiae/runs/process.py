@@ -1,4 +1,4 @@
-"""Worker processes: starting them detached, keeping one warm, and telling whether one still lives."""
+"""Worker processes: starting them detached, keeping one warm, telling whether one still lives, and killing one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuiae.config import RunConfig
-from tuiae.errors import TrainingError, from_record
-from tuiae.files import as_number, is_count, open_append, open_regular, read_json
+from tuiae.errors import ConfigError, RunHeldError, TrainingError, UnknownRunError, from_record
+from tuiae.files import (
+    as_number,
+    is_count,
+    open_append,
+    open_regular,
+    read_json,
+)
 from tuiae.images import OPTION
 from tuiae.machine import LEAVING, STOPPING
 from tuiae.runs.paths import RunPaths, find_obstacle, unwritable
+
+if TYPE_CHECKING:
+    from tuiae.runs.snapshot import Status
 
 MALLOC = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -102,6 +111,28 @@ def terminate_worker(run: RunPaths) -> bool:
     except (psutil.Error, OSError, OverflowError):
         return False
     return True
+
+
+def kill_worker(run: RunPaths, status: Status) -> None:
+    """End the worker of a run at once, whatever it is busy with: the run is lost then, and what came after its last
+    checkpoint with it.
+
+    Raises:
+        ConfigError: no worker of it lives. RunHeldError: it runs on another host. UnknownRunError: another user's.
+    """
+    import psutil
+
+    if status.live and status.pid and status.host != socket.gethostname():
+        raise RunHeldError(f"{run.id} trains on {status.host}", f"log in there: `tuiae stop --kill {run.id}`")
+    try:
+        worker = psutil.Process(status.pid)  # which sends nothing to a later process with that number
+        if not (status.live and is_alive(status.pid, status.process_start, status.heartbeat)):
+            raise psutil.NoSuchProcess(status.pid)
+        worker.kill()
+    except psutil.AccessDenied as error:
+        raise UnknownRunError(f"{run.id} was started by another user", "kill it as that user") from error
+    except (psutil.NoSuchProcess, ValueError, OverflowError) as error:
+        raise ConfigError(f"{run.id} is {status.state}: it has no worker", "nothing is to be killed") from error
 
 
 def worker_environment(workers: int = 1) -> dict[str, str]:

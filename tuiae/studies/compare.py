@@ -13,14 +13,14 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from tuiae.config import VARIATIONAL, RunConfig
+from tuiae.config import VARIATIONAL, RunConfig, value_text
 from tuiae.images import CHANGED, ImageRecord
 from tuiae.runs.control import Edit
 from tuiae.runs.labels import tags_of
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Best, Sample, Series, Snapshot
-from tuiae.studies.labels import SettingDifference, differences, letters, recipe, recipe_labels, run_labels, value_text
+from tuiae.studies.labels import SettingDifference, differences, letters, recipe, recipe_labels, run_labels
 
 # Where a run did not go as its settings say: it was edited, forked from another run, or ended early.
 

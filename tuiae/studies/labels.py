@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuiae.config import RunConfig, settings_of
+from tuiae.config import NAME, QUIET, SEED, RunConfig, settings_of, short_keys, value_text
 
 # Settings that have an effect in some runs alone; in the others they stand with their defaults and change nothing.
 
@@ -40,10 +40,6 @@ def applies(key: str, config: RunConfig) -> bool:
     return key not in WHERE or WHERE[key](config)
 
 
-SEED = "training.seed"
-NAME = "name"
-QUIET = ("checkpoint.", "samples.")
-"""Sections that leave the result as it is; they name a run only where nothing else does."""
 MOST_IN_LABEL = 4
 """Differing keys up to which a label lists them; beyond, names say more."""
 
@@ -75,17 +71,6 @@ def differences(configs: Sequence[RunConfig | None]) -> tuple[SettingDifference,
         for key in unlike
     ]
     return tuple(row for row in rows if any(value is not None for value in row.values))
-
-
-def value_text(value: Any) -> str:
-    """A value as a preset writes it, without quotes."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list):
-        return f"[{','.join(value_text(item) for item in value)}]"
-    return "–" if value is None else str(value)
 
 
 def recipe_labels(configs: Sequence[RunConfig | None], ids: Sequence[str]) -> list[str]:
@@ -122,12 +107,6 @@ def telling(rows: Sequence[SettingDifference]) -> list[SettingDifference]:
     """The differences that can change results: not seed or name, nor keys without influence on results."""
     named = [row for row in rows if row.key not in (SEED, NAME)]
     return [row for row in named if not row.key.startswith(QUIET)] or named
-
-
-def short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """Each dotted key without its section, where no other section of these has a key of that name."""
-    leaves = Counter(key.rpartition(".")[2] for key in keys)
-    return {key: leaf if leaves[leaf := key.rpartition(".")[2]] == 1 else key for key in keys}
 
 
 def run_labels(

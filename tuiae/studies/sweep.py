@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import time
+import tomllib
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,20 +17,37 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
-from tuiae.config import NAME_PATTERN, NAME_WORDS, RunConfig, Section, build_config, did_you_mean, read_document
+from tuiae.config import (
+    NAME_PATTERN,
+    NAME_WORDS,
+    SEED,
+    RunConfig,
+    Section,
+    build_config,
+    did_you_mean,
+    dump_config,
+    parse_override,
+    read_document,
+    short_keys,
+    value_text,
+)
+from tuiae.config.document import parse_toml
 from tuiae.config.presets import find_packaged, find_preset
-from tuiae.errors import ConfigError
+from tuiae.errors import ConfigError, UnknownRunError
+from tuiae.files import replace_text
 from tuiae.runs.labels import check_tags
+from tuiae.runs.paths import REPORTS
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, Snapshot
 from tuiae.studies.compare import Entry, RunGroup, measure_of
 from tuiae.studies.jobs import Job
-from tuiae.studies.labels import SEED, short_keys, value_text
 
 # The sweep file: its schema, and the combinations of values that it stands for.
 
 MOST = 10_000  # combinations; a typing mistake makes millions
 KINDS = {"grid": "grid", "rows": "list", "random": "random"}
 """Field -> its name in the file."""
+SWEEP = "sweep-"
+"""What the files of a sweep beside the reports begin with; those of a work have its name."""
 NO_RANGE = "no range: write { low = 1e-4, high = 1e-1, log = true } or { choices = [16, 32] }"
 
 Values = dict[str, Any]
@@ -150,11 +169,19 @@ def read_sweep_file(path: Path) -> SweepFile:
     document = read_document(path)
     for name in {"set", *KINDS.values()} & set(document):
         document[name] = _dotted(document[name])
+    return _check_file(document, str(path))
+
+
+def _check_file(document: Mapping[str, Any], source: str) -> SweepFile:
+    """Raises ConfigError, whose lines begin with `source`, where the document has one."""
     try:
         return SweepFile.model_validate(document)
     except ValidationError as error:
-        lines = [f"{path}: {_reason(item)}" for item in error.errors(include_url=False)]
-        raise ConfigError("\n".join(lines), "presets/sweeps/code_size.toml shows the format") from error
+        lines = [
+            f"{source}: {reason}" if source else reason for reason in map(_reason, error.errors(include_url=False))
+        ]
+        hint = "presets/sweeps/code_size.toml shows the format" if source else ""
+        raise ConfigError("\n".join(lines), hint) from error
 
 
 def _dotted(value: Any) -> Any:
@@ -235,7 +262,12 @@ def load_sweep(path: Path) -> Sweep:
     file = read_sweep_file(path)
     beside = path.parent / file.preset
     preset = beside if beside.is_file() else find_preset(file.preset)
-    document = {**read_document(preset), "name": file.name}
+    return _resolve(file, read_document(preset), path, str(preset))
+
+
+def _resolve(file: SweepFile, document: Mapping[str, Any], path: Path | None, preset: str) -> Sweep:
+    """The sweep that a file stands for, around the document of its preset; without a `path` it is not written yet."""
+    document, asker = {**document, "name": file.name}, str(path or "")
     keys = tuple(dict.fromkeys(key for values in file.combinations for key in values))
     short = short_keys(keys)
     seeds: list[Values] = [{SEED: seed} for seed in dict.fromkeys(file.seeds)] or [{}]
@@ -245,14 +277,65 @@ def load_sweep(path: Path) -> Sweep:
         labels = [f"{label} seed={seed[SEED]}" if len(file.seeds) > 1 else label for seed in seeds]
         merged = [{**file.settings, **values, **seed} for seed in seeds]
         try:
-            configs = [build_config(document, one, source=str(preset), asker=str(path)) for one in merged]
+            configs = [build_config(document, one, source=preset, asker=asker) for one in merged]
         except ConfigError as error:
             # A mistake between keys names no file: the values are each right, and wrong together.
-            named = error.cause.startswith((str(path), str(preset)))
-            raise ConfigError(error.cause if named else f"{path}: {label}: {error.cause}", error.hint) from error
+            named = not asker or error.cause.startswith((asker, preset))
+            raise ConfigError(error.cause if named else f"{asker}: {label}: {error.cause}", error.hint) from error
         built.append(Combination(label, values, tuple(map(Job, labels, configs))))
     check_tags((f"sweep:{file.name}",))
-    return Sweep(file.name, path, tuple(check_tags(file.tags)), keys, tuple(built))
+    return Sweep(file.name, path or Path(), tuple(check_tags(file.tags)), keys, tuple(built))
+
+
+# A sweep of which there is no file yet: values around a config.
+
+
+def read_values(text: str) -> list[Any]:
+    """The values in `4 8 16`, `0.1, 0.2`, `adam, sgd` or `[32], [64, 32]`."""
+    try:
+        return list(parse_toml(f"values = [{text}]")["values"])
+    except tomllib.TOMLDecodeError:
+        words = text.split(",") if "," in text else text.split()
+        return [parse_override(f"value={word.strip()}")[1] for word in words if word.strip()]
+
+
+def plan_sweep(config: RunConfig, name: str, grid: Mapping[str, Sequence[Any]], seeds: Sequence[Any]) -> Sweep:
+    """Every combination of values around a config, with every seed. Raises ConfigError, a sentence for each mistake."""
+    document = {"name": name, "preset": name, "seeds": list(seeds), "grid": {key: list(grid[key]) for key in grid}}
+    return _resolve(_check_file(document, ""), config.model_dump(mode="json"), None, "")
+
+
+def write_sweep(
+    root: Path, config: RunConfig, name: str, grid: Mapping[str, Sequence[Any]], seeds: Sequence[int]
+) -> Path:
+    """Keep such a sweep as a file beside the reports, with its preset: `tuiae sweep` of it trains what is missing.
+
+    Raises:
+        UnknownRunError: the runs directory cannot be written.
+    """
+    import tomli_w
+
+    path = sweep_path(root, name)
+    preset = path.with_suffix(".preset.toml")
+    document = {
+        "name": name,
+        "preset": preset.name,
+        "seeds": list(seeds),
+        "grid": {key: list(grid[key]) for key in grid},
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(preset, dump_config(config.model_copy(update={"name": name})))
+        replace_text(path, f"# Written by the dashboard on {time.strftime('%Y-%m-%d')}.\n{tomli_w.dumps(document)}")
+    except OSError as error:
+        cause = f"cannot write {path}: {error.strerror or error}"
+        raise UnknownRunError(cause, "point TUIAE_RUNS_DIR at a directory that you may write") from error
+    return path
+
+
+def sweep_path(root: Path, name: str) -> Path:
+    """Where the file of a sweep lies that the dashboard wrote."""
+    return root / REPORTS / f"{SWEEP}{name}.toml"
 
 
 # What came of it.

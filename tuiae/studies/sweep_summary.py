@@ -9,9 +9,10 @@ from itertools import chain
 from statistics import median
 from typing import Any
 
+from tuiae.config import short_keys
 from tuiae.runs.snapshot import HIGHER_IS_BETTER
 from tuiae.studies.compare import Comparison, Entry, rankable
-from tuiae.studies.labels import SettingDifference, short_keys, telling
+from tuiae.studies.labels import SettingDifference, telling
 
 DECADE = 10.0
 """Largest by smallest from which an axis is logarithmic."""

@@ -26,7 +26,7 @@ from tuiae.ui.commands import Commands
 from tuiae.ui.feeds import FeedFailed, RunChanged
 from tuiae.ui.keys import APP, SCREENS
 from tuiae.ui.screens.base import BaseScreen, RunScreen
-from tuiae.ui.screens.dialogs import ChoiceDialog
+from tuiae.ui.screens.dialogs import ChoiceDialog, Dialog
 from tuiae.ui.screens.help import HelpDialog
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.session import ExplorerTold, PreflightDone, RunOpened, Session, WorkerWarm
@@ -162,7 +162,7 @@ class TuiaeApp(TerminalApp[str]):
 
     @on(PreflightDone)
     def _preflight_done(self, event: PreflightDone) -> None:
-        if self.is_running:
+        if self.is_running and not (isinstance(self.screen, Dialog) and self.screen.take_cost(event)):
             self.live.show_cost(event)
 
     async def _turn_to(self, mode: str) -> Any:

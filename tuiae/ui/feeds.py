@@ -9,9 +9,9 @@ from __future__ import annotations
 import operator
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -173,26 +173,31 @@ FIRST_RUNS = 60  # that a tall screen shows: they need not wait for the other th
 class RunsListed(FeedMessage):
     """The runs as they are now, newest first; `complete` once every one of them was read.
 
-    `passed_over` are the names of what lies among the runs and is none.
+    `passed_over` are the names of what lies among the runs and is none; `running` are the tags of studies whose process
+    lives, with what it said last.
     """
 
     rows: tuple[RunRow, ...]
     complete: bool
     passed_over: tuple[str, ...] = ()
+    running: Mapping[str, str] = field(default_factory=dict)
 
 
 def follow_list(root: Path, *, histories: bool = True) -> Looks:
     """All runs below `root`: the first ones, then every one, then with `histories` what needs their events as well."""
+    from tuiae.reproduce.state import running_studies  # the first paint need not wait for it
+
     lister = RunLister(root)
     last = lister.rows(most=FIRST_RUNS)
     # Reading the others keeps the interpreter busy: what is there already is painted before.
     yield RunsListed(last, complete=False), FIRST_PAINT_SECONDS
-    told, deep = False, False
+    told, deep, running = False, False, dict[str, str]()
     while True:
-        rows = lister.rows(histories=histories and deep)
+        rows, before = lister.rows(histories=histories and deep), running
+        running = running_studies(root)
         # Unchanged runs are the same objects: nothing needs to be compared by what it holds.
         same = told and bool(rows) and len(rows) == len(last) and all(map(operator.is_, rows, last))
-        message = None if same else RunsListed(rows, True, lister.passed_over)
+        message = None if same and running == before else RunsListed(rows, True, lister.passed_over, running)
         last, told = rows, True
         yield message, LIST_SECONDS if deep else 0.0
         deep = True

@@ -80,6 +80,7 @@ NEEDED = ("next_view",)
 NEXT_RUN = (
     Key("r", "start", "Start", "start what the form says", also="run train begin launch new", afar=NAME),
     Key("c", "check", "", "a few steps: what it costs", "Check", also="preflight cost dry try memory parameters time"),
+    Key("W", "sweep", "", "a sweep around it", "Sweep", later=True, also="grid search hyperparameters study vary"),
     Key("A", "auto_pause", "", "let it pause itself, or not", also="automatic divergence overfitting watch"),
     Key("F", "fill_form", "", "form from the open run", "Fill", later=True, also="copy settings config"),
     Key("S", "save_preset", "", "keep the form as a preset", "Preset", later=True, also="settings", afar=NAME),
@@ -89,6 +90,7 @@ OPEN_RUN = (
     Key("p", "pause", "Pause", "pause, or go on", also="hold continue wait"),
     Key("space", "step", "Step", "one step, while it is paused", also="single batch advance debug next"),
     Key("x", "stop", "Stop", "save and stop", also="end cancel quit kill abort"),
+    Key("K", "kill", "", "kill its worker: asks first", "Kill", later=True, also="sigkill hang frozen", afar=NAME),
     Key("w", "save", "Save", "write a checkpoint", also="checkpoint weights store"),
     Key("e", "edit", "Edit", "change it while it trains", also="learning rate lr noise beta dropout epochs settings"),
     Key("f", "fork", "", "fork from a checkpoint", "Fork", also="branch clone settings"),
@@ -135,12 +137,18 @@ def _as_on_live(*actions: str) -> tuple[Key, ...]:
 
 
 RUNS = (
-    Key("enter", "open", "Open", "open the run", afar=NAME),
+    Key("enter", "open", "Open", "open the run, unfold a study", afar=NAME),
     Key("space", "select", "Select", "select, or not", afar=NAME),
+    Key("right", "unfold(True)", "", "show the runs of a study", "Unfold", also="expand open group sweep", afar=NAME),
+    Key("left", "unfold(False)", "", "fold them together", also="collapse close group sweep", afar=NAME),
+    Key("g", "group", "", "studies folded, or all runs", "Group", later=True, also="sweep fold flat tree"),
     Key("a", "select_all", "", "select all shown, or none", "All", afar=NAME),
     Key("slash", "find", "Find", "find by words, key:value", also="search filter query"),
     Key("s", "sort", "", "sort by the next column", "Sort"),
     Key("S", "reverse", "", "the other way round"),
+    Key(
+        "C", "columns", "", "which columns show", "Columns", later=True, also="settings metrics table fields", afar=NAME
+    ),
     Key("c", "compare", "Compare", "compare the selected", also="overlay beside diff"),
     Key("N,f2", "rename", "", "give it a name", "Name", also="rename label title", afar=NAME),
     Key("t", "tags", "", "its tags", "Tags", also="label group", afar=NAME),
@@ -149,8 +157,11 @@ RUNS = (
     Key("D,delete", "delete", "", "delete, after a question", "Delete", also="remove erase trash", afar=NAME),
     Key("R", "resume", "", "go on with it", "Resume", also="continue restart again", afar=NAME),
     Key("f", "fork", "", "fork it, with changes", "Fork", also="branch clone checkpoint settings", afar=NAME),
+    Key("W", "sweep", "", "a sweep around its settings", "Sweep", also="grid search study vary", afar=NAME),
     Key("y", "copy", "", "copy its command", "Copy", also="command line cli clipboard shell reproduce", afar=NAME),
-    *_as_on_live("pause", "zoom"),
+    *_as_on_live("pause"),
+    Key("x", "stop", "", "save and stop it, or a sweep", "Stop", also="end cancel quit abort interrupt", afar=NAME),
+    *_as_on_live("kill", "zoom"),
     Key("escape", "back", "Back", "all again; to the open run", afar=HIDE),
 )
 LATENT = (
@@ -262,7 +273,7 @@ MOVING = (
 FILTER = (
     ("word", "in name, model, tags, note"),
     ("key:x", "any setting: latent:8"),
-    ("> <= !=", "loss:<0.01 accuracy:>93"),
+    (">= !=", "loss:<0.01 accuracy:>93"),
     ("a OR b", "one of them"),
     ("NOT a", "none of that; -a, too"),
     ("( )", "what belongs together"),
@@ -312,7 +323,7 @@ def find_key(binding: Binding) -> Key | None:
 
 # Keys that depend on how a run stands.
 
-WHILE_LIVE = ("pause", "stop", "save", "edit")
+WHILE_LIVE = ("pause", "stop", "save", "edit", "kill")
 """Actions that need a run's worker."""
 ON_RUN = (*WHILE_LIVE, "step", "resume", "fork", "fill_form")
 """Actions that depend on how the run stands."""

@@ -13,7 +13,7 @@ from typing import Any
 from textual.message import Message
 
 from tuiae.config import RunConfig
-from tuiae.errors import TuiaeError
+from tuiae.errors import ExitCode, TuiaeError
 from tuiae.explore.client import Explorer, Notice, Reply
 from tuiae.preflight import check_same_images
 from tuiae.runs import control
@@ -170,6 +170,8 @@ class Session:
         """What the curves and that sample say."""
         self.at: int | None = None
         """The epoch of it that the screens look at; None follows the newest."""
+        self.studies: dict[str, subprocess.Popen[bytes]] = {}
+        """The processes of the studies that were started here, until somebody was told how they ended."""
         self.compared: tuple[Path, ...] = ()
         """The runs that were last laid beside each other."""
         self._post = post
@@ -294,6 +296,17 @@ class Session:
         run = fork_run(source, need_checkpoint(source, checkpoint), config, self.root, sys.argv)
         self.launcher.begin(run, other_images)
         self.open(run.root)
+
+    def failed_studies(self) -> dict[str, str]:
+        """The studies started here that have failed since the last call, each with what it said last."""
+        from tuiae.reproduce.state import last_words  # the first paint need not wait for it
+
+        ended = {study: process for study, process in self.studies.items() if process.poll() is not None}
+        self.studies = {study: process for study, process in self.studies.items() if study not in ended}
+        fine = (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED)
+        return {
+            study: last_words(self.root, study) for study, process in ended.items() if process.returncode not in fine
+        }
 
     def compare(self, paths: Sequence[Path]) -> None:
         """Choose which runs are compared, the oldest first."""

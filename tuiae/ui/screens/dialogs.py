@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.text import Text
 from textual import on
@@ -26,6 +26,9 @@ from tuiae.render.text import clean, join_lines, wrapped
 from tuiae.ui.terminal.mode import mode_of
 from tuiae.ui.terminal.screen_diff import Lasting
 
+if TYPE_CHECKING:
+    from tuiae.ui.session import PreflightDone
+
 Answer = TypeVar("Answer")
 
 
@@ -46,6 +49,10 @@ class Dialog(Lasting, ModalScreen[Answer]):
     def dismiss(self, result: Answer | None = None) -> AwaitComplete:
         """Answer, unless the dialog has gone or another one stands before it."""
         return super().dismiss(result) if in_front(self) else AwaitComplete()
+
+    def take_cost(self, event: PreflightDone) -> bool:
+        """Take what a dry run found; returns False where the dialog did not ask for it."""
+        return False
 
     def judge(self, words: str, kind: str = "") -> None:
         """Say below the fields what is wrong with them, or what they would do; that is `-fine` or `-doubtful`."""

@@ -24,12 +24,14 @@ Group = tuple[str, Sequence[Row]]
 AROUND = (6, 2)
 """Columns and lines of the dialog around the keys, its scrollbar included."""
 GAP = 2  # cells between columns
-KEY_CELLS = 7
+KEY_CELLS = 6
+SAMPLES = [(", .", "the sample before, or after"), ("< >", "the first, or back to the newest")]
 
 
 def key_rows(keys: Sequence[Key]) -> list[Row]:
-    """Keys and what they do; the many that move a cursor are one line."""
-    rows = [(shown(key.key), key.help) for key in keys if not key.action.startswith("move(")]
+    """Keys and what they do; the many that move a cursor are one line, those of the samples two."""
+    rows = [(shown(key.key), key.help) for key in keys if not key.action.startswith(("move(", "sample("))]
+    rows += SAMPLES if any(key.action.startswith("sample(") for key in keys) else []
     moves = [key for key in keys if key.action.startswith("move(")]
     farther = sorted({key.key.partition("+")[0] for key in moves if "+" in key.key}, reverse=True)
     words = f"cursor; {', '.join(farther)}: farther" if farther else "cursor"

@@ -26,6 +26,7 @@ from tuiae.ui.keys import LIVE
 from tuiae.ui.screens.base import RunScreen
 from tuiae.ui.screens.changes import ask_edit, ask_fork
 from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, LineDialog, NetworkDialog, in_front, network_page
+from tuiae.ui.screens.managing import ask_kill
 from tuiae.ui.session import PreflightDone, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.widgets.chrome import FindingLine, MessageLine
@@ -147,6 +148,12 @@ class LiveScreen(RunScreen):
 
     def action_stop(self) -> None:
         self.command("stop")
+
+    def action_kill(self) -> None:
+        """Kill the worker of the open run, which does not answer, after a question."""
+        snapshot = self.session.snapshot
+        if snapshot is not None:
+            self.attempt(ask_kill, self, RunPaths(snapshot.path), snapshot.title)
 
     def action_save(self) -> None:
         """Write a checkpoint now, which stays."""
@@ -310,6 +317,17 @@ class LiveScreen(RunScreen):
             self.message.tell("trying a few steps…")
             self._check_pressed = self.app.pressed
             self.session.launcher.preflight(checked.config)
+
+    def action_sweep(self) -> None:
+        """Ask which settings to vary around what the form says."""
+        from tuiae.ui.screens.sweeping import ask_sweep, pace_of, same_work  # the first paint need not wait for it
+
+        if (checked := self._check_now()) is not None:
+            snapshot, config = self.session.snapshot, checked.config
+            # A run of the same network on the same images takes as long.
+            alike = snapshot is not None and self.config is not None and same_work(config, self.config)
+            pace = pace_of(snapshot.status, clean(snapshot.title, 40)) if snapshot is not None and alike else None
+            self.attempt(ask_sweep, self, config, f"the form, {config.name}", pace)
 
     def show_cost(self, event: PreflightDone) -> None:
         """Say what the dry run found: in a dialog, or in the message where somebody has pressed something else since,

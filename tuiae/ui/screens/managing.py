@@ -1,4 +1,4 @@
-"""What people write on runs from their list, and how they delete them there."""
+"""What people do to runs by a question: what they write on them, and how they stop, kill and delete them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.events import Key
+from textual.widgets import Input, Static
+
 from tuiae.errors import TuiaeError
-from tuiae.render.text import clean, megabytes, shorten_middle
+from tuiae.render import palette
+from tuiae.render.runs import COLUMNS, FIRST, MARK, SETTINGS, USUAL
+from tuiae.render.text import clean, duration, megabytes, shorten_middle
+from tuiae.runs import control
+from tuiae.runs.checkpoints import pointed, read_position
 from tuiae.runs.labels import Label, check_label, check_tags, read_label, relabel, write_label
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import RunPaths
+from tuiae.runs.process import kill_worker
+from tuiae.runs.reader import read_status
 from tuiae.runs.removal import check_removable, delete_run, dependents, size_of
 from tuiae.ui.screens.base import BaseScreen
-from tuiae.ui.screens.dialogs import ChoiceDialog, LineDialog, NoteDialog, in_front
+from tuiae.ui.screens.dialogs import ChoiceDialog, Dialog, LineDialog, NoteDialog, in_front
+from tuiae.ui.session import NothingToDoError
+from tuiae.ui.widgets.tables import LineTable
 
 NAMED = 6  # runs that the question about deleting names one by one
 MISSED = 3  # and of the runs that were made from them, which take a line or two each
@@ -68,6 +84,137 @@ def ask_tags(screen: BaseScreen, rows: Sequence[RunRow]) -> None:
         return check_tags([word.removeprefix("-") for word in text.split()])
 
     screen.show_dialog(LineDialog("tags", question, value, check, goes_on=True), take)
+
+
+# Which columns show.
+
+
+class WordInput(Input):
+    """A field for one word: blanks and arrows go to whoever it belongs to."""
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        return key != "space" and super().check_consume_key(key, character)
+
+    def on_key(self, event: Key) -> None:
+        if event.key == "space":
+            event.prevent_default()
+
+
+class ColumnsDialog(Dialog[str]):
+    """The columns that there are, those that show marked; the answer names these, and is empty for the usual ones."""
+
+    BINDINGS = [
+        Binding("up", "move(-1)", show=False),
+        Binding("down", "move(1)", show=False),
+        Binding("pageup", "move(-10)", show=False),
+        Binding("pagedown", "move(10)", show=False),
+        Binding("space", "choose", show=False),
+    ]
+
+    def __init__(self, names: Sequence[str], chosen: Sequence[str]) -> None:
+        super().__init__()
+        self._names, self._chosen = names, list(chosen)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog columns") as dialog:
+            dialog.border_title = "columns"
+            dialog.border_subtitle = "space chooses · enter takes them · escape cancels"
+            yield WordInput(placeholder="type to find a setting or a metric", compact=True)
+            yield LineTable("", id="names")
+            yield Static(classes="wrong -fine")
+
+    def on_mount(self) -> None:
+        self.query_one(WordInput).focus()
+        self._find()
+
+    @property
+    def _table(self) -> LineTable:
+        return self.query_one(LineTable)
+
+    @on(Input.Changed)
+    def _find(self) -> None:
+        word = self.query_one(WordInput).value.casefold().strip()
+        found = [name for name in self._names if word in name or word in SETTINGS.get(name, "")]
+        if word:
+            found.sort(key=lambda name: (name != word, not name.startswith(word)))
+        else:  # those that are chosen, in their order
+            found.sort(key=lambda name: self._chosen.index(name) if name in self._chosen else len(self._chosen))
+        self._table.show(found, self._draw)
+        if word:
+            self._table.move_to(0)
+        usual = self._chosen == [column.name for column in USUAL if column.name not in FIRST]
+        self.judge("the usual columns" if usual or not self._chosen else ", ".join(self._chosen), "-fine")
+
+    def _draw(self, row: int, width: int) -> Text:
+        name = self._table.keys[row]
+        line = Text(end="", no_wrap=True).append(f" {MARK} " if name in self._chosen else "   ", f"bold {palette.SKY}")
+        return line.append(f"{name:<20} ").append(SETTINGS.get(name, ""), "dim")
+
+    def action_move(self, by: int) -> None:
+        self._table.action_move(by)
+
+    def action_choose(self) -> None:
+        """Choose the column at the cursor, or leave it out."""
+        if name := self._table.under:
+            if name in self._chosen:
+                self._chosen.remove(name)
+            else:
+                # Before the usual ones, which would leave it no room, and behind what was added before.
+                added = [one for one in self._chosen if one not in COLUMNS]
+                self._chosen.insert(len(added), name)
+            with self.prevent(Input.Changed):
+                self.query_one(WordInput).value = ""
+            self._find()
+
+    @on(Input.Submitted)
+    def _take(self) -> None:
+        usual = [column.name for column in USUAL if column.name not in FIRST]
+        self.dismiss("" if self._chosen == usual else ",".join(self._chosen))
+
+
+# Stopping, and killing.
+
+
+def stop_runs(screen: BaseScreen, rows: Sequence[RunRow], name: str) -> None:
+    """Ask those of the runs that are live to save and stop.
+
+    Raises:
+        NothingToDoError: none of them is. UnknownRunError: one cannot be written.
+    """
+    live = [row for row in rows if read_status(RunPaths(row.path)).live]
+    if not live:
+        raise NothingToDoError(f"nothing to stop: {name} is not training")
+    for row in live:
+        control.send(RunPaths(row.path), "stop")
+    which = live[0].title if len(live) == 1 else f"{len(live)} runs"
+    screen.message.tell(f"asked {which} to save and stop · R goes on later", "good")
+
+
+def ask_kill(screen: BaseScreen, run: RunPaths, title: str) -> None:
+    """Kill the worker of a run, if the answer to what is lost with it is yes.
+
+    Raises:
+        NothingToDoError: it has none.
+    """
+    status = read_status(run)
+    if not status.live:
+        raise NothingToDoError(f"{title} is {status.state}: it has no worker")
+    saved, asked = pointed(run, "last"), control.waited(run, "stop")
+    kept = f"its checkpoint of epoch {read_position(run.weights / saved).epoch:g}" if saved else "the beginning"
+    stop = f"It was asked to stop {duration(asked)} ago." if asked is not None else "x asks it to save and stop first."
+    question = (
+        f"{clean(title, 60)} is {status.state}, its worker is process {status.pid} on {clean(status.host, 40)}.\n{stop}"
+        f"\n\nKilled, it loses what came after {kept}; R goes on from there."
+    )
+    answers = [("cancel", "Leave it alone"), ("kill", f"Kill process {status.pid}")]
+
+    def kill(_: str) -> None:
+        kill_worker(run, status)
+        screen.message.tell(f"the worker of {title} is killed · R goes on from {kept}", "caution")
+        if screen.feed is not None:
+            screen.feed.hurry()
+
+    screen.show_dialog(ChoiceDialog("kill a worker", question, answers), kill)
 
 
 # Deleting: what is read and removed on the disk is done in a thread.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rich.text import Text
@@ -12,27 +12,56 @@ from textual.containers import Horizontal, Vertical
 from textual.events import DescendantBlur, DescendantFocus
 from textual.widgets import Input, Static
 
-from tuiae.render.runs import Sort, next_sort, sort_by
+from tuiae.render.runs import FIRST, USUAL, Sort, column_of, columns_to_choose, next_sort, sort_by
 from tuiae.render.text import clean
+from tuiae.reproduce.state import stop_process, study_of
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.labels import relabel
-from tuiae.runs.lineage import repeat_line
-from tuiae.runs.listing import RunRow
+from tuiae.runs.lineage import config_at, no_config, repeat_line
+from tuiae.runs.listing import Line, RunRow, StudyRow
 from tuiae.runs.paths import RunPaths, check_runs_dir, need_run
 from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.reader import read_status
+from tuiae.studies.sweep import SWEEP
 from tuiae.ui.feeds import Feed, RunsListed, follow_list
 from tuiae.ui.keys import ON_RUN, RUNS, run_takes
 from tuiae.ui.screens.base import BaseScreen, on_chosen
 from tuiae.ui.screens.changes import ask_fork
-from tuiae.ui.screens.managing import ask_name, ask_note, ask_tags, change_labels, delete_after_question
+from tuiae.ui.screens.managing import (
+    ColumnsDialog,
+    ask_kill,
+    ask_name,
+    ask_note,
+    ask_tags,
+    change_labels,
+    delete_after_question,
+    stop_runs,
+)
+from tuiae.ui.screens.sweeping import ask_sweep, pace_of, resume_sweep
 from tuiae.ui.session import NothingToDoError, Session, pause_word
+from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.widgets.tables import LineTable, RunDetails, RunTable
 
 MARK_CELLS = 3  # at the beginning of a row, where a click selects it
-ON_ROW = ("open", "choose", "select", "select_all", "rename", "tags", "note", "pin", "delete", "copy")
+LEAST_DETAILS, MOST_DETAILS = 10, 18  # lines below the list for the details, their frame included
+AROUND_ROWS = 3  # lines of the list beside its rows
+ON_LINE = ("open", "select", "select_all", "tags", "pin", "delete", "sweep")
+"""Actions on the run under the cursor, or on those of the study."""
+ON_ROW = ("rename", "note", "copy")
 """Actions on the run under the cursor."""
+
+
+def on_run(act: Callable[[RunsScreen, RunRow], object]) -> Callable[[RunsScreen], None]:
+    """An action on the run under the cursor, which says so of a study."""
+    action = on_chosen(act)
+
+    def acts(screen: RunsScreen) -> None:
+        if screen.table.study_under is not None:
+            screen.message.tell("this is for one run: enter shows those of the study", "caution")
+        action(screen)
+
+    return acts
 
 
 class RunsScreen(BaseScreen):
@@ -44,6 +73,7 @@ class RunsScreen(BaseScreen):
     AUTO_FOCUS = "#runs"
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide"), (176, "-broad")]
 
+    app = getters.app(TerminalApp)
     table = getters.query_one(RunTable)
     main_panel = table
     filter = getters.query_one("#filter", Input)
@@ -52,7 +82,11 @@ class RunsScreen(BaseScreen):
         super().__init__(session)
         self.feed: Feed = Feed(follow_list(session.root), self.post_message, "runs")
         self._all_read = False
+        self._on_study = False
         self._passed_over: tuple[str, ...] = ()
+
+    def on_mount(self) -> None:
+        self._show_columns(self.app.setting("columns", ""))
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="body"):
@@ -63,14 +97,23 @@ class RunsScreen(BaseScreen):
             yield Input(placeholder=HELP, id="filter", compact=True)
 
     def is_enabled(self, action: str) -> bool:
-        row = self.chosen
+        action = action.removeprefix("screen.")  # those of the table's own keys
+        row, line = self.chosen, self.table.line_under
+        if action in ("unfold(True)", "unfold(False)", "group"):
+            return any(isinstance(one, StudyRow) for one in self.table.lines) or not self.table.grouped
+        if action == "stop" and isinstance(line, StudyRow):
+            return line.trains or any(run.status.live for run in line.runs)
+        if action == "resume" and isinstance(line, StudyRow):
+            return not line.trains and line.tag.startswith("sweep:")
         if action in ON_RUN:
             return row is not None and run_takes(action, row.status, bool(row.settings))
         if action == "compare":
             return len(self.table.rows) > 1
         if action in ("find", "sort"):
             return bool(self.table.rows)
-        return super().is_enabled(action) and (row is not None or action not in ON_ROW)
+        if action in ON_ROW or action in ON_LINE:
+            return (row if action in ON_ROW else line) is not None
+        return super().is_enabled(action)
 
     # What is listed
 
@@ -80,6 +123,9 @@ class RunsScreen(BaseScreen):
         self._passed_over = event.passed_over
         # Which words are tags or whole values follows from the runs.
         self.table.query_words = parse_query(self.filter.value, event.rows)
+        for study, words in self.session.failed_studies().items():
+            self.message.tell(f"{study.removeprefix(SWEEP)} has failed: {words}", "bad")
+        self.table.running = event.running
         self.table.take(event.rows)
         self._show()
 
@@ -96,28 +142,47 @@ class RunsScreen(BaseScreen):
         elif every and not shown:
             words = f"none of {every} runs is found by\n{clean(self.filter.value.strip(), 60)}\n\nescape shows all"
             empty.update(Text(words, justify="center"))
+        self._place_details()
         self._show_row()
         self._hint()
 
+    def on_resize(self) -> None:
+        super().on_resize()
+        self.call_after_refresh(self._place_details)
+
+    def _place_details(self) -> None:
+        """Below the list where that leaves lines free, whatever a filter hides; else beside it where it is broad."""
+        around, details = self.query_one("#list"), self.query_one(RunDetails)
+        free = around.size.height - self.table.usual_lines - AROUND_ROWS
+        around.set_class(free >= LEAST_DETAILS, "-below")
+        details.styles.height = min(free, MOST_DETAILS) if free >= LEAST_DETAILS else "1fr"
+
     @on(LineTable.Moved)
     def _show_row(self) -> None:
-        """Show what follows from the run under the cursor."""
-        row = self.chosen
-        self.query_one(RunDetails).show(row)
-        self.update_keys(min(len(self.table.rows), 2), row and (row.status.state, bool(row.settings)))
+        """Show what follows from the run or the study under the cursor."""
+        row, line = self.chosen, self.table.line_under
+        self.query_one(RunDetails).show(line)
+        self.update_keys(min(len(self.table.rows), 2), line is None, row and (row.status.state, bool(row.settings)))
+        if isinstance(line, StudyRow) is not self._on_study:
+            self._hint()
 
     @on(DescendantFocus, "#filter")
     @on(DescendantBlur, "#filter")
     def _hint(self) -> None:
         """Say in the frame and in the message what can be done with what shows."""
         self.table.entitle(self._all_read, bool(self.filter.value.strip()), self._passed_over)
-        number = len(self.table.chosen)
+        number, study = len(self.table.chosen), self.table.study_under
+        self._on_study = study is not None
         if problem := self.table.query_words.problem:
             self.message.hint(problem, "caution")
         elif self.filter.has_focus:
-            self.message.hint("text or key:value · enter takes the filter, escape drops it")
+            self.message.hint("text or key:value · enter takes the filter, escape drops it · OR, NOT and ( ) as well")
         elif number:
             self.message.hint(f"{number} selected · {'c compares them' if number > 1 else 'space selects more'}")
+        elif study is not None:
+            fold_words = "folds" if study.opened else "unfolds"
+            stop_words = " · x saves and stops it" if study.trains else ""
+            self.message.hint(f"enter {fold_words} {study.name}{stop_words} · c compares its runs · D deletes them")
         else:
             self.message.hint("space selects runs, c compares them · / finds · s sorts · D deletes")
 
@@ -126,10 +191,14 @@ class RunsScreen(BaseScreen):
         if event.row < 0:
             if key := self.table.column_at(event.x):
                 self._sort(sort_by(key, self.table.sort))
-        elif event.x < MARK_CELLS:
+            return
+        is_study = isinstance(self.table.lines[event.row], StudyRow)
+        if event.x < MARK_CELLS or is_study:
             self.table.move_to(event.row)
-            self.table.toggle(self.table.under)
-            self._hint()
+        if event.x < MARK_CELLS:
+            self.action_select()
+        elif is_study:
+            self._open()
         else:
             self.table.press_row(event.row)
 
@@ -175,6 +244,23 @@ class RunsScreen(BaseScreen):
         order = f"by {sort.key}, {'highest' if sort.falling else 'lowest'} first" if sort.key else "newest first"
         self.message.hint(order)
 
+    def action_columns(self) -> None:
+        """Choose which settings and metrics show; they are remembered."""
+        chosen = [column.name for column in self.table.wanted if column.name not in FIRST]
+        dialog = ColumnsDialog(columns_to_choose(self.table.rows), chosen)
+        self.show_dialog(dialog, self._take_columns)
+
+    def _take_columns(self, names: str) -> None:
+        self._show_columns(names)
+        self.app.remember(columns=names)
+        self.table.rearrange()
+        self.table.refresh()
+        self._show()
+
+    def _show_columns(self, names: str) -> None:
+        """The columns of these names, or the usual ones; a metric that was chosen once may be one of no run now."""
+        self.table.wanted = tuple(map(column_of, (*FIRST, *names.split(",")))) if names else USUAL
+
     # Selecting
 
     @property
@@ -183,28 +269,26 @@ class RunsScreen(BaseScreen):
 
     @property
     def meant(self) -> tuple[RunRow, ...]:
-        """The selected runs of those that show, else the one under the cursor."""
-        return self.table.chosen or (() if self.chosen is None else (self.chosen,))
+        """The selected runs of those that show, else the one under the cursor, or those of the study there."""
+        return self.table.chosen or self.table.runs_under
 
     def action_select(self) -> None:
-        """Select the run under the cursor, or take it out again, and go to the next."""
-        if self.table.under:
-            self.table.toggle(self.table.under)
-            self.table.action_move(1)
+        """Select the run under the cursor, or all of the study, or take them out again."""
+        if runs := self.table.runs_under:
+            self.table.toggle(*(run.id for run in runs))
             self.message.release()
             self._hint()
 
     def action_select_all(self) -> None:
         """Select all that are shown; when they are already, none."""
-        shown = [row.id for row in self.table.shown]
-        rest = [run_id for run_id in shown if run_id not in self.table.selected]
-        self.table.toggle(*(rest or shown))
+        self.table.toggle(*(row.id for row in self.table.shown))
         self.message.release()
         self._hint()
 
     def action_compare(self) -> None:
-        """Lay the selected runs beside each other, those that show."""
-        chosen = self.table.chosen
+        """Lay the selected runs beside each other, those that show; with none selected those of the study."""
+        study = self.table.study_under
+        chosen = self.table.chosen or (study.runs if study is not None else ())
         if len(chosen) > 1:
             self.session.compare([row.path for row in chosen])
             self.app.switch_mode("compare")
@@ -213,17 +297,36 @@ class RunsScreen(BaseScreen):
         told += " of those that show" if len(self.table.selected) > len(chosen) else ""
         self.message.tell(f"{told}: select two or more with space, then press c", "caution")
 
+    # Studies
+
+    def action_unfold(self, opened: bool) -> None:
+        """Show the runs of the study under the cursor, or fold them together."""
+        self.table.unfold(opened)
+        self._show()
+
+    def action_group(self) -> None:
+        """The runs of each study below one line of it, or all runs among each other."""
+        self.table.group(not self.table.grouped)
+        self._show()
+        self.message.remark(
+            "the runs of a study stand together" if self.table.grouped else "every run stands by itself"
+        )
+
     # The run under the cursor
 
     def action_open(self) -> None:
         self.table.action_choose()
 
     @on(LineTable.Chosen)
-    @on_chosen
-    def _open(self, row: RunRow) -> None:
-        self.open_run(row.path)
+    def _open(self) -> None:
+        if self.table.study_under is not None:
+            self.table.unfold()
+            self._show()
+        elif self.chosen is not None:
+            self.message.release()
+            self.open_run(self.chosen.path)
 
-    @on_chosen
+    @on_run
     def action_pause(self, row: RunRow) -> None:
         """Pause the run under the cursor, or let it go on."""
         status = read_status(RunPaths(row.path))
@@ -234,8 +337,52 @@ class RunsScreen(BaseScreen):
         self.tell_asked(word, row.title)
         self.feed.hurry()
 
+    def action_stop(self) -> None:
+        """Let the run under the cursor save and stop, or all those of the study and what starts them."""
+        self.message.release()
+        if (line := self.table.line_under) is not None:
+            self.attempt(self._stop, line)
+
+    def _stop(self, line: Line) -> None:
+        if isinstance(line, StudyRow) and stop_process(self.session.root, study_of(line.tag)):
+            self.message.tell(f"{line.name} saves and stops · R goes on with it", "caution")
+        else:
+            rows, name = (line.runs, line.name) if isinstance(line, StudyRow) else ((line,), line.title)
+            stop_runs(self, rows, name)
+        self.feed.hurry()
+
+    @on_run
+    def action_kill(self, row: RunRow) -> None:
+        """Kill the worker of the run under the cursor, which does not answer, after a question."""
+        ask_kill(self, RunPaths(row.path), row.title)
+
+    def action_sweep(self) -> None:
+        """Ask which settings to vary around those of the run under the cursor, or of the best one of the study."""
+        line = self.table.line_under
+        row = line.best_run() or line.newest if isinstance(line, StudyRow) else line
+        if row is not None:
+            self.message.release()
+            self.attempt(self._sweep, row)
+
+    def _sweep(self, row: RunRow) -> None:
+        run = RunPaths(row.path)
+        config = config_at(run)
+        if config is None:
+            raise no_config(run)
+        ask_sweep(self, config, row.varies or row.title, pace_of(row.status, row.varies or row.title))
+
+    def action_resume(self) -> None:
+        """Go on with the run under the cursor, or with the sweep."""
+        study = self.table.study_under
+        if study is None:
+            self._resume()
+        else:
+            self.message.release()
+            self.attempt(resume_sweep, self, study.name)
+            self.feed.hurry()
+
     @on_chosen
-    def action_resume(self, row: RunRow) -> None:
+    def _resume(self, row: RunRow) -> None:
         """Go on with the run under the cursor from its last checkpoint, and open it."""
         if row.status.live:
             raise NothingToDoError(f"{row.title} is {row.status.state} already: Enter opens it")
@@ -246,7 +393,7 @@ class RunsScreen(BaseScreen):
 
         self.train_on(resume)
 
-    @on_chosen
+    @on_run
     def action_fork(self, row: RunRow) -> None:
         """Go on from a checkpoint of the run under the cursor with changed settings."""
         source = RunPaths(row.path)
@@ -255,15 +402,15 @@ class RunsScreen(BaseScreen):
             raise NothingToDoError(f"nothing to fork: {row.title} has no checkpoint to go on from")
         ask_fork(self, source)
 
-    @on_chosen
+    @on_run
     def action_copy(self, row: RunRow) -> None:
         """Copy the command that repeats the run under the cursor."""
         self.copy(repeat_line(RunPaths(row.path)))
 
     # Labels, and deleting
 
-    action_rename = on_chosen(ask_name)
-    action_note = on_chosen(ask_note)
+    action_rename = on_run(ask_name)
+    action_note = on_run(ask_note)
 
     def action_tags(self) -> None:
         """The tags of one run, or tags to add to and take from all that are selected."""

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 
 from tuiae.errors import DataError
 from tuiae.render.works import expected_words, missing_words
-from tuiae.reproduce.state import WorkReader, WorkState, start_work, stop_work
+from tuiae.reproduce.state import WorkReader, WorkState, start_work, stop_process
 from tuiae.reproduce.work import find_work, list_works
 from tuiae.runs.listing import RunRow
 from tuiae.ui.feeds import Feed, FeedMessage, Looks, RunsListed, follow_list
@@ -170,7 +170,7 @@ class WorksScreen(BaseScreen):
     @on_chosen
     def action_stop(self, state: WorkState) -> None:
         """Stop the chosen work: its trainings save, and r goes on later."""
-        if not stop_work(self.session.root, state.name):
+        if not stop_process(self.session.root, state.name):
             raise NothingToDoError(f"{state.name} is not running")
         self.message.tell(f"{state.name} saves and stops; r goes on with it", "caution")
         self.feed.hurry()

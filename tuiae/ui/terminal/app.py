@@ -47,10 +47,13 @@ MOST_SURVIVED = 100
 """Errors after which the app ends: something fails again and again."""
 
 
-def load_theme(path: Path) -> str:
-    """The theme that was chosen last; empty where none was, or the file is missing or broken."""
-    theme = read_json(path).get("theme")
-    return theme if isinstance(theme, str) else ""
+Setting = TypeVar("Setting", str, int, bool)
+
+
+def load_setting(path: Path, name: str, otherwise: Setting) -> Setting:
+    """What was chosen last, of the kind of `otherwise`; that where nothing was, or the file is missing or broken."""
+    found = read_json(path).get(name)
+    return found if type(found) is type(otherwise) else otherwise
 
 
 # Keys one after the other: what is typed after a key that shows a field or a dialog goes there.
@@ -145,7 +148,7 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
         self._line_filters: tuple[Theme, Sequence[LineFilter]] | None = None
         for ours in (DARK, LIGHT):
             self.register_theme(ours)
-        remembered = load_theme(self._settings_file)
+        remembered = self.setting("theme", "")
         self.theme = choose_theme(theme, remembered if self.get_theme(remembered) else "", os.environ)
         self.set_class(mode.colors == "none", "-colourless")
         self.stylesheet = SteadyStylesheet(variables=self.get_css_variables())
@@ -184,14 +187,20 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
 
     def remember_theme(self) -> None:
         """From now on a theme that is chosen is the one of the next time as well."""
-        self.theme_changed_signal.subscribe(self, self._keep_theme)
+        self.theme_changed_signal.subscribe(self, lambda theme: self.remember(theme=theme.name))
 
-    def _keep_theme(self, theme: Theme) -> None:
+    def setting(self, name: str, otherwise: Setting) -> Setting:
+        """What was chosen last in any dashboard of this user."""
+        return load_setting(self._settings_file, name, otherwise)
+
+    def remember(self, **chosen: str | int) -> None:
+        """Keep what was chosen for the next time."""
         try:
             self._settings_file.parent.mkdir(parents=True, exist_ok=True)
-            replace_json(self._settings_file, {"theme": theme.name})
+            replace_json(self._settings_file, read_json(self._settings_file) | chosen)
         except OSError as error:
-            self.notify(f"the theme is not remembered: {error.strerror}", severity="warning", markup=False)
+            words = f"{', '.join(chosen)}: not remembered, {error.strerror}"
+            self.notify(words, severity="warning", markup=False)
 
     def action_other_theme(self) -> None:
         """Dark, or light."""

@@ -1,0 +1,364 @@
+"""Studies in the list of runs: what varies, folded and unfolded; columns; starting a sweep; killing a worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from textual.widgets import Input, Static
+
+from tests.conftest import Laboratory
+from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, open_desk, row_text, script
+from tests.golden import Golden, titled
+from tuiae.config import RunConfig
+from tuiae.errors import ConfigError, RunHeldError
+from tuiae.files import read_json, replace_json
+from tuiae.render.runs import Sort, arrange, find_columns, header_line, place_columns, run_line
+from tuiae.render.status import draw_details
+from tuiae.reproduce.state import find_process
+from tuiae.runs import control
+from tuiae.runs.labels import relabel
+from tuiae.runs.listing import RunLister, StudyRow, fold, ids_inside, varying
+from tuiae.runs.paths import RunPaths
+from tuiae.runs.process import kill_worker, process_start
+from tuiae.runs.reader import read_status
+from tuiae.studies.sweep import load_sweep, plan_sweep, read_values, sweep_path
+from tuiae.ui.screens.live import LiveScreen
+from tuiae.ui.screens.runs import RunsScreen
+from tuiae.ui.widgets.tables import RunDetails
+
+pytestmark = pytest.mark.usefixtures("no_worker_left")
+NOW = 1_800_000_000.0
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+def with_code(latent: int) -> dict[str, Any]:
+    """A document of the sweep."""
+    return {**AUTOENCODER, "name": "codes", "model": {**AUTOENCODER["model"], "latent": latent}}  # type: ignore[dict-item]
+
+
+def played(lab: Laboratory, name: str, document: dict[str, Any], epochs: int, tag: str = "") -> RunPaths:
+    """A finished run that was last heard of two hours before NOW."""
+    run = script(lab.runs, document, name)
+    run.play(epochs)
+    run.writer.close("finished")
+    relabel(run.run, tag=[tag] if tag else [])
+    replace_json(run.run.status, {**read_json(run.run.status), "heartbeat": NOW - 7200})
+    return run.run
+
+
+@pytest.fixture
+def sweep(lab: Laboratory) -> list[RunPaths]:
+    """Three runs of a sweep, the widest code the newest and the best, between two of their own."""
+    played(lab, "20260101-000000-letters-0001", CLASSIFIER, 2)
+    runs = [
+        played(lab, f"20260102-00000{place}-codes-000{place}", with_code(latent), 2 + place, "sweep:codes")
+        for place, latent in enumerate((4, 8, 16))
+    ]
+    played(lab, "20260103-000000-denoise-0003", AUTOENCODER, 3)
+    return runs
+
+
+async def listed(desk: Desk, count: int = 5) -> None:
+    await desk.press("1")
+    await desk.until(lambda: isinstance(desk.app.screen, RunsScreen) and len(desk.table.rows) == count)
+    await desk.until(lambda: all(row.best is not None for row in desk.table.rows))
+
+
+def titles(desk: Desk) -> list[str]:
+    return [line[3:].split("  ✓")[0].rstrip() for line in desk.lines()]
+
+
+# What varies
+
+
+def test_what_varies_is_told_of_each_run_the_seed_last() -> None:
+    settings = [
+        {"name": "x", "training.seed": seed, "model.latent": latent, "samples.count": seed}
+        for latent in (4, 8)
+        for seed in (0, 1)
+    ]
+    assert varying(settings) == ["latent=4 seed=0", "latent=4 seed=1", "latent=8 seed=0", "latent=8 seed=1"]
+    assert varying([*settings[:2], {}]) == ["seed=0", "seed=1", ""]
+    assert varying(settings[:1]) == [""]
+    many = [
+        {"name": f"n{place}", **{f"model.k{key}": place for key in range(5)}, "training.seed": 3 + place}
+        for place in (0, 1)
+    ]
+    assert varying(many) == ["n0 seed=3", "n1 seed=4"]
+
+
+def test_a_run_that_leaves_its_study_is_called_by_its_id_again(lab: Laboratory, sweep: list[RunPaths]) -> None:
+    lister = RunLister(lab.runs)
+    before = {row.id: row.varies for row in lister.rows()}
+    assert [before[run.id] for run in sweep] == ["latent=4", "latent=8", "latent=16"]
+    relabel(sweep[0], untag=["sweep:codes"])
+    after = {row.id: row.varies for row in lister.rows()}
+    assert [after[run.id] for run in sweep] == ["", "latent=8", "latent=16"]
+
+
+def test_the_list(lab: Laboratory, sweep: list[RunPaths], golden: Golden) -> None:
+    relabel(sweep[1], pinned=True)
+    rows = RunLister(lab.runs).rows(histories=True)
+    parts = []
+    for width in (77, 117, 197):
+        for opened in ({"sweep:codes"}, set[str]()):
+            lines = fold(arrange(rows, Sort()), rows, opened)
+            placed = place_columns(fold(rows, rows, {"sweep:codes"}), width)
+            drawn = [run_line(line, placed, NOW, False, ids_inside(lines)).plain for line in lines]
+            parts.append(titled(f"{width} cells", header_line(placed, Sort()).plain, *drawn))
+    columns = find_columns(["latent", "noise.level", "accuracy", "loss"], rows)
+    placed = place_columns(lines, 77, columns)
+    chosen = [run_line(line, placed, NOW, False, ids_inside(lines)).plain for line in lines]
+    parts.append(titled("columns that somebody chose", header_line(placed, Sort()).plain, *chosen))
+    (study,) = (line for line in lines if isinstance(line, StudyRow))
+    for width in (42, 117):
+        parts.append(titled(f"a study, {width} cells", draw_details(study, width, 12, NOW).plain))
+    golden.check("run-list", *parts)
+
+
+def test_runs_on_the_command_line(lab: Laboratory, sweep: list[RunPaths]) -> None:
+    lines = lab("runs", "--tag", "sweep:codes").stdout.splitlines()
+    assert [line.split()[1] for line in lines] == ["varies", "latent=16", "latent=8", "latent=4"]
+    table = lab("runs", "--columns", "latent, accuracy,training.seed").stdout.splitlines()
+    assert table[0].split() == ["run", "varies", "state", "latent", "accuracy", "seed"]
+    first = lab("runs", "--columns", "latent,loss", "--json").document[1]
+    assert (first["varies"], first["settings"]) == ("latent=16", {"model.latent": 16})
+    assert "did you mean 'latent'" in lab("runs", "--columns", "latnt", check=2).stderr
+
+
+# Folding
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_the_runs_of_a_study_fold_into_one_line(sweep: list[RunPaths], size: tuple[int, int]) -> None:
+    async with open_desk(size=size) as desk:
+        await listed(desk)
+        assert [title for title in titles(desk) if "codes" in title] == ["▸ codes · 3 runs"]
+        await desk.press("down")
+        assert "✓3" in desk.lines()[1]
+        assert "0.06000" in desk.lines()[1]  # the best of them
+        await desk.shows("enter unfolds codes")
+        await desk.press("enter")
+        assert titles(desk)[1:5] == ["▾ codes · 3 runs", "  latent=16", "  latent=8", "  latent=4"]
+        await desk.press("down", "left")
+        assert titles(desk)[1] == "▸ codes · 3 runs"
+        assert desk.table.study_under is not None
+        await desk.press("right")
+        assert len(desk.lines()) == 6
+        await desk.press("down", "enter")
+        await desk.until(lambda: isinstance(desk.app.screen, LiveScreen) and desk.app.session.path == sweep[2].root)
+
+
+async def test_a_study_is_selected_whole_and_the_cursor_stays(sweep: list[RunPaths]) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("space")
+        await desk.shows("1 selected")
+        assert desk.table.cursor == 0
+        await desk.press("down", "space")
+        await desk.shows("4 selected")
+        assert [line[0] for line in desk.lines()] == ["◆", "◆", " "]
+        await desk.press("enter", "down", "space")
+        await desk.shows("3 selected")
+        assert [line[0] for line in desk.lines()] == ["◆", " ", " ", "◆", "◆", " "]
+        await desk.press("up", "N")
+        await desk.shows("this is for one run")
+
+
+async def test_a_filter_unfolds_what_it_finds_and_g_mixes_all(sweep: list[RunPaths]) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("slash", *"latent:", "greater_than_sign", "equals_sign", *"16", "enter")
+        assert titles(desk) == ["▾ codes · 1 of 3 runs", "  latent=16"]
+        await desk.press("left")
+        assert len(desk.lines()) == 1
+        await desk.press("escape", "g")
+        await desk.until(lambda: len(desk.lines()) == 5)
+        assert "codes latent=16" in titles(desk)
+        await desk.press("g")
+        await desk.until(lambda: len(desk.lines()) == 3)
+
+
+async def test_the_details_are_below_where_lines_are_free_and_beside_where_none_are(
+    lab: Laboratory, sweep: list[RunPaths]
+) -> None:
+    async with open_desk(size=(200, 40)) as desk:
+        await listed(desk)
+        details = desk.app.screen.query_one(RunDetails)
+        await desk.until(lambda: details.region.y > desk.table.region.y)
+        await desk.press("down")
+        await desk.shows("best", "latent=16", "4, 8, 16")
+        await desk.press("enter")
+        await desk.pilot.resize_terminal(200, 20)
+        await desk.until(lambda: details.region.x > desk.table.region.x and details.region.y == desk.table.region.y)
+
+
+# Columns
+
+
+async def test_columns_are_chosen_and_remembered(sweep: list[RunPaths]) -> None:
+    async with open_desk(size=(80, 24)) as desk:
+        await listed(desk)
+        await desk.press("C", *"batch_s", "space", *"seed", "space", *"epoch", "space")
+        await desk.shows("batch_size, seed, preset")
+        await desk.press("enter")
+        shown = ("run", "state", "batch_size", "seed")
+        await desk.until(lambda: desk.table.columns[:4] == shown)
+        assert "epoch" not in desk.table.columns
+    async with open_desk(size=(80, 24)) as desk:
+        await listed(desk)
+        assert row_text(desk.table, -1).split()[:4] == [*shown]
+        await desk.press("C", *"batch", "space", *"seed", "space", "enter")
+        await desk.until(lambda: "seed" not in desk.table.columns)
+
+
+# A sweep
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("4 8 16", [4, 8, 16]),
+        ("0.1, .2", [0.1, 0.2]),
+        ("adam, sgd", ["adam", "sgd"]),
+        ("mse bce", ["mse", "bce"]),
+        ("[32], [64, 32]", [[32], [64, 32]]),
+        ("true", [True]),
+        ("", []),
+    ],
+)
+def test_values_are_read_as_people_type_them(text: str, values: list[Any]) -> None:
+    assert read_values(text) == values
+
+
+@pytest.mark.parametrize(
+    ("grid", "words"),
+    [
+        ({"model.latent": ["wide"]}, "model.latent = 'wide'"),
+        ({"model.latnt": [1]}, "did you mean 'model.latent'?"),
+        ({"training.loss": ["bce"], "model.output": ["relu"]}, "needs model.output = 'sigmoid'"),
+        ({"training.seed": [1]}, "training.seed beside seeds"),
+    ],
+)
+def test_a_sweep_that_cannot_be_says_why_in_a_sentence(grid: dict[str, list[Any]], words: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        plan_sweep(RunConfig(), "mine", grid, [0, 1])
+    assert words in told.value.cause
+    assert "\n" not in told.value.cause
+
+
+async def test_a_sweep_is_started_from_the_list_and_stopped_there(
+    lab: Laboratory, sweep: list[RunPaths], workers: list[subprocess.Popen[Any]]
+) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("W")
+        await desk.shows("Around 20260103-000000-denoise-0003", "model.latent is 8 now")
+
+        def judged() -> str:
+            return str(desk.app.screen.query_one(".wrong", Static).content)
+
+        await desk.press(*"4 wide".replace(" ", ","))
+        await desk.until(lambda: "model.latent = 'wide'" in judged())
+        await desk.press("enter")
+        assert not list((lab.runs / "reports").glob("*"))
+        await desk.press("ctrl+u", "4", "space", "1", "6")
+        # Three epochs took six seconds; a run has six of them.
+        await desk.until(lambda: "2 runs: latent=4 to latent=16" in judged() and "about 12 s each" in judged())
+        desk.app.screen.query_one("#key-1", Input).value = "latnt"
+        await desk.until(lambda: "did you mean 'model.latent'?" in judged())
+        desk.app.screen.query_one("#key-1", Input).value = ""
+        desk.app.screen.query_one("#seeds", Input).value = "0 1"
+        await desk.until(lambda: "4 runs" in judged())
+        desk.app.screen.query_one("#sweep-name", Input).value = "codes"
+        await desk.press("enter")
+        await desk.shows("codes starts: 4 runs")
+        process = find_process(lab.runs, "sweep-codes")
+        assert process is not None
+        assert os.getsid(process.pid) == process.pid
+        workers.extend(desk.app.session.studies.values())
+        written = load_sweep(sweep_path(lab.runs, "codes"))
+        assert [job.label for job in written.jobs] == [
+            f"latent={code} seed={seed}" for code in (4, 16) for seed in (0, 1)
+        ]
+        desk.table.move_to(1)
+        await desk.shows("x saves and stops it")
+        await desk.press("x")
+        await desk.until(lambda: not process.alive)
+        await desk.until(lambda: "x saves and stops it" not in desk.screen)
+
+
+async def test_a_sweep_that_fails_at_once_is_told(lab: Laboratory, sweep: list[RunPaths]) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        failing = [sys.executable, "-c", "raise SystemExit(3)"]
+        desk.app.session.studies["sweep-mine"] = subprocess.Popen(failing)
+        (lab.runs / "reports").mkdir()
+        (lab.runs / "reports" / "sweep-mine.log").write_text("error: no images\n")
+        desk.app.session.studies["sweep-mine"].wait()
+        played(lab, "20260104-000000-denoise-0004", AUTOENCODER, 1)
+        await desk.shows("mine has failed: error: no images")
+
+
+# Killing
+
+
+def held(lab: Laboratory, workers: list[subprocess.Popen[Any]], host: str = "") -> RunPaths:
+    """A run whose worker answers nothing: a process that sleeps stands for it."""
+    live = script(lab.runs, AUTOENCODER, "20260104-000000-hanging-0004")
+    live.play(2)
+    live.writer.close("stopped")
+    workers.append(subprocess.Popen(SLEEPER))
+    pid = workers[-1].pid
+    who = {"pid": pid, "process_start": process_start(pid), "host": host or socket.gethostname()}
+    replace_json(live.run.status, {**read_json(live.run.status), **who, "state": "running", "heartbeat": time.time()})
+    return live.run
+
+
+def test_stop_kills_a_worker_that_does_not_answer(lab: Laboratory, workers: list[subprocess.Popen[Any]]) -> None:
+    run = held(lab, workers)
+    control.send(run, "stop")
+    for path in run.control.iterdir():
+        os.utime(path, (time.time() - 60, time.time() - 60))
+    lab("stop", "--kill", run.id, check=4)
+    assert workers[0].wait(20) == -signal.SIGKILL
+    assert read_status(run).state == "lost"
+
+
+def test_a_process_that_is_no_worker_of_the_run_is_let_alone(
+    lab: Laboratory, workers: list[subprocess.Popen[Any]]
+) -> None:
+    run = held(lab, workers, host="elsewhere")
+    with pytest.raises(RunHeldError, match="trains on elsewhere"):
+        kill_worker(run, read_status(run))
+    replace_json(run.status, {**read_json(run.status), "host": socket.gethostname(), "process_start": "1"})
+    with pytest.raises(ConfigError, match="has no worker"):
+        kill_worker(run, read_status(run))
+    assert workers[0].poll() is None
+
+
+@pytest.mark.parametrize("screen", ["1", "2"])
+async def test_k_kills_after_a_question(lab: Laboratory, workers: list[subprocess.Popen[Any]], screen: str) -> None:
+    run = held(lab, workers)
+    async with open_desk(run) as desk:
+        await desk.until(lambda: desk.state == "running")
+        if screen == "1":
+            await listed(desk, 1)
+        await desk.press("K")
+        await desk.shows(f"process {workers[0].pid}", "x asks it to save and stop first")
+        await desk.press("enter")  # leaves it alone
+        assert workers[0].poll() is None
+        await desk.press("K")
+        await desk.shows("Kill process")
+        await desk.press("down", "enter")
+        await desk.until(lambda: workers[0].poll() == -signal.SIGKILL)
+        await desk.shows("lost")
+        await desk.press("K")
+        await desk.shows("is lost: it has no worker")

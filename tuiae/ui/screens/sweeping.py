@@ -1,0 +1,229 @@
+"""A sweep from the dashboard: which settings and values, what it costs, and starting it as a process of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Grid, Vertical
+from textual.content import Content
+from textual.suggester import SuggestFromList
+from textual.widget import Widget
+from textual.widgets import Input, Label, Static
+
+from tuiae.config import SEED, RunConfig, did_you_mean, settings_of, value_text
+from tuiae.errors import ConfigError, TuiaeError
+from tuiae.render.runs import SETTINGS
+from tuiae.render.status import seconds
+from tuiae.render.text import clean, count, duration
+from tuiae.reproduce.state import start_process
+from tuiae.runs.snapshot import Status
+from tuiae.studies.sweep import SWEEP, Sweep, plan_sweep, read_values, sweep_path, write_sweep
+from tuiae.ui.screens.base import BaseScreen
+from tuiae.ui.screens.dialogs import Dialog
+from tuiae.ui.session import NothingToDoError, PreflightDone
+from tuiae.ui.widgets.form import NumberInput
+
+ROWS = 3  # settings that a sweep of the dialog may vary; a file takes any number
+MOST_RUNS = 500
+MOST_NAME = 42  # characters of a run's name with which its sweep's begins: a name takes 48
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long an epoch takes, and how that is known."""
+
+    epoch: float
+    """Seconds."""
+    known_by: str
+
+
+def pace_of(status: Status, name: str) -> Pace | None:
+    """The pace of a run that has trained for an epoch or more."""
+    return Pace(status.elapsed / status.epoch, f"as {name} took") if status.elapsed and status.epoch else None
+
+
+def same_work(one: RunConfig, other: RunConfig) -> bool:
+    """Returns whether an epoch of both configs is the same work: the same network, images and batches."""
+
+    def work(config: RunConfig) -> tuple[object, ...]:
+        return config.model, config.data, config.training.batch_size, config.training.device
+
+    return work(one) == work(other)
+
+
+@dataclass(frozen=True)
+class SweepOrder:
+    """What the dialog asks for."""
+
+    sweep: Sweep
+    grid: Mapping[str, list[Any]]
+    seeds: list[int]
+    jobs: int
+    """How many runs at once."""
+
+
+class SweepDialog(Dialog[SweepOrder]):
+    """Up to three settings with their values, the seeds, and below them what that costs or why it cannot be."""
+
+    def __init__(self, config: RunConfig, taken_from: str, pace: Pace | None) -> None:
+        super().__init__()
+        self._config, self._taken_from, self._pace = config, taken_from, pace
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog changes sweep") as dialog:
+            dialog.border_title = "a sweep"
+            dialog.border_subtitle = "enter starts it · tab goes on · escape cancels"
+            words = f"Around {clean(self._taken_from, 50)}: every combination of these values, with every seed."
+            yield Label(Content(words), classes="question")
+            with Grid(id="edits"):
+                yield from self._fields()
+            yield Static(classes="wrong")
+
+    def _fields(self) -> Iterator[Widget]:
+        known = SuggestFromList(dict.fromkeys([*SETTINGS, *SETTINGS.values()]), case_sensitive=False)
+        yield Label("setting, as latent")
+        yield Label("values, as 4 8 16 or adam, sgd")
+        for row in range(ROWS):
+            yield Input("model.latent" if not row else "", id=f"key-{row}", compact=True, suggester=known)
+            yield Input(id=f"values-{row}", compact=True)
+        yield Label("seeds")
+        yield Input(str(self._config.training.seed), id="seeds", compact=True)
+        yield Label("runs at once")
+        yield NumberInput("jobs")
+        yield Label("name")
+        yield Input(f"{self._config.name[:MOST_NAME]}-sweep", id="sweep-name", compact=True)
+
+    def on_mount(self) -> None:
+        with self.prevent(Input.Changed):
+            self._text("jobs").value = "1"
+        self._text("values-0").focus()
+        self.check()
+
+    def _text(self, field: str) -> Input:
+        return self.query_one(f"#{field}", Input)
+
+    @on(Input.Changed)
+    def check(self) -> SweepOrder | None:
+        """Say what the fields ask for and what it costs, or why it cannot be; returns what they ask for."""
+        try:
+            grid = self._grid()
+            if not grid:
+                raise NothingToDoError("give a setting some values: each combination of them is a run")
+            order = self._read(grid)
+        except NothingToDoError as missing:
+            self.judge(str(missing), "-doubtful")
+            return None
+        except TuiaeError as error:
+            self.judge(error.cause.partition("\n")[0])
+            return None
+        self.judge(self._cost(order), "-fine")
+        return order
+
+    def _grid(self) -> dict[str, list[Any]]:
+        """The values by dotted key.
+
+        Raises:
+            ConfigError: no such setting, or the same twice. NothingToDoError: one has no values yet.
+        """
+        grid: dict[str, list[Any]] = {}
+        for row in range(ROWS):
+            word, text = self._text(f"key-{row}").value.strip(), self._text(f"values-{row}").value.strip()
+            if not word and not text:
+                continue
+            meant = [key for key in SETTINGS.values() if word in (key, key.rpartition(".")[2])]
+            key = meant[0] if len(meant) == 1 else word
+            if key not in SETTINGS.values():
+                raise ConfigError(f"there is no setting '{word}'{did_you_mean(word, [*SETTINGS.values()])}" if word else
+                                  f"which setting is to be {text}?")  # fmt: skip
+            if key in grid:
+                raise ConfigError(f"{key} stands there twice")
+            if not text:
+                now = value_text(settings_of(self._config)[key])
+                raise NothingToDoError(f"{key} is {now} now: give the values to try")
+            grid[key] = read_values(text)
+        return grid
+
+    def _read(self, grid: dict[str, list[Any]]) -> SweepOrder:
+        """Raises ConfigError: what is wrong with the fields."""
+        seeds = [] if SEED in grid else read_values(self._text("seeds").value)
+        number = math.prod(map(len, grid.values())) * max(len(seeds), 1)
+        if number > MOST_RUNS:
+            raise ConfigError(f"{count(number)} runs: at most {MOST_RUNS} from here, `tuiae sweep FILE` takes more")
+        jobs = self._text("jobs").value.strip()
+        if not jobs.isdecimal() or not 1 <= int(jobs) <= 64:
+            raise ConfigError(f"runs at once: 1 to 64, not '{jobs}'")
+        sweep = plan_sweep(self._config, self._text("sweep-name").value.strip(), grid, seeds)
+        return SweepOrder(sweep, grid, seeds, int(jobs))
+
+    def _cost(self, order: SweepOrder) -> str:
+        """`12 runs: latent=4 seed=0 to latent=16 seed=2 · about 34 s each as dense_64 took, 6:48 in all`."""
+        jobs = order.sweep.jobs
+        runs = "1 run" if len(jobs) == 1 else f"{count(len(jobs))} runs"
+        between = jobs[0].label if len(jobs) == 1 else f"{jobs[0].label} to {jobs[-1].label}"
+        if self._pace is None:
+            return f"{runs}: {between} · how long one takes is not known yet"
+        times = [self._pace.epoch * job.config.training.epochs for job in jobs]
+        each = f"about {seconds(sum(times) / len(times))} each, {self._pace.known_by}"
+        side = "" if order.jobs == 1 else ", less where the machine has room for more than one at a time"
+        return f"{runs}: {between} · {each} · {duration(sum(times))} one after the other{side}"
+
+    def take_cost(self, event: PreflightDone) -> bool:
+        """Take what a dry run of the config found."""
+        if event.config != self._config:
+            return False
+        if isinstance(event.outcome, Mapping):
+            self._pace = Pace(float(event.outcome["epoch_seconds"]), "by a few steps of it")
+        self.check()
+        return True
+
+    @on(Input.Submitted)
+    def _take(self) -> None:
+        if (order := self.check()) is not None:
+            self.dismiss(order)
+
+
+def ask_sweep(screen: BaseScreen, config: RunConfig, taken_from: str, pace: Pace | None) -> None:
+    """Ask for a sweep around a config, and start it; where nobody knows how long a run takes, a few steps say it."""
+
+    def start(order: SweepOrder) -> None:
+        path = write_sweep(screen.session.root, config, order.sweep.name, order.grid, order.seeds)
+        start_sweep(screen, path, order.sweep.name, order.jobs)
+        screen.app.switch_mode("runs")
+        told = f"{order.sweep.name} starts: {count(len(order.sweep.jobs))} runs, which go on when you leave"
+        shown = screen.app.screen_stack[0]
+        if isinstance(shown, BaseScreen):
+            shown.message.tell(f"{told} · x on its line stops it", "good")
+
+    if pace is None:
+        screen.session.launcher.preflight(config)
+    screen.show_dialog(SweepDialog(config, taken_from, pace), start)
+
+
+def start_sweep(screen: BaseScreen, path: Path, name: str, jobs: int) -> None:
+    """Train what is missing of a sweep in a process of its own.
+
+    Raises:
+        RunHeldError: it is on its way. UnknownRunError: the runs directory cannot be written.
+    """
+    words = ["sweep", "--plain", "--jobs", str(jobs), str(path)]
+    study = f"{SWEEP}{name}"
+    screen.session.studies[study] = start_process(screen.session.root, study, words)
+
+
+def resume_sweep(screen: BaseScreen, name: str) -> None:
+    """Go on with a sweep that the dashboard started once.
+
+    Raises:
+        NothingToDoError: its file is somewhere else. RunHeldError, UnknownRunError: as `start_sweep`.
+    """
+    path = sweep_path(screen.session.root, name)
+    if not path.is_file():
+        raise NothingToDoError(f"`tuiae sweep` of the file of {name} goes on with it: it was not started from here")
+    start_sweep(screen, path, name, 1)
+    screen.message.tell(f"{name} goes on, also when you leave · x saves and stops it", "good")
