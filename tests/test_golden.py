@@ -110,6 +110,7 @@ def test_show(lab: Laboratory, golden: Golden) -> None:
         "show",
         lab.told("show", DENOISE),
         lab.told("show", DENOISE, "--plot"),
+        lab.told("show", DENOISE, "--x", "time", "--log-x", "--log-y"),
         lab.told("show", "letters"),
         lab.told("show", "denoise-c001"),
     )

@@ -117,6 +117,22 @@ def test_signs_belong_to_their_line() -> None:
         assert any(str(span.style) == one.color and span.start <= column < span.end for span in line.spans)
 
 
+def test_a_wide_character_takes_its_two_cells_of_the_axis() -> None:
+    three = np.arange(3.0)
+    for words, same in (("猫", "cc"), ("猫dog", "ccdog")):
+        drawn = [
+            draw_plot([PlotSeries(three, three)], 60, 8, Axis(ticks=((1.0, name), (2.0, "z"))), Axis()).lines[-1].plain
+            for name in (words, same)
+        ]
+        assert drawn[0].replace("猫", "cc") == drawn[1]
+    named = draw_plot([PlotSeries(three, 1e4 + three)], 60, 8, Axis(kind="epoch", name="猫"), Axis()).lines[-1]
+    assert named.plain.startswith("猫 ")
+    assert (
+        named.plain[2:]
+        == draw_plot([PlotSeries(three, 1e4 + three)], 60, 8, Axis(kind="epoch"), Axis()).lines[-1].plain[3:]
+    )
+
+
 def test_a_logarithmic_x_and_times_have_round_ticks_too() -> None:
     y = np.linspace(1, 2, 6)
     foot = plain(draw_plot([PlotSeries(10.0 ** np.arange(6), y)], 70, 12, Axis(log=True, kind="step"), Axis()))[-1]

@@ -84,8 +84,7 @@ def test_what_one_reads_stays_readable() -> None:
 
 
 def test_markers_and_shades_stay_apart_in_ascii() -> None:
-    markers = [to_ascii(marker) for marker in ("◆", *palette.MARKERS[1:])]
-    assert len(set(markers)) >= len(markers) - 1
+    assert len({to_ascii(marker) for marker in palette.MARKERS}) == len(palette.MARKERS)
     assert len({to_ascii(sign) for sign in MARKS.values()} - {UNKNOWN}) == len(MARKS)
     assert UNKNOWN not in to_ascii(f"{MARK}{PIN}{NOTED}")
     assert len({to_ascii(shade) for shade in palette.SHADES}) == len(palette.SHADES) - 1
@@ -122,7 +121,7 @@ def test_colours_follow_the_terminal(environ: dict[str, str], colors: str) -> No
 
 
 def test_an_unknown_number_of_colours_is_a_sentence() -> None:
-    with pytest.raises(ConfigError, match="one of auto, truecolor, 256, 16, none"):
+    with pytest.raises(ConfigError, match="auto, truecolor, 256, 16, none"):
         choose_mode("88", False, {})
 
 

@@ -6,6 +6,7 @@ So `tuiae COMMAND --help` imports neither NumPy nor Rich, which would take two t
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ import typer
 from tuiae import __version__
 from tuiae.cli.main import ScreenOptions, is_terminal, knows_unicode
 from tuiae.cli.options import (
+    AXES,
     Ascii,
     Colors,
     Detach,
@@ -21,6 +23,8 @@ from tuiae.cli.options import (
     Graphics,
     Jobs,
     Json,
+    LogX,
+    LogY,
     OptionalNumbers,
     OtherImages,
     Plain,
@@ -30,10 +34,13 @@ from tuiae.cli.options import (
     Settings,
     Theme,
     Weights,
+    XAxis,
+    prints,
 )
 from tuiae.errors import ConfigError
 
 if TYPE_CHECKING:
+    from tuiae.cli.output import Output
     from tuiae.runs.paths import RunPaths
 
 EXIT_CODES = """Exit codes: 0 done, 2 usage or config (unknown run, missing device), 3 data not available or not fit to
@@ -81,8 +88,9 @@ def dashboard(
 
 
 @app.command()
+@prints(*AXES)
 def run(
-    context: typer.Context,
+    output: Output,
     preset: Annotated[str, typer.Argument(metavar="PRESET|PATH", help="A name, or a TOML file.")] = "quickstart",
     settings: Settings = None,
     dataset: Annotated[str | None, typer.Option(help="A name from `tuiae data list`, or folder:PATH.")] = None,
@@ -104,16 +112,13 @@ def run(
     ] = False,
     other_images: OtherImages = False,
     detach: Detach = False,
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
 ) -> None:
     """Train a preset and follow the training. Ctrl-C saves and stops."""
     from tuiae.cli.train import overrides_of, run_preset
 
     flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
     overrides = overrides_of({**flags, "model.latent": latent, "training.seed": seed}, noise, settings or ())
-    replayed, output = None if replay is None else find(replay), context.obj.output(json, plain, plot)
+    replayed = None if replay is None else find(replay)
     raise typer.Exit(
         run_preset(
             preset,
@@ -130,8 +135,9 @@ def run(
 
 
 @app.command()
+@prints(*AXES)
 def fork(
-    context: typer.Context,
+    output: Output,
     run: Run,
     start: Annotated[
         str, typer.Option("--from", metavar="last|best|STEP", help="The checkpoint to continue from.")
@@ -141,20 +147,18 @@ def fork(
     name: Annotated[str | None, typer.Option(help="Name of the new run; by default that of its parent.")] = None,
     other_images: OtherImages = False,
     detach: Detach = False,
-    json: Json = False,
-    plain: Plain = False,
 ) -> None:
     """Start a new run from a checkpoint, with other settings."""
     from tuiae.cli.train import overrides_of, start_fork
 
     overrides = overrides_of({"name": name, "training.epochs": epochs}, settings=settings or ())
-    output = context.obj.output(json, plain)
     raise typer.Exit(start_fork(find(run), start, overrides, output, detach=detach, other_images=other_images))
 
 
 @app.command()
+@prints(*AXES)
 def resume(
-    context: typer.Context,
+    output: Output,
     run: Run,
     epochs: Annotated[int | None, typer.Option(min=1, help="Train up to this epoch instead.")] = None,
     device: Annotated[
@@ -162,15 +166,11 @@ def resume(
     ] = None,
     other_images: OtherImages = False,
     detach: Detach = False,
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
 ) -> None:
     """Continue a stopped run from its newest checkpoint."""
     from tuiae.cli.train import overrides_of, resume_run
 
     overrides = overrides_of({"training.epochs": epochs, "training.device": device})
-    output = context.obj.output(json, plain, plot)
     raise typer.Exit(resume_run(find(run), overrides, output, detach=detach, other_images=other_images))
 
 
@@ -181,6 +181,9 @@ def attach(
     json: Json = False,
     plain: Plain = False,
     plot: Plot = False,
+    x: XAxis = "",
+    log_x: LogX = False,
+    log_y: LogY = False,
     ascii_only: Ascii = False,
     colors: Colors = "auto",
     theme: Theme = "",
@@ -199,57 +202,58 @@ def attach(
         raise typer.Exit(look.show_dashboard(found.root))
     from tuiae.cli.follow import follow_to_end
 
-    raise typer.Exit(follow_to_end(found, look.output(json, plain, plot)))
+    raise typer.Exit(follow_to_end(found, look.output(json, plain, plot, x, log_x, log_y)))
 
 
 @app.command()
+@prints()
 def pause(
-    context: typer.Context,
+    output: Output,
     run: Run,
     step: Annotated[int | None, typer.Option(min=1, metavar="N", help="Take N steps first.")] = None,
-    json: Json = False,
 ) -> None:
     """Ask a run to pause, and wait until it has; `tuiae resume` lets it go on."""
     from tuiae.cli.follow import pause_run
 
-    pause_run(find(run), step or 0, context.obj.output(json))
+    pause_run(find(run), step or 0, output)
 
 
 @app.command()
+@prints()
 def stop(
-    context: typer.Context,
+    output: Output,
     run: Run,
     kill: Annotated[
         bool,
         typer.Option("--kill", help="Kill its worker if it does not answer for 20 s; the exit code is 4 then."),
     ] = False,
-    json: Json = False,
 ) -> None:
     """Ask a run to save and stop, and wait until it has."""
     from tuiae.cli.follow import stop_run
 
-    stop_run(find(run), context.obj.output(json), kill=kill)
+    stop_run(find(run), output, kill=kill)
 
 
 @app.command()
+@prints()
 def edit(
-    context: typer.Context,
+    output: Output,
     run: Run,
     settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="Such as training.learning_rate=5e-4.")],
-    json: Json = False,
 ) -> None:
     """Change a run while it trains. Its learning rate, noise level, beta, dropout and epochs can be changed."""
     from tuiae.cli.follow import edit_run
 
-    edit_run(find(run), settings, context.obj.output(json))
+    edit_run(find(run), settings, output)
 
 
 # Recorded runs
 
 
 @app.command()
+@prints()
 def runs(
-    context: typer.Context,
+    output: Output,
     tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
     words: Annotated[
         str | None,
@@ -261,27 +265,23 @@ def runs(
         str | None,
         typer.Option("--columns", metavar="A,B", help="Settings and metrics to show, as latent,seed,accuracy."),
     ] = None,
-    json: Json = False,
-    plain: Plain = False,
 ) -> None:
     """List the runs, newest first. Of the runs of a sweep, each line says what varies among them."""
     from tuiae.cli.runs import list_runs
 
-    list_runs(context.obj.output(json, plain), tag, words, columns)
+    list_runs(output, tag, words, columns)
 
 
 @app.command()
+@prints(*AXES)
 def show(
-    context: typer.Context,
+    output: Output,
     run: Run = "last",
     csv: Annotated[
         bool, typer.Option("--csv", help="Print the points of its curves: run,split,epoch,step,metric,value.")
     ] = False,
     network: Annotated[bool, typer.Option("--network", help="Print the layers of its network.")] = False,
     histograms: Annotated[bool, typer.Option("--histograms", help="Print how weights and codes are spread.")] = False,
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
 ) -> None:
     """Show a run's figures, whether it is training or finished."""
     from tuiae.cli.data import show_histograms, show_network
@@ -291,27 +291,26 @@ def show(
     wanted = [part for part, is_asked in asked.items() if is_asked] or [show_run]
     if len(wanted) > 1:
         raise ConfigError("--csv, --network and --histograms each print something else", "give one of them")
-    wanted[0](find(run), context.obj.output(json, plain, plot))
+    wanted[0](find(run), output)
 
 
 @app.command()
+@prints(*AXES)
 def status(
-    context: typer.Context,
+    output: Output,
     run: Run = "last",
     once: Annotated[bool, typer.Option("--once", help="Print it once, not again after each epoch.")] = False,
-    json: Json = False,
-    plot: Plot = False,
 ) -> None:
     """Say in plain words how a run is doing. The text fits a small screen and suits a screen reader."""
     from tuiae.cli.runs import show_status
 
-    output = context.obj.output(json, plain=True, plot=plot or is_terminal(sys.stdout))
-    show_status(find(run), output, once=once)
+    show_status(find(run), replace(output, plain=True, plot=output.plot or is_terminal(sys.stdout)), once=once)
 
 
 @app.command()
+@prints()
 def label(
-    context: typer.Context,
+    output: Output,
     run: Run,
     name: Annotated[str | None, typer.Option(help="Its new name; an empty one removes the name.")] = None,
     note: Annotated[str | None, typer.Option(help="Its new note; an empty one removes the note.")] = None,
@@ -319,33 +318,33 @@ def label(
     untags: Annotated[
         list[str] | None, typer.Option("--untag", metavar="TAG", help="Remove a tag; may be repeated.")
     ] = None,
-    json: Json = False,
 ) -> None:
     """Change the name, the note and the tags of a run. Without options, show them."""
     from tuiae.cli.runs import label_run
 
-    label_run(find(run), name, note, tags or (), untags or (), context.obj.output(json))
+    label_run(find(run), name, note, tags or (), untags or (), output)
 
 
 @app.command()
+@prints()
 def delete(
-    context: typer.Context,
+    output: Output,
     runs: Annotated[list[str], Runs],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    json: Json = False,
 ) -> None:
     """Delete runs for good, with their weights. Runs that are training are refused."""
     from tuiae.cli.runs import delete_runs
 
-    delete_runs([find(run) for run in runs], context.obj.output(json), yes=yes)
+    delete_runs([find(run) for run in runs], output, yes=yes)
 
 
 # A run's weights
 
 
 @app.command("eval")
+@prints("plot")
 def evaluate(
-    context: typer.Context,
+    output: Output,
     run: Run = "last",
     weights: Weights = "last",
     device: Device = "auto",
@@ -363,21 +362,18 @@ def evaluate(
     ] = None,
     probe: Annotated[bool, typer.Option("--probe", help="Fit a linear classifier to the code.")] = False,
     baseline: Annotated[bool, typer.Option("--baseline", help="Compare with PCA of the same code size.")] = False,
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
 ) -> None:
     """Measure a run's weights on both whole splits. Dropout is off."""
     from tuiae.cli.evaluate import NoiseRange, evaluate_run
 
     levels = NoiseRange(noise_kind, noise_levels, noise_probability)
-    output = context.obj.output(json, plain, plot)
     evaluate_run(find(run), weights, device, noise, levels, output, probe=probe, baseline=baseline)
 
 
 @app.command(cls=OptionalNumbers)
+@prints()
 def explore(
-    context: typer.Context,
+    output: Output,
     run: Run = "last",
     codes: Annotated[bool, typer.Option("--codes", help="Map the codes of the test images.")] = False,
     plane: Annotated[
@@ -398,56 +394,51 @@ def explore(
         str | None,
         typer.Option(metavar="FILE", help="Save the pictures of --plane, --samples or --between, pixel by pixel."),
     ] = None,
-    json: Json = False,
-    plain: Plain = False,
 ) -> None:
     """Show a run's code on a map, and decode it. Without options, show everything that the run has."""
     from tuiae.cli.explore import ExploreViews, explore_run
 
     views = ExploreViews(codes, plane, samples, between, dims)
-    explore_run(find(run), views, weights, device, seed, context.obj.output(json, plain), png)
+    explore_run(find(run), views, weights, device, seed, output, png)
 
 
 # Several runs
 
 
 @app.command()
+@prints(*AXES)
 def compare(
-    context: typer.Context,
+    output: Output,
     runs: Annotated[list[str] | None, Runs] = None,
     tag: Annotated[str, typer.Option(metavar="TAG", help="Add every run with this tag.")] = "",
     metric: Annotated[
         str, typer.Option(help="The metric to compare: loss, accuracy, or another that the runs have.")
     ] = "loss",
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
 ) -> None:
     """Compare runs side by side. Shown are curves, final and best values, spreads, differences, the same images."""
     from tuiae.cli.compare import compare_runs
 
-    compare_runs([find(run) for run in runs or ()], tag, metric, context.obj.output(json, plain, plot))
+    compare_runs([find(run) for run in runs or ()], tag, metric, output)
 
 
 @app.command()
+@prints("plot")
 def sweep(
-    context: typer.Context,
+    output: Output,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A sweep file, or the name of one that came with tuiae.")],
     jobs: Jobs = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and list its runs; train nothing.")] = False,
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
 ) -> None:
     """Train a preset with every combination of values in a file. Given again, it trains what is missing."""
     from tuiae.cli.sweep import sweep_file
 
-    raise typer.Exit(sweep_file(file, jobs, context.obj.output(json, plain, plot), dry_run=dry_run))
+    raise typer.Exit(sweep_file(file, jobs, output, dry_run=dry_run))
 
 
 @app.command()
+@prints()
 def reproduce(
-    context: typer.Context,
+    output: Output,
     work: Annotated[
         str | None, typer.Argument(metavar="WORK", help="The name of a work, or its file; by default all works.")
     ] = None,
@@ -457,13 +448,10 @@ def reproduce(
     jobs: Jobs = 1,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write the report here.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the tables as Markdown too.")] = None,
-    json: Json = False,
-    plain: Plain = False,
 ) -> None:
     """Repeat what published works trained, and judge their claims. Given again, it goes on where it stopped."""
     from tuiae.cli.reproduce import list_claims, reproduce_works
 
-    output = context.obj.output(json, plain)
     if claims:
         list_claims(work, output)
         return
@@ -475,53 +463,50 @@ def reproduce(
 
 
 @app.command()
+@prints()
 def presets(
-    context: typer.Context,
+    output: Output,
     network: Annotated[str | None, typer.Option(metavar="PRESET|PATH", help="Print this one's layers instead.")] = None,
-    json: Json = False,
-    plain: Plain = False,
 ) -> None:
     """List the presets and what each of them teaches."""
     from tuiae.cli.data import show_preset_network, show_presets
 
-    output = context.obj.output(json, plain)
     show_presets(output) if network is None else show_preset_network(network, output)
 
 
 @data.command("list")
-def list_(context: typer.Context, json: Json = False, plain: Plain = False) -> None:
+@prints()
+def list_(output: Output) -> None:
     """List the datasets and say which of them are on this machine."""
     from tuiae.cli.data import show_datasets
 
-    show_datasets(context.obj.output(json, plain))
+    show_datasets(output)
 
 
 @data.command()
+@prints()
 def fetch(
-    context: typer.Context,
+    output: Output,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `tuiae data list`.")],
     force: Annotated[bool, typer.Option("--force", help="Download again, replacing a damaged copy.")] = False,
-    json: Json = False,
-    plain: Plain = False,
 ) -> None:
     """Download a dataset and keep it. A dataset that is here already is not downloaded again."""
     from tuiae.cli.data import fetch_dataset
 
-    fetch_dataset(name, context.obj.output(json, plain), force=force)
+    fetch_dataset(name, output, force=force)
 
 
 @data.command("import")
+@prints()
 def import_(
-    context: typer.Context,
+    output: Output,
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="The folder of four idx files or an npz, or the npz.")
     ],
     name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="The name of the dataset.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a different set of that name.")] = False,
-    json: Json = False,
-    plain: Plain = False,
 ) -> None:
     """Import the idx files, or the npz, of a dataset like MNIST."""
     from tuiae.cli.data import import_dataset
 
-    import_dataset(directory, name, context.obj.output(json, plain), force=force)
+    import_dataset(directory, name, output, force=force)

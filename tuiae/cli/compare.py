@@ -59,7 +59,7 @@ def _show(comparison: Comparison, shared: SharedImages, metric: str, output: Out
     drawn = output.shows_pictures
     if output.shows_plots:
         _show_curves(comparison, metric, output)
-    output.line(values_table(comparison, metric, width))
+    output.line(values_table(comparison, metric, width, output.shows_plots and output.plot_ascii))
     for caution in cautions(comparison, metric):
         output.line(caution, "yellow")
     if comparison.seeded:
@@ -79,10 +79,13 @@ def _show(comparison: Comparison, shared: SharedImages, metric: str, output: Out
 def _show_curves(comparison: Comparison, metric: str, output: Output) -> None:
     overlay, width, ascii_only = compare_curves(comparison, metric), output.plot_width, output.plot_ascii
     half, title = (width - 2) // 2, plot_title(metric)
+    every = (*overlay.train, *overlay.test)
+    look = output.look_at(every)
     output.draw(legend(overlay.test, width, ascii_only))
-    train = draw_curves(overlay.train, half, CURVE_LINES, f"{overlay.train_split} {title}", ascii=ascii_only)
-    test = draw_curves(overlay.test, half, CURVE_LINES, f"test {title}", ascii=ascii_only)
+    train = draw_curves(overlay.train, half, CURVE_LINES, f"{overlay.train_split} {title}", look, ascii_only)
+    test = draw_curves(overlay.test, half, CURVE_LINES, f"test {title}", look, ascii_only)
     output.draw(beside(train, test, half + 2))
+    output.note_logarithms(every, look)
     if overlay.note:
         output.line(overlay.note, "dim")
     output.line()

@@ -87,11 +87,21 @@ class ScreenOptions:
     theme: str = ""
     graphics: bool = False
 
-    def output(self, json: bool = False, plain: bool = False, plot: bool = False) -> Output:
-        """The output of a command with these options of its own."""
+    def output(
+        self,
+        json: bool = False,
+        plain: bool = False,
+        plot: bool = False,
+        x: str = "",
+        log_x: bool = False,
+        log_y: bool = False,
+    ) -> Output:
+        """The output of a command with these options of its own. Who asks for an axis asks for a plot."""
         from tuiae.cli.output import Output
+        from tuiae.render.curves import Look
 
-        return Output(json, plain, self.ascii, self.colors, plot)
+        plot = plot or bool(x) or log_x or log_y
+        return Output(json, plain, self.ascii, self.colors, plot, Look(x or "epoch", log_x, log_y))
 
     def show_dashboard(self, run: Path | None = None) -> int:
         """Open the dashboard, on a run when one is given. Returns the exit code.

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from itertools import zip_longest
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand
 
 from tuiae.errors import ConfigError
+from tuiae.render.ticks import UNITS
 
-CHOICES = {"colors": ("auto", "truecolor", "256", "16", "none"), "theme": ("auto", "dark", "light")}
+KEYWORD = Parameter.KEYWORD_ONLY
+CHOICES = {
+    "colors": ("auto", "truecolor", "256", "16", "none"),
+    "theme": ("auto", "dark", "light"),
+    "x": tuple(UNITS),
+}
 
 
 def _check_choice(option: typer.CallbackParam, value: str) -> str:
@@ -43,6 +52,48 @@ Jobs = Annotated[int, typer.Option(min=1, max=64, help="How many trainings run a
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Print plain lines without escape codes.")]
 Plot = Annotated[bool, typer.Option("--plot", help="Plot in ASCII even without a terminal or with --plain.")]
+XAxis = Annotated[
+    str, typer.Option("--x", metavar="UNIT", callback=_check_choice, help="Plot over the epoch, the step or the time.")
+]
+LogX = Annotated[bool, typer.Option("--log-x", help="Plot over a logarithmic x axis.")]
+LogY = Annotated[bool, typer.Option("--log-y", help="Plot over a logarithmic y axis.")]
+
+
+PRINTING: dict[str, tuple[Any, Any]] = {
+    "json": (Json, False),
+    "plain": (Plain, False),
+    "plot": (Plot, False),
+    "x": (XAxis, ""),
+    "log_x": (LogX, False),
+    "log_y": (LogY, False),
+}
+"""The options of what is printed, and their values where they are not given."""
+AXES = ("plot", "x", "log_x", "log_y")
+"""Those of commands that end in curves over a training."""
+
+
+def prints(*more: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command `--json`, `--plain` and `more` of PRINTING, and hands it the output that they ask for."""
+
+    def with_output(command: Callable[..., None]) -> Callable[..., None]:
+        own = {name: PRINTING[name] for name in ("json", "plain", *more)}
+
+        @wraps(command)
+        def call(context: typer.Context, **given: Any) -> None:
+            asked = {name: given.pop(name) for name in own}
+            command(context.obj.output(**asked), **given)
+
+        # What Typer reads: the output is none of its options.
+        hints = get_type_hints(command, localns={"Output": Any}, include_extras=True)
+        kept = [one for one in signature(command).parameters.values() if one.name != "output"]
+        options = [Parameter("context", KEYWORD, annotation=typer.Context)]
+        options += [one.replace(kind=KEYWORD, annotation=hints[one.name]) for one in kept]
+        options += [Parameter(name, KEYWORD, default=usual, annotation=kind) for name, (kind, usual) in own.items()]
+        call.__signature__ = Signature(options)  # type: ignore[attr-defined]
+        call.__annotations__ = {one.name: one.annotation for one in options}
+        return call
+
+    return with_output
 
 
 class OptionalNumbers(TyperCommand):

@@ -9,7 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import IO, Any, TextIO, cast
 
@@ -23,6 +23,7 @@ from tuiae.cli.main import is_terminal
 from tuiae.data.dataset import DOWNLOADING, OnProgress
 from tuiae.files import jsonable
 from tuiae.images import ImageRecord, caution, differences
+from tuiae.render.curves import Curve, Look, log_note, prepare, tellable
 from tuiae.render.pixels import Sheet
 from tuiae.render.text import clean, duration, figure, harmless, in_mode, number, of_epochs, rate, to_ascii
 from tuiae.runs.reader import RunReader
@@ -45,6 +46,8 @@ class Output:
     """auto, truecolor, 256, 16 or none."""
     plot: bool = False
     """Whether plots are wanted where there is no terminal, or beside `plain`."""
+    look: Look = field(default_factory=Look)
+    """The axes of curves over a training."""
 
     @cached_property
     def _told(self) -> set[str]:
@@ -93,6 +96,18 @@ class Output:
     def draw(self, plot: Text) -> None:
         """Print a plot, in the characters that this output may have."""
         self.line(in_mode(plot, "ascii" if self.plot_ascii else ""))
+
+    def look_at(self, curves: Sequence[Curve]) -> Look:
+        """How to plot curves of trainings: as was asked, or over epochs, which is said, where no run tells more."""
+        look = tellable(curves, self.look)
+        if look != self.look:
+            self.warn([f"{self.look.unit}s are not in the history: the x axis counts epochs"])
+        return look
+
+    def note_logarithms(self, curves: Sequence[Curve], look: Look) -> None:
+        """Print below a plot which of its axes are logarithmic, and what they leave out."""
+        if note := log_note([prepare(curve, look) for curve in curves], look):
+            self.line(note, "dim")
 
     @property
     def picture_mode(self) -> str:

@@ -17,7 +17,7 @@ from rich.text import Text
 from tuiae.cli.main import is_terminal
 from tuiae.cli.output import AsciiStream, Output
 from tuiae.errors import ConfigError
-from tuiae.render.curves import draw_curves, without_dashes
+from tuiae.render.curves import Curve, draw_curves, without_dashes
 from tuiae.render.grid import sample_grid
 from tuiae.render.legend import legend, plot_title, run_curves, second_metrics
 from tuiae.render.runs import SETTINGS, RunColumn, find_columns, passed_over_words, plain_table
@@ -202,17 +202,20 @@ def show_curves(snapshot: Snapshot, output: Output) -> None:
         return
     together, ascii_only = len(metrics) > 1 and output.plot_width >= SIDE_BY_SIDE, output.plot_ascii
     width = min((output.plot_width - GAP) // 2 if together else output.plot_width, WIDEST_PLOT)
-    plots = []
-    for name in metrics:
-        curves, title = list(run_curves(snapshot, name)), plot_title(name)
+    drawn: dict[str, Sequence[Curve]] = {name: run_curves(snapshot, name) for name in metrics}
+    every, plots = [curve for curves in drawn.values() for curve in curves], []
+    look = output.look_at(every)
+    for name, curves in drawn.items():
+        title = plot_title(name)
         if ascii_only or output.colourless:
             curves = [without_dashes(curve) for curve in curves]
         head = Text(title, "bold", end="").append(" " * GAP)
         head.append_text(legend(curves, width - len(title) - GAP, ascii_only))
-        plots.append(join_lines([head, draw_curves(curves, width, CURVE_LINES - 1, ascii=ascii_only)]))
+        plots.append(join_lines([head, draw_curves(curves, width, CURVE_LINES - 1, "", look, ascii_only)]))
     for plot in [beside(plots[0], plots[1], width + GAP)] if together else plots:
         output.line()
         output.draw(plot)
+    output.note_logarithms(every, look)
 
 
 def show_points(run: RunPaths, output: Output) -> None:

@@ -15,7 +15,7 @@ from tuiae.render.curves import Curve
 from tuiae.render.legend import centred, plotted, train_series
 from tuiae.render.status import state_sign
 from tuiae.render.table import GAP, FilledColumn, draw_table, filled
-from tuiae.render.text import MISSING, clean, duration, figure, join_lines, of_epochs, shorten_middle, wrapped
+from tuiae.render.text import MISSING, clean, duration, figure, join_lines, of_epochs, shorten_middle, to_ascii, wrapped
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Series
 from tuiae.studies.compare import (
     Comparison,
@@ -31,7 +31,6 @@ from tuiae.studies.compare import (
 )
 
 LEAST_LABEL = 16
-FIRST_SIGN = "◆"  # the first of many lines needs a sign too: later ones may cover it
 BEST = "◂"
 """Stands beside the best value of a column."""
 
@@ -74,7 +73,7 @@ def train_split(comparison: Comparison, metric: str) -> str:
 
 def curve_looks(chosen: Sequence[RunGroup]) -> dict[str, tuple[str, str]]:
     """Colour and sign of each curve, by its key; neither is there twice."""
-    looks = zip(palette.SERIES, (FIRST_SIGN, *palette.MARKERS[1:]), strict=True)
+    looks = zip(palette.SERIES, palette.MARKERS, strict=True)
     return {line.key: look for line, look in zip(chosen, looks, strict=False)}
 
 
@@ -103,12 +102,15 @@ def compare_title(comparison: Comparison, metric: str, width: int) -> Text:
 # Figures of each run, and of groups of runs
 
 
-def values_table(comparison: Comparison, metric: str, width: int) -> Text:
-    """A line a run: its curve's sign, label, state, final and best values, seconds."""
+def values_table(comparison: Comparison, metric: str, width: int, ascii_signs: bool = False) -> Text:
+    """A line a run: its curve's sign, label, state, final and best values, seconds.
+
+    `ascii_signs` are those of plots in ASCII, whatever characters the table has otherwise.
+    """
     entries, looks = comparison.entries, curve_looks(run_curves(comparison, metric)[0])
     ranked, split = rankable(comparison, metric), train_split(comparison, metric)
     columns = [
-        filled("", (_key_cell(entry.key, looks) for entry in entries), right=False),
+        filled("", (_key_cell(entry.key, looks, ascii_signs) for entry in entries), right=False),
         filled("run", (Text(clean(e.label)) for e in entries), right=False, least=LEAST_LABEL),
         filled("state", (_state(entry) for entry in entries), right=False, rank=2),
         filled(f"{split} {metric}", _figures(metric, [e.final(metric, split) for e in entries]), rank=4),
@@ -123,9 +125,10 @@ def values_table(comparison: Comparison, metric: str, width: int) -> Text:
     return join_lines(draw_table([*columns, filled("time", elapsed, rank=3)], width))
 
 
-def _key_cell(key: str, looks: dict[str, tuple[str, str]]) -> Text:
+def _key_cell(key: str, looks: dict[str, tuple[str, str]], ascii_sign: bool) -> Text:
     """`━ A`, as in the legend; of a run in a group whose mean is drawn, the group's sign."""
     color, sign = looks.get(key) or looks.get(key.rstrip("0123456789"), ("", " "))
+    sign = to_ascii(sign) if ascii_sign else sign
     return Text(end="").append(sign, f"bold {color}").append(f" {key}", "bold")
 
 

@@ -14,15 +14,13 @@ from rich.text import Text
 from tuiae.render import palette
 from tuiae.render.plot import HUGE, LEAST_HEIGHT, LONE, Axis, Plot, PlotFrame, PlotSeries, Stroke, draw_plot, span
 from tuiae.render.text import centred, clean, join_lines
-from tuiae.render.ticks import Kind, Limits, labels
+from tuiae.render.ticks import UNITS, Limits, labels
 from tuiae.runs.snapshot import Series as Recorded
 
 SMOOTHING = {"": 0.0, "light": 0.6, "strong": 0.9}
 """Name -> weight of what came before, as on TensorBoard's slider."""
 EMPTY = "waiting for the first point"
 NOT_POSITIVE = "no value above 0 for a logarithmic axis"
-UNITS: dict[str, Kind] = {"epoch": "epoch", "step": "step", "time": "time"}
-"""What the x axis of a training can count -> how its ticks are written; other axes are of plain numbers."""
 _BEGUN_EPOCHS, _BEGUN_SHARE, _PRESSED = 1.0, 0.02, 2.5
 """What counts as the beginning of a training: so many epochs and such a share of them; and how many times as high as
 all that follows it has to make the y axis before it is left out of it."""
@@ -144,6 +142,12 @@ def tells(clock: Recorded | None, unit: str) -> bool:
     return bool(ends[1] > ends[0])
 
 
+def tellable(curves: Sequence[Curve], look: Look) -> Look:
+    """The look that these curves can have: where no run tells what the x axis should count, it counts epochs."""
+    clocks = [curve.clock for curve in curves if len(curve.x)]
+    return look if not clocks or any(tells(clock, look.unit) for clock in clocks) else replace(look, unit="epoch")
+
+
 def prepare(curve: Curve, look: Look = Look()) -> Line:
     """What of a curve can be drawn."""
     length = min(len(curve.x), len(curve.y))
@@ -214,6 +218,15 @@ def means(x: Series, y: Series, window: Limits, most: int, log: bool = False) ->
     lengths = np.diff(starts, append=last - first)
     middles, values = (np.add.reduceat(series[first:last], starts) / lengths for series in (x, y))
     return clip(middles, values, window)
+
+
+def log_note(lines: Sequence[Line], look: Look) -> str:
+    """`log x, log y, 3 not above 0 left out`: which axes are logarithmic, and what they cannot show; empty for none."""
+    if not (look.log_x or look.log_y):
+        return ""
+    axes = "log x, log y" if look.log_x and look.log_y else "log x" if look.log_x else "log"
+    left_out = sum(line.left_out for line in lines)
+    return axes + (f", {left_out:,} not above 0 left out" if left_out else "")
 
 
 def x_limits(lines: Sequence[Line]) -> Limits | None:
@@ -363,7 +376,7 @@ def draw_curves(
     lines = [prepare(curve, look) for curve in curves]
     limits = x_limits(lines)
     if width <= 0 or height <= 0 or limits is None:
-        return centred(EMPTY, width, height)
+        return centred(NOT_POSITIVE if any(line.left_out for line in lines) else EMPTY, width, height)
     head = [Text(clean(title, width), "bold", end="")] if title and height > LEAST_HEIGHT else []
     plot = lay_out(lines, width, height - len(head), limits, look, ascii)
     return join_lines([*head, *plot.lines])

@@ -26,8 +26,9 @@ BAD = VERMILLION
 SERIES: tuple[str, ...] = (SKY, ORANGE, GREEN, PURPLE, YELLOW, VERMILLION, BLUE, GREY)
 """The order in which runs laid over each other take colours."""
 
-MARKERS: tuple[str, ...] = ("braille", "•", "×", "+", "◦", "*", "▪", "▵")
-"""The sign of each colour of SERIES, so that colour is never the only cue."""
+MARKERS: tuple[str, ...] = ("◆", "•", "×", "+", "◦", "▿", "▪", "▵")
+"""The sign of each colour of SERIES, so that colour is never the only cue; the first line needs one too, as later ones
+may cover it. In ASCII all are others too."""
 
 GREYS: tuple[int, ...] = tuple(range(8, 239, 10))
 """Levels of the ramp 232 to 255 of a terminal's 256 colours, between black and white."""

@@ -236,10 +236,14 @@ def lay_out(width: int, height: int, x: Axis, y: Axis, dots: tuple[int, int] = (
 
 
 def put(line: Text, column: int, words: str, style: str) -> None:
-    """Words over what is there, one cell a character."""
-    plain = line.plain.ljust(column + len(words))
-    line.plain = plain[:column] + words + plain[column + len(words) :]
-    line.stylize(style, column, column + len(words))
+    """Words over what is there, in the styles that it has; up to their end it has one character a cell."""
+    end = column + cell_len(words)
+    line.pad_right(max(end - len(line), 0))
+    head, covered, tail = line.divide([column, end])
+    covered.plain = words
+    covered.stylize(style)
+    whole = head.append_text(covered).append_text(tail)
+    line.plain, line.spans = whole.plain, whole.spans
 
 
 def _stand(rows: Sequence[Text], frame: PlotFrame, x: float, sign: str, style: str, through: str = "") -> None:

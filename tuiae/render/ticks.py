@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 Limits: TypeAlias = tuple[float, float]
 Kind: TypeAlias = Literal["number", "epoch", "step", "time"]
 """What the values of an axis are; a time is in seconds."""
+UNITS: dict[str, Kind] = {"epoch": "epoch", "step": "step", "time": "time"}
+"""What the x axis of a training can count -> how its ticks are written; other axes are of plain numbers."""
 
 LEAST_DECADES = 0.7
 _STEPS: dict[float, float] = {1: 0, 1.5: 0.15, 2: 0, 2.5: 0.1, 3: 0.2, 4: 0.15, 5: 0, 6: 0.2, 8: 0.2, 10: 0, 20: 0}

@@ -141,7 +141,8 @@ def _judged(state: WorkState, width: int, now: float) -> list[Text]:
         cautions.insert(0, "Provisional: a quick try says nothing about the work.")
     elif state.done > verdicts.runs:
         cautions.insert(0, "runs have finished since: r judges again")
-    lines = wrapped(f"judged {ago(max(0.0, now - verdicts.time))} ago by {verdicts.runs} runs", width, "dim")
+    by = "1 run" if verdicts.runs == 1 else f"{verdicts.runs} runs"
+    lines = wrapped(f"judged {ago(max(0.0, now - verdicts.time))} ago by {by}", width, "dim")
     return [*lines, *(line for caution in cautions for line in wrapped(caution, width, palette.CAUTION))]
 
 

@@ -16,7 +16,6 @@ from tuiae.render.curves import (
     NEWEST,
     NOT_POSITIVE,
     SMOOTHING,
-    UNITS,
     Curve,
     Line,
     Look,
@@ -24,9 +23,11 @@ from tuiae.render.curves import (
     View,
     in_sight,
     lay_out,
+    log_note,
     marks_near,
     nearest,
     prepare,
+    tellable,
     tells,
     without_dashes,
     x_limits,
@@ -34,6 +35,7 @@ from tuiae.render.curves import (
 from tuiae.render.legend import line_legend, readout
 from tuiae.render.plot import Plot, PlotFrame
 from tuiae.render.text import centred, join_lines
+from tuiae.render.ticks import UNITS
 from tuiae.runs.snapshot import Series
 from tuiae.ui.keys import CURVES
 from tuiae.ui.widgets.panel import PicturePanel
@@ -94,16 +96,11 @@ class CurvesPanel(PicturePanel):
         self._plot: tuple[tuple[object, ...], Plot] | None = None
 
     def show(self, curves: tuple[Curve, ...], title: str | None = None, marks: Sequence[Mark] = ()) -> None:
-        """Replace the curves, what is marked on them, and the title when there is a new one.
-
-        Where no run tells what the x axis should count, it counts epochs.
-        """
+        """Replace the curves, what is marked on them, and the title when there is a new one."""
         self.curves, self._marks = curves, tuple(marks)
         self._title = self._title if title is None else title
         self._prepared = None
-        measured = [curve.clock for curve in curves if len(curve.x)]
-        if measured and not any(tells(clock, self.look.unit) for clock in measured):
-            self.look = replace(self.look, unit="epoch")
+        self.look = tellable(curves, self.look)
         self.turn(self._view if curves else View())
 
     def watch_look(self, before: Look, now: Look) -> None:
@@ -140,11 +137,7 @@ class CurvesPanel(PicturePanel):
     def turn(self, view: View) -> None:
         """Look at a part of the curves, with or without a cursor, and say in the frame how things are shown."""
         self._view, look = view, self.look
-        notes = []
-        if look.log_x or look.log_y:
-            left_out = sum(line.left_out for line in self.lines)
-            axes = "log x, log y" if look.log_x and look.log_y else "log x" if look.log_x else "log"
-            notes.append(axes + (f", {left_out:,} not above 0 left out" if left_out else ""))
+        notes = [log_note(self.lines, look)] if look.log_x or look.log_y else []
         if look.smoothing:
             notes.append(f"smoothed {SMOOTHING[look.smoothing]:g}")
         if look.split:
