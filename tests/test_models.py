@@ -15,7 +15,7 @@ from tuiae.config import Activation, Head, ModelSection, OutputActivation
 from tuiae.errors import ConfigError
 from tuiae.models import layers as linear
 from tuiae.models import losses
-from tuiae.models.geometry import check_fit, conv_geometry, count_parameters, network_layers
+from tuiae.models.geometry import conv_geometry, count_parameters, network_layers
 from tuiae.models.layers import ACTIVATIONS, Dropout, OneDnnLinear, RectifiedDropout, has_onednn
 from tuiae.models.networks import HEADS, build_model
 
@@ -51,37 +51,6 @@ def test_geometry_and_package_do_not_import_torch() -> None:
 def test_kernels_for_28_are_those_printed() -> None:
     sizes = conv_geometry(28, 28)
     assert (sizes.features, sizes.up1_kernel, sizes.up2_kernel) == (800, (5, 5), (4, 4))
-
-
-@pytest.mark.parametrize(
-    ("size", "layer", "pixels"),
-    [
-        ((2, 9), r"first convolution \(3x3\)", "2x9"),
-        ((3, 9), r"first pooling \(2x2\)", "1x7"),
-        ((8, 7), r"second convolution \(3x3\)", "3x2"),
-        ((8, 8), r"second pooling \(2x2\)", "1x1"),
-        ((28, 9), r"second pooling \(2x2\)", "11x1"),
-    ],
-)
-def test_too_small_names_the_layer_and_a_way_on(size: tuple[int, int], layer: str, pixels: str) -> None:
-    with pytest.raises(
-        ConfigError, match=f"the {layer} gets {pixels} pixels of an image of {size[0]}x{size[1]}: "
-    ) as e:
-        build_model(section(family="conv"), (1, *size), 10)
-    assert "model.family" in e.value.hint
-
-
-def test_classifier_on_small_images_is_told_of_its_encoder() -> None:
-    with pytest.raises(ConfigError) as caught:
-        check_fit(section(family="classifier", encoder="conv"), (1, 8, 8), 10)
-    assert "model.encoder" in caught.value.hint
-    check_fit(section(family="classifier", encoder="dense"), (1, 8, 8), 10)
-
-
-@pytest.mark.parametrize(("classes", "said"), [(0, "no labels"), (1, "1 class")])
-def test_classifier_needs_two_classes(classes: int, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        build_model(section(family="classifier"), MNIST, classes)
 
 
 # --- networks ---------------------------------------------------------------------------------------------------
@@ -261,24 +230,14 @@ def test_the_encoder_is_taken_from_an_autoencoder_or_a_classifier(family: str) -
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
-    [
-        ({"family": "conv", "latent": 8}, r"encoder.7.weight is \(8, 800\) in the trained .* \(16, 800\) in this"),
-        ({"family": "dense", "latent": 16}, "only this classifier has encoder.0.bias"),
-    ],
+    "keys", [{"family": "conv", "latent": 8}, {"family": "dense", "latent": 16}], ids=lambda keys: keys["family"]
 )
-def test_another_encoder_is_refused_and_nothing_is_copied(keys: dict[str, Any], said: str) -> None:
+def test_another_encoder_is_refused_and_nothing_is_copied(keys: dict[str, Any]) -> None:
     model = build_model(section(family="classifier", latent=16), MNIST, 4)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError):
         model.load_encoder(build_model(section(**keys), MNIST, 4).state_dict())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-
-
-def test_weights_without_an_encoder_are_refused() -> None:
-    model = build_model(section(family="classifier"), MNIST, 4)
-    with pytest.raises(ConfigError, match="no encoder"):
-        model.load_encoder({"head.0.weight": torch.zeros(4, 64)})
 
 
 # --- dropout ----------------------------------------------------------------------------------------------------
@@ -384,7 +343,7 @@ def test_rectified_dropout_is_a_relu_and_a_dropout(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("p", [-0.1, 1.0])
 def test_dropout_refuses_what_is_no_probability(p: float) -> None:
-    with pytest.raises(ValueError, match="dropout probability"):
+    with pytest.raises(ValueError, match=str(p)):
         Dropout(p)
 
 

@@ -19,8 +19,6 @@ from tuiae.runs.writer import RunWriter, create_run
 from tuiae.studies.jobs import Job, StudyProgress, run_jobs
 from tuiae.training.worker import explain
 
-NO_PROCESS = "no worker can be started: No such file"
-
 
 @pytest.fixture
 def no_process(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +47,7 @@ def run_fork(lab: Laboratory, finished: RunPaths) -> None:
 def test_a_run_that_no_worker_can_begin_goes_again(
     lab: Laboratory, finished: RunPaths, act: Callable[[Laboratory, RunPaths], None]
 ) -> None:
-    with pytest.raises(TrainingError, match=NO_PROCESS):
+    with pytest.raises(TrainingError):
         act(lab, finished)
     assert list(lab.runs.iterdir()) == []
 
@@ -57,7 +55,7 @@ def test_a_run_that_no_worker_can_begin_goes_again(
 @pytest.mark.usefixtures("no_process")
 def test_a_run_that_no_worker_can_go_on_with_is_as_it_was(lab: Laboratory, finished: RunPaths) -> None:
     run = stopped(lab, finished)
-    with pytest.raises(TrainingError, match=NO_PROCESS):
+    with pytest.raises(TrainingError):
         resume_run(run, Overrides({"training.epochs": 9}, {}), Output(plain=True), detach=True)
     assert read_status(run).state == "stopped"
     assert read_edits(run) == ()
@@ -68,16 +66,15 @@ def test_a_worker_that_cannot_begin_is_no_success(lab: Laboratory, finished: Run
     run.events.unlink()
     run.events.mkdir()  # nobody can open it for writing, whoever runs this test
     for detached in ((), ("--detach",)):
-        failed = lab("resume", run.id, "--epochs", "9", *detached, check=4)
-        assert f"error: the worker of {run.id} could not begin: {run.root}: Is a directory\n" in failed.stderr
-        assert failed.stdout == ""
+        failed = lab("resume", run.id, "--epochs", "9", *detached, "--json", check=4)
+        assert str(run.root) in failed.document["error"]
     assert read_status(run).state == "finished"
 
 
 def test_more_epochs_are_noted_only_once_the_training_can_begin(lab: Laboratory, finished: RunPaths) -> None:
     run = lab.copy(finished)
     begin_with(run, run.config.read_text().replace('"digits"', '"folder:/nowhere/at/all"'))
-    assert "/nowhere/at/all" in lab("resume", run.id, "--epochs", "9", check=3).stderr
+    lab("resume", run.id, "--epochs", "9", check=3)
     assert read_edits(run) == ()
 
 
@@ -88,9 +85,8 @@ def test_jobs_that_no_worker_can_begin_fail_and_leave_nothing(lab: Laboratory) -
     RunWriter(theirs).close("stopped")
     told: list[StudyProgress] = []
     other = config.model_copy(update={"training": config.training.model_copy(update={"epochs": 3})})
-    with pytest.raises(TrainingError, match="2 of 2 trainings failed") as failed:
+    with pytest.raises(TrainingError, match=r"(?s)old.*new"):
         run_jobs([Job("old", config), Job("new", other)], lab.runs, "study", tell=told.append)
-    assert failed.value.cause.count(NO_PROCESS) == 2
     assert list_runs(lab.runs) == [theirs]
     assert {news.label: news.run for progress in told for news in progress.news} == {"old": theirs, "new": None}
 
@@ -102,7 +98,7 @@ def on_another_device(run: RunPaths) -> RunPaths:
 
 def test_a_run_of_another_machine_s_device_names_the_way_on_here(lab: Laboratory, finished: RunPaths) -> None:
     run = on_another_device(stopped(lab, finished))
-    with pytest.raises(DeviceError, match=r"training.device = 'cuda:99': this machine has cpu") as refused:
+    with pytest.raises(DeviceError) as refused:
         resume_run(run, Overrides({"training.epochs": 9}, {}), Output(plain=True), detach=True)
     assert refused.value.hint.endswith(f"tuiae resume {run.id} --device cpu")
     assert read_status(run).state == "stopped"
@@ -120,10 +116,8 @@ def test_a_run_of_another_machine_s_device_goes_on_with_one_of_this_machine(
     lab: Laboratory, finished: RunPaths
 ) -> None:
     run = on_another_device(stopped(lab, finished))
-    missing = lab("resume", run.id, "--device", "cuda:98", check=2).stderr
-    assert "training.device = 'cuda:98': this machine has cpu" in missing
-    assert "use --device auto" in missing
-    assert "--device: training.device = 'gpu': allowed" in lab("resume", run.id, "--device", "gpu", check=2).stderr
+    assert "--device auto" in lab("resume", run.id, "--device", "cuda:98", "--json", check=2).document["hint"]
+    lab("resume", run.id, "--device", "gpu", check=2)
     assert RunReader(run.root).read_all().notes[-1].text == "stopped"
     document = lab("resume", run.id, "--device", "cpu", "--json").document
     assert (document["state"], document["epochs"], document["device"]) == ("finished", 5, "cpu, 1 thread")

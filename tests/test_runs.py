@@ -414,8 +414,9 @@ def test_a_file_that_could_not_be_written_leaves_the_old_one_and_nothing_else(tm
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError) as full:  # noqa: PT011
         replace_file(path, fail)
+    assert full.value.errno == 28
     assert path.read_text() == "old"
     assert list(tmp_path.glob("*status*")) == [path]
 
@@ -427,7 +428,7 @@ def test_a_file_that_could_not_be_written_leaves_the_old_one_and_nothing_else(tm
 def test_a_runs_directory_that_cannot_be_written_is_said_and_left_as_it_was(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("mine")
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(UnknownRunError, match="cannot write runs to") as caught:
+    with pytest.raises(UnknownRunError) as caught:
         create_run(RunConfig(), tmp_path / place, [])
     assert "TUIAE_RUNS_DIR" in caught.value.hint
     assert sorted(tmp_path.iterdir()) == before

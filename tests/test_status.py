@@ -102,7 +102,6 @@ def test_the_command_prints_one_screenful_without_escape_codes(tuiae: Laboratory
     result = tuiae("status", str(finished.root), "--once")
     assert "\x1b" not in result.stdout
     assert fits(result.stdout.splitlines())
-    assert "state: finished" in result.stdout
     assert result.stdout == tuiae("status", str(finished.root)).stdout
 
 

@@ -52,20 +52,6 @@ def test_images_of_any_size_come_back(shape: tuple[int, int, int], stride: tuple
     assert model(images).reconstruction.shape == images.shape
 
 
-@pytest.mark.parametrize(
-    ("keys", "said"),
-    [
-        ({"stride": [2, 2, 2]}, "model.stride has 3 values and model.channels 2"),
-        ({"kernel": 4}, "model.kernel = 4: should be odd"),
-        ({"channels": []}, "model.channels"),
-        ({"channels": [0]}, "model.channels"),
-    ],
-)
-def test_what_cannot_be_a_strided_network_is_refused(keys: dict[str, Any], said: str) -> None:
-    with pytest.raises(Exception, match=said):
-        build_config({"model": {"family": "strided-conv", **keys}})
-
-
 # Units
 
 

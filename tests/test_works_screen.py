@@ -243,7 +243,7 @@ def test_a_work_runs_by_itself_is_found_again_and_stops_with_its_runs_saved(
     process = start_work(lab.runs, small_work, quick=False)
     ended_processes.append(process)
     assert os.getsid(process.pid) == process.pid
-    with pytest.raises(RunHeldError, match="runs already"):
+    with pytest.raises(RunHeldError):
         start_work(lab.runs, small_work, quick=False)
     wait_until(lambda: any(row.status.step for row in RunLister(lab.runs).rows()))
     found = find_process(lab.runs, "small-work")

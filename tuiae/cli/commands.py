@@ -22,19 +22,13 @@ from tuiae.cli.options import (
     Device,
     Graphics,
     Jobs,
-    Json,
-    LogX,
-    LogY,
     OptionalNumbers,
     OtherImages,
-    Plain,
-    Plot,
     Run,
     Runs,
     Settings,
     Theme,
     Weights,
-    XAxis,
     prints,
 )
 from tuiae.errors import ConfigError
@@ -119,19 +113,8 @@ def run(
     flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
     overrides = overrides_of({**flags, "model.latent": latent, "training.seed": seed}, noise, settings or ())
     replayed = None if replay is None else find(replay)
-    raise typer.Exit(
-        run_preset(
-            preset,
-            overrides,
-            output,
-            tags=tags or (),
-            replayed=replayed,
-            dry=dry,
-            go_on=go_on,
-            detach=detach,
-            other_images=other_images,
-        )
-    )
+    ways = {"dry": dry, "go_on": go_on, "detach": detach, "other_images": other_images}
+    raise typer.Exit(run_preset(preset, overrides, output, tags=tags or (), replayed=replayed, **ways))
 
 
 @app.command()
@@ -175,15 +158,11 @@ def resume(
 
 
 @app.command()
+@prints(*AXES)
 def attach(
     context: typer.Context,
+    asked: Any,
     run: Run = "last",
-    json: Json = False,
-    plain: Plain = False,
-    plot: Plot = False,
-    x: XAxis = "",
-    log_x: LogX = False,
-    log_y: LogY = False,
     ascii_only: Ascii = False,
     colors: Colors = "auto",
     theme: Theme = "",
@@ -198,11 +177,11 @@ def attach(
         graphics or before.graphics,
     )
     found = find(run)
-    if not (json or plain) and is_terminal(sys.stdout) and sys.stdin.isatty():
+    if not (asked["json"] or asked["plain"]) and is_terminal(sys.stdout) and sys.stdin.isatty():
         raise typer.Exit(look.show_dashboard(found.root))
     from tuiae.cli.follow import follow_to_end
 
-    raise typer.Exit(follow_to_end(found, look.output(json, plain, plot, x, log_x, log_y)))
+    raise typer.Exit(follow_to_end(found, look.output(**asked)))
 
 
 @app.command()

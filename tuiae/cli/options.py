@@ -68,12 +68,14 @@ PRINTING: dict[str, tuple[Any, Any]] = {
     "log_y": (LogY, False),
 }
 """The options of what is printed, and their values where they are not given."""
+FIRST = ("context", "asked", "output")
 AXES = ("plot", "x", "log_x", "log_y")
 """Those of commands that end in curves over a training."""
 
 
 def prints(*more: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command `--json`, `--plain` and `more` of PRINTING, and hands it the output that they ask for."""
+    """Gives a command `--json`, `--plain` and `more` of PRINTING, and hands it the `output` that they ask for; one that
+    may print nothing takes its context and what was `asked` for."""
 
     def with_output(command: Callable[..., None]) -> Callable[..., None]:
         own = {name: PRINTING[name] for name in ("json", "plain", *more)}
@@ -81,11 +83,14 @@ def prints(*more: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         @wraps(command)
         def call(context: typer.Context, **given: Any) -> None:
             asked = {name: given.pop(name) for name in own}
-            command(context.obj.output(**asked), **given)
+            if "asked" in hints:
+                command(context, asked, **given)
+            else:
+                command(context.obj.output(**asked), **given)
 
         # What Typer reads: the output is none of its options.
         hints = get_type_hints(command, localns={"Output": Any}, include_extras=True)
-        kept = [one for one in signature(command).parameters.values() if one.name != "output"]
+        kept = [one for one in signature(command).parameters.values() if one.name not in FIRST]
         options = [Parameter("context", KEYWORD, annotation=typer.Context)]
         options += [one.replace(kind=KEYWORD, annotation=hints[one.name]) for one in kept]
         options += [Parameter(name, KEYWORD, default=usual, annotation=kind) for name, (kind, usual) in own.items()]
