@@ -129,7 +129,7 @@ async def test_a_comparison_grows_with_its_runs(lab: Laboratory) -> None:
         await desk.press("escape", "5")
         await desk.shows("A latent=8 · B latent=3")
         await desk.press("2")
-        await desk.shows("configure")
+        await desk.shows("quickstart ·")
         tell(live, 2, 0.0567)
         live.writer.close("finished")
         await desk.press("5")

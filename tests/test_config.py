@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 
-from tuiae.config import RunConfig, build_config, dump_config, known_keys, load_config, parse_override
+from tuiae.config import (
+    RunConfig,
+    build_config,
+    dump_config,
+    known_keys,
+    list_settings,
+    load_config,
+    parse_override,
+    read_value,
+    settings_of,
+    typed,
+)
 from tuiae.config.presets import DEFAULT, find_preset, list_presets
 from tuiae.errors import ConfigError
 from tuiae.preflight import check
@@ -284,3 +295,37 @@ def test_a_preset_that_is_not_there_is_answered_with_where_to_look(text: str) ->
     assert "tuiae presets" in caught.value.hint
     meant = "quickstart" in caught.value.cause.replace(text or "-", "")
     assert meant == ("quickstart" in text or text == "quikstart")
+
+
+# Every setting, for those who list them
+
+
+def test_every_setting_has_a_sentence_and_its_default_is_typed_as_it_is_read() -> None:
+    settings = list_settings()
+    assert {setting.key for setting in settings} == set(settings_of(RunConfig()))
+    for setting in settings:
+        assert setting.sentence.endswith("."), setting.key
+        assert setting.default == settings_of(RunConfig())[setting.key]
+        assert read_value(setting, typed(setting.default)) == setting.default
+        assert not setting.choices or typed(setting.default) in setting.choices
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("training.flip", "true", True),
+        ("training.clip_norm", ".5", 0.5),
+        ("model.channels", "[8, 16]", [8, 16]),
+        ("model.stride", "2 1", [2, 1]),
+        ("data.classes", "ankle boot, bag", ["ankle boot", "bag"]),
+        ("data.classes", "3, 8", ["3", "8"]),
+        ("data.dataset", "1234", "1234"),
+        ("data.validation", "0.1", 0.1),
+        ("data.validation", "test", "test"),
+        ("training.schedule", "cosine", "cosine"),
+    ],
+)
+def test_what_is_typed_for_a_setting_is_what_it_takes(key: str, text: str, value: Any) -> None:
+    setting = next(setting for setting in list_settings() if setting.key == key)
+    assert read_value(setting, text) == value
+    assert settings_of(build_config({}, {key: read_value(setting, text)}))[key] == value

@@ -12,6 +12,7 @@ from tests.dashboard import SIZES, Desk, open_desk, script
 from tuiae.config import RunConfig, load_config, parse_override
 from tuiae.config.presets import find_preset, list_presets, own_presets_dir
 from tuiae.errors import ConfigError
+from tuiae.runs.labels import read_label, tags_of
 from tuiae.runs.paths import list_runs
 from tuiae.runs.reader import read_config
 from tuiae.ui import keys
@@ -22,6 +23,12 @@ from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.session import WorkerWarm
 
 ABSURD = [(40, 12), (10, 3), (1, 1), (60, 20), (59, 50), (200, 19)]
+FIELDS = [
+    *("run-tags", "run-name", "all_settings"),
+    *(f"training-{key}" for key in ("seed", "learning_rate", "batch_size", "epochs")),
+    *("device", "noise-level", "noise", "dataset", "data-image_size", "model-latent", "model", "preset"),
+]
+"""The fields of the form, from the last one to the first."""
 TOO_SMALL = "is too small: tuiae needs 60x20"
 
 
@@ -69,20 +76,10 @@ async def test_arrows_move_through_the_form_and_escape_leaves_it() -> None:
         before = {key: desk.field(key) for key in ("preset", "dataset", "training-seed", "training-batch_size")}
         await desk.focus("start")
         seen = []
-        for _ in range(12):
+        for _ in range(15):
             await desk.press("up")
             seen.append(desk.app.focused.id if desk.app.focused else "")
-        assert seen[:4] == [f"training-{key}" for key in ("seed", "learning_rate", "batch_size", "epochs")]
-        assert seen[4:] == [
-            "device",
-            "noise-level",
-            "noise",
-            "data-image_size",
-            "dataset",
-            "model-latent",
-            "model",
-            "preset",
-        ]
+        assert seen == FIELDS
         await desk.press("up", "down", "down")
         assert desk.app.focused is not None
         assert desk.app.focused.id == "model"
@@ -183,9 +180,16 @@ async def test_what_is_typed_is_what_runs(lab: Laboratory) -> None:
         }
         for field, text in typed.items():
             await desk.type(field, text)
+        for field, text in (("run-name", "of nine"), ("run-tags", "night nine")):
+            await desk.focus(field)
+            if field == "run-name":
+                await desk.press("enter")
+                assert desk.field(field).startswith("glyphs_2d dataset=digits image_size=16")
+                await desk.press("ctrl+u")
+            await desk.press(*("space" if key == " " else key for key in text))
         assert {field: desk.field(field) for field in typed} == typed
         await desk.ready()
-        await desk.press("r")
+        await desk.press("escape", "r")
         (run,) = await desk.until(lambda: list_runs(lab.runs))
         config = read_config(run)
         assert config is not None
@@ -195,6 +199,9 @@ async def test_what_is_typed_is_what_runs(lab: Laboratory) -> None:
         training = config.training
         assert (training.device, training.epochs, training.batch_size) == ("cpu", 3, 50)
         assert (training.learning_rate, training.seed) == (0.001, 9)
+        assert read_label(run).name == "of nine"
+        assert tags_of(run) == ("night", "nine")
+        assert desk.field("run-name") == ""
         # What the form has no field for comes from the preset.
         assert config.name == read_preset("glyphs_2d").name
         assert config.model.hidden == read_preset("glyphs_2d").model.hidden
@@ -203,13 +210,12 @@ async def test_what_is_typed_is_what_runs(lab: Laboratory) -> None:
 async def test_the_form_can_be_filled_with_tab_alone() -> None:
     async with open_desk() as desk:
         await desk.ready()
+        await desk.focus("start")
         order = []
-        while len(order) < 13:
-            order.append(str(desk.app.focused.id if desk.app.focused else ""))
+        while len(order) < len(FIELDS):
             await desk.pilot.press("shift+tab")
-        fields = ["training-seed", "training-learning_rate", "training-batch_size", "training-epochs", "device"]
-        fields += ["noise-level", "noise", "data-image_size", "dataset", "model-latent", "model", "preset"]
-        assert order == ["start", *fields]
+            order.append(str(desk.app.focused.id if desk.app.focused else ""))
+        assert order == FIELDS
 
 
 # Mistakes
@@ -397,7 +403,7 @@ async def test_pictures_of_several_sizes_start_nothing_before_they_are_resized(l
             Image.new("L", (12, 12), 3).save(file)
         await desk.type("training-epochs", "7")
         await desk.until(lambda: not desk.button("start").disabled)
-    assert not lab.runs.exists()
+    assert not list_runs(lab.runs)
 
 
 async def ask_for_folder(desk: Desk, path: str) -> None:

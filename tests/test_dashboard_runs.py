@@ -150,9 +150,9 @@ async def test_the_list_opens_a_run_by_key_and_by_mouse(lab: Laboratory) -> None
         await desk.until(lambda: isinstance(desk.app.screen, LiveScreen))
         await desk.shows("run4-0000")
         await desk.press("1", "escape")
-        await desk.shows("run4-0000", "configure")
+        await desk.shows("run4-0000", "quickstart ·")
         await desk.press("1", "2")
-        await desk.shows("run4-0000", "configure")
+        await desk.shows("run4-0000", "quickstart ·")
 
 
 async def test_the_list_keeps_its_cursor_while_runs_come(lab: Laboratory) -> None:
@@ -221,22 +221,22 @@ async def test_z_shows_one_panel_alone_and_back(lab: Laboratory) -> None:
     played = script(lab.runs)
     played.play(3)
     async with open_desk(played.run) as desk:
-        await desk.shows("3/6", "configure")
+        await desk.shows("3/6", "quickstart ·")
         await desk.press("z")
-        await desk.until(lambda: "configure" not in desk.screen and "loss" in desk.screen)
+        await desk.until(lambda: "quickstart ·" not in desk.screen and "loss" in desk.screen)
         assert "accuracy" not in desk.screen
         assert desk.app.live.query_one("#loss").size.width > 100
         await desk.press("z")
-        await desk.shows("configure", "accuracy")
+        await desk.shows("quickstart ·", "accuracy")
         # The focus is not left in a number field, where the key of the list would be typed.
         await desk.press("1")
         await desk.shows("runs · 1")
         await desk.press("2")
         await desk.focus("images")
         await desk.press("z")
-        await desk.until(lambda: "configure" not in desk.screen and "noisy" in desk.screen)
+        await desk.until(lambda: "quickstart ·" not in desk.screen and "noisy" in desk.screen)
         await desk.press("z")
-        await desk.shows("configure")
+        await desk.shows("quickstart ·")
     played.writer.close("finished")
 
 
@@ -412,7 +412,7 @@ async def test_a_run_deleted_while_it_is_open(lab: Laboratory, sign: str) -> Non
             await desk.until(lambda: "is gone; its directory was deleted or moved" in desk.message)
         for key in ("p", "x", "w", "e", "1", "enter", "2"):
             await desk.press(key)
-        await desk.shows("configure")
+        await desk.shows("quickstart ·")
         assert not played.run.root.exists()
 
 
@@ -440,7 +440,7 @@ async def test_a_run_that_fails_over_what_was_asked_for_leaves_nothing(
         await desk.ready()
         await desk.choose("dataset", "fash")
         await desk.ready()
-        await desk.press("r")
+        await desk.press("escape", "r")
         (run,) = await desk.until(lambda: list_runs(lab.runs))
         await desk.until(lambda: "fashion-mnist" in desk.message and "tuiae data fetch" in desk.message)
         await desk.until(lambda: not run.root.exists())

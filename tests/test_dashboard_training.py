@@ -288,7 +288,7 @@ async def test_a_classifier_starts_on_the_encoder_of_the_open_run(lab: Laborator
         name = run.id.split("-", 2)[-1]
         await desk.choose("model", f"classifier on {name}, frozen"[:40])
         await desk.until(lambda: "r starts classifier" in desk.message)
-        await desk.press("r")
+        await desk.press("escape", "r")
         await desk.until(lambda: desk.state == "finished" and desk.app.session.snapshot.path != run.root)  # type: ignore[union-attr]
         snapshot = desk.app.session.snapshot
         assert snapshot is not None

@@ -140,7 +140,13 @@ def test_findings(golden: Golden) -> None:
     for title, (snapshot, sample) in cases.items():
         found = diagnose(snapshot, sample)
         assert found, title
-        lines = [f"{one.kind}, {one.severity.name.lower()}: {one.sentence}: {one.advice}" for one in found]
+        lines = []
+        for one in found:
+            assert one.remedy is not None, title  # else it advises what no form can set
+            asked = build_config(snapshot.current_config.model_dump(mode="json"), dict(one.remedy.changes))  # type: ignore[union-attr]
+            assert asked != snapshot.current_config
+            tries = f"[from {one.remedy.begin}: {one.remedy.words}]"
+            lines.append(f"{one.kind}, {one.severity.name.lower()}: {one.sentence}: {one.advice} {tries}")
         said.append(titled(title, *lines))
     assert diagnose(seen(adam, fine)) == ()
     golden.check("findings", *said)

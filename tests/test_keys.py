@@ -97,7 +97,7 @@ async def test_the_line_is_filled_and_never_cut(run: RunPaths, width: int) -> No
             assert line in desk.screen.split("\n")[-1]
         await desk.press("2")
         await desk.until(lambda: "r Start" in line_of(desk))
-        known = {"s Smooth": 80, "t Split": 120, "> Newest": 200}
+        known = {"s Smooth": 120, "t Split": 120, "> Newest": 200}
         assert {words for words in known if words in line_of(desk)} == {
             words for words, least in known.items() if width >= least
         }

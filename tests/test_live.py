@@ -155,7 +155,7 @@ async def test_every_finding_can_be_read(lab: Laboratory, size: tuple[int, int],
         await desk.press("enter")
         await desk.shows("it has hardly fallen")
         line.show(())  # said no more
-        await desk.shows("configure the next run")
+        await desk.shows("quickstart · dense")
         assert not line.display
     played.writer.close("finished")
 

@@ -22,10 +22,10 @@ from tuiae.reproduce.verdicts import VERDICTS, Verdicts, write_verdicts
 from tuiae.reproduce.work import find_work, make_plan
 from tuiae.runs.paths import RunPaths
 from tuiae.ui.app import TuiaeApp
+from tuiae.ui.screens.works import WorkView
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.bench_view import BenchView
 from tuiae.ui.widgets.latent_view import LatentView
-from tuiae.ui.widgets.work_panels import WorkView
 
 Snap = Callable[..., bool]
 HOURS = 3600.0

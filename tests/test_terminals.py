@@ -384,9 +384,9 @@ def test_something_else_wrote_on_the_terminal_and_ctrl_l_mends_it(lab: Laborator
         terminal.wait_for("✓ finished", SLOW)
         terminal.wait_for("predictions", SLOW)
         # Again while it still paints: what was on its way came after.
-        wait_until(lambda: terminal.text() and not terminal.spoil() and "configure" not in terminal.text())
+        wait_until(lambda: terminal.text() and not terminal.spoil() and "quickstart ·" not in terminal.text())
         terminal.send("\x0c")
-        terminal.wait_for("configure")
+        terminal.wait_for("quickstart ·")
         terminal.wait_for("✓ finished")
         terminal.wait_for("predictions")
 
@@ -532,12 +532,12 @@ async def test_dialogs_have_a_frame_of_their_own_and_nothing_behind_them(lab: La
         await desk.until(lambda: desk.state == "running")
         await desk.press("e")
         screen = await desk.shows("╔═ change the training", "learning rate")
-        assert "configure the next run" not in screen
+        assert "quickstart ·" not in screen
         fields = list(desk.app.screen.query(Input))
         assert all(field.styles.text_style.underline for field in fields)
         assert not any(field.styles.text_style.reverse for field in fields)
         await desk.press("escape")
-        await desk.shows("configure the next run")
+        await desk.shows("quickstart ·")
 
 
 async def test_buttons_that_cannot_be_pressed_are_in_brackets(lab: Laboratory) -> None:

@@ -40,8 +40,7 @@ from tuiae.runs.process import process_start
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.studies.jobs import Job, finished_runs
 from tuiae.ui.screens.live import LiveScreen
-from tuiae.ui.screens.works import WorksScreen
-from tuiae.ui.widgets.work_panels import WorkView
+from tuiae.ui.screens.works import WorksScreen, WorkView
 
 # A shell lets what it starts in the background ignore interrupts, and what that starts as well.
 WAITING = "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); time.sleep(600)"

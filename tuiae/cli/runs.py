@@ -291,7 +291,13 @@ def status_record(snapshot: Snapshot) -> dict[str, Any]:
         "best": {"test/loss": best.value, "epoch": best.epoch} if best else None,
         "live_loss": snapshot.latest("live", "loss"),
         "findings": [
-            {"kind": found.kind, "sentence": found.sentence, "advice": found.advice} for found in findings(snapshot)
+            {
+                "kind": found.kind,
+                "sentence": found.sentence,
+                "advice": found.advice,
+                "changes": dict(found.remedy.changes) if found.remedy else {},
+            }
+            for found in findings(snapshot)
         ],
         "log": [clean(line) for line in snapshot.log[-LOG_LINES:]],
     }

@@ -8,12 +8,15 @@ from tuiae.config.document import (
     build_config,
     did_you_mean,
     dump_config,
+    find_settings,
     known_keys,
     load_config,
     parse_override,
     read_document,
+    read_value,
     settings_of,
     short_keys,
+    typed,
     value_text,
 )
 from tuiae.config.schema import (
@@ -34,7 +37,9 @@ from tuiae.config.schema import (
     Precision,
     RunConfig,
     Section,
+    Setting,
     TrainingSection,
     learning_rate,
+    list_settings,
     ramp,
 )

@@ -9,13 +9,14 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from tuiae.config.schema import NAME_WORDS, RunConfig, Section, TrainingSection
+from tuiae.config.schema import NAME_WORDS, RunConfig, Section, Setting, TrainingSection
 from tuiae.errors import ConfigError
 from tuiae.files import read_bytes
 
@@ -151,6 +152,42 @@ def parse_override(text: str, asker: str = SET) -> tuple[str, Any]:
     except tomllib.TOMLDecodeError:
         word = value.strip()
         return key.strip(), float(word) if _LOOSE_NUMBER.fullmatch(word) else word
+
+
+def read_value(setting: Setting, text: str) -> Any:
+    """What somebody typed as the value of a setting: words as they are, the items of a list with commas or blanks
+    between them, the rest as TOML; whether the setting may have that value is for `build_config` to say."""
+    text = text.strip()
+    if setting.many:
+        items = text.strip("[]()").split(",") if setting.kind is str else text.strip("[]()").replace(",", " ").split()
+        return [read_value(replace(setting, many=False), item) for item in items if item.strip()]
+    if setting.kind is str or (setting.choices and setting.kind is not bool):
+        return text
+    return parse_override(f"{setting.key}={text}")[1]
+
+
+def typed(value: Any) -> str:
+    """A value as somebody would type it; read again it is the very same, else one that nobody touched would change."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(typed, value))
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def find_settings(settings: Sequence[Setting], words: str) -> list[Setting]:
+    """The settings in whose key, sentence or choices all of these words stand, or what people call a key elsewhere,
+    such as `lr`."""
+    short = {key: name for name, key in _SHORT.items()}
+
+    def plain(text: str) -> str:
+        return text.casefold().replace("-", "").replace("_", "")
+
+    def said(setting: Setting) -> str:
+        return plain(" ".join((setting.key, setting.sentence, *setting.choices, short.get(setting.key, ""))))
+
+    asked = plain(words).split()
+    return [setting for setting in settings if all(word in said(setting) for word in asked)]
 
 
 def dump_config(config: RunConfig) -> str:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
+import sys
 from collections.abc import Callable
-from typing import Annotated, Literal, get_args
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 Family = Literal["dense", "conv", "strided-conv", "vae", "conv-vae", "classifier"]
 EncoderFamily = Literal["dense", "conv", "strided-conv"]
@@ -62,6 +69,7 @@ class NoiseSection(Section):
     """Corruption of the input; the target of a reconstruction stays clean."""
 
     kind: NoiseKind = "none"
+    """What the input is corrupted with; none leaves it as it is."""
     level: float = Field(default=0.0, ge=0, le=10)
     """salt-pepper, mask: share of pixels hit. gaussian: standard deviation. uniform: largest delta."""
     probability: float = Field(default=1.0, ge=0, le=1)
@@ -72,6 +80,7 @@ class ModelSection(Section):
     """The network."""
 
     family: Family = "dense"
+    """The kind of network: an autoencoder, a variational one (vae, conv-vae), or a classifier."""
     encoder: EncoderFamily = "conv"
     """classifier: what its encoder is, when it is not taken from a run."""
     encoder_run: str = ""
@@ -93,12 +102,15 @@ class ModelSection(Section):
     norm: Norm = "none"
     """strided-conv, conv-vae: what follows each convolution."""
     activation: Activation = "relu"
+    """What follows each hidden layer."""
     code_activation: Activation = "relu"
-    """The code of a variational autoencoder is always linear."""
+    """What the code goes through. That of a variational autoencoder is always linear."""
     initialisation: Initialisation = "default"
-    """default: PyTorch's own. The others set biases to 0."""
+    """How the first weights are drawn. default: PyTorch's own. The others set biases to 0."""
     output: OutputActivation = "sigmoid"
+    """What the last layer of a decoder goes through."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the units that are left out while training, drawn anew for each batch."""
     output_dropout: bool = False
     """Drop reconstructed pixels too while training, as pacheco-2023 does: the training loss then cannot
     fall below about dropout x the mean squared pixel."""
@@ -124,21 +136,28 @@ class TrainingSection(Section):
     """The optimization: loss, optimizer, schedule, length."""
 
     epochs: int = Field(default=10, ge=1, le=1_000_000)
+    """How often the training sees all its images."""
     batch_size: int = Field(default=1000, ge=1, le=1_000_000)
+    """Images a step."""
     optimizer: Optimizer = "adam"
+    """What turns gradients into steps."""
     learning_rate: float = Field(default=1e-3, gt=0, le=1e6)
+    """How long the steps are; the schedule and the warm-up change it over the epochs."""
     weight_decay: float = Field(default=0.0, ge=0, le=10)
+    """How strongly weights are pulled towards 0."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
-    """sgd and rmsprop only."""
+    """sgd and rmsprop: share of the last step that the next one keeps."""
     schedule: Schedule = "constant"
     """Of the learning rate, after the warm-up: step multiplies it by step_factor every step_epochs, cosine lets it
     fall to 0 at the last epoch."""
     warmup: float = Field(default=0.0, ge=0)
     """Epochs in which the learning rate rises from 0 in a straight line."""
     step_epochs: int = Field(default=10, ge=1)
+    """Epochs from one step of the schedule to the next."""
     step_from: Literal["warmup", "start"] = "warmup"
     """Where step begins to count its epochs: after the warm-up, or at the first one, as earlier versions did."""
     step_factor: float = Field(default=0.1, gt=0, le=1)
+    """What each step of the schedule multiplies the learning rate by."""
     clip_norm: float = Field(default=0.0, ge=0)
     """Longest gradient, as the norm over all weights; 0 does not clip."""
     patience: int = Field(default=0, ge=0)
@@ -163,7 +182,9 @@ class TrainingSection(Section):
     evaluate_every: int = Field(default=1, ge=1)
     """Epochs between evaluations; the curves have a point for each."""
     seed: int = Field(default=0, ge=0, lt=2**63)
+    """What weights, order of images, dropout and noise are drawn from; the same seed draws the same."""
     device: str = Field(default="auto", pattern=DEVICE_PATTERN)
+    """auto takes a GPU where there is one."""
     shards: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = "auto"
     """On a CPU: parts of a batch that are computed on a core each. auto goes by the network and the batch, never by the
     machine, so that the number of cores changes no bit; 0 lets PyTorch split each operation among its threads."""
@@ -185,6 +206,7 @@ class SamplesSection(Section):
     """The samples that the panels show."""
 
     count: int = Field(default=8, ge=1, le=64)
+    """How many images each sample shows."""
     every: int = Field(default=1, ge=1)
     """Epochs between samples."""
     histograms: bool = False
@@ -205,6 +227,7 @@ class RunConfig(Section):
     model_config = ConfigDict(strict=False)  # its sections come as tables; each is strict in itself
 
     name: str = Field(default="run", pattern=NAME_PATTERN)
+    """A part of the run's id and directory: letters, digits, _ and -."""
     data: DataSection = DataSection()
     noise: NoiseSection = NoiseSection()
     model: ModelSection = ModelSection()
@@ -262,6 +285,77 @@ class RunConfig(Section):
         if self.model.encoder_run and not self.is_classifier:
             raise ValueError("model.encoder_run is for model.family = 'classifier' only")
         return self
+
+
+# The settings one by one, for those who list them.
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key of the document."""
+
+    key: str
+    """With its section before a dot; `name` has none."""
+    sentence: str
+    """What it does; empty where the source of the schema cannot be read."""
+    default: Any
+    choices: tuple[str, ...] = ()
+    """The values that it can have, where these are few words."""
+    kind: Any = None
+    """The annotation of its field, of a list that of its items."""
+    many: bool = False
+    """Whether it is a list."""
+
+    @property
+    def section(self) -> str:
+        return self.key.rpartition(".")[0]
+
+    @property
+    def leaf(self) -> str:
+        """The key without its section."""
+        return self.key.rpartition(".")[2]
+
+
+@cache
+def list_settings() -> tuple[Setting, ...]:
+    """Every setting, in the order of the schema, with the sentence that stands below it there."""
+    sentences = _read_sentences()
+    found = []
+    for name, field in RunConfig.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            found += [
+                _setting(f"{name}.{leaf}", inner, sentences.get((section.__name__, leaf), ""))
+                for leaf, inner in section.model_fields.items()
+            ]
+        else:
+            found.append(_setting(name, field, sentences.get((RunConfig.__name__, name), "")))
+    return tuple(found)
+
+
+def _setting(key: str, field: FieldInfo, sentence: str) -> Setting:
+    kind, default = field.annotation, field.default
+    choices = get_args(kind) if get_origin(kind) is Literal else ("true", "false") if kind is bool else ()
+    many = get_origin(kind) is tuple
+    return Setting(
+        key, sentence, list(default) if many else default, choices, get_args(kind)[0] if many else kind, many
+    )
+
+
+def _read_sentences() -> dict[tuple[str, str], str]:
+    """What stands below each field of the schema, by class and field."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[__name__]))
+    except OSError:
+        return {}  # installed without its source
+    return {
+        (node.name, field.target.id): " ".join(below.value.value.split())
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        for field, below in pairwise(node.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+    }
 
 
 # What a schedule makes of the learning rate.

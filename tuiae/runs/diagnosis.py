@@ -7,13 +7,14 @@ by looking at those of the five works.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
-from tuiae.config import RunConfig
+from tuiae.config import RunConfig, typed
 from tuiae.runs.control import Edit, offered
 from tuiae.runs.evidence import SETTLED, Evidence, raises_of
 from tuiae.runs.snapshot import Sample, Snapshot
@@ -46,6 +47,10 @@ FEWEST_IMAGES = 5  # of a class among the test images, before its absence from t
 ALIKE = 0.1  # of what images differ: of 172 runs the 4 that learned nothing gave 0.08 at most, slow ones 0.19
 NAMED = 4  # classes named in a sentence
 
+SOME, MUCH = 3, 10  # times, by which a remedy changes a rate: where the training goes well otherwise, and where not
+SOME_DROPOUT, MOST_DROPOUT = 0.2, 0.5
+SOME_DECAY, MOST_DECAY = 1e-4, 10.0
+
 
 class Severity(IntEnum):
     """How much a finding matters."""
@@ -58,6 +63,30 @@ class Severity(IntEnum):
     """Every further epoch makes the network worse, or finds it dead: what `training.auto_pause` stops at."""
 
 
+NOW, BEST, START = "now", "best", "start"
+"""Where a remedy begins: in the training as it is, at its best weights, at the first step of a new run."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """An advice as settings, for whoever wants to try it."""
+
+    changes: Mapping[str, Any]
+    """Dotted key -> what it would be."""
+    begin: str | int = NOW
+    """NOW, BEST, START, or the step before which it would have to begin."""
+
+    @property
+    def words(self) -> str:
+        """What it changes, such as `learning_rate 0.0002`."""
+        return ", ".join(f"{key.rpartition('.')[2]} {typed(value)}" for key, value in self.changes.items())
+
+
+def _rounded(value: float) -> float:
+    """A value with one digit, as people choose them."""
+    return float(f"{value:.1g}")
+
+
 @dataclass(frozen=True)
 class Finding:
     """One problem that the curves show."""
@@ -68,6 +97,8 @@ class Finding:
     """What was seen, with numbers; no full stop."""
     advice: str
     """What to try next; no full stop."""
+    remedy: Remedy | None = None
+    """What of that is a matter of settings."""
 
     def __str__(self) -> str:
         return f"{self.sentence}: {self.advice}"
@@ -99,16 +130,18 @@ def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding,
 def divergence(evidence: Evidence) -> Finding | None:
     """A loss that is not a number, or is far above its best on training images too."""
     rate = f"lower training.learning_rate (now {evidence.rate:g})"
+    lower = Remedy({"training.learning_rate": _rounded(evidence.rate / MUCH)}, BEST if evidence.has_weights else START)
     if evidence.failure.startswith(DIVERGED):
-        raises = raises_of(evidence.config, evidence.suspects)
-        advice = fork_advice(evidence, raises[-1]) if raises else f"{rate}, or {clip_advice(evidence.config)}"
-        return Finding("divergence", Severity.SERIOUS, evidence.failure, advice)
+        if raises := raises_of(evidence.config, evidence.suspects):
+            return Finding("divergence", Severity.SERIOUS, evidence.failure, *fork_advice(evidence, raises[-1]))
+        advice = f"{rate}, or {clip_advice(evidence.config)}"
+        return Finding("divergence", Severity.SERIOUS, evidence.failure, advice, lower)
     sentence, edit = _spoiled_by_edit(evidence)
     if edit is not None:
-        return Finding("divergence", Severity.SERIOUS, sentence, fork_advice(evidence, edit))
+        return Finding("divergence", Severity.SERIOUS, sentence, *fork_advice(evidence, edit))
     sentence = _doubled(evidence) or _exploded(evidence)
     advice = f"{rate}, and {'go back to weights/best' if evidence.has_weights else 'start again'}"
-    return Finding("divergence", Severity.SERIOUS, sentence, advice) if sentence else None
+    return Finding("divergence", Severity.SERIOUS, sentence, advice, lower) if sentence else None
 
 
 def _is_lost(later: np.ndarray, first: float, best: float, untrained: float) -> bool:
@@ -180,23 +213,29 @@ def overfitting(evidence: Evidence) -> Finding | None:
         f"test loss has risen {test[-1] / test[best] - 1:.0%} from its best ({test[best]:.4g} at epoch "
         f"{evidence.recent.epochs[best]:g}) while that of training images fell {1 - train[-1] / train[best]:.0%}"
     )
-    remedy, better = _against_overfitting(evidence), "weights/best is the better network"
+    (cure, remedy), better = _against_overfitting(evidence), "weights/best is the better network"
     if not evidence.has_weights:
-        advice = f"stop, or {remedy}" if evidence.is_live else f"next time {remedy}"
+        advice = f"stop, or {cure}" if evidence.is_live else f"next time {cure}"
     else:
-        advice = f"stop, {better}, or {remedy}" if evidence.is_live else f"{better}; next time {remedy}"
-    return Finding("overfitting", Severity.SERIOUS, sentence, advice)
+        advice = f"stop, {better}, or {cure}" if evidence.is_live else f"{better}; next time {cure}"
+    return Finding("overfitting", Severity.SERIOUS, sentence, advice, remedy)
 
 
-def _against_overfitting(evidence: Evidence) -> str:
+def _against_overfitting(evidence: Evidence) -> tuple[str, Remedy]:
     """What would keep a network from learning its images by heart, and is not done already."""
+    begin = NOW if evidence.is_live else START
     config, dropout = evidence.config, evidence.config.model.dropout
     dropped = [edit for edit in evidence.suspects if edit.key == "model.dropout" and edit.new == dropout < edit.old]
     if dropped:
-        return f"take an edit back: {dropped[-1].words}"
-    if dropout < 0.5 and "model.dropout" in offered(config):
-        return f"raise model.dropout (now {dropout:g})"
-    return f"raise data.train_limit (now {config.data.train_limit})" if config.data.train_limit else "train on more"
+        return f"take an edit back: {dropped[-1].words}", Remedy({"model.dropout": dropped[-1].old}, begin)
+    if dropout < MOST_DROPOUT and "model.dropout" in offered(config):
+        more = SOME_DROPOUT if dropout < SOME_DROPOUT else MOST_DROPOUT
+        return f"raise model.dropout (now {dropout:g})", Remedy({"model.dropout": more}, begin)
+    if limit := config.data.train_limit:
+        return f"raise data.train_limit (now {limit})", Remedy({"data.train_limit": 2 * limit}, START)
+    decay = config.training.weight_decay
+    more = min(MUCH * decay, MOST_DECAY) or SOME_DECAY
+    return f"raise training.weight_decay (now {decay:g})", Remedy({"training.weight_decay": more}, START)
 
 
 def stuck(evidence: Evidence) -> Finding | None:
@@ -207,7 +246,7 @@ def stuck(evidence: Evidence) -> Finding | None:
     if recent.epochs[-EARLY] < evidence.config.rising_epochs:
         return None
     sentence = f"training loss has hardly moved in {recent.epochs[-1]:g} epochs (from {first:.4g} to {last:.4g})"
-    return Finding("stuck", Severity.WARNING, sentence, _other_rate(evidence))
+    return Finding("stuck", Severity.WARNING, sentence, *_other_rate(evidence))
 
 
 def oscillation(evidence: Evidence) -> Finding | None:
@@ -223,7 +262,13 @@ def oscillation(evidence: Evidence) -> Finding | None:
     if np.median(last) > (1 + HIGHER) * np.min(evidence.recent.test):
         return None  # it climbs as well, and lower rates may no longer help
     sentence = f"test loss swings by {swing:.0%} from one evaluation to the next and {flat}"
-    return Finding("oscillation", Severity.WARNING, sentence, f"lower training.learning_rate (now {evidence.rate:g})")
+    return Finding("oscillation", Severity.WARNING, sentence, *_lower_rate(evidence))
+
+
+def _lower_rate(evidence: Evidence) -> tuple[str, Remedy]:
+    """The advice to take shorter steps."""
+    lower = Remedy({"training.learning_rate": _rounded(evidence.rate / SOME)})
+    return f"lower training.learning_rate (now {evidence.rate:g})", lower
 
 
 def plateau(evidence: Evidence) -> Finding | None:
@@ -231,9 +276,12 @@ def plateau(evidence: Evidence) -> Finding | None:
     flat, test = _flat(evidence), evidence.recent.test
     if flat is None or np.median(test[-SETTLED:]) > (1 + RISEN) * np.min(test):
         return None
-    constant = evidence.config.training.schedule == "constant"
-    lower = f"lower training.learning_rate (now {evidence.rate:g}), or stop"
-    return Finding("plateau", Severity.NOTE, f"test loss {flat}", lower if constant else "stop, or widen the model")
+    latent = evidence.config.model.latent
+    advice, remedy = f"stop, or widen model.latent (now {latent})", Remedy({"model.latent": 2 * latent}, START)
+    if evidence.config.training.schedule == "constant":
+        lower, remedy = _lower_rate(evidence)
+        advice = f"{lower}, or stop"
+    return Finding("plateau", Severity.NOTE, f"test loss {flat}", advice, remedy)
 
 
 def _flat(evidence: Evidence) -> str | None:
@@ -266,15 +314,15 @@ def clip_advice(config: RunConfig) -> str:
     return f"lower training.clip_norm (now {bound:g})" if bound else "set training.clip_norm = 1"
 
 
-def fork_advice(evidence: Evidence, edit: Edit) -> str:
+def fork_advice(evidence: Evidence, edit: Edit) -> tuple[str, Remedy]:
     """The advice to fork from before an edit, so that the fork leaves it out."""
-    measured = evidence.comparable
+    measured, undone = evidence.comparable, {edit.key: edit.old}
     before = measured.steps <= edit.step
     if edit.step < evidence.first_step:
-        return "start again without that edit"
+        return "start again without that edit", Remedy(undone, START)
     if before.any() and np.min(measured.test[before]) <= np.min(measured.test):
-        return f"fork from weights/best, which is from before step {edit.step:,}"
-    return f"fork from a checkpoint before step {edit.step:,}"
+        return f"fork from weights/best, which is from before step {edit.step:,}", Remedy(undone, BEST)
+    return f"fork from a checkpoint before step {edit.step:,}", Remedy(undone, edit.step)
 
 
 def _excessive_raise(evidence: Evidence) -> Edit | None:
@@ -283,16 +331,19 @@ def _excessive_raise(evidence: Evidence) -> Edit | None:
     return next((edit for edit in evidence.rate_raises if edit.new > high), None)
 
 
-def _other_rate(evidence: Evidence) -> str:
+def _other_rate(evidence: Evidence) -> tuple[str, Remedy]:
     """The advice to leave out an edit that raised the learning rate too far, or something else, or to take another
     rate."""
     others = [edit for edit in evidence.suspects if edit.key != "training.learning_rate" and edit.new > edit.old]
     if (edit := _excessive_raise(evidence) or next(iter(others), None)) is not None:
-        return f"{fork_advice(evidence, edit)}: {edit.words}"
+        advice, remedy = fork_advice(evidence, edit)
+        return f"{advice}: {edit.words}", remedy
     optimizer = evidence.config.training.optimizer
-    verb = "lower" if evidence.rate > HIGH_RATE[optimizer] else "raise"
+    high = HIGH_RATE[optimizer]
+    verb, rate = ("lower", high / SOME) if evidence.rate > high else ("raise", min(MUCH * evidence.rate, high))
     advice = f"{verb} training.learning_rate (now {evidence.rate:g})"
-    return advice + (", or take training.optimizer = 'adam'" if optimizer == "sgd" else "")
+    advice += ", or take training.optimizer = 'adam'" if optimizer == "sgd" else ""
+    return advice, Remedy({"training.learning_rate": _rounded(rate)})
 
 
 # What the code and the pictures say.
@@ -303,29 +354,31 @@ def posterior_collapse(evidence: Evidence) -> Finding | None:
     model = evidence.config.model
     if not model.is_variational or len(evidence.kl) < SETTLED:
         return None
-    advice = _against_collapse(evidence)
+    advice, remedy = _against_collapse(evidence)
     if np.max(evidence.kl[-SETTLED:]) < NO_NATS * model.latent:
         sentence = (
             f"the posterior has collapsed: the code of {model.latent} carries {evidence.kl[-1]:.2g} nats an image"
         )
-        return Finding("collapse", Severity.WARNING, sentence, advice)
+        return Finding("collapse", Severity.WARNING, sentence, advice, remedy)
     share = evidence.collapsed
     if share is None or not MANY_COLLAPSED <= share <= 1:
         return None
     units = round(share * model.latent)
     sentence = f"{units} of {model.latent} units of the code carry nothing (KL under {NO_NATS} nats)"
-    return Finding("collapse", Severity.NOTE, sentence, f"a narrower model.latent does the same; for more, {advice}")
+    advice = f"a narrower model.latent does the same; for more, {advice}"
+    return Finding("collapse", Severity.NOTE, sentence, advice, remedy)
 
 
-def _against_collapse(evidence: Evidence) -> str:
+def _against_collapse(evidence: Evidence) -> tuple[str, Remedy]:
     """What would let the code carry more, and is not done already."""
     training = evidence.config.training
     raised = [edit for edit in evidence.suspects if edit.key == "training.beta" and edit.new == training.beta]
     if raised:
-        return f"take an edit back: {raised[-1].words}"
+        return f"take an edit back: {raised[-1].words}", Remedy({"training.beta": raised[-1].old})
     longer = f"over more epochs (training.beta_warmup, now {training.beta_warmup:g})"
     slowly = f"let it rise {longer if training.beta_warmup else 'slowly (training.beta_warmup)'}"
-    return f"lower training.beta (now {training.beta:g}), or {slowly}"
+    lower = Remedy({"training.beta": _rounded(training.beta / MUCH)})
+    return f"lower training.beta (now {training.beta:g}), or {slowly}", lower
 
 
 def dead_units(evidence: Evidence) -> Finding | None:
@@ -340,7 +393,8 @@ def dead_units(evidence: Evidence) -> Finding | None:
     advice = f"start again with a lower training.learning_rate (now {evidence.rate:g})"
     if model.code_activation == "relu":
         advice += ", or take model.code_activation = 'leaky-relu' (now 'relu')"
-    return Finding("dead-units", Severity.WARNING, sentence, advice)
+    remedy = Remedy({"training.learning_rate": _rounded(evidence.rate / MUCH)}, START)
+    return Finding("dead-units", Severity.WARNING, sentence, advice, remedy)
 
 
 _CODE_CHECKS: tuple[_Check, ...] = (posterior_collapse, dead_units)
@@ -362,7 +416,10 @@ def one_picture(evidence: Evidence, sample: Sample | None) -> Finding | None:
     thrown = _excessive_raise(evidence) is not None or evidence.rate > high
     hopeless = thrown and len(evidence.comparable.test) >= WINDOW
     severity = Severity.SERIOUS if hopeless else Severity.WARNING
-    return Finding("one-picture", severity, sentence, _other_rate(evidence))
+    advice, remedy = _other_rate(evidence)
+    if hopeless and remedy.begin == NOW:
+        remedy = replace(remedy, begin=START)
+    return Finding("one-picture", severity, sentence, advice, remedy)
 
 
 def missing_classes(config: RunConfig, sample: Sample | None) -> Finding | None:
@@ -377,6 +434,8 @@ def missing_classes(config: RunConfig, sample: Sample | None) -> Finding | None:
     names = ", ".join(named) + (", ..." if len(missing) > NAMED else "")
     sentence = f"no test image is taken for {len(missing)} of {len(counts)} classes ({names})"
     advice = "train for longer, or lower training.learning_rate"
+    remedy = Remedy({"training.epochs": 2 * config.training.epochs})
     if config.model.head == "relu-dropout":
+        remedy = Remedy({"model.head": "linear"}, START)
         advice = "take model.head = 'linear': a logit that its ReLU has cut off gets no gradient any more"
-    return Finding("missing-classes", Severity.WARNING, sentence, advice)
+    return Finding("missing-classes", Severity.WARNING, sentence, advice, remedy)

@@ -100,6 +100,11 @@ CHANGEABLE = "training.*, noise.*, checkpoint.*, samples.*, model.dropout and na
 """What a fork may change, in words; everything else decides which images there are or which shapes weights have."""
 
 
+def fork_may_change(key: str) -> bool:
+    """Returns whether a fork may differ in a setting from its parent, whatever the config of that says."""
+    return key in _KEYS or key.startswith(_SECTIONS)
+
+
 def fork_config(
     source: RunPaths, checkpoint: Path, overrides: Mapping[str, Any], asker: str | Mapping[str, str] = SET
 ) -> RunConfig:
@@ -119,7 +124,7 @@ def check_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> tuple[s
     for key, value in changed.items():
         # The seed also draws which images are held out: with another one they would have been trained on.
         held_out = key == "training.seed" and not isinstance(parent.data.validation, str)
-        if held_out or not (key in _KEYS or key.startswith(_SECTIONS)):
+        if held_out or not fork_may_change(key):
             cause = f"{key} = {value!r}: a fork keeps its parent's network and images ({settings_of(parent)[key]!r})"
             raise ConfigError(cause, f"it may change {CHANGEABLE}; for the rest start a new run")
     if config.training.epochs <= position.epoch:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuiae.config import NAME, QUIET, SEED, RunConfig, settings_of, short_keys, value_text
+from tuiae.runs.labels import MOST_NAME
+from tuiae.runs.paths import undated
 
 # Settings that have an effect in some runs alone; in the others they stand with their defaults and change nothing.
 
@@ -101,6 +103,31 @@ def _words(configs: Sequence[RunConfig | None]) -> list[list[str]]:
         [f"{short[row.key]}={value_text(row.values[place])}" for row in rows if row.values[place] is not None]
         for place in range(len(configs))
     ]
+
+
+UNNAMED = ("training.device", "training.auto_pause")
+"""Keys that say where and how carefully a run trains, not what."""
+
+
+def suggest_name(before: RunConfig, after: RunConfig) -> str:
+    """A name for a run, made of what differs from the config that it is made from, such as `quickstart latent=32`; the
+    name alone where nothing does."""
+    rows = [row for row in telling(differences([before, after])) if row.key not in UNNAMED]
+    short = short_keys([row.key for row in rows])
+    words = [after.name]
+    for row in rows:
+        value = row.values[1]
+        if row.key == "model.encoder_run" and value:
+            words.append(f"on {undated(value)}")
+        elif value is not None:
+            words.append(f"{short[row.key]}={value_text(value)}")
+    if before.training.seed != after.training.seed:
+        words.append(f"seed={after.training.seed}")
+    name = ""
+    while words and len(longer := f"{name} {words[0]}".strip()) <= MOST_NAME:
+        name = longer
+        words.pop(0)
+    return name
 
 
 def telling(rows: Sequence[SettingDifference]) -> list[SettingDifference]:

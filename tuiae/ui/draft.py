@@ -3,33 +3,91 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import RunConfig, build_config, load_config, read_document
-from tuiae.config.presets import Preset, list_presets, save_preset
+from rich.text import Text
+
+from tuiae.config import ENCODERS, FAMILIES, RunConfig, build_config, load_config, read_document
+from tuiae.config.presets import DEFAULT, Preset, list_presets, save_preset
 from tuiae.data.registry import EMBEDDED_SETS, DatasetInfo, list_datasets
 from tuiae.errors import TuiaeError
+from tuiae.files import read_json, replace_json
 from tuiae.preflight import Checked, check
-from tuiae.render.text import count
+from tuiae.render.text import clean, count
 from tuiae.runs.lineage import changes, run_line
+from tuiae.runs.paths import SCHEMA, undated
+
+CHANGED = " changed"
+CLOSED_COLUMNS = 20
+"""What the field for the preset shows of an entry while its list is closed."""
+PRESET_COLUMNS = 32
+"""From there on the list of presets says what each one teaches; the field is narrower while the list is closed."""
+NUMBERS = (
+    ("code", "model.latent"),
+    ("resize", "data.image_size"),
+    ("epochs", "training.epochs"),
+    ("batch", "training.batch_size"),
+    ("rate", "training.learning_rate"),
+    ("seed", "training.seed"),
+)
+"""What the form calls its fields for numbers, and their keys."""
+
+
+def field_of(key: str) -> str:
+    """The name of the field for a number."""
+    return key.replace(".", "-")
+
+
+FIELDS_OF = {
+    **dict.fromkeys(("model.family", "model.encoder", "model.encoder_run", "model.freeze"), "model"),
+    "data.dataset": "dataset",
+    "noise.kind": "noise",
+    "noise.level": "noise-level",
+    "training.device": "device",
+    **{key: field_of(key) for _, key in NUMBERS},
+}
+"""Dotted key -> the field that says it."""
+OTHERS = {"name": "run-name", "tags": "run-tags"}
+"""What is said of a run beside its config -> its field."""
+REMEMBERED = ".form.json"
+"""In the runs directory: what the form said when it was left."""
 
 
 class Draft:
-    """A document from a preset or a run; methods take `overrides`, which the form's fields say."""
+    """A config from a preset or a run; methods take `overrides`, which the form's fields say."""
 
     def __init__(self, runs_root: Path) -> None:
         self._root = runs_root
-        self._presets = {preset.name: preset.path for preset in list_presets()}
-        self._document: dict[str, Any] = {}
-        self._source = ""
-        self._written = RunConfig()
+        self.presets = {preset.name: preset for preset in list_presets()}
+        """By name, the default one first."""
+        self.base = RunConfig()
+        """What the form was filled with."""
+        self._source = DEFAULT
+        """The preset or the config file that this came from."""
+        self._written = self.base
         """What the file at the source says."""
 
     @property
-    def presets(self) -> list[str]:
-        """Their names, the default one first."""
-        return list(self._presets)
+    def origin(self) -> str:
+        """What the form was filled from, in a word or two: a preset, or a run."""
+        return self._source if self._source in self.presets else f"run {undated(Path(self._source).parent.name)}"
+
+    def options(self, changed: bool) -> list[tuple[Any, str]]:
+        """What the form can be filled from: words and name of each. The one that it was filled from says so where the
+        form asks for something else by now."""
+        origin = self.origin
+        teaches = {name: preset.teaches for name, preset in self.presets.items()}
+        found: list[tuple[Any, str]] = []
+        for name in (origin, *teaches) if origin not in teaches else teaches:
+            marked = changed and name == origin
+            words = Text(clean(name, CLOSED_COLUMNS - len(CHANGED) if marked else PRESET_COLUMNS))
+            words.append(CHANGED * marked, "italic")
+            words.pad_right(PRESET_COLUMNS - words.cell_len)
+            found.append((words.append(f" {clean(teaches.get(name, 'as it was'), 200)}", "dim"), name))
+        return found
 
     def load_preset(self, name: str) -> RunConfig:
         """Begin anew from a preset.
@@ -37,44 +95,109 @@ class Draft:
         Raises:
             ConfigError: somebody broke the file.
         """
-        document = read_document(self._presets[name])
-        config = build_config(document, source=name)
-        self._document, self._source, self._written = document, name, config
-        return config
+        self.base = self._written = build_config(read_document(self.presets[name].path), source=name)
+        self._source = name
+        return self.base
 
     def take(self, config: RunConfig, path: Path) -> None:
         """Begin anew from the config in force of a run; its file at `path` says what it began with."""
-        self._document, self._source = config.model_dump(mode="json"), str(path)
+        self.base, self._source = config, str(path)
         try:
             self._written = load_config(path)
         except TuiaeError:
             self._written = config  # it was deleted meanwhile; the form still knows what it said
 
-    def command(self, overrides: dict[str, Any]) -> str:
-        """The `tuiae run` line that does the same without a screen."""
-        wanted = build_config(self._document, overrides, source="preset", asker="")
-        return run_line(self._source, changes(self._written, wanted))
+    def recall(self) -> tuple[RunConfig, Mapping[str, str]] | None:
+        """The config that the form asked for when it was left, here or in another dashboard, and what its other fields
+        said; the draft begins anew from what that was made from. None where the file is missing or damaged."""
+        kept = read_json(self._root / REMEMBERED)
+        source, base, changed = kept.get("source"), kept.get("base"), kept.get("changed")
+        if not (isinstance(source, str) and isinstance(base, dict) and isinstance(changed, dict)):
+            return None
+        try:
+            if source in self.presets:
+                self.load_preset(source)
+            else:
+                self.take(build_config(base), Path(source))
+            config = build_config(self.base.model_dump(mode="json"), changed)
+        except TuiaeError:
+            return None
+        return config, {key: text for key in ("name", "tags") if isinstance(text := kept.get(key), str)}
 
-    def save(self, overrides: dict[str, Any], name: str) -> Preset:
+    def _remember(self, config: RunConfig, others: Mapping[str, str]) -> None:
+        """Keep what the form asks for, for `recall`."""
+        base, changed = self.base.model_dump(mode="json"), changes(self.base, config)
+        kept = {"v": SCHEMA, "source": self._source, "base": base, "changed": changed, **others}
+        known = read_json(self._root / REMEMBERED)
+        if kept == known or not (known or changed or any(others.values()) or self._source != DEFAULT):
+            return  # what stands there, or what a first dashboard says anyway
+        with suppress(OSError):  # then the next dashboard begins with the default preset
+            self._root.mkdir(parents=True, exist_ok=True)
+            replace_json(self._root / REMEMBERED, kept)
+
+    def ask(self, overrides: Mapping[str, Any]) -> RunConfig:
+        """The config that overrides ask for.
+
+        Raises:
+            ConfigError: it cannot be.
+        """
+        return build_config(self.base.model_dump(mode="json"), dict(overrides), source="preset", asker="")
+
+    def command(self, overrides: Mapping[str, Any]) -> str:
+        """The `tuiae run` line that does the same without a screen."""
+        return run_line(self._source, changes(self._written, self.ask(overrides)))
+
+    def save(self, overrides: Mapping[str, Any], name: str) -> Preset:
         """Keep what the form asks for as a preset of the user's own, and go on from that.
 
         Raises:
             ConfigError: it cannot run, or the name will not do.
         """
-        config = build_config(self._document, overrides, source="preset", asker="")
         comment = f"Saved from the dashboard on {time.strftime('%Y-%m-%d')}, after {Path(self._source).name}."
-        preset = save_preset(config, name, comment)
-        self._presets[preset.name] = preset.path
+        preset = save_preset(self.ask(overrides), name, comment)
+        self.presets[preset.name] = preset
         self.load_preset(preset.name)
         return preset
 
-    def check(self, overrides: dict[str, Any], devices: list[str] | None) -> tuple[Checked | None, str]:
-        """The config that would run, or the sentence that says why none would: the command line's own."""
+    def check(
+        self, overrides: Mapping[str, Any], devices: list[str] | None, others: Mapping[str, str] | None
+    ) -> tuple[Checked | None, str]:
+        """The config that would run, or the sentence that says why none would: the command line's own. What would run
+        is remembered, with what the `others` of the form's fields say, unless these are None."""
         try:
-            config = build_config(self._document, overrides, source="preset", asker="")
-            return check(config, self._root, devices), ""
+            config = self.ask(overrides)
+            checked = check(config, self._root, devices)
+            if others is not None:
+                self._remember(config, others)
+            return checked, ""
         except TuiaeError as error:
             return None, str(error).replace("\n", " · ")
+
+
+def classifier(run_id: str, frozen: bool = False) -> dict[str, Any]:
+    """Asks for a classifier, on the encoder of a run where there is a `run_id`."""
+    return {"model.family": "classifier", "model.encoder_run": run_id, "model.freeze": frozen}
+
+
+MODELS: dict[str, dict[str, Any]] = {
+    **{family: {"model.family": family, "model.encoder_run": ""} for family in FAMILIES if family != "classifier"},
+    **{f"classifier · {encoder}": {"model.encoder": encoder, **classifier("")} for encoder in ENCODERS},
+}
+"""What each model of the list asks for."""
+
+
+def models_on(run_id: str) -> dict[str, dict[str, Any]]:
+    """Classifiers on the encoder of a run, trained further or kept as it is; none without a run."""
+    name = clean(run_id).split("-", 2)[-1]
+    on_run = {f"classifier on {name}": classifier(run_id), f"classifier on {name}, frozen": classifier(run_id, True)}
+    return on_run if run_id else {}
+
+
+def summary(config: RunConfig) -> str:
+    """What a run of a config would be, in a few words."""
+    model, training = config.model, config.training
+    epochs = f"{training.epochs:,} epoch{'' if training.epochs == 1 else 's'}"
+    return f"{config.name}: {model.family}, code {model.latent}, on {config.data.dataset}, {epochs}"
 
 
 def readiness(checked: Checked) -> tuple[str, str]:

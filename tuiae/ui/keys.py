@@ -77,8 +77,19 @@ KEPT = ("help", "ask_quit")
 """Actions whose keys always show, at the end of the footer."""
 NEEDED = ("next_view",)
 """Actions whose keys always show, in their places: without this one most panels are never found."""
+FORM_KEY = "o"
 NEXT_RUN = (
     Key("r", "start", "Start", "start what the form says", also="run train begin launch new", afar=NAME),
+    Key(FORM_KEY, "open_form", "", "open the form", "Form", also="configure edit fields settings next", afar=NAME),
+    Key(
+        "O",
+        "all_settings",
+        "",
+        "all settings, to find by words",
+        "Settings",
+        later=True,
+        also="every option hyperparameter key",
+    ),
     Key("c", "check", "", "a few steps: what it costs", "Check", also="preflight cost dry try memory parameters time"),
     Key("W", "sweep", "", "a sweep around it", "Sweep", later=True, also="grid search hyperparameters study vary"),
     Key("A", "auto_pause", "", "let it pause itself, or not", also="automatic divergence overfitting watch"),
@@ -86,6 +97,7 @@ NEXT_RUN = (
     Key("S", "save_preset", "", "keep the form as a preset", "Preset", later=True, also="settings", afar=NAME),
     Key("Y", "copy_command", "", "copy its `tuiae run` line", "Copy", later=True, also="cli shell", afar=NAME),
 )
+ADVICE_KEY = "u"
 OPEN_RUN = (
     Key("p", "pause", "Pause", "pause, or go on", also="hold continue wait"),
     Key("space", "step", "Step", "one step, while it is paused", also="single batch advance debug next"),
@@ -94,6 +106,7 @@ OPEN_RUN = (
     Key("w", "save", "Save", "write a checkpoint", also="checkpoint weights store"),
     Key("e", "edit", "Edit", "change it while it trains", also="learning rate lr noise beta dropout epochs settings"),
     Key("f", "fork", "", "fork from a checkpoint", "Fork", also="branch clone settings"),
+    Key(ADVICE_KEY, "take_advice", "", "try what the curves advise", also="apply diagnosis finding remedy fix"),
     Key("R", "resume", "", "go on where it stopped", "Resume", also="continue restart again"),
 )
 SHOWING = (

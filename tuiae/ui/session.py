@@ -20,6 +20,7 @@ from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.control import propose
 from tuiae.runs.diagnosis import Finding
+from tuiae.runs.labels import Label, relabel
 from tuiae.runs.lineage import fork_run, need_config
 from tuiae.runs.paths import LIVE_STATES, RunPaths, list_runs, need_run, unwritable
 from tuiae.runs.process import StandbyWorker, is_held, no_worker, start_worker
@@ -220,14 +221,18 @@ class Session:
 
     # Acting on it
 
-    def start(self, config: RunConfig) -> None:
-        """Make a run, let a worker train it, and open it.
+    def start(self, config: RunConfig, label: Label) -> None:
+        """Make a run, let a worker train it, and open it. Its tags are those of the label, and its name where that has
+        one.
 
         Raises:
             UnknownRunError: the runs directory cannot be written. TrainingError: no worker can be started.
         """
-        run = create_run(config, self.root, sys.argv)
-        self.launcher.begin(run)
+        run = create_run(config, self.root, sys.argv, label.tags or ())
+        with removed_unless_started(run):
+            if label.name:
+                relabel(run, name=label.name)
+            self.launcher.begin(run)
         self.open(run.root)
         self._started = self.path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -10,24 +9,27 @@ from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Grid, Vertical
 from textual.content import Content
-from textual.widgets import Input, Label, Select, Static
+from textual.widgets import Button, Input, Label, Select, Static
 
-from tuiae.config import RunConfig, parse_override
-from tuiae.errors import ConfigError, TrainingError, TuiaeError
+from tuiae.config import RunConfig, list_settings, parse_override, typed
+from tuiae.errors import TrainingError, TuiaeError
 from tuiae.preflight import warn_of_change
 from tuiae.render.text import clean
 from tuiae.runs.checkpoints import all_checkpoints, no_checkpoint, pointed, read_position
 from tuiae.runs.control import EDITABLE, offered, propose, value_of
+from tuiae.runs.diagnosis import BEST, START
 from tuiae.runs.labels import read_label
-from tuiae.runs.lineage import config_at, fork_config, need_config
+from tuiae.runs.lineage import config_at, fork_config, fork_may_change, need_config
 from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.reader import read_status
 from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.dialogs import Answer, Dialog
+from tuiae.ui.screens.settings import SettingsDialog
 from tuiae.ui.session import NothingToDoError
-from tuiae.ui.widgets.form import Choice, NumberInput, typed
+from tuiae.ui.widgets.form import Choice, NumberInput
 
 MOST_FORK_NAME = 43  # characters of a run's name with which its fork's begins: a name takes 48
 
@@ -37,9 +39,10 @@ class ChangeDialog(Dialog[Answer]):
 
     TITLE, HINT = "", ""
 
-    def __init__(self, question: str, filled: dict[str, str]) -> None:
+    def __init__(self, question: str, filled: dict[str, str], advised: Mapping[str, Any] | None = None) -> None:
+        """What is `advised`, by dotted key, stands in the fields to begin with."""
         super().__init__()
-        self._question = question
+        self._question, self._advised = question, advised or {}
         self._filled = filled
         """The keys that have a field, with what it says as long as nobody has changed it."""
 
@@ -58,6 +61,12 @@ class ChangeDialog(Dialog[Answer]):
             field = NumberInput(_id(key))
             field.value = text
             yield field
+
+    def on_mount(self) -> None:
+        if chosen := [key for key in self._filled if key in self._advised]:
+            for key in chosen:
+                self.field(key).value = typed(self._advised[key])
+            self.field(chosen[0]).focus()
 
     def field(self, key: str) -> NumberInput:
         """The field of one of the keys."""
@@ -96,8 +105,8 @@ class ChangeDialog(Dialog[Answer]):
             self.dismiss(answer)
 
 
-def ask_edit(screen: BaseScreen) -> None:
-    """Ask what to change in the training of the open run, and ask that of its worker.
+def ask_edit(screen: BaseScreen, advised: Mapping[str, Any] | None = None) -> None:
+    """Ask what to change in the training of the open run, with what is `advised` filled in; ask that of its worker.
 
     Raises:
         NothingToDoError: no run is live here.
@@ -111,7 +120,7 @@ def ask_edit(screen: BaseScreen) -> None:
             screen.session.edit(changes)
             screen.message.hint("asked: it is in force from the next step on", "good")
 
-    screen.show_dialog(EditDialog(snapshot.current_config, snapshot.status.epoch), change)
+    screen.show_dialog(EditDialog(snapshot.current_config, snapshot.status.epoch, advised), change)
 
 
 class EditDialog(ChangeDialog[dict[str, Any]]):
@@ -119,10 +128,10 @@ class EditDialog(ChangeDialog[dict[str, Any]]):
 
     TITLE, HINT = "change the training", "enter applies · escape cancels"
 
-    def __init__(self, config: RunConfig, epoch: int) -> None:
+    def __init__(self, config: RunConfig, epoch: int, advised: Mapping[str, Any] | None = None) -> None:
         """`config` is in force now, `epoch` whole ones are over."""
         question = "In force from the next step on. Every change is kept in the run's history."
-        super().__init__(question, {key: typed(value_of(config, key)) for key in offered(config)})
+        super().__init__(question, {key: typed(value_of(config, key)) for key in offered(config)}, advised)
         self._config, self._epoch = config, epoch
 
     def read(self) -> tuple[dict[str, Any], str, str]:
@@ -138,8 +147,20 @@ class EditDialog(ChangeDialog[dict[str, Any]]):
         return changes, "; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine"
 
 
-def ask_fork(screen: BaseScreen, source: RunPaths) -> None:
-    """Ask from which checkpoint of a run its fork goes on and what it changes; start it, and show it.
+def find_beginning(run: RunPaths, where: str | int) -> str:
+    """The checkpoint at which a fork that follows an advice begins, as the dialog calls it; empty where none is."""
+    if where == START:
+        return ""
+    if isinstance(where, str):
+        name = "best" if where == BEST else "last"
+        return name if pointed(run, name) else ""
+    steps = [int(folder.name[5:]) for folder in all_checkpoints(run)]
+    return str(max((step for step in steps if step <= where), default=""))
+
+
+def ask_fork(screen: BaseScreen, source: RunPaths, begin: str = "", advised: Mapping[str, Any] | None = None) -> None:
+    """Ask from which checkpoint of a run its fork goes on and what it changes, with an advice filled in; start it, and
+    show it.
 
     Raises:
         UnknownRunError: the run is gone. ConfigError: it has no config to go by. TrainingError: it has no checkpoint.
@@ -153,7 +174,7 @@ def ask_fork(screen: BaseScreen, source: RunPaths) -> None:
         screen.session.fork(source, *chosen, other_images)
         screen.app.switch_mode("live")
 
-    dialog = ForkDialog(source, f"{name[:MOST_FORK_NAME]}-fork")
+    dialog = ForkDialog(source, f"{name[:MOST_FORK_NAME]}-fork", begin, advised)
     screen.show_dialog(dialog, lambda chosen: screen.train_on(partial(fork, chosen)))
 
 
@@ -161,14 +182,17 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
     """From which checkpoint, and with which other settings; the answer is the checkpoint's name and the config."""
 
     TITLE, HINT = "fork", "enter starts it · escape cancels"
+    BINDINGS = [Binding("O", "all_settings", show=False)]
 
-    def __init__(self, run: RunPaths, name: str) -> None:
-        """`name` is offered as the fork's."""
+    def __init__(self, run: RunPaths, name: str, begin: str = "", advised: Mapping[str, Any] | None = None) -> None:
+        """`name` is offered as the fork's, and the checkpoint `begin` to go on from."""
         question = f"A run of its own that goes on from a checkpoint of {clean(read_label(run).name or run.id, 60)}."
         question += " That one trains on beside it." if read_status(run).live else ""
         config = config_at(run)
-        super().__init__(question, dict.fromkeys(offered(config) if config is not None else (), ""))
-        self._run, self._fork_name = run, name
+        super().__init__(question, dict.fromkeys(offered(config) if config is not None else (), ""), advised)
+        self._run, self._fork_name, self._begin = run, name, begin
+        self._more = {key: value for key, value in self._advised.items() if key not in self._filled}
+        """Settings without a field that were changed, by dotted key."""
 
     def compose_fields(self) -> ComposeResult:
         yield Label("checkpoint")
@@ -176,13 +200,58 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
         yield Label("name")
         yield Input(self._fork_name, id="fork-name", compact=True)
         yield from super().compose_fields()
-        yield Label("others")
-        yield Input(placeholder="key=value, such as training.batch_size=64", id="fork-settings", compact=True)
+        yield Label("more")
+        yield Button("", id="fork-settings", compact=True)
 
     def on_mount(self) -> None:
-        first = next(map(_id, self._filled), "fork-settings")
+        first = next(map(_id, self._filled), "fork-name")
         self.query_one(f"#{first}").focus()
+        if self._begin:
+            with self.prevent(Select.Changed):
+                self.query_one("#checkpoint", Choice).value = self._begin_named()
         self._checkpoint_chosen()
+        self._count_more()
+
+    def _begin_named(self) -> str:
+        """The checkpoint to begin from, by the name that the list has for it: a pointed one has no step there."""
+        offered = [name for _, name in self._checkpoints()]
+        same = (name for name in offered if self._folder(name) == self._folder(self._begin))
+        return self._begin if self._begin in offered else next(same, offered[0])
+
+    # Settings without a field
+
+    @on(Button.Pressed)
+    def action_all_settings(self) -> None:
+        """Change any setting that a fork may change."""
+        folder = self._folder(self.checkpoint)
+
+        def ask(changes: Mapping[str, Any]) -> RunConfig:
+            return fork_config(self._run, folder, {**self.overrides, **changes}, asker="")
+
+        try:
+            config = ask({})
+        except TuiaeError as error:
+            self.judge(str(error))
+            return
+        keys = [setting.key for setting in list_settings() if fork_may_change(setting.key)]
+        base = config_at(self._run, read_position(folder).step) or config
+        self.app.push_screen(SettingsDialog("settings of the fork", config, base, ask, keys), self._change)
+
+    def _change(self, changes: Mapping[str, Any] | None) -> None:
+        for key, value in (changes or {}).items():
+            if key == "name":
+                self.query_one("#fork-name", Input).value = value
+            elif key in self._filled:
+                self.field(key).value = typed(value)
+            else:
+                self._more[key] = value
+        self._count_more()
+        self.check()
+
+    def _count_more(self) -> None:
+        count = len(self._more)
+        words = f"{count} more setting{'' if count == 1 else 's'} changed" if count else "all that a fork may change"
+        self.query_one("#fork-settings", Button).label = f"{words}: O"
 
     def _checkpoints(self) -> list[tuple[str, str]]:
         """Words and name of each checkpoint; `last` and `best` are names, because a live run moves them."""
@@ -223,16 +292,9 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """What the fields ask for, by dotted key.
-
-        Raises:
-            ConfigError: a word without an equals sign, or one for which there is a field.
-        """
-        others = read_settings(self.query_one("#fork-settings", Input).value)
-        if twice := next((key for key in others if key in ("name", *self._filled)), ""):
-            raise ConfigError(f"{twice} has a field of its own", "say it there")
+        """What is asked for, by dotted key."""
         name = self.query_one("#fork-name", Input).value.strip()
-        return {"name": name, **{key: self.value(key) for key in self._filled}, **others}
+        return {"name": name, **{key: self.value(key) for key in self._filled}, **self._more}
 
     def read(self) -> tuple[tuple[str, RunConfig], str, str]:
         folder = self._folder(self.checkpoint)
@@ -243,19 +305,6 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
         before = config_at(self._run, moment.step)
         warnings = warn_of_change(before or config, config, moment.epoch)
         return (self.checkpoint, config), "; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine"
-
-
-def read_settings(line: str) -> Mapping[str, Any]:
-    """`key=value key=value` as overrides.
-
-    Raises:
-        ConfigError: a word without an equals sign.
-    """
-    try:
-        words = shlex.split(line)
-    except ValueError:
-        words = line.split()  # an open quote: somebody is still typing
-    return dict(parse_override(word, asker="") for word in words)
 
 
 def _id(key: str) -> str:

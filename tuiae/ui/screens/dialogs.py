@@ -1,4 +1,4 @@
-"""Dialogs: a choice, what a run costs, a line, a note."""
+"""Dialogs: a choice, what a run costs, a network, a line, a note."""
 
 from __future__ import annotations
 
@@ -97,6 +97,8 @@ class ChoiceDialog(Dialog[str]):
 class CostDialog(Dialog[str]):
     """What a run would cost, as a dry run found; the only answer is `start`."""
 
+    BINDINGS = [Binding("r", "dismiss('start')", "Start", show=False)]
+
     def __init__(self, name: str, cost: Mapping[str, Any]) -> None:
         super().__init__()
         self._run_name, self._cost = name, cost
@@ -104,7 +106,7 @@ class CostDialog(Dialog[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog cost") as dialog:
             dialog.border_title = Content(f"what {clean(self._run_name, 40)} costs")
-            dialog.border_subtitle = "escape closes"
+            dialog.border_subtitle = "r or enter starts it · escape closes"
             facts = cost_facts(self._cost)
             with Grid(classes="facts"):
                 for label, words, _ in facts:

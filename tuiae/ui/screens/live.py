@@ -16,21 +16,23 @@ from tuiae.render.network import NO_HISTOGRAMS
 from tuiae.render.pixels import Sheet
 from tuiae.render.status import cost_line, ending, own_pause, refusal_words, state_text, status_facts
 from tuiae.render.text import clean
-from tuiae.runs.control import EDITABLE
-from tuiae.runs.diagnosis import Finding
+from tuiae.runs.control import EDITABLE, offered
+from tuiae.runs.diagnosis import NOW, Finding, Remedy
+from tuiae.runs.lineage import fork_may_change, no_config
 from tuiae.runs.paths import LIVE_STATES, RunPaths
 from tuiae.runs.reader import NO_CONFIG
 from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.ui.draft import Draft, offered_datasets
-from tuiae.ui.keys import LIVE
+from tuiae.ui.draft import Draft, offered_datasets, summary
+from tuiae.ui.keys import FORM_KEY, LIVE
 from tuiae.ui.screens.base import RunScreen
-from tuiae.ui.screens.changes import ask_edit, ask_fork
+from tuiae.ui.screens.changes import ask_edit, ask_fork, find_beginning
 from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, LineDialog, NetworkDialog, in_front, network_page
 from tuiae.ui.screens.managing import ask_kill
+from tuiae.ui.screens.settings import SettingsDialog
 from tuiae.ui.session import PreflightDone, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.widgets.chrome import FindingLine, MessageLine
-from tuiae.ui.widgets.form import OWN_FOLDER, Choice, ConfigForm, NumberInput
+from tuiae.ui.widgets.form import OWN_FOLDER, ConfigForm
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.panel import FactsPanel, MachinePanel
 from tuiae.ui.widgets.run_view import ConfusionPanel, RunView
@@ -44,6 +46,7 @@ class LiveScreen(RunScreen):
     MODE = "live"
     NAME = "a terminal laboratory for autoencoders"
     BINDINGS = [key.binding for key in LIVE]
+    AUTO_FOCUS = ""  # an Enter would start what nobody asked for, and letters are keys
 
     app = getters.app(TerminalApp)
     form = getters.query_one(ConfigForm)
@@ -56,15 +59,10 @@ class LiveScreen(RunScreen):
         self._last: tuple[Snapshot, Sample | None] | None = None
         self._check_pressed = 0.0
 
-    @property
-    def AUTO_FOCUS(self) -> str:  # type: ignore[override]  # noqa: N802
-        """Start, while no run is open. Beside one, an Enter that was meant for a dialog would start another."""
-        return "#start" if self.session.path is None else ""
-
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
             with Vertical(id="left"):
-                yield ConfigForm(Draft(self.session.root), lambda: self.session.launcher.devices)
+                yield ConfigForm(Draft(self.session.root), lambda: self.session.launcher.devices, FORM_KEY)
                 yield FactsPanel("status", id="status")
                 yield FindingLine(id="finding")
                 yield MachinePanel(id="machine")
@@ -92,6 +90,7 @@ class LiveScreen(RunScreen):
 
     def run_opened(self) -> None:
         self._last = None
+        self.form.open_run(self.session.path is not None)
         self.form.recheck()
         self.view.clear()
         self._show_findings(())
@@ -165,6 +164,29 @@ class LiveScreen(RunScreen):
 
     def action_edit(self) -> None:
         self.attempt(ask_edit, self)
+
+    def action_take_advice(self) -> None:
+        """Fill in what the most serious finding advises: an edit, a fork, or a new run in the form."""
+        snapshot = self.session.snapshot
+        remedy = next((one.remedy for one in self.session.findings if one.remedy), None)
+        if snapshot is None or remedy is None:
+            self.message.hint("the curves of this run ask for no other settings", "caution")
+        else:
+            self.attempt(self._try_remedy, snapshot, remedy)
+
+    def _try_remedy(self, snapshot: Snapshot, remedy: Remedy) -> None:
+        run, config = RunPaths(snapshot.path), snapshot.current_config
+        if config is None:
+            raise no_config(run)
+        if remedy.begin == NOW and snapshot.status.live and remedy.changes.keys() <= set(offered(config)):
+            ask_edit(self, remedy.changes)
+        elif (begin := find_beginning(run, remedy.begin)) and all(map(fork_may_change, remedy.changes)):
+            ask_fork(self, run, begin, remedy.changes)
+        else:
+            self.form.take(config, run.config)
+            self.form.change(remedy.changes)
+            self.action_open_form()
+            self.message.tell(f"the form asks for this run from its first step, with {remedy.words}", "good")
 
     def action_fork(self) -> None:
         """Go on from a checkpoint of the open run in a run of its own."""
@@ -240,8 +262,23 @@ class LiveScreen(RunScreen):
 
     def action_leave_form(self) -> None:
         """Leave the fields, which take the digits that are keys elsewhere."""
-        if isinstance(self.focused, (Choice, NumberInput)):
+        if self.form.is_entered:
             self.main_panel.focus()
+
+    def action_open_form(self) -> None:
+        """Go to the first field of the form, which is one line while a run is open."""
+        self.minimize()
+        self.form.enter()
+
+    def action_all_settings(self) -> None:
+        """Change any setting of the next run."""
+        self.attempt(self._ask_settings)
+
+    def _ask_settings(self) -> None:
+        self.message.release()
+        config = self.form.ask({})
+        dialog = SettingsDialog("all settings of the next run", config, self.form.base, self.form.ask)
+        self.show_dialog(dialog, self.form.change)
 
     @on(ConfigForm.FolderWanted)
     def _ask_folder(self) -> None:
@@ -266,6 +303,7 @@ class LiveScreen(RunScreen):
         elif snapshot.config is None:
             self.message.hint(f"the config of {snapshot.id} cannot be read", "caution")
         else:
+            self.message.release()
             self.form.take(snapshot.current_config or snapshot.config, RunPaths(snapshot.path).config)
 
     def action_copy_command(self) -> None:
@@ -280,11 +318,10 @@ class LiveScreen(RunScreen):
 
     def action_auto_pause(self) -> None:
         """Let the next run pause by itself when training spoils what was learned, or not."""
-        self.form.auto_pause = not self.form.auto_pause
-        pauses = "will pause by itself when it diverges, overfits or is dead"
-        words = pauses if self.form.auto_pause else "goes on whatever happens"
+        pauses = not self.form.ask({}).training.auto_pause
+        self.form.change({"training.auto_pause": pauses})
+        words = "will pause by itself when it diverges, overfits or is dead" if pauses else "goes on whatever happens"
         self.message.tell(f"a run that is started now {words}", "good")
-        self.form.recheck()
 
     def action_start(self) -> None:
         """Start what the form says; beside a live run only after a question."""
@@ -292,14 +329,18 @@ class LiveScreen(RunScreen):
         if snapshot is None or not snapshot.status.live:
             self._start()
             return
-        question = f"{clean(snapshot.title, 60)} is still {snapshot.status.state}. Start another beside it?"
+        if (checked := self._check_now()) is None:
+            return
+        open_run, next_run = clean(snapshot.title, 60), clean(summary(checked.config), 200)
+        question = f"{open_run} is still {snapshot.status.state}. Beside it this would start:\n{next_run}"
         answers = [("start", "Start beside it"), ("cancel", "Cancel")]
         self.show_dialog(ChoiceDialog("start", question, answers), lambda answer: self._start())
 
     def _start(self) -> None:
         # Checked now: the last key may have changed a field since the check in the background.
         checked = self._check_now()
-        if checked is not None and self.attempt(self.session.start, checked.config):
+        if checked is not None and self.attempt(lambda: self.session.start(checked.config, self.form.label())):
+            self.form.started()
             self.action_leave_form()  # or its fields would take the digits that are keys
 
     def _check_now(self) -> Checked | None:

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import subprocess
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
+from rich.text import Text
 from textual import getters, on
 from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
 
 from tuiae.errors import DataError
-from tuiae.render.works import expected_words, missing_words
+from tuiae.render.works import (
+    LEGEND,
+    done_words,
+    draw_about,
+    draw_claims,
+    draw_trainings,
+    expected_words,
+    missing_words,
+    work_line,
+)
 from tuiae.reproduce.state import WorkReader, WorkState, start_work, stop_process
 from tuiae.reproduce.work import find_work, list_works
 from tuiae.runs.listing import RunRow
@@ -19,8 +33,9 @@ from tuiae.ui.keys import WORKS
 from tuiae.ui.screens.base import BaseScreen, on_chosen
 from tuiae.ui.screens.dialogs import ChoiceDialog
 from tuiae.ui.session import NothingToDoError, Session
-from tuiae.ui.widgets.tables import LineTable
-from tuiae.ui.widgets.work_panels import WorkView
+from tuiae.ui.widgets.chrome import ViewBar, Views
+from tuiae.ui.widgets.panel import Panel
+from tuiae.ui.widgets.tables import LineTable, TablePanel
 
 
 @dataclass
@@ -40,6 +55,78 @@ def follow_works(root: Path) -> Looks:
             rows = listed.rows
         before, states = states, reader.states(rows) if rows is not None else None
         yield WorksRead(states) if states is not None and states != before else None, rest
+
+
+class WorkAbout(Panel):
+    """What the chosen work is, and how far it is."""
+
+    BORDER_TITLE = "about"
+    can_focus = False
+
+    _state: WorkState | None = None
+
+    def show(self, state: WorkState | None) -> None:
+        """Show a work; None shows nothing."""
+        if state != self._state:
+            self._state = state
+            self.set_title(state.name if state else self.BORDER_TITLE)
+            self.changed()
+
+    def draw(self, width: int, height: int) -> Text:
+        return draw_about(self._state, width, height, time.time())
+
+
+class WorkView(Views):
+    """Works, claims and trainings; on a small screen one of them at a time."""
+
+    MAIN_PANELS = {"works": "#works", "claims": "#claims", "trainings": "#trainings"}
+
+    trainings = getters.query_one("#trainings", LineTable)
+    works = getters.query_one("#works", LineTable)
+
+    _states: Mapping[str, WorkState] = {}
+
+    def compose(self) -> ComposeResult:
+        yield ViewBar(self.MAIN_PANELS)
+        with Horizontal(id="work-parts"):
+            with Vertical(id="work-list"):
+                works = LineTable("works", id="works")
+                works.border_subtitle = LEGEND
+                yield works
+                yield WorkAbout(id="about")
+            with Vertical(id="work-found"):
+                yield TablePanel("claims", id="claims")
+                yield LineTable("trainings", id="trainings")
+
+    @property
+    def chosen(self) -> WorkState | None:
+        """The work under the cursor."""
+        return self._states.get(self.works.under)
+
+    def show(self, states: tuple[WorkState, ...]) -> None:
+        """Show the works as they are now."""
+        names = tuple(state.name for state in states)
+        before, self._states = self._states, {state.name: state for state in states}
+        if names != self.works.keys:
+            self.works.show(names, lambda row, width: work_line(self._states[names[row]], width))
+            self.show_chosen()
+            return
+        changed = [name for name in names if before[name] != self._states[name]]
+        self.works.redraw(changed)
+        if self.works.under in changed:
+            self.show_chosen()
+
+    def show_chosen(self) -> None:
+        """Show claims and trainings of the work under the cursor."""
+        state = self.chosen
+        self.query_one(WorkAbout).show(state)
+        claims = self.query_one("#claims", TablePanel)
+        claims.border_title = f"claims · {len(state.claims)}" if state else "claims"
+        claims.show(lambda width: draw_claims(state, width))
+        table, runs = self.trainings, state.runs if state else ()
+        table.border_title = done_words(state) if state else "trainings"
+        drawn = lru_cache(maxsize=1)(partial(draw_trainings, runs))
+        table.show([run.label for run in runs], lambda row, width: drawn(width)[row + 1], lambda width: drawn(width)[0])
 
 
 class WorksScreen(BaseScreen):

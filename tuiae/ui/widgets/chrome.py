@@ -24,7 +24,7 @@ from textual.widgets import Input, Static
 from tuiae.render.chrome import ShownKey, fit_keys
 from tuiae.render.text import clean
 from tuiae.runs.diagnosis import Finding, Severity
-from tuiae.ui.keys import KEPT, NEEDED, SCREENS, Key, find_key, shown
+from tuiae.ui.keys import ADVICE_KEY, KEPT, NEEDED, SCREENS, Key, find_key, shown
 from tuiae.ui.terminal.screen_diff import Lasting
 
 ALWAYS, USUAL, PANEL, SCREEN, LATER = range(5)
@@ -230,6 +230,11 @@ class FindingLine(Widget, can_focus=True):
 
     def render(self) -> Content:
         said = [f"{SIGNS[finding.severity]} {clean(str(finding), 400)}" for finding in self._shown]
+        # The key tries the most serious one that is a matter of settings.
+        for place, finding in enumerate(self._shown):
+            if finding.remedy:
+                said[place] += f" · {ADVICE_KEY} tries {clean(finding.remedy.words, 60)}"
+                break
         if self.has_class("-maximized"):
             return Content("\n\n".join(said))
         more = f"  (+{len(said) - 1} more: {'enter' if self.has_focus else 'click or tab'})"

@@ -3,59 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Grid, Horizontal, Vertical
+from textual.content import Content
 from textual.events import DescendantBlur, DescendantFocus, Key
 from textual.message import Message
-from textual.widgets import Button, Input, Label, Select
+from textual.widgets import Button, Input, Label, OptionList, Select, Static
 
-from tuiae.config import ENCODERS, FAMILIES, NOISE_KINDS, RunConfig, parse_override
+from tuiae.config import NOISE_KINDS, RunConfig, parse_override, settings_of, typed
 from tuiae.config.presets import DEFAULT
 from tuiae.data.registry import DatasetInfo
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked
-from tuiae.render.text import clean, count
+from tuiae.render.text import clean, count, shorten
+from tuiae.runs.labels import Label as RunLabel
+from tuiae.runs.labels import check_label
 from tuiae.runs.paths import LIVE_STATES
-from tuiae.ui.draft import Draft, offered_datasets, readiness
+from tuiae.studies.labels import suggest_name
+from tuiae.ui.draft import FIELDS_OF, MODELS, NUMBERS, OTHERS, Draft, field_of, models_on, offered_datasets, readiness
 from tuiae.ui.terminal.mode import mode_of
 from tuiae.ui.terminal.screen_diff import Lasting
 
-
-def classifier(run_id: str, frozen: bool = False) -> dict[str, Any]:
-    """Asks for a classifier, on the encoder of a run where there is a `run_id`."""
-    return {"model.family": "classifier", "model.encoder_run": run_id, "model.freeze": frozen}
-
-
-MODELS: dict[str, dict[str, Any]] = {
-    **{family: {"model.family": family, "model.encoder_run": ""} for family in FAMILIES if family != "classifier"},
-    **{f"classifier · {encoder}": {"model.encoder": encoder, **classifier("")} for encoder in ENCODERS},
-}
-"""What each model of the list asks for."""
-
-
-def models_on(run_id: str) -> dict[str, dict[str, Any]]:
-    """Classifiers on the encoder of a run, trained further or kept as it is; none without a run."""
-    name = clean(run_id).split("-", 2)[-1]
-    on_run = {f"classifier on {name}": classifier(run_id), f"classifier on {name}, frozen": classifier(run_id, True)}
-    return on_run if run_id else {}
-
-
-NUMBERS = (
-    ("code", "model.latent"),
-    ("resize", "data.image_size"),
-    ("epochs", "training.epochs"),
-    ("batch", "training.batch_size"),
-    ("rate", "training.learning_rate"),
-    ("seed", "training.seed"),
-)
 OWN_FOLDER = "folder:"
 
 
@@ -75,13 +53,26 @@ class NumberInput(Input):
 
 
 class Choice(Select[str], inherit_bindings=False):
-    """A compact list to choose from; arrows go on to the next field, as in the fields for numbers."""
+    """A compact list to choose from; arrows go on to the next field, as in the fields for numbers. A letter opens it
+    and chooses."""
 
     BINDINGS = [Binding("enter,space", "show_overlay", "Show menu", show=False)]
 
     def __init__(self, field: str, options: Sequence[tuple[Any, str]]) -> None:
         self._offered = tuple(options)
         super().__init__(self._offered, allow_blank=False, compact=True, id=field)
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        return character is not None and character.isalpha()
+
+    def on_key(self, event: Key) -> None:
+        if self.expanded or not self.check_consume_key(event.key, event.character):
+            return
+        event.stop()
+        event.prevent_default()
+        self.action_show_overlay()
+        # Behind the focus, which goes to the list by the app's queue and empties what was typed to find an entry.
+        self.app.call_later(self.query_one(OptionList).post_message, Key(event.key, event.character))
 
     def set_options(self, options: Iterable[tuple[Any, str]]) -> None:
         """Replace the options, each with its value."""
@@ -98,6 +89,7 @@ class Choice(Select[str], inherit_bindings=False):
         with self.prevent(Select.Changed):
             self.set_options(options)
             self.value = value
+            self.mutate_reactive(Choice.value)  # type: ignore[misc]  # or the first option would go on showing its old words
 
 
 def named(names: Iterable[str]) -> list[tuple[Any, str]]:
@@ -105,10 +97,33 @@ def named(names: Iterable[str]) -> list[tuple[Any, str]]:
     return [(Text(name), name) for name in names]
 
 
-class ConfigForm(Lasting, Vertical):
-    """Fields for what is changed most; everything else comes from a preset, or from the config of a run.
+class FoldedForm(Static):
+    """The form in one line, while a run is open and the focus elsewhere; a click opens it."""
 
-    A thread checks what they say after every change: whether it can run, and what Start would do.
+    _said = ("", "")
+
+    def say(self, key: str, words: Iterable[str]) -> None:
+        """Show the key that opens the form, and what it asks for."""
+        self._said = key, " · ".join(clean(word, 60) for word in words)
+        self.refresh()
+
+    async def on_click(self) -> None:
+        await self.run_action("screen.open_form")
+
+    def render(self) -> Content:
+        key, words = self._said
+        room = max(0, self.content_size.width - len(key) - 2)
+        wordy = f"next run: {words}"
+        shown = wordy if cell_len(wordy) <= room else shorten(words, room)
+        return Content.assemble((f"{key}  ", "bold $accent"), (shown, "$foreground 80%"))
+
+
+class ConfigForm(Lasting, Vertical):
+    """Fields for what is changed most; everything else comes from a preset, from the config of a run, or from the list
+    of all settings.
+
+    A thread checks what they say after every change: whether it can run, and what Start would do. While a run is open
+    the form is one line, unless the focus is in it.
     """
 
     ALLOW_MAXIMIZE = True
@@ -138,38 +153,57 @@ class ConfigForm(Lasting, Vertical):
 
         problem: str
 
-    auto_pause = False
-    """Whether the run pauses by itself when training spoils what was learned. It has a key and no field."""
     _models = MODELS
     _encoder_run = ""
     _devices: tuple[str, ...] = ("auto", "cpu")
     _found: tuple[dict[str, Any], Checked | None] = {}, None
     """What the fields said at the last check that ended, and what it found."""
+    _changed = False
+    """Whether it asks for something else than it was filled with."""
+    _run_is_open = False
 
-    def __init__(self, draft: Draft, devices: Callable[[], list[str] | None]) -> None:
-        """`devices` says what this machine has, None while nobody knows."""
+    def __init__(self, draft: Draft, devices: Callable[[], list[str] | None], key: str = "") -> None:
+        """`devices` says what this machine has, None while nobody knows; `key` opens the form where it is one line."""
         super().__init__(id="form")
         self._draft = draft
         self._known_devices = devices
-        self._preset = draft.presets[0]
+        self._key = key
         self._datasets = tuple(offered_datasets())
         self._dataset = self._datasets[0].name
+        self._offered: list[tuple[Any, str]] = []
+        self._more: dict[str, Any] = {}
+        """Settings that no field says, by dotted key."""
 
     def on_mount(self) -> None:
-        self.load_preset(DEFAULT)
+        if recalled := self._draft.recall():
+            config, others = recalled
+            self._fill(config)
+            with self.prevent(Input.Changed):
+                for name, field in OTHERS.items():
+                    self.query_one(f"#{field}", Input).value = others.get(name, "")
+            self.post_message(self.Edited())
+        else:
+            self.load_preset(DEFAULT)
 
     def compose(self) -> ComposeResult:
-        code, resize, *others = ((label, NumberInput(_id(key))) for label, key in NUMBERS)
+        numbers = {label: NumberInput(field_of(key)) for label, key in NUMBERS}
+        more = Button("", id="all_settings", compact=True)
+        more.styles.line_pad = 0
+        name, tags = (Input(id=field, compact=True, classes="wide") for field in OTHERS.values())
+        tags.placeholder = "words, for a study"
         fields = (
-            ("preset", Choice("preset", named(self._draft.presets))),
+            ("preset", Choice("preset", [(Text(name), name) for name in self._draft.presets])),
             ("model", Choice("model", named(MODELS))),
-            code,
+            *((label, numbers[label]) for label in ("code", "resize")),
             ("dataset", Choice("dataset", self._dataset_options())),
-            resize,
-            ("noise", Horizontal(Choice("noise", named(NOISE_KINDS)), NumberInput("noise-level"))),
+            ("noise", Horizontal(Choice("noise", named(NOISE_KINDS)), NumberInput("noise-level"), classes="wide")),
             ("device", Choice("device", named(self._devices))),
-            *others,
+            *((label, numbers[label]) for label in ("epochs", "batch", "rate", "seed")),
+            ("more", more),
+            ("name", name),
+            ("tags", tags),
         )
+        yield FoldedForm(id="folded")
         with Grid(id="fields"):
             for label, field in fields:
                 yield Label(label)
@@ -179,12 +213,39 @@ class ConfigForm(Lasting, Vertical):
             for word in ("Pause", "Stop", "Save"):
                 yield Button(word, id=word.lower(), compact=True)
 
+    # One line while a run is open
+
+    def open_run(self, is_open: bool) -> None:
+        """Be one line from now on while the focus is elsewhere, or whole whatever has it."""
+        self._run_is_open = is_open
+        self._fold()
+
+    def enter(self) -> None:
+        """Show all fields, with the focus in the first one."""
+        self.remove_class("-folded")
+        self._choice("preset").focus()
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether the focus is in it."""
+        return self.screen.focused is not None and self in self.screen.focused.ancestors
+
+    def _fold(self) -> None:
+        # With the terminal's the focus goes and comes back, and what is clicked stays where it is.
+        if (
+            self.is_attached
+            and self.app.app_focus
+            and not (self.is_entered and isinstance(self.screen.focused, Button))
+        ):
+            self.set_class(self._run_is_open and not self.is_entered, "-folded")
+
     @on(DescendantFocus)
     @on(DescendantBlur)
     def _frame(self, event: DescendantFocus | DescendantBlur) -> None:
         """Show by the frame that the focus is within; `:focus-within` styles every field anew at each of its steps."""
         self.set_class(isinstance(event, DescendantFocus), "-entered", update=False)
         self.app.stylesheet.update_nodes([self])
+        self.call_later(self._fold)  # once the focus is where it goes
 
     def _choice(self, name: str) -> Choice:
         return self.query_one(f"#{name}", Choice)
@@ -194,45 +255,82 @@ class ConfigForm(Lasting, Vertical):
         try:
             config = self._draft.load_preset(name)
         except TuiaeError as error:
-            with self.prevent(Select.Changed):  # of what is chosen again: the preset that filled the form last
-                self._choice("preset").value = self._preset
+            with self.prevent(Select.Changed):  # of what is chosen again: what filled the form last
+                self._choice("preset").value = self._draft.origin
             self.post_message(self.Broken(str(error)))
             return
-        self._fill(config, name)
+        self._fill(config)
         self.post_message(self.Edited())
 
     def take(self, config: RunConfig, path: Path) -> None:
         """Begin anew from the config of a run, whose file lies at `path`."""
         self._draft.take(config, path)
-        self._fill(config, config.name)
-        self.post_message(self.Edited())
+        self._fill(config)
+        self.recheck()
 
-    def _fill(self, config: RunConfig, preset: str = "") -> None:
+    @property
+    def base(self) -> RunConfig:
+        """What it was filled with."""
+        return self._draft.base
+
+    def ask(self, changes: Mapping[str, Any]) -> RunConfig:
+        """The config that the fields ask for, with changes on top.
+
+        Raises:
+            ConfigError: it cannot be.
+        """
+        return self._draft.ask({**self.overrides, **changes})
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Change settings, by dotted key, whether they have a field or not; raises as `ask`."""
+        self._fill(self.ask(changes))
+        self.recheck()
+
+    def _fill(self, config: RunConfig) -> None:
         """Show a config; nothing is posted, as nobody edited anything."""
         self._found = {}, None  # the same fields may stand on other settings now
-        self.auto_pause = config.training.auto_pause
-        if preset in self._draft.presets:
-            self._preset = preset
+        settings = settings_of(config)
         with self.prevent(Select.Changed, Input.Changed):
-            self._choice("preset").value = self._preset
             self._choice("noise").value = config.noise.kind
             self._choose_model(config)
             self.choose_dataset(config.data.dataset)
             self._choose_device(config.training.device)
             self.query_one("#noise-level", NumberInput).value = typed(config.noise.level)
             for _, key in NUMBERS:
-                section, _, name = key.partition(".")
-                number = getattr(getattr(config, section), name)
-                self.query_one(f"#{_id(key)}", NumberInput).value = typed(number)
+                self.query_one(f"#{field_of(key)}", NumberInput).value = typed(settings[key])
+        said = {**settings_of(self._draft.base), **self._said()}
+        self._more = {key: value for key, value in settings.items() if value != said[key]}
+        self._show_changes()
+
+    def _show_changes(self) -> None:
+        """Show whether the form asks for something else than it was filled with, how many settings without a field
+        that are, and the name that follows."""
+        base = settings_of(self._draft.base)
+        self._changed = any(base[key] != value for key, value in self.overrides.items())
+        more = sum(base[key] != value for key, value in self._more.items() if key not in FIELDS_OF)
+        words = f"{more} more setting{'' if more == 1 else 's'} changed" if more else f"all {len(base)} settings: O"
+        self.query_one("#all_settings", Button).label = words
+        with suppress(TuiaeError):  # of what cannot be there is no name
+            self.query_one(f"#{OTHERS['name']}", Input).placeholder = suggest_name(self._draft.base, self.ask({}))
+        offered = self._draft.options(self._changed)
+        if offered != self._offered or self._choice("preset").value != self._draft.origin:
+            self._offered = offered
+            self._choice("preset").offer(offered, self._draft.origin)
+        origin = f"{self._draft.origin}{' changed' * self._changed}"
+        self.query_one(FoldedForm).say(self._key, (origin, str(self._choice("model").value), self._dataset))
 
     def action_go(self, places: int) -> None:
         """Focus the field so many places below; after the last comes the first."""
-        fields = [widget for widget in self.query("Choice, NumberInput, Button") if widget.focusable]
+        fields = [widget for widget in self.query("Choice, Input, Button") if widget.focusable]
         if self.screen.focused in fields:
             fields[(fields.index(self.screen.focused) + places) % len(fields)].focus()
 
     @property
     def overrides(self) -> dict[str, Any]:
+        """What the form asks for, by dotted key."""
+        return {**self._said(), **self._more}
+
+    def _said(self) -> dict[str, Any]:
         """What the fields say, by dotted key."""
         found: dict[str, Any] = {
             **self._models[str(self._choice("model").value)],
@@ -240,9 +338,8 @@ class ConfigForm(Lasting, Vertical):
             "noise.kind": self._choice("noise").value,
             "noise.level": self._read("noise-level"),
             "training.device": self._choice("device").value,
-            "training.auto_pause": self.auto_pause,
         }
-        return found | {key: self._read(_id(key)) for _, key in NUMBERS}
+        return found | {key: self._read(field_of(key)) for _, key in NUMBERS}
 
     def _read(self, field: str) -> Any:
         text = self.query_one(f"#{field}", NumberInput).value.strip()
@@ -297,14 +394,20 @@ class ConfigForm(Lasting, Vertical):
     @on(Input.Changed)
     def _edited(self, event: Select.Changed | Input.Changed) -> None:
         event.stop()
+        if event.value != event.control.value:
+            return  # of a list that was being made: it has another value by now
         field, value = event.control.id, str(event.value)
-        if field == "preset":
+        if field == "preset" and value not in self._draft.presets:
+            self._fill(self._draft.base)
+            self.post_message(self.Edited())
+        elif field == "preset":
             self.load_preset(value)
         elif field == "dataset" and value == OWN_FOLDER:
             self.choose_dataset(self._dataset)
             self.post_message(self.FolderWanted())
         else:
             self._dataset = value if field == "dataset" else self._dataset
+            self._more = {key: value for key, value in self._more.items() if FIELDS_OF.get(key) != field}
             self.post_message(self.Edited())
 
     # What the fields ask for, and whether it can run
@@ -327,7 +430,27 @@ class ConfigForm(Lasting, Vertical):
 
     def check_now(self) -> Checked | None:
         """The config that the fields ask for at this moment, if it can run."""
-        return self._draft.check(self.overrides, self._known_devices())[0]
+        return self._draft.check(self.overrides, self._known_devices(), None)[0]
+
+    def label(self) -> RunLabel:
+        """What the run is to be called, and its tags.
+
+        Raises:
+            ConfigError: a name or a tag that cannot be.
+        """
+        name, tags = (self.query_one(f"#{field}", Input) for field in OTHERS.values())
+        return check_label(RunLabel(name.value, tags=tuple(tags.value.replace(",", " ").split())))
+
+    @on(Input.Submitted, f"#{OTHERS['name']}")
+    def _take_suggestion(self, event: Input.Submitted) -> None:
+        """Take the name that the empty field suggests."""
+        if not event.value:
+            event.input.value = event.input.placeholder
+            event.input.action_end()
+
+    def started(self) -> None:
+        """Forget the name, which the run that was started has; what was asked for stays."""
+        self.query_one(f"#{OTHERS['name']}", Input).value = ""
 
     def command(self) -> str:
         """The `tuiae run` line that does what the fields say.
@@ -344,9 +467,7 @@ class ConfigForm(Lasting, Vertical):
             ConfigError: the fields or the name will not do.
         """
         preset = self._draft.save(self.overrides, name)
-        self._preset = preset.name
-        self._choice("preset").offer(named(self._draft.presets), preset.name)
-        self._found = {}, None  # what was found has the name of the preset before
+        self._fill(self._draft.base)
         self.recheck()
         return preset.name
 
@@ -358,25 +479,22 @@ class ConfigForm(Lasting, Vertical):
     @work(exclusive=True)
     async def _check(self, asked: dict[str, Any]) -> None:
         """Check in a thread: a folder of pictures may take its time to look through. A newer check ends this one."""
-        checked, problem = await asyncio.to_thread(self._draft.check, asked, self._known_devices())
-        self._found = asked, checked
+        others = {name: self.query_one(f"#{field}", Input).value for name, field in OTHERS.items()}
+        checked, problem = await asyncio.to_thread(self._draft.check, asked, self._known_devices(), others)
         if not (start := self.query("#start")):
             return  # the dashboard was left meanwhile
+        self._show_changes()
+        try:
+            self.label()
+        except TuiaeError as error:
+            checked, problem = None, str(error)
+        self._found = asked, checked
         start.first(Button).disabled = checked is None
         if checked is None:
             self.border_subtitle = "cannot start"
             self.post_message(self.CheckEnded(problem, "bad"))
             return
         size = "" if checked.parameters is None else f"{count(checked.parameters)} parameters"
-        self.border_subtitle = " · ".join(filter(None, (size, "pauses itself" * self.auto_pause)))
+        pauses = "pauses itself" if checked.config.training.auto_pause else ""
+        self.border_subtitle = " · ".join(filter(None, (size, pauses)))
         self.post_message(self.CheckEnded(*readiness(checked)))
-
-
-def typed(value: float) -> str:
-    """A number as somebody would type it; read again it is the very same, else a field nobody touched would change
-    it."""
-    return str(value).removesuffix(".0")
-
-
-def _id(key: str) -> str:
-    return key.replace(".", "-")
