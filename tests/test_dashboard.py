@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -378,6 +379,32 @@ async def test_a_folder_is_asked_for_checked_and_kept(lab: Laboratory, monkeypat
         assert "nix" in desk.message
         await ask_for_folder(desk, "")
         assert desk.field("dataset") == "folder:nix"
+
+
+async def test_names_that_are_not_utf_8_are_read_and_a_path_is_refused_in_a_sentence(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    zoo = lab.root / "zoo"
+    for name in (b"fran\xe7ais", b"plain"):
+        (zoo / os.fsdecode(name)).mkdir(parents=True)
+        for index in range(6):
+            Image.new("L", (8, 8), 40 * index).save(zoo / os.fsdecode(name) / os.fsdecode(b"caf\xe9%d.png" % index))
+    async with open_desk() as desk:
+        await desk.ready()
+        await ask_for_folder(desk, str(zoo))
+        await desk.until(lambda: "takes all 10 training images" in desk.message)
+        assert not desk.button("start").disabled
+        other = zoo.with_name(os.fsdecode(b"donn\xe9es"))
+        zoo.rename(other)
+        monkeypatch.chdir(other)
+        await ask_for_folder(desk, ".")
+        await desk.until(lambda: "a config holds UTF-8 and this path does not" in desk.message)
+        assert r"donn\xe9es" in desk.message
+        assert desk.button("start").disabled
+        await desk.press("escape", "c")
+        assert "a config holds UTF-8" in desk.message
 
 
 async def test_pictures_of_several_sizes_start_nothing_before_they_are_resized(lab: Laboratory) -> None:
