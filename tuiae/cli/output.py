@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import IO, Any, TextIO, cast
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn
@@ -25,6 +26,7 @@ from tuiae.files import jsonable
 from tuiae.images import ImageRecord, caution, differences
 from tuiae.render.curves import Curve, Look, log_note, prepare, tellable
 from tuiae.render.pixels import Sheet
+from tuiae.render.table import GAP
 from tuiae.render.text import clean, duration, figure, harmless, in_mode, number, of_epochs, rate, to_ascii
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
@@ -137,11 +139,21 @@ class Output:
 
     def table(self, columns: Iterable[str], rows: Iterable[Iterable[str]], right: Container[str] = ()) -> None:
         """Print aligned columns without a frame, for `grep` and `awk` too; those of `right` hold numbers."""
+        heads, cells = list(columns), [[harmless(cell) for cell in row] for row in rows]
+        sides = ["right" if head in right else "left" for head in heads]
+        widths = [max(map(cell_len, column)) for column in zip(heads, *cells, strict=True)]
+        if sum(widths) + GAP * (len(widths) - 1) <= self.people.width and not any(
+            "\n" in cell for row in cells for cell in row
+        ):
+            # Rich's table would take longer than all the rest of `tuiae runs`.
+            head, *lines = ((" " * GAP).join(map(_padded, row, widths, sides)) for row in (heads, *cells))
+            self.people.print(Text.assemble((head, "bold"), *(f"\n{line}" for line in lines)), soft_wrap=True)
+            return
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, justify="right" if column in right else "left")
-        for row in rows:
-            table.add_row(*(Text(harmless(cell)) for cell in row))
+        for head, side in zip(heads, sides, strict=True):
+            table.add_column(head, justify=cast("Any", side))
+        for row in cells:
+            table.add_row(*map(Text, row))
         self.people.print(table)
 
     def _console(self, stream: TextIO) -> Console:
@@ -154,6 +166,11 @@ class Output:
         # NO_COLOR counts where nothing was asked for.
         no_color = None if self.colors == "auto" else False
         return Console(file=file, highlight=False, color_system=system, no_color=no_color)
+
+
+def _padded(cell: str, width: int, side: str) -> str:
+    pad = " " * (width - cell_len(cell))
+    return pad + cell if side == "right" else cell + pad
 
 
 _BEYOND_ASCII = re.compile("[^\x00-\x7e]")

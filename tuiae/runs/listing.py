@@ -335,7 +335,8 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow:
     """A row from the files. A config that was read before is kept: it only changes while a worker is started."""
     status, label, meta = read_status(run), read_label(run), None
     if row is None or row.status.epochs != status.epochs:
-        config, meta = read_config(run), read_json(run.meta)
+        meta = read_json(run.meta)
+        config = read_config(run, meta)
         host, parent = meta.get("host"), read_parent(meta)
         row = RunRow(
             run.root,

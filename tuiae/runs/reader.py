@@ -234,12 +234,13 @@ def _has_pulse(status: Status) -> bool:
     return silent < STALE_SECONDS
 
 
-def read_config(run: RunPaths) -> RunConfig | None:
-    """The run's config, or None when it is missing, not what the run began with, or of a schema that this version does
-    not know."""
+def read_config(run: RunPaths, meta: Mapping[str, Any] | None = None) -> RunConfig | None:
+    """The run's config, or None when it is missing, not what the run began with (by its `meta`, read where it is not
+    given), or of a schema that this version does not know."""
     try:
         document = parse_alike(read_bytes(run.config).decode())
-        config = build_config(document) if _began_with(run, document) else None
+        known = read_json(run.meta) if meta is None else meta
+        config = build_config(document) if _began_with(known, document) else None
     except (OSError, ValueError, RecursionError, ConfigError):
         return None
     if config is None:
@@ -258,13 +259,13 @@ def read_images(run: RunPaths) -> ImageRecord | None:
 def is_original(run: RunPaths, config: Path) -> bool:
     """Returns whether a file says what a run began with. Runs of older versions do not tell: there any TOML may."""
     try:
-        return _began_with(run, parse_alike(read_bytes(config).decode()))
+        return _began_with(read_json(run.meta), parse_alike(read_bytes(config).decode()))
     except (OSError, ValueError, RecursionError):
         return False
 
 
-def _began_with(run: RunPaths, document: Mapping[str, Any]) -> bool:
-    known = read_json(run.meta).get(CONFIG_DIGEST)
+def _began_with(meta: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
+    known = meta.get(CONFIG_DIGEST)
     return not isinstance(known, str) or known == fingerprint(document)
 
 
@@ -432,22 +433,25 @@ class RunReader:
         if not (metrics := self._metrics[:]):
             return
         self._metrics.clear()
-        moments = np.column_stack([_numbers(map(attrgetter(name), metrics)) for name in ("step", "epoch", "time")])
-        rows: dict[str, list[int]] = {}
-        for row, split in enumerate(map(attrgetter("split"), metrics)):
-            rows.setdefault(split, []).append(row)
-        for split, own in rows.items():
-            places, drawn = moments[own, :2], 0
-            step, epoch = places.max(0).tolist()
+        columns = [
+            np.fromiter(map(attrgetter(name), metrics), float, len(metrics)) for name in ("step", "epoch", "time")
+        ]
+        moments, splits = np.column_stack(columns), [*map(attrgetter("split"), metrics)]
+        place = {split: number for number, split in enumerate(dict.fromkeys(splits))}
+        places = np.fromiter(map(place.__getitem__, splits), int, len(splits))
+        for split, number in place.items():
+            own = np.flatnonzero(places == number)
+            marks, drawn = moments[own, :2], 0
+            step, epoch = marks.max(0).tolist()
             self._reached.reach(int(step), epoch, whole=split != "live")
-            for names, values in _alike([metrics[row].values for row in own]):
+            for names, values in _alike([metrics[row].values for row in own.tolist()]):
                 table = _numbers(chain.from_iterable(map(dict.values, values))).reshape(len(values), len(names))
-                part, drawn = places[drawn : drawn + len(values)], drawn + len(values)
+                part, drawn = marks[drawn : drawn + len(values)], drawn + len(values)
                 for name, column in zip(names, table.T, strict=True):
                     points = self._points.setdefault((split, name), Points(LIVE_POINTS if split == "live" else None))
                     points.extend(np.column_stack((part, column)))
                     self._changed.add((split, name))
-        self._clock.reach(moments[sorted(rows.get("live", []) + rows.get("test", []))])
+        self._clock.reach(moments[np.isin(places, [place[split] for split in ("live", "test") if split in place])])
 
     def _build_series(self) -> dict[Key, Series]:
         self._series |= {key: points.series() for key, points in self._points.items() if key in self._changed}

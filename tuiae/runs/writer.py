@@ -69,6 +69,8 @@ def create_run(
         make_directory(root)
         _sweep_drafts(root)
         run = RunPaths(root / new_run_id(config.name))
+        while run.root.exists():  # somebody made one in this very second, and drew the same number
+            run = RunPaths(root / new_run_id(config.name))
         draft = RunPaths(root / f".{run.id}.tmp")
         draft.root.mkdir(mode=0o700)  # for its user alone; who wants to share it may open it
         try:
