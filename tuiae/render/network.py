@@ -73,7 +73,8 @@ def _outline(rows: Sequence[LayerInfo], room: int, ascii_only: bool) -> list[Tex
     lines = []
     for row in rows:
         cells = max(round(math.sqrt(prod(row.shape)) / widest * room), 1)
-        bar = ("#" if ascii_only else "█" if row.parameters or not row.kind else "▒") * cells
+        solid = bool(row.parameters) or not row.kind
+        bar = ((":", "#") if ascii_only else ("▒", "█"))[solid] * cells
         lines.append(Text(" " * ((room - cells) // 2)).append(bar, COLORS.get(row.part, REST)))
     return lines
 

@@ -48,7 +48,8 @@ class Reporter:
         values = self.recent.read()  # host/device sync
         self.recent.reset()
         self.tick()
-        self._writer.event("metric", split="live", step=state.step, epoch=self.epochs_done(), values=values)
+        if values:  # a single step may have been followed by a point of its own
+            self._writer.event("metric", split="live", step=state.step, epoch=self.epochs_done(), values=values)
         self.progress()
         # Counted from the end, so that a slow device is not kept busy with being asked.
         self._next_live = time.monotonic() + LIVE_SECONDS
