@@ -124,10 +124,11 @@ def _color(share: float) -> str:
 def _meter(meter: Meter, head: int, cells: int, width: int, ascii_only: bool) -> Text:
     """A line with a bar of so many cells behind its label of `head` cells."""
     label, share, words = meter
-    line = Text(f"{fitted(label, head)} ", "dim", no_wrap=True, end="")
+    # Not dim as a whole: a dim colour is not fitted to a light screen.
+    line = Text(no_wrap=True, end="").append(f"{fitted(label, head)} ", "dim")
     if share is not None and cells:
         line.append_text(progress_bar(share, cells, ascii_only, _color(share) or palette.SKY)).append(" ")
-    line.append(to_ascii(words.replace("°", "")) if ascii_only else words, _color(share or 0.0))
+    line.append(to_ascii(words.replace("°", "")) if ascii_only else words, _color(share or 0.0) or "dim")
     line.truncate(width)
     return line
 
