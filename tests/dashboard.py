@@ -111,6 +111,11 @@ class Desk:
     def button(self, name: str) -> Button:
         return self.app.live.query_one(f"#{name}", Button)
 
+    @property
+    def offered(self) -> list[str]:
+        """The buttons of the open run that show."""
+        return [str(button.id) for button in self.app.live.buttons.query(Button) if button.region.area]
+
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
         await self.pilot.pause()
@@ -145,7 +150,7 @@ class Desk:
 
     async def ready(self) -> None:
         """Wait until the form was checked and may start."""
-        await self.until(lambda: not self.button("start").disabled and "r starts" in self.message)
+        await self.until(lambda: not self.button("start").disabled and self.app.live.form.checked is not None)
 
     async def running(self) -> RunPaths:
         """Wait until the open run trains; returns it."""

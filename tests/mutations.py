@@ -253,9 +253,10 @@ def draw_live(run: Path, slow: bool) -> None:
     from tuiae.render.code_map import draw_code_map, labelled_points
     from tuiae.render.confusion import draw_confusion
     from tuiae.render.curves import Look, draw_curves
-    from tuiae.render.grid import error_row, sample_grid
+    from tuiae.render.grid import sample_grid
     from tuiae.render.legend import legend, run_curves, run_marks, second_metrics
     from tuiae.render.log import log_line, log_lines
+    from tuiae.render.pixels import error_row
     from tuiae.render.status import draw_facts, status_facts, title_line
     from tuiae.runs.diagnosis import diagnose
     from tuiae.runs.paths import RunPaths

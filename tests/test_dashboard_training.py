@@ -38,8 +38,7 @@ async def open_form(desk: Desk, epochs: str) -> None:
 async def test_a_run_from_the_first_point_to_the_last() -> None:
     async with open_desk(warm=True) as desk:
         await open_form(desk, "40")
-        assert desk.button("pause").disabled
-        assert desk.button("stop").disabled
+        assert not desk.offered
         await desk.press("r")
         await desk.until(lambda: "train" in desk.panel("loss"))
         await desk.until(lambda: desk.state == "finished")
@@ -51,7 +50,7 @@ async def test_a_run_from_the_first_point_to_the_last() -> None:
         assert f"{result['test_loss']:.5f}"[:5] in desk.panel("loss")
         assert "epoch 40/40" in desk.app.live.query_one("#log").plain  # type: ignore[attr-defined]
         assert "noisy" not in screen
-        assert desk.button("pause").disabled
+        assert not desk.offered
         # The next worker is being kept warm by now, and the next run takes it.
         await desk.press("R")
         await desk.until(lambda: f"tuiae resume {run.id} --epochs" in desk.message)
@@ -69,7 +68,7 @@ async def test_keys_and_buttons_command_the_worker(lab: Laboratory) -> None:
         run = await desk.running()
         await desk.press("p")
         await desk.until(lambda: read_status(run).state == "paused")
-        await desk.shows("‖ paused", "Go on", "space Step")
+        await desk.shows("‖ paused", "Go on", "p Go on", "space Step")
         step = read_status(run).step
         for taken in (step + 1, step + 2):  # at the end of an epoch its own pictures show
             await desk.press("space")
@@ -78,7 +77,7 @@ async def test_keys_and_buttons_command_the_worker(lab: Laboratory) -> None:
                 await desk.shows(f"step {taken:,} ─", "‖ paused")
         await desk.click("#pause")
         await desk.until(lambda: read_status(run).state == "running" and desk.state == "running")
-        await desk.shows("● running", "Pause")
+        await desk.shows("● running", "Pause", "p Pause")
         await desk.click("#pause")
         await desk.shows("‖ paused")
         await desk.press("w")
@@ -93,7 +92,7 @@ async def test_keys_and_buttons_command_the_worker(lab: Laboratory) -> None:
         stopped = read_status(run)
         assert stopped.state == "stopped"
         await desk.shows("■ stopped")
-        await desk.until(lambda: desk.button("stop").disabled)
+        await desk.until(lambda: desk.offered == ["resume"])
         await desk.press("R")
         await desk.until(lambda: desk.state == "running" and read_status(run).step > stopped.step)
         await desk.until(lambda: any(f"resumed at epoch {stopped.epoch}" in text for text in texts(run)))
@@ -287,13 +286,15 @@ async def test_a_classifier_starts_on_the_encoder_of_the_open_run(lab: Laborator
         await desk.type("training-epochs", "2")
         name = run.id.split("-", 2)[-1]
         await desk.choose("model", f"classifier on {name}, frozen"[:40])
-        await desk.until(lambda: "r starts classifier" in desk.message)
+        await desk.until(lambda: f"r starts a classifier on {name}, frozen" in desk.message)
         await desk.press("escape", "r")
         await desk.until(lambda: desk.state == "finished" and desk.app.session.snapshot.path != run.root)  # type: ignore[union-attr]
         snapshot = desk.app.session.snapshot
         assert snapshot is not None
         assert snapshot.config is not None
         assert (snapshot.config.model.encoder_run, snapshot.config.model.freeze) == (run.id, True)
+        assert f"classifier-on-{name}"[:40] in snapshot.id
+        await desk.shows("encoder", f"of {name}", "frozen", "yes")
         # Its settings go back into the form, the choice of the encoder included.
         await desk.press("e")
         await desk.until(lambda: desk.field("model") == f"classifier on {name}, frozen")

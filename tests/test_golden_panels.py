@@ -17,6 +17,7 @@ from tests.shown import NAMES, STEP, shades, show_codes
 from tuiae.config import NoiseSection, RunConfig, build_config
 from tuiae.data.registry import describe
 from tuiae.explore.protocol import Classification, Confused, NoiseCurve, Reconstruction, Worst
+from tuiae.images import ImageRecord
 from tuiae.machine import Gpu, Machine, MachineHistory, Owner
 from tuiae.models.geometry import network_layers
 from tuiae.preflight import warn, warn_of_change
@@ -28,7 +29,7 @@ from tuiae.render.legend import line_legend, readout, run_marks
 from tuiae.render.log import fit_line, log_line
 from tuiae.render.machine import draw_machine, suggestion
 from tuiae.render.network import draw_histograms, draw_network
-from tuiae.render.status import ending, note_line, own_pause
+from tuiae.render.status import draw_facts, ending, note_line, own_pause, status_facts
 from tuiae.render.works import draw_about, draw_claims, draw_trainings, work_line
 from tuiae.reproduce.state import Expected, PlannedRun, StudyProcess, WorkState
 from tuiae.reproduce.verdicts import ClaimRow, RecipeRow, Verdict, Verdicts
@@ -37,6 +38,7 @@ from tuiae.runs.control import Edit
 from tuiae.runs.diagnosis import diagnose
 from tuiae.runs.listing import RunRow
 from tuiae.runs.snapshot import Histogram, Note, Sample, Series, Snapshot, Status
+from tuiae.ui.draft import training_words
 from tuiae.ui.questions import KINDS, NoiseChoice
 from tuiae.ui.widgets.latent_view import LatentView
 from tuiae.ui.widgets.panel import Panel
@@ -66,7 +68,8 @@ def seen(config: RunConfig, curves: Mapping[str, Values], state: str = "running"
     longest = max((len(values) for values in curves.values()), default=0)
     planned, error = config.training.epochs, fields.pop("error", None)
     status = Status(state, epoch=longest, epochs=planned, step=STEPS * longest, error=error)
-    return Snapshot("20261120-115900-denoise-a3f9", Path(), config, {}, status, series, **fields)
+    meta = fields.pop("meta", {})
+    return Snapshot("20261120-115900-denoise-a3f9", Path(), config, meta, status, series, **fields)
 
 
 def measured(test: Values, train: Values, **more: Values) -> dict[str, Values]:
@@ -279,6 +282,29 @@ def test_histograms(golden: Golden) -> None:
 
 
 # Live
+
+
+def test_facts(golden: Golden) -> None:
+    noisy = config_of(noise={"kind": "salt-pepper", "level": 0.3}, training={"learning_rate": 1e-3})
+    encoder = {"family": "classifier", "encoder_run": "20261120-115900-denoising_64-4682", "freeze": True}
+    about = {
+        "meta": {"host": "gpu-7.cluster.example.org"},
+        "images": ImageRecord("digits", "", ("0", "1"), (1, 8, 8), 1500, 297, "d"),
+    }
+    runs = {
+        "a denoising autoencoder": seen(noisy, {"test/loss": [0.2, 0.1]}, **about),
+        "a classifier on a frozen encoder": seen(config_of(model=encoder), {"test/loss": [0.2, 0.1]}, **about),
+        "a classifier from scratch": seen(config_of(model={"family": "classifier"}), {"test/loss": [0.2]}),
+    }
+    parts = [
+        titled(f"{name}, {width} columns, {height} lines", draw_facts(status_facts(run), width, height).plain)
+        for name, run in runs.items()
+        for width, height in ((30, 24), (30, 9), (74, 9))
+    ]
+    for state in ("running", "paused"):
+        words = [training_words(replace(run, status=replace(run.status, state=state))) for run in runs.values()]
+        parts.append(titled(f"in the line of messages, {state}", *words))
+    golden.check("facts", *parts)
 
 
 def test_log(golden: Golden) -> None:

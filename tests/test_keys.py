@@ -45,7 +45,7 @@ def test_keys_of_panels_stand_under_their_panel_and_only_where_there_is_one() ->
     places = {mode: [name for name, _ in help_groups(mode) if name.startswith("on ")] for mode in MODES}
     assert places == {
         "runs": [],
-        "live": ["on curves", "on the confusion matrix", "on histograms"],
+        "live": ["on curves", "on the pictures", "on the confusion matrix", "on histograms"],
         "latent": [],
         "bench": ["on the canvas", "on the noise", "on the strip of pictures"],
         "compare": ["on curves"],

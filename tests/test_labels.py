@@ -12,10 +12,11 @@ import pytest
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, new_run, script
 from tests.terminal import Terminal
+from tuiae.config import build_config
 from tuiae.errors import ConfigError, RunHeldError, TuiaeError, UnknownRunError
 from tuiae.files import read_json, replace_json
 from tuiae.render.status import title_line
-from tuiae.runs.labels import Label, read_label, relabel, tags_of, write_label
+from tuiae.runs.labels import Label, named_for, read_label, relabel, tags_of, write_label
 from tuiae.runs.listing import RunLister, RunRow, summarise
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import RunLock
@@ -265,6 +266,36 @@ def test_runs_are_filtered_on_the_command_line(lab: Laboratory, rows: tuple[RunR
     assert "The Wide One" in table[1]
     for wrong in ("dataste:x", "state:done"):
         lab("runs", "--filter", wrong, check=2)
+
+
+# The name with which a run begins
+
+PRESET = {"name": "denoising_64", "data": {"dataset": "mnist"}, "noise": {"kind": "salt-pepper", "level": 0.3}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"training.epochs": 3, "model.hidden": [64], "noise.level": 0.1}, "denoising_64"),
+        ({"model.latent": 8}, "denoising-dense_8-mnist"),
+        ({"data.dataset": "folder:/home/ana/my pets"}, "denoising-dense_64-folder-my-pets"),
+        ({"noise.kind": "none"}, "dense_64-mnist"),
+        ({"model.family": "classifier", "model.encoder": "dense"}, "classifier-dense-mnist"),
+        (
+            {"model.family": "classifier", "model.encoder_run": "20261120-115900-denoising_64-4682"},
+            "classifier-on-denoising_64-4682",
+        ),
+        (
+            {"model.family": "classifier", "model.encoder_run": "/else/where/" + "x" * 60, "model.freeze": True},
+            f"classifier-on-{'x' * 27}-frozen",
+        ),
+        ({"name": "mine", "model.latent": 8}, "mine"),
+    ],
+)
+def test_a_run_that_is_not_what_its_preset_says_has_a_name_of_its_own(changed: dict[str, object], name: str) -> None:
+    named = named_for(build_config(PRESET, changed), build_config(PRESET))
+    assert named.name == name
+    assert build_config(PRESET, {**changed, "name": name}) == named
 
 
 # Deleting

@@ -125,7 +125,7 @@ async def test_a_run_that_paused_by_itself_says_so(lab: Laboratory) -> None:
         played.writer.event("warning", epoch=2, step=8, text=f"{AUTO_PAUSE}, divergence: it has risen: lower it")
         played.writer.status(now=True, state="paused")
         await desk.until(lambda: "it paused by itself: divergence · p goes on" in desk.message)
-        await desk.shows("paused by itself ─")
+        await desk.shows("paused by itself")
         played.writer.event("command", text="resumed at step 8")
         played.writer.status(now=True, state="running")
         await desk.until(lambda: desk.state == "running" and "by itself" not in desk.screen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from textual import on
 from textual.app import App, ComposeResult
 
 from tests.conftest import Laboratory
-from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, open_desk, script
+from tests.dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, open_desk, script
+from tests.test_render import CLASSES as FASHION
 from tuiae.files import read_json, replace_json
 from tuiae.render.chrome import place_note
 from tuiae.render.curves import Curve, Mark, train_and_test
@@ -20,6 +22,7 @@ from tuiae.runs.snapshot import Series
 from tuiae.ui.feeds import BESIDE_SECONDS, BESIDE_SHARE, seconds_beside
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
+from tuiae.ui.widgets.panel import LogPanel
 from tuiae.ui.widgets.run_view import ConfusionPanel, RunView
 from tuiae.ui.widgets.timeline import TimelineBar
 
@@ -221,7 +224,10 @@ async def test_a_matrix_of_shades_does_not_call_them_counts() -> None:
     async with app.run_test(size=(100, 24)) as pilot:
         app.panel.show(np.diag([1000] * 10), [f"class {letter}" for letter in "abcdefghij"], "epoch 3")
         assert str(app.panel.border_subtitle) == "counts · epoch 3"
-        await pilot.resize_terminal(40, 24)
+        await pilot.resize_terminal(46, 24)
+        await pilot.pause()
+        assert str(app.panel.border_subtitle) == "% of each true class · epoch 3"
+        await pilot.resize_terminal(34, 24)
         await pilot.pause()
         assert str(app.panel.border_subtitle) == "shades of each true class · epoch 3"
 
@@ -339,7 +345,7 @@ def bar(desk: Desk) -> TimelineBar:
 
 
 def note(desk: Desk, panel: str) -> str:
-    return str(desk.app.live.query_one(f"#{panel}").border_subtitle or "")
+    return str(desk.app.live.query_one(f"#{panel}").border_subtitle or "").strip()
 
 
 async def test_scrubbing_shows_old_samples_while_the_run_goes_on(played: Script) -> None:
@@ -513,6 +519,85 @@ async def test_the_error_row_comes_and_goes_with_its_scale(played: Script) -> No
         await desk.press("d")
         await desk.until(lambda: "error" not in desk.panel("images"))
         assert "brightest" not in note(desk, "images")
+
+
+def photographed(lab: Laboratory, document: dict[str, Any] = AUTOENCODER) -> Script:
+    """A finished run with three samples of 28x28."""
+    played = script(lab.runs, document)
+    played.play(2)
+    pixels = np.tile(np.arange(28, dtype=np.uint8) * 9, (3, 1, 28, 1))
+    arrays = {"inputs": pixels, "noisy": pixels[..., ::-1], "reconstructions": pixels.swapaxes(2, 3)}
+    if played.config.is_classifier:
+        counts = np.diag([912] * 10) + 11
+        arrays = {"inputs": pixels, "predictions": np.zeros(3, int), "confusion": counts, "classes": np.array(FASHION)}
+    played.writer.sample(3, **arrays, labels=np.arange(3))
+    played.writer.close("finished")
+    return played
+
+
+def largest(desk: Desk) -> list[int]:
+    """The widths of the pictures in the line that has most of them, from the left."""
+    lines = desk.panel("images").split("\n")
+    return max(([len(part) for part in line.split() if set(part) == {"▀"}] for line in lines), key=sum)
+
+
+@pytest.mark.parametrize(
+    ("size", "widths", "which"),
+    [((80, 24), [14] * 3, "1 to 2 of 3"), ((120, 40), [28] * 3, "1 of 3"), ((200, 60), [28] * 4, "1 to 2 of 3")],
+)
+async def test_pictures_stand_at_their_own_size_where_one_sample_has_room(
+    lab: Laboratory, size: tuple[int, int], widths: list[int], which: str
+) -> None:
+    async with open_desk(photographed(lab).run, size=size) as desk:
+        if size[0] < 110:
+            await desk.press("v")
+        await desk.shows("input", "noisy", "output", which)
+        assert largest(desk) == widths
+        curves = desk.app.live.query_one("#loss")
+        assert size[0] < 110 or curves.content_size.height >= 14
+        await desk.press("right_square_bracket")
+        await desk.shows(which.translate(str.maketrans("12", "23")))
+        await desk.press("right_square_bracket", "right_square_bracket")
+        await desk.until(lambda: "no other pictures" in desk.message)
+
+
+async def test_larger_and_fewer_pictures_are_remembered(lab: Laboratory) -> None:
+    run = photographed(lab).run
+    async with open_desk(run) as desk:
+        await desk.until(lambda: largest(desk) == [28] * 3)
+        await desk.press("B")
+        await desk.until(lambda: len(set(largest(desk))) == 1 and largest(desk)[0] < 28)
+        smaller = largest(desk)
+        await desk.press("b", "b")
+        await desk.until(lambda: "cannot be larger" in desk.message)
+        await desk.press("B")
+    async with open_desk(run) as desk:
+        await desk.until(lambda: desk.panel("images").count("▀") and largest(desk) == smaller)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_classifier_has_numbers_whole_names_and_large_pictures(lab: Laboratory, size: tuple[int, int]) -> None:
+    async with open_desk(photographed(lab, CLASSIFIER).run, size=size) as desk:
+        if size[0] < 110:
+            await desk.press("v")
+            await desk.until(lambda: largest(desk)[0] == 28)
+            await desk.press("v")
+        screen = await desk.shows("T-shirt/top", "9 Ankle boot" if size[0] < 150 else " Ankle boot")
+        assert size[0] < 110 or largest(desk)[0] == 28
+        row = next(line for line in screen.split("\n") if "Ankle boot" in line).partition("Ankle boot")[2]
+        assert row.split()[:10] == (
+            ["1"] * 9 + ["90│"] if size[0] < 110 else ["11"] * 9 + ["923│" if size[0] < 150 else "923"]
+        )
+
+
+async def test_the_log_stands_below_the_status_and_wraps(lab: Laboratory) -> None:
+    played = photographed(lab)
+    async with open_desk(played.run, size=(200, 60)) as desk:
+        log = desk.app.live.query_one("#side-log", LogPanel)
+        await desk.shows("training from the", "first step")
+        assert not desk.app.live.query_one("#log").region.area
+        log.append(["a warning of the worker that is longer than the column is wide, to its very end"])
+        await desk.shows("very end")
 
 
 def test_what_takes_long_to_draw_is_looked_at_less_often() -> None:

@@ -31,9 +31,8 @@ from tuiae.render.text import caption, centred, clean, count, duration, number, 
 from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.ui.widgets.curves import CurvesPanel
 from tuiae.ui.widgets.images import ImagesPanel
-from tuiae.ui.widgets.panel import FactsPanel
+from tuiae.ui.widgets.panel import MOST_LINES, FactsPanel, LogPanel
 from tuiae.ui.widgets.run_view import ConfusionPanel
-from tuiae.ui.widgets.tables import MOST_LINES, LogPanel
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 SIZES = [(0, 0), (0, 5), (5, 0), (1, 1), (3, 2), (8, 3), (18, 3), (20, 5), (40, 12), (78, 22), (120, 40), (198, 58)]

@@ -20,8 +20,8 @@ from tuiae.render.explorer import (
     lay_out_bench,
     wrong_pixels,
 )
-from tuiae.render.grid import WORDS, draw_strip, error_pictures, lay_out_strip
-from tuiae.render.pixels import draw_picture
+from tuiae.render.grid import WORDS, draw_strip, lay_out_strip
+from tuiae.render.pixels import draw_picture, error_pictures
 from tuiae.render.sketch import draw_canvas, lay_out_canvas
 from tuiae.render.text import in_mode
 from tuiae.ui.questions import KINDS, NoiseChoice

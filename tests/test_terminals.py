@@ -538,16 +538,3 @@ async def test_dialogs_have_a_frame_of_their_own_and_nothing_behind_them(lab: La
         assert not any(field.styles.text_style.reverse for field in fields)
         await desk.press("escape")
         await desk.shows("quickstart ·")
-
-
-async def test_buttons_that_cannot_be_pressed_are_in_brackets(lab: Laboratory) -> None:
-    played = script(lab.runs)
-    played.play(2)
-    async with open_desk(played.run, mode=BARE, root=lab.runs) as desk:
-        await desk.shows("Pause")
-        await desk.until(lambda: "(Pause)" not in desk.screen)
-        played.writer.close("finished")
-        await desk.shows("(Pause)", "(Stop)", "(Save)")
-    async with open_desk(played.run, root=lab.runs) as desk:
-        await desk.shows("finished", "Pause")
-        assert "(Pause)" not in desk.screen

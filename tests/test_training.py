@@ -221,6 +221,9 @@ def test_an_encoder_of_a_run_that_lies_elsewhere_is_taken_by_its_path(
     run = lab.train(*settings(model__family="classifier", model__encoder_run=elsewhere, model__freeze="true"))
     source, weights = (load_weights(find_checkpoint(r)) for r in (finished, run))  # type: ignore[arg-type]
     assert torch.equal(weights["encoder.1.weight"], source["encoder.1.weight"])
+    # It is no longer what its preset says, and is not called by that name; yet it came of it.
+    assert "-classifier-on-theirs-frozen-" in run.id
+    assert read_json(run.meta)["preset"] == "small"
 
 
 def test_what_was_asked_for_and_the_encoder_would_overrule_is_refused(lab: Laboratory, finished: RunPaths) -> None:

@@ -16,9 +16,10 @@ from tuiae.errors import ConfigError, MissingLibraryError
 from tuiae.machine import lasting_imports
 from tuiae.render.confusion import draw_confusion
 from tuiae.render.curves import Curve, Look, draw_curves
-from tuiae.render.grid import CaptionRow, ImageRow, image_grid, sample_captions
+from tuiae.render.grid import image_grid
 from tuiae.render.legend import plot_title, plotted
 from tuiae.render.palette import TEST
+from tuiae.render.pixels import CaptionRow, ImageRow, sample_captions
 from tuiae.render.text import count, figure, number, percent
 from tuiae.runs.lineage import resolve_config
 from tuiae.runs.paths import RunPaths

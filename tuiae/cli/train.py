@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ from tuiae.preflight import (
 from tuiae.render.status import cost_facts
 from tuiae.runs.checkpoints import need_checkpoint, newest_position, read_position
 from tuiae.runs.control import send
-from tuiae.runs.labels import check_tags, read_tags
+from tuiae.runs.labels import check_tags, named_for, read_tags
 from tuiae.runs.lineage import changes, fork_config, fork_run, need_config, plan_replay, replay_run
 from tuiae.runs.paths import RunPaths, is_run, list_runs, runs_dir, unwritable
 from tuiae.runs.process import (
@@ -120,6 +121,9 @@ def run_preset(
     if go_on and replayed is not None:
         raise ConfigError("--continue and --replay do not go together", "`tuiae resume RUN` goes on with a replay")
     config = make_ready(config, root, output)
+    if "name" not in overrides.values:
+        with suppress(ConfigError):  # of a preset that cannot run as it stands
+            config = named_for(config, build_config(document, source=str(path)))
     if dry:
         _show_cost(config, root, output)
         return ExitCode.OK

@@ -21,13 +21,14 @@ from tuiae.render.text import centred, clean, figure, fitted, in_mode, join_line
 
 EMPTY = "no predictions yet"
 _KEYS = string.digits + string.ascii_letters
-_MARKED_CUT = 5  # cells from which an ellipsis leaves enough of a name
 _NAME_LIMIT = 14
 _WIDEST, _TALLEST = 9, 3
 _FAINT = 0.02
 """Row share below which an error is drawn as a bare number."""
 _LIFT = 0.42
-_SHARE_DIGITS = (4, 3)  # 70.3, or where there is no room for it 70
+_SHARE_DIGITS = (4, 3, 2)
+"""Digits of shares, the most first: 70.3, or where there is no room for it 70. Of two, 100 fills the gap between the
+cells as well: all others of its row are 0."""
 _RECALL, _PRECISION = "recall", "precision"
 _MARGIN = len(_PRECISION) + 2  # cells
 
@@ -50,6 +51,8 @@ class MatrixLayout:
     """Cells before the names of the rows."""
     top: int = 0
     """Lines before the names of the columns."""
+    shares: bool = False
+    """Whether the numbers are per cents of each true class."""
     margins: bool = False
     """Whether recall stands behind each row, and precision below each column."""
 
@@ -71,7 +74,8 @@ class MatrixLook:
 
     ascii: bool = False
     shares: bool = False
-    """Whether cells show per cents of each true class in place of counts."""
+    """Whether cells show per cents of each true class in place of counts; they do as well where there is no room for
+    counts."""
     margins: bool = False
     """Whether recall and precision are wanted; they come only where they cost nothing but width of the cells."""
     light: bool = False
@@ -101,32 +105,45 @@ def place(
 
 
 def _plan(counts: Counts, names: Sequence[str], width: int, height: int, shares: bool) -> MatrixLayout | None:
-    """The roomiest layout that fits: long names and numbers first, shades alone last; None when nothing fits."""
+    """The roomiest layout that fits: whole names first, counts before shares, shades alone last; None when nothing
+    fits."""
     classes, longest = len(counts), min(max(map(cell_len, names)), _NAME_LIMIT)
     if classes + 1 > height:
         return None
     gutters = sorted({longest + 1, min(longest, 8) + 1, min(longest, 4) + 1}, reverse=True)
-    for digits in (*(_SHARE_DIGITS if shares else (len(str(int(counts.max(initial=0)))),)), 0):
-        for gutter, cell in product(gutters, (digits + 2, digits + 1)):
-            free = (width - gutter) // classes
-            if free >= cell:
-                widest = max(_WIDEST, longest + 2)  # else names are cut beside empty columns
-                cell = max(cell, min(free, widest if digits else 2))
-                tall = _TALLEST if digits and cell > 4 and classes * _TALLEST + 1 <= height else 1
-                top, keyed = heads(names, cell)
-                keys = max(map(len, top)) + 1 if keyed else 0  # they stand before the names of the rows as well
-                gutter += min(keys, width - gutter - classes * cell)
-                return MatrixLayout(gutter, cell, tall, digits)
+    numbers = [(digits, True) for digits in _SHARE_DIGITS]
+    if not shares:
+        numbers.insert(0, (len(str(int(counts.max(initial=0)))), False))
+    ways = [*product(gutters, numbers), *((gutter, (0, False)) for gutter in gutters)]
+    for (gutter, (digits, shares)), spare in product(ways, (2, 1)):
+        free, cell = (width - gutter) // classes, digits + spare
+        if free >= cell:
+            widest = max(_WIDEST, longest + 2)  # else names are cut beside empty columns
+            cell = max(cell, min(free, widest if digits else 2))
+            top, keyed = heads(names, cell)
+            keys = max(map(len, top)) + 1 if keyed else 0  # they stand before the names of the rows as well
+            narrower = (width - gutter - keys) // classes
+            if digits and narrower < digits + spare and gutter == gutters[0]:
+                continue  # names would be cut
+            cell = min(cell, narrower) if narrower >= digits + spare else cell
+            room = width - gutter - classes * cell
+            tall = _TALLEST if digits and cell > 4 and classes * _TALLEST + 1 <= height else 1
+            return MatrixLayout(gutter + min(keys, room), cell, tall, digits, shares=shares)
     return None
 
 
+def whole_width(counts: Counts, names: Sequence[str]) -> int:
+    """The columns in which all names are whole and all cells counts."""
+    longest, digits = min(max(map(cell_len, names)), _NAME_LIMIT), len(str(int(counts.max(initial=0))))
+    top, keyed = heads(names, digits + 1)
+    return longest + 1 + (max(map(len, top)) + 1 if keyed else 0) + len(names) * (digits + 1)
+
+
 def heads(names: Sequence[str], cell: int) -> tuple[list[str], bool]:
-    """A head for each column of `cell` cells, and whether they are keys because cut names would not differ."""
+    """A head for each column of `cell` cells, and whether they are keys because not every name is whole there."""
     most = max(cell - 1, 1)
-    cut = shorten if most >= _MARKED_CUT else set_cell_size
-    short = [name if cell_len(name) <= most else cut(name, most).strip() for name in names]
-    if len(set(short)) == len(short) and (most >= 3 or short == list(names)):
-        return short, False
+    if max(map(cell_len, names)) <= most and len(set(names)) == len(names):
+        return list(names), False
     numbers = [str(index) for index in range(len(names))]
     fits = len(numbers[-1]) <= most
     return numbers if fits else [_KEYS[index % len(_KEYS)] for index in range(len(names))], True
@@ -239,14 +256,14 @@ def _cell(value: int, share: float, table: MatrixLayout, middle: bool, look: Mat
         return dot.ljust(table.cell) if 0 < share < _FAINT else shades[math.ceil(share * 4)] * table.cell
     if not middle:
         return " " * table.cell
-    words = f"{value}" if not look.shares else _share(share, table.digits)
+    words = _share(share, table.digits) if table.shares else f"{value}"
     return table.centred(f"{words if value else dot:>{table.digits}}")
 
 
 def _share(share: float, digits: int) -> str:
     """Per cents in so many characters."""
     words = f"{100 * share:.1f}"
-    return words if len(words) <= digits and digits > _SHARE_DIGITS[-1] else f"{100 * share:.0f}"
+    return words if len(words) <= digits == _SHARE_DIGITS[0] else f"{100 * share:.0f}"
 
 
 def _style(share: float, right: bool, numbers: bool, look: MatrixLook) -> Style:

@@ -26,8 +26,8 @@ from tuiae.render import palette
 from tuiae.render.bars import bar_rows
 from tuiae.render.code_map import class_color
 from tuiae.render.curves import Curve, Look, draw_curves
-from tuiae.render.grid import MOST_ENLARGED, draw_large, error_pictures, fit_gallery, fit_row, plan
-from tuiae.render.pixels import Pixels
+from tuiae.render.grid import MOST_ENLARGED, draw_large, fit_gallery, fit_row, plan
+from tuiae.render.pixels import Pixels, error_pictures
 from tuiae.render.text import beside, centred, clean, join_lines, lines_of, number, percent, shorten
 
 _WIDE, _LEAST_NEAR = 15, 3

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.pixels import Pixels, draw_picture
+from tuiae.render.pixels import CaptionRow, Captions, ImageRow, Pixels, draw_picture, sample_captions, sample_rows
 from tuiae.render.text import (
     caption,
     centred,
@@ -32,10 +31,6 @@ from tuiae.runs.snapshot import Sample
 
 if TYPE_CHECKING:
     from tuiae.studies.shared_images import SharedImages  # the dashboard opens without comparisons
-
-ImageRow = tuple[str, Pixels]
-CaptionRow = tuple[str, Sequence[str]]
-"""A label, and a caption for each picture of a row."""
 
 MOST_ENLARGED = 4
 LEAST_ROWS = 3
@@ -130,7 +125,7 @@ def fit(
     rows: Sequence[ImageRow], width: int, height: int, words: Sequence[CaptionRow] = (), label_limit: int = LABEL_LIMIT
 ) -> GridLayout | None:
     """The largest layout of drawable rows with lines of words below, without labels where that helps."""
-    shape = (min(len(images) for _, images in rows), *rows[0][1].shape[2:])
+    shape = (_count(rows), *rows[0][1].shape[2:])
     labels = [clean(label, label_limit) for label, _ in (*rows, *words)]
     gutter = max(map(cell_len, labels)) + 2
     spare = height - len(words)
@@ -168,58 +163,109 @@ def _caption_line(label: str, captions: Sequence[str], layout: GridLayout, style
     return line
 
 
-# A sample of a run: inputs, noisy inputs, outputs and errors
-
-_SCALES = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""Shares of a pixel's range that the end of the error ramp may stand for."""
-_BEYOND = 0.5  # per cent of the pixels that may lie beyond that end
-
-
-def sample_rows(sample: Sample) -> list[ImageRow]:
-    """One (label, (N, C, H, W)) for each kind of picture that the sample has."""
-    kinds = (("input", sample.inputs), ("noisy", sample.noisy), ("output", sample.reconstructions))
-    return [(label, images) for label, images in kinds if images is not None and images.ndim == 4]
-
-
-def error_row(sample: Sample) -> tuple[ImageRow, str] | None:
-    """A row of pictures that show where reconstructions are wrong, in colours of its own, and the scale in words.
-
-    |reconstruction - clean input|, the mean of the channels, ends the ramp at a round share of a pixel's range, so that
-    it seldom changes while a run goes on. None for a sample without reconstructions of its inputs.
-    """
-    clean_images, made = sample.inputs, sample.reconstructions
-    if clean_images is None or made is None or clean_images.shape != made.shape or not made.size or made.ndim != 4:
-        return None
-    pictures, scale = error_pictures(made, clean_images)
-    return ("error", pictures), f"brightest error: {scale:g} of a pixel's range"
-
-
-def error_pictures(made: Pixels, wanted: Pixels) -> tuple[NDArray[Any], float]:
-    """(N, 3, H, W) uint8, how far images (N, C, H, W) are off, and which share of a pixel's range is brightest."""
-    error = np.abs(made.astype(np.int16) - wanted).mean(axis=1)
-    largest = float(np.percentile(error, 100 - _BEYOND)) / 255
-    scale = next((scale for scale in _SCALES if scale >= largest), 1.0)
-    shade = (error / scale).clip(0, 255).round()
-    stops = np.linspace(0, 255, len(palette.ERROR_RAMP))
-    channels = [np.interp(shade, stops, channel) for channel in zip(*palette.ERROR_RAMP, strict=True)]
-    return np.stack(channels, axis=1).round().astype(np.uint8), scale
-
-
-def sample_captions(sample: Sample) -> list[CaptionRow]:
-    """The predicted class of each picture, `Sneaker ✓` or `Coat ✗`; no line without predictions."""
-    if sample.predictions is None or sample.labels is None:
-        return []
-    captions = []
-    for label, prediction in zip(sample.labels, sample.predictions, strict=False):
-        known = 0 <= int(prediction) < len(sample.classes)
-        name = clean(sample.classes[int(prediction)]) if known else str(prediction)
-        captions.append(f"{name} {'✓' if label == prediction else '✗'}")
-    return [("", captions)]
+# A sample of a run
 
 
 def sample_grid(sample: Sample, width: int, height: int, mode: str = "blocks") -> Text:
     """The whole sample as one text of `width` x `height` cells at most."""
     return image_grid(sample_rows(sample), width, height, mode, sample_captions(sample))
+
+
+# Samples whole: the pictures of each beside or below each other
+
+OWN_SIDE = 12
+"""Pixels of a side from which pictures are first shown at their own size; smaller ones are enlarged at least so far."""
+_BETWEEN = 3  # cells between two samples, each of several pictures beside each other
+
+
+@dataclass(frozen=True)
+class SampleLayout:
+    """Sizes of whole samples, in cells: `across` of them beside each other, `down` below each other."""
+
+    columns: int  # of one picture
+    rows: int
+    kinds: int  # pictures of a sample
+    words: int  # lines below a sample
+    across: int
+    down: int = 1
+    gutter: int = -1
+    """Width of the labels where the kinds stand below each other; -1 where they stand beside each other, under their
+    labels."""
+    gap: int = 1
+    """Empty lines between pictures below each other."""
+
+    @property
+    def shown(self) -> int:
+        return self.across * self.down
+
+    @property
+    def height(self) -> int:
+        if self.gutter >= 0:
+            return self.kinds * (self.rows + self.gap) - self.gap + self.words
+        return int(self.kinds > 1) + self.down * (self.rows + self.words + 1) - 1
+
+
+def sample_layouts(rows: Sequence[ImageRow], width: int, height: int, words: int = 0) -> list[SampleLayout]:
+    """The ways to show samples whole, from few and large pictures to many small ones."""
+    number, (image_height, image_width), kinds = _count(rows), rows[0][1].shape[2:], len(rows)
+    gutter = max(cell_len(clean(label, LABEL_LIMIT)) for label, _ in rows) + 2
+    found: list[SampleLayout] = []
+    for columns, lines in cell_sizes(image_width, image_height):
+        between = _BETWEEN if kinds > 1 else 1
+        across = (width + between) // (kinds * (columns + 1) - 1 + between)
+        down = (height - int(kinds > 1) + 1) // (lines + words + 1)
+        ways = [SampleLayout(columns, lines, kinds, words, across, down)]
+        for gap in (1, 0) if kinds > 1 else ():
+            below = SampleLayout(columns, lines, kinds, words, (width - gutter + 1) // (columns + 1), 1, gutter, gap)
+            ways += [below] * (below.height <= height)
+        best = max(ways, key=lambda way: way.shown)
+        if best.across > 0 and best.down > 0 and min(best.shown, number) > (found[-1].shown if found else 0):
+            found.append(best)
+    return found
+
+
+def usual_layout(layouts: Sequence[SampleLayout], rows: Sequence[ImageRow]) -> int:
+    """Which of these comes first: as many samples as there is room for with pictures of their own size; where that is
+    none, the largest pictures."""
+    image_height, image_width = rows[0][1].shape[2:]
+    wanted = image_width * max(-(-OWN_SIDE // max(image_height, image_width)), 1)
+    return max((place for place, layout in enumerate(layouts) if layout.columns >= wanted), default=0)
+
+
+def draw_samples(
+    rows: Sequence[ImageRow], layout: SampleLayout, first: int, width: int, height: int, mode: str, words: Captions = ()
+) -> Text:
+    """The samples from the `first` on, with lines of words below each, centred in an area."""
+    rows = [(clean(label, LABEL_LIMIT), images[first:]) for label, images in rows]
+    words = [line[first:] for line in words]
+    if layout.gutter >= 0:
+        grid = GridLayout(layout.columns, layout.rows, min(layout.across, _count(rows)), layout.gap, layout.gutter)
+        lines = [*_picture_lines(rows, grid, mode), *(_caption_line("", names, grid) for names in words)]
+        return in_mode(in_the_middle(lines, width, height), mode)
+    one = GridLayout(layout.columns, layout.rows, layout.kinds, 0, 0)
+    whole = GridLayout(layout.kinds * (layout.columns + 1) - 1, layout.rows, 1, 0, 0)
+    head = [_caption_line("", [label for label, _ in rows], one)] if layout.kinds > 1 else []
+    between, lines = Text(" " * (_BETWEEN if layout.kinds > 1 else 1)), list[Text]()
+    for start in range(0, min(layout.shown, _count(rows)), layout.across):
+        places = range(start, min(start + layout.across, _count(rows)))
+        samples = [
+            _sample_lines([images[place] for _, images in rows], one, mode)
+            + [_caption_line("", names[place : place + 1], whole) for names in words]
+            for place in places
+        ]
+        head_line = [between.join(head * len(samples))] if head and not start else []
+        lines += [*([Text()] if start else []), *head_line, *map(between.join, zip(*samples, strict=True))]
+    return in_mode(in_the_middle(lines, width, height), mode)
+
+
+def _sample_lines(images: Sequence[Pixels], layout: GridLayout, mode: str) -> list[Text]:
+    """Images (C, H, W), grey ones and others, beside each other."""
+    drawn = [draw_picture(image.transpose(1, 2, 0), layout.columns, layout.rows, mode) for image in images]
+    return [Text(" ").join(parts) for parts in zip(*drawn, strict=True)]
+
+
+def _count(rows: Sequence[ImageRow]) -> int:
+    return min(len(images) for _, images in rows)
 
 
 # The same test images, one row a run
@@ -326,9 +372,6 @@ TALLEST = 8  # lines of a picture where the height has no end
 ACROSS = 5
 """Pictures that stand beside each other at least there, where the width lets them."""
 _NO_LABEL = 2  # cells left of pictures without a label
-
-Captions = Sequence[Sequence[str]]
-"""Lines below the pictures, each with a word for every picture."""
 
 
 def draw_gallery(images: Pixels, width: int, mode: str, captions: Sequence[str] = ()) -> Text:

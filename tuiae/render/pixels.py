@@ -1,4 +1,5 @@
 """Pictures in cells: half blocks of two pixels, a ramp of characters, or blank cells that a real picture will cover.
+And the pictures of a sample.
 
 In the mode `none` a drawing leaves placeholders. They are found again in the finished drawing, however its parts were
 centred and joined, and become the pixel images that kitty's protocol or sixel sends.
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +21,20 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Span, Text
 
+from tuiae.render import palette
 from tuiae.render.palette import GREYS, RGB, SHADES
+from tuiae.render.text import clean
+from tuiae.runs.snapshot import Sample
 
 _NAME = "picture"
 
 
 Pixels = NDArray[np.uint8]
+ImageRow = tuple[str, Pixels]
+CaptionRow = tuple[str, Sequence[str]]
+"""A label, and a caption for each picture of a row."""
+Captions = Sequence[Sequence[str]]
+"""Lines below the pictures, each with a word for every picture."""
 
 
 @dataclass(frozen=True)
@@ -266,3 +276,52 @@ def _joined(pictures: Sequence[PixelImage], ground: RGB) -> PixelImage:
         size = (one.columns * across, one.rows * down - 1)
         pixels[y : y + size[1], x : x + size[0]] = resample(as_rgb(one.pixels), *size)
     return PixelImage(pixels, left, top, right - left, bottom - top)
+
+
+# A sample of a run: inputs, noisy inputs, outputs and errors
+
+_SCALES = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Shares of a pixel's range that the end of the error ramp may stand for."""
+_BEYOND = 0.5  # per cent of the pixels that may lie beyond that end
+
+
+def sample_rows(sample: Sample) -> list[ImageRow]:
+    """One (label, (N, C, H, W)) for each kind of picture that the sample has."""
+    kinds = (("input", sample.inputs), ("noisy", sample.noisy), ("output", sample.reconstructions))
+    return [(label, images) for label, images in kinds if images is not None and images.ndim == 4]
+
+
+def error_row(sample: Sample) -> tuple[ImageRow, str] | None:
+    """A row of pictures that show where reconstructions are wrong, in colours of its own, and the scale in words.
+
+    |reconstruction - clean input|, the mean of the channels, ends the ramp at a round share of a pixel's range, so that
+    it seldom changes while a run goes on. None for a sample without reconstructions of its inputs.
+    """
+    clean_images, made = sample.inputs, sample.reconstructions
+    if clean_images is None or made is None or clean_images.shape != made.shape or not made.size or made.ndim != 4:
+        return None
+    pictures, scale = error_pictures(made, clean_images)
+    return ("error", pictures), f"brightest error: {scale:g} of a pixel's range"
+
+
+def error_pictures(made: Pixels, wanted: Pixels) -> tuple[NDArray[Any], float]:
+    """(N, 3, H, W) uint8, how far images (N, C, H, W) are off, and which share of a pixel's range is brightest."""
+    error = np.abs(made.astype(np.int16) - wanted).mean(axis=1)
+    largest = float(np.percentile(error, 100 - _BEYOND)) / 255
+    scale = next((scale for scale in _SCALES if scale >= largest), 1.0)
+    shade = (error / scale).clip(0, 255).round()
+    stops = np.linspace(0, 255, len(palette.ERROR_RAMP))
+    channels = [np.interp(shade, stops, channel) for channel in zip(*palette.ERROR_RAMP, strict=True)]
+    return np.stack(channels, axis=1).round().astype(np.uint8), scale
+
+
+def sample_captions(sample: Sample) -> list[CaptionRow]:
+    """The predicted class of each picture, `Sneaker ✓` or `Coat ✗`; no line without predictions."""
+    if sample.predictions is None or sample.labels is None:
+        return []
+    captions = []
+    for label, prediction in zip(sample.labels, sample.predictions, strict=False):
+        known = 0 <= int(prediction) < len(sample.classes)
+        name = clean(sample.classes[int(prediction)]) if known else str(prediction)
+        captions.append(f"{name} {'✓' if label == prediction else '✗'}")
+    return [("", captions)]

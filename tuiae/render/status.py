@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -34,6 +35,7 @@ from tuiae.render.text import (
     rate,
     shorten,
     shorten_middle,
+    wrap,
     wrapped,
 )
 from tuiae.runs.diagnosis import AUTO_PAUSE
@@ -49,13 +51,16 @@ _BLOCK_GAP = 2 * GAP  # cells between two blocks of facts, as an empty column ma
 
 
 def draw_facts(facts: Sequence[Fact], width: int, height: int) -> Text:
-    """One fact a line; when they outgrow the height they flow into as many columns as the width takes."""
+    """One fact a line, a long value on several where there is room. Facts that outgrow the height flow into as many
+    columns as the width takes, or the last of them share lines."""
     if width <= 0 or height <= 0 or not facts:
         return Text(end="")
     facts = [(clean(label), clean(value), style) for label, value, style in facts]
     label_width = min(max(cell_len(label) for label, _, _ in facts), max(width // 2, 1))
     widest = label_width + GAP + max(max(cell_len(value) for _, value, _ in facts), _LEAST_VALUE)
     blocks = min(-(-len(facts) // height), max((width + _BLOCK_GAP) // (widest + _BLOCK_GAP), 1))
+    if blocks == 1:
+        return join_lines(_one_column(facts, label_width, width, height))
     per_block = -(-len(facts) // blocks)
     value_width = (width + _BLOCK_GAP) // blocks - _BLOCK_GAP - GAP - label_width
     columns = [TableColumn("", label_width), TableColumn("", value_width), TableColumn("", 0)] * blocks
@@ -65,6 +70,38 @@ def draw_facts(facts: Sequence[Fact], width: int, height: int) -> Text:
         lines.append(table_line(chain.from_iterable(shown), columns[: 3 * len(shown)]))
         lines[-1].rstrip()
     return join_lines(lines)
+
+
+def _one_column(facts: Sequence[Fact], label_width: int, width: int, height: int) -> list[Text]:
+    columns = [TableColumn("", label_width), TableColumn("", max(width - GAP - label_width, 0))]
+    own, shared = len(facts), list[Text]()  # facts on lines of their own, and the lines that the others share
+    while own and own + len(shared) > height:
+        own -= 1
+        shared = _shared_lines(facts[own:], width)
+    if own + len(shared) > height:
+        own, shared = height, []
+    spare, lines = height - own - len(shared), list[Text]()
+    for label, value, style in facts[:own]:
+        parts = wrap(value, max(columns[1].width, 1), hyphens=False) or [""]
+        parts = parts if len(parts) <= 1 + spare else [value]
+        spare -= len(parts) - 1
+        for place, part in enumerate(parts):
+            lines.append(table_line((Text("" if place else label, "dim"), Text(part, style)), columns))
+            lines[-1].rstrip()
+    return [*lines, *shared][:height]
+
+
+def _shared_lines(facts: Sequence[Fact], width: int) -> list[Text]:
+    """`dropout 0 · loss mse`: as many facts a line as fit."""
+    lines: list[Text] = []
+    for label, value, style in facts:
+        fact = Text.assemble((f"{label} ", "dim"), (value, style), end="", no_wrap=True)
+        if lines and lines[-1].cell_len + 3 + fact.cell_len <= width:
+            lines[-1].append(" · ", "dim").append_text(fact)
+        else:
+            fact.truncate(width, overflow="ellipsis")
+            lines.append(fact)
+    return lines
 
 
 SIGNS = {
@@ -101,6 +138,13 @@ def state_text(state: str) -> Text:
     """`● running`, each state with a sign of its own."""
     sign, color = state_sign(state)
     return Text(f"{sign} {clean(state)}", color)
+
+
+def state_badge(snapshot: Snapshot) -> tuple[str, str]:
+    """` ● running ` and its style: reversed, so that nothing else is as bright."""
+    sign, color = state_sign(snapshot.status.state)
+    by_itself = " by itself" if own_pause(snapshot) else ""
+    return f" {sign} {clean(snapshot.status.state)}{by_itself} ", f"bold reverse {color}"
 
 
 def title_line(snapshot: Snapshot, width: int) -> Text:
@@ -184,6 +228,7 @@ def settings_facts(settings: Mapping[str, Any]) -> list[Fact]:
     rising = f", rising for {warmup}" if warmup else ""
     return [
         ("model", f"{family}, code {settings['model.latent']}", ""),
+        *(_encoder_facts(settings) if family == "classifier" else []),
         *([("beta", f"{beta:g}{rising}", "")] if family in VARIATIONAL else []),
         ("dropout", f"{settings['model.dropout']:g}{output_too}", ""),
         ("noise", noise if noise == "none" else f"{noise} {settings['noise.level']:g}", ""),
@@ -191,6 +236,13 @@ def settings_facts(settings: Mapping[str, Any]) -> list[Fact]:
         ("optim", f"{settings['training.optimizer']}, rate {settings['training.learning_rate']:g}", ""),
         ("batch", f"{count(settings['training.batch_size'])}, seed {settings['training.seed']}", ""),
     ]
+
+
+def _encoder_facts(settings: Mapping[str, Any]) -> list[Fact]:
+    """Whose encoder a classifier stands on, and whether that goes on learning."""
+    run, frozen = settings["model.encoder_run"], settings["model.freeze"]
+    encoder = f"of {undated(clean(Path(run).name))}" if run else f"{settings['model.encoder']}, from scratch"
+    return [("encoder", encoder, ""), ("frozen", "yes: its head alone learns" if frozen else "no", "")]
 
 
 def speed_text(status: Status) -> str:

@@ -1,4 +1,5 @@
-"""What people call a run: a display name, a note, tags and a pin, in `label.json`, which no worker ever writes."""
+"""What people call a run: a display name, a note, tags and a pin, in `label.json`, which no worker ever writes. And the
+name with which a run begins."""
 
 from __future__ import annotations
 
@@ -6,11 +7,14 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from tuiae.config import RunConfig
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
-from tuiae.runs.paths import SCHEMA, RunPaths, unwritable
+from tuiae.images import short_name
+from tuiae.runs.paths import SCHEMA, RunPaths, undated, unwritable
 
 _TAG = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -110,3 +114,37 @@ def relabel(
         label = replace(label, tags=tuple(word for word in tags if word not in untag))
     given: dict[str, Any] = {"name": name, "note": note, "pinned": pinned}
     return write_label(run, replace(label, **{key: value for key, value in given.items() if value is not None}))
+
+
+# The name in a config: that of its preset, as long as the run is what that says.
+
+LONGEST_NAME = 48  # characters, as config/schema.py:NAME_PATTERN allows
+_FROZEN = "-frozen"
+
+
+def named_for(config: RunConfig, preset: RunConfig) -> RunConfig:
+    """A config under a name made of what it is, where it has its preset's and is something else: another model or code,
+    another dataset, with noise or without."""
+    if config.name != preset.name or _what_it_is(config) == _what_it_is(preset):
+        return config
+    return config.model_copy(update={"name": made_name(config)})
+
+
+def made_name(config: RunConfig) -> str:
+    """`denoising-dense_64-mnist`, `classifier-conv-mnist`, `classifier-on-dense_64-4682-frozen`."""
+    model, dataset = config.model, short_name(config.data.dataset)
+    tail = _FROZEN if config.is_classifier and model.freeze else ""
+    if model.encoder_run:
+        name = f"classifier-on-{undated(Path(model.encoder_run).name)}"
+    elif config.is_classifier:
+        name = f"classifier-{model.encoder}-{dataset}"
+    else:
+        denoising = "" if config.noise.kind == "none" else "denoising-"
+        name = f"{denoising}{model.family}_{model.latent}-{dataset}"
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name)[: LONGEST_NAME - len(tail)].rstrip("-") + tail
+
+
+def _what_it_is(config: RunConfig) -> tuple[object, ...]:
+    model, noisy = config.model, config.noise.kind != "none"
+    rest = (model.encoder, model.encoder_run, model.freeze) if config.is_classifier else (model.latent, noisy)
+    return model.family, config.data.dataset, *rest

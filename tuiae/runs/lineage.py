@@ -15,6 +15,7 @@ from tuiae.errors import ConfigError
 from tuiae.files import read_bytes, read_json
 from tuiae.runs.checkpoints import PARENT, need_checkpoint, read_position
 from tuiae.runs.control import Edit, apply_edits, as_edit, as_plan, propose, read_plan
+from tuiae.runs.labels import named_for
 from tuiae.runs.paths import RunPaths, runs_dir
 from tuiae.runs.reader import Tail, is_original, parse_event, read_config, read_images
 from tuiae.runs.snapshot import Parent, Status, read_parent
@@ -76,6 +77,14 @@ def changes(before: RunConfig, after: RunConfig) -> dict[str, Any]:
     """The dotted keys in which one config differs from another, with its values."""
     old = settings_of(before)
     return {key: value for key, value in settings_of(after).items() if value != old[key]}
+
+
+def changes_to_set(before: RunConfig, after: RunConfig) -> dict[str, Any]:
+    """The `changes` without a name that a run with the others gets of itself."""
+    found = changes(before, after)
+    if named_for(after.model_copy(update={"name": before.name}), before) == after:
+        found.pop("name", None)
+    return found
 
 
 class EditedRuns:
@@ -221,7 +230,7 @@ def repeat_line(run: RunPaths) -> str:
             known = source.id if named == run.id else str(source.root)
             return shlex.join(["tuiae", "fork", known, "--from", str(parent.step), *words])
         return run_line(str(run.config), {}, named)
-    preset, changed = _nearest_preset(config)
+    preset, changed = _nearest_preset(config, str(read_json(run.meta).get("preset") or config.name))
     if preset and len(changed) <= MOST_SETTINGS:
         return run_line(preset, changed, replay)
     return run_line(str(run.config), {}, replay)
@@ -232,13 +241,13 @@ def run_line(source: str, changed: Mapping[str, Any], replay: str = "") -> str:
     return shlex.join(["tuiae", "run", source, *_set(changed), *(("--replay", replay) if replay else ())])
 
 
-def _nearest_preset(config: RunConfig) -> tuple[str, dict[str, Any]]:
-    """The preset of the config's name that differs least from it, and the differences; an empty name without one."""
+def _nearest_preset(config: RunConfig, name: str) -> tuple[str, dict[str, Any]]:
+    """The preset of this name that differs least from the config, and the differences; an empty name without one."""
     found: list[tuple[str, dict[str, Any]]] = []
     for preset in list_presets():
-        if config.name == preset.path.stem:
+        if name == preset.path.stem:
             try:
-                found.append((preset.name, changes(load_config(preset.path), config)))
+                found.append((preset.name, changes_to_set(load_config(preset.path), config)))
             except ConfigError:
                 continue  # somebody broke the file since
     return min(found, key=lambda pair: len(pair[1]), default=("", {}))

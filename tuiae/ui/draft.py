@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,13 @@ from tuiae.data.registry import EMBEDDED_SETS, DatasetInfo, list_datasets
 from tuiae.errors import TuiaeError
 from tuiae.files import read_json, replace_json
 from tuiae.preflight import Checked, check
-from tuiae.render.text import clean, count
+from tuiae.render.status import MOST_NAME
+from tuiae.render.text import clean, count, of_epochs
+from tuiae.runs.labels import named_for
 from tuiae.runs.lineage import changes, run_line
-from tuiae.runs.paths import SCHEMA, undated
+from tuiae.runs.listing import preset_of
+from tuiae.runs.paths import SCHEMA, RunPaths, undated
+from tuiae.runs.snapshot import Snapshot
 
 CHANGED = " changed"
 CLOSED_COLUMNS = 20
@@ -34,6 +40,19 @@ NUMBERS = (
     ("seed", "training.seed"),
 )
 """What the form calls its fields for numbers, and their keys."""
+_FIELDS = {key: label for label, key in NUMBERS} | {
+    "model.family": "model",
+    "data.dataset": "dataset",
+    "noise.kind": "noise",
+    "noise.level": "noise",
+    "training.device": "device",
+}
+_KEY = re.compile("|".join(map(re.escape, _FIELDS)))
+
+
+def in_form_words(text: str) -> str:
+    """A sentence about keys by the names of the form's fields: `code` for `model.latent`."""
+    return _KEY.sub(lambda found: _FIELDS[found[0]], text)
 
 
 def field_of(key: str) -> str:
@@ -69,6 +88,8 @@ class Draft:
         """The preset or the config file that this came from."""
         self._written = self.base
         """What the file at the source says."""
+        self.preset = ""
+        """The preset that it all began with."""
 
     @property
     def origin(self) -> str:
@@ -96,7 +117,7 @@ class Draft:
             ConfigError: somebody broke the file.
         """
         self.base = self._written = build_config(read_document(self.presets[name].path), source=name)
-        self._source = name
+        self._source, self.preset = name, self.base.name
         return self.base
 
     def take(self, config: RunConfig, path: Path) -> None:
@@ -106,6 +127,7 @@ class Draft:
             self._written = load_config(path)
         except TuiaeError:
             self._written = config  # it was deleted meanwhile; the form still knows what it said
+        self.preset = preset_of(self._written, read_json(RunPaths(path.parent).meta))
 
     def recall(self) -> tuple[RunConfig, Mapping[str, str]] | None:
         """The config that the form asked for when it was left, here or in another dashboard, and what its other fields
@@ -169,9 +191,9 @@ class Draft:
             checked = check(config, self._root, devices)
             if others is not None:
                 self._remember(config, others)
-            return checked, ""
+            return replace(checked, config=named_for(checked.config, self.base)), ""
         except TuiaeError as error:
-            return None, str(error).replace("\n", " · ")
+            return None, in_form_words(str(error).replace("\n", " · "))
 
 
 def classifier(run_id: str, frozen: bool = False) -> dict[str, Any]:
@@ -205,14 +227,35 @@ def readiness(checked: Checked) -> tuple[str, str]:
     info, config = checked.dataset, checked.config
     if checked.warnings:
         more = f" (+{len(checked.warnings) - 1} more: c)" if len(checked.warnings) > 1 else ""
-        return f"r starts, but {checked.warnings[0]}{more}", "caution"
+        return f"r starts, but {in_form_words(checked.warnings[0])}{more}", "caution"
     if not info.ready:
         return f"r starts with a download: {info.name} is not on this machine yet", "caution"
     resized = config.data.image_size
     height, width = (resized, resized) if resized else info.shape[1:] if info.shape else (0, 0)
     size = f"{height}x{width}" if height else "their own size"
     images = f"{count(info.train)} + {count(info.test)} images of {size}"
-    return f"r starts {config.model.family}, code {config.model.latent}, on {images}", "good"
+    return f"r starts {model_words(config)}, on {images}", "good"
+
+
+def model_words(config: RunConfig) -> str:
+    """`dense, code 64`, or `a classifier on dense_64-4682, frozen`."""
+    model = config.model
+    if not model.encoder_run:
+        return f"{model.family}, code {model.latent}"
+    return f"a classifier on {undated(clean(Path(model.encoder_run).name))}{', frozen' if model.freeze else ''}"
+
+
+def training_words(snapshot: Snapshot) -> str:
+    """What a live run does, and the keys that it takes; empty for all others."""
+    config, status = snapshot.current_config, snapshot.status
+    if config is None or not status.live:
+        return ""
+    name, images = clean(snapshot.name or undated(snapshot.id), MOST_NAME), snapshot.images
+    if status.state == "paused":
+        epoch = of_epochs(status.epoch, status.epochs)
+        return f"{name} is paused at epoch {epoch} · p goes on, e changes it, x saves and stops"
+    of = f", on {images.words.rpartition(', ')[0]}" if images is not None else ""
+    return f"{name} trains {model_words(config)}{of} · p pauses, e changes it, x saves and stops"
 
 
 def offered_datasets() -> list[DatasetInfo]:

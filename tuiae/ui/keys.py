@@ -133,6 +133,10 @@ SHOWING = (
     Key("d", "errors", "", "row of errors, or not", "Errors", also="difference residual pictures images"),
     Key("n", "normalise", "", "confusion: counts or shares", also="normalise normalize percent rows matrix"),
     Key("P", "save_sheet", "", "save the pictures as PNG", "PNG", later=True, also="export image file screenshot"),
+    Key("b", "resize_pictures(1)", "", "larger pictures, and fewer", "Larger", later=True, also="bigger size images"),
+    Key("B", "resize_pictures(-1)", "", "smaller pictures, and more", "Smaller", later=True, also="size images mosaic"),
+    Key("left_square_bracket", "walk(-1)", "", "the pictures before", later=True, also="previous image example"),
+    Key("right_square_bracket", "walk(1)", "", "the pictures after", "Next picture", later=True, also="image example"),
     Key("i", "pictures", "", "pictures: blocks or ASCII", also="half blocks characters images", afar=HIDE),
     Key("comma", "sample(-1)", "", "the sample before", "Before", also="scrub timeline back previous epoch history"),
     Key("full_stop", "sample(1)", "", "the sample after", "After", also="scrub timeline forward next epoch history"),
@@ -262,6 +266,12 @@ CURVES = (
     Key("0", "zoom_all", "", "all of it again", "All", also="zoom reset whole plot"),
     Key("escape", "leave_cursor", "", "no cursor"),
 )
+IMAGES = (
+    Key("left", "screen.walk(-1)", "", "the pictures before", face="arrows"),
+    Key("right", "screen.walk(1)", "", "the pictures after"),
+    Key("plus,equals_sign", "screen.resize_pictures(1)", "", "larger, and fewer"),
+    Key("minus", "screen.resize_pictures(-1)", "", "smaller, and more"),
+)
 CONFUSION = (
     Key("left", "move(0, -1)", "Cell", "cursor to another class", face="arrows"),
     Key("right", "move(0, 1)", "", "cursor to another class"),
@@ -309,7 +319,12 @@ SCREENS: Mapping[str, ScreenKeys] = {
     "runs": ScreenKeys({"the list of runs": RUNS}, more={"in the filter": FILTER}),
     "live": ScreenKeys(
         {"the next run": NEXT_RUN, "the open run": OPEN_RUN, "what shows": SHOWING},
-        {"on curves": CURVES, "on the confusion matrix": CONFUSION, "on histograms": HISTOGRAMS},
+        {
+            "on curves": CURVES,
+            "on the pictures": IMAGES,
+            "on the confusion matrix": CONFUSION,
+            "on histograms": HISTOGRAMS,
+        },
     ),
     "latent": ScreenKeys({"the map of codes": LATENT}),
     "bench": ScreenKeys(
@@ -355,3 +370,8 @@ def run_takes(action: str, status: Status | None, has_checkpoint: bool) -> bool:
     if action == "resume":
         return not status.live and status.state not in OVER
     return has_checkpoint or action != "fork"
+
+
+def name_now(action: str, state: str) -> str:
+    """What an action on a run in this state is called, where that is not its name in the table; else empty."""
+    return "Go on" if action == "pause" and state == "paused" else ""

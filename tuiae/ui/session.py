@@ -221,14 +221,14 @@ class Session:
 
     # Acting on it
 
-    def start(self, config: RunConfig, label: Label) -> None:
+    def start(self, config: RunConfig, label: Label, preset: str) -> None:
         """Make a run, let a worker train it, and open it. Its tags are those of the label, and its name where that has
-        one.
+        one; `preset` is what its config began as.
 
         Raises:
             UnknownRunError: the runs directory cannot be written. TrainingError: no worker can be started.
         """
-        run = create_run(config, self.root, sys.argv, label.tags or ())
+        run = create_run(config, self.root, sys.argv, label.tags or (), meta={"preset": preset})
         with removed_unless_started(run):
             if label.name:
                 relabel(run, name=label.name)

@@ -22,14 +22,14 @@ from tuiae.render.status import title_line
 from tuiae.render.text import clean
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.feeds import Feed
-from tuiae.ui.keys import ON_RUN, run_takes
+from tuiae.ui.keys import ON_RUN, name_now, run_takes
 from tuiae.ui.screens.dialogs import Answer, ChoiceDialog, Dialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.terminal.screen_diff import SteadyScreen
-from tuiae.ui.widgets.chrome import FindingLine, KeyLine, MessageLine, ViewBar, Views, tabs, title_width
+from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, FindingLine, KeyLine, MessageLine, ViewBar, Views, tabs, title_width
 from tuiae.ui.widgets.form import ConfigForm
-from tuiae.ui.widgets.panel import Panel, PicturePanel, toggle_ascii
-from tuiae.ui.widgets.tables import LineTable, LogPanel, TablePanel
+from tuiae.ui.widgets.panel import LogPanel, Panel, PicturePanel, toggle_ascii
+from tuiae.ui.widgets.tables import LineTable, TablePanel
 from tuiae.ui.widgets.timeline import TimelineBar
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 ZOOMABLE = (Panel, LogPanel, LineTable, TablePanel, ConfigForm, FindingLine)
 """Widgets that can have the screen alone."""
-ONE_AT_A_TIME = ("-narrow", "-short")
-"""Classes of a screen on which one panel shows at a time."""
 TOO_SMALL = ("-tiny", "-flat")
 """Classes of a screen on which only a panel that is alone shows."""
 
@@ -78,7 +76,7 @@ class BaseScreen(SteadyScreen):
         yield from self.compose_body()
         yield MessageLine(id="message")
         yield Static(too_small(*self.app.size), id="too-small")
-        yield KeyLine(self.is_enabled)
+        yield KeyLine(self.is_enabled, self.name_of)
 
     def compose_body(self) -> ComposeResult:
         """What stands between the title and the message; one widget with the id `body`."""
@@ -137,6 +135,10 @@ class BaseScreen(SteadyScreen):
         if action == "back":
             return self.maximized is None
         return action not in ("pause", f"show('{self.MODE}')")
+
+    def name_of(self, action: str) -> str:
+        """What the footer calls an action while that is not what the table of keys calls it; else empty."""
+        return ""
 
     def update_keys(self, *state: object) -> None:
         """Make the footer again if `state`, from which `is_enabled` follows, has changed."""
@@ -309,6 +311,9 @@ class RunScreen(BaseScreen):
             return super().is_enabled(action)
         snapshot = self.session.snapshot
         return snapshot is not None and run_takes(action, snapshot.status, bool(snapshot.checkpoints))
+
+    def name_of(self, action: str) -> str:
+        return name_now(action, self.session.snapshot.status.state if self.session.snapshot is not None else "")
 
     @property
     def sheet(self) -> Sheet | None:

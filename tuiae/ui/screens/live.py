@@ -14,7 +14,15 @@ from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked
 from tuiae.render.network import NO_HISTOGRAMS
 from tuiae.render.pixels import Sheet
-from tuiae.render.status import cost_line, ending, own_pause, refusal_words, state_text, status_facts
+from tuiae.render.status import (
+    Fact,
+    cost_line,
+    ending,
+    own_pause,
+    refusal_words,
+    state_badge,
+    status_facts,
+)
 from tuiae.render.text import clean
 from tuiae.runs.control import EDITABLE, offered
 from tuiae.runs.diagnosis import NOW, Finding, Remedy
@@ -22,7 +30,7 @@ from tuiae.runs.lineage import fork_may_change, no_config
 from tuiae.runs.paths import LIVE_STATES, RunPaths
 from tuiae.runs.reader import NO_CONFIG
 from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.ui.draft import Draft, offered_datasets, summary
+from tuiae.ui.draft import Draft, offered_datasets, summary, training_words
 from tuiae.ui.keys import FORM_KEY, LIVE
 from tuiae.ui.screens.base import RunScreen
 from tuiae.ui.screens.changes import ask_edit, ask_fork, find_beginning
@@ -31,11 +39,11 @@ from tuiae.ui.screens.managing import ask_kill
 from tuiae.ui.screens.settings import SettingsDialog
 from tuiae.ui.session import PreflightDone, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp
-from tuiae.ui.widgets.chrome import FindingLine, MessageLine
+from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, FindingLine, MessageLine
 from tuiae.ui.widgets.form import OWN_FOLDER, ConfigForm
 from tuiae.ui.widgets.images import ImagesPanel
-from tuiae.ui.widgets.panel import FactsPanel, MachinePanel
-from tuiae.ui.widgets.run_view import ConfusionPanel, RunView
+from tuiae.ui.widgets.panel import FactsPanel, LogPanel, MachinePanel
+from tuiae.ui.widgets.run_view import FRAME, ConfusionPanel, RunButtons, RunView
 
 DATASETS_SECONDS = 5.0  # between looks at which datasets there are
 
@@ -51,6 +59,7 @@ class LiveScreen(RunScreen):
     app = getters.app(TerminalApp)
     form = getters.query_one(ConfigForm)
     view = getters.query_one(RunView)
+    buttons = getters.query_one(RunButtons)
     status = getters.query_one("#status", FactsPanel)
 
     def __init__(self, session: Session) -> None:
@@ -58,27 +67,42 @@ class LiveScreen(RunScreen):
         self.standby_note = "importing torch…"
         self._last: tuple[Snapshot, Sample | None] | None = None
         self._check_pressed = 0.0
+        self._facts_lines = 0
+        """Lines that the facts of the open run have taken so far."""
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
             with Vertical(id="left"):
                 yield ConfigForm(Draft(self.session.root), lambda: self.session.launcher.devices, FORM_KEY)
                 yield FactsPanel("status", id="status")
+                yield RunButtons()
                 yield FindingLine(id="finding")
+                yield LogPanel(wraps=True, id="side-log")
                 yield MachinePanel(id="machine")
             yield RunView(id="right")
         yield FindingLine(id="finding-line")
 
     def on_mount(self) -> None:
+        self.query_one(ImagesPanel).enlarged = self.app.setting("pictures", 0)
         self.set_interval(DATASETS_SECONDS, self._look_around)
         self._show_idle_status()
+
+    def on_resize(self) -> None:
+        self._facts_lines = 0
+        self.call_after_refresh(self._fit_status)
+
+    def watch_maximized(self) -> None:
+        super().watch_maximized()
+        for fit in (self._fit_status, self.view.share):
+            # What had the screen alone is as wide as it was only after the next layout.
+            self.call_after_refresh(fit) if self.maximized is None else fit()
 
     def is_enabled(self, action: str) -> bool:
         if action == "histograms":
             return self.view.has_histograms
         if action == "errors" and self.config is not None:
             return not self.config.is_classifier
-        if action in ("next_metric", "errors") or action.startswith(("look(", "sample(")):
+        if action in ("next_metric", "errors") or action.startswith(("look(", "sample(", "walk(", "resize_pictures(")):
             return self.session.snapshot is not None
         return super().is_enabled(action)
 
@@ -89,10 +113,13 @@ class LiveScreen(RunScreen):
     # The open run
 
     def run_opened(self) -> None:
-        self._last = None
+        self._last, self._facts_lines = None, 0
         self.form.open_run(self.session.path is not None)
         self.form.recheck()
         self.view.clear()
+        self.buttons.show(None)
+        for log in self.query(LogPanel):
+            log.clear()
         self._show_findings(())
         if isinstance(self.focused, Button):
             self.set_focus(None)  # or a second Enter would start or pause something
@@ -101,15 +128,30 @@ class LiveScreen(RunScreen):
         before, self._last = self._last, (snapshot, sample)
         if before is not None and before[0] is snapshot and before[1] is sample:
             return  # back from a dialog or another screen: every panel still shows it
-        by_itself = " by itself" if own_pause(snapshot) else ""
-        self.status.set_title(f"status · {state_text(snapshot.status.state).plain}{by_itself}")
-        self.status.show(status_facts(snapshot))
+        self.status.set_title("status", badge=state_badge(snapshot))
+        self._show_facts(status_facts(snapshot))
         self._show_findings(self.session.findings)
         self.view.show(snapshot, sample)
-        self.form.show_controls(snapshot.status.state)
+        for log in self.query(LogPanel):
+            log.follow(snapshot)
+        self.buttons.show(snapshot.status)
         self.form.offer_encoder(snapshot.id if snapshot.checkpoints else "")
+        if before is None or before[0].status.state != snapshot.status.state:
+            self._hint_of_run()
         if tell_news(self.message, before[0] if before is not None else None, snapshot):
             self.form.recheck()
+
+    def _show_facts(self, facts: Sequence[Fact]) -> None:
+        self.status.show(facts)
+        self._fit_status()
+
+    def _fit_status(self) -> None:
+        """Let the status be no higher than its facts, where the log below it has the lines that it does not take."""
+        if self.maximized not in (None, self.status):
+            return
+        alone = any(map(self.has_class, ONE_AT_A_TIME)) or self.maximized is self.status
+        self._facts_lines = max(self._facts_lines, self.status.lines)  # or the buttons below would move about
+        self.status.styles.max_height = None if alone else self._facts_lines + FRAME
 
     def _show_findings(self, findings: Sequence[Finding]) -> None:
         for line in self.query(FindingLine):
@@ -118,8 +160,7 @@ class LiveScreen(RunScreen):
     def _show_idle_status(self) -> None:
         if self.session.path is None:
             facts = [("run", "none open", ""), ("worker", self.standby_note, ""), ("start", "r, or the button", "dim")]
-            self.status.show(facts)
-            self.form.show_controls("")
+            self._show_facts(facts)
 
     def worker_warm(self, event: WorkerWarm) -> None:
         """Say what the standby found on this machine."""
@@ -228,6 +269,19 @@ class LiveScreen(RunScreen):
         else:
             self.message.tell("no network to show: no run is open, and the form says nothing that can run")
 
+    def action_resize_pictures(self, steps: int) -> None:
+        """Fewer and larger pictures, or more and smaller; the next time they are as large."""
+        images = self.query_one(ImagesPanel)
+        if images.resize_pictures(steps):
+            self.app.remember(pictures=images.enlarged)
+        else:
+            self.message.remark(f"pictures cannot be {'larger' if steps > 0 else 'smaller'} here")
+
+    def action_walk(self, steps: int) -> None:
+        """The pictures before those that show, or after."""
+        if not self.query_one(ImagesPanel).walk(steps):
+            self.message.remark("no other pictures: those that show are all there are that way")
+
     def action_errors(self) -> None:
         """The row of errors below the pictures, or not."""
         if not self.query_one(ImagesPanel).toggle_error():
@@ -252,9 +306,27 @@ class LiveScreen(RunScreen):
     def _edited(self) -> None:
         self.message.release()
 
+    @on(ConfigForm.Adjusted)
+    def _tell_adjusted(self, event: ConfigForm.Adjusted) -> None:
+        self.message.tell(event.text, "good")
+
     @on(ConfigForm.CheckEnded)
     def _show_check(self, event: ConfigForm.CheckEnded) -> None:
-        self.message.hint(event.text, event.kind)
+        """Say what Start would do; of a run that trains, what it does, unless somebody is at the form."""
+        if not self._hint_of_run():
+            self.message.hint(event.text, event.kind)
+
+    def on_descendant_focus(self) -> None:
+        self._hint_of_run()  # somebody has left the form
+
+    def _hint_of_run(self) -> bool:
+        """Say what the open run does while it trains and nobody is at the form; returns whether that was said."""
+        at_form = self.focused is not None and self.form in self.focused.ancestors_with_self
+        snapshot = self.session.snapshot
+        words = training_words(snapshot) if snapshot is not None and not at_form else ""
+        if words:
+            self.message.hint(words)
+        return bool(words)
 
     @on(ConfigForm.Broken)
     def _show_broken(self, event: ConfigForm.Broken) -> None:
@@ -293,7 +365,7 @@ class LiveScreen(RunScreen):
     @on(Button.Pressed)
     async def _button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
-        await self.run_action(event.button.id or "")  # start, pause, stop, save
+        await self.run_action(event.button.id or "")  # which is the name of an action
 
     def action_fill_form(self) -> None:
         """Put the open run's settings into the form."""
@@ -339,7 +411,9 @@ class LiveScreen(RunScreen):
     def _start(self) -> None:
         # Checked now: the last key may have changed a field since the check in the background.
         checked = self._check_now()
-        if checked is not None and self.attempt(lambda: self.session.start(checked.config, self.form.label())):
+        if checked is not None and self.attempt(
+            lambda: self.session.start(checked.config, self.form.label(), self.form.preset)
+        ):
             self.form.started()
             self.action_leave_form()  # or its fields would take the digits that are keys
 

@@ -25,7 +25,7 @@ from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.reader import read_status
 from tuiae.studies.sweep import SWEEP
 from tuiae.ui.feeds import Feed, RunsListed, follow_list
-from tuiae.ui.keys import ON_RUN, RUNS, run_takes
+from tuiae.ui.keys import ON_RUN, RUNS, name_now, run_takes
 from tuiae.ui.screens.base import BaseScreen, on_chosen
 from tuiae.ui.screens.changes import ask_fork
 from tuiae.ui.screens.managing import (
@@ -114,6 +114,9 @@ class RunsScreen(BaseScreen):
         if action in ON_ROW or action in ON_LINE:
             return (row if action in ON_ROW else line) is not None
         return super().is_enabled(action)
+
+    def name_of(self, action: str) -> str:
+        return name_now(action, self.chosen.status.state if self.chosen is not None else "")
 
     # What is listed
 

@@ -28,8 +28,7 @@ from tuiae.render.explorer import (
     lay_out_bench,
     worst_captions,
 )
-from tuiae.render.grid import error_pictures
-from tuiae.render.pixels import Sheet
+from tuiae.render.pixels import Sheet, error_pictures
 from tuiae.ui.keys import SLIDER
 from tuiae.ui.questions import STEP, NoiseChoice
 from tuiae.ui.widgets.chrome import ViewBar, Views

@@ -49,10 +49,11 @@ class KeyLine(Widget):
         }
     """
 
-    def __init__(self, is_enabled: Callable[[str], bool]) -> None:
-        """`is_enabled` says of an action whether it does something now."""
+    def __init__(self, is_enabled: Callable[[str], bool], name_of: Callable[[str], str]) -> None:
+        """`is_enabled` says of an action whether it does something now, `name_of` what it is called now, empty for its
+        name in the table of keys."""
         super().__init__()
-        self._is_enabled = is_enabled
+        self._is_enabled, self._name_of = is_enabled, name_of
         self._keys: tuple[ShownKey, ...] = ()
 
     def on_mount(self) -> None:
@@ -67,7 +68,7 @@ class KeyLine(Widget):
             if binding.action == "submit" and isinstance(screen.focused, Input):
                 seen[binding.action] = 0, ShownKey(binding.key, face, "Done", rank=USUAL)
             elif binding.show and binding.action not in seen and self._works_now(binding):
-                rank, does = _rank(find_key(binding), active.node), binding.description
+                rank, does = _rank(find_key(binding), active.node), self._name_of(binding.action) or binding.description
                 # Keys that come and go with the room stand in the middle, so that others keep their places.
                 place = 2 if binding.action in KEPT else int(isinstance(active.node, App) or rank > PANEL)
                 if binding.action == "zoom" and screen.maximized is not None:
@@ -281,6 +282,10 @@ class ViewBar(Horizontal):
     def on_click(self, event: Click) -> None:
         if event.widget is not None and event.widget.name:
             self.view = event.widget.name
+
+
+ONE_AT_A_TIME = ("-narrow", "-short")
+"""Classes of a screen on which one panel shows at a time."""
 
 
 class Views(Lasting, Vertical):

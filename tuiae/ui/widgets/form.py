@@ -28,10 +28,8 @@ from tuiae.preflight import Checked
 from tuiae.render.text import clean, count, shorten
 from tuiae.runs.labels import Label as RunLabel
 from tuiae.runs.labels import check_label
-from tuiae.runs.paths import LIVE_STATES
 from tuiae.studies.labels import suggest_name
 from tuiae.ui.draft import FIELDS_OF, MODELS, NUMBERS, OTHERS, Draft, field_of, models_on, offered_datasets, readiness
-from tuiae.ui.terminal.mode import mode_of
 from tuiae.ui.terminal.screen_diff import Lasting
 
 OWN_FOLDER = "folder:"
@@ -141,6 +139,12 @@ class ConfigForm(Lasting, Vertical):
         """A folder of the user's own is to be named."""
 
     @dataclass
+    class Adjusted(Message):
+        """The form changed another field than the user did."""
+
+        text: str
+
+    @dataclass
     class CheckEnded(Message):
         """What Start would do, or why it can do nothing; `kind` is one of the message line."""
 
@@ -154,6 +158,8 @@ class ConfigForm(Lasting, Vertical):
         problem: str
 
     _models = MODELS
+    _filled_noise = "none"
+    """The noise of the autoencoder that the form was filled with."""
     _encoder_run = ""
     _devices: tuple[str, ...] = ("auto", "cpu")
     _found: tuple[dict[str, Any], Checked | None] = {}, None
@@ -209,9 +215,7 @@ class ConfigForm(Lasting, Vertical):
                 yield Label(label)
                 yield field
         with Horizontal(id="buttons"):
-            yield Button("Start", id="start", compact=True, variant="success")
-            for word in ("Pause", "Stop", "Save"):
-                yield Button(word, id=word.lower(), compact=True)
+            yield Button("Start", id="start", compact=True)
 
     # One line while a run is open
 
@@ -290,6 +294,7 @@ class ConfigForm(Lasting, Vertical):
         """Show a config; nothing is posted, as nobody edited anything."""
         self._found = {}, None  # the same fields may stand on other settings now
         settings = settings_of(config)
+        self._filled_noise = "none" if config.is_classifier else config.noise.kind
         with self.prevent(Select.Changed, Input.Changed):
             self._choice("noise").value = config.noise.kind
             self._choose_model(config)
@@ -409,18 +414,22 @@ class ConfigForm(Lasting, Vertical):
             self._dataset = value if field == "dataset" else self._dataset
             self._more = {key: value for key, value in self._more.items() if FIELDS_OF.get(key) != field}
             self.post_message(self.Edited())
+            if field == "model":
+                self._mind_noise()
+
+    def _mind_noise(self) -> None:
+        """Take the noise of the preset out of a classifier, which is to tell clean images apart, and put it back for
+        an autoencoder; what somebody chose stays."""
+        noise, filled = self._choice("noise"), self._filled_noise
+        was, now = (filled, "none") if "classifier" in str(self._choice("model").value) else ("none", filled)
+        if noise.value == was != now:
+            with self.prevent(Select.Changed):
+                noise.value = now
+            why = f"a classifier learns clean images, not those of the preset with {was} noise"
+            again = f"noise is {now} again, as in the preset"
+            self.post_message(self.Adjusted(f"noise is none now: {why}" if now == "none" else again))
 
     # What the fields ask for, and whether it can run
-
-    def show_controls(self, state: str) -> None:
-        """Let those buttons be pressed that a run in this state takes; without colours the others are in brackets."""
-        live, bare = state in LIVE_STATES, mode_of(self.app).colors == "none"
-        words = {"pause": "Go on" if state == "paused" else "Pause", "stop": "Stop", "save": "Save"}
-        for name, word in words.items():
-            button = self.query_one(f"#{name}", Button)
-            button.disabled = not live
-            button.label = f"({word})" if bare and not live else word
-            button.styles.line_pad = int(not bare or live)  # or the brackets have no room
 
     @property
     def checked(self) -> Checked | None:
@@ -451,6 +460,11 @@ class ConfigForm(Lasting, Vertical):
     def started(self) -> None:
         """Forget the name, which the run that was started has; what was asked for stays."""
         self.query_one(f"#{OTHERS['name']}", Input).value = ""
+
+    @property
+    def preset(self) -> str:
+        """The preset that the form was filled from, directly or through a run."""
+        return self._draft.preset
 
     def command(self) -> str:
         """The `tuiae run` line that does what the fields say.

@@ -16,10 +16,18 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tuiae.render.grid import ROOMY, CaptionRow, ImageRow, draw_strip, drawable, fit, image_grid, lay_out_strip
-from tuiae.render.pixels import PixelImage, pixel_images, without_placeholders
+from tuiae.render.grid import (
+    SampleLayout,
+    draw_samples,
+    draw_strip,
+    drawable,
+    lay_out_strip,
+    sample_layouts,
+    usual_layout,
+)
+from tuiae.render.pixels import CaptionRow, ImageRow, PixelImage, pixel_images, without_placeholders
 from tuiae.render.text import centred, in_mode
-from tuiae.ui.keys import STRIP
+from tuiae.ui.keys import IMAGES, STRIP
 from tuiae.ui.terminal.mode import Graphics, Pictures
 from tuiae.ui.widgets.panel import PicturePanel
 
@@ -86,16 +94,28 @@ def show_picture(widget: Any, picture: PixelImage | None) -> None:
 
 
 class ImagesPanel(PixelPanel):
-    """A grid of pictures, one kind a row."""
+    """The pictures of samples, each sample whole: at their own size where there is room, as many as there is room for.
+
+    Its height is what others leave it: `lay_out` says how many lines of those it takes.
+    """
+
+    BINDINGS = [key.binding for key in IMAGES]
 
     error: reactive[bool | None] = reactive(None)
-    """Whether the row of errors shows, where it fits at all; None shows it where pictures stay good to see with it."""
+    """Whether the pictures of errors show; None shows them where the others stay as large."""
+    first: reactive[int] = reactive(0)
+    """The first sample that shows."""
+    enlarged: reactive[int] = reactive(0)
+    """By how many steps the pictures are larger than at first, and fewer; below 0 they are smaller, and more."""
 
+    TITLE_MARGIN = " "  # which Textual leaves out where a frame has no corners
     _title = BORDER_TITLE = "reconstructions"
     _rows: Sequence[ImageRow] = ()
     _captions: Sequence[CaptionRow] = ()
     _note = ""
     _error: tuple[ImageRow, str] | None = None
+    _most = 0
+    """Lines that it could have beside other panels."""
 
     def show(
         self,
@@ -108,50 +128,114 @@ class ImagesPanel(PixelPanel):
 
         `error` is one more row, and the scale on which it is drawn in words.
         """
-        self._rows, self._captions, self._note, self._error = rows, captions, note, error
-        self._retitle()
-        self.changed()
-
-    def _retitle(self) -> None:
-        """Say in the frame what these pictures are, and the scale of the errors while they show."""
-        scale = self._error[1] if self._error is not None and self._shown_error() else ""
-        self.set_title(self._title, " · ".join(words for words in (scale, self._note) if words))
+        self._rows, self._captions, self._note, self._error = drawable(rows), captions, note, error
+        self._show_again()
 
     def rename(self, title: str) -> None:
         """Say in the frame what kind of pictures these are."""
         self._title = title
         self._retitle()
 
-    def watch_error(self) -> None:
+    def _show_again(self) -> None:
         self._retitle()
         self.changed()
 
+    watch_error = watch_first = watch_enlarged = _show_again
+
+    def _retitle(self) -> None:
+        """Say in the frame which of the samples these are, and the scale of the errors while they show."""
+        title, scale = self._title, ""
+        if (layout := self._layout()) is not None:
+            start, number = self._first(layout), self._number
+            if layout.shown < number:
+                last = start + layout.shown
+                which = f"{start + 1}" if layout.shown == 1 else f"{start + 1} to {last}"
+                title += f" · {which} of {number} · [ ] others"
+            scale = self._error[1] if self._error is not None and self._shows_error(self._room) else ""
+        self.set_title(title, " · ".join(words for words in (scale, self._note) if words))
+
     on_resize = _retitle
 
+    # How large, and which
+
+    @property
+    def _number(self) -> int:
+        return min((len(images) for _, images in self._rows), default=0)
+
+    @property
+    def _room(self) -> tuple[int, int]:
+        width, height = self.content_size
+        return width, height if self.has_class("-maximized") else max(height, self._most)
+
+    def lay_out(self, width: int, most: int) -> int:
+        """Take note that there may be so many lines, and return how many of them the pictures take in a width; 0
+        without any."""
+        self._most = max(most, 0)
+        self._retitle()
+        layout = self._layout((width, self._most))
+        return layout.height if layout is not None else 0
+
+    def _layouts(self, error: bool, room: tuple[int, int]) -> tuple[list[SampleLayout], int]:
+        """The layouts that fit, and the place of the usual one."""
+        rows = self._shown_rows(error)
+        layouts = sample_layouts(rows, *room, len(self._captions)) if rows else []
+        return layouts, usual_layout(layouts, rows) if layouts else 0
+
+    def _layout(self, room: tuple[int, int] | None = None) -> SampleLayout | None:
+        """The layout in an area, else in the room that there is."""
+        room = room or self._room
+        layouts, usual = self._layouts(self._shows_error(room), room)
+        return layouts[min(max(usual - self.enlarged, 0), len(layouts) - 1)] if layouts else None
+
+    def _first(self, layout: SampleLayout) -> int:
+        return max(min(self.first, self._number - layout.shown), 0)
+
+    def resize_pictures(self, steps: int) -> bool:
+        """Fewer and larger pictures, or more and smaller; returns whether there was another size."""
+        layouts, usual = self._layouts(self._shows_error(self._room), self._room)
+        before = min(max(usual - self.enlarged, 0), len(layouts) - 1)
+        place = before - steps
+        if not 0 <= place < len(layouts):
+            return False
+        self.enlarged = usual - place
+        return True
+
+    def walk(self, steps: int) -> bool:
+        """Show the samples before these, or after; returns whether there are others."""
+        if (layout := self._layout()) is None:
+            return False
+        before = self._first(layout)
+        self.first = max(min(before + steps, self._number - layout.shown), 0)
+        return self.first != before
+
     def toggle_error(self) -> bool:
-        """Show or hide the row of errors, whatever room there is; returns whether there are any."""
-        self.error = not self._shown_error()
+        """Show or hide the pictures of errors, whatever room there is; returns whether there are any."""
+        self.error = not self._shows_error(self._room)
         return self._error is not None
 
-    def _shown_error(self) -> bool:
+    def _shows_error(self, room: tuple[int, int]) -> bool:
         """Whether the errors are wanted, and there is room for them."""
-        rows = drawable(self._rows)
-        if self.error is False or self._error is None or not rows:
-            return False
-        layout = fit([*rows, self._error[0]], *self.content_size, self._captions)
-        least = min(ROOMY, (rows[0][1].shape[2] + 1) // 2)
-        return layout is not None and (bool(self.error) or layout.rows >= least)
+        if self.error is not None or self._error is None or not self._rows:
+            return bool(self.error) and self._error is not None
+        (without, place), (layouts, other) = self._layouts(False, room), self._layouts(True, room)
+        return bool(layouts) and layouts[other].columns >= without[place].columns
+
+    def _shown_rows(self, error: bool) -> list[ImageRow]:
+        return [*self._rows, *([self._error[0]] if error and self._error is not None else [])] if self._rows else []
 
     @property
     def rows(self) -> list[ImageRow]:
         """The rows that show, with all of their pictures."""
-        error = [self._error[0]] if self._error is not None and self._shown_error() else []
-        return [*self._rows, *error]
+        return self._shown_rows(self._shows_error(self._room))
 
     def drawing(self, width: int, height: int) -> Text:
         if not self._rows:
-            return centred(self._empty, width, height)
-        return image_grid(self.rows, width, height, self.mode, self._captions)
+            return in_mode(centred(self._empty or "no images yet", width, height), self.mode)
+        layout = self._layout()
+        if layout is None:
+            return in_mode(centred("too small for images", width, height), self.mode)
+        words = [names for _, names in self._captions]
+        return draw_samples(self.rows, layout, self._first(layout), width, height, self.mode, words)
 
 
 Drawing = Callable[[int, int, str], Text]

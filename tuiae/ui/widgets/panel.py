@@ -6,6 +6,7 @@ At the end three of them: facts, what the machine does, and histograms.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,20 +15,22 @@ from rich.console import Console
 from rich.text import Text
 from textual import events, on, work
 from textual.content import Content
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.reactive import reactive
+from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from tuiae.machine import Machine, MachineHistory, MachineReader
+from tuiae.render.log import fit_line, log_line, log_lines
 from tuiae.render.machine import draw_machine
 from tuiae.render.network import Place, draw_histograms, layers_of, spread_epochs
-from tuiae.render.status import Fact, draw_facts
-from tuiae.render.text import centred, clean
+from tuiae.render.status import Fact, added, draw_facts
+from tuiae.render.text import centred, clean, lines_of, shorten
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_sample
-from tuiae.runs.snapshot import Histogram
+from tuiae.runs.snapshot import Histogram, Note, Snapshot
 from tuiae.ui.feeds import Feed, FeedMessage, Looks
 from tuiae.ui.keys import HISTOGRAMS
 from tuiae.ui.terminal.mode import Pictures, TerminalMode, mode_of
@@ -61,6 +64,7 @@ class Panel(Lasting, Widget, can_focus=True):
 
     DEFAULT_CSS = "Panel {" + FRAME + "}"
 
+    TITLE_MARGIN = ""
     version: reactive[int] = reactive(0)
     """Counts changes of the data; a change draws again."""
 
@@ -74,14 +78,16 @@ class Panel(Lasting, Widget, can_focus=True):
         """What this terminal can show."""
         return mode_of(self.app)
 
-    def set_title(self, title: str, note: str = "") -> None:
-        """Put words from outside into the frame, above and below; they are never read as markup."""
-        self.border_title = Content(clean(title)) if title else None
+    def set_title(self, title: str, note: str = "", badge: tuple[str, str] | None = None) -> None:
+        """Put words from outside into the frame, above and below; they are never read as markup. A `badge`, of words
+        and their style, stands behind the title."""
+        words = f"{self.TITLE_MARGIN}{clean(title)}{self.TITLE_MARGIN}"
+        self.border_title = Content.assemble(words, *((" ", badge) if badge else ())) if title else None
         self.set_note(note)
 
     def set_note(self, note: str) -> None:
         """Put other words below, under the same title."""
-        self.border_subtitle = Content(clean(note)) if note else None
+        self.border_subtitle = Content(f"{self.TITLE_MARGIN}{clean(note)}{self.TITLE_MARGIN}") if note else None
 
     def draw(self, width: int, height: int) -> Text:
         """The drawing for so many cells; panels override it."""
@@ -180,10 +186,101 @@ class FactsPanel(Panel):
             self._facts = tuple(facts)
             self.changed()
 
+    @property
+    def lines(self) -> int:
+        """Lines that all facts take at this width."""
+        return len(lines_of(draw_facts(self._facts, self.content_size.width, UNBOUNDED)))
+
     def draw(self, width: int, height: int) -> Text:
         return draw_facts(self._facts, width, height)
 
 
+MOST_LINES = 1000
+THIN_SCROLLBAR = """
+    scrollbar-size: 0 1;
+    scrollbar-color: $foreground 25%;
+    scrollbar-color-hover: $foreground 45%;
+    scrollbar-color-active: $accent;
+    scrollbar-background: $background;
+    scrollbar-background-hover: $background;
+    scrollbar-background-active: $background;
+"""
+
+
+class LogPanel(Lasting, ScrollView, can_focus=True):
+    """The last lines of a log; it follows the end until one scrolls up."""
+
+    # Textual's RichLog keeps unbounded writes while it is hidden and cuts what it once drew narrow.
+    DEFAULT_CSS = "LogPanel {" + FRAME + THIN_SCROLLBAR + "}"
+    BORDER_TITLE = "log"
+    EMPTY = "what the worker says shows here"
+
+    _followed: tuple[tuple[Note, ...], tuple[str, ...]] = (), ()
+    """What of a run was added so far."""
+
+    def __init__(self, *, wraps: bool = False, id: str | None = None) -> None:  # noqa: A002
+        """Where it `wraps`, lines longer than the panel take several; else one scrolls to the right to read on."""
+        super().__init__(id=id)
+        self._lines: deque[Text] = deque(maxlen=MOST_LINES)
+        self._laid: Sequence[Text] = self._lines
+        self._wraps = wraps
+        self.anchor()
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Add what happened and what the worker printed since the snapshot before, in the order in which it is seen; at
+        the end, so that one may scroll up and read on."""
+        notes, lines = added(self._followed[0], snapshot.notes), added(self._followed[1], snapshot.log)
+        self._followed = snapshot.notes, snapshot.log
+        if notes or lines:
+            self.append(log_lines(notes, lines))
+
+    def append(self, lines: Iterable[str]) -> None:
+        """Add lines at the end; the oldest beyond the bound go."""
+        self._lines.extend(map(log_line, lines))
+        self._lay_out()
+
+    def clear(self) -> None:
+        """Forget all lines."""
+        self._followed = (), ()
+        self._lines.clear()
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        width = self.scrollable_content_region.width
+        if self._wraps and width > 0:
+            parts = (fit_line(line, width).wrap(self.app.console, width, no_wrap=False) for line in self._lines)
+            self._laid = [part for line in parts for part in line or [Text()]]
+        else:
+            self._laid = self._lines
+        self.virtual_size = Size(max((line.cell_len for line in self._laid), default=0), len(self._laid))
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self.styles.visibility = "visible" if self.scrollable_content_region.height > 1 else "hidden"
+        if self._wraps:
+            self._lay_out()
+
+    @property
+    def plain(self) -> str:
+        """All lines as text."""
+        return "\n".join(line.plain for line in self._lines)
+
+    def render_line(self, y: int) -> Strip:
+        """One visible line, cut from its scroll position on; scrolled to the right, as it was logged."""
+        left, top = self.scroll_offset
+        size = self.scrollable_content_region.size
+        if top + y < len(self._laid):
+            text = self._laid[top + y]
+            text = text if left else fit_line(text, size.width)
+        elif not self._lines and y == (size.height - 1) // 2:
+            words = shorten(self.EMPTY, size.width)
+            text = Text(end="").append(f"{words:^{size.width}}", "dim")
+        else:
+            return Strip.blank(size.width, self.rich_style)
+        return strip_of(text, self.app.console).crop_extend(left, left + size.width, None).apply_style(self.rich_style)
+
+
+UNBOUNDED = 10**6  # lines
 MACHINE_SECONDS = 2.0  # between looks
 FIRST_SECONDS = 0.3  # until the first figures: how busy a core is takes a while to see
 

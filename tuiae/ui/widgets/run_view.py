@@ -1,4 +1,4 @@
-"""The right side of the live screen: curves, pictures, confusion matrix, log and timeline of one run."""
+"""What the live screen shows of one run: curves, pictures, confusion matrix, log and timeline, and what can be done."""
 
 from __future__ import annotations
 
@@ -13,26 +13,39 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.reactive import reactive
+from textual.widgets import Button
 
 from tuiae.render.chrome import missing_note, place_note
 from tuiae.render.confusion import EMPTY as NO_PREDICTIONS
-from tuiae.render.confusion import Cell, Counts, MatrixLayout, MatrixLook, draw_confusion, drawable, known_names, place
+from tuiae.render.confusion import (
+    Cell,
+    Counts,
+    MatrixLayout,
+    MatrixLook,
+    draw_confusion,
+    drawable,
+    known_names,
+    place,
+    whole_width,
+)
 from tuiae.render.curves import EMPTY, Curve, on_one_axis
-from tuiae.render.grid import error_row, sample_captions, sample_rows
 from tuiae.render.legend import parent_curves, plot_title, run_curves, run_marks, second_metrics
-from tuiae.render.log import log_lines
-from tuiae.render.pixels import Sheet
-from tuiae.render.status import added
+from tuiae.render.pixels import Sheet, error_row, sample_captions, sample_rows
 from tuiae.render.text import centred, count
-from tuiae.runs.snapshot import Note, Sample, Snapshot
+from tuiae.runs.snapshot import Sample, Snapshot, Status
 from tuiae.ui.feeds import Feed, ParentRead, follow_parent
-from tuiae.ui.keys import CONFUSION
-from tuiae.ui.widgets.chrome import ViewBar, Views
+from tuiae.ui.keys import CONFUSION, name_now, run_takes
+from tuiae.ui.terminal.screen_diff import Lasting
+from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, ViewBar, Views
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
 from tuiae.ui.widgets.images import ImagesPanel
-from tuiae.ui.widgets.panel import HistogramPanel, PicturePanel
-from tuiae.ui.widgets.tables import LogPanel
+from tuiae.ui.widgets.panel import HistogramPanel, LogPanel, PicturePanel
 from tuiae.ui.widgets.timeline import SampleRead, TimelineBar
+
+FRAME = 2  # lines of a panel's frame
+TIMELINE = 1
+MATRIX_WORDS = 3
+"""Lines of a matrix beside its rows: heads, an empty line, words."""
 
 
 class ConfusionPanel(PicturePanel):
@@ -75,10 +88,18 @@ class ConfusionPanel(PicturePanel):
 
     watch_shares = watch_cursor = _show_again
 
+    @property
+    def wanted(self) -> tuple[int, int]:
+        """The columns and lines of the whole matrix, with its heads and words; 0 without one."""
+        if not drawable(self._counts):
+            return 0, 0
+        columns = whole_width(self._counts, known_names(self._counts, self._names))
+        return columns, len(self._counts) + MATRIX_WORDS
+
     def _retitle(self) -> None:
         """Say in the frame what the cells say, and of when."""
         placed = self._placed()
-        what = "% of each true class" if self.shares else "counts"
+        what = "% of each true class" if (self.shares if placed is None else placed.shares) else "counts"
         if placed is not None and not placed.digits:
             what = "shades of each true class"
         title = self.BORDER_TITLE
@@ -150,6 +171,34 @@ class ConfusionPanel(PicturePanel):
 
 HISTOGRAMS = "histograms"
 """The view that takes the place of the pictures on a large screen."""
+
+
+class RunButtons(Lasting, Horizontal):
+    """What can be done to the open run as it stands; no line where that is nothing."""
+
+    WORDS = {"pause": "Pause", "stop": "Stop", "save": "Save checkpoint", "resume": "Resume"}
+    """Action -> what its button says."""
+
+    def compose(self) -> ComposeResult:
+        for action, word in self.WORDS.items():
+            yield Button(word, id=action, compact=True)
+
+    def on_mount(self) -> None:
+        self.show(None)
+
+    def show(self, status: Status | None) -> None:
+        """Offer what a run of this status takes; None is no run."""
+        taken = [action for action in self.WORDS if run_takes(action, status, has_checkpoint=False)]
+        for action, word in self.WORDS.items():
+            button = self.query_one(f"#{action}", Button)
+            button.display = action in taken
+            button.label = name_now(action, status.state if status is not None else "") or word
+        self.display = bool(taken)
+
+
+LEAST_IMAGES = 30  # columns beside a confusion matrix
+LEAST_CURVES = 16
+"""Lines that the curves have at least beside the pictures, their frame included."""
 WELCOME = "r starts what the form says  ·  1 lists all runs  ·  ? shows the keys"
 
 
@@ -167,13 +216,13 @@ class RunView(Views):
         HISTOGRAMS: "#histograms",
     }
 
+    images = getters.query_one(ImagesPanel)
+    confusion = getters.query_one(ConfusionPanel)
     timeline = getters.query_one(TimelineBar)
     """Where in its samples one looks at the run."""
 
     _newest: Sample | None = None
     _shown: tuple[Sample | None, str] = None, ""
-    _notes: tuple[Note, ...] = ()
-    _logged: tuple[str, ...] = ()
     _snapshot: Snapshot | None = None
     _origin: Snapshot | None = None
     _child: Path | None = None
@@ -193,25 +242,26 @@ class RunView(Views):
         yield TimelineBar(id="timeline")
 
     def on_mount(self) -> None:
+        self.watch(self.images, "error", self.share, init=False)
+        self.watch(self.images, "enlarged", self.share, init=False)
         for view in ("confusion", HISTOGRAMS):
             self.query_one(ViewBar).offer(view, False)
-        self.query_one(ImagesPanel).explain(WELCOME)
+        self.images.explain(WELCOME)
         for panel in self.query(CurvesPanel):
             panel.explain("no run is open: its curves show here")
 
     def clear(self) -> None:
         """Forget the run that was shown; another one is about to."""
-        self._newest, self._shown, self._notes, self._logged, self._second = None, (None, ""), (), (), ""
+        self._newest, self._shown, self._second = None, (None, ""), ""
         self._snapshot = self._origin = self._child = None
         self._leave_parent()
         self.timeline.clear()
         for panel in self.query(CurvesPanel):
             panel.show(())
             panel.explain(EMPTY)
-        self.query_one(ImagesPanel).show([])
-        self.query_one(ConfusionPanel).show(np.zeros((0, 0), np.int64), ())
-        self.query_one(ConfusionPanel).explain(NO_PREDICTIONS)
-        self.query_one(LogPanel).clear()
+        self.images.show([])
+        self.confusion.show(np.zeros((0, 0), np.int64), ())
+        self.confusion.explain(NO_PREDICTIONS)
         self.query_one(HistogramPanel).clear()
 
     def show(self, snapshot: Snapshot, sample: Sample | None) -> None:
@@ -224,7 +274,6 @@ class RunView(Views):
         self._show_curves(snapshot)
         self._show_samples()
         self._read_histograms()
-        self._show_log(snapshot)
 
     def _show_curves(self, snapshot: Snapshot) -> None:
         offered, marks = second_metrics(snapshot), run_marks(snapshot, self.timeline.at)
@@ -308,15 +357,33 @@ class RunView(Views):
         config = snapshot.config
         classifier = config is not None and config.is_classifier
         self.query_one(ViewBar).offer(HISTOGRAMS, config is not None and config.samples.histograms)
-        images = self.query_one(ImagesPanel)
         if self.timeline.at is None:
-            images.explain(snapshot.status.phase if snapshot.status.live else "no pictures in this run")
+            self.images.explain(snapshot.status.phase if snapshot.status.live else "no pictures in this run")
         for panel in self.query(CurvesPanel):
             panel.explain(EMPTY if snapshot.status.live else "no points in this run")
         if classifier != self.has_class("-classifier"):
             self.set_class(classifier, "-classifier")
             self.query_one(ViewBar).offer("confusion", classifier)
-            images.rename("predictions" if classifier else "reconstructions")
+            self.images.rename("predictions" if classifier else "reconstructions")
+
+    # Room
+
+    def share(self) -> None:
+        """Give the pictures as many lines as they take, and the curves all others; where one panel shows at a time it
+        has them all."""
+        if self.screen.maximized not in (None, self.images):
+            return
+        alone = any(map(self.screen.has_class, ONE_AT_A_TIME)) or self.screen.maximized is self.images
+        most = 0 if alone else self.size.height - LEAST_CURVES - TIMELINE - FRAME
+        columns, lines = self.confusion.wanted if self.has_class("-classifier") else (0, 0)
+        width = self.size.width
+        if columns and not alone:
+            width = max(min(width - columns - FRAME, 3 * width // 8), LEAST_IMAGES)
+        self.images.styles.width = width if columns and not alone else None
+        taken = max(self.images.lay_out(width, most), min(lines, most))
+        self.query_one("#pictures").styles.height = taken + FRAME if most > 0 and taken else None
+
+    on_resize = share
 
     # Samples
 
@@ -346,11 +413,12 @@ class RunView(Views):
         if self._shown[0] is sample and self._shown[1] == note:
             return
         self._shown = sample, note
-        self.query_one(ImagesPanel).show(sample_rows(sample), sample_captions(sample), note, error_row(sample))
+        self.images.show(sample_rows(sample), sample_captions(sample), note, error_row(sample))
         if sample.confusion is not None:
-            self.query_one(ConfusionPanel).show(sample.confusion, sample.classes, note)
+            self.confusion.show(sample.confusion, sample.classes, note)
         if sample.step is None:
             self.query_one(HistogramPanel).show(sample.histograms, sample.epoch, note)
+        self.share()
 
     @on(TimelineBar.Moved)
     def _moved(self, event: TimelineBar.Moved) -> None:
@@ -370,19 +438,10 @@ class RunView(Views):
             self._show_sample(event.sample, note)
             return
         self._shown = None, ""
-        images, confusion = self.query_one(ImagesPanel), self.query_one(ConfusionPanel)
-        images.show([], note=note)
-        confusion.show(np.zeros((0, 0), np.int64), ())
-        for panel in (images, confusion):
+        self.images.show([], note=note)
+        self.confusion.show(np.zeros((0, 0), np.int64), ())
+        for panel in (self.images, self.confusion):
             panel.explain(missing_note(event.epoch))
-
-    def _show_log(self, snapshot: Snapshot) -> None:
-        """What happened and what the worker printed, in the order in which it is seen; appended, so that one may
-        scroll up and read on."""
-        notes, lines = added(self._notes, snapshot.notes), added(self._logged, snapshot.log)
-        if notes or lines:
-            self.query_one(LogPanel).append(log_lines(notes, lines))
-        self._notes, self._logged = snapshot.notes, snapshot.log
 
     def cycle_look(self, name: str) -> str:
         """Change how all curves look; `name` is in LOOKS. Returns it in words."""

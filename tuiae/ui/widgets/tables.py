@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -21,7 +20,6 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import Static
 
-from tuiae.render.log import fit_line, log_line
 from tuiae.render.runs import (
     USUAL,
     RunColumn,
@@ -34,68 +32,11 @@ from tuiae.render.runs import (
     run_line,
 )
 from tuiae.render.status import draw_details
-from tuiae.render.text import shorten
 from tuiae.runs.listing import Line, RunRow, StudyRow, fold, ids_inside, key_of
 from tuiae.runs.query import Query
 from tuiae.ui.keys import RUNS
 from tuiae.ui.terminal.screen_diff import Lasting
-from tuiae.ui.widgets.panel import FRAME, Panel, strip_of
-
-MOST_LINES = 1000
-THIN_SCROLLBAR = """
-    scrollbar-size: 0 1;
-    scrollbar-color: $foreground 25%;
-    scrollbar-color-hover: $foreground 45%;
-    scrollbar-color-active: $accent;
-    scrollbar-background: $background;
-    scrollbar-background-hover: $background;
-    scrollbar-background-active: $background;
-"""
-
-
-class LogPanel(Lasting, ScrollView, can_focus=True):
-    """The last lines of a log; it follows the end until one scrolls up."""
-
-    # Textual's RichLog keeps unbounded writes while it is hidden and cuts what it once drew narrow.
-    DEFAULT_CSS = "LogPanel {" + FRAME + THIN_SCROLLBAR + "}"
-    BORDER_TITLE = "log"
-    EMPTY = "what the worker says shows here"
-
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self._lines: deque[Text] = deque(maxlen=MOST_LINES)
-        self.anchor()
-
-    def append(self, lines: Iterable[str]) -> None:
-        """Add lines at the end; the oldest beyond the bound go."""
-        self._lines.extend(map(log_line, lines))
-        self.virtual_size = Size(max((line.cell_len for line in self._lines), default=0), len(self._lines))
-        self.refresh()
-
-    def clear(self) -> None:
-        """Forget all lines."""
-        self._lines.clear()
-        self.append(())
-
-    @property
-    def plain(self) -> str:
-        """All lines as text."""
-        return "\n".join(line.plain for line in self._lines)
-
-    def render_line(self, y: int) -> Strip:
-        """One visible line, cut from its scroll position on; scrolled to the right, as it was logged."""
-        left, top = self.scroll_offset
-        size = self.scrollable_content_region.size
-        if top + y < len(self._lines):
-            text = self._lines[top + y]
-            text = text if left else fit_line(text, size.width)
-        elif not self._lines and y == (size.height - 1) // 2:
-            words = shorten(self.EMPTY, size.width)
-            text = Text(end="").append(f"{words:^{size.width}}", "dim")
-        else:
-            return Strip.blank(size.width, self.rich_style)
-        return strip_of(text, self.app.console).crop_extend(left, left + size.width, None).apply_style(self.rich_style)
-
+from tuiae.ui.widgets.panel import FRAME, THIN_SCROLLBAR, Panel, strip_of
 
 RowText = Callable[[int, int], Text]
 """(row, width) -> the line of a row, for so many cells."""
