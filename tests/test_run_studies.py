@@ -133,6 +133,15 @@ def test_runs_on_the_command_line(lab: Laboratory, sweep: list[RunPaths]) -> Non
     assert "did you mean 'latent'" in lab("runs", "--columns", "latnt", check=2).stderr
 
 
+def test_a_sweep_that_has_only_begun_has_its_line(lab: Laboratory, sweep: list[RunPaths]) -> None:
+    for run in sweep[1:]:
+        relabel(run, untag=["sweep:codes"])
+    rows = RunLister(lab.runs).rows()
+    assert not any(isinstance(line, StudyRow) for line in fold(rows, rows, ()))
+    (study,) = (line for line in fold(rows, rows, (), {"sweep:codes": "1/3"}) if isinstance(line, StudyRow))
+    assert (study.number, study.trains, study.said) == ("1 run", True, "1/3")
+
+
 # Folding
 
 
@@ -260,7 +269,7 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
     async with open_desk() as desk:
         await listed(desk)
         await desk.press("W")
-        await desk.shows("Around 20260103-000000-denoise-0003", "model.latent is 8 now")
+        await desk.shows("Around denoise-0003", "model.latent is 8 now")
 
         def judged() -> str:
             return str(desk.app.screen.query_one(".wrong", Static).content)

@@ -138,7 +138,8 @@ class StudyRow:
     @property
     def number(self) -> str:
         """`15 runs`, or `3 of 15 runs`."""
-        return f"{self.total:,} runs" if len(self.runs) == self.total else f"{len(self.runs):,} of {self.total:,} runs"
+        every = "1 run" if self.total == 1 else f"{self.total:,} runs"
+        return every if len(self.runs) == self.total else f"{len(self.runs):,} of {every}"
 
     @cached_property
     def states(self) -> Mapping[str, int]:
@@ -201,13 +202,15 @@ def fold(
     rows: Sequence[RunRow], every: Iterable[RunRow], opened: Collection[str], running: Mapping[str, str] = {}
 ) -> tuple[Line, ...]:
     """Runs in order, those of a study behind the line of that study, which stands where its first run would; they show
-    where it is `opened`. A study of one run is that run, and a run that is pinned stands by itself."""
+    where it is `opened`. A study of one run is that run unless more are to come, as the process in `running` says, and
+    a run that is pinned stands by itself."""
     total, found = Counter(row.study for row in every), dict[str, list[RunRow]]()
     for row in rows:
         found.setdefault(row.study, []).append(row)
     lines, seen = list[Line](), set[str]()
     for row in rows:
-        if not row.study or total[row.study] < 2 or row.pinned:
+        is_alone = total[row.study] < 2 and row.study not in running
+        if not row.study or is_alone or row.pinned:
             lines.append(row)
         elif row.study not in seen:
             seen.add(row.study)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -308,7 +309,7 @@ class Session:
 
         ended = {study: process for study, process in self.studies.items() if process.poll() is not None}
         self.studies = {study: process for study, process in self.studies.items() if study not in ended}
-        fine = (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED)
+        fine = (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED, -signal.SIGINT)
         return {
             study: last_words(self.root, study) for study, process in ended.items() if process.returncode not in fine
         }

@@ -20,7 +20,7 @@ from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.labels import relabel
 from tuiae.runs.lineage import config_at, no_config, repeat_line
 from tuiae.runs.listing import Line, RunRow, StudyRow
-from tuiae.runs.paths import RunPaths, check_runs_dir, need_run
+from tuiae.runs.paths import RunPaths, check_runs_dir, need_run, undated
 from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.reader import read_status
 from tuiae.studies.sweep import SWEEP
@@ -372,7 +372,8 @@ class RunsScreen(BaseScreen):
         config = config_at(run)
         if config is None:
             raise no_config(run)
-        ask_sweep(self, config, row.varies or row.title, pace_of(row.status, row.varies or row.title))
+        name = row.name or row.varies or undated(row.id)
+        ask_sweep(self, config, name, pace_of(row.status, name))
 
     def action_resume(self) -> None:
         """Go on with the run under the cursor, or with the sweep."""

@@ -90,7 +90,9 @@ class SweepDialog(Dialog[SweepOrder]):
         yield Label("setting, as latent")
         yield Label("values, as 4 8 16 or adam, sgd")
         for row in range(ROWS):
-            yield Input("model.latent" if not row else "", id=f"key-{row}", compact=True, suggester=known)
+            word = "another setting" if row else ""
+            key = "" if row else "model.latent"
+            yield Input(key, placeholder=word, id=f"key-{row}", compact=True, suggester=known)
             yield Input(id=f"values-{row}", compact=True)
         yield Label("seeds")
         yield Input(str(self._config.training.seed), id="seeds", compact=True)
