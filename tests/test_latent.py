@@ -94,6 +94,18 @@ def test_a_plane_that_does_not_fit_shows_every_second_picture() -> None:
     assert below(54, 16) == ["0", "2", "4", "6", "8"]  # room beside three rows is for more columns
 
 
+@pytest.mark.parametrize(
+    ("area", "pictures_there"), [((36, 17), (3, 3)), ((56, 22), (4, 4)), ((96, 34), (5, 7))], ids=["80", "120", "200"]
+)
+def test_a_plane_has_as_many_whole_pictures_as_can_be_recognised(
+    area: tuple[int, int], pictures_there: tuple[int, int]
+) -> None:
+    axis = np.arange(13.0)
+    drawn = lines(fit_plane(np.full((13, 13, 1, 28, 28), 255, np.uint8), axis, axis[::-1], *area, "ascii"))
+    labels = [line for line in drawn[:-1] if line.strip("@ ")]
+    assert (len(labels), len(drawn[-1].split())) == pictures_there
+
+
 def test_a_classifier_has_a_bar_for_each_class() -> None:
     drawn = draw_place(a_place(image=False), ("zero", "one"), 40, 9, "blocks").plain
     assert "one" in drawn

@@ -17,8 +17,8 @@ from tuiae.ui.widgets.latent_view import CodeMapPanel
 
 @pytest.fixture(scope="module")
 def trained(shared_lab: SharedLaboratory) -> RunPaths:
-    """Four epochs of a code of two numbers."""
-    settings = ("name=scrubbed", "model.latent=2", "training.epochs=4")
+    """Four epochs of a code of two numbers, which no relu can end."""
+    settings = ("name=scrubbed", "model.latent=2", "model.code_activation=identity", "training.epochs=4")
     return shared_lab.train(*(word for setting in settings for word in ("--set", setting)))
 
 

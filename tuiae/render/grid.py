@@ -4,8 +4,9 @@ images, galleries, and strips to choose from."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
@@ -321,16 +322,17 @@ def _fitting_rows(shared: SharedImages, height: int) -> tuple[list[ImageRow], li
 # Planes of decoded images
 
 UNBOUNDED = 10**6  # lines
-_LEAST_LINES = 5
-"""Lines of a picture of a plane below which fewer pictures say more, unless they are small as they are."""
+_GOOD_LINES, _LEAST_LINES = 5, 4
+"""Lines of a picture of a plane below which fewer pictures say more, unless they are as small as that."""
+_FEW = 9  # pictures of a plane, for which smaller ones are taken
 
 Values = Sequence[float] | NDArray[Any]
 
 
 def draw_plane(images: Pixels, x: Values, y: Values, width: int, mode: str) -> Text:
     """Images (rows, columns, C, H, W) of a plane, y on the left and x below, as large as the width lets them."""
-    if drawn := _plane(images, x, y, width, 0, mode):
-        return drawn[1]
+    if layout := _lay_out_plane(images, x, y, width, 0):
+        return _plane(images, x, y, layout, width, 0, mode)
     smallest = cell_sizes(images.shape[-1], images.shape[-2])[-1][0]
     needed = _plane_gutter(y) + len(x) * (smallest + 1) - 1
     return centred(f"{len(x)} pictures a row need {needed} columns", width, 1)
@@ -339,31 +341,35 @@ def draw_plane(images: Pixels, x: Values, y: Values, width: int, mode: str) -> T
 def fit_plane(images: Pixels, x: Values, y: Values, width: int, height: int, mode: str) -> Text:
     """`draw_plane` in an area: where not all pictures fit well, every second one or fewer of each row and column, the
     first and the last among them; of columns, which are narrower than rows are high, as many as there is room for."""
-    found, least = centred("too small for images", width, height), min(_LEAST_LINES, (images.shape[-2] + 1) // 2)
     steps = [step for step in range(1, len(x)) if (len(x) - 1) % step == 0]
-    for by_row, by_column in sorted(((row, one) for row in steps for one in steps if one <= row), key=math.prod):
-        part = images[::by_row, ::by_column], x[::by_column], y[::by_row]
-        if height > 0 and (drawn := _plane(*part, width, height, mode)):
-            lines, found = drawn
-            if lines >= least:
-                break
-    return found
+    choices = sorted(((row, one) for row in steps for one in steps if one <= row), key=math.prod)
+    parts = [(images[::row, ::one], x[::one], y[::row]) for row, one in choices if height > 0]
+    fitting = [(part, layout) for part in parts if (layout := _lay_out_plane(*part, width, height)) is not None]
+    if not fitting:
+        return centred("too small for images", width, height)
+
+    def shown(lines: int, pictures: int) -> Iterator[tuple[tuple[Pixels, Values, Values], GridLayout]]:
+        least = min(lines, (images.shape[-2] + 1) // 2)
+        return (found for found in fitting if found[1].rows >= least and math.prod(found[0][0].shape[:2]) >= pictures)
+
+    part, layout = next(chain(shown(_GOOD_LINES, _FEW), shown(_LEAST_LINES, _FEW), shown(_GOOD_LINES, 1), fitting[-1:]))
+    return _plane(*part, layout, width, height, mode)
 
 
 def _plane_gutter(y: Values) -> int:
     return max(len(f"{value:.3g}") for value in y) + 2
 
 
-def _plane(images: Pixels, x: Values, y: Values, width: int, height: int, mode: str) -> tuple[int, Text] | None:
-    """The lines of a picture, and all of them in an area, whose height has no end where it is 0; None when they do not
-    fit."""
+def _lay_out_plane(images: Pixels, x: Values, y: Values, width: int, height: int) -> GridLayout | None:
+    """The largest layout in an area, whose height has no end where it is 0."""
     room = (height or UNBOUNDED) - 1
-    layout = plan((len(x), *images.shape[-2:]), len(y), width, room, _plane_gutter(y), least=len(x))
-    if layout is None:
-        return None
+    return plan((len(x), *images.shape[-2:]), len(y), width, room, _plane_gutter(y), least=len(x))
+
+
+def _plane(images: Pixels, x: Values, y: Values, layout: GridLayout, width: int, height: int, mode: str) -> Text:
     rows = [(f"{value:.3g}", row) for value, row in zip(y, images, strict=True)]
     lines = [*_picture_lines(rows, layout, mode), _caption_line("", [f"{value:.3g}" for value in x], layout)]
-    return layout.rows, in_mode(in_the_middle(lines, width, height), mode)
+    return in_mode(in_the_middle(lines, width, height), mode)
 
 
 # Galleries: one picture after the other, on as many lines as they need

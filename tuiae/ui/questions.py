@@ -210,8 +210,8 @@ class LatentQuestions(Questions):
 
 NOISE_TEXTS = {
     "gaussian": "standard deviation {}",
-    "salt-pepper": "{} of pixels black or white",
-    "mask": "{} of pixels black",
+    "salt-pepper": "{} black or white pixels",
+    "mask": "{} black pixels",
     "uniform": "pixels move by up to {}",
 }
 """Kind -> what its level means."""

@@ -191,7 +191,7 @@ class BenchView(Horizontal):
         def draw(width: int, height: int, mode: str) -> Text:
             return draw_shares(shares, names, width, height, mode == "ascii", self.label)
 
-        note = f"labels of the {answer.neighbours} nearest codes"
+        note = f"the {answer.neighbours} nearest codes"
         for name in ("classes", "shares"):
             self._panel(name).show(draw, note, f"near {best_class(shares, names)}")
 
@@ -220,14 +220,16 @@ class BenchView(Horizontal):
         """Show pictures to choose from."""
         if self._opened is None:
             return
-        names, note = self._opened.classes, "arrows or a click show one"
+        names = self._opened.classes
         if isinstance(answer, Worst):
             self.strip.explain("it takes no test image for another class")
-            self.strip.show(answer.images, worst_captions(answer, names), self.strip.BORDER_TITLE, note)
+            self.strip.show(
+                answer.images, worst_captions(answer, names), self.strip.BORDER_TITLE, "arrows or a click show one"
+            )
         else:
             self.strip.explain("no test image is taken so by these weights")
-            note = f"w the worst again · {note}"
-            self.strip.show(answer.images, confused_captions(answer), confused_title(answer, names), note)
+            title = confused_title(answer, names)
+            self.strip.show(answer.images, confused_captions(answer), title, "w shows the worst again")
 
     @property
     def sheet(self) -> Sheet | None:

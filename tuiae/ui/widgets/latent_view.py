@@ -213,10 +213,12 @@ class LatentView(Vertical):
         self.leave_more()
 
     def explain(self, message: str) -> None:
-        """Say why there are no codes yet."""
+        """Say why there are no codes yet, or no weights of the epoch at which one looks."""
         self._empty = message
         if not self.looks_back:
             self.map.explain(message)
+        elif self._decodes_at is None:
+            self._rest(message)
 
     def preview(self, sample: Sample) -> None:
         """Show codes that the training stored, until the explorer has some."""
