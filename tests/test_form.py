@@ -201,7 +201,7 @@ async def test_what_would_start_beside_a_live_run_is_said(lab: Laboratory) -> No
         await desk.type("model-latent", "5")
         await desk.press("escape", "r")
         await desk.until(lambda: isinstance(desk.app.screen, ChoiceDialog))
-        await desk.shows("is still running", "quickstart: dense, code 5, on digits, 150 epochs")
+        await desk.shows("is still running", "dense_5-digits: dense, code 5, on digits, 150 epochs")
         await desk.press("escape")
     played.writer.close("finished")
     assert len(list_runs(lab.runs)) == 1

@@ -256,7 +256,6 @@ class LogPanel(Lasting, ScrollView, can_focus=True):
         self.refresh()
 
     def on_resize(self) -> None:
-        self.styles.visibility = "visible" if self.scrollable_content_region.height > 1 else "hidden"
         if self._wraps:
             self._lay_out()
 
