@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from textual.content import Content
 
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, fixed, open_desk, script
@@ -520,7 +521,8 @@ def test_works(golden: Golden) -> None:
 def frames(desk: Desk) -> list[str]:
     """The words above and below each panel that shows."""
     panels = [panel for panel in desk.app.screen.query(Panel) if panel.region.area]
-    return [f"{panel.border_title or ''} / {panel.border_subtitle or ''}" for panel in panels]
+    words = [[panel.border_title or "", panel.border_subtitle or ""] for panel in panels]
+    return [" / ".join(Content.from_markup(part).plain.strip() for part in parts) for parts in words]
 
 
 def fixed_script(lab: Laboratory, document: dict[str, Any]) -> Script:
