@@ -287,13 +287,14 @@ def draw_live(run: Path, slow: bool) -> None:
 
 def draw_runs(root: Path) -> None:
     """What the Runs screen shows."""
-    from tuiae.render.runs import COLUMNS, Sort, arrange, draw_details, header_line, place_columns, run_line
+    from tuiae.render.runs import COLUMNS, Sort, arrange, header_line, place_columns, run_line
+    from tuiae.render.status import draw_details
     from tuiae.runs.listing import RunLister
 
     rows = RunLister(root).rows(histories=True)
     for name in COLUMNS:
-        arrange(rows, Sort(name))
-    placed = place_columns(rows, 160)
+        arrange(rows, Sort(name), COLUMNS.values())
+    placed = place_columns(rows, 160, [*COLUMNS.values()])
     header_line(placed, Sort())
     for row in rows:
         run_line(row, placed, 0.0, selected=True)
