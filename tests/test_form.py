@@ -328,3 +328,21 @@ async def test_an_advice_about_a_finished_run_is_a_fork(lab: Laboratory, finishe
         await desk.press("u")
         await desk.until(lambda: desk.field("training-learning_rate") == "0.0001")
         assert isinstance(desk.app.focused, Choice)
+
+
+async def test_a_classifier_is_not_given_the_noise_that_the_form_was_filled_with(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(1)
+    played.writer.close("finished")
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: desk.state == "finished")
+        await desk.press("F")
+        await desk.until(lambda: desk.field("noise") == "gaussian")
+        await desk.choose("model", "· dense")
+        await desk.until(lambda: desk.field("noise") == "none" and "noise is none now" in desk.message)
+        await desk.choose("model", "dense")
+        await desk.until(lambda: desk.field("noise") == "gaussian" and "gaussian again" in desk.message)
+        await desk.choose("noise", "mask")
+        await desk.choose("model", "· dense")
+        await desk.ready()
+        assert desk.field("noise") == "mask"
