@@ -307,9 +307,11 @@ class RunScreen(BaseScreen):
         return self.session.snapshot.config if self.session.snapshot is not None else None
 
     def is_enabled(self, action: str) -> bool:
+        snapshot = self.session.snapshot
+        if action == "save_sheet":
+            return snapshot is not None
         if action not in ON_RUN:
             return super().is_enabled(action)
-        snapshot = self.session.snapshot
         return snapshot is not None and run_takes(action, snapshot.status, bool(snapshot.checkpoints))
 
     def name_of(self, action: str) -> str:
