@@ -185,6 +185,7 @@ async def test_what_is_typed_is_what_runs(lab: Laboratory) -> None:
         for field, text in (("run-name", "of nine"), ("run-tags", "night nine")):
             await desk.focus(field)
             if field == "run-name":
+                await desk.ready()
                 await desk.press("enter")
                 assert desk.field(field).startswith("glyphs_2d dataset=digits image_size=16")
                 await desk.press("ctrl+u")
