@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textual import getters, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
 from textual.widgets import Button
 
 from tuiae.config.presets import check_preset_name
@@ -90,6 +91,12 @@ class LiveScreen(RunScreen):
     def on_resize(self) -> None:
         self._facts_lines = 0
         self.call_after_refresh(self._fit_status)
+
+    def maximize(self, widget: Widget, container: bool = True) -> bool:
+        for panel in (self.status, self.view.images):  # else one that is alone is first laid out as it was among others
+            if panel is widget:
+                panel.styles.width = panel.styles.max_height = None
+        return super().maximize(widget, container)
 
     def watch_maximized(self) -> None:
         super().watch_maximized()
