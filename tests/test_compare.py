@@ -163,8 +163,10 @@ def test_a_value_that_is_no_number_counts_for_nothing_and_is_said(lab: Laborator
 
 
 def test_many_runs_are_drawn_as_means_and_many_groups_as_the_best(lab: Laboratory, study: list[Script]) -> None:
-    few, words = run_curves(read(*study), "loss")
+    few, words = run_curves(read(*study), "loss", means=False)
     assert (len(few), words) == (6, "")
+    assert [line.key for line in run_curves(read(*study), "loss")[0]] == ["A", "B"]
+    assert [line.key for line in run_curves(read(*study[:3]), "loss")[0]] == ["A1", "A2", "A3"]  # one group alone
     more = [
         end(lab.runs, 40 + seed, [0.4, 0.3], settings(model__latent=4, training__seed=seed)) for seed in range(3, 7)
     ]
@@ -174,6 +176,13 @@ def test_many_runs_are_drawn_as_means_and_many_groups_as_the_best(lab: Laborator
     # The mean ends where the first of its runs ends: beyond, it would be one of fewer.
     assert means["A latent=4"].x.tolist() == [1, 2]
     assert means["B latent=8"].y.tolist() == pytest.approx([0.4, 0.11, 0.9 / 8])
+    low, high = means["B latent=8"].band or ((), ())
+    assert list(low) == pytest.approx([0.4, 0.1, 0.9 / 8])
+    assert list(high) == pytest.approx([0.4, 0.12, 0.9 / 8])
+    every = compare_curves(read(*study), "loss", means=False)
+    assert len(every.test) == 6
+    assert all(curve.band is None for curve in every.test)
+    assert len(run_curves(read(*study, *more), "loss", means=False)[0]) == 8
     sizes = [end(lab.runs, 60 + size, [0.1 + 0.01 * size], settings(model__latent=20 + size)) for size in range(10)]
     chosen, words = run_curves(read(*sizes), "loss")
     assert [line.label for line in chosen] == [f"latent={20 + size}" for size in range(8)]
@@ -284,6 +293,12 @@ def test_a_classifier_says_what_it_takes_the_images_for(lab: Laboratory) -> None
     runs = [end(lab.runs, number, [0.2], settings(base)) for number, base in ((1, AUTOENCODER), (2, CLASSIFIER))]
     drawn = shared_grid(shared_images(read(*runs)), 100, 24).plain
     assert re.search(r"B +a ✓ +b ✓ +c ✓ +a ✗", drawn)
+
+
+def test_a_group_has_one_row_of_pictures_where_its_mean_is_drawn(study: list[Script]) -> None:
+    shared = shared_images(read(*study), one_a_group=True)
+    assert [entry.key for entry in shared.entries] == ["A1", "B1"]
+    assert shared.sentence == ""
 
 
 @pytest.mark.parametrize("height", range(4, 40, 5))
@@ -410,7 +425,7 @@ def test_on_a_terminal_curves_tables_and_pictures_fit(
         assert terminal.exit_code(60) == 0
         shown = terminal.text()
         assert re.search(r"train loss +test loss", shown)
-        for words in ("◆ A1", "▿ B3", "latent=8 seed=2", "over seeds", "training.seed", "input", "▀"):
+        for words in ("◆ A ", "◆ A1", "▿ B3", "latent=8 seed=2", "over seeds", "training.seed", "input", "▀"):
             assert words in shown
         # Nothing was wrapped: what follows a table's line is the next run.
         names = re.findall(r"^\S ([AB]\d) +latent=\d seed=\d +✓ 3/6", shown, re.MULTILINE)

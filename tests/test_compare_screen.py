@@ -120,7 +120,7 @@ async def test_a_comparison_grows_with_its_runs(lab: Laboratory) -> None:
     async with open_desk() as desk:
         await desk.press("1")
         await desk.shows("runs · 2")
-        await desk.press("space", "space", "c")
+        await desk.press("space", "down", "space", "c")
         await desk.shows("● 1 live", "no test loss yet")
         tell(live, 1, 0.1234)
         await desk.shows("0.1234 ◂", "1/6", "A latent=8 · B latent=3")
@@ -142,13 +142,13 @@ async def test_a_small_screen_shows_one_part_at_a_time(study: list[Script]) -> N
     async with open_desk(size=(80, 24)) as desk:
         await desk.press("1")
         await desk.shows("runs · 6")
-        await desk.press(*["space"] * 6, "c")
-        await desk.shows("train loss", "test loss", "◆A1")
+        await desk.press("a", "c")
+        await desk.shows("train loss", "test loss", "◆ A")
         for words in (
             ("over seeds", "latent=8 seed=2"),
             ("model.latent",),
             ("loss by latent",),
-            ("input", "no room for"),
+            ("input", "one run a group"),
             ("train loss",),
         ):
             await desk.press("v")
@@ -171,7 +171,7 @@ async def test_runs_that_go_or_are_hostile_do_no_harm(lab: Laboratory) -> None:
     async with open_desk() as desk:
         await desk.press("1")
         await desk.shows("runs · 3")
-        await desk.press("space", "space", "space", "c")
+        await desk.press("a", "c")
         await desk.shows("config not readable", "same test images")
         for size in ((80, 24), (200, 60), (120, 40)):
             await desk.pilot.resize_terminal(*size)
@@ -208,3 +208,31 @@ async def test_the_names_of_runs_come_before_what_one_should_know_of_their_figur
         assert said.index("B ") < said.index("figures are of different images")
         await desk.pilot.resize_terminal(120, 40)
         await desk.until(lambda: desk.screen.count("figures are of different images") == 1)
+
+
+async def test_groups_of_seeds_are_means_in_bands_until_each_run_is_wanted(study: list[Script]) -> None:
+    async with open_desk() as desk:
+        await desk.press("1")
+        await desk.shows("runs · 6")
+        await desk.press("a", "c")
+        await desk.shows("◆ A", "• B", "bands: lowest to highest", "one run a group", "b Seeds")
+        test = desk.app.screen.query_one("#test-curves", CurvesPanel)
+        assert [curve.band is None for curve in test.curves] == [False, False]
+        await desk.press("b")
+        await desk.shows("each run by itself", "A3")
+        await desk.until(lambda: "one run a group" not in desk.screen)
+        assert [curve.band is None for curve in test.curves] == [True] * 6
+        await desk.press("b")
+        await desk.shows("means over seeds, in bands from the lowest to the highest")
+
+
+async def test_the_line_of_keys_is_that_of_the_runs_that_are_compared(study: list[Script]) -> None:
+    async with open_desk() as desk:
+        for chosen, seeds in ((("a",), True), (("a", "space", "down", "down", "down", "space"), False), (("a",), True)):
+            await desk.press("1")
+            await desk.shows("runs · 6")
+            await desk.press(*chosen, "c")
+            await desk.until(lambda: compared(desk) is not None)
+            for words in ("m Metric", "k Setting", "y Log", "s Smooth"):
+                await desk.shows(words)
+            await desk.until(lambda: ("b Seeds" in desk.screen) == seeds)  # noqa: B023

@@ -18,7 +18,6 @@ from tuiae.render.curves import (
     Mark,
     View,
     draw_curves,
-    in_sight,
     means,
     on_one_axis,
     place_text,
@@ -27,7 +26,7 @@ from tuiae.render.curves import (
     train_and_test,
     x_limits,
 )
-from tuiae.render.legend import MOST, averaged, readout, run_curves, run_marks
+from tuiae.render.legend import MOST, averaged, in_sight, readout, run_curves, run_marks
 from tuiae.render.text import of_epochs
 from tuiae.render.ticks import labels
 from tuiae.runs.control import describe_edit

@@ -24,7 +24,7 @@ from tuiae.models.geometry import network_layers
 from tuiae.preflight import warn, warn_of_change
 from tuiae.render.chrome import place_note
 from tuiae.render.confusion import MatrixLook, cell_words, draw_confusion
-from tuiae.render.curves import Curve, Look, Mark, prepare, train_and_test
+from tuiae.render.curves import Curve, Look, Mark, draw_curves, prepare, train_and_test, without_dashes
 from tuiae.render.explorer import best_class, confused_title, draw_noise_curve, draw_shares, draw_tried, worst_captions
 from tuiae.render.legend import line_legend, readout, run_marks
 from tuiae.render.log import fit_line, log_line
@@ -380,6 +380,29 @@ def test_curves(golden: Golden) -> None:
         titled("marks, in long and in short", *(f"{mark.text} / {mark.short}" for mark in run_marks(run))),
         titled("how far back", *places),
     )
+
+
+def test_plots(golden: Golden) -> None:
+    """As they look in panels of the three sizes, without colours."""
+    x = np.arange(1.0, 21.0)
+    coincide = [without_dashes(curve) for curve in train_and_test([x, x], [0.02 + 0.05 / x, 0.0203 + 0.05 / x])]
+    four = [Curve("ABCD"[n], x, (1 + n / 4) * 0.02 + 0.05 / x, sign="◆•×+"[n]) for n in range(4)]
+    means = [
+        Curve(key, x, y := level + 0.1 / x, sign=sign, band=(y - 0.01, y + 0.02))
+        for key, sign, level in (("A", "◆", 0.02), ("B", "•", 0.06))
+    ]
+    kinds = {
+        "train and test that nearly coincide": (coincide, Look()),
+        "four runs": (four, Look()),
+        "four runs on a logarithmic axis": (four, Look(log_y=True)),
+        "two groups of seeds": (means, Look()),
+    }
+    drawn = [
+        titled(f"{name}, {width}x{height}", draw_curves(curves, width, height, look=look, ascii=height < 10).plain)
+        for name, (curves, look) in kinds.items()
+        for width, height in ((46, 7), (54, 12), (90, 22))
+    ]
+    golden.check("plots", *drawn)
 
 
 def test_confusion(golden: Golden) -> None:

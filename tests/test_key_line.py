@@ -110,3 +110,53 @@ async def test_on_the_smallest_screen_the_next_panel_is_never_left_out(lab: Labo
     played.play(2)
     async with open_desk(played.run, (60, 20), root=lab.runs) as desk:
         await says(desk, "v View", "p Pause", "q Quit")
+
+
+async def test_the_keys_of_a_panel_come_and_go_with_what_it_shows(lab: Laboratory) -> None:
+    run = ended(lab.runs, "finished", CLASSIFIER)
+    async with open_desk(run, (200, 60), root=lab.runs) as desk:
+        await desk.until(lambda: desk.state)
+        await desk.focus("loss")
+        line = await says(desk, "arrows Cursor", "+ Closer")
+        assert "0 All" not in line
+        await desk.press("up")
+        await says(desk, "0 All")
+        await desk.press("0")
+        await desk.until(lambda: "0 All" not in line_of(desk))
+        await desk.press("left", "plus")
+        await desk.until(lambda: "0 All" not in line_of(desk))
+        await desk.focus("confusion")
+        await says(desk, "arrows Cell")
+        assert "Images" not in line_of(desk)
+        await desk.press("right")
+        await says(desk, "Images")
+        await desk.press("escape")
+        await desk.until(lambda: "Images" not in line_of(desk))
+
+
+async def test_the_line_says_the_same_as_it_would_if_it_were_made_now(lab: Laboratory) -> None:
+    """Whatever was pressed, clicked or read before, on every screen and more than once."""
+    runs = [ended(lab.runs, "finished", document) for document in (AUTOENCODER, CLASSIFIER, VAE)]
+    async with open_desk(runs[0], (200, 60), root=lab.runs) as desk:
+        await desk.until(lambda: desk.state)
+        for keys in (
+            *(
+                "1",
+                "space down space c",
+                "1",
+                "a a space down space c",
+                "5",
+                "m",
+                "6",
+                "4",
+                "n",
+                "3",
+                "a",
+                "comma",
+                "2",
+            ),
+            *("z", "escape", "1", "slash x escape", "down enter", "n", "3", "comma", "full_stop", "1", "end enter"),
+        ):
+            await desk.press(*keys.split())
+            line = desk.app.screen.query_one(KeyLine)
+            await desk.until(lambda: line.keys == line.keys_now())  # noqa: B023

@@ -96,6 +96,36 @@ async def test_zooming_by_keys_and_back() -> None:
         assert app.note() == ""
 
 
+async def test_the_y_axis_is_zoomed_moved_and_reset_by_keys() -> None:
+    app = Plots()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.loss.show(curves())
+        app.loss.focus()
+        await pilot.pause()
+        heights = []
+        for keys in ((), ("down",), ("up",), ("up",), ("shift+up",), ("0",)):
+            await pilot.press(*keys)
+            await pilot.pause()
+            app.loss.render()
+            frame = app.loss.frame()
+            assert frame is not None
+            heights.append(frame.y.limits)
+        whole, out, near, nearer, moved, again = heights
+        assert whole == out == again  # there is nothing beyond everything
+        assert near[1] < whole[1]
+        assert nearer[1] - nearer[0] < near[1] - near[0]
+        assert nearer[0] <= 1 / 40 <= nearer[1]  # around the newest value
+        assert moved[1] > nearer[1]
+        assert "zoomed" not in app.note()
+        await pilot.press("up")
+        assert "zoomed" in app.note()
+        app.loss.show(curves(50))
+        await pilot.pause()
+        assert "zoomed" in app.note()
+        app.loss.show(curves(), "another metric")
+        assert "zoomed" not in app.note()
+
+
 async def test_curves_of_a_run_look_at_the_same_epochs(played: Script) -> None:
     async with open_desk(played.run) as desk:
         await desk.until(lambda: "test" in desk.panel("second"))
@@ -445,6 +475,24 @@ async def test_edits_are_marked_and_a_parent_lies_behind_its_fork(played: Script
         desk.app.session.open(fork.run.root)
         await desk.until(lambda: "parent" in desk.panel("loss"))
         assert "F" in desk.panel("loss")
+
+
+async def test_the_other_seeds_of_a_run_lie_behind_it_in_a_band(lab: Laboratory) -> None:
+    runs = []
+    for number, changes in enumerate(({}, {"seed": 1}, {"seed": 2}, {"seed": 2}, {"batch_size": 4}, {"seed": 3})):
+        runs.append(script(lab.runs, {**AUTOENCODER, "training": {**AUTOENCODER["training"], **changes}}))
+        runs[-1].play(2 + number)
+        runs[-1].writer.close("stopped" if number == 5 else "finished")
+    async with open_desk(runs[0].run) as desk:
+        await desk.shows("  seeds", "b Seeds", "bands: lowest to highest")
+        band = desk.app.live.query_one("#loss", CurvesPanel).curves[0]
+        assert (band.label, len(band.x), band.split, band.faint) == ("seeds mean of 2", 2, "test", True)
+        await desk.press("b")
+        await desk.until(lambda: "bands:" not in desk.screen)
+        desk.app.session.open(runs[4].run.root)
+        await desk.until(lambda: "b Seeds" not in desk.screen)
+        await desk.press("b")
+        await desk.shows("no finished run differs from this one in nothing but the seed")
 
 
 async def test_a_parent_that_trains_on_is_followed(lab: Laboratory) -> None:

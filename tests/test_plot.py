@@ -10,8 +10,10 @@ import pytest
 from rich.cells import cell_len
 
 from tuiae.render import palette, ticks
-from tuiae.render.curves import Curve, Look, View, draw_curves, lay_out, prepare
-from tuiae.render.plot import Axis, Plot, PlotSeries, draw_plot
+from tuiae.render.curves import Curve, Look, View, draw_curves, heights_of, lay_out, prepare
+from tuiae.render.plot import Plot, PlotSeries, draw_plot
+from tuiae.render.ticks import Axis, Scale
+from tuiae.runs.snapshot import Series
 
 SIZES = [(0, 0), (1, 1), (3, 2), (8, 3), (11, 4), (12, 4), (13, 5), (40, 12), (120, 40)]
 MONSTERS = [
@@ -206,3 +208,71 @@ def test_what_is_not_finite_leaves_the_rest_as_it_is() -> None:
     y = 1 / x
     hole = np.where(x == 7, np.nan, np.where(x == 9, np.inf, y))
     assert draw_curves([Curve("a", x, hole)], 60, 14).plain.count("\n") == 13
+
+
+def clocked(x: np.ndarray) -> Series:
+    """The clock of a run that reached these epochs, 10 steps and a second each."""
+    return Series((x * 10).astype(np.int64), x, x)
+
+
+def test_a_fork_beside_other_runs_begins_by_itself_too() -> None:
+    whole, late = np.linspace(0.05, 40, 800), np.linspace(20.05, 40, 400)
+    one = Curve("A", whole, 0.02 + 0.03 * np.exp(-whole / 3), split="train", clock=clocked(whole))
+    fork = Curve("B", late, 0.018 + 0.9 * np.exp(-(late - 20) * 6), split="train", clock=clocked(late))
+    drawn = lay_out([prepare(one), prepare(fork)], 100, 20, (0.05, 40.0))
+    assert drawn.frame.y.limits[1] < 0.1
+
+
+def test_what_is_out_of_sight_bends_none_of_what_shows() -> None:
+    x, y = np.array([0.0, 10.0, 20.0]), np.array([1000.0, 0.0, 0.0])
+    for stroke in ("solid", "dashed"):
+        drawn = draw_plot([PlotSeries(x, y, stroke=stroke)], 80, 20, Axis(), Axis((0.0, 10.0)))  # type: ignore[arg-type]
+        rows = [line.plain[drawn.frame.left :] for line in drawn.lines[: drawn.frame.rows]]
+        first = min(len(row) - len(row.lstrip(" ⠀")) for row in rows if row.strip(" ⠀"))
+        # It crosses 10 at 9.9, half a cell before it ends at 0.
+        assert drawn.frame.column(9.9) - 2 <= first <= drawn.frame.column(10)
+
+
+def test_a_band_is_shaded_between_its_edges_and_belongs_to_the_plot() -> None:
+    x = np.arange(1.0, 21.0)
+    one = PlotSeries(x, x * 0 + 5, palette.SKY, band=(x, x * 0 + 2, x * 0 + 8))
+    drawn = draw_plot([one], 60, 20, Axis(), Axis())
+    low, high = drawn.frame.y.limits
+    assert low <= 2 < 8 <= high
+    shaded = [
+        place
+        for place, line in enumerate(drawn.lines[: drawn.frame.rows])
+        if any(str(span.style) == f"dim {palette.SKY}" for span in line.spans)
+    ]
+    row = drawn.frame.row
+    assert abs(shaded[0] - row(8)) <= 1
+    assert abs(shaded[-1] - row(2)) <= 1
+    assert {*range(shaded[0], shaded[-1] + 1)} - {*shaded} <= {row(5)}  # where the line is
+    assert any(str(span.style) == palette.SKY for span in drawn.lines[row(5)].spans)
+    rows = plain(draw_plot([one], 60, 20, Axis(), Axis(), ascii_only=True))
+    assert rows[row(3)].count(":") > 40
+    # Of what cannot be drawn there is no band, and what is alone is none.
+    nothing = PlotSeries(x, x, band=(x, np.full(20, np.nan), np.full(20, np.inf)))
+    assert plain(draw_plot([nothing], 60, 20, Axis(), Axis())) == plain(
+        draw_plot([PlotSeries(x, x)], 60, 20, Axis(), Axis())
+    )
+
+
+def test_the_y_axis_is_zoomed_around_a_value_and_moved() -> None:
+    for log, limits in ((False, (0.0, 100.0)), (True, (1.0, 1e4))):
+        scale = Scale(limits, 10, 4, log)
+        low, high = scale.zoomed(0.5, 10.0)
+        assert low < 10 < high
+        assert Scale((low, high), 10, 4, log).cell(10.0) == scale.cell(10.0)
+        assert scale.zoomed(1.0, limits[1] * 10)[0] > low  # a value out of sight comes to the middle
+        assert Scale(scale.shifted(0.25), 10, 4, log).shifted(-0.25) == pytest.approx(limits)
+
+
+def test_what_zooming_out_in_y_shows_at_last_is_everything_a_first_epoch_too() -> None:
+    x = np.linspace(0.05, 20, 400)
+    lines = [prepare(Curve("train", x, 0.02 + 0.9 * np.exp(-x * 6), split="train"))]
+    every, settled = heights_of(lines, 100, 20, (0.05, 20.0))
+    assert every is not None
+    assert settled is not None
+    assert every[1] > 0.6 > 0.1 > settled[1]
+    assert lay_out(lines, 100, 20, (0.05, 20.0), heights=every).frame.y.limits[1] >= every[1]

@@ -21,9 +21,7 @@ from tuiae.render.curves import (
     Mark,
     View,
     clip,
-    in_sight,
     lay_out,
-    marks_near,
     nearest,
     place_text,
     prepare,
@@ -31,7 +29,7 @@ from tuiae.render.curves import (
     train_and_test,
     x_limits,
 )
-from tuiae.render.legend import line_legend, readout
+from tuiae.render.legend import in_sight, line_legend, marks_near, readout
 from tuiae.render.pixels import error_row
 from tuiae.render.plot import Plot, Stroke
 from tuiae.runs.snapshot import Sample, Series

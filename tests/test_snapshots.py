@@ -170,7 +170,7 @@ def test_compare(lab: Laboratory, snap_compare: Snap, size: tuple[int, int]) -> 
     async def act(desk: Desk) -> None:
         await desk.press("1")
         await desk.until(lambda: len(desk.table.keys) == 6)
-        await desk.press(*["space"] * 5, "c")
+        await desk.press(*["space", "down"] * 5, "c")
         await desk.until(lambda: getattr(desk.app.screen, "comparison", None))
         await desk.shows("5 runs")
 

@@ -24,7 +24,8 @@ from tuiae.cli.main import is_terminal
 from tuiae.data.dataset import DOWNLOADING, OnProgress
 from tuiae.files import jsonable
 from tuiae.images import ImageRecord, caution, differences
-from tuiae.render.curves import Curve, Look, log_note, prepare, tellable
+from tuiae.render.curves import Curve, Look, prepare, tellable
+from tuiae.render.legend import log_note
 from tuiae.render.pixels import Sheet
 from tuiae.render.table import GAP
 from tuiae.render.text import clean, duration, figure, harmless, in_mode, number, of_epochs, rate, to_ascii

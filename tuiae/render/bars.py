@@ -9,8 +9,9 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.plot import PlotFrame, PlotSignal, Scale, build
+from tuiae.render.plot import PlotFrame, PlotSignal, build
 from tuiae.render.text import clean, join_lines, shorten
+from tuiae.render.ticks import Scale
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LONGEST_LABEL = 24

@@ -16,6 +16,7 @@ from tuiae.render.legend import centred, plotted, train_series
 from tuiae.render.status import state_sign
 from tuiae.render.table import GAP, FilledColumn, draw_table, filled
 from tuiae.render.text import MISSING, clean, duration, figure, join_lines, of_epochs, shorten_middle, to_ascii, wrapped
+from tuiae.render.ticks import Values
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Series
 from tuiae.studies.compare import (
     Comparison,
@@ -25,12 +26,13 @@ from tuiae.studies.compare import (
     cautions,
     group_figures,
     mean_clock,
-    mean_series,
     rankable,
     run_curves,
+    seed_curve,
 )
 
-LEAST_LABEL = 16
+LEAST_LABEL, MOST_LABEL = 16, 36
+_FIGURES = 40  # cells of the columns that always stand beside a label
 BEST = "◂"
 """Stands beside the best value of a column."""
 
@@ -50,9 +52,9 @@ class Overlay:
     """Which runs are drawn where not all are; else empty."""
 
 
-def compare_curves(comparison: Comparison, metric: str) -> Overlay:
-    """Train and test curves of a metric, one of each for every run or group that is drawn."""
-    chosen, note = run_curves(comparison, metric)
+def compare_curves(comparison: Comparison, metric: str, means: bool | None = None) -> Overlay:
+    """Train and test curves of a metric, one of each for every run or group that is drawn; `means` as `run_curves`."""
+    chosen, note = run_curves(comparison, metric, means)
     split, looks = train_split(comparison, metric), curve_looks(chosen)
     train: list[Curve] = []
     test: list[Curve] = []
@@ -60,8 +62,10 @@ def compare_curves(comparison: Comparison, metric: str) -> Overlay:
         label, (color, sign) = f"{line.key} {line.label}", looks[line.key]
         clock = mean_clock([entry.snapshot.clock for entry in line.entries])
         for name, curves in ((split, train), ("test", test)):
-            found = _line_series(line, name, metric)
-            curves.append(Curve(label, found.epochs, plotted(metric, found.values), color, sign=sign, clock=clock))
+            found, edges = _line_series(line, name, metric)
+            band = None if edges is None else (plotted(metric, edges[0]), plotted(metric, edges[1]))
+            y = plotted(metric, found.values)
+            curves.append(Curve(label, found.epochs, y, color, sign=sign, clock=clock, band=band))
     return Overlay(tuple(train), tuple(test), split, note)
 
 
@@ -77,12 +81,15 @@ def curve_looks(chosen: Sequence[RunGroup]) -> dict[str, tuple[str, str]]:
     return {line.key: look for line, look in zip(chosen, looks, strict=False)}
 
 
-def _line_series(line: RunGroup, split: str, metric: str) -> Series:
-    """One run's curve, or the mean of several; the means of its epochs, as the live points of a run hide other runs."""
+def _line_series(line: RunGroup, split: str, metric: str) -> tuple[Series, tuple[Values, Values] | None]:
+    """One run's curve, or the mean of several and the edges of their band; the means of its epochs, as the live points
+    of a run hide other runs."""
     known = [series for entry in line.entries if (series := entry.series(split, metric)) is not None]
     if not known:
-        return train_series(line.entries[0].snapshot, metric) if (len(line.entries), split) == (1, "train") else NOTHING
-    return centred(mean_series(known)) if split == "train" else mean_series(known)
+        alone = (len(line.entries), split) == (1, "train")
+        return train_series(line.entries[0].snapshot, metric) if alone else NOTHING, None
+    mean, edges = seed_curve(known)
+    return centred(mean) if split == "train" else mean, edges if len(known) > 1 else None
 
 
 def compare_title(comparison: Comparison, metric: str, width: int) -> Text:
@@ -102,16 +109,19 @@ def compare_title(comparison: Comparison, metric: str, width: int) -> Text:
 # Figures of each run, and of groups of runs
 
 
-def values_table(comparison: Comparison, metric: str, width: int, ascii_signs: bool = False) -> Text:
+def values_table(
+    comparison: Comparison, metric: str, width: int, ascii_signs: bool = False, means: bool | None = None
+) -> Text:
     """A line a run: its curve's sign, label, state, final and best values, seconds.
 
     `ascii_signs` are those of plots in ASCII, whatever characters the table has otherwise.
     """
-    entries, looks = comparison.entries, curve_looks(run_curves(comparison, metric)[0])
+    entries, looks = comparison.entries, curve_looks(run_curves(comparison, metric, means)[0])
     ranked, split = rankable(comparison, metric), train_split(comparison, metric)
+    least = max(LEAST_LABEL, min(MOST_LABEL, width - _FIGURES))
     columns = [
         filled("", (_key_cell(entry.key, looks, ascii_signs) for entry in entries), right=False),
-        filled("run", (Text(clean(e.label)) for e in entries), right=False, least=LEAST_LABEL),
+        filled("run", (Text(clean(e.label)) for e in entries), right=False, least=least),
         filled("state", (_state(entry) for entry in entries), right=False, rank=2),
         filled(f"{split} {metric}", _figures(metric, [e.final(metric, split) for e in entries]), rank=4),
         _ranking(f"test {metric}", [e.final(metric) for e in entries], metric, ranked),
@@ -183,9 +193,9 @@ def _counted(found: Spread | None, members: int) -> str:
     return str(members) if measured == members else f"{measured} of {members}"
 
 
-def values_and_seeds(comparison: Comparison, metric: str, width: int) -> Text:
+def values_and_seeds(comparison: Comparison, metric: str, width: int, means: bool | None = None) -> Text:
     """Every run, what one should know of the figures, and the groups where there is a spread to show."""
-    parts = [values_table(comparison, metric, width)]
+    parts = [values_table(comparison, metric, width, means=means)]
     for caution in cautions(comparison, metric):
         parts += wrapped(caution, width, palette.CAUTION)
     parts += [Text(), seeds_table(comparison, metric, width)] if comparison.seeded else []

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.plot import HUGE, LEAST_HEIGHT, LONE, Axis, Plot, PlotFrame, PlotSeries, Stroke, draw_plot, span
+from tuiae.render.plot import LEAST_HEIGHT, LONE, Plot, PlotFrame, PlotSeries, Stroke, draw_plot, span
 from tuiae.render.text import centred, clean, join_lines
-from tuiae.render.ticks import UNITS, Limits, labels
+from tuiae.render.ticks import HUGE, UNITS, Axis, Limits, labels
 from tuiae.runs.snapshot import Series as Recorded
 
 SMOOTHING = {"": 0.0, "light": 0.6, "strong": 0.9}
@@ -31,6 +31,8 @@ _FORGOTTEN = 1e-6  # a point that weighs less is left out of a mean
 Series = NDArray[np.float64]
 Points = tuple[Series, Series]
 """x and y."""
+Way = tuple[Points, Points | None]
+"""What of a line to draw, and what lies behind it."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Curve:
     """The clock of its run, which says where epochs stand on axes of steps and of time; None without a training."""
     faint: bool = False
     """Series to compare with, such as the parent of a forked run."""
+    band: tuple[NDArray[Any], NDArray[Any]] | None = None
+    """The lowest and the highest y at each x of the curves that this one is the mean of."""
     latest: float | None = None
     """What a legend says of it, where that is not its last point, such as the mean over an epoch that is done."""
     span: Limits | None = None
@@ -96,6 +100,8 @@ class Line:
     """The same without smoothing; None where nothing is smoothed."""
     values: Series
     """As measured."""
+    band: Points | None
+    """The lowest and the highest y of what it is the mean of, smoothed as it is."""
     span: Limits | None
     """The x axis of its plot, where it shares that of others."""
     left_out: int
@@ -161,11 +167,20 @@ def prepare(curve: Curve, look: Look = Look()) -> Line:
     bounded = np.clip(values, -HUGE, HUGE)  # beyond, sums overflow
     smooth = smoothed(bounded, SMOOTHING[look.smoothing])
     raw = None if smooth is bounded else bounded
+    band = None if curve.band is None else _edges(curve.band, kept, y, look)
     span = None
     if curve.span is not None:
         low, high = places(curve.clock, look.unit, np.array(curve.span)).tolist()
         span = (low, high) if low > 0 or not look.log_x else None
-    return Line(curve, x, smooth, raw, values, span, left_out)
+    return Line(curve, x, smooth, raw, values, band, span, left_out)
+
+
+def _edges(band: tuple[NDArray[Any], NDArray[Any]], kept: NDArray[np.intp], y: Series, look: Look) -> Points:
+    """The edges of a band at the points of its line that are kept; where one cannot be shown it is the line."""
+    low, high = (np.asarray(edge, np.float64)[: len(y)] for edge in band)
+    low, high = (np.where(np.isfinite(edge) & ((edge > 0) | (not look.log_y)), edge, y)[kept] for edge in (low, high))
+    weight = SMOOTHING[look.smoothing]
+    return smoothed(np.clip(low, -HUGE, HUGE), weight), smoothed(np.clip(high, -HUGE, HUGE), weight)
 
 
 def smoothed(values: Series, weight: float) -> Series:
@@ -218,15 +233,6 @@ def means(x: Series, y: Series, window: Limits, most: int, log: bool = False) ->
     lengths = np.diff(starts, append=last - first)
     middles, values = (np.add.reduceat(series[first:last], starts) / lengths for series in (x, y))
     return clip(middles, values, window)
-
-
-def log_note(lines: Sequence[Line], look: Look) -> str:
-    """`log x, log y, 3 not above 0 left out`: which axes are logarithmic, and what they cannot show; empty for none."""
-    if not (look.log_x or look.log_y):
-        return ""
-    axes = "log x, log y" if look.log_x and look.log_y else "log x" if look.log_x else "log"
-    left_out = sum(line.left_out for line in lines)
-    return axes + (f", {left_out:,} not above 0 left out" if left_out else "")
 
 
 def x_limits(lines: Sequence[Line]) -> Limits | None:
@@ -389,25 +395,49 @@ def lay_out(
     window: Limits,
     look: Look = Look(),
     ascii_only: bool = False,
+    heights: Limits | None = None,
 ) -> Plot:
-    """What of the lines is inside a window of x, in `height` rows of `width` cells; the y axis follows what shows.
+    """What of the lines is inside a window of x, in `height` rows of `width` cells; the y axis shows `heights`, or
+    follows what shows.
 
     There is a point in the lines.
     """
+    ways = _ways(lines, width, height, window, look)
+    heights = heights or _settled(lines, ways, window, look)
+    drawn = [
+        PlotSeries(*way, curve.color, curve.stroke, curve.sign, behind, _band(line, window), curve.faint)
+        for line, curve, (way, behind) in zip(lines, (line.curve for line in lines), ways, strict=True)
+    ]
+    x = Axis(window, UNITS.get(look.unit, "number"), look.log_x, look.unit)
+    return draw_plot(drawn, width, height, x, Axis(heights, log=look.log_y), ascii_only)
+
+
+def _ways(lines: Sequence[Line], width: int, height: int, window: Limits, look: Look) -> list[Way]:
     ways = [_way(line, window, width, look.log_x) for line in lines]
     roomy = width >= _RAW_WIDTH and height >= _RAW_HEIGHT
     if not roomy or sum(behind is not None for _, behind in ways) > _RAW_LINES:
-        ways = [(way, None) for way, _ in ways]
-    limits = None if look.unit not in UNITS or look.log_x or look.log_y else _settled(lines, ways, window, look.unit)
-    drawn = [
-        PlotSeries(*way, curve.color, curve.stroke, curve.sign, behind, curve.faint)
-        for curve, (way, behind) in zip((line.curve for line in lines), ways, strict=True)
-    ]
-    x = Axis(window, UNITS.get(look.unit, "number"), look.log_x, look.unit)
-    return draw_plot(drawn, width, height, x, Axis(limits, log=look.log_y), ascii_only)
+        return [(way, None) for way, _ in ways]
+    return ways
 
 
-def _way(line: Line, window: Limits, width: int, log: bool) -> tuple[Points, Points | None]:
+def heights_of(
+    lines: Sequence[Line], width: int, height: int, window: Limits, look: Look = Look()
+) -> tuple[Limits | None, Limits | None]:
+    """The lowest and the highest y of what is drawn, None where nothing is; and those that the y axis shows, where the
+    beginning of a run would press the rest flat."""
+    ways = _ways(lines, width, height, window, look)
+    drawn = [part for line, way in zip(lines, ways, strict=True) for part in _drawn(line, *way, window)]
+    every = span([y for _, y in drawn if len(y)]) if any(len(y) for _, y in drawn) else None
+    return every, _settled(lines, ways, window, look) if every else None
+
+
+def _drawn(line: Line, way: Points, behind: Points | None, window: Limits) -> list[Points]:
+    """The points of a line, or what lies behind it, and the edges of its band."""
+    band = _band(line, window)
+    return [behind or way, *([] if band is None else [(band[0], band[1]), (band[0], band[2])])]
+
+
+def _way(line: Line, window: Limits, width: int, log: bool) -> Way:
     """What of a line to draw in a window of x, and what of it lies behind that, where there is something.
 
     Of a training there are more points than cells, a band of noise under which other lines are lost: it is drawn in the
@@ -421,57 +451,44 @@ def _way(line: Line, window: Limits, width: int, log: bool) -> tuple[Points, Poi
     return means(line.x, line.y, window, width, log), None if line.curve.faint else way
 
 
-def _settled(
-    lines: Sequence[Line], ways: Sequence[tuple[Points, Points | None]], window: Limits, unit: str
-) -> Limits | None:
+def _band(line: Line, window: Limits) -> tuple[Series, Series, Series] | None:
+    """The part of a line's band in a window of x: x, lowest and highest y."""
+    if line.band is None:
+        return None
+    low, high = (clip(line.x, edge, window) for edge in line.band)
+    return *low, high[1]
+
+
+def _settled(lines: Sequence[Line], ways: Sequence[Way], window: Limits, look: Look) -> Limits | None:
     """The y axis of what comes after the first epoch of a run, where its batches stand so far off that they would press
     the rest flat: they then come in from beyond the frame. None where they do not.
 
     A fork begins anew, in the middle of its parent. Who zooms in on a beginning, or takes a logarithmic axis, sees it
     whole; and the newest value of a line is always in sight.
     """
-    low, high = window
-    begun: dict[bool, list[float]] = {}  # where the first epoch of a run begins and ends
-    for line in (line for line in lines if len(line.x)):
+    if look.unit not in UNITS or look.log_x or look.log_y:
+        return None
+    (low, high), unit = window, look.unit
+    runs = [(id(line.curve.clock), line.curve.faint) for line in lines]
+    begun: dict[tuple[int, bool], list[float]] = {}  # where the first epoch of a run begins and ends
+    for run, line in ((run, line) for run, line in zip(runs, lines, strict=True) if len(line.x)):
         epoch = math.floor(epoch_at(line.curve.clock, unit, float(line.x[0])))
         ends = places(line.curve.clock, unit, np.array([epoch, epoch + _BEGUN_EPOCHS])).tolist()
-        begun[line.curve.faint] = min(ends, begun.get(line.curve.faint, ends))
+        begun[run] = min(ends, begun.get(run, ends))
     whole, later = [], []
-    for line, (way, behind) in zip(lines, ways, strict=True):
-        x, y = way if behind is None else behind
-        if not len(x):
+    for run, line, way in zip(runs, lines, ways, strict=True):
+        if not len(way[0][0]):
             continue
-        origin, end = begun[line.curve.faint]
+        origin, end = begun[run]
         start = max(end, low + _BEGUN_SHARE * (high - low))
-        early = x < start
-        if start <= low or (origin <= low and high - start < 2 * (start - low)):
-            early[:] = False
-        early[-1] = False
-        whole.append(y)
-        later.append(y[~early])
+        from_start = start <= low or (origin <= low and high - start < 2 * (start - low))
+        for x, y in _drawn(line, *way, window):
+            counts = (x >= start) | from_start
+            counts[-1] = True
+            whole.append(y)
+            later.append(y[counts])
     all_y, settled = span(whole), span(later)
     return settled if all_y[1] - all_y[0] > _PRESSED * (settled[1] - settled[0]) else None
-
-
-def in_sight(
-    marks: Sequence[Mark], limits: Limits, clock: Recorded | None = None, unit: str = "epoch"
-) -> tuple[Mark, ...]:
-    """Marks where they are seen once everything is shown: one beyond the points stands at the end and says where from.
-
-    Where epochs are short, nothing is plotted of the first half of the first one.
-    """
-    low, high = limits
-    placed = []
-    for mark in marks:
-        x = float(places(clock, unit, np.array(mark.x)))
-        words = mark.text if low <= x <= high else f"{mark.text} at epoch {place_text(mark.x)}"
-        placed.append(replace(mark, x=min(max(x, low), high), text=words))
-    return tuple(placed)
-
-
-def marks_near(plot: Plot, marks: Sequence[Mark], place: float) -> list[Mark]:
-    """The marks that stand in the column of a place."""
-    return [mark for mark in marks if plot.frame.column(mark.x) == plot.frame.column(place)]
 
 
 def place_text(x: float, unit: str = "") -> str:

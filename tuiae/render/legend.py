@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from tuiae.render import palette
 from tuiae.render.curves import (
     Curve,
     Line,
+    Look,
     Mark,
     bucket,
     epoch_at,
@@ -22,9 +24,13 @@ from tuiae.render.curves import (
     prepare,
     train_and_test,
 )
-from tuiae.render.plot import ASCII_STROKES, HUGE
+from tuiae.render.plot import ASCII_STROKES, Plot
 from tuiae.render.text import ACCURACY, MISSING, clean, number
+from tuiae.render.ticks import HUGE, Limits
 from tuiae.runs.snapshot import NOTHING, Series, Snapshot
+
+if TYPE_CHECKING:
+    from tuiae.studies.compare import SeedBand
 
 SIGNS = {"solid": "━", "dashed": "╍"}
 """What stands for the strokes of lines in a legend; where there is ASCII alone, ASCII_STROKES."""
@@ -39,8 +45,8 @@ def legend(curves: Sequence[Curve], width: int | None = None, ascii: bool = Fals
 def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: bool = False) -> Text:
     """The legend of prepared lines, faint ones last.
 
-    Where the width lacks, names keep their first word, then the values of curves that bear signs go, or the names of
-    those whose strokes tell them apart, then what faint curves say, and then an ellipsis ends the line.
+    Where the width lacks, names keep their first word, then the values of curves that bear signs go, then what faint
+    curves say, then the names of curves whose strokes tell them apart, and then an ellipsis ends the line.
     """
     lines = _faint_last(lines)
     words, first = _names(lines)
@@ -50,13 +56,13 @@ def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: boo
     signed = (3, 1) if any(line.curve.sign for line in lines) else ()
     forms = [_entries(lines, words, values, 3, "", ascii_only), _entries(lines, first, values, 3, "", ascii_only)]
     forms += [_entries(lines, first, None, gap, "", ascii_only) for gap in signed]
-    if not signed:
-        forms += [_entries(lines, [name[:limit] for name in first], values, 2, "", ascii_only) for limit in (2, 0)]
     own = [line for line in lines if not line.curve.faint]
     if len(own) < len(lines):
         short = _entries(own, first[: len(own)], values[: len(own)], 2, "", ascii_only)
         behind = clean(lines[-1].curve.label, LABEL).partition(" ")[0]
         forms += [short.copy().append(f"  {behind}", "dim"), short]
+    if not signed:
+        forms.append(_entries(own, [""] * len(own), values[: len(own)], 2, "", ascii_only))
     return _fitting(forms, width)
 
 
@@ -262,6 +268,17 @@ def parent_curves(parent: Snapshot, metric: str) -> tuple[Curve, ...]:
     return tuple(replace(curve, label=f"parent {curve.label}", color=palette.GREY, faint=True) for curve in found)
 
 
+def seed_curves(band: SeedBand, metric: str, own: Sequence[Curve]) -> tuple[Curve, ...]:
+    """The mean of a run's other seeds on test images in its band, to lie behind its own curves, as far as these go."""
+    reached = max((curve.x[-1] for curve in own if len(curve.x)), default=0)
+    if metric not in band.curves:
+        return ()
+    mean, edges = band.curves[metric]
+    y, low, high = (plotted(metric, values)[mean.epochs <= reached] for values in (mean.values, *edges))
+    label, x = f"seeds mean of {band.runs}" if band.runs > 1 else "seeds one other", mean.epochs[: len(y)]
+    return (Curve(label, x, y, palette.TEST, split="test", clock=band.clock, faint=True, band=(low, high)),)
+
+
 def _name(key: str) -> str:
     return key.rpartition(".")[2].replace("_", " ")
 
@@ -276,3 +293,33 @@ def run_marks(snapshot: Snapshot, at: int | None = None) -> tuple[Mark, ...]:
         marks.append(Mark(snapshot.parent.epoch, "F", f"forked from {snapshot.parent.run}"))
     marks += [Mark(resume.epoch, "R", f"resumed at step {resume.step:,}") for resume in snapshot.resumes]
     return (*marks, *(() if at is None else (Mark(at, "▼", "these pictures"),)))
+
+
+def in_sight(
+    marks: Sequence[Mark], limits: Limits, clock: Series | None = None, unit: str = "epoch"
+) -> tuple[Mark, ...]:
+    """Marks where they are seen once everything is shown: one beyond the points stands at the end and says where from.
+
+    Where epochs are short, nothing is plotted of the first half of the first one.
+    """
+    low, high = limits
+    placed = []
+    for mark in marks:
+        x = float(places(clock, unit, np.array(mark.x)))
+        words = mark.text if low <= x <= high else f"{mark.text} at epoch {place_text(mark.x)}"
+        placed.append(replace(mark, x=min(max(x, low), high), text=words))
+    return tuple(placed)
+
+
+def marks_near(plot: Plot, marks: Sequence[Mark], place: float) -> list[Mark]:
+    """The marks that stand in the column of a place."""
+    return [mark for mark in marks if plot.frame.column(mark.x) == plot.frame.column(place)]
+
+
+def log_note(lines: Sequence[Line], look: Look) -> str:
+    """`log x, log y, 3 not above 0 left out`: which axes are logarithmic, and what they cannot show; empty for none."""
+    if not (look.log_x or look.log_y):
+        return ""
+    axes = "log x, log y" if look.log_x and look.log_y else "log x" if look.log_x else "log"
+    left_out = sum(line.left_out for line in lines)
+    return axes + (f", {left_out:,} not above 0 left out" if left_out else "")

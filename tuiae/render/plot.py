@@ -9,11 +9,10 @@ colours meets those of the palette.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
@@ -24,42 +23,27 @@ from rich.text import Text
 
 from tuiae.render import palette, ticks
 from tuiae.render.text import clean
-from tuiae.render.ticks import Kind, Limits
+from tuiae.render.ticks import HUGE, Axis, Dots, Limits, Scale, Values
 
 ACROSS, DOWN = 2, 4
 """Braille dots in a cell."""
-HUGE = 1e300
-"""What is larger is drawn as if it were this: beyond it, differences of floats overflow."""
 AXIS = "dim"
 LEAST_WIDTH, LEAST_HEIGHT = 12, 4
 """Cells below which the axes go and the points alone remain."""
 SIGN_CELLS = 16  # between two signs of one line
 DASH = 3  # cells: two drawn, one left out
-LEAST_X_TICKS = 2  # where there is room for them
-LOG_PAD = 0.04  # of the height of a logarithmic axis, beyond either end
 LONE = "•"
 """The sign of a line of one point."""
-BLANK = ord(" ")
+FAR = 1e6
+"""Lengths of an axis beyond which a point is drawn as if it were there."""
+BLANK, BRAILLE, ASCII_BAND = ord(" "), 0x2800, ord(":")
+BITS = np.array([[1, 8], [2, 16], [4, 32], [64, 128]])
+"""Of the dots of a braille cell, (rows, columns)."""
 ASCII_STROKES = {"solid": "*", "dashed": "."}
 
-Values: TypeAlias = NDArray[np.float64]
-Dots: TypeAlias = NDArray[np.int64]
 Stroke: TypeAlias = Literal["solid", "dashed", "dotted", "points"]
 Run: TypeAlias = tuple[str, int]
 """Characters of a line that share a style, and the number of that style."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """What an axis shows of the values, and how its ticks are written."""
-
-    limits: Limits | None = None
-    """The first and last value to show; y adds what makes its ticks fall on rows. None for all that is drawn."""
-    kind: Kind = "number"
-    log: bool = False
-    name: str = ""
-    ticks: tuple[tuple[float, str], ...] = ()
-    """Value and words of each tick; without, round values are found."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,43 +59,11 @@ class PlotSeries:
     """The character of dotted lines and of points; on a solid or dashed line it stands now and then."""
     behind: tuple[NDArray[Any], NDArray[Any]] | None = None
     """The measured points, x and y, of which this line is a mean: drawn dim behind all lines."""
+    band: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
+    """x, lowest and highest y of what this line is a mean of: shaded between them, behind everything."""
     faint: bool = False
     """Drawn dim and behind the others."""
     bold: bool = False
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The way from values to cells along an axis, and back."""
-
-    limits: Limits
-    """The values of the first and the last dot."""
-    cells: int
-    dots: int
-    """In a cell."""
-    log: bool = False
-
-    def places(self, values: NDArray[Any]) -> Dots:
-        """The dot of each finite value, 0 at the low end; at most one length of the axis beyond either end."""
-        low, high = self._along(np.asarray(self.limits, np.float64)).tolist()
-        share = (self._along(np.asarray(values, np.float64)) - low) / (high - low)
-        last = self.cells * self.dots - 1
-        return np.floor(np.round(0.5 + last * np.clip(share, -1, 2), 8)).astype(np.int64)
-
-    def cell(self, value: float) -> int:
-        """The cell of a value; negative, or `cells` and more, where it is out of sight."""
-        return int(self.places(np.array(value))) // self.dots
-
-    def value(self, cell: float) -> float:
-        """The value in the middle of a cell; half a cell less is where it begins."""
-        low, high = self._along(np.asarray(self.limits, np.float64)).tolist()
-        last = max(self.cells * self.dots - 1, 1)
-        found = low + (self.dots * cell + (self.dots - 1) / 2) / last * (high - low)
-        return float(10.0**found if self.log else found)
-
-    def _along(self, values: Values) -> Values:
-        """Values as distances along the axis."""
-        return np.log10(np.clip(values, 1 / HUGE, HUGE)) if self.log else np.clip(values, -HUGE, HUGE)
 
 
 @dataclass(frozen=True)
@@ -201,12 +153,14 @@ def draw_plot(
     if not known or width <= 0 or height <= 0:
         return Plot(PlotFrame(Scale((0.0, 1.0), 0, ACROSS), Scale((0.0, 1.0), 0, DOWN)), ())
     across = x.limits or span([one.x for one in known])
-    all_y = span([one.y for one in known] + [one.behind[1] for one in known if one.behind is not None])
+    all_y = span([y for one in known for y in _heights(one)])
     frame = lay_out(width, height, replace(x, limits=across), replace(y, limits=y.limits or all_y))
     measured = [(one, one.behind) for one in known if one.behind is not None]
     faint = [replace(one, x=points[0], y=points[1], stroke="solid", sign="", faint=True) for one, points in measured]
     drawn = [*faint, *(one for one in known if one.faint), *(one for one in known if not one.faint)]
-    lines = _texts(_draw(drawn, frame, ascii_only), [AXIS, *map(_style, drawn)], frame)
+    bands = [one for one in known if one.band is not None]
+    styles = [AXIS, *map(_style, drawn), *(f"dim {one.color}" for one in bands)]
+    lines = _texts(_draw(drawn, bands, frame, ascii_only), styles, frame)
     if frame.axed and y.limits is not None:
         beyond = (all_y[1] > frame.y.limits[1], 0, "↑"), (all_y[0] < frame.y.limits[0], frame.rows - 1, "↓")
         for row, sign in ((row, sign) for there, row, sign in beyond if there):
@@ -226,12 +180,12 @@ def lay_out(width: int, height: int, x: Axis, y: Axis, dots: tuple[int, int] = (
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
         return PlotFrame(Scale(across, width, dots[0], x.log), Scale(up, height, dots[1], y.log))
     rows = height - 2
-    up, values, labels = _y_ticks(up, rows, dots[1], y)
+    up, values, labels = ticks.y_ticks(up, rows, dots[1], y)
     vertical = Scale(up, rows, dots[1], y.log)
     left = max(map(cell_len, labels)) + 2 if labels else 1
     horizontal = Scale(across, width - left, dots[0], x.log)
     y_ticks = tuple((rows - 1 - vertical.cell(value), label) for value, label in zip(values, labels, strict=True))
-    x_ticks = tuple((horizontal.cell(value), label) for value, label in _x_ticks(across, horizontal.cells, x))
+    x_ticks = tuple((horizontal.cell(value), label) for value, label in ticks.x_ticks(across, horizontal.cells, x))
     return PlotFrame(horizontal, vertical, left, True, x_ticks, y_ticks, clean(x.name))
 
 
@@ -257,40 +211,7 @@ def _stand(rows: Sequence[Text], frame: PlotFrame, x: float, sign: str, style: s
             put(row, column, sign, style)
 
 
-# Ticks
-
-
-def _y_ticks(limits: Limits, rows: int, dots: int, axis: Axis) -> tuple[Limits, list[float], list[str]]:
-    """Limits, values and words of the ticks of a y axis: one for about every fourth row."""
-    if axis.ticks:
-        return limits, [value for value, _ in axis.ticks], [words for _, words in axis.ticks]
-    if not axis.log:
-        limits, values = ticks.on_rows(limits, rows, dots)
-        return limits, values, ticks.labels(values, axis.kind)
-    low, high = (math.log10(value) for value in limits)
-    pad, end = LOG_PAD * (high - low), math.log10(HUGE)
-    low, high = max(low - pad, -end), min(high + pad, end)
-    powers = ticks.enough(partial(ticks.log_ticks, (low, high)), min(max(rows // 3, 2), 10), rows)
-    return (10.0**low, 10.0**high), [10.0**power for power in powers], ticks.log_labels(powers)
-
-
-def _x_ticks(limits: Limits, columns: int, axis: Axis) -> list[tuple[float, str]]:
-    """Value and words of each tick of an x axis: one for about every tenth column."""
-    most = max(columns // 10, 1)
-    if axis.ticks:
-        return list(axis.ticks)
-    if axis.log and axis.kind == "time":
-        times = ticks.log_time_ticks(limits, most)
-        return [(time, ticks.labels([time], "time")[0]) for time in times]
-    if axis.log:
-        powers = ticks.log_ticks((math.log10(limits[0]), math.log10(limits[1])), most)
-        return list(zip((10.0**power for power in powers), ticks.log_labels(powers), strict=True))
-    whole = axis.kind == "step" or (axis.kind == "epoch" and limits[1] - limits[0] >= 1)
-    round_values = partial(ticks.linear_ticks, limits, whole=whole)
-    if axis.kind == "time":
-        round_values = partial(ticks.time_ticks, limits)
-    values = ticks.enough(round_values, most, LEAST_X_TICKS if columns >= 24 else 1)
-    return list(zip(values, ticks.labels(values, axis.kind), strict=True))
+# Limits
 
 
 def span(parts: Sequence[Values]) -> Limits:
@@ -316,7 +237,14 @@ def _finite(series: PlotSeries, log_x: bool, log_y: bool) -> PlotSeries:
     """The points that can be drawn, within what floats can subtract."""
     x, y = _drawable(series.x, series.y, log_x, log_y)
     behind = None if series.behind is None else _drawable(*series.behind, log_x, log_y)
-    return replace(series, x=x, y=y, behind=behind if behind is not None and len(behind[0]) else None)
+    band = None if series.band is None else _drawable_band(*series.band, log_x, log_y)
+    return replace(series, x=x, y=y, behind=behind if behind and len(behind[0]) else None, band=band)
+
+
+def _heights(series: PlotSeries) -> list[Values]:
+    """Every y that a series has something at."""
+    behind, band = series.behind or (), series.band or ()
+    return [series.y, *behind[1:], *band[1:]]
 
 
 def _drawable(x: NDArray[Any], y: NDArray[Any], log_x: bool, log_y: bool) -> tuple[Values, Values]:
@@ -324,6 +252,42 @@ def _drawable(x: NDArray[Any], y: NDArray[Any], log_x: bool, log_y: bool) -> tup
     x, y = np.asarray(x[:length], np.float64), np.asarray(y[:length], np.float64)
     kept = np.isfinite(x) & np.isfinite(y) & ((x > 0) | (not log_x)) & ((y > 0) | (not log_y))
     return np.clip(x[kept], -HUGE, HUGE), np.clip(y[kept], -HUGE, HUGE)
+
+
+def _drawable_band(
+    x: NDArray[Any], low: NDArray[Any], high: NDArray[Any], log_x: bool, log_y: bool
+) -> tuple[Values, Values, Values] | None:
+    """The part of a band whose both edges can be drawn."""
+    kept = np.isfinite(low + high) & ((low > 0) | (not log_y))
+    (places, lowest), (_, highest) = (_drawable(x[kept], edge[kept], log_x, log_y) for edge in (low, high))
+    return (places, lowest, highest) if len(places) else None
+
+
+def bounded(x: Dots, y: Dots, last: int) -> tuple[Dots, Dots]:
+    """A way with a point wherever it crosses -last or 2 * last, and with those beyond brought there: what is out of
+    sight bends none of what shows."""
+    ends = np.array([-last, 2 * last])
+    if not len(y) or (y.min() >= ends[0] and y.max() <= ends[1]):
+        return x, y
+    rise = np.diff(y)[:, None]
+    shares = (ends - y[:-1, None]) / np.where(rise, rise, 1)
+    at, end = np.nonzero((shares > 0) & (shares < 1) & (rise != 0))
+    share = shares[at, end]
+    order = np.argsort(np.concatenate([np.arange(len(x)), at + share]), kind="stable")
+    crossed = np.rint(x[at] + share * np.diff(x)[at]).astype(np.int64)
+    return np.append(x, crossed)[order], np.append(np.clip(y, *ends), ends[end])[order]
+
+
+def shade(frame: PlotFrame, band: tuple[Values, Values, Values], ascii_only: bool) -> NDArray[np.uint32]:
+    """The characters, (rows, columns), of every fourth dot between the edges of a band."""
+    x, low, high = (frame.x.places(band[0]), *(frame.y.places(edge, FAR) for edge in band[1:]))
+    across, up = np.arange(frame.columns * ACROSS), np.arange(frame.rows * DOWN)[::-1, None]
+    scale = frame.x.dots / ACROSS, frame.y.dots / DOWN
+    edges = [np.interp(across * scale[0], x, edge) / scale[1] for edge in (low, high)]
+    inside = (up >= edges[0]) & (up <= edges[1]) & (across * scale[0] >= x[0]) & (across * scale[0] <= x[-1])
+    dots = inside & (up % 2 == 0) & ((across + up // 2) % 2 == 0)
+    cells = (dots.reshape(frame.rows, DOWN, frame.columns, ACROSS) * BITS[:, None, :]).sum((1, 3))
+    return np.where(cells > 0, ASCII_BAND if ascii_only else BRAILLE + cells, BLANK).astype(np.uint32)
 
 
 def thin(x: Dots, y: Dots, width: int) -> tuple[Dots, Dots]:
@@ -402,9 +366,13 @@ class PlotSignal:
     """Whether a line leads to each from the one before; None for points alone."""
 
 
-def _draw(series: Sequence[PlotSeries], frame: PlotFrame, ascii_only: bool) -> list[list[Run]]:
-    """The lines of a plot. Each series is a figure of its own, over those before it; signs are over all of them."""
-    placed = [(number, one, frame.x.places(one.x), frame.y.places(one.y)) for number, one in enumerate(series, 1)]
+def _draw(
+    series: Sequence[PlotSeries], bands: Sequence[PlotSeries], frame: PlotFrame, ascii_only: bool
+) -> list[list[Run]]:
+    """The lines of a plot. Each series is a figure of its own, over those before it and over all bands; signs are over
+    all of them."""
+    ways = [bounded(frame.x.places(one.x), frame.y.places(one.y, FAR), frame.rows * frame.y.dots) for one in series]
+    placed = [(number, one, *way) for number, (one, way) in enumerate(zip(series, ways, strict=True), 1)]
     layers = [[_stroke(frame, *one, ascii_only)] for one in placed]
     signed = [one for one in placed if one[1].sign and one[1].stroke in ("solid", "dashed") and len(one[2]) > 1]
     shifts = [place / len(signed) for place in range(len(signed))]
@@ -413,8 +381,12 @@ def _draw(series: Sequence[PlotSeries], frame: PlotFrame, ascii_only: bool) -> l
     ]
     chars = np.full((frame.rows, frame.columns), BLANK, np.uint32)
     numbers = np.zeros(chars.shape, np.int64)
-    for layer in filter(None, layers):
-        above, of = _cells(build(layer, frame, axes=False))
+    shades = [
+        (shade(frame, one.band, ascii_only), np.full(chars.shape, number))
+        for number, one in enumerate(bands, len(series) + 1)
+        if one.band is not None
+    ]
+    for above, of in (*shades, *(_cells(build(layer, frame, axes=False)) for layer in filter(None, layers))):
         chars, numbers = np.where(above == BLANK, chars, above), np.where(above == BLANK, numbers, of)
     around = build([], frame, axes=True) if frame.axed else [[("", 0)]] * frame.rows
     heads = [("".join(text for text, _ in runs)[: frame.left], 0) for runs in around[: frame.rows]]

@@ -14,10 +14,10 @@ from tuiae.config import value_text
 from tuiae.render import palette
 from tuiae.render.compare import BEST
 from tuiae.render.legend import SIGNS
-from tuiae.render.plot import ASCII_STROKES, Axis, PlotSeries, Stroke, draw_plot
+from tuiae.render.plot import ASCII_STROKES, PlotSeries, Stroke, draw_plot
 from tuiae.render.table import draw_table, filled
 from tuiae.render.text import ACCURACY, clean, figure, join_lines, shorten, wrap
-from tuiae.render.ticks import Limits
+from tuiae.render.ticks import Axis, Limits
 from tuiae.studies.compare import edited, ending
 from tuiae.studies.sweep_summary import (
     CATEGORIES,

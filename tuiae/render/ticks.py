@@ -1,27 +1,133 @@
-"""Where an axis puts its ticks and how it writes them."""
+"""An axis: the way from values to cells and back, where its ticks stand and how they are written."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+Values: TypeAlias = NDArray[np.float64]
+Dots: TypeAlias = NDArray[np.int64]
 Limits: TypeAlias = tuple[float, float]
 Kind: TypeAlias = Literal["number", "epoch", "step", "time"]
 """What the values of an axis are; a time is in seconds."""
 UNITS: dict[str, Kind] = {"epoch": "epoch", "step": "step", "time": "time"}
 """What the x axis of a training can count -> how its ticks are written; other axes are of plain numbers."""
 
+HUGE = 1e300
+"""What is larger is drawn as if it were this: beyond it, differences of floats overflow."""
+LEAST_X_TICKS = 2  # where there is room for them
+LOG_PAD = 0.04  # of the height of a logarithmic axis, beyond either end
 LEAST_DECADES = 0.7
-_STEPS: dict[float, float] = {1: 0, 1.5: 0.15, 2: 0, 2.5: 0.1, 3: 0.2, 4: 0.15, 5: 0, 6: 0.2, 8: 0.2, 10: 0, 20: 0}
+_STEPS: dict[float, float] = {1: 0, 1.5: 0.35, 2: 0, 2.5: 0.1, 3: 0.4, 4: 0.15, 5: 0, 6: 0.45, 8: 0.3, 10: 0, 20: 0}
 """Factors of a power of ten between ticks on rows, and how strange each looks, in shares of the height of a plot."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _TIMES = (1, 2, 5, 10, 15, 30, *(_MINUTE * n for n in (1, 2, 5, 10, 15, 30)), *(_HOUR * n for n in (1, 2, 3, 6, 12)))
 """Round seconds up to a day."""
 _LOG_TIMES = (0.01, 0.1, 1, 10, _MINUTE, 10 * _MINUTE, _HOUR, 6 * _HOUR, _DAY, 10 * _DAY, 100 * _DAY)
 """Round seconds on a logarithmic axis, about as far apart as powers of ten."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis shows of the values, and how its ticks are written."""
+
+    limits: Limits | None = None
+    """The first and last value to show; y adds what makes its ticks fall on rows. None for all that is drawn."""
+    kind: Kind = "number"
+    log: bool = False
+    name: str = ""
+    ticks: tuple[tuple[float, str], ...] = ()
+    """Value and words of each tick; without, round values are found."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The way from values to cells along an axis, and back."""
+
+    limits: Limits
+    """The values of the first and the last dot."""
+    cells: int
+    dots: int
+    """In a cell."""
+    log: bool = False
+
+    def places(self, values: NDArray[Any], beyond: float = 1) -> Dots:
+        """The dot of each finite value, 0 at the low end; at most `beyond` lengths of the axis beyond either end."""
+        low, high = self._along(np.asarray(self.limits, np.float64)).tolist()
+        share = (self._along(np.asarray(values, np.float64)) - low) / (high - low)
+        last = self.cells * self.dots - 1
+        return np.floor(np.round(0.5 + last * np.clip(share, -beyond, 1 + beyond), 8)).astype(np.int64)
+
+    def cell(self, value: float) -> int:
+        """The cell of a value; negative, or `cells` and more, where it is out of sight."""
+        return int(self.places(np.array(value))) // self.dots
+
+    def value(self, cell: float) -> float:
+        """The value in the middle of a cell; half a cell less is where it begins."""
+        low, high = self._along(np.asarray(self.limits, np.float64)).tolist()
+        last = max(self.cells * self.dots - 1, 1)
+        found = low + (self.dots * cell + (self.dots - 1) / 2) / last * (high - low)
+        return self._back(found)
+
+    def zoomed(self, factor: float, around: float) -> Limits:
+        """Limits `factor` times as far apart: a value in sight stays where it is, another one comes to the middle."""
+        low, high, at = self._along(np.array([*self.limits, around], np.float64)).tolist()
+        share = (at - low) / (high - low) if low <= at <= high else 0.5
+        start = at - share * factor * (high - low)
+        return self._back(start), self._back(start + factor * (high - low))
+
+    def shifted(self, share: float) -> Limits:
+        """Limits moved by a share of what lies between them."""
+        low, high = self._along(np.asarray(self.limits, np.float64)).tolist()
+        return self._back(low + share * (high - low)), self._back(high + share * (high - low))
+
+    def _along(self, values: Values) -> Values:
+        """Values as distances along the axis."""
+        return np.log10(np.clip(values, 1 / HUGE, HUGE)) if self.log else np.clip(values, -HUGE, HUGE)
+
+    def _back(self, place: float) -> float:
+        """The value at a distance along the axis."""
+        return float(10.0**place if self.log else place)
+
+
+def y_ticks(limits: Limits, rows: int, dots: int, axis: Axis) -> tuple[Limits, list[float], list[str]]:
+    """Limits, values and words of the ticks of a y axis: one for about every fourth row."""
+    if axis.ticks:
+        return limits, [value for value, _ in axis.ticks], [words for _, words in axis.ticks]
+    if not axis.log:
+        limits, values = on_rows(limits, rows, dots)
+        return limits, values, labels(values, axis.kind)
+    low, high = (math.log10(value) for value in limits)
+    pad, end = LOG_PAD * (high - low), math.log10(HUGE)
+    low, high = max(low - pad, -end), min(high + pad, end)
+    powers = enough(partial(log_ticks, (low, high)), min(max(rows // 3, 2), 10), rows)
+    return (10.0**low, 10.0**high), [10.0**power for power in powers], log_labels(powers)
+
+
+def x_ticks(limits: Limits, columns: int, axis: Axis) -> list[tuple[float, str]]:
+    """Value and words of each tick of an x axis: one for about every tenth column."""
+    most = max(columns // 10, 1)
+    if axis.ticks:
+        return list(axis.ticks)
+    if axis.log and axis.kind == "time":
+        times = log_time_ticks(limits, most)
+        return [(time, labels([time], "time")[0]) for time in times]
+    if axis.log:
+        powers = log_ticks((math.log10(limits[0]), math.log10(limits[1])), most)
+        return list(zip((10.0**power for power in powers), log_labels(powers), strict=True))
+    whole = axis.kind == "step" or (axis.kind == "epoch" and limits[1] - limits[0] >= 1)
+    round_values = partial(linear_ticks, limits, whole=whole)
+    if axis.kind == "time":
+        round_values = partial(time_ticks, limits)
+    values = enough(round_values, most, LEAST_X_TICKS if columns >= 24 else 1)
+    return list(zip(values, labels(values, axis.kind), strict=True))
 
 
 def nice_step(span: float, most: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,13 +13,14 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tuiae.config import VARIATIONAL, RunConfig, value_text
 from tuiae.images import CHANGED, ImageRecord
 from tuiae.runs.control import Edit
 from tuiae.runs.labels import tags_of
-from tuiae.runs.paths import RunPaths, list_runs
-from tuiae.runs.reader import RunReader, read_sample
+from tuiae.runs.paths import RunPaths, list_names, list_runs
+from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Best, Sample, Series, Snapshot
 from tuiae.studies.labels import SettingDifference, differences, letters, recipe, recipe_labels, run_labels
 
@@ -73,6 +75,8 @@ def _epoch(epoch: float) -> str:
 
 MOST_CURVES = 8
 """Curves that can still be told apart in one plot."""
+MEANS = "means over seeds, in bands from the lowest to the highest"
+Values = NDArray[np.float64]
 UNRANKED = ("kl",)
 """A part of a loss that is traded for another: its lowest value is no merit."""
 RunNow = tuple[Snapshot, Sample | None]
@@ -241,32 +245,37 @@ def _image_key(images: ImageRecord) -> str:
 # Curves
 
 
-def run_curves(comparison: Comparison, metric: str, most: int = MOST_CURVES) -> tuple[tuple[RunGroup, ...], str]:
-    """The runs or groups that get a curve each, and a line that says which: every run where they can be told apart,
-    else the mean of every group, else of the best groups."""
-    if len(comparison.entries) <= most:
-        return tuple(RunGroup(entry.key, entry.label, (entry,)) for entry in comparison.entries), ""
-    every = comparison.groups
-    means = "means over seeds" if comparison.seeded else ""
-    if len(every) <= most:
-        return every, f"curves are {means}"
+def shows_means(comparison: Comparison) -> bool:
+    """Whether groups have one curve each where nobody chose: there are several of them, or too many runs."""
+    return comparison.seeded and (len(comparison.groups) > 1 or len(comparison.entries) > MOST_CURVES)
 
+
+def run_curves(
+    comparison: Comparison, metric: str, means: bool | None = None, most: int = MOST_CURVES
+) -> tuple[tuple[RunGroup, ...], str]:
+    """The runs, or where `means` the groups, that get a curve each, and a line that says which where not every run
+    does; of too many the best."""
+    means = shows_means(comparison) if means is None else means and comparison.seeded
+    runs = tuple(RunGroup(entry.key, entry.label, (entry,)) for entry in comparison.entries)
+    every, said = (comparison.groups, MEANS) if means else (runs, "")
+    if len(every) <= most:
+        return every, f"curves are {said}" if said else ""
     sign = -1 if metric in HIGHER_IS_BETTER else 1
     ranks = [sign * best.mean if (best := group.best(metric)) else math.inf for group in every]
     chosen = sorted(np.argsort(ranks, kind="stable")[:most])
     kept = tuple(every[place] for place in chosen)
-    words = f"curves: the best {most} of {len(every)} {'groups' if means else 'runs'} by test {metric}"
-    return kept, f"{words}, {means}" if means else words
+    words = f"curves: the best {most} of {len(every)} {'groups' if said else 'runs'} by test {metric}"
+    return kept, f"{words}, {said}" if said else words
 
 
-def mean_series(series: Sequence[Series]) -> Series:
-    """The mean curve, over the epochs that all curves have reached."""
+def seed_curve(series: Sequence[Series]) -> tuple[Series, tuple[Values, Values]]:
+    """The mean of curves over the epochs that all have reached, and the lowest and the highest value there."""
     unique = [np.unique(one.epochs, return_index=True) for one in series]
     epochs = reduce(np.intersect1d, [found for found, _ in unique])
-    values = [
-        one.values[first[np.searchsorted(found, epochs)]] for one, (found, first) in zip(series, unique, strict=True)
-    ]
-    return Series(np.zeros(len(epochs), np.int64), epochs, np.mean(values, axis=0))
+    values = np.array(
+        [one.values[first[np.searchsorted(found, epochs)]] for one, (found, first) in zip(series, unique, strict=True)]
+    )
+    return Series(np.zeros(len(epochs), np.int64), epochs, values.mean(0)), (values.min(0), values.max(0))
 
 
 def mean_clock(clocks: Sequence[Series]) -> Series:
@@ -398,6 +407,78 @@ class _Followed:
             self._looked = self._clock()
             self._sample = read_sample(self._reader.run, newest) or self._sample
         return snapshot, self._sample
+
+
+# The seeds beside one run
+
+MOST_SEEDS = 16
+_NAME_AND_SEED = re.compile(rb"^(?:name|seed) *=.*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class SeedBand:
+    """What came of the finished runs that differ from another run in nothing but the seed."""
+
+    runs: int
+    clock: Series
+    curves: Mapping[str, tuple[Series, tuple[Values, Values]]]
+    """Of each metric on test images the mean curve, and the edges of its band."""
+
+
+class SeedReader:
+    """Finds the finished runs beside one that has no parent and differs from them in its seed alone; reads each once.
+
+    Of the other runs in the directory it reads the config as text, which is enough to pass nearly all of them over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._run = RunPaths(path)
+        self._own = RunReader(path).poll()
+        self._text = _without_seed(self._run)
+        self._passed: set[str] = {path.name}
+        self._read: dict[int, Snapshot] = {}
+        self._band: SeedBand | None = None
+
+    def poll(self) -> SeedBand | None:
+        """The newest runs of so many seeds; the same object again when none was added."""
+        config = self._own.config
+        if config is None or self._own.parent is not None or not self._text:
+            return None
+        known = len(self._read)
+        for name in list_names(self._run.root.parent):
+            run = RunPaths(self._run.root.parent / name)
+            if name in self._passed or len(self._read) == MOST_SEEDS:
+                continue
+            if _without_seed(run) != self._text:
+                self._passed.add(name)
+            elif read_status(run).state == "finished":
+                self._passed.add(name)
+                self._take(config, RunReader(run.root).read_all())
+        if len(self._read) != known:
+            self._band = _band_of([*self._read.values()])
+        return self._band
+
+    def _take(self, own: RunConfig, other: Snapshot) -> None:
+        config = other.current_config
+        images = len(set(image_keys([self._own, other])))
+        same = config is not None and recipe(config) == recipe(own) and other.parent is None and images == 1
+        if config is not None and same and config.training.seed != own.training.seed:
+            self._read.setdefault(config.training.seed, other)
+
+
+def _without_seed(run: RunPaths) -> bytes:
+    """The config of a run as it was written, without name and seed; empty where it cannot be read."""
+    try:
+        return _NAME_AND_SEED.sub(b"", run.config.read_bytes())
+    except OSError:
+        return b""
+
+
+def _band_of(runs: Sequence[Snapshot]) -> SeedBand:
+    """The band of each metric that all of these runs have."""
+    shared = set.intersection(*({name for split, name in one.series if split == "test"} for one in runs))
+    curves = {name: seed_curve([one.series["test", name] for one in runs]) for name in shared}
+    return SeedBand(len(runs), mean_clock([one.clock for one in runs]), curves)
 
 
 def tagged_runs(root: Path, tag: str) -> list[RunPaths]:

@@ -35,11 +35,16 @@ class SharedImages:
         return f"left out: {', '.join(parts)}" if parts else ""
 
 
-def shared_images(comparison: Comparison) -> SharedImages:
-    """The largest set of runs that show the same images; the first among equals."""
-    usable = [entry for entry in comparison.entries if _usable(entry.sample)]
+def shared_images(comparison: Comparison, one_a_group: bool = False) -> SharedImages:
+    """The largest set of runs that show the same images, the first among equals; with `one_a_group` of the first run
+    with pictures of each group."""
+    entries = comparison.entries
+    if one_a_group:
+        ranked = (sorted(group.entries, key=lambda entry: not _usable(entry.sample)) for group in comparison.groups)
+        entries = tuple(members[0] for members in ranked)
+    usable = [entry for entry in entries if _usable(entry.sample)]
     kept = max(([other for other in usable if _same(one, other)] for one in usable), key=len, default=[])
-    left_out = tuple((entry.key, _why(entry, kept)) for entry in comparison.entries if entry not in kept)
+    left_out = tuple((entry.key, _why(entry, kept)) for entry in entries if entry not in kept)
     if not kept:
         return SharedImages((), None, None, left_out)
     number = min(len(_inputs(entry)) for entry in kept)

@@ -23,7 +23,7 @@ from tuiae.runs.reader import RunReader, read_sample, read_step_sample
 from tuiae.runs.snapshot import Sample, Snapshot
 
 if TYPE_CHECKING:
-    from tuiae.studies.compare import CompareReader, Comparison
+    from tuiae.studies.compare import CompareReader, Comparison, SeedBand
 
 Looks: TypeAlias = Generator[tuple[Message | None, float | None], bool | None, None]
 """Yields after each look what to post, or None, and the seconds until the next one; None waits for `hurry`. It is sent
@@ -223,6 +223,32 @@ def follow_comparison(paths: tuple[Path, ...], reader: CompareReader) -> Looks:
         # A long history comes in pieces, and the next one is waiting already.
         rest = EAGER_SECONDS if moved and not comparison.live else CALM_SECONDS
         yield CompareChanged(paths, comparison) if moved else None, rest
+
+
+# The other seeds of the open run
+
+SEEDS_AFTER, SEEDS_SECONDS = 2.0, 20.0
+"""Until the first look, which reads the configs of all runs: what is waited for comes first. And between two."""
+
+
+@dataclass
+class SeedsRead(FeedMessage):
+    """There are other seeds of the run at `path`, or more of them than there were."""
+
+    path: Path
+    band: SeedBand
+
+
+def follow_seeds(path: Path) -> Looks:
+    """The finished runs that differ from one in nothing but the seed."""
+    yield None, SEEDS_AFTER
+    from tuiae.studies.compare import SeedReader  # the dashboard opens without comparisons
+
+    reader, last = SeedReader(path), None
+    while True:
+        band = reader.poll()
+        told, last = band is not last, band
+        yield SeedsRead(path, band) if told and band is not None else None, SEEDS_SECONDS
 
 
 # The run that the open one was forked from

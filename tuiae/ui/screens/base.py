@@ -66,7 +66,6 @@ class BaseScreen(SteadyScreen):
         self.session = session
         self.feed: Feed | None = None
         """Reads what the screen shows, while it shows."""
-        self._key_state: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         self.fit_classes()
@@ -102,10 +101,6 @@ class BaseScreen(SteadyScreen):
             screens.update(tabs(self.MODE, self.size.width))
         for words in self.query("#too-small").results(Static):
             words.update(too_small(*self.size))
-        self.refresh_bindings()
-
-    def watch_maximized(self) -> None:
-        self.refresh_bindings()
 
     def on_screen_resume(self) -> None:
         if self.feed is not None:
@@ -120,6 +115,10 @@ class BaseScreen(SteadyScreen):
             self.feed.close()
 
     # Keys
+
+    def on_idle(self) -> None:
+        for line in self.query(KeyLine):
+            line.follow()
 
     def on_key(self) -> None:
         self.message.key_pressed()
@@ -139,12 +138,6 @@ class BaseScreen(SteadyScreen):
     def name_of(self, action: str) -> str:
         """What the footer calls an action while that is not what the table of keys calls it; else empty."""
         return ""
-
-    def update_keys(self, *state: object) -> None:
-        """Make the footer again if `state`, from which `is_enabled` follows, has changed."""
-        if state != self._key_state:
-            self._key_state = state
-            self.refresh_bindings()
 
     def action_next_view(self) -> None:
         """The next panel, where one shows at a time; its keys work at once."""
@@ -281,7 +274,6 @@ class RunScreen(BaseScreen):
         if snapshot is not None:
             self.set_title(lambda width: title_line(snapshot, width))
             self.run_changed(snapshot, self.session.sample)
-            self.update_keys(snapshot.path, snapshot.status.state, bool(snapshot.checkpoints))
             for timeline in self.query(TimelineBar):
                 timeline.go(at)
 

@@ -8,7 +8,7 @@ from textual import getters, on
 from textual.app import ComposeResult
 
 from tuiae.render.compare import compare_title, group_key
-from tuiae.studies.compare import CompareReader, Comparison, cautions
+from tuiae.studies.compare import MEANS, CompareReader, Comparison, cautions
 from tuiae.ui.feeds import CompareChanged, Feed, follow_comparison
 from tuiae.ui.keys import COMPARE
 from tuiae.ui.screens.base import ONE_AT_A_TIME, BaseScreen
@@ -43,6 +43,7 @@ class CompareScreen(BaseScreen):
             if self.feed is not None:
                 self.feed.close()
             self._paths, self.comparison, self._metric = self.session.compared, None, "loss"
+            self.view.means = None
             self.message.hint(f"reading {len(self._paths)} runs…")
             looks = follow_comparison(self._paths, CompareReader(self._paths))
             self.feed = Feed(looks, self.post_message, "compare")
@@ -60,7 +61,6 @@ class CompareScreen(BaseScreen):
 
     def _show(self) -> None:
         comparison = self.comparison
-        self.update_keys(comparison is None)
         if comparison is None:
             return
         note = self.view.show(comparison, self._metric)
@@ -71,6 +71,8 @@ class CompareScreen(BaseScreen):
         self.message.hint(" · ".join(words for words in said if words))
 
     def is_enabled(self, action: str) -> bool:
+        if action == "spread":
+            return self.comparison is not None and self.comparison.seeded
         if action in ("next_metric", "next_setting") or action.startswith("look("):
             return self.comparison is not None
         return super().is_enabled(action)
@@ -95,6 +97,15 @@ class CompareScreen(BaseScreen):
             self.message.remark(f"summary: {self.query_one('#sweep').border_title}")
         else:
             self.message.remark("the runs do not differ in a second setting")
+
+    def action_spread(self) -> None:
+        """Groups of seeds as means with a band, or each run by itself."""
+        if self.comparison is None or not self.comparison.seeded:
+            self.message.remark("no two of these runs differ in nothing but their seeds")
+        else:
+            means = self.view.toggle_means(self.comparison)
+            self._show()
+            self.message.remark(MEANS if means else "each run by itself")
 
     def action_look(self, name: str) -> None:
         """Another smoothing or axis on all curves."""

@@ -66,7 +66,6 @@ class LatentScreen(ExplorerScreen):
     @on(TimelineBar.Moved)
     def _timeline_moved(self, event: TimelineBar.Moved) -> None:
         """Go to the codes of another epoch, which show when they are read; the newest show at once."""
-        self.call_later(self.refresh_bindings)
         self.message.release()  # a question that was refused is about another place
         if event.at is not None:
             self.view.leave_newest()
@@ -129,7 +128,6 @@ class LatentScreen(ExplorerScreen):
         if isinstance(answer, OpenedRun):
             if self.questions.take(answer):
                 self.view.show_opened(answer)
-                self.refresh_bindings()
         elif opened is None:
             return  # of the run that was open before
         elif isinstance(answer, Codes):

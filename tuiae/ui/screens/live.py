@@ -109,6 +109,8 @@ class LiveScreen(RunScreen):
             return self.view.has_histograms
         if action == "errors" and self.config is not None:
             return not self.config.is_classifier
+        if action == "spread":
+            return self.view.has_seeds
         if action in ("next_metric", "errors") or action.startswith(("look(", "sample(", "walk(", "resize_pictures(")):
             return self.session.snapshot is not None
         return super().is_enabled(action)
@@ -288,6 +290,10 @@ class LiveScreen(RunScreen):
         """The pictures before those that show, or after."""
         if not self.query_one(ImagesPanel).walk(steps):
             self.message.remark("no other pictures: those that show are all there are that way")
+
+    def action_spread(self) -> None:
+        """The mean and the band of the run's other seeds behind its curves, or not."""
+        self.message.remark(self.view.toggle_seeds())
 
     def action_errors(self) -> None:
         """The row of errors below the pictures, or not."""

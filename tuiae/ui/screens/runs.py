@@ -163,9 +163,8 @@ class RunsScreen(BaseScreen):
     @on(LineTable.Moved)
     def _show_row(self) -> None:
         """Show what follows from the run or the study under the cursor."""
-        row, line = self.chosen, self.table.line_under
+        line = self.table.line_under
         self.query_one(RunDetails).show(line)
-        self.update_keys(min(len(self.table.rows), 2), line is None, row and (row.status.state, bool(row.settings)))
         if isinstance(line, StudyRow) is not self._on_study:
             self._hint()
 

@@ -178,7 +178,6 @@ class WorksScreen(BaseScreen):
 
     def _hint(self) -> None:
         state = self.chosen
-        self.update_keys(state is None, state and (state.running, state.problem))
         if state is None:
             return
         if state.problem:

@@ -54,34 +54,38 @@ class KeyLine(Widget):
         name in the table of keys."""
         super().__init__()
         self._is_enabled, self._name_of = is_enabled, name_of
-        self._keys: tuple[ShownKey, ...] = ()
+        self.keys: tuple[ShownKey, ...] = ()
+        """Those that did something when the screen last looked."""
 
-    def on_mount(self) -> None:
-        self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
+    def follow(self) -> None:
+        """Show what can be done now. The screen calls it whenever it has nothing else to do: what a key does follows
+        from more than anybody would remember to tell."""
+        # The keys stay in sight while the terminal has lost the focus.
+        if self.app.app_focus and (keys := self.keys_now()) != self.keys:
+            self.keys = keys
+            self.refresh()
 
-    def _bindings_changed(self, screen: Screen[object]) -> None:
-        if not screen.app.app_focus:
-            return  # the keys stay in sight while the terminal has lost the focus
+    def keys_now(self) -> tuple[ShownKey, ...]:
+        """The keys that do something now, in the order of the line."""
+        screen, app = self.screen, self.app
+        focused = screen.focused
         seen: dict[str, tuple[int, ShownKey]] = {}
         for active in screen.active_bindings.values():
-            binding, face = active.binding, self.app.get_key_display(active.binding)
-            if binding.action == "submit" and isinstance(screen.focused, Input):
-                seen[binding.action] = 0, ShownKey(binding.key, face, "Done", rank=USUAL)
-            elif binding.show and binding.action not in seen and self._works_now(binding):
+            binding = active.binding
+            if binding.action == "submit" and isinstance(focused, Input):
+                seen[binding.action] = 0, ShownKey(binding.key, app.get_key_display(binding), "Done", rank=USUAL)
+            elif binding.show and binding.action not in seen and self._works_now(binding, focused):
                 rank, does = _rank(find_key(binding), active.node), self._name_of(binding.action) or binding.description
+                face = app.get_key_display(binding)
                 # Keys that come and go with the room stand in the middle, so that others keep their places.
                 place = 2 if binding.action in KEPT else int(isinstance(active.node, App) or rank > PANEL)
                 if binding.action == "zoom" and screen.maximized is not None:
                     place, does, rank = -1, "Back", ALWAYS  # it led to one panel alone: before all others
                 seen[binding.action] = place, ShownKey(binding.key, face, does, active.enabled, rank)
-        keys = tuple(named for _, named in sorted(seen.values(), key=lambda placed: placed[0]))
-        if keys != self._keys:
-            self._keys = keys
-            self.refresh()
+        return tuple(named for _, named in sorted(seen.values(), key=lambda placed: placed[0]))
 
-    def _works_now(self, binding: Binding) -> bool:
+    def _works_now(self, binding: Binding, focused: Widget | None) -> bool:
         """Whether a key does something now, and is not typed where the focus is."""
-        focused = self.screen.focused
         # Textual asks the same, but knows the characters of some keys by other names than the keys have.
         face = binding.key_display or shown(binding.key)
         typed = focused is not None and len(face) == 1 and focused.check_consume_key(binding.key, face)
@@ -90,7 +94,7 @@ class KeyLine(Widget):
     @property
     def shown(self) -> tuple[ShownKey, ...]:
         """The keys that there is room for."""
-        return fit_keys(self._keys, self.size.width)
+        return fit_keys(self.keys, self.size.width)
 
     def render(self) -> Content:
         parts = []

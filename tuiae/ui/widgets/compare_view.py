@@ -16,7 +16,7 @@ from tuiae.render.grid import shared_grid
 from tuiae.render.legend import plot_title
 from tuiae.render.sweeps import draw_nothing, draw_summary, summary_notes
 from tuiae.runs.snapshot import Sample
-from tuiae.studies.compare import Comparison
+from tuiae.studies.compare import Comparison, shows_means
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep_summary import SweepSummary, sweep_summaries, without_summary
 from tuiae.ui.widgets.chrome import ViewBar, Views
@@ -99,8 +99,10 @@ class CompareView(Views):
         "pictures": "#same-images",
     }
 
-    _labels: tuple[str, ...] = ()
+    _shown: tuple[object, ...] = ()
     _samples: tuple[Sample | None, ...] = ()
+    means: bool | None = None
+    """Whether groups are shown by their means; None as it is best for the runs."""
 
     def compose(self) -> ComposeResult:
         yield ViewBar(self.MAIN_PANELS)
@@ -120,19 +122,33 @@ class CompareView(Views):
 
     def show(self, comparison: Comparison, metric: str) -> str:
         """Show runs as they are now; returns what curves show where it is not every run, empty where it is."""
-        overlay = compare_curves(comparison, metric)
+        means = self.means
+        overlay = compare_curves(comparison, metric, means)
         train, test = on_one_axis(overlay.train, overlay.test)
         self.query_one("#train-curves", CurvesPanel).show(train, f"{overlay.train_split} {plot_title(metric)}")
         self.query_one("#test-curves", CurvesPanel).show(test, f"test {plot_title(metric)}")
-        self.query_one("#values", TablePanel).show(partial(values_and_seeds, comparison, metric))
+        self.query_one("#values", TablePanel).show(partial(values_and_seeds, comparison, metric, means=means))
         self.query_one("#settings", TablePanel).show(partial(settings_table, comparison))
         self.query_one(SweepPanel).show(comparison, metric)
         labels = tuple(entry.label for entry in comparison.entries)
         samples = tuple(entry.sample for entry in comparison.entries)
-        if labels != self._labels or not all(map(operator.is_, samples, self._samples)):
-            self._labels, self._samples = labels, samples
-            self.query_one(SharedImagesPanel).show(shared_images(comparison))
+        one_a_group = self.shows_means(comparison)
+        shown = (*labels, one_a_group)
+        if shown != self._shown or not all(map(operator.is_, samples, self._samples)):
+            self._shown, self._samples = shown, samples
+            pictures = self.query_one(SharedImagesPanel)
+            pictures.set_note("one run a group" if one_a_group else "")
+            pictures.show(shared_images(comparison, one_a_group))
         return overlay.note
+
+    def shows_means(self, comparison: Comparison) -> bool:
+        """Whether each group of seeds is shown by its mean, and one of its runs."""
+        return comparison.seeded and (shows_means(comparison) if self.means is None else self.means)
+
+    def toggle_means(self, comparison: Comparison) -> bool:
+        """Show the means of groups, or each run; returns which."""
+        self.means = not self.shows_means(comparison)
+        return self.means
 
     @on(CurvesPanel.Looked)
     def _looked(self, event: CurvesPanel.Looked) -> None:

@@ -21,10 +21,9 @@ from tuiae.render.curves import (
     Look,
     Mark,
     View,
-    in_sight,
+    heights_of,
+    index_at,
     lay_out,
-    log_note,
-    marks_near,
     nearest,
     prepare,
     tellable,
@@ -32,10 +31,10 @@ from tuiae.render.curves import (
     without_dashes,
     x_limits,
 )
-from tuiae.render.legend import line_legend, readout
+from tuiae.render.legend import in_sight, line_legend, log_note, marks_near, readout
 from tuiae.render.plot import Plot, PlotFrame
 from tuiae.render.text import centred, join_lines
-from tuiae.render.ticks import UNITS
+from tuiae.render.ticks import UNITS, Limits
 from tuiae.runs.snapshot import Series
 from tuiae.ui.keys import CURVES
 from tuiae.ui.widgets.panel import PicturePanel
@@ -63,6 +62,7 @@ LOOK_WORDS: Mapping[tuple[str, object], str] = {
     ("split", "train"): "train alone",
     ("split", "test"): "test alone",
 }
+BAND_NOTE = "bands: lowest to highest seed"
 WHEEL = 1.25  # how many times narrower a window gets by a notch
 
 
@@ -87,6 +87,8 @@ class CurvesPanel(PicturePanel):
         self._marks: tuple[Mark, ...] = ()
         self._empty = EMPTY
         self._view = View()
+        self._heights: Limits | None = None
+        """The part of the y axis that somebody wants to see; None for all that shows."""
         self._hover: float | None = None
         self._chosen: tuple[float, float] | None = None
         """Both ends of what is dragged over, the first where the button went down."""
@@ -98,6 +100,8 @@ class CurvesPanel(PicturePanel):
     def show(self, curves: tuple[Curve, ...], title: str | None = None, marks: Sequence[Mark] = ()) -> None:
         """Replace the curves, what is marked on them, and the title when there is a new one."""
         self.curves, self._marks = curves, tuple(marks)
+        if not curves or title not in (None, self._title):
+            self._heights = None
         self._title = self._title if title is None else title
         self._prepared = None
         self.look = tellable(curves, self.look)
@@ -108,6 +112,8 @@ class CurvesPanel(PicturePanel):
         view, old, new = self._view, x_limits(self._lines(before)), x_limits(self._lines(now))
         if before.unit != now.unit and old is not None and new is not None:
             view = view.carried(self.clock, before.unit, now.unit, old, new)
+        if before.log_y != now.log_y:
+            self._heights = None
         self.turn(view)
 
     @property
@@ -142,7 +148,9 @@ class CurvesPanel(PicturePanel):
             notes.append(f"smoothed {SMOOTHING[look.smoothing]:g}")
         if look.split:
             notes.append(f"{look.split} only")
-        if view.width is not None:
+        if any(line.band is not None for line in self.lines):
+            notes.append(BAND_NOTE)
+        if self._is_zoomed:
             notes.append("zoomed, 0 shows all")
         self.set_title(self._title, " · ".join(notes))
         self.changed()
@@ -155,9 +163,9 @@ class CurvesPanel(PicturePanel):
             return Text()
         head = 1 if height >= 3 else 0
         ascii_only, window = self.terminal.ascii, self._view.window(limits)
-        key = (lines, width, height, window, ascii_only)
+        key = (lines, width, height, window, ascii_only, self._heights)
         if self._plot is None or self._plot[0] != key:
-            self._plot = key, lay_out(lines, width, height - head, window, look, ascii_only)
+            self._plot = key, lay_out(lines, width, height - head, window, look, ascii_only, self._heights)
         plot = self._plot[1]
         place = self._view.at(lines) if self._hover is None else nearest(lines, self._hover)
         marks = in_sight(self._marks, limits, self.clock, look.unit)
@@ -183,7 +191,13 @@ class CurvesPanel(PicturePanel):
         """Escape belongs to the screen while there is no cursor, and 0 while everything shows."""
         if action == "leave_cursor":
             return self._view.cursor is not None
-        return self._view.width is not None if action == "zoom_all" else True
+        if action == "shift_y":
+            return self._heights is not None
+        return self._is_zoomed if action == "zoom_all" else True
+
+    @property
+    def _is_zoomed(self) -> bool:
+        return self._view.width is not None or self._heights is not None
 
     def action_move(self, columns: int) -> None:
         """The cursor to the next point, or on by a stride; the first time it shows, on the newest one."""
@@ -199,8 +213,40 @@ class CurvesPanel(PicturePanel):
         """A window so many times as wide, around the cursor, or with the newest point at its end."""
         self._go(self._view.zoomed(self.lines, factor, log=self.look.log_x))
 
+    def action_zoom_y(self, factor: float) -> None:
+        """So many times as much of the y axis, around the value at the cursor or else the newest one."""
+        frame, limits = self.frame(), x_limits(self.lines)
+        if frame is None or limits is None:
+            return
+        place = self._view.at(self.lines)
+        own = sorted((line for line in self.lines if len(line.x)), key=lambda line: line.curve.faint)[0]
+        index = len(own.x) - 1 if place is None else index_at(own, place) or 0
+        self._see(frame.y.zoomed(factor, float(own.y[index])))
+
+    def action_shift_y(self, share: float) -> None:
+        """Move along the y axis by a share of what shows of it."""
+        if (frame := self.frame()) is not None:
+            self._see(frame.y.shifted(share))
+
+    def _see(self, wanted: Limits) -> None:
+        """Show a part of the y axis; where it holds everything, all of it."""
+        low, high = wanted
+        limits = x_limits(self.lines)
+        if limits is None or not high - low > 1e-9 * max(abs(low), abs(high)):
+            return
+        width, height = self.content_size
+        every, settled = heights_of(self.lines, width, height - 1, self._view.window(limits), self.look)
+        if every is None:
+            return
+        if every[0] >= 0:
+            low = max(low, 0.0)  # nothing is below: no row is spent on it
+        holds_all = low <= every[0] and every[1] <= high
+        self._heights = (low, high) if not holds_all else every if settled is not None else None
+        self.turn(self._view)
+
     def action_zoom_all(self) -> None:
         """Everything again."""
+        self._heights = None
         self._go(replace(self._view, width=None, end=None))
 
     def action_leave_cursor(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.text import Text
@@ -29,11 +30,11 @@ from tuiae.render.confusion import (
     whole_width,
 )
 from tuiae.render.curves import EMPTY, Curve, on_one_axis
-from tuiae.render.legend import parent_curves, plot_title, run_curves, run_marks, second_metrics
+from tuiae.render.legend import parent_curves, plot_title, run_curves, run_marks, second_metrics, seed_curves
 from tuiae.render.pixels import Sheet, error_row, sample_captions, sample_rows
 from tuiae.render.text import centred, count
 from tuiae.runs.snapshot import Sample, Snapshot, Status
-from tuiae.ui.feeds import Feed, ParentRead, follow_parent
+from tuiae.ui.feeds import Feed, ParentRead, SeedsRead, follow_parent, follow_seeds
 from tuiae.ui.keys import CONFUSION, name_now, run_takes
 from tuiae.ui.terminal.screen_diff import Lasting
 from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, ViewBar, Views
@@ -41,6 +42,9 @@ from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.panel import HistogramPanel, LogPanel, PicturePanel
 from tuiae.ui.widgets.timeline import SampleRead, TimelineBar
+
+if TYPE_CHECKING:
+    from tuiae.studies.compare import SeedBand
 
 FRAME = 2  # lines of a panel's frame
 TIMELINE = 1
@@ -226,7 +230,10 @@ class RunView(Views):
     _snapshot: Snapshot | None = None
     _origin: Snapshot | None = None
     _child: Path | None = None
-    _parent_feed: Feed | None = None
+    _feeds: tuple[Feed, ...] = ()
+    """What is read beside the run: its parent, its other seeds."""
+    _seeds: SeedBand | None = None
+    _shows_seeds = True
     _second = ""
 
     def compose(self) -> ComposeResult:
@@ -253,8 +260,8 @@ class RunView(Views):
     def clear(self) -> None:
         """Forget the run that was shown; another one is about to."""
         self._newest, self._shown, self._second = None, (None, ""), ""
-        self._snapshot = self._origin = self._child = None
-        self._leave_parent()
+        self._snapshot = self._origin = self._child = self._seeds = None
+        self._leave_family()
         self.timeline.clear()
         for panel in self.query(CurvesPanel):
             panel.show(())
@@ -270,7 +277,7 @@ class RunView(Views):
         self._snapshot = snapshot
         self._newest = sample
         self.timeline.show(snapshot.path, snapshot.samples, snapshot.status.live)
-        self._look_for_parent(snapshot)
+        self._look_for_family(snapshot)
         self._show_curves(snapshot)
         self._show_samples()
         self._read_histograms()
@@ -283,31 +290,59 @@ class RunView(Views):
         self.query_one("#second", CurvesPanel).show(second, plot_title(metric), marks)
 
     def _curves(self, snapshot: Snapshot, metric: str) -> tuple[Curve, ...]:
-        """The parent's behind the run's own."""
-        return (*(parent_curves(self._origin, metric) if self._origin else ()), *run_curves(snapshot, metric))
+        """Those of the parent and of other seeds behind the run's own."""
+        own = run_curves(snapshot, metric)
+        seeds = seed_curves(self._seeds, metric, own) if self._seeds is not None and self._shows_seeds else ()
+        parent = parent_curves(self._origin, metric) if self._origin is not None else ()
+        return (*seeds, *parent, *own)
 
     @on(CurvesPanel.Looked)
     def _looked(self, event: CurvesPanel.Looked) -> None:
         follow_look(self.query(CurvesPanel), event)
 
-    def _look_for_parent(self, snapshot: Snapshot) -> None:
-        """Have a fork's parent read, and followed while it trains; where it is gone, the fork shows alone."""
+    def _look_for_family(self, snapshot: Snapshot) -> None:
+        """Have a fork's parent read, and followed while it trains, and the other seeds of a run that is no fork; where
+        there are none, the run shows alone."""
         if self._child == snapshot.path:
             return
-        self._leave_parent()
+        self._leave_family()
         self._child = snapshot.path
         parent = snapshot.parent
-        if parent is not None and Path(parent.run).name == parent.run:
+        if parent is None:
+            self._feeds = (Feed(follow_seeds(snapshot.path), self.post_message, "seeds"),)
+        elif Path(parent.run).name == parent.run:
             looks = follow_parent(snapshot.path, snapshot.path.parent / parent.run)
-            self._parent_feed = Feed(looks, self.post_message, "parent")
-            self._parent_feed.hurry()
+            self._feeds = (Feed(looks, self.post_message, "parent"),)
+        for feed in self._feeds:
+            feed.hurry()
 
-    def _leave_parent(self) -> None:
-        if self._parent_feed is not None:
-            self._parent_feed.close()
-            self._parent_feed = None
+    def _leave_family(self) -> None:
+        for feed in self._feeds:
+            feed.close()
+        self._feeds = ()
 
-    on_unmount = _leave_parent
+    on_unmount = _leave_family
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether the run has other seeds."""
+        return self._seeds is not None
+
+    def toggle_seeds(self) -> str:
+        """Show the other seeds of the run, or not; returns in words what shows."""
+        if self._seeds is None or self._snapshot is None:
+            return "no finished run differs from this one in nothing but the seed"
+        self._shows_seeds = not self._shows_seeds
+        self._show_curves(self._snapshot)
+        shown = "behind the curves: the mean of its other seeds, in a band from the lowest to the highest"
+        return shown if self._shows_seeds else "the run without its other seeds"
+
+    @on(SeedsRead)
+    def _seeds_read(self, event: SeedsRead) -> None:
+        event.stop()
+        if event.path == self._child and self._snapshot is not None:
+            self._seeds = event.band
+            self._show_curves(self._snapshot)
 
     @on(ParentRead)
     def _parent_read(self, event: ParentRead) -> None:
