@@ -99,7 +99,6 @@ class LiveScreen(RunScreen):
         return super().maximize(widget, container)
 
     def watch_maximized(self) -> None:
-        super().watch_maximized()
         for fit in (self._fit_status, self.view.share):
             # What had the screen alone is as wide as it was only after the next layout.
             self.call_after_refresh(fit) if self.maximized is None else fit()
