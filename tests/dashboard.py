@@ -24,7 +24,7 @@ from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.session import ExplorerTold
 from tuiae.ui.terminal.mode import TerminalMode
-from tuiae.ui.widgets.form import Choice
+from tuiae.ui.widgets.fields import Choice
 from tuiae.ui.widgets.tables import LineTable, RunTable
 
 PATIENCE = 60.0  # seconds until a condition counts as never met; the machine may be busy

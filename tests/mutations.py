@@ -303,9 +303,8 @@ def draw_runs(root: Path) -> None:
 
 def draw_comparison(runs: Sequence[Path], slow: bool) -> None:
     """What the Compare screen shows."""
-    from tuiae.render.compare import compare_curves, compare_title, settings_table, values_and_seeds
+    from tuiae.render.compare import compare_curves, compare_title, settings_table, shared_grid, values_and_seeds
     from tuiae.render.curves import draw_curves
-    from tuiae.render.grid import shared_grid
     from tuiae.render.sweeps import draw_summary, summary_notes
     from tuiae.studies.compare import CompareReader
     from tuiae.studies.shared_images import shared_images

@@ -12,7 +12,7 @@ from tuiae.runs.control import EDITABLE, offered
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
 from tuiae.ui.screens.changes import EditDialog, ForkDialog
-from tuiae.ui.widgets.form import Choice
+from tuiae.ui.widgets.fields import Choice
 
 LONG = ("--epochs", "4000", "--set", "training.batch_size=500")
 

@@ -25,10 +25,10 @@ from tuiae.render.compare import (
     group_key,
     seeds_table,
     settings_table,
+    shared_grid,
     values_and_seeds,
     values_table,
 )
-from tuiae.render.grid import shared_grid
 from tuiae.render.legend import legend
 from tuiae.render.sweeps import summary_words
 from tuiae.runs.control import describe_edit

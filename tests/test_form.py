@@ -25,7 +25,7 @@ from tuiae.ui.screens.changes import EditDialog, ForkDialog
 from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog
 from tuiae.ui.screens.settings import SettingsDialog, setting_line
 from tuiae.ui.session import PreflightDone
-from tuiae.ui.widgets.form import Choice
+from tuiae.ui.widgets.fields import Choice
 
 RATE = "training.learning_rate"
 

@@ -14,7 +14,8 @@ from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, open_desk, script
 from tuiae.runs.paths import RunPaths
 from tuiae.ui.screens.base import ZOOMABLE
 from tuiae.ui.widgets.chrome import ViewBar
-from tuiae.ui.widgets.form import ConfigForm, NumberInput
+from tuiae.ui.widgets.fields import NumberInput
+from tuiae.ui.widgets.form import ConfigForm
 
 MODES = ("runs", "latent", "bench", "compare", "works", "live")
 

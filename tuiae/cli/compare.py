@@ -11,9 +11,8 @@ from rich.text import Text
 from tuiae.cli.output import Output
 from tuiae.config import did_you_mean
 from tuiae.errors import ConfigError, UnknownRunError
-from tuiae.render.compare import compare_curves, seeds_table, settings_table, values_table
+from tuiae.render.compare import compare_curves, seeds_table, settings_table, shared_grid, values_table
 from tuiae.render.curves import draw_curves
-from tuiae.render.grid import shared_grid
 from tuiae.render.legend import legend, plot_title
 from tuiae.render.sweeps import levels_table, summary_notes, summary_plot, summary_words
 from tuiae.render.text import beside, join_lines

@@ -1,21 +1,38 @@
-"""Several runs beside each other: which curves, and tables of values, seeds and settings."""
+"""Several runs beside each other: which curves, tables of values, seeds and settings, and the same images of all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from string import ascii_uppercase
 from typing import Any
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.config import value_text
 from tuiae.render import palette
 from tuiae.render.curves import Curve
-from tuiae.render.legend import centred, plotted, train_series
+from tuiae.render.grid import LABEL_LIMIT, LEAST_ROWS, image_grid
+from tuiae.render.legend import mid_epochs, plotted, train_series
+from tuiae.render.pixels import CaptionRow, ImageRow, sample_captions
 from tuiae.render.status import state_sign
 from tuiae.render.table import GAP, FilledColumn, draw_table, filled
-from tuiae.render.text import MISSING, clean, duration, figure, join_lines, of_epochs, shorten_middle, to_ascii, wrapped
+from tuiae.render.text import (
+    MISSING,
+    centred,
+    clean,
+    duration,
+    figure,
+    join_lines,
+    lines_of,
+    of_epochs,
+    shorten,
+    shorten_middle,
+    to_ascii,
+    wrapped,
+)
 from tuiae.render.ticks import Values
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Series
 from tuiae.studies.compare import (
@@ -30,6 +47,7 @@ from tuiae.studies.compare import (
     run_curves,
     seed_curve,
 )
+from tuiae.studies.shared_images import SharedImages
 
 LEAST_LABEL, MOST_LABEL = 16, 36
 _FIGURES = 40  # cells of the columns that always stand beside a label
@@ -89,7 +107,7 @@ def _line_series(line: RunGroup, split: str, metric: str) -> tuple[Series, tuple
         alone = (len(line.entries), split) == (1, "train")
         return train_series(line.entries[0].snapshot, metric) if alone else NOTHING, None
     mean, edges = seed_curve(known)
-    return centred(mean) if split == "train" else mean, edges if len(known) > 1 else None
+    return mid_epochs(mean) if split == "train" else mean, edges if len(known) > 1 else None
 
 
 def compare_title(comparison: Comparison, metric: str, width: int) -> Text:
@@ -282,3 +300,53 @@ def _fitting(table: Sequence[FilledColumn], width: int) -> int:
     """How many columns from the first one on fit beside each other."""
     edges = accumulate(column.width + GAP for column in table)
     return sum(edge - GAP <= width for edge in edges)
+
+
+# The same test images, one row a run
+
+MOST_LABEL = 24
+MOST_NOTE = 3  # lines
+
+
+def shared_grid(shared: SharedImages, width: int, height: int, mode: str = "blocks") -> Text:
+    """The inputs once, then a row a run of what its network made of them, or of what it took them for.
+
+    Runs that do not fit are left out, and a line below says which.
+    """
+    if not shared.entries:
+        return centred("no pictures yet", width, height)
+    note = wrapped(shared.sentence, width, "dim", MOST_NOTE)
+    rows, words, missing = _fitting_rows(shared, height - len(note))
+    if missing:
+        rows, words, missing = _fitting_rows(shared, height - len(note) - 1)
+        note.append(Text(shorten(f"no room for {', '.join(missing)}", width), "dim", end=""))
+    limit = min(max(width // 4, LABEL_LIMIT), MOST_LABEL)
+    if any(cell_len(label) > limit for label, _ in (*rows, *words)):
+        # The key of a run without its label, so that no label is cut to nothing.
+        rows = [(label.partition(" ")[0], images) for label, images in rows]
+        words = [(label.partition(" ")[0], names) for label, names in words]
+    lines = lines_of(image_grid(rows, width, height - len(note), mode, words, limit))
+    return join_lines([*lines, *[Text()] * (height - len(note) - len(lines)), *note])
+
+
+def _fitting_rows(shared: SharedImages, height: int) -> tuple[list[ImageRow], list[CaptionRow], list[str]]:
+    """Rows, captions, and the keys of the runs for which there is no room: the first of every group has it before the
+    second of any."""
+    inputs = (("input", shared.inputs), ("noisy", shared.noisy))
+    rows = [(name, images) for name, images in inputs if images is not None]
+    words: list[CaptionRow] = []
+    free, kept = height - LEAST_ROWS * len(rows), set()
+    for entry in sorted(shared.entries, key=lambda entry: int(entry.key.lstrip(ascii_uppercase) or 0)):
+        cost = 1 if entry.sample is None or entry.sample.reconstructions is None else LEAST_ROWS
+        if cost <= free:
+            free -= cost
+            kept.add(entry.key)
+    for entry in shared.entries:
+        if entry.sample is None or entry.key not in kept:
+            continue
+        label = clean(f"{entry.key} {entry.label}")
+        if entry.sample.reconstructions is not None:
+            rows.append((label, entry.sample.reconstructions))
+        else:
+            words += [(label, captions) for _, captions in sample_captions(entry.sample)]
+    return rows, words, [entry.key for entry in shared.entries if entry.key not in kept]

@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from string import ascii_uppercase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 from rich.cells import cell_len
@@ -24,14 +23,8 @@ from tuiae.render.text import (
     in_mode,
     in_the_middle,
     join_lines,
-    lines_of,
-    shorten,
-    wrapped,
 )
 from tuiae.runs.snapshot import Sample
-
-if TYPE_CHECKING:
-    from tuiae.studies.shared_images import SharedImages  # the dashboard opens without comparisons
 
 MOST_ENLARGED = 4
 LEAST_ROWS = 3
@@ -267,56 +260,6 @@ def _sample_lines(images: Sequence[Pixels], layout: GridLayout, mode: str) -> li
 
 def _count(rows: Sequence[ImageRow]) -> int:
     return min(len(images) for _, images in rows)
-
-
-# The same test images, one row a run
-
-MOST_LABEL = 24
-MOST_NOTE = 3  # lines
-
-
-def shared_grid(shared: SharedImages, width: int, height: int, mode: str = "blocks") -> Text:
-    """The inputs once, then a row a run of what its network made of them, or of what it took them for.
-
-    Runs that do not fit are left out, and a line below says which.
-    """
-    if not shared.entries:
-        return centred("no pictures yet", width, height)
-    note = wrapped(shared.sentence, width, "dim", MOST_NOTE)
-    rows, words, missing = _fitting_rows(shared, height - len(note))
-    if missing:
-        rows, words, missing = _fitting_rows(shared, height - len(note) - 1)
-        note.append(Text(shorten(f"no room for {', '.join(missing)}", width), "dim", end=""))
-    limit = min(max(width // 4, LABEL_LIMIT), MOST_LABEL)
-    if any(cell_len(label) > limit for label, _ in (*rows, *words)):
-        # The key of a run without its label, so that no label is cut to nothing.
-        rows = [(label.partition(" ")[0], images) for label, images in rows]
-        words = [(label.partition(" ")[0], names) for label, names in words]
-    lines = lines_of(image_grid(rows, width, height - len(note), mode, words, limit))
-    return join_lines([*lines, *[Text()] * (height - len(note) - len(lines)), *note])
-
-
-def _fitting_rows(shared: SharedImages, height: int) -> tuple[list[ImageRow], list[CaptionRow], list[str]]:
-    """Rows, captions, and the keys of the runs for which there is no room: the first of every group has it before the
-    second of any."""
-    inputs = (("input", shared.inputs), ("noisy", shared.noisy))
-    rows = [(name, images) for name, images in inputs if images is not None]
-    words: list[CaptionRow] = []
-    free, kept = height - LEAST_ROWS * len(rows), set()
-    for entry in sorted(shared.entries, key=lambda entry: int(entry.key.lstrip(ascii_uppercase) or 0)):
-        cost = 1 if entry.sample is None or entry.sample.reconstructions is None else LEAST_ROWS
-        if cost <= free:
-            free -= cost
-            kept.add(entry.key)
-    for entry in shared.entries:
-        if entry.sample is None or entry.key not in kept:
-            continue
-        label = clean(f"{entry.key} {entry.label}")
-        if entry.sample.reconstructions is not None:
-            rows.append((label, entry.sample.reconstructions))
-        else:
-            words += [(label, captions) for _, captions in sample_captions(entry.sample)]
-    return rows, words, [entry.key for entry in shared.entries if entry.key not in kept]
 
 
 # Planes of decoded images

@@ -226,11 +226,11 @@ def train_series(snapshot: Snapshot, metric: str) -> Series:
     """
     live, train = (snapshot.series.get((split, metric), NOTHING) for split in ("live", "train"))
     if len(train.values) > MOST or len(live.values) < LEAST_LIVE * len(train.values):
-        return centred(train)
+        return mid_epochs(train)
     return averaged(live)
 
 
-def centred(train: Series) -> Series:
+def mid_epochs(train: Series) -> Series:
     """Means over epochs, each in the middle of the epoch that it is the mean of."""
     return Series(train.steps, train.epochs - 0.5, train.values)
 

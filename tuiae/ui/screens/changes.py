@@ -29,7 +29,7 @@ from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.dialogs import Answer, Dialog
 from tuiae.ui.screens.settings import SettingsDialog
 from tuiae.ui.session import NothingToDoError
-from tuiae.ui.widgets.form import Choice, NumberInput
+from tuiae.ui.widgets.fields import Choice, NumberInput
 
 MOST_FORK_NAME = 43  # characters of a run's name with which its fork's begins: a name takes 48
 

@@ -18,18 +18,14 @@ from tuiae.render.pixels import Sheet
 from tuiae.render.status import (
     Fact,
     cost_line,
-    ending,
-    own_pause,
-    refusal_words,
     state_badge,
     status_facts,
 )
 from tuiae.render.text import clean
-from tuiae.runs.control import EDITABLE, offered
+from tuiae.runs.control import offered
 from tuiae.runs.diagnosis import NOW, Finding, Remedy
 from tuiae.runs.lineage import fork_may_change, no_config
-from tuiae.runs.paths import LIVE_STATES, RunPaths
-from tuiae.runs.reader import NO_CONFIG
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.draft import Draft, offered_datasets, summary, training_words
 from tuiae.ui.keys import FORM_KEY, LIVE
@@ -40,7 +36,7 @@ from tuiae.ui.screens.managing import ask_kill
 from tuiae.ui.screens.settings import SettingsDialog
 from tuiae.ui.session import PreflightDone, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp
-from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, FindingLine, MessageLine
+from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, FindingLine, tell_news
 from tuiae.ui.widgets.form import OWN_FOLDER, ConfigForm
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.panel import FactsPanel, LogPanel, MachinePanel
@@ -471,35 +467,3 @@ class LiveScreen(RunScreen):
             self.message.tell(f"{cost_line(name, outcome)}; c says more", "good")
         else:
             self.show_dialog(CostDialog(name, outcome), lambda answer: self.action_start())
-
-
-def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> bool:
-    """Tell what has become of the open run since the snapshot before, None where there is none.
-
-    Returns whether the form should say again what can be done now, in place of what it said of the run as it was.
-    """
-    state, was = now.status.state, before.status.state if before is not None else ""
-    cause, old_cause = own_pause(now), own_pause(before) if before is not None else ""
-    says_again = False
-    if state != was:
-        if problem := ending(now):
-            message.tell(problem, "bad")
-        elif now.config is None:
-            message.tell(f"{now.id}: {NO_CONFIG}; 1 lists the others, D there deletes it", "bad")
-        elif state == "stopped":
-            message.tell("R goes on with this run from where it stopped, r starts a new one", "caution")
-        if now.status.refusal:
-            message.tell(refusal_words(now.status), "bad")
-        says_again = was != "" and (was in LIVE_STATES) != now.status.live
-        if says_again and now.status.live:
-            message.release()
-    if cause and cause != old_cause:
-        message.tell(f"it paused by itself: {cause} · p goes on, e changes it, x saves and stops", "caution")
-    if old_cause and not cause:
-        message.release()
-        says_again = True
-    new_edits = now.edits[len(before.edits) :] if before is not None else ()
-    if new_edits and now.status.live:
-        words = ", ".join(f"{EDITABLE[edit.key]} is {edit.new:g}" for edit in new_edits)
-        message.hint(f"{words} from step {now.edits[-1].step:,} on", "good")
-    return says_again

@@ -19,7 +19,7 @@ from tuiae.config import RunConfig, Setting, find_settings, list_settings, read_
 from tuiae.errors import TuiaeError
 from tuiae.render.text import clean, shorten
 from tuiae.ui.screens.dialogs import Dialog
-from tuiae.ui.widgets.form import Choice, named
+from tuiae.ui.widgets.fields import Choice, named
 
 MARK, NAME, VALUE = 2, 17, 18  # columns; the default has as many as the value, and the sentence the rest
 ROOMY = 90  # columns from which the default has its own

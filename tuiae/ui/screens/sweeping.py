@@ -27,7 +27,7 @@ from tuiae.studies.sweep import SWEEP, Sweep, plan_sweep, read_values, sweep_pat
 from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.dialogs import Dialog
 from tuiae.ui.session import NothingToDoError, PreflightDone
-from tuiae.ui.widgets.form import NumberInput
+from tuiae.ui.widgets.fields import NumberInput
 
 ROWS = 3  # settings that a sweep of the dialog may vary; a file takes any number
 MOST_RUNS = 500

@@ -22,8 +22,13 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from tuiae.render.chrome import ShownKey, fit_keys
+from tuiae.render.status import ending, own_pause, refusal_words
 from tuiae.render.text import clean
+from tuiae.runs.control import EDITABLE
 from tuiae.runs.diagnosis import Finding, Severity
+from tuiae.runs.paths import LIVE_STATES
+from tuiae.runs.reader import NO_CONFIG
+from tuiae.runs.snapshot import Snapshot
 from tuiae.ui.keys import ADVICE_KEY, KEPT, NEEDED, SCREENS, Key, find_key, shown
 from tuiae.ui.terminal.screen_diff import Lasting
 
@@ -317,3 +322,35 @@ class Views(Lasting, Vertical):
     def main_panel(self) -> Widget:
         """What `z` shows alone when no panel has the focus."""
         return self.query_one(self.MAIN_PANELS[self.query_one(ViewBar).view])
+
+
+def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> bool:
+    """Tell what has become of the open run since the snapshot before, None where there is none.
+
+    Returns whether the form should say again what can be done now, in place of what it said of the run as it was.
+    """
+    state, was = now.status.state, before.status.state if before is not None else ""
+    cause, old_cause = own_pause(now), own_pause(before) if before is not None else ""
+    says_again = False
+    if state != was:
+        if problem := ending(now):
+            message.tell(problem, "bad")
+        elif now.config is None:
+            message.tell(f"{now.id}: {NO_CONFIG}; 1 lists the others, D there deletes it", "bad")
+        elif state == "stopped":
+            message.tell("R goes on with this run from where it stopped, r starts a new one", "caution")
+        if now.status.refusal:
+            message.tell(refusal_words(now.status), "bad")
+        says_again = was != "" and (was in LIVE_STATES) != now.status.live
+        if says_again and now.status.live:
+            message.release()
+    if cause and cause != old_cause:
+        message.tell(f"it paused by itself: {cause} · p goes on, e changes it, x saves and stops", "caution")
+    if old_cause and not cause:
+        message.release()
+        says_again = True
+    new_edits = now.edits[len(before.edits) :] if before is not None else ()
+    if new_edits and now.status.live:
+        words = ", ".join(f"{EDITABLE[edit.key]} is {edit.new:g}" for edit in new_edits)
+        message.hint(f"{words} from step {now.edits[-1].step:,} on", "good")
+    return says_again

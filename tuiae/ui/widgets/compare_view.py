@@ -10,9 +10,8 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from tuiae.render.compare import compare_curves, settings_table, values_and_seeds
+from tuiae.render.compare import compare_curves, settings_table, shared_grid, values_and_seeds
 from tuiae.render.curves import on_one_axis
-from tuiae.render.grid import shared_grid
 from tuiae.render.legend import plot_title
 from tuiae.render.sweeps import draw_nothing, draw_summary, summary_notes
 from tuiae.runs.snapshot import Sample

@@ -16,9 +16,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Grid, Horizontal, Vertical
 from textual.content import Content
-from textual.events import DescendantBlur, DescendantFocus, Key
+from textual.events import DescendantBlur, DescendantFocus
 from textual.message import Message
-from textual.widgets import Button, Input, Label, OptionList, Select, Static
+from textual.widgets import Button, Input, Label, Select, Static
 
 from tuiae.config import NOISE_KINDS, RunConfig, parse_override, settings_of, typed
 from tuiae.config.presets import DEFAULT
@@ -31,68 +31,9 @@ from tuiae.runs.labels import check_label
 from tuiae.studies.labels import suggest_name
 from tuiae.ui.draft import FIELDS_OF, MODELS, NUMBERS, OTHERS, Draft, field_of, models_on, offered_datasets, readiness
 from tuiae.ui.terminal.screen_diff import Lasting
+from tuiae.ui.widgets.fields import Choice, NumberInput, named
 
 OWN_FOLDER = "folder:"
-
-
-class NumberInput(Input):
-    """A field for a number: it takes the characters of numbers and lets every other key through to the screen."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(id=field, compact=True, select_on_focus=True, classes="number")
-
-    def check_consume_key(self, key: str, character: str | None) -> bool:
-        return character is not None and character in "0123456789.eE-+_"
-
-    def on_key(self, event: Key) -> None:
-        # Input would insert every printable character; not stopped, what is in no number bubbles to the bindings.
-        if event.is_printable and not self.check_consume_key(event.key, event.character):
-            event.prevent_default()
-
-
-class Choice(Select[str], inherit_bindings=False):
-    """A compact list to choose from; arrows go on to the next field, as in the fields for numbers. A letter opens it
-    and chooses."""
-
-    BINDINGS = [Binding("enter,space", "show_overlay", "Show menu", show=False)]
-
-    def __init__(self, field: str, options: Sequence[tuple[Any, str]]) -> None:
-        self._offered = tuple(options)
-        super().__init__(self._offered, allow_blank=False, compact=True, id=field)
-
-    def check_consume_key(self, key: str, character: str | None) -> bool:
-        return character is not None and character.isalpha()
-
-    def on_key(self, event: Key) -> None:
-        if self.expanded or not self.check_consume_key(event.key, event.character):
-            return
-        event.stop()
-        event.prevent_default()
-        self.action_show_overlay()
-        # Behind the focus, which goes to the list by the app's queue and empties what was typed to find an entry.
-        self.app.call_later(self.query_one(OptionList).post_message, Key(event.key, event.character))
-
-    def set_options(self, options: Iterable[tuple[Any, str]]) -> None:
-        """Replace the options, each with its value."""
-        self._offered = tuple(options)
-        super().set_options(self._offered)
-
-    def on_select_overlay_update_selection(self, event: Any) -> None:
-        """Tell of what stood there already, too: a preset that is chosen again brings its values back."""
-        if self._offered[event.option_index][1] == self.value:
-            self.post_message(self.Changed(self, self.value))
-
-    def offer(self, options: Iterable[tuple[Any, str]], value: str) -> None:
-        """Replace the options and choose one, without telling it as a change made by the user."""
-        with self.prevent(Select.Changed):
-            self.set_options(options)
-            self.value = value
-            self.mutate_reactive(Choice.value)  # type: ignore[misc]  # or the first option would go on showing its old words
-
-
-def named(names: Iterable[str]) -> list[tuple[Any, str]]:
-    """Options for a list of names. Text, because only in a Text does an open list find what is typed."""
-    return [(Text(name), name) for name in names]
 
 
 class FoldedForm(Static):

@@ -1,0 +1,71 @@
+"""Fields of the form and of dialogs: numbers, and compact lists to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.text import Text
+from textual.binding import Binding
+from textual.events import Key
+from textual.widgets import Input, OptionList, Select
+
+
+class NumberInput(Input):
+    """A field for a number: it takes the characters of numbers and lets every other key through to the screen."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(id=field, compact=True, select_on_focus=True, classes="number")
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        return character is not None and character in "0123456789.eE-+_"
+
+    def on_key(self, event: Key) -> None:
+        # Input would insert every printable character; not stopped, what is in no number bubbles to the bindings.
+        if event.is_printable and not self.check_consume_key(event.key, event.character):
+            event.prevent_default()
+
+
+class Choice(Select[str], inherit_bindings=False):
+    """A compact list to choose from; arrows go on to the next field, as in the fields for numbers. A letter opens it
+    and chooses."""
+
+    BINDINGS = [Binding("enter,space", "show_overlay", "Show menu", show=False)]
+
+    def __init__(self, field: str, options: Sequence[tuple[Any, str]]) -> None:
+        self._offered = tuple(options)
+        super().__init__(self._offered, allow_blank=False, compact=True, id=field)
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        return character is not None and character.isalpha()
+
+    def on_key(self, event: Key) -> None:
+        if self.expanded or not self.check_consume_key(event.key, event.character):
+            return
+        event.stop()
+        event.prevent_default()
+        self.action_show_overlay()
+        # Behind the focus, which goes to the list by the app's queue and empties what was typed to find an entry.
+        self.app.call_later(self.query_one(OptionList).post_message, Key(event.key, event.character))
+
+    def set_options(self, options: Iterable[tuple[Any, str]]) -> None:
+        """Replace the options, each with its value."""
+        self._offered = tuple(options)
+        super().set_options(self._offered)
+
+    def on_select_overlay_update_selection(self, event: Any) -> None:
+        """Tell of what stood there already, too: a preset that is chosen again brings its values back."""
+        if self._offered[event.option_index][1] == self.value:
+            self.post_message(self.Changed(self, self.value))
+
+    def offer(self, options: Iterable[tuple[Any, str]], value: str) -> None:
+        """Replace the options and choose one, without telling it as a change made by the user."""
+        with self.prevent(Select.Changed):
+            self.set_options(options)
+            self.value = value
+            self.mutate_reactive(Choice.value)  # type: ignore[misc]  # or the first option would go on showing its old words
+
+
+def named(names: Iterable[str]) -> list[tuple[Any, str]]:
+    """Options for a list of names. Text, because only in a Text does an open list find what is typed."""
+    return [(Text(name), name) for name in names]
