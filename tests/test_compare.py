@@ -425,7 +425,7 @@ def test_on_a_terminal_curves_tables_and_pictures_fit(
         assert terminal.exit_code(60) == 0
         shown = terminal.text()
         assert re.search(r"train loss +test loss", shown)
-        for words in ("◆ A ", "◆ A1", "▿ B3", "latent=8 seed=2", "over seeds", "training.seed", "input", "▀"):
+        for words in ("◆ A ", "◆ A1", "• B3", "latent=8 seed=2", "over seeds", "training.seed", "input", "▀"):
             assert words in shown
         # Nothing was wrapped: what follows a table's line is the next run.
         names = re.findall(r"^\S ([AB]\d) +latent=\d seed=\d +✓ 3/6", shown, re.MULTILINE)

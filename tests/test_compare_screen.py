@@ -48,7 +48,7 @@ async def test_select_two_compare_and_come_back(study: list[Script]) -> None:
         await desk.shows("1 selected", "◆")
         await desk.press("c")
         await desk.shows("one run is selected")
-        await desk.press("down", "down", "space")
+        await desk.press("down", "down", "down", "space")
         await desk.shows("2 selected · c compares them")
         marked = [line.split()[1] for line in desk.lines() if line.startswith("◆")]
         assert marked == [study[5].run.id, study[2].run.id]
@@ -70,7 +70,7 @@ async def test_select_two_compare_and_come_back(study: list[Script]) -> None:
         await desk.press("c", "1")
         await desk.until(lambda: isinstance(desk.app.screen, RunsScreen))
         # Where the cursor stands now is one of the two: taken out, one is left.
-        await desk.press("up", "space")
+        await desk.press("space")
         await desk.shows("1 selected")
 
 
@@ -154,7 +154,7 @@ async def test_a_small_screen_shows_one_part_at_a_time(study: list[Script]) -> N
             await desk.press("v")
             await desk.shows(*words)
         await desk.press("v", "z")
-        await desk.until(lambda: "curves" not in desk.screen)
+        await desk.until(lambda: "curves  values" not in desk.screen)
         await desk.press("escape")
         await desk.shows("curves", "settings")
         assert compared(desk) is not None

@@ -68,7 +68,20 @@ async def test_the_screens_stand_in_the_order_of_their_numbers(lab: Laboratory) 
 
 
 async def test_without_a_run_there_are_no_keys_on_one(lab: Laboratory) -> None:
-    words = ("Pause", "Fill", "Metric", "Plane", "Mark", "Prior", "Image", "Noise", "Setting", "Select", "Find", "Open")
+    words = (
+        "Pause",
+        "Fill",
+        "Metric",
+        "Plane",
+        "Mark",
+        "Prior",
+        "Image",
+        "Noise",
+        "k Setting",
+        "Select",
+        "Find",
+        "Open",
+    )
     async with open_desk(size=(120, 40)) as desk:
         for digit in "12345":
             await desk.press(digit)

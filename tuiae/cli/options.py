@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from tuiae.errors import ConfigError
-from tuiae.render.ticks import UNITS
+from tuiae.render.text import UNITS
 
 KEYWORD = Parameter.KEYWORD_ONLY
 CHOICES = {

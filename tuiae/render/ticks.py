@@ -7,18 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tuiae.render.text import Kind
+
 Values: TypeAlias = NDArray[np.float64]
 Dots: TypeAlias = NDArray[np.int64]
 Limits: TypeAlias = tuple[float, float]
-Kind: TypeAlias = Literal["number", "epoch", "step", "time"]
-"""What the values of an axis are; a time is in seconds."""
-UNITS: dict[str, Kind] = {"epoch": "epoch", "step": "step", "time": "time"}
-"""What the x axis of a training can count -> how its ticks are written; other axes are of plain numbers."""
 
 HUGE = 1e300
 """What is larger is drawn as if it were this: beyond it, differences of floats overflow."""

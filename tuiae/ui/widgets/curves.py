@@ -33,8 +33,8 @@ from tuiae.render.curves import (
 )
 from tuiae.render.legend import in_sight, line_legend, log_note, marks_near, readout
 from tuiae.render.plot import Plot, PlotFrame
-from tuiae.render.text import centred, join_lines
-from tuiae.render.ticks import UNITS, Limits
+from tuiae.render.text import UNITS, centred, join_lines
+from tuiae.render.ticks import Limits
 from tuiae.runs.snapshot import Series
 from tuiae.ui.keys import CURVES
 from tuiae.ui.widgets.panel import PicturePanel
