@@ -121,7 +121,9 @@ class Desk:
         await self.pilot.pause()
 
     async def click(self, selector: str, **where: Any) -> None:
-        assert await self.pilot.click(selector, **where), f"{selector} is not where a mouse could reach it"
+        await self.pilot.pause()  # buttons beside it may have come or gone
+        reached = await self.pilot.click(selector, **where) or await self.pilot.click(selector, **where)
+        assert reached, f"{selector} is not where a mouse could reach it"
         await self.pilot.pause()
 
     async def focus(self, name: str) -> None:

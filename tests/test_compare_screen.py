@@ -215,14 +215,14 @@ async def test_groups_of_seeds_are_means_in_bands_until_each_run_is_wanted(study
         await desk.press("1")
         await desk.shows("runs · 6")
         await desk.press("a", "c")
-        await desk.shows("◆ A", "• B", "bands: lowest to highest", "one run a group", "b Seeds")
+        await desk.shows("◆ A", "• B", "bands: lowest to highest", "one run a group", "M Seeds")
         test = desk.app.screen.query_one("#test-curves", CurvesPanel)
         assert [curve.band is None for curve in test.curves] == [False, False]
-        await desk.press("b")
+        await desk.press("M")
         await desk.shows("each run by itself", "A3")
         await desk.until(lambda: "one run a group" not in desk.screen)
         assert [curve.band is None for curve in test.curves] == [True] * 6
-        await desk.press("b")
+        await desk.press("M")
         await desk.shows("means over seeds, in bands from the lowest to the highest")
 
 
@@ -235,4 +235,4 @@ async def test_the_line_of_keys_is_that_of_the_runs_that_are_compared(study: lis
             await desk.until(lambda: compared(desk) is not None)
             for words in ("m Metric", "k Setting", "y Log", "s Smooth"):
                 await desk.shows(words)
-            await desk.until(lambda: ("b Seeds" in desk.screen) == seeds)  # noqa: B023
+            await desk.until(lambda: ("M Seeds" in desk.screen) == seeds)  # noqa: B023

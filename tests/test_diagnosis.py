@@ -387,7 +387,7 @@ def test_advice_for_overfitting_names_a_dropout_that_does_something(recorded: Re
 
     assert advice(model__dropout=0.2) == "raise model.dropout (now 0.2)"
     assert advice(model__dropout=0.5) == "raise data.train_limit (now 60)"
-    assert advice(data__train_limit=0, model__dropout=0.7) == "train on more"
+    assert advice(data__train_limit=0, model__dropout=0.7) == "raise training.weight_decay (now 0)"
     vae = {"model__family": "vae", "model__hidden": []}
     assert advice(**vae) == "raise data.train_limit (now 60)"
     lowered = edited(with_settings(snapshot, model__dropout=0.1), DROPOUT, 0.4, 0.1)

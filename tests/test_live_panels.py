@@ -484,14 +484,14 @@ async def test_the_other_seeds_of_a_run_lie_behind_it_in_a_band(lab: Laboratory)
         runs[-1].play(2 + number)
         runs[-1].writer.close("stopped" if number == 5 else "finished")
     async with open_desk(runs[0].run) as desk:
-        await desk.shows("  seeds", "b Seeds", "bands: lowest to highest")
+        await desk.shows("  seeds", "M Seeds", "bands: lowest to highest")
         band = desk.app.live.query_one("#loss", CurvesPanel).curves[0]
         assert (band.label, len(band.x), band.split, band.faint) == ("seeds mean of 2", 2, "test", True)
-        await desk.press("b")
+        await desk.press("M")
         await desk.until(lambda: "bands:" not in desk.screen)
         desk.app.session.open(runs[4].run.root)
-        await desk.until(lambda: "b Seeds" not in desk.screen)
-        await desk.press("b")
+        await desk.until(lambda: "M Seeds" not in desk.screen)
+        await desk.press("M")
         await desk.shows("no finished run differs from this one in nothing but the seed")
 
 

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from tuiae.errors import ConfigError
-from tuiae.render.text import UNITS
+from tuiae.render import UNITS
 
 KEYWORD = Parameter.KEYWORD_ONLY
 CHOICES = {

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from tuiae.render import palette
+from tuiae.render import UNITS, palette
 from tuiae.render.plot import LEAST_HEIGHT, LONE, Plot, PlotFrame, PlotSeries, Stroke, draw_plot, span
-from tuiae.render.text import UNITS, centred, clean, join_lines
+from tuiae.render.text import centred, clean, join_lines
 from tuiae.render.ticks import HUGE, Axis, Limits, labels
 from tuiae.runs.snapshot import Series as Recorded
 

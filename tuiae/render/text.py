@@ -9,7 +9,6 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import zip_longest
-from typing import Literal, TypeAlias
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
@@ -17,11 +16,6 @@ from rich.text import Text
 from tuiae.render import palette
 
 UNKNOWN = "?"
-Kind: TypeAlias = Literal["number", "epoch", "step", "time"]
-"""What the values of an axis are; a time is in seconds."""
-UNITS: dict[str, Kind] = {"epoch": "epoch", "step": "step", "time": "time"}
-"""What the x axis of a training can count -> how its ticks are written; other axes are of plain numbers."""
-
 
 _SIGNS_LIKE = {
     # Of frames the double ones mark the focus, so that they are not drawn as the others are.

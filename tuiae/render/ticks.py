@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tuiae.render.text import Kind
+from tuiae.render import Kind
 
 Values: TypeAlias = NDArray[np.float64]
 Dots: TypeAlias = NDArray[np.int64]

@@ -304,9 +304,9 @@ class Views(Lasting, Vertical):
     """Name of each view -> selector of the panel that `z` shows alone."""
 
     def on_mount(self) -> None:
-        self.watch(self.query_one(ViewBar), "view", self._show_view)
+        self.watch(self.query_one(ViewBar), "view", self.show_view)
 
-    def _show_view(self, chosen: str) -> None:
+    def show_view(self, chosen: str) -> None:
         for view in self.MAIN_PANELS:
             self.set_class(view == chosen, f"-{view}")
 

@@ -11,6 +11,7 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
+from tuiae.render import UNITS
 from tuiae.render.curves import (
     EMPTY,
     NEWEST,
@@ -33,7 +34,7 @@ from tuiae.render.curves import (
 )
 from tuiae.render.legend import in_sight, line_legend, log_note, marks_near, readout
 from tuiae.render.plot import Plot, PlotFrame
-from tuiae.render.text import UNITS, centred, join_lines
+from tuiae.render.text import centred, join_lines
 from tuiae.render.ticks import Limits
 from tuiae.runs.snapshot import Series
 from tuiae.ui.keys import CURVES

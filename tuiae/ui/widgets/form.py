@@ -188,7 +188,10 @@ class ConfigForm(Lasting, Vertical):
     @on(DescendantBlur)
     def _frame(self, event: DescendantFocus | DescendantBlur) -> None:
         """Show by the frame that the focus is within; `:focus-within` styles every field anew at each of its steps."""
-        self.set_class(isinstance(event, DescendantFocus), "-entered", update=False)
+        entered = isinstance(event, DescendantFocus)
+        if entered and not self.has_class("-entered"):
+            self.recheck()  # the message is of the open run while nobody is here
+        self.set_class(entered, "-entered", update=False)
         self.app.stylesheet.update_nodes([self])
         self.call_later(self._fold)  # once the focus is where it goes
 

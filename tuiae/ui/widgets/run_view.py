@@ -379,8 +379,8 @@ class RunView(Views):
             self.query_one(HistogramPanel).focus()
         return self.has_histograms
 
-    def _show_view(self, chosen: str) -> None:
-        super()._show_view(chosen)
+    def show_view(self, chosen: str) -> None:
+        super().show_view(chosen)
         self._read_histograms()
 
     def _read_histograms(self) -> None:
