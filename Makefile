@@ -17,10 +17,10 @@ test: .venv/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 thorough: .venv/.installed-dev
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m thorough
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m thorough
 
 faults: .venv/.installed-dev
 	TUIAE_TEST_MUTATIONS=20000 $(BIN)/python -m pytest -n 2 tests/test_mutations.py tests/test_input.py

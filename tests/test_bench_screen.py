@@ -378,6 +378,7 @@ async def test_a_drawing_stays_while_the_screen_is_covered_and_for_another_run_t
 # Trouble
 
 
+@pytest.mark.thorough
 async def test_an_explorer_that_dies_twice_is_told_and_asked_again(finished: RunPaths) -> None:
     async with open_desk(finished) as desk:
         await open_bench(desk)

@@ -83,6 +83,7 @@ def test_start_pause_leave_come_back_and_see_it_finish(lab: Laboratory) -> None:
         wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
 
 
+@pytest.mark.thorough
 def test_no_end_of_a_dashboard_is_the_end_of_the_run(lab: Laboratory) -> None:
     run = lab.detach("--set", "training.epochs=900000")
     try:

@@ -64,6 +64,7 @@ async def test_a_classifier_shows_what_it_takes_for_what(classified: RunPaths) -
         assert "reconstructions" not in screen
 
 
+@pytest.mark.thorough
 async def test_a_run_that_another_process_started_is_come_back_to_and_seen_to_its_end(lab: Laboratory) -> None:
     run = lab.detach("--epochs", "60", "--set", "training.batch_size=25")
     follower = lab.start("attach", run.id, "--plain")

@@ -79,6 +79,7 @@ def claims_of(document: Any) -> dict[str, Any]:
     return {claim["id"]: claim for claim in document["works"][0]["claims"]}
 
 
+@pytest.mark.thorough
 def test_a_work_is_run_and_judged_claim_by_claim(reproduced: tuple[Laboratory, Path, Any]) -> None:
     claims = claims_of(reproduced[2])
     assert {name: claim["verdict"] for name, claim in claims.items()} == {
@@ -277,6 +278,7 @@ def test_what_cannot_be_written_in_the_end_comes_after_the_verdicts(
         assert str(taken) in words
 
 
+@pytest.mark.thorough
 def test_tp5_goes_from_its_last_run_to_its_report_without_a_network(lab: Laboratory) -> None:
     path = find_work("tp5-2022")
     plan = make_plan(path, quick=True)

@@ -204,6 +204,7 @@ def test_the_runs_of_a_sweep_are_found_by_their_tag(swept: tuple[Laboratory, Res
     assert lab("runs", "--tag", "other", "--json").document == []
 
 
+@pytest.mark.thorough
 def test_an_interrupted_sweep_goes_on_without_repeating_itself(lab: Laboratory) -> None:
     head = SHORT[: SHORT.index("[set]")].replace("[0, 1]", "[0]")
     rows = [(2, 1, 100), (8, 60, 25), (4, 1, 100)]
