@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.conftest import CHECKOUT, Laboratory, wait_until
 from tests.terminal import CTRL_C, DOWN, ENTER, ESCAPE, Terminal
