@@ -62,6 +62,7 @@ def explore_run(
         NoCheckpointError: no such checkpoint.
         DeviceError, DataError: no such device, or no such images on this machine.
     """
+    # Longer than other functions, so that what is known before anything is loaded stands before what is not.
     config = resolve_config(run, {})
     latent, variational = config.model.latent, config.model.is_variational
     if views == ExploreViews():

@@ -111,6 +111,7 @@ def run_preset(
         OtherImagesError: the images of `replayed`, or of the run to go on with, are others now, and not `other_images`.
         TuiaeError: what is wrong with preset, overrides, tags or images; no run was made.
     """
+    # Longer than other functions, so that the ways in which a run is refused, tried or begun are seen at once.
     path, root = find_preset(preset), runs_dir()
     document = read_document(path)
     config = build_config(document, overrides.values, source=str(path), asker=overrides.askers)

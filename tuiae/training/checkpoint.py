@@ -268,6 +268,7 @@ def restore_newest(
     for the newest again. Raises TrainingError where there are some and none is of use, and for a fork without its
     beginning.
     """
+    # Longer than other functions, so that every way in which a checkpoint is passed over is seen at once.
     parent = read_parent(read_json(run.meta))
     useless: list[tuple[Path, TrainingError]] = []
     damaged: list[str] = []

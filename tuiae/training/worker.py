@@ -134,6 +134,7 @@ def _set_up(
 ) -> Trainer | None:
     """Everything before the first step; where this raises nothing has been trained. None where a signal came
     meanwhile."""
+    # Longer than other functions: the order decides what a run keeps that is refused on the way.
     config, current = need_config(run, step=-1), need_config(run)
     own = config.training.device
     if device is not None:
