@@ -169,6 +169,7 @@ class ConfigForm(Lasting, Vertical):
         """Show all fields, with the focus in the first one."""
         self.remove_class("-folded")
         self._choice("preset").focus()
+        self.recheck()  # the message was of the open run while nobody was here
 
     @property
     def is_entered(self) -> bool:
@@ -188,10 +189,7 @@ class ConfigForm(Lasting, Vertical):
     @on(DescendantBlur)
     def _frame(self, event: DescendantFocus | DescendantBlur) -> None:
         """Show by the frame that the focus is within; `:focus-within` styles every field anew at each of its steps."""
-        entered = isinstance(event, DescendantFocus)
-        if entered and not self.has_class("-entered"):
-            self.recheck()  # the message is of the open run while nobody is here
-        self.set_class(entered, "-entered", update=False)
+        self.set_class(isinstance(event, DescendantFocus), "-entered", update=False)
         self.app.stylesheet.update_nodes([self])
         self.call_later(self._fold)  # once the focus is where it goes
 
