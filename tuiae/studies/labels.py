@@ -66,6 +66,8 @@ def differences(configs: Sequence[RunConfig | None]) -> tuple[SettingDifference,
     every = [pair for pair in known if pair is not None]
     keys = dict.fromkeys(key for _, settings in every for key in settings)
     unlike = [key for key in keys if len({json.dumps(settings[key]) for _, settings in every}) > 1]
+    if len(unlike) > 1 and NAME in unlike:
+        unlike.remove(NAME)  # it says no more than what it is made of
     rows = [
         SettingDifference(
             key, tuple(pair[1][key] if pair is not None and applies(key, pair[0]) else None for pair in known)
