@@ -78,8 +78,8 @@ def watch_it(bench: Bench, run: RunPaths, history: Iterator[dict[str, Any]], cou
 
 
 def newest_warning(run: RunPaths) -> str:
-    """The last line of the log once all is read."""
-    return next(event["text"] for event in reversed(read_events(run)) if event["kind"] == "warning")
+    """How the last line of the log begins once all is read; the rest of it may stand in another line."""
+    return next(event["text"] for event in reversed(read_events(run)) if event["kind"] == "warning").partition(":")[0]
 
 
 def resident(terminal: Terminal) -> float:
