@@ -245,6 +245,7 @@ def test_a_whole_value_is_meant_where_some_run_has_it(lab: Laboratory, rows: tup
         ("loss:<abc", "loss:<abc: 'abc' is no number"),
         ("-epochs:many", "epochs:many: 'many' is no number"),
         ("batch_size:>=x", "'x' is no number"),
+        ("latent:>=", "latent:>= needs a value"),
         ("OR", "OR needs a term on both sides"),
         ("NOT", "NOT needs a term behind it"),
         ("(latent:8", "never closed"),

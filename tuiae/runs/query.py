@@ -171,7 +171,8 @@ class _Parser:
                 return None
             return _contains(word.replace('"', ""))
         if not value.lstrip(_SIGNS).strip():
-            return None  # still being typed
+            self._complain(f"{word} needs a value")
+            return None
         if wrong := _mistake(key, value, self._rows):
             self._complain(wrong)
             return None
