@@ -395,7 +395,7 @@ def compare(
     ] = "loss",
 ) -> None:
     """Compare runs side by side. Shown are curves, final and best values, spreads, differences, the same images."""
-    from tuiae.cli.compare import compare_runs
+    from tuiae.cli.studies import compare_runs
 
     compare_runs([find(run) for run in runs or ()], tag, metric, output)
 
@@ -409,7 +409,7 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and list its runs; train nothing.")] = False,
 ) -> None:
     """Train a preset with every combination of values in a file. Given again, it trains what is missing."""
-    from tuiae.cli.sweep import sweep_file
+    from tuiae.cli.studies import sweep_file
 
     raise typer.Exit(sweep_file(file, jobs, output, dry_run=dry_run))
 
