@@ -22,9 +22,9 @@ from tuiae.errors import TrainingError
 from tuiae.runs.control import take
 from tuiae.runs.labels import read_label
 from tuiae.runs.paths import RunPaths, list_runs
+from tuiae.ui.commands import HelpDialog
 from tuiae.ui.screens.changes import EditDialog, ForkDialog
 from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, Dialog, LineDialog, NoteDialog
-from tuiae.ui.screens.help import HelpDialog
 from tuiae.ui.session import PreflightDone
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.terminal.mode import TerminalMode

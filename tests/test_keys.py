@@ -10,7 +10,7 @@ from tests.dashboard import AUTOENCODER, Desk, open_desk, script
 from tuiae.render.chrome import ShownKey, fit_keys
 from tuiae.runs.paths import RunPaths
 from tuiae.ui import keys
-from tuiae.ui.screens.help import draw_help, help_groups
+from tuiae.ui.commands import draw_help, help_groups
 from tuiae.ui.widgets.chrome import KeyLine, ViewBar
 
 MODES = ("runs", "live", "latent", "bench", "compare", "works")

@@ -22,12 +22,11 @@ from textual.widget import AwaitMount
 from tuiae.render.text import clean, wrap
 from tuiae.runs.paths import runs_dir
 from tuiae.runs.process import Interrupt
-from tuiae.ui.commands import Commands
+from tuiae.ui.commands import Commands, HelpDialog
 from tuiae.ui.feeds import FeedFailed, RunChanged
 from tuiae.ui.keys import APP, SCREENS
 from tuiae.ui.screens.base import BaseScreen, RunScreen
 from tuiae.ui.screens.dialogs import ChoiceDialog, Dialog
-from tuiae.ui.screens.help import HelpDialog
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.session import ExplorerTold, PreflightDone, RunOpened, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp, failure_log
