@@ -13,16 +13,17 @@ from tuiae.explore.protocol import Classification, Confused, NoiseCurve, Reconst
 from tuiae.render.chrome import draw_slider, share_at
 from tuiae.render.explorer import (
     confused_title,
+    draw_canvas,
     draw_noise_curve,
     draw_shares,
     draw_tried,
     draw_verdict,
     lay_out_bench,
+    lay_out_canvas,
     wrong_pixels,
 )
 from tuiae.render.grid import WORDS, draw_strip, lay_out_strip
 from tuiae.render.pixels import draw_picture, error_pictures
-from tuiae.render.sketch import draw_canvas, lay_out_canvas
 from tuiae.render.text import in_mode
 from tuiae.ui.questions import KINDS, NoiseChoice
 from tuiae.ui.widgets.sketch import BRUSHES, Sketch

@@ -14,7 +14,7 @@ from tests.conftest import SMALL, Laboratory, Result, SharedLaboratory, wait_unt
 from tuiae.config import RunConfig, load_config
 from tuiae.config.presets import list_presets, presets_dir
 from tuiae.errors import TrainingError, TuiaeError
-from tuiae.render.bars import draw_bars
+from tuiae.render.sweeps import draw_bars
 from tuiae.runs.labels import read_tags
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import count_cores, worker_environment

@@ -13,11 +13,10 @@ from rich.text import Text
 from tuiae.cli.output import Output, dataset_progress, study_progress
 from tuiae.config import did_you_mean, short_keys, value_text
 from tuiae.errors import ConfigError, ExitCode, TrainingError, UnknownRunError
-from tuiae.render.bars import draw_bars
 from tuiae.render.compare import compare_curves, seeds_table, settings_table, shared_grid, values_table
 from tuiae.render.curves import draw_curves
 from tuiae.render.legend import legend, plot_title
-from tuiae.render.sweeps import levels_table, summary_notes, summary_plot, summary_words
+from tuiae.render.sweeps import draw_bars, levels_table, summary_notes, summary_plot, summary_words
 from tuiae.render.text import MISSING, beside, figure, join_lines
 from tuiae.runs.listing import preset_of, summarise
 from tuiae.runs.paths import RunPaths, runs_dir

@@ -14,9 +14,9 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.render import palette
-from tuiae.render.plot import AXIS, Plot, PlotFrame, draw_axes, lay_out, put, span
+from tuiae.render.plot import AXIS, Plot, PlotFrame, draw_axes, lay_out, put
 from tuiae.render.text import centred, clean, in_mode, join_lines, shorten
-from tuiae.render.ticks import Axis
+from tuiae.render.ticks import Axis, span
 from tuiae.render.ticks import Limits as Range
 
 # A sign and a colour for each class, and the legend that names them

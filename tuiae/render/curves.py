@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from tuiae.render import UNITS, palette
-from tuiae.render.plot import LEAST_HEIGHT, LONE, Plot, PlotFrame, PlotSeries, Stroke, draw_plot, span
+from tuiae.render.plot import LEAST_HEIGHT, LONE, Plot, PlotFrame, PlotSeries, Stroke, draw_plot
 from tuiae.render.text import centred, clean, join_lines
-from tuiae.render.ticks import HUGE, Axis, Limits, labels
+from tuiae.render.ticks import HUGE, Axis, Limits, labels, span
 from tuiae.runs.snapshot import Series as Recorded
 
 SMOOTHING = {"": 0.0, "light": 0.6, "strong": 0.9}

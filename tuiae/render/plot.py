@@ -23,7 +23,7 @@ from rich.text import Text
 
 from tuiae.render import palette, ticks
 from tuiae.render.text import clean
-from tuiae.render.ticks import HUGE, Axis, Dots, Limits, Scale, Values
+from tuiae.render.ticks import HUGE, Axis, Dots, Scale, Values, span, widened
 
 ACROSS, DOWN = 2, 4
 """Braille dots in a cell."""
@@ -31,6 +31,7 @@ AXIS = "dim"
 LEAST_WIDTH, LEAST_HEIGHT = 12, 4
 """Cells below which the axes go and the points alone remain."""
 SIGN_CELLS = 16  # between two signs of one line
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
 DASH = 3  # cells: two drawn, one left out
 LONE = "•"
 """The sign of a line of one point."""
@@ -176,7 +177,7 @@ def draw_axes(frame: PlotFrame) -> Plot:
 
 def lay_out(width: int, height: int, x: Axis, y: Axis, dots: tuple[int, int] = (ACROSS, DOWN)) -> PlotFrame:
     """The frame of a plot whose axes have limits; those of y are widened so that its ticks fall on rows."""
-    across, up = _widened(x.limits or (0.0, 1.0), x.log), _widened(y.limits or (0.0, 1.0), y.log)
+    across, up = widened(x.limits or (0.0, 1.0), x.log), widened(y.limits or (0.0, 1.0), y.log)
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
         return PlotFrame(Scale(across, width, dots[0], x.log), Scale(up, height, dots[1], y.log))
     rows = height - 2
@@ -187,6 +188,26 @@ def lay_out(width: int, height: int, x: Axis, y: Axis, dots: tuple[int, int] = (
     y_ticks = tuple((rows - 1 - vertical.cell(value), label) for value, label in zip(values, labels, strict=True))
     x_ticks = tuple((horizontal.cell(value), label) for value, label in ticks.x_ticks(across, horizontal.cells, x))
     return PlotFrame(horizontal, vertical, left, True, x_ticks, y_ticks, clean(x.name))
+
+
+def bar_rows(shares: Sequence[float], room: int, ascii_only: bool = False, least: int = 0) -> list[str]:
+    """Shares of `room` cells, each a bar: to an eighth of a cell and so many eighths at least; in ASCII to a cell."""
+    if not shares or room <= 0:
+        return [""] * len(shares)
+    signals, top = [], len(shares) - 1
+    for row, share in enumerate(shares):
+        eighths = max(round(share * room * 8), least)
+        if ascii_only:
+            eighths = 8 * max(round(share * room), min(least, 1))
+        whole, rest = divmod(eighths, 8)
+        level = np.full(2, top - row)
+        if whole:
+            ends, joined = np.array([0, whole - 1]), np.array([False, True])
+            signals.append(PlotSignal(1, ends, level, "#" if ascii_only else _EIGHTHS[8], joined))
+        if rest:
+            signals.append(PlotSignal(1, np.array([whole]), level[:1], _EIGHTHS[rest]))
+    frame = PlotFrame(Scale((0.0, 1.0), room, 1), Scale((0.0, 1.0), len(shares), 1))
+    return ["".join(text for text, _ in runs).rstrip() for runs in build(signals, frame, axes=False)]
 
 
 def put(line: Text, column: int, words: str, style: str) -> None:
@@ -209,25 +230,6 @@ def _stand(rows: Sequence[Text], frame: PlotFrame, x: float, sign: str, style: s
                 row.stylize(through, column, column + 1)
         else:
             put(row, column, sign, style)
-
-
-# Limits
-
-
-def span(parts: Sequence[Values]) -> Limits:
-    """The lowest and the highest of all values."""
-    return float(min(values.min() for values in parts)), float(max(values.max() for values in parts))
-
-
-def _widened(limits: Limits, log: bool) -> Limits:
-    """Limits far enough apart; a single value gets room around it."""
-    low, high = (float(min(max(value, 1 / HUGE if log else -HUGE), HUGE)) for value in limits)
-    if log:
-        return (low, high) if high > low * (1 + 1e-9) else (low / 1.6, low * 1.6)
-    if high - low > 1e-12 * max(abs(low), abs(high), 1e-200):
-        return low, high
-    around = abs(low) * 0.1 if abs(low) > 1e-200 else 0.5
-    return low - around, low + around
 
 
 # Points and lines on dots

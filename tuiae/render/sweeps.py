@@ -1,4 +1,4 @@
-"""The values of a setting against a figure: a point a run, the medians as a line."""
+"""The values of a setting against a figure: a point a run, the medians as a line; or a bar each."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.config import value_text
 from tuiae.render import palette
 from tuiae.render.compare import BEST
 from tuiae.render.legend import SIGNS
-from tuiae.render.plot import ASCII_STROKES, PlotSeries, Stroke, draw_plot
+from tuiae.render.plot import ASCII_STROKES, PlotSeries, Stroke, bar_rows, draw_plot
 from tuiae.render.table import draw_table, filled
 from tuiae.render.text import ACCURACY, clean, figure, join_lines, shorten, wrap
 from tuiae.render.ticks import Axis, Limits
@@ -34,9 +35,28 @@ FINAL_COLOR, BEST_COLOR = palette.TEST, palette.SKY
 LEAST_PLOT = 5  # lines
 MOST_REACHED = 2  # runs that a sentence tells of
 MOST_LABEL = 16  # cells of a value on the axis
+MOST_BAR_LABEL = 24  # and of one before a bar
 _GUTTER = 8  # cells of the y axis and its labels
 _BAR, _ASIDE = 0.15, 0.18  # of the distance of two categories: half a median's bar, and how far two kinds stand apart
 _X_PAD, _Y_PAD = 0.08, 0.05  # shares of the span
+
+
+Bar = tuple[str, float, str]
+"""A label, a length that is not negative, and the words behind the bar."""
+
+
+def draw_bars(bars: Sequence[Bar], width: int, ascii_only: bool = False) -> Text:
+    """A line for each bar, the longest as long as there is room for; lengths compare, all start at zero."""
+    labels = [shorten(clean(label), MOST_BAR_LABEL) for label, _, _ in bars]
+    head = max(map(cell_len, labels), default=0)
+    room = max(width - head - max((cell_len(words) for _, _, words in bars), default=0) - 3, 1)
+    longest = max((length for _, length, _ in bars), default=0.0) or 1.0
+    drawn = bar_rows([length / longest for _, length, _ in bars], room, ascii_only, least=1)
+    lines = []
+    for label, row, (_, _, words) in zip(labels, drawn, bars, strict=True):
+        line = Text(" " * (head - cell_len(label)) + label + "  ")
+        lines.append(line.append(row, palette.SKY).append(f" {words}"))
+    return join_lines(lines)
 
 
 def summary_notes(summary: SweepSummary) -> str:

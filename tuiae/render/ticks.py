@@ -95,6 +95,22 @@ class Scale:
         return float(10.0**place if self.log else place)
 
 
+def span(parts: Sequence[Values]) -> Limits:
+    """The lowest and the highest of all values."""
+    return float(min(values.min() for values in parts)), float(max(values.max() for values in parts))
+
+
+def widened(limits: Limits, log: bool) -> Limits:
+    """Limits far enough apart; a single value gets room around it."""
+    low, high = (float(min(max(value, 1 / HUGE if log else -HUGE), HUGE)) for value in limits)
+    if log:
+        return (low, high) if high > low * (1 + 1e-9) else (low / 1.6, low * 1.6)
+    if high - low > 1e-12 * max(abs(low), abs(high), 1e-200):
+        return low, high
+    around = abs(low) * 0.1 if abs(low) > 1e-200 else 0.5
+    return low - around, low + around
+
+
 def y_ticks(limits: Limits, rows: int, dots: int, axis: Axis) -> tuple[Limits, list[float], list[str]]:
     """Limits, values and words of the ticks of a y axis: one for about every fourth row."""
     if axis.ticks:

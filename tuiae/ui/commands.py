@@ -26,8 +26,8 @@ from tuiae.ui.keys import APP, HIDE, MOVING, NAME, SCREENS, Key, find_key, shown
 from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.dialogs import Dialog
 
-Row = tuple[str, str]
-Group = tuple[str, Sequence[Row]]
+KeyRow = tuple[str, str]
+KeyGroup = tuple[str, Sequence[KeyRow]]
 AROUND = (6, 2)
 """Columns and lines of the dialog around the keys, its scrollbar included."""
 GAP = 2  # cells between columns
@@ -35,7 +35,7 @@ KEY_CELLS = 6
 SAMPLES = [(", .", "the sample before, or after"), ("< >", "the first, or back to the newest")]
 
 
-def key_rows(keys: Sequence[Key]) -> list[Row]:
+def key_rows(keys: Sequence[Key]) -> list[KeyRow]:
     """Keys and what they do; the many that move a cursor are one line, those of the samples two."""
     rows = [(shown(key.key), key.help) for key in keys if not key.action.startswith(("move(", "sample("))]
     rows += SAMPLES if any(key.action.startswith("sample(") for key in keys) else []
@@ -45,7 +45,7 @@ def key_rows(keys: Sequence[Key]) -> list[Row]:
     return [("arrows", words), *rows] if moves else rows
 
 
-def draw_help(groups: Sequence[Group], width: int, height: int) -> Text:
+def draw_help(groups: Sequence[KeyGroup], width: int, height: int) -> Text:
     """The groups in columns of so many lines, or of as many more as the width asks for; no group is torn apart."""
     first, *others = [_block(name, rows) for name, rows in groups if rows]
     for lines in count(height):
@@ -65,7 +65,7 @@ def draw_help(groups: Sequence[Group], width: int, height: int) -> Text:
     return drawn
 
 
-def _block(name: str, rows: Sequence[Row]) -> Text:
+def _block(name: str, rows: Sequence[KeyRow]) -> Text:
     lines = [Text(name, "bold")]
     for key, words in rows:
         lines.append(Text.assemble((fitted(key, KEY_CELLS, right=True), f"bold {palette.SKY}"), f"  {words}"))
@@ -96,7 +96,7 @@ class HelpDialog(Dialog[None]):
         self.query_one(VerticalScroll).border_subtitle = f"{scrolls}escape closes"
 
 
-def help_groups(mode: str) -> list[Group]:
+def help_groups(mode: str) -> list[KeyGroup]:
     """The keys of a screen, of its panels, and those that work everywhere."""
     screen = SCREENS[mode]
     groups = {**screen.own, **screen.panels, "everywhere": APP}

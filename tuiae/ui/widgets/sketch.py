@@ -13,8 +13,8 @@ from textual import events
 from textual.message import Message
 
 from tuiae.data.dataset import as_bytes
+from tuiae.render.explorer import draw_canvas, lay_out_canvas
 from tuiae.render.pixels import resample
-from tuiae.render.sketch import draw_canvas, lay_out_canvas
 from tuiae.render.text import centred, in_mode
 from tuiae.ui.keys import CANVAS
 from tuiae.ui.widgets.panel import PointedPanel
