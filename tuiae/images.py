@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import RunConfig
+from tuiae.config import RunConfig, counted
 from tuiae.errors import DataError, OtherImagesError
 from tuiae.files import is_count
 
@@ -116,12 +116,6 @@ def _named(classes: Sequence[str]) -> str:
     more = f" and {len(classes) - MOST_CLASSES} more" if len(classes) > MOST_CLASSES else ""
     listed = ", ".join(f"'{name}'" for name in classes[:MOST_CLASSES])
     return f"class{'es' if len(classes) > 1 else ''} {listed}{more}"
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 run`, `1,400 runs`."""
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else plural}"
 
 
 def _size(shape: tuple[int, int, int]) -> str:

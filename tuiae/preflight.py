@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import SET, RunConfig, learning_rate
+from tuiae.config import SET, RunConfig, counted, learning_rate
 from tuiae.data.dataset import Shape, check_classes, check_validation
 from tuiae.data.registry import DatasetInfo, check_images, describe, identify
 from tuiae.errors import ConfigError, DataError, DeviceError
@@ -280,8 +280,8 @@ def _schedule(config: RunConfig) -> Iterator[str]:
     if training.patience and training.patience >= looks:
         risen = " once what warms up has risen" if rising else ""
         yield (
-            f"training.patience = {training.patience} never stops anything: {epochs} epochs have {looks} "
-            f"evaluation{'' if looks == 1 else 's'}{risen}"
+            f"training.patience = {training.patience} never stops anything: {epochs} epochs have "
+            f"{counted(looks, 'evaluation')}{risen}"
         )
     if training.warmup >= epochs:
         yield f"the learning rate warms up for {training.warmup:g} epochs: {epochs} end before it is reached"

@@ -6,6 +6,7 @@ from tuiae.config.document import (
     SEED,
     SET,
     build_config,
+    counted,
     did_you_mean,
     dump_config,
     find_settings,

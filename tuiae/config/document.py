@@ -221,6 +221,12 @@ def value_text(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `1,400 runs`."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
     """Each dotted key without its section, where no other section of these has a key of that name."""
     leaves = Counter(key.rpartition(".")[2] for key in keys)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tuiae.config import counted
 from tuiae.data.dataset import (
     DatasetContent,
     OnProgress,
@@ -32,7 +33,6 @@ from tuiae.data.dataset import (
 )
 from tuiae.errors import DataError
 from tuiae.files import open_regular
-from tuiae.images import counted
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile

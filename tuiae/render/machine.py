@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
+from tuiae.config import counted
 from tuiae.machine import HISTORY_SECONDS, HISTORY_STEP, Gpu, Machine, MachineHistory, Owner, freest
 from tuiae.render import palette
 from tuiae.render.text import centred, clean, fitted, join_lines, levels, percent, progress_bar, shorten, to_ascii
@@ -86,8 +87,8 @@ def _system(machine: Machine, brief: bool) -> list[Meter]:
     load = "" if machine.load is None else f"load {machine.load:.1f}"
     if count:
         busy = sum(machine.cores) / count
-        cores = f"{count} core" if count == 1 else f"{count} cores"
-        words = percent(busy, 0) if brief else ", ".join(filter(None, [f"{percent(busy, 0)} of {cores}", load]))
+        of_cores = f"{percent(busy, 0)} of {counted(count, 'core')}"
+        words = percent(busy, 0) if brief else ", ".join(filter(None, [of_cores, load]))
         meters.append(("cpu", busy, words))
     elif load:
         meters.append(("cpu", None, load))

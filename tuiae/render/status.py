@@ -13,7 +13,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.config import VARIATIONAL, settings_of
+from tuiae.config import VARIATIONAL, counted, settings_of
 from tuiae.images import short_name
 from tuiae.render import palette
 from tuiae.render.table import GAP, TableColumn, table_line
@@ -317,19 +317,15 @@ def cost_facts(cost: Mapping[str, Any]) -> list[Fact]:
     """What a run would cost, of the fields of a dry run (`training/rehearsal.py`); all times are estimates."""
     steps, step = cost["steps_per_epoch"], cost["step_seconds"]
     images = rate(cost["batch_size"] / max(step, _LEAST_PER_IMAGE))
-    evaluation = f"then {seconds(cost['evaluation_seconds'])} of evaluation"
+    evaluation, epochs = f"then {seconds(cost['evaluation_seconds'])} of evaluation", counted(cost["epochs"], "epoch")
     return [
         ("device", clean(cost["device"]), ""),
         ("parameters", _parameters(cost), ""),
         ("memory", _memory(cost), ""),
-        ("a step", f"{seconds(step)} for {_many(cost['batch_size'], 'image')}, {images}", ""),
-        ("an epoch", f"about {seconds(cost['epoch_seconds'])}: {_many(steps, 'step')}, {evaluation}", ""),
-        ("in all", f"about {seconds(cost['total_seconds'])}: {_many(cost['epochs'], 'epoch')}, samples and saving", ""),
+        ("a step", f"{seconds(step)} for {counted(cost['batch_size'], 'image')}, {images}", ""),
+        ("an epoch", f"about {seconds(cost['epoch_seconds'])}: {counted(steps, 'step')}, {evaluation}", ""),
+        ("in all", f"about {seconds(cost['total_seconds'])}: {epochs}, samples and saving", ""),
     ]
-
-
-def _many(number: int, what: str) -> str:
-    return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
 def cost_line(name: str, cost: Mapping[str, Any]) -> str:

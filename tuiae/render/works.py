@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rich.text import Text
 
+from tuiae.config import counted
 from tuiae.render import palette
 from tuiae.render.status import state_text
 from tuiae.render.table import draw_table, filled
@@ -141,8 +142,7 @@ def _judged(state: WorkState, width: int, now: float) -> list[Text]:
         cautions.insert(0, "Provisional: a quick try says nothing about the work.")
     elif state.done > verdicts.runs:
         cautions.insert(0, "runs have finished since: r judges again")
-    by = "1 run" if verdicts.runs == 1 else f"{verdicts.runs} runs"
-    lines = wrapped(f"judged {ago(max(0.0, now - verdicts.time))} ago by {by}", width, "dim")
+    lines = wrapped(f"judged {ago(max(0.0, now - verdicts.time))} ago by {counted(verdicts.runs, 'run')}", width, "dim")
     return [*lines, *(line for caution in cautions for line in wrapped(caution, width, palette.CAUTION))]
 
 

@@ -15,7 +15,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import NAME, QUIET, SEED, VARIATIONAL, RunConfig, settings_of, short_keys, value_text
+from tuiae.config import NAME, QUIET, SEED, VARIATIONAL, RunConfig, counted, settings_of, short_keys, value_text
 from tuiae.files import as_number, read_json
 from tuiae.runs.labels import read_label, tags_of
 from tuiae.runs.paths import LIVE_STATES, REPORTS, RunPaths, is_run, list_names
@@ -138,7 +138,7 @@ class StudyRow:
     @property
     def number(self) -> str:
         """`15 runs`, or `3 of 15 runs`."""
-        every = "1 run" if self.total == 1 else f"{self.total:,} runs"
+        every = counted(self.total, "run")
         return every if len(self.runs) == self.total else f"{len(self.runs):,} of {every}"
 
     @cached_property

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from tuiae.config import RunConfig, dump_config
+from tuiae.config import RunConfig, counted, dump_config
 from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import read_json
-from tuiae.images import FOLDER_PREFIX, ImageRecord, counted, with_absolute_folder
+from tuiae.images import FOLDER_PREFIX, ImageRecord, with_absolute_folder
 from tuiae.preflight import check, current_images, put_on_encoder
 from tuiae.runs.labels import check_tags, tags_of
 from tuiae.runs.lineage import read_edits

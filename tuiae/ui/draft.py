@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.text import Text
 
-from tuiae.config import ENCODERS, FAMILIES, RunConfig, build_config, load_config, read_document
+from tuiae.config import ENCODERS, FAMILIES, RunConfig, build_config, counted, load_config, read_document
 from tuiae.config.presets import DEFAULT, Preset, list_presets, save_preset
 from tuiae.data.registry import EMBEDDED_SETS, DatasetInfo, list_datasets
 from tuiae.errors import TuiaeError
@@ -218,8 +218,8 @@ def models_on(run_id: str) -> dict[str, dict[str, Any]]:
 def summary(config: RunConfig) -> str:
     """What a run of a config would be, in a few words."""
     model, training = config.model, config.training
-    epochs = f"{training.epochs:,} epoch{'' if training.epochs == 1 else 's'}"
-    return f"{config.name}: {model.family}, code {model.latent}, on {config.data.dataset}, {epochs}"
+    what = f"{model.family}, code {model.latent}, on {config.data.dataset}"
+    return f"{config.name}: {what}, {counted(training.epochs, 'epoch')}"
 
 
 def readiness(checked: Checked) -> tuple[str, str]:

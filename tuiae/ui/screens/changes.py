@@ -14,7 +14,7 @@ from textual.containers import Grid, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Select, Static
 
-from tuiae.config import RunConfig, list_settings, parse_override, typed
+from tuiae.config import RunConfig, counted, list_settings, parse_override, typed
 from tuiae.errors import TrainingError, TuiaeError
 from tuiae.preflight import warn_of_change
 from tuiae.render.text import clean
@@ -250,7 +250,7 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
 
     def _count_more(self) -> None:
         count = len(self._more)
-        words = f"{count} more setting{'' if count == 1 else 's'} changed" if count else "all that a fork may change"
+        words = f"{counted(count, 'more setting')} changed" if count else "all that a fork may change"
         self.query_one("#fork-settings", Button).label = f"{words}: O"
 
     def _checkpoints(self) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from textual.containers import Vertical
 from textual.events import Key
 from textual.widgets import Input, Static
 
+from tuiae.config import counted
 from tuiae.errors import TuiaeError
 from tuiae.render import palette
 from tuiae.render.runs import COLUMNS, FIRST, MARK, SETTINGS, USUAL
@@ -236,7 +237,7 @@ async def delete_after_question(screen: BaseScreen, rows: Sequence[RunRow], othe
     answers = [("cancel", "Keep"), ("delete", f"Delete, {megabytes(sum(sizes))}")]
     if await screen.app.push_screen_wait(ChoiceDialog("delete", question, answers)) != "delete":
         return
-    screen.message.tell(f"deleting {len(rows)} {'run' if len(rows) == 1 else 'runs'}…")
+    screen.message.tell(f"deleting {counted(len(rows), 'run')}…")
     gone, problem = await asyncio.to_thread(_delete, runs, root)
     words = f"{gone} {'run is' if gone == 1 else 'runs are'} deleted" if gone else ""
     screen.message.tell("; ".join(filter(None, (words, problem))), "bad" if problem else "good")

@@ -16,11 +16,11 @@ from textual.suggester import SuggestFromList
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
-from tuiae.config import SEED, RunConfig, did_you_mean, settings_of, value_text
+from tuiae.config import SEED, RunConfig, counted, did_you_mean, settings_of, value_text
 from tuiae.errors import ConfigError, TuiaeError
 from tuiae.render.runs import SETTINGS
 from tuiae.render.status import seconds
-from tuiae.render.text import clean, count, duration
+from tuiae.render.text import clean, duration
 from tuiae.reproduce.state import start_process
 from tuiae.runs.snapshot import Status
 from tuiae.studies.sweep import SWEEP, Sweep, plan_sweep, read_values, sweep_path, write_sweep
@@ -156,7 +156,7 @@ class SweepDialog(Dialog[SweepOrder]):
         seeds = [] if SEED in grid else read_values(self._text("seeds").value)
         number = math.prod(map(len, grid.values())) * max(len(seeds), 1)
         if number > MOST_RUNS:
-            raise ConfigError(f"{count(number)} runs: at most {MOST_RUNS} from here, `tuiae sweep FILE` takes more")
+            raise ConfigError(f"{number:,} runs: at most {MOST_RUNS} from here, `tuiae sweep FILE` takes more")
         jobs = self._text("jobs").value.strip()
         if not jobs.isdecimal() or not 1 <= int(jobs) <= 64:
             raise ConfigError(f"runs at once: 1 to 64, not '{jobs}'")
@@ -166,7 +166,7 @@ class SweepDialog(Dialog[SweepOrder]):
     def _cost(self, order: SweepOrder) -> str:
         """`12 runs: latent=4 seed=0 to latent=16 seed=2 · about 34 s each as dense_64 took, 6:48 in all`."""
         jobs = order.sweep.jobs
-        runs = "1 run" if len(jobs) == 1 else f"{count(len(jobs))} runs"
+        runs = counted(len(jobs), "run")
         between = jobs[0].label if len(jobs) == 1 else f"{jobs[0].label} to {jobs[-1].label}"
         if self._pace is None:
             return f"{runs}: {between} · how long one takes is not known yet"
@@ -197,7 +197,7 @@ def ask_sweep(screen: BaseScreen, config: RunConfig, taken_from: str, pace: Pace
         path = write_sweep(screen.session.root, config, order.sweep.name, order.grid, order.seeds)
         start_sweep(screen, path, order.sweep.name, order.jobs)
         screen.app.switch_mode("runs")
-        told = f"{order.sweep.name} starts: {count(len(order.sweep.jobs))} runs, which go on when you leave"
+        told = f"{order.sweep.name} starts: {counted(len(order.sweep.jobs), 'run')}, which go on when you leave"
         shown = screen.app.screen_stack[0]
         if isinstance(shown, BaseScreen):
             shown.message.tell(f"{told} · x on its line stops it", "good")

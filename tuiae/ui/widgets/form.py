@@ -20,7 +20,7 @@ from textual.events import DescendantBlur, DescendantFocus
 from textual.message import Message
 from textual.widgets import Button, Input, Label, Select, Static
 
-from tuiae.config import NOISE_KINDS, RunConfig, parse_override, settings_of, typed
+from tuiae.config import NOISE_KINDS, RunConfig, counted, parse_override, settings_of, typed
 from tuiae.config.presets import DEFAULT
 from tuiae.data.registry import DatasetInfo
 from tuiae.errors import TuiaeError
@@ -255,7 +255,7 @@ class ConfigForm(Lasting, Vertical):
         base = settings_of(self._draft.base)
         self._changed = any(base[key] != value for key, value in self.overrides.items())
         more = sum(base[key] != value for key, value in self._more.items() if key not in FIELDS_OF)
-        words = f"{more} more setting{'' if more == 1 else 's'} changed" if more else f"all {len(base)} settings: O"
+        words = f"{counted(more, 'more setting')} changed" if more else f"all {len(base)} settings: O"
         self.query_one("#all_settings", Button).label = words
         with suppress(TuiaeError):  # of what cannot be there is no name
             self.query_one(f"#{OTHERS['name']}", Input).placeholder = suggest_name(self._draft.base, self.ask({}))
