@@ -240,7 +240,7 @@ def _put(document: dict[str, Any], dotted: str, value: Any) -> None:
         return
     table = document.setdefault(section, {})
     if not isinstance(table, dict):
-        tables = dict.fromkeys(name.partition(".")[0] for name in known_keys() if "." in name)
+        tables = dict.fromkeys(name.partition(".")[0] for name in dotted_keys())
         hint = f"the tables are {', '.join(tables)}: [training] in a file, training.epochs=5 for --set"
         raise ConfigError(f"{dotted}: '{section}' is not a table", hint)
     table[key] = value
@@ -303,11 +303,10 @@ _SHORT = {
 def _meant_key(key: str) -> str:
     """` (did you mean 'x'?)` with the nearest key, one of the same section first; empty when none is near."""
     section, dot, _ = key.partition(".")
-    keys = known_keys()
     if not dot:
-        return did_you_mean(key, keys)
-    own = [name for name in keys if name.startswith(f"{section}.")]
-    return did_you_mean(key, own) or did_you_mean(key, [name for name in keys if "." in name])
+        return did_you_mean(key, known_keys())
+    own = [name for name in dotted_keys() if name.startswith(f"{section}.")]
+    return did_you_mean(key, own) or did_you_mean(key, dotted_keys())
 
 
 def known_keys() -> list[str]:
@@ -317,6 +316,16 @@ def known_keys() -> list[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             keys += [section, *(f"{section}.{key}" for key in field.annotation.model_fields)]
     return keys
+
+
+def dotted_keys() -> list[str]:
+    """Every key that stands in a section."""
+    return [key for key in known_keys() if "." in key]
+
+
+def keys_named(word: str) -> list[str]:
+    """The dotted keys that a word names, with their section or without it."""
+    return [key for key in dotted_keys() if word in (key, key.partition(".")[2])]
 
 
 def did_you_mean(word: str, allowed: list[str]) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.config import RunConfig, did_you_mean, known_keys, settings_of, short_keys, value_text
+from tuiae.config import RunConfig, did_you_mean, dotted_keys, settings_of, short_keys, value_text
 from tuiae.errors import ConfigError
+from tuiae.files import as_number
 from tuiae.images import short_name
 from tuiae.render import palette
 from tuiae.render.status import (
@@ -188,10 +189,7 @@ OTHERS = {
     )
 }  # fmt: skip
 """Columns that are there only where somebody chose them, as those of settings and metrics are."""
-SETTINGS = {
-    key if short in ("loss", *COLUMNS) else short: key
-    for key, short in short_keys([key for key in known_keys() if "." in key]).items()
-}
+SETTINGS = {key if short in ("loss", *COLUMNS) else short: key for key, short in short_keys(dotted_keys()).items()}
 """Name of the column of each setting -> its dotted key, which it goes by where another column has its name."""
 _DEFAULTS = settings_of(RunConfig())
 
@@ -213,12 +211,10 @@ def column_of(name: str) -> RunColumn:
 
     def order(row: RunRow) -> tuple[bool, float, str] | None:
         value = row.settings.get(key)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return None if value is None else (not is_number, value if is_number else 0.0, words(row))
+        number = as_number(value)
+        return None if value is None else (number is None, number or 0.0, words(row))
 
-    default = _DEFAULTS[key]
-    is_number = isinstance(default, (int, float)) and not isinstance(default, bool)
-    return RunColumn(name, 20, is_number, words=words, order=order)
+    return RunColumn(name, 20, as_number(_DEFAULTS[key]) is not None, words=words, order=order)
 
 
 def columns_to_choose(rows: Iterable[RunRow]) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import did_you_mean, known_keys
+from tuiae.config import did_you_mean, dotted_keys, keys_named
 from tuiae.errors import UnknownRunError
 from tuiae.files import read_json
 from tuiae.runs.labels import read_label
@@ -51,7 +51,6 @@ _TEXT = ("name", "state", "dataset", "model", "device", "tag", "note")
 """Where a word without a key is looked for."""
 _FREE = ("name", "id", "note")
 """Whose values are always looked for in parts."""
-_DOTTED = [key for key in known_keys() if "." in key]
 _TERM = re.compile(
     r"""(?P<bracket>-?\(|\)) | (?P<minus>-(?=\S))?
     (?P<word>(?:(?P<key>[^\s":()<>=!]+)(?::|\s*(?=[<>=]|!=)))? (?P<value>(?:(?:[<>]=?|!?=)\s*)?(?:"[^"]*"?|[^\s()]*)))
@@ -69,14 +68,10 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-def _all(tests: Iterable[Test | None]) -> Test | None:
+def _joined(join: Callable[[Iterable[bool]], bool], tests: Iterable[Test | None]) -> Test | None:
+    """One test of several, by `all` or `any`; None where there is none."""
     kept = [test for test in tests if test is not None]
-    return (lambda row: all(test(row) for test in kept)) if kept else None
-
-
-def _any(tests: Iterable[Test | None]) -> Test | None:
-    kept = [test for test in tests if test is not None]
-    return (lambda row: any(test(row) for test in kept)) if kept else None
+    return (lambda row: join(test(row) for test in kept)) if kept else None
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,7 @@ class _Parser:
         while self._terms:
             self._terms.pop(0)
             self._complain("a parenthesis is closed that was never opened")
-            test = _all([test, self._alternatives()])
+            test = _joined(all, [test, self._alternatives()])
         return Query(test, self._problem)
 
     def _complain(self, problem: str) -> None:
@@ -133,13 +128,13 @@ class _Parser:
             if tests[-1] is None or self._ends:
                 self._complain("OR needs a term on both sides: latent:8 OR latent:16")
             tests.append(self._together())
-        return _any(tests)
+        return _joined(any, tests)
 
     def _together(self) -> Test | None:
         tests = []
         while not self._ends:
             tests.append(self._one())
-        return _all(tests)
+        return _joined(all, tests)
 
     def _one(self) -> Test | None:
         """A term, a group or what `NOT` leaves of one."""
@@ -166,8 +161,7 @@ class _Parser:
         if ask is None:
             # Studies tag their runs `work:NAME`: such a word is no key.
             if key and not any(tag.startswith(word) for row in self._rows for tag in row.tags):
-                known = [*FIELDS, *_DOTTED, *(name.partition(".")[2] for name in _DOTTED)]
-                self._complain(f"unknown key '{key}'{did_you_mean(key, known)}")
+                self._complain(f"unknown key '{key}'{did_you_mean(key, [*FIELDS, *dotted_keys()])}")
                 return None
             return _contains(word.replace('"', ""))
         if not value.lstrip(_SIGNS).strip():
@@ -196,8 +190,7 @@ def _field(key: str) -> Ask | None:
     """The field that a key names: one of the list, a dotted key of the config, or the end of one."""
     if key in FIELDS:
         return FIELDS[key]
-    matches = [name for name in _DOTTED if key in (name, name.partition(".")[2])]
-    if not matches:
+    if not (matches := keys_named(key)):
         return None
     return lambda row: next((row.settings[name] for name in matches if name in row.settings), None)
 

@@ -16,9 +16,18 @@ from textual.suggester import SuggestFromList
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
-from tuiae.config import SEED, RunConfig, counted, did_you_mean, settings_of, value_text
+from tuiae.config import (
+    SEED,
+    RunConfig,
+    counted,
+    did_you_mean,
+    dotted_keys,
+    keys_named,
+    settings_of,
+    short_keys,
+    value_text,
+)
 from tuiae.errors import ConfigError, TuiaeError
-from tuiae.render.runs import SETTINGS
 from tuiae.render.status import seconds
 from tuiae.render.text import clean, duration
 from tuiae.reproduce.state import start_process
@@ -86,7 +95,8 @@ class SweepDialog(Dialog[SweepOrder]):
             yield Static(classes="wrong")
 
     def _fields(self) -> Iterator[Widget]:
-        known = SuggestFromList(dict.fromkeys([*SETTINGS, *SETTINGS.values()]), case_sensitive=False)
+        keys = dotted_keys()
+        known = SuggestFromList([*short_keys(keys).values(), *keys], case_sensitive=False)
         yield Label("setting, as latent")
         yield Label("values, as 4 8 16 or adam, sgd")
         for row in range(ROWS):
@@ -138,11 +148,12 @@ class SweepDialog(Dialog[SweepOrder]):
             word, text = self._text(f"key-{row}").value.strip(), self._text(f"values-{row}").value.strip()
             if not word and not text:
                 continue
-            meant = [key for key in SETTINGS.values() if word in (key, key.rpartition(".")[2])]
-            key = meant[0] if len(meant) == 1 else word
-            if key not in SETTINGS.values():
-                raise ConfigError(f"there is no setting '{word}'{did_you_mean(word, [*SETTINGS.values()])}" if word else
-                                  f"which setting is to be {text}?")  # fmt: skip
+            meant = keys_named(word)
+            if word and len(meant) != 1:
+                raise ConfigError(f"there is no setting '{word}'{did_you_mean(word, dotted_keys())}")
+            if not meant:
+                raise ConfigError(f"which setting is to be {text}?")
+            (key,) = meant
             if key in grid:
                 raise ConfigError(f"{key} stands there twice")
             if not text:
