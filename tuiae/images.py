@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from tuiae.config import RunConfig, counted
 from tuiae.errors import DataError, OtherImagesError
-from tuiae.files import is_count
+from tuiae.files import MAX_COUNT
 
 FOLDER_PREFIX = "folder:"
 """How the names of datasets begin that are folders of pictures."""
@@ -18,6 +20,8 @@ OPTION = "--other-images"
 CHANGED = "on other images of"
 """How a run's history begins to say that it went on with others."""
 MOST_CLASSES = 3  # that a sentence names
+
+_Count = Annotated[int, Field(strict=True, ge=0, lt=MAX_COUNT)]
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,12 @@ class ImageRecord:
     path: str
     """Where the pictures are, or the prepared set; empty where it comes with tuiae."""
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[_Count, _Count, _Count]
     """Channels, height, width, as they are trained on."""
-    train: int
-    test: int
+    train: _Count
+    test: _Count
     """Counts of images, whatever a run uses of them."""
-    digest: str
+    digest: Annotated[str, Field(min_length=1)]
     """Of all pixels and labels, in their order; of a downloaded or imported set before it is resized."""
 
     @property
@@ -48,21 +52,15 @@ class ImageRecord:
         return (self.digest, self.classes) == (other.digest, other.classes)
 
 
+_RECORD = TypeAdapter(ImageRecord)
+
+
 def read_record(document: Mapping[str, Any]) -> ImageRecord | None:
     """The record in a JSON document; None where it holds none that is whole."""
-    found: dict[str, Any] = {field.name: document.get(field.name) for field in fields(ImageRecord)}
-    classes, shape = found["classes"], found["shape"]
-    whole = (
-        all(isinstance(found[name], str) for name in ("dataset", "path", "digest"))
-        and found["digest"]
-        and all(is_count(found[name]) for name in ("train", "test"))
-        and isinstance(classes, list)
-        and all(isinstance(name, str) for name in classes)
-        and isinstance(shape, list)
-        and len(shape) == 3
-        and all(map(is_count, shape))
-    )
-    return ImageRecord(**found | {"classes": tuple(classes), "shape": tuple(shape)}) if whole else None
+    try:
+        return _RECORD.validate_python(document)
+    except ValidationError:
+        return None
 
 
 def differences(before: ImageRecord, now: ImageRecord) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from math import prod
 from pathlib import Path
-from typing import IO, cast
 
 import numpy as np
 import psutil
@@ -329,7 +329,7 @@ def _read_idx(path: Path) -> np.ndarray:
         most = 1032 * stored if isinstance(file, gzip.GzipFile) else stored
         _check_room(path, min(expected, most))
         data = np.empty(min(expected, most), np.uint8)
-        held = _fill(file, data)
+        held = file.readinto(data.data)
         if held < expected:
             raise _unfit(path, f"holds {held // (expected // shape[0]):,} of {shape[0]:,} {noun}: truncated")
         if more := len(file.read(_PIECE)):
@@ -343,7 +343,7 @@ def _read_idx(path: Path) -> np.ndarray:
     return column.astype(np.uint8)
 
 
-def _read_header(path: Path, file: IO[bytes]) -> tuple[int, tuple[int, ...]]:
+def _read_header(path: Path, file: BufferedIOBase) -> tuple[int, tuple[int, ...]]:
     """The element type and the dimensions; raises DataError for anything but images and labels."""
     magic = file.read(4)
     if len(magic) == 4 and magic[2:] == b"\0\0" and (magic[1], magic[0]) in _NOUNS:
@@ -361,7 +361,7 @@ def _read_header(path: Path, file: IO[bytes]) -> tuple[int, tuple[int, ...]]:
     if 0 in shape:
         raise _unfit(path, f"holds no {_NOUNS[kind, dimensions]} (its header says {' x '.join(map(str, shape))})")
     whole = 4 + len(header) + _size(kind, other)
-    if 0 < _size(kind, other) < _size(kind, shape) and _length(path, whole) == whole:
+    if 0 < _size(kind, other) < _size(kind, shape) and _has_size(path, whole):
         size = " x ".join(map(str, other))
         raise _unfit(path, f"{_WRONG_ORDER} ({size} {_NOUNS[kind, dimensions]})", _REWRITE)
     return kind, shape
@@ -377,32 +377,21 @@ _REWRITE = "write its numbers anew, most significant byte first"
 
 
 @contextmanager
-def _unpacked(path: Path) -> Iterator[IO[bytes]]:
+def _unpacked(path: Path) -> Iterator[BufferedIOBase]:
     """A file, open for reading, that is unpacked as it is read."""
     with open_regular(path) as file:
         if file.peek(2)[:2] != _GZIP_MAGIC:
             yield file
             return
         with gzip.GzipFile(fileobj=file) as unpacked:
-            yield cast("IO[bytes]", unpacked)
+            yield unpacked
 
 
-def _length(path: Path, at_most: int) -> int:
-    """The bytes that a file has, unpacked; `at_most` and one more where it has more."""
-    length = 0
+def _has_size(path: Path, size: int) -> bool:
+    """Returns whether a file has so many bytes, unpacked."""
     with _unpacked(path) as file:
-        while length <= at_most and (piece := file.read(min(_PIECE, at_most + 1 - length))):
-            length += len(piece)
-    return length
-
-
-def _fill(file: IO[bytes], data: np.ndarray) -> int:
-    """Read into an array; returns how many bytes there were."""
-    held = 0
-    while held < len(data) and (piece := file.read(min(_PIECE, len(data) - held))):
-        data[held : held + len(piece)] = np.frombuffer(piece, np.uint8)
-        held += len(piece)
-    return held
+        file.seek(size - 1)
+        return len(file.read(2)) == 1
 
 
 def _check_room(path: Path, size: int) -> None:
