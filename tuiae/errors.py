@@ -92,8 +92,8 @@ class RunHeldError(TuiaeError):
 BY_CODE = {int(kind.exit_code): kind for kind in (ConfigError, DataError, TrainingError, RunHeldError)}
 
 
-def from_record(record: Mapping[str, Any], cause: str = "the training failed", hint: str = "") -> TuiaeError:
-    """The error that another process recorded, with `cause` and `hint` where the record has none."""
+def from_record(record: Mapping[str, Any], hint: str = "") -> TuiaeError:
+    """The error that another process recorded, with `hint` where the record has none."""
     code = record.get("exit_code")
     kind = BY_CODE.get(code, TrainingError) if isinstance(code, int) else TrainingError
-    return kind(str(record.get("cause", cause)), str(record.get("hint", hint)))
+    return kind(str(record.get("cause", "the training failed")), str(record.get("hint", hint)))

@@ -130,15 +130,15 @@ def open_append(path: Path) -> BinaryIO:
     return open(descriptor, "ab")
 
 
-def read_bytes(path: Path, at_most: int = LARGEST_TEXT) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """The content of a regular file.
 
     Raises:
-        OSError: it cannot be read, is no regular file, or has more bytes than `at_most`.
+        OSError: it cannot be read, is no regular file, or has more bytes than LARGEST_TEXT.
     """
     with open_regular(path) as file:
-        content = file.read(at_most + 1)
-    if len(content) > at_most:
+        content = file.read(LARGEST_TEXT + 1)
+    if len(content) > LARGEST_TEXT:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return content
 

@@ -303,8 +303,8 @@ def status_record(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def status_lines(snapshot: Snapshot, width: int = COLUMNS, height: int = ROWS) -> list[str]:
-    """At most `height` lines of at most `width` cells; the log takes what the rest leaves."""
+def status_lines(snapshot: Snapshot) -> list[str]:
+    """At most ROWS lines of at most COLUMNS cells; the log takes what the rest leaves."""
     status, best = snapshot.status, snapshot.best("test", "loss")
     facts = [
         ("run", clean(snapshot.id)),
@@ -325,10 +325,10 @@ def status_lines(snapshot: Snapshot, width: int = COLUMNS, height: int = ROWS) -
     for name, words in facts:
         if words:
             # Not at hyphens: a command with a run's id is there to be copied.
-            lines += wrap(f"{name}: {words}", width, "  ", hyphens=False)
+            lines += wrap(f"{name}: {words}", COLUMNS, "  ", hyphens=False)
     logged = [f"log: {clean(line)}" for line in snapshot.log if clean(line)]
-    left = min(LOG_LINES, max(height - len(lines), 0))
-    return [shorten(line, width) for line in (lines + logged[len(logged) - min(left, len(logged)) :])[:height]]
+    left = min(LOG_LINES, max(ROWS - len(lines), 0))
+    return [shorten(line, COLUMNS) for line in (lines + logged[max(len(logged) - left, 0) :])[:ROWS]]
 
 
 def findings(snapshot: Snapshot) -> tuple[Finding, ...]:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from tuiae.cli.follow import LEAVE_SECONDS, check_refusal, follow, follow_to_end, held_by_another, wait_until
 from tuiae.cli.output import Output, dataset_progress
-from tuiae.config import RunConfig, build_config, parse_override, read_document
+from tuiae.config import RunConfig, build_config, parse_override, parse_value, read_document
 from tuiae.config.presets import find_preset
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
@@ -84,7 +84,7 @@ def parse_noise(text: str) -> dict[str, Any]:
     kind, _, level = text.partition(":")
     if kind.replace(".", "", 1).isdecimal():
         raise ConfigError(f"--noise {text}: a level needs a kind", f"KIND:LEVEL, such as salt-pepper:{kind}")
-    return {"noise.kind": kind, **(dict([parse_override(f"noise.level={level}")]) if level else {})}
+    return {"noise.kind": kind, **({"noise.level": parse_value(level)} if level else {})}
 
 
 # Starting. What can fail for the user fails before a run exists.

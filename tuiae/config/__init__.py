@@ -15,6 +15,7 @@ from tuiae.config.document import (
     known_keys,
     load_config,
     parse_override,
+    parse_value,
     read_document,
     read_value,
     settings_of,

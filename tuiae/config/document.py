@@ -138,20 +138,21 @@ def _keep_old_rules(training: Any) -> None:
         training.setdefault("step_from", "start")
 
 
-def parse_override(text: str, asker: str = SET) -> tuple[str, Any]:
-    """Split `training.epochs=5` into a dotted key and a TOML value; a bare word is a string, but for `.5`.
-
-    `asker` is the option that asks for it, empty where there is none. Raises ConfigError without an equals sign.
-    """
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split `training.epochs=5` into a dotted key and a value; raises ConfigError without an equals sign."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        asked = f"{asker} " if asker else ""
-        raise ConfigError(f"{asked}{text}: not KEY=VALUE", f"write e.g. {asked}training.epochs=5")
+        raise ConfigError(f"{SET} {text}: not KEY=VALUE", f"write e.g. {SET} training.epochs=5")
+    return key.strip(), parse_value(value)
+
+
+def parse_value(text: str) -> Any:
+    """The value that a text is in TOML; a bare word is a string, but for `.5`."""
     try:
-        return key.strip(), parse_toml(f"value = {value}")["value"]
+        return parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        word = value.strip()
-        return key.strip(), float(word) if _LOOSE_NUMBER.fullmatch(word) else word
+        word = text.strip()
+        return float(word) if _LOOSE_NUMBER.fullmatch(word) else word
 
 
 def read_value(setting: Setting, text: str) -> Any:
@@ -163,7 +164,7 @@ def read_value(setting: Setting, text: str) -> Any:
         return [read_value(replace(setting, many=False), item) for item in items if item.strip()]
     if setting.kind is str or (setting.choices and setting.kind is not bool):
         return text
-    return parse_override(f"{setting.key}={text}")[1]
+    return parse_value(text)
 
 
 def typed(value: Any) -> str:

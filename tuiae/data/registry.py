@@ -138,15 +138,14 @@ def folder_key(found: folder.FolderScan, image_size: int) -> str:
     return f"{found.cache_key}@{image_size}" if image_size else found.cache_key
 
 
-def identify(dataset: str, image_size: int = 0, root: Path | None = None) -> ImageRecord | None:
+def identify(dataset: str, image_size: int = 0) -> ImageRecord | None:
     """The record of the images that opening a set would give, from its manifest; None where only preparing it would
     tell. Raises DataError for a folder that cannot be read, and for a damaged cache."""
-    root = root or data_dir()
     if dataset in EMBEDDED:
         record = EMBEDDED[dataset]().record
     else:
         found = scan_folder(dataset) if dataset.startswith(FOLDER_PREFIX) else None
-        place = root / (folder_key(found, image_size) if found is not None else dataset)
+        place = data_dir() / (folder_key(found, image_size) if found is not None else dataset)
         manifest = read_manifest(place)
         if manifest is None or (found is not None and manifest.fingerprint != found.fingerprint):
             return None

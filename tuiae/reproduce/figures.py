@@ -153,9 +153,9 @@ CodePlot = tuple[str, NDArray[Any], NDArray[Any], Sequence[str]]
 FEW = 64  # codes that have room for a name each
 
 
-def planes(shown: Sequence[CodePlot], columns: int = 2) -> str:
+def planes(shown: Sequence[CodePlot]) -> str:
     """Codes in their plane: few are named where they lie, many are coloured and marked by class."""
-    columns = min(columns, len(shown))
+    columns = min(2, len(shown))
     width, height = (8.6, 4.1) if columns > 1 else (7.0, 5.4)
     figure, axes = _grid(len(shown), columns, width, height)
     for axis, (title, codes, labels, names) in zip(axes.flat, shown, strict=False):
@@ -185,9 +185,9 @@ def _scatter_classes(axis: Axes, codes: NDArray[Any], labels: NDArray[Any], name
         axis.scatter(x, y, s=5, color=colour, marker=marker, alpha=0.6, linewidths=0, label=name, rasterized=True)
 
 
-def matrices(shown: Sequence[tuple[str, NDArray[Any]]], names: Sequence[str], columns: int = 2) -> str:
+def matrices(shown: Sequence[tuple[str, NDArray[Any]]], names: Sequence[str]) -> str:
     """Confusion matrices as shares of the true class in percent, rows the true class."""
-    columns = min(columns, len(shown))
+    columns = min(2, len(shown))
     figure, axes = _grid(len(shown), columns, 8.6, 4.6 if columns > 1 else 6.4, sharey="row")
     for axis, (title, counts) in zip(axes.flat, shown, strict=False):
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)

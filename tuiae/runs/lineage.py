@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import SET, RunConfig, build_config, load_config, parse_override, settings_of
+from tuiae.config import SET, RunConfig, build_config, load_config, parse_value, settings_of
 from tuiae.config.presets import list_presets
 from tuiae.errors import ConfigError
 from tuiae.files import read_bytes, read_json
@@ -259,5 +259,5 @@ def _set(changed: Mapping[str, Any]) -> list[str]:
 
 def _value(value: Any) -> str:
     """A value in the form that `--set` takes: a bare word where that is read as one, else TOML."""
-    bare = isinstance(value, str) and bool(value) and parse_override(f"key={value}")[1] == value
+    bare = isinstance(value, str) and bool(value) and parse_value(value) == value
     return value if bare else json.dumps(value)

@@ -425,9 +425,9 @@ class Interrupt:
                 signal.signal(number, handler)
 
 
-def requeue_advice(run: RunPaths, environ: Mapping[str, str] = os.environ) -> str:
+def requeue_advice(run: RunPaths) -> str:
     """How a run that a signal stopped goes on under SLURM; empty elsewhere."""
-    job = environ.get("SLURM_JOB_ID", "")
+    job = os.environ.get("SLURM_JOB_ID", "")
     if not job:
         return ""
     line = f"`tuiae run ... --continue` in it, or `tuiae resume {run.id}`, goes on with this run"

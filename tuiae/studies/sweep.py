@@ -26,7 +26,7 @@ from tuiae.config import (
     build_config,
     did_you_mean,
     dump_config,
-    parse_override,
+    parse_value,
     read_document,
     short_keys,
     value_text,
@@ -296,7 +296,7 @@ def read_values(text: str) -> list[Any]:
         return list(parse_toml(f"values = [{text}]")["values"])
     except tomllib.TOMLDecodeError:
         words = text.split(",") if "," in text else text.split()
-        return [parse_override(f"value={word.strip()}")[1] for word in words if word.strip()]
+        return [parse_value(word) for word in words if word.strip()]
 
 
 def plan_sweep(config: RunConfig, name: str, grid: Mapping[str, Sequence[Any]], seeds: Sequence[Any]) -> Sweep:

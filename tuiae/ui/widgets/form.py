@@ -20,7 +20,7 @@ from textual.events import DescendantBlur, DescendantFocus
 from textual.message import Message
 from textual.widgets import Button, Input, Label, Select, Static
 
-from tuiae.config import NOISE_KINDS, RunConfig, counted, parse_override, settings_of, typed
+from tuiae.config import NOISE_KINDS, RunConfig, counted, parse_value, settings_of, typed
 from tuiae.config.presets import DEFAULT
 from tuiae.data.registry import DatasetInfo
 from tuiae.errors import TuiaeError
@@ -290,7 +290,7 @@ class ConfigForm(Lasting, Vertical):
 
     def _read(self, field: str) -> Any:
         text = self.query_one(f"#{field}", NumberInput).value.strip()
-        return parse_override(f"value={text}")[1] if text else ""
+        return parse_value(text) if text else ""
 
     def offer_encoder(self, run_id: str) -> None:
         """Offer classifiers on the encoder of the open run; none when `run_id` is empty."""
