@@ -10,11 +10,11 @@ from typing import Any
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Grid, Vertical
+from textual.containers import Grid
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Select, Static
 
-from tuiae.config import RunConfig, counted, list_settings, parse_override, typed
+from tuiae.config import RunConfig, counted, list_settings, parse_value, typed
 from tuiae.errors import TrainingError, TuiaeError
 from tuiae.preflight import warn_of_change
 from tuiae.render.text import clean
@@ -47,8 +47,7 @@ class ChangeDialog(Dialog[Answer]):
         """The keys that have a field, with what it says as long as nobody has changed it."""
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog changes") as dialog:
-            dialog.border_title, dialog.border_subtitle = self.TITLE, self.HINT
+        with self.frame("changes", self.TITLE, self.HINT):
             yield Label(Content(self._question), classes="question")
             with Grid(id="edits"):
                 yield from self.compose_fields()
@@ -73,12 +72,8 @@ class ChangeDialog(Dialog[Answer]):
         return self.query_one(f"#{_id(key)}", NumberInput)
 
     def value(self, key: str) -> Any:
-        """What the field of a key says.
-
-        Raises:
-            ConfigError: nothing that can be a value.
-        """
-        return parse_override(f"{key}={self.field(key).value.strip()}")[1]
+        """What the field of a key says."""
+        return parse_value(self.field(key).value)
 
     def read(self) -> tuple[Answer, str, str]:
         """The answer that the fields give, what that would do, and a kind for `judge`.

@@ -46,6 +46,12 @@ class Dialog(Lasting, ModalScreen[Answer]):
 
     BINDINGS = [Binding("escape", "dismiss", "Cancel", show=False)]
 
+    def frame(self, kind: str, title: str, hint: str) -> Vertical:
+        """The frame around what a dialog of this kind asks, with its keys in the lower edge."""
+        frame = Vertical(classes=f"dialog {kind}")
+        frame.border_title, frame.border_subtitle = Content(title), hint
+        return frame
+
     def dismiss(self, result: Answer | None = None) -> AwaitComplete:
         """Answer, unless the dialog has gone or another one stands before it."""
         return super().dismiss(result) if in_front(self) else AwaitComplete()
@@ -82,9 +88,7 @@ class ChoiceDialog(Dialog[str]):
         self._title, self._question, self._answers = title, question, answers
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog") as dialog:
-            dialog.border_title = self._title
-            dialog.border_subtitle = "arrows choose · enter takes it · escape cancels"
+        with self.frame("", self._title, "arrows choose · enter takes it · escape cancels"):
             yield Label(Content(self._question), classes="question")
             for answer, words in self._answers:
                 yield Button(Content(words), id=answer, compact=True)
@@ -104,12 +108,10 @@ class CostDialog(Dialog[str]):
         self._run_name, self._cost = name, cost
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog cost") as dialog:
-            dialog.border_title = Content(f"what {clean(self._run_name, 40)} costs")
-            dialog.border_subtitle = "r or enter starts it · escape closes"
-            facts = cost_facts(self._cost)
+        title = f"what {clean(self._run_name, 40)} costs"
+        with self.frame("cost", title, "r or enter starts it · escape closes"):
             with Grid(classes="facts"):
-                for label, words, _ in facts:
+                for label, words, _ in cost_facts(self._cost):
                     yield Label(label, classes="label")
                     yield Label(Content(words))
             for warning in self._cost.get("warnings", ()):
@@ -182,8 +184,7 @@ class LineDialog(Dialog[str]):
         self._value, self._goes_on = f"{value} " if value and goes_on else value, goes_on
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog ask") as dialog:
-            dialog.border_title, dialog.border_subtitle = Content(self._title), self.HINT
+        with self.frame("ask", self._title, self.HINT):
             yield Label(Content(self._question), classes="question")
             yield from self.compose_answer()
             yield Static(classes="wrong")

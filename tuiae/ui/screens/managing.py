@@ -11,7 +11,6 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Vertical
 from textual.events import Key
 from textual.widgets import Input, Static
 
@@ -117,9 +116,7 @@ class ColumnsDialog(Dialog[str]):
         self._names, self._chosen = names, list(chosen)
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog columns") as dialog:
-            dialog.border_title = "columns"
-            dialog.border_subtitle = "space chooses · enter takes them · escape cancels"
+        with self.frame("columns", "columns", "space chooses · enter takes them · escape cancels"):
             yield WordInput(placeholder="type to find a setting or a metric", compact=True)
             yield LineTable("", id="names")
             yield Static(classes="wrong -fine")

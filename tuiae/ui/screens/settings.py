@@ -72,9 +72,7 @@ class SettingsDialog(Dialog[dict[str, Any]]):
         self._changes: dict[str, Any] = {}
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog settings") as dialog:
-            dialog.border_title = self._title
-            dialog.border_subtitle = "enter changes it · ctrl+z takes it back · escape closes"
+        with self.frame("settings", self._title, "enter changes it · ctrl+z takes it back · escape closes"):
             yield Input(placeholder="type to find: rate, schedule, warm-up, dropout…", compact=True, id="settings-find")
             with Vertical(id="settings-rows"):
                 rows = OptionList(compact=True, id="settings-list")

@@ -10,7 +10,7 @@ from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Grid, Vertical
+from textual.containers import Grid
 from textual.content import Content
 from textual.suggester import SuggestFromList
 from textual.widget import Widget
@@ -85,9 +85,7 @@ class SweepDialog(Dialog[SweepOrder]):
         self._config, self._taken_from, self._pace = config, taken_from, pace
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog changes sweep") as dialog:
-            dialog.border_title = "a sweep"
-            dialog.border_subtitle = "enter starts it · tab goes on · escape cancels"
+        with self.frame("changes sweep", "a sweep", "enter starts it · tab goes on · escape cancels"):
             words = f"Around {clean(self._taken_from, 50)}: every combination of these values, with every seed."
             yield Label(Content(words), classes="question")
             with Grid(id="edits"):
