@@ -14,20 +14,13 @@ from tuiae.cli.runs import show_curves, show_result
 from tuiae.config import RunConfig, parse_override
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, TuiaeError, UnknownRunError, from_record
 from tuiae.machine import LEAVING
-from tuiae.preflight import (
-    warn_of_change,
-)
+from tuiae.preflight import warn_of_change
 from tuiae.render.text import count, number
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.control import Edit, propose, send, waited
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, is_gone
-from tuiae.runs.process import (
-    Interrupt,
-    describe_death,
-    kill_worker,
-    requeue_advice,
-)
+from tuiae.runs.process import Interrupt, describe_death, kill_worker, requeue_advice
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.removal import discard_untrained
 from tuiae.runs.snapshot import Snapshot, Status

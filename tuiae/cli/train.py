@@ -22,27 +22,14 @@ from tuiae.config.presets import find_preset
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
 from tuiae.files import read_json
-from tuiae.preflight import (
-    check,
-    check_asked,
-    check_device,
-    check_same_images,
-    warn_of_change,
-    warn_of_rise,
-)
+from tuiae.preflight import check, check_asked, check_device, check_same_images, warn_of_change, warn_of_rise
 from tuiae.render.status import cost_facts
 from tuiae.runs.checkpoints import need_checkpoint, newest_position, read_position
 from tuiae.runs.control import send
 from tuiae.runs.labels import check_tags, named_for, read_tags
 from tuiae.runs.lineage import changes, fork_config, fork_run, need_config, plan_replay, replay_run
 from tuiae.runs.paths import RunPaths, is_run, list_runs, runs_dir, unwritable
-from tuiae.runs.process import (
-    Interrupt,
-    StandbyWorker,
-    is_held,
-    resume_elsewhere,
-    start_worker,
-)
+from tuiae.runs.process import Interrupt, StandbyWorker, is_held, resume_elsewhere, start_worker
 from tuiae.runs.reader import RunReader, is_original, read_config, read_status
 from tuiae.runs.writer import create_run, removed_unless_started
 from tuiae.studies.jobs import is_busy, usefulness

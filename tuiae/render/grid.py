@@ -15,15 +15,7 @@ from rich.text import Text
 
 from tuiae.render import palette
 from tuiae.render.pixels import CaptionRow, Captions, ImageRow, Pixels, draw_picture, sample_captions, sample_rows
-from tuiae.render.text import (
-    caption,
-    centred,
-    clean,
-    fitted,
-    in_mode,
-    in_the_middle,
-    join_lines,
-)
+from tuiae.render.text import caption, centred, clean, fitted, in_mode, in_the_middle, join_lines
 from tuiae.runs.snapshot import Sample
 
 MOST_ENLARGED = 4

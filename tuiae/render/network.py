@@ -14,16 +14,7 @@ from rich.text import Text
 from tuiae.models.geometry import ImageShape, LayerInfo
 from tuiae.render import palette
 from tuiae.render.table import GAP, draw_table, filled
-from tuiae.render.text import (
-    centred,
-    clean,
-    fitted,
-    in_mode,
-    join_lines,
-    levels,
-    shorten,
-    wrapped,
-)
+from tuiae.render.text import centred, clean, fitted, in_mode, join_lines, levels, shorten, wrapped
 from tuiae.runs.snapshot import CODE_VALUES, GRADIENTS, WEIGHTS, Histogram
 
 # The layers

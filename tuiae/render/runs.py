@@ -16,25 +16,9 @@ from tuiae.errors import ConfigError
 from tuiae.files import as_number
 from tuiae.images import short_name
 from tuiae.render import palette
-from tuiae.render.status import (
-    SIGNS,
-    age_text,
-    speed_text,
-    state_sign,
-    state_text,
-)
+from tuiae.render.status import SIGNS, age_text, speed_text, state_sign, state_text
 from tuiae.render.table import GAP, TableColumn, table_line
-from tuiae.render.text import (
-    MISSING,
-    clean,
-    count,
-    duration,
-    figure,
-    number,
-    of_epochs,
-    shorten,
-    shorten_middle,
-)
+from tuiae.render.text import MISSING, clean, count, duration, figure, number, of_epochs, shorten, shorten_middle
 from tuiae.runs.listing import Line, RunRow, StudyRow, ids_inside
 from tuiae.runs.paths import undated
 from tuiae.runs.snapshot import HIGHER_IS_BETTER

@@ -20,15 +20,7 @@ from tuiae.render.table import draw_table, filled
 from tuiae.render.text import ACCURACY, clean, figure, join_lines, shorten, wrap
 from tuiae.render.ticks import Axis, Limits
 from tuiae.studies.compare import edited, ending
-from tuiae.studies.sweep_summary import (
-    CATEGORIES,
-    LOG,
-    Level,
-    SweepSummary,
-    as_number,
-    figures_of,
-    spans_a_decade,
-)
+from tuiae.studies.sweep_summary import CATEGORIES, LOG, Level, SweepSummary, as_number, figures_of, spans_a_decade
 
 FINAL_SIGN, BEST_SIGN = "●", "◦"
 FINAL_COLOR, BEST_COLOR = palette.TEST, palette.SKY

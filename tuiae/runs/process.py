@@ -19,13 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuiae.config import RunConfig
 from tuiae.errors import ConfigError, RunHeldError, TrainingError, UnknownRunError, from_record
-from tuiae.files import (
-    as_number,
-    is_count,
-    open_append,
-    open_regular,
-    read_json,
-)
+from tuiae.files import as_number, is_count, open_append, open_regular, read_json
 from tuiae.images import OPTION
 from tuiae.machine import LEAVING, STOPPING
 from tuiae.runs.paths import RunPaths, find_obstacle, unwritable

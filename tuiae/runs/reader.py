@@ -28,17 +28,7 @@ from tuiae.runs.labels import read_label
 from tuiae.runs.paths import CONFIG_DIGEST, GONE, RunPaths, is_gone, is_run
 from tuiae.runs.points import LIVE_POINTS, Points, TrainingClock
 from tuiae.runs.process import is_alive, last_words
-from tuiae.runs.snapshot import (
-    SAMPLE_ARRAYS,
-    Key,
-    Note,
-    Position,
-    Sample,
-    Series,
-    Snapshot,
-    Status,
-    read_histograms,
-)
+from tuiae.runs.snapshot import SAMPLE_ARRAYS, Key, Note, Position, Sample, Series, Snapshot, Status, read_histograms
 
 CHUNK = 1 << 20  # bytes a poll reads at most: lines take several times their size while they are taken apart
 LONGEST_LINE = 4 << 20

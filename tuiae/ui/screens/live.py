@@ -15,12 +15,7 @@ from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked
 from tuiae.render.network import NO_HISTOGRAMS
 from tuiae.render.pixels import Sheet
-from tuiae.render.status import (
-    Fact,
-    cost_line,
-    state_badge,
-    status_facts,
-)
+from tuiae.render.status import Fact, cost_line, state_badge, status_facts
 from tuiae.render.text import clean
 from tuiae.runs.control import offered
 from tuiae.runs.diagnosis import NOW, Finding, Remedy
