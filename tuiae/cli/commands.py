@@ -203,8 +203,7 @@ def stop(
     output: Output,
     run: Run,
     kill: Annotated[
-        bool,
-        typer.Option("--kill", help="Kill its worker if it does not answer for 20 s; the exit code is 4 then."),
+        bool, typer.Option("--kill", help="Kill its worker if it does not answer for 20 s; the exit code is 4 then.")
     ] = False,
 ) -> None:
     """Ask a run to save and stop, and wait until it has."""

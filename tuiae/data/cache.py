@@ -226,13 +226,7 @@ def put_in_place(work: Path, target: Path) -> None:
 
 
 def _write_images(
-    part: SplitContent,
-    shape: Shape,
-    done: int,
-    total: int,
-    progress: OnProgress,
-    brightest: list[int],
-    file: BinaryIO,
+    part: SplitContent, shape: Shape, done: int, total: int, progress: OnProgress, brightest: list[int], file: BinaryIO
 ) -> None:
     # Written, not memory-mapped: on a full disk a write fails with an error, a mapped page kills the process.
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(part.labels), *shape)}

@@ -109,9 +109,7 @@ class Line:
 
 
 def train_and_test(
-    x: Sequence[NDArray[Any]],
-    y: Sequence[NDArray[Any]],
-    clock: Recorded | None = None,
+    x: Sequence[NDArray[Any]], y: Sequence[NDArray[Any]], clock: Recorded | None = None
 ) -> tuple[Curve, Curve]:
     """The two curves of one run, told apart by stroke as well as by colour."""
     train = Curve("train", x[0], y[0], palette.TRAIN, split="train", clock=clock)

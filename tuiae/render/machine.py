@@ -36,11 +36,7 @@ def suggestion(gpus: Sequence[Gpu]) -> str:
 
 
 def draw_machine(
-    machine: Machine | None,
-    width: int,
-    height: int,
-    ascii_only: bool = False,
-    history: MachineHistory | None = None,
+    machine: Machine | None, width: int, height: int, ascii_only: bool = False, history: MachineHistory | None = None
 ) -> Text:
     """Bars for what there is, and lines of how busy it was; where the height does not take all, owners go first, then
     the cores one by one, then the history."""

@@ -106,10 +106,7 @@ class KeyLine(Widget):
         for key in self.shown:
             dim = "" if key.enabled else " dim"
             face, does = key.parts
-            parts += [
-                (face, f"bold $footer-key-foreground{dim}"),
-                (does, f"$footer-description-foreground{dim}"),
-            ]
+            parts += [(face, f"bold $footer-key-foreground{dim}"), (does, f"$footer-description-foreground{dim}")]
         return Content.assemble(*parts)
 
     def on_click(self, event: Click) -> None:
