@@ -105,7 +105,7 @@ LARGEST_TEXT = 16 << 20
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a file for reading that is one: a pipe may never give anything, and a device never end.
+    """Open a regular file for reading: a pipe may never give anything, and a device never end.
 
     Raises:
         OSError: it cannot be opened, or is no regular file.
@@ -121,7 +121,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def open_append(path: Path) -> BinaryIO:
-    """Open a file for appending that is one, or is not there yet; raises OSError as `open_regular`."""
+    """Open a regular file for appending, or make it; raises OSError as `open_regular`."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

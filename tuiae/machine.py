@@ -179,7 +179,7 @@ class MachineHistory:
         self._looks.append((int(now / HISTORY_STEP), shares))
 
     def line(self, label: str, cells: int, looks: int) -> tuple[float | None, ...]:
-        """The means over so many parts, each of so many looks, the last one under way; None where nobody looked."""
+        """The means over parts of `looks` looks each, the last part under way; None where nobody looked."""
         parts: list[list[float]] = [[] for _ in range(max(cells, 0))]
         newest = self._looks[-1][0] // looks if self._looks else 0
         for tick, shares in self._looks:

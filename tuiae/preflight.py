@@ -294,7 +294,7 @@ def _schedule(config: RunConfig) -> Iterator[str]:
 
 
 def occasions(epochs: int, every: int) -> int:
-    """How often something happens that is due every so many epochs and after the last one."""
+    """How often something is due that happens once in `every` epochs, and after the last one."""
     return -(-epochs // every)
 
 

@@ -158,7 +158,7 @@ def held_by_another(run: RunPaths) -> RunHeldError:
 
 
 def pause_run(run: RunPaths, steps: int, output: Output) -> None:
-    """Ask a live run to pause, after so many `steps` where there are any, and wait until it has.
+    """Ask a live run to pause, after `steps` where there are any, and wait until it has.
 
     Raises:
         ConfigError: the run is not live. TrainingError: it did not answer in time, or its worker died.

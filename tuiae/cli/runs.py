@@ -55,7 +55,7 @@ def list_runs(output: Output, tag: str | None = None, words: str | None = None, 
     """List every run, or those with a tag or found by words, newest first, with these `columns` or the usual ones.
 
     Raises:
-        ConfigError: a key that no run has, or no such column. UnknownRunError: the runs directory is none.
+        ConfigError: a key that no run has, or no such column. UnknownRunError: the runs directory is no directory.
     """
     root = runs_dir()
     check_runs_dir(root)

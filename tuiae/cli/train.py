@@ -91,7 +91,7 @@ def run_preset(
 ) -> ExitCode:
     """Train a preset: check it, prepare its images, start a worker and follow it; if `dry`, only show the costs.
 
-    With `replayed` the run gets the edits that were made to that one. With `go_on` the same command continues the run
+    With `replayed` the run gets the edits that were made to that run. With `go_on` the same command continues the run
     that it began before.
 
     Raises:

@@ -159,7 +159,7 @@ def scan(path: Path) -> FolderScan:
     of the first one. Raises DataError for a folder that is missing, unreadable or empty, pictures beside class folders,
     a test class that is not trained, and a split without its counterpart.
     """
-    # Of a path that is too long, or under a folder that one may not search, Path.is_dir does not say False.
+    # Of a path that is too long, or under a folder that may not be searched, Path.is_dir does not say False.
     with readable(f"folder:{path}", "check the path and its permissions"):
         if not path.is_dir():
             raise DataError(f"folder:{path}: {'not a folder' if path.exists() else 'no such folder'}", "check the path")

@@ -388,7 +388,7 @@ def _unpacked(path: Path) -> Iterator[BufferedIOBase]:
 
 
 def _has_size(path: Path, size: int) -> bool:
-    """Returns whether a file has so many bytes, unpacked."""
+    """Returns whether a file has this size in bytes, unpacked."""
     with _unpacked(path) as file:
         file.seek(size - 1)
         return len(file.read(2)) == 1

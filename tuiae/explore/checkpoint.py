@@ -29,7 +29,7 @@ from tuiae.training.setup import Parts, autocast, set_up
 
 Split = Literal["train", "test"]
 Which = int | Sequence[int] | NDArray[np.int64] | None
-"""The first so many images of a split, those at these positions, or None for all."""
+"""A number of images from the first of a split on, those at these positions, or None for all."""
 Float32s = NDArray[np.float32]
 
 QUESTION = 0xA5C  # keeps the corruption of questions apart from that of training and evaluation

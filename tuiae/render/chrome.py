@@ -39,7 +39,7 @@ class ShownKey:
 
 
 def fit_keys(keys: Sequence[ShownKey], width: int) -> tuple[ShownKey, ...]:
-    """Those of the keys that fit into so many cells, whole and in their order, the lowest ranks first."""
+    """The keys that fit into `width` cells, whole and in their order, the lowest ranks first."""
     # No key stays where it does not fit, not even one of rank 0.
     places = fitting([key.width for key in keys], [key.rank + 1 for key in keys], width)
     return tuple(keys[place] for place in places)
@@ -96,7 +96,7 @@ def draw_timeline(epochs: Sequence[int], at: int | None, width: int, live: bool 
 
 
 def _track(place: int, cells: int, signs: Sequence[str], before: str, knob: str) -> Text:
-    """`├━━●──┤`: a knob on a line of so many cells between its ends; colours of the line before it and of the knob."""
+    """`├━━●──┤`: a knob on a line, its ends beside it; colours of the line before it and of the knob."""
     start, done, sign, rest, end = signs
     text = Text(end="").append(start, "dim").append(done * place, before).append(sign, f"bold {knob}")
     return text.append(rest * (cells - 1 - place) + end, "dim")
@@ -105,7 +105,7 @@ def _track(place: int, cells: int, signs: Sequence[str], before: str, knob: str)
 def place_note(epoch: int, newest: int | None = None, live: bool = False) -> str:
     """Returns what a frame says of the sample inside it: `epoch 12 · live is at 40`.
 
-    `newest` is given while one looks at another one, and `live` says whether more may come.
+    `newest` is given while another one shows, and `live` says whether more may come.
     """
     where = f"epoch {epoch:,}" if epoch else "untrained"
     return where if newest is None else f"{where} · {'live is at' if live else 'newest is'} {newest:,}"
@@ -127,7 +127,7 @@ def nearest(epochs: Sequence[int], wanted: float) -> int:
 
 
 def neighbour(epochs: Sequence[int], at: int | None, steps: int) -> int | None:
-    """The sample so many further on, or back; None is the newest, which goes on by itself."""
+    """The sample that is so far on, or back; None is the newest, which goes on by itself."""
     index = len(epochs) - 1 if at is None else bisect_left(epochs, at)
     index = max(index + steps, 0)
     return epochs[index] if index < len(epochs) - 1 else None

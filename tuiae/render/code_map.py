@@ -29,7 +29,7 @@ _POOL = string.ascii_uppercase + string.ascii_lowercase + string.digits + "!#$%&
 LEGEND_NAMES = (24, 8, 7, 6, 5, 4, 3)
 """Cells of a name in a legend: the first is the one to read best, the last still says something."""
 SHORT_NAME = 6  # cells below which names are hard to read
-LEGEND_PART = 4  # a legend takes one line of so many at most
+LEGEND_PART = 4  # of this many lines a legend takes one at most
 
 
 def class_signs(names: Sequence[str], ascii_only: bool = False) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def class_color(label: int) -> str:
 
 
 def legend(names: Sequence[str], signs: Sequence[str], width: int, most: int, only: int) -> list[Text]:
-    """Which character is which class, in at most so many lines; nothing where characters name themselves."""
+    """Which character is which class, in at most `most` lines; nothing where characters name themselves."""
     if only >= 0:
         named = shorten(names[only], width - 14)
         return [
@@ -77,7 +77,7 @@ def legend(names: Sequence[str], signs: Sequence[str], width: int, most: int, on
 
 
 def _packed(names: Sequence[str], signs: Sequence[str], width: int, limit: int) -> list[Text]:
-    """Every sign with at most so many cells of its name, in as many lines as that takes."""
+    """Every sign with its name, cut to `limit` cells, in as many lines as that takes."""
     lines = [Text(end="", no_wrap=True)]
     for label, (name, sign) in enumerate(zip(names, signs, strict=True)):
         cells = min(limit, width - 2)
@@ -194,7 +194,7 @@ class MapView:
         return replace(self, cursor=(x, y), centre=self.centre if inside else (x, y))
 
     def zoomed(self, steps: int) -> MapView:
-        """The view so many steps nearer to the cursor, or farther from it."""
+        """The view by some steps nearer to the cursor, or farther from it where they are negative."""
         return replace(self, zoom=min(max(self.zoom + steps, 0), NEAREST), centre=self.cursor or self.centre)
 
     def marked(self) -> MapView:

@@ -257,7 +257,7 @@ def settings_table(comparison: Comparison, width: int) -> Text:
 def _settings(
     comparison: Comparison, members: Mapping[str, Sequence[int]], short: bool, limit: int
 ) -> list[FilledColumn]:
-    """The keys, without their sections where `short`, and the values of each run or group in so many cells."""
+    """The keys, without their sections where `short`, and the values of each run or group in at most `limit` cells."""
     keys = (Text(clean(_brief(row.key) if short else row.key)) for row in comparison.differences)
     values = (filled(key, _values(comparison, places, limit)) for key, places in members.items())
     return [filled("", keys, right=False), *values]

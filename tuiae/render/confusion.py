@@ -261,7 +261,7 @@ def _cell(value: int, share: float, table: MatrixLayout, middle: bool, look: Mat
 
 
 def _share(share: float, digits: int) -> str:
-    """Per cents in so many characters."""
+    """Per cents in `digits` characters."""
     words = f"{100 * share:.1f}"
     return words if len(words) <= digits == _SHARE_DIGITS[0] else f"{100 * share:.0f}"
 
@@ -275,6 +275,6 @@ def _style(share: float, right: bool, numbers: bool, look: MatrixLook) -> Style:
         return Style(color=Color.parse(palette.GREY))
     if not numbers:
         return Style(color=Color.parse(palette.SKY if right else palette.ORANGE))
-    # The root lifts small shares, which are what one looks for among the errors.
+    # The root lifts small shares, which matter among the errors.
     back = palette.count_ramp(share**_LIFT, right, look.light)
     return Style(color=Color.from_rgb(*palette.ink_on(back)), bgcolor=Color.from_rgb(*back), bold=right)

@@ -46,7 +46,7 @@ class Look:
     smoothing: str = ""
     """A name in SMOOTHING."""
     split: str = ""
-    """`train` or `test` to see that one alone."""
+    """`train` or `test` to see it alone."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from tuiae.render.plot import bar_rows, put
 from tuiae.render.text import beside, centred, clean, join_lines, lines_of, number, percent, shorten
 
 _WIDE, _LEAST_NEAR = 15, 3
-"""Cells for a neighbour that one can recognise, and how many are shown at least."""
+"""Cells that make a neighbour recognisable, and how many are shown at least."""
 _WITH_WORDS = 4  # lines from which a picture has room for words below it
 
 
@@ -66,7 +66,7 @@ def _draw_taken(shares: NDArray[Any], classes: Sequence[str], width: int, height
 
 
 def _middle(line: Text, width: int) -> Text:
-    """A line in the middle of so many cells."""
+    """A line in the middle of `width` cells."""
     line.truncate(width, overflow="ellipsis")
     line.pad_left((width - line.cell_len) // 2)
     return line

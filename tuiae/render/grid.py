@@ -384,7 +384,7 @@ def _largest(shape: tuple[int, ...], enough: int, width: int, height: int, words
 
 WORDS = 2  # lines below a picture
 ENOUGH = 4
-"""Pictures that are to be seen at once, where there are so many: larger ones show fewer."""
+"""Pictures that should show at once, where there are as many: larger ones show fewer."""
 
 
 @dataclass(frozen=True)

@@ -236,7 +236,7 @@ def mid_epochs(train: Series) -> Series:
 
 
 def averaged(series: Series, most: int = MOST) -> Series:
-    """Means of so many neighbours, each in their middle, that at most `most` remain; gaps count for nothing.
+    """Means of neighbours, each in their middle, so that at most `most` remain; gaps count for nothing.
 
     They are counted from the first point on, so that what is drawn of the past stays while points are added.
     """
@@ -263,7 +263,7 @@ def plot_title(metric: str) -> str:
 
 
 def parent_curves(parent: Snapshot, metric: str) -> tuple[Curve, ...]:
-    """The curves of the run that one was forked from, to lie behind its own."""
+    """The curves of a fork's parent, to lie behind its own."""
     found = [curve for curve in run_curves(parent, metric) if len(curve.x)]
     return tuple(replace(curve, label=f"parent {curve.label}", color=palette.GREY, faint=True) for curve in found)
 
@@ -284,7 +284,7 @@ def _name(key: str) -> str:
 
 
 def run_marks(snapshot: Snapshot, at: int | None = None) -> tuple[Mark, ...]:
-    """What happened to a run on its way, and the epoch `at` of which one looks at the pictures."""
+    """What happened to a run on its way, and the epoch `at` whose pictures show."""
     marks = [
         Mark(edit.epoch, "e", f"{_name(edit.key)} {edit.old} → {edit.new}", f"{_name(edit.key).split()[-1]} {edit.new}")
         for edit in snapshot.edits

@@ -39,7 +39,7 @@ _SHORTER = (
 
 
 def fit_line(line: Text, width: int) -> Text:
-    """A line of the log in so many cells, where it is one that can be said shorter."""
+    """A line of the log in `width` cells, where it can be said in fewer words."""
     found = _EPOCH.fullmatch(line.plain) if line.cell_len > width else None
     if found is None:
         return line

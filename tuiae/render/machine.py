@@ -62,7 +62,7 @@ def _lines(machine: Machine, width: int, ascii_only: bool, history: MachineHisto
     lines, advice = [], suggestion(machine.gpus)
     chosen = (int(len(cards) == 1), Text(shorten(advice, width), palette.GOOD))
     if len(cards) > 1 and advice:
-        lines.append(chosen)  # what one looks for where there are several
+        lines.append(chosen)  # the one that matters where there are several
     for meter in system:
         lines.append((0, _meter(meter, head, bar, width, ascii_only)))
         lines += _history(history, meter[0], head, width, ascii_only)
@@ -119,7 +119,7 @@ def _color(share: float) -> str:
 
 
 def _meter(meter: Meter, head: int, cells: int, width: int, ascii_only: bool) -> Text:
-    """A line with a bar of so many cells behind its label of `head` cells."""
+    """A line with a bar behind its label of `head` cells."""
     label, share, words = meter
     # Not dim as a whole: a dim colour is not fitted to a light screen.
     line = Text(no_wrap=True, end="").append(f"{fitted(label, head)} ", "dim")

@@ -59,7 +59,7 @@ def _layer_words(layer: LayerInfo) -> str:
 
 
 def _outline(rows: Sequence[LayerInfo], room: int, ascii_only: bool) -> list[Text]:
-    """A bar for each row in the middle of so many cells."""
+    """A bar for each row, in the middle of `room` cells."""
     widest = max(math.sqrt(prod(row.shape)) for row in rows)
     lines = []
     for row in rows:
@@ -90,7 +90,7 @@ Place = tuple[int, int]
 
 
 def spread_epochs(epochs: Sequence[int], most: int = EPOCHS) -> tuple[int, ...]:
-    """At most so many epochs, evenly spaced, the first and the last among them."""
+    """At most `most` epochs, evenly spaced, the first and the last among them."""
     if len(epochs) <= most:
         return tuple(epochs)
     return tuple(epochs[round(place * (len(epochs) - 1) / (most - 1))] for place in range(most))

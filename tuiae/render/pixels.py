@@ -176,7 +176,7 @@ def _pixel_height(image: Pixels, columns: int, rows: int, trim: bool) -> int:
 
 
 def draw_picture(image: Pixels, columns: int, rows: int, mode: str, trim: bool = False) -> list[Text]:
-    """An image (H, W, C) in so many cells, of what pictures are made of in a mode."""
+    """An image (H, W, C) in `columns` x `rows` cells, of what pictures are made of in a mode."""
     if mode == "none":
         return placeholder(image, columns, rows)
     if mode in RAMPS:
@@ -266,7 +266,7 @@ def _joins(above: Sequence[PixelImage], below: Sequence[PixelImage], lines: Sequ
 
 
 def _joined(pictures: Sequence[PixelImage], ground: RGB) -> PixelImage:
-    """One image (H, W, 3) of several, so many pixels a cell as CELL says."""
+    """One image (H, W, 3) of several, with as many pixels a cell as CELL says."""
     across, down = CELL
     left, right, top, bottom = _edges(pictures)
     pixels = np.full(((bottom - top) * down, (right - left) * across, 3), ground, np.uint8)

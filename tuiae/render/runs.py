@@ -342,7 +342,7 @@ def run_line(
 
 
 def column_at(placed: Sequence[RunColumn], x: int) -> str:
-    """The column at so many cells from the left; empty between and beyond them."""
+    """The column at `x` cells from the left; empty between and beyond them."""
     left = MARKS
     for column in placed:
         if left <= x < left + column.width + GAP:

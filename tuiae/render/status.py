@@ -179,7 +179,7 @@ def title_line(snapshot: Snapshot, width: int) -> Text:
 
 
 def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
-    """`● running  epoch 3/10 ━━━━━━━━━━  30%`, its bar of so many cells."""
+    """`● running  epoch 3/10 ━━━━━━━━━━  30%`, with a bar of `bar` cells."""
     status = snapshot.status
     text = Text(end="").append_text(state_text(status.state))
     if status.state == "starting" and status.phase:
@@ -373,7 +373,7 @@ def age_text(row: RunRow, now: float) -> str:
 
 
 def draw_details(line: Line, width: int, height: int, now: float, ascii_only: bool = False) -> Text:
-    """What a run or a study is and how it stands, for so many cells: its words above its facts, or beside them."""
+    """What a run or a study is and how it stands, in `width` x `height` cells: words above facts, or beside them."""
     if width <= 0 or height <= 0:
         return Text(end="")
     column = int(width * WORDS_SHARE) if width >= WIDE_DETAILS else width

@@ -264,7 +264,7 @@ def wrapped(message: str, width: int, style: str = "", most: int | None = None) 
 
 
 def progress_bar(share: float, cells: int, ascii_only: bool = False, style: str = palette.SKY) -> Text:
-    """`━━━━━━━━━━` of so many cells, coloured up to a share of them: 0 to 1; beyond, it is empty or full."""
+    """`━━━━━━━━━━`, coloured up to a share, 0 to 1, of its cells; beyond, it is empty or full."""
     full, rest = ("#", ".") if ascii_only else ("━", "━")
     done = round(min(max(share, 0.0), 1.0) * cells)
     return Text(end="").append(full * done, style).append(rest * (cells - done), "dim")

@@ -238,7 +238,7 @@ def on_rows(limits: Limits, rows: int, dots: int) -> tuple[Limits, list[float]]:
 
 
 def _strangeness(apart: int, rows: int, ticks: int, factor: float) -> float:
-    """What speaks against ticks so many rows apart, in shares of the height: an unusual step, few of them, many."""
+    """What speaks against ticks at this distance, in shares of the height: an unusual step, few of them, many."""
     few = (9.0, 3.0, 0.0 if rows < 5 else 1.0, 0.0)[min(ticks, 3)]
     crowded = 0.2 if apart == 1 and rows > 3 else 0.0
     return few + crowded + 0.05 * abs(apart - (2 if rows < 9 else 3 if rows < 15 else 4)) + _STEPS[factor]

@@ -53,7 +53,7 @@ def work_line(state: WorkState, width: int) -> Text:
 
 
 def tally_text(state: WorkState) -> Text:
-    """The number of claims of each verdict behind its sign; after a quick try only that it was one."""
+    """The number of claims of each verdict behind its sign; after a quick try only that fact."""
     text = Text(end="")
     if state.problem:
         return text.append("✗ its file is wrong", palette.BAD)

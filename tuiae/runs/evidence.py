@@ -96,7 +96,7 @@ def _can_harm(edit: Edit, config: RunConfig) -> bool:
 
 
 def _last_step(snapshot: Snapshot, epochs: float) -> int:
-    """The step of the last evaluation before so many epochs were done; -1 without one."""
+    """The step of the last evaluation before that many `epochs` were done; -1 without one."""
     test = _curve(snapshot, "test", "loss")
     return int(max(test.steps[test.epochs < epochs], default=-1))
 

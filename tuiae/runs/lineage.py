@@ -33,7 +33,7 @@ def read_edits(run: RunPaths) -> tuple[Edit, ...]:
 
 
 def config_at(run: RunPaths, step: int | None = None) -> RunConfig | None:
-    """The config in force once so many steps are done, or with every edit; None where there is no config to read."""
+    """The config in force at a step, or with every edit; None where there is no config to read."""
     config = read_config(run)
     if config is None:
         return None
@@ -67,7 +67,7 @@ def no_config(run: RunPaths) -> ConfigError:
 def resolve_config(
     run: RunPaths, overrides: Mapping[str, Any], asker: str | Mapping[str, str] = SET, step: int | None = None
 ) -> RunConfig:
-    """The config in force, once so many steps are done or with every edit, with overrides (dotted key -> value) on top.
+    """The config in force at a step, or with every edit, with overrides (dotted key -> value) on top.
     `asker` as for `build_config`. Raises ConfigError as that and as `need_config`."""
     document = need_config(run, step).model_dump(mode="json")
     return build_config(document, dict(overrides), source=str(run.config), asker=asker)
@@ -80,7 +80,7 @@ def changes(before: RunConfig, after: RunConfig) -> dict[str, Any]:
 
 
 def changes_to_set(before: RunConfig, after: RunConfig) -> dict[str, Any]:
-    """The `changes` without a name that a run with the others gets of itself."""
+    """The `changes` without the name, where the other changes lead to that name."""
     found = changes(before, after)
     if named_for(after.model_copy(update={"name": before.name}), before) == after:
         found.pop("name", None)

@@ -159,7 +159,7 @@ class StudyRow:
         return len({_measure(row.settings) for row in self.runs if row.settings}) == 1
 
     def varied(self, most: int) -> Mapping[str, str]:
-        """The values of each setting that varies, by its short name, at most so many of them."""
+        """The values of each setting that varies, by its short name, at most `most` of them."""
         known = [row.settings for row in self.runs if row.settings]
         keys = [key for key in (known[0] if known else {}) if key != NAME and not key.startswith(QUIET)]
         values = {key: dict.fromkeys(value_text(settings.get(key)) for settings in reversed(known)) for key in keys}

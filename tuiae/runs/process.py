@@ -158,7 +158,7 @@ def count_cores() -> int:
 def start_worker(
     run: RunPaths, workers: int = 1, asked: Mapping[str, Any] | None = None, other_images: bool = False
 ) -> subprocess.Popen[bytes]:
-    """Start a worker, one of so many, in a session of its own, so that neither Ctrl-C nor a hang-up reaches it.
+    """Start a worker, one of `workers`, in a session of its own, so that neither Ctrl-C nor a hang-up reaches it.
 
     `asked` may hold training.epochs and training.device, other than the run's: the worker notes both in the history.
     With `other_images` it trains on with images that are not those of the run.

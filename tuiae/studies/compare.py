@@ -440,7 +440,7 @@ class SeedReader:
         self._band: SeedBand | None = None
 
     def poll(self) -> SeedBand | None:
-        """The newest runs of so many seeds; the same object again when none was added."""
+        """The newest runs, at most MOST_SEEDS; the same object again when none was added."""
         config = self._own.config
         if config is None or self._own.parent is not None or not self._text:
             return None

@@ -64,7 +64,7 @@ class Library:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The sentence about runs of other images; none where there are none."""
+        """The sentence about runs of other images; empty where there are no such runs."""
         which = counted(len(self.of_other_images), "run")
         text = f"{which} of it saw other images than there are now: left alone, and trained again on these"
         return (text,) if self.of_other_images else ()
@@ -249,7 +249,7 @@ def run_jobs(
     tell: Callable[[StudyProgress], None] = lambda progress: None,
     tags: Sequence[str] = (),
 ) -> dict[str, RunPaths]:
-    """The finished run of each job by its label, trained where there is none yet, so many `workers` at once.
+    """The finished run of each job by its label, trained where there is none yet, by `workers` at once.
 
     A job's run is the one below `root` with the tag and the job's config: taken as it is when finished, waited for
     while somebody else trains it, gone on with from its last checkpoint otherwise. New runs get `tag` and `tags`.

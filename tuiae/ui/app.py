@@ -68,7 +68,7 @@ class TuiaeApp(TerminalApp[str]):
         failures: Path | None = None,
         interrupt: Interrupt | None = None,
     ) -> None:
-        """Errors that are nobody's are noted in the file `failures`; without one they end the app. `interrupt` has
+        """Unexpected errors are noted in the file `failures`; without it they end the app. `interrupt` has
         listened to signals so far."""
         super().__init__(mode or TerminalMode(), theme)
         self._interrupt = interrupt or Interrupt()

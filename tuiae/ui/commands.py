@@ -46,7 +46,7 @@ def key_rows(keys: Sequence[Key]) -> list[KeyRow]:
 
 
 def draw_help(groups: Sequence[KeyGroup], width: int, height: int) -> Text:
-    """The groups in columns of so many lines, or of as many more as the width asks for; no group is torn apart."""
+    """The groups in columns of `height` lines, or of more where the width asks for it; no group is torn apart."""
     first, *others = [_block(name, rows) for name, rows in groups if rows]
     for lines in count(height):
         columns = [first]

@@ -32,7 +32,7 @@ whether the next look was asked for, and returns when there is nothing more to r
 
 @dataclass
 class FeedFailed(Message):
-    """A feed has ended with an error that is nobody's."""
+    """A feed has ended with an unexpected error."""
 
     error: Exception
 
@@ -109,7 +109,7 @@ PICTURE_SECONDS = 2.0  # between pictures, which cost the most to draw
 
 
 def seconds_beside(used: float) -> float:
-    """Seconds to leave a training on these cores alone that used so many seconds of CPU since the last look."""
+    """Seconds to leave a training alone on these cores, after `used` seconds of CPU since the last look."""
     least, most = BESIDE_SECONDS
     return min(max(used / BESIDE_SHARE, least), most)
 
@@ -173,8 +173,8 @@ FIRST_RUNS = 60  # that a tall screen shows: they need not wait for the other th
 class RunsListed(FeedMessage):
     """The runs as they are now, newest first; `complete` once every one of them was read.
 
-    `passed_over` are the names of what lies among the runs and is none; `running` are the tags of studies whose process
-    lives, with what it said last.
+    `passed_over` are the names of what lies among the runs and is no run; `running` are the tags of studies whose
+    process lives, with what it said last.
     """
 
     rows: tuple[RunRow, ...]

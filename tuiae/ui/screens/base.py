@@ -92,7 +92,7 @@ class BaseScreen(SteadyScreen):
         return self.query_one(Views).main_panel
 
     def set_title(self, draw: Callable[[int], Text]) -> None:
-        """Show what `draw` makes for so many columns as the title."""
+        """Show as the title what `draw` makes for the columns that there are."""
         for title in self.query("#title").results(Static):  # none while the screen is still being made
             title.update(draw(title_width(self.MODE, self.size.width)), layout=False)
 

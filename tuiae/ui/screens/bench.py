@@ -1,4 +1,4 @@
-"""The open run on images that one draws or chooses."""
+"""The open run on images that the user draws or chooses."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ class BenchScreen(ExplorerScreen):
     # Keys
 
     def action_test(self, step: int | str) -> None:
-        """Another test image, so many after the one that was shown last, or `any`."""
+        """Another test image: so far after the one that was shown last, or `any`."""
         if self.can_ask() and self.questions.opened is not None:
             number = self.questions.opened.tests
             self._ask_image(int(self._random.integers(number)) if step == "any" else (self._index + int(step)) % number)

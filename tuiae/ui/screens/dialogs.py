@@ -76,7 +76,7 @@ class Palette(CommandPalette):
 
 
 class ChoiceDialog(Dialog[str]):
-    """A question with a few answers, the first the default; the answer `cancel` is none."""
+    """A question with a few answers, the first the default; the answer `cancel` means none."""
 
     BINDINGS = [
         Binding("up,left", "app.focus_previous", show=False),
@@ -124,7 +124,7 @@ class CostDialog(Dialog[str]):
 
 
 Page = Callable[[int, bool], Sequence[Text]]
-"""Draws the lines of a page for so many columns, in ASCII or not."""
+"""Draws the lines of a page for a number of columns, in ASCII or not."""
 
 
 def network_page(config: RunConfig, images: ImageRecord | None) -> Page:

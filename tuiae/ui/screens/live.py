@@ -386,7 +386,7 @@ class LiveScreen(RunScreen):
         self.attempt(lambda: self.copy(self.form.command()))
 
     def action_save_preset(self) -> None:
-        """Keep what the form says as a preset of one's own."""
+        """Keep what the form says as a preset of the user's own."""
         question = "Its name; it is offered among the presets as my/NAME, in place of one of that name."
         dialog = LineDialog("save as a preset", question, "", check_preset_name)
         self.show_dialog(dialog, lambda name: self.message.tell(f"kept as {self.form.save_preset(name)}", "good"))

@@ -1,4 +1,4 @@
-"""All settings of a config: found as one types, each with its sentence and its default, changed where they stand."""
+"""All settings of a config: found by typing, each with its sentence and its default, and changed in place."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class SettingsDialog(Dialog[dict[str, Any]]):
             yield Input(placeholder="type to find: rate, schedule, warm-up, dropout…", compact=True, id="settings-find")
             with Vertical(id="settings-rows"):
                 rows = OptionList(compact=True, id="settings-list")
-                rows.can_focus = False  # the keys go on to what one types
+                rows.can_focus = False  # keys go to the field above
                 yield rows
                 yield Input(compact=True, id="settings-value", classes="editor")
                 yield Choice("settings-choice", [("", "")])

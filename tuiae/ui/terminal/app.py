@@ -137,7 +137,7 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
         self.terminal_mode = mode
         self._settings_file = settings or settings_file()
         self.failure_log: Path | None = None
-        """Where errors that are nobody's are noted, after which the app goes on; None ends it with the first."""
+        """Where unexpected errors are noted, after which the app goes on; None ends it with the first."""
         self._survived: list[list[str]] = []
         self._dialog_left = 0.0
         self._key_queue = KeyQueue(self, self._deliver)

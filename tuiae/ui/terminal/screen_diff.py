@@ -211,7 +211,7 @@ class SteadyStylesheet(Stylesheet):
             super().reparse()
 
 
-# Errors that are nobody's: where a handler fails Textual ends the app.
+# Unexpected errors: where a handler fails, Textual ends the app.
 
 
 class Lasting(MessagePump):

@@ -60,7 +60,7 @@ class Slider(PointedPanel):
         return draw_slider(self.noise.level / self.noise.top, width, self.noise.figure, self.mode == "ascii")
 
     def action_slide(self, steps: int) -> None:
-        """Ask for a level so many steps higher."""
+        """Ask for a level that is `steps` higher."""
         self._want(self.noise.level + steps * STEP)
 
     def action_slide_to(self, share: float) -> None:

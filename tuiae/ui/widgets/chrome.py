@@ -41,7 +41,7 @@ class KeyLine(Widget):
     """The keys that do something now, as many as there is room for; a click on one presses it.
 
     Textual's Footer makes its dozen widgets anew, 30 ms of work, with every step of the focus; and where it has no room
-    for all keys it shows the first ones, not those that one needs.
+    for all keys it shows the first ones, not those that are needed.
     """
 
     DEFAULT_CSS = """
@@ -204,7 +204,7 @@ def tabs(mode: str, width: int) -> Content:
 
 
 def title_width(mode: str, width: int) -> int:
-    """The columns that the tabs leave for the title on a screen of so many."""
+    """The columns that the tabs leave for the title on a screen of this width."""
     return width - len(tabs(mode, width).plain) - 3
 
 

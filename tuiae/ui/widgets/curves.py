@@ -211,7 +211,7 @@ class CurvesPanel(PicturePanel):
         self._go(replace(self._view, cursor=NEWEST, end=None))
 
     def action_zoom_x(self, factor: float) -> None:
-        """A window so many times as wide, around the cursor, or with the newest point at its end."""
+        """A window `factor` times as wide, around the cursor, or with the newest point at its end."""
         self._go(self._view.zoomed(self.lines, factor, log=self.look.log_x))
 
     def action_zoom_y(self, factor: float) -> None:

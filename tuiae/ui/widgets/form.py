@@ -267,7 +267,7 @@ class ConfigForm(Lasting, Vertical):
         self.query_one(FoldedForm).say(self._key, (origin, str(self._choice("model").value), self._dataset))
 
     def action_go(self, places: int) -> None:
-        """Focus the field so many places below; after the last comes the first."""
+        """Focus the field that is `places` below; after the last comes the first."""
         fields = [widget for widget in self.query("Choice, Input, Button") if widget.focusable]
         if self.screen.focused in fields:
             fields[(fields.index(self.screen.focused) + places) % len(fields)].focus()

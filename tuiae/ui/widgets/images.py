@@ -43,7 +43,7 @@ class PixelPanel(PicturePanel):
         return "none" if self.terminal.graphics else self.terminal.pictures
 
     def drawing(self, width: int, height: int) -> Text:
-        """The drawing for so many cells, in the mode; panels override it."""
+        """The drawing for `width` x `height` cells, in the mode; panels override it."""
         raise NotImplementedError
 
     def draw(self, width: int, height: int) -> Text:
@@ -239,7 +239,7 @@ class ImagesPanel(PixelPanel):
 
 
 Drawing = Callable[[int, int, str], Text]
-"""(width, height, mode) -> at most so many cells; mode is what pictures are made of."""
+"""(width, height, mode) -> at most that many cells; mode is what pictures are made of."""
 
 
 class DrawingPanel(PixelPanel):
@@ -322,7 +322,7 @@ class StripPanel(PixelPanel):
         return in_mode(text, self.mode)
 
     def action_walk(self, steps: int) -> None:
-        """Move the cursor by so many pictures, and take the one where it is then."""
+        """Move the cursor by pictures, and take the one where it stops."""
         before, last = self.cursor, max(len(self.images) - 1, 0)
         self.cursor = min(max(self.cursor + steps, 0), last)
         if self.cursor != before:

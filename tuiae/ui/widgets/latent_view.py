@@ -36,7 +36,7 @@ from tuiae.ui.widgets.images import DrawingPanel
 from tuiae.ui.widgets.panel import PointedPanel
 from tuiae.ui.widgets.timeline import TimelineBar
 
-LEGEND_PART = 8  # lines of the map for one of the legend: here the map is what one looks at
+LEGEND_PART = 8  # lines of the map for one of the legend: here the map matters most
 
 
 class CodeMapPanel(PointedPanel):
@@ -94,7 +94,7 @@ class CodeMapPanel(PointedPanel):
     # The view
 
     def move(self, columns: int, rows: int) -> None:
-        """Move the cursor by so many cells to the right and down."""
+        """Move the cursor by cells to the right and down."""
         if self._layout is not None and self.view.cursor is not None:
             frame = self._layout.frame
             row, column = self._layout.cell(*self.view.cursor) or (frame.rows // 2, frame.columns // 2)
@@ -110,7 +110,7 @@ class CodeMapPanel(PointedPanel):
             self.post_message(self.Moved(self.view.cursor))
 
     def zoom(self, steps: int) -> None:
-        """Zoom in around the cursor by so many steps; negative ones zoom out."""
+        """Zoom in around the cursor by steps; negative ones zoom out."""
         self.view = self.view.zoomed(steps)
         self.changed()
 
@@ -166,11 +166,11 @@ class LatentSide(Views):
 class LatentView(Vertical):
     """The map on the left, its cursor's company on the right; the timeline below goes back through stored codes.
 
-    What comes while one looks back shows when one returns, and the map is then looked at as it was left.
+    What comes while an older epoch shows is shown on return, in the view that was left.
     """
 
     timeline = getters.query_one(TimelineBar)
-    """Where in its samples one looks at the run."""
+    """Which of its samples shows."""
     side = getters.query_one(LatentSide)
     map = getters.query_one(CodeMapPanel)
 
@@ -213,7 +213,7 @@ class LatentView(Vertical):
         self.leave_more()
 
     def explain(self, message: str) -> None:
-        """Say why there are no codes yet, or no weights of the epoch at which one looks."""
+        """Say why there are no codes yet, or no weights of the epoch that shows."""
         self._empty = message
         if not self.looks_back:
             self.map.explain(message)
@@ -298,7 +298,7 @@ class LatentView(Vertical):
             self._rest(RESTING.format(f"{opened.asked:,}", epoch_words(opened.kept)))
 
     def show_codes(self, codes: Codes, opened: OpenedRun) -> None:
-        """Show the codes of a checkpoint, of the newest or of the epoch at which one looks."""
+        """Show the codes of a checkpoint, of the newest or of the epoch that shows."""
         at = opened.asked
 
         def draw() -> None:

@@ -90,7 +90,7 @@ class Panel(Lasting, Widget, can_focus=True):
         self.border_subtitle = Content(f"{self.TITLE_MARGIN}{clean(note)}{self.TITLE_MARGIN}") if note else None
 
     def draw(self, width: int, height: int) -> Text:
-        """The drawing for so many cells; panels override it."""
+        """The drawing for `width` x `height` cells; panels override it."""
         raise NotImplementedError
 
     def drawn(self) -> Text:
@@ -228,7 +228,7 @@ class LogPanel(Lasting, ScrollView, can_focus=True):
 
     def follow(self, snapshot: Snapshot) -> None:
         """Add what happened and what the worker printed since the snapshot before, in the order in which it is seen; at
-        the end, so that one may scroll up and read on."""
+        the end, so that users can scroll up and read on."""
         notes, lines = added(self._followed[0], snapshot.notes), added(self._followed[1], snapshot.log)
         self._followed = snapshot.notes, snapshot.log
         if notes or lines:

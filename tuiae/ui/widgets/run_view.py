@@ -137,7 +137,7 @@ class ConfusionPanel(PicturePanel):
         return self.cursor is not None if action in ("leave_cursor", "choose_cell") else True
 
     def action_move(self, down: int, right: int) -> None:
-        """Move the cursor by so many cells; at first it shows on the most frequent mistake."""
+        """Move the cursor by cells; at first it shows on the most frequent mistake."""
         if not drawable(self._counts):
             return
         last = len(self._counts) - 1
@@ -223,7 +223,7 @@ class RunView(Views):
     images = getters.query_one(ImagesPanel)
     confusion = getters.query_one(ConfusionPanel)
     timeline = getters.query_one(TimelineBar)
-    """Where in its samples one looks at the run."""
+    """Which of its samples shows."""
 
     _newest: Sample | None = None
     _shown: tuple[Sample | None, str] = None, ""

@@ -1,4 +1,4 @@
-"""What one draws for a network: an image at the resolution at which it takes them, and the panel that one draws on."""
+"""Drawing for a network: an image at the resolution that it takes, and the panel to draw on."""
 
 from __future__ import annotations
 

@@ -39,9 +39,9 @@ from tuiae.ui.terminal.screen_diff import Lasting
 from tuiae.ui.widgets.panel import FRAME, THIN_SCROLLBAR, Panel, strip_of
 
 RowText = Callable[[int, int], Text]
-"""(row, width) -> the line of a row, for so many cells."""
+"""(row, width) -> the line of a row, for `width` cells."""
 Draw = Callable[[int], Text]
-"""width -> the line above all rows, or a whole table, for so many cells."""
+"""width -> the line above all rows, or a whole table, for `width` cells."""
 
 
 class LineTable(Lasting, ScrollView, can_focus=True):
@@ -97,7 +97,7 @@ class LineTable(Lasting, ScrollView, can_focus=True):
 
     @dataclass
     class Pointed(TableMessage):
-        """The mouse was pressed on the header (row -1) or on a row, so many cells from the left."""
+        """The mouse was pressed on the header (row -1) or on a row, `x` cells from the left."""
 
         row: int
         x: int
@@ -193,11 +193,11 @@ class LineTable(Lasting, ScrollView, can_focus=True):
         return max(self.scrollable_content_region.width - 1, 0)
 
     def action_move(self, by: int) -> None:
-        """Move the cursor by so many rows."""
+        """Move the cursor by rows."""
         self.move_to(self.cursor + by)
 
     def action_page(self, by: int) -> None:
-        """Move the cursor by so many pages."""
+        """Move the cursor by pages."""
         self.move_to(self.cursor + by * (self.scrollable_content_region.height - self._head))
 
     def action_choose(self) -> None:
@@ -399,7 +399,7 @@ class RunTable(LineTable):
         self.redraw({*ids, *(line.key for line in self.lines if isinstance(line, StudyRow))})
 
     def column_at(self, x: int) -> str:
-        """The column so many cells from the left."""
+        """The column at `x` cells from the left."""
         return column_at(self._placed, x)
 
     def _draw(self, row: int, width: int) -> Text:

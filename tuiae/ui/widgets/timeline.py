@@ -38,7 +38,7 @@ class TimelineBar(Lasting, Widget):
     DEFAULT_CSS = "TimelineBar { height: 1; padding: 0 1; }"
 
     at: reactive[int | None] = reactive(None)
-    """The epoch that one looks at; None follows the newest."""
+    """The epoch that shows; None follows the newest."""
 
     @dataclass
     class Moved(FeedMessage):
@@ -65,7 +65,7 @@ class TimelineBar(Lasting, Widget):
         self.refresh()
 
     def note(self, epoch: int) -> str:
-        """What the frames of panels say of an epoch that one went back to."""
+        """What the frames of panels say of an older epoch."""
         return place_note(epoch, self._epochs[-1] if self._epochs else None, self._live)
 
     def go(self, at: int | None) -> None:
@@ -96,7 +96,7 @@ class TimelineBar(Lasting, Widget):
             self.go(self._epochs[0])
 
     def step(self, steps: int) -> None:
-        """Go so many samples on; behind the last one the newest is followed."""
+        """Go on by samples; behind the last one the newest is followed."""
         if self._epochs:
             self.go(neighbour(self._epochs, self.at, steps))
 
