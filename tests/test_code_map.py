@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuiae.render.code_map import class_signs, draw_code_map, labelled_points, legend
+from tuiae.render.code_map import class_signs, draw_code_map, labelled_points, map_legend
 
 FASHION = (
     "T-shirt/top",
@@ -24,7 +24,7 @@ FASHION = (
 @pytest.mark.parametrize("width", [36, 42, 60, 100])
 def test_every_class_is_in_the_legend_and_a_name_that_is_cut_says_so(width: int) -> None:
     signs = class_signs(FASHION)
-    lines = legend(FASHION, signs, width, 2, -1)
+    lines = map_legend(FASHION, signs, width, 2, -1)
     assert len(lines) <= 3
     assert all(line.cell_len <= width for line in lines)
     text = " ".join(line.plain for line in lines)
@@ -35,12 +35,12 @@ def test_every_class_is_in_the_legend_and_a_name_that_is_cut_says_so(width: int)
 
 
 def test_full_names_stand_where_they_have_room() -> None:
-    assert legend(FASHION, class_signs(FASHION), 140, 2, -1)[0].plain.endswith("Ankle boot")
+    assert map_legend(FASHION, class_signs(FASHION), 140, 2, -1)[0].plain.endswith("Ankle boot")
 
 
 def test_more_classes_than_there_is_room_for_say_that_there_are_more() -> None:
     names = [f"class {number}" for number in range(60)]
-    lines = legend(names, class_signs(names), 40, 2, -1)
+    lines = map_legend(names, class_signs(names), 40, 2, -1)
     assert len(lines) <= 3
     assert lines[-1].plain.endswith("…")
 

@@ -33,7 +33,7 @@ from tuiae.render.legend import legend
 from tuiae.render.sweeps import summary_words
 from tuiae.runs.control import describe_edit
 from tuiae.runs.labels import relabel
-from tuiae.studies.compare import CompareReader, cautions, rankable, run_curves, spread
+from tuiae.studies.compare import CompareReader, cautions, choose_curves, rankable, spread
 from tuiae.studies.labels import WHERE, letters
 from tuiae.studies.shared_images import shared_images
 from tuiae.studies.sweep_summary import sweep_summaries
@@ -163,10 +163,10 @@ def test_a_value_that_is_no_number_counts_for_nothing_and_is_said(lab: Laborator
 
 
 def test_many_runs_are_drawn_as_means_and_many_groups_as_the_best(lab: Laboratory, study: list[Script]) -> None:
-    few, words = run_curves(read(*study), "loss", means=False)
+    few, words = choose_curves(read(*study), "loss", means=False)
     assert (len(few), words) == (6, "")
-    assert [line.key for line in run_curves(read(*study), "loss")[0]] == ["A", "B"]
-    assert [line.key for line in run_curves(read(*study[:3]), "loss")[0]] == ["A1", "A2", "A3"]  # one group alone
+    assert [line.key for line in choose_curves(read(*study), "loss")[0]] == ["A", "B"]
+    assert [line.key for line in choose_curves(read(*study[:3]), "loss")[0]] == ["A1", "A2", "A3"]  # one group alone
     more = [
         end(lab.runs, 40 + seed, [0.4, 0.3], settings(model__latent=4, training__seed=seed)) for seed in range(3, 7)
     ]
@@ -182,12 +182,12 @@ def test_many_runs_are_drawn_as_means_and_many_groups_as_the_best(lab: Laborator
     every = compare_curves(read(*study), "loss", means=False)
     assert len(every.test) == 6
     assert all(curve.band is None for curve in every.test)
-    assert len(run_curves(read(*study, *more), "loss", means=False)[0]) == 8
+    assert len(choose_curves(read(*study, *more), "loss", means=False)[0]) == 8
     sizes = [end(lab.runs, 60 + size, [0.1 + 0.01 * size], settings(model__latent=20 + size)) for size in range(10)]
-    chosen, words = run_curves(read(*sizes), "loss")
+    chosen, words = choose_curves(read(*sizes), "loss")
     assert [line.label for line in chosen] == [f"latent={20 + size}" for size in range(8)]
     assert words
-    assert [line.label for line in run_curves(read(*sizes), "accuracy")[0]] == [line.label for line in chosen]
+    assert [line.label for line in choose_curves(read(*sizes), "accuracy")[0]] == [line.label for line in chosen]
 
 
 def test_what_cannot_be_ranked_is_said_and_no_best_is_marked(lab: Laboratory) -> None:

@@ -16,7 +16,7 @@ from tests.conftest import Laboratory, begin_with
 from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, Script, new_run, open_desk, script
 from tuiae.config import build_config
 from tuiae.files import replace_json
-from tuiae.render.status import ending
+from tuiae.render.status import bad_ending
 from tuiae.runs.paths import RunPaths, list_runs, undated
 from tuiae.runs.reader import read_status
 from tuiae.ui.screens.live import LiveScreen
@@ -124,7 +124,7 @@ async def test_a_worker_that_is_killed_leaves_a_lost_run(lab: Laboratory, worker
         workers[0].kill()
         await desk.shows("? lost")
         assert desk.app.session.snapshot is not None
-        assert desk.message == ending(desk.app.session.snapshot)
+        assert desk.message == bad_ending(desk.app.session.snapshot)
         assert desk.offered == ["resume"]
 
 

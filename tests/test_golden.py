@@ -27,7 +27,7 @@ from tuiae.runs.labels import relabel
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader
 from tuiae.runs.writer import create_run
-from tuiae.studies.compare import cautions, run_curves
+from tuiae.studies.compare import cautions, choose_curves
 from tuiae.studies.shared_images import shared_images
 from tuiae.studies.sweep_summary import sweep_summaries, without_summary
 
@@ -337,7 +337,7 @@ def test_compare(lab: Laboratory, golden: Golden) -> None:
         lab.told("compare", ids[0], changed.run.id),
         lab.told("compare", *(played.run.id for played in bad)),
         titled("two runs in one line", group_key(read(study[0], study[3]))),
-        titled("below many curves", overlay.note, run_curves(read(*sizes), "loss")[1]),
+        titled("below many curves", overlay.note, choose_curves(read(*sizes), "loss")[1]),
         titled("below pictures", shared_images(read(*study[:2], other, shifted, without)).sentence),
     )
     for played in (changed, other, shifted, without):

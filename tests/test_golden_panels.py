@@ -30,7 +30,7 @@ from tuiae.render.legend import line_legend, readout, run_marks
 from tuiae.render.log import fit_line, log_line
 from tuiae.render.machine import draw_machine, suggestion
 from tuiae.render.network import draw_histograms, draw_network
-from tuiae.render.status import draw_facts, ending, note_line, own_pause, status_facts
+from tuiae.render.status import bad_ending, draw_facts, note_line, own_pause, status_facts
 from tuiae.render.works import draw_about, draw_claims, draw_trainings, work_line
 from tuiae.reproduce.state import Expected, PlannedRun, StudyProcess, WorkState
 from tuiae.reproduce.verdicts import ClaimRow, RecipeRow, Verdict, Verdicts
@@ -326,8 +326,8 @@ def test_log(golden: Golden) -> None:
         "lost": Status("lost"),
         "gone": Status("gone"),
     }
-    ends = [f"{name}: {ending(replace(paused, status=status))}" for name, status in states.items()]
-    ends.append(f"lost, with weights: {ending(replace(paused, status=Status('lost'), checkpoints=(20,)))}")
+    ends = [f"{name}: {bad_ending(replace(paused, status=status))}" for name, status in states.items()]
+    ends.append(f"lost, with weights: {bad_ending(replace(paused, status=Status('lost'), checkpoints=(20,)))}")
     golden.check(
         "log",
         titled("what happened", *notes),

@@ -34,7 +34,7 @@ from tuiae.runs.process import Interrupt
 from tuiae.runs.reader import RunReader, read_config, read_images, read_status
 from tuiae.runs.writer import create_run
 from tuiae.studies.compare import CompareReader, cautions, rankable
-from tuiae.studies.jobs import Job, Library, known_runs, make_ready
+from tuiae.studies.jobs import Job, Library, known_runs, prepare_jobs
 from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.screens.dialogs import ChoiceDialog
 
@@ -314,12 +314,12 @@ def test_a_study_does_not_take_a_run_of_other_images(lab: Laboratory, mine: RunP
     assert config is not None
     jobs = [Job("one", config)]
     assert known_runs(jobs, lab.runs, "sweep:x") == {"one": mine}
-    assert make_ready(jobs, lab.runs, "sweep:x") == ()
+    assert prepare_jobs(jobs, lab.runs, "sweep:x") == ()
     with_other_images(mine)
     library = Library(lab.runs, "sweep:x")
     assert library.find(config) is None
     assert library.of_other_images == {mine.id}
-    (warning,) = make_ready(jobs, lab.runs, "sweep:x")
+    (warning,) = prepare_jobs(jobs, lab.runs, "sweep:x")
     assert "1 run of it saw other images" in warning
     mine.images.unlink()
     assert known_runs(jobs, lab.runs, "sweep:x") == {"one": mine}

@@ -31,7 +31,7 @@ from tuiae.render.status import draw_details, spark
 from tuiae.render.text import LEVELS, shorten_middle
 from tuiae.runs.control import take
 from tuiae.runs.labels import read_label, relabel, tags_of
-from tuiae.runs.lineage import repeat_line, run_line
+from tuiae.runs.lineage import repeat_line, run_command
 from tuiae.runs.listing import RunLister, RunRow
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.writer import create_run
@@ -194,7 +194,7 @@ def test_the_command_of_a_run_repeats_it(lab: Laboratory) -> None:
     assert line == "tuiae run quickstart --set noise.kind=mask --set training.epochs=3"
     other = create_run(load_config(find_preset("quickstart"), {"name": "mine"}), lab.root / "a b", [])
     assert repeat_line(other) == f"tuiae run '{other.config}'"
-    odd = run_line("quickstart", {"data.classes": ["1", "2"], "data.dataset": "7", "model.freeze": True})
+    odd = run_command("quickstart", {"data.classes": ["1", "2"], "data.dataset": "7", "model.freeze": True})
     assert [parse_override(word)[1] for word in shlex.split(odd)[4::2]] == [["1", "2"], "7", True]
 
 

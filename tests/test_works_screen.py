@@ -27,7 +27,7 @@ from tuiae.reproduce.state import (
     WorkReader,
     WorkState,
     find_process,
-    last_words,
+    last_line,
     log_path,
     start_work,
     stop_process,
@@ -253,7 +253,7 @@ def test_a_work_runs_by_itself_is_found_again_and_stops_with_its_runs_saved(
     assert not stop_process(lab.runs, "small-work")
     (row,) = RunLister(lab.runs).rows()
     assert row.status.state == "stopped"
-    assert "the same command goes on: tuiae reproduce --plain" in last_words(lab.runs, "small-work")
+    assert "the same command goes on: tuiae reproduce --plain" in last_line(lab.runs, "small-work")
 
 
 def test_another_process_with_that_number_is_let_alone(runs_root: Path) -> None:

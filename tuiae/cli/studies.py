@@ -32,7 +32,7 @@ from tuiae.studies.compare import (
     group_figures,
     tagged_runs,
 )
-from tuiae.studies.jobs import Job, Library, check_jobs, known_runs, make_ready, run_jobs
+from tuiae.studies.jobs import Job, Library, check_jobs, known_runs, prepare_jobs, run_jobs
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep import Combination, Sweep, SweepRow, best_row, find_sweep, load_sweep, rows
 from tuiae.studies.sweep_summary import summary_record, sweep_summaries, without_summary
@@ -57,7 +57,7 @@ def sweep_file(file: str, workers: int, output: Output, *, dry_run: bool) -> Exi
         return ExitCode.OK
     try:
         with dataset_progress(output) as report:
-            warnings = make_ready(sweep.jobs, root, sweep.tag, report)
+            warnings = prepare_jobs(sweep.jobs, root, sweep.tag, report)
         output.warn(warnings)
         commands = f"watch one with `tuiae attach`, list them with `tuiae runs --tag {sweep.tag}`"
         output.note(f"{len(sweep.jobs)} runs; {commands}")

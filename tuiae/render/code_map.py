@@ -55,7 +55,7 @@ def class_color(label: int) -> str:
     return COLORS[label % len(COLORS)]
 
 
-def legend(names: Sequence[str], signs: Sequence[str], width: int, most: int, only: int) -> list[Text]:
+def map_legend(names: Sequence[str], signs: Sequence[str], width: int, most: int, only: int) -> list[Text]:
     """Which character is which class, in at most `most` lines; nothing where characters name themselves."""
     if only >= 0:
         named = shorten(names[only], width - 14)
@@ -273,7 +273,7 @@ def lay_out_map(
     names, signs = codes.names, class_signs(codes.names, ascii_only)
     across, up = view.window(full) if full else codes.limits
     roomy = height >= _ROOMY
-    key = legend(names, signs, width, max(height // legend_part, 1), view.only) if roomy else ()
+    key = map_legend(names, signs, width, max(height // legend_part, 1), view.only) if roomy else ()
     foot = [_axis_line(codes.axes, width), *key] if roomy else []
     # A line is kept for classes that do not show, which is known only once the size is.
     frame = lay_out(width, height - len(foot) - roomy, Axis(across), Axis(up), (1, 1))

@@ -41,10 +41,10 @@ from tuiae.studies.compare import (
     RunGroup,
     Spread,
     cautions,
+    choose_curves,
     group_figures,
     mean_clock,
     rankable,
-    run_curves,
     seed_curve,
 )
 from tuiae.studies.shared_images import SharedImages
@@ -71,8 +71,8 @@ class Overlay:
 
 
 def compare_curves(comparison: Comparison, metric: str, means: bool | None = None) -> Overlay:
-    """Train and test curves of a metric, one of each for every run or group that is drawn; `means` as `run_curves`."""
-    chosen, note = run_curves(comparison, metric, means)
+    """Train and test curves of a metric, one of each for every run or group; `means` as `choose_curves`."""
+    chosen, note = choose_curves(comparison, metric, means)
     split, looks = train_split(comparison, metric), curve_looks(chosen)
     train: list[Curve] = []
     test: list[Curve] = []
@@ -134,7 +134,7 @@ def values_table(
 
     `ascii_signs` are those of plots in ASCII, whatever characters the table has otherwise.
     """
-    entries, looks = comparison.entries, curve_looks(run_curves(comparison, metric, means)[0])
+    entries, looks = comparison.entries, curve_looks(choose_curves(comparison, metric, means)[0])
     ranked, split = rankable(comparison, metric), train_split(comparison, metric)
     least = max(LEAST_LABEL, min(MOST_LABEL, width - _FIGURES))
     columns = [

@@ -297,7 +297,7 @@ def _error_words(error: Mapping[str, Any]) -> str:
     return "; ".join(clean(error[key]) for key in ("cause", "hint") if error.get(key))
 
 
-def ending(snapshot: Snapshot) -> str:
+def bad_ending(snapshot: Snapshot) -> str:
     """A sentence for a run that did not end well, with the next step; empty for all others."""
     status = snapshot.status
     if status.state == "failed" and status.error:

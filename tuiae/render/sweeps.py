@@ -20,7 +20,7 @@ from tuiae.render.table import draw_table, filled
 from tuiae.render.text import ACCURACY, clean, figure, join_lines, shorten, wrap
 from tuiae.render.ticks import Axis, Limits
 from tuiae.studies.compare import edited, ending
-from tuiae.studies.sweep_summary import CATEGORIES, LOG, Level, SweepSummary, as_number, figures_of, spans_a_decade
+from tuiae.studies.sweep_summary import CATEGORIES, LOG, Level, SweepSummary, axis_number, figures_of, spans_a_decade
 
 FINAL_SIGN, BEST_SIGN = "●", "◦"
 FINAL_COLOR, BEST_COLOR = palette.TEST, palette.SKY
@@ -187,7 +187,7 @@ def _plot(summary: SweepSummary, width: int, height: int, ascii_only: bool) -> S
 
 def _tick(summary: SweepSummary, level: Level, room: int) -> str:
     """What stands below a value; a category is cut rather than left out."""
-    value = as_number(level.value) if summary.axis != CATEGORIES else None
+    value = axis_number(level.value) if summary.axis != CATEGORIES else None
     return f"{value:g}" if value is not None else clean(value_text(level.value), min(MOST_LABEL, room))
 
 
@@ -195,7 +195,7 @@ def _places(summary: SweepSummary) -> list[float]:
     """Where each value stands on the x axis."""
     if summary.axis == CATEGORIES:
         return [float(index) for index in range(len(summary.levels))]
-    return [as_number(level.value) or 0.0 for level in summary.levels]
+    return [axis_number(level.value) or 0.0 for level in summary.levels]
 
 
 def _series(summary: SweepSummary, places: Sequence[float], ascii_only: bool) -> list[PlotSeries]:

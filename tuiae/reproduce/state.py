@@ -143,7 +143,7 @@ class _Work:
             verdicts,
             process,
             process is not None and process.alive,
-            last_words(root, self.name) if process is not None else "",
+            last_line(root, self.name) if process is not None else "",
             lacks=missing_sets(job.config.data.dataset for job in plan.jobs if job.label not in done),
         )
 
@@ -239,7 +239,7 @@ def running_studies(root: Path) -> dict[str, str]:
     """The studies whose process lives, by the tags of their runs, each with the last words of its log."""
     studies = [path.name.removesuffix(RECORD) for path in (root / REPORTS).glob(f"*{RECORD}")]
     alive = [study for study in studies if (process := find_process(root, study)) is not None and process.alive]
-    return {_tag_of(study): last_words(root, study) for study in alive}
+    return {_tag_of(study): last_line(root, study) for study in alive}
 
 
 def start_process(root: Path, study: str, words: Sequence[str], quick: bool = False) -> subprocess.Popen[bytes]:
@@ -290,7 +290,7 @@ def stop_process(root: Path, study: str) -> bool:
     return True
 
 
-def last_words(root: Path, study: str) -> str:
+def last_line(root: Path, study: str) -> str:
     """The last line of a study's log; empty when there is none."""
     try:
         with open(log_path(root, study), "rb") as file:

@@ -59,7 +59,7 @@ def no_config(run: RunPaths) -> ConfigError:
         return ConfigError(f"{run.config}: {error.strerror or error}", hint)
     if whole:
         return ConfigError(f"{run.config}: not a config of this version", "start the run again from its preset")
-    again = f"what it says now would be a run of its own: {run_line(str(run.config), {})}"
+    again = f"what it says now would be a run of its own: {run_command(str(run.config), {})}"
     cause = f"{run.config} is damaged or was changed: it is not what the run began with"
     return ConfigError(cause, f"put it back: {copy}; {again}" if copied else again)
 
@@ -229,14 +229,14 @@ def repeat_line(run: RunPaths) -> str:
             words = _set({key: settings[key] for key in parent.changed if key in settings})
             known = source.id if named == run.id else str(source.root)
             return shlex.join(["tuiae", "fork", known, "--from", str(parent.step), *words])
-        return run_line(str(run.config), {}, named)
+        return run_command(str(run.config), {}, named)
     preset, changed = _nearest_preset(config, str(read_json(run.meta).get("preset") or config.name))
     if preset and len(changed) <= MOST_SETTINGS:
-        return run_line(preset, changed, replay)
-    return run_line(str(run.config), {}, replay)
+        return run_command(preset, changed, replay)
+    return run_command(str(run.config), {}, replay)
 
 
-def run_line(source: str, changed: Mapping[str, Any], replay: str = "") -> str:
+def run_command(source: str, changed: Mapping[str, Any], replay: str = "") -> str:
     """`tuiae run SOURCE --set KEY=VALUE …`, with `--replay` where a run is given."""
     return shlex.join(["tuiae", "run", source, *_set(changed), *(("--replay", replay) if replay else ())])
 

@@ -67,7 +67,7 @@ def create_run(
     about = {**describe_machine(argv), "tags": check_tags(tags), **(meta or {})}
     try:
         make_directory(root)
-        _sweep_drafts(root)
+        _remove_run_drafts(root)
         run = RunPaths(root / new_run_id(config.name))
         while run.root.exists():  # somebody made one in this very second, and drew the same number
             run = RunPaths(root / new_run_id(config.name))
@@ -87,7 +87,7 @@ def create_run(
     return run
 
 
-def _sweep_drafts(root: Path) -> None:
+def _remove_run_drafts(root: Path) -> None:
     """Remove what those who were killed left of runs that they were making, or deleting."""
     for name in os.listdir(root):
         if DRAFT.fullmatch(name) and is_old(root / name):
@@ -165,7 +165,7 @@ class RunWriter:
     def __init__(self, run: RunPaths) -> None:
         """Raises OSError where nothing can be written to the run."""
         self.run = run
-        sweep(run)
+        remove_drafts(run)
         self._events = LineFile(run.events)
         self._sequence = _last_sequence(run.events)
         self._status: dict[str, Any] = {
@@ -288,7 +288,7 @@ class RunWriter:
             overwrite_json(self.run.status, self._status)
 
 
-def sweep(run: RunPaths) -> None:
+def remove_drafts(run: RunPaths) -> None:
     """Remove the drafts that a writer of this run left when it was killed: only the holder of its lock writes these.
     Commands and labels come from others too: of theirs only old drafts go."""
     ours = ("weights/.*.tmp", "samples/.*.tmp", ".status.json.*.tmp", ".data.json.*.tmp")

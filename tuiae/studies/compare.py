@@ -250,7 +250,7 @@ def shows_means(comparison: Comparison) -> bool:
     return comparison.seeded and (len(comparison.groups) > 1 or len(comparison.entries) > MOST_CURVES)
 
 
-def run_curves(
+def choose_curves(
     comparison: Comparison, metric: str, means: bool | None = None, most: int = MOST_CURVES
 ) -> tuple[tuple[RunGroup, ...], str]:
     """The runs, or where `means` the groups, that get a curve each, and a line that says which where not every run

@@ -1,6 +1,6 @@
 """Many trainings as one study: side by side, each once, continued where an earlier call left off.
 
-A run belongs to a job by its tag and its config. Nothing here opens a dataset or a device before `make_ready`.
+A run belongs to a job by its tag and its config. Nothing here opens a dataset or a device before `prepare_jobs`.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def twins(jobs: Sequence[Job]) -> dict[str, str]:
 # Making ready what jobs need, and refusing what cannot run, before anything trains.
 
 
-def make_ready(jobs: Sequence[Job], root: Path, tag: str, report: OnProgress = silent) -> tuple[str, ...]:
+def prepare_jobs(jobs: Sequence[Job], root: Path, tag: str, report: OnProgress = silent) -> tuple[str, ...]:
     """`check_jobs`, then prepare the images of those still to be trained.
 
     Raises:
@@ -253,7 +253,7 @@ def run_jobs(
 
     A job's run is the one below `root` with the tag and the job's config: taken as it is when finished, waited for
     while somebody else trains it, gone on with from its last checkpoint otherwise. New runs get `tag` and `tags`.
-    The images are there already (`make_ready`): otherwise every worker looks for them. Call it from the main thread:
+    The images are there already (`prepare_jobs`): otherwise every worker looks for them. Call it from the main thread:
     it listens to Ctrl-C.
 
     Raises:

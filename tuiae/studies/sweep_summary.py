@@ -97,7 +97,7 @@ def without_summary(comparison: Comparison, metric: str) -> str:
     return f"the runs differ in nothing{seeds}: no setting to set against the {metric}"
 
 
-def as_number(value: Any) -> float | None:
+def axis_number(value: Any) -> float | None:
     """A number, or a list of one, as the width of one hidden layer is; None for anything else."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -110,7 +110,7 @@ def spans_a_decade(values: Sequence[float]) -> bool:
 
 
 def _axis(values: Sequence[Any]) -> str:
-    numbers = [number for value in values if (number := as_number(value)) is not None]
+    numbers = [number for value in values if (number := axis_number(value)) is not None]
     if len(numbers) < len(values):
         return CATEGORIES
     return LOG if spans_a_decade(numbers) else LINEAR
@@ -127,8 +127,8 @@ def _levels(row: SettingDifference, entries: Sequence[Entry], metric: str) -> tu
         finals = [figure for entry in found if (figure := entry.final(metric)) is not None]
         bests = [figure for entry in found if (figure := entry.best_value(metric)) is not None]
         levels.append(Level(json.loads(value), tuple(found), tuple(finals), tuple(bests)))
-    if all(as_number(level.value) is not None for level in levels):
-        levels.sort(key=lambda level: as_number(level.value) or 0.0)
+    if all(axis_number(level.value) is not None for level in levels):
+        levels.sort(key=lambda level: axis_number(level.value) or 0.0)
     return tuple(levels)
 
 

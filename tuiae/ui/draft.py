@@ -21,7 +21,7 @@ from tuiae.preflight import Checked, check
 from tuiae.render.status import MOST_NAME
 from tuiae.render.text import clean, count, of_epochs
 from tuiae.runs.labels import named_for
-from tuiae.runs.lineage import changes, run_line
+from tuiae.runs.lineage import changes, run_command
 from tuiae.runs.listing import preset_of
 from tuiae.runs.paths import SCHEMA, RunPaths, undated
 from tuiae.runs.snapshot import Snapshot
@@ -167,7 +167,7 @@ class Draft:
 
     def command(self, overrides: Mapping[str, Any]) -> str:
         """The `tuiae run` line that does the same without a screen."""
-        return run_line(self._source, changes(self._written, self.ask(overrides)))
+        return run_command(self._source, changes(self._written, self.ask(overrides)))
 
     def save(self, overrides: Mapping[str, Any], name: str) -> Preset:
         """Keep what the form asks for as a preset of the user's own, and go on from that.

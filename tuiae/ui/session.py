@@ -305,13 +305,13 @@ class Session:
 
     def failed_studies(self) -> dict[str, str]:
         """The studies started here that have failed since the last call, each with what it said last."""
-        from tuiae.reproduce.state import last_words  # the first paint need not wait for it
+        from tuiae.reproduce.state import last_line  # the first paint need not wait for it
 
         ended = {study: process for study, process in self.studies.items() if process.poll() is not None}
         self.studies = {study: process for study, process in self.studies.items() if study not in ended}
         fine = (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED, -signal.SIGINT)
         return {
-            study: last_words(self.root, study) for study, process in ended.items() if process.returncode not in fine
+            study: last_line(self.root, study) for study, process in ended.items() if process.returncode not in fine
         }
 
     def compare(self, paths: Sequence[Path]) -> None:

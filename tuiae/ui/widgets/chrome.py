@@ -22,7 +22,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from tuiae.render.chrome import ShownKey, fit_keys
-from tuiae.render.status import ending, own_pause, refusal_words
+from tuiae.render.status import bad_ending, own_pause, refusal_words
 from tuiae.render.text import clean
 from tuiae.runs.control import EDITABLE
 from tuiae.runs.diagnosis import Finding, Severity
@@ -330,7 +330,7 @@ def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> b
     cause, old_cause = own_pause(now), own_pause(before) if before is not None else ""
     says_again = False
     if state != was:
-        if problem := ending(now):
+        if problem := bad_ending(now):
             message.tell(problem, "bad")
         elif now.config is None:
             message.tell(f"{now.id}: {NO_CONFIG}; 1 lists the others, D there deletes it", "bad")
