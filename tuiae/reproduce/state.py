@@ -209,6 +209,9 @@ class StudyProcess:
         return self.host == socket.gethostname() and is_alive(self.pid, self.start, self.since)
 
 
+_PROCESS = TypeAdapter(StudyProcess)
+
+
 def study_of(tag: str) -> str:
     """What the files of a study are called, of the tag of its runs."""
     kind, _, name = tag.partition(":")
@@ -230,7 +233,7 @@ def _record_path(root: Path, study: str) -> Path:
 def find_process(root: Path, study: str) -> StudyProcess | None:
     """The process that was last started for a study here, whether or not it still lives; None without one."""
     try:
-        return TypeAdapter(StudyProcess).validate_json(_record_path(root, study).read_bytes())
+        return _PROCESS.validate_json(_record_path(root, study).read_bytes())
     except (OSError, ValidationError):
         return None
 

@@ -161,14 +161,12 @@ class StudyRow:
     def varied(self, most: int) -> Mapping[str, str]:
         """The values of each setting that varies, by its short name, at most `most` of them."""
         known = [row.settings for row in self.runs if row.settings]
-        keys = [key for key in (known[0] if known else {}) if key != NAME and not key.startswith(QUIET)]
-        values = {key: dict.fromkeys(value_text(settings.get(key)) for settings in reversed(known)) for key in keys}
-        unlike = {key: sorted(found, key=_as_number) for key, found in values.items() if len(found) > 1}
-        short = short_keys([*unlike])
-        return {
-            short[key]: ", ".join(found[:most]) + (f" … {len(found)} values" if len(found) > most else "")
-            for key, found in unlike.items()
-        }
+        words = {}
+        for key, short in short_keys(_unlike(known)).items():
+            texts = dict.fromkeys(value_text(settings.get(key)) for settings in reversed(known))
+            found = sorted(texts, key=_as_number)
+            words[short] = ", ".join(found[:most]) + (f" … {len(found)} values" if len(found) > most else "")
+        return words
 
     def best_run(self) -> RunRow | None:
         """The run with the lowest loss, or of classifiers the one with the highest accuracy, where that can be said."""
@@ -358,14 +356,19 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow:
     return replace(row, status=status, name=label.name, note=label.note, pinned=label.pinned, tags=tags)
 
 
+def _unlike(known: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The settings in which runs differ, without their names and what changes no result."""
+    first = known[0] if known else {}
+    told = (key for key in first if key != NAME and not key.startswith(QUIET))
+    return [key for key in told if any(settings.get(key) != first[key] for settings in known)]
+
+
 def varying(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """For the settings of each run of a study, in what they differ from the others, the seed last; their names where
     that is too much. Empty for a run whose config cannot be read."""
     known = [settings for settings in runs if settings]
-    first = known[0] if known else {}
-    unlike = [key for key, value in first.items() if any(settings.get(key) != value for settings in known)]
-    told = sorted((key for key in unlike if key != NAME and not key.startswith(QUIET)), key=SEED.__eq__)
-    if len(told) > MOST_VARYING and NAME in unlike:
+    told = sorted(_unlike(known), key=SEED.__eq__)
+    if len(told) > MOST_VARYING and len({settings[NAME] for settings in known}) > 1:
         told = [NAME, *(key for key in told if key == SEED)]
     short = short_keys(told)
     words = ([f"{short[key]}={value_text(settings.get(key))}" for key in told if settings] for settings in runs)

@@ -34,7 +34,7 @@ from tuiae.config import (
 from tuiae.config.document import parse_toml
 from tuiae.config.presets import find_packaged, find_preset
 from tuiae.errors import ConfigError, UnknownRunError
-from tuiae.files import replace_text
+from tuiae.files import make_directory, replace_text, writable_advice
 from tuiae.runs.labels import check_tags
 from tuiae.runs.paths import REPORTS
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, Snapshot
@@ -301,8 +301,13 @@ def read_values(text: str) -> list[Any]:
 
 def plan_sweep(config: RunConfig, name: str, grid: Mapping[str, Sequence[Any]], seeds: Sequence[Any]) -> Sweep:
     """Every combination of values around a config, with every seed. Raises ConfigError, a sentence for each mistake."""
-    document = {"name": name, "preset": name, "seeds": list(seeds), "grid": {key: list(grid[key]) for key in grid}}
-    return _resolve(_check_file(document, ""), config.model_dump(mode="json"), None, "")
+    file = _check_file(_document(name, name, grid, seeds), "")
+    return _resolve(file, config.model_dump(mode="json"), None, "")
+
+
+def _document(name: str, preset: str, grid: Mapping[str, Sequence[Any]], seeds: Sequence[Any]) -> dict[str, Any]:
+    values = {key: list(values) for key, values in grid.items()}
+    return {"name": name, "preset": preset, "seeds": list(seeds), "grid": values}
 
 
 def write_sweep(
@@ -317,19 +322,14 @@ def write_sweep(
 
     path = sweep_path(root, name)
     preset = path.with_suffix(".preset.toml")
-    document = {
-        "name": name,
-        "preset": preset.name,
-        "seeds": list(seeds),
-        "grid": {key: list(grid[key]) for key in grid},
-    }
+    document = _document(name, preset.name, grid, seeds)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         replace_text(preset, dump_config(config.model_copy(update={"name": name})))
         replace_text(path, f"# Written by the dashboard on {time.strftime('%Y-%m-%d')}.\n{tomli_w.dumps(document)}")
     except OSError as error:
         cause = f"cannot write {path}: {error.strerror or error}"
-        raise UnknownRunError(cause, "point TUIAE_RUNS_DIR at a directory that you may write") from error
+        raise UnknownRunError(cause, writable_advice(error, "TUIAE_RUNS_DIR")) from error
     return path
 
 
