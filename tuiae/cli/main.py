@@ -57,7 +57,7 @@ def enter() -> None:
 
 
 def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether an error is what a library made of an interruption."""
+    """Returns whether an error is what a library made of an interruption."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None

@@ -69,22 +69,22 @@ class Output:
 
     @property
     def redraws(self) -> bool:
-        """Returns whether progress may redraw itself."""
+        """Whether progress may redraw itself."""
         return not self.plain and is_terminal(sys.stderr)
 
     @property
     def shows_pictures(self) -> bool:
-        """Returns whether pictures and plots are printed: on a terminal, not into a pipe or a file."""
+        """Whether pictures and plots are printed: on a terminal, not into a pipe or a file."""
         return not (self.plain or self.json) and is_terminal(sys.stdout)
 
     @property
     def shows_plots(self) -> bool:
-        """Returns whether results end in plots: on a terminal, elsewhere on request, and never beside JSON."""
+        """Whether results end in plots: on a terminal, elsewhere on request, and never beside JSON."""
         return self.shows_pictures or (self.plot and not self.json)
 
     @property
     def plot_ascii(self) -> bool:
-        """Returns whether plots are drawn in ASCII, as they are wherever they may go into a file or a mail."""
+        """Whether plots are drawn in ASCII, as they are wherever they may go into a file or a mail."""
         return self.ascii or not self.shows_pictures
 
     @property

@@ -436,7 +436,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _is_deep(picture: Image.Image) -> bool:
-    """Whether a picture has 16 bits a channel, or one of 32 in which Pillow puts what it reads of such formats."""
+    """Returns whether a picture has 16 bits a channel, or the one of 32 in which Pillow puts some such formats."""
     return picture.mode.startswith("I") or bool(_lower_bytes(picture))
 
 

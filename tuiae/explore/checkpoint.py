@@ -134,12 +134,12 @@ class LoadedRun:
 
     @property
     def is_autoencoder(self) -> bool:
-        """Returns whether the network reconstructs images and decodes codes."""
+        """Whether the network reconstructs images and decodes codes."""
         return not self.config.is_classifier
 
     @property
     def is_variational(self) -> bool:
-        """Returns whether a code is drawn from a posterior, and codes drawn from the prior can be decoded."""
+        """Whether a code is drawn from a posterior, and codes drawn from the prior can be decoded."""
         return self.config.model.is_variational
 
     def images(self, split: Split = "test", which: Which = None) -> Float32s:

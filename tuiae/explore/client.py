@@ -114,7 +114,7 @@ class Explorer:
 
     @property
     def busy(self) -> bool:
-        """Returns whether some question is not answered yet."""
+        """Whether some question is not answered yet."""
         with self._changed:
             return bool(self._waiting or self._sent)
 

@@ -184,7 +184,7 @@ def known_names(counts: Counts, classes: Sequence[str]) -> list[str]:
 
 
 def drawable(counts: Counts) -> bool:
-    """Whether there is a matrix and anything in it."""
+    """Returns whether there is a matrix and anything in it."""
     return counts.ndim == 2 and bool(counts.size) and bool(counts.sum())
 
 

@@ -139,7 +139,7 @@ def epoch_at(clock: Recorded | None, unit: str, place: float) -> float:
 
 
 def tells(clock: Recorded | None, unit: str) -> bool:
-    """Whether a run tells where its epochs stand on an axis of this unit."""
+    """Returns whether a run tells where its epochs stand on an axis of this unit."""
     if unit not in ("step", "time"):
         return True
     ends = places(clock, unit, clock.epochs[[0, -1]]) if clock is not None and len(clock.epochs) else np.zeros(2)

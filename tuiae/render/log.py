@@ -95,7 +95,7 @@ def _epoch(line: str) -> float:
 
 
 def _was_before(waiting: Sequence[Note], bound: float) -> bool:
-    """Whether the first of what happened was before the end of an epoch; 0 is one that is not printed yet."""
+    """Returns whether the first of what happened was before the end of an epoch; 0 is one that is not printed yet."""
     first = waiting[0]
     if first.kind == "end" and len(waiting) == 1:
         return False

@@ -48,7 +48,7 @@ class PixelImage:
     rows: int
 
     def same(self, other: PixelImage | None) -> bool:
-        """Whether another one looks the same, in the same place."""
+        """Returns whether another one looks the same, in the same place."""
         return other is not None and self == other and np.array_equal(self.pixels, other.pixels)
 
 
@@ -258,7 +258,7 @@ def _edges(pictures: Sequence[PixelImage]) -> tuple[int, int, int, int]:
 
 
 def _joins(above: Sequence[PixelImage], below: Sequence[PixelImage], lines: Sequence[str]) -> bool:
-    """Whether one picture can cover both rows without covering words."""
+    """Returns whether one picture can cover both rows without covering words."""
     left, right, _, bottom = _edges(above)
     other_left, other_right, top, _ = _edges(below)
     between = "".join(line[left:right] for line in lines[bottom:top])

@@ -150,7 +150,7 @@ def levels_table(summary: SweepSummary, width: int) -> Text:
 
 
 def _differ(summary: SweepSummary) -> bool:
-    """Whether some run was better once than at its end; else one kind of point says both."""
+    """Returns whether some run was better once than at its end; else one kind of point says both."""
     return any(level.finals != level.bests for level in summary.levels)
 
 

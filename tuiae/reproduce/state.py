@@ -82,7 +82,7 @@ class WorkState:
 
     @property
     def provisional(self) -> bool:
-        """Returns whether the verdicts are of a quick try, and say nothing about the work."""
+        """Whether the verdicts are of a quick try, and say nothing about the work."""
         return self.verdicts is not None and self.verdicts.quick
 
     def count(self, verdict: str) -> int:

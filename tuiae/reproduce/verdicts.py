@@ -129,7 +129,7 @@ class ClaimRow:
 
     @property
     def is_provisional(self) -> bool:
-        """Returns whether there is a verdict, and it is of a quick try."""
+        """Whether there is a verdict, and it is of a quick try."""
         return self.provisional and self.verdict is not Verdict.NOT_RUN
 
     @property

@@ -281,7 +281,7 @@ class MissingSet:
 
     @property
     def can_be_fetched(self) -> bool:
-        """Returns whether the work downloads it by itself, given a network."""
+        """Whether the work downloads it by itself, given a network."""
         return self.name in DOWNLOADS and not self.problem
 
 

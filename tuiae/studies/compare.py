@@ -180,7 +180,7 @@ class Comparison:
 
     @property
     def seeded(self) -> bool:
-        """Returns whether some group has several runs, so that there is a spread to show."""
+        """Whether some group has several runs, so that there is a spread to show."""
         return len(self.groups) < len(self.entries)
 
     @property
@@ -246,7 +246,7 @@ def _image_key(images: ImageRecord) -> str:
 
 
 def shows_means(comparison: Comparison) -> bool:
-    """Whether groups have one curve each where nobody chose: there are several of them, or too many runs."""
+    """Returns whether groups have one curve each where nobody chose: there are several of them, or too many runs."""
     return comparison.seeded and (len(comparison.groups) > 1 or len(comparison.entries) > MOST_CURVES)
 
 

@@ -313,7 +313,7 @@ class _Study:
 
     @property
     def settled(self) -> bool:
-        """Returns whether every job is done or failed."""
+        """Whether every job is done or failed."""
         return len(self._done) + len(self._failed) == len(self._jobs)
 
     def advance(self, stopping: bool) -> bool:

@@ -355,7 +355,7 @@ class SweepRow:
 
     @property
     def complete(self) -> bool:
-        """Returns whether every seed has finished."""
+        """Whether every seed has finished."""
         return self.finished == len(self.combination.jobs)
 
 

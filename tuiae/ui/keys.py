@@ -358,7 +358,7 @@ OVER = ("finished", GONE)
 
 
 def run_takes(action: str, status: Status | None, has_checkpoint: bool) -> bool:
-    """Whether one of ON_RUN does something to a run of this status; None is no run."""
+    """Returns whether one of ON_RUN does something to a run of this status; None is no run."""
     if status is None:
         return False
     if action in WHILE_LIVE:

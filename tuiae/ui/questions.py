@@ -57,7 +57,7 @@ class Questions:
         return f"{self._name}:{name}"
 
     def asked_for(self, reply: Reply) -> bool:
-        """Whether a reply is to one of these questions."""
+        """Returns whether a reply is to one of these questions."""
         return reply.slot.startswith(self.slot(""))
 
     # Looks at the run

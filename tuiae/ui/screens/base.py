@@ -130,7 +130,7 @@ class BaseScreen(SteadyScreen):
         return action != "next_view" or any(map(self.has_class, ONE_AT_A_TIME))
 
     def is_enabled(self, action: str) -> bool:
-        """Whether an action does something now; else the footer leaves its key out, and the key says why."""
+        """Returns whether an action does something now; else the footer leaves its key out, and the key says why."""
         if action == "back":
             return self.maximized is None
         return action not in ("pause", f"show('{self.MODE}')")
@@ -395,7 +395,7 @@ class ExplorerScreen(RunScreen):
         self.message.hint(words or text, "caution" if words else "quiet")
 
     def can_ask(self, otherwise: str = "press it again in a moment") -> bool:
-        """Whether there are weights to ask; else says what is missing, and while they load what to do meanwhile."""
+        """Returns whether there are weights to ask; else says what is missing, and what to do while they load."""
         if self.questions.opened is not None:
             return True
         snapshot = self.session.snapshot

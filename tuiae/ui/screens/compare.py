@@ -146,7 +146,7 @@ class CompareView(Views):
         return overlay.note
 
     def shows_means(self, comparison: Comparison) -> bool:
-        """Whether each group of seeds is shown by its mean, and one of its runs."""
+        """Returns whether each group of seeds is shown by its mean, and one of its runs."""
         return comparison.seeded and (shows_means(comparison) if self.means is None else self.means)
 
     def toggle_means(self, comparison: Comparison) -> bool:

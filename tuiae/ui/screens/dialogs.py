@@ -33,7 +33,7 @@ Answer = TypeVar("Answer")
 
 
 def in_front(screen: Screen[Any]) -> bool:
-    """Whether a screen is there and nothing stands before it."""
+    """Returns whether a screen is there and nothing stands before it."""
     return screen.app.screen_stack[-1:] == [screen]
 
 

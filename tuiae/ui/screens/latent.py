@@ -164,11 +164,11 @@ class LatentScreen(ExplorerScreen):
     # Keys
 
     def _has_map(self) -> bool:
-        """Whether there are codes on the map; else says what is missing."""
+        """Returns whether there are codes on the map; else says what is missing."""
         return self.view.map.has_codes or self.view.looks_back or self.can_ask()
 
     def _lacks(self, what: str, has: Callable[[OpenedRun], bool]) -> bool:
-        """Whether the network is known and has not what a key asks for; then says so."""
+        """Returns whether the network is known and has not what a key asks for; then says so."""
         opened = self.questions.opened
         if opened is None or has(opened):
             return False

@@ -166,7 +166,7 @@ class TerminalInput:
             self._deadline = min(now, self._since + LONGEST_SECONDS - PATIENCE_SECONDS) + PATIENCE_SECONDS
 
     def _is_rest(self, new: str, now: float) -> bool:
-        """Whether this is the end of an answer whose beginning went elsewhere, or was dropped."""
+        """Returns whether this is the end of an answer whose beginning went elsewhere, or was dropped."""
         if _CUT_REPORT.fullmatch(new):
             return True
         if now < self._started + PATIENCE_SECONDS and _SHORT_REPORT.fullmatch(new):
@@ -218,7 +218,7 @@ class TerminalInput:
 
 @lru_cache(maxsize=1024)
 def _is_key(sequence: str) -> bool:
-    """Whether Textual makes a message of a sequence at once; it would type any other letter by letter."""
+    """Returns whether Textual makes a message of a sequence at once; it would type any other letter by letter."""
     try:
         return _KEY.fullmatch(sequence) is not None and any(True for _ in XTermParser().feed(sequence))
     except (ValueError, OverflowError):  # of numbers that are no character

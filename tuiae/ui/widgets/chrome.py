@@ -90,7 +90,7 @@ class KeyLine(Widget):
         return tuple(named for _, named in sorted(seen.values(), key=lambda placed: placed[0]))
 
     def _works_now(self, binding: Binding, focused: Widget | None) -> bool:
-        """Whether a key does something now, and is not typed where the focus is."""
+        """Returns whether a key does something now, and is not typed where the focus is."""
         # Textual asks the same, but knows the characters of some keys by other names than the keys have.
         face = binding.key_display or shown(binding.key)
         typed = focused is not None and len(face) == 1 and focused.check_consume_key(binding.key, face)
@@ -174,7 +174,7 @@ class MessageLine(Static):
         self.update(Content(self._fitting()), layout=wraps)
 
     def _wraps(self) -> bool:
-        """Whether the sentence takes several lines, for which the panels above make room."""
+        """Returns whether the sentence takes several lines, for which the panels above make room."""
         return self._whole and cell_len(clean(self._shown[0])) > self.content_size.width > 0
 
     def _fitting(self) -> str:

@@ -214,7 +214,7 @@ class ImagesPanel(PixelPanel):
         return self._error is not None
 
     def _shows_error(self, room: tuple[int, int]) -> bool:
-        """Whether the errors are wanted, and there is room for them."""
+        """Returns whether the errors are wanted, and there is room for them."""
         if self.error is not None or self._error is None or not self._rows:
             return bool(self.error) and self._error is not None
         (without, place), (layouts, other) = self._layouts(False, room), self._layouts(True, room)
