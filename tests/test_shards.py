@@ -18,9 +18,8 @@ from tuiae.config.document import dump_config, parse_toml
 from tuiae.runs.lineage import need_config
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import create_run
-from tuiae.training.objective import Objective
 from tuiae.training.setup import Cores, set_up
-from tuiae.training.step import BatchStep
+from tuiae.training.step import BatchGradient
 
 # Everything that is drawn: order, augmentation, corruption, dropout and the codes of a variational autoencoder.
 DRAWN = {"model.family": "vae", "training.flip": True, "training.shift": 1, "training.epochs": 1, "training.shards": 3}
@@ -33,7 +32,7 @@ def config_of(**overrides: Any) -> RunConfig:
 def gradients(config: RunConfig) -> list[torch.Tensor]:
     """The mean gradient of one batch, of each tensor of the weights."""
     parts = set_up(config)
-    BatchStep(parts, Objective(config, training=True))(torch.arange(config.training.batch_size), 0)
+    BatchGradient(parts)(torch.arange(config.training.batch_size))
     return [weights.grad for weights in parts.model.parameters() if weights.grad is not None]
 
 

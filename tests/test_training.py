@@ -471,8 +471,8 @@ def test_a_save_on_request_looks_at_what_the_device_knows_of_a_loss_that_is_no_n
     control.send(run, "save")
     fit = Trainer(set_up(load_config(run.config)), writer, Mailbox(run, lambda: False))
     # As on CUDA, where such a step and all after it leave the weights alone, and nobody is told at once.
-    fit._skips_on_device = True
-    fit.state.diverged.fill_(1.0)
+    fit.training_step._on_cuda = True
+    fit.training_step._diverged.fill_(1.0)
     with pytest.raises(TrainingError, match=DIVERGED):
         fit.run()
     writer.close("failed")

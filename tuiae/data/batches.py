@@ -84,10 +84,14 @@ def count_batches(size: int, count: int, fewest: int = 1) -> int:
     return max(1, whole + (rest >= fewest))
 
 
+def seed_of(*numbers: int) -> int:
+    """A seed that depends on all the numbers; neighbours give unrelated streams (NumPy's SeedSequence)."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 def seeded(device: torch.device, *numbers: int) -> torch.Generator:
-    """A generator whose stream depends on all the numbers; neighbours give unrelated streams (NumPy's SeedSequence)."""
-    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
-    return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
+    """A generator whose stream depends on all the numbers."""
+    return torch.Generator(device).manual_seed(seed_of(*numbers))
 
 
 Corruption = Callable[[Tensor, float, float, Generator | None], Tensor]

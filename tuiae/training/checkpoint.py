@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +53,6 @@ class TrainState:
     stale: int = 0  # evaluations since then
     seconds: float = 0.0  # training time so far, pauses left out
     epoch_seconds: float = 0.0  # of it, in the epoch under way
-    diverged: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
 
     def end_epoch(self) -> None:
         """Count an epoch whose last image was used."""
@@ -72,7 +71,8 @@ class TrainState:
         self.stale = 0
 
     def dump(self) -> dict[str, Any]:
-        """Everything but the weights, as tensors and numbers; random states of torch's default generators included."""
+        """Everything but the weights, as tensors and numbers; random states of torch's default generators included,
+        but for CUDA's, which is seeded before each step."""
         device = self.totals.sums.device
         saved: dict[str, Any] = {
             "optimizer": self.optimizer.state_dict(),
@@ -80,9 +80,7 @@ class TrainState:
             "rng": torch.get_rng_state(),
             **{name: getattr(self, name) for name in _COUNTERS},
         }
-        if device.type == "cuda":
-            saved["cuda_rng"] = torch.cuda.get_rng_state(device)
-        elif device.type == "mps":
+        if device.type == "mps":
             saved["mps_rng"] = torch.mps.get_rng_state()
         return saved
 
@@ -105,9 +103,7 @@ class TrainState:
             restore_optimizer(self.optimizer, saved["optimizer"])
         self.totals.sums.copy_(saved["totals"])
         torch.set_rng_state(saved["rng"])
-        if device.type == "cuda" and "cuda_rng" in saved:
-            torch.cuda.set_rng_state(saved["cuda_rng"], device)
-        elif device.type == "mps" and "mps_rng" in saved:
+        if device.type == "mps" and "mps_rng" in saved:
             torch.mps.set_rng_state(saved["mps_rng"])
         for name in _COUNTERS:
             setattr(self, name, saved.get(name, getattr(self, name)))

@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from tuiae.config import RunConfig, learning_rate, ramp
+from tuiae.config import RunConfig
 from tuiae.data.batches import batch_end, epoch_order
-from tuiae.errors import TrainingError
 from tuiae.models.geometry import check_batch
 from tuiae.models.layers import set_dropout
 from tuiae.runs.control import MEASURED
-from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint, spoilt
 from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in, steps_in
@@ -27,7 +25,7 @@ from tuiae.training.objective import Objective, Totals
 from tuiae.training.optimizer import build_optimizer
 from tuiae.training.report import Reporter
 from tuiae.training.setup import Parts
-from tuiae.training.step import BatchScore, BatchStep
+from tuiae.training.step import TrainingStep
 
 
 class Trainer:
@@ -42,14 +40,8 @@ class Trainer:
         batch = self.config.training.batch_size
         self.fewest = check_batch(self.config.model, parts.train.image_shape, batch, len(parts.train))
         optimizer = build_optimizer(parts.model.parameters(), self.config.training, parts.device)
-        self._objective = Objective(self.config, training=True)
-        self.batch_step = BatchStep(parts, self._objective)
-        totals = Totals(parts.device, self._objective.names)
-        self.state = TrainState(optimizer, totals, diverged=torch.zeros((), device=parts.device))
+        self.state = TrainState(optimizer, Totals(parts.device, Objective(self.config).names))
         self._watched = sample_index(parts.test.labels, self.config.samples.count)
-        # Told through `found_inf`, as by PyTorch's GradScaler, a fused optimizer leaves its step out by itself.
-        fused = any(group.get("fused") for group in optimizer.param_groups)
-        self._skips_on_device = parts.device.type == "cuda" and fused
         self.background = BackgroundWriter(self._note_unwritten)
         self._beginning = restore_newest(
             writer.run,
@@ -60,6 +52,8 @@ class Trainer:
             lambda text: writer.event("warning", text=text),
         )
         self.report = Reporter(parts, writer, self.state, self.fewest)
+        usual = batch_end(0, batch, len(parts.train), self.fewest)
+        self.training_step = TrainingStep(parts, self.state, self.report.recent, usual, self._warn)
         self._edits = EditQueue(writer, self.config, self.state.step)
         self._adopt(self._edits.config)
         self._auto_pause = AutoPause(writer, mailbox) if self.config.training.auto_pause else None
@@ -79,7 +73,8 @@ class Trainer:
     def _train(self) -> str:
         # Longer than other functions, so that the order of an epoch is seen at once.
         state = self.state
-        self.writer.event("start", step=state.step, epoch=self.report.epochs_done(), text=self._beginning.text)
+        text = self._beginning.text + ("; steps are replayed as a CUDA graph" if self.training_step.captures else "")
+        self.writer.event("start", step=state.step, epoch=self.report.epochs_done(), text=text)
         self.report.progress(now=True, state="running", phase="training")
         if self._beginning.fresh and state.position == 0:
             self.sample()  # what the network makes of the images before this run trains it
@@ -94,10 +89,10 @@ class Trainer:
                     return "stopped"
                 self.step(order)
                 if self.report.live_is_due():
-                    self.check_finite()
+                    self.training_step.check_finite()
                     self.report.live()
 
-            self.check_finite()
+            self.training_step.check_finite()
             self.background.wait()  # no more than an epoch is ever waiting to be written
             training, last = self.config.training, state.epoch + 1 == self.config.training.epochs
             test = self._evaluate() if last or (state.epoch + 1) % training.evaluate_every == 0 else None
@@ -122,47 +117,9 @@ class Trainer:
         """Take one optimizer step on the next batch of an epoch's order (N,)."""
         state, training = self.state, self.config.training
         end = batch_end(state.position, training.batch_size, len(order), self.fewest)
-        batch = order[state.position : end]
-        self._anneal()
-        score = self.batch_step(batch, state.step)
-        self._guard(score)
-        if training.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.parts.model.parameters(), training.clip_norm)
-        state.optimizer.step()
-        state.totals.add(score.sums)
-        self.report.recent.add(score.sums)
+        self.training_step(order[state.position : end], self.report.epochs_done())
         state.step += 1
         state.position = end
-
-    def _anneal(self) -> None:
-        """Set the learning rate and beta of this step."""
-        training, epoch = self.config.training, self.report.epochs_done()
-        rate = learning_rate(training, epoch)
-        for group in self.state.optimizer.param_groups:
-            group["lr"] = rate
-        self._objective.beta = training.beta * ramp(epoch, training.beta_warmup)
-
-    def _guard(self, score: BatchScore) -> None:
-        """Keep a loss that is no number out of the weights.
-
-        A CUDA device is told to leave out this step and all later ones, and is asked only when a live point is due;
-        elsewhere looking costs nothing, or cannot be avoided.
-        """
-        if not self._skips_on_device:
-            if not math.isfinite(score.loss.item()):  # host/device sync
-                self._diverge()
-            return
-        torch.maximum(self.state.diverged, (~torch.isfinite(score.loss)).float(), out=self.state.diverged)
-        self.state.optimizer.found_inf = self.state.diverged  # type: ignore[attr-defined]
-
-    def check_finite(self) -> None:
-        """Ask a device that leaves steps out whether it did; raises TrainingError for a loss that is not finite."""
-        if self._skips_on_device and self.state.diverged.item():  # host/device sync
-            self._diverge()
-
-    def _diverge(self) -> None:
-        hint = "lower training.learning_rate"
-        raise TrainingError(f"{DIVERGED} at step {self.state.step + 1} (epoch {self.state.epoch + 1})", hint)
 
     # Evaluating, sampling, saving.
 
@@ -176,7 +133,7 @@ class Trainer:
         test = evaluate(self.parts, self.parts.test, on_batch=lambda start, clean, shown, output: use.add(output))
         clean = evaluate(self.parts, self.parts.train, limit=len(self.parts.test))
         if not math.isfinite(test.metrics["loss"]):
-            self._diverge()
+            raise self.training_step.divergence()
         self.report.tick()
         speed["epoch_seconds"] = state.epoch_seconds
         splits = {"train": train, "test": test.metrics, "train-eval": clean.metrics, "speed": speed, "code": use.read()}
@@ -212,10 +169,10 @@ class Trainer:
         """Have a checkpoint written in the background, under these names; raises TrainingError for weights that are
         not finite."""
         state, run, keep = self.state, self.writer.run, self.config.checkpoint.keep
-        self.check_finite()
+        self.training_step.check_finite()
         # The last step before a save can spoil the weights of a loss that was still a number.
         if spoilt(self.parts.model.state_dict()):  # host/device sync
-            self._diverge()
+            raise self.training_step.divergence()
         step, epoch, done = state.step, state.epoch, self.report.epochs_done()
         contents = freeze(self.parts.model, state)
 
@@ -281,7 +238,7 @@ class Trainer:
     def _show_step(self) -> None:
         """Publish what single steps have changed: a live point and, within an epoch, what the network makes of the
         images now. After an epoch its own sample shows that."""
-        self.check_finite()
+        self.training_step.check_finite()
         self.report.live()
         step, done = self.state.step, self.report.epochs_done()
         if self.state.position or self.state.epoch % self.config.samples.every:
@@ -290,6 +247,10 @@ class Trainer:
             self.background.submit(Write(what, lambda: self.writer.step_sample(step, done, **arrays)))
         self.background.wait()
         self.report.skip_time()
+
+    def _warn(self, text: str) -> None:
+        """Put into the run's history what somebody should know."""
+        self.writer.event("warning", step=self.state.step, epoch=self.report.epochs_done(), text=text)
 
     def _record(self, text: str) -> None:
         """Put a command that was carried out into the run's history."""
@@ -314,8 +275,7 @@ class Trainer:
         """Train, measure and report by this config from here on."""
         self.config = config
         self.parts = self.report.parts = replace(self.parts, config=config)
-        self._objective = Objective(config, training=True)
-        self.batch_step.adopt(self.parts, self._objective)
+        self.training_step.adopt(self.parts)
         set_dropout(self.parts.model, config.model.dropout)
 
 

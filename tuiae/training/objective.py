@@ -46,7 +46,7 @@ class Objective:
     def __init__(self, config: RunConfig, training: bool = False) -> None:
         self._loss = config.training.loss
         self._smoothing = config.training.label_smoothing if training else 0.0
-        self.beta = config.training.beta
+        self.beta: float | Tensor = config.training.beta
         self.names: tuple[str, ...] = ("loss", "accuracy")
         self._score = self._score_images
         if config.is_classifier:

@@ -34,13 +34,30 @@ _WITH_MOMENTUM = ("sgd", "rmsprop")
 def build_optimizer(
     parameters: Iterable[Parameter], section: TrainingSection, device: torch.device
 ) -> torch.optim.Optimizer:
-    """The optimizer over the parameters that train; fused kernels where PyTorch has them (one launch a step)."""
+    """The optimizer over the parameters that train; fused kernels where PyTorch has them (one launch a step). On CUDA
+    its steps can be captured in a graph, and its rate is a tensor, where such a graph finds it."""
     options: dict[str, Any] = {"lr": section.learning_rate, "weight_decay": section.weight_decay}
     if section.optimizer in _WITH_MOMENTUM:
         options["momentum"] = section.momentum
     if section.optimizer != "rmsprop":
         options["fused"] = device.type in ("cpu", "cuda") or None
-    return OPTIMIZERS[section.optimizer]([weights for weights in parameters if weights.requires_grad], **options)
+    if device.type == "cuda" and section.optimizer != "sgd":  # which counts no steps
+        options["capturable"] = True
+    optimizer = OPTIMIZERS[section.optimizer]([weights for weights in parameters if weights.requires_grad], **options)
+    optimizer._warned_capturable_if_run_uncaptured = True  # it is meant to do both
+    if device.type == "cuda":
+        for group in optimizer.param_groups:  # only now: checking its sign would wait for the device
+            group["lr"] = torch.tensor(section.learning_rate, device=device)
+    return optimizer
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the steps to come."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 _GATHERED = {"Adam": ("step", "exp_avg", "exp_avg_sq"), "RMSprop": ("step", "square_avg")}
@@ -79,19 +96,19 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -
         group.update(own)
         for parameter in group["params"]:
             gathered = optimizer.state.get(parameter, {})
-            _lay_out(gathered, parameter, bool(own.get("fused")))
+            _lay_out(gathered, parameter, bool(own.get("fused") or own.get("capturable")))
             # RMSprop makes room for its momentum at its first step alone.
             if own.get("momentum") and "square_avg" in gathered and "momentum_buffer" not in gathered:
                 gathered["momentum_buffer"] = torch.zeros_like(parameter)
 
 
-def _lay_out(gathered: dict[str, Any], parameter: torch.Tensor, fused: bool) -> None:
+def _lay_out(gathered: dict[str, Any], parameter: torch.Tensor, counts_on_device: bool) -> None:
     """Put what was gathered for a parameter where this optimizer looks for it: it may have been gathered on another
     device, or with the weights in another order of memory."""
     for name, value in gathered.items():
         if name == "step":
             # load_state_dict goes by whether the optimizer that was saved was fused.
-            gathered[name] = value.to(parameter.device if fused else "cpu", torch.float32)
+            gathered[name] = value.to(parameter.device if counts_on_device else "cpu", torch.float32)
         elif value.shape == parameter.shape and value.stride() != parameter.stride():
             # Fused kernels on a CPU pair numbers by their place in memory, and say nothing.
             gathered[name] = torch.empty_like(parameter).copy_(value)

@@ -231,9 +231,9 @@ class _Rehearsal:
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             # The whole batch in this thread, where the hooks are: with enough cores all shards are there at once.
-            self._trainer.batch_step.compute_shard(self._first, len(self._first), 0, 0)
+            self._trainer.training_step.gradient.compute_shard(self._first, len(self._first), 0)
         self._step(self._first)
-        self._trainer.check_finite()
+        self._trainer.training_step.check_finite()
         loss = self._trainer.state.totals.read()["loss"]
         if device.type == "cuda":
             self._step(self._first)  # with the optimizer's state there from the beginning

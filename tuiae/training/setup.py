@@ -209,6 +209,8 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
     train = ImageSet(splits.train_images, splits.train_labels, device)
     test = ImageSet(splits.test_images, splits.test_labels, device)
     torch.manual_seed(config.training.seed)
+    # cuDNN's quickest gradients of convolutions are added up in any order: no run would end as it did before.
+    torch.backends.cudnn.deterministic = True
     model = build_model(config.model, train.image_shape, len(splits.classes))
     if config.model.encoder_run and runs_root is not None:
         source = find_run(config.model.encoder_run, runs_root)
