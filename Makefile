@@ -1,12 +1,13 @@
 # Two commands: `make demo` trains a first autoencoder, `make test` runs the checks. `make thorough` runs the slow tests
 # that it leaves out, `make textual` tests the dashboard on the oldest and the newest Textual that pyproject.toml allows,
-# `make faults` reads 20,000 damaged run directories and documents that nobody wrote, and kills 200 trainings (an hour).
+# `make faults` reads 20,000 damaged run directories and documents that nobody wrote, and kills 200 trainings (an hour),
+# `make gpu` tests and measures on the cards of this machine.
 # Each sets up .venv once; a second run installs nothing.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test thorough textual faults bench clean
+.PHONY: demo test thorough textual faults bench gpu clean
 
 demo: .venv/.installed
 	$(BIN)/tuiae run presets/quickstart.toml
@@ -42,6 +43,10 @@ textual: .venv/.installed-dev
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m tests.benchmarks
+
+gpu: .venv/.installed-dev
+	$(BIN)/python -m pytest -m gpu tests/gpu
+	$(BIN)/python -m tests.benchmarks gpu
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tuiae needs Python 3.11 or newer: make PYTHON=python3.11")'

@@ -30,7 +30,9 @@ SUBJECTS = (
     "keys",
     "answers",
     "training",
+    "gpu",
 )
+IN_TORCH = ("training", "gpu")
 
 
 def main() -> int:
@@ -52,7 +54,7 @@ def run(names: list[str], root: Path, quick: bool) -> int:
     """Measure each subject in its turn; one that breaks does not keep the others from theirs."""
     settle_in(root)
     bench, source, code = Bench(root, quick), real_data(), 0
-    modules = {name: importlib.import_module(f"tests.benchmarks.{name}") for name in names if name != "training"}
+    modules = {name: importlib.import_module(f"tests.benchmarks.{name}") for name in names if name not in IN_TORCH}
     if source is not None and set(names) - {"startup", "first_point", "many_runs"}:
         import_real_data(source)
     for name in names:
