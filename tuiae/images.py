@@ -29,7 +29,7 @@ class ImageRecord:
     """A set of images, by what tells it from others without looking at one."""
 
     dataset: str
-    """As in a config; a folder by its absolute path."""
+    """The name as in a config; a folder by its absolute path."""
     path: str
     """Where the pictures are, or the prepared set; empty where it comes with tuiae."""
     classes: tuple[str, ...]
@@ -39,7 +39,7 @@ class ImageRecord:
     test: _Count
     """Counts of images, whatever a run uses of them."""
     digest: Annotated[str, Field(min_length=1)]
-    """Of all pixels and labels, in their order; of a downloaded or imported set before it is resized."""
+    """The digest of all pixels and labels, in their order; of a downloaded or imported set before it is resized."""
 
     @property
     def words(self) -> str:

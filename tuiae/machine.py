@@ -34,7 +34,7 @@ class Gpu:
     """One card; fields that it does not tell are None."""
 
     index: int
-    """As nvidia-smi counts."""
+    """The number that nvidia-smi gives it."""
     cuda: str
     """What `training.device` calls it; empty when CUDA does not show it, or may count in another order."""
     name: str

@@ -314,7 +314,8 @@ def _sources(config: RunConfig, trained: RunConfig | None) -> Iterator[str]:
 
 
 def _other_than_encoder(config: RunConfig, trained: RunConfig | None, before: ImageRecord | None) -> Iterator[str]:
-    """Of another dataset a warning tells already; an encoder may well be used on what it was not trained on."""
+    """A warning where an encoder sees other images of the dataset than it was trained on; of another dataset `warn`
+    tells."""
     if trained is None or before is None or trained.data.dataset != config.data.dataset:
         return
     now = current_images(config)

@@ -70,7 +70,7 @@ PRINTING: dict[str, tuple[Any, Any]] = {
 """The options of what is printed, and their values where they are not given."""
 FIRST = ("context", "asked", "output")
 AXES = ("plot", "x", "log_x", "log_y")
-"""Those of commands that end in curves over a training."""
+"""The options of commands that plot curves over a training."""
 
 
 def prints(*more: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

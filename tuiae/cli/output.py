@@ -101,7 +101,7 @@ class Output:
         self.line(in_mode(plot, "ascii" if self.plot_ascii else ""))
 
     def look_at(self, curves: Sequence[Curve]) -> Look:
-        """How to plot curves of trainings: as was asked, or over epochs, which is said, where no run tells more."""
+        """How to plot curves of trainings: as was asked; or over epochs, with a note, where no run tells more."""
         look = tellable(curves, self.look)
         if look != self.look:
             self.warn([f"{self.look.unit}s are not in the history: the x axis counts epochs"])

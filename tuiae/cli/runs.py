@@ -102,7 +102,7 @@ def _row_record(row: RunRow, now: float, wanted: Sequence[RunColumn] = ()) -> di
 # `tuiae show`
 
 METRICS = ("loss", "reconstruction", "kl", "accuracy", "mse", "wrong_pixels")
-"""Those of them that a run has are shown."""
+"""The metrics that are shown, as far as a run has them."""
 RECENT = 5  # notes of a run that are shown whatever they are
 WIDTH, PICTURE_LINES = 120, 22  # of pictures, at most
 CURVE_LINES = 14  # of a plot, with its title and its legend

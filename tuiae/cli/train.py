@@ -46,7 +46,7 @@ class Overrides:
     """Values in place of a config's own."""
 
     values: dict[str, Any]
-    """By dotted key."""
+    """Dotted key -> value."""
     askers: dict[str, str]
     """The flag that set each key, where it was not `--set`; a message about its value begins with the flag."""
 

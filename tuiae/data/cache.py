@@ -239,7 +239,7 @@ def _write_images(
 
 
 _DARK = 64
-"""Of 255; what has no brighter pixel has its values in the lower bits, as masks have."""
+"""A level of 255. A set without a brighter pixel has its values in the lower bits, as masks have."""
 
 
 def _warn_of_darkness(brightest: int, content: DatasetContent) -> tuple[str, ...]:

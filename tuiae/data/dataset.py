@@ -44,7 +44,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     """Sentences about what was made of the files that it was prepared from."""
     digest: str = ""
-    """Of all pixels and labels, in their order; of a set that has a size of its own before it is resized."""
+    """The digest of all pixels and labels, in their order; of a resized set that of the set it was made from."""
     path: str = ""
     """Where the pictures are, or the prepared set; empty where it comes with tuiae."""
     val: int = 0
@@ -99,7 +99,7 @@ class DatasetContent:
     labelled: bool = True
     notes: tuple[str, ...] = ()
     val: int = 0
-    """As in a Dataset."""
+    """The same as in a Dataset."""
 
 
 def silent(phase: str, done: int, total: int) -> None:

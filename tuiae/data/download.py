@@ -18,7 +18,8 @@ from tuiae.data.registry import missing_advice
 from tuiae.errors import DataError
 
 _TIMEOUT_SECONDS = 20
-"""Of each connection; torchvision sets none, and a firewall that drops packets would hold the user for ever."""
+"""The limit of each connection; torchvision sets none, and a firewall that drops packets would hold the user
+for ever."""
 
 _CLASSES = {
     "mnist": "MNIST",

@@ -90,7 +90,7 @@ _OTHER_BYTE = {
     "RGB;16L": "RGB;16B",
     "RGB;16N": "RGB;16B" if sys.byteorder == "little" else "RGB;16L",
 }
-"""Of 16-bit colour Pillow keeps one byte of two: its mode for the upper one -> that for the lower one."""
+"""Pillow keeps one byte of two of 16-bit colour: its mode for the upper byte -> the mode for the lower one."""
 _UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """EXIF orientation -> the transposition of Pillow's that undoes it."""
 _CHUNK = 256
@@ -107,7 +107,7 @@ _SPLIT = re.compile(
 Picture = tuple[Path, int]
 """A file and its label."""
 Files = dict[str, list[Path]]
-"""By class; without sub-folders, all by `_LOOSE`."""
+"""Class -> its pictures; without sub-folders all are in `_LOOSE`."""
 _LOOSE = ""
 
 

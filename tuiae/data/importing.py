@@ -44,7 +44,7 @@ _EMNIST = "emnist-"
 _LETTERS = "emnist-letters"
 
 Files = dict[str, Path]
-"""By array: `train-images`, `train-labels`, `test-images`, `test-labels`."""
+"""Array (`train-images`, `train-labels`, `test-images`, `test-labels`) -> its file."""
 
 _DEEPEST = 3
 """Folders below the one that is given, such as torchvision's root, in which idx files are looked for."""
@@ -249,7 +249,7 @@ def _look_below(directory: Path) -> tuple[dict[tuple[Path, str], Files], list[Pa
 
 
 def _read_idx_files(source: ImportSource, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """By array: images (N, 1, H, W) or labels (N,), and where each was."""
+    """The arrays by name, images (N, 1, H, W) or labels (N,), and the place of each."""
     transposed = name == _LETTERS or source.prefix.lower().startswith(_EMNIST)
     arrays, wheres = {}, {array: str(path) for array, path in source.files.items()}
     for array, path in source.files.items():
@@ -264,7 +264,7 @@ def _read_idx_files(source: ImportSource, name: str) -> tuple[dict[str, np.ndarr
 
 
 def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """As `_read_idx_files`, of an archive with the four arrays; images may also be (N, H, W, C)."""
+    """The same as `_read_idx_files`, from an archive with the four arrays; images may also be (N, H, W, C)."""
     try:
         with readable(path, "check its permissions"), open_regular(path) as file:
             unpacked = sum(member.file_size for member in zipfile.ZipFile(file).infolist())

@@ -39,7 +39,7 @@ class OpenedRun(Answer):
     epoch: float | None
     family: str
     shape: tuple[int, int, int]
-    """Of an image: channels, height, width."""
+    """Channels, height and width of an image."""
     classes: tuple[str, ...]
     latent: int
     is_autoencoder: bool
@@ -51,7 +51,7 @@ class OpenedRun(Answer):
     asked: int | None = None
     """The epoch whose weights were asked for; None for the newest."""
     kept: tuple[float, ...] = ()
-    """Where none are kept of that epoch, and these are the newest in their place: the epochs of all that are kept."""
+    """The epochs of all weights that are kept, where those of the epoch are not, and the newest take their place."""
 
 
 @dataclass(frozen=True)

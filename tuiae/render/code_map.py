@@ -112,7 +112,7 @@ class LabelledPoints:
     labels: NDArray[np.int64]
     """(N,), none below 0."""
     names: Sequence[str]
-    """Of the classes, one for each label."""
+    """The name of each class, by label."""
     axes: tuple[str, str]
 
     @property
@@ -125,7 +125,7 @@ class LabelledPoints:
 def labelled_points(
     points: NDArray[Any], labels: NDArray[Any], names: Sequence[str], axes: tuple[str, str] = CODE_AXES
 ) -> LabelledPoints:
-    """Those of the points (N, 2) that are finite and have a label (N,) of at least 0; missing names become numbers."""
+    """The points (N, 2) that are finite and have a label (N,) of at least 0; missing names become numbers."""
     where = np.asarray(points, np.float64)
     if where.ndim != 2 or where.shape[1] != 2:
         where = np.zeros((0, 2))

@@ -85,7 +85,7 @@ class Mark:
     """One character."""
     text: str
     short: str = ""
-    """The same in a word or two; empty where there is none shorter."""
+    """The same in a word or two; empty where it cannot be said shorter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +95,11 @@ class Line:
     curve: Curve
     x: Series
     y: Series
-    """As drawn: smoothed."""
+    """The values as they are drawn: smoothed."""
     raw: Series | None
     """The same without smoothing; None where nothing is smoothed."""
     values: Series
-    """As measured."""
+    """The values as they were measured."""
     band: Points | None
     """The lowest and the highest y of what it is the mean of, smoothed as it is."""
     span: Limits | None
@@ -285,7 +285,7 @@ class View:
     """The window on the x axis and the cursor in it."""
 
     width: float | None = None
-    """Of the window; None shows everything."""
+    """The width of the window; None shows everything."""
     end: float | None = None
     """Where the window ends; None is the newest point, whatever comes."""
     cursor: float | None = None

@@ -208,8 +208,8 @@ def draw_over_epochs(
 
 
 def _bars(one: Histogram, low: float, high: float, cells: int, ascii_only: bool) -> str:
-    """So many bars from `low` to `high`, the highest where most values lie: each bin is spread over the bars that
-    it covers, and where there is no value there is none."""
+    """Bars from `low` to `high`, the highest where most values lie: each bin is spread over the bars that
+    it covers, and a bar without values is blank."""
     edges = np.linspace(one.low, one.high, len(one.counts) + 1)
     below = np.concatenate([[0.0], np.cumsum(one.counts, dtype=float)])
     sums = np.diff(np.interp(np.linspace(low, high, cells + 1), edges, below))

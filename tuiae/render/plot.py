@@ -39,7 +39,7 @@ FAR = 1e6
 """Lengths of an axis beyond which a point is drawn as if it were there."""
 BLANK, BRAILLE, ASCII_BAND = ord(" "), 0x2800, ord(":")
 BITS = np.array([[1, 8], [2, 16], [4, 32], [64, 128]])
-"""Of the dots of a braille cell, (rows, columns)."""
+"""The bits of the dots of a braille cell, (rows, columns)."""
 ASCII_STROKES = {"solid": "*", "dashed": "."}
 
 Stroke: TypeAlias = Literal["solid", "dashed", "dotted", "points"]
@@ -82,7 +82,7 @@ class PlotFrame:
     y_ticks: tuple[tuple[int, str], ...] = ()
     """Row from the top, and words."""
     name: str = ""
-    """Of the x axis."""
+    """The name of the x axis."""
 
     @property
     def columns(self) -> int:

@@ -51,7 +51,7 @@ class RunColumn(TableColumn):
     words: Callable[[RunRow, float], str]
     """The words of its cell for a run, at a time in seconds since the epoch."""
     of_study: Callable[[StudyRow, float], str] | None = None
-    """The same for a study, if not what all its runs share."""
+    """The words for a study, if they are not what all its runs share."""
     order: Callable[[RunRow], Any] | None = None
     """The value that it is sorted by, else its words; those without any go last whichever way."""
     style: Callable[[RunRow], str] = lambda row: ""
@@ -63,7 +63,7 @@ class RunColumn(TableColumn):
 
 @dataclass(frozen=True)
 class Sort:
-    """By which column; without one the newest run comes first."""
+    """The column that runs are sorted by; without one the newest run comes first."""
 
     key: str = ""
     falling: bool = False

@@ -239,7 +239,7 @@ def settings_facts(settings: Mapping[str, Any]) -> list[Fact]:
 
 
 def _encoder_facts(settings: Mapping[str, Any]) -> list[Fact]:
-    """Whose encoder a classifier stands on, and whether that goes on learning."""
+    """The run whose encoder a classifier stands on, and whether the encoder goes on learning."""
     run, frozen = settings["model.encoder_run"], settings["model.freeze"]
     encoder = f"of {undated(clean(Path(run).name))}" if run else f"{settings['model.encoder']}, from scratch"
     return [("encoder", encoder, ""), ("frozen", "yes: its head alone learns" if frozen else "no", "")]

@@ -169,7 +169,7 @@ def _legend(summary: SweepSummary, width: int, ascii_only: bool) -> Text:
 
 
 def _final_sign(ascii_only: bool) -> str:
-    """Of a final figure; in ASCII the usual one would become that of the median."""
+    """The sign of a final figure; in ASCII the usual sign would become that of the median."""
     return "O" if ascii_only else FINAL_SIGN
 
 

@@ -57,7 +57,7 @@ def fitting(sizes: Sequence[int], ranks: Sequence[int], width: int, gap: int = 0
 
 
 def fit_columns(columns: Sequence[C], width: int) -> list[C]:
-    """Those of the columns that fit into a width; the ones that can be cut take what the others leave."""
+    """The columns that fit into a width; those that can be cut take what the others leave."""
     sizes = [min(column.least or column.width, column.width) for column in columns]
     places = fitting(sizes, [column.rank for column in columns], width, GAP)
     free = width - sum(sizes[place] + GAP for place in places) + GAP

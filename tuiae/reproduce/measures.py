@@ -48,7 +48,7 @@ class FinishedRun:
     _load: Callable[[RunPaths], LoadedRun]
     """Opens its newest weights."""
     _pca_errors: dict[Any, float]
-    """Those known so far, by images, noise and code size; shared by the runs of a work."""
+    """The errors known so far, by images, noise and code size; shared by the runs of a work."""
 
     @cached_property
     def snapshot(self) -> Snapshot:

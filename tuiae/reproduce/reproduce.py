@@ -36,7 +36,7 @@ class WorkResult:
     plan: WorkPlan
     claims: tuple[ClaimResult, ...]
     runs: dict[tuple[str, int], FinishedRun]
-    """By the run's id in the work's file and its seed."""
+    """(id of a run in the work's file, seed) -> the finished run."""
     problems: tuple[str, ...] = ()
 
     def of(self, run: str) -> list[FinishedRun]:

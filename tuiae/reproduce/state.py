@@ -199,7 +199,7 @@ class StudyProcess:
 
     pid: int
     start: str
-    """As the system words it: with the pid it names one process for good."""
+    """The start time in the system's words: with the pid it names one process for good."""
     host: str
     since: float
     quick: bool = False

@@ -44,7 +44,7 @@ class Trial:
 
     seed: int
     values: Mapping[str, Value]
-    """By the names of the claim's measures."""
+    """Name of a measure of the claim -> its value."""
     holds: bool
 
 

@@ -118,7 +118,7 @@ class StudyRow:
 
     tag: str
     runs: tuple[RunRow, ...] = field(repr=False)
-    """Those that were found, in order."""
+    """The runs that were found, in order."""
     total: int
     opened: bool = False
     trains: bool = False

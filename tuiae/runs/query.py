@@ -45,12 +45,12 @@ FIELDS: dict[str, Ask] = {
 }
 NUMBERS = ("epoch", "epochs", "step", "loss", "best", "accuracy")
 PERCENT = ("accuracy",)
-"""Those that lists print in per cent: a number from 1 on is one of these, a smaller one a share, as JSON has it."""
+"""The fields that lists print in per cent: a number from 1 on is meant so, a smaller one as a share, as JSON has it."""
 STATES = (*LIVE_STATES, "finished", "stopped", "failed", "lost")
 _TEXT = ("name", "state", "dataset", "model", "device", "tag", "note")
-"""Where a word without a key is looked for."""
+"""The fields in which a word without a key is looked for."""
 _FREE = ("name", "id", "note")
-"""Whose values are always looked for in parts."""
+"""The fields whose values are always looked for in parts."""
 _TERM = re.compile(
     r"""(?P<bracket>-?\(|\)) | (?P<minus>-(?=\S))?
     (?P<word>(?:(?P<key>[^\s":()<>=!]+)(?::|\s*(?=[<>=]|!=)))? (?P<value>(?:(?:[<>]=?|!?=)\s*)?(?:"[^"]*"?|[^\s()]*)))

@@ -240,7 +240,7 @@ class Sample:
 
     epoch: int
     step: int | None = None
-    """Of pictures within an epoch, the step after which they were made; `epoch` is then the last with a sample."""
+    """The step after which pictures within an epoch were made; `epoch` is then the last with a sample."""
     inputs: np.ndarray | None = None
     noisy: np.ndarray | None = None
     reconstructions: np.ndarray | None = None
@@ -252,7 +252,7 @@ class Sample:
     unit_kl: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     histograms: tuple[Histogram, ...] = ()
-    """Of a run with `samples.histograms`."""
+    """The histograms of a run with `samples.histograms`."""
 
 
 @dataclass(frozen=True)

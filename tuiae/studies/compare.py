@@ -422,7 +422,7 @@ class SeedBand:
     runs: int
     clock: Series
     curves: Mapping[str, tuple[Series, tuple[Values, Values]]]
-    """Of each metric on test images the mean curve, and the edges of its band."""
+    """Metric on test images -> the mean curve, and the edges of its band."""
 
 
 class SeedReader:

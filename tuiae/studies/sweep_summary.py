@@ -26,7 +26,7 @@ class Level:
     value: Any
     entries: tuple[Entry, ...]
     finals: tuple[float, ...]
-    """Of the runs that have a last figure that is a finite number."""
+    """The last figures of its runs, as far as they are finite numbers."""
     bests: tuple[float, ...]
 
     @property
@@ -61,7 +61,7 @@ class SweepSummary:
 
     @property
     def names(self) -> dict[str, str]:
-        """The same of all that differs."""
+        """The short names of all keys that differ."""
         return short_keys((self.key, *self.also))
 
     @property
@@ -133,7 +133,7 @@ def _levels(row: SettingDifference, entries: Sequence[Entry], metric: str) -> tu
 
 
 def summary_record(summary: SweepSummary) -> dict[str, Any]:
-    """As JSON has it: the values, their runs and medians, and which value is best."""
+    """The summary for a JSON document: the values, their runs and medians, and the best value."""
     best, metric = summary.best_level, summary.metric
     values = [
         {

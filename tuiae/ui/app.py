@@ -186,7 +186,7 @@ class TuiaeApp(TerminalApp[str]):
         return super().switch_mode(mode)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Of what Textual offers, what has no key here."""
+        """The commands of Textual that have no key here."""
         every = super().get_system_commands(screen)
         return (command for command in every if command.title in ("Theme", "Screenshot"))
 

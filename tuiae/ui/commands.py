@@ -115,7 +115,7 @@ class PaletteCommand:
 
     title: str
     hint: str
-    """Where it is done, and with which key."""
+    """The place where it is done, and its key."""
     do: Callable[[], Any]
     also: str = ""
     """Other words that it is found by."""

@@ -20,7 +20,7 @@ class Key:
     """A key and the action that it calls."""
 
     key: str
-    """As Textual calls it; of several keys, with commas between them, the first one is shown."""
+    """The key by Textual's name; of several, with commas between them, the first one is shown."""
     action: str
     label: str
     """Its name in the footer, however narrow that is; empty where it may be left out."""

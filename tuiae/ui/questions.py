@@ -132,7 +132,7 @@ class PlaneChoice:
 
     latent: int = 2
     by: str = ""
-    """As the explorer takes it: empty (the code itself, or its principal components), `axes` or `tsne`."""
+    """The plane by the explorer's name: empty (the code itself, or its principal components), `axes` or `tsne`."""
     axes: tuple[int, int] = (0, 1)
 
     def next_plane(self) -> PlaneChoice:
@@ -153,7 +153,7 @@ class PlaneChoice:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Of the question `codes`."""
+        """The arguments of the question `codes`."""
         return {"by": self.by, **({"axes": self.axes} if self.by == "axes" else {})}
 
 
@@ -267,7 +267,7 @@ class NoiseChoice:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Of the questions about an image."""
+        """The arguments of the questions about an image."""
         return {"kind": self.kind, "level": self.level, "seed": self.seed}
 
     @property

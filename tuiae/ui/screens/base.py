@@ -124,7 +124,7 @@ class BaseScreen(SteadyScreen):
         self.message.key_pressed()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Where nothing shows nothing is done; there is a next panel only where one shows at a time."""
+        """No key works where nothing shows; the key for the next panel works where one shows at a time."""
         if self.maximized is None and any(map(self.has_class, TOO_SMALL)) and action != "zoom":
             return False
         return action != "next_view" or any(map(self.has_class, ONE_AT_A_TIME))
@@ -326,7 +326,7 @@ class RunScreen(BaseScreen):
         self.message.tell(f"{sheet.count:,} pictures are in {clean(path)}", "good")
 
     def action_sample(self, where: int | str) -> None:
-        """So many samples on, or back; `first`, or `newest`."""
+        """Go on by samples, or back; or to the `first` or the `newest`."""
         self.query_one(TimelineBar).move(where)
 
     def tell_asked(self, word: str, name: str) -> None:

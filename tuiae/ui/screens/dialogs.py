@@ -209,7 +209,7 @@ class LineDialog(Dialog[str]):
 
 
 class NoteDialog(LineDialog):
-    """As a LineDialog, for several lines: Ctrl-S takes them."""
+    """A LineDialog for several lines: Ctrl-S takes them."""
 
     BINDINGS = [Binding("ctrl+s", "take", "Keep", show=False)]
     HINT = "ctrl+s keeps it · escape cancels"

@@ -217,7 +217,7 @@ class WorksScreen(BaseScreen):
             super().action_back()
 
     def _turn_to(self, view: str) -> None:
-        """To one of the lists, which may have to come in sight first."""
+        """Put the focus on one of the lists, which may have to come in sight first."""
         self.view.reveal(view)
         self.view.main_panel.focus()
 

@@ -48,7 +48,7 @@ def nearest_16(color: RGB) -> int:
 
 
 def _nearest(palette: NDArray[np.int64], color: RGB) -> int:
-    """By the eye's weights for red, green and blue."""
+    """The place of the nearest colour in a palette, by the eye's weights for red, green and blue."""
     return int((((palette - np.array(color)) * _WEIGHTS) ** 2).sum(axis=1).argmin())
 
 

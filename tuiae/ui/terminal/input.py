@@ -73,7 +73,7 @@ _KEY = re.compile(
 _CUT_REPORT = re.compile(r"[<=>?]?[\d:;]*[;$][\d:;$]*[@-~]")
 """A report whose beginning went elsewhere, such as `62;22c` of `CSI ? 62;22c`."""
 _SHORT_REPORT = re.compile(r"[<=>?]?\d+[ $]?[@-~]")
-"""As short as `0n` of `CSI 0n`, which somebody may also type."""
+"""A report as short as `0n` of `CSI 0n`, which somebody may also type."""
 
 
 class TerminalInput:

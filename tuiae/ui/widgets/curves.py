@@ -119,7 +119,7 @@ class CurvesPanel(PicturePanel):
 
     @property
     def clock(self) -> Series | None:
-        """Of the run that went furthest."""
+        """The clock of the run that went furthest."""
         clocks = [curve.clock for curve in self.curves if curve.clock is not None and not curve.faint]
         return max(clocks, key=lambda clock: clock.epochs[-1] if len(clock.epochs) else -1.0, default=None)
 
@@ -215,7 +215,7 @@ class CurvesPanel(PicturePanel):
         self._go(self._view.zoomed(self.lines, factor, log=self.look.log_x))
 
     def action_zoom_y(self, factor: float) -> None:
-        """So many times as much of the y axis, around the value at the cursor or else the newest one."""
+        """Show `factor` times as much of the y axis, around the value at the cursor, or else around the newest one."""
         frame, limits = self.frame(), x_limits(self.lines)
         if frame is None or limits is None:
             return

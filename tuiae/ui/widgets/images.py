@@ -106,7 +106,7 @@ class ImagesPanel(PixelPanel):
     first: reactive[int] = reactive(0)
     """The first sample that shows."""
     enlarged: reactive[int] = reactive(0)
-    """By how many steps the pictures are larger than at first, and fewer; below 0 they are smaller, and more."""
+    """Steps by which the pictures are larger than at first, and fewer; below 0 they are smaller, and more."""
 
     TITLE_MARGIN = " "  # which Textual leaves out where a frame has no corners
     _title = BORDER_TITLE = "reconstructions"

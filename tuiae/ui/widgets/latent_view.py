@@ -101,7 +101,7 @@ class CodeMapPanel(PointedPanel):
             self._go((row + rows, column + columns))
 
     def _go(self, cell: Cell) -> None:
-        """To the middle of a cell; beyond the edge of what is shown, what is shown goes along."""
+        """Go to the middle of a cell; beyond the edge the view goes along."""
         if self._layout is None or self._full is None:
             return
         self.view = self.view.moved(self._layout.point(*cell), self._full)

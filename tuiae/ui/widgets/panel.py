@@ -219,7 +219,7 @@ class LogPanel(Lasting, ScrollView, can_focus=True):
     """What of a run was added so far."""
 
     def __init__(self, *, wraps: bool = False, id: str | None = None) -> None:  # noqa: A002
-        """Where it `wraps`, lines longer than the panel take several; else one scrolls to the right to read on."""
+        """With `wraps`, lines longer than the panel take several lines; else the panel scrolls to the right."""
         super().__init__(id=id)
         self._lines: deque[Text] = deque(maxlen=MOST_LINES)
         self._laid: Sequence[Text] = self._lines

@@ -290,7 +290,7 @@ class RunView(Views):
         self.query_one("#second", CurvesPanel).show(second, plot_title(metric), marks)
 
     def _curves(self, snapshot: Snapshot, metric: str) -> tuple[Curve, ...]:
-        """Those of the parent and of other seeds behind the run's own."""
+        """The curves of the parent and of other seeds, behind the run's own."""
         own = run_curves(snapshot, metric)
         seeds = seed_curves(self._seeds, metric, own) if self._seeds is not None and self._shows_seeds else ()
         parent = parent_curves(self._origin, metric) if self._origin is not None else ()
@@ -457,7 +457,7 @@ class RunView(Views):
 
     @on(TimelineBar.Moved)
     def _moved(self, event: TimelineBar.Moved) -> None:
-        """To another sample; it shows when it is read, and the place on the curves at once."""
+        """Go to another sample; it shows when it is read, and its place on the curves at once."""
         event.stop()
         if self._snapshot is None:
             return

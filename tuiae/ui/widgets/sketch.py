@@ -80,7 +80,7 @@ class Sketch:
         return Sketch(1 - self.image, 1 - self.paper)
 
     def centred(self) -> Sketch:
-        """As MNIST has its digits: scaled into its box, the centre of mass in the middle.
+        """The drawing as MNIST has its digits: scaled into its box, the centre of mass in the middle.
 
         Images of another size than MNIST's have no such margin: there the box is the image.
         """

@@ -87,7 +87,7 @@ class TimelineBar(Lasting, Widget):
             event.stop()
 
     def move(self, where: int | str) -> None:
-        """So many samples on, or back; to the `first`, or the `newest`."""
+        """Go on by samples, or back; or to the `first` or the `newest`."""
         if isinstance(where, int):
             self.step(where)
         elif where == "newest":
