@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from tuiae.cli.output import Output, Part, images_part, show_parts
-from tuiae.config import RunConfig, did_you_mean
+from tuiae.config import RunConfig, counted, did_you_mean
 from tuiae.errors import ConfigError
 from tuiae.explore.plane import QUANTILES, SOURCES
 from tuiae.explore.protocol import Between, Codes, Picture, Plane, Samples
@@ -250,8 +250,8 @@ def _prior_samples(answer: Samples) -> Part:
     """Images decoded from codes that were drawn from the prior."""
 
     def show(output: Output) -> None:
-        count = len(answer.images)
-        title = f"{count} image{'s' if count > 1 else ''} decoded from codes drawn from the prior (seed {answer.seed})"
+        images = counted(len(answer.images), "image")
+        title = f"{images} decoded from codes drawn from the prior (seed {answer.seed})"
         output.line(_titled(title, [], draw_gallery(answer.images, _size(output)[0], output.picture_mode)))
 
     def record() -> dict[str, Any]:

@@ -28,7 +28,7 @@ from tuiae.render.curves import Curve, Look, prepare, tellable
 from tuiae.render.legend import log_note
 from tuiae.render.pixels import Sheet
 from tuiae.render.table import GAP
-from tuiae.render.text import clean, duration, figure, harmless, in_mode, number, of_epochs, rate, to_ascii
+from tuiae.render.text import clean, duration, figure, fitted, harmless, in_mode, number, of_epochs, rate, to_ascii
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Snapshot
 from tuiae.studies.jobs import News, StudyProgress
@@ -141,18 +141,18 @@ class Output:
     def table(self, columns: Iterable[str], rows: Iterable[Iterable[str]], right: Container[str] = ()) -> None:
         """Print aligned columns without a frame, for `grep` and `awk` too; those of `right` hold numbers."""
         heads, cells = list(columns), [[harmless(cell) for cell in row] for row in rows]
-        sides = ["right" if head in right else "left" for head in heads]
+        numbers = [head in right for head in heads]
         widths = [max(map(cell_len, column)) for column in zip(heads, *cells, strict=True)]
         if sum(widths) + GAP * (len(widths) - 1) <= self.people.width and not any(
             "\n" in cell for row in cells for cell in row
         ):
             # Rich's table would take longer than all the rest of `tuiae runs`.
-            head, *lines = ((" " * GAP).join(map(_padded, row, widths, sides)) for row in (heads, *cells))
+            head, *lines = ((" " * GAP).join(map(fitted, row, widths, numbers)) for row in (heads, *cells))
             self.people.print(Text.assemble((head, "bold"), *(f"\n{line}" for line in lines)), soft_wrap=True)
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for head, side in zip(heads, sides, strict=True):
-            table.add_column(head, justify=cast("Any", side))
+        for head, is_number in zip(heads, numbers, strict=True):
+            table.add_column(head, justify="right" if is_number else "left")
         for row in cells:
             table.add_row(*map(Text, row))
         self.people.print(table)
@@ -167,11 +167,6 @@ class Output:
         # NO_COLOR counts where nothing was asked for.
         no_color = None if self.colors == "auto" else False
         return Console(file=file, highlight=False, color_system=system, no_color=no_color)
-
-
-def _padded(cell: str, width: int, side: str) -> str:
-    pad = " " * (width - cell_len(cell))
-    return pad + cell if side == "right" else cell + pad
 
 
 _BEYOND_ASCII = re.compile("[^\x00-\x7e]")
