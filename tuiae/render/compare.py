@@ -49,7 +49,7 @@ from tuiae.studies.compare import (
 )
 from tuiae.studies.shared_images import SharedImages
 
-LEAST_LABEL, MOST_LABEL = 16, 36
+LEAST_LABEL, MOST_LABEL = 16, 24
 _FIGURES = 40  # cells of the columns that always stand beside a label
 BEST = "◂"
 """Stands beside the best value of a column."""
@@ -304,7 +304,6 @@ def _fitting(table: Sequence[FilledColumn], width: int) -> int:
 
 # The same test images, one row a run
 
-MOST_LABEL = 24
 MOST_NOTE = 3  # lines
 
 
