@@ -161,7 +161,7 @@ def make_directory(path: Path) -> None:
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""The numbers of errors that space on a disk, or a larger quota, would mend."""
+"""The numbers of the errors that more space on a disk, or a larger quota, would end."""
 
 
 def writable_advice(error: OSError, variable: str) -> str:
@@ -171,8 +171,8 @@ def writable_advice(error: OSError, variable: str) -> str:
 
 
 def make_way(path: Path, is_right: Callable[[Path], bool] = os.path.isfile) -> None:
-    """Move aside what stands where a file of ours belongs, or a directory with `os.path.isdir`, and is none: it may be
-    somebody's, and nothing could be written there."""
+    """Move aside what stands in the place of a file of ours, or of a directory with `os.path.isdir`, and is something
+    else: it may be somebody's, and nothing could be written there."""
     if os.path.lexists(path) and not is_right(path):
         os.rename(path, path.with_name(f"{path.name}.aside-{secrets.token_hex(2)}"))
 
@@ -225,7 +225,7 @@ MAX_TIME = 250e9  # seconds: beyond the year 9892, near which calendars end
 
 
 def as_number(value: Any, most: float | None = None) -> float | None:
-    """A finite number, with `most` one from 0 to that, or None; a JSON integer can be too large for a float."""
+    """A finite number, with `most` one from 0 to `most`; else None, as for a JSON integer too large for a float."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return None
     try:

@@ -87,14 +87,14 @@ def _differences(before: ImageRecord, now: ImageRecord) -> Iterator[str]:
 
 
 def caution(before: ImageRecord | None, now: ImageRecord) -> str:
-    """The sentence for whoever looks at a run with images that it did not train on; empty where it did, or may have."""
+    """The sentence about images that a run did not train on; empty where it did, or may have."""
     what = "; ".join(differences(before, now)) if before is not None else ""
     return f"these are not the images that the run trained on: {what}" if what else ""
 
 
 def refusal(run: str, config: RunConfig, before: ImageRecord, now: ImageRecord, command: str) -> DataError:
-    """The error for a run that would go on with other images than it trained on; `command` does it on purpose, where
-    its network can."""
+    """The error for a run that would go on with other images than it trained on; `command` goes on with them on
+    purpose, where the network can."""
     if config.is_classifier and not config.data.classes and len(before.classes) != len(now.classes):
         return unfit(run, before, now)
     what = "; ".join(differences(before, now))

@@ -108,7 +108,7 @@ def silent(phase: str, done: int, total: int) -> None:
 
 @contextmanager
 def readable(path: Path | str, hint: str) -> Iterator[None]:
-    """Make a DataError of what keeps a file or a folder from being read inside."""
+    """Turn an OSError inside into a DataError about this file or folder."""
     try:
         yield
     except OSError as error:

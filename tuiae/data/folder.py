@@ -441,7 +441,7 @@ def _is_deep(picture: Image.Image) -> bool:
 
 
 def _lower_bytes(picture: Image.Image) -> list[ImageFile._Tile]:
-    """How a decoder is asked for the lower byte of each colour that has 16 bits: in the other order of bytes. Empty for
+    """The tiles with which a decoder reads the lower byte of 16-bit colours: in the other order of bytes. Empty for
     pictures of other depths."""
     asked = []
     for tile in getattr(picture, "tile", ()):

@@ -115,7 +115,7 @@ def list_datasets(root: Path | None = None) -> list[DatasetInfo]:
 
 
 def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset = ") -> DatasetInfo:
-    """What is known of one set; of `folder:PATH` by its file names and the header of its first picture.
+    """Describe one set; `folder:PATH` by its file names and the header of its first picture.
 
     Raises ConfigError where there is no set of that name, which `asker` then stands before, and DataError for a folder
     that is missing, holds no pictures or cannot be read.

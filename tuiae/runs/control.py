@@ -111,7 +111,7 @@ EDITABLE = {
 
 
 def _no_effect(config: RunConfig, key: str) -> str:
-    """Why changing an editable key would change nothing in a run of such a config; empty where it does."""
+    """The reason why an edit of this key would change nothing in a run of this config; empty without a reason."""
     model = config.model
     if key == "noise.level" and config.noise.kind == "none":
         return "this run trains without noise"
@@ -156,8 +156,8 @@ def offered(config: RunConfig) -> tuple[str, ...]:
 
 
 def propose(config: RunConfig, key: str, value: Any, done: int = 0) -> RunConfig:
-    """The config that an edit of the one in force would put in force, after so many `done` epochs. Raises ConfigError
-    in the words that the command line has for such a value."""
+    """The config after an edit of the one in force, when `done` epochs are done. Raises ConfigError in the words of the
+    command line."""
     if key not in EDITABLE:
         cause = f"{key} cannot be changed while a run trains{did_you_mean(key, list(EDITABLE))}"
         raise ConfigError(cause, f"these can: {', '.join(EDITABLE)}; `tuiae fork` changes others")

@@ -116,16 +116,16 @@ def relabel(
     return write_label(run, replace(label, **{key: value for key, value in given.items() if value is not None}))
 
 
-# The name in a config: that of its preset, as long as the run is what that says.
+# The name in a config: the name of its preset, as long as the run trains what the preset does.
 
 LONGEST_NAME = 48  # characters, as config/schema.py:NAME_PATTERN allows
 _FROZEN = "-frozen"
 
 
 def named_for(config: RunConfig, preset: RunConfig) -> RunConfig:
-    """A config under a name made of what it is, where it has its preset's and is something else: another model or code,
-    another dataset, with noise or without."""
-    if config.name != preset.name or _what_it_is(config) == _what_it_is(preset):
+    """The config, under a name made of what it trains where it still has the name of its preset and trains something
+    else: another model or code, another dataset, with noise or without."""
+    if config.name != preset.name or _subject(config) == _subject(preset):
         return config
     return config.model_copy(update={"name": made_name(config)})
 
@@ -144,7 +144,7 @@ def made_name(config: RunConfig) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name)[: LONGEST_NAME - len(tail)].rstrip("-") + tail
 
 
-def _what_it_is(config: RunConfig) -> tuple[object, ...]:
+def _subject(config: RunConfig) -> tuple[object, ...]:
     model, noisy = config.model, config.noise.kind != "none"
     rest = (model.encoder, model.encoder_run, model.freeze) if config.is_classifier else (model.latent, noisy)
     return model.family, config.data.dataset, *rest

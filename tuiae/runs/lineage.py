@@ -49,7 +49,7 @@ def need_config(run: RunPaths, step: int | None = None) -> RunConfig:
 
 
 def no_config(run: RunPaths) -> ConfigError:
-    """Why a run has no config to go by, and what to do about it."""
+    """The error for a run whose config cannot be used; its hint says how to put it back."""
     whole, copied = is_original(run, run.config), is_original(run, run.config_copy)
     copy = shlex.join(["cp", str(run.config_copy), str(run.config)])
     try:

@@ -128,7 +128,7 @@ class StudyRow:
 
     @property
     def key(self) -> str:
-        """What no run is called."""
+        """A name that no run has."""
         return f"/{self.tag}"
 
     @property
@@ -178,7 +178,7 @@ class StudyRow:
 
 
 def _as_number(text: str) -> float:
-    """What numbers are sorted by; words keep their order behind them."""
+    """The key by which texts are sorted: numbers by value, words behind them in their order."""
     try:
         return float(text)
     except ValueError:
@@ -220,7 +220,7 @@ def fold(
 
 
 def key_of(line: Line) -> str:
-    """What tells a line from all others."""
+    """The key of a line, which no other line has."""
     return line.key if isinstance(line, StudyRow) else line.id
 
 

@@ -121,8 +121,8 @@ def gone(run: RunPaths) -> UnknownRunError:
 
 
 def find_obstacle(run: RunPaths) -> str:
-    """What keeps a run directory from being written at this moment, such as `No space left on device`; empty where
-    nothing does. What was tried is removed again."""
+    """The reason why a run directory cannot be written at this moment, such as `No space left on device`; empty where
+    it can. The file that tries it is removed again."""
     probe = run.root / f".probe.{os.getpid()}.tmp"
     try:
         probe.write_bytes(bytes(1 << 16))
@@ -154,7 +154,8 @@ def check_runs_dir(root: Path) -> None:
 
 
 def list_names(root: Path) -> list[str]:
-    """What lies in a runs directory, newest run first; a leading dot marks a run that is still being made, or goes."""
+    """The names in a runs directory, newest run first, without those with a leading dot: runs that are being made, or
+    deleted."""
     try:
         return sorted((name for name in os.listdir(root) if not name.startswith(".")), reverse=True)
     except OSError:

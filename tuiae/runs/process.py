@@ -200,8 +200,8 @@ TRACE = (" ", "Thread ", "Current thread", "Extension modules: ")
 
 
 def last_words(run: RunPaths, seen: float) -> str:
-    """What ended a worker at once, as the end of its log has it since that worker was `seen` alive (seconds since the
-    epoch); empty where that says nothing."""
+    """The fatal signal that ended a worker, by the end of its log, since the worker was `seen` alive (seconds since the
+    epoch); empty where the log has none."""
     try:
         with open_regular(run.log) as log:
             status = os.fstat(log.fileno())
@@ -218,8 +218,8 @@ def last_words(run: RunPaths, seen: float) -> str:
 
 
 def describe_death(run: RunPaths, code: int | None) -> str:
-    """How a worker ended that could not say it itself, as far as its exit code (None: unknown), its log and its disk
-    tell."""
+    """A sentence about the end of a worker that could not record it, from its exit code (None: unknown), its log and
+    its disk."""
     words = ["the worker died"]
     if code is None and (said := last_words(run, as_number(read_json(run.status).get("heartbeat")) or 0.0)):
         words.append(said)
@@ -380,7 +380,7 @@ def is_held(run: RunPaths) -> bool:
 
 @contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """What is started inside, by this thread, gets no signal to end before it listens: until then they wait for it."""
+    """Hold signals to end back from a process that is started inside, by this thread, until it listens to them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (*STOPPING, *LEAVING))
     try:
         yield

@@ -38,7 +38,7 @@ MAX_LOG = 500
 STALE_SECONDS = 60.0  # a heartbeat is due every second; NFS may lag by half a minute
 START_SECONDS = 60.0  # a cold worker needs a few seconds until it first speaks
 NO_CONFIG = "its config.toml is damaged, missing or of another version"
-"""The words for a run without one."""
+"""The words for a run whose config cannot be read."""
 
 
 class Tail:

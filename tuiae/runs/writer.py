@@ -59,8 +59,8 @@ def create_run(
 ) -> RunPaths:
     """Make a run directory in state `starting`; it appears whole or not at all.
 
-    `argv` is the command line that asked for it, `meta` more for its meta.json, such as where it comes from,
-    `checkpoint` one of another run with which it begins, and `images` what that one was trained on. Raises ConfigError
+    `argv` is the command line that asked for it, and `meta` holds more for its meta.json, such as its parent. A run can
+    begin from a `checkpoint` of another run; `images` are then those that the other run trained on. Raises ConfigError
     for a word that is no tag, UnknownRunError where the runs directory cannot be written, and TrainingError as
     `adopt_checkpoint`.
     """

@@ -250,21 +250,19 @@ def shows_means(comparison: Comparison) -> bool:
     return comparison.seeded and (len(comparison.groups) > 1 or len(comparison.entries) > MOST_CURVES)
 
 
-def choose_curves(
-    comparison: Comparison, metric: str, means: bool | None = None, most: int = MOST_CURVES
-) -> tuple[tuple[RunGroup, ...], str]:
+def choose_curves(comparison: Comparison, metric: str, means: bool | None = None) -> tuple[tuple[RunGroup, ...], str]:
     """The runs, or where `means` the groups, that get a curve each, and a line that says which where not every run
     does; of too many the best."""
     means = shows_means(comparison) if means is None else means and comparison.seeded
     runs = tuple(RunGroup(entry.key, entry.label, (entry,)) for entry in comparison.entries)
     every, said = (comparison.groups, MEANS) if means else (runs, "")
-    if len(every) <= most:
+    if len(every) <= MOST_CURVES:
         return every, f"curves are {said}" if said else ""
     sign = -1 if metric in HIGHER_IS_BETTER else 1
     ranks = [sign * best.mean if (best := group.best(metric)) else math.inf for group in every]
-    chosen = sorted(np.argsort(ranks, kind="stable")[:most])
+    chosen = sorted(np.argsort(ranks, kind="stable")[:MOST_CURVES])
     kept = tuple(every[place] for place in chosen)
-    words = f"curves: the best {most} of {len(every)} {'groups' if said else 'runs'} by test {metric}"
+    words = f"curves: the best {MOST_CURVES} of {len(every)} {'groups' if said else 'runs'} by test {metric}"
     return kept, f"{words}, {said}" if said else words
 
 

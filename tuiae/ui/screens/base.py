@@ -44,7 +44,7 @@ TOO_SMALL = ("-tiny", "-flat")
 
 
 def too_small(width: int, height: int) -> str:
-    """What a screen says that has no room for anything else."""
+    """The words of a screen that has no room for anything else."""
     size = f"{width}x{height} is too small: tuiae needs 60x20."
     return f"{size}\nRuns go on meanwhile.\nz one panel alone · q quit"
 
@@ -78,12 +78,12 @@ class BaseScreen(SteadyScreen):
         yield KeyLine(self.is_enabled, self.name_of)
 
     def compose_body(self) -> ComposeResult:
-        """What stands between the title and the message; one widget with the id `body`."""
+        """The widget between the title and the message, with the id `body`."""
         raise NotImplementedError
 
     @property
     def chosen(self) -> object:
-        """What the cursor of the screen's list stands on."""
+        """The thing on which the cursor of the screen's list stands."""
         return None
 
     @property
@@ -136,7 +136,7 @@ class BaseScreen(SteadyScreen):
         return action not in ("pause", f"show('{self.MODE}')")
 
     def name_of(self, action: str) -> str:
-        """What the footer calls an action while that is not what the table of keys calls it; else empty."""
+        """The name of an action in the footer while it differs from the one in the table of keys; else empty."""
         return ""
 
     def action_next_view(self) -> None:

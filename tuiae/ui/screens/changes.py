@@ -40,7 +40,7 @@ class ChangeDialog(Dialog[Answer]):
     TITLE, HINT = "", ""
 
     def __init__(self, question: str, filled: dict[str, str], advised: Mapping[str, Any] | None = None) -> None:
-        """What is `advised`, by dotted key, stands in the fields to begin with."""
+        """The fields begin with the values that are `advised`, by dotted key."""
         super().__init__()
         self._question, self._advised = question, advised or {}
         self._filled = filled

@@ -421,7 +421,7 @@ class LiveScreen(RunScreen):
             self.action_leave_form()  # or its fields would take the digits that are keys
 
     def _check_now(self) -> Checked | None:
-        """What the form says, if it can run; else says what is wrong with it, in place of what was said of the run."""
+        """The config of the form, if it can run; else the message says what is wrong with it."""
         checked = self.form.check_now()
         if checked is None:
             self.app.bell()

@@ -118,7 +118,7 @@ class KeyLine(Widget):
 
 
 def _rank(key: Key | None, node: DOMNode) -> int:
-    """How soon a key is left out; one that is not in the table of keys is a usual one."""
+    """The rank of a key: the higher, the sooner it is left out. A key that is not in the table ranks as a usual one."""
     if key is None or key.label:
         return ALWAYS if key is not None and key.action in (*KEPT, *NEEDED) else USUAL
     if key.later or isinstance(node, App):

@@ -375,7 +375,7 @@ class ConfigForm(Lasting, Vertical):
 
     @property
     def checked(self) -> Checked | None:
-        """What was found of the fields as they are; None where they cannot run, or were not checked yet."""
+        """The result of checking the fields as they are; None where they cannot run, or were not checked yet."""
         asked, found = self._found
         return found if asked == self.overrides else None
 
