@@ -19,6 +19,7 @@ import torch
 from textual.message import Message
 
 from tests.conftest import SMALL, Laboratory, wait_until
+from tests.golden import Golden
 from tests.test_resume import assert_same_end
 from tests.training import train
 from tuiae.config import RunConfig, build_config, load_config
@@ -34,7 +35,7 @@ from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import StandbyWorker
 from tuiae.runs.reader import RunReader, read_config
 from tuiae.runs.writer import create_run
-from tuiae.training.rehearsal import Abandoned, dry_run
+from tuiae.training.rehearsal import PARTS, Abandoned, dry_run
 from tuiae.training.setup import Parts, give_back_memory, set_up
 from tuiae.ui.session import Launcher, PreflightDone
 
@@ -114,6 +115,28 @@ def test_random_states_are_afterwards_what_they_were(lab: Laboratory) -> None:
     before = torch.get_rng_state()
     dry_run(config_of(model={"family": "vae", "dropout": 0.2}), lab.runs)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_shares_of_a_step_are_all_of_it(lab: Laboratory) -> None:
+    noisy = config_of(model={"family": "vae", "dropout": 0.2}, noise={"kind": "gaussian", "level": 0.3})
+    shares = dry_run(noisy, lab.runs, profiled=True).shares
+    assert tuple(shares) == PARTS
+    assert sum(shares.values()) == pytest.approx(1)
+    assert all(share > 0 for share in shares.values())
+    assert dry_run(noisy, lab.runs).shares == {}
+
+
+def test_bench_measures_what_is_here_and_names_what_is_not(lab: Laboratory, golden: Golden) -> None:
+    document = lab("bench", "quickstart", "--device", "cpu", "--json").document
+    assert document["machine"]["devices"] == ["cpu"]
+    found = document["presets"]["quickstart"]
+    assert found["shares"].keys() == {*PARTS}
+    golden.check(
+        "speeds",
+        lab.told("bench", "dense_64", check=3),
+        lab.told("bench", "denes_64", check=2),
+        lab.told("bench", "quickstart", "--device", "cuda:7", check=2),
+    )
 
 
 # Batches that batch norm cannot take
@@ -417,7 +440,7 @@ def test_the_launcher_posts_the_newest_answer_and_starts_runs_as_before(
     assert 20 not in sizes()[1:]
     cost = answers()[-1].outcome
     assert not isinstance(cost, TuiaeError)
-    assert [label for label, _, _ in cost_facts(cost)][:2] == ["device", "parameters"]
+    assert [label for label, _, _ in cost_facts(cost)][:3] == ["device", "computed", "parameters"]
     launcher.preflight(config_of(data={"dataset": "mnist"}))
     wait_until(lambda: isinstance(answers()[-1].outcome, DataError))
     assert "not on this machine" in str(answers()[-1].outcome)

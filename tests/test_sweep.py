@@ -14,10 +14,11 @@ from tests.conftest import SMALL, Laboratory, Result, SharedLaboratory, wait_unt
 from tuiae.config import RunConfig, load_config
 from tuiae.config.presets import list_presets, presets_dir
 from tuiae.errors import TrainingError, TuiaeError
+from tuiae.machine import count_cores
 from tuiae.render.sweeps import draw_bars
 from tuiae.runs.labels import read_tags
 from tuiae.runs.paths import RunPaths, list_runs
-from tuiae.runs.process import count_cores, worker_environment
+from tuiae.runs.process import worker_environment
 from tuiae.runs.reader import read_config, read_status
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.studies.jobs import Job, StudyProgress, finished_runs, run_jobs

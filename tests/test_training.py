@@ -31,7 +31,7 @@ from tuiae.explore.questions import Dispatcher
 from tuiae.explore.server import explain
 from tuiae.files import read_json, replace_json
 from tuiae.preflight import check
-from tuiae.runs import control
+from tuiae.runs import control, writer
 from tuiae.runs.checkpoints import (
     MANIFEST,
     MODEL,
@@ -44,17 +44,17 @@ from tuiae.runs.checkpoints import (
     verify,
 )
 from tuiae.runs.diagnosis import DIVERGED
-from tuiae.runs.lineage import fork_config, fork_run
+from tuiae.runs.lineage import fork_config, fork_run, need_config
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import RunLock
 from tuiae.runs.reader import RunReader, read_sample, read_status
-from tuiae.runs.writer import RunWriter, create_run
+from tuiae.runs.writer import RunWriter, create_run, settle_config
 from tuiae.training.checkpoint import load_state, load_weights
 from tuiae.training.control import Mailbox
 from tuiae.training.evaluate import count_values
 from tuiae.training.loop import Trainer
-from tuiae.training.setup import is_out_of_memory, keep_float32, set_up
+from tuiae.training.setup import in_precision, is_out_of_memory, keep_float32, set_up, suggest_precision
 
 Forge = tuple[str, Callable[[bytes], bytes]]
 """A file of a checkpoint, and what it holds instead."""
@@ -574,5 +574,51 @@ def test_float32_on_cuda_keeps_its_convolutions_from_tf32(
     monkeypatch: pytest.MonkeyPatch, precision: str, device: str, left: str
 ) -> None:
     monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", "tf32")
-    keep_float32(precision, torch.device(device))  # type: ignore[arg-type]
+    keep_float32(precision, torch.device(device))
     assert torch.backends.cudnn.conv.fp32_precision == left
+
+
+@pytest.mark.parametrize(
+    ("instructions", "settings", "precision"),
+    [
+        ({"amx_bf16": True}, {"model.latent": 512, "training.batch_size": 1000}, "bfloat16"),
+        ({"avx512_bf16": True}, {"model.family": "conv", "training.batch_size": 8}, "bfloat16"),
+        ({"amx_bf16": True}, {"model.latent": 2, "training.batch_size": 50}, "float32"),
+        ({"avx512_bf16": False}, {"model.latent": 512, "training.batch_size": 1000}, "float32"),
+    ],
+)
+def test_bfloat16_is_for_processors_that_have_it_and_networks_that_gain(
+    monkeypatch: pytest.MonkeyPatch, instructions: dict[str, bool], settings: dict[str, Any], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
+    config = build_config({}, settings)
+    assert suggest_precision(config, torch.device("cpu"), 2 * 64 * config.model.latent)[0] == precision
+
+
+def test_a_run_writes_down_what_auto_stood_for(finished: RunPaths) -> None:
+    assert "precision" not in SMALL
+    assert need_config(finished).training.precision in ("float32", "bfloat16")
+    assert finished.config.read_text() == finished.config_copy.read_text()
+
+
+@pytest.mark.parametrize("written", range(4))
+def test_a_config_is_readable_at_every_moment_of_its_settling(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    run = create_run(load_config(Path(lab.preset())), lab.runs, [])
+    settled = in_precision(need_config(run), "bfloat16")
+    left = iter(range(written))
+
+    def interrupted(write: Callable[..., None]) -> Callable[..., None]:
+        def carry_out(*arguments: Any) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            write(*arguments)
+
+        return carry_out
+
+    monkeypatch.setattr(writer, "replace_text", interrupted(writer.replace_text))
+    monkeypatch.setattr(writer, "replace_json", interrupted(writer.replace_json))
+    with pytest.raises(KeyboardInterrupt):
+        settle_config(run, settled)
+    assert need_config(run) in (settled, in_precision(settled, "auto"))

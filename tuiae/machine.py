@@ -6,6 +6,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import platform
 import select
 import signal
 import threading
@@ -13,8 +14,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
+
+from tuiae.errors import ConfigError
 
 MEGA = 1e6
 
@@ -274,3 +277,48 @@ def when_parent_ends(act: Callable[[], None]) -> None:
         act()
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+# How much a machine does at once.
+
+
+def count_cores() -> int:
+    """The cores that this process may use."""
+    # A container or taskset may leave fewer than the machine has; macOS does not say.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The name of the processor, or its kind where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+AUTO = 0
+"""As many workers at once as `suggest_workers` says."""
+MOST_JOBS = 64
+WORKER_BYTES = 2_000_000_000  # conv_256 with a batch of 1000 takes 1.1 GB
+
+
+def read_jobs(word: object, asker: str = "--jobs") -> int:
+    """The number of workers that is asked for, or AUTO; raises ConfigError for what is neither."""
+    if word in ("auto", AUTO):
+        return AUTO
+    if not str(word).isdecimal() or not 1 <= int(str(word)) <= MOST_JOBS:
+        raise ConfigError(f"{asker} {word}: auto, or 1 to {MOST_JOBS}")
+    return int(str(word))
+
+
+def suggest_workers() -> int:
+    """How many trainings side by side get most done: one for each core, as far as the memory goes.
+
+    A training alone waits: for its threads to meet, for the disk, at first for Python. Side by side each has its cores
+    to itself. What was measured stands in docs/performance.md.
+    """
+    import psutil
+
+    return max(1, min(count_cores(), int(psutil.virtual_memory().available) // WORKER_BYTES))

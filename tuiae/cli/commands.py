@@ -16,6 +16,8 @@ from tuiae import __version__
 from tuiae.cli.main import ScreenOptions, is_terminal, knows_unicode
 from tuiae.cli.options import (
     AXES,
+    EXIT_CODES,
+    PLAIN_TEXT,
     Ascii,
     Colors,
     Detach,
@@ -32,20 +34,11 @@ from tuiae.cli.options import (
     prints,
 )
 from tuiae.errors import ConfigError
+from tuiae.machine import AUTO
 
 if TYPE_CHECKING:
     from tuiae.cli.output import Output
     from tuiae.runs.paths import RunPaths
-
-EXIT_CODES = """Exit codes: 0 done, 2 usage or config (unknown run, missing device), 3 data not available or not fit to
-use, 4 training failed (diverged, out of memory, worker died), 5 stopped early with a checkpoint saved, 6 run held by
-another process, 130 interrupted with nothing to save. --debug, anywhere, shows the traceback of an error."""
-PLAIN_TEXT: dict[str, Any] = {
-    "add_completion": False,
-    "rich_markup_mode": None,
-    "pretty_exceptions_enable": False,
-    "context_settings": {"help_option_names": ["-h", "--help"]},
-}
 
 app = typer.Typer(epilog=EXIT_CODES, **PLAIN_TEXT)
 data = typer.Typer(help="List, download and import datasets.", no_args_is_help=True, **PLAIN_TEXT)
@@ -404,7 +397,7 @@ def compare(
 def sweep(
     output: Output,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A sweep file, or the name of one that came with tuiae.")],
-    jobs: Jobs = 1,
+    jobs: Jobs = AUTO,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and list its runs; train nothing.")] = False,
 ) -> None:
     """Train a preset with every combination of values in a file. Given again, it trains what is missing."""
@@ -423,7 +416,7 @@ def reproduce(
     quick: Annotated[bool, typer.Option("--quick", help="Few epochs, one seed: verdicts are provisional.")] = False,
     claims: Annotated[bool, typer.Option("--claims", help="List the claims and how they are measured.")] = False,
     seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Train every run with this many seeds.")] = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = AUTO,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write the report here.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the tables as Markdown too.")] = None,
 ) -> None:
@@ -438,6 +431,19 @@ def reproduce(
 
 
 # Presets and datasets
+
+
+@app.command()
+@prints()
+def bench(
+    output: Output,
+    presets: Annotated[list[str] | None, typer.Argument(metavar="PRESET", help="Of these; by default of all.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Measure how fast this machine trains the presets, and where the time goes."""
+    from tuiae.cli.bench import measure_presets
+
+    measure_presets(presets or (), device, output)
 
 
 @app.command()

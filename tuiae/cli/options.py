@@ -12,8 +12,18 @@ import typer
 from typer.core import TyperCommand
 
 from tuiae.errors import ConfigError
+from tuiae.machine import read_jobs
 from tuiae.render import UNITS
 
+EXIT_CODES = """Exit codes: 0 done, 2 usage or config (unknown run, missing device), 3 data not available or not fit to
+use, 4 training failed (diverged, out of memory, worker died), 5 stopped early with a checkpoint saved, 6 run held by
+another process, 130 interrupted with nothing to save. --debug, anywhere, shows the traceback of an error."""
+PLAIN_TEXT: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
 KEYWORD = Parameter.KEYWORD_ONLY
 CHOICES = {
     "colors": ("auto", "truecolor", "256", "16", "none"),
@@ -48,7 +58,12 @@ OtherImages = Annotated[bool, typer.Option("--other-images", help="Go on even if
 Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id and return.")]
 Weights = Annotated[str, typer.Option(help="last, best, or the step of a checkpoint that was kept.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Jobs = Annotated[int, typer.Option(min=1, max=64, help="How many trainings run at once; they share the cores.")]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        metavar="N", parser=read_jobs, show_default="auto", help="How many trainings run at once; they share the cores."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Print plain lines without escape codes.")]
 Plot = Annotated[bool, typer.Option("--plot", help="Plot in ASCII even without a terminal or with --plain.")]

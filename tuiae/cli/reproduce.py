@@ -16,6 +16,7 @@ from rich.text import Text
 from tuiae.cli.output import Output, dataset_progress, study_progress
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
 from tuiae.files import make_directory, replace_text
+from tuiae.machine import AUTO
 from tuiae.render.text import MISSING
 from tuiae.reproduce.measures import FUNCTIONS
 from tuiae.reproduce.report import Report, WorkSection, render, report
@@ -35,7 +36,7 @@ def reproduce_works(
     *,
     quick: bool = False,
     seeds: int = 0,
-    jobs: int = 1,
+    jobs: int = AUTO,
     html: Path | None = None,
     markdown: Path | None = None,
 ) -> ExitCode:

@@ -188,9 +188,10 @@ class TrainingSection(Section):
     shards: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = "auto"
     """On a CPU: parts of a batch that are computed on a core each. auto goes by the network and the batch, never by the
     machine, so that the number of cores changes no bit; 0 lets PyTorch split each operation among its threads."""
-    precision: Precision = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """float32 holds for convolutions on CUDA too, for which PyTorch would take TF32; bfloat16 is for matrix products
-    and convolutions, and leaves weights, loss and metrics in float32."""
+    and convolutions, and leaves weights, loss and metrics in float32. auto takes bfloat16 where the machine is quick at
+    it and the network large enough; the run's config says which before its first step."""
 
 
 class CheckpointSection(Section):

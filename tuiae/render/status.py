@@ -320,12 +320,21 @@ def cost_facts(cost: Mapping[str, Any]) -> list[Fact]:
     evaluation, epochs = f"then {seconds(cost['evaluation_seconds'])} of evaluation", counted(cost["epochs"], "epoch")
     return [
         ("device", clean(cost["device"]), ""),
+        ("computed", _arithmetic(cost), ""),
         ("parameters", _parameters(cost), ""),
         ("memory", _memory(cost), ""),
         ("a step", f"{seconds(step)} for {counted(cost['batch_size'], 'image')}, {images}", ""),
         ("an epoch", f"about {seconds(cost['epoch_seconds'])}: {counted(steps, 'step')}, {evaluation}", ""),
         ("in all", f"about {seconds(cost['total_seconds'])}: {epochs}, samples and saving", ""),
     ]
+
+
+def _arithmetic(cost: Mapping[str, Any]) -> str:
+    """`in float32 (this processor has no instructions for bfloat16), 2 shards of 500 images, each on a core`."""
+    why = f" ({clean(cost['reason'])})" if cost["reason"] else ""
+    each = -(-cost["batch_size"] // max(cost["shards"], 1))
+    cut = f", {counted(cost['shards'], 'shard')} of {counted(each, 'image')}" if cost["shards"] else ""
+    return f"in {clean(cost['precision'])}{why}{cut}"
 
 
 def cost_line(name: str, cost: Mapping[str, Any]) -> str:

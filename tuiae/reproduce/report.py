@@ -7,12 +7,12 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from statistics import fmean, stdev
 
 from tuiae import __version__
 from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
+from tuiae.machine import count_cores, processor
 from tuiae.reproduce.measures import ClaimError, FinishedRun, Value
 from tuiae.reproduce.reproduce import ClaimResult, WorkResult
 from tuiae.reproduce.verdicts import (
@@ -27,7 +27,6 @@ from tuiae.reproduce.verdicts import (
     tally,
 )
 from tuiae.reproduce.work import Claim, shared_seeds
-from tuiae.runs.process import count_cores
 
 LOSS = ".4g"
 
@@ -238,17 +237,8 @@ def about() -> tuple[tuple[str, str], ...]:
         ("scikit-learn", version("scikit-learn")),
         ("Python", platform.python_version()),
         ("system", f"{platform.system()} {platform.machine()}"),
-        ("processor", f"{_processor()}, {count_cores()} cores"),
+        ("processor", f"{processor()}, {count_cores()} cores"),
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 # The report as a page.

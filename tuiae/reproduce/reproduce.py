@@ -9,6 +9,7 @@ from pathlib import Path
 from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare
 from tuiae.errors import DataError, TrainingError
+from tuiae.machine import AUTO
 from tuiae.reproduce.claims import evaluate
 from tuiae.reproduce.measures import ClaimError, FinishedRun, Runs, functions_of, open_runs
 from tuiae.reproduce.verdicts import Outcome, Trial, Verdict, judge
@@ -62,7 +63,7 @@ def reproduce(
     plan: WorkPlan,
     root: Path,
     lacking: Mapping[str, str],
-    workers: int = 1,
+    workers: int = AUTO,
     tell: Callable[[StudyProgress], None] = lambda progress: None,
 ) -> WorkResult:
     """Train what is missing and judge every claim. Claims on `lacking` datasets (from `prepare_sets`) are not run.

@@ -168,6 +168,7 @@ def run_configs(work: Work, path: Path) -> dict[str, RunConfig]:
         document = _resolve(work, spec.base, spec.preset, spec.config, where, ())
         name = f"{path.stem}-{spec.id}".replace(".", "_")[:48]
         document = _merge(document, {"name": name, "training": {"seed": spec.seeds[0]}})
+        document.setdefault("training", {}).setdefault("precision", "float32")  # as printed, on every machine
         configs[spec.id] = build_config(document, source=where)
     return configs
 

@@ -21,7 +21,7 @@ from tuiae.config import RunConfig
 from tuiae.errors import ConfigError, RunHeldError, TrainingError, UnknownRunError, from_record
 from tuiae.files import as_number, is_count, open_append, open_regular, read_json
 from tuiae.images import OPTION
-from tuiae.machine import LEAVING, STOPPING
+from tuiae.machine import LEAVING, STOPPING, count_cores
 from tuiae.runs.paths import RunPaths, find_obstacle, unwritable
 
 if TYPE_CHECKING:
@@ -149,12 +149,6 @@ def worker_environment(workers: int = 1) -> dict[str, str]:
     return {**calm, **share, **MALLOC, **os.environ, "PYTHONIOENCODING": "utf-8"}
 
 
-def count_cores() -> int:
-    """The cores that this process may use."""
-    # A container or taskset may leave fewer than the machine has; macOS does not say.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def start_worker(
     run: RunPaths, workers: int = 1, asked: Mapping[str, Any] | None = None, other_images: bool = False
 ) -> subprocess.Popen[bytes]:
@@ -272,7 +266,7 @@ class StandbyWorker:
         except ValueError:
             return {}
 
-    def dry_run(self, config: RunConfig, root: Path) -> dict[str, Any]:
+    def dry_run(self, config: RunConfig, root: Path, profiled: bool = False) -> dict[str, Any]:
         """The cost of a run of this config (blocks: call it from a thread); empty when the worker was given a run, or
         let go, before it could say. A run that it is given afterwards is what it would have been.
 
@@ -281,7 +275,7 @@ class StandbyWorker:
         self.hello()
         with self._reading:
             try:
-                self._write({"dry_run": config.model_dump(mode="json"), "root": str(root)})
+                self._write({"dry_run": config.model_dump(mode="json"), "root": str(root), "profiled": profiled})
                 answer = self._read()
             except (OSError, ValueError):
                 answer = {}  # its stdin is closed: it was given away, or died

@@ -256,7 +256,9 @@ def is_original(run: RunPaths, config: Path) -> bool:
 
 def _began_with(meta: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
     known = meta.get(CONFIG_DIGEST)
-    return not isinstance(known, str) or known == fingerprint(document)
+    if not isinstance(known, (str, list)):
+        return True
+    return fingerprint(document) in (known if isinstance(known, list) else [known])
 
 
 def read_sample(run: RunPaths, epoch: int) -> Sample | None:

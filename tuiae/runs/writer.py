@@ -108,6 +108,17 @@ def _fill(draft: RunPaths, config: RunConfig, about: Mapping[str, Any], checkpoi
     replace_json(draft.status, status)
 
 
+def settle_config(run: RunPaths, config: RunConfig) -> None:
+    """Put the config of a run that has not trained yet in place of the one that left something to the machine. At every
+    moment both files say what the run began with, the one or the other."""
+    text, meta = dump_config(config), read_json(run.meta)
+    digest = fingerprint(parse_toml(text))
+    replace_json(run.meta, {**meta, CONFIG_DIGEST: [meta.get(CONFIG_DIGEST), digest]})
+    for path in (run.config, run.config_copy):
+        replace_text(path, text)
+    replace_json(run.meta, {**meta, CONFIG_DIGEST: digest})
+
+
 def write_images(run: RunPaths, record: ImageRecord, before: ImageRecord | None = None) -> None:
     """Record which images a run trains on from here on, and those that it trained on before, if these are others."""
     earlier = read_json(run.images).get("earlier")

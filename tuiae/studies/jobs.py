@@ -20,6 +20,7 @@ from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import read_json
 from tuiae.images import FOLDER_PREFIX, ImageRecord, with_absolute_folder
+from tuiae.machine import AUTO, suggest_workers
 from tuiae.preflight import check, current_images, put_on_encoder
 from tuiae.runs.labels import check_tags, tags_of
 from tuiae.runs.lineage import read_edits
@@ -44,11 +45,13 @@ class Job:
 
 
 def is_same_training(first: RunConfig | None, other: RunConfig) -> bool:
-    """Returns whether two configs ask for the same, but for the order in which a batch is summed: earlier versions
-    computed it whole."""
+    """Returns whether two configs ask for the same, but for the order in which a batch is summed (earlier versions
+    computed it whole) and for a precision that the other leaves to the machine."""
     if first is None or first == other:
         return first is not None
-    training = first.training.model_copy(update={"shards": other.training.shards})
+    asked = other.training
+    precision = "auto" if asked.precision == "auto" else first.training.precision
+    training = first.training.model_copy(update={"shards": asked.shards, "precision": precision})
     return first.model_copy(update={"training": training}) == other
 
 
@@ -245,11 +248,12 @@ def run_jobs(
     jobs: Sequence[Job],
     root: Path,
     tag: str,
-    workers: int = 1,
+    workers: int = AUTO,
     tell: Callable[[StudyProgress], None] = lambda progress: None,
     tags: Sequence[str] = (),
 ) -> dict[str, RunPaths]:
-    """The finished run of each job by its label, trained where there is none yet, by `workers` at once.
+    """The finished run of each job by its label, trained where there is none yet, by `workers` at once; AUTO goes by
+    the machine.
 
     A job's run is the one below `root` with the tag and the job's config: taken as it is when finished, waited for
     while somebody else trains it, gone on with from its last checkpoint otherwise. New runs get `tag` and `tags`.
@@ -301,7 +305,7 @@ class _Study:
         self._same = twins(jobs)
         self._jobs = [job for job in jobs if self._same[job.label] == job.label]
         self._root, self._tags = root, tags
-        self._workers = max(1, min(workers, len(self._jobs)))
+        self._workers = max(1, min(workers or suggest_workers(), len(self._jobs)))
         self._library = Library(root, tags[0])
         self._active: list[_Active] = []
         self._done: dict[str, RunPaths] = {}

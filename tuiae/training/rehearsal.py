@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,6 @@ from tuiae.training.control import Mailbox
 from tuiae.training.evaluate import BATCH, evaluate
 from tuiae.training.loop import Trainer
 from tuiae.training.setup import (
-    describe_device,
     free_memory,
     give_back_memory,
     is_out_of_memory,
@@ -35,6 +35,7 @@ from tuiae.training.setup import (
 WARM_STEPS = 2  # beside the one that is measured for memory: the first ones choose kernels and grow buffers
 TIMED_SECONDS = 0.5
 FEWEST_STEPS, MOST_STEPS = 3, 50
+PROFILED_STEPS = 8
 MEGA, GIGA = 1e6, 1e9
 
 
@@ -48,6 +49,11 @@ class DryRun:
     was."""
 
     device: str
+    precision: str
+    reason: str
+    """Why this precision, where the config leaves it to the machine."""
+    shards: int
+    """Parts of a batch, each computed by one core; 0 where PyTorch splits each operation."""
     parameters: dict[str, int]
     """Of each part: encoder, decoder, head, and log_variance of a variational code."""
     trained: int
@@ -72,15 +78,25 @@ class DryRun:
     evaluation_seconds: float
     epoch_seconds: float
     """Training, and the evaluation of an epoch that has one."""
+    writing_seconds: float
+    """A sample and a checkpoint, written beside the training."""
     total_seconds: float
     """All epochs, samples and checkpoints included."""
     warnings: tuple[str, ...]
+    shares: dict[str, float]
+    """PARTS -> its share of a step's time on one core; empty unless asked for."""
 
 
-def dry_run(config: RunConfig, root: Path, interrupted: Callable[[], bool] = lambda: False) -> DryRun:
+PARTS = ("data", "random numbers", "forward", "loss", "backward", "optimizer", "Python")
+
+
+def dry_run(
+    config: RunConfig, root: Path, interrupted: Callable[[], bool] = lambda: False, profiled: bool = False
+) -> DryRun:
     """Take a few steps on the first batch of the data, in a directory that is gone afterwards.
 
-    Random states of the CPU and of CUDA are afterwards what they were. `interrupted` is asked between batches.
+    Random states of the CPU and of CUDA are afterwards what they were. `interrupted` is asked between batches. A few
+    steps more tell where their time goes if they are to be `profiled`.
 
     Raises Abandoned where `interrupted` said so, TrainingError where the batch failed, DataError for images that would
     have to be downloaded first, and whatever else the run would fail with.
@@ -96,7 +112,7 @@ def dry_run(config: RunConfig, root: Path, interrupted: Callable[[], bool] = lam
     try:
         prefix = f"tuiae-dry-run-{os.getpid()}-"
         with torch.random.fork_rng(cards), tempfile.TemporaryDirectory(prefix=prefix) as folder:
-            return _rehearse(checked, root, Path(folder), interrupted)
+            return _rehearse(checked, root, Path(folder), interrupted, profiled)
     except (TuiaeError, Abandoned) as error:
         traceback.clear_frames(error.__traceback__)  # they hold the network and the images
         raise
@@ -137,7 +153,7 @@ def _smaller(config: RunConfig) -> str:
     return f"lower model.latent{f' or model.{more}' if more else ''}"
 
 
-def _rehearse(checked: Checked, root: Path, folder: Path, interrupted: Callable[[], bool]) -> DryRun:
+def _rehearse(checked: Checked, root: Path, folder: Path, interrupted: Callable[[], bool], profiled: bool) -> DryRun:
     def give_up_if_asked(*_: object) -> None:
         if interrupted():
             raise Abandoned
@@ -153,7 +169,7 @@ def _rehearse(checked: Checked, root: Path, folder: Path, interrupted: Callable[
         stack.callback(writer.close, "stopped")
         trainer = Trainer(parts, writer, Mailbox(run, lambda: False))
         stack.callback(trainer.background.close)
-        return _Rehearsal(trainer, give_up_if_asked).measure(warnings)
+        return _Rehearsal(trainer, give_up_if_asked).measure(warnings, profiled)
 
 
 class _Rehearsal:
@@ -169,7 +185,7 @@ class _Rehearsal:
         self._first = order[: batch_end(0, training.batch_size, len(order), trainer.fewest)]
         self._last = order[before_last:]
 
-    def measure(self, warnings: tuple[str, ...]) -> DryRun:
+    def measure(self, warnings: tuple[str, ...], profiled: bool) -> DryRun:
         """Everything, the memory first, while nothing else has been allocated."""
         parts, trainer, config = self._parts, self._trainer, self._trainer.config
         parts.model.train()
@@ -184,7 +200,10 @@ class _Rehearsal:
         save_seconds = self._time(lambda: trainer.save(("last",)), wait)
         epochs, train_seconds = config.training.epochs, steps_per_epoch * step_seconds
         return DryRun(
-            device=describe_device(parts.device, parts.cores.count),
+            device=parts.place,
+            precision=parts.config.training.precision,
+            reason=parts.reason,
+            shards=parts.config.shards if parts.sharded else 0,
             parameters={name: sum(map(Tensor.numel, part.parameters())) for name, part in parts.model.named_children()},
             trained=sum(weights.numel() for weights in parts.model.parameters() if weights.requires_grad),
             images=len(parts.train),
@@ -199,11 +218,13 @@ class _Rehearsal:
             step_seconds=step_seconds,
             evaluation_seconds=evaluation_seconds,
             epoch_seconds=train_seconds + evaluation_seconds,
+            writing_seconds=sample_seconds + save_seconds,
             total_seconds=epochs * train_seconds
             + occasions(epochs, config.training.evaluate_every) * evaluation_seconds
             + occasions(epochs, config.samples.every) * sample_seconds
             + occasions(epochs, config.checkpoint.every) * save_seconds,
             warnings=warnings,
+            shares=self._shares() if profiled else {},
         )
 
     def _step(self, batch: Tensor) -> None:
@@ -255,6 +276,30 @@ class _Rehearsal:
         self._synchronize()
         return (time.perf_counter() - began) / steps
 
+    def _shares(self) -> dict[str, float]:
+        """What a step's time on one core goes to, of PARTS: of the quickest one, which nobody interrupted."""
+        from torch.profiler import ProfilerActivity, profile, record_function
+
+        ranges: list[record_function] = []
+
+        def enter(*_: object) -> None:
+            ranges.append(record_function(FORWARD))
+            ranges[-1].__enter__()
+
+        def leave(*_: object) -> None:
+            ranges.pop().__exit__(None, None, None)
+
+        model = self._parts.model
+        hooks = (model.register_forward_pre_hook(enter), model.register_forward_hook(leave))
+        with self._parts.cores.alone(), profile(activities=[ProfilerActivity.CPU]) as profiler:
+            for _ in range(PROFILED_STEPS):
+                with record_function(STEP):
+                    self._step(self._first)
+        for hook in hooks:
+            hook.remove()
+        steps = [event for event in profiler.events() or () if event.name == STEP]
+        return share_out(min(steps, key=lambda step: step.cpu_time_total))
+
     def _time_evaluation(self) -> float:
         """Of the test split and as many training images, from one batch of it."""
         test, train = len(self._parts.test), len(self._parts.train)
@@ -284,3 +329,36 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
 def _resident_bytes(images: ImageSet) -> int:
     """Bytes of a split that stays on an accelerator; on the CPU it is a memory map that all workers share."""
     return len(images) * prod(images.image_shape) if images.resident and images.device.type != "cpu" else 0
+
+
+FORWARD, STEP = "tuiae::forward", "tuiae::step"
+_RANDOM = ("random_", "bernoulli", "uniform", "rand", "normal_", "dropout")
+_OPTIMIZER = ("_fused_", "_foreach_")
+_BACKWARD = "autograd::engine::evaluate_function"
+
+
+def share_out(step: Any) -> dict[str, float]:
+    """The shares, of PARTS, of a step that the profiler has followed in one thread: what comes before a forward pass is
+    data, what follows it is loss, until backward passes begin."""
+    found = dict.fromkeys(PARTS, 0.0)
+    stage = "data"
+
+    def book(event: Any, part: str) -> None:
+        name = event.name.removeprefix("aten::")
+        part = "random numbers" if name.startswith(_RANDOM) else "optimizer" if name.startswith(_OPTIMIZER) else part
+        found[part] += event.self_cpu_time_total
+        for child in event.cpu_children:
+            book(child, part)
+
+    for event in sorted(step.cpu_children, key=lambda event: event.time_range.start):
+        if event.name == FORWARD:
+            book(event, "forward")
+            stage = "loss"
+        elif event.name.startswith(_BACKWARD):
+            book(event, "backward")
+            stage = "data"
+        else:
+            book(event, stage)
+    found["Python"] = step.self_cpu_time_total
+    total = sum(found.values())
+    return {part: time / total for part, time in found.items()}

@@ -7,7 +7,7 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -30,14 +30,45 @@ from tuiae.runs.query import find_run
 from tuiae.training.checkpoint import load_weights, spoilt
 
 
-def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+def suggest_precision(config: RunConfig, device: torch.device, parameters: int) -> tuple[Precision, str]:
+    """What `training.precision = "auto"` means for a network of so many parameters on a device, and why."""
+    if slow := slow_in_bfloat16(device):
+        return "float32", slow
+    if config.model.encoder_family == "dense" and config.training.batch_size * parameters < LARGE:
+        return "float32", "the network is too small to gain by bfloat16"
+    return "bfloat16", "this machine multiplies bfloat16 quickly"
+
+
+def slow_in_bfloat16(device: torch.device) -> str:
+    """Why a device is no quicker in bfloat16 than in float32; empty where it is."""
+    if device.type == "cpu":
+        look = getattr(torch.cpu, "get_capabilities", None)  # PyTorch 2.10 has none
+        quick = look is not None and any(look().get(name) for name in ("amx_bf16", "avx512_bf16"))
+        return "" if quick else "this processor has no instructions for bfloat16"
+    if device.type == "cuda":
+        return "" if torch.cuda.get_device_capability(device) >= AMPERE else "this GPU emulates bfloat16"
+    return f"whether {device.type} is quicker in bfloat16 is not known"
+
+
+AMPERE = (8, 0)
+"""Compute capability from which NVIDIA's tensor cores multiply bfloat16; before, it is emulated."""
+LARGE = 20_000_000
+"""Multiplications of a dense network for a batch from which its conversions to bfloat16 pay."""
+
+
+def in_precision(config: RunConfig, precision: str) -> RunConfig:
+    """The config with the precision that `auto` means."""
+    return config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """bfloat16 runs matrix products and convolutions in bfloat16 and keeps weights, loss and metrics in float32."""
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def keep_float32(precision: Precision, device: torch.device) -> None:
+def keep_float32(precision: str, device: torch.device) -> None:
     """Let convolutions of float32 on a CUDA device be in float32, for the rest of the process.
 
     cuDNN's would round what they multiply to TF32, 10 bits of mantissa, while matrix products keep all 23; a result
@@ -158,6 +189,15 @@ class Cores:
         self.count = count
         self._helpers = ThreadPoolExecutor(self.count - 1, "core") if self.count > 1 else None
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Compute everything in the caller's thread inside."""
+        count, self.count = self.count, 1
+        try:
+            yield
+        finally:
+            self.count = count
+
     def map(self, compute: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """What `compute` gives for each item, in their order; whoever is free takes the next one."""
         found: dict[int, Result] = {}
@@ -190,8 +230,17 @@ class Parts:
     images: ImageRecord
     """The whole set, of which a run may use a part."""
     notes: tuple[str, ...] = ()
-    """Sentences about what was made of the files of the images."""
+    """Sentences about what was made of the files of the images, and of the precision."""
+    reason: str = ""
+    """Why the precision was chosen that `auto` stands for; empty where the config names it."""
     cores: Cores = field(default_factory=lambda: Cores(1))
+
+    @property
+    def place(self) -> str:
+        """The device as people know it, and the precision where it is not float32."""
+        precision = self.config.training.precision
+        words = describe_device(self.device, self.cores.count)
+        return words if precision == "float32" else f"{words}, {precision}"
 
     @property
     def sharded(self) -> bool:
@@ -203,7 +252,6 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
     """Find the device, prepare the images, build the model on the device with its seeded initial weights. Raises
     DeviceError, DataError, ConfigError or TrainingError; each says what to do."""
     device = resolve_device(config.training.device)
-    keep_float32(config.training.precision, device)
     dataset = prepare(config.data.dataset, config.data.image_size, progress=progress)
     splits = select(dataset, config.data, config.training.seed)
     train = ImageSet(splits.train_images, splits.train_labels, device)
@@ -212,6 +260,13 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
     # cuDNN's quickest gradients of convolutions are added up in any order: no run would end as it did before.
     torch.backends.cudnn.deterministic = True
     model = build_model(config.model, train.image_shape, len(splits.classes))
+    reason, notes = "", dataset.notes
+    if config.training.precision == "bfloat16" and (slow := slow_in_bfloat16(device)):
+        notes += (f"training.precision = 'bfloat16': {slow}, float32 is likely to be as quick",)
+    if config.training.precision == "auto":
+        precision, reason = suggest_precision(config, device, sum(map(torch.Tensor.numel, model.parameters())))
+        config = in_precision(config, precision)
+    keep_float32(config.training.precision, device)
     if config.model.encoder_run and runs_root is not None:
         source = find_run(config.model.encoder_run, runs_root)
         if (folder := find_checkpoint(source)) is None:
@@ -224,7 +279,7 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
             raise TrainingError(cause, "take the encoder of another run")
         model.load_encoder(weights)
     model = model.to(device).to(memory_format=memory_format(config))
-    parts = Parts(config, device, train, test, splits.classes, model, dataset.record, dataset.notes)
+    parts = Parts(config, device, train, test, splits.classes, model, dataset.record, notes, reason)
     # A pool of PyTorch's own would be in the way of threads that compute shards.
     usual = usual_threads()
     torch.set_num_threads(1 if parts.sharded else usual)

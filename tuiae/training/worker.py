@@ -41,7 +41,7 @@ from tuiae.runs.lineage import config_at, need_config, read_edits
 from tuiae.runs.paths import RunPaths, gone, is_gone
 from tuiae.runs.process import Interrupt, RunLock, requeue_advice, resume_elsewhere
 from tuiae.runs.reader import is_written_elsewhere, read_images
-from tuiae.runs.writer import RunWriter, write_images
+from tuiae.runs.writer import RunWriter, settle_config, write_images
 
 if TYPE_CHECKING:
     from tuiae.training.loop import Trainer
@@ -144,7 +144,7 @@ def _set_up(
     _import_torch()
     from tuiae.training.control import Mailbox, extend
     from tuiae.training.loop import Trainer
-    from tuiae.training.setup import describe_device, give_way
+    from tuiae.training.setup import give_way
 
     writer.status(now=True, phase="preparing", epochs=epochs or current.training.epochs)
     parts = _prepare(run, config, writer, interrupt)
@@ -156,11 +156,11 @@ def _set_up(
         again = f"tuiae resume {run.id}" + (f" --epochs {epochs}" if epochs is not None else "")
         raise refusal(run.id, config, recorded, parts.images, again)
     give_way(parts.device)
-    writer.status(device=describe_device(parts.device, parts.cores.count))
+    writer.status(device=parts.place)
     if device is not None:
-        writer.event(
-            "command", text=f"on {describe_device(parts.device, parts.cores.count)} from here on; its config says {own}"
-        )
+        writer.event("command", text=f"on {parts.place} from here on; its config says {own}")
+    if parts.reason:
+        _settle_precision(run, writer, parts)
     if epochs is not None:
         extend(writer, current, epochs)
     try:
@@ -172,6 +172,15 @@ def _set_up(
     # Only now, when its checkpoint has been found to be of use.
     _record_images(run, writer, parts, recorded, begins=not trainer.state.step)
     return trainer
+
+
+def _settle_precision(run: RunPaths, writer: RunWriter, parts: Parts) -> None:
+    """Write into the config which precision its `auto` stands for: the run keeps it wherever it goes on."""
+    from tuiae.training.setup import in_precision
+
+    settle_config(run, in_precision(need_config(run, step=-1), parts.config.training.precision))
+    if parts.config.training.precision != "float32":
+        writer.event("command", text=f"trains in bfloat16: {parts.reason}")
 
 
 class _NothingTrainedError(Exception):
@@ -339,7 +348,7 @@ def _answer(request: dict[str, Any], interrupted: Callable[[], bool]) -> dict[st
 
     try:
         config = build_config(request["dry_run"])
-        return {"dry_run": asdict(dry_run(config, Path(request["root"]), interrupted))}
+        return {"dry_run": asdict(dry_run(config, Path(request["root"]), interrupted, bool(request.get("profiled"))))}
     except Abandoned:
         return {}
     except TuiaeError as error:

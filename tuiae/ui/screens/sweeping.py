@@ -28,6 +28,7 @@ from tuiae.config import (
     value_text,
 )
 from tuiae.errors import ConfigError, TuiaeError
+from tuiae.machine import AUTO, read_jobs, suggest_workers
 from tuiae.render.status import seconds
 from tuiae.render.text import clean, duration
 from tuiae.reproduce.state import start_process
@@ -36,7 +37,6 @@ from tuiae.studies.sweep import SWEEP, Sweep, plan_sweep, read_values, sweep_pat
 from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.dialogs import Dialog
 from tuiae.ui.session import NothingToDoError, PreflightDone
-from tuiae.ui.widgets.fields import NumberInput
 
 ROWS = 3  # settings that a sweep of the dialog may vary; a file takes any number
 MOST_RUNS = 500
@@ -74,7 +74,7 @@ class SweepOrder:
     grid: Mapping[str, list[Any]]
     seeds: list[int]
     jobs: int
-    """How many runs at once."""
+    """How many runs at once, or AUTO."""
 
 
 class SweepDialog(Dialog[SweepOrder]):
@@ -105,13 +105,11 @@ class SweepDialog(Dialog[SweepOrder]):
         yield Label("seeds")
         yield Input(str(self._config.training.seed), id="seeds", compact=True)
         yield Label("runs at once")
-        yield NumberInput("jobs")
+        yield Input("auto", id="jobs", compact=True)
         yield Label("name")
         yield Input(f"{self._config.name[:MOST_NAME]}-sweep", id="sweep-name", compact=True)
 
     def on_mount(self) -> None:
-        with self.prevent(Input.Changed):
-            self._text("jobs").value = "1"
         self._text("values-0").focus()
         self.check()
 
@@ -166,11 +164,9 @@ class SweepDialog(Dialog[SweepOrder]):
         number = math.prod(map(len, grid.values())) * max(len(seeds), 1)
         if number > MOST_RUNS:
             raise ConfigError(f"{number:,} runs: at most {MOST_RUNS} from here, `tuiae sweep FILE` takes more")
-        jobs = self._text("jobs").value.strip()
-        if not jobs.isdecimal() or not 1 <= int(jobs) <= 64:
-            raise ConfigError(f"runs at once: 1 to 64, not '{jobs}'")
+        jobs = read_jobs(self._text("jobs").value.strip(), "runs at once:")
         sweep = plan_sweep(self._config, self._text("sweep-name").value.strip(), grid, seeds)
-        return SweepOrder(sweep, grid, seeds, int(jobs))
+        return SweepOrder(sweep, grid, seeds, jobs)
 
     def _cost(self, order: SweepOrder) -> str:
         """`12 runs: latent=4 seed=0 to latent=16 seed=2 · about 34 s each as dense_64 took, 6:48 in all`."""
@@ -181,7 +177,11 @@ class SweepDialog(Dialog[SweepOrder]):
             return f"{runs}: {between} · how long one takes is not known yet"
         times = [self._pace.epoch * job.config.training.epochs for job in jobs]
         each = f"about {seconds(sum(times) / len(times))} each, {self._pace.known_by}"
-        side = "" if order.jobs == 1 else ", less where the machine has room for more than one at a time"
+        side = (
+            ""
+            if (order.jobs or suggest_workers()) == 1
+            else ", less where the machine has room for more than one at a time"
+        )
         return f"{runs}: {between} · {each} · {duration(sum(times))} one after the other{side}"
 
     def take_cost(self, event: PreflightDone) -> bool:
@@ -222,7 +222,7 @@ def start_sweep(screen: BaseScreen, path: Path, name: str, jobs: int) -> None:
     Raises:
         RunHeldError: it is on its way. UnknownRunError: the runs directory cannot be written.
     """
-    words = ["sweep", "--plain", "--jobs", str(jobs), str(path)]
+    words = ["sweep", "--plain", "--jobs", str(jobs or "auto"), str(path)]
     study = f"{SWEEP}{name}"
     screen.session.studies[study] = start_process(screen.session.root, study, words)
 
@@ -236,5 +236,5 @@ def resume_sweep(screen: BaseScreen, name: str) -> None:
     path = sweep_path(screen.session.root, name)
     if not path.is_file():
         raise NothingToDoError(f"`tuiae sweep` of the file of {name} goes on with it: it was not started from here")
-    start_sweep(screen, path, name, 1)
+    start_sweep(screen, path, name, AUTO)
     screen.message.tell(f"{name} goes on, also when you leave · x saves and stops it", "good")
