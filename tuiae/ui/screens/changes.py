@@ -37,7 +37,7 @@ MOST_FORK_NAME = 43  # characters of a run's name with which its fork's begins: 
 class ChangeDialog(Dialog[Answer]):
     """Fields for settings; below them stands what they would do."""
 
-    TITLE, HINT = "", ""
+    KIND, TITLE, HINT = "changes", "", ""
 
     def __init__(self, question: str, filled: dict[str, str], advised: Mapping[str, Any] | None = None) -> None:
         """The fields begin with the values that are `advised`, by dotted key."""
@@ -47,7 +47,7 @@ class ChangeDialog(Dialog[Answer]):
         """The keys that have a field, with what it says as long as nobody has changed it."""
 
     def compose(self) -> ComposeResult:
-        with self.frame("changes", self.TITLE, self.HINT):
+        with self.frame(self.KIND, self.TITLE, self.HINT):
             yield Label(Content(self._question), classes="question")
             with Grid(id="edits"):
                 yield from self.compose_fields()
@@ -79,7 +79,7 @@ class ChangeDialog(Dialog[Answer]):
         """The answer that the fields give, what that would do, and a kind for `judge`.
 
         Raises:
-            TuiaeError: why they cannot be taken.
+            TuiaeError: why they cannot be taken. NothingToDoError: what is still missing.
         """
         raise NotImplementedError
 
@@ -88,6 +88,9 @@ class ChangeDialog(Dialog[Answer]):
         """Say what the fields would do, or why they cannot be taken; returns the answer that they give."""
         try:
             answer, words, kind = self.read()
+        except NothingToDoError as missing:
+            self.judge(str(missing), "-doubtful")
+            return None
         except TuiaeError as error:
             self.judge(str(error))
             return None

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textual import on
 from textual.app import ComposeResult
-from textual.containers import Grid
-from textual.content import Content
 from textual.suggester import SuggestFromList
-from textual.widget import Widget
-from textual.widgets import Input, Label, Static
+from textual.widgets import Input, Label
 
 from tuiae.config import (
     SEED,
@@ -27,7 +23,7 @@ from tuiae.config import (
     short_keys,
     value_text,
 )
-from tuiae.errors import ConfigError, TuiaeError
+from tuiae.errors import ConfigError
 from tuiae.machine import AUTO, read_jobs, suggest_workers
 from tuiae.render.status import seconds
 from tuiae.render.text import clean, duration
@@ -35,7 +31,7 @@ from tuiae.reproduce.state import start_process
 from tuiae.runs.snapshot import Status
 from tuiae.studies.sweep import SWEEP, Sweep, plan_sweep, read_values, sweep_path, write_sweep
 from tuiae.ui.screens.base import BaseScreen
-from tuiae.ui.screens.dialogs import Dialog
+from tuiae.ui.screens.changes import ChangeDialog
 from tuiae.ui.session import NothingToDoError, PreflightDone
 
 ROWS = 3  # settings that a sweep of the dialog may vary; a file takes any number
@@ -77,22 +73,16 @@ class SweepOrder:
     """How many runs at once, or AUTO."""
 
 
-class SweepDialog(Dialog[SweepOrder]):
+class SweepDialog(ChangeDialog[SweepOrder]):
     """Up to three settings with their values, the seeds, and below them what that costs or why it cannot be."""
 
+    KIND, TITLE, HINT = "changes sweep", "a sweep", "enter starts it · tab goes on · escape cancels"
+
     def __init__(self, config: RunConfig, taken_from: str, pace: Pace | None) -> None:
-        super().__init__()
-        self._config, self._taken_from, self._pace = config, taken_from, pace
+        super().__init__(f"Around {clean(taken_from, 50)}: every combination of these values, with every seed.", {})
+        self._config, self._pace = config, pace
 
-    def compose(self) -> ComposeResult:
-        with self.frame("changes sweep", "a sweep", "enter starts it · tab goes on · escape cancels"):
-            words = f"Around {clean(self._taken_from, 50)}: every combination of these values, with every seed."
-            yield Label(Content(words), classes="question")
-            with Grid(id="edits"):
-                yield from self._fields()
-            yield Static(classes="wrong")
-
-    def _fields(self) -> Iterator[Widget]:
+    def compose_fields(self) -> ComposeResult:
         keys = dotted_keys()
         known = SuggestFromList([*short_keys(keys).values(), *keys], case_sensitive=False)
         yield Label("setting, as latent")
@@ -116,22 +106,11 @@ class SweepDialog(Dialog[SweepOrder]):
     def _text(self, field: str) -> Input:
         return self.query_one(f"#{field}", Input)
 
-    @on(Input.Changed)
-    def check(self) -> SweepOrder | None:
-        """Say what the fields ask for and what it costs, or why it cannot be; returns what they ask for."""
-        try:
-            grid = self._grid()
-            if not grid:
-                raise NothingToDoError("give a setting some values: each combination of them is a run")
-            order = self._read(grid)
-        except NothingToDoError as missing:
-            self.judge(str(missing), "-doubtful")
-            return None
-        except TuiaeError as error:
-            self.judge(error.cause.partition("\n")[0])
-            return None
-        self.judge(self._cost(order), "-fine")
-        return order
+    def read(self) -> tuple[SweepOrder, str, str]:
+        if not (grid := self._grid()):
+            raise NothingToDoError("give a setting some values: each combination of them is a run")
+        order = self._order(grid)
+        return order, self._cost(order), "-fine"
 
     def _grid(self) -> dict[str, list[Any]]:
         """The values by dotted key.
@@ -158,7 +137,7 @@ class SweepDialog(Dialog[SweepOrder]):
             grid[key] = read_values(text)
         return grid
 
-    def _read(self, grid: dict[str, list[Any]]) -> SweepOrder:
+    def _order(self, grid: dict[str, list[Any]]) -> SweepOrder:
         """Raises ConfigError: what is wrong with the fields."""
         seeds = [] if SEED in grid else read_values(self._text("seeds").value)
         number = math.prod(map(len, grid.values())) * max(len(seeds), 1)
@@ -192,11 +171,6 @@ class SweepDialog(Dialog[SweepOrder]):
             self._pace = Pace(float(event.outcome["epoch_seconds"]), "by a few steps of it")
         self.check()
         return True
-
-    @on(Input.Submitted)
-    def _take(self) -> None:
-        if (order := self.check()) is not None:
-            self.dismiss(order)
 
 
 def ask_sweep(screen: BaseScreen, config: RunConfig, taken_from: str, pace: Pace | None) -> None:
