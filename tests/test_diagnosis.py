@@ -21,9 +21,9 @@ from tuiae.errors import TrainingError
 from tuiae.runs import control
 from tuiae.runs.control import Edit
 from tuiae.runs.diagnosis import NAMED, WINDOW, Finding, Severity, diagnose
+from tuiae.runs.events import OUTLINE_POINTS, Points
 from tuiae.runs.evidence import Evidence
 from tuiae.runs.paths import RunPaths
-from tuiae.runs.points import OUTLINE_POINTS, Points
 from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.snapshot import Sample, Series, Snapshot
 from tuiae.runs.writer import RunWriter, create_run

@@ -20,12 +20,12 @@ import pytest
 from tuiae.config import RunConfig
 from tuiae.errors import UnknownRunError
 from tuiae.files import replace_file
+from tuiae.runs.events import CHUNK, Points, thin
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, list_runs, new_run_id
-from tuiae.runs.points import Points, thin
 from tuiae.runs.process import process_start
 from tuiae.runs.query import find_run
-from tuiae.runs.reader import CHUNK, RunReader, read_config, read_sample, read_status
+from tuiae.runs.reader import RunReader, read_config, read_sample, read_status
 from tuiae.runs.snapshot import Best, Position, Series
 from tuiae.runs.writer import RunWriter, create_run, read_commit
 
@@ -182,8 +182,8 @@ def test_a_history_is_the_same_read_at_once_or_in_pieces(
     run: RunPaths, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     monkeypatch.setattr("tuiae.runs.reader.LIVE_POINTS", 40)
-    monkeypatch.setattr("tuiae.runs.points.LIVE_POINTS", 40)
-    monkeypatch.setattr("tuiae.runs.points.OUTLINE_POINTS", 24)
+    monkeypatch.setattr("tuiae.runs.events.LIVE_POINTS", 40)
+    monkeypatch.setattr("tuiae.runs.events.OUTLINE_POINTS", 24)
     chance, step = random.Random(seed), 0
     for number in range(400):
         step += chance.randrange(3)
@@ -197,7 +197,7 @@ def test_a_history_is_the_same_read_at_once_or_in_pieces(
             step = fields["step"] = max(0, step - 15)
         add(run, json.dumps({"kind": kind, **fields, **more}).encode() + b"\n")
     whole = RunReader(run.root).read_all()
-    monkeypatch.setattr("tuiae.runs.reader.CHUNK", 300)
+    monkeypatch.setattr("tuiae.runs.events.CHUNK", 300)
     pieces = RunReader(run.root).read_all()
     assert summarise(pieces) == summarise(whole)
     assert (pieces.checkpoints, pieces.resumes, pieces.notes) == (whole.checkpoints, whole.resumes, whole.notes)

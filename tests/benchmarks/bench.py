@@ -17,9 +17,10 @@ from typing import Any
 from tuiae.config import RunConfig, load_config
 from tuiae.config.presets import find_preset
 from tuiae.data.importing import import_directory
+from tuiae.runs.events import parse_event
 from tuiae.runs.paths import RunPaths, runs_dir
 from tuiae.runs.process import start_worker
-from tuiae.runs.reader import parse_event, read_status
+from tuiae.runs.reader import read_status
 from tuiae.runs.writer import create_run
 
 COLUMNS, ROWS = 120, 40

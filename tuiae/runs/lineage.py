@@ -15,9 +15,10 @@ from tuiae.errors import ConfigError
 from tuiae.files import read_bytes, read_json
 from tuiae.runs.checkpoints import PARENT, need_checkpoint, read_position
 from tuiae.runs.control import Edit, apply_edits, as_edit, as_plan, propose, read_plan
+from tuiae.runs.events import Tail, parse_event
 from tuiae.runs.labels import named_for
 from tuiae.runs.paths import RunPaths, runs_dir
-from tuiae.runs.reader import Tail, is_original, parse_event, read_config, read_images
+from tuiae.runs.reader import is_original, read_config, read_images
 from tuiae.runs.snapshot import Parent, Status, read_parent
 from tuiae.runs.writer import create_run
 

@@ -17,9 +17,10 @@ from typing import Any
 
 from tuiae.config import NAME, QUIET, SEED, VARIATIONAL, RunConfig, counted, settings_of, short_keys, value_text
 from tuiae.files import as_number, read_json
+from tuiae.runs.events import Tail, parse_event
 from tuiae.runs.labels import read_label, tags_of
 from tuiae.runs.paths import LIVE_STATES, REPORTS, RunPaths, is_run, list_names
-from tuiae.runs.reader import Tail, parse_event, read_config, read_status
+from tuiae.runs.reader import read_config, read_status
 from tuiae.runs.snapshot import Snapshot, Status, read_parent
 
 POINTS = 48  # of a trend: more than a sparkline has cells

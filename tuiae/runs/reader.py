@@ -2,185 +2,47 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import math
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Any
 
-import msgspec
 import numpy as np
 
 from tuiae.config import RunConfig, build_config
 from tuiae.config.document import fingerprint, parse_alike
 from tuiae.errors import ConfigError, TrainingError
-from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, open_regular, read_bytes, read_json
+from tuiae.files import MAX_EPOCH, MAX_TIME, as_number, is_count, open_regular, read_bytes, read_json
 from tuiae.images import ImageRecord, absolute, read_record, with_dataset
 from tuiae.runs.control import Edit, as_edit
+from tuiae.runs.events import (
+    LIVE_POINTS,
+    METRIC,
+    Metric,
+    Points,
+    Reached,
+    Tail,
+    TrainingClock,
+    as_metric,
+    parse_event,
+)
 from tuiae.runs.labels import read_label
 from tuiae.runs.paths import CONFIG_DIGEST, GONE, RunPaths, is_gone, is_run
-from tuiae.runs.points import LIVE_POINTS, Points, TrainingClock
 from tuiae.runs.process import is_alive, last_words
-from tuiae.runs.snapshot import SAMPLE_ARRAYS, Key, Note, Position, Sample, Series, Snapshot, Status, read_histograms
+from tuiae.runs.snapshot import SAMPLE_ARRAYS, Key, Note, Sample, Series, Snapshot, Status, read_histograms
 
-CHUNK = 1 << 20  # bytes a poll reads at most: lines take several times their size while they are taken apart
-LONGEST_LINE = 4 << 20
-"""Bytes of an unended line that are kept: one without an end is garbage, or a log of which the last words count."""
 MAX_NOTES = 200
 MAX_LOG = 500
 STALE_SECONDS = 60.0  # a heartbeat is due every second; NFS may lag by half a minute
 START_SECONDS = 60.0  # a cold worker needs a few seconds until it first speaks
 NO_CONFIG = "its config.toml is damaged, missing or of another version"
 """The words for a run whose config cannot be read."""
-
-
-class Tail:
-    """New complete lines since the last poll.
-
-    The file is reopened each time, because an open handle on NFS can lag for half a minute. A torn last line waits
-    for its end; a file that shrank or was replaced is read again from the start, and `restarted` says so. `moved`
-    says whether the poll read anything, which can be the middle of a line; `behind`, whether there is more to read.
-    """
-
-    restarted = moved = behind = False
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._offset = 0
-        self._identity: tuple[int, int] | None = None
-        self._rest = b""
-
-    def poll(self) -> list[bytes]:
-        self.restarted = self.moved = self.behind = False
-        try:
-            with open_regular(self.path) as file:
-                stat = os.fstat(file.fileno())
-                identity = (stat.st_dev, stat.st_ino)
-                if stat.st_size < self._offset or (self._identity is not None and identity != self._identity):
-                    self._offset, self._rest, self.restarted = 0, b"", True
-                self._identity = identity
-                if self._offset < stat.st_size and (begins := _skip_hole(file, self._offset)) > self._offset:
-                    self._offset, self._rest = begins, b"\0"
-                file.seek(self._offset)
-                data = file.read(CHUNK)
-        except OSError:
-            return []
-        self._offset += len(data)
-        self.moved = bool(data) or self.restarted
-        self.behind = len(data) == CHUNK
-        *lines, rest = (self._rest + data).split(b"\n")
-        self._rest = rest[-LONGEST_LINE:]
-        return lines
-
-    def lines(self) -> Iterator[bytes]:
-        """Poll until everything is read."""
-        yield from self.poll()
-        while self.behind:
-            yield from self.poll()
-
-
-def _skip_hole(file: BinaryIO, offset: int) -> int:
-    """Where a sparse file holds data again: its holes read as gigabytes of zeros."""
-    try:
-        return os.lseek(file.fileno(), offset, os.SEEK_DATA)
-    except OSError as error:
-        return os.fstat(file.fileno()).st_size if error.errno == errno.ENXIO else offset
-
-
-def parse_event(line: bytes) -> dict[str, Any] | None:
-    """A record with a kind, or None for garbage, NUL blocks and anything else that is no JSON object."""
-    try:
-        record = msgspec.json.decode(line)
-    except (ValueError, RecursionError):
-        try:
-            record = json.loads(line)  # which takes NaN, and half of a surrogate pair
-        except (ValueError, RecursionError):
-            return None
-    return record if isinstance(record, dict) and isinstance(record.get("kind"), str) else None
-
-
-class Metric(msgspec.Struct, tag_field="kind", tag="metric", gc=False):
-    """A metric event; values that are no numbers are NaN or None."""
-
-    split: str
-    step: Annotated[int, msgspec.Meta(ge=0, lt=MAX_COUNT)]
-    epoch: Annotated[float, msgspec.Meta(ge=0, le=MAX_EPOCH)]
-    values: dict[str, float | None]
-    time: Annotated[float, msgspec.Meta(ge=0, le=MAX_TIME)] = math.nan
-
-
-_METRIC = msgspec.json.Decoder(Metric)
-"""Reads what is as a worker writes it: a million lines took a second, where `json` alone took three."""
-
-
-def as_metric(record: dict[str, Any]) -> Metric | None:
-    """A metric from a record that anybody may have written; None without a step, an epoch and values."""
-    step, values = record.get("step"), record.get("values")
-    epoch, time = as_number(record.get("epoch"), MAX_EPOCH), as_number(record.get("time"), MAX_TIME)
-    if not is_count(step) or epoch is None or not isinstance(values, dict):
-        return None
-    numbers = {str(name): as_number(value) for name, value in values.items()}
-    return Metric(str(record.get("split")), step, epoch, numbers, math.nan if time is None else time)
-
-
-def _numbers(values: Iterable[float | None]) -> np.ndarray:
-    """The values as an array: JSON has no NaN, a diverged value is written as null and shown as a gap."""
-    found = list(values)
-    try:
-        return np.fromiter(found, float, len(found))
-    except TypeError:
-        return np.array(found, float)
-
-
-def _alike(values: list[dict[str, float | None]]) -> list[tuple[tuple[str, ...], list[dict[str, float | None]]]]:
-    """The values, one after the other with the same names together; nearly always all have the same."""
-    if len(names := set(map(tuple, values))) == 1:
-        return [(names.pop(), values)]
-    return [(tuple(kind), list(some)) for kind, some in groupby(values, tuple)]
-
-
-@dataclass
-class Reached:
-    """How far a run is by its events; the status lags behind them, because it is written once a second."""
-
-    step: int = 0
-    epoch: int = 0
-    """Epochs that are over."""
-    epochs_done: float | None = None
-    """The one under way as a fraction of them."""
-    resumes: tuple[Position, ...] = ()
-    """Where later workers went on from a checkpoint."""
-    _first: int | None = None
-
-    def start(self, step: int, epoch: float) -> None:
-        """Note that a worker began at this step and epoch; later points will be repeated."""
-        self.step, self.epoch, self.epochs_done = step, int(epoch), epoch
-        if self._first is None:
-            self._first = step
-        elif step > self._first:
-            self.resumes = (*(resume for resume in self.resumes if resume.step < step), Position(step, epoch))
-
-    def reach(self, step: int, epoch: float, whole: bool) -> None:
-        """Note that a value was measured there; `whole` says that it was at the end of the epoch.
-
-        A live point at a whole number is the last of its epoch, which is still to be evaluated.
-        """
-        self.step = max(self.step, step)
-        self.epoch = max(self.epoch, int(epoch) if whole else math.ceil(epoch) - 1)
-        self.epochs_done = max(self.epochs_done or 0.0, epoch)
-
-    def brought_to(self, status: Status) -> Status:
-        """The status with the newer of both positions."""
-        done = max((known for known in (status.epochs_done, self.epochs_done) if known is not None), default=None)
-        step, epoch = max(status.step, self.step), max(status.epoch, self.epoch)
-        return replace(status, step=step, epoch=epoch, epochs_done=done)
 
 
 def read_status(run: RunPaths) -> Status:
@@ -292,6 +154,22 @@ def _read_arrays(path: Path, epoch: int) -> Sample | None:
     return Sample(epoch=epoch, classes=names, histograms=read_histograms(arrays), **fit)
 
 
+def _numbers(values: Iterable[float | None]) -> np.ndarray:
+    """The values as an array: JSON has no NaN, a diverged value is written as null and shown as a gap."""
+    found = list(values)
+    try:
+        return np.fromiter(found, float, len(found))
+    except TypeError:
+        return np.array(found, float)
+
+
+def _alike(values: list[dict[str, float | None]]) -> list[tuple[tuple[str, ...], list[dict[str, float | None]]]]:
+    """The values, one after the other with the same names together; nearly always all have the same."""
+    if len(names := set(map(tuple, values))) == 1:
+        return [(names.pop(), values)]
+    return [(tuple(kind), list(some)) for kind, some in groupby(values, tuple)]
+
+
 class RunReader:
     """Follows one run; every poll reads only what is new and gives the next Snapshot."""
 
@@ -371,7 +249,7 @@ class RunReader:
         lines = self._events.poll()
         if self._events.restarted:
             self._forget()
-        decode, keep = _METRIC.decode, self._metrics.append
+        decode, keep = METRIC.decode, self._metrics.append
         for line in lines:
             try:
                 keep(decode(line))

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, UnknownRunError
 from tuiae.files import read_bytes
+from tuiae.runs.events import parse_event
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import RunPaths, is_run, unwritable
 from tuiae.runs.process import RunLock
-from tuiae.runs.reader import parse_event, read_status
+from tuiae.runs.reader import read_status
 
 
 def size_of(run: RunPaths) -> int:

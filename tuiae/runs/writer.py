@@ -37,10 +37,10 @@ from tuiae.files import (
 )
 from tuiae.images import ImageRecord, with_absolute_folder
 from tuiae.runs.checkpoints import adopt_checkpoint
+from tuiae.runs.events import parse_event
 from tuiae.runs.labels import check_tags
 from tuiae.runs.paths import CONFIG_DIGEST, SCHEMA, RunPaths, is_gone, need_run, new_run_id
 from tuiae.runs.process import process_start
-from tuiae.runs.reader import parse_event
 
 HEARTBEAT_SECONDS = 1.0
 DRAFT = re.compile(r"\.\d{8}-\d{6}-.*\.(tmp|deleted)")
