@@ -11,9 +11,8 @@ import torch
 
 from tests.benchmarks.bench import Bench, new_run
 from tuiae.config import RunConfig
-from tuiae.config.presets import find_work
 from tuiae.data.batches import epoch_order
-from tuiae.reproduce.work import load_work, run_configs
+from tuiae.reproduce.work import find_work, load_work, run_configs
 from tuiae.runs.writer import RunWriter
 from tuiae.training.control import Mailbox
 from tuiae.training.loop import Trainer
