@@ -32,7 +32,7 @@ from tuiae.ui.terminal.mode import TerminalMode
 CONFIG = build_config(AUTOENCODER)
 SECONDS = dict.fromkeys(("step_seconds", "epoch_seconds", "evaluation_seconds", "total_seconds"), 1.0)
 SIZES = dict.fromkeys(("trained", "batch_size", "steps_per_epoch", "epochs"), 5)
-MEGABYTES = dict.fromkeys(("weights_mb", "state_mb", "data_mb", "peak_mb"), 1.0)
+MEGABYTES = dict.fromkeys(("weights_mb", "state_mb", "data_mb", "peak_mb", "evaluation_mb"), 1.0)
 ARITHMETIC = {"device": "cpu", "precision": "float32", "reason": "", "shards": 1}
 COST = {**ARITHMETIC, "parameters": {"encoder": 5}, **SECONDS, **SIZES, **MEGABYTES}
 DIALOGS: dict[str, Callable[[RunPaths], Dialog[Any]]] = {

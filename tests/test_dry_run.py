@@ -35,8 +35,9 @@ from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import StandbyWorker
 from tuiae.runs.reader import RunReader, read_config
 from tuiae.runs.writer import create_run
+from tuiae.training.device import give_back_memory
 from tuiae.training.rehearsal import PARTS, Abandoned, dry_run
-from tuiae.training.setup import Parts, give_back_memory, set_up
+from tuiae.training.setup import Parts, set_up
 from tuiae.ui.session import Launcher, PreflightDone
 
 MODELS: dict[str, dict[str, Any]] = {

@@ -212,7 +212,7 @@ def refused(lab: Laboratory, mistakes: Iterable[tuple[int, tuple[str, ...]]]) ->
 def test_bad_input(lab: Laboratory, golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("https_proxy", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    from tuiae.training.setup import list_devices
+    from tuiae.training.device import list_devices
 
     golden.hide(f"this machine has {', '.join(list_devices())}", "this machine has cpu")
     parts: list[str] = []

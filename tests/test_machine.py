@@ -96,10 +96,15 @@ def test_the_library_of_the_cards_has_what_is_asked_of_it() -> None:
         "nvmlDeviceGetTemperature",
         "nvmlDeviceGetPowerUsage",
         "nvmlDeviceGetComputeRunningProcesses",
+        "nvmlDeviceGetCudaComputeCapability",
+        "nvmlDeviceGetMigMode",
+        "nvmlDeviceGetMaxMigDeviceCount",
+        "nvmlDeviceGetMigDeviceHandleByIndex",
     ):
         assert callable(getattr(pynvml, name))
     assert pynvml.NVML_TEMPERATURE_GPU == 0
     assert issubclass(pynvml.NVMLError_NotSupported, pynvml.NVMLError)
+    assert issubclass(pynvml.NVMLLibraryMismatchError, Exception)
 
 
 def test_a_driver_that_went_away_leaves_no_cards() -> None:
@@ -137,6 +142,7 @@ def test_a_command_line_is_cut_to_what_says_it() -> None:
         ({"CUDA_VISIBLE_DEVICES": "GPU-cc,GPU-aa11"}, ["cuda:1", "", "cuda:0"]),
         ({"CUDA_VISIBLE_DEVICES": "GPU-a"}, ["", "", ""]),
         ({"CUDA_VISIBLE_DEVICES": "MIG-1"}, ["", "", ""]),
+        ({"CUDA_VISIBLE_DEVICES": "2,0,2"}, ["", "", ""]),
     ],
     ids=str,
 )
@@ -146,9 +152,17 @@ def test_cards_are_named_as_cuda_names_them(environment: dict[str, str], named: 
 
 def test_among_different_cards_a_name_is_given_only_where_it_is_sure() -> None:
     mixed = ["NVIDIA T400", *SAME[:2]]
-    assert cuda_names(UUIDS, mixed, {}) == ["", "", ""]
-    assert cuda_names(UUIDS, mixed, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}) == ["cuda:0", "cuda:1", "cuda:2"]
-    assert cuda_names(UUIDS, mixed, {"CUDA_VISIBLE_DEVICES": "GPU-ab22"}) == ["", "cuda:0", ""]
+    fastest = {"CUDA_DEVICE_ORDER": "FASTEST_FIRST"}
+    assert cuda_names(UUIDS, mixed, fastest) == ["", "", ""]
+    assert cuda_names(UUIDS, mixed, {}) == ["cuda:0", "cuda:1", "cuda:2"]
+    assert cuda_names(UUIDS, mixed, {**fastest, "CUDA_VISIBLE_DEVICES": "GPU-ab22"}) == ["", "cuda:0", ""]
+
+
+def test_a_number_means_the_first_part_of_a_divided_card() -> None:
+    parts = ["MIG-11", "MIG-22", "GPU-33"]
+    assert cuda_names(parts, SAME, {}, [0, 0, 1]) == ["cuda:0", "cuda:1", "cuda:2"]
+    assert cuda_names(parts, SAME, {"CUDA_VISIBLE_DEVICES": "1,0"}, [0, 0, 1]) == ["cuda:1", "", "cuda:0"]
+    assert cuda_names(parts, SAME, {"CUDA_VISIBLE_DEVICES": "MIG-22"}, [0, 0, 1]) == ["", "cuda:0", ""]
 
 
 def test_the_freest_card_is_suggested() -> None:

@@ -52,9 +52,10 @@ from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.writer import RunWriter, create_run, settle_config
 from tuiae.training.checkpoint import load_state, load_weights
 from tuiae.training.control import Mailbox
+from tuiae.training.device import is_out_of_memory
 from tuiae.training.evaluate import count_values
 from tuiae.training.loop import Trainer
-from tuiae.training.setup import in_precision, is_out_of_memory, keep_float32, set_up, suggest_precision
+from tuiae.training.setup import in_precision, keep_float32, set_up, suggest_precision
 
 Forge = tuple[str, Callable[[bytes], bytes]]
 """A file of a checkpoint, and what it holds instead."""
@@ -566,16 +567,13 @@ def test_the_small_preset_is_random_in_every_way_that_a_resumption_must_keep() -
     assert "dropout = 0.05" in SMALL
 
 
-@pytest.mark.parametrize(
-    ("precision", "device", "left"),
-    [("float32", "cuda:0", "ieee"), ("float32", "cpu", "tf32"), ("bfloat16", "cuda:0", "tf32")],
-)
-def test_float32_on_cuda_keeps_its_convolutions_from_tf32(
-    monkeypatch: pytest.MonkeyPatch, precision: str, device: str, left: str
-) -> None:
-    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", "tf32")
-    keep_float32(precision, torch.device(device))
-    assert torch.backends.cudnn.conv.fp32_precision == left
+@pytest.mark.parametrize(("device", "left"), [("cuda:0", "ieee"), ("cpu", "tf32")])
+def test_float32_on_cuda_is_kept_from_tf32(monkeypatch: pytest.MonkeyPatch, device: str, left: str) -> None:
+    backends = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
+    for backend in backends:
+        monkeypatch.setattr(backend, "fp32_precision", "tf32")
+    keep_float32(torch.device(device))
+    assert [backend.fp32_precision for backend in backends] == [left, left]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -52,6 +52,10 @@ class Gpu:
     """Watts."""
     owners: tuple[Owner, ...] = ()
     """The largest first."""
+    uuid: str = ""
+    """What the driver calls it, which no other card shares; of a part of a card (MIG) that of the part."""
+    capability: int | None = None
+    """What it computes, 90 for `sm_90`."""
 
     @property
     def free(self) -> float:
@@ -63,33 +67,67 @@ class Gpu:
         return self.cuda or f"gpu {self.index}"
 
 
-def freest(gpus: Sequence[Gpu]) -> Gpu | None:
-    """The card with the most free memory among those that a run can use; among equals, the least busy one."""
+def freest(gpus: Sequence[Gpu], runs: Mapping[str, int] | None = None) -> Gpu | None:
+    """The card with the most free memory among those that a run can use, shared out among `runs`: how many of them a
+    card has by its UUID, beside the one that looks; among equals, the least busy one."""
+
+    def share(gpu: Gpu) -> float:
+        return gpu.free / (1 + (runs or {}).get(gpu.uuid, 0))
+
     usable = [gpu for gpu in gpus if gpu.cuda]
-    return max(usable, key=lambda gpu: (gpu.free, -(gpu.utilisation or 0.0), -gpu.index), default=None)
+    return max(usable, key=lambda gpu: (share(gpu), -(gpu.utilisation or 0.0), -gpu.index), default=None)
 
 
-def cuda_names(uuids: Sequence[str], names: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """`cuda:N` for each card, in the order of NVML, which is that of the PCI bus.
+VISIBLE, ORDER, PCI = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
+CARD, SEEN = "TUIAE_CARD", "TUIAE_SEEN_CARDS"
+"""What the one card is called that a process lets CUDA see, `cuda:2`, and what the user had let it see."""
+EVERY = "all"
+
+
+def see_only(uuid: str = "", name: str = "") -> None:
+    """Let CUDA, which has not begun in this process, see one card alone, or none. On every card that it sees it may
+    take half a gigabyte, and it fails where one of them is lost."""
+    os.environ.setdefault(SEEN, os.environ.get(VISIBLE, EVERY))
+    os.environ[VISIBLE], os.environ[CARD] = uuid, name
+
+
+def users_environment() -> dict[str, str]:
+    """The environment without what `see_only` has changed."""
+    own = {name: value for name, value in os.environ.items() if name not in (CARD, SEEN)}
+    seen = os.environ.get(SEEN)
+    if seen is not None:
+        own.pop(VISIBLE, None)
+    return own if seen in (None, EVERY) else {**own, VISIBLE: seen}
+
+
+def cuda_names(
+    uuids: Sequence[str], names: Sequence[str], environment: Mapping[str, str], numbers: Sequence[int] = ()
+) -> list[str]:
+    """`cuda:N` for each card, in the order of NVML, which is that of the PCI bus; several parts of one card (MIG) share
+    its number in `numbers`.
 
     Source: CUDA C++ Programming Guide, environment variables: CUDA_VISIBLE_DEVICES lists indices or the beginnings of
-    UUIDs, and what follows the first that is neither is not seen. CUDA_DEVICE_ORDER is FASTEST_FIRST by default, so
-    that among different cards an index may mean another card: those are left without a name.
+    UUIDs, and what follows the first that is neither is not seen; where one comes twice, nothing is seen. The order is
+    that of the bus unless the user set CUDA_DEVICE_ORDER, so that among different cards an index may mean another card:
+    those are left without a name.
     """
-    sure = environment.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len(set(names)) < 2
-    visible = environment.get("CUDA_VISIBLE_DEVICES")
-    words = [str(index) for index in range(len(uuids))] if visible is None else visible.split(",")
-    found = [""] * len(uuids)
-    for position, word in enumerate(word.strip() for word in words):
+    numbers = numbers or range(len(uuids))
+    sure = environment.get(ORDER, PCI) == PCI or len(set(names)) < 2
+    visible = environment.get(VISIBLE)
+    if visible is None:
+        return [f"cuda:{place}" if sure else "" for place in range(len(uuids))]
+    found: dict[int, str] = {}
+    for position, word in enumerate(word.strip() for word in visible.split(",")):
         if word.isascii() and word.isdigit():
-            cards = [int(word)] if int(word) < len(uuids) else []
+            cards = [card for card, number in enumerate(numbers) if number == int(word)][:1]
         else:
-            cards = [index for index, uuid in enumerate(uuids) if word and uuid.startswith(word)]
+            cards = [card for card, uuid in enumerate(uuids) if word and uuid.startswith(word)]
         if len(cards) != 1:
             break
-        if sure or not word.isdigit():
-            found[cards[0]] = f"cuda:{position}"
-    return found
+        if cards[0] in found:
+            return [""] * len(uuids)
+        found[cards[0]] = f"cuda:{position}" if sure or not word.isdigit() else ""
+    return [found.get(card, "") for card in range(len(uuids))]
 
 
 def open_nvml() -> Any:
@@ -106,22 +144,53 @@ def open_nvml() -> Any:
 
 
 def read_gpus(nvml: Any, environment: Mapping[str, str], describe: Callable[[int], tuple[str, str]]) -> list[Gpu]:
-    """Every card as it is now; `describe` gives user and command of a pid. Empty when the driver has gone away.
+    """Every card as it is now, each part of its own of one that is divided (MIG); `describe` gives user and command of
+    a pid. Cards that are lost, or not this user's to see, are left out. Empty when the driver has gone away.
 
     Source: the NVML API reference, and the docstrings of pynvml.
     """
+    found: list[tuple[int, Any, str, str, Any, int]] = []
     try:
-        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-        names = [str(nvml.nvmlDeviceGetName(handle)) for handle in handles]
-        cuda = cuda_names([str(nvml.nvmlDeviceGetUUID(handle)) for handle in handles], names, environment)
-        memory = [nvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
+        count = nvml.nvmlDeviceGetCount()
     except nvml.NVMLError:
         return []
-    cards = enumerate(zip(handles, cuda, names, memory, strict=True))
+    for index in range(count):
+        with suppress(nvml.NVMLError):
+            card = nvml.nvmlDeviceGetHandleByIndex(index)
+            major, minor = nvml.nvmlDeviceGetCudaComputeCapability(card)
+            for handle in _parts(nvml, card):
+                uuid, name = str(nvml.nvmlDeviceGetUUID(handle)), str(nvml.nvmlDeviceGetName(handle))
+                memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+                found.append((index, handle, uuid, name, memory, 10 * major + minor))
+    numbers, _, uuids, names, *_ = zip(*found, strict=True) if found else ((),) * 6
+    words = cuda_names(uuids, names, environment, numbers)
     return [
-        Gpu(index, word, name, part.used / MEGA, part.total / MEGA, **_read_sensors(nvml, handle, describe))
-        for index, (handle, word, name, part) in cards
+        Gpu(
+            index,
+            word,
+            name,
+            memory.used / MEGA,
+            memory.total / MEGA,
+            uuid=uuid,
+            capability=capability,
+            **_read_sensors(nvml, handle, describe),
+        )
+        for word, (index, handle, uuid, name, memory, capability) in zip(words, found, strict=True)
     ]
+
+
+def _parts(nvml: Any, card: Any) -> list[Any]:
+    """What CUDA takes for devices: the card, or the parts that it is divided into."""
+    try:
+        if not nvml.nvmlDeviceGetMigMode(card)[0]:
+            return [card]
+    except nvml.NVMLError:
+        return [card]  # it cannot be divided
+    parts = []
+    for place in range(nvml.nvmlDeviceGetMaxMigDeviceCount(card)):
+        with suppress(nvml.NVMLError):  # no part has this place
+            parts.append(nvml.nvmlDeviceGetMigDeviceHandleByIndex(card, place))
+    return parts
 
 
 def _read_sensors(nvml: Any, handle: Any, describe: Callable[[int], tuple[str, str]]) -> dict[str, Any]:
@@ -130,7 +199,7 @@ def _read_sensors(nvml: Any, handle: Any, describe: Callable[[int], tuple[str, s
     def sensor(ask: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return ask(handle, *arguments)
-        except nvml.NVMLError:
+        except (nvml.NVMLError, nvml.NVMLLibraryMismatchError):  # the latter of a driver older than the question
             return None
 
     rates = sensor(nvml.nvmlDeviceGetUtilizationRates)

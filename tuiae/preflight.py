@@ -165,11 +165,13 @@ def put_on_encoder(config: RunConfig, trained: RunConfig, place: str = "") -> Ru
     return config.model_copy(update={"model": model})
 
 
-def check_device(word: str, devices: list[str], hint: str = "use --device auto, or one of these") -> None:
+ELSEWHERE = "use --device auto, or one of these"
+
+
+def check_device(word: str, devices: list[str], hint: str = ELSEWHERE) -> None:
     """Raises DeviceError, with `hint`, where a machine lacks the one that `training.device` means."""
     names = [name.split()[0] for name in devices]
-    wanted = "cuda:0" if word == "cuda" else word
-    if word != "auto" and wanted not in names:
+    if word != "auto" and word not in (*names, *(name.partition(":")[0] for name in names)):
         raise DeviceError(f"training.device = '{word}': this machine has {', '.join(devices)}", hint)
 
 

@@ -75,6 +75,7 @@ class Cards:
     def environment(self) -> dict[str, str]:
         """That of a process on them: of this one, which sees no cards, and its own."""
         ours = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+        ours["PYTHONPATH"] = str(SOURCE.parents[2])
         return {**ours, "LD_PRELOAD": str(self.folder / "libcuda.so.1"), "LD_LIBRARY_PATH": str(self.folder)}
 
     def ask(self, question: Callable[..., Any], *arguments: Any, **settings: object) -> Any:

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import io
+import json
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
+from tuiae.cli.main import enter
 from tuiae.config import build_config
 from tuiae.data.batches import epoch_order
-from tuiae.runs.paths import runs_dir
+from tuiae.errors import TuiaeError
+from tuiae.files import read_json
+from tuiae.runs import control
+from tuiae.runs.checkpoints import all_checkpoints
+from tuiae.runs.paths import RunPaths, runs_dir
+from tuiae.runs.process import Interrupt, StandbyWorker
 from tuiae.runs.writer import RunWriter, create_run
+from tuiae.training import worker
 from tuiae.training.control import Mailbox
+from tuiae.training.device import describe_device, list_devices, resolve_device
+from tuiae.training.evaluate import evaluate
 from tuiae.training.loop import Trainer
 from tuiae.training.setup import set_up
 
-BASE = {"data.dataset": "digits", "training.epochs": 2, "training.device": "cuda:0", "training.batch_size": 250}
+BASE = {
+    "data.dataset": "digits",
+    "training.epochs": 2,
+    "training.device": "cuda:0",
+    "training.batch_size": 250,
+    "training.precision": "float32",
+}
 
 
 def counted(act: Callable[[], object]) -> list[str]:
@@ -40,14 +62,114 @@ def trainer(settings: dict[str, Any]) -> Trainer:
     return Trainer(set_up(config), RunWriter(run), Mailbox(run, lambda: False))
 
 
-def count_step(settings: dict[str, Any]) -> dict[str, int]:
-    """Launches, syncs, allocations and copies of a step, the third one."""
-    made = trainer(settings)
+def count_steps(settings: dict[str, Any]) -> dict[str, Any]:
+    """What the second step asks of a card, which is taken kernel by kernel, and what the fifth does, a replayed one."""
+    made = trainer({"data.train_limit": 1500, **settings})
     order = made.parts.train.place(epoch_order(len(made.parts.train), 0, 0))
     made.parts.model.train()
-    for _ in range(2):
+    steps = [counted(lambda: made.step(order)) for _ in range(5)]
+    return {"eager": steps[1], "replayed": steps[4], "captured": made.training_step.captured is not None}
+
+
+def choose(word: str) -> dict[str, Any]:
+    """The device that a word means, with all that is said on the way, or the error."""
+    told: list[str] = []
+    found: dict[str, Any]
+    try:
+        device = resolve_device(word, told.append)
+    except TuiaeError as error:
+        found = {"error": type(error).__name__, "code": error.exit_code, "words": str(error)}
+    else:
+        found = {"device": str(device), "name": describe_device(device)}
+    return {**found, "told": told, "contexts": contexts(), "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
+
+
+def names() -> list[str]:
+    return list_devices()
+
+
+def begun(settings: dict[str, Any]) -> list[int]:
+    """The cards that a training of these settings begins."""
+    trainer(settings)
+    return contexts()
+
+
+def work(settings: dict[str, Any], document: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A run trained by a worker's own code: its exit code, its status, and the cards that it has begun."""
+    run = create_run(build_config(document or {}, {**BASE, **settings}), runs_dir(), [])
+    return resume(run.id)
+
+
+def resume(name: str, epochs: int | None = None, device: str | None = None) -> dict[str, Any]:
+    """A run trained as far as it goes."""
+    run = RunPaths(runs_dir() / name)
+    code = worker.work(run, Interrupt(), epochs, device)
+    saved = [folder.name for folder in all_checkpoints(run)]
+    return {"run": run.id, "code": code, "status": read_json(run.status), "contexts": contexts(), "saved": saved}
+
+
+def command(*words: str) -> dict[str, Any]:
+    """A command as in a shell."""
+    sys.argv = ["tuiae", *words]
+    shown = {"stdout": io.StringIO(), "stderr": io.StringIO()}
+    code: object = 0
+    with contextlib.redirect_stdout(shown["stdout"]), contextlib.redirect_stderr(shown["stderr"]):
+        try:
+            enter()
+        except SystemExit as end:
+            code = end.code
+    return {
+        "code": int(str(code or 0)),
+        "contexts": contexts(),
+        **{name: text.getvalue() for name, text in shown.items()},
+    }
+
+
+def evaluated(settings: dict[str, Any], steps: bool = True) -> dict[str, Any]:
+    """How many images each batch of an evaluation had, and how much memory a step before it, unless it is left out, and
+    the evaluation took, in MB."""
+    made = trainer(settings)
+    sizes: list[int] = []
+    order = made.parts.train.place(epoch_order(len(made.parts.train), 0, 0))
+    if steps:
         made.step(order)
-    calls = counted(lambda: made.step(order))
-    known = {"SYNC": "syncs", "MALLOC": "allocations", "COPY h2d": "up", "COPY d2h": "down"}
-    counts = {name: calls.count(call) for call, name in known.items()}
-    return {**counts, "launches": sum(call not in known for call in calls)}
+    step = torch.cuda.max_memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    evaluate(made.parts, made.parts.test, on_batch=lambda start, clean, shown, output: sizes.append(len(clean)))
+    return {"sizes": sizes, "step": step / 1e6, "evaluation": torch.cuda.max_memory_allocated() / 1e6}
+
+
+def precisions(settings: dict[str, Any]) -> list[str]:
+    """In what convolutions and products of float32 are computed beside a run."""
+    trainer(settings)
+    return [torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision]
+
+
+def paused() -> list[str]:
+    """What a run records that pauses after its first step and is stopped."""
+    made = trainer({})
+    run = made.writer.run
+    wait = made.mailbox.wait
+
+    def stop() -> list[dict[str, Any]]:
+        control.send(run, "stop")
+        return wait()
+
+    made.mailbox.wait = stop  # type: ignore[method-assign]
+    control.send(run, "pause")
+    assert made.run() == "stopped"
+    made.writer.close("stopped")
+    return [
+        event["text"] for event in map(json.loads, run.events.read_text().splitlines()) if event["kind"] == "command"
+    ]
+
+
+def stand_by(settings: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
+    """A standby that tries a config, and is then handed a run of another one."""
+    standby = StandbyWorker()
+    devices = standby.hello()["devices"]
+    cost = standby.dry_run(build_config({}, {**BASE, **settings}), runs_dir())
+    run = create_run(build_config({}, {**BASE, **then}), runs_dir(), [])
+    process = standby.give(run)
+    code, status = process.wait(), read_json(run.status)
+    return {"devices": devices, "cost": cost, "code": code, "status": status, "pid": process.pid}

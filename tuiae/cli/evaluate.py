@@ -75,7 +75,7 @@ def evaluate_run(
     with lasting_imports():
         from tuiae.explore.checkpoint import load
     loaded = load(run, weights, device, changes)
-    output.warn(filter(None, [loaded.caution]))
+    output.warn(filter(None, [*loaded.parts.cautions, loaded.caution]))
     parts: list[Part] = []
     # What may turn out not to suit the run comes before what takes long.
     if baseline:

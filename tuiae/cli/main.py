@@ -11,7 +11,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from tuiae import __version__
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
@@ -37,12 +37,7 @@ def enter() -> None:
     except UnwritableError as error:
         _give_up_writing(error)
     except TuiaeError as error:
-        if debug:
-            import traceback
-
-            traceback.print_exc()
-        _print_error(error, "--json" in arguments, "--ascii" in arguments or not knows_unicode())
-        sys.exit(error.exit_code)
+        _fail(error, arguments, debug)
     except BrokenPipeError:
         sys.exit(ExitCode.OK)
     except SystemExit as end:
@@ -51,9 +46,29 @@ def enter() -> None:
             sys.exit(ExitCode.OK)
         raise
     except Exception as error:
-        if not _was_interrupted(error):
+        if _was_interrupted(error):
+            sys.exit(ExitCode.INTERRUPTED)
+        if (known := _explain_device(error)) is None:
             raise
-        sys.exit(ExitCode.INTERRUPTED)
+        _fail(known, arguments, debug)
+
+
+def _fail(error: TuiaeError, arguments: list[str], debug: bool) -> NoReturn:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    _print_error(error, "--json" in arguments, "--ascii" in arguments or not knows_unicode())
+    sys.exit(error.exit_code)
+
+
+def _explain_device(error: Exception) -> TuiaeError | None:
+    """What a card that is full or fails raises, in words; None for any other error."""
+    if "torch" not in sys.modules:
+        return None
+    from tuiae.training.device import explain_cuda
+
+    return explain_cuda(error)
 
 
 def _was_interrupted(error: BaseException | None) -> bool:

@@ -173,7 +173,7 @@ def make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
 
 def _list_devices() -> list[str]:
     """The devices of this machine. Imports torch: for an accelerator that was asked for by name."""
-    from tuiae.training.setup import list_devices
+    from tuiae.training.device import list_devices
 
     return list_devices()
 

@@ -184,7 +184,7 @@ class TrainingSection(Section):
     seed: int = Field(default=0, ge=0, lt=2**63)
     """What weights, order of images, dropout and noise are drawn from; the same seed draws the same."""
     device: str = Field(default="auto", pattern=DEVICE_PATTERN)
-    """auto takes a GPU where there is one."""
+    """auto takes the GPU with the most free memory, where there is one; cuda insists on one."""
     shards: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = "auto"
     """On a CPU: parts of a batch that are computed on a core each. auto goes by the network and the batch, never by the
     machine, so that the number of cores changes no bit; 0 lets PyTorch split each operation among its threads."""

@@ -24,7 +24,7 @@ from tuiae.runs.lineage import resolve_config
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_images
 from tuiae.training.checkpoint import load_weights, misfit, spoilt
-from tuiae.training.evaluate import BATCH, sample_index
+from tuiae.training.evaluate import evaluation_batch, sample_index
 from tuiae.training.setup import Parts, autocast, set_up
 
 Split = Literal["train", "test"]
@@ -247,10 +247,10 @@ class LoadedRun:
         if given.ndim != 2 or given.shape[1] != latent:
             raise ConfigError(f"codes of shape {tuple(given.shape)}: {self.run.id} takes (N, {latent})", "give that")
         with autocast(self.config.training.precision, self.parts.device):
-            return _gather([network(part.to(self.parts.device)) for part in given.split(BATCH)])
+            return _gather([network(part.to(self.parts.device)) for part in given.split(evaluation_batch(self.parts))])
 
     def _forward(self, images: NDArray[Any], part: Callable[[ModelOutput], Any]) -> Float32s:
-        batches = self._checked(images).split(BATCH)
+        batches = self._checked(images).split(evaluation_batch(self.parts))
         return _gather(part(self._run(batch)) for batch in batches)
 
     @torch.inference_mode()

@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 
 from tuiae.errors import ConfigError, TrainingError, TuiaeError
 from tuiae.explore.protocol import Answer, Arrays, encode_frame, is_slow, pack, read_frame
-from tuiae.machine import lasting_imports, when_parent_ends
+from tuiae.machine import lasting_imports, see_only, when_parent_ends
 
 NICE = 5
-"""Behind the dashboard, as a training on the CPU is (training.device.give_way)."""
+"""Behind the dashboard, as a training on the CPU is (training.setup.give_way)."""
 SLOW_NICE = 15  # what nobody waits for at the screen
 
 
@@ -55,7 +55,7 @@ def explain(error: Exception) -> TuiaeError:
     """The cause and the next step for an error that a question met."""
     if isinstance(error, TuiaeError):
         return error
-    from tuiae.training.setup import is_out_of_memory  # not above: torch is imported once that has been said
+    from tuiae.training.device import is_out_of_memory  # not above: torch is imported once that has been said
 
     if is_out_of_memory(error):
         return TrainingError("the explorer is out of memory", "close something, or open a smaller run")
@@ -90,6 +90,7 @@ def main() -> None:
     writer = AnswerWriter(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     os.nice(NICE)
+    see_only()  # it computes on the CPU
     with contextlib.suppress(BrokenPipeError):  # the dashboard is gone: nobody is left to tell
         serve(sys.stdin.buffer, writer)
     # At once: the slow queue may be in the middle of something that nobody waits for any more.

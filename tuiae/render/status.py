@@ -340,7 +340,8 @@ def _arithmetic(cost: Mapping[str, Any]) -> str:
 def cost_line(name: str, cost: Mapping[str, Any]) -> str:
     """The times and the peak memory of `cost_facts` in one line."""
     epoch, total = seconds(cost["epoch_seconds"]), seconds(cost["total_seconds"])
-    return f"{clean(name, 40)}: about {epoch} an epoch, {total} in all, {megabytes(1e6 * cost['peak_mb'])} at the peak"
+    peak = megabytes(1e6 * max(cost["peak_mb"], cost["evaluation_mb"]))
+    return f"{clean(name, 40)}: about {epoch} an epoch, {total} in all, {peak} at the peak"
 
 
 def _parameters(cost: Mapping[str, Any]) -> str:
@@ -354,8 +355,11 @@ def _parameters(cost: Mapping[str, Any]) -> str:
 def _memory(cost: Mapping[str, Any]) -> str:
     kept, peak = 1e6 * (cost["weights_mb"] + cost["state_mb"]), 1e6 * cost["peak_mb"]
     data = f", {megabytes(1e6 * cost['data_mb'])} of images" if cost["data_mb"] else ""
+    evaluation = cost["evaluation_mb"]
+    and_of = f", {megabytes(1e6 * evaluation)} of an evaluation" if evaluation else ""
     return (
         f"{megabytes(kept)} for weights, gradients and optimizer{data}, about {megabytes(peak)} at the peak of a step"
+        f"{and_of}"
     )
 
 

@@ -75,6 +75,8 @@ class Status:
     test_loss: float | None = None
     test_accuracy: float | None = None
     device: str = ""
+    card: str = ""
+    """The UUID of the GPU that it trains on."""
     memory: float | None = None
     pid: int = 0
     process_start: str = ""

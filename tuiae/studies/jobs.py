@@ -206,7 +206,7 @@ def check_jobs(jobs: Sequence[Job], root: Path) -> tuple[str, ...]:
     by_label = {job.label: job for job in in_order(jobs)}
     devices = None
     if any(job.config.training.device not in ("auto", "cpu") for job in jobs):
-        from tuiae.training.setup import list_devices  # torch: only worth it for an accelerator asked for by name
+        from tuiae.training.device import list_devices  # torch: only worth it for an accelerator asked for by name
 
         devices = list_devices()
     warnings: dict[str, None] = {}

@@ -20,6 +20,7 @@ from tuiae.runs.control import MEASURED
 from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint, spoilt
 from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in, steps_in
+from tuiae.training.device import release_memory
 from tuiae.training.evaluate import CodeUse, Evaluation, evaluate, sample, sample_index
 from tuiae.training.objective import Objective, Totals
 from tuiae.training.optimizer import build_optimizer
@@ -223,15 +224,17 @@ class Trainer:
         return ""
 
     def _pause(self, paused: bool) -> None:
-        """Say that the training pauses, or goes on."""
+        """Say that the training pauses and what it holds meanwhile, or that it goes on."""
+        held = ""
         if paused:
             self.report.tick()
+            held = release_memory(self.parts.device)
         self.report.progress(now=True, state="paused" if paused else "running")
         word = "paused" if paused else "resumed"
         if self._stepping:  # without words: hundreds of steps would push everything else out of the history
             self.writer.event("command", step=self.state.step, epoch=self.report.epochs_done(), clock=word)
         else:
-            self._record(f"{word} at step {self.state.step}")
+            self._record(f"{word} at step {self.state.step}{held}")
         if not paused:
             self.report.skip_time()
 

@@ -22,15 +22,16 @@ from tuiae.errors import DataError, TrainingError, TuiaeError
 from tuiae.preflight import Checked, check, occasions
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training.control import Mailbox
-from tuiae.training.evaluate import BATCH, evaluate
-from tuiae.training.loop import Trainer
-from tuiae.training.setup import (
+from tuiae.training.device import (
+    describe_shortage,
+    first_line,
     free_memory,
     give_back_memory,
     is_out_of_memory,
-    resolve_device,
-    set_up,
 )
+from tuiae.training.evaluate import evaluate, evaluation_batch
+from tuiae.training.loop import Trainer
+from tuiae.training.setup import find_device, set_up
 
 WARM_STEPS = 2  # beside the one that is measured for memory: the first ones choose kernels and grow buffers
 TIMED_SECONDS = 0.5
@@ -74,6 +75,8 @@ class DryRun:
     peak_mb: float
     """Of one training step, all of the above included; measured on CUDA, elsewhere worked out from what the step
     keeps for its gradients."""
+    evaluation_mb: float
+    """At the height of an evaluation, with all that stays; 0 where that is not known, off CUDA."""
     step_seconds: float
     evaluation_seconds: float
     epoch_seconds: float
@@ -106,7 +109,7 @@ def dry_run(
         name = checked.dataset.name
         hint = f"`tuiae data fetch {name}` downloads it, and so does starting the run"
         raise DataError(f"{name} is not on this machine yet: there is no batch to try", hint)
-    device = resolve_device(config.training.device)
+    device = find_device(config)
     _check_memory(checked, device)
     cards = [device] if device.type == "cuda" else []
     try:
@@ -119,14 +122,41 @@ def dry_run(
     except Exception as error:  # whatever a network, a driver or an allocator raises becomes a sentence
         traceback.clear_frames(error.__traceback__)
         if not is_out_of_memory(error):
-            cause = f"the dry batch failed: {type(error).__name__}: {error}"
+            cause = f"the dry batch failed: {type(error).__name__}: {first_line(error)}"
             raise TrainingError(cause, "the run would fail the same way") from error
         batch = min(config.training.batch_size, checked.dataset.train or config.training.batch_size)
         smaller = f"lower training.batch_size (now {batch})" if batch > 1 else _smaller(config)
-        cause = f"out of memory in a dry batch of {batch} image{'s' if batch > 1 else ''}"
+        cause = describe_shortage(error, f" in a dry batch of {batch} image{'s' if batch > 1 else ''}")
         raise TrainingError(cause, f"{smaller}, or choose another device") from error
     finally:
         give_back_memory(device)
+
+
+def explain_shortage(error: Exception, trainer: Trainer | None) -> TrainingError:
+    """The error for a training whose memory ran out: what was asked for, and a batch of which a step is seen to fit."""
+    hint = "lower training.batch_size"
+    if trainer is not None:
+        traceback.clear_frames(error.__traceback__)  # they hold the batch that did not fit
+        fits = _fitting_batch(trainer)
+        hint += f" (now {trainer.config.training.batch_size}{f'; {fits} fits' if fits else ''})"
+    return TrainingError(describe_shortage(error), f"{hint}, or choose another device")
+
+
+def _fitting_batch(trainer: Trainer) -> int:
+    """The largest half, quarter, ... of the batch whose step fits into what is free on a GPU now; 0 where none does.
+    Elsewhere 0: a system that lends more memory than it has would end this process. Nothing trained here is saved."""
+    parts, size = trainer.parts, trainer.config.training.batch_size // 2
+    trainer.training_step.captured = None  # its graph keeps what a step of the whole batch takes
+    while parts.device.type == "cuda" and size >= trainer.fewest:
+        try:
+            give_back_memory(parts.device)
+            trainer.training_step(parts.train.place(torch.arange(min(size, len(parts.train)))), 0.0)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this size is none to advise
+            traceback.clear_frames(error.__traceback__)
+            size //= 2
+        else:
+            return size
+    return 0
 
 
 _REMEMBERED = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
@@ -194,7 +224,12 @@ class _Rehearsal:
             self._step(batch)
         steps_per_epoch = trainer.report.steps_per_epoch
         step_seconds = self._time_steps()
+        on_card = parts.device.type == "cuda"
+        if on_card:
+            give_back_memory(parts.device)
+            torch.cuda.reset_peak_memory_stats(parts.device)
         evaluation_seconds = self._time_evaluation()
+        evaluation_peak = torch.cuda.max_memory_allocated(parts.device) if on_card else 0
         wait = trainer.background.wait  # until the disk has it
         sample_seconds = self._time(trainer.sample, wait)
         save_seconds = self._time(lambda: trainer.save(("last",)), wait)
@@ -215,6 +250,7 @@ class _Rehearsal:
             weights_mb=_bytes(parts.model.parameters()) / MEGA,
             state_mb=self._state_bytes() / MEGA,
             peak_mb=peak / MEGA,
+            evaluation_mb=evaluation_peak / MEGA,
             step_seconds=step_seconds,
             evaluation_seconds=evaluation_seconds,
             epoch_seconds=train_seconds + evaluation_seconds,
@@ -303,7 +339,7 @@ class _Rehearsal:
     def _time_evaluation(self) -> float:
         """Of the test split and as many training images, from one batch of it."""
         test, train = len(self._parts.test), len(self._parts.train)
-        batch = min(BATCH, test)
+        batch = min(evaluation_batch(self._parts), test)
         self._time(lambda: evaluate(self._parts, self._parts.test, limit=batch))  # warm
         seconds = self._time(lambda: evaluate(self._parts, self._parts.test, limit=batch))
         return seconds * (test + min(test, train)) / batch

@@ -8,8 +8,9 @@ import time
 from tuiae.data.batches import count_batches
 from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState
+from tuiae.training.device import memory_megabytes
 from tuiae.training.objective import Totals
-from tuiae.training.setup import Parts, memory_megabytes
+from tuiae.training.setup import Parts
 
 LIVE_SECONDS = 0.2  # between live points; each one waits for the device
 STEADY_SECONDS = 1.0  # of an epoch, before its throughput is told

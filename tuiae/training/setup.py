@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeVar
 
-import psutil
 import torch
 
 from tuiae.config import Precision, RunConfig
@@ -23,11 +20,12 @@ from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare, select
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.images import ImageRecord
+from tuiae.machine import freest
 from tuiae.models.networks import Classifier, Network, build_model
-from tuiae.preflight import check_device
 from tuiae.runs.checkpoints import find_checkpoint, no_checkpoint
 from tuiae.runs.query import find_run
 from tuiae.training.checkpoint import load_weights, spoilt
+from tuiae.training.device import Claim, Tell, describe_device, resolve_device
 
 
 def suggest_precision(config: RunConfig, device: torch.device, parameters: int) -> tuple[Precision, str]:
@@ -51,7 +49,8 @@ def slow_in_bfloat16(device: torch.device) -> str:
 
 
 AMPERE = (8, 0)
-"""Compute capability from which NVIDIA's tensor cores multiply bfloat16; before, it is emulated."""
+"""Compute capability from which NVIDIA's tensor cores multiply bfloat16. Before, it is emulated: a step of conv_256
+took 6,098 launches."""
 LARGE = 20_000_000
 """Multiplications of a dense network for a batch from which its conversions to bfloat16 pay."""
 
@@ -68,14 +67,16 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def keep_float32(precision: str, device: torch.device) -> None:
-    """Let convolutions of float32 on a CUDA device be in float32, for the rest of the process.
+def keep_float32(device: torch.device) -> None:
+    """Let products and convolutions of float32 on a CUDA device be in float32, for the rest of the process; those of a
+    run in bfloat16 are, but in its metrics.
 
-    cuDNN's would round what they multiply to TF32, 10 bits of mantissa, while matrix products keep all 23; a result
-    would then depend on the machine by more than the order of its sums.
+    cuDNN's convolutions would round what they multiply to TF32, 10 bits of mantissa, and so would matrix products
+    where the environment asks for it; a result would then depend on the machine by more than the order of its sums.
     """
-    if precision == "float32" and device.type == "cuda":
+    if device.type == "cuda":
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
 
 
 def memory_format(config: RunConfig) -> torch.memory_format:
@@ -91,74 +92,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 USUAL_NICE = 5
 NICE = "TUIAE_NICE"
-
-
-def list_devices() -> list[str]:
-    """`cpu`, then every accelerator as `cuda:N NAME` or `mps`."""
-    found = ["cpu"]
-    if torch.cuda.is_available():
-        found += [f"cuda:{n} {torch.cuda.get_device_name(n)}" for n in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        found.append("mps")
-    return found
-
-
-def resolve_device(word: str) -> torch.device:
-    """Turn auto, cpu, cuda, cuda:N or mps into a device; auto takes the first accelerator. Raises as `check_device`."""
-    devices = list_devices()
-    check_device(word, devices)
-    if word == "auto":
-        return torch.device(devices[1].split()[0] if len(devices) > 1 else "cpu")
-    return torch.device("cuda:0" if word == "cuda" else word)
-
-
-def describe_device(device: torch.device, cores: int = 1) -> str:
-    """The device as people know it; `cores` threads compute shards there."""
-    if device.type == "cuda":
-        return f"{device} {torch.cuda.get_device_name(device)}"
-    if device.type != "cpu":
-        return str(device)
-    threads = torch.get_num_threads() * cores
-    return f"cpu, {threads} thread{'s' if threads > 1 else ''}"
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocator of PyTorch's or Python's gave up.
-
-    Not all of them raise an error of its own: on MPS, and where CUDA itself or one of its libraries had no room, there
-    are only the words.
-    """
-    text = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in text for words in _NO_MEMORY)
-
-
-_NO_MEMORY = ("out of memory", "can't allocate memory", "_alloc_failed")
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that could still be allocated, as far as the system knows."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return int(psutil.virtual_memory().available)
-
-
-def give_back_memory(device: torch.device) -> None:
-    """Return to the system what is no longer used: allocators keep it for the next tensor, and a run that comes later
-    in this process would be told to hold it."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
-    if trim is not None:
-        trim(0)
-
-
-def memory_megabytes(device: torch.device) -> float:
-    """What the training holds, in MB: on a CUDA device what PyTorch's allocator keeps, in use or not; elsewhere what
-    is resident of the process."""
-    if device.type == "cuda":
-        return torch.cuda.memory_reserved(device) / 1e6
-    return float(psutil.Process().memory_info().rss / 1e6)
 
 
 def give_way(device: torch.device) -> None:
@@ -233,6 +166,8 @@ class Parts:
     """Sentences about what was made of the files of the images, and of the precision."""
     reason: str = ""
     """Why the precision was chosen that `auto` stands for; empty where the config names it."""
+    cautions: tuple[str, ...] = ()
+    """Sentences about cards that could not be used."""
     cores: Cores = field(default_factory=lambda: Cores(1))
 
     @property
@@ -248,10 +183,19 @@ class Parts:
         return self.config.shards > 0 and self.device.type == "cpu"
 
 
-def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = silent) -> Parts:
-    """Find the device, prepare the images, build the model on the device with its seeded initial weights. Raises
-    DeviceError, DataError, ConfigError or TrainingError; each says what to do."""
-    device = resolve_device(config.training.device)
+def find_device(config: RunConfig, tell: Tell = lambda text: None, claim: Claim = freest) -> torch.device:
+    """The device of a config, of several cards one that suits its network; arguments and errors of `resolve_device`."""
+    convolves_in_bfloat16 = config.training.precision == "bfloat16" and config.model.encoder_family != "dense"
+    return resolve_device(config.training.device, tell, claim, 10 * AMPERE[0] if convolves_in_bfloat16 else 0)
+
+
+def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = silent, claim: Claim = freest) -> Parts:
+    """Find the device, of several cards the one that `claim` chooses, prepare the images, build the model on the device
+    with its seeded initial weights. Raises DeviceError, DataError, ConfigError or TrainingError; each says what to
+    do."""
+    cautions: list[str] = []
+    device = find_device(config, cautions.append, claim)
+    keep_float32(device)
     dataset = prepare(config.data.dataset, config.data.image_size, progress=progress)
     splits = select(dataset, config.data, config.training.seed)
     train = ImageSet(splits.train_images, splits.train_labels, device)
@@ -266,7 +210,6 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
     if config.training.precision == "auto":
         precision, reason = suggest_precision(config, device, sum(map(torch.Tensor.numel, model.parameters())))
         config = in_precision(config, precision)
-    keep_float32(config.training.precision, device)
     if config.model.encoder_run and runs_root is not None:
         source = find_run(config.model.encoder_run, runs_root)
         if (folder := find_checkpoint(source)) is None:
@@ -279,7 +222,9 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
             raise TrainingError(cause, "take the encoder of another run")
         model.load_encoder(weights)
     model = model.to(device).to(memory_format=memory_format(config))
-    parts = Parts(config, device, train, test, splits.classes, model, dataset.record, notes, reason)
+    parts = Parts(
+        config, device, train, test, splits.classes, model, dataset.record, notes, reason, cautions=tuple(cautions)
+    )
     # A pool of PyTorch's own would be in the way of threads that compute shards.
     usual = usual_threads()
     torch.set_num_threads(1 if parts.sharded else usual)

@@ -22,8 +22,11 @@ import tempfile
 import termios
 import threading
 import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +34,26 @@ from tuiae.config import RunConfig, build_config
 from tuiae.errors import DeviceError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import FULL, open_append, read_json
 from tuiae.images import CHANGED, OPTION, ImageRecord, differences, refusal, unfit
-from tuiae.machine import LEAVING, STOPPING, lasting_imports, when_parent_ends
+from tuiae.machine import (
+    CARD,
+    LEAVING,
+    STOPPING,
+    Gpu,
+    freest,
+    lasting_imports,
+    see_only,
+    users_environment,
+    when_parent_ends,
+)
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_position, verify
 from tuiae.runs.control import Edit
 from tuiae.runs.diagnosis import DIVERGED, clip_advice
 from tuiae.runs.evidence import raises_of
 from tuiae.runs.lineage import config_at, need_config, read_edits
-from tuiae.runs.paths import RunPaths, gone, is_gone
-from tuiae.runs.process import Interrupt, RunLock, requeue_advice, resume_elsewhere
-from tuiae.runs.reader import is_written_elsewhere, read_images
+from tuiae.runs.paths import RunPaths, gone, is_gone, list_runs
+from tuiae.runs.process import WORKER, Interrupt, RunLock, requeue_advice, resume_elsewhere
+from tuiae.runs.reader import is_written_elsewhere, read_config, read_images, read_status
 from tuiae.runs.writer import RunWriter, settle_config, write_images
 
 if TYPE_CHECKING:
@@ -59,6 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     if asked.standby:
         asked.run, asked.other_images = _wait_for_run()
+        _begin_anew_for_another_card(RunPaths(asked.run), asked.other_images)
     run = RunPaths(asked.run)
     _keep_log_writable()
     try:
@@ -101,11 +115,11 @@ def work(
         print(f"{run.root}: {error.strerror}", file=sys.stderr)
         return ExitCode.TRAINING
     try:
-        writer.status(now=True, state="starting", phase="importing torch")
+        writer.status(now=True, state="starting", phase="importing torch", card="")
         trainer = _set_up(run, writer, interrupt, epochs, device, other_images)
         state, failure = "stopped" if trainer is None else trainer.run(), None
     except Exception as error:  # noqa: BLE001 - recorded below: whatever ended the run is what its reader must see
-        state, failure = "failed", explain(error, run)
+        state, failure = "failed", explain(error, run, trainer)
         if not isinstance(error, (TuiaeError, OSError)):
             traceback.print_exc()
         print(f"error: {failure}", file=sys.stderr)
@@ -141,6 +155,8 @@ def _set_up(
         config = build_config(config.model_dump(mode="json"), {"training.device": device})
     if interrupt.count:
         return None
+    if config.training.device == "cpu":
+        see_only()  # else PyTorch's Adam asks CUDA whether it captures a graph, which begins the first card
     _import_torch()
     from tuiae.training.control import Mailbox, extend
     from tuiae.training.loop import Trainer
@@ -155,6 +171,8 @@ def _set_up(
     if recorded is not None and changed and not other_images:
         again = f"tuiae resume {run.id}" + (f" --epochs {epochs}" if epochs is not None else "")
         raise refusal(run.id, config, recorded, parts.images, again)
+    for text in parts.cautions:
+        writer.event("warning", text=text)
     give_way(parts.device)
     writer.status(device=parts.place)
     if device is not None:
@@ -200,9 +218,31 @@ def _prepare(run: RunPaths, config: RunConfig, writer: RunWriter, interrupt: Int
     source = None if find_checkpoint(run) else run.root.parent
     try:
         progress("preparing", 0, 0)
-        return set_up(config, source, progress)
+        return set_up(config, source, progress, partial(_claim_card, run, writer))
     except _NothingTrainedError:
         return None
+
+
+def _claim_card(run: RunPaths, writer: RunWriter, cards: Sequence[Gpu]) -> Gpu | None:
+    """The card with the most memory for this run, beside the others of its folder. The status says so at once: workers
+    that begin together hold no memory yet."""
+    with _alone_in(run.root.parent):
+        others = (read_status(other) for other in list_runs(run.root.parent) if other.id != run.id)
+        chosen = freest(cards, Counter(one.card for one in others if one.live) if len(cards) > 1 else None)
+        writer.status(now=True, card="" if chosen is None else chosen.uuid)
+    return chosen
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """No two workers of a folder of runs are inside at a time."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a network's file system may not lock folders
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _record_images(
@@ -223,7 +263,7 @@ def _record_images(
         writer.event("command", text=f"{CHANGED} {parts.images.dataset} from here on: {what}", images=fields)
 
 
-def explain(error: Exception, run: RunPaths) -> TuiaeError:
+def explain(error: Exception, run: RunPaths, trainer: Trainer | None = None) -> TuiaeError:
     """Whatever ended a training as an error with a cause, a hint and an exit code."""
     if is_gone(run):
         return gone(run)
@@ -231,17 +271,20 @@ def explain(error: Exception, run: RunPaths) -> TuiaeError:
         return DeviceError(error.cause, resume_elsewhere(run))
     if isinstance(error, TuiaeError):
         return _explain_divergence(error.cause, run) if error.cause.startswith(DIVERGED) else error
-    from tuiae.training.setup import is_out_of_memory
+    from tuiae.training.device import explain_cuda, first_line, is_out_of_memory
+    from tuiae.training.rehearsal import explain_shortage
 
     if is_out_of_memory(error):
-        return TrainingError("out of memory", "lower training.batch_size, or choose another device")
+        return explain_shortage(error, trainer)
+    if (known := explain_cuda(error)) is not None:
+        return type(known)(known.cause, f"{_resume_advice(run)}, with --device on another one")
     notes = "".join(f": {note}" for note in getattr(error, "__notes__", ()))
     if isinstance(error, OSError) and error.errno in FULL:
         return TrainingError(f"no space left for {run.root}{notes}", f"free some, then {_resume_advice(run)}")
     if isinstance(error, OSError):
         cause = f"{error.filename or run.root}: {error.strerror}{notes}"
         return TrainingError(cause, f"fix that, then {_resume_advice(run)}")
-    return TrainingError(f"{type(error).__name__}: {error}", f"the traceback is in {run.log}")
+    return TrainingError(f"{type(error).__name__}: {first_line(error)}", f"the traceback is in {run.log}")
 
 
 def _explain_divergence(cause: str, run: RunPaths) -> TrainingError:
@@ -300,7 +343,7 @@ def _serve(given: threading.Event) -> tuple[Path, bool] | None:
     """The run that comes on stdin, after answers to what came before it; None when stdin ends."""
     import torch
 
-    from tuiae.training.setup import list_devices
+    from tuiae.training.device import list_devices
 
     print(json.dumps({"devices": list_devices(), "torch": torch.__version__, "pid": os.getpid()}), flush=True)
     # Without Python's buffers, which would hide from `select` what they hold.
@@ -315,6 +358,24 @@ def _serve(given: threading.Event) -> tuple[Path, bool] | None:
         # More to read is the next request, or the end: either interrupts a dry run.
         print(json.dumps(_answer(request, lambda: bool(select.select([0], [], [], 0)[0]))), flush=True)
     return None
+
+
+def _begin_anew_for_another_card(run: RunPaths, other_images: bool) -> None:
+    """Where a dry run has begun a card that this run does not ask for, make this process a worker that has begun none:
+    CUDA lets go of a card with its process alone."""
+    import torch
+
+    config = read_config(run)
+    if config is None or not torch.cuda.is_initialized():
+        return
+    if config.training.device in ("auto", "cuda", os.environ.get(CARD)):
+        return
+    numbers = {*STOPPING, *LEAVING}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # until the worker listens
+    for number in numbers:
+        signal.signal(number, signal.SIG_DFL)
+    words = [*WORKER, str(run.root), *([OPTION] if other_images else [])]
+    os.execve(words[0], words, users_environment())
 
 
 GRACE_SECONDS = 0.5  # for a standby to take what it was given last, and to leave a dry run by itself
