@@ -91,6 +91,14 @@ def see_only(uuid: str = "", name: str = "") -> None:
     os.environ[VISIBLE], os.environ[CARD] = uuid, name
 
 
+def see_again() -> None:
+    """Take back what `see_only` has changed."""
+    own = users_environment()
+    for name in (VISIBLE, CARD, SEEN):
+        os.environ.pop(name, None)
+    os.environ.update(own)
+
+
 def users_environment() -> dict[str, str]:
     """The environment without what `see_only` has changed."""
     own = {name: value for name, value in os.environ.items() if name not in (CARD, SEEN)}
@@ -382,12 +390,16 @@ def read_jobs(word: object, asker: str = "--jobs") -> int:
     return int(str(word))
 
 
-def suggest_workers() -> int:
-    """How many trainings side by side get most done: one for each core, as far as the memory goes.
+def suggest_workers(on_cards: bool = True) -> int:
+    """How many trainings side by side get most done: one for each core, as far as the memory goes, or for each of the
+    cards that they train `on_cards`, of which several on one would take turns.
 
     A training alone waits: for its threads to meet, for the disk, at first for Python. Side by side each has its cores
     to itself. What was measured stands in docs/performance.md.
     """
     import psutil
 
-    return max(1, min(count_cores(), int(psutil.virtual_memory().available) // WORKER_BYTES))
+    nvml = open_nvml() if on_cards else None
+    gpus = [] if nvml is None else read_gpus(nvml, users_environment(), lambda pid: ("", ""))
+    most = sum(bool(gpu.cuda) for gpu in gpus) or count_cores()
+    return max(1, min(most, int(psutil.virtual_memory().available) // WORKER_BYTES))

@@ -84,6 +84,17 @@ def choose(word: str) -> dict[str, Any]:
     return {**found, "told": told, "contexts": contexts(), "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
 
 
+def choose_all(words: list[str]) -> list[dict[str, Any]]:
+    """The devices of several words, one after the other."""
+    return [choose(word) for word in words]
+
+
+def look_and_choose(words: list[str]) -> list[dict[str, Any]]:
+    """The same in a process in which CUDA has counted its cards before."""
+    assert torch.cuda.is_available()
+    return choose_all(words)
+
+
 def names() -> list[str]:
     return list_devices()
 

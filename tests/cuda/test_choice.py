@@ -38,6 +38,22 @@ def test_a_process_sees_the_card_that_it_takes_alone(cards: Cards, word: str) ->
     assert found["told"] == []
 
 
+def test_a_process_that_has_looked_at_all_cards_still_begins_one_alone(cards: Cards) -> None:
+    found = cards.ask(questions.look_and_choose, ["cuda:1", "cuda:1", "cuda:0"], CARD_COUNT=2)
+    assert [(one["device"], one["name"]) for one in found] == [
+        ("cuda:1", "cuda:1 Counting Card 1"),
+        ("cuda:1", "cuda:1 Counting Card 1"),
+        ("cuda:0", "cuda:0 Counting Card 0"),
+    ]
+    assert [one["contexts"] for one in found] == [[1], [1], [0, 1]]
+
+
+def test_a_process_keeps_to_the_card_that_it_sees(cards: Cards) -> None:
+    first, again, other = cards.ask(questions.choose_all, ["cuda:1", "auto", "cuda:0"], CARD_COUNT=2)
+    assert first["name"] == again["name"] == "cuda:1 Counting Card 1"
+    assert (other["code"], other["contexts"]) == (2, [1])
+
+
 def test_a_part_of_a_card_is_a_device(cards: Cards) -> None:
     settings: dict[str, Any] = {"CARD_COUNT": 2, "CARD_MIG": (1, 0)}
     assert cards.ask(questions.names, **settings)[1:] == [

@@ -305,7 +305,8 @@ class _Study:
         self._same = twins(jobs)
         self._jobs = [job for job in jobs if self._same[job.label] == job.label]
         self._root, self._tags = root, tags
-        self._workers = max(1, min(workers or suggest_workers(), len(self._jobs)))
+        on_cards = any(job.config.training.device != "cpu" for job in self._jobs)
+        self._workers = max(1, min(workers or suggest_workers(on_cards), len(self._jobs)))
         self._library = Library(root, tags[0])
         self._active: list[_Active] = []
         self._done: dict[str, RunPaths] = {}

@@ -14,7 +14,19 @@ import torch
 from torch.cuda import DeferredCudaCallError
 
 from tuiae.errors import DeviceError, TrainingError, TuiaeError
-from tuiae.machine import CARD, ORDER, PCI, VISIBLE, Gpu, freest, open_nvml, read_gpus, see_only, users_environment
+from tuiae.machine import (
+    CARD,
+    ORDER,
+    PCI,
+    VISIBLE,
+    Gpu,
+    freest,
+    open_nvml,
+    read_gpus,
+    see_again,
+    see_only,
+    users_environment,
+)
 from tuiae.preflight import ELSEWHERE, check_device
 
 Tell = Callable[[str], object]
@@ -82,12 +94,13 @@ def resolve_device(
 
 def _choose_card(word: str, tell: Tell, claim: Claim, capability: int) -> int | None:
     """The index of a card in what CUDA sees of them; None where auto finds none of use."""
-    cards = _seen_cards()
-    if torch.cuda.is_initialized() or not cards:
-        # It is too late to choose, or nobody knows between what.
-        if os.environ.get(CARD):
-            claim([gpu for gpu in cards if gpu.uuid == os.environ[VISIBLE]])
-            return 0
+    cards, held = _seen_cards(), os.environ.get(CARD)
+    if torch.cuda.is_initialized() and held:
+        if word not in ("auto", "cuda", held):
+            raise DeviceError(f"this process computes on {held}, and CUDA lets it see no other card", f"use {held}")
+        claim([gpu for gpu in cards if gpu.cuda == held])
+        return 0
+    if not cards:  # nobody knows between what to choose
         return int(word[5:]) if word[5:] else 0 if torch.cuda.is_available() else None
     named = [gpu for gpu in cards if gpu.cuda]
     if not named and (words := users_environment().get(VISIBLE, "")) and not words.startswith("-"):
@@ -108,8 +121,13 @@ def _choose_card(word: str, tell: Tell, claim: Claim, capability: int) -> int | 
     if chosen is None:
         see_only()
         return None
-    see_only(chosen.uuid, chosen.cuda)
-    return 0
+    if not torch.cuda.is_initialized():
+        see_only(chosen.uuid, chosen.cuda)
+        torch.cuda.init()
+        if torch.cuda.device_count() == 1:
+            return 0
+        see_again()  # somebody had asked CUDA for its cards before
+    return int(chosen.cuda[5:])
 
 
 def has_kernels(gpu: Gpu) -> bool:
