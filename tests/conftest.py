@@ -23,6 +23,7 @@ import pytest
 from filelock import FileLock
 
 from tests.golden import WIDTH, Golden
+from tests.warm import Nursery
 from tuiae.__main__ import main
 from tuiae.config import load_config
 from tuiae.files import read_json, replace_json
@@ -87,6 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # what imports made stays; looking through it for garbage took a tenth of the time of the tests
+    gc.set_threshold(50_000, 20, 20)  # and looking after every 700 objects a quarter of that of a dashboard
 
 
 # Long enough to be interrupted on the way: 60 epochs of 60 steps, some three seconds.
@@ -242,6 +244,28 @@ class Laboratory:
         return self.run(run.id)
 
 
+STARTERS = ("tuiae.runs.process", "tuiae.explore.client")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nursery(request: pytest.FixtureRequest) -> Iterator[Nursery]:
+    """Where the workers and explorers come from that this process starts; not those of commands in other processes, nor
+    those that use cards."""
+    warm = Nursery()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in () if request.config.option.markexpr == "gpu" else STARTERS:
+            patch.setattr(f"{module}.subprocess", warm)
+        yield warm
+    warm.end()
+
+
+@pytest.fixture
+def cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers and explorers that import torch themselves, as everybody else starts them."""
+    for module in STARTERS:
+        monkeypatch.setattr(f"{module}.subprocess", subprocess)
+
+
 @pytest.fixture(autouse=True)
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Laboratory]:
     """Each test's own runs and data, for this process and for those that it starts; no dashboard may have failed."""
@@ -379,7 +403,7 @@ def workers() -> Iterator[list[subprocess.Popen[Any]]]:
 
 
 @pytest.fixture
-def no_worker_left(lab: Laboratory) -> Iterator[None]:
+def no_worker_left(lab: Laboratory, nursery: Nursery) -> Iterator[None]:
     """What a dashboard left running is ended with its test."""
     yield
     for run in list_runs(lab.runs):
@@ -389,5 +413,5 @@ def no_worker_left(lab: Laboratory) -> Iterator[None]:
                 os.kill(status.pid, signal.SIGKILL)
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if "tuiae.training.worker" in child.cmdline():
+            if "tuiae.training.worker" in child.cmdline() or child.ppid() == nursery.pid:
                 child.kill()

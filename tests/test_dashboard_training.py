@@ -160,6 +160,7 @@ async def test_where_no_process_can_be_started_that_is_told_and_no_run_is_left(
         assert list_runs(lab.runs) == [stopped]
 
 
+@pytest.mark.usefixtures("cold")
 async def test_a_worker_that_dies_warming_up_is_replaced_by_a_cold_one(lab: Laboratory) -> None:
     async with open_desk(warm=True) as desk:
         await desk.until(workers)

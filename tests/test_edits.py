@@ -270,19 +270,21 @@ def test_edits_after_the_newest_checkpoint_are_made_again_once(lab: Laboratory, 
 
 
 def test_a_run_that_was_edited_and_killed_goes_on_and_its_replay_ends_the_same(lab: Laboratory) -> None:
-    run = lab.detach(*LONG)
-    wait_until(lambda: read_status(run).step > 100)
+    run = lab.detach()
+    control.send(run, "pause")  # heard before the first step
+    lab("pause", run.id, "--step", "22")
     control.send(run, "set", key="training.learning_rate", value=0.004)
     control.send(run, "set", key="model.dropout", value=0.2)
     wait_until(lambda: len(snapshot_of(run).edits) == 2)
     os.kill(read_status(run).pid, signal.SIGKILL)
     wait_until(lambda: read_status(run).state == "lost")
-    lab("resume", run.id, "--epochs", "50")
+    lab("resume", run.id, "--epochs", "6")
+    assert [(place.epoch, place.step) for place in snapshot_of(run).resumes] == [(1, 15)]  # and makes them again
     document = lab("run", str(run.config), "--replay", run.id, "--json").document
     replay = lab.run(document["run"])
     assert [edit["key"] for edit in document["edits"]] == [edit.key for edit in snapshot_of(run).edits]
     assert {"training.learning_rate", "model.dropout", "training.epochs"} == {e["key"] for e in document["edits"]}
-    assert document["epochs"] == 50
+    assert document["epochs"] == 6
     assert_same_end(replay, run)
 
 

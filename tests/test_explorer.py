@@ -344,6 +344,7 @@ def test_only_the_newest_question_of_a_slot_is_answered(finished: RunPaths) -> N
         assert not listener.explorer.busy
 
 
+@pytest.mark.usefixtures("cold")
 def test_it_ends_with_its_client_and_with_its_stdin(finished: RunPaths) -> None:
     with listening() as listener:
         listener.ask("open", run=str(finished.root))

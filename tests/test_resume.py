@@ -90,22 +90,13 @@ def test_stop_saves_mid_way_and_resume_ends_the_same(lab: Laboratory, uninterrup
     assert_same_end(run, uninterrupted)
 
 
-def test_a_worker_that_is_terminated_saves_and_resume_ends_the_same(lab: Laboratory, uninterrupted: RunPaths) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGHUP", "SIGXCPU"])
+def test_what_schedulers_send_before_the_time_is_up_saves(lab: Laboratory, name: str) -> None:
     run = lab.detach(*LONG)
     wait_until(lambda: under_way(run))
-    os.kill(pid_of(run), signal.SIGTERM)
+    os.kill(pid_of(run), signal.Signals[name])
     wait_until(lambda: read_status(run).state == "stopped")
-    lab("resume", run.id)
-    assert_same_end(run, uninterrupted)
-
-
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP, signal.SIGXCPU], ids=lambda number: number.name)
-def test_what_schedulers_send_before_the_time_is_up_saves(lab: Laboratory, number: signal.Signals) -> None:
-    run = lab.detach(*LONG)
-    wait_until(lambda: under_way(run))
-    os.kill(pid_of(run), number)
-    wait_until(lambda: read_status(run).state == "stopped")
-    assert find_checkpoint(run) is not None
+    assert load_state(need_checkpoint(run))["step"] == read_status(run).step > 0
     assert read_status(run).error is None
 
 
@@ -167,6 +158,7 @@ def test_a_run_that_nobody_follows_any_more_goes_on(lab: Laboratory, workers: li
     wait_until(lambda: read_status(run).state == "finished")
 
 
+@pytest.mark.usefixtures("cold")
 def test_a_signal_that_comes_before_a_worker_listens_leaves_a_run_to_begin(
     lab: Laboratory, workers: list[subprocess.Popen[Any]]
 ) -> None:

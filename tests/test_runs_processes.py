@@ -305,6 +305,7 @@ def test_without_runs_the_answer_is_how_to_start_one(tmp_path: Path) -> None:
 # The warm worker
 
 
+@pytest.mark.usefixtures("cold")
 def test_a_standby_says_what_it_has_trains_the_run_it_is_given_and_ends(
     lab: Laboratory, runs_root: Path, workers: list[subprocess.Popen[Any]]
 ) -> None:
