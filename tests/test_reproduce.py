@@ -72,7 +72,10 @@ def again(shared_lab: SharedLaboratory, reproduced: tuple[Laboratory, Path, Any]
 
 
 def reproduce(lab: Laboratory, *arguments: str) -> Any:
-    return lab.process("reproduce", *arguments, env={**lab.environment, **NO_NETWORK})
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in NO_NETWORK.items():
+            patch.setenv(name, value)
+        return lab("reproduce", *arguments)
 
 
 def claims_of(document: Any) -> dict[str, Any]:
