@@ -246,9 +246,17 @@ def find_begun(config: RunConfig, tags: Sequence[str], root: Path) -> RunPaths |
     found = []
     for run in list_runs(root):
         meta = read_json(run.meta)
-        if not {"parent", "replay"} & {*meta} and {*tags} <= {*read_tags(meta)} and read_config(run) == config:
+        if not {"parent", "replay"} & {*meta} and {*tags} <= {*read_tags(meta)} and _asks_for(config, read_config(run)):
             found.append(run)
     return max(found, key=lambda run: usefulness(read_status(run)), default=None)
+
+
+def _asks_for(asked: RunConfig, written: RunConfig | None) -> bool:
+    """Returns whether a run with this config is what is asked for: a worker writes down which precision `auto` was."""
+    if written is None or asked.training.precision != "auto":
+        return written == asked
+    training = written.training.model_copy(update={"precision": "auto"})
+    return written.model_copy(update={"training": training}) == asked
 
 
 def _go_on(run: RunPaths, output: Output, *, detach: bool, other_images: bool) -> ExitCode:
