@@ -50,7 +50,7 @@ async def test_a_run_from_the_first_point_to_the_last() -> None:
         assert f"{result['test_loss']:.5f}"[:5] in desk.panel("loss")
         assert "epoch 40/40" in desk.app.live.query_one("#log").plain  # type: ignore[attr-defined]
         assert "noisy" not in screen
-        assert not desk.offered
+        await desk.until(lambda: not desk.offered)
         # The next worker is being kept warm by now, and the next run takes it.
         await desk.press("R")
         await desk.until(lambda: f"tuiae resume {run.id} --epochs" in desk.message)
