@@ -28,6 +28,7 @@ from tuiae.training.control import Mailbox
 from tuiae.training.device import describe_device, list_devices, resolve_device
 from tuiae.training.evaluate import evaluate
 from tuiae.training.loop import Trainer
+from tuiae.training.rehearsal import dry_run
 from tuiae.training.setup import set_up
 
 BASE = {
@@ -97,6 +98,13 @@ def look_and_choose(words: list[str]) -> list[dict[str, Any]]:
 
 def names() -> list[str]:
     return list_devices()
+
+
+def rehearse(*devices: str) -> list[int]:
+    """The cards that dry runs begin, one after the other."""
+    for device in devices:
+        dry_run(build_config({}, {**BASE, "training.device": device}), runs_dir())
+    return contexts()
 
 
 def begun(settings: dict[str, Any]) -> list[int]:

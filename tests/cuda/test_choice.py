@@ -70,6 +70,11 @@ def test_a_run_on_the_cpu_begins_no_card(cards: Cards) -> None:
     assert found["status"]["device"].startswith("cpu")
 
 
+def test_a_dry_run_on_the_cpu_begins_no_card_and_hides_none(cards: Cards) -> None:
+    assert cards.ask(questions.rehearse, "cpu", CARD_COUNT=2) == []
+    assert cards.ask(questions.rehearse, "cpu", "cuda:1", CARD_COUNT=2) == [1]
+
+
 def test_a_run_takes_a_card_that_no_other_run_has_and_says_which(cards: Cards, lab: Laboratory) -> None:
     other = RunWriter(create_run(build_config({}, {}), lab.runs, []))
     other.status(now=True, state="starting", card=card(0))

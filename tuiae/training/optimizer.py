@@ -29,6 +29,9 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "rmsprop": _uncompiled(torch.optim.RMSprop),
 }
 _WITH_MOMENTUM = ("sgd", "rmsprop")
+_CAPTURE_CHECKS = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
+"""What a step asks of CUDA before anything else, of PyTorch 2.14 and before: it begins the first card, for weights on
+the CPU as well."""
 
 
 def build_optimizer(
@@ -45,6 +48,9 @@ def build_optimizer(
         options["capturable"] = True
     optimizer = OPTIMIZERS[section.optimizer]([weights for weights in parameters if weights.requires_grad], **options)
     optimizer._warned_capturable_if_run_uncaptured = True  # it is meant to do both
+    if device.type == "cpu":
+        for name in _CAPTURE_CHECKS:
+            setattr(optimizer, name, lambda: None)
     if device.type == "cuda":
         for group in optimizer.param_groups:  # only now: checking its sign would wait for the device
             group["lr"] = torch.tensor(section.learning_rate, device=device)
