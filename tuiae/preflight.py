@@ -15,6 +15,7 @@ from tuiae.data.dataset import Shape, check_classes, check_validation
 from tuiae.data.registry import DatasetInfo, check_images, describe, identify
 from tuiae.errors import ConfigError, DataError, DeviceError
 from tuiae.images import FOLDER_PREFIX, ImageRecord, differences, refusal, with_absolute_folder
+from tuiae.machine import VISIBLE, users_environment
 from tuiae.models.geometry import ImageShape, LayerInfo, check_batch, count_parameters, network_layers
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
@@ -172,7 +173,9 @@ def check_device(word: str, devices: list[str], hint: str = ELSEWHERE) -> None:
     """Raises DeviceError, with `hint`, where a machine lacks the one that `training.device` means."""
     names = [name.split()[0] for name in devices]
     if word != "auto" and word not in (*names, *(name.partition(":")[0] for name in names)):
-        raise DeviceError(f"training.device = '{word}': this machine has {', '.join(devices)}", hint)
+        visible = users_environment().get(VISIBLE)
+        seen = f" where CUDA_VISIBLE_DEVICES is '{visible}'" if visible and word.startswith("cuda") else ""
+        raise DeviceError(f"training.device = '{word}': this machine has {', '.join(devices)}{seen}", hint)
 
 
 # Warnings: each of these was seen to waste a training.

@@ -411,7 +411,8 @@ API int cudnnGetBatchNormalizationTrainingExReserveSpaceSize(void *a, int b, int
 // NVML: the same cards, as nvidia-smi sees them. A handle is a card and 1; of a part of one in MIG mode, and 101.
 #define CARD_OF(handle) ((int)(intptr_t)(handle) % 100 - 1)
 #define IS_PART(handle) ((intptr_t)(handle) > 100)
-NOTHING(nvmlInitWithFlags) NOTHING(nvmlInit_v2) NOTHING(nvmlShutdown)
+API int nvmlInitWithFlags(unsigned flags) { return setting("CARD_INIT", 0) == 803 ? 18 : 0; }
+NOTHING(nvmlInit_v2) NOTHING(nvmlShutdown)
 API int nvmlDeviceGetHandleByPciBusId_v2(const char *text, void **found) {
   *found = (void *)strtol(text + 5, 0, 16);
   return 0;

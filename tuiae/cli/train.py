@@ -162,7 +162,7 @@ def _again() -> str:
 
 def make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
     """Check a config and prepare its images; returns the config as it can run."""
-    devices = None if config.training.device in EVERYWHERE else _list_devices()
+    devices = None if config.training.device in EVERYWHERE else _list_devices(config.training.device)
     checked = check(config, root, devices)
     output.warn(checked.warnings)
     with dataset_progress(output) as report:
@@ -171,11 +171,11 @@ def make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
     return checked.config
 
 
-def _list_devices() -> list[str]:
+def _list_devices(asked: str) -> list[str]:
     """The devices of this machine. Imports torch: for an accelerator that was asked for by name."""
     from tuiae.training.device import list_devices
 
-    return list_devices()
+    return list_devices(asked)
 
 
 def _set_off(make: Callable[[], RunPaths], output: Output, *, detach: bool, other_images: bool = False) -> ExitCode:
@@ -306,7 +306,7 @@ def _start_again(run: RunPaths, overrides: Overrides, output: Output, other_imag
     device = wanted.training.device
     if device not in EVERYWHERE:
         asked = "training.device" in overrides.values
-        check_device(device, _list_devices(), *(() if asked else (resume_elsewhere(run),)))
+        check_device(device, _list_devices(device), *(() if asked else (resume_elsewhere(run),)))
     if not other_images:
         check_same_images(run, _again())
     output.warn(warn_of_change(config, wanted, done))

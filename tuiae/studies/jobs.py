@@ -205,10 +205,10 @@ def check_jobs(jobs: Sequence[Job], root: Path) -> tuple[str, ...]:
     """
     by_label = {job.label: job for job in in_order(jobs)}
     devices = None
-    if any(job.config.training.device not in ("auto", "cpu") for job in jobs):
+    if asked := [word for job in jobs if (word := job.config.training.device) not in ("auto", "cpu")]:
         from tuiae.training.device import list_devices  # torch: only worth it for an accelerator asked for by name
 
-        devices = list_devices()
+        devices = list_devices(asked[0])
     warnings: dict[str, None] = {}
     for job in jobs:
         config = put_on_encoder(job.config, by_label[job.encoder].config) if job.encoder else job.config

@@ -34,13 +34,20 @@ Claim = Callable[[Sequence[Gpu]], Gpu | None]
 ON_CPU = "or choose another device: --device cpu"
 
 
-def list_devices() -> list[str]:
+def list_devices(asked: str = "") -> list[str]:
     """`cpu`, then every accelerator as `cuda:N NAME` or `mps`. CUDA, which would keep this process to the cards that it
-    sees now, does not begin where NVML knows them."""
+    sees now, does not begin where NVML knows them. Raises DriverError where a card is `asked` for and there is none
+    because of NVIDIA's driver."""
     found = ["cpu", *(f"{gpu.cuda} {gpu.name}" for gpu in _seen_cards() if gpu.cuda)]
     if len(found) == 1 and torch.cuda.is_available():
         with suppress(RuntimeError, DeferredCudaCallError):  # one of them is lost
             found += [f"cuda:{n} {torch.cuda.get_device_name(n)}" for n in range(torch.cuda.device_count())]
+    if len(found) == 1 and asked.startswith("cuda") and torch.backends.cuda.is_built():
+        try:
+            torch.cuda.init()
+        except RuntimeError as error:
+            if isinstance(known := explain_cuda(error), DriverError):
+                raise known from error
     if torch.backends.mps.is_available():
         found.append("mps")
     return found
@@ -63,7 +70,7 @@ def resolve_device(
     there or not to be used, TrainingError where its memory is full.
     """
     os.environ.setdefault(ORDER, PCI)
-    devices = list_devices()
+    devices = list_devices(word)
     check_device(word, devices)
     if word == "cpu":
         return torch.device("cpu")
