@@ -41,7 +41,7 @@ textual: .venv/.installed-dev
 	  $(BIN)/python -m pytest -n 3 $(SMOKE) && unset PYTHONPATH || exit 1; \
 	done
 
-bench: .venv/.installed-dev
+bench: .venv/.installed-bench
 	$(BIN)/python -m tests.benchmarks
 
 gpu: .venv/.installed-dev
@@ -60,6 +60,11 @@ gpu: .venv/.installed-dev
 .venv/.installed-dev: .venv/.installed
 	@echo 'Installing what the checks need (pytest, ruff, mypy, import-linter) into .venv, once: about 80 MB.'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv/.installed-bench: .venv/.installed-dev
+	@echo 'Installing what the benchmarks compare with (Lightning, Keras, JAX) into .venv, once: about 600 MB.'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 clean:

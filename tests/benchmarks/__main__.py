@@ -9,16 +9,13 @@ import argparse
 import importlib
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import traceback
 from pathlib import Path
 
 from tests.benchmarks.bench import Bench, describe_machine, import_real_data, real_data
-from tuiae.runs.process import worker_environment
 
-# Those that start processes come first: training brings torch and its threads into this one.
 SUBJECTS = (
     "startup",
     "first_point",
@@ -32,7 +29,7 @@ SUBJECTS = (
     "training",
     "gpu",
 )
-IN_TORCH = ("training", "gpu")
+IN_TORCH = "gpu"  # it brings torch and its threads into this process: after those that start others
 
 
 def main() -> int:
@@ -54,15 +51,10 @@ def run(names: list[str], root: Path, quick: bool) -> int:
     """Measure each subject in its turn; one that breaks does not keep the others from theirs."""
     settle_in(root)
     bench, source, code = Bench(root, quick), real_data(), 0
-    modules = {name: importlib.import_module(f"tests.benchmarks.{name}") for name in names if name not in IN_TORCH}
+    modules = {name: importlib.import_module(f"tests.benchmarks.{name}") for name in names if name != IN_TORCH}
     if source is not None and set(names) - {"startup", "first_point", "many_runs"}:
         import_real_data(source)
     for name in names:
-        if name == "training" and (environment := worker_environment()) != os.environ:
-            # Both contestants run as a worker does; what it sets is read when a process starts.
-            again = [sys.executable, "-m", "tests.benchmarks", name, *(["--quick"] if quick else [])]
-            code = subprocess.run(again, env=environment, check=False).returncode or code
-            continue
         print(f"\n{name}", flush=True)
         module = modules.get(name) or importlib.import_module(f"tests.benchmarks.{name}")
         if module.NEEDS_DATA and source is None:

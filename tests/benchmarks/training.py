@@ -1,174 +1,209 @@
-"""Seconds an epoch: the loop that people write today against tuiae's own path, in one process, taking turns.
+"""Seconds an epoch: tuiae, and what people would write instead, in processes of their own that take turns.
 
-An epoch of the loop trains on every image and evaluates on the test split. An epoch of tuiae does that as well, and
-also measures as many training images with dropout off, stores a sample and a checkpoint, and records its events.
+Everybody trains on every image, batch 1000, Adam, dropout on, and evaluates on the test split after every epoch. An
+epoch of tuiae also measures as many training images with dropout off, stores a sample and a checkpoint, and records its
+events. Medians of every epoch after the first of a process, which compiles, connects and warms up.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import shutil
+import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-import torch
-from torch import nn
-from torch.utils.data import DataLoader, Dataset, Subset
-from torchvision import datasets
-from torchvision.transforms import ToTensor
+import numpy as np
 
-from tests.benchmarks.bench import Bench, new_run, real_data
-from tuiae.runs.reader import RunReader
-from tuiae.runs.writer import RunWriter
-from tuiae.training.control import Mailbox
-from tuiae.training.loop import Trainer
-from tuiae.training.setup import set_up
+from tests.benchmarks.bench import TUIAE as TUIAE_COMMAND
+from tests.benchmarks.bench import Bench, await_end, describe_machine, new_run, read_events, real_data
+from tests.benchmarks.peers import BATCH, FLOOR, PEERS
+from tuiae.data.importing import read_directory
+from tuiae.runs.paths import RunPaths
+from tuiae.runs.process import start_worker
 
 NEEDS_DATA = True
-BATCH = 1000
-
-Contestant = Callable[[int], tuple[float, float]]
-"""Trains so many epochs from fresh weights; gives the seconds of one, and the test loss at the end."""
+TUIAE, BUSY = "tuiae", "tuiae beside a busy process"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
+BEGIN, END = "<!-- written by make bench -->\n", "<!-- end -->\n"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network as people write it, and the preset that is the same."""
+    """A network, the preset that is the same, and how much faster than each peer it shall be."""
 
-    title: str
+    work: str
     preset: str
-    network: Callable[[], nn.Module]
-    dataset: type[datasets.MNIST]
-    source: str
-    workers: tuple[int, ...]
-    rounds: int
+    dataset: str
+    limits: tuple[int, int]
+    """Training and test images."""
     epochs: int
-    at_least: float
+    at_least: tuple[float, float, float]
+    """Than the loop, Lightning, and the faster Keras."""
+    settings: tuple[tuple[str, object], ...] = ()
 
 
-def dense() -> nn.Module:
-    """politano-2020: 784-64-784."""
-    encoder = (nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Dropout(0.1))
-    return nn.Sequential(*encoder, nn.Linear(64, 784), nn.ReLU(), nn.Unflatten(1, (1, 28, 28)))
-
-
-def conv() -> nn.Module:
-    """pacheco-2023, n = 256."""
-    encoder = (
-        *(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Dropout(0.2), nn.MaxPool2d(2)),
-        *(nn.Conv2d(16, 32, 3), nn.ReLU(), nn.Dropout(0.2), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(800, 256), nn.ReLU(), nn.Dropout(0.2)),
-    )
-    decoder = (
-        *(nn.Linear(256, 800), nn.ReLU(), nn.Dropout(0.2), nn.Unflatten(1, (32, 5, 5))),
-        *(nn.ConvTranspose2d(32, 16, 5, 2), nn.ReLU(), nn.Dropout(0.2)),
-        *(nn.ConvTranspose2d(16, 1, 4, 2), nn.Sigmoid(), nn.Dropout(0.2)),
-    )
-    return nn.Sequential(*encoder, *decoder)
-
-
+# Convolutions take a minute an epoch of 60,000 images by some: all are given a fifth of them.
 CASES = (
-    Case("dense 784-64-784, MNIST", "dense_64", dense, datasets.MNIST, "mnist", (0, 2), 5, 2, 6.0),
-    # Loading is a small part of this one, and an epoch takes half a minute: no second contestant, no warm-up.
-    Case("conv n=256, Fashion-MNIST", "conv_256", conv, datasets.FashionMNIST, "fashion-mnist", (0,), 2, 1, 1.0),
+    Case("dense 64", "dense_64", "mnist", (60_000, 10_000), 3, (9, 9, 1.3)),
+    Case("dense 512", "dense_64", "mnist", (60_000, 10_000), 3, (3, 3, 1), (("model.latent", 512),)),
+    Case("conv 256", "conv_256", "fashion-mnist", (12_000, 2_000), 2, (4, 4, 4)),
+    Case("conv VAE", "conv_vae_2d", "fashion-mnist", (12_000, 2_000), 2, (3, 3, 3)),
 )
+ROUNDS = 5
+SWEEP = """name = "{name}"
+preset = "{preset}"
+[set]
+"training.epochs" = {epochs}
+"training.device" = "cpu"
+[grid]
+"training.seed" = [0, 1, 2, 3]
+"""
 
 
 def measure(bench: Bench) -> None:
+    measure_whole_program(bench)
+    measure_jobs(bench)
+    lines = [f"{describe_machine()}; {time.strftime('%Y-%m-%d')}.", ""]
+    lines += ["| work | " + " | ".join(("tuiae", *PEERS, "busy / alone", "floor")) + " |", "|---" * 8 + "|"]
     for case in CASES:
         unpack(case, bench.root)
-        contestants = {
-            f"loop, {workers} workers": partial(users_loop, bench, case, workers) for workers in case.workers
-        }
-        report(bench, case, contest({**contestants, "tuiae": partial(own_path, bench, case)}, bench, case))
+        times = contest(bench, case)
+        lines.append(report(bench, case, times))
+    if not bench.quick:
+        write("\n".join(lines) + "\n")
 
 
-def contest(
-    contestants: dict[str, Contestant], bench: Bench, case: Case
-) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Let them take turns, each round in the other order; seconds an epoch, and the last test losses."""
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    losses: dict[str, float] = {}
-    names = list(contestants)
-    if case.rounds > 2:
-        for name in names:
-            contestants[name](1)
-    for _ in range(bench.rounds(case.rounds)):
-        for name in names:
-            seconds, losses[name] = contestants[name](case.epochs)
-            times[name].append(seconds)
-        names.reverse()
-    return times, losses
-
-
-def report(bench: Bench, case: Case, result: tuple[dict[str, list[float]], dict[str, float]]) -> None:
-    times, losses = result
-    medians = {name: median(seconds) for name, seconds in times.items()}
-    own = medians.pop("tuiae")
-    for name, seconds in medians.items():
-        bench.figure(f"{case.title}, {name}, an epoch", seconds, "s")
-    bench.figure(f"{case.title}, tuiae, an epoch", own, "s")
-    first, best = next(iter(medians)), min(medians, key=medians.__getitem__)
-    for name in dict.fromkeys((first, best)):
-        bench.figure(f"{case.title}, {name} / tuiae", medians[name] / own, "x", at_least=case.at_least)
-    for name in (first, "tuiae"):
-        bench.figure(f"{case.title}, {name}, test loss at epoch {case.epochs}", losses[name])
-
-
-def users_loop(bench: Bench, case: Case, workers: int, epochs: int) -> tuple[float, float]:
-    """torchvision's set, ToTensor, a DataLoader, plain layers, and the loss read at every step."""
-    sets = [images(bench, case, train) for train in (True, False)]
-    train, test = (DataLoader(part, batch_size=BATCH, shuffle=part is sets[0], num_workers=workers) for part in sets)
-    torch.manual_seed(0)
-    model, criterion = case.network(), nn.MSELoss()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    began = time.perf_counter()
-    for _ in range(epochs):
-        model.train()
-        running = total = 0.0
-        for inputs, _ in train:
-            optimizer.zero_grad()
-            loss = criterion(model(inputs), inputs)
-            loss.backward()
-            optimizer.step()
-            running += loss.item()
-        model.eval()
-        with torch.no_grad():
-            for inputs, _ in test:
-                total += criterion(model(inputs), inputs).item() * len(inputs)
-    return (time.perf_counter() - began) / epochs, total / len(sets[1])
-
-
-def images(bench: Bench, case: Case, train: bool) -> Dataset:
-    found = case.dataset(bench.root / "torchvision", train=train, download=False, transform=ToTensor())
-    return Subset(found, range(5000 if train else 1000)) if bench.quick else found
-
-
-def own_path(bench: Bench, case: Case, epochs: int) -> tuple[float, float]:
-    """What a worker does between its set-up and its end."""
-    config = bench.config(case.preset, epochs, **{"training.batch_size": BATCH})
-    run, parts = new_run(config), set_up(config)
-    writer = RunWriter(run)
-    with open(run.log, "a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
-        fit = Trainer(parts, writer, Mailbox(run, lambda: False))
+def measure_whole_program(bench: Bench) -> None:
+    """What `tuiae run` takes besides its epochs, from the prompt to the prompt."""
+    outside = []
+    for _ in range(bench.rounds(ROUNDS)):
         began = time.perf_counter()
-        state = fit.run()
+        words = [
+            TUIAE_COMMAND,
+            "run",
+            "dense_64",
+            "--json",
+            "--set",
+            "training.epochs=3",
+            "--set",
+            "training.device=cpu",
+        ]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
         seconds = time.perf_counter() - began
-    writer.close(state)
-    return seconds / epochs, RunReader(run.root).read_all().latest("test", "loss") or 0.0
+        ends = evaluation_times(RunPaths(Path(json.loads(done.stdout)["path"])))
+        outside.append(seconds - 3 * median(after - before for before, after in pairwise(ends)))
+    bench.figure("tuiae run dense_64, outside its epochs", median(outside), "s", at_most=2.5)
+
+
+def measure_jobs(bench: Bench) -> None:
+    """A sweep one run after the other, and with as many workers as `--jobs auto` takes."""
+    for preset, epochs in (("quickstart", 40), ("dense_64", 3)):
+        times: dict[str, list[float]] = {"1": [], "auto": []}
+        for turn in range(bench.rounds(3)):
+            for jobs in ("1", "auto"):
+                file = bench.root / f"{preset}-{jobs}-{turn}.toml"
+                file.write_text(SWEEP.format(name=file.stem, preset=preset, epochs=epochs))
+                began = time.perf_counter()
+                subprocess.run([TUIAE_COMMAND, "sweep", file, "--jobs", jobs], capture_output=True, check=True)
+                times[jobs].append(time.perf_counter() - began)
+        name = f"a sweep of four runs of {preset}, --jobs 1 / --jobs auto"
+        bench.figure(name, median(times["1"]) / median(times["auto"]), "x")
+
+
+def contest(bench: Bench, case: Case) -> dict[str, list[float]]:
+    """Let them take turns, each round in the other order; seconds of every epoch after the first."""
+    names = [TUIAE, *PEERS, BUSY, *([FLOOR] if case.work.startswith("dense") else [])]
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(bench.rounds(ROUNDS)):
+        for name in names:
+            own = name in (TUIAE, BUSY)
+            times[name] += train_here(bench, case, name == BUSY) if own else train_there(bench, case, name)
+        names.reverse()
+    return times
+
+
+def report(bench: Bench, case: Case, times: dict[str, list[float]]) -> str:
+    """Print the figures of a case, and give them as a row of a table."""
+    medians = {name: median(seconds) for name, seconds in times.items() if seconds}
+    own = medians[TUIAE]
+    for name, seconds in medians.items():
+        bench.figure(f"{case.work}, {name}, an epoch", seconds, "s")
+    keras = min((name for name in medians if name.startswith("Keras")), key=medians.__getitem__, default="")
+    for name, target in zip((PEERS[0], PEERS[1], keras), case.at_least, strict=True):
+        if name in medians:
+            bench.figure(f"{case.work}, {name} / tuiae", medians[name] / own, "x", at_least=target)
+    bench.figure(f"{case.work}, {BUSY} / alone", medians[BUSY] / own, "x", at_most=1.7)
+    if FLOOR in medians:
+        bench.figure(f"{case.work}, tuiae / {FLOOR}", own / medians[FLOOR], "x", at_most=1.6)
+    cells = [f"{own:.3g} s ({min(times[TUIAE]):.3g} to {max(times[TUIAE]):.3g})"]
+    cells += [f"{medians[name]:.3g} s, {medians[name] / own:.2g}x" if name in medians else "–" for name in PEERS]
+    cells += [f"{medians[BUSY] / own:.2g}x", f"{own / medians[FLOOR]:.2g}x" if FLOOR in medians else "–"]
+    return f"| {case.work} | " + " | ".join(cells) + " |"
+
+
+def train_here(bench: Bench, case: Case, busy: bool) -> list[float]:
+    """A worker as users have it; beside a process that does nothing but count, where that is asked for."""
+    limits = {"data.train_limit": case.limits[0], "data.test_limit": case.limits[1]}
+    settings = {"training.batch_size": BATCH, **limits, **dict(case.settings)}
+    run = new_run(bench.config(case.preset, case.epochs + 1, **settings))
+    beside = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
+    try:
+        await_end(run, start_worker(run))
+    finally:
+        if beside is not None:
+            beside.kill()
+            beside.wait()
+    return [after - before for before, after in pairwise(evaluation_times(run))]
+
+
+def evaluation_times(run: RunPaths) -> list[float]:
+    """When each epoch of a run was evaluated."""
+    return [event["time"] for event in read_events(run) if event["kind"] == "metric" and event["split"] == "test"]
+
+
+def train_there(bench: Bench, case: Case, peer: str) -> list[float]:
+    """Another's process; nothing where its package is not installed, or fails."""
+    limits = (5000, 1000) if bench.quick else case.limits
+    asked = [peer, case.work, bench.root / "peers", case.dataset, *limits, case.epochs + 1]
+    command = [sys.executable, "-m", "tests.benchmarks.peers", *map(str, asked)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [""])[-1]
+        print(f"  {case.work}, {peer}: {last}")
+        return []
+    seconds: list[float] = json.loads(done.stdout.splitlines()[-1])["seconds"][1:]
+    return seconds
 
 
 def unpack(case: Case, root: Path) -> None:
-    """Lay the idx files where torchvision looks for what it has downloaded."""
-    source, raw = real_data(), root / "torchvision" / case.dataset.__name__ / "raw"
+    """Lay the images where torchvision looks for what it has downloaded, and as Keras downloads them."""
+    source, name = real_data(), {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}[case.dataset]
     assert source is not None
-    raw.mkdir(parents=True, exist_ok=True)
-    for path in sorted((source / case.source).iterdir()):
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rb") as packed, open(raw / path.name.removesuffix(".gz"), "wb") as plain:
-            shutil.copyfileobj(packed, plain)
+    raw = root / "peers" / name / "raw"
+    if raw.exists():
+        return
+    raw.mkdir(parents=True)
+    splits = read_directory(source / case.dataset)
+    arrays = {}
+    for words, prefix, images, labels in (
+        ("train", "train", splits.train_images, splits.train_labels),
+        ("test", "t10k", splits.test_images, splits.test_labels),
+    ):
+        arrays[f"x_{words}"] = images[:, 0]
+        sizes = b"".join(size.to_bytes(4, "big") for size in arrays[f"x_{words}"].shape)
+        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + sizes + images.tobytes())
+        head = b"\0\0\x08\x01" + len(labels).to_bytes(4, "big")
+        (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(head + labels.astype(np.uint8).tobytes())
+    np.savez(root / "peers" / f"{case.dataset}.npz", **arrays)
+
+
+def write(table: str) -> None:
+    """Put the table where the last one stands in the document."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    DOCUMENT.write_text(f"{before}{BEGIN}{table}{END}{rest.split(END)[1]}", encoding="utf-8")
