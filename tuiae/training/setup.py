@@ -79,13 +79,19 @@ def keep_float32(device: torch.device) -> None:
         torch.backends.cuda.matmul.fp32_precision = "ieee"
 
 
-def memory_format(config: RunConfig) -> torch.memory_format:
-    """How the weights of convolutions lie in memory, and with them what they work on: channels last in bfloat16.
+def memory_format(config: RunConfig, device: torch.device) -> torch.memory_format:
+    """How the weights of convolutions lie in memory, and with them what they work on: channels last in bfloat16, whose
+    kernels want it so, and for shards, which then pool twelve times as fast; a step of conv_256 takes a quarter less.
 
-    Kernels for bfloat16 want it so, on a CPU and on a GPU; in float32 on a CPU it made no difference.
+    Not where PyTorch splits each operation: it made no difference there, and such runs go on as they began.
     """
+    sharded = device.type == "cpu" and config.shards > 0
     convolves = config.model.encoder_family != "dense"
-    return torch.channels_last if convolves and config.training.precision == "bfloat16" else torch.preserve_format
+    return (
+        torch.channels_last
+        if convolves and (sharded or config.training.precision == "bfloat16")
+        else torch.preserve_format
+    )
 
 
 Item = TypeVar("Item")
@@ -221,7 +227,7 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
             cause = f"model.encoder_run: {folder.name} of {source.id} is of no use: {cause}"
             raise TrainingError(cause, "take the encoder of another run")
         model.load_encoder(weights)
-    model = model.to(device).to(memory_format=memory_format(config))
+    model = model.to(device).to(memory_format=memory_format(config, device))
     parts = Parts(
         config, device, train, test, splits.classes, model, dataset.record, notes, reason, cautions=tuple(cautions)
     )
