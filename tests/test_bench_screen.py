@@ -375,6 +375,25 @@ async def test_a_drawing_stays_while_the_screen_is_covered_and_for_another_run_t
         assert "taken for" not in desk.screen
 
 
+@pytest.mark.parametrize("kind", ["classified", "finished"])
+async def test_what_was_answered_while_another_screen_showed_is_asked_again(
+    request: pytest.FixtureRequest, explorer: SharedExplorer, kind: str
+) -> None:
+    async with open_desk(request.getfixturevalue(kind), explorer=explorer) as desk:
+        await desk.press("4")
+        if kind == "classified":
+            bench(desk).show_confused(0, 1)
+        screen = bench(desk)
+        await desk.until(lambda: screen.questions.opened)
+        await desk.press("2")
+        await desk.until(lambda: not desk.app.session.explorer.busy)
+        await desk.press("4")
+        await quiet(desk)
+        await desk.until(lambda: not screen.questions.due and view(desk).canvas.sketch is not None)
+        assert view(desk).strip.answered
+        assert "0.5" in panel(desk, "noise-curve")
+
+
 # Trouble
 
 

@@ -46,11 +46,15 @@ class Questions:
         self._rest_until = float("-inf")
         self._began: float | None = None
         """When the look began that is under way."""
+        self.due: set[str] = set()
+        """The slots to which an answer is still to come."""
 
     def ask(self, question: str, slot: str = "", **arguments: Any) -> None:
         """Ask the weights, once there are some; an answer still to come to the same slot is not wanted any more."""
         if self.opened is not None or question == "open":
-            self._session.explorer.ask(question, slot=self.slot(slot or question), **arguments)
+            whole = self.slot(slot or question)
+            self.due.add(whole)
+            self._session.explorer.ask(question, slot=whole, **arguments)
 
     def slot(self, name: str) -> str:
         """The whole name of a slot, as it stands in a reply."""
@@ -334,8 +338,15 @@ class BenchQuestions(Questions):
             true, predicted = self.cell
             self.ask("confused", slot="strip", true=true, predicted=predicted, count=STRIP_IMAGES)
 
+    def pause(self) -> None:
+        super().pause()
+        if self.due:
+            self._measure_again()  # what comes while another screen shows is not heard
+
     def retry(self) -> None:
-        self._measured = float("-inf")
-        self._measured_checkpoint = ""
+        self._measure_again()
         self.pending.clear()
         super().retry()
+
+    def _measure_again(self) -> None:
+        self._measured, self._measured_checkpoint = float("-inf"), ""

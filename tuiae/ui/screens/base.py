@@ -382,6 +382,7 @@ class ExplorerScreen(RunScreen):
         if isinstance(told, Notice):
             self.view.explain(f"{told.text}…")
         elif self.questions.asked_for(told):
+            self.questions.due.discard(told.slot)
             self.replied(told)
 
     def complain(self, trouble: str) -> None:

@@ -144,6 +144,8 @@ class BenchScreen(ExplorerScreen):
             self._hint()
         if before is None:
             self._begin(opened)
+        elif self.view.canvas.sketch is None and not self._show_first:
+            self._ask_image(self._index)  # it came while another screen showed
         self._ask_about_canvas()
         self.questions.measure()
 
