@@ -133,6 +133,19 @@ async def test_a_runs_directory_that_cannot_be_written_is_told_in_a_sentence(lab
         assert str(lab.runs) in desk.message
 
 
+async def test_a_run_that_never_trained_leaves_nothing_to_go_on_with(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: desk.state == "starting")
+        desk.app.session._started = played.run.root  # as if it had been started here
+        played.writer.close("failed", {"cause": "no such images", "exit_code": 3})
+        await desk.shows("✗ failed", "no such images")
+        await desk.until(lambda: not list_runs(lab.runs))
+        await desk.until(lambda: not desk.offered)
+        await desk.press("R")
+        await desk.until(lambda: "nothing of it was kept: r starts" in desk.message)
+
+
 async def test_where_no_process_can_be_started_that_is_told_and_no_run_is_left(
     lab: Laboratory, finished: RunPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,6 +170,8 @@ class Session:
         """The newest of the open run that was read."""
         self.findings: tuple[Finding, ...] = ()
         """What the curves and that sample say."""
+        self.discarded = False
+        """Whether the open run was removed here, because it failed before it trained anything."""
         self.at: int | None = None
         """The epoch of it that the screens look at; None follows the newest."""
         self.studies: dict[str, subprocess.Popen[bytes]] = {}
@@ -189,7 +191,7 @@ class Session:
             self._feed.close()
         self.path = path
         self.snapshot = self.sample = self.at = None
-        self.findings = ()
+        self.findings, self.discarded = (), False
         self._post(RunOpened())
         self._feed = Feed(follow_run(path), self._post, "feed")
         self._feed.hurry()
@@ -201,7 +203,8 @@ class Session:
         self.snapshot, self.sample, self.findings = event.snapshot, event.sample, event.findings
         if self._feed is not None and self._started == self.path and event.snapshot.status.state == "failed":
             self._started = None
-            if discard_untrained(RunPaths(event.snapshot.path)):
+            self.discarded = discard_untrained(RunPaths(event.snapshot.path))
+            if self.discarded:
                 self._feed.close()  # what was seen of it stays on the screen, and with it the reason
         if not event.snapshot.status.live:
             # Only now, so that importing torch does not take its time from the training.
@@ -261,6 +264,8 @@ class Session:
         path = path or self.path
         if path is None:
             raise NothingToDoError("nothing to go on with: open a stopped run first")
+        if path == self.path and self.discarded:
+            raise NothingToDoError("it never trained, and nothing of it was kept: r starts what the form says")
         run = RunPaths(path)
         need_run(run)
         need_config(run)

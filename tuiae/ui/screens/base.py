@@ -304,6 +304,8 @@ class RunScreen(BaseScreen):
             return snapshot is not None
         if action not in ON_RUN:
             return super().is_enabled(action)
+        if action == "resume" and self.session.discarded:
+            return False
         return snapshot is not None and run_takes(action, snapshot.status, bool(snapshot.checkpoints))
 
     def name_of(self, action: str) -> str:

@@ -133,7 +133,7 @@ class LiveScreen(RunScreen):
         self.view.show(snapshot, sample)
         for log in self.query(LogPanel):
             log.follow(snapshot)
-        self.buttons.show(snapshot.status)
+        self.buttons.show(None if self.session.discarded else snapshot.status)
         self.form.offer_encoder(snapshot.id if snapshot.checkpoints else "")
         if before is None or before[0].status.state != snapshot.status.state:
             self._hint_of_run()
@@ -158,7 +158,12 @@ class LiveScreen(RunScreen):
 
     def _show_idle_status(self) -> None:
         if self.session.path is None:
-            facts = [("run", "none open", ""), ("worker", self.standby_note, ""), ("start", "r, or the button", "dim")]
+            facts = [
+                ("run", "none open", ""),
+                ("worker", self.standby_note, ""),
+                ("start", "r, or the button", "dim"),
+                ("form", "o, then arrows", "dim"),
+            ]
             self._show_facts(facts)
 
     def worker_warm(self, event: WorkerWarm) -> None:
