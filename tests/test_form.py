@@ -179,6 +179,32 @@ async def test_the_first_enter_starts_nothing_and_letters_choose_in_a_list(lab: 
         assert desk.app.screen is desk.app.live
 
 
+async def test_lists_and_fields_say_their_keys_and_how_to_start_from_there() -> None:
+    async with open_desk(size=(80, 24)) as desk:
+        await desk.ready()
+        await desk.press("o")
+        await desk.shows("⏎ List", "esc Panels", "esc r starts dense")
+        await desk.press("enter")
+        await desk.shows("⏎ Choose", "esc Close")
+        await desk.press("escape", "down", "down")
+        await desk.shows("⏎ Next", "r Start", " r starts dense")
+        assert "esc r" not in desk.screen
+        await desk.press("enter")
+        await desk.until(lambda: desk.app.focused and desk.app.focused.id == "data-image_size")
+        await desk.press("escape")
+        await desk.until(lambda: not desk.app.live.form.is_entered)
+
+
+async def test_what_a_run_costs_fits_on_the_usual_smallest_screen() -> None:
+    async with open_desk(size=(80, 24)) as desk:
+        await desk.ready()
+        desk.app.live.show_dialog(CostDialog("quickstart", COST), lambda answer: None)
+        await desk.shows("what quickstart costs")
+        box = desk.app.screen.query_one(".dialog").region
+        assert box.x > 0
+        assert box.right < 80
+
+
 async def test_the_key_that_starts_works_in_the_check_too() -> None:
     async with open_desk() as desk:
         await desk.ready()

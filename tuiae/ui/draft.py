@@ -222,19 +222,19 @@ def summary(config: RunConfig) -> str:
     return f"{config.name}: {what}, {counted(training.epochs, 'epoch')}"
 
 
-def readiness(checked: Checked) -> tuple[str, str]:
-    """What Start would do, and the kind of message that this is: `good` or `caution`."""
+def readiness(checked: Checked, key: str) -> tuple[str, str]:
+    """What Start would do, with the key for it, and the kind of message that this is: `good` or `caution`."""
     info, config = checked.dataset, checked.config
     if checked.warnings:
         more = f" (+{len(checked.warnings) - 1} more: c)" if len(checked.warnings) > 1 else ""
-        return f"r starts, but {in_form_words(checked.warnings[0])}{more}", "caution"
+        return f"{key} starts, but {in_form_words(checked.warnings[0])}{more}", "caution"
     if not info.ready:
-        return f"r starts with a download: {info.name} is not on this machine yet", "caution"
+        return f"{key} starts with a download: {info.name} is not on this machine yet", "caution"
     resized = config.data.image_size
     height, width = (resized, resized) if resized else info.shape[1:] if info.shape else (0, 0)
     size = f"{height}x{width}" if height else "their own size"
     images = f"{count(info.train)} + {count(info.test)} images of {size}"
-    return f"r starts {model_words(config)}, on {images}", "good"
+    return f"{key} starts {model_words(config)}, on {images}", "good"
 
 
 def model_words(config: RunConfig) -> str:

@@ -105,6 +105,9 @@ class LiveScreen(RunScreen):
             return self.session.snapshot is not None
         return super().is_enabled(action)
 
+    def name_of(self, action: str) -> str:
+        return "Next" if action == "submit" and self.form.is_entered else super().name_of(action)
+
     @property
     def sheet(self) -> Sheet | None:
         return self.view.sheet

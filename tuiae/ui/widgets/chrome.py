@@ -19,7 +19,7 @@ from textual.events import Click
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from tuiae.render.chrome import ShownKey, fit_keys
 from tuiae.render.status import bad_ending, own_pause, refusal_words
@@ -35,6 +35,9 @@ from tuiae.ui.terminal.screen_diff import Lasting
 ALWAYS, USUAL, PANEL, SCREEN, LATER = range(5)
 """Ranks: keys that are never left out, those of the screen and the first ones of the focused panel, then where there is
 room the panel's others, the screen's, and the rest."""
+
+OF_FIELDS = {"submit": "Done", "show_overlay": "List", "select": "Choose", "dismiss": "Close"}
+"""Actions of Textual's fields and lists -> what the line calls them while one has the focus."""
 
 
 class KeyLine(Widget):
@@ -77,8 +80,10 @@ class KeyLine(Widget):
         seen: dict[str, tuple[int, ShownKey]] = {}
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.action == "submit" and isinstance(focused, Input):
-                seen[binding.action] = 0, ShownKey(binding.key, app.get_key_display(binding), "Done", rank=USUAL)
+            if active.node is focused and binding.action in OF_FIELDS:
+                does = self._name_of(binding.action) or OF_FIELDS[binding.action]
+                key = ShownKey(binding.key, app.get_key_display(binding), does, rank=USUAL)
+                seen.setdefault(binding.action, (0, key))
             elif binding.show and binding.action not in seen and self._works_now(binding, focused):
                 rank, does = _rank(find_key(binding), active.node), self._name_of(binding.action) or binding.description
                 face = app.get_key_display(binding)

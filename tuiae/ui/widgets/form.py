@@ -70,7 +70,7 @@ class ConfigForm(Lasting, Vertical):
     BINDINGS = [
         Binding("up", "go(-1)", "Field above", show=False),
         Binding("down", "go(1)", "Field below", show=False),
-        Binding("escape", "screen.leave_form", "Leave the form", show=False),
+        Binding("escape", "screen.leave_form", "Panels"),
     ]
 
     class Edited(Message):
@@ -191,7 +191,12 @@ class ConfigForm(Lasting, Vertical):
         """Show by the frame that the focus is within; `:focus-within` styles every field anew at each of its steps."""
         self.set_class(isinstance(event, DescendantFocus), "-entered", update=False)
         self.app.stylesheet.update_nodes([self])
-        self.call_later(self._fold)  # once the focus is where it goes
+        self.call_later(self._follow_focus)  # once it is where it goes
+
+    def _follow_focus(self) -> None:
+        if self.is_attached and self.app.app_focus:
+            self._fold()
+            self._tell_readiness()
 
     def _choice(self, name: str) -> Choice:
         return self.query_one(f"#{name}", Choice)
@@ -392,12 +397,14 @@ class ConfigForm(Lasting, Vertical):
         name, tags = (self.query_one(f"#{field}", Input) for field in OTHERS.values())
         return check_label(RunLabel(name.value, tags=tuple(tags.value.replace(",", " ").split())))
 
-    @on(Input.Submitted, f"#{OTHERS['name']}")
-    def _take_suggestion(self, event: Input.Submitted) -> None:
-        """Take the name that the empty field suggests."""
-        if not event.value:
+    @on(Input.Submitted)
+    def _go_on(self, event: Input.Submitted) -> None:
+        """Take the name that the empty field suggests; else go on to the next field."""
+        if event.input.id == OTHERS["name"] and not event.value:
             event.input.value = event.input.placeholder
             event.input.action_end()
+        else:
+            self.action_go(1)
 
     def started(self) -> None:
         """Forget the name, which the run that was started has; what was asked for stays."""
@@ -453,4 +460,11 @@ class ConfigForm(Lasting, Vertical):
         size = "" if checked.parameters is None else f"{count(checked.parameters)} parameters"
         pauses = "pauses itself" if checked.config.training.auto_pause else ""
         self.border_subtitle = " · ".join(filter(None, (size, pauses)))
-        self.post_message(self.CheckEnded(*readiness(checked)))
+        self._tell_readiness()
+
+    def _tell_readiness(self) -> None:
+        """Say what Start would do, if the last check found that it can, and by which key from where the focus is."""
+        if (checked := self._found[1]) is not None:
+            focused = self.screen.focused
+            typed = self.is_entered and focused is not None and focused.check_consume_key("r", "r")
+            self.post_message(self.CheckEnded(*readiness(checked, "esc r" if typed else "r")))
