@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from textual.widgets import Input, Static, TextArea
 
 from tests.conftest import Laboratory, begin_with, record_edit
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, new_run, open_desk, row_text, script
-from tuiae.config import load_config, parse_override
+from tuiae.config import build_config, load_config, parse_override
 from tuiae.config.presets import find_preset
 from tuiae.files import read_json, replace_json
 from tuiae.render.runs import (
@@ -32,7 +33,7 @@ from tuiae.render.text import LEVELS, shorten_middle
 from tuiae.runs.control import take
 from tuiae.runs.labels import read_label, relabel, tags_of
 from tuiae.runs.lineage import repeat_line, run_command
-from tuiae.runs.listing import RunLister, RunRow
+from tuiae.runs.listing import RunLister, RunRow, fold
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.writer import create_run
 from tuiae.ui.feeds import RunsListed, follow_list
@@ -119,6 +120,30 @@ def test_what_runs_are_and_where_they_ran_shows_at_120_columns_and_ids_are_whole
         placed = place_columns(rows, width)
         lines = [draw_run(row, placed, time.time(), selected=False).plain for row in rows]
         assert all(row.id in line for row, line in zip(rows, lines, strict=True))
+
+
+async def test_what_a_filter_asks_a_range_of_shows_however_narrow_the_screen_is(
+    lab: Laboratory, runs: list[RunPaths]
+) -> None:
+    async with open_desk(size=(80, 24), root=lab.runs) as desk:
+        await listed(desk)
+        assert not {"accuracy", "latent"} & set(desk.table.columns)
+        await desk.press("slash", *"accuracy", ">", "0", "space", *"latent", ">", "1", "enter")
+        await desk.until(lambda: {"accuracy", "latent"} <= set(desk.table.columns))
+        await desk.press("escape")
+        await desk.until(lambda: not {"accuracy", "latent"} & set(desk.table.columns))
+
+
+def test_a_study_that_is_cut_still_says_how_many_of_its_runs_match(lab: Laboratory) -> None:
+    for seed in range(3):
+        document = {**AUTOENCODER, "training": {"epochs": 6, "seed": seed}}
+        create_run(build_config(document), lab.runs, [], tags=("sweep:a_name_of_many_letters",))
+    rows = rows_of(lab.runs)
+    (study,) = fold(rows[:2], rows, frozenset(), {})
+    (column, *_) = place_columns([study], 57)
+    drawn = draw_run(study, [replace(column, width=20)], time.time(), selected=False).plain
+    assert "2 of 3" in drawn
+    assert "…" in drawn
 
 
 def test_an_id_gives_up_its_date_before_it_is_cut(lab: Laboratory) -> None:

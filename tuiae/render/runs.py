@@ -228,17 +228,22 @@ def find_columns(names: Iterable[str], rows: Sequence[RunRow]) -> tuple[RunColum
     return tuple(map(column_of, found))
 
 
-def place_columns(lines: Sequence[Line], width: int, columns: Sequence[RunColumn] = USUAL) -> tuple[RunColumn, ...]:
+def place_columns(
+    lines: Sequence[Line], width: int, columns: Sequence[RunColumn] = USUAL, asked: Sequence[str] = ()
+) -> tuple[RunColumn, ...]:
     """The columns that fit into so many cells, each as wide as its widest cell, the most telling ones first; of others
-    than the usual ones the first."""
+    than the usual ones the first. Those that are `asked` for, which need not be among them, come before."""
     if columns != USUAL:
         columns = [replace(column, rank=place) for place, column in enumerate(columns)]
+    there = {column.name for column in columns}
+    columns = [*columns, *(column_of(name) for name in asked if name not in there)]
+    columns = [replace(column, rank=1) if column.name in asked else column for column in columns]
     rows, members = [line for line in lines if isinstance(line, RunRow)], ids_inside(lines)
     shown = [one for one in columns if one.name not in OPTIONAL or any(one.words(row, 0.0) for row in rows)]
     sizes = {column.name: _natural(column, lines) for column in shown}
     titles = {dated: [_line_title(line, dated, members) for line in lines] for dated in (True, False)}
     whole, short = (max([len("run"), *map(cell_len, titles[dated])]) for dated in (True, False))
-    essential = MARKS + sum(sizes[name] + GAP for name in ESSENTIAL if name in sizes)
+    essential = MARKS + sum(sizes[name] + GAP for name in {*ESSENTIAL, *asked} if name in sizes)
     widest = MOST_TITLE if width >= BROAD else NARROW_TITLE
     sizes["run"] = min(whole, widest, max(width - essential, LEAST_TITLE))
     if sizes["run"] < whole:
@@ -257,9 +262,21 @@ def place_columns(lines: Sequence[Line], width: int, columns: Sequence[RunColumn
     return tuple(replace(one, width=sizes[one.name], dated=dated or one.name != "run") for one in placed)
 
 
-def _line_title(line: Line, dated: bool, members: Collection[str]) -> str:
+def columns_of(keys: Iterable[str]) -> tuple[str, ...]:
+    """The names of the columns that show what keys of a query mean, of those that have one."""
+    names = {key: name for name, key in SETTINGS.items()} | {"loss": "test loss"}
+    known = [names.get(key, key) for key in keys]
+    return tuple(name for name in dict.fromkeys(known) if name in COLUMNS or name in SETTINGS)
+
+
+def _line_title(line: Line, dated: bool, members: Collection[str], width: int = 0) -> str:
+    """What stands for a run or a study; with a `width`, the name of the study gives way to how many its runs are."""
     if isinstance(line, StudyRow):
-        return f"{OPENED if line.opened else FOLDED} {_safe_title(line.name)} · {line.number}"
+        sign, name, number = OPENED if line.opened else FOLDED, _safe_title(line.name), line.number
+        if 0 < width < cell_len(f"{sign} {name} · {number}"):
+            number = number.removesuffix(" runs")
+            name = shorten_middle(name, max(width - cell_len(f"{sign}  · {number}"), 1))
+        return f"{sign} {name} · {number}"
     return f"  {_title(line, dated, True)}" if line.id in members else _title(line, dated)
 
 
@@ -331,7 +348,9 @@ def run_line(
     for column in placed:
         if column.name == "run":
             style = marked if selected else column.style(line) if isinstance(line, RunRow) else "bold"
-            cells.append(Text(shorten_middle(_line_title(line, column.dated, members), column.width), style))
+            cells.append(
+                Text(shorten_middle(_line_title(line, column.dated, members, column.width), column.width), style)
+            )
         elif isinstance(line, StudyRow) and column.name == "state":
             signs = [(f"{state_sign(state)[0]}{many} ", state_sign(state)[1]) for state, many in line.states.items()]
             cells.append(Text.assemble(*signs))

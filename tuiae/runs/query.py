@@ -81,6 +81,8 @@ class Query:
     test: Test | None = None
     problem: str = ""
     """A sentence about a part that means nothing; the others hold all the same."""
+    ranges: tuple[str, ...] = ()
+    """The keys of which a range of values is asked for, such as `latent` in `latent:>=16`."""
 
     def find(self, rows: Iterable[RunRow]) -> tuple[RunRow, ...]:
         """The rows that match, in their order."""
@@ -104,6 +106,7 @@ class _Parser:
         self._terms = [match for match in _TERM.finditer(text) if match[0].strip()]
         self._rows = rows
         self._problem = ""
+        self._ranges: list[str] = []
 
     def parse(self) -> Query:
         test = self._alternatives()
@@ -111,7 +114,7 @@ class _Parser:
             self._terms.pop(0)
             self._complain("a parenthesis is closed that was never opened")
             test = _joined(all, [test, self._alternatives()])
-        return Query(test, self._problem)
+        return Query(test, self._problem, tuple(self._ranges))
 
     def _complain(self, problem: str) -> None:
         self._problem = self._problem or problem
@@ -170,6 +173,8 @@ class _Parser:
         if wrong := _mistake(key, value, self._rows):
             self._complain(wrong)
             return None
+        if value.startswith(("<", ">", "!")):
+            self._ranges.append(key)
         exact = key not in _FREE and any(value.casefold() in _texts(ask(row)) for row in self._rows)
         return _compares(ask, value, exact, key in PERCENT)
 

@@ -26,6 +26,7 @@ from tuiae.render.runs import (
     Sort,
     arrange,
     column_at,
+    columns_of,
     header_line,
     passed_over_words,
     place_columns,
@@ -345,9 +346,10 @@ class RunTable(LineTable):
         if self.query_words.test is None:
             self.usual_lines = len(self.lines)
         self._members = ids_inside(self.lines)
-        fitted = (id(self._every), self.line_width, self.wanted)
+        asked = columns_of(self.query_words.ranges)
+        fitted = (id(self._every), self.line_width, self.wanted, asked)
         if fitted != self._fitted:  # else somebody types a query: 2,000 runs take 40 ms
-            self._fitted, self._placed = fitted, place_columns(self._every, self.line_width, self.wanted)
+            self._fitted, self._placed = fitted, place_columns(self._every, self.line_width, self.wanted, asked)
         keys = tuple(map(key_of, self.lines))
         if keys == self.keys and placed == self._placed:
             self.redraw(key_of(line) for line, old in zip(self.lines, before, strict=True) if line is not old)
