@@ -24,7 +24,7 @@ from tuiae.explore.checkpoint import load
 from tuiae.explore.client import Explorer, ExplorerError, Notice, Reply
 from tuiae.explore.protocol import Answer, encode_frame, read_frame
 from tuiae.runs.checkpoints import kept_epochs
-from tuiae.runs.paths import RunPaths
+from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.reader import RunReader
 
 PATIENCE = 60.0
@@ -95,7 +95,7 @@ def test_opening_says_what_it_is(one: Listener, plane_vae: RunPaths) -> None:
     assert opened.checkpoint == f"step-{opened.step:06d}"
     assert opened.epoch == 3
     assert "importing torch" in one.notices
-    assert f"loading {plane_vae.id}" in one.notices
+    assert f"loading {undated(plane_vae.id)}" in one.notices
 
 
 def test_the_map_of_a_plane_and_what_stands_at_a_place(one: Listener, plane_vae: RunPaths) -> None:

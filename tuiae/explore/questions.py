@@ -37,7 +37,7 @@ from tuiae.files import read_json
 from tuiae.images import caution
 from tuiae.models.networks import ModelOutput
 from tuiae.runs.checkpoints import MANIFEST, checkpoint_of_epoch, kept_epochs
-from tuiae.runs.paths import RunPaths, need_run
+from tuiae.runs.paths import RunPaths, need_run, undated
 from tuiae.training.evaluate import PLANE_POINTS, evaluate, tensor_as_bytes
 
 NEAREST = 5  # test images beside a place
@@ -322,7 +322,7 @@ class Dispatcher:
         else:
             self.opened = None  # before the other is loaded, so that its memory is free
             need_run(paths)
-            self._tell(f"loading {paths.id}")
+            self._tell(f"loading {undated(paths.id)}")
             loaded = load(paths, weights, "cpu")
         if not loaded.is_finite:
             raise ConfigError(loaded.caution, "its training diverged: take an earlier checkpoint, or another run")

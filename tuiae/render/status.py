@@ -214,7 +214,7 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
         ("device", clean(status.device) or MISSING, ""),
         *([("images", snapshot.images.words, "")] if snapshot.images is not None else []),
         ("memory", f"{count(round(status.memory))} MB" if status.memory else MISSING, ""),
-        ("run", shorten_middle(undated(snapshot.id), 24), ""),
+        ("run", shorten_middle(undated(snapshot.id), 21), ""),
         *(fact for fact in settings if fact[0] not in edits),
         *([("host", host, "")] if host and config is not None else []),
     ]
