@@ -127,7 +127,6 @@ SWEEPS = (
     '[random]\ndraws = 3\n"model.latent" = { low = 5, hi = 9 }',
 )
 HEADS = (
-    'preset = "small.toml"',
     'name = "a b"\npreset = "small.toml"',
     'name = "mine"',
     'name = "mine"\npreset = "quickstrat"',

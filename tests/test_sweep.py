@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 from tests.conftest import SMALL, Laboratory, Result, SharedLaboratory, wait_until
 from tuiae.config import RunConfig, load_config
 from tuiae.config.presets import list_presets, presets_dir
-from tuiae.errors import TrainingError, TuiaeError
+from tuiae.errors import ConfigError, TrainingError, TuiaeError
 from tuiae.machine import count_cores
 from tuiae.render.sweeps import draw_bars
+from tuiae.reproduce.work import load_work
 from tuiae.runs.labels import read_tags
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import worker_environment
@@ -54,6 +56,27 @@ def values(sweep: Sweep, key: str) -> list[Any]:
 
 
 # What a file stands for
+
+
+def test_a_file_without_a_name_is_called_after_itself(lab: Laboratory) -> None:
+    sweep = load_sweep(write(lab, 'preset = "small.toml"\n[grid]\n"model.latent" = [4]', "codes.toml"))
+    assert (sweep.name, sweep.tag) == ("codes", "sweep:codes")
+
+
+@pytest.mark.parametrize(
+    ("read", "file", "command"),
+    [
+        (load_config, "sweeps/code_size.toml", "sweep"),
+        (load_config, "works/politano-2020.toml", "reproduce"),
+        (load_sweep, "quickstart.toml", "run"),
+        (load_work, "sweeps/code_size.toml", "sweep"),
+    ],
+)
+def test_a_file_for_another_command_names_that_one(read: Callable[[Path], object], file: str, command: str) -> None:
+    path = presets_dir() / file
+    with pytest.raises(ConfigError) as caught:
+        read(path)
+    assert caught.value.hint == f"tuiae {command} {path}"
 
 
 def test_a_grid_is_every_combination_with_every_seed(lab: Laboratory) -> None:

@@ -85,7 +85,7 @@ def _snapshots(sweep: Sweep, root: Path) -> dict[str, Snapshot]:
 
 def _plan(sweep: Sweep, root: Path, output: Output) -> None:
     """Show the runs still to train, and those that exist."""
-    check_jobs(sweep.jobs, root)
+    output.warn(check_jobs(sweep.jobs, root))
     with dataset_progress(output) as report:
         library = Library(root, sweep.tag, report)
         found = known_runs(sweep.jobs, root, sweep.tag, library)

@@ -39,18 +39,35 @@ def load_config(path: Path, overrides: dict[str, Any] | None = None, asker: str 
     return build_config(read_document(path), overrides, source=str(path), asker=asker)
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """Parse a TOML file without validating it; raises ConfigError with file and line."""
+_COMMANDS = {"preset": "run", "sweep": "sweep", "work": "reproduce"}
+"""Kind of document -> the command that takes it."""
+
+
+def read_document(path: Path, kind: str = "preset") -> dict[str, Any]:
+    """Parse a TOML file without validating it; raises ConfigError with file and line, and for another kind of document
+    than is wanted."""
     try:
         # A pipe is fine where somebody names it, as in `tuiae run <(sed ... preset.toml)`.
         content = path.read_bytes() if path.is_fifo() else read_bytes(path)
-        return parse_toml(content.decode("utf-8-sig"))  # some editors begin with a mark
+        document = parse_toml(content.decode("utf-8-sig"))  # some editors begin with a mark
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}", "mend that line") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a UTF-8 text file", "give a preset in TOML") from error
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", "`tuiae presets` lists the presets") from error
+    if (found := _kind_of(document)) not in ("", kind):
+        raise ConfigError(f"{path} is a {found}, and no {kind}", f"tuiae {_COMMANDS[found]} {path}")
+    return document
+
+
+def _kind_of(document: Mapping[str, Any]) -> str:
+    """What a document is by its tables; empty where they do not tell."""
+    if {"run", "claim"} <= document.keys():
+        return "work"
+    if "preset" in document:
+        return "sweep" if {"grid", "list", "random"} & document.keys() else ""
+    return "preset" if {"data", "model", "training"} & document.keys() else ""
 
 
 def parse_toml(text: str) -> dict[str, Any]:

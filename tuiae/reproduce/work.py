@@ -137,7 +137,7 @@ find_work = partial(find_packaged, "work")
 
 def load_work(path: Path) -> Work:
     """Read and check a work's file; raises ConfigError, which names the claim, run or figure that is wrong."""
-    document = read_document(path)
+    document = read_document(path, "work")
     try:
         work = Work.model_validate(document)
     except ValidationError as error:

@@ -165,8 +165,10 @@ class SweepFile(Section):
 
 
 def read_sweep_file(path: Path) -> SweepFile:
-    """Read and check the document; raises ConfigError, which names file, key and what is allowed."""
-    document = read_document(path)
+    """Read and check the document, which has the name of its file where it has none; raises ConfigError, which names
+    file, key and what is allowed."""
+    document = read_document(path, "sweep")
+    document.setdefault("name", path.stem)
     for name in {"set", *KINDS.values()} & set(document):
         document[name] = _dotted(document[name])
     return _check_file(document, str(path))
