@@ -285,6 +285,9 @@ def test_the_real_mnist_imports(tmp_path: Path, real_data: Path) -> None:
     # The mean that everyone normalises MNIST by.
     assert dataset.train_images.mean() / 255 == pytest.approx(0.1307, abs=5e-5)
     assert dataset.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
+    told: list[str] = []
+    import_directory(real_data / "mnist", "mnisst", root=tmp_path, notice=told.append)
+    assert ["images of mnist" in words for words in told] == [True]
 
 
 def test_the_real_fashion_mnist_is_no_other_set(tmp_path: Path, real_data: Path) -> None:

@@ -106,6 +106,8 @@ def import_directory(
     if notice is not None:
         for sentence in (*info.notes, *([f"'{name}' was there already and is the same"] if before is not None else [])):
             notice(sentence)
+        if known is None and (owner := _known_as(content)):
+            notice(f"these are the images of {owner}, under another name; where that is a slip, delete {root / name}")
     return info
 
 
@@ -434,7 +436,7 @@ def check_published(content: DatasetContent, known: DatasetInfo) -> None:
     if here != there:
         raise _foreign(known.name, f"these are {_words(*here)}, and {known.name} has {_words(*there)}")
     sums = _sums(content)
-    owner = next((name for name, published in MD5.items() if published == sums), "")
+    owner = _owner(sums)
     if owner not in ("", known.name):
         raise _foreign(known.name, f"these are the images of {owner}", owner)
     wrong = [array for array, published in MD5.get(known.name, {}).items() if sums[array] != published]
@@ -445,6 +447,17 @@ def check_published(content: DatasetContent, known: DatasetInfo) -> None:
 def _words(train: int, test: int, shape: Shape | None, classes: int) -> str:
     size = "x".join(str(side) for side in shape[1:]) if shape else "any size"
     return f"{train:,} and {test:,} images of {size} in {classes} classes"
+
+
+def _owner(sums: Mapping[str, str]) -> str:
+    """The set whose published files these are; empty where it is none that is known."""
+    return next((name for name, published in MD5.items() if published == sums), "")
+
+
+def _known_as(content: DatasetContent) -> str:
+    """The published set that these images are, whatever somebody calls them; empty where they are none."""
+    sizes = {(DOWNLOADS[name].train, DOWNLOADS[name].shape) for name in MD5}
+    return _owner(_sums(content)) if (len(content.train.labels), content.shape) in sizes else ""
 
 
 def _sums(content: DatasetContent) -> dict[str, str]:
