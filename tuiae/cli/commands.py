@@ -184,7 +184,7 @@ def pause(
     run: Run,
     step: Annotated[int | None, typer.Option(min=1, metavar="N", help="Take N steps first.")] = None,
 ) -> None:
-    """Ask a run to pause, and wait until it has; `tuiae resume` lets it go on."""
+    """Pause a run, and wait until it has paused. `tuiae resume` lets it go on."""
     from tuiae.cli.follow import pause_run
 
     pause_run(find(run), step or 0, output)
@@ -355,7 +355,10 @@ def explore(
     ] = None,
     between: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help="Decode points between two test images, given by position or class."),
+        typer.Option(
+            metavar="A,B",
+            help="Decode points between two test images, by position or class (class:3 where classes are numbers).",
+        ),
     ] = None,
     dims: Annotated[str | None, typer.Option(metavar="I,J", help="Map these two numbers of the code.")] = None,
     weights: Weights = "last",

@@ -142,7 +142,7 @@ def _parse_ends(text: str) -> tuple[str, str]:
     words = [word.strip() for word in text.split(",")]
     if len(words) != 2 or not all(words):
         raise ConfigError(
-            f"--between {text}: should be two test images", "their positions such as 0,7, or two class names"
+            f"--between {text}: should be two test images", "their positions such as 0,7, or classes: class:3,class:8"
         )
     return words[0], words[1]
 

@@ -164,7 +164,8 @@ def propose(config: RunConfig, key: str, value: Any, done: int = 0) -> RunConfig
     if reason := _no_effect(config, key):
         # A fork keeps its parent's network, and with it what cannot be changed here, noise aside.
         others = f"these can be changed: {', '.join(offered(config))}"
-        hint = "`tuiae fork` can begin some: noise.kind" if key == "noise.level" else others
+        begins = f"tuiae fork RUN --set noise.kind=gaussian --set noise.level={value}"
+        hint = f"a fork can begin some: {begins}" if key == "noise.level" else others
         raise ConfigError(f"{key} = {value!r}: {reason}", hint)
     changed = build_config(config.model_dump(mode="json"), {key: value}, asker="")
     if key == "training.epochs" and changed.training.epochs <= done:

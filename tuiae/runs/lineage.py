@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import SET, RunConfig, build_config, load_config, parse_value, settings_of
+from tuiae.config import SET, RunConfig, build_config, load_config, parse_value, settings_of, typed
 from tuiae.config.presets import list_presets
 from tuiae.errors import ConfigError
 from tuiae.files import read_bytes, read_json
@@ -135,8 +135,10 @@ def check_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> tuple[s
         # The seed also draws which images are held out: with another one they would have been trained on.
         held_out = key == "training.seed" and not isinstance(parent.data.validation, str)
         if held_out or not fork_may_change(key):
-            cause = f"{key} = {value!r}: a fork keeps its parent's network and images ({settings_of(parent)[key]!r})"
-            raise ConfigError(cause, f"it may change {CHANGEABLE}; for the rest start a new run")
+            there = settings_of(parent)[key]
+            cause = f"{key} = {value!r}: a fork keeps its parent's network and images, where it is {there!r}"
+            anew = f"tuiae run {shlex.quote(str(source.config))} --set {key}={shlex.quote(typed(value))}"
+            raise ConfigError(cause, f"it may change {CHANGEABLE}; for the rest start a new run, as: {anew}")
     if config.training.epochs <= position.epoch:
         done, step = int(position.epoch), position.step
         cause = f"training.epochs = {config.training.epochs}: {source.id} has done {done} epochs by step {step}"
