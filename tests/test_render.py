@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -324,6 +325,15 @@ def test_ticks_are_round_and_told_apart() -> None:
     assert ticks.log_labels(ticks.log_ticks((-3, 0), 4)) == ["0.001", "0.01", "0.1", "1"]
     labels = ticks.labels(ticks.linear_ticks((1e-7, 9e-7), 5))
     assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("columns", [30, 33, 41, 60, 90])
+def test_no_epoch_is_left_out_between_two_ticks(columns: int) -> None:
+    for epochs in range(2, 2000, 7):
+        placed = [value for value, _ in ticks.x_ticks((1.0, float(epochs)), columns, ticks.Axis(kind="epoch"))]
+        gaps = {round(after - before) for before, after in pairwise(placed)}
+        assert len(gaps) == 1
+        assert str(gaps.pop()).rstrip("0") in ("1", "2", "5")
 
 
 # Confusion

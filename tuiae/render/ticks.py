@@ -140,7 +140,13 @@ def x_ticks(limits: Limits, columns: int, axis: Axis) -> list[tuple[float, str]]
     round_values = partial(linear_ticks, limits, whole=whole)
     if axis.kind == "time":
         round_values = partial(time_ticks, limits)
-    values = enough(round_values, most, LEAST_X_TICKS if columns >= 24 else 1)
+    values = round_values(most)
+    if len(values) < LEAST_X_TICKS and columns >= 24:
+        # Up to twice as many, none of which is left out: 20 and 60 without 40 look like a mistake.
+        closer = (
+            found for count in range(most + 1, 2 * most + 1) if len(found := round_values(count)) >= LEAST_X_TICKS
+        )
+        values = next(closer, []) or enough(round_values, most, LEAST_X_TICKS)
     return list(zip(values, labels(values, axis.kind), strict=True))
 
 
