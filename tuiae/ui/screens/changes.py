@@ -186,6 +186,7 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
         """`name` is offered as the fork's, and the checkpoint `begin` to go on from."""
         question = f"A run of its own that goes on from a checkpoint of {clean(read_label(run).name or run.id, 60)}."
         question += " That one trains on beside it." if read_status(run).live else ""
+        question += "\nIts network and its images stay: for another code, F on Live fills the form from it."
         config = config_at(run)
         super().__init__(question, dict.fromkeys(offered(config) if config is not None else (), ""), advised)
         self._run, self._fork_name, self._begin = run, name, begin
