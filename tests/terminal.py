@@ -23,6 +23,7 @@ import select
 import shutil
 import signal as signals
 import struct
+import sys
 import termios
 import threading
 import time
@@ -37,6 +38,14 @@ from tests.terminal_screen import Screen, answers, left_on
 ENTER, ESCAPE, TAB, BACKTAB, DOWN = "\r", "\x1b", "\t", "\x1b[Z", "\x1b[B"
 UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
 CTRL_C = "\x03"
+
+# `tuiae` without a standby, which imports torch where nobody trains.
+COLD = (
+    sys.executable,
+    "-c",
+    "from tuiae.ui.session import Launcher; Launcher._keep_warm = lambda self: None\n"
+    "from tuiae.__main__ import main; main()",
+)
 
 MARK = "TERMINAL_UNDER_TEST"
 POLL_SECONDS = 0.01  # between looks at a condition that is not on the screen

@@ -6,30 +6,38 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.conftest import CHECKOUT, Laboratory, wait_until
-from tests.terminal import CTRL_C, DOWN, ENTER, ESCAPE, Terminal
+from tests.terminal import COLD, CTRL_C, DOWN, ENTER, ESCAPE, Terminal
 from tests.test_input import ANSWERS
 from tuiae.runs.labels import read_label
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_status
 
 EPOCHS = 150  # of quickstart
+WARM = (sys.executable, "-m", "tuiae")
 SLOW = 60.0  # seconds: torch is imported on cores that other tests use
 
 
 def tuiae(
-    lab: Laboratory, *arguments: str, columns: int = 120, rows: int = 40, env: Mapping[str, str] | None = None
+    lab: Laboratory,
+    *arguments: str,
+    columns: int = 120,
+    rows: int = 40,
+    env: Mapping[str, str] | None = None,
+    command: Sequence[str] = WARM,
 ) -> Terminal:
     lab.root.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "tuiae", *arguments]
     return Terminal(
-        command, columns, rows, {**lab.environment, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
+        [*command, *arguments],
+        columns,
+        rows,
+        {**lab.environment, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})},
     )
 
 
@@ -114,7 +122,7 @@ def goes_on(run: RunPaths) -> None:
 def test_what_a_terminal_answers_presses_no_key(lab: Laboratory) -> None:
     run = lab.detach("--set", "training.epochs=900000")
     try:
-        with tuiae(lab) as terminal:
+        with tuiae(lab, command=COLD) as terminal:
             terminal.wait_for("━ train 0.", SLOW)
             for answer in ANSWERS.values():
                 for part in (answer, answer[: len(answer) // 2], answer[len(answer) // 2 :], answer[:-1], answer):
@@ -133,7 +141,7 @@ def test_what_a_terminal_answers_presses_no_key(lab: Laboratory) -> None:
 
 
 def test_the_size_is_the_terminals_and_not_that_of_exported_variables(lab: Laboratory) -> None:
-    with tuiae(lab, columns=100, rows=30, env={"COLUMNS": "60", "LINES": "20"}) as terminal:
+    with tuiae(lab, columns=100, rows=30, env={"COLUMNS": "60", "LINES": "20"}, command=COLD) as terminal:
         terminal.wait_for(lambda text: any(len(line) > 90 for line in text.splitlines()), SLOW)
         terminal.resize(140, 40)
         terminal.wait_for(lambda text: any(len(line) > 130 for line in text.splitlines()))
@@ -156,7 +164,7 @@ def test_without_a_terminal_there_is_a_sentence(lab: Laboratory) -> None:
 
 def test_what_comes_in_one_write_behind_a_key_goes_to_what_the_key_shows(lab: Laboratory, finished: RunPaths) -> None:
     run = lab.copy(finished)
-    with tuiae(lab, "attach", run.id) as terminal:
+    with tuiae(lab, "attach", run.id, command=COLD) as terminal:
         terminal.wait_for("✓ finished", SLOW)
         terminal.send("1")
         terminal.wait_for("runs · 1", SLOW)
