@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from textual import events
 from textual.app import ComposeResult
 from textual.command import CommandPalette
@@ -71,12 +71,11 @@ def middle(screen: Screen[Any], kind: type[Button] | type[Input]) -> tuple[int, 
     return region.x + region.width // 2, region.y + region.height // 2
 
 
-@pytest.mark.parametrize("name", DIALOGS)
-async def test_a_dialog_is_answered_once(name: str, lab: Laboratory, finished: RunPaths) -> None:
+async def test_a_dialog_is_answered_once(lab: Laboratory, finished: RunPaths) -> None:
     async with open_desk(size=(80, 24)) as desk:
-        for burst in BURSTS:
+        for (name, make), burst in itertools.product(DIALOGS.items(), BURSTS):
             answers: list[object] = []
-            dialog = DIALOGS[name](finished)
+            dialog = make(finished)
             await desk.app.push_screen(dialog, answers.append)
             await desk.pilot.pause()
             send(desk, *burst, at=middle(dialog, Button))
@@ -86,7 +85,7 @@ async def test_a_dialog_is_answered_once(name: str, lab: Laboratory, finished: R
                 await desk.pilot.pause(0.05)
             await desk.until(lambda: desk.app.screen is desk.app.live)
             await desk.pilot.pause()
-            assert len(answers) == 1
+            assert len(answers) == 1, (name, burst)
             assert desk.app.return_value is None
     assert not list_runs(lab.runs)
 
@@ -227,21 +226,22 @@ async def test_ctrl_c_waits_for_nothing(tmp_path: Path) -> None:
         app.query_one(StuckWidget).task.cancel()
 
 
-@pytest.mark.parametrize("screen", "2356")
-async def test_slash_finds_a_run_from_wherever_it_is_pressed(lab: Laboratory, screen: str) -> None:
+async def test_slash_finds_a_run_from_wherever_it_is_pressed(lab: Laboratory) -> None:
     played = script(lab.runs, name="20200101-000000-politano-0001")
     played.play(2)
     played.writer.close("finished")
     async with open_desk(played.run) as desk:
-        await desk.press(screen)
-        type_at_once(desk, "/poli")
-        await desk.shows("runs · 1 of 1", "poli")
-        type_at_once(desk, "x1")
-        await desk.shows("none of 1 runs is found", "polix1")
-        await desk.press("escape", "escape")
-        await desk.until(lambda: desk.app.screen is desk.app.live)
-        await desk.press(screen, "question_mark")
-        await desk.shows("find a run")
+        for screen in "2356":
+            await desk.press(screen)
+            type_at_once(desk, "/poli")
+            await desk.shows("runs · 1 of 1", "poli")
+            type_at_once(desk, "x1")
+            await desk.shows("none of 1 runs is found", "polix1")
+            await desk.press("escape", "escape")
+            await desk.until(lambda: desk.app.screen is desk.app.live)
+            await desk.press(screen, "question_mark")
+            await desk.shows("find a run")
+            await desk.press("escape")
 
 
 async def test_a_palette_that_is_left_twice() -> None:

@@ -17,7 +17,6 @@ import pytest
 
 from tests.conftest import Laboratory, record_edit, wait_until
 from tests.dashboard import Desk, open_desk, row_text
-from tests.test_imports import loaded
 from tests.test_reproduce import WORK
 from tuiae.errors import RunHeldError
 from tuiae.files import read_json, replace_json
@@ -75,11 +74,6 @@ def state_of(root: Path) -> WorkState:
 
 
 # Reading
-
-
-def test_reading_works_and_verdicts_needs_no_torch() -> None:
-    modules = ("state", "verdicts", "measures", "work")
-    assert loaded("\n".join(f"import tuiae.reproduce.{name}" for name in modules)) == []
 
 
 def test_verdicts_come_back_as_written_and_full_ones_come_first(runs_root: Path) -> None:
