@@ -245,8 +245,7 @@ def test_a_work_runs_by_itself_is_found_again_and_stops_with_its_runs_saved(
     assert stop_process(lab.runs, "small-work")
     assert process.wait(60) == 5
     assert not stop_process(lab.runs, "small-work")
-    (row,) = RunLister(lab.runs).rows()
-    assert row.status.state == "stopped"
+    assert {row.status.state for row in RunLister(lab.runs).rows()} == {"stopped"}  # one or two, as there are cores
     assert "the same command goes on: tuiae reproduce --plain" in last_line(lab.runs, "small-work")
 
 
