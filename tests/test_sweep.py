@@ -238,7 +238,7 @@ def test_an_interrupted_sweep_goes_on_without_repeating_itself(lab: Laboratory) 
     def states() -> list[str]:
         return [read_status(run).state for run in reversed(list_runs(lab.runs))]
 
-    process = lab.start("sweep", "sweep.toml", "--json")
+    process = lab.start("sweep", "sweep.toml", "--json", "--jobs", "1")
     wait_until(lambda: states() == ["finished", "running"])
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
