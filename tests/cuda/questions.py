@@ -7,7 +7,10 @@ import ctypes
 import io
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +23,7 @@ from tuiae.errors import TuiaeError
 from tuiae.files import read_json
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints
-from tuiae.runs.paths import RunPaths, runs_dir
+from tuiae.runs.paths import RunPaths, list_runs, runs_dir
 from tuiae.runs.process import Interrupt, StandbyWorker
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training import worker
@@ -192,3 +195,19 @@ def stand_by(settings: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
     process = standby.give(run)
     code, status = process.wait(), read_json(run.status)
     return {"devices": devices, "cost": cost, "code": code, "status": status, "pid": process.pid}
+
+
+def sweep(path: str, jobs: int) -> dict[str, Any]:
+    """A sweep that is interrupted once each of its workers trains: the cards that they had, and how they ended."""
+    process = subprocess.Popen([sys.executable, "-m", "tuiae", "sweep", path, "--jobs", str(jobs)])
+
+    def running() -> list[dict[str, Any]]:
+        statuses = [read_json(run.status) for run in list_runs(runs_dir())]
+        return [status for status in statuses if status.get("state") == "running"]
+
+    while process.poll() is None and len(running()) < jobs:
+        time.sleep(0.1)
+    cards = [status["card"] for status in running()]
+    process.send_signal(signal.SIGINT)
+    code = process.wait()
+    return {"code": code, "cards": cards, "statuses": [read_json(run.status) for run in list_runs(runs_dir())]}
