@@ -10,7 +10,6 @@ import errno
 import json
 import math
 import os
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,19 +161,22 @@ class Reached:
 
 
 class Points:
-    """The points of one curve. A Series taken from it keeps its values while more points come."""
+    """The points of one curve. A Series taken from it keeps its values while more points come: these are written behind
+    the part of the arrays that it shows."""
 
     def __init__(self, most: int | None = None) -> None:
         """Keep at most `most` points: when there are more, the older half is thinned.
 
         A curve without a limit has an outline once it is long.
         """
-        self._numbers = array("d")  # step, epoch and value, point after point
+        self._columns: tuple[np.ndarray, ...] = (np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+        """Steps, epochs and values, each with room for more."""
+        self._length = 0
         self._most = most
         self._outline: Points | None = None
 
     def __len__(self) -> int:
-        return len(self._numbers) // 3
+        return self._length
 
     def append(self, step: float, epoch: float, value: float) -> None:
         self.extend(np.array([(step, epoch, value)], float))
@@ -185,13 +187,13 @@ class Points:
         while len(table):
             if len(self) == limit and self._most is None:
                 self._outline = Points(OUTLINE_POINTS)
-                self._outline._numbers = self._numbers[:]
+                self._outline._replace(self._table())
             elif len(self) == limit:
                 known, half = self._table(), len(self) // 2
                 self._replace(np.concatenate([thin(known[:half]), known[half:]]))
             room = limit - len(self) if len(self) < limit else len(table)
             part, table = table[:room], table[room:]
-            self._numbers.frombytes(part.tobytes())
+            self._write(part)
             if self._outline is not None:
                 self._outline.extend(part)
 
@@ -199,21 +201,39 @@ class Points:
         """Forget the points beyond a step; returns whether there were any."""
         table = self._table()
         kept = table[table[:, 0] <= step]
-        self._replace(kept)
         if self._outline is not None:
             self._outline.drop_after(step)
-        return len(kept) < len(table)
+        if len(kept) == len(table):
+            return False
+        self._replace(kept)
+        return True
 
     def _table(self) -> np.ndarray:
-        return np.array(self._numbers).reshape(-1, 3)
+        return np.column_stack([column[: self._length] for column in self._columns])
 
     def _replace(self, table: np.ndarray) -> None:
-        self._numbers = array("d", table.tobytes())
+        """Begin anew in other arrays: a Series may show these."""
+        self._columns, self._length = tuple(column[:0] for column in self._columns), 0
+        self._write(table)
+
+    def _write(self, table: np.ndarray) -> None:
+        """Add points behind the others; where there is no room left, in larger arrays."""
+        end = self._length + len(table)
+        if end > len(self._columns[0]):
+            more = len(table) + self._length // 4
+            self._columns = tuple(
+                np.concatenate([column[: self._length], np.zeros(more, column.dtype)]) for column in self._columns
+            )
+        for column, values in zip(self._columns, table.T, strict=True):
+            column[self._length : end] = values
+        self._length = end
 
     def series(self) -> Series:
-        steps, epochs, values = self._table().T
+        steps, epochs, values = (column[: self._length] for column in self._columns)
+        for shown in (steps, epochs, values):
+            shown.flags.writeable = False
         outline = self._outline.series() if self._outline and len(self) > OUTLINE_POINTS else None
-        return Series(steps.astype(np.int64), epochs, values, outline)
+        return Series(steps, epochs, values, outline)
 
 
 def thin(table: np.ndarray) -> np.ndarray:
