@@ -43,8 +43,8 @@ def measure(bench: Bench) -> None:
     for name, taken in answered.items():
         print(f"    {name:20}{1000 * median(taken):8.1f} ms, at most {1000 * max(taken):.1f}")
     where = f"keys beside a training, {POINTS:,} points a curve"
-    bench.figure(f"{where}, median", median(times), "ms", at_most=30)
-    bench.figure(f"{where}, 95th percentile", quantiles(times, n=20)[-1], "ms", at_most=60)
+    bench.figure(f"{where}, median", median(times), "ms", at_most=40)
+    bench.figure(f"{where}, 95th percentile", quantiles(times, n=20)[-1], "ms", at_most=90)
 
 
 def long_run(bench: Bench) -> RunPaths:

@@ -27,7 +27,7 @@ def version(bench: Bench) -> None:
         began = time.perf_counter()
         subprocess.run([TUIAE, "--version"], check=True, stdout=subprocess.DEVNULL)
         times.append(time.perf_counter() - began)
-    bench.figure("tuiae --version", median(times[2:]), "s", at_most=0.25)
+    bench.figure("tuiae --version", median(times[2:]), "s", at_most=0.15)
 
 
 def first_paint(bench: Bench) -> None:

@@ -11,18 +11,18 @@ from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.process import start_worker
 
 NEEDS_DATA = True
-SIZES = ((120, 40), (200, 60))
+SIZES = {(120, 40): 10_000, (200, 60): 20_000}
+"""Columns and rows, and the most bytes a second on the live screen."""
 SECONDS = 20.0
 SETTLE_SECONDS = 5.0  # the first screen, and the first seconds in which the dashboard looks ten times a second
-MOST = 20_000  # bytes a second on the live screen
 
 
 def measure(bench: Bench) -> None:
     seconds, settle = (3.0, 1.0) if bench.quick else (SECONDS, SETTLE_SECONDS)
-    for columns, rows in SIZES:
+    for (columns, rows), most in SIZES.items():
         with training(bench) as run:
             rate = live(run, (columns, rows), settle, seconds)
-        bench.figure(f"dense_64 on MNIST, live, {columns}x{rows}", rate, "bytes/s", at_most=MOST)
+        bench.figure(f"dense_64 on MNIST, live, {columns}x{rows}", rate, "bytes/s", at_most=most)
     run = new_run(bench.config("dense_64", 1))
     await_end(run, start_worker(run))
     bench.figure("a finished run, nothing happens", still(run, seconds), "bytes/s", at_most=0)
