@@ -222,7 +222,10 @@ class LogPanel(Lasting, ScrollView, can_focus=True):
         """With `wraps`, lines longer than the panel take several lines; else the panel scrolls to the right."""
         super().__init__(id=id)
         self._lines: deque[Text] = deque(maxlen=MOST_LINES)
-        self._laid: Sequence[Text] = self._lines
+        self._parts: deque[Sequence[Text]] = deque(maxlen=MOST_LINES)
+        """Each of them in as many as it takes in so many columns, where it wraps."""
+        self._columns = 0
+        self._laid: Sequence[Text] = ()
         self._wraps = wraps
         self.anchor()
 
@@ -236,22 +239,29 @@ class LogPanel(Lasting, ScrollView, can_focus=True):
 
     def append(self, lines: Iterable[str]) -> None:
         """Add lines at the end; the oldest beyond the bound go."""
-        self._lines.extend(map(log_line, lines))
+        new = [*map(log_line, lines)]
+        self._lines.extend(new)
+        self._parts.extend(map(self._wrap, new))
         self._lay_out()
 
     def clear(self) -> None:
         """Forget all lines."""
         self._followed = (), ()
         self._lines.clear()
+        self._parts.clear()
         self._lay_out()
 
+    def _wrap(self, line: Text) -> Sequence[Text]:
+        if not self._columns:
+            return [line]
+        return [*fit_line(line, self._columns).wrap(self.app.console, self._columns, no_wrap=False)] or [Text()]
+
     def _lay_out(self) -> None:
-        width = self.scrollable_content_region.width
-        if self._wraps and width > 0:
-            parts = (fit_line(line, width).wrap(self.app.console, width, no_wrap=False) for line in self._lines)
-            self._laid = [part for line in parts for part in line or [Text()]]
-        else:
-            self._laid = self._lines
+        width = self.scrollable_content_region.width if self._wraps else 0
+        if width not in (0, self._columns):  # hidden it has none, and is usually as wide again when it shows
+            self._columns = width
+            self._parts = deque(map(self._wrap, self._lines), MOST_LINES)
+        self._laid = [part for parts in self._parts for part in parts]
         self.virtual_size = Size(max((line.cell_len for line in self._laid), default=0), len(self._laid))
         self.refresh()
 
