@@ -117,8 +117,9 @@ class BaseScreen(SteadyScreen):
     # Keys
 
     def on_idle(self) -> None:
-        for line in self.query(KeyLine):
-            line.follow()
+        for line in self.children:  # a query asks every widget, and after a key there are seven idle moments
+            if isinstance(line, KeyLine):
+                line.follow()
 
     def on_key(self) -> None:
         self.message.key_pressed()
