@@ -38,8 +38,20 @@ from tuiae.reproduce.verdicts import MARKS
 from tuiae.runs.paths import RunPaths
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.terminal.app import load_setting, settings_file
-from tuiae.ui.terminal.filters import contrast, filters_for, nearest_16, nearest_256
-from tuiae.ui.terminal.mode import DARK, LIGHT, ON_LIGHT, Colors, TerminalMode, choose_mode, choose_theme, protocol_in
+from tuiae.ui.terminal.mode import (
+    DARK,
+    LIGHT,
+    ON_LIGHT,
+    Colors,
+    TerminalMode,
+    choose_mode,
+    choose_theme,
+    contrast,
+    filters_for,
+    nearest_16,
+    nearest_256,
+    protocol_in,
+)
 from tuiae.ui.terminal.screen_diff import ScreenDiff
 from tuiae.ui.widgets.panel import FRAME
 from tuiae.ui.widgets.tables import LineTable

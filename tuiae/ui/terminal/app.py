@@ -27,9 +27,8 @@ from tuiae import __version__
 from tuiae.files import read_json, replace_json
 from tuiae.render.text import clean
 from tuiae.ui.screens.dialogs import Palette
-from tuiae.ui.terminal.filters import filters_for
 from tuiae.ui.terminal.input import BurstKey
-from tuiae.ui.terminal.mode import DARK, LIGHT, ON_LIGHT, TerminalMode, choose_theme
+from tuiae.ui.terminal.mode import DARK, LIGHT, ON_LIGHT, TerminalMode, choose_theme, filters_for
 from tuiae.ui.terminal.screen_diff import SteadyApp, SteadyStylesheet
 
 
