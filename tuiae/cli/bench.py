@@ -102,6 +102,14 @@ def _show(machine: Mapping[str, Any], found: Figures, output: Output) -> None:
         told = f"{words['processor']}, {count(words['cores'])} cores{devices}, torch {words['torch']}"
         output.line(f"{letter}: images a second, ours / those of {told}", "dim")
     output.line()
+    _show_shares(found, output)
+    for reason in dict.fromkeys(cost["reason"] for cost in found.values() if cost["reason"]):
+        presets = [name for name, cost in found.items() if cost["reason"] == reason]
+        output.line(f"{found[presets[0]]['precision']} for {', '.join(presets)}: {reason}", "dim")
+    output.line("Shards go by the network and the batch, so that every machine computes the same bits", "dim")
+
+
+def _show_shares(found: Figures, output: Output) -> None:
     output.line("Where a step's time on one core goes; what an epoch evaluates, and writes beside the training", "bold")
     parts = list(next(iter(found.values()))["shares"])
     shares = [
@@ -115,10 +123,6 @@ def _show(machine: Mapping[str, Any], found: Figures, output: Output) -> None:
     ]
     heads = ["preset", *("random" if part == "random numbers" else part for part in parts), "evaluation", "writing"]
     output.table(heads, shares, right={*heads[1:]})
-    for reason in dict.fromkeys(cost["reason"] for cost in found.values() if cost["reason"]):
-        presets = [name for name, cost in found.items() if cost["reason"] == reason]
-        output.line(f"{found[presets[0]]['precision']} for {', '.join(presets)}: {reason}", "dim")
-    output.line("Shards go by the network and the batch, so that every machine computes the same bits", "dim")
 
 
 def _beside(cost: Mapping[str, Any], other: Mapping[str, Any] | None) -> str:
