@@ -25,7 +25,6 @@ from tuiae.ui.screens.changes import EditDialog, ForkDialog
 from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog
 from tuiae.ui.screens.settings import SettingsDialog, setting_line
 from tuiae.ui.session import PreflightDone
-from tuiae.ui.widgets.fields import Choice
 
 RATE = "training.learning_rate"
 
@@ -314,7 +313,8 @@ async def test_an_advice_is_an_edit_of_a_live_run_and_a_form_for_one_without_wei
         await desk.press("u")
         await desk.until(lambda: "from its first step, with dropout 0.2" in desk.message)
         assert asked(desk) == build_config(settings_as_document(played.run), {"model.dropout": 0.2})
-        await desk.shows("denoise", "1 more setting changed")
+        await desk.shows("denoise", "1 more setting changed", "r Start")
+        await desk.until(lambda: desk.app.focused is desk.button("start"))
 
 
 def settings_as_document(run: RunPaths) -> dict[str, Any]:
@@ -353,7 +353,7 @@ async def test_an_advice_about_a_finished_run_is_a_fork(lab: Laboratory, finishe
         )
         await desk.press("u")
         await desk.until(lambda: desk.field("training-learning_rate") == "0.0001")
-        assert isinstance(desk.app.focused, Choice)
+        assert desk.app.focused is desk.button("start")
 
 
 async def test_a_classifier_is_not_given_the_noise_that_the_form_was_filled_with(lab: Laboratory) -> None:

@@ -64,6 +64,7 @@ def list_runs(output: Output, tag: str | None = None, words: str | None = None, 
     wanted = find_columns(filter(None, map(str.strip, columns.split(","))), rows) if columns is not None else ()
     if tag is not None:
         rows = tuple(row for row in rows if tag in row.tags)
+    there = bool(rows)
     if words is not None:
         query = parse_query(words, rows)
         if query.problem:
@@ -73,7 +74,7 @@ def list_runs(output: Output, tag: str | None = None, words: str | None = None, 
         output.document([_row_record(row, now, wanted) for row in rows])
     elif rows:
         output.table(*plain_table(rows, now, wanted))
-    elif words is not None:
+    elif words is not None and there:
         output.line(f"no run in {root} matches '{words}'; `tuiae runs` lists all")
     else:
         which = "no runs" if tag is None else f"no run with the tag {tag}"

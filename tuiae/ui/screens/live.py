@@ -233,8 +233,10 @@ class LiveScreen(RunScreen):
         else:
             self.form.take(config, run.config)
             self.form.change(remedy.changes)
-            self.action_open_form()
-            self.message.tell(f"the form asks for this run from its first step, with {remedy.words}", "good")
+            self.minimize()
+            self.form.enter("start")
+            words = f"the form asks for this run from its first step, with {remedy.words}: r or enter starts it"
+            self.message.tell(words, "good")
 
     def action_fork(self) -> None:
         """Go on from a checkpoint of the open run in a run of its own."""

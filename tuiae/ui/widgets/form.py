@@ -165,10 +165,10 @@ class ConfigForm(Lasting, Vertical):
         self._run_is_open = is_open
         self._fold()
 
-    def enter(self) -> None:
-        """Show all fields, with the focus in the first one."""
+    def enter(self, field: str = "preset") -> None:
+        """Show all fields, with the focus in one of them, or on Start."""
         self.remove_class("-folded")
-        self._choice("preset").focus()
+        self.query_one(f"#{field}").focus()
         self.recheck()  # the message was of the open run while nobody was here
 
     @property
