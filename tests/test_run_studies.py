@@ -283,7 +283,10 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
         await desk.until(lambda: "2 runs: latent=4 to latent=16" in judged() and "about 12 s each" in judged())
         desk.app.screen.query_one("#key-1", Input).value = "latnt"
         await desk.until(lambda: "did you mean 'model.latent'?" in judged())
-        desk.app.screen.query_one("#key-1", Input).value = ""
+        desk.app.screen.query_one("#key-1", Input).value = "noise.level"
+        desk.app.screen.query_one("#values-1", Input).value = "0 0.3"
+        await desk.until(lambda: "4 runs" in judged() and desk.app.screen.query_one(".wrong").has_class("-doubtful"))
+        desk.app.screen.query_one("#key-1", Input).value = desk.app.screen.query_one("#values-1", Input).value = ""
         desk.app.screen.query_one("#seeds", Input).value = "0 1"
         await desk.until(lambda: "4 runs" in judged())
         desk.app.screen.query_one("#sweep-name", Input).value = "codes"

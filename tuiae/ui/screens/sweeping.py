@@ -25,6 +25,7 @@ from tuiae.config import (
 )
 from tuiae.errors import ConfigError
 from tuiae.machine import AUTO, read_jobs, suggest_workers
+from tuiae.preflight import warn_of_change
 from tuiae.render.status import seconds
 from tuiae.render.text import clean, duration
 from tuiae.reproduce.state import start_process
@@ -36,6 +37,7 @@ from tuiae.ui.session import NothingToDoError, PreflightDone
 
 ROWS = 3  # settings that a sweep of the dialog may vary; a file takes any number
 MOST_RUNS = 500
+MOST_WARNED = 50  # of them are looked at for warnings with every key that is pressed
 MOST_NAME = 42  # characters of a run's name with which its sweep's begins: a name takes 48
 
 
@@ -110,7 +112,9 @@ class SweepDialog(ChangeDialog[SweepOrder]):
         if not (grid := self._grid()):
             raise NothingToDoError("give a setting some values: each combination of them is a run")
         order = self._order(grid)
-        return order, self._cost(order), "-fine"
+        configs = (job.config for job in order.sweep.jobs[:MOST_WARNED])
+        doubts = [words for config in configs for words in warn_of_change(self._config, config, 0)]
+        return order, " · ".join((*doubts[:1], self._cost(order))), "-doubtful" if doubts else "-fine"
 
     def _grid(self) -> dict[str, list[Any]]:
         """The values by dotted key.
