@@ -48,6 +48,13 @@ def test_a_process_that_has_looked_at_all_cards_still_begins_one_alone(cards: Ca
     assert [one["contexts"] for one in found] == [[1], [1], [0, 1]]
 
 
+def test_a_user_who_orders_cards_otherwise_gets_the_first_of_cuda(cards: Cards) -> None:
+    settings: dict[str, Any] = {"CARD_COUNT": 2, "CUDA_DEVICE_ORDER": "FASTEST_FIRST"}
+    assert cards.ask(questions.names, **settings)[1:] == ["cuda:0 Counting Card 0", "cuda:1 Counting Card 1"]
+    assert cards.ask(questions.choose, "auto", **settings)["contexts"] == [0]
+    assert cards.ask(questions.choose, "cuda:1", **settings)["contexts"] == [1]
+
+
 def test_a_process_keeps_to_the_card_that_it_sees(cards: Cards) -> None:
     first, again, other = cards.ask(questions.choose_all, ["cuda:1", "auto", "cuda:0"], CARD_COUNT=2)
     assert first["name"] == again["name"] == "cuda:1 Counting Card 1"
@@ -93,6 +100,7 @@ def test_a_run_takes_a_card_that_no_other_run_has_and_says_which(cards: Cards, l
         ({"CARD_INIT": 35, "CARD_DRIVER": 12020}, "for CUDA 12.2"),
         ({"CARD_INIT": 802}, "802"),
         ({"CARD_INIT": 803}, "803"),
+        ({"CARD_INIT": 999}, "999"),
         ({"CARD_CC": 61}, "sm_61"),
         ({"CUDA_VISIBLE_DEVICES": "7"}, "CUDA_VISIBLE_DEVICES = '7'"),
     ],

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -39,8 +40,8 @@ def list_devices(asked: str = "") -> list[str]:
     sees now, does not begin where NVML knows them. Raises DriverError where a card is `asked` for and there is none
     because of NVIDIA's driver."""
     found = ["cpu", *(f"{gpu.cuda} {gpu.name}" for gpu in _seen_cards() if gpu.cuda)]
-    if len(found) == 1 and torch.cuda.is_available():
-        with suppress(RuntimeError, DeferredCudaCallError):  # one of them is lost
+    with suppress(RuntimeError, DeferredCudaCallError), warnings.catch_warnings(action="ignore"):  # one of them is lost
+        if len(found) == 1 and torch.cuda.is_available():
             found += [f"cuda:{n} {torch.cuda.get_device_name(n)}" for n in range(torch.cuda.device_count())]
     if len(found) == 1 and asked.startswith("cuda") and torch.backends.cuda.is_built():
         try:
@@ -107,9 +108,9 @@ def _choose_card(word: str, tell: Tell, claim: Claim, capability: int) -> int | 
             raise DeviceError(f"this process computes on {held}, and CUDA lets it see no other card", f"use {held}")
         claim([gpu for gpu in cards if gpu.cuda == held])
         return 0
-    if not cards:  # nobody knows between what to choose
-        return int(word[5:]) if word[5:] else 0 if torch.cuda.is_available() else None
     named = [gpu for gpu in cards if gpu.cuda]
+    if not named and (not cards or os.environ[ORDER] != PCI):  # nobody knows between what to choose
+        return int(word[5:]) if word[5:] else 0 if torch.cuda.is_available() else None
     if not named and (words := users_environment().get(VISIBLE, "")) and not words.startswith("-"):
         tell(f"CUDA_VISIBLE_DEVICES = '{words}' names none of the {len(cards)} cards of this machine")
     asked = [gpu for gpu in named if word in ("auto", "cuda", gpu.cuda)]
@@ -177,9 +178,11 @@ def explain_cuda(error: BaseException, name: str = "") -> TuiaeError | None:
         version = f"{int(found[1]) // 1000}.{int(found[1]) % 1000 // 10}"
         cause = f"NVIDIA's driver is too old: it is for CUDA {version}, and this PyTorch for {torch.version.cuda}"
         return DriverError(cause, f"update the driver, install a PyTorch for CUDA {version}, {ON_CPU}")
-    for number, (cause, hint) in _DRIVER.items():
-        if f"Error {number}:" in text or code == number:
-            return DriverError(cause, f"{hint}, {ON_CPU}")
+    # Of this one alone PyTorch says no number.
+    text = text.replace("CUDA unknown error", "cudaGetDeviceCount: Error 999: unknown error\n")
+    if found := re.search(r"cudaGetDeviceCount.* Error (\d+): ([^\n]+)", text):
+        known = _DRIVER.get(int(found[1]), (f"CUDA does not begin: {found[2]}", "see what nvidia-smi says"))
+        return DriverError(f"{known[0]} (CUDA error {found[1]})", f"{known[1]}, {ON_CPU}")
     if is_out_of_memory(error):
         return TrainingError(describe_shortage(error), f"close what else uses it, {ON_CPU}")
     name = os.environ.get(CARD) or name or "the card"
@@ -200,11 +203,11 @@ def describe_shortage(error: BaseException, where: str = "") -> str:
 _BUSY = 46  # cudaErrorDevicesUnavailable
 _DRIVER = {
     802: (
-        "the cards are not ready: the system is not yet initialised (CUDA error 802)",
+        "the cards are not ready: the system is not yet initialised",
         "see whether NVIDIA's fabric manager runs (systemctl status nvidia-fabricmanager)",
     ),
     803: (
-        "NVIDIA's driver and its CUDA library are of different versions (CUDA error 803)",
+        "NVIDIA's driver and its CUDA library are of different versions",
         "restart the machine after an update of the driver",
     ),
 }
