@@ -18,6 +18,7 @@ from tuiae.errors import ConfigError, TrainingError, TuiaeError
 from tuiae.machine import count_cores
 from tuiae.render.sweeps import draw_bars
 from tuiae.reproduce.work import load_work
+from tuiae.runs import control
 from tuiae.runs.labels import read_tags
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import worker_environment
@@ -305,11 +306,17 @@ def test_a_job_takes_its_encoder_from_the_job_before(lab: Laboratory) -> None:
 
 
 def test_a_run_that_somebody_else_trains_is_waited_for(lab: Laboratory) -> None:
-    run = lab.detach("--tag", "study", "--epochs", "60", "--set", "training.batch_size=25")
-    wait_until(lambda: read_status(run).state == "running")
-    job = Job("theirs", small(lab, training__epochs=60, training__batch_size=25))
-    found, told = run_all(lab, [job])
-    assert found == {"theirs": run}
+    run = lab.detach("--tag", "study", "--epochs", "1")
+    control.send(run, "pause")  # heard before the first step
+    wait_until(lambda: read_status(run).state == "paused")
+    told: list[tuple[str, str]] = []
+
+    def tell(moment: StudyProgress) -> None:
+        told.extend((news.what, news.label) for news in moment.news)
+        if [news.what for news in moment.news] == ["waiting"]:
+            control.send(run, "resume")
+
+    assert run_jobs([Job("theirs", small(lab))], lab.runs, "study", tell=tell) == {"theirs": run}
     assert told == [("waiting", "theirs"), ("finished", "theirs")]
 
 
