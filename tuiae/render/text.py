@@ -111,6 +111,16 @@ def harmless(text: str) -> str:
     return "".join(char for char in bare if char in "\n\t" or unicodedata.category(char)[0] != "C")
 
 
+def first_parts(parts: Iterable[str], width: int) -> str:
+    """As many of the first parts, the empty ones passed over, as fit into so many cells with ` · ` between them."""
+    first, *others = [part for part in parts if part] or [""]
+    for part in others:
+        if cell_len(longer := f"{first} · {part}") > width:
+            break
+        first = longer
+    return first
+
+
 def shorten(text: str, limit: int) -> str:
     """At most `limit` cells, the last an ellipsis when something was cut."""
     if cell_len(text) <= limit:

@@ -26,7 +26,7 @@ from tuiae.render.grid import (
     usual_layout,
 )
 from tuiae.render.pixels import CaptionRow, ImageRow, PixelImage, pixel_images, without_placeholders
-from tuiae.render.text import centred, in_mode
+from tuiae.render.text import centred, first_parts, in_mode
 from tuiae.ui.keys import IMAGES, STRIP
 from tuiae.ui.terminal.mode import Graphics, Pictures
 from tuiae.ui.widgets.panel import PicturePanel
@@ -144,15 +144,16 @@ class ImagesPanel(PixelPanel):
 
     def _retitle(self) -> None:
         """Say in the frame which of the samples these are, and the scale of the errors while they show."""
-        title, scale = self._title, ""
+        titles, scale = [self._title], ""
         if (layout := self._layout()) is not None:
             start, number = self._first(layout), self._number
             if layout.shown < number:
                 last = start + layout.shown
                 which = f"{start + 1}" if layout.shown == 1 else f"{start + 1} to {last}"
-                title += f" · {which} of {number} · [ ] others"
+                titles += [f"{which} of {number}", "[ ] others"]
             scale = self._error[1] if self._error is not None and self._shows_error(self._room) else ""
-        self.set_title(title, " · ".join(words for words in (scale, self._note) if words))
+        room = self.size.width - 2 - 2 * len(self.TITLE_MARGIN)
+        self.set_title(first_parts(titles, room), first_parts([scale, self._note], room))
 
     on_resize = _retitle
 
