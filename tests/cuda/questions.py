@@ -110,6 +110,11 @@ def rehearse(*devices: str) -> list[int]:
     return contexts()
 
 
+def try_out(settings: dict[str, Any]) -> float:
+    """The MB that a dry run says an evaluation takes."""
+    return dry_run(build_config({}, {**BASE, **settings}), runs_dir()).evaluation_mb
+
+
 def begun(settings: dict[str, Any]) -> list[int]:
     """The cards that a training of these settings begins."""
     trainer(settings)

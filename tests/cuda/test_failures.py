@@ -22,6 +22,8 @@ def test_a_full_card_says_what_was_asked_for_what_was_free_and_what_fits(cards: 
     assert "were asked for" in error["cause"]
     fits = int(error["hint"].partition("200; ")[2].partition(" fits")[0])
     assert fits in (25, 50, 100)
+    with pytest.raises(AssertionError, match=r"now 200; \d+ fits"):
+        cards.ask(questions.try_out, wide, CARD_FREE=1500)
     smaller = {**wide, "training.batch_size": fits, "training.epochs": 1}
     assert cards.ask(questions.work, smaller, CARD_FREE=1500)["code"] == 0
 

@@ -199,7 +199,12 @@ def _rehearse(checked: Checked, root: Path, folder: Path, interrupted: Callable[
         stack.callback(writer.close, "stopped")
         trainer = Trainer(parts, writer, Mailbox(run, lambda: False))
         stack.callback(trainer.background.close)
-        return _Rehearsal(trainer, give_up_if_asked).measure(warnings, profiled)
+        try:
+            return _Rehearsal(trainer, give_up_if_asked).measure(warnings, profiled)
+        except Exception as error:
+            if parts.device.type == "cuda" and is_out_of_memory(error):
+                raise explain_shortage(error, trainer) from error
+            raise
 
 
 class _Rehearsal:
