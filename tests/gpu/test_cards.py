@@ -13,8 +13,11 @@ from tests.training import Edits, train
 from tuiae.config import build_config
 from tuiae.config.document import parse_toml
 from tuiae.errors import TrainingError
+from tuiae.files import read_json
+from tuiae.machine import users_environment
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import create_run
+from tuiae.training.device import list_devices
 
 pytestmark = pytest.mark.gpu
 
@@ -39,7 +42,7 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.fixture(autouse=True)
 def card() -> str:
     """The first card."""
-    if not torch.cuda.is_available():
+    if not any(device.startswith("cuda") for device in list_devices()):
         pytest.skip("no card that this PyTorch can use")
     return "cuda:0"
 
@@ -85,10 +88,15 @@ def test_a_loss_that_is_no_number_ends_a_replayed_training(lab: Laboratory, card
         train(run, {10: [("training.learning_rate", 1e6)]})
 
 
-def test_a_second_card_gives_the_bits_of_the_first(lab: Laboratory, card: str) -> None:
-    if torch.cuda.device_count() < 2 or torch.cuda.get_device_name(0) != torch.cuda.get_device_name(1):
+def test_a_second_card_gives_the_bits_of_the_first(lab: Laboratory) -> None:
+    """Each in a process of its own, which sees no other card."""
+    cards = [device.split(maxsplit=1) for device in list_devices() if device.startswith("cuda")]
+    if len(cards) < 2 or cards[0][1] != cards[1][1]:
         pytest.skip("no two cards of one kind")
-    first, second = (new_run(lab, device, CASES["conv"]) for device in (card, "cuda:1"))
-    for run in (first, second):
-        train(run)
-    assert_same_end(second, first)
+    environment = {**users_environment(), **lab.own_environment}
+    runs = []
+    for card, _ in cards[:2]:
+        told = lab.process("run", lab.preset(), "--device", card, "--json", env=environment)
+        runs.append(lab.run(told.document["run"]))
+        assert str(read_json(runs[-1].status)["device"]).startswith(card)
+    assert_same_end(*runs)
