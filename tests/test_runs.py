@@ -22,7 +22,7 @@ from tuiae.errors import UnknownRunError
 from tuiae.files import replace_file
 from tuiae.runs.events import CHUNK, Points, thin
 from tuiae.runs.listing import summarise
-from tuiae.runs.paths import RunPaths, list_runs, new_run_id
+from tuiae.runs.paths import RunPaths, list_runs, new_run_id, undated
 from tuiae.runs.process import process_start
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import RunReader, read_config, read_sample, read_status
@@ -404,6 +404,13 @@ def test_the_last_run_is_the_newest_that_can_be_read(run: RunPaths, runs_root: P
     assert find_run("last", runs_root) == run
     shutil.rmtree(run.root)
     assert find_run("last", runs_root) == damaged
+
+
+def test_a_misspelt_run_is_guessed(run: RunPaths, runs_root: Path) -> None:
+    name = undated(run.id)
+    with pytest.raises(UnknownRunError) as caught:
+        find_run(f"{name[:3]}{name[4:]}", runs_root)
+    assert name in caught.value.cause
 
 
 def test_a_file_that_could_not_be_written_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:

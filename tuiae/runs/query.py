@@ -258,7 +258,9 @@ def find_run(text: str, root: Path) -> RunPaths:
     if len(matches) == 1:
         return matches[0]
     if not matches:
-        raise UnknownRunError(f"no run matches '{text}' in {root}", "`tuiae runs` lists them")
+        names = [*(undated(run.id) for run in reversed(runs)), *filter(None, (read_label(run).name for run in runs))]
+        cause = f"no run matches '{text}' in {root}{did_you_mean(text, names)}"
+        raise UnknownRunError(cause, "`tuiae runs` lists them")
     shown = ", ".join(run.id for run in matches[:3]) + (", ..." if len(matches) > 3 else "")
     newest = _short(matches[0], runs) + (" or last" if matches[0] == runs[0] else "")
     raise UnknownRunError(f"'{text}' matches {len(matches)} runs: {shown}", f"the newest of them is {newest}")
