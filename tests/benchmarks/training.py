@@ -20,9 +20,9 @@ from statistics import median
 import numpy as np
 
 from tests.benchmarks.bench import TUIAE as TUIAE_COMMAND
-from tests.benchmarks.bench import Bench, await_end, describe_machine, new_run, read_events, real_data
+from tests.benchmarks.bench import Bench, await_end, describe_machine, new_run, read_events
 from tests.benchmarks.peers import BATCH, FLOOR, PEERS
-from tuiae.data.importing import read_directory
+from tuiae.data.datasets import prepare
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import start_worker
 
@@ -95,7 +95,7 @@ def measure_whole_program(bench: Bench) -> None:
         ]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         seconds = time.perf_counter() - began
-        ends = evaluation_times(RunPaths(Path(json.loads(done.stdout)["path"])))
+        ends = evaluation_times(RunPaths(Path(json.loads(done.stdout)["dir"])))
         outside.append(seconds - 3 * median(after - before for before, after in pairwise(ends)))
     bench.figure("tuiae run dense_64, outside its epochs", median(outside), "s", at_most=2.5)
 
@@ -182,13 +182,12 @@ def train_there(bench: Bench, case: Case, peer: str) -> list[float]:
 
 def unpack(case: Case, root: Path) -> None:
     """Lay the images where torchvision looks for what it has downloaded, and as Keras downloads them."""
-    source, name = real_data(), {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}[case.dataset]
-    assert source is not None
+    name = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}[case.dataset]
     raw = root / "peers" / name / "raw"
     if raw.exists():
         return
     raw.mkdir(parents=True)
-    splits = read_directory(source / case.dataset)
+    splits = prepare(case.dataset)
     arrays = {}
     for words, prefix, images, labels in (
         ("train", "train", splits.train_images, splits.train_labels),
