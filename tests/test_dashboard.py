@@ -546,20 +546,23 @@ def test_no_key_means_two_things() -> None:
         assert len(used) == len(set(used))
 
 
-@pytest.mark.parametrize("mode", ["runs", "live", "latent", "bench", "compare", "works"])
-async def test_the_help_names_every_key(mode: str) -> None:
+async def test_the_help_names_every_key() -> None:
     async with open_desk(size=(120, 50)) as desk:
-        desk.app.switch_mode(mode)
-        await desk.pilot.pause()
-        await desk.press("question_mark")
-        screen = await desk.shows("keys", "escape closes")
-        for key in (*getattr(keys, mode.upper()), *keys.APP):
-            # Those that move a cursor are one line, and so are the two that go on and back.
-            assert key.help in screen or key.action.startswith(("move(", "sample("))
-        for close in ("escape", "q", "enter"):
+        for mode in ("runs", "live", "latent", "bench", "compare", "works"):
+            desk.app.switch_mode(mode)
+            await desk.pilot.pause()
+            await desk.press("question_mark")
+            screen = await desk.shows("keys", "escape closes")
+            for key in (*getattr(keys, mode.upper()), *keys.APP):
+                # Those that move a cursor are one line, and so are the two that go on and back.
+                assert key.help in screen or key.action.startswith(("move(", "sample(")), mode
+            await desk.press("escape")
+            assert "escape closes" not in desk.screen
+        for close in ("q", "enter"):
+            await desk.press("question_mark")
+            await desk.shows("escape closes")
             await desk.press(close)
             assert "escape closes" not in desk.screen
-            await desk.press("question_mark")
 
 
 async def test_every_label_of_the_form_is_whole() -> None:
