@@ -91,8 +91,8 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 20)  # and looking after every 700 objects a quarter of that of a dashboard
 
 
-# Long enough to be interrupted on the way: 60 epochs of 60 steps, some three seconds.
-LONG = ("--epochs", "60", "--set", "training.batch_size=25")
+# Long enough to be interrupted on the way: 40 epochs of 60 steps, two seconds or more.
+LONG = ("--epochs", "40", "--set", "training.batch_size=25")
 
 
 def wait_until(condition: Callable[[], Any], deadline: float = PATIENCE) -> Any:
@@ -348,7 +348,7 @@ def finished(shared_lab: SharedLaboratory) -> RunPaths:
 @pytest.fixture(scope="session")
 def uninterrupted(shared_lab: SharedLaboratory) -> RunPaths:
     """The LONG run, from its first step to its last in one go. Look, do not touch."""
-    return shared_lab.train_here("uninterrupted", {"training.epochs": 60, "training.batch_size": 25})
+    return shared_lab.train_here("uninterrupted", {"training.epochs": 40, "training.batch_size": 25})
 
 
 @pytest.fixture(scope="session")
