@@ -186,8 +186,8 @@ def ask_sweep(screen: BaseScreen, config: RunConfig, taken_from: str, pace: Pace
         screen.app.switch_mode("runs")
         told = f"{order.sweep.name} starts: {counted(len(order.sweep.jobs), 'run')}, which go on when you leave"
         shown = screen.app.screen_stack[0]
-        if isinstance(shown, BaseScreen):
-            shown.message.tell(f"{told} · x on its line stops it", "good")
+        if isinstance(shown, BaseScreen):  # which may have to be made first
+            shown.call_later(lambda: shown.message.tell(f"{told} · x on its line stops it", "good"))
 
     if pace is None:
         screen.session.launcher.preflight(config)
