@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rich.console import RenderableType
+from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding
+from textual.color import Color
 from textual.command import CommandPalette
 from textual.containers import Grid, Vertical, VerticalScroll
 from textual.content import Content
+from textual.renderables.background_screen import BackgroundScreen
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Input, Label, Static, TextArea
 
@@ -37,6 +43,21 @@ def in_front(screen: Screen[Any]) -> bool:
     return screen.app.screen_stack[-1:] == [screen]
 
 
+class Shade(BackgroundScreen):
+    """What shows of the screen behind a dialog. Textual mixes the colours of each of its segments anew, three times for
+    each dialog; with pictures there are thousands, and a few hundred styles."""
+
+    @classmethod
+    def process_segments(cls, segments: Iterable[Segment], color: Color) -> Iterable[Segment]:
+        return (part if part.control else Segment(part.text, _shaded(part.style, color)) for part in segments)
+
+
+@lru_cache(maxsize=4096)
+def _shaded(style: Style | None, color: Color) -> Style | None:
+    (shaded,) = BackgroundScreen.process_segments([Segment(" ", style)], color)
+    return shaded.style
+
+
 class Dialog(Lasting, ModalScreen[Answer]):
     """A screen that takes one answer; it is None where somebody escapes.
 
@@ -51,6 +72,10 @@ class Dialog(Lasting, ModalScreen[Answer]):
         frame = Vertical(classes=f"dialog {kind}")
         frame.border_title, frame.border_subtitle = Content(title), hint
         return frame
+
+    def render(self) -> RenderableType:
+        behind = super().render()
+        return Shade(behind.screen, behind.color) if isinstance(behind, BackgroundScreen) else behind
 
     def dismiss(self, result: Answer | None = None) -> AwaitComplete:
         """Answer, unless the dialog has gone or another one stands before it."""
