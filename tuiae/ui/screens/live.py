@@ -20,7 +20,7 @@ from tuiae.render.text import clean
 from tuiae.runs.control import offered
 from tuiae.runs.diagnosis import NOW, Finding, Remedy
 from tuiae.runs.lineage import fork_may_change, no_config
-from tuiae.runs.paths import RunPaths
+from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.draft import Draft, offered_datasets, summary, training_words
 from tuiae.ui.keys import FORM_KEY, LIVE
@@ -454,7 +454,9 @@ class LiveScreen(RunScreen):
             snapshot, config = self.session.snapshot, checked.config
             # A run of the same network on the same images takes as long.
             alike = snapshot is not None and self.config is not None and same_work(config, self.config)
-            pace = pace_of(snapshot.status, clean(snapshot.title, 40)) if snapshot is not None and alike else None
+            pace = None
+            if snapshot is not None and alike:
+                pace = pace_of(snapshot.status, clean(snapshot.name or undated(snapshot.id), 40))
             self.attempt(ask_sweep, self, config, f"the form, {config.name}", pace)
 
     def show_cost(self, event: PreflightDone) -> None:
