@@ -385,11 +385,14 @@ def test_advice_for_overfitting_names_a_dropout_that_does_something(recorded: Re
     def advice(**settings: Any) -> str:
         return only(with_settings(snapshot, **settings), "overfitting").advice.partition("next time ")[2]
 
-    assert advice(model__dropout=0.2) == "raise model.dropout (now 0.2)"
-    assert advice(model__dropout=0.5) == "raise data.train_limit (now 60)"
-    assert advice(data__train_limit=0, model__dropout=0.7) == "raise training.weight_decay (now 0)"
+    dropout, more, decay = "model.dropout (now 0.2)", "data.train_limit (now 60)", "training.weight_decay (now 0)"
+    assert advice(model__dropout=0.2) == f"raise {dropout}, {more} or {decay}"
+    assert advice(model__dropout=0.5) == f"raise {more} or {decay}"
+    assert advice(data__train_limit=0, model__dropout=0.7) == f"raise {decay}"
+    everything = {"data__train_limit": 0, "model__dropout": 0.7, "training__weight_decay": 10.0}
+    assert advice(**everything) == "train on more images"
     vae = {"model__family": "vae", "model__hidden": []}
-    assert advice(**vae) == "raise data.train_limit (now 60)"
+    assert advice(**vae) == f"raise {more} or {decay}"
     lowered = edited(with_settings(snapshot, model__dropout=0.1), DROPOUT, 0.4, 0.1)
     assert "take an edit back: model.dropout went from 0.4 to 0.1 at step 0" in only(lowered, "overfitting").advice
 

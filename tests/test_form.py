@@ -303,14 +303,18 @@ async def test_an_advice_is_an_edit_of_a_live_run_and_a_form_for_one_without_wei
     played = script(lab.runs, {**AUTOENCODER, "training": {**AUTOENCODER["training"], "epochs": 50}})
     overfit(played)
     async with open_desk(played.run) as desk:
-        await desk.shows("tries dropout 0.2")
+        await desk.shows("tries dropout 0.2 or")
         await desk.press("u")
+        await desk.shows("dropout 0.2 in this training", "weight_decay 0.0001 in a new run")
+        await desk.press("enter")
         await desk.until(lambda: isinstance(desk.app.screen, EditDialog))
         await desk.shows("dropout becomes 0.2")
         await desk.press("escape")
         played.writer.close("stopped")
         await desk.until(lambda: desk.state == "stopped")
         await desk.press("u")
+        await desk.shows("dropout 0.2 in a new run")
+        await desk.press("enter")
         await desk.until(lambda: "from its first step, with dropout 0.2" in desk.message)
         assert asked(desk) == build_config(settings_as_document(played.run), {"model.dropout": 0.2})
         await desk.shows("denoise", "1 more setting changed", "r Start")
@@ -325,7 +329,7 @@ async def test_an_advice_about_a_finished_run_is_a_fork(lab: Laboratory, finishe
     async with open_desk(finished) as desk:
         await desk.shows("✓ finished")
         advised = Remedy({RATE: 0.0007, "training.clip_norm": 1.0}, BEST)
-        desk.app.session.findings = (Finding("divergence", Severity.SERIOUS, "it rises", "lower it", advised),)
+        desk.app.session.findings = (Finding("divergence", Severity.SERIOUS, "it rises", "lower it", (advised,)),)
         await desk.press("u")
         await desk.until(lambda: isinstance(desk.app.screen, ForkDialog))
         dialog = desk.app.screen
@@ -343,17 +347,31 @@ async def test_an_advice_about_a_finished_run_is_a_fork(lab: Laboratory, finishe
         await desk.press("escape")
         first = all_checkpoints(finished)[-1]
         advised = Remedy({RATE: 0.0007}, int(first.name[5:]))
-        desk.app.session.findings = (Finding("divergence", Severity.SERIOUS, "it rises", "lower it", advised),)
+        desk.app.session.findings = (Finding("divergence", Severity.SERIOUS, "it rises", "lower it", (advised,)),)
         await desk.press("u")
         await desk.until(lambda: isinstance(desk.app.screen, ForkDialog))
         assert desk.app.screen._folder(desk.app.screen.checkpoint) == first  # type: ignore[attr-defined]
         await desk.press("escape")
         desk.app.session.findings = (
-            Finding("dead-units", Severity.WARNING, "dead", "again", Remedy({RATE: 1e-4}, START)),
+            Finding("dead-units", Severity.WARNING, "dead", "again", (Remedy({RATE: 1e-4}, START),)),
         )
         await desk.press("u")
         await desk.until(lambda: desk.field("training-learning_rate") == "0.0001")
         assert desk.app.focused is desk.button("start")
+
+
+async def test_of_several_things_that_are_advised_one_is_chosen(lab: Laboratory, finished: RunPaths) -> None:
+    async with open_desk(finished) as desk:
+        await desk.shows("✓ finished")
+        advised = Remedy({RATE: 0.0007}, BEST), Remedy({"model.latent": 24}, START)
+        found = Finding("plateau", Severity.NOTE, "it is flat", "lower it, or widen it", advised)
+        desk.app.session.findings = (found,)
+        await desk.press("u")
+        await desk.shows("it is flat", "learning_rate 0.0007 in a fork from its best", "latent 24 in a new run")
+        await desk.press("down", "enter")
+        await desk.until(lambda: desk.field("model-latent") == "24")
+        await desk.press("escape", "u", "enter")
+        await desk.until(lambda: isinstance(desk.app.screen, ForkDialog))
 
 
 async def test_a_classifier_is_not_given_the_noise_that_the_form_was_filled_with(lab: Laboratory) -> None:

@@ -146,11 +146,13 @@ def test_findings(golden: Golden) -> None:
         assert found, title
         lines = []
         for one in found:
-            assert one.remedy is not None, title  # else it advises what no form can set
-            asked = build_config(snapshot.current_config.model_dump(mode="json"), dict(one.remedy.changes))  # type: ignore[union-attr]
-            assert asked != snapshot.current_config
-            tries = f"[from {one.remedy.begin}: {one.remedy.words}]"
-            lines.append(f"{one.kind}, {one.severity.name.lower()}: {one.sentence}: {one.advice} {tries}")
+            assert one.remedies, title  # else it advises what no form can set
+            tries = []
+            for remedy in one.remedies:
+                asked = build_config(snapshot.current_config.model_dump(mode="json"), dict(remedy.changes))  # type: ignore[union-attr]
+                assert asked != snapshot.current_config
+                tries.append(f"[from {remedy.begin}: {remedy.words}]")
+            lines.append(f"{one.kind}, {one.severity.name.lower()}: {one.sentence}: {one.advice} {' '.join(tries)}")
         said.append(titled(title, *lines))
     assert diagnose(seen(adam, fine)) == ()
     golden.check("findings", *said)

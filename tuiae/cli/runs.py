@@ -296,7 +296,7 @@ def status_record(snapshot: Snapshot) -> dict[str, Any]:
                 "kind": found.kind,
                 "sentence": found.sentence,
                 "advice": found.advice,
-                "changes": dict(found.remedy.changes) if found.remedy else {},
+                "remedies": [{"changes": dict(one.changes), "begin": one.begin} for one in found.remedies],
             }
             for found in findings(snapshot)
         ],

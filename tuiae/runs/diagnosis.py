@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -87,6 +87,10 @@ def _rounded(value: float) -> float:
     return float(f"{value:.1g}")
 
 
+Advice: TypeAlias = tuple[str, tuple[Remedy, ...]]
+"""What to try next in words, and what of that is a matter of settings."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One problem that the curves show."""
@@ -97,8 +101,8 @@ class Finding:
     """What was seen, with numbers; no full stop."""
     advice: str
     """What to try next; no full stop."""
-    remedy: Remedy | None = None
-    """What of that is a matter of settings."""
+    remedies: tuple[Remedy, ...] = ()
+    """What of that is a matter of settings, each by itself, the first to try at the front."""
 
     def __str__(self) -> str:
         return f"{self.sentence}: {self.advice}"
@@ -129,19 +133,20 @@ def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding,
 
 def divergence(evidence: Evidence) -> Finding | None:
     """A loss that is not a number, or is far above its best on training images too."""
-    rate = f"lower training.learning_rate (now {evidence.rate:g})"
-    lower = Remedy({"training.learning_rate": _rounded(evidence.rate / MUCH)}, BEST if evidence.has_weights else START)
+    rate, begin = f"lower training.learning_rate (now {evidence.rate:g})", BEST if evidence.has_weights else START
+    lower = Remedy({"training.learning_rate": _rounded(evidence.rate / MUCH)}, begin)
     if evidence.failure.startswith(DIVERGED):
         if raises := raises_of(evidence.config, evidence.suspects):
             return Finding("divergence", Severity.SERIOUS, evidence.failure, *fork_advice(evidence, raises[-1]))
-        advice = f"{rate}, or {clip_advice(evidence.config)}"
-        return Finding("divergence", Severity.SERIOUS, evidence.failure, advice, lower)
+        bound, clip = clip_advice(evidence.config)
+        advice, remedies = f"{rate}, or {bound}", (lower, replace(clip, begin=begin))
+        return Finding("divergence", Severity.SERIOUS, evidence.failure, advice, remedies)
     sentence, edit = _spoiled_by_edit(evidence)
     if edit is not None:
         return Finding("divergence", Severity.SERIOUS, sentence, *fork_advice(evidence, edit))
     sentence = _doubled(evidence) or _exploded(evidence)
     advice = f"{rate}, and {'go back to weights/best' if evidence.has_weights else 'start again'}"
-    return Finding("divergence", Severity.SERIOUS, sentence, advice, lower) if sentence else None
+    return Finding("divergence", Severity.SERIOUS, sentence, advice, (lower,)) if sentence else None
 
 
 def _is_lost(later: np.ndarray, first: float, best: float, untrained: float) -> bool:
@@ -213,29 +218,35 @@ def overfitting(evidence: Evidence) -> Finding | None:
         f"test loss has risen {test[-1] / test[best] - 1:.0%} from its best ({test[best]:.4g} at epoch "
         f"{evidence.recent.epochs[best]:g}) while that of training images fell {1 - train[-1] / train[best]:.0%}"
     )
-    (cure, remedy), better = _against_overfitting(evidence), "weights/best is the better network"
+    (cure, remedies), better = _against_overfitting(evidence), "weights/best is the better network"
     if not evidence.has_weights:
         advice = f"stop, or {cure}" if evidence.is_live else f"next time {cure}"
     else:
         advice = f"stop, {better}, or {cure}" if evidence.is_live else f"{better}; next time {cure}"
-    return Finding("overfitting", Severity.SERIOUS, sentence, advice, remedy)
+    return Finding("overfitting", Severity.SERIOUS, sentence, advice, remedies)
 
 
-def _against_overfitting(evidence: Evidence) -> tuple[str, Remedy]:
+def _against_overfitting(evidence: Evidence) -> Advice:
     """What would keep a network from learning its images by heart, and is not done already."""
     begin = NOW if evidence.is_live else START
     config, dropout = evidence.config, evidence.config.model.dropout
     dropped = [edit for edit in evidence.suspects if edit.key == "model.dropout" and edit.new == dropout < edit.old]
     if dropped:
-        return f"take an edit back: {dropped[-1].words}", Remedy({"model.dropout": dropped[-1].old}, begin)
+        return f"take an edit back: {dropped[-1].words}", (Remedy({"model.dropout": dropped[-1].old}, begin),)
+    raised, remedies = list[str](), list[Remedy]()
     if dropout < MOST_DROPOUT and "model.dropout" in offered(config):
-        more = SOME_DROPOUT if dropout < SOME_DROPOUT else MOST_DROPOUT
-        return f"raise model.dropout (now {dropout:g})", Remedy({"model.dropout": more}, begin)
+        raised.append(f"model.dropout (now {dropout:g})")
+        remedies.append(Remedy({"model.dropout": SOME_DROPOUT if dropout < SOME_DROPOUT else MOST_DROPOUT}, begin))
     if limit := config.data.train_limit:
-        return f"raise data.train_limit (now {limit})", Remedy({"data.train_limit": 2 * limit}, START)
-    decay = config.training.weight_decay
-    more = min(MUCH * decay, MOST_DECAY) or SOME_DECAY
-    return f"raise training.weight_decay (now {decay:g})", Remedy({"training.weight_decay": more}, START)
+        raised.append(f"data.train_limit (now {limit})")
+        remedies.append(Remedy({"data.train_limit": 2 * limit}, START))
+    if (decay := config.training.weight_decay) < MOST_DECAY:
+        raised.append(f"training.weight_decay (now {decay:g})")
+        remedies.append(Remedy({"training.weight_decay": min(MUCH * decay, MOST_DECAY) or SOME_DECAY}, START))
+    if not raised:
+        return "train on more images", ()
+    *others, last = raised
+    return f"raise {', '.join(others)}{' or ' if others else ''}{last}", tuple(remedies)
 
 
 def stuck(evidence: Evidence) -> Finding | None:
@@ -265,10 +276,10 @@ def oscillation(evidence: Evidence) -> Finding | None:
     return Finding("oscillation", Severity.WARNING, sentence, *_lower_rate(evidence))
 
 
-def _lower_rate(evidence: Evidence) -> tuple[str, Remedy]:
+def _lower_rate(evidence: Evidence) -> Advice:
     """The advice to take shorter steps."""
     lower = Remedy({"training.learning_rate": _rounded(evidence.rate / SOME)})
-    return f"lower training.learning_rate (now {evidence.rate:g})", lower
+    return f"lower training.learning_rate (now {evidence.rate:g})", (lower,)
 
 
 def plateau(evidence: Evidence) -> Finding | None:
@@ -276,12 +287,15 @@ def plateau(evidence: Evidence) -> Finding | None:
     flat, test = _flat(evidence), evidence.recent.test
     if flat is None or np.median(test[-SETTLED:]) > (1 + RISEN) * np.min(test):
         return None
-    latent = evidence.config.model.latent
-    advice, remedy = f"stop, or widen model.latent (now {latent})", Remedy({"model.latent": 2 * latent}, START)
-    if evidence.config.training.schedule == "constant":
-        lower, remedy = _lower_rate(evidence)
-        advice = f"{lower}, or stop"
-    return Finding("plateau", Severity.NOTE, f"test loss {flat}", advice, remedy)
+    model, steady = evidence.config.model, evidence.config.training.schedule == "constant"
+    advice, remedies = _lower_rate(evidence) if steady else ("", ())
+    if not model.encoder_run:  # whose code is as wide as it is
+        wider = f"widen model.latent (now {model.latent})"
+        advice = f"{advice}, {wider}, or stop" if steady else f"stop, or {wider}"
+        remedies = (*remedies, Remedy({"model.latent": 2 * model.latent}, START))
+    elif steady:
+        advice += ", or stop"
+    return Finding("plateau", Severity.NOTE, f"test loss {flat}", advice or "stop", remedies)
 
 
 def _flat(evidence: Evidence) -> str | None:
@@ -308,21 +322,22 @@ _CURVE_CHECKS: tuple[_Check, ...] = (divergence, overfitting, stuck, oscillation
 # What an edit did, and the advice that follows.
 
 
-def clip_advice(config: RunConfig) -> str:
+def clip_advice(config: RunConfig) -> tuple[str, Remedy]:
     """The advice to bound the gradients, or to bound them further."""
     bound = config.training.clip_norm
-    return f"lower training.clip_norm (now {bound:g})" if bound else "set training.clip_norm = 1"
+    words = f"lower training.clip_norm (now {bound:g})" if bound else "set training.clip_norm = 1"
+    return words, Remedy({"training.clip_norm": _rounded(bound / MUCH) if bound else 1.0})
 
 
-def fork_advice(evidence: Evidence, edit: Edit) -> tuple[str, Remedy]:
+def fork_advice(evidence: Evidence, edit: Edit) -> Advice:
     """The advice to fork from before an edit, so that the fork leaves it out."""
     measured, undone = evidence.comparable, {edit.key: edit.old}
     before = measured.steps <= edit.step
     if edit.step < evidence.first_step:
-        return "start again without that edit", Remedy(undone, START)
+        return "start again without that edit", (Remedy(undone, START),)
     if before.any() and np.min(measured.test[before]) <= np.min(measured.test):
-        return f"fork from weights/best, which is from before step {edit.step:,}", Remedy(undone, BEST)
-    return f"fork from a checkpoint before step {edit.step:,}", Remedy(undone, edit.step)
+        return f"fork from weights/best, which is from before step {edit.step:,}", (Remedy(undone, BEST),)
+    return f"fork from a checkpoint before step {edit.step:,}", (Remedy(undone, edit.step),)
 
 
 def _excessive_raise(evidence: Evidence) -> Edit | None:
@@ -331,19 +346,24 @@ def _excessive_raise(evidence: Evidence) -> Edit | None:
     return next((edit for edit in evidence.rate_raises if edit.new > high), None)
 
 
-def _other_rate(evidence: Evidence) -> tuple[str, Remedy]:
+def _other_rate(evidence: Evidence) -> Advice:
     """The advice to leave out an edit that raised the learning rate too far, or something else, or to take another
     rate."""
     others = [edit for edit in evidence.suspects if edit.key != "training.learning_rate" and edit.new > edit.old]
     if (edit := _excessive_raise(evidence) or next(iter(others), None)) is not None:
-        advice, remedy = fork_advice(evidence, edit)
-        return f"{advice}: {edit.words}", remedy
+        advice, without = fork_advice(evidence, edit)
+        return f"{advice}: {edit.words}", without
     optimizer = evidence.config.training.optimizer
     high = HIGH_RATE[optimizer]
     verb, rate = ("lower", high / SOME) if evidence.rate > high else ("raise", min(MUCH * evidence.rate, high))
     advice = f"{verb} training.learning_rate (now {evidence.rate:g})"
-    advice += ", or take training.optimizer = 'adam'" if optimizer == "sgd" else ""
-    return advice, Remedy({"training.learning_rate": _rounded(rate)})
+    remedies: tuple[Remedy, ...] = (Remedy({"training.learning_rate": _rounded(rate)}),)
+    if optimizer == "sgd":
+        advice += ", or take training.optimizer = 'adam'"
+        # Of another kind, whose steps are longer or shorter at the same rate.
+        usual = _rounded(HIGH_RATE["adam"] / SOME)
+        remedies += (Remedy({"training.optimizer": "adam", "training.learning_rate": usual}, START),)
+    return advice, remedies
 
 
 # What the code and the pictures say.
@@ -354,31 +374,34 @@ def posterior_collapse(evidence: Evidence) -> Finding | None:
     model = evidence.config.model
     if not model.is_variational or len(evidence.kl) < SETTLED:
         return None
-    advice, remedy = _against_collapse(evidence)
+    advice, remedies = _against_collapse(evidence)
     if np.max(evidence.kl[-SETTLED:]) < NO_NATS * model.latent:
         sentence = (
             f"the posterior has collapsed: the code of {model.latent} carries {evidence.kl[-1]:.2g} nats an image"
         )
-        return Finding("collapse", Severity.WARNING, sentence, advice, remedy)
+        return Finding("collapse", Severity.WARNING, sentence, advice, remedies)
     share = evidence.collapsed
     if share is None or not MANY_COLLAPSED <= share <= 1:
         return None
     units = round(share * model.latent)
     sentence = f"{units} of {model.latent} units of the code carry nothing (KL under {NO_NATS} nats)"
     advice = f"a narrower model.latent does the same; for more, {advice}"
-    return Finding("collapse", Severity.NOTE, sentence, advice, remedy)
+    # First what would let it carry more: who wants no more may leave it as it is.
+    narrower = Remedy({"model.latent": max(model.latent - units, 1)}, START)
+    return Finding("collapse", Severity.NOTE, sentence, advice, (*remedies, narrower))
 
 
-def _against_collapse(evidence: Evidence) -> tuple[str, Remedy]:
+def _against_collapse(evidence: Evidence) -> Advice:
     """What would let the code carry more, and is not done already."""
     training = evidence.config.training
     raised = [edit for edit in evidence.suspects if edit.key == "training.beta" and edit.new == training.beta]
     if raised:
-        return f"take an edit back: {raised[-1].words}", Remedy({"training.beta": raised[-1].old})
+        return f"take an edit back: {raised[-1].words}", (Remedy({"training.beta": raised[-1].old}),)
     longer = f"over more epochs (training.beta_warmup, now {training.beta_warmup:g})"
     slowly = f"let it rise {longer if training.beta_warmup else 'slowly (training.beta_warmup)'}"
     lower = Remedy({"training.beta": _rounded(training.beta / MUCH)})
-    return f"lower training.beta (now {training.beta:g}), or {slowly}", lower
+    rising = Remedy({"training.beta_warmup": 2 * training.beta_warmup or float(max(training.epochs // 2, 1))}, START)
+    return f"lower training.beta (now {training.beta:g}), or {slowly}", (lower, rising)
 
 
 def dead_units(evidence: Evidence) -> Finding | None:
@@ -391,10 +414,11 @@ def dead_units(evidence: Evidence) -> Finding | None:
     if count == model.latent:
         sentence = f"all {count} units of the code are dead (every test image has the same code)"
     advice = f"start again with a lower training.learning_rate (now {evidence.rate:g})"
+    remedies: tuple[Remedy, ...] = (Remedy({"training.learning_rate": _rounded(evidence.rate / MUCH)}, START),)
     if model.code_activation == "relu":
         advice += ", or take model.code_activation = 'leaky-relu' (now 'relu')"
-    remedy = Remedy({"training.learning_rate": _rounded(evidence.rate / MUCH)}, START)
-    return Finding("dead-units", Severity.WARNING, sentence, advice, remedy)
+        remedies += (Remedy({"model.code_activation": "leaky-relu"}, START),)
+    return Finding("dead-units", Severity.WARNING, sentence, advice, remedies)
 
 
 _CODE_CHECKS: tuple[_Check, ...] = (posterior_collapse, dead_units)
@@ -416,10 +440,10 @@ def one_picture(evidence: Evidence, sample: Sample | None) -> Finding | None:
     thrown = _excessive_raise(evidence) is not None or evidence.rate > high
     hopeless = thrown and len(evidence.comparable.test) >= WINDOW
     severity = Severity.SERIOUS if hopeless else Severity.WARNING
-    advice, remedy = _other_rate(evidence)
-    if hopeless and remedy.begin == NOW:
-        remedy = replace(remedy, begin=START)
-    return Finding("one-picture", severity, sentence, advice, remedy)
+    advice, remedies = _other_rate(evidence)
+    if hopeless:
+        remedies = tuple(replace(one, begin=START) if one.begin == NOW else one for one in remedies)
+    return Finding("one-picture", severity, sentence, advice, remedies)
 
 
 def missing_classes(config: RunConfig, sample: Sample | None) -> Finding | None:
@@ -434,8 +458,9 @@ def missing_classes(config: RunConfig, sample: Sample | None) -> Finding | None:
     names = ", ".join(named) + (", ..." if len(missing) > NAMED else "")
     sentence = f"no test image is taken for {len(missing)} of {len(counts)} classes ({names})"
     advice = "train for longer, or lower training.learning_rate"
-    remedy = Remedy({"training.epochs": 2 * config.training.epochs})
+    lower = Remedy({"training.learning_rate": _rounded(config.training.learning_rate / SOME)})
+    remedies: tuple[Remedy, ...] = (Remedy({"training.epochs": 2 * config.training.epochs}), lower)
     if config.model.head == "relu-dropout":
-        remedy = Remedy({"model.head": "linear"}, START)
+        remedies = (Remedy({"model.head": "linear"}, START),)
         advice = "take model.head = 'linear': a logit that its ReLU has cut off gets no gradient any more"
-    return Finding("missing-classes", Severity.WARNING, sentence, advice, remedy)
+    return Finding("missing-classes", Severity.WARNING, sentence, advice, remedies)

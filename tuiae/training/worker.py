@@ -294,7 +294,7 @@ def _explain_divergence(cause: str, run: RunPaths) -> TrainingError:
     if raises := raises_of(config, read_edits(run)):
         return TrainingError(f"{cause}, after {raises[-1].words}", _take_back_edit(raises[-1], run))
     rate = config.training.learning_rate
-    hint = f"lower training.learning_rate (now {rate:g}), or {clip_advice(config)}; it saved no checkpoint before"
+    hint = f"lower training.learning_rate (now {rate:g}), or {clip_advice(config)[0]}; it saved no checkpoint before"
     if find_checkpoint(run) is not None:
         again = f"tuiae fork {run.id} --from last --set training.learning_rate={rate / 10:g}"
         hint = f"continue from its last good checkpoint at a lower rate: {again}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,13 @@ from tuiae.preflight import warn_of_change
 from tuiae.render.text import clean
 from tuiae.runs.checkpoints import all_checkpoints, no_checkpoint, pointed, read_position
 from tuiae.runs.control import EDITABLE, offered, propose, value_of
-from tuiae.runs.diagnosis import BEST, START
+from tuiae.runs.diagnosis import BEST, NOW, START, Finding, Remedy
 from tuiae.runs.labels import read_label
-from tuiae.runs.lineage import config_at, fork_config, fork_may_change, need_config
+from tuiae.runs.lineage import config_at, fork_config, fork_may_change, need_config, no_config
 from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.reader import read_status
 from tuiae.ui.screens.base import BaseScreen
-from tuiae.ui.screens.dialogs import Answer, Dialog
+from tuiae.ui.screens.dialogs import Answer, ChoiceDialog, Dialog
 from tuiae.ui.screens.settings import SettingsDialog
 from tuiae.ui.session import NothingToDoError
 from tuiae.ui.widgets.fields import Choice, NumberInput
@@ -304,6 +304,60 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
         before = config_at(self._run, moment.step)
         warnings = warn_of_change(before or config, config, moment.epoch)
         return (self.checkpoint, config), "; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine"
+
+
+# What the curves advise
+
+Anew = Callable[[RunPaths, RunConfig, Remedy], None]
+"""Asks for a new run of a config with a remedy in it."""
+
+
+def ask_remedy(screen: BaseScreen, findings: Sequence[Finding], anew: Anew) -> None:
+    """Try what findings about the open run advise; where that is several things, ask which.
+
+    Raises:
+        ConfigError: the run has no config to go by.
+    """
+    snapshot = screen.session.snapshot
+    remedies = [remedy for finding in findings for remedy in finding.remedies]
+    if snapshot is None or not remedies:
+        return
+    run, config = RunPaths(snapshot.path), snapshot.current_config
+    if config is None:
+        raise no_config(run)
+    live = snapshot.status.live
+
+    def attempt(remedy: Remedy) -> None:
+        way, begin = way_of(run, config, remedy, live)
+        if way == "edit":
+            ask_edit(screen, remedy.changes)
+        elif way == "fork":
+            ask_fork(screen, run, begin, remedy.changes)
+        else:
+            anew(run, config, remedy)
+
+    if len(remedies) == 1:
+        attempt(remedies[0])
+        return
+    answers = [(f"remedy-{place}", _offer(one, *way_of(run, config, one, live))) for place, one in enumerate(remedies)]
+    question = "\n".join(clean(str(finding), 400) for finding in findings if finding.remedies)
+    dialog = ChoiceDialog("what to try", question, answers)
+    screen.show_dialog(dialog, lambda answer: attempt(remedies[int(answer.rpartition("-")[2])]))
+
+
+def way_of(run: RunPaths, config: RunConfig, remedy: Remedy, live: bool) -> tuple[str, str]:
+    """Where a remedy is tried: in an `edit`, a `fork` or a new `run`; and the checkpoint from which a fork goes on."""
+    if remedy.begin == NOW and live and remedy.changes.keys() <= set(offered(config)):
+        return "edit", ""
+    begin = find_beginning(run, remedy.begin) if all(map(fork_may_change, remedy.changes)) else ""
+    return "fork" if begin else "run", begin
+
+
+def _offer(remedy: Remedy, way: str, begin: str) -> str:
+    """`dropout 0.2 in this training`: a remedy and where it would be tried."""
+    where = f"step {int(begin):,}" if begin.isdecimal() else f"its {begin} checkpoint"
+    places = {"edit": "in this training", "fork": f"in a fork from {where}", "run": "in a new run"}
+    return f"{clean(remedy.words, 60)} {places[way]}"
 
 
 def _id(key: str) -> str:

@@ -10,6 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Button
 
+from tuiae.config import RunConfig
 from tuiae.config.presets import check_preset_name
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked
@@ -17,15 +18,13 @@ from tuiae.render.network import NO_HISTOGRAMS
 from tuiae.render.pixels import Sheet
 from tuiae.render.status import Fact, cost_line, state_badge, status_facts
 from tuiae.render.text import clean
-from tuiae.runs.control import offered
-from tuiae.runs.diagnosis import NOW, Finding, Remedy
-from tuiae.runs.lineage import fork_may_change, no_config
+from tuiae.runs.diagnosis import Finding, Remedy
 from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.draft import Draft, offered_datasets, summary, training_words
 from tuiae.ui.keys import FORM_KEY, LIVE
 from tuiae.ui.screens.base import RunScreen
-from tuiae.ui.screens.changes import ask_edit, ask_fork, find_beginning
+from tuiae.ui.screens.changes import ask_edit, ask_fork, ask_remedy
 from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, LineDialog, NetworkDialog, in_front, network_page
 from tuiae.ui.screens.managing import ask_kill
 from tuiae.ui.screens.settings import SettingsDialog
@@ -214,29 +213,21 @@ class LiveScreen(RunScreen):
         self.attempt(ask_edit, self)
 
     def action_take_advice(self) -> None:
-        """Fill in what the most serious finding advises: an edit, a fork, or a new run in the form."""
-        snapshot = self.session.snapshot
-        remedy = next((one.remedy for one in self.session.findings if one.remedy), None)
-        if snapshot is None or remedy is None:
+        """Fill in what the findings advise, of several things the one that is chosen: an edit, a fork, or a new run in
+        the form."""
+        if any(finding.remedies for finding in self.session.findings):
+            self.attempt(ask_remedy, self, self.session.findings, self._ask_anew)
+        else:
             self.message.hint("the curves of this run ask for no other settings", "caution")
-        else:
-            self.attempt(self._try_remedy, snapshot, remedy)
 
-    def _try_remedy(self, snapshot: Snapshot, remedy: Remedy) -> None:
-        run, config = RunPaths(snapshot.path), snapshot.current_config
-        if config is None:
-            raise no_config(run)
-        if remedy.begin == NOW and snapshot.status.live and remedy.changes.keys() <= set(offered(config)):
-            ask_edit(self, remedy.changes)
-        elif (begin := find_beginning(run, remedy.begin)) and all(map(fork_may_change, remedy.changes)):
-            ask_fork(self, run, begin, remedy.changes)
-        else:
-            self.form.take(config, run.config)
-            self.form.change(remedy.changes)
-            self.minimize()
-            self.form.enter("start")
-            words = f"the form asks for this run from its first step, with {remedy.words}: r or enter starts it"
-            self.message.tell(words, "good")
+    def _ask_anew(self, run: RunPaths, config: RunConfig, remedy: Remedy) -> None:
+        """Let the form ask for a run of a config with a remedy in it."""
+        self.form.take(config, run.config)
+        self.form.change(remedy.changes)
+        self.minimize()
+        self.form.enter("start")
+        words = f"the form asks for this run from its first step, with {remedy.words}: r or enter starts it"
+        self.message.tell(words, "good")
 
     def action_fork(self) -> None:
         """Go on from a checkpoint of the open run in a run of its own."""

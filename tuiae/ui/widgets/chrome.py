@@ -242,11 +242,11 @@ class FindingLine(Widget, can_focus=True):
 
     def render(self) -> Content:
         said = [f"{SIGNS[finding.severity]} {clean(str(finding), 400)}" for finding in self._shown]
-        # The key tries the most serious one that is a matter of settings.
         for place, finding in enumerate(self._shown):
-            if finding.remedy:
-                said[place] += f" · {ADVICE_KEY} tries {clean(finding.remedy.words, 60)}"
-                break
+            if finding.remedies:
+                first, *others = finding.remedies
+                more = f" or {len(others)} other{'s'[: len(others) > 1]}" if others else ""
+                said[place] += f" · {ADVICE_KEY} tries {clean(first.words, 60)}{more}"
         if self.has_class("-maximized"):
             return Content("\n\n".join(said))
         more = f"  (+{len(said) - 1} more: {'enter' if self.has_focus else 'click or tab'})"
