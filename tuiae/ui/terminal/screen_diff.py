@@ -20,7 +20,9 @@ from rich.console import Console, RenderableType
 from rich.style import Style
 from textual import events, on
 from textual.app import App
+from textual.binding import Binding
 from textual.css.stylesheet import Stylesheet
+from textual.dom import DOMNode
 from textual.geometry import Size
 from textual.message import Message
 from textual.message_pump import MessagePump
@@ -223,6 +225,13 @@ class Lasting(MessagePump):
         except Exception as error:
             if not self.app.survives(error):  # type: ignore[attr-defined]
                 raise
+
+
+def bound_keys(screen: Screen[object]) -> list[tuple[DOMNode, Binding]] | None:
+    """Every key that is bound where the focus is, the nearest node first, whether or not it does something now. None
+    where Textual has no such list: its `active_bindings` ask each action, and copy the list of every node before."""
+    chain = getattr(screen, "_modal_binding_chain", None)
+    return chain and [(node, binding) for node, bindings in chain for _, binding in bindings]
 
 
 class SteadyScreen(Lasting, Screen[None]):

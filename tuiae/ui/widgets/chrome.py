@@ -6,10 +6,12 @@ And, for small screens, the bar that chooses which panel shows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.cells import cell_len
+from textual.actions import parse
 from textual.app import App
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
@@ -30,7 +32,7 @@ from tuiae.runs.paths import LIVE_STATES
 from tuiae.runs.reader import NO_CONFIG
 from tuiae.runs.snapshot import Snapshot
 from tuiae.ui.keys import ADVICE_KEY, KEPT, NEEDED, SCREENS, Key, find_key, shown
-from tuiae.ui.terminal.screen_diff import Lasting
+from tuiae.ui.terminal.screen_diff import Lasting, bound_keys
 
 ALWAYS, USUAL, PANEL, SCREEN, LATER = range(5)
 """Ranks: keys that are never left out, those of the screen and the first ones of the focused panel, then where there is
@@ -38,6 +40,24 @@ room the panel's others, the screen's, and the rest."""
 
 OF_FIELDS = {"submit": "Done", "show_overlay": "List", "select": "Choose", "dismiss": "Close"}
 """Actions of Textual's fields and lists -> what the line calls them while one has the focus."""
+
+
+@dataclass(frozen=True)
+class BoundKey:
+    """What of a binding the line needs, as long as the focus stays."""
+
+    node: DOMNode
+    """Whom to ask whether the action can be done."""
+    name: str
+    parameters: tuple[Any, ...]
+    action: str
+    """Name and parameters as in the table of keys."""
+    place: int
+    """The lower, the further left."""
+    named: ShownKey
+    """As the line has it; without words where it is not there."""
+    of_field: bool
+    """Whether it belongs to the field or list that has the focus, which is always asked."""
 
 
 class KeyLine(Widget):
@@ -64,6 +84,8 @@ class KeyLine(Widget):
         self._is_enabled, self._name_of = is_enabled, name_of
         self.keys: tuple[ShownKey, ...] = ()
         """Those that did something when the screen last looked."""
+        self._bound: tuple[DOMNode, Sequence[BoundKey]] | None = None
+        """What is bound where the focus was, and where that was."""
 
     def follow(self) -> None:
         """Show what can be done now. The screen calls it whenever it has nothing else to do: what a key does follows
@@ -74,32 +96,60 @@ class KeyLine(Widget):
             self.refresh()
 
     def keys_now(self) -> tuple[ShownKey, ...]:
-        """The keys that do something now, in the order of the line."""
-        screen, app = self.screen, self.app
-        focused = screen.focused
-        seen: dict[str, tuple[int, ShownKey]] = {}
-        for active in screen.active_bindings.values():
-            binding = active.binding
-            if active.node is focused and binding.action in OF_FIELDS:
-                does = self._name_of(binding.action) or OF_FIELDS[binding.action]
-                key = ShownKey(binding.key, app.get_key_display(binding), does, rank=USUAL)
-                seen.setdefault(binding.action, (0, key))
-            elif binding.show and binding.action not in seen and self._works_now(binding, focused):
-                rank, does = _rank(find_key(binding), active.node), self._name_of(binding.action) or binding.description
-                face = app.get_key_display(binding)
-                # Keys that come and go with the room stand in the middle, so that others keep their places.
-                place = 2 if binding.action in KEPT else int(isinstance(active.node, App) or rank > PANEL)
-                if binding.action == "zoom" and screen.maximized is not None:
-                    place, does, rank = -1, "Back", ALWAYS  # it led to one panel alone: before all others
-                seen[binding.action] = place, ShownKey(binding.key, face, does, active.enabled, rank)
-        return tuple(named for _, named in sorted(seen.values(), key=lambda placed: placed[0]))
+        """The keys that do something now, in the order of the line.
 
-    def _works_now(self, binding: Binding, focused: Widget | None) -> bool:
-        """Returns whether a key does something now, and is not typed where the focus is."""
-        # Textual asks the same, but knows the characters of some keys by other names than the keys have.
-        face = binding.key_display or shown(binding.key)
-        typed = focused is not None and len(face) == 1 and focused.check_consume_key(binding.key, face)
-        return not typed and self._is_enabled(binding.action)
+        Which keys are bound is looked up when the focus moves: that takes a millisecond, and asking them a tenth.
+        """
+        place = self.screen.focused or self.screen
+        if self._bound is None or self._bound[0] is not place:
+            bound = bound_keys(self.screen)
+            if bound is None:
+                return self.keys_of((active.node, active.binding) for active in self.screen.active_bindings.values())
+            self._bound = place, self._sorted(bound)
+        return self._asked(self._bound[1])
+
+    def keys_of(self, bound: Iterable[tuple[DOMNode, Binding]]) -> tuple[ShownKey, ...]:
+        """Those of some bindings that do something now, in the order of the line."""
+        return self._asked(self._sorted(bound))
+
+    def _sorted(self, bound: Iterable[tuple[DOMNode, Binding]]) -> Sequence[BoundKey]:
+        """What the line needs of bindings, in their order."""
+        app, screen, focused = self.app, self.screen, self.screen.focused
+        namespaces = {"app": app, "screen": screen}
+        found = []
+        for node, binding in bound:
+            destination, name, parameters = parse(binding.action)
+            face, rank = app.get_key_display(binding), _rank(find_key(binding), node)
+            # Keys that come and go with the room stand in the middle, so that others keep their places.
+            place = 2 if binding.action in KEPT else int(isinstance(node, App) or rank > PANEL)
+            words = binding.description if binding.show and not _is_typed(binding, focused) else ""
+            of_field = node is focused and binding.action in OF_FIELDS
+            if of_field:
+                place, words, rank = 0, OF_FIELDS[binding.action], USUAL
+            named, asked = ShownKey(binding.key, face, words, rank=rank), namespaces.get(destination, node)
+            found.append(BoundKey(asked, name, parameters, binding.action, place, named, of_field))
+        keys = {one.named.key for one in found if one.named.does}
+        return [one for one in found if one.named.key in keys]  # the others keep no key of the line from anybody
+
+    def _asked(self, bound: Iterable[BoundKey]) -> tuple[ShownKey, ...]:
+        alone, taken, seen = self.screen.maximized is not None, set[str](), dict[str, tuple[int, ShownKey]]()
+        for one in bound:
+            named = one.named
+            if named.key in taken:
+                continue
+            state = one.node.check_action(one.name, one.parameters)  # None: it is there, and rests
+            if state is False:
+                continue
+            taken.add(named.key)
+            if not named.does or one.action in seen or not (one.of_field or self._is_enabled(one.action)):
+                continue
+            place, words = one.place, self._name_of(one.action)
+            if one.action == "zoom" and alone:  # it led to one panel alone: before all others
+                place, named = -1, replace(named, does="Back", rank=ALWAYS)
+            elif words or state is None:
+                named = replace(named, does=words or named.does, enabled=bool(state))
+            seen[one.action] = place, named
+        return tuple(named for _, named in sorted(seen.values(), key=lambda placed: placed[0]))
 
     @property
     def shown(self) -> tuple[ShownKey, ...]:
@@ -120,6 +170,15 @@ class KeyLine(Widget):
         for (first, end), key in zip(pairwise(ends), shown, strict=True):
             if first <= event.x < end:
                 self.app.simulate_key(key.key) if key.enabled else self.app.bell()
+
+
+def _is_typed(binding: Binding, focused: Widget | None) -> bool:
+    """Returns whether a key is typed where the focus is.
+
+    Textual asks the same, but knows the characters of some keys by other names than the keys have.
+    """
+    face = binding.key_display or shown(binding.key)
+    return focused is not None and len(face) == 1 and focused.check_consume_key(binding.key, face)
 
 
 def _rank(key: Key | None, node: DOMNode) -> int:
