@@ -485,8 +485,11 @@ async def test_the_other_seeds_of_a_run_lie_behind_it_in_a_band(lab: Laboratory)
         runs[-1].writer.close("stopped" if number == 5 else "finished")
     async with open_desk(runs[0].run) as desk:
         await desk.shows("  seeds", "M Seeds", "bands: lowest to highest")
-        band = desk.app.live.query_one("#loss", CurvesPanel).curves[0]
-        assert (band.label, len(band.x), band.split, band.faint) == ("seeds mean of 2", 2, "test", True)
+        bands = [curve for curve in desk.app.live.query_one("#loss", CurvesPanel).curves if curve.band is not None]
+        assert [(band.label, band.x.tolist(), band.faint) for band in bands] == [
+            ("seeds train", [0.5, 1.5], True),
+            ("seeds test, mean of 2", [1, 2], True),
+        ]
         await desk.press("M")
         await desk.until(lambda: "bands:" not in desk.screen)
         desk.app.session.open(runs[4].run.root)

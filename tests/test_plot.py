@@ -251,6 +251,11 @@ def test_a_band_is_shaded_between_its_edges_and_belongs_to_the_plot() -> None:
     assert any(str(span.style) == palette.SKY for span in drawn.lines[row(5)].spans)
     rows = plain(draw_plot([one], 60, 20, Axis(), Axis(), ascii_only=True))
     assert rows[row(3)].count(":") > 40
+    # Bands that meet are told apart without colours.
+    other = PlotSeries(x, x * 0 + 9, palette.ORANGE, band=(x, x * 0 + 6, x * 0 + 12))
+    drawn = draw_plot([one, other], 60, 20, Axis(), Axis(), ascii_only=True)
+    row, rows = drawn.frame.row, plain(drawn)
+    assert (rows[row(3)].count(":"), rows[row(10)].count("/")) > (40, 40)
     # Of what cannot be drawn there is no band, and what is alone is none.
     nothing = PlotSeries(x, x, band=(x, np.full(20, np.nan), np.full(20, np.inf)))
     assert plain(draw_plot([nothing], 60, 20, Axis(), Axis())) == plain(

@@ -45,8 +45,8 @@ def legend(curves: Sequence[Curve], width: int | None = None, ascii: bool = Fals
 def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: bool = False) -> Text:
     """The legend of prepared lines, faint ones last.
 
-    Where the width lacks, names keep their first word, then the values of curves that bear signs go, then what faint
-    curves say, then the names of curves whose strokes tell them apart, and then an ellipsis ends the line.
+    Where the width lacks, names keep their first word, then what faint curves say goes, then the values of curves that
+    bear signs, then the names of curves whose strokes tell them apart, and then an ellipsis ends the line.
     """
     lines = _faint_last(lines)
     words, first = _names(lines)
@@ -55,12 +55,12 @@ def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: boo
     values = [number(end if said is None else said) for said, end in zip(latest, last, strict=True)]
     signed = (3, 1) if any(line.curve.sign for line in lines) else ()
     forms = [_entries(lines, words, values, 3, "", ascii_only), _entries(lines, first, values, 3, "", ascii_only)]
-    forms += [_entries(lines, first, None, gap, "", ascii_only) for gap in signed]
     own = [line for line in lines if not line.curve.faint]
     if len(own) < len(lines):
         short = _entries(own, first[: len(own)], values[: len(own)], 2, "", ascii_only)
         behind = clean(lines[-1].curve.label, LABEL).partition(" ")[0]
         forms += [short.copy().append(f"  {behind}", "dim"), short]
+    forms += [_entries(lines, first, None, gap, "", ascii_only) for gap in signed]
     if not signed:
         forms.append(_entries(own, [""] * len(own), values[: len(own)], 2, "", ascii_only))
     return _fitting(forms, width)
@@ -269,14 +269,19 @@ def parent_curves(parent: Snapshot, metric: str) -> tuple[Curve, ...]:
 
 
 def seed_curves(band: SeedBand, metric: str, own: Sequence[Curve]) -> tuple[Curve, ...]:
-    """The mean of a run's other seeds on test images in its band, to lie behind its own curves, as far as these go."""
+    """The means of a run's other seeds in their bands, to lie behind its own curves, as far as these go."""
     reached = max((curve.x[-1] for curve in own if len(curve.x)), default=0)
-    if metric not in band.curves:
-        return ()
-    mean, edges = band.curves[metric]
-    y, low, high = (plotted(metric, values)[mean.epochs <= reached] for values in (mean.values, *edges))
-    label, x = f"seeds mean of {band.runs}" if band.runs > 1 else "seeds one other", mean.epochs[: len(y)]
-    return (Curve(label, x, y, palette.TEST, split="test", clock=band.clock, faint=True, band=(low, high)),)
+    found = []
+    for curve in own:
+        mean, edges = band.curves.get((curve.split, metric), (NOTHING, (NOTHING.values, NOTHING.values)))
+        mean = mid_epochs(mean) if curve.split == "train" else mean
+        y, low, high = (plotted(metric, values)[mean.epochs <= reached] for values in (mean.values, *edges))
+        if not len(y):
+            continue
+        many = "" if curve.split == "train" else f", mean of {band.runs}" if band.runs > 1 else ", one other"
+        behind = replace(curve, label=f"seeds {curve.split}{many}", x=mean.epochs[: len(y)], y=y, clock=band.clock)
+        found.append(replace(behind, latest=None, faint=True, band=(low, high)))
+    return tuple(found)
 
 
 def _name(key: str) -> str:

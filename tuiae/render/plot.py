@@ -37,7 +37,9 @@ LONE = "•"
 """The sign of a line of one point."""
 FAR = 1e6
 """Lengths of an axis beyond which a point is drawn as if it were there."""
-BLANK, BRAILLE, ASCII_BAND = ord(" "), 0x2800, ord(":")
+BLANK, BRAILLE = ord(" "), 0x2800
+BANDS = ":/\\"
+"""What stands for the shades of bands where there is ASCII alone: dots, and lines that rise or fall."""
 BITS = np.array([[1, 8], [2, 16], [4, 32], [64, 128]])
 """The bits of the dots of a braille cell, (rows, columns)."""
 ASCII_STROKES = {"solid": "*", "dashed": "."}
@@ -280,16 +282,18 @@ def bounded(x: Dots, y: Dots, last: int) -> tuple[Dots, Dots]:
     return np.append(x, crossed)[order], np.append(np.clip(y, *ends), ends[end])[order]
 
 
-def shade(frame: PlotFrame, band: tuple[Values, Values, Values], ascii_only: bool) -> NDArray[np.uint32]:
-    """The characters, (rows, columns), of every fourth dot between the edges of a band."""
+def shade(frame: PlotFrame, band: tuple[Values, Values, Values], ascii_only: bool, kind: int = 0) -> NDArray[np.uint32]:
+    """The characters, (rows, columns), of every fourth dot between the edges of a band; `kind` is a place in BANDS, so
+    that bands which meet are told apart without colours too."""
     x, low, high = (frame.x.places(band[0]), *(frame.y.places(edge, FAR) for edge in band[1:]))
     across, up = np.arange(frame.columns * ACROSS), np.arange(frame.rows * DOWN)[::-1, None]
     scale = frame.x.dots / ACROSS, frame.y.dots / DOWN
     edges = [np.interp(across * scale[0], x, edge) / scale[1] for edge in (low, high)]
     inside = (up >= edges[0]) & (up <= edges[1]) & (across * scale[0] >= x[0]) & (across * scale[0] <= x[-1])
-    dots = inside & (up % 2 == 0) & ((across + up // 2) % 2 == 0)
+    drawn = (up % 2 == 0) & ((across + up // 2) % 2 == 0), (across - up) % 4 == 0, (across + up) % 4 == 0
+    dots = inside & drawn[0 if ascii_only else kind]  # a thin band has not a dot of a line in every cell
     cells = (dots.reshape(frame.rows, DOWN, frame.columns, ACROSS) * BITS[:, None, :]).sum((1, 3))
-    return np.where(cells > 0, ASCII_BAND if ascii_only else BRAILLE + cells, BLANK).astype(np.uint32)
+    return np.where(cells > 0, ord(BANDS[kind]) if ascii_only else BRAILLE + cells, BLANK).astype(np.uint32)
 
 
 def thin(x: Dots, y: Dots, width: int) -> tuple[Dots, Dots]:
@@ -384,8 +388,8 @@ def _draw(
     chars = np.full((frame.rows, frame.columns), BLANK, np.uint32)
     numbers = np.zeros(chars.shape, np.int64)
     shades = [
-        (shade(frame, one.band, ascii_only), np.full(chars.shape, number))
-        for number, one in enumerate(bands, len(series) + 1)
+        (shade(frame, one.band, ascii_only, place % len(BANDS)), np.full(chars.shape, len(series) + 1 + place))
+        for place, one in enumerate(bands)
         if one.band is not None
     ]
     for above, of in (*shades, *(_cells(build(layer, frame, axes=False)) for layer in filter(None, layers))):

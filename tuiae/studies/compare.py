@@ -419,8 +419,8 @@ class SeedBand:
 
     runs: int
     clock: Series
-    curves: Mapping[str, tuple[Series, tuple[Values, Values]]]
-    """Metric on test images -> the mean curve, and the edges of its band."""
+    curves: Mapping[tuple[str, str], tuple[Series, tuple[Values, Values]]]
+    """(`train` or `test`, metric) -> the mean curve, and the edges of its band."""
 
 
 class SeedReader:
@@ -473,9 +473,9 @@ def _without_seed(run: RunPaths) -> bytes:
 
 
 def _band_of(runs: Sequence[Snapshot]) -> SeedBand:
-    """The band of each metric that all of these runs have."""
-    shared = set.intersection(*({name for split, name in one.series if split == "test"} for one in runs))
-    curves = {name: seed_curve([one.series["test", name] for one in runs]) for name in shared}
+    """The band of each curve that all of these runs have."""
+    shared = set.intersection(*({key for key in one.series if key[0] in ("train", "test")} for one in runs))
+    curves = {key: seed_curve([one.series[key] for one in runs]) for key in shared}
     return SeedBand(len(runs), mean_clock([one.clock for one in runs]), curves)
 
 
