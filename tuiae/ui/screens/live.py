@@ -37,6 +37,8 @@ from tuiae.ui.widgets.panel import FactsPanel, LogPanel, MachinePanel
 from tuiae.ui.widgets.run_view import FRAME, ConfusionPanel, RunButtons, RunView
 
 DATASETS_SECONDS = 5.0  # between looks at which datasets there are
+WITH_FORM = 50
+"""Lines of a screen from which the left column has room for the open form, a whole status and a finding."""
 
 
 class LiveScreen(RunScreen):
@@ -78,7 +80,15 @@ class LiveScreen(RunScreen):
         self.set_interval(DATASETS_SECONDS, self._look_around)
         self._show_idle_status()
 
+    @on(ConfigForm.Folded)
+    def _place_findings(self) -> None:
+        """Put what the curves say below both columns while the form takes its lines from the status."""
+        crowded = self.size.height < WITH_FORM and not self.form.has_class("-folded")
+        for line in self.query(FindingLine):
+            line.set_class(crowded, "-moved")
+
     def on_resize(self) -> None:
+        self._place_findings()
         self._facts_lines = 0
         self.call_after_refresh(self._fit_status)
 

@@ -76,6 +76,9 @@ class ConfigForm(Lasting, Vertical):
     class Edited(Message):
         """A field changed; the form's `overrides` say what it asks for."""
 
+    class Folded(Message):
+        """It has become one line, or has opened."""
+
     class FolderWanted(Message):
         """A folder of the user's own is to be named."""
 
@@ -167,7 +170,7 @@ class ConfigForm(Lasting, Vertical):
 
     def enter(self, field: str = "preset") -> None:
         """Show all fields, with the focus in one of them, or on Start."""
-        self.remove_class("-folded")
+        self._be_folded(False)
         self.query_one(f"#{field}").focus()
         self.recheck()  # the message was of the open run while nobody was here
 
@@ -183,7 +186,12 @@ class ConfigForm(Lasting, Vertical):
             and self.app.app_focus
             and not (self.is_entered and isinstance(self.screen.focused, Button))
         ):
-            self.set_class(self._run_is_open and not self.is_entered, "-folded")
+            self._be_folded(self._run_is_open and not self.is_entered)
+
+    def _be_folded(self, folded: bool) -> None:
+        if folded != self.has_class("-folded"):
+            self.set_class(folded, "-folded")
+            self.post_message(self.Folded())
 
     @on(DescendantFocus)
     @on(DescendantBlur)
