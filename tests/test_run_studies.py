@@ -153,8 +153,9 @@ async def test_the_runs_of_a_study_fold_into_one_line(sweep: list[RunPaths], siz
         await desk.press("down")
         assert "✓3" in desk.lines()[1]
         assert "0.06000" in desk.lines()[1]  # the best of them
-        await desk.shows("enter unfolds codes")
+        await desk.shows("enter unfolds codes", "⏎ Unfold")
         await desk.press("enter")
+        await desk.shows("⏎ Fold")
         assert titles(desk)[1:5] == ["▾ codes · 3 runs", "  latent=16", "  latent=8", "  latent=4"]
         await desk.press("down", "left")
         assert titles(desk)[1] == "▸ codes · 3 runs"
@@ -196,7 +197,7 @@ async def test_a_filter_unfolds_what_it_finds_and_g_mixes_all(sweep: list[RunPat
 
 
 async def test_the_details_are_below_where_lines_are_free_and_beside_where_none_are(
-    lab: Laboratory, sweep: list[RunPaths]
+    lab: Laboratory, sweep: list[RunPaths], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_desk(size=(200, 40)) as desk:
         await listed(desk)
@@ -207,6 +208,10 @@ async def test_the_details_are_below_where_lines_are_free_and_beside_where_none_
         await desk.press("enter")
         await desk.pilot.resize_terminal(200, 20)
         await desk.until(lambda: details.region.x > desk.table.region.x and details.region.y == desk.table.region.y)
+        # Where it is not so broad a list scrolls that is longer than there is room for.
+        monkeypatch.setattr("tuiae.ui.screens.runs.LEAST_ROWS", 3)
+        await desk.pilot.resize_terminal(120, 20)
+        await desk.until(lambda: details.region.height == 10 and details.region.y == desk.table.region.bottom)
 
 
 # Columns
@@ -305,6 +310,26 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
         await desk.press("x")
         await desk.until(lambda: not process.alive)
         await desk.until(lambda: "x saves and stops it" not in desk.screen)
+        await desk.press("R")
+        await desk.shows("codes goes on: 2 of 4 runs are to finish")
+        workers.extend(desk.app.session.studies.values())
+        await desk.until(lambda: desk.table.study_under is not None and desk.table.study_under.trains)
+
+
+async def test_resuming_a_sweep_needs_its_file_and_something_to_do(lab: Laboratory, sweep: list[RunPaths]) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("down", "R")
+        await desk.shows("the file of codes is not here")
+        # The one that its runs were started with, wherever that lies.
+        file = lab.root / "mine.toml"
+        (lab.root / "mine.preset.toml").write_text(sweep[0].config.read_text())
+        file.write_text('name = "codes"\npreset = "mine.preset.toml"\ngrid = { "model.latent" = [4, 8, 16] }\n')
+        for run in sweep:
+            replace_json(run.meta, {**read_json(run.meta), "argv": ["tuiae", "sweep", "--plain", str(file)]})
+        await desk.press("R")
+        await desk.shows("codes is complete: all of its 3 runs have finished")
+        assert find_process(lab.runs, "sweep-codes") is None
 
 
 async def test_a_sweep_that_fails_at_once_is_told(lab: Laboratory, sweep: list[RunPaths]) -> None:

@@ -46,6 +46,7 @@ from tuiae.ui.widgets.tables import LineTable, RunDetails, RunTable
 MARK_CELLS = 3  # at the beginning of a row, where a click selects it
 LEAST_DETAILS, MOST_DETAILS = 10, 18  # lines below the list for the details, their frame included
 AROUND_ROWS = 3  # lines of the list beside its rows
+LEAST_ROWS = 14  # that a list keeps where it scrolls so that the details have room below it
 ON_LINE = ("open", "select", "select_all", "tags", "pin", "delete", "sweep")
 """Actions on the run under the cursor, or on those of the study."""
 ON_ROW = ("rename", "note", "copy")
@@ -99,7 +100,9 @@ class RunsScreen(BaseScreen):
     def is_enabled(self, action: str) -> bool:
         action = action.removeprefix("screen.")  # those of the table's own keys
         row, line = self.chosen, self.table.line_under
-        if action in ("unfold(True)", "unfold(False)", "group"):
+        if action == "unfold(False)":
+            return self.table.folds
+        if action == "group":
             return any(isinstance(one, StudyRow) for one in self.table.lines) or not self.table.grouped
         if action == "stop" and isinstance(line, StudyRow):
             return line.trains or any(run.status.live for run in line.runs)
@@ -108,7 +111,7 @@ class RunsScreen(BaseScreen):
         if action in ON_RUN:
             return row is not None and run_takes(action, row.status, bool(row.settings))
         if action == "compare":
-            return len(self.table.rows) > 1
+            return len(self._to_compare) > 1
         if action in ("find", "sort"):
             return bool(self.table.rows)
         if action in ON_ROW or action in ON_LINE:
@@ -116,6 +119,20 @@ class RunsScreen(BaseScreen):
         return super().is_enabled(action)
 
     def name_of(self, action: str) -> str:
+        table = self.table
+        match action.removeprefix("screen."):
+            case "open" if table.study_under is not None:
+                return "Fold" if table.study_under.opened else "Unfold"
+            case "select" if table.selects(table.runs_under):
+                return "Unselect"
+            case "select_all" if table.selects(table.shown):
+                return "None"
+            case "group" if table.grouped:
+                return "Ungroup"
+            case "pin" if all(run.pinned for run in self.meant):
+                return "Unpin"
+            case "back" if self.filter.display and self.filter.value.strip():
+                return "Show all"
         return name_now(action, self.chosen.status.state if self.chosen is not None else "")
 
     # What is listed
@@ -154,9 +171,13 @@ class RunsScreen(BaseScreen):
         self.call_after_refresh(self._place_details)
 
     def _place_details(self) -> None:
-        """Below the list where that leaves lines free, whatever a filter hides; else beside it where it is broad."""
+        """Below the list where that leaves lines free, whatever a filter hides; else beside it where it is broad, and
+        below a list that scrolls where that is high enough."""
         around, details = self.query_one("#list"), self.query_one(RunDetails)
-        free = around.size.height - self.table.usual_lines - AROUND_ROWS
+        height, rows = around.size.height - AROUND_ROWS, self.table.usual_lines
+        if not self.has_class("-broad"):
+            rows = min(rows, max(height - LEAST_DETAILS, LEAST_ROWS))
+        free = height - rows
         around.set_class(free >= LEAST_DETAILS, "-below")
         details.styles.height = min(free, MOST_DETAILS) if free >= LEAST_DETAILS else "1fr"
 
@@ -287,10 +308,15 @@ class RunsScreen(BaseScreen):
         self.message.release()
         self._hint()
 
+    @property
+    def _to_compare(self) -> tuple[RunRow, ...]:
+        """The selected runs of those that show, else those of the study."""
+        study = self.table.study_under
+        return self.table.chosen or (study.runs if study is not None else ())
+
     def action_compare(self) -> None:
         """Lay the selected runs beside each other, those that show; with none selected those of the study."""
-        study = self.table.study_under
-        chosen = self.table.chosen or (study.runs if study is not None else ())
+        chosen = self._to_compare
         if len(chosen) > 1:
             self.session.compare([row.path for row in chosen])
             self.app.switch_mode("compare")
@@ -381,7 +407,7 @@ class RunsScreen(BaseScreen):
             self._resume()
         else:
             self.message.release()
-            self.attempt(resume_sweep, self, study.name)
+            self.attempt(resume_sweep, self, study)
             self.feed.hurry()
 
     @on_chosen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,25 @@ from tuiae.config import (
     value_text,
 )
 from tuiae.errors import ConfigError
+from tuiae.files import read_json
 from tuiae.machine import AUTO, read_jobs, suggest_workers
 from tuiae.preflight import warn_of_change
 from tuiae.render.status import seconds
 from tuiae.render.text import clean, duration
 from tuiae.reproduce.state import start_process
+from tuiae.runs.listing import StudyRow
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.snapshot import Status
-from tuiae.studies.sweep import SWEEP, Sweep, plan_sweep, read_values, sweep_path, write_sweep
+from tuiae.studies.sweep import (
+    SWEEP,
+    Sweep,
+    find_sweep,
+    load_sweep,
+    plan_sweep,
+    read_values,
+    sweep_path,
+    write_sweep,
+)
 from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.changes import ChangeDialog
 from tuiae.ui.session import NothingToDoError, PreflightDone
@@ -205,14 +218,40 @@ def start_sweep(screen: BaseScreen, path: Path, name: str, jobs: int) -> None:
     screen.session.studies[study] = start_process(screen.session.root, study, words)
 
 
-def resume_sweep(screen: BaseScreen, name: str) -> None:
-    """Go on with a sweep that the dashboard started once.
+def resume_sweep(screen: BaseScreen, study: StudyRow) -> None:
+    """Train what a sweep lacks.
 
     Raises:
-        NothingToDoError: its file is somewhere else. RunHeldError, UnknownRunError: as `start_sweep`.
+        NothingToDoError: it is no sweep, it has all its runs, or its file is gone. ConfigError: what is wrong there.
+        RunHeldError, UnknownRunError: as `start_sweep`.
     """
-    path = sweep_path(screen.session.root, name)
-    if not path.is_file():
-        raise NothingToDoError(f"`tuiae sweep` of the file of {name} goes on with it: it was not started from here")
-    start_sweep(screen, path, name, AUTO)
-    screen.message.tell(f"{name} goes on, also when you leave · x saves and stops it", "good")
+    name = study.name
+    if not study.tag.startswith("sweep:"):
+        raise NothingToDoError(f"{name} is no sweep: 6 lists the works, and r there goes on with one")
+    sweep = find_sweep_of(screen.session.root, study)
+    finished = [run.settings.items() for run in study.runs if run.status.state == "finished"]
+    lacks = sum(not any(settings_of(job.config).items() <= settings for settings in finished) for job in sweep.jobs)
+    if not lacks:
+        raise NothingToDoError(f"{name} is complete: all of its {counted(len(sweep.jobs), 'run')} have finished")
+    start_sweep(screen, sweep.path, name, AUTO)
+    told = f"{name} goes on: {lacks:,} of {counted(len(sweep.jobs), 'run')} to finish, also when you leave"
+    screen.message.tell(f"{told} · x saves and stops it", "good")
+
+
+def find_sweep_of(root: Path, study: StudyRow) -> Sweep:
+    """The sweep whose runs these are, from the file that the dashboard wrote, or the one that its newest run was
+    started with.
+
+    Raises:
+        NothingToDoError: neither is there. ConfigError: what is wrong with it.
+    """
+    path = sweep_path(root, study.name)
+    if path.is_file():
+        return load_sweep(path)
+    argv = read_json(RunPaths(study.newest.path).meta).get("argv")
+    words = [word for word in argv if isinstance(word, str)] if isinstance(argv, list) else []
+    for word in words[words.index("sweep") + 1 :] if "sweep" in words else ():
+        with suppress(ConfigError):
+            if not word.startswith("-") and (sweep := load_sweep(find_sweep(word).absolute())).name == study.name:
+                return sweep
+    raise NothingToDoError(f"the file of {study.name} is not here: `tuiae sweep FILE` goes on with it")

@@ -259,7 +259,7 @@ class RunTable(LineTable):
 
     # Its own keys come before the screen's, so they have the screen's names for what they do.
     BINDINGS = [
-        Binding(key.key, f"screen.{key.action}", key.label or key.more, show=key.key == "enter")
+        Binding(key.key, f"screen.{key.action}", key.label or key.more, show=key.key != "right")
         for key in RUNS
         if key.key in ("enter", "left", "right")
     ]
@@ -356,20 +356,34 @@ class RunTable(LineTable):
         else:
             self.show(keys, self._draw, lambda width: header_line(self._placed, self.sort))
 
+    def selects(self, runs: Sequence[RunRow]) -> bool:
+        """Whether all of these are selected; False of none."""
+        return bool(runs) and len(runs) <= len(self.selected) and all(run.id in self.selected for run in runs)
+
+    @property
+    def folds(self) -> bool:
+        """Whether the cursor stands on a run below its study, which can be folded from there."""
+        return (row := self.row_under) is not None and row.id in self._members
+
     def unfold(self, opened: bool | None = None) -> None:
         """Show the runs of the study at the cursor, or no longer, or the other of the two; its run folds it, too."""
-        line = self.line_under
-        tag = "" if line is None else line.tag if isinstance(line, StudyRow) else line.study
-        study = next((one for one in self.lines if isinstance(one, StudyRow) and one.tag == tag), None)
+        line, study = self.line_under, self._study_around
         wanted = opened if opened is not None or study is None else not study.opened
         if study is None or study.opened == wanted or (line is not study and wanted):
             return
         self.move_to(self.keys.index(study.key))
         if self.query_words.test is not None:
-            self._folded_here ^= {tag}
+            self._folded_here ^= {study.tag}
         else:
-            self._unfolded ^= {tag}
+            self._unfolded ^= {study.tag}
         self.rearrange()
+
+    @property
+    def _study_around(self) -> StudyRow | None:
+        """The study under the cursor, or that of the run there where it shows."""
+        line = self.line_under
+        tag = "" if line is None else line.tag if isinstance(line, StudyRow) else line.study
+        return next((one for one in self.lines if isinstance(one, StudyRow) and one.tag == tag), None)
 
     def group(self, grouped: bool) -> None:
         """Let the runs of a study stand together, or among all others."""
