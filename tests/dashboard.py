@@ -27,7 +27,7 @@ from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.fields import Choice
 from tuiae.ui.widgets.tables import LineTable, RunTable
 
-PATIENCE = 30.0  # seconds until a condition counts as never met; the machine may be busy
+PATIENCE = 60.0  # seconds until a condition counts as never met; the machine may be busy
 SIZES = [(80, 24), (120, 40), (200, 60)]
 NOON = time.mktime((2026, 11, 20, 12, 0, 0, 0, 0, -1))  # local time, as the log shows it
 

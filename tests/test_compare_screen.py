@@ -41,7 +41,7 @@ async def test_with_nothing_to_compare_nothing_is_waited_for() -> None:
 async def test_select_two_compare_and_come_back(study: list[Script]) -> None:
     async with open_desk() as desk:
         await desk.press("1")
-        await desk.shows("runs · 6", "space selects runs", "space Select", "c Compare")
+        await desk.shows("runs · 6", "space selects runs", "space Select")
         await desk.press("c")
         await desk.shows("no run is selected: select two or more with space")
         await desk.press("space")
@@ -49,7 +49,7 @@ async def test_select_two_compare_and_come_back(study: list[Script]) -> None:
         await desk.press("c")
         await desk.shows("one run is selected")
         await desk.press("down", "down", "down", "space")
-        await desk.shows("2 selected · c compares them")
+        await desk.shows("2 selected · c compares them", "c Compare")
         marked = [line.split()[1] for line in desk.lines() if line.startswith("◆")]
         assert marked == [study[5].run.id, study[2].run.id]
         await desk.press("c")
@@ -215,7 +215,7 @@ async def test_groups_of_seeds_are_means_in_bands_until_each_run_is_wanted(study
         await desk.press("1")
         await desk.shows("runs · 6")
         await desk.press("a", "c")
-        await desk.shows("◆ A", "• B", "bands: lowest to highest", "one run a group", "M Seeds")
+        await desk.shows("◆ A", "• B", "bands: lowest to highest", "one run a group", "M Each run")
         test = desk.app.screen.query_one("#test-curves", CurvesPanel)
         assert [curve.band is None for curve in test.curves] == [False, False]
         await desk.press("M")
@@ -233,6 +233,6 @@ async def test_the_line_of_keys_is_that_of_the_runs_that_are_compared(study: lis
             await desk.shows("runs · 6")
             await desk.press(*chosen, "c")
             await desk.until(lambda: compared(desk) is not None)
-            for words in ("m Metric", "k Setting", "y Log", "s Smooth"):
+            for words in ("m Metric", "y Log", "s Smooth"):
                 await desk.shows(words)
-            await desk.until(lambda: ("M Seeds" in desk.screen) == seeds)  # noqa: B023
+            await desk.until(lambda: ("M Each run" in desk.screen) == seeds)  # noqa: B023

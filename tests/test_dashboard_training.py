@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 
@@ -96,6 +98,16 @@ async def test_keys_and_buttons_command_the_worker(lab: Laboratory) -> None:
         await desk.press("R")
         await desk.until(lambda: desk.state == "running" and read_status(run).step > stopped.step)
         await desk.until(lambda: any(f"resumed at epoch {stopped.epoch}" in text for text in texts(run)))
+        # A worker that hangs answers nothing.
+        hung = read_status(run)
+        os.kill(hung.pid, signal.SIGSTOP)
+        await desk.press("x", "K")
+        await desk.shows("It was asked to stop", f"Kill process {hung.pid}")
+        await desk.press("down", "enter")
+        await desk.until(lambda: desk.state == "lost")
+        await desk.shows("? lost", "R Resume")
+        await desk.press("R")
+        await desk.until(lambda: desk.state == "running" and read_status(run).pid != hung.pid)
         await desk.click("#stop")
         await desk.until(lambda: desk.state == "stopped")
         assert list_runs(lab.runs) == [run]

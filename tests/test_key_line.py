@@ -148,6 +148,28 @@ async def test_the_keys_of_a_panel_come_and_go_with_what_it_shows(lab: Laborator
         await desk.until(lambda: "Images" not in line_of(desk))
 
 
+async def test_keys_are_called_by_what_they_do_now(lab: Laboratory) -> None:
+    async with open_desk(ended(lab.runs, "finished"), (200, 60), root=lab.runs) as desk:
+        await desk.until(lambda: desk.state)
+        # (keys, what the line says then, what it no longer says)
+        for keys, there, gone in (
+            ("z", "z Back", "z Alone"),
+            ("z y", "y Linear", "y Log "),
+            ("y", "y Log ", "y Linear"),
+            ("comma", ", Before", "m Metric"),
+            ("less_than_sign", ". After", ", Before"),
+            ("greater_than_sign", ", Before", ". After"),
+            ("1 space", "space Unselect", "c Compare"),
+            ("space asterisk", "* Unpin", "space Unselect"),
+            ("slash x enter", "esc Show all", "esc Back"),
+            ("escape 6", "⏎ Trainings", "⏎ Open"),
+            ("enter", "esc Works", "⏎ Open"),
+        ):
+            await desk.press(*keys.split())
+            await says(desk, there)
+            await desk.until(lambda: gone not in line_of(desk))  # noqa: B023
+
+
 def anew(desk: Desk) -> tuple[ShownKey, ...]:
     """The keys by what Textual says of every binding now."""
     active = desk.app.screen.active_bindings.values()

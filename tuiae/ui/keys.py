@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
+from textual.actions import parse
 from textual.binding import Binding
 from textual.keys import format_key
 
@@ -106,7 +108,7 @@ OPEN_RUN = (
     Key("w", "save", "Save", "write a checkpoint", also="checkpoint weights store"),
     Key("e", "edit", "Edit", "change it while it trains", also="learning rate lr noise beta dropout epochs settings"),
     Key("f", "fork", "", "fork from a checkpoint", "Fork", also="branch clone settings"),
-    Key(ADVICE_KEY, "take_advice", "", "try what the curves advise", also="apply diagnosis finding remedy fix"),
+    Key(ADVICE_KEY, "take_advice", "", "try what the curves advise", "Advice", also="diagnosis finding remedy fix"),
     Key("R", "resume", "", "go on where it stopped", "Resume", also="continue restart again"),
 )
 SHOWING = (
@@ -149,8 +151,8 @@ def _as_on_live(*actions: str) -> tuple[Key, ...]:
 RUNS = (
     Key("enter", "open", "Open", "open the run, unfold a study", afar=NAME),
     Key("space", "select", "Select", "select, or not", afar=NAME),
-    Key("right", "unfold(True)", "", "show the runs of a study", "Unfold", also="expand open group sweep", afar=NAME),
-    Key("left", "unfold(False)", "", "fold them together", also="collapse close group sweep", afar=NAME),
+    Key("right", "unfold(True)", "", "show the runs of a study", also="expand open group sweep", afar=NAME),
+    Key("left", "unfold(False)", "", "fold them together", "Fold", also="collapse close group sweep", afar=NAME),
     Key("g", "group", "", "studies folded, or all runs", "Group", later=True, also="sweep fold flat tree"),
     Key("a", "select_all", "", "select all shown, or none", "All", afar=NAME),
     Key("slash", "find", "Find", "find by words, key:value", also="search filter query"),
@@ -347,6 +349,11 @@ def find_key(binding: Binding) -> Key | None:
     return _BY_BINDING.get((binding.key, binding.action, binding.tooltip))
 
 
+def argument(action: str) -> Any:
+    """The first argument of an action: 1 of `walk(1)`."""
+    return parse(action)[2][0]
+
+
 # Keys that depend on how a run stands.
 
 WHILE_LIVE = ("pause", "stop", "save", "edit", "kill")
@@ -373,3 +380,8 @@ def run_takes(action: str, status: Status | None, has_checkpoint: bool) -> bool:
 def name_now(action: str, state: str) -> str:
     """What an action on a run in this state is called, where that is not its name in the table; else empty."""
     return "Go on" if action == "pause" and state == "paused" else ""
+
+
+def look_now(action: str, log_x: bool, log_y: bool) -> str:
+    """What an action on plots is called whose axes are as they are, where that is not its name in the table."""
+    return {"look('log_y')": "Linear" if log_y else "", "look('log_x')": "Linear x" if log_x else ""}.get(action, "")

@@ -22,7 +22,7 @@ from tuiae.render.status import title_line
 from tuiae.render.text import clean
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.feeds import Feed
-from tuiae.ui.keys import ON_RUN, name_now, run_takes
+from tuiae.ui.keys import ON_RUN, argument, name_now, run_takes
 from tuiae.ui.screens.dialogs import Answer, ChoiceDialog, Dialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.terminal.screen_diff import SteadyScreen
@@ -301,6 +301,8 @@ class RunScreen(BaseScreen):
 
     def is_enabled(self, action: str) -> bool:
         snapshot = self.session.snapshot
+        if action.startswith("sample("):
+            return any(timeline.can_move(argument(action)) for timeline in self.query(TimelineBar))
         if action == "save_sheet":
             return snapshot is not None
         if action not in ON_RUN:

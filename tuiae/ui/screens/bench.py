@@ -70,7 +70,25 @@ class BenchScreen(ExplorerScreen):
         yield BenchView(id="body")
 
     def is_enabled(self, action: str) -> bool:
+        noise = self.questions.noise
+        idle = {
+            "tool('undo')": not self.view.canvas.can_undo,
+            "noise('less')": noise.level <= 0,
+            "noise('more')": noise.level >= noise.top,
+            "noise('anew')": noise.level <= 0,
+            "worst": self.questions.cell is None,
+        }
+        if idle.get(action):
+            return False
         return super().is_enabled(action) and (action in WITHOUT_RUN or self.session.path is not None)
+
+    def name_of(self, action: str) -> str:
+        canvas = self.view.canvas
+        if action == "dot" and canvas.pen_down:
+            return "Lift"
+        if action == "tool('eraser')" and canvas.erasing:
+            return "Pen"
+        return super().name_of(action)
 
     # The open run
 

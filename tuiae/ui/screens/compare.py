@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from tuiae.render.compare import compare_curves, compare_title, group_key, settings_table, shared_grid, values_and_seeds
-from tuiae.render.curves import on_one_axis
+from tuiae.render.curves import Look, on_one_axis
 from tuiae.render.legend import plot_title
 from tuiae.render.sweeps import draw_nothing, draw_summary, summary_notes
 from tuiae.runs.snapshot import Sample
@@ -20,7 +20,7 @@ from tuiae.studies.compare import MEANS, CompareReader, Comparison, cautions, sh
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep_summary import SweepSummary, sweep_summaries, without_summary
 from tuiae.ui.feeds import CompareChanged, Feed, follow_comparison
-from tuiae.ui.keys import COMPARE
+from tuiae.ui.keys import COMPARE, look_now
 from tuiae.ui.screens.base import ONE_AT_A_TIME, BaseScreen
 from tuiae.ui.session import Session
 from tuiae.ui.widgets.chrome import ViewBar, Views
@@ -66,6 +66,11 @@ class SweepPanel(PicturePanel):
         self._empty = "" if self._summaries else without_summary(comparison, metric)
         self.set_class(not self._summaries, "-empty")
         self._retitle()
+
+    @property
+    def count(self) -> int:
+        """How many settings there are to show."""
+        return len(self._summaries)
 
     def next_setting(self) -> bool:
         """Show the next setting; returns whether there is another one."""
@@ -162,6 +167,16 @@ class CompareView(Views):
         """Change how all curves look; `name` is in LOOKS. Returns it in words."""
         return cycle_look(self.query(CurvesPanel), name)
 
+    @property
+    def look(self) -> Look:
+        """How all curves look."""
+        return next((panel.look for panel in self.query(CurvesPanel)), Look())
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether the summary can be by another setting."""
+        return any(panel.count > 1 for panel in self.query(SweepPanel))
+
     def next_setting(self) -> bool:
         """Show the next setting in the summary; returns whether there is another one."""
         return self.query_one(SweepPanel).next_setting()
@@ -224,9 +239,19 @@ class CompareScreen(BaseScreen):
     def is_enabled(self, action: str) -> bool:
         if action == "spread":
             return self.comparison is not None and self.comparison.seeded
-        if action in ("next_metric", "next_setting") or action.startswith("look("):
+        if action == "next_metric":
+            return self.comparison is not None and len(self.comparison.metrics) > 1
+        if action == "next_setting":
+            return self.view.has_settings
+        if action.startswith("look("):
             return self.comparison is not None
         return super().is_enabled(action)
+
+    def name_of(self, action: str) -> str:
+        if action == "spread" and self.comparison is not None:
+            return "Each run" if self.view.shows_means(self.comparison) else "Means"
+        look = self.view.look
+        return look_now(action, look.log_x, look.log_y)
 
     def on_resize(self) -> None:
         self._show()

@@ -28,7 +28,7 @@ NO_PRIOR = "has no prior to draw from: only a variational autoencoder has one (v
 NO_DECODER = "decodes nothing: take a run of an autoencoder"
 ASKING = ("plane", "mark", "prior", "decode_plane")
 """Actions that ask the explorer."""
-ON_MAP = ("move(", "nearer(", "plane", "mark", "prior", "decode_plane", "next_class", "sample('newest')")
+ON_MAP = ("move(", "nearer(", "plane", "mark", "prior", "decode_plane", "next_class")
 """Actions, or their beginnings, that need a run with codes."""
 
 
@@ -103,6 +103,8 @@ class LatentScreen(ExplorerScreen):
             return config.model.latent > 2  # else there is no other number to take
         if action == "prior":
             return config.model.is_variational
+        if action == "nearer(-1)":
+            return self.view.map.view.zoom > 0
         return action not in ("mark", "decode_plane") or not config.is_classifier
 
     # The explorer

@@ -22,7 +22,7 @@ from tuiae.runs.diagnosis import Finding, Remedy
 from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.draft import Draft, offered_datasets, summary, training_words
-from tuiae.ui.keys import FORM_KEY, LIVE
+from tuiae.ui.keys import FORM_KEY, LIVE, argument, look_now
 from tuiae.ui.screens.base import RunScreen
 from tuiae.ui.screens.changes import ask_edit, ask_fork, ask_remedy
 from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, LineDialog, NetworkDialog, in_front, network_page
@@ -110,12 +110,23 @@ class LiveScreen(RunScreen):
             return not self.config.is_classifier
         if action == "spread":
             return self.view.has_seeds
-        if action in ("next_metric", "errors") or action.startswith(("look(", "sample(", "walk(", "resize_pictures(")):
+        if action == "next_metric":
+            return len(self.view.metrics) > 1
+        if action == "take_advice":
+            return any(finding.remedies for finding in self.session.findings)
+        if action.startswith("walk("):
+            return self.view.images.can_walk(argument(action))
+        if action == "errors" or action.startswith(("look(", "resize_pictures(")):
             return self.session.snapshot is not None
         return super().is_enabled(action)
 
     def name_of(self, action: str) -> str:
-        return "Next" if action == "submit" and self.form.is_entered else super().name_of(action)
+        look = self.view.look
+        if action == "histograms" and self.view.shows_histograms:
+            return "Pictures"
+        if action == "submit" and self.form.is_entered:
+            return "Next"
+        return look_now(action, look.log_x, look.log_y) or super().name_of(action)
 
     @property
     def sheet(self) -> Sheet | None:

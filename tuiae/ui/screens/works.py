@@ -174,7 +174,24 @@ class WorksScreen(BaseScreen):
             return state is not None and state.running
         if action == "run":
             return state is not None and not state.running and not state.problem
+        if action == "choose" and self.focused is self.view.trainings:
+            return self._training(self.view.trainings.under) is not None
         return super().is_enabled(action)
+
+    def name_of(self, action: str) -> str:
+        state, at_trainings = self.chosen, self.focused is self.view.trainings
+        if action == "choose" and not at_trainings:
+            return "Trainings"
+        if action == "back" and at_trainings:
+            return "Works"
+        if action == "run" and state is not None and 0 < state.full.missing < len(state.runs):
+            return "Go on"
+        return super().name_of(action)
+
+    def _training(self, label: str) -> RunRow | None:
+        """The run of one of the trainings; None where it has none."""
+        state = self.chosen
+        return next((run.row for run in state.runs if run.label == label), None) if state else None
 
     def _hint(self) -> None:
         state = self.chosen
@@ -202,12 +219,11 @@ class WorksScreen(BaseScreen):
 
     @on(LineTable.Chosen, "#trainings")
     def _chosen_training(self, event: LineTable.Chosen) -> None:
-        state = self.chosen
-        run = next((run for run in state.runs if run.label == event.key), None) if state else None
-        if run is None or run.row is None:
+        row = self._training(event.key)
+        if row is None:
             self.message.tell(f"{event.key} has not run yet: r runs what is missing")
         else:
-            self.open_run(run.row.path)
+            self.open_run(row.path)
 
     def action_back(self) -> None:
         """From the trainings to the works, and from those to the open run."""

@@ -57,7 +57,7 @@ class BoundKey:
     named: ShownKey
     """As the line has it; without words where it is not there."""
     of_field: bool
-    """Whether it belongs to the field or list that has the focus, which is always asked."""
+    """Whether it belongs to the field or list that has the focus: that always does something."""
 
 
 class KeyLine(Widget):

@@ -194,6 +194,8 @@ class CurvesPanel(PicturePanel):
             return self._view.cursor is not None
         if action == "shift_y":
             return self._heights is not None
+        if action == "zoom_x" and parameters == (2,):
+            return self._view.width is not None
         return self._is_zoomed if action == "zoom_all" else True
 
     @property

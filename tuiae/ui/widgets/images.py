@@ -201,12 +201,21 @@ class ImagesPanel(PixelPanel):
         self.enlarged = usual - place
         return True
 
+    def _walked(self, steps: int) -> tuple[int, int]:
+        """The first sample that shows, and the one that would after so many steps."""
+        if (layout := self._layout()) is None:
+            return 0, 0
+        before = self._first(layout)
+        return before, max(min(before + steps, self._number - layout.shown), 0)
+
+    def can_walk(self, steps: int) -> bool:
+        """Returns whether there are samples before these, or after."""
+        before, after = self._walked(steps)
+        return before != after
+
     def walk(self, steps: int) -> bool:
         """Show the samples before these, or after; returns whether there are others."""
-        if (layout := self._layout()) is None:
-            return False
-        before = self._first(layout)
-        self.first = max(min(before + steps, self._number - layout.shown), 0)
+        before, self.first = self._walked(steps)
         return self.first != before
 
     def toggle_error(self) -> bool:

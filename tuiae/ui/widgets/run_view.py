@@ -29,7 +29,7 @@ from tuiae.render.confusion import (
     place,
     whole_width,
 )
-from tuiae.render.curves import EMPTY, Curve, on_one_axis
+from tuiae.render.curves import EMPTY, Curve, Look, on_one_axis
 from tuiae.render.legend import parent_curves, plot_title, run_curves, run_marks, second_metrics, seed_curves
 from tuiae.render.pixels import Sheet, error_row, sample_captions, sample_rows
 from tuiae.render.text import centred, count
@@ -351,9 +351,14 @@ class RunView(Views):
             self._origin = event.parent
             self._show_curves(self._snapshot)
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What can stand beside the loss."""
+        return second_metrics(self._snapshot) if self._snapshot is not None else ()
+
     def next_metric(self) -> bool:
         """Show the next metric beside the loss; returns whether the run has another one."""
-        offered = second_metrics(self._snapshot) if self._snapshot is not None else ()
+        offered = self.metrics
         if self._snapshot is None or len(offered) < 2:
             return False
         shown = self._second if self._second in offered else offered[0]
@@ -369,10 +374,15 @@ class RunView(Views):
         config = self._snapshot.current_config if self._snapshot is not None else None
         return config is not None and config.samples.histograms
 
+    @property
+    def shows_histograms(self) -> bool:
+        """Whether histograms show in place of the pictures."""
+        return self.has_class(f"-{HISTOGRAMS}")
+
     def toggle_histograms(self) -> bool:
         """Show histograms in place of the pictures, or the pictures again; returns whether the run has any."""
         bar = self.query_one(ViewBar)
-        if bar.view == HISTOGRAMS:
+        if self.shows_histograms:
             bar.view = "pictures"
         elif self.has_histograms:
             bar.view = HISTOGRAMS
@@ -385,7 +395,7 @@ class RunView(Views):
 
     def _read_histograms(self) -> None:
         """Have histograms read while they show; nobody else needs them."""
-        if self._snapshot is not None and self.query_one(ViewBar).view == HISTOGRAMS:
+        if self._snapshot is not None and self.shows_histograms:
             self.query_one(HistogramPanel).follow(self._snapshot.path, self._snapshot.samples)
 
     def _show_family(self, snapshot: Snapshot) -> None:
@@ -477,6 +487,11 @@ class RunView(Views):
         self.confusion.show(np.zeros((0, 0), np.int64), ())
         for panel in (self.images, self.confusion):
             panel.explain(missing_note(event.epoch))
+
+    @property
+    def look(self) -> Look:
+        """How all curves look."""
+        return next((panel.look for panel in self.query(CurvesPanel)), Look())
 
     def cycle_look(self, name: str) -> str:
         """Change how all curves look; `name` is in LOOKS. Returns it in words."""

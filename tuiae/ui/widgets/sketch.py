@@ -238,6 +238,10 @@ class SketchPanel(PointedPanel):
     def can_undo(self) -> bool:
         return bool(self._before)
 
+    @property
+    def pen_down(self) -> bool:
+        return self._pen_down
+
     def use(self, tool: str) -> None:
         """Use a tool: brush, eraser, undo, or one of CHANGES."""
         if tool == "brush":

@@ -357,7 +357,7 @@ class RunTable(LineTable):
             self.show(keys, self._draw, lambda width: header_line(self._placed, self.sort))
 
     def selects(self, runs: Sequence[RunRow]) -> bool:
-        """Whether all of these are selected; False of none."""
+        """Returns whether all of these are selected; False of none."""
         return bool(runs) and len(runs) <= len(self.selected) and all(run.id in self.selected for run in runs)
 
     @property
@@ -367,23 +367,18 @@ class RunTable(LineTable):
 
     def unfold(self, opened: bool | None = None) -> None:
         """Show the runs of the study at the cursor, or no longer, or the other of the two; its run folds it, too."""
-        line, study = self.line_under, self._study_around
+        line = self.line_under
+        tag = "" if line is None else line.tag if isinstance(line, StudyRow) else line.study
+        study = next((one for one in self.lines if isinstance(one, StudyRow) and one.tag == tag), None)
         wanted = opened if opened is not None or study is None else not study.opened
         if study is None or study.opened == wanted or (line is not study and wanted):
             return
         self.move_to(self.keys.index(study.key))
         if self.query_words.test is not None:
-            self._folded_here ^= {study.tag}
+            self._folded_here ^= {tag}
         else:
-            self._unfolded ^= {study.tag}
+            self._unfolded ^= {tag}
         self.rearrange()
-
-    @property
-    def _study_around(self) -> StudyRow | None:
-        """The study under the cursor, or that of the run there where it shows."""
-        line = self.line_under
-        tag = "" if line is None else line.tag if isinstance(line, StudyRow) else line.study
-        return next((one for one in self.lines if isinstance(one, StudyRow) and one.tag == tag), None)
 
     def group(self, grouped: bool) -> None:
         """Let the runs of a study stand together, or among all others."""

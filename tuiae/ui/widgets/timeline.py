@@ -86,6 +86,12 @@ class TimelineBar(Lasting, Widget):
         if event.path != self._path or event.epoch != self.at:
             event.stop()
 
+    def can_move(self, where: int | str) -> bool:
+        """Returns whether there is a sample there other than the one that shows."""
+        if where == "newest" or where == 1:
+            return self.at is not None
+        return len(self._epochs) > 1 and self.at != self._epochs[0]
+
     def move(self, where: int | str) -> None:
         """Go on by samples, or back; or to the `first` or the `newest`."""
         if isinstance(where, int):
