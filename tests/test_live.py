@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -157,6 +158,24 @@ async def test_every_finding_can_be_read(lab: Laboratory, size: tuple[int, int],
         line.show(())  # said no more
         await desk.shows("quickstart · dense")
         assert not line.display
+    played.writer.close("finished")
+
+
+async def test_what_the_curves_say_hides_nothing_of_the_status_beside_the_open_form(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(2)
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: desk.state == "running")
+        for line in desk.app.live.query(FindingLine):
+            line.show([Finding("divergence", Severity.SERIOUS, "the loss has risen " * 15, "lower the rate")])
+        beside, below = (desk.app.live.query_one(f"#{name}") for name in ("finding", "finding-line"))
+        await desk.until(lambda: beside.region.area and not below.region.area)
+        await desk.press("o")
+        await desk.until(lambda: below.region.area and not beside.region.area)
+        labels = [label for label, _, _ in status_facts(desk.app.session.snapshot)]  # type: ignore[arg-type]
+        await desk.until(lambda: re.findall(r"^\S+", desk.panel("status"), re.MULTILINE) == labels)
+        await desk.press("escape")
+        await desk.until(lambda: beside.region.area and not below.region.area)
     played.writer.close("finished")
 
 

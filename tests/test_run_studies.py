@@ -311,7 +311,7 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
         await desk.until(lambda: not process.alive)
         await desk.until(lambda: "x saves and stops it" not in desk.screen)
         await desk.press("R")
-        await desk.shows("codes goes on: 2 of 4 runs are to finish")
+        await desk.shows("codes goes on: 2 of 4 runs to finish")
         workers.extend(desk.app.session.studies.values())
         await desk.until(lambda: desk.table.study_under is not None and desk.table.study_under.trains)
 
