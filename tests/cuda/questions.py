@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from tests.training import train
 from tuiae.cli.main import enter
 from tuiae.config import build_config
 from tuiae.data.batches import epoch_order
@@ -33,6 +34,7 @@ from tuiae.training.evaluate import evaluate
 from tuiae.training.loop import Trainer
 from tuiae.training.rehearsal import dry_run
 from tuiae.training.setup import set_up
+from tuiae.training.step import TrainingStep
 
 BASE = {
     "data.dataset": "digits",
@@ -216,3 +218,35 @@ def sweep(path: str, jobs: int) -> dict[str, Any]:
     process.send_signal(signal.SIGINT)
     code = process.wait()
     return {"code": code, "cards": cards, "statuses": [read_json(run.status) for run in list_runs(runs_dir())]}
+
+
+def recordings(
+    settings: dict[str, Any], edits: list[tuple[int, str, Any]], stop: int | None = None, breaks: bool = False
+) -> dict[str, Any]:
+    """By which recording of its body each step of a run was taken, the first is 1, and 0 says kernel by kernel, with
+    `edits` that are asked for at a step; and what its history warns of. After `stop` steps another trainer goes on. A
+    body that `breaks` waits for the card, which no graph can."""
+    run = create_run(build_config({}, {**BASE, **settings}), runs_dir(), [])
+    steps: list[int] = []
+    seen: list[object] = []
+    take, body = Trainer.step, TrainingStep._body
+
+    def step(made: Trainer, order: torch.Tensor) -> None:
+        replayed = "REPLAY" in counted(lambda: take(made, order))
+        captured = made.training_step.captured
+        if replayed and captured not in seen:
+            seen.append(captured)
+        steps.append(seen.index(captured) + 1 if replayed else 0)
+
+    def wait(made: TrainingStep, batch: torch.Tensor) -> None:
+        body(made, batch)
+        torch.cuda.synchronize()
+
+    Trainer.step = step  # type: ignore[method-assign]
+    if breaks:
+        TrainingStep._body = wait  # type: ignore[method-assign]
+    train(run, {at: [(key, value)] for at, key, value in edits}, stop)
+    if stop is not None:
+        train(run)
+    events = [json.loads(line) for line in run.events.read_text().splitlines()]
+    return {"steps": steps, "warnings": [event["text"] for event in events if event["kind"] == "warning"]}
