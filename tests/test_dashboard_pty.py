@@ -13,8 +13,10 @@ import psutil
 import pytest
 
 from tests.conftest import CHECKOUT, Laboratory, wait_until
-from tests.terminal import COLD, CTRL_C, DOWN, ENTER, ESCAPE, Terminal
+from tests.terminal import BACKTAB, COLD, CTRL_C, DOWN, ENTER, ESCAPE, TAB, UP, Terminal
 from tests.test_input import ANSWERS
+from tuiae.config import load_config
+from tuiae.reproduce.state import find_process
 from tuiae.runs.labels import read_label
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_status
@@ -223,3 +225,71 @@ def test_a_sitting_edits_scrubs_draws_leaves_and_comes_back(lab: Laboratory) -> 
     finally:
         if read_status(run).live:
             psutil.Process(read_status(run).pid).kill()
+
+
+def act(terminal: Terminal, *steps: tuple[str, str]) -> None:
+    """Press keys, and wait for what each of them shows before the next."""
+    for keys, shown in steps:
+        terminal.send(keys)
+        terminal.wait_for(shown, SLOW)
+
+
+def leave(terminal: Terminal, dialog: str, key: str) -> None:
+    """Press a key that closes a dialog with this title, and wait until it has gone."""
+    terminal.send(key)
+    terminal.wait_for(lambda text: dialog not in text, SLOW)
+
+
+def test_a_sitting_fills_the_form_finds_a_setting_starts_sweeps_and_kills(lab: Laboratory) -> None:
+    with tuiae(lab) as terminal:
+        terminal.wait_for("warm · torch", SLOW)
+        act(
+            terminal,
+            ("o" + DOWN + "cl", "conv-vae"),  # a letter opens the list of models
+            (ENTER, "starts classifier, code 12"),
+            (DOWN + "6", "starts classifier, code 6"),
+            (DOWN * 2 + "g", "fashion-mnist"),
+            (ENTER, "takes all 32 training images"),
+            (DOWN * 4 + "900000", "900000"),  # epochs
+            (DOWN + "8", "images of 7x5"),  # a batch
+            ("O", "all settings of the next run"),
+            ("schedule", "training.schedule"),
+            (ENTER + "cos", "cosine"),
+            (ENTER, "it was constant"),
+        )
+        leave(terminal, "all settings of the next run", ESCAPE)
+        act(terminal, ("r", "● running"), ("p", "‖ paused"))
+        (run,) = list_runs(lab.runs)
+        config = load_config(run.config)
+        assert (config.model.family, config.model.latent, config.data.dataset) == ("classifier", 6, "glyphs")
+        assert (config.training.epochs, config.training.schedule) == (900_000, "cosine")
+        sweep_and_stop(terminal, lab)
+        act(terminal, ("2", "‖ paused"), ("K", "Kill process"))
+        leave(terminal, "Kill process", ENTER)  # lets it alone
+        worker = is_training(run)
+        act(terminal, ("K", "Kill process"), (DOWN + ENTER, "lost"))
+        wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+        terminal.send("q")
+        assert terminal.exit_code() == 0
+        assert not terminal.left_on()
+        assert "Traceback" not in terminal.text()
+
+
+def sweep_and_stop(terminal: Terminal, lab: Laboratory) -> None:
+    """From Live: sweep around the form, watch the group until a run of it trains, and stop it there."""
+    before = list_runs(lab.runs)
+    act(
+        terminal,
+        ("W", "enter starts it"),
+        (BACKTAB + "dropout", "model.dropout is 0.05 now"),
+        (TAB + "0 0.1", "2 runs: dropout=0 to dropout=0.1 · about"),
+        (TAB * 6 + "1" + ENTER, "starts: 2 runs"),  # one at a time
+    )
+    process = find_process(lab.runs, "sweep-classifier-dense-glyphs-sweep")
+    assert process is not None
+    terminal.wait_for("-sweep · 1 run ", SLOW)
+    (run,) = [run for run in list_runs(lab.runs) if run not in before]
+    wait_until(lambda: read_status(run).state == "running")
+    act(terminal, (UP, "x saves and stops it"), ("x", "saves and stops · R goes on with it"))
+    wait_until(lambda: not process.alive)
+    assert read_status(run).state == "stopped"
