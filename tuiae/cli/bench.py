@@ -101,8 +101,7 @@ def _show(machine: Mapping[str, Any], found: Figures, output: Output) -> None:
         devices = "" if words["devices"] == ["cpu"] else f", {', '.join(words['devices'])}"
         told = f"{words['processor']}, {count(words['cores'])} cores{devices}, torch {words['torch']}"
         output.line(f"{letter}: images a second, ours / those of {told}", "dim")
-    output.line()
-    _show_shares(found, output)
+    _show_shares({name: cost for name, cost in found.items() if cost["shares"]}, output)
     for reason in dict.fromkeys(cost["reason"] for cost in found.values() if cost["reason"]):
         presets = [name for name, cost in found.items() if cost["reason"] == reason]
         output.line(f"{found[presets[0]]['precision']} for {', '.join(presets)}: {reason}", "dim")
@@ -110,6 +109,10 @@ def _show(machine: Mapping[str, Any], found: Figures, output: Output) -> None:
 
 
 def _show_shares(found: Figures, output: Output) -> None:
+    """Show where the time of presets on a CPU goes; a GPU computes while the CPU launches what comes next."""
+    if not found:
+        return
+    output.line()
     output.line("Where a step's time on one core goes; what an epoch evaluates, and writes beside the training", "bold")
     parts = list(next(iter(found.values()))["shares"])
     shares = [

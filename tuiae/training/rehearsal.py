@@ -87,7 +87,7 @@ class DryRun:
     """All epochs, samples and checkpoints included."""
     warnings: tuple[str, ...]
     shares: dict[str, float]
-    """PARTS -> its share of a step's time on one core; empty unless asked for."""
+    """PARTS -> its share of a step's time on one core; empty unless asked for, and on a GPU."""
 
 
 PARTS = ("data", "random numbers", "forward", "loss", "backward", "optimizer", "Python")
@@ -266,7 +266,7 @@ class _Rehearsal:
             + occasions(epochs, config.samples.every) * sample_seconds
             + occasions(epochs, config.checkpoint.every) * save_seconds,
             warnings=warnings,
-            shares=self._shares() if profiled else {},
+            shares=self._shares() if profiled and parts.device.type == "cpu" else {},
         )
 
     def _step(self, batch: Tensor) -> None:
