@@ -448,7 +448,7 @@ async def test_a_run_that_fails_over_what_was_asked_for_leaves_nothing(
         await desk.until(lambda: not run.root.exists())
         await desk.shows("✗ failed")
         await desk.press("R")
-        await desk.until(lambda: "is gone" in desk.message)
+        await desk.until(lambda: "nothing of it was kept" in desk.message)
 
 
 async def test_a_data_directory_that_cannot_be_read_is_told_in_a_sentence(lab: Laboratory) -> None:
