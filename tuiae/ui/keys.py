@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.actions import parse
 from textual.binding import Binding
@@ -13,6 +13,9 @@ from textual.keys import format_key
 
 from tuiae.runs.paths import GONE
 from tuiae.runs.snapshot import Status
+
+if TYPE_CHECKING:
+    from tuiae.render.curves import Look
 
 NAME, HIDE = "name", "hide"
 
@@ -382,6 +385,7 @@ def name_now(action: str, state: str) -> str:
     return "Go on" if action == "pause" and state == "paused" else ""
 
 
-def look_now(action: str, log_x: bool, log_y: bool) -> str:
+def look_now(action: str, look: Look) -> str:
     """What an action on plots is called whose axes are as they are, where that is not its name in the table."""
-    return {"look('log_y')": "Linear" if log_y else "", "look('log_x')": "Linear x" if log_x else ""}.get(action, "")
+    linear = {"look('log_y')": look.log_y and "Linear", "look('log_x')": look.log_x and "Linear x"}
+    return linear.get(action) or ""

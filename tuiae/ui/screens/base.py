@@ -250,6 +250,7 @@ class RunScreen(BaseScreen):
         super().__init__(session)
         self._shown: Path | None = None
         self._composed = False
+        self._timelines: tuple[TimelineBar, ...] = ()
 
     def run_opened(self) -> None:
         """Another run is open: forget what was shown of the last one."""
@@ -279,7 +280,8 @@ class RunScreen(BaseScreen):
                 timeline.go(at)
 
     def on_mount(self) -> None:
-        for timeline in self.query(TimelineBar):
+        self._timelines = tuple(self.query(TimelineBar))
+        for timeline in self._timelines:
             self.watch(timeline, "at", self._remember_place, init=False)
         self._composed = True
         self.catch_up()
@@ -302,7 +304,7 @@ class RunScreen(BaseScreen):
     def is_enabled(self, action: str) -> bool:
         snapshot = self.session.snapshot
         if action.startswith("sample("):
-            return any(timeline.can_move(argument(action)) for timeline in self.query(TimelineBar))
+            return any(timeline.can_move(argument(action)) for timeline in self._timelines)
         if action == "save_sheet":
             return snapshot is not None
         if action not in ON_RUN:

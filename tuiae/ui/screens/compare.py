@@ -250,8 +250,7 @@ class CompareScreen(BaseScreen):
     def name_of(self, action: str) -> str:
         if action == "spread" and self.comparison is not None:
             return "Each run" if self.view.shows_means(self.comparison) else "Means"
-        look = self.view.look
-        return look_now(action, look.log_x, look.log_y)
+        return look_now(action, self.view.look) if action.startswith("look('log") else ""
 
     def on_resize(self) -> None:
         self._show()
