@@ -18,7 +18,6 @@ from tuiae.runs.process import start_worker
 
 NEEDS_DATA = False
 RUNS = 1000
-FEW = 5  # names on a screen that is not the list
 LIST = """
 import sys, time
 from pathlib import Path
@@ -83,9 +82,11 @@ def on_screen(bench: Bench, count: int) -> None:
         terminal.wait_for("r starts", 60)
         await_silence(terminal)
         sent = terminal.send("1")
-        listed = terminal.wait_for(lambda text: text.count("quickstart-") > FEW, 30) - sent
+        listed = terminal.wait_for("▸ ", 30) - sent  # studies, folded
         bench.figure(f"{count} runs, key 1 to the first rows", 1000 * listed, "ms")
         terminal.wait_for(f"runs · {len(list_runs(runs_dir()))} ", 60)
+        terminal.send("g")  # every run by itself
+        terminal.wait_for(lambda text: "▸ " not in text, 10)
         await_silence(terminal)
         for name, keys in (
             ("cursor", (DOWN, DOWN, DOWN, UP)),
