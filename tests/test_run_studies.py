@@ -291,7 +291,9 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
         desk.app.screen.query_one("#key-1", Input).value = "noise.level"
         desk.app.screen.query_one("#values-1", Input).value = "0 0.3"
         await desk.until(lambda: "4 runs" in judged() and desk.app.screen.query_one(".wrong").has_class("-doubtful"))
-        desk.app.screen.query_one("#key-1", Input).value = desk.app.screen.query_one("#values-1", Input).value = ""
+        # None of its runs may end before it is stopped.
+        desk.app.screen.query_one("#key-1", Input).value = "training.epochs"
+        desk.app.screen.query_one("#values-1", Input).value = "9999"
         desk.app.screen.query_one("#seeds", Input).value = "0 1"
         await desk.until(lambda: "4 runs" in judged())
         desk.app.screen.query_one("#sweep-name", Input).value = "codes"
@@ -303,7 +305,7 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
         workers.extend(desk.app.session.studies.values())
         written = load_sweep(sweep_path(lab.runs, "codes"))
         assert [job.label for job in written.jobs] == [
-            f"latent={code} seed={seed}" for code in (4, 16) for seed in (0, 1)
+            f"latent={code} epochs=9999 seed={seed}" for code in (4, 16) for seed in (0, 1)
         ]
         desk.table.move_to(1)
         await desk.shows("x saves and stops it")
@@ -311,7 +313,7 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
         await desk.until(lambda: not process.alive)
         await desk.until(lambda: "x saves and stops it" not in desk.screen)
         await desk.press("R")
-        await desk.shows("codes goes on: 2 of 4 runs to finish")
+        await desk.shows("codes goes on: 4 of 4 runs to finish")
         workers.extend(desk.app.session.studies.values())
         await desk.until(lambda: desk.table.study_under is not None and desk.table.study_under.trains)
 

@@ -54,7 +54,8 @@ CASES = (
     Case("conv 256", "conv_256", "fashion-mnist", (12_000, 2_000), 2, (4, 4, 4)),
     Case("conv VAE", "conv_vae_2d", "fashion-mnist", (12_000, 2_000), 2, (3, 3, 3)),
 )
-ROUNDS = 5
+EPOCHS = 6  # of each, in processes that take turns
+ROUNDS = 3  # of everything else
 SWEEP = """name = "{name}"
 preset = "{preset}"
 [set]
@@ -104,7 +105,7 @@ def measure_jobs(bench: Bench) -> None:
     """A sweep one run after the other, and with as many workers as `--jobs auto` takes."""
     for preset, epochs in (("quickstart", 40), ("dense_64", 3)):
         times: dict[str, list[float]] = {"1": [], "auto": []}
-        for turn in range(bench.rounds(3)):
+        for turn in range(bench.rounds(ROUNDS)):
             for jobs in ("1", "auto"):
                 file = bench.root / f"{preset}-{jobs}-{turn}.toml"
                 file.write_text(SWEEP.format(name=file.stem, preset=preset, epochs=epochs))
@@ -119,7 +120,7 @@ def contest(bench: Bench, case: Case) -> dict[str, list[float]]:
     """Let them take turns, each round in the other order; seconds of every epoch after the first."""
     names = [TUIAE, *PEERS, BUSY, *([FLOOR] if case.work.startswith("dense") else [])]
     times: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(bench.rounds(ROUNDS)):
+    for _ in range(bench.rounds(EPOCHS // case.epochs)):
         for name in names:
             own = name in (TUIAE, BUSY)
             times[name] += train_here(bench, case, name == BUSY) if own else train_there(bench, case, name)
