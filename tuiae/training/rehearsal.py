@@ -37,6 +37,7 @@ WARM_STEPS = 2  # beside the one that is measured for memory: the first ones cho
 TIMED_SECONDS = 0.5
 FEWEST_STEPS, MOST_STEPS = 3, 50
 PROFILED_STEPS = 8
+EVALUATED_BATCHES = 4
 MEGA, GIGA = 1e6, 1e9
 
 
@@ -343,12 +344,12 @@ class _Rehearsal:
         return share_out(min(steps, key=lambda step: step.cpu_time_total))
 
     def _time_evaluation(self) -> float:
-        """Of the test split and as many training images, from one batch of it."""
+        """Of the test split and as many training images, from a few batches of it: one alone keeps one core busy."""
         test, train = len(self._parts.test), len(self._parts.train)
-        batch = min(evaluation_batch(self._parts), test)
-        self._time(lambda: evaluate(self._parts, self._parts.test, limit=batch))  # warm
-        seconds = self._time(lambda: evaluate(self._parts, self._parts.test, limit=batch))
-        return seconds * (test + min(test, train)) / batch
+        some = min(EVALUATED_BATCHES * evaluation_batch(self._parts), test)
+        self._time(lambda: evaluate(self._parts, self._parts.test, limit=some))  # warm
+        seconds = self._time(lambda: evaluate(self._parts, self._parts.test, limit=some))
+        return seconds * (test + min(test, train)) / some
 
     def _time(self, *actions: Callable[[], object]) -> float:
         self._between()
