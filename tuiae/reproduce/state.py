@@ -276,7 +276,7 @@ def start_process(root: Path, study: str, words: Sequence[str], quick: bool = Fa
 
 
 def stop_process(root: Path, study: str) -> bool:
-    """Interrupt a study as Ctrl-C would, so that its trainings save and a later start goes on; False when none runs.
+    """Interrupt a study, so that its trainings save and a later start goes on; False when none runs.
 
     Raises UnknownRunError where it belongs to somebody else.
     """
@@ -284,7 +284,7 @@ def stop_process(root: Path, study: str) -> bool:
     if found is None or not found.alive:
         return False
     try:
-        os.kill(found.pid, signal.SIGINT)
+        os.kill(found.pid, signal.SIGTERM)  # SIGINT it may ignore, as everything that a script starts behind itself
     except ProcessLookupError:
         return False
     except PermissionError as error:

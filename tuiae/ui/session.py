@@ -314,7 +314,7 @@ class Session:
 
         ended = {study: process for study, process in self.studies.items() if process.poll() is not None}
         self.studies = {study: process for study, process in self.studies.items() if study not in ended}
-        fine = (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED, -signal.SIGINT)
+        fine = (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED, -signal.SIGTERM)
         return {
             study: last_line(self.root, study) for study, process in ended.items() if process.returncode not in fine
         }
