@@ -399,7 +399,8 @@ def workers() -> Iterator[list[subprocess.Popen[Any]]]:
         process.kill()
         process.wait()
         for pipe in filter(None, (process.stdin, process.stdout, process.stderr)):
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):  # what was written to a process that had died
+                pipe.close()
 
 
 @pytest.fixture
