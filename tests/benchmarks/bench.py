@@ -17,6 +17,7 @@ from typing import Any
 from tuiae.config import RunConfig, load_config
 from tuiae.config.presets import find_preset
 from tuiae.data.importing import import_directory
+from tuiae.machine import count_cores, processor
 from tuiae.runs.events import parse_event
 from tuiae.runs.paths import RunPaths, runs_dir
 from tuiae.runs.process import start_worker
@@ -99,19 +100,10 @@ def _number(value: float) -> str:
 
 def describe_machine() -> str:
     """Cores, processor, versions, and how busy it is already."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = os.getloadavg()[0]
-    parts = [f"{cores} cores", _processor(), platform.system(), f"Python {platform.python_version()}"]
+    parts = [f"{count_cores()} cores", processor(), platform.system(), f"Python {platform.python_version()}"]
     parts += [f"torch {version('torch')}", f"textual {version('textual')}", f"load {load:.2f}"]
     return ", ".join(filter(None, parts)) + (" (busy: figures will be high)" if load > 0.5 else "")
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def real_data() -> Path | None:
