@@ -13,7 +13,7 @@ from tuiae.reproduce.claims import Scope, check, evaluate
 from tuiae.reproduce.measures import ClaimError
 from tuiae.reproduce.report import over_seeds
 from tuiae.reproduce.verdicts import Outcome, Trial, judge
-from tuiae.reproduce.work import find_work, list_works, load_work
+from tuiae.reproduce.work import Work, claim_runs, find_work, list_works, load_work, run_configs, shared_seeds
 
 WORKS = ("andruskiewitsch-2020", "magallanes-2022", "pacheco-2023", "politano-2020", "tp5-2022")
 
@@ -115,3 +115,20 @@ def test_these_are_the_five_works() -> None:
     assert tuple(list_works()) == WORKS
     with pytest.raises(ConfigError, match="tp5-2022"):
         find_work("tp5-2023")
+
+
+def test_a_run_has_the_seeds_of_its_work_or_its_own() -> None:
+    runs = [{"id": "small"}, {"id": "large", "seeds": [7]}]
+    work = Work.model_validate({"title": "A work", "source": "Nowhere", "seeds": [0, 1], "run": runs})
+    assert [run.seeds for run in work.run] == [(0, 1), (7,)]
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_no_claim_rests_on_one_seed(name: str) -> None:
+    path = find_work(name)
+    work = load_work(path)
+    configs = run_configs(work, path)
+    for claim in work.claim:
+        for runs in claim_runs(work, claim, configs, path):
+            seeds = 2 if name == "magallanes-2022" else 3  # whose four networks train for 400 epochs each
+            assert not runs or len(shared_seeds(work, runs)) >= seeds, f"{claim.id}: {runs}"

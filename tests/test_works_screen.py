@@ -363,7 +363,7 @@ async def test_running_asks_how_and_stopping_says_when_nothing_runs(lab: Laborat
         await desk.press("x")
         await desk.shows("is not running")
         await desk.press("r")
-        await desk.shows("the whole work: 14 of 14 trainings", "a quick try", "its time is not known yet")
+        await desk.shows("the whole work: 30 of 30 trainings", "a quick try", "its time is not known yet")
         await desk.press("escape")
         await desk.press("r", "down", "down", "enter")
         assert find_process(lab.runs, "andruskiewitsch-2020") is None

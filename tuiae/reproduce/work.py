@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tuiae.config import RunConfig, build_config, did_you_mean, read_document
 from tuiae.config.presets import find_packaged, find_preset, packaged
@@ -23,6 +23,7 @@ FigureKind = Literal[
     "curves", "images", "untrained", "noise", "codes", "between", "code-grid", "prior", "confusion", "seeds"
 ]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,23}$")]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 
 
 class WorkTable(BaseModel):
@@ -45,7 +46,8 @@ class RunSpec(WorkTable):
     """Settings of this run alone, on top of base and preset."""
     encoder: str = ""
     """The run whose trained encoder this classifier starts from."""
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    seeds: Seeds = (0,)
+    """The work's own where a run names none."""
     quick: int = Field(default=1, ge=1)
     """Epochs under --quick."""
 
@@ -123,9 +125,20 @@ class Work(WorkTable):
     source: str
     note: str = ""
     base: dict[str, dict[str, Any]] = {}
+    seeds: Seeds = (0,)
+    """Of every run that names none of its own."""
     run: tuple[RunSpec, ...] = Field(min_length=1)
     claim: tuple[Claim, ...] = ()
     figure: tuple[FigureSpec, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_seeds(cls, document: dict[str, Any]) -> dict[str, Any]:
+        runs = document.get("run")
+        if "seeds" not in document or not isinstance(runs, list):
+            return document
+        own = {"seeds": document["seeds"]}
+        return document | {"run": [own | run if isinstance(run, dict) else run for run in runs]}
 
     def spec(self, run: str) -> RunSpec:
         return next(spec for spec in self.run if spec.id == run)
