@@ -114,6 +114,7 @@ def test_the_list(lab: Laboratory, sweep: list[RunPaths], golden: Golden) -> Non
             drawn = [run_line(line, placed, NOW, False, ids_inside(lines)).plain for line in lines]
             parts.append(titled(f"{width} cells", header_line(placed, Sort()).plain, *drawn))
     columns = find_columns(["latent", "noise.level", "accuracy", "loss"], rows)
+    assert columns == find_columns(["latent", "level", "accuracy", "loss"], rows)  # as it was called once
     placed = place_columns(lines, 77, columns)
     chosen = [run_line(line, placed, NOW, False, ids_inside(lines)).plain for line in lines]
     parts.append(titled("columns that somebody chose", header_line(placed, Sort()).plain, *chosen))
@@ -266,6 +267,18 @@ def test_a_sweep_that_cannot_be_says_why_in_a_sentence(grid: dict[str, list[Any]
         plan_sweep(RunConfig(), "mine", grid, [0, 1])
     assert words in told.value.cause
     assert "\n" not in told.value.cause
+
+
+@pytest.mark.parametrize(
+    ("grid", "label"),
+    [
+        ({"noise.level": [0.1], "model.latent": [8]}, "noise=0.1 latent=8"),
+        ({"noise.kind": ["mask"], "noise.level": [0.1]}, "noise.kind=mask noise=0.1"),
+        ({"checkpoint.every": [2], "samples.every": [5]}, "checkpoint.every=2 samples.every=5"),
+    ],
+)
+def test_the_runs_of_a_sweep_are_called_by_words_that_say_which_setting(grid: dict[str, list[Any]], label: str) -> None:
+    assert [job.label for job in plan_sweep(RunConfig(), "mine", grid, []).jobs] == [label]
 
 
 async def test_a_sweep_is_started_from_the_list_and_stopped_there(

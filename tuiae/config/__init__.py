@@ -19,6 +19,7 @@ from tuiae.config.document import (
     read_document,
     read_value,
     settings_of,
+    short_key,
     short_keys,
     typed,
     value_text,

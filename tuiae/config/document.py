@@ -245,10 +245,21 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural}"
 
 
+_CLEAR = ("data", "model", "training")
+"""Sections whose keys say by themselves what they are."""
+_WORDS = {"noise.level": "noise"}
+
+
+def short_key(key: str) -> str:
+    """A dotted key in the shortest word that a reader understands: `latent`, `noise`, `checkpoint.every`."""
+    section, _, leaf = key.rpartition(".")
+    return _WORDS.get(key) or (leaf if section in _CLEAR else key)
+
+
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """Each dotted key without its section, where no other section of these has a key of that name."""
-    leaves = Counter(key.rpartition(".")[2] for key in keys)
-    return {key: leaf if leaves[leaf := key.rpartition(".")[2]] == 1 else key for key in keys}
+    """The shortest word of each dotted key, whole where another of these has the same word."""
+    count = Counter(map(short_key, keys))
+    return {key: word if count[word := short_key(key)] == 1 else key for key in keys}
 
 
 def _put(document: dict[str, Any], dotted: str, value: Any) -> None:
@@ -342,8 +353,8 @@ def dotted_keys() -> list[str]:
 
 
 def keys_named(word: str) -> list[str]:
-    """The dotted keys that a word names, with their section or without it."""
-    return [key for key in dotted_keys() if word in (key, key.partition(".")[2])]
+    """The dotted keys that a word names: their own, their shortest, or one without its section."""
+    return [key for key in dotted_keys() if word in (key, key.partition(".")[2], short_key(key))]
 
 
 def did_you_mean(word: str, allowed: list[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.config import value_text
+from tuiae.config import short_key, value_text
 from tuiae.render import palette
 from tuiae.render.curves import Curve
 from tuiae.render.grid import LABEL_LIMIT, LEAST_ROWS, image_grid
@@ -227,8 +227,6 @@ def group_key(comparison: Comparison) -> str:
 
 # Settings that differ
 
-PLAIN = ("data", "model", "training")
-"""Sections that have no key in common with each other."""
 SETTING_FORMS = ((False, 24), (False, 16), (True, 24), (True, 16), (True, 12), (True, 8))
 """Whether keys go without their sections, and the most cells of a value; the first is the one to read best."""
 
@@ -258,15 +256,9 @@ def _settings(
     comparison: Comparison, members: Mapping[str, Sequence[int]], short: bool, limit: int
 ) -> list[FilledColumn]:
     """The keys, without their sections where `short`, and the values of each run or group in at most `limit` cells."""
-    keys = (Text(clean(_brief(row.key) if short else row.key)) for row in comparison.differences)
+    keys = (Text(clean(short_key(row.key) if short else row.key)) for row in comparison.differences)
     values = (filled(key, _values(comparison, places, limit)) for key, places in members.items())
     return [filled("", keys, right=False), *values]
-
-
-def _brief(key: str) -> str:
-    """A key without the sections whose keys say what they are by themselves."""
-    section, _, leaf = key.rpartition(".")
-    return leaf if section in PLAIN else key
 
 
 def _values(comparison: Comparison, places: Sequence[int], limit: int) -> Iterator[Text]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
+from tuiae.config import short_key
 from tuiae.render import palette
 from tuiae.render.curves import (
     Curve,
@@ -285,7 +286,7 @@ def seed_curves(band: SeedBand, metric: str, own: Sequence[Curve]) -> tuple[Curv
 
 
 def _name(key: str) -> str:
-    return key.rpartition(".")[2].replace("_", " ")
+    return short_key(key).replace("_", " ")
 
 
 def run_marks(snapshot: Snapshot, at: int | None = None) -> tuple[Mark, ...]:

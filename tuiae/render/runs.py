@@ -11,7 +11,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.config import RunConfig, did_you_mean, dotted_keys, settings_of, short_keys, value_text
+from tuiae.config import RunConfig, did_you_mean, dotted_keys, keys_named, settings_of, short_keys, value_text
 from tuiae.errors import ConfigError
 from tuiae.files import as_number
 from tuiae.images import short_name
@@ -178,12 +178,18 @@ SETTINGS = {key if short in ("loss", *COLUMNS) else short: key for key, short in
 _DEFAULTS = settings_of(RunConfig())
 
 
+def _setting_named(word: str) -> str:
+    """The column of the one setting that a word names, by whichever of its names; else the word."""
+    keys = keys_named(word)
+    return next(name for name, key in SETTINGS.items() if key == keys[0]) if len(keys) == 1 else word
+
+
 @cache
 def column_of(name: str) -> RunColumn:
     """The column of a name: one of the list's own, of a setting, or else of a metric on test images."""
     if (own := COLUMNS.get(name) or OTHERS.get(name)) is not None:
         return own
-    if (key := SETTINGS.get(name)) is None:
+    if (key := SETTINGS.get(name := _setting_named(name))) is None:
         metric = name.replace(" ", "_")
         return RunColumn(
             name, 9, True, words=lambda row, now: figure(metric, row.metrics.get(metric)),
@@ -217,10 +223,10 @@ def find_columns(names: Iterable[str], rows: Sequence[RunRow]) -> tuple[RunColum
         ConfigError: there is no such column.
     """
     there = columns_to_choose(rows)
-    spelled = {**{key: short for short, key in SETTINGS.items()}, **{name.replace(" ", "_"): name for name in there}}
+    spelled = {name.replace(" ", "_"): name for name in there}
     found = dict.fromkeys(FIRST)
     for name in names:
-        known = "test loss" if name == "loss" else spelled.get(name.replace(" ", "_"), name)
+        known = "test loss" if name == "loss" else spelled.get(name.replace(" ", "_")) or _setting_named(name)
         if known not in (*there, *FIRST):
             cause = f"no column '{name}'{did_you_mean(name, there)}"
             raise ConfigError(cause, "every setting is one, as latent or seed, every metric, and best, time, host")

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tuiae.config import RunConfig, typed
+from tuiae.config import RunConfig, short_key, typed
 from tuiae.runs.control import Edit, offered
 from tuiae.runs.evidence import SETTLED, Evidence, raises_of
 from tuiae.runs.snapshot import Sample, Snapshot
@@ -79,7 +79,7 @@ class Remedy:
     @property
     def words(self) -> str:
         """What it changes, such as `learning_rate 0.0002`."""
-        return ", ".join(f"{key.rpartition('.')[2]} {typed(value)}" for key, value in self.changes.items())
+        return ", ".join(f"{short_key(key)} {typed(value)}" for key, value in self.changes.items())
 
 
 def _rounded(value: float) -> float:

@@ -15,7 +15,7 @@ from statistics import fmean, stdev
 import numpy as np
 from numpy.typing import NDArray
 
-from tuiae.config import VARIATIONAL, RunConfig, value_text
+from tuiae.config import VARIATIONAL, RunConfig, short_key, value_text
 from tuiae.images import CHANGED, ImageRecord
 from tuiae.runs.control import Edit
 from tuiae.runs.labels import tags_of
@@ -36,7 +36,7 @@ def deviations(snapshot: Snapshot, names: Mapping[str, str]) -> tuple[str, ...]:
     changes, parent = edited(snapshot), snapshot.parent
     found = [ending(snapshot), f"was edited while it trained: {changes}" if changes else ""]
     if parent is not None:
-        keys = f" ({', '.join(map(_leaf, parent.changed))} changed)" if parent.changed else ""
+        keys = f" ({', '.join(map(short_key, parent.changed))} changed)" if parent.changed else ""
         found.append(f"was forked at epoch {_epoch(parent.epoch)} of {names.get(parent.run, parent.run)}{keys}")
     found += [f"went on {note.text}" for note in snapshot.notes if note.text.startswith(CHANGED)]
     return tuple(filter(None, found))
@@ -62,11 +62,7 @@ def _listed(words: Sequence[str], most: int = 6) -> str:
 
 
 def _edit(edit: Edit) -> str:
-    return f"{_leaf(edit.key)} {value_text(edit.old)} → {value_text(edit.new)} at epoch {_epoch(edit.epoch)}"
-
-
-def _leaf(key: str) -> str:
-    return key.rpartition(".")[2]
+    return f"{short_key(edit.key)} {value_text(edit.old)} → {value_text(edit.new)} at epoch {_epoch(edit.epoch)}"
 
 
 def _epoch(epoch: float) -> str:
