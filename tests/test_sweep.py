@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +24,7 @@ from tuiae.runs.labels import read_tags
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import worker_environment
 from tuiae.runs.reader import read_config, read_status
-from tuiae.runs.writer import RunWriter, create_run
+from tuiae.runs.writer import RunWriter, alone, create_run
 from tuiae.studies.jobs import Job, StudyProgress, finished_runs, run_jobs
 from tuiae.studies.sweep import Sweep, find_sweep, load_sweep
 
@@ -255,6 +256,18 @@ def test_an_interrupted_sweep_goes_on_without_repeating_itself(lab: Laboratory) 
     assert len(list_runs(lab.runs)) == 3
     assert finished.events.stat().st_mtime_ns == stamp
     assert halted.events.read_text().count('"kind":"start"') == 2
+
+
+def test_two_processes_carry_out_no_sweep_together(lab: Laboratory) -> None:
+    write(lab, SHORT)
+    with alone(lab.runs, "sweep:widths"):
+        lab("sweep", "sweep.toml", "--json", check=6)
+    (lock,) = lab.runs.iterdir()
+    lock.write_text(json.dumps({"host": "elsewhere", "pid": 7, "heartbeat": time.time()}))
+    assert "elsewhere" in lab("sweep", "sweep.toml", "--json", check=6).document["error"]
+    lock.write_text(json.dumps({"host": "elsewhere", "pid": 7, "heartbeat": time.time() - 3600}))
+    with alone(lab.runs, "sweep:widths"):
+        assert not list_runs(lab.runs)
 
 
 @pytest.mark.thorough

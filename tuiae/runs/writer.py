@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import re
 import shutil
@@ -20,9 +22,10 @@ import numpy as np
 from tuiae import __version__
 from tuiae.config import RunConfig, dump_config
 from tuiae.config.document import fingerprint, parse_toml
-from tuiae.errors import TuiaeError, UnknownRunError
+from tuiae.errors import RunHeldError, TuiaeError, UnknownRunError
 from tuiae.files import (
     LineFile,
+    as_number,
     fsync_directory,
     is_count,
     make_directory,
@@ -41,6 +44,7 @@ from tuiae.runs.events import parse_event
 from tuiae.runs.labels import check_tags
 from tuiae.runs.paths import CONFIG_DIGEST, SCHEMA, RunPaths, is_gone, need_run, new_run_id
 from tuiae.runs.process import process_start
+from tuiae.runs.reader import STALE_SECONDS
 
 HEARTBEAT_SECONDS = 1.0
 DRAFT = re.compile(r"\.\d{8}-\d{6}-.*\.(tmp|deleted)")
@@ -134,6 +138,55 @@ def removed_unless_started(run: RunPaths) -> Iterator[None]:
     except (TuiaeError, KeyboardInterrupt):
         shutil.rmtree(run.root, ignore_errors=True)
         raise
+
+
+BEAT_SECONDS = 5.0
+
+
+@contextmanager
+def alone(root: Path, tag: str) -> Iterator[Callable[[], None]]:
+    """No two processes carry out one study, the runs of a tag, on a folder: both would make the same runs. What is
+    yielded is called again and again to show other hosts, which may not see this one's locks, that it goes on.
+
+    Raises:
+        RunHeldError: somebody else does. UnknownRunError: the runs directory cannot be written.
+    """
+    path, seen = root / f".{tag.replace(':', '-')}.lock", 0.0
+    try:
+        make_directory(root)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        cause = f"cannot write to {root}: {error.strerror or error}"
+        raise UnknownRunError(cause, writable_advice(error, "TUIAE_RUNS_DIR")) from error
+
+    def beat() -> None:
+        nonlocal seen
+        if time.time() - seen > BEAT_SECONDS:
+            seen = time.time()
+            record = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "heartbeat": seen})
+            with suppress(OSError):  # the disk is full for the moment
+                os.pwrite(lock, record.ljust(512).encode(), 0)
+
+    try:
+        other, is_held = read_json(path), False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_held = True
+        except OSError:
+            pass  # a network's file system may have no locks
+        if other.get("host") not in (None, socket.gethostname()):
+            is_held |= abs(time.time() - (as_number(other.get("heartbeat")) or 0.0)) < STALE_SECONDS
+        if is_held:
+            who = f"process {other.get('pid', '?')} on {other.get('host', 'another host')}"
+            raise RunHeldError(f"{tag} is carried out by {who}", "wait for it, or stop it; what it did is kept")
+        beat()
+        try:
+            yield beat
+        finally:
+            os.ftruncate(lock, 0)
+    finally:
+        os.close(lock)
 
 
 def describe_machine(argv: list[str]) -> dict[str, Any]:

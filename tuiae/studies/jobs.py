@@ -5,7 +5,7 @@ A run belongs to a job by its tag and its config. Nothing here opens a dataset o
 
 from __future__ import annotations
 
-import subprocess
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,17 +22,21 @@ from tuiae.files import read_json
 from tuiae.images import FOLDER_PREFIX, ImageRecord, with_absolute_folder
 from tuiae.machine import AUTO, suggest_workers
 from tuiae.preflight import check, current_images, put_on_encoder
+from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.labels import check_tags, tags_of
 from tuiae.runs.lineage import read_edits
 from tuiae.runs.paths import RunPaths, list_runs
-from tuiae.runs.process import Interrupt, describe_death, is_held, start_worker
+from tuiae.runs.process import Interrupt, describe_death, is_held
 from tuiae.runs.reader import RunReader, read_config, read_images, read_status
 from tuiae.runs.snapshot import Snapshot, Status
-from tuiae.runs.writer import create_run, removed_unless_started
+from tuiae.runs.writer import alone, create_run, removed_unless_started
+from tuiae.studies.places import Ended, Here, Place, Worker
 
 POLL_SECONDS = 0.1
+MOST_LOSSES = 3
+"""How often a training is begun again that gets no further before its node is taken away: it may be what takes it."""
 
-What = Literal["kept", "started", "resumed", "waiting", "finished", "failed", "stopping"]
+What = Literal["kept", "started", "resumed", "waiting", "finished", "failed", "stopping", "lost"]
 
 
 @dataclass(frozen=True)
@@ -183,13 +187,15 @@ def twins(jobs: Sequence[Job]) -> dict[str, str]:
 # Making ready what jobs need, and refusing what cannot run, before anything trains.
 
 
-def prepare_jobs(jobs: Sequence[Job], root: Path, tag: str, report: OnProgress = silent) -> tuple[str, ...]:
+def prepare_jobs(
+    jobs: Sequence[Job], root: Path, tag: str, report: OnProgress = silent, *, here: bool = True
+) -> tuple[str, ...]:
     """`check_jobs`, then prepare the images of those still to be trained.
 
     Raises:
         TuiaeError: naming the job, its cause and next step. DataError: images not available.
     """
-    warnings, library = check_jobs(jobs, root), Library(root, tag, report)
+    warnings, library = check_jobs(jobs, root, here=here), Library(root, tag, report)
     there = known_runs(jobs, root, tag, library)
     trained = {label for label, run in there.items() if is_finished(run)}
     missing = [job.config.data for job in jobs if job.label not in trained]
@@ -198,14 +204,15 @@ def prepare_jobs(jobs: Sequence[Job], root: Path, tag: str, report: OnProgress =
     return (*warnings, *library.warnings)
 
 
-def check_jobs(jobs: Sequence[Job], root: Path) -> tuple[str, ...]:
-    """Check every job against datasets, devices and encoders, a future encoder by its job; returns each warning once.
+def check_jobs(jobs: Sequence[Job], root: Path, *, here: bool = True) -> tuple[str, ...]:
+    """Check every job against datasets, encoders (a future one by its job) and, where it is to run `here`, devices;
+    returns each warning once.
 
     Raises TuiaeError, which names the job, its cause and next step.
     """
     by_label = {job.label: job for job in in_order(jobs)}
     devices = None
-    if asked := [word for job in jobs if (word := job.config.training.device) not in ("auto", "cpu")]:
+    if here and (asked := [word for job in jobs if (word := job.config.training.device) not in ("auto", "cpu")]):
         from tuiae.training.device import list_devices  # torch: only worth it for an accelerator asked for by name
 
         devices = list_devices(asked[0])
@@ -251,9 +258,10 @@ def run_jobs(
     workers: int = AUTO,
     tell: Callable[[StudyProgress], None] = lambda progress: None,
     tags: Sequence[str] = (),
+    place: Place | None = None,
 ) -> dict[str, RunPaths]:
     """The finished run of each job by its label, trained where there is none yet, by `workers` at once; AUTO goes by
-    the machine.
+    the machine, or by the `place` where they run elsewhere.
 
     A job's run is the one below `root` with the tag and the job's config: taken as it is when finished, waited for
     while somebody else trains it, gone on with from its last checkpoint otherwise. New runs get `tag` and `tags`.
@@ -261,25 +269,29 @@ def run_jobs(
     it listens to Ctrl-C.
 
     Raises:
-        TuiaeError: bad input, before anything trains. TrainingError: jobs failed; the others were seen through.
+        TuiaeError: bad input, before anything trains. RunHeldError: somebody else carries out this study.
+        TrainingError: jobs failed; the others were seen through.
         KeyboardInterrupt: stopped, with a checkpoint of every run; a later call goes on.
     """
     check_tags((tag, *tags))
-    check_jobs(jobs, root)
+    check_jobs(jobs, root, here=place is None)
     # Resolved now: `encoder_run = "last"` means another run once one has started.
     pinned = [job if job.encoder else replace(job, config=resolve(job, root, None)) for job in jobs]
-    study = _Study(pinned, root, (tag, *tags), workers, finished_runs(jobs, root, tag))
-    interrupt = Interrupt()
-    try:
-        with interrupt.listening():
-            # A second Ctrl-C leaves the workers to finish their saves.
-            while study.advance(stopping=bool(interrupt.count)) and not interrupt.insists:
+    with alone(root, tag) as beat:
+        there = finished_runs(jobs, root, tag)
+        study = _Study(pinned, root, (tag, *tags), workers, there, place)
+        interrupt = Interrupt()
+        try:
+            with interrupt.listening():
+                # A second Ctrl-C leaves the workers to finish their saves.
+                while study.advance(stopping=bool(interrupt.count)) and not interrupt.insists:
+                    tell(study.progress())
+                    beat()
+                    time.sleep(POLL_SECONDS)
                 tell(study.progress())
-                time.sleep(POLL_SECONDS)
-            tell(study.progress())
-    except BaseException:
-        study.abandon()
-        raise
+        except BaseException:
+            study.abandon()
+            raise
     if not study.settled:
         raise KeyboardInterrupt
     return study.results()
@@ -287,12 +299,12 @@ def run_jobs(
 
 @dataclass
 class _Active:
-    """A run under way: in our `process`, or in somebody else's where that is None."""
+    """A run under way: by our `worker`, or by somebody else's where that is None."""
 
     job: Job
     run: RunPaths
     reader: RunReader
-    process: subprocess.Popen[bytes] | None
+    worker: Worker | None
     stop_sent: bool = False
 
 
@@ -300,13 +312,22 @@ class _Study:
     """The jobs of a study: a job that is neither active nor done nor failed waits."""
 
     def __init__(
-        self, jobs: Sequence[Job], root: Path, tags: Sequence[str], workers: int, there: Mapping[str, RunPaths]
+        self,
+        jobs: Sequence[Job],
+        root: Path,
+        tags: Sequence[str],
+        workers: int,
+        there: Mapping[str, RunPaths],
+        place: Place | None,
     ) -> None:
         self._same = twins(jobs)
         self._jobs = [job for job in jobs if self._same[job.label] == job.label]
         self._root, self._tags = root, tags
         on_cards = any(job.config.training.device != "cpu" for job in self._jobs)
-        self._workers = max(1, min(workers or suggest_workers(on_cards), len(self._jobs)))
+        if place is None:
+            place = Here(max(1, min(workers or suggest_workers(on_cards), len(self._jobs))))
+        self._place, self._workers = place, workers or len(self._jobs)
+        self._attempts: dict[str, list[tuple[Ended, int]]] = {}
         self._library = Library(root, tags[0])
         self._active: list[_Active] = []
         self._done: dict[str, RunPaths] = {}
@@ -328,17 +349,18 @@ class _Study:
         if stopping:
             for active in self._active:
                 self._stop(active)
-            return any(active.process for active in self._active)
+            return any(active.worker for active in self._active)
         for job in self._jobs:
             if job.label not in {*self._done, *self._failed, *(active.job.label for active in self._active)}:
                 self._begin(job)
+        self._place.submit()
         return not self.settled
 
     def abandon(self) -> None:
         """Tell our workers to save and end, and do not wait for them."""
         for active in self._active:
-            if active.process is not None:
-                active.process.terminate()
+            if active.worker is not None:
+                active.worker.terminate()
 
     def progress(self) -> StudyProgress:
         """The study as it is now, with the events since the last call."""
@@ -360,8 +382,8 @@ class _Study:
         if encoder in self._failed:
             self._fail(job, None, f"its encoder failed: {job.encoder}")
             return
-        busy = sum(active.process is not None for active in self._active) >= self._workers
-        if busy or (encoder and encoder not in self._done):
+        busy = sum(active.worker is not None for active in self._active)
+        if busy >= min(self._workers, self._place.most) or (encoder and encoder not in self._done):
             return
         config = resolve(job, self._root, self._done.get(encoder))
         run = self._library.find(config)
@@ -372,32 +394,51 @@ class _Study:
         run = run or create_run(config, self._root, sys.argv, self._tags)
         try:
             with removed_unless_started(run) if what == "started" else nullcontext():
-                process = None if what == "waiting" else start_worker(run, self._workers)
+                failed_on = {ended.node for ended, _ in self._attempts.get(job.label, ()) if ended.code is not None}
+                worker = None if what == "waiting" else self._place.start(run, failed_on)
         except TuiaeError as error:
             self._fail(job, None if what == "started" else run, str(error))
             return
-        self._active.append(_Active(job, run, RunReader(run.root), process))
+        self._active.append(_Active(job, run, RunReader(run.root), worker))
         self._report(what, job, run)
 
     def _stop(self, active: _Active) -> None:
         """Make our worker save and stop at its next step."""
-        if active.process is None or active.stop_sent:
+        if active.worker is None or active.stop_sent:
             return
         active.stop_sent = True
-        active.process.terminate()
+        active.worker.terminate()
         self._report("stopping", active.job, active.run)
 
     def _check_active(self, active: _Active, stopping: bool) -> None:
-        code = active.process.poll() if active.process else None
-        if code is None and (active.process or is_busy(active.run)):
+        ended = active.worker.poll() if active.worker else None
+        if ended is None and (active.worker or is_busy(active.run)):
             return
         self._active.remove(active)
         snapshot = active.reader.read_all()
         if snapshot.status.state == "finished":
             self._finish("finished", active.job, active.run)
-        elif not stopping and active.process is not None and code != ExitCode.HELD:
-            self._fail(active.job, active.run, _reason(snapshot, code))
-        # Else we or whoever else had it ended it unfinished: the job waits, and goes on from its checkpoint.
+        elif stopping:
+            if ended is not None and ended.code is None and not snapshot.status.pid:
+                shutil.rmtree(active.run.root, ignore_errors=True)  # it waited for a node, and nobody began it
+        elif ended is not None and ended.code != ExitCode.HELD:
+            reason = ended.text or _reason(snapshot, ended.code)
+            if self._can_go_on(active.job.label, ended, snapshot.status):
+                self._report("lost", active.job, active.run, reason)
+            else:
+                self._fail(active.job, active.run, reason)
+        # Else whoever had it ended it unfinished: the job waits, and goes on from its checkpoint when it is free.
+
+    def _can_go_on(self, label: str, ended: Ended, status: Status) -> bool:
+        """Returns whether a job is begun again whose worker ended too early: its node was taken away, or it failed on
+        that node and there are others."""
+        tried = self._attempts.setdefault(label, [])
+        tried.append((ended, status.step))
+        if ended.code is None:
+            return sum(one.code is None and step == status.step for one, step in tried) < MOST_LOSSES
+        cause = str((status.error or {}).get("cause", ""))
+        nodes = {one.node for one, _ in tried if one.code is not None}
+        return status.state != "stopped" and not cause.startswith(DIVERGED) and self._place.has_others(nodes)
 
     def _finish(self, what: What, job: Job, run: RunPaths) -> None:
         self._done[job.label] = run
