@@ -53,6 +53,8 @@ class BatchGradient:
     def adopt(self, parts: Parts) -> None:
         """Compute by another config from here on; how many shards there are stays."""
         self._parts, self._objective = parts, Objective(parts.config, training=True)
+        plain = parts.device.type == "cpu" and parts.config.training.precision == "float32"
+        self._activates = plain and self._objective.activates
         if self._beta is not None:
             self._objective.beta = self._beta
         shards = range(max(1, self._shards))
@@ -117,10 +119,14 @@ class BatchGradient:
             # Before it is corrupted: a reconstruction is compared with what was moved or mirrored.
             clean = augment(clean, training.flip, training.shift, self._generators[STEP_AUGMENTATION, shard])
         noise, draws = (self._generators.get((purpose, shard)) for purpose in (STEP_NOISE, STEP_DRAWS))
+        share = len(clean) / images
         with drawing_from(draws), autocast(training.precision, device):
-            output = self._parts.model(corrupt(clean, config.noise, noise))
-            score = self._objective(output, clean, labels)
-        loss = score.loss * (len(clean) / images) if len(clean) < images else score.loss
+            shown = corrupt(clean, config.noise, noise)
+            if self._activates:
+                score = self._objective.before_activation(self._parts.model(shown, activated=False), clean, share)
+            else:
+                score = self._objective(self._parts.model(shown), clean, labels)
+        loss = score.loss * share if share < 1 else score.loss
         return torch.autograd.grad(loss, self.weights), BatchScore(loss.detach(), score.weighted(len(clean)))
 
 
