@@ -160,6 +160,31 @@ async def test_the_form_is_one_line_while_a_run_is_open(lab: Laboratory, size: t
         await desk.until(lambda: desk.field("training-epochs") == "6")
 
 
+@pytest.mark.parametrize("size", SIZES)
+async def test_arrows_go_to_the_field_that_the_eye_sees_there(size: tuple[int, int]) -> None:
+    async with open_desk(size=size) as desk:
+        await desk.ready()
+        await desk.focus("model-latent")
+        for keys, field in (
+            ("right", "data-image_size"),
+            ("down", "dataset"),
+            ("up", "model-latent"),
+            ("down down", "noise"),
+            ("right", "noise-level"),
+            ("down", "device"),
+            ("down right", "training-batch_size"),
+            ("down", "training-seed"),
+            ("left", "training-seed"),  # to the beginning of what stands there
+            ("left", "training-learning_rate"),
+            ("down down down down", "start"),
+            ("down", "preset"),
+            ("up", "start"),
+        ):
+            await desk.press(*keys.split())
+            assert desk.app.focused is not None
+            assert (keys, desk.app.focused.id) == (keys, field)
+
+
 # What starts, and what does not
 
 

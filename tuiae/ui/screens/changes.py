@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Grid
 from textual.content import Content
+from textual.events import Key
 from textual.widgets import Button, Input, Label, Select, Static
 
 from tuiae.config import RunConfig, counted, list_settings, parse_value, typed
@@ -29,7 +30,7 @@ from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.dialogs import Answer, ChoiceDialog, Dialog
 from tuiae.ui.screens.settings import SettingsDialog
 from tuiae.ui.session import NothingToDoError
-from tuiae.ui.widgets.fields import Choice, NumberInput
+from tuiae.ui.widgets.fields import Choice, NumberInput, follow_arrow
 
 MOST_FORK_NAME = 43  # characters of a run's name with which its fork's begins: a name takes 48
 
@@ -66,6 +67,9 @@ class ChangeDialog(Dialog[Answer]):
             for key in chosen:
                 self.field(key).value = typed(self._advised[key])
             self.field(chosen[0]).focus()
+
+    def on_key(self, event: Key) -> None:
+        follow_arrow(event, self.query("#edits Choice, #edits Input, #edits Button"))
 
     def field(self, key: str) -> NumberInput:
         """The field of one of the keys."""

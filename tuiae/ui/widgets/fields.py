@@ -8,7 +8,39 @@ from typing import Any
 from rich.text import Text
 from textual.binding import Binding
 from textual.events import Key
+from textual.widget import Widget
 from textual.widgets import Input, OptionList, Select
+
+ARROWS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
+"""Key -> lines, and fields in a line."""
+
+
+def follow_arrow(event: Key, fields: Iterable[Widget]) -> None:
+    """Focus the field that the eye sees where an arrow points: the nearest one of the next line, the first line after
+    the last, or the next one in the line, where a text has been left at its end."""
+    there = [field for field in fields if field.focusable]
+    focused = next((field for field in there if field.has_focus), None)
+    if focused is None or event.key not in ARROWS:
+        return
+    lines, places = ARROWS[event.key]
+    if lines:
+        tops = sorted({field.region.y for field in there})
+        top = tops[(tops.index(focused.region.y) + lines) % len(tops)]
+        found = [field for field in there if field.region.y == top]
+    elif isinstance(focused, Input) and (focused.suggester or focused.cursor_position != _end(focused, places)):
+        return
+    else:
+        line = (field for field in there if field.region.y == focused.region.y)
+        found = [field for field in line if (field.region.x - focused.region.x) * places > 0]
+    if found:
+        event.stop()
+        event.prevent_default()
+        min(found, key=lambda field: abs(field.region.x - focused.region.x)).focus()
+
+
+def _end(field: Input, places: int) -> int:
+    """Where the cursor stands at the end of a text that an arrow points to."""
+    return len(field.value) if places > 0 else 0
 
 
 class NumberInput(Input):

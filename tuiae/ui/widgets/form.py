@@ -16,7 +16,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Grid, Horizontal, Vertical
 from textual.content import Content
-from textual.events import DescendantBlur, DescendantFocus
+from textual.events import DescendantBlur, DescendantFocus, Key
 from textual.message import Message
 from textual.widgets import Button, Input, Label, Select, Static
 
@@ -31,7 +31,7 @@ from tuiae.runs.labels import check_label
 from tuiae.studies.labels import suggest_name
 from tuiae.ui.draft import FIELDS_OF, MODELS, NUMBERS, OTHERS, Draft, field_of, models_on, offered_datasets, readiness
 from tuiae.ui.terminal.screen_diff import Lasting
-from tuiae.ui.widgets.fields import Choice, NumberInput, named
+from tuiae.ui.widgets.fields import Choice, NumberInput, follow_arrow, named
 
 OWN_FOLDER = "folder:"
 
@@ -68,8 +68,6 @@ class ConfigForm(Lasting, Vertical):
     ALLOW_MAXIMIZE = True
     BORDER_TITLE = "configure the next run"
     BINDINGS = [
-        Binding("up", "go(-1)", "Field above", show=False),
-        Binding("down", "go(1)", "Field below", show=False),
         Binding("escape", "screen.leave_form", "Panels"),
     ]
 
@@ -279,11 +277,8 @@ class ConfigForm(Lasting, Vertical):
         origin = f"{self._draft.origin}{' changed' * self._changed}"
         self.query_one(FoldedForm).say(self._key, (origin, str(self._choice("model").value), self._dataset))
 
-    def action_go(self, places: int) -> None:
-        """Focus the field that is `places` below; after the last comes the first."""
-        fields = [widget for widget in self.query("Choice, Input, Button") if widget.focusable]
-        if self.screen.focused in fields:
-            fields[(fields.index(self.screen.focused) + places) % len(fields)].focus()
+    def on_key(self, event: Key) -> None:
+        follow_arrow(event, self.query("Choice, Input, Button"))
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -412,7 +407,7 @@ class ConfigForm(Lasting, Vertical):
             event.input.value = event.input.placeholder
             event.input.action_end()
         else:
-            self.action_go(1)
+            self.screen.focus_next()
 
     def started(self) -> None:
         """Forget the name, which the run that was started has; what was asked for stays."""
