@@ -20,10 +20,9 @@ from tuiae.runs.labels import Label, named_for, read_label, relabel, tags_of, wr
 from tuiae.runs.listing import RunLister, RunRow, summarise
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import RunLock
-from tuiae.runs.query import parse_query
+from tuiae.runs.query import find_tagged, parse_query
 from tuiae.runs.reader import RunReader
 from tuiae.runs.removal import delete_run, dependents, discard_untrained, size_of
-from tuiae.studies.compare import tagged_runs
 
 
 def ended(root: Path, name: str = "", document: dict[str, object] | None = None, epochs: int = 2) -> RunPaths:
@@ -84,8 +83,9 @@ def test_tags_of_a_label_replace_those_of_the_start_everywhere(lab: Laboratory) 
     assert tags_of(run) == ("both", "new")
     assert RunLister(lab.runs).rows()[0].tags == ("both", "new")
     assert summarise(RunReader(run.root).read_all())["tags"] == ["both", "new"]
-    assert [found.id for found in tagged_runs(lab.runs, "new")] == [run.id]
-    assert tagged_runs(lab.runs, "old") == []
+    assert [found.id for found in find_tagged("new", lab.runs)] == [run.id]
+    with pytest.raises(UnknownRunError):
+        find_tagged("old", lab.runs)
     assert [found["run"] for found in lab("runs", "--tag", "new", "--json").document] == [run.id]
     relabel(run, untag=["both", "new"])
     assert tags_of(run) == ()
@@ -370,8 +370,15 @@ def test_delete_on_the_command_line(lab: Laboratory) -> None:
     document = lab("delete", "run1", "run2", "run1", "--yes", "--json").document
     assert [one["run"] for one in document] == [runs[0].id, runs[1].id]
     assert all(one["bytes"] > 0 for one in document)
+    lab("delete", "--tag", "none", "--yes", check=2)
+    lab("delete", "--yes", check=2)
+    relabel(runs[2], tag=["old"])
+    relabel(live.run, tag=["old"])
+    assert live.run.id in lab("delete", "--tag", "old", "--yes", check=6).stderr
     live.writer.close("finished")
     assert [run.id for run in list_runs(lab.runs)] == [live.run.id, runs[2].id]
+    assert len(lab("delete", "--tag", "old", "--yes", "--json").document) == 2
+    assert not list_runs(lab.runs)
 
 
 def test_what_was_made_from_a_run_that_goes_is_named(lab: Laboratory, classified: RunPaths) -> None:

@@ -29,6 +29,8 @@ from tuiae.cli.options import (
     Run,
     Runs,
     Settings,
+    Tag,
+    Tags,
     Theme,
     Weights,
     prints,
@@ -87,9 +89,7 @@ def run(
     noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="Such as salt-pepper:0.3.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, shuffles, dropout and noise.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; by default that of its preset.")] = None,
-    tags: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; may be repeated.")
-    ] = None,
+    tags: Tags = None,
     replay: Annotated[
         str | None, typer.Option(metavar="RUN", help="Repeat the edits that were made to this run, at the same steps.")
     ] = None,
@@ -285,7 +285,7 @@ def label(
     run: Run,
     name: Annotated[str | None, typer.Option(help="Its new name; an empty one removes the name.")] = None,
     note: Annotated[str | None, typer.Option(help="Its new note; an empty one removes the note.")] = None,
-    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Add a tag; may be repeated.")] = None,
+    tags: Tags = None,
     untags: Annotated[
         list[str] | None, typer.Option("--untag", metavar="TAG", help="Remove a tag; may be repeated.")
     ] = None,
@@ -300,13 +300,14 @@ def label(
 @prints()
 def delete(
     output: Output,
-    runs: Annotated[list[str], Runs],
+    runs: Annotated[list[str] | None, Runs] = None,
+    tag: Tag = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete runs for good, with their weights. Runs that are training are refused."""
+    """Delete runs for good, with their weights. Where one of them is training, none is deleted."""
     from tuiae.cli.runs import delete_runs
 
-    delete_runs([find(run) for run in runs], output, yes=yes)
+    delete_runs([find(run) for run in runs or ()], tag, output, yes=yes)
 
 
 # A run's weights
@@ -384,7 +385,7 @@ def explore(
 def compare(
     output: Output,
     runs: Annotated[list[str] | None, Runs] = None,
-    tag: Annotated[str, typer.Option(metavar="TAG", help="Add every run with this tag.")] = "",
+    tag: Tag = "",
     metric: Annotated[
         str, typer.Option(help="The metric to compare: loss, accuracy, or another that the runs have.")
     ] = "loss",

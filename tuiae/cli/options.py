@@ -51,6 +51,10 @@ Run = Annotated[
     typer.Argument(metavar="RUN", help="A run's id or its start (the date may be left out), name or path, or last."),
 ]
 Runs = typer.Argument(metavar="RUN", help="Ids of runs or their starts (also without the date), names, paths, or last.")
+Tag = Annotated[str, typer.Option(metavar="TAG", help="Add every run with this tag.")]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="TAG", help="Add a word to find it by; may be repeated.")
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the config; may be repeated.")
 ]

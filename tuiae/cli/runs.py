@@ -43,7 +43,7 @@ from tuiae.runs.lineage import no_config
 from tuiae.runs.listing import RunLister, RunRow, summarise
 from tuiae.runs.paths import RunPaths, check_runs_dir, runs_dir
 from tuiae.runs.process import Interrupt
-from tuiae.runs.query import HELP, parse_query
+from tuiae.runs.query import HELP, find_tagged, parse_query
 from tuiae.runs.reader import NO_CONFIG, RunReader, read_sample
 from tuiae.runs.removal import check_removable, delete_run, dependents, size_of
 from tuiae.runs.snapshot import Note, Sample, Snapshot
@@ -428,13 +428,18 @@ def label_run(
         output.line(f"{'note' if not place else '    '}  {clean(line)}")
 
 
-def delete_runs(runs: Sequence[RunPaths], output: Output, *, yes: bool) -> None:
-    """Delete runs for good, after a question on a terminal; all of them are checked before the first one goes.
+def delete_runs(runs: Sequence[RunPaths], tag: str, output: Output, *, yes: bool) -> None:
+    """Delete runs for good, and those that carry a tag, after a question on a terminal; all of them are checked before
+    the first one goes.
 
     Raises:
-        ConfigError: no terminal to ask on and no --yes. UnknownRunError, RunHeldError: one that may not be deleted.
+        ConfigError: nothing is named, or no terminal to ask on and no --yes. UnknownRunError, RunHeldError: one that
+            may not be deleted.
     """
-    root, runs = runs_dir(), list(dict.fromkeys(runs))
+    root = runs_dir()
+    if not runs and not tag:
+        raise ConfigError("nothing to delete", "name a run or more, or a tag with --tag; `tuiae runs` lists them")
+    runs = list(dict.fromkeys((*runs, *(find_tagged(tag, root) if tag else ()))))
     for run in runs:
         check_removable(run, root)
     sizes = {run.id: size_of(run) for run in runs}

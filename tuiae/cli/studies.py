@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tuiae.cli.output import Output, dataset_progress, study_progress
 from tuiae.config import did_you_mean, short_keys, value_text
-from tuiae.errors import ConfigError, ExitCode, TrainingError, UnknownRunError
+from tuiae.errors import ConfigError, ExitCode, TrainingError
 from tuiae.render.compare import compare_curves, seeds_table, settings_table, shared_grid, values_table
 from tuiae.render.curves import draw_curves
 from tuiae.render.legend import legend, plot_title
@@ -20,6 +20,7 @@ from tuiae.render.sweeps import draw_bars, levels_table, summary_notes, summary_
 from tuiae.render.text import MISSING, beside, figure, join_lines
 from tuiae.runs.listing import preset_of, summarise
 from tuiae.runs.paths import RunPaths, runs_dir
+from tuiae.runs.query import find_tagged
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.snapshot import Snapshot
 from tuiae.studies.compare import (
@@ -30,7 +31,6 @@ from tuiae.studies.compare import (
     Spread,
     cautions,
     group_figures,
-    tagged_runs,
 )
 from tuiae.studies.jobs import Job, Library, check_jobs, known_runs, prepare_jobs, run_jobs
 from tuiae.studies.shared_images import SharedImages, shared_images
@@ -197,11 +197,7 @@ def compare_runs(runs: Sequence[RunPaths], tag: str, metric: str, output: Output
     Raises:
         UnknownRunError: no run carries the tag. ConfigError: less than two runs, or a metric that none of them has.
     """
-    root = runs_dir()
-    tagged = tagged_runs(root, tag) if tag else []
-    if tag and not tagged:
-        raise UnknownRunError(f"no run in {root} carries the tag '{tag}'", "`tuiae sweep` tags the runs that it makes")
-    paths = list(dict.fromkeys(run.root for run in (*runs, *tagged)))
+    paths = list(dict.fromkeys(run.root for run in (*runs, *(find_tagged(tag, runs_dir()) if tag else ()))))
     if len(paths) < 2:
         told = f"only {paths[0].name}" if paths else "nothing"
         raise ConfigError(f"{told} to compare", "name two runs or more, or a tag with --tag; `tuiae runs` lists them")

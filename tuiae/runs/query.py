@@ -13,7 +13,7 @@ from typing import Any
 from tuiae.config import did_you_mean, dotted_keys, keys_named
 from tuiae.errors import UnknownRunError
 from tuiae.files import read_json
-from tuiae.runs.labels import read_label
+from tuiae.runs.labels import read_label, tags_of
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import LIVE_STATES, RunPaths, check_runs_dir, is_run, list_runs, undated
 from tuiae.runs.reader import read_config
@@ -240,6 +240,13 @@ def _number(text: str, percent: bool = False) -> float | None:
     except ValueError:
         return None
     return number / 100 if text.endswith("%") or (percent and number >= 1) else number
+
+
+def find_tagged(tag: str, root: Path) -> list[RunPaths]:
+    """Every run that carries a tag, oldest first; raises UnknownRunError where none does."""
+    if found := [run for run in reversed(list_runs(root)) if tag in tags_of(run)]:
+        return found
+    raise UnknownRunError(f"no run in {root} carries the tag '{tag}'", "`tuiae sweep` tags the runs that it makes")
 
 
 def find_run(text: str, root: Path) -> RunPaths:

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from tuiae.config import VARIATIONAL, RunConfig, short_key, value_text
 from tuiae.images import CHANGED, ImageRecord
 from tuiae.runs.control import Edit
-from tuiae.runs.labels import tags_of
-from tuiae.runs.paths import RunPaths, list_names, list_runs
+from tuiae.runs.paths import RunPaths, list_names
 from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Best, Sample, Series, Snapshot
 from tuiae.studies.labels import SettingDifference, differences, letters, recipe, recipe_labels, run_labels
@@ -473,8 +472,3 @@ def _band_of(runs: Sequence[Snapshot]) -> SeedBand:
     shared = set.intersection(*({key for key in one.series if key[0] in ("train", "test")} for one in runs))
     curves = {key: seed_curve([one.series[key] for one in runs]) for key in shared}
     return SeedBand(len(runs), mean_clock([one.clock for one in runs]), curves)
-
-
-def tagged_runs(root: Path, tag: str) -> list[RunPaths]:
-    """Every run that carries a tag, oldest first."""
-    return [run for run in reversed(list_runs(root)) if tag in tags_of(run)]
