@@ -56,6 +56,8 @@ class Gpu:
     """What the driver calls it, which no other card shares; of a part of a card (MIG) that of the part."""
     capability: int | None = None
     """What it computes, 90 for `sm_90`."""
+    taken: bool = False
+    """Whether another process has it and shares it with nobody (compute mode)."""
 
     @property
     def free(self) -> float:
@@ -215,7 +217,11 @@ def _read_sensors(nvml: Any, handle: Any, describe: Callable[[int], tuple[str, s
     # In some containers NVML does not know how much each process holds.
     sizes = {int(one.pid): one.usedGpuMemory for one in sensor(nvml.nvmlDeviceGetComputeRunningProcesses) or []}
     owners = [Owner(pid, *describe(pid), None if size is None else size / MEGA) for pid, size in sizes.items()]
+    mode = sensor(nvml.nvmlDeviceGetComputeMode)
+    alone = mode in (nvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS, nvml.NVML_COMPUTEMODE_EXCLUSIVE_THREAD)
+    others = any(owner.pid != os.getpid() for owner in owners)
     return {
+        "taken": mode == nvml.NVML_COMPUTEMODE_PROHIBITED or (alone and others),
         "utilisation": None if rates is None else rates.gpu / 100,
         "temperature": sensor(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU),
         "power": None if power is None else power / 1e3,

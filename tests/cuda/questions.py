@@ -19,6 +19,7 @@ import torch
 from tests.training import train
 from tuiae.cli.main import enter
 from tuiae.config import build_config
+from tuiae.data import batches
 from tuiae.data.batches import epoch_order
 from tuiae.errors import TuiaeError
 from tuiae.files import read_json
@@ -174,23 +175,43 @@ def precisions(settings: dict[str, Any]) -> list[str]:
     return [torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision]
 
 
-def paused() -> list[str]:
-    """What a run records that pauses after its first step and is stopped."""
+def paused() -> dict[str, Any]:
+    """What a run records that pauses after its fourth step and is stopped, and whether it has the graph of its step
+    before and while it waits."""
     made = trainer({})
-    run = made.writer.run
-    wait = made.mailbox.wait
+    run, take, wait = made.writer.run, made.step, made.mailbox.wait
+    graphs: list[bool] = []
+
+    def step(order: torch.Tensor) -> None:
+        take(order)
+        if made.state.step == 4:
+            graphs.append(made.training_step.captured is not None)
+            control.send(run, "pause")
 
     def stop() -> list[dict[str, Any]]:
+        graphs.append(made.training_step.captured is not None)
         control.send(run, "stop")
         return wait()
 
+    made.step = step  # type: ignore[method-assign]
     made.mailbox.wait = stop  # type: ignore[method-assign]
-    control.send(run, "pause")
     assert made.run() == "stopped"
     made.writer.close("stopped")
-    return [
-        event["text"] for event in map(json.loads, run.events.read_text().splitlines()) if event["kind"] == "command"
-    ]
+    return {"graphs": graphs, "told": texts(run, "command")}
+
+
+def streamed() -> dict[str, Any]:
+    """How the steps of a run are taken whose images are not on the card, and what it says of that."""
+    batches.RESIDENT_SHARE = 0.0
+    run = create_run(build_config({}, BASE), runs_dir(), [])
+    replayed = "REPLAY" in counted(lambda: train(run))
+    return {"replayed": replayed, "told": texts(run, "start")}
+
+
+def texts(run: RunPaths, kind: str) -> list[str]:
+    """What a run's history says in events of a kind."""
+    events = map(json.loads, run.events.read_text().splitlines())
+    return [event["text"] for event in events if event["kind"] == kind]
 
 
 def stand_by(settings: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
@@ -248,5 +269,4 @@ def recordings(
     train(run, {at: [(key, value)] for at, key, value in edits}, stop)
     if stop is not None:
         train(run)
-    events = [json.loads(line) for line in run.events.read_text().splitlines()]
-    return {"steps": steps, "warnings": [event["text"] for event in events if event["kind"] == "warning"]}
+    return {"steps": steps, "warnings": texts(run, "warning")}

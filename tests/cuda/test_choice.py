@@ -132,6 +132,12 @@ def test_convolutions_in_bfloat16_take_a_card_that_has_them(cards: Cards) -> Non
     assert cards.ask(questions.begun, asked, **{**settings, "CARD_COUNT": 1}) == [0]
 
 
+def test_a_card_that_another_process_has_alone_is_passed_over(cards: Cards) -> None:
+    settings: dict[str, Any] = {"CARD_COUNT": 2, "CARD_FREE": (9000, 8000), "CARD_BUSY": 0}
+    assert cards.ask(questions.choose, "auto", **settings)["contexts"] == [1]
+    assert cards.ask(questions.choose, "cuda:0", **settings)["error"] == "DeviceError"
+
+
 @pytest.mark.parametrize(("code", "error", "ending"), [(46, "DeviceError", 2), (2, "TrainingError", 4)])
 def test_a_card_that_is_taken_or_full_is_refused(cards: Cards, code: int, error: str, ending: int) -> None:
     found = cards.ask(questions.choose, "auto", CARD_BUSY=0, CARD_BUSY_CODE=code)

@@ -88,6 +88,7 @@ def test_no_figure_is_rounded_to_tf32(cards: Cards) -> None:
     ]
 
 
-def test_a_paused_run_says_what_it_keeps_of_its_card(cards: Cards) -> None:
-    told, *_ = cards.ask(questions.paused)
-    assert "MB of cuda:0" in told
+def test_a_paused_run_gives_up_its_graph_and_says_what_it_keeps_of_its_card(cards: Cards) -> None:
+    asked = cards.ask(questions.paused)
+    assert asked["graphs"] == [True, False]
+    assert "MB of cuda:0" in asked["told"][0]

@@ -43,3 +43,9 @@ def test_what_cannot_be_recorded_is_taken_kernel_by_kernel_and_said_once(cards: 
     (warning,) = asked["warnings"]
     assert "no CUDA graph" in warning
     assert "not permitted when stream is capturing" in warning
+
+
+def test_images_that_are_not_on_the_card_are_taken_kernel_by_kernel_and_that_is_said(cards: Cards) -> None:
+    asked = cards.ask(questions.streamed)
+    assert not asked["replayed"]
+    assert "do not fit" in asked["told"][0]

@@ -124,6 +124,8 @@ def _choose_card(word: str, tell: Tell, claim: Claim, capability: int) -> int | 
         raise DeviceError("; ".join(lacking), f"install a PyTorch for it, {ON_CPU}")
     for words in lacking:
         tell(f"{words}; it is left out")
+    if open_ones := [gpu for gpu in able if not gpu.taken]:  # of the others CUDA says what is wrong
+        able = open_ones
     modern = [gpu for gpu in able if (gpu.capability or capability) >= capability]
     chosen = claim(modern or able)
     if chosen is None:

@@ -74,7 +74,7 @@ class Trainer:
     def _train(self) -> str:
         # Longer than other functions, so that the order of an epoch is seen at once.
         state = self.state
-        text = self._beginning.text + ("; steps are replayed as a CUDA graph" if self.training_step.captures else "")
+        text = "; ".join(filter(None, (self._beginning.text, self.training_step.manner)))
         self.writer.event("start", step=state.step, epoch=self.report.epochs_done(), text=text)
         self.report.progress(now=True, state="running", phase="training")
         if self._beginning.fresh and state.position == 0:
@@ -228,6 +228,8 @@ class Trainer:
         held = ""
         if paused:
             self.report.tick()
+            if not self._stepping:
+                self.training_step.forget_graph()
             held = release_memory(self.parts.device)
         self.report.progress(now=True, state="paused" if paused else "running")
         word = "paused" if paused else "resumed"

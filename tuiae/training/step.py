@@ -197,9 +197,17 @@ class TrainingStep:
             state.optimizer.found_inf = self._diverged  # type: ignore[attr-defined]
         # Images that are not on the card are gathered by the CPU, which no graph can.
         self.captures = self._on_cuda and parts.train.resident
+        self.manner = "steps are replayed as a CUDA graph" if self.captures else ""
+        """How steps are taken, where there is something to be said of it."""
+        if self._on_cuda and not self.captures:
+            self.manner = "the images do not fit on the card: steps are launched kernel by kernel, which is slower"
         self._stream = torch.cuda.Stream(parts.device) if self.captures else None
         self.captured: CapturedBody | None = None
         self._warm = 0
+
+    def forget_graph(self) -> None:
+        """Give up the graph and the memory that it keeps between steps; the steps to come record another one."""
+        self.captured, self._warm = None, 0
 
     def adopt(self, parts: Parts) -> None:
         """Compute by another config from here on."""
@@ -208,7 +216,7 @@ class TrainingStep:
         self._rate = self._beta = math.nan
         # Of what can be edited, rate and beta are set before a step, and epochs are counted by the loop.
         if (before.noise, before.model) != (self._config.noise, self._config.model):
-            self.captured, self._warm = None, 0
+            self.forget_graph()
 
     def __call__(self, batch: Tensor, epoch: float) -> None:
         """Take the state's next step on the images at the indices `batch` (N,), after so many epochs."""
