@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
 import pytest
+from textual import events
+from textual.geometry import Size
 from textual.widgets import Input, Label
 
 from tests.conftest import Laboratory
@@ -56,6 +59,23 @@ async def test_every_size_is_survived_and_too_small_ones_say_so() -> None:
             assert ("Start" in desk.screen) is fits
             if not fits and width >= 40:
                 assert f"{width}x{height} {TOO_SMALL}" in desk.screen
+
+
+async def test_a_screen_that_hears_late_of_two_sizes_has_the_newer_one() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        screen, goes_on = desk.app.screen, asyncio.Event()
+        screen.call_next(goes_on.wait)
+        for width, height in ((10, 3), (40, 12)):
+            waiting = screen.message_queue_size
+            desk.app.post_message(events.Resize(Size(width, height), Size(width, height)))
+            while screen.message_queue_size == waiting:
+                await asyncio.sleep(0)  # the pilot's pause would wait for the screen
+            screen.call_later(lambda: None)
+        goes_on.set()
+        await desk.shows(f"40x12 {TOO_SMALL}")
+        await desk.pilot.pause()
+        assert screen.size == desk.app.size == (40, 12)
 
 
 async def test_nothing_is_done_where_nothing_shows(lab: Laboratory) -> None:

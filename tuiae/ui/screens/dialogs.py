@@ -30,7 +30,7 @@ from tuiae.render.network import draw_network
 from tuiae.render.status import cost_facts
 from tuiae.render.text import clean, join_lines, wrapped
 from tuiae.ui.terminal.mode import mode_of
-from tuiae.ui.terminal.screen_diff import Lasting
+from tuiae.ui.terminal.screen_diff import Fitting
 
 if TYPE_CHECKING:
     from tuiae.ui.session import PreflightDone
@@ -58,7 +58,7 @@ def _shaded(style: Style | None, color: Color) -> Style | None:
     return shaded.style
 
 
-class Dialog(Lasting, ModalScreen[Answer]):
+class Dialog(Fitting, ModalScreen[Answer]):
     """A screen that takes one answer; it is None where somebody escapes.
 
     Keys and clicks wait in the queues of widgets: a second Enter can reach a dialog that has gone, and Textual would

@@ -234,7 +234,17 @@ def bound_keys(screen: Screen[object]) -> list[tuple[DOMNode, Binding]] | None:
     return chain and [(node, binding) for node, bindings in chain for _, binding in bindings]
 
 
-class SteadyScreen(Lasting, Screen[None]):
+class Fitting(Lasting):
+    """A screen that has the size of the terminal. Textual's tells itself each size that it was laid out for: where that
+    came behind the terminal's next one, the screen went back and stayed so, or went to and fro for ever."""
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Resize):
+            event.size = self.app.size
+        await super().on_event(event)
+
+
+class SteadyScreen(Fitting, Screen[None]):
     """A screen that is styled once for each theme: doing it again takes a tenth of a second beside a training."""
 
     def on_mount(self) -> None:
