@@ -61,7 +61,7 @@ keep = 2
 # What a shell, a terminal or an administrator may have set, and no test may depend on.
 FOREIGN = re.compile(
     r"COLUMNS|LINES|TERM|TERM_PROGRAM.*|COLORTERM|COLORFGBG|NO_COLOR|FORCE_COLOR|CLICOLOR.*|TTY_.*|TMUX.*|STY|SSH_.*"
-    r"|TEXTUAL_(?!SNAPSHOT).*|LANG|LANGUAGE|LC_.*|(https?|ftp|all|no)_proxy|TUIAE_(?!TEST_DATA).*|(OMP|GOMP|KMP)_.*|.*_NUM_THREADS"
+    r"|TEXTUAL_(?!SNAPSHOT).*|LANG|LANGUAGE|LC_.*|(https?|ftp|all|no)_proxy|TUIAE_(?!TEST_).*|(OMP|GOMP|KMP)_.*|.*_NUM_THREADS"
     r"|PYTHON(IOENCODING|UTF8|WARNINGS|DEVMODE|TRACEMALLOC|ASYNCIODEBUG|PROFILEIMPORTTIME|OPTIMIZE|BREAKPOINT)",
     re.IGNORECASE,
 )
