@@ -287,8 +287,10 @@ def test_drafts_of_a_killed_worker_go_and_young_ones_of_others_stay(run: RunPath
     (run.weights / ".step-000001.7.tmp").mkdir()
     for draft in ("weights/.last.7-ab.tmp", "weights/.best.7-ab.tmp", "samples/.000001.npz.7-ab.tmp"):
         (run.root / draft).write_text("half")
-    for draft in (".status.json.7-ab.tmp", ".label.json.7-ab.tmp", "control/.1.json.7-ab.tmp", "control/.old.7-ab.tmp"):
+    for draft in (".label.json.7-ab.tmp", "control/.1.json.7-ab.tmp", "control/.old.7-ab.tmp"):
         (run.root / draft).write_text("half")
+    for name in ("status.json", "data.json", "meta.json", "config.toml", ".config.toml"):
+        (run.root / f".{name}.7-ab.tmp").write_text("half")
     os.utime(run.control / ".old.7-ab.tmp", (0, 0))
     RunWriter(run).close("stopped")
     left = sorted(str(path.relative_to(run.root)) for path in run.root.rglob(".*.tmp"))

@@ -353,9 +353,10 @@ class RunWriter:
 
 
 def remove_drafts(run: RunPaths) -> None:
-    """Remove the drafts that a writer of this run left when it was killed: only the holder of its lock writes these.
+    """Remove the drafts that a worker of this run left when it was killed: only the holder of its lock writes these.
     Commands and labels come from others too: of theirs only old drafts go."""
-    ours = ("weights/.*.tmp", "samples/.*.tmp", ".status.json.*.tmp", ".data.json.*.tmp")
+    files = (run.status, run.images, run.meta, run.config, run.config_copy)
+    ours = ("weights/.*.tmp", "samples/.*.tmp", *(f".{file.name}.*.tmp" for file in files))
     for pattern in (*ours, ".*.tmp", "control/.*.tmp"):
         for draft in run.root.glob(pattern):
             if pattern not in ours and not is_old(draft):
