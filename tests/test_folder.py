@@ -22,6 +22,7 @@ from tuiae.data.dataset import Dataset
 from tuiae.data.datasets import prepare, select
 from tuiae.data.registry import describe
 from tuiae.errors import ConfigError, DataError
+from tuiae.preflight import check
 from tuiae.runs.process import Interrupt
 from tuiae.runs.writer import create_run
 from tuiae.training.rehearsal import dry_run
@@ -42,6 +43,17 @@ def classes(path: Path, *names: str, count: int = 3, ending: str = "png", mode: 
 def opened(path: Path, size: int = 0) -> Dataset:
     """The pictures; the data directory lies beside the folder."""
     return prepare(f"folder:{path}", size, path.with_name("prepared"))
+
+
+def test_a_check_searches_a_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classes(tmp_path / "pets", "cat", "dog")
+    config = build_config({"data": {"dataset": f"folder:{tmp_path / 'pets'}"}})
+    searched: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: searched.append(Path(path).name) or scandir(path))
+    for _ in range(2):
+        check(config, tmp_path / "runs")
+    assert sorted(searched) == ["cat", "cat", "dog", "dog", *["pets"] * 4]  # at first it looks for splits
 
 
 # Endings

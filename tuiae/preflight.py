@@ -12,7 +12,7 @@ from typing import Any
 
 from tuiae.config import SET, RunConfig, counted, learning_rate
 from tuiae.data.dataset import Shape, check_classes, check_validation
-from tuiae.data.registry import DatasetInfo, check_images, describe, identify
+from tuiae.data.registry import DatasetInfo, describe, identify, inspect
 from tuiae.errors import ConfigError, DataError, DeviceError
 from tuiae.images import FOLDER_PREFIX, ImageRecord, differences, refusal, with_absolute_folder
 from tuiae.machine import VISIBLE, users_environment
@@ -44,8 +44,7 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
     config = with_absolute_folder(config)
     if config.model.encoder_run:
         config, trained, encoder_images = _take_architecture(config, runs_root)
-    dataset = describe(config.data.dataset)
-    check_images(config.data.dataset, config.data.image_size)
+    dataset = inspect(config.data.dataset, config.data.image_size)
     check_classes(config.data.classes, dataset.name, dataset.classes)
     check_validation(config.data.validation, dataset.name, dataset.val)
     classes = (len(config.data.classes) or len(dataset.classes)) if dataset.labelled else 0

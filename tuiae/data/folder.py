@@ -11,7 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -322,24 +322,33 @@ def first_shape(found: FolderScan) -> Shape:
 def check_pictures(found: FolderScan, image_size: int) -> Shape:
     """(C, H, W) of the pictures as they are decoded, by their headers, which are read once a state of the folder.
     Raises DataError for an unreadable picture, and for two sizes while `image_size` (pixels) is 0."""
-    (channels, height, width), difference, _ = _look_through(found.path.absolute(), found.fingerprint)
+    (channels, height, width), difference, _ = _look_through(_State(found.path.absolute(), found.fingerprint, found))
     if difference and not image_size:
         hint = "give them all one: resize in the form, or data.image_size, e.g. --set data.image_size=64"
         raise DataError(f"the pictures differ in size: {difference}", hint)
     return channels, image_size or height, image_size or width
 
 
+@dataclass(frozen=True)
+class _State:
+    """A folder as it is: two of one path and fingerprint are the same."""
+
+    path: Path
+    fingerprint: str
+    found: FolderScan = field(compare=False)
+
+
 @lru_cache(maxsize=4)  # the form asks after every key, and 10,000 headers take a second
-def _look_through(path: Path, fingerprint: str) -> tuple[Shape, str, tuple[Path, ...]]:
+def _look_through(state: _State) -> tuple[Shape, str, tuple[Path, ...]]:
     """The shape of most, grey if all are; the sizes in words, empty where there is one; and the files of 16 bits."""
-    found = scan(path)
-    pictures = found.pictures
+    pictures = state.found.pictures
     headers = [_header(file) for file in pictures]
     sizes = [(header.width, header.height) for header in headers]
     (width, height), times = Counter(sizes).most_common(1)[0]
     others = ((file, size) for file, size in zip(pictures, sizes, strict=True) if size != (width, height))
-    odd, (wide, high) = next(others, (path, (width, height)))
-    difference = f"{times:,} of {len(sizes):,} are {width}x{height}, {odd.relative_to(path)} is {wide}x{high}"
+    odd, (wide, high) = next(others, (state.found.path, (width, height)))
+    different = odd.relative_to(state.found.path)
+    difference = f"{times:,} of {len(sizes):,} are {width}x{height}, {different} is {wide}x{high}"
     deep = tuple(file for file, header in zip(pictures, headers, strict=True) if header.deep)
     shape = (1 if all(header.grey for header in headers) else 3), height, width
     return shape, difference if times < len(sizes) else "", deep
@@ -353,7 +362,7 @@ def read_content(found: FolderScan, image_size: int, progress: OnProgress = sile
     pixel of all these files needs, by the depths that cameras have.
     """
     shape = check_pictures(found, image_size)
-    _, _, deep = _look_through(found.path.absolute(), found.fingerprint)
+    _, _, deep = _look_through(_State(found.path.absolute(), found.fingerprint, found))
     bits, notes = _used_bits(deep, progress)
     train, test = (
         SplitContent(_decode(split, shape, bits), np.array([label for _, label in split], dtype=np.int64))

@@ -121,16 +121,29 @@ def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset 
     that is missing, holds no pictures or cannot be read.
     """
     if dataset.startswith(FOLDER_PREFIX):
-        found = scan_folder(dataset)
-        shape, train, test = folder.first_shape(found), len(found.train), len(found.test)
-        title = f"Pictures in {found.path}"
-        info = DatasetInfo(dataset, title, "folder", shape, found.classes, train, test, True)
-        return replace(info, labelled=found.labelled, notes=found.notes, val=len(found.val))
+        return _describe_folder(dataset, scan_folder(dataset))
     sets = {info.name: info for info in list_datasets(root)}
     if dataset not in sets:
         hint = "`tuiae data list` shows them"
         raise ConfigError(f"{asker}'{dataset}': no such dataset{did_you_mean(dataset, list(sets))}", hint)
     return sets[dataset]
+
+
+def inspect(dataset: str, image_size: int) -> DatasetInfo:
+    """Describe a set that is to be trained on, and check every picture of a folder, which is searched once. Raises as
+    `describe` and `folder.check_pictures`."""
+    if not dataset.startswith(FOLDER_PREFIX):
+        return describe(dataset)
+    found = scan_folder(dataset)
+    info = _describe_folder(dataset, found)
+    folder.check_pictures(found, image_size)
+    return info
+
+
+def _describe_folder(dataset: str, found: folder.FolderScan) -> DatasetInfo:
+    shape, train, test = folder.first_shape(found), len(found.train), len(found.test)
+    info = DatasetInfo(dataset, f"Pictures in {found.path}", "folder", shape, found.classes, train, test, True)
+    return replace(info, labelled=found.labelled, notes=found.notes, val=len(found.val))
 
 
 def folder_key(found: folder.FolderScan, image_size: int) -> str:
@@ -206,9 +219,3 @@ def scan_folder(dataset: str) -> folder.FolderScan:
         hint = f"rename it, or make a link to it with another name: ln -s {path} pictures"
         raise DataError(f"folder:{name}: a config holds UTF-8 and this path does not", hint)
     return folder.scan(path)
-
-
-def check_images(dataset: str, image_size: int) -> None:
-    """`folder.check_pictures` of a folder; other sets are what they were prepared to be."""
-    if dataset.startswith(FOLDER_PREFIX):
-        folder.check_pictures(scan_folder(dataset), image_size)
