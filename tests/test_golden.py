@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +27,7 @@ from tuiae.reproduce.work import make_plan
 from tuiae.runs.control import describe_edit
 from tuiae.runs.labels import relabel
 from tuiae.runs.paths import RunPaths, list_runs
+from tuiae.runs.process import process_start
 from tuiae.runs.reader import RunReader
 from tuiae.runs.writer import create_run
 from tuiae.studies.compare import cautions, choose_curves
@@ -56,6 +59,12 @@ def lost(run: RunPaths) -> RunPaths:
     return aged(run, 0.01, state="running", process_start="1", host=read_json(run.status)["host"])
 
 
+def hung(run: RunPaths) -> RunPaths:
+    """A run whose worker lives and has written nothing for three minutes."""
+    worker = {"pid": os.getpid(), "process_start": process_start(os.getpid()), "host": socket.gethostname()}
+    return aged(run, 0.055, state="running", **worker)
+
+
 def lines_of(run: RunPaths) -> list[str]:
     return status_lines(RunReader(run.root).read_all())
 
@@ -75,6 +84,7 @@ def test_status(lab: Laboratory, golden: Golden) -> None:
         titled("within its first epoch", *lines_of(first.run)),
         titled("under way", *lines_of(live.run)),
     ]
+    parts.append(titled("hung", *lines_of(hung(fresh))))
     live.writer.status(now=True, state="paused")
     parts.append(titled("paused", *lines_of(live.run)))
     first.writer.close("stopped")
@@ -132,6 +142,8 @@ def test_runs(lab: Laboratory, golden: Golden) -> None:
         lab.told("label", "letters-0001", "--name", "letters"),
         lab.told("delete", "denoise-0000", "--yes"),
     ]
+    hung(new_run(lab.runs, name="20261115-090000-denoise-0003"))
+    parts.append(lab.told("runs"))
     golden.check("runs", *parts)
 
 

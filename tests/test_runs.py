@@ -328,7 +328,7 @@ def test_no_damage_to_a_file_stops_a_reader(run: RunPaths, name: str, harm: Call
     assert name == "meta.json" or snapshot.meta["argv"] == ["tuiae", "run"]
 
 
-@pytest.mark.parametrize("value", [None, "x", -5, HUGE, math.nan, math.inf, True, [1], {"a": 1}, 1.5, ""])
+@pytest.mark.parametrize("value", [None, "x", -5, HUGE, math.nan, math.inf, True, [1], {"a": [math.nan]}, 1.5, ""])
 def test_no_value_in_a_status_stops_a_reader_or_leaves_its_kind(run: RunPaths, value: Any) -> None:
     write_history(run)
     known = json.loads(run.status.read_text())

@@ -82,6 +82,17 @@ def test_a_live_process_is_running_and_a_dead_one_lost(run: RunPaths, bystander:
     assert read_status(run).state == "lost"
 
 
+def test_a_worker_that_lives_and_writes_nothing_gives_no_sign_since_then(
+    run: RunPaths, bystander: subprocess.Popen[Any]
+) -> None:
+    worker = {"pid": bystander.pid, "process_start": process_start(bystander.pid), "silent": 9}
+    reader = RunReader(run.root)
+    for ago, minutes in ((0.0, 0), (150.0, 2), (7230.0, 120), (-3600.0, 0)):  # at last by a clock that was set back
+        put_status(run, **worker, heartbeat=time.time() - ago)
+        status = reader.poll().status
+        assert (status.state, status.silent) == ("running", minutes)
+
+
 def test_a_pid_that_went_to_another_process_is_lost(run: RunPaths) -> None:
     put_status(run, pid=os.getpid(), process_start="1")
     assert read_status(run).state == "lost"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import socket
+import time
 
 import pytest
 
@@ -65,8 +66,9 @@ def test_a_failed_run_names_the_cause_and_the_next_step(lab: Laboratory) -> None
 @pytest.mark.parametrize("state", ["stopped", "paused", "running"])
 def test_a_run_that_stands_still_names_the_command_that_goes_on(lab: Laboratory, state: str) -> None:
     run = create_run(RunConfig(), lab.runs, [])
-    record = {"state": state, "pid": os.getpid() if state == "paused" else 0, "host": socket.gethostname()}
-    replace_json(run.status, {**record, "process_start": process_start(os.getpid()), "heartbeat": 1.0})
+    record = {"state": state, "process_start": process_start(os.getpid()), "host": socket.gethostname()}
+    worker = {"pid": os.getpid(), "heartbeat": time.time()} if state == "paused" else {"pid": 0, "heartbeat": 1.0}
+    replace_json(run.status, {**record, **worker})
     for command in (["status", run.id, "--once"], ["show", run.id]):
         said = " ".join(lab(*command).stdout.split())
         assert f"`tuiae resume {run.id}`" in said

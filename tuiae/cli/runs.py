@@ -21,7 +21,7 @@ from tuiae.render.curves import Curve, draw_curves, without_dashes
 from tuiae.render.grid import sample_grid
 from tuiae.render.legend import legend, plot_title, run_curves, second_metrics
 from tuiae.render.runs import SETTINGS, RunColumn, find_columns, passed_over_words, plain_table
-from tuiae.render.status import failure_words, note_line, refusal_words
+from tuiae.render.status import failure_words, note_line, refusal_words, silence_words
 from tuiae.render.text import (
     beside,
     clean,
@@ -142,7 +142,7 @@ def _history(snapshot: Snapshot) -> list[Note]:
 def show_result(snapshot: Snapshot, output: Output) -> None:
     """Show the figures of the last epoch, and where everything is."""
     status = snapshot.status
-    output.line(f"{snapshot.id}  {status.state}", "bold")
+    output.line(f"{snapshot.id}  {', '.join(filter(None, (status.state, silence_words(status))))}", "bold")
     if snapshot.config is not None:
         config, model = snapshot.config, snapshot.config.model
         encoder = f", on the encoder of {model.encoder_run}" if model.encoder_run else ""
@@ -345,6 +345,8 @@ def next_command(snapshot: Snapshot) -> str:
         saved = all_checkpoints(RunPaths(snapshot.path))
         how = "continues from its newest checkpoint" if saved else "trains it from the first step"
         return f"{cause}; {command} {how}"
+    if snapshot.status.silent:
+        return f"its worker does not answer; `tuiae stop --kill {clean(snapshot.id)}` ends it"
     return f"{command} continues it" if state in ("stopped", "paused") else ""
 
 
@@ -352,7 +354,8 @@ def _state(snapshot: Snapshot) -> str:
     status = snapshot.status
     busy = status.live and status.phase and status.state not in ("paused", status.phase)
     phase = f", {clean(status.phase)}" if busy else ""
-    return f"{status.state}{phase}{f', on {clean(status.device)}' if status.device else ''}"
+    device = f"on {clean(status.device)}" if status.device else ""
+    return ", ".join(filter(None, (status.state + phase, silence_words(status), device)))
 
 
 def _what(snapshot: Snapshot) -> str:

@@ -16,7 +16,7 @@ from tuiae.errors import ConfigError
 from tuiae.files import as_number
 from tuiae.images import short_name
 from tuiae.render import palette
-from tuiae.render.status import SIGNS, age_text, speed_text, state_sign, state_text
+from tuiae.render.status import SIGNS, age_text, speed_text, state_in_list, state_sign
 from tuiae.render.table import GAP, TableColumn, table_line
 from tuiae.render.text import MISSING, clean, count, duration, figure, number, of_epochs, shorten, shorten_middle
 from tuiae.runs.listing import Line, RunRow, StudyRow, ids_inside
@@ -124,8 +124,8 @@ _COLUMNS = (
         order=lambda row: _title(row, False).casefold(), style=lambda row: "bold" if row.name else "",
     ),
     RunColumn(
-        "state", 10, rank=1, words=lambda row, now: state_text(row.status.state).plain, order=_state_rank,
-        style=lambda row: str(state_text(row.status.state).style),
+        "state", 10, rank=1, words=lambda row, now: state_in_list(row.status).plain, order=_state_rank,
+        style=lambda row: str(state_in_list(row.status).style),
     ),
     RunColumn("preset", 22, rank=9, words=lambda row, now: _safe(row.preset)),
     RunColumn("dataset", 15, rank=7, words=lambda row, now: _safe(short_name(row.dataset))),

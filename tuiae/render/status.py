@@ -140,6 +140,16 @@ def state_text(state: str) -> Text:
     return Text(f"{sign} {clean(state)}", color)
 
 
+def state_in_list(status: Status) -> Text:
+    """`● running`, or `● no sign` where the worker has given none for a minute or longer."""
+    return Text(f"{state_sign(status.state)[0]} no sign", palette.BAD) if status.silent else state_text(status.state)
+
+
+def silence_words(status: Status) -> str:
+    """`no sign for 2 min` of a run whose worker lives and has written nothing for so long; empty for any other."""
+    return f"no sign for {ago(60.0 * status.silent)}" if status.silent else ""
+
+
 def state_badge(snapshot: Snapshot) -> tuple[str, str]:
     """` ● running ` and its style: reversed, so that nothing else is as bright."""
     sign, color = state_sign(snapshot.status.state)
@@ -188,6 +198,8 @@ def _standing(snapshot: Snapshot, word: str, bar: int) -> Text:
     if share is not None:
         text.append(f"  {word}{of_epochs(status.epoch, status.epochs)}").append(" " if bar else "")
         text.append_text(progress_bar(share, bar)).append(f" {share:4.0%}")
+    if status.silent:
+        text.append(f" · {silence_words(status)}", palette.BAD)
     if status.live and status.trouble:
         text.append(f" · {shorten(clean(status.trouble), MOST_TROUBLE)}", "yellow")
     return text
@@ -380,7 +392,7 @@ MOST_VALUES = 12  # of a setting that varies, in words
 
 def age_text(row: RunRow, now: float) -> str:
     """How long ago a run was last heard of."""
-    if row.status.live:
+    if row.status.live and not row.status.silent:
         return "now"
     return ago(max(0.0, now - row.status.heartbeat)) if row.status.heartbeat else MISSING
 
@@ -405,7 +417,9 @@ def draw_details(line: Line, width: int, height: int, now: float, ascii_only: bo
 def _run_words(row: RunRow, width: int, now: float, ascii_only: bool) -> list[Text]:
     """What it is called, its state, its error, and its test loss as a line of blocks."""
     state = state_text(row.status.state)
-    if not row.status.live and row.status.heartbeat:
+    if row.status.silent:
+        state.append(f" · {silence_words(row.status)}", palette.BAD)
+    elif not row.status.live and row.status.heartbeat:
         state.append(f" · {age_text(row, now)} ago", "dim")
     titles = [text for text in (row.name, row.varies, row.id) if text]
     lines = [Text(shorten(clean(text), width), "dim" if place else "bold") for place, text in enumerate(titles)]

@@ -399,6 +399,7 @@ def summarise(snapshot: Snapshot) -> dict[str, Any]:
         "note": label.note,
         "tags": list(tags_of(run, snapshot.meta, label)),
         "state": status.state,
+        "silent_minutes": status.silent,
         "device": status.device,
         "epochs": status.epoch,
         "steps": status.step,

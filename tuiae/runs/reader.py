@@ -43,20 +43,29 @@ STALE_SECONDS = 60.0  # a heartbeat is due every second; NFS may lag by half a m
 START_SECONDS = 60.0  # a cold worker needs a few seconds until it first speaks
 NO_CONFIG = "its config.toml is damaged, missing or of another version"
 """The words for a run whose config cannot be read."""
+ERRORS = {"error", "refusal"}
+"""Fields of a status that hold an error as a record, which is of texts and whole numbers."""
 
 
 def read_status(run: RunPaths) -> Status:
     """The status with the reader's verdict: `lost` when the state is live and the process is not, with the error that
     the process left in its log."""
     record = read_json(run.status)
-    known = {field.name: field for field in fields(Status)}
+    known = {field.name: field for field in fields(Status) if field.name != "silent"}
     values = {key: value for key, value in record.items() if key in known and _fits(key, value, known[key].default)}
+    for key in ERRORS & values.keys():
+        values[key] = values[key] and {name: one for name, one in values[key].items() if isinstance(one, (str, int))}
     status = Status(**values)
     if status.live and not _has_pulse(status):
         words = last_words(run, status.heartbeat)
         error = TrainingError(f"the worker died: {words}").record() if words else None
         return replace(status, state="lost", error=error)
-    return status
+    return replace(status, silent=_silent_minutes(status)) if status.live and status.heartbeat else status
+
+
+def _silent_minutes(status: Status) -> int:
+    """A worker that was stopped, or hangs, lives and writes nothing; one that waits for cores is late by seconds."""
+    return int(max(0.0, time.time() - status.heartbeat) // 60)
 
 
 def is_written_elsewhere(run: RunPaths) -> bool:
@@ -68,7 +77,7 @@ def is_written_elsewhere(run: RunPaths) -> bool:
 
 def _fits(key: str, value: Any, default: Any) -> bool:
     """Returns whether a value from a file has the type of its field; if not, the field keeps its default."""
-    if key in ("error", "refusal"):
+    if key in ERRORS:
         return value is None or isinstance(value, dict)
     if default is None or isinstance(default, float):
         most = None if key in ("test_loss", "test_accuracy") else MAX_TIME

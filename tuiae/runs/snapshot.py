@@ -88,6 +88,8 @@ class Status:
     """Why it failed."""
     refusal: Mapping[str, Any] | None = None
     """Why the last worker that was to go on with it could not begin, with that worker's `pid`."""
+    silent: int = 0
+    """Whole minutes for which the worker of a live run has not written this: the reader says it, and no file."""
 
     @property
     def live(self) -> bool:
