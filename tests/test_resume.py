@@ -208,6 +208,11 @@ def killed(pid: int) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
 
+def cut_short(run: RunPaths, pid: int) -> bool:
+    """Returns whether a worker was killed, and not after it had written down its end."""
+    return killed(pid) and read_status(run).state != "finished"
+
+
 def assert_goes_on_to(run: RunPaths, finished: RunPaths) -> bool:
     """Goes on with a run that was killed, and checks its end; returns whether that was in the middle of a save."""
     assert read_status(run).state == "lost" or not read_status(run).pid
@@ -226,7 +231,7 @@ def test_a_worker_that_is_killed_at_any_file_goes_on_to_the_same_bits(lab: Labor
     rng, times, saves = random.Random(KILLS), 0, 0
     while times < KILLS:
         run = create_run(config, lab.runs, [])
-        if killed(work_in_a_fork(run, rng.randint(1, int(count.read_text())))):
+        if cut_short(run, work_in_a_fork(run, rng.randint(1, int(count.read_text())))):
             times, saves = times + 1, saves + assert_goes_on_to(run, finished)
         shutil.rmtree(run.root)
     assert saves >= KILLS // 20  # some of them were in the middle of a save
@@ -243,7 +248,7 @@ def test_a_worker_that_is_killed_at_any_moment_goes_on_to_the_same_bits(lab: Lab
         pid = work_in_a_fork(run)
         select.select([os.pidfd_open(pid)], [], [], rng.uniform(0, seconds))
         os.kill(pid, signal.SIGKILL)
-        if killed(pid):
+        if cut_short(run, pid):
             times, saves = times + 1, saves + assert_goes_on_to(run, finished)
         shutil.rmtree(run.root)
     assert saves >= KILLS // 20  # some of them were in the middle of a save
