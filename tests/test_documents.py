@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tomli_w
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.mutations import draw_live, draw_runs
@@ -110,6 +110,7 @@ def write_lines(path: Path, records: list[Any]) -> None:
 
 @made_up
 @given(st.lists(EVENTS, max_size=12))
+@example([{"kind": "metric", "split": "live", "values": {"loss": None}, "time": 1e9, "epoch": 0.0, "step": 0}])
 def test_any_history_is_read_and_drawn(run: RunPaths, events: list[Any]) -> None:
     write_lines(run.events, events)
     snapshot = RunReader(run.root).read_all()

@@ -17,6 +17,7 @@ from rich.text import Text
 from tuiae.cli.main import is_terminal
 from tuiae.cli.output import AsciiStream, Output
 from tuiae.errors import ConfigError
+from tuiae.files import as_number
 from tuiae.render.curves import Curve, draw_curves, without_dashes
 from tuiae.render.grid import sample_grid
 from tuiae.render.legend import legend, plot_title, run_curves, second_metrics
@@ -290,7 +291,7 @@ def status_record(snapshot: Snapshot) -> dict[str, Any]:
         "elapsed_seconds": status.elapsed,
         "seconds_left": status.eta if status.live else None,
         "best": {"test/loss": best.value, "epoch": best.epoch} if best else None,
-        "live_loss": snapshot.latest("live", "loss"),
+        "live_loss": as_number(snapshot.latest("live", "loss")),
         "findings": [
             {
                 "kind": found.kind,
