@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tests.conftest import Laboratory, wait_until
+from tuiae.cli.output import RunLines
 from tuiae.config import RunConfig
 from tuiae.errors import UnknownRunError
 from tuiae.runs import control
@@ -86,11 +87,15 @@ def test_a_worker_that_lives_and_writes_nothing_gives_no_sign_since_then(
     run: RunPaths, bystander: subprocess.Popen[Any]
 ) -> None:
     worker = {"pid": bystander.pid, "process_start": process_start(bystander.pid), "silent": 9}
-    reader = RunReader(run.root)
+    reader, lines = RunReader(run.root), RunLines()
+    told: list[int] = []
+    assert not list(lines.new(reader.poll()))
     for ago, minutes in ((0.0, 0), (150.0, 2), (7230.0, 120), (-3600.0, 0)):  # at last by a clock that was set back
         put_status(run, **worker, heartbeat=time.time() - ago)
         status = reader.poll().status
         assert (status.state, status.silent) == ("running", minutes)
+        told.append(len(list(lines.new(reader.poll()))))
+    assert told == [0, 1, 0, 0]  # who follows it is told once
 
 
 def test_a_pid_that_went_to_another_process_is_lost(run: RunPaths) -> None:

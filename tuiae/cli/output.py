@@ -27,6 +27,7 @@ from tuiae.images import ImageRecord, caution, differences
 from tuiae.render.curves import Curve, Look, prepare, tellable
 from tuiae.render.legend import log_note
 from tuiae.render.pixels import Sheet
+from tuiae.render.status import silence_words
 from tuiae.render.table import GAP
 from tuiae.render.text import clean, duration, figure, fitted, harmless, in_mode, number, of_epochs, rate, to_ascii
 from tuiae.runs.reader import RunReader
@@ -287,7 +288,9 @@ def run_progress(output: Output) -> Iterator[Callable[[Snapshot], None]]:
                 bar.update(task, description=status.phase or status.state, total=None, figures="")
             else:
                 epoch = min(status.epoch + 1, status.epochs) if status.live else status.epoch
-                words = f"{status.state}  epoch {epoch}/{status.epochs}" + (f"  {status.trouble}" * status.live)
+                trouble = status.trouble if status.live else ""
+                place = f"{status.state}  epoch {epoch}/{status.epochs}"
+                words = "  ".join(filter(None, (place, silence_words(status), trouble)))
                 bar.update(task, description=words, total=1.0, completed=status.share, figures=_figures(snapshot))
 
         yield show
@@ -307,6 +310,7 @@ class RunLines:
         self._shown: int | None = None
         self._phase = self._trouble = ""
         self._state = ""
+        self._silent = 0
 
     def new(self, snapshot: Snapshot) -> Iterator[str]:
         """The lines about what has happened since the last snapshot."""
@@ -318,6 +322,9 @@ class RunLines:
         trouble, self._trouble = self._trouble, status.trouble if status.live else ""
         if self._trouble and self._trouble != trouble:
             yield self._trouble
+        silent, self._silent = self._silent, status.silent
+        if self._silent and not silent:
+            yield f"{silence_words(status)}; `tuiae stop --kill {snapshot.id}` ends its worker"
         before, self._state = self._state, status.state
         changed = status.live and status.state != before
         if changed and before == "paused":
@@ -378,7 +385,8 @@ def study_progress(output: Output) -> Iterator[Callable[[StudyProgress], None]]:
                 figures = clean(status.phase or status.state)
                 if status.share is not None:
                     loss = number(snapshot.latest("live", "loss"))
-                    figures = f"epoch {of_epochs(status.epoch, status.epochs)}  loss {loss}"
+                    place = f"epoch {of_epochs(status.epoch, status.epochs)}"
+                    figures = "  ".join(filter(None, (place, f"loss {loss}", silence_words(status))))
                 bars.update(tasks[label], completed=status.share or 0.0, figures=figures)
             done = study.done + study.failed
             shares = sum(snapshot.status.share or 0.0 for snapshot in running.values())
