@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -116,6 +117,16 @@ def test_why_no_card_is_of_use_is_said(cards: Cards, settings: dict[str, Any], w
     assert asked["code"] == 2
     assert "--device cpu" in asked["words"] or "--device auto" in asked["words"]
     assert auto["contexts"] == asked["contexts"] == []
+
+
+def test_the_doctor_says_what_is_wrong_with_cards(cards: Cards, lab: Laboratory) -> None:
+    def bad(**settings: Any) -> list[str]:
+        told = json.loads(cards.ask(questions.command, "doctor", "--json", **settings)["stdout"])
+        return [one["text"] for one in told if one["topic"] == "training" and one["verdict"] == "bad"]
+
+    assert bad(CARD_COUNT=2) == []
+    (old,) = bad(CARD_INIT=35, CARD_DRIVER=12020)
+    assert "for CUDA 12.2" in old
 
 
 def test_cards_without_kernels_are_left_out(cards: Cards) -> None:

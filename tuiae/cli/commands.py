@@ -452,6 +452,15 @@ def bench(
 
 @app.command()
 @prints()
+def doctor(context: typer.Context, asked: dict[str, Any]) -> None:
+    """Say what of this machine, terminal and account stands in the way of trainings, and what mends it."""
+    from tuiae.cli.doctor import examine
+
+    examine(context.obj.abilities(), context.obj.output(**asked))
+
+
+@app.command()
+@prints()
 def presets(
     output: Output,
     network: Annotated[str | None, typer.Option(metavar="PRESET|PATH", help="Print this one's layers instead.")] = None,

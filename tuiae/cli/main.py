@@ -118,6 +118,15 @@ class ScreenOptions:
         plot = plot or bool(x) or log_x or log_y
         return Output(json, plain, self.ascii, self.colors, plot, Look(x or "epoch", log_x, log_y))
 
+    def abilities(self) -> dict[str, Any]:
+        """What a terminal can: `is_terminal`, `unicode`, `colors`, and `graphics`, the protocol of its pictures."""
+        from tuiae.ui.terminal.mode import ask, choose_mode, protocol_in
+
+        found = {"is_terminal": is_terminal(sys.stdout), "unicode": knows_unicode(), "graphics": ""}
+        if found["is_terminal"] and sys.stdin.isatty():
+            found["graphics"] = protocol_in(ask(sys.stdin.fileno(), sys.stdout.fileno()))
+        return {**found, "colors": choose_mode(self.colors, self.ascii, os.environ).colors}
+
     def show_dashboard(self, run: Path | None = None) -> int:
         """Open the dashboard, on a run when one is given. Returns the exit code.
 
