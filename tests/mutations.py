@@ -355,7 +355,7 @@ def _commands() -> Any:
     """The command line; making it takes as long as most commands."""
     from typer.main import get_command
 
-    from tuiae.cli.commands import app
+    from tuiae.cli.supplies import app
 
     return get_command(app)
 

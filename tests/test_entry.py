@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from tests.conftest import Laboratory
 from tests.terminal import Terminal
 from tuiae.__main__ import main
-from tuiae.cli.commands import app
+from tuiae.cli.supplies import app
 from tuiae.errors import ConfigError
 from tuiae.runs.labels import Label, write_label
 from tuiae.runs.paths import RunPaths, list_runs

@@ -17,7 +17,7 @@ import pytest
 from typer.main import get_command
 
 from tests.conftest import Laboratory
-from tuiae.cli.commands import app
+from tuiae.cli.supplies import app
 from tuiae.data.importing import import_directory
 from tuiae.machine import lasting_imports
 
@@ -39,7 +39,7 @@ def loaded(code: str, names: list[str] = HEAVY) -> list[str]:
 
 
 LIGHT = [
-    *("tuiae.cli.commands", "tuiae.runs.reader", "tuiae.runs.writer", "tuiae.preflight", "tuiae.data.registry"),
+    *("tuiae.cli.supplies", "tuiae.runs.reader", "tuiae.runs.writer", "tuiae.preflight", "tuiae.data.registry"),
     *("tuiae.explore.client", "tuiae.ui.app", "tuiae.ui.screens.runs", "tuiae.ui.screens.latent"),
     *("tuiae.ui.screens.bench", "tuiae.ui.screens.compare", "tuiae.ui.screens.works"),
     *(f"tuiae.reproduce.{name}" for name in ("state", "verdicts", "measures", "work")),

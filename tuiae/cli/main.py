@@ -86,7 +86,7 @@ def _run(arguments: list[str]) -> None:
         if arguments == ["--version"]:
             print(f"tuiae {__version__}")  # Typer's imports would take three times as long as all the rest
             return
-        from tuiae.cli.commands import app
+        from tuiae.cli.supplies import app
 
         app(arguments, prog_name="tuiae")
     finally:
