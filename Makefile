@@ -1,13 +1,13 @@
 # Two commands: `make demo` trains a first autoencoder, `make test` runs the checks. `make thorough` runs the slow tests
 # that it leaves out, `make textual` tests the dashboard on the oldest and the newest Textual that pyproject.toml allows,
-# `make faults` reads 20,000 damaged run directories and documents that nobody wrote, and kills 200 trainings (an hour),
-# `make gpu` tests and measures on the cards of this machine.
+# `make extras` what is built on the packages of others, `make faults` reads 20,000 damaged run directories and documents
+# that nobody wrote, and kills 200 trainings (an hour), `make gpu` tests and measures on the cards of this machine.
 # Each sets up .venv once; a second run installs nothing.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test thorough textual faults bench gpu clean
+.PHONY: demo test thorough textual extras faults bench gpu clean
 
 demo: .venv/.installed
 	$(BIN)/tuiae run presets/quickstart.toml
@@ -28,6 +28,10 @@ faults: .venv/.installed-dev
 	TUIAE_TEST_EXAMPLES=1000 $(BIN)/python -m pytest -n 2 tests/test_documents.py
 	TUIAE_TEST_KILLS=100 $(BIN)/python -m pytest -n 2 -m '' tests/test_resume.py -k killed_at
 	$(BIN)/python -m pytest -n 2 -m thorough tests/test_disks.py
+
+# The callbacks in the trainers of others, and the import of what other trackers wrote.
+extras: .venv/.installed-extras
+	$(BIN)/python -m pytest -n 2 tests/test_integrations.py
 
 TEXTUALS := ==8.0.0 <9
 SMOKE := tests/test_private_names.py tests/test_key_line.py tests/test_bursts.py -k 'not answered_once' # which trains
@@ -60,6 +64,11 @@ gpu: .venv/.installed-dev
 .venv/.installed-dev: .venv/.installed
 	@echo 'Installing what the checks need (pytest, ruff, mypy, import-linter) into .venv, once: about 80 MB.'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv/.installed-extras: .venv/.installed-dev
+	@echo 'Installing what the extras are tested with (Lightning, Keras, TensorBoard, W&B) into .venv, once: about 300 MB.'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lightning,keras,import]'
 	@touch $@
 
 .venv/.installed-bench: .venv/.installed-dev

@@ -41,6 +41,7 @@ def loaded(code: str, names: list[str] = HEAVY) -> list[str]:
 LIGHT = [
     *("tuiae.cli.supplies", "tuiae.runs.reader", "tuiae.runs.writer", "tuiae.preflight", "tuiae.data.registry"),
     *("tuiae.explore.client", "tuiae.ui.app", "tuiae.ui.screens.runs", "tuiae.ui.screens.latent"),
+    *("tuiae.tracking.run", "tuiae.integrations.old_runs"),
     *("tuiae.ui.screens.bench", "tuiae.ui.screens.compare", "tuiae.ui.screens.works"),
     *(f"tuiae.reproduce.{name}" for name in ("state", "verdicts", "measures", "work")),
 ]

@@ -26,6 +26,7 @@ SUBJECTS = (
     "traffic",
     "keys",
     "answers",
+    "tracking",
     "training",
     "gpu",
 )

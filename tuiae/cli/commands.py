@@ -308,6 +308,18 @@ def delete(
     delete_runs([find(run) for run in runs or ()], tag, output, yes=yes)
 
 
+@app.command("import")
+@prints()
+def import_runs(
+    output: Output,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder of TensorBoard's event files or W&B's runs.")],
+) -> None:
+    """Bring runs of TensorBoard, or offline runs of W&B, into the list: their curves and their configs."""
+    from tuiae.cli.runs import import_old_runs
+
+    import_old_runs(path, output)
+
+
 # A run's weights
 
 

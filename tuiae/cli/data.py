@@ -24,8 +24,8 @@ from tuiae.render.network import (
     spread_epochs,
 )
 from tuiae.render.text import MISSING, count
-from tuiae.runs.lineage import need_config
-from tuiae.runs.paths import RunPaths, runs_dir
+from tuiae.runs.lineage import need_config, no_config
+from tuiae.runs.paths import RunPaths, is_tracked, runs_dir
 from tuiae.runs.reader import RunReader, read_images, read_sample
 
 
@@ -86,6 +86,8 @@ def show_histograms(run: RunPaths, output: Output) -> None:
         if (sample := read_sample(run, epoch)) is not None and sample.histograms
     }
     if not found:
+        if is_tracked(run):
+            raise no_config(run)
         again = f"`tuiae fork {run.id} --set {HISTOGRAMS_KEY}=true` goes on from a checkpoint with them"
         raise ConfigError(f"{run.id} keeps no histograms", again)
     if output.json:

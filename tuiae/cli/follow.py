@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from typing import Any
 
 from tuiae.cli.output import Output, run_progress
 from tuiae.cli.runs import show_curves, show_result
@@ -17,9 +18,9 @@ from tuiae.machine import LEAVING
 from tuiae.preflight import warn_of_change
 from tuiae.render.text import count, number
 from tuiae.runs.checkpoints import all_checkpoints
-from tuiae.runs.control import Edit, propose, send, waited
+from tuiae.runs.control import Edit, check_setting, propose, send, waited
 from tuiae.runs.listing import summarise
-from tuiae.runs.paths import RunPaths, is_gone
+from tuiae.runs.paths import RunPaths, is_gone, is_tracked
 from tuiae.runs.process import Interrupt, describe_death, kill_worker, requeue_advice
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.removal import discard_untrained
@@ -88,12 +89,11 @@ def follow_to_end(
     else:
         show_result(snapshot, output)
         show_curves(snapshot, output)
-    if snapshot.status.state == "stopped":
+    if snapshot.status.state == "stopped" and snapshot.tracked is None:
         output.note(f"stopped early; continue with: tuiae resume {run.id}", "yellow")
         if interrupt.count and (advice := requeue_advice(run)):
             output.note(advice)
-        return ExitCode.STOPPED
-    return ExitCode.OK
+    return ExitCode.STOPPED if snapshot.status.state == "stopped" else ExitCode.OK
 
 
 def follow(
@@ -147,6 +147,8 @@ def _check_ending(
                 code = process.wait(LEAVE_SECONDS)
         if code == ExitCode.HELD:
             raise held_by_another(run)
+        if is_tracked(run):
+            raise TrainingError(f"{run.id}: its program is gone", f"start it again with tuiae.track(resume={run.id!r})")
         go_on = "continue" if all_checkpoints(run) else "begin again at the first step"
         hint = f"see {run.log}, and {go_on} with `tuiae resume {run.id}`"
         raise TrainingError(f"{run.id}: {describe_death(run, code)}", hint)
@@ -222,30 +224,51 @@ def edit_run(run: RunPaths, settings: Sequence[str], output: Output) -> None:
     """
     reader = RunReader(run.root)
     snapshot = reader.read_all()
-    before = snapshot.current_config
-    if before is None or not snapshot.status.live:
+    before, wanted = snapshot.current_config, dict(map(parse_override, settings))
+    if not snapshot.status.live or (before is None and snapshot.tracked is None):
         cause = f"{run.id} is {snapshot.status.state}: there is no training to change"
-        raise ConfigError(cause, "`tuiae fork` continues from a checkpoint with other settings")
-    config, wanted = before, dict(map(parse_override, settings))
+        hint = (
+            "start its program again"
+            if is_tracked(run)
+            else "`tuiae fork` continues from a checkpoint with other settings"
+        )
+        raise ConfigError(cause, hint)
+    if before is None:
+        _edit_tracked(reader, snapshot, wanted, output)
+        return
+    config = before
     for key, value in wanted.items():
         config = propose(config, key, value, snapshot.status.epoch)
     for key, value in wanted.items():
         send(run, "set", key=key, value=value)
     output.warn(warn_of_change(before, config, snapshot.status.epoch))
-    made = _await_edits(reader, len(snapshot.edits), config, len(wanted))
+    _show_edits(_await_edits(reader, len(snapshot.edits), config, len(wanted)), output)
+
+
+def _edit_tracked(reader: RunReader, snapshot: Snapshot, wanted: Mapping[str, Any], output: Output) -> None:
+    """`edit_run` of a tracked run, whose loop says what may be changed."""
+    current = snapshot.status.settings or {}
+    values = {key: check_setting(current, key, value) for key, value in wanted.items()}
+    changed = {key: value for key, value in values.items() if value != current[key]}
+    for key, value in changed.items():
+        send(reader.run, "set", key=key, value=value)
+    _show_edits(_await_edits(reader, len(snapshot.edits), None, len(changed)), output)
+
+
+def _show_edits(made: Sequence[Edit], output: Output) -> None:
     if output.json:
         output.document([{"key": one.key, "old": one.old, "new": one.new, "step": one.step} for one in made])
     for one in made:
         output.line(f"{one.key}: {one.old} -> {one.new} at step {one.step}")
 
 
-def _await_edits(reader: RunReader, known: int, config: RunConfig, asked: int) -> tuple[Edit, ...]:
+def _await_edits(reader: RunReader, known: int, config: RunConfig | None, asked: int) -> tuple[Edit, ...]:
     """The edits after the first `known` ones, once there are as many as were asked for or `config` is in force."""
     deadline = time.monotonic() + ANSWER_SECONDS
     while True:
         snapshot = reader.poll()
         made = snapshot.edits[known:]
-        if len(made) >= asked or snapshot.current_config == config:
+        if len(made) >= asked or (config is not None and snapshot.current_config == config):
             return made
         if not snapshot.status.live:
             raise TrainingError(f"{snapshot.id} ended before it was changed", "continue it with `tuiae resume`")

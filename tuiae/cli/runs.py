@@ -16,6 +16,7 @@ from rich.text import Text
 
 from tuiae.cli.main import is_terminal
 from tuiae.cli.output import AsciiStream, Output
+from tuiae.config import value_text
 from tuiae.errors import ConfigError
 from tuiae.files import as_number
 from tuiae.render.curves import Curve, draw_curves, without_dashes
@@ -85,7 +86,8 @@ def list_runs(output: Output, tag: str | None = None, words: str | None = None, 
 
 
 def _row_record(row: RunRow, now: float, wanted: Sequence[RunColumn] = ()) -> dict[str, Any]:
-    keys = [SETTINGS[column.name] for column in wanted if column.name in SETTINGS]
+    named = (SETTINGS.get(column.name, column.name) for column in wanted)
+    keys = [key for key in named if key in SETTINGS.values() or key in row.settings]
     fields = ("state", "epoch", "epochs", "device", "test_loss", "test_accuracy")
     return {
         "run": row.id,
@@ -150,6 +152,8 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
         frozen = ", frozen" if model.freeze and config.is_classifier else ""
         device = f"; {status.device}" if status.device else ""
         output.line(f"{model.family}, code {model.latent}{encoder}{frozen}, on {config.data.dataset}{device}")
+    elif snapshot.tracked is not None:
+        output.line(f"tracked: {_own_words(snapshot)}")
     else:
         for line in no_config(RunPaths(snapshot.path)).lines():
             output.line(line, "yellow")
@@ -170,20 +174,43 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
     output.line(f"run directory: {snapshot.path}")
 
 
+def _own_words(snapshot: Snapshot, most: int = 400) -> str:
+    """The settings of a tracked run, as its program named them."""
+    words = ", ".join(
+        f"{clean(key, 40)} {clean(value_text(value), 60)}" for key, value in (snapshot.tracked or {}).items()
+    )
+    return shorten(words, most) or "its program named no settings"
+
+
 def _show_metrics(snapshot: Snapshot, output: Output) -> None:
-    splits = [split for split in ("train", "train-eval", "test") if (split, "loss") in snapshot.series]
+    splits, names, main = _shown_of(snapshot)
     if not splits:
         return
-    names = [name for name in METRICS if any((split, name) in snapshot.series for split in splits)]
     if snapshot.config is not None and snapshot.config.training.loss == "mse" and "kl" not in names:
         names = [name for name in names if name != "mse"]  # it is the loss
-    heads = (*(name.replace("_", " ") for name in names), "best loss")
+    heads = (*(clean(name).replace("_", " ") for name in names), f"best {clean(main)}")
     rows = []
     for split in splits:
-        best = snapshot.best(split, "loss")
+        best = snapshot.best(split, main)
         values = (figure(name, snapshot.latest(split, name)) for name in names)
-        rows.append((split, *values, number(best.value if best else None)))
+        rows.append((split, *values, figure(main, best.value if best else None)))
     output.table(("split", *heads), rows, right=heads)
+
+
+MOST_METRICS = 8  # of a tracked run
+
+
+def _shown_of(snapshot: Snapshot) -> tuple[list[str], list[str], str]:
+    """The splits and the metrics whose figures show, and the metric whose best value does. A tracked run has its own;
+    one without epochs has its batches alone."""
+    main = snapshot.main_metric
+    if snapshot.tracked is None:
+        splits = [split for split in ("train", "train-eval", "test") if (split, main) in snapshot.series]
+        return splits, [name for name in METRICS if any((one, name) in snapshot.series for one in splits)], main
+    every = [split for split in dict.fromkeys(split for split, _ in snapshot.series) if split != "live"]
+    splits = sorted(every or ["live"], key=lambda split: ("live", "train", "test", split).index(split))
+    names = dict.fromkeys(name for split, name in snapshot.series if split in splits)
+    return splits, [main, *(name for name in names if name != main)][:MOST_METRICS], main
 
 
 def _done(snapshot: Snapshot) -> str:
@@ -199,7 +226,8 @@ def _newest_sample(snapshot: Snapshot) -> Sample | None:
 
 def show_curves(snapshot: Snapshot, output: Output) -> None:
     """Plot the loss, and what the run has beside it; nothing where plots are not shown or nothing was measured."""
-    metrics = [name for name in ("loss", second_metrics(snapshot)[0]) if ("test", name) in snapshot.series]
+    shown = dict.fromkeys((snapshot.main_metric, second_metrics(snapshot)[0]))
+    metrics = [name for name in shown if any(len(curve.x) for curve in run_curves(snapshot, name))]
     if not (metrics and output.shows_plots):
         return
     together, ascii_only = len(metrics) > 1 and output.plot_width >= SIDE_BY_SIDE, output.plot_ascii
@@ -341,6 +369,10 @@ def findings(snapshot: Snapshot) -> tuple[Finding, ...]:
 def next_command(snapshot: Snapshot) -> str:
     """The command that continues a run that stands still; empty for any other."""
     command, state = f"`tuiae resume {clean(snapshot.id)}`", snapshot.status.state
+    if snapshot.tracked is not None and state != "paused":
+        again = f"tuiae.track(resume={clean(snapshot.id)!r})"
+        how = f"start it again, with {again} to go on with these curves"
+        return f"its program is gone; {how}" if state == "lost" else ""
     if state in ("lost", "unknown"):
         cause = "its worker is gone" if state == "lost" else "its status cannot be read"
         saved = all_checkpoints(RunPaths(snapshot.path))
@@ -361,6 +393,8 @@ def _state(snapshot: Snapshot) -> str:
 
 def _what(snapshot: Snapshot) -> str:
     config = snapshot.current_config
+    if snapshot.tracked is not None:
+        return f"a program of its own; {_own_words(snapshot, 120)}"
     if config is None:
         return NO_CONFIG
     noise = "no noise" if config.noise.kind == "none" else f"{config.noise.kind} noise {config.noise.level:g}"
@@ -466,3 +500,32 @@ def _is_confirmed(sizes: dict[str, int], root: Path, output: Output) -> bool:
         output.note(words)
     many = f"{len(sizes)} runs, {megabytes(sum(sizes.values()))}" if len(sizes) > 1 else "this run"
     return typer.confirm(f"Delete {many} for good?", err=True)
+
+
+# `tuiae import`
+
+
+def import_old_runs(path: Path, output: Output) -> None:
+    """Import the runs of other trackers in a file or below a folder; one that is there already is passed over.
+
+    Raises:
+        ConfigError: there are none, or what reads them is not installed.
+    """
+    from tuiae.integrations.old_runs import find_old_runs, import_run
+
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist", "give a file or a folder that other trackers wrote")
+    root, made = runs_dir(), []
+    for old in find_old_runs(path):
+        try:
+            run = import_run(old, root)
+        except ConfigError as error:
+            output.warn([str(error)])
+            continue
+        if run is None:
+            output.note(f"{clean(old.source)} was imported before")
+        else:
+            made.append({"run": run.id, "from": old.tracker, "path": str(old.source)})
+            output.line(f"{run.id}  {clean(old.name)}, {count(len(old.points))} points of {old.tracker}")
+    if output.json:
+        output.document(made)

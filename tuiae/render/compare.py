@@ -238,7 +238,7 @@ def settings_table(comparison: Comparison, width: int) -> Text:
     below, and each block says which of them it has.
     """
     if not comparison.differences:
-        known = any(entry.snapshot.config for entry in comparison.entries)
+        known = any(entry.snapshot.config or entry.snapshot.tracked is not None for entry in comparison.entries)
         return Text("the configs are the same" if known else "no config is readable", "dim", end="")
     places = {entry.key: place for place, entry in enumerate(comparison.entries)}
     members = {key: [place] for key, place in places.items()}

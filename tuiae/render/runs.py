@@ -191,16 +191,25 @@ def column_of(name: str) -> RunColumn:
         return own
     if (key := SETTINGS.get(name := _setting_named(name))) is None:
         metric = name.replace(" ", "_")
+
+        def found(row: RunRow) -> str:
+            own = row.settings.get(name) if row.status.tracked and metric not in row.metrics else None
+            return figure(metric, row.metrics.get(metric)) if own is None else _safe(value_text(own))
+
         return RunColumn(
-            name, 9, True, words=lambda row, now: figure(metric, row.metrics.get(metric)),
-            order=lambda row: row.metrics.get(metric), falling=metric in HIGHER_IS_BETTER,
+            name, 9, True, words=lambda row, now: found(row), falling=metric in HIGHER_IS_BETTER,
+            order=lambda row: row.metrics.get(metric, as_number(row.settings.get(name))),
         )  # fmt: skip
 
+    def own(row: RunRow) -> Any:
+        """The value in a run; a tracked one may have it under a name without a section."""
+        return row.settings.get(key, row.settings.get(name) if row.status.tracked else None)
+
     def words(row: RunRow, now: float = 0.0) -> str:
-        return _safe(value_text(row.settings.get(key)))
+        return _safe(value_text(own(row)))
 
     def order(row: RunRow) -> tuple[bool, float, str] | None:
-        value = row.settings.get(key)
+        value = own(row)
         number = as_number(value)
         return None if value is None else (number is None, number or 0.0, words(row))
 
@@ -208,9 +217,12 @@ def column_of(name: str) -> RunColumn:
 
 
 def columns_to_choose(rows: Iterable[RunRow]) -> list[str]:
-    """The names of all columns beside the name and the state, those of the metrics that the runs have included."""
+    """The names of all columns beside the name and the state, those of the metrics that the runs have included, and of
+    the settings that tracked runs have alone."""
+    rows = tuple(rows)
+    own = {key: None for row in rows if row.status.tracked for key in row.settings if key not in SETTINGS.values()}
     metrics = {name.replace("_", " "): None for row in rows for name in row.metrics if name not in ("loss", "accuracy")}
-    return [*(name for name in COLUMNS if name not in FIRST), *OTHERS, *sorted(metrics), *SETTINGS]
+    return [*(name for name in COLUMNS if name not in FIRST), *OTHERS, *sorted(metrics), *SETTINGS, *own]
 
 
 USUAL = tuple(COLUMNS.values())

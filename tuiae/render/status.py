@@ -13,7 +13,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.config import VARIATIONAL, counted, settings_of
+from tuiae.config import VARIATIONAL, counted, settings_of, value_text
 from tuiae.images import short_name
 from tuiae.render import palette
 from tuiae.render.table import GAP, TableColumn, table_line
@@ -39,7 +39,7 @@ from tuiae.render.text import (
     wrapped,
 )
 from tuiae.runs.diagnosis import AUTO_PAUSE
-from tuiae.runs.listing import Line, RunRow, StudyRow
+from tuiae.runs.listing import DATASET, Line, RunRow, StudyRow, named_in
 from tuiae.runs.paths import GONE, undated
 from tuiae.runs.snapshot import Note, Snapshot, Status
 
@@ -166,8 +166,10 @@ def title_line(snapshot: Snapshot, width: int) -> Text:
     head = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
     config = snapshot.config
     name, dataset = (clean(config.name), clean(short_name(config.data.dataset), 24)) if config is not None else ("", "")
+    if snapshot.tracked is not None:
+        name, dataset = undated(clean(snapshot.id)), clean(named_in(snapshot.tracked, *DATASET), 24)
     name = shorten_middle(clean(snapshot.name) or name, MOST_NAME)
-    whole = cell_len(name) + cell_len(dataset) + 3 if name else 0
+    whole = cell_len(name) + (cell_len(dataset) + 3 if dataset else 0) if name else 0
     everything = whole + cell_len(clean(snapshot.id)) + 3
     for word, bar, wanted in (("epoch ", BAR, everything), ("", BAR, whole), ("", 0, whole)):
         standing = _standing(snapshot, word, bar)
@@ -177,7 +179,7 @@ def title_line(snapshot: Snapshot, width: int) -> Text:
     if name:
         name = shorten_middle(name, max(free, LEAST_NAME))
         head.append(name, "bold not dim")
-        if (left := free - cell_len(name) - 3) >= min(LEAST_DATASET, cell_len(dataset)):
+        if dataset and (left := free - cell_len(name) - 3) >= min(LEAST_DATASET, cell_len(dataset)):
             head.append(f" › {shorten(dataset, left)}", "dim")
     line = head.append("  ").append_text(standing)
     # The beginning of an id finds the run as well, once it holds date and time.
@@ -214,22 +216,34 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
     # Edits in force; one of the number of epochs shows with the epoch.
     edits = {EDITED[one.key]: one for one in snapshot.edits if one.step <= status.step and one.key in EDITED}
     settings = settings_facts(settings_of(config)) if config is not None else []
-    best, host = snapshot.best("test", "loss"), clean(snapshot.meta.get("host", ""))
-    best_words = f"{number(best.value)}, epoch {best.epoch:,g}" if best else MISSING
+    if snapshot.tracked is not None:
+        settings, edits = own_facts({**snapshot.tracked, **(status.settings or {})}), {}
+    known = bool(settings)
+    best, host = snapshot.best("test", snapshot.main_metric), clean(snapshot.meta.get("host", ""))
+    best_words = f"{figure(snapshot.main_metric, best.value)}, epoch {best.epoch:,g}" if best else MISSING
+    memory = f"{count(round(status.memory))} MB" if status.memory else MISSING
     return [
         ("epoch", together if fits else epoch, ""),
         ("time", time_text(status), ""),
-        *([("best", best_words, "")] if config is not None else []),
-        ("speed", speed_text(status), ""),
+        *([("best", best_words, "")] if known else []),
+        *([] if snapshot.tracked is not None else [("speed", speed_text(status), "")]),
         *([] if fits else [("step", step, "")]),
         *((label, f"{edit.new:g} since step {count(edit.step)}", "") for label, edit in edits.items()),
-        ("device", clean(status.device) or MISSING, ""),
+        *([] if snapshot.tracked is not None else [("device", clean(status.device) or MISSING, "")]),
         *([("images", snapshot.images.words, "")] if snapshot.images is not None else []),
-        ("memory", f"{count(round(status.memory))} MB" if status.memory else MISSING, ""),
+        *([] if snapshot.tracked is not None else [("memory", memory, "")]),
         ("run", shorten_middle(undated(snapshot.id), 21), ""),
         *(fact for fact in settings if fact[0] not in edits),
-        *([("host", host, "")] if host and config is not None else []),
+        *([("host", host, "")] if host and known else []),
     ]
+
+
+MOST_OWN = 24  # settings of a tracked run
+
+
+def own_facts(settings: Mapping[str, Any]) -> list[Fact]:
+    """The settings of a tracked run, by the names that its program gave them."""
+    return [(clean(key, 24), clean(value_text(value), 60), "") for key, value in [*settings.items()][:MOST_OWN]]
 
 
 def settings_facts(settings: Mapping[str, Any]) -> list[Fact]:
@@ -314,6 +328,8 @@ def bad_ending(snapshot: Snapshot) -> str:
     status = snapshot.status
     if status.state == "failed" and status.error:
         return failure_words(status)
+    if status.state == "lost" and snapshot.tracked is not None:
+        return "its program is gone without a word; its curves stay"
     if status.state == "lost":
         how = "goes on from the last checkpoint" if snapshot.checkpoints else "begins again: no checkpoint is known"
         return f"{failure_words(status) or 'its process died without an error'}; R {how}"
@@ -471,7 +487,7 @@ def _run_facts(row: RunRow) -> list[Fact]:
         ("time", time_text(status), ""),
         ("speed", speed_text(status), ""),
         ("device", status.device or MISSING, ""),
-        *_settings(row.settings),
+        *(own_facts(row.settings) if status.tracked else _settings(row.settings)),
     ]
     return [*facts, ("host", row.host, "")] if row.host else facts
 

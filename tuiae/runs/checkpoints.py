@@ -20,7 +20,7 @@ from tuiae.files import (
     read_json,
     replace_text,
 )
-from tuiae.runs.paths import LIVE_STATES, RunPaths
+from tuiae.runs.paths import LIVE_STATES, OWN_PROGRAM, RunPaths, is_tracked
 from tuiae.runs.reader import read_status
 from tuiae.runs.snapshot import Position
 
@@ -137,6 +137,8 @@ def _unfit(run: RunPaths, name: str, folder: Path) -> TrainingError:
 
 def no_checkpoint(run: RunPaths) -> NoCheckpointError:
     """The error for a run without weights; its hint says whether to wait for them or how to train them again."""
+    if is_tracked(run):
+        return NoCheckpointError(f"{run.id} was tracked: {OWN_PROGRAM}", "this needs a run that tuiae trained")
     state = read_status(run).state
     if state in LIVE_STATES:
         return NoCheckpointError(f"{run.id} has no checkpoint yet", "let it train for an epoch first")

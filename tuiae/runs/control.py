@@ -173,9 +173,27 @@ def propose(config: RunConfig, key: str, value: Any, done: int = 0) -> RunConfig
     return changed
 
 
+def label_of(key: str) -> str:
+    """What people read of an editable key: a name of ours, or of a tracked run the key itself."""
+    return EDITABLE.get(key, key)
+
+
+def check_setting(settings: Mapping[str, Value], key: str, value: Any) -> Value:
+    """The value for one of the settings that a tracked run takes edits of, a whole number where it has been one. Raises
+    ConfigError in the words of the command line."""
+    if key not in settings:
+        known = ", ".join(settings) or "none: it asks by run.setting(NAME, VALUE) for what may be changed"
+        raise ConfigError(f"{key} is nothing that this program lets be changed", f"these are: {known}")
+    number, whole = as_number(value), isinstance(settings[key], int)
+    if number is None or (whole and number != int(number)):
+        kind = "a whole number" if whole else "a number"
+        raise ConfigError(f"{key} = {value!r}: should be {kind}", f"it is {settings[key]!r} now")
+    return int(number) if whole else number
+
+
 def describe_edit(key: str, old: Value, new: Value, step: int, epoch: float, by: str) -> dict[str, Any]:
     """The fields of the event that records an edit."""
-    text = f"{EDITABLE[key]} from {old} to {new} at step {step}, asked by {by}"
+    text = f"{label_of(key)} from {old} to {new} at step {step}, asked by {by}"
     return {"key": key, "old": old, "new": new, "step": step, "epoch": epoch, "by": by, "text": text}
 
 
@@ -189,8 +207,15 @@ def as_edit(record: Mapping[str, Any]) -> Edit | None:
     """An edit from an event or a plan; None for anything else."""
     key, step, by, plan = (record.get(name) for name in ("key", "step", "by", "plan"))
     made, epoch = as_number(record.get("time"), MAX_TIME), as_number(record.get("epoch"), MAX_EPOCH)
-    values = [as_number(record.get(name), MAX_COUNT) for name in ("old", "new")]
-    if not isinstance(key, str) or key not in EDITABLE or not is_count(step) or epoch is None or None in values:
+    own = record.get("own") is True  # a setting of a tracked run, which has its own names and may be negative
+    values = [as_number(record.get(name), None if own else MAX_COUNT) for name in ("old", "new")]
+    if (
+        not isinstance(key, str)
+        or not (own or key in EDITABLE)
+        or not is_count(step)
+        or epoch is None
+        or None in values
+    ):
         return None
     who = by if isinstance(by, str) else ""
     return Edit(made or 0.0, step, epoch, key, record["old"], record["new"], who, plan if is_count(plan) else None)

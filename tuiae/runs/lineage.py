@@ -17,7 +17,7 @@ from tuiae.runs.checkpoints import PARENT, need_checkpoint, read_position
 from tuiae.runs.control import Edit, apply_edits, as_edit, as_plan, propose, read_plan
 from tuiae.runs.events import Tail, parse_event
 from tuiae.runs.labels import named_for
-from tuiae.runs.paths import RunPaths, runs_dir
+from tuiae.runs.paths import OWN_PROGRAM, RunPaths, is_tracked, runs_dir
 from tuiae.runs.reader import is_original, read_config, read_images
 from tuiae.runs.snapshot import Parent, Status, read_parent
 from tuiae.runs.writer import create_run
@@ -51,6 +51,9 @@ def need_config(run: RunPaths, step: int | None = None) -> RunConfig:
 
 def no_config(run: RunPaths) -> ConfigError:
     """The error for a run whose config cannot be used; its hint says how to put it back."""
+    if is_tracked(run):
+        again = f"start that program again; with tuiae.track(resume={run.id!r}) it goes on with these curves"
+        return ConfigError(f"{run.id} was tracked: {OWN_PROGRAM}", again)
     whole, copied = is_original(run, run.config), is_original(run, run.config_copy)
     copy = shlex.join(["cp", str(run.config_copy), str(run.config)])
     try:

@@ -20,7 +20,7 @@ from tuiae.files import as_number, read_json
 from tuiae.runs.events import Tail, parse_event
 from tuiae.runs.labels import read_label, tags_of
 from tuiae.runs.paths import LIVE_STATES, REPORTS, RunPaths, is_run, list_names
-from tuiae.runs.reader import read_config, read_status
+from tuiae.runs.reader import read_config, read_status, read_tracked
 from tuiae.runs.snapshot import Snapshot, Status, read_parent
 
 POINTS = 48  # of a trend: more than a sparkline has cells
@@ -28,6 +28,8 @@ _PARSED = (b'"split":"test"', b'"kind":"start"')
 STUDIES = ("sweep:", "work:")
 """What the tags of studies begin with, by which their runs are known."""
 MOST_VARYING = 4  # settings up to which a run of a study is named after them; beyond, its name says more
+DATASET, MODEL = ("data.dataset", "dataset", "data"), ("model.family", "model", "architecture")
+"""The settings that say what a run trains, and on what; a tracked run may have them under several names."""
 SPLITS = ("train/", "train-eval/", "test/")
 
 
@@ -85,7 +87,7 @@ class RunRow:
     note: str = ""
     pinned: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Every dotted key of the config."""
+    """Every dotted key of the config; of a tracked run those that its program named, whatever they are."""
     host: str = ""
     parent: str = ""
     """The run that it was forked from, and where."""
@@ -157,7 +159,7 @@ class StudyRow:
     @cached_property
     def is_one_measure(self) -> bool:
         """Whether the losses of its runs are to be compared."""
-        return len({_measure(row.settings) for row in self.runs if row.settings}) == 1
+        return len({_measure(row) for row in self.runs if row.settings}) == 1
 
     def varied(self, most: int) -> Mapping[str, str]:
         """The values of each setting that varies, by its short name, at most `most` of them."""
@@ -189,8 +191,11 @@ def _as_number(text: str) -> float:
 Line = RunRow | StudyRow
 
 
-def _measure(settings: Mapping[str, Any]) -> tuple[Any, ...]:
+def _measure(row: RunRow) -> tuple[Any, ...]:
     """What the loss of a run measures, and on which images."""
+    settings = row.settings
+    if row.status.tracked:
+        return "its own", row.dataset
     family, data = settings["model.family"], settings["data.dataset"]
     if family == "classifier":
         return "cross-entropy", data
@@ -339,14 +344,15 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow:
     if row is None or row.status.epochs != status.epochs:
         meta = read_json(run.meta)
         config = read_config(run, meta)
+        settings = settings_of(config) if config else read_tracked(run) or {}
         host, parent = meta.get("host"), read_parent(meta)
         row = RunRow(
             run.root,
             status,
-            dataset=config.data.dataset if config else "",
-            model=config.model.family if config else "",
+            dataset=named_in(settings, *DATASET),
+            model=named_in(settings, *MODEL),
             preset=preset_of(config, meta) if config else "",
-            settings={sys.intern(key): value for key, value in settings_of(config).items()} if config else {},
+            settings={sys.intern(key): value for key, value in settings.items()},
             parent=f"{parent.run} at epoch {parent.epoch:g}" if parent else "",
             host=host if isinstance(host, str) else "",
             best=row.best if row else None,
@@ -355,6 +361,11 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow:
         )
     tags = tags_of(run, meta, label)
     return replace(row, status=status, name=label.name, note=label.note, pinned=label.pinned, tags=tags)
+
+
+def named_in(settings: Mapping[str, Any], *keys: str) -> str:
+    """The first of these settings that is a word; empty where none is."""
+    return next((found for key in keys if isinstance(found := settings.get(key), str)), "")
 
 
 def _unlike(known: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -369,7 +380,7 @@ def varying(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     that is too much. Empty for a run whose config cannot be read."""
     known = [settings for settings in runs if settings]
     told = sorted(_unlike(known), key=SEED.__eq__)
-    if len(told) > MOST_VARYING and len({settings[NAME] for settings in known}) > 1:
+    if len(told) > MOST_VARYING and len({str(settings.get(NAME)) for settings in known}) > 1:
         told = [NAME, *(key for key in told if key == SEED)]
     short = short_keys(told)
     words = ([f"{short[key]}={value_text(settings.get(key))}" for key in told if settings] for settings in runs)

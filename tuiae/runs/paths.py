@@ -40,6 +40,7 @@ class RunPaths:
     root: Path
     config = _Entry("config.toml")
     config_copy = _Entry(".config.toml")
+    tracked = _Entry("tracked.json")
     meta = _Entry("meta.json")
     label = _Entry("label.json")
     images = _Entry("data.json")
@@ -95,18 +96,29 @@ def is_run(path: Path) -> bool:
     """Returns whether a directory is a run, and not something foreign among the runs: any file of it can be lost."""
     run = RunPaths(path)
     # os.path and not pathlib: a directory that may not be entered is no run, and no error.
-    return sum(map(os.path.lexists, (run.config, run.meta, run.status, run.events))) > 1
+    return sum(map(os.path.lexists, (run.config, run.tracked, run.meta, run.status, run.events))) > 1
 
 
 def is_gone(run: RunPaths) -> bool:
     """Returns whether the directory of a run was deleted or moved; False where the disk does not answer."""
-    try:
-        os.stat(run.config)  # written once, before the run appears, and never replaced
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
+    for path in (run.config, run.tracked):  # one of them is written once, before the run appears, and never replaced
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            pass
         return False
-    return False
+    return True
+
+
+def is_tracked(run: RunPaths) -> bool:
+    """Returns whether a program of somebody's own writes this run, and no worker of ours."""
+    return os.path.lexists(run.tracked) and not os.path.lexists(run.config)
+
+
+OWN_PROGRAM = "its weights are its own program's"
+"""Why nothing that needs weights can be done with a tracked run."""
 
 
 def need_run(run: RunPaths) -> None:

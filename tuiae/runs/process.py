@@ -22,7 +22,7 @@ from tuiae.errors import ConfigError, RunHeldError, TrainingError, UnknownRunErr
 from tuiae.files import as_number, is_count, open_append, open_regular, read_json
 from tuiae.images import OPTION
 from tuiae.machine import LEAVING, STOPPING, count_cores
-from tuiae.runs.paths import RunPaths, find_obstacle, unwritable
+from tuiae.runs.paths import RunPaths, find_obstacle, is_tracked, unwritable
 
 if TYPE_CHECKING:
     from tuiae.runs.snapshot import Status
@@ -95,6 +95,8 @@ def terminate_worker(run: RunPaths) -> bool:
 
     record = read_json(run.status)
     pid, started = record.get("pid"), record.get("process_start")
+    if is_tracked(run):
+        return False  # a program of somebody's own would die of it, and save nothing
     if record.get("host") != socket.gethostname() or not is_count(pid) or not isinstance(started, str):
         return False
     try:

@@ -160,7 +160,7 @@ class _Parser:
         return (lambda row: not test(row)) if outside and test is not None else test
 
     def _test(self, key: str, value: str, word: str) -> Test | None:
-        ask = _field(key) if key else None
+        ask = _field(key, self._rows) if key else None
         if ask is None:
             # Studies tag their runs `work:NAME`: such a word is no key.
             if key and not any(tag.startswith(word) for row in self._rows for tag in row.tags):
@@ -191,11 +191,12 @@ def _mistake(key: str, value: str, rows: Iterable[RunRow]) -> str:
     return ""
 
 
-def _field(key: str) -> Ask | None:
-    """The field that a key names: one of the list, a dotted key of the config, or the end of one."""
+def _field(key: str, rows: Iterable[RunRow]) -> Ask | None:
+    """The field that a key names: one of the list, a dotted key of a config or a tracked run, or its end."""
     if key in FIELDS:
         return FIELDS[key]
-    if not (matches := keys_named(key)):
+    own = (name for row in rows if row.status.tracked for name in row.settings if f".{name}".endswith(f".{key}"))
+    if not (matches := list(dict.fromkeys((*keys_named(key), *own)))):
         return None
     return lambda row: next((row.settings[name] for name in matches if name in row.settings), None)
 

@@ -33,7 +33,7 @@ from tuiae.runs.events import (
     parse_event,
 )
 from tuiae.runs.labels import read_label
-from tuiae.runs.paths import CONFIG_DIGEST, GONE, RunPaths, is_gone, is_run
+from tuiae.runs.paths import CONFIG_DIGEST, GONE, RunPaths, is_gone, is_run, is_tracked
 from tuiae.runs.process import is_alive, last_words
 from tuiae.runs.snapshot import SAMPLE_ARRAYS, Key, Note, Sample, Series, Snapshot, Status, read_histograms
 
@@ -77,6 +77,8 @@ def is_written_elsewhere(run: RunPaths) -> bool:
 
 def _fits(key: str, value: Any, default: Any) -> bool:
     """Returns whether a value from a file has the type of its field; if not, the field keeps its default."""
+    if key == "settings":
+        return value is None or (isinstance(value, dict) and all(as_number(one) is not None for one in value.values()))
     if key in ERRORS:
         return value is None or isinstance(value, dict)
     if default is None or isinstance(default, float):
@@ -110,6 +112,16 @@ def read_config(run: RunPaths, meta: Mapping[str, Any] | None = None) -> RunConf
     # Older versions kept a folder's path as it was given: a worker has recorded since where that is.
     record = read_images(run) if absolute(dataset) != dataset else None
     return config if record is None else with_dataset(config, record.dataset)
+
+
+def read_tracked(run: RunPaths) -> dict[str, Any] | None:
+    """The settings of a tracked run by dotted key, values of JSON's kinds, empty where they cannot be read; None of a
+    run that tuiae trains."""
+    if not is_tracked(run):
+        return None
+    found = read_json(run.tracked).get("settings")
+    known = found.items() if isinstance(found, dict) else ()
+    return {key: value for key, value in known if not isinstance(value, dict)}
 
 
 def read_images(run: RunPaths) -> ImageRecord | None:
@@ -187,6 +199,7 @@ class RunReader:
         self._events = Tail(self.run.events)
         self._log = Tail(self.run.log)
         self._config: RunConfig | None = None
+        self._tracked: dict[str, Any] | None = None
         self._snapshot: Snapshot | None = None
         self._log_lines: list[str] = []
         self._forget()
@@ -222,6 +235,7 @@ class RunReader:
             if (name, status) == (last.name, before):
                 return last
         self._config = self._config or read_config(self.run)
+        self._tracked = self._tracked or read_tracked(self.run)
         self._snapshot = Snapshot(
             id=self.run.id,
             path=self.run.root,
@@ -239,6 +253,7 @@ class RunReader:
             clock=self._clock.points.series(),
             name=name,
             images=read_images(self.run),
+            tracked=self._tracked,
         )
         return self._snapshot
 

@@ -14,7 +14,7 @@ import numpy as np
 from tuiae.config import RunConfig
 from tuiae.files import MAX_EPOCH, as_number, is_count
 from tuiae.images import ImageRecord
-from tuiae.runs.control import Edit, apply_edits
+from tuiae.runs.control import Edit, Value, apply_edits
 from tuiae.runs.paths import LIVE_STATES
 
 
@@ -90,10 +90,17 @@ class Status:
     """Why the last worker that was to go on with it could not begin, with that worker's `pid`."""
     silent: int = 0
     """Whole minutes for which the worker of a live run has not written this: the reader says it, and no file."""
+    settings: Mapping[str, Value] | None = None
+    """Of a tracked run, what its program lets others edit, as it is now; None of a run that tuiae trains."""
 
     @property
     def live(self) -> bool:
         return self.state in LIVE_STATES
+
+    @property
+    def tracked(self) -> bool:
+        """Whether a program of somebody's own trains the run."""
+        return self.settings is not None
 
     @property
     def share(self) -> float | None:
@@ -187,6 +194,8 @@ class Snapshot:
     """What its users call it, if they gave it a name."""
     images: ImageRecord | None = None
     """The images that it trains on; None where that is not recorded."""
+    tracked: Mapping[str, Any] | None = None
+    """The settings of a tracked run by dotted key, as its program named them; None of a run that tuiae trains."""
 
     @property
     def title(self) -> str:
@@ -208,6 +217,13 @@ class Snapshot:
         if self.config is None:
             return None
         return apply_edits(self.config, (edit for edit in self.edits if edit.step <= self.status.step))
+
+    @property
+    def main_metric(self) -> str:
+        """What is shown first: the loss, or of a tracked run without one the first metric of its evaluations, else of
+        its training."""
+        names = [name for split in ("test", "train", "live") for part, name in self.series if part == split]
+        return names[0] if self.tracked is not None and names and "loss" not in names else "loss"
 
     @property
     def parent(self) -> Parent | None:

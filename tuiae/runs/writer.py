@@ -69,18 +69,54 @@ def create_run(
     `adopt_checkpoint`.
     """
     about = {**describe_machine(argv), "tags": check_tags(tags), **(meta or {})}
+
+    def fill(draft: RunPaths) -> None:
+        _fill(draft, with_absolute_folder(config), about, checkpoint)
+        if images is not None:
+            write_images(draft, images)
+
+    return _make_run(config.name, root, fill)
+
+
+def create_tracked(
+    name: str,
+    root: Path,
+    argv: list[str],
+    tags: Sequence[str] = (),
+    *,
+    settings: Mapping[str, Any],
+    epochs: int = 0,
+    began: float | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> RunPaths:
+    """Make a run directory, in state `starting`, for a program of somebody's own. `settings` are its own by dotted key,
+    of JSON's kinds; `began` is when it did, if not now, in seconds since the epoch; `meta` holds more for its
+    meta.json. Raises as `create_run`."""
+    about = {**describe_machine(argv, Path.cwd()), "tags": check_tags(tags), **(meta or {})}
+    status = {"v": SCHEMA, "state": "starting", "heartbeat": time.time(), "epochs": epochs, "settings": {}}
+
+    def fill(draft: RunPaths) -> None:
+        for folder in (draft.samples, draft.control):
+            folder.mkdir()
+        replace_json(draft.tracked, {"v": SCHEMA, "settings": settings})
+        replace_json(draft.meta, about if began is None else {**about, "created": began})
+        replace_json(draft.status, status)
+
+    return _make_run(name, root, fill, began)
+
+
+def _make_run(name: str, root: Path, fill: Callable[[RunPaths], None], began: float | None = None) -> RunPaths:
+    """A run directory with what `fill` writes into its draft."""
     try:
         make_directory(root)
         _remove_run_drafts(root)
-        run = RunPaths(root / new_run_id(config.name))
+        run = RunPaths(root / new_run_id(name, began))
         while run.root.exists():  # somebody made one in this very second, and drew the same number
-            run = RunPaths(root / new_run_id(config.name))
+            run = RunPaths(root / new_run_id(name, began))
         draft = RunPaths(root / f".{run.id}.tmp")
         draft.root.mkdir(mode=0o700)  # for its user alone; who wants to share it may open it
         try:
-            _fill(draft, with_absolute_folder(config), about, checkpoint)
-            if images is not None:
-                write_images(draft, images)
+            fill(draft)
             os.rename(draft.root, run.root)
         except BaseException:
             shutil.rmtree(draft.root, ignore_errors=True)
@@ -189,8 +225,9 @@ def alone(root: Path, tag: str) -> Iterator[Callable[[], None]]:
         os.close(lock)
 
 
-def describe_machine(argv: list[str]) -> dict[str, Any]:
-    """Versions, host and commit: the facts needed to repeat or doubt a result. Does not import torch."""
+def describe_machine(argv: list[str], checkout: Path = Path(__file__).parents[2]) -> dict[str, Any]:
+    """Versions, host and commit, the latter of the program's `checkout`: the facts needed to repeat or doubt a result.
+    Does not import torch."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
@@ -207,7 +244,7 @@ def describe_machine(argv: list[str]) -> dict[str, Any]:
         "host": socket.gethostname(),
         "created": time.time(),
         "argv": argv,
-        "git_commit": read_commit(Path(__file__).parents[2]),
+        "git_commit": read_commit(checkout),
     }
 
 
@@ -269,6 +306,13 @@ class RunWriter:
         else:
             self._unwritten[what] = error.strerror or str(error)
 
+    @property
+    def trouble(self) -> str:
+        """What the disk does not take at this moment, in words; empty where it takes everything."""
+        missing = dict(self._unwritten)
+        reason = next(iter(missing.values()), "")
+        return f"{reason}: {', '.join(missing)} wait to be written" if missing else ""
+
     def sample(self, epoch: int, **arrays: np.ndarray) -> None:
         """Store the sample of an epoch (0: before training) and record the event. Raises UnknownRunError for a run that
         was deleted, and OSError."""
@@ -299,11 +343,11 @@ class RunWriter:
         if self.run.samples.is_dir():
             fsync_directory(self.run.samples)
 
-    def close(self, state: str, error: dict[str, Any] | None = None) -> None:
-        """Record how the run ended; after this nothing is written any more. Raises OSError where not even the status
-        can say it."""
+    def close(self, state: str, error: dict[str, Any] | None = None, heartbeat: float | None = None) -> None:
+        """Record how the run ended, by `heartbeat` if that was not now; after this nothing is written any more. Raises
+        OSError where not even the status can say it."""
         words = f"{state}: {error['cause']}" if error else state
-        self._end(words, {**self._status, "state": state, "error": error}, error)
+        self._end(words, {**self._status, "state": state, "error": error}, error, heartbeat)
 
     def withdraw(self, before: dict[str, Any], refusal: dict[str, Any]) -> None:
         """Leave a run that could not be gone on with as it was `before`, by its status, and record why; raises as
@@ -342,10 +386,7 @@ class RunWriter:
     def _write_status(self, heartbeat: float | None = None) -> None:
         if is_gone(self.run):
             return  # what was deleted stays deleted
-        missing = dict(self._unwritten)
-        reason = next(iter(missing.values()), "")
-        trouble = f"{reason}: {', '.join(missing)} wait to be written" if missing else ""
-        self._status |= {"heartbeat": time.time() if heartbeat is None else heartbeat, "trouble": trouble}
+        self._status |= {"heartbeat": time.time() if heartbeat is None else heartbeat, "trouble": self.trouble}
         try:
             replace_json(self.run.status, self._status)
         except OSError:

@@ -18,10 +18,18 @@ from numpy.typing import NDArray
 from tuiae.config import VARIATIONAL, RunConfig, short_key, value_text
 from tuiae.images import CHANGED, ImageRecord
 from tuiae.runs.control import Edit
-from tuiae.runs.paths import RunPaths, list_names
+from tuiae.runs.paths import RunPaths, list_names, undated
 from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Best, Sample, Series, Snapshot
-from tuiae.studies.labels import SettingDifference, differences, letters, recipe, recipe_labels, run_labels
+from tuiae.studies.labels import (
+    SettingDifference,
+    differences,
+    letters,
+    own_differences,
+    recipe,
+    recipe_labels,
+    run_labels,
+)
 
 # Where a run did not go as its settings say: it was edited, forked from another run, or ended early.
 
@@ -189,7 +197,8 @@ def compare(runs: Sequence[RunNow]) -> Comparison:
     places = {name: index for index, name in enumerate(dict.fromkeys(recipes))}
     order = sorted(range(len(runs)), key=lambda index: places[recipes[index]])
     runs, recipes = [runs[index] for index in order], [recipes[index] for index in order]
-    configs, ids = [snapshot.current_config for snapshot, _ in runs], [snapshot.id for snapshot, _ in runs]
+    configs = [snapshot.current_config for snapshot, _ in runs]
+    ids = [undated(snapshot.id) if snapshot.tracked is not None else snapshot.id for snapshot, _ in runs]
     group_labels = recipe_labels(configs, ids)
     labels = run_labels(group_labels, configs, ids, [snapshot.name for snapshot, _ in runs])
     entries: list[Entry] = []
@@ -202,7 +211,9 @@ def compare(runs: Sequence[RunNow]) -> Comparison:
         label = group_labels[members[0]] if len(members) > 1 else labels[members[0]]
         groups.append(RunGroup(letter, label, found))
         entries += found
-    return Comparison(tuple(entries), tuple(groups), differences(configs))
+    own = [entry.snapshot.tracked for entry in entries]
+    unlike = differences(configs) or (own_differences(own) if all(one is not None for one in own) else ())
+    return Comparison(tuple(entries), tuple(groups), unlike)
 
 
 def _group_names(snapshots: Sequence[Snapshot]) -> list[str]:
@@ -293,7 +304,11 @@ def cautions(comparison: Comparison, metric: str) -> tuple[str, ...]:
     shown = [name for name in dict.fromkeys((metric, "accuracy")) if name == metric or name in comparison.metrics]
     said = [_measured(comparison, name) for name in shown]
     said.append(f"figures are of different images: {', '.join(datasets)}" if len(datasets) > 1 else "")
-    torn = [entry.key for entry in comparison.entries if entry.snapshot.current_config is None]
+    torn = [
+        entry.key
+        for entry in comparison.entries
+        if entry.snapshot.current_config is None and entry.snapshot.tracked is None
+    ]
     if torn:
         said.append(f"{_listed(torn)}: config not readable; compared by figures alone")
     without = [entry.key for entry in comparison.entries if entry.best(metric) is None]

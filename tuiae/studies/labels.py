@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,14 @@ def differences(configs: Sequence[RunConfig | None]) -> tuple[SettingDifference,
         for key in unlike
     ]
     return tuple(row for row in rows if any(value is not None for value in row.values))
+
+
+def own_differences(settings: Sequence[Mapping[str, Any] | None]) -> tuple[SettingDifference, ...]:
+    """The settings in which tracked runs differ, in their programs' order."""
+    known = [one or {} for one in settings]
+    keys = dict.fromkeys(key for one in known for key in one)
+    rows = [SettingDifference(key, tuple(one.get(key) for one in known)) for key in keys]
+    return tuple(row for row in rows if len({json.dumps(value) for value in row.values}) > 1)
 
 
 def recipe_labels(configs: Sequence[RunConfig | None], ids: Sequence[str]) -> list[str]:

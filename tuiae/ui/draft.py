@@ -248,6 +248,11 @@ def model_words(config: RunConfig) -> str:
 def training_words(snapshot: Snapshot) -> str:
     """What a live run does, and the keys that it takes; empty for all others."""
     config, status = snapshot.current_config, snapshot.status
+    if snapshot.tracked is not None and status.live:
+        edit = ", e changes it" if status.settings else ""
+        name = clean(snapshot.name or undated(snapshot.id), MOST_NAME)
+        state = f"is paused at step {status.step:,} · p goes on" if status.state == "paused" else "trains · p pauses"
+        return f"{name}, a program of its own, {state}{edit}, x asks it to stop"
     if config is None or not status.live:
         return ""
     name, images = clean(snapshot.name or undated(snapshot.id), MOST_NAME), snapshot.images

@@ -363,13 +363,17 @@ WHILE_LIVE = ("pause", "stop", "save", "edit", "kill")
 """Actions that need a run's worker."""
 ON_RUN = (*WHILE_LIVE, "step", "resume", "fork", "fill_form")
 """Actions that depend on how the run stands."""
+OF_WEIGHTS = ("save", "resume", "fork", "fill_form")
+"""Actions that a tracked run has no use for: its weights and its config are its own program's."""
 OVER = ("finished", GONE)
 """States in which a run cannot be resumed."""
 
 
 def run_takes(action: str, status: Status | None, has_checkpoint: bool) -> bool:
     """Returns whether one of ON_RUN does something to a run of this status; None is no run."""
-    if status is None:
+    if status is None or (status.tracked and action in OF_WEIGHTS):
+        return False
+    if action == "edit" and status.tracked and not status.settings:
         return False
     if action in WHILE_LIVE:
         return status.live

@@ -23,7 +23,7 @@ from tuiae.runs.control import propose
 from tuiae.runs.diagnosis import Finding
 from tuiae.runs.labels import Label, relabel
 from tuiae.runs.lineage import fork_run, need_config
-from tuiae.runs.paths import LIVE_STATES, RunPaths, list_runs, need_run, unwritable
+from tuiae.runs.paths import LIVE_STATES, OWN_PROGRAM, RunPaths, list_runs, need_run, unwritable
 from tuiae.runs.process import StandbyWorker, is_held, no_worker, start_worker
 from tuiae.runs.query import last_run
 from tuiae.runs.reader import read_status
@@ -250,6 +250,8 @@ class Session:
         if snapshot is None or not snapshot.status.live or self._feed is None:
             what = "no run is open" if snapshot is None else f"this run is {snapshot.status.state}"
             raise NothingToDoError(f"{what}: 1 lists all, r on Live starts what its form says")
+        if command == "save" and snapshot.tracked is not None:
+            raise NothingToDoError(f"nothing to save here: {OWN_PROGRAM}")
         control.send(RunPaths(snapshot.path), command, **arguments)
         self._feed.hurry()
 

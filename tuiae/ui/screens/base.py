@@ -20,6 +20,7 @@ from tuiae.files import save_new
 from tuiae.render.pixels import Sheet
 from tuiae.render.status import title_line
 from tuiae.render.text import clean
+from tuiae.runs.paths import OWN_PROGRAM
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.feeds import Feed
 from tuiae.ui.keys import ON_RUN, argument, name_now, run_takes
@@ -342,6 +343,7 @@ class RunScreen(BaseScreen):
 
 NO_RUN = "no run is open: 1 lists them, 2 starts one"
 NO_CHECKPOINT = "no checkpoint yet: the first comes with the first epoch"
+NO_WEIGHTS = f"this run was tracked: {OWN_PROGRAM}"
 
 
 class ExplorerScreen(RunScreen):
@@ -376,7 +378,9 @@ class ExplorerScreen(RunScreen):
 
     def follow(self, snapshot: Snapshot) -> None:
         """Ask a run's newest checkpoint, once there is one."""
-        if snapshot.status.live and not snapshot.checkpoints:
+        if snapshot.tracked is not None:
+            self.view.explain(NO_WEIGHTS)
+        elif snapshot.status.live and not snapshot.checkpoints:
             self.view.explain(NO_CHECKPOINT)
         else:
             self.questions.follow(snapshot.checkpoints)
@@ -409,6 +413,8 @@ class ExplorerScreen(RunScreen):
         snapshot = self.session.snapshot
         loads = snapshot is not None and snapshot.checkpoints
         missing = f"still loading the weights: {otherwise}" if loads else NO_CHECKPOINT
+        if snapshot is not None and snapshot.tracked is not None:
+            missing = NO_WEIGHTS
         self.message.hint(missing if self.session.path is not None else NO_RUN, "caution")
         return False
 

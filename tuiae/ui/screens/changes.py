@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from tuiae.errors import TrainingError, TuiaeError
 from tuiae.preflight import warn_of_change
 from tuiae.render.text import clean
 from tuiae.runs.checkpoints import all_checkpoints, no_checkpoint, pointed, read_position
-from tuiae.runs.control import EDITABLE, offered, propose, value_of
+from tuiae.runs.control import EDITABLE, Value, check_setting, label_of, offered, propose, value_of
 from tuiae.runs.diagnosis import BEST, NOW, START, Finding, Remedy
 from tuiae.runs.labels import read_label
 from tuiae.runs.lineage import config_at, fork_config, fork_may_change, need_config, no_config
@@ -57,7 +58,7 @@ class ChangeDialog(Dialog[Answer]):
     def compose_fields(self) -> ComposeResult:
         """A label and a field for each setting."""
         for key, text in self._filled.items():
-            yield Label(EDITABLE[key])
+            yield Label(label_of(key))
             field = NumberInput(_id(key))
             field.value = text
             yield field
@@ -114,15 +115,23 @@ def ask_edit(screen: BaseScreen, advised: Mapping[str, Any] | None = None) -> No
         NothingToDoError: no run is live here.
     """
     snapshot = screen.session.snapshot
-    if snapshot is None or not snapshot.status.live or snapshot.current_config is None:
+    tracked = snapshot is not None and snapshot.tracked is not None
+    if tracked and not snapshot.status.live:
+        raise NothingToDoError("its program has ended: there is no training to change")
+    if snapshot is None or not snapshot.status.live or (snapshot.current_config is None and not tracked):
         raise NothingToDoError("no run is live here; f forks a stopped one with other settings")
+    if tracked and not snapshot.status.settings:
+        raise NothingToDoError("its program lets nothing be changed: it asks for that with run.setting(NAME, VALUE)")
 
     def change(changes: dict[str, Any]) -> None:
         if changes:
             screen.session.edit(changes)
             screen.message.hint("asked: it is in force from the next step on", "good")
 
-    screen.show_dialog(EditDialog(snapshot.current_config, snapshot.status.epoch, advised), change)
+    if snapshot.current_config is None:
+        screen.show_dialog(TrackedEditDialog(snapshot.status.settings or {}), change)
+    else:
+        screen.show_dialog(EditDialog(snapshot.current_config, snapshot.status.epoch, advised), change)
 
 
 class EditDialog(ChangeDialog[dict[str, Any]]):
@@ -147,6 +156,22 @@ class EditDialog(ChangeDialog[dict[str, Any]]):
         words = ", ".join(f"{EDITABLE[key]} becomes {value}" for key, value in changes.items())
         warnings = warn_of_change(self._config, after, self._epoch)
         return changes, "; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine"
+
+
+class TrackedEditDialog(ChangeDialog[dict[str, Any]]):
+    """What the loop of a tracked run lets be changed; the answer holds the settings that were changed."""
+
+    TITLE, HINT = EditDialog.TITLE, EditDialog.HINT
+
+    def __init__(self, settings: Mapping[str, Value]) -> None:
+        question = "Its loop takes them at its next step. Every change is kept in the run's history."
+        super().__init__(question, {key: typed(value) for key, value in settings.items()})
+        self._settings = settings
+
+    def read(self) -> tuple[dict[str, Any], str, str]:
+        wanted = {key: check_setting(self._settings, key, self.value(key)) for key in self._filled}
+        changes = {key: value for key, value in wanted.items() if value != self._settings[key]}
+        return changes, ", ".join(f"{key} becomes {value:g}" for key, value in changes.items()), "-fine"
 
 
 def find_beginning(run: RunPaths, where: str | int) -> str:
@@ -365,4 +390,4 @@ def _offer(remedy: Remedy, way: str, begin: str) -> str:
 
 
 def _id(key: str) -> str:
-    return f"edit-{key.replace('.', '-')}"
+    return "edit-" + re.sub(r"[^A-Za-z0-9_.]", lambda found: f"-{ord(found[0]):x}-", key).replace(".", "-")

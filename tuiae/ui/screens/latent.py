@@ -56,9 +56,12 @@ class LatentScreen(ExplorerScreen):
     def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
         self.view.follow(snapshot)
         lacks_weights = snapshot.status.live and not snapshot.checkpoints
-        if self.questions.opened is None and sample is not None and not lacks_weights:
+        shows = snapshot.tracked is not None or not lacks_weights
+        if self.questions.opened is None and sample is not None and shows:
             self.view.preview(sample)
-        if self.questions.follows:
+        if snapshot.tracked is not None and sample is not None and sample.codes is not None:
+            self.message.hint("the codes that its program handed over: arrows move, + closer, c one class alone")
+        elif self.questions.follows:
             self.follow(snapshot)
 
     # The stored samples
@@ -96,9 +99,10 @@ class LatentScreen(ExplorerScreen):
     def is_enabled(self, action: str) -> bool:
         if not action.startswith(ON_MAP):
             return super().is_enabled(action)
-        config = self.config
+        config, snapshot = self.config, self.session.snapshot
         if config is None:
-            return False
+            drawn = snapshot is not None and snapshot.tracked is not None and self.view.map.has_codes
+            return drawn and action.startswith(("move(", "nearer(1)", "next_class"))
         if action.startswith("plane("):
             return config.model.latent > 2  # else there is no other number to take
         if action == "prior":

@@ -398,6 +398,8 @@ class LiveScreen(RunScreen):
         snapshot = self.session.snapshot
         if snapshot is None:
             self.message.hint("no run is open whose settings could fill the form: 1 lists them", "caution")
+        elif snapshot.tracked is not None:
+            self.message.hint("this run was tracked: its settings are its own program's", "caution")
         elif snapshot.config is None:
             self.message.hint(f"the config of {snapshot.id} cannot be read", "caution")
         else:

@@ -200,15 +200,18 @@ def ask_kill(screen: BaseScreen, run: RunPaths, title: str) -> None:
     saved, asked = pointed(run, "last"), control.waited(run, "stop")
     kept = f"its checkpoint of epoch {read_position(run.weights / saved).epoch:g}" if saved else "the beginning"
     stop = f"It was asked to stop {duration(asked)} ago." if asked is not None else "x asks it to save and stop first."
-    question = (
-        f"{clean(title, 60)} is {status.state}, its worker is process {status.pid} on {clean(status.host, 40)}.\n{stop}"
-        f"\n\nKilled, it loses what came after {kept}; R goes on from there."
-    )
+    worker, lost = "worker", f"Killed, it loses what came after {kept}; R goes on from there."
+    if status.tracked:
+        stop = stop.replace("save and stop", "stop")
+        worker, lost = "program", "Killed, it loses what it has not saved by itself, and all else that it does."
+    where = f"process {status.pid} on {clean(status.host, 40)}"
+    question = f"{clean(title, 60)} is {status.state}, its {worker} is {where}.\n{stop}\n\n{lost}"
     answers = [("cancel", "Leave it alone"), ("kill", f"Kill process {status.pid}")]
 
     def kill(_: str) -> None:
         kill_worker(run, status)
-        screen.message.tell(f"the worker of {title} is killed · R goes on from {kept}", "caution")
+        goes_on = "" if status.tracked else f" · R goes on from {kept}"
+        screen.message.tell(f"the {worker} of {title} is killed{goes_on}", "caution")
         if screen.feed is not None:
             screen.feed.hurry()
 

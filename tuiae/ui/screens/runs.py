@@ -427,7 +427,7 @@ class RunsScreen(BaseScreen):
         """Go on from a checkpoint of the run under the cursor with changed settings."""
         source = RunPaths(row.path)
         need_run(source)
-        if not all_checkpoints(source):
+        if not all_checkpoints(source) and not row.status.tracked:
             raise NothingToDoError(f"nothing to fork: {row.title} has no checkpoint to go on from")
         ask_fork(self, source)
 

@@ -26,7 +26,7 @@ from textual.widgets import Static
 from tuiae.render.chrome import ShownKey, fit_keys
 from tuiae.render.status import bad_ending, own_pause, refusal_words
 from tuiae.render.text import clean
-from tuiae.runs.control import EDITABLE
+from tuiae.runs.control import label_of
 from tuiae.runs.diagnosis import Finding, Severity
 from tuiae.runs.paths import LIVE_STATES
 from tuiae.runs.reader import NO_CONFIG
@@ -396,9 +396,9 @@ def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> b
     if state != was:
         if problem := bad_ending(now):
             message.tell(problem, "bad")
-        elif now.config is None:
+        elif now.config is None and now.tracked is None:
             message.tell(f"{now.id}: {NO_CONFIG}; 1 lists the others, D there deletes it", "bad")
-        elif state == "stopped":
+        elif state == "stopped" and now.tracked is None:
             message.tell("R goes on with this run from where it stopped, r starts a new one", "caution")
         if now.status.refusal:
             message.tell(refusal_words(now.status), "bad")
@@ -412,6 +412,6 @@ def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> b
         says_again = True
     new_edits = now.edits[len(before.edits) :] if before is not None else ()
     if new_edits and now.status.live:
-        words = ", ".join(f"{EDITABLE[edit.key]} is {edit.new:g}" for edit in new_edits)
+        words = ", ".join(f"{label_of(edit.key)} is {edit.new:g}" for edit in new_edits)
         message.hint(f"{words} from step {now.edits[-1].step:,} on", "good")
     return says_again

@@ -273,7 +273,7 @@ class RunView(Views):
 
     def show(self, snapshot: Snapshot, sample: Sample | None) -> None:
         """Show a run as it is now."""
-        self._show_family(snapshot)
+        self._show_family(snapshot, sample)
         self._snapshot = snapshot
         self._newest = sample
         self.timeline.show(snapshot.path, snapshot.samples, snapshot.status.live)
@@ -285,8 +285,9 @@ class RunView(Views):
     def _show_curves(self, snapshot: Snapshot) -> None:
         offered, marks = second_metrics(snapshot), run_marks(snapshot, self.timeline.at)
         metric = self._second if self._second in offered else offered[0]
-        loss, second = on_one_axis(self._curves(snapshot, "loss"), self._curves(snapshot, metric))
-        self.query_one("#loss", CurvesPanel).show(loss, marks=marks)
+        main = snapshot.main_metric
+        loss, second = on_one_axis(self._curves(snapshot, main), self._curves(snapshot, metric))
+        self.query_one("#loss", CurvesPanel).show(loss, plot_title(main), marks)
         self.query_one("#second", CurvesPanel).show(second, plot_title(metric), marks)
 
     def _curves(self, snapshot: Snapshot, metric: str) -> tuple[Curve, ...]:
@@ -398,9 +399,11 @@ class RunView(Views):
         if self._snapshot is not None and self.shows_histograms:
             self.query_one(HistogramPanel).follow(self._snapshot.path, self._snapshot.samples)
 
-    def _show_family(self, snapshot: Snapshot) -> None:
+    def _show_family(self, snapshot: Snapshot, sample: Sample | None) -> None:
         config = snapshot.config
         classifier = config is not None and config.is_classifier
+        if snapshot.tracked is not None:
+            classifier = sample is not None and sample.confusion is not None
         self.query_one(ViewBar).offer(HISTOGRAMS, config is not None and config.samples.histograms)
         if self.timeline.at is None:
             self.images.explain(snapshot.status.phase if snapshot.status.live else "no pictures in this run")
@@ -409,7 +412,8 @@ class RunView(Views):
         if classifier != self.has_class("-classifier"):
             self.set_class(classifier, "-classifier")
             self.query_one(ViewBar).offer("confusion", classifier)
-            self.images.rename("predictions" if classifier else "reconstructions")
+            made = snapshot.tracked is not None and sample is not None and sample.reconstructions is not None
+            self.images.rename("predictions" if classifier and not made else "reconstructions")
 
     # Room
 

@@ -1,0 +1,1 @@
+"""Callbacks for other trainers, and old runs of other trackers."""

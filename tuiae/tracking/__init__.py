@@ -1,0 +1,1 @@
+"""Runs that somebody's own training loop writes: `tuiae.track`."""
