@@ -227,7 +227,9 @@ def _newest_sample(snapshot: Snapshot) -> Sample | None:
 def show_curves(snapshot: Snapshot, output: Output) -> None:
     """Plot the loss, and what the run has beside it; nothing where plots are not shown or nothing was measured."""
     shown = dict.fromkeys((snapshot.main_metric, second_metrics(snapshot)[0]))
-    metrics = [name for name in shown if any(len(curve.x) for curve in run_curves(snapshot, name))]
+    own = snapshot.tracked is not None  # of which batches alone may be known
+    metrics = [name for name in shown if own or ("test", name) in snapshot.series]
+    metrics = [name for name in metrics if any(len(curve.x) for curve in run_curves(snapshot, name))]
     if not (metrics and output.shows_plots):
         return
     together, ascii_only = len(metrics) > 1 and output.plot_width >= SIDE_BY_SIDE, output.plot_ascii

@@ -252,6 +252,8 @@ class Recorder(threading.Thread):
         if is_gone(self.run_paths):
             self.warn("gone", f"{self.run_paths.id} was deleted or moved: the loop goes on, and nothing is recorded")
             self.queue.clear()
+            self.steps_left = None  # nobody is left to say that it goes on
+            self.changed.set()
             return
         self._guarded(self._obey)
         handlers: dict[str, Callable[..., None]] = {
@@ -298,7 +300,7 @@ class Recorder(threading.Thread):
         for name, value in values.items():
             try:
                 numbers[name] = float(value)
-            except (TypeError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever a framework raises for its own numbers
                 self.warn(f"value {name}", f"{name} is not recorded, it is no number: {error}")
         index, self._when = self._place.index, when
         if split in BATCHES:
