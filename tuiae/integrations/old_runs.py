@@ -76,8 +76,8 @@ def find_old_runs(path: Path) -> Iterator[OldRun]:
     if not folders and not offline:
         cause = f"{path}: no run of TensorBoard or W&B is there"
         raise ConfigError(cause, f"give a folder with {EVENTS}* files or offline-run-* folders")
-    for folder, parts in folders.items():
-        yield read_tensorboard(folder, parts)
+    for place, parts in folders.items():
+        yield read_tensorboard(place, parts)
     for file in offline:
         yield read_wandb(file)
 

@@ -116,10 +116,9 @@ def ask_edit(screen: BaseScreen, advised: Mapping[str, Any] | None = None) -> No
     """
     snapshot = screen.session.snapshot
     tracked = snapshot is not None and snapshot.tracked is not None
-    if tracked and not snapshot.status.live:
-        raise NothingToDoError("its program has ended: there is no training to change")
     if snapshot is None or not snapshot.status.live or (snapshot.current_config is None and not tracked):
-        raise NothingToDoError("no run is live here; f forks a stopped one with other settings")
+        ended = "its program has ended: there is no training to change"
+        raise NothingToDoError(ended if tracked else "no run is live here; f forks a stopped one with other settings")
     if tracked and not snapshot.status.settings:
         raise NothingToDoError("its program lets nothing be changed: it asks for that with run.setting(NAME, VALUE)")
 
