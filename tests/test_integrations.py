@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +151,8 @@ print(fit(100000, ask=True))
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_fits_of_keras_are_runs_that_hear_edits_and_stop(lab: Laboratory, backend: str) -> None:
-    pytest.importorskip("keras")
-    pytest.importorskip(backend)
+    if not all(map(find_spec, ("keras", backend))):  # to import keras here would be to choose a backend
+        pytest.skip(f"needs keras and {backend}")
     environment = {**lab.environment, "KERAS_BACKEND": backend, "KERAS_HOME": str(lab.root)}
     lab.root.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
