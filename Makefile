@@ -24,9 +24,9 @@ thorough: .venv/.installed-dev
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m thorough
 
 faults: .venv/.installed-dev
-	TUIAE_TEST_MUTATIONS=20000 $(BIN)/python -m pytest -n 2 tests/test_mutations.py tests/test_input.py
-	TUIAE_TEST_EXAMPLES=1000 $(BIN)/python -m pytest -n 2 tests/test_documents.py
-	TUIAE_TEST_KILLS=100 $(BIN)/python -m pytest -n 2 -m '' tests/test_resume.py -k killed_at
+	TUIAE_TEST_MUTATIONS=20000 $(BIN)/python -m pytest -n 2 --timeout 0 tests/test_mutations.py tests/test_input.py
+	TUIAE_TEST_EXAMPLES=1000 $(BIN)/python -m pytest -n 2 --timeout 0 tests/test_documents.py
+	TUIAE_TEST_KILLS=100 $(BIN)/python -m pytest -n 2 --timeout 0 -m '' tests/test_resume.py -k killed_at
 	$(BIN)/python -m pytest -n 2 -m thorough tests/test_disks.py
 
 # The callbacks in the trainers of others, and the import of what other trackers wrote.
