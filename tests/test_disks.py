@@ -178,6 +178,12 @@ def test_what_a_worker_could_not_say_is_read_from_the_end_of_its_log(lab: Labora
     with open(run.log, "a") as log:
         log.write("epoch 2\n")
     assert read_status(run).error is None
+    with open(run.log, "a") as log:
+        log.write("error: 3 checkpoints in a row could not be written\n/runs/x: Permission denied\n")
+    assert (read_status(run).error or {})["cause"] == "the worker died: 3 checkpoints in a row could not be written"
+    with open(run.log, "a") as log:
+        log.write("epoch 3\n")
+    assert read_status(run).error is None
 
 
 TMPFS = 'mount -t tmpfs -o size=3m tmpfs "$1" && shift && exec "$@"'

@@ -193,11 +193,13 @@ SIGNALLED = {
 FATAL, FATAL_BYTES = "Fatal Python error: ", 1 << 18
 TRACE = (" ", "Thread ", "Current thread", "Extension modules: ")
 """How the lines begin that faulthandler writes below such an error."""
+ERROR = "error: "
+"""How the line begins in which a worker says why it ends."""
 
 
 def last_words(run: RunPaths, seen: float) -> str:
-    """The fatal signal that ended a worker, by the end of its log, since the worker was `seen` alive (seconds since the
-    epoch); empty where the log has none."""
+    """What ended a worker that could not record it, by the end of its log, since the worker was `seen` alive (seconds
+    since the epoch): a fatal signal, or an error; empty where the log has none."""
     try:
         with open_regular(run.log) as log:
             status = os.fstat(log.fileno())
@@ -208,9 +210,12 @@ def last_words(run: RunPaths, seen: float) -> str:
     _, found, after = tail.rpartition(FATAL)
     reason, *trace = after.splitlines() or [""]
     # An earlier worker's end is older than the signs of life of this one, and followed by what this one printed.
-    if not found or status.st_mtime < seen - 1 or not all(not line or line.startswith(TRACE) for line in trace):
+    if status.st_mtime < seen - 1:
         return ""
-    return f"{reason}: {SIGNALLED[signal.SIGBUS]}" if reason == "Bus error" else reason
+    if found and all(not line or line.startswith(TRACE) for line in trace):
+        return f"{reason}: {SIGNALLED[signal.SIGBUS]}" if reason == "Bus error" else reason
+    errors = (line for line in reversed(tail.splitlines()[-2:]) if line.startswith(ERROR))  # and why it is not recorded
+    return next(errors, "").removeprefix(ERROR)
 
 
 def describe_death(run: RunPaths, code: int | None) -> str:
