@@ -29,9 +29,9 @@ faults: .venv/.installed-dev
 	TUIAE_TEST_KILLS=100 $(BIN)/python -m pytest -n 2 --timeout 0 -m '' tests/test_resume.py -k killed_at
 	$(BIN)/python -m pytest -n 2 -m thorough tests/test_disks.py
 
-# The callbacks in the trainers of others, and the import of what other trackers wrote.
+# The callbacks in the trainers of others, the import of what other trackers wrote, and what others read of ours.
 extras: .venv/.installed-extras
-	$(BIN)/python -m pytest -n 2 tests/test_integrations.py
+	$(BIN)/python -m pytest -n 2 tests/test_integrations.py tests/test_exports.py
 
 TEXTUALS := ==8.0.0 <9
 SMOKE := tests/test_private_names.py tests/test_key_line.py tests/test_bursts.py -k 'not answered_once' # which trains
@@ -67,8 +67,8 @@ gpu: .venv/.installed-dev
 	@touch $@
 
 .venv/.installed-extras: .venv/.installed-dev
-	@echo 'Installing what the extras are tested with (Lightning, Keras, TensorBoard, W&B) into .venv, once: about 300 MB.'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lightning,keras,import]'
+	@echo 'Installing what the extras are tested with (Lightning, Keras, TensorBoard, W&B, ONNX, Arrow) into .venv, once: about 400 MB.'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lightning,keras,import,extras]'
 	@touch $@
 
 .venv/.installed-bench: .venv/.installed-dev

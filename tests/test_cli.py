@@ -62,7 +62,7 @@ def test_every_point_of_a_run_is_a_line_of_csv(lab: Laboratory, finished: RunPat
         nothing = {"v": 1, "kind": "metric", "split": "test", "step": 75, "epoch": 5, "values": {"loss": None}}
         file.write(json.dumps(nothing).encode() + b'\n{"v":1,"kind":"met')
     printed = lab("show", run.id, "--csv")
-    assert printed.stdout.splitlines()[0] == "run,split,epoch,step,metric,value"
+    assert printed.stdout.splitlines()[0] == "run,split,epoch,step,time,metric,value"
     rows = list(csv.DictReader(io.StringIO(printed.stdout)))
     history = lab("show", str(finished.root), "--json").document["history"]["test/loss"]
     losses = [row for row in rows if (row["split"], row["metric"]) == ("test", "loss")]

@@ -96,10 +96,10 @@ def image_shape(config: RunConfig, dataset: DatasetInfo) -> Shape | None:
     return (dataset.shape[0], size, size) if dataset.shape and size else dataset.shape
 
 
-def layers_on(config: RunConfig, recorded: ImageRecord | None) -> tuple[ImageShape, tuple[LayerInfo, ...]]:
-    """The shape of the images and the layers of the network that a config trains on them: on those recorded by its run
-    or, without a record, on those that are here. Raises DataError where only preparing them would tell their size,
-    ConfigError where the network does not fit them, and as `registry.describe`."""
+def known_images(config: RunConfig, recorded: ImageRecord | None) -> tuple[ImageShape, tuple[str, ...]]:
+    """The shape and the classes of the images that a config trains on: of those recorded by its run or, without a
+    record, of those that are here. Raises DataError where only preparing them would tell their size, and as
+    `registry.describe`."""
     known = recorded.classes if recorded is not None else ()
     shape = recorded.shape if recorded is not None else None
     if recorded is None:
@@ -108,7 +108,14 @@ def layers_on(config: RunConfig, recorded: ImageRecord | None) -> tuple[ImageSha
     if shape is None:
         cause = f"the images of {config.data.dataset} have not been prepared: how large they are is not known yet"
         raise DataError(cause, "set data.image_size, or start a run first")
-    return shape, network_layers(config.model, shape, len(config.data.classes) or len(known))
+    return shape, config.data.classes or known
+
+
+def layers_on(config: RunConfig, recorded: ImageRecord | None) -> tuple[ImageShape, tuple[LayerInfo, ...]]:
+    """The shape of the images and the layers of the network that a config trains on them. Raises ConfigError where the
+    network does not fit them, and as `known_images`."""
+    shape, classes = known_images(config, recorded)
+    return shape, network_layers(config.model, shape, len(classes))
 
 
 def _train_images(config: RunConfig, dataset: DatasetInfo) -> int | None:

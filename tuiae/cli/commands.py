@@ -247,7 +247,7 @@ def show(
     output: Output,
     run: Run = "last",
     csv: Annotated[
-        bool, typer.Option("--csv", help="Print the points of its curves: run,split,epoch,step,metric,value.")
+        bool, typer.Option("--csv", help="Print the points of its curves: run,split,epoch,step,time,metric,value.")
     ] = False,
     network: Annotated[bool, typer.Option("--network", help="Print the layers of its network.")] = False,
     histograms: Annotated[bool, typer.Option("--histograms", help="Print how weights and codes are spread.")] = False,
@@ -385,6 +385,35 @@ def explore(
 
     views = ExploreViews(codes, plane, samples, between, dims)
     explore_run(find(run), views, weights, device, seed, output, png)
+
+
+@app.command()
+@prints()
+def export(
+    output: Output,
+    run: Run,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="onnx, torch-export, safetensors: its network; csv, parquet, tensorboard: its curves.",
+        ),
+    ],
+    checkpoint: Annotated[
+        str | None, typer.Option(metavar="last|best|STEP", help="The checkpoint to take, by default the last.")
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(metavar="PART", help="whole, encoder or decoder; by default the whole network.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="By default the run's id, in this folder.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+) -> None:
+    """Write a run in a format of others: its network, or its curves."""
+    from tuiae.cli.export import export_run
+
+    export_run(find(run), to, checkpoint, part, file, output, force=force)
 
 
 # Several runs

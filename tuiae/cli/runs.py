@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median_high
 from typing import Any
@@ -18,6 +17,7 @@ from tuiae.cli.main import is_terminal
 from tuiae.cli.output import AsciiStream, Output
 from tuiae.config import value_text
 from tuiae.errors import ConfigError
+from tuiae.exports.formats import write_points
 from tuiae.files import as_number
 from tuiae.render.curves import Curve, draw_curves, without_dashes
 from tuiae.render.grid import sample_grid
@@ -113,7 +113,6 @@ CURVE_LINES = 14  # of a plot, with its title and its legend
 SIDE_BY_SIDE = 96  # columns from which two plots stand beside each other
 WIDEST_PLOT = 100  # columns
 GAP = 2
-POINT_COLUMNS = ("run", "split", "epoch", "step", "metric", "value")
 
 
 def show_run(run: RunPaths, output: Output) -> None:
@@ -260,18 +259,7 @@ def show_points(run: RunPaths, output: Output) -> None:
     """
     if output.json:
         raise ConfigError("--csv and --json are two documents", "give one of them")
-    writer = csv.writer(AsciiStream(sys.stdout) if output.ascii else sys.stdout, lineterminator="\n")
-    writer.writerow(POINT_COLUMNS)
-    writer.writerows(_points(RunReader(run.root).read_all()))
-
-
-def _points(snapshot: Snapshot) -> Iterator[tuple[str | int, ...]]:
-    """The points by POINT_COLUMNS; a value that is not finite is empty."""
-    run = clean(snapshot.id)
-    for (split, metric), series in sorted(snapshot.series.items()):
-        names = clean(split), clean(metric)
-        for step, epoch, value in zip(*(s.tolist() for s in (series.steps, series.epochs, series.values)), strict=True):
-            yield run, names[0], f"{epoch:.10g}", step, names[1], repr(value) if math.isfinite(value) else ""
+    write_points(RunReader(run.root).read_all(), AsciiStream(sys.stdout) if output.ascii else sys.stdout)
 
 
 # `tuiae status`: no bars, frames or colours.

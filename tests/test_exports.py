@@ -1,0 +1,209 @@
+"""What leaves, each opened by the program whose format it is."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from tests.conftest import Laboratory
+from tuiae.config import RunConfig, load_config
+from tuiae.explore.checkpoint import load
+from tuiae.exports.formats import COLUMNS, FORMATS
+from tuiae.exports.weights import Portable
+from tuiae.models.networks import build_model
+from tuiae.runs.paths import RunPaths
+from tuiae.runs.reader import RunReader
+from tuiae.runs.writer import create_run
+
+
+def export(lab: Laboratory, run: RunPaths, to: str, *options: str, check: int = 0) -> Any:
+    """What the command says of an export of a run."""
+    return lab("export", str(run.root), "--to", to, *options, "--json", check=check).document
+
+
+def written(lab: Laboratory, run: RunPaths, to: str, *options: str) -> str:
+    """The path of the one file of an export."""
+    (file,) = export(lab, run, to, *options)["files"]
+    assert file["bytes"] > 0
+    return str(lab.root / file["path"])
+
+
+@pytest.fixture(params=["finished", "classified", "plane_vae"])
+def trained(request: pytest.FixtureRequest) -> RunPaths:
+    """A run of each kind of network."""
+    run: RunPaths = request.getfixturevalue(request.param)
+    return run
+
+
+def expected(run: RunPaths, images: np.ndarray) -> dict[str, np.ndarray]:
+    """What tuiae makes of images."""
+    loaded = load(run, device="cpu")
+    made = {"code": loaded.encode(images)}
+    if not loaded.is_autoencoder:
+        return {**made, "logits": loaded.predict(images)}
+    return {**made, "reconstruction": loaded.reconstruct(images)[1]}
+
+
+def some_images(run: RunPaths, count: int) -> np.ndarray:
+    return load(run, device="cpu").images("test", count)
+
+
+def test_an_exported_program_gives_what_the_network_gives_for_batches_of_any_size(
+    lab: Laboratory, trained: RunPaths
+) -> None:
+    program = torch.export.load(written(lab, trained, "torch-export")).module()
+    for count in (1, 7):
+        images = some_images(trained, count)
+        for made, wanted in zip(program(torch.from_numpy(images)), expected(trained, images).values(), strict=False):
+            np.testing.assert_allclose(made.detach().numpy(), wanted, atol=1e-5)
+
+
+def test_onnx_runtime_gives_what_the_network_gives_for_batches_of_any_size(lab: Laboratory, trained: RunPaths) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    session = runtime.InferenceSession(written(lab, trained, "onnx", "--checkpoint", "best"))
+    assert session.get_modelmeta().custom_metadata_map["run"] == trained.id
+    for count in (1, 7):
+        images = some_images(trained, count)
+        wanted = expected(trained, images)
+        assert wanted.keys() <= {output.name for output in session.get_outputs()}
+        for made, name in zip(session.run([*wanted], {"images": images}), wanted, strict=True):
+            np.testing.assert_allclose(made, wanted[name], atol=1e-5)
+
+
+def test_a_decoder_leaves_alone(lab: Laboratory, plane_vae: RunPaths) -> None:
+    program = torch.export.load(written(lab, plane_vae, "torch-export", "--part", "decoder")).module()
+    codes = np.linspace(-2, 2, 6, dtype=np.float32).reshape(3, 2)
+    (made,) = program(torch.from_numpy(codes))
+    np.testing.assert_allclose(made.detach().numpy(), load(plane_vae, device="cpu").decode(codes), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"family": "conv", "dropout": 0.2, "output_dropout": True},
+        {"family": "strided-conv", "channels": (4, 8), "norm": "batch", "activation": "gelu", "dropout": 0.1},
+        {"family": "conv-vae", "channels": (4,), "latent": 3},
+        {"family": "classifier", "encoder": "conv", "head": "relu-dropout", "dropout": 0.1},
+    ],
+    ids=lambda model: model["family"],
+)
+def test_layers_of_pytorch_alone_compute_the_same(model: dict[str, Any]) -> None:
+    config = RunConfig.model_validate({"model": model}, strict=False)
+    network = build_model(config.model, (1, 16, 16), 10).eval()
+    portable = Portable(network, "whole", (1, 16, 16), {})
+    assert {type(layer).__module__.partition(".")[0] for layer in portable.modules()} <= {"torch", "tuiae"}
+    assert {type(layer) for layer in portable.modules() if type(layer).__module__.startswith("tuiae")} == {Portable}
+    assert portable.state_dict().keys() == network.state_dict().keys()
+    images = torch.rand(3, 1, 16, 16)
+    wanted = network(images)._asdict()
+    for name, made in zip(portable.gives, portable(images), strict=True):
+        torch.testing.assert_close(made, wanted[name])
+
+
+def test_safetensors_hold_what_a_stranger_needs_to_build_the_network(lab: Laboratory, finished: RunPaths) -> None:
+    with safe_open(written(lab, finished, "safetensors"), "pt") as file:
+        about, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    config = json.loads(about["config"])
+    pixels = int(np.prod(json.loads(about["image_shape"])))
+    (width,), code = config["model"]["hidden"], config["model"]["latent"]
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(pixels, width), nn.ReLU(), nn.Linear(width, code), nn.ReLU())
+    encoder.load_state_dict(
+        {name.removeprefix("encoder."): one for name, one in tensors.items() if name.startswith("encoder.")}
+    )
+    images = some_images(finished, 5)
+    made = encoder(torch.from_numpy(images)).detach().numpy()
+    np.testing.assert_allclose(made, expected(finished, images)["code"], atol=1e-5)
+
+
+def test_tensorboard_reads_curves_and_pictures(lab: Laboratory, finished: RunPaths) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder = Path(written(lab, finished, "tensorboard"))
+    snapshot = RunReader(finished.root).read_all()
+    test = accumulator.EventAccumulator(str(folder / "test"))
+    test.Reload()
+    losses = snapshot.series["test", "loss"]
+    events = test.Scalars("loss")
+    assert [event.step for event in events] == losses.steps.tolist()
+    np.testing.assert_allclose([event.value for event in events], losses.values, rtol=1e-6)
+    assert events[0].wall_time < events[-1].wall_time
+    samples = accumulator.EventAccumulator(str(folder / "samples"), {"images": 0})  # 0: all of them
+    samples.Reload()
+    assert [event.step for event in samples.Images("images")] == [0, 15, 30, 45, 60]
+    again = export(lab, finished, "tensorboard", "--force")
+    assert len(again["files"]) == 1
+    (folder / "mine.txt").write_text("mine")
+    assert "other files" in export(lab, finished, "tensorboard", "--force", check=2)["error"]
+    assert (folder / "mine.txt").exists()
+
+
+def test_csv_and_parquet_hold_every_point_in_the_long_form(lab: Laboratory, finished: RunPaths) -> None:
+    with open(written(lab, finished, "csv"), encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    series = RunReader(finished.root).read_all().series
+    assert tuple(rows[0]) == COLUMNS
+    assert len(rows) == sum(len(one.values) for one in series.values())
+    losses = [row for row in rows if (row["split"], row["metric"]) == ("test", "loss")]
+    assert [float(row["value"]) for row in losses] == series["test", "loss"].values.tolist()
+    times = [float(row["time"]) for row in losses]
+    assert times == sorted(times)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(written(lab, finished, "parquet"))
+    assert tuple(table.column_names) == COLUMNS
+    assert table["value"].to_pylist() == [float(row["value"]) for row in rows]
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_what_is_there_stays_without_force(lab: Laboratory, finished: RunPaths, to: str) -> None:
+    if FORMATS[to].needs:
+        pytest.importorskip(FORMATS[to].needs)
+    lab.root.mkdir(exist_ok=True)
+    (lab.root / "mine").write_text("mine")
+    export(lab, finished, to, "-o", "mine", check=2)
+    assert (lab.root / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("to", "options", "code"),
+    [
+        ("pickle", (), 2),
+        ("safetensors", ("--part", "half"), 2),
+        ("csv", ("--part", "encoder"), 2),
+        ("csv", ("--checkpoint", "best"), 2),
+        ("safetensors", ("--checkpoint", "7"), 2),
+        ("safetensors", ("-o", "nowhere/run.safetensors"), 2),
+        ("torch-export", ("--part", "decoder"), 2),
+        ("safetensors", ("--part", "decoder"), 2),
+    ],
+)
+def test_what_cannot_be_exported_is_one_sentence_and_leaves_nothing(
+    lab: Laboratory, classified: RunPaths, to: str, options: tuple[str, ...], code: int
+) -> None:
+    lab.root.mkdir(exist_ok=True)
+    before = sorted(lab.root.rglob("*"))
+    assert export(lab, classified, to, *options, check=code)["error"]
+    assert sorted(lab.root.rglob("*")) == before
+
+
+def test_a_run_without_weights_or_curves_says_so(lab: Laboratory) -> None:
+    run = create_run(load_config(Path(lab.preset())), lab.runs, ["tuiae"])
+    for to in ("safetensors", "csv"):
+        assert run.id in export(lab, run, to, check=2)["error"]
+    assert sorted(path.name for path in lab.root.iterdir()) == ["runs", "small.toml"]
+
+
+@pytest.mark.parametrize("to", [name for name, one in FORMATS.items() if one.needs])
+def test_without_its_library_a_format_names_the_extra(
+    lab: Laboratory, finished: RunPaths, to: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # To the import system a module that is None in sys.modules is one that is not there.
+    monkeypatch.setitem(__import__("sys").modules, FORMATS[to].needs, None)
+    assert "tuiae[export]" in export(lab, finished, to, check=2)["hint"]
