@@ -139,6 +139,8 @@ def fit(epochs, ask=False):
             while not callback.run.id or not read_status(RunPaths(callback.run.path)).settings: time.sleep(0.01)
             send(RunPaths(callback.run.path), "set", key="learning_rate", value=0.5)
             while read_status(RunPaths(callback.run.path)).settings["learning_rate"] != 0.5: time.sleep(0.01)
+            epoch = read_status(RunPaths(callback.run.path)).epoch
+            while read_status(RunPaths(callback.run.path)).epoch < epoch + 3: time.sleep(0.01)
             send(RunPaths(callback.run.path), "stop")
         threading.Thread(target=stop).start()
     model.fit(x, y, batch_size=8, epochs=epochs, validation_data=(x, y), verbose=0, callbacks=[callback])

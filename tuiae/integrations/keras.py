@@ -41,6 +41,7 @@ class TuiaeCallback(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch, self._rate = epoch, self._read_rate()
+        self._edit()
 
     def _read_rate(self) -> float | None:
         """The learning rate, also where a schedule makes it; None where the optimizer has none."""
@@ -48,6 +49,10 @@ class TuiaeCallback(keras.callbacks.Callback):
         return None if rate is None else float(keras.ops.convert_to_numpy(rate))
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if keras.backend.backend() != "jax":  # which takes what an optimizer says once an epoch
+            self._edit()
+
+    def _edit(self) -> None:
         """Put an edited learning rate into the optimizer; one with a schedule keeps that."""
         if self._rate is None:
             return
