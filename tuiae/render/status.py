@@ -485,8 +485,7 @@ def _run_facts(row: RunRow) -> list[Fact]:
         ("best", number(row.best), ""),
         ("accuracy", figure("accuracy", status.test_accuracy), ""),
         ("time", time_text(status), ""),
-        ("speed", speed_text(status), ""),
-        ("device", status.device or MISSING, ""),
+        *([] if status.tracked else [("speed", speed_text(status), ""), ("device", status.device or MISSING, "")]),
         *(own_facts(row.settings) if status.tracked else _settings(row.settings)),
     ]
     return [*facts, ("host", row.host, "")] if row.host else facts

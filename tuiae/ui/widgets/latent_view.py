@@ -176,6 +176,7 @@ class LatentView(Vertical):
 
     _opened: OpenedRun | None = None
     _latent = 2
+    _tracked = False
     _left: MapView | None = None
     """How the newest codes were looked at; None while one does not look back."""
     _newest: Callable[[], None] | None = None
@@ -225,14 +226,15 @@ class LatentView(Vertical):
 
         def draw() -> None:
             self._draw_sample(sample)
-            self.map.set_title("codes", f"epoch {sample.epoch:,} · loading, the cursor decodes nothing yet")
+            words = "handed over by its program: nothing decodes them" if self._tracked else LOADING
+            self.map.set_title("codes", f"epoch {sample.epoch:,} · {words}")
 
         if sample.codes is not None:
             self._keep(draw)
 
     def _draw_sample(self, sample: Sample, hold: bool = False) -> None:
         if sample.codes is not None and sample.code_labels is not None:
-            axes = sample_axes(self._latent)
+            axes = OWN_AXES if self._tracked else sample_axes(self._latent)
             self.map.show(labelled_points(sample.codes, sample.code_labels, sample.classes, axes), hold)
 
     def _keep(self, newest: Callable[[], None]) -> None:
@@ -245,6 +247,7 @@ class LatentView(Vertical):
 
     def follow(self, snapshot: Snapshot) -> None:
         """Take the samples that the run has now."""
+        self._tracked = snapshot.tracked is not None
         if snapshot.config is not None:
             self._latent = snapshot.config.model.latent
         self.timeline.show(snapshot.path, snapshot.samples, snapshot.status.live)
@@ -370,6 +373,11 @@ class LatentView(Vertical):
             return None
         decoded = [] if place.image is None else [place.image[None]]
         return Sheet(f"code-{place.checkpoint}", [*decoded, place.images])
+
+
+LOADING = "loading, the cursor decodes nothing yet"
+OWN_AXES = ("code 0, or component 1", "code 1, or component 2")
+"""Of codes that a tracked run's program handed over, of whatever width."""
 
 
 def sample_axes(latent: int) -> tuple[str, str]:
