@@ -28,7 +28,7 @@ from tuiae.render.log import fit_line, log_line
 from tuiae.render.pixels import RAMPS, character_ramp, half_blocks, resample
 from tuiae.render.plot import thin
 from tuiae.render.status import draw_facts, title_line
-from tuiae.render.text import caption, centred, clean, count, duration, number, percent, shorten, wrap
+from tuiae.render.text import caption, centred, clean, count, duration, number, percent, shorten, tell_apart, wrap
 from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.ui.widgets.curves import CurvesPanel
 from tuiae.ui.widgets.images import ImagesPanel
@@ -87,6 +87,19 @@ def test_shortening_counts_cells_and_keeps_the_verdict() -> None:
     assert shorten("abc", 0) == ""
     assert caption("Ankle boot ✓", 8) == "Ankle… ✓"
     assert caption("Shirt→Coat ✗", 40) == "Shirt→Coat ✗"
+
+
+@pytest.mark.parametrize(
+    ("texts", "cut"),
+    [
+        (["a b", "a c"], ["a b", "a c"]),
+        (["the very same words here a", "the very same words here b"], ["…a", "…b"]),
+        (["the very same words", "the very same words x"], ["…words", "…words x"]),
+        (["one that is very long", "b"], ["one t…long", "b"]),
+    ],
+)
+def test_what_is_cut_keeps_what_tells_it_apart(texts: list[str], cut: list[str]) -> None:
+    assert tell_apart(texts, 10) == cut
 
 
 def test_numbers() -> None:

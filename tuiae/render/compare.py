@@ -30,6 +30,7 @@ from tuiae.render.text import (
     of_epochs,
     shorten,
     shorten_middle,
+    tell_apart,
     to_ascii,
     wrapped,
 )
@@ -139,7 +140,7 @@ def values_table(
     least = max(LEAST_LABEL, min(MOST_LABEL, width - _FIGURES))
     columns = [
         filled("", (_key_cell(entry.key, looks, ascii_signs) for entry in entries), right=False),
-        filled("run", (Text(clean(e.label)) for e in entries), right=False, least=least),
+        filled("run", (Text(clean(e.label)) for e in entries), right=False, least=least, names=True),
         filled("state", (_state(entry) for entry in entries), right=False, rank=2),
         filled(f"{split} {metric}", _figures(metric, [e.final(metric, split) for e in entries]), rank=4),
         _ranking(f"test {metric}", [e.final(metric) for e in entries], metric, ranked),
@@ -195,7 +196,7 @@ def seeds_table(comparison: Comparison, metric: str, width: int) -> Text:
     columns = [
         filled("over seeds", (Text(name if g is groups[0] else "") for name, g, _ in rows), right=False),
         filled("", (Text(group.key, "bold") for _, group, _ in rows), right=False),
-        filled("group", (Text(clean(g.label)) for _, g, _ in rows), right=False, rank=1),
+        filled("group", (Text(clean(g.label)) for _, g, _ in rows), right=False, rank=1, names=True),
         filled("runs", (Text(_counted(found, len(group.entries))) for _, group, found in rows)),
         filled("mean", cells(lambda found: found.mean, "bold")),
         filled("min", cells(lambda found: found.min)),
@@ -222,7 +223,8 @@ def values_and_seeds(comparison: Comparison, metric: str, width: int, means: boo
 
 def group_key(comparison: Comparison) -> str:
     """`A latent=4 · B latent=16`: what the letters stand for."""
-    return " · ".join(f"{group.key} {clean(group.label)}" for group in comparison.groups)
+    labels = tell_apart([clean(group.label) for group in comparison.groups], 2 * MOST_LABEL)
+    return " · ".join(f"{group.key} {label}" for group, label in zip(comparison.groups, labels, strict=True))
 
 
 # Settings that differ
@@ -312,12 +314,23 @@ def shared_grid(shared: SharedImages, width: int, height: int, mode: str = "bloc
         rows, words, missing = _fitting_rows(shared, height - len(note) - 1)
         note.append(Text(shorten(f"no room for {', '.join(missing)}", width), "dim", end=""))
     limit = min(max(width // 4, LABEL_LIMIT), MOST_LABEL)
-    if any(cell_len(label) > limit for label, _ in (*rows, *words)):
-        # The key of a run without its label, so that no label is cut to nothing.
-        rows = [(label.partition(" ")[0], images) for label, images in rows]
-        words = [(label.partition(" ")[0], names) for label, names in words]
+    names = _row_names([label for label, _ in (*rows, *words)], limit)
+    rows = [(name, images) for name, (_, images) in zip(names, rows, strict=False)]
+    words = [(name, captions) for name, (_, captions) in zip(names[len(rows) :], words, strict=True)]
     lines = lines_of(image_grid(rows, width, height - len(note), mode, words, limit))
     return join_lines([*lines, *[Text()] * (height - len(note) - len(lines)), *note])
+
+
+def _row_names(labels: Sequence[str], limit: int) -> list[str]:
+    """The labels of rows in at most so many cells; the keys of the runs alone where no more can be told apart."""
+    parts = [label.partition(" ") for label in labels]
+    if all(cell_len(label) <= limit for label in labels):
+        return [*labels]
+    if limit < LEAST_LABEL:
+        return [key for key, _, _ in parts]
+    longest = max(cell_len(key) for key, _, _ in parts)
+    rests = iter(tell_apart([rest for _, _, rest in parts if rest], limit - longest - 1))
+    return [f"{key} {next(rests)}" if rest else key for key, _, rest in parts]
 
 
 def _fitting_rows(shared: SharedImages, height: int) -> tuple[list[ImageRow], list[CaptionRow], list[str]]:

@@ -26,7 +26,7 @@ from tuiae.render.curves import (
     train_and_test,
 )
 from tuiae.render.plot import ASCII_STROKES, Plot
-from tuiae.render.text import ACCURACY, MISSING, clean, number
+from tuiae.render.text import ACCURACY, MISSING, clean, number, tell_apart
 from tuiae.render.ticks import HUGE, Limits
 from tuiae.runs.snapshot import NOTHING, Series, Snapshot
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 SIGNS = {"solid": "━", "dashed": "╍"}
 """What stands for the strokes of lines in a legend; where there is ASCII alone, ASCII_STROKES."""
 LABEL = 36  # cells
+BRIEF_LABELS = (24, 16)  # where the width lacks
 
 
 def legend(curves: Sequence[Curve], width: int | None = None, ascii: bool = False) -> Text:  # noqa: A002
@@ -46,16 +47,18 @@ def legend(curves: Sequence[Curve], width: int | None = None, ascii: bool = Fals
 def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: bool = False) -> Text:
     """The legend of prepared lines, faint ones last.
 
-    Where the width lacks, names keep their first word, then what faint curves say goes, then the values of curves that
-    bear signs, then the names of curves whose strokes tell them apart, and then an ellipsis ends the line.
+    Where the width lacks, names are cut and at last keep their first word, then what faint curves say goes, then the
+    values of curves that bear signs, then the names of curves whose strokes tell them apart, and then an ellipsis ends
+    the line.
     """
     lines = _faint_last(lines)
     words, first = _names(lines)
+    briefly = [_names(lines, limit)[0] for limit in BRIEF_LABELS]
     last = [float(line.values[-1]) if len(line.values) else None for line in lines]
     latest = [line.curve.latest for line in lines]
     values = [number(end if said is None else said) for said, end in zip(latest, last, strict=True)]
     signed = (3, 1) if any(line.curve.sign for line in lines) else ()
-    forms = [_entries(lines, words, values, 3, "", ascii_only), _entries(lines, first, values, 3, "", ascii_only)]
+    forms = [_entries(lines, names, values, 3, "", ascii_only) for names in (words, *briefly, first)]
     own = [line for line in lines if not line.curve.faint]
     if len(own) < len(lines):
         short = _entries(own, first[: len(own)], values[: len(own)], 2, "", ascii_only)
@@ -130,12 +133,14 @@ def _faint_last(lines: Sequence[Line]) -> list[Line]:
     return sorted(lines, key=lambda line: line.curve.faint)
 
 
-def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
-    """Every name, and its first word; of a faint line what follows its first word, which stands once for all."""
-    parts = [clean(line.curve.label, LABEL).partition(" ") for line in lines]
-    pairs = list(zip(lines, parts, strict=True))
-    words = [rest if line.curve.faint else f"{first}{space}{rest}" for line, (first, space, rest) in pairs]
-    return words, ["" if line.curve.faint else first for line, (first, _, _) in pairs]
+def _names(lines: Sequence[Line], limit: int = LABEL) -> tuple[list[str], list[str]]:
+    """Every name, and its first word; of a faint line what follows its first word, which stands once for all. What
+    follows has at most `limit` cells."""
+    parts = [clean(line.curve.label).partition(" ") for line in lines]
+    rests = tell_apart([rest for _, _, rest in parts], limit)
+    pairs = list(zip(lines, parts, rests, strict=True))
+    words = [rest if line.curve.faint else f"{first}{space}{rest}" for line, (first, space, _), rest in pairs]
+    return words, ["" if line.curve.faint else first for line, (first, _, _), _ in pairs]
 
 
 def _value_at(line: Line, place: float, unit: str) -> tuple[str, str]:

@@ -399,7 +399,7 @@ def plain_table(
     """
     own: dict[str, Callable[[RunRow, float], str]] = {
         "run": lambda row, now: clean(row.id, 60),
-        "name": lambda row, now: clean(row.name, 40),
+        "name": lambda row, now: shorten_middle(clean(row.name), 40),
         "varies": lambda row, now: clean(row.varies, 60),
     }
     there = {"name": any(row.name for row in rows), "varies": any(row.varies for row in rows)}

@@ -9,7 +9,7 @@ from typing import TypeVar
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.render.text import shorten
+from tuiae.render.text import shorten, tell_apart
 
 GAP = 2  # cells between columns
 
@@ -26,6 +26,8 @@ class TableColumn:
     """0 stays whatever the width; of the others the lowest stay longest."""
     least: int = 0
     """Cells to which it is cut before another column is left out; 0 for one that is never cut."""
+    names: bool = False
+    """Whether its cells are names, which are cut so that they can still be told apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +40,13 @@ class FilledColumn(TableColumn):
 C = TypeVar("C", bound=TableColumn)
 
 
-def filled(name: str, cells: Iterable[Text], right: bool = True, rank: int = 0, least: int = 0) -> FilledColumn:
+def filled(
+    name: str, cells: Iterable[Text], right: bool = True, rank: int = 0, least: int = 0, names: bool = False
+) -> FilledColumn:
     """A column as wide as its head and its widest cell."""
     cells = tuple(cells)
-    return FilledColumn(
-        name, max([cell_len(name), *(cell.cell_len for cell in cells)]), right, rank, least, cells=cells
-    )
+    width = max([cell_len(name), *(cell.cell_len for cell in cells)])
+    return FilledColumn(name, width, right, rank, least, names, cells=cells)
 
 
 def fitting(sizes: Sequence[int], ranks: Sequence[int], width: int, gap: int = 0) -> list[int]:
@@ -83,11 +86,21 @@ def table_line(cells: Iterable[Text], columns: Iterable[TableColumn]) -> Text:
     return line
 
 
+def _cells(column: FilledColumn) -> Sequence[Text]:
+    """The cells of a column, names cut where it has become too narrow."""
+    if not column.names or all(cell.cell_len <= column.width for cell in column.cells):
+        return column.cells
+    cut = tell_apart([cell.plain for cell in column.cells], column.width)
+    return [
+        cell if cell.plain == text else Text(text, cell.style) for cell, text in zip(column.cells, cut, strict=True)
+    ]
+
+
 def draw_table(columns: Sequence[FilledColumn], width: int) -> list[Text]:
     """Aligned lines of at most `width` cells, the first of them the heads."""
     kept = fit_columns(columns, width)
     heads = [Text(column.name, "dim") for column in kept]
-    lines = [table_line(row, kept) for row in (heads, *zip(*(column.cells for column in kept), strict=True))]
+    lines = [table_line(row, kept) for row in (heads, *zip(*map(_cells, kept), strict=True))]
     for line in lines:
         line.rstrip()
     return lines

@@ -8,7 +8,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
@@ -135,6 +135,19 @@ def shorten_middle(text: str, limit: int) -> str:
     tail = (limit - 1) // 2
     first, last = set_cell_size(text, limit - 1 - tail).rstrip(), set_cell_size(text[::-1], tail).rstrip()[::-1]
     return f"{first}…{last}"
+
+
+def tell_apart(texts: Sequence[str], limit: int) -> list[str]:
+    """Each in at most `limit` cells: whole where all fit, else without the words that all begin with, and cut in the
+    middle where it is still too long."""
+    if all(cell_len(text) <= limit for text in texts):
+        return [*texts]
+    words = [text.split(" ") for text in texts]
+    alike = 0
+    if len(set(texts)) > 1:
+        same = takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False))
+        alike = min(sum(1 for _ in same), min(map(len, words)) - 1)
+    return [shorten_middle("…" * bool(alike) + " ".join(one[alike:]), limit) for one in words]
 
 
 def fitted(text: str, width: int, right: bool = False) -> str:

@@ -40,7 +40,7 @@ _TALLY = 16  # cells of `✓6  ◐1  ✗4  –0  `
 _LABEL = 10  # cells of `reported  `
 MOST_WORDS = 400  # of what a work said last
 LONGEST_BAR = 30  # cells
-LEAST_NAME, MOST_NAME = 17, 40  # cells of the name of a training
+LEAST_NAME = 17  # cells of the name of a training
 
 
 def work_line(state: WorkState, width: int) -> Text:
@@ -194,8 +194,9 @@ def draw_trainings(runs: Sequence[PlannedRun], width: int) -> list[Text]:
     def cells(words: Callable[[Status], str], style: str = "") -> Iterator[Text]:
         return (Text(words(status) if status is not None else "", style) for status in statuses)
 
+    labels = (Text(clean(run.label)) for run in runs)
     columns = [
-        filled("training", (Text(clean(run.label, MOST_NAME)) for run in runs), right=False, least=LEAST_NAME),
+        filled("training", labels, right=False, least=LEAST_NAME, names=True),
         filled("state", map(_state, runs), right=False, rank=1),
         filled("epoch", cells(lambda status: of_epochs(status.epoch, status.epochs)), rank=2),
         filled("test loss", cells(lambda status: number(status.test_loss)), rank=3),
