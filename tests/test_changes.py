@@ -34,13 +34,15 @@ async def test_a_live_run_is_edited_and_forked(lab: Laboratory) -> None:
         (edit,) = desk.app.session.snapshot.edits  # type: ignore[union-attr]
         assert (edit.key, edit.old, edit.new) == ("training.learning_rate", 0.002, 0.0003)
         await desk.press("f")
-        await desk.shows("goes on from a checkpoint", "last: epoch", "quickstart-fork goes on up to epoch 4000")
+        await desk.shows(
+            "goes on from a checkpoint", "last: epoch", "quickstart from epoch", "goes on up to epoch 4000"
+        )
         assert said(desk, "training.learning_rate") == "0.0003"
         await desk.type("edit-training-epochs", "0")
         screen = await desk.shows("training.epochs = 0")
         assert "--set" not in screen
         await desk.type("edit-training-epochs", "9000")
-        await desk.shows("quickstart-fork goes on up to epoch 9000")
+        await desk.shows("quickstart epochs=9000", "goes on up to epoch 9000")
         await desk.press("enter")
         await desk.until(lambda: desk.app.session.path != run.root and desk.state == "running")
         child = desk.app.session.snapshot
@@ -49,6 +51,7 @@ async def test_a_live_run_is_edited_and_forked(lab: Laboratory) -> None:
         assert child.parent.run == run.id
         assert child.config is not None
         assert (child.config.training.learning_rate, child.config.training.epochs) == (0.0003, 9000)
+        assert (child.config.name, child.name) == ("quickstart", "quickstart epochs=9000")
         await desk.press("x")
         await desk.until(lambda: desk.state == "stopped")
         await desk.press("e")
@@ -72,7 +75,7 @@ async def test_a_finished_run_is_forked_with_more_epochs_than_it_had(finished: R
     async with open_desk(finished) as desk:
         await desk.shows("✓ finished")
         await desk.press("f")
-        await desk.shows(f"{config.name}-fork goes on up to epoch {2 * done}")
+        await desk.shows(f"{config.name} epochs={2 * done}", f"goes on up to epoch {2 * done}")
         assert isinstance(desk.app.screen, ForkDialog)
         names = ["checkpoint", "name", *(EDITABLE[key] for key in offered(config)), "more"]
         assert fields(desk) == names
@@ -85,7 +88,7 @@ async def test_a_finished_run_is_forked_with_more_epochs_than_it_had(finished: R
         await desk.type("fork-name", "no name")
         await desk.shows("name = 'no name'")
         await desk.type("fork-name", "child")
-        await desk.shows(f"child goes on up to epoch {3 * done}")
+        await desk.shows(f"it goes on up to epoch {3 * done}")
         assert desk.app.screen.overrides.items() >= {"name": "child", "training.epochs": 3 * done}.items()
         await desk.press("escape")
         await desk.until(lambda: desk.app.screen is desk.app.live)

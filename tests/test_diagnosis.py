@@ -166,7 +166,7 @@ Recorded = Callable[[str, dict[str, Any]], Snapshot]
 def test_nothing_is_said_of_a_training_that_goes_well_at_any_moment(train: Train) -> None:
     snapshot, _ = train(GOOD)
     assert [kinds(moment) for moment in moments(snapshot)] == [[]] * 40
-    assert diagnose(snapshot) == ()
+    assert set(kinds(snapshot)) <= {"unfinished"}
 
 
 def test_a_run_without_curves_or_without_a_config_says_nothing(train: Train) -> None:
@@ -220,7 +220,7 @@ def test_a_finished_training_that_gives_one_picture_for_all_images_is_told_so(tr
         assert (finding.kind, finding.severity) == ("one-picture", Severity.WARNING)
         assert finding.advice.startswith(advice)
     snapshot, _ = train(GOOD)
-    assert diagnose(snapshot, sample_of(snapshot)) == ()
+    assert {finding.kind for finding in diagnose(snapshot, sample_of(snapshot))} <= {"unfinished"}
 
 
 def test_just_after_an_edit_nothing_counts_as_flat_yet(recorded: Recorded) -> None:

@@ -19,6 +19,7 @@ from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.diagnosis import BEST, START, Finding, Remedy, Severity
 from tuiae.runs.lineage import fork_may_change
 from tuiae.runs.paths import RunPaths, list_runs
+from tuiae.runs.reader import read_status
 from tuiae.studies.labels import suggest_name
 from tuiae.ui.draft import REMEMBERED
 from tuiae.ui.screens.changes import EditDialog, ForkDialog
@@ -383,6 +384,20 @@ async def test_an_advice_about_a_finished_run_is_a_fork(lab: Laboratory, finishe
         await desk.press("u")
         await desk.until(lambda: desk.field("training-learning_rate") == "0.0001")
         assert desk.app.focused is desk.button("start")
+
+
+async def test_an_advice_of_more_epochs_lets_the_same_run_train_on(lab: Laboratory, finished: RunPaths) -> None:
+    run, done = lab.copy(finished), load_config(finished.config).training.epochs
+    async with open_desk(run) as desk:
+        await desk.shows("✓ finished")
+        advised = Remedy({"training.epochs": 2 * done})
+        desk.app.session.findings = (Finding("unfinished", Severity.NOTE, "it fell", "train on", (advised,)),)
+        await desk.press("u")
+        await desk.shows("The same run trains on", str(2 * done))
+        await desk.press(*str(done), "enter")
+        await desk.shows(f"a whole number above {done}")
+        await desk.press("ctrl+u", *str(done + 1), "enter")
+        await desk.until(lambda: (read_status(run).state, read_status(run).epoch) == ("finished", done + 1))
 
 
 async def test_of_several_things_that_are_advised_one_is_chosen(lab: Laboratory, finished: RunPaths) -> None:

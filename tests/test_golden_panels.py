@@ -87,6 +87,7 @@ def test_findings(golden: Golden) -> None:
     wild = config_of(training={"epochs": 40, "learning_rate": 0.5})
     sgd = config_of(training={"epochs": 40, "optimizer": "sgd", "learning_rate": 1e-3})
     cosine = config_of(training={"epochs": 40, "learning_rate": 2e-3, "schedule": "cosine"})
+    brief, ending = (config_of(training={"epochs": 8, "schedule": schedule}) for schedule in ("constant", "cosine"))
     variational = config_of(model={"family": "vae", "latent": 4}, training={"epochs": 40, "loss": "bce", "beta": 100.0})
     relu = config_of(model={"latent": 16, "code_activation": "relu"}, training={"epochs": 40})
     leaky = config_of(model={"latent": 16, "code_activation": "leaky-relu"}, training={"epochs": 40})
@@ -122,6 +123,7 @@ def test_findings(golden: Golden) -> None:
         "swinging": (seen(adam, swinging), None),
         "a plateau": (seen(adam, flat), None),
         "a plateau under a schedule": (seen(cosine, flat), None),
+        "the end of a training that still gained": (seen(brief, fine, "finished"), None),
         "a loss that is no number": (not_raised, None),
         "a loss that is no number, after an edit": (replace(not_raised, edits=(raised(30),)), None),
         "a loss that doubled": (seen(adam, doubled, checkpoints=(120,)), None),
@@ -155,6 +157,13 @@ def test_findings(golden: Golden) -> None:
             lines.append(f"{one.kind}, {one.severity.name.lower()}: {one.sentence}: {one.advice} {' '.join(tries)}")
         said.append(titled(title, *lines))
     assert diagnose(seen(adam, fine)) == ()
+    # Of these, more epochs would be the wrong advice, or nobody's: it ended early, was stopped, has no rate any more,
+    # or no longer gained much.
+    gained = measured([*falling, *[0.105] * 3], [*falling, *[0.1] * 3])
+    eleven = config_of(training={"epochs": 11})
+    for ended in (seen(adam, fine, "finished"), seen(brief, fine, "stopped"), seen(ending, fine, "finished")):
+        assert diagnose(ended) == ()
+    assert diagnose(seen(eleven, gained, "finished")) == ()
     golden.check("findings", *said)
 
 

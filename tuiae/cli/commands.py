@@ -118,7 +118,7 @@ def fork(
     ] = "last",
     settings: Settings = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs, those of its parent included.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the new run; by default that of its parent.")] = None,
+    name: Annotated[str | None, typer.Option(help="Its name; by default its parent's with what differs.")] = None,
     other_images: OtherImages = False,
     detach: Detach = False,
 ) -> None:

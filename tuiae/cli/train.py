@@ -27,12 +27,13 @@ from tuiae.render.status import cost_facts
 from tuiae.runs.checkpoints import need_checkpoint, newest_position, read_position
 from tuiae.runs.control import send
 from tuiae.runs.labels import check_tags, named_for, read_tags
-from tuiae.runs.lineage import changes, fork_config, fork_run, need_config, plan_replay, replay_run
+from tuiae.runs.lineage import changes, fork_config, need_config, plan_replay, replay_run
 from tuiae.runs.paths import RunPaths, is_run, list_runs, runs_dir, unwritable
 from tuiae.runs.process import Interrupt, StandbyWorker, is_held, resume_elsewhere, start_worker
 from tuiae.runs.reader import RunReader, is_original, read_config, read_status
 from tuiae.runs.writer import create_run, removed_unless_started
 from tuiae.studies.jobs import is_busy, usefulness
+from tuiae.studies.labels import make_fork
 
 WAKE_SECONDS = 5.0  # for a paused worker to go on
 EVERYWHERE = ("auto", "cpu")  # values of training.device that every machine has
@@ -151,7 +152,7 @@ def start_fork(
         check_same_images(source, _again())
     moment = read_position(checkpoint)
     output.warn(warn_of_rise(need_config(source, moment.step), config, moment.epoch))
-    make = partial(fork_run, source, checkpoint, config, root, sys.argv)
+    make = partial(make_fork, source, checkpoint, config, root, sys.argv)
     return _set_off(make, output, detach=detach, other_images=other_images)
 
 

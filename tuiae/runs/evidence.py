@@ -49,6 +49,7 @@ class Evidence:
     def __init__(self, snapshot: Snapshot, config: RunConfig) -> None:
         self.config, self.rate = config, config.training.learning_rate
         self.is_live = snapshot.status.live
+        self.is_complete = snapshot.status.state == "finished" and snapshot.status.epoch >= config.training.epochs
         self.has_weights = bool(snapshot.checkpoints)
         failed = snapshot.status.error if snapshot.status.state == "failed" else None
         self.failure = str((failed or {}).get("cause", ""))

@@ -6,11 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tuiae.config import NAME, QUIET, SEED, RunConfig, settings_of, short_keys, value_text
-from tuiae.runs.labels import MOST_NAME
-from tuiae.runs.paths import undated
+from tuiae.runs.checkpoints import read_position
+from tuiae.runs.labels import MOST_NAME, read_label, relabel
+from tuiae.runs.lineage import fork_run, need_config
+from tuiae.runs.paths import RunPaths, undated
 
 # Settings that have an effect in some runs alone; in the others they stand with their defaults and change nothing.
 
@@ -119,12 +122,12 @@ UNNAMED = ("training.device", "training.auto_pause")
 """Keys that say where and how carefully a run trains, not what."""
 
 
-def suggest_name(before: RunConfig, after: RunConfig) -> str:
+def suggest_name(before: RunConfig, after: RunConfig, called: str = "") -> str:
     """A name for a run, made of what differs from the config that it is made from, such as `quickstart latent=32`; the
-    name alone where nothing does."""
+    name alone where nothing does. `called` is what stands for its own name."""
     rows = [row for row in telling(differences([before, after])) if row.key not in UNNAMED]
     short = short_keys([row.key for row in rows])
-    words = [after.name]
+    words = [called or after.name]
     for row in rows:
         value = row.values[1]
         if row.key == "model.encoder_run" and value:
@@ -138,6 +141,27 @@ def suggest_name(before: RunConfig, after: RunConfig) -> str:
         name = longer
         words.pop(0)
     return name
+
+
+def name_of_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> str:
+    """What a fork of this config is called: as its parent, with what differs from it, or with where it begins; its own
+    name where it has one. Raises ConfigError where the parent has no config to go by."""
+    moment = read_position(checkpoint)
+    before = need_config(source, moment.step)
+    if config.name != before.name:
+        return config.name
+    parent = read_label(source).name or before.name
+    name = suggest_name(before, config, parent)
+    return name if name != parent else f"{parent} from epoch {moment.epoch:g}"[:MOST_NAME]
+
+
+def make_fork(source: RunPaths, checkpoint: Path, config: RunConfig, root: Path, argv: list[str]) -> RunPaths:
+    """A fork for a worker to go on with, called so that it can be told from its parent; raises as `fork_run`."""
+    name = name_of_fork(source, checkpoint, config)
+    run = fork_run(source, checkpoint, config, root, argv)
+    if name != config.name:
+        relabel(run, name=name)
+    return run
 
 
 def telling(rows: Sequence[SettingDifference]) -> list[SettingDifference]:

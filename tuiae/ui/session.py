@@ -22,7 +22,7 @@ from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.control import propose
 from tuiae.runs.diagnosis import Finding
 from tuiae.runs.labels import Label, relabel
-from tuiae.runs.lineage import fork_run, need_config
+from tuiae.runs.lineage import need_config
 from tuiae.runs.paths import LIVE_STATES, OWN_PROGRAM, RunPaths, list_runs, need_run, unwritable
 from tuiae.runs.process import StandbyWorker, is_held, no_worker, start_worker
 from tuiae.runs.query import last_run
@@ -30,6 +30,7 @@ from tuiae.runs.reader import read_status
 from tuiae.runs.removal import discard_untrained
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.runs.writer import create_run, removed_unless_started
+from tuiae.studies.labels import make_fork
 from tuiae.ui.feeds import Feed, RunChanged, follow_run
 
 RECENT = 20  # runs among which a live one is looked for
@@ -131,12 +132,16 @@ class Launcher:
         with removed_unless_started(run):
             self.work_on(run, other_images)
 
-    def work_on(self, run: RunPaths, other_images: bool = False) -> None:
-        """Let a worker go on with a run that has none, and with `other_images` where its own are not there any more.
+    def work_on(self, run: RunPaths, other_images: bool = False, epochs: int | None = None) -> None:
+        """Let a worker go on with a run that has none, up to other `epochs` than it has, and with `other_images` where
+        its own are not there any more.
 
         Raises:
             UnknownRunError: the run is not ours to write. TrainingError: no worker can be started.
         """
+        if epochs is not None:  # which the standby cannot be told
+            self._children.append(start_worker(run, asked={"training.epochs": epochs}, other_images=other_images))
+            return
         standby, self._standby = self._standby, None
         try:
             worker = standby.give(run, other_images) if standby is not None and standby.usable else None
@@ -255,8 +260,9 @@ class Session:
         control.send(RunPaths(snapshot.path), command, **arguments)
         self._feed.hurry()
 
-    def resume(self, path: Path | None = None, other_images: bool = False) -> None:
-        """Go on with a run, the open one unless another is named, from its last checkpoint, and open it.
+    def resume(self, path: Path | None = None, other_images: bool = False, epochs: int | None = None) -> None:
+        """Go on with a run, the open one unless another is named, from its last checkpoint, and open it; one that has
+        done its epochs, up to more `epochs`.
 
         Raises:
             OtherImagesError: the images are others now, and not `other_images`. DataError: they cannot be read.
@@ -275,12 +281,12 @@ class Session:
             state = read_status(run).state
             if state in LIVE_STATES or is_held(run):
                 raise NothingToDoError(f"{run.id} is on its way: nothing to go on with")
-            if state == "finished":
+            if state == "finished" and epochs is None:
                 more = f"f forks it with training.epochs=N, or: tuiae resume {run.id} --epochs N"
                 raise NothingToDoError(f"it has done its epochs; for more {more}")
             if not other_images:
                 check_same_images(run, f"tuiae resume {run.id}")
-            self.launcher.work_on(run, other_images)
+            self.launcher.work_on(run, other_images, epochs)
         except OSError as error:
             raise unwritable(run, error, "resume") from error
         self.open(path)
@@ -306,7 +312,7 @@ class Session:
         """
         if not other_images:
             check_same_images(source, f"tuiae fork {source.id}")
-        run = fork_run(source, need_checkpoint(source, checkpoint), config, self.root, sys.argv)
+        run = make_fork(source, need_checkpoint(source, checkpoint), config, self.root, sys.argv)
         self.launcher.begin(run, other_images)
         self.open(run.root)
 

@@ -17,7 +17,7 @@ from textual.events import Key
 from textual.widgets import Button, Input, Label, Select, Static
 
 from tuiae.config import RunConfig, counted, list_settings, parse_value, typed
-from tuiae.errors import TrainingError, TuiaeError
+from tuiae.errors import ConfigError, TrainingError, TuiaeError
 from tuiae.preflight import warn_of_change
 from tuiae.render.text import clean
 from tuiae.runs.checkpoints import all_checkpoints, no_checkpoint, pointed, read_position
@@ -27,13 +27,14 @@ from tuiae.runs.labels import read_label
 from tuiae.runs.lineage import config_at, fork_config, fork_may_change, need_config, no_config
 from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.reader import read_status
+from tuiae.studies.labels import name_of_fork
 from tuiae.ui.screens.base import BaseScreen
-from tuiae.ui.screens.dialogs import Answer, ChoiceDialog, Dialog
+from tuiae.ui.screens.dialogs import Answer, ChoiceDialog, Dialog, LineDialog
 from tuiae.ui.screens.settings import SettingsDialog
 from tuiae.ui.session import NothingToDoError
 from tuiae.ui.widgets.fields import Choice, NumberInput, follow_arrow
 
-MOST_FORK_NAME = 43  # characters of a run's name with which its fork's begins: a name takes 48
+EPOCHS = "training.epochs"
 
 
 class ChangeDialog(Dialog[Answer]):
@@ -173,6 +174,20 @@ class TrackedEditDialog(ChangeDialog[dict[str, Any]]):
         return changes, ", ".join(f"{key} becomes {value:g}" for key, value in changes.items()), "-fine"
 
 
+def ask_resume(screen: BaseScreen, run: RunPaths, done: int, advised: int) -> None:
+    """Ask up to which epoch a run that has `done` its epochs is to train on, and let it."""
+
+    def check(text: str) -> None:
+        if not text.strip().isdecimal() or int(text) <= done:
+            raise ConfigError(f"{clean(text, 40)}: a whole number above {done}, the epochs that it has done")
+
+    def resume(text: str) -> None:
+        screen.train_on(lambda others: screen.session.resume(run.root, others, int(text)))
+
+    question = "The same run trains on, from its last checkpoint. Its last epoch, counted from the first one:"
+    screen.show_dialog(LineDialog("train on", question, str(advised), check), resume)
+
+
 def find_beginning(run: RunPaths, where: str | int) -> str:
     """The checkpoint at which a fork that follows an advice begins, as the dialog calls it; empty where none is."""
     if where == START:
@@ -192,7 +207,7 @@ def ask_fork(screen: BaseScreen, source: RunPaths, begin: str = "", advised: Map
         UnknownRunError: the run is gone. ConfigError: it has no config to go by. TrainingError: it has no checkpoint.
     """
     need_run(source)
-    name = need_config(source, step=-1).name
+    need_config(source, step=-1)
     if not all_checkpoints(source):
         raise no_checkpoint(source)
 
@@ -200,7 +215,7 @@ def ask_fork(screen: BaseScreen, source: RunPaths, begin: str = "", advised: Map
         screen.session.fork(source, *chosen, other_images)
         screen.app.switch_mode("live")
 
-    dialog = ForkDialog(source, f"{name[:MOST_FORK_NAME]}-fork", begin, advised)
+    dialog = ForkDialog(source, begin, advised)
     screen.show_dialog(dialog, lambda chosen: screen.train_on(partial(fork, chosen)))
 
 
@@ -210,14 +225,14 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
     TITLE, HINT = "fork", "enter starts it · escape cancels"
     BINDINGS = [Binding("O", "all_settings", show=False)]
 
-    def __init__(self, run: RunPaths, name: str, begin: str = "", advised: Mapping[str, Any] | None = None) -> None:
-        """`name` is offered as the fork's, and the checkpoint `begin` to go on from."""
+    def __init__(self, run: RunPaths, begin: str = "", advised: Mapping[str, Any] | None = None) -> None:
+        """The checkpoint `begin` is offered to go on from."""
         question = f"A run of its own that goes on from a checkpoint of {clean(read_label(run).name or run.id, 60)}."
         question += " That one trains on beside it." if read_status(run).live else ""
         question += "\nIts network and its images stay: for another code, F on Live fills the form from it."
         config = config_at(run)
         super().__init__(question, dict.fromkeys(offered(config) if config is not None else (), ""), advised)
-        self._run, self._fork_name, self._begin = run, name, begin
+        self._run, self._begin = run, begin
         self._more = {key: value for key, value in self._advised.items() if key not in self._filled}
         """Settings without a field that were changed, by dotted key."""
 
@@ -225,7 +240,7 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
         yield Label("checkpoint")
         yield Choice("checkpoint", self._checkpoints())
         yield Label("name")
-        yield Input(self._fork_name, id="fork-name", compact=True)
+        yield Input(id="fork-name", compact=True)
         yield from super().compose_fields()
         yield Label("more")
         yield Button("", id="fork-settings", compact=True)
@@ -321,14 +336,15 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
     def overrides(self) -> dict[str, Any]:
         """What is asked for, by dotted key."""
         name = self.query_one("#fork-name", Input).value.strip()
-        return {"name": name, **{key: self.value(key) for key in self._filled}, **self._more}
+        return {**({"name": name} if name else {}), **{key: self.value(key) for key in self._filled}, **self._more}
 
     def read(self) -> tuple[tuple[str, RunConfig], str, str]:
         folder = self._folder(self.checkpoint)
         if not folder.is_dir():  # a live run keeps a few
             raise TrainingError(f"{folder.name} is no longer kept", "choose another checkpoint")
         config, moment = fork_config(self._run, folder, self.overrides, asker=""), read_position(folder)
-        words = f"{config.name} goes on up to epoch {config.training.epochs}"
+        self.query_one("#fork-name", Input).placeholder = name_of_fork(self._run, folder, config)
+        words = f"it goes on up to epoch {config.training.epochs}"
         before = config_at(self._run, moment.step)
         warnings = warn_of_change(before or config, config, moment.epoch)
         return (self.checkpoint, config), "; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine"
@@ -359,6 +375,8 @@ def ask_remedy(screen: BaseScreen, findings: Sequence[Finding], anew: Anew) -> N
         way, begin = way_of(run, config, remedy, live)
         if way == "edit":
             ask_edit(screen, remedy.changes)
+        elif way == "resume":
+            ask_resume(screen, run, snapshot.status.epoch, remedy.changes[EPOCHS])
         elif way == "fork":
             ask_fork(screen, run, begin, remedy.changes)
         else:
@@ -374,9 +392,12 @@ def ask_remedy(screen: BaseScreen, findings: Sequence[Finding], anew: Anew) -> N
 
 
 def way_of(run: RunPaths, config: RunConfig, remedy: Remedy, live: bool) -> tuple[str, str]:
-    """Where a remedy is tried: in an `edit`, a `fork` or a new `run`; and the checkpoint from which a fork goes on."""
+    """Where a remedy is tried: in an `edit`, in the same run that is to `resume`, a `fork` or a new `run`; and the
+    checkpoint from which a fork goes on."""
     if remedy.begin == NOW and live and remedy.changes.keys() <= set(offered(config)):
         return "edit", ""
+    if remedy.begin == NOW and not live and remedy.changes.keys() == {EPOCHS} and pointed(run, "last"):
+        return "resume", ""
     begin = find_beginning(run, remedy.begin) if all(map(fork_may_change, remedy.changes)) else ""
     return "fork" if begin else "run", begin
 
@@ -384,7 +405,12 @@ def way_of(run: RunPaths, config: RunConfig, remedy: Remedy, live: bool) -> tupl
 def _offer(remedy: Remedy, way: str, begin: str) -> str:
     """`dropout 0.2 in this training`: a remedy and where it would be tried."""
     where = f"step {int(begin):,}" if begin.isdecimal() else f"its {begin} checkpoint"
-    places = {"edit": "in this training", "fork": f"in a fork from {where}", "run": "in a new run"}
+    places = {
+        "edit": "in this training",
+        "resume": "in this run",
+        "fork": f"in a fork from {where}",
+        "run": "in a new run",
+    }
     return f"{clean(remedy.words, 60)} {places[way]}"
 
 
