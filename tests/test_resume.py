@@ -251,7 +251,7 @@ def test_a_worker_that_is_killed_at_any_moment_goes_on_to_the_same_bits(lab: Lab
         if cut_short(run, pid):
             times, saves = times + 1, saves + assert_goes_on_to(run, finished)
         shutil.rmtree(run.root)
-    assert saves >= KILLS // 20  # some of them were in the middle of a save
+    assert saves >= KILLS // 100  # it saves for a short part of its time
 
 
 # Under a scheduler
