@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from tests.conftest import Laboratory
+from tests.conftest import Laboratory, SharedLaboratory
 from tuiae.config import RunConfig, load_config
 from tuiae.explore.checkpoint import load
+from tuiae.exports import script
 from tuiae.exports.formats import COLUMNS, FORMATS
 from tuiae.exports.weights import Portable
 from tuiae.models.networks import build_model
@@ -122,6 +125,89 @@ def test_safetensors_hold_what_a_stranger_needs_to_build_the_network(lab: Labora
     images = some_images(finished, 5)
     made = encoder(torch.from_numpy(images)).detach().numpy()
     np.testing.assert_allclose(made, expected(finished, images)["code"], atol=1e-5)
+
+
+SCRIPTED: dict[str, dict[str, Any]] = {
+    "plain": {"noise.kind": "none", "model.dropout": 0.0, "training.epochs": 2},
+    "everything": {
+        "model.family": "strided-conv",
+        "model.channels": [4, 8, 8],
+        "model.norm": "batch",
+        "model.dropout": 0.05,
+        "model.activation": "gelu",
+        "model.initialisation": "kaiming-normal",
+        "noise.kind": "uniform",
+        "noise.level": 0.3,
+        "noise.probability": 0.5,
+        "training.schedule": "cosine",
+        "training.warmup": 1.0,
+        "training.optimizer": "adamw",
+        "training.weight_decay": 0.01,
+        "training.clip_norm": 1.0,
+        "training.loss": "sse",
+        "training.patience": 5,
+        "training.flip": True,
+        "training.shift": 1,
+        "training.batch_size": 50,
+        "training.evaluate_every": 2,
+        "training.epochs": 4,
+    },
+}
+
+
+def script_of(lab: Laboratory, run: RunPaths) -> Any:
+    """The module that a script is, which knows nothing of tuiae."""
+    first, *beside = export(lab, run, "script", "-o", "train_it.py")["files"]
+    assert [file["path"] for file in beside] == ["train_it.npz"]
+    text = (lab.root / first["path"]).read_text()
+    assert not re.search(r"^\s*(import|from) tuiae", text, re.MULTILINE)
+    spec = importlib.util.spec_from_file_location("train_it", lab.root / first["path"])
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_script_has_the_network_of_its_run(lab: Laboratory, trained: RunPaths) -> None:
+    network = script_of(lab, trained).Net().eval()
+    with safe_open(written(lab, trained, "safetensors"), "pt") as file:
+        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    images = some_images(trained, 5)
+    wanted = expected(trained, images)
+    if hasattr(network, "log_variance"):
+        network = nn.Sequential(network.encoder, network.decoder)  # whole it draws its codes
+    made = network(torch.from_numpy(images)).detach().numpy()
+    np.testing.assert_allclose(made, [*wanted.values()][-1], atol=1e-5)
+
+
+def test_a_script_draws_the_same_weights_and_batches_and_reaches_the_same_loss(
+    lab: Laboratory, shared_lab: SharedLaboratory
+) -> None:
+    """Without noise and dropout nothing else is drawn, and only the order of sums differs."""
+    run = shared_lab.train_here("scripted plain", {**SCRIPTED["plain"], "name": "plain"})
+    wanted = RunReader(run.root).read_all().latest("test", "loss")
+    assert script_of(lab, run).train()[1] == pytest.approx(wanted, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "kind", ["finished", "classified", "plane_vae", pytest.param("everything", marks=pytest.mark.thorough)]
+)
+def test_a_script_that_draws_its_own_noise_reaches_a_like_loss(
+    lab: Laboratory, shared_lab: SharedLaboratory, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """What noise, dropout and codes are drawn differs: within a tenth of the loss, which untrained is far away."""
+    if kind in SCRIPTED:
+        run = shared_lab.train_here(f"scripted {kind}", {**SCRIPTED[kind], "name": kind})
+    else:
+        run = request.getfixturevalue(kind)
+    wanted = RunReader(run.root).read_all().latest("test", "loss")
+    assert script_of(lab, run).train()[1] == pytest.approx(wanted, rel=0.1)
+
+
+def test_a_script_takes_the_images_of_torchvision_where_it_has_them() -> None:
+    config = RunConfig.model_validate({"data": {"dataset": "fashion-mnist"}})
+    assert script.data_of(config) == ({}, "FashionMNIST")
 
 
 def test_tensorboard_reads_curves_and_pictures(lab: Laboratory, finished: RunPaths) -> None:

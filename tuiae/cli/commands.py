@@ -396,7 +396,7 @@ def export(
         str,
         typer.Option(
             metavar="FORMAT",
-            help="onnx, torch-export, safetensors: its network; csv, parquet, tensorboard: its curves.",
+            help="Of its network: onnx, torch-export, safetensors, script; of its curves: csv, parquet, tensorboard.",
         ),
     ],
     checkpoint: Annotated[

@@ -34,7 +34,9 @@ def export_run(
         target /= name + form.suffix
     with placing(target, force) as path:
         words = form.write(asked, path)
-        written = {one.name: _size(one) for one in sorted(path.parent.iterdir())}
+        written = {
+            one.name: _size(one) for one in sorted(path.parent.iterdir(), key=path.__ne__)
+        }  # what was named first
     output.warn(words)
     sizes = {str(target.with_name(name)): size for name, size in written.items()}
     if output.json:

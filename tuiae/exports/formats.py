@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -233,20 +234,21 @@ def _write_events(path: Path, events: Sequence[Any]) -> None:
 # What needs torch or many words is in modules of its own, imported when it is asked for.
 
 
-def _by_weights(name: str) -> Callable[[Export, Path], Sequence[str]]:
+def _by(module: str, name: str) -> Callable[[Export, Path], Sequence[str]]:
     def write(export: Export, path: Path) -> Sequence[str]:
         with lasting_imports():
-            from tuiae.exports import weights
-        written: Sequence[str] = getattr(weights, name)(export, path)
-        return written
+            writer = getattr(import_module(f"tuiae.exports.{module}"), name)
+        words: Sequence[str] = writer(export, path)
+        return words
 
     return write
 
 
 FORMATS: dict[str, Format] = {
-    "onnx": Format(".onnx", _by_weights("write_onnx"), "onnxscript", of_weights=True, of_parts=True),
-    "torch-export": Format(".pt2", _by_weights("write_torch_export"), of_weights=True, of_parts=True),
-    "safetensors": Format(".safetensors", _by_weights("write_safetensors"), of_weights=True, of_parts=True),
+    "onnx": Format(".onnx", _by("weights", "write_onnx"), "onnxscript", of_weights=True, of_parts=True),
+    "torch-export": Format(".pt2", _by("weights", "write_torch_export"), of_weights=True, of_parts=True),
+    "safetensors": Format(".safetensors", _by("weights", "write_safetensors"), of_weights=True, of_parts=True),
+    "script": Format(".py", _by("script", "write_script")),
     "tensorboard": Format("-tensorboard", _write_tensorboard, "tensorboard"),
     "csv": Format(".csv", _write_csv),
     "parquet": Format(".parquet", _write_parquet, "pyarrow"),
