@@ -15,6 +15,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
+import msgspec
+
 from tuiae.errors import ConfigError
 
 
@@ -102,6 +104,7 @@ def jsonable(value: Any) -> Any:
 
 LARGEST_TEXT = 16 << 20
 """Bytes of the largest JSON or TOML file that is read; ours have a thousandth of that."""
+_PIECE = 1 << 16  # bytes read at once
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -110,6 +113,10 @@ def open_regular(path: Path) -> BufferedReader:
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
+    return open(_descriptor_of(path), "rb")
+
+
+def _descriptor_of(path: Path) -> int:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
@@ -117,7 +124,7 @@ def open_regular(path: Path) -> BufferedReader:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return open(descriptor, "rb")
+    return descriptor
 
 
 def open_append(path: Path) -> BinaryIO:
@@ -136,8 +143,13 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         OSError: it cannot be read, is no regular file, or has more bytes than LARGEST_TEXT.
     """
-    with open_regular(path) as file:
-        content = file.read(LARGEST_TEXT + 1)
+    # Without a file object, whose buffers take five times as long: a list of 10,000 runs reads 30,000 files.
+    content, descriptor = b"", _descriptor_of(path)
+    try:
+        while len(content) <= LARGEST_TEXT and (part := os.read(descriptor, _PIECE)):
+            content += part
+    finally:
+        os.close(descriptor)
     if len(content) > LARGEST_TEXT:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return content
@@ -146,10 +158,18 @@ def read_bytes(path: Path) -> bytes:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object, or an empty one when the file is missing, torn or not an object."""
     try:
-        value = json.loads(read_bytes(path))
+        value = parse_json(read_bytes(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def parse_json(content: bytes) -> Any:
+    """The value of a JSON document; raises ValueError or RecursionError for what is none."""
+    try:
+        return msgspec.json.decode(content)
+    except (ValueError, RecursionError):
+        return json.loads(content)  # which takes NaN, and half of a surrogate pair
 
 
 def make_directory(path: Path) -> None:

@@ -123,8 +123,8 @@ def _size(shape: tuple[int, int, int]) -> str:
 
 def short_name(dataset: str) -> str:
     """The name for a narrow place: `folder:pics` of a folder."""
-    name = Path(dataset.removeprefix(FOLDER_PREFIX)).name
-    return f"{FOLDER_PREFIX}{name}" if name and dataset.startswith(FOLDER_PREFIX) else dataset
+    name = Path(dataset.removeprefix(FOLDER_PREFIX)).name if dataset.startswith(FOLDER_PREFIX) else ""
+    return f"{FOLDER_PREFIX}{name}" if name else dataset
 
 
 def absolute(dataset: str) -> str:

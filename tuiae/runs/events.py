@@ -7,7 +7,6 @@ A resumed worker repeats what came after its checkpoint; the repeated part count
 from __future__ import annotations
 
 import errno
-import json
 import math
 import os
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Annotated, Any, BinaryIO
 import msgspec
 import numpy as np
 
-from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, open_regular
+from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, open_regular, parse_json
 from tuiae.runs.snapshot import Position, Series, Status
 
 CHUNK = 1 << 20  # bytes a poll reads at most: lines take several times their size while they are taken apart
@@ -48,6 +47,11 @@ class Tail:
         self._rest = b""
 
     def poll(self) -> list[bytes]:
+        """The new lines, without their ends."""
+        return self.read().split(b"\n")[:-1]
+
+    def read(self) -> bytes:
+        """The new lines as they stand there."""
         self.restarted = self.moved = self.behind = False
         try:
             with open_regular(self.path) as file:
@@ -59,15 +63,15 @@ class Tail:
                 if self._offset < stat.st_size and (begins := _skip_hole(file, self._offset)) > self._offset:
                     self._offset, self._rest = begins, b"\0"
                 file.seek(self._offset)
-                data = file.read(CHUNK)
+                data = file.read(min(CHUNK, max(stat.st_size - self._offset, 0)))
         except OSError:
-            return []
+            return b""
         self._offset += len(data)
         self.moved = bool(data) or self.restarted
         self.behind = len(data) == CHUNK
-        *lines, rest = (self._rest + data).split(b"\n")
+        lines, end, rest = (self._rest + data).rpartition(b"\n")
         self._rest = rest[-LONGEST_LINE:]
-        return lines
+        return lines + end
 
     def lines(self) -> Iterator[bytes]:
         """Poll until everything is read."""
@@ -87,12 +91,9 @@ def _skip_hole(file: BinaryIO, offset: int) -> int:
 def parse_event(line: bytes) -> dict[str, Any] | None:
     """A record with a kind, or None for garbage, NUL blocks and anything else that is no JSON object."""
     try:
-        record = msgspec.json.decode(line)
+        record = parse_json(line)
     except (ValueError, RecursionError):
-        try:
-            record = json.loads(line)  # which takes NaN, and half of a surrogate pair
-        except (ValueError, RecursionError):
-            return None
+        return None
     return record if isinstance(record, dict) and isinstance(record.get("kind"), str) else None
 
 

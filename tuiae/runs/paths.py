@@ -8,6 +8,7 @@ import secrets
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from tuiae.errors import UnknownRunError
@@ -20,6 +21,8 @@ CONFIG_DIGEST = "config_sha256"
 """In meta.json, the fingerprint of the config.toml that the run began with."""
 REPORTS = "reports"
 """A folder of the runs directory, for what came out of published works; it is no run, so lists pass it over."""
+_OF_RUNS = ("config.toml", "tracked.json", "meta.json", "status.json", "events.jsonl")
+"""Files of which a run has two at least."""
 _STAMP = re.compile(r"^\d{8}-\d{6}-")
 
 
@@ -94,9 +97,9 @@ def undated(run_id: str) -> str:
 
 def is_run(path: Path) -> bool:
     """Returns whether a directory is a run, and not something foreign among the runs: any file of it can be lost."""
-    run = RunPaths(path)
     # os.path and not pathlib: a directory that may not be entered is no run, and no error.
-    return sum(map(os.path.lexists, (run.config, run.tracked, run.meta, run.status, run.events))) > 1
+    there = (True for name in _OF_RUNS if os.path.lexists(f"{path}/{name}"))
+    return len(list(islice(there, 2))) == 2
 
 
 def is_gone(run: RunPaths) -> bool:
@@ -176,4 +179,4 @@ def list_names(root: Path) -> list[str]:
 
 def list_runs(root: Path) -> list[RunPaths]:
     """Every run below `root`, newest first; foreign files and directories are passed over."""
-    return [RunPaths(root / name) for name in list_names(root) if is_run(root / name)]
+    return [RunPaths(path) for path in map(root.joinpath, list_names(root)) if is_run(path)]

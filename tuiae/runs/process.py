@@ -59,6 +59,8 @@ def _created(pid: int) -> float | None:
     import psutil  # here: most runs that are looked at have ended, and their readers need none
 
     try:
+        if not psutil.pid_exists(pid):
+            return None  # in a tenth of the time
         process = psutil.Process(pid)
         with process.oneshot():
             return None if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD) else process.create_time()

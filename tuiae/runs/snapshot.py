@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 
 from tuiae.config import RunConfig
-from tuiae.files import MAX_EPOCH, as_number, is_count
+from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count
 from tuiae.images import ImageRecord
 from tuiae.runs.control import Edit, Value, apply_edits
 from tuiae.runs.paths import LIVE_STATES
@@ -54,6 +55,8 @@ def read_parent(meta: Mapping[str, Any]) -> Parent | None:
 
 
 Key = tuple[str, str]  # split, metric: ("test", "loss")
+Count = Annotated[int, msgspec.Meta(ge=0, lt=MAX_COUNT)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=MAX_TIME)]
 
 
 @dataclass(frozen=True)
@@ -62,33 +65,33 @@ class Status:
 
     state: str = "unknown"
     phase: str = ""
-    epoch: int = 0
+    epoch: Count = 0
     """Epochs that are over."""
-    epochs: int = 0
-    epochs_done: float | None = None
+    epochs: Count = 0
+    epochs_done: Amount | None = None
     """The one under way as a fraction of them; None before the first, and in the files of older versions."""
-    step: int = 0
-    steps_per_epoch: int = 0
-    images_per_second: float | None = None
-    eta: float | None = None
-    elapsed: float | None = None
+    step: Count = 0
+    steps_per_epoch: Count = 0
+    images_per_second: Amount | None = None
+    eta: Amount | None = None
+    elapsed: Amount | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
     device: str = ""
     card: str = ""
     """The UUID of the GPU that it trains on."""
-    memory: float | None = None
-    pid: int = 0
+    memory: Amount | None = None
+    pid: Count = 0
     process_start: str = ""
     host: str = ""
-    heartbeat: float = 0.0
+    heartbeat: Amount = 0.0
     trouble: str = ""
     """What the worker cannot write at this moment, and tries again."""
-    error: Mapping[str, Any] | None = None
+    error: Mapping[str, str | int] | None = None
     """Why it failed."""
-    refusal: Mapping[str, Any] | None = None
+    refusal: Mapping[str, str | int] | None = None
     """Why the last worker that was to go on with it could not begin, with that worker's `pid`."""
-    silent: int = 0
+    silent: Count = 0
     """Whole minutes for which the worker of a live run has not written this: the reader says it, and no file."""
     settings: Mapping[str, Value] | None = None
     """Of a tracked run, what its program lets others edit, as it is now; None of a run that tuiae trains."""
