@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,6 +126,38 @@ def test_what_did_not_change_is_the_same_object_and_what_did_is_read(runs_root: 
     assert (after[1].title, after[1].best, after[1].trend) == ("renamed", before[1].best, before[1].trend)
     replace_json(second.status, {**read_json(second.status), "state": "stopped"})
     assert lister.rows()[0].status.state == "stopped"
+
+
+def test_a_look_asks_the_disk_once_for_a_run_at_most_and_opens_nothing_of_those_at_rest(
+    runs_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        ended(runs_root, f"20200101-0000{number:02}-run-0000")
+    for run in list_runs(runs_root):
+        os.utime(run.root, (0, 0))  # else they may change again within what the clock of a disk tells apart
+    lister, asked, opened = RunLister(runs_root), list[str](), list[str]()
+    before = lister.rows(histories=True)
+
+    def count(name: str, calls: list[str]) -> None:
+        call = getattr(os, name)
+
+        def counted(path: Any, *rest: Any, **named: Any) -> Any:
+            calls.append(str(path))
+            return call(path, *rest, **named)
+
+        monkeypatch.setattr(os, name, counted)
+
+    for name, calls in (("stat", asked), ("lstat", asked), ("open", opened), ("scandir", opened)):
+        count(name, calls)
+    assert all(old is new for old, new in zip(before, lister.rows(histories=True), strict=True))
+    once = Counter(str(row.path) for row in before)
+    assert (Counter(asked), opened) == (once, [])
+    monkeypatch.setattr("tuiae.runs.listing.AT_REST", 10)
+    relabel(RunPaths(before[7].path), name="renamed")
+    asked.clear()
+    looks = [lister.rows(whole=False) for _ in range(4)]
+    assert Counter(asked) == once
+    assert looks[-1][7].name == "renamed"
 
 
 def test_the_best_loss_follows_the_history(lab: Laboratory) -> None:

@@ -165,6 +165,7 @@ def follow_run(path: Path) -> Looks:
 # The list of runs
 
 LIST_SECONDS = 2.0  # between looks
+LISTED_SECONDS = 1.0  # that a look takes for histories, before it shows those that it has read
 FIRST_PAINT_SECONDS = 0.15
 FIRST_RUNS = 60  # that a tall screen shows: they need not wait for the other thousand
 
@@ -192,14 +193,15 @@ def follow_list(root: Path, *, histories: bool = True) -> Looks:
     # Reading the others keeps the interpreter busy: what is there already is painted before.
     yield RunsListed(last, complete=False), FIRST_PAINT_SECONDS
     told, deep, running = False, False, dict[str, str]()
+    asked: bool | None = True
     while True:
-        rows, before = lister.rows(histories=histories and deep), running
-        running = running_studies(root)
+        rows = lister.rows(histories=histories and deep, whole=asked is not False, within=LISTED_SECONDS)
+        before, running = running, running_studies(root)
         # Unchanged runs are the same objects: nothing needs to be compared by what it holds.
         same = told and bool(rows) and len(rows) == len(last) and all(map(operator.is_, rows, last))
         message = None if same and running == before else RunsListed(rows, True, lister.passed_over, running)
         last, told = rows, True
-        yield message, LIST_SECONDS if deep else 0.0
+        asked = yield message, 0.0 if lister.behind or not deep else LIST_SECONDS
         deep = True
 
 
