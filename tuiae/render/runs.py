@@ -82,13 +82,16 @@ def _state_rank(row: RunRow) -> int:
     return list(SIGNS).index(row.status.state) if row.status.state in SIGNS else len(SIGNS)
 
 
-@lru_cache(maxsize=8192)
+_clean = lru_cache(maxsize=1 << 16)(clean)
+
+
+@lru_cache(maxsize=1 << 16)
 def _safe(text: str) -> str:
-    """External words in a cell; cleaning each of a thousand runs again at every look would show."""
+    """External words in a cell; cleaning each of ten thousand runs again at every look would show."""
     return clean(text, MOST_TITLE) or MISSING
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1 << 16)
 def _safe_title(text: str) -> str:
     return shorten_middle(clean(text), MOST_TITLE) or MISSING
 
@@ -152,7 +155,7 @@ _COLUMNS = (
         of_study=lambda study, now: age_text(study.newest, now),
     ),
     RunColumn("device", 8, rank=8, words=lambda row, now: _safe(device_word(row.status.device))),
-    RunColumn("tags", 34, rank=11, words=lambda row, now: clean(" ".join(row.tags)), style=lambda row: "dim"),
+    RunColumn("tags", 34, rank=11, words=lambda row, now: _clean(" ".join(row.tags)), style=lambda row: "dim"),
     RunColumn("note", 4, rank=5, words=lambda row, now: NOTED if row.note else "", of_study=lambda study, now: ""),
 )  # fmt: skip
 COLUMNS = {column.name: column for column in _COLUMNS}
@@ -311,8 +314,11 @@ def _words(column: RunColumn, line: Line, now: float) -> str:
         return column.words(line, now)
     if column.of_study is not None:
         return column.of_study(line, now)
-    words = {column.words(row, now) for row in line.runs}
-    return words.pop() if len(words) == 1 else "" if column.right else "several"
+    first, *others = line.runs
+    words = column.words(first, now)
+    if any(column.words(row, now) != words for row in others):
+        return "" if column.right else "several"
+    return words
 
 
 def arrange(rows: Iterable[RunRow], sort: Sort, columns: Iterable[RunColumn] = USUAL) -> tuple[RunRow, ...]:

@@ -103,7 +103,7 @@ class RunsScreen(BaseScreen):
         if action == "unfold(False)":
             return self.table.folds
         if action == "group":
-            return any(isinstance(one, StudyRow) for one in self.table.lines) or not self.table.grouped
+            return not self.table.grouped or any(isinstance(one, StudyRow) for one in self.table.lines)
         if action == "stop" and isinstance(line, StudyRow):
             return line.trains or any(run.status.live for run in line.runs)
         if action == "resume" and isinstance(line, StudyRow):

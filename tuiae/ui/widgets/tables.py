@@ -285,6 +285,9 @@ class RunTable(LineTable):
     _unfolded: frozenset[str] = frozenset()
     _folded_here: frozenset[str] = frozenset()
     """Studies that somebody folded while a query is in force, which unfolds all."""
+    _ran: frozenset[str] = frozenset()
+    _by_id: Mapping[str, RunRow] = {}
+    """The runs that the query finds."""
     _every: tuple[Line, ...] = ()
     """All runs and studies, by which columns are as wide as they are whatever is folded."""
     _members: frozenset[str] = frozenset()
@@ -295,8 +298,7 @@ class RunTable(LineTable):
     @property
     def chosen(self) -> tuple[RunRow, ...]:
         """The selected runs of those that show, newest first."""
-        found = self.selected.intersection(row.id for row in self.shown)
-        return tuple(row for row in self.rows if row.id in found)
+        return tuple(self._by_id[one] for one in sorted(self.selected & self._by_id.keys(), reverse=True))
 
     @property
     def line_under(self) -> Line | None:
@@ -325,9 +327,14 @@ class RunTable(LineTable):
 
     def take(self, rows: Sequence[RunRow]) -> None:
         """Take the runs as they are now; only lines that differ are drawn again."""
-        self.rows = tuple(rows)
-        self.selected &= {row.id for row in rows}
-        self._every = self._fold(self.rows, frozenset(row.study for row in rows))
+        before, self.rows = self.rows, tuple(rows)
+        alike = len(before) == len(rows) and all(
+            new is old or _cells(new) == _cells(old) for new, old in zip(rows, before, strict=True)
+        )
+        if not alike or self._ran != self.running.keys():  # else only figures have moved: columns stay as wide
+            self._ran = frozenset(self.running)
+            self.selected &= {row.id for row in rows}
+            self._every = self._fold(self.rows, frozenset(row.study for row in rows))
         self.rearrange()
 
     def _fold(self, rows: Sequence[RunRow], opened: frozenset[str]) -> tuple[Line, ...]:
@@ -337,6 +344,7 @@ class RunTable(LineTable):
         """Find, order and lay out again; where only values changed, only their lines are drawn."""
         before, placed = self.lines, self._placed
         self.shown = arrange(self.query_words.find(self.rows), self.sort, self.wanted)
+        self._by_id = {row.id: row for row in self.shown}
         opened = self._unfolded
         if self.query_words.test is not None:
             opened = frozenset(row.study for row in self.shown) - self._folded_here
@@ -383,7 +391,8 @@ class RunTable(LineTable):
     def group(self, grouped: bool) -> None:
         """Let the runs of a study stand together, or among all others."""
         self.grouped = grouped
-        self.take(self.rows)
+        self._every = self._fold(self.rows, frozenset(row.study for row in self.rows))
+        self.rearrange()
 
     def entitle(self, complete: bool, filtered: bool, passed_over: Sequence[str]) -> None:
         """Say in the frame how many runs there are and are selected; `passed_over` names what is no run."""
@@ -420,6 +429,13 @@ class RunTable(LineTable):
 
     def on_resize(self) -> None:
         self.rearrange()
+
+
+def _cells(row: RunRow) -> tuple[object, ...]:
+    """What of a run makes columns wide."""
+    status = row.status
+    words = row.id, row.name, row.note, row.tags, row.varies, row.pinned, status.device
+    return *words, id(row.settings), status.epochs, len(str(status.epoch))
 
 
 class RunDetails(Panel):
