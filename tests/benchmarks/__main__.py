@@ -19,7 +19,7 @@ from tests.benchmarks.bench import Bench, describe_machine, import_real_data, re
 SUBJECTS = (
     "startup",
     "first_point",
-    "many_runs",
+    "scale",
     "memory",
     "history",
     "attached",
@@ -53,7 +53,7 @@ def run(names: list[str], root: Path, quick: bool) -> int:
     settle_in(root)
     bench, source, code = Bench(root, quick), real_data(), 0
     modules = {name: importlib.import_module(f"tests.benchmarks.{name}") for name in names if name != IN_TORCH}
-    if source is not None and set(names) - {"startup", "first_point", "many_runs"}:
+    if source is not None and set(names) - {"startup", "first_point", "scale"}:
         import_real_data(source)
     for name in names:
         print(f"\n{name}", flush=True)
