@@ -77,6 +77,10 @@ class TrainingError(TuiaeError):
     exit_code = ExitCode.TRAINING
 
 
+class RankLostError(TrainingError):
+    """Another process that shares the batches of a run has ended, or does not answer."""
+
+
 class NoCheckpointError(TrainingError):
     """A checkpoint that a run does not have. Nothing has failed: somebody asked for one that is not there."""
 

@@ -80,6 +80,14 @@ def freest(gpus: Sequence[Gpu], runs: Mapping[str, int] | None = None) -> Gpu | 
     return max(usable, key=lambda gpu: (share(gpu), -(gpu.utilisation or 0.0), -gpu.index), default=None)
 
 
+def freest_together(gpus: Sequence[Gpu], count: int, runs: Mapping[str, int] | None = None) -> list[Gpu]:
+    """The `count` cards that `freest` chooses one after the other, or as many as a run can use."""
+    chosen: list[Gpu] = []
+    while len(chosen) < count and (best := freest([gpu for gpu in gpus if gpu not in chosen], runs)) is not None:
+        chosen.append(best)
+    return chosen
+
+
 VISIBLE, ORDER, PCI = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
 CARD, SEEN = "TUIAE_CARD", "TUIAE_SEEN_CARDS"
 """What the one card is called that a process lets CUDA see, `cuda:2`, and what the user had let it see."""

@@ -50,6 +50,7 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
     classes = (len(config.data.classes) or len(dataset.classes)) if dataset.labelled else 0
     if devices is not None:
         check_device(config.training.device, devices)
+    _check_devices(config, devices)
     shape = image_shape(config, dataset)
     parameters = None if shape is None else count_parameters(config.model, shape, classes)
     images = _train_images(config, dataset)
@@ -182,6 +183,41 @@ def check_device(word: str, devices: list[str], hint: str = ELSEWHERE) -> None:
         visible = users_environment().get(VISIBLE)
         seen = f" where CUDA_VISIBLE_DEVICES is '{visible}'" if visible and word.startswith("cuda") else ""
         raise DeviceError(f"training.device = '{word}': this machine has {', '.join(devices)}{seen}", hint)
+
+
+def check_shared(config: RunConfig, kind: str) -> None:
+    """Raises ConfigError where the batches of a config cannot be shared by its devices on a `kind` of them."""
+    size = config.training.devices
+    words, alone = f"training.devices = {size}", "train with training.devices = 1"
+    if size == 1 or kind.startswith("cuda:"):
+        if size > 1:
+            raise ConfigError(f"{words}: {kind} is one card", "training.device = 'cuda' takes as many as are asked for")
+        return
+    if kind == "mps":
+        raise ConfigError(f"{words}: this machine has one mps device", alone)
+    if kind == "cpu" and not config.shards:
+        whole = "batch norm" if config.training.shards else "training.shards = 0"
+        raise ConfigError(f"{words}: {whole} needs whole batches on a CPU", alone)
+    if kind == "cpu" and config.shards < size:
+        cause = f"{words}: on a CPU a batch is cut into training.shards = {config.shards}"
+        raise ConfigError(cause, f"set training.shards = {size}, with which it draws other noise, or fewer devices")
+
+
+def _check_devices(config: RunConfig, devices: list[str] | None) -> None:
+    """Refuse a config whose devices cannot share its batches, as far as it is known what there is."""
+    kind, cards = config.training.device, sum(name.startswith("cuda") for name in devices or ())
+    if kind == "auto" and devices is not None:
+        kind = "cuda" if cards else devices[-1]
+    check_shared(config, kind)
+    if kind == "cuda" and devices is not None:
+        check_cards(config.training.devices, cards)
+
+
+def check_cards(size: int, cards: int) -> None:
+    """Raises DeviceError where a run asks for more cards than there are."""
+    if cards < size:
+        cause = f"training.devices = {size}: this machine has {counted(cards, 'GPU')} for this run"
+        raise DeviceError(cause, f"take {counted(cards, 'device')}, or train on the CPU: --device cpu")
 
 
 # Warnings: each of these was seen to waste a training.

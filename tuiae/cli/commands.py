@@ -22,16 +22,19 @@ from tuiae.cli.options import (
     Colors,
     Detach,
     Device,
+    Devices,
     Graphics,
     Jobs,
     OptionalNumbers,
     OtherImages,
+    Replay,
     Run,
     Runs,
     Settings,
     Tag,
     Tags,
     Theme,
+    ThisDevice,
     Weights,
     prints,
 )
@@ -82,15 +85,14 @@ def run(
     settings: Settings = None,
     dataset: Annotated[str | None, typer.Option(help="A name from `tuiae data list`, or folder:PATH.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    devices: Devices = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
     latent: Annotated[int | None, typer.Option(help="Width of the code.")] = None,
     noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="Such as salt-pepper:0.3.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, shuffles, dropout and noise.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; by default that of its preset.")] = None,
     tags: Tags = None,
-    replay: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Repeat the edits that were made to this run, at the same steps.")
-    ] = None,
+    replay: Replay = None,
     dry: Annotated[bool, typer.Option("--dry-run", help="Only try a few steps and say what a run would cost.")] = False,
     go_on: Annotated[
         bool, typer.Option("--continue", help="Go on with the run that this same command began, if there is one.")
@@ -101,8 +103,9 @@ def run(
     """Train a preset and follow the training. Ctrl-C saves and stops."""
     from tuiae.cli.train import overrides_of, run_preset
 
-    flags = {"name": name, "data.dataset": dataset, "training.device": device, "training.epochs": epochs}
-    overrides = overrides_of({**flags, "model.latent": latent, "training.seed": seed}, noise, settings or ())
+    flags = {"name": name, "data.dataset": dataset, "training.epochs": epochs, "training.seed": seed}
+    flags |= {"training.device": device, "training.devices": devices, "model.latent": latent}
+    overrides = overrides_of(flags, noise, settings or ())
     replayed = None if replay is None else find(replay)
     ways = {"dry": dry, "go_on": go_on, "detach": detach, "other_images": other_images}
     raise typer.Exit(run_preset(preset, overrides, output, tags=tags or (), replayed=replayed, **ways))
@@ -135,16 +138,15 @@ def resume(
     output: Output,
     run: Run,
     epochs: Annotated[int | None, typer.Option(min=1, help="Train up to this epoch instead.")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Train on this device this time; results may differ in their last bits.")
-    ] = None,
+    device: ThisDevice = None,
+    devices: Devices = None,
     other_images: OtherImages = False,
     detach: Detach = False,
 ) -> None:
     """Continue a stopped run from its newest checkpoint."""
     from tuiae.cli.train import overrides_of, resume_run
 
-    overrides = overrides_of({"training.epochs": epochs, "training.device": device})
+    overrides = overrides_of({"training.epochs": epochs, "training.device": device, "training.devices": devices})
     raise typer.Exit(resume_run(find(run), overrides, output, detach=detach, other_images=other_images))
 
 

@@ -62,6 +62,15 @@ OtherImages = Annotated[bool, typer.Option("--other-images", help="Go on even if
 Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id and return.")]
 Weights = Annotated[str, typer.Option(help="last, best, or the step of a checkpoint that was kept.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Replay = Annotated[
+    str | None, typer.Option(metavar="RUN", help="Repeat the edits that were made to this run, at the same steps.")
+]
+ThisDevice = Annotated[
+    str | None, typer.Option(help="Train on this device this time; results may differ in their last bits.")
+]
+Devices = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="So many devices share each batch: GPUs, or parts of the cores.")
+]
 Jobs = Annotated[
     int,
     typer.Option(

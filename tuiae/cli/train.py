@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.text import Text
 
@@ -29,7 +31,18 @@ from tuiae.runs.control import send
 from tuiae.runs.labels import check_tags, named_for, read_tags
 from tuiae.runs.lineage import changes, fork_config, need_config, plan_replay, replay_run
 from tuiae.runs.paths import RunPaths, is_run, list_runs, runs_dir, unwritable
-from tuiae.runs.process import Interrupt, StandbyWorker, is_held, resume_elsewhere, start_worker
+from tuiae.runs.process import (
+    TORCHRUN,
+    Interrupt,
+    StandbyWorker,
+    become_worker,
+    is_held,
+    process_start,
+    resume_elsewhere,
+    start_worker,
+    worker_environment,
+    worker_words,
+)
 from tuiae.runs.reader import RunReader, is_original, read_config, read_status
 from tuiae.runs.writer import create_run, removed_unless_started
 from tuiae.studies.jobs import is_busy, usefulness
@@ -50,6 +63,71 @@ class Overrides:
     """Dotted key -> value."""
     askers: dict[str, str]
     """The flag that set each key, where it was not `--set`; a message about its value begins with the flag."""
+
+
+# torchrun, which starts the same command several times.
+
+
+@dataclass(frozen=True)
+class Torchrun:
+    """The place of this process among those that torchrun has started with the same command."""
+
+    rank: int
+    size: int
+    name: str
+    """Which torchrun."""
+    again: bool
+    """Whether it has started them anew, because one of them had ended."""
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Torchrun | None:
+        """By the environment; None where it is not torchrun's. Raises ConfigError where it is so in part."""
+        if not {"RANK", "WORLD_SIZE"} & {*environment}:
+            return None
+        values = {name: environment.get(name, "") for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")}
+        hint = "start it by torchrun, or outside of it: env -u RANK -u WORLD_SIZE tuiae ..."
+        if missing := [name for name, value in values.items() if not value]:
+            raise ConfigError(f"the environment of torchrun lacks {' and '.join(missing)}", hint)
+        rank, size = values["RANK"], values["WORLD_SIZE"]
+        if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
+            raise ConfigError(f"RANK = {rank} and WORLD_SIZE = {size} are not torchrun's", hint)
+        name = environment.get("TORCHELASTIC_RUN_ID", "none")
+        if name == "none":  # nobody has named it
+            name = f"{socket.gethostname()} {os.getppid()} {process_start(os.getppid())}"
+        return cls(int(rank), int(size), name, environment.get("TORCHELASTIC_RESTART_COUNT", "0") != "0")
+
+    def fit(self, config: RunConfig) -> RunConfig:
+        """The config with as many devices as there are processes; raises ConfigError where it asks for others."""
+        devices = config.training.devices
+        if devices not in (1, self.size):
+            cause = f"training.devices = {devices}, and torchrun has started {self.size} processes"
+            raise ConfigError(cause, "leave training.devices out: it follows from --nproc-per-node and --nnodes")
+        return build_config(config.model_dump(mode="json"), {"training.devices": self.size})
+
+    def find_begun(self, root: Path) -> RunPaths | None:
+        """The run that this torchrun has begun before one of its processes ended."""
+        begun = (run for run in list_runs(root) if read_json(run.meta).get("torchrun") == self.name)
+        return max(begun, key=lambda run: run.id, default=None) if self.again else None
+
+    def train(self, run: RunPaths, asked: Mapping[str, Any], other_images: bool, output: Output) -> NoReturn:
+        """Become the worker of a run, which the other ranks join."""
+        output.note(f"run {run.id}")
+        sys.stderr.flush()
+        become_worker([*worker_words(run, asked, other_images), "--join", TORCHRUN], worker_environment())
+
+    def follow(self) -> NoReturn:
+        """Become one of the other ranks."""
+        words = ["--rank", str(self.rank), "--devices", str(self.size), "--join", TORCHRUN]
+        become_worker(words, worker_environment())
+
+
+def join_torchrun() -> Torchrun | None:
+    """The torchrun that has started this process as its rank 0; None outside of one. Another rank becomes a worker and
+    does not return. Raises as `Torchrun.read`."""
+    torchrun = Torchrun.read(os.environ)
+    if torchrun is not None and torchrun.rank:
+        torchrun.follow()
+    return torchrun
 
 
 def overrides_of(flags: Mapping[str, Any], noise: str | None = None, settings: Sequence[str] = ()) -> Overrides:
@@ -100,6 +178,7 @@ def run_preset(
         TuiaeError: what is wrong with preset, overrides, tags or images; no run was made.
     """
     # Longer than other functions, so that the ways in which a run is refused, tried or begun are seen at once.
+    torchrun = None if dry else join_torchrun()
     path, root = find_preset(preset), runs_dir()
     document = read_document(path)
     config = build_config(document, overrides.values, source=str(path), asker=overrides.askers)
@@ -109,7 +188,8 @@ def run_preset(
     check_tags(tags)
     if go_on and replayed is not None:
         raise ConfigError("--continue and --replay do not go together", "`tuiae resume RUN` goes on with a replay")
-    config = make_ready(config, root, output)
+    config = torchrun.fit(config) if torchrun else config
+    config = make_ready(config, root, output, alone=torchrun is None)
     if "name" not in overrides.values:
         with suppress(ConfigError):  # of a preset that cannot run as it stands
             config = named_for(config, build_config(document, source=str(path)))
@@ -117,9 +197,16 @@ def run_preset(
         _show_cost(config, root, output)
         return ExitCode.OK
     if replayed is None:
-        if go_on and (begun := find_begun(config, tags, root)) is not None:
-            return _go_on(begun, output, detach=detach, other_images=other_images)
+        begun = torchrun.find_begun(root) if torchrun else None
+        begun = begun or (find_begun(config, tags, root) if go_on else None)
         meta = {"preset": str(document.get("name") or config.name)}
+        if torchrun is not None:
+            begun = begun or create_run(config, root, sys.argv, tags, meta={**meta, "torchrun": torchrun.name})
+            other = config.training.devices != need_config(begun).training.devices
+            asked = {"training.devices": config.training.devices} if other else {}
+            torchrun.train(begun, asked, other_images, output)
+        if begun is not None:
+            return _go_on(begun, output, detach=detach, other_images=other_images)
         return _set_off(lambda: create_run(config, root, sys.argv, tags, meta=meta), output, detach=detach)
     replay = plan_replay(replayed, config)
     if not other_images and config.data.dataset == need_config(replayed).data.dataset:
@@ -144,6 +231,8 @@ def start_fork(
         ConfigError: an override is wrong, or a fork cannot change it. NoCheckpointError: no such checkpoint.
         OtherImagesError: the images are others now, and not `other_images`.
     """
+    if Torchrun.read(os.environ) is not None:
+        raise ConfigError("torchrun starts `tuiae run` and `tuiae resume`", "fork without it: --set training.devices=N")
     checkpoint, root = need_checkpoint(source, start), runs_dir()
     config = fork_config(source, checkpoint, overrides.values, overrides.askers)
     # The checkpoint holds the encoder: the run that it was taken from may be gone.
@@ -161,9 +250,12 @@ def _again() -> str:
     return shlex.join(["tuiae", *sys.argv[1:]])
 
 
-def make_ready(config: RunConfig, root: Path, output: Output) -> RunConfig:
-    """Check a config and prepare its images; returns the config as it can run."""
-    devices = None if config.training.device in EVERYWHERE else _list_devices(config.training.device)
+def make_ready(config: RunConfig, root: Path, output: Output, alone: bool = True) -> RunConfig:
+    """Check a config and prepare its images; returns the config as it can run. Where this machine is not `alone`, each
+    process looks for its own device."""
+    word = config.training.device
+    known = word == "cpu" or (word == "auto" and config.training.devices == 1) or not alone
+    devices = None if known else _list_devices(word)
     checked = check(config, root, devices)
     output.warn(checked.warnings)
     with dataset_progress(output) as report:
@@ -227,12 +319,19 @@ def resume_run(
         RunHeldError: it is still running. ConfigError: it is already finished. UnknownRunError: not ours to write.
         DeviceError: this machine has no such device. TrainingError: no worker can be started.
     """
+    torchrun = join_torchrun()
+    if torchrun is not None:
+        size = {"training.devices": torchrun.size}
+        asked = _check_again(run, Overrides(overrides.values | size, overrides.askers), output, other_images)
+        torchrun.train(run, asked, other_images, output)
     if read_status(run).state == "paused":
         _end_pause(run, overrides.values)
         return follow_to_end(run, output, detach=detach)
     with (interrupt := Interrupt()).listening():
         try:
-            process = _start_again(run, overrides, output, other_images)
+            asked = _check_again(run, overrides, output, other_images)
+            # The worker records the changes, and not before it can train: of a refused run they would be untrue.
+            process = start_worker(run, asked=asked, other_images=other_images)
         except OSError as error:
             raise unwritable(run, error, "resume") from error
         # Until then the status is an earlier worker's.
@@ -253,11 +352,14 @@ def find_begun(config: RunConfig, tags: Sequence[str], root: Path) -> RunPaths |
 
 
 def _asks_for(asked: RunConfig, written: RunConfig | None) -> bool:
-    """Returns whether a run with this config is what is asked for: a worker writes down which precision `auto` was."""
-    if written is None or asked.training.precision != "auto":
-        return written == asked
-    training = written.training.model_copy(update={"precision": "auto"})
-    return written.model_copy(update={"training": training}) == asked
+    """Returns whether a run with this config is what is asked for, on however many devices: a worker writes down which
+    precision `auto` was."""
+    if written is None:
+        return False
+    same: dict[str, Any] = {"devices": asked.training.devices}
+    if asked.training.precision == "auto":
+        same["precision"] = "auto"
+    return written.model_copy(update={"training": written.training.model_copy(update=same)}) == asked
 
 
 def _go_on(run: RunPaths, output: Output, *, detach: bool, other_images: bool) -> ExitCode:
@@ -280,10 +382,11 @@ def _end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
         RunHeldError: other epochs are asked for, which is an edit, or another device. UnknownRunError: not ours to
         write.
     """
-    device, epochs = overrides.get("training.device"), overrides.get("training.epochs")
-    if device is not None:
-        change = f"`tuiae stop {run.id}`, then `tuiae resume {run.id} --device {device}`"
-        raise RunHeldError(f"{run.id} is paused, and its worker keeps its device", change)
+    epochs = overrides.get("training.epochs")
+    for key in ("device", "devices"):
+        if (word := overrides.get(f"training.{key}")) is not None:
+            change = f"`tuiae stop {run.id}`, then `tuiae resume {run.id} --{key} {word}`"
+            raise RunHeldError(f"{run.id} is paused, and its worker keeps its {key}", change)
     if epochs is not None:
         change = f"`tuiae edit {run.id} training.epochs={epochs}`, then `tuiae resume {run.id}`"
         raise RunHeldError(f"{run.id} is paused, and its worker keeps its number of epochs", change)
@@ -291,7 +394,8 @@ def _end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
     wait_until(lambda: read_status(run).state != "paused", WAKE_SECONDS)
 
 
-def _start_again(run: RunPaths, overrides: Overrides, output: Output, other_images: bool) -> subprocess.Popen[bytes]:
+def _check_again(run: RunPaths, overrides: Overrides, output: Output, other_images: bool) -> dict[str, Any]:
+    """What a worker is to do otherwise than the config of a run that is to be continued; raises as `resume_run`."""
     # A worker that has written its last status needs a moment to leave.
     wait_until(lambda: not is_held(run) or read_status(run).live, LEAVE_SECONDS)
     if is_held(run):
@@ -311,8 +415,7 @@ def _start_again(run: RunPaths, overrides: Overrides, output: Output, other_imag
     if not other_images:
         check_same_images(run, _again())
     output.warn(warn_of_change(config, wanted, done))
-    # The worker records the changes, and not before it can train: of a run that was refused they would be untrue.
-    return start_worker(run, asked=changes(config, wanted), other_images=other_images)
+    return changes(config, wanted)
 
 
 def _nothing_left(run_id: str, done: int, planned: int, wanted: int) -> ConfigError:

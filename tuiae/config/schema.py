@@ -185,6 +185,9 @@ class TrainingSection(Section):
     """What weights, order of images, dropout and noise are drawn from; the same seed draws the same."""
     device: str = Field(default="auto", pattern=DEVICE_PATTERN)
     """auto takes the GPU with the most free memory, where there is one; cuda insists on one."""
+    devices: int = Field(default=1, ge=1, le=64)
+    """Processes that share each batch and add up their gradients (DDP): on a card each, or on a CPU with a part of the
+    shards each. The batch stays batch_size in all, and the results agree to within rounding."""
     shards: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = "auto"
     """On a CPU: parts of a batch that are computed on a core each. auto goes by the network and the batch, never by the
     machine, so that the number of cores changes no bit; 0 lets PyTorch split each operation among its threads."""
@@ -272,6 +275,9 @@ class RunConfig(Section):
         if self.training.loss == "bce" and self.model.output_dropout and not self.is_classifier:
             # Dropout rescales what it keeps, and a pixel above 1 has no cross-entropy.
             raise ValueError("training.loss = 'bce' does not go with model.output_dropout = true")
+        if self.training.devices > self.training.batch_size:
+            devices, batch = self.training.devices, self.training.batch_size
+            raise ValueError(f"training.devices = {devices} and training.batch_size = {batch}: each takes an image")
         model = self.model
         if model.encoder_family == "strided-conv":
             if len(model.strides) != len(model.channels):

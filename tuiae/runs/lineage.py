@@ -160,7 +160,15 @@ def fork_run(source: RunPaths, checkpoint: Path, config: RunConfig, root: Path, 
 
 # Replays: a run repeated with the edits that were made to it, each at its step.
 
-_HARMLESS = ("name", "training.device", "checkpoint.every", "checkpoint.keep", "samples.count", "samples.every")
+_HARMLESS = (
+    "name",
+    "training.device",
+    "training.devices",
+    "checkpoint.every",
+    "checkpoint.keep",
+    "samples.count",
+    "samples.every",
+)
 """Keys that change neither what an edit does nor when it comes."""
 
 

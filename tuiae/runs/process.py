@@ -5,23 +5,25 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tuiae.config import RunConfig
 from tuiae.errors import ConfigError, RunHeldError, TrainingError, UnknownRunError, from_record
 from tuiae.files import as_number, is_count, open_append, open_regular, read_json
 from tuiae.images import OPTION
-from tuiae.machine import LEAVING, STOPPING, count_cores
+from tuiae.machine import LEAVING, STOPPING, count_cores, users_environment
 from tuiae.runs.paths import RunPaths, find_obstacle, is_tracked, unwritable
 
 if TYPE_CHECKING:
@@ -158,16 +160,14 @@ def start_worker(
 ) -> subprocess.Popen[bytes]:
     """Start a worker, one of `workers`, in a session of its own, so that neither Ctrl-C nor a hang-up reaches it.
 
-    `asked` may hold training.epochs and training.device, other than the run's: the worker notes both in the history.
+    `asked` may hold training.epochs, training.device and training.devices, other than the run's, which is noted there.
     With `other_images` it trains on with images that are not those of the run.
     Raises UnknownRunError for a run that is not ours to write, and TrainingError where no process can be started.
     """
-    options = [word for key, value in (asked or {}).items() for word in (f"--{key.rpartition('.')[2]}", str(value))]
-    options += [OPTION] if other_images else []
     try:
         with open_append(run.log) as log, _signals_held_back():
             return subprocess.Popen(
-                [*WORKER, str(run.root), *options],
+                [*WORKER, *worker_words(run, asked, other_images)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -176,6 +176,21 @@ def start_worker(
             )
     except OSError as error:
         raise (unwritable(run, error, "resume") if error.filename == str(run.log) else no_worker(error)) from error
+
+
+def worker_words(run: RunPaths, asked: Mapping[str, Any] | None = None, other_images: bool = False) -> list[str]:
+    """The arguments of a worker, as `start_worker` takes them."""
+    options = [word for key, value in (asked or {}).items() for word in (f"--{key.rpartition('.')[2]}", str(value))]
+    return [str(run.root), *options, *([OPTION] if other_images else [])]
+
+
+def become_worker(words: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """Make this process a worker with such arguments, from its first line."""
+    numbers = {*STOPPING, *LEAVING}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # until the worker listens
+    for number in numbers:
+        signal.signal(number, signal.SIG_DFL)
+    os.execve(WORKER[0], [*WORKER, *words], environment)
 
 
 def no_worker(error: OSError) -> TrainingError:
@@ -318,6 +333,66 @@ class StandbyWorker:
         if self.process.stdin is not None and not self.process.stdin.closed:
             self.process.stdin.close()
         self.process.terminate()
+
+
+TORCHRUN = "env://"
+"""Where the processes meet that torchrun has started: as their environment says."""
+LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+
+
+class RankProcesses:
+    """The processes that share each batch of a run with this one, its rank 0, which starts them; they end with it.
+
+    They find each other by a file, and speak over the loopback interface alone.
+    """
+
+    def __init__(self, size: int) -> None:
+        """`size` in all. Raises TrainingError where one cannot be started."""
+        self.size = size
+        self.cards: list[str] = []
+        """Of rank 0 and the others, by the names that `training.device` has for them; none on a CPU."""
+        self._folder = Path(tempfile.mkdtemp(prefix="tuiae-ranks-"))
+        self.join = f"file://{self._folder}/store"
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        for rank in range(1, size):
+            words = [*WORKER, "--join", self.join, "--rank", str(rank), "--devices", str(size)]
+            try:  # Their stdin closes when this process ends, whatever ends it.
+                self._processes[rank] = subprocess.Popen(words, stdin=subprocess.PIPE, env=users_environment())
+            except OSError as error:
+                self.close()
+                raise no_worker(error) from error
+
+    def wait(self, interrupted: Callable[[], bool]) -> bool:
+        """Until all are about to join; False where `interrupted` before. Raises TrainingError for one that ended."""
+        while not all((self._folder / f"rank-{rank}").exists() for rank in self._processes):
+            if interrupted():
+                return False
+            if ended := self.describe_end(0.0):
+                raise TrainingError(ended)
+            time.sleep(0.01)
+        return True
+
+    def describe_end(self, patience: float = 1.0) -> str:
+        """Which process has ended and how, as a sentence; empty where all live on, so many seconds from now."""
+        deadline = time.monotonic() + patience
+        while True:
+            for rank, process in self._processes.items():
+                if (code := process.poll()) is not None:
+                    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+                    return f"rank {rank} of {self.size} has ended ({how})"
+            if time.monotonic() >= deadline:
+                return ""
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """End those that are left: they hold nothing that is not here as well."""
+        for process in self._processes.values():
+            process.kill()
+            process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 LOOK_SECONDS = 2.0  # for those who look at a lock to be done with it; a look takes microseconds

@@ -118,7 +118,7 @@ def _words(configs: Sequence[RunConfig | None]) -> list[list[str]]:
     ]
 
 
-UNNAMED = ("training.device", "training.auto_pause")
+UNNAMED = ("training.device", "training.devices", "training.auto_pause")
 """Keys that say where and how carefully a run trains, not what."""
 
 

@@ -16,6 +16,7 @@ from tuiae.config import RunConfig
 from tuiae.data.batches import batch_end, epoch_order
 from tuiae.models.geometry import check_batch
 from tuiae.models.layers import set_dropout
+from tuiae.runs.checkpoints import MODEL, STATE
 from tuiae.runs.control import MEASURED
 from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint, spoilt
@@ -24,6 +25,7 @@ from tuiae.training.device import release_memory
 from tuiae.training.evaluate import CodeUse, Evaluation, evaluate, sample, sample_index
 from tuiae.training.objective import Objective, Totals
 from tuiae.training.optimizer import build_optimizer
+from tuiae.training.ranks import Word
 from tuiae.training.report import Reporter
 from tuiae.training.setup import Parts
 from tuiae.training.step import TrainingStep
@@ -39,7 +41,8 @@ class Trainer:
         self.parts, self.writer, self.mailbox = parts, writer, mailbox
         self.config = parts.config
         batch = self.config.training.batch_size
-        self.fewest = check_batch(self.config.model, parts.train.image_shape, batch, len(parts.train))
+        fewest = check_batch(self.config.model, parts.train.image_shape, batch, len(parts.train))
+        self.fewest = fewest if parts.sharded else max(fewest, parts.ranks.size)  # cards all need an image
         optimizer = build_optimizer(parts.model.parameters(), self.config.training, parts.device)
         self.state = TrainState(optimizer, Totals(parts.device, Objective(self.config).names))
         self._watched = sample_index(parts.test.labels, self.config.samples.count)
@@ -57,6 +60,10 @@ class Trainer:
         self.training_step = TrainingStep(parts, self.state, self.report.recent, usual, self._warn)
         self._edits = EditQueue(writer, self.config, self.state.step)
         self._adopt(self._edits.config)
+        if parts.ranks.size > 1:
+            frozen = freeze(parts.model, self.state)
+            parts.ranks.tell(Word.WEIGHTS, text=frozen[MODEL])
+            parts.ranks.tell(Word.STATE, text=frozen[STATE])
         self._auto_pause = AutoPause(writer, mailbox) if self.config.training.auto_pause else None
         self._pause_at: int | None = None  # the step after which single steps are over
         self._stepping = False  # out of a pause and into it again, by single steps
@@ -118,6 +125,7 @@ class Trainer:
         """Take one optimizer step on the next batch of an epoch's order (N,)."""
         state, training = self.state, self.config.training
         end = batch_end(state.position, training.batch_size, len(order), self.fewest)
+        self.parts.ranks.tell(Word.STEP, state.epoch, state.position, end, state.step)
         self.training_step(order[state.position : end], self.report.epochs_done())
         state.step += 1
         state.position = end
@@ -280,6 +288,7 @@ class Trainer:
         """Train, measure and report by this config from here on."""
         self.config = config
         self.parts = self.report.parts = replace(self.parts, config=config)
+        self.parts.ranks.tell(Word.CONFIG, text=config.model_dump_json().encode())
         self.training_step.adopt(self.parts)
         set_dropout(self.parts.model, config.model.dropout)
 

@@ -26,6 +26,7 @@ from tuiae.runs.checkpoints import find_checkpoint, no_checkpoint
 from tuiae.runs.query import find_run
 from tuiae.training.checkpoint import load_weights, spoilt
 from tuiae.training.device import Claim, Tell, describe_device, resolve_device
+from tuiae.training.ranks import ALONE, Ranks
 
 
 def suggest_precision(config: RunConfig, device: torch.device, parameters: int) -> tuple[Precision, str]:
@@ -137,8 +138,9 @@ class Cores:
         finally:
             self.count = count
 
-    def map(self, compute: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """What `compute` gives for each item, in their order; whoever is free takes the next one."""
+    def map(self, compute: Callable[[Item], Result], items: Sequence[Item], sharing: int = 1) -> list[Result]:
+        """What `compute` gives for each item, in their order; whoever is free takes the next one. So many processes
+        may be `sharing` the cores at this moment."""
         found: dict[int, Result] = {}
         waiting = iter(range(len(items)))
 
@@ -146,7 +148,7 @@ class Cores:
             for place in waiting:
                 found[place] = compute(items[place])
 
-        helpers = [self._helpers.submit(work) for _ in items[1 : self.count]] if self._helpers else []
+        helpers = [self._helpers.submit(work) for _ in items[1 : self.count // sharing]] if self._helpers else []
         try:
             work()
         finally:
@@ -175,12 +177,16 @@ class Parts:
     cautions: tuple[str, ...] = ()
     """Sentences about cards that could not be used."""
     cores: Cores = field(default_factory=lambda: Cores(1))
+    ranks: Ranks = ALONE
+    """The processes that share each batch."""
 
     @property
     def place(self) -> str:
-        """The device as people know it, and the precision where it is not float32."""
-        precision = self.config.training.precision
-        words = describe_device(self.device, self.cores.count)
+        """The device as people know it, how many there are, and the precision where it is not float32."""
+        precision, size = self.config.training.precision, self.ranks.size
+        words = describe_device(self.device, max(1, self.cores.count // self.ranks.sharing))
+        if size > 1:
+            words = f"{size} devices, each {words}" if self.device.type == "cpu" else f"{size} devices, one is {words}"
         return words if precision == "float32" else f"{words}, {precision}"
 
     @property

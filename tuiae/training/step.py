@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -43,7 +43,10 @@ class BatchGradient:
 
     def __init__(self, parts: Parts) -> None:
         self.weights = [weights for weights in parts.model.parameters() if weights.requires_grad]
+        self._ranks = parts.ranks
         self._shards = parts.config.shards if parts.sharded else 0
+        self._pieces = self._shards or self._ranks.size  # that a batch is cut into
+        self._own = self._ranks.own(self._pieces)  # of them this process computes
         self._draws = self._shards > 0 or parts.device.type == "cuda"  # else from torch's default generator, unseeded
         self._generators: dict[tuple[int, int], Generator] = {}
         # On a GPU beta is where a graph that was captured looks for it.
@@ -57,11 +60,10 @@ class BatchGradient:
         self._activates = plain and self._objective.activates
         if self._beta is not None:
             self._objective.beta = self._beta
-        shards = range(max(1, self._shards))
         self._generators = {
             (purpose, shard): self._generators.get((purpose, shard)) or _generator(parts.device, purpose)
             for purpose in self._purposes(parts.config)
-            for shard in shards
+            for shard in self._own
         }
 
     def renew_generators(self) -> None:
@@ -92,23 +94,41 @@ class BatchGradient:
 
     def seed(self, step: int) -> None:
         """Let what is drawn next depend on the seed, the step, the purpose and the shard alone."""
-        seed = self._parts.config.training.seed
+        seed, numbered = self._parts.config.training.seed, self._shards or self._pieces > 1
         for (purpose, shard), generator in self._generators.items():
-            generator.manual_seed(seed_of(seed, purpose, step, *((shard,) if self._shards else ())))
+            generator.manual_seed(seed_of(seed, purpose, step, *((shard,) if numbered else ())))
 
     def __call__(self, batch: Tensor) -> BatchScore:
         """Take the images at the indices `batch` (N,)."""
-        shards = [shard for shard in batch.tensor_split(max(1, self._shards)) if len(shard)]
+        shards = batch.tensor_split(self._pieces)
         computed = self._parts.cores.map(
-            lambda place: self.compute_shard(shards[place], len(batch), place), range(len(shards))
+            lambda place: self.compute_shard(shards[place], len(batch), place),
+            [place for place in self._own if len(shards[place])],
+            self._ranks.sharing,
         )
-        (gradients, score), *others = computed
+        (gradients, score), *others = computed or [self._nothing()]
         for more, other in others:
             torch._foreach_add_(gradients, more)
             score = BatchScore(score.loss + other.loss, score.sums + other.sums)
+        if self._ranks.size > 1:
+            gradients, score = self._add_up(gradients, score)
         for weights, gradient in zip(self.weights, gradients, strict=True):
             weights.grad = gradient
         return score
+
+    def _nothing(self) -> tuple[tuple[Tensor, ...], BatchScore]:
+        """What a rank has of a batch of fewer images than pieces that left it none."""
+        zero = torch.zeros((), device=self._parts.device)
+        sums = torch.zeros(len(self._objective.names) + 1, device=self._parts.device)
+        return tuple(map(torch.zeros_like, self.weights)), BatchScore(zero, sums)
+
+    def _add_up(self, gradients: Sequence[Tensor], score: BatchScore) -> tuple[tuple[Tensor, ...], BatchScore]:
+        """Those of all ranks together."""
+        own = [*gradients, score.loss, score.sums]
+        # An optimizer pairs numbers by their place in memory: those of a gradient lie as those of its weights do.
+        *summed, loss, sums = map(torch.empty_like, [*self.weights, *own[-2:]])
+        self._ranks.add_up(own, [*summed, loss, sums])
+        return tuple(summed), BatchScore(loss, sums)
 
     def compute_shard(self, index: Tensor, images: int, shard: int) -> tuple[tuple[Tensor, ...], BatchScore]:
         """The gradients and the score of one shard of a batch of so many `images`."""
@@ -195,11 +215,14 @@ class TrainingStep:
         if self._on_cuda:
             # Told so, as by PyTorch's GradScaler, a fused optimizer leaves its step out by itself.
             state.optimizer.found_inf = self._diverged  # type: ignore[attr-defined]
-        # Images that are not on the card are gathered by the CPU, which no graph can.
-        self.captures = self._on_cuda and parts.train.resident
+        # Images that are not on the card are gathered by the CPU, which no graph can. Nor are sums over cards recorded:
+        # nobody has seen that yet.
+        self.captures = self._on_cuda and parts.train.resident and parts.ranks.size == 1
         self.manner = "steps are replayed as a CUDA graph" if self.captures else ""
         """How steps are taken, where there is something to be said of it."""
-        if self._on_cuda and not self.captures:
+        if self._on_cuda and parts.ranks.size > 1:
+            self.manner = "steps are launched kernel by kernel, as their gradients are added up over cards"
+        elif self._on_cuda and not self.captures:
             self.manner = "the images do not fit on the card: steps are launched kernel by kernel, which is slower"
         self._stream = torch.cuda.Stream(parts.device) if self.captures else None
         self.captured: CapturedBody | None = None

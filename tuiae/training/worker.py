@@ -23,15 +23,15 @@ import termios
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuiae.config import RunConfig, build_config
-from tuiae.errors import DeviceError, ExitCode, TrainingError, TuiaeError
+from tuiae.errors import DeviceError, ExitCode, RankLostError, TrainingError, TuiaeError
 from tuiae.files import FULL, open_append, read_json
 from tuiae.images import CHANGED, OPTION, ImageRecord, differences, refusal, unfit
 from tuiae.machine import (
@@ -39,12 +39,13 @@ from tuiae.machine import (
     LEAVING,
     STOPPING,
     Gpu,
-    freest,
+    freest_together,
     lasting_imports,
     see_only,
     users_environment,
     when_parent_ends,
 )
+from tuiae.preflight import check_cards, check_shared
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_position, verify
 from tuiae.runs.control import Edit
@@ -52,7 +53,15 @@ from tuiae.runs.diagnosis import DIVERGED, clip_advice
 from tuiae.runs.evidence import raises_of
 from tuiae.runs.lineage import config_at, need_config, read_edits
 from tuiae.runs.paths import RunPaths, gone, is_gone, list_runs
-from tuiae.runs.process import WORKER, Interrupt, RunLock, requeue_advice, resume_elsewhere
+from tuiae.runs.process import (
+    Interrupt,
+    RankProcesses,
+    RunLock,
+    become_worker,
+    requeue_advice,
+    resume_elsewhere,
+    worker_words,
+)
 from tuiae.runs.reader import is_written_elsewhere, read_config, read_images, read_status
 from tuiae.runs.writer import RunWriter, settle_config, write_images
 
@@ -68,8 +77,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--standby", action="store_true")
     parser.add_argument("--epochs", type=int, help="up to so many, other than the run's")
     parser.add_argument("--device", help="other than the run's")
+    parser.add_argument("--devices", type=int, help="so many, other than the run's")
+    parser.add_argument("--join", default="", help="where those meet who share its batches: env:// of torchrun")
+    parser.add_argument("--rank", type=int, default=0, help="which of them this one is; all but 0 are told which run")
     parser.add_argument(OPTION, action="store_true", help="go on even where the images are others")
     asked = parser.parse_args(argv)
+    if asked.rank:
+        _import_torch()
+        from tuiae.training.ranks import follow
+
+        return follow(asked.join, asked.rank, asked.devices)
     if asked.standby:
         asked.run, asked.other_images = _wait_for_run()
         _begin_anew_for_another_card(RunPaths(asked.run), asked.other_images)
@@ -85,10 +102,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{run.id} is held by another process", file=sys.stderr)
         return ExitCode.HELD
     with (interrupt := Interrupt()).listening(*LEAVING):
-        code = work(run, interrupt, asked.epochs, asked.device, asked.other_images)
+        code = work(run, interrupt, asked.epochs, asked.device, asked.other_images, asked.devices, asked.join)
         # Now, and not when Python has taken torch down: the run may be resumed at once.
         lock.close()
-    return code
+    # torchrun takes any other code for a failure, and would begin again what was stopped.
+    return ExitCode.OK if asked.join and code == ExitCode.STOPPED else code
 
 
 def work(
@@ -97,9 +115,12 @@ def work(
     epochs: int | None = None,
     device: str | None = None,
     other_images: bool = False,
+    devices: int | None = None,
+    join: str = "",
 ) -> int:
-    """Train a run whose lock this process holds, up to other `epochs`, on another `device` or with `other_images` where
-    that is asked for, and record how it ended; returns the exit code.
+    """Train a run whose lock this process holds, up to other `epochs`, on another `device`, so many `devices` or with
+    `other_images` where that is asked for, and record how it ended; returns the exit code. It starts the processes that
+    share its batches, unless they `join` this one.
 
     After a signal the loop saves and stops at the next step boundary: a handler could interrupt a save. A run that was
     at rest and cannot be gone on with stays as it was.
@@ -116,8 +137,10 @@ def work(
         return ExitCode.TRAINING
     try:
         writer.status(now=True, state="starting", phase="importing torch", card="")
-        trainer = _set_up(run, writer, interrupt, epochs, device, other_images)
-        state, failure = "stopped" if trainer is None else trainer.run(), None
+        asked = {"training.device": device, "training.devices": devices}
+        with ExitStack() as others:
+            trainer = _set_up(run, writer, interrupt, epochs, asked, other_images, join, others)
+            state, failure = "stopped" if trainer is None else trainer.run(), None
     except Exception as error:  # noqa: BLE001 - recorded below: whatever ended the run is what its reader must see
         state, failure = "failed", explain(error, run, trainer)
         if not isinstance(error, (TuiaeError, OSError)):
@@ -143,27 +166,35 @@ def _set_up(
     writer: RunWriter,
     interrupt: Interrupt,
     epochs: int | None,
-    device: str | None,
+    asked: Mapping[str, Any],
     other_images: bool,
+    join: str,
+    others: ExitStack,
 ) -> Trainer | None:
     """Everything before the first step; where this raises nothing has been trained. None where a signal came
-    meanwhile."""
+    meanwhile. The processes that share the batches end with `others`."""
     # Longer than other functions: the order decides what a run keeps that is refused on the way.
     config, current = need_config(run, step=-1), need_config(run)
-    own = config.training.device
-    if device is not None:
-        config = build_config(config.model_dump(mode="json"), {"training.device": device})
+    own, asked = config.training, {key: value for key, value in asked.items() if value is not None}
+    config = build_config(config.model_dump(mode="json"), asked)
+    check_shared(config, config.training.device)
     if interrupt.count:
         return None
+    processes = None
+    if config.training.devices > 1 and not join:
+        processes = RankProcesses(config.training.devices)
+        others.callback(processes.close)
     if config.training.device == "cpu":
         see_only()  # else PyTorch's Adam asks CUDA whether it captures a graph, which begins the first card
     _import_torch()
     from tuiae.training.control import Mailbox, extend
     from tuiae.training.loop import Trainer
+    from tuiae.training.ranks import meet, on_own_card
     from tuiae.training.setup import give_way
 
     writer.status(now=True, phase="preparing", epochs=epochs or current.training.epochs)
-    parts = _prepare(run, config, writer, interrupt)
+    config = on_own_card(config) if join else config
+    parts = _prepare(run, config, writer, interrupt, processes)
     if parts is None:
         return None
     recorded = read_images(run)
@@ -174,9 +205,16 @@ def _set_up(
     for text in parts.cautions:
         writer.event("warning", text=text)
     give_way(parts.device)
+    if config.training.devices > 1:
+        parts = meet(run, parts, processes, lambda: interrupt.count > 0)
+        if parts is None:
+            return None
+        ranks = parts.ranks
+        others.push(lambda kind, *_: ranks.close(orderly=kind is None))
     writer.status(device=parts.place)
-    if device is not None:
-        writer.event("command", text=f"on {parts.place} from here on; its config says {own}")
+    if asked:
+        words = own.device if own.devices == 1 else f"{own.device}, {own.devices} devices"
+        writer.event("command", text=f"on {parts.place} from here on; its config says {words}")
     if parts.reason:
         _settle_precision(run, writer, parts)
     if epochs is not None:
@@ -205,7 +243,9 @@ class _NothingTrainedError(Exception):
     """A signal came while the training was set up: there is nothing to save."""
 
 
-def _prepare(run: RunPaths, config: RunConfig, writer: RunWriter, interrupt: Interrupt) -> Parts | None:
+def _prepare(
+    run: RunPaths, config: RunConfig, writer: RunWriter, interrupt: Interrupt, processes: RankProcesses | None
+) -> Parts | None:
     """Images and network of a config; None where a signal came meanwhile."""
     from tuiae.training.setup import set_up
 
@@ -218,19 +258,26 @@ def _prepare(run: RunPaths, config: RunConfig, writer: RunWriter, interrupt: Int
     source = None if find_checkpoint(run) else run.root.parent
     try:
         progress("preparing", 0, 0)
-        return set_up(config, source, progress, partial(_claim_card, run, writer))
+        return set_up(config, source, progress, partial(_claim_cards, run, writer, processes))
     except _NothingTrainedError:
         return None
 
 
-def _claim_card(run: RunPaths, writer: RunWriter, cards: Sequence[Gpu]) -> Gpu | None:
-    """The card with the most memory for this run, beside the others of its folder. The status says so at once: workers
-    that begin together hold no memory yet."""
+def _claim_cards(run: RunPaths, writer: RunWriter, processes: RankProcesses | None, cards: Sequence[Gpu]) -> Gpu | None:
+    """The card with the most memory for this run, beside the others of its folder; the `processes` that share its
+    batches get the next ones. The status says so at once: workers that begin together hold no memory yet."""
+    size = 1 if processes is None else processes.size
     with _alone_in(run.root.parent):
         others = (read_status(other) for other in list_runs(run.root.parent) if other.id != run.id)
-        chosen = freest(cards, Counter(one.card for one in others if one.live) if len(cards) > 1 else None)
-        writer.status(now=True, card="" if chosen is None else chosen.uuid)
-    return chosen
+        counts = Counter(one.card for one in others if one.live) if len(cards) > 1 else None
+        chosen = freest_together(cards, size, counts)
+        writer.status(now=True, card=chosen[0].uuid if chosen else "")
+    if not chosen:
+        return None
+    check_cards(size, len(chosen))
+    if processes is not None:
+        processes.cards = [gpu.cuda for gpu in chosen]
+    return chosen[0]
 
 
 @contextmanager
@@ -269,6 +316,8 @@ def explain(error: Exception, run: RunPaths, trainer: Trainer | None = None) -> 
         return gone(run)
     if isinstance(error, DeviceError) and all_checkpoints(run):
         return DeviceError(error.cause, resume_elsewhere(run))
+    if isinstance(error, RankLostError):
+        return TrainingError(error.cause, _resume_advice(run))
     if isinstance(error, TuiaeError):
         return _explain_divergence(error.cause, run) if error.cause.startswith(DIVERGED) else error
     from tuiae.training.device import explain_cuda, first_line, is_out_of_memory
@@ -370,12 +419,7 @@ def _begin_anew_for_another_card(run: RunPaths, other_images: bool) -> None:
         return
     if config.training.device in ("auto", "cuda", os.environ.get(CARD)):
         return
-    numbers = {*STOPPING, *LEAVING}
-    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # until the worker listens
-    for number in numbers:
-        signal.signal(number, signal.SIG_DFL)
-    words = [*WORKER, str(run.root), *([OPTION] if other_images else [])]
-    os.execve(words[0], words, users_environment())
+    become_worker(worker_words(run, other_images=other_images), users_environment())
 
 
 GRACE_SECONDS = 0.5  # for a standby to take what it was given last, and to leave a dry run by itself
