@@ -341,10 +341,8 @@ LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 
 
 class RankProcesses:
-    """The processes that share each batch of a run with this one, its rank 0, which starts them; they end with it.
-
-    They find each other by a file, and speak over the loopback interface alone.
-    """
+    """The processes that share each batch of a run with this one, its rank 0, which starts them; they end with it. They
+    find each other by a file, and speak over the loopback interface alone."""
 
     def __init__(self, size: int) -> None:
         """`size` in all. Raises TrainingError where one cannot be started."""
@@ -389,9 +387,7 @@ class RankProcesses:
         """End those that are left: they hold nothing that is not here as well."""
         for process in self._processes.values():
             process.kill()
-            process.wait()
-            assert process.stdin is not None
-            process.stdin.close()
+            process.communicate()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
