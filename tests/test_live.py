@@ -86,7 +86,7 @@ def test_marks_of_edits_have_a_short_form(variational: Script) -> None:
     edit(variational, "training.learning_rate", 0.001, 0.0005, 8)
     edit(variational, "noise.level", 0.3, 0.1, 8)
     marks = run_marks(seen(variational))
-    assert [mark.text for mark in marks] == ["learning rate 0.001 → 0.0005", "level 0.3 → 0.1"]
+    assert [mark.text for mark in marks] == ["learning rate 0.001 → 0.0005", "noise 0.3 → 0.1"]
     assert [mark.short for mark in marks] == ["rate 0.0005", "level 0.1"]
 
 

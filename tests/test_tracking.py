@@ -510,6 +510,31 @@ def test_what_commands_say_of_a_tracked_run(lab: Laboratory, golden: Golden) -> 
     )
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda run: run.tracked.write_bytes(b"\0garbage"),
+        lambda run: run.tracked.write_text('{"settings": {"lr": {"a": 1}, "model": [{}, null], "": "\\u001b[2J"}}'),
+        lambda run: run.status.write_text('{"state": "running", "settings": {"lr": "fast"}, "place": 7}'),
+        lambda run: run.status.unlink(),
+        lambda run: run.events.write_text(
+            '{"kind":"command","own":true,"key":"x","step":1,"epoch":1,"old":-1,"new":1e99}\n'
+        ),
+    ],
+)
+def test_what_can_be_read_of_a_damaged_run_is_shown(lab: Laboratory, damage: Callable[[RunPaths], Any]) -> None:
+    run = tracked(lab)
+    damage(run)
+    for command in (("runs",), ("runs", "--json"), ("show", run.id), ("status", run.id, "--once")):
+        printed = lab(*command)
+        assert "\x1b" not in printed.stdout
+    lab("compare", run.id, tracked(lab).id)
+    assert lab("resume", run.id, check=2).stdout == ""
+    with tuiae.track(resume=run.root) as again:
+        again.log(step=31, epoch=3, loss=1)
+    assert read(again).status.state == "finished"
+
+
 def test_importing_tuiae_imports_nothing_else() -> None:
     code = """
 import sys, tuiae

@@ -167,7 +167,7 @@ def pause_run(run: RunPaths, steps: int, output: Output) -> None:
     """
     before = read_status(run)
     if not before.live:
-        hint = "`tuiae resume` goes on with a run that was stopped"
+        hint = "start its program again" if is_tracked(run) else "`tuiae resume` goes on with a run that was stopped"
         raise ConfigError(f"{run.id} is {before.state}: there is no training to pause", hint)
     if steps:
         send(run, "step", steps=steps)
