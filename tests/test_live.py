@@ -87,7 +87,7 @@ def test_marks_of_edits_have_a_short_form(variational: Script) -> None:
     edit(variational, "noise.level", 0.3, 0.1, 8)
     marks = run_marks(seen(variational))
     assert [mark.text for mark in marks] == ["learning rate 0.001 → 0.0005", "noise 0.3 → 0.1"]
-    assert [mark.short for mark in marks] == ["rate 0.0005", "level 0.1"]
+    assert [mark.short for mark in marks] == ["rate 0.0005", "noise 0.1"]
 
 
 async def test_an_edit_is_told_when_it_counts_and_forgotten_when_the_run_is_over(lab: Laboratory) -> None:
