@@ -1,13 +1,14 @@
 # Two commands: `make demo` trains a first autoencoder, `make test` runs the checks. `make thorough` runs the slow tests
-# that it leaves out, `make textual` tests the dashboard on the oldest and the newest Textual that pyproject.toml allows,
-# `make extras` what is built on the packages of others, `make faults` reads 20,000 damaged run directories and documents
+# that it leaves out, `make clusters` those of Ray, SLURM and searches, `make extras` what is built on the packages of
+# others, `make textual` tests the dashboard on the oldest and the newest Textual that pyproject.toml allows, `make
+# faults` reads 20,000 damaged run directories and documents
 # that nobody wrote, and kills 200 trainings (an hour), `make gpu` tests and measures on the cards of this machine.
 # Each sets up .venv once; a second run installs nothing.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test thorough textual extras faults bench gpu clean
+.PHONY: demo test thorough textual extras clusters faults bench gpu clean
 
 demo: .venv/.installed
 	$(BIN)/tuiae run presets/quickstart.toml
@@ -45,6 +46,9 @@ textual: .venv/.installed-dev
 	  $(BIN)/python -m pytest -n 3 $(SMOKE) && unset PYTHONPATH || exit 1; \
 	done
 
+clusters: .venv/.installed-clusters
+	$(BIN)/python -m pytest -n 2 -m clusters tests/test_clusters.py tests/test_search.py
+
 bench: .venv/.installed-bench
 	$(BIN)/python -m tests.benchmarks
 
@@ -74,6 +78,11 @@ gpu: .venv/.installed-dev
 .venv/.installed-bench: .venv/.installed-dev
 	@echo 'Installing what the benchmarks compare with (Lightning, Keras, JAX) into .venv, once: about 600 MB.'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+.venv/.installed-clusters: .venv/.installed-dev
+	@echo 'Installing what runs studies on clusters and searches (Ray, submitit, Optuna) into .venv, once: about 300 MB.'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ray,slurm,search]'
 	@touch $@
 
 clean:

@@ -18,13 +18,16 @@ from tuiae.cli.options import (
     AXES,
     EXIT_CODES,
     PLAIN_TEXT,
+    Address,
     Ascii,
     Colors,
     Detach,
     Device,
     Devices,
+    Gpus,
     Graphics,
     Jobs,
+    On,
     OptionalNumbers,
     OtherImages,
     Replay,
@@ -443,12 +446,16 @@ def sweep(
     output: Output,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A sweep file, or the name of one that came with tuiae.")],
     jobs: Jobs = AUTO,
+    on: On = "",
+    address: Address = "auto",
+    gpus: Gpus = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and list its runs; train nothing.")] = False,
 ) -> None:
     """Train a preset with every combination of values in a file. Given again, it trains what is missing."""
     from tuiae.cli.studies import sweep_file
+    from tuiae.studies.places import Wish
 
-    raise typer.Exit(sweep_file(file, jobs, output, dry_run=dry_run))
+    raise typer.Exit(sweep_file(file, jobs, output, dry_run=dry_run, wish=Wish(on, address, gpus)))
 
 
 @app.command()
@@ -464,6 +471,9 @@ def reproduce(
     jobs: Jobs = AUTO,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write the report here.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the tables as Markdown too.")] = None,
+    on: On = "",
+    address: Address = "auto",
+    gpus: Gpus = None,
 ) -> None:
     """Repeat what published works trained, and judge their claims. Given again, it goes on where it stopped."""
     from tuiae.cli.reproduce import list_claims, reproduce_works
@@ -471,5 +481,7 @@ def reproduce(
     if claims:
         list_claims(work, output)
         return
-    code = reproduce_works(work, output, quick=quick, seeds=seeds or 0, jobs=jobs, html=report, markdown=markdown)
-    raise typer.Exit(code)
+    from tuiae.studies.places import Wish
+
+    wish, reports = Wish(on, address, gpus), {"html": report, "markdown": markdown}
+    raise typer.Exit(reproduce_works(work, output, quick=quick, seeds=seeds or 0, jobs=jobs, wish=wish, **reports))

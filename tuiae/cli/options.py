@@ -77,6 +77,14 @@ Jobs = Annotated[
         metavar="N", parser=read_jobs, show_default="auto", help="How many trainings run at once; they share the cores."
     ),
 ]
+On = Annotated[
+    str, typer.Option("--on", metavar="ray|slurm", help="Train on the nodes of a Ray cluster, or in jobs of SLURM.")
+]
+Address = Annotated[str, typer.Option(metavar="HOST:PORT", help="The Ray cluster; auto is the one of this machine.")]
+Gpus = Annotated[
+    float | None,
+    typer.Option("--gpus", min=0, metavar="N", help="Cards, or the share of one, for each training elsewhere."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Print plain lines without escape codes.")]
 Plot = Annotated[bool, typer.Option("--plot", help="Plot in ASCII even without a terminal or with --plain.")]

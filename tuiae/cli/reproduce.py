@@ -24,6 +24,7 @@ from tuiae.reproduce.reproduce import WorkResult, prepare_sets, reproduce
 from tuiae.reproduce.verdicts import MARKS, PROVISIONAL, RecipeRow, Verdicts, tally, write_verdicts
 from tuiae.reproduce.work import WorkPlan, find_work, list_works, make_plan
 from tuiae.runs.paths import REPORTS, runs_dir
+from tuiae.studies.places import HERE, Resources, Wish, place_of
 
 FIGURES_NEED = ("matplotlib", "the figures of a report need matplotlib")
 STYLES = dict(zip(MARKS, ("green", "yellow", "red", "dim"), strict=True))
@@ -39,6 +40,7 @@ def reproduce_works(
     jobs: int = AUTO,
     html: Path | None = None,
     markdown: Path | None = None,
+    wish: Wish = HERE,
 ) -> ExitCode:
     """Run a work, or all of them one after the other, then print the table and write the reports.
 
@@ -52,7 +54,7 @@ def reproduce_works(
     if quick:
         output.note(PROVISIONAL, "yellow")
     try:
-        findings = report([_run(plan, root, jobs, output) for plan in plans])
+        findings = report([_run(plan, root, jobs, output, wish) for plan in plans])
         return _conclude(findings, root, html, markdown, output)
     except KeyboardInterrupt:
         output.note(f"stopped and saved; the same command goes on: tuiae {' '.join(sys.argv[1:])}", "yellow")
@@ -88,14 +90,16 @@ def _need(module: str, what: str) -> None:
         raise ConfigError(what, "pip install 'tuiae[studies]'")
 
 
-def _run(plan: WorkPlan, root: Path, jobs: int, output: Output) -> WorkResult:
+def _run(plan: WorkPlan, root: Path, jobs: int, output: Output, wish: Wish) -> WorkResult:
     output.note(f"{plan.name}: {len(plan.jobs)} trainings; list them with `tuiae runs --tag {plan.tag}`")
     # One after the other: two displays that redraw themselves take the same lines of a terminal.
     with dataset_progress(output) as progress:
         lacking, warnings = prepare_sets(plan, root, progress)
     output.warn(warnings)
-    with study_progress(output) as tell:
-        return reproduce(plan, root, lacking, jobs, tell)
+    wanted = [job for job in plan.jobs if job.config.data.dataset not in lacking]
+    where = place_of(wish, Resources(), root, plan.tag, jobs, wanted)
+    with where as place, study_progress(output) as tell:
+        return reproduce(plan, root, lacking, jobs, tell, place)
 
 
 def _conclude(findings: Report, root: Path, html: Path | None, markdown: Path | None, output: Output) -> ExitCode:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -18,6 +18,7 @@ from tuiae.render.curves import draw_curves
 from tuiae.render.legend import legend, plot_title
 from tuiae.render.sweeps import draw_bars, levels_table, summary_notes, summary_plot, summary_words
 from tuiae.render.text import MISSING, beside, figure, join_lines
+from tuiae.runs.labels import PRUNED
 from tuiae.runs.listing import preset_of, summarise
 from tuiae.runs.paths import RunPaths, runs_dir
 from tuiae.runs.query import find_tagged
@@ -33,9 +34,13 @@ from tuiae.studies.compare import (
     group_figures,
 )
 from tuiae.studies.jobs import Job, Library, check_jobs, known_runs, prepare_jobs, run_jobs
+from tuiae.studies.places import Wish, place_of
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep import Combination, Sweep, SweepRow, best_row, find_sweep, load_sweep, rows
 from tuiae.studies.sweep_summary import summary_record, sweep_summaries, without_summary
+
+if TYPE_CHECKING:
+    from tuiae.studies.search import Search
 
 BARS_WIDTH = 72
 CURVE_LINES = 16
@@ -44,8 +49,8 @@ WIDEST_PICTURES = 120  # columns
 SUMMARY_LINES, WIDEST_SUMMARY = 14, 100
 
 
-def sweep_file(file: str, workers: int, output: Output, *, dry_run: bool) -> ExitCode:
-    """Train what is missing of a sweep and show the results; Ctrl-C stops with checkpoints.
+def sweep_file(file: str, workers: int, output: Output, *, dry_run: bool, wish: Wish) -> ExitCode:
+    """Train what is missing of a sweep, where somebody wishes it, and show the results; Ctrl-C stops with checkpoints.
 
     Raises:
         TuiaeError: bad input, before anything trains. TrainingError: runs failed; the table is shown before.
@@ -57,12 +62,15 @@ def sweep_file(file: str, workers: int, output: Output, *, dry_run: bool) -> Exi
         return ExitCode.OK
     try:
         with dataset_progress(output) as report:
-            warnings = prepare_jobs(sweep.jobs, root, sweep.tag, report)
+            warnings = prepare_jobs(sweep.jobs, root, sweep.tag, report, here=not wish.on)
         output.warn(warnings)
+        search = _search(sweep, root)
+        jobs = [] if search else sweep.jobs
         commands = f"watch one with `tuiae attach`, list them with `tuiae runs --tag {sweep.tag}`"
-        output.note(f"{len(sweep.jobs)} runs; {commands}")
-        with study_progress(output) as tell:
-            run_jobs(sweep.jobs, root, sweep.tag, workers, tell, sweep.tags)
+        output.note(f"{search.total if search else len(jobs)} runs; {commands}")
+        where = place_of(wish, sweep.resources, root, sweep.tag, workers, sweep.jobs)
+        with where as place, study_progress(output) as tell:
+            run_jobs(jobs, root, sweep.tag, workers, tell, sweep.tags, place, search)
     except KeyboardInterrupt:
         _show_result(sweep, root, output)
         output.note(f"stopped; the same command goes on: tuiae sweep {path}", "yellow")
@@ -77,6 +85,15 @@ def sweep_file(file: str, workers: int, output: Output, *, dry_run: bool) -> Exi
     return ExitCode.OK
 
 
+def _search(sweep: Sweep, root: Path) -> Search | None:
+    """The trials of a sweep that is a search."""
+    if sweep.search is None:
+        return None
+    from tuiae.studies.search import Search
+
+    return Search(sweep, root)
+
+
 def _snapshots(sweep: Sweep, root: Path) -> dict[str, Snapshot]:
     """The snapshot of each job that has a run, by its label."""
     found = known_runs(sweep.jobs, root, sweep.tag)
@@ -86,20 +103,29 @@ def _snapshots(sweep: Sweep, root: Path) -> dict[str, Snapshot]:
 def _plan(sweep: Sweep, root: Path, output: Output) -> None:
     """Show the runs still to train, and those that exist."""
     output.warn(check_jobs(sweep.jobs, root))
+    search = _search(sweep, root)
+    planned = search.sweep if search else sweep
     with dataset_progress(output) as report:
         library = Library(root, sweep.tag, report)
-        found = known_runs(sweep.jobs, root, sweep.tag, library)
+        found = known_runs(planned.jobs, root, sweep.tag, library)
     output.warn(library.warnings)
     if output.json:
         _show_result(sweep, root, output)
         return
-    states = {job.label: read_status(found[job.label]).state if job.label in found else "missing" for job in sweep.jobs}
+    states = {
+        job.label: read_status(found[job.label]).state if job.label in found else "missing" for job in planned.jobs
+    }
     output.table(("run", "state"), states.items())
+    if search:
+        output.line(f"{search.left} of {search.total} trials to go, tag {sweep.tag}")
+        return
     missing = sum(state != "finished" for state in states.values())
     output.line(f"{missing} of {len(states)} runs to train, tag {sweep.tag}")
 
 
 def _show_result(sweep: Sweep, root: Path, output: Output, error: TrainingError | None = None) -> None:
+    if search := _search(sweep, root):
+        sweep = search.sweep
     snapshots = _snapshots(sweep, root)
     found = rows(sweep, snapshots)
     best = best_row(sweep, found)
@@ -129,7 +155,7 @@ def _show_table(sweep: Sweep, found: tuple[SweepRow, ...], best: SweepRow | None
         columns[head] = [figure(metric, spread.mean if spread else None) for spread in spreads]
         if any(len(row.combination.jobs) > 1 for row in found):
             ranges[f"{metric} min..max"] = columns[f"{metric} min..max"] = [_range(metric, one) for one in spreads]
-    columns[""] = ["best" if row is best else "" for row in found]
+    columns[""] = ["best" if row is best else PRUNED * row.pruned for row in found]
     output.table(columns, zip(*columns.values(), strict=True), right=columns.keys() - ranges.keys() - {""})
 
 

@@ -164,7 +164,7 @@ def _key_cell(key: str, looks: dict[str, tuple[str, str]], ascii_sign: bool) -> 
 def _state(entry: Entry) -> Text:
     """`✓ 25/25`: the sign of the state, and how many of its epochs the run has done."""
     status = entry.snapshot.status
-    sign, color = state_sign(status.state)
+    sign, color = state_sign(entry.snapshot.state)
     return Text(f"{sign} {of_epochs(status.epoch, status.epochs)}", color)
 
 

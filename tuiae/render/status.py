@@ -110,6 +110,7 @@ SIGNS = {
     "paused": ("‖", palette.YELLOW),
     "finished": ("✓", palette.SKY),
     "stopped": ("■", palette.ORANGE),
+    "pruned": ("◧", palette.ORANGE),
     "failed": ("✗", palette.VERMILLION),
     "lost": ("?", palette.VERMILLION),
     GONE: ("□", palette.VERMILLION),

@@ -15,6 +15,7 @@ from tuiae.reproduce.measures import ClaimError, FinishedRun, Runs, functions_of
 from tuiae.reproduce.verdicts import Outcome, Trial, Verdict, judge
 from tuiae.reproduce.work import Claim, Recipe, WorkPlan, claim_runs, label, run_configs, shared_seeds
 from tuiae.studies.jobs import Library, StudyProgress, finished_runs, known_runs, run_jobs
+from tuiae.studies.places import Place
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,10 @@ def reproduce(
     lacking: Mapping[str, str],
     workers: int = AUTO,
     tell: Callable[[StudyProgress], None] = lambda progress: None,
+    place: Place | None = None,
 ) -> WorkResult:
-    """Train what is missing and judge every claim. Claims on `lacking` datasets (from `prepare_sets`) are not run.
+    """Train what is missing, on this machine or in another `place`, and judge every claim. Claims on `lacking` datasets
+    (from `prepare_sets`) are not run.
 
     Raises:
         KeyboardInterrupt: stopped, with a checkpoint of every run; a later call goes on.
@@ -75,7 +78,7 @@ def reproduce(
     problems = list(lacking.values())
     try:
         if wanted:
-            run_jobs(wanted, root, plan.tag, workers, tell)
+            run_jobs(wanted, root, plan.tag, workers, tell, place=place)
     except TrainingError as error:
         problems.append(error.cause)
     return judge_work(plan, root, tuple(problems))

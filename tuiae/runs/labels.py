@@ -34,6 +34,8 @@ def read_tags(meta: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(word for word in words if isinstance(word, str) and _TAG.fullmatch(word))
 
 
+PRUNED = "pruned"
+"""The tag of a run that a search has ended early, and the word for its state."""
 MOST_NAME = 80  # characters
 MOST_NOTE = 2000
 _REORDERING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

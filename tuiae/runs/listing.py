@@ -19,7 +19,7 @@ from typing import Any
 from tuiae.config import NAME, QUIET, SEED, VARIATIONAL, RunConfig, counted, settings_of, short_keys, value_text
 from tuiae.files import as_number, read_json
 from tuiae.runs.events import Tail, parse_event
-from tuiae.runs.labels import read_label, tags_of
+from tuiae.runs.labels import PRUNED, read_label, tags_of
 from tuiae.runs.paths import LIVE_STATES, REPORTS, RunPaths, is_run, list_names
 from tuiae.runs.reader import read_config, read_status, read_tracked
 from tuiae.runs.snapshot import Snapshot, Status, read_parent
@@ -371,10 +371,16 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow | None:
     """A row from the files, None for what is no run. A config that was read before is kept: it only changes while a
     worker is started."""
     status, label = read_status(run), read_label(run)
-    said: dict[str, Any] = {"status": status, "name": label.name, "note": label.note, "pinned": label.pinned}
-    if row is not None and row.settings and row.status.epochs == status.epochs:
-        return replace(row, tags=tags_of(run, label=label), **said)
-    meta = read_json(run.meta)
+    is_known = row is not None and bool(row.settings) and row.status.epochs == status.epochs
+    meta = None if is_known else read_json(run.meta)
+    tags = tags_of(run, meta, label)
+    if status.state == "stopped" and PRUNED in tags:
+        status = replace(status, state=PRUNED)
+    said: dict[str, Any] = {"status": status, "tags": tags}
+    said |= {"name": label.name, "note": label.note, "pinned": label.pinned}
+    if row is not None and meta is None:
+        return replace(row, **said)
+    meta = meta or {}
     config, host, parent = read_config(run, meta), meta.get("host"), read_parent(meta)
     settings = settings_of(config) if config else read_tracked(run) or {}
     if (status.state == "unknown" or not settings) and not is_run(run.root):
@@ -383,7 +389,6 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow | None:
         run.root,
         dataset=named_in(settings, *DATASET),
         model=named_in(settings, *MODEL),
-        tags=tags_of(run, meta, label),
         preset=preset_of(config, meta) if config else "",
         settings=settings,
         parent=f"{parent.run} at epoch {parent.epoch:g}" if parent else "",
@@ -441,7 +446,7 @@ def summarise(snapshot: Snapshot) -> dict[str, Any]:
         "name": label.name,
         "note": label.note,
         "tags": list(tags_of(run, snapshot.meta, label)),
-        "state": status.state,
+        "state": snapshot.state,
         "silent_minutes": status.silent,
         "device": status.device,
         "epochs": status.epoch,

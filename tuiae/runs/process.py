@@ -35,6 +35,7 @@ MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
 }
 WORKER = [sys.executable, "-m", "tuiae.training.worker"]
+WITH_PARENT = "--with-parent"
 
 
 def process_start(pid: int) -> str:
@@ -156,19 +157,25 @@ def worker_environment(workers: int = 1) -> dict[str, str]:
 
 
 def start_worker(
-    run: RunPaths, workers: int = 1, asked: Mapping[str, Any] | None = None, other_images: bool = False
+    run: RunPaths,
+    workers: int = 1,
+    asked: Mapping[str, Any] | None = None,
+    other_images: bool = False,
+    with_parent: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start a worker, one of `workers`, in a session of its own, so that neither Ctrl-C nor a hang-up reaches it.
+    """Start a worker, one of `workers`, in a session of its own, so that neither Ctrl-C nor a hang-up reaches it; one
+    `with_parent` saves and ends when this process has gone.
 
     `asked` may hold training.epochs, training.device and training.devices, other than the run's, which is noted there.
     With `other_images` it trains on with images that are not those of the run.
     Raises UnknownRunError for a run that is not ours to write, and TrainingError where no process can be started.
     """
+    words = worker_words(run, asked, other_images) + ([WITH_PARENT] if with_parent else [])
     try:
         with open_append(run.log) as log, _signals_held_back():
             return subprocess.Popen(
-                [*WORKER, *worker_words(run, asked, other_images)],
-                stdin=subprocess.DEVNULL,
+                [*WORKER, *words],
+                stdin=subprocess.PIPE if with_parent else subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

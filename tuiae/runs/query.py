@@ -46,7 +46,7 @@ FIELDS: dict[str, Ask] = {
 NUMBERS = ("epoch", "epochs", "step", "loss", "best", "accuracy")
 PERCENT = ("accuracy",)
 """The fields that lists print in per cent: a number from 1 on is meant so, a smaller one as a share, as JSON has it."""
-STATES = (*LIVE_STATES, "finished", "stopped", "failed", "lost")
+STATES = (*LIVE_STATES, "finished", "stopped", "pruned", "failed", "lost")
 _TEXT = ("name", "state", "dataset", "model", "device", "tag", "note")
 """The fields in which a word without a key is looked for."""
 _FREE = ("name", "id", "note")

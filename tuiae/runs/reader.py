@@ -33,7 +33,7 @@ from tuiae.runs.events import (
     as_metric,
     parse_event,
 )
-from tuiae.runs.labels import read_label
+from tuiae.runs.labels import read_label, tags_of
 from tuiae.runs.paths import CONFIG_DIGEST, GONE, RunPaths, is_gone, is_run, is_tracked
 from tuiae.runs.process import is_alive, last_words
 from tuiae.runs.snapshot import SAMPLE_ARRAYS, Key, Note, Sample, Series, Snapshot, Status, read_histograms
@@ -242,10 +242,11 @@ class RunReader:
         last = self._snapshot
         if is_gone(self.run) and not is_run(self.run.root):
             status = replace(last.status if last is not None else status, state=GONE)
-        name = read_label(self.run).name
+        label = read_label(self.run)
+        name, tags = label.name, label.tags
         if last is not None and not fresh:
             before = replace(last.status, heartbeat=status.heartbeat)
-            if (name, status) == (last.name, before):
+            if (name, status) == (last.name, before) and tags in (None, last.tags):
                 return last
         self._config = self._config or read_config(self.run)
         self._tracked = self._tracked or read_tracked(self.run)
@@ -253,7 +254,7 @@ class RunReader:
             id=self.run.id,
             path=self.run.root,
             config=self._config,
-            meta=read_json(self.run.meta),
+            meta=(meta := read_json(self.run.meta)),
             status=status,
             series=self._build_series(),
             samples=tuple(sorted(self._samples)),
@@ -267,6 +268,7 @@ class RunReader:
             name=name,
             images=read_images(self.run),
             tracked=self._tracked,
+            tags=tags_of(self.run, meta, label),
         )
         return self._snapshot
 

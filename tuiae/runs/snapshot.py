@@ -16,6 +16,7 @@ from tuiae.config import RunConfig
 from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count
 from tuiae.images import ImageRecord
 from tuiae.runs.control import Edit, Value, apply_edits
+from tuiae.runs.labels import PRUNED
 from tuiae.runs.paths import LIVE_STATES
 
 
@@ -199,6 +200,13 @@ class Snapshot:
     """The images that it trains on; None where that is not recorded."""
     tracked: Mapping[str, Any] | None = None
     """The settings of a tracked run by dotted key, as its program named them; None of a run that tuiae trains."""
+    tags: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """The state for people. A `pruned` run was stopped by a search: its last figures say little of its settings."""
+        stopped = self.status.state == "stopped"
+        return PRUNED if stopped and PRUNED in self.tags else self.status.state
 
     @property
     def title(self) -> str:

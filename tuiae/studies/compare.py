@@ -53,7 +53,7 @@ def ending(snapshot: Snapshot) -> str:
     """`stopped at epoch 641`; empty for a run that still trains or that ended as planned."""
     status, config = snapshot.status, snapshot.current_config
     if status.state in CUT_SHORT:
-        return f"{status.state} at epoch {status.epoch}"
+        return f"{snapshot.state} at epoch {status.epoch}"
     patient = status.state == "finished" and config is not None and config.training.patience
     return f"ended early at epoch {status.epoch}" if patient and status.epoch < (status.epochs or 0) else ""
 

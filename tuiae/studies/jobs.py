@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tuiae.config import RunConfig, counted, dump_config
 from tuiae.data.dataset import OnProgress, silent
@@ -23,20 +23,23 @@ from tuiae.images import FOLDER_PREFIX, ImageRecord, with_absolute_folder
 from tuiae.machine import AUTO, suggest_workers
 from tuiae.preflight import check, current_images, put_on_encoder
 from tuiae.runs.diagnosis import DIVERGED
-from tuiae.runs.labels import check_tags, tags_of
+from tuiae.runs.labels import PRUNED, check_tags, relabel, tags_of
 from tuiae.runs.lineage import read_edits
 from tuiae.runs.paths import RunPaths, list_runs
-from tuiae.runs.process import Interrupt, describe_death, is_held
+from tuiae.runs.process import Interrupt, is_held
 from tuiae.runs.reader import RunReader, read_config, read_images, read_status
 from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.runs.writer import alone, create_run, removed_unless_started
-from tuiae.studies.places import Ended, Here, Place, Worker
+from tuiae.studies.places import Ended, Here, Place, Worker, reason_of
+
+if TYPE_CHECKING:
+    from tuiae.studies.search import Search
 
 POLL_SECONDS = 0.1
 MOST_LOSSES = 3
 """How often a training is begun again that gets no further before its node is taken away: it may be what takes it."""
 
-What = Literal["kept", "started", "resumed", "waiting", "finished", "failed", "stopping", "lost"]
+What = Literal["kept", "started", "resumed", "waiting", "finished", "failed", "stopping", "lost", "pruned"]
 
 
 @dataclass(frozen=True)
@@ -259,9 +262,10 @@ def run_jobs(
     tell: Callable[[StudyProgress], None] = lambda progress: None,
     tags: Sequence[str] = (),
     place: Place | None = None,
+    source: Search | None = None,
 ) -> dict[str, RunPaths]:
     """The finished run of each job by its label, trained where there is none yet, by `workers` at once; AUTO goes by
-    the machine, or by the `place` where they run elsewhere.
+    the machine, or by the `place` where they run elsewhere. More jobs come from a `source`, as workers are free.
 
     A job's run is the one below `root` with the tag and the job's config: taken as it is when finished, waited for
     while somebody else trains it, gone on with from its last checkpoint otherwise. New runs get `tag` and `tags`.
@@ -279,7 +283,7 @@ def run_jobs(
     pinned = [job if job.encoder else replace(job, config=resolve(job, root, None)) for job in jobs]
     with alone(root, tag) as beat:
         there = finished_runs(jobs, root, tag)
-        study = _Study(pinned, root, (tag, *tags), workers, there, place)
+        study = _Study(pinned, root, (tag, *tags), workers, there, place, source)
         interrupt = Interrupt()
         try:
             with interrupt.listening():
@@ -306,6 +310,8 @@ class _Active:
     reader: RunReader
     worker: Worker | None
     stop_sent: bool = False
+    pruned: str = ""
+    """Why it is not worth going on with."""
 
 
 class _Study:
@@ -319,28 +325,37 @@ class _Study:
         workers: int,
         there: Mapping[str, RunPaths],
         place: Place | None,
+        source: Search | None,
     ) -> None:
+        self._source, self._total, self._has_more = source, source.total if source else 0, source is not None
         self._same = twins(jobs)
         self._jobs = [job for job in jobs if self._same[job.label] == job.label]
         self._root, self._tags = root, tags
-        on_cards = any(job.config.training.device != "cpu" for job in self._jobs)
+        self._total = self._total or len(self._jobs)
         if place is None:
-            place = Here(max(1, min(workers or suggest_workers(on_cards), len(self._jobs))))
-        self._place, self._workers = place, workers or len(self._jobs)
+            on_cards = bool(source) or any(job.config.training.device != "cpu" for job in self._jobs)
+            place = Here(max(1, min(workers or suggest_workers(on_cards), self._total)))
+        self._place, self._workers = place, workers or self._total
         self._attempts: dict[str, list[tuple[Ended, int]]] = {}
         self._library = Library(root, tags[0])
         self._active: list[_Active] = []
         self._done: dict[str, RunPaths] = {}
         self._failed: dict[str, str] = {}
+        self._pruned: set[str] = set()
         self._news: list[News] = []
         for job in self._jobs:
             if job.label in there:
                 self._finish("kept", job, there[job.label])
 
     @property
+    def _over(self) -> set[str]:
+        """The labels of the jobs that are done, failed or pruned."""
+        return {*self._done, *self._failed, *self._pruned}
+
+    @property
     def settled(self) -> bool:
-        """Whether every job is done or failed."""
-        return len(self._done) + len(self._failed) == len(self._jobs)
+        """Whether every job is over, and there are no more."""
+        return not self._has_more and len(self._over) == len(self._jobs)
 
     def advance(self, stopping: bool) -> bool:
         """Note what ended, then start what can start, or stop what runs; returns whether there is more to wait for."""
@@ -350,11 +365,33 @@ class _Study:
             for active in self._active:
                 self._stop(active)
             return any(active.worker for active in self._active)
+        begun = self._over | {active.job.label for active in self._active}
         for job in self._jobs:
-            if job.label not in {*self._done, *self._failed, *(active.job.label for active in self._active)}:
+            if job.label not in begun:
                 self._begin(job)
+        self._ask_source()
         self._place.submit()
         return not self.settled
+
+    def _ask_source(self) -> None:
+        """End what is not worth going on with, and begin more jobs while workers are free."""
+        if (source := self._source) is None:
+            return
+        for active in self._active:
+            if active.worker and not active.pruned:
+                active.pruned = source.judge(active.job.label, active.reader.poll())
+                if active.pruned:
+                    active.worker.terminate()
+        while self._has_more and self._has_room():
+            if (job := source.next()) is None:
+                self._has_more = False
+                return
+            self._jobs.append(job)
+            self._same[job.label] = job.label
+            self._begin(job)
+
+    def _has_room(self) -> bool:
+        return sum(active.worker is not None for active in self._active) < min(self._workers, self._place.most)
 
     def abandon(self) -> None:
         """Tell our workers to save and end, and do not wait for them."""
@@ -366,7 +403,7 @@ class _Study:
         """The study as it is now, with the events since the last call."""
         news, self._news = tuple(self._news), []
         running = tuple((active.job.label, active.reader.poll()) for active in self._active)
-        return StudyProgress(len(self._jobs), len(self._done), len(self._failed), running, news)
+        return StudyProgress(self._total, len(self._done) + len(self._pruned), len(self._failed), running, news)
 
     def results(self) -> dict[str, RunPaths]:
         """The finished run of every label; raises TrainingError, which names each job that failed."""
@@ -374,7 +411,7 @@ class _Study:
             lines = "\n".join(f"  {label}: {reason}" for label, reason in self._failed.items())
             cause = f"{len(self._failed)} of {len(self._jobs)} trainings failed:\n{lines}"
             raise TrainingError(cause, "fix the cause and give the same command again: it trains only what is missing")
-        return {label: self._done[first] for label, first in self._same.items()}
+        return {label: self._done[first] for label, first in self._same.items() if first in self._done}
 
     def _begin(self, job: Job) -> None:
         """Settle a job or start its worker, unless its encoder has not finished or every worker is busy."""
@@ -382,8 +419,7 @@ class _Study:
         if encoder in self._failed:
             self._fail(job, None, f"its encoder failed: {job.encoder}")
             return
-        busy = sum(active.worker is not None for active in self._active)
-        if busy >= min(self._workers, self._place.most) or (encoder and encoder not in self._done):
+        if not self._has_room() or (encoder and encoder not in self._done):
             return
         config = resolve(job, self._root, self._done.get(encoder))
         run = self._library.find(config)
@@ -418,16 +454,22 @@ class _Study:
         snapshot = active.reader.read_all()
         if snapshot.status.state == "finished":
             self._finish("finished", active.job, active.run)
+        elif active.pruned:
+            self._pruned.add(active.job.label)
+            relabel(active.run, tag=(PRUNED,), note=active.pruned)
+            self._settle("pruned", active.job, active.run, active.pruned)
         elif stopping:
             if ended is not None and ended.code is None and not snapshot.status.pid:
                 shutil.rmtree(active.run.root, ignore_errors=True)  # it waited for a node, and nobody began it
-        elif ended is not None and ended.code != ExitCode.HELD:
-            reason = ended.text or _reason(snapshot, ended.code)
+        elif ended is not None and ended.code not in (ExitCode.OK, ExitCode.HELD):
+            where = f"on {ended.node}: " if ended.node and not ended.text else ""
+            reason = where + (ended.text or reason_of(snapshot, ended.code))
             if self._can_go_on(active.job.label, ended, snapshot.status):
                 self._report("lost", active.job, active.run, reason)
             else:
                 self._fail(active.job, active.run, reason)
-        # Else whoever had it ended it unfinished: the job waits, and goes on from its checkpoint when it is free.
+        # Else whoever had it ended it unfinished, or a shared disk does not show its end yet: the job waits until the
+        # run is free, and goes on from its checkpoint where it has not finished.
 
     def _can_go_on(self, label: str, ended: Ended, status: Status) -> bool:
         """Returns whether a job is begun again whose worker ended too early: its node was taken away, or it failed on
@@ -442,23 +484,16 @@ class _Study:
 
     def _finish(self, what: What, job: Job, run: RunPaths) -> None:
         self._done[job.label] = run
-        self._report(what, job, run)
+        self._settle(what, job, run)
 
     def _fail(self, job: Job, run: RunPaths | None, reason: str) -> None:
         self._failed[job.label] = reason
-        self._report("failed", job, run, reason)
+        self._settle("failed", job, run, reason)
+
+    def _settle(self, what: What, job: Job, run: RunPaths | None, text: str = "") -> None:
+        self._report(what, job, run, text)
+        if self._source is not None:
+            self._source.settle(what, job.label, RunReader(run.root).read_all() if run else None)
 
     def _report(self, what: What, job: Job, run: RunPaths | None, text: str = "") -> None:
-        self._news.append(News(what, job.label, len(self._done) + len(self._failed), run, text))
-
-
-def _reason(snapshot: Snapshot, code: int | None) -> str:
-    status = snapshot.status
-    if status.state == "failed" and status.error:
-        return str(status.error.get("cause", "the training failed"))
-    if status.refusal is not None and code:
-        return str(status.refusal.get("cause", "it could not go on"))
-    if status.state == "stopped":
-        return f"somebody stopped it at epoch {status.epoch} of {status.epochs}"
-    run = RunPaths(snapshot.path)
-    return f"{describe_death(run, code)}; see {run.log}"
+        self._news.append(News(what, job.label, len(self._over), run, text))

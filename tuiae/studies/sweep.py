@@ -8,11 +8,11 @@ import math
 import time
 import tomllib
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
@@ -35,16 +35,17 @@ from tuiae.config.document import parse_toml
 from tuiae.config.presets import find_packaged, find_preset
 from tuiae.errors import ConfigError, UnknownRunError
 from tuiae.files import make_directory, replace_text, writable_advice
-from tuiae.runs.labels import check_tags
+from tuiae.runs.labels import PRUNED, check_tags
 from tuiae.runs.paths import REPORTS
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, Snapshot
 from tuiae.studies.compare import Entry, RunGroup, measure_of
 from tuiae.studies.jobs import Job
+from tuiae.studies.places import Resources
 
 # The sweep file: its schema, and the combinations of values that it stands for.
 
 MOST = 10_000  # combinations; a typing mistake makes millions
-KINDS = {"grid": "grid", "rows": "list", "random": "random"}
+KINDS = {"grid": "grid", "rows": "list", "random": "random", "search": "search"}
 """Field -> its name in the file."""
 SWEEP = "sweep-"
 """What the files of a sweep beside the reports begin with; those of a work have its name."""
@@ -80,8 +81,8 @@ def _kind_of_draw(spec: Any) -> str | None:
     return ("choices" if "choices" in spec else "range") if isinstance(spec, dict) else None
 
 
-class Draws(Section):
-    """`[random]`: how many combinations to draw, and what each key is drawn from."""
+class _Ranges(Section):
+    """What each key is drawn from, and the seed of the draws."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[
@@ -92,12 +93,22 @@ class Draws(Section):
         ],
     ]
 
-    draws: int = Field(ge=1, le=MOST)
     seed: Seed = 0
 
     @property
+    def ranges(self) -> Mapping[str, Range | Choices]:
+        """Dotted key -> what it is drawn from."""
+        return self.__pydantic_extra__
+
+
+class Draws(_Ranges):
+    """`[random]`: how many combinations to draw, and what each key is drawn from."""
+
+    draws: int = Field(ge=1, le=MOST)
+
+    @property
     def combinations(self) -> Iterable[Values]:
-        columns = {key: self._draw(key, spec) for key, spec in self.__pydantic_extra__.items()}
+        columns = {key: self._draw(key, spec) for key, spec in self.ranges.items()}
         return ({key: column[index] for key, column in columns.items()} for index in range(self.draws))
 
     def _draw(self, key: str, spec: Range | Choices) -> list[Any]:
@@ -108,8 +119,37 @@ class Draws(Section):
         return [_between(spec, float(generator.random())) for _ in range(self.draws)]
 
 
+class SearchSpace(_Ranges):
+    """`[search]`: how many trials to make of what, each chosen by what came of those before it."""
+
+    trials: int = Field(ge=1, le=MOST)
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["none", "asha", "median"] = "none"
+    """Which trainings end early: by successive halving, those that are not among the best quarter after 1, 4, 16...
+    evaluations; or those that are worse than the median of the others."""
+    metric: str = ""
+    """On test images; by default what a sweep is ranked by."""
+    direction: Literal["", "minimize", "maximize"] = ""
+    """By default the one in which the metric is better."""
+
+    @property
+    def combinations(self) -> Iterable[Values]:
+        """Not trials: each end of each range once, so that what is wrong with one is said before anything trains."""
+        ends = {
+            key: spec.choices if isinstance(spec, Choices) else [spec.low, spec.high]
+            for key, spec in self.ranges.items()
+        }
+        first = {key: found[0] for key, found in ends.items()}
+        return (first | {key: value} for key, found in ends.items() for value in found)
+
+
+def rounded(value: float) -> float:
+    """The value with the four digits that people read."""
+    return float(f"{value:.4g}")
+
+
 def _between(span: Range, share: float) -> int | float:
-    """The value at a share of the way from low to high; a float with the four digits that people read."""
+    """The value at a share of the way from low to high, `rounded`."""
     low, high = span.low, span.high
     whole = isinstance(low, int) and isinstance(high, int)
     # Each whole number has a strip of the same width, from half below it to half above.
@@ -118,7 +158,7 @@ def _between(span: Range, share: float) -> int | float:
         value = math.exp(math.log(start) + share * (math.log(end) - math.log(start)))
     else:
         value = start + share * (end - start)
-    return min(max(round(value) if whole else float(f"{value:.4g}"), low), high)
+    return min(max(round(value) if whole else rounded(value), low), high)
 
 
 class SweepFile(Section):
@@ -134,26 +174,35 @@ class SweepFile(Section):
     grid: dict[str, Some] | None = None
     rows: list[Values] | None = Field(default=None, alias="list", min_length=1)
     random: Draws | None = None
+    search: SearchSpace | None = None
+    resources: Resources = Resources()
 
     @cached_property
     def combinations(self) -> list[Values]:
         """What is tried, each combination once."""
         grid = self.grid or {}
         every: Iterable[Values] = (dict(zip(grid, row, strict=True)) for row in itertools.product(*grid.values()))
-        every = self.rows or (self.random.combinations if self.random else every)
+        drawn = self.random or self.search
+        every = self.rows or (drawn.combinations if drawn else every)
         return list({json.dumps(one, sort_keys=True, default=str): one for one in every}.values())
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         given = [name for field, name in KINDS.items() if getattr(self, field) is not None]
         if len(given) != 1:
-            raise ValueError(f"exactly one of grid, list and random, not {' and '.join(given) or 'none of them'}")
+            raise ValueError(
+                f"exactly one of grid, list, random and search, not {' and '.join(given) or 'none of them'}"
+            )
         size = math.prod(map(len, self.grid.values())) if self.grid else 0
         if self.grid is not None and not 1 <= size <= MOST:
             allowed = f"1 to {MOST:,} combinations, not {size:,}" if size else "at least one key"
             raise ValueError(f"grid: {allowed}; give each key a few values, or use random")
-        if self.random is not None and not self.random.__pydantic_extra__:
-            raise ValueError('random: no key to draw; write e.g. "model.latent" = { choices = [16, 32] }')
+        for drawn in filter(None, (self.random, self.search)):
+            if not drawn.ranges:
+                example = '"model.latent" = { choices = [16, 32] }'
+                raise ValueError(f"{given[0]}: no key to draw; write e.g. {example}")
+        if self.search is not None and self.search.pruner != "none" and len(self.seeds) > 1:
+            raise ValueError("search: a pruner ends single trainings: give one seed, or pruner = 'none'")
         swept = {key for values in self.combinations for key in values}
         for key in sorted(swept & set(self.settings)):
             raise ValueError(f"{key} stands in [set] and in {given[0]}: leave it in one of them")
@@ -233,6 +282,13 @@ class Sweep:
     tags: tuple[str, ...]
     keys: tuple[str, ...]
     combinations: tuple[Combination, ...]
+    """In a search, first the ends of its ranges, and later its trials."""
+    resources: Resources
+    search: SearchSpace | None
+    combine: Callable[[Values], Combination]
+    """Makes the jobs of a combination of values."""
+    subject: Mapping[str, Any]
+    """What the runs are of, in JSON: preset, what is set, seeds."""
 
     @property
     def tag(self) -> str:
@@ -244,7 +300,9 @@ class Sweep:
 
     @property
     def ranked_by(self) -> str:
-        """`loss` or `accuracy` on test images; empty where neither is one measure in all runs."""
+        """`loss` or `accuracy` on test images, or a search's metric; empty where none is one measure in all runs."""
+        if self.search is not None and self.search.metric:
+            return self.search.metric
         configs = [job.config for job in self.jobs]
         if all(config.is_classifier for config in configs):
             return "accuracy"
@@ -273,8 +331,8 @@ def _resolve(file: SweepFile, document: Mapping[str, Any], path: Path | None, pr
     keys = tuple(dict.fromkeys(key for values in file.combinations for key in values))
     short = short_keys(keys)
     seeds: list[Values] = [{SEED: seed} for seed in dict.fromkeys(file.seeds)] or [{}]
-    built = []
-    for values in file.combinations:
+
+    def combine(values: Values) -> Combination:
         label = " ".join(f"{short[key]}={value_text(value)}" for key, value in values.items()) or "preset"
         labels = [f"{label} seed={seed[SEED]}" if len(file.seeds) > 1 else label for seed in seeds]
         merged = [{**file.settings, **values, **seed} for seed in seeds]
@@ -284,9 +342,12 @@ def _resolve(file: SweepFile, document: Mapping[str, Any], path: Path | None, pr
             # A mistake between keys names no file: the values are each right, and wrong together.
             named = not asker or error.cause.startswith((asker, preset))
             raise ConfigError(error.cause if named else f"{asker}: {label}: {error.cause}", error.hint) from error
-        built.append(Combination(label, values, tuple(map(Job, labels, configs))))
+        return Combination(label, values, tuple(map(Job, labels, configs)))
+
+    built, tags = tuple(map(combine, file.combinations)), tuple(check_tags(file.tags))
     check_tags((f"sweep:{file.name}",))
-    return Sweep(file.name, path or Path(), tuple(check_tags(file.tags)), keys, tuple(built))
+    subject = {"preset": document, "set": file.settings, "seeds": file.seeds}
+    return Sweep(file.name, path or Path(), tags, keys, built, file.resources, file.search, combine, subject)
 
 
 # A sweep of which there is no file yet: values around a config.
@@ -349,6 +410,8 @@ class SweepRow:
 
     combination: Combination
     runs: RunGroup
+    pruned: bool = False
+    """Whether a search ended one of them early."""
 
     @property
     def finished(self) -> int:
@@ -366,8 +429,9 @@ def rows(sweep: Sweep, snapshots: Mapping[str, Snapshot]) -> tuple[SweepRow, ...
     found = []
     for combination in sweep.combinations:
         runs = [(job.label, snapshots[job.label]) for job in combination.jobs if job.label in snapshots]
+        pruned = any(run.state == PRUNED for _, run in runs)
         ended = tuple(Entry(label, label, run) for label, run in runs if run.status.state == "finished")
-        found.append(SweepRow(combination, RunGroup(combination.label, combination.label, ended)))
+        found.append(SweepRow(combination, RunGroup(combination.label, combination.label, ended), pruned))
     return tuple(found)
 
 

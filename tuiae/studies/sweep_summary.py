@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from tuiae.config import short_keys
+from tuiae.runs.labels import PRUNED
 from tuiae.runs.snapshot import HIGHER_IS_BETTER
 from tuiae.studies.compare import Comparison, Entry, rankable
 from tuiae.studies.labels import SettingDifference, telling
@@ -120,7 +121,7 @@ def _levels(row: SettingDifference, entries: Sequence[Entry], metric: str) -> tu
     """The levels with measured figures; numbers in increasing order, others as they come."""
     by_value: dict[str, list[Entry]] = {}
     for entry, value in zip(entries, row.values, strict=True):
-        if value is not None and entry.best(metric) is not None:
+        if value is not None and entry.best(metric) is not None and entry.snapshot.state != PRUNED:
             by_value.setdefault(json.dumps(value), []).append(entry)
     levels = []
     for value, found in by_value.items():

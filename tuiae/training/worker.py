@@ -54,6 +54,7 @@ from tuiae.runs.evidence import raises_of
 from tuiae.runs.lineage import config_at, need_config, read_edits
 from tuiae.runs.paths import RunPaths, gone, is_gone, list_runs
 from tuiae.runs.process import (
+    WITH_PARENT,
     Interrupt,
     RankProcesses,
     RunLock,
@@ -81,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--join", default="", help="where those meet who share its batches: env:// of torchrun")
     parser.add_argument("--rank", type=int, default=0, help="which of them this one is; all but 0 are told which run")
     parser.add_argument(OPTION, action="store_true", help="go on even where the images are others")
+    parser.add_argument(WITH_PARENT, action="store_true", help="save and stop when the other end of stdin is gone")
     asked = parser.parse_args(argv)
     if asked.rank:
         _import_torch()
@@ -102,6 +104,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{run.id} is held by another process", file=sys.stderr)
         return ExitCode.HELD
     with (interrupt := Interrupt()).listening(*LEAVING):
+        if asked.with_parent:
+            when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
         code = work(run, interrupt, asked.epochs, asked.device, asked.other_images, asked.devices, asked.join)
         # Now, and not when Python has taken torch down: the run may be resumed at once.
         lock.close()

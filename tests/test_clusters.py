@@ -1,0 +1,272 @@
+"""Studies on other machines: jobs of SLURM, by submitit's executor for this machine, and nodes of a Ray cluster.
+
+They run where the extras are installed, which `make clusters` does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.conftest import CHECKOUT, Laboratory, wait_until
+from tuiae.config import RunConfig, load_config
+from tuiae.errors import ConfigError, DataError, UnknownRunError
+from tuiae.runs.checkpoints import find_checkpoint
+from tuiae.runs.paths import RunPaths, list_runs
+from tuiae.runs.reader import read_status
+from tuiae.studies.jobs import Job, StudyProgress, run_jobs
+from tuiae.studies.places import Resources
+
+pytestmark = pytest.mark.clusters
+LONG = {"training__epochs": 40, "training__batch_size": 25}
+
+
+def sweep_text(lab: Laboratory) -> str:
+    lab.preset()
+    return 'name = "widths"\npreset = "small.toml"\n[set]\ntraining.epochs = 1\n[grid]\nmodel.latent = [2, 4]\n'
+
+
+def small(lab: Laboratory, **settings: Any) -> RunConfig:
+    changes = {"training__epochs": 1, **settings}
+    return load_config(Path(lab.preset()), {key.replace("__", "."): value for key, value in changes.items()})
+
+
+def starts(run: RunPaths) -> list[int]:
+    """The steps at which workers began."""
+    events = (json.loads(line) for line in run.events.read_text().splitlines())
+    return [event["step"] for event in events if event["kind"] == "start"]
+
+
+# SLURM
+
+
+@pytest.fixture
+def slurm() -> Any:
+    pytest.importorskip("submitit", reason="the extra slurm is not installed")
+    from tuiae.studies.clusters import Slurm
+
+    return Slurm
+
+
+def test_jobs_of_slurm_train_what_this_machine_would(lab: Laboratory, slurm: Any) -> None:
+    place = slurm(lab.runs, "study", Resources(num_cpus=1, minutes=5), cluster="local")
+    jobs = [Job("one", small(lab)), Job("two", small(lab, model__latent=4))]
+    told: list[tuple[str, str]] = []
+
+    def tell(progress: StudyProgress) -> None:
+        told.extend((news.what, news.label) for news in progress.news)
+
+    found = run_jobs(jobs, lab.runs, "study", tell=tell, place=place)
+    assert sorted(told) == [(what, label) for what in ("finished", "started") for label in ("one", "two")]
+    assert {read_status(run).state for run in found.values()} == {"finished"}
+    assert [starts(run) for run in found.values()] == [[0], [0]]
+    assert sorted(list_runs(lab.runs), key=str) == sorted(found.values(), key=str)
+
+
+def test_a_job_that_slurm_warns_is_saved_and_goes_on_in_the_next(lab: Laboratory, slurm: Any) -> None:
+    place = slurm(lab.runs, "study", Resources(minutes=5), cluster="local")
+    warned: list[int] = []
+
+    def tell(progress: StudyProgress) -> None:
+        for _, snapshot in progress.running:
+            if snapshot.checkpoints and not warned:
+                warned.append(psutil.Process(snapshot.status.pid).ppid())
+                os.kill(warned[0], signal.SIGUSR2)  # as `--signal=USR2@120` has it
+
+    found = run_jobs([Job("long", small(lab, **LONG))], lab.runs, "study", tell=tell, place=place)
+    begun = starts(found["long"])
+    assert begun[0] == 0
+    assert len(begun) == 2
+    assert begun[1] > 0
+
+
+def test_what_is_stopped_on_slurm_goes_on_here(lab: Laboratory, slurm: Any) -> None:
+    jobs = [Job("long", small(lab, **LONG))]
+
+    def tell(progress: StudyProgress) -> None:
+        if any(snapshot.checkpoints for _, snapshot in progress.running):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(jobs, lab.runs, "study", tell=tell, place=slurm(lab.runs, "study", Resources(), cluster="local"))
+    (run,) = list_runs(lab.runs)
+    assert read_status(run).state == "stopped"
+    assert run_jobs(jobs, lab.runs, "study") == {"long": run}
+    assert len(starts(run)) == 2
+
+
+STAND_INS = {
+    # Each task of an array at once, on this machine, as a job of its own.
+    "sbatch": """#!{python}
+import os, re, subprocess, sys
+text = open(sys.argv[1]).read()
+found = re.search(r"--array=0-(\\d+)", text)
+print("Submitted batch job", os.getpid())
+for task in range(int(found[1]) + 1 if found else 1):
+    job = {{"SLURM_ARRAY_JOB_ID": str(os.getpid()), "SLURM_ARRAY_TASK_ID": str(task)}} if found else {{}}
+    null = subprocess.DEVNULL
+    environment = {{**os.environ, "SLURM_JOB_ID": str(os.getpid()), **job}}
+    subprocess.Popen(["bash", "-c", text], env=environment, stdin=null, stdout=null, stderr=null)
+""",
+    "srun": '#!/bin/sh\nshift 5\nexec "$@"\n',  # --unbuffered --output FILE --error FILE COMMAND
+    "sacct": "#!/bin/sh\necho 'JobID|State|NodeList'\n",
+    "tuiae": '#!/bin/sh\nexec {python} -m tuiae "$@"\n',
+}
+"""SLURM's commands as far as submitit uses them, and ours."""
+
+
+@pytest.mark.usefixtures("slurm")
+def test_the_script_for_a_job_array_trains_a_sweep(lab: Laboratory, tmp_path: Path) -> None:
+    for name, text in STAND_INS.items():
+        (tmp_path / name).write_text(text.format(python=sys.executable))
+        (tmp_path / name).chmod(0o755)
+    (lab.root / "best.toml").write_text(sweep_text(lab))
+    scripts = re.findall(
+        r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", (CHECKOUT / "docs/servers.md").read_text(), re.DOTALL
+    )
+    (script,) = [text for text in scripts if "--on slurm" in text]
+    script = script.replace("/path/on/shared/disk/runs", str(lab.runs)).replace("/path/on/shared/disk", str(lab.root))
+    environment = {**lab.environment, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    words = {"cwd": lab.root, "env": environment, "capture_output": True, "text": True, "timeout": 200}
+    done = subprocess.run(["bash", "-c", script], check=False, **words)
+    assert done.returncode == 0, done.stderr
+    assert [read_status(run).state for run in list_runs(lab.runs)] == ["finished"] * 2
+    (submitted,) = (lab.runs / "reports" / "slurm").glob("*_submission.sh")
+    assert "#SBATCH --array=0-1%" in submitted.read_text()
+
+
+def test_slurm_refuses_what_it_cannot_give(lab: Laboratory, slurm: Any) -> None:
+    for resources in (Resources(num_gpus=0.5), Resources(slurm={"partitoin": "gpu"})):
+        with pytest.raises(ConfigError):
+            slurm(lab.runs, "study", resources, cluster="local")
+    (lab.root / "sweep.toml").write_text(sweep_text(lab))
+    assert "sbatch" in lab("sweep", "sweep.toml", "--on", "slurm", "--json", check=2).document["error"]
+    assert not list_runs(lab.runs)
+
+
+@pytest.mark.parametrize(("place", "module", "extra"), [("ray", "ray", "ray"), ("slurm", "submitit", "slurm")])
+def test_without_the_library_the_extra_is_named(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch, place: str, module: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    (lab.root / "sweep.toml").write_text(sweep_text(lab))
+    for command in (("sweep", "sweep.toml"), ("reproduce",)):
+        document = lab(*command, "--on", place, "--json", check=2).document
+        assert f"tuiae[{extra}]" in document["hint"]
+    assert not list_runs(lab.runs)
+
+
+# Ray
+
+
+@dataclass(frozen=True)
+class TwoNodes:
+    """A cluster of two nodes with a core each, beside a head that trains nothing."""
+
+    cluster: Any
+    place: Any
+
+    def pid(self, node: Any) -> int:
+        return node.all_processes["raylet"][0].process.pid
+
+
+@pytest.fixture
+def ray(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
+    from ray.cluster_utils import Cluster
+
+    from tuiae.studies.clusters import Ray
+
+    cluster = Cluster()
+    cluster.add_node(num_cpus=0, include_dashboard=False)
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    place = None
+    try:
+        place = Ray(cluster.address, Resources())
+        yield TwoNodes(cluster, place)
+    finally:
+        if place is not None:
+            place.close()
+        cluster.shutdown()
+
+
+def test_a_node_that_dies_loses_no_trial_and_none_is_trained_twice(lab: Laboratory, ray: TwoNodes) -> None:
+    jobs = [Job(f"{latent}", small(lab, **LONG, model__latent=latent)) for latent in (2, 3, 4)]
+    moved: list[str] = []
+    told: list[tuple[str, str]] = []
+
+    def tell(progress: StudyProgress) -> None:
+        told.extend((news.what, news.label) for news in progress.news)
+        under_way = [snapshot for _, snapshot in progress.running if snapshot.checkpoints]
+        if moved or len(under_way) < 2:
+            return
+        for snapshot in under_way:
+            above = {parent.pid for parent in psutil.Process(snapshot.status.pid).parents()}
+            for node in list(ray.cluster.worker_nodes):
+                if not moved and ray.pid(node) in above:
+                    moved.append(snapshot.id)
+                    os.kill(snapshot.status.pid, signal.SIGKILL)
+                    ray.cluster.remove_node(node, allow_graceful=False)
+
+    ray.place.check_nodes(lab.runs, [("digits", 0)])
+    assert ray.place.most == 2
+    found = run_jobs(jobs, lab.runs, "study", tell=tell, place=ray.place)
+    assert len(list_runs(lab.runs)) == len(found) == 3
+    assert {read_status(run).state for run in found.values()} == {"finished"}
+    for run in found.values():
+        begun = starts(run)
+        assert (len(begun), begun[0]) == (1 + (run.id in moved), 0)
+        assert begun[-1] > 0 or run.id not in moved
+    assert [what for what, _ in told].count("lost") == 1
+
+
+def test_ray_finds_out_what_its_nodes_lack_before_anything_trains(
+    lab: Laboratory, ray: TwoNodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ray.place.check_nodes(lab.runs, [("digits", 0)])
+    with pytest.raises(DataError):
+        ray.place.check_nodes(lab.runs, [("digits", 0), (f"folder:{tmp_path}/gone", 0)])
+    # What one machine cannot have: a folder that the nodes see with another content, and another version.
+    for name, value, error in (("look", look_elsewhere, UnknownRunError), ("__version__", "0.0", ConfigError)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"tuiae.studies.clusters.{name}", value)
+            with pytest.raises(error):
+                ray.place.check_nodes(lab.runs, [])
+    assert list(lab.runs.iterdir()) == []
+    ray.place.close()
+    (lab.root / "sweep.toml").write_text(sweep_text(lab))
+    address = ray.cluster.address
+    for words in ((address, "--gpus", "0.5"), ("127.0.0.1:9",), ("ray://127.0.0.1:10001",), ("nowhere",)):
+        lab("sweep", "sweep.toml", "--json", "--on", "ray", "--address", *words, check=2)
+    assert not list_runs(lab.runs)
+
+
+def test_a_study_that_is_killed_leaves_runs_that_have_saved(lab: Laboratory, ray: TwoNodes) -> None:
+    text = sweep_text(lab).replace("training.epochs = 1", "training.epochs = 400")
+    (lab.root / "sweep.toml").write_text(text)
+    process = lab.start("sweep", "sweep.toml", "--json", "--on", "ray", "--address", ray.cluster.address)
+    wait_until(lambda: sum(find_checkpoint(run) is not None for run in list_runs(lab.runs)) == 2)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: [read_status(run).state for run in list_runs(lab.runs)] == ["stopped"] * 2)
+
+
+def look_elsewhere(token: str, words: str, *rest: Any) -> Any:
+    """What a node says that does not share the folder."""
+    from tuiae.studies.clusters import look
+
+    return look(token + ".elsewhere", words, *rest)
