@@ -256,7 +256,7 @@ def test_ray_finds_out_what_its_nodes_lack_before_anything_trains(
 
 
 def test_a_study_that_is_killed_leaves_runs_that_have_saved(lab: Laboratory, ray: TwoNodes) -> None:
-    text = sweep_text(lab).replace("training.epochs = 1", "training.epochs = 400")
+    text = sweep_text(lab).replace("training.epochs = 1", "training.epochs = 20000")
     (lab.root / "sweep.toml").write_text(text)
     process = lab.start("sweep", "sweep.toml", "--json", "--on", "ray", "--address", ray.cluster.address)
     wait_until(lambda: sum(find_checkpoint(run) is not None for run in list_runs(lab.runs)) == 2)
