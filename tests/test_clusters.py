@@ -255,14 +255,22 @@ def test_ray_finds_out_what_its_nodes_lack_before_anything_trains(
     assert not list_runs(lab.runs)
 
 
-def test_a_study_that_is_killed_leaves_runs_that_have_saved(lab: Laboratory, ray: TwoNodes) -> None:
-    text = sweep_text(lab).replace("training.epochs = 1", "training.epochs = 20000")
-    (lab.root / "sweep.toml").write_text(text)
-    process = lab.start("sweep", "sweep.toml", "--json", "--on", "ray", "--address", ray.cluster.address)
+def test_a_killed_study_on_ray_goes_on_and_an_interrupted_one_saves(lab: Laboratory, ray: TwoNodes) -> None:
+    (lab.root / "sweep.toml").write_text(sweep_text(lab).replace("training.epochs = 1", "training.epochs = 20000"))
+    command = ("sweep", "sweep.toml", "--json", "--on", "ray", "--address", ray.cluster.address)
+    process = lab.start(*command)
     wait_until(lambda: sum(find_checkpoint(run) is not None for run in list_runs(lab.runs)) == 2)
     process.kill()
     process.communicate()
-    wait_until(lambda: [read_status(run).state for run in list_runs(lab.runs)] == ["stopped"] * 2)
+    runs = list_runs(lab.runs)
+    wait_until(lambda: not any(read_status(run).live for run in runs))
+    process = lab.start(*command)
+    wait_until(lambda: [len(starts(run)) for run in runs] == [2, 2])
+    process.send_signal(signal.SIGINT)
+    stderr = process.communicate(timeout=120)[1]
+    assert process.returncode == 5, stderr
+    assert [read_status(run).state for run in list_runs(lab.runs)] == ["stopped"] * 2
+    assert all(starts(run)[1] > 0 for run in runs)
 
 
 def look_elsewhere(token: str, words: str, *rest: Any) -> Any:

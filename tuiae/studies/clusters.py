@@ -34,7 +34,8 @@ from tuiae.studies.places import Ended, Resources, Worker, need
 @dataclass(frozen=True)
 class Training:
     """A training as it is sent to a node. Called there, it sees a worker through to its end; what ends it, be it a
-    signal or the end of this very process, makes the worker save and stop."""
+    signal or the end of this very process, makes the worker save and stop. (Ray kills what a task has started when it
+    ends the task's process: then the last checkpoint counts.)"""
 
     run: Path
     cpus: int
