@@ -443,6 +443,9 @@ def test_the_launcher_posts_the_newest_answer_and_starts_runs_as_before(
     cost = answers()[-1].outcome
     assert not isinstance(cost, TuiaeError)
     assert [label for label, _, _ in cost_facts(cost)][:3] == ["device", "computed", "parameters"]
+    for key in cost:  # of a worker of another version
+        there = cost_facts({name: value for name, value in cost.items() if name != key})
+        assert len(cost_facts(cost)) - 1 <= len(there) <= len(cost_facts(cost))
     launcher.preflight(config_of(data={"dataset": "mnist"}))
     wait_until(lambda: isinstance(answers()[-1].outcome, DataError))
     assert "not on this machine" in str(answers()[-1].outcome)

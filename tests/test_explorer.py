@@ -412,7 +412,7 @@ def test_frames_carry_arrays_and_a_broken_one_is_the_end() -> None:
 def test_every_answer_survives_the_way() -> None:
     strip = protocol.Between("step-000001", np.ones((2, 1, 3, 3), np.uint8), np.array([[0.0], [1.5]]))
     values, arrays = protocol.pack(strip)
-    back: Answer = protocol.unpack(values, arrays)
+    back: Answer = protocol.unpack({**values, "of another version": 1}, arrays)
     assert isinstance(back, protocol.Between)
     assert (back.checkpoint, back.distance) == ("step-000001", 1.5)
     assert set(protocol.SLOW) < set(questions.QUESTIONS)

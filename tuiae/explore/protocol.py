@@ -214,10 +214,13 @@ def pack(answer: Answer) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 
 def unpack(values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Answer:
-    """The answer that was packed; raises KeyError or TypeError where another version packed it."""
-    kinds: dict[str, Callable[..., Answer]] = {kind.__name__: kind for kind in Answer.__subclasses__()}
+    """The answer that was packed, without fields that only another version knows; raises KeyError or TypeError where
+    that left out what this one needs."""
+    kind = {kind.__name__: kind for kind in Answer.__subclasses__()}[str(values["class"])]
+    known = {field.name for field in fields(kind)}
     frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return kinds[str(frozen.pop("class"))](**frozen, **arrays)
+    make: Callable[..., Answer] = kind
+    return make(**{name: value for name, value in (*frozen.items(), *arrays.items()) if name in known})
 
 
 # Frames: a JSON object and arrays, as NumPy stores several arrays (`.npz`). A pickle among them is refused.

@@ -342,20 +342,46 @@ def bad_ending(snapshot: Snapshot) -> str:
 _LEAST_PER_IMAGE = 1e-9  # seconds; keeps a clock that stood still out of the division
 
 
+_UNSAID: dict[str, Any] = {"device": MISSING, "precision": MISSING, "reason": "", "parameters": {}}
+_NUMBERS: tuple[str, ...] = (
+    "steps_per_epoch",
+    "batch_size",
+    "epochs",
+    "shards",
+    "trained",
+    "step_seconds",
+    "evaluation_seconds",
+)
+_NUMBERS += ("epoch_seconds", "total_seconds", "weights_mb", "state_mb", "peak_mb", "data_mb", "evaluation_mb")
+
+
+def _whole(cost: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A cost with something for each field that it does not say: a dashboard that stays open through an update of the
+    package starts workers of another version."""
+    return {**_UNSAID, **dict.fromkeys(_NUMBERS, 0), **cost}
+
+
 def cost_facts(cost: Mapping[str, Any]) -> list[Fact]:
     """What a run would cost, of the fields of a dry run (`training/rehearsal.py`); all times are estimates."""
+    said = cost.keys()
+    cost = _whole(cost)
     steps, step = cost["steps_per_epoch"], cost["step_seconds"]
     images = rate(cost["batch_size"] / max(step, _LEAST_PER_IMAGE))
     evaluation, epochs = f"then {seconds(cost['evaluation_seconds'])} of evaluation", counted(cost["epochs"], "epoch")
-    return [
-        ("device", clean(cost["device"]), ""),
-        ("computed", _arithmetic(cost), ""),
-        ("parameters", _parameters(cost), ""),
-        ("memory", _memory(cost), ""),
-        ("a step", f"{seconds(step)} for {counted(cost['batch_size'], 'image')}, {images}", ""),
-        ("an epoch", f"about {seconds(cost['epoch_seconds'])}: {counted(steps, 'step')}, {evaluation}", ""),
-        ("in all", f"about {seconds(cost['total_seconds'])}: {epochs}, samples and saving", ""),
-    ]
+    facts = {
+        "device": ("device", clean(cost["device"]), ""),
+        "precision": ("computed", _arithmetic(cost), ""),
+        "parameters": ("parameters", _parameters(cost), ""),
+        "peak_mb": ("memory", _memory(cost), ""),
+        "step_seconds": ("a step", f"{seconds(step)} for {counted(cost['batch_size'], 'image')}, {images}", ""),
+        "epoch_seconds": (
+            "an epoch",
+            f"about {seconds(cost['epoch_seconds'])}: {counted(steps, 'step')}, {evaluation}",
+            "",
+        ),
+        "total_seconds": ("in all", f"about {seconds(cost['total_seconds'])}: {epochs}, samples and saving", ""),
+    }
+    return [fact for field, fact in facts.items() if field in said]
 
 
 def _arithmetic(cost: Mapping[str, Any]) -> str:
@@ -368,6 +394,7 @@ def _arithmetic(cost: Mapping[str, Any]) -> str:
 
 def cost_line(name: str, cost: Mapping[str, Any]) -> str:
     """The times and the peak memory of `cost_facts` in one line."""
+    cost = _whole(cost)
     epoch, total = seconds(cost["epoch_seconds"]), seconds(cost["total_seconds"])
     peak = megabytes(1e6 * max(cost["peak_mb"], cost["evaluation_mb"]))
     return f"{clean(name, 40)}: about {epoch} an epoch, {total} in all, {peak} at the peak"

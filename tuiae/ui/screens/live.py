@@ -116,7 +116,9 @@ class LiveScreen(RunScreen):
             return any(finding.remedies for finding in self.session.findings)
         if action.startswith("walk("):
             return self.view.images.can_walk(argument(action))
-        if action == "errors" or action.startswith(("look(", "resize_pictures(")):
+        if action.startswith("resize_pictures("):
+            return self.view.images.can_resize(argument(action))
+        if action == "errors" or action.startswith("look("):
             return self.session.snapshot is not None
         return super().is_enabled(action)
 

@@ -184,8 +184,8 @@ class SweepDialog(ChangeDialog[SweepOrder]):
         """Take what a dry run of the config found."""
         if event.config != self._config:
             return False
-        if isinstance(event.outcome, Mapping):
-            self._pace = Pace(float(event.outcome["epoch_seconds"]), "by a few steps of it")
+        if isinstance(event.outcome, Mapping) and (epoch := event.outcome.get("epoch_seconds")):
+            self._pace = Pace(float(epoch), "by a few steps of it")
         self.check()
         return True
 

@@ -191,14 +191,21 @@ class ImagesPanel(PixelPanel):
     def _first(self, layout: SampleLayout) -> int:
         return max(min(self.first, self._number - layout.shown), 0)
 
+    def _resized(self, steps: int) -> int | None:
+        """By how many steps the pictures would be larger than at first; None where there is no such size."""
+        layouts, usual = self._layouts(self._shows_error(self._room), self._room)
+        place = min(max(usual - self.enlarged, 0), len(layouts) - 1) - steps
+        return usual - place if 0 <= place < len(layouts) else None
+
+    def can_resize(self, steps: int) -> bool:
+        """Returns whether there are larger pictures than these, or smaller ones."""
+        return self._resized(steps) is not None
+
     def resize_pictures(self, steps: int) -> bool:
         """Fewer and larger pictures, or more and smaller; returns whether there was another size."""
-        layouts, usual = self._layouts(self._shows_error(self._room), self._room)
-        before = min(max(usual - self.enlarged, 0), len(layouts) - 1)
-        place = before - steps
-        if not 0 <= place < len(layouts):
+        if (enlarged := self._resized(steps)) is None:
             return False
-        self.enlarged = usual - place
+        self.enlarged = enlarged
         return True
 
     def _walked(self, steps: int) -> tuple[int, int]:
