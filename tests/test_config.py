@@ -40,8 +40,9 @@ def test_a_preset_loads_fits_its_images_and_round_trips(path: Path, runs_root: P
     assert build_config(tomllib.loads(dump_config(config))) == config
     assert config.name == path.stem
     checked = check(config, runs_root)
-    assert checked.parameters is not None
-    assert checked.parameters > 0
+    if not config.model.is_custom:  # whose file alone knows
+        assert checked.parameters is not None
+        assert checked.parameters > 0
 
 
 def test_every_preset_says_what_it_teaches_and_the_default_comes_first() -> None:

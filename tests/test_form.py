@@ -113,6 +113,26 @@ async def test_a_setting_that_does_not_go_with_another_says_so_and_is_not_taken(
         assert (asked(desk).training.loss, asked(desk).model.output) == ("mse", "identity")
 
 
+async def test_the_arguments_of_a_custom_network_are_settings_like_all_others() -> None:
+    async with open_desk() as desk:
+        await desk.ready()
+        desk.app.live.form.load_preset("custom")
+        await desk.until(lambda: desk.field("model") == "custom")
+        await desk.ready()
+        await desk.press("O")
+        dialog = await find(desk, "arguments width")
+        assert dialog.chosen.key == "model.arguments.width"  # type: ignore[union-attr]
+        await desk.press("enter", *"32", "enter")
+        await desk.until(lambda: "it was 64" in told(dialog))
+        await desk.press("escape")
+        await desk.until(lambda: desk.app.screen is desk.app.live)
+        await desk.ready()
+        assert asked(desk).model.arguments == {"width": 32, "code": 12}
+        assert more(desk) == "1 more setting changed"
+        await desk.press("Y")
+        await desk.until(lambda: "tuiae run custom --set model.arguments.width=32" in desk.message)
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_settings_show_at_usual_sizes(size: tuple[int, int]) -> None:
     async with open_desk(size=size) as desk:

@@ -53,6 +53,10 @@ class MissingLibraryError(ConfigError):
     """A measure whose library is not installed."""
 
 
+class CodeError(ConfigError):
+    """A network of the user's own that cannot be made; its cause is an exception of theirs, or what came out."""
+
+
 class UnknownRunError(TuiaeError):
     """A run that matches none or several, or a runs directory that cannot be used."""
 
@@ -75,6 +79,10 @@ class TrainingError(TuiaeError):
     """A training that failed: diverged, out of memory, disk full, worker died."""
 
     exit_code = ExitCode.TRAINING
+
+
+class CodeFailedError(TrainingError):
+    """A network of the user's own that raised, or gave something else than before."""
 
 
 class RankLostError(TrainingError):

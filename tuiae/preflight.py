@@ -20,8 +20,10 @@ from tuiae.models.geometry import ImageShape, LayerInfo, check_batch, count_para
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import read_config, read_images
+from tuiae.source import check_source, of_run, with_absolute_code
 
 _ENCODER_KEYS = ("latent", "hidden", "channels", "kernel", "stride", "norm", "activation", "code_activation", "output")
+_CODE_KEYS = ("code", "arguments", "code_sha256")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
     config = with_absolute_folder(config)
     if config.model.encoder_run:
         config, trained, encoder_images = _take_architecture(config, runs_root)
+    config = with_absolute_code(config)
+    said = check_source(config) if config.model.is_custom else ()
     dataset = inspect(config.data.dataset, config.data.image_size)
     check_classes(config.data.classes, dataset.name, dataset.classes)
     check_validation(config.data.validation, dataset.name, dataset.val)
@@ -52,14 +56,15 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
         check_device(config.training.device, devices)
     _check_devices(config, devices)
     shape = image_shape(config, dataset)
-    parameters = None if shape is None else count_parameters(config.model, shape, classes)
+    custom = config.model.is_custom
+    parameters = None if shape is None or custom else count_parameters(config.model, shape, classes)
     images = _train_images(config, dataset)
     if images is not None and images < 1:
         raise ConfigError(f"data.validation = {config.data.validation} leaves no image to train on", "hold out fewer")
     if shape is not None:
         check_batch(config.model, shape, config.training.batch_size, images)
     notes = dataset.notes if dataset.origin == "folder" else ()  # of an import they were told when it was made
-    warnings = (*notes, *warn(config, dataset, trained), *_other_than_encoder(config, trained, encoder_images))
+    warnings = (*notes, *said, *warn(config, dataset, trained), *_other_than_encoder(config, trained, encoder_images))
     return Checked(config, dataset, parameters, warnings)
 
 
@@ -138,7 +143,7 @@ def _take_architecture(config: RunConfig, runs_root: Path) -> tuple[RunConfig, R
         raise ConfigError(f"model.encoder_run: {source.id} has no config that this version knows", "choose another run")
     # The worker looks among the runs; what lies elsewhere keeps its path.
     place = source.id if source.root.parent == runs_root else str(source.root)
-    return put_on_encoder(config, trained, place), trained, read_images(source)
+    return put_on_encoder(config, of_run(trained, source.root), place), trained, read_images(source)
 
 
 def check_asked(asked: Mapping[str, Any], askers: Mapping[str, str], config: RunConfig, runs_root: Path) -> None:
@@ -166,7 +171,7 @@ def put_on_encoder(config: RunConfig, trained: RunConfig, place: str = "") -> Ru
     `place` is the run, empty while it is still to come.
     """
     source = trained.model
-    update = {key: getattr(source, key) for key in _ENCODER_KEYS}
+    update = {key: getattr(source, key) for key in (*_ENCODER_KEYS, *(_CODE_KEYS if source.is_custom else ()))}
     if source.is_variational:
         update["code_activation"] = "identity"  # the mean, linear whatever its config says
     model = config.model.model_copy(update={**update, "encoder": source.encoder_family, "encoder_run": place})
@@ -197,6 +202,7 @@ def check_shared(config: RunConfig, kind: str) -> None:
         raise ConfigError(f"{words}: this machine has one mps device", alone)
     if kind == "cpu" and not config.shards:
         whole = "batch norm" if config.training.shards else "training.shards = 0"
+        whole = "a custom network" if config.model.is_custom else whole
         raise ConfigError(f"{words}: {whole} needs whole batches on a CPU", alone)
     if kind == "cpu" and config.shards < size:
         cause = f"{words}: on a CPU a batch is cut into training.shards = {config.shards}"
@@ -271,7 +277,7 @@ def _images(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:
     images = _train_images(config, dataset)
     if images is not None and images < training.batch_size:
         yield f"a batch of {training.batch_size} takes all {images} training images: one step an epoch"
-    if shape is None or config.is_classifier:
+    if shape is None or config.is_classifier or model.is_custom:
         return
     values, (_, height, width) = prod(shape), shape
     # A denoising code may well be wider than the image: copying does not help it.
@@ -311,6 +317,8 @@ def _noise_and_dropout(config: RunConfig) -> Iterator[str]:
         yield f"{kind} noise of level 0 changes nothing: give noise.level"
     elif kind == "uniform" and not probability:
         yield "uniform noise with noise.probability = 0 changes nothing"
+    if model.code and not model.is_custom:
+        yield f"model.code = '{model.code}' has no effect: model.family is '{model.family}'"
     if model.output_dropout and model.dropout and not config.is_classifier:
         yield f"dropout on the output: the training loss cannot fall below {model.dropout:g} x the mean squared pixel"
     if config.is_classifier and model.head == "relu-dropout":

@@ -20,16 +20,22 @@ from tuiae.cli.options import (
     PLAIN_TEXT,
     Address,
     Ascii,
+    Between,
     Colors,
     Detach,
     Device,
     Devices,
+    Filter,
     Gpus,
     Graphics,
     Jobs,
+    NoiseKind,
+    NoiseLevels,
+    NoiseProbability,
     On,
     OptionalNumbers,
     OtherImages,
+    Png,
     Replay,
     Run,
     Runs,
@@ -38,6 +44,7 @@ from tuiae.cli.options import (
     Tags,
     Theme,
     ThisDevice,
+    Trust,
     Weights,
     prints,
 )
@@ -101,6 +108,7 @@ def run(
         bool, typer.Option("--continue", help="Go on with the run that this same command began, if there is one.")
     ] = False,
     other_images: OtherImages = False,
+    trust: Trust = False,
     detach: Detach = False,
 ) -> None:
     """Train a preset and follow the training. Ctrl-C saves and stops."""
@@ -110,7 +118,7 @@ def run(
     flags |= {"training.device": device, "training.devices": devices, "model.latent": latent}
     overrides = overrides_of(flags, noise, settings or ())
     replayed = None if replay is None else find(replay)
-    ways = {"dry": dry, "go_on": go_on, "detach": detach, "other_images": other_images}
+    ways = {"dry": dry, "go_on": go_on, "detach": detach, "other_images": other_images, "trusted": trust}
     raise typer.Exit(run_preset(preset, overrides, output, tags=tags or (), replayed=replayed, **ways))
 
 
@@ -126,13 +134,15 @@ def fork(
     epochs: Annotated[int | None, typer.Option(help="Number of epochs, those of its parent included.")] = None,
     name: Annotated[str | None, typer.Option(help="Its name; by default its parent's with what differs.")] = None,
     other_images: OtherImages = False,
+    trust: Trust = False,
     detach: Detach = False,
 ) -> None:
     """Start a new run from a checkpoint, with other settings."""
     from tuiae.cli.train import overrides_of, start_fork
 
     overrides = overrides_of({"name": name, "training.epochs": epochs}, settings=settings or ())
-    raise typer.Exit(start_fork(find(run), start, overrides, output, detach=detach, other_images=other_images))
+    ways = {"detach": detach, "other_images": other_images, "trusted": trust}
+    raise typer.Exit(start_fork(find(run), start, overrides, output, **ways))
 
 
 @app.command()
@@ -144,13 +154,15 @@ def resume(
     device: ThisDevice = None,
     devices: Devices = None,
     other_images: OtherImages = False,
+    trust: Trust = False,
     detach: Detach = False,
 ) -> None:
     """Continue a stopped run from its newest checkpoint."""
     from tuiae.cli.train import overrides_of, resume_run
 
     overrides = overrides_of({"training.epochs": epochs, "training.device": device, "training.devices": devices})
-    raise typer.Exit(resume_run(find(run), overrides, output, detach=detach, other_images=other_images))
+    ways = {"detach": detach, "other_images": other_images, "trusted": trust}
+    raise typer.Exit(resume_run(find(run), overrides, output, **ways))
 
 
 @app.command()
@@ -229,12 +241,7 @@ def edit(
 def runs(
     output: Output,
     tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
-    words: Annotated[
-        str | None,
-        typer.Option(
-            "--filter", metavar="WORDS", help="Only runs that match, as 'latent:>=16 accuracy:>93 OR NOT state:failed'."
-        ),
-    ] = None,
+    words: Filter = None,
     columns: Annotated[
         str | None,
         typer.Option("--columns", metavar="A,B", help="Settings and metrics to show, as latent,seed,accuracy."),
@@ -338,23 +345,20 @@ def evaluate(
     noise: Annotated[
         str | None, typer.Option(metavar="KIND[:LEVEL]", help="Measure under this noise, not the run's own.")
     ] = None,
-    noise_kind: Annotated[
-        str | None, typer.Option(metavar="KIND", help="The noise of --noise-levels, if not the run's own.")
-    ] = None,
-    noise_levels: Annotated[
-        str | None, typer.Option(metavar="LEVELS", help="Measure the test images at these levels, as 0,0.1,0.2.")
-    ] = None,
-    noise_probability: Annotated[
-        float | None, typer.Option(metavar="P", help="The probability that uniform noise changes a pixel.")
-    ] = None,
+    noise_kind: NoiseKind = None,
+    noise_levels: NoiseLevels = None,
+    noise_probability: NoiseProbability = None,
     probe: Annotated[bool, typer.Option("--probe", help="Fit a linear classifier to the code.")] = False,
     baseline: Annotated[bool, typer.Option("--baseline", help="Compare with PCA of the same code size.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Measure a run's weights on both whole splits. Dropout is off."""
     from tuiae.cli.evaluate import NoiseRange, evaluate_run
+    from tuiae.cli.train import allow_code
 
+    allow_code(found := find(run), trusted=trust)
     levels = NoiseRange(noise_kind, noise_levels, noise_probability)
-    evaluate_run(find(run), weights, device, noise, levels, output, probe=probe, baseline=baseline)
+    evaluate_run(found, weights, device, noise, levels, output, probe=probe, baseline=baseline)
 
 
 @app.command(cls=OptionalNumbers)
@@ -369,27 +373,21 @@ def explore(
     samples: Annotated[
         int | None, typer.Option(min=1, max=1000, metavar="[N]", help="Decode N codes drawn from the prior.")
     ] = None,
-    between: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B",
-            help="Decode points between two test images, by position or class (class:3 where classes are numbers).",
-        ),
-    ] = None,
+    between: Between = None,
     dims: Annotated[str | None, typer.Option(metavar="I,J", help="Map these two numbers of the code.")] = None,
     weights: Weights = "last",
     device: Device = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed of --samples.")] = 0,
-    png: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Save the pictures of --plane, --samples or --between, pixel by pixel."),
-    ] = None,
+    png: Png = None,
+    trust: Trust = False,
 ) -> None:
     """Show a run's code on a map, and decode it. Without options, show everything that the run has."""
     from tuiae.cli.explore import ExploreViews, explore_run
+    from tuiae.cli.train import allow_code
 
+    allow_code(found := find(run), trusted=trust)
     views = ExploreViews(codes, plane, samples, between, dims)
-    explore_run(find(run), views, weights, device, seed, output, png)
+    explore_run(found, views, weights, device, seed, output, png)
 
 
 @app.command()

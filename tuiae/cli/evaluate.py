@@ -181,10 +181,13 @@ def compare_with_pca(loaded: LoadedRun) -> Part:
     """The run's error on clean test images, and that of as many principal components as its code is wide.
 
     Raises:
-        ConfigError: a classifier.
+        ConfigError: a classifier, or a custom network without a code.
     """
     from tuiae.training.quality import pca_error
 
+    if not loaded.has_code:
+        cause = f"--baseline: {loaded.run.id} has no code, and so no number of components to compare with"
+        raise ConfigError(cause, "leave it out, or give the network encode(x)")
     test = loaded.images("test")
     _, made = loaded.reconstruct(test)
     train = loaded.images("train")

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, and those before a command."""
+"""Arguments and options that several commands share or that take several lines, and those before a command."""
 
 from __future__ import annotations
 
@@ -59,6 +59,35 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the config; may be repeated.")
 ]
 OtherImages = Annotated[bool, typer.Option("--other-images", help="Go on even if its images have changed since.")]
+Between = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B",
+        help="Decode points between two test images, by position or class (class:3 where classes are numbers).",
+    ),
+]
+Filter = Annotated[
+    str | None,
+    typer.Option(
+        "--filter", metavar="WORDS", help="Only runs that match, as 'latent:>=16 accuracy:>93 OR NOT state:failed'."
+    ),
+]
+NoiseKind = Annotated[
+    str | None, typer.Option(metavar="KIND", help="The noise of --noise-levels, if not the run's own.")
+]
+NoiseLevels = Annotated[
+    str | None, typer.Option(metavar="LEVELS", help="Measure the test images at these levels, as 0,0.1,0.2.")
+]
+NoiseProbability = Annotated[
+    float | None, typer.Option(metavar="P", help="The probability that uniform noise changes a pixel.")
+]
+Png = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Save the pictures of --plane, --samples or --between, pixel by pixel."),
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Let the code of its custom network run, though you did not start it.")
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id and return.")]
 Weights = Annotated[str, typer.Option(help="last, best, or the step of a checkpoint that was kept.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]

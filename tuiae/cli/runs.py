@@ -21,7 +21,7 @@ from tuiae.exports.formats import write_points
 from tuiae.files import as_number
 from tuiae.render.curves import Curve, draw_curves, without_dashes
 from tuiae.render.grid import sample_grid
-from tuiae.render.legend import legend, plot_title, run_curves, second_metrics
+from tuiae.render.legend import legend, own_terms, plot_title, run_curves, second_metrics
 from tuiae.render.runs import SETTINGS, RunColumn, find_columns, passed_over_words, plain_table
 from tuiae.render.status import failure_words, note_line, refusal_words, silence_words
 from tuiae.render.text import (
@@ -150,7 +150,7 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
         encoder = f", on the encoder of {model.encoder_run}" if model.encoder_run else ""
         frozen = ", frozen" if model.freeze and config.is_classifier else ""
         device = f"; {status.device}" if status.device else ""
-        output.line(f"{model.family}, code {model.latent}{encoder}{frozen}, on {config.data.dataset}{device}")
+        output.line(f"{model.words}{encoder}{frozen}, on {config.data.dataset}{device}")
     elif snapshot.tracked is not None:
         output.line(f"tracked: {_own_words(snapshot)}")
     else:
@@ -185,7 +185,8 @@ def _show_metrics(snapshot: Snapshot, output: Output) -> None:
     splits, names, main = _shown_of(snapshot)
     if not splits:
         return
-    if snapshot.config is not None and snapshot.config.training.loss == "mse" and "kl" not in names:
+    config = snapshot.config
+    if config is not None and config.training.loss == "mse" and "kl" not in names and not config.model.is_custom:
         names = [name for name in names if name != "mse"]  # it is the loss
     heads = (*(clean(name).replace("_", " ") for name in names), f"best {clean(main)}")
     rows = []
@@ -205,7 +206,8 @@ def _shown_of(snapshot: Snapshot) -> tuple[list[str], list[str], str]:
     main = snapshot.main_metric
     if snapshot.tracked is None:
         splits = [split for split in ("train", "train-eval", "test") if (split, main) in snapshot.series]
-        return splits, [name for name in METRICS if any((one, name) in snapshot.series for one in splits)], main
+        known = ("loss", *own_terms(snapshot), *METRICS[1:])
+        return splits, [name for name in known if any((one, name) in snapshot.series for one in splits)], main
     every = [split for split in dict.fromkeys(split for split, _ in snapshot.series) if split != "live"]
     splits = sorted(every or ["live"], key=lambda split: ("live", "train", "test", split).index(split))
     names = dict.fromkeys(name for split, name in snapshot.series if split in splits)
@@ -388,7 +390,9 @@ def _what(snapshot: Snapshot) -> str:
     if config is None:
         return NO_CONFIG
     noise = "no noise" if config.noise.kind == "none" else f"{config.noise.kind} noise {config.noise.level:g}"
-    return f"{config.model.family}, code of {config.model.latent}, on {clean(config.data.dataset)}, {noise}"
+    model = config.model
+    network = clean(model.words) if model.is_custom else f"{model.family}, code of {model.latent}"
+    return f"{network}, on {clean(config.data.dataset)}, {noise}"
 
 
 def _progress(snapshot: Snapshot) -> str:

@@ -29,7 +29,7 @@ from tuiae.render.status import cost_facts
 from tuiae.runs.checkpoints import need_checkpoint, newest_position, read_position
 from tuiae.runs.control import send
 from tuiae.runs.labels import check_tags, named_for, read_tags
-from tuiae.runs.lineage import changes, fork_config, need_config, plan_replay, replay_run
+from tuiae.runs.lineage import changes, config_at, fork_config, need_config, plan_replay, replay_run
 from tuiae.runs.paths import RunPaths, is_run, list_runs, runs_dir, unwritable
 from tuiae.runs.process import (
     TORCHRUN,
@@ -43,8 +43,10 @@ from tuiae.runs.process import (
     worker_environment,
     worker_words,
 )
+from tuiae.runs.query import find_run
 from tuiae.runs.reader import RunReader, is_original, read_config, read_status
 from tuiae.runs.writer import create_run, removed_unless_started
+from tuiae.source import is_kept, kept, need_trust, of_run, read_source, trust, with_absolute_code, with_code
 from tuiae.studies.jobs import is_busy, usefulness
 from tuiae.studies.labels import make_fork
 
@@ -167,6 +169,7 @@ def run_preset(
     go_on: bool = False,
     detach: bool = False,
     other_images: bool = False,
+    trusted: bool = False,
 ) -> ExitCode:
     """Train a preset: check it, prepare its images, start a worker and follow it; if `dry`, only show the costs.
 
@@ -188,6 +191,9 @@ def run_preset(
     check_tags(tags)
     if go_on and replayed is not None:
         raise ConfigError("--continue and --replay do not go together", "`tuiae resume RUN` goes on with a replay")
+    if config.model.encoder_run:
+        allow_code(find_run(config.model.encoder_run, root), trusted=trusted)
+    _allow(with_absolute_code(config), trusted=trusted)
     config = torchrun.fit(config) if torchrun else config
     config = make_ready(config, root, output, alone=torchrun is None)
     if "name" not in overrides.values:
@@ -224,6 +230,7 @@ def start_fork(
     *,
     detach: bool = False,
     other_images: bool = False,
+    trusted: bool = False,
 ) -> ExitCode:
     """Continue from a checkpoint of a run with other settings, as a run of its own.
 
@@ -234,15 +241,32 @@ def start_fork(
     if Torchrun.read(os.environ) is not None:
         raise ConfigError("torchrun starts `tuiae run` and `tuiae resume`", "fork without it: --set training.devices=N")
     checkpoint, root = need_checkpoint(source, start), runs_dir()
+    allow_code(source, trusted=trusted)
     config = fork_config(source, checkpoint, overrides.values, overrides.askers)
     # The checkpoint holds the encoder: the run that it was taken from may be gone.
-    make_ready(build_config(config.model_dump(mode="json"), {"model.encoder_run": ""}), root, output)
+    make_ready(with_code(of_run(config, source.root), encoder_run=""), root, output)
     if not other_images:
         check_same_images(source, _again())
     moment = read_position(checkpoint)
     output.warn(warn_of_rise(need_config(source, moment.step), config, moment.epoch))
     make = partial(make_fork, source, checkpoint, config, root, sys.argv)
     return _set_off(make, output, detach=detach, other_images=other_images)
+
+
+def allow_code(run: RunPaths, *, trusted: bool) -> None:
+    """Let the code of a run's custom network run if it is `trusted`. Raises ConfigError, which says what would run, for
+    code that this user has not started."""
+    if (config := config_at(run)) is not None:
+        _allow(of_run(config, run.root), trusted=trusted)
+
+
+def _allow(config: RunConfig, *, trusted: bool) -> None:
+    if not (config.model.is_custom and config.model.code and is_kept(config.model)):
+        return
+    source = read_source(config.model)
+    if trusted:
+        trust(source)
+    need_trust(source, _again())
 
 
 def _again() -> str:
@@ -308,7 +332,13 @@ def _show_cost(config: RunConfig, root: Path, output: Output) -> None:
 
 
 def resume_run(
-    run: RunPaths, overrides: Overrides, output: Output, *, detach: bool = False, other_images: bool = False
+    run: RunPaths,
+    overrides: Overrides,
+    output: Output,
+    *,
+    detach: bool = False,
+    other_images: bool = False,
+    trusted: bool = False,
 ) -> ExitCode:
     """Continue from the newest checkpoint; the worker of a paused run continues it.
 
@@ -319,6 +349,7 @@ def resume_run(
         RunHeldError: it is still running. ConfigError: it is already finished. UnknownRunError: not ours to write.
         DeviceError: this machine has no such device. TrainingError: no worker can be started.
     """
+    allow_code(run, trusted=trusted)
     torchrun = join_torchrun()
     if torchrun is not None:
         size = {"training.devices": torchrun.size}
@@ -343,7 +374,7 @@ def resume_run(
 def find_begun(config: RunConfig, tags: Sequence[str], root: Path) -> RunPaths | None:
     """The run that a command with this config and these tags began, forks and replays left out: a finished one first,
     then a live one, then the one that came furthest."""
-    found = []
+    found, config = [], kept(config)
     for run in list_runs(root):
         meta = read_json(run.meta)
         if not {"parent", "replay"} & {*meta} and {*tags} <= {*read_tags(meta)} and _asks_for(config, read_config(run)):
@@ -353,9 +384,11 @@ def find_begun(config: RunConfig, tags: Sequence[str], root: Path) -> RunPaths |
 
 def _asks_for(asked: RunConfig, written: RunConfig | None) -> bool:
     """Returns whether a run with this config is what is asked for, on however many devices: a worker writes down which
-    precision `auto` was."""
+    precision `auto` was, and how wide the code of a custom network is."""
     if written is None:
         return False
+    if asked.model.is_custom:
+        asked = with_code(asked, latent=written.model.latent)
     same: dict[str, Any] = {"devices": asked.training.devices}
     if asked.training.precision == "auto":
         same["precision"] = "auto"

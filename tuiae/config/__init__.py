@@ -25,6 +25,8 @@ from tuiae.config.document import (
     value_text,
 )
 from tuiae.config.schema import (
+    ARGUMENTS,
+    CUSTOM,
     ENCODERS,
     FAMILIES,
     NAME_PATTERN,
@@ -46,5 +48,6 @@ from tuiae.config.schema import (
     TrainingSection,
     learning_rate,
     list_settings,
+    model_words,
     ramp,
 )

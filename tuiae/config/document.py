@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 import re
 import tomllib
 from collections import Counter
@@ -16,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tuiae.config.schema import NAME_WORDS, RunConfig, Section, Setting, TrainingSection
+from tuiae.config.schema import ARGUMENTS, CODE_WORDS, NAME_WORDS, RunConfig, Section, Setting, TrainingSection
 from tuiae.errors import ConfigError
 from tuiae.files import read_bytes
 
@@ -56,9 +57,20 @@ def read_document(path: Path, kind: str = "preset") -> dict[str, Any]:
         raise ConfigError(f"{path}: not a UTF-8 text file", "give a preset in TOML") from error
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", "`tuiae presets` lists the presets") from error
+    _place_code(document.get("model"), path.parent)
     if (found := _kind_of(document)) not in ("", kind):
         raise ConfigError(f"{path} is a {found}, and no {kind}", f"tuiae {_COMMANDS[found]} {path}")
     return document
+
+
+def _place_code(model: Any, folder: Path) -> None:
+    """Give the file of a custom network, which lies beside its preset, its absolute path."""
+    code = model.get("code") if isinstance(model, dict) else None
+    if not isinstance(code, str):
+        return
+    file = code.rpartition(":")[0]
+    if file.endswith(".py") and not file.startswith(("/", "~")) and os.path.isfile(folder / file):
+        model["code"] = str((folder / code).absolute())
 
 
 def _kind_of(document: Mapping[str, Any]) -> str:
@@ -211,6 +223,8 @@ def typed(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (list, tuple)):
         return ", ".join(map(typed, value))
+    if value is None:
+        return ""
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
@@ -250,9 +264,11 @@ def _digest(words: str) -> str:
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
-    """Every dotted key of a config with its value."""
+    """Every dotted key of a config with its value, `model.arguments.NAME` among them."""
     known = config.model_dump(mode="json")
-    return {NAME: known[NAME], **{key: known[section][leaf] for key, (section, leaf) in _leaves().items()}}
+    found = {NAME: known[NAME], **{key: known[section][leaf] for key, (section, leaf) in _leaves().items()}}
+    arguments = found.pop(ARGUMENTS)
+    return found | {f"{ARGUMENTS}.{name}": value for name, value in arguments.items()} if arguments else found
 
 
 @cache
@@ -278,7 +294,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural}"
 
 
-_CLEAR = ("data", "model", "training")
+_CLEAR = ("data", "model", ARGUMENTS, "training")
 """Sections whose keys say by themselves what they are."""
 _WORDS = {"noise.level": "noise"}
 
@@ -305,7 +321,11 @@ def _put(document: dict[str, Any], dotted: str, value: Any) -> None:
         tables = dict.fromkeys(name.partition(".")[0] for name in dotted_keys())
         hint = f"the tables are {', '.join(tables)}: [training] in a file, training.epochs=5 for --set"
         raise ConfigError(f"{dotted}: '{section}' is not a table", hint)
-    table[key] = value
+    name, dot, argument = key.partition(".")
+    if dot and f"{section}.{name}" == ARGUMENTS and isinstance(table.get(name, {}), dict):
+        table[name] = {**table.get(name, {}), argument: value}
+    else:
+        table[key] = value
 
 
 # What is wrong with a document.
@@ -317,7 +337,8 @@ def explain(error: ValidationError, source: str, askers: dict[str, str]) -> str:
     for item in error.errors(include_url=False):
         parts = [str(part) for part in item["loc"]]
         # Unions add the name of each member to the location; the key ends before it.
-        key = ".".join(parts[: 2 if parts and parts[0] in RunConfig.model_fields else 1])
+        depth = 3 if parts[:2] == ARGUMENTS.split(".") else 2 if parts and parts[0] in RunConfig.model_fields else 1
+        key = ".".join(parts[:depth])
         # A mistake between keys has no key of its own: with overrides in play the file may be innocent.
         asked = [asker for name, asker in askers.items() if name == key or name.startswith(f"{key}.")]
         prefix = asked[0] if asked else source if key or not askers else ""
@@ -331,6 +352,8 @@ def _reason(key: str, item: Any) -> str:
     kind, context, value = item["type"], item.get("ctx", {}), _brief(item["input"])
     if kind == "extra_forbidden":
         return f"unknown key '{key}'{_meant_key(key)}"
+    if key.startswith(f"{ARGUMENTS}."):
+        return f"{key} = {value}: a number, a word, true or false, or a list of them, under the name of an argument"
     if kind == "model_type":
         return f"{key} = {value}: should be a table of keys"
     if kind == "value_error":
@@ -349,6 +372,8 @@ def _brief(value: Any) -> str:
 
 _ALLOWED = {
     "name": f"allowed: {NAME_WORDS}",
+    "model.code": f"should be {CODE_WORDS}",
+    ARGUMENTS: "should be a table, as { width = 32 }",
     "training.device": "allowed: auto, cpu, cuda, cuda:N, mps",
     "data.validation": 'should be "test", "val" or a fraction between 0 and 1',
 }
@@ -386,7 +411,9 @@ def dotted_keys() -> list[str]:
 
 
 def keys_named(word: str) -> list[str]:
-    """The dotted keys that a word names: their own, their shortest, or one without its section."""
+    """The dotted keys that a word names: their own, their shortest, or one without its section; an argument's own."""
+    if word.startswith(f"{ARGUMENTS}."):
+        return [word]
     return [key for key in dotted_keys() if word in (key, key.partition(".")[2], short_key(key))]
 
 

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
-Family = Literal["dense", "conv", "strided-conv", "vae", "conv-vae", "classifier"]
-EncoderFamily = Literal["dense", "conv", "strided-conv"]
+Family = Literal["dense", "conv", "strided-conv", "vae", "conv-vae", "classifier", "custom"]
+EncoderFamily = Literal["dense", "conv", "strided-conv", "custom"]
 Head = Literal["linear", "relu-dropout"]
 Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh", "sigmoid", "identity"]
 OutputActivation = Literal["sigmoid", "relu", "identity"]
@@ -38,6 +39,11 @@ VARIATIONAL: dict[str, EncoderFamily] = {"vae": "dense", "conv-vae": "strided-co
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$"
 """What runs, presets and sweeps may be called: a part of a directory's or a file's name."""
 NAME_WORDS = "letters, digits, _ and -, at most 48, the first a letter or a digit"
+CODE_PATTERN = r"^([^:\x00-\x1f]+:[A-Za-z_]\w*)?$"
+CODE_WORDS = "FILE.py:CLASS or package.module:CLASS"
+CUSTOM = "custom"
+"""The family of a network that a file of the user's own makes."""
+ARGUMENTS = "model.arguments"
 DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 
 
@@ -45,6 +51,10 @@ class Section(BaseModel):
     """A frozen table of the document that refuses unknown keys and values of another kind: `true` is not 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+
+Scalar = bool | int | float | str
+Argument = Scalar | list[Scalar]
 
 
 class DataSection(Section):
@@ -80,7 +90,14 @@ class ModelSection(Section):
     """The network."""
 
     family: Family = "dense"
-    """The kind of network: an autoencoder, a variational one (vae, conv-vae), or a classifier."""
+    """The kind of network: an autoencoder, a variational one (vae, conv-vae), a classifier, or custom, one of your
+    own."""
+    code: str = Field(default="", pattern=CODE_PATTERN)
+    """custom: the class of your network, as my_model.py:Net or package.module:Net."""
+    arguments: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], Argument] = {}
+    """custom: what the class is made with, by name."""
+    code_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """custom: the digest of the file, of which the run keeps a copy; empty takes the file as it is."""
     encoder: EncoderFamily = "conv"
     """classifier: what its encoder is, when it is not taken from a run."""
     encoder_run: str = ""
@@ -90,7 +107,7 @@ class ModelSection(Section):
     head: Head = "linear"
     """classifier: Linear, or Linear-ReLU-Dropout as pacheco-2023 printed it."""
     latent: int = Field(default=64, ge=1, le=65536)
-    """Width of the code."""
+    """Width of the code. custom: the run's config says how wide your network's is."""
     hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(default=(), strict=False)
     """dense, vae: widths between the input and the code; the decoder mirrors them."""
     channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(default=(32, 64), min_length=1, strict=False)
@@ -123,6 +140,16 @@ class ModelSection(Section):
         return VARIATIONAL.get(self.family) or self.family  # type: ignore[return-value]
 
     @property
+    def is_custom(self) -> bool:
+        """Whether a file of the user's own makes the network, or the encoder of a classifier."""
+        return self.encoder_family == CUSTOM
+
+    @property
+    def words(self) -> str:
+        """`dense, code 64`, or `custom, Net of my_model.py`."""
+        return model_words(self.family, self.latent, self.code)
+
+    @property
     def is_variational(self) -> bool:
         return self.family in VARIATIONAL
 
@@ -130,6 +157,12 @@ class ModelSection(Section):
     def strides(self) -> tuple[int, ...]:
         """The stride of each convolution."""
         return self.stride * len(self.channels) if len(self.stride) == 1 else self.stride
+
+
+def model_words(family: str, latent: int, code: str) -> str:
+    """A network in a few words: its code's width is told by its config, but of a custom one."""
+    file, _, name = code.rpartition(":")
+    return f"{family}, {name} of {PurePath(file).name}" if family == CUSTOM else f"{family}, code {latent}"
 
 
 class TrainingSection(Section):
@@ -219,7 +252,10 @@ class SamplesSection(Section):
 
 def suggest_shards(model: ModelSection, batch_size: int) -> int:
     """Into how many shards a batch is best cut: as few images as keep a core busy for about a millisecond, and at most
-    8, since Python begins them one after the other."""
+    8, since Python begins them one after the other. A custom network is computed whole: it may keep something of a
+    batch in itself, which no two threads may do at once."""
+    if model.is_custom:
+        return 0
     if model.encoder_family != "dense":
         return min(max(batch_size // 64, 1), 8)
     return min(max(batch_size // (250 if max((*model.hidden, model.latent)) > 128 else 500), 1), 4)
@@ -251,10 +287,12 @@ class RunConfig(Section):
 
     @property
     def shards(self) -> int:
-        """Parts of a batch that are computed on a core each; 0 where PyTorch splits each operation, and for batch norm,
-        whose statistics are those of a whole batch."""
+        """Parts of a batch that are computed on a core each; 0 where PyTorch splits each operation, for batch norm,
+        whose statistics are those of a whole batch, and for custom networks."""
         needs_whole = self.model.encoder_family == "strided-conv" and self.model.norm == "batch"
-        return 0 if needs_whole else int(self.training.shards)  # a number since `_settle_shards`
+        return (
+            0 if needs_whole or self.model.is_custom else int(self.training.shards)
+        )  # a number since `_settle_shards`
 
     @model_validator(mode="after")
     def _settle_shards(self) -> RunConfig:
@@ -279,6 +317,8 @@ class RunConfig(Section):
             devices, batch = self.training.devices, self.training.batch_size
             raise ValueError(f"training.devices = {devices} and training.batch_size = {batch}: each takes an image")
         model = self.model
+        if model.is_custom and not model.code and not model.encoder_run:
+            raise ValueError(f"a custom network needs model.code, as {CODE_WORDS}")
         if model.encoder_family == "strided-conv":
             if len(model.strides) != len(model.channels):
                 raise ValueError(
@@ -334,6 +374,7 @@ def list_settings() -> tuple[Setting, ...]:
             found += [
                 _setting(f"{name}.{leaf}", inner, sentences.get((section.__name__, leaf), ""))
                 for leaf, inner in section.model_fields.items()
+                if f"{name}.{leaf}" != ARGUMENTS  # each is a setting of its own, of which the class decides
             ]
         else:
             found.append(_setting(name, field, sentences.get((RunConfig.__name__, name), "")))

@@ -17,12 +17,13 @@ from tuiae.config import NoiseSection, RunConfig
 from tuiae.data.batches import ImageSet, corrupt, seeded
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.images import ImageRecord, unfit
-from tuiae.models.networks import ModelOutput
+from tuiae.models.custom import CustomNetwork
 from tuiae.preflight import need_folder
 from tuiae.runs.checkpoints import all_checkpoints, need_checkpoint, read_position, verify
 from tuiae.runs.lineage import resolve_config
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_images
+from tuiae.source import of_run
 from tuiae.training.checkpoint import load_weights, misfit, spoilt
 from tuiae.training.evaluate import evaluation_batch, sample_index
 from tuiae.training.setup import Parts, autocast, set_up
@@ -50,7 +51,7 @@ def load(
     """
     changes = {"training.device": device, **(overrides or {})}
     need_folder(run)
-    parts = set_up(resolve_config(run, changes))
+    parts = set_up(of_run(resolve_config(run, changes), run.root))
     # After the images, which take their time: a worker may meanwhile have put a newer one in its place.
     return _filled(run, weights, parts, changes)
 
@@ -138,6 +139,16 @@ class LoadedRun:
         return not self.config.is_classifier
 
     @property
+    def has_code(self) -> bool:
+        """Whether images have codes; a custom network may only reconstruct."""
+        return not isinstance(model := self.parts.model, CustomNetwork) or model.encodes
+
+    @property
+    def decodes(self) -> bool:
+        """Whether codes can be decoded."""
+        return self.is_autoencoder and self.has_code and getattr(self.parts.model, "decodes", True)
+
+    @property
     def is_variational(self) -> bool:
         """Whether a code is drawn from a posterior, and codes drawn from the prior can be decoded."""
         return self.config.model.is_variational
@@ -169,11 +180,11 @@ class LoadedRun:
         """
         self._need_autoencoder("reconstruct")
         noisy = self.corrupt(images, noise or NoiseSection(), seed)
-        return noisy, self._forward(noisy, lambda output: output.reconstruction)
+        return noisy, self._forward(noisy, lambda batch: self.parts.model(batch).reconstruction)
 
     def encode(self, images: NDArray[Any]) -> Float32s:
         """Codes (N, latent) of images; of a variational autoencoder the means."""
-        return self._forward(images, lambda output: output.code)
+        return self._forward(images, self.parts.model.encode)
 
     def codes(self, split: Split = "test", which: Which = None) -> tuple[Float32s, NDArray[np.int64]]:
         """Codes (N, latent) of a split's clean images, and their labels (N,)."""
@@ -189,7 +200,7 @@ class LoadedRun:
     def predict(self, images: NDArray[Any]) -> Float32s:
         """Logits (N, classes)."""
         self._need_classifier()
-        return self._forward(images, lambda output: output.logits)
+        return self._forward(images, lambda batch: self.parts.model(batch).logits)
 
     def predict_codes(self, codes: NDArray[Any]) -> Float32s:
         """Logits (N, classes) of codes (N, latent)."""
@@ -249,15 +260,11 @@ class LoadedRun:
         with autocast(self.config.training.precision, self.parts.device):
             return _gather([network(part.to(self.parts.device)) for part in given.split(evaluation_batch(self.parts))])
 
-    def _forward(self, images: NDArray[Any], part: Callable[[ModelOutput], Any]) -> Float32s:
-        batches = self._checked(images).split(evaluation_batch(self.parts))
-        return _gather(part(self._run(batch)) for batch in batches)
-
     @torch.inference_mode()
-    def _run(self, images: torch.Tensor) -> ModelOutput:
+    def _forward(self, images: NDArray[Any], network: Callable[[torch.Tensor], torch.Tensor]) -> Float32s:
+        batches = self._checked(images).split(evaluation_batch(self.parts))
         with autocast(self.config.training.precision, self.parts.device):
-            output: ModelOutput = self.parts.model(images.to(self.parts.device))
-        return output
+            return _gather(network(batch.to(self.parts.device)) for batch in batches)
 
 
 def _gather(batches: Iterable[torch.Tensor]) -> Float32s:

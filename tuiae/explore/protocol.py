@@ -50,6 +50,8 @@ class OpenedRun(Answer):
     """What is to be said of the weights, and of images that are not those that the run trained on."""
     asked: int | None = None
     """The epoch whose weights were asked for; None for the newest."""
+    has_code: bool = True
+    """Whether images have codes: a custom network may only reconstruct."""
     kept: tuple[float, ...] = ()
     """The epochs of all weights that are kept, where those of the epoch are not, and the newest take their place."""
 

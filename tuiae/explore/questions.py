@@ -143,9 +143,9 @@ def place_at(opened: OpenCheckpoint, x: float, y: float, nearest: int = NEAREST)
     loaded, plane = opened.loaded, opened.shown
     code = plane.codes_at(np.array([[x, y]]))
     image, shares = None, np.zeros(0, np.float32)
-    if loaded.is_autoencoder:
+    if loaded.decodes:
         image = as_bytes(loaded.decode(code))[0]
-    else:
+    elif not loaded.is_autoencoder:
         shares = torch.as_tensor(loaded.predict_codes(code)).softmax(1)[0].numpy()
     near, distances = plane.nearest(x, y, nearest)
     indices = plane.images.indices[near]
@@ -328,8 +328,12 @@ class Dispatcher:
             raise ConfigError(loaded.caution, "its training diverged: take an earlier checkpoint, or another run")
         if opened is None or loaded is not opened.loaded:
             # The first pass through a network plans and allocates what later ones reuse.
-            code = loaded.encode(loaded.images("test", 1))
-            _ = loaded.decode(code) if loaded.is_autoencoder else loaded.predict_codes(code)
+            one = loaded.images("test", 1)
+            if loaded.is_autoencoder and not loaded.decodes:
+                loaded.reconstruct(one)
+            else:
+                code = loaded.encode(one)
+                _ = loaded.decode(code) if loaded.is_autoencoder else loaded.predict_codes(code)
             self.opened = OpenCheckpoint(loaded, self._tell)
         kept = () if epoch is None or folder else kept_epochs(paths)
         return replace(_describe(loaded), asked=epoch, kept=kept)
@@ -350,6 +354,7 @@ def _describe(loaded: LoadedRun) -> OpenedRun:
         is_autoencoder=loaded.is_autoencoder,
         is_variational=loaded.is_variational,
         tests=len(loaded.parts.test),
+        has_code=loaded.has_code,
         caution="; ".join(filter(None, (loaded.caution, caution(loaded.trained_on, loaded.parts.images)))),
     )
 

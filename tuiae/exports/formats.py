@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from tuiae.config import RunConfig
 from tuiae.errors import ConfigError, MissingLibraryError
 from tuiae.files import as_number, fsync_directory
 from tuiae.machine import lasting_imports
@@ -44,6 +45,12 @@ class Export:
     """`last`, `best`, or the step of one that was kept."""
     part: str = "whole"
     """One of PARTS."""
+
+    def need_layers(self, config: RunConfig) -> None:
+        """Raises ConfigError for a network that a file of the user's own makes."""
+        if config.model.is_custom:
+            cause = f"the network of {self.run.id} is made by a file of its own, {self.run.code}"
+            raise ConfigError(cause, "record it there; --to safetensors takes its weights")
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def write_script(export: Export, path: Path) -> Sequence[str]:
     config = snapshot.config
     if config is None:
         raise no_config(export.run)
+    export.need_layers(config)
     shape, classes = known_images(config, read_images(export.run))
     model = build_model(config.model, shape, len(classes))
     arrays, torchvision = data_of(config)
@@ -109,6 +110,7 @@ def _options(config: RunConfig) -> str:
 
 def _network(model: Network) -> dict[str, Any]:
     """What the template says of a network: its layers as calls."""
+    assert isinstance(model, Autoencoder | Classifier)
     found = {"encoder": [*map(_call, model.encoder)], "log_variance": "", "network": "An autoencoder."}
     if isinstance(model, Classifier):
         return {**found, "second": "head", "decoder": [*map(_call, model.head)], "network": "A classifier."}

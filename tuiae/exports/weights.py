@@ -17,7 +17,7 @@ from tuiae.errors import ConfigError
 from tuiae.exports.formats import Export
 from tuiae.images import ImageRecord
 from tuiae.models.layers import Dropout, Linear, RectifiedDropout
-from tuiae.models.networks import Autoencoder, Classifier, Network, VariationalAutoencoder, build_model
+from tuiae.models.networks import Autoencoder, Classifier, VariationalAutoencoder, build_model
 from tuiae.preflight import known_images
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.lineage import resolve_config
@@ -66,7 +66,9 @@ class Portable(nn.Module):
     """A network or a part of it, dropout off, of layers that PyTorch has: what is quicker in ours asks for the size of
     a batch. Its tensors have their names in the run."""
 
-    def __init__(self, model: Network, part: str, shape: tuple[int, ...], about: dict[str, str]) -> None:
+    def __init__(
+        self, model: Autoencoder | Classifier, part: str, shape: tuple[int, ...], about: dict[str, str]
+    ) -> None:
         super().__init__()
         self.takes, self.about = "images", about
         self.example = torch.rand(EXAMPLES, *shape)
@@ -162,12 +164,14 @@ def _open(export: Export) -> tuple[Portable, Sequence[str]]:
     config = resolve_config(export.run, {})
     if export.part == "decoder" and config.is_classifier:
         raise _no_part(export)
+    export.need_layers(config)
     tensors, about, words = _read(export)
     shape, classes = known_images(config, read_images(export.run))
     model = build_model(config.model, shape, len(classes))
     if cause := misfit(model, tensors):
         raise ConfigError(f"the weights of {export.run.id} do not fit the network of its config: {cause}")
     model.load_state_dict(tensors)
+    assert isinstance(model, Autoencoder | Classifier)
     return Portable(model, export.part, shape, about), words
 
 

@@ -158,6 +158,9 @@ def network_layers(model: ModelSection, image_shape: ImageShape, classes: int) -
     """The layers that `networks.build_model` makes, in the order in which images go through them; an activation and
     the dropout after it are one. Raises ConfigError as `check_fit`."""
     check_fit(model, image_shape, classes)
+    if model.is_custom:
+        hint = "`tuiae run --dry-run` makes it, and counts its parameters"
+        raise ConfigError("the layers of a custom network are known to its file alone", hint)
     encoder = _Part("encoder", image_shape, model)
     _ENCODERS[model.encoder_family](encoder)
     encoder.linear(model.latent)

@@ -1,4 +1,5 @@
-"""Layers: activations and initial weights by name, and a dropout and a linear layer that are quick on a CPU."""
+"""Layers: activations and initial weights by name, a dropout and a linear layer that are quick on a CPU; and what comes
+out of a network."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,24 @@ from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from tuiae.config import Initialisation
+
+
+class ModelOutput(NamedTuple):
+    """One type for all families; what a family does not have is None."""
+
+    code: Tensor | None
+    """(N, latent); None of a custom network whose `forward` gives none."""
+    reconstruction: Tensor | None = None
+    """(N, C, H, W), of autoencoders."""
+    logits: Tensor | None = None
+    """(N, classes), of classifiers."""
+    mean: Tensor | None = None
+    """(N, latent), of variational autoencoders: of the posterior."""
+    log_variance: Tensor | None = None
+    """(N, latent), of variational autoencoders: of the posterior."""
+    returned: Any = None
+    """What a custom network returned, for its own loss."""
+
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import NamedTuple, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from tuiae.config import ModelSection
+from tuiae.config import CUSTOM, ModelSection
 from tuiae.errors import ConfigError
+from tuiae.models.custom import OWN, CustomNetwork, build_custom
 from tuiae.models.geometry import (
     CHANNELS,
     KERNEL,
@@ -22,22 +23,7 @@ from tuiae.models.geometry import (
     dense_widths,
     strided_sizes,
 )
-from tuiae.models.layers import ACTIVATIONS, Dropout, Linear, activated, drawn_from, initialise
-
-
-class ModelOutput(NamedTuple):
-    """One type for all families; what a family does not have is None."""
-
-    code: Tensor
-    """(N, latent)."""
-    reconstruction: Tensor | None = None
-    """(N, C, H, W), of autoencoders."""
-    logits: Tensor | None = None
-    """(N, classes), of classifiers."""
-    mean: Tensor | None = None
-    """(N, latent), of variational autoencoders: of the posterior."""
-    log_variance: Tensor | None = None
-    """(N, latent), of variational autoencoders: of the posterior."""
+from tuiae.models.layers import ACTIVATIONS, Dropout, Linear, ModelOutput, activated, drawn_from, initialise
 
 
 class Autoencoder(nn.Module):
@@ -138,6 +124,8 @@ class Classifier(nn.Module):
         """Take over the encoder of an autoencoder's or a classifier's state_dict; the head stays as it is. Raises
         ConfigError, and copies nothing, for other tensors or other shapes than this encoder has."""
         given = {name: tensor for name, tensor in weights.items() if name.startswith(_PREFIX)}
+        # A custom network is an encoder as a whole.
+        given = given or {_PREFIX + name: tensor for name, tensor in weights.items() if name.startswith(OWN)}
         own = {_PREFIX + name: tensor for name, tensor in self.encoder.state_dict().items()}
         hint = "give model.encoder, latent, hidden and the images the values of the run that trained the encoder"
         if not given:
@@ -152,7 +140,7 @@ class Classifier(nn.Module):
         self.load_state_dict(given, strict=False)
 
 
-Network = Autoencoder | Classifier
+Network = Autoencoder | Classifier | CustomNetwork
 Layers = list[nn.Module]
 
 
@@ -160,12 +148,19 @@ def build_model(model: ModelSection, image_shape: ImageShape, classes: int) -> N
     """The network, on the CPU in float32, with initial weights from the default generator; `classes` is 0 for images
     without labels, which autoencoders take. Raises ConfigError where it does not take such images."""
     check_fit(model, image_shape, classes)
+    network: Network
+    if model.family == CUSTOM:
+        return build_custom(model, image_shape)
+    if model.is_custom:
+        custom: Any = build_custom(model, image_shape, as_encoder=True)  # no list of layers, and used as one that is
+        network = Classifier(custom, HEADS[model.head](custom.width, classes, model.dropout), model.freeze)
+        initialise(network.head, model.initialisation)
+        return network
     layers = ENCODERS[model.encoder_family](model, image_shape)
     # A dropped or rectified mean would be no mean of a normal distribution.
     if not model.is_variational:
         layers += activated(model.code_activation, model.dropout)
     encoder = nn.Sequential(*layers)
-    network: Network
     if model.family == "classifier":
         network = Classifier(encoder, HEADS[model.head](model.latent, classes, model.dropout), model.freeze)
     else:

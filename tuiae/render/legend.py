@@ -207,14 +207,21 @@ LEAST_LIVE = 4  # live points an epoch: each is a mean over the batches before i
 
 
 def second_metrics(snapshot: Snapshot) -> tuple[str, ...]:
-    """The metrics of a run that can stand beside its loss; accuracy while there is none yet."""
+    """The metrics of a run that can stand beside its loss, terms of a loss of its own first; accuracy while there is
+    none yet."""
     found = tuple(name for name in SECOND if ("test", name) in snapshot.series)
     if snapshot.tracked is not None:  # whose metrics are its own
         every = dict.fromkeys(
             (*found, *(name for split, name in snapshot.series if split in ("test", "train", "live")))
         )
         found = tuple(name for name in every if name != snapshot.main_metric)
-    return found or (ACCURACY,)
+        return found or (ACCURACY,)
+    return (*own_terms(snapshot), *found) or (ACCURACY,)
+
+
+def own_terms(snapshot: Snapshot) -> tuple[str, ...]:
+    """The terms of the loss of a custom network."""
+    return tuple(name for split, name in snapshot.series if split == "test" and name not in ("loss", *SECOND))
 
 
 def run_curves(snapshot: Snapshot, metric: str) -> tuple[Curve, Curve]:

@@ -11,7 +11,16 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.config import RunConfig, did_you_mean, dotted_keys, keys_named, settings_of, short_keys, value_text
+from tuiae.config import (
+    ARGUMENTS,
+    RunConfig,
+    did_you_mean,
+    dotted_keys,
+    keys_named,
+    settings_of,
+    short_keys,
+    value_text,
+)
 from tuiae.errors import ConfigError
 from tuiae.files import as_number
 from tuiae.images import short_name
@@ -179,12 +188,14 @@ OTHERS = {
 SETTINGS = {key if short in ("loss", *COLUMNS) else short: key for key, short in short_keys(dotted_keys()).items()}
 """Name of the column of each setting -> its dotted key, which it goes by where another column has its name."""
 _DEFAULTS = settings_of(RunConfig())
+_ARGUMENT = f"{ARGUMENTS.partition('.')[2]}."
+"""How the name of the column of an argument of a custom network begins."""
 
 
 def _setting_named(word: str) -> str:
     """The column of the one setting that a word names, by whichever of its names; else the word."""
     keys = keys_named(word)
-    return next(name for name, key in SETTINGS.items() if key == keys[0]) if len(keys) == 1 else word
+    return next((name for name, key in SETTINGS.items() if keys == [key]), word)
 
 
 @cache
@@ -192,7 +203,8 @@ def column_of(name: str) -> RunColumn:
     """The column of a name: one of the list's own, of a setting, or else of a metric on test images."""
     if (own := COLUMNS.get(name) or OTHERS.get(name)) is not None:
         return own
-    if (key := SETTINGS.get(name := _setting_named(name))) is None:
+    key = f"model.{name}" if name.startswith(_ARGUMENT) else SETTINGS.get(name := _setting_named(name))
+    if key is None:
         metric = name.replace(" ", "_")
 
         def found(row: RunRow) -> str:
@@ -216,16 +228,18 @@ def column_of(name: str) -> RunColumn:
         number = as_number(value)
         return None if value is None else (number is None, number or 0.0, words(row))
 
-    return RunColumn(name, 20, as_number(_DEFAULTS[key]) is not None, words=words, order=order)
+    return RunColumn(name, 20, as_number(_DEFAULTS.get(key)) is not None, words=words, order=order)
 
 
 def columns_to_choose(rows: Iterable[RunRow]) -> list[str]:
-    """The names of all columns beside the name and the state, those of the metrics that the runs have included, and of
-    the settings that tracked runs have alone."""
+    """The names of all columns beside the name and the state, those of the metrics that the runs have included, of
+    the arguments of custom networks, and of the settings that tracked runs have alone."""
     rows = tuple(rows)
     own = {key: None for row in rows if row.status.tracked for key in row.settings if key not in SETTINGS.values()}
+    arguments = {key.partition(".")[2]: None for row in rows for key in row.settings if key.startswith(f"{ARGUMENTS}.")}
     metrics = {name.replace("_", " "): None for row in rows for name in row.metrics if name not in ("loss", "accuracy")}
-    return [*(name for name in COLUMNS if name not in FIRST), *OTHERS, *sorted(metrics), *SETTINGS, *own]
+    named = [name for name in COLUMNS if name not in FIRST]
+    return [*named, *OTHERS, *sorted(metrics), *SETTINGS, *sorted(arguments), *own]
 
 
 USUAL = tuple(COLUMNS.values())
@@ -238,7 +252,8 @@ def find_columns(names: Iterable[str], rows: Sequence[RunRow]) -> tuple[RunColum
         ConfigError: there is no such column.
     """
     there = columns_to_choose(rows)
-    spelled = {name.replace(" ", "_"): name for name in there}
+    spelled = {f"model.{name}": name for name in there if name.startswith(_ARGUMENT)}
+    spelled |= {name.replace(" ", "_"): name for name in there}
     found = dict.fromkeys(FIRST)
     for name in names:
         known = "test loss" if name == "loss" else spelled.get(name.replace(" ", "_")) or _setting_named(name)

@@ -13,7 +13,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from tuiae.config import VARIATIONAL, counted, settings_of, value_text
+from tuiae.config import ARGUMENTS, CUSTOM, VARIATIONAL, counted, model_words, settings_of, value_text
 from tuiae.images import short_name
 from tuiae.render import palette
 from tuiae.render.table import GAP, TableColumn, table_line
@@ -254,15 +254,29 @@ def settings_facts(settings: Mapping[str, Any]) -> list[Fact]:
     output_too = ", output too" if settings["model.output_dropout"] else ""
     rising = f", rising for {warmup}" if warmup else ""
     return [
-        ("model", f"{family}, code {settings['model.latent']}", ""),
+        ("model", clean(model_words(family, settings["model.latent"], settings["model.code"]), MOST_NAME), ""),
+        *_argument_facts(settings),
         *(_encoder_facts(settings) if family == "classifier" else []),
         *([("beta", f"{beta:g}{rising}", "")] if family in VARIATIONAL else []),
-        ("dropout", f"{settings['model.dropout']:g}{output_too}", ""),
+        *([] if family == CUSTOM else [("dropout", f"{settings['model.dropout']:g}{output_too}", "")]),
         ("noise", noise if noise == "none" else f"{noise} {settings['noise.level']:g}", ""),
-        ("loss", "cross-entropy" if family == "classifier" else settings["training.loss"], ""),
+        ("loss", "cross-entropy" if family == "classifier" else _loss_words(settings), ""),
         ("optim", f"{settings['training.optimizer']}, rate {settings['training.learning_rate']:g}", ""),
         ("batch", f"{count(settings['training.batch_size'])}, seed {settings['training.seed']}", ""),
     ]
+
+
+def _argument_facts(settings: Mapping[str, Any]) -> list[Fact]:
+    """What the class of a custom network is made with."""
+    found = {key: value for key, value in settings.items() if key.startswith(f"{ARGUMENTS}.")}
+    words = ", ".join(f"{key.rpartition('.')[2]} {value_text(value)}" for key, value in found.items())
+    return [("with", clean(words, MOST_NAME), "")] if words else []
+
+
+def _loss_words(settings: Mapping[str, Any]) -> str:
+    """The loss of an autoencoder; only its file knows whether a custom network has one of its own."""
+    loss: str = settings["training.loss"]
+    return f"its own, else {loss}" if settings["model.family"] == CUSTOM else loss
 
 
 def _encoder_facts(settings: Mapping[str, Any]) -> list[Fact]:

@@ -206,12 +206,10 @@ def _final(found: Sequence[FinishedRun], split: str) -> str:
 def describe(config: RunConfig, encoder: str = "") -> str:
     """A config in a line: images, network, training."""
     model, training, data = config.model, config.training, config.data
-    network: str = model.family
+    network: str = model.words
     if model.family in ("dense", "vae"):
-        network += " " + "-".join(map(str, (*model.hidden, model.latent, *reversed(model.hidden))))
+        network = f"{model.family} " + "-".join(map(str, (*model.hidden, model.latent, *reversed(model.hidden))))
         network += f", {model.activation}"
-    else:
-        network += f", code {model.latent}"
     if config.is_classifier:
         network += f", {model.head} head, on the encoder of {encoder}" if encoder else f", {model.head} head"
         network += ", frozen" if model.freeze else ""

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import RunConfig, build_config, did_you_mean, settings_of
+from tuiae.config import CUSTOM, RunConfig, build_config, did_you_mean, settings_of
 from tuiae.errors import ConfigError
 from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, make_way, read_json, replace_json
 from tuiae.runs.paths import RunPaths, unwritable
@@ -117,6 +117,8 @@ def _no_effect(config: RunConfig, key: str) -> str:
         return "this run trains without noise"
     if key == "training.beta" and not model.is_variational:
         return f"a {model.family} model has no KL term"
+    if key == "model.dropout" and model.family == CUSTOM:
+        return "a custom network has what its file says"
     if key == "model.dropout" and model.family == "vae" and not model.hidden:
         return "a vae without hidden layers has no dropout"
     if key == "model.dropout" and config.is_classifier and model.freeze and model.head == "linear":

@@ -292,7 +292,7 @@ def plateau(evidence: Evidence) -> Finding | None:
         return None
     model, steady = evidence.config.model, evidence.config.training.schedule == "constant"
     advice, remedies = _lower_rate(evidence) if steady else ("", ())
-    if not model.encoder_run:  # whose code is as wide as it is
+    if not (model.encoder_run or model.is_custom):  # whose code is as wide as it is
         wider = f"widen model.latent (now {model.latent})"
         advice = f"{advice}, {wider}, or stop" if steady else f"stop, or {wider}"
         remedies = (*remedies, Remedy({"model.latent": 2 * model.latent}, START))
@@ -435,7 +435,7 @@ def dead_units(evidence: Evidence) -> Finding | None:
         sentence = f"all {count} units of the code are dead (every test image has the same code)"
     advice = f"start again with a lower training.learning_rate (now {evidence.rate:g})"
     remedies: tuple[Remedy, ...] = (Remedy({"training.learning_rate": _rounded(evidence.rate / MUCH)}, START),)
-    if model.code_activation == "relu":
+    if model.code_activation == "relu" and not model.is_custom:
         advice += ", or take model.code_activation = 'leaky-relu' (now 'relu')"
         remedies += (Remedy({"model.code_activation": "leaky-relu"}, START),)
     return Finding("dead-units", Severity.WARNING, sentence, advice, remedies)

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import RunConfig
+from tuiae.config import CUSTOM, RunConfig
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.images import short_name
 from tuiae.runs.paths import SCHEMA, RunPaths, undated, unwritable
+from tuiae.source import split_code
 
 _TAG = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -142,11 +143,13 @@ def made_name(config: RunConfig) -> str:
         name = f"classifier-{model.encoder}-{dataset}"
     else:
         denoising = "" if config.noise.kind == "none" else "denoising-"
-        name = f"{denoising}{model.family}_{model.latent}-{dataset}"
+        what = split_code(model.code)[1] if model.family == CUSTOM else f"{model.family}_{model.latent}"
+        name = f"{denoising}{what}-{dataset}"
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name)[: LONGEST_NAME - len(tail)].rstrip("-") + tail
 
 
 def _subject(config: RunConfig) -> tuple[object, ...]:
     model, noisy = config.model, config.noise.kind != "none"
-    rest = (model.encoder, model.encoder_run, model.freeze) if config.is_classifier else (model.latent, noisy)
+    what = model.code if model.family == CUSTOM else model.latent
+    rest = (model.encoder, model.encoder_run, model.freeze) if config.is_classifier else (what, noisy)
     return model.family, config.data.dataset, *rest

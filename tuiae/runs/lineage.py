@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import SET, RunConfig, build_config, load_config, parse_value, settings_of, typed
+from tuiae.config import ARGUMENTS, SET, RunConfig, build_config, load_config, parse_value, settings_of, typed
 from tuiae.config.presets import list_presets
 from tuiae.errors import ConfigError
 from tuiae.files import read_bytes, read_json
@@ -21,6 +21,7 @@ from tuiae.runs.paths import OWN_PROGRAM, RunPaths, is_tracked, runs_dir
 from tuiae.runs.reader import is_original, read_config, read_images
 from tuiae.runs.snapshot import Parent, Status, read_parent
 from tuiae.runs.writer import create_run
+from tuiae.source import of_run
 
 # The config in force: config.toml with the edits on top.
 
@@ -79,8 +80,12 @@ def resolve_config(
 
 def changes(before: RunConfig, after: RunConfig) -> dict[str, Any]:
     """The dotted keys in which one config differs from another, with its values."""
-    old = settings_of(before)
-    return {key: value for key, value in settings_of(after).items() if value != old[key]}
+    old, new = settings_of(before), settings_of(after)
+    found = {key: value for key, value in new.items() if key not in old or value != old[key]}
+    if old.keys() <= new.keys():
+        return found
+    plain = {key: value for key, value in found.items() if not key.startswith(f"{ARGUMENTS}.")}
+    return {**plain, ARGUMENTS: dict(after.model.arguments)}  # some of them went, which no value of theirs says
 
 
 def changes_to_set(before: RunConfig, after: RunConfig) -> dict[str, Any]:
@@ -108,14 +113,14 @@ class EditedRuns:
 # Forks: a run that goes on from a checkpoint of another one, with other settings.
 
 _SECTIONS = ("training.", "noise.", "checkpoint.", "samples.")
-_KEYS = ("name", "model.dropout")
-CHANGEABLE = "training.*, noise.*, checkpoint.*, samples.*, model.dropout and name"
+_KEYS = ("name", "model.dropout", ARGUMENTS)
+CHANGEABLE = "training.*, noise.*, checkpoint.*, samples.*, model.dropout, model.arguments.* and name"
 """What a fork may change, in words; everything else decides which images there are or which shapes weights have."""
 
 
 def fork_may_change(key: str) -> bool:
     """Returns whether a fork may differ in a setting from its parent, whatever the config of that says."""
-    return key in _KEYS or key.startswith(_SECTIONS)
+    return key in _KEYS or key.startswith((*_SECTIONS, f"{ARGUMENTS}."))
 
 
 def fork_config(
@@ -138,7 +143,7 @@ def check_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> tuple[s
         # The seed also draws which images are held out: with another one they would have been trained on.
         held_out = key == "training.seed" and not isinstance(parent.data.validation, str)
         if held_out or not fork_may_change(key):
-            there = settings_of(parent)[key]
+            there = settings_of(parent).get(key)
             cause = f"{key} = {value!r}: a fork keeps its parent's network and images, where it is {there!r}"
             anew = f"tuiae run {shlex.quote(str(source.config))} --set {key}={shlex.quote(typed(value))}"
             raise ConfigError(cause, f"it may change {CHANGEABLE}; for the rest start a new run, as: {anew}")
@@ -154,6 +159,7 @@ def fork_run(source: RunPaths, checkpoint: Path, config: RunConfig, root: Path, 
     `check_fork` and as `create_run`."""
     position, changed = read_position(checkpoint), check_fork(source, checkpoint, config)
     parent = asdict(Parent(source.id, position.step, position.epoch, changed))
+    config = of_run(config, source.root)
     made_from = {"preset": read_json(source.meta).get("preset") or need_config(source).name, "parent": parent}
     return create_run(config, root, argv, meta=made_from, checkpoint=checkpoint, images=read_images(source))
 
@@ -244,7 +250,9 @@ def repeat_line(run: RunPaths) -> str:
             known = source.id if named == run.id else str(source.root)
             return shlex.join(["tuiae", "fork", known, "--from", str(parent.step), *words])
         return run_command(str(run.config), {}, named)
-    preset, changed = _nearest_preset(config, str(read_json(run.meta).get("preset") or config.name))
+    begun = str(read_json(run.meta).get("preset") or config.name)
+    # The file that made its network may be another by now; the run has the one that did.
+    preset, changed = ("", {}) if config.model.is_custom else _nearest_preset(config, begun)
     if preset and len(changed) <= MOST_SETTINGS:
         return run_command(preset, changed, replay)
     return run_command(str(run.config), {}, replay)
@@ -273,5 +281,7 @@ def _set(changed: Mapping[str, Any]) -> list[str]:
 
 def _value(value: Any) -> str:
     """A value in the form that `--set` takes: a bare word where that is read as one, else TOML."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {json.dumps(one)}' for key, one in value.items())}}}"
     bare = isinstance(value, str) and bool(value) and parse_value(value) == value
     return value if bare else json.dumps(value)

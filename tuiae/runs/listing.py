@@ -408,8 +408,9 @@ def named_in(settings: Mapping[str, Any], *keys: str) -> str:
 def _unlike(known: Sequence[Mapping[str, Any]]) -> list[str]:
     """The settings in which runs differ, without their names and what changes no result."""
     first = known[0] if known else {}
-    told = (key for key in first if key != NAME and not key.startswith(QUIET))
-    return [key for key in told if any(settings.get(key) != first[key] for settings in known)]
+    every = dict.fromkeys(key for settings in known for key in settings)  # an argument may be given in some alone
+    told = (key for key in every if key != NAME and not key.startswith(QUIET))
+    return [key for key in told if any(settings.get(key) != first.get(key) for settings in known)]
 
 
 def varying(runs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -52,6 +52,7 @@ class RunPaths:
     samples = _Entry("samples")
     weights = _Entry("weights")
     control = _Entry("control")
+    code = _Entry("code")
     log = _Entry("worker.log")
     lock = _Entry("lock")
 

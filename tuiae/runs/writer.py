@@ -45,6 +45,7 @@ from tuiae.runs.labels import check_tags
 from tuiae.runs.paths import CONFIG_DIGEST, SCHEMA, RunPaths, is_gone, need_run, new_run_id
 from tuiae.runs.process import process_start
 from tuiae.runs.reader import STALE_SECONDS
+from tuiae.source import kept, read_source, trust
 
 HEARTBEAT_SECONDS = 1.0
 DRAFT = re.compile(r"\.\d{8}-\d{6}-.*\.(tmp|deleted)")
@@ -66,12 +67,12 @@ def create_run(
     `argv` is the command line that asked for it, and `meta` holds more for its meta.json, such as its parent. A run can
     begin from a `checkpoint` of another run; `images` are then those that the other run trained on. Raises ConfigError
     for a word that is no tag, UnknownRunError where the runs directory cannot be written, and TrainingError as
-    `adopt_checkpoint`.
+    `adopt_checkpoint`, ConfigError as `read_source`.
     """
     about = {**describe_machine(argv), "tags": check_tags(tags), **(meta or {})}
 
     def fill(draft: RunPaths) -> None:
-        _fill(draft, with_absolute_folder(config), about, checkpoint)
+        _fill(draft, _with_own_code(draft, with_absolute_folder(config)), about, checkpoint)
         if images is not None:
             write_images(draft, images)
 
@@ -125,6 +126,18 @@ def _make_run(name: str, root: Path, fill: Callable[[RunPaths], None], began: fl
         cause = f"cannot write runs to {root}: {error.strerror or error}"
         raise UnknownRunError(cause, writable_advice(error, "TUIAE_RUNS_DIR")) from error
     return run
+
+
+def _with_own_code(draft: RunPaths, config: RunConfig) -> RunConfig:
+    """The config with a copy of its file in the run, if a custom network is made by one: whoever makes a run lets that
+    file run. Raises ConfigError as `read_source` and as `trust`."""
+    if not config.model.is_custom:
+        return config
+    source = read_source(config.model)
+    trust(source)
+    draft.code.mkdir()
+    replace_file(draft.code / source.file, lambda file: file.write(source.content))
+    return kept(config)
 
 
 def _remove_run_drafts(root: Path) -> None:

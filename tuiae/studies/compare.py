@@ -15,12 +15,13 @@ from statistics import fmean, stdev
 import numpy as np
 from numpy.typing import NDArray
 
-from tuiae.config import VARIATIONAL, RunConfig, short_key, value_text
+from tuiae.config import CUSTOM, VARIATIONAL, RunConfig, short_key, value_text
 from tuiae.images import CHANGED, ImageRecord
 from tuiae.runs.control import Edit
 from tuiae.runs.paths import RunPaths, list_names, undated
 from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Best, Sample, Series, Snapshot
+from tuiae.source import split_code
 from tuiae.studies.labels import (
     SettingDifference,
     differences,
@@ -337,6 +338,8 @@ def measure_of(config: RunConfig, metric: str) -> str:
         return "share of images" if config.is_classifier else "share of pixels"
     if config.is_classifier:
         return "cross-entropy"
+    if config.model.family == CUSTOM and metric == "loss":
+        return f"that of {split_code(config.model.code)[1]}"
     if config.model.family not in VARIATIONAL or metric == "reconstruction":
         return training.loss
     return f"{training.loss} + {training.beta:g} KL"

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from tuiae.config import RunConfig, counted, dump_config
+from tuiae.config import RunConfig, counted, dump_config, settings_of
 from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
@@ -30,6 +30,7 @@ from tuiae.runs.process import Interrupt, is_held
 from tuiae.runs.reader import RunReader, read_config, read_images, read_status
 from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.runs.writer import alone, create_run, removed_unless_started
+from tuiae.source import kept, with_absolute_code, with_code
 from tuiae.studies.places import Ended, Here, Place, Worker, reason_of
 
 if TYPE_CHECKING:
@@ -56,10 +57,19 @@ def is_same_training(first: RunConfig | None, other: RunConfig) -> bool:
     computed it whole) and for a precision that the other leaves to the machine."""
     if first is None or first == other:
         return first is not None
+    if other.model.is_custom:
+        first = with_code(first, latent=other.model.latent)  # which a worker finds out
     asked = other.training
     precision = "auto" if asked.precision == "auto" else first.training.precision
     training = first.training.model_copy(update={"shards": asked.shards, "precision": precision})
     return first.model_copy(update={"training": training}) == other
+
+
+def marks(config: RunConfig) -> dict[str, Any]:
+    """The settings by which a run of a config is known; a worker finds out how wide a custom network's code is. Raises
+    ConfigError where its file is gone."""
+    own = settings_of(kept(with_absolute_code(config)))
+    return {key: value for key, value in own.items() if not (config.model.is_custom and key == "model.latent")}
 
 
 class Library:
@@ -82,6 +92,7 @@ class Library:
     def find(self, config: RunConfig) -> RunPaths | None:
         """The run of this very config and of these images: a finished one first, then a live one, then the one that
         came furthest."""
+        config = kept(config)
         matches = [run for run in list_runs(self._root) if is_same_training(self._config_of(run), config)]
         found = [run for run in matches if self._has_images(run, config)]
         if not found:

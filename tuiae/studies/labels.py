@@ -24,7 +24,14 @@ _EFFECTS: tuple[tuple[Callable[[RunConfig], bool], tuple[str, ...]], ...] = (
         lambda config: config.is_classifier,
         ("model.encoder", "model.encoder_run", "model.freeze", "model.head", "training.label_smoothing"),
     ),
-    (lambda config: not config.is_classifier, ("model.output", "model.output_dropout", "training.loss")),
+    (lambda config: not config.is_classifier, ("training.loss",)),
+    (lambda config: not (config.is_classifier or config.model.is_custom), ("model.output", "model.output_dropout")),
+    (lambda config: config.model.is_custom, ("model.code", "model.code_sha256")),
+    (
+        lambda config: not config.model.is_custom,
+        ("model.latent", "model.activation", "model.code_activation"),
+    ),
+    (lambda config: config.is_classifier or not config.model.is_custom, ("model.dropout", "model.initialisation")),
     (lambda config: config.model.encoder_family == "dense", ("model.hidden",)),
     (
         lambda config: config.model.encoder_family == "strided-conv",
@@ -68,12 +75,12 @@ def differences(configs: Sequence[RunConfig | None]) -> tuple[SettingDifference,
     known = [(config, settings_of(config)) if config is not None else None for config in configs]
     every = [pair for pair in known if pair is not None]
     keys = dict.fromkeys(key for _, settings in every for key in settings)
-    unlike = [key for key in keys if len({json.dumps(settings[key]) for _, settings in every}) > 1]
+    unlike = [key for key in keys if len({json.dumps(settings.get(key)) for _, settings in every}) > 1]
     if len(unlike) > 1 and NAME in unlike:
         unlike.remove(NAME)  # it says no more than what it is made of
     rows = [
         SettingDifference(
-            key, tuple(pair[1][key] if pair is not None and applies(key, pair[0]) else None for pair in known)
+            key, tuple(pair[1].get(key) if pair is not None and applies(key, pair[0]) else None for pair in known)
         )
         for key in unlike
     ]
@@ -113,11 +120,18 @@ def _words(configs: Sequence[RunConfig | None]) -> list[list[str]]:
     rows = telling(differences(configs))
     short = short_keys([row.key for row in rows])
     return [
-        [f"{short[row.key]}={value_text(row.values[place])}" for row in rows if row.values[place] is not None]
+        [f"{short[row.key]}={_told(row, place)}" for row in rows if row.values[place] is not None]
         for place in range(len(configs))
     ]
 
 
+def _told(row: SettingDifference, place: int) -> str:
+    """A value as a label has it: of a digest what tells it from another."""
+    text = value_text(row.values[place])
+    return text[:SHOWN_DIGITS] if row.key == "model.code_sha256" else text
+
+
+SHOWN_DIGITS = 8
 UNNAMED = ("training.device", "training.devices", "training.auto_pause")
 """Keys that say where and how carefully a run trains, not what."""
 

@@ -124,6 +124,11 @@ def freeze(model: torch.nn.Module, state: TrainState) -> dict[str, bytes]:
     buffer = io.BytesIO()
     torch.save(state.dump(), buffer)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    known: set[int] = set()
+    for name, tensor in tensors.items():
+        if (storage := tensor.untyped_storage().data_ptr()) in known:
+            tensors[name] = tensor.clone()  # what two layers of a custom network share is written for each
+        known.add(storage)
     return {MODEL: save_tensors(tensors), STATE: buffer.getvalue()}
 
 

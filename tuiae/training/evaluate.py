@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from tuiae.config import NoiseSection
-from tuiae.data.batches import ImageSet, corrupt, seeded
+from tuiae.data.batches import ImageSet, corrupt, seed_of, seeded
 from tuiae.data.dataset import as_bytes
+from tuiae.models.custom import CustomNetwork
 from tuiae.models.layers import drawing_from
 from tuiae.models.losses import confusion_counts, kl_divergence
 from tuiae.models.networks import ModelOutput, VariationalAutoencoder
@@ -96,7 +97,7 @@ def evaluate(
     drawn, the same ones every time.
     """
     config, classes, device = parts.config, len(parts.classes), parts.device
-    objective = Objective(config)
+    objective = Objective(config, parts.model)
     totals = Totals(device, objective.names)
     quality = Quality(device)
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device) if config.is_classifier else None
@@ -115,7 +116,7 @@ def evaluate(
             output = parts.model(shown)
         return Batch(start, clean, labels, shown, output), objective(output, clean, labels)
 
-    with evaluating(parts.model):
+    with evaluating(parts):
         for first in range(0, len(spans), parts.cores.count):  # or the outputs of a whole split would be held
             at_once = spans[first : first + parts.cores.count]
             for batch, score in chain.from_iterable(parts.cores.map(partial(_in_parts, device, compute), at_once)):
@@ -125,7 +126,9 @@ def evaluate(
                 quality.add(score, batch.output, batch.clean, config.training.loss)
                 if confusion is not None and batch.output.logits is not None:
                     confusion += confusion_counts(batch.output.logits, batch.labels, classes)
-    return Evaluation(totals.read() | quality.read(), None if confusion is None else confusion.cpu().numpy())
+    metrics = totals.read()
+    metrics |= {name: value for name, value in quality.read().items() if name not in metrics}  # a custom loss's own mse
+    return Evaluation(metrics, None if confusion is None else confusion.cpu().numpy())
 
 
 def _in_parts(
@@ -145,10 +148,14 @@ def _in_parts(
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off inside; a variational autoencoder takes the mean of its codes, unless they are drawn on purpose."""
+def evaluating(parts: Parts) -> Iterator[None]:
+    """Dropout off inside; a variational autoencoder takes the mean of its codes, unless they are drawn on purpose. What
+    a custom network draws is the same every time."""
+    model, config = parts.model, parts.config
     was_training = model.training
     model.eval()
+    if config.model.is_custom:
+        torch.manual_seed(seed_of(config.training.seed, EVALUATION, CODES))  # each step of a training has a seed again
     try:
         yield
     finally:
@@ -165,8 +172,11 @@ class CodeUse:
         self._images = 0
 
     def add(self, output: ModelOutput) -> None:
-        """Take a batch, seen with dropout off; of a variational autoencoder the means count, not what was drawn."""
+        """Take a batch, seen with dropout off; of a variational autoencoder the means count, not what was drawn. A
+        custom network may give no code."""
         code = output.code if output.mean is None else output.mean
+        if code is None:
+            return
         # Each in a pass of its own: torch.aminmax over images took 147 us a batch of 1000 codes of 64, the two take 8.
         low, high = code.amin(0), code.amax(0)
         self._low = low if self._low is None else torch.minimum(self._low, low)
@@ -200,7 +210,7 @@ def sample(parts: Parts, index: torch.Tensor, codes: bool = True) -> dict[str, n
     config, model = parts.config, parts.model
     clean, labels = parts.test.take(parts.test.place(index))
     noisy = corrupt(clean, config.noise, seeded(parts.device, config.training.seed, EVALUATION, 1))
-    with evaluating(model), autocast(config.training.precision, parts.device):
+    with evaluating(parts), autocast(config.training.precision, parts.device):
         output = model(noisy)
     arrays = {"inputs": tensor_as_bytes(clean), "labels": labels.cpu().numpy(), "classes": np.array(parts.classes)}
     if config.noise.kind != "none":
@@ -218,7 +228,9 @@ def sample_codes(parts: Parts) -> dict[str, np.ndarray]:
     autoencoder `unit_kl` (latent,)."""
     model, codes, labels, use = parts.model, [], [], CodeUse()
     count = min(PLANE_POINTS, len(parts.test))
-    with evaluating(model), autocast(parts.config.training.precision, parts.device):
+    if isinstance(model, CustomNetwork) and not model.encodes:
+        return histograms(model) if parts.config.samples.histograms else {}
+    with evaluating(parts), autocast(parts.config.training.precision, parts.device):
         for start in range(0, count, size := evaluation_batch(parts)):
             clean, of_these = parts.test.span(start, min(start + size, count))
             labels.append(of_these)
@@ -236,7 +248,7 @@ def sample_codes(parts: Parts) -> dict[str, np.ndarray]:
     return arrays if unit_kl is None else {**arrays, "unit_kl": unit_kl.cpu().numpy()}
 
 
-def histograms(model: nn.Module, codes: Tensor) -> dict[str, np.ndarray]:
+def histograms(model: nn.Module, codes: Tensor | None = None) -> dict[str, np.ndarray]:
     """How the weights of each layer, what is left of their gradients from the last step, and codes are spread: arrays
     by name, for `snapshot.read_histograms`. Biases and norms, of few values each, are left out."""
     tensors: dict[str, Tensor] = {}
@@ -246,9 +258,11 @@ def histograms(model: nn.Module, codes: Tensor) -> dict[str, np.ndarray]:
             tensors[f"{WEIGHTS} {layer}"] = weights.detach()
             if weights.grad is not None:
                 tensors[f"{GRADIENTS} {layer}"] = weights.grad
-    counted = [count_values(values) for values in (*tensors.values(), codes)]
+    if codes is not None:
+        tensors[CODE_VALUES] = codes
+    counted = [count_values(values) for values in tensors.values()]
     return {
-        "histogram_names": np.array([*tensors, CODE_VALUES]),
+        "histogram_names": np.array([*tensors]),
         "histogram_ranges": np.array([ends for ends, _ in counted]),
         "histogram_counts": np.stack([counts for _, counts in counted]),
     }

@@ -44,7 +44,7 @@ class Trainer:
         fewest = check_batch(self.config.model, parts.train.image_shape, batch, len(parts.train))
         self.fewest = fewest if parts.sharded else max(fewest, parts.ranks.size)  # cards all need an image
         optimizer = build_optimizer(parts.model.parameters(), self.config.training, parts.device)
-        self.state = TrainState(optimizer, Totals(parts.device, Objective(self.config).names))
+        self.state = TrainState(optimizer, Totals(parts.device, Objective(self.config, parts.model).names))
         self._watched = sample_index(parts.test.labels, self.config.samples.count)
         self.background = BackgroundWriter(self._note_unwritten)
         self._beginning = restore_newest(

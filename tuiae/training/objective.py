@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tuiae.config import RunConfig
+from tuiae.models.custom import CustomNetwork
 from tuiae.models.losses import (
     ACTIVATED,
     RECONSTRUCTION_LOSSES,
@@ -18,7 +19,7 @@ from tuiae.models.losses import (
     negative_log_likelihood,
     wrong_pixels,
 )
-from tuiae.models.networks import ModelOutput
+from tuiae.models.networks import ModelOutput, Network
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,14 @@ class Score:
 
 
 class Objective:
-    """The loss of a config's family; while `training`, with the terms that only the gradient needs.
+    """The loss of a config's family, or that of a custom `network`; while `training`, with the terms that only the
+    gradient needs.
 
     Accuracy is the share of pixels that agree after both images are rounded to 0 or 1 (andruskiewitsch-2020), or of
     images whose largest logit is their class.
     """
 
-    def __init__(self, config: RunConfig, training: bool = False) -> None:
+    def __init__(self, config: RunConfig, network: Network, training: bool = False) -> None:
         self._loss = config.training.loss
         self._smoothing = config.training.label_smoothing if training else 0.0
         self.beta: float | Tensor = config.training.beta
@@ -59,6 +61,9 @@ class Objective:
         elif config.model.is_variational:
             self._score = self._score_bound
             self.names = ("loss", "accuracy", "reconstruction", "kl")
+        elif isinstance(network, CustomNetwork) and network.has_loss:
+            self._own_loss, self._score = network.loss, self._score_custom
+            self.names = ("loss", "accuracy", *network.terms)
 
     def __call__(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
         """The score of a batch against its clean images (N, C, H, W) and labels (N,)."""
@@ -96,6 +101,13 @@ class Objective:
         loss = likelihood + self.beta * kl
         wrong = wrong_pixels(output.reconstruction, clean)
         return Score(loss, (loss, 1 - wrong.sum() / clean.numel(), likelihood, kl), wrong)
+
+    def _score_custom(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
+        """The network's own loss, and its terms by their names."""
+        assert output.reconstruction is not None
+        loss, *terms = self._own_loss(clean, output.returned).values()
+        wrong = wrong_pixels(output.reconstruction, clean)
+        return Score(loss, (loss, 1 - wrong.sum() / clean.numel(), *terms), wrong)
 
     def _score_classes(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
         """Cross-entropy in nats."""
@@ -138,7 +150,8 @@ class Quality:
     def add(self, score: Score, output: ModelOutput, clean: Tensor, loss: str) -> None:
         if score.wrong is None or output.reconstruction is None:
             return
-        error = score.loss if loss == "mse" and output.mean is None else mse(output.reconstruction, clean)
+        is_mse = loss == "mse" and output.mean is None and output.returned is None
+        error = score.loss if is_mse else mse(output.reconstruction, clean)
         self._means.add(Score(error, (error, score.wrong.mean())).weighted(len(clean)))
         torch.maximum(self._worst, score.wrong.max(), out=self._worst)
 

@@ -295,7 +295,7 @@ def _carry_out(ranks: Ranks, parts: Parts) -> None:
     from tuiae.training.step import TrainingStep
 
     optimizer = build_optimizer(parts.model.parameters(), parts.config.training, parts.device)
-    names, images = Objective(parts.config).names, len(parts.train)
+    names, images = Objective(parts.config, parts.model).names, len(parts.train)
     state = TrainState(optimizer, Totals(parts.device, names))
     step = TrainingStep(parts, state, Totals(parts.device, names), 0, sys.stdout.write)
     parts.model.train()

@@ -7,7 +7,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -19,6 +19,8 @@ from torch import Tensor
 from tuiae.config import RunConfig
 from tuiae.data.batches import ImageSet, batch_end, epoch_order
 from tuiae.errors import DataError, TrainingError, TuiaeError
+from tuiae.models.custom import TRY_SECONDS, CustomNetwork
+from tuiae.models.networks import Network
 from tuiae.preflight import Checked, check, occasions
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training.control import Mailbox
@@ -57,7 +59,7 @@ class DryRun:
     shards: int
     """Parts of a batch, each computed by one core; 0 where PyTorch splits each operation."""
     parameters: dict[str, int]
-    """Of each part: encoder, decoder, head, and log_variance of a variational code."""
+    """Of each part: encoder, decoder, head, and log_variance of a variational code; of a custom network its own."""
     trained: int
     """Parameters that are not frozen."""
     images: int
@@ -201,7 +203,9 @@ def _rehearse(checked: Checked, root: Path, folder: Path, interrupted: Callable[
         trainer = Trainer(parts, writer, Mailbox(run, lambda: False))
         stack.callback(trainer.background.close)
         try:
-            return _Rehearsal(trainer, give_up_if_asked).measure(warnings, profiled)
+            custom = parts.model if isinstance(parts.model, CustomNetwork) else None
+            with custom.in_time(TRY_SECONDS) if custom is not None else nullcontext():
+                return _Rehearsal(trainer, give_up_if_asked).measure(warnings, profiled)
         except Exception as error:
             if parts.device.type == "cuda" and is_out_of_memory(error):
                 raise explain_shortage(error, trainer) from error
@@ -246,7 +250,7 @@ class _Rehearsal:
             precision=parts.config.training.precision,
             reason=parts.reason,
             shards=parts.config.shards if parts.sharded else 0,
-            parameters={name: sum(map(Tensor.numel, part.parameters())) for name, part in parts.model.named_children()},
+            parameters=count_parts(parts.model),
             trained=sum(weights.numel() for weights in parts.model.parameters() if weights.requires_grad),
             images=len(parts.train),
             batch_size=len(self._first),
@@ -363,6 +367,14 @@ class _Rehearsal:
     def _synchronize(self) -> None:
         if self._parts.device.type != "cpu":
             torch.accelerator.synchronize(self._parts.device)
+
+
+def count_parts(model: Network) -> dict[str, int]:
+    """The parameters of each part of a network; of a custom one those that its class names, and those beside them."""
+    whole = model.network if isinstance(model, CustomNetwork) else model
+    counted = {name: sum(map(Tensor.numel, part.parameters())) for name, part in whole.named_children()}
+    beside = sum(map(Tensor.numel, whole.parameters(recurse=False)))
+    return counted | ({"others": beside} if beside else {})
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from tuiae.config import Precision, RunConfig
+from tuiae.config import CUSTOM, Precision, RunConfig
 from tuiae.data.batches import ImageSet
 from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare, select
@@ -24,6 +24,7 @@ from tuiae.machine import freest
 from tuiae.models.networks import Classifier, Network, build_model
 from tuiae.runs.checkpoints import find_checkpoint, no_checkpoint
 from tuiae.runs.query import find_run
+from tuiae.source import with_code
 from tuiae.training.checkpoint import load_weights, spoilt
 from tuiae.training.device import Claim, Tell, describe_device, resolve_device
 from tuiae.training.ranks import ALONE, Ranks
@@ -33,6 +34,8 @@ def suggest_precision(config: RunConfig, device: torch.device, parameters: int) 
     """What `training.precision = "auto"` means for a network of so many parameters on a device, and why."""
     if slow := slow_in_bfloat16(device):
         return "float32", slow
+    if config.model.is_custom:
+        return "float32", "a custom network is computed as it is written"
     if config.model.encoder_family == "dense" and config.training.batch_size * parameters < LARGE:
         return "float32", "the network is too small to gain by bfloat16"
     return "bfloat16", "this machine multiplies bfloat16 quickly"
@@ -87,7 +90,7 @@ def memory_format(config: RunConfig, device: torch.device) -> torch.memory_forma
     Not where PyTorch splits each operation: it made no difference there, and such runs go on as they began.
     """
     sharded = device.type == "cpu" and config.shards > 0
-    convolves = config.model.encoder_family != "dense"
+    convolves = config.model.encoder_family not in ("dense", CUSTOM)
     return (
         torch.channels_last
         if convolves and (sharded or config.training.precision == "bfloat16")
@@ -216,6 +219,8 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
     # cuDNN's quickest gradients of convolutions are added up in any order: no run would end as it did before.
     torch.backends.cudnn.deterministic = True
     model = build_model(config.model, train.image_shape, len(splits.classes))
+    if width := getattr(model.encoder if isinstance(model, Classifier) else model, "width", 0):
+        config = with_code(config, latent=width)  # which its file alone knows
     reason, notes = "", dataset.notes
     if config.training.precision == "bfloat16" and (slow := slow_in_bfloat16(device)):
         notes += (f"training.precision = 'bfloat16': {slow}, float32 is likely to be as quick",)

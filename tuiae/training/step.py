@@ -55,13 +55,13 @@ class BatchGradient:
 
     def adopt(self, parts: Parts) -> None:
         """Compute by another config from here on; how many shards there are stays."""
-        self._parts, self._objective = parts, Objective(parts.config, training=True)
+        self._parts, self._objective = parts, Objective(parts.config, parts.model, training=True)
         plain = parts.device.type == "cpu" and parts.config.training.precision == "float32"
         self._activates = plain and self._objective.activates
         if self._beta is not None:
             self._objective.beta = self._beta
         self._generators = {
-            (purpose, shard): self._generators.get((purpose, shard)) or _generator(parts.device, purpose)
+            (purpose, shard): self._generators.get((purpose, shard)) or _generator(parts, purpose)
             for purpose in self._purposes(parts.config)
             for shard in self._own
         }
@@ -77,7 +77,7 @@ class BatchGradient:
             yield STEP_AUGMENTATION
         if config.noise.kind != "none":
             yield STEP_NOISE
-        if self._draws and (config.model.dropout or config.model.is_variational):
+        if config.model.is_custom or (self._draws and (config.model.dropout or config.model.is_variational)):
             yield STEP_DRAWS
 
     @property
@@ -147,13 +147,19 @@ class BatchGradient:
             else:
                 score = self._objective(self._parts.model(shown), clean, labels)
         loss = score.loss * share if share < 1 else score.loss
-        return torch.autograd.grad(loss, self.weights), BatchScore(loss.detach(), score.weighted(len(clean)))
+        # Zeros for weights that had no part in it, as a custom network may have some.
+        gradients = torch.autograd.grad(loss, self.weights, materialize_grads=True)
+        return gradients, BatchScore(loss.detach(), score.weighted(len(clean)))
 
 
-def _generator(device: torch.device, purpose: int) -> Generator:
-    """The generator for a purpose; a GPU's own for dropout, which asks for no other there."""
+def _generator(parts: Parts, purpose: int) -> Generator:
+    """The generator for a purpose; for dropout a GPU's own, which asks for no other there, and torch's own for a custom
+    network, which may ask for none."""
+    device = parts.device
     if device.type == "cuda" and purpose == STEP_DRAWS:
         return torch.cuda.default_generators[device.index or 0]
+    if parts.config.model.is_custom and purpose == STEP_DRAWS:
+        return torch.default_generator
     return Generator(device)
 
 
@@ -215,15 +221,17 @@ class TrainingStep:
         if self._on_cuda:
             # Told so, as by PyTorch's GradScaler, a fused optimizer leaves its step out by itself.
             state.optimizer.found_inf = self._diverged  # type: ignore[attr-defined]
-        # Images that are not on the card are gathered by the CPU, which no graph can. Nor are sums over cards recorded:
-        # nobody has seen that yet.
-        self.captures = self._on_cuda and parts.train.resident and parts.ranks.size == 1
+        # Images that are not on the card are gathered by the CPU, which no graph can; nor does a graph run again what a
+        # custom network does in Python. Nor are sums over cards recorded: nobody has seen that yet.
+        custom = parts.config.model.is_custom
+        self.captures = self._on_cuda and parts.train.resident and parts.ranks.size == 1 and not custom
         self.manner = "steps are replayed as a CUDA graph" if self.captures else ""
         """How steps are taken, where there is something to be said of it."""
         if self._on_cuda and parts.ranks.size > 1:
             self.manner = "steps are launched kernel by kernel, as their gradients are added up over cards"
         elif self._on_cuda and not self.captures:
-            self.manner = "the images do not fit on the card: steps are launched kernel by kernel, which is slower"
+            why = "a custom network runs its own code" if custom else "the images do not fit on the card"
+            self.manner = f"{why}: steps are launched kernel by kernel, which is slower"
         self._stream = torch.cuda.Stream(parts.device) if self.captures else None
         self.captured: CapturedBody | None = None
         self._warm = 0

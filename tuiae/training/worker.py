@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuiae.config import RunConfig, build_config
-from tuiae.errors import DeviceError, ExitCode, RankLostError, TrainingError, TuiaeError
+from tuiae.errors import CodeError, CodeFailedError, DeviceError, ExitCode, RankLostError, TrainingError, TuiaeError
 from tuiae.files import FULL, open_append, read_json
 from tuiae.images import CHANGED, OPTION, ImageRecord, differences, refusal, unfit
 from tuiae.machine import (
@@ -65,6 +65,7 @@ from tuiae.runs.process import (
 )
 from tuiae.runs.reader import is_written_elsewhere, read_config, read_images, read_status
 from tuiae.runs.writer import RunWriter, settle_config, write_images
+from tuiae.source import of_run, with_code
 
 if TYPE_CHECKING:
     from tuiae.training.loop import Trainer
@@ -147,7 +148,9 @@ def work(
             state, failure = "stopped" if trainer is None else trainer.run(), None
     except Exception as error:  # noqa: BLE001 - recorded below: whatever ended the run is what its reader must see
         state, failure = "failed", explain(error, run, trainer)
-        if not isinstance(error, (TuiaeError, OSError)):
+        if isinstance(error, (CodeError, CodeFailedError)) and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
+        elif not isinstance(error, (TuiaeError, OSError)):
             traceback.print_exc()
         print(f"error: {failure}", file=sys.stderr)
     try:
@@ -219,8 +222,7 @@ def _set_up(
     if asked:
         words = own.device if own.devices == 1 else f"{own.device}, {own.devices} devices"
         writer.event("command", text=f"on {parts.place} from here on; its config says {words}")
-    if parts.reason:
-        _settle_precision(run, writer, parts)
+    _settle(run, writer, parts)
     if epochs is not None:
         extend(writer, current, epochs)
     try:
@@ -234,12 +236,17 @@ def _set_up(
     return trainer
 
 
-def _settle_precision(run: RunPaths, writer: RunWriter, parts: Parts) -> None:
-    """Write into the config which precision its `auto` stands for: the run keeps it wherever it goes on."""
+def _settle(run: RunPaths, writer: RunWriter, parts: Parts) -> None:
+    """Write into the config which precision its `auto` stands for, and how wide the code of a custom network is: the
+    run keeps both wherever it goes on."""
     from tuiae.training.setup import in_precision
 
-    settle_config(run, in_precision(need_config(run, step=-1), parts.config.training.precision))
-    if parts.config.training.precision != "float32":
+    begun = need_config(run, step=-1)
+    settled = in_precision(begun, parts.config.training.precision) if parts.reason else begun
+    settled = with_code(settled, latent=parts.config.model.latent)
+    if settled != begun:
+        settle_config(run, settled)
+    if parts.reason and parts.config.training.precision != "float32":
         writer.event("command", text=f"trains in bfloat16: {parts.reason}")
 
 
@@ -262,7 +269,7 @@ def _prepare(
     source = None if find_checkpoint(run) else run.root.parent
     try:
         progress("preparing", 0, 0)
-        return set_up(config, source, progress, partial(_claim_cards, run, writer, processes))
+        return set_up(of_run(config, run.root), source, progress, partial(_claim_cards, run, writer, processes))
     except _NothingTrainedError:
         return None
 
@@ -398,7 +405,14 @@ def _serve(given: threading.Event) -> tuple[Path, bool] | None:
 
     from tuiae.training.device import list_devices
 
-    print(json.dumps({"devices": list_devices(), "torch": torch.__version__, "pid": os.getpid()}), flush=True)
+    # What a custom network prints, or a program that it starts, must not get between two answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def answer(fields: dict[str, Any]) -> None:
+        print(json.dumps(fields), file=answers, flush=True)
+
+    answer({"devices": list_devices(), "torch": torch.__version__, "pid": os.getpid()})
     # Without Python's buffers, which would hide from `select` what they hold.
     stdin = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - for as long as the process lasts
     while (line := stdin.readline()).endswith(b"\n"):
@@ -406,10 +420,11 @@ def _serve(given: threading.Event) -> tuple[Path, bool] | None:
         if "run" in request:
             given.set()
             path = Path(request["run"])
+            answers.close()
             _redirect_output(RunPaths(path).log)
             return path, bool(request.get("other_images"))
         # More to read is the next request, or the end: either interrupts a dry run.
-        print(json.dumps(_answer(request, lambda: bool(select.select([0], [], [], 0)[0]))), flush=True)
+        answer(_answer(request, lambda: bool(select.select([0], [], [], 0)[0])))
     return None
 
 

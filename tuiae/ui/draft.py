@@ -25,6 +25,7 @@ from tuiae.runs.lineage import changes, run_command
 from tuiae.runs.listing import preset_of
 from tuiae.runs.paths import SCHEMA, RunPaths, undated
 from tuiae.runs.snapshot import Snapshot
+from tuiae.source import of_run
 
 CHANGED = " changed"
 CLOSED_COLUMNS = 20
@@ -122,11 +123,11 @@ class Draft:
 
     def take(self, config: RunConfig, path: Path) -> None:
         """Begin anew from the config in force of a run; its file at `path` says what it began with."""
-        self.base, self._source = config, str(path)
+        self.base, self._source = of_run(config, path.parent), str(path)
         try:
             self._written = load_config(path)
         except TuiaeError:
-            self._written = config  # it was deleted meanwhile; the form still knows what it said
+            self._written = self.base  # it was deleted meanwhile; the form still knows what it said
         self.preset = preset_of(self._written, read_json(RunPaths(path.parent).meta))
 
     def recall(self) -> tuple[RunConfig, Mapping[str, str]] | None:
@@ -218,7 +219,7 @@ def models_on(run_id: str) -> dict[str, dict[str, Any]]:
 def summary(config: RunConfig) -> str:
     """What a run of a config would be, in a few words."""
     model, training = config.model, config.training
-    what = f"{model.family}, code {model.latent}, on {config.data.dataset}"
+    what = f"{model.words}, on {config.data.dataset}"
     return f"{config.name}: {what}, {counted(training.epochs, 'epoch')}"
 
 
@@ -241,7 +242,7 @@ def model_words(config: RunConfig) -> str:
     """`dense, code 64`, or `a classifier on dense_64-4682, frozen`."""
     model = config.model
     if not model.encoder_run:
-        return f"{model.family}, code {model.latent}"
+        return clean(model.words)
     return f"a classifier on {undated(clean(Path(model.encoder_run).name))}{', frozen' if model.freeze else ''}"
 
 

@@ -302,7 +302,7 @@ class BenchQuestions(Questions):
         self._rest_until = max(self._rest_until, time.monotonic() + QUIET_SECONDS)
         for question, is_asked in (
             ("reconstruct", opened.is_autoencoder),
-            ("classify", len(opened.classes) > 1 or not opened.is_autoencoder),
+            ("classify", (len(opened.classes) > 1 and opened.has_code) or not opened.is_autoencoder),
         ):
             if is_asked:
                 self.pending.add(question)

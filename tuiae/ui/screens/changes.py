@@ -27,6 +27,7 @@ from tuiae.runs.labels import read_label
 from tuiae.runs.lineage import config_at, fork_config, fork_may_change, need_config, no_config
 from tuiae.runs.paths import RunPaths, need_run
 from tuiae.runs.reader import read_status
+from tuiae.source import argument_settings, of_run
 from tuiae.studies.labels import name_of_fork
 from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.dialogs import Answer, ChoiceDialog, Dialog, LineDialog
@@ -268,14 +269,15 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
         folder = self._folder(self.checkpoint)
 
         def ask(changes: Mapping[str, Any]) -> RunConfig:
-            return fork_config(self._run, folder, {**self.overrides, **changes}, asker="")
+            return of_run(fork_config(self._run, folder, {**self.overrides, **changes}, asker=""), self._run.root)
 
         try:
             config = ask({})
         except TuiaeError as error:
             self.judge(str(error))
             return
-        keys = [setting.key for setting in list_settings() if fork_may_change(setting.key)]
+        every = (*list_settings(), *argument_settings(config))
+        keys = [setting.key for setting in every if fork_may_change(setting.key)]
         base = config_at(self._run, read_position(folder).step) or config
         self.app.push_screen(SettingsDialog("settings of the fork", config, base, ask, keys), self._change)
 

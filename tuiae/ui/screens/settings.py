@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 from tuiae.config import RunConfig, Setting, find_settings, list_settings, read_value, settings_of, typed
 from tuiae.errors import TuiaeError
 from tuiae.render.text import clean, shorten
+from tuiae.source import argument_settings
 from tuiae.ui.screens.dialogs import Dialog
 from tuiae.ui.widgets.fields import Choice, named
 
@@ -68,8 +69,16 @@ class SettingsDialog(Dialog[dict[str, Any]]):
         super().__init__()
         self._title, self._ask = title, ask
         self._base, self._values = settings_of(base), settings_of(config)
-        self._settings = [setting for setting in list_settings() if not keys or setting.key in keys]
+        self._keys = keys
+        self._find_settings(config)
         self._changes: dict[str, Any] = {}
+
+    def _find_settings(self, config: RunConfig) -> None:
+        """Take every setting that may be changed, the arguments of a custom network included."""
+        every = [*list_settings(), *argument_settings(config)]
+        self._settings = [setting for setting in every if not self._keys or setting.key in self._keys]
+        for known in (self._base, self._values):
+            known.update({setting.key: setting.default for setting in self._settings if setting.key not in known})
 
     def compose(self) -> ComposeResult:
         with self.frame("settings", self._title, "enter changes it · ctrl+z takes it back · escape closes"):
@@ -199,6 +208,7 @@ class SettingsDialog(Dialog[dict[str, Any]]):
             return
         self._changes[setting.key] = value
         self._values = settings_of(config)
+        self._find_settings(config)
         self._edit_nothing()
         self._list()
 

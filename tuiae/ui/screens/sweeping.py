@@ -34,6 +34,8 @@ from tuiae.reproduce.state import start_process
 from tuiae.runs.listing import StudyRow
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.snapshot import Status
+from tuiae.source import argument_settings
+from tuiae.studies.jobs import marks
 from tuiae.studies.sweep import (
     SWEEP,
     Sweep,
@@ -95,10 +97,10 @@ class SweepDialog(ChangeDialog[SweepOrder]):
 
     def __init__(self, config: RunConfig, taken_from: str, pace: Pace | None) -> None:
         super().__init__(f"Around {clean(taken_from, 50)}: every combination of these values, with every seed.", {})
-        self._config, self._pace = config, pace
+        self._config, self._pace, self._arguments = config, pace, argument_settings(config)
 
     def compose_fields(self) -> ComposeResult:
-        keys = dotted_keys()
+        keys = [*dotted_keys(), *(setting.key for setting in self._arguments)]
         known = SuggestFromList([*short_keys(keys).values(), *keys], case_sensitive=False)
         yield Label("setting, as latent")
         yield Label("values, as 4 8 16 or adam, sgd")
@@ -140,7 +142,8 @@ class SweepDialog(ChangeDialog[SweepOrder]):
             word, text = self._text(f"key-{row}").value.strip(), self._text(f"values-{row}").value.strip()
             if not word and not text:
                 continue
-            meant = keys_named(word)
+            own = [one.key for one in self._arguments if word in (one.leaf, one.key.partition(".")[2])]
+            meant = keys_named(word) or own
             if word and len(meant) != 1:
                 raise ConfigError(f"there is no setting '{word}'{did_you_mean(word, dotted_keys())}")
             if not meant:
@@ -149,7 +152,7 @@ class SweepDialog(ChangeDialog[SweepOrder]):
             if key in grid:
                 raise ConfigError(f"{key} stands there twice")
             if not text:
-                now = value_text(settings_of(self._config)[key])
+                now = value_text(settings_of(self._config).get(key))
                 raise NothingToDoError(f"{key} is {now} now: give the values to try")
             grid[key] = read_values(text)
         return grid
@@ -230,7 +233,7 @@ def resume_sweep(screen: BaseScreen, study: StudyRow) -> None:
         raise NothingToDoError(f"{name} is no sweep: 6 lists the works, and r there goes on with one")
     sweep = find_sweep_of(screen.session.root, study)
     finished = [run.settings.items() for run in study.runs if run.status.state == "finished"]
-    lacks = sum(not any(settings_of(job.config).items() <= settings for settings in finished) for job in sweep.jobs)
+    lacks = sum(not any(marks(job.config).items() <= settings for settings in finished) for job in sweep.jobs)
     if not lacks:
         raise NothingToDoError(f"{name} is complete: all of its {counted(len(sweep.jobs), 'run')} have finished")
     start_sweep(screen, sweep.path, name, AUTO)

@@ -257,15 +257,15 @@ class ConfigForm(Lasting, Vertical):
             for _, key in NUMBERS:
                 self.query_one(f"#{field_of(key)}", NumberInput).value = typed(settings[key])
         said = {**settings_of(self._draft.base), **self._said()}
-        self._more = {key: value for key, value in settings.items() if value != said[key]}
+        self._more = {key: value for key, value in settings.items() if key not in said or value != said[key]}
         self._show_changes()
 
     def _show_changes(self) -> None:
         """Show whether the form asks for something else than it was filled with, how many settings without a field
         that are, and the name that follows."""
         base = settings_of(self._draft.base)
-        self._changed = any(base[key] != value for key, value in self.overrides.items())
-        more = sum(base[key] != value for key, value in self._more.items() if key not in FIELDS_OF)
+        self._changed = any(base.get(key) != value for key, value in self.overrides.items())
+        more = sum(base.get(key) != value for key, value in self._more.items() if key not in FIELDS_OF)
         words = f"{counted(more, 'more setting')} changed" if more else f"all {len(base)} settings: O"
         self.query_one("#all_settings", Button).label = words
         with suppress(TuiaeError):  # of what cannot be there is no name
