@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from torch import nn
 
-from tests.conftest import Laboratory, SharedLaboratory
+from tests.conftest import Laboratory, SharedLaboratory, record_edit
+from tests.test_reproduce import browse, browser  # noqa: F401 - a fixture
 from tuiae.config import RunConfig, load_config
 from tuiae.explore.checkpoint import load
 from tuiae.exports import script
 from tuiae.exports.formats import COLUMNS, FORMATS
 from tuiae.exports.weights import Portable
 from tuiae.models.networks import build_model
+from tuiae.runs.labels import relabel
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader
 from tuiae.runs.writer import create_run
@@ -293,3 +296,63 @@ def test_without_its_library_a_format_names_the_extra(
     # To the import system a module that is None in sys.modules is one that is not there.
     monkeypatch.setitem(__import__("sys").modules, FORMATS[to].needs, None)
     assert "tuiae[export]" in export(lab, finished, to, check=2)["hint"]
+
+
+# `tuiae report`
+
+
+def page_of(lab: Laboratory, *runs: RunPaths, options: tuple[str, ...] = ()) -> tuple[Path, str]:
+    """The page about runs, and its text."""
+    path = lab.root / lab("report", *(str(run.root) for run in runs), *options, "--json").document["report"]
+    return path, path.read_text()
+
+
+def test_a_report_shows_runs_beside_each_other_and_what_each_is(
+    lab: Laboratory, finished: RunPaths, classified: RunPaths
+) -> None:
+    edited = lab.copy(finished)
+    record_edit(edited, "training.learning_rate", 2e-2, 1e-2, 30, 2.0)
+    relabel(edited, name="<b>mine</b>")
+    _, page = page_of(lab, edited, classified)
+    assert "<h1>2 runs, side by side</h1>" in page
+    assert "&lt;b&gt;mine&lt;/b&gt;" in page
+    assert "<b>mine</b>" not in page
+    for words in (
+        "Loss.</b>",
+        "Accuracy.</b>",
+        "Test images.</b>",
+        "Confusion matrix.</b>",
+        "Codes of test images.</b>",
+    ):
+        assert words in page, words
+    assert "training.learning_rate went from 0.02 to 0.01 at step 30" in page
+    for value in ("<code>model.family</code>", "learning_rate = 0.02", torch.__version__.partition("+")[0]):
+        assert value in page, value
+    assert str(lab.root) not in page
+
+
+def test_a_report_of_a_damaged_run_shows_what_is_left(lab: Laboratory, finished: RunPaths) -> None:
+    run = lab.copy(finished)
+    run.config.write_text("[data")
+    for sample in run.samples.iterdir():
+        sample.write_bytes(b"torn")
+    path, page = page_of(lab, run)
+    assert "Loss.</b>" in page
+    assert "Test images.</b>" not in page
+    assert lab("report", run.id, check=2).stderr
+    assert path.read_text() == page
+    page_of(lab, run, options=("--force",))
+
+
+@pytest.mark.usefixtures("browser")
+def test_a_browser_shows_the_report_of_runs_and_asks_nobody(
+    lab: Laboratory, finished: RunPaths, plane_vae: RunPaths, tmp_path: Path
+) -> None:
+    path, _ = page_of(lab, finished, plane_vae)
+    document, requests = browse(path, tmp_path / "report", "--dump-dom")
+    assert requests == 0
+    assert document.count("<figure>") == document.count("<svg") >= 8
+    picture = tmp_path / "page.png"
+    browse(path, tmp_path / "shot", "--window-size=1100,1600", f"--screenshot={picture}")
+    with Image.open(picture) as image:
+        assert len(image.convert("RGB").getcolors(1 << 24) or ()) > 100

@@ -1,11 +1,15 @@
-"""`tuiae export`: a run in the formats of others."""
+"""`tuiae export` and `report`: a run in the formats of others, and runs as a page."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from tuiae.cli.output import Output
+from tuiae.errors import MissingLibraryError
 from tuiae.exports.formats import FORMATS, Export, check, placing
+from tuiae.files import replace_text
 from tuiae.render.text import megabytes
 from tuiae.runs.paths import RunPaths
 
@@ -50,3 +54,27 @@ def export_run(
 
 def _size(path: Path) -> int:
     return sum(one.stat().st_size for one in (path.rglob("*") if path.is_dir() else (path,)))
+
+
+# `tuiae report`: runs as a page.
+
+
+def report(runs: Sequence[RunPaths], file: Path | None, output: Output, *, force: bool) -> None:
+    """Write runs as one HTML file that fetches nothing.
+
+    Raises:
+        ConfigError: a file that is there already, or none can be written. MissingLibraryError: matplotlib is not
+            installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingLibraryError("the figures of a report need matplotlib", "pip install 'tuiae[studies]'")
+    runs = list(dict.fromkeys(runs))
+    target = file or Path(f"{runs[0].id if len(runs) == 1 else 'runs'}.html")
+    with placing(target, force) as path:
+        from tuiae.exports.report import report_runs
+
+        replace_text(path, report_runs(runs))
+    if output.json:
+        output.document({"report": str(target), "runs": [run.id for run in runs]})
+        return
+    output.line(str(target))

@@ -80,6 +80,15 @@ Images = NDArray[Any]
 """(N, C, H, W), float in 0..1 or uint8."""
 
 
+SPLITS = {"train": "training", "train-eval": "training images after the epoch", "test": "test"}
+_WORDS = {"mse": "mean squared error", "kl": "KL term", "wrong_pixels_max": "wrong pixels in the worst image"}
+
+
+def word(metric: str) -> str:
+    """What a page calls a metric."""
+    return _WORDS.get(metric, metric.replace("_", " "))
+
+
 Panel = tuple[str, Sequence[tuple[str, int, Series]]]
 """The title of a pair of axes; for each of its curves the label, the place in the palette (so that a run keeps its
 colour from panel to panel) and the values."""

@@ -81,13 +81,6 @@ class _Shown:
 Drawn = tuple[str, str]
 """The markup, and what else the caption says."""
 
-_SPLITS = {"train": "training", "train-eval": "training images after the epoch", "test": "test"}
-_WORDS = {"mse": "mean squared error", "kl": "KL term", "wrong_pixels_max": "wrong pixels in the worst image"}
-
-
-def _word(metric: str) -> str:
-    return _WORDS.get(metric, metric.replace("_", " "))
-
 
 def _curves(shown: _Shown) -> Drawn:
     """One run has all its splits in a panel; several runs have a panel for training and one for test."""
@@ -96,13 +89,13 @@ def _curves(shown: _Shown) -> Drawn:
     panels: list[figures.Panel] = []
     for metric in spec.metric:
         if alone:
-            of_splits = [(words, runs[0], split) for split, words in _SPLITS.items()]
-            panels.append((f"{_word(metric)}, {runs[0].label}", _lines(of_splits, metric)))
+            of_splits = [(words, runs[0], split) for split, words in figures.SPLITS.items()]
+            panels.append((f"{figures.word(metric)}, {runs[0].label}", _lines(of_splits, metric)))
             continue
         # What is measured with dropout off only stands for training where nothing else does.
         for split in ("train" if ("train", metric) in runs[0].first.snapshot.series else "train-eval", "test"):
             of_runs = [(run.label, run, split) for run in runs]
-            panels.append((f"{_word(metric)}, {_SPLITS[split]}", _lines(of_runs, metric)))
+            panels.append((f"{figures.word(metric)}, {figures.SPLITS[split]}", _lines(of_runs, metric)))
     return figures.curves(panels, spec.log, min(3, len(panels)) if alone else 2, share=not alone), ""
 
 
@@ -200,7 +193,7 @@ def _seeds(shown: _Shown) -> Drawn:
     groups = [(run.label, [one.series(f"test/{metric}").values[-1] for one in run.finished]) for run in shown.runs]
     limit = 1.0 if metric == "wrong_pixels_max" else None
     words = "One point a seed" + ("; the line is one wrong pixel." if limit else ".")
-    return figures.dots(groups, _word(metric), limit), words
+    return figures.dots(groups, figures.word(metric), limit), words
 
 
 _KINDS: dict[str, Callable[[_Shown], Drawn]] = {

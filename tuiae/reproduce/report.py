@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from statistics import fmean, stdev
+from typing import Any
 
 from tuiae import __version__
 from tuiae.config import RunConfig
@@ -245,9 +246,9 @@ CLASSES = dict(zip(VERDICTS, ("yes", "with", "no", "none"), strict=True))
 """The class of each verdict in the style sheet."""
 
 
-def render(template: str, report: Report) -> str:
-    """The report as one HTML file (`report.html.jinja`), which runs no script and fetches nothing, or its tables
-    (`report.md.jinja`). The same results give the same text."""
+def render(template: str, report: Any) -> str:
+    """A report as one HTML file, which runs no script and fetches nothing: a Report by `report.html.jinja`, one of runs
+    by `runs.html.jinja`; or the tables of a Report (`report.md.jinja`). The same results give the same text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
