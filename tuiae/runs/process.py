@@ -342,9 +342,7 @@ class StandbyWorker:
         self.process.terminate()
 
 
-TORCHRUN = "env://"
-"""Where the processes meet that torchrun has started: as their environment says."""
-LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+TORCHRUN = "env://"  # where the processes meet that torchrun has started: as their environment says
 
 
 class RankProcesses:
@@ -358,7 +356,7 @@ class RankProcesses:
         """Of rank 0 and the others, by the names that `training.device` has for them; none on a CPU."""
         self._folder = Path(tempfile.mkdtemp(prefix="tuiae-ranks-"))
         self.join = f"file://{self._folder}/store"
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         for rank in range(1, size):
             words = [*WORKER, "--join", self.join, "--rank", str(rank), "--devices", str(size)]
