@@ -28,8 +28,8 @@ from tuiae.render.runs import (
     place_columns,
 )
 from tuiae.render.runs import run_line as draw_run
-from tuiae.render.status import draw_details, spark
-from tuiae.render.text import LEVELS, shorten_middle
+from tuiae.render.status import draw_details
+from tuiae.render.text import LEVELS, shorten_middle, spark
 from tuiae.runs.control import take
 from tuiae.runs.labels import read_label, relabel, tags_of
 from tuiae.runs.lineage import repeat_line, run_command

@@ -327,7 +327,7 @@ def import_runs(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder of TensorBoard's event files or W&B's runs.")],
 ) -> None:
     """Bring runs of TensorBoard, or offline runs of W&B, into the list: their curves and their configs."""
-    from tuiae.cli.runs import import_old_runs
+    from tuiae.cli.data import import_old_runs
 
     import_old_runs(path, output)
 

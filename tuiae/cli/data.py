@@ -1,5 +1,5 @@
 """What there is to train: presets, networks and datasets. `tuiae presets`, `tuiae show --network` and `--histograms`,
-and `tuiae data list`, `fetch`, `import`."""
+and `tuiae data list`, `fetch`, `import`. And `tuiae import`: runs of other trackers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tuiae.render.network import (
     layer_records,
     spread_epochs,
 )
-from tuiae.render.text import MISSING, count
+from tuiae.render.text import MISSING, clean, count
 from tuiae.runs.lineage import need_config, no_config
 from tuiae.runs.paths import RunPaths, is_tracked, runs_dir
 from tuiae.runs.reader import RunReader, read_images, read_sample
@@ -161,3 +161,32 @@ def _tell(info: DatasetInfo, output: Output) -> None:
         return
     images = f"{count(info.train)} training and {count(info.test)} test images of {_size(info)}"
     output.line(f"{info.name} is ready: {images}, {len(info.classes)} classes")
+
+
+# `tuiae import`
+
+
+def import_old_runs(path: Path, output: Output) -> None:
+    """Import the runs of other trackers in a file or below a folder; one that is there already is passed over.
+
+    Raises:
+        ConfigError: there are none, or what reads them is not installed.
+    """
+    from tuiae.integrations.old_runs import find_old_runs, import_run
+
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist", "give a file or a folder that other trackers wrote")
+    root, made = runs_dir(), []
+    for old in find_old_runs(path):
+        try:
+            run = import_run(old, root)
+        except ConfigError as error:
+            output.warn([str(error)])
+            continue
+        if run is None:
+            output.note(f"{clean(old.source)} was imported before")
+        else:
+            made.append({"run": run.id, "from": old.tracker, "path": str(old.source)})
+            output.line(f"{run.id}  {clean(old.name)}, {count(len(old.points))} points of {old.tracker}")
+    if output.json:
+        output.document(made)

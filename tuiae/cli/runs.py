@@ -494,32 +494,3 @@ def _is_confirmed(sizes: dict[str, int], root: Path, output: Output) -> bool:
         output.note(words)
     many = f"{len(sizes)} runs, {megabytes(sum(sizes.values()))}" if len(sizes) > 1 else "this run"
     return typer.confirm(f"Delete {many} for good?", err=True)
-
-
-# `tuiae import`
-
-
-def import_old_runs(path: Path, output: Output) -> None:
-    """Import the runs of other trackers in a file or below a folder; one that is there already is passed over.
-
-    Raises:
-        ConfigError: there are none, or what reads them is not installed.
-    """
-    from tuiae.integrations.old_runs import find_old_runs, import_run
-
-    if not path.exists():
-        raise ConfigError(f"{path} does not exist", "give a file or a folder that other trackers wrote")
-    root, made = runs_dir(), []
-    for old in find_old_runs(path):
-        try:
-            run = import_run(old, root)
-        except ConfigError as error:
-            output.warn([str(error)])
-            continue
-        if run is None:
-            output.note(f"{clean(old.source)} was imported before")
-        else:
-            made.append({"run": run.id, "from": old.tracker, "path": str(old.source)})
-            output.line(f"{run.id}  {clean(old.name)}, {count(len(old.points))} points of {old.tracker}")
-    if output.json:
-        output.document(made)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from rich.cells import cell_len
@@ -26,7 +24,6 @@ from tuiae.render.text import (
     duration,
     figure,
     join_lines,
-    levels,
     lines_of,
     megabytes,
     number,
@@ -35,6 +32,7 @@ from tuiae.render.text import (
     rate,
     shorten,
     shorten_middle,
+    spark,
     wrap,
     wrapped,
 )
@@ -219,14 +217,13 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
     settings = settings_facts(settings_of(config)) if config is not None else []
     if snapshot.tracked is not None:
         settings, edits = own_facts({**snapshot.tracked, **(status.settings or {})}), {}
-    known = bool(settings)
     best, host = snapshot.best("test", snapshot.main_metric), clean(snapshot.meta.get("host", ""))
     best_words = f"{figure(snapshot.main_metric, best.value)}, epoch {best.epoch:,g}" if best else MISSING
     memory = f"{count(round(status.memory))} MB" if status.memory else MISSING
     return [
         ("epoch", together if fits else epoch, ""),
         ("time", time_text(status), ""),
-        *([("best", best_words, "")] if known else []),
+        *([("best", best_words, "")] if settings else []),
         *([] if snapshot.tracked is not None else [("speed", speed_text(status), "")]),
         *([] if fits else [("step", step, "")]),
         *((label, f"{edit.new:g} since step {count(edit.step)}", "") for label, edit in edits.items()),
@@ -235,16 +232,13 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
         *([] if snapshot.tracked is not None else [("memory", memory, "")]),
         ("run", shorten_middle(undated(snapshot.id), 21), ""),
         *(fact for fact in settings if fact[0] not in edits),
-        *([("host", host, "")] if host and known else []),
+        *([("host", host, "")] if host and settings else []),
     ]
-
-
-MOST_OWN = 24  # settings of a tracked run
 
 
 def own_facts(settings: Mapping[str, Any]) -> list[Fact]:
     """The settings of a tracked run, by the names that its program gave them."""
-    return [(clean(key, 24), clean(value_text(value), 60), "") for key, value in [*settings.items()][:MOST_OWN]]
+    return [(clean(key, 24), clean(value_text(value), 60), "") for key, value in [*settings.items()][:24]]
 
 
 def settings_facts(settings: Mapping[str, Any]) -> list[Fact]:
@@ -442,7 +436,6 @@ def seconds(value: float) -> str:
 
 # The details of what the cursor of the list stands on.
 
-HUGE = 1e300  # beyond it, differences of floats overflow
 WIDE_DETAILS = 76  # cells from which words and facts stand beside each other
 WORDS_SHARE = 0.4  # of that width, for the words
 MOST_VALUES = 12  # of a setting that varies, in words
@@ -547,15 +540,3 @@ def _settings(settings: Mapping[str, Any]) -> list[Fact]:
         *others,
         *([("encoder", encoder, "")] if encoder else []),
     ]
-
-
-def spark(values: Sequence[float], width: int, ascii_only: bool = False) -> str:
-    """A line of blocks, one for each value or for the mean of several; logarithmic where all are above zero."""
-    if not values or width <= 0:
-        return ""
-    size = max(1, -(-len(values) // width))
-    bounded = [min(max(value, -HUGE), HUGE) for value in values]
-    means = [fmean(bounded[start : start + size]) for start in range(0, len(values), size)]
-    scaled = [math.log(value) for value in means] if min(means) > 0 else means
-    low, high = min(scaled), max(scaled)
-    return levels([(value - low) / ((high - low) or 1.0) for value in scaled], ascii_only)

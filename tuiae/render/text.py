@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import takewhile, zip_longest
+from statistics import fmean
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
@@ -298,6 +299,21 @@ def levels(shares: Iterable[float], ascii_only: bool = False) -> str:
     """A block for each share, 0 to 1, as high as the share; in ASCII the more ink, the higher."""
     signs = ASCII_LEVELS if ascii_only else LEVELS
     return "".join(signs[round(share * (len(signs) - 1))] for share in shares)
+
+
+HUGE = 1e300  # beyond it, differences of floats overflow
+
+
+def spark(values: Sequence[float], width: int, ascii_only: bool = False) -> str:
+    """A line of blocks, one for each value or for the mean of several; logarithmic where all are above zero."""
+    if not values or width <= 0:
+        return ""
+    size = max(1, -(-len(values) // width))
+    bounded = [min(max(value, -HUGE), HUGE) for value in values]
+    means = [fmean(bounded[start : start + size]) for start in range(0, len(values), size)]
+    scaled = [math.log(value) for value in means] if min(means) > 0 else means
+    low, high = min(scaled), max(scaled)
+    return levels([(value - low) / ((high - low) or 1.0) for value in scaled], ascii_only)
 
 
 def join_lines(lines: Sequence[Text]) -> Text:

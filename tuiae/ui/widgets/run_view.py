@@ -400,10 +400,8 @@ class RunView(Views):
             self.query_one(HistogramPanel).follow(self._snapshot.path, self._snapshot.samples)
 
     def _show_family(self, snapshot: Snapshot, sample: Sample | None) -> None:
-        config = snapshot.config
-        classifier = config is not None and config.is_classifier
-        if snapshot.tracked is not None:
-            classifier = sample is not None and sample.confusion is not None
+        config, own = snapshot.config, sample if snapshot.tracked is not None else None
+        classifier = config.is_classifier if config is not None else own is not None and own.confusion is not None
         self.query_one(ViewBar).offer(HISTOGRAMS, config is not None and config.samples.histograms)
         if self.timeline.at is None:
             self.images.explain(snapshot.status.phase if snapshot.status.live else "no pictures in this run")
@@ -412,7 +410,7 @@ class RunView(Views):
         if classifier != self.has_class("-classifier"):
             self.set_class(classifier, "-classifier")
             self.query_one(ViewBar).offer("confusion", classifier)
-            made = snapshot.tracked is not None and sample is not None and sample.reconstructions is not None
+            made = own is not None and own.reconstructions is not None
             self.images.rename("predictions" if classifier and not made else "reconstructions")
 
     # Room
