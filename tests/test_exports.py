@@ -17,6 +17,8 @@ from safetensors import safe_open
 from torch import nn
 
 from tests.conftest import Laboratory, SharedLaboratory, record_edit
+from tests.test_custom import PLAIN
+from tests.test_custom import trained as trained_own
 from tests.test_reproduce import browse, browser  # noqa: F401 - a fixture
 from tuiae.config import RunConfig, load_config
 from tuiae.explore.checkpoint import load
@@ -128,6 +130,27 @@ def test_safetensors_hold_what_a_stranger_needs_to_build_the_network(lab: Labora
     images = some_images(finished, 5)
     made = encoder(torch.from_numpy(images)).detach().numpy()
     np.testing.assert_allclose(made, expected(finished, images)["code"], atol=1e-5)
+
+
+def test_a_network_of_the_user_s_own_leaves_as_far_as_it_can(lab: Laboratory) -> None:
+    run = trained_own(lab, PLAIN)
+    program = torch.export.load(written(lab, run, "torch-export")).module()
+    images = some_images(run, 3)
+    made = program(torch.from_numpy(images))[-1].detach().numpy()
+    np.testing.assert_allclose(made, load(run, device="cpu").reconstruct(images)[1], atol=1e-5)
+    assert run.id in export(lab, run, "script", check=2)["error"]
+    choosing = PLAIN.replace("return self.layer(x)", "return self.layer(x) if x.sum() > 3 else self.layer(-x)")
+    before = sorted(lab.root.iterdir())
+    assert "cannot be recorded" in export(lab, trained_own(lab, choosing), "torch-export", check=2)["error"]
+    assert sorted(lab.root.iterdir()) == before
+
+
+def test_a_network_without_an_onnx_form_says_so_and_leaves_nothing(lab: Laboratory) -> None:
+    pytest.importorskip("onnxscript")
+    run = trained_own(lab, PLAIN.replace("return self.layer(x)", "return self.layer(torch.special.bessel_j0(x))"))
+    before = sorted(lab.root.iterdir())
+    assert "no ONNX form" in export(lab, run, "onnx", check=2)["error"]
+    assert sorted(lab.root.iterdir()) == before
 
 
 SCRIPTED: dict[str, dict[str, Any]] = {

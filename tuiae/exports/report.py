@@ -112,10 +112,14 @@ def _section(snapshot: Snapshot, label: str, metrics: Sequence[str]) -> RunSecti
     ]
     remarks = [f"This run {words}." for words in deviations(snapshot, {}) if not words.startswith("was edited")]
     remarks += [str(finding) for finding in diagnose(snapshot, sample)]
+    what = NO_CONFIG if config is None else describe(config)
+    if snapshot.tracked is not None:
+        own = ", ".join(f"{key} {value_text(value)}" for key, value in snapshot.tracked.items())
+        what = f"tracked: {own or 'it named no settings'}"
     return RunSection(
         id=clean(snapshot.id),
         label=label,
-        what=NO_CONFIG if config is None else clean(describe(config)),
+        what=clean(what),
         row=(status.state, epochs, *values, time),
         facts=tuple((name, value) for name, value in facts if value),
         remarks=tuple(map(clean, remarks)),

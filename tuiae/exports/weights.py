@@ -16,12 +16,15 @@ from tuiae.config import RunConfig
 from tuiae.errors import ConfigError
 from tuiae.exports.formats import Export
 from tuiae.images import ImageRecord
+from tuiae.models.custom import CustomNetwork
 from tuiae.models.layers import Dropout, Linear, RectifiedDropout
 from tuiae.models.networks import Autoencoder, Classifier, VariationalAutoencoder, build_model
 from tuiae.preflight import known_images
+from tuiae.render.text import clean
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.lineage import resolve_config
 from tuiae.runs.reader import read_images
+from tuiae.source import of_run
 from tuiae.training.checkpoint import load_weights, misfit, spoilt
 
 OF_PART = {"whole": ("",), "encoder": ("encoder.", "log_variance."), "decoder": ("decoder.",)}
@@ -49,13 +52,12 @@ def write_torch_export(export: Export, path: Path) -> Sequence[str]:
 def write_onnx(export: Export, path: Path) -> Sequence[str]:
     """An ONNX model, whose first axis is a batch of any size."""
     network, words = _open(export)
-    program = torch.onnx.export(
-        network.recorded(),
-        input_names=[network.takes],
-        output_names=list(network.gives),
-        dynamo=True,
-        verbose=False,
-    )
+    names: dict[str, Any] = {"input_names": [network.takes], "output_names": list(network.gives)}
+    try:
+        program = torch.onnx.export(network.recorded(), dynamo=True, verbose=False, **names)
+    except torch.onnx.OnnxExporterError as error:
+        cause = f"the network of {export.run.id} has no ONNX form: an operation of it is not known there"
+        raise ConfigError(cause, "--to torch-export keeps every operation of PyTorch") from error
     assert program is not None
     program.model.metadata_props.update(network.about)
     program.save(path)
@@ -108,8 +110,44 @@ class Portable(nn.Module):
 
     def recorded(self) -> torch.export.ExportedProgram:
         """What it computes, for batches of any size."""
-        with torch.no_grad():
-            return torch.export.export(self, (self.example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        return _recorded(self, self.example)
+
+
+class PortableCustom(nn.Module):
+    """A network of the user's own, as its file has it: what its `forward` gives and, where it encodes, the code."""
+
+    def __init__(self, model: CustomNetwork, about: dict[str, str]) -> None:
+        super().__init__()
+        self.takes, self.about = "images", about
+        self.example = torch.rand(EXAMPLES, *model.image_shape)
+        self.network: Any = model.network
+        self.encodes, self.passes = model.encodes, type(self.network).forward is not nn.Module.forward
+        self.gives = (*(("code",) if self.encodes else ()), "reconstruction")
+        self.eval()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Images (N, C, H, W) in 0..1 -> what `gives` names; of a tuple the first."""
+        code = _first(self.network.encode(x)) if self.encodes else None
+        made = _first(self.network(x) if self.passes else self.network.decode(code))
+        return (made,) if code is None else (code.flatten(1), made)
+
+    def recorded(self) -> torch.export.ExportedProgram:
+        """What it computes, for batches of any size. Raises ConfigError where that depends on more than shapes."""
+        try:
+            return _recorded(self, self.example)
+        except Exception as error:  # whatever the exporter or the user's code trips over
+            words = clean(str(error).strip().partition("\n")[0] or type(error).__name__, 200)
+            cause = f"the network of {self.about['run']} cannot be recorded as a graph: {words}"
+            raise ConfigError(cause, "--to safetensors takes its weights") from error
+
+
+def _first(returned: Any) -> Any:
+    return returned[0] if isinstance(returned, tuple) else returned
+
+
+def _recorded(network: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+    with torch.no_grad():
+        return torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
 
 
 def about_latent(model: Any) -> int:
@@ -159,19 +197,21 @@ def _of_images(config: RunConfig, record: ImageRecord) -> dict[str, str]:
     }
 
 
-def _open(export: Export) -> tuple[Portable, Sequence[str]]:
+def _open(export: Export) -> tuple[Portable | PortableCustom, Sequence[str]]:
     """The network of a checkpoint with its weights; raises ConfigError where it has no such part, and as `_read`."""
-    config = resolve_config(export.run, {})
-    if export.part == "decoder" and config.is_classifier:
+    config = of_run(resolve_config(export.run, {}), export.run.root)
+    if config.is_classifier:
+        export.need_layers(config)
+    if (export.part == "decoder" and config.is_classifier) or (export.part != "whole" and config.model.is_custom):
         raise _no_part(export)
-    export.need_layers(config)
     tensors, about, words = _read(export)
     shape, classes = known_images(config, read_images(export.run))
     model = build_model(config.model, shape, len(classes))
     if cause := misfit(model, tensors):
         raise ConfigError(f"the weights of {export.run.id} do not fit the network of its config: {cause}")
     model.load_state_dict(tensors)
-    assert isinstance(model, Autoencoder | Classifier)
+    if isinstance(model, CustomNetwork):
+        return PortableCustom(model, about), words
     return Portable(model, export.part, shape, about), words
 
 
