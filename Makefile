@@ -1,8 +1,8 @@
 # Two commands: `make demo` trains a first autoencoder, `make test` runs the checks. `make thorough` runs the slow tests
 # that it leaves out, `make clusters` those of Ray, SLURM and searches, `make extras` what is built on the packages of
 # others, `make textual` tests the dashboard on the oldest and the newest Textual that pyproject.toml allows, `make
-# faults` reads 20,000 damaged run directories and documents
-# that nobody wrote, and kills 200 trainings (an hour), `make gpu` tests and measures on the cards of this machine.
+# faults` reads 20,000 damaged run directories and documents that nobody wrote, and kills 200 trainings (an hour), `make
+# gpu` tests and measures on the cards of this machine.
 # Each sets up .venv once; a second run installs nothing.
 
 PYTHON ?= python3
