@@ -25,7 +25,7 @@ from tuiae.preflight import check, current_images, put_on_encoder
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.labels import PRUNED, check_tags, relabel, tags_of
 from tuiae.runs.lineage import read_edits
-from tuiae.runs.paths import RunPaths, list_runs
+from tuiae.runs.paths import RunPaths, is_run, list_names
 from tuiae.runs.process import Interrupt, is_held
 from tuiae.runs.reader import RunReader, read_config, read_images, read_status
 from tuiae.runs.snapshot import Snapshot, Status
@@ -72,12 +72,19 @@ def marks(config: RunConfig) -> dict[str, Any]:
     return {key: value for key, value in own.items() if not (config.model.is_custom and key == "model.latent")}
 
 
+def _gist(config: RunConfig) -> str:
+    """What two configs share that ask for the same training."""
+    return config.model_dump_json(exclude={"model": {"latent"}, "training": {"shards", "precision"}})
+
+
 class Library:
     """Every run with one tag, looked for again at each question; what was read of a run once is kept."""
 
     def __init__(self, root: Path, tag: str, report: OnProgress = silent) -> None:
         self._root, self._tag, self._report = root, tag, report
         self._configs: dict[str, RunConfig | None] = {}
+        self._alike: dict[str, list[RunPaths]] = {}
+        """The runs by what `_gist` says of their configs: of 3,000 jobs each asks about 3,000 runs."""
         self._images: dict[tuple[str, int], ImageRecord | None] = {}
         self.of_other_images: set[str] = set()
         """Runs in whose place nothing was found because the images have changed since."""
@@ -93,7 +100,12 @@ class Library:
         """The run of this very config and of these images: a finished one first, then a live one, then the one that
         came furthest."""
         config = kept(config)
-        matches = [run for run in list_runs(self._root) if is_same_training(self._config_of(run), config)]
+        for name in [name for name in list_names(self._root) if name not in self._configs]:
+            run = RunPaths(self._root / name)
+            if is_run(run.root) and (known := self._config_of(run)) is not None:
+                self._alike.setdefault(_gist(known), []).append(run)
+        alike = sorted(self._alike.get(_gist(config), ()), key=lambda run: run.id, reverse=True)
+        matches = [run for run in alike if is_same_training(self._configs[run.id], config) and is_run(run.root)]
         found = [run for run in matches if self._has_images(run, config)]
         if not found:
             self.of_other_images |= {run.id for run in matches}
