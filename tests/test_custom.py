@@ -31,8 +31,8 @@ from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_config, read_sample, read_status
 from tuiae.runs.writer import create_run
 from tuiae.source import argument_settings, is_trusted, read_source, with_absolute_code
-from tuiae.studies.jobs import Library
 from tuiae.studies.labels import recipe_labels
+from tuiae.studies.library import Library
 from tuiae.studies.sweep import load_sweep
 from tuiae.training.evaluate import evaluate
 from tuiae.training.setup import set_up

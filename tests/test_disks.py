@@ -36,9 +36,9 @@ from tuiae.runs.reader import RunReader, is_written_elsewhere, read_status
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training.checkpoint import save_checkpoint
 from tuiae.training.control import Mailbox
+from tuiae.training.failure import explain
 from tuiae.training.loop import Trainer
 from tuiae.training.setup import set_up
-from tuiae.training.worker import explain
 
 STEPS = 15  # of an epoch of the small preset
 

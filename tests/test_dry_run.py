@@ -28,7 +28,7 @@ from tuiae.data.registry import describe
 from tuiae.errors import ConfigError, DataError, TrainingError, TuiaeError
 from tuiae.models.geometry import count_parameters
 from tuiae.preflight import check, warn, warn_of_change
-from tuiae.render.status import cost_facts, seconds
+from tuiae.render.machine import cost_facts, seconds
 from tuiae.render.text import megabytes
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.paths import RunPaths, list_runs

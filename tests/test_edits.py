@@ -24,7 +24,7 @@ from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.writer import RunWriter, create_run
-from tuiae.studies.jobs import Library
+from tuiae.studies.library import Library
 from tuiae.training.control import Mailbox
 from tuiae.training.evaluate import evaluate
 from tuiae.training.loop import Trainer

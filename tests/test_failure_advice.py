@@ -14,7 +14,7 @@ from tuiae.files import read_json, replace_json
 from tuiae.runs.checkpoints import no_checkpoint
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import create_run
-from tuiae.training.worker import explain
+from tuiae.training.failure import explain
 
 CAUSE = "the loss is no longer a number at step 59 (epoch 4)"
 RATE = "training.learning_rate"

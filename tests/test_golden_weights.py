@@ -23,7 +23,7 @@ from tuiae.runs.paths import RunPaths, unwritable
 from tuiae.runs.process import describe_death
 from tuiae.runs.reader import read_status
 from tuiae.runs.writer import RunWriter, create_run, write_images
-from tuiae.training.worker import explain
+from tuiae.training.failure import explain
 
 PLAIN, NETS, SAMPLES = "20261120-115900-denoise-a3f9", "20261120-120000-letters-b7c1", "20261120-130000-samples-c001"
 HALVES = [[int(place < 15) for place in range(35)], [int(place >= 20) for place in range(35)]]

@@ -34,7 +34,8 @@ from tuiae.runs.process import Interrupt
 from tuiae.runs.reader import RunReader, read_config, read_images, read_status
 from tuiae.runs.writer import create_run
 from tuiae.studies.compare import CompareReader, cautions, rankable
-from tuiae.studies.jobs import Job, Library, known_runs, prepare_jobs
+from tuiae.studies.jobs import Job, known_runs, prepare_jobs
+from tuiae.studies.library import Library
 from tuiae.ui.screens.changes import ForkDialog
 from tuiae.ui.screens.dialogs import ChoiceDialog
 

@@ -17,7 +17,7 @@ from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.studies.jobs import Job, StudyProgress, run_jobs
-from tuiae.training.worker import explain
+from tuiae.training.failure import explain
 
 
 @pytest.fixture

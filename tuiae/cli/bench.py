@@ -14,7 +14,7 @@ from tuiae.config.presets import find_preset, list_presets, presets_dir
 from tuiae.errors import ConfigError, DataError
 from tuiae.machine import count_cores, processor
 from tuiae.preflight import check
-from tuiae.render.status import seconds
+from tuiae.render.machine import seconds
 from tuiae.render.text import MISSING, count
 from tuiae.runs.paths import runs_dir
 from tuiae.runs.process import StandbyWorker

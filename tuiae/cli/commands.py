@@ -396,11 +396,7 @@ def export(
     output: Output,
     run: Run,
     to: Annotated[
-        str,
-        typer.Option(
-            metavar="FORMAT",
-            help="Of its network: onnx, torch-export, safetensors, script; of its curves: csv, parquet, tensorboard.",
-        ),
+        str, typer.Option(metavar="FORMAT", help="onnx, torch-export, safetensors, script, csv, parquet, tensorboard.")
     ],
     checkpoint: Annotated[
         str | None, typer.Option(metavar="last|best|STEP", help="The checkpoint to take, by default the last.")

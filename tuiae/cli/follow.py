@@ -21,10 +21,11 @@ from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.control import Edit, check_setting, propose, send, waited
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, is_gone, is_tracked
-from tuiae.runs.process import Interrupt, describe_death, kill_worker, requeue_advice
+from tuiae.runs.process import Interrupt, describe_death, kill_worker
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.removal import discard_untrained
 from tuiae.runs.snapshot import Snapshot, Status
+from tuiae.training.failure import requeue_advice
 
 POLL_SECONDS = 0.1
 LEAVE_SECONDS = 5.0  # for the last threads of a worker that has ended

@@ -33,7 +33,8 @@ from tuiae.studies.compare import (
     cautions,
     group_figures,
 )
-from tuiae.studies.jobs import Job, Library, check_jobs, known_runs, prepare_jobs, run_jobs
+from tuiae.studies.jobs import Job, check_jobs, known_runs, prepare_jobs, run_jobs
+from tuiae.studies.library import Library
 from tuiae.studies.places import Wish, place_of
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep import Combination, Sweep, SweepRow, best_row, find_sweep, load_sweep, rows

@@ -25,7 +25,7 @@ from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
 from tuiae.files import read_json
 from tuiae.preflight import check, check_asked, check_device, check_same_images, warn_of_change, warn_of_rise
-from tuiae.render.status import cost_facts
+from tuiae.render.machine import cost_facts
 from tuiae.runs.checkpoints import need_checkpoint, newest_position, read_position
 from tuiae.runs.control import send
 from tuiae.runs.labels import check_tags, named_for, read_tags
@@ -38,7 +38,6 @@ from tuiae.runs.process import (
     become_worker,
     is_held,
     process_start,
-    resume_elsewhere,
     start_worker,
     worker_environment,
     worker_words,
@@ -47,8 +46,10 @@ from tuiae.runs.query import find_run
 from tuiae.runs.reader import RunReader, is_original, read_config, read_status
 from tuiae.runs.writer import create_run, removed_unless_started
 from tuiae.source import is_kept, kept, need_trust, of_run, read_source, trust, with_absolute_code, with_code
-from tuiae.studies.jobs import is_busy, usefulness
+from tuiae.studies.jobs import is_busy
 from tuiae.studies.labels import make_fork
+from tuiae.studies.library import usefulness
+from tuiae.training.failure import resume_elsewhere
 
 WAKE_SECONDS = 5.0  # for a paused worker to go on
 EVERYWHERE = ("auto", "cpu")  # values of training.device that every machine has

@@ -1,8 +1,9 @@
-"""The machine as bars: cores, memory, cards, and who holds them."""
+"""The machine as bars: cores, memory, cards, and who holds them; and what a run would cost of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -10,7 +11,23 @@ from rich.text import Text
 from tuiae.config import counted
 from tuiae.machine import HISTORY_SECONDS, HISTORY_STEP, Gpu, Machine, MachineHistory, Owner, freest
 from tuiae.render import palette
-from tuiae.render.text import centred, clean, fitted, join_lines, levels, percent, progress_bar, shorten, to_ascii
+from tuiae.render.status import Fact
+from tuiae.render.text import (
+    MISSING,
+    centred,
+    clean,
+    count,
+    duration,
+    fitted,
+    join_lines,
+    levels,
+    megabytes,
+    percent,
+    progress_bar,
+    rate,
+    shorten,
+    to_ascii,
+)
 
 EMPTY = "nothing is known of this machine"
 HIGH = 0.9  # from here on a bar takes the colour of caution
@@ -162,3 +179,92 @@ def _owner(owner: Owner, head: int, width: int, ascii_only: bool) -> Text:
     words = f"{size}{clean(owner.user, 16) or 'somebody'}: {clean(owner.command, 60) or 'unknown'} ({owner.pid})"
     words = to_ascii(words) if ascii_only else words
     return Text(" " * (head + 1) + shorten(words, max(width - head - 1, 0)), "dim", no_wrap=True, end="")
+
+
+# What a run would cost of it.
+
+_LEAST_PER_IMAGE = 1e-9  # seconds; keeps a clock that stood still out of the division
+
+
+_UNSAID: dict[str, Any] = {"device": MISSING, "precision": MISSING, "reason": "", "parameters": {}}
+_NUMBERS: tuple[str, ...] = (
+    "steps_per_epoch",
+    "batch_size",
+    "epochs",
+    "shards",
+    "trained",
+    "step_seconds",
+    "evaluation_seconds",
+)
+_NUMBERS += ("epoch_seconds", "total_seconds", "weights_mb", "state_mb", "peak_mb", "data_mb", "evaluation_mb")
+
+
+def _whole(cost: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A cost with something for each field that it does not say: a dashboard that stays open through an update of the
+    package starts workers of another version."""
+    return {**_UNSAID, **dict.fromkeys(_NUMBERS, 0), **cost}
+
+
+def cost_facts(cost: Mapping[str, Any]) -> list[Fact]:
+    """What a run would cost, of the fields of a dry run (`training/rehearsal.py`); all times are estimates."""
+    said = cost.keys()
+    cost = _whole(cost)
+    steps, step = cost["steps_per_epoch"], cost["step_seconds"]
+    images = rate(cost["batch_size"] / max(step, _LEAST_PER_IMAGE))
+    evaluation, epochs = f"then {seconds(cost['evaluation_seconds'])} of evaluation", counted(cost["epochs"], "epoch")
+    facts = {
+        "device": ("device", clean(cost["device"]), ""),
+        "precision": ("computed", _arithmetic(cost), ""),
+        "parameters": ("parameters", _parameters(cost), ""),
+        "peak_mb": ("memory", _memory(cost), ""),
+        "step_seconds": ("a step", f"{seconds(step)} for {counted(cost['batch_size'], 'image')}, {images}", ""),
+        "epoch_seconds": (
+            "an epoch",
+            f"about {seconds(cost['epoch_seconds'])}: {counted(steps, 'step')}, {evaluation}",
+            "",
+        ),
+        "total_seconds": ("in all", f"about {seconds(cost['total_seconds'])}: {epochs}, samples and saving", ""),
+    }
+    return [fact for field, fact in facts.items() if field in said]
+
+
+def _arithmetic(cost: Mapping[str, Any]) -> str:
+    """`in float32 (this processor has no instructions for bfloat16), 2 shards of 500 images, each on a core`."""
+    why = f" ({clean(cost['reason'])})" if cost["reason"] else ""
+    each = -(-cost["batch_size"] // max(cost["shards"], 1))
+    cut = f", {counted(cost['shards'], 'shard')} of {counted(each, 'image')}" if cost["shards"] else ""
+    return f"in {clean(cost['precision'])}{why}{cut}"
+
+
+def cost_line(name: str, cost: Mapping[str, Any]) -> str:
+    """The times and the peak memory of `cost_facts` in one line."""
+    cost = _whole(cost)
+    epoch, total = seconds(cost["epoch_seconds"]), seconds(cost["total_seconds"])
+    peak = megabytes(1e6 * max(cost["peak_mb"], cost["evaluation_mb"]))
+    return f"{clean(name, 40)}: about {epoch} an epoch, {total} in all, {peak} at the peak"
+
+
+def _parameters(cost: Mapping[str, Any]) -> str:
+    parts = {clean(name).replace("_", "-"): number for name, number in cost["parameters"].items() if number}
+    total = sum(parts.values())
+    words = ", ".join(f"{name} {count(number)}" for name, number in parts.items())
+    trained = "" if cost["trained"] == total else f"; {count(cost['trained'])} of them are trained"
+    return f"{count(total)} ({words}){trained}"
+
+
+def _memory(cost: Mapping[str, Any]) -> str:
+    kept, peak = 1e6 * (cost["weights_mb"] + cost["state_mb"]), 1e6 * cost["peak_mb"]
+    data = f", {megabytes(1e6 * cost['data_mb'])} of images" if cost["data_mb"] else ""
+    evaluation = cost["evaluation_mb"]
+    and_of = f", {megabytes(1e6 * evaluation)} of an evaluation" if evaluation else ""
+    return (
+        f"{megabytes(kept)} for weights, gradients and optimizer{data}, about {megabytes(peak)} at the peak of a step"
+        f"{and_of}"
+    )
+
+
+def seconds(value: float) -> str:
+    """`5.2 ms`, `0.84 s`, `42 s`, and from two minutes on `2:05` or `1:02:33`."""
+    if value < 0.1:
+        return f"{1e3 * value:.2g} ms" if value < 0.01 else f"{1e3 * value:.0f} ms"
+    return duration(value) if value >= 120 else f"{value:.2g} s" if value < 10 else f"{value:.0f} s"

@@ -14,7 +14,8 @@ from tuiae.reproduce.claims import evaluate
 from tuiae.reproduce.measures import ClaimError, FinishedRun, Runs, functions_of, open_runs
 from tuiae.reproduce.verdicts import Outcome, Trial, Verdict, judge
 from tuiae.reproduce.work import Claim, Recipe, WorkPlan, claim_runs, label, run_configs, shared_seeds
-from tuiae.studies.jobs import Library, StudyProgress, finished_runs, known_runs, run_jobs
+from tuiae.studies.jobs import StudyProgress, finished_runs, known_runs, run_jobs
+from tuiae.studies.library import Library
 from tuiae.studies.places import Place
 
 

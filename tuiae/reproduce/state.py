@@ -25,7 +25,8 @@ from tuiae.runs.lineage import EditedRuns
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import REPORTS
 from tuiae.runs.process import is_alive, process_start
-from tuiae.studies.jobs import Job, usefulness
+from tuiae.studies.jobs import Job
+from tuiae.studies.library import usefulness
 from tuiae.studies.sweep import SWEEP
 
 

@@ -256,11 +256,6 @@ def describe_death(run: RunPaths, code: int | None) -> str:
     return ": ".join(words)
 
 
-def resume_elsewhere(run: RunPaths) -> str:
-    """The hint for a run whose device this machine does not have."""
-    return f"go on here on another one: tuiae resume {run.id} --device cpu"
-
-
 class StandbyWorker:
     """A worker that imports torch ahead of time and waits for a run directory on its stdin.
 
@@ -496,12 +491,3 @@ class Interrupt:
         finally:
             for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
-
-
-def requeue_advice(run: RunPaths) -> str:
-    """How a run that a signal stopped goes on under SLURM; empty elsewhere."""
-    job = os.environ.get("SLURM_JOB_ID", "")
-    if not job:
-        return ""
-    line = f"`tuiae run ... --continue` in it, or `tuiae resume {run.id}`, goes on with this run"
-    return f"SLURM job {job}: `scontrol requeue {job}` runs its script again; {line}"

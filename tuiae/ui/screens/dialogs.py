@@ -26,8 +26,8 @@ from tuiae.config import RunConfig
 from tuiae.errors import TuiaeError
 from tuiae.images import ImageRecord
 from tuiae.preflight import layers_on
+from tuiae.render.machine import cost_facts
 from tuiae.render.network import draw_network
-from tuiae.render.status import cost_facts
 from tuiae.render.text import clean, join_lines, wrapped
 from tuiae.ui.terminal.mode import mode_of
 from tuiae.ui.terminal.screen_diff import Fitting

@@ -14,9 +14,10 @@ from tuiae.config import RunConfig
 from tuiae.config.presets import check_preset_name
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked
+from tuiae.render.machine import cost_line
 from tuiae.render.network import NO_HISTOGRAMS
 from tuiae.render.pixels import Sheet
-from tuiae.render.status import Fact, cost_line, state_badge, status_facts
+from tuiae.render.status import Fact, state_badge, status_facts
 from tuiae.render.text import clean
 from tuiae.runs.diagnosis import Finding, Remedy
 from tuiae.runs.paths import RunPaths, undated

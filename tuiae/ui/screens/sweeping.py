@@ -28,14 +28,14 @@ from tuiae.errors import ConfigError
 from tuiae.files import read_json
 from tuiae.machine import AUTO, read_jobs, suggest_workers
 from tuiae.preflight import warn_of_change
-from tuiae.render.status import seconds
+from tuiae.render.machine import seconds
 from tuiae.render.text import clean, duration
 from tuiae.reproduce.state import start_process
 from tuiae.runs.listing import StudyRow
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.snapshot import Status
 from tuiae.source import argument_settings
-from tuiae.studies.jobs import marks
+from tuiae.studies.library import marks
 from tuiae.studies.sweep import (
     SWEEP,
     Sweep,
