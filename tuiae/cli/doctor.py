@@ -308,7 +308,8 @@ def look_at_runs() -> Iterator[Finding]:
     lost = [row for row in rows if row.status.state == "lost"]
     for row in lost[:MOST]:
         text = f"{row.id} is lost after {row.status.epochs_done:,.1f} of {counted(row.status.epochs or 0, 'epoch')}"
-        yield Finding("runs", "bad", text, f"tuiae resume {row.id}")
+        again = f"start its program again with tuiae.track(resume='{row.id}')"
+        yield Finding("runs", "bad", text, again if row.status.tracked else f"tuiae resume {row.id}")
     if len(lost) > MOST:
         yield Finding("runs", "bad", f"{len(lost) - MOST} more are lost", "tuiae runs state:lost")
     if lister.passed_over:
