@@ -35,7 +35,7 @@ import psutil
 
 from tests.terminal_screen import Screen, answers, left_on
 
-ENTER, ESCAPE, TAB, BACKTAB, DOWN = "\r", "\x1b", "\t", "\x1b[Z", "\x1b[B"
+ENTER, ESCAPE, TAB, BACKTAB = "\r", "\x1b", "\t", "\x1b[Z"
 UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
 CTRL_C = "\x03"
 

@@ -42,7 +42,7 @@ DIALOGS: dict[str, Callable[[RunPaths], Dialog[Any]]] = {
     "line": lambda run: LineDialog("name", "What to call it?", "a", lambda text: ""),
     "note": lambda run: NoteDialog("note", "About it", "a", lambda text: ""),
     "edit": lambda run: EditDialog(CONFIG, 1),
-    "fork": lambda run: ForkDialog(run, "fork"),
+    "fork": lambda run: ForkDialog(run),
 }
 BURSTS = [
     ("enter", "enter", "escape", "enter"),

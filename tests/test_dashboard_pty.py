@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.conftest import CHECKOUT, Laboratory, wait_until
-from tests.terminal import BACKTAB, COLD, CTRL_C, DOWN, ENTER, ESCAPE, TAB, UP, Terminal
+from tests.terminal import BACKTAB, COLD, CTRL_C, DOWN, ENTER, ESCAPE, RIGHT, TAB, UP, Terminal
 from tests.test_input import ANSWERS
 from tuiae.config import load_config
 from tuiae.reproduce.state import find_process
@@ -248,10 +248,10 @@ def test_a_sitting_fills_the_form_finds_a_setting_starts_sweeps_and_kills(lab: L
             ("o" + DOWN + "cl", "conv-vae"),  # a letter opens the list of models
             (ENTER, "starts classifier, code 12"),
             (DOWN + "6", "starts classifier, code 6"),
-            (DOWN * 2 + "g", "fashion-mnist"),
+            (DOWN + "g", "fashion-mnist"),
             (ENTER, "takes all 32 training images"),
-            (DOWN * 4 + "900000", "900000"),  # epochs
-            (DOWN + "8", "images of 7x5"),  # a batch
+            (DOWN * 3 + "900000", "900000"),  # epochs
+            (RIGHT + "8", "images of 7x5"),  # a batch, beside them
             ("O", "all settings of the next run"),
             ("schedule", "training.schedule"),
             (ENTER + "cos", "cosine"),

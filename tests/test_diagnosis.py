@@ -307,7 +307,7 @@ def test_a_classifier_that_knows_all_classes_is_not_told_so(train: Train) -> Non
     document = {**OVERFIT_CLASSIFIER, "data": {"dataset": "digits"}}
     document["training"] = {"epochs": 5, "batch_size": 100, "learning_rate": 5e-3}
     snapshot, _ = train(document)
-    assert diagnose(snapshot, sample_of(snapshot)) == ()
+    assert {found.kind for found in diagnose(snapshot, sample_of(snapshot))} <= {"unfinished"}
 
 
 # What a worker does about it
@@ -458,7 +458,7 @@ def test_an_edit_before_the_first_evaluation_leaves_nothing_to_go_back_to(lab: L
 
 @pytest.mark.parametrize("rate", [1e-3, 4e-3])
 def test_an_edit_that_does_no_harm_is_not_spoken_of(lab: Laboratory, rate: float) -> None:
-    assert after(lab, {6 * STEPS: [(RATE, rate)]}) == ()
+    assert {found.kind for found in after(lab, {6 * STEPS: [(RATE, rate)]})} <= {"unfinished"}
 
 
 def test_a_dropout_that_doubles_the_loss_is_named(lab: Laboratory) -> None:

@@ -476,6 +476,6 @@ def test_a_variational_run_records_the_kl_of_every_unit(lab: Laboratory) -> None
     assert sample.unit_kl is not None
     assert sample.unit_kl.shape == (8,)
     assert sample.unit_kl.max() < 0.01
-    with evaluating(fit.parts.model), torch.inference_mode():
+    with evaluating(fit.parts), torch.inference_mode():
         means = fit.parts.model.encode(fit.parts.test.span(0, 297)[0]).numpy()
     assert sample.codes == pytest.approx(principal_plane(means.astype(float))[0], abs=1e-4)

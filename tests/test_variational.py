@@ -17,7 +17,6 @@ from tuiae.models.layers import INITIALISERS, drawing_from
 from tuiae.models.networks import Classifier, VariationalAutoencoder, build_model
 from tuiae.preflight import check
 from tuiae.runs.writer import create_run
-from tuiae.training.evaluate import evaluating
 from tuiae.training.objective import Objective
 from tuiae.training.rehearsal import dry_run
 from tuiae.training.setup import set_up
@@ -83,9 +82,10 @@ def test_likelihoods_are_in_nats_an_image() -> None:
 def test_the_total_is_the_reconstruction_term_and_beta_times_the_kl_term(beta: float) -> None:
     document = {"model": {"family": "vae", "latent": 2}, "training": {"loss": "bce", "beta": beta}}
     config = build_config(document)
-    objective = Objective(config)
+    network = build_model(config.model, (1, 8, 8), 0)
+    objective = Objective(config, network)
     images = torch.rand(6, 1, 8, 8)
-    output = build_model(config.model, (1, 8, 8), 0)(images)
+    output = network(images)
     score = objective(output, images, torch.zeros(6))
     values = dict(zip(objective.names, (value.item() for value in score.values), strict=True))
     assert values["kl"] > 0
@@ -114,16 +114,14 @@ def test_codes_are_drawn_while_training_and_are_the_mean_afterwards(family: str)
     drawn = (output.code - output.mean) / (0.5 * output.log_variance).exp()
     assert drawn.mean().abs() < 0.05
     assert (drawn.std() - 1).abs() < 0.05
-    with evaluating(model):
-        output = model(images[:2])
-        assert torch.equal(output.code, output.mean)
-        assert torch.equal(model.encode(images[:2]), output.mean)
-    with evaluating(model), drawing_from(torch.Generator().manual_seed(3)):
+    output = model.eval()(images[:2])
+    assert torch.equal(output.code, output.mean)
+    assert torch.equal(model.encode(images[:2]), output.mean)
+    with drawing_from(torch.Generator().manual_seed(3)):
         first = model(images[:2]).code
-    with evaluating(model), drawing_from(torch.Generator().manual_seed(3)):
+    with drawing_from(torch.Generator().manual_seed(3)):
         assert torch.equal(model(images[:2]).code, first)
     assert not torch.equal(first, output.mean)
-    assert model.training
 
 
 def test_the_mean_is_neither_rectified_nor_dropped() -> None:

@@ -28,6 +28,7 @@ from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.paths import RunPaths, list_runs, runs_dir
 from tuiae.runs.process import Interrupt, StandbyWorker
 from tuiae.runs.writer import RunWriter, create_run
+from tuiae.training import control as control_of_training
 from tuiae.training import worker
 from tuiae.training.control import Mailbox
 from tuiae.training.device import describe_device, list_devices, resolve_device
@@ -193,6 +194,7 @@ def paused() -> dict[str, Any]:
         control.send(run, "stop")
         return wait()
 
+    control_of_training.MAIL_SECONDS = 0.0  # at every step, not every tenth of a second
     made.step = step  # type: ignore[method-assign]
     made.mailbox.wait = stop  # type: ignore[method-assign]
     assert made.run() == "stopped"

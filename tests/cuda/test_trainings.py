@@ -25,6 +25,8 @@ def test_every_preset_trains_on_a_card_and_goes_on_from_its_checkpoint(
     document = tomllib.loads(preset.path.read_text())
     document.get("model", {}).pop("encoder_run", None)
     document.get("data", {}).pop("classes", None)
+    if "code" in document["model"]:
+        document["model"]["code"] = str(preset.path.parent / document["model"]["code"])
     small = {"data.image_size": 28, "data.train_limit": 500, "training.epochs": 1, "training.precision": precision}
     found = cards.ask(questions.work, small, document)
     assert (found["code"], found["status"].get("error")) == (0, None)

@@ -128,6 +128,8 @@ def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding,
     alike = one_picture(evidence, sample)
     if alike and all(finding.severity < alike.severity for finding in found):
         found = [alike]
+    if not found and (more := unfinished(evidence)):
+        found = [more]  # epochs mend nothing else
     return tuple(sorted(found, key=lambda finding: -finding.severity))
 
 
@@ -335,7 +337,7 @@ def _flat(evidence: Evidence) -> str | None:
 
 
 _Check = Callable[[Evidence], Finding | None]
-_CURVE_CHECKS: tuple[_Check, ...] = (divergence, overfitting, stuck, oscillation, plateau, unfinished)
+_CURVE_CHECKS: tuple[_Check, ...] = (divergence, overfitting, stuck, oscillation, plateau)
 """The first finding stands."""
 
 
