@@ -135,9 +135,6 @@ def dry_run(
         give_back_memory(device)
 
 
-SPARE = 1.0  # of what a step took: its graph keeps that while the last batch and the evaluation take theirs
-
-
 def explain_shortage(error: Exception, trainer: Trainer | None) -> TrainingError:
     """The error for a training whose memory ran out: what was asked for, and a batch of which a step is seen to fit."""
     hint = "lower training.batch_size"
@@ -149,21 +146,20 @@ def explain_shortage(error: Exception, trainer: Trainer | None) -> TrainingError
 
 
 def _fitting_batch(trainer: Trainer) -> int:
-    """The largest half, quarter, ... of the batch whose step fits into what is free on a GPU now and leaves SPARE of
-    that free; 0 where none does. Elsewhere 0: a system that lends more memory than it has would end this process.
-    Nothing trained here is saved."""
+    """The largest half, quarter, ... of the batch whose step fits into what is free on a GPU now; 0 where none does.
+    Elsewhere 0: a system that lends more memory than it has would end this process. Nothing trained here is saved."""
     parts, size = trainer.parts, trainer.config.training.batch_size // 2
     trainer.training_step.captured = None  # its graph keeps what a step of the whole batch takes
     while parts.device.type == "cuda" and size >= trainer.fewest:
         try:
             give_back_memory(parts.device)
-            trainer.training_step(parts.train.place(torch.arange(min(size, len(parts.train)))), 0.0)
+            for _ in range(2):  # the second one holds the gradients of the first
+                trainer.training_step(parts.train.place(torch.arange(min(size, len(parts.train)))), 0.0)
         except Exception as error:  # noqa: BLE001 - whatever it is, this size is none to advise
             traceback.clear_frames(error.__traceback__)
+            size //= 2
         else:
-            if free_memory(parts.device) >= SPARE * torch.cuda.memory_reserved(parts.device):
-                return size
-        size //= 2
+            return size
     return 0
 
 
