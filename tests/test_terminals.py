@@ -389,6 +389,18 @@ def test_resizing_storms_end_on_a_whole_screen(lab: Laboratory, played: Script) 
         assert "Traceback" not in terminal.text()
 
 
+STALE = "from textual.drivers.linux_driver import LinuxDriver; LinuxDriver._get_terminal_size = lambda self: (10, 3)\n"
+
+
+def test_a_size_that_was_read_before_the_last_change_does_not_stay(lab: Laboratory, played: Script) -> None:
+    python, option, code = COLD
+    environ = {**lab.environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    with Terminal([python, option, STALE + code, "attach", played.run.id], env=environ) as terminal:
+        terminal.wait_for("✓ finished", SLOW)
+        terminal.resize(80, 24)
+        terminal.wait_for(lambda text: "✓ finished" in text and len(text.splitlines()) == 24, SLOW)
+
+
 def test_something_else_wrote_on_the_terminal_and_ctrl_l_mends_it(lab: Laboratory, played: Script) -> None:
     with tuiae(lab, "attach", played.run.id) as terminal:
         terminal.wait_for("✓ finished", SLOW)

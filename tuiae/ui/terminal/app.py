@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import time
 import traceback
 from collections import deque
@@ -21,6 +22,7 @@ from textual.color import Color
 from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.filter import LineFilter, Monochrome, NoColor
+from textual.geometry import Size
 from textual.theme import Theme
 
 from tuiae import __version__
@@ -225,6 +227,9 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Resize):
+            if not self.is_headless:
+                # A signal comes within the handling of another: who read the size first may tell it last.
+                event.size = event.virtual_size = Size(*shutil.get_terminal_size())
             # Between two sizes a terminal loses lines or gains blank ones, also when it ends as it was.
             self.action_redraw()
         if isinstance(event, (events.InputEvent, events.Paste)):
