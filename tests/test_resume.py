@@ -410,7 +410,7 @@ def test_a_stop_before_the_first_step_stops_the_run(lab: Laboratory) -> None:
 @pytest.mark.thorough
 def test_a_run_that_is_held_is_not_resumed(lab: Laboratory, finished: RunPaths) -> None:
     run = lab.detach(*LONG)
-    pid_of(run)
+    wait_until(lambda: read_status(run).step)  # until then the worker may write its precision into the config
     before = run.config.read_bytes()
     result = lab("resume", run.id, "--epochs", "99", "--json", check=6)
     assert result.document["exit_code"] == 6
