@@ -381,22 +381,6 @@ def test_bce_has_torchs_gradient_and_survives_nan() -> None:
     assert losses.bce(torch.full((1, 1, 2, 2), math.nan), torch.zeros(1, 1, 2, 2)).isnan()
 
 
-@pytest.mark.parametrize("activation", losses.ACTIVATED)
-@pytest.mark.parametrize("shape", [(333, 1, 28, 28), (7, 3, 5, 3), (2, 3, 300, 300)], ids=str)
-def test_an_error_with_its_activation_has_the_bits_of_both_functions(activation: str, shape: tuple[int, ...]) -> None:
-    before, target, share = torch.randn(shape, requires_grad=True), torch.rand(shape), 0.3
-    made = ACTIVATIONS[activation]()(before)
-    (expected,) = torch.autograd.grad(losses.mse(made, target) * share, before)
-    error, wrong = losses.activated_mse(before * 1, target, activation, share)
-    (gradient,) = torch.autograd.grad(error * share, before, retain_graph=True)
-    (twice,) = torch.autograd.grad(error * (2 * share), before)
-    # PyTorch computes a sigmoid otherwise where a thread's part ends.
-    assert torch.equal(gradient, expected) or (activation == "sigmoid" and torch.allclose(gradient, expected, 1e-6))
-    torch.testing.assert_close(twice, 2 * expected)
-    torch.testing.assert_close(error, losses.mse(made, target))
-    assert torch.equal(wrong, losses.wrong_pixels(made, target))
-
-
 def test_wrong_pixels_are_counted_in_each_image() -> None:
     target = torch.tensor([[0.0, 0.4, 0.6, 1.0, 1.0]] * 2).reshape(2, 1, 1, 5)
     guess = torch.tensor([[0.5, 0.9, 0.7, 0.1, 3.0], [0.0, 0.0, 1.0, 1.0, 1.0]]).reshape(2, 1, 1, 5)

@@ -33,25 +33,21 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
-        kinds = tuple(map(type, (make() for make in ACTIVATIONS.values())))
-        self._last_activation = max(place for place, layer in enumerate(decoder) if isinstance(layer, kinds))
 
     def encode(self, x: Tensor) -> Tensor:
         """Images (N, C, H, W) in 0..1 -> codes (N, latent)."""
         code: Tensor = self.encoder(x)
         return code
 
-    def decode(self, code: Tensor, activated: bool = True) -> Tensor:
-        """Codes (N, latent) -> images (N, C, H, W), or without the last activation what it would make them of."""
-        for place, layer in enumerate(self.decoder):
-            if activated or place != self._last_activation:
-                code = layer(code)
-        return code
+    def decode(self, code: Tensor) -> Tensor:
+        """Codes (N, latent) -> images (N, C, H, W)."""
+        reconstruction: Tensor = self.decoder(code)
+        return reconstruction
 
-    def forward(self, x: Tensor, activated: bool = True) -> ModelOutput:
-        """Images (N, C, H, W) in 0..1 -> code and reconstruction, this as `decode` has it."""
+    def forward(self, x: Tensor) -> ModelOutput:
+        """Images (N, C, H, W) in 0..1 -> code and reconstruction."""
         code = self.encode(x)
-        return ModelOutput(code, self.decode(code, activated))
+        return ModelOutput(code, self.decode(code))
 
 
 class VariationalAutoencoder(Autoencoder):
@@ -77,14 +73,14 @@ class VariationalAutoencoder(Autoencoder):
         features = self.encoder[:-1](x)
         return self.encoder[-1](features), self.log_variance(features)
 
-    def forward(self, x: Tensor, activated: bool = True) -> ModelOutput:
+    def forward(self, x: Tensor) -> ModelOutput:
         """Images (N, C, H, W) in 0..1 -> code, reconstruction, mean and log-variance."""
         mean, log_variance = self.posterior(x)
         code = mean
         if self.training or drawn_from() is not None:
             draws = torch.randn(mean.shape, generator=drawn_from(), device=mean.device, dtype=mean.dtype)
             code = mean + draws * torch.exp(0.5 * log_variance)
-        return ModelOutput(code, self.decode(code, activated), mean=mean, log_variance=log_variance)
+        return ModelOutput(code, self.decode(code), mean=mean, log_variance=log_variance)
 
 
 _PREFIX = "encoder."

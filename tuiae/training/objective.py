@@ -10,9 +10,7 @@ from torch import Tensor
 from tuiae.config import RunConfig
 from tuiae.models.custom import CustomNetwork
 from tuiae.models.losses import (
-    ACTIVATED,
     RECONSTRUCTION_LOSSES,
-    activated_mse,
     cross_entropy,
     kl_divergence,
     mse,
@@ -51,9 +49,6 @@ class Objective:
         self._loss = config.training.loss
         self._smoothing = config.training.label_smoothing if training else 0.0
         self.beta: float | Tensor = config.training.beta
-        model = config.model
-        dense = model.family == "dense" and not model.output_dropout  # convolutions gain nothing by it
-        self._activation = model.output if dense and self._loss == "mse" and model.output in ACTIVATED else ""
         self.names: tuple[str, ...] = ("loss", "accuracy")
         self._score = self._score_images
         if config.is_classifier:
@@ -68,18 +63,6 @@ class Objective:
     def __call__(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
         """The score of a batch against its clean images (N, C, H, W) and labels (N,)."""
         return self._score(output, clean, labels)
-
-    @property
-    def activates(self) -> bool:
-        """Whether the last activation can be left to `before_activation`, which is quicker on a CPU in float32."""
-        return bool(self._activation)
-
-    def before_activation(self, output: ModelOutput, clean: Tensor, share: float) -> Score:
-        """The score of a network's output without its last activation, which is overwritten; the loss will be weighed
-        with `share`."""
-        assert output.reconstruction is not None
-        loss, wrong = activated_mse(output.reconstruction, clean, self._activation, share)
-        return Score(loss, (loss, 1 - wrong.sum() / clean.numel()), wrong)
 
     def _score_images(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
         """The configured loss against the clean image."""

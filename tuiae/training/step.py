@@ -56,8 +56,6 @@ class BatchGradient:
     def adopt(self, parts: Parts) -> None:
         """Compute by another config from here on; how many shards there are stays."""
         self._parts, self._objective = parts, Objective(parts.config, parts.model, training=True)
-        plain = parts.device.type == "cpu" and parts.config.training.precision == "float32"
-        self._activates = plain and self._objective.activates
         if self._beta is not None:
             self._objective.beta = self._beta
         self._generators = {
@@ -139,14 +137,10 @@ class BatchGradient:
             # Before it is corrupted: a reconstruction is compared with what was moved or mirrored.
             clean = augment(clean, training.flip, training.shift, self._generators[STEP_AUGMENTATION, shard])
         noise, draws = (self._generators.get((purpose, shard)) for purpose in (STEP_NOISE, STEP_DRAWS))
-        share = len(clean) / images
         with drawing_from(draws), autocast(training.precision, device):
-            shown = corrupt(clean, config.noise, noise)
-            if self._activates:
-                score = self._objective.before_activation(self._parts.model(shown, activated=False), clean, share)
-            else:
-                score = self._objective(self._parts.model(shown), clean, labels)
-        loss = score.loss * share if share < 1 else score.loss
+            output = self._parts.model(corrupt(clean, config.noise, noise))
+            score = self._objective(output, clean, labels)
+        loss = score.loss * (len(clean) / images) if len(clean) < images else score.loss
         # Zeros for weights that had no part in it, as a custom network may have some.
         gradients = torch.autograd.grad(loss, self.weights, materialize_grads=True)
         return gradients, BatchScore(loss.detach(), score.weighted(len(clean)))
