@@ -26,6 +26,7 @@ from tuiae.runs.lineage import no_config
 from tuiae.runs.paths import RunPaths, runs_dir
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import RunReader, read_images
+from tuiae.runs.snapshot import Snapshot
 from tuiae.studies.compare import edited
 from tuiae.training.checkpoint import load_weights
 
@@ -49,6 +50,16 @@ LOSSES = {
 EVALUATED = 1000  # images at once
 
 
+def _left_out(snapshot: Snapshot) -> list[str]:
+    """Sentences about what of a run its script does not repeat."""
+    words = []
+    if parent := snapshot.parent:
+        words.append(f"The run began with a checkpoint of {parent.run}; this file begins with new weights.")
+    if changes := edited(snapshot):
+        words.append(f"The run was edited while it trained ({changes}); this file trains as it began.")
+    return words
+
+
 def write_script(export: Export, path: Path) -> Sequence[str]:
     """Write the script and, where it needs more than torchvision has, an npz of its name beside it.
 
@@ -66,11 +77,7 @@ def write_script(export: Export, path: Path) -> Sequence[str]:
     arrays, torchvision = data_of(config)
     if config.model.encoder_run:
         arrays |= _encoder(export.run, config)
-    words = []
-    if parent := snapshot.parent:
-        words.append(f"The run began with a checkpoint of {parent.run}; this file begins with new weights.")
-    if changes := edited(snapshot):
-        words.append(f"The run was edited while it trained ({changes}); this file trains as it began.")
+    words = _left_out(snapshot)
     environment = Environment(
         loader=PackageLoader("tuiae.exports"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

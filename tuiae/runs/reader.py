@@ -243,10 +243,9 @@ class RunReader:
         if is_gone(self.run) and not is_run(self.run.root):
             status = replace(last.status if last is not None else status, state=GONE)
         label = read_label(self.run)
-        name, tags = label.name, label.tags
         if last is not None and not fresh:
             before = replace(last.status, heartbeat=status.heartbeat)
-            if (name, status) == (last.name, before) and tags in (None, last.tags):
+            if (label.name, status) == (last.name, before) and label.tags in (None, last.tags):
                 return last
         self._config = self._config or read_config(self.run)
         self._tracked = self._tracked or read_tracked(self.run)
@@ -265,7 +264,7 @@ class RunReader:
             edits=tuple(self._edits),
             resumes=self._reached.resumes,
             clock=self._clock.points.series(),
-            name=name,
+            name=label.name,
             images=read_images(self.run),
             tracked=self._tracked,
             tags=tags_of(self.run, meta, label),

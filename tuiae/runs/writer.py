@@ -217,17 +217,7 @@ def alone(root: Path, tag: str) -> Iterator[Callable[[], None]]:
                 os.pwrite(lock, record.ljust(512).encode(), 0)
 
     try:
-        other, is_held = read_json(path), False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            is_held = True
-        except OSError:
-            pass  # a network's file system may have no locks
-        if other.get("host") not in (None, socket.gethostname()):
-            is_held |= abs(time.time() - (as_number(other.get("heartbeat")) or 0.0)) < STALE_SECONDS
-        if is_held:
-            who = f"process {other.get('pid', '?')} on {other.get('host', 'another host')}"
+        if who := _holder(path, lock):
             raise RunHeldError(f"{tag} is carried out by {who}", "wait for it, or stop it; what it did is kept")
         beat()
         try:
@@ -236,6 +226,20 @@ def alone(root: Path, tag: str) -> Iterator[Callable[[], None]]:
             os.ftruncate(lock, 0)
     finally:
         os.close(lock)
+
+
+def _holder(path: Path, lock: int) -> str:
+    """Who else carries out the study of a lock file, in words; empty where nobody does: then the lock is taken."""
+    other, is_held = read_json(path), False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        is_held = True
+    except OSError:
+        pass  # a network's file system may have no locks
+    if other.get("host") not in (None, socket.gethostname()):
+        is_held |= abs(time.time() - (as_number(other.get("heartbeat")) or 0.0)) < STALE_SECONDS
+    return f"process {other.get('pid', '?')} on {other.get('host', 'another host')}" if is_held else ""
 
 
 def describe_machine(argv: list[str], checkout: Path = Path(__file__).parents[2]) -> dict[str, Any]:

@@ -205,6 +205,7 @@ def run_jobs(
         TrainingError: jobs failed; the others were seen through.
         KeyboardInterrupt: stopped, with a checkpoint of every run; a later call goes on.
     """
+    # Longer than other functions by what it has to promise.
     check_tags((tag, *tags))
     check_jobs(jobs, root, here=place is None)
     # Resolved now: `encoder_run = "last"` means another run once one has started.

@@ -76,6 +76,7 @@ def track(
     Where no run can be written, on a full disk, the loop runs untracked and `warnings` says why. Raises ConfigError for
     what is wrong with the arguments, UnknownRunError for a run that is not there, RunHeldError for one that is written.
     """
+    # Longer than other functions by what it has to say of its arguments.
     named = _rank() if rank is None else rank
     if named:
         return TrackedRun(None, None)

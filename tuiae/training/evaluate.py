@@ -98,8 +98,7 @@ def evaluate(
     """
     config, classes, device = parts.config, len(parts.classes), parts.device
     objective = Objective(config, parts.model)
-    totals = Totals(device, objective.names)
-    quality = Quality(device)
+    totals, quality = Totals(device, objective.names), Quality(device)
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device) if config.is_classifier else None
     count = min(limit or len(split), len(split))
     sequence = Draws(config.training.seed, device)

@@ -228,6 +228,7 @@ class _Rehearsal:
 
     def measure(self, warnings: tuple[str, ...], profiled: bool) -> DryRun:
         """Everything, the memory first, while nothing else has been allocated."""
+        # Longer than other functions: each figure stands once, in the order of what people read.
         parts, trainer, config = self._parts, self._trainer, self._trainer.config
         parts.model.train()
         peak, loss = self._peak()

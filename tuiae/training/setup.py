@@ -23,6 +23,7 @@ from tuiae.images import ImageRecord
 from tuiae.machine import freest
 from tuiae.models.networks import Classifier, Network, build_model
 from tuiae.runs.checkpoints import find_checkpoint, no_checkpoint
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
 from tuiae.source import with_code
 from tuiae.training.checkpoint import load_weights, spoilt
@@ -204,6 +205,18 @@ def find_device(config: RunConfig, tell: Tell = lambda text: None, claim: Claim 
     return resolve_device(config.training.device, tell, claim, 10 * AMPERE[0] if convolves_in_bfloat16 else 0)
 
 
+def _take_encoder(model: Classifier, source: RunPaths) -> None:
+    """Begin with the encoder that another run has trained. Raises ConfigError and TrainingError where it has none."""
+    if (folder := find_checkpoint(source)) is None:
+        missing = no_checkpoint(source)
+        raise ConfigError(f"model.encoder_run: {missing.cause}", missing.hint)
+    weights = load_weights(folder)
+    if cause := spoilt(weights):
+        cause = f"model.encoder_run: {folder.name} of {source.id} is of no use: {cause}"
+        raise TrainingError(cause, "take the encoder of another run")
+    model.load_encoder(weights)
+
+
 def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = silent, claim: Claim = freest) -> Parts:
     """Find the device, of several cards the one that `claim` chooses, prepare the images, build the model on the device
     with its seeded initial weights. Raises DeviceError, DataError, ConfigError or TrainingError; each says what to
@@ -228,16 +241,8 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
         precision, reason = suggest_precision(config, device, sum(map(torch.Tensor.numel, model.parameters())))
         config = in_precision(config, precision)
     if config.model.encoder_run and runs_root is not None:
-        source = find_run(config.model.encoder_run, runs_root)
-        if (folder := find_checkpoint(source)) is None:
-            missing = no_checkpoint(source)
-            raise ConfigError(f"model.encoder_run: {missing.cause}", missing.hint)
         assert isinstance(model, Classifier)
-        weights = load_weights(folder)
-        if cause := spoilt(weights):
-            cause = f"model.encoder_run: {folder.name} of {source.id} is of no use: {cause}"
-            raise TrainingError(cause, "take the encoder of another run")
-        model.load_encoder(weights)
+        _take_encoder(model, find_run(config.model.encoder_run, runs_root))
     model = model.to(device).to(memory_format=memory_format(config, device))
     parts = Parts(
         config, device, train, test, splits.classes, model, dataset.record, notes, reason, cautions=tuple(cautions)
