@@ -119,11 +119,12 @@ class ScreenOptions:
         return Output(json, plain, self.ascii, self.colors, plot, Look(x or "epoch", log_x, log_y))
 
     def abilities(self) -> dict[str, Any]:
-        """What a terminal can: `is_terminal`, `unicode`, `colors`, and `graphics`, the protocol of its pictures."""
+        """What a terminal can: `is_terminal`, `unicode`, `colors`, and with --graphics `graphics`, the protocol of its
+        pictures."""
         from tuiae.ui.terminal.mode import ask, choose_mode, protocol_in
 
         found = {"is_terminal": is_terminal(sys.stdout), "unicode": knows_unicode(), "graphics": ""}
-        if found["is_terminal"] and sys.stdin.isatty():
+        if self.graphics and found["is_terminal"] and sys.stdin.isatty():  # some terminals print the question
             found["graphics"] = protocol_in(ask(sys.stdin.fileno(), sys.stdout.fileno()))
         return {**found, "colors": choose_mode(self.colors, self.ascii, os.environ).colors}
 
