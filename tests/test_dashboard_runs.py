@@ -125,7 +125,7 @@ async def test_a_worker_that_is_killed_leaves_a_lost_run(lab: Laboratory, worker
         await desk.shows("? lost")
         assert desk.app.session.snapshot is not None
         assert desk.message == bad_ending(desk.app.session.snapshot)
-        assert desk.offered == ["resume"]
+        await desk.until(lambda: desk.offered == ["resume"])
 
 
 # The list

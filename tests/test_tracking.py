@@ -306,7 +306,7 @@ async def test_the_dashboard_pauses_edits_and_stops_the_loop(lab: Laboratory) ->
     with endless() as run:
         async with open_desk(RunPaths(run.path or Path())) as desk:
             await desk.shows("running", "learning_rate", "a program of its own")
-            assert desk.offered == ["pause", "stop"]
+            await desk.until(lambda: desk.offered == ["pause", "stop"])
             await desk.press("p")
             await desk.until(lambda: desk.state == "paused")
             await desk.press("e")
@@ -438,8 +438,10 @@ def test_a_forked_process_writes_nothing_and_holds_nothing(lab: Laboratory) -> N
     code = """
 import os, time
 run.log(epoch=0, loss=1)
+read, write = os.pipe()
 if not os.fork():
-    run.log(epoch=0, loss=2); run.finish(); time.sleep(60); os._exit(0)
+    run.log(epoch=0, loss=2); run.finish(); os.write(write, b"."); time.sleep(60); os._exit(0)
+os.read(read, 1)
 os.kill(os.getpid(), 9)
 """
     process = alone(lab, code, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
