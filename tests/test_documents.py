@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from tests.mutations import draw_live, draw_runs
 from tuiae.cli.runs import status_lines, status_record
 from tuiae.config import RunConfig, build_config, dump_config, parse_override, settings_of
-from tuiae.config.document import fingerprint, parse_alike, parse_toml
+from tuiae.config.document import fingerprint, parse_toml, read_alike
 from tuiae.data.cache import FILE_NAME, read_manifest
-from tuiae.errors import DataError, TuiaeError
+from tuiae.errors import ConfigError, DataError, TuiaeError
 from tuiae.files import read_json
 from tuiae.images import ImageRecord, read_record
 from tuiae.preflight import check
@@ -243,25 +243,30 @@ def test_any_config_is_checked_or_refused_in_sentences(runs_root: Path, changes:
     text = tomli_w.dumps(document_of(changes))
     with or_refused():
         config = build_config(parse_toml(text))
-        assert build_config(parse_alike(dump_config(config))[0]) == config
+        written = dump_config(config)
+        assert read_alike(written) == (config, settings_of(config), fingerprint(parse_toml(written)))
         check(config, runs_root)
 
 
-HEADS = st.sampled_from(
-    ("[a]", "[b]", "[a.b]", "[[c]]", "[c] # x", "a = 1", "b.c = 'x'", "c = [", "]", "x = '''", "'''", "", "d")
+LINES = st.sampled_from(
+    ("", "[data]", "[noise]", "[noise.x]", "[[data]]", "[data] # x", "[model.arguments]", "[training]", 'name = "a"')
+)
+VALUES = st.sampled_from(
+    ("seed = 1", "seed = 0x1", "kind = 'mask'", "level = 1", "hidden = [", "]", "'seed' = 2", "shards = 2", "'''")
 )
 
 
 @made_up
-@given(st.lists(HEADS, max_size=9).map("\n".join) | st.text(max_size=30))
-def test_a_document_is_parsed_by_its_tables_as_in_one_go(text: str) -> None:
+@given(st.lists(LINES | VALUES, max_size=9).map("\n".join) | st.text(max_size=30))
+def test_a_document_is_read_by_its_tables_as_in_one_go(text: str) -> None:
     try:
         whole = parse_toml(text)
-    except tomllib.TOMLDecodeError:
-        with pytest.raises(tomllib.TOMLDecodeError):
-            parse_alike(text)
+        config = build_config(whole)
+    except (tomllib.TOMLDecodeError, ConfigError) as error:
+        with pytest.raises(type(error)):
+            read_alike(text)
     else:
-        assert parse_alike(text) == (whole, fingerprint(whole))
+        assert read_alike(text) == (config, settings_of(config), fingerprint(whole))
 
 
 @made_up

@@ -107,7 +107,7 @@ LARGEST_TEXT = 16 << 20
 _PIECE = 1 << 16  # bytes read at once
 
 
-def open_regular(path: Path) -> BufferedReader:
+def open_regular(path: Path | str) -> BufferedReader:
     """Open a regular file for reading: a pipe may never give anything, and a device never end.
 
     Raises:
@@ -116,7 +116,7 @@ def open_regular(path: Path) -> BufferedReader:
     return open(_descriptor_of(path), "rb")
 
 
-def _descriptor_of(path: Path) -> int:
+def _descriptor_of(path: Path | str) -> int:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
@@ -137,7 +137,7 @@ def open_append(path: Path) -> BinaryIO:
     return open(descriptor, "ab")
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path | str) -> bytes:
     """The content of a regular file.
 
     Raises:
@@ -155,7 +155,7 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path | str) -> dict[str, Any]:
     """A JSON object, or an empty one when the file is missing, torn or not an object."""
     try:
         value = parse_json(read_bytes(path))

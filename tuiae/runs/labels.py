@@ -55,7 +55,7 @@ class Label:
 
 def read_label(run: RunPaths) -> Label:
     """The label; fields that are missing, torn or of another kind are empty."""
-    record = read_json(run.label)
+    record = read_json(RunPaths.label.of(run))
     name, note = (found if isinstance(found := record.get(key), str) else "" for key in ("name", "note"))
     tags = read_tags(record) if isinstance(record.get("tags"), list) else None
     return Label(" ".join(name.split())[:MOST_NAME], note[:MOST_NOTE], tags, record.get("pinned") is True)
@@ -64,7 +64,7 @@ def read_label(run: RunPaths) -> Label:
 def tags_of(run: RunPaths, meta: Mapping[str, Any] | None = None, label: Label | None = None) -> tuple[str, ...]:
     """The tags of a run: those of its label, else those that it was started with. Reads only what is not given."""
     tags = (label or read_label(run)).tags
-    return read_tags(read_json(run.meta) if meta is None else meta) if tags is None else tags
+    return read_tags(read_json(RunPaths.meta.of(run)) if meta is None else meta) if tags is None else tags
 
 
 def check_label(label: Label) -> Label:

@@ -12,16 +12,17 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from operator import itemgetter
+from itertools import repeat
+from operator import itemgetter, methodcaller, ne
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import NAME, QUIET, SEED, VARIATIONAL, RunConfig, counted, settings_of, short_keys, value_text
+from tuiae.config import NAME, QUIET, SEED, VARIATIONAL, RunConfig, counted, short_keys, value_text
 from tuiae.files import as_number, read_json
 from tuiae.runs.events import Tail, parse_event
 from tuiae.runs.labels import PRUNED, read_label, tags_of
 from tuiae.runs.paths import LIVE_STATES, REPORTS, RunPaths, is_run, list_names
-from tuiae.runs.reader import read_config, read_status, read_tracked
+from tuiae.runs.reader import read_settings, read_status, read_tracked
 from tuiae.runs.snapshot import Snapshot, Status, read_parent
 
 POINTS = 48  # of a trend: more than a sparkline has cells
@@ -372,7 +373,7 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow | None:
     worker is started."""
     status, label = read_status(run), read_label(run)
     is_known = row is not None and bool(row.settings) and row.status.epochs == status.epochs
-    meta = None if is_known else read_json(run.meta)
+    meta = None if is_known else read_json(RunPaths.meta.of(run))
     tags = tags_of(run, meta, label)
     if status.state == "stopped" and PRUNED in tags:
         status = replace(status, state=PRUNED)
@@ -381,8 +382,8 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow | None:
     if row is not None and meta is None:
         return replace(row, **said)
     meta = meta or {}
-    config, host, parent = read_config(run, meta), meta.get("host"), read_parent(meta)
-    settings = settings_of(config) if config else read_tracked(run) or {}
+    found, host, parent = read_settings(run, meta), meta.get("host"), read_parent(meta)
+    config, settings = found or (None, read_tracked(run) or {})
     if (status.state == "unknown" or not settings) and not is_run(run.root):
         return None
     return RunRow(
@@ -410,7 +411,7 @@ def _unlike(known: Sequence[Mapping[str, Any]]) -> list[str]:
     first = known[0] if known else {}
     every = dict.fromkeys(key for settings in known for key in settings)  # an argument may be given in some alone
     told = (key for key in every if key != NAME and not key.startswith(QUIET))
-    return [key for key in told if any(settings.get(key) != first.get(key) for settings in known)]
+    return [key for key in told if any(map(ne, map(methodcaller("get", key), known), repeat(first.get(key))))]
 
 
 def varying(runs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Self, overload
 
 from tuiae.errors import UnknownRunError
 
@@ -32,8 +33,16 @@ class _Entry:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, run: RunPaths, owner: object) -> Path:
-        return run.root / self._name
+    @overload
+    def __get__(self, run: None, owner: object) -> Self: ...
+    @overload
+    def __get__(self, run: RunPaths, owner: object) -> Path: ...
+    def __get__(self, run: RunPaths | None, owner: object) -> Path | Self:
+        return self if run is None else run.root / self._name
+
+    def of(self, run: RunPaths) -> str:
+        """Its path as a text: a Path takes ten times as long to make, which a list of 10,000 runs does 40,000 times."""
+        return f"{run.root}/{self._name}"
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tuiae.config import RunConfig, build_config
-from tuiae.config.document import parse_alike
+from tuiae.config import RunConfig, settings_of
+from tuiae.config.document import fingerprint, parse_toml, read_alike
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.files import MAX_EPOCH, MAX_TIME, as_number, is_count, open_regular, read_bytes, read_json
 from tuiae.images import ImageRecord, absolute, read_record, with_dataset
@@ -52,7 +52,7 @@ def read_status(run: RunPaths) -> Status:
     """The status with the reader's verdict: `lost` when the state is live and the process is not, with the error that
     the process left in its log."""
     try:
-        status = _STATUS.decode(read_bytes(run.status))
+        status = _STATUS.decode(read_bytes(RunPaths.status.of(run)))
     except (OSError, ValueError, RecursionError):
         status = _damaged_status(read_json(run.status))
     if status.live and not _has_pulse(status):
@@ -116,17 +116,24 @@ def _has_pulse(status: Status) -> bool:
 def read_config(run: RunPaths, meta: Mapping[str, Any] | None = None) -> RunConfig | None:
     """The run's config, or None when it is missing, not what the run began with (by its `meta`, read where it is not
     given), or of a schema that this version does not know."""
+    return found[0] if (found := read_settings(run, meta)) is not None else None
+
+
+def read_settings(run: RunPaths, meta: Mapping[str, Any] | None = None) -> tuple[RunConfig, Mapping[str, Any]] | None:
+    """`read_config` with every setting of it by its dotted key."""
     try:
-        document, digest = parse_alike(read_bytes(run.config).decode())
-        config = build_config(document) if _began_with(read_json(run.meta) if meta is None else meta, digest) else None
+        config, settings, digest = read_alike(read_bytes(RunPaths.config.of(run)).decode())
     except (OSError, ValueError, RecursionError, ConfigError):
         return None
-    if config is None:
+    if not _began_with(read_json(run.meta) if meta is None else meta, digest):
         return None
     dataset = config.data.dataset
     # Older versions kept a folder's path as it was given: a worker has recorded since where that is.
     record = read_images(run) if absolute(dataset) != dataset else None
-    return config if record is None else with_dataset(config, record.dataset)
+    if record is None:
+        return config, settings
+    config = with_dataset(config, record.dataset)
+    return config, settings_of(config)
 
 
 def read_tracked(run: RunPaths) -> dict[str, Any] | None:
@@ -147,7 +154,7 @@ def read_images(run: RunPaths) -> ImageRecord | None:
 def is_original(run: RunPaths, config: Path) -> bool:
     """Returns whether a file says what a run began with. Runs of older versions do not tell: there any TOML may."""
     try:
-        return _began_with(read_json(run.meta), parse_alike(read_bytes(config).decode())[1])
+        return _began_with(read_json(run.meta), fingerprint(parse_toml(read_bytes(config).decode())))
     except (OSError, ValueError, RecursionError):
         return False
 
