@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from textual.widgets import TextArea
 
 from tests.conftest import Laboratory
+from tests.dashboard import open_desk
 from tests.endings import assert_same_end
 from tests.golden import Golden, titled
 from tests.training import train
@@ -36,6 +38,7 @@ from tuiae.studies.library import Library
 from tuiae.studies.sweep import load_sweep
 from tuiae.training.evaluate import evaluate
 from tuiae.training.setup import set_up
+from tuiae.ui.screens.dialogs import TrustDialog
 
 NET = """
 import torch
@@ -299,6 +302,42 @@ def test_code_that_this_user_has_not_started_runs_nowhere_until_it_is_trusted(
     assert mark.exists()
     lab("explore", run.id, "--codes")
     lab("resume", run.id, "--epochs", "3")
+
+
+async def test_the_dashboard_shows_such_code_and_asks_before_it_runs(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mark = tmp_path / "it ran"
+    run = create_run(own(lab, NET + MARK.format(str(mark)) + "#" + "\x1b[2J"), lab.runs, [])
+    train(run, stop=6)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another user"))
+    mark.unlink()
+    async with open_desk(run, size=(120, 40)) as desk:
+        await desk.until(lambda: desk.app.session.snapshot)
+
+        async def is_asked(*keys: str) -> None:
+            for key in keys:
+                await desk.press(key)
+            dialog = await desk.until(lambda: desk.app.screen if isinstance(desk.app.screen, TrustDialog) else None)
+            text = dialog.query_one(TextArea).text
+            assert "class Net(nn.Module):" in text
+            assert "\x1b" not in text
+            assert not mark.exists()
+            await desk.press("escape")
+            await desk.until(lambda: not isinstance(desk.app.screen, TrustDialog))
+
+        await is_asked("3")
+        await is_asked("enter")
+        await is_asked("4")
+        await is_asked("2", "F", "r")
+        await is_asked("c")
+        await is_asked("f", "enter")
+        await is_asked("1", "R")
+        assert list(lab.runs.glob("[0-9]*")) == [run.root]
+        for key in ("3", "enter", "right", "enter"):
+            await desk.press(key)
+        await desk.until(lambda: mark.exists())
+        await desk.shows("decoded here")
 
 
 def test_a_copy_that_was_changed_does_not_run(lab: Laboratory) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
 import os
 import shlex
 import sys
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,6 +52,17 @@ class Source:
     @property
     def lines(self) -> int:
         return self.content.count(b"\n") + (not self.content.endswith(b"\n"))
+
+    @property
+    def text(self) -> str:
+        """The file as Python reads it, for somebody who decides whether it may run: in the encoding that it names, with
+        its lines where Python has them. What a terminal would not show is a sign."""
+        try:
+            encoding = tokenize.detect_encoding(io.BytesIO(self.content).readline)[0]
+        except SyntaxError:
+            encoding = "utf-8"
+        text = self.content.decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n")
+        return "".join(one if one.isprintable() or one in "\n\t" else "�" for one in text)
 
     @cached_property
     def tree(self) -> ast.Module:
@@ -200,9 +213,8 @@ def check_source(config: RunConfig) -> tuple[str, ...]:
             it; the class takes no such argument, or lacks one. Or it is the file of a run that this user has not
             started.
     """
+    check_trust(config)
     source = read_source(config.model)
-    if is_kept(config.model):
-        need_trust(source)
     warnings = (*_check_imports(source), *_unused(config))
     found = outline(source)
     if found is None:
@@ -273,6 +285,14 @@ def _as_setting(name: str, default: Any, made: str) -> Setting:
     return Setting(f"{ARGUMENTS}.{name}", sentence, plain, choices, type(plain[0]) if many and plain else kind, many)
 
 
+class UntrustedCodeError(ConfigError):
+    """Code of a custom network that this user has not started."""
+
+    def __init__(self, cause: str, hint: str, source: Source) -> None:
+        super().__init__(cause, hint)
+        self.source = source
+
+
 # Trust: the files that this user has started a training with, by their digests, in the user's state directory. So it
 # holds wherever that home directory is seen, and a file that was changed is another one.
 
@@ -302,14 +322,22 @@ def trust(source: Source) -> None:
 
 
 def need_trust(source: Source, command: str = "") -> None:
-    """Raises ConfigError, which says what would run, for a file that this user has not started; `command` is what would
-    run it then, by default what explores its run."""
+    """Raises UntrustedCodeError, which says what would run, for a file that this user has not started; `command` is
+    what would run it then, by default what explores its run."""
     if not is_trusted(source):
         folder = source.path.parent
         command = command or (f"tuiae explore {shlex.quote(str(folder.parent))}" if folder.name == FOLDER else "")
         what = f"{source.path} ({source.lines:,} lines, sha256 {source.digest[:12]})"
         again = f": {command} {OPTION}" if command else f", with {OPTION}"
-        raise ConfigError(f"this would run code that you have not started: {what}", f"read it, and let it run{again}")
+        cause = f"this would run code that you have not started: {what}"
+        raise UntrustedCodeError(cause, f"read it, and let it run{again}", source)
+
+
+def check_trust(config: RunConfig, command: str = "") -> None:
+    """Raises as `need_trust` where the network of a config is the file of a run, and as `read_source`; its path is
+    absolute."""
+    if config.model.is_custom and config.model.code and is_kept(config.model):
+        need_trust(read_source(config.model), command)
 
 
 def is_kept(model: ModelSection) -> bool:

@@ -29,7 +29,7 @@ from tuiae.render.machine import cost_facts
 from tuiae.runs.checkpoints import need_checkpoint, newest_position, read_position
 from tuiae.runs.control import send
 from tuiae.runs.labels import check_tags, named_for, read_tags
-from tuiae.runs.lineage import changes, config_at, fork_config, need_config, plan_replay, replay_run
+from tuiae.runs.lineage import changes, check_code, fork_config, need_config, plan_replay, replay_run
 from tuiae.runs.paths import RunPaths, is_run, list_runs, runs_dir, unwritable
 from tuiae.runs.process import (
     TORCHRUN,
@@ -45,7 +45,7 @@ from tuiae.runs.process import (
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import RunReader, is_original, read_config, read_status
 from tuiae.runs.writer import create_run, removed_unless_started
-from tuiae.source import is_kept, kept, need_trust, of_run, read_source, trust, with_absolute_code, with_code
+from tuiae.source import UntrustedCodeError, check_trust, kept, of_run, trust, with_absolute_code, with_code
 from tuiae.studies.jobs import is_busy
 from tuiae.studies.labels import make_fork
 from tuiae.studies.library import usefulness
@@ -194,7 +194,7 @@ def run_preset(
         raise ConfigError("--continue and --replay do not go together", "`tuiae resume RUN` goes on with a replay")
     if config.model.encoder_run:
         allow_code(find_run(config.model.encoder_run, root), trusted=trusted)
-    _allow(with_absolute_code(config), trusted=trusted)
+    _allow(lambda: check_trust(with_absolute_code(config), _again()), trusted=trusted)
     config = torchrun.fit(config) if torchrun else config
     config = make_ready(config, root, output, alone=torchrun is None)
     if "name" not in overrides.values:
@@ -257,17 +257,16 @@ def start_fork(
 def allow_code(run: RunPaths, *, trusted: bool) -> None:
     """Let the code of a run's custom network run if it is `trusted`. Raises ConfigError, which says what would run, for
     code that this user has not started."""
-    if (config := config_at(run)) is not None:
-        _allow(of_run(config, run.root), trusted=trusted)
+    _allow(partial(check_code, run, _again()), trusted=trusted)
 
 
-def _allow(config: RunConfig, *, trusted: bool) -> None:
-    if not (config.model.is_custom and config.model.code and is_kept(config.model)):
-        return
-    source = read_source(config.model)
-    if trusted:
-        trust(source)
-    need_trust(source, _again())
+def _allow(look: Callable[[], None], *, trusted: bool) -> None:
+    try:
+        look()
+    except UntrustedCodeError as error:
+        if not trusted:
+            raise
+        trust(error.source)
 
 
 def _again() -> str:

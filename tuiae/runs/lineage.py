@@ -21,7 +21,7 @@ from tuiae.runs.paths import OWN_PROGRAM, RunPaths, is_tracked, runs_dir
 from tuiae.runs.reader import is_original, read_config, read_images
 from tuiae.runs.snapshot import Parent, Status, read_parent
 from tuiae.runs.writer import create_run
-from tuiae.source import of_run
+from tuiae.source import check_trust, of_run
 
 # The config in force: config.toml with the edits on top.
 
@@ -48,6 +48,13 @@ def need_config(run: RunPaths, step: int | None = None) -> RunConfig:
     if config is None:
         raise no_config(run)
     return config
+
+
+def check_code(run: RunPaths, command: str = "") -> None:
+    """Raises UntrustedCodeError where the network of a run is code that this user has not started, with the `command`
+    that would let it run; ConfigError where that file cannot be read."""
+    if (config := config_at(run)) is not None:
+        check_trust(of_run(config, run.root), command)
 
 
 def no_config(run: RunPaths) -> ConfigError:

@@ -184,17 +184,14 @@ class Draft:
 
     def check(
         self, overrides: Mapping[str, Any], devices: list[str] | None, others: Mapping[str, str] | None
-    ) -> tuple[Checked | None, str]:
-        """The config that would run, or the sentence that says why none would: the command line's own. What would run
-        is remembered, with what the `others` of the form's fields say, unless these are None."""
-        try:
-            config = self.ask(overrides)
-            checked = check(config, self._root, devices)
-            if others is not None:
-                self._remember(config, others)
-            return replace(checked, config=named_for(checked.config, self.base)), ""
-        except TuiaeError as error:
-            return None, in_form_words(str(error).replace("\n", " · "))
+    ) -> Checked:
+        """The config that would run; raises the error of the command line where none would. What would run is
+        remembered, with what the `others` of the form's fields say, unless these are None."""
+        config = self.ask(overrides)
+        checked = check(config, self._root, devices)
+        if others is not None:
+            self._remember(config, others)
+        return replace(checked, config=named_for(checked.config, self.base))
 
 
 def classifier(run_id: str, frozen: bool = False) -> dict[str, Any]:

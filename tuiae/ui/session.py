@@ -22,7 +22,7 @@ from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.control import propose
 from tuiae.runs.diagnosis import Finding
 from tuiae.runs.labels import Label, relabel
-from tuiae.runs.lineage import need_config
+from tuiae.runs.lineage import check_code, need_config
 from tuiae.runs.paths import LIVE_STATES, OWN_PROGRAM, RunPaths, list_runs, need_run, unwritable
 from tuiae.runs.process import StandbyWorker, is_held, no_worker, start_worker
 from tuiae.runs.query import last_run
@@ -265,6 +265,7 @@ class Session:
         done its epochs, up to more `epochs`.
 
         Raises:
+            UntrustedCodeError: its network is code that this user has not started.
             OtherImagesError: the images are others now, and not `other_images`. DataError: they cannot be read.
             NothingToDoError: it is live, finished, or there is none. UnknownRunError: it is gone, or not ours to write.
             ConfigError: its config is damaged. TrainingError: no worker can be started.
@@ -284,6 +285,7 @@ class Session:
             if state == "finished" and epochs is None:
                 more = f"f forks it with training.epochs=N, or: tuiae resume {run.id} --epochs N"
                 raise NothingToDoError(f"it has done its epochs; for more {more}")
+            check_code(run)
             if not other_images:
                 check_same_images(run, f"tuiae resume {run.id}")
             self.launcher.work_on(run, other_images, epochs)
@@ -307,9 +309,11 @@ class Session:
         """Let a new run go on from a checkpoint of another one, and open it.
 
         Raises:
+            UntrustedCodeError: its network is code that this user has not started.
             OtherImagesError: the images are others now, and not `other_images`.
             ConfigError, TrainingError, UnknownRunError: cause and next step.
         """
+        check_code(source)
         if not other_images:
             check_same_images(source, f"tuiae fork {source.id}")
         run = make_fork(source, need_checkpoint(source, checkpoint), config, self.root, sys.argv)

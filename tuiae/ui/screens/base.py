@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,11 +21,13 @@ from tuiae.files import save_new
 from tuiae.render.pixels import Sheet
 from tuiae.render.status import title_line
 from tuiae.render.text import clean
-from tuiae.runs.paths import OWN_PROGRAM
+from tuiae.runs.lineage import check_code
+from tuiae.runs.paths import OWN_PROGRAM, RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.source import UntrustedCodeError, trust
 from tuiae.ui.feeds import Feed
 from tuiae.ui.keys import ON_RUN, argument, name_now, run_takes
-from tuiae.ui.screens.dialogs import Answer, ChoiceDialog, Dialog
+from tuiae.ui.screens.dialogs import Answer, ChoiceDialog, Dialog, TrustDialog
 from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.terminal.screen_diff import SteadyScreen
 from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, FindingLine, KeyLine, MessageLine, ViewBar, Views, tabs, title_width
@@ -216,10 +219,24 @@ class BaseScreen(SteadyScreen):
             dialog = ChoiceDialog("other images", clean(error.cause, 300), answers)
             self.show_dialog(dialog, lambda answer: act(True))
 
+    def ask_trust(self, error: UntrustedCodeError, act: Callable[[], object]) -> None:
+        """Show code that this user has not started, and do what would run it once that is allowed."""
+
+        def allow(answer: str) -> None:
+            trust(error.source)
+            self.message.release()
+            act()
+
+        self.message.tell(error.cause, "caution")
+        self.show_dialog(TrustDialog(error.source), allow)
+
     def attempt(self, action: Callable[..., Any], *arguments: Any) -> bool:
-        """Do something that can fail, and say why it did; returns whether it was done."""
+        """Do something that can fail, and say why it did; returns whether it was done. Where it would run code that
+        this user has not started, that is shown first."""
         try:
             action(*arguments)
+        except UntrustedCodeError as error:
+            self.ask_trust(error, partial(action, *arguments))
         except NothingToDoError as refusal:
             self.message.tell(str(refusal))
         except TuiaeError as error:
@@ -353,6 +370,11 @@ class ExplorerScreen(RunScreen):
     """The key that asks again."""
     questions: Questions
 
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._may_run: bool | None = None
+        """Whether the code of the open run may run; None before somebody looked."""
+
     @property
     def view(self) -> BenchView | LatentView:
         """The body of the screen."""
@@ -373,6 +395,7 @@ class ExplorerScreen(RunScreen):
         self.questions.pause()
 
     def run_opened(self) -> None:
+        self._may_run = None
         self.questions.forget()
         self.view.clear(NO_RUN if self.session.path is None else "reading the run")
 
@@ -382,8 +405,28 @@ class ExplorerScreen(RunScreen):
             self.view.explain(NO_WEIGHTS)
         elif snapshot.status.live and not snapshot.checkpoints:
             self.view.explain(NO_CHECKPOINT)
-        else:
+        elif self._allowed(RunPaths(snapshot.path)):
             self.questions.follow(snapshot.checkpoints)
+
+    def _allowed(self, run: RunPaths) -> bool:
+        """Returns whether the explorer may build the network of a run. Code that this user has not started is shown
+        once, and again with the key that asks again."""
+        if self._may_run is None:
+            self._may_run = True
+            try:
+                check_code(run)
+            except UntrustedCodeError as error:
+                self._may_run = False
+                self.view.explain(f"{error.cause}; {self.AGAIN_KEY} shows it, and asks")
+                self.ask_trust(error, self.action_again)
+            except TuiaeError:
+                pass  # the explorer says what is wrong with it
+        return self._may_run
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing answers as long as nobody allows it; empty where that is not so."""
+        return "" if self._may_run is not False else f"its code was not allowed to run: {self.AGAIN_KEY} asks again"
 
     def hear(self, told: Reply | Notice) -> None:
         if isinstance(told, Ended):
@@ -412,7 +455,7 @@ class ExplorerScreen(RunScreen):
             return True
         snapshot = self.session.snapshot
         loads = snapshot is not None and snapshot.checkpoints
-        missing = f"still loading the weights: {otherwise}" if loads else NO_CHECKPOINT
+        missing = self.refusal or (f"still loading the weights: {otherwise}" if loads else NO_CHECKPOINT)
         if snapshot is not None and snapshot.tracked is not None:
             missing = NO_WEIGHTS
         self.message.hint(missing if self.session.path is not None else NO_RUN, "caution")
@@ -420,4 +463,8 @@ class ExplorerScreen(RunScreen):
 
     def action_again(self) -> None:
         """Start an explorer that went away, and ask everything again."""
-        self.questions.retry()
+        if self._may_run is False:
+            self._may_run = None
+            self.catch_up()
+        else:
+            self.questions.retry()

@@ -29,6 +29,7 @@ from tuiae.preflight import layers_on
 from tuiae.render.machine import cost_facts
 from tuiae.render.network import draw_network
 from tuiae.render.text import clean, join_lines, wrapped
+from tuiae.source import Source
 from tuiae.ui.terminal.mode import mode_of
 from tuiae.ui.terminal.screen_diff import Fitting
 
@@ -121,6 +122,43 @@ class ChoiceDialog(Dialog[str]):
     @on(Button.Pressed)
     def _answer(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id if event.button.id != "cancel" else None)
+
+
+class TrustDialog(Dialog[str]):
+    """A file that this user has not started, to be read before it runs; the only answer is `trust`."""
+
+    BINDINGS = [
+        Binding("up", "scroll_code('up')", show=False, priority=True),
+        Binding("down", "scroll_code('down')", show=False, priority=True),
+        Binding("pageup", "scroll_code('page_up')", show=False, priority=True),
+        Binding("pagedown", "scroll_code('page_down')", show=False, priority=True),
+        Binding("left", "app.focus_previous", show=False),
+        Binding("right", "app.focus_next", show=False),
+    ]
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self._source = source
+
+    def compose(self) -> ComposeResult:
+        source = self._source
+        with self.frame("trust", "code of this run's network", "↑↓ read it · ←→ choose · enter takes it · esc cancels"):
+            what = f"{clean(source.path)}, {source.lines:,} lines, sha256 {source.digest[:12]}"
+            question = f"You have not started this code, and it may do whatever you may:\n{what}"
+            yield Label(Content(question), classes="question")
+            code = TextArea(source.text, read_only=True, show_line_numbers=True, soft_wrap=True, compact=True)
+            code.can_focus = False
+            yield code
+            yield Button("Leave it", id="cancel", compact=True)
+            yield Button("Let this very file run, now and later", id="trust", compact=True)
+
+    def action_scroll_code(self, way: str) -> None:
+        """Read on, or back."""
+        getattr(self.query_one(TextArea), f"scroll_{way}")(animate=False)
+
+    @on(Button.Pressed)
+    def _answer(self, event: Button.Pressed) -> None:
+        self.dismiss("trust" if event.button.id == "trust" else None)
 
 
 class CostDialog(Dialog[str]):

@@ -57,12 +57,12 @@ class LatentScreen(ExplorerScreen):
         self.view.follow(snapshot)
         lacks_weights = snapshot.status.live and not snapshot.checkpoints
         shows = snapshot.tracked is not None or not lacks_weights
-        if self.questions.opened is None and sample is not None and shows:
-            self.view.preview(sample)
         if snapshot.tracked is not None and sample is not None and sample.codes is not None:
             self.message.hint("the codes that its program handed over: arrows move, + closer, c one class alone")
         elif self.questions.follows:
             self.follow(snapshot)
+        if self.questions.opened is None and sample is not None and shows:
+            self.view.preview(sample, self.refusal)
 
     # The stored samples
 

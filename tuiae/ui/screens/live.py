@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual import getters, on
 from textual.app import ComposeResult
@@ -22,6 +22,7 @@ from tuiae.render.text import clean
 from tuiae.runs.diagnosis import Finding, Remedy
 from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.snapshot import Sample, Snapshot
+from tuiae.source import UntrustedCodeError
 from tuiae.ui.draft import Draft, offered_datasets, summary, training_words
 from tuiae.ui.keys import FORM_KEY, LIVE, argument, look_now
 from tuiae.ui.screens.base import RunScreen
@@ -432,7 +433,7 @@ class LiveScreen(RunScreen):
         if snapshot is None or not snapshot.status.live:
             self._start()
             return
-        if (checked := self._check_now()) is None:
+        if (checked := self._check_now(self.action_start)) is None:
             return
         open_run, next_run = clean(snapshot.title, 60), clean(summary(checked.config), 200)
         question = f"{open_run} is still {snapshot.status.state}. Beside it this would start:\n{next_run}"
@@ -441,25 +442,29 @@ class LiveScreen(RunScreen):
 
     def _start(self) -> None:
         # Checked now: the last key may have changed a field since the check in the background.
-        checked = self._check_now()
+        checked = self._check_now(self._start)
         if checked is not None and self.attempt(
             lambda: self.session.start(checked.config, self.form.label(), self.form.preset)
         ):
             self.form.started()
             self.action_leave_form()  # or its fields would take the digits that are keys
 
-    def _check_now(self) -> Checked | None:
-        """The config of the form, if it can run; else the message says what is wrong with it."""
-        checked = self.form.check_now()
-        if checked is None:
+    def _check_now(self, then: Callable[[], object]) -> Checked | None:
+        """The config of the form, if it can run; else the message says what is wrong with it. Where that is code that
+        this user has not started, it is shown, and `then` is done once it may run."""
+        try:
+            return self.form.check_now()
+        except UntrustedCodeError as error:
+            self.ask_trust(error, then)
+        except TuiaeError:
             self.app.bell()
             self.message.release()
             self.form.recheck()
-        return checked
+        return None
 
     def action_check(self) -> None:
         """Try a few steps of what the form says, to see what a run of it costs."""
-        if (checked := self._check_now()) is not None:
+        if (checked := self._check_now(self.action_check)) is not None:
             self.message.tell("trying a few steps…")
             self._check_pressed = self.app.pressed
             self.session.launcher.preflight(checked.config)
@@ -468,7 +473,7 @@ class LiveScreen(RunScreen):
         """Ask which settings to vary around what the form says."""
         from tuiae.ui.screens.sweeping import ask_sweep, pace_of, same_work  # the first paint need not wait for it
 
-        if (checked := self._check_now()) is not None:
+        if (checked := self._check_now(self.action_sweep)) is not None:
             snapshot, config = self.session.snapshot, checked.config
             # A run of the same network on the same images takes as long.
             alike = snapshot is not None and self.config is not None and same_work(config, self.config)

@@ -28,8 +28,20 @@ from tuiae.preflight import Checked
 from tuiae.render.text import clean, count, shorten
 from tuiae.runs.labels import Label as RunLabel
 from tuiae.runs.labels import check_label
+from tuiae.source import UntrustedCodeError
 from tuiae.studies.labels import suggest_name
-from tuiae.ui.draft import FIELDS_OF, MODELS, NUMBERS, OTHERS, Draft, field_of, models_on, offered_datasets, readiness
+from tuiae.ui.draft import (
+    FIELDS_OF,
+    MODELS,
+    NUMBERS,
+    OTHERS,
+    Draft,
+    field_of,
+    in_form_words,
+    models_on,
+    offered_datasets,
+    readiness,
+)
 from tuiae.ui.terminal.screen_diff import Lasting
 from tuiae.ui.widgets.fields import Choice, NumberInput, follow_arrow, named
 
@@ -222,7 +234,7 @@ class ConfigForm(Lasting, Vertical):
     def take(self, config: RunConfig, path: Path) -> None:
         """Begin anew from the config of a run, whose file lies at `path`."""
         self._draft.take(config, path)
-        self._fill(config)
+        self._fill(self._draft.base)
         self.recheck()
 
     @property
@@ -387,9 +399,9 @@ class ConfigForm(Lasting, Vertical):
         asked, found = self._found
         return found if asked == self.overrides else None
 
-    def check_now(self) -> Checked | None:
-        """The config that the fields ask for at this moment, if it can run."""
-        return self._draft.check(self.overrides, self._known_devices(), None)[0]
+    def check_now(self) -> Checked:
+        """The config that the fields ask for at this moment; raises a TuiaeError where it cannot run."""
+        return self._draft.check(self.overrides, self._known_devices(), None)
 
     def label(self) -> RunLabel:
         """What the run is to be called, and its tags.
@@ -446,19 +458,27 @@ class ConfigForm(Lasting, Vertical):
     async def _check(self, asked: dict[str, Any]) -> None:
         """Check in a thread: a folder of pictures may take its time to look through. A newer check ends this one."""
         others = {name: self.query_one(f"#{field}", Input).value for name, field in OTHERS.items()}
-        checked, problem = await asyncio.to_thread(self._draft.check, asked, self._known_devices(), others)
+        checked: Checked | None = None
+        problem: TuiaeError | None = None
+        try:
+            checked = await asyncio.to_thread(self._draft.check, asked, self._known_devices(), others)
+        except TuiaeError as error:
+            problem = error
         if not (start := self.query("#start")):
             return  # the dashboard was left meanwhile
         self._show_changes()
         try:
             self.label()
         except TuiaeError as error:
-            checked, problem = None, str(error)
+            checked, problem = None, error
         self._found = asked, checked
-        start.first(Button).disabled = checked is None
+        may_ask = isinstance(problem, UntrustedCodeError)
+        start.first(Button).disabled = checked is None and not may_ask
         if checked is None:
-            self.border_subtitle = "cannot start"
-            self.post_message(self.CheckEnded(problem, "bad"))
+            self.border_subtitle = "asks first" if may_ask else "cannot start"
+            words = f"r shows it, and asks: {problem.cause}" if may_ask and problem else str(problem)
+            text = in_form_words(words.replace("\n", " · "))
+            self.post_message(self.CheckEnded(text, "caution" if may_ask else "bad"))
             return
         size = "" if checked.parameters is None else f"{count(checked.parameters)} parameters"
         pauses = "pauses itself" if checked.config.training.auto_pause else ""

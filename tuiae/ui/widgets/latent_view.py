@@ -221,12 +221,12 @@ class LatentView(Vertical):
         elif self._decodes_at is None:
             self._rest(message)
 
-    def preview(self, sample: Sample) -> None:
-        """Show codes that the training stored, until the explorer has some."""
+    def preview(self, sample: Sample, refusal: str = "") -> None:
+        """Show codes that the training stored, until the explorer has some; the `refusal` says why it will not."""
 
         def draw() -> None:
             self._draw_sample(sample)
-            words = "handed over by its program: nothing decodes them" if self._tracked else LOADING
+            words = "handed over by its program: nothing decodes them" if self._tracked else refusal or LOADING
             self.map.set_title("codes", f"epoch {sample.epoch:,} · {words}")
 
         if sample.codes is not None:
