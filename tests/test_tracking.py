@@ -378,6 +378,42 @@ def test_the_end_of_a_program_is_the_end_of_its_run(lab: Laboratory, ending: str
     assert not is_held(lab.run(printed.split()[0]))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_program_once_its_runs_say_so(lab: Laboratory, number: int) -> None:
+    code = f"""
+import os, signal, time
+other = tuiae.track("other")
+if not (child := os.fork()):
+    assert signal.getsignal({number}) == signal.SIG_DFL
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+os.kill(os.getpid(), {number}); time.sleep(60)
+"""
+    process = alone(lab, code)
+    process.communicate(timeout=60)
+    assert process.returncode == -number
+    for run in list_runs(lab.runs):
+        assert read_status(run).state == "stopped"
+        notes = RunReader(run.root).read_all().notes
+        assert any(signal.Signals(number).name in note.text for note in notes)
+    assert len(list_runs(lab.runs)) == 2
+
+
+def test_a_signal_that_the_program_hears_is_its_own(lab: Laboratory) -> None:
+    code = """
+import os, signal
+signal.signal(signal.SIGTERM, before := lambda *_: heard.append(1))
+heard, other = [], tuiae.track("other")
+os.kill(os.getpid(), signal.SIGTERM)
+assert heard and signal.getsignal(signal.SIGTERM) is before
+run.finish()
+other.finish()
+assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+"""
+    process = alone(lab, code)
+    assert process.wait(60) == 0, process.communicate()[1]
+
+
 def test_a_full_disk_is_said_once_and_the_loop_goes_on(lab: Laboratory) -> None:
     code = """
 import resource, numpy as np, time

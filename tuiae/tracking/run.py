@@ -11,7 +11,9 @@ import dataclasses
 import math
 import os
 import re
+import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -19,7 +21,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -49,6 +51,9 @@ RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "LOCAL_RANK
 """Where launchers say which of several processes this is, the widest first."""
 PAUSE_SECONDS = 0.2  # between looks of a loop that pauses: Ctrl-C ends it at once
 CLOSE_SECONDS = 30.0  # for a disk to take what is left
+LAST_SECONDS = 5.0  # the same, where a signal ends the program: who sent it kills what stays
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a program which does nothing about them."""
 MOST_SETTINGS, MOST_TEXT = 1000, 200
 T = TypeVar("T")
 
@@ -193,9 +198,11 @@ class TrackedRun:
         """The id of the run; empty where nothing is recorded."""
         self.path = recorder.run_paths.root if recorder is not None else None
         """The run directory; None where nothing is recorded."""
+        self._before: dict[int, Any] = {}
         if recorder is not None:
             atexit.register(self._exit)
             _leave_to_parent(self)
+            self._listen()
 
     @property
     def _active(self) -> Recorder | None:
@@ -319,16 +326,20 @@ class TrackedRun:
     def finish(self, error: BaseException | None = None) -> None:
         """Say that the loop has ended, or by which error; what comes after is not recorded. A second call does
         nothing."""
+        self._finish(error, CLOSE_SECONDS)
+
+    def _finish(self, error: BaseException | None, patience: float) -> None:
         recorder = self._active
         if recorder is None or self._lock is None:
             return
         self._recorder = None
         atexit.unregister(self._exit)
+        self._listen_no_more()
         state, record = _ending(error, recorder)
         if record is not None and error is not None:
             with suppress(OSError), open_append(recorder.run_paths.log) as log:
                 log.write("".join(traceback.format_exception(error)).encode(errors="replace"))
-        if not recorder.close(state, record, CLOSE_SECONDS):
+        if not recorder.close(state, record, patience):
             recorder.warn("slow", f"the disk of {recorder.run_paths.root} does not answer: the end is not recorded")
         self._lock.close()
 
@@ -345,8 +356,41 @@ class TrackedRun:
         error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
         self.finish(error)
 
+    # Signals that would end the program are let through once the run says so; where the program has handlers of its own
+    # these are left alone. Python calls a handler between two of its instructions, as it does for Ctrl-C.
+
+    def _listen(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in ENDING:
+                before = signal.getsignal(number)
+                if before is signal.SIG_DFL or getattr(before, "__func__", None) is TrackedRun._end_by:
+                    self._before[number] = before
+                    signal.signal(number, self._end_by)
+
+    def _listen_no_more(self) -> None:
+        for number in self._before:
+            left: Any = signal.getsignal(number)
+            while getattr(left, "__func__", None) is TrackedRun._end_by and left.__self__._active is None:
+                left = left.__self__._before[number]
+            with suppress(ValueError):  # another thread than the main one cannot
+                if left != signal.getsignal(number):
+                    signal.signal(number, left)
+
+    def _end_by(self, number: int, frame: FrameType | None) -> None:
+        """Say that a signal ended the loop, and let it end the program."""
+        if (recorder := self._active) is not None:
+            recorder.hand("note", f"its program was ended by {signal.Signals(number).name}", "warning")
+            self._finish(KeyboardInterrupt(), LAST_SECONDS)
+        before = self._before[number]
+        if callable(before):  # of another run of this program
+            before(number, frame)
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
     def _leave(self) -> None:
         """Let go of the lock in a forked process: else it would hold the run after its parent has died."""
+        self._listen_no_more()
         if self._lock is not None and self._recorder is not None:
             self._lock.close()
             self._lock = None
