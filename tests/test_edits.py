@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from tests.conftest import LONG, SMALL, Laboratory, wait_until
 from tests.endings import assert_same_end
@@ -228,15 +229,16 @@ def test_a_run_in_its_last_evaluation_takes_more_epochs(
 ) -> None:
     run = new_run(lab)
 
-    def ask(*given: object) -> None:
-        if fit.state.step == 59:  # the last one is being done: no boundary before the end follows
-            control.send(run, "set", key="training.epochs", value=6)
-            for command in also:
-                control.send(run, command)
+    class Asking(Trainer):
+        def step(self, order: Tensor) -> None:
+            super().step(order)
+            if self.state.step == 60:  # the last one: no boundary before the end follows
+                control.send(run, "set", key="training.epochs", value=6)
+                for command in also:
+                    control.send(run, command)
 
     writer = RunWriter(run)
-    fit = Trainer(set_up(load_config(run.config)), writer, Mailbox(run, lambda: False))
-    fit.state.optimizer.register_step_post_hook(ask)
+    fit = Asking(set_up(load_config(run.config)), writer, Mailbox(run, lambda: False))
     assert fit.run() == state
     writer.close(state)
     assert short(snapshot_of(run).edits) == [(60, "epochs", 4, 6)]

@@ -206,6 +206,9 @@ def fsync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+_COMPACT = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
+
 class LineFile:
     """An append-only file of JSON objects; each line is a single write(), as long as the disk takes it.
 
@@ -221,7 +224,11 @@ class LineFile:
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record; raises OSError where it has to wait, and is not lost."""
-        self._waiting += (json.dumps(jsonable(record), separators=(",", ":")) + "\n").encode()
+        try:
+            text = _COMPACT.encode(record)
+        except ValueError:  # some number is not finite
+            text = _COMPACT.encode(jsonable(record))
+        self._waiting += f"{text}\n".encode()
         self.flush()
 
     def flush(self) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tuiae.config import CUSTOM, NoiseSection
+from tuiae.config import CUSTOM, NoiseSection, RunConfig
 from tuiae.data.batches import ImageSet, corrupt, seed_of, seeded
 from tuiae.data.dataset import as_bytes
 from tuiae.models.custom import CustomNetwork
@@ -80,11 +80,13 @@ def evaluation_batch(parts: Parts, drawn: bool = True) -> int:
 
 
 class Draws:
-    """What an evaluation draws: the same every time, and of a run that is computed in shards by the batch's place."""
+    """What an evaluation under a noise draws from, if it draws: the same every time, and of a run that is computed in
+    shards by the batch's place."""
 
-    def __init__(self, seed: int, device: torch.device, *place: int) -> None:
-        self.noise = seeded(device, seed, EVALUATION, *place)
-        self.codes = seeded(device, seed, EVALUATION, CODES, *place)
+    def __init__(self, config: RunConfig, noise: NoiseSection, device: torch.device, *place: int) -> None:
+        seed = config.training.seed
+        self.noise = None if noise.kind == "none" else seeded(device, seed, EVALUATION, *place)
+        self.codes = seeded(device, seed, EVALUATION, CODES, *place) if config.model.is_variational else None
 
 
 @torch.inference_mode()
@@ -101,15 +103,15 @@ def evaluate(
     totals, quality = Totals(device, objective.names), Quality(device)
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device) if config.is_classifier else None
     count = min(limit or len(split), len(split))
-    sequence = Draws(config.training.seed, device)
     noise = noise or config.noise
+    sequence = Draws(config, noise, device)
     size = evaluation_batch(parts, drawn=noise.kind != "none" or config.model.is_variational)
     spans = [(start, min(start + size, count)) for start in range(0, count, size)]
 
     @torch.inference_mode()
     def compute(start: int, stop: int) -> tuple[Batch, Score]:
         clean, labels = split.span(start, stop)
-        draws = Draws(config.training.seed, device, start) if parts.sharded else sequence
+        draws = Draws(config, noise, device, start) if parts.sharded else sequence
         with autocast(config.training.precision, device), drawing_from(draws.codes):
             shown = corrupt(clean, noise, draws.noise)
             output = parts.model(shown)
@@ -152,13 +154,19 @@ def evaluating(parts: Parts) -> Iterator[None]:
     a custom network draws is the same every time."""
     model, config = parts.model, parts.config
     was_training = model.training
-    model.eval()
+    training = [layer for layer in parts.layers if layer.training]
     if config.model.is_custom:
+        model.eval()  # which it may have changed
         torch.manual_seed(seed_of(config.training.seed, EVALUATION, CODES))  # each step of a training has a seed again
+    for layer in training:
+        vars(layer)["training"] = False  # as `eval` does in five times as long
     try:
         yield
     finally:
-        model.train(was_training)
+        if config.model.is_custom:
+            model.train(was_training)
+        for layer in training:
+            vars(layer)["training"] = True
 
 
 class CodeUse:

@@ -22,7 +22,7 @@ from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint, spoilt
 from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in, steps_in
 from tuiae.training.device import release_memory
-from tuiae.training.evaluate import CodeUse, Evaluation, evaluate, sample, sample_index
+from tuiae.training.evaluate import CodeUse, Evaluation, evaluate, evaluating, sample, sample_index
 from tuiae.training.objective import Objective, Totals
 from tuiae.training.optimizer import build_optimizer
 from tuiae.training.ranks import Word
@@ -138,9 +138,11 @@ class Trainer:
         train = state.totals.read()  # host/device sync, once an epoch
         self.report.tick()
         speed = {"images_per_second": self.report.throughput() or 0.0}
-        use = CodeUse()
-        test = evaluate(self.parts, self.parts.test, on_batch=lambda start, clean, shown, output: use.add(output))
-        clean = evaluate(self.parts, self.parts.train, limit=len(self.parts.test))
+        use, parts = CodeUse(), self.parts
+        with evaluating(parts):  # once for both: a small network takes as long to change its mode as to compute
+            test = clean = evaluate(parts, parts.test, on_batch=lambda start, clean, shown, output: use.add(output))
+            if parts.train is not parts.test:
+                clean = evaluate(parts, parts.train, limit=len(parts.test))
         if not math.isfinite(test.metrics["loss"]):
             raise self.training_step.divergence()
         self.report.tick()

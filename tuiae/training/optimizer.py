@@ -14,12 +14,15 @@ from tuiae.config import TrainingSection
 
 def _uncompiled(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
     """The optimizer without the decorators that torch.compile needs: their first call imports the compiler, which
-    takes 1.3 s and 160 MB, and nothing here is compiled."""
+    takes 1.3 s and 160 MB, and nothing here is compiled. And without the hooks around a step, which nothing here sets:
+    with them a step of a small network takes twice as long."""
     plain = {
         name: inspect.unwrap(getattr(kind, name))
         for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
     }
-    return type(kind.__name__, (kind,), {**plain, "step": torch.no_grad()(plain["step"])})
+    step = torch.no_grad()(plain["step"])
+    step.hooked = True
+    return type(kind.__name__, (kind,), {**plain, "step": step})
 
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {

@@ -25,7 +25,7 @@ class Reporter:
         self._batch = parts.config.training.batch_size
         self.steps_per_epoch = count_batches(self._batch, len(parts.train), fewest)
         self.recent = Totals(parts.device, state.totals.names)  # sums since the last live point
-        self._next_live = 0.0
+        self._next_live = self._next_memory = 0.0
         self._began = (state.step, state.seconds)
         self._mark = time.monotonic()
 
@@ -69,6 +69,9 @@ class Reporter:
         state, epochs = self._state, self.parts.config.training.epochs
         # Of the epoch under way once it says something; until then the last epoch's stands.
         rate = self.throughput() if state.epoch_seconds >= STEADY_SECONDS else None
+        if now or time.monotonic() >= self._next_memory:  # to ask the system takes as long as a step of the glyphs
+            fields["memory"] = round(memory_megabytes(self.parts.device), 1)
+            self._next_memory = time.monotonic() + LIVE_SECONDS
         self._writer.status(
             now=now,
             epoch=state.epoch,
@@ -78,7 +81,6 @@ class Reporter:
             steps_per_epoch=self.steps_per_epoch,
             elapsed=round(state.seconds, 3),
             eta=self._remaining(),
-            memory=round(memory_megabytes(self.parts.device), 1),
             **({"images_per_second": round(rate, 1)} if rate else {}),
             **fields,
         )

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from torch import nn
 
 from tuiae.config import CUSTOM, Precision, RunConfig
 from tuiae.data.batches import ImageSet
@@ -145,6 +147,8 @@ class Cores:
     def map(self, compute: Callable[[Item], Result], items: Sequence[Item], sharing: int = 1) -> list[Result]:
         """What `compute` gives for each item, in their order; whoever is free takes the next one. So many processes
         may be `sharing` the cores at this moment."""
+        if self._helpers is None or len(items) < 2:
+            return [compute(item) for item in items]
         found: dict[int, Result] = {}
         waiting = iter(range(len(items)))
 
@@ -152,7 +156,7 @@ class Cores:
             for place in waiting:
                 found[place] = compute(items[place])
 
-        helpers = [self._helpers.submit(work) for _ in items[1 : self.count // sharing]] if self._helpers else []
+        helpers = [self._helpers.submit(work) for _ in items[1 : self.count // sharing]]
         try:
             work()
         finally:
@@ -183,6 +187,11 @@ class Parts:
     cores: Cores = field(default_factory=lambda: Cores(1))
     ranks: Ranks = ALONE
     """The processes that share each batch."""
+
+    @cached_property
+    def layers(self) -> tuple[nn.Module, ...]:
+        """The network, and every module in it."""
+        return tuple(self.model.modules())
 
     @property
     def place(self) -> str:
@@ -217,6 +226,11 @@ def _take_encoder(model: Classifier, source: RunPaths) -> None:
     model.load_encoder(weights)
 
 
+def _are_same(images: np.ndarray, others: np.ndarray) -> bool:
+    """Whether a set tests on the very images that it trains on, as the glyphs do."""
+    return images.shape == others.shape and np.may_share_memory(images, others)
+
+
 def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = silent, claim: Claim = freest) -> Parts:
     """Find the device, of several cards the one that `claim` chooses, prepare the images, build the model on the device
     with its seeded initial weights. Raises DeviceError, DataError, ConfigError or TrainingError; each says what to
@@ -227,7 +241,9 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
     dataset = prepare(config.data.dataset, config.data.image_size, progress=progress)
     splits = select(dataset, config.data, config.training.seed)
     train = ImageSet(splits.train_images, splits.train_labels, device)
-    test = ImageSet(splits.test_images, splits.test_labels, device)
+    test = train
+    if not _are_same(splits.train_images, splits.test_images):
+        test = ImageSet(splits.test_images, splits.test_labels, device)
     torch.manual_seed(config.training.seed)
     # cuDNN's quickest gradients of convolutions are added up in any order: no run would end as it did before.
     torch.backends.cudnn.deterministic = True
