@@ -11,12 +11,12 @@ import psutil
 import pytest
 import torch
 
-from tests.conftest import SMALL, Laboratory, wait_until
+from tests.conftest import CHECKOUT, SMALL, Laboratory, wait_until
 from tests.training import train
 from tuiae.config import build_config
 from tuiae.config.document import parse_toml
 from tuiae.errors import ConfigError, DeviceError, ExitCode
-from tuiae.machine import Gpu, freest_together
+from tuiae.machine import Gpu, freest_together, suggest_workers
 from tuiae.preflight import check, check_cards
 from tuiae.runs import control
 from tuiae.runs.checkpoints import find_checkpoint
@@ -103,8 +103,7 @@ def test_a_killed_rank_ends_the_run_which_goes_on_from_its_checkpoint_with_fewer
     for key, value in EDITS[20]:
         control.send(run, "set", key=key, value=value)  # at the first step, and so at each
     worker, other = begin_paused(run, workers)
-    other.kill()
-    control.send(run, "resume")
+    other.kill()  # while it pauses: nobody resumes it
     assert worker.wait() == ExitCode.TRAINING
     error = read_status(run).error
     assert error is not None
@@ -202,12 +201,28 @@ def test_an_environment_that_is_not_torchruns_is_refused(
     assert not lab.runs.exists() or list_runs(lab.runs) == []
 
 
+@pytest.mark.parametrize("command", [("sweep", "code_size"), ("reproduce",)])
+def test_a_study_is_not_carried_out_by_each_process_of_torchrun(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    for name, value in RANK.items():
+        monkeypatch.setenv(name, value)
+    assert "torchrun" in lab(*command, "--json", check=ExitCode.USAGE).document["error"]
+    assert not lab.runs.exists() or list_runs(lab.runs) == []
+
+
+def test_workers_share_a_machine_with_the_processes_of_each() -> None:
+    alone = suggest_workers(on_cards=False)
+    assert suggest_workers(on_cards=False, devices=2) == max(1, alone // 2)
+
+
 @pytest.mark.parametrize(
     ("settings", "devices"),
     [
         ({"training.devices": 2, "training.shards": 1}, None),
         ({"training.devices": 2, "training.shards": 0}, None),
         ({"training.devices": 2, "model.family": "conv-vae", "model.norm": "batch"}, None),
+        ({"training.devices": 2, "model.family": "custom", "model.code": f"{CHECKOUT}/presets/my_model.py:Net"}, None),
         ({"training.devices": 2, "training.device": "cuda:1"}, ["cpu", "cuda:0 one", "cuda:1 two"]),
         ({"training.devices": 3, "training.device": "auto"}, ["cpu", "cuda:0 one", "cuda:1 two"]),
         ({"training.devices": 2, "training.device": "auto"}, ["cpu", "mps"]),

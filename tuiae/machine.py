@@ -404,9 +404,9 @@ def read_jobs(word: object, asker: str = "--jobs") -> int:
     return int(str(word))
 
 
-def suggest_workers(on_cards: bool = True) -> int:
+def suggest_workers(on_cards: bool = True, devices: int = 1) -> int:
     """How many trainings side by side get most done: one for each core, as far as the memory goes, or for each of the
-    cards that they train `on_cards`, of which several on one would take turns.
+    cards that they train `on_cards`, of which several on one would take turns; of each, `devices` have a process.
 
     A training alone waits: for its threads to meet, for the disk, at first for Python. Side by side each has its cores
     to itself. What was measured stands in docs/performance.md.
@@ -416,4 +416,4 @@ def suggest_workers(on_cards: bool = True) -> int:
     nvml = open_nvml() if on_cards else None
     gpus = [] if nvml is None else read_gpus(nvml, users_environment(), lambda pid: ("", ""))
     most = sum(bool(gpu.cuda) for gpu in gpus) or count_cores()
-    return max(1, min(most, int(psutil.virtual_memory().available) // WORKER_BYTES))
+    return max(1, min(most, int(psutil.virtual_memory().available) // WORKER_BYTES) // devices)

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuiae.cli.output import Output, dataset_progress, study_progress
+from tuiae.cli.train import refuse_torchrun
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
 from tuiae.files import make_directory, replace_text
 from tuiae.machine import AUTO
@@ -49,6 +50,7 @@ def reproduce_works(
     Raises:
         ConfigError: no such work, its file is wrong, or a library of the report is missing; nothing was started.
     """
+    refuse_torchrun("reproduce")
     root, plans = runs_dir(), [make_plan(path, quick, seeds) for path in _find_works(work)]
     _check_ready(html, markdown)
     if quick:

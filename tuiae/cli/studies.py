@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from tuiae.cli.output import Output, dataset_progress, study_progress
+from tuiae.cli.train import refuse_torchrun
 from tuiae.config import did_you_mean, short_keys, value_text
 from tuiae.errors import ConfigError, ExitCode, TrainingError
 from tuiae.render.compare import compare_curves, seeds_table, settings_table, shared_grid, values_table
@@ -61,6 +62,7 @@ def sweep_file(file: str, workers: int, output: Output, *, dry_run: bool, wish: 
     if dry_run:
         _plan(sweep, root, output)
         return ExitCode.OK
+    refuse_torchrun("sweep")
     try:
         with dataset_progress(output) as report:
             warnings = prepare_jobs(sweep.jobs, root, sweep.tag, report, here=not wish.on)

@@ -133,6 +133,14 @@ def join_torchrun() -> Torchrun | None:
     return torchrun
 
 
+def refuse_torchrun(command: str) -> None:
+    """Raise ConfigError for a study under torchrun, which would carry it out once in each of its processes."""
+    torchrun = Torchrun.read(os.environ)
+    if torchrun is not None and torchrun.size > 1:
+        cause = f"torchrun would carry out tuiae {command} {torchrun.size} times, once in each process"
+        raise ConfigError(cause, f"give it alone; training.devices = {torchrun.size} lets each training use as many")
+
+
 def overrides_of(flags: Mapping[str, Any], noise: str | None = None, settings: Sequence[str] = ()) -> Overrides:
     """The flags that were given, by the key that they are named for, then `--noise`; `--set` has the last word.
 

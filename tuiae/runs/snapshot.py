@@ -80,7 +80,7 @@ class Status:
     test_accuracy: float | None = None
     device: str = ""
     card: str = ""
-    """The UUID of the GPU that it trains on."""
+    """The UUIDs of the GPUs that it trains on, a blank between two."""
     memory: Amount | None = None
     pid: Count = 0
     process_start: str = ""

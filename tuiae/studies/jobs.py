@@ -262,8 +262,12 @@ class _Study:
         self._root, self._tags = root, tags
         self._total = self._total or len(self._jobs)
         if place is None:
-            on_cards = bool(source) or any(job.config.training.device != "cpu" for job in self._jobs)
-            place = Here(max(1, min(workers or suggest_workers(on_cards), self._total)))
+            asked = [job.config.training for job in (self._jobs or (source.examples if source else ()))]
+            on_cards, devices = (
+                any(one.device != "cpu" for one in asked),
+                max((one.devices for one in asked), default=1),
+            )
+            place = Here(max(1, min(workers or suggest_workers(on_cards, devices), self._total)))
         self._place, self._workers = place, workers or self._total
         self._attempts: dict[str, list[tuple[Ended, int]]] = {}
         self._library = Library(root, tags[0])

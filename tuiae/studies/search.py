@@ -64,6 +64,8 @@ class Search:
         self._optuna = need("optuna", "search", "[search]")
         self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
         self._sweep, self._space, path = sweep, sweep.search, journal_path(root, sweep.name)
+        self.examples = sweep.jobs
+        """Jobs at the ends of its ranges, of which none is a trial."""
         self._study = self._open(path)
         self._trials: dict[str, _Trial] = {}
         self._queue: deque[Job] = deque()

@@ -53,9 +53,10 @@ class Mailbox:
         self._kept += [command for command in commands if command["command"] != "set"]
         return [command for command in commands if command["command"] == "set"]
 
-    def wait(self) -> list[dict[str, Any]]:
-        """Sleep until a command comes, and return what came."""
+    def wait(self, check: Callable[[], object]) -> list[dict[str, Any]]:
+        """Sleep until a command comes, and return what came; raises what `check` raises meanwhile."""
         while not (commands := self.take()):
+            check()
             time.sleep(PAUSE_SECONDS)
         return commands
 

@@ -230,7 +230,7 @@ class Trainer:
                 self._pause(paused)
             if "stop" in words:
                 return "stop"
-            commands = self.mailbox.wait() if paused else []
+            commands = self.mailbox.wait(self.parts.ranks.check) if paused else []
         return ""
 
     def _pause(self, paused: bool) -> None:

@@ -144,6 +144,11 @@ class Ranks:
             if found := row.tobytes().rstrip(b"\0").decode(errors="replace"):
                 raise TrainingError(f"rank {rank} of {self.size} cannot train: {found}")
 
+    def check(self) -> None:
+        """Raise RankLostError where a process has ended that this one has started."""
+        if self._processes is not None and (ended := self._processes.describe_end(0.0)):
+            raise RankLostError(ended)
+
     def close(self, orderly: bool) -> None:
         """Let the others go: after an `orderly` end by a word, else they notice that this one is gone."""
         if self.size > 1 and orderly:
@@ -217,11 +222,11 @@ def follow(join: str, rank: int, size: int) -> int:
     """Compute this rank's part of each batch as rank 0 says, until it ends the run; returns the exit code."""
     known: list[RunPaths] = []
     _pass_on_signals(known)
-    if join.startswith(FILE):
-        folder = Path(join.removeprefix(FILE)).parent
-        when_parent_ends(lambda: _end_with_rank_0(folder))
-        (folder / f"rank-{rank}").touch()
+    folder = Path(join.removeprefix(FILE)).parent if join.startswith(FILE) else None
     try:
+        if folder is not None:
+            when_parent_ends(lambda: _end_with_rank_0(folder))
+            (folder / f"rank-{rank}").touch()
         ranks = Ranks.connect(join, rank, size)
         _, _, text = ranks.hear()
         begun = json.loads(text)
@@ -233,6 +238,9 @@ def follow(join: str, rank: int, size: int) -> int:
     except Exception:  # noqa: BLE001 - whatever it is, rank 0 will only see that this process is gone
         traceback.print_exc()
         return ExitCode.TRAINING
+    finally:
+        if folder is not None:  # rank 0 may have been killed, and this process hear of it here first
+            shutil.rmtree(folder, ignore_errors=True)
     return ExitCode.OK
 
 

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import termios
 import threading
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,7 +50,7 @@ from tuiae.preflight import check_cards, check_shared
 from tuiae.runs import control
 from tuiae.runs.checkpoints import find_checkpoint
 from tuiae.runs.lineage import need_config
-from tuiae.runs.paths import RunPaths, list_runs
+from tuiae.runs.paths import RunPaths, changed_since
 from tuiae.runs.process import (
     WITH_PARENT,
     Interrupt,
@@ -270,15 +271,20 @@ def _prepare(
         return None
 
 
+CLAIMED_SECONDS = 3600.0  # since a worker has last signed, by the clock of the disk; it is to sign each second
+
+
 def _claim_cards(run: RunPaths, writer: RunWriter, processes: RankProcesses | None, cards: Sequence[Gpu]) -> Gpu | None:
     """The card with the most memory for this run, beside the others of its folder; the `processes` that share its
     batches get the next ones. The status says so at once: workers that begin together hold no memory yet."""
     size = 1 if processes is None else processes.size
     with _alone_in(run.root.parent):
-        others = (read_status(other) for other in list_runs(run.root.parent) if other.id != run.id)
-        counts = Counter(one.card for one in others if one.live) if len(cards) > 1 else None
+        others = (
+            map(read_status, changed_since(run.root.parent, time.time() - CLAIMED_SECONDS)) if len(cards) > 1 else ()
+        )
+        counts = Counter(card for one in others if one.live and one.pid != os.getpid() for card in one.card.split())
         chosen = freest_together(cards, size, counts)
-        writer.status(now=True, card=chosen[0].uuid if chosen else "")
+        writer.status(now=True, card=" ".join(gpu.uuid for gpu in chosen))
     if not chosen:
         return None
     check_cards(size, len(chosen))
