@@ -30,22 +30,32 @@ SUBJECTS = (
     "training",
     "gpu",
 )
+LONG = ("precision",)  # hours: only where it is named
 IN_TORCH = "gpu"  # it brings torch and its threads into this process: after those that start others
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUBJECTS)}; all without one")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(SUBJECTS)}; all of these without one; or {', '.join(LONG)}, which takes hours",
+    )
     parser.add_argument("--quick", action="store_true", help="a try: few images, few rounds, figures of no worth")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(SUBJECTS):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}")
+    if unknown := set(arguments.names) - {*SUBJECTS, *LONG}:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join((*SUBJECTS, *LONG))}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that no training is left behind
     print(describe_machine())
     if arguments.quick:
         print("quick: figures of no worth")
     with tempfile.TemporaryDirectory(prefix="tuiae-bench-", ignore_cleanup_errors=True) as folder:
-        return run([name for name in SUBJECTS if name in (arguments.names or SUBJECTS)], Path(folder), arguments.quick)
+        return run(
+            [name for name in (*SUBJECTS, *LONG) if name in (arguments.names or SUBJECTS)],
+            Path(folder),
+            arguments.quick,
+        )
 
 
 def run(names: list[str], root: Path, quick: bool) -> int:

@@ -27,6 +27,7 @@ from tuiae.runs.writer import create_run
 COLUMNS, ROWS = 120, 40
 TUIAE = str(Path(sys.executable).with_name("tuiae"))
 REAL_SETS = ("mnist", "fashion-mnist")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
 ENDLESS = 1_000_000  # epochs: more than any measurement lasts
 
 
@@ -91,6 +92,14 @@ def read_events(run: RunPaths) -> list[dict[str, Any]]:
     except OSError:
         return []
     return [record for record in map(parse_event, lines) if record is not None]
+
+
+def renew_table(benchmark: str, table: str) -> None:
+    """Put the table of a benchmark where its last one stands in the document."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    begin, end = f"<!-- written by python -m tests.benchmarks {benchmark} -->\n", "<!-- end -->\n"
+    before, rest = text.split(begin)
+    DOCUMENT.write_text(f"{before}{begin}{table}{end}{rest.split(end, 1)[1]}", encoding="utf-8")
 
 
 def _number(value: float) -> str:

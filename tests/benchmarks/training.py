@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 
 from tests.benchmarks.bench import TUIAE as TUIAE_COMMAND
-from tests.benchmarks.bench import Bench, await_end, describe_machine, new_run, read_events
+from tests.benchmarks.bench import Bench, await_end, describe_machine, new_run, read_events, renew_table
 from tests.benchmarks.peers import BATCH, FLOOR, PEERS
 from tuiae.data.datasets import prepare
 from tuiae.runs.paths import RunPaths
@@ -28,8 +28,6 @@ from tuiae.runs.process import start_worker
 
 NEEDS_DATA = True
 TUIAE, BUSY = "tuiae", "tuiae beside a busy process"
-DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
-BEGIN, END = "<!-- written by make bench -->\n", "<!-- end -->\n"
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def measure(bench: Bench) -> None:
         times = contest(bench, case)
         lines.append(report(bench, case, times))
     if not bench.quick:
-        write("\n".join(lines) + "\n")
+        renew_table("training", "\n".join(lines) + "\n")
 
 
 def measure_whole_program(bench: Bench) -> None:
@@ -200,10 +198,3 @@ def unpack(case: Case, root: Path) -> None:
         head = b"\0\0\x08\x01" + len(labels).to_bytes(4, "big")
         (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(head + labels.astype(np.uint8).tobytes())
     np.savez(root / "peers" / f"{case.dataset}.npz", **arrays)
-
-
-def write(table: str) -> None:
-    """Put the table where the last one stands in the document."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    DOCUMENT.write_text(f"{before}{BEGIN}{table}{END}{rest.split(END)[1]}", encoding="utf-8")
