@@ -17,6 +17,7 @@ from PIL import Image
 
 from tests.conftest import Laboratory
 from tests.golden import Golden, refusal, titled
+from tests.test_arrays import write_arrays
 from tests.test_data import chosen, imported, pets
 from tests.test_data_import import bomb, idx, images, labels, relabelled, swapped, tree, write_npz, write_set
 from tests.test_folder import classes, empty, huge, opened, paint, torn
@@ -56,15 +57,17 @@ UNFIT_FILES = {
     "a gzip of another checksum": gzip.compress(idx(images(50)), mtime=0)[:-8] + b"12345678",
 }
 UNFIT_ARRAYS: dict[str, np.ndarray] = {
-    "x_train": np.zeros((12, 4, 3)),
+    "x_train below zero": np.full((12, 4, 3), -1.0),
+    "x_train without numbers": np.full((12, 4, 3), np.nan),
+    "x_train of four colours": np.zeros((12, 4, 3, 4), np.uint8),
     "x_train of two dimensions": np.zeros((12, 12), np.uint8),
-    "y_test": np.zeros(6),
+    "y_test of halves": np.full(6, 0.5),
     "y_test below zero": np.full(6, -1),
     "y_test of fewer": np.zeros(5, np.int64),
     "x_test of another size": np.zeros((6, 5, 5), np.uint8),
     "x_train of objects": np.array([{}] * 12),
 }
-LIBRARY = re.compile(r"( is a damaged (?:gzip|npz) file) \(.*\)")
+LIBRARY = re.compile(r"( is a damaged (?:gzip|npz|npy|csv) file) \(.*\)")
 """What a library says, which it may say otherwise tomorrow."""
 
 
@@ -100,7 +103,7 @@ def nothing(source: Path) -> None:
 
 def other_npz(source: Path) -> None:
     nothing(source)
-    np.savez(source / "odd.npz", images=images(3))
+    np.savez(source / "odd.npz", pictures=images(3))
 
 
 HARMS = {
@@ -141,9 +144,8 @@ def test_what_does_not_fit_is_refused_in_words_and_leaves_nothing_behind(
         # Eight megabytes on a machine with one; the real one has too many to fill them here.
         patch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1_000_000))
         (source / "train-images-idx3-ubyte").write_bytes(bomb((10_000, 28, 28), 7_840_000))
-        npz = write_npz(tmp_path / "big.npz", x_train=np.zeros((10_000, 28, 28), np.uint8))
-        big = (refusal(DataError, lambda: import_directory(large, root=root)) for large in (source, npz))  # noqa: B023
-        parts.append(titled("more than the memory holds", *big))
+        refused = refusal(DataError, lambda: import_directory(source, root=root))
+        parts.append(titled("more than the memory holds", refused))
     assert not root.exists() or tree(root) == []
     source = write_set(tmp_path / "balanced", prefix="emnist-balanced-", test="test")
     (source / "emnist-balanced-mapping.txt").write_text("0 zero\n")
@@ -172,6 +174,78 @@ def test_what_an_import_says_in_words(lab: Laboratory, golden: Golden, tmp_path:
         lab.told("data", "import", str(mine), "--as", "digits", check=2),
         lab.told("data", "import", str(mine), "--as", "Mine", check=2),
     )
+
+
+# Files of arrays
+
+
+NOTED = {
+    "as MedMNIST has them": {"bloodmnist.npz": {"splits": ("train", "val", "test"), "colours": True}},
+    "without test arrays": {"mine.npz": {"splits": ("train", "val")}},
+    "several labels an image": {"chestmnist.npz": {"splits": ("train", "test"), "several": 14}},
+}
+HARMED: dict[str, dict[str, np.ndarray | None]] = {
+    "no labels of the val images": {"val_labels": None},
+    "test images of another size": {"test_images": images(6, 8, 8)},
+    "no images": {"train_images": images(0), "train_labels": labels(0)},
+    "volumes": {"train_images": np.zeros((12, 4, 4, 4), np.uint8)},
+    "objects": {"train_labels": np.array([{}] * 12)},
+    "records": {"train_images": np.zeros(12, [("a", "u1")])},
+    "one label more": {"train_labels": labels(13)},
+    "labels below zero": {"train_labels": np.full(12, -1)},
+    "names for labels": {"train_labels": np.array(["cat"] * 12)},
+    "pixels of 12 bits": {"train_images": np.full((12, 4, 3), 4095)},
+    "pixels that are no numbers": {"train_images": np.full((12, 4, 3), np.nan)},
+}
+TABLES = {
+    "a word": "label,a,b,c,d\n1,2,3,4,5\n0,2,three,4,5\n",
+    "a short line": "label,a,b,c,d\n1,2,3,4,5\n0,2,3,4\n",
+    "pixels of no square": "label,a,b,c\n1,2,3,4\n0,2,3,4\n",
+    "a label of a half": "1.5,2,3,4,5\n0,2,3,4,5\n",
+    "an empty cell": "1,2,3,4,5\n0,2,,4,5\n",
+    "a pixel of 300": "1,2,3,4,5\n0,2,300,4,5\n1,0,0,0,0\n0,1,1,1,1\n",
+    "its heads alone": "label,a,b,c,d\n",
+    "nothing": "",
+    "no text": "\0\x01",
+}
+
+
+def test_what_a_file_of_arrays_says_in_words(tmp_path: Path, golden: Golden) -> None:
+    parts = []
+    for title, files in NOTED.items():
+        for name, how in files.items():
+            parts.append(titled(title, *describe(f"file:{write_arrays(tmp_path / name, **how)}").notes))
+    np.save(tmp_path / "faces.npy", images(12))
+    (tmp_path / "own_train.csv").write_text("kind,a,b,c,d\n1,2,3,4,5\n1,2,3,4,6\n")
+    (tmp_path / "own_test.csv").write_text("a,b,c,d\n2,3,4,5\n")
+    parts += [titled(name, *describe(f"file:{tmp_path / name}").notes) for name in ("faces.npy", "own_train.csv")]
+
+    def refused(title: str, path: Path) -> None:
+        error = refusal(DataError, lambda: prepare(f"file:{path}", root=tmp_path / "root"))
+        parts.append(titled(title, LIBRARY.sub(r"\1 (why)", error)))
+
+    for title, harm in HARMED.items():
+        refused(title, write_arrays(tmp_path / "odd.npz", ("train", "val", "test"), **harm))
+    whole = write_arrays(tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "odd.npz").write_bytes(whole[:-30])
+    refused("an npz that ends early", tmp_path / "odd.npz")
+    at = whole.index(b"train_images.npy") + 150
+    (tmp_path / "odd.npz").write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
+    refused("an altered byte", tmp_path / "odd.npz")
+    np.save(tmp_path / "odd.npy", images(12))
+    (tmp_path / "odd.npy").write_bytes((tmp_path / "odd.npy").read_bytes()[:-1])
+    refused("an npy that ends early", tmp_path / "odd.npy")
+    np.save(tmp_path / "odd.npy", np.array([{}] * 12))
+    refused("an npy of objects", tmp_path / "odd.npy")
+    for title, text in TABLES.items():
+        (tmp_path / "odd.csv").write_text(text)
+        refused(f"a CSV: {title}", tmp_path / "odd.csv")
+    for name in ("absent.npz", "", "odd.mat"):
+        (tmp_path / "odd.mat").write_bytes(b"x")
+        refused(name or "a folder", tmp_path / name)
+    parts.append(titled("no name", refusal(ConfigError, lambda: describe("file:"))))
+    assert tree(tmp_path / "root") == []
+    golden.check("array-files", *parts)
 
 
 # Folders of pictures

@@ -13,8 +13,8 @@ from tuiae.config import RunConfig, counted
 from tuiae.errors import DataError, OtherImagesError
 from tuiae.files import MAX_COUNT
 
-FOLDER_PREFIX = "folder:"
-"""How the names of datasets begin that are folders of pictures."""
+FOLDER_PREFIX, FILE_PREFIX = "folder:", "file:"
+"""How the names of datasets begin that are folders of pictures, and files of arrays."""
 OPTION = "--other-images"
 """Trains on with other images on purpose."""
 CHANGED = "on other images of"
@@ -29,7 +29,7 @@ class ImageRecord:
     """A set of images, by what tells it from others without looking at one."""
 
     dataset: str
-    """The name as in a config; a folder by its absolute path."""
+    """The name as in a config; a folder or a file by its absolute path."""
     path: str
     """Where the pictures are, or the prepared set; empty where it comes with tuiae."""
     classes: tuple[str, ...]
@@ -121,27 +121,40 @@ def _size(shape: tuple[int, int, int]) -> str:
     return f"{height}x{width} in {'grey' if channels == 1 else 'colour'}"
 
 
+def place_of(dataset: str) -> tuple[str, str]:
+    """The prefix and the path of a folder or a file of the user's own; both are empty of a set known by its name."""
+    prefix = next((prefix for prefix in (FOLDER_PREFIX, FILE_PREFIX) if dataset.startswith(prefix)), "")
+    return prefix, dataset.removeprefix(prefix) if prefix else ""
+
+
+def is_own(dataset: str) -> bool:
+    """Returns whether a dataset is a folder or a file of the user's own."""
+    return bool(place_of(dataset)[0])
+
+
 def short_name(dataset: str) -> str:
-    """The name for a narrow place: `folder:pics` of a folder."""
-    name = Path(dataset.removeprefix(FOLDER_PREFIX)).name if dataset.startswith(FOLDER_PREFIX) else ""
-    return f"{FOLDER_PREFIX}{name}" if name else dataset
+    """The name for a narrow place: `folder:pics` of a folder, `blood.npz` of a file."""
+    prefix, place = place_of(dataset)
+    name = Path(place).name
+    return f"{prefix if prefix == FOLDER_PREFIX else ''}{name}" if name else dataset
 
 
 def absolute(dataset: str) -> str:
-    """The name of a dataset, of a folder with its absolute path: a run may be opened from anywhere."""
-    if dataset == FOLDER_PREFIX or not dataset.startswith(FOLDER_PREFIX):
+    """The name of a dataset, of a folder or a file with its absolute path: a run may be opened from anywhere."""
+    prefix, place = place_of(dataset)
+    if not place:
         return dataset
     try:
-        path = Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()
+        path = Path(place).expanduser()
         # Only `..` needs the file system: after a link it leads elsewhere than the words say.
         path = path.resolve() if ".." in path.parts else path.absolute()
     except (OSError, RuntimeError, ValueError):
         return dataset  # whoever opens it says what is wrong
-    return f"{FOLDER_PREFIX}{path}"
+    return f"{prefix}{path}"
 
 
-def with_absolute_folder(config: RunConfig) -> RunConfig:
-    """The config with the `absolute` path of a folder."""
+def with_absolute_path(config: RunConfig) -> RunConfig:
+    """The config with the `absolute` path of a folder or a file."""
     return with_dataset(config, absolute(config.data.dataset))
 
 

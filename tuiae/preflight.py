@@ -14,7 +14,7 @@ from tuiae.config import SET, RunConfig, counted, learning_rate
 from tuiae.data.dataset import Shape, check_classes, check_validation
 from tuiae.data.registry import DatasetInfo, describe, identify, inspect
 from tuiae.errors import ConfigError, DataError, DeviceError
-from tuiae.images import FOLDER_PREFIX, ImageRecord, differences, refusal, with_absolute_folder
+from tuiae.images import ImageRecord, differences, is_own, place_of, refusal, with_absolute_path
 from tuiae.machine import VISIBLE, users_environment
 from tuiae.models.geometry import ImageShape, LayerInfo, check_batch, count_parameters, network_layers
 from tuiae.runs.paths import RunPaths
@@ -43,7 +43,7 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
     one that cannot.
     """
     trained, encoder_images = None, None
-    config = with_absolute_folder(config)
+    config = with_absolute_path(config)
     if config.model.encoder_run:
         config, trained, encoder_images = _take_architecture(config, runs_root)
     config = with_absolute_code(config)
@@ -63,7 +63,7 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
         raise ConfigError(f"data.validation = {config.data.validation} leaves no image to train on", "hold out fewer")
     if shape is not None:
         check_batch(config.model, shape, config.training.batch_size, images)
-    notes = dataset.notes if dataset.origin == "folder" else ()  # of an import they were told when it was made
+    notes = dataset.notes if is_own(dataset.name) else ()  # of an import they were told when it was made
     warnings = (*notes, *said, *warn(config, dataset, trained), *_other_than_encoder(config, trained, encoder_images))
     return Checked(config, dataset, parameters, warnings)
 
@@ -74,13 +74,14 @@ def current_images(config: RunConfig) -> ImageRecord | None:
     return identify(config.data.dataset, config.data.image_size)
 
 
-def need_folder(run: RunPaths) -> None:
-    """Raises DataError where the pictures of a run are no longer where its record says."""
+def need_images(run: RunPaths) -> None:
+    """Raises DataError where the images of a run are no longer where its record says."""
     recorded = read_images(run)
-    if recorded is not None and recorded.dataset.startswith(FOLDER_PREFIX) and not Path(recorded.path).exists():
+    if recorded is not None and is_own(recorded.dataset) and not Path(recorded.path).exists():
+        kind = place_of(recorded.dataset)[0].removesuffix(":")
         cause = f"{recorded.dataset} is gone: {run.id} trained on its {recorded.words}"
         raise DataError(
-            cause, f"bring the folder back; where it was moved, ln -s NEW_PLACE {shlex.quote(recorded.path)}"
+            cause, f"bring the {kind} back; where it was moved, ln -s NEW_PLACE {shlex.quote(recorded.path)}"
         )
 
 
@@ -90,7 +91,7 @@ def check_same_images(run: RunPaths, command: str) -> None:
     recorded, config = read_images(run), read_config(run)
     if recorded is None or config is None:
         return
-    need_folder(run)
+    need_images(run)
     now = current_images(config)
     if now is not None and not recorded.is_same(now):
         raise refusal(run.id, config, recorded, now, command)

@@ -93,7 +93,7 @@ def run(
     output: Output,
     preset: Annotated[str, typer.Argument(metavar="PRESET|PATH", help="A name, or a TOML file.")] = "quickstart",
     settings: Settings = None,
-    dataset: Annotated[str | None, typer.Option(help="A name from `tuiae data list`, or folder:PATH.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="A name of `tuiae data list`, folder:PATH or file:PATH.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
     devices: Devices = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,

@@ -128,10 +128,10 @@ def show_datasets(output: Output) -> None:
         for info in sets
     )
     output.table(heads, rows, right=("images", "train", "test", "classes"))
-    output.line("folder:PATH reads pictures from a folder, one sub-folder a class", "dim")
+    output.line("folder:PATH reads pictures, one sub-folder a class; file:PATH an npz, npy files or a CSV", "dim")
     if not all(info.ready for info in sets):
         output.line(
-            "not ready: `tuiae data fetch NAME` downloads it, `tuiae data import DIR` takes idx files or an npz", "dim"
+            "not ready: `tuiae data fetch NAME` downloads it, `tuiae data import PATH` takes files carried over", "dim"
         )
 
 
@@ -147,7 +147,7 @@ def fetch_dataset(name: str, output: Output, *, force: bool) -> None:
 
 
 def import_dataset(directory: Path, name: str | None, output: Output, *, force: bool) -> None:
-    """Import a directory's idx files or an npz, all of it or nothing."""
+    """Import a directory's idx files or a file of arrays, all of it or nothing."""
     with dataset_progress(output) as report:
         info = import_directory(directory, name, force=force, progress=report, notice=output.note)
     _tell(info, output)

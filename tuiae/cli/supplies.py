@@ -79,12 +79,12 @@ def fetch(
 def import_(
     output: Output,
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder of four idx files or an npz, or the npz.")
+        Path, typer.Argument(metavar="PATH", help="The folder of a set's own files; or an npz, an npy or a CSV.")
     ],
     name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="The name of the dataset.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a different set of that name.")] = False,
 ) -> None:
-    """Import the idx files, or the npz, of a dataset like MNIST."""
+    """Import a dataset from files that were carried here."""
     from tuiae.cli.data import import_dataset
 
     import_dataset(directory, name, output, force=force)

@@ -61,7 +61,7 @@ class DataSection(Section):
     """The dataset, and which of its images are used."""
 
     dataset: str = "digits"
-    """A name from `tuiae data list`, an imported name, or folder:PATH."""
+    """A name from `tuiae data list`, an imported name, folder:PATH of pictures, or file:PATH of arrays or a CSV."""
     validation: Literal["test", "val"] | Annotated[float, Field(gt=0, lt=1)] = "test"
     """What the curves call test: the set's own test split, its own validation split, or this fraction held out of
     training."""

@@ -20,7 +20,7 @@ from tuiae.data.dataset import Dataset, DatasetContent, OnProgress, Shape, Split
 from tuiae.errors import DataError
 from tuiae.files import fsync_directory, make_directory, replace_file, replace_json, writable_advice
 
-Origin = Literal["embedded", "download", "imported", "folder"]
+Origin = Literal["embedded", "download", "imported", "folder", "file"]
 
 SCHEMA = 1
 FILE_NAME = "manifest.json"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from tuiae.config import did_you_mean
 from tuiae.errors import ConfigError, DataError
+from tuiae.files import open_regular
 from tuiae.images import ImageRecord
 
 OnProgress = Callable[[str, int, int], None]
@@ -25,6 +28,9 @@ DOWNLOADING = "downloading"
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one image."""
+
+UNLABELLED = ("picture",)
+"""The one class of images without labels."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,23 @@ class Dataset:
         return channels, height, width
 
 
+def count_classes(
+    splits: Sequence[NDArray[Any]], names: Mapping[int, str]
+) -> tuple[tuple[str, ...], list[NDArray[np.int64]], tuple[str, ...]]:
+    """The classes, which are the labels that some image has; the labels of each split as their indices; and what is to
+    be said."""
+    labels, places = np.unique(np.concatenate(splits), return_inverse=True)
+    classes = tuple(names.get(label, str(label)) for label in labels.tolist())
+    if len(set(classes)) < len(classes):
+        classes = tuple(map(str, labels.tolist()))
+    lowest, highest = int(labels[0]), int(labels[-1])
+    notes = [f"labels begin at {lowest}, not at 0: the first class is '{classes[0]}'"] if lowest else []
+    if skipped := sorted(set(range(lowest, highest + 1)) - set(labels.tolist())) if highest < 1 << 16 else []:
+        notes.append(f"no image has one of the labels {named([*map(str, skipped)])}: they are no classes")
+    ends = np.cumsum([len(split) for split in splits])[:-1]
+    return classes, np.split(places, ends), tuple(notes)
+
+
 def check_classes(names: Sequence[str], dataset: str, known: Sequence[str]) -> None:
     """Raises ConfigError for `data.classes` that the set does not have, or that are named twice."""
     for name in names:
@@ -76,7 +99,7 @@ def check_classes(names: Sequence[str], dataset: str, known: Sequence[str]) -> N
 def check_validation(validation: str | float, dataset: str, val: int) -> None:
     """Raises ConfigError for `data.validation = "val"` of a set without such a split."""
     if validation == "val" and not val:
-        hint = "only folders with train/, val/ and test/ have one; a fraction such as 0.1 holds out training images"
+        hint = "a fraction such as 0.1 holds out training images"
         raise ConfigError(f"data.validation = 'val': {dataset} has no validation split", hint)
 
 
@@ -114,6 +137,30 @@ def readable(path: Path | str, hint: str) -> Iterator[None]:
     except OSError as error:
         hint = "check the path" if isinstance(error, FileNotFoundError) else hint
         raise DataError(f"{path}: {error.strerror or error}", hint) from error
+
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[BufferedIOBase]:
+    """A file, gzipped or not (its first bytes tell, not its name), open for reading, unpacked as it is read."""
+    with open_regular(path) as file:
+        if file.peek(2)[:2] != _GZIP_MAGIC:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as content:
+            yield content
+
+
+def check_room(path: Path, size: int) -> None:
+    """Raises DataError for what would fill the memory, such as a small file that unpacks to a large one."""
+    import psutil  # here: lists of datasets need none, and it takes 20 ms
+
+    free = psutil.virtual_memory().available
+    if size > free // 2:
+        cause = f"{path} would take {size / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
+        raise DataError(cause, "check that it is the right file, or use it on a larger machine")
 
 
 _LEFTOVERS = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from tuiae.config import DataSection
-from tuiae.data import cache, folder
+from tuiae.data import arrays, cache, folder
 from tuiae.data.cache import read_manifest
 from tuiae.data.dataset import (
     Dataset,
@@ -20,9 +20,9 @@ from tuiae.data.dataset import (
     check_validation,
     silent,
 )
-from tuiae.data.registry import DOWNLOADS, EMBEDDED, DatasetInfo, data_dir, describe, folder_key, scan_folder
+from tuiae.data.registry import DOWNLOADS, EMBEDDED, DatasetInfo, data_dir, describe, find_own, own_key
 from tuiae.errors import ConfigError, DataError
-from tuiae.images import FOLDER_PREFIX, absolute
+from tuiae.images import absolute, is_own
 
 Indices = range | np.ndarray
 """A range stands for a run of images that can be viewed rather than copied."""
@@ -41,8 +41,8 @@ def prepare(dataset: str, image_size: int = 0, root: Path | None = None, progres
     or there is no place to write.
     """
     root = root or data_dir()
-    if dataset.startswith(FOLDER_PREFIX):
-        return _prepare_folder(dataset, image_size, root, progress)
+    if is_own(dataset):
+        return _prepare_own(dataset, image_size, root, progress)
     if dataset in EMBEDDED:
         return _resized_in_memory(EMBEDDED[dataset](), image_size)
     describe(dataset, root)
@@ -58,7 +58,7 @@ def fetch(name: str, root: Path | None = None, progress: OnProgress = silent, fo
     """
     root = root or data_dir()
     describe(name, root, asker="")
-    if force and not name.startswith(FOLDER_PREFIX) and name not in EMBEDDED:
+    if force and not is_own(name) and name not in EMBEDDED:
         _prepare_base(name, root, progress, force=True)
     else:
         prepare(name, 0, root, progress)
@@ -82,14 +82,20 @@ def _prepare_base(name: str, root: Path, progress: OnProgress, force: bool = Fal
     return cache.open_or_build(root, name, build, "download", "torchvision", force=force, progress=progress)
 
 
-def _prepare_folder(dataset: str, image_size: int, root: Path, progress: OnProgress) -> Dataset:
-    found = scan_folder(dataset)
+def _prepare_own(dataset: str, image_size: int, root: Path, progress: OnProgress) -> Dataset:
+    found = find_own(dataset)
     path = str(found.path.absolute())
+
+    def build(_: Path) -> DatasetContent:
+        if isinstance(found, folder.FolderScan):
+            return folder.read_content(found, image_size, progress)
+        return _resized_content(arrays.read_content(found, progress), image_size)
+
     opened = cache.open_or_build(
         root,
-        folder_key(found, image_size),
-        lambda _: folder.read_content(found, image_size, progress),
-        "folder",
+        own_key(found, image_size),
+        build,
+        "folder" if isinstance(found, folder.FolderScan) else "file",
         path,
         fingerprint=found.fingerprint,
         name=dataset,
@@ -109,10 +115,10 @@ def _prepare_resized(name: str, size: int, root: Path, progress: OnProgress) -> 
 
     def build(_: Path) -> DatasetContent:
         whole = _prepare_base(name, root, progress)
-        train = SplitContent(_resized(whole.train_images, size), whole.train_labels)
-        test = SplitContent(_resized(whole.test_images, size), whole.test_labels)
-        shape = whole.image_shape[0], size, size
-        return DatasetContent(whole.classes, shape, train, test, whole.labelled, whole.notes)
+        train = SplitContent(_chunks(whole.train_images), whole.train_labels)
+        test = SplitContent(_chunks(whole.test_images), whole.test_labels)
+        own = DatasetContent(whole.classes, whole.image_shape, train, test, whole.labelled, whole.notes, whole.val)
+        return _resized_content(own, size)
 
     # Tied to the content of the set it is made from: importing another one under the name makes it anew.
     key, made_from = f"{name}@{size}", manifest.digest
@@ -125,19 +131,39 @@ def _prepare_resized(name: str, size: int, root: Path, progress: OnProgress) -> 
 def _resized_in_memory(dataset: Dataset, size: int) -> Dataset:
     if not size or dataset.image_shape[1:] == (size, size):
         return dataset
-    train, test = (np.concatenate(list(_resized(part, size))) for part in (dataset.train_images, dataset.test_images))
+    parts = dataset.train_images, dataset.test_images
+    train, test = (np.concatenate(list(_Resized(_chunks(part), size))) for part in parts)
     return replace(dataset, train_images=train, test_images=test)
 
 
-def _resized(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Chunks of uint8 (n, C, size, size). Bilinear; Pillow widens the filter when shrinking, so nothing aliases."""
-    from PIL import Image
+def _resized_content(content: DatasetContent, size: int) -> DatasetContent:
+    """A content with each image a square of `size` pixels; 0 keeps them."""
+    channels, height, width = content.shape
+    if not size or (height, width) == (size, size):
+        return content
+    train, test = (SplitContent(_Resized(part.images, size), part.labels) for part in (content.train, content.test))
+    return replace(content, shape=(channels, size, size), train=train, test=test)
 
-    for start in range(0, len(images), _CHUNK):
-        chunk = images[start : start + _CHUNK]
-        planes = [Image.fromarray(plane) for plane in chunk.reshape(-1, *chunk.shape[2:])]
-        resized = [np.asarray(plane.resize((size, size), Image.Resampling.BILINEAR)) for plane in planes]
-        yield np.stack(resized).reshape(*chunk.shape[:2], size, size)
+
+def _chunks(images: np.ndarray) -> list[np.ndarray]:
+    return [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
+
+
+@dataclass(frozen=True)
+class _Resized:
+    """Chunks of uint8 (n, C, size, size). Bilinear; Pillow widens the filter when shrinking, so nothing aliases."""
+
+    chunks: Iterable[np.ndarray]
+    size: int
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        from PIL import Image
+
+        size = self.size, self.size
+        for chunk in self.chunks:
+            planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in chunk.reshape(-1, *chunk.shape[2:])]
+            resized = [np.asarray(plane.resize(size, Image.Resampling.BILINEAR)) for plane in planes]
+            yield np.stack(resized).reshape(*chunk.shape[:2], *size)
 
 
 def select(dataset: Dataset, section: DataSection, seed: int) -> Dataset:

@@ -20,6 +20,7 @@ import numpy as np
 
 from tuiae.config import counted
 from tuiae.data.dataset import (
+    UNLABELLED,
     DatasetContent,
     OnProgress,
     Shape,
@@ -76,8 +77,6 @@ _ENDINGS_OF = {
 are not among them, because Pillow hands them to other programs; nor are containers that it has no decoder for."""
 ENDINGS = {ending: form for form, endings in _ENDINGS_OF.items() for ending in endings.split()}
 """In lower case -> the format that such a file should have."""
-UNLABELLED = ("picture",)
-"""The one class of a folder without sub-folders."""
 
 _READING = 3
 """Goes up when the same files would come out as other pixels, so that what was prepared before is made anew."""

@@ -1,4 +1,4 @@
-"""The arrays of an MNIST-like set, in four idx files or an npz: finding, checking against each other, importing."""
+"""Importing a set: four idx files, found and checked against each other, or a file of arrays."""
 
 from __future__ import annotations
 
@@ -6,35 +6,34 @@ import gzip
 import hashlib
 import re
 import struct
-import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from io import BufferedIOBase
 from math import prod
 from pathlib import Path
 
 import numpy as np
-import psutil
 
-from tuiae.data import cache
+from tuiae.data import arrays, cache
 from tuiae.data.cache import ARRAYS, read_manifest
 from tuiae.data.dataset import (
     DatasetContent,
     OnProgress,
     Shape,
     SplitContent,
-    named,
+    check_room,
+    count_classes,
     readable,
     silent,
+    unpacked,
     untested,
     utf8,
     walk,
 )
 from tuiae.data.registry import DOWNLOADS, EMBEDDED, DatasetInfo, data_dir, describe
 from tuiae.errors import ConfigError, DataError
-from tuiae.files import open_regular, read_bytes
+from tuiae.files import read_bytes
 
 _FILE = re.compile(
     r"(?P<prefix>.*?)(?P<split>train|t10k|test)[-_.](?P<kind>images|labels)[-_.]idx[123]-(ubyte|int)(\.gz)?$"
@@ -48,16 +47,10 @@ Files = dict[str, Path]
 
 _DEEPEST = 3
 """Folders below the one that is given, such as torchvision's root, in which idx files are looked for."""
-_GZIP_MAGIC = b"\x1f\x8b"
 _UBYTE, _INT = 0x08, 0x0C
 _NOUNS = {(_UBYTE, 1): "labels", (_UBYTE, 3): "images", (_INT, 2): "labels"}
 _NPZ = ".npz"
 _PIECE = 1 << 20
-_NPZ_NAMES = (
-    ("x_train", "y_train", "x_test", "y_test"),
-    ("train_images", "train_labels", "test_images", "test_labels"),
-)
-"""What Keras calls the four arrays in an npz, and what MedMNIST does."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +58,11 @@ class ImportSource:
     """The files of one set."""
 
     place: Path
-    """The folder after which the set is named, or the npz."""
+    """The folder after which the set is named, or the file of arrays."""
     prefix: str
     """The common beginning of the names of idx files."""
     files: Files
-    """Empty where `place` is an npz."""
+    """Empty where `place` is a file of arrays."""
 
 
 def import_directory(
@@ -81,8 +74,8 @@ def import_directory(
     progress: OnProgress = silent,
     notice: Callable[[str], None] | None = None,
 ) -> DatasetInfo:
-    """Import the idx files of a directory, gzipped or not, or an npz of the four arrays, as `name` (else the
-    directory's own name). The files may lie deeper, as in the root that torchvision is given.
+    """Import the idx files of a directory, gzipped or not, or a file of arrays, as `name` (else its own name). The
+    files may lie deeper, as in the root that torchvision is given.
 
     Importing what is there already changes nothing; of that, and of what was made of the labels, `notice` is told.
 
@@ -114,7 +107,9 @@ def import_directory(
 def default_name(directory: Path) -> str:
     """The directory's name in lower case, with `-` for what a name cannot hold; `raw` is torchvision's inner folder."""
     absolute = directory.absolute()
-    own = absolute.parent.name if absolute.name == "raw" else absolute.name.removesuffix(_NPZ)
+    own = absolute.parent.name if absolute.name == "raw" else absolute.name
+    for ending in arrays.ENDINGS:
+        own = own.removesuffix(ending)
     name = re.sub(r"[^a-z0-9_]+", "-", own.lower()).strip("-_")
     squeezed = {known.replace("-", ""): known for known in DOWNLOADS}
     return squeezed.get(name.replace("-", ""), name)
@@ -140,8 +135,12 @@ def read_directory(directory: Path, name: str) -> DatasetContent:
 
 def _read(source: ImportSource, name: str) -> DatasetContent:
     known = DOWNLOADS.get(name)
-    arrays, wheres = _read_idx_files(source, name) if source.files else _read_npz(source.place)
-    train_images, train_labels, test_images, test_labels = (arrays[array] for array in ARRAYS)
+    first = 1 if name == _LETTERS else 0
+    if not source.files:
+        content = arrays.read_content(arrays.locate(source.place))
+        return content if known is None else _as_known(content, known, first, source.place)
+    read, wheres = _read_idx_files(source, name)
+    train_images, train_labels, test_images, test_labels = (read[array] for array in ARRAYS)
     for split, images, labels in (("train", train_images, train_labels), ("test", test_images, test_labels)):
         if len(images) != len(labels):
             one, two = wheres[f"{split}-images"], wheres[f"{split}-labels"].rpartition("/")[2]
@@ -151,38 +150,36 @@ def _read(source: ImportSource, name: str) -> DatasetContent:
         one, two = ("x".join(map(str, images.shape[2:])) for images in (train_images, test_images))
         raise DataError(f"{source.place}: train images are {one} and test images {two}", "import files of one set")
     if known is None:
-        classes, (train_labels, test_labels), notes = _count_classes(train_labels, test_labels, _mapping(source))
+        classes, (train_labels, test_labels), notes = count_classes((train_labels, test_labels), _mapping(source))
+        tested = np.bincount(test_labels, minlength=len(classes)).tolist()
+        notes = (*notes, *untested(dict(zip(classes, tested, strict=True))))
     else:
-        first = 1 if name == _LETTERS else 0
         classes, notes, last = known.classes, (), first + len(known.classes) - 1
         for array in ("train-labels", "test-labels"):
-            for wrong in (int(arrays[array].min()), int(arrays[array].max())):
+            for wrong in (int(read[array].min()), int(read[array].max())):
                 if not first <= wrong <= last:
-                    raise DataError(
-                        f"{wheres[array]} holds the label {wrong}; this set has {first} to {last}",
-                        "check that the files belong to the set you name",
-                    )
+                    raise _out_of_range(wheres[array], wrong, first, last)
         train_labels, test_labels = train_labels - first, test_labels - first
     channels, height, width = train_images.shape[1:]
     train, test = SplitContent([train_images], train_labels), SplitContent([test_images], test_labels)
     return DatasetContent(classes, (channels, height, width), train, test, notes=notes)
 
 
-def _count_classes(
-    train: np.ndarray, test: np.ndarray, names: Mapping[int, str]
-) -> tuple[tuple[str, ...], tuple[np.ndarray, np.ndarray], tuple[str, ...]]:
-    """The classes, which are the labels that some image has; both labels as their indices; and what is to be said."""
-    labels, places = np.unique(np.concatenate([train, test]), return_inverse=True)
-    classes = tuple(names.get(label, str(label)) for label in labels.tolist())
-    if len(set(classes)) < len(classes):
-        classes = tuple(map(str, labels.tolist()))
-    lowest, highest = int(labels[0]), int(labels[-1])
-    notes = [f"labels begin at {lowest}, not at 0: the first class is '{classes[0]}'"] if lowest else []
-    if skipped := sorted(set(range(lowest, highest + 1)) - set(labels.tolist())) if highest < 1 << 16 else []:
-        notes.append(f"no image has one of the labels {named([*map(str, skipped)])}: they are no classes")
-    tested = np.bincount(places[len(train) :], minlength=len(classes))
-    notes += untested(dict(zip(classes, tested.tolist(), strict=True)))
-    return classes, (places[: len(train)], places[len(train) :]), tuple(notes)
+def _out_of_range(where: str, label: int, first: int, last: int) -> DataError:
+    cause = f"{where} holds the label {label}; this set has {first} to {last}"
+    return DataError(cause, "check that the files belong to the set you name")
+
+
+def _as_known(content: DatasetContent, known: DatasetInfo, first: int, place: Path) -> DatasetContent:
+    """A content with the classes of the set that it is said to be, whose labels count from `first`."""
+    last = first + len(known.classes) - 1
+    labels = [int(name) for name in content.classes] if content.labelled else []
+    for label in labels:
+        if not first <= label <= last:
+            raise _out_of_range(str(place), label, first, last)
+    places = np.array([label - first for label in labels] or [0])
+    train, test = (SplitContent(part.images, places[part.labels]) for part in (content.train, content.test))
+    return replace(content, classes=known.classes, train=train, test=test, notes=())
 
 
 def _mapping(source: ImportSource) -> dict[int, str]:
@@ -204,7 +201,7 @@ def _mapping(source: ImportSource) -> dict[int, str]:
 def locate(directory: Path, name: str | None = None) -> ImportSource:
     """Find the files of one set in a directory, or below it. Raises DataError where there are none, or several sets of
     which none is called `name`, and where some of the four files are missing."""
-    if directory.suffix == _NPZ and directory.is_file():
+    if directory.name.lower().endswith(arrays.ENDINGS) and directory.is_file():
         return ImportSource(directory, "", {})
     wanted = default_name(directory) if name is None else name
     sets, archives = _look_below(directory)
@@ -265,47 +262,6 @@ def _read_idx_files(source: ImportSource, name: str) -> tuple[dict[str, np.ndarr
     return arrays, wheres
 
 
-def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The same as `_read_idx_files`, from an archive with the four arrays; images may also be (N, H, W, C)."""
-    try:
-        with readable(path, "check its permissions"), open_regular(path) as file:
-            unpacked = sum(member.file_size for member in zipfile.ZipFile(file).infolist())
-            _check_room(path, unpacked)
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                names = next((names for names in _NPZ_NAMES if set(names) <= set(archive.files)), None)
-                if names is None:
-                    held = named(archive.files) or "nothing"
-                    raise DataError(f"{path} holds {held}", f"an npz has to hold {named(_NPZ_NAMES[0])}")
-                arrays = {array: archive[name] for array, name in zip(ARRAYS, names, strict=True)}
-    except (ValueError, KeyError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise _unfit(path, f"is a damaged npz file ({error})") from error
-    wheres = {array: f"{path}/{name}" for array, name in zip(ARRAYS, names, strict=True)}
-    for array, values in arrays.items():
-        arrays[array] = (
-            _as_images(values, wheres[array]) if array.endswith("images") else _as_labels(values, wheres[array])
-        )
-    return arrays, wheres
-
-
-def _as_images(values: np.ndarray, where: str) -> np.ndarray:
-    """(N, C, H, W) of (N, H, W) or (N, H, W, C)."""
-    shaped = values[..., None] if values.ndim == 3 else values
-    if shaped.dtype != np.uint8 or shaped.ndim != 4 or shaped.shape[3] not in (1, 3) or 0 in shaped.shape:
-        size = " x ".join(map(str, values.shape))
-        raise DataError(f"{where} is {values.dtype} of {size}", "images are uint8 of N x H x W, or N x H x W x 3")
-    return shaped.transpose(0, 3, 1, 2)
-
-
-def _as_labels(values: np.ndarray, where: str) -> np.ndarray:
-    """(N,) of (N,) or (N, 1)."""
-    flat = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-    if flat.dtype.kind not in "ui" or flat.ndim != 1 or not len(flat) or flat.min() < 0:
-        size = " x ".join(map(str, values.shape))
-        raise DataError(f"{where} is {values.dtype} of {size}", "labels are N integers from 0 on")
-    return flat.astype(np.int64)
-
-
 def read_idx(path: Path) -> np.ndarray:
     """Read one idx file, gzipped or not (its first bytes tell, not its name).
 
@@ -323,13 +279,13 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def _read_idx(path: Path) -> np.ndarray:
-    with _unpacked(path) as file:
+    with unpacked(path) as file:
         kind, shape = _read_header(path, file)
         noun, expected = _NOUNS[kind, len(shape)], _size(kind, shape)
         stored = path.stat().st_size
         # Deflate packs at most 1032 bytes into one.
         most = 1032 * stored if isinstance(file, gzip.GzipFile) else stored
-        _check_room(path, min(expected, most))
+        check_room(path, min(expected, most))
         data = np.empty(min(expected, most), np.uint8)
         held = file.readinto(data.data)
         if held < expected:
@@ -378,30 +334,11 @@ _WRONG_ORDER = "has the wrong byte order: its header is little-endian, and idx f
 _REWRITE = "write its numbers anew, most significant byte first"
 
 
-@contextmanager
-def _unpacked(path: Path) -> Iterator[BufferedIOBase]:
-    """A file, open for reading, that is unpacked as it is read."""
-    with open_regular(path) as file:
-        if file.peek(2)[:2] != _GZIP_MAGIC:
-            yield file
-            return
-        with gzip.GzipFile(fileobj=file) as unpacked:
-            yield unpacked
-
-
 def _has_size(path: Path, size: int) -> bool:
     """Returns whether a file has this size in bytes, unpacked."""
-    with _unpacked(path) as file:
+    with unpacked(path) as file:
         file.seek(size - 1)
         return len(file.read(2)) == 1
-
-
-def _check_room(path: Path, size: int) -> None:
-    """Raises DataError for what would fill the memory, such as a small file that unpacks to a large one."""
-    free = psutil.virtual_memory().available
-    if size > free // 2:
-        cause = f"{path} would take {size / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
-        raise DataError(cause, "check that it is the right file, or import it on a larger machine")
 
 
 def _unfit(path: Path, what: str, hint: str = "copy the file over again") -> DataError:

@@ -13,11 +13,11 @@ import numpy as np
 import platformdirs
 
 from tuiae.config import did_you_mean
-from tuiae.data import folder
-from tuiae.data.cache import Origin, read_manifest
+from tuiae.data import arrays, folder
+from tuiae.data.cache import Manifest, Origin, read_manifest
 from tuiae.data.dataset import Dataset, Shape, utf8
 from tuiae.errors import ConfigError, DataError
-from tuiae.images import FOLDER_PREFIX, ImageRecord, absolute
+from tuiae.images import FOLDER_PREFIX, ImageRecord, absolute, is_own, place_of
 
 DIGITS_TRAIN = 1500
 GLYPHS = tuple("@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_")
@@ -115,13 +115,14 @@ def list_datasets(root: Path | None = None) -> list[DatasetInfo]:
 
 
 def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset = ") -> DatasetInfo:
-    """Describe one set; `folder:PATH` by its file names and the header of its first picture.
+    """Describe one set; `folder:PATH` by its file names and the header of its first picture, `file:PATH` by its headers
+    and labels.
 
     Raises ConfigError where there is no set of that name, which `asker` then stands before, and DataError for a folder
-    that is missing, holds no pictures or cannot be read.
+    or a file that is missing, holds no images or cannot be read.
     """
-    if dataset.startswith(FOLDER_PREFIX):
-        return _describe_folder(dataset, scan_folder(dataset))
+    if is_own(dataset):
+        return _describe_own(dataset, find_own(dataset), 0, root)
     sets = {info.name: info for info in list_datasets(root)}
     if dataset not in sets:
         hint = "`tuiae data list` shows them"
@@ -132,35 +133,58 @@ def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset 
 def inspect(dataset: str, image_size: int) -> DatasetInfo:
     """Describe a set that is to be trained on, and check every picture of a folder, which is searched once. Raises as
     `describe` and `folder.check_pictures`."""
-    if not dataset.startswith(FOLDER_PREFIX):
+    if not is_own(dataset):
         return describe(dataset)
-    found = scan_folder(dataset)
-    info = _describe_folder(dataset, found)
-    folder.check_pictures(found, image_size)
+    found = find_own(dataset)
+    info = _describe_own(dataset, found, image_size)
+    if isinstance(found, folder.FolderScan):
+        folder.check_pictures(found, image_size)
     return info
 
 
-def _describe_folder(dataset: str, found: folder.FolderScan) -> DatasetInfo:
-    shape, train, test = folder.first_shape(found), len(found.train), len(found.test)
-    info = DatasetInfo(dataset, f"Pictures in {found.path}", "folder", shape, found.classes, train, test, True)
-    return replace(info, labelled=found.labelled, notes=found.notes, val=len(found.val))
+Own = folder.FolderScan | arrays.ArrayFiles
+"""The images of a folder or of files of the user's own, as they were found."""
 
 
-def folder_key(found: folder.FolderScan, image_size: int) -> str:
-    """The name in the data directory under which a folder's pictures are prepared at a size; 0 is their own."""
+def _describe_own(dataset: str, found: Own, image_size: int, root: Path | None = None) -> DatasetInfo:
+    if isinstance(found, folder.FolderScan):
+        shape, train, test = folder.first_shape(found), len(found.train), len(found.test)
+        info = DatasetInfo(dataset, f"Pictures in {found.path}", "folder", shape, found.classes, train, test, True)
+        return replace(info, labelled=found.labelled, notes=found.notes, val=len(found.val))
+    title = f"Arrays in {found.path}"
+    # What was prepared once need not be read again: of a large CSV that takes its seconds.
+    manifest = _manifest_of(found, image_size, root or data_dir())
+    if manifest is not None:
+        counts = manifest.train - manifest.val, manifest.test
+        info = DatasetInfo(dataset, title, "file", manifest.shape, manifest.classes, *counts, True)
+        return replace(info, labelled=manifest.labelled, notes=manifest.notes, val=manifest.val)
+    known = arrays.look(found)
+    counts = len(known.labels["train"]), len(known.labels["test"])
+    info = DatasetInfo(dataset, title, "file", known.shape, known.classes, *counts, True)
+    return replace(info, labelled=known.labelled, notes=known.notes, val=len(known.labels.get("val", ())))
+
+
+def own_key(found: Own, image_size: int) -> str:
+    """The name in the data directory under which own images are prepared at a size; 0 is their own."""
     return f"{found.cache_key}@{image_size}" if image_size else found.cache_key
+
+
+def _manifest_of(found: Own, image_size: int, root: Path) -> Manifest | None:
+    """What was prepared of own images as they are now; None where nothing was."""
+    manifest = read_manifest(root / own_key(found, image_size))
+    return manifest if manifest is not None and manifest.fingerprint == found.fingerprint else None
 
 
 def identify(dataset: str, image_size: int = 0) -> ImageRecord | None:
     """The record of the images that opening a set would give, from its manifest; None where only preparing it would
-    tell. Raises DataError for a folder that cannot be read, and for a damaged cache."""
+    tell. Raises DataError for a folder or a file that cannot be read, and for a damaged cache."""
     if dataset in EMBEDDED:
         record = EMBEDDED[dataset]().record
     else:
-        found = scan_folder(dataset) if dataset.startswith(FOLDER_PREFIX) else None
-        place = data_dir() / (folder_key(found, image_size) if found is not None else dataset)
-        manifest = read_manifest(place)
-        if manifest is None or (found is not None and manifest.fingerprint != found.fingerprint):
+        found = find_own(dataset) if is_own(dataset) else None
+        place = data_dir() / (own_key(found, image_size) if found is not None else dataset)
+        manifest = read_manifest(place) if found is None else _manifest_of(found, image_size, data_dir())
+        if manifest is None:
             return None
         path = str((place if found is None else found.path).absolute())
         counts = manifest.train - manifest.val, manifest.test
@@ -190,9 +214,9 @@ def _prepared(root: Path, info: DatasetInfo) -> DatasetInfo:
     if manifest is None:
         return info
     known = {
-        name: getattr(manifest, name) for name in ("origin", "shape", "classes", "train", "test", "labelled", "notes")
+        name: getattr(manifest, name) for name in ("origin", "shape", "classes", "test", "labelled", "notes", "val")
     }
-    return replace(info, ready=True, **known)
+    return replace(info, ready=True, train=manifest.train - manifest.val, **known)
 
 
 def _imported_names(root: Path) -> list[str]:
@@ -207,15 +231,19 @@ def _imported_names(root: Path) -> list[str]:
     return sorted(name for name in names if name not in known and "@" not in name and not name.startswith("."))
 
 
-def scan_folder(dataset: str) -> folder.FolderScan:
-    """`folder.scan` of what folder:PATH names; raises ConfigError where that is nothing."""
-    if dataset == FOLDER_PREFIX:
-        raise ConfigError(f"{dataset} names no folder", "folder:PATH, such as folder:. for this one")
+def find_own(dataset: str) -> Own:
+    """`folder.scan` of what folder:PATH names, `arrays.locate` of what file:PATH names; raises ConfigError where that
+    is nothing."""
+    prefix, place = place_of(dataset)
+    kind = prefix.removesuffix(":")
+    if not place:
+        example = "folder:. for this one" if prefix == FOLDER_PREFIX else "file:bloodmnist.npz"
+        raise ConfigError(f"{dataset} names no {kind}", f"{prefix}PATH, such as {example}")
     try:
-        path = Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()
+        path = Path(place).expanduser()
     except RuntimeError as error:
-        raise DataError(f"{dataset}: no such user's home", "give the folder's whole path") from error
+        raise DataError(f"{dataset}: no such user's home", f"give the {kind}'s whole path") from error
     if (name := utf8(path.absolute())) != str(path.absolute()):
         hint = f"rename it, or make a link to it with another name: ln -s {path} pictures"
-        raise DataError(f"folder:{name}: a config holds UTF-8 and this path does not", hint)
-    return folder.scan(path)
+        raise DataError(f"{prefix}{name}: a config holds UTF-8 and this path does not", hint)
+    return folder.scan(path) if prefix == FOLDER_PREFIX else arrays.locate(path)

@@ -18,7 +18,7 @@ from tuiae.data.batches import ImageSet, corrupt, seeded
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.images import ImageRecord, unfit
 from tuiae.models.custom import CustomNetwork
-from tuiae.preflight import need_folder
+from tuiae.preflight import need_images
 from tuiae.runs.checkpoints import all_checkpoints, need_checkpoint, read_position, verify
 from tuiae.runs.lineage import resolve_config
 from tuiae.runs.paths import RunPaths
@@ -50,7 +50,7 @@ def load(
         DeviceError, DataError: no such device, or no such images on this machine.
     """
     changes = {"training.device": device, **(overrides or {})}
-    need_folder(run)
+    need_images(run)
     parts = set_up(of_run(resolve_config(run, changes), run.root))
     # After the images, which take their time: a worker may meanwhile have put a newer one in its place.
     return _filled(run, weights, parts, changes)

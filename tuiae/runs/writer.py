@@ -38,7 +38,7 @@ from tuiae.files import (
     replace_text,
     writable_advice,
 )
-from tuiae.images import ImageRecord, with_absolute_folder
+from tuiae.images import ImageRecord, with_absolute_path
 from tuiae.runs.checkpoints import adopt_checkpoint
 from tuiae.runs.events import parse_event
 from tuiae.runs.labels import check_tags
@@ -72,7 +72,7 @@ def create_run(
     about = {**describe_machine(argv), "tags": check_tags(tags), **(meta or {})}
 
     def fill(draft: RunPaths) -> None:
-        _fill(draft, _with_own_code(draft, with_absolute_folder(config)), about, checkpoint)
+        _fill(draft, _with_own_code(draft, with_absolute_path(config)), about, checkpoint)
         if images is not None:
             write_images(draft, images)
 

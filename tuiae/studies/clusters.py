@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from tuiae import __version__
-from tuiae.data.registry import identify, scan_folder
+from tuiae.data.registry import find_own, identify
 from tuiae.errors import ConfigError, DataError, ExitCode, TuiaeError, UnknownRunError
 from tuiae.files import make_directory, read_json, replace_json, writable_advice
-from tuiae.images import FOLDER_PREFIX, ImageRecord
+from tuiae.images import ImageRecord, is_own
 from tuiae.runs.paths import REPORTS, RunPaths, is_run
 from tuiae.runs.process import is_held, start_worker, terminate_worker
 from tuiae.runs.reader import START_SECONDS, read_status
@@ -242,13 +242,13 @@ def look(token: str, words: str, data: str, sets: Sequence[tuple[str, int, Image
 
 def _has_images(dataset: str, size: int, record: ImageRecord | None) -> bool:
     try:
-        if dataset.startswith(FOLDER_PREFIX):
-            scan_folder(dataset)
+        if is_own(dataset):
+            find_own(dataset)
         found = identify(dataset, size)
     except TuiaeError:
         return False
     if found is None:
-        return dataset.startswith(FOLDER_PREFIX)  # its pictures are there, to be prepared
+        return is_own(dataset)  # its pictures are there, to be prepared
     return record is None or found.is_same(record)
 
 

@@ -9,7 +9,7 @@ from tuiae.config import RunConfig, counted, settings_of
 from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare
 from tuiae.files import read_json
-from tuiae.images import FOLDER_PREFIX, ImageRecord, with_absolute_folder
+from tuiae.images import ImageRecord, is_own, with_absolute_path
 from tuiae.preflight import current_images
 from tuiae.runs.labels import tags_of
 from tuiae.runs.lineage import read_edits
@@ -91,9 +91,9 @@ class Library:
         return now is None or (recorded.is_same(now) and not read_json(run.images).get("earlier"))
 
     def _look_at(self, config: RunConfig) -> ImageRecord | None:
-        """The images that there are now; a folder in which only the times of files may have changed is prepared."""
+        """The images that there are now; own files of which only the times may have changed are prepared."""
         data, now = config.data, current_images(config)
-        if now is None and data.dataset.startswith(FOLDER_PREFIX):
+        if now is None and is_own(data.dataset):
             return prepare(data.dataset, data.image_size, progress=self._report).record
         return now
 
@@ -102,7 +102,7 @@ class Library:
         if run.id not in self._configs:
             tagged = self._tag in tags_of(run)
             config = read_config(run) if tagged and not read_edits(run) else None
-            self._configs[run.id] = config and with_absolute_folder(config)
+            self._configs[run.id] = config and with_absolute_path(config)
         return self._configs[run.id]
 
 

@@ -17,6 +17,7 @@ from tuiae.config.presets import DEFAULT, Preset, list_presets, save_preset
 from tuiae.data.registry import EMBEDDED_SETS, DatasetInfo, list_datasets
 from tuiae.errors import TuiaeError
 from tuiae.files import read_json, replace_json
+from tuiae.images import FILE_PREFIX, FOLDER_PREFIX
 from tuiae.preflight import Checked, check
 from tuiae.render.status import MOST_NAME
 from tuiae.render.text import clean, count, of_epochs
@@ -72,6 +73,11 @@ FIELDS_OF = {
 """Dotted key -> the field that says it."""
 OTHERS = {"name": "run-name", "tags": "run-tags"}
 """What is said of a run beside its config -> its field."""
+OWN_PLACES = {
+    FOLDER_PREFIX: ("folder of pictures", "One sub-folder a class, such as ~/pictures."),
+    FILE_PREFIX: ("file of arrays, or a CSV", "An npz, an npy or a CSV, such as ~/bloodmnist.npz."),
+}
+"""Of images of the user's own, by the prefix of their names: what the form calls them, and what it asks for."""
 REMEMBERED = ".form.json"
 """In the runs directory: what the form said when it was left."""
 

@@ -23,7 +23,7 @@ from tuiae.runs.diagnosis import Finding, Remedy
 from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.source import UntrustedCodeError
-from tuiae.ui.draft import Draft, offered_datasets, summary, training_words
+from tuiae.ui.draft import OWN_PLACES, Draft, offered_datasets, summary, training_words
 from tuiae.ui.keys import FORM_KEY, LIVE, argument, look_now
 from tuiae.ui.screens.base import RunScreen
 from tuiae.ui.screens.changes import ask_edit, ask_fork, ask_remedy
@@ -33,7 +33,7 @@ from tuiae.ui.screens.settings import SettingsDialog
 from tuiae.ui.session import PreflightDone, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, FindingLine, tell_news
-from tuiae.ui.widgets.form import OWN_FOLDER, ConfigForm
+from tuiae.ui.widgets.form import ConfigForm
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.panel import FactsPanel, LogPanel, MachinePanel
 from tuiae.ui.widgets.run_view import FRAME, ConfusionPanel, RunButtons, RunView
@@ -382,15 +382,16 @@ class LiveScreen(RunScreen):
         dialog = SettingsDialog("all settings of the next run", config, self.form.base, self.form.ask)
         self.show_dialog(dialog, self.form.change)
 
-    @on(ConfigForm.FolderWanted)
-    def _ask_folder(self) -> None:
+    @on(ConfigForm.PlaceWanted)
+    def _ask_place(self, event: ConfigForm.PlaceWanted) -> None:
         def take(path: str) -> None:
             if path:
-                self.form.choose_dataset(OWN_FOLDER + path.strip())
+                self.form.choose_dataset(event.prefix + path.strip())
                 self.form.post_message(ConfigForm.Edited())
 
-        question = "One sub-folder a class, such as ~/pictures. Enter takes it, escape goes back."
-        self.show_dialog(LineDialog("folder of pictures", question, "", lambda path: None), take)
+        title, example = OWN_PLACES[event.prefix]
+        question = f"{example} Enter takes it, escape goes back."
+        self.show_dialog(LineDialog(title, question, "", lambda path: None), take)
 
     @on(Button.Pressed)
     async def _button_pressed(self, event: Button.Pressed) -> None:

@@ -35,6 +35,7 @@ from tuiae.ui.draft import (
     MODELS,
     NUMBERS,
     OTHERS,
+    OWN_PLACES,
     Draft,
     field_of,
     in_form_words,
@@ -44,8 +45,6 @@ from tuiae.ui.draft import (
 )
 from tuiae.ui.terminal.screen_diff import Lasting
 from tuiae.ui.widgets.fields import Choice, NumberInput, follow_arrow, named
-
-OWN_FOLDER = "folder:"
 
 
 class FoldedForm(Static):
@@ -89,8 +88,11 @@ class ConfigForm(Lasting, Vertical):
     class Folded(Message):
         """It has become one line, or has opened."""
 
-    class FolderWanted(Message):
-        """A folder of the user's own is to be named."""
+    @dataclass
+    class PlaceWanted(Message):
+        """A folder or a file of the user's own is to be named."""
+
+        prefix: str
 
     @dataclass
     class Adjusted(Message):
@@ -332,7 +334,7 @@ class ConfigForm(Lasting, Vertical):
         self._offer_models(next(name for name, wants in self._models.items() if wants.items() <= asked.items()))
 
     def choose_dataset(self, name: str) -> None:
-        """Choose a set by name; a folder that is not in the list yet is added."""
+        """Choose a set by name; a folder or a file that is not in the list yet is added."""
         self._dataset = name
         self._choice("dataset").offer(self._dataset_options(), name)
 
@@ -345,9 +347,9 @@ class ConfigForm(Lasting, Vertical):
     def _dataset_options(self) -> list[tuple[Any, str]]:
         absent = {False: "  not here yet", True: ""}
         names = [(Text.assemble(info.name, (absent[info.ready], "dim")), info.name) for info in self._datasets]
-        is_other = self._dataset not in {info.name for info in self._datasets}  # a folder, or a set that is gone
+        is_other = self._dataset not in {info.name for info in self._datasets}  # a place, or a set that is gone
         own = [(Text(clean(self._dataset, 60)), self._dataset)] if is_other else []
-        return [*names, *own, (Text("folder of pictures…"), OWN_FOLDER)]
+        return [*names, *own, *((Text(f"{title}…"), prefix) for prefix, (title, _) in OWN_PLACES.items())]
 
     def show_devices(self, devices: Sequence[str]) -> None:
         """Offer the devices that this machine turned out to have."""
@@ -369,9 +371,9 @@ class ConfigForm(Lasting, Vertical):
             self.post_message(self.Edited())
         elif field == "preset":
             self.load_preset(value)
-        elif field == "dataset" and value == OWN_FOLDER:
+        elif field == "dataset" and value in OWN_PLACES:
             self.choose_dataset(self._dataset)
-            self.post_message(self.FolderWanted())
+            self.post_message(self.PlaceWanted(value))
         else:
             self._dataset = value if field == "dataset" else self._dataset
             self._more = {key: value for key, value in self._more.items() if FIELDS_OF.get(key) != field}
