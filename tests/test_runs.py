@@ -27,7 +27,7 @@ from tuiae.runs.process import process_start
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import RunReader, read_config, read_sample, read_status
 from tuiae.runs.snapshot import Best, Position, Series
-from tuiae.runs.writer import RunWriter, create_run, read_commit
+from tuiae.runs.writer import RunWriter, create_run, live_interval, read_commit
 
 FOREIGN_HOST = "some-other-host"
 
@@ -527,6 +527,15 @@ def test_a_snapshot_keeps_its_curve_while_the_run_grows_and_starts_again(runs_ro
 
 
 # The points of a long training: what is let go of, and what never is
+
+
+def test_the_live_points_of_a_long_training_do_not_fill_the_disk() -> None:
+    seconds, points = 0.0, 0
+    while seconds < 24 * 3600:
+        seconds, points = seconds + live_interval(seconds), points + 1
+    assert points < 30_000
+    assert live_interval(0) == 0.2
+    assert live_interval(365 * 24 * 3600) == 10
 
 
 def test_a_long_curve_stays_small_and_loses_neither_its_extremes_nor_its_ends() -> None:

@@ -28,6 +28,7 @@ SUBJECTS = (
     "answers",
     "tracking",
     "training",
+    "epochs",
     "gpu",
 )
 LONG = ("precision",)  # hours: only where it is named

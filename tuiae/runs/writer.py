@@ -48,6 +48,9 @@ from tuiae.runs.reader import STALE_SECONDS
 from tuiae.source import kept, read_source, trust
 
 HEARTBEAT_SECONDS = 1.0
+LIVE_SECONDS = 0.2  # between live points; each one waits for the device
+MOST_LIVE_SECONDS = 10.0
+LIVE_POINTS = 5000  # until they come farther apart: more than any screen has columns
 DRAFT = re.compile(r"\.\d{8}-\d{6}-.*\.(tmp|deleted)")
 OLD_SECONDS = 3600.0  # a draft is written within seconds
 
@@ -177,6 +180,12 @@ def write_images(run: RunPaths, record: ImageRecord, before: ImageRecord | None 
     earlier = read_json(run.images).get("earlier")
     known = [*(earlier if isinstance(earlier, list) else []), *([] if before is None else [asdict(before)])]
     replace_json(run.images, {"v": SCHEMA, **asdict(record), "earlier": known})
+
+
+def live_interval(trained: float) -> float:
+    """Seconds from a live point to the next in a run that has trained for so many: the history of a day holds 28,000
+    of them and not 432,000, which no screen can tell apart. What is measured after an epoch is kept whole."""
+    return min(max(LIVE_SECONDS, trained / LIVE_POINTS), MOST_LIVE_SECONDS)
 
 
 @contextmanager

@@ -19,10 +19,9 @@ from tuiae.files import open_append
 from tuiae.runs import control
 from tuiae.runs.control import Value, check_setting, describe_edit
 from tuiae.runs.paths import RunPaths, is_gone
-from tuiae.runs.writer import RunWriter
+from tuiae.runs.writer import RunWriter, live_interval
 
 TICK_SECONDS = 0.1  # between looks at the queue and at control/
-LIVE_SECONDS = 0.2  # between live points, each the mean of what came since the last
 MOST_WAITING = 20_000  # batches in the queue: beyond, theirs are dropped, and never what stands for an epoch
 GUESS = 50  # steps: half of the first epoch, as long as nobody knows how many it has
 EVALUATIONS = ("test", "val", "valid", "validation", "eval", "dev")
@@ -352,7 +351,7 @@ class Recorder(threading.Thread):
         if values := self._live.take():
             self._metric("live", values)
             self._written = self._written if self._place.names_epochs else values
-            self._next_live = time.monotonic() + LIVE_SECONDS
+            self._next_live = time.monotonic() + live_interval(self._elapsed)
 
     def _close_epoch(self, index: int | None = None, step: int | None = None) -> None:
         """Write the means of an epoch, the one under way or an earlier one that ended at a step."""

@@ -6,13 +6,12 @@ import sys
 import time
 
 from tuiae.data.batches import count_batches
-from tuiae.runs.writer import RunWriter
+from tuiae.runs.writer import LIVE_SECONDS, RunWriter, live_interval
 from tuiae.training.checkpoint import TrainState
 from tuiae.training.device import memory_megabytes
 from tuiae.training.objective import Totals
 from tuiae.training.setup import Parts
 
-LIVE_SECONDS = 0.2  # between live points; each one waits for the device
 STEADY_SECONDS = 1.0  # of an epoch, before its throughput is told
 
 
@@ -53,7 +52,7 @@ class Reporter:
             self._writer.event("metric", split="live", step=state.step, epoch=self.epochs_done(), values=values)
         self.progress()
         # Counted from the end, so that a slow device is not kept busy with being asked.
-        self._next_live = time.monotonic() + LIVE_SECONDS
+        self._next_live = time.monotonic() + live_interval(state.seconds)
 
     def epochs_done(self) -> float:
         """Epochs done, the current one as a fraction."""
