@@ -129,6 +129,16 @@ def test_a_worker_trains_it_and_keeps_the_file_its_terms_and_the_width_of_its_co
     loss, mse, size = (snapshot.latest("test", name) for name in ("loss", "mse", "size"))
     assert loss == pytest.approx(mse + size)  # type: ignore[operator]
     assert second_metrics(snapshot)[0] == "size"
+    layers = lab("show", run.id, "--network", "--json").document["layers"]
+    assert [(one["part"], one["name"]) for one in layers if one["kind"] == "Linear"] == [
+        ("encoder", "down.1"),
+        ("encoder", "mean"),
+        ("decoder", "up.0"),
+        ("decoder", "up.2"),
+        ("other", "unused"),
+    ]
+    weights = load(run, "last", "cpu").parts.model.parameters()
+    assert sum(one["parameters"] for one in layers) == sum(one.numel() for one in weights)
     sample = read_sample(run, 2)
     assert sample is not None
     assert sample.codes is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from tuiae.config import SET, RunConfig, counted, learning_rate
 from tuiae.data.dataset import Shape, check_classes, check_validation
 from tuiae.data.registry import DatasetInfo, describe, identify, inspect
 from tuiae.errors import ConfigError, DataError, DeviceError
+from tuiae.files import read_json
 from tuiae.images import ImageRecord, differences, is_own, place_of, refusal, with_absolute_path
 from tuiae.machine import VISIBLE, users_environment
-from tuiae.models.geometry import ImageShape, LayerInfo, check_batch, count_parameters, network_layers
+from tuiae.models.geometry import ImageShape, LayerInfo, check_batch, count_parameters, head_layers, network_layers
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import read_config, read_images
@@ -118,11 +119,28 @@ def known_images(config: RunConfig, recorded: ImageRecord | None) -> tuple[Image
     return shape, config.data.classes or known
 
 
-def layers_on(config: RunConfig, recorded: ImageRecord | None) -> tuple[ImageShape, tuple[LayerInfo, ...]]:
-    """The shape of the images and the layers of the network that a config trains on them. Raises ConfigError where the
-    network does not fit them, and as `known_images`."""
+def layers_on(
+    config: RunConfig, recorded: ImageRecord | None, run: RunPaths | None = None
+) -> tuple[ImageShape, tuple[LayerInfo, ...]]:
+    """The shape of the images and the layers of the network that a config trains on them; those of a custom network as
+    its `run` has recorded them. Raises ConfigError where the network does not fit them, and as `known_images`."""
     shape, classes = known_images(config, recorded)
+    if config.model.is_custom and run is not None and (known := recorded_layers(run)):
+        return shape, (*known, *(head_layers(config.model, len(classes)) if config.is_classifier else ()))
     return shape, network_layers(config.model, shape, len(classes))
+
+
+def recorded_layers(run: RunPaths) -> list[LayerInfo]:
+    """The layers of a run's custom network, as its worker saw them; none where there is no such record."""
+    records = read_json(run.layers).get("layers")
+    found = []
+    for record in records if isinstance(records, list) else ():
+        try:
+            layer = LayerInfo(**{**record, "shape": tuple(map(int, record["shape"]))})
+            found.append(replace(layer, index=int(layer.index), parameters=int(layer.parameters)))
+        except (TypeError, ValueError, KeyError):
+            return []
+    return found
 
 
 def _train_images(config: RunConfig, dataset: DatasetInfo) -> int | None:

@@ -59,11 +59,11 @@ def show_network(run: RunPaths, output: Output) -> None:
     Raises:
         ConfigError: its config cannot be read. DataError: nothing tells how large its images are.
     """
-    _show_layers(need_config(run), read_images(run), output)
+    _show_layers(need_config(run), read_images(run), output, run)
 
 
-def _show_layers(config: RunConfig, images: ImageRecord | None, output: Output) -> None:
-    shape, layers = layers_on(config, images)
+def _show_layers(config: RunConfig, images: ImageRecord | None, output: Output, run: RunPaths | None = None) -> None:
+    shape, layers = layers_on(config, images, run)
     if output.json:
         output.document({"input": list(shape), "layers": layer_records(layers)})
         return

@@ -15,10 +15,11 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from tuiae.config import ModelSection
 from tuiae.errors import CodeError, CodeFailedError, TuiaeError
-from tuiae.models.geometry import ImageShape
+from tuiae.models.geometry import ImageShape, LayerInfo
 from tuiae.models.layers import ModelOutput
 from tuiae.source import GIVEN, Source, is_kept, need_trust, read_source
 
@@ -50,6 +51,8 @@ class CustomNetwork(nn.Module):
         """Numbers of a code; 0 where it does not encode."""
         self.terms: tuple[str, ...] = ()
         """Names of its own loss's terms, beside `loss`."""
+        self.layers: tuple[LayerInfo, ...] = ()
+        """Its modules in the order in which images go through them."""
         self._source, self._printed = source, printed
         self._code_shape: tuple[int, ...] = ()
         self._kind: type[TuiaeError] = CodeError
@@ -120,15 +123,21 @@ class CustomNetwork(nn.Module):
             wanted = "forward(x), or encode(x) and decode(code)"
             raise CodeError(f"{type(self.network).__name__} of {self._source.file} lacks {wanted}", "give it these")
         self.eval()
+        passed = Passed(self.network)
         with torch.no_grad():
-            output = self(x)
             if self.encodes:
-                code = self._encoded(x)
+                with passed.as_part("encoder"):
+                    code = self._encoded(x)
                 self._code_shape, self.width = tuple(code.shape[1:]), code[0].numel()
                 if self.decodes:
-                    self.decode(code.flatten(1))
+                    with passed.as_part("decoder"):
+                        self.decode(code.flatten(1))
+            with passed.as_part("forward"):
+                output = self(x)
             if self.has_loss:
-                self.loss(x, output.returned)
+                with passed.as_part("other"):
+                    self.loss(x, output.returned)
+        self.layers = passed.layers
         self.train()
         return self
 
@@ -186,11 +195,53 @@ class CustomEncoder(CustomNetwork):
 
     def try_out(self) -> Self:
         """Let two grey images through."""
-        with torch.no_grad():
+        passed = Passed(self.network)
+        with torch.no_grad(), passed.as_part("encoder"):
             code = self.eval().encode(torch.full((2, *self.image_shape), 0.5))
-        self.width = code.shape[1]
+        self.width, self.layers = code.shape[1], passed.layers
         self.train()
         return self
+
+
+class Passed:
+    """The modules of a network through which images went, each at its first time: those without others inside, and
+    those that have weights of their own beside them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._left = {module: name for name, module in network.named_modules()}
+        self._counted: set[int] = set()
+        self._layers: list[LayerInfo] = []
+
+    @contextmanager
+    def as_part(self, part: str) -> Iterator[None]:
+        """Note what is used inside as a part of the network."""
+
+        def note(module: nn.Module, given: Any, returned: Any) -> None:
+            first = returned[0] if isinstance(returned, (tuple, list)) and returned else returned
+            if module in self._left:
+                self._add(part, module, tuple(first.shape[1:]) if isinstance(first, Tensor) else ())
+
+        handle = register_module_forward_hook(note)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _add(self, part: str, module: nn.Module, shape: tuple[int, ...]) -> None:
+        name, own = self._left.pop(module), {id(one): one.numel() for one in module.parameters(recurse=False)}
+        if own or not any(True for _ in module.children()):
+            count = sum(numbers for key, numbers in own.items() if key not in self._counted)
+            self._counted |= own.keys()
+            index = len(self._layers)
+            self._layers.append(LayerInfo(part, index, type(module).__name__, shape, count, name, name))
+
+    @property
+    def layers(self) -> tuple[LayerInfo, ...]:
+        """The layers, and behind them the weights that no call of a module has shown."""
+        for module in [*self._left]:
+            if any(True for _ in module.parameters(recurse=False)):
+                self._add("other", module, ())
+        return tuple(self._layers)
 
 
 def build_custom(model: ModelSection, image_shape: ImageShape, as_encoder: bool = False) -> CustomNetwork:

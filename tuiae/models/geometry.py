@@ -133,7 +133,8 @@ class LayerInfo:
     """A layer of a network, as a table of them has it."""
 
     part: str
-    """encoder, log_variance, decoder or head."""
+    """encoder, log_variance, decoder or head; of a custom network also `forward`, what that alone uses, and `other`,
+    what no image goes through."""
     index: int
     """Its place in the part: `encoder.1` is a module of the network, and the beginning of the names of its weights."""
     kind: str
@@ -142,11 +143,13 @@ class LayerInfo:
     parameters: int = 0
     words: str = ""
     """What else there is to say of it: a kernel, a dropout."""
+    module: str = ""
+    """The name of its module where that does not follow from part and place."""
 
     @property
     def name(self) -> str:
         """The name of its module."""
-        return self.part if self.part == "log_variance" else f"{self.part}.{self.index}"
+        return self.module or (self.part if self.part == "log_variance" else f"{self.part}.{self.index}")
 
 
 def count_parameters(model: ModelSection, image_shape: ImageShape, classes: int) -> int:
@@ -154,12 +157,21 @@ def count_parameters(model: ModelSection, image_shape: ImageShape, classes: int)
     return sum(layer.parameters for layer in network_layers(model, image_shape, classes))
 
 
+def head_layers(model: ModelSection, classes: int) -> list[LayerInfo]:
+    """What a classifier has behind its code."""
+    head = _Part("head", (model.latent,), model)
+    head.linear(classes)
+    if model.head == "relu-dropout":
+        head.activated("relu", modules=2)
+    return head.layers
+
+
 def network_layers(model: ModelSection, image_shape: ImageShape, classes: int) -> tuple[LayerInfo, ...]:
     """The layers that `networks.build_model` makes, in the order in which images go through them; an activation and
     the dropout after it are one. Raises ConfigError as `check_fit`."""
     check_fit(model, image_shape, classes)
     if model.is_custom:
-        hint = "`tuiae run --dry-run` makes it, and counts its parameters"
+        hint = "a run that has begun knows them; `tuiae run --dry-run` makes it, and counts its parameters"
         raise ConfigError("the layers of a custom network are known to its file alone", hint)
     encoder = _Part("encoder", image_shape, model)
     _ENCODERS[model.encoder_family](encoder)
@@ -170,14 +182,10 @@ def network_layers(model: ModelSection, image_shape: ImageShape, classes: int) -
     else:
         encoder.activated(model.code_activation)
     if model.family == "classifier":
-        last = _Part("head", (model.latent,), model)
-        last.linear(classes)
-        if model.head == "relu-dropout":
-            last.activated("relu", modules=2)
-    else:
-        last = _Part("decoder", (model.latent,), model)
-        _DECODERS[model.encoder_family](last, image_shape)
-    return (*encoder.layers, *last.layers)
+        return (*encoder.layers, *head_layers(model, classes))
+    decoder = _Part("decoder", (model.latent,), model)
+    _DECODERS[model.encoder_family](decoder, image_shape)
+    return (*encoder.layers, *decoder.layers)
 
 
 class _Part:

@@ -19,7 +19,12 @@ from tuiae.runs.snapshot import CODE_VALUES, GRADIENTS, WEIGHTS, Histogram
 
 # The layers
 
-COLORS = {"input": palette.GREY, "encoder": palette.SKY, "log_variance": palette.SKY, "code": palette.YELLOW}
+COLORS = {
+    **dict.fromkeys(("encoder", "log_variance", "forward"), palette.SKY),
+    **dict.fromkeys(("input", "other"), palette.GREY),
+    "code": palette.YELLOW,
+}
+AFTER_CODE = ("decoder", "head")
 REST = palette.GREEN  # what follows the code
 LEAST_OUTLINE, LONGEST_OUTLINE = 9, 41  # cells
 
@@ -30,10 +35,10 @@ def draw_network(
     """A line for the images, each layer and the code, with what comes out of it and its parameters; where there is
     room, beside an outline whose breadth goes with the root of the number of values. The number of parameters last;
     `frozen` says that the encoder is not trained."""
-    code = next(layer for layer in reversed(layers) if layer.part == "encoder")
+    code = next((layer for layer in reversed(layers) if layer.part == "encoder"), None)
     rows = [LayerInfo("input", 0, "", image_shape)]
     for layer in layers:
-        if layer.part in ("decoder", "head") and rows[-1].part not in ("decoder", "head"):
+        if code is not None and layer.part in AFTER_CODE and not any(row.part in AFTER_CODE for row in rows):
             rows.append(LayerInfo("code", 0, "", code.shape))
         rows.append(layer)
     parts = [row.part if place == 0 or row.part != rows[place - 1].part else "" for place, row in enumerate(rows)]
@@ -60,7 +65,7 @@ def _layer_words(layer: LayerInfo) -> str:
 
 def _outline(rows: Sequence[LayerInfo], room: int, ascii_only: bool) -> list[Text]:
     """A bar for each row, in the middle of `room` cells."""
-    widest = max(math.sqrt(prod(row.shape)) for row in rows)
+    widest = max(math.sqrt(prod(row.shape)) for row in rows)  # of no shape it is 1
     lines = []
     for row in rows:
         cells = max(round(math.sqrt(prod(row.shape)) / widest * room), 1)
@@ -72,7 +77,8 @@ def _outline(rows: Sequence[LayerInfo], room: int, ascii_only: bool) -> list[Tex
 
 def layer_records(layers: Sequence[LayerInfo]) -> list[dict[str, Any]]:
     """The layers for a JSON document."""
-    return [{"name": layer.name, **asdict(layer), "shape": list(layer.shape)} for layer in layers]
+    records = [{"name": layer.name, **asdict(layer), "shape": list(layer.shape)} for layer in layers]
+    return [{key: value for key, value in record.items() if key != "module"} for record in records]
 
 
 # How values are spread

@@ -73,6 +73,11 @@ class RunPaths:
         return self.samples / f"{epoch:06d}.npz"
 
     @property
+    def layers(self) -> Path:
+        """The layers of a custom network, as images went through it."""
+        return self.code / "layers.json"
+
+    @property
     def step_sample(self) -> Path:
         """The pictures after the last of the single steps that were taken within an epoch."""
         return self.samples / "step.npz"

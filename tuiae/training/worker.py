@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import CodeError, CodeFailedError, ExitCode, TrainingError, TuiaeError
-from tuiae.files import open_append, read_json
+from tuiae.files import open_append, read_json, replace_json
 from tuiae.images import CHANGED, OPTION, ImageRecord, differences, refusal, unfit
 from tuiae.machine import (
     CARD,
@@ -50,7 +50,7 @@ from tuiae.preflight import check_cards, check_shared
 from tuiae.runs import control
 from tuiae.runs.checkpoints import find_checkpoint
 from tuiae.runs.lineage import need_config
-from tuiae.runs.paths import RunPaths, changed_since
+from tuiae.runs.paths import SCHEMA, RunPaths, changed_since
 from tuiae.runs.process import (
     WITH_PARENT,
     Interrupt,
@@ -243,8 +243,19 @@ def _settle(run: RunPaths, writer: RunWriter, parts: Parts) -> None:
     settled = with_code(settled, latent=parts.config.model.latent)
     if settled != begun:
         settle_config(run, settled)
+    _record_layers(run, parts)
     if parts.reason and parts.config.training.precision != "float32":
         writer.event("command", text=f"trains in bfloat16: {parts.reason}")
+
+
+def _record_layers(run: RunPaths, parts: Parts) -> None:
+    """Write down the layers of a custom network, for those who look at it without running it."""
+    from tuiae.models.custom import CustomNetwork
+
+    network: Any = getattr(parts.model, "encoder", parts.model)  # of a classifier
+    if isinstance(network, CustomNetwork) and not run.layers.exists():
+        with suppress(OSError):  # a training is worth more than its picture
+            replace_json(run.layers, {"v": SCHEMA, "layers": [asdict(layer) for layer in network.layers]})
 
 
 class _NothingTrainedError(Exception):

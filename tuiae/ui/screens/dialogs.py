@@ -29,6 +29,7 @@ from tuiae.preflight import layers_on
 from tuiae.render.machine import cost_facts
 from tuiae.render.network import draw_network
 from tuiae.render.text import clean, join_lines, wrapped
+from tuiae.runs.paths import RunPaths
 from tuiae.source import Source
 from tuiae.ui.terminal.mode import mode_of
 from tuiae.ui.terminal.screen_diff import Fitting
@@ -190,10 +191,11 @@ Page = Callable[[int, bool], Sequence[Text]]
 """Draws the lines of a page for a number of columns, in ASCII or not."""
 
 
-def network_page(config: RunConfig, images: ImageRecord | None) -> Page:
-    """Draws the layers of the network of a config on these images, or on those that are here; else says why not."""
+def network_page(config: RunConfig, images: ImageRecord | None, run: RunPaths | None = None) -> Page:
+    """Draws the layers of the network of a config, that of a `run` or of none yet, on these images or on those that are
+    here; else says why not."""
     try:
-        shape, layers = layers_on(config, images)
+        shape, layers = layers_on(config, images, run)
     except TuiaeError as error:
         words = clean(error, 300)
         return lambda width, ascii_only: wrapped(words, width)

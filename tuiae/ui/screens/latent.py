@@ -103,6 +103,9 @@ class LatentScreen(ExplorerScreen):
         if config is None:
             drawn = snapshot is not None and snapshot.tracked is not None and self.view.map.has_codes
             return drawn and action.startswith(("move(", "nearer(1)", "next_class"))
+        opened = self.questions.opened
+        if opened is not None and not opened.has_code:
+            return False
         if action.startswith("plane("):
             return config.model.latent > 2  # else there is no other number to take
         if action == "prior":

@@ -287,7 +287,8 @@ class LiveScreen(RunScreen):
         snapshot, checked = self.session.snapshot, self.form.checked
         pages = []
         if snapshot is not None and snapshot.current_config is not None:
-            pages.append((clean(snapshot.title, 40), network_page(snapshot.current_config, snapshot.images)))
+            page = network_page(snapshot.current_config, snapshot.images, RunPaths(snapshot.path))
+            pages.append((clean(snapshot.title, 40), page))
         if checked is not None:
             pages.append(("the next run", network_page(checked.config, None)))
         if pages:
