@@ -360,6 +360,9 @@ async def test_a_device_that_is_not_there_is_refused_once_the_worker_has_said_wh
         desk.app.live.post_message(WorkerWarm(devices, "2.10"))
         await desk.until(lambda: offered(desk, "device") == ["auto", "cpu", "cuda:0", "cuda:1"])
         await desk.shows("warm · torch 2.10")
+        assert "updated" not in desk.message
+        desk.app.live.post_message(WorkerWarm(devices, "2.10", tuiae="9.9.9"))
+        await desk.until(lambda: "updated to 9.9.9" in desk.message)
         await desk.choose("device", "cuda:1")
         assert desk.field("device") == "cuda:1"
         await desk.ready()

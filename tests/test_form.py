@@ -228,12 +228,12 @@ async def test_lists_and_fields_say_their_keys_and_how_to_start_from_there() -> 
     async with open_desk(size=(80, 24)) as desk:
         await desk.ready()
         await desk.press("o")
-        await desk.shows("⏎ List", "esc Panels", "esc r starts dense")
+        await desk.shows("⏎ List", "esc Panels", "esc, then r starts dense")
         await desk.press("enter")
         await desk.shows("⏎ Choose", "esc Close")
         await desk.press("escape", "down", "down")
         await desk.shows("⏎ Next", "r Start", " r starts dense")
-        assert "esc r" not in desk.screen
+        assert "esc, then r" not in desk.screen
         await desk.press("enter")
         await desk.until(lambda: desk.app.focused and desk.app.focused.id == "data-image_size")
         await desk.press("escape")

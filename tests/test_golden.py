@@ -395,6 +395,8 @@ def test_what_compared_runs_must_not_be_taken_for(lab: Laboratory, golden: Golde
         "runs under way": [young, live],
     }
     said = {title: cautions(read(*runs), "loss") for title, runs in sets.items()}
+    relabel(plain.run, name="the first")
+    said["a fork of a run that has a name"] = cautions(read(forks[1]), "loss")
     golden.check("cautions", *(titled(title, *words) for title, words in said.items()))
     for played in (young, live):
         played.writer.close("finished")

@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, HOSTILE, Script, open_desk, script
+from tuiae import __version__
 from tuiae.render.legend import run_marks
 from tuiae.render.status import own_pause, status_facts
 from tuiae.runs.control import describe_edit
@@ -52,6 +53,16 @@ def overfit(played: Script) -> None:
         for split, loss in (("train", 0.2 / epoch), ("train-eval", 0.2 / epoch), ("test", rises)):
             played.writer.event("metric", split=split, step=4 * epoch, epoch=epoch, values={"loss": loss})
     played.writer.status(now=True, state="running", epoch=10, epochs=50, step=40, steps_per_epoch=4)
+
+
+def test_a_worker_of_another_version_is_named_while_it_trains(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(1)
+    assert "tuiae" not in facts(played)
+    played.writer.status(now=True, tuiae="9.9.9")
+    assert facts(played)["tuiae"] == f"9.9.9, this is {__version__}"
+    played.writer.close("finished")
+    assert "tuiae" not in facts(played)
 
 
 @pytest.fixture

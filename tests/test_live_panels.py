@@ -22,7 +22,7 @@ from tuiae.runs.snapshot import Series
 from tuiae.ui.feeds import BESIDE_SECONDS, BESIDE_SHARE, seconds_beside
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
-from tuiae.ui.widgets.panel import LogPanel
+from tuiae.ui.widgets.panel import HistogramPanel, LogPanel
 from tuiae.ui.widgets.run_view import ConfusionPanel, RunView
 from tuiae.ui.widgets.timeline import TimelineBar
 
@@ -308,11 +308,11 @@ async def test_histograms_take_the_place_of_the_pictures_and_go_with_the_timelin
     async with open_desk(spread, size) as desk:
         await desk.until(lambda: desk.state == "finished")
         await desk.press("h")
-        await desk.shows("weights, gradients, code", "encoder.1", "decoder.2", "weights of encoder.1 by epoch", ">4 ")
+        await desk.shows("weights, gradients, code", "encoder.1", "decoder.2", "weights of encoder.1", ">4 ")
         assert note(desk, "histograms") == place_note(4)
         assert not desk.app.live.query_one("#images").region.area
         await desk.press("right", "down")
-        await desk.shows("gradients of encoder.3 by epoch")
+        await desk.shows("gradients of encoder.3")
         await desk.press(*["down"] * 9)
         await desk.shows("code by epoch")
         await desk.press("comma")
@@ -321,6 +321,11 @@ async def test_histograms_take_the_place_of_the_pictures_and_go_with_the_timelin
         await desk.press("h")
         await desk.until(lambda: desk.app.live.query_one("#images").region.area)
         assert not desk.app.live.query_one("#histograms").region.area
+        # After a single step the newest pictures come without any.
+        panel = desk.app.live.query_one(HistogramPanel)
+        panel.clear()
+        panel.follow(spread.root, [0, 4])
+        await desk.until(lambda: note(desk, "histograms") == place_note(4))
 
 
 async def test_a_run_without_histograms_says_how_to_have_them(finished: RunPaths) -> None:

@@ -87,6 +87,8 @@ def test_shortening_counts_cells_and_keeps_the_verdict() -> None:
     assert shorten("abc", 0) == ""
     assert caption("Ankle boot ✓", 8) == "Ankle… ✓"
     assert caption("Shirt→Coat ✗", 40) == "Shirt→Coat ✗"
+    numbers = {("0.1036", 5): "0.104", ("24.35", 4): "24.4", ("0.00012", 5): "0.00…", ("9.99", 1): "…"}
+    assert {key: caption(*key) for key in numbers} == numbers
 
 
 @pytest.mark.parametrize(

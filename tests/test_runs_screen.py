@@ -331,7 +331,7 @@ async def test_without_colours_and_in_ascii_it_shows_where_one_is(runs: list[Run
         await desk.press("end")
         row = desk.table.row_under
         assert row is not None
-        await desk.shows("#= runs", spark(row.trend, 40, ascii_only=True))
+        await desk.shows("#= runs", spark(row.trend, 40, ascii_only=True), "enter Open")
         assert [reversed_at(desk, desk.table, line) for line in (2, 5)] == [False, True]
         await desk.press("slash")
         await desk.until(lambda: not desk.table.has_focus)

@@ -26,7 +26,7 @@ COLORS = (*palette.SERIES, palette.PINK, palette.BROWN)
 OTHERS = ("·", ".")
 """Sign of the classes that are left when every character is taken, and of images without classes; then in ASCII."""
 _POOL = string.ascii_uppercase + string.ascii_lowercase + string.digits + "!#$%&*+=?@~"
-LEGEND_NAMES = (24, 8, 7, 6, 5, 4, 3)
+LEGEND_NAMES = (24, 12, 8, 7, 6, 5, 4, 3)
 """Cells of a name in a legend: the first is the one to read best, the last still says something."""
 SHORT_NAME = 6  # cells below which names are hard to read
 LEGEND_PART = 4  # of this many lines a legend takes one at most

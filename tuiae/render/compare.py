@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from string import ascii_uppercase
 from typing import Any
@@ -137,15 +137,20 @@ def values_table(
     """
     entries, looks = comparison.entries, curve_looks(choose_curves(comparison, metric, means)[0])
     ranked, split = rankable(comparison, metric), train_split(comparison, metric)
+    names = filled("run", (Text(clean(entry.label)) for entry in entries), right=False, names=True)
+    narrow = names.width > width - _FIGURES
     least = max(LEAST_LABEL, min(MOST_LABEL, width - _FIGURES))
     columns = [
         filled("", (_key_cell(entry.key, looks, ascii_signs) for entry in entries), right=False),
-        filled("run", (Text(clean(e.label)) for e in entries), right=False, least=least, names=True),
+        replace(names, least=least),
         filled("state", (_state(entry) for entry in entries), right=False, rank=2),
         filled(f"{split} {metric}", _figures(metric, [e.final(metric, split) for e in entries]), rank=4),
         _ranking(f"test {metric}", [e.final(metric) for e in entries], metric, ranked),
         _ranking("best", [e.best_value(metric) for e in entries], metric, ranked),
-        filled("at epoch", (Text(f"{best.epoch:,g}" if (best := e.best(metric)) else MISSING) for e in entries)),
+        filled(
+            "epoch" if narrow else "at epoch",
+            (Text(f"{best.epoch:,g}" if (best := e.best(metric)) else MISSING) for e in entries),
+        ),
     ]
     if metric != "accuracy" and "accuracy" in comparison.metrics:
         shares = _figures("accuracy", [entry.final("accuracy") for entry in entries])
@@ -313,7 +318,7 @@ def shared_grid(shared: SharedImages, width: int, height: int, mode: str = "bloc
     if missing:
         rows, words, missing = _fitting_rows(shared, height - len(note) - 1)
         note.append(Text(shorten(f"no room for {', '.join(missing)}", width), "dim", end=""))
-    limit = min(max(width // 4, LABEL_LIMIT), MOST_LABEL)
+    limit = max(width // 4, LABEL_LIMIT)
     names = _row_names([label for label, _ in (*rows, *words)], limit)
     rows = [(name, images) for name, (_, images) in zip(names, rows, strict=False)]
     words = [(name, captions) for name, (_, captions) in zip(names[len(rows) :], words, strict=True)]

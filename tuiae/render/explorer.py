@@ -59,7 +59,7 @@ def _draw_taken(shares: NDArray[Any], classes: Sequence[str], width: int, height
     """What a classifier takes a code for: a bar for each class, and above them in words where there is room."""
     best = int(np.argmax(shares))
     head = Text("this code is taken for ", "dim", end="")
-    head.append(class_name(best, classes), f"bold {class_color(best)}")
+    head.append(class_name(best, classes), f"not dim bold {class_color(best)}")
     if height < len(shares) + 2:
         return draw_shares(shares, classes, width, height, ascii_only)
     return join_lines([_middle(head, width), Text(), draw_shares(shares, classes, width, height - 2, ascii_only)])

@@ -28,6 +28,7 @@ from tuiae.render.curves import (
 from tuiae.render.plot import ASCII_STROKES, Plot
 from tuiae.render.text import ACCURACY, MISSING, clean, number, tell_apart
 from tuiae.render.ticks import HUGE, Limits
+from tuiae.runs.paths import undated
 from tuiae.runs.snapshot import NOTHING, Series, Snapshot
 
 if TYPE_CHECKING:
@@ -313,7 +314,7 @@ def run_marks(snapshot: Snapshot, at: int | None = None) -> tuple[Mark, ...]:
         for edit in snapshot.edits
     ]
     if snapshot.parent is not None:
-        marks.append(Mark(snapshot.parent.epoch, "F", f"forked from {snapshot.parent.run}"))
+        marks.append(Mark(snapshot.parent.epoch, "F", f"forked from {undated(snapshot.parent.run)}"))
     marks += [Mark(resume.epoch, "R", f"resumed at step {resume.step:,}") for resume in snapshot.resumes]
     return (*marks, *(() if at is None else (Mark(at, "▼", "these pictures"),)))
 

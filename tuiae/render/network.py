@@ -203,7 +203,9 @@ def draw_over_epochs(
     cells = max(width - head, 1)
     color = COLOR_OF.get(chosen.what, palette.SKY)
     what = chosen.what + (f" of {clean(chosen.layer)}" if chosen.layer else "")
-    lines = [Text(shorten(f"{what} by epoch, {_short(low)} to {_short(high)}", width), "dim", no_wrap=True, end="")]
+    span = f"{_short(low)} to {_short(high)}"
+    words = next((words for words in (f"{what} by epoch, {span}", f"{what}, {span}") if len(words) <= width), what)
+    lines = [Text(shorten(words, width), "dim", no_wrap=True, end="")]
     for when in kept:
         mark, style = (">", "bold") if when == epoch else (" ", "dim")
         line = Text(f"{mark}{when:>{head - 2},} ", style, no_wrap=True, end="")

@@ -11,6 +11,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
+from tuiae import __version__
 from tuiae.config import ARGUMENTS, CUSTOM, VARIATIONAL, model_words, settings_of, value_text
 from tuiae.images import short_name
 from tuiae.render import palette
@@ -219,6 +220,7 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
     best, host = snapshot.best("test", snapshot.main_metric), clean(snapshot.meta.get("host", ""))
     best_words = f"{figure(snapshot.main_metric, best.value)}, epoch {best.epoch:,g}" if best else MISSING
     memory = f"{count(round(status.memory))} MB" if status.memory else MISSING
+    other = status.live and status.tuiae not in ("", __version__)
     return [
         ("epoch", together if fits else epoch, ""),
         ("time", time_text(status), ""),
@@ -229,6 +231,7 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
         *([] if snapshot.tracked is not None else [("device", clean(status.device) or MISSING, "")]),
         *([("images", snapshot.images.words, "")] if snapshot.images is not None else []),
         *([] if snapshot.tracked is not None else [("memory", memory, "")]),
+        *([("tuiae", f"{clean(status.tuiae, 8)}, this is {__version__}", palette.CAUTION)] if other else []),
         ("run", shorten_middle(undated(snapshot.id), 21), ""),
         *(fact for fact in settings if fact[0] not in edits),
         *([("host", host, "")] if host and settings else []),
@@ -276,7 +279,7 @@ def _encoder_facts(settings: Mapping[str, Any]) -> list[Fact]:
     """The run whose encoder a classifier stands on, and whether the encoder goes on learning."""
     run, frozen = settings["model.encoder_run"], settings["model.freeze"]
     encoder = f"of {undated(clean(Path(run).name))}" if run else f"{settings['model.encoder']}, from scratch"
-    return [("encoder", encoder, ""), ("frozen", "yes: its head alone learns" if frozen else "no", "")]
+    return [("encoder", encoder, ""), ("frozen", "yes: the head learns" if frozen else "no", "")]
 
 
 def speed_text(status: Status) -> str:
@@ -398,7 +401,7 @@ def _written(row: RunRow, width: int) -> list[Text]:
     """Where it came from, its tags and its note."""
     parts = []
     if row.parent:
-        parts.append([Text("forked from", "dim"), *wrapped(clean(row.parent), width)])
+        parts.append([Text("forked from", "dim"), *wrapped(clean(undated(row.parent)), width)])
     if row.tags:
         parts.append(wrapped(clean(" ".join(row.tags)), width, "dim", 3))
     if row.note:

@@ -127,7 +127,7 @@ def _wrapped(summary: SweepSummary, width: int) -> list[tuple[str, str]]:
     best, *rest = summary_words(summary)
     return [
         *((line, "bold") for line in wrap(best, width)),
-        *((shorten(line, width), palette.CAUTION) for line in rest),
+        *((line, palette.CAUTION) for words in rest for line in wrap(words, width)),
     ]
 
 

@@ -159,10 +159,16 @@ def fitted(text: str, width: int, right: bool = False) -> str:
     return pad + text if right else text + pad
 
 
+_DECIMAL = re.compile(r"(\d+)\.\d+")
+
+
 def caption(text: str, limit: int) -> str:
-    """Shortened without losing a closing tick or cross."""
+    """Shortened without losing a closing tick or cross; a number is rounded, as long as something of it remains."""
     if text.endswith((" ✓", " ✗")) and limit >= 4:
         return shorten(text[:-2], limit - 2) + text[-2:]
+    if len(text) > limit and (found := _DECIMAL.fullmatch(text)) and len(found[1]) <= limit:
+        rounded = f"{float(text):.{max(limit - len(found[1]) - 1, 0)}f}"
+        return rounded if float(rounded) and len(rounded) <= limit else shorten(text, limit)
     return shorten(text, limit)
 
 

@@ -61,6 +61,11 @@ def read_label(run: RunPaths) -> Label:
     return Label(" ".join(name.split())[:MOST_NAME], note[:MOST_NOTE], tags, record.get("pinned") is True)
 
 
+def called(run: RunPaths) -> str:
+    """What people call a run: its name, else its id without date and time; the latter too where it is gone."""
+    return read_label(run).name or undated(run.id)
+
+
 def tags_of(run: RunPaths, meta: Mapping[str, Any] | None = None, label: Label | None = None) -> tuple[str, ...]:
     """The tags of a run: those of its label, else those that it was started with. Reads only what is not given."""
     tags = (label or read_label(run)).tags

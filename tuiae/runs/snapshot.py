@@ -84,6 +84,8 @@ class Status:
     memory: Amount | None = None
     pid: Count = 0
     process_start: str = ""
+    tuiae: str = ""
+    """The version of tuiae that its worker is of; empty in the files of older ones."""
     host: str = ""
     heartbeat: Amount = 0.0
     trouble: str = ""

@@ -300,6 +300,7 @@ class RunWriter:
             "v": SCHEMA,
             "pid": os.getpid(),
             "process_start": process_start(os.getpid()),
+            "tuiae": __version__,
             "host": socket.gethostname(),
             "error": None,
             "refusal": None,

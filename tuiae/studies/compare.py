@@ -7,7 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
 from pathlib import Path
 from statistics import fmean, stdev
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tuiae.config import CUSTOM, VARIATIONAL, RunConfig, short_key, value_text
 from tuiae.images import CHANGED, ImageRecord
 from tuiae.runs.control import Edit
+from tuiae.runs.labels import called
 from tuiae.runs.paths import RunPaths, list_names, undated
 from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Best, Sample, Series, Snapshot
@@ -154,6 +155,8 @@ class Comparison:
     groups: tuple[RunGroup, ...]
     differences: tuple[SettingDifference, ...]
     """Values in the order of `entries`."""
+    parents: Mapping[str, str] = field(default_factory=dict)
+    """Id of a run from which one of these was forked -> what it is called."""
 
     @property
     def configs(self) -> list[RunConfig]:
@@ -214,7 +217,10 @@ def compare(runs: Sequence[RunNow]) -> Comparison:
         entries += found
     own = [entry.snapshot.tracked for entry in entries]
     unlike = differences(configs) or (own_differences(own) if all(one is not None for one in own) else ())
-    return Comparison(tuple(entries), tuple(groups), unlike)
+    parents = {
+        one.parent.run: called(RunPaths(one.path.parent / one.parent.run)) for one, _ in runs if one.parent is not None
+    }
+    return Comparison(tuple(entries), tuple(groups), unlike, parents)
 
 
 def _group_names(snapshots: Sequence[Snapshot]) -> list[str]:
@@ -319,7 +325,7 @@ def cautions(comparison: Comparison, metric: str) -> tuple[str, ...]:
     if live:
         ending = "still trains: its" if len(live) == 1 else "still train: their"
         said.append(f"{_listed(live)} {ending} final values may change")
-    keys = {entry.snapshot.id: entry.key for entry in comparison.entries}
+    keys = {**comparison.parents, **{entry.snapshot.id: entry.key for entry in comparison.entries}}
     said += [f"{entry.key} {words}" for entry in comparison.entries for words in deviations(entry.snapshot, keys)]
     return tuple(words for words in said if words)
 

@@ -31,6 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuiae import __version__
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import CodeError, CodeFailedError, ExitCode, TrainingError, TuiaeError
 from tuiae.files import open_append, read_json, replace_json
@@ -366,7 +367,7 @@ def _serve(given: threading.Event) -> tuple[Path, bool] | None:
     def answer(fields: dict[str, Any]) -> None:
         print(json.dumps(fields), file=answers, flush=True)
 
-    answer({"devices": list_devices(), "torch": torch.__version__, "pid": os.getpid()})
+    answer({"devices": list_devices(), "torch": torch.__version__, "pid": os.getpid(), "tuiae": __version__})
     # Without Python's buffers, which would hide from `select` what they hold.
     stdin = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - for as long as the process lasts
     while (line := stdin.readline()).endswith(b"\n"):

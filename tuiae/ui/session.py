@@ -13,10 +13,12 @@ from typing import Any
 
 from textual.message import Message
 
+from tuiae import __version__
 from tuiae.config import RunConfig
 from tuiae.errors import ExitCode, TuiaeError
 from tuiae.explore.client import Explorer, Notice, Reply
 from tuiae.preflight import check_same_images
+from tuiae.render.text import clean
 from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.control import propose
@@ -42,10 +44,20 @@ class NothingToDoError(Exception):
 
 @dataclass
 class WorkerWarm(Message):
-    """The standby has imported torch; both are empty where it died trying."""
+    """The standby has imported torch; all are empty where it died trying."""
 
     devices: tuple[str, ...]
     torch: str
+    tuiae: str = ""
+    """The version that it is of."""
+
+    @property
+    def updated(self) -> str:
+        """Says that tuiae was updated while the dashboard was open; else empty."""
+        if self.tuiae in ("", __version__):
+            return ""
+        words = f"tuiae was updated to {clean(self.tuiae, 20)} while this dashboard of {__version__} was open"
+        return f"{words}: q leaves it, and the runs go on; then open it again"
 
 
 @dataclass
@@ -98,7 +110,8 @@ class Launcher:
     def _await_hello(self, standby: StandbyWorker) -> None:
         hello: dict[str, Any] = standby.hello()
         self.devices = list(hello.get("devices", ())) or self.devices
-        self._post(WorkerWarm(tuple(hello.get("devices", ())), str(hello.get("torch", ""))))
+        found = (str(hello.get(key, "")) for key in ("torch", "tuiae"))
+        self._post(WorkerWarm(tuple(hello.get("devices", ())), *found))
 
     def preflight(self, config: RunConfig) -> None:
         """Let the standby try a few steps of this config; PreflightDone is posted, unless a run is started meanwhile.

@@ -115,7 +115,7 @@ class ChoiceDialog(Dialog[str]):
         self._title, self._question, self._answers = title, question, answers
 
     def compose(self) -> ComposeResult:
-        with self.frame("", self._title, "arrows choose · enter takes it · escape cancels"):
+        with self.frame("choice", self._title, "arrows choose · enter takes it · escape cancels"):
             yield Label(Content(self._question), classes="question")
             for answer, words in self._answers:
                 yield Button(Content(words), id=answer, compact=True)

@@ -116,6 +116,8 @@ class LiveScreen(RunScreen):
             return len(self.view.metrics) > 1
         if action == "take_advice":
             return any(finding.remedies for finding in self.session.findings)
+        if self.form.is_entered and action.startswith(("walk(", "sample(")):
+            return False  # they work, but the line is for the form's keys
         if action.startswith("walk("):
             return self.view.images.can_walk(argument(action))
         if action.startswith("resize_pictures("):
@@ -198,6 +200,8 @@ class LiveScreen(RunScreen):
         """Say what the standby found on this machine."""
         self.standby_note = f"warm · torch {event.torch.partition('+')[0]}" if event.devices else "will start cold"
         self._show_idle_status()
+        if event.updated:
+            self.message.tell(event.updated, "caution")
         if event.devices:
             self.form.show_devices(event.devices)
             self.form.recheck()

@@ -18,6 +18,7 @@ from platformdirs import user_config_path, user_state_path
 from textual import events
 from textual.app import App, ScreenStackError
 from textual.await_complete import AwaitComplete
+from textual.binding import Binding
 from textual.color import Color
 from textual.command import CommandPalette
 from textual.dom import DOMNode
@@ -153,6 +154,11 @@ class TerminalApp(SteadyApp[Result], Generic[Result]):
         self.theme = choose_theme(theme, remembered if self.get_theme(remembered) else "", os.environ)
         self.set_class(mode.colors == "none", "-colourless")
         self.stylesheet = SteadyStylesheet(variables=self.get_css_variables())
+
+    def get_key_display(self, binding: Binding) -> str:
+        """The key as it is printed; in ASCII Enter by its name: the sign for it would become `<`, which is a key."""
+        face = super().get_key_display(binding)
+        return binding.key if self.terminal_mode.ascii and not face.isascii() else face
 
     # Errors
 

@@ -492,4 +492,4 @@ class ConfigForm(Lasting, Vertical):
         if (checked := self._found[1]) is not None:
             focused = self.screen.focused
             typed = self.is_entered and focused is not None and focused.check_consume_key("r", "r")
-            self.post_message(self.CheckEnded(*readiness(checked, "esc r" if typed else "r")))
+            self.post_message(self.CheckEnded(*readiness(checked, "esc, then r" if typed else "r")))

@@ -27,7 +27,7 @@ from tuiae.render.log import fit_line, log_line, log_lines
 from tuiae.render.machine import draw_machine
 from tuiae.render.network import Place, draw_histograms, layers_of, spread_epochs
 from tuiae.render.status import Fact, added, draw_facts
-from tuiae.render.text import centred, clean, lines_of, shorten
+from tuiae.render.text import centred, clean, first_parts, lines_of, shorten
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_sample
 from tuiae.runs.snapshot import Histogram, Note, Snapshot
@@ -59,12 +59,17 @@ FRAME = """
 """The look that panels share, whichever widget they grow from."""
 
 
+AROUND_NOTE = 6  # columns of the lower frame that words there leave
+
+
 class Panel(Lasting, Widget, can_focus=True):
     """A frame around what `draw` returns."""
 
     DEFAULT_CSS = "Panel {" + FRAME + "}"
 
     TITLE_MARGIN = ""
+    _below = ""
+    """The words below, whole."""
     version: reactive[int] = reactive(0)
     """Counts changes of the data; a change draws again."""
 
@@ -86,8 +91,17 @@ class Panel(Lasting, Widget, can_focus=True):
         self.set_note(note)
 
     def set_note(self, note: str) -> None:
-        """Put other words below, under the same title."""
-        self.border_subtitle = Content(f"{self.TITLE_MARGIN}{clean(note)}{self.TITLE_MARGIN}") if note else None
+        """Put other words below, under the same title; of parts between ` · ` the first that the frame has room for."""
+        self._below = clean(note)
+        self._fit_note()
+
+    def _fit_note(self) -> None:
+        room = self.outer_size.width - AROUND_NOTE
+        note = first_parts(self._below.split(" · "), room) if room > 0 else self._below
+        self.border_subtitle = Content(f"{self.TITLE_MARGIN}{note}{self.TITLE_MARGIN}") if note else None
+
+    def on_resize(self) -> None:
+        self._fit_note()
 
     def draw(self, width: int, height: int) -> Text:
         """The drawing for `width` x `height` cells; panels override it."""
@@ -413,9 +427,14 @@ class HistogramPanel(PicturePanel):
     @on(HistogramsRead)
     def _take(self, event: HistogramsRead) -> None:
         event.stop()
-        if event.path == self._path:
-            self._history = {**self._history, **event.found}
-            self.changed()
+        if event.path != self._path:
+            return
+        self._history = {**self._history, **event.found}
+        newest = max((epoch for epoch, found in self._history.items() if found), default=None)
+        if newest is not None and not self._shown:
+            # What shows is the picture of a single step, of which there are no histograms.
+            self.show(tuple(self._history[newest]), newest, f"epoch {newest:,}")
+        self.changed()
 
     def draw(self, width: int, height: int) -> Text:
         ascii_only = self.mode == "ascii"
