@@ -9,9 +9,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,9 @@ import psutil
 import pytest
 
 from tests.conftest import CHECKOUT, Laboratory, wait_until
+from tests.small_work import WORK
 from tuiae.config import RunConfig, load_config
-from tuiae.errors import ConfigError, DataError, UnknownRunError
+from tuiae.errors import ConfigError, DataError, TrainingError, UnknownRunError
 from tuiae.runs.checkpoints import find_checkpoint
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import read_status
@@ -119,29 +122,46 @@ for task in range(int(found[1]) + 1 if found else 1):
     environment = {{**os.environ, "SLURM_JOB_ID": str(os.getpid()), **job}}
     subprocess.Popen(["bash", "-c", text], env=environment, stdin=null, stdout=null, stderr=null)
 """,
-    "srun": '#!/bin/sh\nshift 5\nexec "$@"\n',  # --unbuffered --output FILE --error FILE COMMAND
+    "srun": '#!/bin/sh\nwhile :; do case $1 in --output|--error) shift 2;; -*) shift;; *) exec "$@";; esac; done\n',
+    "scontrol": '#!/bin/sh\necho "$3"\n',  # show hostnames LIST
     "sacct": "#!/bin/sh\necho 'JobID|State|NodeList'\n",
     "tuiae": '#!/bin/sh\nexec {python} -m tuiae "$@"\n',
 }
 """SLURM's commands as far as submitit uses them, and ours."""
 
 
-@pytest.mark.usefixtures("slurm")
-def test_the_script_for_a_job_array_trains_a_sweep(lab: Laboratory, tmp_path: Path) -> None:
+def run_script(lab: Laboratory, folder: Path, words: str, *changes: tuple[str, str]) -> None:
+    """Run the script of docs/servers.md that has these words, on a machine that takes itself for a cluster of SLURM."""
     for name, text in STAND_INS.items():
-        (tmp_path / name).write_text(text.format(python=sys.executable))
-        (tmp_path / name).chmod(0o755)
+        (folder / name).write_text(text.format(python=sys.executable))
+        (folder / name).chmod(0o755)
     (lab.root / "best.toml").write_text(sweep_text(lab))
     scripts = re.findall(
         r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", (CHECKOUT / "docs/servers.md").read_text(), re.DOTALL
     )
-    (script,) = [text for text in scripts if "--on slurm" in text]
-    script = script.replace("/path/on/shared/disk/runs", str(lab.runs)).replace("/path/on/shared/disk", str(lab.root))
-    environment = {**lab.environment, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    words = {"cwd": lab.root, "env": environment, "capture_output": True, "text": True, "timeout": 200}
-    done = subprocess.run(["bash", "-c", script], check=False, **words)
-    assert done.returncode == 0, done.stderr
+    (script,) = [text for text in scripts if words in text]
+    places = (("/path/on/shared/disk/runs", str(lab.runs)), ("/path/on/shared/disk", str(lab.root)))
+    for before, after in (*places, *changes):
+        assert before in script
+        script = script.replace(before, after)
+    path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    nodes = {"SLURM_JOB_NODELIST": "127.0.0.1", "SLURM_JOB_NUM_NODES": "2"}
+    environment = {**lab.environment, **nodes, "PATH": path, "PYTHONPATH": str(CHECKOUT)}
+    with open(folder / "job.log", "wb") as log:
+        job = subprocess.Popen(
+            ["bash", "-c", script], cwd=lab.root, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        assert job.wait(200) == 0, (folder / "job.log").read_text()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(job.pid, signal.SIGTERM)  # as SLURM ends what a job has left behind
     assert [read_status(run).state for run in list_runs(lab.runs)] == ["finished"] * 2
+
+
+@pytest.mark.usefixtures("slurm")
+def test_the_script_for_a_job_array_trains_a_sweep(lab: Laboratory, tmp_path: Path) -> None:
+    run_script(lab, tmp_path, "--on slurm")
     (submitted,) = (lab.runs / "reports" / "slurm").glob("*_submission.sh")
     assert "#SBATCH --array=0-1%" in submitted.read_text()
 
@@ -170,6 +190,33 @@ def test_without_the_library_the_extra_is_named(
 # Ray
 
 
+@pytest.mark.usefixtures("slurm")
+def test_the_script_for_ray_on_slurm_trains_a_sweep(lab: Laboratory, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    run_script(lab, tmp_path, "--on ray", ("6379", str(port)))
+
+
+HERE_ALONE = {"TUIAE_TEST_NODE": "broken"}
+"""In the environment of one of two nodes."""
+NET = """
+import os
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x):
+        if os.environ.get("TUIAE_TEST_NODE"):
+            raise RuntimeError("this node has no luck")
+        return self.layer(x)
+"""
+
+
 @dataclass(frozen=True)
 class TwoNodes:
     """A cluster of two nodes with a core each, beside a head that trains nothing."""
@@ -182,7 +229,7 @@ class TwoNodes:
 
 
 @pytest.fixture
-def ray(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]:
+def ray(lab: Laboratory, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[TwoNodes]:
     pytest.importorskip("ray", reason="the extra ray is not installed")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
@@ -192,8 +239,8 @@ def ray(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]:
 
     cluster = Cluster()
     cluster.add_node(num_cpus=0, include_dashboard=False)
-    for _ in range(2):
-        cluster.add_node(num_cpus=1)
+    for environment in getattr(request, "param", ({}, {})):
+        cluster.add_node(num_cpus=1, env_vars=environment)
     place = None
     try:
         place = Ray(cluster.address, Resources())
@@ -248,8 +295,12 @@ def test_ray_finds_out_what_its_nodes_lack_before_anything_trains(
                 ray.place.check_nodes(lab.runs, [])
     assert list(lab.runs.iterdir()) == []
     ray.place.close()
-    (lab.root / "sweep.toml").write_text(sweep_text(lab))
     address = ray.cluster.address
+    with monkeypatch.context() as patch:
+        patch.setattr("ray.__version__", "9.9")
+        with pytest.raises(ConfigError, match=r"Ray 9\.9"):
+            type(ray.place)(address, Resources())
+    (lab.root / "sweep.toml").write_text(sweep_text(lab))
     for words in ((address, "--gpus", "0.5"), ("127.0.0.1:9",), ("ray://127.0.0.1:10001",), ("nowhere",)):
         lab("sweep", "sweep.toml", "--json", "--on", "ray", "--address", *words, check=2)
     assert not list_runs(lab.runs)
@@ -271,6 +322,44 @@ def test_a_killed_study_on_ray_goes_on_and_an_interrupted_one_saves(lab: Laborat
     assert process.returncode == 5, stderr
     assert [read_status(run).state for run in list_runs(lab.runs)] == ["stopped"] * 2
     assert all(starts(run)[1] > 0 for run in runs)
+
+
+@pytest.mark.parametrize("ray", [({}, HERE_ALONE), (HERE_ALONE, HERE_ALONE)], indirect=True, ids=["one", "both"])
+def test_what_fails_on_one_node_is_trained_on_the_other_and_what_fails_on_both_has_failed(
+    lab: Laboratory, ray: TwoNodes, request: pytest.FixtureRequest
+) -> None:
+    lab.preset()
+    (lab.root / "net.py").write_text(NET)
+    settings = {"model__family": "custom", "model__code": f"{lab.root}/net.py:Net", "training__loss": "mse"}
+    jobs = [Job(f"{seed}", small(lab, **settings, training__seed=seed)) for seed in range(2)]
+    told: list[str] = []
+
+    def tell(progress: StudyProgress) -> None:
+        told.extend(news.what for news in progress.news)
+
+    if request.node.callspec.id == "both":
+        with pytest.raises(TrainingError, match="no luck"):
+            run_jobs(jobs, lab.runs, "study", tell=tell, place=ray.place)
+        assert (told.count("lost"), told.count("failed")) == (2, 2)
+    else:
+        found = run_jobs(jobs, lab.runs, "study", tell=tell, place=ray.place)
+        assert {read_status(run).state for run in found.values()} == {"finished"}
+        assert told.count("lost") == 1
+    assert len(list_runs(lab.runs)) == 2
+
+
+def test_a_work_trains_on_ray(lab: Laboratory, ray: TwoNodes) -> None:
+    lab.preset()
+    (lab.root / "work.toml").write_text(WORK)
+    ray.place.close()
+    where = ("--on", "ray", "--address", ray.cluster.address)
+    document = lab("reproduce", "work.toml", "--quick", "--json", *where).document
+    (work,) = document["works"]
+    runs = [lab.run(one["run"]) for one in work["runs"]]
+    assert len(runs) > 2
+    assert {read_status(run).state for run in runs} == {"finished"}
+    assert [starts(run) for run in runs] == [[0]] * len(runs)
+    assert len(list_runs(lab.runs)) == len(runs)
 
 
 def look_elsewhere(token: str, words: str, *rest: Any) -> Any:

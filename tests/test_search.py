@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -41,6 +42,13 @@ def write(lab: Laboratory, more: str = LATENT, **values: int) -> None:
 def trials(lab: Laboratory, optuna: Any) -> list[Any]:
     backend = optuna.storages.journal.JournalFileBackend(str(journal_path(lab.runs, "best")))
     return optuna.load_study(study_name="sweep:best", storage=optuna.storages.JournalStorage(backend)).trials
+
+
+def test_without_optuna_the_extra_is_named(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    write(lab)
+    assert "tuiae[search]" in lab("sweep", "best.toml", "--json", check=2).document["hint"]
+    assert not list_runs(lab.runs)
 
 
 def test_a_search_that_was_killed_goes_on_with_the_same_trials(lab: Laboratory, optuna: Any) -> None:

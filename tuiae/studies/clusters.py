@@ -7,6 +7,7 @@ ordinary worker on it.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -391,10 +392,12 @@ def _connect(ray: Any, address: str) -> None:
         where = "here" if address == "auto" else f"at {address}"
         raise ConfigError(f"no Ray cluster answers {where}", hint) from error
     except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ConfigError(
-            f"the Ray cluster cannot be used: {' '.join(lines)}", "pip install its version here"
-        ) from error
+        found = re.findall(r"(Ray|Python): (\S+)", str(error))
+        if [name for name, _ in found] != ["Ray", "Python"] * 2:
+            raise ConfigError(f"the Ray cluster cannot be used: {' '.join(str(error).split())}") from error
+        there, here = (" and ".join(map(" ".join, pair)) for pair in (found[:2], found[2:]))
+        hint = f"have the same versions here: pip install 'ray=={found[0][1]}'"
+        raise ConfigError(f"the Ray cluster has {there}, and this is {here}", hint) from error
 
 
 class _RayTask(_Sent):
