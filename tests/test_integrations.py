@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,7 +18,7 @@ from tests.conftest import Laboratory, wait_until
 from tuiae.integrations.names import split_and_metric
 from tuiae.runs.control import send
 from tuiae.runs.paths import list_runs
-from tuiae.runs.reader import RunReader, read_status
+from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.tracking.run import RANKS
 
 
@@ -191,6 +192,9 @@ def test_event_files_of_tensorboard_become_runs_beside_others(lab: Laboratory, t
             if step % 10 == 9:
                 writer.add_scalar("Loss/val", 2 * step, step)
                 writer.add_scalar("val_acc", step / 30, step)
+                writer.add_image("in/inputs", np.full((1, 8, 8), 0.5), step)
+                writer.add_image("out/reconstructions", np.full((1, 8, 8), step / 58), step)
+        writer.add_hparams({"lr": 0.1, "width": 3, "optimizer": "adam"}, {"hparam/accuracy": 1.0})
     (made,) = lab("import", str(tmp_path), "--json").document
     snapshot = RunReader(lab.run(made["run"]).root).read_all()
     assert snapshot.series["test", "loss"].epochs.tolist() == [1, 2, 3]
@@ -198,6 +202,14 @@ def test_event_files_of_tensorboard_become_runs_beside_others(lab: Laboratory, t
     assert snapshot.series["test", "accuracy"].values.tolist() == pytest.approx([0.3, 19 / 30, 29 / 30])
     assert snapshot.series["train", "loss"].values.tolist() == [4.5, 14.5, 24.5]
     assert (snapshot.status.state, snapshot.status.epoch, snapshot.status.epochs) == ("finished", 3, 3)
+    assert snapshot.tracked == {"lr": 0.1, "width": 3, "optimizer": "adam"}
+    assert snapshot.latest("test-set", "accuracy") == 1
+    assert snapshot.samples == (1, 2, 3)
+    sample = read_sample(lab.run(made["run"]), 3)
+    assert sample is not None
+    assert sample.reconstructions is not None
+    assert sample.inputs is not None
+    assert (sample.inputs.max(), sample.reconstructions.max()) == (127, 127)
     assert lab("import", str(tmp_path), "--json").document == []
     assert len(list_runs(lab.runs)) == 1
 

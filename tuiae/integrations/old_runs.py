@@ -1,21 +1,27 @@
 """Runs that other trackers recorded, as runs of one's own: TensorBoard's event files, W&B's offline files.
 
-Read are their scalars, by their own packages: event files through TensorBoard's EventAccumulator, and the records
-of W&B by its protobuf classes. How these lie in a `.wandb` file, the blocks of LevelDB's log, is read here, because W&B
-has no reader for that in Python any more.
+They are read by their own packages: event files through TensorBoard's EventAccumulator, with their images and
+hyperparameters, and the records of W&B by its protobuf classes. How these lie in a `.wandb` file, the blocks of
+LevelDB's log, is read here, because W&B has no reader for that in Python any more.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import struct
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tuiae.errors import ConfigError
 from tuiae.files import as_number, is_count, read_json
@@ -24,9 +30,15 @@ from tuiae.runs.events import LIVE_POINTS
 from tuiae.runs.labels import relabel
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.writer import create_tracked
+from tuiae.tracking.arrays import as_classes, as_pictures
 from tuiae.tracking.recorder import Recorder
 from tuiae.tracking.run import flatten, short_name
 
+PNG = b"\x89PNG"
+MOST_SAMPLES = 100  # steps of a tag, spread over all of them
+BEFORE = ("input", "inputs", "original", "originals", "target", "targets")
+AFTER = ("reconstruction", "reconstructions", "recon", "reconstructed", "output", "outputs")
+"""How tags end whose pictures belong together."""
 EVENTS, OFFLINE = "events.out.tfevents.", ".wandb"
 INSTALL = "pip install 'tuiae[import]'"
 _SPLIT_FOLDERS = {word for words in SPLITS.values() for word in words}
@@ -44,6 +56,16 @@ class OldPoint:
 
 
 @dataclass
+class OldPicture:
+    """A picture that was logged, encoded as it was."""
+
+    time: float
+    step: int
+    tag: str
+    content: bytes
+
+
+@dataclass
 class OldRun:
     """A run of another tracker."""
 
@@ -51,9 +73,23 @@ class OldRun:
     source: Path
     tracker: str
     points: list[OldPoint] = field(default_factory=list)
+    pictures: list[OldPicture] = field(default_factory=list)
     settings: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
     state: str = "finished"
+
+    @property
+    def is_session(self) -> bool:
+        """Whether it holds hyperparameters, and one value at most of whatever was measured."""
+        return bool(self.settings) and not self.pictures and len({point.step for point in self.points}) <= 1
+
+    def take(self, session: OldRun) -> None:
+        """Take the hyperparameters of a session, and its values as an evaluation at the end."""
+        self.settings = {**self.settings, **session.settings}
+        epoch = self.points[-1].epoch if self.points else None
+        for point in session.points:
+            values = {name.removeprefix("hparam_"): value for name, value in point.values.items()}
+            self.points.append(OldPoint(point.time, None, "test", values, epoch))
 
 
 def find_old_runs(path: Path) -> Iterator[OldRun]:
@@ -76,8 +112,17 @@ def find_old_runs(path: Path) -> Iterator[OldRun]:
     if not folders and not offline:
         cause = f"{path}: no run of TensorBoard or W&B is there"
         raise ConfigError(cause, f"give a folder with {EVENTS}* files or offline-run-* folders")
+    told: set[Path] = set()
     for place, parts in folders.items():
-        yield read_tensorboard(place, parts)
+        if place in told:
+            continue
+        old = read_tensorboard(place, parts)
+        # PyTorch's writer puts hyperparameters, and what came of them, into a folder of their own within the run's.
+        for inner in (other for other in folders if other.parent == place):
+            if (session := read_tensorboard(inner, folders[inner])).is_session:
+                old.take(session)
+                told.add(inner)
+        yield old
     for file in offline:
         yield read_wandb(file)
 
@@ -86,18 +131,23 @@ def find_old_runs(path: Path) -> Iterator[OldRun]:
 
 
 def read_tensorboard(folder: Path, parts: Mapping[Path, str]) -> OldRun:
-    """A run of the scalars in event files; `parts` are the folders that hold them, with the split of each if its name
-    says one."""
+    """A run of the scalars, images and hyperparameters in event files; `parts` are the folders that hold them, with the
+    split of each if its name says one."""
     try:
-        from tensorboard.backend.event_processing.event_accumulator import SCALARS, TENSORS, EventAccumulator
+        from tensorboard.backend.event_processing.event_accumulator import IMAGES, SCALARS, TENSORS, EventAccumulator
         from tensorboard.util.tensor_util import make_ndarray
     except ImportError as missing:
         raise ConfigError(
             "event files are read by the package tensorboard, which is not installed", INSTALL
         ) from missing
     told: list[tuple[str, str, float, int, float]] = []  # split of the folder, tag, time, step, value
+    old = OldRun(folder.name, folder.absolute(), "tensorboard")
     for part, split in parts.items():
-        known = EventAccumulator(str(part), size_guidance={SCALARS: 0, TENSORS: 0}).Reload()
+        known = EventAccumulator(str(part), size_guidance={SCALARS: 0, TENSORS: 0, IMAGES: MOST_SAMPLES}).Reload()
+        old.settings = {**old.settings, **_hyperparameters(known)}
+        for tag in known.Tags()[IMAGES]:
+            for one in known.Images(tag):
+                old.pictures.append(OldPicture(one.wall_time, one.step, tag, one.encoded_image_string))
         for tag in known.Tags()[SCALARS]:
             told += [(split, tag, one.wall_time, one.step, one.value) for one in known.Scalars(tag)]
         for tag in known.Tags()[TENSORS]:
@@ -105,7 +155,30 @@ def read_tensorboard(folder: Path, parts: Mapping[Path, str]) -> OldRun:
                 value = make_ndarray(one.tensor_proto)
                 if value.size == 1 and value.dtype.kind in "fiu":
                     told.append((split, tag, one.wall_time, one.step, float(value.item())))
-    return OldRun(folder.name, folder.absolute(), "tensorboard", _together(told))
+                elif value.dtype.kind in "OS" and value.ndim == 1 and len(value) > 2:  # width, height, images
+                    shown = [OldPicture(one.wall_time, one.step, tag, bytes(content)) for content in value[2:]]
+                    old.pictures += [picture for picture in shown if picture.content.startswith(PNG)]
+    old.points = _together(told)
+    return old
+
+
+def _hyperparameters(known: Any) -> dict[str, Any]:
+    """What an event file says of the settings of its run."""
+    from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    with suppress(KeyError):  # there are none
+        data = HParamsPluginData.FromString(known.PluginTagToContent("hparams")[SESSION_START_INFO_TAG])
+        found = {
+            key: getattr(value, value.WhichOneof("kind")) for key, value in data.session_start_info.hparams.items()
+        }
+        return flatten({key: int(value) if is_whole(value) else value for key, value in found.items()})
+    return {}
+
+
+def is_whole(value: Any) -> bool:
+    """Returns whether a float is a whole number: hyperparameters know no others than floats."""
+    return isinstance(value, float) and value.is_integer() and abs(value) < 2**53
 
 
 def _together(told: Sequence[tuple[str, str, float, int, float]]) -> list[OldPoint]:
@@ -228,8 +301,8 @@ def import_run(old: OldRun, root: Path) -> RunPaths | None:
     source = {"from": old.tracker, "path": str(old.source)}
     if any(read_json(run.meta).get("imported") == source for run in list_runs(root)):
         return None
-    if not old.points:
-        raise ConfigError(f"{old.source} holds no scalars", "what a run measures is what is imported")
+    if not old.points and not old.pictures:
+        raise ConfigError(f"{old.source} holds no scalars and no images", "what a run measures is what is imported")
     times = [point.time for point in old.points if point.time]
     began, ended = min(times, default=None), max(times, default=None)
     run = create_tracked(
@@ -246,9 +319,44 @@ def import_run(old: OldRun, root: Path) -> RunPaths | None:
     recorder = Recorder(run, {}, 0, 0, lambda kind, text: None)
     recorder.origin = f"imported from {old.tracker}: {old.source}"
     every = -(-len(old.points) // LIVE_POINTS)
+    steps: dict[int, list[OldPicture]] = {}
+    for picture in old.pictures:
+        steps.setdefault(picture.step, []).append(picture)
+    samples = sorted(steps.values(), key=lambda shown: shown[0].time, reverse=True)
     for number, point in enumerate(old.points):
+        while samples and samples[-1][0].time < point.time:
+            recorder.take_sample(partial(_as_sample, samples.pop()))
         recorder.record(point.time, point.step, point.epoch, point.split, point.values)
         if number % every == 0:
             recorder.write_live()
+    while samples:
+        recorder.take_sample(partial(_as_sample, samples.pop()))
     recorder.finish(old.state, began, ended)
     return run
+
+
+def _as_sample(shown: Sequence[OldPicture]) -> dict[str, NDArray[Any]]:
+    """The pictures of a step as a sample: inputs and reconstructions where the tags say so, else each with its tag. Of
+    several sizes the one that most have."""
+    read = [(picture.tag, found) for picture in shown if (found := _read_picture(picture.content)) is not None]
+    size = Counter(found.shape for _, found in read).most_common(1)[0][0] if read else ()
+    tags = [tag for tag, found in read if found.shape == size]
+    pictures = np.array([found for _, found in read if found.shape == size])
+    if not len(pictures):
+        return {}
+    pictures = as_pictures(pictures)[: len(tags)]
+    ends = [tag.lower().replace("_", "/").rpartition("/")[2] for tag in tags[: len(pictures)]]
+    before, after = ([place for place, end in enumerate(ends) if end in words] for words in (BEFORE, AFTER))
+    if before and len(before) == len(after) == len(ends) / 2:
+        return {"inputs": pictures[before], "reconstructions": pictures[after]}
+    labels, classes = as_classes(tags[: len(pictures)])
+    return {"inputs": pictures, "labels": labels, "classes": np.array(classes)}
+
+
+def _read_picture(content: bytes) -> NDArray[np.uint8] | None:
+    """(H, W, 3); None where it is no picture."""
+    from PIL import Image
+
+    with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return np.array(Image.open(io.BytesIO(content)).convert("RGB"))
+    return None

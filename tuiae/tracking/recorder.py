@@ -257,7 +257,7 @@ class Recorder(threading.Thread):
         self._guarded(self._obey)
         handlers: dict[str, Callable[..., None]] = {
             "log": self.record,
-            "sample": self._take_sample,
+            "sample": self._add_sample,
             "state": self._note_state,
             "note": self._note,
         }
@@ -396,7 +396,13 @@ class Recorder(threading.Thread):
 
     # Pictures, codes, confusion.
 
-    def _take_sample(self, make: Callable[[], dict[str, np.ndarray]]) -> None:
+    def take_sample(self, make: Callable[[], dict[str, np.ndarray]]) -> None:
+        """Take arrays for the sample of the epoch under way, and write it at once; empty ones say nothing."""
+        if made := make():
+            self._add_sample(lambda: made)
+            self._write_sample()
+
+    def _add_sample(self, make: Callable[[], dict[str, np.ndarray]]) -> None:
         """Add arrays to the sample of the epoch under way."""
         epoch = math.ceil(round(self._place.epoch, 6))
         if epoch != self._sample_epoch:
