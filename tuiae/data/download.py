@@ -27,6 +27,9 @@ _CLASSES = {
     "kmnist": "KMNIST",
     "qmnist": "QMNIST",
     "emnist-letters": "EMNIST",
+    "cifar10": "CIFAR10",
+    "svhn": "SVHN",
+    "usps": "USPS",
 }
 _EMNIST_MEMBER = "emnist-letters-"
 
@@ -34,11 +37,12 @@ _EMNIST_MEMBER = "emnist-letters-"
 def download(name: str, work: Path, progress: OnProgress) -> DatasetContent:
     """Download a set into a folder below `work` and read it; raises DataError, whose hint says what to do."""
     try:
-        from torchvision.datasets import mnist, utils
+        import torchvision.datasets as sets
+        from torchvision.datasets import utils
     except ImportError as error:
         raise _unavailable(name, f"torchvision cannot be imported ({error})") from error
     folder = work / "download"
-    for addresses, md5 in _resources(getattr(mnist, _CLASSES[name])):
+    for addresses, md5 in _resources(getattr(sets, _CLASSES[name])):
         _download_file(utils, name, addresses, md5, folder, progress)
     try:
         _unpack(folder)
@@ -49,8 +53,10 @@ def download(name: str, work: Path, progress: OnProgress) -> DatasetContent:
 
 def _resources(dataset: Any) -> list[tuple[list[str], str]]:
     """What a class of torchvision downloads: of each file the addresses, to be tried in turn, and its md5."""
-    if hasattr(dataset, "url"):  # EMNIST: one archive of all its splits
-        return [([dataset.url], dataset.md5)]
+    if hasattr(dataset, "url"):  # EMNIST and CIFAR-10: one archive of all their splits
+        return [([dataset.url], getattr(dataset, "tgz_md5", None) or dataset.md5)]
+    if hasattr(dataset, "split_list"):  # SVHN and USPS: address, file and md5 of a split
+        return [([url], md5) for url, _, md5 in (dataset.split_list[split] for split in ("train", "test"))]
     if isinstance(dataset.resources, dict):  # QMNIST: full addresses by split
         return [([url], md5) for split in ("train", "test") for url, md5 in dataset.resources[split]]
     return [([mirror + file for mirror in dataset.mirrors], md5) for file, md5 in dataset.resources]

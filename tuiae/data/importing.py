@@ -1,4 +1,4 @@
-"""Importing a set: four idx files, found and checked against each other, or a file of arrays."""
+"""Importing a set: four idx files, found and checked against each other, a file of arrays, or published files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tuiae.data import arrays, cache
+from tuiae.data import arrays, cache, published
 from tuiae.data.cache import ARRAYS, read_manifest
 from tuiae.data.dataset import (
     DatasetContent,
@@ -62,7 +62,8 @@ class ImportSource:
     prefix: str
     """The common beginning of the names of idx files."""
     files: Files
-    """Empty where `place` is a file of arrays."""
+    """Empty where `place` is a file of arrays, or the set was published in another form."""
+    published: published.PublishedFiles | None = None
 
 
 def import_directory(
@@ -83,7 +84,8 @@ def import_directory(
     another set than the one that is known by that name, and without `force` where another set of that name is there.
     """
     source = locate(directory, name)
-    name = check_name(name if name is not None else default_name(source.place), given=name is not None)
+    own = source.published.name if source.published is not None else default_name(source.place)
+    name = check_name(name if name is not None else own, given=name is not None)
     root = root or data_dir()
     content = _read(source, name)
     if (known := DOWNLOADS.get(name)) is not None:
@@ -136,6 +138,8 @@ def read_directory(directory: Path, name: str) -> DatasetContent:
 def _read(source: ImportSource, name: str) -> DatasetContent:
     known = DOWNLOADS.get(name)
     first = 1 if name == _LETTERS else 0
+    if source.published is not None:
+        return published.read_published(source.published, name, DOWNLOADS[source.published.name].classes)
     if not source.files:
         content = arrays.read_content(arrays.locate(source.place))
         return content if known is None else _as_known(content, known, first, source.place)
@@ -203,8 +207,15 @@ def locate(directory: Path, name: str | None = None) -> ImportSource:
     which none is called `name`, and where some of the four files are missing."""
     if directory.name.lower().endswith(arrays.ENDINGS) and directory.is_file():
         return ImportSource(directory, "", {})
+    others = published.find(directory, _DEEPEST)
     wanted = default_name(directory) if name is None else name
-    sets, archives = _look_below(directory)
+    sets, archives = ({}, []) if directory.is_file() else _look_below(directory)
+    if wanted in others or (len(others) == 1 and not sets):
+        other = others.get(wanted) or next(iter(others.values()))
+        return ImportSource(other.place, "", {}, other)
+    if others and (name is None or not sets):
+        several = [*sorted(others), *sorted({default_name(place) for place, _ in sets})]
+        raise DataError(f"{directory} holds several sets ({', '.join(several)})", "name one of them with --as")
     if not sets and len(archives) == 1:
         return ImportSource(archives[0], "", {})
     if not sets and archives:
@@ -212,6 +223,11 @@ def locate(directory: Path, name: str | None = None) -> ImportSource:
     if not sets:
         hint = "it should hold four, such as train-images-idx3-ubyte[.gz] and t10k-labels-idx1-ubyte[.gz]"
         raise DataError(f"{directory} holds no idx files", hint)
+    return _choose_idx(directory, wanted, sets)
+
+
+def _choose_idx(directory: Path, wanted: str, sets: Mapping[tuple[Path, str], Files]) -> ImportSource:
+    """The set of idx files that is called so, else the only one that is whole."""
     named_so = {(place, prefix): place != directory and default_name(place) == wanted for place, prefix in sets}
     own = [key for key in sets if named_so[key] or key[1].lower().rstrip("-_.") == wanted]
     whole = own or [key for key in sets if len(sets[key]) == len(ARRAYS)] or list(sets)

@@ -78,7 +78,9 @@ class DatasetInfo:
 _FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _KMNIST = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 _LETTERS = tuple(string.ascii_lowercase)
+_CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _28 = (1, 28, 28)
+_32 = (3, 32, 32)
 
 EMBEDDED_SETS = (
     DatasetInfo("digits", "Handwritten digits (scikit-learn)", "embedded", (1, 8, 8), DIGITS, DIGITS_TRAIN, 297, True),
@@ -92,6 +94,9 @@ _PUBLISHED = (
     DatasetInfo("kmnist", "KMNIST, cursive Japanese characters", "download", _28, _KMNIST, 60_000, 10_000, False),
     DatasetInfo("qmnist", "QMNIST, MNIST with 60,000 test images", "download", _28, DIGITS, 60_000, 60_000, False),
     DatasetInfo("emnist-letters", "EMNIST, handwritten letters", "download", _28, _LETTERS, 124_800, 20_800, False),
+    DatasetInfo("cifar10", "CIFAR-10, things and animals in colour", "download", _32, _CIFAR, 50_000, 10_000, False),
+    DatasetInfo("svhn", "SVHN, house numbers in colour", "download", _32, DIGITS, 73_257, 26_032, False),
+    DatasetInfo("usps", "USPS, handwritten digits of letters", "download", (1, 16, 16), DIGITS, 7_291, 2_007, False),
 )
 """Names, classes and counts as torchvision's classes and the sets' own pages give them."""
 DOWNLOADS = {info.name: info for info in _PUBLISHED}
