@@ -20,7 +20,7 @@ from tuiae.files import read_json, replace_json
 from tuiae.render.status import title_line
 from tuiae.runs.labels import Label, named_for, read_label, relabel, tags_of, write_label
 from tuiae.runs.listing import RunLister, RunRow, summarise
-from tuiae.runs.paths import RunPaths, list_runs
+from tuiae.runs.paths import CHANGED, RunPaths, list_runs
 from tuiae.runs.process import RunLock
 from tuiae.runs.query import find_tagged, parse_query
 from tuiae.runs.reader import RunReader
@@ -151,13 +151,17 @@ def test_a_look_asks_the_disk_once_for_a_run_at_most_and_opens_nothing_of_those_
         count(name, calls)
     assert all(old is new for old, new in zip(before, lister.rows(histories=True), strict=True))
     once = Counter(str(row.path) for row in before)
-    assert (Counter(asked), opened) == (once, [])
+    told = str(runs_root / CHANGED)
+    assert (Counter(asked), opened) == (once | {told: 1}, [])
     monkeypatch.setattr("tuiae.runs.listing.AT_REST", 10)
     relabel(RunPaths(before[7].path), name="renamed")
+    assert lister.rows(whole=False)[7].name == "renamed"
+    relabel(RunPaths(before[9].path), name="by somebody who may not say so")
+    (runs_root / CHANGED).unlink()
     asked.clear()
     looks = [lister.rows(whole=False) for _ in range(4)]
-    assert Counter(asked) == once
-    assert looks[-1][7].name == "renamed"
+    assert Counter(asked) == once | {told: 4}
+    assert looks[-1][9].name.startswith("by somebody")
 
 
 def test_the_best_loss_follows_the_history(lab: Laboratory) -> None:

@@ -142,7 +142,7 @@ def _show_result(sweep: Sweep, root: Path, output: Output, error: TrainingError 
         _show_bars(sweep, found, best, output)
     if best is not None:
         seeds = f" over {best.finished} seeds" if best.finished > 1 else ""
-        so_far = "" if all(row.complete for row in found) else " so far"
+        so_far = "" if all(row.complete or row.pruned for row in found) else " so far"
         output.line(f"best{so_far} by test {sweep.ranked_by}{seeds}: {best.combination.label}", "bold")
     output.line(f"compare them with `tuiae compare --tag {sweep.tag}`", "dim")
 

@@ -14,7 +14,7 @@ from tuiae.config import CUSTOM, RunConfig
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.images import short_name
-from tuiae.runs.paths import SCHEMA, RunPaths, undated, unwritable
+from tuiae.runs.paths import SCHEMA, RunPaths, tell_lists, undated, unwritable
 from tuiae.source import split_code
 
 _TAG = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -100,6 +100,7 @@ def write_label(run: RunPaths, label: Label) -> Label:
         record["tags"] = list(label.tags)
     try:
         replace_json(run.label, record)
+        tell_lists(run)
     except OSError as error:
         raise unwritable(run, error, "label") from error
     return label

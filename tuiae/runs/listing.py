@@ -21,7 +21,7 @@ from tuiae.config import NAME, QUIET, SEED, VARIATIONAL, RunConfig, counted, sho
 from tuiae.files import as_number, read_json
 from tuiae.runs.events import Tail, parse_event
 from tuiae.runs.labels import PRUNED, read_label, tags_of
-from tuiae.runs.paths import LIVE_STATES, REPORTS, RunPaths, is_run, list_names
+from tuiae.runs.paths import CHANGED, LIVE_STATES, REPORTS, RunPaths, is_run, list_names
 from tuiae.runs.reader import read_settings, read_status, read_tracked
 from tuiae.runs.snapshot import Snapshot, Status, read_parent
 
@@ -279,6 +279,8 @@ class RunLister:
         self._studies: dict[str, tuple[tuple[str, int], ...]] = {}
         """The runs of each study, and the settings by which they were told apart."""
         self._looks = 0
+        self._told = UNSETTLED
+        """The time at which somebody has said last that a run at rest changed."""
         self._moved = False
         self.behind = False
         """Whether the last look left histories for the next one."""
@@ -294,7 +296,7 @@ class RunLister:
         takes long. Not `whole`: where thousands of runs are at rest, look at another part of them each time.
         """
         names, deadline, rows, others = list_names(self._root), time.monotonic() + within, list[RunRow](), list[str]()
-        turns = 1 if whole else len(names) // AT_REST + 1
+        turns = 1 if self._was_told() or whole else len(names) // AT_REST + 1
         self._looks, self.behind = self._looks + 1, False
         for place, name in enumerate(names):
             known = self._known.get(name)
@@ -316,6 +318,15 @@ class RunLister:
         self._tell_apart(rows)
         self._moved = False
         return tuple(self._known[row.id].row or row for row in rows)
+
+    def _was_told(self) -> bool:
+        """Returns whether somebody has changed a run since the last look, by whatever machine."""
+        try:
+            told = os.stat(f"{self._root}/{CHANGED}").st_mtime_ns
+        except OSError:
+            return False
+        before, self._told = self._told, UNSETTLED if time.time_ns() - told < SETTLED else told
+        return before != told
 
     def _tell_apart(self, rows: Sequence[RunRow]) -> None:
         """Say of each run of a study what varies; again only where the study has other runs."""

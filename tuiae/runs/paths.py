@@ -20,6 +20,8 @@ GONE = "gone"
 """What a reader says of a run whose directory was deleted or moved while it was open."""
 CONFIG_DIGEST = "config_sha256"
 """In meta.json, the fingerprint of the config.toml that the run began with."""
+CHANGED = ".changed"
+"""A file in the runs directory: its time tells lists that a run at rest has another label, or is gone on with."""
 REPORTS = "reports"
 """A folder of the runs directory, for what came out of published works; it is no run, so lists pass it over."""
 _OF_RUNS = ("config.toml", "tracked.json", "meta.json", "status.json", "events.jsonl")
@@ -181,6 +183,12 @@ def check_runs_dir(root: Path) -> None:
     except OSError as error:
         hint = "point TUIAE_RUNS_DIR at a directory of your own"
         raise UnknownRunError(f"no runs can be in {root}: {error.strerror or error}", hint) from error
+
+
+def tell_lists(run: RunPaths) -> None:
+    """Let those who list thousands of runs look at each at once, and not in turns."""
+    with suppress(OSError):  # in a folder of somebody else's they come to it all the same
+        (run.root.parent / CHANGED).touch()
 
 
 def list_names(root: Path) -> list[str]:

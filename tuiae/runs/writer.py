@@ -42,7 +42,7 @@ from tuiae.images import ImageRecord, with_absolute_path
 from tuiae.runs.checkpoints import adopt_checkpoint
 from tuiae.runs.events import parse_event
 from tuiae.runs.labels import check_tags
-from tuiae.runs.paths import CONFIG_DIGEST, SCHEMA, RunPaths, is_gone, need_run, new_run_id
+from tuiae.runs.paths import CONFIG_DIGEST, LIVE_STATES, SCHEMA, RunPaths, is_gone, need_run, new_run_id, tell_lists
 from tuiae.runs.process import process_start
 from tuiae.runs.reader import STALE_SECONDS
 from tuiae.source import kept, read_source, trust
@@ -305,6 +305,8 @@ class RunWriter:
             "error": None,
             "refusal": None,
         }
+        if self._status.get("state") not in LIVE_STATES:
+            tell_lists(run)
         self._unwritten: dict[str, str] = {}
         self._mutex = threading.Lock()
         self._ended = threading.Event()
