@@ -313,6 +313,7 @@ async def test_a_classifier_starts_on_the_encoder_of_the_open_run(lab: Laborator
         name = run.id.split("-", 2)[-1]
         await desk.choose("model", f"classifier on {name}, frozen"[:40])
         await desk.until(lambda: f"r starts a classifier on {name}, frozen" in desk.message)
+        await desk.until(lambda: desk.app.live.query_one("#model").region.height > 1)  # its name is whole
         await desk.press("escape", "r")
         await desk.until(lambda: desk.state == "finished" and desk.app.session.snapshot.path != run.root)  # type: ignore[union-attr]
         snapshot = desk.app.session.snapshot

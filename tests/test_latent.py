@@ -225,7 +225,7 @@ async def test_a_cursor_decodes_where_it_stands_and_more_stands_beside_it(
         await desk.shows("mark the other end")
         await desk.press("ctrl+right", "ctrl+right", "b")
         await desk.shows("between the marks", "1.00")
-        assert "step 45 · epoch 3 · " in str(desk.app.screen.query_one("#more").border_subtitle)
+        assert " apart · step 45 · epoch 3" in str(desk.app.screen.query_one("#more").border_subtitle)
         await desk.press("n")
         await desk.shows("drawn from the prior", "seed 1")
         await desk.press("n")

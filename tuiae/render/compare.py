@@ -51,7 +51,8 @@ from tuiae.studies.compare import (
 from tuiae.studies.shared_images import SharedImages
 
 LEAST_LABEL, MOST_LABEL = 16, 24
-_FIGURES = 40  # cells of the columns that always stand beside a label
+MOST_WHOLE = 48  # cells of a label for which other columns give way
+_FIGURES, _ACCURACY = 40, 10  # cells of the columns that always stand beside a label, and of the next one
 BEST = "◂"
 """Stands beside the best value of a column."""
 
@@ -138,8 +139,12 @@ def values_table(
     entries, looks = comparison.entries, curve_looks(choose_curves(comparison, metric, means)[0])
     ranked, split = rankable(comparison, metric), train_split(comparison, metric)
     names = filled("run", (Text(clean(entry.label)) for entry in entries), right=False, names=True)
-    narrow = names.width > width - _FIGURES
-    least = max(LEAST_LABEL, min(MOST_LABEL, width - _FIGURES))
+    with_accuracy = metric != "accuracy" and "accuracy" in comparison.metrics
+    free = width - _FIGURES
+    narrow = names.width > free
+    # Names are whole before the state and times show, but not before the accuracy does.
+    beside = _ACCURACY if with_accuracy and free - _ACCURACY >= MOST_LABEL else 0
+    least = max(LEAST_LABEL, min(MOST_LABEL, free), min(names.width, MOST_WHOLE, free - beside))
     columns = [
         filled("", (_key_cell(entry.key, looks, ascii_signs) for entry in entries), right=False),
         replace(names, least=least),
@@ -152,7 +157,7 @@ def values_table(
             (Text(f"{best.epoch:,g}" if (best := e.best(metric)) else MISSING) for e in entries),
         ),
     ]
-    if metric != "accuracy" and "accuracy" in comparison.metrics:
+    if with_accuracy:
         shares = _figures("accuracy", [entry.final("accuracy") for entry in entries])
         columns.append(filled("accuracy", shares, rank=1))
     elapsed = (Text(duration(entry.snapshot.status.elapsed)) for entry in entries)
@@ -334,7 +339,10 @@ def _row_names(labels: Sequence[str], limit: int) -> list[str]:
     if limit < LEAST_LABEL:
         return [key for key, _, _ in parts]
     longest = max(cell_len(key) for key, _, _ in parts)
-    rests = iter(tell_apart([rest for _, _, rest in parts if rest], limit - longest - 1))
+    cut = tell_apart([rest for _, _, rest in parts if rest], limit - longest - 1)
+    if len(set(cut)) < len(cut):
+        return [key for key, _, _ in parts]
+    rests = iter(cut)
     return [f"{key} {next(rests)}" if rest else key for key, _, rest in parts]
 
 

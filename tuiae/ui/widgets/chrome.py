@@ -25,7 +25,7 @@ from textual.widgets import Static
 
 from tuiae.render.chrome import ShownKey, fit_keys
 from tuiae.render.status import bad_ending, own_pause, refusal_words
-from tuiae.render.text import clean
+from tuiae.render.text import clean, duration, figure
 from tuiae.runs.control import label_of
 from tuiae.runs.diagnosis import Finding, Severity
 from tuiae.runs.paths import LIVE_STATES
@@ -385,6 +385,15 @@ class Views(Lasting, Vertical):
         return self.query_one(self.MAIN_PANELS[self.query_one(ViewBar).view])
 
 
+def ending_words(snapshot: Snapshot) -> str:
+    """`finished after 0:24, best test loss 0.01392 at epoch 146 · f forks it`: what came of a run that was watched."""
+    metric, status = snapshot.main_metric, snapshot.status
+    words = f"finished after {duration(status.elapsed)}"
+    if best := snapshot.best("test", metric):
+        words += f", best test {clean(metric, 24)} {figure(metric, best.value)} at epoch {best.epoch:,g}"
+    return words if snapshot.tracked is not None else f"{words} · f forks it"
+
+
 def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> bool:
     """Tell what has become of the open run since the snapshot before, None where there is none.
 
@@ -400,6 +409,8 @@ def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> b
             message.tell(f"{now.id}: {NO_CONFIG}; 1 lists the others, D there deletes it", "bad")
         elif state == "stopped" and now.tracked is None:
             message.tell("R goes on with this run from where it stopped, r starts a new one", "caution")
+        elif state == "finished" and was in LIVE_STATES:
+            message.tell(ending_words(now), "good")
         if now.status.refusal:
             message.tell(refusal_words(now.status), "bad")
         says_again = was != "" and (was in LIVE_STATES) != now.status.live

@@ -342,7 +342,7 @@ class LatentView(Vertical):
         self.set_class(isinstance(answer, Plane), "-plane")
         more = self.query_one("#more", DrawingPanel)
         if isinstance(answer, Between):
-            note = " · ".join((*self._moment(answer), f"{number(answer.distance)} apart"))
+            note = " · ".join((f"{number(answer.distance)} apart", *self._moment(answer)))
             more.show(partial(draw_between, answer), note, "between the marks")
         elif isinstance(answer, Samples):
             note = f"{self._moment(answer)[-1]} · seed {answer.seed} · n draws others"

@@ -227,7 +227,7 @@ class LogPanel(Lasting, ScrollView, can_focus=True):
     # Textual's RichLog keeps unbounded writes while it is hidden and cuts what it once drew narrow.
     DEFAULT_CSS = "LogPanel {" + FRAME + THIN_SCROLLBAR + "}"
     BORDER_TITLE = "log"
-    EMPTY = "what the worker says shows here"
+    EMPTY = "nothing logged yet"
 
     _followed: tuple[tuple[Note, ...], tuple[str, ...]] = (), ()
     """What of a run was added so far."""
