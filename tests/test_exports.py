@@ -341,8 +341,10 @@ def test_a_report_shows_runs_beside_each_other_and_what_each_is(
     assert "&lt;b&gt;mine&lt;/b&gt;" in page
     assert "<b>mine</b>" not in page
     for words in (
-        "Loss.</b>",
-        "Accuracy.</b>",
+        "Loss (mse).</b>",
+        "Loss (cross-entropy).</b>",
+        "Accuracy (share of images).</b>",
+        "different measures",
         "Test images.</b>",
         "Confusion matrix.</b>",
         "Codes of test images.</b>",

@@ -199,11 +199,11 @@ def test_event_files_of_tensorboard_become_runs_beside_others(lab: Laboratory, t
     snapshot = RunReader(lab.run(made["run"]).root).read_all()
     assert snapshot.series["test", "loss"].epochs.tolist() == [1, 2, 3]
     assert snapshot.series["test", "loss"].values.tolist() == [18, 38, 58]
-    assert snapshot.series["test", "accuracy"].values.tolist() == pytest.approx([0.3, 19 / 30, 29 / 30])
+    assert snapshot.series["test", "accuracy"].values.tolist() == pytest.approx([0.3, 19 / 30, 29 / 30, 1])
     assert snapshot.series["train", "loss"].values.tolist() == [4.5, 14.5, 24.5]
     assert (snapshot.status.state, snapshot.status.epoch, snapshot.status.epochs) == ("finished", 3, 3)
     assert snapshot.tracked == {"lr": 0.1, "width": 3, "optimizer": "adam"}
-    assert snapshot.latest("test-set", "accuracy") == 1
+    assert snapshot.latest("test", "accuracy") == 1
     assert snapshot.samples == (1, 2, 3)
     sample = read_sample(lab.run(made["run"]), 3)
     assert sample is not None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -18,8 +19,8 @@ from tuiae.reproduce.report import ReportFigure, describe, render
 from tuiae.runs.diagnosis import diagnose
 from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.reader import NO_CONFIG, RunReader, read_sample
-from tuiae.runs.snapshot import Sample, Snapshot
-from tuiae.studies.compare import deviations
+from tuiae.runs.snapshot import Sample, Series, Snapshot
+from tuiae.studies.compare import compare, deviations, measure_of
 from tuiae.studies.labels import differences
 
 METRICS = ("loss", "reconstruction", "kl", "accuracy", "mse", "wrong_pixels")
@@ -55,6 +56,8 @@ class RunReport:
     runs: tuple[RunSection, ...]
     differences: tuple[tuple[str, tuple[str, ...]], ...]
     pictures: tuple[ReportFigure, ...]
+    cautions: tuple[str, ...] = ()
+    """Why the runs cannot be ranked by their figures, where that is so."""
     version: str = __version__
 
 
@@ -73,12 +76,39 @@ def report_runs(runs: Sequence[RunPaths]) -> str:
         heads=("state", "epochs", *(f"test {figures.word(name)}" for name in metrics[:4]), "time"),
         runs=sections,
         differences=tuple(
-            (row.key, tuple(MISSING if value is None else clean(value_text(value)) for value in row.values))
+            (row.key, tuple(MISSING if value is None else _value_words(row.key, value) for value in row.values))
             for row in unlike
         ),
         pictures=pictures,
+        cautions=_cautions(snapshots),
     )
     return render("runs.html.jinja", report)
+
+
+def _value_words(key: str, value: Any) -> str:
+    words = clean(value_text(value))
+    return words[:12] if key == "model.code_sha256" else words
+
+
+def _cautions(snapshots: Sequence[Snapshot]) -> tuple[str, ...]:
+    """What has to be known before the figures of runs are laid beside each other."""
+    comparison = compare([(snapshot, None) for snapshot in snapshots])
+    images, losses = comparison.datasets, list(dict.fromkeys(_measure(one, "loss") for one in snapshots))
+    said = []
+    if len(images) > 1:
+        which = ", ".join(dict.fromkeys(clean(name.partition(" (")[0]) for name in images))
+        said.append(f"These runs were measured on different images ({which}): no figure of theirs ranks them.")
+    if len(losses) > 1:
+        said.append(f"Their losses are different measures ({' / '.join(map(clean, losses))}), each with its own axes.")
+    return tuple(said)
+
+
+def _measure(snapshot: Snapshot, metric: str) -> str:
+    """The measure that a metric stands for in a run; empty where its name says it."""
+    if metric not in ("loss", "reconstruction", "accuracy"):
+        return ""
+    config = snapshot.current_config
+    return "as its program logged it" if config is None else measure_of(config, metric)
 
 
 def _labels(snapshots: Sequence[Snapshot]) -> list[str]:
@@ -91,7 +121,10 @@ def _labels(snapshots: Sequence[Snapshot]) -> list[str]:
 def _metrics(snapshots: Sequence[Snapshot]) -> list[str]:
     """The metrics of the page, the known ones first."""
     found = dict.fromkeys(
-        metric for snapshot in snapshots for split, metric in sorted(snapshot.series) if split not in APART
+        metric
+        for snapshot in snapshots
+        for split, metric in sorted(snapshot.series)
+        if split not in APART or split == "live"
     )
     known = [metric for metric in METRICS if metric in found]
     return [*known, *(metric for metric in found if metric not in METRICS)][:MOST_METRICS]
@@ -130,40 +163,55 @@ def _section(snapshot: Snapshot, label: str, metrics: Sequence[str]) -> RunSecti
 
 
 def _curves(snapshots: Sequence[Snapshot], labels: Sequence[str], metrics: Sequence[str]) -> tuple[ReportFigure, ...]:
-    """A figure for each metric: one run has its splits in a panel; several runs have a panel for each split."""
+    """A figure for each metric, and for each measure that it stands for: what shares an axis can be compared."""
     drawn = []
+    every = [*enumerate(zip(labels, snapshots, strict=True))]
     for metric in metrics:
-        splits = [
-            split
-            for split in dict.fromkeys(key[0] for one in snapshots for key in sorted(one.series))
-            if split not in APART and any((split, metric) in one.series for one in snapshots)
-        ]
-        splits.sort(key=lambda split: [*figures.SPLITS, split].index(split))
-        words = {split: figures.SPLITS.get(split, clean(split)) for split in splits}
-        if len(snapshots) == 1:
-            series = snapshots[0].series
-            panels: list[figures.Panel] = [
-                ("", [(words[split], place, series[split, metric]) for place, split in enumerate(splits)])
+        has = [one for one in every if any(name == metric for _, name in one[1][1].series)]
+        measures = dict.fromkeys(_measure(snapshot, metric) for _, (_, snapshot) in has)
+        for measure in measures:
+            known = [
+                (label, place, curves_of(snapshot, metric))
+                for place, (label, snapshot) in has
+                if _measure(snapshot, metric) == measure
             ]
-        else:
-            panels = [
-                (
-                    words[split],
-                    [
-                        (label, place, one.series[split, metric])
-                        for place, (label, one) in enumerate(zip(labels, snapshots, strict=True))
-                        if (split, metric) in one.series
-                    ],
-                )
-                for split in splits
-                if split != "train-eval"
-            ]
-            # No legend names a curve that is alone.
-            panels = [(f"{name}, {lines[0][0]}" if len(lines) == 1 else name, lines) for name, lines in panels]
-        title = clean(figures.word(metric))
-        title = title[:1].upper() + title[1:]
-        drawn.append(ReportFigure(title, figures.curves(panels, columns=min(2, len(panels))), "Over epochs."))
+            title = clean(figures.word(metric))
+            title = title[:1].upper() + title[1:] + (f" ({clean(measure)})" if len(measures) > 1 else "")
+            if panels := _panels(known, alone=len(snapshots) == 1):
+                unit = "step" if all(_by_steps(one) for _, _, found in known for one in found.values()) else "epoch"
+                svg = figures.curves(panels, columns=min(2, len(panels)), unit=unit)
+                drawn.append(ReportFigure(title, svg, f"Over {unit}s."))
     return tuple(drawn)
+
+
+def _by_steps(series: Series) -> bool:
+    """Whether a curve of a loop without epochs has its steps in their place."""
+    return np.array_equal(series.steps, series.epochs)
+
+
+def curves_of(snapshot: Snapshot, metric: str) -> dict[str, Series]:
+    """The curves of a metric by split, as pages show them; of a loop without epochs, the means of its batches."""
+    found = {split: series for (split, name), series in snapshot.series.items() if name == metric}
+    if "train" not in found and "live" in found:
+        found["train"] = found["live"]
+    order = [*figures.SPLITS, *sorted(found)]
+    return {split: found[split] for split in sorted(found, key=order.index) if split not in APART}
+
+
+def _panels(known: Sequence[tuple[str, int, Mapping[str, Series]]], *, alone: bool) -> list[figures.Panel]:
+    """One run has its splits in a panel; several runs have a panel for each split."""
+    words = {split: figures.SPLITS.get(split, clean(split)) for _, _, found in known for split in found}
+    if alone:
+        ((_, _, found),) = known
+        lines = [(words[split], place, series) for place, (split, series) in enumerate(found.items())]
+        return [("", lines)] if lines else []
+    shown = [split for split in sorted(words, key=[*figures.SPLITS, *words].index) if split != "train-eval"]
+    panels: list[figures.Panel] = []
+    for split in shown:
+        lines = [(label, place, found[split]) for label, place, found in known if split in found]
+        # No legend names a curve that is alone.
+        panels.append((f"{words[split]}, {lines[0][0]}" if len(lines) == 1 else words[split], lines))
+    return panels
 
 
 def _pictures(sample: Sample) -> tuple[ReportFigure, ...]:

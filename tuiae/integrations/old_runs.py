@@ -31,7 +31,7 @@ from tuiae.runs.labels import relabel
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.writer import create_tracked
 from tuiae.tracking.arrays import as_classes, as_pictures
-from tuiae.tracking.recorder import Recorder
+from tuiae.tracking.recorder import EVALUATIONS, Recorder
 from tuiae.tracking.run import flatten, short_name
 
 PNG = b"\x89PNG"
@@ -87,9 +87,11 @@ class OldRun:
         """Take the hyperparameters of a session, and its values as an evaluation at the end."""
         self.settings = {**self.settings, **session.settings}
         epoch = self.points[-1].epoch if self.points else None
+        split = next((point.split for point in self.points if point.split in EVALUATIONS), "test")
         for point in session.points:
-            values = {name.removeprefix("hparam_"): value for name, value in point.values.items()}
-            self.points.append(OldPoint(point.time, None, "test", values, epoch))
+            named = {name.removeprefix("hparam_"): value for name, value in point.values.items()}
+            values = {split_and_metric(name)[1]: value for name, value in named.items()}
+            self.points.append(OldPoint(point.time, None, split, values, epoch))
 
 
 def find_old_runs(path: Path) -> Iterator[OldRun]:

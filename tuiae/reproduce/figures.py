@@ -96,8 +96,10 @@ Strip = tuple[str, Images]
 """Images side by side, and their name at the left."""
 
 
-def curves(panels: Sequence[Panel], log: bool = False, columns: int = 2, share: bool = True) -> str:
-    """Curves over epochs, panels from left to right; with `share` those of one row have one scale."""
+def curves(
+    panels: Sequence[Panel], log: bool = False, columns: int = 2, share: bool = True, unit: str = "epoch"
+) -> str:
+    """Curves over epochs, or another unit, panels from left to right; with `share` those of one row have one scale."""
     rows = -(-len(panels) // columns)
     figure = _new_figure(8.6, 3.1 * rows + 0.35)
     axes = figure.subplots(rows, min(columns, len(panels)), sharey="row" if share else False, squeeze=False)
@@ -107,7 +109,7 @@ def curves(panels: Sequence[Panel], log: bool = False, columns: int = 2, share: 
             marks = {"marker": MARKERS[place % len(MARKERS)], "markersize": 4} if len(series.epochs) < 3 else {}
             axis.plot(series.epochs, series.values, label=label, linewidth=1.8, **style, **marks)
         axis.set_title(fill(title, 56))
-        axis.set_xlabel("epoch")
+        axis.set_xlabel(unit)
         if log:
             axis.set_yscale("log")
             axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -197,7 +199,8 @@ def _scatter_classes(axis: Axes, codes: NDArray[Any], labels: NDArray[Any], name
 def matrices(shown: Sequence[tuple[str, NDArray[Any]]], names: Sequence[str]) -> str:
     """Confusion matrices as shares of the true class in percent, rows the true class."""
     columns = min(2, len(shown))
-    figure, axes = _grid(len(shown), columns, 8.6, 4.6 if columns > 1 else 6.4, sharey="row")
+    side = min(0.5 * len(names) + 1.8, 6.4)  # few classes need no page
+    figure, axes = _grid(len(shown), columns, *((8.6, 4.6) if columns > 1 else (side + 1, side)), sharey="row")
     for axis, (title, counts) in zip(axes.flat, shown, strict=False):
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
         fading = to_rgba_array(PALETTE[0], np.sqrt(shares / 100).ravel())  # into the page
@@ -213,7 +216,8 @@ def matrices(shown: Sequence[tuple[str, NDArray[Any]]], names: Sequence[str]) ->
         _bare(axis)
     for axis in axes[:, 0]:
         axis.set_ylabel("true class")
-    return _to_svg(figure)
+    room = f'style="max-width: {6.4 * side:g}rem; margin: auto" ' if columns == 1 else ""
+    return _to_svg(figure).replace("<svg ", f"<svg {room}", 1)
 
 
 def dots(groups: Sequence[tuple[str, Sequence[float]]], label: str, limit: float | None = None) -> str:

@@ -345,7 +345,8 @@ def measure_of(config: RunConfig, metric: str) -> str:
     if config.is_classifier:
         return "cross-entropy"
     if config.model.family == CUSTOM and metric == "loss":
-        return f"that of {split_code(config.model.code)[1]}"
+        file, name = split_code(config.model.code)
+        return f"that of {name} in {Path(file).name}"
     if config.model.family not in VARIATIONAL or metric == "reconstruction":
         return training.loss
     return f"{training.loss} + {training.beta:g} KL"
