@@ -214,6 +214,8 @@ BENCH = (
     Key("u", "tool('undo')", "Undo", "undo the last stroke"),
     Key("e", "tool('eraser')", "", "eraser, or brush", "Eraser", also="draw pen rubber"),
     Key("b", "tool('brush')", "", "another brush size", "Brush", also="draw pen thick thin"),
+    Key("h", "tool('ink')", "", "another colour of ink", "Ink", also="hue colours colors paint palette"),
+    Key("g", "tool('grab')", "", "ink of the colour under the pen", "Grab", also="pick pipette dropper colour color"),
     Key("I", "tool('invert')", "", "dark for light", "Invert", also="negative colours colors"),
     Key("C", "tool('centre')", "", "centre and scale as MNIST", "Centre"),
     Key("w", "worst", "", "the worst images again", "Worst", also="error hardest mistakes"),

@@ -77,6 +77,7 @@ class BenchScreen(ExplorerScreen):
             "noise('more')": noise.level >= noise.top,
             "noise('anew')": noise.level <= 0,
             "worst": self.questions.cell is None,
+            **dict.fromkeys(("tool('ink')", "tool('grab')"), not self.view.canvas.has_colours),
         }
         if idle.get(action):
             return False

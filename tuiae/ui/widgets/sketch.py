@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,20 @@ Spot = tuple[float, float]
 
 BRUSHES = {"fine": (0.5, 0.03), "medium": (0.7, 0.045), "bold": (1.1, 0.075)}
 """Name -> (least radius in pixels, radius as a share of the shorter side)."""
+Ink = tuple[float, ...]
+"""Red, green and blue in 0..1."""
+PLAIN, GRABBED = "plain", "grabbed"
+INKS: dict[str, Ink] = {
+    "red": (0.9, 0.15, 0.15),
+    "orange": (1.0, 0.6, 0.1),
+    "yellow": (1.0, 0.95, 0.2),
+    "green": (0.15, 0.7, 0.25),
+    "cyan": (0.2, 0.8, 0.9),
+    "blue": (0.15, 0.3, 0.9),
+    "purple": (0.6, 0.25, 0.8),
+    "brown": (0.5, 0.3, 0.15),
+}
+"""Besides the plain one, which is what paper is not, and the one that was last grabbed from an image."""
 MNIST_SIDE, MNIST_BOX = 28, 20
 """MNIST scaled its digits into a box of 20 x 20 in 28 x 28 pixels (LeCun et al., 1998)."""
 _INK = 0.05  # what counts as drawn
@@ -37,7 +51,9 @@ class Sketch:
     image: Floats
     """(C, H, W) in 0..1."""
     paper: float = 0.0
-    """What an empty image is made of: 0 is black, 1 white; ink is the other."""
+    """What an empty image is made of: 0 is black, 1 white; plain ink is the other."""
+    _stroke: tuple[Ink, Floats, Floats] | None = None
+    """The coloured ink of the last stroke, the image below it, and how much of each pixel (H, W) it covers."""
 
     @classmethod
     def blank(cls, shape: tuple[int, ...], paper: float = 0.0) -> Sketch:
@@ -59,17 +75,29 @@ class Sketch:
         """Width and height in pixels."""
         return self.image.shape[2], self.image.shape[1]
 
-    def stroke(self, start: Spot, end: Spot, brush: str, erase: bool = False) -> Sketch:
-        """Returns the drawing with a straight line of a soft brush; `erase` makes paper of what it covers."""
+    def stroke(self, start: Spot, end: Spot, brush: str, erase: bool = False, ink: Ink | None = None) -> Sketch:
+        """Returns the drawing with a straight line of a soft brush, of a coloured `ink` or of the plain one; `erase`
+        makes paper of what it covers."""
         least, share = BRUSHES[brush]
         hit = _coverage(self.size, start, end, max(least, share * min(self.size)))
         if erase:
-            changed = self.image + (np.float32(self.paper) - self.image) * hit
-        else:
-            # A second stroke over a soft edge must not fade what the first has left there.
+            return Sketch(self.image + (np.float32(self.paper) - self.image) * hit, self.paper)
+        # A second stroke over a soft edge must neither fade what the first has left there nor harden it.
+        if ink is None:
             fresh = np.abs(np.float32(self.paper) - hit)
-            changed = np.minimum(self.image, fresh) if self.paper else np.maximum(self.image, fresh)
-        return replace(self, image=changed.astype(np.float32))
+            return Sketch(np.minimum(self.image, fresh) if self.paper else np.maximum(self.image, fresh), self.paper)
+        below = self.image
+        if self._stroke is not None and self._stroke[0] == ink:
+            _, below, covered = self._stroke
+            hit = np.maximum(hit, covered)
+        colour = np.array(ink, np.float32)[:, None, None]
+        return Sketch(below + (colour - below) * hit, self.paper, (ink, below, hit))
+
+    def colour_at(self, spot: Spot) -> Ink:
+        """The colour of the pixel in which a spot lies."""
+        (x, y), (width, height) = spot, self.size
+        pixel = self.image[:, min(max(int(y), 0), height - 1), min(max(int(x), 0), width - 1)]
+        return tuple(pixel.tolist())
 
     def cleared(self) -> Sketch:
         """Returns the drawing without anything on it."""
@@ -91,7 +119,7 @@ class Sketch:
         cut = ink[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         box = tuple(MNIST_BOX if side == MNIST_SIDE else side for side in self.size)
         placed = _placed(_fitted(cut, box), self.size)
-        return replace(self, image=np.abs(np.float32(self.paper) - placed))
+        return Sketch(np.abs(np.float32(self.paper) - placed), self.paper)
 
 
 def _coverage(size: tuple[int, int], start: Spot, end: Spot, radius: float) -> Floats:
@@ -135,7 +163,7 @@ CHANGES: dict[str, Callable[[Sketch], Sketch]] = {
     "centre": Sketch.centred,
 }
 """Tool -> what it makes of the whole image."""
-_ERASER_BUTTON = 3
+_GRAB_BUTTON, _ERASER_BUTTON = 2, 3
 
 
 class SketchPanel(PointedPanel):
@@ -151,6 +179,9 @@ class SketchPanel(PointedPanel):
     sketch: Sketch | None = None
     brush = "medium"
     erasing = False
+    ink = PLAIN
+    """The name of what the brush paints with, where images have colours."""
+    _grabbed: Ink = ()
     _before: Sequence[Sketch] = ()
     _pen: Spot = (0.0, 0.0)
     _pen_down = False
@@ -181,7 +212,7 @@ class SketchPanel(PointedPanel):
         self._show_again()
 
     def _show_again(self) -> None:
-        tool = "eraser" if self.erasing else "brush"
+        tool = "eraser" if self.erasing else f"{self.ink} brush" if self.has_colours and self.ink != PLAIN else "brush"
         pen = " · pen down" if self._pen_down else ""
         self.set_title(self._shown_name or "canvas", f"{self.brush} {tool}{pen}")
         self.changed()
@@ -211,7 +242,19 @@ class SketchPanel(PointedPanel):
 
     def _line(self, start: Spot, end: Spot, erase: bool) -> None:
         if self.sketch is not None:
-            self._become(self.sketch.stroke(start, end, self.brush, erase))
+            known = {**INKS, GRABBED: self._grabbed} if self.has_colours else {}
+            self._become(self.sketch.stroke(start, end, self.brush, erase, known.get(self.ink)))
+
+    @property
+    def has_colours(self) -> bool:
+        """Whether what is on it has red, green and blue."""
+        return self.sketch is not None and len(self.sketch.image) == 3
+
+    def _grab(self, spot: Spot) -> None:
+        """Paint with the colour of a pixel from now on."""
+        if self.sketch is not None and self.has_colours:
+            self.ink, self.erasing, self._grabbed = GRABBED, False, self.sketch.colour_at(spot)
+            self._show_again()
 
     def action_pen(self, across: int, down: int) -> None:
         """Move the pen by pixels; it draws while it is down."""
@@ -243,12 +286,18 @@ class SketchPanel(PointedPanel):
         return self._pen_down
 
     def use(self, tool: str) -> None:
-        """Use a tool: brush, eraser, undo, or one of CHANGES."""
+        """Use a tool: brush, eraser, another ink or the colour under the pen, undo, or one of CHANGES."""
         if tool == "brush":
             names = list(BRUSHES)
             self.brush = names[(names.index(self.brush) + 1) % len(names)]
         elif tool == "eraser":
             self.erasing = not self.erasing
+        elif tool == "ink" and self.has_colours:
+            names = [PLAIN, *INKS, *([GRABBED] if self._grabbed else [])]
+            self.ink = names[(names.index(self.ink) + 1) % len(names)]
+            self.erasing = False
+        elif tool == "grab":
+            self._grab(self._pen)
         elif tool == "undo" and self._before:
             *self._before, last = self._before
             self._pen_down = False
@@ -265,12 +314,15 @@ class SketchPanel(PointedPanel):
         layout = lay_out_canvas(self.sketch.size, *self.content_size) if self.sketch is not None else None
         if layout is None:
             return
-        if self._mouse is None:
-            self._remember()
-            self._pen_down = False
         x, y = event.pointer_x - self.gutter.left, event.pointer_y - self.gutter.top
         # A terminal that reports cells means their middle.
         spot = layout.spot(*(math.floor(at) + 0.5 if at == math.floor(at) else at for at in (x, y)))
+        if event.button == _GRAB_BUTTON:
+            self._grab(spot)
+            return
+        if self._mouse is None:
+            self._remember()
+            self._pen_down = False
         start, self._mouse = self._mouse or spot, spot
         self._line(start, spot, self.erasing or event.button == _ERASER_BUTTON)
 
