@@ -320,7 +320,7 @@ async def test_the_form_comes_back_as_it_was_left(lab: Laboratory) -> None:
         await desk.ready()
         assert (desk.field("preset"), desk.field("training-epochs")) == ("glyphs_2d", "77")
         assert (asked(desk).training.clip_norm, desk.field("run-tags")) == (2.0, "night")
-        await desk.shows("glyphs_2d changed", "1 more setting changed")
+        await desk.shows("glyphs_2d changed", "1 more setting changed", "glyphs_2d epochs=77…")
         await desk.choose("preset", "gly")
         await desk.until(lambda: desk.field("training-epochs") != "77")
 

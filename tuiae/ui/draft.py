@@ -73,6 +73,7 @@ FIELDS_OF = {
 """Dotted key -> the field that says it."""
 OTHERS = {"name": "run-name", "tags": "run-tags"}
 """What is said of a run beside its config -> its field."""
+NAME_CELLS = 21  # of the field for the name
 OWN_PLACES = {
     FOLDER_PREFIX: ("folder of pictures", "One sub-folder a class, such as ~/pictures."),
     FILE_PREFIX: ("file of arrays, or a CSV", "An npz, an npy or a CSV, such as ~/bloodmnist.npz."),

@@ -33,6 +33,7 @@ from tuiae.studies.labels import suggest_name
 from tuiae.ui.draft import (
     FIELDS_OF,
     MODELS,
+    NAME_CELLS,
     NUMBERS,
     OTHERS,
     OWN_PLACES,
@@ -120,6 +121,8 @@ class ConfigForm(Lasting, Vertical):
     _devices: tuple[str, ...] = ("auto", "cpu")
     _found: tuple[dict[str, Any], Checked | None] = {}, None
     """What the fields said at the last check that ended, and what it found."""
+    _suggested = ""
+    """A name for the next run, made of what differs."""
     _changed = False
     """Whether it asks for something else than it was filled with."""
     _run_is_open = False
@@ -283,7 +286,8 @@ class ConfigForm(Lasting, Vertical):
         words = f"{counted(more, 'more setting')} changed" if more else f"all {len(base)} settings: O"
         self.query_one("#all_settings", Button).label = words
         with suppress(TuiaeError):  # of what cannot be there is no name
-            self.query_one(f"#{OTHERS['name']}", Input).placeholder = suggest_name(self._draft.base, self.ask({}))
+            self._suggested = suggest_name(self._draft.base, self.ask({}))
+            self.query_one(f"#{OTHERS['name']}", Input).placeholder = shorten(self._suggested, NAME_CELLS)
         offered = self._draft.options(self._changed)
         if offered != self._offered or self._choice("preset").value != self._draft.origin:
             self._offered = offered
@@ -418,7 +422,7 @@ class ConfigForm(Lasting, Vertical):
     def _go_on(self, event: Input.Submitted) -> None:
         """Take the name that the empty field suggests; else go on to the next field."""
         if event.input.id == OTHERS["name"] and not event.value:
-            event.input.value = event.input.placeholder
+            event.input.value = self._suggested
             event.input.action_end()
         else:
             self.screen.focus_next()
