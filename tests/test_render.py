@@ -504,6 +504,8 @@ def test_the_title_keeps_state_epoch_and_share_whatever_it_is_called() -> None:
     named = replace(snapshot, config=build_config({"name": "pacheco-2023-ae-256-p01"}))
     assert title_line(named, 62).plain.startswith(" tuiae  pacheco-2023-ae-256-p01  ● running  37/100  37%")
     assert "quickstart › digits" in title_line(replace(snapshot, config=build_config({"name": "quickstart"})), 66).plain
+    job = replace(snapshot, config=build_config({"name": "code_size"}), meta={"job": "latent=8 seed=1"})
+    assert "  code_size latent=8 seed=1 › " in title_line(job, 106).plain
     full = replace(named, status=replace(status, trouble="No space left on device: events wait to be written"))
     assert "● running  37/100  37% · No space left on device" in title_line(full, 80).plain
 

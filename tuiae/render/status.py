@@ -37,6 +37,7 @@ from tuiae.render.text import (
     wrapped,
 )
 from tuiae.runs.diagnosis import AUTO_PAUSE
+from tuiae.runs.labels import JOB
 from tuiae.runs.listing import DATASET, Line, RunRow, StudyRow, named_in
 from tuiae.runs.paths import GONE, undated
 from tuiae.runs.snapshot import Note, Snapshot, Status
@@ -167,7 +168,8 @@ def title_line(snapshot: Snapshot, width: int) -> Text:
     name, dataset = (clean(config.name), clean(short_name(config.data.dataset), 24)) if config is not None else ("", "")
     if snapshot.tracked is not None:
         name, dataset = undated(clean(snapshot.id)), clean(named_in(snapshot.tracked, *DATASET), 24)
-    name = shorten_middle(clean(snapshot.name) or name, MOST_NAME)
+    job = clean(snapshot.meta.get(JOB, ""))  # what tells it from the others of its study
+    name = shorten_middle(clean(snapshot.name) or (f"{name} {job}" if job else name), MOST_NAME)
     whole = cell_len(name) + (cell_len(dataset) + 3 if dataset else 0) if name else 0
     everything = whole + cell_len(clean(snapshot.id)) + 3
     for word, bar, wanted in (("epoch ", BAR, everything), ("", BAR, whole), ("", 0, whole)):
@@ -411,7 +413,8 @@ def _written(row: RunRow, width: int) -> list[Text]:
 
 
 def _study_words(study: StudyRow, width: int) -> list[Text]:
-    lines = [Text(shorten(clean(study.name), width), "bold"), Text(f"{study.number}, tag {clean(study.tag)}", "dim")]
+    tag = wrapped(f"{study.number}, tag {clean(study.tag)}", width, "dim", 3)
+    lines = [Text(shorten(clean(study.name), width), "bold"), *tag]
     if study.trains:
         words = "trains in the background, whether or not tuiae is open: x saves and stops it"
         lines += [Text(), *wrapped(words, width, palette.GREEN), *wrapped(clean(study.said, 200), width, "dim", 3)]

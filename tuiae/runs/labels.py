@@ -35,6 +35,8 @@ def read_tags(meta: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(word for word in words if isinstance(word, str) and _TAG.fullmatch(word))
 
 
+JOB = "job"
+"""The key of meta.json with the label of a run among those of its study, such as `latent=8 seed=1`."""
 PRUNED = "pruned"
 """The tag of a run that a search has ended early, and the word for its state."""
 MOST_NAME = 80  # characters
