@@ -123,6 +123,52 @@ def test_a_fit_of_lightning_hears_edits_and_stops(lab: Laboratory, tmp_path: Pat
     assert read_status(run).settings == {"learning_rate": 0.01}
 
 
+TOGETHER = """
+import torch, lightning.pytorch as lightning
+from tuiae.integrations.lightning import TuiaeCallback
+
+class Line(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+    def training_step(self, batch, batch_idx):
+        return self.layer(batch[0]).pow(2).mean()
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(200, 1)), batch_size=2)
+callback = TuiaeCallback("together")
+none = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar"), False)
+trainer = lightning.Trainer(
+    max_epochs=100_000, accelerator="cpu", devices=2, strategy="ddp", callbacks=[callback], **none
+)
+trainer.fit(Line(), loader)
+open(f"rank-{trainer.global_rank}", "w").write(f"{trainer.optimizers[0].param_groups[0]['lr']} {callback.run.id}")
+"""
+
+
+@pytest.mark.thorough
+def test_a_fit_of_lightning_in_two_processes_is_one_run_that_both_hear(lab: Laboratory, tmp_path: Path) -> None:
+    pytest.importorskip("lightning.pytorch")
+    script = tmp_path / "together.py"
+    script.write_text(TOGETHER)
+    fit = subprocess.Popen([sys.executable, str(script)], env=lab.environment, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    try:
+        (run,) = wait_until(lambda: list_runs(lab.runs), 120)
+        wait_until(lambda: read_status(run).settings)
+        send(run, "set", key="learning_rate", value=0.01)
+        wait_until(lambda: RunReader(run.root).read_all().edits)
+        epoch = read_status(run).epoch
+        wait_until(lambda: read_status(run).epoch > epoch + 1)
+        send(run, "stop")
+        assert fit.wait(60) == 0
+    finally:
+        fit.kill()
+    assert read_status(run).state == "stopped"
+    assert (tmp_path / "rank-0").read_text() == f"0.01 {run.id}"
+    assert (tmp_path / "rank-1").read_text() == "0.01 "
+
+
 KERAS = """
 import threading, time, numpy as np, keras
 from tuiae.integrations.keras import TuiaeCallback

@@ -37,10 +37,12 @@ class TuiaeCallback(Callback):
         self.run = track(self._name, known, **options)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Put an edited learning rate into the optimizers."""
+        """Put an edited learning rate into the optimizers; of several processes the first one tells the others."""
+        alone = trainer.world_size == 1
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        if groups and isinstance(rate := groups[0]["lr"], float):
+        if (alone or batch_idx % ASK_BATCHES == 0) and groups and isinstance(rate := groups[0]["lr"], float):
             edited = self.run.setting(RATE, rate)
+            edited = edited if alone else trainer.strategy.broadcast(edited)
             for group in groups if edited != rate else ():
                 group["lr"] = edited
 
