@@ -29,6 +29,13 @@ def test_every_line_has_a_verdict_and_what_is_bad_a_remedy(lab: Laboratory) -> N
     (lab.data / "mine" / "manifest.json").write_text("{}")
     lost = create_run(build_config({}, {}), lab.runs, [])
     RunWriter(lost).status(now=True, state="running", pid=GONE, epochs_done=1.5)
+    torn = create_run(build_config({}, {}), lab.runs, [])
+    torn.config.write_text("[data")
+    bare = create_run(build_config({}, {}), lab.runs, [])
+    bare.config.unlink()
+    bare.config_copy.unlink()
+    mute = create_run(build_config({}, {}), lab.runs, [])
+    mute.status.write_text("garbage")
     found = ask(lab)
     assert list(found) == ["versions", "training", "terminal", "session", "files", "datasets", "runs"]
     bad = {
@@ -43,6 +50,9 @@ def test_every_line_has_a_verdict_and_what_is_bad_a_remedy(lab: Laboratory) -> N
         "`tuiae data fetch mine --force` downloads it again"
     ]
     assert [remedy for text, remedy in bad.items() if lost.id in text] == [f"tuiae resume {lost.id}"]
+    assert [remedy for text, remedy in bad.items() if mute.id in text] == [f"tuiae resume {mute.id}"]
+    assert [remedy for text, remedy in bad.items() if torn.id in text] == [f"cp {torn.config_copy} {torn.config}"]
+    assert [f"tuiae delete {bare.id}" in remedy for text, remedy in bad.items() if bare.id in text] == [True]
     assert any("a step of quickstart" in finding["text"] for finding in found["training"])
     plain = lab("doctor", "--plain").stdout
     assert f"tuiae resume {lost.id}" in plain

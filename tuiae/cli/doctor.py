@@ -8,6 +8,7 @@ import getpass
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -33,9 +34,12 @@ from tuiae.errors import DataError, TuiaeError
 from tuiae.machine import VISIBLE, count_cores, open_nvml, processor, read_gpus, users_environment
 from tuiae.render.palette import GREEN, ORANGE, VERMILLION
 from tuiae.render.text import harmless
-from tuiae.runs.listing import RunLister
-from tuiae.runs.paths import runs_dir
+from tuiae.runs.checkpoints import all_checkpoints, verify
+from tuiae.runs.lineage import no_config
+from tuiae.runs.listing import RunLister, RunRow
+from tuiae.runs.paths import RunPaths, runs_dir
 from tuiae.runs.process import StandbyWorker
+from tuiae.runs.reader import is_original
 
 Verdict = Literal["good", "note", "bad"]
 MARKS: Mapping[Verdict, tuple[str, str, str]] = {
@@ -95,19 +99,19 @@ def _show(finding: Finding, first: bool, output: Output) -> None:
 
 # Python and its packages.
 
-OPTIONAL = ("studies", "graphics")
-"""The extras that parts of the program need; the others are for developers."""
+OPTIONAL = ("studies", "graphics", "export", "import", "search", "ray", "slurm")
+"""The extras that parts of the program need; the others are for developers, or for programs of one's own."""
 
 
 def look_at_versions() -> Iterator[Finding]:
     """Python, the packages that do the work, and the extras that are not there."""
     main = ", ".join(f"{name} {_version_of(name) or 'missing'}" for name in ("torch", "torchvision", "textual"))
     yield Finding("versions", "good", f"tuiae {__version__}, Python {platform.python_version()}, {main}")
-    for extra in OPTIONAL:
-        missing = [name for name in packages_of(extra) if not _version_of(name)]
-        if missing:
-            remedy = f"pip install 'tuiae[{extra}]'"
-            yield Finding("versions", "note", f"the extra `{extra}` is not installed: {', '.join(missing)}", remedy)
+    lacking = {extra: [name for name in packages_of(extra) if not _version_of(name)] for extra in OPTIONAL}
+    if wanted := [extra for extra, missing in lacking.items() if missing]:
+        words = "; ".join(f"{extra} ({', '.join(lacking[extra])})" for extra in wanted)
+        remedy = f"pip install 'tuiae[{','.join(wanted)}]'"
+        yield Finding("versions", "note", f"parts whose packages are not installed: {words}", remedy)
 
 
 def _version_of(package: str) -> str:
@@ -171,7 +175,15 @@ SMALLEST = (60, 20)
 def look_at_terminal(found: Mapping[str, Any]) -> Iterator[Finding]:
     """Its size, colours, characters and pictures."""
     if not found["is_terminal"]:
-        yield Finding("terminal", "note", "this is no terminal: commands print plain lines, the dashboard needs one")
+        text = "this is no terminal: commands print plain lines, the dashboard needs one"
+        if os.environ.get("TERM") in ("dumb", "unknown"):
+            text, remedy = (
+                "TERM=dumb: commands print plain lines, and there is no dashboard",
+                "export TERM=xterm-256color",
+            )
+            yield Finding("terminal", "note", text, remedy)
+        else:
+            yield Finding("terminal", "note", text)
         return
     columns, lines = shutil.get_terminal_size()
     roomy = columns >= SMALLEST[0] and lines >= SMALLEST[1]
@@ -182,6 +194,8 @@ def look_at_terminal(found: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("terminal", "note", f"{text}: the dashboard has no room", "make it 60x20 or larger")
     if found["colors"] == "256":
         remedy = "export COLORTERM=truecolor, where the terminal draws all colours"
+        if "TMUX" in os.environ:
+            remedy = f"tmux set -as terminal-features ',*:RGB'; then {remedy}"
         yield Finding("terminal", "note", "pictures in 256 colours", remedy)
     if not found["unicode"]:
         yield Finding("terminal", "note", "pictures and plots are ASCII alone", "export LC_ALL=C.UTF-8")
@@ -237,7 +251,7 @@ def look_at_places() -> Iterator[Finding]:
     """The file systems of runs and prepared datasets: kind, room, rights and locks."""
     for what, path, variable in (("runs", runs_dir(), "TUIAE_RUNS_DIR"), ("data", data_dir(), "TUIAE_DATA_DIR")):
         there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
-        elsewhere = f"export {variable}=/a/path/with/room"
+        elsewhere = f"export {variable}={_place_with_room(what)}"
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             yield Finding("files", "bad", f"{what} in {path}: nothing can be written there", elsewhere)
             continue
@@ -253,6 +267,15 @@ def look_at_places() -> Iterator[Finding]:
             yield Finding("files", "good", text)
         else:
             yield Finding("files", "good", text)
+
+
+def _place_with_room(what: str) -> str:
+    """A folder that could be made in the user's home or among temporary files, where there is room for runs."""
+    for place in (Path.home(), Path("/var/tmp")):
+        with suppress(OSError):
+            if os.access(place, os.W_OK | os.X_OK) and shutil.disk_usage(place).free > LITTLE:
+                return shlex.quote(str(place / f"tuiae-{what}"))
+    return "/a/path/with/room"
 
 
 def file_system(path: Path) -> str:
@@ -292,7 +315,7 @@ def look_at_datasets() -> Iterator[Finding]:
             yield Finding("datasets", "bad", error.cause, error.hint)
     yield Finding("datasets", "good", f"whole, by their checksums: {', '.join(whole)}")
     if absent := [name for name in DOWNLOADS if not any(info.name == name and info.ready for info in sets)]:
-        remedy = " or ".join(commands_for(absent[0])).replace(absent[0], "NAME")
+        remedy = ", or ".join(commands_for(absent[0]))
         yield Finding("datasets", "note", f"not here: {', '.join(absent)}", remedy)
 
 
@@ -300,17 +323,47 @@ MOST = 5  # lost runs that are named
 
 
 def look_at_runs() -> Iterator[Finding]:
-    """How many runs there are, and those whose worker has gone."""
+    """How many runs there are, those whose worker has gone, and those that are damaged."""
     lister = RunLister(runs_dir())
     rows = lister.rows()
     live = sum(row.status.live for row in rows)
     yield Finding("runs", "good", f"{counted(len(rows), 'run')}, {live} of them training")
-    lost = [row for row in rows if row.status.state == "lost"]
+    lost = [row for row in rows if row.status.state in ("lost", "unknown") and not _lacks_config(row)]
     for row in lost[:MOST]:
-        text = f"{row.id} is lost after {row.status.epochs_done:,.1f} of {counted(row.status.epochs or 0, 'epoch')}"
-        again = f"start its program again with tuiae.track(resume='{row.id}')"
-        yield Finding("runs", "bad", text, again if row.status.tracked else f"tuiae resume {row.id}")
+        yield _look_at_lost(row)
     if len(lost) > MOST:
         yield Finding("runs", "bad", f"{len(lost) - MOST} more are lost", "tuiae runs state:lost")
+    torn = [row for row in rows if _lacks_config(row)]
+    for row in torn[:MOST]:
+        run = RunPaths(row.path)
+        text = f"{row.id}: {no_config(run).cause.removeprefix(f'{run.root}/')}"
+        again = f"nothing goes on with it; its curves are there until tuiae delete {row.id}"
+        if is_original(run, run.config_copy):
+            again = shlex.join(["cp", str(run.config_copy), str(run.config)])
+        yield Finding("runs", "bad", text, again)
+    if len(torn) > MOST:
+        yield Finding(
+            "runs", "bad", f"{len(torn) - MOST} more have a damaged config", "tuiae resume RUN says of each why"
+        )
     if lister.passed_over:
         yield Finding("runs", "note", f"{named(lister.passed_over)} in {runs_dir()}: no runs")
+
+
+def _lacks_config(row: RunRow) -> bool:
+    return not (row.settings or row.status.tracked)
+
+
+def _look_at_lost(row: RunRow) -> Finding:
+    """A run whose worker has gone, or whose status nobody can read; and what goes on with it."""
+    run, status = RunPaths(row.path), row.status
+    done = (
+        f"{status.epochs_done:,.1f} of {counted(status.epochs, 'epoch')}" if status.epochs else f"step {status.step:,}"
+    )
+    text = f"{row.id} is lost after {done}" if status.state == "lost" else f"{row.id}: its status.json is damaged"
+    if status.tracked:
+        return Finding("runs", "bad", text, f"start its program again with tuiae.track(resume='{row.id}')")
+    known = all_checkpoints(run)
+    if known and not any(map(verify, known)):
+        text += ", and none of its checkpoints is whole"
+        return Finding("runs", "bad", text, f"tuiae run {shlex.quote(str(run.config))}")
+    return Finding("runs", "bad", text, f"tuiae resume {row.id}")
