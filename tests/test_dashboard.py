@@ -6,6 +6,7 @@ import asyncio
 import os
 from typing import Any
 
+import numpy as np
 import pytest
 from textual import events
 from textual.geometry import Size
@@ -452,6 +453,21 @@ async def test_pictures_of_several_sizes_start_nothing_before_they_are_resized(l
         await desk.type("training-epochs", "7")
         await desk.until(lambda: not desk.button("start").disabled)
     assert not list_runs(lab.runs)
+
+
+async def test_a_file_of_arrays_is_asked_for_and_checked(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.root.mkdir(parents=True)
+    monkeypatch.chdir(lab.root)
+    np.savez("own.npz", images=np.zeros((12, 8, 8, 3), np.uint8), labels=np.arange(12) % 2)
+    async with open_desk() as desk:
+        await desk.ready()
+        for path, ready in (("own.npz", True), ("nix.npz", False)):
+            await desk.choose("dataset", "file of")
+            await desk.shows("file of arrays", "An npz, an npy or a CSV")
+            await desk.press(*("full_stop" if key == "." else key for key in path), "enter")
+            await desk.until(lambda: desk.field("dataset") == f"file:{path}")  # noqa: B023
+            await desk.until(lambda: desk.button("start").disabled != ready)  # noqa: B023
+        assert "nix.npz" in desk.message
 
 
 async def ask_for_folder(desk: Desk, path: str) -> None:

@@ -189,6 +189,9 @@ def test_a_folder_gets_its_whole_path(pics: Path, lab: Laboratory, monkeypatch: 
     assert [absolute(name) for name in ("folder:pics", "folder:../here/pics", whole)] == [whole] * 3
     assert [absolute(name) for name in ("mnist", "folder:")] == ["mnist", "folder:"]
     assert [short_name(name) for name in ("mnist", whole)] == ["mnist", "folder:pics"]
+    file = f"file:{pics.parent / 'blood.npz'}"
+    assert [absolute(name) for name in ("file:blood.npz", file)] == [file] * 2
+    assert short_name(file) == "blood.npz"
     config = build_config({"data": {"dataset": "folder:pics"}, "model": {"hidden": [8], "latent": 2}})
     assert check(config, lab.runs).config.data.dataset == whole
     run = create_run(config, lab.runs, ["tuiae"])

@@ -328,6 +328,7 @@ PRESET = {"name": "denoising_64", "data": {"dataset": "mnist"}, "noise": {"kind"
             {"model.family": "classifier", "model.encoder_run": "/else/where/" + "x" * 60, "model.freeze": True},
             f"classifier-on-{'x' * 27}-frozen",
         ),
+        ({"data.dataset": "file:/here/bloodmnist_224.npz", "model.latent": 8}, "denoising-dense_8-bloodmnist_224"),
         ({"name": "mine", "model.latent": 8}, "mine"),
     ],
 )

@@ -257,12 +257,14 @@ class SketchPanel(PointedPanel):
             self._show_again()
 
     def action_pen(self, across: int, down: int) -> None:
-        """Move the pen by pixels; it draws while it is down."""
+        """Move the pen by pixels, or by dots that show where these are larger; it draws while it is down."""
         if self.sketch is None:
             return
         width, height = self.sketch.size
+        layout = lay_out_canvas(self.sketch.size, *self.content_size)
+        step = max(1, round(width / layout.columns)) if layout is not None else 1
         x, y = self._pen
-        self._pen = (min(max(x + across, 0.5), width - 0.5), min(max(y + down, 0.5), height - 0.5))
+        self._pen = (min(max(x + across * step, 0.5), width - 0.5), min(max(y + down * step, 0.5), height - 0.5))
         if self._pen_down and self._pen != (x, y):
             self._line((x, y), self._pen, self.erasing)
         self.changed()
