@@ -29,7 +29,7 @@ from tuiae.runs.checkpoints import find_checkpoint
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import read_status
 from tuiae.studies.jobs import Job, StudyProgress, run_jobs
-from tuiae.studies.places import Resources
+from tuiae.studies.places import Resources, Wish, place_of
 
 pytestmark = pytest.mark.clusters
 LONG = {"training__epochs": 40, "training__batch_size": 25}
@@ -164,6 +164,17 @@ def test_the_script_for_a_job_array_trains_a_sweep(lab: Laboratory, tmp_path: Pa
     run_script(lab, tmp_path, "--on slurm")
     (submitted,) = (lab.runs / "reports" / "slurm").glob("*_submission.sh")
     assert "#SBATCH --array=0-1%" in submitted.read_text()
+
+
+@pytest.mark.parametrize(("devices", "gpus", "fits"), [(1, 0.5, True), (2, 2, True), (2, 1, False), (2, 0, True)])
+def test_a_training_gets_a_card_for_each_of_its_devices(
+    lab: Laboratory, slurm: Any, devices: int, gpus: float, fits: bool
+) -> None:
+    config = small(lab, training__devices=devices, training__device="auto", training__shards=2)
+    wish, given = Wish("slurm", gpus=gpus), Resources()
+    with pytest.raises(ConfigError) as refused, place_of(wish, given, lab.runs, "study", 1, [Job("one", config)]):
+        pass  # which SLURM, that is not here, would refuse as well
+    assert ("training.devices" in refused.value.cause) is not fits
 
 
 def test_slurm_refuses_what_it_cannot_give(lab: Laboratory, slurm: Any) -> None:

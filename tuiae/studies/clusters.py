@@ -380,17 +380,18 @@ class Ray:
 def _connect(ray: Any, address: str) -> None:
     if address.startswith("ray://"):
         raise ConfigError(f"--address {address}: tuiae speaks to the cluster itself", "HOST:6379, on one of its nodes")
-    host, _, port = address.rpartition(":")
     try:
+        where = _last_cluster() if address == "auto" else address
+        host, _, port = where.rpartition(":")
         if port.isdigit():  # Ray would try for a minute
             socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-        elif address != "auto":
+        elif where != "auto":
             raise ConfigError(f"--address {address}: auto, or HOST:PORT, such as 10.0.0.1:6379")
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, OSError, ValueError) as error:
         hint = "`ray start --head` begins one, --address HOST:6379 names another; `ray status` shows it"
-        where = "here" if address == "auto" else f"at {address}"
-        raise ConfigError(f"no Ray cluster answers {where}", hint) from error
+        named = "here" if address == "auto" else f"at {address}"
+        raise ConfigError(f"no Ray cluster answers {named}", hint) from error
     except RuntimeError as error:
         found = re.findall(r"(Ray|Python): (\S+)", str(error))
         if [name for name, _ in found] != ["Ray", "Python"] * 2:
@@ -398,6 +399,17 @@ def _connect(ray: Any, address: str) -> None:
         there, here = (" and ".join(map(" ".join, pair)) for pair in (found[:2], found[2:]))
         hint = f"have the same versions here: pip install 'ray=={found[0][1]}'"
         raise ConfigError(f"the Ray cluster has {there}, and this is {here}", hint) from error
+
+
+def _last_cluster() -> str:
+    """Which cluster Ray takes `auto` for: perhaps one that is gone, as the file that names it stays where its head was
+    killed. Raises ConnectionError where there is none."""
+    try:
+        from ray._private.services import get_ray_address_from_environment
+
+        return str(get_ray_address_from_environment("auto", None))
+    except (ImportError, TypeError):
+        return "auto"  # of a version that has it elsewhere
 
 
 class _RayTask(_Sent):

@@ -192,7 +192,7 @@ def place_of(
         resources = resources.model_copy(update={"num_gpus": wish.gpus})
     for job in jobs:
         devices, device = job.config.training.devices, job.config.training.device
-        if 0 < resources.num_gpus < devices and device != "cpu":
+        if devices > 1 and 0 < resources.num_gpus < devices and device != "cpu":
             cause = f"{job.label}: training.devices = {devices}, and num_gpus = {resources.num_gpus:g}"
             raise ConfigError(cause, f"num_gpus = {devices} in [resources], or --gpus {devices}")
     if wish.on == "slurm":
