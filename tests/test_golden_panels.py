@@ -316,7 +316,8 @@ def test_facts(golden: Golden) -> None:
     for state in ("running", "paused"):
         words = [training_words(replace(run, status=replace(run.status, state=state))) for run in runs.values()]
         parts.append(titled(f"in the line of messages, {state}", *words))
-    golden.check("facts", *parts)
+    silent = [training_words(replace(run, status=replace(run.status, silent=2))) for run in runs.values()]
+    golden.check("facts", *parts, titled("in the line of messages, without a sign", silent[0]))
 
 
 def test_log(golden: Golden) -> None:

@@ -240,6 +240,12 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
     ]
 
 
+def idle_facts(worker: str) -> list[Fact]:
+    """The facts of the status panel while no run is open; `worker` says how the next one stands."""
+    keys = [("start", "r, or the button", "dim"), ("form", "o, then arrows", "dim")]
+    return [("run", "none open", ""), ("worker", worker, ""), *keys]
+
+
 def own_facts(settings: Mapping[str, Any]) -> list[Fact]:
     """The settings of a tracked run, by the names that its program gave them."""
     return [(clean(key, 24), clean(value_text(value), 60), "") for key, value in [*settings.items()][:24]]

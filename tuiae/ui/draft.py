@@ -19,7 +19,7 @@ from tuiae.errors import TuiaeError
 from tuiae.files import read_json, replace_json
 from tuiae.images import FILE_PREFIX, FOLDER_PREFIX
 from tuiae.preflight import Checked, check
-from tuiae.render.status import MOST_NAME
+from tuiae.render.status import MOST_NAME, silence_words
 from tuiae.render.text import clean, count, of_epochs
 from tuiae.runs.labels import named_for
 from tuiae.runs.lineage import changes, run_command
@@ -261,6 +261,8 @@ def training_words(snapshot: Snapshot) -> str:
     if config is None or not status.live:
         return ""
     name, images = clean(snapshot.name or undated(snapshot.id), MOST_NAME), snapshot.images
+    if status.silent:
+        return f"{name} gives {silence_words(status)}: it hangs, or was stopped · K kills its worker, after a question"
     if status.state == "paused":
         epoch = of_epochs(status.epoch, status.epochs)
         return f"{name} is paused at epoch {epoch} · p goes on, e changes it, x saves and stops"

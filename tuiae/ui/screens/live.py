@@ -17,7 +17,7 @@ from tuiae.preflight import Checked
 from tuiae.render.machine import cost_line
 from tuiae.render.network import NO_HISTOGRAMS
 from tuiae.render.pixels import Sheet
-from tuiae.render.status import Fact, state_badge, status_facts
+from tuiae.render.status import Fact, idle_facts, state_badge, status_facts
 from tuiae.render.text import clean
 from tuiae.runs.diagnosis import Finding, Remedy
 from tuiae.runs.paths import RunPaths, undated
@@ -41,6 +41,7 @@ from tuiae.ui.widgets.run_view import FRAME, ConfusionPanel, RunButtons, RunView
 DATASETS_SECONDS = 5.0  # between looks at which datasets there are
 WITH_FORM = 50
 """Lines of a screen from which the left column has room for the open form, a whole status and a finding."""
+ASKED = {"pause": "pause", "resume": "go on", "stop": "save and stop"}
 
 
 class LiveScreen(RunScreen):
@@ -165,7 +166,9 @@ class LiveScreen(RunScreen):
             log.follow(snapshot)
         self.buttons.show(None if self.session.discarded else snapshot.status)
         self.form.offer_encoder(snapshot.id if snapshot.checkpoints else "")
-        if before is None or before[0].status.state != snapshot.status.state:
+        stood, stands = before and before[0].status, snapshot.status
+        if stood is None or (stood.state, stood.silent) != (stands.state, stands.silent):
+            self.message.key_pressed()  # what was asked for is done
             self._hint_of_run()
         if tell_news(self.message, before[0] if before is not None else None, snapshot):
             self.form.recheck()
@@ -188,13 +191,7 @@ class LiveScreen(RunScreen):
 
     def _show_idle_status(self) -> None:
         if self.session.path is None:
-            facts = [
-                ("run", "none open", ""),
-                ("worker", self.standby_note, ""),
-                ("start", "r, or the button", "dim"),
-                ("form", "o, then arrows", "dim"),
-            ]
-            self._show_facts(facts)
+            self._show_facts(idle_facts(self.standby_note))
 
     def worker_warm(self, event: WorkerWarm) -> None:
         """Say what the standby found on this machine."""
@@ -210,8 +207,8 @@ class LiveScreen(RunScreen):
 
     def command(self, command: str) -> bool:
         sent = super().command(command)
-        if sent:
-            self.form.recheck()
+        if sent and command in ASKED:
+            self.message.tell(f"asked to {ASKED[command]}, which it does after this step")
         return sent
 
     def action_step(self) -> None:
@@ -243,8 +240,7 @@ class LiveScreen(RunScreen):
         self.attempt(ask_edit, self)
 
     def action_take_advice(self) -> None:
-        """Fill in what the findings advise, of several things the one that is chosen: an edit, a fork, or a new run in
-        the form."""
+        """Fill in what the findings advise, or what is chosen of it: in an edit, in a fork, or in the form."""
         if any(finding.remedies for finding in self.session.findings):
             self.attempt(ask_remedy, self, self.session.findings, self._ask_anew)
         else:
@@ -256,8 +252,7 @@ class LiveScreen(RunScreen):
         self.form.change(remedy.changes)
         self.minimize()
         self.form.enter("start")
-        words = f"the form asks for this run from its first step, with {remedy.words}: r or enter starts it"
-        self.message.tell(words, "good")
+        self.message.tell(f"the form asks for this run anew, with {remedy.words}: r or enter starts it", "good")
 
     def action_fork(self) -> None:
         """Go on from a checkpoint of the open run in a run of its own."""

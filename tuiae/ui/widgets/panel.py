@@ -101,7 +101,8 @@ class Panel(Lasting, Widget, can_focus=True):
         self.border_subtitle = Content(f"{self.TITLE_MARGIN}{note}{self.TITLE_MARGIN}") if note else None
 
     def on_resize(self) -> None:
-        self._fit_note()
+        if " · " in self._below:  # what has no parts stays as it is, and draws nothing anew
+            self._fit_note()
 
     def draw(self, width: int, height: int) -> Text:
         """The drawing for `width` x `height` cells; panels override it."""
