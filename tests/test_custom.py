@@ -29,7 +29,7 @@ from tuiae.preflight import check
 from tuiae.render.legend import second_metrics
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.lineage import changes, fork_config, fork_run, repeat_line
-from tuiae.runs.paths import RunPaths
+from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_config, read_sample, read_status
 from tuiae.runs.writer import create_run
 from tuiae.source import argument_settings, is_trusted, read_source, with_absolute_code
@@ -307,7 +307,7 @@ def test_code_that_this_user_has_not_started_runs_nowhere_until_it_is_trusted(
         lab(*command, check=None)
     assert argument_settings(with_absolute_code(load_config(run.config)))
     assert not mark.exists()
-    assert list(lab.runs.iterdir()) == [run.root]
+    assert [other.root for other in list_runs(lab.runs)] == [run.root]
     lab("eval", run.id, "--trust")
     assert mark.exists()
     lab("explore", run.id, "--codes")

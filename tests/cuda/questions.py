@@ -189,10 +189,10 @@ def paused() -> dict[str, Any]:
             graphs.append(made.training_step.captured is not None)
             control.send(run, "pause")
 
-    def stop() -> list[dict[str, Any]]:
+    def stop(check: Callable[[], object]) -> list[dict[str, Any]]:
         graphs.append(made.training_step.captured is not None)
         control.send(run, "stop")
-        return wait()
+        return wait(check)
 
     control_of_training.MAIL_SECONDS = 0.0  # at every step, not every tenth of a second
     made.step = step  # type: ignore[method-assign]

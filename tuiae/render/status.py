@@ -213,7 +213,9 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
     status, config = snapshot.status, snapshot.current_config
     epoch, step = of_epochs(status.epoch, status.epochs), count(status.step)
     together = f"{epoch}, step {step}"
-    fits = len(together) <= PLACE
+    last = max(status.step, (status.epochs or 0) * (status.steps_per_epoch or 0))
+    # As long as it will ever be: a line that came while a run trains would move the buttons below it.
+    fits = len(f"{of_epochs(status.epochs or status.epoch, status.epochs)}, step {count(last)}") <= PLACE
     # Edits in force; one of the number of epochs shows with the epoch.
     edits = {EDITED[one.key]: one for one in snapshot.edits if one.step <= status.step and one.key in EDITED}
     settings = settings_facts(settings_of(config)) if config is not None else []
