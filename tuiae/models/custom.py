@@ -370,7 +370,7 @@ def explain(error: BaseException, source: Source) -> tuple[str, str]:
     said = "".join(one if one.isprintable() else "�" for one in first)
     said = said if len(said) <= MOST_CAUSE else f"{said[:MOST_CAUSE]}…"
     cause = f"{_place(error, source)}: {type(error).__name__}{f': {said}' if said else ''}"
-    return cause, "mend that line; the traceback is in the run's worker.log, and --debug shows it"
+    return cause, "mend that line; --debug shows the traceback, and so does the worker.log of a run"
 
 
 def _place(error: BaseException, source: Source) -> str:

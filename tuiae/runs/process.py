@@ -311,6 +311,10 @@ class StandbyWorker:
             code = self.process.wait()
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             hint = f"it may have been out of memory: lower training.batch_size (now {config.training.batch_size})"
+            if config.model.is_custom and code >= 0:
+                hint = (
+                    f"the code of its network may have ended it: look for exit in {config.model.code.partition(':')[0]}"
+                )
             raise TrainingError(f"the process of the dry batch died ({how})", hint)
         return dict(answer.get("dry_run", {}))
 
