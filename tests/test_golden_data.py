@@ -21,6 +21,7 @@ from tests.test_arrays import write_arrays
 from tests.test_data import chosen, imported, pets
 from tests.test_data_import import bomb, idx, images, labels, relabelled, swapped, tree, write_npz, write_set
 from tests.test_folder import classes, empty, huge, opened, paint, torn
+from tests.test_published import write_published
 from tuiae.data import folder
 from tuiae.data.datasets import prepare
 from tuiae.data.importing import import_directory, read_directory, read_idx
@@ -246,6 +247,26 @@ def test_what_a_file_of_arrays_says_in_words(tmp_path: Path, golden: Golden) -> 
     parts.append(titled("no name", refusal(ConfigError, lambda: describe("file:"))))
     assert tree(tmp_path / "root") == []
     golden.check("array-files", *parts)
+
+
+def test_what_published_files_say_in_words(tmp_path: Path, golden: Golden) -> None:
+    source, root, parts = write_published(tmp_path / "usps", "usps"), tmp_path / "root", list[str]()
+
+    def refused(title: str, place: Path, name: str | None = "mine") -> None:
+        words = refusal(DataError, lambda: import_directory(place, name, root=root))
+        parts.append(titled(title, re.sub(r" \(.*\)$", " (why)", words, flags=re.MULTILINE)))
+
+    refused("other files", source, None)
+    test = source / "usps.t.bz2"
+    test.write_bytes(test.read_bytes()[:-9])
+    refused("a damaged file", source)
+    test.unlink()
+    refused("a file that is missing", source)
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(gzip.compress(b"x" * 2000, mtime=0))
+    refused("an archive that is none", tmp_path / "cifar-10-python.tar.gz")
+    write_set(tmp_path / "MNIST" / "raw")
+    refused("several sets", tmp_path)
+    golden.check("published-files", *parts)
 
 
 # Folders of pictures

@@ -11,7 +11,6 @@ import math
 import os
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from tuiae.config import counted
 from tuiae.data import tables
 from tuiae.data.dataset import (
+    AGAIN,
     UNLABELLED,
     DatasetContent,
     OnProgress,
@@ -36,6 +36,7 @@ from tuiae.data.dataset import (
     count_classes,
     named,
     readable,
+    reason,
     silent,
     untested,
 )
@@ -389,9 +390,10 @@ def _sound(path: Path) -> Iterator[None]:
     try:
         with readable(path, "check its permissions"):
             yield
-    except (ValueError, KeyError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        kind = path.suffix.lstrip(".")
-        raise DataError(f"{path} is a damaged {kind} file ({error})", "copy the file over again") from error
+    except DataError:
+        raise
+    except Exception as error:  # readers raise whatever a damaged file makes their arithmetic raise
+        raise DataError(f"{path} is a damaged {path.suffix[1:]} file ({reason(error)})", AGAIN) from error
 
 
 def _read_npz(found: ArrayFiles) -> tuple[dict[str, _Part], tuple[str, ...]]:
@@ -450,7 +452,7 @@ def _header(where: str, opened: Callable[[], Any]) -> _Stored:
         raise DataError(cause, "save numbers: np.savez(FILE, images=images.astype('uint8'), labels=labels)")
     promised = math.prod(shape) * dtype.itemsize
     if size - begin < promised:
-        raise DataError(f"{where} ends early: {size - begin:,} of {promised:,} bytes", "copy the file over again")
+        raise DataError(f"{where} ends early: {size - begin:,} of {promised:,} bytes", AGAIN)
     return _Stored(where, shape, dtype, partial(_pieces, where, opened, begin, shape, fortran, dtype))
 
 
@@ -475,7 +477,7 @@ def _pieces(
 def _exactly(file: IO[bytes], count: int, where: str) -> bytes:
     data = file.read(count)
     if len(data) < count:
-        raise DataError(f"{where} ends early", "copy the file over again")
+        raise DataError(f"{where} ends early", AGAIN)
     return data
 
 

@@ -129,6 +129,14 @@ def silent(phase: str, done: int, total: int) -> None:
     """The progress of a caller that asked for none."""
 
 
+AGAIN = "copy the file over again"
+
+
+def reason(error: Exception) -> str:
+    """Why a library could not read a file, in a few words: some put the file into their message."""
+    return " ".join(str(error).split())[:80] or type(error).__name__
+
+
 @contextmanager
 def readable(path: Path | str, hint: str) -> Iterator[None]:
     """Turn an OSError inside into a DataError about this file or folder."""

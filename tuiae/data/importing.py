@@ -7,7 +7,7 @@ import hashlib
 import re
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from io import BufferedIOBase
 from math import prod
@@ -213,7 +213,7 @@ def locate(directory: Path, name: str | None = None) -> ImportSource:
     if wanted in others or (len(others) == 1 and not sets):
         other = others.get(wanted) or next(iter(others.values()))
         return ImportSource(other.place, "", {}, other)
-    if others and (name is None or not sets):
+    if others and not _called(directory, wanted, sets):
         several = [*sorted(others), *sorted({default_name(place) for place, _ in sets})]
         raise DataError(f"{directory} holds several sets ({', '.join(several)})", "name one of them with --as")
     if not sets and len(archives) == 1:
@@ -228,8 +228,7 @@ def locate(directory: Path, name: str | None = None) -> ImportSource:
 
 def _choose_idx(directory: Path, wanted: str, sets: Mapping[tuple[Path, str], Files]) -> ImportSource:
     """The set of idx files that is called so, else the only one that is whole."""
-    named_so = {(place, prefix): place != directory and default_name(place) == wanted for place, prefix in sets}
-    own = [key for key in sets if named_so[key] or key[1].lower().rstrip("-_.") == wanted]
+    own = _called(directory, wanted, sets)
     whole = own or [key for key in sets if len(sets[key]) == len(ARRAYS)] or list(sets)
     if len(whole) > 1:
         begins = ", ".join(sorted(repr(f"{place.relative_to(directory) / prefix}") for place, prefix in whole))
@@ -240,6 +239,15 @@ def _choose_idx(directory: Path, wanted: str, sets: Mapping[tuple[Path, str], Fi
     if missing:
         raise DataError(f"{place} has no {' and no '.join(missing)} file", "copy all four idx files into it")
     return ImportSource(place, prefix, sets[place, prefix])
+
+
+def _called(directory: Path, wanted: str, sets: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Those sets of idx files that a folder of their own, or the beginning of their names, calls so."""
+    return [
+        (place, prefix)
+        for place, prefix in sets
+        if (place != directory and default_name(place) == wanted) or prefix.lower().rstrip("-_.") == wanted
+    ]
 
 
 def _look_below(directory: Path) -> tuple[dict[tuple[Path, str], Files], list[Path]]:

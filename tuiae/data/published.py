@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuiae.data.dataset import DatasetContent, Shape, SplitContent, check_room, readable, walk
+from tuiae.data.dataset import AGAIN, DatasetContent, Shape, SplitContent, check_room, readable, reason, walk
 from tuiae.errors import DataError
 from tuiae.files import open_regular
 
@@ -72,13 +72,10 @@ def read_published(found: PublishedFiles, name: str, classes: tuple[str, ...]) -
             ]
             labels = np.concatenate([labels for _, labels in split])
             if labels.min(initial=0) < 0 or labels.max(initial=0) >= len(classes):
-                raise DataError(f"{found.place} holds labels beyond its {len(classes)} classes", _AGAIN)
+                raise DataError(f"{found.place} holds labels beyond its {len(classes)} classes", AGAIN)
             parts.append(SplitContent([images for images, _ in split], labels))
     train, test = parts
     return DatasetContent(classes, form.shape, train, test)
-
-
-_AGAIN = "copy the files over again"
 
 
 @contextmanager
@@ -100,7 +97,7 @@ def _opened(place: Path) -> Iterator[Callable[[str], bytes]]:
 
             yield read
     except (tarfile.TarError, EOFError) as error:
-        raise DataError(f"{place} is a damaged archive ({error})", _AGAIN) from error
+        raise DataError(f"{place} is a damaged archive ({reason(error)})", AGAIN) from error
 
 
 def _read_all(path: Path) -> bytes:
@@ -124,10 +121,10 @@ def _read_file(found: PublishedFiles, form: _Form, file: str, md5: str, read: Ca
     except DataError:
         raise
     except Exception as error:  # readers raise whatever a damaged file makes their arithmetic raise
-        raise DataError(f"{where} is damaged ({error or type(error).__name__})", _AGAIN) from error
+        raise DataError(f"{where} is damaged ({reason(error)})", AGAIN) from error
     if not len(labels) or images.shape != (len(labels), *form.shape):
         size = " x ".join(map(str, images.shape))
-        raise DataError(f"{where} holds {size} pixels and {len(labels):,} labels", _AGAIN)
+        raise DataError(f"{where} holds {size} pixels and {len(labels):,} labels", AGAIN)
     return images, labels
 
 

@@ -164,6 +164,6 @@ def _odd_line(path: Path, layout: _Layout, block: Sequence[tuple[int, str]]) -> 
             return DataError(cause, "a line is an image: its label and its pixels, as many on every line")
         for place, cell in enumerate(cells, 1):
             if not _is_number(cell):
-                cause = f"{path}: line {number:,}, column {place:,} holds '{cell[:20]}', which is no number"
+                cause = f"{path}: line {number:,}, column {place:,} holds {cell[:20]!r}, which is no number"
                 return DataError(cause, "a line is an image: its label and its pixels, all of them numbers")
     return DataError(f"{path}: a line from {block[0][0]:,} on cannot be read", "save it as plain numbers with commas")
