@@ -59,6 +59,7 @@ async def test_the_words_that_people_use_find_what_they_mean(run: RunPaths) -> N
             titles = [name for name, _ in await found(desk, words)]
             assert title in titles[:4], (words, titles[:6])
         assert "Another kind of noise" in [title for title, _ in await found(desk, "noise")]
+        assert (await found(desk, "kill"))[0] == ("Kill its worker: asks first", "key K")
         assert await found(desk, "qwertz") == []
 
 

@@ -107,6 +107,8 @@ def help_groups(mode: str) -> list[KeyGroup]:
 
 ON_PANEL, ABROAD = 0.8, 0.7
 """Weights of what belongs to a panel without the focus, and to another screen."""
+NAMED = 1.3
+"""Weight of what is itself called by the words that are looked for."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class Commands(Provider):
             # Textual's matcher takes scattered letters for a word as well: every second command has those of `theme`.
             if all(word in text for word in words):
                 score = command.weight * sum(self.matcher(word).match(text) for word in words)
+                score *= NAMED if all(word in command.title.casefold() for word in words) else 1.0
                 yield Hit(score, whole.highlight(command.title), command.do, help=command.hint)
 
     def _here(self) -> Iterator[PaletteCommand]:
