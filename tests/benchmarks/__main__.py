@@ -28,6 +28,7 @@ SUBJECTS = (
     "answers",
     "tracking",
     "training",
+    "ranks",
     "epochs",
     "gpu",
 )
