@@ -133,7 +133,7 @@ def _of_tables(text: str) -> tuple[RunConfig, dict[str, Any], str] | None:
     config = RunConfig.model_validate(values | sections)
     if config.training is not sections.get("training"):
         return None  # its shards were settled
-    settings = _default_settings() | values
+    settings = _default_settings() | values if len(sections) < len(_sections()) else dict(values)
     for table in tables:
         settings.update(table.settings)
     return config, settings, _digest(f"{{{', '.join(sorted((words, *(table.words for table in tables))))}}}")
@@ -155,8 +155,8 @@ def _read_table(text: str) -> _Table:
     """The table of a text, whose first bracket is missing; raises TOMLDecodeError and ValidationError."""
     name, _, rest = text.partition("]\n")
     body = rest.rstrip("\n").removesuffix(_NO_ARGUMENTS)
-    kind = RunConfig.model_fields[name].annotation if name in RunConfig.model_fields else None
-    if "\n[" in f"\n{body}" or not (isinstance(kind, type) and issubclass(kind, Section)):
+    kind = _sections().get(name)
+    if kind is None or "\n[" in f"\n{body}":
         return _Table()
     lines = _LINE.split(body) if "\n]" in body else body.split("\n")
     if len(body) < len(rest.rstrip("\n")):
@@ -172,9 +172,13 @@ def _read_table(text: str) -> _Table:
     if name == "training":
         _keep_old_rules(values)
     section = kind.model_validate(values)
-    known = section.model_dump(mode="json")
-    settings = {key: known[leaf] for leaf, key in _keys_in(name).items()}
+    known = vars(section)  # of a section all but tuples are as JSON has them
+    settings = {key: _plain(known[leaf]) for leaf, key in _keys_in(name).items()}
     return _Table(name, section, settings, f'"{name}": {{{", ".join(sorted(words))}}}')
+
+
+def _plain(value: Any) -> Any:
+    return [*value] if isinstance(value, tuple) else value
 
 
 @lru_cache(maxsize=4096)
@@ -191,6 +195,13 @@ def _parse_line(text: str) -> tuple[dict[str, Any], str]:
 def _keys_in(section: str) -> dict[str, str]:
     """The keys of a section, dotted: thousands of runs share these words."""
     return {leaf: key for key, (name, leaf) in _leaves().items() if name == section and key != ARGUMENTS}
+
+
+@cache
+def _sections() -> dict[str, type[Section]]:
+    """The tables of a config, by name."""
+    found = {name: one.annotation for name, one in RunConfig.model_fields.items()}
+    return {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, Section)}
 
 
 @cache
@@ -453,9 +464,8 @@ def _meant_key(key: str) -> str:
 def known_keys() -> list[str]:
     """Every dotted key of the document."""
     keys = ["name"]
-    for section, found in RunConfig.model_fields.items():
-        if isinstance(found.annotation, type) and issubclass(found.annotation, Section):
-            keys += [section, *(f"{section}.{key}" for key in found.annotation.model_fields)]
+    for section, kind in _sections().items():
+        keys += [section, *(f"{section}.{key}" for key in kind.model_fields)]
     return keys
 
 
