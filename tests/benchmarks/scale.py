@@ -70,6 +70,8 @@ def measure(bench: Bench) -> None:
         times = [on_the_command_line(words.split()) for _ in range(bench.rounds(3))]
         bench.figure(f"{count} runs, CPU of tuiae {words}", median(times), "s")
     on_screen(bench, count)
+    for words in ("label last --note new", "delete --tag sweep:large --yes"):  # three in ten of all
+        bench.figure(f"{count} runs, CPU of tuiae {words}", on_the_command_line(words.split()), "s")
     shutil.rmtree(root)
 
 
