@@ -126,7 +126,9 @@ def layers_on(
     its `run` has recorded them. Raises ConfigError where the network does not fit them, and as `known_images`."""
     shape, classes = known_images(config, recorded)
     if config.model.is_custom and run is not None and (known := recorded_layers(run)):
-        return shape, (*known, *(head_layers(config.model, len(classes)) if config.is_classifier else ()))
+        head = head_layers(config.model, len(classes)) if config.is_classifier else []
+        unused = [layer for layer in known if layer.part == "other"]
+        return shape, (*(layer for layer in known if layer.part != "other"), *head, *unused)
     return shape, network_layers(config.model, shape, len(classes))
 
 

@@ -50,7 +50,7 @@ class Export:
         """Raises ConfigError for a network that a file of the user's own makes."""
         if config.model.is_custom:
             cause = f"the network of {self.run.id} is made by a file of its own, {self.run.code}"
-            raise ConfigError(cause, "record it there; --to safetensors takes its weights")
+            raise ConfigError(cause, "that file goes with --to safetensors, which takes its weights")
 
 
 @dataclass(frozen=True)
