@@ -259,7 +259,7 @@ async def test_a_matrix_of_shades_does_not_call_them_counts() -> None:
         assert str(app.panel.border_subtitle) == "% of each true class · epoch 3"
         await pilot.resize_terminal(34, 24)
         await pilot.pause()
-        assert str(app.panel.border_subtitle) == "shades of each true class · epoch 3"
+        assert str(app.panel.border_subtitle).startswith("shades of each true class")
 
 
 async def test_the_arrows_of_a_matrix_are_words_in_ascii() -> None:
