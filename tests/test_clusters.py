@@ -95,10 +95,11 @@ def test_a_job_that_slurm_warns_is_saved_and_goes_on_in_the_next(lab: Laboratory
 
 
 def test_what_is_stopped_on_slurm_goes_on_here(lab: Laboratory, slurm: Any) -> None:
-    jobs = [Job("long", small(lab, **LONG))]
+    jobs, told = [Job("long", small(lab, **LONG))], list[str]()
 
     def tell(progress: StudyProgress) -> None:
-        if any(snapshot.checkpoints for _, snapshot in progress.running):
+        if not told and any(snapshot.checkpoints for _, snapshot in progress.running):
+            told.append("once: a second Ctrl-C would not wait")
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
