@@ -265,6 +265,25 @@ def test_a_sweep_over_its_arguments_names_what_differs(lab: Laboratory) -> None:
     assert len(listed["runs"] if isinstance(listed, dict) else listed) == 3
 
 
+@pytest.mark.parametrize("key", ['"model.arguments.width"', "model.arguments.width", '"model.arguments".width'])
+def test_a_sweep_takes_its_arguments_with_quotes_and_without(lab: Laboratory, key: str) -> None:
+    own(lab)
+    asked = {
+        f"[grid]\n{key} = [4, 8]": {4, 8},
+        f"[[list]]\n{key} = 4\n[[list]]\n{key} = 8": {4, 8},
+        f"[random]\ndraws = 20\n{key} = {{ choices = [4, 8] }}": {4, 8},
+        f"[search]\ntrials = 5\n{key} = {{ low = 4, high = 8 }}": {4, 8},
+        f"[[list]]\n{key} = 4\nmodel.latent = 4": {4},
+    }
+    for table, widths in asked.items():
+        text = f'name = "widths"\npreset = "own.toml"\n[set]\nmodel.arguments.code = 6\n{table}\n'
+        sweep = load_sweep(Path(lab.preset(text, "widths.toml")))
+        found = [job.config.model.arguments for job in sweep.jobs]
+        assert {one["width"] for one in found} == widths
+        assert {one["code"] for one in found} == {6}
+        assert "model.arguments.width" in sweep.keys
+
+
 def test_its_arguments_are_settings_with_the_defaults_of_its_class(lab: Laboratory) -> None:
     config = own(lab, model__arguments={"width": 4})
     settings = {one.key: (one.default, one.kind) for one in argument_settings(config)}

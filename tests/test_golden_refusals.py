@@ -125,6 +125,8 @@ SWEEPS = (
     '[random]\ndraws = 3\n"model.latent" = { low = 5, high = 2 }',
     '[random]\ndraws = 3\n"model.dropout" = { low = 0, high = 0.5, log = true }',
     '[random]\ndraws = 3\n"model.latent" = { low = 5, hi = 9 }',
+    '[search]\ntrials = 3\nprunner = "asha"\n"model.latent" = { low = 5, high = 9 }',
+    "[random]\ndraws = 3\nlatent = 4",
 )
 HEADS = (
     'name = "a b"\npreset = "small.toml"',

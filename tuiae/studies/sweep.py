@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from tuiae.config import (
+    ARGUMENTS,
     NAME_PATTERN,
     NAME_WORDS,
     SEED,
@@ -26,6 +27,7 @@ from tuiae.config import (
     build_config,
     did_you_mean,
     dump_config,
+    known_keys,
     parse_value,
     read_document,
     short_keys,
@@ -236,15 +238,19 @@ def _check_file(document: Mapping[str, Any], source: str) -> SweepFile:
 
 
 def _dotted(value: Any) -> Any:
-    """Tables of sections as dotted keys: `model.latent = 16` without quotes means the same as with them."""
+    """Tables of sections and arguments as dotted keys: without quotes `model.latent = 16` and `model.arguments.width =
+    16` mean the same as with them."""
     if isinstance(value, list):
         return [_dotted(item) for item in value]
     if not isinstance(value, dict):
         return value
     flat: Values = {}
     for key, item in value.items():
-        nested = isinstance(item, dict) and key in RunConfig.model_fields
-        flat |= {f"{key}.{leaf}": leaf_value for leaf, leaf_value in item.items()} if nested else {key: item}
+        # A table of choices alone says what `key` as a whole is drawn from.
+        if key in (*RunConfig.model_fields, ARGUMENTS) and isinstance(item, dict) and item.keys() - {"choices"}:
+            flat |= _dotted({f"{key}.{leaf}": leaf_value for leaf, leaf_value in item.items()})
+        else:
+            flat[key] = item
     return flat
 
 
@@ -257,6 +263,9 @@ def _reason(item: Any) -> str:
         case "extra_forbidden":
             known = [field.alias or name for name, field in SweepFile.model_fields.items()]
             return f"unknown key '{key}'{did_you_mean(key, known)}"
+        case "no_range" if "." not in (word := str(item["loc"][-1])):
+            table = SearchSpace if item["loc"][0] == "search" else Draws
+            return f"unknown key '{key}'{did_you_mean(word, [*table.model_fields, *known_keys()])}"
         case "missing":
             return f"the key '{key}' is missing"
         case "string_pattern_mismatch":
