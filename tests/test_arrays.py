@@ -11,11 +11,12 @@ import pytest
 from tests.conftest import Laboratory
 from tests.test_data import chosen
 from tests.test_data_import import images, labels
+from tuiae.data.dataset import LEFT_OUT
 from tuiae.data.datasets import prepare
 from tuiae.data.importing import import_directory
 from tuiae.data.registry import describe, inspect
 from tuiae.errors import DataError, ExitCode
-from tuiae.runs.reader import read_images, read_sample
+from tuiae.runs.reader import RunReader, read_images, read_sample
 
 COUNTS = {"train": 12, "val": 4, "test": 6}
 
@@ -177,7 +178,7 @@ def test_objects_are_never_unpickled(tmp_path: Path) -> None:
 
 def test_a_training_in_colour_is_told_apart_from_one_on_other_pixels(lab: Laboratory, tmp_path: Path) -> None:
     path = write_arrays(tmp_path / "bloodmnist.npz", colours=True)
-    data = ("--dataset", f"file:{path}", "--set", "data.image_size=16")
+    data = ("--dataset", f"file:{path}", "--set", "data.image_size=16", "--set", "data.validation=val")
     run = lab.train(*data, "--set", "model.family=conv", "--epochs", "1")
     recorded, sample = read_images(run), read_sample(run, 1)
     assert recorded is not None
@@ -185,6 +186,14 @@ def test_a_training_in_colour_is_told_apart_from_one_on_other_pixels(lab: Labora
     assert sample is not None
     assert sample.reconstructions is not None
     assert sample.reconstructions.shape[1:] == (3, 16, 16)
+    assert not [
+        note for note in RunReader(run.root).read_all().notes if LEFT_OUT in note.text
+    ]  # the val images are not
+    assert [note for note in describe(f"file:{path}").notes if LEFT_OUT in note]
+    measured = [
+        lab("eval", run.id, *options, "--json").document["images"]["measured"] for options in ((), ("--test-split",))
+    ]
+    assert measured == ["val", "test"]
     assert lab("resume", run.id, "--epochs", "2", "--json").document["state"] == "finished"
     write_arrays(path, colours=True, train_images=pixels_of("train", True)[::-1])
     lab("resume", run.id, "--epochs", "3", check=ExitCode.DATA)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.conftest import Laboratory, begin_with
 from tests.dashboard import open_desk
-from tuiae.config import build_config, load_config
+from tuiae.config import DataSection, build_config, load_config
 from tuiae.data.datasets import prepare
 from tuiae.data.importing import import_directory
 from tuiae.data.registry import identify
@@ -215,6 +215,18 @@ def test_a_run_says_which_images_it_trained_on(lab: Laboratory, finished: RunPat
     assert (shown["dataset"], shown["train"], shown["test"], shown["shape"]) == ("digits", 1500, 297, [1, 8, 8])
     measured = shared_lab("eval", finished.id, "--json").document["images"]
     assert (measured["same"], measured["differences"]) == (True, [])
+
+
+def test_what_is_measured_in_place_of_the_test_images_is_said() -> None:
+    def words(record: ImageRecord, validation: str | float) -> str:
+        return record.used(DataSection(validation=validation))
+
+    mine = replace(RECORD, val=6)
+    assert words(mine, "test") == mine.words == "40 + 8 images of 8x8, 2 classes"
+    assert words(mine, "val") == "40 + 6 val images of 8x8, 2 classes"
+    assert words(mine, 0.1) == "36 + 4 held-out images of 8x8, 2 classes"
+    of_older_version = replace(RECORD, shape=(3, 8, 8))
+    assert words(of_older_version, "val") == "40 + val images of 8x8 in colour, 2 classes"
 
 
 def test_eval_and_explore_go_on_and_say_that_the_images_are_others(lab: Laboratory, mine: RunPaths) -> None:

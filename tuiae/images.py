@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from tuiae.config import RunConfig, counted
+from tuiae.config import DataSection, RunConfig, counted
 from tuiae.errors import DataError, OtherImagesError
 from tuiae.files import MAX_COUNT
 
@@ -40,16 +40,57 @@ class ImageRecord:
     """Counts of images, whatever a run uses of them."""
     digest: Annotated[str, Field(min_length=1)]
     """The digest of all pixels and labels, in their order; of a downloaded or imported set before it is resized."""
+    val: _Count = 0
+    """Images of a validation split of its own; 0 as well where an older version left it out."""
 
     @property
     def words(self) -> str:
         """`40 + 8 images of 8x8, 2 classes`."""
-        _, height, width = self.shape
-        return f"{self.train:,} + {self.test:,} images of {height}x{width}, {counted(len(self.classes), 'class')}"
+        return self._words("test")
+
+    def used(self, data: DataSection) -> str:
+        """The same of a run, which may measure others than the test images: `36 + 4 held-out images of 8x8, …`."""
+        return self._words(data.validation)
+
+    def _words(self, validation: str | float) -> str:
+        images = counts_words(self.train, self.test, self.val, validation)
+        return f"{images} of {size_words(self.shape)}, {counted(len(self.classes), 'class')}"
 
     def is_same(self, other: ImageRecord) -> bool:
         """Returns whether both are the same images under the same names of classes, wherever they are."""
         return (self.digest, self.classes) == (other.digest, other.classes)
+
+
+def measured_kind(validation: str | float) -> str:
+    """What the images are of which a run's figures called test tell: `test`, `val` or `held-out`."""
+    return validation if isinstance(validation, str) else "held-out"
+
+
+def test_words(kind: str) -> str:
+    """A sentence for figures called test that are of another `measured_kind`."""
+    return f"test stands for the {kind} images here: `tuiae eval --test-split` measures the test split of the set"
+
+
+def counts_words(train: int, test: int, val: int, validation: str | float) -> str:
+    """`800 + 200 images`, `800 + 100 val images`, `720 + 80 held-out images`, by `data.validation`: for training, and
+    those that are measured."""
+    if validation == "test":
+        return f"{train:,} + {test:,} images"
+    if isinstance(validation, str):
+        return " ".join([f"{train:,} +", *([f"{val:,}"] if val else []), "val images"])
+    held_out = held_out_of(train, validation)
+    return f"{train - held_out:,} + {held_out:,} held-out images"
+
+
+def held_out_of(train: int, share: float) -> int:
+    """How many training images `data.validation` holds out as a fraction."""
+    return max(1, round(share * train))
+
+
+def size_words(shape: tuple[int, int, int]) -> str:
+    """`28x28`, or `28x28 in colour`, of (C, H, W)."""
+    channels, height, width = shape
+    return f"{height}x{width}{' in colour' if channels == 3 else ''}"
 
 
 _RECORD = TypeAdapter(ImageRecord)

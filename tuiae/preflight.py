@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tuiae.config import SET, RunConfig, counted, learning_rate
-from tuiae.data.dataset import Shape, check_classes, check_validation
+from tuiae.data.dataset import Shape, check_classes, check_validation, notes_for
 from tuiae.data.registry import DatasetInfo, describe, identify, inspect
 from tuiae.errors import ConfigError, DataError, DeviceError
 from tuiae.files import read_json
-from tuiae.images import ImageRecord, differences, is_own, place_of, refusal, with_absolute_path
+from tuiae.images import ImageRecord, differences, held_out_of, is_own, place_of, refusal, with_absolute_path
 from tuiae.machine import VISIBLE, users_environment
 from tuiae.models.geometry import ImageShape, LayerInfo, check_batch, count_parameters, head_layers, network_layers
 from tuiae.runs.paths import RunPaths
@@ -64,7 +64,8 @@ def check(config: RunConfig, runs_root: Path, devices: list[str] | None = None) 
         raise ConfigError(f"data.validation = {config.data.validation} leaves no image to train on", "hold out fewer")
     if shape is not None:
         check_batch(config.model, shape, config.training.batch_size, images)
-    notes = dataset.notes if is_own(dataset.name) else ()  # of an import they were told when it was made
+    # Of an import they were told when it was made.
+    notes = notes_for(dataset.notes, config.data.validation) if is_own(dataset.name) else ()
     warnings = (*notes, *said, *warn(config, dataset, trained), *_other_than_encoder(config, trained, encoder_images))
     return Checked(config, dataset, parameters, warnings)
 
@@ -152,7 +153,7 @@ def _train_images(config: RunConfig, dataset: DatasetInfo) -> int | None:
     if not images:
         return None
     if not isinstance(data.validation, str):
-        images -= max(1, round(data.validation * images))
+        images -= held_out_of(images, data.validation)
     return min(data.train_limit or images, images)
 
 

@@ -350,6 +350,9 @@ def evaluate(
     noise_probability: NoiseProbability = None,
     probe: Annotated[bool, typer.Option("--probe", help="Fit a linear classifier to the code.")] = False,
     baseline: Annotated[bool, typer.Option("--baseline", help="Compare with PCA of the same code size.")] = False,
+    test_split: Annotated[
+        bool, typer.Option("--test-split", help="Measure the set's own test split, whatever data.validation says.")
+    ] = False,
     trust: Trust = False,
 ) -> None:
     """Measure a run's weights on both whole splits. Dropout is off."""
@@ -358,7 +361,7 @@ def evaluate(
 
     allow_code(found := find(run), trusted=trust)
     levels = NoiseRange(noise_kind, noise_levels, noise_probability)
-    evaluate_run(found, weights, device, noise, levels, output, probe=probe, baseline=baseline)
+    evaluate_run(found, weights, device, noise, levels, output, probe=probe, baseline=baseline, test_split=test_split)
 
 
 @app.command(cls=OptionalNumbers)

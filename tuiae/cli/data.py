@@ -12,7 +12,7 @@ from tuiae.data.datasets import fetch
 from tuiae.data.importing import import_directory
 from tuiae.data.registry import DatasetInfo, list_datasets
 from tuiae.errors import ConfigError
-from tuiae.images import ImageRecord
+from tuiae.images import ImageRecord, size_words
 from tuiae.preflight import check, layers_on
 from tuiae.render.network import (
     HISTOGRAMS_KEY,
@@ -159,7 +159,7 @@ def _tell(info: DatasetInfo, output: Output) -> None:
             {"dataset": info.name, "train": info.train, "test": info.test, "shape": info.shape, "notes": info.notes}
         )
         return
-    images = f"{count(info.train)} training and {count(info.test)} test images of {_size(info)}"
+    images = f"{count(info.train)} training and {count(info.test)} test images of {size_words(info.shape or (0, 0, 0))}"
     output.line(f"{info.name} is ready: {images}, {len(info.classes)} classes")
 
 

@@ -13,6 +13,7 @@ from tuiae.cli.train import parse_noise
 from tuiae.config import NOISE_KINDS, NoiseSection
 from tuiae.data.dataset import as_bytes
 from tuiae.errors import ConfigError, MissingLibraryError
+from tuiae.images import measured_kind
 from tuiae.machine import lasting_imports
 from tuiae.render.confusion import draw_confusion
 from tuiae.render.curves import Curve, Look, draw_curves
@@ -57,8 +58,10 @@ def evaluate_run(
     *,
     probe: bool = False,
     baseline: bool = False,
+    test_split: bool = False,
 ) -> None:
-    """Measure a checkpoint and print what came out, under `noise` (KIND[:LEVEL]) or the run's own.
+    """Measure a checkpoint and print what came out, under `noise` (KIND[:LEVEL]) or the run's own; with `test_split` on
+    the set's own test split, whatever the run measured.
 
     Raises:
         NoCheckpointError: no such checkpoint.
@@ -74,7 +77,7 @@ def evaluate_run(
 
     with lasting_imports():
         from tuiae.explore.checkpoint import load
-    loaded = load(run, weights, device, changes)
+    loaded = load(run, weights, device, {**changes, **({"data.validation": "test"} if test_split else {})})
     output.warn(filter(None, [*loaded.parts.cautions, loaded.caution]))
     parts: list[Part] = []
     # What may turn out not to suit the run comes before what takes long.
@@ -83,7 +86,7 @@ def evaluate_run(
     if probe:
         parts.append(probe_code(loaded, output))
     parts.insert(0, sweep_noise(loaded, sections, output) if sections else measure_splits(loaded, output))
-    parts.insert(0, images_part(loaded.parts.images, loaded.trained_on))
+    parts.insert(0, images_part(loaded.parts.images, loaded.trained_on, loaded.config.data))
     show_parts({"run": run.id, "weights": loaded.checkpoint}, parts, output)
 
 
@@ -103,7 +106,9 @@ def measure_splits(loaded: LoadedRun, output: Output) -> Part:
     from tuiae.training.evaluate import evaluate as measure
 
     parts, classes = loaded.parts, loaded.classes
-    output.note(f"evaluating {loaded.checkpoint} on {len(parts.train):,} training and {len(parts.test):,} test images")
+    kind = measured_kind(loaded.config.data.validation)
+    counts = f"{len(parts.train):,} training and {len(parts.test):,} {kind} images"
+    output.note(f"evaluating {loaded.checkpoint} on {counts}")
     results = {split: measure(parts, images) for split, images in (("train", parts.train), ("test", parts.test))}
     metrics: dict[str, dict[str, float | None]] = {split: dict(result.metrics) for split, result in results.items()}
     more, scores, notes = _qualities(loaded, results["test"])
@@ -246,7 +251,8 @@ def sweep_noise(loaded: LoadedRun, levels: Sequence[NoiseSection], output: Outpu
     from tuiae.training.evaluate import evaluate as measure
 
     test = loaded.parts.test
-    output.note(f"evaluating {loaded.checkpoint} on {len(test):,} test images at {len(levels)} levels of noise")
+    counts = f"{len(test):,} {measured_kind(loaded.config.data.validation)} images at {len(levels)} levels of noise"
+    output.note(f"evaluating {loaded.checkpoint} on {counts}")
     metrics = [measure(loaded.parts, test, noise=section).metrics for section in levels]
     pictures = _watched_images(loaded, levels)
     kind, probability = levels[0].kind, levels[0].probability

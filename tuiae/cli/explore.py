@@ -82,7 +82,7 @@ def explore_run(
     output.warn(filter(None, [loaded.caution]))
     ends = None if words is None else _find_ends(loaded, words)
     opened, count = questions.OpenCheckpoint(loaded), len(loaded.parts.test)
-    parts = [images_part(loaded.parts.images, loaded.trained_on)]
+    parts = [images_part(loaded.parts.images, loaded.trained_on, loaded.config.data)]
     if views.codes or axes:
         answer = questions.codes(opened, count, "axes" if axes else "", axes)
         parts.append(_code_map(answer, opened.codes(count).codes, loaded.classes))

@@ -21,9 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tuiae.cli.main import is_terminal
+from tuiae.config import DataSection
 from tuiae.data.dataset import DOWNLOADING, OnProgress
 from tuiae.files import jsonable
-from tuiae.images import ImageRecord, caution, differences
+from tuiae.images import ImageRecord, caution, differences, measured_kind, test_words
 from tuiae.render.curves import Curve, Look, prepare, tellable
 from tuiae.render.legend import log_note
 from tuiae.render.pixels import Sheet
@@ -208,17 +209,21 @@ class Part:
     """Its pictures, to be saved as one."""
 
 
-def images_part(now: ImageRecord, trained_on: ImageRecord | None) -> Part:
-    """Which images a checkpoint is shown with, and in what they differ from those that its run trained on."""
-    words = caution(trained_on, now)
+def images_part(now: ImageRecord, trained_on: ImageRecord | None, data: DataSection) -> Part:
+    """Which images a checkpoint is shown with, what is called test of them, and in what they differ from those that its
+    run trained on."""
+    words, kind = caution(trained_on, now), measured_kind(data.validation)
     record = {
         **asdict(now),
+        "measured": kind,
         "same": None if trained_on is None else not words,
         "differences": list(differences(trained_on, now)) if trained_on is not None else [],
     }
 
     def show(output: Output) -> None:
-        output.line(f"images: {now.dataset}, {now.words}", "dim")
+        output.line(f"images: {now.dataset}, {now.used(data)}", "dim")
+        if kind != "test":
+            output.line(test_words(kind), "dim")
         if words:
             output.line(words, "yellow")
 

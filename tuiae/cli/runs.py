@@ -19,6 +19,7 @@ from tuiae.config import value_text
 from tuiae.errors import ConfigError
 from tuiae.exports.formats import write_points
 from tuiae.files import as_number
+from tuiae.images import measured_kind, test_words
 from tuiae.render.curves import Curve, draw_curves, without_dashes
 from tuiae.render.grid import sample_grid
 from tuiae.render.legend import legend, own_terms, plot_title, run_curves, second_metrics
@@ -158,7 +159,9 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
             output.line(line, "yellow")
     if (known := snapshot.images) is not None:
         place = f", in {known.path}" if known.path else ""
-        output.line(f"images: {known.words}; digest {known.digest[:12]}{place}")
+        output.line(f"images: {snapshot.image_words}; digest {known.digest[:12]}{place}")
+        if snapshot.config is not None and (kind := measured_kind(snapshot.config.data.validation)) != "test":
+            output.line(test_words(kind), "dim")
     if status.state != "finished":
         output.line(f"epoch {of_epochs(status.epoch, status.epochs)}, step {count(status.step)}")
     _show_metrics(snapshot, output)

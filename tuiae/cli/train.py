@@ -21,10 +21,19 @@ from tuiae.cli.follow import LEAVE_SECONDS, check_refusal, follow, follow_to_end
 from tuiae.cli.output import Output, dataset_progress
 from tuiae.config import RunConfig, build_config, parse_override, parse_value, read_document
 from tuiae.config.presets import find_preset
+from tuiae.data.dataset import notes_for
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
 from tuiae.files import read_json
-from tuiae.preflight import check, check_asked, check_device, check_same_images, warn_of_change, warn_of_rise
+from tuiae.preflight import (
+    check,
+    check_asked,
+    check_device,
+    check_same_images,
+    current_images,
+    warn_of_change,
+    warn_of_rise,
+)
 from tuiae.render.machine import cost_facts
 from tuiae.runs.checkpoints import need_checkpoint, newest_position, read_position
 from tuiae.runs.control import send
@@ -292,7 +301,7 @@ def make_ready(config: RunConfig, root: Path, output: Output, alone: bool = True
     output.warn(checked.warnings)
     with dataset_progress(output) as report:
         dataset = prepare(checked.config.data.dataset, checked.config.data.image_size, progress=report)
-    output.warn(dataset.notes)
+    output.warn(notes_for(dataset.notes, checked.config.data.validation))
     return checked.config
 
 
@@ -332,7 +341,9 @@ def _show_cost(config: RunConfig, root: Path, output: Output) -> None:
         output.document({"name": config.name, "dataset": config.data.dataset, **cost})
         return
     output.line(f"{config.name} on {config.data.dataset}: a dry run, nothing is kept", "bold")
-    for label, value, style in cost_facts(cost):
+    images = current_images(config)
+    of_images = [("images", images.used(config.data), "")] if images is not None else []
+    for label, value, style in (*of_images, *cost_facts(cost)):
         output.line(Text(f"{label:<12}", "dim").append(value, style))
 
 

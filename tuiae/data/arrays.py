@@ -27,6 +27,7 @@ from tuiae.config import counted
 from tuiae.data import tables
 from tuiae.data.dataset import (
     AGAIN,
+    LEFT_OUT,
     UNLABELLED,
     DatasetContent,
     OnProgress,
@@ -166,7 +167,7 @@ def _look(found: ArrayFiles, fingerprint: str) -> Contents:
         parts["test"] = parts.pop("val")
         notes = (*notes, "the val arrays are the test split, for want of test arrays")
     elif "val" in parts:
-        notes = (*notes, "the val images are left out unless data.validation = 'val'")
+        notes = (*notes, f"the val images are {LEFT_OUT}")
     return _as_contents(path, parts, next(iter(shapes.values())), notes)
 
 

@@ -60,7 +60,7 @@ class Dataset:
     def record(self) -> ImageRecord:
         """What tells these images from others."""
         counts = len(self.train_labels) - self.val, len(self.test_labels)
-        return ImageRecord(self.name, self.path, self.classes, self.image_shape, *counts, self.digest)
+        return ImageRecord(self.name, self.path, self.classes, self.image_shape, *counts, self.digest, self.val)
 
     @property
     def image_shape(self) -> Shape:
@@ -209,6 +209,15 @@ def walk(folder: Path, deepest: int = 64) -> Iterator[tuple[Path, list[Path]]]:
 def utf8(name: str | Path) -> str:
     """The name of a file as a text that can be written anywhere: bytes that are not UTF-8 as `\\xe9`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+LEFT_OUT = "left out unless data.validation = 'val'"
+"""How the note ends, or begins to, that a set has a validation split of its own; `notes_for` knows it by this."""
+
+
+def notes_for(notes: Sequence[str], validation: str | float) -> tuple[str, ...]:
+    """The notes of a set, which is prepared once for all runs, that hold of a run."""
+    return tuple(note for note in notes if validation != "val" or LEFT_OUT not in note)
 
 
 def untested(counts: Mapping[str, int]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from tuiae.data.dataset import (
 )
 from tuiae.data.registry import DOWNLOADS, EMBEDDED, DatasetInfo, data_dir, describe, find_own, own_key
 from tuiae.errors import ConfigError, DataError
-from tuiae.images import absolute, is_own
+from tuiae.images import absolute, held_out_of, is_own
 
 Indices = range | np.ndarray
 """A range stands for a run of images that can be viewed rather than copied."""
@@ -211,7 +211,7 @@ def _hold_out(train: Indices, fraction: float, seed: int) -> tuple[Indices, Indi
     the bits the same from version to version, and not the methods of Generator."""
     bits = np.random.PCG64([seed, _HELD_OUT_STREAM]).random_raw(len(train))
     order = np.argsort(bits, kind="stable")
-    count = max(1, round(fraction * len(train)))
+    count = held_out_of(len(train), fraction)
     indices = np.asarray(train)
     return indices[np.sort(order[count:])], indices[np.sort(order[:count])]
 

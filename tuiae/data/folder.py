@@ -20,6 +20,7 @@ import numpy as np
 
 from tuiae.config import counted
 from tuiae.data.dataset import (
+    LEFT_OUT,
     UNLABELLED,
     DatasetContent,
     OnProgress,
@@ -219,9 +220,9 @@ class _Search:
         if used == "test" and "val" in found:
             unlabelled = _LOOSE in found["test"] and _LOOSE not in train
             used, unused = ("val", "test") if unlabelled else ("test", "val")
-            why = ", for it has no classes" if unlabelled else " unless data.validation = 'val'"
+            why = "left out, for it has no classes" if unlabelled else LEFT_OUT
             count, taken = counted(sum(map(len, found[unused].values())), "picture"), roles[used].name
-            self.notes.append(f"{roles[unused].name}/ ({count}) is left out{why}: {taken}/ is the test split")
+            self.notes.append(f"{roles[unused].name}/ ({count}) is {why}: {taken}/ is the test split")
             self.val = Files() if unlabelled else found["val"]
         elif used == "val":
             self.notes.append(f"{roles['val'].name}/ is the test split, for want of test/")

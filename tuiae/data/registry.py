@@ -193,7 +193,8 @@ def identify(dataset: str, image_size: int = 0) -> ImageRecord | None:
             return None
         path = str((place if found is None else found.path).absolute())
         counts = manifest.train - manifest.val, manifest.test
-        record = ImageRecord(absolute(dataset), path, manifest.classes, manifest.shape, *counts, manifest.digest)
+        own = *counts, manifest.digest, manifest.val
+        record = ImageRecord(absolute(dataset), path, manifest.classes, manifest.shape, *own)
     channels, height, width = record.shape
     return replace(record, shape=(channels, image_size or height, image_size or width))
 

@@ -137,7 +137,7 @@ def _section(snapshot: Snapshot, label: str, metrics: Sequence[str]) -> RunSecti
     values = (figure(name, snapshot.latest("test", name)) for name in metrics[:4])
     versions = ("tuiae", "torch", "python", "platform")
     facts = [
-        ("images", f"{clean(images.dataset)}, {images.words}, digest {images.digest[:12]}" if images else ""),
+        ("images", f"{clean(images.dataset)}, {snapshot.image_words}, digest {images.digest[:12]}" if images else ""),
         ("steps", count(status.step)),
         ("device", clean(status.device)),
         *((name, clean(meta.get(name) or "")) for name in versions),

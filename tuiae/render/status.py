@@ -233,7 +233,7 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
         *([] if fits else [("step", step, "")]),
         *((label, f"{edit.new:g} since step {count(edit.step)}", "") for label, edit in edits.items()),
         *([] if snapshot.tracked is not None else [("device", clean(status.device) or MISSING, "")]),
-        *([("images", snapshot.images.words, "")] if snapshot.images is not None else []),
+        *([("images", snapshot.image_words, "")] if snapshot.images is not None else []),
         *([] if snapshot.tracked is not None else [("memory", memory, "")]),
         *([("tuiae", f"{clean(status.tuiae, 8)}, this is {__version__}", palette.CAUTION)] if other else []),
         ("run", shorten_middle(undated(snapshot.id), 21), ""),

@@ -211,6 +211,13 @@ class Snapshot:
         return PRUNED if stopped and PRUNED in self.tags else self.status.state
 
     @property
+    def image_words(self) -> str:
+        """The recorded images, of a run with a config as it uses them; empty without a record."""
+        if self.images is None:
+            return ""
+        return self.images.used(self.config.data) if self.config is not None else self.images.words
+
+    @property
     def title(self) -> str:
         """The name to show: the display name, else the id."""
         return self.name or self.id

@@ -18,7 +18,7 @@ from torch import nn
 
 from tuiae.config import CUSTOM, Precision, RunConfig
 from tuiae.data.batches import ImageSet
-from tuiae.data.dataset import OnProgress, silent
+from tuiae.data.dataset import OnProgress, notes_for, silent
 from tuiae.data.datasets import prepare, select
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.images import ImageRecord
@@ -250,7 +250,7 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
     model = build_model(config.model, train.image_shape, len(splits.classes))
     if width := getattr(model.encoder if isinstance(model, Classifier) else model, "width", 0):
         config = with_code(config, latent=width)  # which its file alone knows
-    reason, notes = "", dataset.notes
+    reason, notes = "", notes_for(dataset.notes, config.data.validation)
     if config.training.precision == "bfloat16" and (slow := slow_in_bfloat16(device)):
         notes += (f"training.precision = 'bfloat16': {slow}, float32 is likely to be as quick",)
     if config.training.precision == "auto":

@@ -17,10 +17,10 @@ from tuiae.config.presets import DEFAULT, Preset, list_presets, save_preset
 from tuiae.data.registry import EMBEDDED_SETS, DatasetInfo, list_datasets
 from tuiae.errors import TuiaeError
 from tuiae.files import read_json, replace_json
-from tuiae.images import FILE_PREFIX, FOLDER_PREFIX
+from tuiae.images import FILE_PREFIX, FOLDER_PREFIX, counts_words, size_words
 from tuiae.preflight import Checked, check
 from tuiae.render.status import MOST_NAME, silence_words
-from tuiae.render.text import clean, count, of_epochs
+from tuiae.render.text import clean, of_epochs
 from tuiae.runs.labels import named_for
 from tuiae.runs.lineage import changes, run_command
 from tuiae.runs.listing import preset_of
@@ -236,10 +236,10 @@ def readiness(checked: Checked, key: str) -> tuple[str, str]:
     if not info.ready:
         return f"{key} starts with a download: {info.name} is not on this machine yet", "caution"
     resized = config.data.image_size
-    height, width = (resized, resized) if resized else info.shape[1:] if info.shape else (0, 0)
-    size = f"{height}x{width}" if height else "their own size"
-    images = f"{count(info.train)} + {count(info.test)} images of {size}"
-    return f"{key} starts {model_words(config)}, on {images}", "good"
+    channels, height, width = info.shape or (0, 0, 0)
+    size = size_words((channels, resized or height, resized or width)) if resized or height else "their own size"
+    images = counts_words(info.train, info.test, info.val, config.data.validation)
+    return f"{key} starts {model_words(config)}, on {images} of {size}", "good"
 
 
 def model_words(config: RunConfig) -> str:
@@ -266,7 +266,7 @@ def training_words(snapshot: Snapshot) -> str:
     if status.state == "paused":
         epoch = of_epochs(status.epoch, status.epochs)
         return f"{name} is paused at epoch {epoch} · p goes on, e changes it, x saves and stops"
-    of = f", on {images.words.rpartition(', ')[0]}" if images is not None else ""
+    of = f", on {images.used(config.data).rpartition(', ')[0]}" if images is not None else ""
     return f"{name} trains {model_words(config)}{of} · p pauses, e changes it, x saves and stops"
 
 
