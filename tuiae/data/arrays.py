@@ -54,6 +54,7 @@ _WHOLE = "all"
 _NAMES = (("{}_images", "{}_labels"), ("x_{}", "y_{}"), ("X_{}", "y_{}"))
 """What MedMNIST, Keras and scikit-learn call images and labels of a split."""
 _WHOLE_NAMES = (("images", "labels"), ("x", "y"), ("X", "y"))
+_LABELS_OF_NAMES = "np.unique(names, return_inverse=True)[1]"
 _TEST_SHARE = 6
 _PIECE = 1 << 23  # bytes
 _MEDMNIST = re.compile(r"([a-z]+mnist)(?:_\d+)?")
@@ -325,7 +326,7 @@ def _as_labels(stored: _Stored, images: _Stored) -> tuple[NDArray[np.int64] | No
     """(N,) of (N,) or (N, 1), and what is to be said; None of several labels an image. Raises DataError for labels of
     another number than there are images, and for what are no whole numbers from 0 on."""
     size, where = " x ".join(map(str, stored.shape)), stored.where
-    hint = "labels are N whole numbers from 0 on; of names, np.unique(names, return_inverse=True)[1]"
+    hint = f"labels are N whole numbers from 0 on; of names, {_LABELS_OF_NAMES}"
     if stored.dtype.kind not in "buif" or len(stored.shape) not in (1, 2):
         raise DataError(f"{where} is {stored.dtype} of {size}", hint)
     if stored.shape[0] != images.shape[0]:
@@ -450,7 +451,8 @@ def _header(where: str, opened: Callable[[], Any]) -> _Stored:
         raise DataError(f"{where} holds records with names", "save images and labels as plain arrays")
     if dtype.hasobject:
         cause = f"{where} holds Python objects, which are not read: unpickling them could run any code"
-        raise DataError(cause, "save numbers: np.savez(FILE, images=images.astype('uint8'), labels=labels)")
+        hint = f"save numbers: images.astype('uint8'), and for labels {_LABELS_OF_NAMES}"
+        raise DataError(cause, hint)
     promised = math.prod(shape) * dtype.itemsize
     if size - begin < promised:
         raise DataError(f"{where} ends early: {size - begin:,} of {promised:,} bytes", AGAIN)
