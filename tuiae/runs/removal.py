@@ -11,7 +11,9 @@ from pathlib import Path
 
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, UnknownRunError
 from tuiae.files import read_bytes
+from tuiae.runs.checkpoints import PARENT, pointed
 from tuiae.runs.events import parse_event
+from tuiae.runs.labels import Label, read_label
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import RunPaths, is_run, unwritable
 from tuiae.runs.process import RunLock
@@ -55,8 +57,12 @@ def discard_untrained(run: RunPaths) -> bool:
 
 
 def _is_empty(run: RunPaths) -> bool:
-    """Returns whether a run holds nothing but the record of how it ended."""
-    if run.label.exists() or any(run.weights.glob("step-*")) or any(run.samples.glob("*.npz")):
+    """Returns whether a run holds nothing but the record of how it ended; a fork has a checkpoint of its parent, and
+    was given a name."""
+    begun, label = pointed(run, PARENT), read_label(run)
+    if label != Label(name=label.name if begun else "") or any(run.samples.glob("*.npz")):
+        return False
+    if any(folder.name != begun for folder in run.weights.glob("step-*")):
         return False
     try:
         records = [parse_event(line) for line in read_bytes(run.events).splitlines()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from tuiae.config import TrainingSection
-from tuiae.errors import TrainingError
+from tuiae.config import ARGUMENTS, SET, TrainingSection, settings_of, typed
+from tuiae.errors import ConfigError, TrainingError
 from tuiae.files import fsync_directory, is_count, make_way, read_json, replace_file, replace_json, replace_text
 from tuiae.runs.checkpoints import (
     KEPT,
@@ -31,6 +32,7 @@ from tuiae.runs.checkpoints import (
     verify,
 )
 from tuiae.runs.paths import SCHEMA, RunPaths, need_run
+from tuiae.runs.reader import read_config
 from tuiae.runs.snapshot import Parent, read_parent
 from tuiae.training.objective import Totals
 from tuiae.training.optimizer import is_gathered_for, restore_optimizer
@@ -267,7 +269,7 @@ def restore_newest(
 
     `warn` is told of each that is passed over; one whose digests are right gets another name, so that nobody takes it
     for the newest again. Raises TrainingError where there are some and none is of use, and for a fork without its
-    beginning.
+    beginning; ConfigError for one whose arguments make other weights than its parent has.
     """
     # Longer than other functions, so that every way in which a checkpoint is passed over is seen at once.
     parent = read_parent(read_json(run.meta))
@@ -281,6 +283,8 @@ def restore_newest(
         begun = parent if pointed(run, PARENT) == folder.name else None
         other = begun is not None and "training.optimizer" in begun.changed
         try:
+            if begun is not None:
+                _check_arguments(run, begun, model, folder)
             weights, saved = _usable(folder, model, state, images, other)
         except TrainingError as error:
             useless.append((folder, error))
@@ -302,6 +306,23 @@ def restore_newest(
         again = anew if parent is None else f"fork {parent.run} from another one"
         raise TrainingError(f"{cause}, and there is no other", again)
     return Beginning(FROM_START, fresh=True)
+
+
+def _check_arguments(run: RunPaths, parent: Parent, model: torch.nn.Module, folder: Path) -> None:
+    """Raise ConfigError where a fork gives a custom network arguments with which it has other weights than the parent's
+    checkpoint: only the network itself tells which of them do that."""
+    asked = [key for key in parent.changed if key.startswith(ARGUMENTS)]
+    if not asked or not (cause := misfit(model, load_weights(folder))):
+        return
+    config, source = read_config(run), RunPaths(run.root.parent / parent.run)
+    known = {} if config is None else settings_of(config)
+    words = [f"{key}={typed(known[key])}" for key in asked if key in known]
+    anew = ["tuiae", "run", str(source.config), *(part for word in words for part in (SET, word))]
+    what = " ".join(words) or ARGUMENTS
+    raise ConfigError(
+        f"{what} changes the shapes of the weights, and a fork keeps those of its parent: {cause}",
+        f"start a new run instead{f': {shlex.join(anew)}' if source.config.exists() else ''}",
+    )
 
 
 def _restore_parent(saved: dict[str, Any], parent: Parent, state: TrainState, training: TrainingSection) -> Beginning:
