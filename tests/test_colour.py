@@ -79,6 +79,7 @@ async def test_every_picture_of_a_run_in_colour_is_in_colour(coloured: RunPaths,
 async def test_the_brush_paints_in_colours_and_grabs_them(coloured: RunPaths, explorer: SharedExplorer) -> None:
     async with open_desk(coloured, explorer=explorer) as desk:
         await open_bench(desk)
+        await desk.shows("medium white brush", "h Ink")
         await desk.press("c", "h", "space", "space")
         await desk.shows("red brush")
         middle = SIDE // 2

@@ -212,10 +212,17 @@ class SketchPanel(PointedPanel):
         self._show_again()
 
     def _show_again(self) -> None:
-        tool = "eraser" if self.erasing else f"{self.ink} brush" if self.has_colours and self.ink != PLAIN else "brush"
+        tool = "eraser" if self.erasing else f"{self._ink_name} brush".lstrip()
         pen = " · pen down" if self._pen_down else ""
         self.set_title(self._shown_name or "canvas", f"{self.brush} {tool}{pen}")
         self.changed()
+
+    @property
+    def _ink_name(self) -> str:
+        """What the brush paints with, where images have colours."""
+        if self.sketch is None or not self.has_colours:
+            return ""
+        return self.ink if self.ink != PLAIN else "black" if self.sketch.paper else "white"
 
     def on_focus(self) -> None:
         self.changed()
