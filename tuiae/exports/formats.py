@@ -29,6 +29,7 @@ from tuiae.render.text import clean
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import Snapshot
+from tuiae.source import of_run, split_code
 
 PARTS = ("whole", "encoder", "decoder")
 EVENTS = "events.out.tfevents."
@@ -46,11 +47,13 @@ class Export:
     part: str = "whole"
     """One of PARTS."""
 
-    def need_layers(self, config: RunConfig) -> None:
-        """Raises ConfigError for a network that a file of the user's own makes."""
+    def need_layers(self, config: RunConfig, to: str) -> None:
+        """Raises ConfigError for a network that a file of the user's own makes, which no `to` can hold."""
         if config.model.is_custom:
-            cause = f"the network of {self.run.id} is made by a file of its own, {self.run.code}"
-            raise ConfigError(cause, "that file goes with --to safetensors, which takes its weights")
+            file = split_code(of_run(config, self.run.root).model.code)[0]
+            cause = f"no {to} can be written: the network of {self.run.id} is your own code, kept in {file}"
+            weights = f"`tuiae export {self.run.id} --to safetensors` writes its weights"
+            raise ConfigError(cause, f"use that file, and load the weights into it: {weights}")
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def write_script(export: Export, path: Path) -> Sequence[str]:
     config = snapshot.config
     if config is None:
         raise no_config(export.run)
-    export.need_layers(config)
+    export.need_layers(config, "script")
     shape, classes = known_images(config, read_images(export.run))
     model = build_model(config.model, shape, len(classes))
     arrays, torchvision = data_of(config)

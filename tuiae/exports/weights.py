@@ -201,7 +201,7 @@ def _open(export: Export) -> tuple[Portable | PortableCustom, Sequence[str]]:
     """The network of a checkpoint with its weights; raises ConfigError where it has no such part, and as `_read`."""
     config = of_run(resolve_config(export.run, {}), export.run.root)
     if config.is_classifier:
-        export.need_layers(config)
+        export.need_layers(config, "graph")
     if (export.part == "decoder" and config.is_classifier) or (export.part != "whole" and config.model.is_custom):
         raise _no_part(export)
     tensors, about, words = _read(export)
