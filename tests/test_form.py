@@ -361,7 +361,7 @@ async def test_an_advice_is_an_edit_of_a_live_run_and_a_form_for_one_without_wei
         await desk.press("u")
         await desk.shows("dropout 0.2 in a new run")
         await desk.press("enter")
-        await desk.until(lambda: "from its first step, with dropout 0.2" in desk.message)
+        await desk.until(lambda: "with dropout 0.2: r or enter" in desk.message)
         assert asked(desk) == build_config(settings_as_document(played.run), {"model.dropout": 0.2})
         await desk.shows("denoise", "1 more setting changed", "r Start")
         await desk.until(lambda: desk.app.focused is desk.button("start"))

@@ -200,7 +200,7 @@ def test_details_say_what_was_asked_what_came_of_it_and_what_was_written(lab: La
     text = draw_details(row, 42, 60, time.time()).plain
     for words in ("too fast", runs[3].id, "✗ failed", "the loss is no longer a number", "gaussian 0.3", "rates"):
         assert words in text
-    for words in ("try a tenth\n", "of the rate", f"{runs[0].id} at epoch 2", "adam", "glyphs", "0.2400"):
+    for words in ("try a tenth\n", "of the rate", "run1-0001 at epoch 2", "adam", "glyphs", "0.2400"):
         assert words in text
     assert all(len(line) <= 42 for line in text.splitlines())
     assert len(draw_details(row, 20, 5, time.time()).plain.splitlines()) <= 5
