@@ -18,7 +18,7 @@ from tuiae.config import build_config
 from tuiae.errors import ConfigError, RunHeldError, TuiaeError, UnknownRunError
 from tuiae.files import read_json, replace_json
 from tuiae.render.status import title_line
-from tuiae.runs.labels import Label, named_for, read_label, relabel, tags_of, write_label
+from tuiae.runs.labels import Label, forget_pruned, named_for, read_label, relabel, tags_of, write_label
 from tuiae.runs.listing import RunLister, RunRow, summarise
 from tuiae.runs.paths import CHANGED, RunPaths, list_runs
 from tuiae.runs.process import RunLock
@@ -75,6 +75,14 @@ def test_a_label_that_is_none_is_as_if_there_were_none(runs_root: Path, content:
     assert (label.name, label.note, label.pinned) == ("", "", False)
     assert tags_of(run) == ()
     assert RunLister(runs_root).rows()[0].title == run.id
+
+
+@pytest.mark.parametrize(("note", "left"), [("asha ended it at epoch 4, with a loss", ""), ("mine", "mine")])
+def test_what_goes_on_after_all_is_not_pruned_any_more(runs_root: Path, note: str, left: str) -> None:
+    run = ended(runs_root)
+    relabel(run, tag=("pruned", "wide"), note=note)
+    forget_pruned(run)
+    assert (tags_of(run), read_label(run).note) == (("wide",), left)
 
 
 def test_tags_of_a_label_replace_those_of_the_start_everywhere(lab: Laboratory) -> None:

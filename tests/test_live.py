@@ -144,6 +144,16 @@ async def test_a_run_that_paused_by_itself_says_so(lab: Laboratory) -> None:
     played.writer.close("finished")
 
 
+async def test_a_run_that_is_still_to_be_read_is_named(lab: Laboratory) -> None:
+    played = script(lab.runs, name="20261120-100000-heavy-0000")
+    played.play(1)
+    played.writer.close("finished")
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: desk.state == "finished")
+        desk.app.live.run_opened()  # which nothing follows, as while a busy machine reads
+        await desk.shows("opening heavy-0000…")
+
+
 @pytest.mark.parametrize(("size", "name"), [((80, 24), "finding-line"), ((120, 40), "finding"), ((200, 60), "finding")])
 async def test_every_finding_can_be_read(lab: Laboratory, size: tuple[int, int], name: str) -> None:
     said = [

@@ -26,6 +26,7 @@ from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, need_checkpoint, verify
+from tuiae.runs.labels import PRUNED, relabel, tags_of
 from tuiae.runs.lineage import need_config, read_edits
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import RunLock, describe_death, start_worker
@@ -85,8 +86,10 @@ def test_stop_saves_mid_way_and_resume_ends_the_same(lab: Laboratory, uninterrup
     assert 0 < step < 2400
     assert load_state(find_checkpoint(run))["step"] == step  # type: ignore[arg-type]
     assert lab("attach", run.id, check=5).stderr.count(f"tuiae resume {run.id}") == 1
+    relabel(run, tag=(PRUNED,))  # as if a search had stopped it
     # At once, while the worker is still leaving.
     assert lab("resume", run.id, "--json").document["state"] == "finished"
+    assert PRUNED not in tags_of(run)
     assert_same_end(run, uninterrupted)
 
 

@@ -37,9 +37,9 @@ from tuiae.preflight import (
 from tuiae.render.machine import cost_facts
 from tuiae.runs.checkpoints import need_checkpoint, newest_position, read_position
 from tuiae.runs.control import send
-from tuiae.runs.labels import check_tags, named_for, read_tags
+from tuiae.runs.labels import check_tags, forget_pruned, named_for, read_tags
 from tuiae.runs.lineage import changes, check_code, fork_config, need_config, plan_replay, replay_run
-from tuiae.runs.paths import RunPaths, is_run, list_runs, runs_dir, unwritable
+from tuiae.runs.paths import RunPaths, is_run, is_tracked, list_runs, runs_dir, unwritable
 from tuiae.runs.process import (
     TORCHRUN,
     Interrupt,
@@ -359,7 +359,8 @@ def resume_run(
     other_images: bool = False,
     trusted: bool = False,
 ) -> ExitCode:
-    """Continue from the newest checkpoint; the worker of a paused run continues it.
+    """Continue from the newest checkpoint, and follow the run to its end. The worker of a paused run continues it; a
+    tracked one, whose program tells by itself how it ends, is let go on and left.
 
     `overrides` may hold training.epochs, which stays, and training.device, for this worker alone.
 
@@ -376,6 +377,12 @@ def resume_run(
         torchrun.train(run, asked, other_images, output)
     if read_status(run).state == "paused":
         _end_pause(run, overrides.values)
+        if is_tracked(run) and not detach:
+            state = read_status(run).state
+            if output.json:
+                output.document({"run": run.id, "state": state})
+            output.line(f"{run.id}: {'asked to go on' if state == 'paused' else state}")
+            return ExitCode.OK
         return follow_to_end(run, output, detach=detach)
     with (interrupt := Interrupt()).listening():
         try:
@@ -387,6 +394,7 @@ def resume_run(
         # Until then the status is an earlier worker's.
         wait_until(lambda: process.poll() is not None or read_status(run).pid == process.pid, math.inf)
         _check_begun(run, process)
+        forget_pruned(run)
         return follow_to_end(run, output, process, interrupt, detach=detach)
 
 
@@ -431,9 +439,12 @@ def _end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
     """Let a paused run go on, as the dashboard does, and give its worker a moment to hear of it.
 
     Raises:
-        RunHeldError: other epochs are asked for, which is an edit, or another device. UnknownRunError: not ours to
-        write.
+        RunHeldError: other epochs are asked for, which is an edit, or another device. ConfigError: of a tracked run.
+        UnknownRunError: not ours to write.
     """
+    if overrides and is_tracked(run):
+        hint = f"`tuiae resume {run.id}` alone lets it go on"
+        raise ConfigError(f"{run.id} was tracked: its settings are its own program's", hint)
     epochs = overrides.get("training.epochs")
     for key in ("device", "devices"):
         if (word := overrides.get(f"training.{key}")) is not None:

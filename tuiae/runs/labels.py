@@ -39,6 +39,8 @@ JOB = "job"
 """The key of meta.json with the label of a run among those of its study, such as `latent=8 seed=1`."""
 PRUNED = "pruned"
 """The tag of a run that a search has ended early, and the word for its state."""
+ENDED_AT = " ended it at epoch"
+"""What the note of such a run says, behind the name of the pruner."""
 MOST_NAME = 80  # characters
 MOST_NOTE = 2000
 _REORDERING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -125,6 +127,14 @@ def relabel(
         label = replace(label, tags=tuple(word for word in tags if word not in untag))
     given: dict[str, Any] = {"name": name, "note": note, "pinned": pinned}
     return write_label(run, replace(label, **{key: value for key, value in given.items() if value is not None}))
+
+
+def forget_pruned(run: RunPaths) -> None:
+    """Take from a run that goes on after all what the search that ended it wrote into its label; raises as
+    `write_label`."""
+    label = read_label(run)
+    if PRUNED in tags_of(run, label=label):
+        relabel(run, untag=(PRUNED,), note="" if ENDED_AT in label.note else None)
 
 
 # The name in a config: the name of its preset, as long as the run trains what the preset does.

@@ -19,6 +19,7 @@ import numpy as np
 
 from tuiae.errors import ConfigError, UnknownRunError
 from tuiae.files import make_directory, writable_advice
+from tuiae.runs.labels import ENDED_AT
 from tuiae.runs.paths import REPORTS
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, Snapshot
 from tuiae.studies.compare import Entry
@@ -116,7 +117,7 @@ class Search:
             asked = self._optuna.trial.Trial(self._study, trial.trials[0]._trial_id)
             asked.report(value, round(epoch))
             if asked.should_prune():
-                return f"{self._space.pruner} ended it at epoch {epoch:g}, with a test {metric} of {value:.4g}"
+                return f"{self._space.pruner}{ENDED_AT} {epoch:g}, with a test {metric} of {value:.4g}"
         return ""
 
     def settle(self, what: What, label: str, snapshot: Snapshot | None) -> None:

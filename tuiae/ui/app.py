@@ -73,8 +73,7 @@ class TuiaeApp(TerminalApp[str]):
         super().__init__(mode or TerminalMode(), theme)
         self._interrupt = interrupt or Interrupt()
         self._failures = failures
-        self._run = run
-        self.session = Session(root or runs_dir(), self.post_message)
+        self.session = Session(root or runs_dir(), self.post_message, run)
         self.live = LiveScreen(self.session)
         for name in SCREENS:
             self.add_mode(name, partial(self._make_screen, name))
@@ -119,10 +118,11 @@ class TuiaeApp(TerminalApp[str]):
     def _begin(self) -> None:
         """Do what can wait until the first paint: open the run to come back to, or start the warm worker."""
         self.failure_log = self._failures
-        run = self._run or self.session.newest()
+        run = self.session.asked or self.session.newest()
         if run is not None:
             self.session.open(run)
         else:
+            self.live.view.explain("no run is open: its curves show here")
             self.session.launcher.warm_up()
         # Imported now, so that the keys of the screens need not wait for it.
         threading.Thread(target=lambda: list(map(screen_class, SCREENS)), name="screens", daemon=True).start()

@@ -23,7 +23,7 @@ from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.control import propose
 from tuiae.runs.diagnosis import Finding
-from tuiae.runs.labels import Label, relabel
+from tuiae.runs.labels import Label, called, forget_pruned, relabel
 from tuiae.runs.lineage import check_code, need_config
 from tuiae.runs.paths import LIVE_STATES, OWN_PROGRAM, RunPaths, list_runs, need_run, unwritable
 from tuiae.runs.process import StandbyWorker, is_held, no_worker, start_worker
@@ -175,8 +175,10 @@ class Launcher:
 class Session:
     """The open run, its feed, the workers and the explorer of one dashboard; `post` takes messages from threads."""
 
-    def __init__(self, root: Path, post: Callable[[Message], object]) -> None:
+    def __init__(self, root: Path, post: Callable[[Message], object], asked: Path | None = None) -> None:
         self.root = root
+        self.asked = asked
+        """The run that is to open after the first paint; None for the one to come back to."""
         self.launcher = Launcher(root, post)
         self.explorer = Explorer(lambda told: post(ExplorerTold(told)))
         """Starts its process with the first question."""
@@ -228,6 +230,12 @@ class Session:
             # Only now, so that importing torch does not take its time from the training.
             self.launcher.warm_up()
         return True
+
+    @property
+    def opening(self) -> str:
+        """What is said until the run that is to be shown is read; empty where nobody knows which one that is."""
+        path = self.path or self.asked
+        return f"opening {called(RunPaths(path))}…" if path is not None else ""
 
     def newest(self) -> Path | None:
         """The run to come back to: a live one among the newest, else what was trained last."""
@@ -302,6 +310,7 @@ class Session:
             if not other_images:
                 check_same_images(run, f"tuiae resume {run.id}")
             self.launcher.work_on(run, other_images, epochs)
+            forget_pruned(run)
         except OSError as error:
             raise unwritable(run, error, "resume") from error
         self.open(path)

@@ -82,6 +82,7 @@ class LiveScreen(RunScreen):
         self.query_one(ImagesPanel).enlarged = self.app.setting("pictures", 0)
         self.set_interval(DATASETS_SECONDS, self._look_around)
         self._show_idle_status()
+        self.view.explain(self.session.opening)
 
     @on(ConfigForm.Folded)
     def _place_findings(self) -> None:
@@ -146,7 +147,7 @@ class LiveScreen(RunScreen):
         self._last, self._facts_lines = None, 0
         self.form.open_run(self.session.path is not None)
         self.form.recheck()
-        self.view.clear()
+        self.view.clear(self.session.opening)
         self.buttons.show(None)
         for log in self.query(LogPanel):
             log.clear()
@@ -208,13 +209,13 @@ class LiveScreen(RunScreen):
     def command(self, command: str) -> bool:
         sent = super().command(command)
         if sent and command in ASKED:
-            self.message.tell(f"asked to {ASKED[command]}, which it does after this step")
+            own = command == "stop" and self.config is None  # a tracked run, which saves what its program does
+            self.message.tell(f"asked to {command if own else ASKED[command]}, which it does after this step")
         return sent
 
     def action_step(self) -> None:
         """Let a paused run take one step, and show what that changed."""
-        snapshot = self.session.snapshot
-        if snapshot is not None and snapshot.status.state == "running":
+        if (snapshot := self.session.snapshot) is not None and snapshot.status.state == "running":
             self.message.tell("p pauses it first; then space takes one step")
         elif self.command("step"):
             self.view.timeline.go(None)
@@ -224,8 +225,7 @@ class LiveScreen(RunScreen):
 
     def action_kill(self) -> None:
         """Kill the worker of the open run, which does not answer, after a question."""
-        snapshot = self.session.snapshot
-        if snapshot is not None:
+        if (snapshot := self.session.snapshot) is not None:
             self.attempt(ask_kill, self, RunPaths(snapshot.path), snapshot.title)
 
     def action_save(self) -> None:

@@ -254,18 +254,21 @@ class RunView(Views):
         for view in ("confusion", HISTOGRAMS):
             self.query_one(ViewBar).offer(view, False)
         self.images.explain(WELCOME)
-        for panel in self.query(CurvesPanel):
-            panel.explain("no run is open: its curves show here")
 
-    def clear(self) -> None:
-        """Forget the run that was shown; another one is about to."""
+    def explain(self, words: str) -> None:
+        """Say why there are no curves."""
+        for panel in self.query(CurvesPanel):
+            panel.explain(words)
+
+    def clear(self, words: str) -> None:
+        """Forget the run that was shown, and say what comes."""
         self._newest, self._shown, self._second = None, (None, ""), ""
         self._snapshot = self._origin = self._child = self._seeds = None
         self._leave_family()
         self.timeline.clear()
         for panel in self.query(CurvesPanel):
             panel.show(())
-            panel.explain(EMPTY)
+        self.explain(words)
         self.images.show([])
         self.confusion.show(np.zeros((0, 0), np.int64), ())
         self.confusion.explain(NO_PREDICTIONS)
@@ -274,8 +277,7 @@ class RunView(Views):
     def show(self, snapshot: Snapshot, sample: Sample | None) -> None:
         """Show a run as it is now."""
         self._show_family(snapshot, sample)
-        self._snapshot = snapshot
-        self._newest = sample
+        self._snapshot, self._newest = snapshot, sample
         self.timeline.show(snapshot.path, snapshot.samples, snapshot.status.live)
         self._look_for_family(snapshot)
         self._show_curves(snapshot)
@@ -308,8 +310,7 @@ class RunView(Views):
             return
         self._leave_family()
         self._child = snapshot.path
-        parent = snapshot.parent
-        if parent is None:
+        if (parent := snapshot.parent) is None:
             self._feeds = (Feed(follow_seeds(snapshot.path), self.post_message, "seeds"),)
         elif Path(parent.run).name == parent.run:
             looks = follow_parent(snapshot.path, snapshot.path.parent / parent.run)
@@ -405,8 +406,7 @@ class RunView(Views):
         self.query_one(ViewBar).offer(HISTOGRAMS, config is not None and config.samples.histograms)
         if self.timeline.at is None:
             self.images.explain(snapshot.status.phase if snapshot.status.live else "no pictures in this run")
-        for panel in self.query(CurvesPanel):
-            panel.explain(EMPTY if snapshot.status.live else "no points in this run")
+        self.explain(EMPTY if snapshot.status.live else "no points in this run")
         if classifier != self.has_class("-classifier"):
             self.set_class(classifier, "-classifier")
             self.query_one(ViewBar).offer("confusion", classifier)
