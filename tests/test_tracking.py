@@ -282,16 +282,20 @@ def test_commands_reach_the_loop(lab: Laboratory) -> None:
         paused = lab("pause", run.id, "--json").document
         assert paused["state"] == "paused"
         assert lab("pause", run.id, "--step", "3", "--json").document["step"] == paused["step"] + 3
-        lab("resume", run.id, "--detach", check=None)
+        assert lab("resume", run.id, "--epochs", "60", check=2).stdout == ""
+        assert lab("resume", run.id, "--json").document["run"] == run.id  # and does not follow it
         wait_until(lambda: read_status(RunPaths(run.path or Path())).state == "running")
         (made,) = lab("edit", run.id, "learning_rate=0.5", "--json").document
         assert (made["key"], made["old"], made["new"]) == ("learning_rate", 0.1, 0.5)
         wait_until(lambda: read(run).latest("live", "loss") == 0.5)
+        wait_until(lambda: "learning_rate 0.5" in lab("show", run.id).stdout)
         assert lab("edit", run.id, "workers=2.5", check=2).stdout == ""
         assert lab("edit", run.id, "momentum=1", check=2).stdout == ""
         assert lab("edit", run.id, "workers=3", "--json").document[0]["new"] == 3
         assert lab("delete", run.id, "--yes", check=6).stdout == ""
-        lab("stop", run.id)
+        with tuiae.track("endless"):
+            pass
+        lab("stop", "endless")  # of two runs the one that is live
     assert read(run).status.state == "stopped"
     assert [edit.key for edit in read(run).edits] == ["learning_rate", "workers"]
     lab("delete", run.id, "--yes")
@@ -319,6 +323,7 @@ async def test_the_dashboard_pauses_edits_and_stops_the_loop(lab: Laboratory) ->
             await desk.press("p")
             await desk.until(lambda: read(run).latest("live", "loss") == 0.25)
             await desk.press("x")
+            assert "save" not in desk.message  # which is up to its program
             await desk.until(lambda: desk.state == "stopped")
     assert not [note for note in read(run).notes if note.kind == "warning"]
 

@@ -58,12 +58,12 @@ if TYPE_CHECKING:
 app = typer.Typer(epilog=EXIT_CODES, **PLAIN_TEXT)
 
 
-def find(text: str) -> RunPaths:
-    """The run that a RUN argument means."""
+def find(text: str, live: bool = False) -> RunPaths:
+    """The run that a RUN argument means; of several the one that is `live`, if that is asked for and only one is."""
     from tuiae.runs.paths import runs_dir
     from tuiae.runs.query import find_run
 
-    return find_run(text, runs_dir())
+    return find_run(text, runs_dir(), live=live)
 
 
 @app.callback(invoke_without_command=True)
@@ -157,7 +157,10 @@ def resume(
     trust: Trust = False,
     detach: Detach = False,
 ) -> None:
-    """Continue a stopped run from its newest checkpoint."""
+    """Continue a stopped run from its newest checkpoint, or let a paused one go on, and follow it to its end.
+
+    A paused run that a program of its own trains is let go on, and not followed.
+    """
     from tuiae.cli.train import overrides_of, resume_run
 
     overrides = overrides_of({"training.epochs": epochs, "training.device": device, "training.devices": devices})
@@ -202,7 +205,7 @@ def pause(
     """Pause a run, and wait until it has paused. `tuiae resume` lets it go on."""
     from tuiae.cli.follow import pause_run
 
-    pause_run(find(run), step or 0, output)
+    pause_run(find(run, live=True), step or 0, output)
 
 
 @app.command()
@@ -217,7 +220,7 @@ def stop(
     """Ask a run to save and stop, and wait until it has."""
     from tuiae.cli.follow import stop_run
 
-    stop_run(find(run), output, kill=kill)
+    stop_run(find(run, live=True), output, kill=kill)
 
 
 @app.command()
@@ -230,7 +233,7 @@ def edit(
     """Change a run while it trains. Its learning rate, noise level, beta, dropout and epochs can be changed."""
     from tuiae.cli.follow import edit_run
 
-    edit_run(find(run), settings, output)
+    edit_run(find(run, live=True), settings, output)
 
 
 # Recorded runs

@@ -181,7 +181,7 @@ def pause_run(run: RunPaths, steps: int, output: Output) -> None:
         if status.step != known:
             known, deadline = status.step, time.monotonic() + ANSWER_SECONDS  # many steps take their time
         if time.monotonic() > deadline:
-            raise TrainingError(f"{run.id} has not answered within {ANSWER_SECONDS:.0f} s", f"see {run.log}")
+            raise TrainingError(f"{run.id} has not answered within {ANSWER_SECONDS:.0f} s", _where_to_look(run))
         time.sleep(0.02)
     snapshot = RunReader(run.root).read_all()
     if snapshot.status.state != "paused":
@@ -190,6 +190,11 @@ def pause_run(run: RunPaths, steps: int, output: Output) -> None:
     if output.json:
         output.document({"run": run.id, "state": status.state, "step": status.step, "live_loss": loss})
     output.line(f"{run.id}: {status.state} at step {count(status.step)}, loss {number(loss)}")
+
+
+def _where_to_look(run: RunPaths) -> str:
+    """What to look at where a run does not answer."""
+    return "its loop answers where it calls should_stop() or setting()" if is_tracked(run) else f"see {run.log}"
 
 
 def stop_run(run: RunPaths, output: Output, *, kill: bool = False) -> None:
@@ -205,7 +210,8 @@ def stop_run(run: RunPaths, output: Output, *, kill: bool = False) -> None:
         patience = max(KILL_SECONDS - before, 0.0) if kill else ANSWER_SECONDS
         if not wait_until(lambda: not read_status(run).live, patience):
             if not kill:
-                hint = f"`tuiae stop --kill {run.id}` ends its worker, and what came after its last checkpoint"
+                ends = "its program" if is_tracked(run) else "its worker, and what came after its last checkpoint"
+                hint = f"`tuiae stop --kill {run.id}` ends {ends}"
                 raise TrainingError(f"{run.id} has not stopped within {ANSWER_SECONDS:.0f} s", hint)
             kill_worker(run, read_status(run))
             wait_until(lambda: not read_status(run).live, LEAVE_SECONDS)
@@ -272,8 +278,9 @@ def _await_edits(reader: RunReader, known: int, config: RunConfig | None, asked:
         if len(made) >= asked or (config is not None and snapshot.current_config == config):
             return made
         if not snapshot.status.live:
-            raise TrainingError(f"{snapshot.id} ended before it was changed", "continue it with `tuiae resume`")
+            hint = "start its program again" if is_tracked(reader.run) else "continue it with `tuiae resume`"
+            raise TrainingError(f"{snapshot.id} ended before it was changed", hint)
         if time.monotonic() > deadline:
             cause = f"{snapshot.id} has not answered within {ANSWER_SECONDS:.0f} s"
-            raise TrainingError(cause, f"see {reader.run.log}")
+            raise TrainingError(cause, _where_to_look(reader.run))
         time.sleep(0.05)

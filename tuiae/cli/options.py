@@ -88,7 +88,7 @@ Png = Annotated[
 Trust = Annotated[
     bool, typer.Option("--trust", help="Let the code of its custom network run, though you did not start it.")
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id and return.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Print its id and return, instead of following it to its end.")]
 Weights = Annotated[str, typer.Option(help="last, best, or the step of a checkpoint that was kept.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Replay = Annotated[

@@ -177,10 +177,9 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
 
 
 def _own_words(snapshot: Snapshot, most: int = 400) -> str:
-    """The settings of a tracked run, as its program named them."""
-    words = ", ".join(
-        f"{clean(key, 40)} {clean(value_text(value), 60)}" for key, value in (snapshot.tracked or {}).items()
-    )
+    """The settings of a tracked run as they are now, by the names that its program gave them."""
+    settings = snapshot.own_settings.items()
+    words = ", ".join(f"{clean(key, 40)} {clean(value_text(value), 60)}" for key, value in settings)
     return shorten(words, most) or "its program named no settings"
 
 

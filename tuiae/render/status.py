@@ -18,7 +18,6 @@ from tuiae.render import palette
 from tuiae.render.table import GAP, TableColumn, table_line
 from tuiae.render.text import (
     MISSING,
-    ago,
     beside,
     clean,
     count,
@@ -40,7 +39,7 @@ from tuiae.runs.diagnosis import AUTO_PAUSE
 from tuiae.runs.labels import JOB
 from tuiae.runs.listing import DATASET, Line, RunRow, StudyRow, named_in
 from tuiae.runs.paths import GONE, undated
-from tuiae.runs.snapshot import Note, Snapshot, Status
+from tuiae.runs.snapshot import Note, Snapshot, Status, ago
 
 Fact = tuple[str, str, str]
 """Label, value, and the style of the value."""
@@ -220,7 +219,7 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
     edits = {EDITED[one.key]: one for one in snapshot.edits if one.step <= status.step and one.key in EDITED}
     settings = settings_facts(settings_of(config)) if config is not None else []
     if snapshot.tracked is not None:
-        settings, edits = own_facts({**snapshot.tracked, **(status.settings or {})}), {}
+        settings, edits = own_facts(snapshot.own_settings), {}
     best, host = snapshot.best("test", snapshot.main_metric), clean(snapshot.meta.get("host", ""))
     best_words = f"{figure(snapshot.main_metric, best.value)}, epoch {best.epoch:,g}" if best else MISSING
     memory = f"{count(round(status.memory))} MB" if status.memory else MISSING

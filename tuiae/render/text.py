@@ -231,16 +231,6 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def ago(seconds: float | None) -> str:
-    """A time that has passed, in whole units of the largest that fits: `42 s`, `3 min`, `5 h`, `12 d`."""
-    if seconds is None or not 0 <= seconds < FOREVER:
-        return MISSING
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds)} s"
-
-
 def percent(share: float | None, digits: int = 1) -> str:
     """A share of 1 as `88.3%`."""
     if share is None or not math.isfinite(share):

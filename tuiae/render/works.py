@@ -12,7 +12,6 @@ from tuiae.render.status import state_text
 from tuiae.render.table import draw_table, filled
 from tuiae.render.text import (
     MISSING,
-    ago,
     clean,
     duration,
     figure,
@@ -28,7 +27,7 @@ from tuiae.render.text import (
 from tuiae.reproduce.state import Expected, PlannedRun, WorkState
 from tuiae.reproduce.verdicts import MARKS, QUICK_MARK, VERDICTS, ClaimRow, RecipeRow, Verdict
 from tuiae.reproduce.work import MissingSet
-from tuiae.runs.snapshot import Status
+from tuiae.runs.snapshot import Status, ago
 
 COLORS = dict(zip(VERDICTS, (palette.GREEN, palette.YELLOW, palette.VERMILLION, palette.GREY), strict=True))
 HOLDS = {True: ("✓", palette.GREEN), False: ("✗", palette.VERMILLION), None: ("–", palette.GREY)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from tuiae.files import read_json
 from tuiae.runs.labels import read_label, tags_of
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import LIVE_STATES, RunPaths, check_runs_dir, is_run, list_runs, undated
-from tuiae.runs.reader import read_config
+from tuiae.runs.reader import read_config, read_status
+from tuiae.runs.snapshot import ago
 
 Ask = Callable[[RunRow], Any]
 Test = Callable[[RunRow], bool]
@@ -250,9 +252,10 @@ def find_tagged(tag: str, root: Path) -> list[RunPaths]:
     raise UnknownRunError(f"no run in {root} carries the tag '{tag}'", "`tuiae sweep` tags the runs that it makes")
 
 
-def find_run(text: str, root: Path) -> RunPaths:
+def find_run(text: str, root: Path, *, live: bool = False) -> RunPaths:
     """The run of a path, `last`, an id, a display name, or a unique beginning of either (of an id with or without its
-    date); raises UnknownRunError where none or several match."""
+    date); of several the one that is `live`, if that is asked for and only one is. Raises UnknownRunError where none or
+    several match."""
     path = Path(os.path.abspath(os.path.expanduser(text)))
     if (os.sep in text or text == ".") and is_run(path):
         return RunPaths(path)
@@ -269,9 +272,18 @@ def find_run(text: str, root: Path) -> RunPaths:
         names = [*(undated(run.id) for run in reversed(runs)), *filter(None, (read_label(run).name for run in runs))]
         cause = f"no run matches '{text}' in {root}{did_you_mean(text, names)}"
         raise UnknownRunError(cause, "`tuiae runs` lists them")
-    shown = ", ".join(run.id for run in matches[:3]) + (", ..." if len(matches) > 3 else "")
+    if live and len(alive := [run for run in matches if read_status(run).live]) == 1:
+        return alive[0]
+    shown = ", ".join(map(_id_and_state, matches[:3])) + (", ..." if len(matches) > 3 else "")
     newest = _short(matches[0], runs) + (" or last" if matches[0] == runs[0] else "")
     raise UnknownRunError(f"'{text}' matches {len(matches)} runs: {shown}", f"the newest of them is {newest}")
+
+
+def _id_and_state(run: RunPaths) -> str:
+    """`20261120-100000-denoise-a3f9 (finished 2 h ago)`, `(running)`."""
+    status = read_status(run)
+    since = f" {ago(time.time() - status.heartbeat)} ago" if status.heartbeat and not status.live else ""
+    return f"{run.id} ({status.state}{since})"
 
 
 def last_run(runs: Sequence[RunPaths]) -> RunPaths:

@@ -205,6 +205,11 @@ class Snapshot:
     tags: tuple[str, ...] = ()
 
     @property
+    def own_settings(self) -> Mapping[str, Any]:
+        """The settings of a tracked run as they are now, edits included."""
+        return {**(self.tracked or {}), **(self.status.settings or {})}
+
+    @property
     def state(self) -> str:
         """The state for people. A `pruned` run was stopped by a search: its last figures say little of its settings."""
         stopped = self.status.state == "stopped"
@@ -342,3 +347,11 @@ def read_histograms(arrays: Mapping[str, np.ndarray]) -> tuple[Histogram, ...]:
         if what in (WEIGHTS, GRADIENTS, CODE_VALUES) and -math.inf < low < high < math.inf and bins.min() >= 0:
             found.append(Histogram(what, layer, low, high, bins))
     return tuple(found)
+
+
+def ago(seconds: float) -> str:
+    """A time that has passed, in whole units of the largest that fits: `42 s`, `3 min`, `5 h`, `12 d`."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(max(seconds, 0.0))} s"

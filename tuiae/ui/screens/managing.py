@@ -174,7 +174,7 @@ class ColumnsDialog(Dialog[str]):
 
 
 def stop_runs(screen: BaseScreen, rows: Sequence[RunRow], name: str) -> None:
-    """Ask those of the runs that are live to save and stop.
+    """Ask those of the runs that are live to save and stop; what a tracked one saves is up to its program.
 
     Raises:
         NothingToDoError: none of them is. UnknownRunError: one cannot be written.
@@ -185,7 +185,8 @@ def stop_runs(screen: BaseScreen, rows: Sequence[RunRow], name: str) -> None:
     for row in live:
         control.send(RunPaths(row.path), "stop")
     which = live[0].title if len(live) == 1 else f"{len(live)} runs"
-    screen.message.tell(f"asked {which} to save and stop · R goes on later", "good")
+    own = all(row.status.tracked for row in live)
+    screen.message.tell(f"asked {which} to {'stop' if own else 'save and stop · R goes on later'}", "good")
 
 
 def ask_kill(screen: BaseScreen, run: RunPaths, title: str) -> None:
