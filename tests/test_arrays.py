@@ -120,6 +120,12 @@ def test_npy_files_beside_each_other_come_out_as_the_same_bytes(tmp_path: Path, 
     assert np.bincount(dataset.test_labels).tolist() == [3, 3, 3]
 
 
+def test_pixels_out_of_their_range_are_refused_before_anything_is_prepared(tmp_path: Path) -> None:
+    path = write_arrays(tmp_path / "own.npz", train_images=pixels_of("train") / 127.5 - 1)
+    with pytest.raises(DataError, match="holds pixels from -"):
+        inspect(f"file:{path}", 0)
+
+
 def test_npy_files_of_splits_are_found_from_any_of_them(tmp_path: Path) -> None:
     for split in ("train", "test"):
         np.save(tmp_path / f"x_{split}.npy", pixels_of(split))

@@ -131,7 +131,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class Contents:
-    """What is known of a set without reading its pixels."""
+    """What is known of a set without reading all of its pixels."""
 
     path: Path
     classes: tuple[str, ...]
@@ -147,8 +147,9 @@ class Contents:
 
 
 def look(found: ArrayFiles) -> Contents:
-    """Read headers and labels, once a state of the files; of a CSV every line. Raises DataError for what is no set of
-    images: objects, missing arrays, other lengths, labels that are no whole numbers, a table that is none."""
+    """Read headers, labels and the first pixels, once a state of the files; of a CSV every line. Raises DataError for
+    what is no set of images: objects, missing arrays, other lengths, labels that are no whole numbers, first pixels
+    that are out of range or no numbers, a table that is none."""
     return _look(found, found.fingerprint)
 
 
@@ -158,7 +159,9 @@ def _look(found: ArrayFiles, fingerprint: str) -> Contents:
     kind = path.suffix.lower()
     with _sound(path):
         parts, notes = _READERS.get(kind, _read_csv)(found)
-    shapes = {split: _image_shape(part.images) for split, part in parts.items()}
+        shapes = {split: _image_shape(part.images) for split, part in parts.items()}
+        for part in parts.values():
+            _check_first(part.images, path)
     for split, shape in shapes.items():
         if shape != (first := next(iter(shapes.values()))):
             one, two = (f"{'x'.join(map(str, size[1:]))} in {_colours(size[0])}" for size in (first, shape))
@@ -269,17 +272,33 @@ def _find_scale(arrays: Iterable[_Stored], path: Path, progress: OnProgress) -> 
     for array in others:
         done = 0
         for piece in array.pieces():
-            if not np.isfinite(piece).all():
-                bad = done + int(np.flatnonzero(~np.isfinite(piece).reshape(len(piece), -1).all(axis=1))[0])
-                cause = f"{array.where} holds pixels that are no numbers (NaN or infinite), first in image {bad:,}"
-                raise DataError(cause, "leave such images out, or put numbers there")
-            low, high = min(low, float(piece.min(initial=0))), max(high, float(piece.max(initial=0)))
+            darkest, brightest = _extremes(array, piece, done)
+            low, high = min(low, darkest), max(high, brightest)
             done += len(piece)
             progress("measuring", done, array.shape[0])
+    _check_range(path, low, high)
+    return 255.0 if others and high <= 1 else 1.0
+
+
+def _check_first(array: _Stored, path: Path) -> None:
+    """Raises of the first images what `_find_scale` would, before anything else is said of the set."""
+    if array.dtype != np.uint8:
+        _check_range(path, *_extremes(array, next(array.pieces()), 0))
+
+
+def _extremes(array: _Stored, piece: NDArray[Any], start: int) -> tuple[float, float]:
+    """The least and the largest of 0 and the pixels of a piece, which begins at an image of the array."""
+    if not np.isfinite(piece).all():
+        bad = start + int(np.flatnonzero(~np.isfinite(piece).reshape(len(piece), -1).all(axis=1))[0])
+        cause = f"{array.where} holds pixels that are no numbers (NaN or infinite), first in image {bad:,}"
+        raise DataError(cause, "leave such images out, or put numbers there")
+    return float(piece.min(initial=0)), float(piece.max(initial=0))
+
+
+def _check_range(path: Path, low: float, high: float) -> None:
     if low < 0 or high > 255:
         cause = f"{path} holds pixels from {low:g} to {high:g}"
         raise DataError(cause, "scale them to 0 to 255, or to 0 to 1")
-    return 255.0 if others and high <= 1 else 1.0
 
 
 # What arrays are taken for
