@@ -328,6 +328,16 @@ async def test_the_dashboard_pauses_edits_and_stops_the_loop(lab: Laboratory) ->
     assert not [note for note in read(run).notes if note.kind == "warning"]
 
 
+async def test_the_list_of_runs_promises_no_more_than_the_loop_does(lab: Laboratory) -> None:
+    with endless() as run:
+        async with open_desk(RunPaths(run.path or Path())) as desk:
+            await desk.until(lambda: desk.state == "running")
+            await desk.press("1")
+            await desk.shows("endless", "running")
+            await desk.press("x")
+            await desk.until(lambda: desk.message.endswith(" to stop"))
+
+
 # What must not harm the loop
 
 
