@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from tuiae.data.dataset import LEFT_OUT
 from tuiae.data.datasets import prepare
 from tuiae.data.importing import import_directory
 from tuiae.data.registry import describe, inspect
-from tuiae.errors import DataError, ExitCode
+from tuiae.errors import ConfigError, DataError, ExitCode
 from tuiae.runs.reader import RunReader, read_images, read_sample
 
 COUNTS = {"train": 12, "val": 4, "test": 6}
@@ -132,6 +133,13 @@ def test_npy_files_of_splits_are_found_from_any_of_them(tmp_path: Path) -> None:
         np.save(tmp_path / f"y_{split}.npy", labels(COUNTS[split]))
     found = [describe(f"file:{tmp_path / name}.npy") for name in ("x_train", "y_test")]
     assert [(info.train, info.test) for info in found] == [(12, 6), (12, 6)]
+
+
+def test_a_path_for_the_name_of_a_dataset_is_told_how_it_is_written(tmp_path: Path) -> None:
+    file = write_arrays(tmp_path / "cells.npz")
+    for path, name in ((file, f"file:{file}"), (tmp_path, f"folder:{tmp_path}")):
+        with pytest.raises(ConfigError, match=re.escape(f"did you mean '{name}'?")):
+            describe(str(path))
 
 
 def test_images_of_zero_and_one_are_black_and_white(tmp_path: Path) -> None:

@@ -12,10 +12,17 @@ from PIL import Image
 from textual.content import Content
 from textual.style import Style
 
-from tests.conftest import SharedLaboratory
+from tests.conftest import Laboratory, SharedLaboratory
 from tests.dashboard import SharedExplorer, open_desk
 from tests.test_bench_screen import drag, open_bench, pixels, quiet, view
+from tuiae.config import build_config
+from tuiae.data.datasets import prepare
+from tuiae.errors import ConfigError
+from tuiae.preflight import check
+from tuiae.runs.lineage import need_config
 from tuiae.runs.paths import RunPaths
+from tuiae.runs.writer import write_images
+from tuiae.training.setup import set_up
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.sketch import INKS, Sketch
 
@@ -131,6 +138,15 @@ def test_a_coloured_line_is_as_soft_as_a_plain_one() -> None:
     assert over.colour_at((6.0, 5.0)) == pytest.approx(INKS["blue"])
     assert over.colour_at((2.0, 9.0)) == white.colour_at((2.0, 9.0))
     assert over.centred().image.shape == over.image.shape
+
+
+def test_an_encoder_of_images_in_colour_takes_no_grey_ones(coloured: RunPaths, lab: Laboratory) -> None:
+    run = lab.copy(coloured)
+    write_images(run, prepare(need_config(run).data.dataset).record)
+    model = {"family": "classifier", "encoder_run": run.id}
+    config = build_config({"data": {"dataset": "digits"}, "model": model, "training": {"device": "cpu"}})
+    with pytest.raises(ConfigError, match=f"images of {SIDE}x{SIDE} in colour, and these are 8x8 in grey"):
+        set_up(check(config, lab.runs).config, lab.runs)
 
 
 def test_the_command_line_saves_pictures_in_colour(

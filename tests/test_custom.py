@@ -456,6 +456,7 @@ def test_what_it_raises_and_prints_while_it_trains(lab: Laboratory) -> None:
     cost = lab("run", "own.toml", "--dry-run", "--json", check=None)
     assert cost.rc == 4
     assert cost.document["error"].startswith("my_model.py:19: RuntimeError: enough")
+    assert "worker.log" not in cost.document["hint"]  # there is no run
     found = lab("run", "own.toml", "--json", check=4)
     (run,) = (RunPaths(path) for path in lab.runs.iterdir())
     assert str(read_status(run).error["cause"]) == "my_model.py:19: RuntimeError: enough"  # type: ignore[index]

@@ -366,7 +366,9 @@ def test_a_report_of_a_damaged_run_shows_what_is_left(lab: Laboratory, finished:
     assert "Test images.</b>" not in page
     assert lab("report", run.id, check=2).stderr
     assert path.read_text() == page
-    page_of(lab, run, options=("--force",))
+    relabel(run, tag=["torn"])
+    assert page_of(lab, options=("--tag", "torn", "--force"))[0] == path
+    lab("report", check=2)
 
 
 @pytest.mark.usefixtures("browser")

@@ -124,7 +124,7 @@ def _differences(before: ImageRecord, now: ImageRecord) -> Iterator[str]:
         if old != count:
             yield f"{counted(count, f'{split} image')}, not {old:,}"
     if before.shape != now.shape:
-        yield f"images of {_size(now.shape)}, not {_size(before.shape)}"
+        yield f"images of {shape_words(now.shape)}, not {shape_words(before.shape)}"
 
 
 def caution(before: ImageRecord | None, now: ImageRecord) -> str:
@@ -157,7 +157,8 @@ def _named(classes: Sequence[str]) -> str:
     return f"class{'es' if len(classes) > 1 else ''} {listed}{more}"
 
 
-def _size(shape: tuple[int, int, int]) -> str:
+def shape_words(shape: tuple[int, int, int]) -> str:
+    """`28x28 in grey`, of (C, H, W)."""
     channels, height, width = shape
     return f"{height}x{width} in {'grey' if channels == 1 else 'colour'}"
 

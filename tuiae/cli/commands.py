@@ -444,16 +444,15 @@ def compare(
 @prints()
 def report_(
     output: Output,
-    runs: Annotated[list[str], Runs],
-    file: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE.html", help="By default the run's id, or runs.html.")
-    ] = None,
+    runs: Annotated[list[str] | None, Runs] = None,
+    tag: Tag = "",
+    file: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="By default RUN.html.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
     """Write runs as one HTML file: curves, images, confusion, codes, config, versions, edits."""
     from tuiae.cli.export import report
 
-    report([find(run) for run in runs], file, output, force=force)
+    report([find(run) for run in runs or ()], tag, file, output, force=force)
 
 
 @app.command()

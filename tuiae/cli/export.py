@@ -7,11 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tuiae.cli.output import Output
-from tuiae.errors import MissingLibraryError
+from tuiae.errors import ConfigError, MissingLibraryError
 from tuiae.exports.formats import FORMATS, Export, check, placing
 from tuiae.files import replace_text
 from tuiae.render.text import megabytes
-from tuiae.runs.paths import RunPaths
+from tuiae.runs.paths import RunPaths, runs_dir
+from tuiae.runs.query import find_tagged
 
 
 def export_run(
@@ -59,16 +60,18 @@ def _size(path: Path) -> int:
 # `tuiae report`: runs as a page.
 
 
-def report(runs: Sequence[RunPaths], file: Path | None, output: Output, *, force: bool) -> None:
-    """Write runs as one HTML file that fetches nothing.
+def report(runs: Sequence[RunPaths], tag: str, file: Path | None, output: Output, *, force: bool) -> None:
+    """Write runs, named ones and those that carry the tag, as one HTML file that fetches nothing.
 
     Raises:
-        ConfigError: a file that is there already, or none can be written. MissingLibraryError: matplotlib is not
-            installed.
+        ConfigError: no run, a file that is there already, or none can be written. MissingLibraryError: matplotlib is
+            not installed. UnknownRunError: no run carries the tag.
     """
     if find_spec("matplotlib") is None:
         raise MissingLibraryError("the figures of a report need matplotlib", "pip install 'tuiae[studies]'")
-    runs = list(dict.fromkeys(runs))
+    runs = list(dict.fromkeys((*runs, *(find_tagged(tag, runs_dir()) if tag else ()))))
+    if not runs:
+        raise ConfigError("nothing to report", "name a run or more, or a tag with --tag; `tuiae runs` lists them")
     target = file or Path(f"{runs[0].id if len(runs) == 1 else 'runs'}.html")
     with placing(target, force) as path:
         from tuiae.exports.report import report_runs

@@ -17,7 +17,7 @@ from tuiae.data import arrays, folder
 from tuiae.data.cache import Manifest, Origin, read_manifest
 from tuiae.data.dataset import Dataset, Shape, utf8
 from tuiae.errors import ConfigError, DataError
-from tuiae.images import FOLDER_PREFIX, ImageRecord, absolute, is_own, place_of
+from tuiae.images import FILE_PREFIX, FOLDER_PREFIX, ImageRecord, absolute, is_own, place_of
 
 DIGITS_TRAIN = 1500
 GLYPHS = tuple("@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_")
@@ -131,7 +131,10 @@ def describe(dataset: str, root: Path | None = None, asker: str = "data.dataset 
     sets = {info.name: info for info in list_datasets(root)}
     if dataset not in sets:
         hint = "`tuiae data list` shows them"
-        raise ConfigError(f"{asker}'{dataset}': no such dataset{did_you_mean(dataset, list(sets))}", hint)
+        near = did_you_mean(dataset, list(sets))
+        if os.path.isfile(dataset) or os.path.isdir(dataset):
+            near = f" (did you mean '{FILE_PREFIX if os.path.isfile(dataset) else FOLDER_PREFIX}{dataset}'?)"
+        raise ConfigError(f"{asker}'{dataset}': no such dataset{near}", hint)
     return sets[dataset]
 
 

@@ -29,6 +29,9 @@ BUILD_SECONDS = 60.0  # for its file, its constructor and a first pass
 TRY_SECONDS = 180.0  # for the steps of a dry run
 MOST_PRINTED = 1 << 20  # characters
 MOST_CAUSE = 200  # characters of what an exception says
+MEND = "mend that line"
+TRACED = "; --debug shows the traceback, and so does the worker.log of a run"
+"""Not of a mistake that is found before anything trains: no run is kept then."""
 RESERVED = ("accuracy",)
 """Names that no term of its loss can have."""
 
@@ -359,18 +362,17 @@ def running(source: Source, printed: Printed, kind: type[TuiaeError]) -> Iterato
     except (Exception, SystemExit) as error:
         if isinstance(error, MemoryError) or any(words in str(error) for words in ("out of memory", "CUDA error")):
             raise
-        raise kind(*explain(error, source)) from error
+        raise kind(explain(error, source), MEND + (TRACED if kind is CodeFailedError else "")) from error
     finally:
         sys.stdin = stdin
 
 
-def explain(error: BaseException, source: Source) -> tuple[str, str]:
-    """`my_model.py:12: ValueError: what it says`, and what to do."""
+def explain(error: BaseException, source: Source) -> str:
+    """`my_model.py:12: ValueError: what it says`."""
     first = (str(error).strip().splitlines() or [""])[0]
     said = "".join(one if one.isprintable() else "�" for one in first)
     said = said if len(said) <= MOST_CAUSE else f"{said[:MOST_CAUSE]}…"
-    cause = f"{_place(error, source)}: {type(error).__name__}{f': {said}' if said else ''}"
-    return cause, "mend that line; --debug shows the traceback, and so does the worker.log of a run"
+    return f"{_place(error, source)}: {type(error).__name__}{f': {said}' if said else ''}"
 
 
 def _place(error: BaseException, source: Source) -> str:

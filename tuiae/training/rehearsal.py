@@ -18,8 +18,8 @@ from torch import Tensor
 
 from tuiae.config import RunConfig
 from tuiae.data.batches import ImageSet, batch_end, epoch_order
-from tuiae.errors import DataError, TrainingError, TuiaeError
-from tuiae.models.custom import TRY_SECONDS, CustomNetwork
+from tuiae.errors import CodeFailedError, DataError, TrainingError, TuiaeError
+from tuiae.models.custom import TRACED, TRY_SECONDS, CustomNetwork
 from tuiae.models.networks import Network
 from tuiae.preflight import Checked, check, occasions
 from tuiae.runs.writer import RunWriter, create_run
@@ -121,6 +121,8 @@ def dry_run(
             return _rehearse(checked, root, Path(folder), interrupted, profiled)
     except (TuiaeError, Abandoned) as error:
         traceback.clear_frames(error.__traceback__)  # they hold the network and the images
+        if isinstance(error, CodeFailedError):
+            error.hint = error.hint.removesuffix(TRACED)
         raise
     except Exception as error:  # whatever a network, a driver or an allocator raises becomes a sentence
         traceback.clear_frames(error.__traceback__)

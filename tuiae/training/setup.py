@@ -21,12 +21,13 @@ from tuiae.data.batches import ImageSet
 from tuiae.data.dataset import OnProgress, notes_for, silent
 from tuiae.data.datasets import prepare, select
 from tuiae.errors import ConfigError, TrainingError
-from tuiae.images import ImageRecord
+from tuiae.images import ImageRecord, shape_words
 from tuiae.machine import freest
 from tuiae.models.networks import Classifier, Network, build_model
 from tuiae.runs.checkpoints import find_checkpoint, no_checkpoint
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
+from tuiae.runs.reader import read_images
 from tuiae.source import with_code
 from tuiae.training.checkpoint import load_weights, spoilt
 from tuiae.training.device import Claim, Tell, describe_device, resolve_device
@@ -214,8 +215,9 @@ def find_device(config: RunConfig, tell: Tell = lambda text: None, claim: Claim 
     return resolve_device(config.training.device, tell, claim, 10 * AMPERE[0] if convolves_in_bfloat16 else 0)
 
 
-def _take_encoder(model: Classifier, source: RunPaths) -> None:
-    """Begin with the encoder that another run has trained. Raises ConfigError and TrainingError where it has none."""
+def _take_encoder(model: Classifier, source: RunPaths, shape: tuple[int, int, int]) -> None:
+    """Begin with the encoder that another run has trained, for images (C, H, W). Raises ConfigError and TrainingError
+    where it has none, or one for others."""
     if (folder := find_checkpoint(source)) is None:
         missing = no_checkpoint(source)
         raise ConfigError(f"model.encoder_run: {missing.cause}", missing.hint)
@@ -223,7 +225,17 @@ def _take_encoder(model: Classifier, source: RunPaths) -> None:
     if cause := spoilt(weights):
         cause = f"model.encoder_run: {folder.name} of {source.id} is of no use: {cause}"
         raise TrainingError(cause, "take the encoder of another run")
-    model.load_encoder(weights)
+    try:
+        model.load_encoder(weights)
+    except ConfigError as error:
+        record = read_images(source)
+        if record is None or record.shape == shape:
+            raise
+        before, now = map(shape_words, (record.shape, shape))
+        cause = f"the encoder of {source.id} was trained on images of {before}, and these are {now}: {error.cause}"
+        raise ConfigError(
+            cause, "take images like those, or an encoder that was trained on images like these"
+        ) from error
 
 
 def _are_same(images: np.ndarray, others: np.ndarray) -> bool:
@@ -258,7 +270,7 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
         config = in_precision(config, precision)
     if config.model.encoder_run and runs_root is not None:
         assert isinstance(model, Classifier)
-        _take_encoder(model, find_run(config.model.encoder_run, runs_root))
+        _take_encoder(model, find_run(config.model.encoder_run, runs_root), train.image_shape)
     model = model.to(device).to(memory_format=memory_format(config, device))
     parts = Parts(
         config, device, train, test, splits.classes, model, dataset.record, notes, reason, cautions=tuple(cautions)
