@@ -384,16 +384,20 @@ def test_bce_has_torchs_gradient_and_survives_nan() -> None:
 def test_wrong_pixels_are_counted_in_each_image() -> None:
     target = torch.tensor([[0.0, 0.4, 0.6, 1.0, 1.0]] * 2).reshape(2, 1, 1, 5)
     guess = torch.tensor([[0.5, 0.9, 0.7, 0.1, 3.0], [0.0, 0.0, 1.0, 1.0, 1.0]]).reshape(2, 1, 1, 5)
-    assert losses.wrong_pixels(guess, target).tolist() == [2, 0]
+    values, pixels = losses.wrong_pixels(guess, target)
+    assert values.tolist() == pixels.tolist() == [2, 0]
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 28, 28), (2, 1, 8, 8), (2, 3, 7, 5), (2, 3, 32, 32)])
 def test_wrong_pixels_of_any_size_are_the_plain_count(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     guess, target = torch.rand(shape), torch.rand(shape)
-    plain = ((guess > 0.5) != (target > 0.5)).flatten(1).sum(1)
-    assert losses.wrong_pixels(guess, target).tolist() == plain.tolist()
-    assert losses.wrong_pixels(torch.ones(shape), torch.zeros(shape)).tolist() == [target[0].numel()] * shape[0]
+    plain = (guess > 0.5) != (target > 0.5)
+    values, pixels = losses.wrong_pixels(guess, target)
+    assert values.tolist() == plain.flatten(1).sum(1).tolist()
+    assert pixels.tolist() == plain.any(1).flatten(1).sum(1).tolist()
+    _, pixels = losses.wrong_pixels(torch.ones(shape), torch.zeros(shape))
+    assert pixels.tolist() == [target[0, 0].numel()] * shape[0]
 
 
 def test_confusion_has_the_true_class_in_rows() -> None:

@@ -242,7 +242,7 @@ def test_the_bench_gives_pictures_their_own_size_where_there_is_room() -> None:
 def test_the_error_of_an_image_is_counted_as_the_evaluation_counts_it() -> None:
     wanted = np.array([[[0, 127, 128, 255]]], np.uint8)
     made = np.array([[[0, 128, 255, 0]]], np.uint8)
-    assert wrong_pixels(made, wanted) == 2
+    assert wrong_pixels(made, wanted) == wrong_pixels(made.repeat(3, axis=0), wanted.repeat(3, axis=0)) == 2
     pictures, scale = error_pictures(made[None], wanted[None])
     assert (pictures.shape, scale) == ((1, 3, 1, 4), 1.0)
     shown = pictures[0].astype(int).sum(axis=0)[0]

@@ -174,8 +174,9 @@ _LEAST_CURVE = 4  # lines of a plot below its legend
 
 
 def wrong_pixels(made: Pixels, wanted: Pixels) -> int:
-    """Pixels that differ once both images are rounded to 0 or 1, as the evaluation counts them."""
-    return int(((made >= 128) != (wanted >= 128)).sum())
+    """Pixels of an image (C, H, W) that differ in any channel once both are rounded to 0 or 1, as the evaluation counts
+    them."""
+    return int(((made >= 128) != (wanted >= 128)).any(axis=0).sum())
 
 
 _FRAME, _BARE = 4, 2
@@ -210,7 +211,7 @@ def draw_tried(answer: Reconstruction, clean: Pixels, width: int, height: int, m
     wrong, scale = error_pictures(made[None], clean[None])
     pictures = np.stack(np.broadcast_arrays(answer.noisy[0], made, wrong[0]))
     words = ["noisy" if (answer.noisy[0] != clean).any() else "input", "output", "error"]
-    figures = f"mse {number(float(answer.mse[0]))} · {wrong_pixels(made, clean)}/{made.size} pixels wrong"
+    figures = f"mse {number(float(answer.mse[0]))} · {wrong_pixels(made, clean)}/{made[0].size} pixels wrong"
     brief, scaled = figures.replace(" pixels", ""), f" · error to {scale:g}"
     forms = [f"{figures} · brightest error: {scale:g} of a pixel's range", figures + scaled, brief + scaled]
     figures = next((form for form in forms if len(form) <= width), brief)

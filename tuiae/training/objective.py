@@ -29,7 +29,7 @@ class Score:
     values: tuple[Tensor, ...]
     """Means over the batch, as the objective's `names` say."""
     wrong: Tensor | None = None
-    """(N,): pixels of each image that are wrong once rounded."""
+    """(N,): pixels of each image that are wrong once rounded, in any channel."""
 
     def weighted(self, images: int) -> Tensor:
         """The sums over the batch, and its size: (len(names) + 1,), for `Totals.add`."""
@@ -41,8 +41,8 @@ class Objective:
     """The loss of a config's family, or that of a custom `network`; while `training`, with the terms that only the
     gradient needs.
 
-    Accuracy is the share of pixels that agree after both images are rounded to 0 or 1 (andruskiewitsch-2020), or of
-    images whose largest logit is their class.
+    Accuracy is the share of pixels, in colour of their values, that agree after both images are rounded to 0 or 1
+    (andruskiewitsch-2020), or of images whose largest logit is their class.
     """
 
     def __init__(self, config: RunConfig, network: Network, training: bool = False) -> None:
@@ -68,8 +68,8 @@ class Objective:
         """The configured loss against the clean image."""
         assert output.reconstruction is not None
         loss = RECONSTRUCTION_LOSSES[self._loss](output.reconstruction, clean)
-        wrong = wrong_pixels(output.reconstruction, clean)
-        return Score(loss, (loss, 1 - wrong.sum() / clean.numel()), wrong)
+        values, wrong = wrong_pixels(output.reconstruction, clean)
+        return Score(loss, (loss, 1 - values.sum() / clean.numel()), wrong)
 
     def _score_bound(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
         """Reconstruction term and KL term, in nats an image; their sum, the KL weighted with beta, is the loss.
@@ -82,15 +82,15 @@ class Objective:
         likelihood = negative_log_likelihood(self._loss, output.reconstruction, clean)
         kl = kl_divergence(output.mean, output.log_variance).sum(1).mean()
         loss = likelihood + self.beta * kl
-        wrong = wrong_pixels(output.reconstruction, clean)
-        return Score(loss, (loss, 1 - wrong.sum() / clean.numel(), likelihood, kl), wrong)
+        values, wrong = wrong_pixels(output.reconstruction, clean)
+        return Score(loss, (loss, 1 - values.sum() / clean.numel(), likelihood, kl), wrong)
 
     def _score_custom(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
         """The network's own loss, and its terms by their names."""
         assert output.reconstruction is not None
         loss, *terms = self._own_loss(clean, output.returned).values()
-        wrong = wrong_pixels(output.reconstruction, clean)
-        return Score(loss, (loss, 1 - wrong.sum() / clean.numel(), *terms), wrong)
+        values, wrong = wrong_pixels(output.reconstruction, clean)
+        return Score(loss, (loss, 1 - values.sum() / clean.numel(), *terms), wrong)
 
     def _score_classes(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
         """Cross-entropy in nats."""
