@@ -22,6 +22,7 @@ from tuiae.cli.options import (
     Ascii,
     Between,
     Colors,
+    Columns,
     Detach,
     Device,
     Devices,
@@ -245,10 +246,7 @@ def runs(
     output: Output,
     tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
     words: Filter = None,
-    columns: Annotated[
-        str | None,
-        typer.Option("--columns", metavar="A,B", help="Settings and metrics to show, as latent,seed,accuracy."),
-    ] = None,
+    columns: Columns = None,
 ) -> None:
     """List the runs, newest first. Of the runs of a sweep, each line says what varies among them."""
     from tuiae.cli.runs import list_runs

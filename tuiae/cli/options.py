@@ -72,6 +72,10 @@ Filter = Annotated[
         "--filter", metavar="WORDS", help="Only runs that match, as 'latent:>=16 accuracy:>93 OR NOT state:failed'."
     ),
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="A,B", help="Settings and metrics to show, as latent,seed,accuracy."),
+]
 NoiseKind = Annotated[
     str | None, typer.Option(metavar="KIND", help="The noise of --noise-levels, if not the run's own.")
 ]

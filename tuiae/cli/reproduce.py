@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuiae.cli.output import Output, dataset_progress, study_progress
-from tuiae.cli.train import refuse_torchrun
+from tuiae.cli.torchrun import refuse_torchrun
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
 from tuiae.files import make_directory, replace_text
 from tuiae.machine import AUTO

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from tuiae.cli.output import Output, dataset_progress, study_progress
-from tuiae.cli.train import refuse_torchrun
+from tuiae.cli.torchrun import refuse_torchrun
 from tuiae.config import did_you_mean, short_keys, value_text
 from tuiae.errors import ConfigError, ExitCode, TrainingError
 from tuiae.render.compare import compare_curves, seeds_table, settings_table, shared_grid, values_table

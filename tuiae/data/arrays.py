@@ -11,14 +11,14 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ from tuiae.data.dataset import (
     OnProgress,
     Shape,
     SplitContent,
-    check_room,
     count_classes,
     named,
     readable,
@@ -41,6 +40,7 @@ from tuiae.data.dataset import (
     silent,
     untested,
 )
+from tuiae.data.stored import LABELS_OF_NAMES, Pieces, StoredArray, open_file, open_member, read_header
 from tuiae.errors import DataError
 from tuiae.files import open_regular
 
@@ -54,12 +54,8 @@ _WHOLE = "all"
 _NAMES = (("{}_images", "{}_labels"), ("x_{}", "y_{}"), ("X_{}", "y_{}"))
 """What MedMNIST, Keras and scikit-learn call images and labels of a split."""
 _WHOLE_NAMES = (("images", "labels"), ("x", "y"), ("X", "y"))
-_LABELS_OF_NAMES = "np.unique(names, return_inverse=True)[1]"
 _TEST_SHARE = 6
-_PIECE = 1 << 23  # bytes
 _MEDMNIST = re.compile(r"([a-z]+mnist)(?:_\d+)?")
-
-Pieces = Iterator[NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -106,26 +102,10 @@ def locate(path: Path) -> ArrayFiles:
 
 
 @dataclass(frozen=True)
-class _Stored:
-    """An array in a file, known by its header."""
-
-    where: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    pieces: Callable[[], Pieces]
-    """Reads it, some rows at a time."""
-
-    def read(self) -> NDArray[Any]:
-        """All of it."""
-        check_room(Path(self.where), math.prod(self.shape) * self.dtype.itemsize)
-        return np.concatenate(list(self.pieces()))
-
-
-@dataclass(frozen=True)
 class _Part:
     """A split as it lies in the files."""
 
-    images: _Stored
+    images: StoredArray
     labels: NDArray[np.int64] | None
 
 
@@ -140,7 +120,7 @@ class Contents:
     notes: tuple[str, ...]
     labels: Mapping[str, NDArray[np.int64]]
     """Indices of classes, by split."""
-    images: Mapping[str, _Stored]
+    images: Mapping[str, StoredArray]
     """The same; of files without splits, all of them under each."""
     tested: NDArray[np.bool_] | None = None
     """Of files without splits, which images are the test split."""
@@ -239,7 +219,7 @@ class _Pictures:
     """The images of a split, uint8 (n, C, H, W) at a time; they can be gone through again."""
 
     path: Path
-    stored: _Stored
+    stored: StoredArray
     shape: Shape
     scale: float
     kept: NDArray[np.bool_] | None
@@ -265,7 +245,7 @@ class _Joined:
         return chain.from_iterable(self.parts)
 
 
-def _find_scale(arrays: Iterable[_Stored], path: Path, progress: OnProgress) -> float:
+def _find_scale(arrays: Iterable[StoredArray], path: Path, progress: OnProgress) -> float:
     """What turns pixels into 0 to 255: 1 for bytes, 255 where none is above 1."""
     low, high = 0.0, 0.0
     others = [array for array in arrays if array.dtype != np.uint8]
@@ -280,13 +260,13 @@ def _find_scale(arrays: Iterable[_Stored], path: Path, progress: OnProgress) -> 
     return 255.0 if others and high <= 1 else 1.0
 
 
-def _check_first(array: _Stored, path: Path) -> None:
+def _check_first(array: StoredArray, path: Path) -> None:
     """Raises of the first images what `_find_scale` would, before anything else is said of the set."""
     if array.dtype != np.uint8:
         _check_range(path, *_extremes(array, next(array.pieces()), 0))
 
 
-def _extremes(array: _Stored, piece: NDArray[Any], start: int) -> tuple[float, float]:
+def _extremes(array: StoredArray, piece: NDArray[Any], start: int) -> tuple[float, float]:
     """The least and the largest of 0 and the pixels of a piece, which begins at an image of the array."""
     if not np.isfinite(piece).all():
         bad = start + int(np.flatnonzero(~np.isfinite(piece).reshape(len(piece), -1).all(axis=1))[0])
@@ -304,7 +284,7 @@ def _check_range(path: Path, low: float, high: float) -> None:
 # What arrays are taken for
 
 
-def _image_shape(stored: _Stored) -> Shape:
+def _image_shape(stored: StoredArray) -> Shape:
     """(C, H, W) of the images in an array; raises DataError where it holds none."""
     shape = stored.shape
     size = " x ".join(map(str, shape))
@@ -341,11 +321,11 @@ def _colours(channels: int) -> str:
     return "grey" if channels == 1 else "colour"
 
 
-def _as_labels(stored: _Stored, images: _Stored) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+def _as_labels(stored: StoredArray, images: StoredArray) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """(N,) of (N,) or (N, 1), and what is to be said; None of several labels an image. Raises DataError for labels of
     another number than there are images, and for what are no whole numbers from 0 on."""
     size, where = " x ".join(map(str, stored.shape)), stored.where
-    hint = f"labels are N whole numbers from 0 on; of names, {_LABELS_OF_NAMES}"
+    hint = f"labels are N whole numbers from 0 on; of names, {LABELS_OF_NAMES}"
     if stored.dtype.kind not in "buif" or len(stored.shape) not in (1, 2):
         raise DataError(f"{where} is {stored.dtype} of {size}", hint)
     if stored.shape[0] != images.shape[0]:
@@ -384,7 +364,7 @@ def _roles(names: Iterable[str], asked: str = "") -> dict[str, tuple[str, str]]:
 
 
 def _parts(
-    where: str, roles: Mapping[str, tuple[str, str]], held: Mapping[str, _Stored]
+    where: str, roles: Mapping[str, tuple[str, str]], held: Mapping[str, StoredArray]
 ) -> tuple[dict[str, _Part], tuple[str, ...]]:
     """The splits of arrays by name; raises DataError where a split lacks its images, or labels that others have."""
     labelled = any(labels in held for _, labels in roles.values())
@@ -426,20 +406,8 @@ def _read_npz(found: ArrayFiles) -> tuple[dict[str, _Part], tuple[str, ...]]:
             hint = "an npz has to hold train_images, train_labels, test_images and test_labels, or images and labels"
             raise DataError(f"{path} holds {named(list(members)) or 'no arrays'}", hint)
         wanted = [name for pair in roles.values() for name in pair if name in members]
-        held = {name: _header(f"{path}/{name}", partial(_open_member, path, members[name])) for name in wanted}
+        held = {name: read_header(f"{path}/{name}", partial(open_member, path, members[name])) for name in wanted}
     return _parts(str(path), roles, held)
-
-
-@contextmanager
-def _open_member(path: Path, name: str) -> Iterator[tuple[IO[bytes], int]]:
-    with open_regular(path) as file, zipfile.ZipFile(file) as archive, archive.open(name) as member:
-        yield member, archive.getinfo(name).file_size
-
-
-@contextmanager
-def _open_file(path: Path) -> Iterator[tuple[IO[bytes], int]]:
-    with open_regular(path) as file:
-        yield file, path.stat().st_size
 
 
 def _npy_roles(path: Path) -> dict[str, tuple[str, str]]:
@@ -450,57 +418,12 @@ def _npy_roles(path: Path) -> dict[str, tuple[str, str]]:
 
 
 def _read_npy(found: ArrayFiles) -> tuple[dict[str, _Part], tuple[str, ...]]:
-    held = {file.stem: _header(str(file), partial(_open_file, file)) for file in found.files}
+    held = {file.stem: read_header(str(file), partial(open_file, file)) for file in found.files}
     roles = _npy_roles(found.path)
     parts, notes = _parts(str(found.path.parent), roles, held)
     missing = next(iter(roles.values()))[1]
     without = () if missing in held else (f"read without labels: no {missing}.npy lies beside it",)
     return parts, (*notes, *without)
-
-
-def _header(where: str, opened: Callable[[], Any]) -> _Stored:
-    """What the header of an array says; raises DataError for objects, which only unpickling would give, and for
-    fewer bytes than it promises."""
-    with opened() as (file, size):
-        version = np.lib.format.read_magic(file)
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, fortran, dtype = readers.get(version, readers[2, 0])(file)  # 3.0 has other letters in names alone
-        begin = file.tell()
-    if dtype.names is not None:
-        raise DataError(f"{where} holds records with names", "save images and labels as plain arrays")
-    if dtype.hasobject:
-        cause = f"{where} holds Python objects, which are not read: unpickling them could run any code"
-        hint = f"save numbers: images.astype('uint8'), and for labels {_LABELS_OF_NAMES}"
-        raise DataError(cause, hint)
-    promised = math.prod(shape) * dtype.itemsize
-    if size - begin < promised:
-        raise DataError(f"{where} ends early: {size - begin:,} of {promised:,} bytes", AGAIN)
-    return _Stored(where, shape, dtype, partial(_pieces, where, opened, begin, shape, fortran, dtype))
-
-
-def _pieces(
-    where: str, opened: Callable[[], Any], begin: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]
-) -> Pieces:
-    row = math.prod(shape[1:]) * dtype.itemsize
-    rows = max(1, _PIECE // max(row, 1))
-    check_room(Path(where), math.prod(shape) * dtype.itemsize if fortran else row * min(rows, shape[0]))
-    with opened() as (file, _):
-        file.read(begin)
-        if fortran and len(shape) > 1:  # its images do not lie one after the other
-            whole = np.frombuffer(_exactly(file, row * shape[0], where), dtype).reshape(shape, order="F")
-            yield from (whole[start : start + rows] for start in range(0, shape[0], rows))
-            return
-        for start in range(0, shape[0], rows):
-            count = min(rows, shape[0] - start)
-            yield np.frombuffer(_exactly(file, row * count, where), dtype).reshape(count, *shape[1:])
-        file.read(1)  # at its end the archive compares checksums
-
-
-def _exactly(file: IO[bytes], count: int, where: str) -> bytes:
-    data = file.read(count)
-    if len(data) < count:
-        raise DataError(f"{where} ends early", AGAIN)
-    return data
 
 
 def _read_csv(found: ArrayFiles) -> tuple[dict[str, _Part], tuple[str, ...]]:
@@ -513,7 +436,7 @@ def _read_csv(found: ArrayFiles) -> tuple[dict[str, _Part], tuple[str, ...]]:
     parts = {}
     for split, table in read.items():
         shape = (table.count, table.pixels)
-        parts[split] = _Part(_Stored(str(table.path), shape, np.dtype(np.float32), table.pieces), table.labels)
+        parts[split] = _Part(StoredArray(str(table.path), shape, np.dtype(np.float32), table.pieces), table.labels)
     return parts, notes
 
 
