@@ -279,14 +279,14 @@ def test_a_run_is_found_from_inside_it_and_outside_the_runs(
 
 @pytest.mark.parametrize(
     ("text", "found", "newest"),
-    [("conv", f"{IDS[1]}, {IDS[0]}", "conv_64-bbbb"), ("20260102", f"{IDS[2]}, {IDS[1]}", "dense-cccc or last")],
+    [("conv", (IDS[1], IDS[0]), "conv_64-bbbb"), ("20260102", (IDS[2], IDS[1]), "dense-cccc or last")],
 )
 def test_a_text_that_means_several_runs_names_them_and_a_way_to_the_newest(
-    three: Path, text: str, found: str, newest: str
+    three: Path, text: str, found: tuple[str, str], newest: str
 ) -> None:
     with pytest.raises(UnknownRunError) as caught:
         find_run(text, three)
-    assert found in caught.value.cause
+    assert ", ".join(f"{name} (starting)" for name in found) in caught.value.cause
     assert newest in caught.value.hint
 
 
