@@ -31,7 +31,8 @@ def measure_epochs(bench: Bench, epochs: int) -> None:
     while process.poll() is None:
         if not early and read_status(run).epoch >= epochs // 10:
             early = resident(process.pid)
-        late = resident(process.pid) or late
+        if read_status(run).state == "running":  # and not while the process takes PyTorch down
+            late = resident(process.pid) or late
         time.sleep(LOOK_SECONDS)
     await_end(run, process)
     ends = [event["time"] for event in read_events(run) if event["kind"] == "metric" and event["split"] == "test"]

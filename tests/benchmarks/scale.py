@@ -95,7 +95,7 @@ def _copy(run: RunPaths, number: int, chance: random.Random, live: bool) -> None
         os.link(path, copy.root / path.relative_to(run.root))
     part, text = number % 100, run.config.read_text()
     tags = ["sweep:large"] if part >= 70 else [f"sweep:of_{number // 333}"] if part >= 40 else []
-    tags = ["twenty"] if part == 0 and number < 2000 else tags
+    tags = ["twenty"] if part == 0 and number < 2000 else [] if live else tags  # a live run is not deleted
     settings = {"seed": number % 10, "learning_rate": chance.uniform(1e-4, 1e-2), "latent": 2 + number % 7}
     for key, value in settings.items():
         text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
