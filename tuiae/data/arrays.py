@@ -5,10 +5,8 @@ Read in pieces and never unpickled: a set larger than memory passes through, and
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +31,9 @@ from tuiae.data.dataset import (
     OnProgress,
     Shape,
     SplitContent,
+    cache_key_of,
     count_classes,
+    fingerprint_files,
     named,
     readable,
     reason,
@@ -70,20 +70,12 @@ class ArrayFiles:
     @property
     def fingerprint(self) -> str:
         """Changes when a file is added, removed or written to, even if its size and its time stay."""
-        digest = hashlib.sha256(b"%d\n" % _READING)
-        for file in self.files:
-            with readable(file, "check the path and its permissions"):
-                status = file.stat()
-            stamp = f"\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\n"
-            digest.update(os.fsencode(file.name) + stamp.encode())
-        return digest.hexdigest()
+        return fingerprint_files(self.files, self.path.parent, _READING, "check the path and its permissions")
 
     @property
     def cache_key(self) -> str:
         """A name in the data directory that belongs to this absolute path."""
-        absolute = self.path.absolute()
-        words = re.sub(r"[^a-z0-9_-]+", "-", absolute.name.lower()).strip("-")[:32]
-        return f"file@{words}-{hashlib.sha256(os.fsencode(absolute)).hexdigest()[:12]}"
+        return cache_key_of("file", self.path)
 
 
 def locate(path: Path) -> ArrayFiles:

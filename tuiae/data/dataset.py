@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -145,6 +147,26 @@ def readable(path: Path | str, hint: str) -> Iterator[None]:
     except OSError as error:
         hint = "check the path" if isinstance(error, FileNotFoundError) else hint
         raise DataError(f"{path}: {error.strerror or error}", hint) from error
+
+
+def fingerprint_files(files: Iterable[Path], root: Path, reading: int, hint: str) -> str:
+    """Changes when a file below `root` is added, removed, renamed or written to, even if its size and its time stay,
+    and with the number of their `reading`. Raises DataError with the hint where one cannot be looked at."""
+    digest = hashlib.sha256(b"%d\n" % reading)
+    for file in files:
+        with readable(file, hint):
+            status = file.stat()
+        # The time of the last change of its entry cannot be set back, as rsync and cp -p set that of its content.
+        stamp = f"\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\n"
+        digest.update(os.fsencode(file.relative_to(root)) + stamp.encode())
+    return digest.hexdigest()
+
+
+def cache_key_of(kind: str, path: Path, unnamed: str = "") -> str:
+    """A name in the data directory that belongs to this absolute path."""
+    absolute = path.absolute()
+    words = re.sub(r"[^a-z0-9_-]+", "-", absolute.name.lower()).strip("-")[:32]
+    return f"{kind}@{words or unnamed}-{hashlib.sha256(os.fsencode(absolute)).hexdigest()[:12]}"
 
 
 _GZIP_MAGIC = b"\x1f\x8b"

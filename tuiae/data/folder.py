@@ -26,7 +26,9 @@ from tuiae.data.dataset import (
     OnProgress,
     Shape,
     SplitContent,
+    cache_key_of,
     entries,
+    fingerprint_files,
     readable,
     silent,
     untested,
@@ -133,21 +135,12 @@ class FolderScan:
     @property
     def fingerprint(self) -> str:
         """Changes when a picture is added, removed, renamed or written to, even if its size and its time stay."""
-        digest = hashlib.sha256(b"%d\n" % _READING)
-        for file in sorted(self.pictures):
-            with readable(file, "check the folder"):
-                status = file.stat()
-            # The time of the last change of its entry cannot be set back, as rsync and cp -p set that of its content.
-            stamp = f"\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\n"
-            digest.update(os.fsencode(file.relative_to(self.path)) + stamp.encode())
-        return digest.hexdigest()
+        return fingerprint_files(sorted(self.pictures), self.path, _READING, "check the folder")
 
     @property
     def cache_key(self) -> str:
         """A name in the data directory that belongs to this absolute path."""
-        absolute = self.path.absolute()
-        words = re.sub(r"[^a-z0-9_-]+", "-", absolute.name.lower()).strip("-")[:32]
-        return f"folder@{words or 'pictures'}-{hashlib.sha256(os.fsencode(absolute)).hexdigest()[:12]}"
+        return cache_key_of("folder", self.path, "pictures")
 
 
 def scan(path: Path) -> FolderScan:
