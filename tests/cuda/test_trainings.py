@@ -39,7 +39,7 @@ def test_a_run_goes_on_where_it_was_saved_and_its_weights_are_explored(cards: Ca
     run = cards.ask(questions.work, {"training.epochs": 1})["run"]
     again = cards.ask(questions.resume, run, 2)
     assert (again["code"], again["status"]["epoch"], again["contexts"]) == (0, 2, [0])
-    for words in (["explore", run, "--plane", "3"], ["eval", run, "--noise-kind", "mask"]):
+    for words in (["explore", run, "--plane", "3"], ["eval", run]):
         found = cards.ask(questions.command, *words, "--device", "cuda", CARD_COUNT=2, CARD_FREE=(500, 900))
         assert (found["code"], found["contexts"]) == (0, [1]), found["stderr"]
 
