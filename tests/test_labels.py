@@ -401,6 +401,8 @@ def test_only_a_run_that_holds_nothing_is_discarded_when_it_fails(runs_root: Pat
             (played.run.samples / "000000.npz").write_bytes(b"")
         elif what == "label":
             relabel(played.run, note="the one to keep")
+        else:
+            played.writer.event("warning", text="cuda:1 is left out")
         played.writer.close("failed", moved)
         assert discard_untrained(played.run) == (what == "nothing")
         assert played.run.root.is_dir() == (what != "nothing")
