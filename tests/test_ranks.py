@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from tests.training import train
 from tuiae.config import build_config
 from tuiae.config.document import parse_toml
 from tuiae.errors import ConfigError, DeviceError, ExitCode
+from tuiae.files import temporary_folder
 from tuiae.machine import Gpu, freest_together, suggest_workers
 from tuiae.preflight import check, check_cards
 from tuiae.runs import control
@@ -128,6 +132,22 @@ def test_a_signal_to_any_rank_stops_the_run_and_none_outlives_rank_0(lab: Labora
     lost.kill()
     lost.wait()
     wait_until(lambda: not other.is_running() or other.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_what_ranks_leave_that_were_all_killed_at_once_goes_and_nothing_that_is_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, other = tmp_path / "ranks-1-a", tmp_path / "other-1-a"
+    for folder in (left, other):
+        folder.mkdir()
+        os.utime(folder, (0, 0))
+    with temporary_folder("ranks-") as used:
+        assert not left.exists()
+        os.utime(used, (0, 0))
+        with temporary_folder("ranks-") as young:
+            assert {*tmp_path.iterdir()} == {used, young, other}
+    assert [*tmp_path.iterdir()] == [other]
 
 
 def torchrun(lab: Laboratory, *command: str, restarts: int = 0) -> Any:

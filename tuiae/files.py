@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import math
 import os
 import secrets
+import shutil
 import stat
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from itertools import chain, count
 from pathlib import Path
@@ -208,6 +212,34 @@ def fsync_directory(path: Path) -> None:
 
 
 _COMPACT = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
+
+YOUNG_SECONDS = 60.0  # of a folder that its maker may not have locked yet
+
+
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """A folder of this process among the system's temporary ones, locked while it lasts; what killed processes have
+    left of the same prefix goes."""
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        with suppress(OSError):  # in use, somebody else's, or gone by now
+            if time.time() - left.stat().st_mtime > YOUNG_SECONDS:
+                with _locked(left):
+                    shutil.rmtree(left, ignore_errors=True)
+    prefix += f"{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder, _locked(Path(folder)):
+        yield Path(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Raises OSError where another process has the lock."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class LineFile:

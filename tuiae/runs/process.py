@@ -5,23 +5,21 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tuiae.config import RunConfig
 from tuiae.errors import ConfigError, RunHeldError, TrainingError, UnknownRunError, from_record
-from tuiae.files import as_number, is_count, open_append, open_regular, read_json
+from tuiae.files import as_number, is_count, open_append, open_regular, read_json, temporary_folder
 from tuiae.images import OPTION
 from tuiae.machine import LEAVING, STOPPING, count_cores, users_environment
 from tuiae.runs.paths import RunPaths, find_obstacle, is_tracked, unwritable
@@ -353,7 +351,8 @@ class RankProcesses:
         self.size = size
         self.cards: list[str] = []
         """Of rank 0 and the others, by the names that `training.device` has for them; none on a CPU."""
-        self._folder = Path(tempfile.mkdtemp(prefix="tuiae-ranks-"))
+        self._stack = ExitStack()
+        self._folder = self._stack.enter_context(temporary_folder("tuiae-ranks-"))
         self.join = f"file://{self._folder}/store"
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -392,7 +391,7 @@ class RankProcesses:
         for process in self._processes.values():
             process.kill()
             process.communicate()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._stack.close()
 
 
 LOOK_SECONDS = 2.0  # for those who look at a lock to be done with it; a look takes microseconds

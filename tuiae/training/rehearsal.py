@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -19,6 +17,7 @@ from torch import Tensor
 from tuiae.config import RunConfig
 from tuiae.data.batches import ImageSet, batch_end, epoch_order
 from tuiae.errors import CodeFailedError, DataError, TrainingError, TuiaeError
+from tuiae.files import temporary_folder
 from tuiae.models.custom import TRACED, TRY_SECONDS, CustomNetwork
 from tuiae.models.networks import Network
 from tuiae.preflight import Checked, check, occasions
@@ -116,9 +115,8 @@ def dry_run(
     _check_memory(checked, device)
     cards = [device] if device.type == "cuda" else []
     try:
-        prefix = f"tuiae-dry-run-{os.getpid()}-"
-        with torch.random.fork_rng(cards), tempfile.TemporaryDirectory(prefix=prefix) as folder:
-            return _rehearse(checked, root, Path(folder), interrupted, profiled)
+        with torch.random.fork_rng(cards), temporary_folder("tuiae-dry-run-") as folder:
+            return _rehearse(checked, root, folder, interrupted, profiled)
     except (TuiaeError, Abandoned) as error:
         traceback.clear_frames(error.__traceback__)  # they hold the network and the images
         if isinstance(error, CodeFailedError):
