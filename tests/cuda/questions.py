@@ -132,11 +132,18 @@ def work(settings: dict[str, Any], document: dict[str, Any] | None = None) -> di
 
 
 def resume(name: str, epochs: int | None = None, device: str | None = None) -> dict[str, Any]:
-    """A run trained as far as it goes."""
-    run = RunPaths(runs_dir() / name)
-    code = worker.work(run, Interrupt(), epochs, device)
-    saved = [folder.name for folder in all_checkpoints(run)]
-    return {"run": run.id, "code": code, "status": read_json(run.status), "contexts": contexts(), "saved": saved}
+    """A run trained as far as it goes, and how many of its steps were replayed."""
+    run, codes = RunPaths(runs_dir() / name), []
+    replays = counted(lambda: codes.append(worker.work(run, Interrupt(), epochs, device))).count("REPLAY")
+    return {
+        "run": run.id,
+        "code": codes[0],
+        "status": read_json(run.status),
+        "contexts": contexts(),
+        "saved": [folder.name for folder in all_checkpoints(run)],
+        "replays": replays,
+        "warnings": texts(run, "warning"),
+    }
 
 
 def command(*words: str) -> dict[str, Any]:
