@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from tuiae.config.document import parse_toml
 from tuiae.errors import TrainingError
 from tuiae.files import read_json
 from tuiae.machine import users_environment
+from tuiae.runs.checkpoints import find_checkpoint
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import create_run
+from tuiae.training.checkpoint import load_weights
 from tuiae.training.device import list_devices
 
 pytestmark = pytest.mark.gpu
@@ -100,3 +103,23 @@ def test_a_second_card_gives_the_bits_of_the_first(lab: Laboratory) -> None:
         runs.append(lab.run(told.document["run"]))
         assert str(read_json(runs[-1].status)["device"]).startswith(card)
     assert_same_end(*runs)
+
+
+@pytest.mark.parametrize("settings", [{}, CASES["batch norm"]], ids=["dense", "batch norm"])
+def test_two_cards_train_together_what_one_trains(lab: Laboratory, settings: dict[str, Any]) -> None:
+    """Each computes half of every batch. Nothing is drawn, as they would draw other numbers."""
+    if sum(device.startswith("cuda") for device in list_devices()) < 2:
+        pytest.skip("no two cards")
+    environment = {**users_environment(), **lab.own_environment}
+    asked = {**PLAIN, "training.optimizer": "sgd", "training.learning_rate": 0.2, **settings}
+    words = [word for key, value in asked.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    ends = []
+    for count in ("1", "2"):
+        told = lab.process(
+            "run", lab.preset(), *words, "--device", "cuda", "--devices", count, "--json", env=environment
+        )
+        checkpoint = find_checkpoint(lab.run(told.document["run"]))
+        assert checkpoint is not None
+        ends.append(load_weights(checkpoint))
+    for name, tensor in ends[0].items():
+        torch.testing.assert_close(ends[1][name], tensor, atol=1e-3, rtol=1e-2)
