@@ -40,13 +40,14 @@ class Bench:
 
     def figure(
         self, name: str, value: float, unit: str = "", *, at_most: float | None = None, at_least: float | None = None
-    ) -> None:
-        """Print one row: name, measured, target, and whether it was met."""
+    ) -> str:
+        """Print one row: name, measured, target, and whether it was met; returns it as a row of a table."""
         limit, sign = (at_most, "<=") if at_most is not None else (at_least, ">=")
         target = f"{sign} {limit:g} {unit}".rstrip() if limit is not None else ""
         met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
         verdict = "" if limit is None else "ok" if met else "MISSED"
         print(f"  {name:58}{_number(value):>12} {unit:9}{target:18}{verdict}".rstrip(), flush=True)
+        return f"| {name} | {_number(value)} {unit} | {target} |"
 
     def rounds(self, count: int) -> int:
         return 1 if self.quick else count

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from datetime import date
 from statistics import median
 
 import torch
 
-from tests.benchmarks.bench import Bench, new_run
+from tests.benchmarks.bench import Bench, describe_machine, new_run, renew_table
 from tuiae.config import RunConfig
 from tuiae.data.batches import epoch_order
 from tuiae.reproduce.work import find_work, load_work, run_configs
@@ -26,17 +27,22 @@ def measure(bench: Bench) -> None:
     if not torch.cuda.is_available():
         print("  skipped: no card that this PyTorch can use")
         return
-    print(f"  {torch.cuda.get_device_name(0)}, CUDA {torch.version.cuda}")
+    card = f"{torch.cuda.get_device_name(0)}, CUDA {torch.version.cuda}"
+    print(f"  {card}")
+    rows = []
     for preset, milliseconds in (("dense_64", 12), ("conv_256", 90)):
         for precision in ("float32", "bfloat16"):
             config = bench.config(preset, 10, **ON_CARD, **{"training.precision": precision})
             title = f"{preset}, {precision}"
             goal = milliseconds if precision == "float32" else None
-            bench.figure(f"{title}, an epoch, evaluated", train(config) / 10 * 1000, "ms", at_most=goal)
-            steps(bench, title, config)
+            rows += [bench.figure(f"{title}, an epoch, evaluated", train(config) / 10 * 1000, "ms", at_most=goal)]
+            rows += steps(bench, title, config)
     work = find_work("magallanes-2022")
     configs = [whole(config, bench) for config in run_configs(load_work(work), work).values()]
-    bench.figure("magallanes-2022, four networks of 400 epochs", sum(map(train, configs)), "s", at_most=50)
+    rows += [bench.figure("magallanes-2022, four networks of 400 epochs", sum(map(train, configs)), "s", at_most=50)]
+    if not bench.quick:
+        heads = f"{card}; {describe_machine()}; {date.today()}.\n\n| | measured | goal |\n|---|---|---|\n"
+        renew_table("gpu", heads + "\n".join(rows) + "\n")
 
 
 ON_CARD = {"training.device": "cuda:0"}
@@ -65,7 +71,7 @@ def train(config: RunConfig) -> float:
         return time.perf_counter() - began
 
 
-def steps(bench: Bench, title: str, config: RunConfig) -> None:
+def steps(bench: Bench, title: str, config: RunConfig) -> list[str]:
     """An epoch of steps alone: replayed, kernel by kernel, and the bare graph."""
     with trainer(config) as made:
         order = made.parts.train.place(epoch_order(len(made.parts.train), 0, 0))
@@ -83,9 +89,11 @@ def steps(bench: Bench, title: str, config: RunConfig) -> None:
         bare = clock(bench, lambda: [captured.graph.replay() for _ in range(count)])
         made.training_step.captures = False
         eager = clock(bench, epoch)
-    bench.figure(f"{title}, an epoch's steps, kernel by kernel", eager * 1000, "ms")
-    bench.figure(f"{title}, an epoch's steps, replayed", replayed * 1000, "ms")
-    bench.figure(f"{title}, replayed / the bare graph", replayed / bare, "x", at_most=1.3)
+    return [
+        bench.figure(f"{title}, an epoch's steps, kernel by kernel", eager * 1000, "ms"),
+        bench.figure(f"{title}, an epoch's steps, replayed", replayed * 1000, "ms"),
+        bench.figure(f"{title}, replayed / the bare graph", replayed / bare, "x", at_most=1.3),
+    ]
 
 
 def clock(bench: Bench, act: Callable[[], object]) -> float:
