@@ -282,11 +282,18 @@ async def test_what_would_start_beside_a_live_run_is_said(lab: Laboratory) -> No
     ("changes", "name"),
     [
         ({}, "quickstart"),
-        ({"model.latent": 32, "training.learning_rate": 0.01}, "quickstart latent=32 learning_rate=0.01"),
+        ({"training.epochs": 9, "training.learning_rate": 0.01}, "quickstart epochs=9 learning_rate=0.01"),
+        ({"model.latent": 32, "training.learning_rate": 0.01}, "dense_32-digits learning_rate=0.01"),
+        ({"noise.kind": "gaussian", "noise.level": 0.3}, "denoising-dense_12-digits noise=0.3"),
         ({"training.seed": 4, "training.device": "cpu"}, "quickstart seed=4"),
         (
-            {"model.family": "classifier", "model.encoder_run": "20261120-224105-conv_64-a3f9"},
-            "quickstart family=classifier on conv_64-a3f9",
+            {
+                "model.family": "classifier",
+                "model.encoder_run": "20261120-224105-conv_64-a3f9",
+                "model.freeze": True,
+                "training.epochs": 9,
+            },
+            "classifier-on-conv_64-a3f9-frozen epochs=9",
         ),
     ],
 )

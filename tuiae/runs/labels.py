@@ -168,6 +168,14 @@ def made_name(config: RunConfig) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name)[: LONGEST_NAME - len(tail)].rstrip("-") + tail
 
 
+def keys_in_name(config: RunConfig) -> tuple[str, ...]:
+    """The settings that a made name says."""
+    if config.is_classifier:
+        encoder = ("model.family", "model.encoder", "model.encoder_run", "model.freeze")
+        return encoder if config.model.encoder_run else (*encoder, "data.dataset")
+    return "model.family", "model.latent", "model.code", "data.dataset", "noise.kind"
+
+
 def _subject(config: RunConfig) -> tuple[object, ...]:
     model, noisy = config.model, config.noise.kind != "none"
     what = model.code if model.family == CUSTOM else model.latent
