@@ -111,6 +111,11 @@ def test_a_catalogue_name_brings_its_class_names(tmp_path: Path) -> None:
     assert read_directory(source, default_name(source)).classes[2] == "Pullover"
 
 
+@pytest.mark.parametrize(("file", "name"), [("blood.npz", "blood"), ("images.npy", "faces"), ("X_train.CSV", "faces")])
+def test_a_file_whose_name_tells_nothing_is_imported_under_that_of_its_folder(file: str, name: str) -> None:
+    assert default_name(Path("/here/faces") / file) == name
+
+
 def test_emnist_letters_come_out_upright_and_counted_from_zero(tmp_path: Path) -> None:
     source = write_set(tmp_path / "gzip", prefix="emnist-letters-", test="test", first=1)
     write_set(source, prefix="emnist-balanced-", test="test", seed=5)

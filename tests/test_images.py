@@ -192,6 +192,7 @@ def test_a_folder_gets_its_whole_path(pics: Path, lab: Laboratory, monkeypatch: 
     file = f"file:{pics.parent / 'blood.npz'}"
     assert [absolute(name) for name in ("file:blood.npz", file)] == [file] * 2
     assert short_name(file) == "blood.npz"
+    assert short_name("file:/here/faces/x_train.npy") == "faces/x_train.npy"
     config = build_config({"data": {"dataset": "folder:pics"}, "model": {"hidden": [8], "latent": 2}})
     assert check(config, lab.runs).config.data.dataset == whole
     run = create_run(config, lab.runs, ["tuiae"])

@@ -337,6 +337,7 @@ PRESET = {"name": "denoising_64", "data": {"dataset": "mnist"}, "noise": {"kind"
             f"classifier-on-{'x' * 27}-frozen",
         ),
         ({"data.dataset": "file:/here/bloodmnist_224.npz", "model.latent": 8}, "denoising-dense_8-bloodmnist_224"),
+        ({"data.dataset": "file:/here/faces/train_images.npy"}, "denoising-dense_64-faces"),
         ({"name": "mine", "model.latent": 8}, "mine"),
     ],
 )

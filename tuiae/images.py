@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,11 +176,24 @@ def is_own(dataset: str) -> bool:
     return bool(place_of(dataset)[0])
 
 
+_TELLS_NOTHING = re.compile(r"(?i)(?:train(?:ing)?|test(?:ing)?|val|x|y|images?|labels|data(?:set)?|arrays?|[^a-z])*")
+"""The name of a file that says what kind of thing it holds, and not of what."""
+
+
+def folder_named(file: Path) -> str:
+    """The name of a file's folder where that of the file tells nothing, such as `images.npy` or `x_train.npy`; else
+    empty."""
+    folder = os.path.dirname(os.path.abspath(os.path.expanduser(file)))
+    tells = not _TELLS_NOTHING.fullmatch(file.name.partition(".")[0]) or folder == os.path.expanduser("~")
+    return "" if tells else os.path.basename(folder)
+
+
 def short_name(dataset: str) -> str:
-    """The name for a narrow place: `folder:pics` of a folder, `blood.npz` of a file."""
+    """The name for a narrow place: `folder:pics` of a folder; `blood.npz` of a file, and `faces/images.npy` of one
+    whose own name tells nothing."""
     prefix, place = place_of(dataset)
-    name = Path(place).name
-    return f"{prefix if prefix == FOLDER_PREFIX else ''}{name}" if name else dataset
+    name, folder = Path(place).name, folder_named(Path(place)) if prefix == FILE_PREFIX else ""
+    return f"{prefix if prefix == FOLDER_PREFIX else ''}{folder and f'{folder}/'}{name}" if name else dataset
 
 
 def absolute(dataset: str) -> str:

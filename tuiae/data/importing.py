@@ -34,6 +34,7 @@ from tuiae.data.dataset import (
 from tuiae.data.registry import DOWNLOADS, EMBEDDED, DatasetInfo, data_dir, describe
 from tuiae.errors import ConfigError, DataError
 from tuiae.files import read_bytes
+from tuiae.images import folder_named
 
 _FILE = re.compile(
     r"(?P<prefix>.*?)(?P<split>train|t10k|test)[-_.](?P<kind>images|labels)[-_.]idx[123]-(ubyte|int)(\.gz)?$"
@@ -107,11 +108,12 @@ def import_directory(
 
 
 def default_name(directory: Path) -> str:
-    """The directory's name in lower case, with `-` for what a name cannot hold; `raw` is torchvision's inner folder."""
+    """The directory's name in lower case, with `-` for what a name cannot hold; `raw` is torchvision's inner folder.
+    Of a file of arrays its own name, or that of its folder where that tells more."""
     absolute = directory.absolute()
     own = absolute.parent.name if absolute.name == "raw" else absolute.name
-    for ending in arrays.ENDINGS:
-        own = own.removesuffix(ending)
+    if ending := next((ending for ending in arrays.ENDINGS if own.lower().endswith(ending)), ""):
+        own = folder_named(absolute) or own[: -len(ending)]
     name = re.sub(r"[^a-z0-9_]+", "-", own.lower()).strip("-_")
     squeezed = {known.replace("-", ""): known for known in DOWNLOADS}
     return squeezed.get(name.replace("-", ""), name)

@@ -13,7 +13,7 @@ from typing import Any
 from tuiae.config import CUSTOM, RunConfig
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
-from tuiae.images import FILE_PREFIX, place_of, short_name
+from tuiae.images import FILE_PREFIX, folder_named, place_of, short_name
 from tuiae.runs.paths import SCHEMA, RunPaths, tell_lists, undated, unwritable
 from tuiae.source import split_code
 
@@ -154,8 +154,9 @@ def named_for(config: RunConfig, preset: RunConfig) -> RunConfig:
 def made_name(config: RunConfig) -> str:
     """`denoising-dense_64-mnist`, `classifier-conv-mnist`, `classifier-on-dense_64-4682-frozen`."""
     model, dataset = config.model, short_name(config.data.dataset)
-    if place_of(config.data.dataset)[0] == FILE_PREFIX:
-        dataset = dataset.partition(".")[0]
+    prefix, place = place_of(config.data.dataset)
+    if prefix == FILE_PREFIX:
+        dataset = folder_named(Path(place)) or Path(place).name.partition(".")[0]
     tail = _FROZEN if config.is_classifier and model.freeze else ""
     if model.encoder_run:
         name = f"classifier-on-{undated(Path(model.encoder_run).name)}"
