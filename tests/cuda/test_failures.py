@@ -28,7 +28,7 @@ def test_a_full_card_says_what_was_asked_for_what_was_free_and_what_fits(cards: 
     assert cards.ask(questions.work, smaller, CARD_FREE=1500)["code"] == 0
 
 
-@pytest.mark.parametrize("code", [pytest.param(710, marks=THOROUGH), pytest.param(214, marks=THOROUGH), 719])
+@pytest.mark.parametrize("code", [*(pytest.param(code, marks=THOROUGH) for code in (710, 214, 719, 999)), 46])
 def test_a_card_that_fails_leaves_the_last_checkpoint_and_one_sentence(cards: Cards, code: int) -> None:
     settings = {"training.epochs": 40}
     found = cards.ask(questions.work, settings, CARD_FAIL_AFTER=2000, CARD_FAIL_CODE=code)

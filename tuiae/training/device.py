@@ -174,7 +174,8 @@ def first_line(error: BaseException) -> str:
 
 
 def explain_cuda(error: BaseException, name: str = "") -> TuiaeError | None:
-    """An error of CUDA, or of an allocator, in words; None for any other. `name` is what the card is called."""
+    """An error of CUDA, or of an allocator, in words; None for any other. `name` is what a card is called that could
+    not be begun; without it one failed that had been."""
     text, code = str(error), getattr(error, "error_code", None)
     if found := re.search(r"driver on your system is too old \(found version (\d+)\)", text):
         version = f"{int(found[1]) // 1000}.{int(found[1]) % 1000 // 10}"
@@ -187,8 +188,8 @@ def explain_cuda(error: BaseException, name: str = "") -> TuiaeError | None:
         return DriverError(f"{known[0]} (CUDA error {found[1]})", f"{known[1]}, {ON_CPU}")
     if is_out_of_memory(error):
         return TrainingError(describe_shortage(error), f"close what else uses it, {ON_CPU}")
-    name = os.environ.get(CARD) or name or "the card"
-    if code == _BUSY:
+    begins, name = bool(name), os.environ.get(CARD) or name or "the card"
+    if code == _BUSY and begins:
         return DeviceError(f"{name} is in use by another process that shares it with nobody", f"wait for it, {ON_CPU}")
     if code is None and "CUDA error" not in text:
         return None
