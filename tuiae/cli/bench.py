@@ -102,9 +102,11 @@ def _show(machine: Mapping[str, Any], found: Figures, output: Output) -> None:
         told = f"{words['processor']}, {count(words['cores'])} cores{devices}, torch {words['torch']}"
         output.line(f"{letter}: images a second, ours / those of {told}", "dim")
     _show_shares({name: cost for name, cost in found.items() if cost["shares"]}, output)
-    for reason in dict.fromkeys(cost["reason"] for cost in found.values() if cost["reason"]):
-        presets = [name for name, cost in found.items() if cost["reason"] == reason]
-        output.line(f"{found[presets[0]]['precision']} for {', '.join(presets)}: {reason}", "dim")
+    whys: dict[str, list[str]] = {}
+    for name, cost in found.items():
+        whys.setdefault(f"{cost['precision']}: {cost['reason'] or 'the preset names it'}", []).append(name)
+    for why, presets in whys.items():
+        output.line(f"{', '.join(presets)} in {why}", "dim")
     output.line("Shards go by the network and the batch, so that every machine computes the same bits", "dim")
 
 
