@@ -35,6 +35,7 @@ Metrics: TypeAlias = Mapping[str, float | None]
 
 WIDTH = 100  # columns at most for what is drawn
 DRAWN = "the code of each image is drawn, as in the curves of the run; its mean gives a lower error"
+TESTED = "PSNR and SSIM are measured on test images alone"
 CLASS_FIELDS = ("class", "precision", "recall", "f1", "images")
 ASKERS = {
     "noise.kind": "--noise-kind",
@@ -153,7 +154,7 @@ def _qualities(loaded: LoadedRun, test: Evaluation) -> tuple[Metrics, ClassScore
         quality = measure_images(loaded.parts, loaded.parts.test)
     except MissingLibraryError as missing:
         return {}, None, (str(missing),)
-    return quality.metrics(), None, (quality.note,) if quality.note else ()
+    return quality.metrics(), None, (*filter(None, [quality.note]), TESTED)
 
 
 # The code: how much of the classes a linear classifier reads out of it, and what principal components would do.
