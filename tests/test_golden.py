@@ -25,7 +25,7 @@ from tuiae.render.compare import compare_curves, group_key
 from tuiae.render.sweeps import draw_summary, summary_notes
 from tuiae.reproduce.work import make_plan
 from tuiae.runs.control import describe_edit
-from tuiae.runs.labels import relabel
+from tuiae.runs.labels import PRUNED, relabel
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import process_start
 from tuiae.runs.reader import RunReader
@@ -427,6 +427,11 @@ def test_sweep_summary(lab: Laboratory, golden: Golden) -> None:
     nothing = [without_summary(read(*scripts), "loss") for scripts in (same, [same[0], young])]
     same[0].run.config.write_text("[model\nlatent")
     nothing.append(without_summary(read(*same), "loss"))
+    (whole,), pruned = runs("model__latent", {4: [0.3]}, 61), begin(lab.runs, 62, settings(model__latent=8))
+    tell(pruned, 1, 0.5)
+    pruned.writer.close("stopped")
+    relabel(pruned.run, tag=(PRUNED,))
+    nothing.append(without_summary(read(whole, pruned), "loss"))
     golden.check("sweep-summary", *parts, titled("nothing to set against the figures", *nothing))
     young.writer.close("finished")
 

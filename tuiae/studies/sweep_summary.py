@@ -93,6 +93,9 @@ def without_summary(comparison: Comparison, metric: str) -> str:
     if sum(entry.snapshot.config is not None for entry in comparison.entries) < 2:
         return "fewer than two configs are readable: nothing to set against the figures"
     if telling(comparison.differences):
+        if pruned := sum(entry.snapshot.state == PRUNED for entry in comparison.entries):
+            of = f"{pruned} of {len(comparison.entries)} runs were pruned, and do not count here"
+            return f"{of}: among the others no setting has two values with a test {metric}"
         return f"no setting has two values with a test {metric} yet"
     seeds = " but their seeds or names" if comparison.differences else ""
     return f"the runs differ in nothing{seeds}: no setting to set against the {metric}"
