@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ def test_every_line_has_a_verdict_and_what_is_bad_a_remedy(lab: Laboratory) -> N
     mute.status.write_text("garbage")
     found = ask(lab)
     assert list(found) == ["versions", "training", "terminal", "session", "files", "datasets", "runs"]
+    lacking = [one["remedy"] for one in found["versions"] if one["verdict"] != "good"]
+    assert all(remedy.startswith(f"{sys.executable} -m pip install ") for remedy in lacking)
     bad = {
         finding["text"]: finding["remedy"]
         for topic in found.values()

@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -110,7 +111,7 @@ def look_at_versions() -> Iterator[Finding]:
     lacking = {extra: [name for name in packages_of(extra) if not _version_of(name)] for extra in OPTIONAL}
     if wanted := [extra for extra, missing in lacking.items() if missing]:
         words = "; ".join(f"{extra} ({', '.join(lacking[extra])})" for extra in wanted)
-        remedy = f"pip install 'tuiae[{','.join(wanted)}]'"
+        remedy = f"{shlex.quote(sys.executable)} -m pip install 'tuiae[{','.join(wanted)}]'"
         yield Finding("versions", "note", f"parts whose packages are not installed: {words}", remedy)
 
 
