@@ -44,6 +44,9 @@ def main() -> int:
         metavar="NAME",
         help=f"of {', '.join(SUBJECTS)}; all of these without one; or {', '.join(LONG)}, which takes hours",
     )
+    parser.add_argument(
+        "--preset", action="append", default=[], help="of precision: this preset alone; the rows of the others stay"
+    )
     parser.add_argument("--quick", action="store_true", help="a try: few images, few rounds, figures of no worth")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - {*SUBJECTS, *LONG}:
@@ -57,13 +60,14 @@ def main() -> int:
             [name for name in (*SUBJECTS, *LONG) if name in (arguments.names or SUBJECTS)],
             Path(folder),
             arguments.quick,
+            tuple(arguments.preset),
         )
 
 
-def run(names: list[str], root: Path, quick: bool) -> int:
+def run(names: list[str], root: Path, quick: bool, presets: tuple[str, ...]) -> int:
     """Measure each subject in its turn; one that breaks does not keep the others from theirs."""
     settle_in(root)
-    bench, source, code = Bench(root, quick), real_data(), 0
+    bench, source, code = Bench(root, quick, presets), real_data(), 0
     modules = {name: importlib.import_module(f"tests.benchmarks.{name}") for name in names if name != IN_TORCH}
     if source is not None and set(names) - {"startup", "first_point", "scale"}:
         import_real_data(source)

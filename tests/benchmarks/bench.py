@@ -37,6 +37,8 @@ class Bench:
 
     root: Path
     quick: bool
+    presets: tuple[str, ...] = ()
+    """The only ones that are asked for; all where it is empty."""
 
     def figure(
         self, name: str, value: float, unit: str = "", *, at_most: float | None = None, at_least: float | None = None
@@ -97,10 +99,23 @@ def read_events(run: RunPaths) -> list[dict[str, Any]]:
 
 def renew_table(benchmark: str, table: str) -> None:
     """Put the table of a benchmark where its last one stands in the document."""
+    before, _, after = _around_table(benchmark)
+    DOCUMENT.write_text(f"{before}{table}{after}", encoding="utf-8")
+
+
+def read_rows(benchmark: str) -> dict[str, str]:
+    """The rows of the table of a benchmark as it stands in the document, by their first cell."""
+    rows = [line for line in _around_table(benchmark)[1].splitlines() if line.startswith("| ")][1:]
+    return {row.split("|")[1].strip(): row for row in rows}
+
+
+def _around_table(benchmark: str) -> tuple[str, str, str]:
+    """The document before, in and after the table of a benchmark."""
     text = DOCUMENT.read_text(encoding="utf-8")
     begin, end = f"<!-- written by python -m tests.benchmarks {benchmark} -->\n", "<!-- end -->\n"
     before, rest = text.split(begin)
-    DOCUMENT.write_text(f"{before}{begin}{table}{end}{rest.split(end, 1)[1]}", encoding="utf-8")
+    table, after = rest.split(end, 1)
+    return before + begin, table, end + after
 
 
 def _number(value: float) -> str:
